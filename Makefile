@@ -1,0 +1,57 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.setup-done
+
+# Hard links save gigabytes of copies; where cache and .venv are on different disks uv copies by itself.
+export UV_LINK_MODE ?= hardlink
+export UV_NO_PROGRESS ?= 1
+
+.PHONY: help setup demo test check bench protos kafka constraints clean
+
+help:  ## Show the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## Create .venv with everything at its tested version
+	@:
+
+$(STAMP): pyproject.toml constraints.txt deploy/setup.sh
+	@deploy/setup.sh "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+demo: setup  ## Show the whole system at work in two minutes (ARGS="--keep", ARGS="--events FILE --items FILE")
+	@$(BIN)/freshet demo $(ARGS)
+
+test: setup  ## Run every test, against a real Kafka (ARGS="-k NAME")
+	@[ -n "$${FRESHET_TEST_KAFKA:-}" ] || $(BIN)/python -m deploy.kafka.jars
+	@$(BIN)/pytest $(ARGS)
+
+check: setup  ## Check format, lint, types, imports, generated stubs, alert rules
+	@$(BIN)/ruff format --check --quiet . || { echo "check: run $(BIN)/ruff format ."; exit 1; }
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m protos.generate --check
+	@deploy/check_alerts.sh
+
+bench: setup  ## Measure (ARGS="--help")
+	@$(BIN)/python -m bench $(ARGS)
+
+protos: setup  ## Generate the stubs from the .proto files
+	@$(BIN)/python -m protos.generate
+
+kafka: setup  ## Run a local Apache Kafka with Freshet's topics until Ctrl-C (ARGS="--port N")
+	@exec $(BIN)/python -m deploy.kafka $(ARGS)
+
+constraints: setup  ## Pin the newest versions that pyproject.toml allows, with their hashes
+	@deploy/constraints.sh "$(BIN)/uv"
+
+clean:  ## Remove everything that was made: .venv, Kafka's jars, tools, caches
+	@rm -rf $(VENV) .kafka .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

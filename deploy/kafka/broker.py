@@ -1,0 +1,277 @@
+"""Runs a real Apache Kafka on loopback: one KRaft node in a temporary directory.
+
+BrokerError          Exception
+├── PortTakenError     a port is in use: retriable on another port
+└── BrokerFailedError  the broker did not start: read the log lines in the message
+"""
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from base64 import urlsafe_b64encode
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from kafka.admin import KafkaAdminClient
+from kafka.errors import KafkaError
+
+from deploy.kafka.jars import kafka_jars
+
+_LOG = logging.getLogger(__name__)
+_HOST = "127.0.0.1"
+_START_ATTEMPTS = 3
+_START_SECONDS = 90.0
+_STOP_SECONDS = 30.0
+_POLL_SECONDS = 0.1
+
+# Kills the process group when the pipe on its standard input closes: the broker never outlives its owner.
+_GUARD = 'exec 3<&0; (read -r _ <&3; kill -9 0) & exec "$@" 3<&- </dev/null'
+
+_CONFIG = """\
+process.roles=broker,controller
+node.id=1
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
+advertised.listeners=PLAINTEXT://{host}:{port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+controller.listener.names=CONTROLLER
+controller.quorum.voters=1@{host}:{controller_port}
+log.dirs={data}
+auto.create.topics.enable=false
+group.coordinator.rebalance.protocols=classic,consumer
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+offsets.topic.num.partitions=4
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+# Replayed events carry the time they happened, perhaps years ago: retention by time would delete them.
+log.retention.ms=-1
+log.cleaner.dedupe.buffer.size=4194304
+# A killed broker may come back only when its old session has run out.
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+num.network.threads=2
+num.io.threads=4
+"""
+
+
+class BrokerError(Exception):
+    """The local broker could not do what was asked."""
+
+    retriable = False
+
+
+class PortTakenError(BrokerError):
+    """Another process listens on the port. Retriable: stop that process or take another port."""
+
+    retriable = True
+
+
+class BrokerFailedError(BrokerError):
+    """The broker did not start. Not retriable: the message ends with its last log lines."""
+
+
+class LocalBroker:
+    """A broker that lives as long as the `with` block, and never longer than the process that started it.
+
+    Args:
+        port: where clients connect; None takes a free one.
+
+    Attributes:
+        bootstrap: "host:port" for clients, the same over restarts; valid once started.
+    """
+
+    def __init__(self, port: int | None = None) -> None:
+        self.bootstrap = ""
+        self._wanted_port = port
+        self._folder: Path | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the broker and return when it serves clients; after `kill`, on the same port and data.
+
+        Raises:
+            MissingToolError: no Java, or no Maven to fetch the jars with.
+            FetchError: the jars could not be fetched.
+            BrokerError: the port is taken, or the broker failed.
+        """
+        lib = kafka_jars()
+        if self._folder is not None:
+            self._launch(lib, self._folder)
+            return
+        for attempt in range(1, _START_ATTEMPTS + 1):
+            try:
+                self._launch(lib, self._prepare(lib))
+            except PortTakenError:
+                self.stop()
+                if self._wanted_port is not None or attempt == _START_ATTEMPTS:
+                    raise
+            except BaseException:
+                self.stop()
+                raise
+            else:
+                return
+
+    def stop(self) -> None:
+        """Kill the broker and remove its directory. Does nothing when it is not there."""
+        self.kill()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def kill(self) -> None:
+        """Kill the broker as a crash would, keeping its data; `start` brings it back."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Shut the broker down in good order and start it again on the same port and data."""
+        self._end(signal.SIGTERM)
+        self.start()
+
+    def wait(self) -> None:
+        """Return only when the broker has ended by itself.
+
+        Raises:
+            BrokerFailedError: always, with the reason, for a broker never ends by itself in good order.
+        """
+        if self._process is not None:
+            self._process.wait()
+        raise BrokerFailedError(f"Kafka on {self.bootstrap} ended:\n{self.log_tail()}")
+
+    def log_tail(self, lines: int = 20) -> str:
+        """Return the last lines that the broker logged."""
+        if self._folder is None or not (self._folder / "broker.log").exists():
+            return ""
+        return "\n".join((self._folder / "broker.log").read_text("utf-8", "replace").splitlines()[-lines:])
+
+    def _prepare(self, lib: Path) -> Path:
+        """Make the directory, write the configuration, format the storage and return the directory."""
+        port = self._wanted_port if self._wanted_port is not None else free_port()
+        _require_free(port)
+        self._folder = folder = Path(tempfile.mkdtemp(prefix="freshet-kafka-"))
+        self.bootstrap = f"{_HOST}:{port}"
+        config = _CONFIG.format(host=_HOST, port=port, controller_port=free_port(), data=folder / "data")
+        (folder / "server.properties").write_text(config, "utf-8")
+        cluster = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+        java = self._java(lib, "-Xmx128m", "-XX:TieredStopAtLevel=1", main="kafka.tools.StorageTool")
+        done = subprocess.run(
+            [*java, "format", "-t", cluster, "-c", "server.properties"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise BrokerFailedError(f"Kafka's storage could not be formatted:\n{done.stdout}{done.stderr}")
+        return folder
+
+    def _launch(self, lib: Path, folder: Path) -> None:
+        if self._process is not None:
+            return
+        java = [*self._java(lib, "-Xms256m", "-Xmx512m", main="kafka.Kafka"), "server.properties"]
+        with (folder / "broker.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                ["sh", "-c", _GUARD, "guard", *java],
+                cwd=folder,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._await_clients()
+        _LOG.info("broker started bootstrap=%s", self.bootstrap)
+
+    @staticmethod
+    def _java(lib: Path, *options: str, main: str) -> list[str]:
+        logging_options = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Djava.awt.headless=true"]
+        return ["java", *options, *logging_options, "-cp", f"{lib.resolve()}/*", main]
+
+    def _await_clients(self) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._serves():
+            if self._process is None or self._process.poll() is not None:
+                tail = self.log_tail()
+                self.kill()
+                kind = PortTakenError if "already in use" in tail.lower() else BrokerFailedError
+                raise kind(f"Kafka on {self.bootstrap} ended while starting:\n{tail}")
+            if time.monotonic() > deadline:
+                tail = self.log_tail()
+                self.kill()
+                raise BrokerFailedError(
+                    f"Kafka on {self.bootstrap} took no client in {_START_SECONDS:.0f} s:\n{tail}"
+                )
+            time.sleep(_POLL_SECONDS)
+
+    def _serves(self) -> bool:
+        """Whether the broker answers a client and knows itself as a live member of the cluster."""
+        host, _, port = self.bootstrap.rpartition(":")
+        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
+            return self._answers_admin()
+        return False
+
+    def _answers_admin(self) -> bool:
+        try:
+            admin = KafkaAdminClient(bootstrap_servers=self.bootstrap, bootstrap_timeout_ms=2000)
+        except KafkaError:
+            return False
+        try:
+            return bool(admin.describe_cluster()["brokers"])
+        except KafkaError:
+            return False
+        finally:
+            admin.close()
+
+    def _end(self, with_signal: signal.Signals) -> None:
+        """Signal the whole process group, wait, and leave none of it alive."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        _signal_group(process.pid, with_signal)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_SECONDS)
+        _signal_group(process.pid, signal.SIGKILL)
+        process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
+
+
+def free_port() -> int:
+    """Return a loopback TCP port that nobody listens on just now."""
+    with socket.create_server((_HOST, 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _require_free(port: int) -> None:
+    try:
+        socket.create_server((_HOST, port)).close()
+    except OSError as error:
+        raise PortTakenError(
+            f"port {port} is in use: stop what listens there, or choose another port (--port)"
+        ) from error
+
+
+def _signal_group(group: int, with_signal: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, with_signal)

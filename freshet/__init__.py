@@ -1,0 +1,1 @@
+"""The `freshet` command: wires the rooms together; no room imports it."""

@@ -1,0 +1,1 @@
+"""Graph in, embeddings and indexes out: the only room that imports torch."""

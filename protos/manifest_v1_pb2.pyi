@@ -1,0 +1,162 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Snapshot(_message.Message):
+    __slots__ = ("format_version", "snapshot_id", "taken_ms", "watermark_ms", "graph_hash", "shards", "half_life_seconds", "action_weights", "counts")
+    class ActionWeightsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    FORMAT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
+    TAKEN_MS_FIELD_NUMBER: _ClassVar[int]
+    WATERMARK_MS_FIELD_NUMBER: _ClassVar[int]
+    GRAPH_HASH_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
+    HALF_LIFE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    ACTION_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    format_version: int
+    snapshot_id: str
+    taken_ms: int
+    watermark_ms: int
+    graph_hash: str
+    shards: _containers.RepeatedCompositeFieldContainer[Shard]
+    half_life_seconds: float
+    action_weights: _containers.ScalarMap[str, float]
+    counts: Counts
+    def __init__(self, format_version: _Optional[int] = ..., snapshot_id: _Optional[str] = ..., taken_ms: _Optional[int] = ..., watermark_ms: _Optional[int] = ..., graph_hash: _Optional[str] = ..., shards: _Optional[_Iterable[_Union[Shard, _Mapping]]] = ..., half_life_seconds: _Optional[float] = ..., action_weights: _Optional[_Mapping[str, float]] = ..., counts: _Optional[_Union[Counts, _Mapping]] = ...) -> None: ...
+
+class Shard(_message.Message):
+    __slots__ = ("shard", "directory", "sequence", "watermark_ms", "positions")
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    DIRECTORY_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    WATERMARK_MS_FIELD_NUMBER: _ClassVar[int]
+    POSITIONS_FIELD_NUMBER: _ClassVar[int]
+    shard: int
+    directory: str
+    sequence: int
+    watermark_ms: int
+    positions: _containers.RepeatedCompositeFieldContainer[Position]
+    def __init__(self, shard: _Optional[int] = ..., directory: _Optional[str] = ..., sequence: _Optional[int] = ..., watermark_ms: _Optional[int] = ..., positions: _Optional[_Iterable[_Union[Position, _Mapping]]] = ...) -> None: ...
+
+class Position(_message.Message):
+    __slots__ = ("source", "partition", "next_offset")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    NEXT_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    partition: int
+    next_offset: int
+    def __init__(self, source: _Optional[str] = ..., partition: _Optional[int] = ..., next_offset: _Optional[int] = ...) -> None: ...
+
+class Counts(_message.Message):
+    __slots__ = ("facts", "sessions", "queries", "items", "edges", "hyperedges", "incidences")
+    FACTS_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    QUERIES_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    EDGES_FIELD_NUMBER: _ClassVar[int]
+    HYPEREDGES_FIELD_NUMBER: _ClassVar[int]
+    INCIDENCES_FIELD_NUMBER: _ClassVar[int]
+    facts: int
+    sessions: int
+    queries: int
+    items: int
+    edges: int
+    hyperedges: int
+    incidences: int
+    def __init__(self, facts: _Optional[int] = ..., sessions: _Optional[int] = ..., queries: _Optional[int] = ..., items: _Optional[int] = ..., edges: _Optional[int] = ..., hyperedges: _Optional[int] = ..., incidences: _Optional[int] = ...) -> None: ...
+
+class Generation(_message.Message):
+    __slots__ = ("format_version", "generation_id", "parent", "created_ms", "code_version", "snapshot", "dim", "metric", "num_items", "num_queries", "num_indexed", "seed", "evaluation", "model", "files", "gate")
+    class EvaluationEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    class ModelEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    FORMAT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_ID_FIELD_NUMBER: _ClassVar[int]
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    CREATED_MS_FIELD_NUMBER: _ClassVar[int]
+    CODE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    DIM_FIELD_NUMBER: _ClassVar[int]
+    METRIC_FIELD_NUMBER: _ClassVar[int]
+    NUM_ITEMS_FIELD_NUMBER: _ClassVar[int]
+    NUM_QUERIES_FIELD_NUMBER: _ClassVar[int]
+    NUM_INDEXED_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    EVALUATION_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    GATE_FIELD_NUMBER: _ClassVar[int]
+    format_version: int
+    generation_id: str
+    parent: str
+    created_ms: int
+    code_version: str
+    snapshot: SnapshotRef
+    dim: int
+    metric: str
+    num_items: int
+    num_queries: int
+    num_indexed: int
+    seed: int
+    evaluation: _containers.ScalarMap[str, float]
+    model: _containers.ScalarMap[str, str]
+    files: _containers.RepeatedCompositeFieldContainer[File]
+    gate: Gate
+    def __init__(self, format_version: _Optional[int] = ..., generation_id: _Optional[str] = ..., parent: _Optional[str] = ..., created_ms: _Optional[int] = ..., code_version: _Optional[str] = ..., snapshot: _Optional[_Union[SnapshotRef, _Mapping]] = ..., dim: _Optional[int] = ..., metric: _Optional[str] = ..., num_items: _Optional[int] = ..., num_queries: _Optional[int] = ..., num_indexed: _Optional[int] = ..., seed: _Optional[int] = ..., evaluation: _Optional[_Mapping[str, float]] = ..., model: _Optional[_Mapping[str, str]] = ..., files: _Optional[_Iterable[_Union[File, _Mapping]]] = ..., gate: _Optional[_Union[Gate, _Mapping]] = ...) -> None: ...
+
+class SnapshotRef(_message.Message):
+    __slots__ = ("snapshot_id", "taken_ms", "watermark_ms", "graph_hash", "counts", "shards")
+    SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
+    TAKEN_MS_FIELD_NUMBER: _ClassVar[int]
+    WATERMARK_MS_FIELD_NUMBER: _ClassVar[int]
+    GRAPH_HASH_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
+    snapshot_id: str
+    taken_ms: int
+    watermark_ms: int
+    graph_hash: str
+    counts: Counts
+    shards: _containers.RepeatedCompositeFieldContainer[Shard]
+    def __init__(self, snapshot_id: _Optional[str] = ..., taken_ms: _Optional[int] = ..., watermark_ms: _Optional[int] = ..., graph_hash: _Optional[str] = ..., counts: _Optional[_Union[Counts, _Mapping]] = ..., shards: _Optional[_Iterable[_Union[Shard, _Mapping]]] = ...) -> None: ...
+
+class File(_message.Message):
+    __slots__ = ("name", "size_bytes", "sha256")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    size_bytes: int
+    sha256: str
+    def __init__(self, name: _Optional[str] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ...) -> None: ...
+
+class Gate(_message.Message):
+    __slots__ = ("passed", "reasons")
+    PASSED_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    passed: bool
+    reasons: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, passed: _Optional[bool] = ..., reasons: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -1,0 +1,62 @@
+"""Text rules that every room must apply identically: query normalisation, 64-bit keys and n-gram features.
+
+Golden vectors in ``tests/protos/test_text.py`` pin the results: a change here is a change of stored format.
+"""
+
+import unicodedata
+from hashlib import blake2b
+from itertools import pairwise
+from zlib import crc32
+
+CHAR_NGRAM_SIZES = (3, 4)
+_MAX_WORDS = 64
+_MAX_WORD_CHARS = 64
+
+
+class _PunctuationToSpace(dict[int, int]):
+    """A `str.translate` table, filled as characters are met: what separates words becomes a space."""
+
+    def __missing__(self, code: int) -> int:
+        kept = unicodedata.category(chr(code))[0] not in "PZC"
+        self[code] = code if kept else ord(" ")
+        return self[code]
+
+
+_PUNCTUATION_TO_SPACE = _PunctuationToSpace()
+
+
+def normalize_query(text: str) -> str:
+    """Return the canonical form of a query: NFKC, lower case, punctuation to spaces, spaces collapsed.
+
+    Punctuation is Unicode's category P; separators (Z) and control characters (C) become spaces too. Letters,
+    marks, numbers and symbols (S: ``c++``, ``$5``) of every script are kept. Idempotent. It may be empty.
+    """
+    folded = unicodedata.normalize("NFKC", text).lower()
+    if not folded.isascii():
+        folded = unicodedata.normalize("NFKC", folded)
+    return " ".join(folded.translate(_PUNCTUATION_TO_SPACE).split())
+
+
+def text_key(text: str) -> int:
+    """Return the 64-bit key of a string: BLAKE2b-64 of its UTF-8 bytes, big-endian, as an unsigned int."""
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+
+
+def text_features(text: str, num_buckets: int) -> list[int]:
+    """Return the hashed features of a text, each in ``0..num_buckets - 1``; repeats and order are kept.
+
+    Features are words, pairs of neighbouring words, and character n-grams of sizes `CHAR_NGRAM_SIZES` of each
+    word between boundary marks, hashed by CRC-32. At most 64 words of 64 characters are read. The same text
+    always gives the same features, in training and in serving.
+    """
+    words = [word[:_MAX_WORD_CHARS] for word in normalize_query(text).split(" ")[:_MAX_WORDS] if word]
+    grams = ["w:" + word for word in words]
+    grams += [f"p:{first} {second}" for first, second in pairwise(words)]
+    for word in words:
+        marked = f"<{word}>"
+        grams += [
+            marked[start : start + size]
+            for size in CHAR_NGRAM_SIZES
+            for start in range(len(marked) - size + 1)
+        ]
+    return [crc32(gram.encode("utf-8", "surrogatepass")) % num_buckets for gram in grams]

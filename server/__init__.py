@@ -1,0 +1,1 @@
+"""Embeddings in, answers out: imports neither torch nor rocksdict."""

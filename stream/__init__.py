@@ -1,0 +1,1 @@
+"""Kafka or files in, graph out: the only writer of RocksDB."""
