@@ -1,0 +1,70 @@
+"""Write files and folders so that a crash at any moment leaves the old state or the new one, never a mix."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import rmtree
+from uuid import uuid4
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put `content` at `path` in one step: temporary name, fsync, rename, fsync of the folder.
+
+    Raises:
+        OSError: the file could not be written; whatever was at `path` is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_directory(path.parent)
+
+
+@contextmanager
+def new_directory(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`, which is fsynced and renamed to `path` on success.
+
+    On an exception the temporary folder is removed and `path` does not appear.
+
+    Raises:
+        FileExistsError: `path` exists already.
+    """
+    if path.exists():
+        raise FileExistsError(f"{path} exists already")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}.{uuid4().hex}.tmp"
+    temporary.mkdir()
+    try:
+        yield temporary
+        _sync_tree(temporary)
+        temporary.rename(path)
+    except BaseException:
+        rmtree(temporary, ignore_errors=True)
+        raise
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make renames and new names in a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_tree(root: Path) -> None:
+    for folder, _, names in os.walk(root):
+        for name in names:
+            descriptor = os.open(Path(folder, name), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        sync_directory(Path(folder))

@@ -1,0 +1,241 @@
+"""Where rejected records go, before their positions move on: a file beside the store, or a topic."""
+
+import logging
+import os
+from base64 import b64decode, b64encode
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from stream.errors import PublishFailed, QuarantineFailed
+from stream.events import Rejection
+from stream.producer import Headers, RecordProducer
+from stream.settings import StreamSettings
+
+logger = logging.getLogger(__name__)
+
+FILE_NAME = "quarantine/rejected.jsonl"
+"""Where a store's quarantine file is, under the store's folder."""
+
+MAX_TOPIC_VALUE_BYTES = 512 * 1024
+"""A longer value is cut for the topic, whose brokers may not take it whole."""
+
+
+_TAIL_BYTES = 64 * 1024
+
+
+class Quarantine(Protocol):
+    """Where a worker puts what it cannot use."""
+
+    def put(self, rejections: Sequence[Rejection], now_ms: int) -> None:
+        """Put rejections away; they are safe when this returns.
+
+        Raises:
+            QuarantineFailed: they are not.
+        """
+
+    def close(self) -> None:
+        """Release what is held."""
+
+
+class QuarantinedRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the quarantine file.
+
+    Attributes:
+        reason: one of `stream.events.REASONS`.
+        detail: what was wrong, for people.
+        source: topic or file.
+        partition: of the topic; 0 for a file.
+        offset: of the record in the topic, or of the line in the unpacked file.
+        content_type: as announced; empty: none was.
+        key_base64: the record's key; None: it had none.
+        value_base64: the record's bytes; None: it had none.
+        at_ms: when it was rejected.
+    """
+
+    reason: str
+    detail: str
+    source: str
+    partition: int
+    offset: int
+    content_type: str
+    key_base64: str | None
+    value_base64: str | None
+    at_ms: int
+
+    @property
+    def value(self) -> bytes | None:
+        """The record's bytes as they came."""
+        return None if self.value_base64 is None else b64decode(self.value_base64)
+
+
+class FileQuarantine:
+    """Appends rejections to a file of JSON lines.
+
+    Args:
+        path: the file; made when the first rejection comes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = -1
+
+    def put(self, rejections: Sequence[Rejection], now_ms: int) -> None:
+        """Append rejections and force them to disk.
+
+        Raises:
+            QuarantineFailed: the disk refused.
+        """
+        if not rejections:
+            return
+        lines = b"".join(_line(rejection, now_ms) for rejection in rejections)
+        try:
+            self._open()
+            _write_all(self._descriptor, lines)
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise QuarantineFailed(
+                f"{self._path} could not be written ({error.strerror}); mend the disk, then start again"
+            ) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _open(self) -> None:
+        if self._descriptor >= 0:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        _cut_torn_line(self._descriptor)
+
+
+class TopicQuarantine:
+    """Produces rejections to the quarantine topic, with the original key and value, and the rest in headers.
+
+    Args:
+        bootstrap: "host:port", or several with commas.
+        settings: name of the topic.
+
+    Raises:
+        QuarantineFailed: no broker answers, or the topic is not there.
+    """
+
+    def __init__(self, bootstrap: str, settings: StreamSettings) -> None:
+        self._topic = settings.quarantine_topic
+        try:
+            self._producer = RecordProducer(bootstrap, settings)
+            self._num_partitions = self._producer.num_partitions(self._topic)
+        except PublishFailed as error:
+            raise QuarantineFailed(str(error)) from error
+
+    def put(self, rejections: Sequence[Rejection], now_ms: int) -> None:
+        """Produce rejections and wait until they are acknowledged.
+
+        Raises:
+            QuarantineFailed: they are not.
+        """
+        try:
+            for rejection in rejections:
+                self._send(rejection, now_ms)
+            if rejections:
+                self._producer.flush()
+        except PublishFailed as error:
+            raise QuarantineFailed(str(error)) from error
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._producer.close()
+
+    def _send(self, rejection: Rejection, now_ms: int) -> None:
+        record = rejection.record
+        value = (record.value or b"")[:MAX_TOPIC_VALUE_BYTES]
+        partition = record.position.partition % self._num_partitions
+        self._producer.send(self._topic, partition, record.key, value, _headers(rejection, now_ms))
+
+
+def read_quarantine(path: Path) -> Iterator[QuarantinedRecord]:
+    """Yield what a quarantine file holds, oldest first; nothing where there is no file.
+
+    A line that a crash cut short is left out: its batch was not applied, so the record comes again.
+
+    Raises:
+        QuarantineFailed: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    yield _DECODER.decode(line)
+                except ValueError as error:
+                    logger.warning("quarantine line unreadable path=%s line=%d error=%s", path, number, error)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise QuarantineFailed(f"{path} cannot be read ({error.strerror}); check its rights") from error
+
+
+_DECODER = msgspec.json.Decoder(QuarantinedRecord)
+
+
+def _line(rejection: Rejection, now_ms: int) -> bytes:
+    record = rejection.record
+    quarantined = QuarantinedRecord(
+        reason=rejection.reason,
+        detail=rejection.detail,
+        source=record.position.source,
+        partition=record.position.partition,
+        offset=record.offset,
+        content_type=record.content_type,
+        key_base64=_base64(record.key),
+        value_base64=_base64(record.value),
+        at_ms=now_ms,
+    )
+    return msgspec.json.encode(quarantined) + b"\n"
+
+
+def _base64(content: bytes | None) -> str | None:
+    return None if content is None else b64encode(content).decode()
+
+
+def _headers(rejection: Rejection, now_ms: int) -> Headers:
+    record = rejection.record
+    headers = {
+        "reason": rejection.reason,
+        "detail": rejection.detail,
+        "source-topic": record.position.source,
+        "source-partition": str(record.position.partition),
+        "source-offset": str(record.offset),
+        "at-ms": str(now_ms),
+    }
+    if record.content_type:
+        headers["content-type"] = record.content_type
+    if record.value is None:
+        headers["source-value"] = "null"
+    elif len(record.value) > MAX_TOPIC_VALUE_BYTES:
+        headers["source-value-bytes"] = str(len(record.value))
+    return [(name, value.encode("utf-8", "backslashreplace")) for name, value in headers.items()]
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    remaining = memoryview(content)
+    while remaining:
+        remaining = remaining[os.write(descriptor, remaining) :]
+
+
+def _cut_torn_line(descriptor: int) -> None:
+    """Remove what a crash left of a last line; its record was not applied and comes again."""
+    size = end = os.fstat(descriptor).st_size
+    while end:
+        start = max(0, end - _TAIL_BYTES)
+        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            end = start + newline + 1
+            break
+        end = start
+    if end < size:
+        os.ftruncate(descriptor, end)

@@ -1,0 +1,141 @@
+"""The settings of the stream room, with their units and bounds."""
+
+from dataclasses import dataclass, field
+
+from stream.errors import SettingsInvalid
+from stream.events import Action
+
+_MIN_HALF_LIFE_SECONDS = 3600.0
+_MAX_HALF_LIFE_SECONDS = 100 * 365 * 86400.0
+
+
+def _default_action_weights() -> dict[str, float]:
+    return {"click": 1.0, "add-to-cart": 2.0, "purchase": 4.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamSettings:
+    """Everything that can be set about reading events and keeping the graph.
+
+    Raises:
+        SettingsInvalid: a value is out of its bounds; the message names the key.
+    """
+
+    half_life_seconds: float = 30 * 86400.0
+    """After this long a fact weighs half. Fixed when a store is made; one hour to a hundred years."""
+
+    action_weights: dict[str, float] = field(default_factory=_default_action_weights)
+    """What a new fact weighs, by action; a view never makes an edge. Applied when the graph is read."""
+
+    num_shards: int = 1
+    """Shards of a new store. With Kafka it must be the partition count of the topics."""
+
+    batch_records: int = 1000
+    """Records taken from the source at once."""
+
+    batch_events: int = 5000
+    """Events written at once, about: a record may hold many, and is never split."""
+
+    sync_every_ms: int = 200
+    """How much a power cut can take: the log is forced to disk this often. 0: after every batch."""
+
+    memtable_bytes: int = 16 * 1024 * 1024
+    """RocksDB's write buffer of a shard."""
+
+    block_cache_bytes: int = 64 * 1024 * 1024
+    """RocksDB's read cache of a shard."""
+
+    max_wal_bytes: int = 64 * 1024 * 1024
+    """Write-ahead log of a shard that a restart may have to replay."""
+
+    snapshot_timeout_seconds: float = 60.0
+    """How long to wait for the process that holds the store to answer a snapshot request."""
+
+    max_record_bytes: int = 1024 * 1024
+    """Longer records are quarantined unread."""
+
+    max_field_bytes: int = 1024
+    """Longest session, user or item id, in UTF-8."""
+
+    max_query_bytes: int = 512
+    """Longest query, in UTF-8, before and after it is normalised."""
+
+    max_text_bytes: int = 64 * 1024
+    """Longest catalogue title, text or attribute value, in UTF-8."""
+
+    max_future_seconds: float = 3600.0
+    """How far ahead of the clock an event time may be before it is called absurd."""
+
+    follow_poll_seconds: float = 0.2
+    """How often a followed file is looked at."""
+
+    poll_seconds: float = 0.5
+    """How long one poll of Kafka may wait, and so how soon a stop or a snapshot request is seen."""
+
+    clicks_topic: str = "freshet.clicks"
+    """Topic of actions that came from a search, keyed by session id. Empty: not read; so for the next two."""
+
+    sessions_topic: str = "freshet.sessions"
+    """Topic of actions in a session without a search, keyed by session id."""
+
+    catalog_topic: str = "freshet.catalog"
+    """Compacted topic of items, keyed by item id."""
+
+    quarantine_topic: str = "freshet.quarantine"
+    """Topic that rejected records go to."""
+
+    group_id: str = "freshet"
+    """Kafka consumer group."""
+
+    bootstrap_timeout_seconds: float = 30.0
+    """How long to wait at the start for a broker, and for the topics to exist."""
+
+    session_timeout_seconds: float = 10.0
+    """After this silence the consumer group gives a worker's partitions away."""
+
+    commit_every_seconds: float = 5.0
+    """How often offsets are committed to Kafka: a courtesy to lag monitors, the store's positions count."""
+
+    def __post_init__(self) -> None:
+        self._check_weights()
+        _check_bounds(
+            "half_life_seconds", self.half_life_seconds, _MIN_HALF_LIFE_SECONDS, _MAX_HALF_LIFE_SECONDS
+        )
+        _check_bounds("num_shards", self.num_shards, 1, 9999)
+        _check_bounds("batch_records", self.batch_records, 1, 100_000)
+        _check_bounds("batch_events", self.batch_events, 1, 1_000_000)
+        _check_bounds("sync_every_ms", self.sync_every_ms, 0, 60_000)
+        for name in ("memtable_bytes", "block_cache_bytes", "max_wal_bytes", "max_record_bytes"):
+            _check_bounds(name, getattr(self, name), 64 * 1024, 64 * 1024**3)
+        for name in ("max_field_bytes", "max_query_bytes", "max_text_bytes"):
+            _check_bounds(name, getattr(self, name), 16, 16 * 1024**2)
+        for name in ("snapshot_timeout_seconds", "bootstrap_timeout_seconds", "commit_every_seconds"):
+            _check_bounds(name, getattr(self, name), 0.01, 86400.0)
+        _check_bounds("session_timeout_seconds", self.session_timeout_seconds, 1.0, 86400.0)
+        for name in ("follow_poll_seconds", "poll_seconds"):
+            _check_bounds(name, getattr(self, name), 0.001, 3600.0)
+        _check_bounds("max_future_seconds", self.max_future_seconds, 0.0, 10 * 365 * 86400.0)
+
+    def _check_weights(self) -> None:
+        known = [action.label for action in Action if action is not Action.VIEW]
+        unknown = sorted(set(self.action_weights) - set(known))
+        if unknown:
+            raise SettingsInvalid(
+                f"stream.action_weights has the unknown action {unknown[0]!r}; known are {', '.join(known)}"
+            )
+        for label, weight in self.action_weights.items():
+            _check_bounds(f"action_weights.{label}", weight, 0.0, 1e6)
+
+    @property
+    def half_life_ms(self) -> int:
+        """The half-life as the graph uses it: whole milliseconds."""
+        return round(self.half_life_seconds * 1000)
+
+    def weight_of(self, action: Action) -> float:
+        """Return what one new fact of an action weighs; an action that is not listed weighs nothing."""
+        return float(self.action_weights.get(action.label, 0.0))
+
+
+def _check_bounds(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise SettingsInvalid(f"stream.{name} is {value}; it must be between {low} and {high}")

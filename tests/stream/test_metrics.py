@@ -1,0 +1,69 @@
+"""The stream's metrics carry the names and meanings that alerts and dashboards rely on."""
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+from stream.metrics import StreamMetrics
+
+
+def sample(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
+    """Return one value."""
+    return registry.get_sample_value(name, labels)
+
+
+def test_names() -> None:
+    """Every documented metric is exported from the start, with its known labels at zero."""
+    registry = CollectorRegistry()
+    StreamMetrics(registry)
+    text = generate_latest(registry).decode()
+    for name in (
+        'freshet_stream_events_total{type="click"} 0.0',
+        'freshet_stream_events_total{type="catalog"} 0.0',
+        "freshet_stream_new_facts_total 0.0",
+        'freshet_stream_quarantined_total{reason="malformed"} 0.0',
+        "freshet_stream_batches_total 0.0",
+        "freshet_stream_batch_seconds_count 0.0",
+        "freshet_stream_graph_watermark_seconds 0.0",
+        "# TYPE freshet_stream_behind_records gauge",
+        "freshet_stream_behind_seconds 0.0",
+    ):
+        assert name in text
+
+
+def test_counts() -> None:
+    """Batches and rejections add up."""
+    registry = CollectorRegistry()
+    metrics = StreamMetrics(registry)
+    metrics.count_batch({"click": 3, "catalog": 1}, 2, 0.01)
+    metrics.count_batch({"click": 1}, 1, 0.02)
+    metrics.count_quarantined({"malformed": 2})
+    assert sample(registry, "freshet_stream_events_total", type="click") == 4
+    assert sample(registry, "freshet_stream_events_total", type="catalog") == 1
+    assert sample(registry, "freshet_stream_new_facts_total") == 3
+    assert sample(registry, "freshet_stream_batches_total") == 2
+    assert sample(registry, "freshet_stream_batch_seconds_count") == 2
+    assert sample(registry, "freshet_stream_quarantined_total", reason="malformed") == 2
+
+
+def test_freshness() -> None:
+    """Behind is now minus the watermark while something waits, else zero; partitions taken away go."""
+    registry = CollectorRegistry()
+    metrics = StreamMetrics(registry)
+    metrics.set_freshness(
+        watermark_ms=90_500, now_ms=100_000, is_behind=True, behind_records={("t", 0): 5, ("t", 1): 0}
+    )
+    assert sample(registry, "freshet_stream_graph_watermark_seconds") == 90.5
+    assert sample(registry, "freshet_stream_behind_seconds") == 9.5
+    assert sample(registry, "freshet_stream_behind_records", topic="t", partition="0") == 5
+    metrics.set_freshness(watermark_ms=90_500, now_ms=200_000, is_behind=False, behind_records={("t", 1): 0})
+    assert sample(registry, "freshet_stream_behind_seconds") == 0
+    assert sample(registry, "freshet_stream_behind_records", topic="t", partition="0") is None
+    assert sample(registry, "freshet_stream_behind_records", topic="t", partition="1") == 0
+    metrics.set_freshness(watermark_ms=None, now_ms=200_000, is_behind=True, behind_records={})
+    assert sample(registry, "freshet_stream_graph_watermark_seconds") == 0
+    assert sample(registry, "freshet_stream_behind_seconds") == 0
+
+
+def test_two_workers_in_one_process() -> None:
+    """Metrics belong to their registry, so two workers do not clash."""
+    StreamMetrics(CollectorRegistry())
+    StreamMetrics(CollectorRegistry())

@@ -1,0 +1,165 @@
+"""The quarantine: everything about a rejected record is kept, safely, in the file and in the topic."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka import KafkaConsumer, TopicPartition
+
+from stream.errors import QuarantineFailed
+from stream.events import Position, Record, Rejection
+from stream.quarantine import (
+    MAX_TOPIC_VALUE_BYTES,
+    FileQuarantine,
+    QuarantinedRecord,
+    TopicQuarantine,
+    read_quarantine,
+)
+from stream.settings import StreamSettings
+from tests.conftest import TopicFactory
+
+NOW_MS = 1_700_000_000_000
+
+
+def rejection(
+    value: bytes | None = b"\xff\n{", key: bytes | None = b"k", partition: int = 1, content_type: str = "x/y"
+) -> Rejection:
+    """Return a rejection of a record of a topic."""
+    record = Record(
+        position=Position("freshet.clicks", partition),
+        offset=7,
+        next_offset=8,
+        content_type=content_type,
+        key=key,
+        value=value,
+    )
+    return Rejection(record=record, reason="malformed", detail="not JSON: ü")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the quarantine file is."""
+    return tmp_path / "store" / "quarantine" / "rejected.jsonl"
+
+
+def test_file_keeps_everything(path: Path) -> None:
+    """What is read back is what was put, byte for byte, with the reason and the place."""
+    quarantine = FileQuarantine(path)
+    quarantine.put([rejection()], NOW_MS)
+    quarantine.put([rejection(value=None, key=None)], NOW_MS + 1)
+    quarantine.close()
+    first, second = read_quarantine(path)
+    assert first == QuarantinedRecord(
+        reason="malformed",
+        detail="not JSON: ü",
+        source="freshet.clicks",
+        partition=1,
+        offset=7,
+        content_type="x/y",
+        key_base64="aw==",
+        value_base64="/wp7",
+        at_ms=NOW_MS,
+    )
+    assert first.value == b"\xff\n{"
+    assert second.value is None
+    assert second.key_base64 is None
+
+
+def test_file_is_made_with_the_first_rejection(path: Path) -> None:
+    """A run without rejections leaves no file."""
+    quarantine = FileQuarantine(path)
+    quarantine.put([], NOW_MS)
+    quarantine.close()
+    assert not path.exists()
+    assert list(read_quarantine(path)) == []
+
+
+def test_file_is_appended_to(path: Path) -> None:
+    """A second run keeps what the first one put."""
+    for _ in range(2):
+        quarantine = FileQuarantine(path)
+        quarantine.put([rejection()], NOW_MS)
+        quarantine.close()
+    assert len(list(read_quarantine(path))) == 2
+
+
+@pytest.mark.parametrize("whole", [0, 1, 3])
+def test_line_torn_by_a_crash_is_removed(path: Path, whole: int) -> None:
+    """A half-written last line, however long, goes when the file is opened again; whole ones stay."""
+    quarantine = FileQuarantine(path)
+    quarantine.put([rejection()] * 3, NOW_MS)
+    quarantine.close()
+    complete = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(complete[:whole]) + b'{"reason": "' + b"x" * 200_000)
+    assert len(list(read_quarantine(path))) == whole
+    quarantine = FileQuarantine(path)
+    quarantine.put([rejection()], NOW_MS)
+    quarantine.close()
+    assert path.read_bytes() == b"".join(complete[:whole]) + complete[0]
+
+
+def test_file_that_cannot_be_written(tmp_path: Path) -> None:
+    """A disk that refuses is an error that names the file: the batch must not be applied."""
+    (tmp_path / "quarantine").write_bytes(b"")
+    quarantine = FileQuarantine(tmp_path / "quarantine" / "rejected.jsonl")
+    with pytest.raises(QuarantineFailed, match=r"rejected\.jsonl could not be written"):
+        quarantine.put([rejection()], NOW_MS)
+
+
+def test_full_disk(tmp_path: Path) -> None:
+    """A disk without room is an error too."""
+    path = tmp_path / "rejected.jsonl"
+    path.symlink_to("/dev/full")
+    quarantine = FileQuarantine(path)
+    with pytest.raises(QuarantineFailed, match="No space left"):
+        quarantine.put([rejection()], NOW_MS)
+    quarantine.close()
+
+
+def read_topic(bootstrap: str, topic: str, partition: int, count: int) -> list[Any]:
+    """Return the first records of a partition."""
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    place = TopicPartition(topic, partition)
+    consumer.assign([place])
+    consumer.seek_to_beginning(place)
+    found: list[Any] = []
+    while len(found) < count:
+        found += consumer.poll(timeout_ms=500).get(place, [])
+    consumer.close()
+    return found
+
+
+@pytest.mark.timeout(120)
+def test_topic_keeps_everything(kafka_bootstrap: str, kafka_topics: TopicFactory) -> None:
+    """The topic gets the original key and value, and in headers where they came from and why."""
+    topics: Mapping[str, str] = kafka_topics(partitions=2)
+    quarantine = TopicQuarantine(kafka_bootstrap, StreamSettings(quarantine_topic=topics["quarantine"]))
+    huge = b"y" * (MAX_TOPIC_VALUE_BYTES + 1)
+    quarantine.put(
+        [rejection(), rejection(value=None, key=None, content_type=""), rejection(value=huge)], NOW_MS
+    )
+    quarantine.close()
+    first, second, third = read_topic(kafka_bootstrap, topics["quarantine"], 1, 3)
+    assert (first.key, first.value) == (b"k", b"\xff\n{")
+    assert dict(first.headers) == {
+        "reason": b"malformed",
+        "detail": "not JSON: ü".encode(),
+        "source-topic": b"freshet.clicks",
+        "source-partition": b"1",
+        "source-offset": b"7",
+        "content-type": b"x/y",
+        "at-ms": str(NOW_MS).encode(),
+    }
+    assert (second.key, second.value) == (None, b"")
+    assert dict(second.headers)["source-value"] == b"null"
+    assert third.value == huge[:-1]
+    assert dict(third.headers)["source-value-bytes"] == str(len(huge)).encode()
+
+
+@pytest.mark.timeout(120)
+def test_topic_that_is_missing(kafka_bootstrap: str) -> None:
+    """A quarantine topic that does not exist is an error at the start, not at the first bad message."""
+    settings = StreamSettings(quarantine_topic="no-such-topic", bootstrap_timeout_seconds=2.0)
+    with pytest.raises(QuarantineFailed, match="no-such-topic"):
+        TopicQuarantine(kafka_bootstrap, settings)

@@ -1,0 +1,348 @@
+"""The loop: nothing lost, nothing twice, one bad message never stops it, and a refusing disk always does."""
+
+import json
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from threading import Event as StopEvent
+from threading import Thread
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from stream import apply
+from stream.apply import shard_of
+from stream.errors import QuarantineFailed, StoreWriteFailed
+from stream.events import Action, Interaction, Rejection
+from stream.metrics import StreamMetrics
+from stream.quarantine import FILE_NAME, FileQuarantine, Quarantine, read_quarantine
+from stream.settings import StreamSettings
+from stream.snapshot import take_snapshot
+from stream.source_file import FileSource
+from stream.store import Shard, Store
+from stream.worker import WorkerTotals, run_worker
+from tests.stream.conftest import OpenStore, StartPython
+from tests.stream.histories import NOON_MS, dump, event, graph_hash
+from tests.stream.oracle import Oracle, assert_same_dump
+from tests.stream.worker_process import run_and_kill
+
+Run = Callable[..., WorkerTotals]
+
+BAD_LINES = (b"not json", b'{"hello": 1}', b"\xff\xfe", b'{"ts_ms": 5, "type": "view"}')
+
+
+def shop_events(count: int = 400, seed: int = 7) -> list[Interaction]:
+    """Return the events of a small shop, the same for the same seed."""
+    rng = random.Random(seed)
+    return [
+        event(
+            session_id=f"s-{rng.randrange(count // 6 + 1)}",
+            query=rng.choice(["", "tv", "red shoes", "xbox 360"]),
+            item_id=f"i-{rng.randrange(20)}",
+            ts_ms=NOON_MS + rng.randrange(10_000_000),
+            action=rng.choice(list(Action)),
+            user_id=rng.choice(["", "u"]),
+        )
+        for _ in range(count)
+    ]
+
+
+def line_of(interaction: Interaction) -> bytes:
+    """Return the neutral line of an event."""
+    fields: dict[str, Any] = asdict(interaction) | {"type": interaction.action.label}
+    del fields["action"]
+    return json.dumps(fields).encode()
+
+
+def write_lines(path: Path, lines: Sequence[bytes]) -> None:
+    """Write lines to a file."""
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+
+
+@pytest.fixture
+def settings() -> StreamSettings:
+    """Batches of a few dozen."""
+    return StreamSettings(batch_records=50, follow_poll_seconds=0.001)
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    """Where the worker's metrics are."""
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def events_path(tmp_path: Path) -> Path:
+    """Where the events are read from."""
+    return tmp_path / "events.jsonl"
+
+
+@pytest.fixture
+def run(events_path: Path, settings: StreamSettings, registry: CollectorRegistry) -> Run:
+    """Return a function that runs a worker over the events file to its end, with a file quarantine."""
+    metrics = StreamMetrics(registry)
+
+    def run_one(
+        store: Store,
+        quarantine: Quarantine | None = None,
+        stop: StopEvent | None = None,
+        own: StreamSettings = settings,
+        **more: Any,
+    ) -> WorkerTotals:
+        source = FileSource([str(events_path)], own, follow=more.pop("follow", False))
+        put_away = quarantine or FileQuarantine(store.root / FILE_NAME)
+        try:
+            return run_worker(source, store, put_away, own, metrics, stop or StopEvent(), **more)
+        finally:
+            put_away.close()
+
+    return run_one
+
+
+def test_file_becomes_the_graph(
+    run: Run, events_path: Path, open_store: OpenStore, settings: StreamSettings, registry: CollectorRegistry
+) -> None:
+    """The graph is that of the plain batch build; totals and metrics say what was done."""
+    events = shop_events()
+    write_lines(events_path, [line_of(interaction) for interaction in events])
+    store = open_store()
+    totals = run(store)
+    store.close()
+    oracle = Oracle.of(events)
+    assert_same_dump(dump(store.root, settings), oracle.dump(max(item.ts_ms for item in events)))
+    assert totals.records == totals.events == 400
+    assert totals.new_facts == len(oracle.facts)
+    assert totals.batches == 8
+    assert totals.watermark_ms == max(interaction.ts_ms for interaction in events)
+    clicks = sum(interaction.action is Action.CLICK for interaction in events)
+    assert registry.get_sample_value("freshet_stream_events_total", {"type": "click"}) == clicks
+    assert registry.get_sample_value("freshet_stream_new_facts_total") == len(oracle.facts)
+    assert registry.get_sample_value("freshet_stream_batches_total") == 8
+    assert registry.get_sample_value("freshet_stream_graph_watermark_seconds") == totals.watermark_ms / 1000
+    assert registry.get_sample_value("freshet_stream_behind_seconds") == 0
+
+
+def test_bad_lines_are_quarantined_and_the_rest_applied(
+    run: Run, events_path: Path, open_store: OpenStore, settings: StreamSettings, registry: CollectorRegistry
+) -> None:
+    """Bad lines among good ones go to the quarantine, with their place; the graph is as without them."""
+    events = shop_events()
+    good = [line_of(interaction) for interaction in events]
+    lines = [line for index, line in enumerate(good) for line in (line, *BAD_LINES[: index % 5])]
+    write_lines(events_path, lines)
+    store = open_store()
+    totals = run(store)
+    store.close()
+    assert_same_dump(dump(store.root, settings, NOON_MS), Oracle.of(events).dump(NOON_MS))
+    bad = [line for line in lines if line not in good]
+    quarantined = list(read_quarantine(store.root / FILE_NAME))
+    assert [record.value for record in quarantined] == bad
+    content = events_path.read_bytes()
+    for record in quarantined:
+        assert content[record.offset :].startswith(record.value or b"?")
+    assert totals.quarantined == len(bad)
+    malformed = {"reason": "malformed"}
+    assert registry.get_sample_value("freshet_stream_quarantined_total", malformed) == sum(
+        record.reason == "malformed" for record in quarantined
+    )
+
+
+def test_file_of_nothing_but_bad_lines(
+    run: Run, events_path: Path, open_store: OpenStore, settings: StreamSettings
+) -> None:
+    """Positions move past bad lines too: a second run has nothing to do."""
+    write_lines(events_path, BAD_LINES * 30)
+    store = open_store()
+    assert run(store).quarantined == 120
+    assert run(store).records == 0
+
+
+def test_running_again_changes_nothing(
+    run: Run, events_path: Path, open_store: OpenStore, settings: StreamSettings
+) -> None:
+    """After everything was applied a second run reads nothing."""
+    write_lines(events_path, [line_of(interaction) for interaction in shop_events()])
+    store = open_store()
+    run(store)
+    before = graph_hash(store.root, settings)
+    totals = run(store)
+    assert (totals.records, totals.batches) == (0, 0)
+    assert totals.watermark_ms is not None
+    store.close()
+    assert graph_hash(store.root, settings) == before
+
+
+def test_stop_finishes_the_batch_and_the_next_run_goes_on(
+    run: Run, events_path: Path, tmp_path: Path, open_store: OpenStore, settings: StreamSettings
+) -> None:
+    """Stopped after any batch, the runs together read each line once and make the same graph."""
+    write_lines(events_path, [line_of(interaction) for interaction in shop_events()])
+    whole, pieces = open_store(tmp_path / "whole"), open_store(tmp_path / "pieces")
+    run(whole)
+    records: list[int] = []
+    while not records or records[-1]:
+        stop = StopEvent()
+        records.append(run(pieces, stop=stop, on_progress=lambda _totals: stop.set()).records)  # noqa: B023
+    assert records == [50] * 8 + [0]
+    assert graph_hash(whole.root, settings) == graph_hash(pieces.root, settings)
+
+
+def test_batches_are_cut_by_events_too(
+    run: Run, events_path: Path, open_store: OpenStore, settings: StreamSettings
+) -> None:
+    """A poll that decodes into many events is written in several batches, each with its own positions."""
+    write_lines(events_path, [line_of(interaction) for interaction in shop_events()])
+    totals = run(open_store(), own=replace(settings, batch_events=10))
+    assert totals.batches == 40
+
+
+@pytest.mark.parametrize("num_shards", [2, 3])
+def test_shards(
+    run: Run,
+    events_path: Path,
+    tmp_path: Path,
+    open_store: OpenStore,
+    settings: StreamSettings,
+    num_shards: int,
+) -> None:
+    """Each session goes to the shard that Kafka would give it, and the graph is that of one shard."""
+    events = shop_events()
+    write_lines(events_path, [line_of(interaction) for interaction in events])
+    one, many = open_store(tmp_path / "one"), open_store(tmp_path / "many", num_shards)
+    run(one)
+    run(many)
+    for shard in many.open_shards():
+        sessions = {stored.session_id for stored in shard.sessions()}
+        assert sessions
+        assert {shard_of(session, num_shards) for session in sessions} == {shard.index}
+    assert run(many).records == 0
+    assert graph_hash(one.root, settings) == graph_hash(many.root, settings)
+
+
+class RefusingQuarantine:
+    """A quarantine whose disk is full."""
+
+    def put(self, rejections: Sequence[Rejection], now_ms: int) -> None:
+        """Refuse."""
+        if rejections:
+            raise QuarantineFailed("no room")
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+def test_refusing_quarantine_stops_before_positions_move(
+    run: Run, events_path: Path, open_store: OpenStore, settings: StreamSettings
+) -> None:
+    """Where a rejection cannot be put away its batch is not applied, so the record comes again."""
+    good = [line_of(interaction) for interaction in shop_events(60)]
+    write_lines(events_path, [*good[:55], b"bad", *good[55:]])
+    store = open_store()
+    with pytest.raises(QuarantineFailed, match="no room"):
+        run(store, RefusingQuarantine())
+    (offset,) = store.shard(0).positions().values()
+    assert offset == sum(len(line) + 1 for line in good[:50])
+    assert run(store).quarantined == 1
+    assert_same_dump(dump(store.root, settings, NOON_MS), Oracle.of(shop_events(60)).dump(NOON_MS))
+
+
+def test_refusing_disk_stops_the_worker(
+    run: Run,
+    events_path: Path,
+    open_store: OpenStore,
+    settings: StreamSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A write that fails ends the run with the error; a new run goes on at what was not applied."""
+    write_lines(events_path, [line_of(interaction) for interaction in shop_events()])
+    store = open_store()
+    store.shard(0)  # a new shard begins with a write of its own
+    write, num_writes = Shard.write, 0
+
+    def failing_write(shard: Shard, puts: Mapping[bytes, bytes]) -> None:
+        nonlocal num_writes
+        num_writes += 1
+        if num_writes == 3:
+            raise StoreWriteFailed("disk full")
+        write(shard, puts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Shard, "write", failing_write)
+        with pytest.raises(StoreWriteFailed, match="disk full"):
+            run(store)
+    assert num_writes == 3
+    assert run(store).records == 300
+    assert_same_dump(dump(store.root, settings, NOON_MS), Oracle.of(shop_events()).dump(NOON_MS))
+
+
+def test_key_collisions_are_quarantined(
+    run: Run,
+    events_path: Path,
+    open_store: OpenStore,
+    settings: StreamSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two texts with one key are never merged: the second one's record goes to the quarantine."""
+    monkeypatch.setattr(apply, "text_key", lambda text: 1 + len(text))
+    first, second = event(item_id="one"), event(item_id="two")
+    write_lines(events_path, [line_of(first), b"bad", line_of(second)])
+    store = open_store()
+    totals = run(store)
+    quarantined = list(read_quarantine(store.root / FILE_NAME))
+    assert [(record.reason, record.value) for record in quarantined] == [
+        ("malformed", b"bad"),
+        ("key_collision", line_of(second)),
+    ]
+    assert (totals.new_facts, totals.quarantined) == (1, 2)
+
+
+def test_snapshot_while_following(
+    run: Run, events_path: Path, tmp_path: Path, open_store: OpenStore, settings: StreamSettings
+) -> None:
+    """A worker that follows a file answers snapshot requests between polls, and stops when asked to."""
+    write_lines(events_path, [line_of(interaction) for interaction in shop_events()])
+    store, stop, caught_up = open_store(), StopEvent(), StopEvent()
+
+    def on_progress(totals: WorkerTotals) -> None:
+        if totals.records == 400:
+            caught_up.set()
+
+    worker = Thread(target=run, args=(store, None, stop), kwargs={"follow": True, "on_progress": on_progress})
+    worker.start()
+    assert caught_up.wait(60)
+    info = take_snapshot(store.root, tmp_path / "snapshot", settings, NOON_MS)
+    stop.set()
+    worker.join(60)
+    assert not worker.is_alive()
+    assert info.counts.facts == len(Oracle.of(shop_events()).facts)
+    assert graph_hash(tmp_path / "snapshot", settings) == graph_hash(store.root, settings)
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_killed_again_and_again(
+    events_path: Path, tmp_path: Path, settings: StreamSettings, start_python: StartPython, seed: int
+) -> None:
+    """A worker process killed with SIGKILL again and again makes the plain batch's graph."""
+    rng = random.Random(seed)
+    events = shop_events(3000, seed)
+    lines = [line_of(interaction) for interaction in events]
+    write_lines(
+        events_path, [line for index in range(0, 3000, 5) for line in (*lines[index : index + 5], b"bad")]
+    )
+    root = tmp_path / "store"
+    options = json.dumps({"batch_records": 10})
+    num_kills = -1
+    is_done = False
+    while not is_done:
+        process = start_python(
+            "from tests.stream.worker_process import main; main()", root, f"file:{events_path}", options
+        )
+        is_done = run_and_kill(process, rng.uniform(0, 0.2 * (num_kills + 2)))
+        num_kills += 1
+    assert num_kills > 0
+    assert_same_dump(dump(root, settings, NOON_MS), Oracle.of(events).dump(NOON_MS))
+    values = [record.value for record in read_quarantine(root / FILE_NAME)]
+    assert set(values) == {b"bad"}
+    assert len(values) >= 600
