@@ -1,0 +1,72 @@
+"""Errors of the model room, each with what the operator should do.
+
+::
+
+    ModelError
+    ├── SettingsInvalid          a setting has a value that cannot work
+    ├── ArtifactError            a generation or the artifact folder cannot be used
+    │   ├── GenerationMissing    it is not there (retriable: it may appear)
+    │   └── GenerationCorrupt    it is there and wrong
+    ├── TrainingRefused          the snapshot cannot be trained on
+    ├── TrainingFailed           training went wrong (retriable)
+    ├── TrainingStopped          somebody asked training to stop (retriable)
+    └── GateRefused              the new generation is worse than it may be
+"""
+
+
+class ModelError(Exception):
+    """Anything the model room reports on purpose; the message says what, where and what to do.
+
+    Attributes:
+        retriable: the same call may succeed later without anybody changing anything.
+    """
+
+    retriable = False
+
+
+class SettingsInvalid(ModelError):
+    """A setting has a value that cannot work. Correct it; the message names the key and the bounds."""
+
+
+class ArtifactError(ModelError):
+    """A generation or the artifact folder cannot be used. Check the path and its permissions."""
+
+
+class GenerationMissing(ArtifactError):
+    """The generation is not there. Train one, or choose another: it may also still appear."""
+
+    retriable = True
+
+
+class GenerationCorrupt(ArtifactError):
+    """The generation's files do not agree with its manifest. Roll back to another one, or train again."""
+
+
+class TrainingRefused(ModelError):
+    """There is nothing to learn from, or the settings do not fit. Feed events, or mend the settings."""
+
+
+class TrainingFailed(ModelError):
+    """Training made no model (NaN, no memory, no time). Try another seed, smaller steps, more time."""
+
+    retriable = True
+
+
+class TrainingStopped(ModelError):
+    """Training was asked to stop before it was done. Nothing was published; start it again when wanted."""
+
+    retriable = True
+
+
+class GateRefused(ModelError):
+    """The new generation is on disk but must not go live; the message has the reasons. Look into the data.
+
+    Attributes:
+        generation_id: the refused generation.
+        reasons: why, one sentence each.
+    """
+
+    def __init__(self, generation_id: str, reasons: tuple[str, ...]) -> None:
+        super().__init__(f"generation {generation_id} was refused: {'; '.join(reasons)}")
+        self.generation_id = generation_id
+        self.reasons = reasons

@@ -1,0 +1,205 @@
+"""May this generation go live? Pure checks of what was written, against what is live."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.artifact import Generation
+from model.encoder import TextEncoder
+from model.evaluate import edge_ranks, quality_of
+from model.settings import ModelSettings
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+_NORM_TOLERANCE = 1e-3
+_LEAST_ITEMS = 20
+_LEAST_KNOWN_EDGES = 50
+_LARGEST_KNOWN_RANK = 0.35
+_SAMPLE = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """The generation that asks to go live.
+
+    Attributes:
+        dim: what the settings say its dimension is.
+        query_keys: ``uint64 [num_queries]``.
+        query_texts: normalised, by query index.
+        query_vectors: ``float32 [num_queries, dim]``.
+        item_ids: by item index.
+        item_vectors: ``float32 [num_items, dim]``.
+        hidden_ids: ids that the catalogue calls deleted or unavailable: they are absent for a reason.
+        index_recall: share of the true ten nearest items that its index finds.
+        known: query and item of edges it was trained on, ``int64 [n]`` each.
+        held_out: query and item of edges it was not trained on, ``int64 [n]`` each.
+        held_out_first_ms: ``int64 [n]``, when each of those was first seen.
+        held_out_query_vectors: ``float32 [num_queries, dim]``, from a graph without the held-out edges.
+        held_out_item_vectors: ``float32 [num_items, dim]``, the same.
+    """
+
+    dim: int
+    query_keys: NDArray[np.uint64]
+    query_texts: list[str]
+    query_vectors: Floats
+    item_ids: list[str]
+    item_vectors: Floats
+    hidden_ids: frozenset[str]
+    index_recall: float
+    known: tuple[Ints, Ints]
+    held_out: tuple[Ints, Ints]
+    held_out_first_ms: Ints
+    held_out_query_vectors: Floats
+    held_out_item_vectors: Floats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The gate's answer.
+
+    Attributes:
+        reasons: why not, one sentence each; empty: it may go live.
+        figures: what was measured on the way.
+    """
+
+    reasons: tuple[str, ...]
+    figures: dict[str, float]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the generation may go live."""
+        return not self.reasons
+
+
+def judge(candidate: Candidate, current: Generation | None, settings: ModelSettings) -> Verdict:
+    """Check a generation on its own, then against the live one where there is one."""
+    reasons = [
+        *_check_vectors("item vectors", candidate.item_vectors, candidate.dim),
+        *_check_vectors("query vectors", candidate.query_vectors, candidate.dim),
+    ]
+    figures: dict[str, float] = {}
+    if not reasons:
+        reasons += _check_spread(candidate, settings, figures)
+        reasons += _check_known_edges(candidate, figures)
+        reasons += _check_index(candidate, settings)
+        if current is not None:
+            reasons += _check_coverage(candidate, current, settings)
+            reasons += _check_quality(candidate, current, settings, figures)
+    return Verdict(reasons=tuple(reasons), figures=figures)
+
+
+def _check_vectors(name: str, vectors: Floats, dim: int) -> list[str]:
+    if vectors.ndim != 2 or vectors.shape[1] != dim:  # noqa: PLR2004
+        return [f"{name} have shape {vectors.shape}, the dimension is {dim}"]
+    bad = int((~np.isfinite(vectors).all(axis=1)).sum())
+    if bad:
+        return [f"{bad} of {len(vectors)} {name} are not finite"]
+    off = int((np.abs(np.linalg.norm(vectors, axis=1) - 1.0) > _NORM_TOLERANCE).sum())
+    return [f"{off} of {len(vectors)} {name} do not have length 1"] if off else []
+
+
+def _check_spread(candidate: Candidate, settings: ModelSettings, figures: dict[str, float]) -> list[str]:
+    """Vectors have collapsed when any two of them point the same way."""
+    num_items = len(candidate.item_vectors)
+    if num_items < _LEAST_ITEMS:
+        return []
+    mean = candidate.item_vectors.mean(axis=0, dtype=np.float64)
+    mean_cosine = float((num_items * (mean @ mean) - 1.0) / (num_items - 1))
+    figures["mean_cosine"] = mean_cosine
+    if mean_cosine > settings.gate_max_mean_cosine:
+        limit = settings.gate_max_mean_cosine
+        return [f"item vectors have collapsed: mean cosine {mean_cosine:.3f} is above {limit:g}"]
+    return []
+
+
+def _check_known_edges(candidate: Candidate, figures: dict[str, float]) -> list[str]:
+    """Clicked items must rank well for their queries: where rows were shuffled they rank anywhere."""
+    query, item = _sample(candidate.known)
+    num_items = len(candidate.item_vectors)
+    if len(query) < _LEAST_KNOWN_EDGES or num_items < _LEAST_ITEMS:
+        return []
+    nothing = np.zeros(0, dtype=np.int64)
+    ranks = edge_ranks(candidate.query_vectors, candidate.item_vectors, (query, item), (nothing, nothing))
+    mean_rank = float((ranks.mean() - 1.0) / (num_items - 1))
+    figures["known_edges_mean_rank"] = mean_rank
+    if mean_rank > _LARGEST_KNOWN_RANK:
+        where = f"clicked items rank at {mean_rank:.0%} of the catalogue on average (chance is 50%)"
+        return [f"vectors do not belong to their ids: {where}"]
+    return []
+
+
+def _check_index(candidate: Candidate, settings: ModelSettings) -> list[str]:
+    recall, floor = candidate.index_recall, settings.gate_min_index_recall
+    if recall < floor:
+        return [
+            f"the index finds {recall:.3f} of the nearest items, less than {floor:g}; raise model.num_trees"
+        ]
+    return []
+
+
+def _check_coverage(candidate: Candidate, current: Generation, settings: ModelSettings) -> list[str]:
+    """An item may leave because the catalogue says so, not because a store was lost or mixed up."""
+    present = set(candidate.item_ids) | candidate.hidden_ids
+    shown = [current.item_ids[index] for index in current.index_items]
+    lost = sum(item_id not in present for item_id in shown)
+    if lost > (1.0 - settings.gate_min_coverage) * len(shown):
+        return [f"{lost} of the {len(shown)} items that are live are not in the snapshot at all"]
+    return []
+
+
+def _check_quality(
+    candidate: Candidate, current: Generation, settings: ModelSettings, figures: dict[str, float]
+) -> list[str]:
+    """Compare on edges that neither has seen, over the items that both have."""
+    if current.manifest.dim == 0 or not len(current.item_ids):
+        return []
+    unseen = candidate.held_out_first_ms > current.manifest.snapshot.watermark_ms
+    row_of = {item_id: row for row, item_id in enumerate(current.item_ids)}
+    current_row = np.array([row_of.get(item_id, -1) for item_id in candidate.item_ids], dtype=np.int64)
+    query, item = candidate.held_out[0][unseen], candidate.held_out[1][unseen]
+    shared = current_row[item] >= 0
+    query, item = query[shared], item[shared]
+    figures["compared_edges"] = float(len(query))
+    if len(query) < settings.gate_min_edges:
+        return []
+    both = np.flatnonzero(current_row >= 0)
+    place = np.searchsorted(both, item)
+    queries, row = np.unique(query, return_inverse=True)
+    nothing = np.zeros(0, dtype=np.int64)
+    sides = {
+        "candidate_mrr": (candidate.held_out_query_vectors[queries], candidate.held_out_item_vectors[both]),
+        "current_mrr": (
+            _current_vectors(candidate, queries, current),
+            current.item_vectors[current_row[both]],
+        ),
+    }
+    for name, (query_vectors, item_vectors) in sides.items():
+        ranks = edge_ranks(query_vectors, item_vectors, (row, place), (nothing, nothing))
+        figures[name] = quality_of(ranks, row).mrr
+    floor = (1.0 - settings.gate_max_quality_drop) * figures["current_mrr"]
+    if figures["candidate_mrr"] < floor:
+        both_mrr = f"{figures['candidate_mrr']:.4f}, the live generation has {figures['current_mrr']:.4f}"
+        return [f"MRR on the {len(query)} newest unseen clicks is {both_mrr}"]
+    return []
+
+
+def _current_vectors(candidate: Candidate, queries: Ints, current: Generation) -> Floats:
+    """Return what the live generation answers these queries with: a known vector, else its text encoder's."""
+    encoder = TextEncoder(current.encoder)
+    row_of = {int(key): row for row, key in enumerate(current.query_keys)}
+    vectors = np.empty((len(queries), current.manifest.dim), dtype=np.float32)
+    for place, query in enumerate(queries):
+        known = row_of.get(int(candidate.query_keys[query]))
+        vectors[place] = (
+            current.query_vectors[known]
+            if known is not None
+            else encoder.encode(candidate.query_texts[query])
+        )
+    return vectors
+
+
+def _sample(edges: tuple[Ints, Ints]) -> tuple[Ints, Ints]:
+    step = max(1, len(edges[0]) // _SAMPLE)
+    return edges[0][::step], edges[1][::step]

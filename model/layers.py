@@ -1,0 +1,151 @@
+"""Propagation over fixed sparse patterns whose weights change at every step.
+
+Over the query-item graph it is PyG's `LGConv` on a sparse matrix. Over hyperedges, and from features to texts
+it is an `embedding_bag` over a pattern sorted once, both ways: its gradient is one over columns. What each
+costs, and why, is in `docs/decisions/0002-propagation.md`.
+"""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+from torch_geometric.nn import LGConv
+
+_SMALL = 1e-9
+
+
+class Adjacency:
+    """The query-item graph as one symmetric matrix over all nodes, queries first; weighted at every step.
+
+    Args:
+        edge_query: ``int64 [num_edges]``.
+        edge_item: ``int64 [num_edges]``.
+        num_queries: number of queries.
+        num_items: number of items.
+        device: where the index tensors live.
+    """
+
+    def __init__(
+        self,
+        edge_query: NDArray[np.int64],
+        edge_item: NDArray[np.int64],
+        num_queries: int,
+        num_items: int,
+        device: torch.device,
+    ) -> None:
+        self._num_nodes = num_queries + num_items
+        row = np.concatenate([edge_query, num_queries + edge_item])
+        column = np.concatenate([num_queries + edge_item, edge_query])
+        order = np.lexsort([column, row])
+        starts = np.zeros(self._num_nodes + 1, dtype=np.int64)
+        starts[1:] = np.cumsum(np.bincount(row, minlength=self._num_nodes))
+        self._starts = torch.from_numpy(starts).to(device)
+        self._row = torch.from_numpy(row[order]).to(device)
+        self._column = torch.from_numpy(column[order]).to(device)
+        self._edge = torch.from_numpy(order % max(1, len(edge_query))).to(device)
+        self._convolution = LGConv(normalize=False)
+
+    def degrees(self, weight: Tensor) -> Tensor:
+        """Return ``float32 [num_nodes]``, the sum of each node's edge weights ``float32 [num_edges]``."""
+        return weight.new_zeros(self._num_nodes).index_add_(0, self._row, weight[self._edge])
+
+    def normalised(self, weight: Tensor, degrees: Tensor) -> Tensor:
+        """Return D^-1/2 A D^-1/2 as a sparse ``float32 [num_nodes, num_nodes]``."""
+        root = degrees.clamp(min=_SMALL).rsqrt()
+        values = weight[self._edge] * root[self._row] * root[self._column]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+            return torch.sparse_csr_tensor(
+                self._starts, self._column, values, (self._num_nodes, self._num_nodes), check_invariants=False
+            )
+
+    def convolve(self, matrix: Tensor, x: Tensor) -> Tensor:
+        """Return one light graph convolution of ``x [num_nodes, dim]`` (He et al., SIGIR 2020)."""
+        layer: Tensor = self._convolution(x, matrix)
+        return layer
+
+
+class Pattern:
+    """Where a sparse ``[num_rows, num_columns]`` matrix has entries; each product is given their values.
+
+    Args:
+        row: ``int64 [num_entries]``, row of each entry.
+        column: ``int64 [num_entries]``, its column.
+        num_rows: rows of the matrix.
+        num_columns: columns of the matrix.
+        device: where the index tensors live.
+    """
+
+    def __init__(
+        self,
+        row: NDArray[np.int64],
+        column: NDArray[np.int64],
+        num_rows: int,
+        num_columns: int,
+        device: torch.device,
+    ) -> None:
+        self.num_rows = num_rows
+        self.num_columns = num_columns
+        self.row = torch.from_numpy(row).to(device)
+        self.column = torch.from_numpy(column).to(device)
+        self.by_row = _bags(row, column, num_rows, device)
+        self.by_column = _bags(column, row, num_columns, device)
+
+    def product(self, values: Tensor, x: Tensor) -> Tensor:
+        """Return the matrix times `x`, ``float32 [num_rows, dim]`` from ``[num_columns, dim]``."""
+        return _product(x, values, self.by_row, self.by_column)
+
+    def transposed_product(self, values: Tensor, x: Tensor) -> Tensor:
+        """Return the transposed matrix times `x`, ``float32 [num_columns, dim]`` from ``[num_rows, dim]``."""
+        return _product(x, values, self.by_column, self.by_row)
+
+    def row_sums(self, values: Tensor) -> Tensor:
+        """Return ``float32 [num_rows]``."""
+        return values.new_zeros(self.num_rows).index_add_(0, self.row, values)
+
+    def column_sums(self, values: Tensor) -> Tensor:
+        """Return ``float32 [num_columns]``."""
+        return values.new_zeros(self.num_columns).index_add_(0, self.column, values)
+
+
+Bags = tuple[Tensor, Tensor, Tensor]
+
+
+def _bags(row: NDArray[np.int64], column: NDArray[np.int64], num_rows: int, device: torch.device) -> Bags:
+    """Return the columns in order of rows, where each row starts, and the order itself."""
+    order = np.argsort(row, kind="stable")
+    counts = np.bincount(row, minlength=num_rows)
+    starts = np.cumsum(counts) - counts
+    on_device = [torch.from_numpy(array).to(device) for array in (column[order], starts, order)]
+    return on_device[0], on_device[1], on_device[2]
+
+
+class _SparseProduct(torch.autograd.Function):
+    """A sparse product; its gradient is the product with the transposed pattern. Values get no gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, values: Tensor, bags: Bags, transposed: Bags) -> Tensor:
+        ctx.save_for_backward(values)
+        ctx.transposed = transposed
+        return _bag_sum(x, values, bags)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        (values,) = ctx.saved_tensors
+        return _bag_sum(gradients[0].contiguous(), values, ctx.transposed), None, None, None
+
+
+def _bag_sum(x: Tensor, values: Tensor, bags: Bags) -> Tensor:
+    column, starts, order = bags
+    if not len(column):
+        return x.new_zeros(len(starts), x.shape[1])
+    return F.embedding_bag(column, x, starts, mode="sum", per_sample_weights=values[order])
+
+
+def _product(x: Tensor, values: Tensor, bags: Bags, transposed: Bags) -> Tensor:
+    result: Tensor = _SparseProduct.apply(x, values, bags, transposed)
+    return result

@@ -1,0 +1,71 @@
+"""What the tuner tells Prometheus."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_RUN_BUCKETS_SECONDS = (1, 2, 5, 10, 20, 60, 120, 300, 600, 1800, 3600)
+
+
+class TunerMetrics:
+    """The tuner's metrics, in a registry of the caller's."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._last_success = Gauge(
+            "freshet_tuner_last_success_timestamp_seconds",
+            "When a run last ended well: a generation went live, or nothing had changed",
+            registry=registry,
+        )
+        self._last_failure = Gauge(
+            "freshet_tuner_last_failure_timestamp_seconds", "When a run last failed", registry=registry
+        )
+        self._runs = Counter(
+            "freshet_tuner_runs",
+            "Runs by outcome: published, unchanged, failed",
+            ["outcome"],
+            registry=registry,
+        )
+        self._failures = Counter(
+            "freshet_tuner_failures",
+            "Failed runs by reason (the error's class)",
+            ["reason"],
+            registry=registry,
+        )
+        self._last_failure_info = Gauge(
+            "freshet_tuner_last_failure_info",
+            "1 at the reason of the last failure",
+            ["reason"],
+            registry=registry,
+        )
+        self._run_seconds = Histogram(
+            "freshet_tuner_run_seconds",
+            "How long a run took, snapshot to publication",
+            buckets=_RUN_BUCKETS_SECONDS,
+            registry=registry,
+        )
+        self._every = Gauge("freshet_tuner_every_seconds", "Period of the runs", registry=registry)
+        self._generation = Gauge(
+            "freshet_tuner_generation_info",
+            "1 at the generation published last",
+            ["generation"],
+            registry=registry,
+        )
+
+    def started(self, every_seconds: float) -> None:
+        """The tuner is up."""
+        self._every.set(every_seconds)
+
+    def succeeded(self, *, outcome: str, generation_id: str, now_seconds: float, run_seconds: float) -> None:
+        """A run ended well, with `outcome` ``published`` or ``unchanged``."""
+        self._runs.labels(outcome).inc()
+        self._last_success.set(now_seconds)
+        self._run_seconds.observe(run_seconds)
+        self._generation.clear()
+        self._generation.labels(generation_id).set(1)
+
+    def failed(self, *, reason: str, now_seconds: float, run_seconds: float) -> None:
+        """A run failed for `reason`."""
+        self._runs.labels("failed").inc()
+        self._failures.labels(reason).inc()
+        self._last_failure.set(now_seconds)
+        self._run_seconds.observe(run_seconds)
+        self._last_failure_info.clear()
+        self._last_failure_info.labels(reason).set(1)

@@ -1,0 +1,120 @@
+"""Settings of the model room: the network, how it is trained, when a generation may go live."""
+
+from dataclasses import dataclass
+
+from model.errors import SettingsInvalid
+
+_DEVICES = ("auto", "cpu", "cuda")
+_BOUNDS = {
+    "dim": (2, 4096),
+    "num_buckets": (16, 1 << 26),
+    "hidden": (1, 65536),
+    "num_layers": (1, 8),
+    "learning_rate": (1e-6, 1.0),
+    "batch_size": (2, 1 << 20),
+    "num_negatives": (0, 1 << 20),
+    "node_dropout": (0.0, 0.95),
+    "edge_dropout": (0.0, 0.95),
+    "temperature": (0.001, 10.0),
+    "budget_seconds": (0.0, 7 * 86400.0),
+    "max_passes": (1, 10_000),
+    "warm_passes": (1, 10_000),
+    "patience": (1, 10_000),
+    "validation_share": (0.0, 0.5),
+    "max_validation_edges": (1, 1 << 30),
+    "replay_share": (0.0, 1.0),
+    "seed": (0, 2**31 - 1),
+    "num_threads": (0, 1024),
+    "num_trees": (1, 1000),
+    "keep_generations": (1, 1000),
+    "tune_every_seconds": (0.1, 30 * 86400.0),
+    "gate_min_index_recall": (0.0, 1.0),
+    "gate_max_mean_cosine": (0.0, 1.0),
+    "gate_min_coverage": (0.0, 1.0),
+    "gate_max_quality_drop": (0.0, 1.0),
+    "gate_min_edges": (1, 1 << 30),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """The table ``[model]``. Defaults suit a shop of up to some ten thousand items on two CPU cores.
+
+    Raises:
+        SettingsInvalid: a value is out of its bounds; the message names the key.
+    """
+
+    dim: int = 64
+    """Length of the vectors."""
+    num_buckets: int = 1 << 17
+    """Rows of the hashed text feature table."""
+    hidden: int = 128
+    """Width of the hidden layer of the text towers."""
+    num_layers: int = 2
+    """Layers of graph convolution in the bipartite channel."""
+    use_bipartite: bool = True
+    """Learn from the query-item graph."""
+    use_hypergraph: bool = True
+    """Learn from sessions."""
+    use_ids: bool = True
+    """Give every node that has been seen a vector of its own beside its text."""
+
+    learning_rate: float = 0.001
+    """Step size of Adam; it decays to a tenth over `max_passes`."""
+    batch_size: int = 1024
+    """Edges supervised in one step."""
+    num_negatives: int = 0
+    """Random items each step ranks besides those of its batch."""
+    node_dropout: float = 0.2
+    """Share of nodes that lose neighbours and id vector in a step, so that text alone learns to land well."""
+    edge_dropout: float = 0.1
+    """Share of edges and hyperedges taken out of the graph in a step (DropEdge)."""
+    temperature: float = 0.1
+    """Where the learnt softmax temperature starts."""
+    budget_seconds: float = 300.0
+    """Longest time from the snapshot's arrays to the exported generation."""
+    max_passes: int = 30
+    """Most passes over the supervised edges when training from scratch."""
+    warm_passes: int = 6
+    """Most passes when training goes on from an earlier generation."""
+    patience: int = 4
+    """Passes without a better validation result before training stops."""
+    validation_share: float = 0.1
+    """Share of the newest facts held out to stop in time and to judge the generation."""
+    max_validation_edges: int = 2000
+    """Upper bound of the held-out edges."""
+    replay_share: float = 0.3
+    """Warm training: share of the edges older than the parent's watermark that each pass goes over again."""
+    seed: int = 0
+    """Seed of everything random; the same seed gives the same generation on a CPU."""
+    device: str = "auto"
+    """``cpu``, ``cuda`` or ``auto`` (a GPU where there is one)."""
+    num_threads: int = 0
+    """CPU threads of torch; 0: one less than there are cores."""
+
+    num_trees: int = 30
+    """Trees of the Annoy index: recall against build time and size."""
+    keep_generations: int = 5
+    """Complete generations kept on disk; the live one is never removed."""
+    tune_every_seconds: float = 600.0
+    """Period of `freshet tune`."""
+
+    gate_min_index_recall: float = 0.9
+    """Least share of the true ten nearest items that the index must find."""
+    gate_max_mean_cosine: float = 0.9
+    """Largest mean cosine between random pairs of items: above it the vectors have collapsed."""
+    gate_min_coverage: float = 0.9
+    """Least number of indexed items relative to the live generation, unless the catalogue itself shrank."""
+    gate_max_quality_drop: float = 0.2
+    """Largest relative loss of MRR against the live generation on the newest held-out edges."""
+    gate_min_edges: int = 50
+    """Held-out edges below which quality is not compared."""
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in _BOUNDS.items():
+            if not low <= getattr(self, name) <= high:
+                raise SettingsInvalid(
+                    f"model.{name} is {getattr(self, name)}; it must be between {low} and {high}"
+                )
+        if self.device not in _DEVICES:
+            raise SettingsInvalid(f"model.device is {self.device!r}; known are {', '.join(_DEVICES)}")

@@ -1,0 +1,176 @@
+"""The periodic loop: snapshot, train on from the live generation, gate, publish."""
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from threading import Event
+
+from model.artifact import ArtifactStore, Generation, open_generation
+from model.errors import ArtifactError, ModelError, TrainingStopped
+from model.generation import CATALOG_KEY, catalog_hash, model_settings, publish
+from model.metrics import TunerMetrics
+from model.settings import ModelSettings
+from model.trained import Progress
+from protos import manifest_v1_pb2 as manifest_pb
+from stream.errors import StreamError
+from stream.graph import GraphArrays
+from stream.snapshot_manifest import SnapshotInfo
+
+logger = logging.getLogger(__name__)
+
+_NOT_THE_MODELS = frozenset(
+    {"budget_seconds", "tune_every_seconds", "keep_generations", "num_threads", "device", CATALOG_KEY}
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingInput:
+    """What one run learns from: a snapshot's arrays and where they came from."""
+
+    snapshot: SnapshotInfo
+    arrays: GraphArrays
+
+
+@dataclass(frozen=True, kw_only=True)
+class TunerEvent:
+    """What the tuner just did.
+
+    Attributes:
+        kind: ``training``, ``published``, ``unchanged`` or ``failed``.
+        generation_id: the generation that is live now; empty: none is.
+        detail: for ``failed`` the message.
+        seconds: since the run began.
+    """
+
+    kind: str
+    generation_id: str
+    detail: str
+    seconds: float
+
+
+# Takes a snapshot, hands on what it holds, and removes it afterwards.
+Snapshots = Callable[[], AbstractContextManager[TrainingInput]]
+
+
+def train_once(
+    source: TrainingInput,
+    store: ArtifactStore,
+    settings: ModelSettings,
+    *,
+    warm: Generation | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> str:
+    """Train on a snapshot and publish the generation; return its id.
+
+    Raises:
+        ModelError: as `model.train.train` and `model.generation.publish` do.
+    """
+    # Takes seconds: only who trains pays for it.
+    from model.train import train  # noqa: PLC0415
+
+    trained = train(source.arrays, settings, warm=warm, on_progress=on_progress, stop=stop)
+    return publish(trained, source.arrays, source.snapshot, store, settings, _now_ms())
+
+
+def run_tuner(
+    snapshots: Snapshots,
+    store: ArtifactStore,
+    settings: ModelSettings,
+    metrics: TunerMetrics,
+    stop: Event,
+    on_event: Callable[[TunerEvent], None] = lambda _: None,
+) -> None:
+    """Tune every `tune_every_seconds` until `stop` is set, which also ends a training between two steps.
+
+    A run that finds nothing new publishes nothing and counts as a success: what is live is up to date.
+    A run that fails is logged and counted by the class of its error, and the next period tries again.
+    """
+    metrics.started(settings.tune_every_seconds)
+    while not stop.is_set():
+        began = time.monotonic()
+        _run_once(snapshots, store, settings, metrics, stop, on_event)
+        stop.wait(max(0.0, settings.tune_every_seconds - (time.monotonic() - began)))
+
+
+def _run_once(
+    snapshots: Snapshots,
+    store: ArtifactStore,
+    settings: ModelSettings,
+    metrics: TunerMetrics,
+    stop: Event,
+    on_event: Callable[[TunerEvent], None],
+) -> None:
+    began = time.monotonic()
+
+    def seconds() -> float:
+        return time.monotonic() - began
+
+    def tell(kind: str, generation_id: str, detail: str = "") -> None:
+        on_event(TunerEvent(kind=kind, generation_id=generation_id, detail=detail, seconds=seconds()))
+
+    try:
+        outcome, generation_id = _tune(snapshots, store, settings, stop, tell)
+    except TrainingStopped:
+        logger.info("tuning stopped seconds=%.1f", seconds())
+    except (ModelError, StreamError) as error:
+        reason = type(error).__name__
+        logger.error("tuning failed reason=%s error=%s", reason, error)  # noqa: TRY400  # the message says it all
+        metrics.failed(reason=reason, now_seconds=time.time(), run_seconds=seconds())
+        tell("failed", _live_id(store), str(error))
+    else:
+        logger.info("tuning done outcome=%s generation=%s seconds=%.1f", outcome, generation_id, seconds())
+        metrics.succeeded(
+            outcome=outcome, generation_id=generation_id, now_seconds=time.time(), run_seconds=seconds()
+        )
+        tell(outcome, generation_id)
+
+
+def _tune(
+    snapshots: Snapshots,
+    store: ArtifactStore,
+    settings: ModelSettings,
+    stop: Event,
+    tell: Callable[[str, str], None],
+) -> tuple[str, str]:
+    """Return the outcome, and the generation that is live after it."""
+    with snapshots() as source:
+        live = _open_live(store)
+        if live is not None and _same(live.manifest, source, settings):
+            return "unchanged", live.id
+        tell("training", live.id if live is not None else "")
+        generation_id = train_once(source, store, settings, warm=live, stop=stop.is_set)
+    return "published", generation_id
+
+
+def _same(manifest: manifest_pb.Generation, source: TrainingInput, settings: ModelSettings) -> bool:
+    """Whether a generation was made from the same facts and catalogue with the same model."""
+    if manifest.snapshot.graph_hash != source.snapshot.graph_hash:
+        return False
+    wanted = {name: value for name, value in model_settings(settings).items() if name not in _NOT_THE_MODELS}
+    if any(manifest.model.get(name) != value for name, value in wanted.items()):
+        return False
+    return manifest.model.get(CATALOG_KEY) == catalog_hash(source.arrays)
+
+
+def _open_live(store: ArtifactStore) -> Generation | None:
+    """Return the live generation to go on from; where it cannot be read, training starts from scratch."""
+    try:
+        current = store.current_id()
+        return open_generation(store.generation_path(current)) if current else None
+    except ArtifactError as error:
+        logger.warning("live generation cannot be gone on from error=%s", error)
+        return None
+
+
+def _live_id(store: ArtifactStore) -> str:
+    try:
+        return store.current_id() or ""
+    except ArtifactError:
+        return ""
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

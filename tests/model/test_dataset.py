@@ -1,0 +1,208 @@
+"""What is held out, what goes with what, and what cannot be learned from."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from model.dataset import GraphPart, TrainingSet, build_training_set, hash_texts, learnable
+from model.errors import TrainingRefused
+from model.settings import ModelSettings
+from stream.events import Action, CatalogItem
+from stream.graph import GraphArrays
+from tests.model.conftest import MakeArrays, click, shop_events, shop_items
+
+
+@pytest.fixture(scope="module")
+def training_set(arrays: GraphArrays, settings: ModelSettings) -> TrainingSet:
+    """Return the shop's."""
+    return build_training_set(arrays, settings)
+
+
+def pairs(query: NDArray[np.int64], item: NDArray[np.int64]) -> set[tuple[int, int]]:
+    """Return edges as a set."""
+    return set(zip(query.tolist(), item.tolist(), strict=True))
+
+
+def members(part: GraphPart, hyperedge: int) -> set[int]:
+    """Return a hyperedge's nodes."""
+    return set(part.incidence_node[part.incidence_hyperedge == hyperedge].tolist())
+
+
+def test_held_out_edges_are_the_newest_and_not_in_the_training_graph(
+    training_set: TrainingSet, arrays: GraphArrays
+) -> None:
+    """Time alone decides."""
+    held_out = pairs(training_set.validation_query, training_set.validation_item)
+    train = pairs(training_set.train.edge_query, training_set.train.edge_item)
+
+    assert held_out
+    assert not held_out & train
+    assert held_out | train == pairs(arrays.edge_query, arrays.edge_item)
+    first_ms = dict(
+        zip(
+            zip(arrays.edge_query.tolist(), arrays.edge_item.tolist(), strict=True),
+            arrays.edge_first_ms.tolist(),
+            strict=True,
+        )
+    )
+    assert max(first_ms[edge] for edge in train) < min(first_ms[edge] for edge in held_out)
+
+
+def test_sessions_of_the_held_out_time_are_not_in_the_training_graph(
+    training_set: TrainingSet, arrays: GraphArrays
+) -> None:
+    """A hyperedge must not carry what is to be predicted."""
+    cut_ms = training_set.validation_first_ms.min()
+    old = np.zeros(arrays.num_sessions, dtype=bool)
+    old[arrays.incidence_session] = True
+    old &= arrays.session_last_ms < cut_ms
+
+    assert training_set.train.num_hyperedges == old.sum()
+    assert training_set.whole.num_hyperedges > training_set.train.num_hyperedges
+
+
+def test_at_most_so_many_edges_are_held_out(arrays: GraphArrays, settings: ModelSettings) -> None:
+    """A large log does not waste a tenth of what it knows."""
+    bounded = build_training_set(arrays, replace(settings, max_validation_edges=25))
+
+    assert len(bounded.validation_query) == 25
+
+
+def test_nothing_is_held_out_where_everything_happened_at_once(
+    make_arrays: MakeArrays, settings: ModelSettings
+) -> None:
+    """Some logs know only the month."""
+    at_once = make_arrays([click(0, f"s{n}", f"q{n}", f"i{n}") for n in range(40)])
+
+    data = build_training_set(at_once, settings)
+
+    assert len(data.validation_query) == 0
+    assert len(data.train.edge_query) == 40
+
+
+def test_a_later_future_changes_nothing_in_the_training_graph(
+    make_arrays: MakeArrays, settings: ModelSettings
+) -> None:
+    """Whatever happens in the held-out time, what is trained on stays the same."""
+    past = shop_events(100)
+    sides = []
+    for seed in (1, 2):
+        future = [
+            replace(event, ts_ms=event.ts_ms + 10**9, session_id=f"future-{event.session_id}")
+            for event in shop_events(11, seed=seed)
+        ]
+        arrays = make_arrays(past + future, shop_items())
+        data = build_training_set(arrays, replace(settings, validation_share=0.1))
+        text = [*arrays.query_texts, *arrays.item_ids]
+        items = [text[arrays.num_queries + item] for item in data.train.edge_item]
+        sides.append({(text[q], item) for q, item in zip(data.train.edge_query, items, strict=True)})
+
+    assert sides[0] == sides[1]
+
+
+def test_a_hyperedge_holds_the_sessions_items_and_queries(
+    make_arrays: MakeArrays, settings: ModelSettings
+) -> None:
+    """A view brings its item; the query of a click sits beside its item."""
+    arrays = make_arrays(
+        [
+            click(0, "s", "mug", "a"),
+            click(1, "s", "lamp", "b"),
+            click(2, "s", "", "c", Action.VIEW),
+            click(3, "alone", "mug", "a"),
+        ]
+    )
+    whole = build_training_set(arrays, settings).whole
+    name = [*arrays.query_texts, *arrays.item_ids]
+
+    assert whole.num_hyperedges == 1
+    assert {name[node] for node in members(whole, 0)} == {"mug", "lamp", "a", "b", "c"}
+
+
+def test_every_edge_knows_the_hyperedges_whose_sessions_made_it(
+    make_arrays: MakeArrays, settings: ModelSettings
+) -> None:
+    """And no others: those are what a step hides with it."""
+    arrays = make_arrays(
+        [
+            click(0, "s1", "mug", "a"),
+            click(1, "s1", "", "b", Action.VIEW),
+            click(2, "s2", "mug", "a"),
+            click(3, "s2", "lamp", "c"),
+            click(4, "s3", "", "a", Action.VIEW),
+            click(5, "s3", "", "b", Action.VIEW),
+        ]
+    )
+    whole = build_training_set(arrays, settings).whole
+    query, item = arrays.query_texts.index("mug"), arrays.item_ids.index("a")
+    edge = next(
+        n for n in range(len(whole.edge_query)) if (whole.edge_query[n], whole.edge_item[n]) == (query, item)
+    )
+    made_by = whole.source_hyperedge[whole.source_edge == edge].tolist()
+    names = [*arrays.query_texts, *arrays.item_ids]
+
+    assert sorted(sorted(names[node] for node in members(whole, each)) for each in made_by) == [
+        ["a", "b", "mug"],
+        ["a", "c", "lamp", "mug"],
+    ]
+
+
+def test_deleted_items_take_no_part(make_arrays: MakeArrays) -> None:
+    """Their edges, facts and incidences go; the item keeps its number."""
+    arrays = make_arrays(
+        [click(0, "s", "mug", "a"), click(1, "s", "mug", "b")], [CatalogItem(item_id="a", deleted=True)]
+    )
+
+    kept = learnable(arrays).arrays
+
+    assert [arrays.item_ids[item] for item in kept.edge_item] == ["b"]
+    assert [arrays.item_ids[item] for item in kept.fact_item] == ["b"]
+    assert [arrays.item_ids[item] for item in kept.incidence_item] == ["b"]
+    assert kept.item_ids == arrays.item_ids
+
+
+def test_without_queries_titles_stand_in(make_arrays: MakeArrays) -> None:
+    """A title leads to its item and to the items next to it in a session."""
+    arrays = make_arrays(
+        [click(n, "s", "", item, Action.VIEW) for n, item in enumerate("abc")],
+        [CatalogItem(item_id=item, title=f"Title {item}!") for item in "abc"],
+    )
+
+    source = learnable(arrays)
+
+    assert source.titles_as_queries
+    found = {
+        (source.arrays.query_texts[query], source.arrays.item_ids[item])
+        for query, item in zip(source.arrays.edge_query, source.arrays.edge_item, strict=True)
+    }
+    expected = {("a", "a"), ("a", "b"), ("b", "a"), ("b", "b"), ("b", "c"), ("c", "b"), ("c", "c")}
+    assert found == {(f"title {title}", item) for title, item in expected}
+
+
+@pytest.mark.parametrize(
+    ("titles", "num_views"), [({}, 0), ({"a": "Mug", "b": "Lamp"}, 1), ({"a": "", "b": "?!"}, 2)]
+)
+def test_nothing_to_learn_from_is_refused(
+    make_arrays: MakeArrays, titles: dict[str, str], num_views: int
+) -> None:
+    """An empty graph, a catalogue without sessions, sessions without words."""
+    arrays = make_arrays(
+        [click(n, "s", "", item, Action.VIEW) for n, item in enumerate("ab"[:num_views])],
+        [CatalogItem(item_id=item, title=title) for item, title in titles.items()],
+    )
+
+    with pytest.raises(TrainingRefused, match="nothing to learn from"):
+        learnable(arrays)
+
+
+def test_text_features_are_numbered_by_the_buckets_that_occur() -> None:
+    """The same word has the same row wherever it stands."""
+    texts = hash_texts(["mug", "", "red mug"], 1 << 12)
+
+    mug = set(texts.feature[texts.node == 0].tolist())
+    assert mug <= set(texts.feature[texts.node == 2].tolist())
+    assert not (texts.node == 1).any()
+    assert (np.diff(texts.buckets) > 0).all()
+    assert texts.buckets.max() < 1 << 12

@@ -1,0 +1,218 @@
+"""The periodic loop over a real store."""
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from model.artifact import ArtifactStore
+from model.metrics import TunerMetrics
+from model.settings import ModelSettings
+from model.tuner import Snapshots, TrainingInput, TunerEvent, run_tuner, train_once
+from stream.errors import StoreBusy
+from stream.graph import open_graph
+from stream.settings import StreamSettings
+from stream.snapshot import take_snapshot
+from tests.model.conftest import NOW_MS, click, fill_store, shop_events, shop_items
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Return a store with the shop in it."""
+    fill_store(tmp_path / "store", shop_events(400), shop_items())
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    """Return a registry of this test's own."""
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def snapshots(root: Path, tmp_path: Path) -> Snapshots:
+    """Return a source of fresh snapshots of the store."""
+    return snapshots_of(root, tmp_path)
+
+
+def snapshots_of(root: Path, work: Path) -> Snapshots:
+    """Return a source of fresh snapshots of a store, kept below `work`."""
+    numbers = itertools.count()
+
+    @contextmanager
+    def take() -> Iterator[TrainingInput]:
+        path = work / f"snapshot-{next(numbers)}"
+        info = take_snapshot(root, path, StreamSettings(), NOW_MS)
+        with open_graph(path, StreamSettings()) as graph:
+            yield TrainingInput(snapshot=info, arrays=graph.arrays())
+
+    return take
+
+
+class Run:
+    """Runs the tuner without pauses until it has told of so many ends of runs."""
+
+    def __init__(
+        self, artifacts: ArtifactStore, settings: ModelSettings, registry: CollectorRegistry
+    ) -> None:
+        self.events: list[TunerEvent] = []
+        self._artifacts = artifacts
+        self._settings = replace(settings, tune_every_seconds=0.1)
+        self._metrics = TunerMetrics(registry)
+
+    def until(
+        self,
+        num_ends: int,
+        snapshots: Callable[[], AbstractContextManager[TrainingInput]],
+        after: Callable[[TunerEvent], None] = lambda _: None,
+        **changes: float,
+    ) -> list[str]:
+        """Return the kinds of the events that were told."""
+        stop = threading.Event()
+        self.events = []
+
+        def tell(event: TunerEvent) -> None:
+            self.events.append(event)
+            after(event)
+            if sum(each.kind != "training" for each in self.events) >= num_ends:
+                stop.set()
+
+        settings = replace(self._settings, **changes)  # type: ignore[arg-type]
+        run_tuner(snapshots, self._artifacts, settings, self._metrics, stop, tell)
+        return [event.kind for event in self.events]
+
+
+@pytest.fixture
+def run(artifacts: ArtifactStore, settings: ModelSettings, registry: CollectorRegistry) -> Run:
+    """Return a tuner over the test's artifact folder."""
+    return Run(artifacts, settings, registry)
+
+
+def test_the_first_run_trains_and_the_next_finds_nothing_new(
+    run: Run, snapshots: Snapshots, artifacts: ArtifactStore, registry: CollectorRegistry
+) -> None:
+    """Unchanged facts publish nothing, and count as a success."""
+    kinds = run.until(2, snapshots)
+
+    assert kinds == ["training", "published", "unchanged"]
+    assert artifacts.generation_ids() == [artifacts.current_id()]
+    assert {event.generation_id for event in run.events[1:]} == {artifacts.current_id()}
+    sample = registry.get_sample_value
+    assert sample("freshet_tuner_runs_total", {"outcome": "published"}) == 1
+    assert sample("freshet_tuner_runs_total", {"outcome": "unchanged"}) == 1
+    assert sample("freshet_tuner_last_success_timestamp_seconds") > 0  # type: ignore[operator]
+    assert sample("freshet_tuner_every_seconds") == 0.1
+    assert sample("freshet_tuner_generation_info", {"generation": artifacts.current_id() or ""}) == 1
+
+
+def test_new_facts_are_learned_from_the_live_generation_on(
+    run: Run, root: Path, snapshots: Snapshots, artifacts: ArtifactStore
+) -> None:
+    """The child names its parent, and knows the new item."""
+
+    def add_facts(event: TunerEvent) -> None:
+        if event.kind == "published" and len(artifacts.generation_ids()) == 1:
+            fill_store(root, [click(10**9 + n, f"n{n}", "teapot", "teapot-red") for n in range(5)])
+
+    kinds = run.until(2, snapshots, after=add_facts)
+
+    assert kinds == ["training", "published"] * 2
+    first, second = artifacts.generation_ids()
+    assert artifacts.current_id() == second
+    assert artifacts.manifest(second).parent == first
+    assert artifacts.manifest(second).num_items == artifacts.manifest(first).num_items + 1
+
+
+def test_a_changed_catalogue_is_a_reason_to_train(
+    run: Run, root: Path, snapshots: Snapshots, artifacts: ArtifactStore
+) -> None:
+    """An item that becomes unavailable leaves the index, though no fact is new."""
+
+    def sell_out(event: TunerEvent) -> None:
+        if event.kind == "published" and len(artifacts.generation_ids()) == 1:
+            fill_store(root, [], [replace(shop_items()[0], available=False)])
+
+    run.until(2, snapshots, after=sell_out)
+
+    first, second = artifacts.generation_ids()
+    assert artifacts.manifest(second).num_indexed == artifacts.manifest(first).num_indexed - 1
+
+
+def test_changed_settings_are_a_reason_to_train(
+    run: Run, snapshots: Snapshots, artifacts: ArtifactStore
+) -> None:
+    """A new dimension takes effect at once; a new budget does not matter."""
+    run.until(1, snapshots)
+
+    assert run.until(1, snapshots, budget_seconds=100.0) == ["unchanged"]
+    assert run.until(1, snapshots, dim=8) == ["training", "published"]
+    assert artifacts.manifest(artifacts.current_id() or "").dim == 8
+
+
+def test_an_empty_store_fails_until_there_are_facts(
+    run: Run, tmp_path: Path, artifacts: ArtifactStore, registry: CollectorRegistry
+) -> None:
+    """Each failure is counted by its reason; the next period tries again."""
+    root = tmp_path / "empty"
+    fill_store(root, [])
+
+    def fill(event: TunerEvent) -> None:
+        if event.kind == "failed" and sum(each.kind == "failed" for each in run.events) == 2:
+            fill_store(root, shop_events(400), shop_items())
+
+    kinds = run.until(3, snapshots_of(root, tmp_path), after=fill)
+
+    assert [kind for kind in kinds if kind != "training"] == ["failed", "failed", "published"]
+    assert "nothing to learn from" in run.events[1].detail
+    sample = registry.get_sample_value
+    assert sample("freshet_tuner_failures_total", {"reason": "TrainingRefused"}) == 2
+    assert sample("freshet_tuner_last_failure_info", {"reason": "TrainingRefused"}) == 1
+    assert sample("freshet_tuner_last_failure_timestamp_seconds") > 0  # type: ignore[operator]
+    assert artifacts.current_id() is not None
+
+
+def test_a_snapshot_that_fails_does_not_end_the_tuner(run: Run, snapshots: Snapshots) -> None:
+    """The store is busy once."""
+    calls: list[int] = []
+
+    @contextmanager
+    def sometimes() -> Iterator[TrainingInput]:
+        calls.append(1)
+        if len(calls) == 1:
+            raise StoreBusy("the store is open in another process")
+        with snapshots() as source:
+            yield source
+
+    assert run.until(2, sometimes) == ["failed", "training", "published"]
+
+
+def test_a_stop_ends_a_training_at_once(run: Run, snapshots: Snapshots, artifacts: ArtifactStore) -> None:
+    """Between two steps; nothing is published and nothing counts as failed."""
+    stop = threading.Event()
+    events: list[TunerEvent] = []
+
+    def stop_when_training(event: TunerEvent) -> None:
+        events.append(event)
+        stop.set()
+
+    settings = replace(run._settings, max_passes=10_000, patience=10_000)
+    run_tuner(snapshots, artifacts, settings, run._metrics, stop, stop_when_training)
+
+    assert [event.kind for event in events] == ["training"]
+    assert artifacts.generation_ids() == []
+
+
+def test_one_training_by_hand_is_published(
+    snapshots: Snapshots, artifacts: ArtifactStore, settings: ModelSettings
+) -> None:
+    """What `freshet train` does."""
+    with snapshots() as source:
+        generation_id = train_once(source, artifacts, settings)
+
+    assert artifacts.current_id() == generation_id
+    assert artifacts.manifest(generation_id).snapshot.graph_hash == source.snapshot.graph_hash
