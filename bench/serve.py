@@ -1,0 +1,279 @@
+"""Retrieve's rate and latency, beside an empty gRPC shell's in the same run: ``python -m bench serve``."""
+
+import argparse
+import itertools
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import grpc
+import numpy as np
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry
+
+from model.artifact import INDEX_NAME, ArtifactStore, GenerationWriter, new_generation_id
+from model.encoder import unit_rows
+from model.index import METRIC, build_index
+from protos import manifest_v1_pb2 as manifest_pb
+from protos import retrieval_v1_pb2 as retrieval_pb
+from protos import retrieval_v1_pb2_grpc as retrieval_grpc
+from protos.text import text_key
+from server.app import RetrievalServer
+from server.settings import ServerSettings
+from stream.files import new_directory, replace_file
+
+_HIDDEN = 128
+_NUM_BUCKETS = 1 << 17
+_READY = "ready "
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One row of the result; times are of a call as its client sees it."""
+
+    name: str
+    k: int
+    calls_per_second: float
+    p50_ms: float
+    p99_ms: float
+    cpu_ms_per_call: float
+    cpu_ratio_to_shell: float
+
+
+def run(argv: Sequence[str]) -> None:
+    """Measure and print a table, then one JSON line a row."""
+    options = _parse(argv)
+    if options.part:
+        _serve_part(options.part, Path(options.artifacts))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        write_generation(Path(folder), options.items, options.queries, options.dim)
+        rows = list(_measure_all(Path(folder), options))
+    _print(rows)
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench serve", description=__doc__)
+    parser.add_argument("--items", type=int, default=100_000)
+    parser.add_argument("--queries", type=int, default=20_000)
+    parser.add_argument("--dim", type=int, default=64)
+    parser.add_argument("--calls", type=int, default=2000, help="calls measured a row")
+    parser.add_argument("--clients", type=int, default=2, help="clients calling at once")
+    parser.add_argument("--part", choices=["server", "shell"], help=argparse.SUPPRESS)
+    parser.add_argument("--artifacts", default="", help=argparse.SUPPRESS)
+    return parser.parse_args(argv)
+
+
+def _measure_all(folder: Path, options: argparse.Namespace) -> Iterator[Measured]:
+    known = [retrieval_pb.RetrieveRequest(query=f"query {row}") for row in range(options.queries)]
+    unseen = [
+        retrieval_pb.RetrieveRequest(query=f"red running shoe {row} size") for row in range(options.queries)
+    ]
+    for k in (10, 100):
+        with _process("shell", folder) as (address, process):
+            shell = _measure("empty shell", k, known, address, process, options)
+        yield shell
+        with _process("server", folder) as (address, process):
+            for name, requests in (("known query", known), ("encoded query", unseen)):
+                yield _measure(name, k, requests, address, process, options, shell.cpu_ms_per_call)
+
+
+@contextmanager
+def _process(part: str, folder: Path) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    """Run the server or the shell in a process of its own, so that its CPU time can be read apart."""
+    command = [sys.executable, "-m", "bench.serve", "--part", part, "--artifacts", str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        line = process.stdout.readline() if process.stdout else ""
+        if not line.startswith(_READY):
+            raise SystemExit(f"the {part} did not start")
+        try:
+            yield line.removeprefix(_READY).strip(), process
+        finally:
+            process.terminate()
+
+
+def _serve_part(part: str, folder: Path) -> None:
+    """Serve until standard input closes."""
+    settings = ServerSettings(listen="127.0.0.1:0")
+    if part == "server":
+        server = RetrievalServer(settings, folder, CollectorRegistry())
+        server.start()
+        print(f"{_READY}{server.address}", flush=True)
+        sys.stdin.read()
+        server.stop()
+        return
+    shell = grpc.server(ThreadPoolExecutor(settings.num_threads))
+    retrieval_grpc.add_RetrievalServiceServicer_to_server(_Shell(), shell)
+    port = shell.add_insecure_port(settings.listen)
+    shell.start()
+    print(f"{_READY}127.0.0.1:{port}", flush=True)
+    sys.stdin.read()
+    shell.stop(0).wait()
+
+
+class _Shell(retrieval_grpc.RetrievalServiceServicer):
+    """Answers with k constant hits: what gRPC and protobuf cost before any work is done."""
+
+    def Retrieve(  # noqa: N802  # the contract's name
+        self,
+        request: retrieval_pb.RetrieveRequest,
+        context: grpc.ServicerContext,  # noqa: ARG002  # the contract's signature
+    ) -> retrieval_pb.RetrieveResponse:
+        hits = [
+            retrieval_pb.Hit(item_id=f"item-{n:07d}", score=0.5, title="A title") for n in range(request.k)
+        ]
+        return retrieval_pb.RetrieveResponse(hits=hits)
+
+    def GetFreshness(  # noqa: N802  # the contract's name
+        self,
+        request: retrieval_pb.GetFreshnessRequest,  # noqa: ARG002  # the contract's signature
+        context: grpc.ServicerContext,  # noqa: ARG002  # the contract's signature
+    ) -> retrieval_pb.GetFreshnessResponse:
+        return retrieval_pb.GetFreshnessResponse()
+
+
+def _measure(
+    name: str,
+    k: int,
+    requests: list[retrieval_pb.RetrieveRequest],
+    address: str,
+    process: "subprocess.Popen[str]",
+    options: argparse.Namespace,
+    shell_cpu_ms: float | None = None,
+) -> Measured:
+    _call_all(address, _with_k(requests, k, options.calls // 4), options.clients)
+    cpu_before, started = _cpu_seconds(process.pid), time.perf_counter()
+    seconds = _call_all(address, _with_k(requests, k, options.calls), options.clients)
+    wall, cpu = time.perf_counter() - started, _cpu_seconds(process.pid) - cpu_before
+    p50, p99 = np.percentile(seconds, [50, 99]) * 1000
+    cpu_ms = cpu / len(seconds) * 1000
+    return Measured(
+        name=name,
+        k=k,
+        calls_per_second=round(len(seconds) / wall, 1),
+        p50_ms=round(float(p50), 3),
+        p99_ms=round(float(p99), 3),
+        cpu_ms_per_call=round(cpu_ms, 3),
+        cpu_ratio_to_shell=round(cpu_ms / shell_cpu_ms, 2) if shell_cpu_ms else 1.0,
+    )
+
+
+def _with_k(
+    requests: list[retrieval_pb.RetrieveRequest], k: int, count: int
+) -> list[retrieval_pb.RetrieveRequest]:
+    some = itertools.islice(itertools.cycle(requests), count)
+    return [retrieval_pb.RetrieveRequest(query=request.query, k=k) for request in some]
+
+
+def _call_all(
+    address: str, requests: list[retrieval_pb.RetrieveRequest], num_clients: int
+) -> NDArray[np.float64]:
+    """Return the seconds each call took, made by `num_clients` clients at once."""
+
+    def client(mine: list[retrieval_pb.RetrieveRequest]) -> list[float]:
+        with grpc.insecure_channel(address) as channel:
+            return [
+                _timed(retrieval_grpc.RetrievalServiceStub(channel).Retrieve, request) for request in mine
+            ]
+
+    with ThreadPoolExecutor(num_clients) as pool:
+        parts = pool.map(client, [requests[start::num_clients] for start in range(num_clients)])
+        return np.array([seconds for part in parts for seconds in part])
+
+
+def _timed(
+    call: Callable[[retrieval_pb.RetrieveRequest], retrieval_pb.RetrieveResponse],
+    request: retrieval_pb.RetrieveRequest,
+) -> float:
+    started = time.perf_counter()
+    call(request)
+    return time.perf_counter() - started
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Return the CPU time, user and system, that a process has used (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    ticks_per_second = 100
+    return (int(fields[11]) + int(fields[12])) / ticks_per_second
+
+
+def write_generation(root: Path, num_items: int, num_queries: int, dim: int) -> None:
+    """Publish a synthetic generation of clustered unit vectors under `root` and make it current."""
+    random = np.random.default_rng(0)
+    now_ms = time.time_ns() // 1_000_000
+    generation_id = new_generation_id(now_ms)
+    items, queries = _clustered(random, num_items, dim), _clustered(random, num_queries, dim)
+    texts = sorted((f"query {row}" for row in range(num_queries)), key=text_key)
+    with new_directory(ArtifactStore(root).generation_path(generation_id)) as folder:
+        writer = GenerationWriter(folder)
+        writer.add_strings("item_ids", [f"item-{row:07d}" for row in range(num_items)])
+        writer.add_strings(
+            "item_titles", [f"A product with a title, number {row}" for row in range(num_items)]
+        )
+        writer.add_strings("query_texts", texts)
+        for name, array in _arrays(random, items, queries, texts).items():
+            writer.add_array(name, array)
+        build_index(items, folder / INDEX_NAME, trees=30, seed=1)
+        writer.seal(
+            manifest_pb.Generation(
+                generation_id=generation_id,
+                created_ms=now_ms,
+                dim=dim,
+                metric=METRIC,
+                num_items=num_items,
+                num_queries=num_queries,
+                num_indexed=num_items,
+                snapshot=manifest_pb.SnapshotRef(taken_ms=now_ms, watermark_ms=now_ms),
+            )
+        )
+    replace_file(root / "CURRENT", generation_id.encode())
+
+
+def _clustered(random: np.random.Generator, count: int, dim: int) -> NDArray[np.float32]:
+    centres = random.standard_normal((200, dim))
+    noise = random.standard_normal((count, dim)) * 0.5
+    return unit_rows((centres[random.integers(0, len(centres), count)] + noise).astype(np.float32))
+
+
+def _arrays(
+    random: np.random.Generator, items: NDArray[np.float32], queries: NDArray[np.float32], texts: list[str]
+) -> dict[str, NDArray[np.generic]]:
+    dim = items.shape[1]
+    arrays: dict[str, NDArray[np.generic]] = {
+        "item_vectors": items,
+        "item_shown": np.ones(len(items), dtype=np.bool_),
+        "index_items": np.arange(len(items), dtype=np.int64),
+        "query_keys": np.array([text_key(text) for text in texts], dtype=np.uint64),
+        "query_vectors": queries,
+        "channel_attention_items": np.full((len(items), 3), 1 / 3, dtype=np.float32),
+        "channel_attention_queries": np.full((len(queries), 3), 1 / 3, dtype=np.float32),
+        "encoder.bag": random.standard_normal((_NUM_BUCKETS, dim)).astype(np.float32),
+    }
+    for tower in ("query", "item"):
+        arrays[f"encoder.{tower}.hidden_weight"] = random.standard_normal((_HIDDEN, dim)).astype(np.float32)
+        arrays[f"encoder.{tower}.hidden_bias"] = np.zeros(_HIDDEN, dtype=np.float32)
+        arrays[f"encoder.{tower}.out_weight"] = random.standard_normal((dim, _HIDDEN)).astype(np.float32)
+        arrays[f"encoder.{tower}.out_bias"] = np.zeros(dim, dtype=np.float32)
+    return arrays
+
+
+def _print(rows: list[Measured]) -> None:
+    print(f"{'':14} {'k':>4} {'calls/s':>8} {'p50 ms':>8} {'p99 ms':>8} {'CPU ms/call':>12} {'x shell':>8}")
+    for row in rows:
+        print(
+            f"{row.name:14} {row.k:>4} {row.calls_per_second:>8.0f} {row.p50_ms:>8.2f} {row.p99_ms:>8.2f} "
+            f"{row.cpu_ms_per_call:>12.3f} {row.cpu_ratio_to_shell:>8.2f}"
+        )
+    for row in rows:
+        print(json.dumps({"bench": "serve", **asdict(row)}))
+
+
+if __name__ == "__main__":
+    run(sys.argv[1:])

@@ -1,0 +1,99 @@
+"""The server's settings, checked when they are made, and how an address is written."""
+
+from dataclasses import dataclass
+
+from server.errors import SettingsInvalid
+
+_MAX_PORT = 65_535
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings:
+    """Settings of `freshet serve`.
+
+    Raises:
+        SettingsInvalid: a value cannot work; the message names the setting.
+    """
+
+    listen: str = "127.0.0.1:50051"
+    """Where gRPC is served, HOST:PORT; port 0 takes any free port."""
+
+    metrics: str = "127.0.0.1:9103"
+    """Where Prometheus finds the metrics, HOST:PORT."""
+
+    default_k: int = 10
+    """How many items a request gets that does not say."""
+
+    max_k: int = 1000
+    """The most items a request may ask for."""
+
+    max_query_chars: int = 1024
+    """The longest query that is read, in characters as typed."""
+
+    num_threads: int = 2
+    """Threads that answer requests; of their work, only the searches run side by side."""
+
+    max_waiting_requests: int = 1024
+    """Requests under way or waiting; one more is told RESOURCE_EXHAUSTED at once."""
+
+    watch_every_seconds: float = 0.5
+    """How often the `CURRENT` pointer is looked at."""
+
+    retry_seconds: float = 30.0
+    """The longest wait before a generation that failed for a passing reason is tried again."""
+
+    grace_seconds: float = 5.0
+    """How long requests under way may take to finish when the server is told to stop."""
+
+    index_search_k: int = 10_000
+    """Candidates the index looks at for an answer: recall against time."""
+
+    num_canaries: int = 16
+    """Queries that a generation must answer rightly before it goes live."""
+
+    canary_floor: float = 0.75
+    """The share of canaries whose exact nearest item must be among the first answers of the index."""
+
+    num_warmups: int = 64
+    """Searches done on a new index before the first request reaches it."""
+
+    def __post_init__(self) -> None:
+        split_address(self.listen, "listen")
+        split_address(self.metrics, "metrics")
+        counts = (
+            "default_k",
+            "max_k",
+            "max_query_chars",
+            "num_threads",
+            "max_waiting_requests",
+            "index_search_k",
+        )
+        for name in counts:
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        for name in ("num_canaries", "num_warmups"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+        for name in ("watch_every_seconds", "retry_seconds"):
+            _require(getattr(self, name) > 0, name, getattr(self, name), "more than 0")
+        _require(self.grace_seconds >= 0, "grace_seconds", self.grace_seconds, "at least 0")
+        _require(0 <= self.canary_floor <= 1, "canary_floor", self.canary_floor, "from 0 to 1")
+        _require(self.default_k <= self.max_k, "default_k", self.default_k, f"at most max_k ({self.max_k})")
+
+
+def _require(holds: object, name: str, value: object, wanted: str) -> None:
+    if not holds:
+        raise SettingsInvalid(f"server.{name} is {value}; it must be {wanted}")
+
+
+def split_address(address: str, name: str = "address") -> tuple[str, int]:
+    """Split ``HOST:PORT`` (``[HOST]:PORT`` for IPv6) into host and port.
+
+    Raises:
+        SettingsInvalid: it is not of that form; the message calls it `name`.
+    """
+    host, colon, port = address.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    bracketed = bare != host
+    valid_port = port.isascii() and port.isdigit() and int(port) <= _MAX_PORT
+    if not colon or not bare or not valid_port or (":" in bare and not bracketed):
+        raise SettingsInvalid(f"{name} is {address!r}; it must be HOST:PORT, such as 127.0.0.1:50051")
+    return bare, int(port)

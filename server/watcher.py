@@ -1,0 +1,255 @@
+"""Sees a new generation behind `CURRENT`, loads it aside, swaps one reference; a bad one changes nothing."""
+
+import errno
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from threading import Event, Thread
+
+from model.artifact import ArtifactStore
+from model.errors import ArtifactError, GenerationCorrupt, GenerationMissing, ModelError
+from server.errors import CanaryFailed, ServerError
+from server.live import LiveGeneration, epoch_ms
+from server.metrics import ServerMetrics
+from server.settings import ServerSettings
+
+logger = logging.getLogger(__name__)
+
+_FIRST_RETRY_SECONDS = 1.0
+
+
+class RefusalReason(StrEnum):
+    """Why a generation was not taken; values of the label `reason`."""
+
+    POINTER = "pointer"
+    MISSING = "missing"
+    CORRUPT = "corrupt"
+    CANARY = "canary"
+    MEMORY = "memory"
+    IO = "io"
+    UNEXPECTED = "unexpected"
+
+
+_PASSING = {RefusalReason.MISSING, RefusalReason.MEMORY, RefusalReason.IO, RefusalReason.UNEXPECTED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A generation that was tried and not taken.
+
+    Attributes:
+        generation_id: what `CURRENT` named; empty where it named nothing that is an id.
+        reason: the kind of failure.
+        message: what was wrong, where, and what to do.
+        files: names, sizes and times of its files when it was tried: another state is worth another try.
+        next_try: when to try again though nothing has changed, on the monotonic clock; infinity: never.
+        wait_seconds: how long that wait is.
+    """
+
+    generation_id: str
+    reason: RefusalReason
+    message: str
+    files: tuple[tuple[str, int, int], ...]
+    next_try: float
+    wait_seconds: float
+
+
+class GenerationWatcher:
+    """Holds the one reference to the live generation. One thread of its own writes it, any number read it.
+
+    A reader takes `live` once and works with what it got: a generation that was swapped out stays whole until
+    its last reader has let go of it.
+
+    Args:
+        store: the artifacts folder.
+        settings: the server's settings.
+        metrics: where swaps and refusals are counted.
+        on_live: called in the watching thread each time a generation has gone live.
+        clock_ms: the time now, UTC epoch milliseconds.
+        monotonic: seconds on a clock that never goes back.
+    """
+
+    def __init__(
+        self,
+        store: ArtifactStore,
+        settings: ServerSettings,
+        metrics: ServerMetrics,
+        *,
+        on_live: Callable[[], None] = lambda: None,
+        clock_ms: Callable[[], int] = epoch_ms,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._metrics = metrics
+        self._on_live = on_live
+        self._clock_ms = clock_ms
+        self._monotonic = monotonic
+        self._live: LiveGeneration | None = None
+        self._refusal: Refusal | None = None
+        self._stop = Event()
+        self._thread: Thread | None = None
+
+    @property
+    def live(self) -> LiveGeneration | None:
+        """The generation to answer from; None: none is live yet."""
+        return self._live
+
+    @property
+    def last_refusal(self) -> str:
+        """Why the newest generation that was tried was not taken; empty: it was, or none was tried."""
+        refusal = self._refusal
+        return "" if refusal is None else refusal.message
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing is watched (any more)."""
+        return self._thread is None or not self._thread.is_alive()
+
+    def load_first(self) -> bool:
+        """Load what `CURRENT` names now, before watching; return False where there is no `CURRENT` yet.
+
+        Raises:
+            ModelError: it is missing or corrupt, or `CURRENT` is.
+            ServerError: it failed its canary queries.
+            OSError: it cannot be read.
+            MemoryError: there is no room for it.
+        """
+        wanted = self._store.current_id()
+        while wanted is not None:
+            try:
+                self._swap(self._load(wanted))
+                return True
+            except (ModelError, ServerError, OSError) as error:
+                # A tuner may have published another one and pruned this one meanwhile.
+                newer = self._store.current_id()
+                if newer == wanted and isinstance(error, GenerationMissing | GenerationCorrupt):
+                    advice = "go back with `freshet generations use ID`, or train again"
+                    raise type(error)(f"{error}; {advice}") from error
+                if newer == wanted:
+                    raise
+                wanted = newer
+        logger.info("waiting_for_first_generation artifacts=%s", self._store.root)
+        return False
+
+    def start(self) -> None:
+        """Begin to watch, in a thread of its own."""
+        self._thread = Thread(target=self._run, name="generation-watcher", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End watching; a load that is under way gets `grace_seconds` to finish and is abandoned then."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(self._settings.grace_seconds)
+
+    def poll(self) -> None:
+        """Look at `CURRENT` once and follow it if possible. Never raises for what it finds there."""
+        try:
+            wanted = self._store.current_id()
+        except (ArtifactError, OSError) as error:
+            self._refuse("", error)
+            return
+        live = self._live
+        if wanted is None:
+            return
+        if live is not None and wanted == live.generation.id:
+            self._refusal = None
+            return
+        if self._worth_trying(wanted):
+            self._try(wanted)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._settings.watch_every_seconds):
+            self.poll()
+
+    def _worth_trying(self, wanted: str) -> bool:
+        refusal = self._refusal
+        return (
+            refusal is None
+            or refusal.generation_id != wanted
+            or self._monotonic() >= refusal.next_try
+            or _files_of(self._store.generation_path(wanted)) != refusal.files
+        )
+
+    def _try(self, wanted: str) -> None:
+        try:
+            self._swap(self._load(wanted))
+        except Exception as error:  # noqa: BLE001  # whatever is wrong with the new one, the old one must stay live
+            self._refuse(wanted, error)
+
+    def _load(self, generation_id: str) -> LiveGeneration:
+        path = self._store.generation_path(generation_id)
+        return LiveGeneration.load(path, self._settings, clock_ms=self._clock_ms)
+
+    def _swap(self, new: LiveGeneration) -> None:
+        old = self._live
+        self._live = new
+        self._refusal = None
+        old_id = None if old is None else old.generation.id
+        self._metrics.swapped(old_id, new.generation.id, new.live_since_ms)
+        self._on_live()
+        logger.info("generation_live generation=%s before=%s", new.generation.id, old_id)
+
+    def _refuse(self, generation_id: str, error: Exception) -> None:
+        """Note a refusal: each try is counted, but the same refusal is logged once."""
+        reason = _reason_of(error)
+        before = self._refusal
+        again = before is not None and (before.generation_id, before.reason) == (generation_id, reason)
+        if again and reason is RefusalReason.POINTER:
+            return
+        wait_seconds = self._next_wait(before if again else None)
+        self._refusal = Refusal(
+            generation_id=generation_id,
+            reason=reason,
+            message=str(error) or type(error).__name__,
+            files=_files_of(self._store.generation_path(generation_id)) if generation_id else (),
+            next_try=self._monotonic() + wait_seconds if reason in _PASSING else float("inf"),
+            wait_seconds=wait_seconds,
+        )
+        self._metrics.refused(reason)
+        if not again:
+            _log_refusal(self._refusal, error)
+
+    def _next_wait(self, before: Refusal | None) -> float:
+        wait_seconds = _FIRST_RETRY_SECONDS if before is None else 2 * before.wait_seconds
+        return min(wait_seconds, self._settings.retry_seconds)
+
+
+def _log_refusal(refusal: Refusal, error: Exception) -> None:
+    unexpected = error if refusal.reason is RefusalReason.UNEXPECTED else None
+    logger.error(
+        "generation_refused generation=%s reason=%s why=%s",
+        refusal.generation_id,
+        refusal.reason,
+        refusal.message,
+        exc_info=unexpected,
+    )
+
+
+def _reason_of(error: Exception) -> RefusalReason:
+    kinds: tuple[tuple[type[Exception], RefusalReason], ...] = (
+        (GenerationMissing, RefusalReason.MISSING),
+        (GenerationCorrupt, RefusalReason.CORRUPT),
+        (ArtifactError, RefusalReason.POINTER),
+        (CanaryFailed, RefusalReason.CANARY),
+        (MemoryError, RefusalReason.MEMORY),
+        (OSError, RefusalReason.IO),
+    )
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return RefusalReason.MEMORY
+    return next((reason for kind, reason in kinds if isinstance(error, kind)), RefusalReason.UNEXPECTED)
+
+
+def _files_of(path: Path) -> tuple[tuple[str, int, int], ...]:
+    """Return name, size and modification time of each file in a folder; empty where it cannot be read."""
+    try:
+        with os.scandir(path) as entries:
+            stats = [(entry.name, entry.stat()) for entry in entries]
+    except OSError:
+        return ()
+    return tuple(sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats))

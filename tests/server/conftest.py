@@ -1,0 +1,246 @@
+"""Small generations on disk, and real servers over them."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import grpc
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry
+
+from model.artifact import INDEX_NAME, ArtifactStore, GenerationWriter, new_generation_id
+from model.encoder import TextEncoder, unit_rows
+from model.index import METRIC, build_index
+from protos import manifest_v1_pb2 as manifest_pb
+from protos.text import normalize_query, text_key
+from server.app import RetrievalServer
+from server.client import RetrievalClient
+from server.settings import ServerSettings
+from stream.files import new_directory, replace_file
+
+Call = Callable[..., Any]
+
+# The health stub's methods are missing from its published types.
+_HEALTH_CODEC: dict[str, Any] = {
+    "request_serializer": health_pb2.HealthCheckRequest.SerializeToString,
+    "response_deserializer": health_pb2.HealthCheckResponse.FromString,
+}
+
+DIM = 16
+HIDDEN = 8
+NUM_BUCKETS = 512
+DEADLINE_SECONDS = 20.0
+NOW_MS = 1_790_000_000_000
+
+
+@dataclass(kw_only=True)
+class Catalogue:
+    """What a synthetic generation holds; a test changes what it cares about before it is written."""
+
+    titles: list[str]
+    queries: list[str]
+    seed: int = 0
+    hidden: frozenset[int] = frozenset()
+    watermark_ms: int = NOW_MS - 60_000
+    taken_ms: int = NOW_MS - 30_000
+    created_ms: int = NOW_MS
+    item_vectors: NDArray[np.float32] = field(init=False)
+    query_vectors: NDArray[np.float32] = field(init=False)
+
+    def __post_init__(self) -> None:
+        random = np.random.default_rng(self.seed)
+        self.item_vectors = unit_rows(random.standard_normal((len(self.titles), DIM)).astype(np.float32))
+        self.query_vectors = unit_rows(random.standard_normal((len(self.queries), DIM)).astype(np.float32))
+
+    @property
+    def encoder_arrays(self) -> dict[str, NDArray[np.float32]]:
+        """Arrays of a text encoder with random weights."""
+        random = np.random.default_rng(self.seed + 1)
+        arrays = {"bag": random.standard_normal((NUM_BUCKETS, DIM)).astype(np.float32)}
+        for tower in ("query", "item"):
+            arrays[f"{tower}.hidden_weight"] = random.standard_normal((HIDDEN, DIM)).astype(np.float32)
+            arrays[f"{tower}.hidden_bias"] = random.standard_normal(HIDDEN).astype(np.float32)
+            arrays[f"{tower}.out_weight"] = random.standard_normal((DIM, HIDDEN)).astype(np.float32)
+            arrays[f"{tower}.out_bias"] = random.standard_normal(DIM).astype(np.float32)
+        return arrays
+
+    def exact(self, vector: NDArray[np.float32], k: int) -> list[int]:
+        """Return the item indexes nearest to a vector, by exact scan of what may be shown."""
+        scores = self.item_vectors @ vector
+        scores[list(self.hidden)] = -np.inf
+        ranked = np.argsort(-scores, kind="stable")[: min(k, len(scores) - len(self.hidden))]
+        return [int(item) for item in ranked]
+
+    def nearest_to_query(self, query: str, k: int) -> list[int]:
+        """Return the item indexes nearest to a known query."""
+        return self.exact(self.query_vectors[self.queries.index(query)], k)
+
+    def nearest_to_text(self, text: str, k: int) -> list[int]:
+        """Return the item indexes nearest to what the encoder makes of a text."""
+        return self.exact(TextEncoder(self.encoder_arrays).encode(text), k)
+
+
+def make_catalogue(num_items: int = 200, queries: Sequence[str] = (), *, seed: int = 0) -> Catalogue:
+    """Return a catalogue of numbered items with the given queries (normalised)."""
+    return Catalogue(
+        titles=[f"Title {item} é" if item % 7 else "" for item in range(num_items)],
+        queries=[normalize_query(query) for query in queries],
+        seed=seed,
+    )
+
+
+class Artifacts:
+    """An artifacts folder that tests publish into."""
+
+    def __init__(self, root: Path) -> None:
+        root.mkdir()
+        self.store = ArtifactStore(root)
+        self.root = root
+
+    def write(self, catalogue: Catalogue, *, break_it: Callable[[Path], None] | None = None) -> str:
+        """Write a generation, not yet current, and return its id; item ids begin with it.
+
+        `break_it` gets the folder before it is sealed: the manifest then vouches for whatever it did.
+        """
+        generation_id = new_generation_id(catalogue.created_ms)
+        with new_directory(self.store.generation_path(generation_id)) as folder:
+            manifest = _fill(folder, generation_id, catalogue)
+            if break_it is not None:
+                break_it(folder)
+            GenerationWriter(folder).seal(manifest)
+        return generation_id
+
+    def use(self, generation_id: str) -> None:
+        """Flip `CURRENT`."""
+        replace_file(self.root / "CURRENT", (generation_id + "\n").encode())
+
+    def publish(self, catalogue: Catalogue, *, break_it: Callable[[Path], None] | None = None) -> str:
+        """Write a generation and make it current."""
+        generation_id = self.write(catalogue, break_it=break_it)
+        self.use(generation_id)
+        return generation_id
+
+    def damage(self, generation_id: str, name: str = INDEX_NAME) -> None:
+        """Flip one byte in the middle of a file of a generation, leaving its size as it was."""
+        path = self.store.generation_path(generation_id) / name
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        path.unlink()  # never write over a file that a server may have mapped
+        path.write_bytes(bytes(content))
+
+
+def _fill(folder: Path, generation_id: str, catalogue: Catalogue) -> manifest_pb.Generation:
+    writer = GenerationWriter(folder)
+    order = sorted(range(len(catalogue.queries)), key=lambda row: text_key(catalogue.queries[row]))
+    num_items, num_queries = len(catalogue.titles), len(catalogue.queries)
+    shown = np.array([item not in catalogue.hidden for item in range(num_items)], dtype=np.bool_)
+    index_items = np.flatnonzero(shown).astype(np.int64)
+    writer.add_strings("item_ids", [f"{generation_id}/{item}" for item in range(num_items)])
+    writer.add_strings("item_titles", catalogue.titles)
+    writer.add_strings("query_texts", [catalogue.queries[row] for row in order])
+    arrays = {
+        "item_vectors": catalogue.item_vectors,
+        "item_shown": shown,
+        "index_items": index_items,
+        "query_keys": np.array([text_key(catalogue.queries[row]) for row in order], dtype=np.uint64),
+        "query_vectors": catalogue.query_vectors[order],
+        "channel_attention_items": np.full((num_items, 3), 1 / 3, dtype=np.float32),
+        "channel_attention_queries": np.full((num_queries, 3), 1 / 3, dtype=np.float32),
+        **{f"encoder.{name}": array for name, array in catalogue.encoder_arrays.items()},
+    }
+    for name, array in arrays.items():
+        writer.add_array(name, array)
+    build_index(catalogue.item_vectors[index_items], folder / INDEX_NAME, trees=10, seed=1)
+    return manifest_pb.Generation(
+        generation_id=generation_id,
+        created_ms=catalogue.created_ms,
+        dim=DIM,
+        metric=METRIC,
+        num_items=num_items,
+        num_queries=num_queries,
+        num_indexed=len(index_items),
+        snapshot=manifest_pb.SnapshotRef(taken_ms=catalogue.taken_ms, watermark_ms=catalogue.watermark_ms),
+        gate=manifest_pb.Gate(passed=True),
+    )
+
+
+@dataclass(kw_only=True)
+class RunningServer:
+    """A started server with its metrics."""
+
+    server: RetrievalServer
+    registry: CollectorRegistry
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT of the server."""
+        return self.server.address
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        """Return the value of a metric as a scrape would see it now."""
+        return self.registry.get_sample_value(name, labels)
+
+    def client(self) -> RetrievalClient:
+        """Return a client of the server, to be closed by the caller."""
+        return RetrievalClient(self.address, timeout_seconds=DEADLINE_SECONDS)
+
+
+class Serve(Protocol):
+    """Starts a server that ends with the test."""
+
+    def __call__(self, **settings: object) -> RunningServer:
+        """Start a server with these settings."""
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path) -> Artifacts:
+    """An artifacts folder without a generation."""
+    return Artifacts(tmp_path / "artifacts")
+
+
+@pytest.fixture
+def serve(artifacts: Artifacts) -> Iterator[Serve]:
+    """A function that starts a server over `artifacts` on a free port, with a fixed clock."""
+    running: list[RetrievalServer] = []
+
+    def start(**settings: object) -> RunningServer:
+        registry = CollectorRegistry()
+        defaults = {"listen": "127.0.0.1:0", "watch_every_seconds": 0.02, "grace_seconds": 5.0}
+        made = ServerSettings(**{**defaults, **settings})  # type: ignore[arg-type]
+        server = RetrievalServer(made, artifacts.root, registry, clock_ms=lambda: NOW_MS)
+        running.append(server)
+        server.start()
+        return RunningServer(server=server, registry=registry)
+
+    yield start
+    for server in running:
+        server.stop(grace_seconds=0)
+
+
+def check_health(address: str, service: str = "") -> int:
+    """Return the status that a health check of a server reports."""
+    with grpc.insecure_channel(address) as channel:
+        call: Call = channel.unary_unary("/grpc.health.v1.Health/Check", **_HEALTH_CODEC)
+        request = health_pb2.HealthCheckRequest(service=service)
+        return int(call(request, timeout=DEADLINE_SECONDS).status)
+
+
+def watch_health(channel: grpc.Channel) -> Any:
+    """Return the stream of a server's statuses: an iterator that can be cancelled."""
+    call: Call = channel.unary_stream("/grpc.health.v1.Health/Watch", **_HEALTH_CODEC)
+    return call(health_pb2.HealthCheckRequest(), timeout=DEADLINE_SECONDS)
+
+
+def wait_until(holds: Callable[[], object], what: str) -> None:
+    """Wait until `holds()` is true; fail naming `what` when it is not within the deadline."""
+    pause = threading.Event()
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {DEADLINE_SECONDS:g} s: {what}"
+        pause.wait(0.005)

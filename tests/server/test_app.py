@@ -1,0 +1,197 @@
+"""Start, stop and the ways in which a start can fail."""
+
+import socket
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2
+from prometheus_client import CollectorRegistry
+
+from model.errors import GenerationCorrupt, GenerationMissing
+from protos import retrieval_v1_pb2 as retrieval_pb
+from server.app import RetrievalServer
+from server.client import RetrievalClient
+from server.errors import ArtifactsMissing, ListenFailed, PortBusy, ServerUnreachable
+from server.settings import ServerSettings
+from tests.server.conftest import DEADLINE_SECONDS, Artifacts, Serve, make_catalogue, wait_until, watch_health
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def make_server(artifacts_path: Path, listen: str = "127.0.0.1:0") -> RetrievalServer:
+    """Return a server that has not been started."""
+    return RetrievalServer(ServerSettings(listen=listen), artifacts_path, CollectorRegistry())
+
+
+def accepts(address: str) -> bool:
+    """Whether something accepts connections at an address."""
+    host, _, port = address.rpartition(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0
+
+
+def test_a_busy_port_is_refused(artifacts: Artifacts, serve: Serve) -> None:
+    """A second server on the port of a first one is refused in one line, and the first one goes on."""
+    artifacts.publish(make_catalogue(30, ["lamp"]))
+    first = serve()
+
+    with pytest.raises(PortBusy) as caught:
+        make_server(artifacts.root, first.address).start()
+
+    assert first.address in str(caught.value)
+    assert "\n" not in str(caught.value)
+    with first.client() as client:
+        assert client.freshness().ready
+
+
+def test_a_port_busy_with_something_else_is_refused(artifacts: Artifacts) -> None:
+    """A listener that shares its port for reuse does not fool the server."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+
+        with pytest.raises(PortBusy):
+            make_server(artifacts.root, f"127.0.0.1:{other.getsockname()[1]}").start()
+
+
+def test_one_busy_address_of_a_name_is_enough(artifacts: Artifacts) -> None:
+    """`localhost` may be two addresses; a server on only one of them would lose half of its clients."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+
+        with pytest.raises(PortBusy):
+            make_server(artifacts.root, f"localhost:{other.getsockname()[1]}").start()
+
+
+@pytest.mark.parametrize("host", ["203.0.113.7", "no-such-host.invalid"])
+def test_an_address_of_another_machine_is_refused(artifacts: Artifacts, host: str) -> None:
+    """An address that is not this machine's is told apart from a busy port."""
+    with pytest.raises(ListenFailed, match=host) as caught:
+        make_server(artifacts.root, f"{host}:50051").start()
+
+    assert not isinstance(caught.value, PortBusy)
+
+
+def test_artifacts_must_be_a_folder(tmp_path: Path) -> None:
+    """A folder that is not there, and a file in its place, are refused by name."""
+    (tmp_path / "file").write_text("x")
+
+    for path in (tmp_path / "nowhere", tmp_path / "file"):
+        with pytest.raises(ArtifactsMissing, match=path.name):
+            make_server(path).start()
+
+
+def test_a_corrupt_start_leaves_nothing_behind(artifacts: Artifacts, free_port: object) -> None:
+    """A server that cannot start from what is current says why and frees its port."""
+    artifacts.damage(artifacts.publish(make_catalogue(30, ["lamp"])))
+    server = make_server(artifacts.root)
+
+    with pytest.raises(GenerationCorrupt, match="sha256"):
+        server.start()
+
+    assert server.wait(0)
+    assert not accepts(server.address)
+
+
+def test_a_pointer_to_nothing_is_refused_at_the_start(artifacts: Artifacts) -> None:
+    """`CURRENT` naming a generation that is not there is an error at the start."""
+    artifacts.use("20260101T000000Z-abcdef")
+
+    with pytest.raises(GenerationMissing, match="20260101T000000Z-abcdef"):
+        make_server(artifacts.root).start()
+
+
+def test_a_stop_lets_a_request_under_way_finish(
+    artifacts: Artifacts, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Health says NOT_SERVING, new requests are refused, and the one under way gets its answer."""
+    artifacts.publish(make_catalogue(30, ["lamp"]))
+    running = serve(grace_seconds=DEADLINE_SECONDS)
+    entered, release = threading.Event(), threading.Event()
+    answer = retrieval_pb.RetrieveResponse(normalized_query="slow")
+
+    def block(*_: object) -> retrieval_pb.RetrieveResponse:
+        entered.set()
+        release.wait(DEADLINE_SECONDS)
+        return answer
+
+    monkeypatch.setattr("server.service._response", block)
+    statuses: list[int] = []
+    with (
+        ThreadPoolExecutor(3) as pool,
+        grpc.insecure_channel(running.address) as channel,
+        RetrievalClient(running.address) as client,
+    ):
+        watch = watch_health(channel)
+        statuses.append(next(watch).status)
+        under_way = pool.submit(client.retrieve, "lamp")
+        assert entered.wait(DEADLINE_SECONDS)
+        stopping = pool.submit(running.server.stop)
+        statuses.append(next(watch).status)
+        watch.cancel()
+        wait_until(lambda: not accepts(running.address), "the server takes no more connections")
+        with RetrievalClient(running.address, timeout_seconds=1.0) as late, pytest.raises(ServerUnreachable):
+            late.freshness()
+        assert not running.server.wait(0)
+        release.set()
+
+        assert under_way.result(DEADLINE_SECONDS).normalized_query == "slow"
+        stopping.result(DEADLINE_SECONDS)
+    assert statuses == [health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING]
+    assert running.server.wait(0)
+
+
+def test_a_stop_does_not_wait_beyond_the_grace(
+    artifacts: Artifacts, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that outlives the grace is cut off with a clear error, and the server is stopped."""
+    artifacts.publish(make_catalogue(30, ["lamp"]))
+    running = serve()
+    entered, release = threading.Event(), threading.Event()
+
+    def block(*_: object) -> retrieval_pb.RetrieveResponse:
+        entered.set()
+        release.wait(DEADLINE_SECONDS)
+        return retrieval_pb.RetrieveResponse()
+
+    monkeypatch.setattr("server.service._response", block)
+    with ThreadPoolExecutor(1) as pool, running.client() as client:
+        under_way = pool.submit(client.retrieve, "lamp")
+        assert entered.wait(DEADLINE_SECONDS)
+        running.server.stop(grace_seconds=0.05)
+
+        assert isinstance(under_way.exception(DEADLINE_SECONDS), ServerUnreachable)
+        release.set()
+    assert running.server.wait(0)
+
+
+def test_stopping_twice_is_harmless(artifacts: Artifacts, serve: Serve) -> None:
+    """A second stop, or a stop before a start, does nothing."""
+    running = serve()
+    running.server.stop()
+    running.server.stop()
+    unstarted = make_server(artifacts.root)
+    unstarted.stop()
+
+    assert running.server.wait(0)
+    assert unstarted.wait(0)
+
+
+def test_a_server_needs_neither_torch_nor_rocksdb_nor_kafka() -> None:
+    """Importing the whole server room loads none of the packages that a serving image does not have."""
+    code = (
+        "import sys, server.app, server.client\n"
+        "print(sorted({'torch', 'torch_geometric', 'rocksdict', 'kafka'} & set(sys.modules)))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"

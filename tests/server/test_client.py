@@ -1,0 +1,164 @@
+"""The client: our own types, and one clear line for each thing that can go wrong."""
+
+import json
+import socket
+from collections.abc import Callable
+
+import grpc
+import pytest
+
+from server.client import Freshness, RetrievalClient
+from server.errors import (
+    CallFailed,
+    NoGeneration,
+    QueryRefused,
+    ServerError,
+    ServerUnreachable,
+    SettingsInvalid,
+)
+from server.retrieve import QueryPath
+from tests.server.conftest import NOW_MS, Artifacts, Serve, make_catalogue
+
+
+def test_an_answer_comes_in_our_own_types(artifacts: Artifacts, serve: Serve) -> None:
+    """Hits, receipt, path and normalised query arrive as the server made them."""
+    catalogue = make_catalogue(50, ["desk lamp"])
+    generation_id = artifacts.publish(catalogue)
+
+    with serve().client() as client:
+        answer = client.retrieve("Desk Lamp!", 3)
+        unseen = client.retrieve("unseen")
+
+    expected = catalogue.nearest_to_query("desk lamp", 3)
+    assert [hit.item_id for hit in answer.hits] == [f"{generation_id}/{item}" for item in expected]
+    assert [hit.title for hit in answer.hits] == [catalogue.titles[item] for item in expected]
+    assert answer.receipt.generation == generation_id
+    assert answer.receipt.watermark_age_seconds == 60.0
+    assert (answer.path, answer.normalized_query) == (QueryPath.KNOWN, "desk lamp")
+    assert (unseen.path, len(unseen.hits)) == (QueryPath.ENCODED, 10)
+
+
+def test_freshness_comes_in_our_own_types(artifacts: Artifacts, serve: Serve) -> None:
+    """Ready or not, the freshness arrives."""
+    running = serve()
+    with running.client() as client:
+        before = client.freshness()
+    assert before == Freshness(ready=False, receipt=None, num_items=0, num_queries=0, last_refusal="")
+
+    artifacts.publish(make_catalogue(50, ["desk lamp"]))
+    with serve().client() as client:
+        after = client.freshness()
+    assert (after.ready, after.num_items, after.num_queries) == (True, 50, 1)
+    assert after.receipt is not None
+    assert after.receipt.live_since_ms == NOW_MS
+
+
+def test_json_has_every_field(artifacts: Artifacts, serve: Serve) -> None:
+    """The JSON form is the message with all its fields, under the names of the contract."""
+    artifacts.publish(make_catalogue(7, ["desk lamp"]))
+    with serve().client() as client:
+        answer = json.loads(client.retrieve_json("desk lamp", 7))
+        freshness = json.loads(client.freshness_json())
+
+    assert set(answer) == {"hits", "receipt", "query_path", "normalized_query"}
+    assert all(set(hit) == {"item_id", "score", "title"} for hit in answer["hits"])
+    assert answer["query_path"] == "QUERY_PATH_KNOWN"
+    assert set(answer["receipt"]) >= {"generation", "watermark_ms", "watermark_age_seconds"}
+    assert freshness["ready"] is True
+    assert freshness["last_refusal"] == ""
+
+
+def test_no_server_is_one_clear_line(free_port: Callable[[], int]) -> None:
+    """A target where nothing listens is named, with what to do."""
+    target = f"127.0.0.1:{free_port()}"
+
+    with RetrievalClient(target) as client, pytest.raises(ServerUnreachable) as caught:
+        client.retrieve("lamp")
+
+    assert str(caught.value) == f"no retrieval server answers at {target}; is `freshet serve` running there?"
+
+
+def test_a_server_that_does_not_answer_is_given_up() -> None:
+    """A listener that never speaks ends in an error when the call's time is up."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        target = f"127.0.0.1:{silent.getsockname()[1]}"
+
+        with (
+            RetrievalClient(target, timeout_seconds=0.2) as client,
+            pytest.raises(ServerUnreachable, match=target),
+        ):
+            client.freshness()
+
+
+def test_a_server_of_another_kind_is_told_apart() -> None:
+    """A gRPC server without our service is not taken for a failing one."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    other = grpc.server(ThreadPoolExecutor(1))
+    port = other.add_insecure_port("127.0.0.1:0")
+    other.start()
+    with (
+        RetrievalClient(f"127.0.0.1:{port}") as client,
+        pytest.raises(CallFailed, match="not a Freshet server"),
+    ):
+        client.freshness()
+    other.stop(0).wait()
+
+
+def test_a_server_that_is_not_ready_is_told_apart(serve: Serve) -> None:
+    """Not ready is retriable and is not mistaken for no server."""
+    with (
+        serve().client() as client,
+        pytest.raises(NoGeneration, match="is not ready: no generation") as caught,
+    ):
+        client.retrieve("lamp")
+
+    assert caught.value.retriable
+
+
+@pytest.mark.parametrize(
+    ("query", "k", "words"),
+    [
+        ("", 1, "is empty"),
+        ("lamp", 5000, "from 1 to 1000"),
+        ("lamp", -1, "k is -1"),
+        ("lamp", 2**40, "k is"),
+        ("lamp \udcff", 1, "not valid Unicode"),
+    ],
+)
+def test_a_refused_request_says_why(
+    artifacts: Artifacts, serve: Serve, query: str, k: int, words: str
+) -> None:
+    """What the server or the wire cannot take is refused with the reason."""
+    artifacts.publish(make_catalogue(7, ["desk lamp"]))
+
+    with serve().client() as client, pytest.raises(QueryRefused, match=words):
+        client.retrieve(query, k)
+
+
+@pytest.mark.parametrize("target", ["", "localhost", "http://localhost:50051/x", "localhost:port"])
+def test_a_target_that_is_no_address_is_refused(target: str) -> None:
+    """A target must be HOST:PORT."""
+    with pytest.raises(SettingsInvalid, match="target is"):
+        RetrievalClient(target)
+
+
+def test_a_proxy_in_the_environment_is_left_out(
+    artifacts: Artifacts, serve: Serve, monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]
+) -> None:
+    """A web proxy meant for the internet is not asked for a server next door."""
+    artifacts.publish(make_catalogue(7, ["desk lamp"]))
+    running = serve()
+    for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+
+    with running.client() as client:
+        assert client.freshness().ready
+
+
+def test_every_error_is_a_server_error() -> None:
+    """A caller that catches the room's error catches all of them."""
+    for kind in (CallFailed, NoGeneration, QueryRefused, ServerUnreachable, SettingsInvalid):
+        assert issubclass(kind, ServerError)

@@ -1,0 +1,165 @@
+"""What is checked before a generation goes live."""
+
+import gc
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.artifact import INDEX_NAME, GenerationWriter
+from model.errors import GenerationCorrupt, GenerationMissing
+from model.index import build_index
+from server.errors import CanaryFailed
+from server.live import LiveGeneration, probe_vectors
+from server.settings import ServerSettings
+from tests.server.conftest import DIM, NOW_MS, Artifacts, make_catalogue
+
+QUERIES = [f"query {number}" for number in range(40)]
+
+
+def load(artifacts: Artifacts, generation_id: str, **settings: float) -> LiveGeneration:
+    """Load a generation of `artifacts`."""
+    made = ServerSettings(**settings)  # type: ignore[arg-type]
+    return LiveGeneration.load(artifacts.store.generation_path(generation_id), made, clock_ms=lambda: NOW_MS)
+
+
+def test_every_file_is_read_before_the_index_is_mapped(artifacts: Artifacts) -> None:
+    """Each file of the manifest, the index among them, is read through while verifying."""
+    path = artifacts.store.generation_path(artifacts.write(make_catalogue(50, QUERIES)))
+    read: list[str] = []
+
+    live = LiveGeneration.load(path, ServerSettings(), on_file=lambda file: read.append(file.name))
+
+    assert sorted(read) == sorted(entry.name for entry in live.generation.manifest.files)
+    assert INDEX_NAME in read
+
+
+def test_a_missing_generation_is_named(artifacts: Artifacts) -> None:
+    """A folder that is not there is reported as missing."""
+    with pytest.raises(GenerationMissing, match="20260101T000000Z-abcdef"):
+        load(artifacts, "20260101T000000Z-abcdef")
+
+
+@pytest.mark.parametrize("name", [INDEX_NAME, "item_vectors.npy", "item_ids.utf8", "encoder.bag.npy"])
+def test_a_damaged_file_is_named(artifacts: Artifacts, name: str) -> None:
+    """A flipped byte in any file is noticed before anything is mapped."""
+    generation_id = artifacts.write(make_catalogue(50, QUERIES))
+    artifacts.damage(generation_id, name)
+
+    with pytest.raises(GenerationCorrupt, match=name):
+        load(artifacts, generation_id)
+
+
+def test_a_generation_under_another_name_is_refused(artifacts: Artifacts) -> None:
+    """A receipt must not name a generation that is not in its folder."""
+    generation_id = artifacts.write(make_catalogue(50, QUERIES))
+    other = "20260101T000000Z-abcdef"
+    artifacts.store.generation_path(generation_id).rename(artifacts.store.generation_path(other))
+
+    with pytest.raises(GenerationCorrupt, match=generation_id):
+        load(artifacts, other)
+
+
+def _replace_array(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], None]:
+    def break_it(folder: Path) -> None:
+        GenerationWriter(folder).add_array(name, change(np.load(folder / f"{name}.npy")))
+
+    return break_it
+
+
+@pytest.mark.parametrize(
+    ("break_it", "words"),
+    [
+        (_replace_array("query_keys", lambda keys: keys[::-1]), "ascending"),
+        (_replace_array("index_items", lambda items: items + 1), "does not have"),
+        (_replace_array("item_shown", np.zeros_like), "must not be shown"),
+        (lambda folder: (folder / INDEX_NAME).unlink(), INDEX_NAME),
+    ],
+)
+def test_a_sealed_contradiction_is_refused(
+    artifacts: Artifacts, break_it: Callable[[Path], None], words: str
+) -> None:
+    """What the manifest vouches for must also make sense together."""
+    generation_id = artifacts.write(make_catalogue(50, QUERIES), break_it=break_it)
+
+    with pytest.raises(GenerationCorrupt, match=words):
+        load(artifacts, generation_id)
+
+
+def test_an_index_of_other_vectors_fails_its_canaries(artifacts: Artifacts) -> None:
+    """An index whose scores are not those of the item vectors is refused, however well-formed."""
+
+    def break_it(folder: Path) -> None:
+        (folder / INDEX_NAME).unlink()
+        build_index(make_catalogue(50, seed=9).item_vectors, folder / INDEX_NAME, trees=10, seed=1)
+
+    generation_id = artifacts.write(make_catalogue(50, QUERIES), break_it=break_it)
+
+    with pytest.raises(CanaryFailed, match="was not built from its item vectors"):
+        load(artifacts, generation_id)
+
+
+def test_an_index_that_finds_too_little_fails_its_canaries(artifacts: Artifacts) -> None:
+    """An index that looks at too few candidates to find the nearest item is refused."""
+    generation_id = artifacts.write(make_catalogue(3000, QUERIES))
+    assert len(load(artifacts, generation_id).index) == 3000
+
+    def search_little(folder: Path) -> None:
+        (folder / INDEX_NAME).unlink()
+        vectors = make_catalogue(3000, QUERIES).item_vectors
+        build_index(vectors, folder / INDEX_NAME, trees=1, seed=1)
+
+    poor = artifacts.write(make_catalogue(3000, QUERIES), break_it=search_little)
+    with pytest.raises(CanaryFailed, match="found the nearest item of"):
+        load(artifacts, poor, index_search_k=1)
+
+
+def test_vectors_that_are_not_finite_fail(artifacts: Artifacts) -> None:
+    """NaN in the query vectors is refused."""
+    catalogue = make_catalogue(50, QUERIES)
+    catalogue.query_vectors[:] = np.nan
+
+    with pytest.raises(CanaryFailed, match="not finite"):
+        load(artifacts, artifacts.write(catalogue))
+
+
+def test_an_encoder_without_unit_vectors_fails(artifacts: Artifacts) -> None:
+    """An encoder that makes NaN is refused before a query meets it."""
+    broken = _replace_array("encoder.query.out_bias", lambda bias: np.full_like(bias, np.nan))
+    generation_id = artifacts.write(make_catalogue(50, QUERIES), break_it=broken)
+
+    with pytest.raises(CanaryFailed, match="text encoder"):
+        load(artifacts, generation_id)
+
+
+@pytest.mark.parametrize(("num_items", "queries"), [(1, ["one"]), (5, []), (0, []), (0, ["lonely"])])
+def test_the_smallest_generations_load(artifacts: Artifacts, num_items: int, queries: list[str]) -> None:
+    """One item, no queries, or nothing at all is no reason to refuse."""
+    live = load(artifacts, artifacts.write(make_catalogue(num_items, queries)))
+
+    assert len(live.index) == num_items
+    assert live.live_since_ms == NOW_MS
+
+
+def test_probes_are_spread_and_different(artifacts: Artifacts) -> None:
+    """Probe vectors are different rows from all over the table, never more than there are."""
+    live = load(artifacts, artifacts.write(make_catalogue(50, QUERIES)))
+
+    assert probe_vectors(live.generation, 1000).shape == (len(QUERIES), DIM)
+    some = probe_vectors(live.generation, 4)
+    assert np.array_equal(some, live.generation.query_vectors[[0, 10, 20, 30]])
+    assert probe_vectors(live.generation, 0).shape == (0, DIM)
+
+
+def test_the_index_goes_with_its_last_reader(artifacts: Artifacts) -> None:
+    """Nothing but its readers keeps a generation mapped."""
+    live = load(artifacts, artifacts.write(make_catalogue(50, QUERIES)))
+    reader, watched = live, weakref.ref(live.index)
+
+    del live
+    assert watched() is not None
+    del reader
+    gc.collect()
+    assert watched() is None

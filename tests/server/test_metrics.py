@@ -1,0 +1,89 @@
+"""What a scrape sees."""
+
+import math
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from server.freshness import Receipt
+from server.metrics import ServerMetrics
+from server.retrieve import QueryPath
+from server.watcher import RefusalReason
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    """An empty registry."""
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def metrics(registry: CollectorRegistry) -> ServerMetrics:
+    """The server's metrics in `registry`."""
+    return ServerMetrics(registry, RefusalReason)
+
+
+def make_receipt(*, watermark_age_seconds: float, snapshot_age_seconds: float) -> Receipt:
+    """Return a receipt with the given ages."""
+    return Receipt(
+        generation="g",
+        watermark_ms=1,
+        watermark_age_seconds=watermark_age_seconds,
+        snapshot_ms=2,
+        snapshot_age_seconds=snapshot_age_seconds,
+        live_since_ms=3,
+    )
+
+
+def test_ages_are_computed_at_the_scrape(registry: CollectorRegistry, metrics: ServerMetrics) -> None:
+    """Each scrape asks for the receipt of that moment; there is no age before a generation is live."""
+    receipts: list[Receipt] = []
+    metrics.watch(lambda: receipts[-1] if receipts else None)
+
+    assert math.isnan(registry.get_sample_value("freshet_server_watermark_age_seconds") or 0)
+    assert math.isnan(registry.get_sample_value("freshet_server_snapshot_age_seconds") or 0)
+    assert registry.get_sample_value("freshet_server_ready") == 0
+
+    for age in (5.0, 9.0):
+        receipts.append(make_receipt(watermark_age_seconds=age, snapshot_age_seconds=age + 1))
+        assert registry.get_sample_value("freshet_server_watermark_age_seconds") == age
+        assert registry.get_sample_value("freshet_server_snapshot_age_seconds") == age + 1
+        assert registry.get_sample_value("freshet_server_ready") == 1
+
+
+def test_a_swap_leaves_one_generation_label(registry: CollectorRegistry, metrics: ServerMetrics) -> None:
+    """The label of the generation that was swapped out goes, also after a roll back."""
+    metrics.swapped(None, "one", 1000)
+    metrics.swapped("one", "two", 2000)
+    metrics.swapped("two", "one", 3000)
+
+    assert registry.get_sample_value("freshet_server_generation_info", {"generation": "one"}) == 1
+    assert registry.get_sample_value("freshet_server_generation_info", {"generation": "two"}) is None
+    assert registry.get_sample_value("freshet_server_swaps_total") == 3
+    assert registry.get_sample_value("freshet_server_last_swap_timestamp_seconds") == 3.0
+
+
+def test_known_labels_exist_before_their_first_event(
+    registry: CollectorRegistry, metrics: ServerMetrics
+) -> None:
+    """A first refusal is an increase from 0, which an alert on increase() needs."""
+    for reason in RefusalReason:
+        assert registry.get_sample_value("freshet_server_swap_refused_total", {"reason": reason}) == 0
+    for path in QueryPath:
+        assert registry.get_sample_value("freshet_server_queries_total", {"path": path}) == 0
+
+    metrics.refused(RefusalReason.CORRUPT)
+
+    assert registry.get_sample_value("freshet_server_swap_refused_total", {"reason": "corrupt"}) == 1
+
+
+def test_requests_are_counted_and_timed(registry: CollectorRegistry, metrics: ServerMetrics) -> None:
+    """A request counts once by method and status, and its time goes into the histogram."""
+    metrics.answered("Retrieve", "OK", 0.004)
+    metrics.queried(QueryPath.ENCODED)
+
+    labels = {"method": "Retrieve", "code": "OK"}
+    assert registry.get_sample_value("freshet_server_requests_total", labels) == 1
+    assert registry.get_sample_value("freshet_server_request_seconds_sum", {"method": "Retrieve"}) == 0.004
+    assert registry.get_sample_value("freshet_server_queries_total", {"path": "encoded"}) == 1
+    assert b"freshet_server_request_seconds_bucket" in generate_latest(registry)

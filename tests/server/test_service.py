@@ -1,0 +1,423 @@
+"""The contract over a real socket."""
+
+import functools
+import logging
+import shutil
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+from protos import retrieval_v1_pb2 as retrieval_pb
+from protos import retrieval_v1_pb2_grpc as retrieval_grpc
+from server.retrieve import Question
+from server.service import SERVICE_NAME
+from tests.server.conftest import (
+    DEADLINE_SECONDS,
+    NOW_MS,
+    Artifacts,
+    Call,
+    RunningServer,
+    Serve,
+    check_health,
+    make_catalogue,
+    wait_until,
+    watch_health,
+)
+
+QUERIES = ["xbox 360", "halo 3", *[f"query {n}" for n in range(50)]]
+
+
+def stub_of(channel: grpc.Channel) -> retrieval_grpc.RetrievalServiceStub:
+    """Return the generated stub."""
+    return retrieval_grpc.RetrievalServiceStub(channel)
+
+
+def retrieve(server: RunningServer, query: str, k: int = 0) -> retrieval_pb.RetrieveResponse:
+    """Call Retrieve over a channel of its own."""
+    with grpc.insecure_channel(server.address) as channel:
+        request = retrieval_pb.RetrieveRequest(query=query, k=k)
+        return stub_of(channel).Retrieve(request, timeout=DEADLINE_SECONDS)
+
+
+def freshness(server: RunningServer) -> retrieval_pb.GetFreshnessResponse:
+    """Call GetFreshness over a channel of its own."""
+    with grpc.insecure_channel(server.address) as channel:
+        return stub_of(channel).GetFreshness(retrieval_pb.GetFreshnessRequest(), timeout=DEADLINE_SECONDS)
+
+
+def health(server: RunningServer, service: str = "") -> int:
+    """Return the status that a health check reports."""
+    return check_health(server.address, service)
+
+
+def is_live(server: RunningServer, generation_id: str) -> bool:
+    """Whether the metrics name a generation as the live one."""
+    return server.metric("freshet_server_generation_info", generation=generation_id) == 1
+
+
+def test_an_answer_carries_items_and_receipt(artifacts: Artifacts, serve: Serve) -> None:
+    """A known query's response holds ids, titles and scores, best first, and where they came from."""
+    catalogue = make_catalogue(100, QUERIES)
+    generation_id = artifacts.publish(catalogue)
+
+    response = retrieve(serve(), "Xbox-360!", 5)
+
+    expected = catalogue.nearest_to_query("xbox 360", 5)
+    assert [hit.item_id for hit in response.hits] == [f"{generation_id}/{item}" for item in expected]
+    assert [hit.title for hit in response.hits] == [catalogue.titles[item] for item in expected]
+    scores = [hit.score for hit in response.hits]
+    assert scores == sorted(scores, reverse=True)
+    assert all(-1 <= score <= 1 for score in scores)
+    assert response.query_path == retrieval_pb.QUERY_PATH_KNOWN
+    assert response.normalized_query == "xbox 360"
+    assert response.receipt == retrieval_pb.FreshnessReceipt(
+        generation=generation_id,
+        watermark_ms=NOW_MS - 60_000,
+        watermark_age_seconds=60.0,
+        snapshot_ms=NOW_MS - 30_000,
+        snapshot_age_seconds=30.0,
+        live_since_ms=NOW_MS,
+    )
+
+
+def test_an_unseen_query_says_so(artifacts: Artifacts, serve: Serve) -> None:
+    """A query that the graph does not know is answered through the encoder, and both paths are counted."""
+    artifacts.publish(make_catalogue(100, QUERIES))
+    server = serve()
+
+    assert retrieve(server, "xbox 36O").query_path == retrieval_pb.QUERY_PATH_ENCODED
+    assert retrieve(server, "xbox 360").query_path == retrieval_pb.QUERY_PATH_KNOWN
+    assert server.metric("freshet_server_queries_total", path="encoded") == 1
+    assert server.metric("freshet_server_queries_total", path="known") == 1
+
+
+def test_k_larger_than_the_catalogue_gives_all_of_it(artifacts: Artifacts, serve: Serve) -> None:
+    """There is no error in asking for more than there is."""
+    artifacts.publish(make_catalogue(30, QUERIES))
+
+    assert len(retrieve(serve(), "halo 3", 1000).hits) == 30
+
+
+def test_no_k_gives_the_default(artifacts: Artifacts, serve: Serve) -> None:
+    """A request without k gets as many items as the setting says."""
+    artifacts.publish(make_catalogue(30, QUERIES))
+
+    assert len(retrieve(serve(default_k=4), "halo 3").hits) == 4
+
+
+@pytest.mark.parametrize(
+    ("query", "k", "words"),
+    [
+        ("", 10, "is empty"),
+        ("?!", 10, "no letter"),
+        ("x" * 100_000, 10, "at most 1024"),
+        ("halo 3", 1001, "from 1 to 1000"),
+        ("halo 3", 2**32 - 1, "from 1 to 1000"),
+    ],
+)
+def test_a_request_outside_the_limits_is_an_invalid_argument(
+    artifacts: Artifacts, serve: Serve, query: str, k: int, words: str
+) -> None:
+    """The status is INVALID_ARGUMENT, its message says which limit, and it is counted as such."""
+    artifacts.publish(make_catalogue(30, QUERIES))
+    server = serve()
+
+    with pytest.raises(grpc.RpcError) as caught:
+        retrieve(server, query, k)
+
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert words in (caught.value.details() or "")
+    assert server.metric("freshet_server_requests_total", method="Retrieve", code="INVALID_ARGUMENT") == 1
+
+
+@pytest.mark.parametrize(
+    "query", ["café crème", "игра", "カメラ", "🎮 controller", "ﬁne", "a\u0301", "İstanbul", "\u0000x"]
+)
+def test_any_unicode_is_answered(artifacts: Artifacts, serve: Serve, query: str) -> None:
+    """Queries of any script are answered."""
+    artifacts.publish(make_catalogue(30, QUERIES))
+
+    assert len(retrieve(serve(), query, 3).hits) == 3
+
+
+def test_a_server_without_a_generation_waits_for_one(artifacts: Artifacts, serve: Serve) -> None:
+    """It says that it is not ready, in every way there is, and becomes ready by itself."""
+    server = serve()
+    with pytest.raises(grpc.RpcError) as caught:
+        retrieve(server, "halo 3")
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert "no generation is live yet" in (caught.value.details() or "")
+    assert freshness(server) == retrieval_pb.GetFreshnessResponse(ready=False)
+    assert health(server) == health_pb2.HealthCheckResponse.NOT_SERVING
+    assert health(server, SERVICE_NAME) == health_pb2.HealthCheckResponse.NOT_SERVING
+    assert server.metric("freshet_server_ready") == 0
+
+    generation_id = artifacts.publish(make_catalogue(30, QUERIES))
+    wait_until(lambda: freshness(server).ready, "the server is ready")
+
+    assert retrieve(server, "halo 3").receipt.generation == generation_id
+    assert server.metric("freshet_server_ready") == 1
+    assert server.metric("freshet_server_generation_info", generation=generation_id) == 1
+    wait_until(lambda: health(server) == health_pb2.HealthCheckResponse.SERVING, "health is SERVING")
+    assert health(server, SERVICE_NAME) == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_a_waiting_server_says_why(artifacts: Artifacts, serve: Serve) -> None:
+    """When the first generation to come is corrupt, the answer to a query says so."""
+    server = serve()
+    generation_id = artifacts.write(make_catalogue(30, QUERIES))
+    artifacts.damage(generation_id)
+    artifacts.use(generation_id)
+    wait_until(lambda: freshness(server).last_refusal, "the generation is refused")
+
+    with pytest.raises(grpc.RpcError) as caught:
+        retrieve(server, "halo 3")
+
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert "sha256" in (caught.value.details() or "")
+
+
+def test_freshness_says_what_is_served(artifacts: Artifacts, serve: Serve) -> None:
+    """GetFreshness has the receipt and the sizes of the live generation."""
+    generation_id = artifacts.publish(make_catalogue(30, QUERIES))
+
+    answer = freshness(serve())
+
+    assert answer.ready
+    assert answer.receipt.generation == generation_id
+    assert (answer.num_items, answer.num_queries) == (30, len(QUERIES))
+    assert answer.last_refusal == ""
+
+
+def test_a_corrupt_generation_is_refused_while_the_old_one_answers(
+    artifacts: Artifacts, serve: Serve
+) -> None:
+    """The old generation goes on answering, and the refusal is seen in GetFreshness and the metrics."""
+    first = artifacts.publish(make_catalogue(30, QUERIES))
+    server = serve()
+    second = artifacts.write(make_catalogue(40, QUERIES))
+    artifacts.damage(second)
+    artifacts.use(second)
+    wait_until(lambda: freshness(server).last_refusal, "the generation is refused")
+
+    assert second in freshness(server).last_refusal
+    assert server.metric("freshet_server_swap_refused_total", reason="corrupt") == 1
+    assert retrieve(server, "halo 3").receipt.generation == first
+    assert health(server) == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_a_pruned_generation_goes_on_answering(artifacts: Artifacts, serve: Serve) -> None:
+    """A live generation whose folder is deleted stays whole until it is swapped out."""
+    catalogue = make_catalogue(300, QUERIES)
+    first = artifacts.publish(catalogue)
+    server = serve()
+    shutil.rmtree(artifacts.store.generation_path(first))
+
+    for query in QUERIES:
+        expected = [f"{first}/{item}" for item in catalogue.nearest_to_query(query, 10)]
+        assert [hit.item_id for hit in retrieve(server, query, 10).hits] == expected
+
+
+def test_swaps_under_continuous_requests(artifacts: Artifacts, serve: Serve) -> None:
+    """Through many swaps, old folders deleted behind them, each answer is whole and of one generation."""
+    catalogues = [make_catalogue(200 + 10 * n, QUERIES, seed=n) for n in range(4)]
+    expected: dict[str, dict[str, list[str]]] = {}
+
+    def publish(number: int) -> str:
+        catalogue = catalogues[number % len(catalogues)]
+        generation_id = artifacts.write(catalogue)
+        expected[generation_id] = {
+            query: [f"{generation_id}/{item}" for item in catalogue.nearest_to_query(query, 10)]
+            for query in QUERIES
+        }
+        artifacts.use(generation_id)
+        return generation_id
+
+    previous = publish(0)
+    server = serve(num_threads=4)
+    done = threading.Event()
+
+    def ask() -> set[str]:
+        seen: set[str] = set()
+        with grpc.insecure_channel(server.address) as channel:
+            stub = stub_of(channel)
+            while not done.is_set():
+                for query in QUERIES:
+                    request = retrieval_pb.RetrieveRequest(query=query, k=10)
+                    response = stub.Retrieve(request, timeout=DEADLINE_SECONDS)
+                    generation_id = response.receipt.generation
+                    assert [hit.item_id for hit in response.hits] == expected[generation_id][query]
+                    seen.add(generation_id)
+        return seen
+
+    with ThreadPoolExecutor(4) as pool:
+        askers = [pool.submit(ask) for _ in range(4)]
+        try:
+            for number in range(1, 9):
+                newest = publish(number)
+                wait_until(functools.partial(is_live, server, newest), "the swap is done")
+                artifacts.store.remove(previous)
+                previous = newest
+        finally:
+            done.set()
+        seen = set().union(*(asker.result() for asker in askers))
+
+    assert len(seen) >= 5
+    assert server.metric("freshet_server_swaps_total") == 9
+    assert server.metric("freshet_server_request_seconds_count", method="Retrieve") == server.metric(
+        "freshet_server_requests_total", method="Retrieve", code="OK"
+    )
+
+
+def test_an_unexpected_error_keeps_its_traceback_to_itself(
+    artifacts: Artifacts,
+    serve: Serve,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A bug is INTERNAL with an id for the client, and a traceback under that id in the log."""
+    artifacts.publish(make_catalogue(30, QUERIES))
+    server = serve()
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("the secret cause")
+
+    monkeypatch.setattr("server.service.retrieve", fail)
+    with caplog.at_level(logging.ERROR), pytest.raises(grpc.RpcError) as caught:
+        retrieve(server, "halo 3")
+
+    details = caught.value.details() or ""
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
+    assert "secret" not in details
+    error_id = details.rpartition("error_id=")[2]
+    (record,) = [record for record in caplog.records if "request_failed" in record.message]
+    assert error_id
+    assert error_id in record.message
+    assert record.exc_info
+    assert server.metric("freshet_server_requests_total", method="Retrieve", code="INTERNAL") == 1
+
+
+def test_reflection_lists_the_services(artifacts: Artifacts, serve: Serve) -> None:
+    """A generic client can find out what the server offers, and the shape of its messages."""
+    server = serve()
+    with grpc.insecure_channel(server.address) as channel:
+        database = ProtoReflectionDescriptorDatabase(channel)
+        services = set(database.get_services())
+        file = database.FindFileContainingSymbol(SERVICE_NAME)
+
+    assert services >= {SERVICE_NAME, "grpc.health.v1.Health"}
+    assert "RetrieveRequest" in [message.name for message in file.message_type]
+
+
+def test_idle_streams_do_not_starve_requests(artifacts: Artifacts, serve: Serve) -> None:
+    """Clients that keep reflection and health streams open hold no thread that answers requests or checks."""
+    artifacts.publish(make_catalogue(30, QUERIES))
+    server = serve(num_threads=1)
+    release = threading.Event()
+
+    def silent() -> Iterator[bytes]:
+        release.wait(DEADLINE_SECONDS)
+        yield from ()
+
+    with grpc.insecure_channel(server.address) as channel:
+        open_stream: Call = channel.stream_stream(
+            "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+        )
+        streams = [open_stream(silent()) for _ in range(3)]
+        watch = watch_health(channel)
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+
+        assert len(retrieve(server, "halo 3", 3).hits) == 3
+        assert health(server) == health_pb2.HealthCheckResponse.SERVING
+
+        release.set()
+        watch.cancel()
+        for stream in streams:
+            stream.cancel()
+
+
+def test_a_health_check_does_not_wait_behind_requests(
+    artifacts: Artifacts, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While every request thread is busy, a health check is answered."""
+    artifacts.publish(make_catalogue(30, QUERIES))
+    server = serve(num_threads=1)
+    entered, release = threading.Event(), threading.Event()
+
+    def block(*_: object) -> retrieval_pb.RetrieveResponse:
+        entered.set()
+        release.wait(DEADLINE_SECONDS)
+        return retrieval_pb.RetrieveResponse()
+
+    monkeypatch.setattr("server.service._response", block)
+    with grpc.insecure_channel(server.address) as channel:
+        request = retrieval_pb.RetrieveRequest(query="halo 3")
+        under_way = stub_of(channel).Retrieve.future(request, timeout=DEADLINE_SECONDS)
+        assert entered.wait(DEADLINE_SECONDS)
+
+        assert health(server) == health_pb2.HealthCheckResponse.SERVING
+        assert not under_way.done()
+        release.set()
+        under_way.result()
+
+
+def test_a_flood_is_turned_away_not_queued(
+    artifacts: Artifacts, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the limit the next request is told so at once, and those under way are answered."""
+    artifacts.publish(make_catalogue(30, QUERIES))
+    server = serve(num_threads=1, max_waiting_requests=1)
+    entered, release = threading.Event(), threading.Event()
+    answer = retrieval_pb.RetrieveResponse()
+
+    def block(*_: object) -> retrieval_pb.RetrieveResponse:
+        entered.set()
+        release.wait(DEADLINE_SECONDS)
+        return answer
+
+    monkeypatch.setattr("server.service._response", block)
+    with grpc.insecure_channel(server.address) as channel:
+        request = retrieval_pb.RetrieveRequest(query="halo 3", k=1)
+        under_way = stub_of(channel).Retrieve.future(request, timeout=DEADLINE_SECONDS)
+        assert entered.wait(DEADLINE_SECONDS)
+
+        with pytest.raises(grpc.RpcError) as caught:
+            stub_of(channel).Retrieve(request, timeout=DEADLINE_SECONDS)
+        release.set()
+
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert under_way.result() == answer
+
+
+def test_a_request_given_up_in_the_queue_costs_nothing(
+    artifacts: Artifacts, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request whose client left while it waited for a thread is not worked on."""
+    artifacts.publish(make_catalogue(30, QUERIES))
+    server = serve(num_threads=1)
+    entered, release = threading.Event(), threading.Event()
+    worked_on: list[str] = []
+
+    def block(_live: object, question: Question, *_: object) -> retrieval_pb.RetrieveResponse:
+        worked_on.append(question.query)
+        entered.set()
+        release.wait(DEADLINE_SECONDS)
+        return retrieval_pb.RetrieveResponse()
+
+    monkeypatch.setattr("server.service._response", block)
+    with grpc.insecure_channel(server.address) as channel:
+        stub = stub_of(channel)
+        first = stub.Retrieve.future(retrieval_pb.RetrieveRequest(query="halo 3"), timeout=DEADLINE_SECONDS)
+        assert entered.wait(DEADLINE_SECONDS)
+        with pytest.raises(grpc.RpcError):
+            stub.Retrieve(retrieval_pb.RetrieveRequest(query="given up"), timeout=0.3)
+        release.set()
+        first.result()
+
+        stub.Retrieve(retrieval_pb.RetrieveRequest(query="next"), timeout=DEADLINE_SECONDS)
+    assert worked_on == ["halo 3", "next"]

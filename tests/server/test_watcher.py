@@ -1,0 +1,324 @@
+"""Following `CURRENT`: swaps, refusals, retries."""
+
+import logging
+import shutil
+from dataclasses import dataclass
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from model.errors import ArtifactError, GenerationCorrupt, GenerationMissing
+from server.metrics import ServerMetrics
+from server.settings import ServerSettings
+from server.watcher import GenerationWatcher, RefusalReason
+from tests.server.conftest import NOW_MS, Artifacts, make_catalogue, wait_until
+
+UNKNOWN_ID = "20260101T000000Z-abcdef"
+
+
+@dataclass
+class Clock:
+    """A monotonic clock that a test moves."""
+
+    seconds: float = 0.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.seconds
+
+
+@dataclass
+class Watched:
+    """A watcher whose polls the test makes itself."""
+
+    watcher: GenerationWatcher
+    registry: CollectorRegistry
+    clock: Clock
+    went_live: list[str]
+
+    @property
+    def live_id(self) -> str | None:
+        """Id of the live generation."""
+        live = self.watcher.live
+        return None if live is None else live.generation.id
+
+    def refusals(self, reason: RefusalReason) -> float | None:
+        """How many tries were refused for a reason."""
+        return self.registry.get_sample_value("freshet_server_swap_refused_total", {"reason": reason})
+
+
+@pytest.fixture
+def watched(artifacts: Artifacts) -> Watched:
+    """A watcher over `artifacts` that has loaded nothing yet."""
+    registry, clock, went_live = CollectorRegistry(), Clock(), []
+    watcher = GenerationWatcher(
+        artifacts.store,
+        ServerSettings(watch_every_seconds=0.02, retry_seconds=4.0),
+        ServerMetrics(registry, RefusalReason),
+        on_live=lambda: went_live.append("live"),
+        clock_ms=lambda: NOW_MS,
+        monotonic=clock,
+    )
+    return Watched(watcher, registry, clock, went_live)
+
+
+def test_nothing_is_live_without_a_pointer(watched: Watched) -> None:
+    """Without `CURRENT` there is nothing to load and nothing wrong."""
+    assert watched.watcher.load_first() is False
+    watched.watcher.poll()
+
+    assert watched.live_id is None
+    assert watched.watcher.last_refusal == ""
+
+
+def test_the_first_generation_goes_live(artifacts: Artifacts, watched: Watched) -> None:
+    """What `CURRENT` names is loaded, and said to be live once."""
+    first = artifacts.publish(make_catalogue(30, ["lamp"]))
+
+    assert watched.watcher.load_first() is True
+    watched.watcher.poll()
+
+    assert watched.live_id == first
+    assert watched.went_live == ["live"]
+
+
+def test_a_flip_and_a_roll_back_are_followed(artifacts: Artifacts, watched: Watched) -> None:
+    """Whatever `CURRENT` names goes live, an older generation too."""
+    first = artifacts.publish(make_catalogue(30, ["lamp"]))
+    watched.watcher.load_first()
+    second = artifacts.publish(make_catalogue(40, ["lamp"]))
+    assert watched.live_id == first
+
+    watched.watcher.poll()
+    assert watched.live_id == second
+
+    artifacts.use(first)
+    watched.watcher.poll()
+    assert watched.live_id == first
+    assert watched.registry.get_sample_value("freshet_server_swaps_total") == 3
+
+
+def test_a_pointer_that_goes_away_changes_nothing(artifacts: Artifacts, watched: Watched) -> None:
+    """Without `CURRENT` the live generation stays."""
+    first = artifacts.publish(make_catalogue(30, ["lamp"]))
+    watched.watcher.load_first()
+    (artifacts.root / "CURRENT").unlink()
+
+    watched.watcher.poll()
+
+    assert watched.live_id == first
+    assert watched.watcher.last_refusal == ""
+
+
+def test_a_corrupt_generation_is_refused_once(
+    artifacts: Artifacts, watched: Watched, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The old one stays live; the refusal is counted, logged and told, and not repeated at each poll."""
+    first = artifacts.publish(make_catalogue(30, ["lamp"]))
+    watched.watcher.load_first()
+    second = artifacts.write(make_catalogue(40, ["lamp"]))
+    artifacts.damage(second)
+    artifacts.use(second)
+
+    with caplog.at_level(logging.ERROR):
+        for _ in range(5):
+            watched.watcher.poll()
+            watched.clock.seconds += 100
+
+    assert watched.live_id == first
+    assert watched.refusals(RefusalReason.CORRUPT) == 1
+    assert [record.message.split(" ")[0] for record in caplog.records] == ["generation_refused"]
+    assert second in watched.watcher.last_refusal
+    assert "sha256" in watched.watcher.last_refusal
+
+
+def test_a_generation_made_whole_is_taken(artifacts: Artifacts, watched: Watched) -> None:
+    """A corrupt generation whose files change (restored, or still being copied) is tried again at once."""
+    artifacts.publish(make_catalogue(30, ["lamp"]))
+    watched.watcher.load_first()
+    second = artifacts.write(make_catalogue(40, ["lamp"]))
+    path = artifacts.store.generation_path(second) / "item_vectors.npy"
+    content = path.read_bytes()
+    path.write_bytes(content[:-100])
+    artifacts.use(second)
+    watched.watcher.poll()
+    assert watched.refusals(RefusalReason.CORRUPT) == 1
+
+    path.write_bytes(content)
+    watched.watcher.poll()
+
+    assert watched.live_id == second
+    assert watched.watcher.last_refusal == ""
+
+
+def test_the_next_generation_ends_a_refusal(artifacts: Artifacts, watched: Watched) -> None:
+    """A good generation after a corrupt one goes live and clears what was told."""
+    artifacts.publish(make_catalogue(30, ["lamp"]))
+    watched.watcher.load_first()
+    bad = artifacts.write(make_catalogue(40, ["lamp"]))
+    artifacts.damage(bad)
+    artifacts.use(bad)
+    watched.watcher.poll()
+    assert watched.watcher.last_refusal
+
+    good = artifacts.publish(make_catalogue(50, ["lamp"]))
+    watched.watcher.poll()
+
+    assert watched.live_id == good
+    assert watched.watcher.last_refusal == ""
+
+
+def test_pointing_back_to_the_live_one_ends_a_refusal(artifacts: Artifacts, watched: Watched) -> None:
+    """A roll back to what is live already clears the refusal without another load."""
+    first = artifacts.publish(make_catalogue(30, ["lamp"]))
+    watched.watcher.load_first()
+    artifacts.use(UNKNOWN_ID)
+    watched.watcher.poll()
+    assert watched.watcher.last_refusal
+
+    artifacts.use(first)
+    watched.watcher.poll()
+
+    assert watched.watcher.last_refusal == ""
+    assert watched.registry.get_sample_value("freshet_server_swaps_total") == 1
+
+
+def test_a_missing_generation_is_tried_again_with_growing_waits(
+    artifacts: Artifacts, watched: Watched, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A passing reason is tried again after 1, 2, 4, 4 seconds (the setting's limit), and logged once."""
+    artifacts.publish(make_catalogue(30, ["lamp"]))
+    watched.watcher.load_first()
+    artifacts.use(UNKNOWN_ID)
+
+    tries = []
+    with caplog.at_level(logging.ERROR):
+        for second in range(13):
+            watched.clock.seconds = float(second)
+            before = watched.refusals(RefusalReason.MISSING)
+            watched.watcher.poll()
+            if watched.refusals(RefusalReason.MISSING) != before:
+                tries.append(second)
+
+    assert tries == [0, 1, 3, 7, 11]
+    assert len(caplog.records) == 1
+
+
+def test_a_pointer_that_is_no_id_is_told_once(artifacts: Artifacts, watched: Watched) -> None:
+    """Rubbish in `CURRENT` keeps the old one live and is counted once, not at each poll."""
+    first = artifacts.publish(make_catalogue(30, ["lamp"]))
+    watched.watcher.load_first()
+    (artifacts.root / "CURRENT").write_text("../../etc\n")
+
+    for _ in range(3):
+        watched.watcher.poll()
+
+    assert watched.live_id == first
+    assert watched.refusals(RefusalReason.POINTER) == 1
+    assert "CURRENT" in watched.watcher.last_refusal
+
+
+def test_failed_canaries_are_a_reason_of_their_own(artifacts: Artifacts, watched: Watched) -> None:
+    """A well-formed generation with useless vectors is refused as `canary`."""
+    artifacts.publish(make_catalogue(30, ["lamp"]))
+    watched.watcher.load_first()
+    broken = make_catalogue(30, ["lamp"])
+    broken.query_vectors[:] = float("nan")
+    artifacts.publish(broken)
+
+    watched.watcher.poll()
+
+    assert watched.refusals(RefusalReason.CANARY) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError(), RefusalReason.MEMORY),
+        (OSError(12, "Cannot allocate memory"), RefusalReason.MEMORY),
+        (OSError(5, "Input/output error"), RefusalReason.IO),
+        (ZeroDivisionError("a bug"), RefusalReason.UNEXPECTED),
+    ],
+)
+def test_whatever_a_load_raises_the_watcher_lives_on(
+    artifacts: Artifacts,
+    watched: Watched,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    reason: RefusalReason,
+) -> None:
+    """No memory, a bad disk or a bug of ours is a refusal, too, and the next good generation is taken."""
+    first = artifacts.publish(make_catalogue(30, ["lamp"]))
+    watched.watcher.load_first()
+    second = artifacts.publish(make_catalogue(40, ["lamp"]))
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("server.live.open_generation", fail)
+        watched.watcher.poll()
+    assert watched.live_id == first
+    assert watched.refusals(reason) == 1
+    assert watched.watcher.last_refusal
+
+    watched.clock.seconds += 1
+    watched.watcher.poll()
+    assert watched.live_id == second
+
+
+def test_a_corrupt_first_generation_is_raised(artifacts: Artifacts, watched: Watched) -> None:
+    """At the start there is nothing to fall back on, so what is wrong is said."""
+    artifacts.damage(artifacts.publish(make_catalogue(30, ["lamp"])))
+
+    with pytest.raises(GenerationCorrupt, match=r"sha256.*; go back with `freshet generations use ID`"):
+        watched.watcher.load_first()
+
+
+def test_a_missing_first_generation_is_raised(artifacts: Artifacts, watched: Watched) -> None:
+    """`CURRENT` naming nothing is an error at the start."""
+    artifacts.use(UNKNOWN_ID)
+
+    with pytest.raises(GenerationMissing, match=UNKNOWN_ID):
+        watched.watcher.load_first()
+
+
+def test_rubbish_in_the_first_pointer_is_raised(artifacts: Artifacts, watched: Watched) -> None:
+    """`CURRENT` that holds no id is an error at the start."""
+    (artifacts.root / "CURRENT").write_text("rubbish")
+
+    with pytest.raises(ArtifactError, match="CURRENT"):
+        watched.watcher.load_first()
+
+
+def test_a_flip_during_the_first_load_is_followed(
+    artifacts: Artifacts, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A generation pruned while the server starts is no error when `CURRENT` names another by then."""
+    pruned = artifacts.publish(make_catalogue(30, ["lamp"]))
+    second = artifacts.write(make_catalogue(40, ["lamp"]))
+    current_id = artifacts.store.current_id
+
+    def current_id_then_flip() -> str | None:
+        found = current_id()
+        artifacts.use(second)
+        shutil.rmtree(artifacts.store.generation_path(pruned), ignore_errors=True)
+        return found
+
+    monkeypatch.setattr(artifacts.store, "current_id", current_id_then_flip)
+
+    assert watched.watcher.load_first() is True
+    assert watched.live_id == second
+
+
+def test_the_thread_follows_by_itself(artifacts: Artifacts, watched: Watched) -> None:
+    """Once started, flips are followed until it is stopped."""
+    watched.watcher.start()
+    first = artifacts.publish(make_catalogue(30, ["lamp"]))
+    wait_until(lambda: watched.live_id == first, "the first generation is live")
+    second = artifacts.publish(make_catalogue(40, ["lamp"]))
+    wait_until(lambda: watched.live_id == second, "the second generation is live")
+
+    watched.watcher.stop()
+
+    assert watched.watcher.stopped
