@@ -1,0 +1,150 @@
+"""The commands that look, and the one that rolls back: status, graph, generations, quarantine, config."""
+
+import os
+from pathlib import Path
+
+import click
+
+from freshet import options
+
+
+@click.command(short_help="Every process on one screen: up or down, how fresh, why not.")
+@click.option(
+    "--stream",
+    default="127.0.0.1:9101",
+    show_default=True,
+    type=options.ADDRESS,
+    help="Metrics of the stream.",
+)
+@click.option(
+    "--tuner", default="127.0.0.1:9102", show_default=True, type=options.ADDRESS, help="Metrics of the tuner."
+)
+@click.option(
+    "--server",
+    default="127.0.0.1:9103",
+    show_default=True,
+    type=options.ADDRESS,
+    help="Metrics of the server.",
+)
+@click.option(
+    "--target", default="127.0.0.1:50051", show_default=True, type=options.ADDRESS, help="gRPC of the server."
+)
+@options.json_option
+def status(*, stream: str, tuner: str, server: str, target: str, as_json: bool) -> int:
+    """Show every process on one screen; the exit code is 1 when something is down or not ready."""
+    from freshet.status import Addresses, show_status
+
+    addresses = Addresses(stream=stream, tuner=tuner, server=server, target=target)
+    return show_status(addresses, as_json=as_json)
+
+
+@click.group(short_help="Look into the graph: hash, dump, stats.")
+def graph() -> None:
+    """Look into the graph of a store, also while it is written, or of a snapshot."""
+
+
+@graph.command(name="hash")
+@options.graph_options
+@options.config_option
+def graph_hash(*, store: Path | None, snapshot: Path | None, config_file: Path | None) -> None:
+    """Print a hash that depends on the set of facts alone."""
+    from freshet import look
+
+    look.graph_hash(options.one_graph(store, snapshot), config_file=config_file)
+
+
+@graph.command(name="dump")
+@options.graph_options
+@click.option(
+    "--format", "form", type=click.Choice(["jsonl"]), default="jsonl", show_default=True, help="JSON lines."
+)
+@click.option(
+    "--at", "at_ms", type=int, metavar="TIME_MS", help="Weights at this time [default: the watermark]."
+)
+@options.config_option
+def graph_dump(
+    *, store: Path | None, snapshot: Path | None, form: str, at_ms: int | None, config_file: Path | None
+) -> None:
+    """Print the graph in a canonical order: one line an edge, then one a hyperedge."""
+    from freshet import look
+
+    assert form == "jsonl"  # noqa: S101  # click allows nothing else
+    look.graph_dump(options.one_graph(store, snapshot), at_ms, config_file=config_file)
+
+
+@graph.command(name="stats")
+@options.graph_options
+@options.json_option
+@options.config_option
+def graph_stats(
+    *, store: Path | None, snapshot: Path | None, as_json: bool, config_file: Path | None
+) -> None:
+    """Print how large the graph is and how far it reaches."""
+    from freshet import look
+
+    look.graph_stats(options.one_graph(store, snapshot), as_json=as_json, config_file=config_file)
+
+
+@click.group(short_help="List, show, and roll back to a generation.")
+def generations() -> None:
+    """List the generations of an artifacts folder, show one, or make one current."""
+
+
+@generations.command(name="list")
+@options.artifacts_option
+@options.json_option
+def generations_list(*, artifacts: Path, as_json: bool) -> None:
+    """List the generations, oldest first; a star marks the current one."""
+    from freshet import look
+
+    look.generations_list(artifacts, as_json=as_json)
+
+
+@generations.command(name="show")
+@click.argument("generation_id", metavar="[ID]", required=False)
+@options.artifacts_option
+@options.json_option
+def generations_show(*, generation_id: str | None, artifacts: Path, as_json: bool) -> None:
+    """Show a generation, or the current one: counts, provenance, evaluation, the gate's verdict."""
+    from freshet import look
+
+    look.generations_show(artifacts, generation_id, as_json=as_json)
+
+
+@generations.command(name="use")
+@click.argument("generation_id", metavar="ID")
+@options.artifacts_option
+@options.json_option
+def generations_use(*, generation_id: str, artifacts: Path, as_json: bool) -> None:
+    """Make a generation current, after verifying every file of it; servers swap to it at once."""
+    from freshet import look
+
+    look.generations_use(artifacts, generation_id, as_json=as_json)
+
+
+@click.group(short_help="List what could not be used, and why.")
+def quarantine() -> None:
+    """Look at the records that could not be used."""
+
+
+@quarantine.command(name="list")
+@options.store_option
+@click.option("--reason", help="Only this reason.")
+@click.option("--limit", type=click.IntRange(min=1), help="The newest so many.")
+@options.json_option
+def quarantine_list(*, store: Path, reason: str | None, limit: int | None, as_json: bool) -> None:
+    """List the quarantined records of a store's file sources, oldest first."""
+    from freshet import look
+
+    look.quarantine_list(store, reason, limit, as_json=as_json)
+
+
+@click.command(short_help="Every setting, its value, and where it comes from.")
+@options.config_option
+@options.json_option
+def config(*, config_file: Path | None, as_json: bool) -> None:
+    """Show every setting, its value, where it comes from, and the environment variable that overrides it."""
+    from freshet import look
+    from freshet.config import load_config
+
+    look.settings(load_config(config_file, os.environ), as_json=as_json)

@@ -1,0 +1,175 @@
+"""The options that several commands share, and the types of their values."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from freshet.config import parse_duration
+from server.errors import SettingsInvalid
+from server.settings import split_address
+
+DEMO_SEED = 7
+DEMO_ITEMS = 1000
+DEMO_EVENTS = 20_000
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where events come from.
+
+    Attributes:
+        kind: ``file`` or ``kafka``.
+        value: a path or glob, or ``HOST:PORT[,HOST:PORT]``.
+    """
+
+    kind: str
+    value: str
+
+
+class AddressType(click.ParamType[str]):
+    """``HOST:PORT``."""
+
+    name = "HOST:PORT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text if it is an address."""
+        try:
+            split_address(value)
+        except SettingsInvalid as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
+
+
+class BrokersType(click.ParamType[str]):
+    """``HOST:PORT[,HOST:PORT]``, with ``kafka:`` in front or without."""
+
+    name = "kafka:HOST:PORT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the addresses without the scheme."""
+        text = str(value)
+        bare = text.removeprefix("kafka:")
+        # A broker's host may be called kafka: then what looks like the scheme is the host.
+        addresses = bare if ":" in bare.split(",")[0] else text
+        for address in addresses.split(","):
+            ADDRESS.convert(address, param, ctx)
+        return addresses
+
+
+class SourceType(click.ParamType[Source]):
+    """``file:PATH_OR_GLOB`` or ``kafka:HOST:PORT[,HOST:PORT]``."""
+
+    name = "file:PATH|kafka:HOST:PORT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Source:
+        """Return the parsed source."""
+        if isinstance(value, Source):
+            return value
+        kind, _, rest = str(value).partition(":")
+        if kind == "file" and rest:
+            return Source(kind="file", value=rest)
+        if kind == "kafka" and rest:
+            for address in rest.split(","):
+                ADDRESS.convert(address, param, ctx)
+            return Source(kind="kafka", value=rest)
+        return self.fail(
+            f"{value!r} is neither file:PATH_OR_GLOB nor kafka:HOST:PORT[,HOST:PORT]", param, ctx
+        )
+
+
+class DurationType(click.ParamType[float]):
+    """A duration such as ``90s``, ``10m`` or ``1h30m``, in seconds."""
+
+    name = "DURATION"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the seconds."""
+        if isinstance(value, (int, float)):
+            return float(value)
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            return self.fail(str(error), param, ctx)
+
+
+class SpeedType(click.ParamType[float]):
+    """Times real time; ``max``, which is 0, is as fast as possible."""
+
+    name = "N|max"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the factor; 0 stands for ``max``."""
+        if value == "max":
+            return 0.0
+        try:
+            speed = float(value)
+        except ValueError:
+            speed = -1.0
+        if not 0 <= speed < float("inf"):
+            self.fail(f"{value!r} is neither a number of times real time nor max", param, ctx)
+        return speed
+
+
+ADDRESS = AddressType()
+BROKERS = BrokersType()
+SOURCE = SourceType()
+DURATION = DurationType()
+SPEED = SpeedType()
+FOLDER = click.Path(path_type=Path, file_okay=True)
+FILE = click.Path(path_type=Path, dir_okay=True)
+
+
+def config_option(function: F) -> F:
+    """Add ``--config``."""
+    return click.option(
+        "--config", "config_file", type=FILE, metavar="FILE", help="TOML settings (see `freshet config`)."
+    )(function)
+
+
+def store_option(function: F) -> F:
+    """Add the required ``--store``."""
+    return click.option(
+        "--store", type=FOLDER, required=True, metavar="DIR", help="The graph store's folder."
+    )(function)
+
+
+def graph_options(function: F) -> F:
+    """Add ``--store`` and ``--snapshot``, of which a command takes one; see `one_graph`."""
+    with_snapshot = click.option("--snapshot", type=FOLDER, metavar="DIR", help="Read a snapshot instead.")
+    with_store = click.option("--store", type=FOLDER, metavar="DIR", help="The graph store's folder.")
+    return with_store(with_snapshot(function))
+
+
+def one_graph(store: Path | None, snapshot: Path | None) -> Path:
+    """Return the one folder that was given.
+
+    Raises:
+        click.UsageError: none or both were given.
+    """
+    if (store is None) == (snapshot is None):
+        raise click.UsageError("give either --store DIR or --snapshot DIR", ctx=click.get_current_context())
+    return store or snapshot  # type: ignore[return-value]  # one of them is a path
+
+
+def artifacts_option(function: F) -> F:
+    """Add the required ``--artifacts``."""
+    return click.option(
+        "--artifacts", type=FOLDER, required=True, metavar="DIR", help="The folder of generations."
+    )(function)
+
+
+def metrics_option(function: F) -> F:
+    """Add ``--metrics``."""
+    return click.option(
+        "--metrics", type=ADDRESS, metavar="HOST:PORT", help="Serve Prometheus metrics at this address."
+    )(function)
+
+
+def json_option(function: F) -> F:
+    """Add ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")(function)

@@ -1,0 +1,208 @@
+"""What every process does alike: signals, logging, the metrics endpoint, and errors in one line."""
+
+import errno
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from freshet.config import ConfigError, room_errors
+from server.settings import split_address
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+LOG_LEVEL_VARIABLE = "FRESHET_LOG_LEVEL"
+LIFELINE_VARIABLE = "FRESHET_LIFELINE"
+LIFELINE_RELEASE = b"."
+
+_LOG_FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s"
+_LOG_TIME = "%Y-%m-%dT%H:%M:%S"
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_EXIT_FAILED = 1
+_EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+_EXIT_BROKEN_PIPE = 1
+_LIFELINE_GRACE_SECONDS = 15.0
+
+logger = logging.getLogger(__name__)
+
+
+class CommandError(Exception):
+    """A command cannot do what was asked; the message says what, where and what to do."""
+
+    def __init__(self, message: str, *, exit_code: int = _EXIT_FAILED) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def run(command: click.Command, arguments: list[str] | None = None) -> int:
+    """Run a click command and return the exit code; whatever goes wrong becomes one line on stderr."""
+    debug = "--debug" in (sys.argv[1:] if arguments is None else arguments)
+    follow_lifeline()
+    try:
+        outcome = command.main(args=arguments, prog_name="freshet", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence_stdout()
+        return _EXIT_BROKEN_PIPE
+    except (KeyboardInterrupt, click.Abort):
+        return EXIT_INTERRUPTED
+    except Exception as error:  # noqa: BLE001  # the one place where an error may no longer travel upward
+        if debug:
+            traceback.print_exc()
+        line, exit_code = describe_error(error)
+        click.echo(f"freshet: error: {line}", err=True)
+        return exit_code
+    return outcome if isinstance(outcome, int) else 0
+
+
+def describe_error(error: Exception) -> tuple[str, int]:
+    """Return the one line that explains an error, and the exit code."""
+    if isinstance(error, click.UsageError):
+        path = error.ctx.command_path if error.ctx else "freshet"
+        return f"{error.format_message().rstrip('.')} (see {path} --help)", _EXIT_USAGE
+    if isinstance(error, click.ClickException):
+        return error.format_message(), error.exit_code
+    if isinstance(error, ConfigError):
+        return _one_line(error), _EXIT_USAGE
+    if isinstance(error, ModuleNotFoundError):
+        return _missing_module(error), _EXIT_FAILED
+    if isinstance(error, (CommandError, OSError, *room_errors())):
+        return _one_line(error), getattr(error, "exit_code", _EXIT_FAILED)
+    detail = f"unexpected {type(error).__name__}: {_one_line(error)}"
+    return f"{detail}; run again with --debug for the traceback", _EXIT_FAILED
+
+
+@contextmanager
+def stop_event() -> Iterator[threading.Event]:
+    """Yield an event that SIGTERM and SIGINT set; a second SIGINT ends the process at once."""
+    stop = threading.Event()
+
+    def ask_to_stop(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set() and number == signal.SIGINT:
+            os._exit(EXIT_INTERRUPTED)
+        stop.set()
+
+    previous = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def follow_lifeline() -> None:
+    """Stop this process when the one that started it is gone.
+
+    The parent passes the reading end of a pipe and names it in ``FRESHET_LIFELINE``. The end of the pipe
+    means that the parent died, however it died; a byte means that this process may outlive it.
+    """
+    text = os.environ.pop(LIFELINE_VARIABLE, "")
+    if text.isdigit():
+        threading.Thread(target=_await_parent, args=(int(text),), name="lifeline", daemon=True).start()
+
+
+def configure_logging(*, default: str) -> None:
+    """Log to stderr at the level that ``FRESHET_LOG_LEVEL`` names.
+
+    Raises:
+        ConfigError: the variable names no level.
+    """
+    level = os.environ.get(LOG_LEVEL_VARIABLE, default).upper()
+    if level not in _LOG_LEVELS:
+        raise ConfigError(f"{LOG_LEVEL_VARIABLE} is {level!r}; known: {', '.join(_LOG_LEVELS)}")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_UtcFormatter(_LOG_FORMAT, _LOG_TIME))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    # What Freshet needs from the Kafka client's log, its own modules report.
+    logging.getLogger("kafka").setLevel(max(logging.WARNING, root.level))
+
+
+@contextmanager
+def metrics_endpoint(
+    given: str | None, registry: "CollectorRegistry", *, default: str = ""
+) -> Iterator[None]:
+    """Serve the registry at ``http://HOST:PORT/metrics`` while inside.
+
+    Args:
+        given: the address that was asked for.
+        registry: what is served.
+        default: the address where none was asked for, if it is free; empty: then nothing is served.
+
+    Raises:
+        CommandError: the address that was asked for cannot be bound.
+    """
+    from prometheus_client import start_http_server
+
+    address = given or default
+    if not address:
+        yield
+        return
+    host, port = split_address(address)
+    try:
+        server, thread = start_http_server(port, addr=host, registry=registry)
+    except OSError as error:
+        if given:
+            raise CommandError(_cannot_bind(address, error)) from error
+        logger.warning("no metrics reason=%s", _cannot_bind(address, error))
+        yield
+        return
+    logger.info("metrics served address=%s:%d", host, server.server_port)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _await_parent(descriptor: int) -> None:
+    released = os.read(descriptor, 1) == LIFELINE_RELEASE
+    os.close(descriptor)
+    if released:
+        return
+    os.kill(os.getpid(), signal.SIGTERM)
+    threading.Event().wait(_LIFELINE_GRACE_SECONDS)
+    os._exit(_EXIT_FAILED)
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _missing_module(error: ModuleNotFoundError) -> str:
+    return (
+        f"this installation has no {error.name}; install what the command needs: pip install 'freshet[all]'"
+    )
+
+
+def _cannot_bind(address: str, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"metrics address {address} is taken by another process; give another with --metrics"
+    return f"metrics cannot be served at {address}: {error.strerror or error}; give another with --metrics"
+
+
+def _silence_stdout() -> None:
+    """Point stdout at nothing, so that the flush at exit does not complain about the closed pipe."""
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, sys.stdout.fileno())
+    os.close(sink)
+
+
+class _UtcFormatter(logging.Formatter):
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802  # logging's name
+        return time.strftime(datefmt or _LOG_TIME, time.gmtime(record.created))

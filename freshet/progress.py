@@ -1,0 +1,48 @@
+"""How far long work is, on stderr: a bar on a terminal, a line now and then elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+Advance = Callable[[float, float | None], None]
+
+_LINE_EVERY_SECONDS = 5.0
+
+
+@contextmanager
+def progress(title: str, unit: str) -> Iterator[Advance]:
+    """Yield a function that takes how much is done, in `unit`, and of how much; None: that is not known."""
+    if sys.stderr.isatty():
+        with _bar(title) as advance:
+            yield advance
+    else:
+        yield _lines(title, unit)
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Advance]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _lines(title: str, unit: str) -> Advance:
+    written = started = time.monotonic()
+
+    def advance(done: float, total: float | None) -> None:
+        nonlocal written
+        now = time.monotonic()
+        if now - written < _LINE_EVERY_SECONDS:
+            return
+        written = now
+        share = f" of {total:,.0f} ({100 * done / total:.0f}%)" if total else ""
+        click.echo(f"{title}: {done:,.0f}{share} {unit} after {now - started:,.0f} s", err=True)
+
+    return advance

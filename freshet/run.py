@@ -1,0 +1,270 @@
+"""Wires the rooms into what a command does: stream, tune, serve, snapshot, train, replay."""
+
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING
+
+import click
+from prometheus_client import CollectorRegistry
+
+from freshet.config import Config, load_config
+from freshet.look import when
+from freshet.options import Source
+from freshet.process import EXIT_INTERRUPTED, CommandError, configure_logging, metrics_endpoint, stop_event
+from freshet.progress import progress
+from freshet.scratch import scratch_folder
+
+if TYPE_CHECKING:
+    from freshet.replay import ReplayOrder
+    from model.artifact import ArtifactStore
+    from model.tuner import TrainingInput
+    from stream.settings import StreamSettings
+    from stream.snapshot_manifest import SnapshotInfo
+    from stream.worker import WorkerTotals
+
+STREAM_METRICS = "127.0.0.1:9101"
+TUNER_METRICS = "127.0.0.1:9102"
+
+logger = logging.getLogger(__name__)
+
+
+def stream(
+    sources: Sequence[Source],
+    catalogs: Sequence[Source],
+    store: Path,
+    *,
+    follow: bool,
+    metrics: str | None,
+    config_file: Path | None,
+) -> None:
+    """Apply events to the store until the files end, or until told to stop."""
+    runs_on = follow or sources[0].kind == "kafka"
+    settings = _begin(config_file, log_level="INFO" if runs_on else "WARNING").stream()
+    registry = CollectorRegistry()
+    with (
+        stop_event() as stop,
+        metrics_endpoint(metrics, registry, default=STREAM_METRICS if runs_on else ""),
+    ):
+        if sources[0].kind == "kafka":
+            totals = _stream_kafka(sources[0].value, store, settings, registry, stop)
+        else:
+            paths = [source.value for source in sources]
+            totals = _stream_files(
+                paths, [each.value for each in catalogs], store, settings, registry, stop, follow=follow
+            )
+    click.echo(_sentence(totals), err=True)
+
+
+def tune(
+    store: Path,
+    artifacts: Path,
+    flags: Mapping[str, object],
+    *,
+    metrics: str | None,
+    config_file: Path | None,
+) -> None:
+    """Train and publish again and again, until told to stop."""
+    config = _begin(config_file, log_level="INFO")
+    settings, stream_settings = config.model(**flags), config.stream()
+    artifact_store = _writable_artifacts(artifacts)
+    from model.metrics import TunerMetrics
+    from model.tuner import run_tuner
+
+    registry = CollectorRegistry()
+    with stop_event() as stop, metrics_endpoint(metrics, registry, default=TUNER_METRICS):
+        run_tuner(
+            lambda: _fresh_snapshot(store, stream_settings),
+            artifact_store,
+            settings,
+            TunerMetrics(registry),
+            stop,
+        )
+
+
+def serve(artifacts: Path, *, listen: str | None, metrics: str | None, config_file: Path | None) -> None:
+    """Answer queries until told to stop."""
+    settings = _begin(config_file, log_level="INFO").server(listen=listen, metrics=metrics)
+    from server.app import RetrievalServer
+
+    registry = CollectorRegistry()
+    with stop_event() as stop, metrics_endpoint(metrics, registry, default=settings.metrics):
+        server = RetrievalServer(settings, artifacts, registry)
+        server.start()
+        stop.wait()
+        server.stop()
+
+
+def snapshot(store: Path, out: Path, *, config_file: Path | None) -> None:
+    """Take a snapshot and say what is in it."""
+    settings = _begin(config_file).stream()
+    from stream.snapshot import take_snapshot
+
+    info = take_snapshot(store, out, settings, _now_ms())
+    click.echo(f"{info.counts.facts:,} facts up to {when(info.watermark_ms)}", err=True)
+    click.echo(info.snapshot_id)
+
+
+def train(
+    store: Path | None,
+    snapshot_path: Path | None,
+    artifacts: Path,
+    flags: Mapping[str, object],
+    *,
+    config_file: Path | None,
+) -> None:
+    """Train one generation, publish it, and print its id."""
+    config = _begin(config_file)
+    settings, stream_settings = config.model(**flags), config.stream()
+    artifact_store = _writable_artifacts(artifacts)
+    from model.errors import TrainingStopped
+    from model.tuner import train_once
+
+    with (
+        stop_event() as stop,
+        _graph_to_learn(store, snapshot_path, stream_settings) as source,
+        progress("training", "passes") as advance,
+    ):
+        try:
+            generation_id = train_once(
+                source,
+                artifact_store,
+                settings,
+                on_progress=lambda each: advance(each.passes, each.max_passes),
+                stop=stop.is_set,
+            )
+        except TrainingStopped:
+            raise CommandError("stopped; no generation was published", exit_code=EXIT_INTERRUPTED) from None
+    click.echo(generation_id)
+
+
+def replay(order: "ReplayOrder", brokers: str, *, config_file: Path | None) -> None:
+    """Publish event files to Kafka."""
+    settings = _begin(config_file).stream()
+    from freshet.replay import replay as publish
+
+    with stop_event() as stop, progress("publishing", "bytes") as advance:
+        totals = publish(
+            order,
+            brokers,
+            settings,
+            on_progress=lambda totals: advance(totals.bytes_done, totals.bytes_total),
+            stop=stop,
+        )
+    click.echo(f"{totals.events:,} events and {totals.items:,} items published", err=True)
+    if totals.raw:
+        click.echo(f"{totals.raw:,} lines published as they are: the stream will quarantine them", err=True)
+
+
+def _begin(config_file: Path | None, log_level: str = "WARNING") -> Config:
+    configure_logging(default=log_level)
+    return load_config(config_file, os.environ)
+
+
+def _stream_files(
+    paths: Sequence[str],
+    catalogs: Sequence[str],
+    root: Path,
+    settings: "StreamSettings",
+    registry: CollectorRegistry,
+    stop: Event,
+    *,
+    follow: bool,
+) -> "WorkerTotals":
+    from stream.metrics import StreamMetrics
+    from stream.quarantine import FILE_NAME, FileQuarantine
+    from stream.source_file import FileSource
+    from stream.store import Store
+    from stream.worker import run_worker
+
+    source = FileSource(paths, settings, catalog_paths=catalogs, follow=follow)
+    with (
+        Store.create_or_open(root, settings) as store,
+        closing(FileQuarantine(root / FILE_NAME)) as quarantine,
+        progress("applying", "bytes") as advance,
+    ):
+        return run_worker(
+            source,
+            store,
+            quarantine,
+            settings,
+            StreamMetrics(registry),
+            stop,
+            on_progress=lambda _totals: None if follow else advance(source.bytes_done, source.bytes_total),
+        )
+
+
+def _stream_kafka(
+    bootstrap: str, root: Path, settings: "StreamSettings", registry: CollectorRegistry, stop: Event
+) -> "WorkerTotals":
+    from stream.metrics import StreamMetrics
+    from stream.quarantine import TopicQuarantine
+    from stream.source_kafka import KafkaSource
+    from stream.store import Store
+    from stream.worker import run_worker
+
+    source = KafkaSource(bootstrap, settings)
+    with (
+        closing(TopicQuarantine(bootstrap, settings)) as quarantine,
+        Store.create_or_open(root, settings, source.num_partitions) as store,
+    ):
+        return run_worker(source, store, quarantine, settings, StreamMetrics(registry), stop)
+
+
+def _graph_to_learn(
+    store: Path | None, snapshot_path: Path | None, settings: "StreamSettings"
+) -> AbstractContextManager["TrainingInput"]:
+    if store is not None:
+        return _fresh_snapshot(store, settings)
+    from stream.snapshot_manifest import read_manifest
+
+    assert snapshot_path is not None  # noqa: S101  # the command line takes one of the two
+    return nullcontext(_training_input(snapshot_path, read_manifest(snapshot_path), settings))
+
+
+@contextmanager
+def _fresh_snapshot(store: Path, settings: "StreamSettings") -> Iterator["TrainingInput"]:
+    """Yield what a new snapshot of a store holds; the snapshot goes when it was read."""
+    from stream.snapshot import take_snapshot
+    from stream.store import read_manifest
+
+    read_manifest(store)
+    with scratch_folder(store) as folder:
+        path = folder / "snapshot"
+        source = _training_input(path, take_snapshot(store, path, settings, _now_ms()), settings)
+    yield source
+
+
+def _training_input(path: Path, info: "SnapshotInfo", settings: "StreamSettings") -> "TrainingInput":
+    from model.tuner import TrainingInput
+    from stream.graph import open_graph
+
+    with open_graph(path, settings) as graph:
+        return TrainingInput(snapshot=info, arrays=graph.arrays())
+
+
+def _sentence(totals: "WorkerTotals") -> str:
+    parts = [f"{totals.events:,} events applied, {totals.new_facts:,} new facts"]
+    if totals.quarantined:
+        parts.append(f"{totals.quarantined:,} quarantined")
+    if totals.watermark_ms:
+        parts.append(f"the graph is complete up to {when(totals.watermark_ms)}")
+    return ", ".join(parts)
+
+
+def _writable_artifacts(artifacts: Path) -> "ArtifactStore":
+    from model.artifact import ArtifactStore
+
+    try:
+        artifacts.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise CommandError(f"{artifacts} is not a folder; give another --artifacts") from None
+    return ArtifactStore(artifacts)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,45 @@
+"""Room for throw-away snapshots inside the store, where hard links work; what a crash left is swept up."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from shutil import rmtree
+from uuid import uuid4
+
+_FOLDER = "scratch"
+_LOCK = "lock"
+
+
+@contextmanager
+def scratch_folder(store: Path) -> Iterator[Path]:
+    """Yield a new folder in the store's ``scratch``, removed afterwards. Those of dead processes go, too.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    root = store / _FOLDER
+    root.mkdir(exist_ok=True)
+    _sweep(root)
+    folder = root / uuid4().hex
+    folder.mkdir()
+    lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
+    finally:
+        rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _sweep(root: Path) -> None:
+    """Remove the folders that nobody holds locked: their process is gone."""
+    for folder in root.iterdir():
+        with suppress(OSError):
+            lock = os.open(folder / _LOCK, os.O_RDWR)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(lock)

@@ -1,0 +1,208 @@
+"""Every process on one screen: up or down, how fresh, what went wrong last."""
+
+import json
+import math
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+
+import click
+
+from freshet.look import duration
+
+_TIMEOUT_SECONDS = 2.0
+
+Samples = dict[str, list[tuple[dict[str, str], float]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Addresses:
+    """Where the processes answer, HOST:PORT each: three metrics endpoints, and the server's gRPC."""
+
+    stream: str
+    tuner: str
+    server: str
+    target: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessStatus:
+    """One process as it stands.
+
+    Attributes:
+        name: stream, tuner or server.
+        address: where it was asked.
+        up: whether it answered and is able to do its work.
+        problem: why not; empty where it is up.
+        facts: what there is to know, by name; numbers in the unit that the name ends in.
+    """
+
+    name: str
+    address: str
+    up: bool
+    problem: str
+    facts: dict[str, float | str | None] = field(default_factory=dict)
+
+
+def show_status(addresses: Addresses, *, as_json: bool) -> int:
+    """Print every process and return the exit code: 0 when all are up and ready."""
+    processes = read_status(addresses)
+    if as_json:
+        click.echo(json.dumps({each.name: asdict(each) for each in processes}, indent=2))
+    else:
+        click.echo(_screen(processes), nl=False)
+    return 0 if all(each.up for each in processes) else 1
+
+
+def read_status(addresses: Addresses) -> list[ProcessStatus]:
+    """Ask every process; none of them has to answer."""
+    now = time.time()
+    return [
+        _from_metrics("stream", addresses.stream, lambda samples: _stream_facts(samples, now)),
+        _from_metrics("tuner", addresses.tuner, lambda samples: _tuner_facts(samples, now)),
+        _server_status(addresses),
+    ]
+
+
+def read_metrics(address: str) -> Samples:
+    """Return the samples at a metrics endpoint by name, with their labels.
+
+    Raises:
+        OSError: nothing answers there, or not in time.
+    """
+    from prometheus_client.parser import text_string_to_metric_families
+
+    # A proxy named in the environment has no business between neighbours.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"http://{address}/metrics", timeout=_TIMEOUT_SECONDS) as answer:
+        text = answer.read().decode("utf-8", "replace")
+    samples: Samples = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            samples.setdefault(sample.name, []).append((dict(sample.labels), sample.value))
+    return samples
+
+
+def total(samples: Samples, name: str) -> float | None:
+    """Return the sum of a metric over its labels; None where it is not exported, or is not a number yet."""
+    if name not in samples:
+        return None
+    value = math.fsum(value for _, value in samples[name])
+    return value if math.isfinite(value) else None
+
+
+def _from_metrics(
+    name: str, address: str, facts_of: Callable[[Samples], dict[str, float | str | None]]
+) -> ProcessStatus:
+    try:
+        samples = read_metrics(address)
+    except (OSError, ValueError) as error:
+        problem = f"no metrics at {address}: {_cause(error)}"
+        return ProcessStatus(name=name, address=address, up=False, problem=problem)
+    if not any(sample.startswith(f"freshet_{name}_") for sample in samples):
+        problem = f"what answers at {address} is not the {name}"
+        return ProcessStatus(name=name, address=address, up=False, problem=problem)
+    return ProcessStatus(name=name, address=address, up=True, problem="", facts=facts_of(samples))
+
+
+def _stream_facts(samples: Samples, now: float) -> dict[str, float | str | None]:
+    watermark = total(samples, "freshet_stream_graph_watermark_seconds")
+    return {
+        "events": total(samples, "freshet_stream_events_total"),
+        "new_facts": total(samples, "freshet_stream_new_facts_total"),
+        "quarantined": total(samples, "freshet_stream_quarantined_total"),
+        "watermark_age_seconds": now - watermark if watermark else None,
+        "behind_seconds": total(samples, "freshet_stream_behind_seconds"),
+        "behind_records": total(samples, "freshet_stream_behind_records"),
+    }
+
+
+def _tuner_facts(samples: Samples, now: float) -> dict[str, float | str | None]:
+    succeeded = total(samples, "freshet_tuner_last_success_timestamp_seconds")
+    failed = total(samples, "freshet_tuner_last_failure_timestamp_seconds")
+    return {
+        "generation": _label(samples, "freshet_tuner_generation_info", "generation"),
+        "every_seconds": total(samples, "freshet_tuner_every_seconds"),
+        "last_success_age_seconds": now - succeeded if succeeded else None,
+        "last_failure_age_seconds": now - failed if failed else None,
+        "last_failure_reason": _label(samples, "freshet_tuner_last_failure_info", "reason"),
+    }
+
+
+def _server_status(addresses: Addresses) -> ProcessStatus:
+    status = _from_metrics("server", addresses.server, _server_facts)
+    if not status.up:
+        return status
+    problem, facts = _freshness(addresses.target)
+    return ProcessStatus(
+        name="server",
+        address=addresses.server,
+        up=not problem,
+        problem=problem,
+        facts={**status.facts, **facts},
+    )
+
+
+def _server_facts(samples: Samples) -> dict[str, float | str | None]:
+    return {
+        "generation": _label(samples, "freshet_server_generation_info", "generation"),
+        "watermark_age_seconds": total(samples, "freshet_server_watermark_age_seconds"),
+        "snapshot_age_seconds": total(samples, "freshet_server_snapshot_age_seconds"),
+        "requests": total(samples, "freshet_server_requests_total"),
+        "swaps": total(samples, "freshet_server_swaps_total"),
+        "refused": total(samples, "freshet_server_swap_refused_total"),
+    }
+
+
+def _freshness(target: str) -> tuple[str, dict[str, float | str | None]]:
+    from server.client import RetrievalClient
+    from server.errors import ServerError
+
+    try:
+        with RetrievalClient(target, timeout_seconds=_TIMEOUT_SECONDS) as client:
+            freshness = client.freshness()
+    except ServerError as error:
+        return str(error), {}
+    facts: dict[str, float | str | None] = {
+        "items": freshness.num_items,
+        "queries": freshness.num_queries,
+        "last_refusal": freshness.last_refusal or None,
+    }
+    return ("" if freshness.ready else "no generation is live yet"), facts
+
+
+def _label(samples: Samples, name: str, label: str) -> str | None:
+    """Return the label value of the sample that is 1."""
+    return next((labels.get(label) for labels, value in samples.get(name, []) if value == 1), None)
+
+
+def _cause(error: Exception) -> str:
+    reason = error.reason if isinstance(error, urllib.error.URLError) else error
+    return getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+
+
+def _screen(processes: list[ProcessStatus]) -> str:
+    blocks = []
+    for each in processes:
+        state = click.style("up  ", fg="green") if each.up else click.style("DOWN", fg="red", bold=True)
+        lines = [f"{each.name:<8}{state}  {each.address}"]
+        if each.problem:
+            lines.append(f"        {each.problem}")
+        lines += [
+            f"        {_sentence(name, value)}" for name, value in each.facts.items() if value is not None
+        ]
+        blocks.append("\n".join(lines) + "\n")
+    return "\n".join(blocks)
+
+
+def _sentence(name: str, value: float | str | None) -> str:
+    words = name.removesuffix("_seconds").removesuffix("_age").replace("_", " ")
+    if isinstance(value, str):
+        return f"{words:<16}{value}"
+    if name.endswith("_age_seconds"):
+        return f"{words:<16}{duration(value or 0.0)} ago"
+    if name.endswith("_seconds"):
+        return f"{words:<16}{duration(value or 0.0)}"
+    return f"{words:<16}{value:,.0f}"

@@ -1,0 +1,99 @@
+"""What the demo says: steps, what is being waited for, answers with their receipts, what to try next."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from freshet.look import duration
+from server.client import Retrieved
+
+_LINE_EVERY_SECONDS = 5.0
+_INDENT = "   "
+
+
+class Story:
+    """Prints the demo's story; on a terminal with colour and a spinner, elsewhere as plain lines."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False, markup=False, soft_wrap=True)
+        self._started = time.monotonic()
+        self._num_steps = 0
+
+    def open(self, title: str) -> None:
+        """Say what this is."""
+        self._print(title, "bold cyan")
+
+    def step(self, text: str) -> None:
+        """Begin the next step."""
+        self._num_steps += 1
+        self._print(f"\n{self._num_steps}. {text}", "bold")
+
+    def note(self, text: str, style: str = "") -> None:
+        """Say something within a step."""
+        self._print(_INDENT + text, style)
+
+    @contextmanager
+    def waiting(self, text: str) -> Iterator[Callable[[str], None]]:
+        """Yield a function that says how the waiting goes."""
+        if self._console.is_terminal:
+            with self._console.status(text) as status:
+                yield lambda detail: status.update(f"{text}: {detail}" if detail else text)
+        else:
+            yield self._lines(text)
+
+    def answer(self, query: str, kind: str, answer: Retrieved, highlight: str = "") -> None:
+        """Show an answer and its receipt; `highlight` is an item id."""
+        self._print(f'\n{_INDENT}"{query}"  ({kind})', "bold yellow")
+        table = Table(box=box.SIMPLE_HEAD if self._console.is_terminal else None, padding=(0, 1))
+        table.add_column("", justify="right", no_wrap=True, min_width=2)
+        table.add_column("score", justify="right", no_wrap=True, min_width=6)
+        table.add_column(
+            "item", no_wrap=True, min_width=max((len(hit.item_id) for hit in answer.hits), default=4)
+        )
+        table.add_column("title", no_wrap=True, overflow="ellipsis")
+        for rank, hit in enumerate(answer.hits, start=1):
+            style = "bold green" if hit.item_id == highlight else ""
+            cells = (str(rank), f"{hit.score:.3f}", hit.item_id, hit.title or "(no title)")
+            table.add_row(*(Text(cell) for cell in cells), style=style)
+        self._console.print(table)
+        self._print(_INDENT + receipt_line(answer), "dim")
+
+    def close(self, heading: str, commands: Sequence[str]) -> None:
+        """End with commands to try."""
+        self._print(f"\n{heading}", "bold cyan")
+        for command in commands:
+            self._print(_INDENT + command)
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """Since the beginning."""
+        return time.monotonic() - self._started
+
+    def _print(self, text: str, style: str = "") -> None:
+        self._console.print(Text(text, style=style))
+
+    def _lines(self, text: str) -> Callable[[str], None]:
+        written = time.monotonic()
+
+        def say(detail: str) -> None:
+            nonlocal written
+            if time.monotonic() - written >= _LINE_EVERY_SECONDS:
+                written = time.monotonic()
+                self.note(f"{text}: {detail}" if detail else text)
+
+        return say
+
+
+def receipt_line(answer: Retrieved) -> str:
+    """Return an answer's freshness receipt in words."""
+    receipt = answer.receipt
+    path = f"{answer.path} query" if answer.path else "query"
+    return (
+        f"receipt: {path}, generation {receipt.generation}, reflects events up to "
+        f"{duration(receipt.watermark_age_seconds)} ago, graph {duration(receipt.snapshot_age_seconds)} old"
+    )

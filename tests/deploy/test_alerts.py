@@ -1,0 +1,79 @@
+"""Tests that the alert rules, their tests, the runbook and the exported metrics agree."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prometheus_client import CollectorRegistry
+
+from model.metrics import TunerMetrics
+from server.metrics import ServerMetrics
+from stream.metrics import StreamMetrics
+
+_ROOT = Path(__file__).resolve().parents[2]
+_SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
+
+
+def _load(name: str) -> Any:
+    return yaml.safe_load((_ROOT / "deploy" / name).read_text("utf-8"))
+
+
+def _rules() -> list[dict[str, Any]]:
+    return [rule for group in _load("alerts.yml")["groups"] for rule in group["rules"]]
+
+
+def _exported() -> set[str]:
+    """The series names that the three processes serve."""
+    registry = CollectorRegistry()
+    StreamMetrics(registry)
+    TunerMetrics(registry)
+    ServerMetrics(registry)
+    return {family.name + suffix for family in registry.collect() for suffix in _SUFFIXES[family.type]}
+
+
+def test_every_metric_in_the_rules_is_exported() -> None:
+    """No alert asks for a series that no process serves, in its expression or its text."""
+    text = (_ROOT / "deploy" / "alerts.yml").read_text("utf-8")
+    used = set(re.findall(r"freshet_[a-z_]+", text))
+
+    assert used - _exported() == set()
+    assert used
+
+
+def test_every_alert_has_a_runbook_entry() -> None:
+    """Each alert has a heading of its own name in the operations page and links to it."""
+    headings = set(
+        re.findall(r"^### (\w+)$", (_ROOT / "docs" / "operations.md").read_text("utf-8"), re.MULTILINE)
+    )
+
+    for rule in _rules():
+        assert rule["alert"] in headings
+        assert rule["annotations"]["runbook"] == f"docs/operations.md#{rule['alert'].lower()}"
+
+
+def test_every_alert_says_how_urgent_it_is() -> None:
+    """Severity is page or ticket, and the summary names what is wrong."""
+    for rule in _rules():
+        assert rule["labels"]["severity"] in {"page", "ticket"}
+        assert rule["annotations"]["summary"]
+
+
+def test_every_alert_is_tested_firing_and_quiet() -> None:
+    """The rule tests have at least one moment at which each alert fires and one at which it does not."""
+    fires: set[str] = set()
+    quiet: set[str] = set()
+    for case in _load("alerts_test.yml")["tests"]:
+        for moment in case["alert_rule_test"]:
+            (fires if moment["exp_alerts"] else quiet).add(moment["alertname"])
+    alerts = {rule["alert"] for rule in _rules()}
+
+    assert fires == alerts
+    assert quiet == alerts
+
+
+def test_jobs_named_by_alerts_are_scraped() -> None:
+    """Prometheus scrapes exactly the jobs that the alert on dead processes watches."""
+    (watched,) = re.findall(r'up\{job=~"([^"]+)"', (_ROOT / "deploy" / "alerts.yml").read_text("utf-8"))
+
+    assert {job["job_name"] for job in _load("prometheus.yml")["scrape_configs"]} == set(watched.split("|"))

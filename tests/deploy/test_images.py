@@ -1,0 +1,127 @@
+"""Tests that the images and the compose file run commands that exist, at addresses that agree."""
+
+import json
+import re
+import subprocess
+import sys
+from concurrent import futures
+from pathlib import Path
+from typing import Any
+
+import click
+import grpc
+import pytest
+import yaml
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from deploy.kafka.topics import TOPICS
+from freshet.cli import cli
+
+_ROOT = Path(__file__).resolve().parents[2]
+_PROCESSES = ("stream", "tuner", "server")
+_COMPOSE: dict[str, Any] = yaml.safe_load((_ROOT / "deploy" / "compose.yaml").read_text("utf-8"))
+_DOCKERFILE = (_ROOT / "deploy" / "Dockerfile").read_text("utf-8")
+
+
+def _image_command(target: str) -> list[str]:
+    """The CMD of a Dockerfile target."""
+    stage = re.split(r"^FROM \S+ AS (\S+)$", _DOCKERFILE, flags=re.MULTILINE)
+    body = dict(zip(stage[1::2], stage[2::2], strict=True))[target]
+    (command,) = re.findall(r"^CMD (\[.+\])$", body, re.MULTILINE)
+    arguments: list[str] = json.loads(command)
+    return arguments
+
+
+def _parsed(arguments: list[str]) -> dict[str, Any]:
+    """What the command line means; fails like the command would on an option or a value it does not know."""
+    name, command, rest = cli.resolve_command(click.Context(cli), list(arguments))
+    assert command is not None
+    return command.make_context(name, rest, resilient_parsing=False).params
+
+
+@pytest.mark.parametrize("process", _PROCESSES)
+def test_image_runs_a_command_that_exists(process: str) -> None:
+    """The freshet command understands the image's and compose's command lines, and they mean the same."""
+    composed = _parsed(_COMPOSE["services"][process]["command"])
+
+    assert composed == _parsed(_image_command(process))
+
+
+@pytest.mark.parametrize("process", _PROCESSES)
+def test_scraped_port_is_served_and_published_on_loopback(process: str) -> None:
+    """The metrics port is the same in the command, the published ports and Prometheus' targets."""
+    service = _COMPOSE["services"][process]
+    (port,) = re.findall(r"--metrics[ =]0\.0\.0\.0:(\d+)", " ".join(service["command"]))
+    scraped = yaml.safe_load((_ROOT / "deploy" / "prometheus.yml").read_text("utf-8"))["scrape_configs"]
+    targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in scraped}
+
+    assert f"127.0.0.1:{port}:{port}" in service["ports"]
+    assert targets[process] == [f"{process}:{port}"]
+
+
+def test_everything_published_is_on_loopback_and_restarts() -> None:
+    """No port is open to the network, and every lasting service comes back after a crash."""
+    for name, service in _COMPOSE["services"].items():
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+        assert service["restart"] == ("no" if name == "topics" else "unless-stopped")
+
+
+def test_compose_creates_the_topics_that_the_tests_use() -> None:
+    """Topics and their settings are the same in compose as in the local broker."""
+    (script,) = _COMPOSE["services"]["topics"]["command"]
+    created = re.findall(r"^create (\S+) --config (\S+)=(\S+)$", script, re.MULTILINE)
+
+    assert {topic: {key: value} for topic, key, value in created} == {
+        name: dict(settings) for name, settings in TOPICS.items()
+    }
+
+
+def test_broker_version_is_the_tested_one() -> None:
+    """Compose runs the Kafka version that the tests run against."""
+    (version,) = re.findall(
+        r"<artifactId>kafka_2.13</artifactId>\s*<version>(.+)</version>",
+        (_ROOT / "deploy" / "kafka" / "pom.xml").read_text("utf-8"),
+    )
+
+    assert _COMPOSE["services"]["kafka"]["image"] == f"apache/kafka:{version}"
+    assert _COMPOSE["services"]["topics"]["image"] == f"apache/kafka:{version}"
+
+
+def test_what_the_image_copies_exists_and_is_sent() -> None:
+    """Every COPY source is in the tree and not kept back by the ignore file."""
+    sent = {
+        line[1:]
+        for line in (_ROOT / "deploy" / "Dockerfile.dockerignore").read_text("utf-8").splitlines()
+        if line[0] == "!"
+    }
+    copied = {
+        source
+        for line in re.findall(r"^COPY (?!--from)(.+)$", _DOCKERFILE, re.MULTILINE)
+        for source in line.split()[:-1]
+    }
+
+    assert copied == sent
+    assert all((_ROOT / source).exists() for source in copied)
+
+
+def _healthcheck(target: str) -> int:
+    command = [sys.executable, str(_ROOT / "deploy" / "healthcheck.py"), target]
+    return subprocess.run(command, check=False).returncode
+
+
+def test_healthcheck_follows_the_health_service() -> None:
+    """The image's health check passes only while the server says that it serves."""
+    servicer: Any = health.HealthServicer()
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
+    add: Any = health_pb2_grpc.add_HealthServicer_to_server
+    add(servicer, server)
+    target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    serving = _healthcheck(target)
+    servicer.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+    not_serving = _healthcheck(target)
+    server.stop(None).wait()
+
+    assert serving == 0
+    assert not_serving == 1
+    assert _healthcheck(target) == 1

@@ -1,0 +1,116 @@
+"""The tables of docs/operations.md, from the code; ``python -m tests.freshet.reference`` writes them."""
+
+import ast
+import importlib
+import inspect
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import click
+from prometheus_client import CollectorRegistry
+
+from freshet.cli import SECTIONS
+from freshet.config import ROOM_ERRORS, ROOMS, load_config
+from model.metrics import TunerMetrics
+from server.metrics import ServerMetrics
+from stream.events import REASONS
+from stream.metrics import StreamMetrics
+
+PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "operations.md"
+
+
+def tables() -> dict[str, str]:
+    """Return every table by the name of its place in the page."""
+    return {
+        "commands": _table(("command", "what it does"), _commands()),
+        "metrics": _table(("metric", "labels", "what it says"), _metrics()),
+        "errors": _table(("error", "again by itself?", "what it means, and what to do"), _errors()),
+        "reasons": _table(
+            ("reason", "what was wrong"), ((f"`{name}`", text) for name, text in REASONS.items())
+        ),
+        **{f"settings-{room}": _table(("key", "default", "what it does"), _settings(room)) for room in ROOMS},
+    }
+
+
+def page_with(text: str, made: dict[str, str]) -> str:
+    """Return the page with each table between its two marks replaced."""
+    for name, table in made.items():
+        begin, end = f"<!-- table {name} -->", f"<!-- end {name} -->"
+        pattern = re.compile(f"{begin}\n.*?{end}", re.DOTALL)
+        if not pattern.search(text):
+            raise ValueError(f"{PAGE} has no place for the table {name}")
+        text = pattern.sub(lambda _: f"{begin}\n{table}\n{end}", text)  # noqa: B023  # called at once
+    return text
+
+
+def _table(headers: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
+    lines = [headers, tuple("---" for _ in headers), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _commands() -> Iterator[tuple[str, ...]]:
+    for title, commands in SECTIONS.items():
+        yield f"**{title}**", ""
+        for command in commands:
+            if not isinstance(command, click.Group):
+                yield f"`freshet {command.name}`", command.get_short_help_str(limit=200)
+                continue
+            for name, each in command.commands.items():
+                yield f"`freshet {command.name} {name}`", each.get_short_help_str(limit=200)
+
+
+def _metrics() -> Iterator[tuple[str, ...]]:
+    for make in (StreamMetrics, TunerMetrics, ServerMetrics):
+        registry = CollectorRegistry()
+        make(registry)
+        labels = {
+            collector._name: ", ".join(collector._labelnames)  # type: ignore[attr-defined]  # nothing public tells
+            for collector in registry._collector_to_names
+        }
+        for family in registry.collect():
+            name = family.name + ("_total" if family.type == "counter" else "")
+            yield f"`{name}`", labels[family.name], family.documentation.removesuffix(".")
+
+
+def _errors() -> Iterator[tuple[str, ...]]:
+    for room in ROOM_ERRORS:
+        module = importlib.import_module(f"{room}.errors")
+        for name, error in vars(module).items():
+            if inspect.isclass(error) and error.__module__ == module.__name__:
+                yield (
+                    f"`{name}` ({room})",
+                    "yes" if getattr(error, "retriable", False) else "no",
+                    _sentences(error.__doc__ or ""),
+                )
+
+
+def _settings(room: str) -> Iterator[tuple[str, ...]]:
+    module = importlib.import_module(f"{room}.settings")
+    meanings = _attribute_docstrings(inspect.getsource(module), ROOMS[room])
+    for entry in load_config(None, {}).entries:
+        if entry.table == room:
+            yield f"`{entry.key}`", f"`{entry.value}`", _sentences(meanings[entry.key])
+
+
+def _attribute_docstrings(source: str, class_name: str) -> dict[str, str]:
+    (body,) = [
+        node.body
+        for node in ast.parse(source).body
+        if isinstance(node, ast.ClassDef) and node.name == class_name
+    ]
+    meanings: dict[str, str] = {}
+    for field, text in pairwise(body):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            is_docstring = isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+            meanings[field.target.id] = str(text.value.value) if is_docstring else ""  # type: ignore[attr-defined]  # checked
+    return meanings
+
+
+def _sentences(docstring: str) -> str:
+    return " ".join(docstring.split("\n\n", maxsplit=1)[0].split()).replace("``", "`")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page_with(PAGE.read_text(encoding="utf-8"), tables()), encoding="utf-8")

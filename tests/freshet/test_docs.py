@@ -1,0 +1,17 @@
+"""Tests that docs/operations.md says what the code does."""
+
+from tests.freshet.reference import PAGE, page_with, tables
+
+
+def test_the_tables_are_those_of_the_code() -> None:
+    """Where this fails, `python -m tests.freshet.reference` brings the page up to date."""
+    text = PAGE.read_text(encoding="utf-8")
+
+    assert text == page_with(text, tables())
+
+
+def test_every_setting_is_explained() -> None:
+    """A key without a meaning is of no use to an operator."""
+    for name, table in tables().items():
+        for row in table.splitlines():
+            assert not row.endswith("|  |") or "**" in row, f"{name}: {row}"

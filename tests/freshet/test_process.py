@@ -1,0 +1,197 @@
+"""Tests of what every process does alike."""
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+from prometheus_client import CollectorRegistry, Gauge
+
+from freshet import process
+from freshet.config import ConfigError
+from freshet.process import CommandError, describe_error
+from stream.errors import StoreMissing
+
+Until = Callable[[Callable[[], object]], None]
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def _failing(error: Exception) -> click.Command:
+    @click.command()
+    @click.option("--debug", is_flag=True)
+    def command(*, debug: bool) -> None:
+        del debug
+        raise error
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("error", "line", "code"),
+    [
+        (CommandError("no"), "no", 1),
+        (CommandError("stopped", exit_code=130), "stopped", 130),
+        (ConfigError("wrong key"), "wrong key", 2),
+        (StoreMissing("there is no store\nat x"), "there is no store at x", 1),
+        (FileNotFoundError(2, "No such file or directory", "a/b"), "a/b: No such file or directory", 1),
+        (ModuleNotFoundError("no", name="torch"), "no torch; install", 1),
+        (click.UsageError("No such option: --x."), "No such option: --x (see freshet --help)", 2),
+        (
+            ZeroDivisionError("division by zero"),
+            "unexpected ZeroDivisionError: division by zero; run again",
+            1,
+        ),
+    ],
+)
+def test_every_error_is_one_line_and_a_code(
+    error: Exception, line: str, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever goes wrong, an operator reads one line, and a script sees a code that is not 0."""
+    assert process.run(_failing(error), []) == code
+
+    said = capsys.readouterr().err
+    assert said.startswith("freshet: error: ")
+    assert said.count("\n") == 1
+    assert line in said
+    assert describe_error(error)[1] == code
+
+
+def test_debug_shows_the_traceback_before_the_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever mends the program gets to see where it broke."""
+    process.run(_failing(ZeroDivisionError("x")), ["--debug"])
+
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert said.splitlines()[-1].startswith("freshet: error: ")
+
+
+def test_ctrl_c_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    """Somebody who stops a command knows that they did."""
+    assert process.run(_failing(KeyboardInterrupt()), []) == 130  # type: ignore[arg-type]  # no Exception
+    assert capsys.readouterr().err.strip() == ""
+
+
+def test_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
+    """`freshet config | head -1` ends without a word."""
+    outcome = subprocess.run(
+        f"{sys.executable} -m freshet config | head -1",
+        shell=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert outcome.stdout.startswith("key")
+    assert outcome.stderr == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_ask_to_stop(number: signal.Signals) -> None:
+    """The first signal sets the event; afterwards the handlers are what they were."""
+    before = signal.getsignal(number)
+    with process.stop_event() as stop:
+        assert not stop.is_set()
+        os.kill(os.getpid(), number)
+        assert stop.wait(5)
+
+    assert signal.getsignal(number) == before
+
+
+def test_a_second_ctrl_c_ends_the_process_at_once() -> None:
+    """Somebody who cannot wait for the batch to finish does not have to."""
+    code = (
+        "import os, signal, threading\n"
+        "from freshet.process import stop_event\n"
+        "with stop_event() as stop:\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    stop.wait()\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    threading.Event().wait(30)\n"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=20, check=False).returncode == 130
+
+
+def _orphan(read_end: int) -> "subprocess.Popen[bytes]":
+    code = "import threading\nfrom freshet.process import follow_lifeline\n"
+    code += "follow_lifeline()\nthreading.Event().wait(60)\n"
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "FRESHET_LIFELINE": str(read_end)},
+        pass_fds=(read_end,),
+    )
+
+
+def test_a_child_ends_when_its_parent_is_gone() -> None:
+    """The end of the lifeline, however it came about, is SIGTERM."""
+    read_end, write_end = os.pipe()
+    child = _orphan(read_end)
+    os.close(read_end)
+    os.close(write_end)
+
+    assert child.wait(30) == -signal.SIGTERM
+
+
+def test_a_released_child_outlives_its_parent(eventually: Until) -> None:
+    """A byte in the lifeline sets it free."""
+    read_end, write_end = os.pipe()
+    child = _orphan(read_end)
+    os.write(write_end, process.LIFELINE_RELEASE)
+    os.close(write_end)
+    eventually(lambda: not os.path.lexists(f"/proc/{child.pid}/fd/{read_end}"))
+    os.close(read_end)
+
+    assert child.poll() is None
+    child.kill()
+    child.wait()
+
+
+def test_metrics_are_served_while_inside(free_port: Callable[[], int]) -> None:
+    """The endpoint comes and goes with the process that it tells of."""
+    registry = CollectorRegistry()
+    Gauge("freshet_test_answer", "For the test", registry=registry).set(42)
+    address = f"127.0.0.1:{free_port()}"
+
+    with process.metrics_endpoint(address, registry):
+        text = urllib.request.urlopen(f"http://{address}/metrics", timeout=5).read().decode()
+    assert "freshet_test_answer 42.0" in text
+    with process.metrics_endpoint(address, registry):
+        pass
+
+
+def test_a_busy_metrics_address_is_an_error_only_if_it_was_asked_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A default address that is taken costs the metrics, not the process."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with (
+            pytest.raises(CommandError, match=f"{address} is taken"),
+            process.metrics_endpoint(address, CollectorRegistry()),
+        ):
+            pass
+        with (
+            caplog.at_level(logging.WARNING),
+            process.metrics_endpoint(None, CollectorRegistry(), default=address),
+        ):
+            assert f"{address} is taken" in caplog.text
+
+
+def test_the_log_level_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A level that does not exist is a wrong setting."""
+    monkeypatch.setenv("FRESHET_LOG_LEVEL", "loud")
+
+    with pytest.raises(ConfigError, match=r"LOUD.*known: DEBUG"):
+        process.configure_logging(default="INFO")
