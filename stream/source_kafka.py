@@ -50,6 +50,8 @@ class KafkaSource:
             for topic in (settings.clicks_topic, settings.sessions_topic, settings.catalog_topic)
             if topic
         ]
+        if not self._topics:
+            raise SourceMismatch("every topic is set to ''; name at least stream.clicks_topic")
         self._consumer: Any = None
         self._assignment: _Assignment | None = None
         self._polled_end: dict[Position, int] = {}

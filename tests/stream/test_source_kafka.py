@@ -497,6 +497,13 @@ def test_missing_topic(
     )
 
 
+def test_no_topics() -> None:
+    """Settings that leave every topic out are an error, before any broker is asked."""
+    nothing = StreamSettings(clicks_topic="", sessions_topic="", catalog_topic="")
+    with pytest.raises(SourceMismatch, match="clicks_topic"):
+        KafkaSource("127.0.0.1:1", nothing)
+
+
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # kafka-python does not close a refused socket
 def test_unreachable_broker(free_port: Callable[[], int]) -> None:
     """A broker that is not there is one error with address and cause."""
