@@ -126,8 +126,8 @@ def configure_logging(*, default: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # What Freshet needs from the Kafka client's log, its own modules report.
-    logging.getLogger("kafka").setLevel(max(logging.WARNING, root.level))
+    # It logs its own retries as errors with tracebacks; stream/broker.py reports what an operator needs.
+    logging.getLogger("kafka").setLevel(logging.DEBUG if level == "DEBUG" else logging.CRITICAL)
 
 
 @contextmanager
