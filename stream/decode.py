@@ -187,7 +187,7 @@ class Decoder:
             query=line.query or "",
             item_id=line.item_id,
             action=_named_action(line.type, _ACTIONS),
-            needs_query=line.type == "search_click",
+            needs_query=line.type.replace("_", "-") == "search-click",
         )
         return Decoded(events=(interaction,))
 

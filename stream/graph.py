@@ -545,7 +545,14 @@ def _count(records: Iterator[object]) -> int:
 
 
 def _folder_bytes(path: Path) -> int:
-    return sum(file.stat().st_size for file in path.iterdir() if file.is_file())
+    return sum(map(_file_bytes, path.iterdir()))
+
+
+def _file_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0  # compacted away since it was listed
 
 
 def _nameless(path: Path) -> StoreUnreadable:

@@ -129,8 +129,12 @@ class TopicQuarantine:
         self._topic = settings.quarantine_topic
         try:
             self._producer = RecordProducer(bootstrap, settings)
+        except PublishFailed as error:
+            raise QuarantineFailed(str(error)) from error
+        try:
             self._num_partitions = self._producer.num_partitions(self._topic)
         except PublishFailed as error:
+            self._producer.close()
             raise QuarantineFailed(str(error)) from error
 
     def put(self, rejections: Sequence[Rejection], now_ms: int) -> None:

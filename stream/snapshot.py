@@ -109,7 +109,9 @@ def _answer(request: Path, shard: Shard) -> None:
         logger.info("checkpoint made shard=%d request=%s", shard.index, request.stem)
     except (OSError, StreamError) as error:
         logger.warning("checkpoint failed shard=%d request=%s error=%s", shard.index, request.stem, error)
-        replace_file(request.with_suffix(".failed"), str(error).encode())
+        # On a full disk even this may fail: the requester then runs into its timeout, and the stream goes on.
+        with suppress(OSError):
+            replace_file(request.with_suffix(".failed"), str(error).encode())
     request.unlink(missing_ok=True)
 
 

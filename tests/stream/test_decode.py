@@ -173,6 +173,7 @@ def test_other_fields_are_ignored() -> None:
         ({"item_id": ""}, "missing_field"),
         ({"item_id": ["i1"]}, "wrong_type"),
         ({"query": None}, "empty_query"),
+        ({"type": "search-click", "query": ""}, "empty_query"),
         ({"query": "?!"}, "empty_query"),
         ({"query": {"text": "xbox"}}, "wrong_type"),
         ({"query": "q" * 513}, "oversized"),

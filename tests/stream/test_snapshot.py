@@ -1,5 +1,6 @@
 """Snapshots of resting and of live stores, and what goes wrong with them."""
 
+import errno
 import json
 import os
 import shutil
@@ -227,6 +228,26 @@ def test_holder_that_cannot_make_the_checkpoint(
 
     assert "no checkpoint of" in str(errors[0])
     assert not (tmp_path / "out").exists()
+
+
+def test_holder_that_cannot_even_say_why_goes_on(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk neither checkpoint nor refusal can be written: whoever asked times out, the holder goes on."""
+    store = open_store()
+    apply_all(store, [event()])
+    requests = store.root / "requests"
+    requests.mkdir()
+    (requests / "ab.0.request").touch()
+    (requests / "ab.0.part").write_text("in the way")
+
+    def full(_path: Path, _content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("stream.snapshot.replace_file", full)
+
+    assert serve_requests(store) == 1
+    apply_all(store, [event("s-2")])
 
 
 def test_what_dead_requesters_left_is_removed(
