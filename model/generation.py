@@ -6,6 +6,7 @@ from dataclasses import asdict
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 from numpy.typing import NDArray
@@ -228,7 +229,12 @@ def _live(store: ArtifactStore) -> Generation | None:
 
 
 def _prune(store: ArtifactStore, keep: int) -> None:
-    """Keep the newest `keep` that passed the gate and a few that did not; the live one always."""
+    """Keep the newest `keep` that passed the gate and a few that did not; the live one always.
+
+    What a killed writer left half-made goes, too: there is one writer at a time.
+    """
+    for left in (store.root / "generations").glob(".*.tmp"):
+        rmtree(left, ignore_errors=True)
     current = store.current_id()
     passed: list[str] = []
     refused: list[str] = []

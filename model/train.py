@@ -78,6 +78,9 @@ def train(
         raise TrainingFailed(
             f"training ran out of memory; lower model.batch_size or model.dim ({error})"
         ) from error
+    except RuntimeError as error:
+        # torch reports what goes wrong inside it, a failed allocation on the CPU among it, as this.
+        raise TrainingFailed(f"training failed inside torch: {error}") from error
 
 
 class _Run:

@@ -115,7 +115,7 @@ def _run_once(
         outcome, generation_id = _tune(snapshots, store, settings, stop, tell)
     except TrainingStopped:
         logger.info("tuning stopped seconds=%.1f", seconds())
-    except (ModelError, StreamError) as error:
+    except (ModelError, StreamError, OSError) as error:
         reason = type(error).__name__
         logger.error("tuning failed reason=%s error=%s", reason, error)  # noqa: TRY400  # the message says it all
         metrics.failed(reason=reason, now_seconds=time.time(), run_seconds=seconds())
@@ -168,7 +168,7 @@ def _open_live(store: ArtifactStore) -> Generation | None:
 def _live_id(store: ArtifactStore) -> str:
     try:
         return store.current_id() or ""
-    except ArtifactError:
+    except (ArtifactError, OSError):
         return ""
 
 

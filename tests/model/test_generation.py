@@ -170,6 +170,19 @@ def test_a_crash_while_writing_leaves_no_generation(
     assert list((artifacts.root / "generations").iterdir()) == []
 
 
+def test_what_a_killed_writer_left_is_removed(
+    trained: Trained, arrays: GraphArrays, settings: ModelSettings, artifacts: ArtifactStore
+) -> None:
+    """Half a generation does not hold its disk space for ever."""
+    left = artifacts.root / "generations" / ".20260101T000000Z-aaaaaa.0f0f.tmp"
+    left.mkdir(parents=True)
+    (left / "item_vectors.npy").write_bytes(b"half")
+
+    generation_id = publish(trained, arrays, snapshot_of(arrays), artifacts, settings, NOW_MS)
+
+    assert [path.name for path in (artifacts.root / "generations").iterdir()] == [generation_id]
+
+
 def test_a_folder_that_cannot_be_written_is_said_so(
     trained: Trained, arrays: GraphArrays, settings: ModelSettings, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """The periodic loop over a real store."""
 
+import errno
 import itertools
 import threading
 from collections.abc import Callable, Iterator
@@ -185,6 +186,21 @@ def test_a_snapshot_that_fails_does_not_end_the_tuner(run: Run, snapshots: Snaps
         calls.append(1)
         if len(calls) == 1:
             raise StoreBusy("the store is open in another process")
+        with snapshots() as source:
+            yield source
+
+    assert run.until(2, sometimes) == ["failed", "training", "published"]
+
+
+def test_a_disk_that_fails_does_not_end_the_tuner(run: Run, snapshots: Snapshots) -> None:
+    """No room for the snapshot, once."""
+    calls: list[int] = []
+
+    @contextmanager
+    def sometimes() -> Iterator[TrainingInput]:
+        calls.append(1)
+        if len(calls) == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
         with snapshots() as source:
             yield source
 
