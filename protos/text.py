@@ -17,7 +17,8 @@ class _PunctuationToSpace(dict[int, int]):
     """A `str.translate` table, filled as characters are met: what separates words becomes a space."""
 
     def __missing__(self, code: int) -> int:
-        kept = unicodedata.category(chr(code))[0] not in "PZC"
+        category = unicodedata.category(chr(code))
+        kept = category[0] not in "PZ" and category != "Cc"
         self[code] = code if kept else ord(" ")
         return self[code]
 
@@ -28,8 +29,9 @@ _PUNCTUATION_TO_SPACE = _PunctuationToSpace()
 def normalize_query(text: str) -> str:
     """Return the canonical form of a query: NFKC, lower case, punctuation to spaces, spaces collapsed.
 
-    Punctuation is Unicode's category P; separators (Z) and control characters (C) become spaces too. Letters,
-    marks, numbers and symbols (S: ``c++``, ``$5``) of every script are kept. Idempotent. It may be empty.
+    Punctuation is Unicode's category P; separators (Z) and control characters (Cc) become spaces too.
+    Everything else of every script is kept: letters, marks, numbers, symbols (``c++``, ``$5``), joiners.
+    Idempotent. It may be empty.
     """
     folded = unicodedata.normalize("NFKC", text).lower()
     if not folded.isascii():

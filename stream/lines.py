@@ -95,8 +95,13 @@ class LineReader:
         return taken
 
     def was_replaced(self) -> bool:
-        """Whether the path names another file by now, or none, or this one was cut back."""
+        """Whether the path names another file by now, or none, or this one was cut back or rewritten."""
         return self._content.was_replaced()
+
+    @property
+    def was_rewritten(self) -> bool:
+        """Whether the file began to say something else while it was read; nothing more is read of it."""
+        return self._content.was_rewritten
 
     @property
     def bytes_done(self) -> int:
@@ -130,7 +135,7 @@ class LineReader:
 
     def _cut_last(self) -> None:
         self.ended = True
-        if self._rest:
+        if self._rest and not self._content.was_rewritten:
             self._lines.append(self._line(self._offset, self._rest))
 
     def _line(self, next_offset: int, content: bytes) -> Line:
@@ -148,6 +153,8 @@ class _Content:
         except OSError as error:
             raise SourceUnreadable(f"{path} cannot be opened: {error.strerror}") from error
         self.inode = os.fstat(self._descriptor).st_ino
+        self.was_rewritten = False
+        self._head = b""
         self.rewind()
 
     def rewind(self) -> None:
@@ -182,7 +189,8 @@ class _Content:
             return True
         except OSError:
             return False
-        return status.st_ino != self.inode or status.st_size < self.num_raw_bytes
+        shrunk = status.st_size < self.num_raw_bytes
+        return shrunk or status.st_ino != self.inode or self.was_rewritten
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -219,7 +227,14 @@ class _Content:
         return unpacked
 
     def _read_raw(self) -> bytes:
+        """Return the next bytes on disk; none once the file was cut back and grew again unseen."""
         raw = self._read_at(self.num_raw_bytes, _RAW_CHUNK_BYTES)
+        if raw and self._read_at(0, len(self._head)) != self._head:
+            self.was_rewritten = True
+        if self.was_rewritten:
+            return b""
+        if self.num_raw_bytes == 0:
+            self._head = raw[:_FINGERPRINT_BYTES]
         self.num_raw_bytes += len(raw)
         return raw
 

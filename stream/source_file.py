@@ -165,6 +165,8 @@ class _File:
         lines = self._reader.read(wanted, final=not follow)
         if not lines and follow and self._reader.was_replaced():
             lines = self._reader.read(wanted, final=True)
+        if not lines and self._reader.was_rewritten and not follow:
+            raise SourceUnreadable(f"{self._path} was rewritten while it was read; run it again")
         if not lines and self._reader.ended:
             self._was_replaced = follow
             self.ended = not follow

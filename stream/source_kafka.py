@@ -66,7 +66,9 @@ class KafkaSource:
         Raises:
             SourceMismatch: the store has another number of shards than the topics have partitions.
             SourceUnavailable: no broker answers.
+            StoreBusy: another process has the store; joining would take its membership of the group away.
         """
+        store.check_free()
         if store.num_shards != self.num_partitions:
             raise SourceMismatch(
                 f"the topics have {self.num_partitions} partitions, but store {store.root} has "

@@ -169,6 +169,18 @@ class Store:
         if shard is not None:
             shard.close()
 
+    def check_free(self) -> None:
+        """Check that no other process has a shard open, waiting a moment for one that is just being copied.
+
+        Raises:
+            StoreBusy: one has.
+        """
+        for index in range(self.num_shards):
+            lock = ShardLock(self.root, index)
+            if index not in self._shards and not lock.acquire(_LOCK_WAIT_SECONDS):
+                raise _busy(self.root / shard_name(index))
+            lock.release()
+
     def sync_if_due(self) -> None:
         """Force to disk what has waited for longer than `sync_every_ms`; for the pauses between batches."""
         for shard in self._shards.values():
@@ -384,13 +396,23 @@ class Shard(ShardReader):
         self._database.compact_range(None, None)
 
     def close(self) -> None:
-        """Force the shard to disk, close it, and let others open it."""
+        """Force the shard to disk, close it, and let others open it.
+
+        Raises:
+            StoreWriteFailed: the disk refused; what was not forced to it comes again from the source.
+        """
         try:
             if self._unsynced:
                 self.sync()
         finally:
-            self._database.close()
-            self._lock.release()
+            try:
+                self._database.close()
+            except Exception as error:
+                raise StoreWriteFailed(
+                    f"store {self.path} could not be closed ({error}); free or mend the disk and start again"
+                ) from error
+            finally:
+                self._lock.release()
 
     def _check_format(self, expected: ShardFormat) -> None:
         found = self.format()
@@ -477,12 +499,27 @@ def follow_shards(folders: Sequence[Path]) -> list[FollowedShard]:
     """
     shards: list[FollowedShard] = []
     try:
-        shards.extend(FollowedShard(path) for path in folders if (path / "CURRENT").exists())
+        shards.extend(FollowedShard(path) for path in folders if _holds_database(path))
     except StoreError:
         for shard in shards:
             shard.close()
         raise
     return shards
+
+
+def _holds_database(path: Path) -> bool:
+    """Return whether there is a database; False where its first write is still to come.
+
+    Raises:
+        StoreUnreadable: there was one, and its table of contents is gone.
+    """
+    if (path / "CURRENT").exists():
+        return True
+    if any(path.glob("*.sst")):
+        raise StoreUnreadable(
+            f"store {path} has data files but no CURRENT; restore it from a snapshot, or build it again"
+        )
+    return False
 
 
 def _open_beside_writer(path: Path, links: Path) -> Rdict:
@@ -586,6 +623,8 @@ def _store_error(path: Path, error: Exception) -> StoreError:
     text = str(error)
     if "LOCK" in text or "lock hold" in text:
         return _busy(path)
+    if "No space left" in text:
+        return StoreWriteFailed(f"store {path} could not be opened ({text}); free space and start again")
     return StoreUnreadable(
         f"store {path} cannot be read ({text}); restore it from a snapshot, or build it again"
     )

@@ -17,6 +17,7 @@ GOLDEN_QUERIES = {
     "ノート・パソコン": "ノート パソコン",
     "tab\tnew\nline\x00nul": "tab new line nul",
     "¿Qué?": "qué",
+    "نمی\u200cخواهم": "نمی\u200cخواهم",
     "?!…": "",
     "": "",
 }

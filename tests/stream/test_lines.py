@@ -213,6 +213,21 @@ def test_fingerprint(tmp_path: Path) -> None:
     assert fingerprint(path) != found
 
 
+def test_file_that_was_cut_back_and_grew_again_unseen(tmp_path: Path) -> None:
+    """Nothing of the new content passes for a continuation of the old; it is another file."""
+    path = tmp_path / "events"
+    path.write_bytes(b"old 1\nold 2\nhalf")
+    reader = LineReader(path, 100)
+    assert [line.content for line in reader.read(10, final=False)] == [b"old 1", b"old 2"]
+
+    path.write_bytes(b"".join(b"new %d\n" % number for number in range(100)))
+
+    assert reader.read(1000, final=False) == []
+    assert reader.was_replaced()
+    assert reader.read(1000, final=True) == []
+    reader.close()
+
+
 def test_missing_file(tmp_path: Path) -> None:
     """A file that cannot be opened is an error that says why."""
     with pytest.raises(SourceUnreadable, match=r"gone cannot be opened: No such file"):

@@ -233,7 +233,7 @@ def test_holder_that_cannot_make_the_checkpoint(
 def test_holder_that_cannot_even_say_why_goes_on(
     open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a full disk neither checkpoint nor refusal can be written: whoever asked times out, the holder goes on."""
+    """A full disk takes neither checkpoint nor refusal: whoever asked times out, the holder goes on."""
     store = open_store()
     apply_all(store, [event()])
     requests = store.root / "requests"

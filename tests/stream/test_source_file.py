@@ -221,6 +221,22 @@ def test_following(tmp_path: Path, settings: StreamSettings, open_store: OpenSto
     source.close()
 
 
+def test_following_a_file_that_is_cut_back_and_grows_unseen(
+    tmp_path: Path, settings: StreamSettings, open_store: OpenStore
+) -> None:
+    """Rotation by copying and truncating, refilled beyond the old offset between two looks, loses no line."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(lines("a1", "a2"))
+    source = FileSource([str(path)], settings, follow=True)
+    source.start(open_store())
+    assert poll_until(source, lambda values: len(values) == 2) == [b"a1", b"a2"]
+    fresh = [f"new{number}" for number in range(100)]
+    path.write_bytes(lines(*fresh))
+
+    assert poll_until(source, lambda values: len(values) == 100) == [line.encode() for line in fresh]
+    source.close()
+
+
 def test_following_a_file_that_is_removed(
     tmp_path: Path, settings: StreamSettings, open_store: OpenStore
 ) -> None:

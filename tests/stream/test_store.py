@@ -202,6 +202,40 @@ def test_damage_is_found_by_scans(open_store: OpenStore, settings: StreamSetting
         graph.summary()
 
 
+def test_shard_without_its_table_of_contents_is_damage(
+    open_store: OpenStore, settings: StreamSettings
+) -> None:
+    """It is no shard that waits for its first write: the others' hash alone must never be printed."""
+    store = open_store()
+    fill(store, 10)
+    data_file(store)
+    (store.root / "shard-0000" / "CURRENT").unlink()
+
+    with pytest.raises(StoreUnreadable, match="no CURRENT"):
+        open_graph(store.root, settings)
+
+
+def test_store_in_use_is_told_before_its_place_is_taken(
+    open_store: OpenStore, start_holder: StartHolder, tmp_path: Path
+) -> None:
+    """Joining a group would fence the process that has the store, so the store is asked first."""
+    start_holder(tmp_path / "store", "idle")
+
+    with pytest.raises(StoreBusy, match="open in another process"):
+        open_store().check_free()
+
+
+def test_store_that_is_free_stays_free(open_store: OpenStore) -> None:
+    """Asking takes nothing, not even from the asker's own open shards."""
+    store = open_store()
+    store.shard(0)
+    store.check_free()
+    store.close()
+
+    store.check_free()
+    store.shard(0)
+
+
 def test_damage_is_found_by_reads(open_store: OpenStore) -> None:
     """A flipped block under a record that a batch needs stops the batch."""
     store = open_store()
