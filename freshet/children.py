@@ -121,7 +121,7 @@ def _is_freshet(pid: int) -> bool:
     else:
         asked = ["ps", "-o", "command=", "-p", str(pid)]
         shown = subprocess.run(asked, capture_output=True, check=False).stdout
-    return b"freshet" in shown
+    return b" -m freshet " in shown.replace(b"\0", b" ")
 
 
 def _read(path: Path) -> bytes:

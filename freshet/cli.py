@@ -12,6 +12,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Look": (
         cli_look.status,
         cli_look.graph,
+        cli_look.verify,
         cli_look.generations,
         cli_look.quarantine,
         cli_look.config,

@@ -14,11 +14,11 @@ from freshet import options
 )
 @options.config_option
 def snapshot(*, store: Path, out: Path, config_file: Path | None) -> None:
-    r"""Take a consistent snapshot of the graph: hard links and a manifest, in well under a second.
+    """Take a consistent snapshot of the graph: hard links and a manifest, in well under a second.
 
     \b
     freshet snapshot --store shop.store --out monday.snapshot
-    """
+    """  # noqa: D301  # click takes the backspace itself for "do not wrap"
     from freshet import run
 
     run.snapshot(store, out, config_file=config_file)
@@ -39,11 +39,11 @@ def train(
     seed: int | None,
     config_file: Path | None,
 ) -> None:
-    r"""Train one generation and publish it; the last line on stdout is its id.
+    """Train one generation and publish it; the last line on stdout is its id.
 
     \b
     freshet train --store shop.store --artifacts artifacts --budget 5m
-    """
+    """  # noqa: D301  # click takes the backspace itself for "do not wrap"
     from freshet import run
 
     options.one_graph(store, snapshot)

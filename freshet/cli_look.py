@@ -1,4 +1,4 @@
-"""The commands that look, and the one that rolls back: status, graph, generations, quarantine, config."""
+"""The commands that look: status, graph, verify, generations (and roll back to one), quarantine, config."""
 
 import os
 from pathlib import Path
@@ -6,28 +6,37 @@ from pathlib import Path
 import click
 
 from freshet import options
+from freshet.options import Source
 
 
 @click.command(short_help="Every process on one screen: up or down, how fresh, why not.")
 @click.option(
     "--stream",
-    default="127.0.0.1:9101",
+    default=options.STREAM_METRICS,
     show_default=True,
     type=options.ADDRESS,
     help="Metrics of the stream.",
 )
 @click.option(
-    "--tuner", default="127.0.0.1:9102", show_default=True, type=options.ADDRESS, help="Metrics of the tuner."
+    "--tuner",
+    default=options.TUNER_METRICS,
+    show_default=True,
+    type=options.ADDRESS,
+    help="Metrics of the tuner.",
 )
 @click.option(
     "--server",
-    default="127.0.0.1:9103",
+    default=options.SERVER_METRICS,
     show_default=True,
     type=options.ADDRESS,
     help="Metrics of the server.",
 )
 @click.option(
-    "--target", default="127.0.0.1:50051", show_default=True, type=options.ADDRESS, help="gRPC of the server."
+    "--target",
+    default=options.SERVER_TARGET,
+    show_default=True,
+    type=options.ADDRESS,
+    help="gRPC of the server.",
 )
 @options.json_option
 def status(*, stream: str, tuner: str, server: str, target: str, as_json: bool) -> int:
@@ -83,6 +92,56 @@ def graph_stats(
     from freshet import look
 
     look.graph_stats(options.one_graph(store, snapshot), as_json=as_json, config_file=config_file)
+
+
+@click.command(short_help="Compare a store with what its source makes.")
+@options.store_option
+@click.option(
+    "--against",
+    "sources",
+    type=options.SOURCE,
+    multiple=True,
+    required=True,
+    help="What the store was built from: file:PATH_OR_GLOB (may be repeated), kafka:HOST:PORT[,HOST:PORT].",
+)
+@click.option(
+    "--catalog",
+    "catalogs",
+    type=options.SOURCE,
+    multiple=True,
+    help="A file of catalogue items, file:PATH: compare them too.",
+)
+@options.json_option
+@options.config_option
+def verify(
+    *,
+    store: Path,
+    sources: tuple[Source, ...],
+    catalogs: tuple[Source, ...],
+    as_json: bool,
+    config_file: Path | None,
+) -> int:
+    """Build the graph of a source anew, in one thread, and compare a store or snapshot with it.
+
+    Equal: one line with the graph hash, exit code 0. Different: where the first difference is in canonical
+    order, with both values, and how many edges, hyperedges and sessions differ, are missing from the store
+    or are extra in it; exit code 1.
+
+    The store may be in use. Topics are read up to where the store has read them; files are read whole, so
+    let a store that follows files catch up first. The rebuilt store is about as large as the one in
+    question; it is made in the temporary folder (TMPDIR) and removed.
+
+    \b
+    freshet verify --store shop.store --against file:events.jsonl.gz
+    freshet verify --store shop.store --against kafka:localhost:9092
+    """  # noqa: D301  # click takes the backspace itself for "do not wrap"
+    from freshet import verify as verification
+
+    if any(catalog.kind != "file" for catalog in catalogs):
+        raise click.UsageError("--catalog takes file:PATH", ctx=click.get_current_context())
+    if sum(source.kind == "kafka" for source in sources) > 1:
+        raise click.UsageError("give at most one kafka: source", ctx=click.get_current_context())
+    return verification.verify(store, sources, catalogs, as_json=as_json, config_file=config_file)
 
 
 @click.group(short_help="List, show, and roll back to a generation.")

@@ -37,7 +37,7 @@ def stream(
     metrics: str | None,
     config_file: Path | None,
 ) -> None:
-    r"""Read events into the graph: event files until their end, or Kafka until told to stop.
+    """Read events into the graph: event files until their end, or Kafka until told to stop.
 
     Every batch is one atomic write, its position included: stop it, kill it, start it again, and the graph
     is what one undisturbed pass would have made. What cannot be used goes to the quarantine with its reason.
@@ -45,7 +45,7 @@ def stream(
     \b
     freshet stream --source file:events.jsonl.gz --catalog file:items.jsonl --store shop.store
     freshet stream --source kafka:localhost:9092 --store shop.store --metrics 127.0.0.1:9101
-    """
+    """  # noqa: D301  # click takes the backspace itself for "do not wrap"
     from freshet import run
 
     _check_sources(sources, catalogs, follow=follow)
@@ -70,14 +70,14 @@ def tune(
     metrics: str | None,
     config_file: Path | None,
 ) -> None:
-    r"""Snapshot the graph, train on from the last generation, judge the result, publish it; then again.
+    """Snapshot the graph, train on from the last generation, judge the result, publish it; then again.
 
     A generation goes live only if it passes the gate. A failure is logged, counted by its reason and tried
     again in the next period; the generation that is live stays.
 
     \b
     freshet tune --store shop.store --artifacts artifacts --every 10m
-    """
+    """  # noqa: D301  # click takes the backspace itself for "do not wrap"
     from freshet import run
 
     flags = {"tune_every_seconds": every, "budget_seconds": budget, "seed": seed}
@@ -90,11 +90,11 @@ def tune(
 @options.metrics_option
 @options.config_option
 def serve(*, artifacts: Path, listen: str | None, metrics: str | None, config_file: Path | None) -> None:
-    r"""Answer queries over gRPC; swap to each new generation while answering.
+    """Answer queries over gRPC; swap to each new generation while answering.
 
     \b
     freshet serve --artifacts artifacts --listen 127.0.0.1:50051
-    """
+    """  # noqa: D301  # click takes the backspace itself for "do not wrap"
     from freshet import run
 
     run.serve(artifacts, listen=listen, metrics=metrics, config_file=config_file)

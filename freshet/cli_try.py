@@ -118,7 +118,7 @@ def simulate(  # noqa: PLR0913  # an argument an option
     start_ms: int | None,
     config_file: Path | None,
 ) -> None:
-    r"""Simulate a shop: a catalogue, searches, sessions, trends, new products and a long tail.
+    """Simulate a shop: a catalogue, searches, sessions, trends, new products and a long tail.
 
     The same seed gives the same bytes.
 
@@ -126,7 +126,7 @@ def simulate(  # noqa: PLR0913  # an argument an option
     freshet simulate --seed 7 --items 2000 --events 50000 --out shop
     freshet simulate --out shop --rate 50
     freshet simulate --to kafka:localhost:9092 --rate 50
-    """
+    """  # noqa: D301  # click takes the backspace itself for "do not wrap"
     from freshet import feed
     from freshet.config import load_config
 
@@ -184,11 +184,11 @@ def replay(
     batch: int,
     config_file: Path | None,
 ) -> None:
-    r"""Publish event files to Kafka, keyed and encoded as a real producer would.
+    """Publish event files to Kafka, keyed and encoded as a real producer would.
 
     \b
     freshet replay --events events.jsonl.gz --items items.jsonl --to kafka:localhost:9092 --speed max
-    """
+    """  # noqa: D301  # click takes the backspace itself for "do not wrap"
     from freshet import run
     from freshet.replay import ReplayOrder
 
@@ -204,7 +204,7 @@ def replay(
 @click.option(
     "--target",
     type=options.ADDRESS,
-    default="127.0.0.1:50051",
+    default=options.SERVER_TARGET,
     show_default=True,
     metavar="HOST:PORT",
     help="The server.",
@@ -212,11 +212,11 @@ def replay(
 @click.option("--timeout", type=options.DURATION, default="5s", show_default=True, help="The longest wait.")
 @options.json_option
 def query(*, text: str, num_hits: int, target: str, timeout: float, as_json: bool) -> None:
-    r"""Ask a running server, and see how fresh the answer is.
+    """Ask a running server, and see how fresh the answer is.
 
     \b
     freshet query "wireless headphones" -k 10 --target 127.0.0.1:50051 --json
-    """
+    """  # noqa: D301  # click takes the backspace itself for "do not wrap"
     from freshet import look
 
     look.query(text, num_hits, target, timeout, as_json=as_json)

@@ -241,8 +241,8 @@ def _over(lower: object, upper: object) -> object:
 def _advice(name: str, known: typing.Iterable[str]) -> str:
     ordered = sorted(known)
     near = difflib.get_close_matches(name, ordered, n=1)
-    meant = f"; did you mean {near[0]}?" if near else ";"
-    return f"{meant} Known: {', '.join(ordered)}" if near else f"{meant} known: {', '.join(ordered)}"
+    listed = ", ".join(ordered)
+    return f"; did you mean {near[0]}? Known: {listed}" if near else f"; known: {listed}"
 
 
 def _typed(origin: str, value: object, field: _Field) -> object:
@@ -262,6 +262,8 @@ def _typed(origin: str, value: object, field: _Field) -> object:
 def _scalar(origin: str, value: object, kind: object) -> object:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{origin} must be a finite number, not {value!r}")
     if kind is Path and isinstance(value, str):
         return Path(value)
     if isinstance(kind, type) and isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
@@ -279,16 +281,17 @@ def _from_text(origin: str, text: str, field: _Field) -> object:
         element = typing.get_args(kind)[0]
         return tuple(_parse(origin, piece, element) for piece in text.split(",") if piece.strip())
     if field.unit_seconds is not None and kind in (int, float):
-        return text_as_number(text, kind) or _duration(origin, text, kind, field.unit_seconds)
+        return _duration(origin, text, kind, field.unit_seconds)
     return _parse(origin, text, kind)
 
 
 def text_as_number(text: str, kind: object) -> int | float | None:
-    """Return the text as an int or a float, or None where it is not one."""
+    """Return the text as an int or a finite float, or None where it is not one."""
     try:
-        return int(text) if kind is int else float(text)
+        number = int(text) if kind is int else float(text)
     except ValueError:
         return None
+    return number if isinstance(number, int) or math.isfinite(number) else None
 
 
 def _parse(origin: str, text: str, kind: object) -> object:
@@ -308,6 +311,10 @@ def _parse(origin: str, text: str, kind: object) -> object:
 
 
 def _duration(origin: str, text: str, kind: object, unit_seconds: float) -> int | float:
+    """Return a duration in the unit of its key; a number without a unit is in that unit already."""
+    number = text_as_number(text, kind)
+    if number is not None:
+        return number
     try:
         amount = parse_duration(text) / unit_seconds
     except ValueError as error:

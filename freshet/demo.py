@@ -19,7 +19,15 @@ import click
 from freshet import feed
 from freshet.children import Children, stop_others
 from freshet.look import duration
-from freshet.options import DEMO_EVENTS, DEMO_ITEMS, DEMO_SEED
+from freshet.options import (
+    DEMO_EVENTS,
+    DEMO_ITEMS,
+    DEMO_SEED,
+    SERVER_METRICS,
+    SERVER_TARGET,
+    STREAM_METRICS,
+    TUNER_METRICS,
+)
 from freshet.process import CommandError
 from freshet.script import (
     NUM_CLICKS,
@@ -31,15 +39,16 @@ from freshet.script import (
     simulated_product,
 )
 from freshet.simulate import Shop
-from freshet.status import Samples, read_metrics, total
+from freshet.status import Addresses, Samples, read_metrics, total
 from freshet.story import Story
 from freshet.workfolder import Recipe, WorkFolder, fingerprint, open_work_folder, running_pids
 from server.client import Freshness, RetrievalClient, Retrieved
 from server.errors import ServerError
+from server.settings import split_address
 
 T = TypeVar("T")
 
-_USUAL_PORTS = (9101, 9102, 9103, 50051)
+_USUAL_ADDRESSES = (STREAM_METRICS, TUNER_METRICS, SERVER_METRICS, SERVER_TARGET)
 _LIVE_RATE = 20.0
 _TUNE_EVERY = "5s"
 _TUNE_BUDGET = "20s"
@@ -92,16 +101,6 @@ class DemoPlan:
         return Recipe(events=fingerprint(self.events), items=fingerprint(self.items))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Addresses:
-    """Where the demo's processes answer, HOST:PORT each."""
-
-    stream: str
-    tuner: str
-    server: str
-    target: str
-
-
 def run_demo(plan: DemoPlan) -> None:
     """Tell the story.
 
@@ -136,7 +135,8 @@ class Demo:
         self._folder = folder
         self._children = children
         self._story = story
-        ports = free_ports(_USUAL_PORTS if plan.keep else (0, 0, 0, 0))
+        usual = [split_address(address)[1] for address in _USUAL_ADDRESSES]
+        ports = free_ports(usual if plan.keep else [0] * len(usual))
         stream, tuner, server, target = (f"127.0.0.1:{port}" for port in ports)
         self._at = Addresses(stream=stream, tuner=tuner, server=server, target=target)
         self._client = RetrievalClient(target)
@@ -147,6 +147,8 @@ class Demo:
         self._open_shop()
         self._start_stream_and_server()
         self._await_graph()
+        if self._plan.events is not None:
+            self._choose_queries()  # a log with nothing to ask for is better told before the training
         self._await_generation()
         queries = self._choose_queries()
         self._ask(queries)
@@ -290,7 +292,7 @@ class Demo:
         ask = ["query", queries.frequent]
         if not self._plan.keep:
             again = ["demo", "--keep", "--dir", str(folder.root), *self._plan.flags()]
-            serve = ["serve", "--artifacts", str(folder.artifacts), "--listen", "127.0.0.1:50051"]
+            serve = ["serve", "--artifacts", str(folder.artifacts), "--listen", SERVER_TARGET]
             self._end("Everything is shut down. Try next:", [again, serve, ask, *look])
             return
         metrics = ["--stream", at.stream, "--tuner", at.tuner, "--server", at.server]

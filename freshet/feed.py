@@ -129,7 +129,7 @@ def write_history(shop: Shop, num_events: int, folder: Path) -> int:
     now_ms = time.time_ns() // 1_000_000
     start_ms = now_ms - int(1000 * num_events / DEFAULT_EVENTS_PER_SECOND)
     events = list(islice(shop.events(start_ms, DEFAULT_EVENTS_PER_SECOND), num_events))
-    times_ms = [int(str(event["ts_ms"])) for event in events]
+    times_ms = [_time_ms(event) for event in events]
     # How long a number of events takes is the shop's to say: what is known is when they must end.
     shift_ms = now_ms - times_ms[-1]
     shifted = [{**event, "ts_ms": ts_ms + shift_ms} for event, ts_ms in zip(events, times_ms, strict=True)]
@@ -211,7 +211,13 @@ def _by_clock(events: Iterator[Line], stop: Event) -> Iterator[list[Line]]:
 
 
 def _time_until(event: Line) -> float:
-    return int(str(event["ts_ms"])) / 1000 - time.time()
+    return _time_ms(event) / 1000 - time.time()
+
+
+def _time_ms(event: Line) -> int:
+    ts_ms = event["ts_ms"]
+    assert isinstance(ts_ms, int)  # noqa: S101  # the simulator makes nothing else
+    return ts_ms
 
 
 def _end_line(file: IO[bytes], path: Path) -> None:

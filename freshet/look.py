@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from stream.settings import StreamSettings
 
 _LINES_AT_ONCE = 1000
+_CONTROLS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), "\N{REPLACEMENT CHARACTER}")
 
 
 def query(text: str, num_hits: int, target: str, timeout_seconds: float, *, as_json: bool) -> None:
@@ -78,24 +79,15 @@ def graph_stats(path: Path, *, as_json: bool, config_file: Path | None) -> None:
 def generations_list(artifacts: Path, *, as_json: bool) -> None:
     """Print one line a generation, oldest first."""
     store = _artifact_store(artifacts)
-    current = store.current_id()
-    found = [_summary(store.manifest(name), is_current=name == current) for name in store.generation_ids()]
+    current = _current_id(store)
+    found = {name: _manifest_or_problem(store, name) for name in store.generation_ids()}
     if as_json:
-        click.echo(json.dumps(found))
+        entries = [_list_entry(name, each, is_current=name == current) for name, each in found.items()]
+        click.echo(json.dumps(entries))
         return
     if not found:
         raise CommandError(f"{artifacts} has no generation yet; make one with `freshet train`")
-    rows = [
-        (
-            "*" if each["current"] else "",
-            str(each["generation_id"]),
-            f"{each['num_items']:,}",
-            f"{each['num_queries']:,}",
-            "passed" if each["gate_passed"] else f"refused: {'; '.join(each['gate_reasons'])}",  # type: ignore[arg-type]  # a list of str
-            " ".join(f"{name}={value:.3f}" for name, value in each["evaluation"].items()),  # type: ignore[attr-defined]  # a dict
-        )
-        for each in found
-    ]
+    rows = [("*" if name == current else "", name, *_list_cells(each)) for name, each in found.items()]
     click.echo(table(("", "generation", "items", "queries", "gate", "evaluation"), rows))
 
 
@@ -125,7 +117,7 @@ def generations_use(artifacts: Path, generation_id: str, *, as_json: bool) -> No
     from model.generation import use_generation
 
     store = _artifact_store(artifacts)
-    before = store.current_id()
+    before = _current_id(store)
     use_generation(store, generation_id)
     if as_json:
         click.echo(json.dumps({"current": generation_id, "before": before}))
@@ -166,12 +158,17 @@ def settings(config: Config, *, as_json: bool) -> None:
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return rows as aligned columns under their headers; no headers, no header line."""
-    lines = [headers, *rows] if any(headers) else rows
+    lines = [[printable(cell) for cell in line] for line in ([headers, *rows] if any(headers) else rows)]
     widths = [max((len(line[column]) for line in lines), default=0) for column in range(len(headers))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
+
+
+def printable(text: str) -> str:
+    """Return a text that others wrote without control characters: a terminal would act on them."""
+    return text.translate(_CONTROLS)
 
 
 def when(time_ms: int) -> str:
@@ -203,6 +200,41 @@ def _artifact_store(artifacts: Path) -> "ArtifactStore":
     if not artifacts.is_dir():
         raise CommandError(f"{artifacts}: there is no such folder; give the one that `freshet train` fills")
     return ArtifactStore(artifacts)
+
+
+def _current_id(store: "ArtifactStore") -> str | None:
+    """Return the current generation; a pointer that names none is told and may then be mended."""
+    from model.errors import ArtifactError
+
+    try:
+        return store.current_id()
+    except ArtifactError as error:
+        click.echo(f"freshet: {error}", err=True)
+        return None
+
+
+def _manifest_or_problem(store: "ArtifactStore", generation_id: str) -> "Generation | str":
+    """Return a manifest, or what is wrong with it: one bad generation must not hide the good ones."""
+    from model.errors import ArtifactError
+
+    try:
+        return store.manifest(generation_id)
+    except ArtifactError as error:
+        return str(error)
+
+
+def _list_entry(generation_id: str, found: "Generation | str", *, is_current: bool) -> dict[str, object]:
+    if isinstance(found, str):
+        return {"generation_id": generation_id, "current": is_current, "error": found}
+    return _summary(found, is_current=is_current)
+
+
+def _list_cells(found: "Generation | str") -> tuple[str, str, str, str]:
+    if isinstance(found, str):
+        return "", "", f"unreadable: {found}", ""
+    gate = "passed" if found.gate.passed else f"refused: {'; '.join(found.gate.reasons)}"
+    evaluation = " ".join(f"{name}={value:.3f}" for name, value in sorted(found.evaluation.items()))
+    return f"{found.num_items:,}", f"{found.num_queries:,}", gate, evaluation
 
 
 def _summary(manifest: "Generation", *, is_current: bool) -> dict[str, object]:

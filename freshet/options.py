@@ -9,7 +9,12 @@ import click
 
 from freshet.config import parse_duration
 from server.errors import SettingsInvalid
-from server.settings import split_address
+from server.settings import ServerSettings, split_address
+
+STREAM_METRICS = "127.0.0.1:9101"
+TUNER_METRICS = "127.0.0.1:9102"
+SERVER_METRICS = ServerSettings.metrics
+SERVER_TARGET = ServerSettings.listen
 
 DEMO_SEED = 7
 DEMO_ITEMS = 1000

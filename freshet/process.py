@@ -1,5 +1,6 @@
 """What every process does alike: signals, logging, the metrics endpoint, and errors in one line."""
 
+import _thread
 import errno
 import logging
 import os
@@ -91,7 +92,8 @@ def stop_event() -> Iterator[threading.Event]:
     def ask_to_stop(number: int, _frame: FrameType | None) -> None:
         if stop.is_set() and number == signal.SIGINT:
             os._exit(EXIT_INTERRUPTED)
-        stop.set()
+        # Not set here: the code that is interrupted may hold the event's lock, and would wait for itself.
+        _thread.start_new_thread(stop.set, ())
 
     previous = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -99,6 +101,20 @@ def stop_event() -> Iterator[threading.Event]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def sigterm_exits(exit_code: int) -> Iterator[None]:
+    """Let SIGTERM end the program at once, where nothing is under way that has to be finished."""
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(exit_code)
+
+    previous = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def follow_lifeline() -> None:
@@ -126,6 +142,7 @@ def configure_logging(*, default: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    logging.getLogger("torch").setLevel(max(logging.WARNING, root.level))
     # It logs its own retries as errors with tracebacks; stream/broker.py reports what an operator needs.
     logging.getLogger("kafka").setLevel(logging.DEBUG if level == "DEBUG" else logging.CRITICAL)
 

@@ -14,8 +14,15 @@ from prometheus_client import CollectorRegistry
 
 from freshet.config import Config, load_config
 from freshet.look import when
-from freshet.options import Source
-from freshet.process import EXIT_INTERRUPTED, CommandError, configure_logging, metrics_endpoint, stop_event
+from freshet.options import STREAM_METRICS, TUNER_METRICS, Source
+from freshet.process import (
+    EXIT_INTERRUPTED,
+    CommandError,
+    configure_logging,
+    metrics_endpoint,
+    sigterm_exits,
+    stop_event,
+)
 from freshet.progress import progress
 from freshet.scratch import scratch_folder
 
@@ -23,12 +30,10 @@ if TYPE_CHECKING:
     from freshet.replay import ReplayOrder
     from model.artifact import ArtifactStore
     from model.tuner import TrainingInput
+    from stream.metrics import StreamMetrics
     from stream.settings import StreamSettings
     from stream.snapshot_manifest import SnapshotInfo
     from stream.worker import WorkerTotals
-
-STREAM_METRICS = "127.0.0.1:9101"
-TUNER_METRICS = "127.0.0.1:9102"
 
 logger = logging.getLogger(__name__)
 
@@ -45,17 +50,20 @@ def stream(
     """Apply events to the store until the files end, or until told to stop."""
     runs_on = follow or sources[0].kind == "kafka"
     settings = _begin(config_file, log_level="INFO" if runs_on else "WARNING").stream()
+    from stream.metrics import StreamMetrics
+
     registry = CollectorRegistry()
+    counted = StreamMetrics(registry)
     with (
         stop_event() as stop,
         metrics_endpoint(metrics, registry, default=STREAM_METRICS if runs_on else ""),
     ):
         if sources[0].kind == "kafka":
-            totals = _stream_kafka(sources[0].value, store, settings, registry, stop)
+            totals = _stream_kafka(sources[0].value, store, settings, counted, stop)
         else:
             paths = [source.value for source in sources]
             totals = _stream_files(
-                paths, [each.value for each in catalogs], store, settings, registry, stop, follow=follow
+                paths, [each.value for each in catalogs], store, settings, counted, stop, follow=follow
             )
     click.echo(_sentence(totals), err=True)
 
@@ -76,14 +84,14 @@ def tune(
     from model.tuner import run_tuner
 
     registry = CollectorRegistry()
-    with stop_event() as stop, metrics_endpoint(metrics, registry, default=TUNER_METRICS):
-        run_tuner(
-            lambda: _fresh_snapshot(store, stream_settings),
-            artifact_store,
-            settings,
-            TunerMetrics(registry),
-            stop,
-        )
+    counted = TunerMetrics(registry)
+    with metrics_endpoint(metrics, registry, default=TUNER_METRICS):
+        with sigterm_exits(0):
+            _load_torch()
+        with stop_event() as stop:
+            run_tuner(
+                lambda: _fresh_snapshot(store, stream_settings), artifact_store, settings, counted, stop
+            )
 
 
 def serve(artifacts: Path, *, listen: str | None, metrics: str | None, config_file: Path | None) -> None:
@@ -92,8 +100,8 @@ def serve(artifacts: Path, *, listen: str | None, metrics: str | None, config_fi
     from server.app import RetrievalServer
 
     registry = CollectorRegistry()
+    server = RetrievalServer(settings, artifacts, registry)
     with stop_event() as stop, metrics_endpoint(metrics, registry, default=settings.metrics):
-        server = RetrievalServer(settings, artifacts, registry)
         server.start()
         stop.wait()
         server.stop()
@@ -124,6 +132,7 @@ def train(
     from model.errors import TrainingStopped
     from model.tuner import train_once
 
+    _load_torch()
     with (
         stop_event() as stop,
         _graph_to_learn(store, snapshot_path, stream_settings) as source,
@@ -170,12 +179,11 @@ def _stream_files(
     catalogs: Sequence[str],
     root: Path,
     settings: "StreamSettings",
-    registry: CollectorRegistry,
+    metrics: "StreamMetrics",
     stop: Event,
     *,
     follow: bool,
 ) -> "WorkerTotals":
-    from stream.metrics import StreamMetrics
     from stream.quarantine import FILE_NAME, FileQuarantine
     from stream.source_file import FileSource
     from stream.store import Store
@@ -192,16 +200,15 @@ def _stream_files(
             store,
             quarantine,
             settings,
-            StreamMetrics(registry),
+            metrics,
             stop,
             on_progress=lambda _totals: None if follow else advance(source.bytes_done, source.bytes_total),
         )
 
 
 def _stream_kafka(
-    bootstrap: str, root: Path, settings: "StreamSettings", registry: CollectorRegistry, stop: Event
+    bootstrap: str, root: Path, settings: "StreamSettings", metrics: "StreamMetrics", stop: Event
 ) -> "WorkerTotals":
-    from stream.metrics import StreamMetrics
     from stream.quarantine import TopicQuarantine
     from stream.source_kafka import KafkaSource
     from stream.store import Store
@@ -212,7 +219,12 @@ def _stream_kafka(
         closing(TopicQuarantine(bootstrap, settings)) as quarantine,
         Store.create_or_open(root, settings, source.num_partitions) as store,
     ):
-        return run_worker(source, store, quarantine, settings, StreamMetrics(registry), stop)
+        return run_worker(source, store, quarantine, settings, metrics, stop)
+
+
+def _load_torch() -> None:
+    """Import what training needs, which takes seconds: whoever calls decides how a signal ends that."""
+    import model.train  # noqa: F401
 
 
 def _graph_to_learn(

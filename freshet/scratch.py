@@ -21,16 +21,28 @@ def scratch_folder(store: Path) -> Iterator[Path]:
     """
     root = store / _FOLDER
     root.mkdir(exist_ok=True)
-    _sweep(root)
     folder = root / uuid4().hex
-    folder.mkdir()
-    lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR)
-    try:
+    with _locked(root):
+        _sweep(root)
+        folder.mkdir()
+        lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR)
         fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
         yield folder
     finally:
         rmtree(folder, ignore_errors=True)
         os.close(lock)
+
+
+@contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    """Keep others from sweeping meanwhile: a folder must be locked before they look at it."""
+    descriptor = os.open(root, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _sweep(root: Path) -> None:

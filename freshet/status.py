@@ -200,9 +200,9 @@ def _screen(processes: list[ProcessStatus]) -> str:
 def _sentence(name: str, value: float | str | None) -> str:
     words = name.removesuffix("_seconds").removesuffix("_age").replace("_", " ")
     if isinstance(value, str):
-        return f"{words:<16}{value}"
+        return f"{words:<20}{value}"
     if name.endswith("_age_seconds"):
-        return f"{words:<16}{duration(value or 0.0)} ago"
+        return f"{words:<20}{duration(value or 0.0)} ago"
     if name.endswith("_seconds"):
-        return f"{words:<16}{duration(value or 0.0)}"
-    return f"{words:<16}{value:,.0f}"
+        return f"{words:<20}{duration(value or 0.0)}"
+    return f"{words:<20}{value:,.0f}"

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from freshet.look import duration
+from freshet.look import duration, printable
 from server.client import Retrieved
 
 _LINE_EVERY_SECONDS = 5.0
@@ -48,7 +48,7 @@ class Story:
 
     def answer(self, query: str, kind: str, answer: Retrieved, highlight: str = "") -> None:
         """Show an answer and its receipt; `highlight` is an item id."""
-        self._print(f'\n{_INDENT}"{query}"  ({kind})', "bold yellow")
+        self._print(f'\n{_INDENT}"{printable(query)}"  ({printable(kind)})', "bold yellow")
         table = Table(box=box.SIMPLE_HEAD if self._console.is_terminal else None, padding=(0, 1))
         table.add_column("", justify="right", no_wrap=True, min_width=2)
         table.add_column("score", justify="right", no_wrap=True, min_width=6)
@@ -59,7 +59,7 @@ class Story:
         for rank, hit in enumerate(answer.hits, start=1):
             style = "bold green" if hit.item_id == highlight else ""
             cells = (str(rank), f"{hit.score:.3f}", hit.item_id, hit.title or "(no title)")
-            table.add_row(*(Text(cell) for cell in cells), style=style)
+            table.add_row(*(Text(printable(cell)) for cell in cells), style=style)
         self._console.print(table)
         self._print(_INDENT + receipt_line(answer), "dim")
 

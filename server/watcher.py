@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 _FIRST_RETRY_SECONDS = 1.0
 
+Files = tuple[tuple[str, int, int], ...]
+"""Name, size and modification time of each file of a folder."""
+
 
 class RefusalReason(StrEnum):
     """Why a generation was not taken; values of the label `reason`."""
@@ -45,7 +48,7 @@ class Refusal:
         generation_id: what `CURRENT` named; empty where it named nothing that is an id.
         reason: the kind of failure.
         message: what was wrong, where, and what to do.
-        files: names, sizes and times of its files when it was tried: another state is worth another try.
+        files: names, sizes and times of its files before it was tried: another state is worth another try.
         next_try: when to try again though nothing has changed, on the monotonic clock; infinity: never.
         wait_seconds: how long that wait is.
     """
@@ -53,7 +56,7 @@ class Refusal:
     generation_id: str
     reason: RefusalReason
     message: str
-    files: tuple[tuple[str, int, int], ...]
+    files: Files
     next_try: float
     wait_seconds: float
 
@@ -152,7 +155,7 @@ class GenerationWatcher:
         try:
             wanted = self._store.current_id()
         except (ArtifactError, OSError) as error:
-            self._refuse("", error)
+            self._refuse("", (), error)
             return
         live = self._live
         if wanted is None:
@@ -160,27 +163,28 @@ class GenerationWatcher:
         if live is not None and wanted == live.generation.id:
             self._refusal = None
             return
-        if self._worth_trying(wanted):
-            self._try(wanted)
+        files = _files_of(self._store.generation_path(wanted))
+        if self._worth_trying(wanted, files):
+            self._try(wanted, files)
 
     def _run(self) -> None:
         while not self._stop.wait(self._settings.watch_every_seconds):
             self.poll()
 
-    def _worth_trying(self, wanted: str) -> bool:
+    def _worth_trying(self, wanted: str, files: Files) -> bool:
         refusal = self._refusal
         return (
             refusal is None
             or refusal.generation_id != wanted
             or self._monotonic() >= refusal.next_try
-            or _files_of(self._store.generation_path(wanted)) != refusal.files
+            or files != refusal.files
         )
 
-    def _try(self, wanted: str) -> None:
+    def _try(self, wanted: str, files: Files) -> None:
         try:
             self._swap(self._load(wanted))
         except Exception as error:  # noqa: BLE001  # whatever is wrong with the new one, the old one must stay live
-            self._refuse(wanted, error)
+            self._refuse(wanted, files, error)
 
     def _load(self, generation_id: str) -> LiveGeneration:
         path = self._store.generation_path(generation_id)
@@ -195,7 +199,7 @@ class GenerationWatcher:
         self._on_live()
         logger.info("generation_live generation=%s before=%s", new.generation.id, old_id)
 
-    def _refuse(self, generation_id: str, error: Exception) -> None:
+    def _refuse(self, generation_id: str, files: Files, error: Exception) -> None:
         """Note a refusal: each try is counted, but the same refusal is logged once."""
         reason = _reason_of(error)
         before = self._refusal
@@ -207,7 +211,7 @@ class GenerationWatcher:
             generation_id=generation_id,
             reason=reason,
             message=str(error) or type(error).__name__,
-            files=_files_of(self._store.generation_path(generation_id)) if generation_id else (),
+            files=files,
             next_try=self._monotonic() + wait_seconds if reason in _PASSING else float("inf"),
             wait_seconds=wait_seconds,
         )
@@ -245,7 +249,7 @@ def _reason_of(error: Exception) -> RefusalReason:
     return next((reason for kind, reason in kinds if isinstance(error, kind)), RefusalReason.UNEXPECTED)
 
 
-def _files_of(path: Path) -> tuple[tuple[str, int, int], ...]:
+def _files_of(path: Path) -> Files:
     """Return name, size and modification time of each file in a folder; empty where it cannot be read."""
     try:
         with os.scandir(path) as entries:

@@ -57,6 +57,20 @@ def test_help_reads_like_the_product(run: Command) -> None:
 
 
 @pytest.mark.parametrize("path", _leaves(cli), ids=" ".join)
+def test_examples_are_lines_to_copy(path: tuple[str, ...]) -> None:
+    """Help shows an example on a line of its own, and no mark-up."""
+    command: click.Command = cli
+    for name in path:
+        assert isinstance(command, click.Group)
+        command = command.commands[name]
+    shown = command.get_help(click.Context(command, info_name=" ".join(path), terminal_width=110))
+    examples = [line.strip() for line in (command.help or "").splitlines() if line.startswith("freshet ")]
+
+    assert "\\b" not in shown
+    assert set(examples) <= {line.strip() for line in shown.splitlines()}
+
+
+@pytest.mark.parametrize("path", _leaves(cli), ids=" ".join)
 def test_every_command_explains_itself(path: tuple[str, ...], run: Command) -> None:
     """Each command and each of its options has help."""
     outcome = run(*path, "--help")

@@ -74,6 +74,14 @@ def test_durations_may_be_written_as_people_write_them(tmp_path: Path) -> None:
     assert config.stream().half_life_seconds == 14 * 86400.0
 
 
+def test_a_number_in_quotes_is_in_the_unit_of_its_key(tmp_path: Path) -> None:
+    """The file and the environment mean the same by a text without a unit."""
+    path = _write(tmp_path, '[stream]\nsync_every_ms = "250"\n')
+
+    assert load_config(path, {}).stream().sync_every_ms == 250
+    assert load_config(None, {"FRESHET_STREAM_SYNC_EVERY_MS": "250"}).stream().sync_every_ms == 250
+
+
 def test_a_zero_in_the_environment_is_a_value() -> None:
     """0 is a number like another, also for a duration."""
     assert load_config(None, {"FRESHET_STREAM_SYNC_EVERY_MS": "0"}).stream().sync_every_ms == 0
@@ -102,6 +110,7 @@ def test_action_weights_are_overridden_one_by_one(tmp_path: Path) -> None:
         ("[stream.action_weights]\nclick = 'x'\n", ["action_weights.click", "a number"]),
         ("[stream.action_weights]\nhover = 1\n", ["hover", "add-to-cart"]),
         ("[server]\ndefault_k = 0\n", ["default_k", "at least 1"]),
+        ("[server]\nwatch_every_seconds = inf\n", ["watch_every_seconds", "a finite number"]),
         ("dim = \n", ["not TOML"]),
     ],
 )
@@ -121,6 +130,8 @@ def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, expected: lis
         ("FRESHET_SERVER_DEFAULT_K", "many", "a whole number, not 'many'"),
         ("FRESHET_MODEL_USE_IDS", "maybe", "true or false"),
         ("FRESHET_STREAM_ACTION_WEIGHTS", "click", "a number"),
+        ("FRESHET_STREAM_ACTION_WEIGHTS", "click=nan", "a number"),
+        ("FRESHET_SERVER_WATCH_EVERY_SECONDS", "inf", "is not a duration"),
     ],
 )
 def test_a_mistake_in_the_environment_is_named(variable: str, value: str, expected: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -101,6 +102,37 @@ def test_rolling_back_is_one_command(shop: Shop, run: Command) -> None:
     assert json.loads(back.stdout) == {"current": first, "before": second}
     assert (shop.artifacts / "CURRENT").read_text().strip() == first
     assert run("generations", "use", second, "--artifacts", shop.artifacts).returncode == 0
+
+
+def test_a_bad_generation_does_not_hide_the_good_ones(shop: Shop, tmp_path: Path, run: Command) -> None:
+    """Whoever must roll back sees what there is to go back to."""
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(shop.artifacts, artifacts)
+    first, second = shop.generation_ids
+    (artifacts / "generations" / second / "manifest.json").write_text("{")
+
+    listed = json.loads(run("generations", "list", "--artifacts", artifacts, "--json").stdout)
+    table = run("generations", "list", "--artifacts", artifacts).stdout
+
+    assert [each["generation_id"] for each in listed] == [first, second]
+    assert "error" not in listed[0]
+    assert "not a generation manifest" in listed[1]["error"]
+    assert listed[1]["current"]
+    assert "unreadable: " in table
+
+
+def test_a_pointer_that_names_nothing_can_be_mended(shop: Shop, tmp_path: Path, run: Command) -> None:
+    """What the message about a broken `CURRENT` advises works."""
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(shop.artifacts, artifacts)
+    (artifacts / "CURRENT").write_text("rubbish")
+
+    listed = run("generations", "list", "--artifacts", artifacts, "--json")
+    mended = run("generations", "use", shop.generation_ids[0], "--artifacts", artifacts, "--json")
+
+    assert "does not hold a generation id" in listed.stderr
+    assert [each["current"] for each in json.loads(listed.stdout)] == [False, False]
+    assert json.loads(mended.stdout) == {"current": shop.generation_ids[0], "before": None}
 
 
 def test_a_generation_that_is_not_there_is_named(shop: Shop, run: Command) -> None:

@@ -108,6 +108,40 @@ def test_signals_ask_to_stop(number: signal.Signals) -> None:
     assert signal.getsignal(number) == before
 
 
+def test_a_signal_while_the_event_is_looked_at_does_not_hang() -> None:
+    """A handler interrupts code that holds the event's lock, and must not wait for it."""
+    code = (
+        "import os, signal\n"
+        "from freshet.process import stop_event\n"
+        "with stop_event() as stop:\n"
+        "    with stop._cond:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    assert stop.wait(10)\n"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=20, check=False).returncode == 0
+
+
+def test_sigterm_ends_what_has_nothing_to_finish_at_once() -> None:
+    """While a process only loads, it is not made to wait until it has loaded, and unwinds in order."""
+    code = (
+        "import os, signal, threading\n"
+        "from freshet.process import sigterm_exits\n"
+        "try:\n"
+        "    with sigterm_exits(0):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        threading.Event().wait(30)\n"
+        "finally:\n"
+        "    print('unwound')\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, timeout=20, check=False, capture_output=True
+    )
+
+    assert ended.returncode == 0
+    assert ended.stdout == b"unwound\n"
+
+
 def test_a_second_ctrl_c_ends_the_process_at_once() -> None:
     """Somebody who cannot wait for the batch to finish does not have to."""
     code = (

@@ -99,7 +99,7 @@ def test_the_screen_shows_all_three(addresses: Addresses, run: Command) -> None:
         "stream  up",
         "tuner   up",
         "server  DOWN",
-        "GateRefused",
+        "last failure reason GateRefused",
         "15 min",
         "no generation is live yet",
     ):

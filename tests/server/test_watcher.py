@@ -151,6 +151,32 @@ def test_a_generation_made_whole_is_taken(artifacts: Artifacts, watched: Watched
     assert watched.watcher.last_refusal == ""
 
 
+def test_a_copy_that_ends_while_it_is_refused_is_taken(
+    artifacts: Artifacts, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files that become whole between the failed check and the refusal are a reason to try again, too."""
+    artifacts.publish(make_catalogue(30, ["lamp"]))
+    watched.watcher.load_first()
+    second = artifacts.write(make_catalogue(40, ["lamp"]))
+    path = artifacts.store.generation_path(second) / "item_vectors.npy"
+    content = path.read_bytes()
+    path.write_bytes(content[:-100])
+    artifacts.use(second)
+
+    def fail_then_finish(*_: object, **__: object) -> None:
+        path.write_bytes(content)
+        raise GenerationCorrupt("cut short")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("server.live.open_generation", fail_then_finish)
+        watched.watcher.poll()
+    assert watched.refusals(RefusalReason.CORRUPT) == 1
+
+    watched.watcher.poll()
+
+    assert watched.live_id == second
+
+
 def test_the_next_generation_ends_a_refusal(artifacts: Artifacts, watched: Watched) -> None:
     """A good generation after a corrupt one goes live and clears what was told."""
     artifacts.publish(make_catalogue(30, ["lamp"]))
