@@ -1,0 +1,457 @@
+"""What a durable event costs, beside merely polling it, in one run: ``python -m bench ingest``.
+
+Each measured process is one of its own and reports its own CPU time (user and system, all threads), from
+before its first poll until everything is on disk and closed.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from itertools import islice, pairwise
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench._ingest_parts import shop_events
+from deploy.kafka.broker import LocalBroker
+from stream import codec
+from stream.events import Interaction
+from stream.graph import open_graph
+from stream.producer import EventProducer, RecordProducer
+from stream.settings import StreamSettings
+from stream.snapshot import take_snapshot
+from stream.store import Shard, Store
+
+_EVENT_TYPE = b"application/x-protobuf; messageType=freshet.events.v1.Event"
+_EDGES_PER_EVENT = 0.25
+_BATCHED = 64
+_SAMPLE_RECORDS = 100_000
+_SCALES = (100_000, 1_000_000)
+_LARGE_SCALES = (*_SCALES, 10_000_000)
+_BAD_EVERY = 100
+_BAD_VALUES = (
+    (b"\xff\xff not protobuf", _EVENT_TYPE),
+    (b"", _EVENT_TYPE),
+    (b"{}", b"application/json"),
+    (b'{"type":"click"', b"application/json"),
+    (b"x", b"text/plain"),
+)
+_KINDS = {
+    "edge": codec.EDGE,
+    "reverse edge": codec.REVERSE_EDGE,
+    "posting": codec.POSTING,
+    "session": codec.SESSION,
+    "query name": codec.QUERY_NAME,
+    "item name": codec.ITEM_NAME,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One line of the result.
+
+    Attributes:
+        name: what was measured.
+        value: in `unit`.
+        unit: of the value.
+        target: what it should be; empty: it is there to compare with.
+        note: what it depends on.
+    """
+
+    name: str
+    value: float
+    unit: str
+    target: str = ""
+    note: str = ""
+
+
+class Bench:
+    """What the measurements share: where the broker is, how many events, room for stores, the outcome."""
+
+    def __init__(self, bootstrap: str, folder: Path, options: argparse.Namespace) -> None:
+        self.bootstrap = bootstrap
+        self.folder = folder
+        self.num_events: int = options.events
+        self.num_edges = round(options.events * _EDGES_PER_EVENT)
+        self.scales = _LARGE_SCALES if options.large else _SCALES
+        self.num_probes = options.events // 2
+        self.quarantine_topic = self.topic("quarantine")
+        self.figures: list[Figure] = []
+
+    def topic(self, name: str) -> str:
+        """Create a topic of one partition for this run and return its name."""
+        from kafka.admin import KafkaAdminClient, NewTopic
+
+        topic = f"bench-{name}-{time.time_ns()}"
+        with closing(KafkaAdminClient(bootstrap_servers=self.bootstrap)) as admin:
+            admin.create_topics([NewTopic(topic, 1, 1, topic_configs={"retention.ms": "-1"})])
+        return topic
+
+    def store(self, name: str) -> Path:
+        """Return where a store of this run is."""
+        return self.folder / name
+
+    def events(self, seed: int = 1) -> Iterator[Interaction]:
+        """Yield the events of the run."""
+        return shop_events(self.num_events, self.num_edges, seed=seed)
+
+    def settings(self, topic: str) -> StreamSettings:
+        """Return settings that publish to one topic."""
+        return StreamSettings(
+            clicks_topic=topic, sessions_topic=topic, quarantine_topic=self.quarantine_topic
+        )
+
+    def add(self, name: str, value: float, unit: str, *, target: str = "", note: str = "") -> None:
+        """Add a figure and show it."""
+        figure = Figure(name=name, value=float(f"{value:.4g}"), unit=unit, target=target, note=note)
+        self.figures.append(figure)
+        print(_line(figure), flush=True)
+
+    def run(self, part: str, **arguments: object) -> dict[str, Any]:
+        """Run a part in a process of its own and return what it reports."""
+        with self.process(part, **arguments) as process:
+            return _result(process, part)
+
+    @contextmanager
+    def process(self, part: str, **arguments: object) -> "Iterator[subprocess.Popen[str]]":
+        """Run a part beside this process; it is ended with the block."""
+        command = [sys.executable, "-m", "bench._ingest_parts", part, json.dumps(arguments)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+
+def run(argv: Sequence[str]) -> None:
+    """Measure everything, print a table, then one JSON line a figure."""
+    options = _parse(argv)
+    with _broker(options.kafka) as bootstrap, tempfile.TemporaryDirectory(prefix="freshet-bench-") as folder:
+        bench = Bench(bootstrap, Path(folder), options)
+        _header()
+        for name in options.only or _MEASUREMENTS:
+            _MEASUREMENTS[name](bench)
+    _write_json(bench.figures, options)
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench ingest", description=__doc__)
+    parser.add_argument("--events", type=int, default=200_000, help="events published for each measurement")
+    parser.add_argument("--large", action="store_true", help="grow the store to ten million edges")
+    parser.add_argument("--kafka", metavar="HOST:PORT", help="use this broker instead of starting one")
+    parser.add_argument("--only", nargs="+", choices=[*_MEASUREMENTS], help="only these measurements")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the JSON lines to a file, too")
+    return parser.parse_args(argv)
+
+
+@contextmanager
+def _broker(given: str | None) -> Iterator[str]:
+    if given:
+        yield given
+        return
+    with LocalBroker() as broker:
+        yield broker.bootstrap
+
+
+def measure_throughput(bench: Bench) -> None:
+    """Poll and apply single events, with and without malformed ones among them, then batches, then a file."""
+    single = _publish(bench, batch_size=1)
+    poll = _rate(bench, "poll only, single events", _poll(bench, single, bench.num_events), bench.num_events)
+    clean, mixed = _clean_and_mixed(bench, single, _publish_with_bad(bench))
+    applied = _rate(bench, "applied, single events", clean, bench.num_events)
+    bench.add("applied / poll only, single events", applied / poll, "x", target=">= 0.5")
+    rate = _rate(bench, "applied, 1% malformed mixed in", mixed, bench.num_events)
+    bench.add("1% malformed / clean", rate / applied, "x", target=">= 0.95", note="the better of two each")
+    _measure_batches(bench)
+    _measure_file(bench)
+
+
+def _clean_and_mixed(bench: Bench, single: str, bad: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Apply both topics in turn, twice, and return what was cheaper: one run differs by more than 5%."""
+    num_mixed = _end_offset(bench, bad)
+    clean, mixed = [], []
+    for turn in (1, 2):
+        clean.append(bench.run("stream", **_stream(bench, single, bench.num_events, f"clean {turn}")))
+        mixed.append(bench.run("stream", **_stream(bench, bad, num_mixed, f"mixed {turn}")))
+        _check_same_graph(bench, f"mixed {turn}")
+    planted, put_away = num_mixed - bench.num_events, mixed[0]["quarantined"]
+    note = f"{planted:,} planted, {put_away:,} quarantined"
+    bench.add("malformed and not quarantined", planted - put_away, "events", target="0", note=note)
+    bench.add("good and lost", bench.num_events - mixed[0]["events"], "events", target="0")
+    return min(clean, key=itemgetter("cpu_seconds")), min(mixed, key=itemgetter("cpu_seconds"))
+
+
+def _measure_batches(bench: Bench) -> None:
+    topic = _publish(bench, batch_size=_BATCHED)
+    num_records = _end_offset(bench, topic)
+    poll = _rate(bench, "poll only, batches of 64", _poll(bench, topic, num_records), bench.num_events)
+    applied = bench.run("stream", **_stream(bench, topic, num_records, "batches"))
+    rate = _rate(bench, "applied, batches of 64", applied, bench.num_events, target=">= 150,000")
+    bench.add("applied / poll only, batches of 64", rate / poll, "x")
+    _check_same_graph(bench, "batches")
+
+
+def _measure_file(bench: Bench) -> None:
+    path = bench.folder / "events.jsonl"
+    with path.open("wb") as out:
+        out.writelines(_json_line(event) for event in bench.events())
+    applied = bench.run("files", path=str(path), num_records=bench.num_events, store=str(bench.store("file")))
+    _rate(bench, "applied, a file of JSON lines", applied, bench.num_events)
+    _check_same_graph(bench, "file")
+
+
+def measure_scale(bench: Bench) -> None:
+    """Grow one store, and at each size measure what an event costs apart from Kafka."""
+    store, filled, costs = bench.store("grown"), 0, {}
+    for seed, num_edges in enumerate(bench.scales, start=10):
+        bench.run("fill", store=str(store), first_edge=filled, num_edges=num_edges - filled)
+        filled = num_edges
+        arguments = {"num_events": bench.num_probes, "num_edges": num_edges, "seed": seed}
+        result = bench.run("memory", store=str(store), **arguments)
+        costs[num_edges] = result["cpu_seconds"] / bench.num_probes * 1e6
+        note = f"from memory; peak {result['peak_mib']:.0f} MiB"
+        bench.add(f"CPU an event at {num_edges:,} edges", costs[num_edges], "us", note=note)
+    growth = costs[bench.scales[-1]] / costs[bench.scales[0]]
+    bench.add(f"growth from {bench.scales[0]:,} to {bench.scales[-1]:,} edges", growth, "x", target="< 1.5")
+
+
+def measure_snapshot(bench: Bench) -> None:
+    """Take a snapshot of the grown store while a process writes it as fast as it can."""
+    store, num_edges = _grown(bench), bench.scales[-1]
+    with bench.process("endless", store=str(store), num_edges=num_edges, seed=20) as process:
+        _await_first(process)
+        began = time.monotonic()
+        take_snapshot(store, bench.folder / "snapshot", StreamSettings(snapshot_timeout_seconds=60), 0)
+        ended = time.monotonic()
+        batch_ends = _result(process, "endless")["batch_ends"]
+    note = f"{num_edges:,} edges; counting and hashing them takes {_seconds_to_hash(bench):.1f} s"
+    bench.add("snapshot while ingesting", ended - began, "s", target="< 1", note=note)
+    during = [(at, events) for at, events in batch_ends if began <= at <= ended]
+    pauses = [later - earlier for (earlier, _), (later, _) in pairwise(batch_ends)]
+    applied = during[-1][1] - during[0][1] if during else 0
+    bench.add("events applied meanwhile", applied, "events", target="> 0")
+    usual = sorted(pauses)[len(pauses) // 2]
+    longest = max((b - a for (a, _), (b, _) in pairwise(during)), default=0.0)
+    bench.add("longest batch meanwhile", longest, "s", note=f"median batch {usual:.3f} s")
+
+
+def measure_restart(bench: Bench) -> None:
+    """Kill a process that writes the grown store, and time the next from its start to its first event."""
+    store, topic = _grown(bench), _publish(bench, batch_size=1)
+    with bench.process("stream", **_stream(bench, topic, bench.num_events, store.name)) as process:
+        _await_first(process)
+        process.kill()
+        process.wait()
+    began = time.monotonic()
+    with bench.process("stream", **_stream(bench, topic, bench.num_events, store.name)) as process:
+        seconds = _await_first(process) - began
+    note = f"{bench.scales[-1]:,} edges, Kafka, imports included"
+    bench.add("restart after kill -9 to the first event", seconds, "s", target="< 10", note=note)
+
+
+def measure_size(bench: Bench) -> None:
+    """Compact the grown store and say what each kind of record costs on disk."""
+    store = _grown(bench)
+    with Store.create_or_open(store, StreamSettings()) as opened:
+        opened.shard(0).compact()
+    with open_graph(store, StreamSettings()) as graph:
+        stats = graph.stats()
+    kinds = {name: _kind_bytes(bench, store, name) for name in _KINDS}
+    for name, size in kinds.items():
+        bench.add(f"stored {name}", size, "B")
+    edge = kinds["edge"] + kinds["reverse edge"]
+    session = kinds["session"] * stats.sessions / max(stats.incidences, 1)
+    posting = kinds["posting"] * _count(store, codec.POSTING) / stats.facts
+    note = f"{stats.edges:,} edges, both ways"
+    bench.add("bytes an edge", edge, "B", target="<= 80", note=note)
+    note = f"{stats.incidences:,} incidences: the sessions' records, which hold their facts, too"
+    bench.add("bytes an incidence", session, "B", target="<= 24", note=note)
+    note = f"{stats.facts:,} facts: the postings alone"
+    bench.add("bytes a fact", posting, "B", target="<= 32", note=note)
+    bench.add("bytes an edge, everything counted", stats.bytes_on_disk / stats.edges, "B")
+
+
+_MEASUREMENTS = {
+    "throughput": measure_throughput,
+    "scale": measure_scale,
+    "snapshot": measure_snapshot,
+    "restart": measure_restart,
+    "size": measure_size,
+}
+
+
+def _publish(bench: Bench, *, batch_size: int) -> str:
+    topic = bench.topic(f"by-{batch_size}")
+    with closing(EventProducer(bench.bootstrap, bench.settings(topic), batch_size=batch_size)) as producer:
+        for event in bench.events():
+            producer.publish(event)
+        producer.flush()
+    return topic
+
+
+def _publish_with_bad(bench: Bench) -> str:
+    """Publish the same events with one more after every hundredth, which cannot be decoded."""
+    topic = bench.topic("bad")
+    settings = bench.settings(topic)
+    with (
+        closing(EventProducer(bench.bootstrap, settings)) as producer,
+        closing(RecordProducer(bench.bootstrap, settings)) as spoiler,
+    ):
+        for number, event in enumerate(bench.events()):
+            producer.publish(event)
+            if number % _BAD_EVERY == 0:
+                value, content_type = _BAD_VALUES[number // _BAD_EVERY % len(_BAD_VALUES)]
+                spoiler.send(topic, 0, b"bad", value, [("content-type", content_type)])
+        producer.flush()
+        spoiler.flush()
+    return topic
+
+
+def _end_offset(bench: Bench, topic: str) -> int:
+    from kafka import KafkaConsumer, TopicPartition
+
+    with closing(KafkaConsumer(bootstrap_servers=bench.bootstrap)) as consumer:
+        (end,) = consumer.end_offsets([TopicPartition(topic, 0)]).values()
+    return int(end)
+
+
+def _poll(bench: Bench, topic: str, num_records: int) -> dict[str, Any]:
+    return bench.run("poll", bootstrap=bench.bootstrap, topic=topic, num_records=num_records)
+
+
+def _stream(bench: Bench, topic: str, num_records: int, store: str) -> dict[str, object]:
+    return {
+        "bootstrap": bench.bootstrap,
+        "topic": topic,
+        "num_records": num_records,
+        "store": str(bench.store(store)),
+        "quarantine_topic": bench.quarantine_topic,
+    }
+
+
+def _rate(
+    bench: Bench, name: str, result: Mapping[str, float], num_events: int, *, target: str = ""
+) -> float:
+    rate = num_events / result["cpu_seconds"]
+    micros = result["cpu_seconds"] / num_events * 1e6
+    note = f"{micros:.1f} us CPU an event; {num_events / result['wall_seconds']:,.0f}/s by the clock"
+    bench.add(name, rate, "events/CPU-s", target=target, note=note)
+    return rate
+
+
+def _check_same_graph(bench: Bench, store: str) -> None:
+    """End the run where the same events did not make the same graph."""
+    hashes = {}
+    for name in ("clean 1", store):
+        with open_graph(bench.store(name), StreamSettings()) as graph:
+            hashes[name] = graph.graph_hash()
+    if len(set(hashes.values())) > 1:
+        raise SystemExit(f"the same events made different graphs: {hashes}")
+
+
+def _grown(bench: Bench) -> Path:
+    store = bench.store("grown")
+    if not store.exists():
+        bench.run("fill", store=str(store), first_edge=0, num_edges=bench.scales[-1])
+    return store
+
+
+def _await_first(process: "subprocess.Popen[str]") -> float:
+    """Return when the process applied its first event, by the monotonic clock."""
+    for line in process.stdout or ():
+        if line.startswith("first "):
+            return float(line.split()[1])
+    raise SystemExit("a measured process ended before it applied anything; see its error above")
+
+
+def _result(process: "subprocess.Popen[str]", part: str) -> dict[str, Any]:
+    output, _ = process.communicate()
+    done = [line for line in output.splitlines() if line.startswith("done ")]
+    if process.returncode or not done:
+        raise SystemExit(f"the part {part} failed; see its error above")
+    result: dict[str, Any] = json.loads(done[0].removeprefix("done "))
+    return result
+
+
+def _seconds_to_hash(bench: Bench) -> float:
+    began = time.monotonic()
+    with open_graph(bench.folder / "snapshot", StreamSettings()) as graph:
+        graph.summary()
+    return time.monotonic() - began
+
+
+def _kind_bytes(bench: Bench, store: Path, name: str) -> float:
+    """Return the bytes of one record of a kind, from a run of them in a store of their own, compacted."""
+    root = bench.folder / f"only {name}"
+    sample = list(islice(_scan(store, _KINDS[name]), _SAMPLE_RECORDS))
+    settings = StreamSettings()
+    with Store.create_or_open(root, settings, 1) as only:
+        shard = only.shard(0)
+        empty = _compacted_bytes(shard)
+        for start in range(0, len(sample), 10_000):
+            shard.write(dict(sample[start : start + 10_000]))
+        size = _compacted_bytes(shard) - empty
+    return size / max(len(sample), 1)
+
+
+def _compacted_bytes(shard: Shard) -> int:
+    shard.compact()
+    return sum(file.stat().st_size for file in shard.path.glob("*.sst"))
+
+
+def _scan(store: Path, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+    with open_graph(store, StreamSettings()) as graph:
+        (shard,) = graph._shards  # noqa: SLF001  # the bench measures what lies below
+        yield from shard._scan(prefix)  # noqa: SLF001
+
+
+def _count(store: Path, prefix: bytes) -> int:
+    return sum(1 for _ in _scan(store, prefix))
+
+
+def _json_line(event: Interaction) -> bytes:
+    fields = {"type": event.action.label, "query": event.query or None}
+    fields |= {"session_id": event.session_id, "user_id": event.user_id, "item_id": event.item_id}
+    return msgspec.json.encode({"ts_ms": event.ts_ms, **fields}) + b"\n"
+
+
+def machine() -> dict[str, object]:
+    """Return what the figures were measured on."""
+    return {
+        "cores": len(os.sched_getaffinity(0)),
+        "load": round(os.getloadavg()[0], 1),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("kafka-python", "rocksdict", "protobuf", "msgspec")},
+    }
+
+
+def _header() -> None:
+    print(" ".join(f"{name}={value}" for name, value in machine().items()))
+    print(f"{'':44} {'':>10} {'':14} {'target':12}")
+
+
+def _line(figure: Figure) -> str:
+    value = f"{figure.value:,.0f}" if figure.value >= 1000 else f"{figure.value:g}"  # noqa: PLR2004  # digits enough
+    return f"{figure.name:44} {value:>10} {figure.unit:14} {figure.target:12} {figure.note}".rstrip()
+
+
+def _write_json(figures: Sequence[Figure], options: argparse.Namespace) -> None:
+    where = machine()
+    lines = [
+        json.dumps({"bench": "ingest", "events": options.events, **asdict(each), "machine": where})
+        for each in figures
+    ]
+    print("\n".join(lines))
+    if options.json:
+        options.json.write_text("\n".join(lines) + "\n", encoding="utf-8")
