@@ -30,8 +30,9 @@ from stream.events import Interaction
 from stream.graph import open_graph
 from stream.producer import EventProducer, RecordProducer
 from stream.settings import StreamSettings
+from stream.shard import Shard
 from stream.snapshot import take_snapshot
-from stream.store import Shard, Store
+from stream.store import Store
 
 _EVENT_TYPE = b"application/x-protobuf; messageType=freshet.events.v1.Event"
 _EDGES_PER_EVENT = 0.25
@@ -413,7 +414,7 @@ def _compacted_bytes(shard: Shard) -> int:
 def _scan(store: Path, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
     with open_graph(store, StreamSettings()) as graph:
         (shard,) = graph._shards  # noqa: SLF001  # the bench measures what lies below
-        yield from shard._scan(prefix)  # noqa: SLF001
+        yield from shard._database.scan(prefix)  # noqa: SLF001
 
 
 def _count(store: Path, prefix: bytes) -> int:

@@ -21,7 +21,7 @@ from stream.facts import (
     merge_edge,
     merge_session,
 )
-from stream.store import Shard
+from stream.shard import Shard
 
 _MURMUR2_SEED = 0x9747B28C
 _MURMUR2_FACTOR = 0x5BD1E995

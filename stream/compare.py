@@ -14,7 +14,7 @@ from stream.errors import StoreUnreadable
 from stream.events import Action, CatalogItem
 from stream.facts import NO_QUERY, hyperedge
 from stream.graph import GraphReader
-from stream.store import ShardReader
+from stream.shard import ShardReader
 
 KINDS = ("edge", "hyperedge", "session", "item")
 """What is compared, in the order in which the first difference is looked for."""

@@ -31,10 +31,11 @@ from stream.facts import (
     earliest,
     hyperedge,
 )
+from stream.locks import shard_name
 from stream.settings import StreamSettings
+from stream.shard import FollowedShard, ShardReader, follow_shards
 from stream.snapshot_manifest import MANIFEST_NAME as SNAPSHOT_MANIFEST_NAME
 from stream.snapshot_manifest import read_manifest as read_snapshot_manifest
-from stream.store import FollowedShard, ShardReader, follow_shards, shard_name
 from stream.store import read_manifest as read_store_manifest
 
 _EDGE_DIGEST = struct.Struct(">QQIqqB")

@@ -42,8 +42,11 @@ class StreamSettings:
     memtable_bytes: int = 16 * 1024 * 1024
     """RocksDB's write buffer of a shard."""
 
-    block_cache_bytes: int = 64 * 1024 * 1024
-    """RocksDB's read cache of a shard."""
+    block_cache_bytes: int = 256 * 1024 * 1024
+    """RocksDB's read cache, shared by all shards of a process; their write buffers count towards it."""
+
+    write_buffers_bytes: int = 128 * 1024 * 1024
+    """RocksDB's write buffers of all shards of a process together: over this they are written out."""
 
     max_wal_bytes: int = 64 * 1024 * 1024
     """Write-ahead log of a shard that a restart may have to replay."""
@@ -105,7 +108,13 @@ class StreamSettings:
         _check_bounds("batch_records", self.batch_records, 1, 100_000)
         _check_bounds("batch_events", self.batch_events, 1, 1_000_000)
         _check_bounds("sync_every_ms", self.sync_every_ms, 0, 60_000)
-        for name in ("memtable_bytes", "block_cache_bytes", "max_wal_bytes", "max_record_bytes"):
+        for name in (
+            "memtable_bytes",
+            "block_cache_bytes",
+            "write_buffers_bytes",
+            "max_wal_bytes",
+            "max_record_bytes",
+        ):
             _check_bounds(name, getattr(self, name), 64 * 1024, 64 * 1024**3)
         for name in ("max_field_bytes", "max_query_bytes", "max_text_bytes"):
             _check_bounds(name, getattr(self, name), 16, 16 * 1024**2)

@@ -27,7 +27,9 @@ from stream.errors import (
 )
 from stream.files import new_directory, replace_file
 from stream.graph import GraphReader
+from stream.locks import shard_name
 from stream.settings import StreamSettings
+from stream.shard import Shard
 from stream.snapshot_manifest import (
     SnapshotCounts,
     SnapshotInfo,
@@ -35,7 +37,7 @@ from stream.snapshot_manifest import (
     read_manifest,
     write_manifest,
 )
-from stream.store import REQUESTS_NAME, Shard, Store, StoreManifest, shard_name
+from stream.store import REQUESTS_NAME, Store, StoreManifest
 from stream.store import read_manifest as read_store_manifest
 
 __all__ = ["SnapshotInfo", "read_manifest", "serve_requests", "take_snapshot"]

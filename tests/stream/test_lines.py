@@ -5,7 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from stream.errors import SourceUnreadable
@@ -91,6 +91,7 @@ def test_resuming_at_any_line_gives_the_rest(
 ) -> None:
     """From the `next_offset` of any line exactly the lines after it come, plain or gzip."""
     content = b"".join(content.replace(b"\n", b"") + b"\n" for content in contents)
+    assume(not content.startswith(b"\xef\xbb\xbf"))  # a byte order mark is not content
     for path in written(tmp_path_factory.mktemp("lines"), content):
         lines = read_all(path, at_once=at_once)
         assert [line.content for line in lines] == [

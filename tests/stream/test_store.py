@@ -14,7 +14,8 @@ from stream.errors import StoreBusy, StoreError, StoreMismatch, StoreMissing, St
 from stream.events import Position
 from stream.graph import open_graph
 from stream.settings import StreamSettings
-from stream.store import Store, follow_shards, read_manifest
+from stream.shard import follow_shards
+from stream.store import Store, read_manifest
 from tests.stream.conftest import OpenStore, StartHolder, StartPython
 from tests.stream.histories import NOON_MS, apply_all, event, graph_hash
 

@@ -19,9 +19,10 @@ from stream.events import Action, Interaction, Rejection
 from stream.metrics import StreamMetrics
 from stream.quarantine import FILE_NAME, FileQuarantine, Quarantine, read_quarantine
 from stream.settings import StreamSettings
+from stream.shard import Shard
 from stream.snapshot import take_snapshot
 from stream.source_file import FileSource
-from stream.store import Shard, Store
+from stream.store import Store
 from stream.worker import WorkerTotals, run_worker
 from tests.stream.conftest import OpenStore, StartPython
 from tests.stream.histories import NOON_MS, dump, event, graph_hash

@@ -1,0 +1,263 @@
+"""One RocksDB: opened for writing or beside its writer, read, scanned, written, copied. Knows no records."""
+
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self, cast
+
+from rocksdict import (
+    AccessType,
+    BlockBasedOptions,
+    Cache,
+    Checkpoint,
+    DBCompressionType,
+    Options,
+    Rdict,
+    WriteBatch,
+    WriteBufferManager,
+)
+
+from stream.errors import StoreBusy, StoreError, StoreUnreadable, StoreWriteFailed
+from stream.settings import StreamSettings
+
+_BLOOM_BITS_PER_KEY = 10
+_MAX_INFO_LOG_BYTES = 4 * 1024 * 1024
+_OPEN_ATTEMPTS = 100
+_OPEN_RETRY_SECONDS = 0.01
+
+
+class Memory:
+    """What all databases of a process share, so that their number does not multiply it.
+
+    Args:
+        settings: `block_cache_bytes` and `write_buffers_bytes`.
+    """
+
+    def __init__(self, settings: StreamSettings) -> None:
+        self._cache = Cache(settings.block_cache_bytes)
+        self._write_buffers = WriteBufferManager.new_write_buffer_manager_with_cache(
+            settings.write_buffers_bytes,
+            False,
+            self._cache,  # it never stalls a writer
+        )
+
+    def limit(self, options: Options, table: BlockBasedOptions) -> None:
+        """Make a database that is opened with these options share this memory."""
+        table.set_block_cache(self._cache)
+        options.set_write_buffer_manager(self._write_buffers)
+
+
+class Database:
+    """An open RocksDB. Whatever it raises is a `StoreError` that names the folder.
+
+    Attributes:
+        path: the folder to name in errors.
+    """
+
+    def __init__(self, path: Path, rdict: Rdict) -> None:
+        self.path = path
+        self._rdict = rdict
+
+    @classmethod
+    def open(cls, path: Path, settings: StreamSettings, memory: Memory | None = None) -> Self:
+        """Open for writing; made first where there is none.
+
+        Raises:
+            StoreBusy: another process has it open.
+            StoreUnreadable: it is damaged.
+            StoreWriteFailed: the disk is full.
+        """
+        try:
+            return cls(path, Rdict(str(path), _options(settings, memory or Memory(settings))))
+        except Exception as error:
+            raise store_error(path, error) from error
+
+    @classmethod
+    def open_beside_writer(cls, path: Path, links: Path) -> Self:
+        """Open for reading as it is now, through links in the folder `links`.
+
+        RocksDB reads first which data files there are, then the logs. A log that the writer turns into a data
+        file between the two would be missed without a word: no file may be gone afterwards that was there
+        before, or it is opened again.
+
+        Raises:
+            StoreUnreadable: it is damaged, or rewritten faster than it can be opened.
+        """
+        for attempt in range(1, _OPEN_ATTEMPTS + 1):
+            before = _file_names(path)
+            try:
+                rdict = _open_linked(path, links / str(attempt))
+            except Exception as error:
+                if attempt == _OPEN_ATTEMPTS:
+                    raise store_error(path, error) from error
+            else:
+                if before <= _file_names(path):
+                    return cls(path, rdict)
+                rdict.close()
+            time.sleep(_OPEN_RETRY_SECONDS)
+        raise StoreUnreadable(f"store {path} is rewritten faster than it can be opened; try again")
+
+    def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return the value of each key; None where there is none. Ascending keys are read fastest."""
+        if not keys:
+            return []
+        try:
+            return cast("list[bytes | None]", self._rdict.get(cast("list[Any]", keys)))
+        except Exception as error:
+            raise store_error(self.path, error) from error
+
+    def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Yield the records whose key begins with `prefix`, in order, from `prefix + start` on."""
+        last_key = prefix + start
+        records = cast("Iterator[tuple[bytes, bytes]]", self._rdict.items(from_key=last_key))
+        for key, value in records:
+            if not key.startswith(prefix):
+                return
+            last_key = key
+            yield key, value
+        self._check_end(last_key)
+
+    def write(self, puts: Mapping[bytes, bytes], deletes: Sequence[bytes] = ()) -> None:
+        """Apply all puts and deletes or none of them, in one write.
+
+        Raises:
+            StoreWriteFailed: the disk refused; nothing was applied.
+        """
+        batch = WriteBatch(raw_mode=True)
+        put = batch.put
+        for key in sorted(puts):
+            put(key, puts[key])
+        for key in deletes:
+            batch.delete(key)
+        try:
+            self._rdict.write(batch)
+        except Exception as error:
+            raise StoreWriteFailed(
+                f"store {self.path} could not be written ({error}); nothing of the batch was applied: "
+                "free or mend the disk and start again"
+            ) from error
+
+    def sync(self) -> None:
+        """Force the log to disk.
+
+        Raises:
+            StoreWriteFailed: the disk refused.
+        """
+        try:
+            self._rdict.flush_wal(sync=True)
+        except Exception as error:
+            raise StoreWriteFailed(
+                f"store {self.path} could not be forced to disk ({error}); mend the disk"
+            ) from error
+
+    def checkpoint(self, path: Path) -> None:
+        """Make a consistent copy at `path`: hard links on one filesystem, copies across two.
+
+        Raises:
+            StoreWriteFailed: it could not be made.
+        """
+        try:
+            Checkpoint(self._rdict).create_checkpoint(str(path))
+        except Exception as error:
+            raise StoreWriteFailed(
+                f"no checkpoint of {self.path} could be made at {path} ({error})"
+            ) from error
+
+    def compact(self) -> None:
+        """Rewrite the files into as few bytes as they need."""
+        self._rdict.flush()
+        self._rdict.compact_range(None, None)
+
+    def close(self) -> None:
+        """Close.
+
+        Raises:
+            StoreWriteFailed: the disk refused; what was not forced to it comes again from the source.
+        """
+        try:
+            self._rdict.close()
+        except Exception as error:
+            raise StoreWriteFailed(
+                f"store {self.path} could not be closed ({error}); free or mend the disk and start again"
+            ) from error
+
+    def _check_end(self, last_key: bytes) -> None:
+        """Tell the end of the data from damage: a scan stops silently at a block that cannot be read."""
+        iterator = self._rdict.iter()
+        try:
+            iterator.seek(last_key)
+            if iterator.valid():
+                iterator.next()
+            iterator.status()
+        except Exception as error:
+            raise store_error(self.path, error) from error
+
+
+def holds_database(path: Path) -> bool:
+    """Return whether there is a database; False where its first write is still to come.
+
+    Raises:
+        StoreUnreadable: there was one, and its table of contents is gone.
+    """
+    if (path / "CURRENT").exists():
+        return True
+    if any(path.glob("*.sst")):
+        raise StoreUnreadable(
+            f"store {path} has data files but no CURRENT; restore it from a snapshot, or build it again"
+        )
+    return False
+
+
+def busy(path: Path) -> StoreBusy:
+    """Return the error for a shard that another process has open."""
+    return StoreBusy(
+        f"store {path} is open in another process (freshet stream?); stop that one, or use another store"
+    )
+
+
+def store_error(path: Path, error: Exception) -> StoreError:
+    """Return what a third party's error, or a record that does not unpack, means for whoever runs it."""
+    text = str(error)
+    if "LOCK" in text or "lock hold" in text:
+        return busy(path)
+    if "No space left" in text:
+        return StoreWriteFailed(f"store {path} could not be opened ({text}); free space and start again")
+    return StoreUnreadable(
+        f"store {path} cannot be read ({text}); restore it from a snapshot, or build it again"
+    )
+
+
+def _open_linked(path: Path, links: Path) -> Rdict:
+    """Open a database read-only through copies of its table of contents and links to its data and logs."""
+    links.mkdir()
+    current = (path / "CURRENT").read_bytes()
+    contents_name = current.decode("ascii").strip()
+    (links / "CURRENT").write_bytes(current)
+    shutil.copyfile(path / contents_name, links / contents_name)
+    for name in _file_names(path):
+        (links / name).symlink_to(path.absolute() / name)
+    options = Options(raw_mode=True)
+    options.set_max_open_files(-1)
+    return Rdict(str(links), options, access_type=AccessType.read_only(error_if_log_file_exist=False))
+
+
+def _file_names(path: Path) -> set[str]:
+    return {file.name for file in path.iterdir() if file.suffix in {".sst", ".log"}}
+
+
+def _options(settings: StreamSettings, memory: Memory) -> Options:
+    """Translate our settings into RocksDB's; the only place that does."""
+    table = BlockBasedOptions()
+    table.set_bloom_filter(_BLOOM_BITS_PER_KEY, block_based=False)
+    options = Options(raw_mode=True)
+    memory.limit(options, table)
+    options.create_if_missing(True)
+    options.set_block_based_table_factory(table)
+    options.set_compression_type(DBCompressionType.lz4())
+    options.set_bottommost_compression_type(DBCompressionType.zstd())
+    options.set_write_buffer_size(settings.memtable_bytes)
+    options.set_max_total_wal_size(settings.max_wal_bytes)
+    options.set_max_log_file_size(_MAX_INFO_LOG_BYTES)
+    options.set_keep_log_file_num(2)
+    return options
