@@ -1,7 +1,9 @@
 """What the stream understands: the frozen types between decoding, the graph and its sources."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Literal
 
 
 class Action(IntEnum):
@@ -42,6 +44,21 @@ class CatalogItem:
     deleted: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasure:
+    """Forget somebody or something, for good: what is derived from it goes, and replays do not bring it back.
+
+    Attributes:
+        kind: what `id` names.
+        id: a user, session or item id.
+        ts_ms: when it was asked for.
+    """
+
+    kind: Literal["user", "session", "item"]
+    id: str
+    ts_ms: int
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
     """A place in a source: one partition of a topic, or one file (partition 0)."""
@@ -72,6 +89,37 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordBatch:
+    """Records of one place, in order, as columns of equal length; `Record` says what each holds."""
+
+    position: Position
+    offsets: Sequence[int]
+    next_offsets: Sequence[int]
+    content_types: Sequence[str]
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes | None]
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    @property
+    def next_offset(self) -> int:
+        """Where reading goes on after all of them."""
+        return self.next_offsets[-1]
+
+    def record(self, row: int) -> Record:
+        """Return one record."""
+        return Record(
+            position=self.position,
+            offset=self.offsets[row],
+            next_offset=self.next_offsets[row],
+            content_type=self.content_types[row],
+            key=self.keys[row],
+            value=self.values[row],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rejection:
     """A record that cannot be used, with the reason for machines and the detail for people."""
 
@@ -99,4 +147,5 @@ REASONS = {
     "absurd_timestamp": "the event time is before the year 2000 or too far in the future",
     "oversized": "a field or the record is longer than allowed",
     "key_collision": "two different strings share a 64-bit key",
+    "too_late": "the event is older than the retention bound allows, and not known yet",
 }
