@@ -11,8 +11,8 @@ def main(argv: list[str]) -> int:
     if not argv or argv[0] not in names:
         print(f"usage: python -m bench NAME [OPTIONS]\nknown: {', '.join(names)}", file=sys.stderr)
         return 2
-    import_module(f"bench.{argv[0]}").run(argv[1:])
-    return 0
+    code: int | None = import_module(f"bench.{argv[0]}").run(argv[1:])
+    return code or 0
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ from prometheus_client import CollectorRegistry
 
 from protos import events_v1_pb2 as pb
 from stream.apply import apply_batch
-from stream.events import Action, Interaction, Position, Record
+from stream.columns import Texts, batch_of
+from stream.events import Action, Interaction, Position, RecordBatch
 from stream.metrics import StreamMetrics
 from stream.quarantine import FILE_NAME, FileQuarantine, Quarantine, TopicQuarantine
 from stream.settings import StreamSettings
@@ -34,6 +35,7 @@ _NEW_EDGE_SHARE = 0.2
 _WORDS = ("red running shoes", "cordless drill", "usb c cable", "garden chair", "4k monitor", "espresso cups")
 _CHUNK = 10_000
 _ENDLESS = 1_000_000_000
+_EVENT_TYPE = "application/x-protobuf; messageType=freshet.events.v1.Event"
 
 
 def shop_events(count: int, num_edges: int, *, seed: int) -> Iterator[Interaction]:
@@ -93,19 +95,37 @@ class MemorySource:
     shards_by_partition = True
 
     def __init__(self, events: Iterator[Interaction], poll_records: int, *, made_beforehand: bool) -> None:
-        records = map(_record, events)
-        self._records = iter(list(records)) if made_beforehand else records
+        values = map(_value, events)
+        self._values = iter(list(values)) if made_beforehand else values
         self._poll_records = poll_records
         self._exhausted = False
 
     def start(self, store: Store) -> None:
         """Nothing to do."""
 
-    def poll(self) -> Sequence[Record]:
-        """Return the next records."""
-        found = list(islice(self._records, self._poll_records))
-        self._exhausted = len(found) < self._poll_records
-        return found
+    def poll(self, max_wait_seconds: float) -> Sequence[RecordBatch]:  # noqa: ARG002  # it never waits
+        """Return the next records; `max_wait_seconds` is never needed."""
+        values = list(islice(self._values, self._poll_records))
+        self._exhausted = len(values) < self._poll_records
+        count = len(values)
+        batch = RecordBatch(
+            position=Position("memory", 0),
+            offsets=range(count),
+            next_offsets=range(1, count + 1),
+            content_types=[_EVENT_TYPE] * count,
+            keys=[None] * count,
+            values=values,
+        )
+        return [batch] if values else []
+
+    def idle(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+    @property
+    def rebalances(self) -> int:
+        """Never."""
+        return 0
 
     @property
     def exhausted(self) -> bool:
@@ -128,7 +148,7 @@ class MemorySource:
         """Nothing to do."""
 
 
-def _record(event: Interaction) -> Record:
+def _value(event: Interaction) -> bytes:
     message = pb.Event(
         ts_ms=event.ts_ms,
         session_id=event.session_id,
@@ -137,14 +157,7 @@ def _record(event: Interaction) -> Record:
         item_id=event.item_id,
         action=cast("pb.Action", int(event.action)),
     )
-    return Record(
-        position=Position("memory", 0),
-        offset=0,
-        next_offset=1,
-        content_type="application/x-protobuf; messageType=freshet.events.v1.Event",
-        key=None,
-        value=message.SerializeToString(),
-    )
+    return message.SerializeToString()
 
 
 class _Watch:
@@ -240,7 +253,8 @@ def fill(store: str, first_edge: int, num_edges: int) -> dict[str, Any]:
     events = first_events(first_edge, num_edges, first_edge + num_edges)
     with Store.create_or_open(Path(store), settings, 1) as opened:
         while batch := list(islice(events, 50_000)):
-            apply_batch(opened.shard(0), batch, [], {})
+            texts = Texts()
+            apply_batch(opened.shard(0), batch_of(batch, texts), texts)
     return {"events": num_edges, **meter.read()}
 
 

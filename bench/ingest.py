@@ -6,16 +6,12 @@ before its first poll until everything is on disk and closed.
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from itertools import islice, pairwise
 from operator import itemgetter
 from pathlib import Path
@@ -23,8 +19,11 @@ from typing import Any
 
 import msgspec
 
+from bench._figures import Figure, print_figure, print_header, write_json
 from bench._ingest_parts import shop_events
+from bench._quix_environment import QuixMissing, quix_python
 from deploy.kafka.broker import LocalBroker
+from protos import events_v1_pb2
 from stream import codec
 from stream.events import Interaction
 from stream.graph import open_graph
@@ -40,6 +39,8 @@ _BATCHED = 64
 _SAMPLE_RECORDS = 100_000
 _SCALES = (100_000, 1_000_000)
 _LARGE_SCALES = (*_SCALES, 10_000_000)
+_CPU = itemgetter("cpu_seconds")
+_QUIX_APP = str(Path(__file__).parent / "_quix_app.py")
 _BAD_EVERY = 100
 _BAD_VALUES = (
     (b"\xff\xff not protobuf", _EVENT_TYPE),
@@ -49,32 +50,13 @@ _BAD_VALUES = (
     (b"x", b"text/plain"),
 )
 _KINDS = {
-    "edge": codec.EDGE,
-    "reverse edge": codec.REVERSE_EDGE,
-    "posting": codec.POSTING,
+    "run of a query": codec.BY_QUERY,
+    "run of an item": codec.BY_ITEM,
     "session": codec.SESSION,
+    "run of users": codec.USER,
     "query name": codec.QUERY_NAME,
     "item name": codec.ITEM_NAME,
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """One line of the result.
-
-    Attributes:
-        name: what was measured.
-        value: in `unit`.
-        unit: of the value.
-        target: what it should be; empty: it is there to compare with.
-        note: what it depends on.
-    """
-
-    name: str
-    value: float
-    unit: str
-    target: str = ""
-    note: str = ""
 
 
 class Bench:
@@ -117,7 +99,7 @@ class Bench:
         """Add a figure and show it."""
         figure = Figure(name=name, value=float(f"{value:.4g}"), unit=unit, target=target, note=note)
         self.figures.append(figure)
-        print(_line(figure), flush=True)
+        print_figure(figure)
 
     def run(self, part: str, **arguments: object) -> dict[str, Any]:
         """Run a part in a process of its own and return what it reports."""
@@ -140,10 +122,10 @@ def run(argv: Sequence[str]) -> None:
     options = _parse(argv)
     with _broker(options.kafka) as bootstrap, tempfile.TemporaryDirectory(prefix="freshet-bench-") as folder:
         bench = Bench(bootstrap, Path(folder), options)
-        _header()
+        print_header()
         for name in options.only or _MEASUREMENTS:
             _MEASUREMENTS[name](bench)
-    _write_json(bench.figures, options)
+    write_json("ingest", bench.figures, options.json, {"events": options.events})
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -190,7 +172,7 @@ def _clean_and_mixed(bench: Bench, single: str, bad: str) -> tuple[dict[str, Any
     note = f"{planted:,} planted, {put_away:,} quarantined"
     bench.add("malformed and not quarantined", planted - put_away, "events", target="0", note=note)
     bench.add("good and lost", bench.num_events - mixed[0]["events"], "events", target="0")
-    return min(clean, key=itemgetter("cpu_seconds")), min(mixed, key=itemgetter("cpu_seconds"))
+    return min(clean, key=_CPU), min(mixed, key=_CPU)
 
 
 def _measure_batches(bench: Bench) -> None:
@@ -236,7 +218,7 @@ def measure_snapshot(bench: Bench) -> None:
         take_snapshot(store, bench.folder / "snapshot", StreamSettings(snapshot_timeout_seconds=60), 0)
         ended = time.monotonic()
         batch_ends = _result(process, "endless")["batch_ends"]
-    note = f"{num_edges:,} edges; counting and hashing them takes {_seconds_to_hash(bench):.1f} s"
+    note = f"{num_edges:,} edges; hashing and counting them by hand takes {_seconds_to_hash(bench):.1f} s"
     bench.add("snapshot while ingesting", ended - began, "s", target="< 1", note=note)
     during = [(at, events) for at, events in batch_ends if began <= at <= ended]
     pauses = [later - earlier for (earlier, _), (later, _) in pairwise(batch_ends)]
@@ -268,19 +250,54 @@ def measure_size(bench: Bench) -> None:
         opened.shard(0).compact()
     with open_graph(store, StreamSettings()) as graph:
         stats = graph.stats()
-    kinds = {name: _kind_bytes(bench, store, name) for name in _KINDS}
-    for name, size in kinds.items():
-        bench.add(f"stored {name}", size, "B")
-    edge = kinds["edge"] + kinds["reverse edge"]
-    session = kinds["session"] * stats.sessions / max(stats.incidences, 1)
-    posting = kinds["posting"] * _count(store, codec.POSTING) / stats.facts
-    note = f"{stats.edges:,} edges, both ways"
+    totals = {name: _kind_bytes(bench, store, name) * _count(store, kind) for name, kind in _KINDS.items()}
+    for name, size in totals.items():
+        bench.add(f"stored: {name}", size / stats.facts, "B a fact")
+    edge = (totals["run of a query"] + totals["run of an item"]) / stats.edges
+    note = f"{stats.edges:,} edges, both ways, with the facts that make them"
     bench.add("bytes an edge", edge, "B", target="<= 80", note=note)
-    note = f"{stats.incidences:,} incidences: the sessions' records, which hold their facts, too"
-    bench.add("bytes an incidence", session, "B", target="<= 24", note=note)
-    note = f"{stats.facts:,} facts: the postings alone"
-    bench.add("bytes a fact", posting, "B", target="<= 32", note=note)
+    session = (totals["session"] + totals["run of users"]) / stats.facts
+    note = f"{stats.facts:,} facts, {stats.incidences:,} incidences: sessions hold both, and their users"
+    bench.add("bytes an incidence and its fact", session, "B", target="<= 24 + 32", note=note)
     bench.add("bytes an edge, everything counted", stats.bytes_on_disk / stats.edges, "B")
+
+
+def measure_quix(bench: Bench) -> None:
+    """Count the edges of a topic with Quix Streams, and apply the same topic whole, in turn, twice."""
+    try:
+        python = quix_python()
+    except QuixMissing as missing:
+        print(f"no comparison with Quix Streams: {missing}", file=sys.stderr)
+        return
+    topic, ours, theirs = _publish(bench, batch_size=1), [], []
+    for turn in (1, 2):
+        store = f"beside quix {turn}"
+        ours.append(bench.run("stream", **_stream(bench, topic, bench.num_events, store)))
+        theirs.append(_count_with_quix(bench, python, topic, turn))
+    applied = _rate(bench, "applied, the same topic", min(ours, key=_CPU), bench.num_events)
+    counted = _rate(bench, "Quix Streams, edge counts only", min(theirs, key=_CPU), bench.num_events)
+    bench.add("applied / Quix Streams", applied / counted, "x", target=">= 3", note="the better of two each")
+
+
+def _count_with_quix(bench: Bench, python: Path, topic: str, turn: int) -> dict[str, Any]:
+    """Run the counting process; end the run where its counts on disk are not those of the events."""
+    arguments = {
+        "bootstrap": bench.bootstrap,
+        "topic": topic,
+        "num_records": bench.num_events,
+        "state": str(bench.folder / "quix"),
+        "group": f"{topic}-quix-{turn}",
+        "stubs": events_v1_pb2.__file__,
+    }
+    command = [str(python), _QUIX_APP, json.dumps(arguments)]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    if process.returncode:
+        raise SystemExit(f"Quix Streams failed:\n{process.stderr[-2000:]}")
+    result = _reported(process.stdout, "Quix Streams")
+    expected = sum(bool(event.query) for event in bench.events())
+    if result["counted"] != expected:
+        raise SystemExit(f"Quix Streams has {result['counted']} of {expected} events in its counts")
+    return result
 
 
 _MEASUREMENTS = {
@@ -289,6 +306,7 @@ _MEASUREMENTS = {
     "snapshot": measure_snapshot,
     "restart": measure_restart,
     "size": measure_size,
+    "quix": measure_quix,
 }
 
 
@@ -378,9 +396,15 @@ def _await_first(process: "subprocess.Popen[str]") -> float:
 
 def _result(process: "subprocess.Popen[str]", part: str) -> dict[str, Any]:
     output, _ = process.communicate()
-    done = [line for line in output.splitlines() if line.startswith("done ")]
-    if process.returncode or not done:
+    if process.returncode:
         raise SystemExit(f"the part {part} failed; see its error above")
+    return _reported(output, part)
+
+
+def _reported(output: str, part: str) -> dict[str, Any]:
+    done = [line for line in output.splitlines() if line.startswith("done ")]
+    if not done:
+        raise SystemExit(f"the part {part} ended without a result")
     result: dict[str, Any] = json.loads(done[0].removeprefix("done "))
     return result
 
@@ -425,34 +449,3 @@ def _json_line(event: Interaction) -> bytes:
     fields = {"type": event.action.label, "query": event.query or None}
     fields |= {"session_id": event.session_id, "user_id": event.user_id, "item_id": event.item_id}
     return msgspec.json.encode({"ts_ms": event.ts_ms, **fields}) + b"\n"
-
-
-def machine() -> dict[str, object]:
-    """Return what the figures were measured on."""
-    return {
-        "cores": len(os.sched_getaffinity(0)),
-        "load": round(os.getloadavg()[0], 1),
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("kafka-python", "rocksdict", "protobuf", "msgspec")},
-    }
-
-
-def _header() -> None:
-    print(" ".join(f"{name}={value}" for name, value in machine().items()))
-    print(f"{'':44} {'':>10} {'':14} {'target':12}")
-
-
-def _line(figure: Figure) -> str:
-    value = f"{figure.value:,.0f}" if figure.value >= 1000 else f"{figure.value:g}"  # noqa: PLR2004  # digits enough
-    return f"{figure.name:44} {value:>10} {figure.unit:14} {figure.target:12} {figure.note}".rstrip()
-
-
-def _write_json(figures: Sequence[Figure], options: argparse.Namespace) -> None:
-    where = machine()
-    lines = [
-        json.dumps({"bench": "ingest", "events": options.events, **asdict(each), "machine": where})
-        for each in figures
-    ]
-    print("\n".join(lines))
-    if options.json:
-        options.json.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -15,9 +15,10 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         cli_look.verify,
         cli_look.generations,
         cli_look.quarantine,
+        cli_look.erasures,
         cli_look.config,
     ),
-    "By hand": (cli_hand.snapshot, cli_hand.train),
+    "By hand": (cli_hand.snapshot, cli_hand.train, cli_hand.upgrade, cli_hand.erase),
 }
 
 

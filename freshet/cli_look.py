@@ -1,4 +1,4 @@
-"""The commands that look: status, graph, verify, generations (and roll back to one), quarantine, config."""
+"""The commands that look: status, graph, verify, generations, quarantine, erasures, config."""
 
 import os
 from pathlib import Path
@@ -196,6 +196,21 @@ def quarantine_list(*, store: Path, reason: str | None, limit: int | None, as_js
     from freshet import look
 
     look.quarantine_list(store, reason, limit, as_json=as_json)
+
+
+@click.command(short_help="List what was erased: what, when, how many facts.")
+@options.store_option
+@click.option("--id", "text", help="Only what was asked for by this user, session or item id.")
+@options.json_option
+@options.config_option
+def erasures(*, store: Path, text: str | None, as_json: bool, config_file: Path | None) -> None:
+    """List what was erased from a store and lifted, oldest first, also while the store is written.
+
+    Ids are not kept: each is shown as its 64-bit key. --id computes the key.
+    """
+    from freshet import erasing
+
+    erasing.list_erasures(store, text, as_json=as_json, config_file=config_file)
 
 
 @click.command(short_help="Every setting, its value, and where it comes from.")

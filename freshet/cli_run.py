@@ -26,14 +26,27 @@ from freshet.options import Source
 )
 @options.store_option
 @click.option("--follow", is_flag=True, help="Keep watching the files, and new ones that match.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    help="Processes that load files side by side, each with shards of its own.",
+)
+@click.option(
+    "--checkpoints",
+    metavar="URL",
+    help="Folder or fsspec URL from which another machine goes on with a shard. With Kafka only.",
+)
 @options.metrics_option
 @options.config_option
-def stream(
+def stream(  # noqa: PLR0913  # the options of the command
     *,
     sources: tuple[Source, ...],
     catalogs: tuple[Source, ...],
     store: Path,
     follow: bool,
+    workers: int,
+    checkpoints: str | None,
     metrics: str | None,
     config_file: Path | None,
 ) -> None:
@@ -44,12 +57,24 @@ def stream(
 
     \b
     freshet stream --source file:events.jsonl.gz --catalog file:items.jsonl --store shop.store
-    freshet stream --source kafka:localhost:9092 --store shop.store --metrics 127.0.0.1:9101
+    freshet stream --source kafka:localhost:9092 --store shop.store --checkpoints s3://bucket/shop
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
     from freshet import run
 
     _check_sources(sources, catalogs, follow=follow)
-    run.stream(sources, catalogs, store, follow=follow, metrics=metrics, config_file=config_file)
+    _check_workers(workers, is_files=sources[0].kind == "file", runs_on=follow or metrics is not None)
+    if checkpoints and sources[0].kind != "kafka":
+        raise click.UsageError("--checkpoints is for a kafka: source", ctx=click.get_current_context())
+    run.stream(
+        sources,
+        catalogs,
+        store,
+        follow=follow,
+        workers=workers,
+        checkpoints=checkpoints,
+        metrics=metrics,
+        config_file=config_file,
+    )
 
 
 @click.command(short_help="Tune the model on the graph, again and again.")
@@ -98,6 +123,15 @@ def serve(*, artifacts: Path, listen: str | None, metrics: str | None, config_fi
     from freshet import run
 
     run.serve(artifacts, listen=listen, metrics=metrics, config_file=config_file)
+
+
+def _check_workers(workers: int, *, is_files: bool, runs_on: bool) -> None:
+    if workers > 1 and (not is_files or runs_on):
+        raise click.UsageError(
+            "--workers is for file: sources that end, without --follow and --metrics; "
+            "with Kafka start freshet stream several times",
+            ctx=click.get_current_context(),
+        )
 
 
 def _check_sources(sources: tuple[Source, ...], catalogs: tuple[Source, ...], *, follow: bool) -> None:

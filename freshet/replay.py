@@ -13,7 +13,7 @@ import msgspec
 
 from stream.decode import JSON_ITEM, Decoder
 from stream.errors import SourceUnreadable
-from stream.events import CatalogItem, Interaction, Position, Record
+from stream.events import CatalogItem, Erasure, Interaction, Position, Record
 from stream.lines import LineReader
 from stream.producer import Encoding, EventProducer
 from stream.settings import StreamSettings
@@ -24,7 +24,7 @@ AS_FAST_AS_POSSIBLE = 0.0
 _LINES_AT_ONCE = 500
 _PROGRESS_EVERY_SECONDS = 0.2
 
-Outgoing = Interaction | CatalogItem | bytes
+Outgoing = Interaction | CatalogItem | Erasure | bytes
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,10 +1,11 @@
-"""Wires the rooms into what a command does: stream, tune, serve, snapshot, train, replay."""
+"""Wires the rooms into what a command does: stream, tune, serve, snapshot, train, upgrade, replay."""
 
 import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
@@ -38,18 +39,22 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def stream(
+def stream(  # noqa: PLR0913  # the options of the command
     sources: Sequence[Source],
     catalogs: Sequence[Source],
     store: Path,
     *,
     follow: bool,
+    workers: int,
+    checkpoints: str | None,
     metrics: str | None,
     config_file: Path | None,
 ) -> None:
     """Apply events to the store until the files end, or until told to stop."""
     runs_on = follow or sources[0].kind == "kafka"
-    settings = _begin(config_file, log_level="INFO" if runs_on else "WARNING").stream()
+    settings = _begin(config_file, log_level="INFO" if runs_on else "WARNING").stream(
+        checkpoints_url=checkpoints
+    )
     from stream.metrics import StreamMetrics
 
     registry = CollectorRegistry()
@@ -60,6 +65,8 @@ def stream(
     ):
         if sources[0].kind == "kafka":
             totals = _stream_kafka(sources[0].value, store, settings, counted, stop)
+        elif workers > 1:
+            totals = _backfill(sources, catalogs, store, settings, workers, stop)
         else:
             paths = [source.value for source in sources]
             totals = _stream_files(
@@ -151,6 +158,18 @@ def train(
     click.echo(generation_id)
 
 
+def upgrade(store: Path, *, config_file: Path | None) -> None:
+    """Bring a store to the present format version."""
+    settings = _begin(config_file, log_level="INFO").stream()
+    from stream.codec import FORMAT_VERSION
+    from stream.store import Store, read_manifest
+
+    half_life_seconds = read_manifest(store).half_life_seconds
+    with Store.create_or_open(store, replace(settings, half_life_seconds=half_life_seconds)) as opened:
+        opened.upgrade()
+    click.echo(f"{store} has format version {FORMAT_VERSION}", err=True)
+
+
 def replay(order: "ReplayOrder", brokers: str, *, config_file: Path | None) -> None:
     """Publish event files to Kafka."""
     settings = _begin(config_file).stream()
@@ -191,7 +210,7 @@ def _stream_files(
 
     source = FileSource(paths, settings, catalog_paths=catalogs, follow=follow)
     with (
-        Store.create_or_open(root, settings) as store,
+        Store.create_or_open(root, settings, metrics=metrics) as store,
         closing(FileQuarantine(root / FILE_NAME)) as quarantine,
         progress("applying", "bytes") as advance,
     ):
@@ -206,6 +225,26 @@ def _stream_files(
         )
 
 
+def _backfill(
+    sources: Sequence[Source],
+    catalogs: Sequence[Source],
+    root: Path,
+    settings: "StreamSettings",
+    num_workers: int,
+    stop: Event,
+) -> "WorkerTotals":
+    from freshet.backfill import History, backfill
+
+    history = History(
+        paths=[source.value for source in sources],
+        catalogs=[catalog.value for catalog in catalogs],
+        root=root,
+        settings=settings,
+    )
+    with progress("applying", "bytes") as advance:
+        return backfill(history, num_workers, stop, advance)
+
+
 def _stream_kafka(
     bootstrap: str, root: Path, settings: "StreamSettings", metrics: "StreamMetrics", stop: Event
 ) -> "WorkerTotals":
@@ -217,7 +256,7 @@ def _stream_kafka(
     source = KafkaSource(bootstrap, settings)
     with (
         closing(TopicQuarantine(bootstrap, settings)) as quarantine,
-        Store.create_or_open(root, settings, source.num_partitions) as store,
+        Store.create_or_open(root, settings, source.num_partitions, metrics) as store,
     ):
         return run_worker(source, store, quarantine, settings, metrics, stop)
 

@@ -23,7 +23,7 @@ from freshet.progress import Advance, progress
 
 if TYPE_CHECKING:
     from stream.compare import Comparison
-    from stream.events import Position, Record
+    from stream.events import Position, RecordBatch
     from stream.graph import GraphReader, GraphSummary
     from stream.settings import StreamSettings
     from stream.source_kafka import KafkaSource
@@ -68,9 +68,11 @@ def _settings_to_rebuild(settings: "StreamSettings", graph: "GraphReader") -> "S
     return replace(
         settings,
         half_life_seconds=graph.half_life_ms / 1000,
+        session_gap_seconds=graph.session_gap_ms / 1000,
         num_shards=1,
         sync_every_ms=_SYNC_EVERY_MS,
         catalog_topic="",
+        checkpoints_url="",  # those of the store in question must be neither read nor added to
         group_id=f"{settings.group_id}-verify-{uuid4().hex[:8]}",
     )
 
@@ -138,13 +140,14 @@ def _topics(bootstrap: str, graph: "GraphReader", settings: "StreamSettings") ->
     from stream.source_kafka import KafkaSource
 
     wanted = {settings.clicks_topic, settings.sessions_topic}
+    read_too = {settings.erasures_topic}
     ends = {
         position: offset
         for positions in graph.positions().values()
         for position, offset in positions.items()
-        if position.source in wanted
+        if position.source in wanted | read_too
     }
-    if not ends:
+    if not any(position.source in wanted for position in ends):
         raise CommandError(
             f"{graph.path} has read nothing of {' or '.join(sorted(filter(None, wanted)))}; "
             "give --against the files that it was built from, or --config with its topics"
@@ -173,15 +176,25 @@ class TopicsUpTo:
         """Join a group of its own."""
         self._source.start(store)
 
-    def poll(self) -> "Sequence[Record]":
+    def poll(self, max_wait_seconds: float) -> "Sequence[RecordBatch]":
         """Return the next records before the ends."""
         wanted = []
-        for record in self._source.poll():
-            self._begins.setdefault(record.position, record.offset)
-            self._reached[record.position] = record.next_offset
-            if record.offset < self._ends.get(record.position, 0):
-                wanted.append(record)
+        for batch in self._source.poll(max_wait_seconds):
+            self._begins.setdefault(batch.position, batch.offsets[0])
+            self._reached[batch.position] = batch.next_offset
+            head = batch.before(self._ends.get(batch.position, 0))
+            if len(head):
+                wanted.append(head)
         return wanted
+
+    def idle(self, seconds: float) -> None:
+        """Wait, as a member of the group."""
+        self._source.idle(seconds)
+
+    @property
+    def rebalances(self) -> int:
+        """How often partitions moved."""
+        return self._source.rebalances
 
     def show(self, advance: Advance) -> None:
         """Show how far it is."""

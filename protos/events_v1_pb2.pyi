@@ -14,11 +14,22 @@ class Action(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ACTION_CLICK: _ClassVar[Action]
     ACTION_ADD_TO_CART: _ClassVar[Action]
     ACTION_PURCHASE: _ClassVar[Action]
+
+class ErasureKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ERASURE_KIND_UNSPECIFIED: _ClassVar[ErasureKind]
+    ERASURE_KIND_USER: _ClassVar[ErasureKind]
+    ERASURE_KIND_SESSION: _ClassVar[ErasureKind]
+    ERASURE_KIND_ITEM: _ClassVar[ErasureKind]
 ACTION_UNSPECIFIED: Action
 ACTION_VIEW: Action
 ACTION_CLICK: Action
 ACTION_ADD_TO_CART: Action
 ACTION_PURCHASE: Action
+ERASURE_KIND_UNSPECIFIED: ErasureKind
+ERASURE_KIND_USER: ErasureKind
+ERASURE_KIND_SESSION: ErasureKind
+ERASURE_KIND_ITEM: ErasureKind
 
 class Event(_message.Message):
     __slots__ = ("ts_ms", "session_id", "user_id", "query", "item_id", "action")
@@ -84,3 +95,13 @@ class CatalogItem(_message.Message):
     deleted: bool
     ts_ms: int
     def __init__(self, item_id: _Optional[str] = ..., title: _Optional[str] = ..., text: _Optional[str] = ..., attributes: _Optional[_Mapping[str, str]] = ..., unavailable: _Optional[bool] = ..., deleted: _Optional[bool] = ..., ts_ms: _Optional[int] = ...) -> None: ...
+
+class Erasure(_message.Message):
+    __slots__ = ("kind", "id", "ts_ms")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TS_MS_FIELD_NUMBER: _ClassVar[int]
+    kind: ErasureKind
+    id: str
+    ts_ms: int
+    def __init__(self, kind: _Optional[_Union[ErasureKind, str]] = ..., id: _Optional[str] = ..., ts_ms: _Optional[int] = ...) -> None: ...

@@ -60,22 +60,18 @@ class Position(_message.Message):
     def __init__(self, source: _Optional[str] = ..., partition: _Optional[int] = ..., next_offset: _Optional[int] = ...) -> None: ...
 
 class Counts(_message.Message):
-    __slots__ = ("facts", "sessions", "queries", "items", "edges", "hyperedges", "incidences")
+    __slots__ = ("facts", "sessions", "hyperedges", "incidences", "edge_facts")
     FACTS_FIELD_NUMBER: _ClassVar[int]
     SESSIONS_FIELD_NUMBER: _ClassVar[int]
-    QUERIES_FIELD_NUMBER: _ClassVar[int]
-    ITEMS_FIELD_NUMBER: _ClassVar[int]
-    EDGES_FIELD_NUMBER: _ClassVar[int]
     HYPEREDGES_FIELD_NUMBER: _ClassVar[int]
     INCIDENCES_FIELD_NUMBER: _ClassVar[int]
+    EDGE_FACTS_FIELD_NUMBER: _ClassVar[int]
     facts: int
     sessions: int
-    queries: int
-    items: int
-    edges: int
     hyperedges: int
     incidences: int
-    def __init__(self, facts: _Optional[int] = ..., sessions: _Optional[int] = ..., queries: _Optional[int] = ..., items: _Optional[int] = ..., edges: _Optional[int] = ..., hyperedges: _Optional[int] = ..., incidences: _Optional[int] = ...) -> None: ...
+    edge_facts: int
+    def __init__(self, facts: _Optional[int] = ..., sessions: _Optional[int] = ..., hyperedges: _Optional[int] = ..., incidences: _Optional[int] = ..., edge_facts: _Optional[int] = ...) -> None: ...
 
 class Generation(_message.Message):
     __slots__ = ("format_version", "generation_id", "parent", "created_ms", "code_version", "snapshot", "dim", "metric", "num_items", "num_queries", "num_indexed", "seed", "evaluation", "model", "files", "gate")

@@ -86,6 +86,8 @@ class ShardBatch:
         items: catalogue items in order, each with its place and row.
         erasures: what to forget, in order.
         positions: where to go on reading in every partition that was read from.
+        retention_ms: events that are older than the newest of their partition by more are too late; None: the
+            batch is history, and nothing is.
     """
 
     events: EventColumns
@@ -94,6 +96,7 @@ class ShardBatch:
     items: list[tuple[CatalogItem, int, int]] = field(default_factory=list)
     erasures: list[Erasure] = field(default_factory=list)
     positions: dict[Position, int] = field(default_factory=dict)
+    retention_ms: int | None = None
 
     def record_of(self, event_index: int) -> Record:
         """Return the record that an event came in."""

@@ -3,18 +3,16 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
 
 from stream import codec
-from stream.codec import StoredEdge, StoredSession
-from stream.decay import canonical
-from stream.errors import StoreUnreadable
+from stream.columns import NO_KEY
 from stream.events import Action, CatalogItem
-from stream.facts import NO_QUERY, hyperedge
-from stream.graph import GraphReader
-from stream.shard import ShardReader
+from stream.facts import Digest, FactColumns
+from stream.graph import GraphReader, hyperedge_members
+from stream.settled import SettledEdge
 
 KINDS = ("edge", "hyperedge", "session", "item")
 """What is compared, in the order in which the first difference is looked for."""
@@ -94,7 +92,7 @@ class Comparison:
 
 
 def compare_graphs(left: GraphReader, right: GraphReader, *, with_catalog: bool = False) -> Comparison:
-    """Compare two graphs of the same half-life, exactly: facts, and what was derived from them.
+    """Compare two graphs exactly: the facts of sessions, and those that edges are made of.
 
     Users of sessions are not compared; nor are catalogues, unless asked for. Graphs that are equal have the
     same `GraphReader.graph_hash`. Memory does not grow with the graphs.
@@ -142,66 +140,102 @@ def merge_join(
             one, other = next(lefts, None), next(rights, None)
 
 
+class _Edge(NamedTuple):
+    """One edge; `facts` are those it is made of that are held, in order of (session, action)."""
+
+    query: int
+    item: int
+    facts: FactColumns
+    value: Value
+    settled: SettledEdge | None
+
+    def equals(self, other: "_Edge") -> bool:
+        """Whether the same facts make both, also where one graph has folded more of them than the other."""
+        if self.settled is None and other.settled is None:
+            return self.facts.equals(other.facts)
+        return self.digest() == other.digest()
+
+    def digest(self) -> Digest:
+        """Return the fingerprint of all its facts."""
+        return self.facts.digest() + (self.settled.digest if self.settled else Digest())
+
+
+class _Session(NamedTuple):
+    """One session; `facts` are in order of (query, item, action)."""
+
+    key: int
+    session_id: str
+    facts: FactColumns
+
+
 class _Side:
     """One of the two graphs: its records in order of key, and the texts behind keys, read one by one."""
 
     def __init__(self, graph: GraphReader) -> None:
         self._graph = graph
+        self.settled_before_ms = graph.settled_before_ms
 
-    def edges(self) -> Iterator[StoredEdge]:
-        return self._graph._edges()  # noqa: SLF001  # of this room
+    def edges(self) -> Iterator[_Edge]:
+        for chunk in self._graph.edges():
+            ends = [*chunk.first_fact.tolist(), len(chunk.facts)]
+            for row, (query, item) in enumerate(zip(chunk.query.tolist(), chunk.item.tolist(), strict=True)):
+                value = {
+                    "sessions": int(chunk.sessions[row]),
+                    "first_ms": int(chunk.first_ms[row]),
+                    "last_ms": int(chunk.last_ms[row]),
+                    "actions": chunk.actions_of(row),
+                }
+                facts = chunk.facts.slice(ends[row], ends[row + 1])
+                yield _Edge(query, item, facts, value, chunk.settled.get(row))
 
-    def sessions(self) -> Iterator[StoredSession]:
-        return self._graph._sessions()  # noqa: SLF001  # of this room
+    def sessions(self) -> Iterator[_Session]:
+        for chunk in self._graph.sessions():
+            firsts = chunk.facts.session.searchsorted(chunk.keys)
+            ends = [*firsts.tolist(), len(chunk.facts)]
+            for row, (key, text) in enumerate(zip(chunk.keys.tolist(), chunk.session_ids, strict=True)):
+                yield _Session(key, text, chunk.facts.slice(ends[row], ends[row + 1]))
 
     def catalog(self) -> Iterator[tuple[int, CatalogItem]]:
-        scan = self._graph._merged(ShardReader.catalog)  # noqa: SLF001  # of this room
-        return ((key, item) for key, item in scan if not item.deleted)
+        return ((key, item) for key, item in self._graph.catalog() if not item.deleted)
 
     def query(self, key: int) -> str:
-        return self._text(codec.QUERY_NAME, key) if key != NO_QUERY else ""
+        return self._graph.name_of(codec.QUERY_NAME, key) if key != NO_KEY else ""
 
     def item_id(self, key: int) -> str:
-        return self._text(codec.ITEM_NAME, key)
-
-    def _text(self, kind: bytes, key: int) -> str:
-        for shard in self._graph._shards:  # noqa: SLF001  # of this room
-            found = shard.get_names(kind, [key])
-            if found:
-                return found[key]
-        raise StoreUnreadable(
-            f"store {self._graph.path} has records whose names are missing; restore or rebuild it"
-        )
+        return self._graph.name_of(codec.ITEM_NAME, key)
 
 
 def _edge_differences(left: _Side, right: _Side) -> Iterator[Difference]:
+    """Yield edges made of different facts; where counts and times are equal, their facts are shown."""
     for one, other in merge_join(left.edges(), right.edges(), itemgetter(0, 1)):
-        if one == other:
+        if one and other and one.equals(other):
             continue
-        value, other_value = _edge_value(one), _edge_value(other)
-        if value == other_value:  # one sum may be written in several ways
-            continue
-        query_key, item_key, _ = _either(one, other)
-        side = right if one is None else left
+        side, edge = (right if one is None else left), _either(one, other)
+        values = one and one.value, other and other.value
+        if values[0] == values[1]:
+            values = _facts_value(left, one), _facts_value(right, other)
         yield Difference(
             kind="edge",
-            key={"query": side.query(query_key), "item": side.item_id(item_key)},
-            left=value,
-            right=other_value,
+            key={"query": side.query(edge.query), "item": side.item_id(edge.item)},
+            left=values[0],
+            right=values[1],
         )
 
 
 def _session_differences(left: _Side, right: _Side) -> Iterator[Difference]:
-    """Yield sessions with different facts, each after its hyperedge if that differs for it."""
+    """Yield sessions with different facts, each after its hyperedge if that differs for it.
+
+    One that only one graph holds is no difference where the other may have folded it: its edges tell.
+    """
     for one, other in merge_join(left.sessions(), right.sessions(), itemgetter(0)):
-        if one and other and one.facts == other.facts:
+        if (one and other and one.facts.equals(other.facts)) or _is_folded(left, one, right, other):
             continue
         key = {"session": _either(one, other).session_id}
         members, other_members = _hyperedge_value(left, one), _hyperedge_value(right, other)
         if members != other_members:
             yield Difference(kind="hyperedge", key=key, left=members, right=other_members)
         yield Difference(
-            kind="session", key=key, left=_session_value(left, one), right=_session_value(right, other)
+            kind="session", key=key, left=_facts_value(left, one), right=_facts_value(right, other)
         )
 
 
@@ -212,39 +246,30 @@ def _catalog_differences(left: _Side, right: _Side) -> Iterator[Difference]:
             yield Difference(kind="item", key=key, left=_item_value(one), right=_item_value(other))
 
 
-def _edge_value(stored: StoredEdge | None) -> Value | None:
-    """Return what an edge is; its decayed sums exactly, in hexadecimal: ``mantissa * 2^exponent``."""
-    if stored is None:
+def _is_folded(left: _Side, one: _Session | None, right: _Side, other: _Session | None) -> bool:
+    """Whether a session that one side lacks is old enough to have been folded there."""
+    missing, there = (left, other) if one is None else (right, one)
+    if there is None or (one and other) or missing.settled_before_ms is None:
+        return False
+    return int(there.facts.ts_ms.max()) < missing.settled_before_ms
+
+
+def _hyperedge_value(side: _Side, session: _Session | None) -> Value | None:
+    if session is None:
         return None
-    edge = stored.edge
-    totals = {action: canonical(tally.total) for action, tally in edge.actions.items()}
-    return {
-        "sessions": edge.sessions,
-        "first_ms": edge.first_ms,
-        "last_ms": edge.last_ms,
-        "actions": {Action(action).label: tally.num_facts for action, tally in edge.actions.items()},
-        "decayed": {
-            Action(action).label: f"{total.mantissa:#x}p{8 * total.shift_bytes}"
-            for action, total in totals.items()
-        },
-    }
+    item_ids = {key: side.item_id(key) for key in session.facts.item.tolist()}
+    members = hyperedge_members(session.facts, item_ids)
+    return {"items": members, "last_ms": int(session.facts.ts_ms.max())} if members else None
 
 
-def _hyperedge_value(side: _Side, stored: StoredSession | None) -> Value | None:
-    facts = codec.unpack_facts(stored.facts) if stored else {}
-    members = hyperedge(facts, side.item_id)
-    if not members:
+def _facts_value(side: _Side, record: _Edge | _Session | None) -> Value | None:
+    """Return facts in the order in which they happened."""
+    if record is None:
         return None
-    return {"items": [side.item_id(item_key) for _, item_key in members], "last_ms": max(facts.values())}
-
-
-def _session_value(side: _Side, stored: StoredSession | None) -> Value | None:
-    """Return the facts of a session in the order in which they happened."""
-    if stored is None:
-        return None
+    columns = record.facts.ts_ms, record.facts.query, record.facts.item, record.facts.action
     facts = sorted(
-        (ts_ms, side.query(query_key), side.item_id(item_key), Action(action).label)
-        for (query_key, item_key, action), ts_ms in codec.unpack_facts(stored.facts).items()
+        (ts_ms, side.query(query), side.item_id(item), Action(action).label)
+        for ts_ms, query, item, action in zip(*(column.tolist() for column in columns), strict=True)
     )
     names = ("ts_ms", "query", "item", "action")
     return {"facts": [dict(zip(names, fact, strict=True)) for fact in facts]}

@@ -5,15 +5,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 import msgspec
 from google.protobuf.message import DecodeError as ProtobufError
 
 from protos import events_v1_pb2 as pb
 from protos.text import normalize_query
-from stream.events import Action, CatalogItem, Interaction, Record, Rejected, Rejection
+from stream.events import Action, CatalogItem, Erasure, Interaction, Position, Record, Rejected, Rejection
 from stream.settings import StreamSettings
+from stream.visitors import CUT_PREFIX
 
 EARLIEST_MS = 946_684_800_000
 """The first event time that is believed: the year 2000."""
@@ -21,19 +22,34 @@ EARLIEST_MS = 946_684_800_000
 JSON_ITEM = "application/json; messageType=freshet.events.v1.CatalogItem"
 """The content-type of JSON that is a catalogue item whatever its keys."""
 
-Event = Interaction | CatalogItem
+Event = Interaction | CatalogItem | Erasure
 
-_Message = TypeVar("_Message", pb.Event, pb.EventBatch, pb.CatalogItem)
+_Message = TypeVar("_Message", pb.Event, pb.EventBatch, pb.CatalogItem, pb.Erasure)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _ACTIONS = {action.label: action for action in Action} | {"search-click": Action.CLICK}
 _ACTION_BY_NUMBER = {int(action): action for action in Action}
+NAMED_ACTIONS: Mapping[str, int] = {
+    spelling: int(action) for name, action in _ACTIONS.items() for spelling in (name, name.replace("-", "_"))
+}
+"""Actions by the names that neutral lines give them."""
+
 _UBI_ACTIONS = _ACTIONS | {"click-through": Action.CLICK, "watch": Action.VIEW}
 _PROTOBUF = {"application/x-protobuf", "application/protobuf"}
-_MESSAGES = {f"freshet.events.v1.{name}": name for name in ("Event", "EventBatch", "CatalogItem")}
+_MESSAGES = {f"freshet.events.v1.{name}": name for name in ("Event", "EventBatch", "CatalogItem", "Erasure")}
 _PARAMETER = re.compile(r';\s*messagetype\s*=\s*"?([^";\s]+)"?', re.IGNORECASE)
 _CATALOG_FIELDS = {"item_id", "title", "text", "attributes", "available", "deleted"}
+_ERASED: dict[str, Literal["user", "session", "item"]] = {
+    "user": "user",
+    "session": "session",
+    "item": "item",
+}
+_ERASURE_KINDS = {
+    pb.ERASURE_KIND_USER: "user",
+    pb.ERASURE_KIND_SESSION: "session",
+    pb.ERASURE_KIND_ITEM: "item",
+}
 _SHOWN_CHARS = 80
 _MAX_INTEGER_BITS = 64
 
@@ -62,7 +78,8 @@ class Decoder:
         self._max_text = settings.max_text_bytes
         self._max_record = settings.max_record_bytes
         self._max_future_ms = round(settings.max_future_seconds * 1000)
-        self._catalog_topic = settings.catalog_topic
+        self._message_of_topic = {settings.catalog_topic: "CatalogItem", settings.erasures_topic: "Erasure"}
+        self._message_of_topic.pop("", None)
         self._normalize = lru_cache(maxsize=65_536)(normalize_query)
         self._latest_ms = 0
         self._by_encoding: dict[str, Callable[[Record, bytes], Decoded]] = {
@@ -72,6 +89,7 @@ class Decoder:
             "Event": self._protobuf_event,
             "EventBatch": self._protobuf_batch,
             "CatalogItem": self._protobuf_item,
+            "Erasure": self._protobuf_erasure,
         }
 
     def decode(self, record: Record, now_ms: int) -> Decoded:
@@ -89,18 +107,21 @@ class Decoder:
             return Decoded(events=(), rejections=(rejection,))
 
     def _decode(self, record: Record) -> Decoded:
-        is_catalog = record.position.source == self._catalog_topic
         if record.value is None:
-            return self._tombstone(record, is_catalog=is_catalog)
+            return self._tombstone(record)
         if len(record.value) > self._max_record:
             raise Rejected("oversized", f"the record has {len(record.value)} bytes of {self._max_record}")
-        encoding = _encoding(record.content_type, is_catalog)
+        encoding = self.encoding_of(record.position, record.content_type)
         if encoding not in self._by_encoding:
             raise Rejected("unknown_encoding", f"content-type {_shown(record.content_type)}")
         return self._by_encoding[encoding](record, record.value)
 
-    def _tombstone(self, record: Record, *, is_catalog: bool) -> Decoded:
-        if not is_catalog:
+    def encoding_of(self, position: Position, content_type: str) -> str:
+        """Return which encoding a record is in."""
+        return _encoding(content_type, self._message_of_topic.get(position.source, "Event"))
+
+    def _tombstone(self, record: Record) -> Decoded:
+        if self._message_of_topic.get(record.position.source) != "CatalogItem":
             raise Rejected("malformed", "the record has no value")
         if not record.key:
             raise Rejected("missing_field", "a deletion needs the item id as its key")
@@ -136,6 +157,13 @@ class Decoder:
             deleted=item.deleted,
         )
         return Decoded(events=(decoded,))
+
+    def _protobuf_erasure(self, _record: Record, value: bytes) -> Decoded:
+        message = _parsed(pb.Erasure, value)
+        kind = _ERASURE_KINDS.get(message.kind)
+        if kind is None:
+            raise Rejected("unknown_type", f"erasure kind number {message.kind}")
+        return Decoded(events=(self._erasure({"erase": kind, "id": message.id, "ts_ms": message.ts_ms}),))
 
     def _protobuf_batch(self, record: Record, value: bytes) -> Decoded:
         batch = _parsed(pb.EventBatch, value)
@@ -175,14 +203,14 @@ class Decoder:
 
     def _json(self, _record: Record, value: bytes) -> Decoded:
         try:
-            line = _NEUTRAL_DECODER.decode(value)
+            line = NEUTRAL_DECODER.decode(value)
         except (ValueError, RecursionError):
             return self._sniffed(_json_object(value))
         if line.data is not msgspec.UNSET or line.action_name is not msgspec.UNSET:
             return self._sniffed(_json_object(value))
         interaction = self._interaction(
             ts_ms=line.ts_ms,
-            session_id=line.session_id,
+            session_id=line.session_id or "",
             user_id=line.user_id or "",
             query=line.query or "",
             item_id=line.item_id,
@@ -200,6 +228,8 @@ class Decoder:
     def _sniffed(self, fields: dict[str, Any]) -> Decoded:
         if "specversion" in fields:
             return self._cloud_event_fields(fields)
+        if "erase" in fields:
+            return Decoded(events=(self._erasure(fields),))
         if "action_name" in fields:
             return self._ubi(fields)
         if "ts_ms" in fields or "type" in fields:
@@ -214,12 +244,21 @@ class Decoder:
         kind = _string(fields, "type", required=True)
         return self._interaction(
             ts_ms=_integer(fields, "ts_ms"),
-            session_id=_string(fields, "session_id", required=True),
+            session_id=_string(fields, "session_id"),
             user_id=_string(fields, "user_id"),
             query=_string(fields, "query"),
             item_id=_string(fields, "item_id", required=True),
             action=_named_action(kind, _ACTIONS),
             needs_query=kind.replace("_", "-") == "search-click",
+        )
+
+    def _erasure(self, fields: dict[str, Any]) -> Erasure:
+        kind = _string(fields, "erase", required=True)
+        if kind not in _ERASED:
+            raise Rejected("unknown_type", f"erase is {_shown(kind)}, not user, session or item")
+        ts_ms = self._time(_integer(fields, "ts_ms"))
+        return Erasure(
+            kind=_ERASED[kind], id=self._id("id", _string(fields, "id", required=True)), ts_ms=ts_ms
         )
 
     def _catalog_item(self, fields: dict[str, Any]) -> CatalogItem:
@@ -250,11 +289,11 @@ class Decoder:
             _reject_type("data", "an object", data)
         if kind == "freshet.catalog":
             return Decoded(events=(self._catalog_item(data),))
+        if kind == "freshet.erasure":
+            return Decoded(events=(self._erasure(_with_time(data, fields)),))
         if kind != "freshet.event":
             data = data | {"type": kind.removeprefix("freshet.")}
-        if data.get("ts_ms") is None:
-            data = data | {"ts_ms": _iso_ms("time", _string(fields, "time", required=True))}
-        return Decoded(events=(self._neutral(data),))
+        return Decoded(events=(self._neutral(_with_time(data, fields)),))
 
     def _ubi(self, fields: dict[str, Any]) -> Decoded:
         kind = _string(fields, "action_name", required=True)
@@ -292,16 +331,29 @@ class Decoder:
         action: Action,
         needs_query: bool,
     ) -> Interaction:
-        if not EARLIEST_MS <= ts_ms <= self._latest_ms:
-            raise Rejected("absurd_timestamp", f"{_shown(ts_ms)} is before the year 2000 or in the future")
         return Interaction(
-            ts_ms=ts_ms,
-            session_id=self._id("session_id", session_id),
-            user_id=self._checked("user_id", user_id, self._max_id),
+            ts_ms=self._time(ts_ms),
+            session_id=self._session_id(session_id, user_id),
+            user_id=self._checked("user_id", user_id, self._max_id) if user_id.strip() else "",
             query=self._query(query, action, needs_query=needs_query),
             item_id=self._id("item_id", item_id),
             action=action,
         )
+
+    def _time(self, ts_ms: int) -> int:
+        if not EARLIEST_MS <= ts_ms <= self._latest_ms:
+            raise Rejected("absurd_timestamp", f"{_shown(ts_ms)} is before the year 2000 or in the future")
+        return ts_ms
+
+    def _session_id(self, session_id: str, user_id: str) -> str:
+        """A session may be without an id where the user is known: it is then cut by inactivity."""
+        if not session_id and user_id.strip():
+            return ""
+        if session_id.startswith(CUT_PREFIX):
+            raise Rejected(
+                "malformed", f"session_id begins with {CUT_PREFIX}, which is kept for cut sessions"
+            )
+        return self._id("session_id", session_id)
 
     def _query(self, raw: str, action: Action, *, needs_query: bool) -> str:
         if not raw and not needs_query:
@@ -359,30 +411,28 @@ class _Problems:
         return f" (and {num_others} more)" if num_others else ""
 
 
-class _NeutralLine(msgspec.Struct):
+class NeutralLine(msgspec.Struct):
     """The form of nearly every line, read without a detour; anything else is read again, field by field."""
 
     ts_ms: int
     type: str
-    session_id: str
     item_id: str
+    session_id: str | None = None
     user_id: str | None = None
     query: str | None = None
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     action_name: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-_NEUTRAL_DECODER = msgspec.json.Decoder(_NeutralLine)
+NEUTRAL_DECODER = msgspec.json.Decoder(NeutralLine)
 _OBJECT_DECODER = msgspec.json.Decoder()
 
 
 @lru_cache(maxsize=256)
-def _encoding(content_type: str, is_catalog: bool) -> str:  # noqa: FBT001  # lru_cache is faster by position
+def _encoding(content_type: str, message_of_topic: str) -> str:
     media_type = content_type.split(";", 1)[0].strip().lower()
     parameter = _PARAMETER.search(content_type)
-    message = (
-        _MESSAGES.get(parameter[1], "unknown") if parameter else "CatalogItem" if is_catalog else "Event"
-    )
+    message = _MESSAGES.get(parameter[1], "unknown") if parameter else message_of_topic
     if media_type in {"", "application/json"}:
         return "json-item" if message == "CatalogItem" else "json"
     if media_type == "application/cloudevents+json":
@@ -475,6 +525,13 @@ def _extra_attributes(fields: Mapping[str, Any]) -> dict[str, str]:
         for name, value in fields.items()
         if name not in _CATALOG_FIELDS and isinstance(value, str | int | float) and not _is_huge(value)
     }
+
+
+def _with_time(data: dict[str, Any], envelope: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an event's data with its time: that of the CloudEvent around it, where it has none."""
+    if data.get("ts_ms") is not None:
+        return data
+    return data | {"ts_ms": _iso_ms("time", _string(envelope, "time", required=True))}
 
 
 def _ubi_object_id(item: Mapping[str, Any]) -> str:

@@ -8,8 +8,13 @@
     │   ├── StoreMissing    there is no store (or snapshot) at the path
     │   ├── StoreMismatch   the store was made with other settings, or another format version
     │   ├── StoreBusy       another process has the shard open (retriable)
+    │   ├── StoreFenced     another process took the shard over (retriable)
     │   ├── StoreUnreadable the files are damaged, or are not what they should be
-    │   └── StoreWriteFailed  the disk refused a write: nothing of that batch was applied
+    │   ├── StoreStalled    RocksDB refuses writes for the moment: the disk is too slow (retriable)
+    │   ├── StoreWriteFailed  the disk refused a write: nothing of that batch was applied
+    │   ├── CheckpointsUnavailable  the place of the checkpoints cannot be reached (retriable)
+    │   ├── CheckpointDamaged  a checkpoint is not what its manifest says
+    │   └── CheckpointRefused  another process keeps the checkpoints of the shard by now
     ├── SnapshotError
     │   ├── SnapshotExists      the output folder is there already
     │   ├── SnapshotTimedOut    the process that holds the store did not answer (retriable)
@@ -56,12 +61,46 @@ class StoreBusy(StoreError):
     retriable = True
 
 
+class StoreFenced(StoreError):
+    """Another process took the shard over, and nothing more is written. Start again to get a share back.
+
+    Attributes:
+        shard: the shard's index.
+    """
+
+    retriable = True
+
+    def __init__(self, message: str, shard: int) -> None:
+        super().__init__(message)
+        self.shard = shard
+
+
 class StoreUnreadable(StoreError):
     """The files of a store are damaged. Restore them from a snapshot, or rebuild the store."""
 
 
+class StoreStalled(StoreError):
+    """RocksDB refuses writes until it has caught up with flushes. The worker waits and tries again."""
+
+    retriable = True
+
+
 class StoreWriteFailed(StoreError):
     """The disk refused a write. Nothing of the batch was applied: free space, then start again."""
+
+
+class CheckpointsUnavailable(StoreError):
+    """The place of the checkpoints cannot be reached. Check stream.checkpoints_url, network and rights."""
+
+    retriable = True
+
+
+class CheckpointDamaged(StoreError):
+    """A checkpoint is not what its manifest says. An older one is tried; remove those that are damaged."""
+
+
+class CheckpointRefused(StoreError):
+    """Another process keeps the shard's checkpoints by now, so none of this process is put beside them."""
 
 
 class SnapshotError(StreamError):

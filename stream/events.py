@@ -1,7 +1,8 @@
 """What the stream understands: the frozen types between decoding, the graph and its sources."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Literal
 
@@ -22,7 +23,11 @@ class Action(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interaction:
-    """One accepted event. `query` is normalised; empty: the action did not come from a search."""
+    """One accepted event.
+
+    `query` is normalised; empty: the action did not come from a search. Where `session_id` is empty,
+    `user_id` is not: the user's events are cut into sessions by inactivity.
+    """
 
     ts_ms: int
     session_id: str
@@ -30,6 +35,11 @@ class Interaction:
     query: str
     item_id: str
     action: Action
+
+    @property
+    def key(self) -> str:
+        """What it is keyed by: the id that decides which partition and shard it belongs to."""
+        return self.session_id or self.user_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +100,11 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordBatch:
-    """Records of one place, in order, as columns of equal length; `Record` says what each holds."""
+    """Records of one place, in order, as columns of equal length; `Record` says what each holds.
+
+    Attributes:
+        shard: the shard that they are for; None: their partition's, or what their session or item says.
+    """
 
     position: Position
     offsets: Sequence[int]
@@ -98,6 +112,7 @@ class RecordBatch:
     content_types: Sequence[str]
     keys: Sequence[bytes | None]
     values: Sequence[bytes | None]
+    shard: int | None = None
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -106,6 +121,21 @@ class RecordBatch:
     def next_offset(self) -> int:
         """Where reading goes on after all of them."""
         return self.next_offsets[-1]
+
+    def rows(self, begin: int, end: int) -> "RecordBatch":
+        """Return the records from one row to before another."""
+        return replace(
+            self,
+            offsets=self.offsets[begin:end],
+            next_offsets=self.next_offsets[begin:end],
+            content_types=self.content_types[begin:end],
+            keys=self.keys[begin:end],
+            values=self.values[begin:end],
+        )
+
+    def before(self, offset: int) -> "RecordBatch":
+        """Return the records before an offset."""
+        return self.rows(0, bisect_left(self.offsets, offset))
 
     def record(self, row: int) -> Record:
         """Return one record."""

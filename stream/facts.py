@@ -1,206 +1,260 @@
-"""Pure rules of the graph: how sessions merge, what that does to edges, which items a hyperedge keeps.
+"""Pure rules of the graph, on columns: how facts merge, which make edges, which items a hyperedge keeps.
 
-A fact is (session, query or none, item, action) at the earliest event time at which it was seen. Nothing here
-reads or writes a store.
+A fact is (session, query or none, item, action) at the earliest event time at which it was seen. Everything
+else follows from the set of facts. Nothing here reads or writes a store.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
-from stream.decay import ZERO, Decayed, add, contribution, subtract
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.columns import NO_KEY, EventColumns, Keys
 from stream.events import Action
 
-NO_QUERY = 0
 MAX_HYPEREDGE_ITEMS = 50
 MIN_HYPEREDGE_ITEMS = 2
+NUM_ACTIONS = len(Action)
 
-_EDGE_ACTIONS = tuple(int(action) for action in Action if action is not Action.VIEW)
+_ACTION_BITS = np.uint64(3)
+_ACTION_MASK = np.uint64(7)
+_TIME_BITS = np.uint64(61)
 _VIEW = int(Action.VIEW)
+_MIX_STEP = np.uint64(0x9E3779B97F4A7C15)
+_MIX_FIRST = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_SECOND = np.uint64(0x94D049BB133111EB)
+_LANE_SEEDS = (np.uint64(0x243F6A8885A308D3), np.uint64(0x13198A2E03707344))
+_WORD = 1 << 64
 
-FactKey = tuple[int, int, int]
-"""``(query_key, item_key, action)``; the query key is `NO_QUERY` where the action came from no search."""
-
-EdgeKey = tuple[int, int]
-"""``(query_key, item_key)``."""
+Int64s = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class SessionState:
-    """What is stored of a session: exact id, users seen in it (sorted), earliest time of each fact."""
+class Digest:
+    """A fingerprint of a set of facts that facts can be added to and taken from in any order.
 
-    session_id: str
-    user_ids: tuple[str, ...] = ()
-    facts: Mapping[FactKey, int] = field(default_factory=dict)
+    Two sums, modulo 2^64, of differently seeded 64-bit mixes of each fact, and how many facts there are: sets
+    of facts add up, over batches and over shards.
+    """
+
+    count: int = 0
+    first: int = 0
+    second: int = 0
+
+    def __add__(self, other: "Digest") -> "Digest":
+        return Digest(
+            self.count + other.count, (self.first + other.first) % _WORD, (self.second + other.second) % _WORD
+        )
+
+    def __sub__(self, other: "Digest") -> "Digest":
+        return Digest(
+            self.count - other.count, (self.first - other.first) % _WORD, (self.second - other.second) % _WORD
+        )
 
 
-@dataclass(slots=True)
-class EdgeChange:
-    """What one session's new and moved facts do to one edge.
+@dataclass(frozen=True, slots=True)
+class FactColumns:
+    """Facts as columns.
 
     Attributes:
-        added: ``(action, ts_ms)`` of facts that now count.
-        removed: ``(action, ts_ms)`` of facts that no longer count at that time: they moved earlier.
-        joins: the session had no fact on this edge before.
-        latest_ms: time of the session's latest fact on this edge, after the change.
+        session: ``uint64 [num_facts]`` session key.
+        query: ``uint64 [num_facts]`` query key; `NO_KEY` where the action came from no search.
+        item: ``uint64 [num_facts]`` item key.
+        stamp: ``uint64 [num_facts]`` the earliest time in milliseconds, times 8, plus the action.
     """
 
-    added: list[tuple[int, int]] = field(default_factory=list)
-    removed: list[tuple[int, int]] = field(default_factory=list)
-    joins: bool = False
-    latest_ms: int = 0
+    session: Keys
+    query: Keys
+    item: Keys
+    stamp: Keys
+
+    def __len__(self) -> int:
+        return len(self.stamp)
+
+    @classmethod
+    def none(cls) -> Self:
+        """Return columns of length 0."""
+        return cls(*(np.empty(0, dtype=np.uint64) for _ in range(4)))
+
+    @classmethod
+    def of_events(cls, events: EventColumns) -> Self:
+        """Return each event as a fact; events may repeat each other."""
+        return cls(events.session, events.query, events.item, stamps(events.ts_ms, events.action))
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        """Return the facts of all parts, one after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            return cls.none()
+        return cls(
+            np.concatenate([part.session for part in parts]),
+            np.concatenate([part.query for part in parts]),
+            np.concatenate([part.item for part in parts]),
+            np.concatenate([part.stamp for part in parts]),
+        )
+
+    def take(self, index: Int64s | Bools) -> Self:
+        """Return the facts at these indexes, or where a mask is true."""
+        if index.dtype == np.bool_:
+            if index.all():
+                return self
+            index = np.flatnonzero(index)
+        return type(self)(self.session[index], self.query[index], self.item[index], self.stamp[index])
+
+    def slice(self, start: int, end: int) -> Self:
+        """Return the facts from `start` up to `end`."""
+        columns = (self.session, self.query, self.item, self.stamp)
+        return type(self)(*(column[start:end] for column in columns))
+
+    def equals(self, other: Self) -> bool:
+        """Whether these are the same facts, in the same order."""
+        return (
+            np.array_equal(self.stamp, other.stamp)
+            and np.array_equal(self.item, other.item)
+            and np.array_equal(self.query, other.query)
+            and np.array_equal(self.session, other.session)
+        )
+
+    @property
+    def action(self) -> NDArray[np.uint8]:
+        """``uint8 [num_facts]`` `stream.events.Action`."""
+        return (self.stamp & _ACTION_MASK).astype(np.uint8)
+
+    @property
+    def ts_ms(self) -> Int64s:
+        """``int64 [num_facts]`` earliest time."""
+        return times_of(self.stamp)
+
+    @property
+    def makes_edge(self) -> Bools:
+        """``bool [num_facts]`` whether a fact counts for the edge of its query and item."""
+        is_edge: Bools = (self.query != NO_KEY) & ((self.stamp & _ACTION_MASK) != _VIEW)
+        return is_edge
+
+    def digest(self) -> Digest:
+        """Return the fingerprint of these facts."""
+        if not len(self):
+            return Digest()
+        return Digest(len(self), *(int(lane.sum(dtype=np.uint64)) for lane in self.lanes()))
+
+    def lanes(self) -> tuple[Keys, Keys]:
+        """Return what each fact adds to the two sums of a digest, ``uint64 [num_facts]`` each."""
+        first, second = (self._mixed(seed) for seed in _LANE_SEEDS)
+        return first, second
+
+    def _mixed(self, seed: np.uint64) -> Keys:
+        mixed = _mix(self.session ^ seed)
+        for column in (self.query, self.item, self.stamp):
+            mixed = _mix(mixed ^ column)
+        return mixed
 
 
 @dataclass(frozen=True, slots=True)
-class SessionMerge:
-    """The outcome of `merge_session`. `state` is None where nothing changed."""
+class Merge:
+    """What merging seen facts into stored ones gives.
 
-    state: SessionState | None
-    edges: Mapping[EdgeKey, EdgeChange]
-    num_new_facts: int
-
-
-class ActionTally(NamedTuple):
-    """How often one action made an edge, and the decayed sum of those facts."""
-
-    num_facts: int
-    total: Decayed
-
-
-@dataclass(frozen=True, slots=True)
-class EdgeState:
-    """What is stored of one edge, over all its facts. `actions` is in ascending order of action number."""
-
-    sessions: int
-    first_ms: int
-    last_ms: int
-    actions: Mapping[int, ActionTally]
-
-
-def merge_session(state: SessionState, seen: Mapping[FactKey, int], user_ids: Iterable[str]) -> SessionMerge:
-    """Merge observed facts into a session.
-
-    Args:
-        state: the session as stored; without facts for a new one.
-        seen: earliest observed time of each observed fact, milliseconds.
-        user_ids: users observed with them; empty strings are ignored.
-
-    Returns:
-        The new state, the changes to edges by edge key, and the number of facts not known before.
+    Attributes:
+        facts: the union, each at its earliest time, in ascending order of (session, query, item, action).
+        is_new: ``bool [num_facts]`` was not stored before.
+        is_moved: ``bool [num_facts]`` was stored with a later time.
+        replaced: the stored facts that moved, as they were.
     """
-    before = state.facts
-    users = _merge_users(state.user_ids, user_ids)
-    if not before:
-        return SessionMerge(SessionState(state.session_id, users, seen), _edge_changes(seen, {}), len(seen))
-    newer = {key: ts_ms for key, ts_ms in seen.items() if ts_ms < before.get(key, ts_ms + 1)}
-    if not newer and users == state.user_ids:
-        return SessionMerge(None, {}, 0)
-    facts = {**before, **newer}
-    changes = _edge_changes(newer, before)
-    for (query_key, item_key), change in changes.items():
-        keys = [(query_key, item_key, action) for action in _EDGE_ACTIONS]
-        change.joins = not any(key in before for key in keys)
-        change.latest_ms = max(facts[key] for key in keys if key in facts)
-    return SessionMerge(SessionState(state.session_id, users, facts), changes, len(facts) - len(before))
+
+    facts: FactColumns
+    is_new: Bools
+    is_moved: Bools
+    replaced: FactColumns
 
 
-def _edge_changes(newer: Mapping[FactKey, int], before: Mapping[FactKey, int]) -> dict[EdgeKey, EdgeChange]:
-    """Group new and moved facts by edge, as if the session had no other facts on them."""
-    changes: dict[EdgeKey, EdgeChange] = {}
-    for key, ts_ms in newer.items():
-        query_key, item_key, action = key
-        if query_key == NO_QUERY or action == _VIEW:
-            continue
-        change = changes.get((query_key, item_key))
-        if change is None:
-            changes[query_key, item_key] = change = EdgeChange(
-                [(action, ts_ms)], [], joins=True, latest_ms=ts_ms
-            )
-        else:
-            change.added.append((action, ts_ms))
-            change.latest_ms = max(change.latest_ms, ts_ms)
-        if key in before:
-            change.removed.append((action, before[key]))
-    return changes
+def stamps(ts_ms: Int64s, action: NDArray[np.uint8]) -> Keys:
+    """Return times and actions as `FactColumns.stamp` holds them."""
+    return (ts_ms.astype(np.uint64) << _ACTION_BITS) | action.astype(np.uint64)
 
 
-def merge_edge(
-    edge: EdgeState | None,
-    changes: Sequence[EdgeChange],
-    half_life_ms: int,
-    find_last_ms: Callable[[], int],
-) -> EdgeState:
-    """Apply the changes that sessions made to one edge.
-
-    Args:
-        edge: the edge as stored; None for a new one.
-        changes: one for each session that changed it.
-        half_life_ms: the store's half-life.
-        find_last_ms: returns the time of the edge's latest fact after the changes. Called only where the fact
-            that was the latest moved earlier, which the stored edge alone cannot answer.
-    """
-    tallies = dict(edge.actions) if edge else {}
-    sessions = edge.sessions if edge else 0
-    first_ms = edge.first_ms if edge else changes[0].latest_ms
-    last_ms = edge.last_ms if edge else changes[0].latest_ms
-    for change in changes:
-        sessions += change.joins
-        for action, ts_ms in change.added:
-            part = contribution(ts_ms, half_life_ms)
-            tally = tallies.get(action)
-            tallies[action] = (
-                ActionTally(1, part) if tally is None else ActionTally(tally[0] + 1, add(tally[1], part))
-            )
-            first_ms = min(ts_ms, first_ms)
-            last_ms = max(ts_ms, last_ms)
-        for action, ts_ms in change.removed:
-            num_facts, total = tallies[action]
-            tallies[action] = ActionTally(num_facts - 1, subtract(total, contribution(ts_ms, half_life_ms)))
-    actions = tallies if len(tallies) == 1 else dict(sorted(tallies.items()))
-    moved_last = edge is not None and any(
-        ts_ms == edge.last_ms for change in changes for _, ts_ms in change.removed
-    )
-    return EdgeState(sessions, first_ms, find_last_ms() if moved_last else last_ms, actions)
+def times_of(stamp: Keys) -> Int64s:
+    """Return the times in `FactColumns.stamp`."""
+    return (stamp >> _ACTION_BITS).astype(np.int64)
 
 
-def add_edges(left: EdgeState, right: EdgeState) -> EdgeState:
-    """Return one edge from two shards' shares of it: sessions never span shards, so everything adds."""
-    tallies = dict(left.actions)
-    for action, (num_facts, total) in right.actions.items():
-        known_facts, known_total = tallies.get(action, _NO_TALLY)
-        tallies[action] = ActionTally(known_facts + num_facts, add(known_total, total))
-    return EdgeState(
-        sessions=left.sessions + right.sessions,
-        first_ms=min(left.first_ms, right.first_ms),
-        last_ms=max(left.last_ms, right.last_ms),
-        actions=dict(sorted(tallies.items())),
+def merge_facts(stored: FactColumns, seen: FactColumns) -> Merge:
+    """Merge facts that were seen, in any order and however often, into facts that are stored once each."""
+    facts = FactColumns.concatenate([stored, seen]) if len(stored) else seen
+    is_stored = np.zeros(len(facts), dtype=np.bool_)
+    is_stored[: len(stored)] = True
+    # Actions, then times: of each fact the earliest comes first, and a stored one before an equal seen one.
+    by_time = ((facts.stamp & _ACTION_MASK) << _TIME_BITS) | (facts.stamp >> _ACTION_BITS)
+    by_all = (by_time, facts.item, facts.query, facts.session)
+    order = np.lexsort((~is_stored, *by_all) if len(stored) else by_all)
+    facts, is_stored = facts.take(order), is_stored[order]
+    starts = starts_of(facts.session, facts.query, facts.item, facts.stamp & _ACTION_MASK)
+    firsts = np.flatnonzero(starts)
+    was_stored = np.logical_or.reduceat(is_stored, firsts) if len(firsts) else is_stored
+    is_moved = was_stored & ~is_stored[firsts]
+    return Merge(
+        facts=facts.take(firsts),
+        is_new=~was_stored,
+        is_moved=is_moved,
+        replaced=facts.take(is_stored & ~starts),
     )
 
 
-def earliest(left: Mapping[FactKey, int], right: Mapping[FactKey, int]) -> dict[FactKey, int]:
-    """Return the union of two sets of facts, each at its earliest time."""
-    return {**left, **right, **{key: min(left[key], right[key]) for key in left.keys() & right.keys()}}
+def starts_of(*columns: NDArray[np.uint64] | Int64s) -> Bools:
+    """Return True for each row of sorted columns that differs from the row before it."""
+    starts = np.ones(len(columns[0]), dtype=np.bool_)
+    if len(starts) > 1:
+        starts[1:] = columns[0][1:] != columns[0][:-1]
+        for column in columns[1:]:
+            starts[1:] |= column[1:] != column[:-1]
+    return starts
 
 
-def hyperedge(facts: Mapping[FactKey, int], item_id_of: Callable[[int], str]) -> list[tuple[int, int]]:
-    """Return ``(earliest_ms, item_key)`` of the items a session's hyperedge keeps, in (time, item id) order.
+def distinct(keys: Keys) -> Keys:
+    """Return the distinct keys, ascending."""
+    ordered = np.sort(keys)
+    return ordered[starts_of(ordered)]
 
-    The distinct items over all facts, whatever the action; at most `MAX_HYPEREDGE_ITEMS`, the earliest; none
-    where there are fewer than `MIN_HYPEREDGE_ITEMS`.
+
+def hyperedge_sizes(facts: FactColumns) -> tuple[Keys, Int64s]:
+    """Return the distinct sessions, ascending, and how many items their hyperedges keep (0: it has none)."""
+    order = np.lexsort((facts.item, facts.session))
+    session, item = facts.session[order], facts.item[order]
+    session = session[starts_of(session, item)]
+    firsts = np.flatnonzero(starts_of(session))
+    sizes = np.minimum(np.diff(np.append(firsts, len(session))), MAX_HYPEREDGE_ITEMS)
+    return session[firsts], np.where(sizes < MIN_HYPEREDGE_ITEMS, 0, sizes)
+
+
+def hyperedge_rows(session: Keys | Int64s, item: Keys | Int64s, ts_ms: Int64s, rank_of_row: Int64s) -> Int64s:
+    """Return the rows that are hyperedge members, in order of (session, time, item id).
+
+    A hyperedge has a session's distinct items over all its facts, whatever the action, each at its earliest
+    time; at most `MAX_HYPEREDGE_ITEMS`, the earliest, ties by item id; none where there are fewer than
+    `MIN_HYPEREDGE_ITEMS`.
+
+    Args:
+        session: of each row.
+        item: of each row.
+        ts_ms: of each row.
+        rank_of_row: the place of the row's item id among item ids, in ascending order.
     """
-    first_ms: dict[int, int] = {}
-    for (_, item_key, _), ts_ms in facts.items():
-        if ts_ms < first_ms.get(item_key, ts_ms + 1):
-            first_ms[item_key] = ts_ms
-    if len(first_ms) < MIN_HYPEREDGE_ITEMS:
-        return []
-    members = sorted((ts_ms, item_id_of(item_key), item_key) for item_key, ts_ms in first_ms.items())
-    return [(ts_ms, item_key) for ts_ms, _, item_key in members[:MAX_HYPEREDGE_ITEMS]]
+    by_item = np.lexsort((ts_ms, item, session))
+    rows = by_item[starts_of(session[by_item], item[by_item])]
+    rows = rows[np.lexsort((rank_of_row[rows], ts_ms[rows], session[rows]))]
+    firsts = np.flatnonzero(starts_of(session[rows]))
+    sizes = np.diff(np.append(firsts, len(rows)))
+    place = np.arange(len(rows)) - np.repeat(firsts, sizes)
+    is_kept = (np.repeat(sizes, sizes) >= MIN_HYPEREDGE_ITEMS) & (place < MAX_HYPEREDGE_ITEMS)
+    return rows[is_kept]
 
 
-def _merge_users(known: tuple[str, ...], seen: Iterable[str]) -> tuple[str, ...]:
-    new = {user_id for user_id in seen if user_id}
-    return known if new.issubset(known) else tuple(sorted(new.union(known)))
-
-
-_NO_TALLY = ActionTally(0, ZERO)
+def _mix(values: Keys) -> Keys:
+    """Return well-mixed 64-bit words (Steele, Lea and Flood, OOPSLA 2014: the finaliser of SplitMix64)."""
+    mixed = values + _MIX_STEP
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * _MIX_FIRST
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX_SECOND
+    return mixed ^ (mixed >> np.uint64(31))

@@ -42,7 +42,7 @@ def new_directory(path: Path) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
-        _sync_tree(temporary)
+        sync_tree(temporary)
         temporary.rename(path)
     except BaseException:
         rmtree(temporary, ignore_errors=True)
@@ -59,7 +59,8 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def _sync_tree(root: Path) -> None:
+def sync_tree(root: Path) -> None:
+    """Force every file in a folder to disk."""
     for folder, _, names in os.walk(root):
         for name in names:
             descriptor = os.open(Path(folder, name), os.O_RDONLY)

@@ -1,63 +1,41 @@
 """The graph of all shards, merged as it is read: dump, hash, statistics, arrays for training."""
 
-import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from hashlib import sha256
 from heapq import merge
-from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from struct import Struct
 from types import TracebackType
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from stream import codec
-from stream.codec import ShardState, StoredEdge, StoredSession
-from stream.decay import weight_at
+from stream.arrays import GraphArrays, GraphParts, build_arrays, nameless
+from stream.codec import ShardState
+from stream.edges import EdgeColumns, edges_of, with_settled
+from stream.epochs import current_folder, shard_name
 from stream.errors import StoreMismatch, StoreUnreadable
 from stream.events import Action, CatalogItem, Position
-from stream.facts import (
-    MAX_HYPEREDGE_ITEMS,
-    MIN_HYPEREDGE_ITEMS,
-    NO_QUERY,
-    EdgeState,
-    FactKey,
-    add_edges,
-    earliest,
-    hyperedge,
-)
-from stream.locks import shard_name
+from stream.facts import Digest, FactColumns, hyperedge_rows, hyperedge_sizes, merge_facts
+from stream.scan import SessionChunk, edge_chunks, session_chunks, settled_edges
 from stream.settings import StreamSettings
-from stream.shard import FollowedShard, ShardReader, follow_shards
+from stream.settled import SettledEdges, add_settled
+from stream.shard import ShardReader, follow_shards
 from stream.snapshot_manifest import MANIFEST_NAME as SNAPSHOT_MANIFEST_NAME
 from stream.snapshot_manifest import read_manifest as read_snapshot_manifest
 from stream.store import read_manifest as read_store_manifest
+from stream.upgrade import OLD_VERSION
 
-_EDGE_DIGEST = struct.Struct(">QQIqqB")
-_TALLY_DIGEST = struct.Struct(">BI")
-_SESSION_DIGEST = struct.Struct(">QIH")
-_FACT_DTYPE = np.dtype([("query", ">u8"), ("item", ">u8"), ("action", "u1"), ("ts_ms", ">i8")])
-_EDGE_DTYPE = np.dtype(
-    [
-        ("query", "u8"),
-        ("item", "u8"),
-        ("weight", "f8"),
-        ("sessions", "i4"),
-        ("first_ms", "i8"),
-        ("last_ms", "i8"),
-    ]
-)
+__all__ = ["GraphArrays", "GraphReader", "GraphStats", "GraphSummary", "graph_hash", "open_graph"]
+
+_DIGEST = Struct(">QQQ")
 _CHUNK_SESSIONS = 512
-_MAX_FLOAT32 = float(np.finfo(np.float32).max)
-_MAX_FLOAT64 = float(np.finfo(np.float64).max)
 
 _Record = TypeVar("_Record")
-Int64s = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +43,12 @@ class GraphStats:
     """How much there is in a graph.
 
     Attributes:
-        facts: (session, query or none, item, action) seen at least once.
-        sessions: sessions with at least one fact.
+        facts: (session, query or none, item, action) seen at least once, folded ones left out.
+        sessions: sessions with at least one of these.
         queries: distinct normalised queries.
         items: distinct items, in the catalogue or in a fact.
         edges: query-item pairs with a click, add-to-cart or purchase.
-        hyperedges: sessions of at least two distinct items.
+        hyperedges: those of them of at least two distinct items.
         incidences: items over all hyperedges.
         catalog_items: items in the catalogue, deleted ones included.
         watermark_ms: minimum over shards of the largest event time applied; None: nothing was applied.
@@ -89,77 +67,6 @@ class GraphStats:
     bytes_on_disk: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class GraphArrays:
-    """The graph as arrays. Indexes are dense, in ascending order of 64-bit key; times are epoch milliseconds.
-
-    Attributes:
-        query_keys: ``uint64 [num_queries]`` ascending `protos.text.text_key` of the text.
-        query_texts: normalised texts.
-        item_keys: ``uint64 [num_items]`` ascending; the union of catalogue and graph.
-        item_ids: external ids.
-        item_titles: titles; empty where the catalogue has none.
-        item_texts: whatever else the catalogue says of them; may be empty.
-        item_available: ``bool [num_items]``; False: learn from it, do not show it.
-        item_deleted: ``bool [num_items]``; True: neither learn from it nor show it.
-        edge_query: ``int64 [num_edges]`` query index; edges are in ascending order of (query, item).
-        edge_item: ``int64 [num_edges]`` item index.
-        edge_weight: ``float32 [num_edges]`` decayed weight at `at_ms`.
-        edge_sessions: ``int32 [num_edges]`` distinct sessions.
-        edge_first_ms: ``int64 [num_edges]`` time of the first fact.
-        edge_last_ms: ``int64 [num_edges]`` time of the last fact.
-        num_sessions: sessions, those without a hyperedge included.
-        session_last_ms: ``int64 [num_sessions]`` time of the session's last fact.
-        incidence_session: ``int64 [num_incidences]`` session index; in order of (session, time, item id).
-        incidence_item: ``int64 [num_incidences]`` item index.
-        incidence_ms: ``int64 [num_incidences]`` the item's earliest time in the session.
-        fact_session: ``int64 [num_facts]`` session index; only facts that make edges, in order of session.
-        fact_query: ``int64 [num_facts]`` query index.
-        fact_item: ``int64 [num_facts]`` item index.
-        fact_action: ``int8 [num_facts]`` `stream.events.Action`.
-        fact_ms: ``int64 [num_facts]`` earliest time.
-        watermark_ms: event time up to which the graph is complete; 0: no event was applied.
-        at_ms: the time that weights are taken at.
-    """
-
-    query_keys: NDArray[np.uint64]
-    query_texts: list[str]
-    item_keys: NDArray[np.uint64]
-    item_ids: list[str]
-    item_titles: list[str]
-    item_texts: list[str]
-    item_available: NDArray[np.bool_]
-    item_deleted: NDArray[np.bool_]
-    edge_query: Int64s
-    edge_item: Int64s
-    edge_weight: NDArray[np.float32]
-    edge_sessions: NDArray[np.int32]
-    edge_first_ms: Int64s
-    edge_last_ms: Int64s
-    num_sessions: int
-    session_last_ms: Int64s
-    incidence_session: Int64s
-    incidence_item: Int64s
-    incidence_ms: Int64s
-    fact_session: Int64s
-    fact_query: Int64s
-    fact_item: Int64s
-    fact_action: NDArray[np.int8]
-    fact_ms: Int64s
-    watermark_ms: int
-    at_ms: int
-
-    @property
-    def num_queries(self) -> int:
-        """How many queries there are."""
-        return len(self.query_keys)
-
-    @property
-    def num_items(self) -> int:
-        """How many items there are."""
-        return len(self.item_keys)
-
-
 class GraphSummary(NamedTuple):
     """What one pass over the graph tells."""
 
@@ -172,7 +79,7 @@ def open_graph(path: Path, settings: StreamSettings) -> "GraphReader":
 
     Args:
         path: a store's or a snapshot's folder.
-        settings: only `action_weights` is used; the half-life is the store's own.
+        settings: `action_weights` and `min_sessions` are used; the half-life is the store's own.
 
     Raises:
         StoreMissing: there is neither a store nor a snapshot at `path`.
@@ -193,22 +100,46 @@ class GraphReader:
     """Reads the graph over all shards. Sessions live in one shard each; what they made is added up.
 
     Damage found while reading raises `StoreUnreadable` from any method.
+
+    Args:
+        path: the store's or snapshot's folder.
+        folders: of its shards, those that nothing was written to yet included.
+        settings: `action_weights` and `min_sessions` are used.
+        half_life_seconds: of the decay.
+        shards: those of the shards in `folders` that exist; None: they are opened.
     """
 
     def __init__(
-        self, path: Path, folders: list[Path], settings: StreamSettings, half_life_seconds: float
+        self,
+        path: Path,
+        folders: list[Path],
+        settings: StreamSettings,
+        half_life_seconds: float,
+        *,
+        shards: Sequence[ShardReader] | None = None,
     ) -> None:
         self.path = path
         self.half_life_ms = round(half_life_seconds * 1000)
         self._folders = folders
         self._weights = {int(action): settings.weight_of(action) for action in Action}
-        self._shards = follow_shards(folders)
+        self._min_sessions = settings.min_sessions
+        self._session_gap_ms = settings.session_gap_ms
+        self._shards: Sequence[ShardReader] = follow_shards(folders) if shards is None else shards
         self._check_formats()
+        self._settled_shards = [
+            shard for shard in self._shards if shard.state().settled_before_ms is not None
+        ]
 
     @property
     def num_shards(self) -> int:
         """How many shards the store has, untouched ones included."""
         return len(self._folders)
+
+    @property
+    def session_gap_ms(self) -> int:
+        """The inactivity that sessions were cut at, where events came without session ids."""
+        formats = (shard.format() for shard in self._shards)
+        return next((made_as.session_gap_ms for made_as in formats if made_as), self._session_gap_ms)
 
     @property
     def watermark_ms(self) -> int | None:
@@ -218,19 +149,31 @@ class GraphReader:
         ]
         return min(times, default=None)
 
+    @property
+    def settled_before_ms(self) -> int | None:
+        """Sessions that ended before this may have been folded in some shard; None: none was."""
+        times = (state.settled_before_ms for state in self.shard_states().values())
+        return max((time for time in times if time is not None), default=None)
+
     def shard_states(self) -> dict[int, ShardState]:
         """Return how far each shard is, by index; shards that nothing was ever written to are absent."""
-        return {index: shard.state() for index, shard in self._by_index()}
+        return {index: shard.state() for index, shard in self.shards()}
+
+    def shards(self) -> Iterator[tuple[int, ShardReader]]:
+        """Yield the shards that something was written to, by index."""
+        indexes = {path: index for index, path in enumerate(self._folders)}
+        return ((indexes[shard.path], shard) for shard in self._shards)
 
     def positions(self) -> dict[int, dict[Position, int]]:
         """Return the next offsets, by shard index."""
-        return {index: shard.positions() for index, shard in self._by_index()}
+        return {index: shard.positions() for index, shard in self.shards()}
 
     def dump(self, at_ms: int | None = None) -> Iterator[str]:
         """Yield the graph as JSON lines in canonical order, without line ends.
 
         Edges by (query, item id), then hyperedges by session id, strings in order of code points. Items of a
         hyperedge are in (earliest time, item id) order; its ``last_ms`` is that of the session's last fact.
+        Sessions that were folded have no hyperedge any more; edges count them for ever.
 
         Args:
             at_ms: the time that weights are taken at; None: the watermark.
@@ -241,95 +184,118 @@ class GraphReader:
         yield from self._hyperedge_lines(item_ids)
 
     def graph_hash(self) -> str:
-        """Return a hash of the set of facts, and of what the store derived from them, as 64 hex digits.
+        """Return a hash of the set of facts, as the sessions hold it and as the edges do: 64 hex digits.
 
-        It does not depend on arrival order, batches, shard count, half-life, action weights or the catalogue.
+        Facts that were folded stay in it: their edges, and the shard for their sessions, keep their sums. It
+        does not depend on arrival order, batches, shard count, half-life, action weights or the catalogue.
+
+        Raises:
+            StoreUnreadable: the records do not add up to what was written: some are damaged or lost.
         """
-        return self.summary().graph_hash
+        facts = edge_facts = Digest()
+        for index, shard in self.shards():
+            state = shard.state()
+            held = _digest(chunk.facts for chunk in session_chunks([shard]))
+            held += state.retired
+            on_edges = sum((edges.digest() for edges in edge_chunks([shard])), Digest())
+            if (held, on_edges) != (state.facts, state.edge_facts):
+                raise StoreUnreadable(
+                    f"the records of shard {index} of {self.path} do not add up: {held.count} facts, "
+                    f"{on_edges.count} on edges, not {state.facts.count} and {state.edge_facts.count}"
+                )
+            facts, edge_facts = facts + held, edge_facts + on_edges
+        return graph_hash(facts, edge_facts)
+
+    def recorded_hash(self) -> str:
+        """Return what `graph_hash` must be, from the sums that every write kept; reads nothing else."""
+        states = self.shard_states().values()
+        facts = sum((state.facts for state in states), Digest())
+        return graph_hash(facts, sum((state.edge_facts for state in states), Digest()))
 
     def stats(self) -> GraphStats:
         """Count everything."""
-        return self.summary().stats
-
-    def summary(self) -> GraphSummary:
-        """Hash and count in one pass."""
-        digest = sha256(b"freshet graph 1\n")
-        item_ids = self._item_ids()
-        num_edges = num_facts = num_sessions = num_hyperedges = num_incidences = 0
-        for stored in self._edges():
-            digest.update(_edge_digest(stored))
-            num_edges += 1
-        digest.update(b"sessions\n")
-        for session in self._sessions():
-            members = hyperedge(codec.unpack_facts(session.facts), item_ids.__getitem__)
-            digest.update(_SESSION_DIGEST.pack(session.session_key, len(session.facts), len(members)))
-            digest.update(session.facts)
-            digest.update(struct.pack(f">{len(members)}Q", *(item_key for _, item_key in members)))
-            num_sessions += 1
-            num_facts += len(session.facts) // codec.FACT_BYTES
-            num_hyperedges += bool(members)
-            num_incidences += len(members)
-        stats = GraphStats(
+        num_sessions = num_facts = num_hyperedges = num_incidences = 0
+        for chunk in self.sessions():
+            _, sizes = hyperedge_sizes(chunk.facts)
+            num_sessions += len(chunk.keys)
+            num_facts += len(chunk.facts)
+            num_hyperedges += int((sizes > 0).sum())
+            num_incidences += int(sizes.sum())
+        return GraphStats(
             facts=num_facts,
             sessions=num_sessions,
-            queries=_count(self._merged(ShardReader.query_names)),
-            items=len(item_ids),
-            edges=num_edges,
+            queries=_count(self.names(codec.QUERY_NAME)),
+            items=_count(self.names(codec.ITEM_NAME)),
+            edges=sum(map(len, self.edges())),
             hyperedges=num_hyperedges,
             incidences=num_incidences,
-            catalog_items=_count(self._merged(ShardReader.catalog)),
+            catalog_items=_count(self.catalog()),
             watermark_ms=self.watermark_ms,
-            bytes_on_disk=sum(_folder_bytes(shard.path) for shard in self._shards),
+            bytes_on_disk=sum(_folder_bytes(current_folder(shard.path)) for shard in self._shards),
         )
-        return GraphSummary(digest.hexdigest(), stats)
+
+    def summary(self) -> GraphSummary:
+        """Hash and count."""
+        return GraphSummary(self.graph_hash(), self.stats())
 
     def arrays(self, at_ms: int | None = None) -> GraphArrays:
-        """Return the graph as arrays.
+        """Return the graph as arrays; edges of fewer than `min_sessions` sessions are left out.
 
         Args:
             at_ms: the time that weights are taken at; None: the watermark.
         """
-        at_ms = self._time(at_ms)
-        query_keys, query_texts = _columns(self._merged(ShardReader.query_names))
-        item_keys, item_ids = _columns(self._merged(ShardReader.item_names))
-        catalog = dict(self._merged(ShardReader.catalog))
-        items = [catalog.get(int(key), _NOT_LISTED) for key in item_keys]
-        edges = np.fromiter(self._edge_rows(at_ms), dtype=_EDGE_DTYPE)
-        session_of, facts, num_sessions = self._fact_table()
-        fact_item = self._index_of(item_keys, facts["item"])
-        made_edge = (facts["query"] != NO_QUERY) & (facts["action"] != Action.VIEW)
-        fact_ms = facts["ts_ms"].astype(np.int64)
-        session_last_ms = np.full(num_sessions, np.iinfo(np.int64).min, dtype=np.int64)
-        np.maximum.at(session_last_ms, session_of, fact_ms)
-        incidences = _incidences(session_of, fact_item, fact_ms, _ranks(item_ids))
-        return GraphArrays(
-            query_keys=query_keys,
-            query_texts=query_texts,
-            item_keys=item_keys,
-            item_ids=item_ids,
-            item_titles=[item.title for item in items],
-            item_texts=[item.text for item in items],
-            item_available=np.array([item.available for item in items], dtype=np.bool_),
-            item_deleted=np.array([item.deleted for item in items], dtype=np.bool_),
-            edge_query=self._index_of(query_keys, edges["query"]),
-            edge_item=self._index_of(item_keys, edges["item"]),
-            edge_weight=np.minimum(edges["weight"], _MAX_FLOAT32).astype(np.float32),
-            edge_sessions=edges["sessions"].copy(),
-            edge_first_ms=edges["first_ms"].copy(),
-            edge_last_ms=edges["last_ms"].copy(),
-            num_sessions=num_sessions,
-            session_last_ms=session_last_ms,
-            incidence_session=session_of[incidences],
-            incidence_item=fact_item[incidences],
-            incidence_ms=fact_ms[incidences],
-            fact_session=session_of[made_edge],
-            fact_query=self._index_of(query_keys, facts["query"][made_edge]),
-            fact_item=fact_item[made_edge],
-            fact_action=facts["action"][made_edge].astype(np.int8),
-            fact_ms=fact_ms[made_edge],
-            watermark_ms=self.watermark_ms or 0,
-            at_ms=at_ms,
+        facts = FactColumns.concatenate([chunk.facts for chunk in self.sessions()])
+        parts = GraphParts(
+            path=self.path,
+            query_names=self.names(codec.QUERY_NAME),
+            item_names=self.names(codec.ITEM_NAME),
+            catalog=dict(self.catalog()),
+            facts=facts,
+            edges=self._edges_with_settled() if self._settled_shards else edges_of(facts),
+            half_life_ms=self.half_life_ms,
+            weight_of_action=self._weights,
+            min_sessions=self._min_sessions,
         )
+        return build_arrays(parts, at_ms=self._time(at_ms), watermark_ms=self.watermark_ms or 0)
+
+    def sessions(self) -> Iterator[SessionChunk]:
+        """Yield all sessions by key, a chunk at a time."""
+        return session_chunks(self._shards)
+
+    def edges(self) -> Iterator[EdgeColumns]:
+        """Yield all edges by (query key, item key), a chunk at a time."""
+        return edge_chunks(self._shards)
+
+    def names(self, kind: bytes) -> Iterator[tuple[int, str]]:
+        """Yield ``(key, text)`` by key; `kind` is `codec.QUERY_NAME` or `ITEM_NAME`."""
+        scan = ShardReader.query_names if kind == codec.QUERY_NAME else ShardReader.item_names
+        return self._merged(scan)
+
+    def name_of(self, kind: bytes, key: int) -> str:
+        """Return the text behind a key.
+
+        Raises:
+            StoreUnreadable: there is none.
+        """
+        for shard in self._shards:
+            found = shard.get_names(kind, [key])
+            if found:
+                return found[key]
+        raise nameless(self.path)
+
+    def catalog(self) -> Iterator[tuple[int, CatalogItem]]:
+        """Yield ``(item_key, item)`` by key."""
+        return self._merged(ShardReader.catalog)
+
+    def edges_of_query(self, query_key: int) -> EdgeColumns:
+        """Return the edges of one query, by item key."""
+        edges = edges_of(FactColumns.concatenate([shard.facts_of_query(query_key) for shard in self._shards]))
+        return with_settled(edges, self._settled_of(codec.SETTLED, query_key))
+
+    def edges_of_item(self, item_key: int) -> EdgeColumns:
+        """Return the edges of one item, by query key."""
+        edges = edges_of(FactColumns.concatenate([shard.facts_of_item(item_key) for shard in self._shards]))
+        return with_settled(edges, self._settled_of(codec.SETTLED_BY_ITEM, item_key))
 
     def close(self) -> None:
         """Close the shards."""
@@ -345,10 +311,6 @@ class GraphReader:
     ) -> None:
         self.close()
 
-    def _by_index(self) -> Iterator[tuple[int, FollowedShard]]:
-        indexes = {path: index for index, path in enumerate(self._folders)}
-        return ((indexes[shard.path], shard) for shard in self._shards)
-
     def _check_formats(self) -> None:
         for shard in self._shards:
             found = shard.format()
@@ -356,8 +318,16 @@ class GraphReader:
                 self.close()
                 raise StoreMismatch(
                     f"{shard.path} has format version {found.format_version}, this version of Freshet reads "
-                    f"{codec.FORMAT_VERSION}; use the version that wrote it"
+                    f"{codec.FORMAT_VERSION}; {_advice(found.format_version)}"
                 )
+
+    def _edges_with_settled(self) -> EdgeColumns:
+        """Return all edges, of the facts behind queries: of a held session some may be folded already."""
+        facts = FactColumns.concatenate([chunk.facts for chunk in self.edges()])
+        return with_settled(edges_of(facts), settled_edges(self._settled_shards))
+
+    def _settled_of(self, kind: bytes, key: int) -> SettledEdges:
+        return add_settled([shard.settled_of(kind, key) for shard in self._settled_shards])
 
     def _time(self, at_ms: int | None) -> int:
         return (self.watermark_ms or 0) if at_ms is None else at_ms
@@ -366,175 +336,116 @@ class GraphReader:
         self, scan: Callable[[ShardReader], Iterator[tuple[int, _Record]]]
     ) -> Iterator[tuple[int, _Record]]:
         """Yield records of all shards by key; of those that several shards hold, one."""
-        return _merge(map(scan, self._shards), itemgetter(0), lambda left, _: left)
-
-    def _edges(self) -> Iterator[StoredEdge]:
-        return _merge(map(ShardReader.edges, self._shards), itemgetter(0, 1), _add_stored)
-
-    def _edges_of_query(self, query_key: int) -> Iterator[StoredEdge]:
-        scans = (shard.edges_of_query(query_key) for shard in self._shards)
-        return _merge(scans, itemgetter(1), _add_stored)
-
-    def _sessions(self) -> Iterator[StoredSession]:
-        return _merge(map(ShardReader.sessions, self._shards), itemgetter(0), _join_sessions)
+        scans = [scan(shard) for shard in self._shards]
+        return scans[0] if len(scans) == 1 else _first_of_each(merge(*scans, key=itemgetter(0)))
 
     def _item_ids(self) -> "_Names":
-        return _Names(self.path, self._merged(ShardReader.item_names))
-
-    def _weight(self, edge: EdgeState, at_ms: int) -> float:
-        total = sum(
-            self._weights[action] * weight_at(tally.total, at_ms, self.half_life_ms)
-            for action, tally in edge.actions.items()
-        )
-        return min(total, _MAX_FLOAT64)
+        return _Names(self.path, self.names(codec.ITEM_NAME))
 
     def _edge_lines(self, item_ids: "_Names", at_ms: int) -> Iterator[str]:
-        queries = sorted((text, key) for key, text in self._merged(ShardReader.query_names))
-        for query, query_key in queries:
-            edges = {item_ids[stored.item_key]: stored.edge for stored in self._edges_of_query(query_key)}
-            yield from (self._edge_line(query, item_id, edges[item_id], at_ms) for item_id in sorted(edges))
-
-    def _edge_line(self, query: str, item_id: str, edge: EdgeState, at_ms: int) -> str:
-        return _json_line(
-            {
-                "kind": "edge",
-                "query": query,
-                "item": item_id,
-                "weight": self._weight(edge, at_ms),
-                "sessions": edge.sessions,
-                "first_ms": edge.first_ms,
-                "last_ms": edge.last_ms,
-                "actions": {Action(action).label: tally.num_facts for action, tally in edge.actions.items()},
-            }
-        )
+        for query, query_key in sorted((text, key) for key, text in self.names(codec.QUERY_NAME)):
+            edges = self.edges_of_query(query_key)
+            weights = edges.weights(at_ms, self.half_life_ms, self._weights)
+            ids = [item_ids[item] for item in edges.item.tolist()]
+            for row in sorted(range(len(ids)), key=ids.__getitem__):
+                yield _edge_line(query, ids[row], edges, row, float(weights[row]))
 
     def _hyperedge_lines(self, item_ids: "_Names") -> Iterator[str]:
-        several = (session for session in self._sessions() if len(session.facts) > codec.FACT_BYTES)
-        sessions = sorted((session.session_id, session.session_key) for session in several)
+        sessions = sorted(
+            pair
+            for chunk in self.sessions()
+            for pair in zip(chunk.session_ids, chunk.keys.tolist(), strict=True)
+        )
         for chunk in _chunks(sessions, _CHUNK_SESSIONS):
-            found = self._get_sessions([key for _, key in chunk])
+            facts = self._facts_of_sessions([key for _, key in chunk])
             for session_id, key in chunk:
-                members = hyperedge(found[key], item_ids.__getitem__)
-                if members:
-                    yield _hyperedge_line(session_id, [item_ids[item] for _, item in members], found[key])
+                line = _hyperedge_line(session_id, facts[key], item_ids)
+                if line:
+                    yield line
 
-    def _get_sessions(self, keys: list[int]) -> dict[int, Mapping[FactKey, int]]:
-        found: dict[int, Mapping[FactKey, int]] = {}
+    def _facts_of_sessions(self, keys: list[int]) -> dict[int, FactColumns]:
+        parts: dict[int, list[FactColumns]] = {key: [] for key in keys}
         for shard in self._shards:
-            for key, state in shard.get_sessions(keys).items():
-                found[key] = earliest(found[key], state.facts) if key in found else state.facts
-        return found
-
-    def _edge_rows(self, at_ms: int) -> Iterator[tuple[int, int, float, int, int, int]]:
-        for query_key, item_key, edge in self._edges():
-            weight = self._weight(edge, at_ms)
-            yield query_key, item_key, weight, edge.sessions, edge.first_ms, edge.last_ms
-
-    def _fact_table(self) -> tuple[Int64s, NDArray[np.void], int]:
-        """Return each fact's session index, the facts in order of session, and the number of sessions."""
-        packed = [session.facts for session in self._sessions()]
-        facts = np.frombuffer(b"".join(packed), dtype=_FACT_DTYPE)
-        sizes = np.array([len(piece) // codec.FACT_BYTES for piece in packed], dtype=np.int64)
-        return np.repeat(np.arange(len(packed), dtype=np.int64), sizes), facts, len(packed)
-
-    def _index_of(self, ascending: NDArray[np.uint64], keys: NDArray[np.uint64]) -> Int64s:
-        """Return the dense index of each key.
-
-        Raises:
-            StoreUnreadable: a key has no name.
-        """
-        keys = keys.astype(np.uint64)
-        index = np.searchsorted(ascending, keys).astype(np.int64)
-        if len(keys) and (index.max() == len(ascending) or not np.array_equal(ascending[index], keys)):
-            raise _nameless(self.path)
-        return index
+            for key, record in shard.get_sessions(keys).items():
+                parts[key].append(codec.facts_of_sessions(np.array([key], dtype=np.uint64), [record]))
+        return {
+            key: merge_facts(FactColumns.none(), FactColumns.concatenate(found)).facts
+            for key, found in parts.items()
+        }
 
 
 class _Names(dict[int, str]):
     """Texts by key. A key without a text means that the store is damaged."""
 
-    def __init__(self, path: Path, names: Iterable[tuple[int, str]]) -> None:
+    def __init__(self, path: Path, names: Iterator[tuple[int, str]]) -> None:
         super().__init__(names)
         self._path = path
 
     def __missing__(self, key: int) -> str:
-        raise _nameless(self._path)
+        raise nameless(self._path)
 
 
-def _merge(
-    scans: Iterable[Iterator[_Record]],
-    key: Callable[[_Record], Any],
-    combine: Callable[[_Record, _Record], _Record],
-) -> Iterator[_Record]:
-    """Merge scans that are in ascending order of `key`, and combine records of equal key."""
-    streams = list(scans)
-    if len(streams) == 1:
-        return streams[0]
-    groups = groupby(merge(*streams, key=key), key=key)
-    return (reduce(combine, records) for _, records in groups)
+def graph_hash(facts: Digest, edge_facts: Digest) -> str:
+    """Return the hash of a graph whose facts, and whose facts on edges, have these fingerprints."""
+    packed = [_DIGEST.pack(digest.count, digest.first, digest.second) for digest in (facts, edge_facts)]
+    return sha256(b"freshet graph 2\n" + b"".join(packed)).hexdigest()
 
 
-def _add_stored(left: StoredEdge, right: StoredEdge) -> StoredEdge:
-    return left._replace(edge=add_edges(left.edge, right.edge))
+def hyperedge_members(facts: FactColumns, item_ids: Mapping[int, str]) -> list[str]:
+    """Return the item ids of one session's hyperedge, in (time, item id) order; none where it has none."""
+    rank_of_id = {
+        text: rank for rank, text in enumerate(sorted({item_ids[key] for key in facts.item.tolist()}))
+    }
+    ranks = np.array([rank_of_id[item_ids[key]] for key in facts.item.tolist()], dtype=np.int64)
+    return [
+        item_ids[key]
+        for key in facts.item[hyperedge_rows(facts.session, facts.item, facts.ts_ms, ranks)].tolist()
+    ]
 
 
-def _join_sessions(left: StoredSession, right: StoredSession) -> StoredSession:
-    facts = earliest(codec.unpack_facts(left.facts), codec.unpack_facts(right.facts))
-    return left._replace(facts=codec.pack_facts(facts))
+def _advice(format_version: int) -> str:
+    if format_version == OLD_VERSION:
+        return "bring it to that with: freshet upgrade --store DIR (freshet stream does it too)"
+    return "use the version that wrote it"
 
 
-def _edge_digest(stored: StoredEdge) -> bytes:
-    edge = stored.edge
-    head = _EDGE_DIGEST.pack(
-        stored.query_key, stored.item_key, edge.sessions, edge.first_ms, edge.last_ms, len(edge.actions)
+def _digest(parts: Iterator[FactColumns]) -> Digest:
+    return sum((facts.digest() for facts in parts), Digest())
+
+
+def _first_of_each(records: Iterator[tuple[int, _Record]]) -> Iterator[tuple[int, _Record]]:
+    last_key = None
+    for key, record in records:
+        if key != last_key:
+            yield key, record
+        last_key = key
+
+
+def _edge_line(query: str, item_id: str, edges: EdgeColumns, row: int, weight: float) -> str:
+    return _json_line(
+        {
+            "kind": "edge",
+            "query": query,
+            "item": item_id,
+            "weight": weight,
+            "sessions": int(edges.sessions[row]),
+            "first_ms": int(edges.first_ms[row]),
+            "last_ms": int(edges.last_ms[row]),
+            "actions": edges.actions_of(row),
+        }
     )
-    return head + b"".join(
-        _TALLY_DIGEST.pack(action, tally.num_facts) for action, tally in edge.actions.items()
-    )
 
 
-def _hyperedge_line(session_id: str, items: list[str], facts: Mapping[FactKey, int]) -> str:
-    last_ms = max(facts.values())
+def _hyperedge_line(session_id: str, facts: FactColumns, item_ids: Mapping[int, str]) -> str:
+    items = hyperedge_members(facts, item_ids) if len(facts) > 1 else []
+    if not items:
+        return ""
+    last_ms = int(facts.ts_ms.max())
     return _json_line({"kind": "hyperedge", "session": session_id, "items": items, "last_ms": last_ms})
 
 
 def _json_line(record: dict[str, object]) -> str:
     return msgspec.json.encode(record).decode("utf-8")
-
-
-def _incidences(session_of: Int64s, item_of: Int64s, ts_ms: Int64s, rank_of_item: Int64s) -> Int64s:
-    """Return the rows of the facts that are hyperedge members: `facts.hyperedge` for all sessions at once.
-
-    The rows are in order of (session, time, item id); each is its item's earliest fact in the session.
-    """
-    by_item = np.lexsort((ts_ms, item_of, session_of))
-    first = _starts(session_of[by_item], item_of[by_item])
-    rows = by_item[first]
-    rows = rows[np.lexsort((rank_of_item[item_of[rows]], ts_ms[rows], session_of[rows]))]
-    sessions = session_of[rows]
-    sizes = np.bincount(sessions, minlength=1)
-    place = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    return rows[(sizes[sessions] >= MIN_HYPEREDGE_ITEMS) & (place < MAX_HYPEREDGE_ITEMS)]
-
-
-def _starts(*columns: Int64s) -> NDArray[np.bool_]:
-    """Return True for each row that differs from the one before it."""
-    starts = np.ones(len(columns[0]), dtype=np.bool_)
-    if len(starts) > 1:
-        starts[1:] = np.any([column[1:] != column[:-1] for column in columns], axis=0)
-    return starts
-
-
-def _ranks(texts: list[str]) -> Int64s:
-    """Return each text's place in ascending order."""
-    ranks = np.empty(len(texts), dtype=np.int64)
-    ranks[sorted(range(len(texts)), key=texts.__getitem__)] = np.arange(len(texts))
-    return ranks
-
-
-def _columns(names: Iterator[tuple[int, str]]) -> tuple[NDArray[np.uint64], list[str]]:
-    pairs = list(names)
-    return np.array([key for key, _ in pairs], dtype=np.uint64), [text for _, text in pairs]
 
 
 def _chunks(records: list[_Record], size: int) -> Iterator[list[_Record]]:
@@ -546,7 +457,7 @@ def _count(records: Iterator[object]) -> int:
 
 
 def _folder_bytes(path: Path) -> int:
-    return sum(map(_file_bytes, path.iterdir()))
+    return sum(map(_file_bytes, path.glob("*")))  # none where the shard changes hands right now
 
 
 def _file_bytes(path: Path) -> int:
@@ -554,10 +465,3 @@ def _file_bytes(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0  # compacted away since it was listed
-
-
-def _nameless(path: Path) -> StoreUnreadable:
-    return StoreUnreadable(f"store {path} has records whose names are missing; restore or rebuild it")
-
-
-_NOT_LISTED = CatalogItem(item_id="")

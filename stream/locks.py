@@ -1,34 +1,29 @@
-"""Who may write a shard, across the processes of one machine."""
+"""Locks on files, held by one process of the machine and dropped by the kernel when it dies."""
 
 import fcntl
 import os
-import time
+import socket
 from pathlib import Path
 
-_LOCK_RETRY_SECONDS = 0.02
 
+class FileLock:
+    """A lock on a file. Who holds it is written in it, for people to read."""
 
-def shard_name(index: int) -> str:
-    """Return the name of a shard's folder."""
-    return f"shard-{index:04d}"
-
-
-class ShardLock:
-    """Who may write a shard, across processes: a lock that the kernel drops when its holder dies."""
-
-    def __init__(self, root: Path, index: int) -> None:
-        self._path = root / f"{shard_name(index)}.lock"
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._descriptor: int | None = None
 
-    def acquire(self, wait_seconds: float) -> bool:
-        """Take the lock, or return False where another holds it for longer than `wait_seconds`."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-        deadline = time.monotonic() + wait_seconds
-        while not _try_lock(descriptor):
-            if time.monotonic() >= deadline:
-                os.close(descriptor)
-                return False
-            time.sleep(_LOCK_RETRY_SECONDS)
+    def try_acquire(self) -> bool:
+        """Take the lock; return False where another holds it, or its folder is gone."""
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        if not (_try_lock(descriptor) and self._is_in_place(descriptor)):
+            os.close(descriptor)
+            return False
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         self._descriptor = descriptor
         return True
 
@@ -37,6 +32,20 @@ class ShardLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+    def holder(self) -> str:
+        """Return who took the lock last, such as ``pid 7 on host``; empty: unknown."""
+        try:
+            return self._path.read_text(encoding="utf-8", errors="replace").strip()
+        except OSError:
+            return ""
+
+    def _is_in_place(self, descriptor: int) -> bool:
+        """Whether the file that was locked is still the one at the path, and not one that was removed."""
+        try:
+            return os.path.samestat(os.fstat(descriptor), self._path.stat())
+        except FileNotFoundError:
+            return False
 
 
 def _try_lock(descriptor: int) -> bool:

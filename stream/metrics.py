@@ -6,8 +6,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from stream.events import REASONS, Action
 
-EVENT_TYPES = (*(action.label for action in Action), "catalog", "ignored")
+EVENT_TYPES = (*(action.label for action in Action), "catalog", "erasure", "ignored")
 """Values of the label `type`; "ignored" counts messages that are in order but not about an item."""
+
+HANDOVERS = ("opened", "taken_over", "restored", "closed", "fenced")
+"""Values of the label `kind`: how a shard came to this process, or left it."""
 
 _BATCH_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -23,6 +26,19 @@ class StreamMetrics:
             self._events.labels(kind)
         self._new_facts = Counter(
             "freshet_stream_new_facts_total", "Facts that were not known before.", registry=registry
+        )
+        self._erased_facts = Counter(
+            "freshet_stream_erased_facts_total", "Facts that erasures took away.", registry=registry
+        )
+        self._dropped = Counter(
+            "freshet_stream_dropped_total",
+            "Events of users, sessions or items that were erased, and so were not applied.",
+            registry=registry,
+        )
+        self._stalled = Counter(
+            "freshet_stream_stalled_seconds_total",
+            "Time that writes waited because RocksDB could not keep up.",
+            registry=registry,
         )
         self._quarantined = Counter(
             "freshet_stream_quarantined_total",
@@ -58,13 +74,54 @@ class StreamMetrics:
             registry=registry,
         )
 
-    def count_batch(self, events_by_type: Mapping[str, int], new_facts: int, seconds: float) -> None:
+        self._shards = Gauge("freshet_stream_shards", "Shards that this process has open.", registry=registry)
+        self._handovers = Counter(
+            "freshet_stream_handovers_total",
+            "Shards that came to this process or left it, by how.",
+            ["kind"],
+            registry=registry,
+        )
+        for kind in HANDOVERS:
+            self._handovers.labels(kind)
+        self._checkpoints = Counter(
+            "freshet_stream_checkpoints_total", "Checkpoints of shards put away.", registry=registry
+        )
+        self._checkpoint_failures = Counter(
+            "freshet_stream_checkpoint_failures_total",
+            "Checkpoints of shards that could not be put away; each is tried again.",
+            registry=registry,
+        )
+
+    def count_handover(self, kind: str, num_open: int) -> None:
+        """Count a shard that came or left.
+
+        Args:
+            kind: one of `HANDOVERS`.
+            num_open: how many shards this process has open now.
+        """
+        self._handovers.labels(kind).inc()
+        self._shards.set(num_open)
+
+    def count_checkpoint(self, *, is_safe: bool) -> None:
+        """Count a checkpoint that was put away, or could not be."""
+        (self._checkpoints if is_safe else self._checkpoint_failures).inc()
+
+    def count_batch(self, events_by_type: Mapping[str, int], seconds: float) -> None:
         """Count one applied batch."""
         for kind, count in events_by_type.items():
             self._events.labels(kind).inc(count)
-        self._new_facts.inc(new_facts)
         self._batches.inc()
         self._batch_seconds.observe(seconds)
+
+    def count_facts(self, *, new: int, erased: int, dropped: int) -> None:
+        """Count what one write did: facts that were new or erased, and events of what is to be forgotten."""
+        self._new_facts.inc(new)
+        self._erased_facts.inc(erased)
+        self._dropped.inc(dropped)
+
+    def count_stall(self, seconds: float) -> None:
+        """Count the time that a write had to wait for the disk."""
+        self._stalled.inc(seconds)
 
     def count_quarantined(self, count_by_reason: Mapping[str, int]) -> None:
         """Count rejections that are safe in quarantine."""

@@ -14,7 +14,7 @@ from stream.apply import shard_of
 from stream.broker import reaching
 from stream.decode import JSON_ITEM
 from stream.errors import PublishFailed
-from stream.events import Action, CatalogItem, Interaction
+from stream.events import Action, CatalogItem, Erasure, Interaction
 from stream.settings import StreamSettings
 
 Encoding = Literal["protobuf", "json"]
@@ -161,7 +161,7 @@ class EventProducer:
         self._batches: dict[tuple[str, int], _BatchColumns] = {}
         self._shard_of = lru_cache(maxsize=_MAX_CACHED_PARTITIONS)(shard_of)
 
-    def publish(self, event: Interaction | CatalogItem) -> None:
+    def publish(self, event: Interaction | CatalogItem | Erasure) -> None:
         """Hand one event over; `flush` says whether it arrived.
 
         Raises:
@@ -169,12 +169,26 @@ class EventProducer:
         """
         if isinstance(event, CatalogItem):
             self._publish_item(event)
+        elif isinstance(event, Erasure):
+            fields = {"erase": event.kind, "id": event.id, "ts_ms": event.ts_ms}
+            self._send(self._settings.erasures_topic, 0, event.id, msgspec.json.encode(fields), _JSON)
         elif self._batch_size > 1:
             self._add_to_batch(event)
         else:
             topic, partition = self._place(event)
             value, content_type = _packed_interaction(event, self._encoding)
-            self._send(topic, partition, event.session_id, value, content_type)
+            self._send(topic, partition, event.key, value, content_type)
+
+    def publish_erasure(self, erasure: Erasure) -> None:
+        """Hand an erasure over; every shard reads it, whatever its partition.
+
+        Raises:
+            PublishFailed: the broker does not take it, or the topic is not there.
+        """
+        topic = self._settings.erasures_topic
+        partition = self._shard_of(erasure.id, self._producer.num_partitions(topic))
+        value = msgspec.json.encode({"erase": erasure.kind, "id": erasure.id, "ts_ms": erasure.ts_ms})
+        self._send(topic, partition, erasure.id, value, _JSON)
 
     def publish_raw(self, value: bytes) -> None:
         """Hand over a line that cannot be decoded as it is, for the stream to judge."""
@@ -211,12 +225,12 @@ class EventProducer:
 
     def _send_batch(self, topic: str, partition: int) -> None:
         message = self._batches.pop((topic, partition)).message
-        key = message.session_ids[0]
+        key = message.session_ids[0] or message.user_ids[0]
         self._send(topic, partition, key, message.SerializeToString(), _EVENT_BATCH)
 
     def _place(self, event: Interaction) -> tuple[str, int]:
         topic = self._settings.clicks_topic if event.query else self._settings.sessions_topic
-        return topic, self._shard_of(event.session_id, self._producer.num_partitions(topic))
+        return topic, self._shard_of(event.key, self._producer.num_partitions(topic))
 
     def _send(self, topic: str, partition: int, key: str, value: bytes, content_type: str) -> None:
         headers = [("content-type", content_type.encode())]

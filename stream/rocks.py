@@ -1,8 +1,10 @@
 """One RocksDB: opened for writing or beside its writer, read, scanned, written, copied. Knows no records."""
 
+import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -16,15 +18,18 @@ from rocksdict import (
     Rdict,
     WriteBatch,
     WriteBufferManager,
+    WriteOptions,
 )
 
-from stream.errors import StoreBusy, StoreError, StoreUnreadable, StoreWriteFailed
+from stream.errors import StoreBusy, StoreError, StoreStalled, StoreUnreadable, StoreWriteFailed
 from stream.settings import StreamSettings
 
 _BLOOM_BITS_PER_KEY = 10
 _MAX_INFO_LOG_BYTES = 4 * 1024 * 1024
+_FILES_BEFORE_COMPACTION = 8
 _OPEN_ATTEMPTS = 100
 _OPEN_RETRY_SECONDS = 0.01
+_READ_ONLY = AccessType.read_only(error_if_log_file_exist=False)
 
 
 class Memory:
@@ -48,6 +53,41 @@ class Memory:
         options.set_write_buffer_manager(self._write_buffers)
 
 
+class Puts:
+    """Records to be written together. Each kind's in ascending order of key is written fastest."""
+
+    def __init__(self) -> None:
+        self._sections: dict[bytes, tuple[list[bytes], list[bytes]]] = {}
+
+    @classmethod
+    def of(cls, records: Mapping[bytes, bytes]) -> Self:
+        """Return records that are at hand by key."""
+        puts = cls()
+        for key in sorted(records):
+            puts.put(key, records[key])
+        return puts
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Add one record."""
+        keys, values = self._section(key)
+        keys.append(key)
+        values.append(value)
+
+    def extend(self, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
+        """Add many records of one kind."""
+        if keys:
+            kept_keys, kept_values = self._section(keys[0])
+            kept_keys += keys
+            kept_values += values
+
+    def sections(self) -> Iterator[tuple[list[bytes], list[bytes]]]:
+        """Yield keys and values, a kind at a time, in ascending order of kind."""
+        return (section for _, section in sorted(self._sections.items()))
+
+    def _section(self, key: bytes) -> tuple[list[bytes], list[bytes]]:
+        return self._sections.setdefault(key[:1], ([], []))
+
+
 class Database:
     """An open RocksDB. Whatever it raises is a `StoreError` that names the folder.
 
@@ -69,13 +109,20 @@ class Database:
             StoreWriteFailed: the disk is full.
         """
         try:
-            return cls(path, Rdict(str(path), _options(settings, memory or Memory(settings))))
+            options = _options(settings, memory or Memory(settings))
+            # By name: else a database keeps the options that it was made with, and loses its bloom filters.
+            return cls(path, Rdict(str(path), options, column_families={"default": options}))
         except Exception as error:
             raise store_error(path, error) from error
 
     @classmethod
-    def open_beside_writer(cls, path: Path, links: Path) -> Self:
+    def open_beside_writer(cls, path: Path, links: Path, find: Callable[[], Path]) -> Self:
         """Open for reading as it is now, through links in the folder `links`.
+
+        Args:
+            path: the folder to name in errors.
+            links: an empty folder.
+            find: returns the folder of the database, which may be another at each attempt.
 
         RocksDB reads first which data files there are, then the logs. A log that the writer turns into a data
         file between the two would be missed without a word: no file may be gone afterwards that was there
@@ -85,14 +132,15 @@ class Database:
             StoreUnreadable: it is damaged, or rewritten faster than it can be opened.
         """
         for attempt in range(1, _OPEN_ATTEMPTS + 1):
-            before = _file_names(path)
+            folder = find()
+            before = _file_names(folder)
             try:
-                rdict = _open_linked(path, links / str(attempt))
+                rdict = _open_linked(folder, links / str(attempt))
             except Exception as error:
                 if attempt == _OPEN_ATTEMPTS:
                     raise store_error(path, error) from error
             else:
-                if before <= _file_names(path):
+                if before <= _file_names(folder):
                     return cls(path, rdict)
                 rdict.close()
             time.sleep(_OPEN_RETRY_SECONDS)
@@ -118,24 +166,41 @@ class Database:
             yield key, value
         self._check_end(last_key)
 
-    def write(self, puts: Mapping[bytes, bytes], deletes: Sequence[bytes] = ()) -> None:
+    def write(self, puts: Puts, deletes: Sequence[bytes] = ()) -> None:
         """Apply all puts and deletes or none of them, in one write.
 
         Raises:
+            StoreStalled: flushes or compaction cannot keep up; nothing was applied.
             StoreWriteFailed: the disk refused; nothing was applied.
         """
         batch = WriteBatch(raw_mode=True)
-        put = batch.put
-        for key in sorted(puts):
-            put(key, puts[key])
+        for keys, values in puts.sections():
+            deque(map(batch.put, keys, values), maxlen=0)
         for key in deletes:
             batch.delete(key)
         try:
-            self._rdict.write(batch)
+            self._rdict.write(batch, write_opt=_without_waiting())
         except Exception as error:
+            if "stall" in str(error).lower():
+                raise StoreStalled(
+                    f"store {self.path} cannot be written for the moment ({error}); it is tried again"
+                ) from error
             raise StoreWriteFailed(
                 f"store {self.path} could not be written ({error}); nothing of the batch was applied: "
                 "free or mend the disk and start again"
+            ) from error
+
+    def delete_range(self, start: bytes, end: bytes) -> None:
+        """Delete every record from `start` up to, but without, `end`: one mark, whatever there is between.
+
+        Raises:
+            StoreWriteFailed: the disk refused; nothing was deleted.
+        """
+        try:
+            self._rdict.delete_range(start, end)
+        except Exception as error:
+            raise StoreWriteFailed(
+                f"store {self.path} could not be written ({error}); free or mend the disk and start again"
             ) from error
 
     def sync(self) -> None:
@@ -209,10 +274,49 @@ def holds_database(path: Path) -> bool:
     return False
 
 
-def busy(path: Path) -> StoreBusy:
-    """Return the error for a shard that another process has open."""
+def copy_beside_writer(source: Path, target: Path) -> None:
+    """Copy a database as it is now into a folder, whoever goes on writing it; nothing where there is none.
+
+    Data files are linked: they never change. The table of contents and the logs grow, so they are copied: the
+    table first, then the logs from the newest back, because a log that has a successor is complete. As in
+    `Database.open_beside_writer`, no file may be gone afterwards that was there before.
+
+    Raises:
+        StoreUnreadable: it is damaged, or rewritten faster than it can be copied.
+        OSError: the disk refused.
+    """
+    if not holds_database(source):
+        return
+    kept = set(target.iterdir())
+    for attempt in range(1, _OPEN_ATTEMPTS + 1):
+        before = _file_names(source)
+        try:
+            _copy_files(source, target)
+            _check_copy(target)
+        except FileNotFoundError:
+            pass  # put away meanwhile
+        except StoreError:
+            if attempt == _OPEN_ATTEMPTS:
+                raise
+        else:
+            if before <= _file_names(source):
+                return
+        for path in set(target.iterdir()) - kept:
+            path.unlink()
+        time.sleep(_OPEN_RETRY_SECONDS)
+    raise StoreUnreadable(f"store {source} is rewritten faster than it can be copied; try again")
+
+
+def busy(path: Path, holder: str = "") -> StoreBusy:
+    """Return the error for a shard that another process has open.
+
+    Args:
+        path: the shard's folder.
+        holder: which process; empty: unknown.
+    """
     return StoreBusy(
-        f"store {path} is open in another process (freshet stream?); stop that one, or use another store"
+        f"store {path} is open in another process ({holder or 'freshet stream?'}); "
+        "stop that one, or use another store"
     )
 
 
@@ -239,11 +343,52 @@ def _open_linked(path: Path, links: Path) -> Rdict:
         (links / name).symlink_to(path.absolute() / name)
     options = Options(raw_mode=True)
     options.set_max_open_files(-1)
-    return Rdict(str(links), options, access_type=AccessType.read_only(error_if_log_file_exist=False))
+    return Rdict(str(links), options, access_type=_READ_ONLY)
+
+
+def _copy_files(source: Path, target: Path) -> None:
+    current = (source / "CURRENT").read_bytes()
+    contents_name = current.decode("ascii").strip()
+    shutil.copyfile(source / contents_name, target / contents_name)
+    (target / "CURRENT").write_bytes(current)
+    names = _file_names(source)
+    for name in names:
+        if name.endswith(".sst"):
+            os.link(source / name, target / name)
+    for name in sorted((name for name in names if name.endswith(".log")), key=_file_number, reverse=True):
+        shutil.copyfile(source / name, target / name)
+
+
+def _check_copy(path: Path) -> None:
+    """Open a copy once, and drop the links to data files that its table of contents does not know yet."""
+    try:
+        rdict = Rdict(str(path), Options(raw_mode=True), access_type=_READ_ONLY)
+        known = {file["name"].lstrip("/") for file in rdict.live_files()}
+        rdict.close()
+    except Exception as error:
+        raise store_error(path, error) from error
+    for file in path.glob("*.sst"):
+        if file.name not in known:
+            file.unlink()
+
+
+def _file_number(name: str) -> int:
+    return int(name.partition(".")[0])
+
+
+def _without_waiting() -> WriteOptions:
+    """A write that would have to wait fails instead: waiting would hold the interpreter, and heartbeats."""
+    options = WriteOptions()
+    options.no_slowdown = True
+    return options
 
 
 def _file_names(path: Path) -> set[str]:
-    return {file.name for file in path.iterdir() if file.suffix in {".sst", ".log"}}
+    """Return the names of data files and logs; none where the folder is gone."""
+    try:
+        return {file.name for file in path.iterdir() if file.suffix in {".sst", ".log"}}
+    except FileNotFoundError:
+        return set()
 
 
 def _options(settings: StreamSettings, memory: Memory) -> Options:
@@ -255,8 +400,8 @@ def _options(settings: StreamSettings, memory: Memory) -> Options:
     options.create_if_missing(True)
     options.set_block_based_table_factory(table)
     options.set_compression_type(DBCompressionType.lz4())
-    options.set_bottommost_compression_type(DBCompressionType.zstd())
     options.set_write_buffer_size(settings.memtable_bytes)
+    options.set_level_zero_file_num_compaction_trigger(_FILES_BEFORE_COMPACTION)
     options.set_max_total_wal_size(settings.max_wal_bytes)
     options.set_max_log_file_size(_MAX_INFO_LOG_BYTES)
     options.set_keep_log_file_num(2)

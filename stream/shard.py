@@ -3,19 +3,28 @@
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from stream import codec
-from stream.codec import ShardFormat, ShardState, StoredEdge, StoredSession
-from stream.errors import StoreError, StoreMismatch
-from stream.events import CatalogItem, Position
-from stream.facts import EdgeKey, EdgeState, SessionState
-from stream.locks import ShardLock, shard_name
-from stream.rocks import Database, Memory, busy, holds_database, store_error
-from stream.settings import StreamSettings
+import numpy as np
 
-_MAX_KNOWN_NAMES = 200_000
+from stream import codec
+from stream.codec import Progress, ShardFormat, ShardState, StoredSession
+from stream.columns import Keys
+from stream.epochs import Tenure, current_folder, holds_records
+from stream.erased import ErasedKeys, contains
+from stream.errors import StoreError, StoreFenced, StoreMismatch
+from stream.events import CatalogItem, Position
+from stream.facts import FactColumns, distinct
+from stream.rocks import Database, Memory, Puts, store_error
+from stream.settings import StreamSettings
+from stream.settled import SettledEdge, SettledEdges
+from stream.upgrade import OLD_VERSION, upgrade_shard
+from stream.visitors import Hulls
+
+_MAX_KNOWN_NAMES = 4_000_000
+_MERGE_KNOWN_AT = 8
 
 _Key = TypeVar("_Key")
 _Record = TypeVar("_Record")
@@ -29,17 +38,20 @@ class ShardReader:
         self._database = database
 
     def state(self) -> ShardState:
-        """Return how far the shard is."""
-        found = self._get([codec.STATE_KEY], [codec.STATE_KEY], codec.unpack_state)
-        return found.get(codec.STATE_KEY, ShardState(0, None, 0))
+        """Return how far the shard is, and what is in it."""
+        return self._one(codec.STATE_KEY, codec.unpack_state) or ShardState()
 
     def format(self) -> ShardFormat | None:
         """Return what the shard was made as; None: it is brand new."""
-        return self._get([codec.FORMAT_KEY], [codec.FORMAT_KEY], codec.unpack_format).get(codec.FORMAT_KEY)
+        return self._one(codec.FORMAT_KEY, codec.unpack_format)
+
+    def progress(self) -> dict[Position, Progress]:
+        """Return how far every partition is that was applied to this shard."""
+        return dict(self._records(codec.POSITION, codec.unpack_progress))
 
     def positions(self) -> dict[Position, int]:
         """Return the next offset of every partition that was applied to this shard."""
-        return dict(self._records(codec.POSITION, codec.unpack_position))
+        return {position: progress.next_offset for position, progress in self.progress().items()}
 
     def query_names(self) -> Iterator[tuple[int, str]]:
         """Yield ``(query_key, text)`` by key."""
@@ -49,41 +61,131 @@ class ShardReader:
         """Yield ``(item_key, item_id)`` by key."""
         return self._records(codec.ITEM_NAME, codec.unpack_name)
 
-    def sessions(self) -> Iterator[StoredSession]:
-        """Yield all sessions by key."""
-        return self._records(codec.SESSION, codec.unpack_stored_session)
-
-    def edges(self) -> Iterator[StoredEdge]:
-        """Yield all edges by query key, then item key."""
-        return self._records(codec.EDGE, codec.unpack_stored_edge)
-
-    def edges_of_query(self, query_key: int) -> Iterator[StoredEdge]:
-        """Yield the edges of one query by item key."""
-        return self._records(codec.edge_prefix(query_key), codec.unpack_stored_edge)
-
     def catalog(self) -> Iterator[tuple[int, CatalogItem]]:
         """Yield ``(item_key, item)`` by key."""
         return self._records(codec.CATALOG, codec.unpack_catalog)
 
-    def postings(self, query_key: int, item_key: int) -> Iterator[tuple[int, int]]:
-        """Yield ``(session_key, latest_ms)`` of the sessions that have facts on an edge."""
-        return self._records(codec.posting_prefix(query_key, item_key), codec.unpack_posting)
+    def records(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Yield the packed records of a kind, or of a longer prefix, by key from ``prefix + start`` on."""
+        return self._database.scan(prefix, start)
 
     def get_names(self, kind: bytes, keys: Sequence[int]) -> dict[int, str]:
         """Return the texts behind those keys that are known; `kind` is `codec.QUERY_NAME` or `ITEM_NAME`."""
         return self._get(keys, [codec.name_key(kind, key) for key in keys], codec.unpack_text)
 
-    def get_sessions(self, keys: Sequence[int]) -> dict[int, SessionState]:
+    def get_values(self, record_keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return the packed value of each record; None: not stored."""
+        return self._database.get(record_keys)
+
+    def get_sessions(self, keys: Sequence[int]) -> dict[int, StoredSession]:
         """Return those of the sessions that are stored."""
         return self._get(keys, [codec.session_key(key) for key in keys], codec.unpack_session)
 
-    def get_edges(self, keys: Sequence[EdgeKey]) -> dict[EdgeKey, EdgeState]:
-        """Return those of the edges that are stored."""
-        return self._get(keys, [codec.edge_key(*key) for key in keys], codec.unpack_edge)
+    def get_hulls(self, users: Keys) -> Hulls:
+        """Return the stored hulls of visitors' cut sessions, in order of the users and of start."""
+        values = self._database.get(codec.one_keys(codec.VISITOR, users))
+        is_stored = np.array([value is not None for value in values], dtype=np.bool_)
+        try:
+            return codec.unpack_hulls(users[is_stored], [value for value in values if value is not None])
+        except codec.BAD_RECORD_ERRORS as error:
+            raise store_error(self.path, error) from error
+
+    def runs_without(self, kind: bytes, key: int, sessions: Keys) -> dict[bytes, bytes]:
+        """Return those runs behind a query or an item that have rows of some sessions, with their other rows.
+
+        Args:
+            kind: `codec.BY_QUERY` or `codec.BY_ITEM`.
+            key: of the query or item.
+            sessions: ``uint64 [num_sessions]`` session keys.
+        """
+        runs = dict(self._database.scan(codec.key_prefix(kind, key)))
+        try:
+            others = codec.without_sessions(list(runs.values()), sessions)
+        except codec.BAD_RECORD_ERRORS as error:
+            raise store_error(self.path, error) from error
+        return {run: left for run, left in zip(runs, others, strict=True) if len(left) < len(runs[run])}
+
+    def facts_of_query(self, query_key: int) -> FactColumns:
+        """Return the facts that make the edges of a query; one may be there again with a later time."""
+        return self._facts(codec.BY_QUERY, query_key, codec.by_query)
+
+    def facts_of_item(self, item_key: int) -> FactColumns:
+        """Return the facts on an item, out of any query or none; one may be there again with a later time."""
+        return self._facts(codec.BY_ITEM, item_key, codec.by_item)
+
+    def sessions_of_user(self, user_key: int) -> Keys:
+        """Return the keys of the sessions that a user was seen in, ascending."""
+        records = self._database.scan(codec.user_prefix(user_key))
+        runs = self._unpacked([value for _, value in records], codec.unpack_users)
+        found = [sessions[users == np.uint64(user_key)] for users, sessions in runs]
+        return distinct(np.concatenate([np.empty(0, dtype=np.uint64), *found]))
+
+    def settled_of(self, kind: bytes, key: int) -> SettledEdges:
+        """Return the settled edges of a query or an item; `kind` is `codec.SETTLED` or `SETTLED_BY_ITEM`."""
+        return dict(self._settled(codec.key_prefix(kind, key)))
+
+    def get_settled(self, record_keys: Sequence[bytes]) -> list[SettledEdge | None]:
+        """Return settled edges in the order of their record keys; None: nothing of it was folded yet."""
+        try:
+            return [value and codec.unpack_settled(value) for value in self._database.get(record_keys)]  # type: ignore[misc]
+        except codec.BAD_RECORD_ERRORS as error:
+            raise store_error(self.path, error) from error
+
+    def erased_keys(self) -> ErasedKeys:
+        """Return what is erased.
+
+        Raises:
+            StoreUnreadable: a record is damaged.
+        """
+        try:
+            return ErasedKeys.of_records(
+                {kind: list(self.records(codec.ERASED + byte)) for kind, byte in codec.ERASURE_KINDS.items()}
+            )
+        except codec.BAD_RECORD_ERRORS as error:
+            raise store_error(self.path, error) from error
+
+    def dirty_since(self, sequence: int) -> tuple[Keys, Keys] | None:
+        """Return the keys of queries and of items, ascending, that writes after `sequence` touched.
+
+        None: the shard no longer knows that far back; take everything for touched.
+        """
+        writes = [(codec.unpack_sequence(key), value) for key, value in self._database.scan(codec.DIRTY)]
+        known_from = writes[0][0] if writes else self.state().sequence + 1
+        if sequence + 1 < known_from:
+            return None
+        touched = self._unpacked([value for number, value in writes if number > sequence], codec.unpack_dirty)
+        none = np.empty(0, dtype=np.uint64)
+        return (
+            np.unique(np.concatenate([none, *(queries for queries, _ in touched)])),
+            np.unique(np.concatenate([none, *(items for _, items in touched)])),
+        )
 
     def close(self) -> None:
         """Close the database."""
         self._database.close()
+
+    def _one(self, key: bytes, unpack: Callable[[bytes], _Record]) -> _Record | None:
+        return self._get([key], [key], unpack).get(key)
+
+    def _facts(
+        self, kind: bytes, key: int, unpack: Callable[[list[bytes], list[bytes]], FactColumns]
+    ) -> FactColumns:
+        records = list(self._database.scan(codec.key_prefix(kind, key)))
+        try:
+            return unpack([key for key, _ in records], [value for _, value in records])
+        except codec.BAD_RECORD_ERRORS as error:
+            raise store_error(self.path, error) from error
+
+    def _unpacked(self, values: Sequence[bytes], unpack: Callable[[bytes], _Record]) -> list[_Record]:
+        try:
+            return [unpack(value) for value in values]
+        except codec.BAD_RECORD_ERRORS as error:
+            raise store_error(self.path, error) from error
+
+    def _settled(self, prefix: bytes) -> Iterator[tuple[tuple[int, int], SettledEdge]]:
+        return self._records(
+            prefix, lambda key, value: (codec.unpack_settled_pair(key), codec.unpack_settled(value))
+        )
 
     def _get(
         self, keys: Sequence[_Key], packed: list[bytes], unpack: Callable[[bytes], _Record]
@@ -104,57 +206,99 @@ class ShardReader:
             yield record
 
 
+@dataclass(slots=True)
+class Walk:
+    """Where the walk over a shard is that folds what is past the horizon, see `stream.retire`.
+
+    Attributes:
+        bound_ms: facts of sessions that ended before this are folded; None: no walk was begun.
+        kind: which records it is at; empty: it is at its end.
+        start: where among them.
+    """
+
+    bound_ms: int | None = None
+    kind: bytes = b""
+    start: bytes = b""
+
+
 class Shard(ShardReader):
     """One shard opened for writing. At most one process has it open at a time.
 
     Args:
-        root: the store's folder.
-        index: which of its shards.
+        tenure: the right to write it, from `stream.epochs`; released when the shard is closed.
+        index: which of the store's shards.
         num_shards: how many there are.
         settings: how it is opened.
         memory: what it shares with other shards; None: it has its own.
-        wait_seconds: how long to wait for another process to let go of it.
+        database: what it is kept in; None: the RocksDB of the tenure's folder, which is opened.
 
     Raises:
-        StoreBusy: another process has it open.
         StoreUnreadable: its files are damaged.
-        StoreMismatch: it was made as another shard, or with another half-life.
+        StoreMismatch: it was made as another shard, or with another half-life or session gap.
     """
 
     def __init__(
         self,
-        root: Path,
+        tenure: Tenure,
         index: int,
         num_shards: int,
         settings: StreamSettings,
         *,
         memory: Memory | None = None,
-        wait_seconds: float = 0.0,
+        database: Database | None = None,
     ) -> None:
         self.index = index
         self.half_life_ms = settings.half_life_ms
-        self.known_names = {codec.QUERY_NAME: BoundedKeys(), codec.ITEM_NAME: BoundedKeys()}
+        self.session_gap_ms = settings.session_gap_ms
+        self.horizon_ms = settings.erasure_horizon_ms
+        self.walk = Walk()
+        self.known_names = {codec.QUERY_NAME: KnownKeys(), codec.ITEM_NAME: KnownKeys()}
         self._sync_every_seconds = settings.sync_every_ms / 1000
         self._synced_at = time.monotonic()
         self._unsynced = False
-        self._lock = ShardLock(root, index)
-        path = root / shard_name(index)
-        if not self._lock.acquire(wait_seconds):
-            raise busy(path)
+        self._tenure = tenure
         try:
-            super().__init__(Database.open(path, settings, memory))
-            self._check_format(ShardFormat(codec.FORMAT_VERSION, index, num_shards, settings.half_life_ms))
+            super().__init__(database or Database.open(tenure.folder, settings, memory))
+            made_as = (index, num_shards, settings.half_life_ms, settings.session_gap_ms)
+            self._check_format(ShardFormat(codec.FORMAT_VERSION, *made_as))
+            self.erased = self.erased_keys()
+            tenure.sweep()
         except BaseException:
-            self._lock.release()
+            tenure.release()
             raise
 
-    def write(self, puts: Mapping[bytes, bytes], deletes: Sequence[bytes] = ()) -> None:
+    @property
+    def folder(self) -> Path:
+        """The shard's folder, whatever its epoch."""
+        return self._tenure.shard
+
+    @property
+    def is_owned(self) -> bool:
+        """Whether no other process has taken the shard over."""
+        return self._tenure.is_current
+
+    def check_owned(self) -> None:
+        """Check that no other process has taken the shard over; costs one look at a small folder.
+
+        Raises:
+            StoreFenced: one has.
+        """
+        if not self.is_owned:
+            raise StoreFenced(
+                f"another process took over {self._tenure.shard}, and nothing more was written there; "
+                "start this one again",
+                self.index,
+            )
+
+    def write(self, puts: Puts | Mapping[bytes, bytes], deletes: Sequence[bytes] = ()) -> None:
         """Apply all puts and deletes or none of them, in one write.
 
         Raises:
+            StoreFenced: another process took the shard over; nothing was applied.
             StoreWriteFailed: the disk refused; nothing was applied.
         """
-        self._database.write(puts, deletes)
+        self.check_owned()
+        self._database.write(puts if isinstance(puts, Puts) else Puts.of(puts), deletes)
         self._unsynced = True
         self.sync_if_due()
 
@@ -177,8 +321,10 @@ class Shard(ShardReader):
         """Make a consistent copy of the shard at `path`: hard links on one filesystem, copies across two.
 
         Raises:
+            StoreFenced: another process took the shard over.
             StoreWriteFailed: it could not be made.
         """
+        self.check_owned()
         self._database.checkpoint(path)
 
     def compact(self) -> None:
@@ -198,11 +344,13 @@ class Shard(ShardReader):
             try:
                 self._database.close()
             finally:
-                self._lock.release()
+                self._tenure.release()
 
     def _check_format(self, expected: ShardFormat) -> None:
         found = self.format()
-        if found is None:
+        if found == expected._replace(format_version=OLD_VERSION):
+            self._upgrade(expected)
+        elif found is None:
             self.write({codec.FORMAT_KEY: codec.pack_format(expected)})
         elif found != expected:
             self._database.close()
@@ -211,19 +359,54 @@ class Shard(ShardReader):
                 "use its own settings, or build a new store from the source"
             )
 
+    def _upgrade(self, expected: ShardFormat) -> None:
+        try:
+            upgrade_shard(self._database, expected)
+        except BaseException:
+            self._database.close()
+            raise
 
-class BoundedKeys(dict[str, int]):
-    """Keys of texts known to be stored. It only saves reads, and is emptied when it has grown large."""
 
-    def learn(self, keys: Mapping[str, int]) -> None:
-        """Remember what a finished write stored."""
-        if len(self) + len(keys) > _MAX_KNOWN_NAMES:
+class KnownKeys:
+    """Keys of names known to be stored, eight bytes each. It only saves reads; emptied when it grew large."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget them all."""
+        self._most = self._newest = np.empty(0, dtype=np.uint64)
+
+    def unknown(self, keys: Keys) -> Keys:
+        """Return those of the keys (ascending, distinct) that are not known."""
+        for known in (self._most, self._newest):
+            if len(known) and len(keys):
+                place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+                keys = keys[known[place] != keys]
+        return keys
+
+    def forget(self, keys: Keys) -> None:
+        """No longer know some keys, given in ascending order."""
+        self._most = self._most[~contains(keys, self._most)]
+        self._newest = self._newest[~contains(keys, self._newest)]
+
+    def learn(self, keys: Keys) -> None:
+        """Remember keys (ascending, distinct, not known yet) that a finished write stored or read."""
+        if len(self._most) + len(self._newest) + len(keys) > _MAX_KNOWN_NAMES:
             self.clear()
-        self.update(keys)
+        self._newest = _merged(self._newest, keys)
+        if len(self._newest) * _MERGE_KNOWN_AT > len(self._most):
+            self._most = _merged(self._most, self._newest)
+            self._newest = self._newest[:0]
+
+
+def _merged(left: Keys, right: Keys) -> Keys:
+    """Merge ascending keys; a stable sort takes two ascending runs in one pass."""
+    return np.sort(np.concatenate([left, right]), kind="stable")
 
 
 class FollowedShard(ShardReader):
-    """One shard, or a checkpoint of one, opened for reading: as it was then, whoever goes on writing it.
+    """One shard, or a snapshot of one, opened for reading: as it was then, whoever goes on writing it.
 
     It is opened through a temporary folder of links, because opening writes files of its own: nothing in
     `path` is touched, and no right to write there is needed.
@@ -232,7 +415,8 @@ class FollowedShard(ShardReader):
     def __init__(self, path: Path) -> None:
         self._links = tempfile.TemporaryDirectory(prefix="freshet-reader-")
         try:
-            super().__init__(Database.open_beside_writer(path, Path(self._links.name)))
+            links = Path(self._links.name)
+            super().__init__(Database.open_beside_writer(path, links, lambda: current_folder(path)))
         except BaseException:
             self._links.cleanup()
             raise
@@ -251,7 +435,7 @@ def follow_shards(folders: Sequence[Path]) -> list[FollowedShard]:
     """
     shards: list[FollowedShard] = []
     try:
-        shards.extend(FollowedShard(path) for path in folders if holds_database(path))
+        shards.extend(FollowedShard(path) for path in folders if holds_records(path))
     except StoreError:
         for shard in shards:
             shard.close()

@@ -3,7 +3,7 @@
 A shard that nobody writes is opened and copied at once. One that a process holds is asked for through a
 mailbox, the folder ``STORE/requests``: the requester drops ``<id>.<shard>.request``; the holder, between two
 batches, makes the checkpoint in ``<id>.<shard>.part`` (hard links) and renames it to ``<id>.<shard>.done``,
-or writes its reason to ``<id>.<shard>.failed``. Whoever asked takes the answer, and counts and hashes it.
+or writes its reason to ``<id>.<shard>.failed``. Whoever asked takes the answer.
 """
 
 import errno
@@ -17,17 +17,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+from stream.epochs import holds_records, open_epoch, shard_name
 from stream.errors import (
     SnapshotError,
     SnapshotExists,
     SnapshotRefused,
     SnapshotTimedOut,
     StoreBusy,
+    StoreFenced,
     StreamError,
 )
 from stream.files import new_directory, replace_file
 from stream.graph import GraphReader
-from stream.locks import shard_name
 from stream.settings import StreamSettings
 from stream.shard import Shard
 from stream.snapshot_manifest import (
@@ -71,9 +72,7 @@ def take_snapshot(store_root: Path, out: Path, settings: StreamSettings, now_ms:
     _remove_stale(store_root / REQUESTS_NAME)
     with _new_snapshot(out) as folder:
         names = [shard_name(index) for index in range(manifest.num_shards)]
-        present = {
-            index: name for index, name in enumerate(names) if (store_root / name / "CURRENT").exists()
-        }
+        present = {index: name for index, name in enumerate(names) if holds_records(store_root / name)}
         for index, name in present.items():
             _copy_shard(store_root, manifest, settings, index, folder / name, deadline)
         info = _describe(folder, out, present, settings, now_ms)
@@ -97,24 +96,27 @@ def serve_requests(store: Store) -> int:
         return 0
     shards = {str(shard.index): shard for shard in store.open_shards()}
     ours = [path for path in waiting if path.stem.rpartition(".")[2] in shards]
-    for request in ours:
-        _answer(request, shards[request.stem.rpartition(".")[2]])
-    return len(ours)
+    return sum(_answer(request, shards[request.stem.rpartition(".")[2]]) for request in ours)
 
 
-def _answer(request: Path, shard: Shard) -> None:
+def _answer(request: Path, shard: Shard) -> bool:
+    """Answer a request; return False where it is for whoever took the shard over."""
     part, done = request.with_suffix(".part"), request.with_suffix(".done")
     try:
         shutil.rmtree(part, ignore_errors=True)
         shard.checkpoint(part)
+        shard.check_owned()
         part.rename(done)
         logger.info("checkpoint made shard=%d request=%s", shard.index, request.stem)
+    except StoreFenced:
+        return False
     except (OSError, StreamError) as error:
         logger.warning("checkpoint failed shard=%d request=%s error=%s", shard.index, request.stem, error)
         # On a full disk even this may fail: the requester then runs into its timeout, and the stream goes on.
         with suppress(OSError):
             replace_file(request.with_suffix(".failed"), str(error).encode())
     request.unlink(missing_ok=True)
+    return True
 
 
 def _copy_shard(
@@ -144,9 +146,10 @@ def _copy_resting(
 ) -> bool:
     """Copy a shard that no process holds; return False where one does."""
     try:
-        shard = Shard(root, index, manifest.num_shards, settings)
+        tenure = open_epoch(root / shard_name(index))
     except StoreBusy:
         return False
+    shard = Shard(tenure, index, manifest.num_shards, settings)
     try:
         shard.checkpoint(target)
     finally:
@@ -178,29 +181,26 @@ def _take_answer(request: Path, target: Path) -> bool:
 def _describe(
     folder: Path, out: Path, shards: Mapping[int, str], settings: StreamSettings, now_ms: int
 ) -> SnapshotInfo:
-    """Read the checkpoints in `folder`: positions, counts and hash are the files' own."""
+    """Read the checkpoints in `folder`: positions, counts and hash are what their own writes kept."""
     with GraphReader(
         folder, [folder / name for name in shards.values()], settings, settings.half_life_seconds
     ) as graph:
-        summary = graph.summary()
+        graph_hash, watermark_ms = graph.recorded_hash(), graph.watermark_ms
         states, positions = graph.shard_states(), graph.positions()
-    stats = summary.stats
     return SnapshotInfo(
-        snapshot_id=f"{datetime.fromtimestamp(now_ms / 1000, UTC):%Y%m%dT%H%M%SZ}-{summary.graph_hash[:8]}",
+        snapshot_id=f"{datetime.fromtimestamp(now_ms / 1000, UTC):%Y%m%dT%H%M%SZ}-{graph_hash[:8]}",
         path=out,
         taken_ms=now_ms,
-        watermark_ms=stats.watermark_ms or 0,
-        graph_hash=summary.graph_hash,
+        watermark_ms=watermark_ms or 0,
+        graph_hash=graph_hash,
         half_life_seconds=settings.half_life_seconds,
         action_weights=settings.action_weights,
         counts=SnapshotCounts(
-            facts=stats.facts,
-            sessions=stats.sessions,
-            queries=stats.queries,
-            items=stats.items,
-            edges=stats.edges,
-            hyperedges=stats.hyperedges,
-            incidences=stats.incidences,
+            facts=sum(state.facts.count for state in states.values()),
+            edge_facts=sum(state.edge_facts.count for state in states.values()),
+            sessions=sum(state.num_sessions for state in states.values()),
+            hyperedges=sum(state.num_hyperedges for state in states.values()),
+            incidences=sum(state.num_incidences for state in states.values()),
         ),
         shards=tuple(
             SnapshotShard(

@@ -10,7 +10,7 @@ from protos import manifest_v1_pb2 as manifest_pb
 from stream.errors import SnapshotUnreadable, StoreMismatch
 from stream.events import Position
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST_NAME = "manifest.json"
 
 
@@ -35,13 +35,19 @@ class SnapshotShard:
 
 @dataclass(frozen=True, kw_only=True)
 class SnapshotCounts:
-    """How much is in a snapshot; the words are those of `stream.graph.GraphStats`."""
+    """How much is in a snapshot: sums over its shards that every write kept.
+
+    Attributes:
+        facts: (session, query or none, item, action) seen at least once.
+        edge_facts: those of them that make edges.
+        sessions: sessions with at least one fact.
+        hyperedges: sessions of at least two distinct items.
+        incidences: items over all hyperedges.
+    """
 
     facts: int
+    edge_facts: int
     sessions: int
-    queries: int
-    items: int
-    edges: int
     hyperedges: int
     incidences: int
 
@@ -145,10 +151,8 @@ def _from_proto(path: Path, message: manifest_pb.Snapshot) -> SnapshotInfo:
         action_weights=dict(message.action_weights),
         counts=SnapshotCounts(
             facts=counts.facts,
+            edge_facts=counts.edge_facts,
             sessions=counts.sessions,
-            queries=counts.queries,
-            items=counts.items,
-            edges=counts.edges,
             hyperedges=counts.hyperedges,
             incidences=counts.incidences,
         ),

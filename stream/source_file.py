@@ -3,12 +3,12 @@
 import glob
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from stream.decode import JSON_ITEM
 from stream.errors import SourceUnreadable
-from stream.events import Position, Record
+from stream.events import Position, RecordBatch
 from stream.lines import Line, LineReader
 from stream.settings import StreamSettings
 from stream.store import Store
@@ -27,6 +27,7 @@ class FileSource:
         settings: sizes of batches and lines, and how often followed files are looked at.
         catalog_paths: files of catalogue items, or glob patterns of them; read before the events.
         follow: keep watching the files, and the patterns for new ones, instead of ending.
+        own_shards: shards whose positions count; None: all. Others are read for by other processes.
 
     Raises:
         SourceUnreadable: a path names no readable file (when following, what is missing is waited for).
@@ -41,7 +42,9 @@ class FileSource:
         *,
         catalog_paths: Sequence[str] = (),
         follow: bool = False,
+        own_shards: Collection[int] | None = None,
     ) -> None:
+        self._own_shards = own_shards
         self._patterns = [(pattern, JSON_ITEM) for pattern in catalog_paths]
         self._patterns += [(pattern, "") for pattern in paths]
         self._settings = settings
@@ -54,9 +57,10 @@ class FileSource:
 
     def start(self, store: Store) -> None:
         """Go on from the positions of a store: of each file, the least that all its shards have applied."""
-        self._stored = _least([store.shard(number).positions() for number in range(store.num_shards)])
+        shards = range(store.num_shards) if self._own_shards is None else sorted(self._own_shards)
+        self._stored = _least([store.shard(number).positions() for number in shards])
 
-    def poll(self) -> Sequence[Record]:
+    def poll(self, max_wait_seconds: float) -> Sequence[RecordBatch]:
         """Return the next records, file after file; none when there are none now.
 
         Raises:
@@ -69,8 +73,17 @@ class FileSource:
         if not records and self._failure:
             raise self._failure
         if not records and not self.exhausted:
-            time.sleep(self._settings.follow_poll_seconds)
+            self.idle(min(self._settings.follow_poll_seconds, max_wait_seconds))
         return records
+
+    def idle(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+    @property
+    def rebalances(self) -> int:
+        """Never: a file is read by whoever opened it."""
+        return 0
 
     @property
     def exhausted(self) -> bool:
@@ -120,22 +133,25 @@ class FileSource:
             logger.info("waiting for file pattern=%s", pattern)
             self._awaited.add(pattern)
 
-    def _read(self) -> list[Record]:
-        records: list[Record] = []
+    def _read(self) -> list[RecordBatch]:
+        batches: list[RecordBatch] = []
+        wanted = self._settings.batch_records
         for file in self._files.values():
-            wanted = self._settings.batch_records - len(records)
             if wanted and not file.ended:
-                records += self._read_file(file, wanted)
-        return records
+                batch = self._read_file(file, wanted)
+                if batch is not None:
+                    batches.append(batch)
+                    wanted -= len(batch)
+        return batches
 
-    def _read_file(self, file: "_File", wanted: int) -> list[Record]:
+    def _read_file(self, file: "_File", wanted: int) -> RecordBatch | None:
         try:
             return file.read(wanted, self._stored, follow=self._follow)
         except SourceUnreadable as error:
             logger.warning("file unreadable error=%s", error)
             self._failure = self._failure or error
             file.end()
-            return []
+            return None
 
 
 class _File:
@@ -156,12 +172,12 @@ class _File:
             return _size_bytes(self._path)
         return self._reader.bytes_done if self._reader else 0
 
-    def read(self, wanted: int, stored: Mapping[Position, int], *, follow: bool) -> list[Record]:
+    def read(self, wanted: int, stored: Mapping[Position, int], *, follow: bool) -> RecordBatch | None:
         if self._reader is None:
             self._reader = self._opened(stored, follow=follow)
         if self._reader is None:
             self.ended = not follow
-            return []
+            return None
         lines = self._reader.read(wanted, final=not follow)
         if not lines and follow and self._reader.was_replaced():
             lines = self._reader.read(wanted, final=True)
@@ -171,7 +187,7 @@ class _File:
             self._was_replaced = follow
             self.ended = not follow
             self.close()
-        return [self._record(line) for line in lines]
+        return self._batch(lines) if lines else None
 
     def end(self) -> None:
         self.ended = True
@@ -206,14 +222,14 @@ class _File:
             logger.warning("file shrunk path=%s stored_offset=%d", self._path, start)
         return True
 
-    def _record(self, line: Line) -> Record:
-        return Record(
+    def _batch(self, lines: Sequence[Line]) -> RecordBatch:
+        return RecordBatch(
             position=self._position,
-            offset=line.offset,
-            next_offset=line.next_offset,
-            content_type=self._content_type,
-            key=None,
-            value=line.content,
+            offsets=[line.offset for line in lines],
+            next_offsets=[line.next_offset for line in lines],
+            content_types=[self._content_type] * len(lines),
+            keys=[None] * len(lines),
+            values=[line.content for line in lines],
         )
 
 

@@ -1,41 +1,39 @@
-"""Kafka topics in, records and positions out: the one place that consumes."""
+"""Kafka topics as a source: a member of a consumer group that reads the partitions of its shards."""
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from typing import Any
+from collections.abc import Collection, Mapping
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
-from kafka.coordinator.assignors.range import RangePartitionAssignor
-from kafka.errors import FencedInstanceIdError, KafkaError, OffsetOutOfRangeError, RetriableError
-
-from stream.broker import reaching
-from stream.errors import SourceMismatch, SourceUnavailable, StreamError
-from stream.events import Position, Record
+from stream.assignment import Assignment
+from stream.errors import SourceMismatch, SourceUnavailable
+from stream.events import Position, RecordBatch
+from stream.kafka_client import BrokerAway, Group, OffsetsGone, Reader, open_client
 from stream.settings import StreamSettings
 from stream.store import Store
 
 logger = logging.getLogger(__name__)
 
-_CONTENT_TYPE = "content-type"
 _TOPIC_RETRY_SECONDS = 0.5
-_CLOSE_SECONDS = 5.0
+_COMMIT_SECONDS = 5.0
 _CONTACT_SECONDS = 5.0
-_ANSWER_MS = 1000
+_LOOK_SECONDS = 0.25
+_REBALANCE_LOOK_SECONDS = 0.02
+_REBALANCE_SECONDS = 3.0
 
 
 class KafkaSource:
-    """Reads the click, session and catalogue topics as one member of a consumer group.
+    """Reads the click, session and catalogue topics as one member of a consumer group, and all erasures.
 
-    Partition n of every topic belongs to shard n. The positions in the store count; Kafka's committed offsets
-    are ignored.
+    The group shares out the partitions of the first topic; whoever has partition n reads partition n of every
+    keyed topic and owns shard n, so that the topics cannot drift apart. The positions in the store count;
+    Kafka's committed offsets are ignored.
 
     Args:
         bootstrap: "host:port", or several with commas.
-        settings: topics, group, timeouts.
+        settings: topics, group, timeouts, which client.
 
     Raises:
+        SettingsInvalid: the client is not installed.
         SourceUnavailable: no broker answers, or topics are missing.
         SourceMismatch: the topics have different numbers of partitions.
     """
@@ -52,13 +50,16 @@ class KafkaSource:
         ]
         if not self._topics:
             raise SourceMismatch("every topic is set to ''; name at least stream.clicks_topic")
-        self._consumer: Any = None
-        self._assignment: _Assignment | None = None
+        self._client = open_client(bootstrap, settings)
+        self._group: Group | None = None
+        self._reader: Reader | None = None
+        self._assignment: Assignment | None = None
         self._polled_end: dict[Position, int] = {}
         self._pending: dict[Position, int] = {}
-        self._committed_at = self._contact_at = time.monotonic()
+        self._committed_at = self._contact_at = self._changed_at = time.monotonic()
         self._is_away = False
         self.num_partitions = self._count_partitions()
+        self._erasures = self._find_erasures()
 
     def start(self, store: Store) -> None:
         """Join the consumer group; shards are opened as their partitions are assigned.
@@ -66,57 +67,54 @@ class KafkaSource:
         Raises:
             SourceMismatch: the store has another number of shards than the topics have partitions.
             SourceUnavailable: no broker answers.
-            StoreBusy: another process has the store; joining would take its membership of the group away.
         """
-        store.check_free()
         if store.num_shards != self.num_partitions:
             raise SourceMismatch(
                 f"the topics have {self.num_partitions} partitions, but store {store.root} has "
                 f"{store.num_shards} shards: use another store, or build it again from the topics"
             )
-        with reaching(self._bootstrap, SourceUnavailable) as connections:
-            self._consumer = self._connect(
-                kafka_client=connections,
-                group_id=self._settings.group_id,
-                # Static membership: a worker that was killed has its partitions back as soon as it is up.
-                group_instance_id=f"freshet-{store.store_id}",
-                partition_assignment_strategy=[RangePartitionAssignor],
-                auto_offset_reset="none",
-                isolation_level="read_committed",
-                max_poll_records=self._settings.batch_records,
-                session_timeout_ms=round(self._settings.session_timeout_seconds * 1000),
-                heartbeat_interval_ms=round(self._settings.session_timeout_seconds * 1000 / 4),
-            )
-            self._assignment = _Assignment(self._consumer, store)
-            self._consumer.subscribe(self._topics, listener=self._assignment)
-            # Joining before the metadata is here would assign nothing, and the group would join again.
-            for topic in self._topics:
-                self._consumer.partitions_for_topic(topic)
+        self._reader = self._client.reader()
+        self._assignment = Assignment(self._reader, store.ownership, self._topics, self._erasures)
+        self._group = self._client.group(self._topics[0])
 
-    def poll(self) -> Sequence[Record]:
-        """Return the next records; none when none came within `poll_seconds`.
+    def poll(self, max_wait_seconds: float) -> list[RecordBatch]:
+        """Return the next records, as soon as there are any; none when none came in this time.
 
-        A broker that is away is waited for.
+        What a poll returns is always from after the rebalances that it saw. A broker that is away is waited
+        for.
 
         Raises:
             SourceUnavailable: the broker refuses this consumer.
             StoreError: a shard that was assigned cannot be opened.
         """
-        try:
-            polled = self._consumer.poll(timeout_ms=round(self._settings.poll_seconds * 1000))
-        except OffsetOutOfRangeError as error:
-            self._restart_from_earliest(error.args[0])
-            return []
-        except RetriableError as error:
-            logger.warning("poll failed bootstrap=%s error=%s", self._bootstrap, error)
-            time.sleep(self._settings.poll_seconds)
-            return []
-        except KafkaError as error:
-            raise self._refused(error) from error
-        if self._assignment and self._assignment.failure:
-            raise self._assignment.failure
-        self._check_contact(has_records=bool(polled))
-        return [record for partition, found in polled.items() for record in self._records(partition, found)]
+        deadline = time.monotonic() + max_wait_seconds
+        while True:
+            if self._follow_group():
+                return []
+            remaining = max(deadline - time.monotonic(), 0.0)
+            batches = self._read(min(remaining, self._look_seconds()))
+            if batches or time.monotonic() >= deadline:
+                return batches
+
+    def idle(self, seconds: float) -> None:
+        """Hand nothing out for this long, and stay a member of the group.
+
+        Raises:
+            SourceUnavailable: the broker refuses this consumer.
+            StoreError: a shard that was assigned cannot be opened.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            self._follow_group()
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                return
+            time.sleep(min(remaining, self._look_seconds()))
+
+    @property
+    def rebalances(self) -> int:
+        """How often partitions came or went; what is not applied by then comes again, here or elsewhere."""
+        return self._assignment.changes if self._assignment else 0
 
     @property
     def exhausted(self) -> bool:
@@ -131,10 +129,10 @@ class KafkaSource:
     def behind_records(self) -> dict[tuple[str, int], int]:
         """Return how many records wait, by topic and partition; leaves out what was not fetched from yet."""
         behind = {}
-        for partition in self._assigned():
-            end, position = self._consumer.highwater(partition), self._next_offset(partition)
-            if end is not None and position is not None:
-                behind[partition.topic, partition.partition] = max(end - position, 0)
+        for position in self._assigned():
+            end, next_offset = self._reader_now().end(position), self._next_offset(position)
+            if end is not None and next_offset is not None:
+                behind[position.source, position.partition] = max(end - next_offset, 0)
         return behind
 
     def applied(self, positions: Mapping[Position, int]) -> None:
@@ -147,39 +145,30 @@ class KafkaSource:
             self._commit()
 
     def close(self) -> None:
-        """Commit what is applied, as far as that works, and disconnect.
-
-        The group keeps the partitions for this store until the session times out, in case it comes back.
-        """
-        if self._consumer is None:
-            return
-        timeout_ms = round(_CLOSE_SECONDS * 1000)
-        with suppress(KafkaError):
-            self._consumer.commit(self._offsets(), timeout_ms=timeout_ms)
-        with suppress(KafkaError):
-            self._consumer.close(autocommit=False, timeout_ms=timeout_ms)
-        self._consumer = None
+        """Commit what is applied, close the shards, leave the group and disconnect."""
+        if self._group is not None:
+            self._commit(wait_seconds=_COMMIT_SECONDS)
+        if self._assignment is not None:
+            self._assignment.close()
+        if self._group is not None:
+            self._group.close()
+        if self._reader is not None:
+            self._reader.close()
+        self._group = self._reader = self._assignment = None
 
     def _count_partitions(self) -> int:
-        with reaching(self._bootstrap, SourceUnavailable) as connections:
-            consumer = self._connect(kafka_client=connections)
-        try:
-            counts = self._wait_for_topics(consumer)
-        except KafkaError as error:
-            raise self._refused(error) from error
-        finally:
-            consumer.close(autocommit=False)
+        counts = self._wait_for_topics()
         if len(set(counts.values())) > 1:
             raise SourceMismatch(
                 f"the topics must have equally many partitions, but have {_listed(counts)}; create them anew"
             )
         return max(counts.values())
 
-    def _wait_for_topics(self, consumer: Any) -> dict[str, int]:
+    def _wait_for_topics(self) -> Mapping[str, int]:
         deadline = time.monotonic() + self._settings.bootstrap_timeout_seconds
         is_told = False
         while True:
-            counts = {topic: len(consumer.partitions_for_topic(topic)) for topic in self._topics}
+            counts = self._client.partition_counts(self._topics)
             missing = [topic for topic, count in counts.items() if not count]
             if not missing:
                 return counts
@@ -193,17 +182,61 @@ class KafkaSource:
                 )
             time.sleep(_TOPIC_RETRY_SECONDS)
 
-    def _connect(self, **more: Any) -> Any:
-        return KafkaConsumer(
-            bootstrap_servers=self._bootstrap.split(","),
-            bootstrap_timeout_ms=round(self._settings.bootstrap_timeout_seconds * 1000),
-            client_id="freshet-stream",
-            allow_auto_create_topics=False,
-            enable_auto_commit=False,
-            check_crcs=True,
-            metrics_enabled=False,
-            **more,
-        )
+    def _find_erasures(self) -> list[Position]:
+        topic = self._settings.erasures_topic
+        if not topic:
+            return []
+        count = self._client.partition_counts([topic])[topic]
+        if not count:
+            logger.warning("no erasures are read bootstrap=%s missing_topic=%s", self._bootstrap, topic)
+        return [Position(topic, partition) for partition in range(count)]
+
+    def _follow_group(self) -> bool:
+        """Let the group take and give partitions; return whether it did."""
+        assert self._group is not None  # noqa: S101  # polled only between start and close
+        assert self._assignment is not None  # noqa: S101  # as above
+        try:
+            self._group.poll(self._assignment)
+        except BrokerAway as error:
+            self._wait_out(error)
+        if not self._assignment.settle():
+            return False
+        self._changed_at = time.monotonic()
+        assigned = set(self._assigned())
+        self._pending = {}
+        self._polled_end = {
+            position: end for position, end in self._polled_end.items() if position in assigned
+        }
+        return True
+
+    def _look_seconds(self) -> float:
+        """How soon to look at the group again: a change comes in several steps, each waiting for us."""
+        is_changing = time.monotonic() - self._changed_at < _REBALANCE_SECONDS
+        return _REBALANCE_LOOK_SECONDS if is_changing else _LOOK_SECONDS
+
+    def _read(self, max_wait_seconds: float) -> list[RecordBatch]:
+        assert self._assignment is not None  # noqa: S101  # as above
+        if not self._assignment.shards:
+            time.sleep(max_wait_seconds)
+            self._check_contact(has_records=False)
+            return []
+        try:
+            found = self._reader_now().poll(max_wait_seconds)
+        except OffsetsGone as error:
+            self._restart_from_earliest(error.offsets)
+            return []
+        except BrokerAway as error:
+            self._wait_out(error)
+            return []
+        self._check_contact(has_records=bool(found))
+        for batch in found:
+            self._pending.setdefault(batch.position, batch.offsets[0])
+            self._polled_end[batch.position] = batch.next_offset
+        return [share for batch in found for share in self._assignment.hand_out(batch)]
+
+    def _wait_out(self, error: BrokerAway) -> None:
+        logger.warning("poll failed bootstrap=%s error=%s", self._bootstrap, error)
+        time.sleep(self._settings.poll_seconds)
 
     def _check_contact(self, *, has_records: bool) -> None:
         """Tell a silent topic from a broker that is away, for which the client itself retries without end."""
@@ -219,136 +252,52 @@ class KafkaSource:
             logger.warning("%s bootstrap=%s", event, self._bootstrap)
 
     def _answers(self) -> bool:
-        try:
-            self._consumer.end_offsets([TopicPartition(self._topics[0], 0)], timeout_ms=_ANSWER_MS)
-        except KafkaError:
-            return False
-        return True
+        return self._reader_now().answers(Position(self._topics[0], 0))
 
-    def _assigned(self) -> Iterable[TopicPartition]:
-        return self._consumer.assignment() if self._consumer is not None else ()
+    def _reader_now(self) -> Reader:
+        assert self._reader is not None  # noqa: S101  # asked only between start and close
+        return self._reader
 
-    def _next_offset(self, partition: TopicPartition) -> int | None:
-        """The first offset not applied; the client's own position also moves past transaction marks."""
-        pending = self._pending.get(Position(*partition))
-        if pending is not None:
-            return pending
-        with suppress(KafkaError):
-            offset: int | None = self._consumer.position(partition, timeout_ms=0)
-            return offset
-        return None
+    def _assigned(self) -> Collection[Position]:
+        if self._assignment is None:
+            return []
+        return [*self._assignment.partitions, *(self._erasures if self._assignment.shards else [])]
 
-    def _records(self, partition: TopicPartition, found: Sequence[Any]) -> list[Record]:
-        position = Position(*partition)
-        self._pending[position] = found[0].offset
-        self._polled_end[position] = found[-1].offset + 1
-        return [
-            Record(
-                position=position,
-                offset=message.offset,
-                next_offset=message.offset + 1,
-                content_type=_content_type(message.headers),
-                key=message.key,
-                value=message.value,
-            )
-            for message in found
-        ]
+    def _next_offset(self, position: Position) -> int | None:
+        """The first offset not applied; the reader's own also moves past transaction marks."""
+        pending = self._pending.get(position)
+        return self._reader_now().next_offset(position) if pending is None else pending
 
-    def _commit(self) -> None:
-        """Commit to Kafka, without waiting; being fenced off comes out of the next poll."""
+    def _commit(self, *, wait_seconds: float = 0.0) -> None:
+        """Commit to Kafka; being fenced off comes out of the next poll."""
         self._committed_at = time.monotonic()
-        self._consumer.commit_async(self._offsets())
+        if self._group is None or self._assignment is None:
+            return
+        offsets = {position: self._next_offset(position) for position in self._assignment.partitions}
+        self._group.commit(
+            {position: offset for position, offset in offsets.items() if offset is not None},
+            wait_seconds=wait_seconds,
+        )
 
-    def _offsets(self) -> dict[TopicPartition, OffsetAndMetadata]:
-        offsets = {partition: self._next_offset(partition) for partition in self._assigned()}
-        return {
-            partition: OffsetAndMetadata(offset, "", -1)
-            for partition, offset in offsets.items()
-            if offset is not None
-        }
-
-    def _restart_from_earliest(self, stored_offsets: Mapping[TopicPartition, int]) -> None:
+    def _restart_from_earliest(self, stored_offsets: Mapping[Position, int]) -> None:
         """Go on at the oldest record there is: the broker does not have the stored offset (any more)."""
+        assert self._assignment is not None  # noqa: S101  # as above
         try:
-            earliest = self._consumer.beginning_offsets(list(stored_offsets))
-        except KafkaError as error:
+            earliest = self._reader_now().earliest(stored_offsets)
+        except BrokerAway as error:
             logger.warning("poll failed bootstrap=%s error=%s", self._bootstrap, error)
             return
-        for partition, stored in stored_offsets.items():
+        for position, stored in stored_offsets.items():
             logger.error(
                 "offset out of range topic=%s partition=%d stored=%d going_on_at=%d records_lost=%d",
-                partition.topic,
-                partition.partition,
+                position.source,
+                position.partition,
                 stored,
-                earliest[partition],
-                max(earliest[partition] - stored, 0),
+                earliest[position],
+                max(earliest[position] - stored, 0),
             )
-        self._consumer.seek_to_beginning(*stored_offsets)
-
-    def _refused(self, error: KafkaError) -> StreamError:
-        if self._assignment is not None and self._assignment.failure:
-            return self._assignment.failure
-        if isinstance(error, FencedInstanceIdError):
-            return SourceUnavailable(
-                "another freshet stream took over this store's partitions; run one on a store and its copies"
-            )
-        return SourceUnavailable(
-            f"Kafka at {self._bootstrap} refused ({error}); check the broker's log and this client's rights"
-        )
-
-
-class _Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # the client is not typed
-    """Opens and closes shards as the group gives and takes partitions.
-
-    The client calls this on its own thread, but only while the worker's thread waits in `poll` or `close`, so
-    never while a batch is applied. An error is kept for `poll` to raise: the client would log a traceback.
-    """
-
-    def __init__(self, consumer: Any, store: Store) -> None:
-        self._consumer = consumer
-        self._store = store
-        self.failure: StreamError | None = None
-
-    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        try:
-            for partition in sorted(assigned):
-                self._seek(partition)
-        except StreamError as error:
-            self.failure = error
-            self._consumer.pause(*assigned)
-
-    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        shards = sorted({partition.partition for partition in revoked})
-        try:
-            for shard in shards:
-                logger.info("partition revoked partition=%d", shard)
-                self._store.close_shard(shard)
-        except StreamError as error:
-            self.failure = error
-
-    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
-        self.on_partitions_revoked(lost)
-
-    def _seek(self, partition: TopicPartition) -> None:
-        positions = self._store.shard(partition.partition).positions()
-        offset = positions.get(Position(partition.topic, partition.partition))
-        logger.info(
-            "partition assigned topic=%s partition=%d next_offset=%s",
-            partition.topic,
-            partition.partition,
-            "earliest" if offset is None else offset,
-        )
-        if offset is None:
-            self._consumer.seek_to_beginning(partition)
-        else:
-            self._consumer.seek(partition, offset)
-
-
-def _content_type(headers: Iterable[tuple[str, bytes | None]]) -> str:
-    for name, value in headers:
-        if name.lower() == _CONTENT_TYPE and value:
-            return value.decode("utf-8", "replace")
-    return ""
+        self._reader_now().seek(dict(earliest))
+        self._assignment.rewound(earliest)
 
 
 def _listed(counts: Mapping[str, int]) -> str:

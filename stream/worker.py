@@ -3,16 +3,22 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from threading import Event as StopEvent
 from typing import Protocol
 
-from stream.apply import Refusal, apply_batch, shard_of
-from stream.decode import Decoder
-from stream.events import CatalogItem, Interaction, Position, Record, Rejection
+import numpy as np
+
+from stream.apply import Applied, apply_batch
+from stream.columns import ShardBatch
+from stream.decode_columns import ColumnDecoder
+from stream.errors import SourceUnreadable, StoreFenced, StoreStalled
+from stream.events import Action, Position, RecordBatch, Rejection
+from stream.intake import Intake, Sharding
 from stream.metrics import StreamMetrics
 from stream.quarantine import Quarantine
+from stream.retire import retire
 from stream.settings import StreamSettings
 from stream.snapshot import serve_requests
 from stream.store import Store
@@ -20,6 +26,9 @@ from stream.store import Store
 logger = logging.getLogger(__name__)
 
 _FRESHNESS_EVERY_SECONDS = 0.25
+_STALLED_SECONDS = 0.2
+_RETIRED_AT_ONCE = 1000
+_LOSSES_PER_TIMEOUT = 3
 
 
 class Source(Protocol):
@@ -28,11 +37,18 @@ class Source(Protocol):
     shards_by_partition: bool
     """Whether a record's partition is its shard; otherwise its session or item decides."""
 
+    @property
+    def rebalances(self) -> int:
+        """How often what was handed out before may have become somebody else's to read, or is read again."""
+
     def start(self, store: Store) -> None:
         """Go on from the positions of a store."""
 
-    def poll(self) -> Sequence[Record]:
-        """Return the next records; waits a moment where there are none."""
+    def poll(self, max_wait_seconds: float) -> Sequence[RecordBatch]:
+        """Return the next records; waits at most so long where there are none."""
+
+    def idle(self, seconds: float) -> None:
+        """Wait so long without handing anything out, and stay connected."""
 
     @property
     def exhausted(self) -> bool:
@@ -75,7 +91,7 @@ class WorkerTotals:
     watermark_ms: int | None = None
 
 
-def run_worker(
+def run_worker(  # noqa: PLR0913  # what it works with, and two options
     source: Source,
     store: Store,
     quarantine: Quarantine,
@@ -84,6 +100,7 @@ def run_worker(
     stop: StopEvent,
     *,
     on_progress: Callable[[WorkerTotals], None] = lambda _totals: None,
+    own_shards: Collection[int] | None = None,
 ) -> WorkerTotals:
     """Apply what a source gives until it is exhausted or `stop` is set; a batch that was begun is finished.
 
@@ -95,54 +112,26 @@ def run_worker(
         metrics: what is counted.
         stop: set it from a signal handler or another thread.
         on_progress: called after each batch and each poll that found nothing.
+        own_shards: of a source that others read too: the shards that are this worker's; None: all that come.
 
     Raises:
         StreamError: the source, the store or the quarantine failed. What was not applied will be read again.
     """
-    worker = _Worker(source, store, quarantine, settings, metrics)
+    worker = _Worker(source, store, quarantine, settings, metrics, stop, own_shards)
     try:
         source.start(store)
         while not stop.is_set() and not source.exhausted:
-            for batch in worker.batches(source.poll()):
-                worker.apply(batch)
-                worker.rest()
-                on_progress(worker.totals)
-                if stop.is_set():
-                    break
+            worker.take(worker.poll())
+            if worker.is_due:
+                worker.apply()
             worker.rest()
             on_progress(worker.totals)
+        worker.apply()
+        on_progress(worker.totals)
         worker.set_freshness()
     finally:
         source.close()
     return worker.totals
-
-
-@dataclass(slots=True)
-class _ShardBatch:
-    """What one shard gets of a batch; the records are those behind each event."""
-
-    interactions: list[Interaction] = field(default_factory=list)
-    interaction_records: list[Record] = field(default_factory=list)
-    items: list[CatalogItem] = field(default_factory=list)
-    item_records: list[Record] = field(default_factory=list)
-    positions: dict[Position, int] = field(default_factory=dict)
-
-    def rejection(self, refusal: Refusal) -> Rejection:
-        records = self.interaction_records if refusal.kind == "interaction" else self.item_records
-        return Rejection(record=records[refusal.index], reason=refusal.reason, detail=refusal.detail)
-
-
-@dataclass(slots=True)
-class _Batch:
-    """Decoded records, until they are applied together."""
-
-    began: float
-    shards: dict[int, _ShardBatch] = field(default_factory=dict)
-    rejections: list[Rejection] = field(default_factory=list)
-    positions: dict[Position, int] = field(default_factory=dict)
-    num_records: int = 0
-    num_events: int = 0
-    num_ignored: int = 0
 
 
 class _Worker:
@@ -155,41 +144,93 @@ class _Worker:
         quarantine: Quarantine,
         settings: StreamSettings,
         metrics: StreamMetrics,
+        stop: StopEvent,
+        own_shards: Collection[int] | None,
     ) -> None:
+        self._stop = stop
         self.totals = WorkerTotals()
         self._source = source
         self._store = store
         self._quarantine = quarantine
-        self._decoder = Decoder(settings)
-        self._max_events = settings.batch_events
+        self._decoder = ColumnDecoder(settings)
+        self._settings = settings
         self._metrics = metrics
-        self._freshness_due = 0.0
+        self._own_shards = own_shards
+        self._sharding = Sharding(store.num_shards, by_partition=source.shards_by_partition)
+        self._pending = Intake()
+        self._pending_since = self._freshness_due = 0.0
+        self._rebalances = 0
+        self._found_nothing = False
 
-    def batches(self, records: Iterable[Record]) -> Iterator[_Batch]:
-        """Decode records and cut them into batches of about `batch_events`; a record is never split."""
-        batch = _Batch(time.monotonic())
+    @property
+    def wait_seconds(self) -> float:
+        """How long the next poll may wait."""
+        if not len(self._pending):
+            return self._settings.poll_seconds
+        waited = time.monotonic() - self._pending_since
+        return max(self._settings.batch_wait_ms / 1000 - waited, 0.0)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether what was taken is to be written now: much waits, or for long, or nothing more comes."""
+        return (
+            self._pending.num_events >= self._settings.batch_events
+            or self.wait_seconds == 0.0
+            or self._found_nothing
+        )
+
+    def poll(self) -> Sequence[RecordBatch]:
+        """Return the next records; before a source that broke off is reported, what it gave is applied."""
+        try:
+            return self._source.poll(self.wait_seconds)
+        except SourceUnreadable:
+            self.apply()
+            raise
+
+    def take(self, found: Sequence[RecordBatch]) -> None:
+        """Decode records and keep them; what was kept before is dropped where its partitions moved."""
+        if self._source.rebalances != self._rebalances:
+            self._rebalances = self._source.rebalances
+            self._pending = Intake()
+        if found and not len(self._pending):
+            self._pending_since = time.monotonic()
         now_ms = _now_ms()
-        for record in records:
-            self._decode(record, batch, now_ms)
-            if batch.num_events >= self._max_events:
-                yield batch
-                batch = _Batch(time.monotonic())
-        if batch.num_records:
-            yield batch
+        for batch in found:
+            self._pending.add(batch, self._decoder.decode(batch, now_ms))
+        self._found_nothing = not found
 
-    def apply(self, batch: _Batch) -> None:
+    def apply(self) -> None:
         """Put the rejections away, then write every shard's share with its positions."""
-        self._put_away(batch.rejections)
-        self._share_positions(batch)
-        new_facts = sum(self._apply_shard(index, share) for index, share in sorted(batch.shards.items()))
-        self._source.applied(batch.positions)
-        self._count(batch, new_facts)
+        pending, self._pending = self._pending, Intake()
+        if not len(pending):
+            return
+        began = time.monotonic()
+        if self._own_shards is None or 0 in self._own_shards:
+            self._put_away(pending.rejections)
+        counts = Counter({"ignored": pending.num_ignored})
+        for index, share in self._sharding.shares(pending, self._decoder.texts, self._own_shards):
+            share.retention_ms = self._retention_ms
+            applied = self._write(index, share)
+            if applied is None:
+                return
+            self._count(share, applied, counts)
+        self._source.applied(pending.positions)
+        self.totals.records += pending.num_records
+        self.totals.ignored += pending.num_ignored
+        self._metrics.count_batch(+counts, time.monotonic() - began)
+        self._decoder.forget_if_large()
 
     def rest(self) -> None:
-        """What is due between batches: forcing the log to disk, snapshots that others asked for, gauges."""
+        """What is due between batches: the log, checkpoints, snapshots, folding what is old, gauges."""
         self._store.sync_if_due()
+        self._store.ownership.rest()
         serve_requests(self._store)
-        self._refresh_freshness()
+        for shard in self._store.open_shards():
+            retire(shard, _RETIRED_AT_ONCE)
+        now = time.monotonic()
+        if now >= self._freshness_due:
+            self._freshness_due = now + _FRESHNESS_EVERY_SECONDS
+            self.set_freshness()
 
     def set_freshness(self) -> None:
         """Set the gauges that say how far the graph is."""
@@ -202,70 +243,60 @@ class _Worker:
             behind_records=self._source.behind_records(),
         )
 
-    def _decode(self, record: Record, batch: _Batch, now_ms: int) -> None:
-        decoded = self._decoder.decode(record, now_ms)
-        for event in decoded.events:
-            self._add(record, event, batch)
-        batch.rejections += decoded.rejections
-        batch.positions[record.position] = record.next_offset
-        batch.num_records += 1
-        batch.num_events += len(decoded.events)
-        batch.num_ignored += decoded.num_ignored
+    @property
+    def _retention_ms(self) -> int | None:
+        """How late an event may be; history files are never late."""
+        if not self._source.shards_by_partition:
+            return None
+        return round(self._settings.session_retention_seconds * 1000)
 
-    def _add(self, record: Record, event: Interaction | CatalogItem, batch: _Batch) -> None:
-        if self._source.shards_by_partition:
-            index = record.position.partition
-        else:
-            key = event.session_id if isinstance(event, Interaction) else event.item_id
-            index = shard_of(key, self._store.num_shards)
-        share = batch.shards.get(index)
-        if share is None:
-            share = batch.shards[index] = _ShardBatch()
-        if isinstance(event, Interaction):
-            share.interactions.append(event)
-            share.interaction_records.append(record)
-        else:
-            share.items.append(event)
-            share.item_records.append(record)
+    def _write(self, index: int, share: ShardBatch) -> Applied | None:
+        """Write one shard's share, waiting for a disk that is too slow; None: given up, to be read again."""
+        stalled_since = None
+        while True:
+            try:
+                applied = apply_batch(
+                    self._store.shard(index), share, self._decoder.texts, on_refused=self._put_away
+                )
+            except StoreFenced:
+                if not self._has_lost_shards():
+                    raise
+                return None
+            except StoreStalled as error:
+                if stalled_since is None:
+                    logger.warning("stalled shard=%d error=%s", index, error)
+                    stalled_since = time.monotonic()
+                self._source.idle(_STALLED_SECONDS)
+                if self._stop.is_set() or self._source.rebalances != self._rebalances:
+                    return None
+            else:
+                if stalled_since is not None:
+                    seconds = time.monotonic() - stalled_since
+                    logger.warning("going on shard=%d stalled_seconds=%.1f", index, seconds)
+                    self._metrics.count_stall(seconds)
+                return applied
 
-    def _share_positions(self, batch: _Batch) -> None:
-        """Give each shard the positions it must remember: its partition's, or for files all of them."""
-        for position, next_offset in batch.positions.items():
-            by_partition = self._source.shards_by_partition
-            indices = [position.partition] if by_partition else range(self._store.num_shards)
-            for index in indices:
-                batch.shards.setdefault(index, _ShardBatch()).positions[position] = next_offset
-
-    def _apply_shard(self, index: int, share: _ShardBatch) -> int:
-        def put_away(refusals: Sequence[Refusal]) -> None:
-            self._put_away([share.rejection(refusal) for refusal in refusals])
-
-        applied = apply_batch(
-            self._store.shard(index), share.interactions, share.items, share.positions, on_refused=put_away
-        )
-        self.totals.batches += 1
-        return applied.new_facts
+    def _has_lost_shards(self) -> bool:
+        """Whether the source says so within some time: what is not applied is then read again."""
+        deadline = time.monotonic() + _LOSSES_PER_TIMEOUT * self._settings.session_timeout_seconds
+        while self._source.rebalances == self._rebalances and time.monotonic() < deadline:
+            self._source.idle(_STALLED_SECONDS)
+        return self._source.rebalances != self._rebalances
 
     def _put_away(self, rejections: Sequence[Rejection]) -> None:
         self._quarantine.put(rejections, _now_ms())
         self.totals.quarantined += len(rejections)
         self._metrics.count_quarantined(Counter(rejection.reason for rejection in rejections))
 
-    def _count(self, batch: _Batch, new_facts: int) -> None:
-        self.totals.records += batch.num_records
-        self.totals.events += batch.num_events
-        self.totals.ignored += batch.num_ignored
-        self.totals.new_facts += new_facts
-        kinds = Counter(event.action.label for share in batch.shards.values() for event in share.interactions)
-        kinds["catalog"] = sum(len(share.items) for share in batch.shards.values())
-        kinds["ignored"] = batch.num_ignored
-        self._metrics.count_batch(+kinds, new_facts, time.monotonic() - batch.began)
-
-    def _refresh_freshness(self) -> None:
-        now = time.monotonic()
-        if now >= self._freshness_due:
-            self._freshness_due = now + _FRESHNESS_EVERY_SECONDS
-            self.set_freshness()
+    def _count(self, share: ShardBatch, applied: Applied, counts: "Counter[str]") -> None:
+        self.totals.batches += 1
+        self.totals.events += len(share.events) + len(share.items)
+        self.totals.new_facts += applied.new_facts
+        self._metrics.count_facts(new=applied.new_facts, erased=applied.erased_facts, dropped=applied.dropped)
+        by_action = np.bincount(share.events.action, minlength=len(Action) + 1).tolist()
+        counts.update({action.label: by_action[action] for action in Action})
+        counts["catalog"] += len(share.items)
+        counts["erasure"] += len(share.erasures)
 
 
 def _now_ms() -> int:

@@ -137,7 +137,7 @@ def kafka_bootstrap() -> Iterator[str]:
 def kafka_topics(kafka_bootstrap: str) -> Iterator[TopicFactory]:
     """A function that creates this test's own topics, deleted afterwards.
 
-    ``kafka_topics(partitions=2)`` maps clicks, sessions, catalog and quarantine to real names.
+    ``kafka_topics(partitions=2)`` maps clicks, sessions, catalog, erasures and quarantine to real names.
     """
     from kafka.admin import KafkaAdminClient
 

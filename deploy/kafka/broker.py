@@ -176,7 +176,7 @@ class LocalBroker:
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         java = self._java(lib, "-Xmx128m", "-XX:TieredStopAtLevel=1", main="kafka.tools.StorageTool")
         done = subprocess.run(
-            [*java, "format", "-t", cluster, "-c", "server.properties"],
+            [*java, "format", f"--cluster-id={cluster}", "-c", "server.properties"],
             cwd=folder,
             capture_output=True,
             text=True,

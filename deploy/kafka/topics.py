@@ -13,6 +13,7 @@ TOPICS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "freshet.clicks": _FOREVER,
         "freshet.sessions": _FOREVER,
         "freshet.catalog": MappingProxyType({"cleanup.policy": "compact"}),
+        "freshet.erasures": _FOREVER,
         "freshet.quarantine": _FOREVER,
     }
 )

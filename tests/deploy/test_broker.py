@@ -79,7 +79,7 @@ def test_topics_are_apart_and_equally_partitioned(
     described = admin.describe_topics(list(first.values()))
     admin.close()
 
-    assert set(first) == {"clicks", "sessions", "catalog", "quarantine"}
+    assert set(first) == {"clicks", "sessions", "catalog", "erasures", "quarantine"}
     assert not set(first.values()) & set(second.values())
     assert {len(topic["partitions"]) for topic in described} == {3}
 

@@ -111,7 +111,9 @@ class System:
             "FRESHET_STREAM_CATALOG_TOPIC": topics["catalog"],
             "FRESHET_STREAM_QUARANTINE_TOPIC": topics["quarantine"],
             "FRESHET_STREAM_GROUP_ID": topics["clicks"],
+            "FRESHET_STREAM_ERASURES_TOPIC": topics["erasures"],
             "FRESHET_STREAM_BATCH_RECORDS": "25",
+            "FRESHET_STREAM_BATCH_EVENTS": "25",
         }
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 

@@ -89,7 +89,10 @@ def test_every_command_explains_itself(path: tuple[str, ...], run: Command) -> N
 @pytest.mark.parametrize(
     ("path", "options"),
     [
-        (("stream",), {"--source", "--catalog", "--store", "--follow", "--metrics", "--config"}),
+        (
+            ("stream",),
+            {"--source", "--catalog", "--store", "--follow", "--checkpoints", "--metrics", "--config"},
+        ),
         (("tune",), {"--store", "--artifacts", "--every", "--metrics", "--config"}),
         (("serve",), {"--artifacts", "--listen", "--metrics", "--config"}),
         (("snapshot",), {"--store", "--out"}),
@@ -146,6 +149,7 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
         (["stream", "--source", "kafka:here", "--store", "x"], "must be HOST:PORT"),
         (["stream", "--source", "kafka:h:1", "--source", "file:x", "--store", "x"], "one kafka: source"),
         (["stream", "--source", "kafka:h:1", "--follow", "--store", "x"], "are for file: sources"),
+        (["stream", "--source", "file:x", "--store", "x", "--checkpoints", "c"], "is for a kafka: source"),
         (
             ["stream", "--source", "file:x", "--catalog", "kafka:h:1", "--store", "x"],
             "--catalog takes file:PATH",
@@ -287,3 +291,35 @@ def test_config_shows_every_key(run: Command, tmp_path: Path) -> None:
 def test_the_version_is_said(run: Command) -> None:
     """As the package has it."""
     assert run("--version").stdout.startswith("freshet 0.")
+
+
+def test_backfill_by_several_processes_makes_the_same_graph(tmp_path: Path, run: Command) -> None:
+    """Processes side by side, each with its shards, make what one makes, and put bad lines away once."""
+    lines = [
+        {"ts_ms": 1_760_000_000_000 + n, **CLICK, "session_id": f"s{n % 40}", "item_id": f"i{n % 7}"}
+        for n in range(400)
+    ]
+    events = _write_lines(tmp_path / "e.jsonl", [*lines, {"ts_ms": 1}])
+    config = tmp_path / "freshet.toml"
+    config.write_text("[stream]\nnum_shards = 3\n")
+    hashes = []
+    for workers in (1, 2, 5):
+        store = tmp_path / f"{workers}.store"
+        arguments = ("--store", store, "--workers", workers, "--config", config)
+        outcome = run("stream", "--source", f"file:{events}", *arguments)
+        assert outcome.returncode == 0, outcome.stderr
+        assert "400 events applied, 280 new facts, 1 quarantined" in outcome.stderr
+        again = run("stream", "--source", f"file:{events}", *arguments)
+        assert "0 events applied" in again.stderr
+        hashes.append(run("graph", "hash", "--store", store).stdout)
+
+    assert len(set(hashes)) == 1
+
+
+def test_backfill_says_which_file_is_missing(tmp_path: Path, run: Command) -> None:
+    """What fails in one of the processes is one line here."""
+    arguments = ("--store", tmp_path / "s.store", "--workers", 2)
+    outcome = run("stream", "--source", f"file:{tmp_path}/none.jsonl", *arguments)
+
+    assert outcome.returncode == 1
+    assert outcome.stderr.splitlines()[-1].startswith("freshet: error: no file matches")

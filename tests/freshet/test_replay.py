@@ -72,7 +72,8 @@ def events_in(bootstrap: str, topic: str, count: int) -> list[Interaction | Cata
             key=message.key,
             value=message.value,
         )
-        found += decode(record, StreamSettings(), NOON_MS).events
+        events = decode(record, StreamSettings(), NOON_MS).events
+        found += [event for event in events if isinstance(event, Interaction | CatalogItem)]
     return found
 
 

@@ -38,7 +38,8 @@ def addresses(free_port: Callable[[], int], tmp_path: Path) -> Iterator[Addresse
 
 def _busy_stream(registry: CollectorRegistry) -> None:
     metrics = StreamMetrics(registry)
-    metrics.count_batch({"click": 7, "view": 3}, 6, 0.01)
+    metrics.count_batch({"click": 7, "view": 3}, 0.01)
+    metrics.count_facts(new=6, erased=0, dropped=0)
     metrics.count_quarantined({"malformed": 2})
     now_ms = time.time_ns() // 1_000_000
     metrics.set_freshness(

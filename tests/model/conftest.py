@@ -13,12 +13,12 @@ from model.generation import publish
 from model.settings import ModelSettings
 from model.train import train
 from model.trained import Trained
-from stream.apply import apply_batch
 from stream.events import Action, CatalogItem, Interaction, Position
 from stream.graph import GraphArrays, open_graph
 from stream.settings import StreamSettings
 from stream.snapshot_manifest import SnapshotCounts, SnapshotInfo
 from stream.store import Store
+from tests.stream.histories import apply_events
 
 START_MS = 1_700_000_000_000
 NOW_MS = 1_800_000_000_000
@@ -76,7 +76,7 @@ def make_arrays(tmp_path_factory: pytest.TempPathFactory) -> MakeArrays:
 def fill_store(root: Path, events: Sequence[Interaction], items: Sequence[CatalogItem] = ()) -> None:
     """Apply events and items to the store at `root`, made first where there is none."""
     with Store.create_or_open(root, StreamSettings()) as store:
-        apply_batch(store.shard(0), events, items, {Position("test", 0): len(events)})
+        apply_events(store.shard(0), events, items, {Position("test", 0): len(events)})
 
 
 @pytest.fixture(scope="session")
@@ -126,10 +126,8 @@ def snapshot_of(arrays: GraphArrays, *, graph_hash: str = "f" * 64) -> SnapshotI
     """Return a description of the snapshot that `arrays` might come from."""
     counts = SnapshotCounts(
         facts=len(arrays.fact_ms),
+        edge_facts=len(arrays.fact_ms),
         sessions=arrays.num_sessions,
-        queries=arrays.num_queries,
-        items=arrays.num_items,
-        edges=len(arrays.edge_query),
         hyperedges=0,
         incidences=len(arrays.incidence_item),
     )

@@ -1,5 +1,7 @@
 """What the stream's tests share: settings, stores that are closed afterwards, processes that are ended."""
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +17,52 @@ ROOT = Path(__file__).resolve().parents[2]
 OpenStore = Callable[..., Store]
 StartPython = Callable[..., "subprocess.Popen[str]"]
 StartHolder = Callable[[Path, str], "subprocess.Popen[str]"]
+StartOwner = Callable[..., "Owner"]
+
+
+class Owner:
+    """A process that owns a shard, see `tests.stream.owner`."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+
+    def tell(self, command: str) -> None:
+        """Give a command without waiting for its answer."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+
+    def answer(self) -> str:
+        """Wait for the answer to a command."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, self.process.communicate()[1]
+        return line.strip()
+
+    def ask(self, command: str) -> str:
+        """Give a command and wait for its answer."""
+        self.tell(command)
+        return self.answer()
+
+    def pause(self) -> None:
+        """Stop the process, and wait until it is stopped."""
+        self.process.send_signal(signal.SIGSTOP)
+        _, status = os.waitpid(self.process.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+
+    def wake(self) -> None:
+        """Let a stopped process go on."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """Kill the process, and wait until it is gone."""
+        self.process.kill()
+        self.process.wait()
+
+    def leave(self) -> int:
+        """End the process; return its exit code."""
+        self.process.communicate(timeout=60)
+        return self.process.returncode
 
 
 @pytest.fixture
@@ -71,5 +119,16 @@ def start_holder(start_python: StartPython) -> StartHolder:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         return process
+
+    return start
+
+
+@pytest.fixture
+def start_owner(start_python: StartPython, tmp_path: Path) -> StartOwner:
+    """Return a function that starts a process which owns the shard of a store."""
+
+    def start(root: Path = tmp_path / "store", url: str = "") -> Owner:
+        arguments = (root, url) if url else (root,)
+        return Owner(start_python("from tests.stream.owner import main; main()", *arguments))
 
     return start

@@ -2,16 +2,18 @@
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
 
-from stream.apply import apply_batch, shard_of
-from stream.events import Action, Interaction, Position
+from stream.apply import Applied, apply_batch, shard_of
+from stream.columns import Texts, batch_of
+from stream.events import Action, CatalogItem, Interaction, Position, Rejection
 from stream.graph import open_graph
 from stream.settings import StreamSettings
+from stream.shard import Shard
 from stream.store import Store
 
 EFFORT = 4 if os.environ.get("CI") else 1
@@ -60,13 +62,30 @@ def deliveries(draw: st.DrawFn) -> tuple[list[Interaction], list[list[Interactio
     return events, [arriving[low:high] for low, high in zip([0, *cuts], [*cuts, len(arriving)], strict=True)]
 
 
+def apply_events(
+    shard: Shard,
+    events: Sequence[Interaction],
+    items: Sequence[CatalogItem] = (),
+    positions: Mapping[Position, int] | None = None,
+    on_refused: Callable[[Sequence[Rejection]], None] | None = None,
+) -> Applied:
+    """Apply events and catalogue items to a shard in one write."""
+    texts = Texts()
+    batch = batch_of(events, texts, items=items, positions=positions)
+    return apply_batch(shard, batch, texts, on_refused=on_refused)
+
+
 def apply_all(store: Store, events: Sequence[Interaction], offset: int = 0) -> None:
     """Apply events to the shards that they belong to, as a file source does."""
     position = Position("file", 0)
     for index in range(store.num_shards):
-        own = [event for event in events if shard_of(event.session_id, store.num_shards) == index]
+        own = [
+            event
+            for event in events
+            if shard_of(event.session_id or event.user_id, store.num_shards) == index
+        ]
         if own:
-            apply_batch(store.shard(index), own, [], {position: offset})
+            apply_events(store.shard(index), own, positions={position: offset})
 
 
 def build(

@@ -8,12 +8,11 @@ import sys
 from itertools import count
 from pathlib import Path
 
-from stream.apply import apply_batch
 from stream.events import Position
 from stream.settings import StreamSettings
 from stream.snapshot import serve_requests
 from stream.store import Store
-from tests.stream.histories import NOON_MS, event
+from tests.stream.histories import NOON_MS, apply_events, event
 
 
 def say(text: str) -> None:
@@ -34,7 +33,7 @@ def main() -> None:
                     event(f"s-{number}", item_id=f"i-{item}", ts_ms=NOON_MS + number)
                     for item in range(number % 7)
                 ]
-                apply_batch(shard, batch, [], {Position("numbers", 0): number + 1})
+                apply_events(shard, batch, [], {Position("numbers", 0): number + 1})
                 say(str(number + 1))
             if mode != "idle":
                 serve_requests(store)

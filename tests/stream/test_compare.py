@@ -1,28 +1,35 @@
 """Comparing graphs: whatever is planted is found, and nothing else."""
 
-from collections.abc import Iterator, Mapping
+import struct
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from protos.text import text_key
 from stream import codec
-from stream.apply import apply_batch
 from stream.compare import KINDS, Comparison, compare_graphs, merge_join
-from stream.decay import contribution
 from stream.errors import StoreUnreadable
 from stream.events import Action, CatalogItem, Interaction
-from stream.facts import ActionTally, EdgeState, SessionState
 from stream.graph import open_graph
 from stream.settings import StreamSettings
 from stream.store import Store
-from tests.stream.histories import EFFORT, NOON_MS, apply_all, build, deliveries, event, interactions
+from tests.stream.histories import (
+    EFFORT,
+    NOON_MS,
+    apply_all,
+    apply_events,
+    build,
+    deliveries,
+    event,
+    interactions,
+)
 from tests.stream.oracle import Oracle
 
 DEFAULTS = StreamSettings()
@@ -101,47 +108,40 @@ def test_one_more_event_is_found_where_the_oracle_says(
         assert {name: named[name] for name in found.first.key} == dict(found.first.key)
 
 
-def _edge_plants(key: tuple[int, int], edge: EdgeState) -> Iterator[tuple[str, Puts]]:
-    packed = codec.edge_key(*key)
-    action, tally = next(iter(edge.actions.items()))
-    more = ActionTally(tally.num_facts + 1, tally.total)
-    heavier = ActionTally(tally.num_facts, contribution(NOON_MS + 1, DEFAULTS.half_life_ms))
-    other = int(Action.PURCHASE if action != Action.PURCHASE else Action.CLICK)
-    for changed in (
-        replace(edge, sessions=edge.sessions + 1),
-        replace(edge, first_ms=edge.first_ms - 1),
-        replace(edge, last_ms=edge.last_ms + 1),
-        replace(edge, actions={**edge.actions, action: more}),
-        replace(edge, actions={**edge.actions, action: heavier}),
-        replace(edge, actions={other: tally}),
-    ):
-        yield "edge", {packed: codec.pack_edge(changed)}
-
-
-def _session_plants(session: codec.StoredSession) -> Iterator[tuple[str, Puts]]:
-    facts = codec.unpack_facts(session.facts)
-    fact, ts_ms = next(iter(facts.items()))
-    query, item, _ = fact
-    view = (query, item, int(Action.VIEW))
-    for changed in ({**facts, fact: ts_ms - 1}, {**facts, view: facts.get(view, ts_ms) + 1}):
-        state = SessionState(session.session_id, session.user_ids, changed)
-        yield "session", {codec.session_key(session.session_key): codec.pack_session(state)}
+def _row_plants(kind: str, records: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[str, Puts]]:
+    """Yield records in which the last fact is a millisecond later, or another action, or is not there."""
+    for key, value in records:
+        head, stamp = value[:-8], int.from_bytes(value[-8:], "little")
+        if kind == "edge" and stamp % 8 == Action.VIEW:
+            continue  # a view makes no edge
+        other = stamp ^ (int(Action.CLICK) ^ int(Action.PURCHASE))
+        for changed in (stamp + 8, other if stamp % 8 in (Action.CLICK, Action.PURCHASE) else stamp + 16):
+            yield kind, {key: head + changed.to_bytes(8, "little")}
+        if kind == "edge":
+            yield kind, {key: value[: -codec.ROW_BYTES]}
 
 
 def _plants(root: Path) -> list[tuple[str, Puts]]:
     """Return what can be wrong with one record of a store, and with one record too many."""
     with open_graph(root, DEFAULTS) as graph:
         (shard,) = graph._shards
-        plants = [plant for query, item, edge in shard.edges() for plant in _edge_plants((query, item), edge)]
-        plants += [plant for session in shard.sessions() for plant in _session_plants(session)]
-        edges = {(query, item): edge for query, item, edge in shard.edges()}
+        plants = [*_row_plants("edge", shard.records(codec.BY_QUERY))]
+        plants += _row_plants("session", shard.records(codec.SESSION))
         queries, items = dict(shard.query_names()), dict(shard.item_names())
-    new = SessionState("new", (), {(0, key, int(Action.VIEW)): NOON_MS for key in list(items)[:1]})
-    plants.append(("session", {codec.session_key(text_key("new")): codec.pack_session(new)}))
-    some_edge = next(iter(edges.values()), None)
-    for key in ((query, item) for query in queries for item in items if (query, item) not in edges):
-        if some_edge:
-            plants.append(("edge", {codec.edge_key(*key): codec.pack_edge(some_edge)}))
+        known = {
+            pair
+            for edges in graph.edges()
+            for pair in zip(edges.query.tolist(), edges.item.tolist(), strict=True)
+        }
+    for item in list(items)[:1]:
+        row = struct.pack("<QQQ", 0, item, NOON_MS * 8 + Action.VIEW)
+        new = codec.pack_session("new", (), row)
+        plants.append(("session", {codec.session_key(text_key("new")): new}))
+    for query, item in ((query, item) for query in queries for item in items if (query, item) not in known):
+        row = struct.pack("<QQQ", item, 1, NOON_MS * 8 + Action.CLICK)
+        plants.append(
+            ("edge", {codec.run_keys(codec.BY_QUERY, np.array([query], dtype=np.uint64), 999)[0]: row})
+        )
     return plants
 
 
@@ -209,7 +209,7 @@ def test_catalogues_are_compared_when_asked_for(tmp_path: Path) -> None:
     }.items():
         with Store.create_or_open(tmp_path / name, DEFAULTS) as store:
             apply_all(store, [event()])
-            apply_batch(store.shard(0), [], items, {})
+            apply_events(store.shard(0), [], items, {})
 
     found = compare(tmp_path / "left", tmp_path / "right", with_catalog=True)
 
@@ -224,8 +224,8 @@ def test_a_name_that_is_missing_is_damage(tmp_path: Path) -> None:
     build(tmp_path / "sound", [[event()]], DEFAULTS, 1)
     build(tmp_path / "damaged", [[event()]], DEFAULTS, 1)
     with Store.create_or_open(tmp_path / "damaged", DEFAULTS) as store:
-        edge = EdgeState(1, NOON_MS, NOON_MS, {})
-        store.shard(0).write({codec.edge_key(1, 2): codec.pack_edge(edge)})
+        row = struct.pack("<QQQ", 2, 3, NOON_MS * 8 + Action.CLICK)
+        store.shard(0).write({codec.key_prefix(codec.BY_QUERY, 1) + bytes(8): row})
 
     with pytest.raises(StoreUnreadable, match=r"damaged.*names are missing"):
         compare(tmp_path / "damaged", tmp_path / "sound")

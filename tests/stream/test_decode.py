@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from protos import events_v1_pb2 as pb
 from stream.decode import EARLIEST_MS, JSON_ITEM, Decoded, decode
-from stream.events import REASONS, Action, CatalogItem, Interaction, Position, Record
+from stream.events import REASONS, Action, CatalogItem, Erasure, Interaction, Position, Record
 from stream.settings import StreamSettings
 
 NOW_MS = 1_700_000_000_000
@@ -163,8 +163,8 @@ def test_other_fields_are_ignored() -> None:
         ({"type": None}, "missing_field"),
         ({"type": 3}, "wrong_type"),
         ({"type": "hover"}, "unknown_type"),
-        ({"session_id": ""}, "missing_field"),
-        ({"session_id": None}, "missing_field"),
+        ({"session_id": "", "user_id": ""}, "missing_field"),
+        ({"session_id": None, "user_id": None}, "missing_field"),
         ({"session_id": "  "}, "missing_field"),
         ({"session_id": 7}, "wrong_type"),
         ({"session_id": "s" * 1025}, "oversized"),
@@ -280,7 +280,7 @@ def test_protobuf_event(content_type: str) -> None:
     [
         ({"action": 0}, "missing_field"),
         ({"action": 99}, "unknown_type"),
-        ({"session_id": ""}, "missing_field"),
+        ({"session_id": "", "user_id": " "}, "missing_field"),
         ({"item_id": ""}, "missing_field"),
         ({"ts_ms": 0}, "absurd_timestamp"),
         ({"ts_ms": 2**62}, "absurd_timestamp"),
@@ -459,7 +459,7 @@ def test_ubi_messages_that_are_ignored(change: dict[str, Any]) -> None:
         ({"event_attributes": {"object": {}}}, "missing_field", "item_id"),
         ({"event_attributes": {"object": {"object_id": True}}}, "wrong_type", "object_id"),
         ({"event_attributes": []}, "wrong_type", "event_attributes"),
-        ({"session_id": None, "client_id": ""}, "missing_field", "session_id"),
+        ({"session_id": None, "client_id": "", "user_id": ""}, "missing_field", "session_id"),
         ({"timestamp": None}, "missing_field", "timestamp"),
         ({"timestamp": "soon"}, "malformed", "timestamp"),
         ({"timestamp": {}}, "wrong_type", "timestamp"),
@@ -552,9 +552,9 @@ def never_raises(decode_one: Callable[[], Decoded]) -> None:
         assert len(rejection.detail) < 600
         rejection.detail.encode()
     for found in decoded.events:
-        found.item_id.encode()
+        (found.id if isinstance(found, Erasure) else found.item_id).encode()
         if isinstance(found, Interaction):
-            assert found.session_id.strip()
+            assert found.session_id.strip() or found.user_id.strip()
             assert EARLIEST_MS <= found.ts_ms <= NOW_MS + 3_600_000
 
 

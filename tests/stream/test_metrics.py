@@ -33,12 +33,18 @@ def test_counts() -> None:
     """Batches and rejections add up."""
     registry = CollectorRegistry()
     metrics = StreamMetrics(registry)
-    metrics.count_batch({"click": 3, "catalog": 1}, 2, 0.01)
-    metrics.count_batch({"click": 1}, 1, 0.02)
+    metrics.count_batch({"click": 3, "catalog": 1}, 0.01)
+    metrics.count_facts(new=2, erased=5, dropped=1)
+    metrics.count_batch({"click": 1}, 0.02)
+    metrics.count_facts(new=1, erased=0, dropped=0)
+    metrics.count_stall(2.5)
     metrics.count_quarantined({"malformed": 2})
     assert sample(registry, "freshet_stream_events_total", type="click") == 4
     assert sample(registry, "freshet_stream_events_total", type="catalog") == 1
     assert sample(registry, "freshet_stream_new_facts_total") == 3
+    assert sample(registry, "freshet_stream_erased_facts_total") == 5
+    assert sample(registry, "freshet_stream_dropped_total") == 1
+    assert sample(registry, "freshet_stream_stalled_seconds_total") == 2.5
     assert sample(registry, "freshet_stream_batches_total") == 2
     assert sample(registry, "freshet_stream_batch_seconds_count") == 2
     assert sample(registry, "freshet_stream_quarantined_total", reason="malformed") == 2

@@ -12,7 +12,7 @@ from kafka import KafkaConsumer, TopicPartition
 from stream.apply import shard_of
 from stream.decode import decode
 from stream.errors import PublishFailed
-from stream.events import Action, CatalogItem, Interaction, Position, Record
+from stream.events import Action, CatalogItem, Erasure, Interaction, Position, Record
 from stream.producer import Encoding, EventProducer, RecordProducer
 from stream.settings import StreamSettings
 from tests.conftest import TopicFactory
@@ -77,7 +77,7 @@ def decoded(message: Any, settings: StreamSettings) -> list[Interaction | Catalo
     )
     found = decode(record, settings, NOON_MS)
     assert not found.rejections
-    return list(found.events)
+    return [event for event in found.events if not isinstance(event, Erasure)]
 
 
 def by_session_and_topic(events: Sequence[Interaction]) -> dict[tuple[str, bool], list[Interaction]]:

@@ -11,10 +11,11 @@ from stream.settings import StreamSettings
 
 
 def test_defaults_are_the_contracts() -> None:
-    """Half-life of 30 days; click 1, add-to-cart 2, purchase 4; a view weighs nothing."""
+    """Half-life 30 days; cut after 30 minutes; click 1, add-to-cart 2, purchase 4; a view weighs nothing."""
     settings = StreamSettings()
 
     assert settings.half_life_ms == 30 * 86_400_000
+    assert settings.session_gap_ms == 30 * 60_000
     assert [settings.weight_of(action) for action in Action] == [0.0, 1.0, 2.0, 4.0]
 
 
@@ -23,6 +24,8 @@ def test_defaults_are_the_contracts() -> None:
     [
         ("half_life_seconds", 60.0),
         ("half_life_seconds", math.nan),
+        ("session_gap_seconds", 0.5),
+        ("session_gap_seconds", 31 * 86400.0),
         ("num_shards", 0),
         ("batch_records", 0),
         ("sync_every_ms", -1),
@@ -39,6 +42,16 @@ def test_value_out_of_bounds_is_refused(name: str, value: float) -> None:
 
     with pytest.raises(SettingsInvalid, match=rf"stream\.{name} is .*; it must be between"):
         StreamSettings(**changed)
+
+
+@pytest.mark.parametrize("horizon_seconds", [1.0, 4 * 86400.0 - 1])
+def test_horizon_shorter_than_twice_the_retention_is_refused(horizon_seconds: float) -> None:
+    """What is still accepted must not be folded; none at all is the default."""
+    with pytest.raises(SettingsInvalid, match=r"erasure_horizon_seconds is .* at least 345600\.0, twice"):
+        StreamSettings(erasure_horizon_seconds=horizon_seconds)
+
+    assert StreamSettings().erasure_horizon_ms == 0
+    assert StreamSettings(erasure_horizon_seconds=4 * 86400.0).erasure_horizon_ms == 4 * 86_400_000
 
 
 @pytest.mark.parametrize("label", ["view", "clicks", "add_to_cart"])

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from stream.apply import apply_batch
 from stream.errors import (
     SnapshotError,
     SnapshotExists,
@@ -27,7 +26,7 @@ from stream.settings import StreamSettings
 from stream.snapshot import SnapshotInfo, read_manifest, serve_requests, take_snapshot
 from stream.store import Store
 from tests.stream.conftest import OpenStore, StartHolder
-from tests.stream.histories import NOON_MS, apply_all, dump, event, graph_hash
+from tests.stream.histories import NOON_MS, apply_all, apply_events, dump, event, graph_hash
 
 TAKEN_MS = 1_790_000_000_000
 HASTY = StreamSettings(snapshot_timeout_seconds=0.3)
@@ -76,12 +75,12 @@ def test_snapshot_stays_as_it_was(open_store: OpenStore, settings: StreamSetting
 def test_manifest_is_protobuf_json(open_store: OpenStore, settings: StreamSettings, tmp_path: Path) -> None:
     """Scripts find the contract's field names in ``manifest.json``."""
     store = open_store()
-    apply_batch(store.shard(0), [event()], [], {Position("freshet.clicks", 0): 12})
+    apply_events(store.shard(0), [event()], [], {Position("freshet.clicks", 0): 12})
     store.close()
     take_snapshot(store.root, tmp_path / "out", settings, TAKEN_MS)
     written = json.loads((tmp_path / "out" / "manifest.json").read_text())
 
-    assert written["format_version"] == 1
+    assert written["format_version"] == 2
     assert written["watermark_ms"] == str(NOON_MS)
     assert written["shards"][0]["positions"] == [{"source": "freshet.clicks", "next_offset": "12"}]
     assert written["action_weights"] == {"click": 1.0, "add-to-cart": 2.0, "purchase": 4.0}
@@ -303,7 +302,7 @@ def test_snapshot_that_cannot_be_written(
 def snapshot(open_store: OpenStore, settings: StreamSettings, tmp_path: Path) -> Path:
     """Return a snapshot with a few facts and a catalogue item."""
     store = open_store()
-    apply_batch(store.shard(0), [event(), event(item_id="b")], [CatalogItem(item_id="a")], {})
+    apply_events(store.shard(0), [event(), event(item_id="b")], [CatalogItem(item_id="a")], {})
     store.close()
     take_snapshot(store.root, tmp_path / "out", settings, TAKEN_MS)
     return tmp_path / "out"
@@ -320,12 +319,15 @@ def test_damaged_manifest_is_unreadable(snapshot: Path, settings: StreamSettings
         open_graph(snapshot, settings)
 
 
-def test_snapshot_of_a_later_version_is_refused(snapshot: Path, settings: StreamSettings) -> None:
-    """A manifest of another version is refused by both versions' numbers."""
+@pytest.mark.parametrize("version", [1, 3])
+def test_snapshot_of_another_version_is_refused(
+    snapshot: Path, settings: StreamSettings, version: int
+) -> None:
+    """A manifest of another version, earlier or later, is refused by both versions' numbers."""
     path = snapshot / "manifest.json"
-    path.write_text(path.read_text().replace('"format_version": 1', '"format_version": 2'))
+    path.write_text(path.read_text().replace('"format_version": 2', f'"format_version": {version}'))
 
-    with pytest.raises(StoreMismatch, match="format version 2, this version of Freshet reads 1"):
+    with pytest.raises(StoreMismatch, match=f"format version {version}, this version of Freshet reads 2"):
         open_graph(snapshot, settings)
 
 

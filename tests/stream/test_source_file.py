@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from stream.apply import apply_batch
 from stream.decode import JSON_ITEM
 from stream.errors import SourceUnreadable
 from stream.events import Position, Record
 from stream.settings import StreamSettings
 from stream.source_file import FileSource
 from tests.stream.conftest import OpenStore
+from tests.stream.histories import apply_events
 
 Drained = tuple[list[bytes], dict[Position, int]]
 
@@ -30,6 +30,12 @@ def values_of(records: Sequence[Record]) -> list[bytes]:
     return [record.value or b"" for record in records]
 
 
+def polled(source: FileSource) -> list[Record]:
+    """Return what one poll gives, record by record."""
+    batches = source.poll(60.0)
+    return [batch.record(row) for batch in batches for row in range(len(batch))]
+
+
 def positions_of(records: Sequence[Record]) -> dict[Position, int]:
     """Return how far the records reach."""
     return {record.position: record.next_offset for record in records}
@@ -40,7 +46,7 @@ def drain(source: FileSource) -> Drained:
     values: list[bytes] = []
     positions: dict[Position, int] = {}
     while not source.exhausted:
-        records = source.poll()
+        records = polled(source)
         assert len(records) <= 3
         values += values_of(records)
         positions |= positions_of(records)
@@ -52,7 +58,7 @@ def poll_until(source: FileSource, done: Callable[[list[bytes]], bool]) -> list[
     """Poll a followed source until what came satisfies a condition; the test's timeout is the deadline."""
     values: list[bytes] = []
     while not done(values):
-        values += values_of(source.poll())
+        values += values_of(polled(source))
     return values
 
 
@@ -72,7 +78,7 @@ def test_reads_files_in_order_and_ends(
     source.start(open_store())
     assert not source.exhausted
     assert source.is_behind
-    (first, *_) = records = source.poll()
+    (first, *_) = records = polled(source)
     assert values_of(records) == [b"i1", b"a1", b"a2"]
     assert first.content_type == JSON_ITEM
     assert records[1].content_type == ""
@@ -112,9 +118,9 @@ def test_goes_on_from_the_store(
     for expected in ([b"a1", b"a2", b"a3"], [b"a4", b"a5"], []):
         source = FileSource([str(path)], settings)
         source.start(store)
-        records = source.poll()
+        records = polled(source)
         assert values_of(records) == expected
-        apply_batch(store.shard(0), [], [], positions_of(records))
+        apply_events(store.shard(0), [], [], positions_of(records))
         source.close()
 
 
@@ -127,14 +133,14 @@ def test_goes_on_from_the_least_of_all_shards(
     store = open_store(num_shards=2)
     source = FileSource([str(path)], settings)
     source.start(store)
-    records = source.poll()
+    records = polled(source)
     source.close()
-    apply_batch(store.shard(0), [], [], positions_of(records))
+    apply_events(store.shard(0), [], [], positions_of(records))
     for known_to_second, expected in ((0, b"a1"), (1, b"a2")):
-        apply_batch(store.shard(1), [], [], positions_of(records[:known_to_second]))
+        apply_events(store.shard(1), [], [], positions_of(records[:known_to_second]))
         source = FileSource([str(path)], settings)
         source.start(store)
-        assert values_of(source.poll())[0] == expected
+        assert values_of(polled(source))[0] == expected
         source.close()
 
 
@@ -147,7 +153,7 @@ def test_replaced_file_is_read_from_its_start(
     store = open_store()
     first = FileSource([str(path)], settings)
     first.start(store)
-    apply_batch(store.shard(0), [], [], drain(first)[1])
+    apply_events(store.shard(0), [], [], drain(first)[1])
     (tmp_path / "new").write_bytes(lines("a1", "b2", "b3", "b4"))
     (tmp_path / "new").rename(path)
     second = FileSource([str(path)], settings)
@@ -164,7 +170,7 @@ def test_file_cut_back_is_read_from_its_start(
     store = open_store()
     first = FileSource([str(path)], settings)
     first.start(store)
-    apply_batch(store.shard(0), [], [], drain(first)[1])
+    apply_events(store.shard(0), [], [], drain(first)[1])
     with path.open("r+b") as file:
         file.truncate(3)
     second = FileSource([str(path)], settings)
@@ -185,7 +191,7 @@ def test_grown_file_goes_on_where_it_ended(
     first.start(store)
     values, positions = drain(first)
     assert values == [b"a1", b"a2-begi"]
-    apply_batch(store.shard(0), [], [], positions)
+    apply_events(store.shard(0), [], [], positions)
     with path.open("ab") as file:
         file.write(b"n\na3\n")
     second = FileSource([str(path)], settings)
@@ -198,9 +204,9 @@ def test_following(tmp_path: Path, settings: StreamSettings, open_store: OpenSto
     path, other = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
     source = FileSource([str(tmp_path / "*.jsonl")], settings, follow=True)
     source.start(open_store())
-    assert source.poll() == []
+    assert polled(source) == []
     path.write_bytes(b"a1")
-    assert source.poll() == []
+    assert polled(source) == []
     with path.open("ab") as file:
         file.write(b"-end\na2")
     assert poll_until(source, bool) == [b"a1-end"]
@@ -213,7 +219,7 @@ def test_following(tmp_path: Path, settings: StreamSettings, open_store: OpenSto
     assert poll_until(source, lambda values: len(values) == 3) == [b"a2", b"new1", b"new2"]
     with path.open("r+b") as file:
         file.truncate(0)
-    assert source.poll() == []
+    assert polled(source) == []
     with path.open("ab") as file:
         file.write(b"again\n")
     assert poll_until(source, bool) == [b"again"]
@@ -248,7 +254,7 @@ def test_following_a_file_that_is_removed(
     assert poll_until(source, bool) == [b"a1"]
     path.unlink()
     assert poll_until(source, bool) == [b"a2"]
-    assert source.poll() == []
+    assert polled(source) == []
     assert source._files[path]._reader is None
     path.write_bytes(lines("a1", "a3"))
     assert poll_until(source, bool) == [b"a1", b"a3"]
@@ -263,7 +269,7 @@ def test_following_waits_for_a_missing_file_and_says_so_once(
         source = FileSource([str(tmp_path / "later.jsonl")], settings, follow=True)
         source.start(open_store())
         for _ in range(5):
-            assert source.poll() == []
+            assert polled(source) == []
     assert caplog.text.count("waiting for file") == 1
     (tmp_path / "later.jsonl").write_bytes(lines("a1"))
     assert poll_until(source, bool) == [b"a1"]
@@ -298,7 +304,7 @@ def test_damaged_file_does_not_keep_the_others_from_being_read(
 
     def read_on() -> None:
         while True:
-            values.extend(values_of(source.poll()))
+            values.extend(values_of(polled(source)))
 
     with pytest.raises(SourceUnreadable, match=r"a\.gz is damaged"):
         read_on()

@@ -7,7 +7,7 @@ import random
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Event as StopEvent
 from threading import Thread
@@ -19,20 +19,22 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.structs import TopicPartition
 from prometheus_client import CollectorRegistry
 
-from stream.apply import apply_batch, shard_of
+from stream.apply import shard_of
+from stream.epochs import current_folder
 from stream.errors import SourceMismatch, SourceUnavailable, StreamError
-from stream.events import CatalogItem, Interaction, Position, Record
+from stream.events import CatalogItem, Interaction, Position
 from stream.graph import open_graph
 from stream.metrics import StreamMetrics
 from stream.producer import EventProducer, RecordProducer
 from stream.quarantine import FILE_NAME, FileQuarantine, read_quarantine
-from stream.settings import StreamSettings
+from stream.settings import KAFKA_CLIENTS, StreamSettings
+from stream.source_file import FileSource
 from stream.source_kafka import KafkaSource
 from stream.store import Store
 from stream.worker import WorkerTotals, run_worker
 from tests.conftest import TopicFactory
 from tests.stream.conftest import OpenStore, StartPython
-from tests.stream.histories import NOON_MS, dump, event
+from tests.stream.histories import NOON_MS, apply_events, dump, event
 from tests.stream.oracle import Oracle, assert_same_dump
 from tests.stream.worker_process import run_and_kill
 
@@ -48,16 +50,19 @@ def topics(kafka_topics: TopicFactory) -> Mapping[str, str]:
     return kafka_topics(partitions=PARTITIONS)
 
 
-@pytest.fixture
-def settings(topics: Mapping[str, str]) -> StreamSettings:
-    """Settings that name them, with small batches."""
+@pytest.fixture(params=KAFKA_CLIENTS)
+def settings(topics: Mapping[str, str], request: pytest.FixtureRequest) -> StreamSettings:
+    """Settings that name them, with small batches, for each client."""
     return StreamSettings(
+        kafka_client=request.param,
         clicks_topic=topics["clicks"],
         sessions_topic=topics["sessions"],
         catalog_topic=topics["catalog"],
+        erasures_topic=topics["erasures"],
         quarantine_topic=topics["quarantine"],
         group_id=topics["clicks"],
         batch_records=40,
+        batch_events=40,
         poll_seconds=0.1,
         commit_every_seconds=0.2,
         bootstrap_timeout_seconds=10.0,
@@ -254,7 +259,7 @@ def test_killed_again_and_again(
     rng = random.Random(seed)
     events = shop_events(3000, seed)
     publish(kafka_bootstrap, settings, events)
-    root, options = tmp_path / "store", json.dumps(asdict(settings) | {"batch_records": 10})
+    root, options = tmp_path / "store", json.dumps(asdict(settings) | {"batch_records": 10, "worker_id": "w"})
     applied, num_kills = 0, 0
 
     def facts() -> int:
@@ -272,6 +277,37 @@ def test_killed_again_and_again(
         num_kills += 1
     assert num_kills > 1
     assert_same_dump(dump(root, settings, NOON_MS), Oracle.of(events).dump(NOON_MS))
+
+
+def test_topics_go_on_where_a_backfill_ended(
+    kafka_bootstrap: str,
+    settings: StreamSettings,
+    tmp_path: Path,
+    open_store: OpenStore,
+    start_worker: StartWorker,
+) -> None:
+    """Files, then topics that repeat some of them and go on: no gap, nothing twice, nothing too late."""
+    events = [
+        replace(one, ts_ms=one.ts_ms + 7_200_000 * place) for place, one in enumerate(shop_events(300, 9))
+    ]
+    lines = [json.dumps({**asdict(one), "type": one.action.label, "action": None}) for one in events[:200]]
+    (tmp_path / "history.jsonl").write_text("\n".join(lines) + "\n")
+    publish(kafka_bootstrap, settings, events[150:])
+    store = open_store(num_shards=PARTITIONS)
+    run_worker(
+        FileSource([str(tmp_path / "history.jsonl")], settings),
+        store,
+        FileQuarantine(store.root / FILE_NAME),
+        settings,
+        StreamMetrics(CollectorRegistry()),
+        StopEvent(),
+    )
+    worker = start_worker(store)
+    worker.wait_for_records(150)
+    totals = worker.stop()
+
+    assert totals.quarantined == 0
+    assert_same_dump(dump(store.root, settings, NOON_MS), Oracle.of(events).dump(NOON_MS))
 
 
 def test_sigterm_finishes_the_batch(
@@ -314,7 +350,7 @@ def test_transactions(
     store = open_store(num_shards=PARTITIONS)
     worker = start_worker(store)
     worker.wait_for_records(2)
-    worker.wait_until(lambda: len(worker.behind()) == 9 and not any(worker.behind().values()))
+    worker.wait_until(lambda: len(worker.behind()) == 12 and not any(worker.behind().values()))
     worker.stop()
     with open_graph(store.root, settings) as graph:
         assert graph.arrays().item_ids in (["good", "good-2"], ["good-2", "good"])
@@ -327,15 +363,15 @@ def test_records_that_are_polled_but_not_applied_count_as_behind(
     publish(kafka_bootstrap, settings, shop_events(500, seed=6))
     source = KafkaSource(kafka_bootstrap, settings)
     source.start(open_store(num_shards=PARTITIONS))
-    records: list[Record] = []
-    while len(records) < 500:
-        found = source.poll()
-        records += found
-        source.applied({record.position: record.offset for record in found[:1]})
+    ends: dict[Position, int] = {}
+    while sum(ends.values()) < 500:
+        found = source.poll(0.1)
+        ends |= {batch.position: batch.next_offset for batch in found}
+        source.applied({batch.position: batch.offsets[0] for batch in found[:1]})
     waiting = sum(source.behind_records().values())
     assert 0 < waiting <= 500
     assert source.is_behind
-    source.applied({record.position: record.next_offset for record in records})
+    source.applied(ends)
     assert sum(source.behind_records().values()) == 0
     assert not source.is_behind
     source.close()
@@ -350,7 +386,7 @@ def test_lag(
 
     def caught_up() -> bool:
         behind = worker.behind()
-        return len(behind) == 9 and not any(behind.values()) and worker.totals.records == 500
+        return len(behind) == 12 and not any(behind.values()) and worker.totals.records == 500
 
     worker.wait_until(caught_up)
     assert worker.sample("freshet_stream_behind_seconds") == 0
@@ -375,7 +411,7 @@ def test_stored_offset_that_the_broker_does_not_have(
     admin.delete_records({TopicPartition(settings.clicks_topic, partition): 6})
     admin.close()
     store = open_store(num_shards=PARTITIONS)
-    apply_batch(store.shard(partition), [], [], {Position(settings.clicks_topic, partition): stored})
+    apply_events(store.shard(partition), [], [], {Position(settings.clicks_topic, partition): stored})
     with caplog.at_level(logging.ERROR, "stream"):
         worker = start_worker(store)
         worker.wait_for_records(4)
@@ -425,35 +461,13 @@ def test_two_workers_share_the_partitions(
     second.stop()
 
 
-def test_copy_of_a_store(
-    kafka_bootstrap: str,
-    settings: StreamSettings,
-    tmp_path: Path,
-    open_store: OpenStore,
-    start_worker: StartWorker,
-) -> None:
-    """A worker on a copy of a store takes its partitions over; the first ends with an error that says so."""
-    publish(kafka_bootstrap, settings, shop_events(100, seed=4))
-    first_store = open_store(tmp_path / "first", PARTITIONS)
-    first = start_worker(first_store)
-    first.wait_for_records(100)
-    (tmp_path / "copy").mkdir()
-    (tmp_path / "copy" / "store.json").write_bytes((tmp_path / "first" / "store.json").read_bytes())
-    second = start_worker(open_store(tmp_path / "copy", PARTITIONS))
-    second.wait_for_records(100)
-    first.wait_until(lambda: first.error is not None)
-    with pytest.raises(SourceUnavailable, match="took over"):
-        first.stop()
-    second.stop()
-
-
 def test_shard_that_cannot_be_opened(
     kafka_bootstrap: str, settings: StreamSettings, tmp_path: Path, start_worker: StartWorker
 ) -> None:
     """A damaged shard ends the worker with an error that names it, though it is found inside the client."""
     with Store.create_or_open(tmp_path / "store", settings, PARTITIONS) as store:
         store.shard(1)
-    (tmp_path / "store" / "shard-0001" / "CURRENT").write_bytes(b"nonsense\n")
+    (current_folder(tmp_path / "store" / "shard-0001") / "CURRENT").write_bytes(b"nonsense\n")
     with Store.create_or_open(tmp_path / "store", settings, PARTITIONS) as store:
         worker = start_worker(store)
         worker.wait_until(lambda: worker.error is not None)

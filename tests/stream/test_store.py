@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stream import codec
-from stream.apply import apply_batch
+from stream.epochs import current_folder
 from stream.errors import StoreBusy, StoreError, StoreMismatch, StoreMissing, StoreUnreadable
 from stream.events import Position
 from stream.graph import open_graph
@@ -17,7 +17,7 @@ from stream.settings import StreamSettings
 from stream.shard import follow_shards
 from stream.store import Store, read_manifest
 from tests.stream.conftest import OpenStore, StartHolder, StartPython
-from tests.stream.histories import NOON_MS, apply_all, event, graph_hash
+from tests.stream.histories import NOON_MS, apply_all, apply_events, event, graph_hash
 
 
 def fill(store: Store, sessions: int = 3) -> None:
@@ -33,10 +33,11 @@ def test_new_store_is_made_with_its_settings(open_store: OpenStore, tmp_path: Pa
     written = json.loads((tmp_path / "store" / "store.json").read_text())
 
     assert written == {
-        "format_version": 1,
+        "format_version": 2,
         "store_id": store.store_id,
         "num_shards": 3,
         "half_life_seconds": 2592000.0,
+        "session_gap_seconds": 1800.0,
     }
 
 
@@ -165,21 +166,21 @@ def test_unknown_format_version_is_refused(open_store: OpenStore) -> None:
     """A store of a later layout is not touched, and the error names both versions."""
     store = open_store()
     store.close()
-    content = (store.root / "store.json").read_text().replace('"format_version":1', '"format_version":2')
+    content = (store.root / "store.json").read_text().replace('"format_version":2', '"format_version":3')
     (store.root / "store.json").write_text(content)
 
-    with pytest.raises(StoreMismatch, match="format version 2, this version of Freshet reads 1"):
+    with pytest.raises(StoreMismatch, match="format version 3, this version of Freshet reads 2"):
         open_store()
 
 
 def test_unknown_shard_version_is_refused_by_readers(open_store: OpenStore, settings: StreamSettings) -> None:
     """A shard of a later layout is refused by readers too."""
     store = open_store()
-    later = codec.ShardFormat(2, 0, 1, settings.half_life_ms)
+    later = codec.ShardFormat(3, 0, 1, settings.half_life_ms)
     store.shard(0).write({codec.FORMAT_KEY: codec.pack_format(later)})
     store.close()
 
-    with pytest.raises(StoreMismatch, match="format version 2"):
+    with pytest.raises(StoreMismatch, match="format version 3"):
         open_graph(store.root, settings)
 
 
@@ -187,7 +188,7 @@ def data_file(store: Store) -> Path:
     """Bring everything into files and return the largest."""
     store.shard(0).compact()
     store.close()
-    return max((store.root / "shard-0000").glob("*.sst"), key=lambda path: path.stat().st_size)
+    return max(current_folder(store.root / "shard-0000").glob("*.sst"), key=lambda path: path.stat().st_size)
 
 
 def test_damage_is_found_by_scans(open_store: OpenStore, settings: StreamSettings) -> None:
@@ -210,7 +211,7 @@ def test_shard_without_its_table_of_contents_is_damage(
     store = open_store()
     fill(store, 10)
     data_file(store)
-    (store.root / "shard-0000" / "CURRENT").unlink()
+    (current_folder(store.root / "shard-0000") / "CURRENT").unlink()
 
     with pytest.raises(StoreUnreadable, match="no CURRENT"):
         open_graph(store.root, settings)
@@ -285,7 +286,7 @@ def test_path_that_cannot_be_made_is_an_error(open_store: OpenStore, tmp_path: P
 FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
-from stream.apply import apply_batch
+from tests.stream.histories import apply_events
 from stream.errors import StoreWriteFailed
 from stream.events import Position
 from stream.settings import StreamSettings
@@ -294,13 +295,13 @@ from tests.stream.histories import event
 
 with Store.create_or_open(Path(sys.argv[1]), StreamSettings()) as store:
     shard = store.shard(0)
-    apply_batch(shard, [event()], [], {Position("x", 0): 1})
+    apply_events(shard, [event()], [], {Position("x", 0): 1})
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
     try:
         for number in range(2, 100):
             events = [event(f"s-{number}-{place}") for place in range(50)]
-            apply_batch(shard, events, [], {Position("x", 0): number})
+            apply_events(shard, events, [], {Position("x", 0): number})
             print(number, flush=True)
     except StoreWriteFailed as error:
         print("refused:", error, flush=True)
@@ -388,8 +389,8 @@ def test_reading_leaves_no_folder_behind(
 def test_untouched_shards_read_as_empty(open_store: OpenStore, settings: StreamSettings) -> None:
     """Shards that no event was applied to yet do not stand in a reader's way, nor hold the watermark back."""
     store = open_store(num_shards=4)
-    apply_batch(store.shard(2), [event(ts_ms=NOON_MS)], [], {})
-    apply_batch(store.shard(3), [], [], {Position("x", 3): 1})
+    apply_events(store.shard(2), [event(ts_ms=NOON_MS)])
+    apply_events(store.shard(3), [], [], {Position("x", 3): 1})
 
     with open_graph(store.root, settings) as graph:
         assert (graph.num_shards, graph.stats().facts, graph.watermark_ms) == (4, 1, NOON_MS)

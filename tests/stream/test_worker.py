@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from stream import apply
+from stream import apply, codec, interning
 from stream.apply import shard_of
-from stream.errors import QuarantineFailed, StoreWriteFailed
-from stream.events import Action, Interaction, Rejection
+from stream.errors import QuarantineFailed, StoreFenced, StoreStalled, StoreWriteFailed
+from stream.events import Action, Interaction, Position, RecordBatch, Rejection
 from stream.metrics import StreamMetrics
 from stream.quarantine import FILE_NAME, FileQuarantine, Quarantine, read_quarantine
 from stream.settings import StreamSettings
@@ -65,7 +65,7 @@ def write_lines(path: Path, lines: Sequence[bytes]) -> None:
 @pytest.fixture
 def settings() -> StreamSettings:
     """Batches of a few dozen."""
-    return StreamSettings(batch_records=50, follow_poll_seconds=0.001)
+    return StreamSettings(batch_records=50, batch_events=50, follow_poll_seconds=0.001)
 
 
 @pytest.fixture
@@ -193,10 +193,31 @@ def test_stop_finishes_the_batch_and_the_next_run_goes_on(
 def test_batches_are_cut_by_events_too(
     run: Run, events_path: Path, open_store: OpenStore, settings: StreamSettings
 ) -> None:
-    """A poll that decodes into many events is written in several batches, each with its own positions."""
+    """What several polls gave is written together, once so many events wait."""
     write_lines(events_path, [line_of(interaction) for interaction in shop_events()])
-    totals = run(open_store(), own=replace(settings, batch_events=10))
-    assert totals.batches == 40
+    totals = run(open_store(), own=replace(settings, batch_records=10, batch_events=20))
+    assert totals.batches == 20
+
+
+def test_history_is_not_too_late_because_another_file_was_read_first(
+    tmp_path: Path, open_store: OpenStore, settings: StreamSettings
+) -> None:
+    """A file of years ago, read after one of today, is applied whole; a topic's events that late are not."""
+    year_ms = 365 * 86_400_000
+    old = [replace(one, ts_ms=one.ts_ms - year_ms) for one in shop_events(100, seed=2)]
+    for name, events in (("a-new.jsonl", shop_events(100)), ("b-old.jsonl", old)):
+        write_lines(tmp_path / name, [line_of(one) for one in events])
+    store = open_store()
+    source = FileSource([str(tmp_path / "*.jsonl")], settings)
+    put_away = FileQuarantine(store.root / FILE_NAME)
+    run_worker(source, store, put_away, settings, StreamMetrics(CollectorRegistry()), StopEvent())
+    assert_same_dump(dump(store.root, settings, NOON_MS), Oracle.of([*shop_events(100), *old]).dump(NOON_MS))
+
+    late = [event("late", ts_ms=NOON_MS), event("late", "radio", "b", NOON_MS - year_ms)]
+    source_of_topic = ScriptedSource([[line_of(late[0])], [line_of(late[1])]])
+    totals = run_scripted(source_of_topic, store, replace(settings, batch_events=1))
+    assert totals.quarantined == 1
+    assert [record.reason for record in read_quarantine(store.root / FILE_NAME)] == ["too_late"]
 
 
 @pytest.mark.parametrize("num_shards", [2, 3])
@@ -215,7 +236,7 @@ def test_shards(
     run(one)
     run(many)
     for shard in many.open_shards():
-        sessions = {stored.session_id for stored in shard.sessions()}
+        sessions = {codec.unpack_session(value).session_id for _, value in shard.records(codec.SESSION)}
         assert sessions
         assert {shard_of(session, num_shards) for session in sessions} == {shard.index}
     assert run(many).records == 0
@@ -262,12 +283,12 @@ def test_refusing_disk_stops_the_worker(
     store.shard(0)  # a new shard begins with a write of its own
     write, num_writes = Shard.write, 0
 
-    def failing_write(shard: Shard, puts: Mapping[bytes, bytes]) -> None:
+    def failing_write(shard: Shard, puts: Mapping[bytes, bytes], deletes: Sequence[bytes] = ()) -> None:
         nonlocal num_writes
         num_writes += 1
         if num_writes == 3:
             raise StoreWriteFailed("disk full")
-        write(shard, puts)
+        write(shard, puts, deletes)
 
     with monkeypatch.context() as patch:
         patch.setattr(Shard, "write", failing_write)
@@ -286,15 +307,16 @@ def test_key_collisions_are_quarantined(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Two texts with one key are never merged: the second one's record goes to the quarantine."""
-    monkeypatch.setattr(apply, "text_key", lambda text: 1 + len(text))
+    for module in (apply, interning):
+        monkeypatch.setattr(module, "text_key", lambda text: 1 + len(text))
     first, second = event(item_id="one"), event(item_id="two")
     write_lines(events_path, [line_of(first), b"bad", line_of(second)])
     store = open_store()
     totals = run(store)
     quarantined = list(read_quarantine(store.root / FILE_NAME))
-    assert [(record.reason, record.value) for record in quarantined] == [
-        ("malformed", b"bad"),
+    assert sorted((record.reason, record.value) for record in quarantined) == [
         ("key_collision", line_of(second)),
+        ("malformed", b"bad"),
     ]
     assert (totals.new_facts, totals.quarantined) == (1, 2)
 
@@ -319,6 +341,137 @@ def test_snapshot_while_following(
     assert not worker.is_alive()
     assert info.counts.facts == len(Oracle.of(shop_events()).facts)
     assert graph_hash(tmp_path / "snapshot", settings) == graph_hash(store.root, settings)
+
+
+class ScriptedSource:
+    """Topics of one partition: what each poll gives; a rebalance hands out again what was not applied."""
+
+    shards_by_partition = True
+
+    def __init__(self, polls: Sequence[Sequence[bytes]]) -> None:
+        self.rebalances = 0
+        self.idled_seconds = 0.0
+        self.on_idle: Callable[[], None] = lambda: None
+        self._polls = list(polls)
+        self._next = 0
+
+    def start(self, store: Store) -> None:
+        """Nothing to do."""
+
+    def poll(self, max_wait_seconds: float) -> list[RecordBatch]:
+        """Return the records of the next poll."""
+        if self.exhausted:
+            return []
+        values = self._polls[self._next]
+        first = sum(map(len, self._polls[: self._next]))
+        self._next += 1
+        offsets = range(first, first + len(values))
+        batch = RecordBatch(
+            position=Position("freshet.clicks", 0),
+            offsets=offsets,
+            next_offsets=[offset + 1 for offset in offsets],
+            content_types=[""] * len(values),
+            keys=[None] * len(values),
+            values=values,
+        )
+        return [batch]
+
+    def idle(self, seconds: float) -> None:
+        """Take note."""
+        self.idled_seconds += seconds
+        self.on_idle()
+
+    def lose(self) -> None:
+        """Let the partition move away and come back: it is read again from its start."""
+        self.rebalances += 1
+        self._next = 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every poll was made."""
+        return self._next == len(self._polls)
+
+    is_behind = False
+
+    def behind_records(self) -> dict[tuple[str, int], int]:
+        """Nothing waits."""
+        return {}
+
+    def applied(self, positions: Mapping[Position, int]) -> None:
+        """Nothing to do."""
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+def run_scripted(source: ScriptedSource, store: Store, settings: StreamSettings) -> WorkerTotals:
+    """Run a worker over a scripted source."""
+    quarantine = FileQuarantine(store.root / FILE_NAME)
+    return run_worker(source, store, quarantine, settings, StreamMetrics(CollectorRegistry()), StopEvent())
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, errors: list[Exception]) -> None:
+    """Make the next writes of any shard fail with these errors."""
+    write = Shard.write
+
+    def fail_first(shard: Shard, puts: Any, deletes: Sequence[bytes] = ()) -> None:
+        if errors:
+            raise errors.pop(0)
+        write(shard, puts, deletes)
+
+    monkeypatch.setattr(Shard, "write", fail_first)
+
+
+def test_stalled_disk_is_waited_for(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that RocksDB refuses for the moment is tried again, while the source stays connected."""
+    store = open_store()
+    store.shard(0)
+    events = shop_events(100)
+    source = ScriptedSource([[line_of(one) for one in events]])
+    failing(monkeypatch, [StoreStalled("slow"), StoreStalled("slow")])
+
+    totals = run_scripted(source, store, StreamSettings())
+
+    assert totals.events == 100
+    assert source.idled_seconds == pytest.approx(0.4)
+    assert store.shard(0).positions() == {Position("freshet.clicks", 0): 100}
+
+
+@pytest.mark.parametrize(
+    "error", [StoreStalled("slow"), StoreFenced("taken over", 0)], ids=["stalled", "fenced"]
+)
+def test_batch_of_a_shard_that_moved_is_dropped_and_read_again(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """What could not be written before its partition moved is not applied; its new owner reads it again."""
+    store = open_store()
+    store.shard(0)
+    events = shop_events(100)
+    lines = [line_of(one) for one in events]
+    source = ScriptedSource([lines[:60], lines[60:]])
+    failing(monkeypatch, [error])
+    source.on_idle = source.lose
+
+    totals = run_scripted(source, store, StreamSettings(batch_events=10))
+
+    assert source.rebalances == 1
+    assert totals.events == 100
+    assert_same_dump(dump(store.root, StreamSettings(), NOON_MS), Oracle.of(events).dump(NOON_MS))
+
+
+def test_fenced_worker_that_keeps_its_partitions_ends(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody may write a shard that another process took over, and nothing may be passed over."""
+    store = open_store()
+    store.shard(0)
+    source = ScriptedSource([[line_of(one) for one in shop_events(10)]])
+    failing(monkeypatch, [StoreFenced("taken over", 0)])
+    monkeypatch.setattr("stream.worker._LOSSES_PER_TIMEOUT", 0)
+
+    with pytest.raises(StoreFenced):
+        run_scripted(source, store, StreamSettings())
+    assert store.shard(0).positions() == {}
 
 
 @pytest.mark.parametrize("seed", [1])

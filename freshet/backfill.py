@@ -1,0 +1,183 @@
+"""History files into the graph by several processes side by side, each with shards of its own."""
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.synchronize import Event as ProcessEvent
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, NamedTuple
+
+from prometheus_client import CollectorRegistry
+
+from freshet.process import CommandError, configure_logging, describe_error
+from freshet.progress import Advance
+
+if TYPE_CHECKING:
+    from stream.settings import StreamSettings
+    from stream.worker import WorkerTotals
+
+_LOOK_SECONDS = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """What is loaded where.
+
+    Attributes:
+        paths: event files or glob patterns.
+        catalogs: catalogue files or glob patterns.
+        root: the store's folder.
+        settings: of the stream.
+    """
+
+    paths: Sequence[str]
+    catalogs: Sequence[str]
+    root: Path
+    settings: "StreamSettings"
+
+
+class _Report(NamedTuple):
+    """How far one process is; the last one says whether it failed, and why."""
+
+    bytes_done: int
+    bytes_total: int
+    totals: "WorkerTotals"
+    failure: str = ""
+
+
+def backfill(history: History, num_workers: int, stop: Event, advance: Advance) -> "WorkerTotals":
+    """Load files with several processes; each reads all of them and applies what belongs to its own shards.
+
+    Stopped or killed, it goes on where each shard was, with any number of processes.
+
+    Args:
+        history: what is loaded where; the store is made where there is none.
+        num_workers: processes; no more than the store has shards are started.
+        stop: set: every process finishes its batch and ends.
+        advance: is told how far the slowest is, in bytes.
+
+    Raises:
+        CommandError: a process failed; the message is its own.
+        StoreError: the store cannot be opened.
+    """
+    from stream.store import Store
+
+    with Store.create_or_open(history.root, history.settings) as store:
+        num_shards = store.num_shards
+    shares = [range(first, num_shards, num_workers) for first in range(min(num_workers, num_shards))]
+    context = multiprocessing.get_context("spawn")
+    told_to_stop = context.Event()
+    readers = []
+    for share in shares:
+        reader, writer = context.Pipe(duplex=False)
+        arguments = (history, list(share), writer, told_to_stop)
+        context.Process(target=_load, args=arguments, daemon=True).start()
+        writer.close()
+        readers.append(reader)
+    return _follow(readers, stop, told_to_stop, advance)
+
+
+def _follow(
+    readers: Sequence[Connection], stop: Event, told_to_stop: ProcessEvent, advance: Advance
+) -> "WorkerTotals":
+    """Collect reports until every process has ended; the first that fails stops the others."""
+    latest: dict[int, _Report] = {}
+    failure = ""
+    running = dict(enumerate(readers))
+    while running:
+        for reader in wait(list(running.values()), _LOOK_SECONDS):
+            number = next(number for number, known in running.items() if known is reader)
+            try:
+                latest[number] = running[number].recv()
+            except EOFError:
+                running.pop(number).close()
+                failure = failure or (
+                    latest[number].failure if number in latest else "a loading process died"
+                )
+        if stop.is_set() or failure:
+            told_to_stop.set()
+        if latest:
+            slowest = min(latest.values(), key=lambda report: report.bytes_done)
+            advance(slowest.bytes_done, slowest.bytes_total)
+    if failure:
+        raise CommandError(failure)
+    return _sum([report.totals for report in latest.values()])
+
+
+def _sum(totals: Sequence["WorkerTotals"]) -> "WorkerTotals":
+    """Return what all processes did: each read every record, and applied its own shards' events."""
+    watermarks = [each.watermark_ms for each in totals if each.watermark_ms is not None]
+    return replace(
+        totals[0],
+        records=max(each.records for each in totals),
+        events=sum(each.events for each in totals),
+        new_facts=sum(each.new_facts for each in totals),
+        quarantined=sum(each.quarantined for each in totals),
+        batches=sum(each.batches for each in totals),
+        watermark_ms=min(watermarks, default=None),
+    )
+
+
+def _load(
+    history: History, own_shards: Sequence[int], report: Connection, told_to_stop: ProcessEvent
+) -> None:
+    """Apply the share of one process, and report how far it is until the end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    configure_logging(default="WARNING")
+    from stream.worker import WorkerTotals
+
+    latest = _Report(0, 0, WorkerTotals())
+
+    def tell(bytes_done: int, bytes_total: int, totals: "WorkerTotals") -> None:
+        nonlocal latest
+        latest = _Report(bytes_done, bytes_total, totals)
+        report.send(latest)
+
+    try:
+        _apply(history, own_shards, told_to_stop, tell)
+    except Exception as error:  # noqa: BLE001  # what ends this process is the parent's to tell
+        report.send(latest._replace(failure=describe_error(error)[0]))
+    report.close()
+
+
+def _apply(
+    history: History,
+    own_shards: Sequence[int],
+    told_to_stop: ProcessEvent,
+    tell: Callable[[int, int, "WorkerTotals"], None],
+) -> None:
+    from stream.metrics import StreamMetrics
+    from stream.quarantine import FILE_NAME, FileQuarantine
+    from stream.source_file import FileSource
+    from stream.store import Store
+    from stream.worker import run_worker
+
+    source = FileSource(
+        history.paths, history.settings, catalog_paths=history.catalogs, own_shards=own_shards
+    )
+    parent, stop = multiprocessing.parent_process(), Event()
+
+    def on_progress(totals: "WorkerTotals") -> None:
+        tell(source.bytes_done, source.bytes_total, totals)
+        if told_to_stop.is_set() or (parent is not None and not parent.is_alive()):
+            stop.set()
+
+    with (
+        Store.create_or_open(history.root, history.settings) as store,
+        closing(FileQuarantine(history.root / FILE_NAME)) as quarantine,
+    ):
+        totals = run_worker(
+            source,
+            store,
+            quarantine,
+            history.settings,
+            StreamMetrics(CollectorRegistry()),
+            stop,
+            on_progress=on_progress,
+            own_shards=own_shards,
+        )
+    tell(source.bytes_done, source.bytes_total, totals)

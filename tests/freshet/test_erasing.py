@@ -1,0 +1,115 @@
+"""Tests of `freshet erase` and `freshet erasures`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from protos.text import text_key
+from stream.settings import StreamSettings
+from stream.store import Store
+from tests.freshet.conftest import Command
+from tests.stream.histories import apply_events, event
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A store of two shards, with a user in both, and another half-life than the default."""
+    path = tmp_path / "shop.store"
+    with Store.create_or_open(path, StreamSettings(half_life_seconds=86400.0), 2) as opened:
+        apply_events(opened.shard(0), [event("s-1", user_id="u-1"), event("s-2", item_id="b")])
+        apply_events(opened.shard(1), [event("s-3", user_id="u-1"), event("s-3", item_id="b", user_id="u-1")])
+    return path
+
+
+def test_an_erasure_in_a_store_is_carried_out_and_listed(store: Path, run: Command) -> None:
+    """Every shard forgets, and the audit of every shard says so, by key."""
+    outcome = run("erase", "user", "u-1", "--store", store)
+    listed = json.loads(run("erasures", "--store", store, "--json").stdout)
+
+    assert (outcome.returncode, outcome.stdout) == (0, "")
+    assert outcome.stderr == "erased: 3 facts are gone\n"
+    assert [(entry["shard"], entry["deed"], entry["facts"], entry["sessions"]) for entry in listed] == [
+        (0, "erased", 1, 1),
+        (1, "erased", 2, 1),
+    ]
+    assert {(entry["kind"], entry["key"]) for entry in listed} == {("user", f"{text_key('u-1'):016x}")}
+    assert json.loads(run("graph", "stats", "--store", store, "--json").stdout)["facts"] == 1
+
+
+def test_the_audit_can_be_asked_for_one_id(store: Path, run: Command) -> None:
+    """Whoever has the id finds its record; nobody else learns the id from it."""
+    run("erase", "item", "b", "--store", store)
+    run("erase", "session", "s-1", "--store", store)
+    about_item = run("erasures", "--store", store, "--id", "b").stdout
+
+    assert about_item.count("erased  item") == 2
+    assert "session " not in about_item
+    assert run("erasures", "--store", store, "--id", "never").stdout == "nothing was erased\n"
+
+
+def test_lifting_is_listed_too(store: Path, run: Command) -> None:
+    """A second lifting has nothing to lift."""
+    run("erase", "user", "u-1", "--store", store, "--compact")
+    said = [run("erase", "--lift", "user", "u-1", "--store", store).stderr for _ in range(2)]
+
+    assert said == ["lifted in 2 shards: its events count again\n", "it was not erased\n"]
+    assert run("erasures", "--store", store).stdout.count("lifted  user") == 2
+
+
+def test_an_erasure_is_published(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The topic gets one JSON record, keyed by the id."""
+    sent: list[tuple[Any, ...]] = []
+
+    class Producer:
+        """Takes records and keeps them."""
+
+        def __init__(self, *_: object) -> None: ...
+
+        def num_partitions(self, _topic: str) -> int:
+            return 3
+
+        def send(self, *record: Any) -> None:
+            sent.append(record)
+
+        def flush(self) -> None: ...
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr("stream.producer.RecordProducer", Producer)
+    outcome = run("erase", "session", "s-1", "--kafka", "localhost:9092")
+
+    ((topic, partition, key, value, headers),) = sent
+    fields = msgspec.json.decode(value)
+    assert outcome.returncode == 0, outcome.stderr
+    assert (topic, partition, key) == ("freshet.erasures", 1, b"s-1")
+    assert (fields["erase"], fields["id"]) == ("session", "s-1")
+    assert headers == [("content-type", b"application/json")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["user", "u"], "either --kafka HOST:PORT or --store DIR"),
+        (["user", "u", "--kafka", "h:1", "--store", "x"], "either --kafka HOST:PORT or --store DIR"),
+        (["user", "u", "--kafka", "h:1", "--lift"], "--lift and --compact go with --store"),
+        (["shop", "u", "--store", "x"], "'shop' is not one of"),
+    ],
+)
+def test_a_wrong_command_line_is_refused(arguments: list[str], said: str, run: Command) -> None:
+    """One line says what to give."""
+    outcome = run("erase", *arguments)
+
+    assert outcome.returncode == 2
+    assert said in outcome.stderr
+
+
+def test_a_store_that_is_not_there_is_not_made(tmp_path: Path, run: Command) -> None:
+    """A wrong path is an error, not a new store."""
+    outcome = run("erase", "user", "u-1", "--store", tmp_path / "nowhere")
+
+    assert outcome.returncode == 1
+    assert "no store" in outcome.stderr
+    assert not (tmp_path / "nowhere").exists()
