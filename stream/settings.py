@@ -11,6 +11,7 @@ DEFAULT_SESSION_GAP_SECONDS = 1800.0
 KAFKA_CLIENTS = ("kafka-python", "confluent")
 
 _MIN_HALF_LIFE_SECONDS = 3600.0
+_MAX_ID_BYTES = 32 * 1024  # a cut session is named after its user, and a record has two bytes for that length
 _MAX_HALF_LIFE_SECONDS = 100 * 365 * 86400.0
 _MIN_SESSION_GAP_SECONDS = 1.0
 _MAX_SESSION_GAP_SECONDS = 30 * 86400.0
@@ -174,7 +175,8 @@ class StreamSettings:
             "max_record_bytes",
         ):
             _check_bounds(name, getattr(self, name), 64 * 1024, 64 * 1024**3)
-        for name in ("max_field_bytes", "max_query_bytes", "max_text_bytes"):
+        _check_bounds("max_field_bytes", self.max_field_bytes, 16, _MAX_ID_BYTES)
+        for name in ("max_query_bytes", "max_text_bytes"):
             _check_bounds(name, getattr(self, name), 16, 16 * 1024**2)
         for name in (
             "snapshot_timeout_seconds",
