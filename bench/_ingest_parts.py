@@ -23,6 +23,7 @@ from stream.events import Action, Interaction, Position, RecordBatch
 from stream.metrics import StreamMetrics
 from stream.quarantine import FILE_NAME, FileQuarantine, Quarantine, TopicQuarantine
 from stream.settings import StreamSettings
+from stream.shard import Shard
 from stream.source_file import FileSource
 from stream.source_kafka import KafkaSource
 from stream.store import Store
@@ -172,7 +173,7 @@ class _Watch:
         """Take note of a batch."""
         if totals.events and not self.batch_ends:
             print(f"first {time.monotonic()}", flush=True)
-        if not self.batch_ends or totals.events > self.batch_ends[-1][1]:
+        if totals.events > (self.batch_ends[-1][1] if self.batch_ends else 0):
             self.batch_ends.append((time.monotonic(), totals.events))
         if totals.records >= self._num_records:
             self.stop.set()
@@ -208,7 +209,14 @@ def poll(bootstrap: str, topic: str, num_records: int) -> dict[str, Any]:
     return {"records": seen, **measured}
 
 
-def stream(bootstrap: str, topic: str, num_records: int, store: str, quarantine_topic: str) -> dict[str, Any]:
+def stream(
+    bootstrap: str,
+    topic: str,
+    num_records: int,
+    store: str,
+    quarantine_topic: str,
+    client: str = "kafka-python",
+) -> dict[str, Any]:
     """Apply a topic durably, wired as ``freshet stream`` wires it."""
     settings = StreamSettings(
         clicks_topic=topic,
@@ -217,6 +225,7 @@ def stream(bootstrap: str, topic: str, num_records: int, store: str, quarantine_
         quarantine_topic=quarantine_topic,
         group_id=f"bench-{Path(store).name}",
         session_timeout_seconds=3.0,
+        kafka_client=client,
     )
     source = KafkaSource(bootstrap, settings)
     return _work(source, Path(store), TopicQuarantine(bootstrap, settings), settings, num_records)
@@ -230,7 +239,7 @@ def files(path: str, num_records: int, store: str) -> dict[str, Any]:
 
 
 def memory(store: str, num_events: int, num_edges: int, seed: int) -> dict[str, Any]:
-    """Apply records from memory: what the store costs apart from its source."""
+    """Apply records from memory: what the store costs apart from its source, once it knows its names."""
     return _memory(store, num_events, num_edges, seed, num_wanted=num_events)
 
 
@@ -243,23 +252,33 @@ def _memory(store: str, num_events: int, num_edges: int, seed: int, *, num_wante
     settings = StreamSettings()
     events = shop_events(num_events, num_edges, seed=seed)
     source = MemorySource(events, settings.batch_records, made_beforehand=num_events != _ENDLESS)
-    return _work(source, Path(store), FileQuarantine(Path(store) / FILE_NAME), settings, num_wanted)
+    quarantine = FileQuarantine(Path(store) / FILE_NAME)
+    return _work(source, Path(store), quarantine, settings, num_wanted, is_warm=num_events != _ENDLESS)
 
 
 def fill(store: str, first_edge: int, num_edges: int) -> dict[str, Any]:
-    """Put so many new edges into a store, one click each, in large batches."""
+    """Put so many new edges into a store, one click each, in large batches, and compact it."""
     meter = _Meter()
     settings = StreamSettings(sync_every_ms=60_000, memtable_bytes=64 * 1024 * 1024)
     events = first_events(first_edge, num_edges, first_edge + num_edges)
     with Store.create_or_open(Path(store), settings, 1) as opened:
+        shard = opened.shard(0)
+        _learn_names(shard)
         while batch := list(islice(events, 50_000)):
             texts = Texts()
-            apply_batch(opened.shard(0), batch_of(batch, texts), texts)
+            apply_batch(shard, batch_of(batch, texts), texts)
+        shard.compact()
     return {"events": num_edges, **meter.read()}
 
 
 def _work(
-    source: Source, root: Path, quarantine: Quarantine, settings: StreamSettings, num_records: int
+    source: Source,
+    root: Path,
+    quarantine: Quarantine,
+    settings: StreamSettings,
+    num_records: int,
+    *,
+    is_warm: bool = False,
 ) -> dict[str, Any]:
     watch = _Watch(num_records)
     if num_records == sys.maxsize:
@@ -267,6 +286,11 @@ def _work(
     with closing(quarantine):
         meter = _Meter()
         with Store.create_or_open(root, settings, 1) as store:
+            warm_seconds = 0.0
+            if is_warm:
+                _learn_names(store.shard(0))
+                warm_seconds = meter.read()["cpu_seconds"]
+                meter = _Meter()
             totals = run_worker(
                 source,
                 store,
@@ -282,8 +306,14 @@ def _work(
         "events": totals.events,
         "quarantined": totals.quarantined,
         "batch_ends": watch.batch_ends,
+        "warm_seconds": warm_seconds,
         **measured,
     }
+
+
+def _learn_names(shard: Shard) -> None:
+    while any(known.next_key is not None for known in shard.known_names.values()):
+        shard.learn_names(_CHUNK)
 
 
 class _Meter:

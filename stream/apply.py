@@ -15,6 +15,7 @@ from stream.columns import NO_KEY, EventColumns, Keys, ShardBatch, Texts
 from stream.erase import without_erased
 from stream.events import Position, Rejection
 from stream.facts import Bools, Digest, FactColumns, Merge, distinct, hyperedge_sizes, merge_facts, starts_of
+from stream.known_names import Hashes, text_hashes
 from stream.retire import settle_returning, settled_bound
 from stream.rocks import Puts, store_error
 from stream.shard import Shard
@@ -110,7 +111,7 @@ class _Write:
         self._progress = shard.progress()
         self._puts = Puts()
         self._refused_names: dict[bytes, Keys] = {}
-        self._learnt: list[tuple[bytes, Keys]] = []
+        self._learnt: list[tuple[bytes, Keys, Hashes]] = []
         self._events = batch.events
         self._is_accepted = np.ones(len(batch.events), dtype=np.bool_)
         self._merge = merge_facts(FactColumns.none(), FactColumns.none())
@@ -187,8 +188,8 @@ class _Write:
             self._puts.put(codec.position_key(position), codec.pack_progress(progress))
         forgotten = [codec.dirty_key(self._sequence - _DIRTY_KEPT)] if self._sequence > _DIRTY_KEPT else []
         self._shard.write(self._puts, [*forgotten, *self._deletes])
-        for kind, keys in self._learnt:
-            self._shard.known_names[kind].learn(keys)
+        for kind, keys, hashes in self._learnt:
+            self._shard.known_names[kind].learn(keys, hashes)
         num_accepted = int(self._is_accepted.sum())
         num_new = int(self._merge.is_new.sum()) - self._num_renamed
         return Applied(
@@ -208,16 +209,20 @@ class _Write:
 
     def _put_names(self, kind: bytes, keys: Keys, texts: dict[int, str]) -> Keys:
         """Put the names that are not stored yet, and return the keys that another text has."""
-        unknown = self._shard.known_names[kind].unknown(keys)
-        record_keys, found = codec.one_keys(kind, unknown), [texts[key] for key in unknown.tolist()]
-        values = codec.pack_names(found)
-        stored = self._shard.get_values(record_keys)
-        is_new = [value is None for value in stored]
-        self._puts.extend(list(compress(record_keys, is_new)), list(compress(values, is_new)))
-        is_taken = [known is not None and known != value for known, value in zip(stored, values, strict=True)]
-        refused = unknown[np.array(is_taken, dtype=np.bool_)]
-        self._learnt.append((kind, np.setdiff1d(unknown, refused) if len(refused) else unknown))
-        return refused
+        named = [texts[key] for key in keys.tolist()]
+        hashes = text_hashes(named)
+        is_stored, is_unsure = self._shard.known_names[kind].find(keys, hashes)
+        is_new, is_taken = ~(is_stored | is_unsure), np.zeros(len(keys), dtype=np.bool_)
+        unsure = np.flatnonzero(is_unsure).tolist()
+        stored = self._shard.get_values(codec.one_keys(kind, keys[is_unsure]))
+        for place, value in zip(unsure, stored, strict=True):
+            is_new[place] = value is None
+            is_taken[place] = value is not None and value != codec.pack_name(named[place])
+        found = list(compress(named, is_new.tolist()))
+        self._puts.extend(codec.one_keys(kind, keys[is_new]), codec.pack_names(found))
+        is_learnt = ~(is_stored | is_taken)
+        self._learnt.append((kind, keys[is_learnt], hashes[is_learnt]))
+        return keys[is_taken]
 
     # Sessions
 
@@ -294,16 +299,18 @@ class _Write:
         order = order[starts_of(user[order], session[order])]
         session, user = session[order], user[order]
         if known:
-            is_new = np.array(
-                [u not in known.get(s, ()) for s, u in zip(session.tolist(), user.tolist(), strict=True)],
-                dtype=np.bool_,
-            )
+            seen_in = {key: frozenset(users) for key, users in known.items()}
+            pairs = zip(session.tolist(), user.tolist(), strict=True)
+            is_new = np.array([u not in seen_in.get(s, ()) for s, u in pairs], dtype=np.bool_)
             session, user = session[is_new], user[is_new]
         self._puts.extend(*codec.user_runs(user, session, self._sequence))
         users = dict(known)
+        arrived: dict[int, list[int]] = {}
         for session_key, user_key in zip(session.tolist(), user.tolist(), strict=True):
+            arrived.setdefault(session_key, []).append(user_key)
+        for session_key, keys in arrived.items():  # each session's in ascending order
             others = users.get(session_key)
-            users[session_key] = (user_key,) if others is None else tuple(sorted((*others, user_key)))
+            users[session_key] = tuple(keys) if others is None else tuple(sorted((*others, *keys)))
         return users
 
     # Sessions cut by inactivity

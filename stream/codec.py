@@ -69,6 +69,9 @@ _STATE = Struct(">BQq" + "QQQ" * 2 + "QQQ" + "qQQQ")
 _POSITION_KEY = Struct(">BI")
 _POSITION = Struct(">BQq")
 _SESSION_HEAD = Struct(">BHH")
+_CROWDED_HEAD = Struct(">BHI")
+_CROWDED_VERSION = 2
+_MAX_NARROW = (1 << 16) - 1
 _DIRTY_HEAD = Struct(">BI")
 _MARKER_KEY = Struct(">BBQ")
 _MARKER = Struct(">B?qQQQ")
@@ -321,25 +324,32 @@ def pack_sessions(
     session_ids: Sequence[str], user_keys: Sequence[Sequence[int]], rows: Sequence[bytes]
 ) -> list[bytes]:
     """Pack many sessions, as `pack_session` packs one."""
-    head = _SESSION_HEAD.pack
     texts = [text.encode("utf-8", "surrogatepass") for text in session_ids]
     users = [b"".join([_WORD.pack(key) for key in keys]) for keys in user_keys]
     return [
-        head(_VERSION, len(text), len(packed) >> 3) + text + packed + facts
+        _session_head(len(text), len(packed) >> 3) + text + packed + facts
         for text, packed, facts in zip(texts, users, rows, strict=True)
     ]
 
 
+def _session_head(id_bytes: int, num_users: int) -> bytes:
+    if num_users > _MAX_NARROW:
+        return _CROWDED_HEAD.pack(_CROWDED_VERSION, id_bytes, num_users)
+    return _SESSION_HEAD.pack(_VERSION, id_bytes, num_users)
+
+
 def unpack_session(value: bytes) -> StoredSession:
     """Unpack a session record's value."""
-    _check_version(value)
-    _, id_bytes, num_users = _SESSION_HEAD.unpack_from(value)
-    users_at = _SESSION_HEAD.size + id_bytes
+    head = _CROWDED_HEAD if value[0] == _CROWDED_VERSION else _SESSION_HEAD
+    version, id_bytes, num_users = head.unpack_from(value)
+    if version not in {_VERSION, _CROWDED_VERSION}:
+        _check_version(value)
+    users_at = head.size + id_bytes
     facts_at = users_at + 8 * num_users
     if facts_at > len(value) or (len(value) - facts_at) % ROW_BYTES:
         raise ValueError(f"a session record of {len(value)} bytes does not hold whole facts")
     user_keys = tuple(np.frombuffer(value, _WORDS, num_users, users_at).tolist()) if num_users else ()
-    return StoredSession(_decode(value[_SESSION_HEAD.size : users_at]), user_keys, value[facts_at:])
+    return StoredSession(_decode(value[head.size : users_at]), user_keys, value[facts_at:])
 
 
 def facts_of_sessions(keys: Keys, records: Sequence[StoredSession]) -> FactColumns:

@@ -59,10 +59,10 @@ class ColumnDecoder:
         self._max_query = settings.max_query_bytes
         self._max_record = settings.max_record_bytes
         self._max_future_ms = round(settings.max_future_seconds * 1000)
-        self._sessions = Interner(self.texts.sessions, self._session, empty=NO_KEY)
-        self._users = Interner(self.texts.users, self._user, empty=NO_KEY)
-        self._queries = Interner(self.texts.queries, self._query, empty=NO_KEY)
-        self._items = Interner(self.texts.items, self._id)
+        self._sessions = Interner(self.texts.sessions, self._session_ids, empty=NO_KEY)
+        self._users = Interner(self.texts.users, self._user_ids, empty=NO_KEY)
+        self._queries = Interner(self.texts.queries, self._normalized, empty=NO_KEY)
+        self._items = Interner(self.texts.items, self._ids)
         self._latest_ms = 0
         self._fast: dict[str, Callable[[RecordBatch, Rows, list[EventColumns]], Rows]] = {
             "Event": self._protobuf_events,
@@ -100,8 +100,10 @@ class ColumnDecoder:
             content_type: self._full.encoding_of(batch.position, content_type)
             for content_type in set(batch.content_types)
         }
-        rows: dict[str, Rows] = {}
         limit = self._max_record
+        if len(of_type) == 1 and all(value is not None and len(value) <= limit for value in batch.values):
+            return {encoding: list(range(len(batch))) for encoding in of_type.values()}
+        rows: dict[str, Rows] = {}
         for row, (content_type, value) in enumerate(zip(batch.content_types, batch.values, strict=True)):
             encoding = of_type[content_type] if value is not None and len(value) <= limit else ""
             rows.setdefault(encoding, []).append(row)
@@ -138,10 +140,10 @@ class ColumnDecoder:
         """Add accepted events as columns; reject those of which a text has the key of another."""
         columns, is_good = self._columns(
             np.array([event.ts_ms for event in events], dtype=np.int64),
-            _interned(self._sessions, [event.session_id for event in events]),
-            _interned(self._users, [event.user_id for event in events]),
-            _interned(self._queries, [event.query for event in events]),
-            _interned(self._items, [event.item_id for event in events]),
+            self._sessions.keys([event.session_id for event in events]),
+            self._users.keys([event.user_id for event in events]),
+            self._queries.keys([event.query for event in events]),
+            self._items.keys([event.item_id for event in events]),
             np.array([event.action for event in events], dtype=np.int64),
             np.array(rows, dtype=np.int32),
         )
@@ -158,10 +160,10 @@ class ColumnDecoder:
         events, good_rows, bad_rows = _all_parsed(pb.Event.FromString, batch, rows, ProtobufError)
         columns, is_good = self._columns(
             np.array([event.ts_ms for event in events], dtype=np.int64),
-            _interned(self._sessions, [event.session_id for event in events]),
-            _interned(self._users, [event.user_id for event in events]),
-            _interned(self._queries, [event.query for event in events]),
-            _interned(self._items, [event.item_id for event in events]),
+            self._sessions.keys([event.session_id for event in events]),
+            self._users.keys([event.user_id for event in events]),
+            self._queries.keys([event.query for event in events]),
+            self._items.keys([event.item_id for event in events]),
             np.array([event.action for event in events], dtype=np.int64),
             np.array(good_rows, dtype=np.int32),
         )
@@ -175,10 +177,10 @@ class ColumnDecoder:
                 bad_rows.append(row)
         if not tables.rows:
             return bad_rows
-        sessions = _interned(self._sessions, tables.session_ids)
-        users = _interned(self._users, tables.user_ids)
-        queries = _interned(self._queries, tables.queries)
-        items = _interned(self._items, tables.item_ids)
+        sessions = self._sessions.keys(tables.session_ids)
+        users = self._users.keys(tables.user_ids)
+        queries = self._queries.keys(tables.queries)
+        items = self._items.keys(tables.item_ids)
         session = tables.index("session")
         columns, is_good = self._columns(
             tables.times(),
@@ -198,10 +200,10 @@ class ColumnDecoder:
         lines, good_rows, bad_rows = _all_parsed(NEUTRAL_DECODER.decode, batch, rows, errors)
         columns, is_good = self._columns(
             _times([line.ts_ms for line in lines]),
-            _interned(self._sessions, [line.session_id or "" for line in lines]),
-            _interned(self._users, [line.user_id or "" for line in lines]),
-            _interned(self._queries, [line.query or "" for line in lines]),
-            _interned(self._items, [line.item_id for line in lines]),
+            self._sessions.keys([line.session_id or "" for line in lines]),
+            self._users.keys([line.user_id or "" for line in lines]),
+            self._queries.keys([line.query or "" for line in lines]),
+            self._items.keys([line.item_id for line in lines]),
             np.array([NAMED_ACTIONS.get(line.type, 0) for line in lines], dtype=np.int64),
             np.array(good_rows, dtype=np.int32),
         )
@@ -238,18 +240,22 @@ class ColumnDecoder:
         )
         return columns, is_good
 
-    def _id(self, text: str) -> str | None:
-        return None if text.isspace() or self._is_long(text, self._max_id) else text
+    def _ids(self, texts: list[str]) -> Sequence[str | None]:
+        if len(max(texts, key=len)) * 4 <= self._max_id and not any(map(str.isspace, texts)):
+            return texts
+        return [None if text.isspace() or self._is_long(text, self._max_id) else text for text in texts]
 
-    def _session(self, text: str) -> str | None:
-        return None if text.startswith(CUT_PREFIX) else self._id(text)
+    def _session_ids(self, texts: list[str]) -> Sequence[str | None]:
+        found = self._ids(texts)
+        return [None if text is None or text.startswith(CUT_PREFIX) else text for text in found]
 
-    def _user(self, text: str) -> str | None:
-        return None if self._is_long(text, self._max_id) else text.strip() and text
+    def _user_ids(self, texts: list[str]) -> Sequence[str | None]:
+        return [None if self._is_long(text, self._max_id) else text.strip() and text for text in texts]
+
+    def _normalized(self, texts: list[str]) -> Sequence[str | None]:
+        return [None if self._is_long(text, self._max_query) else self._query(text) for text in texts]
 
     def _query(self, text: str) -> str | None:
-        if self._is_long(text, self._max_query):
-            return None
         query = normalize_query(text)
         return None if not query or self._is_long(query, self._max_query) else query
 
@@ -338,10 +344,6 @@ def _all_parsed(
         else:
             good.append(row)
     return parsed, good, bad
-
-
-def _interned(interner: Interner, texts: Sequence[str]) -> Keys:
-    return np.fromiter(map(interner.__getitem__, texts), dtype=np.uint64, count=len(texts))
 
 
 def _times(listed: Sequence[int]) -> NDArray[np.int64]:

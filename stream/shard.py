@@ -4,6 +4,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,18 +14,18 @@ from stream import codec
 from stream.codec import Progress, ShardFormat, ShardState, StoredSession
 from stream.columns import Keys
 from stream.epochs import Tenure, current_folder, holds_records
-from stream.erased import ErasedKeys, contains
+from stream.erased import ErasedKeys
 from stream.errors import StoreError, StoreFenced, StoreMismatch
 from stream.events import CatalogItem, Position
 from stream.facts import FactColumns, distinct
+from stream.known_names import KnownNames, text_hashes
 from stream.rocks import Database, Memory, Puts, store_error
 from stream.settings import StreamSettings
 from stream.settled import SettledEdge, SettledEdges
 from stream.upgrade import OLD_VERSION, upgrade_shard
 from stream.visitors import Hulls
 
-_MAX_KNOWN_NAMES = 4_000_000
-_MERGE_KNOWN_AT = 8
+_LAST_KEY = (1 << 64) - 1
 
 _Key = TypeVar("_Key")
 _Record = TypeVar("_Record")
@@ -252,7 +253,7 @@ class Shard(ShardReader):
         self.session_gap_ms = settings.session_gap_ms
         self.horizon_ms = settings.erasure_horizon_ms
         self.walk = Walk()
-        self.known_names = {codec.QUERY_NAME: KnownKeys(), codec.ITEM_NAME: KnownKeys()}
+        self.known_names = {codec.QUERY_NAME: KnownNames(), codec.ITEM_NAME: KnownNames()}
         self._sync_every_seconds = settings.sync_every_ms / 1000
         self._synced_at = time.monotonic()
         self._unsynced = False
@@ -301,6 +302,23 @@ class Shard(ShardReader):
         self._database.write(puts if isinstance(puts, Puts) else Puts.of(puts), deletes)
         self._unsynced = True
         self.sync_if_due()
+
+    def learn_names(self, most: int) -> None:
+        """Read on, by at most so many, in the names that are stored, to know them from then on.
+
+        Raises:
+            StoreUnreadable: a record is damaged.
+        """
+        for kind, known in self.known_names.items():
+            if known.next_key is None or most <= 0:
+                continue
+            start = codec.name_key(kind, known.next_key)[len(kind) :]
+            found = islice(self.records(kind, start), most)
+            names = [codec.unpack_name(key, value) for key, value in found]
+            keys = np.array([key for key, _ in names], dtype=np.uint64)
+            next_key = min(names[-1][0] + 1, _LAST_KEY) if len(names) == most else None
+            known.add_slice(keys, text_hashes([text for _, text in names]), next_key)
+            most -= len(names)
 
     def sync_if_due(self) -> None:
         """Force the log to disk if something has waited for longer than `sync_every_ms`."""
@@ -365,44 +383,6 @@ class Shard(ShardReader):
         except BaseException:
             self._database.close()
             raise
-
-
-class KnownKeys:
-    """Keys of names known to be stored, eight bytes each. It only saves reads; emptied when it grew large."""
-
-    def __init__(self) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        """Forget them all."""
-        self._most = self._newest = np.empty(0, dtype=np.uint64)
-
-    def unknown(self, keys: Keys) -> Keys:
-        """Return those of the keys (ascending, distinct) that are not known."""
-        for known in (self._most, self._newest):
-            if len(known) and len(keys):
-                place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
-                keys = keys[known[place] != keys]
-        return keys
-
-    def forget(self, keys: Keys) -> None:
-        """No longer know some keys, given in ascending order."""
-        self._most = self._most[~contains(keys, self._most)]
-        self._newest = self._newest[~contains(keys, self._newest)]
-
-    def learn(self, keys: Keys) -> None:
-        """Remember keys (ascending, distinct, not known yet) that a finished write stored or read."""
-        if len(self._most) + len(self._newest) + len(keys) > _MAX_KNOWN_NAMES:
-            self.clear()
-        self._newest = _merged(self._newest, keys)
-        if len(self._newest) * _MERGE_KNOWN_AT > len(self._most):
-            self._most = _merged(self._most, self._newest)
-            self._newest = self._newest[:0]
-
-
-def _merged(left: Keys, right: Keys) -> Keys:
-    """Merge ascending keys; a stable sort takes two ascending runs in one pass."""
-    return np.sort(np.concatenate([left, right]), kind="stable")
 
 
 class FollowedShard(ShardReader):

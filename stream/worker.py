@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 _FRESHNESS_EVERY_SECONDS = 0.25
 _STALLED_SECONDS = 0.2
 _RETIRED_AT_ONCE = 1000
+_NAMES_AT_ONCE = 10_000
 _LOSSES_PER_TIMEOUT = 3
 
 
@@ -221,12 +222,13 @@ class _Worker:
         self._decoder.forget_if_large()
 
     def rest(self) -> None:
-        """What is due between batches: the log, checkpoints, snapshots, folding what is old, gauges."""
+        """What is due between batches: log, checkpoints, snapshots, folding what is old, names, gauges."""
         self._store.sync_if_due()
         self._store.ownership.rest()
         serve_requests(self._store)
         for shard in self._store.open_shards():
             retire(shard, _RETIRED_AT_ONCE)
+            shard.learn_names(_NAMES_AT_ONCE)
         now = time.monotonic()
         if now >= self._freshness_due:
             self._freshness_due = now + _FRESHNESS_EVERY_SECONDS

@@ -445,3 +445,17 @@ def test_killed_writer_resumes_to_the_same_graph(
     assert_same_dump(dump(root, DEFAULTS, NOON_MS), Oracle.of(events).dump(NOON_MS))
     with open_graph(root, DEFAULTS) as graph:
         assert graph.positions() == {0: {Position("events", 0): len(events)}}
+
+
+def test_a_session_id_that_everybody_sends_is_only_a_large_session(open_store: OpenStore) -> None:
+    """More users than 16 bits can count are kept, each to be found by, also when they come bit by bit."""
+    one = open_store().shard(0)
+    num_users = 70_000
+    crowd = [event("unknown", "tv", "a", user_id=f"u-{number}") for number in range(num_users)]
+    for start in (0, num_users // 2):
+        apply_events(one, crowd[start : start + num_users // 2 + 1])
+    (session,) = one.get_sessions([text_key("unknown")]).values()
+
+    assert session.user_keys == tuple(sorted(text_key(f"u-{number}") for number in range(num_users)))
+    assert one.sessions_of_user(text_key("u-0")).tolist() == [text_key("unknown")]
+    assert one.sessions_of_user(text_key("u-69999")).tolist() == [text_key("unknown")]

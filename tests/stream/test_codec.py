@@ -293,6 +293,16 @@ def test_rows_that_are_cut_are_refused(missing: int) -> None:
             read()
 
 
+@pytest.mark.parametrize("num_users", [65_535, 65_536])
+def test_session_of_a_crowd_round_trip(num_users: int) -> None:
+    """A session id that everybody sends has more users than 16 bits can count."""
+    users = tuple(range(1, num_users + 1))
+
+    assert codec.unpack_session(codec.pack_session("unknown", users, rows([(1, 2, 3)]))) == StoredSession(
+        "unknown", users, rows([(1, 2, 3)])
+    )
+
+
 def test_session_whose_users_are_cut_is_refused() -> None:
     """A record that announces more users than it holds is damage."""
     packed = codec.pack_session("s", (1, 2, 3), b"")

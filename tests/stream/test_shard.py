@@ -5,39 +5,40 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from protos.text import text_key
-from stream import apply, codec, shard
+from stream import apply, codec
 from stream.errors import StoreUnreadable
 from stream.events import CatalogItem
-from stream.shard import KnownKeys, Shard
+from stream.known_names import text_hashes
+from stream.shard import Shard
 from tests.stream.conftest import OpenStore
 from tests.stream.histories import NOON_MS, apply_events, event
 
 
-@given(st.lists(st.sets(st.integers(0, 30) | st.just(2**64 - 1), max_size=12), max_size=8))
-def test_known_keys_are_those_learnt(batches: list[set[int]]) -> None:
-    """What was learnt is known from then on, and nothing else is."""
-    known, learnt = KnownKeys(), set[int]()
-    for batch in batches:
-        unknown = known.unknown(np.array(sorted(batch), dtype=np.uint64))
-        assert unknown.tolist() == sorted(batch - learnt)
-        known.learn(unknown)
-        learnt |= batch
-
-
-def test_known_keys_are_forgotten_when_they_grow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory is bounded: over the bound all are forgotten but the newest, and learnt again."""
-    monkeypatch.setattr(shard, "_MAX_KNOWN_NAMES", 10)
-    known = KnownKeys()
-    for start in (0, 6):
-        known.learn(np.arange(start, start + 6, dtype=np.uint64))
-
-    assert known.unknown(np.arange(12, dtype=np.uint64)).tolist() == list(range(6))
-    known.clear()
-    assert len(known.unknown(np.arange(12, dtype=np.uint64))) == 12
+def test_names_of_an_opened_shard_are_learnt_in_slices(open_store: OpenStore) -> None:
+    """Names stored before are known once all slices were read; another text with a key of theirs is not."""
+    items = [f"item-{number}" for number in range(20)]
+    with open_store() as first:
+        apply_events(first.shard(0), [event("s-1", "tv", item) for item in items])
+    one = open_store().shard(0)
+    known = one.known_names[codec.ITEM_NAME]
+    keys = np.sort(np.array([text_key(item) for item in items], dtype=np.uint64))
+    by_key = {text_key(item): item for item in items}
+    hashes = text_hashes([by_key[key] for key in keys.tolist()])
+    for _ in range(6):
+        assert not known.is_complete
+        assert known.find(keys, hashes)[1].any()
+        one.learn_names(4)
+    assert known.is_complete
+    is_stored, is_unsure = known.find(keys, hashes)
+    assert is_stored.all()
+    assert not is_unsure.any()
+    is_stored, is_unsure = known.find(keys, hashes + np.uint32(1))
+    assert is_unsure.all()
+    assert not is_stored.any()
+    is_stored, is_unsure = known.find(keys + np.uint64(1), hashes)
+    assert not (is_stored | is_unsure).any()
 
 
 def test_dirty_is_what_later_writes_touched(open_store: OpenStore) -> None:
