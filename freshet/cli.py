@@ -18,7 +18,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         cli_look.erasures,
         cli_look.config,
     ),
-    "By hand": (cli_hand.snapshot, cli_hand.train, cli_hand.upgrade, cli_hand.erase),
+    "By hand": (cli_hand.snapshot, cli_hand.train, cli_hand.evaluate, cli_hand.upgrade, cli_hand.erase),
 }
 
 

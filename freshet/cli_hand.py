@@ -1,4 +1,4 @@
-"""What is done by hand: a snapshot, a training, an upgrade of a store, an erasure."""
+"""What is done by hand: a snapshot, a training, an evaluation, an upgrade of a store, an erasure."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,6 +53,70 @@ def train(
     options.one_graph(store, snapshot)
     flags = {"budget_seconds": budget, "seed": seed}
     run.train(store, snapshot, artifacts, flags, config_file=config_file)
+
+
+@click.command(short_help="Say how good retrieval is on a log's own future, beside baselines.")
+@click.option("--events", type=options.FILE, multiple=True, metavar="FILE", help="Event files.")
+@click.option("--items", type=options.FILE, multiple=True, metavar="FILE", help="Catalogue files.")
+@options.graph_options
+@click.option(
+    "--models", default="", metavar="NAME,...", help="Which to judge; all, where it is left out: see below."
+)
+@click.option(
+    "--seeds", "num_seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Fits of a model."
+)
+@click.option(
+    "--budget",
+    type=options.DURATION,
+    default="10m",
+    show_default=True,
+    help="The longest that one fit takes.",
+)
+@options.json_option
+@options.config_option
+def evaluate(  # noqa: PLR0913  # an argument an option
+    *,
+    events: tuple[Path, ...],
+    items: tuple[Path, ...],
+    store: Path | None,
+    snapshot: Path | None,
+    models: str,
+    num_seeds: int,
+    budget: float,
+    as_json: bool,
+    config_file: Path | None,
+) -> None:
+    """Say how good retrieval is on a log's own future: models learn its past, and are asked its newest part.
+
+    The log is split by time. Settings are chosen on the 10% of the clicks after the first 70%; the newest
+    20% are asked. Only query-item pairs that are new by then count, each by its rank among all items:
+    MRR, Recall@10, Recall@100, NDCG@10, over all pairs and by segment, with 95% intervals over queries and
+    seeds, and the full model against each other by paired bootstrap.
+
+    Models: popularity, bm25, co-occurrence, lightgcn, text, hypergraph, bipartite, full.
+
+    \b
+    freshet evaluate --events events.jsonl.gz --items items.jsonl.gz
+    freshet evaluate --store shop.store --models bm25,text,full --seeds 5 --budget 2m --json
+    """  # noqa: D301  # click takes the backspace itself for "do not wrap"
+    from freshet.evaluate import Log
+    from freshet.evaluate import evaluate as run_evaluation
+
+    if events and (store or snapshot):
+        raise click.UsageError(
+            "give --events, --store or --snapshot, not several", ctx=click.get_current_context()
+        )
+    if items and not events:
+        raise click.UsageError("--items goes with --events", ctx=click.get_current_context())
+    graph = None if events else options.one_graph(store, snapshot)
+    run_evaluation(
+        Log(graph=graph, events=events, items=items),
+        {"budget_seconds": budget},
+        models=[name.strip() for name in models.split(",") if name.strip()],
+        num_seeds=num_seeds,
+        as_json=as_json,
+        config_file=config_file,
+    )
 
 
 @click.command(short_help="Bring a store that an earlier version wrote to the present format.")

@@ -10,6 +10,7 @@
     ├── TrainingRefused          the snapshot cannot be trained on
     ├── TrainingFailed           training went wrong (retriable)
     ├── TrainingStopped          somebody asked training to stop (retriable)
+    ├── EvaluationRefused        the log has nothing to evaluate on
     └── GateRefused              the new generation is worse than it may be
 """
 
@@ -44,6 +45,10 @@ class GenerationCorrupt(ArtifactError):
 
 class TrainingRefused(ModelError):
     """There is nothing to learn from, or the settings do not fit. Feed events, or mend the settings."""
+
+
+class EvaluationRefused(ModelError):
+    """The log holds nothing that could be asked. Give a longer one, with queries, and its catalogue."""
 
 
 class TrainingFailed(ModelError):

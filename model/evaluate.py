@@ -1,6 +1,6 @@
 """Full-ranking metrics on held-out query-item edges."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
+FIGURES = ("mrr", "recall_10", "recall_100", "ndcg_10")
+_TOP, _DEEP = 10, 100
 _BLOCK_SCORES = 1 << 22
 
 
@@ -22,6 +24,7 @@ class Quality:
         mrr: mean over queries of one over the rank of the best held-out item.
         recall_10: mean over queries of the share of held-out items among the first ten.
         recall_100: the same among the first hundred.
+        ndcg_10: mean over queries of the discounted gain among the first ten, as a share of the best order's.
     """
 
     num_queries: int
@@ -29,6 +32,7 @@ class Quality:
     mrr: float
     recall_10: float
     recall_100: float
+    ndcg_10: float
 
 
 def edge_ranks(
@@ -48,10 +52,29 @@ def edge_ranks(
     Returns:
         ``float64 [num_edges]``.
     """
+    return scored_ranks(
+        lambda queries: query_vectors[queries] @ item_vectors.T, len(item_vectors), held_out, seen
+    )
+
+
+def scored_ranks(
+    scores_of: Callable[[Ints], Floats],
+    num_items: int,
+    held_out: tuple[Ints, Ints],
+    seen: tuple[Ints, Ints],
+) -> NDArray[np.float64]:
+    """Return what `edge_ranks` returns, for any way of scoring.
+
+    Args:
+        scores_of: returns scores ``float32 [len(queries), num_items]``, which are written to.
+        num_items: how many items there are.
+        held_out: as in `edge_ranks`.
+        seen: as in `edge_ranks`.
+    """
     ranks = np.zeros(len(held_out[0]), dtype=np.float64)
-    for queries, edges, known in _blocks(held_out, seen, max(1, len(item_vectors))):
+    for queries, edges, known in _blocks(held_out, seen, max(1, num_items)):
         row = np.searchsorted(queries, held_out[0][edges])
-        scores = query_vectors[queries] @ item_vectors.T
+        scores = scores_of(queries)
         wanted = scores[row, held_out[1][edges]]
         scores[np.searchsorted(queries, seen[0][known]), seen[1][known]] = -np.inf
         # Not `>`: a NaN must never look like a good rank.
@@ -84,18 +107,30 @@ def quality_of(ranks: NDArray[np.float64], query: Ints) -> Quality:
         query: ``int64 [num_edges]``, the query of each edge.
     """
     if not len(ranks):
-        return Quality(num_queries=0, num_edges=0, mrr=0.0, recall_10=0.0, recall_100=0.0)
+        return Quality(num_queries=0, num_edges=0, mrr=0.0, recall_10=0.0, recall_100=0.0, ndcg_10=0.0)
+    each = figures_by_query(ranks, query)
+    means = {name: float(values.mean()) for name, values in each.items()}
+    return Quality(num_queries=len(each["mrr"]), num_edges=len(ranks), **means)
+
+
+def figures_by_query(ranks: NDArray[np.float64], query: Ints) -> dict[str, NDArray[np.float64]]:
+    """Return each figure of `FIGURES` for each query, ``float64 [num_queries]``, in ascending order of query.
+
+    NDCG@10 (Jarvelin and Kekalainen, 2002): the sum of ``1 / log2(1 + rank)`` over held-out items among the
+    first ten, divided by what the best order would give.
+    """
     _, group = np.unique(query, return_inverse=True)
     count = np.bincount(group)
     best = np.full(len(count), np.inf)
     np.minimum.at(best, group, ranks)
-    return Quality(
-        num_queries=len(count),
-        num_edges=len(ranks),
-        mrr=float((1.0 / best).mean()),
-        recall_10=float((np.bincount(group, weights=ranks <= 10) / count).mean()),  # noqa: PLR2004
-        recall_100=float((np.bincount(group, weights=ranks <= 100) / count).mean()),  # noqa: PLR2004
-    )
+    gain = np.where(ranks <= _TOP, 1.0 / np.log2(1.0 + ranks), 0.0)
+    ideal = np.cumsum(1.0 / np.log2(np.arange(2.0, _TOP + 2)))
+    return {
+        "mrr": 1.0 / best,
+        "recall_10": np.bincount(group, weights=ranks <= _TOP) / count,
+        "recall_100": np.bincount(group, weights=ranks <= _DEEP) / count,
+        "ndcg_10": np.bincount(group, weights=gain) / ideal[np.minimum(count, _TOP) - 1],
+    }
 
 
 def _blocks(

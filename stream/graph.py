@@ -238,17 +238,35 @@ class GraphReader:
         """Hash and count."""
         return GraphSummary(self.graph_hash(), self.stats())
 
-    def arrays(self, at_ms: int | None = None) -> GraphArrays:
+    def arrays(self, at_ms: int | None = None, *, before_ms: int | None = None) -> GraphArrays:
         """Return the graph as arrays; edges of fewer than `min_sessions` sessions are left out.
 
         Args:
             at_ms: the time that weights are taken at; None: the watermark.
+            before_ms: take the graph as the events before this time make it, with the whole catalogue. A fact
+                is kept at its earliest time, so that later events leave no trace. None: take all.
+
+        Raises:
+            StoreMismatch: `before_ms` is given, and facts were folded: they have no times of their own.
         """
         facts = FactColumns.concatenate([chunk.facts for chunk in self.sessions()])
+        queries, items = self.names(codec.QUERY_NAME), self.names(codec.ITEM_NAME)
+        watermark_ms = self.watermark_ms or 0
+        if before_ms is not None:
+            if self._settled_shards:
+                raise StoreMismatch(
+                    f"{self.path} has folded facts (stream.erasure_horizon_seconds), which have no times of "
+                    "their own; take the event log instead"
+                )
+            facts = facts.take(facts.ts_ms < before_ms)
+            watermark_ms = int(facts.ts_ms.max(initial=0))
+            asked, met = set(facts.query.tolist()), set(facts.item.tolist()).union(dict(self.catalog()))
+            queries = ((key, text) for key, text in queries if key in asked)
+            items = ((key, text) for key, text in items if key in met)
         parts = GraphParts(
             path=self.path,
-            query_names=self.names(codec.QUERY_NAME),
-            item_names=self.names(codec.ITEM_NAME),
+            query_names=queries,
+            item_names=items,
             catalog=dict(self.catalog()),
             facts=facts,
             edges=self._edges_with_settled() if self._settled_shards else edges_of(facts),
@@ -256,7 +274,8 @@ class GraphReader:
             weight_of_action=self._weights,
             min_sessions=self._min_sessions,
         )
-        return build_arrays(parts, at_ms=self._time(at_ms), watermark_ms=self.watermark_ms or 0)
+        at_ms = self._time(at_ms) if before_ms is None or at_ms is not None else watermark_ms
+        return build_arrays(parts, at_ms=at_ms, watermark_ms=watermark_ms)
 
     def sessions(self) -> Iterator[SessionChunk]:
         """Yield all sessions by key, a chunk at a time."""

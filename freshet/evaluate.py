@@ -1,0 +1,210 @@
+"""Evaluates retrieval on a log: builds its graph, judges models on its newest part, prints figures."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import click
+from prometheus_client import CollectorRegistry
+
+from freshet.config import load_config
+from freshet.look import table
+from freshet.process import EXIT_INTERRUPTED, CommandError, configure_logging, stop_event
+from freshet.progress import progress
+
+if TYPE_CHECKING:
+    from model.evaluation.evaluation import Difference, Score
+    from stream.graph import GraphReader
+    from stream.settings import StreamSettings
+
+_JUDGED = "full"
+_HEADERS = ("model", "segment", "queries", "pairs", "MRR", "95%", "R@10", "95%", "R@100", "NDCG@10", "fit s")
+_DIFFERENCE_HEADERS = (f"{_JUDGED} against", "segment", "MRR", "95%", "R@10", "95%")
+_DIGITS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    """Where the graph comes from.
+
+    Attributes:
+        graph: a store's or snapshot's folder; None: it is built from the files.
+        events: event files.
+        items: catalogue files.
+    """
+
+    graph: Path | None
+    events: Sequence[Path]
+    items: Sequence[Path]
+
+
+def evaluate(
+    log: Log,
+    flags: Mapping[str, object],
+    *,
+    models: Sequence[str],
+    num_seeds: int,
+    as_json: bool,
+    config_file: Path | None,
+) -> None:
+    """Print what each model is worth on the newest part of a log, and how the full model compares.
+
+    Args:
+        log: where the graph comes from.
+        flags: settings of the models from the command line.
+        models: names of `model.evaluation.rankers.MODELS`.
+        num_seeds: how often each model that has a seed is fitted.
+        as_json: one JSON object a line instead of tables.
+        config_file: a TOML file, or None.
+    """
+    configure_logging(default="WARNING")
+    config = load_config(config_file, os.environ)
+    settings, stream_settings = config.model(**flags), config.stream()
+    from model.evaluation.evaluation import Evaluation
+    from model.evaluation.holdout import split_by_time
+    from model.evaluation.rankers import MODELS
+
+    unknown = sorted(set(models) - set(MODELS))
+    if unknown:
+        raise CommandError(f"there is no model {', '.join(unknown)}; known are {', '.join(MODELS)}")
+    chosen = list(dict.fromkeys(models)) or list(MODELS)
+    scores: list[Score] = []
+    with stop_event() as stop, progress("evaluating", "models") as advance:
+        with _graph(log, stream_settings, stop) as graph:
+            validation, test = split_by_time(lambda before_ms: graph.arrays(before_ms=before_ms))
+        seeds = range(settings.seed, settings.seed + num_seeds)
+        evaluation = Evaluation(validation, test, settings, seeds)
+        for place, name in enumerate(chosen):
+            advance(place, len(chosen))
+            for score in evaluation.judge(name, lambda _seed: _end_if(stop)):
+                scores.append(score)
+                if as_json:
+                    click.echo(json.dumps(_score_json(score)))
+    others = [name for name in chosen if name != _JUDGED and _JUDGED in chosen]
+    differences = [each for name in others for each in evaluation.compare(_JUDGED, name)]
+    if as_json:
+        click.echo("".join(json.dumps(_difference_json(each)) + "\n" for each in differences), nl=False)
+    else:
+        click.echo(_as_tables(scores, differences))
+
+
+@contextmanager
+def _graph(log: Log, settings: "StreamSettings", stop: Event) -> "Iterator[GraphReader]":
+    """Yield the graph of a log: the store or snapshot that it is, or a scratch store of its files."""
+    from stream.graph import open_graph
+
+    if log.graph is not None:
+        with open_graph(log.graph, settings) as graph:
+            yield graph
+        return
+    with TemporaryDirectory(prefix="freshet-evaluate-") as folder:
+        root = Path(folder) / "store"
+        _build(log, root, settings, stop)
+        with open_graph(root, settings) as graph:
+            yield graph
+
+
+def _build(log: Log, root: Path, settings: "StreamSettings", stop: Event) -> None:
+    from stream.metrics import StreamMetrics
+    from stream.quarantine import FILE_NAME, FileQuarantine
+    from stream.source_file import FileSource
+    from stream.store import Store
+    from stream.worker import run_worker
+
+    paths = [str(path) for path in log.events]
+    source = FileSource(paths, settings, catalog_paths=[str(path) for path in log.items])
+    metrics = StreamMetrics(CollectorRegistry())
+    with (
+        Store.create_or_open(root, settings) as store,
+        closing(FileQuarantine(root / FILE_NAME)) as quarantine,
+    ):
+        totals = run_worker(source, store, quarantine, settings, metrics, stop)
+    _end_if(stop)
+    if totals.quarantined:
+        click.echo(
+            f"note: {totals.quarantined:,} events could not be used; see them with `freshet stream`, which "
+            "puts them into the store's quarantine",
+            err=True,
+        )
+
+
+def _end_if(stop: Event) -> None:
+    if stop.is_set():
+        raise CommandError("stopped before the evaluation was done", exit_code=EXIT_INTERRUPTED)
+
+
+def _score_json(score: "Score") -> dict[str, Any]:
+    return {
+        "model": score.model,
+        "segment": score.segment,
+        "seed": score.seed,
+        "queries": score.queries,
+        "edges": score.edges,
+        **_figures_json(score.figures, score.intervals),
+        "seconds": round(score.seconds, 1),
+    }
+
+
+def _difference_json(difference: "Difference") -> dict[str, Any]:
+    return {
+        "model": difference.model,
+        "against": difference.against,
+        "segment": difference.segment,
+        **_figures_json(difference.figures, difference.intervals),
+    }
+
+
+def _figures_json(
+    figures: Mapping[str, float], intervals: Mapping[str, tuple[float, float]]
+) -> dict[str, Any]:
+    rounded = {name: round(value, _DIGITS) for name, value in figures.items()}
+    bounds = {
+        f"{name}_interval": [round(low, _DIGITS), round(high, _DIGITS)]
+        for name, (low, high) in intervals.items()
+    }
+    return rounded | bounds
+
+
+def _as_tables(scores: "Sequence[Score]", differences: "Sequence[Difference]") -> str:
+    rows = [_score_row(score) for score in scores if score.intervals]
+    lines = table(_HEADERS, rows)
+    if not differences:
+        return lines
+    return f"{lines}\n\n{table(_DIFFERENCE_HEADERS, [_difference_row(each) for each in differences])}"
+
+
+def _score_row(score: "Score") -> tuple[str, ...]:
+    figures = {name: f"{value:.3f}" for name, value in score.figures.items()}
+    bounds = {name: f"{low:.3f} to {high:.3f}" for name, (low, high) in score.intervals.items()}
+    return (
+        score.model,
+        score.segment,
+        f"{score.queries:,}",
+        f"{score.edges:,}",
+        figures["mrr"],
+        bounds["mrr"],
+        figures["recall_10"],
+        bounds["recall_10"],
+        figures["recall_100"],
+        figures["ndcg_10"],
+        f"{score.seconds:.0f}",
+    )
+
+
+def _difference_row(difference: "Difference") -> tuple[str, ...]:
+    figures = {name: f"{value:+.3f}" for name, value in difference.figures.items()}
+    bounds = {name: f"{low:+.3f} to {high:+.3f}" for name, (low, high) in difference.intervals.items()}
+    return (
+        difference.against,
+        difference.segment,
+        figures["mrr"],
+        bounds["mrr"],
+        figures["recall_10"],
+        bounds["recall_10"],
+    )

@@ -1,0 +1,4 @@
+"""How good retrieval is on a log's own future: split by time, baselines, models, intervals.
+
+Training does not need any of it.
+"""

@@ -1,0 +1,152 @@
+"""Fits models on a log's past and judges them on its future: each seed, means, intervals, comparisons."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.evaluate import FIGURES, figures_by_query
+from model.evaluation.holdout import SEGMENTS, Holdout
+from model.evaluation.rankers import MODELS, Task, ranks_of
+from model.evaluation.uncertainty import interval
+from model.settings import ModelSettings
+
+Floats = NDArray[np.float64]
+
+MEAN = "mean"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """A model's figures in a segment, for one seed or on the mean.
+
+    Attributes:
+        model: its name.
+        segment: one of `SEGMENTS`.
+        seed: the seed, or `MEAN`.
+        queries: how many queries are asked.
+        edges: how many unseen pairs they have.
+        figures: by name of `FIGURES`.
+        intervals: 95% intervals of the mean's figures; empty for one seed.
+        seconds: to fit it, tuning included; the mean over seeds.
+    """
+
+    model: str
+    segment: str
+    seed: int | str
+    queries: int
+    edges: int
+    figures: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """By how much a model's means are above another's, on the same queries.
+
+    Attributes:
+        model: the one.
+        against: the other.
+        segment: one of `SEGMENTS`.
+        figures: the difference, by name of `FIGURES`.
+        intervals: 95% intervals of it, by paired bootstrap.
+    """
+
+    model: str
+    against: str
+    segment: str
+    figures: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+
+
+class Evaluation:
+    """Judges models one after the other on one test part.
+
+    Args:
+        validation: what models are tuned on.
+        test: what they are judged on.
+        settings: size and budget of the models; the seed is replaced by each of `seeds`.
+        seeds: at least one.
+    """
+
+    def __init__(
+        self, validation: Holdout, test: Holdout, settings: ModelSettings, seeds: Sequence[int]
+    ) -> None:
+        self._task = Task(validation=validation, test=test, settings=settings)
+        self._seeds = seeds
+        self._pairs = {segment: np.flatnonzero(test.segment(segment)) for segment in SEGMENTS}
+        self._by_query: dict[str, dict[str, dict[str, Floats]]] = {}
+
+    def judge(self, name: str, on_fitted: Callable[[int], None] = lambda _seed: None) -> Iterator[Score]:
+        """Fit a model with each seed, and yield its scores: those of each seed, then the means.
+
+        Args:
+            name: of `MODELS`.
+            on_fitted: called after each seed.
+        """
+        model = MODELS[name]
+        ranks, seconds = [], []
+        for seed in self._seeds if model.has_seeds else self._seeds[:1]:
+            began = time.monotonic()
+            settings = replace(self._task.settings, seed=seed)
+            ranker, _ = model.fit(replace(self._task, settings=settings))
+            seconds.append(time.monotonic() - began)
+            ranks.append(ranks_of(ranker, self._task.test))
+            on_fitted(seed)
+        self._by_query[name] = {segment: self._figures(ranks, segment) for segment in SEGMENTS}
+        for place, seed in enumerate(self._seeds[: len(ranks)]):
+            for segment, figures in self._by_query[name].items():
+                means = {figure: _mean(values[place]) for figure, values in figures.items()}
+                yield self._score(name, segment, seed, means, {}, seconds[place])
+        for segment, figures in self._by_query[name].items():
+            means = {figure: _mean(values) for figure, values in figures.items()}
+            intervals = {figure: interval(values) for figure, values in figures.items()}
+            yield self._score(name, segment, MEAN, means, intervals, float(np.mean(seconds)))
+
+    def compare(self, name: str, against: str) -> Iterator[Difference]:
+        """Yield by how much a model is better than another, a segment at a time; both were judged before."""
+        for segment in SEGMENTS:
+            ours, theirs = self._by_query[name][segment], self._by_query[against][segment]
+            differences = {figure: ours[figure] - theirs[figure] for figure in FIGURES}
+            yield Difference(
+                model=name,
+                against=against,
+                segment=segment,
+                figures={figure: _mean(values) for figure, values in differences.items()},
+                intervals={figure: interval(values) for figure, values in differences.items()},
+            )
+
+    def _figures(self, ranks: Sequence[Floats], segment: str) -> dict[str, Floats]:
+        """Return each figure as ``float64 [num_seeds, num_queries]``."""
+        pairs = self._pairs[segment]
+        query = self._task.test.query[pairs]
+        each = [figures_by_query(found[pairs], query) for found in ranks]
+        return {figure: np.stack([one[figure] for one in each]) for figure in FIGURES}
+
+    def _score(  # a row has as many columns
+        self,
+        name: str,
+        segment: str,
+        seed: int | str,
+        figures: dict[str, float],
+        intervals: dict[str, tuple[float, float]],
+        seconds: float,
+    ) -> Score:
+        pairs = self._pairs[segment]
+        return Score(
+            model=name,
+            segment=segment,
+            seed=seed,
+            queries=len(np.unique(self._task.test.query[pairs])),
+            edges=len(pairs),
+            figures=figures,
+            intervals=intervals,
+            seconds=seconds,
+        )
+
+
+def _mean(values: Floats) -> float:
+    return float(values.mean()) if values.size else 0.0

@@ -1,0 +1,123 @@
+"""A log split by time: the graph before a moment, and the query-item pairs that are new after it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.errors import EvaluationRefused
+from stream.graph import GraphArrays
+
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+
+SEGMENTS = (
+    "all",
+    "frequent_queries",
+    "rare_queries",
+    "new_queries",
+    "frequent_items",
+    "rare_items",
+    "new_items",
+    "isolated",
+)
+VALIDATION_SHARE, TEST_SHARE = 0.1, 0.2
+_RARE_CLICKS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holdout:
+    """What a model may learn from, and what it is asked afterwards.
+
+    Attributes:
+        arrays: the graph of the events before the moment, with the whole catalogue.
+        texts: normalised queries: those of `arrays` by their number, then new ones.
+        query: ``int64 [num_edges]``, the query of each unseen pair, an index of `texts`.
+        item: ``int64 [num_edges]``, its item, an index of the items of `arrays`.
+    """
+
+    arrays: GraphArrays
+    texts: list[str]
+    query: Ints
+    item: Ints
+
+    @property
+    def seen(self) -> tuple[Ints, Ints]:
+        """Query and item of each pair that the graph has."""
+        return self.arrays.edge_query, self.arrays.edge_item
+
+    def segment(self, name: str) -> Bools:
+        """Return ``bool [num_edges]``: which pairs are in a segment of `SEGMENTS`.
+
+        Queries and items are *frequent* from five clicks out of a search before the moment, *rare* below,
+        *new* with none. A pair is *isolated* where its query or its item has no edge at all (Han et al.,
+        section 5.4: nodes that the bipartite graph alone says nothing of).
+        """
+        if name == "all":
+            return np.ones(len(self.query), dtype=np.bool_)
+        by_query = np.bincount(self.arrays.fact_query, minlength=len(self.texts))[self.query]
+        by_item = np.bincount(self.arrays.fact_item, minlength=self.arrays.num_items)[self.item]
+        if name == "isolated":
+            isolated: Bools = (by_query == 0) | (by_item == 0)
+            return isolated
+        kind, _, side = name.partition("_")
+        clicks = by_query if side == "queries" else by_item
+        chosen: Bools = {
+            "frequent": clicks >= _RARE_CLICKS,
+            "rare": (clicks > 0) & (clicks < _RARE_CLICKS),
+            "new": clicks == 0,
+        }[kind]
+        return chosen
+
+
+def split_by_time(read: Callable[[int | None], GraphArrays]) -> tuple[Holdout, Holdout]:
+    """Return what to choose settings on, and what to report: after 70% and after 80% of the clicks.
+
+    Args:
+        read: returns the graph as the events before a time made it; None: all of it.
+
+    Returns:
+        The validation split, asked about the clicks from 70% to 80%, and the test split, about the rest.
+
+    Raises:
+        EvaluationRefused: no pair is left to ask about.
+    """
+    whole = read(None)
+    if not len(whole.fact_ms):
+        raise EvaluationRefused("there is no click from a search to evaluate on; give a log that has queries")
+    shares = [1 - TEST_SHARE - VALIDATION_SHARE, 1 - TEST_SHARE]
+    validation_ms, test_ms = (int(ms) for ms in np.quantile(whole.fact_ms, shares, method="higher"))
+    end_ms = int(whole.fact_ms.max()) + 1
+    splits = (
+        _holdout(read(validation_ms), whole, validation_ms, test_ms),
+        _holdout(read(test_ms), whole, test_ms, end_ms),
+    )
+    for split, title in zip(splits, ("10% after the first 70%", "newest 20%"), strict=True):
+        if not len(split.query) or not len(split.arrays.edge_query):
+            raise EvaluationRefused(
+                f"the {title} of the clicks hold no query-item pair that is new and whose item was known "
+                "before; give a longer log, or its catalogue (--items)"
+            )
+    return splits
+
+
+def _holdout(known: GraphArrays, whole: GraphArrays, begin_ms: int, end_ms: int) -> Holdout:
+    asked = (whole.fact_ms >= begin_ms) & (whole.fact_ms < end_ms)
+    query_keys, item_keys = whole.query_keys[whole.fact_query[asked]], whole.item_keys[whole.fact_item[asked]]
+    is_known = np.isin(item_keys, known.item_keys[~known.item_deleted])
+    query_keys, item_keys = query_keys[is_known], item_keys[is_known]
+    new_keys = np.setdiff1d(query_keys, known.query_keys)
+    text_of = dict(zip(whole.query_keys.tolist(), whole.query_texts, strict=True))
+    query = np.searchsorted(known.query_keys, query_keys).astype(np.int64)
+    is_new = np.isin(query_keys, new_keys)
+    query[is_new] = known.num_queries + np.searchsorted(new_keys, query_keys[is_new])
+    item = np.searchsorted(known.item_keys, item_keys).astype(np.int64)
+    num_items = max(1, known.num_items)
+    pairs = np.setdiff1d(query * num_items + item, known.edge_query * num_items + known.edge_item)
+    return Holdout(
+        arrays=known,
+        texts=[*known.query_texts, *(text_of[key] for key in new_keys.tolist())],
+        query=pairs // num_items,
+        item=pairs % num_items,
+    )

@@ -1,0 +1,155 @@
+"""The models that an evaluation compares: each is tuned on the validation part, then fitted for the test."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Protocol
+
+import numpy as np
+
+from model.encoder import TextEncoder
+from model.evaluate import quality_of, scored_ranks
+from model.evaluation.baselines import Bm25, CoOccurrence, Floats, Ints, Popularity, Ranker
+from model.evaluation.holdout import TEST_SHARE, VALIDATION_SHARE, Holdout
+from model.evaluation.light_gcn import LightGcnRanker, LightGcnSettings, fit
+from model.settings import ModelSettings
+from model.train import train
+
+_K1, _B = (0.6, 1.2, 2.0), (0.0, 0.4, 0.75)
+_EXPANSION, _NEIGHBOURS = (0.3, 1.0), (0.1, 0.3, 1.0, 3.0)
+_LAYERS = (2, 3)
+_SECONDS_FOR_THE_LAST_FIT = 0.4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What a model is fitted to.
+
+    Attributes:
+        validation: to choose settings on.
+        test: to report; only its `arrays` and `texts` may be used for fitting.
+        settings: size, seed, budget in seconds.
+    """
+
+    validation: Holdout
+    test: Holdout
+    settings: ModelSettings
+
+
+class Fit(Protocol):
+    """Fits a model."""
+
+    def __call__(self, task: Task) -> tuple[Ranker, dict[str, float]]:
+        """Return the model for the test part, and the settings that were chosen."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A model by name.
+
+    Attributes:
+        fit: fits it.
+        has_seeds: whether another seed gives another model.
+    """
+
+    fit: Fit
+    has_seeds: bool = True
+
+
+class VectorRanker:
+    """A trained Freshet model: answers as a server does, new queries through the text encoder."""
+
+    def __init__(self, query_vectors: Floats, item_vectors: Floats) -> None:
+        self._query_vectors, self._item_vectors = query_vectors, item_vectors
+
+    def scores(self, queries: Ints) -> Floats:
+        """Return inner products."""
+        found: Floats = self._query_vectors[queries] @ self._item_vectors.T
+        return found
+
+
+def ranks_of(ranker: Ranker, holdout: Holdout) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    """Return the rank of each pair's item among all items, ``float64 [num_edges]``."""
+    held_out = (holdout.query, holdout.item)
+    return scored_ranks(ranker.scores, holdout.arrays.num_items, held_out, holdout.seen)
+
+
+def _fit_popularity(task: Task) -> tuple[Ranker, dict[str, float]]:
+    return Popularity(task.test), {}
+
+
+def _fit_bm25(task: Task) -> tuple[Ranker, dict[str, float]]:
+    choices = [{"k1": k1, "b": b} for k1, b in product(_K1, _B)]
+    chosen = _best(choices, lambda choice: Bm25(task.validation, **choice), task.validation)
+    return Bm25(task.test, **chosen), chosen
+
+
+def _fit_co_occurrence(task: Task) -> tuple[Ranker, dict[str, float]]:
+    choices = [
+        {"expansion": share, "neighbours": weight} for share, weight in product(_EXPANSION, _NEIGHBOURS)
+    ]
+    chosen = _best(choices, lambda choice: _co_occurrence(task.validation, choice), task.validation)
+    return _co_occurrence(task.test, chosen), chosen
+
+
+def _co_occurrence(holdout: Holdout, choice: dict[str, float]) -> CoOccurrence:
+    return CoOccurrence(holdout, expansion=choice["expansion"], neighbours=choice["neighbours"])
+
+
+def _fit_light_gcn(task: Task) -> tuple[Ranker, dict[str, float]]:
+    """Choose layers and passes on the validation part, then train as long on everything before the test."""
+    settings = task.settings
+    begun = time.monotonic()
+    share = (1 - _SECONDS_FOR_THE_LAST_FIT) / len(_LAYERS)
+    tried = []
+    for place, num_layers in enumerate(_LAYERS, start=1):
+        candidate = LightGcnSettings(dim=settings.dim, num_layers=num_layers, seed=settings.seed)
+        deadline = begun + place * share * settings.budget_seconds
+        fitted = fit(task.validation.arrays, candidate, stop_by=task.validation, deadline=deadline)
+        tried.append((fitted.worth, fitted.passes, candidate))
+    _, passes, best = max(tried, key=lambda each: each[0])
+    final = replace(best, max_passes=max(1, passes))
+    fitted = fit(task.test.arrays, final, stop_by=None, deadline=begun + settings.budget_seconds)
+    return LightGcnRanker(task.test, fitted), {"num_layers": best.num_layers, "passes": fitted.passes}
+
+
+def _network(*, bipartite: bool, hypergraph: bool, ids: bool) -> Fit:
+    def fit_network(task: Task) -> tuple[Ranker, dict[str, float]]:
+        """Train on everything before the test; its newest eighth, the validation part, says when to stop."""
+        settings = replace(
+            task.settings,
+            use_bipartite=bipartite,
+            use_hypergraph=hypergraph,
+            use_ids=ids,
+            validation_share=VALIDATION_SHARE / (1 - TEST_SHARE),
+        )
+        trained = train(task.test.arrays, settings)
+        encoder = TextEncoder(trained.encoder)
+        new = [encoder.encode(text) for text in task.test.texts[task.test.arrays.num_queries :]]
+        vectors = np.concatenate([trained.query_vectors, np.array(new, np.float32).reshape(-1, encoder.dim)])
+        return VectorRanker(vectors, trained.item_vectors), {"passes": trained.evaluation["passes"]}
+
+    return fit_network
+
+
+MODELS: dict[str, Model] = {
+    "popularity": Model(fit=_fit_popularity, has_seeds=False),
+    "bm25": Model(fit=_fit_bm25, has_seeds=False),
+    "co-occurrence": Model(fit=_fit_co_occurrence, has_seeds=False),
+    "lightgcn": Model(fit=_fit_light_gcn),
+    "text": Model(fit=_network(bipartite=False, hypergraph=False, ids=False)),
+    "hypergraph": Model(fit=_network(bipartite=False, hypergraph=True, ids=True)),
+    "bipartite": Model(fit=_network(bipartite=True, hypergraph=False, ids=True)),
+    "full": Model(fit=_network(bipartite=True, hypergraph=True, ids=True)),
+}
+
+
+def _best(
+    choices: list[dict[str, float]], make: Callable[[dict[str, float]], Ranker], validation: Holdout
+) -> dict[str, float]:
+    def worth(choice: dict[str, float]) -> float:
+        quality = quality_of(ranks_of(make(choice), validation), validation.query)
+        return quality.mrr + quality.recall_10
+
+    return max(choices, key=worth)
