@@ -1,5 +1,6 @@
 """The architecture page must not drift from the code."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ def _section(room: str) -> str:
 
 
 def _modules(room: str) -> list[str]:
-    names = [path.stem for path in sorted((_ROOT / room).glob("*.py"))]
+    names = [path.stem for path in sorted((_ROOT / room).rglob("*.py"))]
     return [name for name in names if name not in _IN_EVERY_ROOM and "_pb2" not in name]
 
 
@@ -33,7 +34,17 @@ def test_every_module_on_the_page_exists(room: str) -> None:
         word.strip("`") for word in _section(room).split() if word.startswith("`") and word.endswith(".py`")
     ]
 
-    assert [name for name in named if not (_ROOT / room / name).exists()] == []
+    assert [name for name in named if not list((_ROOT / room).rglob(name))] == []
+
+
+def test_every_package_is_installed() -> None:
+    """An installed Freshet has the folders of the rooms, too."""
+    project = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    rooms = project["tool"]["importlinter"]["root_packages"]
+    folders = {path.parent for room in rooms for path in (_ROOT / room).rglob("__init__.py")}
+    found = {".".join(folder.relative_to(_ROOT).parts) for folder in folders}
+
+    assert set(project["tool"]["setuptools"]["packages"]) == found
 
 
 @pytest.mark.parametrize(
