@@ -138,15 +138,7 @@ class ColumnDecoder:
         parts: list[EventColumns],
     ) -> None:
         """Add accepted events as columns; reject those of which a text has the key of another."""
-        columns, is_good = self._columns(
-            np.array([event.ts_ms for event in events], dtype=np.int64),
-            self._sessions.keys([event.session_id for event in events]),
-            self._users.keys([event.user_id for event in events]),
-            self._queries.keys([event.query for event in events]),
-            self._items.keys([event.item_id for event in events]),
-            np.array([event.action for event in events], dtype=np.int64),
-            np.array(rows, dtype=np.int32),
-        )
+        columns, is_good = self._columns_of(events, rows)
         parts.append(columns.take(is_good))
         detail = "a text of the event has the 64-bit key of another"
         decoded.rejections += [
@@ -158,15 +150,7 @@ class ColumnDecoder:
 
     def _protobuf_events(self, batch: RecordBatch, rows: Rows, parts: list[EventColumns]) -> Rows:
         events, good_rows, bad_rows = _all_parsed(pb.Event.FromString, batch, rows, ProtobufError)
-        columns, is_good = self._columns(
-            np.array([event.ts_ms for event in events], dtype=np.int64),
-            self._sessions.keys([event.session_id for event in events]),
-            self._users.keys([event.user_id for event in events]),
-            self._queries.keys([event.query for event in events]),
-            self._items.keys([event.item_id for event in events]),
-            np.array([event.action for event in events], dtype=np.int64),
-            np.array(good_rows, dtype=np.int32),
-        )
+        columns, is_good = self._columns_of(events, good_rows)
         return _keep(columns, is_good, parts) + bad_rows
 
     def _protobuf_batches(self, batch: RecordBatch, rows: Rows, parts: list[EventColumns]) -> Rows:
@@ -211,6 +195,19 @@ class ColumnDecoder:
         return _keep(columns, is_good, parts) + bad_rows
 
     # Checks
+
+    def _columns_of(
+        self, events: "Sequence[Interaction | pb.Event]", rows: Rows
+    ) -> tuple[EventColumns, NDArray[np.bool_]]:
+        return self._columns(
+            np.array([event.ts_ms for event in events], dtype=np.int64),
+            self._sessions.keys([event.session_id for event in events]),
+            self._users.keys([event.user_id for event in events]),
+            self._queries.keys([event.query for event in events]),
+            self._items.keys([event.item_id for event in events]),
+            np.array([event.action for event in events], dtype=np.int64),
+            np.array(rows, dtype=np.int32),
+        )
 
     def _columns(
         self,
