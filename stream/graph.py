@@ -251,7 +251,7 @@ class GraphReader:
         """
         facts = FactColumns.concatenate([chunk.facts for chunk in self.sessions()])
         queries, items = self.names(codec.QUERY_NAME), self.names(codec.ITEM_NAME)
-        watermark_ms = self.watermark_ms or 0
+        catalog, watermark_ms = dict(self.catalog()), self.watermark_ms or 0
         if before_ms is not None:
             if self._settled_shards:
                 raise StoreMismatch(
@@ -260,14 +260,14 @@ class GraphReader:
                 )
             facts = facts.take(facts.ts_ms < before_ms)
             watermark_ms = int(facts.ts_ms.max(initial=0))
-            asked, met = set(facts.query.tolist()), set(facts.item.tolist()).union(dict(self.catalog()))
+            asked, met = set(facts.query.tolist()), set(facts.item.tolist()).union(catalog)
             queries = ((key, text) for key, text in queries if key in asked)
             items = ((key, text) for key, text in items if key in met)
         parts = GraphParts(
             path=self.path,
             query_names=queries,
             item_names=items,
-            catalog=dict(self.catalog()),
+            catalog=catalog,
             facts=facts,
             edges=self._edges_with_settled() if self._settled_shards else edges_of(facts),
             half_life_ms=self.half_life_ms,
