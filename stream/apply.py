@@ -104,6 +104,7 @@ class _Write:
         self._shard = shard
         self._batch = batch
         self._texts = texts
+        self._catalog_keys = [text_key(item.item_id) for item, _, _ in batch.items]
         self._before = shard.state()
         self._sequence = self._before.sequence + 1
         bound_ms = settled_bound(self._before, shard.horizon_ms)
@@ -125,13 +126,14 @@ class _Write:
     def put_names(self) -> None:
         """Store the texts of queries and items that are new; refuse events whose key another text has."""
         queries = distinct(self._events.query)
-        catalog_items = [text_key(item.item_id) for item, _, _ in self._batch.items]
-        items = distinct(np.append(self._events.item, np.array(catalog_items, dtype=np.uint64)))
+        items = distinct(np.append(self._events.item, np.array(self._catalog_keys, dtype=np.uint64)))
+        for (item, _, _), key in zip(self._batch.items, self._catalog_keys, strict=True):
+            self._texts.items.setdefault(key, item.item_id)
         taken = {
             codec.QUERY_NAME: self._put_names(
                 codec.QUERY_NAME, queries[queries != NO_KEY], self._texts.queries
             ),
-            codec.ITEM_NAME: self._put_names(codec.ITEM_NAME, items, self._item_texts()),
+            codec.ITEM_NAME: self._put_names(codec.ITEM_NAME, items, self._texts.items),
         }
         for kind, column in ((codec.QUERY_NAME, self._events.query), (codec.ITEM_NAME, self._events.item)):
             if len(taken[kind]):
@@ -142,9 +144,9 @@ class _Write:
 
     def put_items(self) -> None:
         """Store catalogue items; the last state of an item wins."""
-        for item, place, row in self._batch.items:
-            key = text_key(item.item_id)
-            if key in self._refused_names[codec.ITEM_NAME] or self._item_texts().get(key) != item.item_id:
+        refused = set(self._refused_names[codec.ITEM_NAME].tolist())
+        for (item, place, row), key in zip(self._batch.items, self._catalog_keys, strict=True):
+            if key in refused or self._texts.items[key] != item.item_id:
                 record = self._batch.batches[place].record(row)
                 detail = f"{item.item_id!r} has the 64-bit key of another item"
                 self.refusals.append(Rejection(record=record, reason="key_collision", detail=detail))
@@ -175,8 +177,7 @@ class _Write:
             gone_queries = self._gone.query[self._gone.query != NO_KEY]
             queries = np.union1d(queries, self._remove_rows(codec.BY_QUERY, gone_queries))
             items = np.union1d(items, self._remove_rows(codec.BY_ITEM, self._gone.item))
-        catalog_items = [text_key(item.item_id) for item, _, _ in self._batch.items]
-        items = np.union1d(items, np.array(catalog_items, dtype=np.uint64))
+        items = np.union1d(items, np.array(self._catalog_keys, dtype=np.uint64))
         if len(queries) or len(items):
             self._puts.put(codec.dirty_key(self._sequence), codec.pack_dirty(queries, items))
 
@@ -201,11 +202,6 @@ class _Write:
         )
 
     # Names
-
-    def _item_texts(self) -> dict[int, str]:
-        for item, _, _ in self._batch.items:
-            self._texts.items.setdefault(text_key(item.item_id), item.item_id)
-        return self._texts.items
 
     def _put_names(self, kind: bytes, keys: Keys, texts: dict[int, str]) -> Keys:
         """Put the names that are not stored yet, and return the keys that another text has."""
