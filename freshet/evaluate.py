@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,8 +11,8 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import click
-from prometheus_client import CollectorRegistry
 
+from freshet.applying import apply_source
 from freshet.config import load_config
 from freshet.look import table
 from freshet.process import EXIT_INTERRUPTED, CommandError, configure_logging, stop_event
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _JUDGED = "full"
 _HEADERS = ("model", "segment", "queries", "pairs", "MRR", "95%", "R@10", "95%", "R@100", "NDCG@10", "fit s")
 _DIFFERENCE_HEADERS = (f"{_JUDGED} against", "segment", "MRR", "95%", "R@10", "95%")
+_CHOSEN_HEADERS = ("model", "seed", "chosen on the 10% before")
+_ALL = "all"
 _DIGITS = 4
 
 
@@ -73,20 +75,20 @@ def evaluate(
     unknown = sorted(set(models) - set(MODELS))
     if unknown:
         raise CommandError(f"there is no model {', '.join(unknown)}; known are {', '.join(MODELS)}")
-    chosen = list(dict.fromkeys(models)) or list(MODELS)
+    names = list(dict.fromkeys(models)) or list(MODELS)
     scores: list[Score] = []
-    with stop_event() as stop, progress("evaluating", "models") as advance:
+    with _until_stopped() as stop, progress("evaluating", "models") as advance:
         with _graph(log, stream_settings, stop) as graph:
             validation, test = split_by_time(lambda before_ms: graph.arrays(before_ms=before_ms))
         seeds = range(settings.seed, settings.seed + num_seeds)
-        evaluation = Evaluation(validation, test, settings, seeds)
-        for place, name in enumerate(chosen):
-            advance(place, len(chosen))
-            for score in evaluation.judge(name, lambda _seed: _end_if(stop)):
+        evaluation = Evaluation(validation, test, settings, seeds, stop.is_set)
+        for place, name in enumerate(names):
+            advance(place, len(names))
+            for score in evaluation.judge(name):
                 scores.append(score)
                 if as_json:
                     click.echo(json.dumps(_score_json(score)))
-    others = [name for name in chosen if name != _JUDGED and _JUDGED in chosen]
+    others = [name for name in names if name != _JUDGED and _JUDGED in names]
     differences = [each for name in others for each in evaluation.compare(_JUDGED, name)]
     if as_json:
         click.echo("".join(json.dumps(_difference_json(each)) + "\n" for each in differences), nl=False)
@@ -111,21 +113,15 @@ def _graph(log: Log, settings: "StreamSettings", stop: Event) -> "Iterator[Graph
 
 
 def _build(log: Log, root: Path, settings: "StreamSettings", stop: Event) -> None:
-    from stream.metrics import StreamMetrics
-    from stream.quarantine import FILE_NAME, FileQuarantine
+    from model.evaluation.stopping import end_if
     from stream.source_file import FileSource
     from stream.store import Store
-    from stream.worker import run_worker
 
     paths = [str(path) for path in log.events]
     source = FileSource(paths, settings, catalog_paths=[str(path) for path in log.items])
-    metrics = StreamMetrics(CollectorRegistry())
-    with (
-        Store.create_or_open(root, settings) as store,
-        closing(FileQuarantine(root / FILE_NAME)) as quarantine,
-    ):
-        totals = run_worker(source, store, quarantine, settings, metrics, stop)
-    _end_if(stop)
+    with Store.create_or_open(root, settings) as store:
+        totals = apply_source(source, store, settings, stop)
+    end_if(stop.is_set)
     if totals.quarantined:
         click.echo(
             f"note: {totals.quarantined:,} events could not be used; see them with `freshet stream`, which "
@@ -134,12 +130,20 @@ def _build(log: Log, root: Path, settings: "StreamSettings", stop: Event) -> Non
         )
 
 
-def _end_if(stop: Event) -> None:
-    if stop.is_set():
-        raise CommandError("stopped before the evaluation was done", exit_code=EXIT_INTERRUPTED)
+@contextmanager
+def _until_stopped() -> Iterator[Event]:
+    """Yield an event that a signal sets, and say in one line that it was obeyed."""
+    from model.errors import TrainingStopped
+
+    try:
+        with stop_event() as stop:
+            yield stop
+    except TrainingStopped:
+        raise CommandError("stopped before the evaluation was done", exit_code=EXIT_INTERRUPTED) from None
 
 
 def _score_json(score: "Score") -> dict[str, Any]:
+    chosen = {"chosen": score.chosen} if score.chosen and score.segment == _ALL else {}
     return {
         "model": score.model,
         "segment": score.segment,
@@ -148,6 +152,7 @@ def _score_json(score: "Score") -> dict[str, Any]:
         "edges": score.edges,
         **_figures_json(score.figures, score.intervals),
         "seconds": round(score.seconds, 1),
+        **chosen,
     }
 
 
@@ -172,11 +177,22 @@ def _figures_json(
 
 
 def _as_tables(scores: "Sequence[Score]", differences: "Sequence[Difference]") -> str:
-    rows = [_score_row(score) for score in scores if score.intervals]
-    lines = table(_HEADERS, rows)
-    if not differences:
-        return lines
-    return f"{lines}\n\n{table(_DIFFERENCE_HEADERS, [_difference_row(each) for each in differences])}"
+    parts = [
+        table(_HEADERS, [_score_row(score) for score in scores if score.intervals]),
+        table(_DIFFERENCE_HEADERS, [_difference_row(each) for each in differences]),
+        table(
+            _CHOSEN_HEADERS, [_chosen_row(each) for each in scores if each.chosen and each.segment == _ALL]
+        ),
+    ]
+    return "\n\n".join(part for part in parts if "\n" in part)
+
+
+def _chosen_row(score: "Score") -> tuple[str, ...]:
+    return (
+        score.model,
+        str(score.seed),
+        ", ".join(f"{name} {value:g}" for name, value in score.chosen.items()),
+    )
 
 
 def _score_row(score: "Score") -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 from prometheus_client import CollectorRegistry
 
+from freshet.applying import apply_source
 from freshet.config import Config, load_config
 from freshet.look import when
 from freshet.options import STREAM_METRICS, TUNER_METRICS, Source
@@ -203,25 +204,21 @@ def _stream_files(
     *,
     follow: bool,
 ) -> "WorkerTotals":
-    from stream.quarantine import FILE_NAME, FileQuarantine
     from stream.source_file import FileSource
     from stream.store import Store
-    from stream.worker import run_worker
 
     source = FileSource(paths, settings, catalog_paths=catalogs, follow=follow)
     with (
         Store.create_or_open(root, settings, metrics=metrics) as store,
-        closing(FileQuarantine(root / FILE_NAME)) as quarantine,
         progress("applying", "bytes") as advance,
     ):
-        return run_worker(
+        return apply_source(
             source,
             store,
-            quarantine,
             settings,
-            metrics,
             stop,
-            on_progress=lambda _totals: None if follow else advance(source.bytes_done, source.bytes_total),
+            metrics=metrics,
+            show_progress=lambda: None if follow else advance(source.bytes_done, source.bytes_total),
         )
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -13,8 +12,8 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import click
-from prometheus_client import CollectorRegistry
 
+from freshet.applying import apply_source
 from freshet.config import load_config
 from freshet.look import table
 from freshet.options import Source
@@ -113,20 +112,12 @@ def _apply(
     stop: Event,
     show_progress: Callable[[], None],
 ) -> None:
-    from stream.metrics import StreamMetrics
-    from stream.quarantine import FILE_NAME, FileQuarantine
-    from stream.worker import run_worker
+    """Apply a source.
 
-    with closing(FileQuarantine(store.root / FILE_NAME)) as quarantine:
-        run_worker(
-            source,
-            store,
-            quarantine,
-            settings,
-            StreamMetrics(CollectorRegistry()),
-            stop,
-            on_progress=lambda _totals: show_progress(),
-        )
+    Raises:
+        CommandError: it was told to stop.
+    """
+    apply_source(source, store, settings, stop, show_progress=show_progress)
     if stop.is_set():
         raise CommandError("stopped; nothing was compared", exit_code=EXIT_INTERRUPTED)
 

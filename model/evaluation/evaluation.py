@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from model.evaluate import FIGURES, figures_by_query
 from model.evaluation.holdout import SEGMENTS, Holdout
 from model.evaluation.rankers import MODELS, Task, ranks_of
+from model.evaluation.stopping import end_if, never
 from model.evaluation.uncertainty import interval
 from model.settings import ModelSettings
 
@@ -31,6 +32,7 @@ class Score:
         figures: by name of `FIGURES`.
         intervals: 95% intervals of the mean's figures; empty for one seed.
         seconds: to fit it, tuning included; the mean over seeds.
+        chosen: settings that fitting chose, by name; empty on the mean.
     """
 
     model: str
@@ -41,6 +43,7 @@ class Score:
     figures: dict[str, float]
     intervals: dict[str, tuple[float, float]]
     seconds: float
+    chosen: dict[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,41 +73,44 @@ class Evaluation:
         test: what they are judged on.
         settings: size and budget of the models; the seed is replaced by each of `seeds`.
         seeds: at least one.
+        stop: asked between the steps of a fit; True ends the evaluation.
     """
 
     def __init__(
-        self, validation: Holdout, test: Holdout, settings: ModelSettings, seeds: Sequence[int]
+        self,
+        validation: Holdout,
+        test: Holdout,
+        settings: ModelSettings,
+        seeds: Sequence[int],
+        stop: Callable[[], bool] = never,
     ) -> None:
-        self._task = Task(validation=validation, test=test, settings=settings)
+        self._task = Task(validation=validation, test=test, settings=settings, stop=stop)
         self._seeds = seeds
         self._pairs = {segment: np.flatnonzero(test.segment(segment)) for segment in SEGMENTS}
         self._by_query: dict[str, dict[str, dict[str, Floats]]] = {}
 
-    def judge(self, name: str, on_fitted: Callable[[int], None] = lambda _seed: None) -> Iterator[Score]:
+    def judge(self, name: str) -> Iterator[Score]:
         """Fit a model with each seed, and yield its scores: those of each seed, then the means.
 
         Args:
             name: of `MODELS`.
-            on_fitted: called after each seed.
+
+        Raises:
+            TrainingStopped: `stop` said so.
         """
-        model = MODELS[name]
-        ranks, seconds = [], []
-        for seed in self._seeds if model.has_seeds else self._seeds[:1]:
-            began = time.monotonic()
-            settings = replace(self._task.settings, seed=seed)
-            ranker, _ = model.fit(replace(self._task, settings=settings))
-            seconds.append(time.monotonic() - began)
-            ranks.append(ranks_of(ranker, self._task.test))
-            on_fitted(seed)
-        self._by_query[name] = {segment: self._figures(ranks, segment) for segment in SEGMENTS}
-        for place, seed in enumerate(self._seeds[: len(ranks)]):
+        has_seeds = MODELS[name].has_seeds
+        fits = [self._fit(name, seed) for seed in (self._seeds if has_seeds else self._seeds[:1])]
+        self._by_query[name] = {segment: self._figures(fits, segment) for segment in SEGMENTS}
+        for place, fit in enumerate(fits):
             for segment, figures in self._by_query[name].items():
                 means = {figure: _mean(values[place]) for figure, values in figures.items()}
-                yield self._score(name, segment, seed, means, {}, seconds[place])
+                yield self._score(name, segment, fit, means)
+        seconds = float(np.mean([fit.seconds for fit in fits]))
         for segment, figures in self._by_query[name].items():
             means = {figure: _mean(values) for figure, values in figures.items()}
             intervals = {figure: interval(values) for figure, values in figures.items()}
-            yield self._score(name, segment, MEAN, means, intervals, float(np.mean(seconds)))
+            score = self._score(name, segment, fits[0], means)
+            yield replace(score, seed=MEAN, intervals=intervals, seconds=seconds, chosen={})
 
     def compare(self, name: str, against: str) -> Iterator[Difference]:
         """Yield by how much a model is better than another, a segment at a time; both were judged before."""
@@ -119,33 +125,44 @@ class Evaluation:
                 intervals={figure: interval(values) for figure, values in differences.items()},
             )
 
-    def _figures(self, ranks: Sequence[Floats], segment: str) -> dict[str, Floats]:
+    def _fit(self, name: str, seed: int) -> "_Fit":
+        end_if(self._task.stop)
+        began = time.monotonic()
+        settings = replace(self._task.settings, seed=seed)
+        ranker, chosen = MODELS[name].fit(replace(self._task, settings=settings))
+        seconds = time.monotonic() - began
+        return _Fit(seed=seed, ranks=ranks_of(ranker, self._task.test), seconds=seconds, chosen=chosen)
+
+    def _figures(self, fits: Sequence["_Fit"], segment: str) -> dict[str, Floats]:
         """Return each figure as ``float64 [num_seeds, num_queries]``."""
         pairs = self._pairs[segment]
         query = self._task.test.query[pairs]
-        each = [figures_by_query(found[pairs], query) for found in ranks]
+        each = [figures_by_query(fit.ranks[pairs], query) for fit in fits]
         return {figure: np.stack([one[figure] for one in each]) for figure in FIGURES}
 
-    def _score(  # a row has as many columns
-        self,
-        name: str,
-        segment: str,
-        seed: int | str,
-        figures: dict[str, float],
-        intervals: dict[str, tuple[float, float]],
-        seconds: float,
-    ) -> Score:
+    def _score(self, name: str, segment: str, fit: "_Fit", figures: dict[str, float]) -> Score:
         pairs = self._pairs[segment]
         return Score(
             model=name,
             segment=segment,
-            seed=seed,
+            seed=fit.seed,
             queries=len(np.unique(self._task.test.query[pairs])),
             edges=len(pairs),
             figures=figures,
-            intervals=intervals,
-            seconds=seconds,
+            intervals={},
+            seconds=fit.seconds,
+            chosen=fit.chosen,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Fit:
+    """What one fit gave: ranks of the test's pairs, ``float64 [num_edges]``, and what a score tells of it."""
+
+    seed: int
+    ranks: Floats
+    seconds: float
+    chosen: dict[str, float]
 
 
 def _mean(values: Floats) -> float:

@@ -1,6 +1,7 @@
 """The LightGCN baseline (He et al., SIGIR 2020), as PyTorch Geometric has it."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch_geometric.nn.models import LightGCN
 from model.evaluate import quality_of, scored_ranks
 from model.evaluation.baselines import popularity
 from model.evaluation.holdout import Holdout
+from model.evaluation.stopping import end_if
 from stream.graph import GraphArrays
 
 Floats = NDArray[np.float32]
@@ -68,7 +70,12 @@ class LightGcnSettings:
 
 
 def fit(
-    arrays: GraphArrays, settings: LightGcnSettings, *, stop_by: Holdout | None, deadline: float
+    arrays: GraphArrays,
+    settings: LightGcnSettings,
+    *,
+    stop_by: Holdout | None,
+    deadline: float,
+    stop: Callable[[], bool],
 ) -> Fitted:
     """Train with Bayesian personalised ranking on all edges.
 
@@ -77,6 +84,10 @@ def fit(
         settings: size and step of the model, how many passes at most.
         stop_by: pairs to stop by; None: all passes are done.
         deadline: `time.monotonic` at which to end, whatever was reached.
+        stop: asked before every step.
+
+    Raises:
+        TrainingStopped: `stop` said so.
     """
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
@@ -89,6 +100,7 @@ def fit(
     bad = number = 0
     for number in range(1, settings.max_passes + 1):
         for batch in np.array_split(rng.permutation(edges.shape[1]), max(1, edges.shape[1] // _BATCH)):
+            end_if(stop)
             _step(model, optimizer, edges[:, batch], both_ways, num_queries, num_items)
         is_last = number == settings.max_passes or time.monotonic() > deadline
         if stop_by is not None and (number % _EVERY == 0 or is_last):

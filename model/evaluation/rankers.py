@@ -13,6 +13,7 @@ from model.evaluate import quality_of, scored_ranks
 from model.evaluation.baselines import Bm25, CoOccurrence, Floats, Ints, Popularity, Ranker
 from model.evaluation.holdout import TEST_SHARE, VALIDATION_SHARE, Holdout
 from model.evaluation.light_gcn import LightGcnRanker, LightGcnSettings, fit
+from model.evaluation.stopping import end_if, never
 from model.settings import ModelSettings
 from model.train import train
 
@@ -30,11 +31,13 @@ class Task:
         validation: to choose settings on.
         test: to report; only its `arrays` and `texts` may be used for fitting.
         settings: size, seed, budget in seconds.
+        stop: asked between steps; True ends the fit with TrainingStopped.
     """
 
     validation: Holdout
     test: Holdout
     settings: ModelSettings
+    stop: Callable[[], bool] = never
 
 
 class Fit(Protocol):
@@ -81,7 +84,7 @@ def _fit_popularity(task: Task) -> tuple[Ranker, dict[str, float]]:
 
 def _fit_bm25(task: Task) -> tuple[Ranker, dict[str, float]]:
     choices = [{"k1": k1, "b": b} for k1, b in product(_K1, _B)]
-    chosen = _best(choices, lambda choice: Bm25(task.validation, **choice), task.validation)
+    chosen = _best(choices, lambda choice: Bm25(task.validation, **choice), task)
     return Bm25(task.test, **chosen), chosen
 
 
@@ -89,7 +92,7 @@ def _fit_co_occurrence(task: Task) -> tuple[Ranker, dict[str, float]]:
     choices = [
         {"expansion": share, "neighbours": weight} for share, weight in product(_EXPANSION, _NEIGHBOURS)
     ]
-    chosen = _best(choices, lambda choice: _co_occurrence(task.validation, choice), task.validation)
+    chosen = _best(choices, lambda choice: _co_occurrence(task.validation, choice), task)
     return _co_occurrence(task.test, chosen), chosen
 
 
@@ -106,11 +109,14 @@ def _fit_light_gcn(task: Task) -> tuple[Ranker, dict[str, float]]:
     for place, num_layers in enumerate(_LAYERS, start=1):
         candidate = LightGcnSettings(dim=settings.dim, num_layers=num_layers, seed=settings.seed)
         deadline = begun + place * share * settings.budget_seconds
-        fitted = fit(task.validation.arrays, candidate, stop_by=task.validation, deadline=deadline)
+        fitted = fit(
+            task.validation.arrays, candidate, stop_by=task.validation, deadline=deadline, stop=task.stop
+        )
         tried.append((fitted.worth, fitted.passes, candidate))
     _, passes, best = max(tried, key=lambda each: each[0])
     final = replace(best, max_passes=max(1, passes))
-    fitted = fit(task.test.arrays, final, stop_by=None, deadline=begun + settings.budget_seconds)
+    deadline = begun + settings.budget_seconds
+    fitted = fit(task.test.arrays, final, stop_by=None, deadline=deadline, stop=task.stop)
     return LightGcnRanker(task.test, fitted), {"num_layers": best.num_layers, "passes": fitted.passes}
 
 
@@ -124,7 +130,7 @@ def _network(*, bipartite: bool, hypergraph: bool, ids: bool) -> Fit:
             use_ids=ids,
             validation_share=VALIDATION_SHARE / (1 - TEST_SHARE),
         )
-        trained = train(task.test.arrays, settings)
+        trained = train(task.test.arrays, settings, stop=task.stop)
         encoder = TextEncoder(trained.encoder)
         new = [encoder.encode(text) for text in task.test.texts[task.test.arrays.num_queries :]]
         vectors = np.concatenate([trained.query_vectors, np.array(new, np.float32).reshape(-1, encoder.dim)])
@@ -146,10 +152,11 @@ MODELS: dict[str, Model] = {
 
 
 def _best(
-    choices: list[dict[str, float]], make: Callable[[dict[str, float]], Ranker], validation: Holdout
+    choices: list[dict[str, float]], make: Callable[[dict[str, float]], Ranker], task: Task
 ) -> dict[str, float]:
     def worth(choice: dict[str, float]) -> float:
-        quality = quality_of(ranks_of(make(choice), validation), validation.query)
+        end_if(task.stop)
+        quality = quality_of(ranks_of(make(choice), task.validation), task.validation.query)
         return quality.mrr + quality.recall_10
 
     return max(choices, key=worth)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model.errors import TrainingStopped
 from model.evaluation.baselines import Bm25, CoOccurrence, Popularity
 from model.evaluation.evaluation import MEAN, Evaluation, Score
 from model.evaluation.holdout import SEGMENTS, Holdout, split_by_time
@@ -60,6 +61,28 @@ def test_means_have_intervals_around_them(scores: tuple[Evaluation, list[Score]]
         for figure, (low, high) in row.intervals.items():
             assert low <= row.figures[figure] <= high
     assert all(not row.intervals for row in rows if row.seed != MEAN)
+
+
+def test_each_seed_says_what_was_chosen(scores: tuple[Evaluation, list[Score]]) -> None:
+    """Settings tuned on the validation part, passes of what is trained; a mean has none."""
+    chosen = {(row.model, row.seed): row.chosen for row in scores[1]}
+
+    assert set(chosen["bm25", 0]) == {"k1", "b"}
+    assert chosen["full", 0]["passes"] >= 1
+    assert not any(choice for (_, seed), choice in chosen.items() if seed == MEAN)
+
+
+@pytest.mark.parametrize("name", ["bm25", "lightgcn", "full"])
+def test_a_fit_ends_between_two_steps(
+    name: str, holdouts: tuple[Holdout, Holdout], settings: ModelSettings
+) -> None:
+    """Told to stop after it began, it asks once more and gives nothing."""
+    answers = [False, False, True]
+    evaluation = Evaluation(*holdouts, settings, seeds=(0,), stop=lambda: answers.pop(0))
+
+    with pytest.raises(TrainingStopped):
+        next(evaluation.judge(name))
+    assert not answers
 
 
 def test_a_model_is_compared_on_the_same_queries(scores: tuple[Evaluation, list[Score]]) -> None:
