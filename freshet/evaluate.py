@@ -2,26 +2,20 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from freshet.applying import apply_source
 from freshet.config import load_config
+from freshet.event_log import Log, open_log, until_stopped
 from freshet.look import table
-from freshet.process import EXIT_INTERRUPTED, CommandError, configure_logging, stop_event
+from freshet.process import CommandError, configure_logging
 from freshet.progress import progress
 
 if TYPE_CHECKING:
     from model.evaluation.evaluation import Difference, Score
-    from stream.graph import GraphReader
-    from stream.settings import StreamSettings
 
 _JUDGED = "full"
 _HEADERS = ("model", "segment", "queries", "pairs", "MRR", "95%", "R@10", "95%", "R@100", "NDCG@10", "fit s")
@@ -29,21 +23,6 @@ _DIFFERENCE_HEADERS = (f"{_JUDGED} against", "segment", "MRR", "95%", "R@10", "9
 _CHOSEN_HEADERS = ("model", "seed", "chosen on the 10% before")
 _ALL = "all"
 _DIGITS = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class Log:
-    """Where the graph comes from.
-
-    Attributes:
-        graph: a store's or snapshot's folder; None: it is built from the files.
-        events: event files.
-        items: catalogue files.
-    """
-
-    graph: Path | None
-    events: Sequence[Path]
-    items: Sequence[Path]
 
 
 def evaluate(
@@ -77,8 +56,8 @@ def evaluate(
         raise CommandError(f"there is no model {', '.join(unknown)}; known are {', '.join(MODELS)}")
     names = list(dict.fromkeys(models)) or list(MODELS)
     scores: list[Score] = []
-    with _until_stopped() as stop, progress("evaluating", "models") as advance:
-        with _graph(log, stream_settings, stop) as graph:
+    with until_stopped() as stop, progress("evaluating", "models") as advance:
+        with open_log(log, stream_settings, stop) as graph:
             validation, test = split_by_time(lambda before_ms: graph.arrays(before_ms=before_ms))
         seeds = range(settings.seed, settings.seed + num_seeds)
         evaluation = Evaluation(validation, test, settings, seeds, stop.is_set)
@@ -94,52 +73,6 @@ def evaluate(
         click.echo("".join(json.dumps(_difference_json(each)) + "\n" for each in differences), nl=False)
     else:
         click.echo(_as_tables(scores, differences))
-
-
-@contextmanager
-def _graph(log: Log, settings: "StreamSettings", stop: Event) -> "Iterator[GraphReader]":
-    """Yield the graph of a log: the store or snapshot that it is, or a scratch store of its files."""
-    from stream.graph import open_graph
-
-    if log.graph is not None:
-        with open_graph(log.graph, settings) as graph:
-            yield graph
-        return
-    with TemporaryDirectory(prefix="freshet-evaluate-") as folder:
-        root = Path(folder) / "store"
-        _build(log, root, settings, stop)
-        with open_graph(root, settings) as graph:
-            yield graph
-
-
-def _build(log: Log, root: Path, settings: "StreamSettings", stop: Event) -> None:
-    from model.evaluation.stopping import end_if
-    from stream.source_file import FileSource
-    from stream.store import Store
-
-    paths = [str(path) for path in log.events]
-    source = FileSource(paths, settings, catalog_paths=[str(path) for path in log.items])
-    with Store.create_or_open(root, settings) as store:
-        totals = apply_source(source, store, settings, stop)
-    end_if(stop.is_set)
-    if totals.quarantined:
-        click.echo(
-            f"note: {totals.quarantined:,} events could not be used; see them with `freshet stream`, which "
-            "puts them into the store's quarantine",
-            err=True,
-        )
-
-
-@contextmanager
-def _until_stopped() -> Iterator[Event]:
-    """Yield an event that a signal sets, and say in one line that it was obeyed."""
-    from model.errors import TrainingStopped
-
-    try:
-        with stop_event() as stop:
-            yield stop
-    except TrainingStopped:
-        raise CommandError("stopped before the evaluation was done", exit_code=EXIT_INTERRUPTED) from None
 
 
 def _score_json(score: "Score") -> dict[str, Any]:

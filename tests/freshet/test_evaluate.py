@@ -9,17 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from model import train
-from tests.model.conftest import shop_events, shop_items
+from model.optimizer import Adam
+from tests.model.conftest import START_MS, shop_events, shop_items
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
 def log(tmp_path: Path) -> list[str]:
-    """Return the arguments that name the shop's events and items."""
+    """Return the arguments that name the shop's events, over six days, and its items."""
     events, items = tmp_path / "events.jsonl", tmp_path / "items.jsonl"
-    rows = ({**asdict(event), "type": "search_click", "action": None} for event in shop_events(300))
+    rows = (
+        {**asdict(event), "type": "search_click", "action": None}
+        | {"ts_ms": START_MS + 30 * (event.ts_ms - START_MS)}
+        for event in shop_events(300)
+    )
     events.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     titles = ({"item_id": item.item_id, "title": item.title} for item in shop_items())
     items.write_text("".join(json.dumps(row) + "\n" for row in titles), encoding="utf-8")
@@ -37,18 +41,46 @@ def test_scores_say_what_was_chosen(run: Command, log: list[str]) -> None:
     assert f"k1 {best['k1']:g}, b {best['b']:g}" in run("evaluate", *log, "--models", "bm25").stdout
 
 
+def test_a_replay_compares_both_systems(run: Command, log: list[str], tmp_path: Path) -> None:
+    """A row a segment and one a system, as JSON; the same figures in the table."""
+    small = tmp_path / "small.toml"
+    small.write_text("[model]\ndim = 8\nmax_passes = 2\nnum_threads = 1\n", encoding="utf-8")
+    replay = ["evaluate", *log, "--streamed", "--refresh-every", 40, "--days", 1, "--config", small]
+    found = run(*replay, "--json")
+    rows = [json.loads(line) for line in found.stdout.splitlines()]
+    all_clicks, systems = rows[0], [row for row in rows if "system" in row]
+
+    assert found.returncode == 0, found.stderr
+    assert all_clicks["segment"] == "all"
+    assert all_clicks["recall_10_relative"] == pytest.approx(
+        all_clicks["recall_10_streamed"] / all_clicks["recall_10_nightly"] - 1, abs=1e-3
+    )
+    assert [row["system"] for row in systems] == ["nightly", "streamed"]
+    assert systems[0]["trainings"] == 1
+    assert f"{all_clicks['mrr_streamed']:.3f}" in run(*replay).stdout
+
+
+@pytest.mark.parametrize("more", [["--streamed", "--models", "full"], ["--days", "3"]])
+def test_options_of_the_other_evaluation_are_refused(run: Command, log: list[str], more: list[str]) -> None:
+    """One line that names them."""
+    found = run("evaluate", *log, *more)
+
+    assert found.returncode == 2
+    assert more[-2] in found.stderr
+
+
 def test_an_interrupt_ends_a_fit(run: Command, log: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C in the middle of a training: one line, the exit code of an interrupt, no figures."""
-    step = train._Run.step
-    steps: list[train.Ints] = []
+    step = Adam.step
+    steps: list[Adam] = []
 
-    def interrupted_step(self: train._Run, batch: train.Ints) -> float:
+    def interrupted_step(self: Adam) -> None:
         if not steps:
             signal.raise_signal(signal.SIGINT)
-        steps.append(batch)
-        return step(self, batch)
+        steps.append(self)
+        step(self)
 
-    monkeypatch.setattr(train._Run, "step", interrupted_step)
+    monkeypatch.setattr(Adam, "step", interrupted_step)
     found = run("evaluate", *log, "--models", "full", "--seeds", 1)
 
     assert found.returncode == 130

@@ -1,0 +1,113 @@
+"""Replays a log through a system that is refreshed as clicks come and one that is rebuilt every night."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from freshet.config import load_config
+from freshet.event_log import Log, open_log, until_stopped
+from freshet.look import table
+from freshet.process import configure_logging
+from freshet.progress import progress
+
+if TYPE_CHECKING:
+    from model.evaluation.streamed import Comparison, Effort
+
+DEFAULT_REFRESH_EVERY = 1000
+_HEADERS = (
+    *("segment", "clicks", "days", "MRR nightly", "streamed", "relative", "95%"),
+    *("R@10 nightly", "streamed", "relative", "95%"),
+)
+_EFFORT_HEADERS = ("system", "trainings", "refused", "s each")
+_DIGITS = 4
+
+
+def evaluate(
+    log: Log,
+    flags: Mapping[str, object],
+    *,
+    refresh_every: int | None,
+    days: int | None,
+    as_json: bool,
+    config_file: Path | None,
+) -> None:
+    """Print what either system is worth on the clicks of a log, each asked before it is learned from.
+
+    Args:
+        log: where the graph comes from.
+        flags: settings of the model from the command line.
+        refresh_every: clicks from one refresh to the next; None: the default.
+        days: the newest so many days only; None: from the middle of the clicks on.
+        as_json: one JSON object a line instead of tables.
+        config_file: a TOML file, or None.
+    """
+    configure_logging(default="WARNING")
+    config = load_config(config_file, os.environ)
+    settings, stream_settings = config.model(**flags), config.stream()
+    from model.evaluation.streamed import Plan, Replay
+
+    plan = Plan(refresh_every=refresh_every or DEFAULT_REFRESH_EVERY, days=days)
+    with (
+        until_stopped() as stop,
+        open_log(log, stream_settings, stop) as graph,
+        progress("replaying", "trainings") as advance,
+    ):
+        replay = Replay(
+            lambda before_ms: graph.arrays(before_ms=before_ms),
+            plan,
+            settings,
+            stop=stop.is_set,
+            on_progress=advance,
+        )
+        comparisons, efforts = replay.run()
+    if as_json:
+        rows = [*map(comparison_json, comparisons), *map(effort_json, efforts)]
+        click.echo("\n".join(json.dumps(row) for row in rows))
+    else:
+        click.echo(_as_tables(comparisons, efforts))
+
+
+def comparison_json(comparison: "Comparison") -> dict[str, Any]:
+    """Return a segment's figures as one flat object."""
+    figures = {"segment": comparison.segment, "clicks": comparison.clicks, "days": comparison.days}
+    for name, interval in comparison.intervals.items():
+        figures |= {
+            f"{name}_nightly": round(comparison.nightly[name], _DIGITS),
+            f"{name}_streamed": round(comparison.streamed[name], _DIGITS),
+            f"{name}_relative": round(comparison.relative[name], _DIGITS),
+            f"{name}_relative_interval": [round(bound, _DIGITS) for bound in interval],
+        }
+    return figures
+
+
+def effort_json(effort: "Effort") -> dict[str, Any]:
+    """Return what a system did as one flat object."""
+    return {
+        "system": effort.system,
+        "trainings": effort.trainings,
+        "refused": effort.refused,
+        "seconds": round(effort.seconds, 1),
+    }
+
+
+def _as_tables(comparisons: "Sequence[Comparison]", efforts: "Sequence[Effort]") -> str:
+    rows = [
+        (each.segment, f"{each.clicks:,}", str(each.days), *_cells(each, "mrr"), *_cells(each, "recall_10"))
+        for each in comparisons
+    ]
+    efforts_rows = [
+        (each.system, f"{each.trainings:,}", str(each.refused), f"{each.seconds:.1f}") for each in efforts
+    ]
+    return f"{table(_HEADERS, rows)}\n\n{table(_EFFORT_HEADERS, efforts_rows)}"
+
+
+def _cells(comparison: "Comparison", figure: str) -> Iterator[str]:
+    low, high = comparison.intervals[figure]
+    yield f"{comparison.nightly[figure]:.3f}"
+    yield f"{comparison.streamed[figure]:.3f}"
+    yield f"{comparison.relative[figure]:+.1%}"
+    yield f"{low:+.1%} to {high:+.1%}"

@@ -1,0 +1,84 @@
+"""The graph of a log to evaluate on: a store, a snapshot, or a scratch store of files."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Event
+from typing import TYPE_CHECKING
+
+import click
+
+from freshet.applying import apply_source
+from freshet.process import EXIT_INTERRUPTED, CommandError, stop_event
+
+if TYPE_CHECKING:
+    from stream.graph import GraphReader
+    from stream.settings import StreamSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    """Where the graph comes from.
+
+    Attributes:
+        graph: a store's or snapshot's folder; None: it is built from the files.
+        events: event files.
+        items: catalogue files.
+    """
+
+    graph: Path | None
+    events: Sequence[Path]
+    items: Sequence[Path]
+
+
+@contextmanager
+def until_stopped() -> Iterator[Event]:
+    """Yield an event that a signal sets, and say in one line that it was obeyed."""
+    from model.errors import TrainingStopped
+
+    try:
+        with stop_event() as stop:
+            yield stop
+    except TrainingStopped:
+        raise CommandError("stopped before the evaluation was done", exit_code=EXIT_INTERRUPTED) from None
+
+
+@contextmanager
+def open_log(log: Log, settings: "StreamSettings", stop: Event) -> "Iterator[GraphReader]":
+    """Yield the graph of a log.
+
+    Raises:
+        TrainingStopped: `stop` was set while it was built.
+        StreamError: it cannot be read or built.
+    """
+    from stream.graph import open_graph
+
+    if log.graph is not None:
+        with open_graph(log.graph, settings) as graph:
+            yield graph
+        return
+    with TemporaryDirectory(prefix="freshet-evaluate-") as folder:
+        root = Path(folder) / "store"
+        _build(log, root, settings, stop)
+        with open_graph(root, settings) as graph:
+            yield graph
+
+
+def _build(log: Log, root: Path, settings: "StreamSettings", stop: Event) -> None:
+    from model.evaluation.stopping import end_if
+    from stream.source_file import FileSource
+    from stream.store import Store
+
+    paths = [str(path) for path in log.events]
+    source = FileSource(paths, settings, catalog_paths=[str(path) for path in log.items])
+    with Store.create_or_open(root, settings) as store:
+        totals = apply_source(source, store, settings, stop)
+    end_if(stop.is_set)
+    if totals.quarantined:
+        click.echo(
+            f"note: {totals.quarantined:,} events could not be used; see them with `freshet stream`, which "
+            "puts them into the store's quarantine",
+            err=True,
+        )
