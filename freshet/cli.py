@@ -14,6 +14,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         cli_look.graph,
         cli_look.verify,
         cli_look.generations,
+        cli_look.explain,
         cli_look.quarantine,
         cli_look.erasures,
         cli_look.config,

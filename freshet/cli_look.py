@@ -1,4 +1,4 @@
-"""The commands that look: status, graph, verify, generations, quarantine, erasures, config."""
+"""The commands that look: status, graph, verify, generations, explain, quarantine, erasures, config."""
 
 import os
 from pathlib import Path
@@ -179,6 +179,28 @@ def generations_use(*, generation_id: str, artifacts: Path, as_json: bool) -> No
     from freshet import look
 
     look.generations_use(artifacts, generation_id, as_json=as_json)
+
+
+@click.command(short_help="Why an item answers a query: the clicks and sessions that link them.")
+@click.argument("query")
+@click.argument("item_id")
+@options.artifacts_option
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=10, show_default=True, help="The strongest so many paths."
+)
+@options.json_option
+def explain(*, query: str, item_id: str, artifacts: Path, limit: int, as_json: bool) -> None:
+    """Say why an item answers a query: score, attention between channels, and the strongest paths.
+
+    Read from the current generation. A path's strength is its share in what the network's channels carry
+    between the two, before training weighs the channels.
+
+    \b
+    freshet explain --artifacts artifacts "red shoes" shoe-17
+    """  # noqa: D301  # click takes the backspace itself for "do not wrap"
+    from freshet import explain as explaining
+
+    explaining.explain(artifacts, query, item_id, limit, as_json=as_json)
 
 
 @click.group(short_help="List what could not be used, and why.")

@@ -78,7 +78,7 @@ def graph_stats(path: Path, *, as_json: bool, config_file: Path | None) -> None:
 
 def generations_list(artifacts: Path, *, as_json: bool) -> None:
     """Print one line a generation, oldest first."""
-    store = _artifact_store(artifacts)
+    store = artifact_store(artifacts)
     current = _current_id(store)
     found = {name: _manifest_or_problem(store, name) for name in store.generation_ids()}
     if as_json:
@@ -95,7 +95,7 @@ def generations_show(artifacts: Path, generation_id: str | None, *, as_json: boo
     """Print a generation's manifest."""
     from google.protobuf import json_format
 
-    store = _artifact_store(artifacts)
+    store = artifact_store(artifacts)
     chosen = generation_id or store.current_id()
     if chosen is None:
         raise CommandError(f"{artifacts} has no current generation; make one with `freshet train`")
@@ -116,7 +116,7 @@ def generations_use(artifacts: Path, generation_id: str, *, as_json: bool) -> No
     """Make a generation current."""
     from model.generation import use_generation
 
-    store = _artifact_store(artifacts)
+    store = artifact_store(artifacts)
     before = _current_id(store)
     use_generation(store, generation_id)
     if as_json:
@@ -194,7 +194,12 @@ def _stream_settings(config_file: Path | None) -> "StreamSettings":
     return load_config(config_file, os.environ).stream()
 
 
-def _artifact_store(artifacts: Path) -> "ArtifactStore":
+def artifact_store(artifacts: Path) -> "ArtifactStore":
+    """Return the artifacts folder.
+
+    Raises:
+        CommandError: there is no such folder.
+    """
     from model.artifact import ArtifactStore
 
     if not artifacts.is_dir():

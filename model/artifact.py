@@ -7,11 +7,12 @@ Layout (`docs/formats.md` has the details)::
       generations/<id>/manifest.json   freshet.manifest.v1.Generation as protobuf JSON
       generations/<id>/*               arrays (.npy), string tables (.utf8 with .offsets.npy), the index file
 
-Imports numpy and the manifest stubs only, so that a server can read what a trainer wrote.
+Imports numpy, the text rules and the manifest stubs only, so that a server can read what a trainer wrote.
 """
 
 import re
 import secrets
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,12 +26,15 @@ from google.protobuf import json_format
 from numpy.typing import NDArray
 
 from model.errors import ArtifactError, GenerationCorrupt, GenerationMissing
+from model.paths import ARRAY_TYPES, PathGraph, check_path_graph
 from protos import manifest_v1_pb2 as manifest_pb
+from protos.text import text_key
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 INDEX_NAME = "index.ann"
 _ID_PATTERN = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
+_PATHS_PREFIX = "paths."
 _RANDOM_BITS = 14
 _HASH_CHUNK_BYTES = 1 << 20
 
@@ -70,7 +74,7 @@ class StringTable(Sequence[str]):
 
 @dataclass(frozen=True, kw_only=True)
 class Generation:
-    """An opened generation. Arrays are memory-mapped and read-only; queries are in ascending order of key.
+    """An opened generation: arrays memory-mapped and read-only, queries and items in ascending order of key.
 
     Attributes:
         id: the generation's id.
@@ -87,6 +91,7 @@ class Generation:
         channel_attention_items: ``float32 [num_items, 3]``, the weights of the text, bipartite and hypergraph
             channel; rows sum to 1.
         channel_attention_queries: ``float32 [num_queries, 3]``, the same for queries.
+        paths: the graph behind the vectors, see `model.paths`; None: it was written before that was stored.
         encoder: the text encoder's arrays by name, see `model.encoder.TextEncoder`.
         warm: what a later training starts from besides the encoder, by name, see `model.warm`.
     """
@@ -104,6 +109,7 @@ class Generation:
     query_vectors: NDArray[np.float32]
     channel_attention_items: NDArray[np.float32]
     channel_attention_queries: NDArray[np.float32]
+    paths: PathGraph | None
     encoder: dict[str, NDArray[np.float32]]
     warm: dict[str, NDArray[np.float32]]
 
@@ -111,6 +117,21 @@ class Generation:
     def index_path(self) -> Path:
         """The Annoy file, of `manifest.metric` over `item_vectors[index_items]`."""
         return self.path / INDEX_NAME
+
+    def find_query(self, text: str) -> int | None:
+        """Return the dense index of a normalised query, or None where it is not in the graph.
+
+        A key alone proves nothing (two texts may share one), so the text is compared, too.
+        """
+        key = np.uint64(text_key(text))
+        row = int(np.searchsorted(self.query_keys, key))
+        known = row < len(self.query_keys) and self.query_keys[row] == key and self.query_texts[row] == text
+        return row if known else None
+
+    def find_item(self, item_id: str) -> int | None:
+        """Return the dense index of an item, or None where the generation does not have it."""
+        row = bisect_left(self.item_ids, text_key(item_id), key=text_key)
+        return row if row < len(self.item_ids) and self.item_ids[row] == item_id else None
 
 
 class GenerationWriter:
@@ -122,6 +143,11 @@ class GenerationWriter:
     def add_array(self, name: str, array: NDArray[np.generic]) -> None:
         """Write an array as ``<name>.npy`` (C order, never pickled)."""
         np.save(self.folder / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)
+
+    def add_paths(self, graph: PathGraph) -> None:
+        """Write the arrays of a graph of paths as ``paths.<name>.npy``."""
+        for name, array in graph.arrays().items():
+            self.add_array(f"{_PATHS_PREFIX}{name}", array)
 
     def add_strings(self, name: str, strings: Iterable[str]) -> None:
         """Write strings as ``<name>.utf8`` with ``<name>.offsets.npy`` (``int64 [n + 1]``)."""
@@ -268,8 +294,18 @@ def _map_arrays(path: Path, manifest: manifest_pb.Generation) -> Generation:
         query_vectors=_array(path, "query_vectors", np.float32),
         channel_attention_items=_array(path, "channel_attention_items", np.float32),
         channel_attention_queries=_array(path, "channel_attention_queries", np.float32),
+        paths=_paths(path, manifest),
         encoder=_named_arrays(path, manifest, "encoder."),
         warm=_named_arrays(path, manifest, "warm."),
+    )
+
+
+def _paths(path: Path, manifest: manifest_pb.Generation) -> PathGraph | None:
+    """Map the graph of paths; None where the manifest lists no part of it."""
+    if not any(entry.name.startswith(_PATHS_PREFIX) for entry in manifest.files):
+        return None
+    return PathGraph(
+        **{name: _array(path, f"{_PATHS_PREFIX}{name}", dtype) for name, dtype in ARRAY_TYPES.items()}
     )
 
 
@@ -333,6 +369,8 @@ def _check_shapes(generation: Generation) -> None:
     for name, count in (("item_ids", num_items), ("item_titles", num_items), ("query_texts", num_queries)):
         if len(getattr(generation, name)) != count:
             raise GenerationCorrupt(f"{generation.path}/{name}.utf8 does not hold {count} strings")
+    if generation.paths is not None:
+        check_path_graph(generation.paths, num_queries, num_items)
 
 
 def _sha256_of(path: Path) -> str:

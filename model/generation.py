@@ -22,6 +22,7 @@ from model.artifact import (
 from model.errors import ArtifactError, GateRefused, GenerationCorrupt, GenerationMissing
 from model.gate import Candidate, Verdict, judge
 from model.index import METRIC, VectorIndex, build_index
+from model.path_graph import build_path_graph
 from model.settings import ModelSettings
 from model.trained import Trained
 from protos import manifest_v1_pb2 as manifest_pb
@@ -145,6 +146,7 @@ def _write_arrays(writer: GenerationWriter, trained: Trained, arrays: GraphArray
     writer.add_array("query_vectors", trained.query_vectors)
     writer.add_array("channel_attention_items", trained.item_attention[items])
     writer.add_array("channel_attention_queries", trained.query_attention)
+    writer.add_paths(build_path_graph(arrays, items, num_queries))
     for name, array in trained.encoder.items():
         writer.add_array(f"encoder.{name}", array)
     for name, array in trained.warm.items():

@@ -6,7 +6,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from protos.text import normalize_query, text_key
+from protos.text import normalize_query
 from server.errors import QueryRefused
 from server.live import LiveGeneration
 from server.settings import ServerSettings
@@ -86,15 +86,6 @@ def retrieve(live: LiveGeneration, question: Question) -> Answer:
 
 
 def known_vector(live: LiveGeneration, query: str) -> NDArray[np.float32] | None:
-    """Return the vector ``float32 [dim]`` of a normalised query, or None where it is not in the graph.
-
-    A key alone proves nothing (two texts may share one), so the text is compared, too.
-    """
-    generation = live.generation
-    key = np.uint64(text_key(query))
-    row = int(np.searchsorted(generation.query_keys, key))
-    if row == len(generation.query_keys) or generation.query_keys[row] != key:
-        return None
-    if generation.query_texts[row] != query:
-        return None
-    return np.asarray(generation.query_vectors[row])
+    """Return the vector ``float32 [dim]`` of a normalised query, or None where it is not in the graph."""
+    row = live.generation.find_query(query)
+    return None if row is None else np.asarray(live.generation.query_vectors[row])

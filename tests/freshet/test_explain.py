@@ -1,0 +1,217 @@
+"""Tests of `freshet explain`: why an item answers a query, in words and as JSON."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.artifact import ArtifactStore, GenerationWriter, new_generation_id
+from model.paths import PathGraph
+from protos import manifest_v1_pb2 as manifest_pb
+from protos.text import text_key
+from stream.files import replace_file
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+DIM = 2
+ITEMS = {"A": "Red Mug", "B": "", "C": "Blue\x1b Mug"}
+QUERIES = ("cup", "mug")
+
+
+def in_order(texts: list[str]) -> list[str]:
+    """Return texts as a generation numbers them."""
+    return sorted(texts, key=text_key)
+
+
+def path_graph() -> PathGraph:
+    """Return a graph of three clicks and one hyperedge.
+
+    "mug" clicked A in two sessions, "cup" A and C in one. "mug", A and B are in the hyperedge; A and B have
+    another one that was not kept.
+    """
+    item, query = in_order(list(ITEMS)).index, in_order(list(QUERIES)).index
+    clicks = sorted(
+        [(query("mug"), item("A"), 2), (query("cup"), item("A"), 1), (query("cup"), item("C"), 1)]
+    )
+    back = sorted((item, query) for query, item, _ in clicks)
+    nodes = sorted([query("mug"), 2 + item("A"), 2 + item("B")])
+    degrees = np.zeros(5, dtype=np.int32)
+    degrees[nodes] = [1 if node < len(QUERIES) else 2 for node in nodes]
+    weights = np.zeros(5, dtype=np.float32)
+    for clicked_for, clicked, sessions in clicks:
+        weights[[clicked_for, 2 + clicked]] += np.log1p(sessions)
+    return PathGraph(
+        click_starts=starts([each for each, _, _ in clicks], 2),
+        click_items=np.array([each for _, each, _ in clicks], dtype=np.int32),
+        click_sessions=np.array([each for _, _, each in clicks], dtype=np.int32),
+        item_starts=starts([each for each, _ in back], 3),
+        item_queries=np.array([each for _, each in back], dtype=np.int32),
+        node_weights=weights,
+        node_starts=starts(nodes, 5),
+        node_hyperedges=np.zeros(3, dtype=np.int32),
+        node_degrees=degrees,
+        hyperedge_sizes=np.array([3], dtype=np.int32),
+    )
+
+
+def starts(rows: list[int], num_rows: int) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    """Return where each row starts."""
+    return np.cumsum([0, *np.bincount(rows, minlength=num_rows)]).astype(np.int64)
+
+
+def publish(root: Path, graph: PathGraph | None) -> None:
+    """Write a generation of three items and two queries and make it current."""
+    generation_id = new_generation_id(1_790_000_000_000)
+    folder = ArtifactStore(root).generation_path(generation_id)
+    folder.mkdir(parents=True)
+    writer = GenerationWriter(folder)
+    item_ids, texts = in_order(list(ITEMS)), in_order(list(QUERIES))
+    writer.add_strings("item_ids", item_ids)
+    writer.add_strings("item_titles", [ITEMS[each] for each in item_ids])
+    writer.add_strings("query_texts", texts)
+    unit = np.array([0.6, 0.8], dtype=np.float32)
+    arrays = {
+        "item_vectors": np.tile(unit, (3, 1)),
+        "item_shown": np.array([each != "B" for each in item_ids]),
+        "index_items": np.flatnonzero([each != "B" for each in item_ids]).astype(np.int64),
+        "query_keys": np.array([text_key(each) for each in texts], dtype=np.uint64),
+        "query_vectors": np.tile(unit[::-1], (2, 1)),
+        "channel_attention_items": np.tile(np.array([0.5, 0.25, 0.25], dtype=np.float32), (3, 1)),
+        "channel_attention_queries": np.tile(np.array([0.125, 0.5, 0.375], dtype=np.float32), (2, 1)),
+        "encoder.bag": np.ones((16, DIM), dtype=np.float32),
+    }
+    for tower in ("query", "item"):
+        arrays[f"encoder.{tower}.hidden_weight"] = np.zeros((1, DIM), dtype=np.float32)
+        arrays[f"encoder.{tower}.hidden_bias"] = np.zeros(1, dtype=np.float32)
+        arrays[f"encoder.{tower}.out_weight"] = np.zeros((DIM, 1), dtype=np.float32)
+        arrays[f"encoder.{tower}.out_bias"] = np.zeros(DIM, dtype=np.float32)
+    for name, array in arrays.items():
+        writer.add_array(name, array)
+    if graph is not None:
+        writer.add_paths(graph)
+    writer.seal(
+        manifest_pb.Generation(
+            generation_id=generation_id, dim=DIM, num_items=3, num_queries=2, num_indexed=2
+        )
+    )
+    replace_file(root / "CURRENT", f"{generation_id}\n".encode())
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path) -> Path:
+    """Return an artifacts folder with a generation that has paths."""
+    publish(tmp_path, path_graph())
+    return tmp_path
+
+
+def test_paths_are_told_in_words(artifacts: Path, run: Command) -> None:
+    """The score, what query and item listen to, and how they hang together."""
+    clicked = run("explain", "--artifacts", artifacts, " MUG ", "A").stdout
+    seen = run("explain", "--artifacts", artifacts, "mug", "B").stdout
+    through = run("explain", "--artifacts", artifacts, "mug", "C").stdout
+
+    assert "'mug' finds 'Red Mug' (A)\nscore 0.960" in clicked
+    assert "0.125  0.500      0.375" in clicked
+    assert "2 sessions that searched 'mug' clicked it" in clicked
+    assert "it was seen in 1 session that searched 'mug'" in seen
+    assert "clicked for it: 'Red Mug' (A), seen together in at least 1 session" in seen
+    assert "B, which is unavailable and not shown" in seen
+    assert "'cup' leads to it, too, and both queries lead to 'Red Mug' (A)" in through
+    assert "\x1b" not in through
+
+
+def test_the_same_as_json(artifacts: Path, run: Command) -> None:
+    """For scripts: kinds, strengths, and what the path goes through."""
+    shown = json.loads(run("explain", "--artifacts", artifacts, "mug", "B", "--json").stdout)
+
+    assert shown["query_known"]
+    assert shown["score"] == pytest.approx(0.96)
+    assert shown["query_attention"] == {"text": 0.125, "bipartite": 0.5, "hypergraph": 0.375}
+    assert not shown["shown"]
+    own, through = shown["paths"]
+    assert own == {
+        "kind": "query-session",
+        "strength": pytest.approx(1 / 3),
+        "sessions": 1,
+        "sessions_complete": True,
+        "hyperedges": [0],
+    }
+    assert (through["kind"], through["via_item"], through["sessions_complete"]) == (
+        "item-session",
+        "A",
+        False,
+    )
+
+
+def test_no_more_paths_than_asked_for(artifacts: Path, run: Command) -> None:
+    """The strongest."""
+    shown = json.loads(run("explain", "--artifacts", artifacts, "mug", "B", "--limit", 1, "--json").stdout)
+
+    assert [path["kind"] for path in shown["paths"]] == ["query-session"]
+
+
+def test_a_query_never_seen_is_answered_by_its_text(artifacts: Path, run: Command) -> None:
+    """There is a score, and nothing but text behind it."""
+    told = run("explain", "--artifacts", artifacts, "teapot", "A")
+    shown = json.loads(run("explain", "--artifacts", artifacts, "teapot", "A", "--json").stdout)
+
+    assert "no event had this query: its text alone answers" in told.stdout
+    assert shown["query_attention"] == {"text": 1.0, "bipartite": 0.0, "hypergraph": 0.0}
+    assert shown["score"] == pytest.approx(1.4 / np.sqrt(2))
+    assert shown["paths"] == []
+
+
+def test_a_generation_from_before_says_that_it_has_no_paths(tmp_path: Path, run: Command) -> None:
+    """Score and attention are there."""
+    publish(tmp_path, None)
+
+    told = run("explain", "--artifacts", tmp_path, "mug", "A")
+    shown = json.loads(run("explain", "--artifacts", tmp_path, "mug", "A", "--json").stdout)
+
+    assert "an earlier version wrote it" in told.stdout
+    assert "score 0.960" in told.stdout
+    assert shown["paths"] is None
+
+
+@pytest.mark.parametrize(
+    ("query", "item_id", "message"),
+    [("mug", "Z", "has no item 'Z'"), (" ", "A", "no letter, digit or symbol")],
+    ids=["item", "query"],
+)
+def test_what_cannot_be_explained_is_one_clear_line(
+    artifacts: Path, run: Command, query: str, item_id: str, message: str
+) -> None:
+    """With exit code 1."""
+    outcome = run("explain", "--artifacts", artifacts, query, item_id)
+
+    assert outcome.returncode == 1
+    assert outcome.stdout == ""
+    assert outcome.stderr.startswith("freshet: error: ")
+    assert message in outcome.stderr
+
+
+def test_an_empty_folder_says_what_to_do(tmp_path: Path, run: Command) -> None:
+    """Train first."""
+    outcome = run("explain", "--artifacts", tmp_path, "mug", "A")
+
+    assert outcome.returncode == 1
+    assert "freshet train" in outcome.stderr
+
+
+def test_it_needs_no_torch(artifacts: Path) -> None:
+    """Whoever looks waits for none."""
+    script = (
+        "import sys; from freshet import process; from freshet.cli import cli; "
+        f"code = process.run(cli, ['explain', '--artifacts', {str(artifacts)!r}, 'mug', 'A']); "
+        "sys.exit(code or 3 * ('torch' in sys.modules))"
+    )
+    outcome = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert outcome.returncode == 0, outcome.stderr
