@@ -178,7 +178,7 @@ def _path_lines(generation: "Generation", explanation: Explanation) -> Sequence[
     if not explanation.paths:
         return ["no click and no session links the two: text and more distant neighbours do"]
     rows = [
-        (f"{path.strength:.4f}", _in_words(generation, path, explanation.query)) for path in explanation.paths
+        (f"{path.strength:.2g}", _in_words(generation, path, explanation.query)) for path in explanation.paths
     ]
     return [table(("strength", "path"), rows)]
 

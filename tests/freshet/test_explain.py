@@ -118,7 +118,7 @@ def test_paths_are_told_in_words(artifacts: Path, run: Command) -> None:
     assert "'mug' finds 'Red Mug' (A)\nscore 0.960" in clicked
     assert "0.125  0.500      0.375" in clicked
     assert "2 sessions that searched 'mug' clicked it" in clicked
-    assert "it was seen in 1 session that searched 'mug'" in seen
+    assert "0.33      it was seen in 1 session that searched 'mug'" in seen
     assert "clicked for it: 'Red Mug' (A), seen together in at least 1 session" in seen
     assert "B, which is unavailable and not shown" in seen
     assert "'cup' leads to it, too, and both queries lead to 'Red Mug' (A)" in through
