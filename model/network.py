@@ -90,6 +90,19 @@ class Channel:
     degree: Tensor
 
 
+@dataclass(frozen=True, kw_only=True)
+class Channels:
+    """What each channel says of every node, before attention joins them.
+
+    Attributes:
+        content: ``float32 [num_nodes, dim]``, each node's text alone, without an id vector.
+        each: the channels, in the order of `CHANNELS`.
+    """
+
+    content: Tensor
+    each: tuple[Channel, ...]
+
+
 class ContentPath(nn.Module):
     """Hashed text features to vectors: ``mean + W2 relu(W1 mean + b1) + b2``, a tower for each kind of node.
 
@@ -145,19 +158,45 @@ class DualChannelNetwork(nn.Module):
         self.to(device)
 
     def forward(self, graph: Graph, visible: Visible) -> Propagated:
-        """Propagate over what is visible of `graph`."""
-        own = self._own(graph, visible)
+        """Propagate over what is visible of `graph`, and join the channels of all nodes."""
+        channels = self.propagate(graph, visible)
+        num_nodes = len(graph.seen)
+        query, query_attention = self.join(
+            channels, torch.arange(self._num_queries, device=graph.seen.device)
+        )
+        items = torch.arange(self._num_queries, num_nodes, device=graph.seen.device)
+        item, item_attention = self.join(channels, items)
+        return Propagated(
+            query=query, item=item, query_attention=query_attention, item_attention=item_attention
+        )
+
+    def propagate(self, graph: Graph, visible: Visible) -> Channels:
+        """Return what each channel says of every node."""
+        content: Tensor = self.content(self._num_queries)
+        own = self._own(content, graph, visible)
         hypergraph = self._hypergraph_channel(own, graph, visible)
         bipartite = self._bipartite_channel(own + self.fed_hypergraph * hypergraph.vectors, graph, visible)
         text = Channel(vectors=own, degree=torch.ones_like(graph.seen))
-        return self._fuse(text, bipartite, hypergraph)
+        return Channels(content=content, each=(text, bipartite, hypergraph))
 
-    def _own(self, graph: Graph, visible: Visible) -> Tensor:
+    def join(self, channels: Channels, nodes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return unit vectors ``float32 [n, dim]`` of some nodes, and the attention behind them ``[n, 3]``.
+
+        Args:
+            channels: of `propagate`.
+            nodes: ``int64 [n]``, all of them queries or all of them items.
+        """
+        kind = "query" if len(nodes) and int(nodes[0]) < self._num_queries else "item"
+        vectors = torch.stack([channel.vectors[nodes] for channel in channels.each], dim=1)
+        degrees = torch.stack([channel.degree[nodes] for channel in channels.each], dim=1)
+        attention: Tensor = self.attention[kind](vectors, degrees)
+        return F.normalize((attention[:, :, None] * vectors).sum(dim=1), dim=1), attention
+
+    def _own(self, content: Tensor, graph: Graph, visible: Visible) -> Tensor:
         """Text, plus the id vector of a node that was seen in `graph` and is not hidden."""
-        text: Tensor = self.content(self._num_queries)
         if not self._settings.use_ids:
-            return text
-        return text + self.ids * (graph.seen * visible.node)[:, None]
+            return content
+        return content + self.ids * (graph.seen * visible.node)[:, None]
 
     def _hypergraph_channel(self, own: Tensor, graph: Graph, visible: Visible) -> Channel:
         """Node to session to node: D_v^-1 H D_e^-1 H^T x."""
@@ -182,23 +221,6 @@ class DualChannelNetwork(nn.Module):
             layer = graph.edges.convolve(matrix, layer) * visible.node[:, None]
             total = total + layer
         return Channel(vectors=total, degree=degrees * visible.node)
-
-    def _fuse(self, *channels: Channel) -> Propagated:
-        vectors = torch.stack([channel.vectors for channel in channels], dim=1)
-        degrees = torch.stack([channel.degree for channel in channels], dim=1)
-        fused, weights = [], []
-        for kind, each, degree in zip(
-            ("query", "item"),
-            vectors.tensor_split([self._num_queries]),
-            degrees.tensor_split([self._num_queries]),
-            strict=True,
-        ):
-            attention: Tensor = self.attention[kind](each, degree)
-            fused.append(F.normalize((attention[:, :, None] * each).sum(dim=1), dim=1))
-            weights.append(attention)
-        return Propagated(
-            query=fused[0], item=fused[1], query_attention=weights[0], item_attention=weights[1]
-        )
 
 
 def _tower(settings: ModelSettings) -> nn.Sequential:

@@ -1,48 +1,103 @@
-"""Adam, for a network whose gradients are all dense.
+"""Adam with a step size for each parameter, and the running average of what it passes through.
 
-`torch.optim.Adam` does the same, but imports torch's compiler when it is made, which takes longer than
-training a small shop does.
+`torch.optim.Adam` does the same as ours, but imports torch's compiler when it is made, which takes longer
+than training a small shop does.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
+_AVERAGE_WARM_UP = 10
 
 
 class Adam:
     """Adam with bias correction (Kingma and Ba, ICLR 2015, algorithm 1).
 
     Args:
-        parameters: what to optimise; those without a gradient in a step are left alone.
+        parameters: what to optimise, each with its own factor on the step size; those without a gradient in a
+            step are left alone.
         learning_rate: step size; may be set between steps.
     """
 
-    def __init__(self, parameters: Iterable[Tensor], learning_rate: float) -> None:
+    def __init__(self, parameters: Iterable[tuple[Tensor, float]], learning_rate: float) -> None:
         self.learning_rate = learning_rate
         self._parameters = list(parameters)
-        self._means = [torch.zeros_like(parameter) for parameter in self._parameters]
-        self._squares = [torch.zeros_like(parameter) for parameter in self._parameters]
+        self._means = [torch.zeros_like(parameter) for parameter, _ in self._parameters]
+        self._squares = [torch.zeros_like(parameter) for parameter, _ in self._parameters]
         self._steps = [0] * len(self._parameters)
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
-        for parameter in self._parameters:
+        for parameter, _ in self._parameters:
             parameter.grad = None
 
     @torch.no_grad()
     def step(self) -> None:
         """Move every parameter against its gradient."""
-        for place, parameter in enumerate(self._parameters):
+        for place, (parameter, factor) in enumerate(self._parameters):
             if parameter.grad is not None:
                 self._steps[place] += 1
-                self._move(parameter, parameter.grad, place)
+                self._move(parameter, parameter.grad, place, factor * self.learning_rate)
 
-    def _move(self, parameter: Tensor, gradient: Tensor, place: int) -> None:
+    def _move(self, parameter: Tensor, gradient: Tensor, place: int, rate: float) -> None:
         mean, square, step = self._means[place], self._squares[place], self._steps[place]
         mean.lerp_(gradient, 1.0 - _BETA1)
         square.mul_(_BETA2).addcmul_(gradient, gradient, value=1.0 - _BETA2)
         scale = (square / (1.0 - _BETA2**step)).sqrt_().add_(_EPSILON)
-        parameter.addcdiv_(mean, scale, value=-self.learning_rate / (1.0 - _BETA1**step))
+        parameter.addcdiv_(mean, scale, value=-rate / (1.0 - _BETA1**step))
+
+
+class WeightAverage:
+    """The exponential moving average of parameters over steps (Polyak and Juditsky, 1992).
+
+    It begins short, so that where training began is soon forgotten: step ``n`` has the decay
+    ``min(decay, (1 + n) / (10 + n))``.
+
+    Args:
+        parameters: by name.
+        decay: share of the average that each step keeps; 0: the average is what the last step made.
+    """
+
+    def __init__(self, parameters: Mapping[str, Tensor], decay: float) -> None:
+        self._parameters = dict(parameters)
+        self._decay = decay
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin again from what the parameters are now."""
+        self._steps = 0
+        self._average = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take in what a step has made of the parameters."""
+        self._steps += 1
+        decay = min(self._decay, (1 + self._steps) / (_AVERAGE_WARM_UP + self._steps))
+        for name, parameter in self._parameters.items():
+            self._average[name].lerp_(parameter, 1.0 - decay)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Put the average in the parameters' place for as long as the context lasts."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    @torch.no_grad()
+    def adopt(self) -> None:
+        """Make the average the parameters' values."""
+        for name, parameter in self._parameters.items():
+            parameter.copy_(self._average[name])
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for name, parameter in self._parameters.items():
+            kept = parameter.clone()
+            parameter.copy_(self._average[name])
+            self._average[name] = kept

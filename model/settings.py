@@ -11,6 +11,9 @@ _BOUNDS = {
     "hidden": (1, 65536),
     "num_layers": (1, 8),
     "learning_rate": (1e-6, 1.0),
+    "content_rate": (0.0, 1000.0),
+    "content_loss": (0.0, 1000.0),
+    "average_decay": (0.0, 0.99999),
     "batch_size": (2, 1 << 20),
     "num_negatives": (0, 1 << 20),
     "node_dropout": (0.0, 0.95),
@@ -44,7 +47,7 @@ class ModelSettings:
         SettingsInvalid: a value is out of its bounds; the message names the key.
     """
 
-    dim: int = 64
+    dim: int = 128
     """Length of the vectors."""
     num_buckets: int = 1 << 17
     """Rows of the hashed text feature table."""
@@ -59,12 +62,18 @@ class ModelSettings:
     use_ids: bool = True
     """Give every node that has been seen a vector of its own beside its text."""
 
-    learning_rate: float = 0.001
+    learning_rate: float = 0.003
     """Step size of Adam; it decays to a tenth over `max_passes`."""
-    batch_size: int = 1024
+    content_rate: float = 3.0
+    """Step size of the text path, as a multiple of `learning_rate`."""
+    content_loss: float = 0.5
+    """What it counts, beside the whole model's loss of 1, that a query's text alone finds its items."""
+    average_decay: float = 0.98
+    """Share of the running average of the weights that each step keeps; the average is what is published."""
+    batch_size: int = 2048
     """Edges supervised in one step."""
-    num_negatives: int = 0
-    """Random items each step ranks besides those of its batch."""
+    num_negatives: int = 2000
+    """Random clicked items that each step ranks besides those of its batch."""
     node_dropout: float = 0.2
     """Share of nodes that lose neighbours and id vector in a step, so that text alone learns to land well."""
     edge_dropout: float = 0.1

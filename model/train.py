@@ -10,26 +10,20 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from model.artifact import Generation
-from model.dataset import Learnable, TrainingSet, build_training_set, learnable
-from model.encoder import unit_rows
+from model.dataset import Learnable, build_training_set, learnable
 from model.errors import TrainingFailed, TrainingRefused, TrainingStopped
 from model.evaluate import Quality, edge_ranks, popularity_ranks, quality_of
-from model.network import DualChannelNetwork, Graph, Propagated, Visible
-from model.optimizer import Adam
+from model.learner import Floats, Ints, Learner
+from model.network import Graph
 from model.settings import ModelSettings
 from model.trained import HeldOut, Progress, Trained
 from model.warm import apply_warm_start, export_encoder, export_warm_start, open_warm_start
 from stream.graph import GraphArrays
 
 logger = logging.getLogger(__name__)
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
 
 _PASSES_WITHOUT_VALIDATION = 6
 _FINAL_RATE = 0.1
@@ -68,10 +62,11 @@ def train(
     recent_after_ms = warm_start.generation.manifest.snapshot.watermark_ms if warm_start else None
     data = build_training_set(source.arrays, settings, recent_after_ms=recent_after_ms)
     try:
-        run = _Run(data, settings, device)
+        learner = Learner(data, settings, device)
         if warm_start:
-            apply_warm_start(warm_start, run.network, source.arrays, data.texts)
-        fit = _Fit(run, started, on_progress, stop)
+            apply_warm_start(warm_start, learner.network, source.arrays, data.texts)
+            learner.average.restart()
+        fit = _Fit(learner, started, on_progress, stop)
         fit.run(settings.warm_passes if warm_start else settings.max_passes, warm=warm_start is not None)
         return fit.export(source, warm_start.generation.id if warm_start else "")
     except (torch.OutOfMemoryError, MemoryError) as error:
@@ -83,130 +78,27 @@ def train(
         raise TrainingFailed(f"training failed inside torch: {error}") from error
 
 
-class _Run:
-    """The network and its graphs on the device, and one optimisation step."""
-
-    def __init__(self, data: TrainingSet, settings: ModelSettings, device: torch.device) -> None:
-        self.data = data
-        self.settings = settings
-        self.device = device
-        part = data.train
-        self.train_graph = Graph(part, device)
-        self.network = DualChannelNetwork(data.texts, settings, part.num_queries, part.num_items, device)
-        self.optimizer = Adam(self.network.parameters(), settings.learning_rate)
-        self._edge_query = torch.from_numpy(part.edge_query).to(device)
-        self._edge_item = torch.from_numpy(part.edge_item).to(device)
-        self._source_edge = torch.from_numpy(part.source_edge).to(device)
-        self._source_hyperedge = torch.from_numpy(part.source_hyperedge).to(device)
-        counts = torch.bincount(self._edge_item, minlength=part.num_items)
-        self._popularity = counts.float() / max(1, len(part.edge_item))
-        self._by_query = _Rows(part.edge_query, part.edge_item, part.num_queries, device)
-
-    def step(self, batch: Ints) -> float:
-        """Supervise a batch of edges, given as ``int64 [batch]`` positions; return the loss."""
-        edges = torch.from_numpy(batch).to(self.device)
-        self.optimizer.zero_grad()
-        nodes = self.network(self.train_graph, self.hide(edges))
-        loss = self._loss(nodes, self._edge_query[edges], self._edge_item[edges])
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        return float(loss.detach())
-
-    def hide(self, edges: Tensor) -> Visible:
-        """Return what a step that supervises `edges` may see.
-
-        Nothing answers itself: the edges go, and so do the hyperedges of the sessions that made them. Some
-        nodes lose all neighbours, in both channels, and their id vector, so that text alone learns to land
-        well. Some more edges and hyperedges go at random (DropEdge).
-        """
-        settings, graph = self.settings, self.train_graph
-        edge = _keep(graph.num_edges, settings.edge_dropout, self.device)
-        hyperedge = _keep(graph.num_hyperedges, settings.edge_dropout, self.device)
-        supervised = torch.zeros(graph.num_edges, dtype=torch.bool, device=self.device)
-        supervised[edges] = True
-        edge[edges] = 0.0
-        hyperedge[self._source_hyperedge[supervised[self._source_edge]]] = 0.0
-        node = _keep(len(graph.seen), settings.node_dropout, self.device)
-        return Visible(edge=edge, hyperedge=hyperedge, node=node)
-
-    def _loss(self, nodes: Propagated, query: Tensor, item: Tensor) -> Tensor:
-        """Softmax over the batch's items, corrected by their popularity (Yi et al., RecSys 2019).
-
-        Other items that the query is known to lead to are not counted against it.
-        """
-        candidates, target = _distinct(item)
-        candidates, likely = self._add_negatives(candidates, len(item))
-        scores = nodes.query[query] @ nodes.item[candidates].T / self.network.log_temperature.exp()
-        scores = scores - likely.clamp(min=1e-12).log()
-        also_right = self._by_query.marks(query, candidates, len(self._popularity))
-        also_right[torch.arange(len(query), device=self.device), target] = False
-        return F.cross_entropy(scores.masked_fill(also_right, -torch.inf), target)
-
-    def _add_negatives(self, candidates: Tensor, batch_size: int) -> tuple[Tensor, Tensor]:
-        """Return candidates with random ones behind them, and how often each is expected among them."""
-        num_items, wanted = len(self._popularity), self.settings.num_negatives
-        if wanted:
-            extra, _ = _distinct(torch.randint(num_items, (wanted,)).to(self.device))
-            candidates = torch.cat([candidates, extra[~torch.isin(extra, candidates)]])
-        return candidates, batch_size * self._popularity[candidates] + wanted / num_items
-
-    def propagate(self, graph: Graph) -> tuple[Floats, Floats, Floats, Floats]:
-        """Return query vectors, item vectors and their attention with everything visible."""
-        with torch.no_grad():
-            nodes = self.network(graph, Visible.everything(graph))
-        query, item, query_attention, item_attention = (
-            array.float().cpu().numpy()
-            for array in (nodes.query, nodes.item, nodes.query_attention, nodes.item_attention)
-        )
-        return unit_rows(query), unit_rows(item), query_attention, item_attention
-
-
-class _Rows:
-    """The known items of each query, for marking them among candidates."""
-
-    def __init__(self, query: Ints, item: Ints, num_queries: int, device: torch.device) -> None:
-        order = np.argsort(query, kind="stable")
-        counts = np.bincount(query, minlength=num_queries)
-        self._count = torch.from_numpy(counts).to(device)
-        self._start = torch.from_numpy(np.cumsum(counts) - counts).to(device)
-        self._item = torch.from_numpy(item[order]).to(device)
-
-    def marks(self, query: Tensor, candidates: Tensor, num_items: int) -> Tensor:
-        """Return ``bool [len(query), len(candidates)]``: the candidate is a known item of the query."""
-        distinct, back = _distinct(query)
-        count = self._count[distinct]
-        row = torch.repeat_interleave(torch.arange(len(distinct), device=query.device), count)
-        first = torch.repeat_interleave(self._start[distinct] - (count.cumsum(0) - count), count)
-        item = self._item[first + torch.arange(len(row), device=query.device)]
-        column = torch.full((num_items,), -1, dtype=torch.int64, device=query.device)
-        column[candidates] = torch.arange(len(candidates), device=query.device)
-        known = column[item] >= 0
-        marks = torch.zeros(len(distinct), len(candidates), dtype=torch.bool, device=query.device)
-        marks[row[known], column[item[known]]] = True
-        return marks[back]
-
-
 class _Fit:
-    """The loop around `_Run.step`: passes, validation, early stopping, budget."""
+    """The loop around `Learner.step`: passes, validation, early stopping, budget."""
 
     def __init__(
         self,
-        run: _Run,
+        learner: Learner,
         started: float,
         on_progress: Callable[[Progress], None] | None,
         stop: Callable[[], bool] | None,
     ) -> None:
-        self._run = run
-        self._settings = run.settings
+        self._learner = learner
+        self._settings = learner.settings
         self._started = started
         self._on_progress = on_progress or (lambda _: None)
         self._stop = stop or (lambda: False)
-        self._rng = np.random.default_rng(run.settings.seed)
+        self._rng = np.random.default_rng(learner.settings.seed)
         self._steps = 0
         self._passes = 0
         self._best: Quality | None = None
         self._best_state: dict[str, Tensor] = {}
-        self._validates = len(run.data.validation_query) > 0
+        self._validates = len(learner.data.validation_query) > 0
 
     def run(self, max_passes: int, *, warm: bool) -> None:
         """Train until validation stops getting better, the passes are done, or the budget is used up."""
@@ -232,7 +124,9 @@ class _Fit:
         if self._best is None:
             self._keep_if_better()
         if self._best_state:
-            self._run.network.load_state_dict(self._best_state)
+            self._learner.network.load_state_dict(self._best_state)
+        else:
+            self._learner.average.adopt()
 
     def _one_pass(self) -> float | None:
         """Return the mean loss, or None where the budget ran out."""
@@ -242,7 +136,7 @@ class _Fit:
                 raise TrainingStopped("training was asked to stop; nothing was published")
             if time.monotonic() > self._deadline():
                 return None
-            loss = self._run.step(batch)
+            loss = self._learner.step(batch)
             if not np.isfinite(loss):
                 raise TrainingFailed(
                     f"the loss became {loss} after {self._steps} steps; "
@@ -254,38 +148,41 @@ class _Fit:
 
     def _batches(self) -> Iterator[Ints]:
         """Cut the recent edges and a fresh sample of the older ones into batches, in random order."""
-        data = self._run.data
+        data = self._learner.data
         older = np.flatnonzero(~data.recent)
         replayed = self._rng.permutation(older)[: int(np.ceil(self._settings.replay_share * len(older)))]
         drawn = self._rng.permutation(np.concatenate([np.flatnonzero(data.recent), replayed]))
         yield from np.array_split(drawn, max(1, round(len(drawn) / self._settings.batch_size)))
 
     def _deadline(self) -> float:
-        settings, num_items = self._settings, self._run.data.train.num_items
+        settings, num_items = self._settings, self._learner.data.train.num_items
         export = _LEAST_EXPORT_SECONDS + _INDEX_SECONDS_PER_ITEM_AND_TREE * num_items * settings.num_trees
         return self._started + settings.budget_seconds - min(export, settings.budget_seconds / 2)
 
     def _set_rate(self, share: float) -> None:
-        self._run.optimizer.learning_rate = share * self._settings.learning_rate
+        self._learner.optimizer.learning_rate = share * self._settings.learning_rate
 
     def _keep_if_better(self) -> bool:
         if not self._validates:
             return True
-        quality = self._validation_quality()
-        if self._best is not None and _worth(quality) <= _worth(self._best):
-            return False
-        self._best = quality
-        self._best_state = {name: value.clone() for name, value in self._run.network.state_dict().items()}
+        with self._learner.average.in_place():
+            quality = self._validation_quality()
+            if self._best is not None and _worth(quality) <= _worth(self._best):
+                return False
+            self._best = quality
+            self._best_state = {
+                name: value.clone() for name, value in self._learner.network.state_dict().items()
+            }
         return True
 
     def _validation_quality(self) -> Quality:
-        data = self._run.data
-        query_vectors, item_vectors, _, _ = self._run.propagate(self._run.train_graph)
+        data = self._learner.data
+        query_vectors, item_vectors, _, _ = self._learner.vectors(self._learner.train_graph)
         ranks = edge_ranks(query_vectors, item_vectors, *self._validation_edges())
         return quality_of(ranks, data.validation_query)
 
     def _validation_edges(self) -> tuple[tuple[Ints, Ints], tuple[Ints, Ints]]:
-        data = self._run.data
+        data = self._learner.data
         held_out = (data.validation_query, data.validation_item)
         return held_out, (data.train.edge_query, data.train.edge_item)
 
@@ -302,18 +199,18 @@ class _Fit:
 
     def export(self, source: Learnable, parent: str) -> Trained:
         """Propagate over all facts, the held-out ones too, and hand everything on as arrays."""
-        run, data = self._run, self._run.data
+        learner, data = self._learner, self._learner.data
         num_queries = 0 if source.titles_as_queries else data.whole.num_queries
-        whole = Graph(data.whole, run.device)
-        query_vectors, item_vectors, query_attention, item_attention = run.propagate(whole)
+        whole = Graph(data.whole, learner.device)
+        query_vectors, item_vectors, query_attention, item_attention = learner.vectors(whole)
         _refuse_nan(query_vectors, item_vectors)
-        warm = export_warm_start(run.network, data.whole.num_queries)
+        warm = export_warm_start(learner.network, data.whole.num_queries)
         return Trained(
             query_vectors=query_vectors[:num_queries],
             item_vectors=item_vectors,
             query_attention=query_attention[:num_queries],
             item_attention=item_attention,
-            encoder=export_encoder(run.network, data.texts, self._settings.num_buckets),
+            encoder=export_encoder(learner.network, data.texts, self._settings.num_buckets),
             warm={**warm, "query_ids": warm["query_ids"][:num_queries]},
             held_out=self._held_out(num_queries),
             evaluation=self._evaluation(),
@@ -322,8 +219,8 @@ class _Fit:
         )
 
     def _held_out(self, num_queries: int) -> HeldOut:
-        data = self._run.data
-        query_vectors, item_vectors, _, _ = self._run.propagate(self._run.train_graph)
+        data = self._learner.data
+        query_vectors, item_vectors, _, _ = self._learner.vectors(self._learner.train_graph)
         kept = data.validation_query < num_queries
         return HeldOut(
             query=data.validation_query[kept],
@@ -338,14 +235,16 @@ class _Fit:
             "passes": float(self._passes),
             "steps": float(self._steps),
             "train_seconds": time.monotonic() - self._started,
-            "temperature": float(self._run.network.log_temperature.detach().exp()),
-            "validation_edges": float(len(self._run.data.validation_query)),
+            "temperature": float(self._learner.network.log_temperature.detach().exp()),
+            "validation_edges": float(len(self._learner.data.validation_query)),
         }
         if self._best is None:
             return figures
-        popularity = np.bincount(self._run.data.train.edge_item, minlength=self._run.data.train.num_items)
+        popularity = np.bincount(
+            self._learner.data.train.edge_item, minlength=self._learner.data.train.num_items
+        )
         baseline = quality_of(
-            popularity_ranks(popularity, *self._validation_edges()), self._run.data.validation_query
+            popularity_ranks(popularity, *self._validation_edges()), self._learner.data.validation_query
         )
         return figures | {
             "validation_mrr": self._best.mrr,
@@ -356,18 +255,8 @@ class _Fit:
         }
 
 
-def _distinct(values: Tensor) -> tuple[Tensor, Tensor]:
-    distinct, back = torch.unique(values, return_inverse=True)
-    return distinct, back
-
-
 def _worth(quality: Quality) -> float:
     return quality.mrr + quality.recall_10
-
-
-def _keep(count: int, dropped_share: float, device: torch.device) -> Tensor:
-    """Return ``float32 [count]`` of ones, with zeros at a random share; drawn on the CPU for every device."""
-    return (torch.rand(count) >= dropped_share).float().to(device)
 
 
 def _refuse_nan(*arrays: Floats) -> None:

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from model.dataset import GraphPart, TrainingSet, build_training_set
 from model.encoder import TextEncoder
+from model.learner import Learner
 from model.network import DualChannelNetwork, Graph, Propagated, Visible
 from model.settings import ModelSettings
-from model.train import _Run
 from model.trained import Trained
 from model.warm import export_encoder
 from stream.graph import GraphArrays
@@ -157,7 +157,7 @@ def reaches(make_arrays: MakeArrays, settings: ModelSettings, *, hide: bool) -> 
         ]
     )
     data = build_training_set(arrays, replace(settings, node_dropout=0.0, edge_dropout=0.0))
-    run = _Run(data, replace(settings, node_dropout=0.0, edge_dropout=0.0), CPU)
+    run = Learner(data, replace(settings, node_dropout=0.0, edge_dropout=0.0), CPU)
     query, item = arrays.query_texts.index("mug"), arrays.item_ids.index("target")
     edge = int(np.flatnonzero(data.train.edge_query == query)[0])
     graph = run.train_graph
@@ -190,7 +190,7 @@ def test_other_sessions_still_link_what_is_supervised(
     )
     quiet = replace(settings, node_dropout=0.0, edge_dropout=0.0)
     data = build_training_set(arrays, quiet)
-    run = _Run(data, quiet, CPU)
+    run = Learner(data, quiet, CPU)
     of = {arrays.item_ids[item]: edge for edge, item in enumerate(data.train.edge_item)}
 
     visible = run.hide(torch.tensor([of["a"]]))
@@ -201,7 +201,7 @@ def test_other_sessions_still_link_what_is_supervised(
 
 def test_a_share_of_nodes_is_hidden_in_every_step(data: TrainingSet, settings: ModelSettings) -> None:
     """About as large as the setting says, and another one every time."""
-    run = _Run(data, replace(settings, node_dropout=0.4), CPU)
+    run = Learner(data, replace(settings, node_dropout=0.4), CPU)
 
     first, second = (run.hide(torch.tensor([0])).node for _ in range(2))
 

@@ -12,8 +12,9 @@ from model.dataset import build_training_set
 from model.encoder import TextEncoder
 from model.errors import TrainingFailed, TrainingRefused, TrainingStopped
 from model.evaluate import edge_ranks, quality_of
+from model.learner import Learner
 from model.settings import ModelSettings
-from model.train import _Fit, _Run, train
+from model.train import _Fit, train
 from model.trained import Progress, Trained
 from stream.events import Action, CatalogItem
 from stream.graph import GraphArrays
@@ -137,7 +138,7 @@ def test_a_stop_ends_training_between_steps(arrays: GraphArrays, settings: Model
 
 def test_a_loss_that_is_not_a_number_ends_training(arrays: GraphArrays, settings: ModelSettings) -> None:
     """It never becomes a generation."""
-    run = _Run(build_training_set(arrays, settings), settings, torch.device("cpu"))
+    run = Learner(build_training_set(arrays, settings), settings, torch.device("cpu"))
     with torch.no_grad():
         run.network.content.bag.fill_(torch.nan)
 

@@ -1,0 +1,93 @@
+"""The network on its device, and one step of learning: hide what is supervised, compare, move."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.dataset import TrainingSet
+from model.encoder import unit_rows
+from model.network import DualChannelNetwork, Graph, Visible
+from model.objective import Objective
+from model.optimizer import Adam, WeightAverage
+from model.settings import ModelSettings
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+
+class Learner:
+    """The network with its training graph, and one optimisation step.
+
+    Args:
+        data: what is learned from.
+        settings: size of the network and of the steps.
+        device: where all of it lives.
+
+    Attributes:
+        network: the network as the last step left it.
+        average: the running average of its weights, which is what a generation is made of.
+        train_graph: what steps propagate over.
+    """
+
+    def __init__(self, data: TrainingSet, settings: ModelSettings, device: torch.device) -> None:
+        self.data = data
+        self.settings = settings
+        self.device = device
+        part = data.train
+        self.train_graph = Graph(part, device)
+        self.network = DualChannelNetwork(data.texts, settings, part.num_queries, part.num_items, device)
+        self.optimizer = Adam(
+            (
+                (parameter, settings.content_rate if name.startswith("content.") else 1.0)
+                for name, parameter in self.network.named_parameters()
+            ),
+            settings.learning_rate,
+        )
+        self.average = WeightAverage(dict(self.network.named_parameters()), settings.average_decay)
+        self._objective = Objective(part, settings, device)
+        self._source_edge = torch.from_numpy(part.source_edge).to(device)
+        self._source_hyperedge = torch.from_numpy(part.source_hyperedge).to(device)
+
+    def step(self, batch: Ints) -> float:
+        """Supervise a batch of edges, given as ``int64 [batch]`` positions; return the loss."""
+        edges = torch.from_numpy(batch).to(self.device)
+        self.optimizer.zero_grad()
+        channels = self.network.propagate(self.train_graph, self.hide(edges))
+        loss = self._objective.loss(self.network, channels, edges)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.average.update()
+        return float(loss.detach())
+
+    def hide(self, edges: Tensor) -> Visible:
+        """Return what a step that supervises `edges` may see.
+
+        Nothing answers itself: the edges go, and so do the hyperedges of the sessions that made them. Some
+        nodes lose all neighbours, in both channels, and their id vector, so that text alone learns to land
+        well. Some more edges and hyperedges go at random (DropEdge).
+        """
+        settings, graph = self.settings, self.train_graph
+        edge = _keep(graph.num_edges, settings.edge_dropout, self.device)
+        hyperedge = _keep(graph.num_hyperedges, settings.edge_dropout, self.device)
+        supervised = torch.zeros(graph.num_edges, dtype=torch.bool, device=self.device)
+        supervised[edges] = True
+        edge[edges] = 0.0
+        hyperedge[self._source_hyperedge[supervised[self._source_edge]]] = 0.0
+        node = _keep(len(graph.seen), settings.node_dropout, self.device)
+        return Visible(edge=edge, hyperedge=hyperedge, node=node)
+
+    def vectors(self, graph: Graph) -> tuple[Floats, Floats, Floats, Floats]:
+        """Return query vectors, item vectors and their attention with everything of `graph` visible."""
+        with torch.no_grad():
+            nodes = self.network(graph, Visible.everything(graph))
+        query, item, query_attention, item_attention = (
+            array.float().cpu().numpy()
+            for array in (nodes.query, nodes.item, nodes.query_attention, nodes.item_attention)
+        )
+        return unit_rows(query), unit_rows(item), query_attention, item_attention
+
+
+def _keep(count: int, dropped_share: float, device: torch.device) -> Tensor:
+    """Return ``float32 [count]`` of ones, with zeros at a random share; drawn on the CPU for every device."""
+    return (torch.rand(count) >= dropped_share).float().to(device)

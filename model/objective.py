@@ -1,0 +1,106 @@
+"""What a step is to make better: the items of supervised edges above others, from the graph and from text."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.dataset import GraphPart
+from model.network import Channels, DualChannelNetwork
+from model.settings import ModelSettings
+
+Ints = NDArray[np.int64]
+
+_LEAST_EXPECTED = 1e-12
+
+
+class Objective:
+    """Softmax over the items of a batch and random others, corrected by how often each is drawn.
+
+    Args:
+        part: the graph whose edges are supervised.
+        settings: how many random items, what text alone counts.
+        device: where the network lives.
+    """
+
+    def __init__(self, part: GraphPart, settings: ModelSettings, device: torch.device) -> None:
+        self._settings = settings
+        self._device = device
+        self._num_queries = part.num_queries
+        self._edge_query = torch.from_numpy(part.edge_query).to(device)
+        self._edge_item = torch.from_numpy(part.edge_item).to(device)
+        counts = torch.bincount(self._edge_item, minlength=part.num_items)
+        self._popularity = counts.float() / max(1, len(part.edge_item))
+        self._clicked = torch.nonzero(counts)[:, 0]
+        self._known = _Rows(part.edge_query, part.edge_item, part.num_queries, device)
+
+    def loss(self, network: DualChannelNetwork, channels: Channels, edges: Tensor) -> Tensor:
+        """Return the loss of supervised edges, a scalar.
+
+        Each query is to find its item among the candidates, ``-log softmax(s / t - log expected)`` with the
+        learnt temperature ``t`` (sampling-bias correction: Yi et al., RecSys 2019). Other items that the
+        query is known to lead to are not counted against it. Times `content_loss`, the query's text alone
+        is to find the same item among the same vectors: that is how a query that is new will ask.
+
+        Args:
+            network: joins the channels of the nodes that are compared.
+            channels: of all nodes.
+            edges: ``int64 [batch]``, positions of the supervised edges.
+        """
+        query, item = self._edge_query[edges], self._edge_item[edges]
+        candidates, target, expected = self._candidates(item)
+        items, _ = network.join(channels, self._num_queries + candidates)
+        correction = expected.clamp(min=_LEAST_EXPECTED).log()
+        not_wrong = self._known.marks(query, candidates, len(self._popularity))
+        not_wrong[torch.arange(len(query), device=self._device), target] = False
+
+        def cross_entropy(queries: Tensor) -> Tensor:
+            scores = queries @ items.T / network.log_temperature.exp() - correction
+            return F.cross_entropy(scores.masked_fill(not_wrong, -torch.inf), target)
+
+        loss = cross_entropy(network.join(channels, query)[0])
+        if self._settings.content_loss:
+            from_text = F.normalize(channels.content[query], dim=1)
+            loss = loss + self._settings.content_loss * cross_entropy(from_text)
+        return loss
+
+    def _candidates(self, item: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the items to rank, where each supervised one is among them, how often each is expected.
+
+        The random ones are drawn from items with clicks: an item without any has done nothing wrong.
+        """
+        candidates, target = torch.unique(item, return_inverse=True)
+        expected = len(item) * self._popularity
+        wanted = self._settings.num_negatives
+        if wanted:
+            drawn = self._clicked[torch.randint(len(self._clicked), (wanted,)).to(self._device)]
+            extra = torch.unique(drawn)
+            candidates = torch.cat([candidates, extra[~torch.isin(extra, candidates)]])
+            expected = expected + wanted / len(self._clicked)
+        return candidates, target, expected[candidates]
+
+
+class _Rows:
+    """The known items of each query, for marking them among candidates."""
+
+    def __init__(self, query: Ints, item: Ints, num_queries: int, device: torch.device) -> None:
+        order = np.argsort(query, kind="stable")
+        counts = np.bincount(query, minlength=num_queries)
+        self._count = torch.from_numpy(counts).to(device)
+        self._start = torch.from_numpy(np.cumsum(counts) - counts).to(device)
+        self._item = torch.from_numpy(item[order]).to(device)
+
+    def marks(self, query: Tensor, candidates: Tensor, num_items: int) -> Tensor:
+        """Return ``bool [len(query), len(candidates)]``: the candidate is a known item of the query."""
+        distinct, back = torch.unique(query, return_inverse=True)
+        count = self._count[distinct]
+        row = torch.repeat_interleave(torch.arange(len(distinct), device=query.device), count)
+        first = torch.repeat_interleave(self._start[distinct] - (count.cumsum(0) - count), count)
+        item = self._item[first + torch.arange(len(row), device=query.device)]
+        column = torch.full((num_items,), -1, dtype=torch.int64, device=query.device)
+        column[candidates] = torch.arange(len(candidates), device=query.device)
+        known = column[item] >= 0
+        marks = torch.zeros(len(distinct), len(candidates), dtype=torch.bool, device=query.device)
+        marks[row[known], column[item[known]]] = True
+        return marks[back]
