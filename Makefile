@@ -5,6 +5,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 ARGS ?=
+DATA ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-done
@@ -13,10 +14,10 @@ STAMP := $(VENV)/.setup-done
 export UV_LINK_MODE ?= hardlink
 export UV_NO_PROGRESS ?= 1
 
-.PHONY: help setup demo test check bench protos kafka constraints clean
+.PHONY: help setup demo test check bench bench-quality protos kafka constraints clean
 
 help:  ## Show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## Create .venv with everything at its tested version
 	@:
@@ -42,6 +43,9 @@ check: setup  ## Check format, lint, types, imports, generated stubs, alert rule
 
 bench: setup  ## Measure (ARGS="--help")
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-quality: setup  ## Reproduce the tables of retrieval quality (DATA=FOLDER of logs, ARGS="--logs bestbuy_xbox")
+	@$(BIN)/python -m bench quality $(if $(DATA),--data $(DATA)) $(ARGS)
 
 protos: setup  ## Generate the stubs from the .proto files
 	@$(BIN)/python -m protos.generate

@@ -54,7 +54,7 @@ def evaluate(
     unknown = sorted(set(models) - set(MODELS))
     if unknown:
         raise CommandError(f"there is no model {', '.join(unknown)}; known are {', '.join(MODELS)}")
-    names = list(dict.fromkeys(models)) or list(MODELS)
+    names = list(dict.fromkeys(models)) or [name for name, model in MODELS.items() if model.is_default]
     scores: list[Score] = []
     with until_stopped() as stop, progress("evaluating", "models") as advance:
         with open_log(log, stream_settings, stop) as graph:
@@ -66,16 +66,17 @@ def evaluate(
             for score in evaluation.judge(name):
                 scores.append(score)
                 if as_json:
-                    click.echo(json.dumps(_score_json(score)))
+                    click.echo(json.dumps(score_json(score)))
     others = [name for name in names if name != _JUDGED and _JUDGED in names]
     differences = [each for name in others for each in evaluation.compare(_JUDGED, name)]
     if as_json:
-        click.echo("".join(json.dumps(_difference_json(each)) + "\n" for each in differences), nl=False)
+        click.echo("".join(json.dumps(difference_json(each)) + "\n" for each in differences), nl=False)
     else:
         click.echo(_as_tables(scores, differences))
 
 
-def _score_json(score: "Score") -> dict[str, Any]:
+def score_json(score: "Score") -> dict[str, Any]:
+    """Return a model's figures in a segment as one flat object, on all pairs with the settings it chose."""
     chosen = {"chosen": score.chosen} if score.chosen and score.segment == _ALL else {}
     return {
         "model": score.model,
@@ -89,7 +90,8 @@ def _score_json(score: "Score") -> dict[str, Any]:
     }
 
 
-def _difference_json(difference: "Difference") -> dict[str, Any]:
+def difference_json(difference: "Difference") -> dict[str, Any]:
+    """Return a comparison of two models in a segment as one flat object."""
     return {
         "model": difference.model,
         "against": difference.against,

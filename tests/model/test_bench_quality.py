@@ -7,49 +7,57 @@ from pathlib import Path
 
 import pytest
 
-from bench.quality import read_log, run
-from tests.model.conftest import shop_events, shop_items
+from bench.quality import run
+from tests.model.conftest import START_MS, shop_events, shop_items
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> Path:
-    """Return a folder with the shop's events and items in the neutral form."""
+def logs(tmp_path: Path) -> Path:
+    """Return a folder with a log: the shop's events over six days, and its items, in the neutral form."""
     folder = tmp_path / "logs" / "shop"
     folder.mkdir(parents=True)
     with gzip.open(folder / "events.jsonl.gz", "wt", encoding="utf-8") as out:
         for event in shop_events(300):
-            out.write(json.dumps({**asdict(event), "type": "search_click", "action": None}) + "\n")
+            ts_ms = START_MS + 30 * (event.ts_ms - START_MS)
+            row = {**asdict(event), "type": "search_click", "action": None, "ts_ms": ts_ms}
+            out.write(json.dumps(row) + "\n")
     with gzip.open(folder / "items.jsonl.gz", "wt", encoding="utf-8") as out:
         for item in shop_items():
             out.write(json.dumps({"item_id": item.item_id, "title": item.title}) + "\n")
-    return folder
+    return folder.parent
 
 
-def test_what_is_scored_is_not_in_the_graph(log: Path, tmp_path: Path) -> None:
-    """Only pairs of the last fifth that the first four fifths do not have, in three segments."""
-    arrays, unseen = read_log(log, tmp_path)
-
-    known = set(zip(arrays.edge_query.tolist(), arrays.edge_item.tolist(), strict=True))
-    assert not known & set(zip(unseen.query.tolist(), unseen.item.tolist(), strict=True))
-    assert unseen.num_known == arrays.num_queries < len(unseen.texts)
-    segments = [unseen.of_segment(name) for name in ("frequent", "rare", "new")]
-    assert sum(segment.sum() for segment in segments) == len(unseen.query)
-    assert (unseen.query[segments[2]] >= unseen.num_known).all()
+@pytest.fixture(autouse=True)
+def _small_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"DIM": "16", "LEARNING_RATE": "0.01", "NUM_THREADS": "1"}.items():
+        monkeypatch.setenv(f"FRESHET_MODEL_{name}", value)
 
 
-def test_rows_are_printed_for_every_model_and_segment(
-    log: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A table for people, then JSON lines."""
-    monkeypatch.setenv("FRESHET_DATA", str(log.parent))
-
-    run(
-        ["--logs", "shop", "--models", "popularity", "full", "--seeds", "0", "--dim", "16", "--device", "cpu"]
-    )
+def test_models_are_judged_and_put_into_a_table(logs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """JSON lines of each seed and the mean, the differences, then Markdown with the best in bold."""
+    run(["--data", str(logs), "--logs", "shop", "--models", "popularity", "full", "--seeds", "1", "--replay"])
 
     lines = capsys.readouterr().out.splitlines()
     rows = [json.loads(line) for line in lines if line.startswith("{")]
-    means = {(row["model"], row["segment"]): row for row in rows if row["seed"] == -1}
-    assert len(means) == 2 * 4
-    assert means["full", "all"]["mrr"] > 2 * means["popularity", "all"]["mrr"]
-    assert sum(line.startswith("shop") for line in lines) == len(means)
+    means = {row["model"]: row for row in rows if row.get("seed") == "mean" and row["segment"] == "all"}
+    assert means["full"]["mrr"] > 2 * means["popularity"]["mrr"]
+    assert {row["against"] for row in rows if "against" in row} == {"popularity"}
+    assert {row["log"] for row in rows} == {"shop"}
+    best = f"**{means['full']['mrr']:.3f}**".replace("**0", "**")
+    assert [best in line for line in lines if line.startswith(("| full", "| popularity"))] == [False, True]
+
+
+def test_a_log_is_replayed(
+    logs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the folder from the environment: a JSON line a segment and a system, then the table."""
+    monkeypatch.setenv("FRESHET_DATA", str(logs))
+    monkeypatch.setenv("FRESHET_MODEL_MAX_PASSES", "2")
+
+    run(["--logs", "shop", "--models", "--replay", "shop", "--refresh-every", "40", "--days", "1"])
+
+    lines = capsys.readouterr().out.splitlines()
+    rows = [json.loads(line) for line in lines if line.startswith("{")]
+    assert [row["system"] for row in rows if "system" in row] == ["nightly", "streamed"]
+    assert sum(line.startswith("| all | ") for line in lines) == 1
+    assert f"| {rows[0]['clicks']:,} | " in next(line for line in lines if line.startswith("| all | "))
