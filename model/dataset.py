@@ -118,7 +118,7 @@ def build_training_set(
         settings: the share that is held out, the number of text buckets.
         recent_after_ms: warm training: edges touched after this time are recent; None: all are.
     """
-    whole = _part(arrays, cut_ms=None)
+    whole = whole_graph(arrays)
     held_out = _held_out_edges(arrays, settings)
     cut_ms = int(arrays.edge_first_ms[held_out].min()) if len(held_out) else None
     train = _part(arrays, cut_ms=cut_ms) if cut_ms is not None else whole
@@ -134,6 +134,11 @@ def build_training_set(
         validation_item=arrays.edge_item[held_out],
         validation_first_ms=arrays.edge_first_ms[held_out],
     )
+
+
+def whole_graph(arrays: GraphArrays) -> GraphPart:
+    """Return the graph of all edges and sessions."""
+    return _part(arrays, cut_ms=None)
 
 
 def item_texts(arrays: GraphArrays) -> list[str]:

@@ -41,6 +41,16 @@ def test_scores_say_what_was_chosen(run: Command, log: list[str]) -> None:
     assert f"k1 {best['k1']:g}, b {best['b']:g}" in run("evaluate", *log, "--models", "bm25").stdout
 
 
+def test_the_paper_is_judged_beside_others(run: Command, log: list[str]) -> None:
+    """With `--paper` it is added to the models that are named."""
+    found = run(
+        "evaluate", *log, "--models", "popularity", "--paper", "--seeds", 1, "--budget", "1s", "--json"
+    )
+
+    assert found.returncode == 0, found.stderr
+    assert {json.loads(line)["model"] for line in found.stdout.splitlines()} == {"popularity", "paper"}
+
+
 def test_a_replay_compares_both_systems(run: Command, log: list[str], tmp_path: Path) -> None:
     """A row a segment and one a system, as JSON; the same figures in the table."""
     small = tmp_path / "small.toml"
