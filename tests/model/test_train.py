@@ -252,6 +252,27 @@ def test_known_nodes_keep_their_id_vectors_by_id_not_by_row(
         assert np.abs(warm.warm["query_ids"][row] - expected).max() < 1e-4
 
 
+def test_warm_training_goes_over_recent_edges_and_a_sample_of_older_ones(
+    arrays: GraphArrays, settings: ModelSettings
+) -> None:
+    """Every pass has all edges touched since the parent's watermark, and another sample of the others."""
+    cut_ms = int(np.quantile(arrays.edge_last_ms, 0.6))
+    data = build_training_set(arrays, settings, recent_after_ms=cut_ms)
+    recent, older = np.flatnonzero(data.recent), np.flatnonzero(~data.recent)
+    assert len(recent) > 50
+    assert len(older) > 50
+
+    fit = _Fit(Learner(data, settings, torch.device("cpu")), time.monotonic(), None, None)
+    passes = [np.concatenate(list(fit._batches())) for _ in range(2)]
+
+    replayed = [np.setdiff1d(drawn, recent) for drawn in passes]
+    for drawn, sample in zip(passes, replayed, strict=True):
+        assert np.isin(recent, drawn).all()
+        assert len(np.unique(drawn)) == len(drawn)
+        assert len(sample) == np.ceil(settings.replay_share * len(older))
+    assert not np.array_equal(replayed[0], replayed[1])
+
+
 @pytest.mark.parametrize("change", [{"dim": 8}, {"num_buckets": 1 << 10}, {"hidden": 4}], ids=str)
 def test_a_generation_of_another_shape_is_not_gone_on_from(
     generation: Generation,
@@ -282,3 +303,21 @@ def test_a_generation_with_nan_is_not_gone_on_from(
     assert trained.parent == ""
     assert is_sound(trained, arrays, settings)
     assert "not finite" in caplog.text
+
+
+def test_pre_training_changes_what_training_begins_from_and_ends_well(
+    arrays: GraphArrays, settings: ModelSettings
+) -> None:
+    """With it the generation is another one, repeatable, and still far better than popularity."""
+    with_it = replace(settings, pretrain_passes=3)
+    first, again, without = train(arrays, with_it), train(arrays, with_it), train(arrays, settings)
+
+    assert np.array_equal(first.item_vectors, again.item_vectors)
+    assert not np.allclose(first.item_vectors, without.item_vectors)
+    assert first.evaluation["validation_mrr"] > 1.5 * first.evaluation["popularity_mrr"]
+
+
+def test_pre_training_ends_when_it_is_asked_to_stop(arrays: GraphArrays, settings: ModelSettings) -> None:
+    """As a training does: nothing is handed on."""
+    with pytest.raises(TrainingStopped):
+        train(arrays, replace(settings, pretrain_passes=10_000), stop=lambda: True)
