@@ -24,11 +24,12 @@ from model.optimizer import Adam
 from model.pretrain import ContrastSettings, draw_view, pretrain
 from stream.graph import GraphArrays
 
-_BATCH = 2048
+_BATCH = 4096
 _NEGATIVES = 5
 _LARGEST_GRADIENT = 2.0
 _STEPS_BETWEEN, _PATIENCE = 25, 6
 _ASKED_QUERIES = 500
+_SLOWER = 0.4
 _PRETRAINING_SHARE = 0.4
 _CONTRAST = ContrastSettings()
 _DROP_EDGE = replace(_CONTRAST, node_dropout=0.0)
@@ -51,8 +52,8 @@ class PaperSettings:
 
     dim: int
     num_buckets: int
-    learning_rate: float
-    scorer: Scorer = "concatenation"
+    learning_rate: float = 0.005
+    scorer: Scorer = "product"
     drops_edges: bool = False
     pretrains: bool = False
     max_passes: int = 500
@@ -89,18 +90,43 @@ class PaperRanker:
     """Scores by the MLP; a query that is new to the graph is a node without neighbours."""
 
     def __init__(self, holdout: Holdout, network: PaperNetwork) -> None:
-        self._scorer = network.scorer
-        graph = PaperGraph(holdout.arrays, num_queries=len(holdout.texts))
-        features = network.features([*holdout.texts, *item_texts(holdout.arrays)])
+        self._network = network
+        self._graph = PaperGraph(holdout.arrays, num_queries=len(holdout.texts))
+        self._features = network.features([*holdout.texts, *item_texts(holdout.arrays)])
+        self.propagate()
+
+    def propagate(self) -> None:
+        """Take over what the network has learnt by now."""
         with torch.no_grad():
-            vectors = network(features, graph, graph.everything())
-        self._query, self._item = vectors.tensor_split([graph.num_queries])
+            vectors = self._network(self._features, self._graph, self._graph.everything())
+        self._query, self._item = vectors.tensor_split([self._graph.num_queries])
 
     def scores(self, queries: Ints) -> Floats:
         """Return logits."""
         with torch.no_grad():
-            table: Floats = self._scorer.table(self._query[queries], self._item).numpy()
+            table: Floats = self._network.scorer.table(self._query[queries], self._item).numpy()
         return table
+
+
+def tune(
+    validation: Holdout, settings: PaperSettings, *, budget_seconds: float, stop: Callable[[], bool]
+) -> Fitted:
+    """Choose what the MLP reads, then the step, on the validation part; what is left of the time is shared.
+
+    Raises:
+        TrainingStopped: `stop` said so.
+    """
+    end = time.monotonic() + budget_seconds
+
+    def fit_one(candidate: PaperSettings, num_left: int) -> Fitted:
+        now = time.monotonic()
+        return fit(validation, candidate, deadline=now + (end - now) / num_left, stop=stop)
+
+    product = fit_one(replace(settings, scorer="product"), 3)
+    concatenation = fit_one(replace(settings, scorer="concatenation"), 2)
+    better = max(product, concatenation, key=lambda each: each.worth)
+    slower = fit_one(replace(better.settings, learning_rate=_SLOWER * settings.learning_rate), 1)
+    return max(better, slower, key=lambda each: each.worth)
 
 
 def fit(validation: Holdout, settings: PaperSettings, *, deadline: float, stop: Callable[[], bool]) -> Fitted:
@@ -117,13 +143,15 @@ def fit(validation: Holdout, settings: PaperSettings, *, deadline: float, stop: 
     """
     run = _Run(validation.arrays, settings)
     asked = _some_queries(validation)
+    ranker = PaperRanker(asked, run.network)
     every = math.ceil(_STEPS_BETWEEN / run.steps_a_pass)
     state, passes, worth, bad = run.state(), 0, 0.0, 0
     for number in run.passes(deadline, stop):
         is_last = number == settings.max_passes or time.monotonic() > deadline
         if number % every and not is_last:
             continue
-        found = _worth(PaperRanker(asked, run.network), asked)
+        ranker.propagate()
+        found = _worth(ranker, asked)
         if found > worth:
             state, passes, worth, bad = run.state(), number, found, 0
         else:

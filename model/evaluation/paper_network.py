@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import HypergraphConv, SAGEConv
 
 from model.dataset import whole_graph
+from model.layers import Pattern
 from model.network import Visible
 from protos.text import text_features
 from stream.graph import GraphArrays
@@ -86,25 +88,23 @@ class PaperNetwork(nn.Module):
         self._num_buckets = num_buckets
         buckets = sorted({bucket for text in texts for bucket in text_features(text, num_buckets)})
         self._row = {bucket: row for row, bucket in enumerate(buckets)}
-        self.bag = nn.EmbeddingBag(len(buckets), dim, mode="mean")
-        nn.init.normal_(self.bag.weight, std=_FEATURE_STD)
+        self.bag = nn.Parameter(_FEATURE_STD * torch.randn(len(buckets), dim))
         self.sage = nn.ModuleList(SAGEConv(dim, dim) for _ in range(_LAYERS))
         self.hypergraph = nn.ModuleList(HypergraphConv(dim, dim) for _ in range(_LAYERS))
         self.attention = ChannelAttention(dim)
         self.scorer = PairScorer(dim, scorer)
 
-    def features(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Return rows of the bag and where each text's begin, without features that were not trained on."""
+    def features(self, texts: Sequence[str]) -> "Features":
+        """Return what the network reads of texts: their features, without those that were not trained on."""
         rows = [
             [self._row[bucket] for bucket in text_features(text, self._num_buckets) if bucket in self._row]
             for text in texts
         ]
-        lengths = torch.tensor([len(each) for each in rows])
-        return torch.tensor([row for each in rows for row in each]), lengths.cumsum(0) - lengths
+        return Features(rows, len(self._row))
 
-    def forward(self, features: tuple[Tensor, Tensor], graph: PaperGraph, visible: Visible) -> Tensor:
+    def forward(self, features: "Features", graph: PaperGraph, visible: Visible) -> Tensor:
         """Return ``float32 [num_nodes, dim]``."""
-        text = self.bag(*features)
+        text = features.mean(self.bag)
         edges, incidences = graph.visible_edges(visible), graph.visible_incidences(visible)
         bipartite, hypergraph = text, text
         for layer, (sage, convolution) in enumerate(zip(self.sage, self.hypergraph, strict=True)):
@@ -114,6 +114,26 @@ class PaperNetwork(nn.Module):
             hypergraph = convolution(hypergraph, incidences, num_edges=graph.num_hyperedges)
         fused: Tensor = self.attention(torch.stack([bipartite, hypergraph], dim=1))
         return fused
+
+
+class Features:
+    """Which rows of a table each text is the mean of.
+
+    Args:
+        rows: of each text; repeats count.
+        num_rows: rows of the table.
+    """
+
+    def __init__(self, rows: Sequence[Sequence[int]], num_rows: int) -> None:
+        lengths = np.array([len(each) for each in rows], dtype=np.int64)
+        text = np.repeat(np.arange(len(rows), dtype=np.int64), lengths)
+        row = np.fromiter(chain.from_iterable(rows), np.int64, int(lengths.sum()))
+        self._pattern = Pattern(text, row, len(rows), num_rows, torch.device("cpu"))
+        self._weight = torch.from_numpy(1.0 / lengths.clip(min=1)[text]).float()
+
+    def mean(self, table: Tensor) -> Tensor:
+        """Return ``float32 [num_texts, dim]``; zeros where a text has no row."""
+        return self._pattern.product(self._weight, table)
 
 
 class ChannelAttention(nn.Module):

@@ -13,9 +13,7 @@ from model.evaluate import quality_of, scored_ranks
 from model.evaluation.baselines import Bm25, CoOccurrence, Floats, Ints, Popularity, Ranker
 from model.evaluation.holdout import TEST_SHARE, VALIDATION_SHARE, Holdout
 from model.evaluation.light_gcn import LightGcnRanker, LightGcnSettings, fit
-from model.evaluation.paper import PaperRanker, PaperSettings
-from model.evaluation.paper import fit as fit_paper
-from model.evaluation.paper_network import Scorer
+from model.evaluation.paper import PaperRanker, PaperSettings, tune
 from model.evaluation.stopping import end_if, never
 from model.settings import ModelSettings
 from model.train import train
@@ -23,8 +21,6 @@ from model.train import train
 _K1, _B = (0.6, 1.2, 2.0), (0.0, 0.4, 0.75)
 _EXPANSION, _NEIGHBOURS = (0.3, 1.0), (0.1, 0.3, 1.0, 3.0)
 _LAYERS = (2, 3)
-_PAPER_RATES: tuple[float, ...] = (0.002, 0.005)
-_PAPER_SCORERS: tuple[Scorer, ...] = ("product", "concatenation")
 _SECONDS_FOR_THE_LAST_FIT = 0.4
 
 
@@ -148,29 +144,18 @@ def _network(*, bipartite: bool, hypergraph: bool, ids: bool) -> Fit:
 
 def _paper(*, drops_edges: bool, pretrains: bool) -> Fit:
     def fit_best(task: Task) -> tuple[Ranker, dict[str, float]]:
-        """Choose step and scorer on the validation part, then propagate over everything before the test.
+        """Tune on the validation part, then propagate over everything before the test.
 
         It is not trained again: it starts from texts, and what it has learnt serves on any graph.
         """
-        end = time.monotonic() + task.settings.budget_seconds
-        candidates = [
-            PaperSettings(
-                dim=task.settings.dim,
-                num_buckets=task.settings.num_buckets,
-                seed=task.settings.seed,
-                learning_rate=rate,
-                scorer=scorer,
-                drops_edges=drops_edges,
-                pretrains=pretrains,
-            )
-            for rate, scorer in product(_PAPER_RATES, _PAPER_SCORERS)
-        ]
-        fits = []
-        for place, candidate in enumerate(candidates):
-            now = time.monotonic()
-            deadline = now + (end - now) / (len(candidates) - place)
-            fits.append(fit_paper(task.validation, candidate, deadline=deadline, stop=task.stop))
-        best = max(fits, key=lambda each: each.worth)
+        settings = PaperSettings(
+            dim=task.settings.dim,
+            num_buckets=task.settings.num_buckets,
+            drops_edges=drops_edges,
+            pretrains=pretrains,
+            seed=task.settings.seed,
+        )
+        best = tune(task.validation, settings, budget_seconds=task.settings.budget_seconds, stop=task.stop)
         return PaperRanker(task.test, best.network), best.chosen
 
     return fit_best
