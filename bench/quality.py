@@ -177,7 +177,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench quality", description=__doc__)
     parser.add_argument("--data", type=Path, help="the folder of logs; FRESHET_DATA where it is left out")
     parser.add_argument("--logs", nargs="+", default=list(_LOGS), help="folders in it")
-    parser.add_argument("--models", nargs="*", default=list(MODELS), choices=list(MODELS))
+    defaults = [name for name, model in MODELS.items() if model.is_default]
+    parser.add_argument("--models", nargs="*", default=defaults, choices=list(MODELS))
     parser.add_argument("--seeds", type=int, default=3, help="fits of a model")
     parser.add_argument("--budget", type=float, default=600.0, help="seconds, at most, of one fit")
     parser.add_argument("--replay", nargs="*", default=list(_REPLAYED), help="which of the logs to replay")
