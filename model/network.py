@@ -11,6 +11,8 @@ Formulas below: `A` is the weighted query-item matrix, `H` the incidence of node
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +26,7 @@ CHANNELS = ("text", "bipartite", "hypergraph")
 _FEATURE_STD = 0.3
 _OUT_STD = 0.02
 _FED_HYPERGRAPH = 0.5
+_BLOCK_NODES = 1 << 15
 
 
 class Graph:
@@ -97,10 +100,97 @@ class Channels:
     Attributes:
         content: ``float32 [num_nodes, dim]``, each node's text alone, without an id vector.
         each: the channels, in the order of `CHANNELS`.
+        nodes: ``int64 [num_rows]``, ascending: the nodes there is a row of; None: all.
     """
 
     content: Tensor
     each: tuple[Channel, ...]
+    nodes: Tensor | None = None
+
+    def rows(self, nodes: Tensor) -> Tensor:
+        """Return ``int64 [n]``, the row of each of some nodes."""
+        return nodes if self.nodes is None else torch.searchsorted(self.nodes, nodes)
+
+
+class Reach(Protocol):
+    """The nodes of one propagation, and how they hear of each other."""
+
+    @property
+    def nodes(self) -> Tensor | None:
+        """``int64 [num_rows]``, ascending: the nodes there is a row of; None: all."""
+
+    @property
+    def edge_degree(self) -> Tensor:
+        """``float32 [num_rows]``, what is visible of each node's edges; 0: it hears nothing along them."""
+
+    @property
+    def hyperedge_degree(self) -> Tensor:
+        """``float32 [num_rows]``, the number of each node's visible hyperedges."""
+
+    def content(self, path: "ContentPath") -> Tensor:
+        """Return ``float32 [num_rows, dim]``, what `path` makes of each node's text."""
+
+    def id_vectors(self, table: Tensor) -> Tensor:
+        """Return ``float32 [num_rows, dim]`` out of ``[num_nodes, dim]``; zeros for who is new or hidden."""
+
+    def along_edges(self, x: Tensor, layer: int) -> Tensor:
+        """Return D^-1/2 A D^-1/2 x, ``float32 [num_rows, dim]``, as the layer with this number needs it."""
+
+    def along_hyperedges(self, x: Tensor) -> Tensor:
+        """Return D_v^-1 H D_e^-1 H^T x, ``float32 [num_rows, dim]``."""
+
+
+class WholeReach:
+    """All nodes, and what is visible of a whole graph on the device."""
+
+    nodes = None
+
+    def __init__(self, graph: Graph, visible: Visible) -> None:
+        self._graph = graph
+        self._visible = visible
+        self._open = visible.hyperedge[graph.incidences.row]
+        self._weight = graph.edge_weight * visible.edge
+
+    @cached_property
+    def edge_degree(self) -> Tensor:
+        """See `Reach`."""
+        return self._graph.edges.degrees(self._weight) * self._visible.node
+
+    @cached_property
+    def hyperedge_degree(self) -> Tensor:
+        """See `Reach`."""
+        return self._member_degree * self._visible.node
+
+    def content(self, path: "ContentPath") -> Tensor:
+        """See `Reach`."""
+        content: Tensor = path(self._graph.num_queries)
+        return content
+
+    def id_vectors(self, table: Tensor) -> Tensor:
+        """See `Reach`."""
+        return table * (self._graph.seen * self._visible.node)[:, None]
+
+    def along_edges(self, x: Tensor, layer: int) -> Tensor:  # noqa: ARG002  # all layers go over all edges
+        """See `Reach`."""
+        return self._graph.edges.convolve(self._matrix, x) * self._visible.node[:, None]
+
+    def along_hyperedges(self, x: Tensor) -> Tensor:
+        """See `Reach`."""
+        incidences, open_ = self._graph.incidences, self._open
+        size = incidences.row_sums(open_).clamp(min=1.0)
+        session = incidences.product(open_ / size[incidences.row], x)
+        degree = self._member_degree.clamp(min=1.0)
+        vectors = incidences.transposed_product(open_ / degree[incidences.column], session)
+        return vectors * self._visible.node[:, None]
+
+    @cached_property
+    def _matrix(self) -> Tensor:
+        edges = self._graph.edges
+        return edges.normalised(self._weight, edges.degrees(self._weight))
+
+    @cached_property
+    def _member_degree(self) -> Tensor:
+        return self._graph.incidences.column_sums(self._open)
 
 
 class ContentPath(nn.Module):
@@ -109,19 +199,31 @@ class ContentPath(nn.Module):
     `model.encoder.TextEncoder` computes the same in numpy.
     """
 
-    def __init__(self, texts: Texts, settings: ModelSettings, num_nodes: int, device: torch.device) -> None:
+    def __init__(self, texts: Texts, settings: ModelSettings, num_nodes: int) -> None:
         super().__init__()
         self.bag = nn.Parameter(_FEATURE_STD * torch.randn(len(texts.buckets), settings.dim))
         self.towers = nn.ModuleDict({kind: _tower(settings) for kind in ("query", "item")})
-        self._pattern = Pattern(texts.node, texts.feature, num_nodes, len(texts.buckets), device)
-        counts = self._pattern.row_sums(torch.ones(len(texts.node), device=device))
-        self._mean_weight = (1.0 / counts.clamp(min=1.0))[self._pattern.row]
+        self._texts = texts
+        self._num_nodes = num_nodes
 
     def forward(self, num_queries: int) -> Tensor:
         """Return ``float32 [num_nodes, dim]``, queries first."""
-        mean = self._pattern.product(self._mean_weight, self.bag)
+        return self.lift(self._pattern.product(self._mean_weight, self.bag), num_queries)
+
+    def lift(self, mean: Tensor, num_queries: int) -> Tensor:
+        """Return ``float32 [n, dim]`` from texts' mean features; the first `num_queries` are of queries."""
         query, item = mean.tensor_split([num_queries])
         return torch.cat([query + self.towers["query"](query), item + self.towers["item"](item)])
+
+    @cached_property
+    def _pattern(self) -> Pattern:
+        texts = self._texts
+        return Pattern(texts.node, texts.feature, self._num_nodes, len(texts.buckets), self.bag.device)
+
+    @cached_property
+    def _mean_weight(self) -> Tensor:
+        counts = self._pattern.row_sums(torch.ones_like(self._pattern.row, dtype=torch.float32))
+        return (1.0 / counts.clamp(min=1.0))[self._pattern.row]
 
 
 class ChannelAttention(nn.Module):
@@ -150,7 +252,7 @@ class DualChannelNetwork(nn.Module):
         super().__init__()
         self._settings = settings
         self._num_queries = num_queries
-        self.content = ContentPath(texts, settings, num_queries + num_items, device)
+        self.content = ContentPath(texts, settings, num_queries + num_items)
         self.ids = nn.Parameter(torch.zeros(num_queries + num_items, settings.dim))
         self.fed_hypergraph = nn.Parameter(torch.tensor(_FED_HYPERGRAPH))
         self.attention = nn.ModuleDict({kind: ChannelAttention(settings.dim) for kind in ("query", "item")})
@@ -159,25 +261,30 @@ class DualChannelNetwork(nn.Module):
 
     def forward(self, graph: Graph, visible: Visible) -> Propagated:
         """Propagate over what is visible of `graph`, and join the channels of all nodes."""
-        channels = self.propagate(graph, visible)
-        num_nodes = len(graph.seen)
-        query, query_attention = self.join(
-            channels, torch.arange(self._num_queries, device=graph.seen.device)
-        )
-        items = torch.arange(self._num_queries, num_nodes, device=graph.seen.device)
-        item, item_attention = self.join(channels, items)
+        return self.express(WholeReach(graph, visible))
+
+    def express(self, reach: Reach) -> Propagated:
+        """Propagate over all nodes, and join their channels, a block of nodes at a time."""
+        channels = self.spread(reach)
+        query, query_attention = self._join_range(channels, 0, self._num_queries)
+        item, item_attention = self._join_range(channels, self._num_queries, len(self.ids))
         return Propagated(
             query=query, item=item, query_attention=query_attention, item_attention=item_attention
         )
 
     def propagate(self, graph: Graph, visible: Visible) -> Channels:
         """Return what each channel says of every node."""
-        content: Tensor = self.content(self._num_queries)
-        own = self._own(content, graph, visible)
-        hypergraph = self._hypergraph_channel(own, graph, visible)
-        bipartite = self._bipartite_channel(own + self.fed_hypergraph * hypergraph.vectors, graph, visible)
-        text = Channel(vectors=own, degree=torch.ones_like(graph.seen))
-        return Channels(content=content, each=(text, bipartite, hypergraph))
+        return self.spread(WholeReach(graph, visible))
+
+    def spread(self, reach: Reach) -> Channels:
+        """Return what each channel says of every node that is reached."""
+        content = reach.content(self.content)
+        own = content + reach.id_vectors(self.ids) if self._settings.use_ids else content
+        hypergraph = self._hypergraph_channel(own, reach)
+        fed = self.fed_hypergraph.to(own.device) * hypergraph.vectors
+        bipartite = self._bipartite_channel(own + fed, reach)
+        text = Channel(vectors=own, degree=own.new_ones(len(own)))
+        return Channels(content=content, each=(text, bipartite, hypergraph), nodes=reach.nodes)
 
     def join(self, channels: Channels, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """Return unit vectors ``float32 [n, dim]`` of some nodes, and the attention behind them ``[n, 3]``.
@@ -187,40 +294,35 @@ class DualChannelNetwork(nn.Module):
             nodes: ``int64 [n]``, all of them queries or all of them items.
         """
         kind = "query" if len(nodes) and int(nodes[0]) < self._num_queries else "item"
-        vectors = torch.stack([channel.vectors[nodes] for channel in channels.each], dim=1)
-        degrees = torch.stack([channel.degree[nodes] for channel in channels.each], dim=1)
+        rows = channels.rows(nodes)
+        vectors = torch.stack([channel.vectors[rows] for channel in channels.each], dim=1)
+        degrees = torch.stack([channel.degree[rows] for channel in channels.each], dim=1)
+        vectors, degrees = vectors.to(self.ids.device), degrees.to(self.ids.device)
         attention: Tensor = self.attention[kind](vectors, degrees)
         return F.normalize((attention[:, :, None] * vectors).sum(dim=1), dim=1), attention
 
-    def _own(self, content: Tensor, graph: Graph, visible: Visible) -> Tensor:
-        """Text, plus the id vector of a node that was seen in `graph` and is not hidden."""
-        if not self._settings.use_ids:
-            return content
-        return content + self.ids * (graph.seen * visible.node)[:, None]
+    def _join_range(self, channels: Channels, start: int, end: int) -> tuple[Tensor, Tensor]:
+        home = channels.content.device
+        blocks = torch.split(torch.arange(start, end, device=home), _BLOCK_NODES)
+        joined = [[each.to(home) for each in self.join(channels, block)] for block in blocks]
+        vectors, attention = (torch.cat(each) for each in zip(*joined, strict=True))
+        return vectors, attention
 
-    def _hypergraph_channel(self, own: Tensor, graph: Graph, visible: Visible) -> Channel:
+    def _hypergraph_channel(self, own: Tensor, reach: Reach) -> Channel:
         """Node to session to node: D_v^-1 H D_e^-1 H^T x."""
         if not self._settings.use_hypergraph:
             return _silent(own)
-        incidences = graph.incidences
-        open_ = visible.hyperedge[incidences.row]
-        size, degree = incidences.row_sums(open_), incidences.column_sums(open_)
-        session = incidences.product(open_ / size.clamp(min=1.0)[incidences.row], own)
-        vectors = incidences.transposed_product(open_ / degree.clamp(min=1.0)[incidences.column], session)
-        return Channel(vectors=vectors * visible.node[:, None], degree=degree * visible.node)
+        return Channel(vectors=reach.along_hyperedges(own), degree=reach.hyperedge_degree)
 
-    def _bipartite_channel(self, start: Tensor, graph: Graph, visible: Visible) -> Channel:
+    def _bipartite_channel(self, start: Tensor, reach: Reach) -> Channel:
         """Query to item and back: the sum over layers of (D^-1/2 A D^-1/2)^l x, l from 1."""
         if not self._settings.use_bipartite:
             return _silent(start)
-        weight = graph.edge_weight * visible.edge
-        degrees = graph.edges.degrees(weight)
-        matrix = graph.edges.normalised(weight, degrees)
         layer, total = start, torch.zeros_like(start)
-        for _ in range(self._settings.num_layers):
-            layer = graph.edges.convolve(matrix, layer) * visible.node[:, None]
+        for number in range(self._settings.num_layers):
+            layer = reach.along_edges(layer, number)
             total = total + layer
-        return Channel(vectors=total, degree=degrees * visible.node)
+        return Channel(vectors=total, degree=reach.edge_degree)
 
 
 def _tower(settings: ModelSettings) -> nn.Sequential:
