@@ -13,6 +13,8 @@ from model.settings import ModelSettings
 Ints = NDArray[np.int64]
 
 _LEAST_EXPECTED = 1e-12
+# Not minus infinity: where a query knows all candidates, the gradient would be NaN.
+_OUT_OF_REACH = -1e9
 
 
 class Objective:
@@ -43,21 +45,25 @@ class Objective:
         query is known to lead to are not counted against it. Times `content_loss`, the query's text alone
         is to find the same item among the same vectors: that is how a query that is new will ask.
 
+        What a query's known items leave of the candidates is the same for all its edges, and is scored once.
+
         Args:
             network: joins the channels of the nodes that are compared.
             channels: of all nodes.
             edges: ``int64 [batch]``, positions of the supervised edges.
         """
-        query, item = self._edge_query[edges], self._edge_item[edges]
-        candidates, target, expected = self._candidates(item)
+        query, of_edge = torch.unique(self._edge_query[edges], return_inverse=True)
+        candidates, target, expected = self._candidates(self._edge_item[edges])
         items, _ = network.join(channels, self._num_queries + candidates)
         correction = expected.clamp(min=_LEAST_EXPECTED).log()
-        not_wrong = self._known.marks(query, candidates, len(self._popularity))
-        not_wrong[torch.arange(len(query), device=self._device), target] = False
+        known = self._known.marks(query, candidates, len(self._popularity))
+        temperature = network.log_temperature.exp()
 
         def cross_entropy(queries: Tensor) -> Tensor:
-            scores = queries @ items.T / network.log_temperature.exp() - correction
-            return F.cross_entropy(scores.masked_fill(not_wrong, -torch.inf), target)
+            queries = queries / temperature
+            others = torch.addmm(-correction, queries, items.T).masked_fill_(known, _OUT_OF_REACH)
+            right = (queries[of_edge] * items[target]).sum(dim=1) - correction[target]
+            return (torch.logaddexp(others.logsumexp(dim=1)[of_edge], right) - right).mean()
 
         loss = cross_entropy(network.join(channels, query)[0])
         if self._settings.content_loss:
@@ -93,14 +99,13 @@ class _Rows:
 
     def marks(self, query: Tensor, candidates: Tensor, num_items: int) -> Tensor:
         """Return ``bool [len(query), len(candidates)]``: the candidate is a known item of the query."""
-        distinct, back = torch.unique(query, return_inverse=True)
-        count = self._count[distinct]
-        row = torch.repeat_interleave(torch.arange(len(distinct), device=query.device), count)
-        first = torch.repeat_interleave(self._start[distinct] - (count.cumsum(0) - count), count)
+        count = self._count[query]
+        row = torch.repeat_interleave(torch.arange(len(query), device=query.device), count)
+        first = torch.repeat_interleave(self._start[query] - (count.cumsum(0) - count), count)
         item = self._item[first + torch.arange(len(row), device=query.device)]
         column = torch.full((num_items,), -1, dtype=torch.int64, device=query.device)
         column[candidates] = torch.arange(len(candidates), device=query.device)
         known = column[item] >= 0
-        marks = torch.zeros(len(distinct), len(candidates), dtype=torch.bool, device=query.device)
+        marks = torch.zeros(len(query), len(candidates), dtype=torch.bool, device=query.device)
         marks[row[known], column[item[known]]] = True
-        return marks[back]
+        return marks
