@@ -129,6 +129,14 @@ def catalog_hash(arrays: GraphArrays) -> str:
     return digest.hexdigest()
 
 
+def code_version() -> str:
+    """Return which Freshet this is."""
+    try:
+        return version("freshet")
+    except PackageNotFoundError:
+        return "unknown"
+
+
 def model_settings(settings: ModelSettings) -> dict[str, str]:
     """Return the settings as the manifest records them."""
     return {name: str(value) for name, value in asdict(settings).items()}
@@ -201,7 +209,7 @@ def _manifest(
     described = snapshot.to_manifest()
     return manifest_pb.Generation(
         parent=trained.parent,
-        code_version=_code_version(),
+        code_version=code_version(),
         snapshot=manifest_pb.SnapshotRef(
             snapshot_id=described.snapshot_id,
             taken_ms=described.taken_ms,
@@ -257,10 +265,3 @@ def _passed(store: ArtifactStore, generation_id: str) -> bool:
 
 def _pick(strings: Sequence[str], rows: Ints) -> list[str]:
     return [strings[row] for row in rows]
-
-
-def _code_version() -> str:
-    try:
-        return version("freshet")
-    except PackageNotFoundError:
-        return "unknown"

@@ -1,5 +1,7 @@
 """The network on its device, and one step of learning: hide what is supervised, compare, move."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,6 +12,8 @@ from model.encoder import unit_rows
 from model.network import DualChannelNetwork, Graph, Visible
 from model.objective import Objective
 from model.optimizer import Adam, WeightAverage
+from model.pretrain import ContrastSettings, pretrain
+from model.resume import Arrays
 from model.settings import ModelSettings
 
 Floats = NDArray[np.float32]
@@ -37,17 +41,38 @@ class Learner:
         part = data.train
         self.train_graph = Graph(part, device)
         self.network = DualChannelNetwork(data.texts, settings, part.num_queries, part.num_items, device)
-        self.optimizer = Adam(
-            (
-                (parameter, settings.content_rate if name.startswith("content.") else 1.0)
-                for name, parameter in self.network.named_parameters()
-            ),
-            settings.learning_rate,
-        )
+        self.optimizer = Adam(self._rated_parameters(), settings.learning_rate)
         self.average = WeightAverage(dict(self.network.named_parameters()), settings.average_decay)
         self._objective = Objective(part, settings, device)
         self._source_edge = torch.from_numpy(part.source_edge).to(device)
         self._source_hyperedge = torch.from_numpy(part.source_hyperedge).to(device)
+
+    def pretrain(self, is_over: Callable[[], bool]) -> None:
+        """Learn to tell nodes apart in two views of the training graph; see `model.pretrain`.
+
+        Args:
+            is_over: asked before each step; True ends it.
+        """
+        graph = self.train_graph
+        contrast = ContrastSettings(
+            passes=self.settings.pretrain_passes,
+            batch_size=self.settings.batch_size,
+            learning_rate=self.settings.learning_rate,
+        )
+
+        def encode(visible: Visible) -> Tensor:
+            nodes = self.network(graph, visible)
+            return torch.cat([nodes.query, nodes.item])
+
+        pretrain(
+            encode,
+            self._rated_parameters(),
+            Visible.everything(graph),
+            torch.nonzero(graph.seen)[:, 0],
+            contrast,
+            is_over=is_over,
+        )
+        self.average.restart()
 
     def step(self, batch: Ints) -> float:
         """Supervise a batch of edges, given as ``int64 [batch]`` positions; return the loss."""
@@ -76,6 +101,38 @@ class Learner:
         hyperedge[self._source_hyperedge[supervised[self._source_edge]]] = 0.0
         node = _keep(len(graph.seen), settings.node_dropout, self.device)
         return Visible(edge=edge, hyperedge=hyperedge, node=node)
+
+    def _rated_parameters(self) -> list[tuple[Tensor, float]]:
+        """Return each parameter with its factor on the step size."""
+        return [
+            (parameter, self.settings.content_rate if name.startswith("content.") else 1.0)
+            for name, parameter in self.network.named_parameters()
+        ]
+
+    def state(self) -> Arrays:
+        """Return all that steps change, by name: weights, moments, average, torch's random state.
+
+        Arrays share memory with the learner where it is on the CPU: use them before the next step.
+        """
+        arrays = {name: tensor.detach().cpu().numpy() for name, tensor in self._tensors().items()}
+        return {"random": torch.get_rng_state().numpy(), **arrays}
+
+    @torch.no_grad()
+    def restore(self, state: Arrays) -> None:
+        """Put back what `state` returned, also in another process."""
+        for name, tensor in self._tensors().items():
+            tensor.copy_(torch.from_numpy(state[name]))
+        torch.set_rng_state(torch.from_numpy(state["random"]))
+
+    def _tensors(self) -> dict[str, Tensor]:
+        parts = {
+            "network": self.network.state_dict(),
+            "adam": self.optimizer.tensors(),
+            "average": self.average.tensors(),
+        }
+        return {
+            f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()
+        }
 
     def vectors(self, graph: Graph) -> tuple[Floats, Floats, Floats, Floats]:
         """Return query vectors, item vectors and their attention with everything of `graph` visible."""

@@ -28,7 +28,13 @@ class Adam:
         self._parameters = list(parameters)
         self._means = [torch.zeros_like(parameter) for parameter, _ in self._parameters]
         self._squares = [torch.zeros_like(parameter) for parameter, _ in self._parameters]
-        self._steps = [0] * len(self._parameters)
+        self._steps = torch.zeros(len(self._parameters), dtype=torch.int64)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what steps change besides the parameters, by name, to be read or written in place."""
+        means = {f"mean.{place}": mean for place, mean in enumerate(self._means)}
+        squares = {f"square.{place}": square for place, square in enumerate(self._squares)}
+        return {"steps": self._steps, **means, **squares}
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -44,7 +50,7 @@ class Adam:
                 self._move(parameter, parameter.grad, place, factor * self.learning_rate)
 
     def _move(self, parameter: Tensor, gradient: Tensor, place: int, rate: float) -> None:
-        mean, square, step = self._means[place], self._squares[place], self._steps[place]
+        mean, square, step = self._means[place], self._squares[place], int(self._steps[place])
         mean.lerp_(gradient, 1.0 - _BETA1)
         square.mul_(_BETA2).addcmul_(gradient, gradient, value=1.0 - _BETA2)
         scale = (square / (1.0 - _BETA2**step)).sqrt_().add_(_EPSILON)
@@ -69,14 +75,19 @@ class WeightAverage:
 
     def restart(self) -> None:
         """Begin again from what the parameters are now."""
-        self._steps = 0
+        self._steps = torch.zeros((), dtype=torch.int64)
         self._average = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the average and its steps, by name, to be read or written in place."""
+        return {"steps": self._steps, **{f"of.{name}": average for name, average in self._average.items()}}
 
     @torch.no_grad()
     def update(self) -> None:
         """Take in what a step has made of the parameters."""
         self._steps += 1
-        decay = min(self._decay, (1 + self._steps) / (_AVERAGE_WARM_UP + self._steps))
+        steps = int(self._steps)
+        decay = min(self._decay, (1 + steps) / (_AVERAGE_WARM_UP + steps))
         for name, parameter in self._parameters.items():
             self._average[name].lerp_(parameter, 1.0 - decay)
 

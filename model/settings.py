@@ -20,7 +20,9 @@ _BOUNDS = {
     "edge_dropout": (0.0, 0.95),
     "temperature": (0.001, 10.0),
     "budget_seconds": (0.0, 7 * 86400.0),
+    "checkpoint_every_seconds": (0.0, 86400.0),
     "max_passes": (1, 10_000),
+    "pretrain_passes": (0, 10_000),
     "warm_passes": (1, 10_000),
     "patience": (1, 10_000),
     "validation_share": (0.0, 0.5),
@@ -81,9 +83,13 @@ class ModelSettings:
     temperature: float = 0.1
     """Where the learnt softmax temperature starts."""
     budget_seconds: float = 300.0
-    """Longest time from the snapshot's arrays to the exported generation."""
+    """Longest time from the snapshot's arrays to the exported generation, over restarts."""
+    checkpoint_every_seconds: float = 30.0
+    """What a kill takes of a training: its state is written this often, after a pass. 0: every pass."""
     max_passes: int = 30
     """Most passes over the supervised edges when training from scratch."""
+    pretrain_passes: int = 0
+    """Passes of contrastive pre-training before a training from scratch; 0: none."""
     warm_passes: int = 6
     """Most passes when training goes on from an earlier generation."""
     patience: int = 4

@@ -18,6 +18,7 @@ from model.errors import TrainingFailed, TrainingRefused, TrainingStopped
 from model.evaluate import Quality, edge_ranks, popularity_ranks, quality_of
 from model.learner import Floats, Ints, Learner
 from model.network import Graph
+from model.resume import SavedTraining, TrainingState
 from model.settings import ModelSettings
 from model.trained import HeldOut, Progress, Trained
 from model.warm import apply_warm_start, export_encoder, export_warm_start, open_warm_start
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 _PASSES_WITHOUT_VALIDATION = 6
 _FINAL_RATE = 0.1
+_PRETRAINING_SHARE = 0.4
 _INDEX_SECONDS_PER_ITEM_AND_TREE = 3e-6
 _LEAST_EXPORT_SECONDS = 0.2
 
@@ -38,6 +40,7 @@ def train(
     warm: Generation | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     stop: Callable[[], bool] | None = None,
+    saved: SavedTraining | None = None,
 ) -> Trained:
     """Train on a snapshot's graph and export the vectors of all its nodes.
 
@@ -47,6 +50,8 @@ def train(
         warm: a generation to go on from; one that does not fit the settings is ignored with a warning.
         on_progress: called after every pass.
         stop: asked before every step; True stops at once.
+        saved: where this very training leaves its state after its passes, and goes on from if it was killed;
+            the model is the same as if it never was.
 
     Raises:
         TrainingRefused: there is nothing to learn from, or the device is not there.
@@ -66,7 +71,9 @@ def train(
         if warm_start:
             apply_warm_start(warm_start, learner.network, source.arrays, data.texts)
             learner.average.restart()
-        fit = _Fit(learner, started, on_progress, stop)
+        fit = _Fit(learner, started, on_progress, stop, saved)
+        if not fit.goes_on() and settings.pretrain_passes and not warm_start:
+            fit.pretrain()
         fit.run(settings.warm_passes if warm_start else settings.max_passes, warm=warm_start is not None)
         return fit.export(source, warm_start.generation.id if warm_start else "")
     except (torch.OutOfMemoryError, MemoryError) as error:
@@ -87,35 +94,58 @@ class _Fit:
         started: float,
         on_progress: Callable[[Progress], None] | None,
         stop: Callable[[], bool] | None,
+        saved: SavedTraining | None = None,
     ) -> None:
         self._learner = learner
         self._settings = learner.settings
         self._started = started
         self._on_progress = on_progress or (lambda _: None)
         self._stop = stop or (lambda: False)
+        self._saved = saved
         self._rng = np.random.default_rng(learner.settings.seed)
         self._steps = 0
         self._passes = 0
+        self._bad_passes = 0
         self._best: Quality | None = None
         self._best_state: dict[str, Tensor] = {}
         self._validates = len(learner.data.validation_query) > 0
 
+    def goes_on(self) -> bool:
+        """Go on from where the same training was killed; return whether there is such a place."""
+        state = self._saved.load(self._learner.state()) if self._saved else None
+        if state is None:
+            return False
+        self._learner.restore(state.learner)
+        self._rng.bit_generator.state = state.batch_order
+        self._started -= state.seconds
+        self._passes, self._steps, self._bad_passes = state.passes, state.steps, state.bad_passes
+        self._best = state.best
+        self._best_state = {
+            name: torch.from_numpy(array).to(self._learner.device)
+            for name, array in state.best_weights.items()
+        }
+        return True
+
+    def pretrain(self) -> None:
+        """Learn from the graph's shape before its edges are supervised, for a share of the budget at most."""
+        until = self._started + _PRETRAINING_SHARE * self._settings.budget_seconds
+        self._learner.pretrain(lambda: self._stop() or time.monotonic() > until)
+
     def run(self, max_passes: int, *, warm: bool) -> None:
         """Train until validation stops getting better, the passes are done, or the budget is used up."""
         passes = max_passes if self._validates else min(max_passes, _PASSES_WITHOUT_VALIDATION)
-        bad_passes = 0
-        if warm:
+        if warm and not self._passes:
             self._keep_if_better()
-        for number in range(passes):
-            self._set_rate(_FINAL_RATE ** (number / passes))
+        while self._passes < passes and self._bad_passes < self._settings.patience:
+            self._set_rate(_FINAL_RATE ** (self._passes / passes))
             loss = self._one_pass()
             if loss is None:
                 break
-            self._passes = number + 1
-            bad_passes = 0 if self._keep_if_better() else bad_passes + 1
+            self._passes += 1
+            self._bad_passes = 0 if self._keep_if_better() else self._bad_passes + 1
+            if self._saved:
+                self._saved.save(self._state)
             self._report(passes, loss)
-            if bad_passes >= self._settings.patience:
-                break
         if not self._steps:
             raise TrainingFailed(
                 f"the budget of {self._settings.budget_seconds:g} s was over before the first step; "
@@ -127,6 +157,18 @@ class _Fit:
             self._learner.network.load_state_dict(self._best_state)
         else:
             self._learner.average.adopt()
+
+    def _state(self) -> TrainingState:
+        return TrainingState(
+            passes=self._passes,
+            steps=self._steps,
+            bad_passes=self._bad_passes,
+            seconds=time.monotonic() - self._started,
+            best=self._best,
+            batch_order=self._rng.bit_generator.state,
+            learner=self._learner.state(),
+            best_weights={name: value.cpu().numpy() for name, value in self._best_state.items()},
+        )
 
     def _one_pass(self) -> float | None:
         """Return the mean loss, or None where the budget ran out."""

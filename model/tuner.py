@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from threading import Event
 
 from model.artifact import ArtifactStore, Generation, open_generation
-from model.errors import ArtifactError, ModelError, TrainingStopped
+from model.errors import ArtifactError, GateRefused, ModelError, TrainingStopped
 from model.generation import CATALOG_KEY, catalog_hash, model_settings, publish
 from model.metrics import TunerMetrics
+from model.resume import SavedTraining, training_key
 from model.settings import ModelSettings
 from model.trained import Progress
 from protos import manifest_v1_pb2 as manifest_pb
@@ -21,7 +22,15 @@ from stream.snapshot_manifest import SnapshotInfo
 logger = logging.getLogger(__name__)
 
 _NOT_THE_MODELS = frozenset(
-    {"budget_seconds", "tune_every_seconds", "keep_generations", "num_threads", "device", CATALOG_KEY}
+    {
+        "budget_seconds",
+        "checkpoint_every_seconds",
+        "tune_every_seconds",
+        "keep_generations",
+        "num_threads",
+        "device",
+        CATALOG_KEY,
+    }
 )
 
 
@@ -65,14 +74,24 @@ def train_once(
 ) -> str:
     """Train on a snapshot and publish the generation; return its id.
 
+    Where the same training was killed before, it goes on from its last state; see `model.resume`.
+
     Raises:
         ModelError: as `model.train.train` and `model.generation.publish` do.
     """
     # Takes seconds: only who trains pays for it.
     from model.train import train  # noqa: PLC0415
 
-    trained = train(source.arrays, settings, warm=warm, on_progress=on_progress, stop=stop)
-    return publish(trained, source.arrays, source.snapshot, store, settings, _now_ms())
+    key = training_key(source.arrays, settings, warm.id if warm is not None else "")
+    saved = SavedTraining(store.root / "training", key, settings.checkpoint_every_seconds)
+    trained = train(source.arrays, settings, warm=warm, on_progress=on_progress, stop=stop, saved=saved)
+    try:
+        generation_id = publish(trained, source.arrays, source.snapshot, store, settings, _now_ms())
+    except GateRefused:
+        saved.remove()
+        raise
+    saved.remove()
+    return generation_id
 
 
 def run_tuner(
