@@ -107,7 +107,7 @@ def evaluate(  # noqa: PLR0913  # an argument an option
     Models: popularity, bm25, co-occurrence, lightgcn, text, hypergraph, bipartite, full, and paper, the
     configuration of Han et al. (WSDM 2023) for reference: SAGE and hypergraph convolutions, attention, an MLP
     scorer; --paper adds it to --models. Only where they are named: paper+dropedge, paper+pretraining,
-    paper+pretraining+dropedge.
+    paper+pretraining+dropedge, and full, bipartite, hypergraph with +pretraining or -dropedge.
 
     With --streamed, the log is replayed from the day on that half of its clicks are reached. A system that is
     refreshed every N clicks, as freshet tune does it, and one that is rebuilt every midnight (UTC) are asked

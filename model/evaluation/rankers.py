@@ -22,6 +22,7 @@ _K1, _B = (0.6, 1.2, 2.0), (0.0, 0.4, 0.75)
 _EXPANSION, _NEIGHBOURS = (0.3, 1.0), (0.1, 0.3, 1.0, 3.0)
 _LAYERS = (2, 3)
 _SECONDS_FOR_THE_LAST_FIT = 0.4
+_PRETRAIN_PASSES = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,14 +124,18 @@ def _fit_light_gcn(task: Task) -> tuple[Ranker, dict[str, float]]:
     return LightGcnRanker(task.test, fitted), {"num_layers": best.num_layers, "passes": fitted.passes}
 
 
-def _network(*, bipartite: bool, hypergraph: bool, ids: bool) -> Fit:
+def _network(
+    *, bipartite: bool = True, hypergraph: bool = True, pretrains: bool = False, drops_edges: bool = True
+) -> Fit:
     def fit_network(task: Task) -> tuple[Ranker, dict[str, float]]:
         """Train on everything before the test; its newest eighth, the validation part, says when to stop."""
         settings = replace(
             task.settings,
             use_bipartite=bipartite,
             use_hypergraph=hypergraph,
-            use_ids=ids,
+            use_ids=bipartite or hypergraph,
+            pretrain_passes=_PRETRAIN_PASSES if pretrains else 0,
+            edge_dropout=task.settings.edge_dropout if drops_edges else 0.0,
             validation_share=VALIDATION_SHARE / (1 - TEST_SHARE),
         )
         trained = train(task.test.arrays, settings, stop=task.stop)
@@ -166,10 +171,16 @@ MODELS: dict[str, Model] = {
     "bm25": Model(fit=_fit_bm25, has_seeds=False),
     "co-occurrence": Model(fit=_fit_co_occurrence, has_seeds=False),
     "lightgcn": Model(fit=_fit_light_gcn),
-    "text": Model(fit=_network(bipartite=False, hypergraph=False, ids=False)),
-    "hypergraph": Model(fit=_network(bipartite=False, hypergraph=True, ids=True)),
-    "bipartite": Model(fit=_network(bipartite=True, hypergraph=False, ids=True)),
-    "full": Model(fit=_network(bipartite=True, hypergraph=True, ids=True)),
+    "text": Model(fit=_network(bipartite=False, hypergraph=False)),
+    "hypergraph": Model(fit=_network(bipartite=False)),
+    "hypergraph+pretraining": Model(fit=_network(bipartite=False, pretrains=True), is_default=False),
+    "hypergraph-dropedge": Model(fit=_network(bipartite=False, drops_edges=False), is_default=False),
+    "bipartite": Model(fit=_network(hypergraph=False)),
+    "bipartite+pretraining": Model(fit=_network(hypergraph=False, pretrains=True), is_default=False),
+    "bipartite-dropedge": Model(fit=_network(hypergraph=False, drops_edges=False), is_default=False),
+    "full": Model(fit=_network()),
+    "full+pretraining": Model(fit=_network(pretrains=True), is_default=False),
+    "full-dropedge": Model(fit=_network(drops_edges=False), is_default=False),
     "paper": Model(fit=_paper(drops_edges=False, pretrains=False)),
     "paper+dropedge": Model(fit=_paper(drops_edges=True, pretrains=False), is_default=False),
     "paper+pretraining": Model(fit=_paper(drops_edges=False, pretrains=True), is_default=False),
