@@ -92,6 +92,7 @@ class TrainingSet:
         whole: the graph of all facts, which the exported vectors are propagated over.
         train: the graph without the newest facts; its edges are supervised.
         supervised: ``int64 [num_supervised]``, the edges of `train` that each pass may draw.
+        newest: ``int64 [num_newest]``, the edges of `whole` that `train` does not have.
         recent: ``bool [num_supervised]``; warm training goes over all of these and a sample of the others.
         validation_query: ``int64 [num_validation]``, query of each held-out edge.
         validation_item: ``int64 [num_validation]``, item of each held-out edge.
@@ -102,6 +103,7 @@ class TrainingSet:
     whole: GraphPart
     train: GraphPart
     supervised: Ints
+    newest: Ints
     recent: NDArray[np.bool_]
     validation_query: Ints
     validation_item: Ints
@@ -122,13 +124,15 @@ def build_training_set(
     held_out = _held_out_edges(arrays, settings)
     cut_ms = int(arrays.edge_first_ms[held_out].min()) if len(held_out) else None
     train = _part(arrays, cut_ms=cut_ms) if cut_ms is not None else whole
-    last_ms = arrays.edge_last_ms[_before(arrays.edge_first_ms, cut_ms)]
+    is_known = _before(arrays.edge_first_ms, cut_ms)
+    last_ms = arrays.edge_last_ms[is_known]
     recent = np.ones(len(last_ms), dtype=np.bool_) if recent_after_ms is None else last_ms > recent_after_ms
     return TrainingSet(
         texts=hash_texts([*arrays.query_texts, *item_texts(arrays)], settings.num_buckets),
         whole=whole,
         train=train,
         supervised=np.arange(len(train.edge_query), dtype=np.int64),
+        newest=np.flatnonzero(~is_known),
         recent=recent,
         validation_query=arrays.edge_query[held_out],
         validation_item=arrays.edge_item[held_out],

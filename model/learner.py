@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.dataset import TrainingSet
+from model.dataset import GraphPart, TrainingSet
 from model.encoder import unit_rows
 from model.network import DualChannelNetwork, Graph, Visible
 from model.objective import Objective
@@ -39,13 +39,17 @@ class Learner:
         self.settings = settings
         self.device = device
         part = data.train
-        self.train_graph = Graph(part, device)
         self.network = DualChannelNetwork(data.texts, settings, part.num_queries, part.num_items, device)
         self.optimizer = Adam(self._rated_parameters(), settings.learning_rate)
         self.average = WeightAverage(dict(self.network.named_parameters()), settings.average_decay)
-        self._objective = Objective(part, settings, device)
-        self._source_edge = torch.from_numpy(part.source_edge).to(device)
-        self._source_hyperedge = torch.from_numpy(part.source_hyperedge).to(device)
+        self.learn_from(part)
+
+    def learn_from(self, part: GraphPart) -> None:
+        """Let steps propagate over another part of the graph and supervise its edges."""
+        self.train_graph = Graph(part, self.device)
+        self._objective = Objective(part, self.settings, self.device)
+        self._source_edge = torch.from_numpy(part.source_edge).to(self.device)
+        self._source_hyperedge = torch.from_numpy(part.source_hyperedge).to(self.device)
 
     def pretrain(self, is_over: Callable[[], bool]) -> None:
         """Learn to tell nodes apart in two views of the training graph; see `model.pretrain`.

@@ -25,7 +25,7 @@ from model.settings import ModelSettings
 CHANNELS = ("text", "bipartite", "hypergraph")
 _FEATURE_STD = 0.3
 _OUT_STD = 0.02
-_FED_HYPERGRAPH = 0.5
+_FED_HYPERGRAPH = 0.1
 _BLOCK_NODES = 1 << 15
 
 

@@ -23,6 +23,7 @@ _BOUNDS = {
     "checkpoint_every_seconds": (0.0, 86400.0),
     "max_passes": (1, 10_000),
     "pretrain_passes": (0, 10_000),
+    "newest_passes": (0, 10_000),
     "warm_passes": (1, 10_000),
     "patience": (1, 10_000),
     "validation_share": (0.0, 0.5),
@@ -64,9 +65,9 @@ class ModelSettings:
     use_ids: bool = True
     """Give every node that has been seen a vector of its own beside its text."""
 
-    learning_rate: float = 0.003
+    learning_rate: float = 0.0015
     """Step size of Adam; it decays to a tenth over `max_passes`."""
-    content_rate: float = 3.0
+    content_rate: float = 5.0
     """Step size of the text path, as a multiple of `learning_rate`."""
     content_loss: float = 0.5
     """What it counts, beside the whole model's loss of 1, that a query's text alone finds its items."""
@@ -74,7 +75,7 @@ class ModelSettings:
     """Share of the running average of the weights that each step keeps; the average is what is published."""
     batch_size: int = 2048
     """Edges supervised in one step."""
-    num_negatives: int = 2000
+    num_negatives: int = 0
     """Random clicked items that each step ranks besides those of its batch."""
     node_dropout: float = 0.2
     """Share of nodes that lose neighbours and id vector in a step, so that text alone learns to land well."""
@@ -90,6 +91,8 @@ class ModelSettings:
     """Most passes over the supervised edges when training from scratch."""
     pretrain_passes: int = 0
     """Passes of contrastive pre-training before a training from scratch; 0: none."""
+    newest_passes: int = 12
+    """Passes over the held-out facts, once training was stopped by them; 0: they are only propagated over."""
     warm_passes: int = 6
     """Most passes when training goes on from an earlier generation."""
     patience: int = 4

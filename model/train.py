@@ -6,7 +6,7 @@ Nothing imports this module when it is itself imported: torch takes seconds to l
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -17,7 +17,6 @@ from model.dataset import Learnable, build_training_set, learnable
 from model.errors import TrainingFailed, TrainingRefused, TrainingStopped
 from model.evaluate import Quality, edge_ranks, popularity_ranks, quality_of
 from model.learner import Floats, Ints, Learner
-from model.network import Graph
 from model.resume import SavedTraining, TrainingState
 from model.settings import ModelSettings
 from model.trained import HeldOut, Progress, Trained
@@ -29,6 +28,8 @@ logger = logging.getLogger(__name__)
 _PASSES_WITHOUT_VALIDATION = 6
 _FINAL_RATE = 0.1
 _PRETRAINING_SHARE = 0.4
+_NEWEST_RATE = 0.3
+_NEWEST_SHARE = 0.1
 _INDEX_SECONDS_PER_ITEM_AND_TREE = 3e-6
 _LEAST_EXPORT_SECONDS = 0.2
 
@@ -171,12 +172,25 @@ class _Fit:
         )
 
     def _one_pass(self) -> float | None:
-        """Return the mean loss, or None where the budget ran out."""
+        """Go over what a pass draws; see `_steps_over`. Some of the budget is kept for the newest facts."""
+        until = self._deadline() - _NEWEST_SHARE * self._settings.budget_seconds
+        return self._steps_over(self._drawn(), until)
+
+    def _drawn(self) -> Ints:
+        """Return the recent edges and a fresh sample of the older ones."""
+        recent = self._learner.data.recent
+        older = np.flatnonzero(~recent)
+        replayed = self._rng.permutation(older)[: int(np.ceil(self._settings.replay_share * len(older)))]
+        return np.concatenate([np.flatnonzero(recent), replayed])
+
+    def _steps_over(self, edges: Ints, until: float) -> float | None:
+        """Supervise edges once, in random order; return the mean loss, or None where time ran out."""
         total, batches = 0.0, 0
-        for batch in self._batches():
+        drawn = self._rng.permutation(edges)
+        for batch in np.array_split(drawn, max(1, round(len(drawn) / self._settings.batch_size))):
             if self._stop():
                 raise TrainingStopped("training was asked to stop; nothing was published")
-            if time.monotonic() > self._deadline():
+            if time.monotonic() > until:
                 return None
             loss = self._learner.step(batch)
             if not np.isfinite(loss):
@@ -187,14 +201,6 @@ class _Fit:
             self._steps += 1
             total, batches = total + loss, batches + 1
         return total / max(1, batches)
-
-    def _batches(self) -> Iterator[Ints]:
-        """Cut the recent edges and a fresh sample of the older ones into batches, in random order."""
-        data = self._learner.data
-        older = np.flatnonzero(~data.recent)
-        replayed = self._rng.permutation(older)[: int(np.ceil(self._settings.replay_share * len(older)))]
-        drawn = self._rng.permutation(np.concatenate([np.flatnonzero(data.recent), replayed]))
-        yield from np.array_split(drawn, max(1, round(len(drawn) / self._settings.batch_size)))
 
     def _deadline(self) -> float:
         settings, num_items = self._settings, self._learner.data.train.num_items
@@ -240,11 +246,16 @@ class _Fit:
         self._on_progress(progress)
 
     def export(self, source: Learnable, parent: str) -> Trained:
-        """Propagate over all facts, the held-out ones too, and hand everything on as arrays."""
+        """Learn from the held-out facts as well, propagate over all, and hand everything on as arrays.
+
+        What the gate judges, and the figures, are from before: they did not see what they are asked.
+        """
         learner, data = self._learner, self._learner.data
         num_queries = 0 if source.titles_as_queries else data.whole.num_queries
-        whole = Graph(data.whole, learner.device)
-        query_vectors, item_vectors, query_attention, item_attention = learner.vectors(whole)
+        held_out, evaluation = self._held_out(num_queries), self._evaluation()
+        learner.learn_from(data.whole)
+        self._learn_newest()
+        query_vectors, item_vectors, query_attention, item_attention = learner.vectors(learner.train_graph)
         _refuse_nan(query_vectors, item_vectors)
         warm = export_warm_start(learner.network, data.whole.num_queries)
         return Trained(
@@ -254,11 +265,23 @@ class _Fit:
             item_attention=item_attention,
             encoder=export_encoder(learner.network, data.texts, self._settings.num_buckets),
             warm={**warm, "query_ids": warm["query_ids"][:num_queries]},
-            held_out=self._held_out(num_queries),
-            evaluation=self._evaluation(),
+            held_out=held_out,
+            evaluation=evaluation,
             parent=parent,
             settings=self._settings,
         )
+
+    def _learn_newest(self) -> None:
+        """Go over the held-out edges beside as many others: what is newest is what shoppers do now."""
+        data, learner = self._learner.data, self._learner
+        others = np.setdiff1d(np.arange(len(data.whole.edge_query)), data.newest)
+        learner.average.restart()
+        self._set_rate(_NEWEST_RATE)
+        for _ in range(self._settings.newest_passes if len(data.newest) else 0):
+            beside = self._rng.permutation(others)[: len(data.newest)]
+            if self._steps_over(np.concatenate([data.newest, beside]), self._deadline()) is None:
+                break
+        learner.average.adopt()
 
     def _held_out(self, num_queries: int) -> HeldOut:
         data = self._learner.data

@@ -27,7 +27,7 @@ def test_a_key_that_is_nowhere_has_its_default() -> None:
     assert {each.source for each in config.entries} == {"default"}
     assert config.stream().half_life_seconds == 30 * 86400.0
     assert config.server().default_k == 10
-    assert config.model().dim == 64
+    assert config.model().dim == 128
 
 
 def test_the_strongest_source_wins(tmp_path: Path) -> None:

@@ -40,6 +40,8 @@ def test_held_out_edges_are_the_newest_and_not_in_the_training_graph(
     assert held_out
     assert not held_out & train
     assert held_out | train == pairs(arrays.edge_query, arrays.edge_item)
+    whole, newest = training_set.whole, training_set.newest
+    assert held_out == pairs(whole.edge_query[newest], whole.edge_item[newest])
     first_ms = dict(
         zip(
             zip(arrays.edge_query.tolist(), arrays.edge_item.tolist(), strict=True),

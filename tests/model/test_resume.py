@@ -16,6 +16,7 @@ import pytest
 from model.artifact import ArtifactStore, Generation, open_generation
 from model.errors import GateRefused, TrainingStopped
 from model.evaluate import Quality
+from model.gate import Verdict
 from model.resume import SavedTraining, TrainingState, _read, training_key
 from model.settings import ModelSettings
 from model.train import train
@@ -307,11 +308,13 @@ def test_a_published_training_leaves_no_state(
 
 
 def test_a_refused_training_leaves_no_state(
-    arrays: GraphArrays, short: ModelSettings, artifacts: ArtifactStore
+    arrays: GraphArrays, short: ModelSettings, artifacts: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is over, too."""
+    refused = Verdict(reasons=("it is worse",), figures={})
+    monkeypatch.setattr("model.generation.judge", lambda *_: refused)
     with pytest.raises(GateRefused):
-        once(arrays, artifacts, replace(short, gate_max_mean_cosine=0.0))
+        once(arrays, artifacts, short)
 
     assert not (artifacts.root / "training").exists()
 
