@@ -44,7 +44,7 @@ class GenerationCorrupt(ArtifactError):
 
 
 class TrainingRefused(ModelError):
-    """There is nothing to learn from, or the settings do not fit. Feed events, or mend the settings."""
+    """Nothing to learn from, settings or memory do not fit. Feed events, or do what the message says."""
 
 
 class EvaluationRefused(ModelError):

@@ -7,13 +7,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.capacity import Propagation
 from model.dataset import GraphPart, TrainingSet
 from model.encoder import unit_rows
-from model.network import DualChannelNetwork, Graph, Visible
+from model.network import DualChannelNetwork, Graph, Propagable, Visible
 from model.objective import Objective
 from model.optimizer import Adam, WeightAverage
 from model.pretrain import ContrastSettings, pretrain
 from model.resume import Arrays
+from model.sampling import SampledGraph
 from model.settings import ModelSettings
 
 Floats = NDArray[np.float32]
@@ -27,6 +29,7 @@ class Learner:
         data: what is learned from.
         settings: size of the network and of the steps.
         device: where all of it lives.
+        propagation: whether a step goes over the whole graph, or over drawn neighbours of its batch.
 
     Attributes:
         network: the network as the last step left it.
@@ -34,8 +37,17 @@ class Learner:
         train_graph: what steps propagate over.
     """
 
-    def __init__(self, data: TrainingSet, settings: ModelSettings, device: torch.device) -> None:
+    train_graph: Propagable
+
+    def __init__(
+        self,
+        data: TrainingSet,
+        settings: ModelSettings,
+        device: torch.device,
+        propagation: Propagation = "full",
+    ) -> None:
         self.data = data
+        self._propagation = propagation
         self.settings = settings
         self.device = device
         part = data.train
@@ -46,10 +58,13 @@ class Learner:
 
     def learn_from(self, part: GraphPart) -> None:
         """Let steps propagate over another part of the graph and supervise its edges."""
-        self.train_graph = Graph(part, self.device)
+        if self._propagation == "sampled":
+            self.train_graph = SampledGraph(part, self.data.texts, self.settings, self.device)
+        else:
+            self.train_graph = Graph(part, self.device)
         self._objective = Objective(part, self.settings, self.device)
-        self._source_edge = torch.from_numpy(part.source_edge).to(self.device)
-        self._source_hyperedge = torch.from_numpy(part.source_hyperedge).to(self.device)
+        self._source_edge = torch.from_numpy(part.source_edge).to(self.train_graph.home)
+        self._source_hyperedge = torch.from_numpy(part.source_hyperedge).to(self.train_graph.home)
 
     def pretrain(self, is_over: Callable[[], bool]) -> None:
         """Learn to tell nodes apart in two views of the training graph; see `model.pretrain`.
@@ -64,15 +79,17 @@ class Learner:
             learning_rate=self.settings.learning_rate,
         )
 
+        seen = torch.from_numpy(np.flatnonzero(self.data.train.seen)).to(self.device)
+
         def encode(visible: Visible) -> Tensor:
-            nodes = self.network(graph, visible)
+            nodes = self.network(graph.reach(visible, seen))
             return torch.cat([nodes.query, nodes.item])
 
         pretrain(
             encode,
             self._rated_parameters(),
             Visible.everything(graph),
-            torch.nonzero(graph.seen)[:, 0],
+            seen,
             contrast,
             is_over=is_over,
         )
@@ -82,12 +99,17 @@ class Learner:
         """Supervise a batch of edges, given as ``int64 [batch]`` positions; return the loss."""
         edges = torch.from_numpy(batch).to(self.device)
         self.optimizer.zero_grad()
-        channels = self.network.propagate(self.train_graph, self.hide(edges))
-        loss = self._objective.loss(self.network, channels, edges)
+        loss = self._loss(edges)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.average.update()
         return float(loss.detach())
+
+    def _loss(self, edges: Tensor) -> Tensor:
+        """Return the loss; what its gradient does not need is gone with this frame."""
+        visible, compared = self.hide(edges), self._objective.draw(edges)
+        reach = self.train_graph.reach(visible, compared.nodes)
+        return self._objective.loss(self.network, self.network.propagate(reach), compared)
 
     def hide(self, edges: Tensor) -> Visible:
         """Return what a step that supervises `edges` may see.
@@ -97,13 +119,14 @@ class Learner:
         well. Some more edges and hyperedges go at random (DropEdge).
         """
         settings, graph = self.settings, self.train_graph
-        edge = _keep(graph.num_edges, settings.edge_dropout, self.device)
-        hyperedge = _keep(graph.num_hyperedges, settings.edge_dropout, self.device)
-        supervised = torch.zeros(graph.num_edges, dtype=torch.bool, device=self.device)
+        edges = edges.to(graph.home)
+        edge = _keep(graph.num_edges, settings.edge_dropout, graph.home)
+        hyperedge = _keep(graph.num_hyperedges, settings.edge_dropout, graph.home)
+        supervised = torch.zeros(graph.num_edges, dtype=torch.bool, device=graph.home)
         supervised[edges] = True
         edge[edges] = 0.0
         hyperedge[self._source_hyperedge[supervised[self._source_edge]]] = 0.0
-        node = _keep(len(graph.seen), settings.node_dropout, self.device)
+        node = _keep(graph.num_nodes, settings.node_dropout, graph.home)
         return Visible(edge=edge, hyperedge=hyperedge, node=node)
 
     def _rated_parameters(self) -> list[tuple[Tensor, float]]:
@@ -138,10 +161,10 @@ class Learner:
             f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()
         }
 
-    def vectors(self, graph: Graph) -> tuple[Floats, Floats, Floats, Floats]:
+    def vectors(self, graph: Propagable) -> tuple[Floats, Floats, Floats, Floats]:
         """Return query vectors, item vectors and their attention with everything of `graph` visible."""
         with torch.no_grad():
-            nodes = self.network(graph, Visible.everything(graph))
+            nodes = self.network(graph.reach_all())
         query, item, query_attention, item_attention = (
             array.float().cpu().numpy()
             for array in (nodes.query, nodes.item, nodes.query_attention, nodes.item_attention)

@@ -26,14 +26,16 @@ CHANNELS = ("text", "bipartite", "hypergraph")
 _FEATURE_STD = 0.3
 _OUT_STD = 0.02
 _FED_HYPERGRAPH = 0.1
-_BLOCK_NODES = 1 << 15
+_BLOCK_NODES = 1 << 13
 
 
 class Graph:
     """A `GraphPart` on the device: the patterns that messages travel along."""
 
     def __init__(self, part: GraphPart, device: torch.device) -> None:
+        self.home = device
         self.num_queries = part.num_queries
+        self.num_nodes = part.num_nodes
         self.num_edges = len(part.edge_query)
         self.num_hyperedges = part.num_hyperedges
         self.edges = Adjacency(part.edge_query, part.edge_item, part.num_queries, part.num_items, device)
@@ -42,6 +44,14 @@ class Graph:
         )
         self.edge_weight = torch.from_numpy(part.edge_weight).to(device)
         self.seen = torch.from_numpy(part.seen).to(device).float()
+
+    def reach(self, visible: "Visible", starts: Tensor) -> "Reach":  # noqa: ARG002  # all nodes are reached
+        """See `Propagable`."""
+        return WholeReach(self, visible)
+
+    def reach_all(self) -> "Reach":
+        """See `Propagable`."""
+        return WholeReach(self, Visible.everything(self))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +69,12 @@ class Visible:
     node: Tensor
 
     @staticmethod
-    def everything(graph: Graph) -> "Visible":
+    def everything(graph: "Propagable") -> "Visible":
         """Hide nothing."""
         return Visible(
-            edge=torch.ones_like(graph.edge_weight),
-            hyperedge=graph.edge_weight.new_ones(graph.num_hyperedges),
-            node=torch.ones_like(graph.seen),
+            edge=torch.ones(graph.num_edges, device=graph.home),
+            hyperedge=torch.ones(graph.num_hyperedges, device=graph.home),
+            node=torch.ones(graph.num_nodes, device=graph.home),
         )
 
 
@@ -138,6 +148,33 @@ class Reach(Protocol):
 
     def along_hyperedges(self, x: Tensor) -> Tensor:
         """Return D_v^-1 H D_e^-1 H^T x, ``float32 [num_rows, dim]``."""
+
+
+class Propagable(Protocol):
+    """A graph that steps propagate over.
+
+    Attributes:
+        home: where what is visible of it is said.
+        num_nodes: queries and items.
+        num_edges: query-item edges.
+        num_hyperedges: sessions.
+    """
+
+    home: torch.device
+    num_nodes: int
+    num_edges: int
+    num_hyperedges: int
+
+    def reach(self, visible: Visible, starts: Tensor) -> Reach:
+        """Return what it takes to get the vectors of some nodes, with gradients.
+
+        Args:
+            visible: what may be used, on `home`.
+            starts: ``int64 [num_starts]``.
+        """
+
+    def reach_all(self) -> Reach:
+        """Return what it takes to get the vectors of all nodes with nothing hidden, without gradients."""
 
 
 class WholeReach:
@@ -244,7 +281,7 @@ class ChannelAttention(nn.Module):
 
 
 class DualChannelNetwork(nn.Module):
-    """All parameters of the model; `forward` propagates over a graph and returns every node's unit vector."""
+    """All parameters of the model; `forward` returns every node's unit vector."""
 
     def __init__(
         self, texts: Texts, settings: ModelSettings, num_queries: int, num_items: int, device: torch.device
@@ -259,24 +296,16 @@ class DualChannelNetwork(nn.Module):
         self.log_temperature = nn.Parameter(torch.tensor(math.log(settings.temperature)))
         self.to(device)
 
-    def forward(self, graph: Graph, visible: Visible) -> Propagated:
-        """Propagate over what is visible of `graph`, and join the channels of all nodes."""
-        return self.express(WholeReach(graph, visible))
-
-    def express(self, reach: Reach) -> Propagated:
+    def forward(self, reach: Reach) -> Propagated:
         """Propagate over all nodes, and join their channels, a block of nodes at a time."""
-        channels = self.spread(reach)
+        channels = self.propagate(reach)
         query, query_attention = self._join_range(channels, 0, self._num_queries)
         item, item_attention = self._join_range(channels, self._num_queries, len(self.ids))
         return Propagated(
             query=query, item=item, query_attention=query_attention, item_attention=item_attention
         )
 
-    def propagate(self, graph: Graph, visible: Visible) -> Channels:
-        """Return what each channel says of every node."""
-        return self.spread(WholeReach(graph, visible))
-
-    def spread(self, reach: Reach) -> Channels:
+    def propagate(self, reach: Reach) -> Channels:
         """Return what each channel says of every node that is reached."""
         content = reach.content(self.content)
         own = content + reach.id_vectors(self.ids) if self._settings.use_ids else content

@@ -1,5 +1,7 @@
 """What a step is to make better: the items of supervised edges above others, from the graph and from text."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -15,6 +17,27 @@ Ints = NDArray[np.int64]
 _LEAST_EXPECTED = 1e-12
 # Not minus infinity: where a query knows all candidates, the gradient would be NaN.
 _OUT_OF_REACH = -1e9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """The queries of a batch, and the items that they choose from.
+
+    Attributes:
+        query: ``int64 [num_queries]``, the distinct queries.
+        of_edge: ``int64 [batch]``, the place of each edge's query among them.
+        item: ``int64 [num_candidates]``.
+        target: ``int64 [batch]``, the place of each edge's item among the candidates.
+        expected: ``float32 [num_candidates]``, how often each candidate is to be expected in a batch.
+        nodes: ``int64 [num_queries + num_candidates]``, all of them as nodes.
+    """
+
+    query: Tensor
+    of_edge: Tensor
+    item: Tensor
+    target: Tensor
+    expected: Tensor
+    nodes: Tensor
 
 
 class Objective:
@@ -37,7 +60,16 @@ class Objective:
         self._clicked = torch.nonzero(counts)[:, 0]
         self._known = _Rows(part.edge_query, part.edge_item, part.num_queries, device)
 
-    def loss(self, network: DualChannelNetwork, channels: Channels, edges: Tensor) -> Tensor:
+    def draw(self, edges: Tensor) -> Compared:
+        """Return what is compared to supervise edges, given as ``int64 [batch]`` positions."""
+        query, of_edge = torch.unique(self._edge_query[edges], return_inverse=True)
+        item, target, expected = self._candidates(self._edge_item[edges])
+        nodes = torch.cat([query, self._num_queries + item])
+        return Compared(
+            query=query, of_edge=of_edge, item=item, target=target, expected=expected, nodes=nodes
+        )
+
+    def loss(self, network: DualChannelNetwork, channels: Channels, compared: Compared) -> Tensor:
         """Return the loss of supervised edges, a scalar.
 
         Each query is to find its item among the candidates, ``-log softmax(s / t - log expected)`` with the
@@ -49,14 +81,13 @@ class Objective:
 
         Args:
             network: joins the channels of the nodes that are compared.
-            channels: of all nodes.
-            edges: ``int64 [batch]``, positions of the supervised edges.
+            channels: of these nodes at least.
+            compared: of `draw`.
         """
-        query, of_edge = torch.unique(self._edge_query[edges], return_inverse=True)
-        candidates, target, expected = self._candidates(self._edge_item[edges])
-        items, _ = network.join(channels, self._num_queries + candidates)
-        correction = expected.clamp(min=_LEAST_EXPECTED).log()
-        known = self._known.marks(query, candidates, len(self._popularity))
+        query, of_edge, target = compared.query, compared.of_edge, compared.target
+        items, _ = network.join(channels, self._num_queries + compared.item)
+        correction = compared.expected.clamp(min=_LEAST_EXPECTED).log()
+        known = self._known.marks(query, compared.item, len(self._popularity))
         temperature = network.log_temperature.exp()
 
         def cross_entropy(queries: Tensor) -> Tensor:
@@ -67,7 +98,7 @@ class Objective:
 
         loss = cross_entropy(network.join(channels, query)[0])
         if self._settings.content_loss:
-            from_text = F.normalize(channels.content[query], dim=1)
+            from_text = F.normalize(channels.content[channels.rows(query)], dim=1)
             loss = loss + self._settings.content_loss * cross_entropy(from_text)
         return loss
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from model.errors import SettingsInvalid
 
 _DEVICES = ("auto", "cpu", "cuda")
+_PROPAGATIONS = ("auto", "full", "sampled")
 _BOUNDS = {
     "dim": (2, 4096),
     "num_buckets": (16, 1 << 26),
@@ -16,6 +17,7 @@ _BOUNDS = {
     "average_decay": (0.0, 0.99999),
     "batch_size": (2, 1 << 20),
     "num_negatives": (0, 1 << 20),
+    "num_neighbours": (1, 1 << 30),
     "node_dropout": (0.0, 0.95),
     "edge_dropout": (0.0, 0.95),
     "temperature": (0.001, 10.0),
@@ -31,6 +33,7 @@ _BOUNDS = {
     "replay_share": (0.0, 1.0),
     "seed": (0, 2**31 - 1),
     "num_threads": (0, 1024),
+    "memory_bytes": (0, 1 << 50),
     "num_trees": (1, 1000),
     "keep_generations": (1, 1000),
     "tune_every_seconds": (0.1, 30 * 86400.0),
@@ -109,6 +112,14 @@ class ModelSettings:
     """``cpu``, ``cuda`` or ``auto`` (a GPU where there is one)."""
     num_threads: int = 0
     """CPU threads of torch; 0: one less than there are cores."""
+    memory_bytes: int = 0
+    """Memory that training may take on its device; 0: what is free there."""
+    propagation: str = "auto"
+    """``full``: each step goes over the whole graph; ``sampled``: over drawn neighbours of its batch;
+    ``auto``: ``full`` where it fits `memory_bytes`."""
+    num_neighbours: int = 20
+    """``sampled``: how many neighbours of a node are drawn in a layer at most; so many of its hyperedges,
+    and of their members."""
 
     num_trees: int = 30
     """Trees of the Annoy index: recall against build time and size."""
@@ -136,3 +147,6 @@ class ModelSettings:
                 )
         if self.device not in _DEVICES:
             raise SettingsInvalid(f"model.device is {self.device!r}; known are {', '.join(_DEVICES)}")
+        if self.propagation not in _PROPAGATIONS:
+            known = ", ".join(_PROPAGATIONS)
+            raise SettingsInvalid(f"model.propagation is {self.propagation!r}; known are {known}")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from model.artifact import Generation
+from model.capacity import choose_propagation
 from model.dataset import Learnable, build_training_set, learnable
 from model.errors import TrainingFailed, TrainingRefused, TrainingStopped
 from model.evaluate import Quality, edge_ranks, popularity_ranks, quality_of
@@ -55,20 +56,21 @@ def train(
             the model is the same as if it never was.
 
     Raises:
-        TrainingRefused: there is nothing to learn from, or the device is not there.
+        TrainingRefused: there is nothing to learn from, it does not fit, or the device is not there.
         TrainingFailed: the loss became NaN, memory ran out, or the budget did not allow a single step.
         TrainingStopped: `stop` said so.
     """
     started = time.monotonic()
     torch.set_num_threads(settings.num_threads or _spare_cores())
     device = _pick_device(settings.device)
-    torch.manual_seed(settings.seed)
     source = learnable(arrays)
     warm_start = open_warm_start(warm, settings) if warm is not None else None
     recent_after_ms = warm_start.generation.manifest.snapshot.watermark_ms if warm_start else None
     data = build_training_set(source.arrays, settings, recent_after_ms=recent_after_ms)
     try:
-        learner = Learner(data, settings, device)
+        propagation = choose_propagation(data, settings, device)
+        torch.manual_seed(settings.seed)
+        learner = Learner(data, settings, device, propagation)
         if warm_start:
             apply_warm_start(warm_start, learner.network, source.arrays, data.texts)
             learner.average.restart()

@@ -10,7 +10,7 @@ from torch import Tensor
 from model.dataset import GraphPart, TrainingSet, build_training_set
 from model.encoder import TextEncoder
 from model.learner import Learner
-from model.network import DualChannelNetwork, Graph, Propagated, Visible
+from model.network import DualChannelNetwork, Graph, Propagated, Visible, WholeReach
 from model.settings import ModelSettings
 from model.trained import Trained
 from model.warm import export_encoder
@@ -47,7 +47,7 @@ def test_vectors_are_unit_and_attention_sums_to_one(network: DualChannelNetwork,
     """For every node."""
     graph = Graph(data.train, CPU)
 
-    nodes = network(graph, Visible.everything(graph))
+    nodes = network(graph.reach_all())
 
     torch.testing.assert_close(rows(nodes).norm(dim=1), torch.ones(data.train.num_nodes))
     for attention in (nodes.query_attention, nodes.item_attention):
@@ -63,7 +63,7 @@ def test_a_query_without_neighbours_gets_the_encoders_vector(
     hidden = replace(Visible.everything(graph), node=torch.zeros(data.train.num_nodes))
     encoder = TextEncoder(export_encoder(network, data.texts, settings.num_buckets))
 
-    nodes = network(graph, hidden)
+    nodes = network(WholeReach(graph, hidden))
 
     for query, text in enumerate(arrays.query_texts):
         assert np.abs(nodes.query[query].detach().numpy() - encoder.encode(text)).max() < 1e-5
@@ -78,7 +78,7 @@ def test_a_hidden_node_is_the_same_in_any_graph(network: DualChannelNetwork, dat
         graph = Graph(part, CPU)
         node = torch.ones(part.num_nodes)
         node[:10] = 0
-        sides.append(rows(network(graph, replace(Visible.everything(graph), node=node)))[:10])
+        sides.append(rows(network(WholeReach(graph, replace(Visible.everything(graph), node=node))))[:10])
 
     torch.testing.assert_close(sides[0], sides[1])
 
@@ -98,7 +98,7 @@ def test_a_channel_in_which_a_node_has_no_neighbours_is_not_listened_to(
     network = DualChannelNetwork(data.texts, settings, arrays.num_queries, arrays.num_items, CPU)
     graph = Graph(data.whole, CPU)
 
-    attention = network(graph, Visible.everything(graph)).query_attention
+    attention = network(graph.reach_all()).query_attention
 
     lamp, mug = arrays.query_texts.index("lamp"), arrays.query_texts.index("mug")
     assert attention[lamp, 2] == 0
@@ -117,7 +117,7 @@ def test_a_channel_can_be_switched_off(
     network = DualChannelNetwork(data.texts, off, data.whole.num_queries, data.whole.num_items, CPU)
     graph = Graph(data.whole, CPU)
 
-    nodes = network(graph, Visible.everything(graph))
+    nodes = network(graph.reach_all())
 
     assert (nodes.query_attention[:, column] == 0).all()
     assert (nodes.item_attention[:, column] == 0).all()
@@ -142,7 +142,7 @@ def test_the_order_of_edges_and_hyperedges_does_not_matter(
     sides = []
     for each in (part, shuffled):
         graph = Graph(each, CPU)
-        sides.append(rows(network(graph, Visible.everything(graph))))
+        sides.append(rows(network(graph.reach_all())))
 
     torch.testing.assert_close(sides[0], sides[1], rtol=0, atol=1e-5)
 
@@ -160,9 +160,9 @@ def reaches(make_arrays: MakeArrays, settings: ModelSettings, *, hide: bool) -> 
     run = Learner(data, replace(settings, node_dropout=0.0, edge_dropout=0.0), CPU)
     query, item = arrays.query_texts.index("mug"), arrays.item_ids.index("target")
     edge = int(np.flatnonzero(data.train.edge_query == query)[0])
-    graph = run.train_graph
+    graph = Graph(data.train, CPU)
     visible = run.hide(torch.tensor([edge])) if hide else Visible.everything(graph)
-    run.network(graph, visible).query[query].sum().backward()
+    run.network(WholeReach(graph, visible)).query[query].sum().backward()
     gradient = run.network.ids.grad
     assert gradient is not None
     return float(gradient[arrays.num_queries + item].abs().max())

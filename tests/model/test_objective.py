@@ -6,7 +6,6 @@ import torch.nn.functional as F
 
 from model.dataset import build_training_set
 from model.learner import Learner
-from model.network import Visible
 from model.objective import Objective
 from model.settings import ModelSettings
 from stream.graph import GraphArrays
@@ -29,8 +28,9 @@ def test_an_edge_is_ranked_against_what_its_query_does_not_know(
     known = set(zip(part.edge_query.tolist(), part.edge_item.tolist(), strict=True))
 
     network = learner.network
-    channels = network.propagate(learner.train_graph, Visible.everything(learner.train_graph))
-    found = Objective(part, settings, CPU).loss(network, channels, edges)
+    channels = network.propagate(learner.train_graph.reach_all())
+    objective = Objective(part, settings, CPU)
+    found = objective.loss(network, channels, objective.draw(edges))
     # Random items are drawn from a few dozen so often that all of them are candidates.
     expected_count = (len(edges) * popularity + settings.num_negatives / len(candidates))[candidates]
     items, _ = network.join(channels, part.num_queries + candidates)
@@ -65,9 +65,9 @@ def test_a_query_that_knows_every_candidate_has_nothing_to_learn(
     monkeypatch.setattr(
         objective._known, "marks", lambda query, candidates, _: torch.ones(len(query), len(candidates)).bool()
     )
-    channels = learner.network.propagate(learner.train_graph, Visible.everything(learner.train_graph))
+    channels = learner.network.propagate(learner.train_graph.reach_all())
 
-    loss = objective.loss(learner.network, channels, torch.arange(5))
+    loss = objective.loss(learner.network, channels, objective.draw(torch.arange(5)))
     (gradient,) = torch.autograd.grad(loss, [learner.network.ids])
 
     assert loss.item() == 0.0
