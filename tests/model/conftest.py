@@ -1,7 +1,9 @@
 """A small shop whose structure is known, its graph through a real store, and generations trained on it."""
 
+import gzip
+import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -147,6 +149,22 @@ def snapshot_of(arrays: GraphArrays, *, graph_hash: str = "f" * 64) -> SnapshotI
 def with_titles(arrays: GraphArrays, title: str) -> GraphArrays:
     """Return the graph with the same title for every item."""
     return replace(arrays, item_titles=[title] * arrays.num_items, item_texts=[""] * arrays.num_items)
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Path:
+    """Return a folder with a log: the shop's events over six days, and its items, in the neutral form."""
+    folder = tmp_path / "logs" / "shop"
+    folder.mkdir(parents=True)
+    with gzip.open(folder / "events.jsonl.gz", "wt", encoding="utf-8") as out:
+        for event in shop_events(300):
+            ts_ms = START_MS + 30 * (event.ts_ms - START_MS)
+            row = {**asdict(event), "type": "search_click", "action": None, "ts_ms": ts_ms}
+            out.write(json.dumps(row) + "\n")
+    with gzip.open(folder / "items.jsonl.gz", "wt", encoding="utf-8") as out:
+        for item in shop_items():
+            out.write(json.dumps({"item_id": item.item_id, "title": item.title}) + "\n")
+    return folder.parent
 
 
 @pytest.fixture

@@ -1,30 +1,11 @@
 """The quality measurement, on a small log of our own."""
 
-import gzip
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from bench.quality import run
-from tests.model.conftest import START_MS, shop_events, shop_items
-
-
-@pytest.fixture
-def logs(tmp_path: Path) -> Path:
-    """Return a folder with a log: the shop's events over six days, and its items, in the neutral form."""
-    folder = tmp_path / "logs" / "shop"
-    folder.mkdir(parents=True)
-    with gzip.open(folder / "events.jsonl.gz", "wt", encoding="utf-8") as out:
-        for event in shop_events(300):
-            ts_ms = START_MS + 30 * (event.ts_ms - START_MS)
-            row = {**asdict(event), "type": "search_click", "action": None, "ts_ms": ts_ms}
-            out.write(json.dumps(row) + "\n")
-    with gzip.open(folder / "items.jsonl.gz", "wt", encoding="utf-8") as out:
-        for item in shop_items():
-            out.write(json.dumps({"item_id": item.item_id, "title": item.title}) + "\n")
-    return folder.parent
 
 
 @pytest.fixture(autouse=True)
