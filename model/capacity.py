@@ -45,6 +45,11 @@ def choose_propagation(data: TrainingSet, settings: ModelSettings, device: torch
     if settings.propagation == "full":
         less = f"set model.propagation to auto, lower model.batch_size or model.num_negatives, {_LESS}"
         raise _does_not_fit("over the whole graph", full, available, device, less)
+    if settings.pretrain_passes:
+        raise TrainingRefused(
+            f"pre-training is not done over drawn neighbours, and over the whole graph training needs {full}; "
+            f"{device.type} has {readable_bytes(available)}; set model.pretrain_passes to 0"
+        )
     batch = batch_counts(data, settings)
     footprint = sampled_footprint(data, batch, settings, on_host=device.type == "cpu")
     if footprint.total_bytes > available:

@@ -19,6 +19,7 @@ _STEP_BYTES_OF_INCIDENCE, _STEP_BYTES_OF_EDGE = 16, 8
 _HOST_BYTES_OF_ENTRY = 32
 _BYTES_OF_SCORE, _MORE_OF_SCORE_BY_TEXT = 12, 8
 _JOINED_VECTORS = 18
+_BYTES_OF_PAIR, _JOINED_VECTORS_OF_VIEWS = 18, 14
 _BACKWARD_VECTORS = 4.2
 _EXPORTED_VECTORS = 8
 _UNIT = 1024
@@ -77,10 +78,15 @@ class Footprint:
 
 
 def full_footprint(data: TrainingSet, settings: ModelSettings) -> Footprint:
-    """Return what a step takes that propagates over the whole graph."""
+    """Return what a step over the whole graph takes, or one of pre-training if that is more."""
     counts = Counts.of(data.whole, data.texts)
     patterns = _pattern_bytes(counts, len(data.texts.buckets)) + _supervision_bytes(data.whole)
-    return Footprint(parts=(*_state(data, settings), ("patterns", patterns), *_step(counts, data, settings)))
+    lasting = (*_state(data, settings), ("patterns", patterns))
+    step = Footprint(parts=(*lasting, *_step(counts, data, settings)))
+    if not settings.pretrain_passes:
+        return step
+    pretraining = Footprint(parts=(*lasting, *_pretraining_step(counts, data, settings)))
+    return max(step, pretraining, key=lambda each: each.total_bytes)
 
 
 def sampled_footprint(
@@ -151,14 +157,29 @@ def _step(counts: Counts, data: TrainingSet, settings: ModelSettings) -> tuple[t
     backward = math.ceil(_BACKWARD_VECTORS * vectors)
     sessions = _FLOAT * counts.num_hyperedges * settings.dim + 2 * vectors
     moved = _FLOAT * max(_table_sizes(data, settings))
+    passing = max(_score_bytes(data, settings), backward, sessions, moved)
+    return (*_activations(counts, settings), ("candidates' scores or gradients of activations", passing))
+
+
+def _activations(counts: Counts, settings: ModelSettings) -> tuple[tuple[str, int], ...]:
+    vectors = _FLOAT * counts.num_nodes * settings.dim
     return (
         ("text activations", 3 * vectors + _FLOAT * counts.num_nodes * settings.hidden),
         ("bipartite activations", settings.use_bipartite * vectors),
         ("hypergraph activations", settings.use_hypergraph * vectors),
-        (
-            "candidates' scores or gradients of activations",
-            max(_score_bytes(data, settings), backward, sessions, moved),
-        ),
+    )
+
+
+def _pretraining_step(
+    counts: Counts, data: TrainingSet, settings: ModelSettings
+) -> tuple[tuple[str, int], ...]:
+    """Return what two views of all nodes take; there is no best state yet, but moments of their own."""
+    tables = _FLOAT * sum(_table_sizes(data, settings))
+    joined = _FLOAT * _JOINED_VECTORS_OF_VIEWS * counts.num_nodes * settings.dim
+    return (
+        ("moments of pre-training", tables),
+        ("activations of two views", 2 * sum(size for _, size in _activations(counts, settings)) + joined),
+        ("scores between the views", _BYTES_OF_PAIR * min(settings.batch_size, counts.num_nodes) ** 2),
     )
 
 

@@ -106,6 +106,18 @@ def test_the_sum_is_about_what_a_step_takes(
     assert 0.85 * peak < recorded_part(full_footprint(data, settings)) < 1.3 * peak
 
 
+@pytest.mark.parametrize("batch_size", [200, 1500])
+def test_pre_training_takes_two_views(batch_size: int) -> None:
+    """Far more than a step, and the sum knows it."""
+    data = random_set(2000, 2000, 1000, 8000)
+    settings = replace(SMALL, pretrain_passes=1, batch_size=batch_size)
+    is_over = iter([False, True])
+
+    peak = recorded_peak(lambda: Learner(data, settings, CPU).pretrain(lambda: next(is_over)))
+
+    assert 0.85 * peak < recorded_part(full_footprint(data, settings)) < 1.3 * peak
+
+
 def test_a_sampled_step_takes_about_what_a_batch_reaches() -> None:
     """Far less than a step over the whole graph, and the sum knows it."""
     data = random_set(6000, 4000, 500, 20_000)
@@ -152,6 +164,14 @@ def test_a_graph_that_cannot_fit_is_refused_with_the_sum(
     assert "cpu has 256 KiB" in message
     assert advice in message
     assert "\n" not in message
+
+
+def test_pre_training_that_does_not_fit_is_refused() -> None:
+    """It is not done over samples."""
+    data = random_set(300, 300, 100, 1000)
+
+    with pytest.raises(TrainingRefused, match=r"set model\.pretrain_passes to 0"):
+        choose_propagation(data, replace(SMALL, pretrain_passes=1, memory_bytes=1 << 20), CPU)
 
 
 def test_sizes_are_read_in_the_unit_that_suits() -> None:
