@@ -64,9 +64,28 @@ class Adjacency:
             )
 
     def convolve(self, matrix: Tensor, x: Tensor) -> Tensor:
-        """Return one light graph convolution of ``x [num_nodes, dim]`` (He et al., SIGIR 2020)."""
-        layer: Tensor = self._convolution(x, matrix)
+        """Return one light graph convolution of ``x [num_nodes, dim]`` (He et al., SIGIR 2020).
+
+        Args:
+            matrix: of `normalised`, which is symmetric: its product is its own gradient.
+            x: what is propagated.
+        """
+        layer: Tensor = _SymmetricConvolution.apply(x, matrix, self._convolution)
         return layer
+
+
+class _SymmetricConvolution(torch.autograd.Function):
+    """A convolution by a symmetric matrix; for the gradient torch would transpose it by sorting it anew."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, matrix: Tensor, convolution: LGConv) -> Tensor:
+        ctx.matrix, ctx.convolution = matrix, convolution
+        layer: Tensor = convolution(x, matrix)
+        return layer
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.convolution(gradients[0].contiguous(), ctx.matrix), None, None
 
 
 class Pattern:
