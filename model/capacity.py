@@ -47,7 +47,7 @@ def choose_propagation(data: TrainingSet, settings: ModelSettings, device: torch
         raise _does_not_fit("over the whole graph", full, available, device, less)
     if settings.pretrain_passes:
         raise TrainingRefused(
-            f"pre-training is not done over drawn neighbours, and over the whole graph training needs {full}; "
+            f"pre-training goes over the whole graph, not drawn neighbours; training needs {full}; "
             f"{device.type} has {readable_bytes(available)}; set model.pretrain_passes to 0"
         )
     batch = batch_counts(data, settings)
