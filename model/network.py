@@ -281,7 +281,11 @@ class ChannelAttention(nn.Module):
 
 
 class DualChannelNetwork(nn.Module):
-    """All parameters of the model; `forward` returns every node's unit vector."""
+    """All parameters of the model; `forward` returns every node's unit vector.
+
+    Attributes:
+        half_precision: text towers and attention multiply in bfloat16; sparse products and scores never do.
+    """
 
     def __init__(
         self, texts: Texts, settings: ModelSettings, num_queries: int, num_items: int, device: torch.device
@@ -289,6 +293,7 @@ class DualChannelNetwork(nn.Module):
         super().__init__()
         self._settings = settings
         self._num_queries = num_queries
+        self.half_precision = settings.mixed_precision and device.type == "cuda"
         self.content = ContentPath(texts, settings, num_queries + num_items)
         self.ids = nn.Parameter(torch.zeros(num_queries + num_items, settings.dim))
         self.fed_hypergraph = nn.Parameter(torch.tensor(_FED_HYPERGRAPH))
@@ -307,7 +312,8 @@ class DualChannelNetwork(nn.Module):
 
     def propagate(self, reach: Reach) -> Channels:
         """Return what each channel says of every node that is reached."""
-        content = reach.content(self.content)
+        with self._dense():
+            content = reach.content(self.content)
         own = content + reach.id_vectors(self.ids) if self._settings.use_ids else content
         hypergraph = self._hypergraph_channel(own, reach)
         fed = self.fed_hypergraph.to(own.device) * hypergraph.vectors
@@ -327,8 +333,12 @@ class DualChannelNetwork(nn.Module):
         vectors = torch.stack([channel.vectors[rows] for channel in channels.each], dim=1)
         degrees = torch.stack([channel.degree[rows] for channel in channels.each], dim=1)
         vectors, degrees = vectors.to(self.ids.device), degrees.to(self.ids.device)
-        attention: Tensor = self.attention[kind](vectors, degrees)
+        with self._dense():
+            attention: Tensor = self.attention[kind](vectors, degrees)
         return F.normalize((attention[:, :, None] * vectors).sum(dim=1), dim=1), attention
+
+    def _dense(self) -> torch.autocast:
+        return torch.autocast(self.ids.device.type, torch.bfloat16, enabled=self.half_precision)
 
     def _join_range(self, channels: Channels, start: int, end: int) -> tuple[Tensor, Tensor]:
         home = channels.content.device

@@ -112,6 +112,8 @@ class ModelSettings:
     """``cpu``, ``cuda`` or ``auto`` (a GPU where there is one)."""
     num_threads: int = 0
     """CPU threads of torch; 0: one less than there are cores."""
+    mixed_precision: bool = True
+    """On a GPU, multiply dense matrices in bfloat16; weights, sparse products and loss stay in float32."""
     memory_bytes: int = 0
     """Memory that training may take on its device; 0: what is free there."""
     propagation: str = "auto"

@@ -212,3 +212,42 @@ def test_a_share_of_nodes_is_hidden_in_every_step(data: TrainingSet, settings: M
 def test_known_nodes_listen_to_the_graph(trained: Trained) -> None:
     """The attention that is stored is not all text."""
     assert trained.query_attention[:, 1:].sum(axis=1).max() > 0.2
+
+
+def test_half_precision_gives_about_the_same_vectors(network: DualChannelNetwork, data: TrainingSet) -> None:
+    """Forced on the CPU, where it is not used otherwise: other numbers, the same within bfloat16."""
+    graph = Graph(data.train, CPU)
+    exact = rows(network(graph.reach_all()))
+
+    network.half_precision = True
+    rounded = network(graph.reach_all())
+
+    assert rounded.query.dtype == rounded.query_attention.dtype == torch.float32
+    assert not torch.equal(rows(rounded), exact)
+    assert (rows(rounded) * exact).sum(dim=1).min() > 0.999
+    torch.testing.assert_close(rows(rounded), exact, rtol=0, atol=0.02)
+
+
+def test_half_precision_learns_in_single_precision(data: TrainingSet, settings: ModelSettings) -> None:
+    """Loss and gradients are float32, and about those of a step without it."""
+    losses, gradients = [], []
+    for half_precision in (False, True):
+        torch.manual_seed(3)
+        run = Learner(data, settings, CPU)
+        run.network.half_precision = half_precision
+        losses.append(run.step(np.arange(100)))
+        gradients.append([each.grad for each in run.network.parameters() if each.grad is not None])
+
+    assert losses[1] == pytest.approx(losses[0], rel=0.01)
+    assert [each.dtype for each in gradients[1]] == [torch.float32] * len(gradients[0])
+
+
+def test_mixed_precision_changes_nothing_on_the_cpu(data: TrainingSet, settings: ModelSettings) -> None:
+    """To the last bit: it is for GPUs."""
+    losses = []
+    for mixed_precision in (False, True):
+        torch.manual_seed(3)
+        run = Learner(data, replace(settings, mixed_precision=mixed_precision), CPU)
+        losses.append([run.step(np.arange(start, start + 50)) for start in (0, 50)])
+
+    assert losses[0] == losses[1]
