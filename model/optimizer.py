@@ -50,11 +50,22 @@ class Adam:
                 self._move(parameter, parameter.grad, place, factor * self.learning_rate)
 
     def _move(self, parameter: Tensor, gradient: Tensor, place: int, rate: float) -> None:
-        mean, square, step = self._means[place], self._squares[place], int(self._steps[place])
-        mean.lerp_(gradient, 1.0 - _BETA1)
-        square.mul_(_BETA2).addcmul_(gradient, gradient, value=1.0 - _BETA2)
-        scale = (square / (1.0 - _BETA2**step)).sqrt_().add_(_EPSILON)
-        parameter.addcdiv_(mean, scale, value=-rate / (1.0 - _BETA1**step))
+        """One pass over memory; what `torch.optim.Adam(fused=True)` calls."""
+        torch._fused_adam_(
+            [parameter],
+            [gradient],
+            [self._means[place]],
+            [self._squares[place]],
+            [],
+            [self._steps[place].to(device=parameter.device, dtype=torch.float32)],
+            lr=rate,
+            beta1=_BETA1,
+            beta2=_BETA2,
+            weight_decay=0.0,
+            eps=_EPSILON,
+            amsgrad=False,
+            maximize=False,
+        )
 
 
 class WeightAverage:
