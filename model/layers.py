@@ -6,6 +6,7 @@ costs, and why, is in `docs/decisions/0002-propagation.md`.
 """
 
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -53,39 +54,54 @@ class Adjacency:
         """Return ``float32 [num_nodes]``, the sum of each node's edge weights ``float32 [num_edges]``."""
         return weight.new_zeros(self._num_nodes).index_add_(0, self._row, weight[self._edge])
 
-    def normalised(self, weight: Tensor, degrees: Tensor) -> Tensor:
-        """Return D^-1/2 A D^-1/2 as a sparse ``float32 [num_nodes, num_nodes]``."""
+    def normalised(self, weight: Tensor, degrees: Tensor, listens: Tensor) -> "Normalised":
+        """Return D^-1/2 A D^-1/2 with the rows of some nodes only.
+
+        Args:
+            weight: ``float32 [num_edges]``.
+            degrees: of `degrees`.
+            listens: ``float32 [num_nodes]``; 0: the node's row is empty.
+        """
         root = degrees.clamp(min=_SMALL).rsqrt()
         values = weight[self._edge] * root[self._row] * root[self._column]
+        return Normalised(
+            matrix=self._sparse(values * listens[self._row]),
+            transposed=self._sparse(values * listens[self._column]),
+        )
+
+    def convolve(self, normalised: "Normalised", x: Tensor) -> Tensor:
+        """Return one light graph convolution of ``x [num_nodes, dim]`` (He et al., SIGIR 2020)."""
+        layer: Tensor = _Convolution.apply(x, normalised, self._convolution)
+        return layer
+
+    def _sparse(self, values: Tensor) -> Tensor:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
             return torch.sparse_csr_tensor(
                 self._starts, self._column, values, (self._num_nodes, self._num_nodes), check_invariants=False
             )
 
-    def convolve(self, matrix: Tensor, x: Tensor) -> Tensor:
-        """Return one light graph convolution of ``x [num_nodes, dim]`` (He et al., SIGIR 2020).
 
-        Args:
-            matrix: of `normalised`, which is symmetric: its product is its own gradient.
-            x: what is propagated.
-        """
-        layer: Tensor = _SymmetricConvolution.apply(x, matrix, self._convolution)
-        return layer
+@dataclass(frozen=True, kw_only=True)
+class Normalised:
+    """A sparse ``float32 [num_nodes, num_nodes]``, and its transpose: the pattern of both is the same."""
+
+    matrix: Tensor
+    transposed: Tensor
 
 
-class _SymmetricConvolution(torch.autograd.Function):
-    """A convolution by a symmetric matrix; for the gradient torch would transpose it by sorting it anew."""
+class _Convolution(torch.autograd.Function):
+    """A convolution whose transpose is known; torch would sort the entries anew for the gradient."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, matrix: Tensor, convolution: LGConv) -> Tensor:
-        ctx.matrix, ctx.convolution = matrix, convolution
-        layer: Tensor = convolution(x, matrix)
+    def forward(ctx: Any, x: Tensor, normalised: Normalised, convolution: LGConv) -> Tensor:
+        ctx.transposed, ctx.convolution = normalised.transposed, convolution
+        layer: Tensor = convolution(x, normalised.matrix)
         return layer
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        return ctx.convolution(gradients[0].contiguous(), ctx.matrix), None, None
+        return ctx.convolution(gradients[0].contiguous(), ctx.transposed), None, None
 
 
 class Pattern:

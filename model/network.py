@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.dataset import GraphPart, Texts
-from model.layers import Adjacency, Pattern
+from model.layers import Adjacency, Normalised, Pattern
 from model.settings import ModelSettings
 
 CHANNELS = ("text", "bipartite", "hypergraph")
@@ -121,6 +121,19 @@ class Channels:
         """Return ``int64 [n]``, the row of each of some nodes."""
         return nodes if self.nodes is None else torch.searchsorted(self.nodes, nodes)
 
+    def of(self, nodes: Tensor) -> "Channels":
+        """Return the channels of some distinct nodes alone.
+
+        Whoever reads rows several times makes a gradient of all nodes each time; of these it is a small one.
+
+        Args:
+            nodes: ``int64 [n]``, in any order.
+        """
+        nodes = nodes.sort().values
+        rows = self.rows(nodes)
+        each = tuple(Channel(vectors=one.vectors[rows], degree=one.degree[rows]) for one in self.each)
+        return Channels(content=self.content[rows], each=each, nodes=nodes)
+
 
 class Reach(Protocol):
     """The nodes of one propagation, and how they hear of each other."""
@@ -209,7 +222,7 @@ class WholeReach:
 
     def along_edges(self, x: Tensor, layer: int) -> Tensor:  # noqa: ARG002  # all layers go over all edges
         """See `Reach`."""
-        return self._graph.edges.convolve(self._matrix, x) * self._visible.node[:, None]
+        return self._graph.edges.convolve(self._matrix, x)
 
     def along_hyperedges(self, x: Tensor) -> Tensor:
         """See `Reach`."""
@@ -217,13 +230,13 @@ class WholeReach:
         size = incidences.row_sums(open_).clamp(min=1.0)
         session = incidences.product(open_ / size[incidences.row], x)
         degree = self._member_degree.clamp(min=1.0)
-        vectors = incidences.transposed_product(open_ / degree[incidences.column], session)
-        return vectors * self._visible.node[:, None]
+        heard = open_ * (self._visible.node / degree)[incidences.column]
+        return incidences.transposed_product(heard, session)
 
     @cached_property
-    def _matrix(self) -> Tensor:
+    def _matrix(self) -> Normalised:
         edges = self._graph.edges
-        return edges.normalised(self._weight, edges.degrees(self._weight))
+        return edges.normalised(self._weight, edges.degrees(self._weight), self._visible.node)
 
     @cached_property
     def _member_degree(self) -> Tensor:
@@ -357,8 +370,8 @@ class DualChannelNetwork(nn.Module):
         """Query to item and back: the sum over layers of (D^-1/2 A D^-1/2)^l x, l from 1."""
         if not self._settings.use_bipartite:
             return _silent(start)
-        layer, total = start, torch.zeros_like(start)
-        for number in range(self._settings.num_layers):
+        layer = total = reach.along_edges(start, 0)
+        for number in range(1, self._settings.num_layers):
             layer = reach.along_edges(layer, number)
             total = total + layer
         return Channel(vectors=total, degree=reach.edge_degree)

@@ -50,7 +50,7 @@ def test_the_gradient_is_that_of_the_dense_product() -> None:
 
 
 def test_a_layer_of_the_bipartite_channel_is_a_light_graph_convolution() -> None:
-    """On the sparse matrix it equals PyG's `LGConv` on an edge list, hidden edges and gradients included."""
+    """It equals PyG's `LGConv` on an edge list, hidden edges, nodes that hear nothing, gradients included."""
     from torch_geometric.nn import LGConv
 
     _, row, column = random_pattern(6, 5, 14)
@@ -61,8 +61,11 @@ def test_a_layer_of_the_bipartite_channel_is_a_light_graph_convolution() -> None
     ours = torch.randn(11, 3, requires_grad=True)
     theirs = ours.detach().clone().requires_grad_()
 
-    found = adjacency.convolve(adjacency.normalised(weight, adjacency.degrees(weight)), ours)
-    expected = LGConv()(theirs, both, torch.cat([weight, weight]))
+    listens = torch.ones(11)
+    listens[[1, 8]] = 0.0
+
+    found = adjacency.convolve(adjacency.normalised(weight, adjacency.degrees(weight), listens), ours)
+    expected = LGConv()(theirs, both, torch.cat([weight, weight])) * listens[:, None]
     scale = torch.randn(11, 3)
     (found * scale).sum().backward()  # type: ignore[no-untyped-call]
     (expected * scale).sum().backward()
