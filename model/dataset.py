@@ -92,8 +92,10 @@ class TrainingSet:
         whole: the graph of all facts, which the exported vectors are propagated over.
         train: the graph without the newest facts; its edges are supervised.
         supervised: ``int64 [num_supervised]``, the edges of `train` that each pass may draw.
-        newest: ``int64 [num_newest]``, the edges of `whole` that `train` does not have.
-        recent: ``bool [num_supervised]``; warm training goes over all of these and a sample of the others.
+        newest: ``int64 [num_newest]``, the edges of `whole` that training ends with: those that `train` does
+            not have, or, where an earlier generation is gone on from, that of each click since then.
+        recent: ``bool [num_supervised]``, those no earlier generation has learned: each pass goes over all of
+            these and a sample of the others.
         validation_query: ``int64 [num_validation]``, query of each held-out edge.
         validation_item: ``int64 [num_validation]``, item of each held-out edge.
         validation_first_ms: ``int64 [num_validation]``, when each held-out edge was first seen.
@@ -118,21 +120,24 @@ def build_training_set(
     Args:
         arrays: the merged graph of a snapshot.
         settings: the share that is held out, the number of text buckets.
-        recent_after_ms: warm training: edges touched after this time are recent; None: all are.
+        recent_after_ms: warm training: edges first seen after this time are recent; None: all are.
     """
     whole = whole_graph(arrays)
-    held_out = _held_out_edges(arrays, settings)
-    cut_ms = int(arrays.edge_first_ms[held_out].min()) if len(held_out) else None
+    cut_ms = _newest_from_ms(arrays, settings, recent_after_ms)
     train = _part(arrays, cut_ms=cut_ms) if cut_ms is not None else whole
     is_known = _before(arrays.edge_first_ms, cut_ms)
-    last_ms = arrays.edge_last_ms[is_known]
-    recent = np.ones(len(last_ms), dtype=np.bool_) if recent_after_ms is None else last_ms > recent_after_ms
+    unknown = np.flatnonzero(~is_known)
+    held_out = unknown if len(unknown) >= _LEAST_EDGES else unknown[:0]
+    newest, recent = unknown, np.ones(len(train.edge_query), dtype=np.bool_)
+    if recent_after_ms is not None:
+        newest = _edge_of_each_fact(arrays)[~_before(arrays.fact_ms, cut_ms)]
+        recent = arrays.edge_first_ms[is_known] > recent_after_ms
     return TrainingSet(
         texts=hash_texts([*arrays.query_texts, *item_texts(arrays)], settings.num_buckets),
         whole=whole,
         train=train,
         supervised=np.arange(len(train.edge_query), dtype=np.int64),
-        newest=np.flatnonzero(~is_known),
+        newest=newest,
         recent=recent,
         validation_query=arrays.edge_query[held_out],
         validation_item=arrays.edge_item[held_out],
@@ -166,24 +171,27 @@ def hash_texts(texts: Sequence[str], num_buckets: int) -> Texts:
     )
 
 
-def _held_out_edges(arrays: GraphArrays, settings: ModelSettings) -> Ints:
-    """Return the edges first seen since the newest share of all facts began.
+def _newest_from_ms(arrays: GraphArrays, settings: ModelSettings, recent_after_ms: int | None) -> int | None:
+    """Return when the edges that are kept from training begin; None: none are.
 
-    A settled shop makes few new edges: then the share grows, up to half of the facts, until there are enough
-    to judge by. A lively one makes many: then the newest will do. Time alone decides, so edges of one
-    millisecond go together; where too few or most of all edges would go, none do.
+    They are those first seen since the newest share of all facts began. A settled shop makes few new edges:
+    then the share grows, up to half of the facts, until there are enough to judge by. A lively one makes
+    many: then the newest will do. Time alone decides, so edges of one millisecond go together; where too few
+    or most of all edges would go, none do. What an earlier generation has learned is not kept from anyone.
     """
-    first_ms, none = arrays.edge_first_ms, np.zeros(0, dtype=np.int64)
+    first_ms = arrays.edge_first_ms
     if not len(first_ms):
-        return none
+        return None
     newest = np.sort(first_ms)[::-1]
     share_ms, half_ms = np.quantile(arrays.fact_ms, [1.0 - settings.validation_share, 0.5], method="higher")
     enough_ms = newest[min(len(newest), _ENOUGH_EDGES) - 1]
-    start_ms = min(share_ms, max(half_ms, enough_ms))
+    start_ms = int(min(share_ms, max(half_ms, enough_ms)))
     if len(newest) > settings.max_validation_edges:
-        start_ms = max(start_ms, newest[settings.max_validation_edges - 1])
-    held_out = np.flatnonzero(first_ms >= start_ms)
-    return held_out if _LEAST_EDGES <= len(held_out) <= len(first_ms) // 2 else none
+        start_ms = max(start_ms, int(newest[settings.max_validation_edges - 1]))
+    fewest = _LEAST_EDGES
+    if recent_after_ms is not None and recent_after_ms >= start_ms:
+        start_ms, fewest = recent_after_ms + 1, 0
+    return start_ms if fewest <= np.count_nonzero(first_ms >= start_ms) <= len(first_ms) // 2 else None
 
 
 def _part(arrays: GraphArrays, *, cut_ms: int | None) -> GraphPart:
@@ -234,15 +242,21 @@ def _members(arrays: GraphArrays, hyperedge_of: Ints) -> Ints:
 
 def _sources(arrays: GraphArrays, hyperedge_of: Ints, edges: NDArray[np.bool_]) -> Ints:
     """Return the distinct rows (edge, hyperedge that made it), ``int64 [num_sources, 2]``, sorted."""
-    num_items = max(1, len(arrays.item_keys))
-    edge_code = arrays.edge_query * num_items + arrays.edge_item
-    order = np.argsort(edge_code, kind="stable")
-    fact_code = arrays.fact_query * num_items + arrays.fact_item
-    fact_edge = order[np.searchsorted(edge_code, fact_code, sorter=order)] if len(order) else fact_code
+    fact_edge = _edge_of_each_fact(arrays)
     dense = np.where(edges, np.cumsum(edges) - 1, -1)
     hyperedge = hyperedge_of[arrays.fact_session]
     edge = np.where(hyperedge >= 0, dense[fact_edge] if len(dense) else fact_edge, -1)
     return _distinct_pairs(edge, hyperedge, max(1, int(hyperedge_of.max(initial=-1)) + 1))
+
+
+def _edge_of_each_fact(arrays: GraphArrays) -> Ints:
+    """Return ``int64 [num_facts]``."""
+    num_items = max(1, len(arrays.item_keys))
+    edge_code = arrays.edge_query * num_items + arrays.edge_item
+    order = np.argsort(edge_code, kind="stable")
+    fact_code = arrays.fact_query * num_items + arrays.fact_item
+    found: Ints = order[np.searchsorted(edge_code, fact_code, sorter=order)] if len(order) else fact_code
+    return found
 
 
 def _distinct_pairs(first: Ints, second: Ints, num_second: int) -> Ints:

@@ -113,9 +113,11 @@ def sampled_footprint(
 
 
 def largest_batch(data: TrainingSet, settings: ModelSettings) -> int:
-    """Return how many edges the largest batch of a pass supervises."""
-    drawn = np.count_nonzero(data.recent) + settings.replay_share * np.count_nonzero(~data.recent)
-    return math.ceil(drawn / max(1, round(drawn / settings.batch_size)))
+    """Return how many edges the largest batch of a pass supervises, one over the newest included."""
+    recent = np.count_nonzero(data.recent)
+    drawn = recent + settings.replay_share * np.count_nonzero(~data.recent) if recent else 0
+    passes = (drawn, 2 * len(data.newest))
+    return max(math.ceil(edges / max(1, round(edges / settings.batch_size))) for edges in passes)
 
 
 def readable_bytes(size: float) -> str:

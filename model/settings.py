@@ -95,9 +95,10 @@ class ModelSettings:
     pretrain_passes: int = 0
     """Passes of contrastive pre-training before a training from scratch; 0: none."""
     newest_passes: int = 12
-    """Passes over the held-out facts, once training was stopped by them; 0: they are only propagated over."""
+    """Passes that training ends with, over the held-out facts once they have stopped it, or over the clicks
+    since the generation that it goes on from; 0: they are only propagated over."""
     warm_passes: int = 6
-    """Most passes when training goes on from an earlier generation."""
+    """Most passes before those where so much happened since that generation that some of it is held out."""
     patience: int = 4
     """Passes without a better validation result before training stops."""
     validation_share: float = 0.1
@@ -105,7 +106,7 @@ class ModelSettings:
     max_validation_edges: int = 2000
     """Upper bound of the held-out edges."""
     replay_share: float = 0.3
-    """Warm training: share of the edges older than the parent's watermark that each pass goes over again."""
+    """Share of the edges older than that generation that each of these `warm_passes` goes over again."""
     seed: int = 0
     """Seed of everything random; the same seed gives the same generation on a CPU."""
     device: str = "auto"

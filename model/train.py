@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 _PASSES_WITHOUT_VALIDATION = 6
 _FINAL_RATE = 0.1
 _PRETRAINING_SHARE = 0.4
-_NEWEST_RATE = 0.3
+_NEWEST_RATE, _NEWEST_RATE_WARM = 0.3, 0.1
 _NEWEST_SHARE = 0.1
 _INDEX_SECONDS_PER_ITEM_AND_TREE = 3e-6
 _LEAST_EXPORT_SECONDS = 0.2
@@ -74,10 +74,10 @@ def train(
         if warm_start:
             apply_warm_start(warm_start, learner.network, source.arrays, data.texts)
             learner.average.restart()
-        fit = _Fit(learner, started, on_progress, stop, saved)
+        fit = _Fit(learner, started, on_progress, stop, saved, is_warm=warm_start is not None)
         if not fit.goes_on() and settings.pretrain_passes and not warm_start:
             fit.pretrain()
-        fit.run(settings.warm_passes if warm_start else settings.max_passes, warm=warm_start is not None)
+        fit.run()
         return fit.export(source, warm_start.generation.id if warm_start else "")
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise TrainingFailed(
@@ -98,6 +98,8 @@ class _Fit:
         on_progress: Callable[[Progress], None] | None,
         stop: Callable[[], bool] | None,
         saved: SavedTraining | None = None,
+        *,
+        is_warm: bool,
     ) -> None:
         self._learner = learner
         self._settings = learner.settings
@@ -105,6 +107,7 @@ class _Fit:
         self._on_progress = on_progress or (lambda _: None)
         self._stop = stop or (lambda: False)
         self._saved = saved
+        self._is_warm = is_warm
         self._rng = np.random.default_rng(learner.settings.seed)
         self._steps = 0
         self._passes = 0
@@ -134,10 +137,10 @@ class _Fit:
         until = self._started + _PRETRAINING_SHARE * self._settings.budget_seconds
         self._learner.pretrain(lambda: self._stop() or time.monotonic() > until)
 
-    def run(self, max_passes: int, *, warm: bool) -> None:
+    def run(self) -> None:
         """Train until validation stops getting better, the passes are done, or the budget is used up."""
-        passes = max_passes if self._validates else min(max_passes, _PASSES_WITHOUT_VALIDATION)
-        if warm and not self._passes:
+        passes = self._most_passes()
+        if self._is_warm and not self._passes:
             self._keep_if_better()
         while self._passes < passes and self._bad_passes < self._settings.patience:
             self._set_rate(_FINAL_RATE ** (self._passes / passes))
@@ -149,7 +152,7 @@ class _Fit:
             if self._saved:
                 self._saved.save(self._state)
             self._report(passes, loss)
-        if not self._steps:
+        if passes and not self._steps:
             raise TrainingFailed(
                 f"the budget of {self._settings.budget_seconds:g} s was over before the first step; "
                 "raise model.budget_seconds"
@@ -160,6 +163,14 @@ class _Fit:
             self._learner.network.load_state_dict(self._best_state)
         else:
             self._learner.average.adopt()
+
+    def _most_passes(self) -> int:
+        """None where an earlier generation has learned all but the newest facts, which come last."""
+        settings, data = self._settings, self._learner.data
+        if not data.recent.any():
+            return 0
+        passes = settings.warm_passes if self._is_warm else settings.max_passes
+        return passes if self._validates else min(passes, _PASSES_WITHOUT_VALIDATION)
 
     def _state(self) -> TrainingState:
         return TrainingState(
@@ -274,11 +285,11 @@ class _Fit:
         )
 
     def _learn_newest(self) -> None:
-        """Go over the held-out edges beside as many others: what is newest is what shoppers do now."""
+        """Go over the newest edges beside as many others: what is newest is what shoppers do now."""
         data, learner = self._learner.data, self._learner
         others = np.setdiff1d(np.arange(len(data.whole.edge_query)), data.newest)
         learner.average.restart()
-        self._set_rate(_NEWEST_RATE)
+        self._set_rate(_NEWEST_RATE_WARM if self._is_warm else _NEWEST_RATE)
         for _ in range(self._settings.newest_passes if len(data.newest) else 0):
             beside = self._rng.permutation(others)[: len(data.newest)]
             if self._steps_over(np.concatenate([data.newest, beside]), self._deadline()) is None:

@@ -52,6 +52,24 @@ def test_held_out_edges_are_the_newest_and_not_in_the_training_graph(
     assert max(first_ms[edge] for edge in train) < min(first_ms[edge] for edge in held_out)
 
 
+def test_what_a_generation_has_learned_is_not_held_out_again(
+    arrays: GraphArrays, settings: ModelSettings
+) -> None:
+    """Training ends with each click since, however often its pair was clicked before."""
+    since_ms = int(np.quantile(arrays.fact_ms, 0.95))
+    after = arrays.fact_ms > since_ms
+    assert len(np.unique(arrays.fact_query[after] * arrays.num_items + arrays.fact_item[after])) < after.sum()
+
+    data = build_training_set(arrays, settings, recent_after_ms=since_ms)
+
+    clicked = list(zip(arrays.fact_query[after].tolist(), arrays.fact_item[after].tolist(), strict=True))
+    learned = zip(data.whole.edge_query[data.newest], data.whole.edge_item[data.newest], strict=True)
+    assert sorted(learned) == sorted(clicked)
+    assert not data.recent.any()
+    assert len(data.validation_first_ms) in (0, (arrays.edge_first_ms > since_ms).sum())
+    assert len(data.train.edge_query) == (arrays.edge_first_ms <= since_ms).sum()
+
+
 def test_sessions_of_the_held_out_time_are_not_in_the_training_graph(
     training_set: TrainingSet, arrays: GraphArrays
 ) -> None:

@@ -25,7 +25,7 @@ from model.tuner import TrainingInput, train_once
 from stream.graph import GraphArrays, open_graph
 from stream.settings import StreamSettings
 from stream.snapshot import take_snapshot
-from tests.model.conftest import NOW_MS, fill_store, shop_events, shop_items, snapshot_of
+from tests.model.conftest import NOW_MS, MakeArrays, fill_store, shop_events, shop_items, snapshot_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PASSES = 5
@@ -148,10 +148,12 @@ def test_patience_is_counted_over_a_kill(
 
 
 def test_a_warm_training_that_was_killed_gives_the_same_model(
-    generation: Generation, arrays: GraphArrays, settings: ModelSettings, saved: SavedTraining
+    generation: Generation, make_arrays: MakeArrays, settings: ModelSettings, saved: SavedTraining
 ) -> None:
     """Not even the parent, judged before the first pass, is judged again."""
     warm = replace(settings, warm_passes=4)
+    later = [replace(event, ts_ms=event.ts_ms + 10**9) for event in shop_events(300, seed=1)]
+    arrays = make_arrays([*shop_events(400), *later], shop_items())
     with pytest.raises(Killed):
         train(arrays, warm, warm=generation, on_progress=killed_after(2), saved=saved)
 

@@ -143,7 +143,7 @@ def test_a_loss_that_is_not_a_number_ends_training(arrays: GraphArrays, settings
         run.network.content.bag.fill_(torch.nan)
 
     with pytest.raises(TrainingFailed, match="loss became nan"):
-        _Fit(run, time.monotonic(), None, None).run(1, warm=False)
+        _Fit(run, time.monotonic(), None, None, is_warm=False).run()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
@@ -217,15 +217,46 @@ def test_an_empty_graph_is_refused(make_arrays: MakeArrays, settings: ModelSetti
         train(make_arrays([], [CatalogItem(item_id="a", title="Mug")]), settings)
 
 
-def test_training_goes_on_from_a_generation(
-    generation: Generation, arrays: GraphArrays, settings: ModelSettings
+def test_where_nothing_happened_since_training_changes_nothing(
+    generation: Generation, trained: Trained, arrays: GraphArrays, settings: ModelSettings
 ) -> None:
-    """Its quality is the least that comes out."""
+    """All that the parent learned is left as it was."""
     warm = train(arrays, settings, warm=generation)
 
     assert warm.parent == generation.id
-    assert warm.evaluation["validation_mrr"] >= generation.manifest.evaluation["validation_mrr"] - 0.02
-    assert warm.evaluation["passes"] <= settings.warm_passes
+    assert warm.evaluation["steps"] == 0
+    assert "validation_mrr" not in warm.evaluation
+    np.testing.assert_allclose(warm.item_vectors, trained.item_vectors, atol=1e-5)
+    np.testing.assert_allclose(warm.query_vectors, trained.query_vectors, atol=1e-5)
+
+
+def test_a_refresh_learns_the_clicks_since_its_parent_and_forgets_nothing(
+    generation: Generation, make_arrays: MakeArrays, settings: ModelSettings
+) -> None:
+    """New queries lead to a new item, old ones to what they led to; the figures are from before."""
+    new = [click(10**9 + n, f"new{n}", f"zorb number {n}", "zorb") for n in range(30)]
+    grown = make_arrays([*shop_events(400), *new], [*shop_items(), CatalogItem(item_id="zorb", title="")])
+
+    warm = train(grown, settings, warm=generation)
+
+    assert warm.evaluation["passes"] == 0
+    assert warm.evaluation["validation_edges"] == 30
+    assert warm.evaluation["validation_mrr"] < 0.5
+    assert best_items(warm, grown, "a zorb")[0] == "zorb"
+    assert "scarf-violet" in best_items(warm, grown, "violett scarfs")
+
+
+def test_a_refresh_after_a_long_time_stops_by_what_is_newest(
+    generation: Generation, make_arrays: MakeArrays, settings: ModelSettings
+) -> None:
+    """As a training from scratch does; the parent's share of the log is only gone over in part."""
+    later = [replace(event, ts_ms=event.ts_ms + 10**9) for event in shop_events(300, seed=1)]
+    grown = make_arrays([*shop_events(400), *later], shop_items())
+
+    warm = train(grown, settings, warm=generation)
+
+    assert 1 <= warm.evaluation["passes"] <= settings.warm_passes
+    assert warm.evaluation["validation_mrr"] > 3 * warm.evaluation["popularity_mrr"]
 
 
 def test_known_nodes_keep_their_id_vectors_by_id_not_by_row(
@@ -255,14 +286,14 @@ def test_known_nodes_keep_their_id_vectors_by_id_not_by_row(
 def test_warm_training_goes_over_recent_edges_and_a_sample_of_older_ones(
     arrays: GraphArrays, settings: ModelSettings
 ) -> None:
-    """Every pass has all edges touched since the parent's watermark, and another sample of the others."""
-    cut_ms = int(np.quantile(arrays.edge_last_ms, 0.6))
+    """Every pass has all edges that the parent did not know, and another sample of the others."""
+    cut_ms = int(np.quantile(arrays.edge_first_ms, 0.4))
     data = build_training_set(arrays, settings, recent_after_ms=cut_ms)
     recent, older = np.flatnonzero(data.recent), np.flatnonzero(~data.recent)
     assert len(recent) > 50
     assert len(older) > 50
 
-    fit = _Fit(Learner(data, settings, torch.device("cpu")), time.monotonic(), None, None)
+    fit = _Fit(Learner(data, settings, torch.device("cpu")), time.monotonic(), None, None, is_warm=True)
     passes = [fit._drawn() for _ in range(2)]
 
     replayed = [np.setdiff1d(drawn, recent) for drawn in passes]
