@@ -95,10 +95,10 @@ class ModelSettings:
     pretrain_passes: int = 0
     """Passes of contrastive pre-training before a training from scratch; 0: none."""
     newest_passes: int = 12
-    """Passes that training ends with, over the held-out facts once they have stopped it, or over the clicks
-    since the generation that it goes on from; 0: they are only propagated over."""
-    warm_passes: int = 6
-    """Most passes before those where so much happened since that generation that some of it is held out."""
+    """Passes over the held-out facts, once training was stopped by them; 0: they are only propagated over."""
+    warm_passes: int = 3
+    """Passes over the clicks since the generation that training goes on from. Where so much happened since
+    that some of it is held out, the most passes over the rest of it, too, which come first."""
     patience: int = 4
     """Passes without a better validation result before training stops."""
     validation_share: float = 0.1
@@ -106,7 +106,7 @@ class ModelSettings:
     max_validation_edges: int = 2000
     """Upper bound of the held-out edges."""
     replay_share: float = 0.3
-    """Share of the edges older than that generation that each of these `warm_passes` goes over again."""
+    """Share of the edges older than that generation that each pass over such a rest goes over again."""
     seed: int = 0
     """Seed of everything random; the same seed gives the same generation on a CPU."""
     device: str = "auto"

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 _PASSES_WITHOUT_VALIDATION = 6
 _FINAL_RATE = 0.1
 _PRETRAINING_SHARE = 0.4
-_NEWEST_RATE, _NEWEST_RATE_WARM = 0.3, 0.1
+_NEWEST_RATE = 0.3
 _NEWEST_SHARE = 0.1
 _INDEX_SECONDS_PER_ITEM_AND_TREE = 3e-6
 _LEAST_EXPORT_SECONDS = 0.2
@@ -289,8 +289,9 @@ class _Fit:
         data, learner = self._learner.data, self._learner
         others = np.setdiff1d(np.arange(len(data.whole.edge_query)), data.newest)
         learner.average.restart()
-        self._set_rate(_NEWEST_RATE_WARM if self._is_warm else _NEWEST_RATE)
-        for _ in range(self._settings.newest_passes if len(data.newest) else 0):
+        self._set_rate(_NEWEST_RATE)
+        passes = self._settings.warm_passes if self._is_warm else self._settings.newest_passes
+        for _ in range(passes if len(data.newest) else 0):
             beside = self._rng.permutation(others)[: len(data.newest)]
             if self._steps_over(np.concatenate([data.newest, beside]), self._deadline()) is None:
                 break
