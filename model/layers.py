@@ -1,11 +1,10 @@
 """Propagation over fixed sparse patterns whose weights change at every step.
 
-Over the query-item graph it is PyG's `LGConv` on a sparse matrix. Over hyperedges, and from features to texts
-it is an `embedding_bag` over a pattern sorted once, both ways: its gradient is one over columns. What each
-costs, and why, is in `docs/decisions/0002-propagation.md`.
+Every product is an `embedding_bag` over a pattern that is sorted once, both ways: its gradient is the product
+with the transposed pattern. What that costs, and why it is no library's layer, is in
+`docs/decisions/0002-propagation.md`.
 """
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
-from torch_geometric.nn import LGConv
 
 _SMALL = 1e-9
 
@@ -42,13 +40,11 @@ class Adjacency:
         row = np.concatenate([edge_query, num_queries + edge_item])
         column = np.concatenate([num_queries + edge_item, edge_query])
         order = np.lexsort([column, row])
-        starts = np.zeros(self._num_nodes + 1, dtype=np.int64)
-        starts[1:] = np.cumsum(np.bincount(row, minlength=self._num_nodes))
-        self._starts = torch.from_numpy(starts).to(device)
+        counts = np.bincount(row, minlength=self._num_nodes)
+        self._starts = torch.from_numpy(np.cumsum(counts) - counts).to(device)
         self._row = torch.from_numpy(row[order]).to(device)
         self._column = torch.from_numpy(column[order]).to(device)
         self._edge = torch.from_numpy(order % max(1, len(edge_query))).to(device)
-        self._convolution = LGConv(normalize=False)
 
     def degrees(self, weight: Tensor) -> Tensor:
         """Return ``float32 [num_nodes]``, the sum of each node's edge weights ``float32 [num_edges]``."""
@@ -64,44 +60,36 @@ class Adjacency:
         """
         root = degrees.clamp(min=_SMALL).rsqrt()
         values = weight[self._edge] * root[self._row] * root[self._column]
-        return Normalised(
-            matrix=self._sparse(values * listens[self._row]),
-            transposed=self._sparse(values * listens[self._column]),
-        )
+        return Normalised(values=values * listens[self._row], transposed=values * listens[self._column])
 
     def convolve(self, normalised: "Normalised", x: Tensor) -> Tensor:
         """Return one light graph convolution of ``x [num_nodes, dim]`` (He et al., SIGIR 2020)."""
-        layer: Tensor = _Convolution.apply(x, normalised, self._convolution)
+        layer: Tensor = _Convolution.apply(x, normalised, self._column, self._starts)
         return layer
-
-    def _sparse(self, values: Tensor) -> Tensor:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-            return torch.sparse_csr_tensor(
-                self._starts, self._column, values, (self._num_nodes, self._num_nodes), check_invariants=False
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Normalised:
-    """A sparse ``float32 [num_nodes, num_nodes]``, and its transpose: the pattern of both is the same."""
+    """The values ``float32 [num_entries]`` of a matrix over an `Adjacency`, and those of its transpose.
 
-    matrix: Tensor
+    The pattern is symmetric, and so the same for both.
+    """
+
+    values: Tensor
     transposed: Tensor
 
 
 class _Convolution(torch.autograd.Function):
-    """A convolution whose transpose is known; torch would sort the entries anew for the gradient."""
+    """A product with a matrix; its gradient is the product with the transpose."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, normalised: Normalised, convolution: LGConv) -> Tensor:
-        ctx.transposed, ctx.convolution = normalised.transposed, convolution
-        layer: Tensor = convolution(x, normalised.matrix)
-        return layer
+    def forward(ctx: Any, x: Tensor, normalised: Normalised, column: Tensor, starts: Tensor) -> Tensor:
+        ctx.transposed, ctx.pattern = normalised.transposed, (column, starts)
+        return _weighted_sums(x, normalised.values, column, starts)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        return ctx.convolution(gradients[0].contiguous(), ctx.transposed), None, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        return _weighted_sums(gradients[0].contiguous(), ctx.transposed, *ctx.pattern), None, None, None
 
 
 class Pattern:
@@ -176,9 +164,14 @@ class _SparseProduct(torch.autograd.Function):
 
 def _bag_sum(x: Tensor, values: Tensor, bags: Bags) -> Tensor:
     column, starts, order = bags
-    if not len(column):
+    return _weighted_sums(x, values[order], column, starts)
+
+
+def _weighted_sums(x: Tensor, weights: Tensor, rows: Tensor, starts: Tensor) -> Tensor:
+    """Return ``float32 [len(starts), dim]``: each a sum of some rows of `x`, from its start to the next."""
+    if not len(rows):
         return x.new_zeros(len(starts), x.shape[1])
-    return F.embedding_bag(column, x, starts, mode="sum", per_sample_weights=values[order])
+    return F.embedding_bag(rows, x, starts, mode="sum", per_sample_weights=weights)
 
 
 def _product(x: Tensor, values: Tensor, bags: Bags, transposed: Bags) -> Tensor:
