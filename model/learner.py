@@ -131,8 +131,9 @@ class Learner:
 
     def _rated_parameters(self) -> list[tuple[Tensor, float]]:
         """Return each parameter with its factor on the step size."""
+        factors = {"content": self.settings.content_rate, "ids": self.settings.id_rate}
         return [
-            (parameter, self.settings.content_rate if name.startswith("content.") else 1.0)
+            (parameter, factors.get(name.partition(".")[0], 1.0))
             for name, parameter in self.network.named_parameters()
         ]
 

@@ -13,6 +13,7 @@ _BOUNDS = {
     "num_layers": (1, 8),
     "learning_rate": (1e-6, 1.0),
     "content_rate": (0.0, 1000.0),
+    "id_rate": (0.0, 1000.0),
     "content_loss": (0.0, 1000.0),
     "average_decay": (0.0, 0.99999),
     "batch_size": (2, 1 << 20),
@@ -72,6 +73,9 @@ class ModelSettings:
     """Step size of Adam; it decays to a tenth over `max_passes`."""
     content_rate: float = 5.0
     """Step size of the text path, as a multiple of `learning_rate`."""
+    id_rate: float = 0.2
+    """Step size of the nodes' own vectors, as a multiple of `learning_rate`: what text and neighbours say of
+    a node is not to be learnt by heart."""
     content_loss: float = 0.5
     """What it counts, beside the whole model's loss of 1, that a query's text alone finds its items."""
     average_decay: float = 0.98
