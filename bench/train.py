@@ -46,7 +46,7 @@ class Bench:
     stream: StreamSettings
     device: str
     figures: list[Figure] = field(default_factory=list)
-    refreshes: dict[str, Refresh] = field(default_factory=dict)
+    refreshes: dict[str, list[Refresh]] = field(default_factory=dict)
 
     def add(self, name: str, value: float, unit: str, *, target: str = "", note: str = "") -> None:
         """Keep a figure and print it."""
@@ -89,6 +89,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--edges", type=int, help="the same")
     parser.add_argument("--incidences", type=int, help="the same")
     parser.add_argument("--steps", type=int, default=5, help="steps measured, after one that is not")
+    parser.add_argument("--seeds", type=int, default=3, help="trainings of the parts cold and warm")
     parser.add_argument("--dims", type=int, nargs="+", default=[64, 128], help="dimensions of the part scale")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--threads", type=int, help="of torch; 0: one less than there are cores")
@@ -155,38 +156,52 @@ def _in_turn(children: dict[str, Child], num_steps: int) -> dict[str, Measured]:
 
 def _cold(bench: Bench) -> None:
     """Train from scratch on a log's first 80%."""
-    result = _refreshed(bench, "cold")
-    by_clock = f"{result.seconds:.0f} s of CPU, {result.passes:.0f} passes"
-    bench.add("cold training", _rounded(result.wall_seconds), "s", target="<= 600", note=by_clock)
-    _add_quality(bench, "cold training", result)
+    each = _refreshed(bench, "cold")
+    by_clock = f"{_mean(each, 'seconds'):.0f} s of CPU, {_mean(each, 'passes'):.0f} passes"
+    wall = _mean(each, "wall_seconds")
+    bench.add("cold training", _rounded(wall), "s", target="<= 600", note=by_clock)
+    _add_quality(bench, "cold training", each)
 
 
 def _warm(bench: Bench) -> None:
     """Go on with the last 1% of the facts, and compare with a cold training at the same moment."""
-    afresh, result = _refreshed(bench, "cold"), _refreshed(bench, "warm")
-    note = f"{result.new_share:.1%} new; {result.passes:.0f} passes; {result.wall_seconds:.0f} s on the clock"
-    bench.add("warm refresh", _rounded(result.seconds), "CPU s", note=note)
-    _add_quality(bench, "warm refresh", result)
-    bench.add("time of warm", _rounded(result.seconds / afresh.seconds), "x cold", target="<= 0.1")
+    afresh, each = _refreshed(bench, "cold"), _refreshed(bench, "warm")
+    by_clock = f"{each[0].new_share:.1%} new; {_mean(each, 'wall_seconds'):.0f} s on the clock"
+    seconds = _mean(each, "seconds")
+    bench.add("warm refresh", _rounded(seconds), "CPU s", note=by_clock)
+    _add_quality(bench, "warm refresh", each)
+    bench.add("time of warm", _rounded(seconds / _mean(afresh, "seconds")), "x cold", target="<= 0.1")
+    refused = sum(one.refused for one in each)
+    note = f"the gate refused {refused}: of the generations before" if refused else ""
     for figure in ("mrr", "recall_10"):
-        ratio = getattr(result.quality, figure) / (getattr(afresh.quality, figure) or 1.0)
-        note = "the gate refused it: of the generation before" if result.refused else ""
+        ratio = _quality(each, figure) / (_quality(afresh, figure) or 1.0)
         bench.add(f"{figure} of warm", _rounded(ratio), "x cold", target=">= 0.99", note=note)
 
 
-def _refreshed(bench: Bench, name: str) -> Refresh:
-    """Return what a training came to; each is done once."""
+def _refreshed(bench: Bench, name: str) -> list[Refresh]:
+    """Return what trainings came to, one a seed; each is done once."""
     if name not in bench.refreshes:
+        train = cold if name == "cold" else warm
         with _reading(bench) as read:
-            settings = replace(bench.settings, device=bench.device)
-            bench.refreshes[name] = (cold if name == "cold" else warm)(read, settings)
+            bench.refreshes[name] = [
+                train(read, replace(bench.settings, device=bench.device, seed=seed))
+                for seed in range(bench.options.seeds)
+            ]
     return bench.refreshes[name]
 
 
-def _add_quality(bench: Bench, name: str, result: Refresh) -> None:
-    note = f"{result.quality.num_edges:,} unseen pairs"
+def _mean(each: list[Refresh], name: str) -> float:
+    return float(np.mean([getattr(one, name) for one in each]))
+
+
+def _quality(each: list[Refresh], figure: str) -> float:
+    return float(np.mean([getattr(one.quality, figure) for one in each]))
+
+
+def _add_quality(bench: Bench, name: str, each: list[Refresh]) -> None:
+    note = f"{each[0].quality.num_edges:,} unseen pairs; {len(each)} seeds"
     for figure in ("mrr", "recall_10"):
-        bench.add(f"{name}, {figure}", _rounded(getattr(result.quality, figure)), "", note=note)
+        bench.add(f"{name}, {figure}", _rounded(_quality(each, figure)), "", note=note)
 
 
 def _scale(bench: Bench) -> None:
