@@ -152,11 +152,8 @@ class _Fit:
             if self._saved:
                 self._saved.save(self._state)
             self._report(passes, loss)
-        if passes and not self._steps:
-            raise TrainingFailed(
-                f"the budget of {self._settings.budget_seconds:g} s was over before the first step; "
-                "raise model.budget_seconds"
-            )
+        if passes:
+            self._refuse_no_step()
         if self._best is None:
             self._keep_if_better()
         if self._best_state:
@@ -295,7 +292,17 @@ class _Fit:
             beside = self._rng.permutation(others)[: len(data.newest)]
             if self._steps_over(np.concatenate([data.newest, beside]), self._deadline()) is None:
                 break
+        if passes and len(data.newest):
+            self._refuse_no_step()
         learner.average.adopt()
+
+    def _refuse_no_step(self) -> None:
+        """What was not learned must not be taken for known, which the watermark of a generation says."""
+        if not self._steps:
+            raise TrainingFailed(
+                f"the budget of {self._settings.budget_seconds:g} s was over before the first step; "
+                "raise model.budget_seconds"
+            )
 
     def _held_out(self, num_queries: int) -> HeldOut:
         data = self._learner.data

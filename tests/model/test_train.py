@@ -246,6 +246,16 @@ def test_a_refresh_learns_the_clicks_since_its_parent_and_forgets_nothing(
     assert "scarf-violet" in best_items(warm, grown, "violett scarfs")
 
 
+def test_a_refresh_without_time_to_learn_is_not_handed_on(
+    generation: Generation, make_arrays: MakeArrays, settings: ModelSettings
+) -> None:
+    """Its watermark would say that it knows clicks which it never learned."""
+    grown = make_arrays([*shop_events(400), click(10**9, "new", "zorb", "mug-red")], shop_items())
+
+    with pytest.raises(TrainingFailed, match="budget"):
+        train(grown, replace(settings, budget_seconds=0.0), warm=generation)
+
+
 def test_a_refresh_after_a_long_time_stops_by_what_is_newest(
     generation: Generation, make_arrays: MakeArrays, settings: ModelSettings
 ) -> None:
