@@ -64,8 +64,8 @@ class Adjacency:
 
     def convolve(self, normalised: "Normalised", x: Tensor) -> Tensor:
         """Return one light graph convolution of ``x [num_nodes, dim]`` (He et al., SIGIR 2020)."""
-        layer: Tensor = _Convolution.apply(x, normalised, self._column, self._starts)
-        return layer
+        pattern = self._column, self._starts
+        return _product(x, (normalised.values, *pattern), (normalised.transposed, *pattern))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,19 +77,6 @@ class Normalised:
 
     values: Tensor
     transposed: Tensor
-
-
-class _Convolution(torch.autograd.Function):
-    """A product with a matrix; its gradient is the product with the transpose."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, normalised: Normalised, column: Tensor, starts: Tensor) -> Tensor:
-        ctx.transposed, ctx.pattern = normalised.transposed, (column, starts)
-        return _weighted_sums(x, normalised.values, column, starts)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        return _weighted_sums(gradients[0].contiguous(), ctx.transposed, *ctx.pattern), None, None, None
 
 
 class Pattern:
@@ -120,11 +107,11 @@ class Pattern:
 
     def product(self, values: Tensor, x: Tensor) -> Tensor:
         """Return the matrix times `x`, ``float32 [num_rows, dim]`` from ``[num_columns, dim]``."""
-        return _product(x, values, self.by_row, self.by_column)
+        return _product(x, _weighted(self.by_row, values), _weighted(self.by_column, values))
 
     def transposed_product(self, values: Tensor, x: Tensor) -> Tensor:
         """Return the transposed matrix times `x`, ``float32 [num_columns, dim]`` from ``[num_rows, dim]``."""
-        return _product(x, values, self.by_column, self.by_row)
+        return _product(x, _weighted(self.by_column, values), _weighted(self.by_row, values))
 
     def row_sums(self, values: Tensor) -> Tensor:
         """Return ``float32 [num_rows]``."""
@@ -147,33 +134,35 @@ def _bags(row: NDArray[np.int64], column: NDArray[np.int64], num_rows: int, devi
     return on_device[0], on_device[1], on_device[2]
 
 
-class _SparseProduct(torch.autograd.Function):
-    """A sparse product; its gradient is the product with the transposed pattern. Values get no gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, values: Tensor, bags: Bags, transposed: Bags) -> Tensor:
-        ctx.save_for_backward(values)
-        ctx.transposed = transposed
-        return _bag_sum(x, values, bags)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        (values,) = ctx.saved_tensors
-        return _bag_sum(gradients[0].contiguous(), values, ctx.transposed), None, None, None
+Matrix = tuple[Tensor, Tensor, Tensor]
 
 
-def _bag_sum(x: Tensor, values: Tensor, bags: Bags) -> Tensor:
+def _weighted(bags: Bags, values: Tensor) -> Matrix:
+    """Return the values of a pattern in the order of its bags, with its columns and starts."""
     column, starts, order = bags
-    return _weighted_sums(x, values[order], column, starts)
+    return values[order], column, starts
 
 
-def _weighted_sums(x: Tensor, weights: Tensor, rows: Tensor, starts: Tensor) -> Tensor:
+class _SparseProduct(torch.autograd.Function):
+    """A sparse product; its gradient is the product with the transpose. Values get no gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, matrix: Matrix, transposed: Matrix) -> Tensor:
+        ctx.transposed = transposed
+        return _weighted_sums(x, *matrix)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return _weighted_sums(gradients[0].contiguous(), *ctx.transposed), None, None
+
+
+def _weighted_sums(x: Tensor, values: Tensor, column: Tensor, starts: Tensor) -> Tensor:
     """Return ``float32 [len(starts), dim]``: each a sum of some rows of `x`, from its start to the next."""
-    if not len(rows):
+    if not len(column):
         return x.new_zeros(len(starts), x.shape[1])
-    return F.embedding_bag(rows, x, starts, mode="sum", per_sample_weights=weights)
+    return F.embedding_bag(column, x, starts, mode="sum", per_sample_weights=values)
 
 
-def _product(x: Tensor, values: Tensor, bags: Bags, transposed: Bags) -> Tensor:
-    result: Tensor = _SparseProduct.apply(x, values, bags, transposed)
+def _product(x: Tensor, matrix: Matrix, transposed: Matrix) -> Tensor:
+    result: Tensor = _SparseProduct.apply(x, matrix, transposed)
     return result
