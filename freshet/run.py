@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from freshet.replay import ReplayOrder
     from model.artifact import ArtifactStore
     from model.tuner import TrainingInput
+    from stream.known_graph import KnownGraph
     from stream.metrics import StreamMetrics
     from stream.settings import StreamSettings
     from stream.snapshot_manifest import SnapshotInfo
@@ -90,16 +91,19 @@ def tune(
     artifact_store = _writable_artifacts(artifacts)
     from model.metrics import TunerMetrics
     from model.tuner import run_tuner
+    from stream.known_graph import KnownGraph
 
     registry = CollectorRegistry()
-    counted = TunerMetrics(registry)
+    counted, known = TunerMetrics(registry), KnownGraph()
+
+    def snapshots() -> AbstractContextManager["TrainingInput"]:
+        return _fresh_snapshot(store, stream_settings, known)
+
     with metrics_endpoint(metrics, registry, default=TUNER_METRICS):
         with sigterm_exits(0):
             _load_torch()
         with stop_event() as stop:
-            run_tuner(
-                lambda: _fresh_snapshot(store, stream_settings), artifact_store, settings, counted, stop
-            )
+            run_tuner(snapshots, artifact_store, settings, counted, stop)
 
 
 def serve(artifacts: Path, *, listen: str | None, metrics: str | None, config_file: Path | None) -> None:
@@ -275,24 +279,34 @@ def _graph_to_learn(
 
 
 @contextmanager
-def _fresh_snapshot(store: Path, settings: "StreamSettings") -> Iterator["TrainingInput"]:
-    """Yield what a new snapshot of a store holds; the snapshot goes when it was read."""
+def _fresh_snapshot(
+    store: Path, settings: "StreamSettings", known: "KnownGraph | None" = None
+) -> Iterator["TrainingInput"]:
+    """Yield what a new snapshot of a store holds; the snapshot goes when it was read.
+
+    Args:
+        store: the store's folder.
+        settings: of the store.
+        known: what was read of its earlier snapshots; None: nothing.
+    """
     from stream.snapshot import take_snapshot
     from stream.store import read_manifest
 
     read_manifest(store)
     with scratch_folder(store) as folder:
         path = folder / "snapshot"
-        source = _training_input(path, take_snapshot(store, path, settings, _now_ms()), settings)
+        source = _training_input(path, take_snapshot(store, path, settings, _now_ms()), settings, known)
     yield source
 
 
-def _training_input(path: Path, info: "SnapshotInfo", settings: "StreamSettings") -> "TrainingInput":
+def _training_input(
+    path: Path, info: "SnapshotInfo", settings: "StreamSettings", known: "KnownGraph | None" = None
+) -> "TrainingInput":
     from model.tuner import TrainingInput
     from stream.graph import open_graph
 
     with open_graph(path, settings) as graph:
-        return TrainingInput(snapshot=info, arrays=graph.arrays())
+        return TrainingInput(snapshot=info, arrays=graph.arrays(known=known))
 
 
 def _sentence(totals: "WorkerTotals") -> str:

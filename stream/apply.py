@@ -18,14 +18,13 @@ from stream.facts import Bools, Digest, FactColumns, Merge, distinct, hyperedge_
 from stream.known_names import Hashes, text_hashes
 from stream.retire import settle_returning, settled_bound
 from stream.rocks import Puts, store_error
-from stream.shard import Shard
+from stream.shard import Shard, Touched
 from stream.visitors import Cut, cut_sessions, rename_facts
 
 _MURMUR2_SEED = 0x9747B28C
 _MURMUR2_FACTOR = 0x5BD1E995
 _MASK = 0xFFFFFFFF
 _WORD = Struct("<I")
-_DIRTY_KEPT = codec.DIRTY_KEPT
 _NEVER = int(np.iinfo(np.int64).min)
 
 
@@ -113,6 +112,8 @@ class _Write:
         self._puts = Puts()
         self._refused_names: dict[bytes, Keys] = {}
         self._learnt: list[tuple[bytes, Keys, Hashes]] = []
+        self._named: dict[bytes, Keys] = {}
+        self._touched = Touched(self._sequence)
         self._events = batch.events
         self._is_accepted = np.ones(len(batch.events), dtype=np.bool_)
         self._merge = merge_facts(FactColumns.none(), FactColumns.none())
@@ -177,9 +178,15 @@ class _Write:
             gone_queries = self._gone.query[self._gone.query != NO_KEY]
             queries = np.union1d(queries, self._remove_rows(codec.BY_QUERY, gone_queries))
             items = np.union1d(items, self._remove_rows(codec.BY_ITEM, self._gone.item))
-        items = np.union1d(items, np.array(self._catalog_keys, dtype=np.uint64))
-        if len(queries) or len(items):
-            self._puts.put(codec.dirty_key(self._sequence), codec.pack_dirty(queries, items))
+        self._touched = Touched(
+            self._sequence,
+            queries=np.union1d(queries, self._named[codec.QUERY_NAME]),
+            items=distinct(
+                np.concatenate(
+                    [items, self._named[codec.ITEM_NAME], np.array(self._catalog_keys, dtype=np.uint64)]
+                )
+            ),
+        )
 
     def finish(self) -> Applied:
         """Write everything with the positions."""
@@ -187,8 +194,7 @@ class _Write:
         for position, next_offset in self._batch.positions.items():
             progress = Progress(next_offset, self._watermark_of(position))
             self._puts.put(codec.position_key(position), codec.pack_progress(progress))
-        forgotten = [codec.dirty_key(self._sequence - _DIRTY_KEPT)] if self._sequence > _DIRTY_KEPT else []
-        self._shard.write(self._puts, [*forgotten, *self._deletes])
+        self._shard.write(self._puts, self._deletes, touched=self._touched)
         for kind, keys, hashes in self._learnt:
             self._shard.known_names[kind].learn(keys, hashes)
         num_accepted = int(self._is_accepted.sum())
@@ -216,6 +222,7 @@ class _Write:
             is_taken[place] = value is not None and value != codec.pack_name(named[place])
         found = list(compress(named, is_new.tolist()))
         self._puts.extend(codec.one_keys(kind, keys[is_new]), codec.pack_names(found))
+        self._named[kind] = keys[is_new]
         is_learnt = ~(is_stored | is_taken)
         self._learnt.append((kind, keys[is_learnt], hashes[is_learnt]))
         return keys[is_taken]

@@ -1,6 +1,6 @@
 """The whole graph as arrays, for training."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,8 +93,8 @@ class GraphParts:
 
     Attributes:
         path: the store or snapshot, to name in errors.
-        query_names: ``(query_key, text)`` in ascending order of key.
-        item_names: ``(item_key, item_id)`` in ascending order of key.
+        query_names: texts of queries by key, ascending.
+        item_names: ids of items by key, ascending.
         catalog: catalogue items by item key.
         facts: all facts that are held, in ascending order of (session, query, item, action).
         edges: all edges, with what folded facts left behind on them.
@@ -104,8 +104,8 @@ class GraphParts:
     """
 
     path: Path
-    query_names: Iterator[tuple[int, str]]
-    item_names: Iterator[tuple[int, str]]
+    query_names: Mapping[int, str]
+    item_names: Mapping[int, str]
     catalog: Mapping[int, CatalogItem]
     facts: FactColumns
     edges: EdgeColumns
@@ -117,10 +117,9 @@ class GraphParts:
 class _Names:
     """Texts in ascending order of key."""
 
-    def __init__(self, names: Iterator[tuple[int, str]], path: Path) -> None:
-        pairs = list(names)
-        self.keys: Keys = np.array([key for key, _ in pairs], dtype=np.uint64)
-        self.texts = [text for _, text in pairs]
+    def __init__(self, names: Mapping[int, str], path: Path) -> None:
+        self.keys: Keys = np.fromiter(names, dtype=np.uint64, count=len(names))
+        self.texts = list(names.values())
         self._path = path
 
     def index_of(self, keys: Keys) -> Int64s:

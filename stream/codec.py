@@ -43,9 +43,7 @@ SETTLED_BY_ITEM = b"\x19"
 
 FORMAT_KEY = META + b"format"
 STATE_KEY = META + b"state"
-
-DIRTY_KEPT = 4096
-"""How many of the newest writes a shard knows what they touched."""
+WRITER_KEY = META + b"writer"
 
 ROW_BYTES = 24
 PAIR_BYTES = 16
@@ -499,6 +497,11 @@ def by_item(keys: Sequence[bytes], values: Sequence[bytes]) -> FactColumns:
 def dirty_key(sequence: int) -> bytes:
     """Return the key of what one write touched."""
     return _ONE_KEY.pack(DIRTY[0], sequence)
+
+
+def pack_sequence(sequence: int) -> bytes:
+    """Return what stands for a write behind the key of a query or an item."""
+    return _BIG_WORD.pack(sequence)
 
 
 def unpack_sequence(key: bytes) -> int:

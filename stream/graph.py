@@ -21,6 +21,7 @@ from stream.epochs import current_folder, shard_name
 from stream.errors import StoreMismatch, StoreUnreadable
 from stream.events import Action, CatalogItem, Position
 from stream.facts import Digest, FactColumns, hyperedge_rows, hyperedge_sizes, merge_facts
+from stream.known_graph import KnownGraph
 from stream.scan import SessionChunk, edge_chunks, session_chunks, settled_edges
 from stream.settings import StreamSettings
 from stream.settled import SettledEdges, add_settled
@@ -238,20 +239,23 @@ class GraphReader:
         """Hash and count."""
         return GraphSummary(self.graph_hash(), self.stats())
 
-    def arrays(self, at_ms: int | None = None, *, before_ms: int | None = None) -> GraphArrays:
+    def arrays(
+        self, at_ms: int | None = None, *, before_ms: int | None = None, known: KnownGraph | None = None
+    ) -> GraphArrays:
         """Return the graph as arrays; edges of fewer than `min_sessions` sessions are left out.
 
         Args:
             at_ms: the time that weights are taken at; None: the watermark.
             before_ms: take the graph as the events before this time make it, with the whole catalogue. A fact
                 is kept at its earliest time, so that later events leave no trace. None: take all.
+            known: what was read of earlier snapshots of the same store, so that only what changed is read;
+                None: all is read.
 
         Raises:
             StoreMismatch: `before_ms` is given, and facts were folded: they have no times of their own.
         """
-        facts = FactColumns.concatenate([chunk.facts for chunk in self.sessions()])
-        queries, items = self.names(codec.QUERY_NAME), self.names(codec.ITEM_NAME)
-        catalog, watermark_ms = dict(self.catalog()), self.watermark_ms or 0
+        facts, queries, items, catalog = (known or KnownGraph()).read(self._shards)
+        watermark_ms = self.watermark_ms or 0
         if before_ms is not None:
             if self._settled_shards:
                 raise StoreMismatch(
@@ -261,8 +265,8 @@ class GraphReader:
             facts = facts.take(facts.ts_ms < before_ms)
             watermark_ms = int(facts.ts_ms.max(initial=0))
             asked, met = set(facts.query.tolist()), set(facts.item.tolist()).union(catalog)
-            queries = ((key, text) for key, text in queries if key in asked)
-            items = ((key, text) for key, text in items if key in met)
+            queries = {key: text for key, text in queries.items() if key in asked}
+            items = {key: text for key, text in items.items() if key in met}
         parts = GraphParts(
             path=self.path,
             query_names=queries,

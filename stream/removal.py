@@ -10,7 +10,7 @@ from stream.columns import NO_KEY, Keys
 from stream.erased import contains
 from stream.facts import Bools, Digest, FactColumns, distinct, hyperedge_sizes, starts_of
 from stream.rocks import Puts, store_error
-from stream.shard import Shard
+from stream.shard import Shard, Touched
 
 _RUN_BYTES_AT_ONCE = 64 * 1024 * 1024
 
@@ -113,11 +113,8 @@ class Removal:
         """
         self._rewrite_users()
         self.puts.put(codec.STATE_KEY, codec.pack_state(self._state._replace(sequence=self.sequence)))
-        if len(self._queries) or len(self._items):
-            self.puts.put(codec.dirty_key(self.sequence), codec.pack_dirty(self._queries, self._items))
-        if self.sequence > codec.DIRTY_KEPT:
-            self.deletes.append(codec.dirty_key(self.sequence - codec.DIRTY_KEPT))
-        self._shard.write(self.puts, self.deletes)
+        touched = Touched(self.sequence, queries=self._queries, items=self._items)
+        self._shard.write(self.puts, self.deletes, touched=touched)
 
     def _take_out_of_sessions(self, facts: FactColumns, pairs: "_Pairs") -> None:
         records = self._shard.get_sessions(distinct(facts.session).tolist())

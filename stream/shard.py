@@ -1,18 +1,20 @@
 """One shard's records: read by anybody, written by the one process that holds its lock."""
 
+import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from stream import codec
 from stream.codec import Progress, ShardFormat, ShardState, StoredSession
 from stream.columns import Keys
+from stream.dirty import DirtyLog
 from stream.epochs import Tenure, current_folder, holds_records
 from stream.erased import ErasedKeys
 from stream.errors import StoreError, StoreFenced, StoreMismatch
@@ -26,6 +28,8 @@ from stream.upgrade import OLD_VERSION, upgrade_shard
 from stream.visitors import Hulls
 
 _LAST_KEY = (1 << 64) - 1
+_MARK_BYTES = 16
+_NO_KEYS: Keys = np.empty(0, dtype=np.uint64)
 
 _Key = TypeVar("_Key")
 _Record = TypeVar("_Record")
@@ -45,6 +49,14 @@ class ShardReader:
     def format(self) -> ShardFormat | None:
         """Return what the shard was made as; None: it is brand new."""
         return self._one(codec.FORMAT_KEY, codec.unpack_format)
+
+    def writer(self) -> bytes | None:
+        """Return the mark of whoever wrote last; None: no write has left one yet.
+
+        A shard that is opened for writing draws another one. Under one mark, writes follow each other:
+        nothing was lost, restored or taken over in between.
+        """
+        return self._one(codec.WRITER_KEY, bytes)
 
     def progress(self) -> dict[Position, Progress]:
         """Return how far every partition is that was applied to this shard."""
@@ -114,6 +126,25 @@ class ShardReader:
         """Return the facts on an item, out of any query or none; one may be there again with a later time."""
         return self._facts(codec.BY_ITEM, item_key, codec.by_item)
 
+    def facts_on_items_since(self, items: Keys, sequence: int) -> FactColumns:
+        """Return the facts on items that writes after `sequence` brought, new ones and ones that moved.
+
+        Args:
+            items: ``uint64 [num_items]`` item keys, ascending.
+            sequence: of the last write that is left out.
+        """
+        prefixes = codec.one_keys(codec.BY_ITEM, items)
+        records = list(self._database.scan_each(prefixes, codec.pack_sequence(sequence + 1)))
+        try:
+            return codec.by_item([key for key, _ in records], [value for _, value in records])
+        except codec.BAD_RECORD_ERRORS as error:
+            raise store_error(self.path, error) from error
+
+    def get_catalog(self, keys: Sequence[int]) -> dict[int, CatalogItem]:
+        """Return the catalogue records of those items that have one."""
+        packed = [codec.catalog_key(key) for key in keys]
+        return self._get(keys, packed, lambda value: codec.unpack_catalog(codec.catalog_key(0), value)[1])
+
     def sessions_of_user(self, user_key: int) -> Keys:
         """Return the keys of the sessions that a user was seen in, ascending."""
         records = self._database.scan(codec.user_prefix(user_key))
@@ -148,13 +179,16 @@ class ShardReader:
     def dirty_since(self, sequence: int) -> tuple[Keys, Keys] | None:
         """Return the keys of queries and of items, ascending, that writes after `sequence` touched.
 
-        None: the shard no longer knows that far back; take everything for touched.
+        A node is touched by facts that are new, moved or erased, by its name, and an item by its catalogue
+        record. None: the shard no longer knows that far back; take everything for touched.
         """
-        writes = [(codec.unpack_sequence(key), value) for key, value in self._database.scan(codec.DIRTY)]
-        known_from = writes[0][0] if writes else self.state().sequence + 1
+        oldest = next(self._database.scan(codec.DIRTY), None)
+        known_from = codec.unpack_sequence(oldest[0]) if oldest else self.state().sequence + 1
         if sequence + 1 < known_from:
             return None
-        touched = self._unpacked([value for number, value in writes if number > sequence], codec.unpack_dirty)
+        start = codec.dirty_key(sequence + 1)[len(codec.DIRTY) :]
+        notes = [value for _, value in self._database.scan(codec.DIRTY, start)]
+        touched = self._unpacked(notes, codec.unpack_dirty)
         none = np.empty(0, dtype=np.uint64)
         return (
             np.unique(np.concatenate([none, *(queries for queries, _ in touched)])),
@@ -205,6 +239,20 @@ class ShardReader:
             except codec.BAD_RECORD_ERRORS as error:
                 raise store_error(self.path, error) from error
             yield record
+
+
+class Touched(NamedTuple):
+    """What a write touches, for `ShardReader.dirty_since`.
+
+    Attributes:
+        sequence: of the write.
+        queries: ``uint64 [num_queries]`` query keys, ascending.
+        items: ``uint64 [num_items]`` item keys, ascending.
+    """
+
+    sequence: int
+    queries: Keys = _NO_KEYS
+    items: Keys = _NO_KEYS
 
 
 @dataclass(slots=True)
@@ -258,6 +306,8 @@ class Shard(ShardReader):
         self._synced_at = time.monotonic()
         self._unsynced = False
         self._tenure = tenure
+        self._dirty_log: DirtyLog | None = None
+        self._unwritten_mark: bytes | None = secrets.token_bytes(_MARK_BYTES)
         try:
             super().__init__(database or Database.open(tenure.folder, settings, memory))
             made_as = (index, num_shards, settings.half_life_ms, settings.session_gap_ms)
@@ -291,15 +341,36 @@ class Shard(ShardReader):
                 self.index,
             )
 
-    def write(self, puts: Puts | Mapping[bytes, bytes], deletes: Sequence[bytes] = ()) -> None:
+    def write(
+        self,
+        puts: Puts | Mapping[bytes, bytes],
+        deletes: Sequence[bytes] = (),
+        *,
+        touched: Touched | None = None,
+    ) -> None:
         """Apply all puts and deletes or none of them, in one write.
+
+        Args:
+            puts: what is put.
+            deletes: the keys of what is deleted.
+            touched: what is noted for `dirty_since`; nothing, where it is empty.
 
         Raises:
             StoreFenced: another process took the shard over; nothing was applied.
             StoreWriteFailed: the disk refused; nothing was applied.
         """
         self.check_owned()
-        self._database.write(puts if isinstance(puts, Puts) else Puts.of(puts), deletes)
+        puts = puts if isinstance(puts, Puts) else Puts.of(puts)
+        if self._unwritten_mark is not None:
+            puts.put(codec.WRITER_KEY, self._unwritten_mark)
+        if touched is None or not (len(touched.queries) or len(touched.items)):
+            self._database.write(puts, deletes)
+        else:
+            note, log = codec.pack_dirty(touched.queries, touched.items), self._notes()
+            puts.put(codec.dirty_key(touched.sequence), note)
+            self._database.write(puts, [*map(codec.dirty_key, log.surplus(len(note))), *deletes])
+            log.add(touched.sequence, len(note))
+        self._unwritten_mark = None
         self._unsynced = True
         self.sync_if_due()
 
@@ -363,6 +434,13 @@ class Shard(ShardReader):
                 self._database.close()
             finally:
                 self._tenure.release()
+
+    def _notes(self) -> DirtyLog:
+        """Return the log of what writes touched, read at the first write."""
+        if self._dirty_log is None:
+            stored = self.records(codec.DIRTY)
+            self._dirty_log = DirtyLog((codec.unpack_sequence(key), len(value)) for key, value in stored)
+        return self._dirty_log
 
     def _check_format(self, expected: ShardFormat) -> None:
         found = self.format()

@@ -19,8 +19,8 @@ def arrays_of(facts: list[Row], min_sessions: int) -> GraphArrays:
     """Return the arrays of distinct facts; texts are their keys in words."""
     parts = GraphParts(
         path=Path("store"),
-        query_names=((key, f"query {key}") for key in sorted({row[1] for row in facts if row[1]})),
-        item_names=((key, f"item {key}") for key in sorted({row[2] for row in facts})),
+        query_names={key: f"query {key}" for key in sorted({row[1] for row in facts if row[1]})},
+        item_names={key: f"item {key}" for key in sorted({row[2] for row in facts})},
         catalog={},
         facts=columns(facts),
         edges=edges_of(columns(facts)),
@@ -92,8 +92,8 @@ def test_keys_without_names_are_damage(missing: str, names: list[tuple[int, str]
     """A key in the graph that no name is stored for is an error that names the store."""
     parts = GraphParts(
         path=Path("store"),
-        query_names=iter(names if missing == "query" else [(5, "tv")]),
-        item_names=iter(names if missing == "item" else [(6, "a")]),
+        query_names=dict(names if missing == "query" else [(5, "tv")]),
+        item_names=dict(names if missing == "item" else [(6, "a")]),
         catalog={},
         facts=columns([(1, 5, 6, Action.CLICK, NOON_MS)]),
         edges=edges_of(columns([(1, 5, 6, Action.CLICK, NOON_MS)])),

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protos.text import text_key
-from stream import codec, erase
+from stream import codec, dirty, erase
 from stream.apply import Applied, apply_batch, shard_of
 from stream.codec import AuditRecord
 from stream.columns import NO_KEY, Texts, batch_of
@@ -221,11 +221,11 @@ def crash_after(num_writes: int) -> Iterator[None]:
     """Let so many writes through, then none."""
     write, left = Shard.write, [num_writes]
 
-    def counted(self: Shard, *arguments: Any) -> None:
+    def counted(self: Shard, *arguments: Any, **named: Any) -> None:
         if not left[0]:
             raise Crash
         left[0] -= 1
-        write(self, *arguments)
+        write(self, *arguments, **named)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Shard, "write", counted)
@@ -408,7 +408,7 @@ def test_what_was_touched_is_dirty(shard: Shard) -> None:
 
 def test_erasing_moves_the_window_of_what_is_dirty(shard: Shard, monkeypatch: pytest.MonkeyPatch) -> None:
     """Writes of erasures push old records out, as every write does."""
-    monkeypatch.setattr(codec, "DIRTY_KEPT", 2)
+    monkeypatch.setattr(dirty, "MAX_WRITES", 2)
     for session in ("s-1", "s-2", "s-3"):
         erase.erase(shard, [ask("session", session)], 0)
 
@@ -494,7 +494,7 @@ def test_a_disk_that_refuses_leaves_the_shard_as_it_was(
 ) -> None:
     """A write that fails marks nothing."""
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise StoreWriteFailed("full")
 
     with monkeypatch.context() as patch:

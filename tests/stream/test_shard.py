@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from protos.text import text_key
-from stream import apply, codec
-from stream.errors import StoreUnreadable
+from stream import codec, dirty
+from stream.errors import StoreUnreadable, StoreWriteFailed
 from stream.events import CatalogItem
 from stream.known_names import text_hashes
+from stream.rocks import Database
 from stream.shard import Shard
 from tests.stream.conftest import OpenStore
 from tests.stream.histories import NOON_MS, apply_events, event
@@ -64,7 +65,7 @@ def test_dirty_is_what_later_writes_touched(open_store: OpenStore) -> None:
 
 def test_dirty_is_not_known_for_ever(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only so many writes are kept; whoever asks further back must take everything for touched."""
-    monkeypatch.setattr(apply, "_DIRTY_KEPT", 3)
+    monkeypatch.setattr(dirty, "MAX_WRITES", 3)
     one = open_store().shard(0)
     for number in range(6):
         apply_events(one, [event(item_id=f"i-{number}")])
@@ -73,6 +74,56 @@ def test_dirty_is_not_known_for_ever(open_store: OpenStore, monkeypatch: pytest.
     since = one.dirty_since(3)
     assert since is not None
     assert since[1].tolist() == sorted(text_key(f"i-{number}") for number in (3, 4, 5))
+
+
+def test_dirty_is_bound_by_bytes(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Notes that are too large together go, oldest first, also those of before; the newest stays."""
+    note_bytes = len(codec.pack_dirty(np.zeros(1, np.uint64), np.zeros(1, np.uint64)))
+    with open_store() as first:
+        for number in range(3):
+            apply_events(first.shard(0), [event(item_id=f"i-{number}")])
+    monkeypatch.setattr(dirty, "MAX_BYTES", 2 * note_bytes + 8)
+    one = open_store().shard(0)
+    apply_events(one, [event(item_id="i-3")])
+    assert one.dirty_since(1) is None
+    assert one.dirty_since(2) is not None
+
+    apply_events(one, [event("s-2", "many", f"i-{number}") for number in range(100)])
+    assert [codec.unpack_sequence(key) for key, _ in one.records(codec.DIRTY)] == [5]
+
+
+def test_a_write_that_fails_drops_no_note(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is to go with a write is still there when the disk refuses it, and goes with the next."""
+    monkeypatch.setattr(dirty, "MAX_WRITES", 2)
+    one = open_store().shard(0)
+    for number in range(2):
+        apply_events(one, [event(item_id=f"i-{number}")])
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "write", _refuse)
+        with pytest.raises(StoreWriteFailed):
+            apply_events(one, [event(item_id="i-2")])
+    assert [codec.unpack_sequence(key) for key, _ in one.records(codec.DIRTY)] == [1, 2]
+
+    apply_events(one, [event(item_id="i-2")])
+    assert [codec.unpack_sequence(key) for key, _ in one.records(codec.DIRTY)] == [2, 3]
+
+
+def test_a_writer_leaves_its_mark(open_store: OpenStore) -> None:
+    """Writes of one opening share a mark; looking leaves none, and the next opening that writes another."""
+    with open_store() as first:
+        apply_events(first.shard(0), [event()])
+        mark = first.shard(0).writer()
+        apply_events(first.shard(0), [event(item_id="b")])
+        assert mark is not None
+        assert first.shard(0).writer() == mark
+    again = open_store().shard(0)
+    assert again.writer() == mark
+    apply_events(again, [event(item_id="c")])
+    assert again.writer() not in {mark, None}
+
+
+def _refuse(*_: object) -> None:
+    raise StoreWriteFailed("disk full")
 
 
 def test_users_are_found_by_their_key(open_store: OpenStore) -> None:

@@ -283,12 +283,12 @@ def test_refusing_disk_stops_the_worker(
     store.shard(0)  # a new shard begins with a write of its own
     write, num_writes = Shard.write, 0
 
-    def failing_write(shard: Shard, puts: Mapping[bytes, bytes], deletes: Sequence[bytes] = ()) -> None:
+    def failing_write(shard: Shard, *arguments: Any, **named: Any) -> None:
         nonlocal num_writes
         num_writes += 1
         if num_writes == 3:
             raise StoreWriteFailed("disk full")
-        write(shard, puts, deletes)
+        write(shard, *arguments, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(Shard, "write", failing_write)
@@ -414,10 +414,10 @@ def failing(monkeypatch: pytest.MonkeyPatch, errors: list[Exception]) -> None:
     """Make the next writes of any shard fail with these errors."""
     write = Shard.write
 
-    def fail_first(shard: Shard, puts: Any, deletes: Sequence[bytes] = ()) -> None:
+    def fail_first(shard: Shard, *arguments: Any, **named: Any) -> None:
         if errors:
             raise errors.pop(0)
-        write(shard, puts, deletes)
+        write(shard, *arguments, **named)
 
     monkeypatch.setattr(Shard, "write", fail_first)
 
