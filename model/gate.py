@@ -1,6 +1,7 @@
 """May this generation go live? Pure checks of what was written, against what is live."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ _LEAST_ITEMS = 20
 _LEAST_KNOWN_EDGES = 50
 _LARGEST_KNOWN_RANK = 0.35
 _SAMPLE = 2000
+_KEPT_SAMPLE = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +35,9 @@ class Candidate:
         item_vectors: ``float32 [num_items, dim]``.
         hidden_ids: ids that the catalogue calls deleted or unavailable: they are absent for a reason.
         index_recall: share of the true ten nearest items that its index finds.
+        parent: the generation that it went on from; empty: none.
         known: query and item of edges it was trained on, ``int64 [n]`` each.
+        known_first_ms: ``int64 [n]``, when each of those was first seen.
         held_out: query and item of edges it was not trained on, ``int64 [n]`` each.
         held_out_first_ms: ``int64 [n]``, when each of those was first seen.
         held_out_query_vectors: ``float32 [num_queries, dim]``, from a graph without the held-out edges.
@@ -48,7 +52,9 @@ class Candidate:
     item_vectors: Floats
     hidden_ids: frozenset[str]
     index_recall: float
+    parent: str
     known: tuple[Ints, Ints]
+    known_first_ms: Ints
     held_out: tuple[Ints, Ints]
     held_out_first_ms: Ints
     held_out_query_vectors: Floats
@@ -87,6 +93,7 @@ def judge(candidate: Candidate, current: Generation | None, settings: ModelSetti
         if current is not None:
             reasons += _check_coverage(candidate, current, settings)
             reasons += _check_quality(candidate, current, settings, figures)
+            reasons += _check_kept(candidate, current, settings, figures)
     return Verdict(reasons=tuple(reasons), figures=figures)
 
 
@@ -153,36 +160,89 @@ def _check_quality(
     candidate: Candidate, current: Generation, settings: ModelSettings, figures: dict[str, float]
 ) -> list[str]:
     """Compare on edges that neither has seen, over the items that both have."""
-    if current.manifest.dim == 0 or not len(current.item_ids):
-        return []
     unseen = candidate.held_out_first_ms > current.manifest.snapshot.watermark_ms
+    vectors = candidate.held_out_query_vectors, candidate.held_out_item_vectors
+    edges = _rows(candidate.held_out, np.flatnonzero(unseen))
+    compared = _compare(candidate, current, edges, vectors, settings.gate_min_edges)
+    figures["compared_edges"] = float(compared.num_edges)
+    if compared.mrr is None:
+        return []
+    figures["candidate_mrr"], figures["current_mrr"] = compared.mrr
+    return _drop(f"the {compared.num_edges} newest unseen clicks", compared.mrr, settings)
+
+
+def _check_kept(
+    candidate: Candidate, current: Generation, settings: ModelSettings, figures: dict[str, float]
+) -> list[str]:
+    """A refresh may learn and must not forget: compare as published, on edges that the live one learned."""
+    if candidate.parent != current.id:
+        return []
+    learned = np.flatnonzero(candidate.known_first_ms <= current.manifest.snapshot.watermark_ms)
+    edges = _rows(candidate.known, learned[:: max(1, len(learned) // _KEPT_SAMPLE)])
+    vectors = candidate.query_vectors, candidate.item_vectors
+    compared = _compare(candidate, current, edges, vectors, settings.gate_min_edges)
+    if compared.mrr is None:
+        return []
+    figures["kept_candidate_mrr"], figures["kept_current_mrr"] = compared.mrr
+    return _drop(f"{compared.num_edges} clicks learned before", compared.mrr, settings)
+
+
+class _Compared(NamedTuple):
+    """Two generations on the same edges: how many, and the MRR of the candidate and of the live one.
+
+    None: there are too few to say.
+    """
+
+    num_edges: int
+    mrr: tuple[float, float] | None
+
+
+def _compare(
+    candidate: Candidate,
+    current: Generation,
+    edges: tuple[Ints, Ints],
+    vectors: tuple[Floats, Floats],
+    least_edges: int,
+) -> _Compared:
+    """Rank the items of edges among those that both have.
+
+    Args:
+        candidate: the generation that asks to go live.
+        current: the live one.
+        edges: query and item of each.
+        vectors: the candidate's of queries and of items.
+        least_edges: fewer are not compared.
+    """
+    if current.manifest.dim == 0 or not len(current.item_ids):
+        return _Compared(0, None)
     row_of = {item_id: row for row, item_id in enumerate(current.item_ids)}
     current_row = np.array([row_of.get(item_id, -1) for item_id in candidate.item_ids], dtype=np.int64)
-    query, item = candidate.held_out[0][unseen], candidate.held_out[1][unseen]
-    shared = current_row[item] >= 0
-    query, item = query[shared], item[shared]
-    figures["compared_edges"] = float(len(query))
-    if len(query) < settings.gate_min_edges:
-        return []
+    query, item = _rows(edges, np.flatnonzero(current_row[edges[1]] >= 0))
+    if len(query) < least_edges:
+        return _Compared(len(query), None)
     both = np.flatnonzero(current_row >= 0)
     place = np.searchsorted(both, item)
     queries, row = np.unique(query, return_inverse=True)
     nothing = np.zeros(0, dtype=np.int64)
-    sides = {
-        "candidate_mrr": (candidate.held_out_query_vectors[queries], candidate.held_out_item_vectors[both]),
-        "current_mrr": (
-            _current_vectors(candidate, queries, current),
-            current.item_vectors[current_row[both]],
-        ),
-    }
-    for name, (query_vectors, item_vectors) in sides.items():
-        ranks = edge_ranks(query_vectors, item_vectors, (row, place), (nothing, nothing))
-        figures[name] = quality_of(ranks, row).mrr
-    floor = (1.0 - settings.gate_max_quality_drop) * figures["current_mrr"]
-    if figures["candidate_mrr"] < floor:
-        both_mrr = f"{figures['candidate_mrr']:.4f}, the live generation has {figures['current_mrr']:.4f}"
-        return [f"MRR on the {len(query)} newest unseen clicks is {both_mrr}"]
-    return []
+    sides = [
+        (vectors[0][queries], vectors[1][both]),
+        (_current_vectors(candidate, queries, current), current.item_vectors[current_row[both]]),
+    ]
+    mine, theirs = (
+        quality_of(edge_ranks(*each, (row, place), (nothing, nothing)), row).mrr for each in sides
+    )
+    return _Compared(len(query), (mine, theirs))
+
+
+def _drop(where: str, mrr: tuple[float, float], settings: ModelSettings) -> list[str]:
+    mine, theirs = mrr
+    if mine >= (1.0 - settings.gate_max_quality_drop) * theirs:
+        return []
+    return [f"MRR on {where} is {mine:.4f}, the live generation has {theirs:.4f}"]
+
+
+def _rows(edges: tuple[Ints, Ints], rows: Ints) -> tuple[Ints, Ints]:
+    return edges[0][rows], edges[1][rows]
 
 
 def _current_vectors(candidate: Candidate, queries: Ints, current: Generation) -> Floats:

@@ -142,9 +142,10 @@ class ModelSettings:
     gate_min_coverage: float = 0.9
     """Least number of indexed items relative to the live generation, unless the catalogue itself shrank."""
     gate_max_quality_drop: float = 0.2
-    """Largest relative loss of MRR against the live generation on the newest held-out edges."""
+    """Largest relative loss of MRR against the live generation on the newest held-out edges, and, of a
+    refresh, on edges that the live generation has learned."""
     gate_min_edges: int = 50
-    """Held-out edges below which quality is not compared."""
+    """Edges below which quality is not compared."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in _BOUNDS.items():

@@ -151,6 +151,33 @@ def test_clicks_that_the_live_one_has_seen_are_not_compared(
     assert verdict.figures["compared_edges"] == 0
 
 
+def test_a_refresh_that_forgets_is_refused(
+    candidate: Candidate, generation: Generation, settings: ModelSettings
+) -> None:
+    """Each vector is sound and still near its own clicks; what the live one had learned is not as it was."""
+    noise = 2.5 * random_rows(candidate.item_vectors)
+    blurred = unit_rows((candidate.item_vectors + noise).astype(np.float32))
+    refresh = replace(candidate, parent=generation.id)
+
+    verdict = judge(replace(refresh, item_vectors=blurred), generation, settings)
+    assert [reason for reason in verdict.reasons if "clicks learned before" in reason]
+    assert verdict.figures["kept_candidate_mrr"] < 0.8 * verdict.figures["kept_current_mrr"]
+
+    assert judge(refresh, generation, settings).passed
+    other = judge(replace(refresh, parent="another", item_vectors=blurred), generation, settings)
+    assert not [reason for reason in other.reasons if "clicks learned before" in reason]
+
+
+def test_what_came_since_is_not_held_against_a_refresh(
+    candidate: Candidate, generation: Generation, settings: ModelSettings
+) -> None:
+    """The live one had not learned it, so there is nothing to keep."""
+    verdict = judge(replace(candidate, parent=generation.id), older(generation), settings)
+
+    assert verdict.passed
+    assert "kept_candidate_mrr" not in verdict.figures
+
+
 def test_a_few_clicks_decide_nothing(
     candidate: Candidate, generation: Generation, settings: ModelSettings
 ) -> None:
