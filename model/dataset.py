@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,7 +163,7 @@ def hash_texts(texts: Sequence[str], num_buckets: int) -> Texts:
     """Hash the features of each text and number the buckets that occur."""
     hashed = [text_features(text, num_buckets) for text in texts]
     lengths = [len(features) for features in hashed]
-    flat = np.fromiter((bucket for features in hashed for bucket in features), np.int64, sum(lengths))
+    flat = np.fromiter(chain.from_iterable(hashed), np.int64, sum(lengths))
     buckets, feature = np.unique(flat, return_inverse=True)
     return Texts(
         node=np.repeat(np.arange(len(texts), dtype=np.int64), lengths),

@@ -21,6 +21,7 @@ _BYTES_OF_SCORE, _MORE_OF_SCORE_BY_TEXT = 12, 8
 _JOINED_VECTORS = 18
 _BYTES_OF_PAIR, _JOINED_VECTORS_OF_VIEWS = 18, 14
 _BACKWARD_VECTORS = 4.2
+_BACKWARD_VECTORS_OF_FEW, _LIFTED_VECTORS = 3, 2
 _EXPORTED_VECTORS = 8
 _UNIT = 1024
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -82,7 +83,10 @@ def full_footprint(data: TrainingSet, settings: ModelSettings) -> Footprint:
     counts = Counts.of(data.whole, data.texts)
     patterns = _pattern_bytes(counts, len(data.texts.buckets)) + _supervision_bytes(data.whole)
     lasting = (*_state(data, settings), ("patterns", patterns))
-    step = Footprint(parts=(*lasting, *_step(counts, data, settings)))
+    of_few = settings.use_bipartite and settings.use_hypergraph and settings.use_ids
+    step = Footprint(
+        parts=(*lasting, *(_step_of_few if of_few else _step)(counts, data, settings)),
+    )
     if not settings.pretrain_passes:
         return step
     pretraining = Footprint(parts=(*lasting, *_pretraining_step(counts, data, settings)))
@@ -151,6 +155,23 @@ def _shared_size(settings: ModelSettings) -> int:
     tower = 2 * dim * hidden + dim + hidden
     attention = dim * dim + dim + channels * dim + channels + channels * channels
     return 2 * (tower + attention) + 2
+
+
+def _step_of_few(counts: Counts, data: TrainingSet, settings: ModelSettings) -> tuple[tuple[str, int], ...]:
+    """Return the same as `_step`, where gradients are written out: `model.few_nodes` and `model.towers`."""
+    vectors = _FLOAT * counts.num_nodes * settings.dim
+    sessions = _FLOAT * counts.num_hyperedges * settings.dim
+    tower = _FLOAT * max(data.whole.num_queries, data.whole.num_items) * settings.hidden
+    propagated, lifted = _BACKWARD_VECTORS_OF_FEW * vectors + sessions, _LIFTED_VECTORS * vectors + tower
+    moved = _FLOAT * max(_table_sizes(data, settings))
+    return (
+        ("text activations", vectors + _FLOAT * counts.num_nodes * settings.hidden),
+        ("hypergraph activations", vectors),
+        (
+            "candidates' scores or gradients of activations",
+            max(_score_bytes(data, settings), propagated, lifted, moved),
+        ),
+    )
 
 
 def _step(counts: Counts, data: TrainingSet, settings: ModelSettings) -> tuple[tuple[str, int], ...]:

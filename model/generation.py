@@ -49,6 +49,8 @@ def publish(
     store: ArtifactStore,
     settings: ModelSettings,
     now_ms: int,
+    *,
+    verified: Generation | None = None,
 ) -> str:
     """Write a generation, judge it, and make it the live one if it passes.
 
@@ -59,6 +61,7 @@ def publish(
         store: the artifact folder.
         settings: trees of the index, bounds of the gate, how many generations to keep.
         now_ms: the time to put into id and manifest.
+        verified: a generation that needs no more verifying, should it be the live one.
 
     Returns:
         The id of the generation, which is now live.
@@ -78,7 +81,7 @@ def publish(
             vectors = trained.item_vectors[items][index_items]
             build_index(vectors, folder / INDEX_NAME, settings.num_trees, settings.seed)
             recall = _index_recall(folder / INDEX_NAME, vectors, trained.query_vectors)
-            verdict = judge(_candidate(trained, arrays, items, recall), _live(store), settings)
+            verdict = judge(_candidate(trained, arrays, items, recall), _live(store, verified), settings)
             manifest = _manifest(trained, arrays, snapshot, settings, verdict)
             manifest.generation_id, manifest.created_ms = generation_id, now_ms
             manifest.num_items, manifest.num_indexed = len(items), len(index_items)
@@ -230,10 +233,12 @@ def _manifest(
     )
 
 
-def _live(store: ArtifactStore) -> Generation | None:
+def _live(store: ArtifactStore, verified: Generation | None) -> Generation | None:
     """Return the live generation to compare with; one that cannot be read is no reason to stay on it."""
     try:
         current = store.current_id()
+        if verified is not None and verified.id == current:
+            return verified
         return open_generation(store.generation_path(current)) if current else None
     except (GenerationCorrupt, GenerationMissing, ArtifactError) as error:
         logger.warning("live generation cannot be compared with error=%s", error)

@@ -109,7 +109,7 @@ class Learner:
         """Return the loss; what its gradient does not need is gone with this frame."""
         visible, compared = self.hide(edges), self._objective.draw(edges)
         reach = self.train_graph.reach(visible, compared.nodes)
-        return self._objective.loss(self.network, self.network.propagate(reach), compared)
+        return self._objective.loss(self.network, self.network.propagate_to(reach, compared.nodes), compared)
 
     def hide(self, edges: Tensor) -> Visible:
         """Return what a step that supervises `edges` may see.

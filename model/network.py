@@ -19,8 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.dataset import GraphPart, Texts
-from model.layers import Adjacency, Normalised, Pattern
+from model.few_nodes import Matrices, rows_of
+from model.layers import Adjacency, Normalised, Pattern, gather
 from model.settings import ModelSettings
+from model.towers import lifted
 
 CHANNELS = ("text", "bipartite", "hypergraph")
 _FEATURE_STD = 0.3
@@ -198,7 +200,7 @@ class WholeReach:
     def __init__(self, graph: Graph, visible: Visible) -> None:
         self._graph = graph
         self._visible = visible
-        self._open = visible.hyperedge[graph.incidences.row]
+        self._open = gather(visible.hyperedge, graph.incidences.row)
         self._weight = graph.edge_weight * visible.edge
 
     @cached_property
@@ -226,12 +228,33 @@ class WholeReach:
 
     def along_hyperedges(self, x: Tensor) -> Tensor:
         """See `Reach`."""
-        incidences, open_ = self._graph.incidences, self._open
-        size = incidences.row_sums(open_).clamp(min=1.0)
-        session = incidences.product(open_ / size[incidences.row], x)
-        degree = self._member_degree.clamp(min=1.0)
-        heard = open_ * (self._visible.node / degree)[incidences.column]
-        return incidences.transposed_product(heard, session)
+        incidences = self._graph.incidences
+        return incidences.transposed_product(self._heard, incidences.product(self._told, x))
+
+    def matrices(self, nodes: Tensor, num_layers: int) -> Matrices:
+        """Return what it takes to get the channels of some nodes, ``int64 [n]`` and distinct."""
+        graph = self._graph
+        return Matrices(
+            layers=num_layers,
+            edges=graph.edges.both(self._matrix),
+            last=graph.edges.some_rows(self._matrix, nodes),
+            to_session=graph.incidences.both(self._told),
+            from_session=graph.incidences.both(self._heard)[::-1],
+            has_id=graph.seen * self._visible.node,
+            nodes=nodes,
+        )
+
+    @cached_property
+    def _told(self) -> Tensor:
+        """Entries of H D_e^-1: a session is the mean of its members."""
+        size = self._graph.incidences.row_sums(self._open).clamp(min=1.0)
+        return self._open / gather(size, self._graph.incidences.row)
+
+    @cached_property
+    def _heard(self) -> Tensor:
+        """Entries of D_v^-1 H: a node hears the mean of its sessions, a hidden one nothing."""
+        share = self._visible.node / self._member_degree.clamp(min=1.0)
+        return self._open * gather(share, self._graph.incidences.column)
 
     @cached_property
     def _matrix(self) -> Normalised:
@@ -262,8 +285,12 @@ class ContentPath(nn.Module):
 
     def lift(self, mean: Tensor, num_queries: int) -> Tensor:
         """Return ``float32 [n, dim]`` from texts' mean features; the first `num_queries` are of queries."""
-        query, item = mean.tensor_split([num_queries])
-        return torch.cat([query + self.towers["query"](query), item + self.towers["item"](item)])
+        if torch.is_autocast_enabled(mean.device.type):
+            query, item = mean.tensor_split([num_queries])
+            return torch.cat([query + self.towers["query"](query), item + self.towers["item"](item)])
+        return lifted(
+            mean, num_queries, *self.towers["query"].parameters(), *self.towers["item"].parameters()
+        )
 
     @cached_property
     def _pattern(self) -> Pattern:
@@ -273,7 +300,7 @@ class ContentPath(nn.Module):
     @cached_property
     def _mean_weight(self) -> Tensor:
         counts = self._pattern.row_sums(torch.ones_like(self._pattern.row, dtype=torch.float32))
-        return (1.0 / counts.clamp(min=1.0))[self._pattern.row]
+        return gather(1.0 / counts.clamp(min=1.0), self._pattern.row)
 
 
 class ChannelAttention(nn.Module):
@@ -333,6 +360,21 @@ class DualChannelNetwork(nn.Module):
         bipartite = self._bipartite_channel(own + fed, reach)
         text = Channel(vectors=own, degree=own.new_ones(len(own)))
         return Channels(content=content, each=(text, bipartite, hypergraph), nodes=reach.nodes)
+
+    def propagate_to(self, reach: Reach, nodes: Tensor) -> Channels:
+        """Return what each channel says of some distinct nodes, ``int64 [n]``: for a step, with gradients."""
+        settings = self._settings
+        has_all = settings.use_bipartite and settings.use_hypergraph and settings.use_ids
+        if not (has_all and isinstance(reach, WholeReach)):
+            return self.propagate(reach).of(nodes)
+        nodes = nodes.sort().values
+        with self._dense():
+            content = reach.content(self.content)
+        rows = rows_of(content, self.ids, self.fed_hypergraph, reach.matrices(nodes, settings.num_layers))
+        text = Channel(vectors=rows.own, degree=rows.own.new_ones(len(nodes)))
+        bipartite = Channel(vectors=rows.bipartite, degree=reach.edge_degree[nodes])
+        hypergraph = Channel(vectors=rows.hypergraph, degree=reach.hyperedge_degree[nodes])
+        return Channels(content=rows.content, each=(text, bipartite, hypergraph), nodes=nodes)
 
     def join(self, channels: Channels, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """Return unit vectors ``float32 [n, dim]`` of some nodes, and the attention behind them ``[n, 3]``.

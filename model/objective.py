@@ -85,7 +85,6 @@ class Objective:
             compared: of `draw`.
         """
         query, of_edge, target = compared.query, compared.of_edge, compared.target
-        channels = channels.of(compared.nodes)
         items, _ = network.join(channels, self._num_queries + compared.item)
         correction = compared.expected.clamp(min=_LEAST_EXPECTED).log()
         known = self._known.marks(query, compared.item, len(self._popularity))

@@ -86,7 +86,9 @@ def train_once(
     saved = SavedTraining(store.root / "training", key, settings.checkpoint_every_seconds)
     trained = train(source.arrays, settings, warm=warm, on_progress=on_progress, stop=stop, saved=saved)
     try:
-        generation_id = publish(trained, source.arrays, source.snapshot, store, settings, _now_ms())
+        generation_id = publish(
+            trained, source.arrays, source.snapshot, store, settings, _now_ms(), verified=warm
+        )
     except GateRefused:
         saved.remove()
         raise

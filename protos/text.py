@@ -4,6 +4,7 @@ Golden vectors in ``tests/protos/test_text.py`` pin the results: a change here i
 """
 
 import unicodedata
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import pairwise
 from zlib import crc32
@@ -11,6 +12,7 @@ from zlib import crc32
 CHAR_NGRAM_SIZES = (3, 4)
 _MAX_WORDS = 64
 _MAX_WORD_CHARS = 64
+_WORDS_KEPT = 1 << 15
 
 
 class _PunctuationToSpace(dict[int, int]):
@@ -52,13 +54,24 @@ def text_features(text: str, num_buckets: int) -> list[int]:
     always gives the same features, in training and in serving.
     """
     words = [word[:_MAX_WORD_CHARS] for word in normalize_query(text).split(" ")[:_MAX_WORDS] if word]
-    grams = ["w:" + word for word in words]
-    grams += [f"p:{first} {second}" for first, second in pairwise(words)]
-    for word in words:
-        marked = f"<{word}>"
-        grams += [
-            marked[start : start + size]
-            for size in CHAR_NGRAM_SIZES
-            for start in range(len(marked) - size + 1)
-        ]
-    return [crc32(gram.encode("utf-8", "surrogatepass")) % num_buckets for gram in grams]
+    pairs = [f"p:{first} {second}" for first, second in pairwise(words)]
+    of_words = [_word_features(word, num_buckets) for word in words]
+    features = [of_word[0] for of_word in of_words]
+    features += [_bucket(pair, num_buckets) for pair in pairs]
+    for of_word in of_words:
+        features += of_word[1:]
+    return features
+
+
+@lru_cache(maxsize=_WORDS_KEPT)
+def _word_features(word: str, num_buckets: int) -> tuple[int, ...]:
+    """Return the feature of a word itself, then those of its character n-grams: shops say few words often."""
+    marked = f"<{word}>"
+    grams = [
+        marked[start : start + size] for size in CHAR_NGRAM_SIZES for start in range(len(marked) - size + 1)
+    ]
+    return tuple(_bucket(gram, num_buckets) for gram in ["w:" + word, *grams])
+
+
+def _bucket(gram: str, num_buckets: int) -> int:
+    return crc32(gram.encode("utf-8", "surrogatepass")) % num_buckets
