@@ -105,6 +105,7 @@ def demo(  # noqa: PLR0913  # an argument an option
     type=click.IntRange(min=0),
     help="Event time of the beginning [default: a fixed day; now when live].",
 )
+@click.option("--bare-titles", is_flag=True, help="Titles that do not tell what a product is.")
 @options.config_option
 def simulate(  # noqa: PLR0913  # an argument an option
     *,
@@ -116,6 +117,7 @@ def simulate(  # noqa: PLR0913  # an argument an option
     follow: bool,
     rate: float | None,
     start_ms: int | None,
+    bare_titles: bool,
     config_file: Path | None,
 ) -> None:
     """Simulate a shop: a catalogue, searches, sessions, trends, new products and a long tail.
@@ -140,6 +142,7 @@ def simulate(  # noqa: PLR0913  # an argument an option
         num_events=num_events,
         rate=rate if rate is not None else feed.DEFAULT_RATE if follow else None,
         start_ms=start_ms,
+        bare_titles=bare_titles,
     )
     if out is not None:
         feed.to_files(order, out)

@@ -41,6 +41,7 @@ class Order:
         num_events: stop after so many; None: the default where `rate` is None, else no end.
         rate: events a second in real time; None: all at once.
         start_ms: event time of the beginning; None: a fixed day, or now where there is a rate.
+        bare_titles: see `freshet.simulate.Shop`.
     """
 
     seed: int
@@ -48,6 +49,7 @@ class Order:
     num_events: int | None
     rate: float | None
     start_ms: int | None
+    bare_titles: bool = False
 
     @property
     def total(self) -> int | None:
@@ -90,7 +92,7 @@ def to_files(order: Order, folder: Path) -> None:
             raise CommandError(
                 f"{folder / name} exists already; choose another --out, or append live events with --follow"
             )
-    shop = Shop(order.seed, order.num_items)
+    shop = Shop(order.seed, order.num_items, bare_titles=order.bare_titles)
     with (
         stop_event() as stop,
         progress("simulating", "events") as advance,
@@ -110,7 +112,7 @@ def to_kafka(order: Order, bootstrap: str, settings: "StreamSettings") -> None:
     """
     from freshet.replay import open_publisher
 
-    shop = Shop(order.seed, order.num_items)
+    shop = Shop(order.seed, order.num_items, bare_titles=order.bare_titles)
     with (
         stop_event() as stop,
         open_publisher(bootstrap, settings) as publish,
@@ -155,7 +157,7 @@ def _whole_files(folder: Path) -> Iterator[Write]:
 
 def _append(order: Order, folder: Path) -> None:
     """Append what is due, whole lines at a time; the catalogue is written only where there is none."""
-    shop = Shop(order.seed, order.num_items)
+    shop = Shop(order.seed, order.num_items, bare_titles=order.bare_titles)
     with (
         stop_event() as stop,
         (folder / "items.jsonl").open("ab", buffering=0) as items,

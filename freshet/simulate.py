@@ -9,6 +9,7 @@ from heapq import heappop, heappush
 from itertools import accumulate
 from random import Random
 from typing import Generic, TypeVar
+from zlib import crc32
 
 from freshet.vocabulary import (
     ABBREVIATIONS,
@@ -83,6 +84,10 @@ class Product:
             "colour": self.colour,
         }
 
+    def bare_record(self) -> dict[str, str]:
+        """Return a line of the catalogue file that does not tell what it is."""
+        return {"item_id": self.item_id, "title": f"Article {crc32(self.item_id.encode()):010d}"}
+
 
 @dataclass(frozen=True, slots=True)
 class Launch:
@@ -124,10 +129,14 @@ class Shop:
         seed: the same seed gives the same shop and the same events.
         num_items: products in the first catalogue; more are launched as time goes by.
         num_users: shoppers; few of them come often.
+        bare_titles: the catalogue says nothing of a product but an article number; shoppers do as ever.
     """
 
-    def __init__(self, seed: int, num_items: int = 2000, num_users: int = 5000) -> None:
+    def __init__(
+        self, seed: int, num_items: int = 2000, num_users: int = 5000, *, bare_titles: bool = False
+    ) -> None:
         self._seed = seed
+        self._record = Product.bare_record if bare_titles else Product.record
         random = Random(f"shop {seed}")
         self.types = _make_types(random)[: max(num_items // 3, 1)]
         self._companions = {kind: _companions(kind, self.types) for kind in self.types}
@@ -142,11 +151,11 @@ class Shop:
 
     def catalog(self) -> Iterator[dict[str, str]]:
         """Yield the catalogue's lines as of the opening day."""
-        return (product.record() for product in self._products)
+        return map(self._record, self._products)
 
     def take_launched(self) -> list[dict[str, str]]:
         """Return the catalogue lines of what was launched since the last call."""
-        lines = [product.record() for product in self._launched]
+        lines = list(map(self._record, self._launched))
         self._launched.clear()
         return lines
 

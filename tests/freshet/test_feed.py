@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -36,6 +37,20 @@ def test_a_seed_gives_the_same_files(run: Command, tmp_path: Path) -> None:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     assert len(_lines(tmp_path / "one" / "events.jsonl")) == 3000
     assert len(_lines(tmp_path / "one" / "items.jsonl")) == 61
+
+
+def test_bare_titles_change_nothing_but_the_catalogue(run: Command, tmp_path: Path) -> None:
+    """Shoppers know what they want; only whoever reads the catalogue does not."""
+    shop = ("simulate", "--items", 60, "--events", 3000)
+    assert run(*shop, "--out", tmp_path / "told").returncode == 0
+    assert run(*shop, "--bare-titles", "--out", tmp_path / "bare").returncode == 0
+
+    events = [(tmp_path / name / "events.jsonl").read_bytes() for name in ("told", "bare")]
+    assert events[0] == events[1]
+    told, bare = (_lines(tmp_path / name / "items.jsonl") for name in ("told", "bare"))
+    assert [item["item_id"] for item in bare] == [item["item_id"] for item in told]
+    assert all(re.fullmatch(r"Article \d{10}", str(item["title"])) for item in bare)
+    assert len({str(item["title"]) for item in bare}) == len(bare)
 
 
 def test_files_that_are_there_are_not_replaced(run: Command, tmp_path: Path) -> None:
