@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from model.batches import num_batches, num_refresh_batches
 from model.dataset import GraphPart, Texts, TrainingSet
 from model.settings import ModelSettings
 
@@ -120,8 +121,11 @@ def largest_batch(data: TrainingSet, settings: ModelSettings) -> int:
     """Return how many edges the largest batch of a pass supervises, one over the newest included."""
     recent = np.count_nonzero(data.recent)
     drawn = recent + settings.replay_share * np.count_nonzero(~data.recent) if recent else 0
-    passes = (drawn, 2 * len(data.newest))
-    return max(math.ceil(edges / max(1, round(edges / settings.batch_size))) for edges in passes)
+    final = 2 * len(data.newest)
+    return max(
+        math.ceil(drawn / num_batches(int(drawn), settings.batch_size)),
+        math.ceil(final / num_refresh_batches(final, settings.batch_size)),
+    )
 
 
 def readable_bytes(size: float) -> str:

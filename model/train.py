@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from model.artifact import Generation
+from model.batches import num_batches, num_refresh_batches
 from model.capacity import choose_propagation
 from model.dataset import Learnable, build_training_set, learnable
 from model.errors import TrainingFailed, TrainingRefused, TrainingStopped
@@ -184,7 +185,8 @@ class _Fit:
     def _one_pass(self) -> float | None:
         """Go over what a pass draws; see `_steps_over`. Some of the budget is kept for the newest facts."""
         until = self._deadline() - _NEWEST_SHARE * self._settings.budget_seconds
-        return self._steps_over(self._drawn(), until)
+        drawn = self._drawn()
+        return self._steps_over(drawn, num_batches(len(drawn), self._settings.batch_size), until)
 
     def _drawn(self) -> Ints:
         """Return the recent edges and a fresh sample of the older ones."""
@@ -193,11 +195,10 @@ class _Fit:
         replayed = self._rng.permutation(older)[: int(np.ceil(self._settings.replay_share * len(older)))]
         return np.concatenate([np.flatnonzero(recent), replayed])
 
-    def _steps_over(self, edges: Ints, until: float) -> float | None:
+    def _steps_over(self, edges: Ints, steps: int, until: float) -> float | None:
         """Supervise edges once, in random order; return the mean loss, or None where time ran out."""
         total, batches = 0.0, 0
-        drawn = self._rng.permutation(edges)
-        for batch in np.array_split(drawn, max(1, round(len(drawn) / self._settings.batch_size))):
+        for batch in np.array_split(self._rng.permutation(edges), steps):
             if self._stop():
                 raise TrainingStopped("training was asked to stop; nothing was published")
             if time.monotonic() > until:
@@ -288,9 +289,11 @@ class _Fit:
         learner.average.restart()
         self._set_rate(_NEWEST_RATE)
         passes = self._settings.warm_passes if self._is_warm else self._settings.newest_passes
+        cut = num_refresh_batches if self._is_warm else num_batches
         for _ in range(passes if len(data.newest) else 0):
             beside = self._rng.permutation(others)[: len(data.newest)]
-            if self._steps_over(np.concatenate([data.newest, beside]), self._deadline()) is None:
+            edges = np.concatenate([data.newest, beside])
+            if self._steps_over(edges, cut(len(edges), self._settings.batch_size), self._deadline()) is None:
                 break
         if passes and len(data.newest):
             self._refuse_no_step()
