@@ -306,7 +306,10 @@ def _training_input(
     from stream.graph import open_graph
 
     with open_graph(path, settings) as graph:
-        return TrainingInput(snapshot=info, arrays=graph.arrays(known=known))
+        source = TrainingInput(snapshot=info, arrays=graph.arrays(known=known))
+    if known is not None:
+        logger.info("snapshot read facts=%d shards_in_full=%d", info.counts.facts, known.read_in_full)
+    return source
 
 
 def _sentence(totals: "WorkerTotals") -> str:

@@ -14,6 +14,10 @@ import pytest
 
 from freshet import process
 from freshet.cli import cli
+from stream.settings import StreamSettings
+from stream.snapshot import serve_requests
+from stream.store import Store
+from tests.stream.histories import NOON_MS, apply_events, event
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Until = Callable[[Callable[[], object]], None]
@@ -222,6 +226,33 @@ def test_the_tuner_publishes_and_ends_when_told_to(
         tuner.send_signal(signal.SIGTERM)
 
     assert tuner.wait(30) == 0
+
+
+def test_the_tuner_reads_only_what_changed(tmp_path: Path, eventually: Until) -> None:
+    """Of a store that a stream goes on writing: in full at first, then what is new."""
+    log = tmp_path / "tuner.log"
+    arguments = ["tune", "--store", tmp_path / "store", "--artifacts", tmp_path / "made", "--every", "0.2s"]
+    clicks = [event(f"s-{n}", f"query {n % 5}", f"item {n % 9}", NOON_MS + n) for n in range(200)]
+    with Store.create_or_open(tmp_path / "store", StreamSettings(), 1) as store, log.open("wb") as stderr:
+
+        def told(line: str) -> bool:
+            serve_requests(store)
+            return line in log.read_text()
+
+        apply_events(store.shard(0), clicks)
+        tuner = subprocess.Popen(
+            [sys.executable, "-m", "freshet", *map(str, arguments)],
+            cwd=ROOT,
+            stderr=stderr,
+            env={**os.environ, "FRESHET_MODEL_MAX_PASSES": "1"},
+        )
+        try:
+            eventually(lambda: told("snapshot read facts=200 shards_in_full=1"))
+            apply_events(store.shard(0), [event("s-new", "query 1", "item 3", NOON_MS + 1000)])
+            eventually(lambda: told("snapshot read facts=201 shards_in_full=0"))
+        finally:
+            tuner.send_signal(signal.SIGTERM)
+        assert tuner.wait(30) == 0
 
 
 def test_too_little_to_learn_from_is_one_clear_line(tmp_path: Path, run: Command) -> None:
