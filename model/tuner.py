@@ -110,15 +110,42 @@ def run_tuner(
     A run that fails is logged and counted by the class of its error, and the next period tries again.
     """
     metrics.started(settings.tune_every_seconds)
+    opener = _Opener(store)
     while not stop.is_set():
         began = time.monotonic()
-        _run_once(snapshots, store, settings, metrics, stop, on_event)
+        _run_once(snapshots, opener, settings, metrics, stop, on_event)
         stop.wait(max(0.0, settings.tune_every_seconds - (time.monotonic() - began)))
+
+
+class _Opener:
+    """Opens the live generation; what this process wrote or verified before, it does not verify again."""
+
+    def __init__(self, store: ArtifactStore) -> None:
+        self.store = store
+        self._verified = ""
+
+    def open_live(self) -> Generation | None:
+        """Return the generation to go on from; where it cannot be read, training starts from scratch."""
+        try:
+            current = self.store.current_id()
+            if not current:
+                return None
+            path = self.store.generation_path(current)
+            live = open_generation(path, verify=current != self._verified)
+        except ArtifactError as error:
+            logger.warning("live generation cannot be gone on from error=%s", error)
+            return None
+        self._verified = current
+        return live
+
+    def wrote(self, generation_id: str) -> None:
+        """Take a generation for verified that was just published."""
+        self._verified = generation_id
 
 
 def _run_once(
     snapshots: Snapshots,
-    store: ArtifactStore,
+    opener: _Opener,
     settings: ModelSettings,
     metrics: TunerMetrics,
     stop: Event,
@@ -133,14 +160,14 @@ def _run_once(
         on_event(TunerEvent(kind=kind, generation_id=generation_id, detail=detail, seconds=seconds()))
 
     try:
-        outcome, generation_id = _tune(snapshots, store, settings, stop, tell)
+        outcome, generation_id = _tune(snapshots, opener, settings, stop, tell)
     except TrainingStopped:
         logger.info("tuning stopped seconds=%.1f", seconds())
     except (ModelError, StreamError, OSError) as error:
         reason = type(error).__name__
         logger.error("tuning failed reason=%s error=%s", reason, error)  # noqa: TRY400  # the message says it all
         metrics.failed(reason=reason, now_seconds=time.time(), run_seconds=seconds())
-        tell("failed", _live_id(store), str(error))
+        tell("failed", _live_id(opener.store), str(error))
     else:
         logger.info("tuning done outcome=%s generation=%s seconds=%.1f", outcome, generation_id, seconds())
         metrics.succeeded(
@@ -151,18 +178,19 @@ def _run_once(
 
 def _tune(
     snapshots: Snapshots,
-    store: ArtifactStore,
+    opener: _Opener,
     settings: ModelSettings,
     stop: Event,
     tell: Callable[[str, str], None],
 ) -> tuple[str, str]:
     """Return the outcome, and the generation that is live after it."""
     with snapshots() as source:
-        live = _open_live(store)
+        live = opener.open_live()
         if live is not None and _same(live.manifest, source, settings):
             return "unchanged", live.id
         tell("training", live.id if live is not None else "")
-        generation_id = train_once(source, store, settings, warm=live, stop=stop.is_set)
+        generation_id = train_once(source, opener.store, settings, warm=live, stop=stop.is_set)
+        opener.wrote(generation_id)
     return "published", generation_id
 
 
@@ -174,16 +202,6 @@ def _same(manifest: manifest_pb.Generation, source: TrainingInput, settings: Mod
     if any(manifest.model.get(name) != value for name, value in wanted.items()):
         return False
     return manifest.model.get(CATALOG_KEY) == catalog_hash(source.arrays)
-
-
-def _open_live(store: ArtifactStore) -> Generation | None:
-    """Return the live generation to go on from; where it cannot be read, training starts from scratch."""
-    try:
-        current = store.current_id()
-        return open_generation(store.generation_path(current)) if current else None
-    except ArtifactError as error:
-        logger.warning("live generation cannot be gone on from error=%s", error)
-        return None
 
 
 def _live_id(store: ArtifactStore) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from model.artifact import ArtifactStore
+from model.artifact import ArtifactStore, Generation, open_generation
 from model.metrics import TunerMetrics
 from model.settings import ModelSettings
 from model.tuner import Snapshots, TrainingInput, TunerEvent, run_tuner, train_once
@@ -127,6 +127,48 @@ def test_new_facts_are_learned_from_the_live_generation_on(
     assert artifacts.current_id() == second
     assert artifacts.manifest(second).parent == first
     assert artifacts.manifest(second).num_items == artifacts.manifest(first).num_items + 1
+
+
+def test_a_generation_is_verified_once(
+    run: Run,
+    root: Path,
+    snapshots: Snapshots,
+    artifacts: ArtifactStore,
+    settings: ModelSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that the tuner found is verified; one that it wrote itself, or verified already, is not again."""
+    with snapshots() as source:
+        by_hand = train_once(source, artifacts, settings)
+    verified: list[tuple[str, bool]] = []
+
+    def open_and_tell(path: Path, *, verify: bool = True) -> Generation:
+        verified.append((path.name, verify))
+        return open_generation(path, verify=verify)
+
+    monkeypatch.setattr("model.tuner.open_generation", open_and_tell)
+    monkeypatch.setattr("model.generation.open_generation", open_and_tell)
+
+    def add_facts(event: TunerEvent) -> None:
+        if event.kind == "unchanged" and len(artifacts.generation_ids()) == 1:
+            fill_store(root, [click(10**9 + n, f"n{n}", "teapot", "teapot-red") for n in range(5)])
+
+    assert run.until(3, snapshots, after=add_facts) == ["unchanged", "training", "published", "unchanged"]
+    _, written = artifacts.generation_ids()
+    assert verified == [(by_hand, True), (by_hand, False), (written, False)]
+
+
+def test_a_damaged_generation_is_gone_on_from_by_nobody(
+    run: Run, snapshots: Snapshots, artifacts: ArtifactStore, settings: ModelSettings
+) -> None:
+    """The tuner begins from scratch."""
+    with snapshots() as source:
+        by_hand = train_once(source, artifacts, settings)
+    path = artifacts.generation_path(by_hand) / "item_vectors.npy"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+
+    assert run.until(1, snapshots) == ["training", "published"]
+    assert artifacts.manifest(artifacts.current_id() or "").parent == ""
 
 
 def test_a_changed_catalogue_is_a_reason_to_train(
