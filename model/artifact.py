@@ -13,10 +13,11 @@ Imports numpy, the text rules and the manifest stubs only, so that a server can 
 import re
 import secrets
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from shutil import rmtree
 from typing import Any, overload
@@ -58,6 +59,11 @@ class StringTable(Sequence[str]):
 
     def __len__(self) -> int:
         return len(self._offsets) - 1
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield all strings; read at once, many times as fast as one by one."""
+        data, offsets = self._data.tobytes(), self._offsets.tolist()
+        return (data[start:end].decode("utf-8") for start, end in pairwise(offsets))
 
     @overload
     def __getitem__(self, index: int) -> str: ...

@@ -92,8 +92,10 @@ def judge(candidate: Candidate, current: Generation | None, settings: ModelSetti
         reasons += _check_index(candidate, settings)
         if current is not None:
             reasons += _check_coverage(candidate, current, settings)
-            reasons += _check_quality(candidate, current, settings, figures)
-            reasons += _check_kept(candidate, current, settings, figures)
+            row_of = {item_id: row for row, item_id in enumerate(current.item_ids)}
+            rows = np.array([row_of.get(item_id, -1) for item_id in candidate.item_ids], dtype=np.int64)
+            reasons += _check_quality(candidate, current, rows, settings, figures)
+            reasons += _check_kept(candidate, current, rows, settings, figures)
     return Verdict(reasons=tuple(reasons), figures=figures)
 
 
@@ -149,7 +151,8 @@ def _check_index(candidate: Candidate, settings: ModelSettings) -> list[str]:
 def _check_coverage(candidate: Candidate, current: Generation, settings: ModelSettings) -> list[str]:
     """An item may leave because the catalogue says so, not because a store was lost or mixed up."""
     present = set(candidate.item_ids) | candidate.hidden_ids
-    shown = [current.item_ids[index] for index in current.index_items]
+    ids = list(current.item_ids)
+    shown = [ids[index] for index in current.index_items.tolist()]
     lost = sum(item_id not in present for item_id in shown)
     if lost > (1.0 - settings.gate_min_coverage) * len(shown):
         return [f"{lost} of the {len(shown)} items that are live are not in the snapshot at all"]
@@ -157,13 +160,17 @@ def _check_coverage(candidate: Candidate, current: Generation, settings: ModelSe
 
 
 def _check_quality(
-    candidate: Candidate, current: Generation, settings: ModelSettings, figures: dict[str, float]
+    candidate: Candidate,
+    current: Generation,
+    current_row: Ints,
+    settings: ModelSettings,
+    figures: dict[str, float],
 ) -> list[str]:
     """Compare on edges that neither has seen, over the items that both have."""
     unseen = candidate.held_out_first_ms > current.manifest.snapshot.watermark_ms
     vectors = candidate.held_out_query_vectors, candidate.held_out_item_vectors
     edges = _rows(candidate.held_out, np.flatnonzero(unseen))
-    compared = _compare(candidate, current, edges, vectors, settings.gate_min_edges)
+    compared = _compare(candidate, current, current_row, edges, vectors, settings.gate_min_edges)
     figures["compared_edges"] = float(compared.num_edges)
     if compared.mrr is None:
         return []
@@ -172,7 +179,11 @@ def _check_quality(
 
 
 def _check_kept(
-    candidate: Candidate, current: Generation, settings: ModelSettings, figures: dict[str, float]
+    candidate: Candidate,
+    current: Generation,
+    current_row: Ints,
+    settings: ModelSettings,
+    figures: dict[str, float],
 ) -> list[str]:
     """A refresh may learn and must not forget: compare as published, on edges that the live one learned."""
     if candidate.parent != current.id:
@@ -180,7 +191,7 @@ def _check_kept(
     learned = np.flatnonzero(candidate.known_first_ms <= current.manifest.snapshot.watermark_ms)
     edges = _rows(candidate.known, learned[:: max(1, len(learned) // _KEPT_SAMPLE)])
     vectors = candidate.query_vectors, candidate.item_vectors
-    compared = _compare(candidate, current, edges, vectors, settings.gate_min_edges)
+    compared = _compare(candidate, current, current_row, edges, vectors, settings.gate_min_edges)
     if compared.mrr is None:
         return []
     figures["kept_candidate_mrr"], figures["kept_current_mrr"] = compared.mrr
@@ -197,9 +208,10 @@ class _Compared(NamedTuple):
     mrr: tuple[float, float] | None
 
 
-def _compare(
+def _compare(  # two generations, what is asked of them, and what for
     candidate: Candidate,
     current: Generation,
+    current_row: Ints,
     edges: tuple[Ints, Ints],
     vectors: tuple[Floats, Floats],
     least_edges: int,
@@ -209,14 +221,13 @@ def _compare(
     Args:
         candidate: the generation that asks to go live.
         current: the live one.
+        current_row: ``int64 [num_items]``, the live one's row of each of the candidate's items; -1: none.
         edges: query and item of each.
         vectors: the candidate's of queries and of items.
         least_edges: fewer are not compared.
     """
     if current.manifest.dim == 0 or not len(current.item_ids):
         return _Compared(0, None)
-    row_of = {item_id: row for row, item_id in enumerate(current.item_ids)}
-    current_row = np.array([row_of.get(item_id, -1) for item_id in candidate.item_ids], dtype=np.int64)
     query, item = _rows(edges, np.flatnonzero(current_row[edges[1]] >= 0))
     if len(query) < least_edges:
         return _Compared(len(query), None)

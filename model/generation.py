@@ -39,6 +39,7 @@ CATALOG_KEY = "catalog_sha256"
 _KEPT_REFUSED = 2
 _RECALL_QUERIES = 200
 _RECALL_K = 10
+_RECALL_SCORES = 1 << 22
 _EQUAL_SCORES = 1e-6
 
 
@@ -173,12 +174,12 @@ def _index_recall(path: Path, vectors: Floats, query_vectors: Floats) -> float:
     sample = source[:: max(1, len(source) // _RECALL_QUERIES)][:_RECALL_QUERIES]
     k = min(_RECALL_K, len(vectors))
     found = 0
-    for vector in sample:
-        scores = vectors @ vector
-        least = np.partition(scores, -k)[-k]
-        ids, _ = index.search(vector, k)
-        # Items with equal vectors may stand in for each other.
-        found += int((scores[ids] >= least - _EQUAL_SCORES).sum())
+    for block in np.array_split(sample, max(1, len(sample) * len(vectors) // _RECALL_SCORES)):
+        exact = block @ vectors.T
+        for vector, scores, least in zip(block, exact, np.partition(exact, -k, axis=1)[:, -k], strict=True):
+            ids, _ = index.search(vector, k)
+            # Items with equal vectors may stand in for each other.
+            found += int((scores[ids] >= least - _EQUAL_SCORES).sum())
     return found / (k * len(sample))
 
 

@@ -163,7 +163,7 @@ def test_strings_of_any_kind_come_back(tmp_path: Path) -> None:
     offsets = np.load(tmp_path / "names.offsets.npy")
     table = StringTable(offsets, np.frombuffer((tmp_path / "names.utf8").read_bytes(), dtype=np.uint8))
 
-    assert list(table) == strings
+    assert list(table) == [table[index] for index in range(len(table))] == strings
     assert table[-1] == strings[-1]
     assert table[1:3] == strings[1:3]
     with pytest.raises(IndexError):
