@@ -91,8 +91,9 @@ def judge(candidate: Candidate, current: Generation | None, settings: ModelSetti
         reasons += _check_known_edges(candidate, figures)
         reasons += _check_index(candidate, settings)
         if current is not None:
-            reasons += _check_coverage(candidate, current, settings)
-            row_of = {item_id: row for row, item_id in enumerate(current.item_ids)}
+            current_ids = list(current.item_ids)
+            reasons += _check_coverage(candidate, current, current_ids, settings)
+            row_of = {item_id: row for row, item_id in enumerate(current_ids)}
             rows = np.array([row_of.get(item_id, -1) for item_id in candidate.item_ids], dtype=np.int64)
             reasons += _check_quality(candidate, current, rows, settings, figures)
             reasons += _check_kept(candidate, current, rows, settings, figures)
@@ -148,11 +149,12 @@ def _check_index(candidate: Candidate, settings: ModelSettings) -> list[str]:
     return []
 
 
-def _check_coverage(candidate: Candidate, current: Generation, settings: ModelSettings) -> list[str]:
+def _check_coverage(
+    candidate: Candidate, current: Generation, current_ids: list[str], settings: ModelSettings
+) -> list[str]:
     """An item may leave because the catalogue says so, not because a store was lost or mixed up."""
     present = set(candidate.item_ids) | candidate.hidden_ids
-    ids = list(current.item_ids)
-    shown = [ids[index] for index in current.index_items.tolist()]
+    shown = [current_ids[index] for index in current.index_items.tolist()]
     lost = sum(item_id not in present for item_id in shown)
     if lost > (1.0 - settings.gate_min_coverage) * len(shown):
         return [f"{lost} of the {len(shown)} items that are live are not in the snapshot at all"]
