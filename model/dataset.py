@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import TrainingRefused
+from model.learned import Learned
 from model.settings import ModelSettings
 from protos.text import normalize_query, text_features, text_key
 from stream.events import Action
@@ -16,6 +17,7 @@ from stream.graph import GraphArrays
 _ENOUGH_EDGES = 100
 _LEAST_EDGES = 20
 
+Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
@@ -94,7 +96,8 @@ class TrainingSet:
         train: the graph without the newest facts; its edges are supervised.
         supervised: ``int64 [num_supervised]``, the edges of `train` that each pass may draw.
         newest: ``int64 [num_newest]``, the edges of `whole` that training ends with: those that `train` does
-            not have, or, where an earlier generation is gone on from, that of each click since then.
+            not have, or, where an earlier generation is gone on from, that of each click it has not learned;
+            but for `recent` ones.
         recent: ``bool [num_supervised]``, those no earlier generation has learned: each pass goes over all of
             these and a sample of the others.
         validation_query: ``int64 [num_validation]``, query of each held-out edge.
@@ -114,41 +117,47 @@ class TrainingSet:
 
 
 def build_training_set(
-    arrays: GraphArrays, settings: ModelSettings, *, recent_after_ms: int | None = None
+    arrays: GraphArrays, settings: ModelSettings, learned: Learned | None = None
 ) -> TrainingSet:
     """Split the newest facts off for validation and join edges with the sessions that made them.
 
     Args:
         arrays: the merged graph of a snapshot.
         settings: the share that is held out, the number of text buckets.
-        recent_after_ms: warm training: edges first seen after this time are recent; None: all are.
+        learned: what the generation has learned that training goes on from; None: training is from scratch.
     """
     whole = whole_graph(arrays)
-    cut_ms = _newest_from_ms(arrays, settings, recent_after_ms)
-    train = _part(arrays, cut_ms=cut_ms) if cut_ms is not None else whole
-    is_known = _before(arrays.edge_first_ms, cut_ms)
-    unknown = np.flatnonzero(~is_known)
-    held_out = unknown if len(unknown) >= _LEAST_EDGES else unknown[:0]
-    newest, recent = unknown, np.ones(len(train.edge_query), dtype=np.bool_)
-    if recent_after_ms is not None:
-        newest = _edge_of_each_fact(arrays)[~_before(arrays.fact_ms, cut_ms)]
-        recent = arrays.edge_first_ms[is_known] > recent_after_ms
+    is_held_out = _is_held_out(arrays, settings, learned)
+    held_out, known = np.flatnonzero(is_held_out), np.flatnonzero(~is_held_out)
+    train = (
+        _part(arrays, ~is_held_out, _sessions_before(arrays, is_held_out, learned))
+        if len(held_out)
+        else whole
+    )
+    newest, recent = held_out, np.ones(len(known), dtype=np.bool_)
+    if learned is not None:
+        recent = learned.sessions[known] == 0
+        clicks = np.maximum(0, arrays.edge_sessions - learned.sessions)
+        clicks[known[recent]] = 0
+        newest = np.repeat(np.arange(len(clicks)), clicks)
+    validated = held_out if len(held_out) >= _LEAST_EDGES else held_out[:0]
     return TrainingSet(
         texts=hash_texts([*arrays.query_texts, *item_texts(arrays)], settings.num_buckets),
         whole=whole,
         train=train,
-        supervised=np.arange(len(train.edge_query), dtype=np.int64),
+        supervised=np.arange(len(known), dtype=np.int64),
         newest=newest,
         recent=recent,
-        validation_query=arrays.edge_query[held_out],
-        validation_item=arrays.edge_item[held_out],
-        validation_first_ms=arrays.edge_first_ms[held_out],
+        validation_query=arrays.edge_query[validated],
+        validation_item=arrays.edge_item[validated],
+        validation_first_ms=arrays.edge_first_ms[validated],
     )
 
 
 def whole_graph(arrays: GraphArrays) -> GraphPart:
     """Return the graph of all edges and sessions."""
-    return _part(arrays, cut_ms=None)
+    edges, sessions = len(arrays.edge_query), arrays.num_sessions
+    return _part(arrays, np.ones(edges, dtype=np.bool_), np.ones(sessions, dtype=np.bool_))
 
 
 def item_texts(arrays: GraphArrays) -> list[str]:
@@ -172,34 +181,54 @@ def hash_texts(texts: Sequence[str], num_buckets: int) -> Texts:
     )
 
 
-def _newest_from_ms(arrays: GraphArrays, settings: ModelSettings, recent_after_ms: int | None) -> int | None:
-    """Return when the edges that are kept from training begin; None: none are.
+def _is_held_out(arrays: GraphArrays, settings: ModelSettings, learned: Learned | None) -> Bools:
+    """Return ``bool [num_edges]``: which edges are kept from training.
 
     They are those first seen since the newest share of all facts began. A settled shop makes few new edges:
     then the share grows, up to half of the facts, until there are enough to judge by. A lively one makes
     many: then the newest will do. Time alone decides, so edges of one millisecond go together; where too few
-    or most of all edges would go, none do. What an earlier generation has learned is not kept from anyone.
+    or most of all edges would go, none do. What an earlier generation has learned is not held out, and where
+    no more is new to it than would be, all of that is, what came late as well.
     """
     first_ms = arrays.edge_first_ms
+    is_held_out = np.zeros(len(first_ms), dtype=np.bool_)
     if not len(first_ms):
-        return None
-    newest = np.sort(first_ms)[::-1]
+        return is_held_out
     share_ms, half_ms = np.quantile(arrays.fact_ms, [1.0 - settings.validation_share, 0.5], method="higher")
-    enough_ms = newest[min(len(newest), _ENOUGH_EDGES) - 1]
-    start_ms = int(min(share_ms, max(half_ms, enough_ms)))
-    if len(newest) > settings.max_validation_edges:
-        start_ms = max(start_ms, int(newest[settings.max_validation_edges - 1]))
-    fewest = _LEAST_EDGES
-    if recent_after_ms is not None and recent_after_ms >= start_ms:
-        start_ms, fewest = recent_after_ms + 1, 0
-    return start_ms if fewest <= np.count_nonzero(first_ms >= start_ms) <= len(first_ms) // 2 else None
+    start_ms = int(min(share_ms, max(half_ms, _nth_newest(first_ms, _ENOUGH_EDGES))))
+    start_ms = max(start_ms, _nth_newest(first_ms, settings.max_validation_edges))
+    is_held_out, fewest = first_ms >= start_ms, _LEAST_EDGES
+    if learned is not None:
+        is_new = learned.sessions == 0
+        if np.count_nonzero(is_new) <= np.count_nonzero(is_held_out):
+            is_held_out, fewest = is_new, 0
+        else:
+            is_held_out &= is_new
+    if not fewest <= np.count_nonzero(is_held_out) <= len(first_ms) // 2:
+        is_held_out[:] = False
+    return is_held_out
 
 
-def _part(arrays: GraphArrays, *, cut_ms: int | None) -> GraphPart:
-    """Return the graph of all edges and sessions, or of those from before `cut_ms`."""
-    edges = _before(arrays.edge_first_ms, cut_ms)
+def _nth_newest(times_ms: Ints, n: int) -> int:
+    """Return the n-th newest time, or the oldest where there are fewer."""
+    place = max(0, len(times_ms) - n)
+    return int(np.partition(times_ms, place)[place])
+
+
+def _sessions_before(arrays: GraphArrays, is_held_out: Bools, learned: Learned | None) -> Bools:
+    """Return ``bool [num_sessions]``: ended before the held-out time began, and made no held-out edge."""
+    until_ms = learned.until_ms if learned is not None else -1
+    times_ms = arrays.edge_first_ms[is_held_out]
+    begin_ms = times_ms[times_ms > until_ms].min(initial=np.iinfo(np.int64).max)
+    before: Bools = arrays.session_last_ms < begin_ms
+    before[arrays.fact_session[is_held_out[arrays.edge_of_fact]]] = False
+    return before
+
+
+def _part(arrays: GraphArrays, edges: Bools, sessions: Bools) -> GraphPart:
+    """Return the graph of some edges and sessions."""
     num_queries = len(arrays.query_keys)
-    hyperedge_of = _number_hyperedges(arrays, _before(arrays.session_last_ms, cut_ms))
+    hyperedge_of = _number_hyperedges(arrays, sessions)
     members = _members(arrays, hyperedge_of)
     sources = _sources(arrays, hyperedge_of, edges)
     return GraphPart(
@@ -216,16 +245,12 @@ def _part(arrays: GraphArrays, *, cut_ms: int | None) -> GraphPart:
     )
 
 
-def _before(times_ms: Ints, cut_ms: int | None) -> NDArray[np.bool_]:
-    return np.ones(len(times_ms), dtype=np.bool_) if cut_ms is None else times_ms < cut_ms
-
-
 def _propagation_weight(arrays: GraphArrays) -> Floats:
     """Sessions count, by their logarithm; age does not: an old click is the best a rare query has."""
     return np.log1p(arrays.edge_sessions).astype(np.float32)
 
 
-def _number_hyperedges(arrays: GraphArrays, sessions: NDArray[np.bool_]) -> Ints:
+def _number_hyperedges(arrays: GraphArrays, sessions: Bools) -> Ints:
     """Return ``int64 [num_sessions]``: the dense hyperedge of a session, or -1."""
     has_items = np.zeros(arrays.num_sessions, dtype=np.bool_)
     has_items[arrays.incidence_session] = True
@@ -241,23 +266,12 @@ def _members(arrays: GraphArrays, hyperedge_of: Ints) -> Ints:
     return _distinct_pairs(hyperedge_of[session], node, num_queries + len(arrays.item_keys))
 
 
-def _sources(arrays: GraphArrays, hyperedge_of: Ints, edges: NDArray[np.bool_]) -> Ints:
+def _sources(arrays: GraphArrays, hyperedge_of: Ints, edges: Bools) -> Ints:
     """Return the distinct rows (edge, hyperedge that made it), ``int64 [num_sources, 2]``, sorted."""
-    fact_edge = _edge_of_each_fact(arrays)
     dense = np.where(edges, np.cumsum(edges) - 1, -1)
     hyperedge = hyperedge_of[arrays.fact_session]
-    edge = np.where(hyperedge >= 0, dense[fact_edge] if len(dense) else fact_edge, -1)
+    edge = np.where(hyperedge >= 0, dense[arrays.edge_of_fact], -1)
     return _distinct_pairs(edge, hyperedge, max(1, int(hyperedge_of.max(initial=-1)) + 1))
-
-
-def _edge_of_each_fact(arrays: GraphArrays) -> Ints:
-    """Return ``int64 [num_facts]``."""
-    num_items = max(1, len(arrays.item_keys))
-    edge_code = arrays.edge_query * num_items + arrays.edge_item
-    order = np.argsort(edge_code, kind="stable")
-    fact_code = arrays.fact_query * num_items + arrays.fact_item
-    found: Ints = order[np.searchsorted(edge_code, fact_code, sorter=order)] if len(order) else fact_code
-    return found
 
 
 def _distinct_pairs(first: Ints, second: Ints, num_second: int) -> Ints:

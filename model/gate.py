@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from model.artifact import Generation
 from model.encoder import TextEncoder
 from model.evaluate import edge_ranks, quality_of
+from model.learned import NodeRows, has_learned, rows_in
 from model.settings import ModelSettings
 
 Floats = NDArray[np.float32]
@@ -91,12 +92,11 @@ def judge(candidate: Candidate, current: Generation | None, settings: ModelSetti
         reasons += _check_known_edges(candidate, figures)
         reasons += _check_index(candidate, settings)
         if current is not None:
-            current_ids = list(current.item_ids)
-            reasons += _check_coverage(candidate, current, current_ids, settings)
-            row_of = {item_id: row for row, item_id in enumerate(current_ids)}
-            rows = np.array([row_of.get(item_id, -1) for item_id in candidate.item_ids], dtype=np.int64)
-            reasons += _check_quality(candidate, current, rows, settings, figures)
-            reasons += _check_kept(candidate, current, rows, settings, figures)
+            rows = rows_in(current, candidate.query_keys, candidate.item_ids)
+            live = _Live(generation=current, rows=rows)
+            reasons += _check_coverage(candidate, current, settings)
+            reasons += _check_quality(candidate, live, settings, figures)
+            reasons += _check_kept(candidate, live, settings, figures)
     return Verdict(reasons=tuple(reasons), figures=figures)
 
 
@@ -149,11 +149,17 @@ def _check_index(candidate: Candidate, settings: ModelSettings) -> list[str]:
     return []
 
 
-def _check_coverage(
-    candidate: Candidate, current: Generation, current_ids: list[str], settings: ModelSettings
-) -> list[str]:
+class _Live(NamedTuple):
+    """The live generation, and where it has the candidate's queries and items."""
+
+    generation: Generation
+    rows: NodeRows
+
+
+def _check_coverage(candidate: Candidate, current: Generation, settings: ModelSettings) -> list[str]:
     """An item may leave because the catalogue says so, not because a store was lost or mixed up."""
     present = set(candidate.item_ids) | candidate.hidden_ids
+    current_ids = list(current.item_ids)
     shown = [current_ids[index] for index in current.index_items.tolist()]
     lost = sum(item_id not in present for item_id in shown)
     if lost > (1.0 - settings.gate_min_coverage) * len(shown):
@@ -162,17 +168,13 @@ def _check_coverage(
 
 
 def _check_quality(
-    candidate: Candidate,
-    current: Generation,
-    current_row: Ints,
-    settings: ModelSettings,
-    figures: dict[str, float],
+    candidate: Candidate, live: _Live, settings: ModelSettings, figures: dict[str, float]
 ) -> list[str]:
     """Compare on edges that neither has seen, over the items that both have."""
-    unseen = candidate.held_out_first_ms > current.manifest.snapshot.watermark_ms
+    unseen = ~has_learned(*live, *candidate.held_out, candidate.held_out_first_ms)
     vectors = candidate.held_out_query_vectors, candidate.held_out_item_vectors
     edges = _rows(candidate.held_out, np.flatnonzero(unseen))
-    compared = _compare(candidate, current, current_row, edges, vectors, settings.gate_min_edges)
+    compared = _compare(candidate, live, edges, vectors, settings.gate_min_edges)
     figures["compared_edges"] = float(compared.num_edges)
     if compared.mrr is None:
         return []
@@ -181,19 +183,15 @@ def _check_quality(
 
 
 def _check_kept(
-    candidate: Candidate,
-    current: Generation,
-    current_row: Ints,
-    settings: ModelSettings,
-    figures: dict[str, float],
+    candidate: Candidate, live: _Live, settings: ModelSettings, figures: dict[str, float]
 ) -> list[str]:
     """A refresh may learn and must not forget: compare as published, on edges that the live one learned."""
-    if candidate.parent != current.id:
+    if candidate.parent != live.generation.id:
         return []
-    learned = np.flatnonzero(candidate.known_first_ms <= current.manifest.snapshot.watermark_ms)
+    learned = np.flatnonzero(has_learned(*live, *candidate.known, candidate.known_first_ms))
     edges = _rows(candidate.known, learned[:: max(1, len(learned) // _KEPT_SAMPLE)])
     vectors = candidate.query_vectors, candidate.item_vectors
-    compared = _compare(candidate, current, current_row, edges, vectors, settings.gate_min_edges)
+    compared = _compare(candidate, live, edges, vectors, settings.gate_min_edges)
     if compared.mrr is None:
         return []
     figures["kept_candidate_mrr"], figures["kept_current_mrr"] = compared.mrr
@@ -210,10 +208,9 @@ class _Compared(NamedTuple):
     mrr: tuple[float, float] | None
 
 
-def _compare(  # two generations, what is asked of them, and what for
+def _compare(
     candidate: Candidate,
-    current: Generation,
-    current_row: Ints,
+    live: _Live,
     edges: tuple[Ints, Ints],
     vectors: tuple[Floats, Floats],
     least_edges: int,
@@ -222,24 +219,24 @@ def _compare(  # two generations, what is asked of them, and what for
 
     Args:
         candidate: the generation that asks to go live.
-        current: the live one.
-        current_row: ``int64 [num_items]``, the live one's row of each of the candidate's items; -1: none.
+        live: the live one.
         edges: query and item of each.
         vectors: the candidate's of queries and of items.
         least_edges: fewer are not compared.
     """
+    current, item_row = live.generation, live.rows.item
     if current.manifest.dim == 0 or not len(current.item_ids):
         return _Compared(0, None)
-    query, item = _rows(edges, np.flatnonzero(current_row[edges[1]] >= 0))
+    query, item = _rows(edges, np.flatnonzero(item_row[edges[1]] >= 0))
     if len(query) < least_edges:
         return _Compared(len(query), None)
-    both = np.flatnonzero(current_row >= 0)
+    both = np.flatnonzero(item_row >= 0)
     place = np.searchsorted(both, item)
     queries, row = np.unique(query, return_inverse=True)
     nothing = np.zeros(0, dtype=np.int64)
     sides = [
         (vectors[0][queries], vectors[1][both]),
-        (_current_vectors(candidate, queries, current), current.item_vectors[current_row[both]]),
+        (_live_vectors(candidate, live, queries), current.item_vectors[item_row[both]]),
     ]
     mine, theirs = (
         quality_of(edge_ranks(*each, (row, place), (nothing, nothing)), row).mrr for each in sides
@@ -258,18 +255,14 @@ def _rows(edges: tuple[Ints, Ints], rows: Ints) -> tuple[Ints, Ints]:
     return edges[0][rows], edges[1][rows]
 
 
-def _current_vectors(candidate: Candidate, queries: Ints, current: Generation) -> Floats:
+def _live_vectors(candidate: Candidate, live: _Live, queries: Ints) -> Floats:
     """Return what the live generation answers these queries with: a known vector, else its text encoder's."""
+    current, row = live.generation, live.rows.query[queries]
     encoder = TextEncoder(current.encoder)
-    row_of = {int(key): row for row, key in enumerate(current.query_keys)}
     vectors = np.empty((len(queries), current.manifest.dim), dtype=np.float32)
-    for place, query in enumerate(queries):
-        known = row_of.get(int(candidate.query_keys[query]))
-        vectors[place] = (
-            current.query_vectors[known]
-            if known is not None
-            else encoder.encode(candidate.query_texts[query])
-        )
+    vectors[row >= 0] = current.query_vectors[row[row >= 0]]
+    for place in np.flatnonzero(row < 0).tolist():
+        vectors[place] = encoder.encode(candidate.query_texts[queries[place]])
     return vectors
 
 

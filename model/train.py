@@ -65,15 +65,14 @@ def train(
     torch.set_num_threads(settings.num_threads or _spare_cores())
     device = _pick_device(settings.device)
     source = learnable(arrays)
-    warm_start = open_warm_start(warm, settings) if warm is not None else None
-    recent_after_ms = warm_start.generation.manifest.snapshot.watermark_ms if warm_start else None
-    data = build_training_set(source.arrays, settings, recent_after_ms=recent_after_ms)
+    warm_start = open_warm_start(warm, source.arrays, settings) if warm is not None else None
+    data = build_training_set(source.arrays, settings, warm_start.learned if warm_start else None)
     try:
         propagation = choose_propagation(data, settings, device)
         torch.manual_seed(settings.seed)
         learner = Learner(data, settings, device, propagation)
         if warm_start:
-            apply_warm_start(warm_start, learner.network, source.arrays, data.texts)
+            apply_warm_start(warm_start, learner.network, data.texts)
             learner.average.restart()
         fit = _Fit(learner, started, on_progress, stop, saved, is_warm=warm_start is not None)
         if not fit.goes_on() and settings.pretrain_passes and not warm_start:

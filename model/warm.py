@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from model.artifact import Generation
 from model.dataset import Texts
 from model.encoder import BAG, TOWER_PARTS
+from model.learned import Learned, NodeRows, learned_by, rows_in
 from model.network import DualChannelNetwork
 from model.settings import ModelSettings
 from stream.graph import GraphArrays
@@ -36,23 +37,30 @@ class WarmStart:
     Attributes:
         generation: where they come from.
         arrays: its ``warm.*`` arrays by name.
+        rows: of today's nodes in it.
+        learned: what it has learned of today's edges.
     """
 
     generation: Generation
     arrays: dict[str, Floats]
+    rows: NodeRows
+    learned: Learned
 
 
-def open_warm_start(generation: Generation, settings: ModelSettings) -> WarmStart | None:
+def open_warm_start(generation: Generation, graph: GraphArrays, settings: ModelSettings) -> WarmStart | None:
     """Return what to start from, or None (with a warning) where it does not fit or holds NaN."""
     arrays = generation.warm
     problem = _problem(generation, arrays, settings)
     if problem:
         logger.warning("warm start ignored generation=%s reason=%s", generation.id, problem)
         return None
-    return WarmStart(generation=generation, arrays=arrays)
+    rows = rows_in(generation, graph.query_keys, graph.item_ids)
+    return WarmStart(
+        generation=generation, arrays=arrays, rows=rows, learned=learned_by(generation, graph, rows)
+    )
 
 
-def apply_warm_start(warm: WarmStart, network: DualChannelNetwork, arrays: GraphArrays, texts: Texts) -> None:
+def apply_warm_start(warm: WarmStart, network: DualChannelNetwork, texts: Texts) -> None:
     """Set the network's weights: shared ones as they were, id vectors by id, text features by bucket.
 
     Nodes and features that are new keep what the network was created with: no id vector, a random feature.
@@ -69,7 +77,7 @@ def apply_warm_start(warm: WarmStart, network: DualChannelNetwork, arrays: Graph
         rows = np.asarray(generation.encoder[BAG])[texts.buckets]
         known = np.flatnonzero(rows.any(axis=1))
         network.content.bag[torch.from_numpy(known)] = _tensor(rows[known]).to(network.ids.device)
-        _copy_ids(warm, network, arrays)
+        _copy_ids(warm, network)
 
 
 def export_warm_start(network: DualChannelNetwork, num_queries: int) -> dict[str, Floats]:
@@ -95,23 +103,14 @@ def export_encoder(network: DualChannelNetwork, texts: Texts, num_buckets: int) 
     return {BAG: bag, **towers}
 
 
-def _copy_ids(warm: WarmStart, network: DualChannelNetwork, arrays: GraphArrays) -> None:
-    generation = warm.generation
-    old_query = {int(key): row for row, key in enumerate(generation.query_keys)}
-    old_item = {item_id: row for row, item_id in enumerate(generation.item_ids)}
-    num_queries = len(arrays.query_keys)
-    queries = [
-        (row, old_query[int(key)]) for row, key in enumerate(arrays.query_keys) if int(key) in old_query
-    ]
-    items = [
-        (num_queries + row, old_item[item_id])
-        for row, item_id in enumerate(arrays.item_ids)
-        if item_id in old_item
-    ]
-    for pairs, stored in ((queries, warm.arrays[QUERY_IDS]), (items, warm.arrays[ITEM_IDS])):
-        if pairs:
-            new_rows, old_rows = np.array(pairs, dtype=np.int64).T
-            network.ids[torch.from_numpy(new_rows.copy())] = _tensor(stored[old_rows]).to(network.ids.device)
+def _copy_ids(warm: WarmStart, network: DualChannelNetwork) -> None:
+    rows, home = warm.rows, network.ids.device
+    num_queries = len(rows.query)
+    for first, old, name in ((0, rows.query, QUERY_IDS), (num_queries, rows.item, ITEM_IDS)):
+        known = np.flatnonzero(old >= 0)
+        network.ids[torch.from_numpy(first + known).to(home)] = _tensor(warm.arrays[name][old[known]]).to(
+            home
+        )
 
 
 def _problem(generation: Generation, arrays: dict[str, Floats], settings: ModelSettings) -> str:

@@ -86,6 +86,14 @@ class GraphArrays:
         """How many items there are."""
         return len(self.item_keys)
 
+    @property
+    def edge_of_fact(self) -> Int64s:
+        """``int64 [num_facts]``, the edge that each fact makes."""
+        num_items = max(1, self.num_items)
+        edge_codes = self.edge_query * num_items + self.edge_item
+        found: Int64s = np.searchsorted(edge_codes, self.fact_query * num_items + self.fact_item)
+        return found
+
 
 @dataclass(frozen=True, kw_only=True)
 class GraphParts:

@@ -240,15 +240,17 @@ def test_nan_in_a_warm_start_begins_from_scratch(
     assert "not finite" in caplog.text
 
 
-def test_a_nan_in_any_array_of_a_warm_start_is_found(generation: Generation, settings: ModelSettings) -> None:
+def test_a_nan_in_any_array_of_a_warm_start_is_found(
+    generation: Generation, arrays: GraphArrays, settings: ModelSettings
+) -> None:
     """One value is enough."""
     warm, encoder = generation.warm, generation.encoder
     poisoned = [
         *(replace(generation, warm={**warm, name: with_a_nan(warm[name])}) for name in warm),
         *(replace(generation, encoder={**encoder, name: with_a_nan(encoder[name])}) for name in encoder),
     ]
-    assert not any(open_warm_start(each, settings) for each in poisoned)
-    assert open_warm_start(generation, settings) is not None
+    assert not any(open_warm_start(each, arrays, settings) for each in poisoned)
+    assert open_warm_start(generation, arrays, settings) is not None
 
 
 def test_a_snapshot_of_another_format_version_is_refused(

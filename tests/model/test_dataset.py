@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from model.dataset import GraphPart, TrainingSet, build_training_set, hash_texts, learnable
 from model.errors import TrainingRefused
+from model.learned import Learned
 from model.settings import ModelSettings
 from stream.events import Action, CatalogItem
 from stream.graph import GraphArrays
@@ -23,6 +24,16 @@ def training_set(arrays: GraphArrays, settings: ModelSettings) -> TrainingSet:
 def pairs(query: NDArray[np.int64], item: NDArray[np.int64]) -> set[tuple[int, int]]:
     """Return edges as a set."""
     return set(zip(query.tolist(), item.tolist(), strict=True))
+
+
+def learned_without(arrays: GraphArrays, facts: NDArray[np.bool_]) -> Learned:
+    """Return what a generation has learned that was made of all facts but some."""
+    edge, session = arrays.edge_of_fact[~facts], arrays.fact_session[~facts]
+    made_by = np.unique(np.stack([edge, session]), axis=1)[0]
+    return Learned(
+        sessions=np.bincount(made_by, minlength=len(arrays.edge_query)),
+        until_ms=int(arrays.fact_ms[~facts].max()),
+    )
 
 
 def members(part: GraphPart, hyperedge: int) -> set[int]:
@@ -58,9 +69,9 @@ def test_what_a_generation_has_learned_is_not_held_out_again(
     """Training ends with each click since, however often its pair was clicked before."""
     since_ms = int(np.quantile(arrays.fact_ms, 0.95))
     after = arrays.fact_ms > since_ms
-    assert len(np.unique(arrays.fact_query[after] * arrays.num_items + arrays.fact_item[after])) < after.sum()
+    assert len(np.unique(arrays.edge_of_fact[after])) < after.sum()
 
-    data = build_training_set(arrays, settings, recent_after_ms=since_ms)
+    data = build_training_set(arrays, settings, learned_without(arrays, after))
 
     clicked = list(zip(arrays.fact_query[after].tolist(), arrays.fact_item[after].tolist(), strict=True))
     learned = zip(data.whole.edge_query[data.newest], data.whole.edge_item[data.newest], strict=True)
@@ -69,6 +80,42 @@ def test_what_a_generation_has_learned_is_not_held_out_again(
     unknown = int((arrays.edge_first_ms > since_ms).sum())
     assert len(data.validation_first_ms) == (unknown if unknown >= 20 else 0)
     assert len(data.train.edge_query) == (arrays.edge_first_ms <= since_ms).sum()
+
+
+def test_what_comes_late_is_held_out_and_learned_as_what_is_new(
+    arrays: GraphArrays, settings: ModelSettings
+) -> None:
+    """Clicks out of the middle of the log, and the sessions that made edges of them."""
+    late = np.zeros(len(arrays.fact_ms), dtype=bool)
+    late[np.argsort(arrays.fact_ms)[300:350]] = True
+    learned = learned_without(arrays, late)
+    new = learned.sessions == 0
+    assert new.sum() >= 20
+    assert arrays.edge_first_ms[new].max() < learned.until_ms
+
+    data = build_training_set(arrays, settings, learned)
+
+    assert sorted(data.newest) == sorted(arrays.edge_of_fact[late])
+    assert not data.recent.any()
+    assert np.array_equal(data.validation_query, arrays.edge_query[new])
+    assert len(data.train.edge_query) == (~new).sum()
+    made = np.unique(arrays.fact_session[new[arrays.edge_of_fact]])
+    assert (
+        data.whole.num_hyperedges - data.train.num_hyperedges == np.isin(made, arrays.incidence_session).sum()
+    )
+
+
+def test_what_is_learned_though_it_is_after_the_watermark_is_not_new(
+    arrays: GraphArrays, settings: ModelSettings
+) -> None:
+    """Partitions are not equally far; the watermark is that of the last."""
+    everything = learned_without(arrays, np.zeros(len(arrays.fact_ms), dtype=bool))
+
+    data = build_training_set(arrays, settings, replace(everything, until_ms=int(arrays.fact_ms.min())))
+
+    assert not len(data.newest)
+    assert not len(data.validation_query)
+    assert not data.recent.any()
 
 
 def test_sessions_of_the_held_out_time_are_not_in_the_training_graph(

@@ -27,9 +27,13 @@ def random_rows(like: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def older(generation: Generation) -> Generation:
-    """Return the generation as if it had seen none of the held-out facts."""
-    generation.manifest.snapshot.watermark_ms = 1
-    return generation
+    """Return the generation as if it had learned no click at all."""
+    assert generation.paths is not None
+    paths = generation.paths
+    nothing = replace(
+        paths, click_starts=np.zeros_like(paths.click_starts), click_items=paths.click_items[:0]
+    )
+    return replace(generation, paths=nothing)
 
 
 def test_a_sound_model_passes(candidate: Candidate, settings: ModelSettings) -> None:
@@ -142,7 +146,8 @@ def test_a_model_worse_than_the_live_one_is_refused(
 def test_clicks_that_the_live_one_has_seen_are_not_compared(
     candidate: Candidate, generation: Generation, settings: ModelSettings
 ) -> None:
-    """It would win by memory."""
+    """It would win by memory, also of clicks from after its watermark."""
+    generation.manifest.snapshot.watermark_ms = 1
     worse = replace(candidate, held_out_item_vectors=random_rows(candidate.held_out_item_vectors))
 
     verdict = judge(worse, generation, settings)
@@ -176,6 +181,18 @@ def test_what_came_since_is_not_held_against_a_refresh(
 
     assert verdict.passed
     assert "kept_candidate_mrr" not in verdict.figures
+
+
+def test_a_generation_without_a_graph_is_compared_by_its_watermark(
+    candidate: Candidate, generation: Generation, settings: ModelSettings
+) -> None:
+    """It was written before graphs were stored."""
+    generation.manifest.snapshot.watermark_ms = 1
+
+    verdict = judge(candidate, replace(generation, paths=None), settings)
+
+    assert verdict.passed
+    assert verdict.figures["compared_edges"] == len(candidate.held_out[0])
 
 
 def test_a_few_clicks_decide_nothing(

@@ -12,6 +12,7 @@ from model.dataset import build_training_set
 from model.encoder import TextEncoder
 from model.errors import TrainingFailed, TrainingRefused, TrainingStopped
 from model.evaluate import edge_ranks, quality_of
+from model.learned import Learned
 from model.learner import Learner
 from model.settings import ModelSettings
 from model.train import _Fit, train
@@ -246,6 +247,21 @@ def test_a_refresh_learns_the_clicks_since_its_parent_and_forgets_nothing(
     assert "scarf-violet" in best_items(warm, grown, "violett scarfs")
 
 
+def test_a_refresh_learns_clicks_that_come_late(
+    generation: Generation, make_arrays: MakeArrays, settings: ModelSettings
+) -> None:
+    """A phone was offline: what it did is older than what the parent has learned, and no less worth."""
+    late = [click(1_000_000 + n, f"late{n}", f"zorb number {n}", "zorb") for n in range(30)]
+    grown = make_arrays([*shop_events(400), *late], [*shop_items(), CatalogItem(item_id="zorb", title="")])
+    assert grown.watermark_ms == generation.manifest.snapshot.watermark_ms
+
+    warm = train(grown, settings, warm=generation)
+
+    assert warm.evaluation["validation_edges"] == 30
+    assert best_items(warm, grown, "a zorb")[0] == "zorb"
+    assert "scarf-violet" in best_items(warm, grown, "violett scarfs")
+
+
 def test_a_refresh_without_time_to_learn_is_not_handed_on(
     generation: Generation, make_arrays: MakeArrays, settings: ModelSettings
 ) -> None:
@@ -298,7 +314,8 @@ def test_warm_training_goes_over_recent_edges_and_a_sample_of_older_ones(
 ) -> None:
     """Every pass has all edges that the parent did not know, and another sample of the others."""
     cut_ms = int(np.quantile(arrays.edge_first_ms, 0.4))
-    data = build_training_set(arrays, settings, recent_after_ms=cut_ms)
+    sessions = np.where(arrays.edge_first_ms <= cut_ms, arrays.edge_sessions, 0)
+    data = build_training_set(arrays, settings, Learned(sessions=sessions, until_ms=cut_ms))
     recent, older = np.flatnonzero(data.recent), np.flatnonzero(~data.recent)
     assert len(recent) > 50
     assert len(older) > 50
