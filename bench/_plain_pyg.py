@@ -25,9 +25,10 @@ class PlainNetwork(DualChannelNetwork):
     def __init__(self, data: TrainingSet, settings: ModelSettings, device: torch.device) -> None:
         part, dim = data.train, settings.dim
         super().__init__(data.texts, settings, part.num_queries, part.num_items, device)
-        self._counts = np.bincount(data.texts.node, minlength=part.num_nodes)
-        self._starts = torch.from_numpy(np.cumsum(self._counts) - self._counts).to(device)
-        self._features = torch.from_numpy(data.texts.feature).to(device)
+        node, feature = data.texts.flat()
+        counts = np.bincount(node, minlength=part.num_nodes)
+        self._starts = torch.from_numpy(np.cumsum(counts) - counts).to(device)
+        self._features = torch.from_numpy(feature).to(device)
         self.hypergraph = HypergraphConv(dim, dim)
         self.layers = nn.ModuleList(SAGEConv(dim, dim) for _ in range(settings.num_layers))
         self.to(device)

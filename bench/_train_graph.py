@@ -10,7 +10,8 @@ from model.dataset import GraphPart, Texts, TrainingSet
 
 Ints = NDArray[np.int64]
 
-_MEMBERS, _SOURCES, _FEATURES = 5, 2, 10
+_MEMBERS, _SOURCES = 5, 2
+_TERMS, _FEATURES, _TEXTS_OF_TERM = 4, 7, 2
 _MOST_BUCKETS = 100_000
 # An entry's rank is a uniform number to this power: node r of n has a share of entries in r ** (-2/3).
 _TAIL = 3.0
@@ -27,7 +28,7 @@ class Size:
 
 
 def synthetic(size: Size, seed: int) -> TrainingSet:
-    """Return a training set whose nodes have heavy-tailed degrees, and ten text features each.
+    """Return a training set whose nodes have heavy-tailed degrees, and texts of four terms as real ones have.
 
     Sessions have five members on average and made two edges each; there is nothing to validate on.
     """
@@ -94,9 +95,12 @@ def _part(size: Size, rng: np.random.Generator) -> GraphPart:
 
 def _texts(num_nodes: int, rng: np.random.Generator) -> Texts:
     num_buckets = min(_MOST_BUCKETS, max(_FEATURES, num_nodes))
+    num_terms = max(_TERMS, num_nodes // _TEXTS_OF_TERM)
     return Texts(
-        node=np.repeat(np.arange(num_nodes, dtype=np.int64), _FEATURES),
-        feature=_heavy_tailed(num_nodes * _FEATURES, num_buckets, rng),
+        node=np.repeat(np.arange(num_nodes, dtype=np.int64), _TERMS),
+        term=_heavy_tailed(num_nodes * _TERMS, num_terms, rng),
+        owner=np.repeat(np.arange(num_terms, dtype=np.int64), _FEATURES),
+        feature=_heavy_tailed(num_terms * _FEATURES, num_buckets, rng),
         buckets=np.arange(num_buckets, dtype=np.int64),
     )
 

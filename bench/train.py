@@ -229,12 +229,14 @@ def floor_bytes(data: TrainingSet, settings: ModelSettings) -> int:
     """Return what the sparse products of a step move at least, forward and backward.
 
     Each entry of a pattern reads a row of `dim` floats, and each row of a result is written once: both
-    directions of the edges in every layer, nodes to hyperedges and back, features to texts.
+    directions of the edges in every layer, nodes to hyperedges and back, features to terms to texts.
     """
     part, texts = data.train, data.texts
     edges = settings.num_layers * 2 * (2 * len(part.edge_query) + part.num_nodes)
     incidences = 2 * (2 * len(part.incidence_node) + part.num_hyperedges + part.num_nodes)
-    features = 2 * len(texts.node) + part.num_nodes + len(texts.buckets)
+    features = (
+        2 * (len(texts.node) + len(texts.owner) + texts.num_terms) + part.num_nodes + len(texts.buckets)
+    )
     return _FLOAT_BYTES * settings.dim * (edges + incidences + features)
 
 

@@ -34,13 +34,15 @@ class Counts:
 
     Attributes:
         num_nodes: queries and items.
-        num_features: text features of all nodes.
+        num_terms: terms that texts are made of; of a batch none: its texts are read feature by feature.
+        num_features: terms of all texts, and features of all terms; of a batch, features of all texts.
         num_edges: query-item edges, each there and back; of a batch, messages along them in all layers.
         num_hyperedges: sessions.
         num_incidences: members of hyperedges; of a batch, messages to and from hyperedges.
     """
 
     num_nodes: int
+    num_terms: int
     num_features: int
     num_edges: int
     num_hyperedges: int
@@ -51,7 +53,8 @@ class Counts:
         """Count a graph and the texts of its nodes."""
         return Counts(
             num_nodes=part.num_nodes,
-            num_features=len(texts.node),
+            num_terms=texts.num_terms,
+            num_features=len(texts.node) + len(texts.owner),
             num_edges=len(part.edge_query),
             num_hyperedges=part.num_hyperedges,
             num_incidences=len(part.incidence_node),
@@ -168,12 +171,13 @@ def _step_of_few(counts: Counts, data: TrainingSet, settings: ModelSettings) -> 
     tower = _FLOAT * max(data.whole.num_queries, data.whole.num_items) * settings.hidden
     propagated, lifted = _BACKWARD_VECTORS_OF_FEW * vectors + sessions, _LIFTED_VECTORS * vectors + tower
     moved = _FLOAT * max(_table_sizes(data, settings))
+    terms = vectors + _FLOAT * counts.num_terms * settings.dim
     return (
         ("text activations", vectors + _FLOAT * counts.num_nodes * settings.hidden),
         ("hypergraph activations", vectors),
         (
             "candidates' scores or gradients of activations",
-            max(_score_bytes(data, settings), propagated, lifted, moved),
+            max(_score_bytes(data, settings), propagated, lifted, terms, moved),
         ),
     )
 
@@ -184,7 +188,8 @@ def _step(counts: Counts, data: TrainingSet, settings: ModelSettings) -> tuple[t
     backward = math.ceil(_BACKWARD_VECTORS * vectors)
     sessions = _FLOAT * counts.num_hyperedges * settings.dim + 2 * vectors
     moved = _FLOAT * max(_table_sizes(data, settings))
-    passing = max(_score_bytes(data, settings), backward, sessions, moved)
+    terms = vectors + _FLOAT * counts.num_terms * settings.dim
+    passing = max(_score_bytes(data, settings), backward, sessions, terms, moved)
     return (*_activations(counts, settings), ("candidates' scores or gradients of activations", passing))
 
 
@@ -230,7 +235,8 @@ def _expected_distinct(counts: NDArray[np.int64], num_drawn: int, not_drawn_othe
 
 
 def _pattern_bytes(counts: Counts, num_buckets: int) -> int:
-    texts = _BYTES_OF_ENTRY * counts.num_features + _INDEX * (counts.num_nodes + num_buckets)
+    texts = _BYTES_OF_ENTRY * counts.num_features
+    texts += _INDEX * (counts.num_nodes + 2 * counts.num_terms + num_buckets)
     edges = (_BYTES_OF_ENTRY + _STEP_BYTES_OF_EDGE) * counts.num_edges
     incidences = (_BYTES_OF_ENTRY + _STEP_BYTES_OF_INCIDENCE) * counts.num_incidences
     return texts + edges + incidences + _INDEX * (2 * counts.num_nodes + counts.num_hyperedges)
@@ -244,5 +250,6 @@ def _supervision_bytes(part: GraphPart) -> int:
 
 def _host_graph_bytes(data: TrainingSet) -> int:
     part = data.whole
-    entries = 2 * len(part.edge_query) + 2 * len(part.incidence_node) + len(data.texts.node)
+    features = int(data.texts.lengths(part.num_nodes).sum())
+    entries = 2 * len(part.edge_query) + 2 * len(part.incidence_node) + features
     return _HOST_BYTES_OF_ENTRY * entries

@@ -84,7 +84,7 @@ class HostGraph:
         )
         self.hyperedges = Rows(part.incidence_node, part.incidence_hyperedge, part.num_nodes)
         self.members = Rows(part.incidence_hyperedge, part.incidence_node, part.num_hyperedges)
-        self.features = Rows(texts.node, texts.feature, part.num_nodes)
+        self.features = Rows(*texts.flat(), part.num_nodes)
         self.num_buckets = len(texts.buckets)
         self.num_edges = len(part.edge_query)
         self._edge_weight = part.edge_weight

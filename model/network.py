@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -281,7 +282,8 @@ class ContentPath(nn.Module):
 
     def forward(self, num_queries: int) -> Tensor:
         """Return ``float32 [num_nodes, dim]``, queries first."""
-        return self.lift(self._pattern.product(self._mean_weight, self.bag), num_queries)
+        of_terms = self._of_terms.product(self._once, self.bag)
+        return self.lift(self._of_texts.product(self._mean_weight, of_terms), num_queries)
 
     def lift(self, mean: Tensor, num_queries: int) -> Tensor:
         """Return ``float32 [n, dim]`` from texts' mean features; the first `num_queries` are of queries."""
@@ -293,14 +295,24 @@ class ContentPath(nn.Module):
         )
 
     @cached_property
-    def _pattern(self) -> Pattern:
+    def _of_terms(self) -> Pattern:
         texts = self._texts
-        return Pattern(texts.node, texts.feature, self._num_nodes, len(texts.buckets), self.bag.device)
+        return Pattern(texts.owner, texts.feature, texts.num_terms, len(texts.buckets), self.bag.device)
+
+    @cached_property
+    def _of_texts(self) -> Pattern:
+        texts = self._texts
+        return Pattern(texts.node, texts.term, self._num_nodes, texts.num_terms, self.bag.device)
+
+    @cached_property
+    def _once(self) -> Tensor:
+        return torch.ones(len(self._texts.owner), device=self.bag.device)
 
     @cached_property
     def _mean_weight(self) -> Tensor:
-        counts = self._pattern.row_sums(torch.ones_like(self._pattern.row, dtype=torch.float32))
-        return gather(1.0 / counts.clamp(min=1.0), self._pattern.row)
+        """A text is the mean of its features, whichever of its terms they are of."""
+        share = 1.0 / self._texts.lengths(self._num_nodes).clip(min=1)
+        return torch.from_numpy(share[self._texts.node].astype(np.float32)).to(self.bag.device)
 
 
 class ChannelAttention(nn.Module):

@@ -152,6 +152,7 @@ class Subgraph:
         """Return how large it is."""
         return Counts(
             num_nodes=len(self.nodes),
+            num_terms=0,
             num_features=len(self._features.value),
             num_edges=sum(len(layer.value) for layer in self._layers),
             num_hyperedges=self._to_session.pattern.num_rows,

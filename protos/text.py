@@ -6,7 +6,7 @@ Golden vectors in ``tests/protos/test_text.py`` pin the results: a change here i
 import unicodedata
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import pairwise
+from itertools import chain, pairwise
 from zlib import crc32
 
 CHAR_NGRAM_SIZES = (3, 4)
@@ -53,14 +53,27 @@ def text_features(text: str, num_buckets: int) -> list[int]:
     word between boundary marks, hashed by CRC-32. At most 64 words of 64 characters are read. The same text
     always gives the same features, in training and in serving.
     """
-    words = [word[:_MAX_WORD_CHARS] for word in normalize_query(text).split(" ")[:_MAX_WORDS] if word]
-    pairs = [f"p:{first} {second}" for first, second in pairwise(words)]
-    of_words = [_word_features(word, num_buckets) for word in words]
+    of_words, of_pairs = _terms(text, num_buckets)
     features = [of_word[0] for of_word in of_words]
-    features += [_bucket(pair, num_buckets) for pair in pairs]
+    features += chain.from_iterable(of_pairs)
     for of_word in of_words:
         features += of_word[1:]
     return features
+
+
+def text_terms(text: str, num_buckets: int) -> list[tuple[int, ...]]:
+    """Return the same features by term: a word with its n-grams, or a pair of words; repeats are kept."""
+    of_words, of_pairs = _terms(text, num_buckets)
+    return of_words + of_pairs
+
+
+def _terms(text: str, num_buckets: int) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+    words = [word[:_MAX_WORD_CHARS] for word in normalize_query(text).split(" ")[:_MAX_WORDS] if word]
+    of_words = [_word_features(word, num_buckets) for word in words]
+    of_pairs: list[tuple[int, ...]] = [
+        (_bucket(f"p:{first} {second}", num_buckets),) for first, second in pairwise(words)
+    ]
+    return of_words, of_pairs
 
 
 @lru_cache(maxsize=_WORDS_KEPT)

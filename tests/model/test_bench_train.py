@@ -91,8 +91,9 @@ def test_more_pairs_than_there_can_be_are_refused() -> None:
 def test_the_floor_counts_each_product_both_ways(settings: ModelSettings) -> None:
     """On a graph whose entries can be counted by hand."""
     data = synthetic(Size(nodes=20, edges=10, incidences=10), seed=0)
-    # A layer: 20 entries, 20 rows. Sessions: 2 of them, 20 nodes. Texts: 200 features, 20 nodes, 20 buckets.
-    floats = 2 * 2 * (20 + 20) + 2 * (20 + 2 + 20) + (400 + 20 + 20)
+    # A layer: 20 entries, 20 rows. Sessions: 2 of them, 20 nodes. Texts: 80 mentions of 10 terms, 70 features
+    # of those, 20 nodes, 20 buckets.
+    floats = 2 * 2 * (20 + 20) + 2 * (20 + 2 + 20) + (2 * 70 + 10 + 20) + (2 * 80 + 20 + 10)
     assert floor_bytes(data, settings) == 4 * settings.dim * floats
 
 

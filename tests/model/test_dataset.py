@@ -10,6 +10,7 @@ from model.dataset import GraphPart, TrainingSet, build_training_set, hash_texts
 from model.errors import TrainingRefused
 from model.learned import Learned
 from model.settings import ModelSettings
+from protos.text import text_features
 from stream.events import Action, CatalogItem
 from stream.graph import GraphArrays
 from tests.model.conftest import MakeArrays, click, shop_events, shop_items
@@ -266,11 +267,25 @@ def test_nothing_to_learn_from_is_refused(
 
 
 def test_text_features_are_numbered_by_the_buckets_that_occur() -> None:
-    """The same word has the same row wherever it stands."""
-    texts = hash_texts(["mug", "", "red mug"], 1 << 12)
+    """The same word is one term, and has the same rows, wherever it stands."""
+    said = ["mug", "", "red mug", "Mug, mug!"]
+    texts = hash_texts(said, 1 << 12)
 
-    mug = set(texts.feature[texts.node == 0].tolist())
-    assert mug <= set(texts.feature[texts.node == 2].tolist())
-    assert not (texts.node == 1).any()
+    assert texts.node.tolist() == [0, 2, 2, 2, 3, 3, 3]
+    assert texts.num_terms == 4
+    node, feature = texts.flat()
+    assert (np.diff(node) >= 0).all()
+    for number, text in enumerate(said):
+        found = texts.buckets[feature[node == number]]
+        assert sorted(found.tolist()) == sorted(text_features(text, 1 << 12))
+    assert texts.lengths(5).tolist() == [*(len(text_features(text, 1 << 12)) for text in said), 0]
     assert (np.diff(texts.buckets) > 0).all()
-    assert texts.buckets.max() < 1 << 12
+
+
+def test_texts_that_say_nothing_have_no_terms() -> None:
+    """Not even the catalogue of a shop whose titles are dashes."""
+    texts = hash_texts(["", "--"], 1 << 12)
+
+    assert texts.num_terms == 0
+    assert texts.lengths(2).tolist() == [0, 0]
+    assert not len(texts.flat()[0])

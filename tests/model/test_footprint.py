@@ -43,8 +43,10 @@ def random_set(num_queries: int, num_items: int, num_buckets: int, num_edges: in
         source_hyperedge=rng.integers(0, num_hyperedges, len(edges)),
     )
     texts = Texts(
-        node=np.repeat(np.arange(num_nodes), 6),
-        feature=rng.integers(0, num_buckets, 6 * num_nodes),
+        node=np.repeat(np.arange(num_nodes), 3),
+        term=rng.integers(0, num_nodes, 3 * num_nodes),
+        owner=np.repeat(np.arange(num_nodes), 2),
+        feature=rng.integers(0, num_buckets, 2 * num_nodes),
         buckets=np.arange(num_buckets),
     )
     none = np.zeros(0, dtype=np.int64)
