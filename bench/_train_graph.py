@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.dataset import GraphPart, Texts, TrainingSet
+from model.dataset import TrainingSet
+from model.graph_part import GraphPart
+from model.texts import Texts
 
 Ints = NDArray[np.int64]
 

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.batches import num_batches, num_refresh_batches
-from model.dataset import GraphPart, Texts, TrainingSet
+from model.dataset import TrainingSet
+from model.graph_part import GraphPart
 from model.settings import ModelSettings
+from model.texts import Texts
 
 _FLOAT, _INDEX = 4, 8
 _BYTES_OF_ENTRY = 52

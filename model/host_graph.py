@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.dataset import GraphPart, Texts
+from model.graph_part import GraphPart
 from model.network import ContentPath, Visible
+from model.texts import Texts
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]

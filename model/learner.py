@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.capacity import Propagation
-from model.dataset import GraphPart, TrainingSet
+from model.dataset import TrainingSet
 from model.encoder import unit_rows
+from model.graph_part import GraphPart
 from model.network import DualChannelNetwork, Graph, Propagable, Visible
 from model.objective import Objective
 from model.optimizer import Adam, WeightAverage

@@ -19,10 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.dataset import GraphPart, Texts
 from model.few_nodes import Matrices, rows_of
+from model.graph_part import GraphPart
 from model.layers import Adjacency, Normalised, Pattern, gather
 from model.settings import ModelSettings
+from model.texts import Texts
 from model.towers import lifted
 
 CHANNELS = ("text", "bipartite", "hypergraph")

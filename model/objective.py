@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.dataset import GraphPart
+from model.graph_part import GraphPart
 from model.network import Channels, DualChannelNetwork
 from model.settings import ModelSettings
 

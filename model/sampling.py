@@ -16,12 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.dataset import GraphPart, Texts, TrainingSet
+from model.dataset import TrainingSet
 from model.footprint import Counts, largest_batch
+from model.graph_part import GraphPart
 from model.host_graph import HostGraph, HostReach, OpenGraph, Rows
 from model.layers import Pattern
 from model.network import ContentPath, Visible
 from model.settings import ModelSettings
+from model.texts import Texts
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]

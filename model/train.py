@@ -15,9 +15,10 @@ from torch import Tensor
 from model.artifact import Generation
 from model.batches import num_batches, num_refresh_batches
 from model.capacity import choose_propagation
-from model.dataset import Learnable, build_training_set, learnable
+from model.dataset import build_training_set
 from model.errors import TrainingFailed, TrainingRefused, TrainingStopped
 from model.evaluate import Quality, edge_ranks, popularity_ranks, quality_of
+from model.learnable import Learnable, learnable
 from model.learner import Floats, Ints, Learner
 from model.resume import SavedTraining, TrainingState
 from model.settings import ModelSettings

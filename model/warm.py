@@ -8,11 +8,11 @@ import torch
 from numpy.typing import NDArray
 
 from model.artifact import Generation
-from model.dataset import Texts
 from model.encoder import BAG, TOWER_PARTS
 from model.learned import Learned, NodeRows, learned_by, rows_in
 from model.network import DualChannelNetwork
 from model.settings import ModelSettings
+from model.texts import Texts
 from stream.graph import GraphArrays
 
 logger = logging.getLogger(__name__)

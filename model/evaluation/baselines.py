@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.dataset import item_texts
 from model.evaluation.holdout import Holdout
+from model.texts import item_texts
 from protos.text import normalize_query
 from stream.graph import GraphArrays
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
-from model.dataset import Floats, Ints, item_texts
 from model.evaluate import quality_of, scored_ranks
 from model.evaluation.holdout import Holdout
 from model.evaluation.paper_network import PaperGraph, PaperNetwork, Scorer
@@ -22,7 +22,11 @@ from model.evaluation.stopping import end_if
 from model.network import Visible
 from model.optimizer import Adam
 from model.pretrain import ContrastSettings, draw_view, pretrain
+from model.texts import item_texts
 from stream.graph import GraphArrays
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
 
 _BATCH = 4096
 _NEGATIVES = 5

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import HypergraphConv, SAGEConv
 
-from model.dataset import whole_graph
+from model.graph_part import whole_graph
 from model.layers import Pattern
 from model.network import Visible
 from protos.text import text_features

@@ -1,4 +1,4 @@
-"""What is held out, what goes with what, and what cannot be learned from."""
+"""What is held out, and what is learned last."""
 
 from dataclasses import replace
 
@@ -6,12 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.dataset import GraphPart, TrainingSet, build_training_set, hash_texts, learnable
-from model.errors import TrainingRefused
+from model.dataset import TrainingSet, build_training_set
 from model.learned import Learned
 from model.settings import ModelSettings
-from protos.text import text_features
-from stream.events import Action, CatalogItem
 from stream.graph import GraphArrays
 from tests.model.conftest import MakeArrays, click, shop_events, shop_items
 
@@ -35,11 +32,6 @@ def learned_without(arrays: GraphArrays, facts: NDArray[np.bool_]) -> Learned:
         sessions=np.bincount(made_by, minlength=len(arrays.edge_query)),
         until_ms=int(arrays.fact_ms[~facts].max()),
     )
-
-
-def members(part: GraphPart, hyperedge: int) -> set[int]:
-    """Return a hyperedge's nodes."""
-    return set(part.incidence_node[part.incidence_hyperedge == hyperedge].tolist())
 
 
 def test_held_out_edges_are_the_newest_and_not_in_the_training_graph(
@@ -169,123 +161,3 @@ def test_a_later_future_changes_nothing_in_the_training_graph(
         sides.append({(text[q], item) for q, item in zip(data.train.edge_query, items, strict=True)})
 
     assert sides[0] == sides[1]
-
-
-def test_a_hyperedge_holds_the_sessions_items_and_queries(
-    make_arrays: MakeArrays, settings: ModelSettings
-) -> None:
-    """A view brings its item; the query of a click sits beside its item."""
-    arrays = make_arrays(
-        [
-            click(0, "s", "mug", "a"),
-            click(1, "s", "lamp", "b"),
-            click(2, "s", "", "c", Action.VIEW),
-            click(3, "alone", "mug", "a"),
-        ]
-    )
-    whole = build_training_set(arrays, settings).whole
-    name = [*arrays.query_texts, *arrays.item_ids]
-
-    assert whole.num_hyperedges == 1
-    assert {name[node] for node in members(whole, 0)} == {"mug", "lamp", "a", "b", "c"}
-
-
-def test_every_edge_knows_the_hyperedges_whose_sessions_made_it(
-    make_arrays: MakeArrays, settings: ModelSettings
-) -> None:
-    """And no others: those are what a step hides with it."""
-    arrays = make_arrays(
-        [
-            click(0, "s1", "mug", "a"),
-            click(1, "s1", "", "b", Action.VIEW),
-            click(2, "s2", "mug", "a"),
-            click(3, "s2", "lamp", "c"),
-            click(4, "s3", "", "a", Action.VIEW),
-            click(5, "s3", "", "b", Action.VIEW),
-        ]
-    )
-    whole = build_training_set(arrays, settings).whole
-    query, item = arrays.query_texts.index("mug"), arrays.item_ids.index("a")
-    edge = next(
-        n for n in range(len(whole.edge_query)) if (whole.edge_query[n], whole.edge_item[n]) == (query, item)
-    )
-    made_by = whole.source_hyperedge[whole.source_edge == edge].tolist()
-    names = [*arrays.query_texts, *arrays.item_ids]
-
-    assert sorted(sorted(names[node] for node in members(whole, each)) for each in made_by) == [
-        ["a", "b", "mug"],
-        ["a", "c", "lamp", "mug"],
-    ]
-
-
-def test_deleted_items_take_no_part(make_arrays: MakeArrays) -> None:
-    """Their edges, facts and incidences go; the item keeps its number."""
-    arrays = make_arrays(
-        [click(0, "s", "mug", "a"), click(1, "s", "mug", "b")], [CatalogItem(item_id="a", deleted=True)]
-    )
-
-    kept = learnable(arrays).arrays
-
-    assert [arrays.item_ids[item] for item in kept.edge_item] == ["b"]
-    assert [arrays.item_ids[item] for item in kept.fact_item] == ["b"]
-    assert [arrays.item_ids[item] for item in kept.incidence_item] == ["b"]
-    assert kept.item_ids == arrays.item_ids
-
-
-def test_without_queries_titles_stand_in(make_arrays: MakeArrays) -> None:
-    """A title leads to its item and to the items next to it in a session."""
-    arrays = make_arrays(
-        [click(n, "s", "", item, Action.VIEW) for n, item in enumerate("abc")],
-        [CatalogItem(item_id=item, title=f"Title {item}!") for item in "abc"],
-    )
-
-    source = learnable(arrays)
-
-    assert source.titles_as_queries
-    found = {
-        (source.arrays.query_texts[query], source.arrays.item_ids[item])
-        for query, item in zip(source.arrays.edge_query, source.arrays.edge_item, strict=True)
-    }
-    expected = {("a", "a"), ("a", "b"), ("b", "a"), ("b", "b"), ("b", "c"), ("c", "b"), ("c", "c")}
-    assert found == {(f"title {title}", item) for title, item in expected}
-
-
-@pytest.mark.parametrize(
-    ("titles", "num_views"), [({}, 0), ({"a": "Mug", "b": "Lamp"}, 1), ({"a": "", "b": "?!"}, 2)]
-)
-def test_nothing_to_learn_from_is_refused(
-    make_arrays: MakeArrays, titles: dict[str, str], num_views: int
-) -> None:
-    """An empty graph, a catalogue without sessions, sessions without words."""
-    arrays = make_arrays(
-        [click(n, "s", "", item, Action.VIEW) for n, item in enumerate("ab"[:num_views])],
-        [CatalogItem(item_id=item, title=title) for item, title in titles.items()],
-    )
-
-    with pytest.raises(TrainingRefused, match="nothing to learn from"):
-        learnable(arrays)
-
-
-def test_text_features_are_numbered_by_the_buckets_that_occur() -> None:
-    """The same word is one term, and has the same rows, wherever it stands."""
-    said = ["mug", "", "red mug", "Mug, mug!"]
-    texts = hash_texts(said, 1 << 12)
-
-    assert texts.node.tolist() == [0, 2, 2, 2, 3, 3, 3]
-    assert texts.num_terms == 4
-    node, feature = texts.flat()
-    assert (np.diff(node) >= 0).all()
-    for number, text in enumerate(said):
-        found = texts.buckets[feature[node == number]]
-        assert sorted(found.tolist()) == sorted(text_features(text, 1 << 12))
-    assert texts.lengths(5).tolist() == [*(len(text_features(text, 1 << 12)) for text in said), 0]
-    assert (np.diff(texts.buckets) > 0).all()
-
-
-def test_texts_that_say_nothing_have_no_terms() -> None:
-    """Not even the catalogue of a shop whose titles are dashes."""
-    texts = hash_texts(["", "--"], 1 << 12)
-
-    assert texts.num_terms == 0
-    assert texts.lengths(2).tolist() == [0, 0]
-    assert not len(texts.flat()[0])

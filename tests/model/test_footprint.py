@@ -10,12 +10,14 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from model.capacity import choose_propagation, free_bytes
-from model.dataset import GraphPart, Texts, TrainingSet, build_training_set
+from model.dataset import TrainingSet, build_training_set
 from model.errors import TrainingRefused
 from model.footprint import Footprint, full_footprint, largest_batch, readable_bytes, sampled_footprint
+from model.graph_part import GraphPart
 from model.learner import Learner
 from model.sampling import batch_counts
 from model.settings import ModelSettings
+from model.texts import Texts
 from model.train import train
 from stream.graph import GraphArrays
 

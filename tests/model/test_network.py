@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.dataset import GraphPart, TrainingSet, build_training_set
+from model.dataset import TrainingSet, build_training_set
 from model.encoder import TextEncoder
+from model.graph_part import GraphPart
 from model.learner import Learner
 from model.network import DualChannelNetwork, Graph, Propagated, Visible, WholeReach
 from model.settings import ModelSettings

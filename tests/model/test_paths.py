@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from model import path_graph, paths
 from model.artifact import MANIFEST_NAME, ArtifactStore, Generation, GenerationWriter, open_generation
-from model.dataset import build_training_set, learnable
+from model.dataset import build_training_set
 from model.errors import GenerationCorrupt
 from model.generation import publish
+from model.learnable import learnable
 from model.path_graph import build_path_graph
 from model.paths import (
     AnyPath,
