@@ -31,7 +31,7 @@ class TrainingSet:
             not have, or, where an earlier generation is gone on from, that of each click it has not learned;
             but for `recent` ones.
         recent: ``bool [num_supervised]``, those no earlier generation has learned: each pass goes over all of
-            these and a sample of the others.
+            these and a sample of the others. Where few are new to that generation there are no passes.
         validation_query: ``int64 [num_validation]``, query of each held-out edge.
         validation_item: ``int64 [num_validation]``, item of each held-out edge.
         validation_first_ms: ``int64 [num_validation]``, when each held-out edge was first seen.
@@ -59,16 +59,14 @@ def build_training_set(
         learned: what the generation has learned that training goes on from; None: training is from scratch.
     """
     whole = whole_graph(arrays)
-    is_held_out = _is_held_out(arrays, settings, learned)
+    few_are_new = learned is not None and _few_are_new(arrays, settings, learned)
+    is_held_out = _is_held_out(arrays, settings, learned, few_are_new=few_are_new)
     held_out, known = np.flatnonzero(is_held_out), np.flatnonzero(~is_held_out)
-    train = (
-        graph_part(arrays, ~is_held_out, _sessions_before(arrays, is_held_out, learned))
-        if len(held_out)
-        else whole
-    )
+    sessions = _sessions_before(arrays, is_held_out, learned)
+    train = graph_part(arrays, ~is_held_out, sessions) if len(held_out) else whole
     newest, recent = held_out, np.ones(len(known), dtype=np.bool_)
     if learned is not None:
-        recent = learned.sessions[known] == 0
+        recent = (learned.sessions[known] == 0) & (not few_are_new)
         clicks = np.maximum(0, arrays.edge_sessions - learned.sessions)
         clicks[known[recent]] = 0
         newest = np.repeat(np.arange(len(clicks)), clicks)
@@ -86,38 +84,49 @@ def build_training_set(
     )
 
 
-def _is_held_out(arrays: GraphArrays, settings: ModelSettings, learned: Learned | None) -> Bools:
+def _few_are_new(arrays: GraphArrays, settings: ModelSettings, learned: Learned) -> bool:
+    """Whether an earlier generation lacks no more edges than the newest share of all facts brought."""
+    in_share = arrays.edge_first_ms >= _newest_share_ms(arrays, settings)
+    return int(np.count_nonzero(learned.sessions == 0)) <= int(np.count_nonzero(in_share))
+
+
+def _is_held_out(
+    arrays: GraphArrays, settings: ModelSettings, learned: Learned | None, *, few_are_new: bool
+) -> Bools:
     """Return ``bool [num_edges]``: which edges are kept from training.
 
-    They are those first seen since the newest share of all facts began. A settled shop makes few new edges:
-    then the share grows, up to half of the facts, until there are enough to judge by. A lively one makes
-    many: then the newest will do. Time alone decides, so edges of one millisecond go together; where too few
-    or most of all edges would go, none do. What an earlier generation has learned is not held out, and where
-    no more is new to it than would be, all of that is, what came late as well.
+    They are those first seen since the newest share of all facts began; of many the newest. Time alone
+    decides, so edges of one millisecond go together; where too few or most of all edges would go, none do.
+    What an earlier generation has learned is not held out, and where few are new to it, they are, what came
+    late as well.
     """
-    first_ms = arrays.edge_first_ms
-    is_held_out = np.zeros(len(first_ms), dtype=np.bool_)
-    if not len(first_ms):
-        return is_held_out
-    share_ms, half_ms = np.quantile(arrays.fact_ms, [1.0 - settings.validation_share, 0.5], method="higher")
-    start_ms = int(min(share_ms, max(half_ms, _nth_newest(first_ms, _ENOUGH_EDGES))))
-    start_ms = max(start_ms, _nth_newest(first_ms, settings.max_validation_edges))
-    is_held_out, fewest = first_ms >= start_ms, _LEAST_EDGES
+    first_ms, fewest = arrays.edge_first_ms, _LEAST_EDGES
+    is_held_out = first_ms >= _newest_share_ms(arrays, settings)
     if learned is not None:
         is_new = learned.sessions == 0
-        if np.count_nonzero(is_new) <= np.count_nonzero(is_held_out):
-            is_held_out, fewest = is_new, 0
-        else:
-            is_held_out &= is_new
+        is_held_out, fewest = (is_new, 0) if few_are_new else (is_held_out & is_new, fewest)
+    is_held_out &= first_ms >= _nth_newest(first_ms[is_held_out], settings.max_validation_edges)
     if not fewest <= np.count_nonzero(is_held_out) <= len(first_ms) // 2:
         is_held_out[:] = False
     return is_held_out
 
 
+def _newest_share_ms(arrays: GraphArrays, settings: ModelSettings) -> int:
+    """Return when the newest share of all facts began.
+
+    A settled shop makes few new edges: then the share grows, up to half of the facts, until there are enough
+    to judge by.
+    """
+    if not len(arrays.fact_ms):
+        return 0
+    share_ms, half_ms = np.quantile(arrays.fact_ms, [1.0 - settings.validation_share, 0.5], method="higher")
+    return int(min(share_ms, max(half_ms, _nth_newest(arrays.edge_first_ms, _ENOUGH_EDGES))))
+
+
 def _nth_newest(times_ms: Ints, n: int) -> int:
-    """Return the n-th newest time, or the oldest where there are fewer."""
+    """Return the n-th newest time, or the oldest where there are fewer; 0 where there is none."""
     place = max(0, len(times_ms) - n)
-    return int(np.partition(times_ms, place)[place])
+    return int(np.partition(times_ms, place)[place]) if len(times_ms) else 0
 
 
 def _sessions_before(arrays: GraphArrays, is_held_out: Bools, learned: Learned | None) -> Bools:

@@ -101,8 +101,9 @@ class ModelSettings:
     newest_passes: int = 12
     """Passes over the held-out facts, once training was stopped by them; 0: they are only propagated over."""
     warm_passes: int = 3
-    """Passes over the clicks since the generation that training goes on from. Where so much happened since
-    that some of it is held out, the most passes over the rest of it, too, which come first."""
+    """Passes over the clicks that the generation which training goes on from has not learned. Where it lacks
+    more edges than `validation_share` of the facts brought, the most passes over those that are not held out,
+    too, which come first."""
     patience: int = 4
     """Passes without a better validation result before training stops."""
     validation_share: float = 0.1
@@ -110,7 +111,7 @@ class ModelSettings:
     max_validation_edges: int = 2000
     """Upper bound of the held-out edges."""
     replay_share: float = 0.3
-    """Share of the edges older than that generation that each pass over such a rest goes over again."""
+    """Share of the edges that such a generation has learned that each of those passes goes over again."""
     seed: int = 0
     """Seed of everything random; the same seed gives the same generation on a CPU."""
     device: str = "auto"

@@ -98,6 +98,23 @@ def test_what_comes_late_is_held_out_and_learned_as_what_is_new(
     )
 
 
+def test_of_many_that_are_new_the_newest_are_held_out_and_all_are_learned_last(
+    arrays: GraphArrays, settings: ModelSettings
+) -> None:
+    """A busy shop's refresh has no more passes over older edges than a quiet one's."""
+    after = arrays.fact_ms > np.quantile(arrays.fact_ms, 0.93)
+    learned = learned_without(arrays, after)
+    first_ms = np.sort(arrays.edge_first_ms[learned.sessions == 0])
+    assert len(first_ms) > 25
+
+    data = build_training_set(arrays, replace(settings, max_validation_edges=25), learned)
+
+    assert sorted(data.validation_first_ms) == first_ms[-25:].tolist()
+    assert len(data.train.edge_query) == len(arrays.edge_query) - 25
+    assert not data.recent.any()
+    assert sorted(data.newest) == sorted(arrays.edge_of_fact[after])
+
+
 def test_what_is_learned_though_it_is_after_the_watermark_is_not_new(
     arrays: GraphArrays, settings: ModelSettings
 ) -> None:
