@@ -2,6 +2,7 @@
 
 import faulthandler
 import os
+import signal
 import socket
 import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -29,7 +30,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the terminal's standard error, which capturing replaces, for the watchdog."""
+    """Keep the terminal's standard error, which capturing replaces, for the watchdog; heed Ctrl-C."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # What a shell starts with & ignores it, and so would every process that a test interrupts.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     capture = config.pluginmanager.getplugin("capturemanager")
     if capture is None:
         config.stash[_STDERR] = os.dup(2)
