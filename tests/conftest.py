@@ -101,27 +101,31 @@ def clean_environment() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", autouse=True)
-def closed_connects() -> Iterator[None]:
-    """Have kafka-python close the socket of a connect that is cut short by closing its client.
+class _ClosedWhenCollected(socket.socket):
+    def __del__(self) -> None:
+        """Close without the warning that a plain socket gives."""
+        self.close()
 
-    Version 3.0 leaves it to the garbage collector, whose warning would fail whatever test runs by then.
+
+@pytest.fixture(scope="session", autouse=True)
+def closed_sockets() -> Iterator[None]:
+    """Have kafka-python's sockets close themselves when they are left to the garbage collector.
+
+    Version 3.0 leaves them there where its client is closed while it connects, before or after the connect
+    has come about, and their warning would fail whatever test runs by then.
     """
     from kafka.net.inet import KafkaNetSocket
 
-    connect = KafkaNetSocket.sock_connect
-
-    async def connect_or_close(
-        self: Any, net: Any, sock: socket.socket, address: Any, timeout_at: float | None = None
+    def made(
+        _: object,
+        family: int = socket.AF_UNSPEC,
+        sock_type: int = socket.SOCK_STREAM,
+        proto: int = socket.IPPROTO_TCP,
     ) -> socket.socket:
-        try:
-            return await connect(self, net, sock, address, timeout_at=timeout_at)  # type: ignore[no-any-return]
-        except BaseException:
-            sock.close()
-            raise
+        return _ClosedWhenCollected(family, sock_type, proto)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(KafkaNetSocket, "sock_connect", connect_or_close)
+        patch.setattr(KafkaNetSocket, "socket", made)
         yield
 
 
