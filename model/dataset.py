@@ -59,8 +59,9 @@ def build_training_set(
         learned: what the generation has learned that training goes on from; None: training is from scratch.
     """
     whole = whole_graph(arrays)
-    few_are_new = learned is not None and _few_are_new(arrays, settings, learned)
-    is_held_out = _is_held_out(arrays, settings, learned, few_are_new=few_are_new)
+    in_share = arrays.edge_first_ms >= _newest_share_ms(arrays, settings)
+    few_are_new = learned is not None and bool((learned.sessions == 0).sum() <= in_share.sum())
+    is_held_out = _is_held_out(arrays, settings, learned, in_share, few_are_new=few_are_new)
     held_out, known = np.flatnonzero(is_held_out), np.flatnonzero(~is_held_out)
     sessions = _sessions_before(arrays, is_held_out, learned)
     train = graph_part(arrays, ~is_held_out, sessions) if len(held_out) else whole
@@ -84,28 +85,29 @@ def build_training_set(
     )
 
 
-def _few_are_new(arrays: GraphArrays, settings: ModelSettings, learned: Learned) -> bool:
-    """Whether an earlier generation lacks no more edges than the newest share of all facts brought."""
-    in_share = arrays.edge_first_ms >= _newest_share_ms(arrays, settings)
-    return int(np.count_nonzero(learned.sessions == 0)) <= int(np.count_nonzero(in_share))
-
-
 def _is_held_out(
-    arrays: GraphArrays, settings: ModelSettings, learned: Learned | None, *, few_are_new: bool
+    arrays: GraphArrays,
+    settings: ModelSettings,
+    learned: Learned | None,
+    in_share: Bools,
+    *,
+    few_are_new: bool,
 ) -> Bools:
     """Return ``bool [num_edges]``: which edges are kept from training.
 
-    They are those first seen since the newest share of all facts began; of many the newest. Time alone
-    decides, so edges of one millisecond go together; where too few or most of all edges would go, none do.
-    What an earlier generation has learned is not held out, and where few are new to it, they are, what came
-    late as well.
+    They are those first seen since the newest share of all facts began, `in_share`; of many the newest. Time
+    alone decides, so edges of one millisecond go together; where too few or most of all edges would go, none
+    do. What an earlier generation has learned is not held out, and where no more are new to it than are in
+    that share, they are, what came late as well.
     """
     first_ms, fewest = arrays.edge_first_ms, _LEAST_EDGES
-    is_held_out = first_ms >= _newest_share_ms(arrays, settings)
+    is_held_out = in_share
     if learned is not None:
         is_new = learned.sessions == 0
         is_held_out, fewest = (is_new, 0) if few_are_new else (is_held_out & is_new, fewest)
-    is_held_out &= first_ms >= _nth_newest(first_ms[is_held_out], settings.max_validation_edges)
+    is_held_out = is_held_out & (
+        first_ms >= _nth_newest(first_ms[is_held_out], settings.max_validation_edges)
+    )
     if not fewest <= np.count_nonzero(is_held_out) <= len(first_ms) // 2:
         is_held_out[:] = False
     return is_held_out

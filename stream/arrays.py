@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +87,7 @@ class GraphArrays:
         """How many items there are."""
         return len(self.item_keys)
 
-    @property
+    @cached_property
     def edge_of_fact(self) -> Int64s:
         """``int64 [num_facts]``, the edge that each fact makes."""
         num_items = max(1, self.num_items)
