@@ -2,16 +2,24 @@
 
 import sys
 from importlib import import_module
-from pathlib import Path
+
+MEASUREMENTS = {
+    "ingest": "bench.ingest.ingest",
+    "laws": "bench.laws",
+    "quality": "bench.quality",
+    "serve": "bench.serve",
+    "soak": "bench.soak",
+    "train": "bench.train.train",
+}
+"""Each measurement by its name; its module has a ``run(argv)``."""
 
 
 def main(argv: list[str]) -> int:
-    """Run ``bench/<name>.py``; without a name, say which there are."""
-    names = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
-    if not argv or argv[0] not in names:
-        print(f"usage: python -m bench NAME [OPTIONS]\nknown: {', '.join(names)}", file=sys.stderr)
+    """Run a measurement; without a name, say which there are."""
+    if not argv or argv[0] not in MEASUREMENTS:
+        print(f"usage: python -m bench NAME [OPTIONS]\nknown: {', '.join(MEASUREMENTS)}", file=sys.stderr)
         return 2
-    code: int | None = import_module(f"bench.{argv[0]}").run(argv[1:])
+    code: int | None = import_module(MEASUREMENTS[argv[0]]).run(argv[1:])
     return code or 0
 
 

@@ -22,10 +22,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from bench._law_case import Case, random_case
-from bench._law_checks import broken_laws
-from bench._law_delivery import Delivery
-from bench._law_places import MemoryPlaces, Places, RocksPlaces
+from testing.laws.case import Case, random_case
+from testing.laws.checks import broken_laws
+from testing.laws.delivery import Delivery
+from testing.laws.places import MemoryPlaces, Places, RocksPlaces
 
 _CHUNK_CASES = 100
 _FAST_DISK = Path("/dev/shm")  # noqa: S108  # where temporary stores cost least

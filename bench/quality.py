@@ -19,10 +19,10 @@ from freshet.evaluate_streamed import comparison_json, effort_json
 from freshet.event_log import Log, open_log
 from model.evaluation.evaluation import MEAN, Evaluation, Score
 from model.evaluation.holdout import split_by_time
-from model.evaluation.rankers import MODELS
-from model.evaluation.streamed import Comparison, Effort, Plan, Replay
+from model.evaluation.models import MODELS
+from model.evaluation.prequential import Comparison, Effort, Plan, Replay
 from model.settings import ModelSettings
-from stream.graph import GraphArrays
+from stream.reading.reader import GraphArrays
 from stream.settings import StreamSettings
 
 Read = Callable[[int | None], GraphArrays]

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
-from model.artifact import INDEX_NAME, ArtifactStore, GenerationWriter, new_generation_id
-from model.encoder import unit_rows
-from model.index import METRIC, build_index
+from model.artifact.encoder import unit_rows
+from model.artifact.generation import INDEX_NAME, ArtifactStore, GenerationWriter, new_generation_id
+from model.artifact.index.annoy import METRIC, build_index
 from protos import manifest_v1_pb2 as manifest_pb
 from protos import retrieval_v1_pb2 as retrieval_pb
 from protos import retrieval_v1_pb2_grpc as retrieval_grpc

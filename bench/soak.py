@@ -17,18 +17,18 @@ from functools import partial
 from pathlib import Path
 from threading import Event, Lock, Thread
 
-from bench._figures import Figure, print_figure, print_header, write_json
-from bench._soak_compare import Losses, census_of_facts, census_of_graph, compare
-from bench._soak_feed import Feed
-from bench._soak_history import History, facts_of, make_history
-from bench._soak_schedule import Blow, Pace, Plan, Step, make_schedule
-from bench._soak_workers import Fleet, run_freshet
+from bench.figures import Figure, print_figure, print_header, write_json
 from deploy.kafka.broker import LocalBroker
 from deploy.kafka.topics import create_topics
 from stream.errors import StreamError
-from stream.events import Position
-from stream.graph import open_graph
+from stream.events.types import Position
+from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
+from testing.soak.compare import Losses, census_of_facts, census_of_graph, compare
+from testing.soak.feed import Feed
+from testing.soak.history import History, facts_of, make_history
+from testing.soak.schedule import Blow, Pace, Plan, Step, make_schedule
+from testing.soak.workers import Fleet, run_freshet
 
 _NUM_PARTITIONS = 3
 _TICK_SECONDS = 0.02

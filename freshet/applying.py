@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 if TYPE_CHECKING:
     from stream.metrics import StreamMetrics
     from stream.settings import StreamSettings
-    from stream.store import Store
+    from stream.store.store import Store
     from stream.worker import Source, WorkerTotals
 
 

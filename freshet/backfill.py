@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from prometheus_client import CollectorRegistry
 
 from freshet.process import CommandError, configure_logging, describe_error
-from freshet.progress import Advance
+from freshet.terminal.progress import Advance
 
 if TYPE_CHECKING:
     from stream.settings import StreamSettings
@@ -64,7 +64,7 @@ def backfill(history: History, num_workers: int, stop: Event, advance: Advance) 
         CommandError: a process failed; the message is its own.
         StoreError: the store cannot be opened.
     """
-    from stream.store import Store
+    from stream.store.store import Store
 
     with Store.create_or_open(history.root, history.settings) as store:
         num_shards = store.num_shards
@@ -152,8 +152,8 @@ def _apply(
 ) -> None:
     from stream.metrics import StreamMetrics
     from stream.quarantine import FILE_NAME, FileQuarantine
-    from stream.source_file import FileSource
-    from stream.store import Store
+    from stream.sources.files import FileSource
+    from stream.store.store import Store
     from stream.worker import run_worker
 
     source = FileSource(

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from freshet import options
+from freshet.terminal import options
 
 if TYPE_CHECKING:
-    from stream.codec import ErasureKind
+    from stream.shard.codec import ErasureKind
 
 
 @click.command(short_help="Take a consistent snapshot of the graph.")

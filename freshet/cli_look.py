@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from freshet import options
-from freshet.options import Source
+from freshet.terminal import options
+from freshet.terminal.options import Source
 
 
 @click.command(short_help="Every process on one screen: up or down, how fresh, why not.")

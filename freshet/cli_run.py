@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from freshet import options
-from freshet.options import Source
+from freshet.terminal import options
+from freshet.terminal.options import Source
 
 
 @click.command(short_help="Read events from Kafka or files into the graph.")

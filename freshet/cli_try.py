@@ -6,7 +6,7 @@ from typing import Literal
 
 import click
 
-from freshet import options
+from freshet.terminal import options
 
 
 @click.command(short_help="The whole system in two minutes, on this machine.")
@@ -57,7 +57,7 @@ def demo(  # noqa: PLR0913  # an argument an option
 
     Stream, tuner and server run as separate processes on loopback. Ctrl-C at any moment ends all of them.
     """
-    from freshet.demo import DemoPlan, run_demo, stop_demo
+    from freshet.demo.demo import DemoPlan, run_demo, stop_demo
 
     if items is not None and events is None:
         raise click.UsageError("--items goes with --events", ctx=click.get_current_context())
@@ -129,8 +129,8 @@ def simulate(  # noqa: PLR0913  # an argument an option
     freshet simulate --out shop --rate 50
     freshet simulate --to kafka:localhost:9092 --rate 50
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
-    from freshet import feed
     from freshet.config import load_config
+    from freshet.shop import feed
 
     if (out is None) == (brokers is None):
         raise click.UsageError(
@@ -193,7 +193,7 @@ def replay(
     freshet replay --events events.jsonl.gz --items items.jsonl --to kafka:localhost:9092 --speed max
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
     from freshet import run
-    from freshet.replay import ReplayOrder
+    from freshet.shop.replay import ReplayOrder
 
     order = ReplayOrder(events=events, items=items, speed=speed, encoding=encoding, batch_size=batch)
     run.replay(order, brokers, config_file=config_file)

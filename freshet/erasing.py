@@ -15,15 +15,15 @@ from freshet.look import table, when
 from freshet.process import configure_logging
 
 if TYPE_CHECKING:
-    from stream.codec import AuditRecord, ErasureKind
     from stream.settings import StreamSettings
+    from stream.shard.codec import AuditRecord, ErasureKind
 
 
 def publish(kind: "ErasureKind", text: str, brokers: str, *, config_file: Path | None) -> None:
     """Publish an erasure to the erasures topic."""
     settings = _settings(config_file)
-    from stream.events import Erasure
-    from stream.producer import EventProducer
+    from stream.events.types import Erasure
+    from stream.kafka.producer import EventProducer
 
     with closing(EventProducer(brokers, settings)) as producer:
         producer.publish_erasure(Erasure(kind=kind, id=text, ts_ms=_now_ms()))
@@ -36,9 +36,9 @@ def erase_in_store(
 ) -> None:
     """Erase in every shard of a resting store, or lift it there."""
     settings = _settings(config_file)
-    from stream import erase
-    from stream.events import Erasure
-    from stream.store import Store, read_manifest
+    from stream.changes import erase
+    from stream.events.types import Erasure
+    from stream.store.store import Store, read_manifest
 
     manifest = read_manifest(root)
     settings = replace(
@@ -64,8 +64,8 @@ def erase_in_store(
 def list_erasures(root: Path, text: str | None, *, as_json: bool, config_file: Path | None) -> None:
     """Print the audit of all shards, oldest first."""
     from protos.text import text_key
-    from stream.erase import audit_records
-    from stream.graph import open_graph
+    from stream.changes.erase import audit_records
+    from stream.reading.reader import open_graph
 
     key = None if text is None else text_key(text)
     with open_graph(root, _settings(config_file)) as graph:

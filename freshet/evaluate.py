@@ -12,7 +12,7 @@ from freshet.config import load_config
 from freshet.event_log import Log, open_log, until_stopped
 from freshet.look import table
 from freshet.process import CommandError, configure_logging
-from freshet.progress import progress
+from freshet.terminal.progress import progress
 
 if TYPE_CHECKING:
     from model.evaluation.evaluation import Difference, Score
@@ -39,7 +39,7 @@ def evaluate(
     Args:
         log: where the graph comes from.
         flags: settings of the models from the command line.
-        models: names of `model.evaluation.rankers.MODELS`.
+        models: names of `model.evaluation.models.MODELS`.
         num_seeds: how often each model that has a seed is fitted.
         as_json: one JSON object a line instead of tables.
         config_file: a TOML file, or None.
@@ -49,7 +49,7 @@ def evaluate(
     settings, stream_settings = config.model(**flags), config.stream()
     from model.evaluation.evaluation import Evaluation
     from model.evaluation.holdout import split_by_time
-    from model.evaluation.rankers import MODELS
+    from model.evaluation.models import MODELS
 
     unknown = sorted(set(models) - set(MODELS))
     if unknown:

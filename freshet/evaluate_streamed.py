@@ -12,10 +12,10 @@ from freshet.config import load_config
 from freshet.event_log import Log, open_log, until_stopped
 from freshet.look import table
 from freshet.process import configure_logging
-from freshet.progress import progress
+from freshet.terminal.progress import progress
 
 if TYPE_CHECKING:
-    from model.evaluation.streamed import Comparison, Effort
+    from model.evaluation.prequential import Comparison, Effort
 
 DEFAULT_REFRESH_EVERY = 1000
 _HEADERS = (
@@ -48,7 +48,7 @@ def evaluate(
     configure_logging(default="WARNING")
     config = load_config(config_file, os.environ)
     settings, stream_settings = config.model(**flags), config.stream()
-    from model.evaluation.streamed import Plan, Replay
+    from model.evaluation.prequential import Plan, Replay
 
     plan = Plan(refresh_every=refresh_every or DEFAULT_REFRESH_EVERY, days=days)
     with (

@@ -14,7 +14,7 @@ from freshet.applying import apply_source
 from freshet.process import EXIT_INTERRUPTED, CommandError, stop_event
 
 if TYPE_CHECKING:
-    from stream.graph import GraphReader
+    from stream.reading.reader import GraphReader
     from stream.settings import StreamSettings
 
 
@@ -53,7 +53,7 @@ def open_log(log: Log, settings: "StreamSettings", stop: Event) -> "Iterator[Gra
         TrainingStopped: `stop` was set while it was built.
         StreamError: it cannot be read or built.
     """
-    from stream.graph import open_graph
+    from stream.reading.reader import open_graph
 
     if log.graph is not None:
         with open_graph(log.graph, settings) as graph:
@@ -68,8 +68,8 @@ def open_log(log: Log, settings: "StreamSettings", stop: Event) -> "Iterator[Gra
 
 def _build(log: Log, root: Path, settings: "StreamSettings", stop: Event) -> None:
     from model.evaluation.stopping import end_if
-    from stream.source_file import FileSource
-    from stream.store import Store
+    from stream.sources.files import FileSource
+    from stream.store.store import Store
 
     paths = [str(path) for path in log.events]
     source = FileSource(paths, settings, catalog_paths=[str(path) for path in log.items])

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from model.artifact import Generation
-    from model.paths import AnyPath
+    from model.artifact.generation import Generation
+    from model.artifact.paths import AnyPath
 
 _CHANNELS = ("text", "bipartite", "hypergraph")
 _TEXT_ALONE = (1.0, 0.0, 0.0)
@@ -90,7 +90,7 @@ def _query_side(
     generation: "Generation", query: str, row: int | None
 ) -> "tuple[NDArray[np.float32], tuple[float, ...]]":
     """Return a query's vector and its attention, of the graph's or of the text alone."""
-    from model.encoder import TextEncoder
+    from model.artifact.encoder import TextEncoder
 
     if row is None:
         return TextEncoder(generation.encoder).encode(query), _TEXT_ALONE
@@ -98,7 +98,7 @@ def _query_side(
 
 
 def _paths(generation: "Generation", row: int | None, item: int, limit: int) -> "list[AnyPath] | None":
-    from model.paths import strongest_paths
+    from model.artifact.paths import strongest_paths
 
     if row is None:
         return []
@@ -106,7 +106,7 @@ def _paths(generation: "Generation", row: int | None, item: int, limit: int) -> 
 
 
 def _live_generation(artifacts: Path) -> "Generation":
-    from model.artifact import open_generation
+    from model.artifact.generation import open_generation
 
     store = artifact_store(artifacts)
     current = store.current_id()
@@ -132,7 +132,7 @@ def _as_json(generation: "Generation", explanation: Explanation) -> dict[str, ob
 
 
 def _path_as_json(generation: "Generation", path: "AnyPath") -> dict[str, object]:
-    from model.paths import ClickPath, ItemSessionPath, OtherQueryPath
+    from model.artifact.paths import ClickPath, ItemSessionPath, OtherQueryPath
 
     if isinstance(path, ClickPath):
         return {"kind": "click", "strength": path.strength, "sessions": path.num_sessions}
@@ -184,7 +184,7 @@ def _path_lines(generation: "Generation", explanation: Explanation) -> Sequence[
 
 
 def _in_words(generation: "Generation", path: "AnyPath", query: str) -> str:
-    from model.paths import ClickPath, ItemSessionPath, OtherQueryPath
+    from model.artifact.paths import ClickPath, ItemSessionPath, OtherQueryPath
 
     if isinstance(path, ClickPath):
         return f"{_sessions(path.num_sessions)} that searched '{query}' clicked it"

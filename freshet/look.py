@@ -17,7 +17,7 @@ from freshet.config import Config, load_config
 from freshet.process import CommandError
 
 if TYPE_CHECKING:
-    from model.artifact import ArtifactStore
+    from model.artifact.generation import ArtifactStore
     from protos.manifest_v1_pb2 import Generation
     from stream.settings import StreamSettings
 
@@ -49,7 +49,7 @@ def query(text: str, num_hits: int, target: str, timeout_seconds: float, *, as_j
 
 def graph_hash(path: Path, *, config_file: Path | None) -> None:
     """Print the hash of the facts."""
-    from stream.graph import open_graph
+    from stream.reading.reader import open_graph
 
     with open_graph(path, _stream_settings(config_file)) as graph:
         click.echo(graph.graph_hash())
@@ -57,7 +57,7 @@ def graph_hash(path: Path, *, config_file: Path | None) -> None:
 
 def graph_dump(path: Path, at_ms: int | None, *, config_file: Path | None) -> None:
     """Print the graph, one JSON line an edge or hyperedge."""
-    from stream.graph import open_graph
+    from stream.reading.reader import open_graph
 
     with open_graph(path, _stream_settings(config_file)) as graph:
         _write_lines(graph.dump(at_ms))
@@ -65,7 +65,7 @@ def graph_dump(path: Path, at_ms: int | None, *, config_file: Path | None) -> No
 
 def graph_stats(path: Path, *, as_json: bool, config_file: Path | None) -> None:
     """Print the size of the graph."""
-    from stream.graph import open_graph
+    from stream.reading.reader import open_graph
 
     with open_graph(path, _stream_settings(config_file)) as graph:
         stats = asdict(graph.stats())
@@ -114,7 +114,7 @@ def generations_show(artifacts: Path, generation_id: str | None, *, as_json: boo
 
 def generations_use(artifacts: Path, generation_id: str, *, as_json: bool) -> None:
     """Make a generation current."""
-    from model.generation import use_generation
+    from model.publishing.publish import use_generation
 
     store = artifact_store(artifacts)
     before = _current_id(store)
@@ -200,7 +200,7 @@ def artifact_store(artifacts: Path) -> "ArtifactStore":
     Raises:
         CommandError: there is no such folder.
     """
-    from model.artifact import ArtifactStore
+    from model.artifact.generation import ArtifactStore
 
     if not artifacts.is_dir():
         raise CommandError(f"{artifacts}: there is no such folder; give the one that `freshet train` fills")

@@ -143,7 +143,7 @@ def configure_logging(*, default: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.getLogger("torch").setLevel(max(logging.WARNING, root.level))
-    # It logs its own retries as errors with tracebacks; stream/broker.py reports what an operator needs.
+    # It logs its own retries as errors with tracebacks; stream/kafka/reach.py reports what an operator needs.
     logging.getLogger("kafka").setLevel(logging.DEBUG if level == "DEBUG" else logging.CRITICAL)
 
 

@@ -16,7 +16,6 @@ from prometheus_client import CollectorRegistry
 from freshet.applying import apply_source
 from freshet.config import Config, load_config
 from freshet.look import when
-from freshet.options import STREAM_METRICS, TUNER_METRICS, Source
 from freshet.process import (
     EXIT_INTERRUPTED,
     CommandError,
@@ -25,17 +24,18 @@ from freshet.process import (
     sigterm_exits,
     stop_event,
 )
-from freshet.progress import progress
 from freshet.scratch import scratch_folder
+from freshet.terminal.options import STREAM_METRICS, TUNER_METRICS, Source
+from freshet.terminal.progress import progress
 
 if TYPE_CHECKING:
-    from freshet.replay import ReplayOrder
-    from model.artifact import ArtifactStore
+    from freshet.shop.replay import ReplayOrder
+    from model.artifact.generation import ArtifactStore
     from model.tuner import TrainingInput
-    from stream.known_graph import KnownGraph
     from stream.metrics import StreamMetrics
+    from stream.reading.incremental import KnownGraph
+    from stream.reading.manifest import SnapshotInfo
     from stream.settings import StreamSettings
-    from stream.snapshot_manifest import SnapshotInfo
     from stream.worker import WorkerTotals
 
 logger = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ def tune(
     artifact_store = _writable_artifacts(artifacts)
     from model.metrics import TunerMetrics
     from model.tuner import run_tuner
-    from stream.known_graph import KnownGraph
+    from stream.reading.incremental import KnownGraph
 
     registry = CollectorRegistry()
     counted, known = TunerMetrics(registry), KnownGraph()
@@ -122,7 +122,7 @@ def serve(artifacts: Path, *, listen: str | None, metrics: str | None, config_fi
 def snapshot(store: Path, out: Path, *, config_file: Path | None) -> None:
     """Take a snapshot and say what is in it."""
     settings = _begin(config_file).stream()
-    from stream.snapshot import take_snapshot
+    from stream.reading.snapshot import take_snapshot
 
     info = take_snapshot(store, out, settings, _now_ms())
     click.echo(f"{info.counts.facts:,} facts up to {when(info.watermark_ms)}", err=True)
@@ -166,8 +166,8 @@ def train(
 def upgrade(store: Path, *, config_file: Path | None) -> None:
     """Bring a store to the present format version."""
     settings = _begin(config_file, log_level="INFO").stream()
-    from stream.codec import FORMAT_VERSION
-    from stream.store import Store, read_manifest
+    from stream.shard.codec import FORMAT_VERSION
+    from stream.store.store import Store, read_manifest
 
     half_life_seconds = read_manifest(store).half_life_seconds
     with Store.create_or_open(store, replace(settings, half_life_seconds=half_life_seconds)) as opened:
@@ -178,7 +178,7 @@ def upgrade(store: Path, *, config_file: Path | None) -> None:
 def replay(order: "ReplayOrder", brokers: str, *, config_file: Path | None) -> None:
     """Publish event files to Kafka."""
     settings = _begin(config_file).stream()
-    from freshet.replay import replay as publish
+    from freshet.shop.replay import replay as publish
 
     with stop_event() as stop, progress("publishing", "bytes") as advance:
         totals = publish(
@@ -208,8 +208,8 @@ def _stream_files(
     *,
     follow: bool,
 ) -> "WorkerTotals":
-    from stream.source_file import FileSource
-    from stream.store import Store
+    from stream.sources.files import FileSource
+    from stream.store.store import Store
 
     source = FileSource(paths, settings, catalog_paths=catalogs, follow=follow)
     with (
@@ -250,8 +250,8 @@ def _stream_kafka(
     bootstrap: str, root: Path, settings: "StreamSettings", metrics: "StreamMetrics", stop: Event
 ) -> "WorkerTotals":
     from stream.quarantine import TopicQuarantine
-    from stream.source_kafka import KafkaSource
-    from stream.store import Store
+    from stream.sources.topics import KafkaSource
+    from stream.store.store import Store
     from stream.worker import run_worker
 
     source = KafkaSource(bootstrap, settings)
@@ -264,7 +264,7 @@ def _stream_kafka(
 
 def _load_torch() -> None:
     """Import what training needs, which takes seconds: whoever calls decides how a signal ends that."""
-    import model.train  # noqa: F401
+    import model.training.train  # noqa: F401
 
 
 def _graph_to_learn(
@@ -272,7 +272,7 @@ def _graph_to_learn(
 ) -> AbstractContextManager["TrainingInput"]:
     if store is not None:
         return _fresh_snapshot(store, settings)
-    from stream.snapshot_manifest import read_manifest
+    from stream.reading.manifest import read_manifest
 
     assert snapshot_path is not None  # noqa: S101  # the command line takes one of the two
     return nullcontext(_training_input(snapshot_path, read_manifest(snapshot_path), settings))
@@ -289,8 +289,8 @@ def _fresh_snapshot(
         settings: of the store.
         known: what was read of its earlier snapshots; None: nothing.
     """
-    from stream.snapshot import take_snapshot
-    from stream.store import read_manifest
+    from stream.reading.snapshot import take_snapshot
+    from stream.store.store import read_manifest
 
     read_manifest(store)
     with scratch_folder(store) as folder:
@@ -303,7 +303,7 @@ def _training_input(
     path: Path, info: "SnapshotInfo", settings: "StreamSettings", known: "KnownGraph | None" = None
 ) -> "TrainingInput":
     from model.tuner import TrainingInput
-    from stream.graph import open_graph
+    from stream.reading.reader import open_graph
 
     with open_graph(path, settings) as graph:
         source = TrainingInput(snapshot=info, arrays=graph.arrays(known=known))
@@ -322,7 +322,7 @@ def _sentence(totals: "WorkerTotals") -> str:
 
 
 def _writable_artifacts(artifacts: Path) -> "ArtifactStore":
-    from model.artifact import ArtifactStore
+    from model.artifact.generation import ArtifactStore
 
     try:
         artifacts.mkdir(parents=True, exist_ok=True)

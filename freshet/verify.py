@@ -16,17 +16,17 @@ import click
 from freshet.applying import apply_source
 from freshet.config import load_config
 from freshet.look import table
-from freshet.options import Source
 from freshet.process import EXIT_INTERRUPTED, CommandError, configure_logging, stop_event
-from freshet.progress import Advance, progress
+from freshet.terminal.options import Source
+from freshet.terminal.progress import Advance, progress
 
 if TYPE_CHECKING:
-    from stream.compare import Comparison
-    from stream.events import Position, RecordBatch
-    from stream.graph import GraphReader, GraphSummary
+    from stream.events.types import Position, RecordBatch
+    from stream.reading.compare import Comparison
+    from stream.reading.reader import GraphReader, GraphSummary
     from stream.settings import StreamSettings
-    from stream.source_kafka import KafkaSource
-    from stream.store import Store
+    from stream.sources.topics import KafkaSource
+    from stream.store.store import Store
     from stream.worker import Source as WorkerSource
 
 _EXIT_DIFFERENT = 1
@@ -44,8 +44,8 @@ def verify(
     """Compare a store or snapshot with what its sources make, print the outcome, return the exit code."""
     configure_logging(default="WARNING")
     settings = load_config(config_file, os.environ).stream()
-    from stream.compare import compare_graphs
-    from stream.graph import open_graph
+    from stream.reading.compare import compare_graphs
+    from stream.reading.reader import open_graph
 
     with (
         stop_event() as stop,
@@ -89,8 +89,8 @@ def _rebuild(
     Raises:
         CommandError: it was told to stop.
     """
-    from stream.source_file import FileSource
-    from stream.store import Store
+    from stream.sources.files import FileSource
+    from stream.store.store import Store
 
     paths = [source.value for source in sources if source.kind == "file"]
     files = FileSource(paths, settings, catalog_paths=[catalog.value for catalog in catalogs])
@@ -128,7 +128,7 @@ def _topics(bootstrap: str, graph: "GraphReader", settings: "StreamSettings") ->
     Raises:
         CommandError: the store has read nothing of them.
     """
-    from stream.source_kafka import KafkaSource
+    from stream.sources.topics import KafkaSource
 
     wanted = {settings.clicks_topic, settings.sessions_topic}
     read_too = {settings.erasures_topic}

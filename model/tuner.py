@@ -7,17 +7,17 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from threading import Event
 
-from model.artifact import ArtifactStore, Generation, open_generation
+from model.artifact.generation import ArtifactStore, Generation, open_generation
 from model.errors import ArtifactError, GateRefused, ModelError, TrainingStopped
-from model.generation import CATALOG_KEY, catalog_hash, model_settings, publish
 from model.metrics import TunerMetrics
-from model.resume import SavedTraining, training_key
+from model.publishing.publish import CATALOG_KEY, catalog_hash, model_settings, publish
 from model.settings import ModelSettings
-from model.trained import Progress
+from model.training.result import Progress
+from model.training.saved_state import SavedTraining, training_key
 from protos import manifest_v1_pb2 as manifest_pb
 from stream.errors import StreamError
-from stream.graph import GraphArrays
-from stream.snapshot_manifest import SnapshotInfo
+from stream.reading.manifest import SnapshotInfo
+from stream.reading.reader import GraphArrays
 
 logger = logging.getLogger(__name__)
 
@@ -74,13 +74,14 @@ def train_once(
 ) -> str:
     """Train on a snapshot and publish the generation; return its id.
 
-    Where the same training was killed before, it goes on from its last state; see `model.resume`.
+    Where the same training was killed before, it goes on from its last state; see
+    `model.training.saved_state`.
 
     Raises:
-        ModelError: as `model.train.train` and `model.generation.publish` do.
+        ModelError: as `model.training.train.train` and `model.publishing.publish.publish` do.
     """
     # Takes seconds: only who trains pays for it.
-    from model.train import train  # noqa: PLC0415
+    from model.training.train import train  # noqa: PLC0415
 
     key = training_key(source.arrays, settings, warm.id if warm is not None else "")
     saved = SavedTraining(store.root / "training", key, settings.checkpoint_every_seconds)

@@ -14,7 +14,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from prometheus_client import CollectorRegistry
 
-from model.artifact import ArtifactStore
+from model.artifact.generation import ArtifactStore
 from protos import retrieval_v1_pb2_grpc as retrieval_grpc
 from server.errors import ArtifactsMissing, ListenFailed, PortBusy
 from server.live import epoch_ms

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.artifact import INDEX_NAME, Generation, open_generation
-from model.encoder import TextEncoder
+from model.artifact.encoder import TextEncoder
+from model.artifact.generation import INDEX_NAME, Generation, open_generation
+from model.artifact.index.annoy import VectorIndex
 from model.errors import GenerationCorrupt
-from model.index import VectorIndex
 from server.errors import CanaryFailed
 from server.settings import ServerSettings
 

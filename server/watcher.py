@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from threading import Event, Thread
 
-from model.artifact import ArtifactStore
+from model.artifact.generation import ArtifactStore
 from model.errors import ArtifactError, GenerationCorrupt, GenerationMissing, ModelError
 from server.errors import CanaryFailed, ServerError
 from server.live import LiveGeneration, epoch_ms

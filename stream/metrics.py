@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from stream.events import REASONS, Action
+from stream.events.types import REASONS, Action
 
 EVENT_TYPES = (*(action.label for action in Action), "catalog", "erasure", "ignored")
 """Values of the label `type`; "ignored" counts messages that are in order but not about an item."""

@@ -10,8 +10,8 @@ from typing import Protocol
 import msgspec
 
 from stream.errors import PublishFailed, QuarantineFailed
-from stream.events import Rejection
-from stream.producer import Headers, RecordProducer
+from stream.events.types import Rejection
+from stream.kafka.producer import Headers, RecordProducer
 from stream.settings import StreamSettings
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class QuarantinedRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the quarantine file.
 
     Attributes:
-        reason: one of `stream.events.REASONS`.
+        reason: one of `stream.events.types.REASONS`.
         detail: what was wrong, for people.
         source: topic or file.
         partition: of the topic; 0 for a file.

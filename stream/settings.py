@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from stream.errors import SettingsInvalid
-from stream.events import Action
+from stream.events.types import Action
 
 DEFAULT_SESSION_GAP_SECONDS = 1800.0
 """The gap of stores that do not say which they were made with."""

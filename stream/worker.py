@@ -10,18 +10,18 @@ from typing import Protocol
 
 import numpy as np
 
-from stream.apply import Applied, apply_batch
-from stream.columns import ShardBatch
-from stream.decode_columns import ColumnDecoder
+from stream.batching import Intake, Sharding
+from stream.changes.apply import Applied, apply_batch
+from stream.changes.fold import retire
 from stream.errors import SourceUnreadable, StoreFenced, StoreStalled
-from stream.events import Action, Position, RecordBatch, Rejection
-from stream.intake import Intake, Sharding
+from stream.events.columns import ShardBatch
+from stream.events.fast_path import ColumnDecoder
+from stream.events.types import Action, Position, RecordBatch, Rejection
 from stream.metrics import StreamMetrics
 from stream.quarantine import Quarantine
-from stream.retire import retire
+from stream.reading.snapshot import serve_requests
 from stream.settings import StreamSettings
-from stream.snapshot import serve_requests
-from stream.store import Store
+from stream.store.store import Store
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,8 @@ import os
 import signal
 import socket
 import uuid
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -188,3 +189,38 @@ def kafka_topics(kafka_bootstrap: str) -> Iterator[TopicFactory]:
         admin: Any = KafkaAdminClient(bootstrap_servers=kafka_bootstrap)
         admin.delete_topics(created)
         admin.close()
+
+
+@pytest.fixture(scope="session")
+def make_arrays(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """Return a function that puts events and items through a real store and reads its arrays."""
+    from stream.reading.reader import open_graph
+    from stream.settings import StreamSettings
+    from testing.small_shop import fill_store
+
+    numbers = count()
+
+    def make(events: Sequence[Any], items: Sequence[Any] = ()) -> Any:
+        root = tmp_path_factory.mktemp("store") / f"{next(numbers)}.store"
+        fill_store(root, events, items)
+        with open_graph(root, StreamSettings()) as graph:
+            return graph.arrays()
+
+    return make
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Path:
+    """Return a folder with a log of the small shop."""
+    from testing.small_shop import write_log
+
+    write_log(tmp_path / "logs" / "shop")
+    return tmp_path / "logs"
+
+
+@pytest.fixture(scope="session")
+def settings() -> Any:
+    """Return model settings that train the small shop in well under a second."""
+    from testing.small_shop import small_settings
+
+    return small_settings()

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from model.evaluate import FIGURES, figures_by_query
+from model.evaluation.bootstrap import interval
 from model.evaluation.holdout import SEGMENTS, Holdout
-from model.evaluation.rankers import MODELS, Task, ranks_of
+from model.evaluation.models import MODELS, Task, ranks_of
 from model.evaluation.stopping import end_if, never
-from model.evaluation.uncertainty import interval
+from model.ranking import FIGURES, figures_by_query
 from model.settings import ModelSettings
 
 Floats = NDArray[np.float64]

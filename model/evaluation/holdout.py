@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import EvaluationRefused
-from stream.graph import GraphArrays
+from stream.reading.reader import GraphArrays
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]

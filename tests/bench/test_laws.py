@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from bench._law_case import random_case
-from bench._law_delivery import Delivery
 from bench.laws import run, run_case, run_cases
-from stream import apply
-from stream.facts import FactColumns, Merge, merge_facts
+from stream.changes import apply
+from stream.graph.facts import FactColumns, Merge, merge_facts
+from testing.laws.case import random_case
+from testing.laws.delivery import Delivery
 
 
 def test_a_thousand_cases() -> None:

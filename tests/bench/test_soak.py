@@ -7,14 +7,14 @@ from random import Random
 
 import pytest
 
-from bench._soak_compare import Losses, census_of_facts, census_of_graph, compare
-from bench._soak_history import Malformed, facts_of, make_history
-from bench._soak_schedule import Blow, Pace, Plan, make_schedule
-from bench._soak_workers import run_freshet
-from stream.decode import decode
-from stream.events import CatalogItem, Interaction, Position, Record
-from stream.graph import open_graph
+from stream.events.decoder import decode
+from stream.events.types import CatalogItem, Interaction, Position, Record
+from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
+from testing.soak.compare import Losses, census_of_facts, census_of_graph, compare
+from testing.soak.history import Malformed, facts_of, make_history
+from testing.soak.schedule import Blow, Pace, Plan, make_schedule
+from testing.soak.workers import run_freshet
 
 PLAN = Plan(seed=1, kills=200, workers=3, every_seconds=5.0, session_timeout_seconds=3.0)
 

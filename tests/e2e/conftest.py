@@ -20,7 +20,7 @@ import pytest
 
 from deploy.kafka.broker import free_port
 from deploy.kafka.topics import create_topics
-from freshet.simulate import Shop, misspell
+from freshet.shop.shop import Shop, misspell
 from freshet.status import read_metrics, total
 from protos.text import normalize_query
 from server.client import RetrievalClient

@@ -15,7 +15,7 @@ from freshet.cli import SECTIONS
 from freshet.config import ROOM_ERRORS, ROOMS, load_config
 from model.metrics import TunerMetrics
 from server.metrics import ServerMetrics
-from stream.events import REASONS
+from stream.events.types import REASONS
 from stream.metrics import StreamMetrics
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "operations.md"

@@ -9,9 +9,9 @@ import pytest
 
 from protos.text import text_key
 from stream.settings import StreamSettings
-from stream.store import Store
+from stream.store.store import Store
+from testing.histories import apply_events, event
 from tests.freshet.conftest import Command
-from tests.stream.histories import apply_events, event
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_an_erasure_is_published(run: Command, monkeypatch: pytest.MonkeyPatch) 
 
         def close(self) -> None: ...
 
-    monkeypatch.setattr("stream.producer.RecordProducer", Producer)
+    monkeypatch.setattr("stream.kafka.producer.RecordProducer", Producer)
     outcome = run("erase", "session", "s-1", "--kafka", "localhost:9092")
 
     ((topic, partition, key, value, headers),) = sent

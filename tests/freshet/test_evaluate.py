@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from model.optimizer import Adam
-from tests.model.conftest import START_MS, shop_events, shop_items
+from model.training.optimizer import Adam
+from testing.small_shop import START_MS, shop_events, shop_items
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

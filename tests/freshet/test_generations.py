@@ -14,10 +14,10 @@ import pytest
 
 from freshet import process
 from freshet.cli import cli
+from stream.reading.snapshot import serve_requests
 from stream.settings import StreamSettings
-from stream.snapshot import serve_requests
-from stream.store import Store
-from tests.stream.histories import NOON_MS, apply_events, event
+from stream.store.store import Store
+from testing.histories import NOON_MS, apply_events, event
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Until = Callable[[Callable[[], object]], None]

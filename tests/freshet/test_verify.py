@@ -14,14 +14,14 @@ from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient
 from prometheus_client import CollectorRegistry
 
-from stream.events import Action, Interaction
+from stream.events.types import Action, Interaction
+from stream.kafka.producer import EventProducer
 from stream.metrics import StreamMetrics
-from stream.producer import EventProducer
 from stream.quarantine import FILE_NAME, FileQuarantine
 from stream.settings import StreamSettings
-from stream.shard import Shard
-from stream.source_kafka import KafkaSource
-from stream.store import Store
+from stream.shard.shard import Shard
+from stream.sources.topics import KafkaSource
+from stream.store.store import Store
 from stream.worker import WorkerTotals, run_worker
 from tests.conftest import TopicFactory
 
@@ -260,7 +260,7 @@ def _config(tmp_path: Path, settings: StreamSettings) -> Path:
 
 
 def _without_last_fact(shard: Shard) -> Mapping[bytes, bytes]:
-    from stream import codec
+    from stream.shard import codec
 
     key, value = next(iter(shard.records(codec.SESSION)))
     return {key: value[: -codec.ROW_BYTES]}

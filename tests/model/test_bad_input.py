@@ -8,21 +8,21 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.artifact import ArtifactStore, Generation, open_generation
-from model.encoder import TextEncoder
+from model.artifact.encoder import TextEncoder
+from model.artifact.generation import ArtifactStore, Generation, open_generation
+from model.artifact.index.annoy import METRIC, VectorIndex
 from model.errors import GateRefused, TrainingRefused
-from model.generation import publish
-from model.index import METRIC, VectorIndex
+from model.publishing.publish import publish
 from model.settings import ModelSettings
-from model.train import train
+from model.training.train import train
+from model.training.warm_start import open_warm_start
 from model.tuner import TrainingInput, train_once
-from model.warm import open_warm_start
 from stream.errors import StoreMismatch
-from stream.events import Action, CatalogItem, Interaction
-from stream.graph import GraphArrays, open_graph
+from stream.events.types import Action, CatalogItem, Interaction
+from stream.reading.reader import GraphArrays, open_graph
+from stream.reading.snapshot import take_snapshot
 from stream.settings import StreamSettings
-from stream.snapshot import take_snapshot
-from tests.model.conftest import NOW_MS, MakeArrays, click, fill_store, shop_events, shop_items, snapshot_of
+from testing.small_shop import NOW_MS, MakeArrays, click, fill_store, shop_events, shop_items, snapshot_of
 
 Floats = NDArray[np.float32]
 

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from model.artifact import ArtifactStore, Generation, open_generation
+from model.artifact.generation import ArtifactStore, Generation, open_generation
 from model.metrics import TunerMetrics
 from model.settings import ModelSettings
 from model.tuner import Snapshots, TrainingInput, TunerEvent, run_tuner, train_once
 from stream.errors import StoreBusy
-from stream.graph import open_graph
+from stream.reading.reader import open_graph
+from stream.reading.snapshot import take_snapshot
 from stream.settings import StreamSettings
-from stream.snapshot import take_snapshot
-from tests.model.conftest import NOW_MS, click, fill_store, shop_events, shop_items
+from testing.small_shop import NOW_MS, click, fill_store, shop_events, shop_items
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_a_generation_is_verified_once(
         return open_generation(path, verify=verify)
 
     monkeypatch.setattr("model.tuner.open_generation", open_and_tell)
-    monkeypatch.setattr("model.generation.open_generation", open_and_tell)
+    monkeypatch.setattr("model.publishing.publish.open_generation", open_and_tell)
 
     def add_facts(event: TunerEvent) -> None:
         if event.kind == "unchanged" and len(artifacts.generation_ids()) == 1:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.artifact import INDEX_NAME, GenerationWriter
+from model.artifact.generation import INDEX_NAME, GenerationWriter
+from model.artifact.index.annoy import build_index
 from model.errors import GenerationCorrupt, GenerationMissing
-from model.index import build_index
 from server.errors import CanaryFailed
 from server.live import LiveGeneration, probe_vectors
 from server.settings import ServerSettings

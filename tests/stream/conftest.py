@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stream.settings import StreamSettings
-from stream.store import Store
+from stream.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,7 +21,7 @@ StartOwner = Callable[..., "Owner"]
 
 
 class Owner:
-    """A process that owns a shard, see `tests.stream.owner`."""
+    """A process that owns a shard, see `testing.processes.owner`."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.process = process
@@ -112,10 +112,10 @@ def start_python() -> Iterator[StartPython]:
 
 @pytest.fixture
 def start_holder(start_python: StartPython) -> StartHolder:
-    """Return a function that starts a process which holds a store, see `tests.stream.holder`."""
+    """Return a function that starts a process which holds a store, see `testing.processes.holder`."""
 
     def start(root: Path, mode: str) -> "subprocess.Popen[str]":
-        process = start_python("from tests.stream.holder import main; main()", root, mode)
+        process = start_python("from testing.processes.holder import main; main()", root, mode)
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         return process
@@ -129,6 +129,6 @@ def start_owner(start_python: StartPython, tmp_path: Path) -> StartOwner:
 
     def start(root: Path = tmp_path / "store", url: str = "") -> Owner:
         arguments = (root, url) if url else (root,)
-        return Owner(start_python("from tests.stream.owner import main; main()", *arguments))
+        return Owner(start_python("from testing.processes.owner import main; main()", *arguments))
 
     return start

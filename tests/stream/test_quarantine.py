@@ -8,7 +8,7 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 
 from stream.errors import QuarantineFailed
-from stream.events import Position, Record, Rejection
+from stream.events.types import Position, Record, Rejection
 from stream.quarantine import (
     MAX_TOPIC_VALUE_BYTES,
     FileQuarantine,

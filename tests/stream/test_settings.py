@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from stream.errors import SettingsInvalid
-from stream.events import Action
+from stream.events.types import Action
 from stream.settings import StreamSettings
 
 

@@ -12,22 +12,24 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from stream import apply, codec, interning
-from stream.apply import shard_of
+from stream.changes import apply
+from stream.changes.apply import shard_of
 from stream.errors import QuarantineFailed, StoreFenced, StoreStalled, StoreWriteFailed
-from stream.events import Action, Interaction, Position, RecordBatch, Rejection
+from stream.events import interner as interning
+from stream.events.types import Action, Interaction, Position, RecordBatch, Rejection
 from stream.metrics import StreamMetrics
 from stream.quarantine import FILE_NAME, FileQuarantine, Quarantine, read_quarantine
+from stream.reading.snapshot import take_snapshot
 from stream.settings import StreamSettings
-from stream.shard import Shard
-from stream.snapshot import take_snapshot
-from stream.source_file import FileSource
-from stream.store import Store
+from stream.shard import codec
+from stream.shard.shard import Shard
+from stream.sources.files import FileSource
+from stream.store.store import Store
 from stream.worker import WorkerTotals, run_worker
+from testing.histories import NOON_MS, dump, event, graph_hash
+from testing.oracle import Oracle, assert_same_dump
+from testing.processes.worker import run_and_kill
 from tests.stream.conftest import OpenStore, StartPython
-from tests.stream.histories import NOON_MS, dump, event, graph_hash
-from tests.stream.oracle import Oracle, assert_same_dump
-from tests.stream.worker_process import run_and_kill
 
 Run = Callable[..., WorkerTotals]
 
@@ -491,7 +493,7 @@ def test_killed_again_and_again(
     is_done = False
     while not is_done:
         process = start_python(
-            "from tests.stream.worker_process import main; main()", root, f"file:{events_path}", options
+            "from testing.processes.worker import main; main()", root, f"file:{events_path}", options
         )
         is_done = run_and_kill(process, rng.uniform(0, 0.2 * (num_kills + 2)))
         num_kills += 1

@@ -1,0 +1,1 @@
+"""The whole system in two minutes, told as a story."""

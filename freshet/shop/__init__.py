@@ -1,0 +1,1 @@
+"""A simulated shop, and how its events reach files or Kafka."""

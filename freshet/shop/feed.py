@@ -1,0 +1,234 @@
+"""The simulated shop into files or Kafka, all at once or live: what `freshet simulate` does."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from threading import Event
+from typing import IO, TYPE_CHECKING
+from uuid import uuid4
+
+import msgspec
+
+from freshet.process import EXIT_INTERRUPTED, CommandError, stop_event
+from freshet.shop.shop import DEFAULT_EVENTS_PER_SECOND, DEFAULT_START_MS, Shop
+from freshet.terminal.progress import Advance, progress
+from stream.files import sync_directory
+
+if TYPE_CHECKING:
+    from stream.settings import StreamSettings
+
+DEFAULT_RATE = 20.0
+FILE_NAMES = ("items.jsonl", "events.jsonl")
+_DEFAULT_NUM_EVENTS = 50_000
+_CHUNK_EVENTS = 1000
+_PACE_SECONDS = 0.05
+
+Line = Mapping[str, object]
+Write = Callable[[Sequence[Line], Sequence[Line]], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What to simulate.
+
+    Attributes:
+        seed: which shop.
+        num_items: products in its first catalogue.
+        num_events: stop after so many; None: the default where `rate` is None, else no end.
+        rate: events a second in real time; None: all at once.
+        start_ms: event time of the beginning; None: a fixed day, or now where there is a rate.
+        bare_titles: see `freshet.shop.shop.Shop`.
+    """
+
+    seed: int
+    num_items: int
+    num_events: int | None
+    rate: float | None
+    start_ms: int | None
+    bare_titles: bool = False
+
+    @property
+    def total(self) -> int | None:
+        """How many events it will be; None: there is no end."""
+        if self.num_events is None and self.rate is None:
+            return _DEFAULT_NUM_EVENTS
+        return self.num_events
+
+    def chunks(self, shop: Shop, stop: Event) -> Iterator[tuple[Sequence[Line], Sequence[Line]]]:
+        """Yield lines of launched products and of events, as they are due."""
+        if self.rate is None:
+            start_ms = DEFAULT_START_MS if self.start_ms is None else self.start_ms
+            events = shop.events(start_ms, DEFAULT_EVENTS_PER_SECOND)
+            chunks = _by_count(islice(events, self.total))
+        else:
+            chunks = _by_clock(self._live_events(shop), stop)
+        for chunk in chunks:
+            yield shop.take_launched(), chunk
+            if stop.is_set():
+                return
+
+    def _live_events(self, shop: Shop) -> Iterator[Line]:
+        start_ms = time.time_ns() // 1_000_000 if self.start_ms is None else self.start_ms
+        return islice(shop.events(start_ms, self.rate or DEFAULT_RATE), self.total)
+
+
+def to_files(order: Order, folder: Path) -> None:
+    """Write or, with a rate, append to ``events.jsonl`` and ``items.jsonl`` in a folder.
+
+    Raises:
+        CommandError: the files exist already and would be replaced.
+        OSError: they cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if order.rate is not None:
+        _append(order, folder)
+        return
+    for name in FILE_NAMES:
+        if (folder / name).exists():
+            raise CommandError(
+                f"{folder / name} exists already; choose another --out, or append live events with --follow"
+            )
+    shop = Shop(order.seed, order.num_items, bare_titles=order.bare_titles)
+    with (
+        stop_event() as stop,
+        progress("simulating", "events") as advance,
+        _whole_files(folder) as write,
+    ):
+        write(list(shop.catalog()), [])
+        _run(order, shop, stop, write, advance)
+        if stop.is_set():
+            raise CommandError("stopped early: nothing was written", exit_code=EXIT_INTERRUPTED)
+
+
+def to_kafka(order: Order, bootstrap: str, settings: "StreamSettings") -> None:
+    """Publish the catalogue and the events to Kafka.
+
+    Raises:
+        StreamError: no broker answers, or a message is refused.
+    """
+    from freshet.shop.replay import open_publisher
+
+    shop = Shop(order.seed, order.num_items, bare_titles=order.bare_titles)
+    with (
+        stop_event() as stop,
+        open_publisher(bootstrap, settings) as publish,
+        progress("publishing", "events") as advance,
+    ):
+        publish(list(shop.catalog()))
+        _run(order, shop, stop, lambda items, events: publish([*items, *events]), advance)
+
+
+def write_history(shop: Shop, num_events: int, folder: Path) -> int:
+    """Write a catalogue and events that end now; return how long they took in the shop, in milliseconds.
+
+    Raises:
+        OSError: the files cannot be written.
+    """
+    now_ms = time.time_ns() // 1_000_000
+    start_ms = now_ms - int(1000 * num_events / DEFAULT_EVENTS_PER_SECOND)
+    events = list(islice(shop.events(start_ms, DEFAULT_EVENTS_PER_SECOND), num_events))
+    times_ms = [_time_ms(event) for event in events]
+    # How long a number of events takes is the shop's to say: what is known is when they must end.
+    shift_ms = now_ms - times_ms[-1]
+    shifted = [{**event, "ts_ms": ts_ms + shift_ms} for event, ts_ms in zip(events, times_ms, strict=True)]
+    with _whole_files(folder) as write:
+        write([*shop.catalog(), *shop.take_launched()], shifted)
+    return times_ms[-1] - times_ms[0]
+
+
+@contextmanager
+def _whole_files(folder: Path) -> Iterator[Write]:
+    """Yield what writes both files under temporary names; they are renamed once they are whole."""
+    paths = {name: folder / f".{name}.{uuid4().hex}.tmp" for name in FILE_NAMES}
+    try:
+        with paths["items.jsonl"].open("wb") as items, paths["events.jsonl"].open("wb") as events:
+            yield _writer(items, events)
+        for name, path in paths.items():
+            path.replace(folder / name)
+        sync_directory(folder)
+    finally:
+        for path in paths.values():
+            path.unlink(missing_ok=True)
+
+
+def _append(order: Order, folder: Path) -> None:
+    """Append what is due, whole lines at a time; the catalogue is written only where there is none."""
+    shop = Shop(order.seed, order.num_items, bare_titles=order.bare_titles)
+    with (
+        stop_event() as stop,
+        (folder / "items.jsonl").open("ab", buffering=0) as items,
+        (folder / "events.jsonl").open("ab", buffering=0) as events,
+        progress("simulating", "events") as advance,
+    ):
+        write = _writer(items, events)
+        _end_line(items, folder / "items.jsonl")
+        _end_line(events, folder / "events.jsonl")
+        if not items.tell():
+            write(list(shop.catalog()), [])
+        _run(order, shop, stop, write, advance)
+
+
+def _run(order: Order, shop: Shop, stop: Event, write: Write, advance: Advance) -> None:
+    num_written = 0
+    for items, events in order.chunks(shop, stop):
+        write(items, events)
+        num_written += len(events)
+        advance(num_written, order.total)
+
+
+def _writer(items: IO[bytes], events: IO[bytes]) -> Write:
+    encoder = msgspec.json.Encoder()
+
+    def write(item_lines: Sequence[Line], event_lines: Sequence[Line]) -> None:
+        if item_lines:
+            items.write(encoder.encode_lines(item_lines))
+        if event_lines:
+            events.write(encoder.encode_lines(event_lines))
+
+    return write
+
+
+def _by_count(events: Iterator[Line]) -> Iterator[list[Line]]:
+    while chunk := list(islice(events, _CHUNK_EVENTS)):
+        yield chunk
+
+
+def _by_clock(events: Iterator[Line], stop: Event) -> Iterator[list[Line]]:
+    """Yield the events of which the time has come."""
+    due: list[Line] = []
+    for event in events:
+        while (wait_seconds := _time_until(event)) > 0:
+            if due:
+                yield due
+                due = []
+            if stop.wait(min(max(wait_seconds, _PACE_SECONDS), 1.0)):
+                return
+        due.append(event)
+    if due:
+        yield due
+
+
+def _time_until(event: Line) -> float:
+    return _time_ms(event) / 1000 - time.time()
+
+
+def _time_ms(event: Line) -> int:
+    ts_ms = event["ts_ms"]
+    assert isinstance(ts_ms, int)  # noqa: S101  # the simulator makes nothing else
+    return ts_ms
+
+
+def _end_line(file: IO[bytes], path: Path) -> None:
+    """Finish a line that a killed writer left half written, so that the next one is not lost with it."""
+    if path.stat().st_size and _last_byte(path) != b"\n":
+        file.write(b"\n")
+
+
+def _last_byte(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1)

@@ -1,0 +1,263 @@
+"""Event files to Kafka at N times real time."""
+
+import heapq
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event as StopEvent
+from typing import Any
+
+import msgspec
+
+from stream.errors import SourceUnreadable
+from stream.events.decoder import JSON_ITEM, Decoder
+from stream.events.types import CatalogItem, Erasure, Interaction, Position, Record
+from stream.kafka.producer import Encoding, EventProducer
+from stream.settings import StreamSettings
+from stream.sources.files import matching_files
+from stream.sources.lines import LineReader
+
+AS_FAST_AS_POSSIBLE = 0.0
+
+_LINES_AT_ONCE = 500
+_PROGRESS_EVERY_SECONDS = 0.2
+
+Outgoing = Interaction | CatalogItem | Erasure | bytes
+
+
+@dataclass(slots=True, kw_only=True)
+class ReplayTotals:
+    """How far a replay is.
+
+    Attributes:
+        events: interactions published.
+        items: catalogue items published.
+        raw: lines that cannot be decoded, published as they are for the stream to judge.
+        event_ms: event time of the last interaction published; 0: none was.
+        bytes_done: bytes read of the files as they are on disk.
+        bytes_total: their size.
+    """
+
+    events: int = 0
+    items: int = 0
+    raw: int = 0
+    event_ms: int = 0
+    bytes_done: int = 0
+    bytes_total: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayOrder:
+    """What to publish, and how.
+
+    Attributes:
+        events: event files or glob patterns, each in the order of time.
+        items: catalogue files or glob patterns.
+        speed: how many times faster than it happened; 0: as fast as possible.
+        encoding: of the records.
+        batch_size: interactions in one record (protobuf only).
+    """
+
+    events: Sequence[str]
+    items: Sequence[str] = ()
+    speed: float = AS_FAST_AS_POSSIBLE
+    encoding: Encoding = "protobuf"
+    batch_size: int = 1
+
+
+def replay(
+    order: ReplayOrder,
+    bootstrap: str,
+    settings: StreamSettings,
+    *,
+    on_progress: Callable[[ReplayTotals], None] = lambda _totals: None,
+    stop: StopEvent | None = None,
+) -> ReplayTotals:
+    """Publish catalogue files, then event files merged by event time; the same files give the same order.
+
+    Args:
+        order: what to publish.
+        bootstrap: "host:port", or several with commas.
+        settings: topics and limits.
+        on_progress: called a few times a second, and at the end.
+        stop: set it to end early; what was published stays published.
+
+    Raises:
+        SourceUnreadable: a file is missing, damaged or cut short.
+        PublishFailed: the broker does not answer or does not take an event.
+    """
+    decoder = Decoder(settings)
+    item_files = [_File(path, JSON_ITEM, settings) for path in _named_files(order.items)]
+    event_files = [_File(path, "", settings) for path in _named_files(order.events)]
+    stop = stop or StopEvent()
+    producer = EventProducer(bootstrap, settings, encoding=order.encoding, batch_size=order.batch_size)
+    publisher = _Publisher(producer, [*item_files, *event_files], on_progress)
+    pace = _Pace(order.speed, stop, publisher.before_waiting)
+    try:
+        for file in item_files:
+            publisher.publish_all((out for _, out in file.timeline(decoder)), stop)
+        timeline = heapq.merge(*(file.timeline(decoder) for file in event_files), key=lambda timed: timed[0])
+        publisher.publish_all(pace.paced(timeline), stop)
+        producer.flush()
+    finally:
+        producer.close()
+        for file in (*item_files, *event_files):
+            file.close()
+    publisher.report()
+    return publisher.totals
+
+
+@contextmanager
+def open_publisher(
+    bootstrap: str, settings: StreamSettings | None = None, *, batch_size: int = 64
+) -> Iterator[Callable[[Sequence[Mapping[str, Any]]], None]]:
+    """Yield a function that publishes neutral event and catalogue dicts, acknowledged when it returns.
+
+    Raises:
+        PublishFailed: the broker does not answer or does not take an event.
+    """
+    settings = settings or StreamSettings()
+    decoder = Decoder(settings)
+    producer = EventProducer(bootstrap, settings, batch_size=batch_size)
+
+    def publish(entries: Sequence[Mapping[str, Any]]) -> None:
+        for entry in entries:
+            line = msgspec.json.encode(entry)
+            record = Record(
+                position=Position("", 0), offset=0, next_offset=0, content_type="", key=None, value=line
+            )
+            for out in _outgoing(decoder, record):
+                if isinstance(out, bytes):
+                    producer.publish_raw(out)
+                else:
+                    producer.publish(out)
+        producer.flush()
+
+    try:
+        yield publish
+    finally:
+        producer.close()
+
+
+class _Publisher:
+    """Publishes and counts."""
+
+    def __init__(
+        self, producer: EventProducer, files: Sequence["_File"], on_progress: Callable[[ReplayTotals], None]
+    ) -> None:
+        self.totals = ReplayTotals(bytes_total=sum(file.bytes_total for file in files))
+        self._producer = producer
+        self._files = files
+        self._on_progress = on_progress
+        self._report_due = 0.0
+
+    def publish_all(self, outgoing: Iterator[Outgoing], stop: StopEvent) -> None:
+        for out in outgoing:
+            if stop.is_set():
+                return
+            self._publish(out)
+            if time.monotonic() >= self._report_due:
+                self.report()
+
+    def before_waiting(self) -> None:
+        """Nothing may lie in a half-full batch while real time passes."""
+        self._producer.flush()
+        self.report()
+
+    def report(self) -> None:
+        self._report_due = time.monotonic() + _PROGRESS_EVERY_SECONDS
+        self.totals.bytes_done = sum(file.bytes_done for file in self._files)
+        self._on_progress(self.totals)
+
+    def _publish(self, out: Outgoing) -> None:
+        if isinstance(out, bytes):
+            self._producer.publish_raw(out)
+            self.totals.raw += 1
+            return
+        self._producer.publish(out)
+        if isinstance(out, CatalogItem):
+            self.totals.items += 1
+        else:
+            self.totals.events += 1
+            self.totals.event_ms = out.ts_ms
+
+
+class _Pace:
+    """Lets events pass when they are due."""
+
+    def __init__(self, speed: float, stop: StopEvent, before_waiting: Callable[[], None]) -> None:
+        self._speed = speed
+        self._stop = stop
+        self._before_waiting = before_waiting
+        self._began = 0.0
+        self._first_ms: int | None = None
+
+    def paced(self, timeline: Iterator[tuple[int, Outgoing]]) -> Iterator[Outgoing]:
+        for ts_ms, out in timeline:
+            if self._speed > 0:
+                self._wait_for(ts_ms)
+            yield out
+
+    def _wait_for(self, ts_ms: int) -> None:
+        if self._first_ms is None:
+            self._first_ms, self._began = ts_ms, time.monotonic()
+        due = self._began + (ts_ms - self._first_ms) / 1000 / self._speed
+        if due > time.monotonic():
+            self._before_waiting()
+        while not self._stop.is_set() and (seconds := due - time.monotonic()) > 0:
+            self._stop.wait(min(seconds, _PROGRESS_EVERY_SECONDS))
+
+
+class _File:
+    """One file of the replay."""
+
+    def __init__(self, path: Path, content_type: str, settings: StreamSettings) -> None:
+        self._reader = LineReader(path, settings.max_record_bytes)
+        self._position = Position(str(path), 0)
+        self._content_type = content_type
+        self.bytes_total = path.stat().st_size
+
+    @property
+    def bytes_done(self) -> int:
+        return min(self._reader.bytes_done, self.bytes_total)
+
+    def timeline(self, decoder: Decoder) -> Iterator[tuple[int, Outgoing]]:
+        """Yield what each line holds, with its event time; what has none has that of the line before."""
+        ts_ms = 0
+        for record in self._records():
+            for out in _outgoing(decoder, record):
+                ts_ms = out.ts_ms if isinstance(out, Interaction) else ts_ms
+                yield ts_ms, out
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def _records(self) -> Iterator[Record]:
+        while lines := self._reader.read(_LINES_AT_ONCE, final=True):
+            for line in lines:
+                yield Record(
+                    position=self._position,
+                    offset=line.offset,
+                    next_offset=line.next_offset,
+                    content_type=self._content_type,
+                    key=None,
+                    value=line.content,
+                )
+
+
+def _outgoing(decoder: Decoder, record: Record) -> list[Outgoing]:
+    """What a line holds; what cannot be decoded goes out as it is."""
+    decoded = decoder.decode(record, time.time_ns() // 1_000_000)
+    return [*decoded.events, *(rejection.record.value or b"" for rejection in decoded.rejections)]
+
+
+def _named_files(patterns: Sequence[str]) -> list[Path]:
+    paths: dict[Path, None] = {}
+    for pattern in patterns:
+        found = matching_files(pattern)
+        if not found:
+            raise SourceUnreadable(f"no file matches {pattern}: check the path")
+        paths |= dict.fromkeys(found)
+    return list(paths)

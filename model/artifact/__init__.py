@@ -1,0 +1,1 @@
+"""All that a server needs of a generation; no torch."""

@@ -1,0 +1,95 @@
+"""The text path in plain numpy: what a server runs for a query that has never been seen.
+
+A text becomes the mean of its features' rows in one table, shared by queries and items, and then goes through
+the tower of its kind: ``unit(mean + W2 relu(W1 mean + b1) + b2)``. `model.network.network.ContentPath` is its
+twin.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.errors import GenerationCorrupt
+from protos.text import text_features
+
+Tower = Literal["query", "item"]
+
+BAG = "bag"
+TOWER_PARTS = ("hidden_weight", "hidden_bias", "out_weight", "out_bias")
+_SMALLEST_NORM = 1e-12
+
+
+def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return `vectors` scaled to length one along the last axis; a zero vector becomes the first axis."""
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    first_axis = np.zeros(vectors.shape[-1], dtype=np.float32)
+    first_axis[0] = 1.0
+    scaled = vectors / np.maximum(norms, _SMALLEST_NORM)
+    return np.where(norms < _SMALLEST_NORM, first_axis, scaled).astype(np.float32)
+
+
+class TextEncoder:
+    """Encodes texts with the arrays of a generation. Immutable, so any number of threads may share one.
+
+    Args:
+        arrays: ``bag`` ``float32 [num_buckets, dim]``, and for each tower (``query``, ``item``)
+            ``<tower>.hidden_weight`` ``float32 [hidden, dim]``, ``<tower>.hidden_bias`` ``float32 [hidden]``,
+            ``<tower>.out_weight`` ``float32 [dim, hidden]`` and ``<tower>.out_bias`` ``float32 [dim]``.
+
+    Raises:
+        GenerationCorrupt: an array is missing or has another shape than the others imply.
+    """
+
+    def __init__(self, arrays: Mapping[str, NDArray[np.float32]]) -> None:
+        _check_arrays(arrays)
+        self._bag = arrays[BAG]
+        self._towers = {
+            tower: tuple(np.asarray(arrays[f"{tower}.{part}"]) for part in TOWER_PARTS)
+            for tower in ("query", "item")
+        }
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+        return int(self._bag.shape[1])
+
+    def encode(self, text: str) -> NDArray[np.float32]:
+        """Return a query's unit vector ``float32 [dim]``: the model's vector of a query without any clicks.
+
+        A text without features (empty, or punctuation only) gets one and the same finite vector.
+        """
+        return self._encode(text, "query")
+
+    def encode_item(self, text: str) -> NDArray[np.float32]:
+        """Return an item's unit vector ``float32 [dim]``: the model's vector of one without any clicks."""
+        return self._encode(text, "item")
+
+    def _encode(self, text: str, tower: Tower) -> NDArray[np.float32]:
+        hidden_weight, hidden_bias, out_weight, out_bias = self._towers[tower]
+        mean = self._mean_row(text)
+        hidden = np.maximum(hidden_weight @ mean + hidden_bias, 0.0)
+        return unit_rows(mean + out_weight @ hidden + out_bias)
+
+    def _mean_row(self, text: str) -> NDArray[np.float32]:
+        features = text_features(text, len(self._bag))
+        if not features:
+            return np.zeros(self.dim, dtype=np.float32)
+        mean: NDArray[np.float32] = self._bag[features].mean(axis=0, dtype=np.float32)
+        return mean
+
+
+def _check_arrays(arrays: Mapping[str, NDArray[np.float32]]) -> None:
+    wanted = [BAG, *(f"{tower}.{part}" for tower in ("query", "item") for part in TOWER_PARTS)]
+    missing = [name for name in wanted if name not in arrays]
+    if missing:
+        raise GenerationCorrupt(f"the text encoder lacks {', '.join(missing)}; train again")
+    dim = arrays[BAG].shape[-1]
+    for tower in ("query", "item"):
+        hidden = arrays[f"{tower}.hidden_bias"].shape[0]
+        shapes = ((hidden, dim), (hidden,), (dim, hidden), (dim,))
+        for part, shape in zip(TOWER_PARTS, shapes, strict=True):
+            found = arrays[f"{tower}.{part}"].shape
+            if found != shape:
+                raise GenerationCorrupt(f"the text encoder's {tower}.{part} has shape {found}, not {shape}")

@@ -1,0 +1,388 @@
+"""The artifact folder: write a generation in one step, read it back verified, say which one is current.
+
+Layout (`docs/formats.md` has the details)::
+
+    ARTIFACTS/
+      CURRENT                          the id of the live generation, one line
+      generations/<id>/manifest.json   freshet.manifest.v1.Generation as protobuf JSON
+      generations/<id>/*               arrays (.npy), string tables (.utf8 with .offsets.npy), the index file
+
+Imports numpy, the text rules and the manifest stubs only, so that a server can read what a trainer wrote.
+"""
+
+import re
+import secrets
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+from shutil import rmtree
+from typing import Any, overload
+
+import numpy as np
+from google.protobuf import json_format
+from numpy.typing import NDArray
+
+from model.artifact.paths import ARRAY_TYPES, PathGraph, check_path_graph
+from model.errors import ArtifactError, GenerationCorrupt, GenerationMissing
+from protos import manifest_v1_pb2 as manifest_pb
+from protos.text import text_key
+
+FORMAT_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+INDEX_NAME = "index.ann"
+_ID_PATTERN = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
+_PATHS_PREFIX = "paths."
+_RANDOM_BITS = 14
+_HASH_CHUNK_BYTES = 1 << 20
+
+
+def new_generation_id(now_ms: int) -> str:
+    """Return a fresh id that sorts by time, such as ``20261123T151500Z-a1b2c3``.
+
+    Behind the second come the milliseconds and some random bits, in hexadecimal.
+    """
+    second, millisecond = divmod(now_ms, 1000)
+    suffix = millisecond << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
+    return f"{datetime.fromtimestamp(second, UTC):%Y%m%dT%H%M%SZ}-{suffix:06x}"
+
+
+class StringTable(Sequence[str]):
+    """Strings by dense index: memory-mapped UTF-8 and ``int64 [n + 1]`` offsets, decoded when asked for."""
+
+    def __init__(self, offsets: NDArray[np.int64], data: NDArray[np.uint8]) -> None:
+        self._offsets = offsets
+        self._data = data
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield all strings; read at once, many times as fast as one by one."""
+        data, offsets = self._data.tobytes(), self._offsets.tolist()
+        return (data[start:end].decode("utf-8") for start, end in pairwise(offsets))
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[position] for position in range(*index.indices(len(self)))]
+        position = index + len(self) if index < 0 else index
+        if not 0 <= position < len(self):
+            raise IndexError(index)
+        return self._data[self._offsets[position] : self._offsets[position + 1]].tobytes().decode("utf-8")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """An opened generation: arrays memory-mapped and read-only, queries and items in ascending order of key.
+
+    Attributes:
+        id: the generation's id.
+        path: its folder.
+        manifest: counts, provenance, evaluation.
+        item_ids: external ids, by dense item index.
+        item_titles: titles, by dense item index; empty where the catalogue has none.
+        item_vectors: ``float32 [num_items, dim]`` unit vectors.
+        item_shown: ``bool [num_items]``; False: deleted or unavailable, not in the index.
+        index_items: ``int64 [num_indexed]``, the item index behind each dense id of the index file.
+        query_keys: ``uint64 [num_queries]`` ascending `protos.text.text_key` of the normalised text.
+        query_texts: normalised texts, by dense query index.
+        query_vectors: ``float32 [num_queries, dim]`` unit vectors.
+        channel_attention_items: ``float32 [num_items, 3]``, the weights of the text, bipartite and hypergraph
+            channel; rows sum to 1.
+        channel_attention_queries: ``float32 [num_queries, 3]``, the same for queries.
+        paths: the graph behind the vectors, see `model.artifact.paths`; None: it was written before that was
+            stored.
+        encoder: the text encoder's arrays by name, see `model.artifact.encoder.TextEncoder`.
+        warm: what a later training starts from besides the encoder, by name, see `model.training.warm_start`.
+    """
+
+    id: str
+    path: Path
+    manifest: manifest_pb.Generation
+    item_ids: StringTable
+    item_titles: StringTable
+    item_vectors: NDArray[np.float32]
+    item_shown: NDArray[np.bool_]
+    index_items: NDArray[np.int64]
+    query_keys: NDArray[np.uint64]
+    query_texts: StringTable
+    query_vectors: NDArray[np.float32]
+    channel_attention_items: NDArray[np.float32]
+    channel_attention_queries: NDArray[np.float32]
+    paths: PathGraph | None
+    encoder: dict[str, NDArray[np.float32]]
+    warm: dict[str, NDArray[np.float32]]
+
+    @property
+    def index_path(self) -> Path:
+        """The Annoy file, of `manifest.metric` over `item_vectors[index_items]`."""
+        return self.path / INDEX_NAME
+
+    def find_query(self, text: str) -> int | None:
+        """Return the dense index of a normalised query, or None where it is not in the graph.
+
+        A key alone proves nothing (two texts may share one), so the text is compared, too.
+        """
+        key = np.uint64(text_key(text))
+        row = int(np.searchsorted(self.query_keys, key))
+        known = row < len(self.query_keys) and self.query_keys[row] == key and self.query_texts[row] == text
+        return row if known else None
+
+    def find_item(self, item_id: str) -> int | None:
+        """Return the dense index of an item, or None where the generation does not have it."""
+        row = bisect_left(self.item_ids, text_key(item_id), key=text_key)
+        return row if row < len(self.item_ids) and self.item_ids[row] == item_id else None
+
+
+class GenerationWriter:
+    """Collects the files of one generation in a folder; `seal` writes the manifest that vouches for them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def add_array(self, name: str, array: NDArray[np.generic]) -> None:
+        """Write an array as ``<name>.npy`` (C order, never pickled)."""
+        np.save(self.folder / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)
+
+    def add_paths(self, graph: PathGraph) -> None:
+        """Write the arrays of a graph of paths as ``paths.<name>.npy``."""
+        for name, array in graph.arrays().items():
+            self.add_array(f"{_PATHS_PREFIX}{name}", array)
+
+    def add_strings(self, name: str, strings: Iterable[str]) -> None:
+        """Write strings as ``<name>.utf8`` with ``<name>.offsets.npy`` (``int64 [n + 1]``)."""
+        encoded = [string.encode("utf-8") for string in strings]
+        offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
+        np.cumsum([len(piece) for piece in encoded], out=offsets[1:])
+        (self.folder / f"{name}.utf8").write_bytes(b"".join(encoded))
+        self.add_array(f"{name}.offsets", offsets)
+
+    def seal(self, manifest: manifest_pb.Generation) -> None:
+        """Fill in size and sha256 of every file in the folder and write the manifest."""
+        manifest.format_version = FORMAT_VERSION
+        del manifest.files[:]
+        for path in sorted(self.folder.iterdir()):
+            manifest.files.add(name=path.name, size_bytes=path.stat().st_size, sha256=_sha256_of(path))
+        text = json_format.MessageToJson(manifest, preserving_proto_field_name=True)
+        (self.folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+class ArtifactStore:
+    """The folder of generations and its `CURRENT` pointer. Any number of readers; one writer at a time."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def generation_path(self, generation_id: str) -> Path:
+        """Return the folder of a generation, whether it exists or not."""
+        return self.root / "generations" / generation_id
+
+    def generation_ids(self) -> list[str]:
+        """Return the ids of all complete generations, oldest first."""
+        folder = self.root / "generations"
+        if not folder.is_dir():
+            return []
+        return sorted(path.name for path in folder.iterdir() if _ID_PATTERN.fullmatch(path.name))
+
+    def current_id(self) -> str | None:
+        """Return the id that `CURRENT` names, or None where there is no pointer yet.
+
+        Raises:
+            ArtifactError: the pointer holds something that is not a generation id.
+        """
+        try:
+            text = (self.root / "CURRENT").read_text(encoding="utf-8", errors="replace").strip()
+        except FileNotFoundError:
+            return None
+        if not _ID_PATTERN.fullmatch(text):
+            raise ArtifactError(
+                f"{self.root / 'CURRENT'} does not hold a generation id; "
+                "choose one with `freshet generations use ID`"
+            )
+        return text
+
+    def manifest(self, generation_id: str) -> manifest_pb.Generation:
+        """Read a generation's manifest alone.
+
+        Raises:
+            GenerationMissing: there is no such generation.
+            GenerationCorrupt: the manifest does not parse, or its format is newer than this code.
+        """
+        return read_manifest(self.generation_path(generation_id))
+
+    def remove(self, generation_id: str) -> None:
+        """Delete a generation that is not current. A server that has it mapped keeps answering from it.
+
+        Raises:
+            ArtifactError: it is the current one.
+        """
+        if generation_id == self.current_id():
+            raise ArtifactError(f"generation {generation_id} is current and cannot be removed")
+        rmtree(self.generation_path(generation_id), ignore_errors=True)
+
+
+def read_manifest(path: Path) -> manifest_pb.Generation:
+    """Read the manifest of the generation in a folder; see `ArtifactStore.manifest`."""
+    try:
+        text = (path / MANIFEST_NAME).read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        raise GenerationMissing(f"no generation at {path}: {MANIFEST_NAME} is not there") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise GenerationCorrupt(f"{path / MANIFEST_NAME} cannot be read: {error}") from error
+    try:
+        manifest = json_format.Parse(text, manifest_pb.Generation(), ignore_unknown_fields=True)
+    except json_format.ParseError as error:
+        raise GenerationCorrupt(f"{path / MANIFEST_NAME} is not a generation manifest: {error}") from error
+    if manifest.format_version != FORMAT_VERSION:
+        raise GenerationCorrupt(
+            f"{path} has generation format {manifest.format_version}, this code reads {FORMAT_VERSION}; "
+            "train again with this version, or serve it with the one that wrote it"
+        )
+    return manifest
+
+
+def open_generation(
+    path: Path, *, verify: bool = True, on_file: Callable[[Path], None] | None = None
+) -> Generation:
+    """Open a generation and check it against its manifest: sizes and sha256 of all files, shapes, counts.
+
+    Args:
+        path: the generation's folder.
+        verify: False skips the sha256 of file contents (sizes and shapes are always checked).
+        on_file: called with each file once it has been checked; reading it brought it into the page cache.
+
+    Raises:
+        GenerationMissing: there is no generation at `path`.
+        GenerationCorrupt: anything about it disagrees with its manifest; the message names the file.
+    """
+    manifest = read_manifest(path)
+    for entry in manifest.files:
+        _check_file(path / entry.name, entry, verify=verify)
+        if on_file is not None:
+            on_file(path / entry.name)
+    try:
+        generation = _map_arrays(path, manifest)
+    except (OSError, ValueError) as error:
+        raise GenerationCorrupt(f"generation {path} cannot be read: {error}") from error
+    _check_shapes(generation)
+    return generation
+
+
+def _check_file(path: Path, entry: manifest_pb.File, *, verify: bool) -> None:
+    try:
+        size_bytes = path.stat().st_size
+    except FileNotFoundError:
+        raise GenerationCorrupt(f"{path} is missing; the manifest lists it") from None
+    if size_bytes != entry.size_bytes:
+        raise GenerationCorrupt(f"{path} has {size_bytes} bytes, its manifest says {entry.size_bytes}")
+    if verify and _sha256_of(path) != entry.sha256:
+        raise GenerationCorrupt(f"{path} does not have the sha256 that its manifest gives")
+
+
+def _map_arrays(path: Path, manifest: manifest_pb.Generation) -> Generation:
+    return Generation(
+        id=manifest.generation_id,
+        path=path,
+        manifest=manifest,
+        item_ids=_strings(path, "item_ids"),
+        item_titles=_strings(path, "item_titles"),
+        item_vectors=_array(path, "item_vectors", np.float32),
+        item_shown=_array(path, "item_shown", np.bool_),
+        index_items=_array(path, "index_items", np.int64),
+        query_keys=_array(path, "query_keys", np.uint64),
+        query_texts=_strings(path, "query_texts"),
+        query_vectors=_array(path, "query_vectors", np.float32),
+        channel_attention_items=_array(path, "channel_attention_items", np.float32),
+        channel_attention_queries=_array(path, "channel_attention_queries", np.float32),
+        paths=_paths(path, manifest),
+        encoder=_named_arrays(path, manifest, "encoder."),
+        warm=_named_arrays(path, manifest, "warm."),
+    )
+
+
+def _paths(path: Path, manifest: manifest_pb.Generation) -> PathGraph | None:
+    """Map the graph of paths; None where the manifest lists no part of it."""
+    if not any(entry.name.startswith(_PATHS_PREFIX) for entry in manifest.files):
+        return None
+    return PathGraph(
+        **{name: _array(path, f"{_PATHS_PREFIX}{name}", dtype) for name, dtype in ARRAY_TYPES.items()}
+    )
+
+
+def _named_arrays(
+    path: Path, manifest: manifest_pb.Generation, prefix: str
+) -> dict[str, NDArray[np.float32]]:
+    """Map every array that the manifest lists under a prefix; names come without it."""
+    files = [entry.name.removesuffix(".npy") for entry in manifest.files if entry.name.endswith(".npy")]
+    return {
+        name.removeprefix(prefix): _array(path, name, np.float32) for name in files if name.startswith(prefix)
+    }
+
+
+def _array(path: Path, name: str, dtype: type[np.generic]) -> NDArray[Any]:
+    file = path / f"{name}.npy"
+    # An empty array cannot be memory-mapped.
+    mapped: NDArray[Any] = (
+        np.load(file, mmap_mode="r", allow_pickle=False)
+        if _has_rows(file)
+        else np.load(file, allow_pickle=False)
+    )
+    if mapped.dtype != dtype:
+        raise GenerationCorrupt(f"{file} holds {mapped.dtype}, not {np.dtype(dtype)}")
+    return mapped
+
+
+def _has_rows(file: Path) -> bool:
+    with file.open("rb") as handle:
+        version = np.lib.format.read_magic(handle)
+        read_header = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        shape, _, _ = read_header(handle)
+    return bool(np.prod(shape))
+
+
+def _strings(path: Path, name: str) -> StringTable:
+    file = path / f"{name}.utf8"
+    data = np.memmap(file, dtype=np.uint8, mode="r") if file.stat().st_size else np.zeros(0, dtype=np.uint8)
+    return StringTable(_array(path, f"{name}.offsets", np.int64), data)
+
+
+def _check_shapes(generation: Generation) -> None:
+    manifest = generation.manifest
+    num_items, num_queries, dim = manifest.num_items, manifest.num_queries, manifest.dim
+    expected = {
+        "item_vectors": (num_items, dim),
+        "item_shown": (num_items,),
+        "index_items": (manifest.num_indexed,),
+        "query_keys": (num_queries,),
+        "query_vectors": (num_queries, dim),
+        "channel_attention_items": (num_items, 3),
+        "channel_attention_queries": (num_queries, 3),
+    }
+    for name, shape in expected.items():
+        found = getattr(generation, name).shape
+        if found != shape:
+            raise GenerationCorrupt(
+                f"{generation.path}/{name}.npy has shape {found}, its manifest says {shape}"
+            )
+    for name, count in (("item_ids", num_items), ("item_titles", num_items), ("query_texts", num_queries)):
+        if len(getattr(generation, name)) != count:
+            raise GenerationCorrupt(f"{generation.path}/{name}.utf8 does not hold {count} strings")
+    if generation.paths is not None:
+        check_path_graph(generation.paths, num_queries, num_items)
+
+
+def _sha256_of(path: Path) -> str:
+    digest = sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_HASH_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

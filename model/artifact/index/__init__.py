@@ -1,0 +1,1 @@
+"""The vector index, one engine a file."""

@@ -1,0 +1,1 @@
+"""Snapshot arrays to a training set; no torch."""

@@ -1,0 +1,141 @@
+"""Snapshot arrays to a training set: which edges are supervised, which held out, which learned last."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.data.graph import GraphPart, graph_part, whole_graph
+from model.data.parent import Learned
+from model.data.texts import Texts, hash_texts, item_texts
+from model.settings import ModelSettings
+from stream.reading.reader import GraphArrays
+
+_ENOUGH_EDGES = 100
+_LEAST_EDGES = 20
+
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSet:
+    """What one training run learns from.
+
+    Attributes:
+        texts: text features of all nodes.
+        whole: the graph of all facts, which the exported vectors are propagated over.
+        train: the graph without the newest facts; its edges are supervised.
+        supervised: ``int64 [num_supervised]``, the edges of `train` that each pass may draw.
+        newest: ``int64 [num_newest]``, the edges of `whole` that training ends with: those that `train` does
+            not have, or, where an earlier generation is gone on from, that of each click it has not learned;
+            but for `recent` ones.
+        recent: ``bool [num_supervised]``, those no earlier generation has learned: each pass goes over all of
+            these and a sample of the others. Where few are new to that generation there are no passes.
+        validation_query: ``int64 [num_validation]``, query of each held-out edge.
+        validation_item: ``int64 [num_validation]``, item of each held-out edge.
+        validation_first_ms: ``int64 [num_validation]``, when each held-out edge was first seen.
+    """
+
+    texts: Texts
+    whole: GraphPart
+    train: GraphPart
+    supervised: Ints
+    newest: Ints
+    recent: NDArray[np.bool_]
+    validation_query: Ints
+    validation_item: Ints
+    validation_first_ms: Ints
+
+
+def build_training_set(
+    arrays: GraphArrays, settings: ModelSettings, learned: Learned | None = None
+) -> TrainingSet:
+    """Split the newest facts off for validation and join edges with the sessions that made them.
+
+    Args:
+        arrays: the merged graph of a snapshot.
+        settings: the share that is held out, the number of text buckets.
+        learned: what the generation has learned that training goes on from; None: training is from scratch.
+    """
+    whole = whole_graph(arrays)
+    in_share = arrays.edge_first_ms >= _newest_share_ms(arrays, settings)
+    few_are_new = learned is not None and bool((learned.sessions == 0).sum() <= in_share.sum())
+    is_held_out = _is_held_out(arrays, settings, learned, in_share, few_are_new=few_are_new)
+    held_out, known = np.flatnonzero(is_held_out), np.flatnonzero(~is_held_out)
+    sessions = _sessions_before(arrays, is_held_out, learned)
+    train = graph_part(arrays, ~is_held_out, sessions) if len(held_out) else whole
+    newest, recent = held_out, np.ones(len(known), dtype=np.bool_)
+    if learned is not None:
+        recent = (learned.sessions[known] == 0) & (not few_are_new)
+        clicks = np.maximum(0, arrays.edge_sessions - learned.sessions)
+        clicks[known[recent]] = 0
+        newest = np.repeat(np.arange(len(clicks)), clicks)
+    validated = held_out if len(held_out) >= _LEAST_EDGES else held_out[:0]
+    return TrainingSet(
+        texts=hash_texts([*arrays.query_texts, *item_texts(arrays)], settings.num_buckets),
+        whole=whole,
+        train=train,
+        supervised=np.arange(len(known), dtype=np.int64),
+        newest=newest,
+        recent=recent,
+        validation_query=arrays.edge_query[validated],
+        validation_item=arrays.edge_item[validated],
+        validation_first_ms=arrays.edge_first_ms[validated],
+    )
+
+
+def _is_held_out(
+    arrays: GraphArrays,
+    settings: ModelSettings,
+    learned: Learned | None,
+    in_share: Bools,
+    *,
+    few_are_new: bool,
+) -> Bools:
+    """Return ``bool [num_edges]``: which edges are kept from training.
+
+    They are those first seen since the newest share of all facts began, `in_share`; of many the newest. Time
+    alone decides, so edges of one millisecond go together; where too few or most of all edges would go, none
+    do. What an earlier generation has learned is not held out, and where no more are new to it than are in
+    that share, they are, what came late as well.
+    """
+    first_ms, fewest = arrays.edge_first_ms, _LEAST_EDGES
+    is_held_out = in_share
+    if learned is not None:
+        is_new = learned.sessions == 0
+        is_held_out, fewest = (is_new, 0) if few_are_new else (is_held_out & is_new, fewest)
+    is_held_out = is_held_out & (
+        first_ms >= _nth_newest(first_ms[is_held_out], settings.max_validation_edges)
+    )
+    if not fewest <= np.count_nonzero(is_held_out) <= len(first_ms) // 2:
+        is_held_out[:] = False
+    return is_held_out
+
+
+def _newest_share_ms(arrays: GraphArrays, settings: ModelSettings) -> int:
+    """Return when the newest share of all facts began.
+
+    A settled shop makes few new edges: then the share grows, up to half of the facts, until there are enough
+    to judge by.
+    """
+    if not len(arrays.fact_ms):
+        return 0
+    share_ms, half_ms = np.quantile(arrays.fact_ms, [1.0 - settings.validation_share, 0.5], method="higher")
+    return int(min(share_ms, max(half_ms, _nth_newest(arrays.edge_first_ms, _ENOUGH_EDGES))))
+
+
+def _nth_newest(times_ms: Ints, n: int) -> int:
+    """Return the n-th newest time, or the oldest where there are fewer; 0 where there is none."""
+    place = max(0, len(times_ms) - n)
+    return int(np.partition(times_ms, place)[place]) if len(times_ms) else 0
+
+
+def _sessions_before(arrays: GraphArrays, is_held_out: Bools, learned: Learned | None) -> Bools:
+    """Return ``bool [num_sessions]``: ended before the held-out time began, and made no held-out edge."""
+    until_ms = learned.until_ms if learned is not None else -1
+    times_ms = arrays.edge_first_ms[is_held_out]
+    begin_ms = times_ms[times_ms > until_ms].min(initial=np.iinfo(np.int64).max)
+    before: Bools = arrays.session_last_ms < begin_ms
+    before[arrays.fact_session[is_held_out[arrays.edge_of_fact]]] = False
+    return before

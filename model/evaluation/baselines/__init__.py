@@ -1,0 +1,1 @@
+"""What the model is compared with: rankers without our network."""

@@ -1,0 +1,199 @@
+"""The models that an evaluation compares: each is tuned on the validation part, then fitted for the test."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Protocol
+
+import numpy as np
+
+from model.artifact.encoder import TextEncoder
+from model.evaluation.baselines.dcah import PaperRanker, PaperSettings, tune
+from model.evaluation.baselines.lexical import Bm25, CoOccurrence, Floats, Ints, Popularity, Ranker
+from model.evaluation.baselines.lightgcn import LightGcnRanker, LightGcnSettings, fit
+from model.evaluation.holdout import TEST_SHARE, VALIDATION_SHARE, Holdout
+from model.evaluation.stopping import end_if, never
+from model.ranking import quality_of, scored_ranks
+from model.settings import ModelSettings
+from model.training.train import train
+
+_K1, _B = (0.6, 1.2, 2.0), (0.0, 0.4, 0.75)
+_EXPANSION, _NEIGHBOURS = (0.3, 1.0), (0.1, 0.3, 1.0, 3.0)
+_LAYERS = (2, 3)
+_SECONDS_FOR_THE_LAST_FIT = 0.4
+_PRETRAIN_PASSES = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What a model is fitted to.
+
+    Attributes:
+        validation: to choose settings on.
+        test: to report; only its `arrays` and `texts` may be used for fitting.
+        settings: size, seed, budget in seconds.
+        stop: asked between steps; True ends the fit with TrainingStopped.
+    """
+
+    validation: Holdout
+    test: Holdout
+    settings: ModelSettings
+    stop: Callable[[], bool] = never
+
+
+class Fit(Protocol):
+    """Fits a model."""
+
+    def __call__(self, task: Task) -> tuple[Ranker, dict[str, float]]:
+        """Return the model for the test part, and the settings that were chosen."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A model by name.
+
+    Attributes:
+        fit: fits it.
+        has_seeds: whether another seed gives another model.
+        is_default: whether it is judged where no model is named.
+    """
+
+    fit: Fit
+    has_seeds: bool = True
+    is_default: bool = True
+
+
+class VectorRanker:
+    """A trained Freshet model: answers as a server does, new queries through the text encoder."""
+
+    def __init__(self, query_vectors: Floats, item_vectors: Floats) -> None:
+        self._query_vectors, self._item_vectors = query_vectors, item_vectors
+
+    def scores(self, queries: Ints) -> Floats:
+        """Return inner products."""
+        found: Floats = self._query_vectors[queries] @ self._item_vectors.T
+        return found
+
+
+def ranks_of(ranker: Ranker, holdout: Holdout) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    """Return the rank of each pair's item among all items, ``float64 [num_edges]``."""
+    held_out = (holdout.query, holdout.item)
+    return scored_ranks(ranker.scores, holdout.arrays.num_items, held_out, holdout.seen)
+
+
+def _fit_popularity(task: Task) -> tuple[Ranker, dict[str, float]]:
+    return Popularity(task.test), {}
+
+
+def _fit_bm25(task: Task) -> tuple[Ranker, dict[str, float]]:
+    choices = [{"k1": k1, "b": b} for k1, b in product(_K1, _B)]
+    chosen = _best(choices, lambda choice: Bm25(task.validation, **choice), task)
+    return Bm25(task.test, **chosen), chosen
+
+
+def _fit_co_occurrence(task: Task) -> tuple[Ranker, dict[str, float]]:
+    choices = [
+        {"expansion": share, "neighbours": weight} for share, weight in product(_EXPANSION, _NEIGHBOURS)
+    ]
+    chosen = _best(choices, lambda choice: _co_occurrence(task.validation, choice), task)
+    return _co_occurrence(task.test, chosen), chosen
+
+
+def _co_occurrence(holdout: Holdout, choice: dict[str, float]) -> CoOccurrence:
+    return CoOccurrence(holdout, expansion=choice["expansion"], neighbours=choice["neighbours"])
+
+
+def _fit_light_gcn(task: Task) -> tuple[Ranker, dict[str, float]]:
+    """Choose layers and passes on the validation part, then train as long on everything before the test."""
+    settings = task.settings
+    begun = time.monotonic()
+    share = (1 - _SECONDS_FOR_THE_LAST_FIT) / len(_LAYERS)
+    tried = []
+    for place, num_layers in enumerate(_LAYERS, start=1):
+        candidate = LightGcnSettings(dim=settings.dim, num_layers=num_layers, seed=settings.seed)
+        deadline = begun + place * share * settings.budget_seconds
+        fitted = fit(
+            task.validation.arrays, candidate, stop_by=task.validation, deadline=deadline, stop=task.stop
+        )
+        tried.append((fitted.worth, fitted.passes, candidate))
+    _, passes, best = max(tried, key=lambda each: each[0])
+    final = replace(best, max_passes=max(1, passes))
+    deadline = begun + settings.budget_seconds
+    fitted = fit(task.test.arrays, final, stop_by=None, deadline=deadline, stop=task.stop)
+    return LightGcnRanker(task.test, fitted), {"num_layers": best.num_layers, "passes": fitted.passes}
+
+
+def _network(
+    *, bipartite: bool = True, hypergraph: bool = True, pretrains: bool = False, drops_edges: bool = True
+) -> Fit:
+    def fit_network(task: Task) -> tuple[Ranker, dict[str, float]]:
+        """Train on everything before the test; its newest eighth, the validation part, says when to stop."""
+        settings = replace(
+            task.settings,
+            use_bipartite=bipartite,
+            use_hypergraph=hypergraph,
+            use_ids=bipartite or hypergraph,
+            pretrain_passes=_PRETRAIN_PASSES if pretrains else 0,
+            edge_dropout=task.settings.edge_dropout if drops_edges else 0.0,
+            validation_share=VALIDATION_SHARE / (1 - TEST_SHARE),
+        )
+        trained = train(task.test.arrays, settings, stop=task.stop)
+        encoder = TextEncoder(trained.encoder)
+        new = [encoder.encode(text) for text in task.test.texts[task.test.arrays.num_queries :]]
+        vectors = np.concatenate([trained.query_vectors, np.array(new, np.float32).reshape(-1, encoder.dim)])
+        return VectorRanker(vectors, trained.item_vectors), {"passes": trained.evaluation["passes"]}
+
+    return fit_network
+
+
+def _paper(*, drops_edges: bool, pretrains: bool) -> Fit:
+    def fit_best(task: Task) -> tuple[Ranker, dict[str, float]]:
+        """Tune on the validation part, then propagate over everything before the test.
+
+        It is not trained again: it starts from texts, and what it has learnt serves on any graph.
+        """
+        settings = PaperSettings(
+            dim=task.settings.dim,
+            num_buckets=task.settings.num_buckets,
+            drops_edges=drops_edges,
+            pretrains=pretrains,
+            seed=task.settings.seed,
+        )
+        best = tune(task.validation, settings, budget_seconds=task.settings.budget_seconds, stop=task.stop)
+        return PaperRanker(task.test, best.network), best.chosen
+
+    return fit_best
+
+
+MODELS: dict[str, Model] = {
+    "popularity": Model(fit=_fit_popularity, has_seeds=False),
+    "bm25": Model(fit=_fit_bm25, has_seeds=False),
+    "co-occurrence": Model(fit=_fit_co_occurrence, has_seeds=False),
+    "lightgcn": Model(fit=_fit_light_gcn),
+    "text": Model(fit=_network(bipartite=False, hypergraph=False)),
+    "hypergraph": Model(fit=_network(bipartite=False)),
+    "hypergraph+pretraining": Model(fit=_network(bipartite=False, pretrains=True), is_default=False),
+    "hypergraph-dropedge": Model(fit=_network(bipartite=False, drops_edges=False), is_default=False),
+    "bipartite": Model(fit=_network(hypergraph=False)),
+    "bipartite+pretraining": Model(fit=_network(hypergraph=False, pretrains=True), is_default=False),
+    "bipartite-dropedge": Model(fit=_network(hypergraph=False, drops_edges=False), is_default=False),
+    "full": Model(fit=_network()),
+    "full+pretraining": Model(fit=_network(pretrains=True), is_default=False),
+    "full-dropedge": Model(fit=_network(drops_edges=False), is_default=False),
+    "paper": Model(fit=_paper(drops_edges=False, pretrains=False)),
+    "paper+dropedge": Model(fit=_paper(drops_edges=True, pretrains=False), is_default=False),
+    "paper+pretraining": Model(fit=_paper(drops_edges=False, pretrains=True), is_default=False),
+    "paper+pretraining+dropedge": Model(fit=_paper(drops_edges=True, pretrains=True), is_default=False),
+}
+
+
+def _best(
+    choices: list[dict[str, float]], make: Callable[[dict[str, float]], Ranker], task: Task
+) -> dict[str, float]:
+    def worth(choice: dict[str, float]) -> float:
+        end_if(task.stop)
+        quality = quality_of(ranks_of(make(choice), task.validation), task.validation.query)
+        return quality.mrr + quality.recall_10
+
+    return max(choices, key=worth)

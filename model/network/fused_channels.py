@@ -1,0 +1,106 @@
+"""What the channels say of a few nodes of a whole graph, with a gradient written out: few passes over memory.
+
+`DualChannelNetwork.propagate` says the same of all nodes, and reads like the formulas. A training step needs
+the nodes that it compares; most of its time goes into reading and writing a row for every node. So the last
+layer of the bipartite channel is computed for the wanted nodes alone, and the gradient, which is linear in
+what comes back, is added up in place. Both agree to rounding (`tests/model/network/test_fused_channels.py`);
+what it saves is in `docs/decisions/0002-propagation.md`.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from model.network.sparse import Matrix, weighted_sums
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matrices:
+    """What one step may use of a graph, as sparse matrices, each beside its transpose.
+
+    Attributes:
+        layers: layers of the bipartite channel, at least one.
+        edges: D^-1/2 A D^-1/2, ``[num_nodes, num_nodes]``.
+        last: its rows of the wanted nodes, ``[num_wanted, num_nodes]``.
+        to_session: D_e^-1 H^T, ``[num_hyperedges, num_nodes]``.
+        from_session: D_v^-1 H, ``[num_nodes, num_hyperedges]``.
+        has_id: ``float32 [num_nodes]``; 1: with its id vector.
+        nodes: ``int64 [num_wanted]``, distinct.
+    """
+
+    layers: int
+    edges: tuple[Matrix, Matrix]
+    last: tuple[Matrix, Matrix]
+    to_session: tuple[Matrix, Matrix]
+    from_session: tuple[Matrix, Matrix]
+    has_id: Tensor
+    nodes: Tensor
+
+
+class Rows(NamedTuple):
+    """What is said of the wanted nodes, ``float32 [num_wanted, dim]`` each.
+
+    See `model.network.network.Channels`.
+    """
+
+    content: Tensor
+    own: Tensor
+    bipartite: Tensor
+    hypergraph: Tensor
+
+
+def rows_of(content: Tensor, ids: Tensor, fed: Tensor, matrices: Matrices) -> Rows:
+    """Return the channels of the wanted nodes.
+
+    Args:
+        content: ``float32 [num_nodes, dim]``, what the text of each node says.
+        ids: ``float32 [num_nodes, dim]``, the nodes' own vectors.
+        fed: a scalar, the hypergraph channel's share in what the bipartite one starts from.
+        matrices: what may be used, and for which nodes.
+    """
+    return Rows(*_RowsOf.apply(content, ids, fed, matrices))
+
+
+class _RowsOf(torch.autograd.Function):
+    """Rows of the content x, and of what becomes of it.
+
+    ``own = x + ids``, ``hypergraph = P own`` along sessions, ``start = own + fed hypergraph``, and
+    ``bipartite``, the sum over layers of ``A^l start`` along edges.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, content: Tensor, ids: Tensor, fed: Tensor, matrices: Matrices
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        nodes = matrices.nodes
+        own = torch.addcmul(content, ids, matrices.has_id[:, None])
+        hypergraph = weighted_sums(weighted_sums(own, *matrices.to_session[0]), *matrices.from_session[0])
+        layer = torch.addcmul(own, hypergraph, fed)
+        own = own[nodes]
+        bipartite = torch.zeros_like(own)
+        for _ in range(matrices.layers - 1):
+            layer = weighted_sums(layer, *matrices.edges[0])
+            bipartite += layer[nodes]
+        bipartite += weighted_sums(layer, *matrices.last[0])
+        ctx.matrices = matrices
+        ctx.save_for_backward(hypergraph, fed)
+        return content[nodes], own, bipartite, hypergraph[nodes]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        content, own, bipartite, hypergraph = (gradient.contiguous() for gradient in gradients)
+        matrices: Matrices = ctx.matrices
+        said, fed = ctx.saved_tensors
+        nodes = matrices.nodes
+        total = weighted_sums(bipartite, *matrices.last[1])
+        for _ in range(matrices.layers - 1):
+            total = weighted_sums(total.index_add_(0, nodes, bipartite), *matrices.edges[1])
+        of_fed = torch.dot(total.view(-1), said.view(-1))
+        heard = (total * fed).index_add_(0, nodes, hypergraph)
+        heard = weighted_sums(heard, *matrices.from_session[1])
+        total += weighted_sums(heard, *matrices.to_session[1])
+        total.index_add_(0, nodes, own)
+        of_ids = total * matrices.has_id[:, None]
+        return total.index_add_(0, nodes, content), of_ids, of_fed.view_as(fed), None

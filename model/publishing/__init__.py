@@ -1,0 +1,1 @@
+"""Judge a trained model, write it as a generation, make it current."""

@@ -1,0 +1,271 @@
+"""May this generation go live? Pure checks of what was written, against what is live."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.artifact.encoder import TextEncoder
+from model.artifact.generation import Generation
+from model.data.parent import NodeRows, has_learned, rows_in
+from model.ranking import edge_ranks, quality_of
+from model.settings import ModelSettings
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+_NORM_TOLERANCE = 1e-3
+_LEAST_ITEMS = 20
+_LEAST_KNOWN_EDGES = 50
+_LARGEST_KNOWN_RANK = 0.35
+_SAMPLE = 2000
+_KEPT_SAMPLE = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """The generation that asks to go live.
+
+    Attributes:
+        dim: what the settings say its dimension is.
+        query_keys: ``uint64 [num_queries]``.
+        query_texts: normalised, by query index.
+        query_vectors: ``float32 [num_queries, dim]``.
+        item_ids: by item index.
+        item_vectors: ``float32 [num_items, dim]``.
+        hidden_ids: ids that the catalogue calls deleted or unavailable: they are absent for a reason.
+        index_recall: share of the true ten nearest items that its index finds.
+        parent: the generation that it went on from; empty: none.
+        known: query and item of edges it was trained on, ``int64 [n]`` each.
+        known_first_ms: ``int64 [n]``, when each of those was first seen.
+        held_out: query and item of edges it was not trained on, ``int64 [n]`` each.
+        held_out_first_ms: ``int64 [n]``, when each of those was first seen.
+        held_out_query_vectors: ``float32 [num_queries, dim]``, from a graph without the held-out edges.
+        held_out_item_vectors: ``float32 [num_items, dim]``, the same.
+    """
+
+    dim: int
+    query_keys: NDArray[np.uint64]
+    query_texts: list[str]
+    query_vectors: Floats
+    item_ids: list[str]
+    item_vectors: Floats
+    hidden_ids: frozenset[str]
+    index_recall: float
+    parent: str
+    known: tuple[Ints, Ints]
+    known_first_ms: Ints
+    held_out: tuple[Ints, Ints]
+    held_out_first_ms: Ints
+    held_out_query_vectors: Floats
+    held_out_item_vectors: Floats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The gate's answer.
+
+    Attributes:
+        reasons: why not, one sentence each; empty: it may go live.
+        figures: what was measured on the way.
+    """
+
+    reasons: tuple[str, ...]
+    figures: dict[str, float]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the generation may go live."""
+        return not self.reasons
+
+
+def judge(candidate: Candidate, current: Generation | None, settings: ModelSettings) -> Verdict:
+    """Check a generation on its own, then against the live one where there is one."""
+    reasons = [
+        *_check_vectors("item vectors", candidate.item_vectors, candidate.dim),
+        *_check_vectors("query vectors", candidate.query_vectors, candidate.dim),
+    ]
+    figures: dict[str, float] = {}
+    if not reasons:
+        reasons += _check_spread(candidate, settings, figures)
+        reasons += _check_known_edges(candidate, figures)
+        reasons += _check_index(candidate, settings)
+        if current is not None:
+            rows = rows_in(current, candidate.query_keys, candidate.item_ids)
+            live = _Live(generation=current, rows=rows)
+            reasons += _check_coverage(candidate, current, settings)
+            reasons += _check_quality(candidate, live, settings, figures)
+            reasons += _check_kept(candidate, live, settings, figures)
+    return Verdict(reasons=tuple(reasons), figures=figures)
+
+
+def _check_vectors(name: str, vectors: Floats, dim: int) -> list[str]:
+    if vectors.ndim != 2 or vectors.shape[1] != dim:  # noqa: PLR2004
+        return [f"{name} have shape {vectors.shape}, the dimension is {dim}"]
+    bad = int((~np.isfinite(vectors).all(axis=1)).sum())
+    if bad:
+        return [f"{bad} of {len(vectors)} {name} are not finite"]
+    off = int((np.abs(np.linalg.norm(vectors, axis=1) - 1.0) > _NORM_TOLERANCE).sum())
+    return [f"{off} of {len(vectors)} {name} do not have length 1"] if off else []
+
+
+def _check_spread(candidate: Candidate, settings: ModelSettings, figures: dict[str, float]) -> list[str]:
+    """Vectors have collapsed when any two of them point the same way."""
+    num_items = len(candidate.item_vectors)
+    if num_items < _LEAST_ITEMS:
+        return []
+    mean = candidate.item_vectors.mean(axis=0, dtype=np.float64)
+    mean_cosine = float((num_items * (mean @ mean) - 1.0) / (num_items - 1))
+    figures["mean_cosine"] = mean_cosine
+    if mean_cosine > settings.gate_max_mean_cosine:
+        limit = settings.gate_max_mean_cosine
+        return [f"item vectors have collapsed: mean cosine {mean_cosine:.3f} is above {limit:g}"]
+    return []
+
+
+def _check_known_edges(candidate: Candidate, figures: dict[str, float]) -> list[str]:
+    """Clicked items must rank well for their queries: where rows were shuffled they rank anywhere."""
+    query, item = _sample(candidate.known)
+    num_items = len(candidate.item_vectors)
+    if len(query) < _LEAST_KNOWN_EDGES or num_items < _LEAST_ITEMS:
+        return []
+    nothing = np.zeros(0, dtype=np.int64)
+    ranks = edge_ranks(candidate.query_vectors, candidate.item_vectors, (query, item), (nothing, nothing))
+    mean_rank = float((ranks.mean() - 1.0) / (num_items - 1))
+    figures["known_edges_mean_rank"] = mean_rank
+    if mean_rank > _LARGEST_KNOWN_RANK:
+        where = f"clicked items rank at {mean_rank:.0%} of the catalogue on average (chance is 50%)"
+        return [f"vectors do not belong to their ids: {where}"]
+    return []
+
+
+def _check_index(candidate: Candidate, settings: ModelSettings) -> list[str]:
+    recall, floor = candidate.index_recall, settings.gate_min_index_recall
+    if recall < floor:
+        return [
+            f"the index finds {recall:.3f} of the nearest items, less than {floor:g}; raise model.num_trees"
+        ]
+    return []
+
+
+class _Live(NamedTuple):
+    """The live generation, and where it has the candidate's queries and items."""
+
+    generation: Generation
+    rows: NodeRows
+
+
+def _check_coverage(candidate: Candidate, current: Generation, settings: ModelSettings) -> list[str]:
+    """An item may leave because the catalogue says so, not because a store was lost or mixed up."""
+    present = set(candidate.item_ids) | candidate.hidden_ids
+    current_ids = list(current.item_ids)
+    shown = [current_ids[index] for index in current.index_items.tolist()]
+    lost = sum(item_id not in present for item_id in shown)
+    if lost > (1.0 - settings.gate_min_coverage) * len(shown):
+        return [f"{lost} of the {len(shown)} items that are live are not in the snapshot at all"]
+    return []
+
+
+def _check_quality(
+    candidate: Candidate, live: _Live, settings: ModelSettings, figures: dict[str, float]
+) -> list[str]:
+    """Compare on edges that neither has seen, over the items that both have."""
+    unseen = ~has_learned(*live, *candidate.held_out, candidate.held_out_first_ms)
+    vectors = candidate.held_out_query_vectors, candidate.held_out_item_vectors
+    edges = _rows(candidate.held_out, np.flatnonzero(unseen))
+    compared = _compare(candidate, live, edges, vectors, settings.gate_min_edges)
+    figures["compared_edges"] = float(compared.num_edges)
+    if compared.mrr is None:
+        return []
+    figures["candidate_mrr"], figures["current_mrr"] = compared.mrr
+    return _drop(f"the {compared.num_edges} newest unseen clicks", compared.mrr, settings)
+
+
+def _check_kept(
+    candidate: Candidate, live: _Live, settings: ModelSettings, figures: dict[str, float]
+) -> list[str]:
+    """A refresh may learn and must not forget: compare as published, on edges that the live one learned."""
+    if candidate.parent != live.generation.id:
+        return []
+    learned = np.flatnonzero(has_learned(*live, *candidate.known, candidate.known_first_ms))
+    edges = _rows(candidate.known, learned[:: max(1, len(learned) // _KEPT_SAMPLE)])
+    vectors = candidate.query_vectors, candidate.item_vectors
+    compared = _compare(candidate, live, edges, vectors, settings.gate_min_edges)
+    if compared.mrr is None:
+        return []
+    figures["kept_candidate_mrr"], figures["kept_current_mrr"] = compared.mrr
+    return _drop(f"{compared.num_edges} clicks learned before", compared.mrr, settings)
+
+
+class _Compared(NamedTuple):
+    """Two generations on the same edges: how many, and the MRR of the candidate and of the live one.
+
+    None: there are too few to say.
+    """
+
+    num_edges: int
+    mrr: tuple[float, float] | None
+
+
+def _compare(
+    candidate: Candidate,
+    live: _Live,
+    edges: tuple[Ints, Ints],
+    vectors: tuple[Floats, Floats],
+    least_edges: int,
+) -> _Compared:
+    """Rank the items of edges among those that both have.
+
+    Args:
+        candidate: the generation that asks to go live.
+        live: the live one.
+        edges: query and item of each.
+        vectors: the candidate's of queries and of items.
+        least_edges: fewer are not compared.
+    """
+    current, item_row = live.generation, live.rows.item
+    if current.manifest.dim == 0 or not len(current.item_ids):
+        return _Compared(0, None)
+    query, item = _rows(edges, np.flatnonzero(item_row[edges[1]] >= 0))
+    if len(query) < least_edges:
+        return _Compared(len(query), None)
+    both = np.flatnonzero(item_row >= 0)
+    place = np.searchsorted(both, item)
+    queries, row = np.unique(query, return_inverse=True)
+    nothing = np.zeros(0, dtype=np.int64)
+    sides = [
+        (vectors[0][queries], vectors[1][both]),
+        (_live_vectors(candidate, live, queries), current.item_vectors[item_row[both]]),
+    ]
+    mine, theirs = (
+        quality_of(edge_ranks(*each, (row, place), (nothing, nothing)), row).mrr for each in sides
+    )
+    return _Compared(len(query), (mine, theirs))
+
+
+def _drop(where: str, mrr: tuple[float, float], settings: ModelSettings) -> list[str]:
+    mine, theirs = mrr
+    if mine >= (1.0 - settings.gate_max_quality_drop) * theirs:
+        return []
+    return [f"MRR on {where} is {mine:.4f}, the live generation has {theirs:.4f}"]
+
+
+def _rows(edges: tuple[Ints, Ints], rows: Ints) -> tuple[Ints, Ints]:
+    return edges[0][rows], edges[1][rows]
+
+
+def _live_vectors(candidate: Candidate, live: _Live, queries: Ints) -> Floats:
+    """Return what the live generation answers these queries with: a known vector, else its text encoder's."""
+    current, row = live.generation, live.rows.query[queries]
+    encoder = TextEncoder(current.encoder)
+    vectors = np.empty((len(queries), current.manifest.dim), dtype=np.float32)
+    vectors[row >= 0] = current.query_vectors[row[row >= 0]]
+    for place in np.flatnonzero(row < 0).tolist():
+        vectors[place] = encoder.encode(candidate.query_texts[queries[place]])
+    return vectors
+
+
+def _sample(edges: tuple[Ints, Ints]) -> tuple[Ints, Ints]:
+    step = max(1, len(edges[0]) // _SAMPLE)
+    return edges[0][::step], edges[1][::step]

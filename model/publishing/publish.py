@@ -1,0 +1,275 @@
+"""A trained model to a published generation: write, judge, flip `CURRENT`, prune."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from shutil import rmtree
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.artifact.generation import (
+    INDEX_NAME,
+    ArtifactStore,
+    Generation,
+    GenerationWriter,
+    new_generation_id,
+    open_generation,
+)
+from model.artifact.index.annoy import METRIC, VectorIndex, build_index
+from model.errors import ArtifactError, GateRefused, GenerationCorrupt, GenerationMissing
+from model.publishing.gate import Candidate, Verdict, judge
+from model.publishing.path_graph import build_path_graph
+from model.settings import ModelSettings
+from model.training.result import Trained
+from protos import manifest_v1_pb2 as manifest_pb
+from stream.files import new_directory, replace_file
+from stream.reading.manifest import SnapshotInfo
+from stream.reading.reader import GraphArrays
+
+logger = logging.getLogger(__name__)
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+CATALOG_KEY = "catalog_sha256"
+_KEPT_REFUSED = 2
+_RECALL_QUERIES = 200
+_RECALL_K = 10
+_RECALL_SCORES = 1 << 22
+_EQUAL_SCORES = 1e-6
+
+
+def publish(
+    trained: Trained,
+    arrays: GraphArrays,
+    snapshot: SnapshotInfo,
+    store: ArtifactStore,
+    settings: ModelSettings,
+    now_ms: int,
+    *,
+    verified: Generation | None = None,
+) -> str:
+    """Write a generation, judge it, and make it the live one if it passes.
+
+    Args:
+        trained: what training handed on.
+        arrays: what it was trained on; says which items may be shown.
+        snapshot: where the arrays came from.
+        store: the artifact folder.
+        settings: trees of the index, bounds of the gate, how many generations to keep.
+        now_ms: the time to put into id and manifest.
+        verified: a generation that needs no more verifying, should it be the live one.
+
+    Returns:
+        The id of the generation, which is now live.
+
+    Raises:
+        GateRefused: it is on disk to be looked into, but the live generation is still the one before.
+        ArtifactError: the folder cannot be written.
+    """
+    generation_id = new_generation_id(now_ms)
+    items = np.flatnonzero(~arrays.item_deleted)
+    shown = arrays.item_available[items]
+    try:
+        with new_directory(store.generation_path(generation_id)) as folder:
+            writer = GenerationWriter(folder)
+            _write_arrays(writer, trained, arrays, items)
+            index_items = np.flatnonzero(shown)
+            vectors = trained.item_vectors[items][index_items]
+            build_index(vectors, folder / INDEX_NAME, settings.num_trees, settings.seed)
+            recall = _index_recall(folder / INDEX_NAME, vectors, trained.query_vectors)
+            verdict = judge(_candidate(trained, arrays, items, recall), _live(store, verified), settings)
+            manifest = _manifest(trained, arrays, snapshot, settings, verdict)
+            manifest.generation_id, manifest.created_ms = generation_id, now_ms
+            manifest.num_items, manifest.num_indexed = len(items), len(index_items)
+            manifest.evaluation["index_recall_10"] = recall
+            writer.seal(manifest)
+    except OSError as error:
+        raise ArtifactError(f"a generation cannot be written below {store.root}: {error}") from error
+    if verdict.passed:
+        use_generation(store, generation_id, verify=False)
+    _prune(store, settings.keep_generations)
+    if not verdict.passed:
+        raise GateRefused(generation_id, verdict.reasons)
+    return generation_id
+
+
+def use_generation(store: ArtifactStore, generation_id: str, *, verify: bool = True) -> None:
+    """Make a generation the live one: verify all of it, then flip `CURRENT`.
+
+    Args:
+        store: the artifact folder.
+        generation_id: which one; one that the gate refused may be chosen by hand.
+        verify: False: it was just written by this process.
+
+    Raises:
+        GenerationMissing: there is no such generation.
+        GenerationCorrupt: its files do not agree with its manifest.
+        ArtifactError: the pointer cannot be written.
+    """
+    if generation_id not in store.generation_ids():
+        known = ", ".join(store.generation_ids()[-3:]) or "none"
+        raise GenerationMissing(f"no generation {generation_id} in {store.root}; the newest there: {known}")
+    if verify:
+        open_generation(store.generation_path(generation_id))
+    try:
+        replace_file(store.root / "CURRENT", f"{generation_id}\n".encode())
+    except OSError as error:
+        raise ArtifactError(f"{store.root / 'CURRENT'} cannot be written: {error}") from error
+    logger.info("generation live id=%s", generation_id)
+
+
+def catalog_hash(arrays: GraphArrays) -> str:
+    """Return a sha256 of what the catalogue says of every item."""
+    digest = sha256()
+    for strings in (arrays.item_ids, arrays.item_titles, arrays.item_texts):
+        for string in strings:
+            digest.update(string.encode("utf-8", "surrogatepass") + b"\0")
+    digest.update(arrays.item_available.tobytes() + arrays.item_deleted.tobytes())
+    return digest.hexdigest()
+
+
+def code_version() -> str:
+    """Return which Freshet this is."""
+    try:
+        return version("freshet")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def model_settings(settings: ModelSettings) -> dict[str, str]:
+    """Return the settings as the manifest records them."""
+    return {name: str(value) for name, value in asdict(settings).items()}
+
+
+def _write_arrays(writer: GenerationWriter, trained: Trained, arrays: GraphArrays, items: Ints) -> None:
+    writer.add_strings("item_ids", _pick(arrays.item_ids, items))
+    writer.add_strings("item_titles", _pick(arrays.item_titles, items))
+    writer.add_array("item_vectors", trained.item_vectors[items])
+    writer.add_array("item_shown", arrays.item_available[items])
+    writer.add_array("index_items", np.flatnonzero(arrays.item_available[items]).astype(np.int64))
+    num_queries = len(trained.query_vectors)
+    writer.add_array("query_keys", arrays.query_keys[:num_queries])
+    writer.add_strings("query_texts", arrays.query_texts[:num_queries])
+    writer.add_array("query_vectors", trained.query_vectors)
+    writer.add_array("channel_attention_items", trained.item_attention[items])
+    writer.add_array("channel_attention_queries", trained.query_attention)
+    writer.add_paths(build_path_graph(arrays, items, num_queries))
+    for name, array in trained.encoder.items():
+        writer.add_array(f"encoder.{name}", array)
+    for name, array in trained.warm.items():
+        writer.add_array(f"warm.{name}", array[items] if name == "item_ids" else array)
+
+
+def _index_recall(path: Path, vectors: Floats, query_vectors: Floats) -> float:
+    """Return the share of the exact ten nearest that the written index finds, over a sample of queries."""
+    source = query_vectors if len(query_vectors) else vectors
+    if not len(vectors):
+        return 1.0
+    index = VectorIndex(path, vectors.shape[1], len(vectors), METRIC)
+    sample = source[:: max(1, len(source) // _RECALL_QUERIES)][:_RECALL_QUERIES]
+    k = min(_RECALL_K, len(vectors))
+    found = 0
+    for block in np.array_split(sample, max(1, len(sample) * len(vectors) // _RECALL_SCORES)):
+        exact = block @ vectors.T
+        for vector, scores, least in zip(block, exact, np.partition(exact, -k, axis=1)[:, -k], strict=True):
+            ids, _ = index.search(vector, k)
+            # Items with equal vectors may stand in for each other.
+            found += int((scores[ids] >= least - _EQUAL_SCORES).sum())
+    return found / (k * len(sample))
+
+
+def _candidate(trained: Trained, arrays: GraphArrays, items: Ints, recall: float) -> Candidate:
+    held_out = trained.held_out
+    new_row = np.full(len(arrays.item_keys), -1, dtype=np.int64)
+    new_row[items] = np.arange(len(items))
+    known = new_row[arrays.edge_item] >= 0
+    has_queries = bool(len(trained.query_vectors))
+    known &= has_queries
+    return Candidate(
+        dim=trained.settings.dim,
+        query_keys=arrays.query_keys,
+        query_texts=arrays.query_texts,
+        query_vectors=trained.query_vectors,
+        item_ids=_pick(arrays.item_ids, items),
+        item_vectors=trained.item_vectors[items],
+        hidden_ids=frozenset(_pick(arrays.item_ids, np.flatnonzero(arrays.item_deleted))),
+        index_recall=recall,
+        parent=trained.parent,
+        known=(arrays.edge_query[known], new_row[arrays.edge_item[known]]),
+        known_first_ms=arrays.edge_first_ms[known],
+        held_out=(held_out.query, new_row[held_out.item]),
+        held_out_first_ms=held_out.first_ms,
+        held_out_query_vectors=held_out.query_vectors,
+        held_out_item_vectors=held_out.item_vectors[items],
+    )
+
+
+def _manifest(
+    trained: Trained, arrays: GraphArrays, snapshot: SnapshotInfo, settings: ModelSettings, verdict: Verdict
+) -> manifest_pb.Generation:
+    described = snapshot.to_manifest()
+    return manifest_pb.Generation(
+        parent=trained.parent,
+        code_version=code_version(),
+        snapshot=manifest_pb.SnapshotRef(
+            snapshot_id=described.snapshot_id,
+            taken_ms=described.taken_ms,
+            watermark_ms=described.watermark_ms,
+            graph_hash=described.graph_hash,
+            counts=described.counts,
+            shards=described.shards,
+        ),
+        dim=trained.settings.dim,
+        metric=METRIC,
+        num_queries=len(trained.query_vectors),
+        seed=settings.seed,
+        evaluation={**trained.evaluation, **verdict.figures},
+        model={**model_settings(trained.settings), CATALOG_KEY: catalog_hash(arrays)},
+        gate=manifest_pb.Gate(passed=verdict.passed, reasons=verdict.reasons),
+    )
+
+
+def _live(store: ArtifactStore, verified: Generation | None) -> Generation | None:
+    """Return the live generation to compare with; one that cannot be read is no reason to stay on it."""
+    try:
+        current = store.current_id()
+        if verified is not None and verified.id == current:
+            return verified
+        return open_generation(store.generation_path(current)) if current else None
+    except (GenerationCorrupt, GenerationMissing, ArtifactError) as error:
+        logger.warning("live generation cannot be compared with error=%s", error)
+        return None
+
+
+def _prune(store: ArtifactStore, keep: int) -> None:
+    """Keep the newest `keep` that passed the gate and a few that did not; the live one always.
+
+    What a killed writer left half-made goes, too: there is one writer at a time.
+    """
+    for left in (store.root / "generations").glob(".*.tmp"):
+        rmtree(left, ignore_errors=True)
+    current = store.current_id()
+    passed: list[str] = []
+    refused: list[str] = []
+    for generation_id in store.generation_ids():
+        (passed if _passed(store, generation_id) else refused).append(generation_id)
+    for generation_id in [*passed[:-keep], *refused[:-_KEPT_REFUSED]]:
+        if generation_id != current:
+            store.remove(generation_id)
+            logger.info("generation removed id=%s", generation_id)
+
+
+def _passed(store: ArtifactStore, generation_id: str) -> bool:
+    try:
+        return store.manifest(generation_id).gate.passed
+    except ArtifactError:
+        return False
+
+
+def _pick(strings: Sequence[str], rows: Ints) -> list[str]:
+    return [strings[row] for row in rows]

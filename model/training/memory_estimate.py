@@ -1,0 +1,261 @@
+"""Pure: how many bytes training takes at its peak, part by part, from counts and settings.
+
+The factors say how many vectors of a node, and how many bytes of a score, are alive at once. They were read
+off torch's own record of what it allocates; `tests/model/training/test_memory_estimate.py` holds the sum to
+that record.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.data.batches import num_batches, num_refresh_batches
+from model.data.graph import GraphPart
+from model.data.texts import Texts
+from model.data.training_set import TrainingSet
+from model.settings import ModelSettings
+
+_FLOAT, _INDEX = 4, 8
+_BYTES_OF_ENTRY = 52
+_STEP_BYTES_OF_INCIDENCE, _STEP_BYTES_OF_EDGE = 16, 8
+_HOST_BYTES_OF_ENTRY = 32
+_BYTES_OF_SCORE, _MORE_OF_SCORE_BY_TEXT = 12, 8
+_JOINED_VECTORS = 18
+_BYTES_OF_PAIR, _JOINED_VECTORS_OF_VIEWS = 18, 14
+_BACKWARD_VECTORS = 4.2
+_BACKWARD_VECTORS_OF_FEW, _LIFTED_VECTORS = 3, 2
+_EXPORTED_VECTORS = 8
+_UNIT = 1024
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """The size of what is propagated over: a whole graph, or what a batch reaches of it.
+
+    Attributes:
+        num_nodes: queries and items.
+        num_terms: terms that texts are made of; of a batch none: its texts are read feature by feature.
+        num_features: terms of all texts, and features of all terms; of a batch, features of all texts.
+        num_edges: query-item edges, each there and back; of a batch, messages along them in all layers.
+        num_hyperedges: sessions.
+        num_incidences: members of hyperedges; of a batch, messages to and from hyperedges.
+    """
+
+    num_nodes: int
+    num_terms: int
+    num_features: int
+    num_edges: int
+    num_hyperedges: int
+    num_incidences: int
+
+    @staticmethod
+    def of(part: GraphPart, texts: Texts) -> "Counts":
+        """Count a graph and the texts of its nodes."""
+        return Counts(
+            num_nodes=part.num_nodes,
+            num_terms=texts.num_terms,
+            num_features=len(texts.node) + len(texts.owner),
+            num_edges=len(part.edge_query),
+            num_hyperedges=part.num_hyperedges,
+            num_incidences=len(part.incidence_node),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footprint:
+    """Bytes by part.
+
+    Attributes:
+        parts: name and bytes of each part, in the order in which training comes to need them.
+    """
+
+    parts: tuple[tuple[str, int], ...]
+
+    @property
+    def total_bytes(self) -> int:
+        """The sum of all parts."""
+        return sum(size for _, size in self.parts)
+
+    def __str__(self) -> str:
+        """Return the sum: the parts, then what they come to."""
+        parts = " + ".join(f"{name} {readable_bytes(size)}" for name, size in self.parts if size)
+        return f"{parts} = {readable_bytes(self.total_bytes)}"
+
+
+def full_footprint(data: TrainingSet, settings: ModelSettings) -> Footprint:
+    """Return what a step over the whole graph takes, or one of pre-training if that is more."""
+    counts = Counts.of(data.whole, data.texts)
+    patterns = _pattern_bytes(counts, len(data.texts.buckets)) + _supervision_bytes(data.whole)
+    lasting = (*_state(data, settings), ("patterns", patterns))
+    of_few = settings.use_bipartite and settings.use_hypergraph and settings.use_ids
+    step = Footprint(
+        parts=(*lasting, *(_step_of_few if of_few else _step)(counts, data, settings)),
+    )
+    if not settings.pretrain_passes:
+        return step
+    pretraining = Footprint(parts=(*lasting, *_pretraining_step(counts, data, settings)))
+    return max(step, pretraining, key=lambda each: each.total_bytes)
+
+
+def sampled_footprint(
+    data: TrainingSet, batch: Counts, settings: ModelSettings, *, on_host: bool
+) -> Footprint:
+    """Return what a step takes that propagates over what its batch reaches, or the export if that is more.
+
+    Args:
+        data: what is learned from.
+        batch: the size of what a batch reaches.
+        settings: of the network and of the step.
+        on_host: the device is the CPU: the graph to sample from, and the vectors of all nodes that an export
+            makes, take of the same memory.
+    """
+    state = (*_state(data, settings), ("edges", _supervision_bytes(data.whole)))
+    patterns = _pattern_bytes(batch, len(data.texts.buckets))
+    if not on_host:
+        return Footprint(parts=(*state, ("patterns", patterns), *_step(batch, data, settings)))
+    state = (*state, ("graph to sample from", _host_graph_bytes(data)))
+    step = Footprint(parts=(*state, ("patterns", patterns), *_step(batch, data, settings)))
+    rows = _EXPORTED_VECTORS * data.whole.num_nodes + data.whole.num_hyperedges
+    export = Footprint(parts=(*state, ("vectors of all nodes", _FLOAT * settings.dim * rows)))
+    return max(step, export, key=lambda each: each.total_bytes)
+
+
+def largest_batch(data: TrainingSet, settings: ModelSettings) -> int:
+    """Return how many edges the largest batch of a pass supervises, one over the newest included."""
+    recent = np.count_nonzero(data.recent)
+    drawn = recent + settings.replay_share * np.count_nonzero(~data.recent) if recent else 0
+    final = 2 * len(data.newest)
+    return max(
+        math.ceil(drawn / num_batches(int(drawn), settings.batch_size)),
+        math.ceil(final / num_refresh_batches(final, settings.batch_size)),
+    )
+
+
+def readable_bytes(size: float) -> str:
+    """Return a size in the largest unit of which there is one."""
+    for unit in _UNITS[:-1]:
+        if size < _UNIT:
+            return f"{size:.3g} {unit}"
+        size /= _UNIT
+    return f"{size:.3g} {_UNITS[-1]}"
+
+
+def _state(data: TrainingSet, settings: ModelSettings) -> tuple[tuple[str, int], ...]:
+    """Return the parameters and what is kept beside each: two moments, average and best, a gradient."""
+    parameters = _FLOAT * (sum(_table_sizes(data, settings)) + _shared_size(settings))
+    return (
+        ("parameters", parameters),
+        ("Adam's two moments", 2 * parameters),
+        ("running average and best state", 2 * parameters),
+        ("gradients of parameters", parameters),
+    )
+
+
+def _table_sizes(data: TrainingSet, settings: ModelSettings) -> tuple[int, int]:
+    """Return how many numbers id vectors have, and how many the vectors of text features."""
+    return data.whole.num_nodes * settings.dim, len(data.texts.buckets) * settings.dim
+
+
+def _shared_size(settings: ModelSettings) -> int:
+    """Return how many numbers the text towers and the attention have, each for queries and for items."""
+    dim, hidden, channels = settings.dim, settings.hidden, 3
+    tower = 2 * dim * hidden + dim + hidden
+    attention = dim * dim + dim + channels * dim + channels + channels * channels
+    return 2 * (tower + attention) + 2
+
+
+def _step_of_few(counts: Counts, data: TrainingSet, settings: ModelSettings) -> tuple[tuple[str, int], ...]:
+    """Return the same as `_step`, where gradients are written out.
+
+    That is in `model.network.fused_channels` and `model.network.fused_towers`.
+    """
+    vectors = _FLOAT * counts.num_nodes * settings.dim
+    sessions = _FLOAT * counts.num_hyperedges * settings.dim
+    tower = _FLOAT * max(data.whole.num_queries, data.whole.num_items) * settings.hidden
+    propagated, lifted = _BACKWARD_VECTORS_OF_FEW * vectors + sessions, _LIFTED_VECTORS * vectors + tower
+    moved = _FLOAT * max(_table_sizes(data, settings))
+    terms = vectors + _FLOAT * counts.num_terms * settings.dim
+    return (
+        ("text activations", vectors + _FLOAT * counts.num_nodes * settings.hidden),
+        ("hypergraph activations", vectors),
+        (
+            "candidates' scores or gradients of activations",
+            max(_score_bytes(data, settings), propagated, lifted, terms, moved),
+        ),
+    )
+
+
+def _step(counts: Counts, data: TrainingSet, settings: ModelSettings) -> tuple[tuple[str, int], ...]:
+    """Return the activations kept for the way back, and what is largest of what comes and goes in a step."""
+    vectors = _FLOAT * counts.num_nodes * settings.dim
+    backward = math.ceil(_BACKWARD_VECTORS * vectors)
+    sessions = _FLOAT * counts.num_hyperedges * settings.dim + 2 * vectors
+    moved = _FLOAT * max(_table_sizes(data, settings))
+    terms = vectors + _FLOAT * counts.num_terms * settings.dim
+    passing = max(_score_bytes(data, settings), backward, sessions, terms, moved)
+    return (*_activations(counts, settings), ("candidates' scores or gradients of activations", passing))
+
+
+def _activations(counts: Counts, settings: ModelSettings) -> tuple[tuple[str, int], ...]:
+    vectors = _FLOAT * counts.num_nodes * settings.dim
+    return (
+        ("text activations", 3 * vectors + _FLOAT * counts.num_nodes * settings.hidden),
+        ("bipartite activations", settings.use_bipartite * vectors),
+        ("hypergraph activations", settings.use_hypergraph * vectors),
+    )
+
+
+def _pretraining_step(
+    counts: Counts, data: TrainingSet, settings: ModelSettings
+) -> tuple[tuple[str, int], ...]:
+    """Return what two views of all nodes take; there is no best state yet, but moments of their own."""
+    tables = _FLOAT * sum(_table_sizes(data, settings))
+    joined = _FLOAT * _JOINED_VECTORS_OF_VIEWS * counts.num_nodes * settings.dim
+    return (
+        ("moments of pre-training", tables),
+        ("activations of two views", 2 * sum(size for _, size in _activations(counts, settings)) + joined),
+        ("scores between the views", _BYTES_OF_PAIR * min(settings.batch_size, counts.num_nodes) ** 2),
+    )
+
+
+def _score_bytes(data: TrainingSet, settings: ModelSettings) -> int:
+    """Return what it takes to score candidates for the queries of a batch, as many as are to be expected."""
+    train, batch = data.train, largest_batch(data, settings)
+    clicks = np.bincount(train.edge_item, minlength=train.num_items)
+    not_drawn = (1.0 - 1.0 / max(1, int(np.count_nonzero(clicks)))) ** settings.num_negatives
+    queries = _expected_distinct(np.bincount(train.edge_query), batch, 1.0)
+    candidates = _expected_distinct(clicks, batch, float(not_drawn))
+    each = _BYTES_OF_SCORE + _MORE_OF_SCORE_BY_TEXT * (settings.content_loss > 0)
+    joined = _FLOAT * _JOINED_VECTORS * settings.dim * (queries + candidates)
+    return math.ceil(each * queries * candidates + joined)
+
+
+def _expected_distinct(counts: NDArray[np.int64], num_drawn: int, not_drawn_otherwise: float) -> float:
+    """Return how many different ones `num_drawn` draws by these counts, and other draws, are to give."""
+    seen = counts[counts > 0]
+    missed: NDArray[np.float64] = (1.0 - seen / float(seen.sum())) ** num_drawn
+    return float((1.0 - missed * not_drawn_otherwise).sum())
+
+
+def _pattern_bytes(counts: Counts, num_buckets: int) -> int:
+    texts = _BYTES_OF_ENTRY * counts.num_features
+    texts += _INDEX * (counts.num_nodes + 2 * counts.num_terms + num_buckets)
+    edges = (_BYTES_OF_ENTRY + _STEP_BYTES_OF_EDGE) * counts.num_edges
+    incidences = (_BYTES_OF_ENTRY + _STEP_BYTES_OF_INCIDENCE) * counts.num_incidences
+    return texts + edges + incidences + _INDEX * (2 * counts.num_nodes + counts.num_hyperedges)
+
+
+def _supervision_bytes(part: GraphPart) -> int:
+    """Return what it takes to know which edge was made by which session, and what a step hides."""
+    hidden = _FLOAT * (len(part.edge_query) + part.num_hyperedges + part.num_nodes)
+    return _INDEX * (2 * len(part.source_edge) + 3 * len(part.edge_query) + 2 * part.num_nodes) + 2 * hidden
+
+
+def _host_graph_bytes(data: TrainingSet) -> int:
+    part = data.whole
+    features = int(data.texts.lengths(part.num_nodes).sum())
+    entries = 2 * len(part.edge_query) + 2 * len(part.incidence_node) + features
+    return _HOST_BYTES_OF_ENTRY * entries

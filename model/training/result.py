@@ -1,0 +1,78 @@
+"""What training hands on: plain arrays, so that nothing after it needs torch."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.settings import ModelSettings
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where training is; handed to `on_progress` after every pass.
+
+    Attributes:
+        passes: passes done.
+        max_passes: most passes there may be.
+        loss: mean loss of the pass.
+        mrr: validation MRR after it, or None where nothing is held out.
+        seconds: since training began.
+    """
+
+    passes: int
+    max_passes: int
+    loss: float
+    mrr: float | None
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """Edges that training did not see, and the vectors that did not see them.
+
+    Attributes:
+        query: ``int64 [num_edges]``.
+        item: ``int64 [num_edges]``.
+        first_ms: ``int64 [num_edges]``, when each was first seen.
+        query_vectors: ``float32 [num_queries, dim]``, propagated over the training graph alone.
+        item_vectors: ``float32 [num_items, dim]``, the same.
+    """
+
+    query: Ints
+    item: Ints
+    first_ms: Ints
+    query_vectors: Floats
+    item_vectors: Floats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A trained model as plain arrays, by the dense indexes of the snapshot's arrays.
+
+    Attributes:
+        query_vectors: ``float32 [num_queries, dim]`` unit vectors, propagated over all facts.
+        item_vectors: ``float32 [num_items, dim]`` unit vectors.
+        query_attention: ``float32 [num_queries, 3]``: text, bipartite, hypergraph; rows sum to 1.
+        item_attention: ``float32 [num_items, 3]``.
+        encoder: the arrays of `model.artifact.encoder.TextEncoder`.
+        warm: what a later run starts from, besides the encoder.
+        held_out: for the gate.
+        evaluation: figures for the manifest.
+        parent: the generation it was warm-started from; empty: none.
+        settings: what it was trained with.
+    """
+
+    query_vectors: Floats
+    item_vectors: Floats
+    query_attention: Floats
+    item_attention: Floats
+    encoder: dict[str, Floats]
+    warm: dict[str, Floats]
+    held_out: HeldOut
+    evaluation: dict[str, float]
+    parent: str
+    settings: ModelSettings

@@ -1,0 +1,179 @@
+"""The network on its device, and one step of learning: hide what is supervised, compare, move."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.artifact.encoder import unit_rows
+from model.data.graph import GraphPart
+from model.data.training_set import TrainingSet
+from model.network.network import DualChannelNetwork, Graph, Propagable, Visible
+from model.network.sampled import SampledGraph
+from model.settings import ModelSettings
+from model.training.memory_limit import Propagation
+from model.training.objective import Objective
+from model.training.optimizer import Adam, WeightAverage
+from model.training.pretrain import ContrastSettings, pretrain
+from model.training.saved_state import Arrays
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+
+class Learner:
+    """The network with its training graph, and one optimisation step.
+
+    Args:
+        data: what is learned from.
+        settings: size of the network and of the steps.
+        device: where all of it lives.
+        propagation: whether a step goes over the whole graph, or over drawn neighbours of its batch.
+
+    Attributes:
+        network: the network as the last step left it.
+        average: the running average of its weights, which is what a generation is made of.
+        train_graph: what steps propagate over.
+    """
+
+    train_graph: Propagable
+
+    def __init__(
+        self,
+        data: TrainingSet,
+        settings: ModelSettings,
+        device: torch.device,
+        propagation: Propagation = "full",
+    ) -> None:
+        self.data = data
+        self._propagation = propagation
+        self.settings = settings
+        self.device = device
+        part = data.train
+        self.network = DualChannelNetwork(data.texts, settings, part.num_queries, part.num_items, device)
+        self.optimizer = Adam(self._rated_parameters(), settings.learning_rate)
+        self.average = WeightAverage(dict(self.network.named_parameters()), settings.average_decay)
+        self.learn_from(part)
+
+    def learn_from(self, part: GraphPart) -> None:
+        """Let steps propagate over another part of the graph and supervise its edges."""
+        if self._propagation == "sampled":
+            self.train_graph = SampledGraph(part, self.data.texts, self.settings, self.device)
+        else:
+            self.train_graph = Graph(part, self.device)
+        self._objective = Objective(part, self.settings, self.device)
+        self._source_edge = torch.from_numpy(part.source_edge).to(self.train_graph.home)
+        self._source_hyperedge = torch.from_numpy(part.source_hyperedge).to(self.train_graph.home)
+
+    def pretrain(self, is_over: Callable[[], bool]) -> None:
+        """Learn to tell nodes apart in two views of the training graph; see `model.training.pretrain`.
+
+        Args:
+            is_over: asked before each step; True ends it.
+        """
+        graph = self.train_graph
+        contrast = ContrastSettings(
+            passes=self.settings.pretrain_passes,
+            batch_size=self.settings.batch_size,
+            learning_rate=self.settings.learning_rate,
+        )
+
+        seen = torch.from_numpy(np.flatnonzero(self.data.train.seen)).to(self.device)
+
+        def encode(visible: Visible) -> Tensor:
+            nodes = self.network(graph.reach(visible, seen))
+            return torch.cat([nodes.query, nodes.item])
+
+        pretrain(
+            encode,
+            self._rated_parameters(),
+            Visible.everything(graph),
+            seen,
+            contrast,
+            is_over=is_over,
+        )
+        self.average.restart()
+
+    def step(self, batch: Ints) -> float:
+        """Supervise a batch of edges, given as ``int64 [batch]`` positions; return the loss."""
+        edges = torch.from_numpy(batch).to(self.device)
+        self.optimizer.zero_grad()
+        loss = self._loss(edges)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.average.update()
+        return float(loss.detach())
+
+    def _loss(self, edges: Tensor) -> Tensor:
+        """Return the loss; what its gradient does not need is gone with this frame."""
+        visible, compared = self.hide(edges), self._objective.draw(edges)
+        reach = self.train_graph.reach(visible, compared.nodes)
+        return self._objective.loss(self.network, self.network.propagate_to(reach, compared.nodes), compared)
+
+    def hide(self, edges: Tensor) -> Visible:
+        """Return what a step that supervises `edges` may see.
+
+        Nothing answers itself: the edges go, and so do the hyperedges of the sessions that made them. Some
+        nodes lose all neighbours, in both channels, and their id vector, so that text alone learns to land
+        well. Some more edges and hyperedges go at random (DropEdge).
+        """
+        settings, graph = self.settings, self.train_graph
+        edges = edges.to(graph.home)
+        edge = _keep(graph.num_edges, settings.edge_dropout, graph.home)
+        hyperedge = _keep(graph.num_hyperedges, settings.edge_dropout, graph.home)
+        supervised = torch.zeros(graph.num_edges, dtype=torch.bool, device=graph.home)
+        supervised[edges] = True
+        edge[edges] = 0.0
+        hyperedge[self._source_hyperedge[supervised[self._source_edge]]] = 0.0
+        node = _keep(graph.num_nodes, settings.node_dropout, graph.home)
+        return Visible(edge=edge, hyperedge=hyperedge, node=node)
+
+    def _rated_parameters(self) -> list[tuple[Tensor, float]]:
+        """Return each parameter with its factor on the step size."""
+        factors = {"content": self.settings.content_rate, "ids": self.settings.id_rate}
+        return [
+            (parameter, factors.get(name.partition(".")[0], 1.0))
+            for name, parameter in self.network.named_parameters()
+        ]
+
+    def state(self) -> Arrays:
+        """Return all that steps change, by name: weights, moments, average, torch's random state.
+
+        Arrays share memory with the learner where it is on the CPU: use them before the next step.
+        """
+        arrays = {name: tensor.detach().cpu().numpy() for name, tensor in self._tensors().items()}
+        return {"random": torch.get_rng_state().numpy(), **arrays}
+
+    @torch.no_grad()
+    def restore(self, state: Arrays) -> None:
+        """Put back what `state` returned, also in another process."""
+        for name, tensor in self._tensors().items():
+            tensor.copy_(torch.from_numpy(state[name]))
+        torch.set_rng_state(torch.from_numpy(state["random"]))
+
+    def _tensors(self) -> dict[str, Tensor]:
+        parts = {
+            "network": self.network.state_dict(),
+            "adam": self.optimizer.tensors(),
+            "average": self.average.tensors(),
+        }
+        return {
+            f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()
+        }
+
+    def vectors(self, graph: Propagable) -> tuple[Floats, Floats, Floats, Floats]:
+        """Return query vectors, item vectors and their attention with everything of `graph` visible."""
+        with torch.no_grad():
+            nodes = self.network(graph.reach_all())
+        query, item, query_attention, item_attention = (
+            array.float().cpu().numpy()
+            for array in (nodes.query, nodes.item, nodes.query_attention, nodes.item_attention)
+        )
+        return unit_rows(query), unit_rows(item), query_attention, item_attention
+
+
+def _keep(count: int, dropped_share: float, device: torch.device) -> Tensor:
+    """Return ``float32 [count]`` of ones, with zeros at a random share; drawn on the CPU for every device."""
+    return (torch.rand(count) >= dropped_share).float().to(device)

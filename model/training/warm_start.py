@@ -1,0 +1,140 @@
+"""What a later run starts from: stored with a generation, restored by id, never by row."""
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.artifact.encoder import BAG, TOWER_PARTS
+from model.artifact.generation import Generation
+from model.data.parent import Learned, NodeRows, learned_by, rows_in
+from model.data.texts import Texts
+from model.network.network import DualChannelNetwork
+from model.settings import ModelSettings
+from stream.reading.reader import GraphArrays
+
+logger = logging.getLogger(__name__)
+
+Floats = NDArray[np.float32]
+
+QUERY_IDS = "query_ids"
+ITEM_IDS = "item_ids"
+_WEIGHT = "weight."
+_PART_OF_LAYER = {
+    "hidden_weight": "0.weight",
+    "hidden_bias": "0.bias",
+    "out_weight": "2.weight",
+    "out_bias": "2.bias",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmStart:
+    """An earlier generation's weights, checked to fit the settings.
+
+    Attributes:
+        generation: where they come from.
+        arrays: its ``warm.*`` arrays by name.
+        rows: of today's nodes in it.
+        learned: what it has learned of today's edges.
+    """
+
+    generation: Generation
+    arrays: dict[str, Floats]
+    rows: NodeRows
+    learned: Learned
+
+
+def open_warm_start(generation: Generation, graph: GraphArrays, settings: ModelSettings) -> WarmStart | None:
+    """Return what to start from, or None (with a warning) where it does not fit or holds NaN."""
+    arrays = generation.warm
+    problem = _problem(generation, arrays, settings)
+    if problem:
+        logger.warning("warm start ignored generation=%s reason=%s", generation.id, problem)
+        return None
+    rows = rows_in(generation, graph.query_keys, graph.item_ids)
+    return WarmStart(
+        generation=generation, arrays=arrays, rows=rows, learned=learned_by(generation, graph, rows)
+    )
+
+
+def apply_warm_start(warm: WarmStart, network: DualChannelNetwork, texts: Texts) -> None:
+    """Set the network's weights: shared ones as they were, id vectors by id, text features by bucket.
+
+    Nodes and features that are new keep what the network was created with: no id vector, a random feature.
+    """
+    generation = warm.generation
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if _WEIGHT + name in warm.arrays:
+                parameter.copy_(_tensor(warm.arrays[_WEIGHT + name]).reshape(parameter.shape))
+        for kind in ("query", "item"):
+            for part, layer in _PART_OF_LAYER.items():
+                parameter = network.content.towers.get_parameter(f"{kind}.{layer}")
+                parameter.copy_(_tensor(generation.encoder[f"{kind}.{part}"]))
+        rows = np.asarray(generation.encoder[BAG])[texts.buckets]
+        known = np.flatnonzero(rows.any(axis=1))
+        network.content.bag[torch.from_numpy(known)] = _tensor(rows[known]).to(network.ids.device)
+        _copy_ids(warm, network)
+
+
+def export_warm_start(network: DualChannelNetwork, num_queries: int) -> dict[str, Floats]:
+    """Return the arrays to store: id vectors ``float32 [n, dim]`` of queries and items, shared weights."""
+    ids = _array(network.ids)
+    shared = {
+        _WEIGHT + name: _array(parameter)
+        for name, parameter in network.named_parameters()
+        if name != "ids" and not name.startswith("content.")
+    }
+    return {QUERY_IDS: ids[:num_queries], ITEM_IDS: ids[num_queries:], **shared}
+
+
+def export_encoder(network: DualChannelNetwork, texts: Texts, num_buckets: int) -> dict[str, Floats]:
+    """Return the arrays of `TextEncoder`; a bucket that no text has is a row of zeros."""
+    bag = np.zeros((num_buckets, network.content.bag.shape[1]), dtype=np.float32)
+    bag[texts.buckets] = _array(network.content.bag)
+    towers = {
+        f"{kind}.{part}": _array(network.content.towers.get_parameter(f"{kind}.{_PART_OF_LAYER[part]}"))
+        for kind in ("query", "item")
+        for part in TOWER_PARTS
+    }
+    return {BAG: bag, **towers}
+
+
+def _copy_ids(warm: WarmStart, network: DualChannelNetwork) -> None:
+    rows, home = warm.rows, network.ids.device
+    num_queries = len(rows.query)
+    for first, old, name in ((0, rows.query, QUERY_IDS), (num_queries, rows.item, ITEM_IDS)):
+        known = np.flatnonzero(old >= 0)
+        network.ids[torch.from_numpy(first + known).to(home)] = _tensor(warm.arrays[name][old[known]]).to(
+            home
+        )
+
+
+def _problem(generation: Generation, arrays: dict[str, Floats], settings: ModelSettings) -> str:
+    dim, encoder = generation.manifest.dim, generation.encoder
+    shapes = {
+        "the query id vectors": (arrays.get(QUERY_IDS), (generation.manifest.num_queries, dim)),
+        "the item id vectors": (arrays.get(ITEM_IDS), (generation.manifest.num_items, dim)),
+        "the text features": (encoder.get(BAG), (settings.num_buckets, settings.dim)),
+        "the towers": (encoder.get("query.hidden_bias"), (settings.hidden,)),
+    }
+    for name, (array, shape) in shapes.items():
+        if array is None:
+            return f"{name} are not stored"
+        if array.shape != shape:
+            return f"{name} have shape {array.shape}, the settings need {shape}"
+    if not all(np.isfinite(array).all() for array in (*arrays.values(), *encoder.values())):
+        return "it holds values that are not finite"
+    return ""
+
+
+def _array(parameter: torch.Tensor) -> Floats:
+    array: Floats = parameter.detach().float().cpu().numpy().copy()
+    return array
+
+
+def _tensor(array: Floats) -> torch.Tensor:
+    return torch.from_numpy(np.array(array))

@@ -1,0 +1,1 @@
+"""What may write a shard: apply, erase, remove, fold."""

@@ -1,0 +1,316 @@
+"""Folds sessions that are past the erasure horizon into their edges, a bounded number of records at a time.
+
+A session is folded whole once its last fact is older than the horizon: its facts become exact sums in the
+settled records of their edges, then the session goes. That changes no edge, so it does not matter when it is
+done; events that old are refused, and a session that comes back after it ended so long ago begins anew.
+
+The walk goes over the facts behind queries, then over those behind items, then over the sessions, all for the
+one bound that held when it began. When it comes to a session its facts are gone from both others.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from itertools import compress, groupby, pairwise
+
+import numpy as np
+
+from stream.events.columns import NO_KEY, Keys
+from stream.graph.decay import ZERO, Decayed, add, contribution
+from stream.graph.edges import EdgeColumns, distinct_facts, edges_of
+from stream.graph.facts import Bools, Digest, FactColumns, distinct, hyperedge_sizes, times_of
+from stream.graph.folded import SettledEdge, Tally
+from stream.shard import codec
+from stream.shard.codec import ShardState, StoredSession
+from stream.shard.rocksdb import Puts, store_error
+from stream.shard.shard import Shard, ShardReader, Walk
+
+WALKS_PER_HORIZON = 32
+"""A new walk begins once the bound has moved by this part of the horizon."""
+
+_KEY_END = 9
+
+_Record = tuple[bytes, bytes]
+
+
+def settled_bound(state: ShardState, horizon_ms: int) -> int | None:
+    """Return the time before which facts are, or may have been, folded; None: nothing is and nothing was.
+
+    What was folded stays so when the horizon is set further back, or away.
+    """
+    bounds = [state.settled_before_ms]
+    if horizon_ms and state.watermark_ms is not None:
+        bounds.append(state.watermark_ms - horizon_ms)
+    return max((bound for bound in bounds if bound is not None), default=None)
+
+
+def retire(shard: Shard, max_records: int) -> int:
+    """Go on with the walk; call it after each batch. Where the shard has no horizon it costs nothing.
+
+    Args:
+        shard: `Shard.walk` is where the walk is; it starts again when the shard is opened.
+        max_records: rows and sessions to read, about: the rows of one query or item are taken together.
+
+    Returns:
+        How many rows and sessions were read, at least 1; 0: nothing is due.
+
+    Raises:
+        StoreError: the shard is damaged, or the disk refused; nothing of the step was applied.
+    """
+    if not shard.horizon_ms or not _is_due(shard):
+        return 0
+    return _step(shard, max_records)
+
+
+def finish_folding(shard: Shard, max_records: int = 50_000) -> None:
+    """Fold to the end all that is folded in part: then no fact is both folded and held.
+
+    Raises:
+        StoreError: the shard is damaged, or the disk refused; what was folded stays so.
+    """
+    bound_ms = shard.state().settled_before_ms
+    if bound_ms is None:
+        return
+    walk = shard.walk
+    while walk.kind or walk.bound_ms is None or walk.bound_ms < bound_ms:
+        if not walk.kind:
+            walk.bound_ms, walk.kind, walk.start = bound_ms, _KINDS[0], b""
+        _step(shard, max_records)
+
+
+def _step(shard: Shard, max_records: int) -> int:
+    """Take one step of the walk; return how many rows and sessions were read, at least 1."""
+    records, num_read, next_start = _step_records(shard, shard.walk, max_records)
+    if records:
+        fold = _Fold(shard, shard.walk.bound_ms or 0)
+        try:
+            _STEPS[shard.walk.kind](fold, records)
+            fold.finish()
+        except codec.BAD_RECORD_ERRORS as error:
+            raise store_error(shard.path, error) from error
+    _advance(shard.walk, next_start)
+    return max(num_read, 1)
+
+
+def settle_returning(shard: Shard, sessions: Keys) -> None:
+    """Fold those of the sessions that are past the bound at once, so that what comes of them begins anew.
+
+    Call it before events of these sessions are applied: what these make must not depend on where the walk is.
+
+    Raises:
+        StoreError: the shard is damaged, or the disk refused; nothing was applied.
+    """
+    bound_ms = settled_bound(shard.state(), shard.horizon_ms)
+    if bound_ms is None or not len(sessions):
+        return
+    fold = _Fold(shard, bound_ms)
+    try:
+        ended = fold.ended(sessions)
+        if not ended:
+            return
+        facts = codec.facts_of_sessions(np.array(list(ended), dtype=np.uint64), list(ended.values()))
+        queries, items = distinct(facts.query[facts.query != NO_KEY]), distinct(facts.item)
+        fold.runs_of_queries(_records_behind(shard, codec.BY_QUERY, queries))
+        fold.runs_of_items(_records_behind(shard, codec.BY_ITEM, items))
+        fold.drop_sessions(ended)
+        fold.finish()
+    except codec.BAD_RECORD_ERRORS as error:
+        raise store_error(shard.path, error) from error
+
+
+@dataclass(slots=True)
+class _Fold:
+    """One write that folds: what is put, what is deleted, how the shard's state changes."""
+
+    shard: Shard
+    bound_ms: int
+    puts: Puts = field(default_factory=Puts)
+    deletes: list[bytes] = field(default_factory=list)
+    retired: Digest = field(default_factory=Digest)
+    num_sessions: int = 0
+    num_hyperedges: int = 0
+    num_incidences: int = 0
+
+    def runs_of_queries(self, records: Sequence[_Record]) -> None:
+        """Fold the facts behind some queries; all records of each must be there."""
+        self._runs(records, codec.SETTLED)
+
+    def runs_of_items(self, records: Sequence[_Record]) -> None:
+        """Fold the facts behind some items; all records of each must be there."""
+        self._runs(records, codec.SETTLED_BY_ITEM)
+
+    def sessions(self, records: Sequence[_Record]) -> None:
+        """Drop those of the sessions that ended."""
+        keys = codec.unpack_keys([key for key, _ in records]).tolist()
+        sessions = [codec.unpack_session(value) for _, value in records]
+        self.drop_sessions(_ended(dict(zip(keys, sessions, strict=True)), self.bound_ms))
+
+    def users(self, records: Sequence[_Record]) -> None:
+        """Drop who was seen in sessions that are gone."""
+        for key, value in records:
+            users, sessions = codec.unpack_users(value)
+            held = self.shard.get_sessions(distinct(sessions).tolist())
+            is_held = np.isin(sessions, np.array(list(held), dtype=np.uint64))
+            noted = map(codec.seen_key, sessions.tolist(), users.tolist())
+            is_held |= np.array(
+                [each is not None for each in self.shard.get_values(list(noted))], dtype=np.bool_
+            )
+            if is_held.any() and not is_held.all():
+                self.puts.put(key, codec.pack_users(users[is_held], sessions[is_held]))
+            elif not is_held.any():
+                self.deletes.append(key)
+
+    def drop_sessions(self, sessions: dict[int, StoredSession]) -> None:
+        """Drop sessions whose facts are folded."""
+        if not sessions:
+            return
+        facts = codec.facts_of_sessions(np.array(list(sessions), dtype=np.uint64), list(sessions.values()))
+        _, sizes = hyperedge_sizes(facts)
+        self.retired += facts.digest()
+        self.num_sessions += len(sessions)
+        self.num_hyperedges += int((sizes > 0).sum())
+        self.num_incidences += int(sizes.sum())
+        for key in sessions:
+            self.deletes.append(codec.session_key(key))
+
+    def ended(self, sessions: Keys) -> dict[int, StoredSession]:
+        """Return those of the sessions that ended before the bound."""
+        return _ended(self.shard.get_sessions(sessions.tolist()), self.bound_ms)
+
+    def finish(self) -> None:
+        """Write it all, if there is anything."""
+        if not self.deletes and not any(self.puts.sections()):
+            return
+        before = self.shard.state()
+        state = before._replace(
+            num_sessions=before.num_sessions - self.num_sessions,
+            num_hyperedges=before.num_hyperedges - self.num_hyperedges,
+            num_incidences=before.num_incidences - self.num_incidences,
+            settled_before_ms=max(self.bound_ms, before.settled_before_ms or self.bound_ms),
+            retired=before.retired + self.retired,
+        )
+        self.puts.put(codec.STATE_KEY, codec.pack_state(state))
+        self.shard.write(self.puts, self.deletes)
+
+    def _runs(self, records: Sequence[_Record], settled_kind: bytes) -> None:
+        is_by_query = settled_kind == codec.SETTLED
+        unpack = codec.by_query if is_by_query else codec.by_item
+        facts = distinct_facts(unpack([key for key, _ in records], [value for _, value in records]))
+        is_folded = self._are_ended(facts)
+        if not is_folded.any():
+            return
+        self._put_settled(settled_kind, edges_of(facts.take(is_folded)))
+        major, minor = (facts.query, facts.item) if is_by_query else (facts.item, facts.query)
+        runs = _runs_by_key([key for key, _ in records])
+        order = np.argsort(major, kind="stable")
+        kept = order[~is_folded[order]]
+        touched = distinct(major[is_folded])
+        lows = major[kept].searchsorted(touched, "left").tolist()
+        highs = major[kept].searchsorted(touched, "right").tolist()
+        rows = codec.pack_rows(minor[kept], facts.session[kept], facts.stamp[kept])
+        for key, low, high in zip(touched.tolist(), lows, highs, strict=True):
+            self._put_run(runs[key], rows[low * codec.ROW_BYTES : high * codec.ROW_BYTES])
+
+    def _put_run(self, runs: list[bytes], rows: bytes) -> None:
+        """Put the rows that are kept as one run, in the place of the first, and delete the others."""
+        if rows:
+            self.puts.put(runs[0], rows)
+        self.deletes += runs[1:] if rows else runs
+
+    def _put_settled(self, kind: bytes, edges: EdgeColumns) -> None:
+        columns = (edges.query, edges.item) if kind == codec.SETTLED else (edges.item, edges.query)
+        keys = codec.pair_keys(kind, *columns)
+        stored = self.shard.get_settled(keys)
+        for key, edge, before in zip(keys, _settled(edges, self.shard.half_life_ms), stored, strict=True):
+            self.puts.put(key, codec.pack_settled(before.plus(edge) if before else edge))
+
+    def _are_ended(self, facts: FactColumns) -> Bools:
+        """Return which facts are of sessions that ended; the record of a session is there while a fact is."""
+        is_old = facts.ts_ms < self.bound_ms
+        ended = np.array(list(self.ended(distinct(facts.session[is_old]))), dtype=np.uint64)
+        return np.isin(facts.session, ended)
+
+
+_STEPS = {
+    codec.BY_QUERY: _Fold.runs_of_queries,
+    codec.BY_ITEM: _Fold.runs_of_items,
+    codec.SESSION: _Fold.sessions,
+    codec.USER: _Fold.users,
+}
+_KINDS = list(_STEPS)
+
+
+def _is_due(shard: Shard) -> bool:
+    """Return whether there is something to walk over; begin a new walk where the bound has moved enough."""
+    walk = shard.walk
+    if walk.kind:
+        return True
+    bound_ms = settled_bound(shard.state(), shard.horizon_ms)
+    if bound_ms is None:
+        return False
+    if walk.bound_ms is not None and bound_ms - walk.bound_ms < shard.horizon_ms // WALKS_PER_HORIZON:
+        return False
+    walk.bound_ms, walk.kind, walk.start = bound_ms, _KINDS[0], b""
+    return True
+
+
+def _step_records(shard: Shard, walk: Walk, max_read: int) -> tuple[list[_Record], int, bytes | None]:
+    """Return the next records, whole groups of one 64-bit key; how much that is, and where to go on."""
+    records: list[_Record] = []
+    num_read, has_rows = 0, walk.kind in {codec.BY_QUERY, codec.BY_ITEM}
+    for key, value in shard.records(walk.kind, walk.start):
+        if num_read >= max_read and key[:_KEY_END] != records[-1][0][:_KEY_END]:
+            return records, num_read, key[1:]
+        records.append((key, value))
+        num_read += len(value) // codec.ROW_BYTES if has_rows else 1
+    return records, num_read, None
+
+
+def _advance(walk: Walk, next_start: bytes | None) -> None:
+    if next_start is not None:
+        walk.start = next_start
+        return
+    later = _KINDS[_KINDS.index(walk.kind) + 1 :]
+    walk.kind, walk.start = (later[0] if later else b""), b""
+
+
+def _runs_by_key(record_keys: Sequence[bytes]) -> dict[int, list[bytes]]:
+    groups = groupby(record_keys, lambda key: key[1:_KEY_END])
+    return {int.from_bytes(key, "big"): list(runs) for key, runs in groups}
+
+
+def _ended(sessions: dict[int, StoredSession], bound_ms: int) -> dict[int, StoredSession]:
+    """Return those of the sessions whose facts are all older than the bound."""
+    _, _, stamp, sizes = codec.unpack_rows([record.facts for record in sessions.values()])
+    last_ms = np.full(len(sizes), np.iinfo(np.int64).min)
+    np.maximum.at(last_ms, np.repeat(np.arange(len(sizes)), sizes), times_of(stamp))
+    return dict(compress(sessions.items(), (last_ms < bound_ms).tolist()))
+
+
+def _records_behind(shard: ShardReader, kind: bytes, keys: Keys) -> list[_Record]:
+    return [record for key in keys.tolist() for record in shard.records(codec.key_prefix(kind, key))]
+
+
+def _settled(edges: EdgeColumns, half_life_ms: int) -> Iterator[SettledEdge]:
+    """Yield what is kept of edges, in their order."""
+    ends = [*edges.first_fact.tolist(), len(edges.facts)]
+    lanes = [lane.tolist() for lane in edges.facts.lanes()]
+    times, actions = edges.facts.ts_ms.tolist(), edges.facts.action.tolist()
+    for row, (low, high) in enumerate(pairwise(ends)):
+        facts = list(zip(times[low:high], actions[low:high], strict=True))
+        first, second = (sum(lane[low:high]) % 2**64 for lane in lanes)
+        yield SettledEdge(
+            sessions=int(edges.sessions[row]),
+            first_ms=int(edges.first_ms[row]),
+            last_ms=int(edges.last_ms[row]),
+            actions=_tallies(facts, half_life_ms),
+            digest=Digest(high - low, first, second),
+        )
+
+
+def _tallies(facts: Sequence[tuple[int, int]], half_life_ms: int) -> dict[int, Tally]:
+    """Return the facts of an edge, given by time and action, summed up by action."""
+    by_action: dict[int, list[Decayed]] = {}
+    for ts_ms, action in facts:
+        by_action.setdefault(action, []).append(contribution(ts_ms, half_life_ms))
+    return {action: Tally(len(parts), reduce(add, parts, ZERO)) for action, parts in by_action.items()}

@@ -1,0 +1,163 @@
+"""Accepted events as columns of 64-bit keys, and the texts behind the keys: what the graph is fed with."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protos.text import text_key
+from stream.events.types import CatalogItem, Erasure, Interaction, Position, Record, RecordBatch, Rejection
+
+NO_KEY = 0
+"""The key that stands for "none": no query, no user, no session. No text has it."""
+
+Keys = NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventColumns:
+    """Interactions as columns; texts are given by their 64-bit keys (`protos.text.text_key`).
+
+    Attributes:
+        ts_ms: ``int64 [num_events]`` event time.
+        session: ``uint64 [num_events]``; `NO_KEY`: the platform has no session ids, the user's events are cut
+            into sessions by inactivity.
+        user: ``uint64 [num_events]``; `NO_KEY`: not known. Never `NO_KEY` where `session` is.
+        query: ``uint64 [num_events]`` of the normalised text; `NO_KEY`: not out of a search.
+        item: ``uint64 [num_events]``.
+        action: ``uint8 [num_events]`` `stream.events.types.Action`.
+        row: ``int32 [num_events]`` which record of its `RecordBatch` an event came in.
+    """
+
+    ts_ms: NDArray[np.int64]
+    session: Keys
+    user: Keys
+    query: Keys
+    item: Keys
+    action: NDArray[np.uint8]
+    row: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.ts_ms)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        """Return the events of all parts, one after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in _DTYPES})
+
+    def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Self:
+        """Return the events at these indexes, or where a mask is true."""
+        return type(self)(**{name: getattr(self, name)[index] for name in _DTYPES})
+
+
+_DTYPES = {
+    "ts_ms": np.int64,
+    "session": np.uint64,
+    "user": np.uint64,
+    "query": np.uint64,
+    "item": np.uint64,
+    "action": np.uint8,
+    "row": np.int32,
+}
+
+
+@dataclass(slots=True)
+class Texts:
+    """The texts behind the keys in columns, by key. One object a process; what decodes fills it."""
+
+    sessions: dict[int, str] = field(default_factory=dict)
+    users: dict[int, str] = field(default_factory=dict)
+    queries: dict[int, str] = field(default_factory=dict)
+    items: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class ShardBatch:
+    """What one shard gets in one write.
+
+    Attributes:
+        events: interactions, in the order in which they were read.
+        place: ``int32 [num_events]`` index into `batches` of each event's records.
+        batches: the records that events, items and erasures came in.
+        items: catalogue items in order, each with its place and row.
+        erasures: what to forget, in order.
+        positions: where to go on reading in every partition that was read from.
+        retention_ms: events that are older than the newest of their partition by more are too late; None: the
+            batch is history, and nothing is.
+    """
+
+    events: EventColumns
+    place: NDArray[np.int32]
+    batches: list[RecordBatch] = field(default_factory=list)
+    items: list[tuple[CatalogItem, int, int]] = field(default_factory=list)
+    erasures: list[Erasure] = field(default_factory=list)
+    positions: dict[Position, int] = field(default_factory=dict)
+    retention_ms: int | None = None
+
+    def record_of(self, event_index: int) -> Record:
+        """Return the record that an event came in."""
+        batch = self.batches[int(self.place[event_index])]
+        return batch.record(int(self.events.row[event_index]))
+
+    def rejection(self, event_index: int, reason: str, detail: str) -> Rejection:
+        """Return what puts an event's record into quarantine."""
+        return Rejection(record=self.record_of(event_index), reason=reason, detail=detail)
+
+
+def no_events() -> EventColumns:
+    """Return columns of length 0."""
+    return EventColumns(**{name: np.empty(0, dtype=dtype) for name, dtype in _DTYPES.items()})
+
+
+def columns_of(events: Iterable[Interaction], texts: Texts) -> EventColumns:
+    """Return interactions as columns, and remember their texts; row n is event n."""
+    listed = list(events)
+    return EventColumns(
+        ts_ms=np.array([event.ts_ms for event in listed], dtype=np.int64),
+        session=_keys([event.session_id for event in listed], texts.sessions),
+        user=_keys([event.user_id for event in listed], texts.users),
+        query=_keys([event.query for event in listed], texts.queries),
+        item=_keys([event.item_id for event in listed], texts.items),
+        action=np.array([event.action for event in listed], dtype=np.uint8),
+        row=np.arange(len(listed), dtype=np.int32),
+    )
+
+
+def batch_of(
+    events: Sequence[Interaction],
+    texts: Texts,
+    *,
+    items: Sequence[CatalogItem] = (),
+    erasures: Sequence[Erasure] = (),
+    positions: Mapping[Position, int] | None = None,
+    source: Position = Position("memory", 0),  # noqa: B008  # frozen
+) -> ShardBatch:
+    """Return a batch of events that are at hand as objects; record n of its one `RecordBatch` is event n."""
+    columns = columns_of(events, texts)
+    count = len(events) + len(items)
+    records = RecordBatch(
+        position=source,
+        offsets=range(count),
+        next_offsets=range(1, count + 1),
+        content_types=[""] * count,
+        keys=[None] * count,
+        values=[b""] * count,
+    )
+    return ShardBatch(
+        events=columns,
+        place=np.zeros(len(events), dtype=np.int32),
+        batches=[records],
+        items=[(item, 0, len(events) + number) for number, item in enumerate(items)],
+        erasures=list(erasures),
+        positions=dict(positions or {}),
+    )
+
+
+def _keys(texts: Sequence[str], known: dict[int, str]) -> Keys:
+    keys = [text_key(text) if text else NO_KEY for text in texts]
+    known.update((key, text) for key, text in zip(keys, texts, strict=True) if key != NO_KEY)
+    return np.array(keys, dtype=np.uint64)

@@ -1,0 +1,260 @@
+"""Pure rules of the graph, on columns: how facts merge, which make edges, which items a hyperedge keeps.
+
+A fact is (session, query or none, item, action) at the earliest event time at which it was seen. Everything
+else follows from the set of facts. Nothing here reads or writes a store.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.events.columns import NO_KEY, EventColumns, Keys
+from stream.events.types import Action
+
+MAX_HYPEREDGE_ITEMS = 50
+MIN_HYPEREDGE_ITEMS = 2
+NUM_ACTIONS = len(Action)
+
+_ACTION_BITS = np.uint64(3)
+_ACTION_MASK = np.uint64(7)
+_TIME_BITS = np.uint64(61)
+_VIEW = int(Action.VIEW)
+_MIX_STEP = np.uint64(0x9E3779B97F4A7C15)
+_MIX_FIRST = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_SECOND = np.uint64(0x94D049BB133111EB)
+_LANE_SEEDS = (np.uint64(0x243F6A8885A308D3), np.uint64(0x13198A2E03707344))
+_WORD = 1 << 64
+
+Int64s = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """A fingerprint of a set of facts that facts can be added to and taken from in any order.
+
+    Two sums, modulo 2^64, of differently seeded 64-bit mixes of each fact, and how many facts there are: sets
+    of facts add up, over batches and over shards.
+    """
+
+    count: int = 0
+    first: int = 0
+    second: int = 0
+
+    def __add__(self, other: "Digest") -> "Digest":
+        return Digest(
+            self.count + other.count, (self.first + other.first) % _WORD, (self.second + other.second) % _WORD
+        )
+
+    def __sub__(self, other: "Digest") -> "Digest":
+        return Digest(
+            self.count - other.count, (self.first - other.first) % _WORD, (self.second - other.second) % _WORD
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FactColumns:
+    """Facts as columns.
+
+    Attributes:
+        session: ``uint64 [num_facts]`` session key.
+        query: ``uint64 [num_facts]`` query key; `NO_KEY` where the action came from no search.
+        item: ``uint64 [num_facts]`` item key.
+        stamp: ``uint64 [num_facts]`` the earliest time in milliseconds, times 8, plus the action.
+    """
+
+    session: Keys
+    query: Keys
+    item: Keys
+    stamp: Keys
+
+    def __len__(self) -> int:
+        return len(self.stamp)
+
+    @classmethod
+    def none(cls) -> Self:
+        """Return columns of length 0."""
+        return cls(*(np.empty(0, dtype=np.uint64) for _ in range(4)))
+
+    @classmethod
+    def of_events(cls, events: EventColumns) -> Self:
+        """Return each event as a fact; events may repeat each other."""
+        return cls(events.session, events.query, events.item, stamps(events.ts_ms, events.action))
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        """Return the facts of all parts, one after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            return cls.none()
+        return cls(
+            np.concatenate([part.session for part in parts]),
+            np.concatenate([part.query for part in parts]),
+            np.concatenate([part.item for part in parts]),
+            np.concatenate([part.stamp for part in parts]),
+        )
+
+    def take(self, index: Int64s | Bools) -> Self:
+        """Return the facts at these indexes, or where a mask is true."""
+        if index.dtype == np.bool_:
+            if index.all():
+                return self
+            index = np.flatnonzero(index)
+        return type(self)(self.session[index], self.query[index], self.item[index], self.stamp[index])
+
+    def slice(self, start: int, end: int) -> Self:
+        """Return the facts from `start` up to `end`."""
+        columns = (self.session, self.query, self.item, self.stamp)
+        return type(self)(*(column[start:end] for column in columns))
+
+    def equals(self, other: Self) -> bool:
+        """Whether these are the same facts, in the same order."""
+        return (
+            np.array_equal(self.stamp, other.stamp)
+            and np.array_equal(self.item, other.item)
+            and np.array_equal(self.query, other.query)
+            and np.array_equal(self.session, other.session)
+        )
+
+    @property
+    def action(self) -> NDArray[np.uint8]:
+        """``uint8 [num_facts]`` `stream.events.types.Action`."""
+        return (self.stamp & _ACTION_MASK).astype(np.uint8)
+
+    @property
+    def ts_ms(self) -> Int64s:
+        """``int64 [num_facts]`` earliest time."""
+        return times_of(self.stamp)
+
+    @property
+    def makes_edge(self) -> Bools:
+        """``bool [num_facts]`` whether a fact counts for the edge of its query and item."""
+        is_edge: Bools = (self.query != NO_KEY) & ((self.stamp & _ACTION_MASK) != _VIEW)
+        return is_edge
+
+    def digest(self) -> Digest:
+        """Return the fingerprint of these facts."""
+        if not len(self):
+            return Digest()
+        return Digest(len(self), *(int(lane.sum(dtype=np.uint64)) for lane in self.lanes()))
+
+    def lanes(self) -> tuple[Keys, Keys]:
+        """Return what each fact adds to the two sums of a digest, ``uint64 [num_facts]`` each."""
+        first, second = (self._mixed(seed) for seed in _LANE_SEEDS)
+        return first, second
+
+    def _mixed(self, seed: np.uint64) -> Keys:
+        mixed = _mix(self.session ^ seed)
+        for column in (self.query, self.item, self.stamp):
+            mixed = _mix(mixed ^ column)
+        return mixed
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """What merging seen facts into stored ones gives.
+
+    Attributes:
+        facts: the union, each at its earliest time, in ascending order of (session, query, item, action).
+        is_new: ``bool [num_facts]`` was not stored before.
+        is_moved: ``bool [num_facts]`` was stored with a later time.
+        replaced: the stored facts that moved, as they were.
+    """
+
+    facts: FactColumns
+    is_new: Bools
+    is_moved: Bools
+    replaced: FactColumns
+
+
+def stamps(ts_ms: Int64s, action: NDArray[np.uint8]) -> Keys:
+    """Return times and actions as `FactColumns.stamp` holds them."""
+    return (ts_ms.astype(np.uint64) << _ACTION_BITS) | action.astype(np.uint64)
+
+
+def times_of(stamp: Keys) -> Int64s:
+    """Return the times in `FactColumns.stamp`."""
+    return (stamp >> _ACTION_BITS).astype(np.int64)
+
+
+def merge_facts(stored: FactColumns, seen: FactColumns) -> Merge:
+    """Merge facts that were seen, in any order and however often, into facts that are stored once each."""
+    facts = FactColumns.concatenate([stored, seen]) if len(stored) else seen
+    is_stored = np.zeros(len(facts), dtype=np.bool_)
+    is_stored[: len(stored)] = True
+    # Actions, then times: of each fact the earliest comes first, and a stored one before an equal seen one.
+    by_time = ((facts.stamp & _ACTION_MASK) << _TIME_BITS) | (facts.stamp >> _ACTION_BITS)
+    by_all = (by_time, facts.item, facts.query, facts.session)
+    order = np.lexsort((~is_stored, *by_all) if len(stored) else by_all)
+    facts, is_stored = facts.take(order), is_stored[order]
+    starts = starts_of(facts.session, facts.query, facts.item, facts.stamp & _ACTION_MASK)
+    firsts = np.flatnonzero(starts)
+    was_stored = np.logical_or.reduceat(is_stored, firsts) if len(firsts) else is_stored
+    is_moved = was_stored & ~is_stored[firsts]
+    return Merge(
+        facts=facts.take(firsts),
+        is_new=~was_stored,
+        is_moved=is_moved,
+        replaced=facts.take(is_stored & ~starts),
+    )
+
+
+def starts_of(*columns: NDArray[np.uint64] | Int64s) -> Bools:
+    """Return True for each row of sorted columns that differs from the row before it."""
+    starts = np.ones(len(columns[0]), dtype=np.bool_)
+    if len(starts) > 1:
+        starts[1:] = columns[0][1:] != columns[0][:-1]
+        for column in columns[1:]:
+            starts[1:] |= column[1:] != column[:-1]
+    return starts
+
+
+def distinct(keys: Keys) -> Keys:
+    """Return the distinct keys, ascending."""
+    ordered = np.sort(keys)
+    return ordered[starts_of(ordered)]
+
+
+def hyperedge_sizes(facts: FactColumns) -> tuple[Keys, Int64s]:
+    """Return the distinct sessions, ascending, and how many items their hyperedges keep (0: it has none)."""
+    order = np.lexsort((facts.item, facts.session))
+    session, item = facts.session[order], facts.item[order]
+    session = session[starts_of(session, item)]
+    firsts = np.flatnonzero(starts_of(session))
+    sizes = np.minimum(np.diff(np.append(firsts, len(session))), MAX_HYPEREDGE_ITEMS)
+    return session[firsts], np.where(sizes < MIN_HYPEREDGE_ITEMS, 0, sizes)
+
+
+def hyperedge_rows(session: Keys | Int64s, item: Keys | Int64s, ts_ms: Int64s, rank_of_row: Int64s) -> Int64s:
+    """Return the rows that are hyperedge members, in order of (session, time, item id).
+
+    A hyperedge has a session's distinct items over all its facts, whatever the action, each at its earliest
+    time; at most `MAX_HYPEREDGE_ITEMS`, the earliest, ties by item id; none where there are fewer than
+    `MIN_HYPEREDGE_ITEMS`.
+
+    Args:
+        session: of each row.
+        item: of each row.
+        ts_ms: of each row.
+        rank_of_row: the place of the row's item id among item ids, in ascending order.
+    """
+    by_item = np.lexsort((ts_ms, item, session))
+    rows = by_item[starts_of(session[by_item], item[by_item])]
+    rows = rows[np.lexsort((rank_of_row[rows], ts_ms[rows], session[rows]))]
+    firsts = np.flatnonzero(starts_of(session[rows]))
+    sizes = np.diff(np.append(firsts, len(rows)))
+    place = np.arange(len(rows)) - np.repeat(firsts, sizes)
+    is_kept = (np.repeat(sizes, sizes) >= MIN_HYPEREDGE_ITEMS) & (place < MAX_HYPEREDGE_ITEMS)
+    return rows[is_kept]
+
+
+def _mix(values: Keys) -> Keys:
+    """Return well-mixed 64-bit words (Steele, Lea and Flood, OOPSLA 2014: the finaliser of SplitMix64)."""
+    mixed = values + _MIX_STEP
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * _MIX_FIRST
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX_SECOND
+    return mixed ^ (mixed >> np.uint64(31))

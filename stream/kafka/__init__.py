@@ -1,0 +1,1 @@
+"""Every touch of a Kafka client library."""

@@ -1,0 +1,186 @@
+"""What the stream wants of a Kafka client: a place in a consumer group, and records of given partitions."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Protocol
+
+from stream.errors import SettingsInvalid
+from stream.events.types import Position, RecordBatch
+from stream.settings import StreamSettings
+
+MAX_POLL_INTERVAL_SECONDS = 1800
+"""How long a worker may be at work between two polls before its partitions are given away."""
+
+_CONTENT_TYPE = "content-type"
+_MAX_CONTENT_TYPES = 1000
+
+
+class BrokerAway(Exception):
+    """The broker did not answer; the client goes on trying by itself."""
+
+
+class OffsetsGone(Exception):
+    """The broker does not have the offsets that were to be read next."""
+
+    def __init__(self, offsets: Mapping[Position, int]) -> None:
+        super().__init__(str(offsets))
+        self.offsets = offsets
+
+
+class Changes(Protocol):
+    """Who is told which partitions of the group's topic come and go. It must not raise."""
+
+    def assigned(self, partitions: Collection[int]) -> None:
+        """These are this member's from now on."""
+
+    def revoked(self, partitions: Collection[int]) -> None:
+        """These are to be handed over: others get them when this returns, not before."""
+
+    def lost(self, partitions: Collection[int]) -> None:
+        """These may be somebody else's already."""
+
+
+class Group(Protocol):
+    """A place in a consumer group that shares out the partitions of one topic; reads no records."""
+
+    def poll(self, changes: Changes) -> None:
+        """Take part in what the group does, without waiting; heartbeats need no call.
+
+        Raises:
+            BrokerAway: it will be tried again.
+            SourceUnavailable: the group refuses this member.
+        """
+
+    def commit(self, offsets: Mapping[Position, int], *, wait_seconds: float = 0.0) -> None:
+        """Tell Kafka how far it is, for lag monitors; a failure does not matter.
+
+        Args:
+            offsets: of any partitions.
+            wait_seconds: for the answer; 0: do not wait.
+        """
+
+    def close(self) -> None:
+        """Leave the group; a static member's partitions are kept for it until its session times out."""
+
+
+class Reader(Protocol):
+    """Reads the partitions that it is given, as a member of no group."""
+
+    def assign(self, positions: Collection[Position]) -> None:
+        """Read these and no others; go on where it was in those that it reads already. Seek in new ones."""
+
+    def seek(self, offsets: Mapping[Position, int | None]) -> None:
+        """Go on at these offsets; None: at the oldest record."""
+
+    def poll(self, max_wait_seconds: float) -> list[RecordBatch]:
+        """Return the next records, at most `batch_records`, as soon as there are any.
+
+        Raises:
+            OffsetsGone: seek, then go on.
+            BrokerAway: it will be tried again.
+            SourceUnavailable: the broker refuses this client.
+        """
+
+    def earliest(self, positions: Collection[Position]) -> Mapping[Position, int]:
+        """Return the offsets of the oldest records.
+
+        Raises:
+            BrokerAway: they are not known.
+        """
+
+    def end(self, position: Position) -> int | None:
+        """Return where a partition ended when it was last fetched from; None: it was not yet."""
+
+    def next_offset(self, position: Position) -> int | None:
+        """Return where reading goes on, past what is not a record; None: not known yet."""
+
+    def answers(self, position: Position) -> bool:
+        """Return whether the broker answers within a moment."""
+
+    def close(self) -> None:
+        """Disconnect."""
+
+
+class KafkaClient(Protocol):
+    """A client library."""
+
+    def partition_counts(self, topics: Collection[str]) -> Mapping[str, int]:
+        """Return how many partitions topics have; 0: there is no such topic.
+
+        Raises:
+            SourceUnavailable: no broker answers.
+        """
+
+    def group(self, topic: str) -> Group:
+        """Join the consumer group of the settings, for the partitions of a topic.
+
+        Raises:
+            SourceUnavailable: no broker answers.
+        """
+
+    def reader(self) -> Reader:
+        """Connect a reader.
+
+        Raises:
+            SourceUnavailable: no broker answers.
+        """
+
+
+def open_client(bootstrap: str, settings: StreamSettings) -> KafkaClient:
+    """Return the client that `settings.kafka_client` names; only that one's library is imported.
+
+    Raises:
+        SettingsInvalid: its library is not installed.
+    """
+    if settings.kafka_client == "kafka-python":
+        from stream.kafka.python_client import KafkaPythonClient  # noqa: PLC0415  # only the chosen one
+
+        return KafkaPythonClient(bootstrap, settings)
+    try:
+        from stream.kafka.confluent_client import ConfluentClient  # noqa: PLC0415  # an extra
+    except ImportError as error:
+        raise SettingsInvalid(
+            f'stream.kafka_client is "confluent", which is not installed ({error}); '
+            "run: pip install 'freshet[confluent]'"
+        ) from error
+    return ConfluentClient(bootstrap, settings)
+
+
+class ContentTypes:
+    """Reads the announced encoding off a record's headers, each distinct one decoded once."""
+
+    def __init__(self) -> None:
+        self._texts: dict[bytes | None, str] = {}
+
+    def of(self, headers: Iterable[tuple[str, bytes | None]] | None) -> str:
+        """Return the content type; empty: none is announced."""
+        for name, value in headers or ():
+            if name == _CONTENT_TYPE or name.lower() == _CONTENT_TYPE:
+                text = self._texts.get(value)
+                return self._learn(value) if text is None else text
+        return ""
+
+    def _learn(self, value: bytes | None) -> str:
+        if len(self._texts) >= _MAX_CONTENT_TYPES:
+            self._texts.clear()
+        text = self._texts[value] = (value or b"").decode("utf-8", "replace")
+        return text
+
+
+def batch_of_columns(
+    position: Position,
+    offsets: Sequence[int],
+    headers: Iterable[Iterable[tuple[str, bytes | None]] | None],
+    keys: Sequence[bytes | None],
+    values: Sequence[bytes | None],
+    content_types: ContentTypes,
+) -> RecordBatch:
+    """Return Kafka records of one partition as a batch."""
+    of = content_types.of
+    return RecordBatch(
+        position=position,
+        offsets=offsets,
+        next_offsets=[offset + 1 for offset in offsets],
+        content_types=[of(each) for each in headers],
+        keys=keys,
+        values=values,
+    )

@@ -1,0 +1,356 @@
+"""The faster Kafka client, an extra: confluent-kafka (librdkafka), for the consuming side."""
+
+import logging
+import re
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+
+from stream.errors import SourceUnavailable
+from stream.events.types import Position, RecordBatch
+from stream.kafka.client import (
+    MAX_POLL_INTERVAL_SECONDS,
+    BrokerAway,
+    Changes,
+    ContentTypes,
+    OffsetsGone,
+    batch_of_columns,
+)
+from stream.settings import StreamSettings
+
+logger = logging.getLogger(__name__)
+
+_ANSWER_SECONDS = 1.0
+_CLOSE_SECONDS = 5.0
+_CLOSE_POLL_SECONDS = 0.05
+_MAX_FETCHED_KBYTES = 32 * 1024
+_CAUSE = re.compile(r"(?:\[thrd:[^\]]*\]: )?(?:\S+: )*(?P<cause>.*?)(?: \(after .*)?$", re.DOTALL)
+_MISSING = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}  # noqa: SLF001  # their public name
+_REFUSALS = {KafkaError._AUTHENTICATION, KafkaError._FATAL}  # noqa: SLF001  # as above
+_GONE = {KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET}  # noqa: SLF001  # as above
+
+
+class ConfluentClient:
+    """Makes consumers.
+
+    Args:
+        bootstrap: "host:port", or several with commas.
+        settings: group, timeouts, sizes.
+    """
+
+    def __init__(self, bootstrap: str, settings: StreamSettings) -> None:
+        self._bootstrap = bootstrap
+        self._settings = settings
+
+    def partition_counts(self, topics: Collection[str]) -> dict[str, int]:
+        """Return how many partitions topics have; 0: there is no such topic."""
+        causes = _Causes()
+        consumer = self._connect(causes)
+        try:
+            return {topic: self._partition_count(consumer, causes, topic) for topic in topics}
+        finally:
+            consumer.close()
+
+    def group(self, topic: str) -> "ConfluentGroup":
+        """Join the consumer group for the partitions of a topic."""
+        session_ms = round(self._settings.session_timeout_seconds * 1000)
+        options = {
+            "session.timeout.ms": session_ms,
+            "heartbeat.interval.ms": session_ms // 4,
+            "max.poll.interval.ms": MAX_POLL_INTERVAL_SECONDS * 1000,
+            "partition.assignment.strategy": "cooperative-sticky",
+        }
+        if self._settings.worker_id:
+            options["group.instance.id"] = self._settings.worker_id
+        causes = _Causes()
+        return ConfluentGroup(self._bootstrap, self._connect(causes, **options), topic, causes)
+
+    def reader(self) -> "ConfluentReader":
+        """Connect a reader."""
+        options = {
+            "auto.offset.reset": "error",
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "queued.max.messages.kbytes": _MAX_FETCHED_KBYTES,
+        }
+        return ConfluentReader(
+            self._bootstrap, self._connect(_Causes(), **options), self._settings.batch_records
+        )
+
+    def _connect(self, causes: "_Causes", **options: Any) -> Consumer:
+        return Consumer(
+            {
+                "bootstrap.servers": self._bootstrap,
+                "client.id": "freshet-stream",
+                "group.id": self._settings.group_id,
+                "allow.auto.create.topics": False,
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "check.crcs": True,
+                "error_cb": causes.note,
+                # Errors come by the callback. A Python logger would be called by a thread that closing waits
+                # for while it holds the interpreter's lock: neither would ever return.
+                "log_level": 0,
+                **options,
+            }
+        )
+
+    def _partition_count(self, consumer: Consumer, causes: "_Causes", topic: str) -> int:
+        try:
+            found = consumer.list_topics(topic, timeout=self._settings.bootstrap_timeout_seconds)
+        except KafkaException as error:
+            consumer.poll(0)  # lets it say why
+            raise SourceUnavailable(
+                f"no Kafka broker answers at {self._bootstrap} ({causes.last or _text(error.args[0])}); "
+                "check the address and that the broker runs"
+            ) from error
+        metadata = found.topics[topic]
+        if metadata.error is not None and metadata.error.code() not in _MISSING:
+            raise _refused(self._bootstrap, metadata.error)
+        return len(metadata.partitions)
+
+
+class ConfluentGroup:
+    """A place in a consumer group; what it is given stays paused, so that nothing is fetched."""
+
+    def __init__(self, bootstrap: str, consumer: Consumer, topic: str, causes: "_Causes") -> None:
+        self._bootstrap = bootstrap
+        self._consumer = consumer
+        self._causes = causes
+        self._changes: Changes | None = None
+        consumer.subscribe(
+            [topic],
+            on_assign=self._on_assign,
+            on_revoke=lambda _consumer, revoked: self._tell(
+                lambda changes, numbers: changes.revoked(numbers), revoked
+            ),
+            on_lost=lambda _consumer, lost: self._tell(lambda changes, numbers: changes.lost(numbers), lost),
+        )
+
+    def poll(self, changes: Changes) -> None:
+        """Take part in what the group does, without waiting.
+
+        The client calls back within, and hands what was revoked over when that returns.
+        """
+        self._changes = changes
+        try:
+            message = self._consumer.poll(0)
+        except KafkaException as error:
+            raise _refused(self._bootstrap, error.args[0]) from error
+        finally:
+            self._changes = None
+        cause = self._causes.fatal or (message.error() if message is not None else None)
+        if cause is not None and not _is_passing(cause):
+            raise _refused(self._bootstrap, cause)
+
+    def commit(self, offsets: Mapping[Position, int], *, wait_seconds: float = 0.0) -> None:
+        """Tell Kafka how far it is."""
+        packed = [_partition(position, offset) for position, offset in offsets.items()]
+        with suppress(KafkaException):
+            if packed and wait_seconds:
+                self._consumer.commit(offsets=packed, asynchronous=False)
+            elif packed:
+                self._consumer.commit(offsets=packed)
+
+    def close(self) -> None:
+        """Leave the group.
+
+        What it is given at this very moment is given back first: closing would wait for that without end.
+        """
+        with suppress(KafkaException):
+            self._consumer.unsubscribe()
+            deadline = time.monotonic() + _CLOSE_SECONDS
+            self._consumer.poll(0)
+            while self._consumer.assignment() and time.monotonic() < deadline:
+                self._consumer.poll(_CLOSE_POLL_SECONDS)
+        with suppress(KafkaException):
+            self._consumer.close()
+
+    def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        consumer.incremental_assign(
+            [TopicPartition(each.topic, each.partition, OFFSET_END) for each in assigned]
+        )
+        consumer.pause(assigned)
+        self._tell(lambda changes, numbers: changes.assigned(numbers), assigned)
+
+    def _tell(
+        self, say: Callable[[Changes, Collection[int]], None], partitions: Iterable[TopicPartition]
+    ) -> None:
+        numbers = sorted(partition.partition for partition in partitions)
+        if self._changes is not None and numbers:
+            say(self._changes, numbers)
+
+
+class ConfluentReader:
+    """Reads the partitions that it is given."""
+
+    def __init__(self, bootstrap: str, consumer: Consumer, max_records: int) -> None:
+        self._bootstrap = bootstrap
+        self._consumer = consumer
+        self._max_records = max_records
+        self._content_types = ContentTypes()
+        self._next: dict[Position, int | None] = {}
+
+    def assign(self, positions: Collection[Position]) -> None:
+        """Read these and no others; `seek` starts the new ones."""
+        dropped = [position for position in self._next if position not in positions]
+        if dropped:
+            self._consumer.incremental_unassign([_partition(position) for position in dropped])
+        for position in dropped:
+            del self._next[position]
+
+    def seek(self, offsets: Mapping[Position, int | None]) -> None:
+        """Go on at these offsets; None: at the oldest record. What was fetched before is dropped."""
+        known = [_partition(position) for position in offsets if position in self._next]
+        if known:
+            self._consumer.incremental_unassign(known)
+        self._consumer.incremental_assign(
+            [
+                _partition(position, OFFSET_BEGINNING if offset is None else offset)
+                for position, offset in offsets.items()
+            ]
+        )
+        self._next.update(offsets)
+
+    def poll(self, max_wait_seconds: float) -> list[RecordBatch]:
+        """Return the next records."""
+        messages = self._consumer.consume(1, max_wait_seconds)
+        if not messages:
+            return []
+        messages += self._consumer.consume(self._max_records - 1, 0)
+        found: dict[tuple[str | None, int | None], list[Any]] = defaultdict(list)
+        failed = []
+        for message in messages:
+            if message.error() is None:
+                found[message.topic(), message.partition()].append(message)
+            else:
+                failed.append(message)
+        batches = [self._batch(_position(messages[0]), messages) for messages in found.values()]
+        self._next |= {batch.position: batch.next_offset for batch in batches}
+        if failed:
+            self._handle(failed, batches)
+        return batches
+
+    def earliest(self, positions: Collection[Position]) -> dict[Position, int]:
+        """Return the offsets of the oldest records."""
+        return {position: self._watermarks(position)[0] for position in positions}
+
+    def end(self, position: Position) -> int | None:
+        """Return where a partition ended when it was last fetched from."""
+        _, end = self._consumer.get_watermark_offsets(_partition(position), cached=True)
+        return end if end >= 0 else None
+
+    def next_offset(self, position: Position) -> int | None:
+        """Return where reading goes on, past transaction marks too."""
+        return self._next.get(position)
+
+    def answers(self, position: Position) -> bool:
+        """Return whether the broker answers within a moment."""
+        try:
+            self._watermarks(position)
+        except BrokerAway:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Disconnect."""
+        with suppress(KafkaException):
+            self._consumer.close()
+
+    def _watermarks(self, position: Position) -> tuple[int, int]:
+        try:
+            found = self._consumer.get_watermark_offsets(_partition(position), timeout=_ANSWER_SECONDS)
+        except KafkaException as error:
+            raise BrokerAway(_text(error.args[0])) from error
+        if found is None:
+            raise BrokerAway("no answer")
+        return found
+
+    def _handle(self, failed: list[Message], batches: list[RecordBatch]) -> None:
+        """Take note of ends, and raise what is more than that; records that came with it come again."""
+        gone: dict[Position, int] = {}
+        for message in failed:
+            error = message.error()
+            assert error is not None  # noqa: S101  # that is why it is here
+            if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # its public name
+                self._next[_position(message)] = message.offset()
+            elif error.code() in _GONE and message.topic() is not None:
+                gone[_position(message)] = self._next.get(_position(message)) or 0
+            elif not _is_passing(error):
+                raise _refused(self._bootstrap, error)
+            else:
+                logger.warning("poll failed bootstrap=%s error=%s", self._bootstrap, _text(error))
+        if gone:
+            self.seek({batch.position: batch.offsets[0] for batch in batches})
+            raise OffsetsGone(gone)
+
+    def _batch(self, position: Position, found: list[Any]) -> RecordBatch:
+        return batch_of_columns(
+            position,
+            [message.offset() for message in found],
+            [message.headers() for message in found],
+            [message.key() for message in found],
+            [message.value() for message in found],
+            self._content_types,
+        )
+
+
+class _Causes:
+    """Remembers what the client last complained about that is not just a consequence."""
+
+    def __init__(self) -> None:
+        self.last = ""
+        self.fatal: KafkaError | None = None
+
+    def note(self, error: KafkaError) -> None:
+        if error.fatal():
+            self.fatal = error
+        elif error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # its public name
+            self.last = _text(error)
+
+
+def _partition(position: Position, offset: int | None = None) -> TopicPartition:
+    if offset is None:
+        return TopicPartition(position.source, position.partition)
+    return TopicPartition(position.source, position.partition, offset)
+
+
+def _position(message: Message) -> Position:
+    topic, partition = message.topic(), message.partition()
+    assert topic is not None  # noqa: S101  # only messages of a partition are asked
+    assert partition is not None  # noqa: S101  # as above
+    return Position(topic, partition)
+
+
+def _is_passing(error: KafkaError) -> bool:
+    """Whether the client goes on by itself: brokers that are away, leaders that move, ends of partitions."""
+    is_local = error.code() < 0 and error.code() not in _REFUSALS
+    return not error.fatal() and (is_local or bool(error.retriable()) or error.code() in _MISSING)
+
+
+def _text(error: KafkaError) -> str:
+    match = _CAUSE.match(error.str())
+    return match["cause"] if match else error.str()
+
+
+def _refused(bootstrap: str, error: KafkaError) -> SourceUnavailable:
+    is_fenced = error.code() == KafkaError.FENCED_INSTANCE_ID or "same group.instance.id" in error.str()
+    if is_fenced:  # the code of a fatal error does not say which
+        return SourceUnavailable(
+            "another freshet stream joined the group with this stream.worker_id; give each its own"
+        )
+    return SourceUnavailable(
+        f"Kafka at {bootstrap} refused ({_text(error)}); check the broker's log and this client's rights"
+    )

@@ -1,0 +1,309 @@
+"""Events and rejected records to Kafka topics: the one place that produces."""
+
+from collections.abc import MutableSequence, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any, Literal
+
+import msgspec
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+
+from protos import events_v1_pb2 as pb
+from stream.changes.apply import shard_of
+from stream.errors import PublishFailed
+from stream.events.decoder import JSON_ITEM
+from stream.events.types import Action, CatalogItem, Erasure, Interaction
+from stream.kafka.reach import reaching
+from stream.settings import StreamSettings
+
+Encoding = Literal["protobuf", "json"]
+Headers = Sequence[tuple[str, bytes]]
+
+_EVENT = "application/x-protobuf; messageType=freshet.events.v1.Event"
+_EVENT_BATCH = "application/x-protobuf; messageType=freshet.events.v1.EventBatch"
+_ITEM = "application/x-protobuf; messageType=freshet.events.v1.CatalogItem"
+_ACTION_NUMBERS = {
+    Action.VIEW: pb.ACTION_VIEW,
+    Action.CLICK: pb.ACTION_CLICK,
+    Action.ADD_TO_CART: pb.ACTION_ADD_TO_CART,
+    Action.PURCHASE: pb.ACTION_PURCHASE,
+}
+_JSON = "application/json"
+_LINGER_MS = 10
+_BATCH_BYTES = 128 * 1024
+_MAX_IN_FLIGHT = 20_000
+_CLOSE_SECONDS = 2.0
+_MAX_CACHED_PARTITIONS = 100_000
+
+
+class RecordProducer:
+    """Hands records to a broker, idempotently and acknowledged by all replicas.
+
+    Args:
+        bootstrap: "host:port", or several with commas.
+        settings: how long to wait for the broker.
+
+    Raises:
+        PublishFailed: no broker answers.
+    """
+
+    def __init__(self, bootstrap: str, settings: StreamSettings) -> None:
+        timeout_ms = round(settings.bootstrap_timeout_seconds * 1000)
+        self._bootstrap = bootstrap
+        self._pending: list[Any] = []
+        self._num_partitions: dict[str, int] = {}
+        with reaching(bootstrap, PublishFailed) as connections:
+            self._producer = KafkaProducer(
+                kafka_client=connections,
+                bootstrap_servers=bootstrap.split(","),
+                bootstrap_timeout_ms=timeout_ms,
+                max_block_ms=timeout_ms,
+                allow_auto_create_topics=False,
+                enable_idempotence=True,
+                acks="all",
+                compression_type="lz4",
+                linger_ms=_LINGER_MS,
+                batch_size=_BATCH_BYTES,
+                metrics_enabled=False,
+            )
+
+    def num_partitions(self, topic: str) -> int:
+        """Return how many partitions a topic has.
+
+        Raises:
+            PublishFailed: there is no such topic.
+        """
+        if topic not in self._num_partitions:
+            self._num_partitions[topic] = len(self._partitions_for(topic))
+        return self._num_partitions[topic]
+
+    def send(
+        self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers
+    ) -> None:
+        """Hand one record over; `flush` says whether it arrived.
+
+        Raises:
+            PublishFailed: the broker does not take it.
+        """
+        try:
+            future = self._producer.send(
+                topic, value=value, key=key, headers=list(headers), partition=partition
+            )
+        except (KafkaError, ValueError) as error:
+            raise self._failed(topic, error) from error
+        self._pending.append((topic, future))
+        if len(self._pending) >= _MAX_IN_FLIGHT:
+            self.flush()
+
+    def flush(self) -> None:
+        """Wait until everything that was sent is acknowledged.
+
+        Raises:
+            PublishFailed: something was not.
+        """
+        pending, self._pending = self._pending, []
+        try:
+            self._producer.flush()
+        except KafkaError as error:
+            raise self._failed("all topics", error) from error
+        for topic, future in pending:
+            if not future.succeeded():
+                raise self._failed(topic, future.exception) from future.exception
+
+    def close(self) -> None:
+        """Disconnect. What was not flushed may be lost."""
+        with suppress(KafkaError):
+            self._producer.close(timeout=_CLOSE_SECONDS)
+
+    def _partitions_for(self, topic: str) -> Sequence[int]:
+        try:
+            partitions = self._producer.partitions_for(topic)
+        except KafkaError as error:
+            raise self._failed(topic, error) from error
+        if not partitions:
+            raise PublishFailed(f"there is no topic {topic} at {self._bootstrap}; create it, then try again")
+        return list(partitions)
+
+    def _failed(self, topic: str, error: BaseException | None) -> PublishFailed:
+        return PublishFailed(
+            f"{topic} at {self._bootstrap} did not take a record ({error}); check the broker, then try again"
+        )
+
+
+class EventProducer:
+    """Publishes events to the topics that the stream reads, each in the partition of its session or item.
+
+    An interaction with a query goes to the clicks topic, one without to the sessions topic.
+
+    Args:
+        bootstrap: "host:port", or several with commas.
+        settings: names of the topics.
+        encoding: protobuf or the neutral JSON.
+        batch_size: interactions in one record (protobuf only); 1: each in its own.
+
+    Raises:
+        PublishFailed: no broker answers.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        settings: StreamSettings,
+        *,
+        encoding: Encoding = "protobuf",
+        batch_size: int = 1,
+    ) -> None:
+        self._producer = RecordProducer(bootstrap, settings)
+        self._settings = settings
+        self._encoding = encoding
+        self._batch_size = batch_size if encoding == "protobuf" else 1
+        self._batches: dict[tuple[str, int], _BatchColumns] = {}
+        self._shard_of = lru_cache(maxsize=_MAX_CACHED_PARTITIONS)(shard_of)
+
+    def publish(self, event: Interaction | CatalogItem | Erasure) -> None:
+        """Hand one event over; `flush` says whether it arrived.
+
+        Raises:
+            PublishFailed: the broker does not take it, or the topic is not there.
+        """
+        if isinstance(event, CatalogItem):
+            self._publish_item(event)
+        elif isinstance(event, Erasure):
+            fields = {"erase": event.kind, "id": event.id, "ts_ms": event.ts_ms}
+            self._send(self._settings.erasures_topic, 0, event.id, msgspec.json.encode(fields), _JSON)
+        elif self._batch_size > 1:
+            self._add_to_batch(event)
+        else:
+            topic, partition = self._place(event)
+            value, content_type = _packed_interaction(event, self._encoding)
+            self._send(topic, partition, event.key, value, content_type)
+
+    def publish_erasure(self, erasure: Erasure) -> None:
+        """Hand an erasure over; every shard reads it, whatever its partition.
+
+        Raises:
+            PublishFailed: the broker does not take it, or the topic is not there.
+        """
+        topic = self._settings.erasures_topic
+        partition = self._shard_of(erasure.id, self._producer.num_partitions(topic))
+        value = msgspec.json.encode({"erase": erasure.kind, "id": erasure.id, "ts_ms": erasure.ts_ms})
+        self._send(topic, partition, erasure.id, value, _JSON)
+
+    def publish_raw(self, value: bytes) -> None:
+        """Hand over a line that cannot be decoded as it is, for the stream to judge."""
+        self._send(self._settings.clicks_topic, 0, "", value, _JSON)
+
+    def flush(self) -> None:
+        """Send what still waits for a full batch, and wait until everything is acknowledged.
+
+        Raises:
+            PublishFailed: something was not.
+        """
+        for topic, partition in list(self._batches):
+            self._send_batch(topic, partition)
+        self._producer.flush()
+
+    def close(self) -> None:
+        """Disconnect. What was not flushed may be lost."""
+        self._producer.close()
+
+    def _publish_item(self, item: CatalogItem) -> None:
+        topic = self._settings.catalog_topic
+        partition = self._shard_of(item.item_id, self._producer.num_partitions(topic))
+        value, content_type = _packed_item(item, self._encoding)
+        self._send(topic, partition, item.item_id, value, content_type)
+
+    def _add_to_batch(self, event: Interaction) -> None:
+        place = self._place(event)
+        batch = self._batches.get(place)
+        if batch is None:
+            batch = self._batches[place] = _BatchColumns(event)
+        batch.add(event)
+        if len(batch.message.action) >= self._batch_size:
+            self._send_batch(*place)
+
+    def _send_batch(self, topic: str, partition: int) -> None:
+        message = self._batches.pop((topic, partition)).message
+        key = message.session_ids[0] or message.user_ids[0]
+        self._send(topic, partition, key, message.SerializeToString(), _EVENT_BATCH)
+
+    def _place(self, event: Interaction) -> tuple[str, int]:
+        topic = self._settings.clicks_topic if event.query else self._settings.sessions_topic
+        return topic, self._shard_of(event.key, self._producer.num_partitions(topic))
+
+    def _send(self, topic: str, partition: int, key: str, value: bytes, content_type: str) -> None:
+        headers = [("content-type", content_type.encode())]
+        self._producer.send(topic, partition, key.encode(), value, headers)
+
+
+class _BatchColumns:
+    """An `EventBatch` while it fills."""
+
+    def __init__(self, first: Interaction) -> None:
+        self.message = pb.EventBatch(base_ts_ms=first.ts_ms)
+        self._sessions: dict[tuple[str, str], int] = {}
+        self._queries: dict[str, int] = {"": 0}
+        self._items: dict[str, int] = {}
+
+    def add(self, event: Interaction) -> None:
+        message = self.message
+        message.ts_offset_ms.append(event.ts_ms - message.base_ts_ms)
+        message.session.append(self._session_index(event))
+        message.query.append(_index_of(event.query, self._queries, message.queries))
+        message.item.append(_index_of(event.item_id, self._items, message.item_ids))
+        message.action.append(_ACTION_NUMBERS[event.action])
+
+    def _session_index(self, event: Interaction) -> int:
+        key = (event.session_id, event.user_id)
+        if key not in self._sessions:
+            self._sessions[key] = len(self._sessions)
+            self.message.session_ids.append(event.session_id)
+            self.message.user_ids.append(event.user_id)
+        return self._sessions[key]
+
+
+def _index_of(text: str, known: dict[str, int], column: MutableSequence[str]) -> int:
+    if text not in known:
+        known[text] = len(known)
+        column.append(text)
+    return known[text]
+
+
+def _packed_interaction(event: Interaction, encoding: Encoding) -> tuple[bytes, str]:
+    if encoding == "json":
+        return msgspec.json.encode(_neutral(event)), _JSON
+    message = pb.Event(
+        ts_ms=event.ts_ms,
+        session_id=event.session_id,
+        user_id=event.user_id,
+        query=event.query,
+        item_id=event.item_id,
+        action=_ACTION_NUMBERS[event.action],
+    )
+    return message.SerializeToString(), _EVENT
+
+
+def _packed_item(item: CatalogItem, encoding: Encoding) -> tuple[bytes, str]:
+    if encoding == "json":
+        return msgspec.json.encode(item), JSON_ITEM
+    message = pb.CatalogItem(
+        item_id=item.item_id,
+        title=item.title,
+        text=item.text,
+        attributes=item.attributes,
+        unavailable=not item.available,
+        deleted=item.deleted,
+    )
+    return message.SerializeToString(), _ITEM
+
+
+def _neutral(event: Interaction) -> dict[str, Any]:
+    return {
+        "ts_ms": event.ts_ms,
+        "type": event.action.label,
+        "session_id": event.session_id,
+        "user_id": event.user_id,
+        "query": event.query or None,
+        "item_id": event.item_id,
+    }

@@ -1,0 +1,1 @@
+"""All shards read as one: scans, snapshots, comparisons."""

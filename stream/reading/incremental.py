@@ -1,0 +1,190 @@
+"""What was read of a store's shards, kept so that the next snapshot is read only where something changed."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Self, TypeVar
+
+import numpy as np
+
+from stream.events.types import CatalogItem
+from stream.graph.facts import Digest, FactColumns, distinct, merge_facts, starts_of
+from stream.reading.scan import session_chunks
+from stream.shard import codec
+from stream.shard.erased_keys import contains
+from stream.shard.shard import ShardReader
+
+_Value = TypeVar("_Value")
+
+
+class Contents(NamedTuple):
+    """What one shard, or all of them together, holds.
+
+    Attributes:
+        facts: those of sessions that are held, in ascending order of (session, query, item, action).
+        queries: texts of queries by key, ascending.
+        items: ids of items by key, ascending.
+        catalog: catalogue records by item key, ascending.
+    """
+
+    facts: FactColumns
+    queries: Mapping[int, str]
+    items: Mapping[int, str]
+    catalog: Mapping[int, CatalogItem]
+
+
+class KnownGraph:
+    """Reads what shards hold; what it read before and no write touched since is not read again.
+
+    Keeps 32 bytes a fact, and all names. A shard is read in full where it is new, somebody else wrote it or
+    opened it anew, it no longer knows what was touched since, or facts were erased, folded or moved to
+    another session: the fingerprint of its facts tells.
+
+    Attributes:
+        read_in_full: how many shards the last `read` read in full.
+    """
+
+    def __init__(self) -> None:
+        self.read_in_full = 0
+        self._shards: dict[bytes, _KnownShard] = {}
+
+    def read(self, shards: Iterable[ShardReader]) -> Contents:
+        """Return what the shards hold together.
+
+        Raises:
+            StoreUnreadable: a record is damaged.
+        """
+        self.read_in_full = 0
+        known: dict[bytes, _KnownShard] = {}
+        parts: list[Contents] = []
+        for shard in shards:
+            found = self._read_one(shard)
+            parts.append(found.contents)
+            if found.writer is not None:
+                known[found.writer] = found
+        self._shards = known
+        return _together(parts)
+
+    def _read_one(self, shard: ShardReader) -> "_KnownShard":
+        writer = shard.writer()
+        known = self._shards.get(writer) if writer is not None else None
+        followed = known and known.follow(shard)
+        if followed is None:
+            self.read_in_full += 1
+            return _KnownShard.read(shard)
+        return followed
+
+
+@dataclass(frozen=True, kw_only=True)
+class _KnownShard:
+    """A shard as it was after one of its writes.
+
+    Attributes:
+        writer: the mark of whoever wrote it last.
+        sequence: of the last write.
+        held: the fingerprint of the facts that it held.
+        contents: what it held.
+    """
+
+    writer: bytes | None
+    sequence: int
+    held: Digest
+    contents: Contents
+
+    @classmethod
+    def read(cls, shard: ShardReader) -> Self:
+        """Read all of a shard."""
+        state = shard.state()
+        contents = Contents(
+            facts=FactColumns.concatenate([chunk.facts for chunk in session_chunks([shard])]),
+            queries=dict(shard.query_names()),
+            items=dict(shard.item_names()),
+            catalog=dict(shard.catalog()),
+        )
+        return cls(
+            writer=shard.writer(),
+            sequence=state.sequence,
+            held=state.facts - state.retired,
+            contents=contents,
+        )
+
+    def follow(self, shard: ShardReader) -> Self | None:
+        """Read what later writes touched; return None where that does not tell what the shard holds now."""
+        state = shard.state()
+        touched = shard.dirty_since(self.sequence)
+        if touched is None or state.sequence < self.sequence:
+            return None
+        queries, items = touched
+        before = self.contents
+        facts, held = _with_changes(before.facts, shard.facts_on_items_since(items, self.sequence))
+        held += self.held
+        if held != state.facts - state.retired:
+            return None
+        asked = [key for key in queries.tolist() if key not in before.queries]
+        contents = Contents(
+            facts=facts,
+            queries=_updated(before.queries, asked, shard.get_names(codec.QUERY_NAME, asked)),
+            items=_updated(before.items, items.tolist(), shard.get_names(codec.ITEM_NAME, items.tolist())),
+            catalog=_updated(before.catalog, items.tolist(), shard.get_catalog(items.tolist())),
+        )
+        return type(self)(writer=self.writer, sequence=state.sequence, held=held, contents=contents)
+
+
+def _with_changes(facts: FactColumns, changes: FactColumns) -> tuple[FactColumns, Digest]:
+    """Return facts with new and moved ones among them, and what that adds to their fingerprint.
+
+    Args:
+        facts: in ascending order of (session, query, item, action).
+        changes: in any order.
+    """
+    if not len(changes):
+        return facts, Digest()
+    is_same = contains(distinct(changes.session), facts.session)
+    merge = merge_facts(facts.take(is_same), changes)
+    merged = FactColumns.concatenate([facts.take(~is_same), merge.facts])
+    added = merge.facts.take(merge.is_new | merge.is_moved).digest() - merge.replaced.digest()
+    # Each session's facts are in one of two ordered parts, which a stable sort merges.
+    return merged.take(np.argsort(merged.session, kind="stable")), added
+
+
+def _updated(
+    before: Mapping[int, _Value], keys: Sequence[int], found: Mapping[int, _Value]
+) -> Mapping[int, _Value]:
+    """Return records, by key, with those of some keys as they are now: found, or gone."""
+    if all(before.get(key) == found.get(key) for key in keys):
+        return before
+    after = {**before, **found}
+    for key in keys:
+        if key not in found:
+            after.pop(key, None)
+    return after if after.keys() == before.keys() else dict(sorted(after.items(), key=_key))
+
+
+def _together(parts: Sequence[Contents]) -> Contents:
+    """Return what shards hold together; of a name or a record that several hold, the first shard's."""
+    if len(parts) == 1:
+        return parts[0]
+    facts = FactColumns.concatenate([part.facts for part in parts])
+    facts = facts.take(np.argsort(facts.session, kind="stable"))
+    if _num_sessions(facts) < sum(_num_sessions(part.facts) for part in parts):
+        facts = merge_facts(FactColumns.none(), facts).facts
+    return Contents(
+        facts=facts,
+        queries=_union([part.queries for part in parts]),
+        items=_union([part.items for part in parts]),
+        catalog=_union([part.catalog for part in parts]),
+    )
+
+
+def _union(parts: Sequence[Mapping[int, _Value]]) -> Mapping[int, _Value]:
+    union: dict[int, _Value] = {}
+    for part in reversed(parts):
+        union.update(part)
+    return dict(sorted(union.items(), key=_key))
+
+
+def _key(record: tuple[int, object]) -> int:
+    return record[0]
+
+
+def _num_sessions(facts: FactColumns) -> int:
+    return int(starts_of(facts.session).sum()) if len(facts) else 0

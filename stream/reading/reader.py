@@ -1,0 +1,490 @@
+"""The graph of all shards, merged as it is read: dump, hash, statistics, arrays for training."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from heapq import merge
+from operator import itemgetter
+from pathlib import Path
+from struct import Struct
+from types import TracebackType
+from typing import NamedTuple, Self, TypeVar
+
+import msgspec
+import numpy as np
+
+from stream.errors import StoreMismatch, StoreUnreadable
+from stream.events.types import Action, CatalogItem, Position
+from stream.graph.arrays import GraphArrays, GraphParts, build_arrays, nameless
+from stream.graph.edges import EdgeColumns, edges_of, with_settled
+from stream.graph.facts import Digest, FactColumns, hyperedge_rows, hyperedge_sizes, merge_facts
+from stream.graph.folded import SettledEdges, add_settled
+from stream.reading.incremental import KnownGraph
+from stream.reading.manifest import MANIFEST_NAME as SNAPSHOT_MANIFEST_NAME
+from stream.reading.manifest import read_manifest as read_snapshot_manifest
+from stream.reading.scan import SessionChunk, edge_chunks, session_chunks, settled_edges
+from stream.settings import StreamSettings
+from stream.shard import codec
+from stream.shard.codec import ShardState
+from stream.shard.epochs import current_folder, shard_name
+from stream.shard.shard import ShardReader, follow_shards
+from stream.shard.upgrade import OLD_VERSION
+from stream.store.store import read_manifest as read_store_manifest
+
+__all__ = ["GraphArrays", "GraphReader", "GraphStats", "GraphSummary", "graph_hash", "open_graph"]
+
+_DIGEST = Struct(">QQQ")
+_CHUNK_SESSIONS = 512
+
+_Record = TypeVar("_Record")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphStats:
+    """How much there is in a graph.
+
+    Attributes:
+        facts: (session, query or none, item, action) seen at least once, folded ones left out.
+        sessions: sessions with at least one of these.
+        queries: distinct normalised queries.
+        items: distinct items, in the catalogue or in a fact.
+        edges: query-item pairs with a click, add-to-cart or purchase.
+        hyperedges: those of them of at least two distinct items.
+        incidences: items over all hyperedges.
+        catalog_items: items in the catalogue, deleted ones included.
+        watermark_ms: minimum over shards of the largest event time applied; None: nothing was applied.
+        bytes_on_disk: of the shards' files.
+    """
+
+    facts: int
+    sessions: int
+    queries: int
+    items: int
+    edges: int
+    hyperedges: int
+    incidences: int
+    catalog_items: int
+    watermark_ms: int | None
+    bytes_on_disk: int
+
+
+class GraphSummary(NamedTuple):
+    """What one pass over the graph tells."""
+
+    graph_hash: str
+    stats: GraphStats
+
+
+def open_graph(path: Path, settings: StreamSettings) -> "GraphReader":
+    """Open a store, also while another process writes it, or a snapshot, for reading as it is now.
+
+    Args:
+        path: a store's or a snapshot's folder.
+        settings: `action_weights` and `min_sessions` are used; the half-life is the store's own.
+
+    Raises:
+        StoreMissing: there is neither a store nor a snapshot at `path`.
+        StoreMismatch: it has a format that this version does not know.
+        StoreUnreadable: the store is damaged.
+        SnapshotUnreadable: the snapshot is damaged.
+    """
+    if (path / SNAPSHOT_MANIFEST_NAME).exists():
+        snapshot = read_snapshot_manifest(path)
+        folders = [path / shard.directory for shard in snapshot.shards]
+        return GraphReader(path, folders, settings, snapshot.half_life_seconds)
+    store = read_store_manifest(path)
+    folders = [path / shard_name(index) for index in range(store.num_shards)]
+    return GraphReader(path, folders, settings, store.half_life_seconds)
+
+
+class GraphReader:
+    """Reads the graph over all shards. Sessions live in one shard each; what they made is added up.
+
+    Damage found while reading raises `StoreUnreadable` from any method.
+
+    Args:
+        path: the store's or snapshot's folder.
+        folders: of its shards, those that nothing was written to yet included.
+        settings: `action_weights` and `min_sessions` are used.
+        half_life_seconds: of the decay.
+        shards: those of the shards in `folders` that exist; None: they are opened.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        folders: list[Path],
+        settings: StreamSettings,
+        half_life_seconds: float,
+        *,
+        shards: Sequence[ShardReader] | None = None,
+    ) -> None:
+        self.path = path
+        self.half_life_ms = round(half_life_seconds * 1000)
+        self._folders = folders
+        self._weights = {int(action): settings.weight_of(action) for action in Action}
+        self._min_sessions = settings.min_sessions
+        self._session_gap_ms = settings.session_gap_ms
+        self._shards: Sequence[ShardReader] = follow_shards(folders) if shards is None else shards
+        self._check_formats()
+        self._settled_shards = [
+            shard for shard in self._shards if shard.state().settled_before_ms is not None
+        ]
+
+    @property
+    def num_shards(self) -> int:
+        """How many shards the store has, untouched ones included."""
+        return len(self._folders)
+
+    @property
+    def session_gap_ms(self) -> int:
+        """The inactivity that sessions were cut at, where events came without session ids."""
+        formats = (shard.format() for shard in self._shards)
+        return next((made_as.session_gap_ms for made_as in formats if made_as), self._session_gap_ms)
+
+    @property
+    def watermark_ms(self) -> int | None:
+        """The minimum over shards of the largest event time applied, of those that have applied any."""
+        times = [
+            state.watermark_ms for state in self.shard_states().values() if state.watermark_ms is not None
+        ]
+        return min(times, default=None)
+
+    @property
+    def settled_before_ms(self) -> int | None:
+        """Sessions that ended before this may have been folded in some shard; None: none was."""
+        times = (state.settled_before_ms for state in self.shard_states().values())
+        return max((time for time in times if time is not None), default=None)
+
+    def shard_states(self) -> dict[int, ShardState]:
+        """Return how far each shard is, by index; shards that nothing was ever written to are absent."""
+        return {index: shard.state() for index, shard in self.shards()}
+
+    def shards(self) -> Iterator[tuple[int, ShardReader]]:
+        """Yield the shards that something was written to, by index."""
+        indexes = {path: index for index, path in enumerate(self._folders)}
+        return ((indexes[shard.path], shard) for shard in self._shards)
+
+    def positions(self) -> dict[int, dict[Position, int]]:
+        """Return the next offsets, by shard index."""
+        return {index: shard.positions() for index, shard in self.shards()}
+
+    def dump(self, at_ms: int | None = None) -> Iterator[str]:
+        """Yield the graph as JSON lines in canonical order, without line ends.
+
+        Edges by (query, item id), then hyperedges by session id, strings in order of code points. Items of a
+        hyperedge are in (earliest time, item id) order; its ``last_ms`` is that of the session's last fact.
+        Sessions that were folded have no hyperedge any more; edges count them for ever.
+
+        Args:
+            at_ms: the time that weights are taken at; None: the watermark.
+        """
+        at_ms = self._time(at_ms)
+        item_ids = self._item_ids()
+        yield from self._edge_lines(item_ids, at_ms)
+        yield from self._hyperedge_lines(item_ids)
+
+    def graph_hash(self) -> str:
+        """Return a hash of the set of facts, as the sessions hold it and as the edges do: 64 hex digits.
+
+        Facts that were folded stay in it: their edges, and the shard for their sessions, keep their sums. It
+        does not depend on arrival order, batches, shard count, half-life, action weights or the catalogue.
+
+        Raises:
+            StoreUnreadable: the records do not add up to what was written: some are damaged or lost.
+        """
+        facts = edge_facts = Digest()
+        for index, shard in self.shards():
+            state = shard.state()
+            held = _digest(chunk.facts for chunk in session_chunks([shard]))
+            held += state.retired
+            on_edges = sum((edges.digest() for edges in edge_chunks([shard])), Digest())
+            if (held, on_edges) != (state.facts, state.edge_facts):
+                raise StoreUnreadable(
+                    f"the records of shard {index} of {self.path} do not add up: {held.count} facts, "
+                    f"{on_edges.count} on edges, not {state.facts.count} and {state.edge_facts.count}"
+                )
+            facts, edge_facts = facts + held, edge_facts + on_edges
+        return graph_hash(facts, edge_facts)
+
+    def recorded_hash(self) -> str:
+        """Return what `graph_hash` must be, from the sums that every write kept; reads nothing else."""
+        states = self.shard_states().values()
+        facts = sum((state.facts for state in states), Digest())
+        return graph_hash(facts, sum((state.edge_facts for state in states), Digest()))
+
+    def stats(self) -> GraphStats:
+        """Count everything."""
+        num_sessions = num_facts = num_hyperedges = num_incidences = 0
+        for chunk in self.sessions():
+            _, sizes = hyperedge_sizes(chunk.facts)
+            num_sessions += len(chunk.keys)
+            num_facts += len(chunk.facts)
+            num_hyperedges += int((sizes > 0).sum())
+            num_incidences += int(sizes.sum())
+        return GraphStats(
+            facts=num_facts,
+            sessions=num_sessions,
+            queries=_count(self.names(codec.QUERY_NAME)),
+            items=_count(self.names(codec.ITEM_NAME)),
+            edges=sum(map(len, self.edges())),
+            hyperedges=num_hyperedges,
+            incidences=num_incidences,
+            catalog_items=_count(self.catalog()),
+            watermark_ms=self.watermark_ms,
+            bytes_on_disk=sum(_folder_bytes(current_folder(shard.path)) for shard in self._shards),
+        )
+
+    def summary(self) -> GraphSummary:
+        """Hash and count."""
+        return GraphSummary(self.graph_hash(), self.stats())
+
+    def arrays(
+        self, at_ms: int | None = None, *, before_ms: int | None = None, known: KnownGraph | None = None
+    ) -> GraphArrays:
+        """Return the graph as arrays; edges of fewer than `min_sessions` sessions are left out.
+
+        Args:
+            at_ms: the time that weights are taken at; None: the watermark.
+            before_ms: take the graph as the events before this time make it, with the whole catalogue. A fact
+                is kept at its earliest time, so that later events leave no trace. None: take all.
+            known: what was read of earlier snapshots of the same store, so that only what changed is read;
+                None: all is read.
+
+        Raises:
+            StoreMismatch: `before_ms` is given, and facts were folded: they have no times of their own.
+        """
+        facts, queries, items, catalog = (known or KnownGraph()).read(self._shards)
+        watermark_ms = self.watermark_ms or 0
+        if before_ms is not None:
+            if self._settled_shards:
+                raise StoreMismatch(
+                    f"{self.path} has folded facts (stream.erasure_horizon_seconds), which have no times of "
+                    "their own; take the event log instead"
+                )
+            facts = facts.take(facts.ts_ms < before_ms)
+            watermark_ms = int(facts.ts_ms.max(initial=0))
+            asked, met = set(facts.query.tolist()), set(facts.item.tolist()).union(catalog)
+            queries = {key: text for key, text in queries.items() if key in asked}
+            items = {key: text for key, text in items.items() if key in met}
+        parts = GraphParts(
+            path=self.path,
+            query_names=queries,
+            item_names=items,
+            catalog=catalog,
+            facts=facts,
+            edges=self._edges_with_settled() if self._settled_shards else edges_of(facts),
+            half_life_ms=self.half_life_ms,
+            weight_of_action=self._weights,
+            min_sessions=self._min_sessions,
+        )
+        at_ms = self._time(at_ms) if before_ms is None or at_ms is not None else watermark_ms
+        return build_arrays(parts, at_ms=at_ms, watermark_ms=watermark_ms)
+
+    def sessions(self) -> Iterator[SessionChunk]:
+        """Yield all sessions by key, a chunk at a time."""
+        return session_chunks(self._shards)
+
+    def edges(self) -> Iterator[EdgeColumns]:
+        """Yield all edges by (query key, item key), a chunk at a time."""
+        return edge_chunks(self._shards)
+
+    def names(self, kind: bytes) -> Iterator[tuple[int, str]]:
+        """Yield ``(key, text)`` by key; `kind` is `codec.QUERY_NAME` or `ITEM_NAME`."""
+        scan = ShardReader.query_names if kind == codec.QUERY_NAME else ShardReader.item_names
+        return self._merged(scan)
+
+    def name_of(self, kind: bytes, key: int) -> str:
+        """Return the text behind a key.
+
+        Raises:
+            StoreUnreadable: there is none.
+        """
+        for shard in self._shards:
+            found = shard.get_names(kind, [key])
+            if found:
+                return found[key]
+        raise nameless(self.path)
+
+    def catalog(self) -> Iterator[tuple[int, CatalogItem]]:
+        """Yield ``(item_key, item)`` by key."""
+        return self._merged(ShardReader.catalog)
+
+    def edges_of_query(self, query_key: int) -> EdgeColumns:
+        """Return the edges of one query, by item key."""
+        edges = edges_of(FactColumns.concatenate([shard.facts_of_query(query_key) for shard in self._shards]))
+        return with_settled(edges, self._settled_of(codec.SETTLED, query_key))
+
+    def edges_of_item(self, item_key: int) -> EdgeColumns:
+        """Return the edges of one item, by query key."""
+        edges = edges_of(FactColumns.concatenate([shard.facts_of_item(item_key) for shard in self._shards]))
+        return with_settled(edges, self._settled_of(codec.SETTLED_BY_ITEM, item_key))
+
+    def close(self) -> None:
+        """Close the shards."""
+        for shard in self._shards:
+            shard.close()
+        self._shards = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _check_formats(self) -> None:
+        for shard in self._shards:
+            found = shard.format()
+            if found is not None and found.format_version != codec.FORMAT_VERSION:
+                self.close()
+                raise StoreMismatch(
+                    f"{shard.path} has format version {found.format_version}, this version of Freshet reads "
+                    f"{codec.FORMAT_VERSION}; {_advice(found.format_version)}"
+                )
+
+    def _edges_with_settled(self) -> EdgeColumns:
+        """Return all edges, of the facts behind queries: of a held session some may be folded already."""
+        facts = FactColumns.concatenate([chunk.facts for chunk in self.edges()])
+        return with_settled(edges_of(facts), settled_edges(self._settled_shards))
+
+    def _settled_of(self, kind: bytes, key: int) -> SettledEdges:
+        return add_settled([shard.settled_of(kind, key) for shard in self._settled_shards])
+
+    def _time(self, at_ms: int | None) -> int:
+        return (self.watermark_ms or 0) if at_ms is None else at_ms
+
+    def _merged(
+        self, scan: Callable[[ShardReader], Iterator[tuple[int, _Record]]]
+    ) -> Iterator[tuple[int, _Record]]:
+        """Yield records of all shards by key; of those that several shards hold, one."""
+        scans = [scan(shard) for shard in self._shards]
+        return scans[0] if len(scans) == 1 else _first_of_each(merge(*scans, key=itemgetter(0)))
+
+    def _item_ids(self) -> "_Names":
+        return _Names(self.path, self.names(codec.ITEM_NAME))
+
+    def _edge_lines(self, item_ids: "_Names", at_ms: int) -> Iterator[str]:
+        for query, query_key in sorted((text, key) for key, text in self.names(codec.QUERY_NAME)):
+            edges = self.edges_of_query(query_key)
+            weights = edges.weights(at_ms, self.half_life_ms, self._weights)
+            ids = [item_ids[item] for item in edges.item.tolist()]
+            for row in sorted(range(len(ids)), key=ids.__getitem__):
+                yield _edge_line(query, ids[row], edges, row, float(weights[row]))
+
+    def _hyperedge_lines(self, item_ids: "_Names") -> Iterator[str]:
+        sessions = sorted(
+            pair
+            for chunk in self.sessions()
+            for pair in zip(chunk.session_ids, chunk.keys.tolist(), strict=True)
+        )
+        for chunk in _chunks(sessions, _CHUNK_SESSIONS):
+            facts = self._facts_of_sessions([key for _, key in chunk])
+            for session_id, key in chunk:
+                line = _hyperedge_line(session_id, facts[key], item_ids)
+                if line:
+                    yield line
+
+    def _facts_of_sessions(self, keys: list[int]) -> dict[int, FactColumns]:
+        parts: dict[int, list[FactColumns]] = {key: [] for key in keys}
+        for shard in self._shards:
+            for key, record in shard.get_sessions(keys).items():
+                parts[key].append(codec.facts_of_sessions(np.array([key], dtype=np.uint64), [record]))
+        return {
+            key: merge_facts(FactColumns.none(), FactColumns.concatenate(found)).facts
+            for key, found in parts.items()
+        }
+
+
+class _Names(dict[int, str]):
+    """Texts by key. A key without a text means that the store is damaged."""
+
+    def __init__(self, path: Path, names: Iterator[tuple[int, str]]) -> None:
+        super().__init__(names)
+        self._path = path
+
+    def __missing__(self, key: int) -> str:
+        raise nameless(self._path)
+
+
+def graph_hash(facts: Digest, edge_facts: Digest) -> str:
+    """Return the hash of a graph whose facts, and whose facts on edges, have these fingerprints."""
+    packed = [_DIGEST.pack(digest.count, digest.first, digest.second) for digest in (facts, edge_facts)]
+    return sha256(b"freshet graph 2\n" + b"".join(packed)).hexdigest()
+
+
+def hyperedge_members(facts: FactColumns, item_ids: Mapping[int, str]) -> list[str]:
+    """Return the item ids of one session's hyperedge, in (time, item id) order; none where it has none."""
+    rank_of_id = {
+        text: rank for rank, text in enumerate(sorted({item_ids[key] for key in facts.item.tolist()}))
+    }
+    ranks = np.array([rank_of_id[item_ids[key]] for key in facts.item.tolist()], dtype=np.int64)
+    return [
+        item_ids[key]
+        for key in facts.item[hyperedge_rows(facts.session, facts.item, facts.ts_ms, ranks)].tolist()
+    ]
+
+
+def _advice(format_version: int) -> str:
+    if format_version == OLD_VERSION:
+        return "bring it to that with: freshet upgrade --store DIR (freshet stream does it too)"
+    return "use the version that wrote it"
+
+
+def _digest(parts: Iterator[FactColumns]) -> Digest:
+    return sum((facts.digest() for facts in parts), Digest())
+
+
+def _first_of_each(records: Iterator[tuple[int, _Record]]) -> Iterator[tuple[int, _Record]]:
+    last_key = None
+    for key, record in records:
+        if key != last_key:
+            yield key, record
+        last_key = key
+
+
+def _edge_line(query: str, item_id: str, edges: EdgeColumns, row: int, weight: float) -> str:
+    return _json_line(
+        {
+            "kind": "edge",
+            "query": query,
+            "item": item_id,
+            "weight": weight,
+            "sessions": int(edges.sessions[row]),
+            "first_ms": int(edges.first_ms[row]),
+            "last_ms": int(edges.last_ms[row]),
+            "actions": edges.actions_of(row),
+        }
+    )
+
+
+def _hyperedge_line(session_id: str, facts: FactColumns, item_ids: Mapping[int, str]) -> str:
+    items = hyperedge_members(facts, item_ids) if len(facts) > 1 else []
+    if not items:
+        return ""
+    last_ms = int(facts.ts_ms.max())
+    return _json_line({"kind": "hyperedge", "session": session_id, "items": items, "last_ms": last_ms})
+
+
+def _json_line(record: dict[str, object]) -> str:
+    return msgspec.json.encode(record).decode("utf-8")
+
+
+def _chunks(records: list[_Record], size: int) -> Iterator[list[_Record]]:
+    return (records[start : start + size] for start in range(0, len(records), size))
+
+
+def _count(records: Iterator[object]) -> int:
+    return sum(1 for _ in records)
+
+
+def _folder_bytes(path: Path) -> int:
+    return sum(map(_file_bytes, path.glob("*")))  # none where the shard changes hands right now
+
+
+def _file_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0  # compacted away since it was listed

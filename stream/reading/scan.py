@@ -1,0 +1,110 @@
+"""All shards read as one: their records in order of key, a chunk at a time, as columns."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import merge
+from itertools import compress
+from typing import NamedTuple
+
+import numpy as np
+
+from stream.events.columns import Keys
+from stream.graph.edges import EdgeColumns, edges_of, with_settled
+from stream.graph.facts import FactColumns, merge_facts
+from stream.graph.folded import SettledEdges, add_settled
+from stream.shard import codec
+from stream.shard.rocksdb import store_error
+from stream.shard.shard import ShardReader
+
+_CHUNK_RECORDS = 50_000
+_KEY_END = 9
+
+
+class SessionChunk(NamedTuple):
+    """Some sessions, in ascending order of key.
+
+    Attributes:
+        keys: ``uint64 [num_sessions]``.
+        session_ids: their ids.
+        facts: theirs, in ascending order of (session, query, item, action).
+    """
+
+    keys: Keys
+    session_ids: list[str]
+    facts: FactColumns
+
+
+def session_chunks(shards: Sequence[ShardReader]) -> Iterator[SessionChunk]:
+    """Yield all sessions in order of key; what several shards hold of one is joined.
+
+    Raises:
+        StoreUnreadable: a record is damaged.
+    """
+    for keys, values in _chunks(shards, codec.SESSION):
+        try:
+            records = [codec.unpack_session(value) for value in values]
+            sessions = codec.unpack_keys(keys)
+            facts = codec.facts_of_sessions(sessions, records)
+        except codec.BAD_RECORD_ERRORS as error:
+            raise store_error(shards[0].path, error) from error
+        ids = dict(zip(sessions.tolist(), [record.session_id for record in records], strict=True))
+        if len(ids) < len(records):
+            facts = merge_facts(FactColumns.none(), facts).facts
+        yield SessionChunk(np.unique(sessions), list(ids.values()), facts)
+
+
+def edge_chunks(shards: Sequence[ShardReader]) -> Iterator[EdgeColumns]:
+    """Yield all edges in order of (query key, item key); those of a query are in one chunk.
+
+    Raises:
+        StoreUnreadable: a record is damaged.
+    """
+    has_settled = any(shard.state().settled_before_ms is not None for shard in shards)
+    kinds = (codec.BY_QUERY, codec.SETTLED) if has_settled else (codec.BY_QUERY,)
+    for keys, values in _chunks(shards, *kinds):
+        try:
+            yield _edges(keys, values) if has_settled else edges_of(codec.by_query(keys, values))
+        except codec.BAD_RECORD_ERRORS as error:
+            raise store_error(shards[0].path, error) from error
+
+
+def settled_edges(shards: Sequence[ShardReader]) -> SettledEdges:
+    """Return all settled edges, of all shards together.
+
+    Raises:
+        StoreUnreadable: a record is damaged.
+    """
+    return _settled(record for shard in shards for record in shard.records(codec.SETTLED))
+
+
+def _edges(keys: list[bytes], values: list[bytes]) -> EdgeColumns:
+    """Return the edges of records of both kinds, those of facts and the settled ones."""
+    is_run = [key[:1] == codec.BY_QUERY for key in keys]
+    edges = edges_of(codec.by_query(list(compress(keys, is_run)), list(compress(values, is_run))))
+    records = zip(keys, values, strict=True)
+    return with_settled(edges, _settled(compress(records, (not run for run in is_run))))
+
+
+def _settled(records: Iterable[tuple[bytes, bytes]]) -> SettledEdges:
+    return add_settled(
+        [{codec.unpack_settled_pair(key): codec.unpack_settled(value)} for key, value in records]
+    )
+
+
+def _chunks(shards: Sequence[ShardReader], *kinds: bytes) -> Iterator[tuple[list[bytes], list[bytes]]]:
+    """Yield packed keys and values; records that begin with the same 64-bit key stay together."""
+    scans = [shard.records(kind) for kind in kinds for shard in shards]
+    behind_kind = None if len(kinds) == 1 else _behind_kind
+    keys: list[bytes] = []
+    values: list[bytes] = []
+    for key, value in scans[0] if len(scans) == 1 else merge(*scans, key=behind_kind):
+        if len(keys) >= _CHUNK_RECORDS and key[1:_KEY_END] != keys[-1][1:_KEY_END]:
+            yield keys, values
+            keys, values = [], []
+        keys.append(key)
+        values.append(value)
+    if keys:
+        yield keys, values
+
+
+def _behind_kind(record: tuple[bytes, bytes]) -> bytes:
+    return record[0][1:]

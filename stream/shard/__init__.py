@@ -1,0 +1,1 @@
+"""One shard's records on disk: layout, database, names, epochs, locks."""

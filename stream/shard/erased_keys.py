@@ -1,0 +1,105 @@
+"""What is erased in a shard: keys of users, sessions and items, and the erasures that are not finished."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Self
+
+import numpy as np
+
+from stream.events.columns import Keys
+from stream.graph.facts import Bools
+from stream.shard import codec
+from stream.shard.codec import ErasureKind, Marker
+
+_KEY_PLACE = slice(2, 10)
+_FINISHED_PLACE = 1
+_SPARE_BITS = 4
+_MAX_BITS = 24
+
+
+class ErasedKeys:
+    """Keys that are erased, eight bytes each.
+
+    Attributes:
+        pending: erasures that are not finished.
+    """
+
+    def __init__(self) -> None:
+        self.pending: dict[tuple[ErasureKind, int], Marker] = {}
+        self._keys = {kind: _KeySet(_NONE) for kind in codec.ERASURE_KINDS}
+
+    @classmethod
+    def of_records(cls, records: Mapping[ErasureKind, Sequence[tuple[bytes, bytes]]]) -> Self:
+        """Return what the markers of a shard, in order of key, say."""
+        erased = cls()
+        for kind, markers in records.items():
+            packed = b"".join(key[_KEY_PLACE] for key, _ in markers)
+            erased._keys[kind] = _KeySet(np.frombuffer(packed, dtype=">u8").astype(np.uint64))
+            unfinished = (pair for pair in markers if not pair[1][_FINISHED_PLACE])
+            erased._note_pending(codec.unpack_marker(key, value) for key, value in unfinished)
+        return erased
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is erased."""
+        return not any(len(known.keys) for known in self._keys.values())
+
+    def holds(self, kind: ErasureKind, keys: Keys) -> Bools:
+        """Return which keys are erased."""
+        return self._keys[kind].hold(keys)
+
+    def add(self, markers: Iterable[Marker]) -> None:
+        """Take note of markers that were written."""
+        markers = list(markers)
+        self._note_pending(markers)
+        for kind in codec.ERASURE_KINDS:
+            keys = np.array([marker.key for marker in markers if marker.kind == kind], dtype=np.uint64)
+            if len(keys):
+                self._keys[kind] = _KeySet(np.union1d(self._keys[kind].keys, keys))
+
+    def remove(self, kind: ErasureKind, keys: Keys) -> None:
+        """Take note of markers that were removed."""
+        self._keys[kind] = _KeySet(np.setdiff1d(self._keys[kind].keys, keys))
+
+    def _note_pending(self, markers: Iterable[Marker]) -> None:
+        for marker in markers:
+            if marker.is_finished:
+                self.pending.pop((marker.kind, marker.key), None)
+            else:
+                self.pending[marker.kind, marker.key] = marker
+
+
+class _KeySet:
+    """A set of keys. Most keys that it is asked for are not in it: their first bits tell.
+
+    Attributes:
+        keys: ``uint64 [num_keys]`` ascending.
+    """
+
+    def __init__(self, keys: Keys) -> None:
+        self.keys = keys
+        num_bits = min(max(len(keys).bit_length() + _SPARE_BITS, _SPARE_BITS), _MAX_BITS)
+        self._shift = np.uint64(64 - num_bits)
+        self._begins_so = np.zeros(1 << num_bits if len(keys) else 0, dtype=np.bool_)
+        self._begins_so[keys >> self._shift] = True
+
+    def hold(self, keys: Keys) -> Bools:
+        """Return which keys are in the set."""
+        if not len(self.keys):
+            return np.zeros(len(keys), dtype=np.bool_)
+        is_in: Bools = self._begins_so[keys >> self._shift]
+        rows = np.flatnonzero(is_in)
+        is_in[rows] = contains(self.keys, keys[rows])
+        return is_in
+
+
+def contains(ordered: Keys, keys: Keys) -> Bools:
+    """Return which keys are among those in ascending order."""
+    if not len(ordered):
+        return np.zeros(len(keys), dtype=np.bool_)
+    place = np.searchsorted(ordered, keys)
+    place[place == len(ordered)] = 0
+    is_in: Bools = ordered[place] == keys
+    return is_in
+
+
+_NONE = np.empty(0, dtype=np.uint64)

@@ -1,0 +1,101 @@
+"""Which names a shard has, kept in memory, so that hardly one is read to learn that it is there."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.events.columns import Keys
+
+_MAX_NAMES = 4_000_000
+_MERGE_AT = 8
+
+Bools = NDArray[np.bool_]
+Hashes = NDArray[np.uint32]
+
+
+def text_hashes(texts: Sequence[str]) -> Hashes:
+    """Return a hash of each text, ``uint32 [num_texts]``; another process has others."""
+    return np.array(list(map(hash, texts)), dtype=np.int64).astype(np.uint32)
+
+
+class KnownNames:
+    """Keys of stored names of one kind, each with a hash of its text: twelve bytes a name.
+
+    What a shard has when it is opened is added from `next_key` on, a slice at a time. Once there are too many
+    names, all are dropped: what is not among these is then read.
+
+    Attributes:
+        is_complete: whether a key that is not among these has no name in the shard.
+        next_key: the key from which on stored names are still to be added; None: no more are to be.
+    """
+
+    def __init__(self, max_names: int = _MAX_NAMES) -> None:
+        self.is_complete = False
+        self.next_key: int | None = 0
+        self._max_names = max_names
+        self._most = self._newest = _Table.empty()
+
+    def find(self, keys: Keys, hashes: Hashes) -> tuple[Bools, Bools]:
+        """Return which names are stored as they are, and which must be read to tell.
+
+        Args:
+            keys: ``uint64 [num_names]``, ascending and distinct.
+            hashes: ``uint32 [num_names]``, of their texts.
+        """
+        has_key = np.zeros(len(keys), dtype=np.bool_)
+        is_stored = np.zeros(len(keys), dtype=np.bool_)
+        for table in (self._most, self._newest):
+            place, is_here = table.find(keys)
+            has_key |= is_here
+            is_stored[is_here] |= table.hashes[place[is_here]] == hashes[is_here]
+        return is_stored, has_key & ~is_stored if self.is_complete else ~is_stored
+
+    def learn(self, keys: Keys, hashes: Hashes) -> None:
+        """Add names (keys ascending and distinct) that a finished write stored, or that were read."""
+        if len(self._most.keys) + len(self._newest.keys) + len(keys) > self._max_names:
+            self._most = self._newest = _Table.empty()
+            self.is_complete, self.next_key = False, None
+        self._newest = self._newest.with_names(keys, hashes)
+        if len(self._newest.keys) * _MERGE_AT > len(self._most.keys):
+            self._most = self._most.with_names(*self._newest)
+            self._newest = _Table.empty()
+
+    def add_slice(self, keys: Keys, hashes: Hashes, next_key: int | None) -> None:
+        """Add the stored names from `next_key` on, which moves on; None: these were the last."""
+        self.next_key, self.is_complete = next_key, next_key is None
+        self.learn(keys, hashes)
+
+    def forget(self, keys: Keys) -> None:
+        """No longer know some keys, given in ascending order."""
+        self._most, self._newest = self._most.without(keys), self._newest.without(keys)
+
+
+class _Table(NamedTuple):
+    """Keys in ascending order, each once, with their hashes."""
+
+    keys: Keys
+    hashes: Hashes
+
+    @classmethod
+    def empty(cls) -> Self:
+        return cls(np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.uint32))
+
+    def find(self, keys: Keys) -> tuple[NDArray[np.int64], Bools]:
+        """Return where each key is or would be, and whether it is there."""
+        place = np.searchsorted(self.keys, keys)
+        if not len(self.keys):
+            return place, np.zeros(len(keys), dtype=np.bool_)
+        is_here: Bools = self.keys[np.minimum(place, len(self.keys) - 1)] == keys
+        return place, is_here
+
+    def with_names(self, keys: Keys, hashes: Hashes) -> Self:
+        is_new = ~self.find(keys)[1]
+        every = np.concatenate([self.keys, keys[is_new]])
+        order = np.argsort(every, kind="stable")  # two ascending runs: one pass
+        return type(self)(every[order], np.concatenate([self.hashes, hashes[is_new]])[order])
+
+    def without(self, keys: Keys) -> Self:
+        is_kept = ~np.isin(self.keys, keys)
+        return type(self)(self.keys[is_kept], self.hashes[is_kept])

@@ -1,0 +1,181 @@
+"""What a member of the group reads, and from where: as the group gives and as its shards have stored."""
+
+import logging
+from bisect import bisect_left
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from stream.errors import StreamError
+from stream.events.types import Position, RecordBatch
+from stream.kafka.client import Reader
+
+logger = logging.getLogger(__name__)
+
+
+class ShardOwner(Protocol):
+    """Opens and closes this process's shards."""
+
+    def acquire(self, index: int, /) -> Mapping[Position, int]:
+        """Open a shard if it is not open, and return its stored positions.
+
+        Raises:
+            StoreError: it cannot be opened.
+        """
+
+    def release(self, index: int, /) -> None:
+        """Force a shard to disk, close it and let others open it."""
+
+    def lose(self, index: int, /) -> None:
+        """Close a shard that somebody else has, without writing."""
+
+
+class Assignment:
+    """Follows the group: shards open and close, and the reader reads what they need from where they are.
+
+    Partition n of every keyed topic goes to shard n; all of the erasures go to each shard.
+
+    Args:
+        reader: reads what this says.
+        owner: of the shards.
+        topics: the keyed topics.
+        erasures: all partitions of the erasures topic.
+
+    Attributes:
+        changes: how often partitions came or went.
+    """
+
+    def __init__(
+        self, reader: Reader, owner: ShardOwner, topics: Sequence[str], erasures: Sequence[Position]
+    ) -> None:
+        self.changes = 0
+        self._reader = reader
+        self._owner = owner
+        self._topics = topics
+        self._erasures = erasures
+        self._shards: set[int] = set()
+        self._handed: dict[Position, int] = {}
+        self._handed_erasures: dict[tuple[int, Position], int] = {}
+        self._settled = 0
+        self._failure: StreamError | None = None
+
+    @property
+    def shards(self) -> Collection[int]:
+        """The shards that the group has given to this member."""
+        return sorted(self._shards)
+
+    @property
+    def partitions(self) -> Collection[Position]:
+        """What they read of the keyed topics."""
+        return [Position(topic, shard) for shard in self.shards for topic in self._topics]
+
+    def assigned(self, partitions: Collection[int]) -> None:
+        """Take note of shards to open; that may take long, so it waits for `settle`."""
+        logger.info("partitions assigned partitions=%s", list(partitions))
+        self._shards.update(partitions)
+        self.changes += 1
+
+    def revoked(self, partitions: Collection[int]) -> None:
+        """Close shards in good order."""
+        logger.info("partitions revoked partitions=%s", list(partitions))
+        self._drop(partitions)
+        for shard in partitions:
+            try:
+                self._owner.release(shard)
+            except StreamError as error:
+                self._failure = error
+
+    def lost(self, partitions: Collection[int]) -> None:
+        """Close shards at once."""
+        logger.warning("partitions lost partitions=%s", list(partitions))
+        self._drop(partitions)
+        for shard in partitions:
+            try:
+                self._owner.lose(shard)
+            except StreamError as error:
+                self._failure = error
+
+    def settle(self) -> bool:
+        """Open what came, and read everything on from where its shard is; return whether there was anything.
+
+        What was handed out and is not in a shard is handed out again.
+
+        Raises:
+            StreamError: a shard cannot be opened, or could not be closed.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if self._settled == self.changes:
+            return False
+        self._settled = self.changes
+        stored = {shard: self._owner.acquire(shard) for shard in self.shards}
+        self._reader.assign([*self.partitions, *(self._erasures if stored else ())])
+        self._seek_partitions(stored)
+        self._seek_erasures(stored)
+        return True
+
+    def hand_out(self, batch: RecordBatch) -> list[RecordBatch]:
+        """Return what the worker gets for a batch that was read: of erasures, every shard's own copy."""
+        if batch.position not in self._erasures:
+            if batch.position not in self._handed:
+                return []
+            self._handed[batch.position] = batch.next_offset
+            return [batch]
+        copies = [self._copy(batch, shard) for shard in self.shards]
+        return [copy for copy in copies if copy]
+
+    def rewound(self, offsets: Mapping[Position, int]) -> None:
+        """Take note that the reader goes on elsewhere than where the shards are."""
+        for position, offset in offsets.items():
+            if position in self._erasures:
+                self._handed_erasures |= {(shard, position): offset for shard in self._shards}
+            else:
+                self._handed[position] = offset
+
+    def close(self) -> None:
+        """Close all shards in good order."""
+        if self._shards:
+            self.revoked(self.shards)
+        if self._failure is not None:
+            logger.error("shard not closed in good order error=%s", self._failure)
+
+    def _drop(self, shards: Collection[int]) -> None:
+        self._shards.difference_update(shards)
+        self.changes += 1
+
+    def _seek_partitions(self, stored: Mapping[int, Mapping[Position, int]]) -> None:
+        starts = {position: stored[position.partition].get(position) for position in self.partitions}
+        moved = {
+            position: start
+            for position, start in starts.items()
+            if position not in self._handed or self._handed[position] != (start or 0)
+        }
+        for position, start in moved.items():
+            logger.info(
+                "reading topic=%s partition=%d next_offset=%s",
+                position.source,
+                position.partition,
+                "earliest" if start is None else start,
+            )
+        self._handed = {position: start or 0 for position, start in starts.items()}
+        self._reader.seek(moved)
+
+    def _seek_erasures(self, stored: Mapping[int, Mapping[Position, int]]) -> None:
+        self._handed_erasures = {
+            (shard, position): positions.get(position, 0)
+            for shard, positions in stored.items()
+            for position in self._erasures
+        }
+        least = {
+            position: min(self._handed_erasures[shard, position] for shard in stored)
+            for position in self._erasures
+            if stored
+        }
+        self._reader.seek({position: start or None for position, start in least.items()})
+
+    def _copy(self, batch: RecordBatch, shard: int) -> RecordBatch:
+        """Return the part of a batch of erasures that a shard has not seen."""
+        begin = bisect_left(batch.offsets, self._handed_erasures[shard, batch.position])
+        if begin < len(batch):
+            self._handed_erasures[shard, batch.position] = batch.next_offset
+        return replace(batch.rows(begin, len(batch)), shard=shard)

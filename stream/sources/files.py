@@ -1,0 +1,269 @@
+"""Event files in, records and positions out: read once, or followed as they grow."""
+
+import glob
+import logging
+import time
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from stream.errors import SourceUnreadable
+from stream.events.decoder import JSON_ITEM
+from stream.events.types import Position, RecordBatch
+from stream.settings import StreamSettings
+from stream.sources.lines import Line, LineReader
+from stream.store.store import Store
+
+logger = logging.getLogger(__name__)
+
+
+class FileSource:
+    """Reads the lines of event and catalogue files as records.
+
+    A position is named by the file's absolute path and a fingerprint, so that a file that was replaced or
+    rotated is read from its start; facts seen twice change nothing.
+
+    Args:
+        paths: event files, or glob patterns of them.
+        settings: sizes of batches and lines, and how often followed files are looked at.
+        catalog_paths: files of catalogue items, or glob patterns of them; read before the events.
+        follow: keep watching the files, and the patterns for new ones, instead of ending.
+        own_shards: shards whose positions count; None: all. Others are read for by other processes.
+
+    Raises:
+        SourceUnreadable: a path names no readable file (when following, what is missing is waited for).
+    """
+
+    shards_by_partition = False
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        settings: StreamSettings,
+        *,
+        catalog_paths: Sequence[str] = (),
+        follow: bool = False,
+        own_shards: Collection[int] | None = None,
+    ) -> None:
+        self._own_shards = own_shards
+        self._patterns = [(pattern, JSON_ITEM) for pattern in catalog_paths]
+        self._patterns += [(pattern, "") for pattern in paths]
+        self._settings = settings
+        self._follow = follow
+        self._files: dict[Path, _File] = {}
+        self._stored: Mapping[Position, int] = {}
+        self._awaited: set[str] = set()
+        self._failure: SourceUnreadable | None = None
+        self._find_files()
+
+    def start(self, store: Store) -> None:
+        """Go on from the positions of a store: of each file, the least that all its shards have applied."""
+        shards = range(store.num_shards) if self._own_shards is None else sorted(self._own_shards)
+        self._stored = _least([store.shard(number).positions() for number in shards])
+
+    def poll(self, max_wait_seconds: float) -> Sequence[RecordBatch]:
+        """Return the next records, file after file; none when there are none now.
+
+        Raises:
+            SourceUnreadable: a file is damaged or cut short; everything readable was returned before.
+        """
+        records = self._read()
+        if not records and self._follow:
+            self._find_files()
+            records = self._read()
+        if not records and self._failure:
+            raise self._failure
+        if not records and not self.exhausted:
+            self.idle(min(self._settings.follow_poll_seconds, max_wait_seconds))
+        return records
+
+    def idle(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+    @property
+    def rebalances(self) -> int:
+        """Never: a file is read by whoever opened it."""
+        return 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether everything was read and nothing more is awaited."""
+        return not self._follow and not self._failure and all(file.ended for file in self._files.values())
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether content that is there already was not handed out yet."""
+        return self.bytes_done < self.bytes_total
+
+    @property
+    def bytes_total(self) -> int:
+        """Size of all files as they are on disk."""
+        return sum(_size_bytes(path) for path in self._files)
+
+    @property
+    def bytes_done(self) -> int:
+        """How much of `bytes_total` was read."""
+        return sum(min(file.bytes_done, _size_bytes(path)) for path, file in self._files.items())
+
+    def behind_records(self) -> dict[tuple[str, int], int]:
+        """Nothing: a file does not say how many records wait in it."""
+        return {}
+
+    def applied(self, positions: Mapping[Position, int]) -> None:
+        """Nothing to do: the store alone remembers how far files were applied."""
+
+    def close(self) -> None:
+        """Close all files."""
+        for file in self._files.values():
+            file.close()
+
+    def _find_files(self) -> None:
+        for pattern, content_type in self._patterns:
+            paths = matching_files(pattern)
+            if not paths:
+                self._await(pattern)
+            for path in paths:
+                if path not in self._files:
+                    self._files[path] = _File(path, content_type, self._settings.max_record_bytes)
+
+    def _await(self, pattern: str) -> None:
+        if not self._follow:
+            raise SourceUnreadable(f"no file matches {pattern}: check the path")
+        if pattern not in self._awaited:
+            logger.info("waiting for file pattern=%s", pattern)
+            self._awaited.add(pattern)
+
+    def _read(self) -> list[RecordBatch]:
+        batches: list[RecordBatch] = []
+        wanted = self._settings.batch_records
+        for file in self._files.values():
+            if wanted and not file.ended:
+                batch = self._read_file(file, wanted)
+                if batch is not None:
+                    batches.append(batch)
+                    wanted -= len(batch)
+        return batches
+
+    def _read_file(self, file: "_File", wanted: int) -> RecordBatch | None:
+        try:
+            return file.read(wanted, self._stored, follow=self._follow)
+        except SourceUnreadable as error:
+            logger.warning("file unreadable error=%s", error)
+            self._failure = self._failure or error
+            file.end()
+            return None
+
+
+class _File:
+    """One file of the source: not open yet, being read, or ended."""
+
+    def __init__(self, path: Path, content_type: str, max_line_bytes: int) -> None:
+        self._path = path
+        self._content_type = content_type
+        self._max_line_bytes = max_line_bytes
+        self._reader: LineReader | None = None
+        self._position = Position("", 0)
+        self._was_replaced = False
+        self.ended = False
+
+    @property
+    def bytes_done(self) -> int:
+        if self.ended:
+            return _size_bytes(self._path)
+        return self._reader.bytes_done if self._reader else 0
+
+    def read(self, wanted: int, stored: Mapping[Position, int], *, follow: bool) -> RecordBatch | None:
+        if self._reader is None:
+            self._reader = self._opened(stored, follow=follow)
+        if self._reader is None:
+            self.ended = not follow
+            return None
+        lines = self._reader.read(wanted, final=not follow)
+        if not lines and follow and self._reader.was_replaced():
+            lines = self._reader.read(wanted, final=True)
+        if not lines and self._reader.was_rewritten and not follow:
+            raise SourceUnreadable(f"{self._path} was rewritten while it was read; run it again")
+        if not lines and self._reader.ended:
+            self._was_replaced = follow
+            self.ended = not follow
+            self.close()
+        return self._batch(lines) if lines else None
+
+    def end(self) -> None:
+        self.ended = True
+        self.close()
+
+    def close(self) -> None:
+        if self._reader:
+            self._reader.close()
+            self._reader = None
+
+    def _opened(self, stored: Mapping[Position, int], *, follow: bool) -> LineReader | None:
+        if follow and not self._path.exists():
+            return None
+        reader = LineReader(self._path, self._max_line_bytes)
+        try:
+            is_ready = self._go_on(reader, stored, follow=follow)
+        except SourceUnreadable:
+            reader.close()
+            raise
+        if is_ready:
+            return reader
+        reader.close()
+        return None
+
+    def _go_on(self, reader: LineReader, stored: Mapping[Position, int], *, follow: bool) -> bool:
+        fingerprint = reader.fingerprint(whole_line=follow)
+        if fingerprint is None:
+            return False
+        self._position = Position(_position_name(self._path, fingerprint), 0)
+        start = 0 if self._was_replaced else stored.get(self._position, 0)
+        if not reader.skip_to(start):
+            logger.warning("file shrunk path=%s stored_offset=%d", self._path, start)
+        return True
+
+    def _batch(self, lines: Sequence[Line]) -> RecordBatch:
+        return RecordBatch(
+            position=self._position,
+            offsets=[line.offset for line in lines],
+            next_offsets=[line.next_offset for line in lines],
+            content_types=[self._content_type] * len(lines),
+            keys=[None] * len(lines),
+            values=[line.content for line in lines],
+        )
+
+
+def matching_files(pattern: str) -> list[Path]:
+    """Return the files that a path or pattern names now, sorted; a name that exists is taken literally.
+
+    Raises:
+        SourceUnreadable: it names a folder.
+    """
+    found = glob.glob(pattern, recursive=True)  # noqa: PTH207  # a pattern may be absolute
+    named = [pattern] if Path(pattern).exists() else sorted(found)
+    paths = [Path(name).absolute() for name in named]
+    if len(paths) == 1 and paths[0].is_dir():
+        raise SourceUnreadable(
+            f"{paths[0]} is a folder: name its files, as in '{pattern.rstrip('/')}/*.jsonl'"
+        )
+    return [path for path in paths if not path.is_dir()]
+
+
+def _least(positions_of_shards: Sequence[Mapping[Position, int]]) -> dict[Position, int]:
+    """What every shard has applied; a position that a shard does not know starts from 0."""
+    first, *others = positions_of_shards
+    return {
+        position: min([offset, *(other.get(position, 0) for other in others)])
+        for position, offset in first.items()
+    }
+
+
+def _position_name(path: Path, fingerprint: str) -> str:
+    return f"{str(path).encode('utf-8', 'backslashreplace').decode()}#{fingerprint}"
+
+
+def _size_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

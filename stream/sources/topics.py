@@ -1,0 +1,304 @@
+"""Kafka topics as a source: a member of a consumer group that reads the partitions of its shards."""
+
+import logging
+import time
+from collections.abc import Collection, Mapping
+
+from stream.errors import SourceMismatch, SourceUnavailable
+from stream.events.types import Position, RecordBatch
+from stream.kafka.client import BrokerAway, Group, OffsetsGone, Reader, open_client
+from stream.settings import StreamSettings
+from stream.sources.assignment import Assignment
+from stream.store.store import Store
+
+logger = logging.getLogger(__name__)
+
+_TOPIC_RETRY_SECONDS = 0.5
+_COMMIT_SECONDS = 5.0
+_CONTACT_SECONDS = 5.0
+_LOOK_SECONDS = 0.25
+_REBALANCE_LOOK_SECONDS = 0.02
+_REBALANCE_SECONDS = 3.0
+
+
+class KafkaSource:
+    """Reads the click, session and catalogue topics as one member of a consumer group, and all erasures.
+
+    The group shares out the partitions of the first topic; whoever has partition n reads partition n of every
+    keyed topic and owns shard n, so that the topics cannot drift apart. The positions in the store count;
+    Kafka's committed offsets are ignored.
+
+    Args:
+        bootstrap: "host:port", or several with commas.
+        settings: topics, group, timeouts, which client.
+
+    Raises:
+        SettingsInvalid: the client is not installed.
+        SourceUnavailable: no broker answers, or topics are missing.
+        SourceMismatch: the topics have different numbers of partitions.
+    """
+
+    shards_by_partition = True
+
+    def __init__(self, bootstrap: str, settings: StreamSettings) -> None:
+        self._bootstrap = bootstrap
+        self._settings = settings
+        self._topics = [
+            topic
+            for topic in (settings.clicks_topic, settings.sessions_topic, settings.catalog_topic)
+            if topic
+        ]
+        if not self._topics:
+            raise SourceMismatch("every topic is set to ''; name at least stream.clicks_topic")
+        self._client = open_client(bootstrap, settings)
+        self._group: Group | None = None
+        self._reader: Reader | None = None
+        self._assignment: Assignment | None = None
+        self._polled_end: dict[Position, int] = {}
+        self._pending: dict[Position, int] = {}
+        self._committed_at = self._contact_at = self._changed_at = time.monotonic()
+        self._is_away = False
+        self.num_partitions = self._count_partitions()
+        self._erasures = self._find_erasures()
+
+    def start(self, store: Store) -> None:
+        """Join the consumer group; shards are opened as their partitions are assigned.
+
+        Raises:
+            SourceMismatch: the store has another number of shards than the topics have partitions.
+            SourceUnavailable: no broker answers.
+        """
+        if store.num_shards != self.num_partitions:
+            raise SourceMismatch(
+                f"the topics have {self.num_partitions} partitions, but store {store.root} has "
+                f"{store.num_shards} shards: use another store, or build it again from the topics"
+            )
+        self._reader = self._client.reader()
+        self._assignment = Assignment(self._reader, store.ownership, self._topics, self._erasures)
+        self._group = self._client.group(self._topics[0])
+
+    def poll(self, max_wait_seconds: float) -> list[RecordBatch]:
+        """Return the next records, as soon as there are any; none when none came in this time.
+
+        What a poll returns is always from after the rebalances that it saw. A broker that is away is waited
+        for.
+
+        Raises:
+            SourceUnavailable: the broker refuses this consumer.
+            StoreError: a shard that was assigned cannot be opened.
+        """
+        deadline = time.monotonic() + max_wait_seconds
+        while True:
+            if self._follow_group():
+                return []
+            remaining = max(deadline - time.monotonic(), 0.0)
+            batches = self._read(min(remaining, self._look_seconds()))
+            if batches or time.monotonic() >= deadline:
+                return batches
+
+    def idle(self, seconds: float) -> None:
+        """Hand nothing out for this long, and stay a member of the group.
+
+        Raises:
+            SourceUnavailable: the broker refuses this consumer.
+            StoreError: a shard that was assigned cannot be opened.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            self._follow_group()
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                return
+            time.sleep(min(remaining, self._look_seconds()))
+
+    @property
+    def rebalances(self) -> int:
+        """How often partitions came or went; what is not applied by then comes again, here or elsewhere."""
+        return self._assignment.changes if self._assignment else 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Never: a topic does not end."""
+        return False
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether records wait in the assigned partitions, or may wait because the broker is away."""
+        return self._is_away or any(self.behind_records().values())
+
+    def behind_records(self) -> dict[tuple[str, int], int]:
+        """Return how many records wait, by topic and partition; leaves out what was not fetched from yet."""
+        behind = {}
+        for position in self._assigned():
+            end, next_offset = self._reader_now().end(position), self._next_offset(position)
+            if end is not None and next_offset is not None:
+                behind[position.source, position.partition] = max(end - next_offset, 0)
+        return behind
+
+    def applied(self, positions: Mapping[Position, int]) -> None:
+        """Take note that records are in the store, and now and then commit their offsets to Kafka."""
+        for position, next_offset in positions.items():
+            self._pending[position] = next_offset
+            if next_offset >= self._polled_end.get(position, 0):
+                del self._pending[position]
+        if time.monotonic() - self._committed_at >= self._settings.commit_every_seconds:
+            self._commit()
+
+    def close(self) -> None:
+        """Commit what is applied, close the shards, leave the group and disconnect."""
+        if self._group is not None:
+            self._commit(wait_seconds=_COMMIT_SECONDS)
+        if self._assignment is not None:
+            self._assignment.close()
+        if self._group is not None:
+            self._group.close()
+        if self._reader is not None:
+            self._reader.close()
+        self._group = self._reader = self._assignment = None
+
+    def _count_partitions(self) -> int:
+        counts = self._wait_for_topics()
+        if len(set(counts.values())) > 1:
+            raise SourceMismatch(
+                f"the topics must have equally many partitions, but have {_listed(counts)}; create them anew"
+            )
+        return max(counts.values())
+
+    def _wait_for_topics(self) -> Mapping[str, int]:
+        deadline = time.monotonic() + self._settings.bootstrap_timeout_seconds
+        is_told = False
+        while True:
+            counts = self._client.partition_counts(self._topics)
+            missing = [topic for topic, count in counts.items() if not count]
+            if not missing:
+                return counts
+            if not is_told:
+                logger.warning("waiting for topics bootstrap=%s topics=%s", self._bootstrap, missing)
+                is_told = True
+            if time.monotonic() >= deadline:
+                raise SourceUnavailable(
+                    f"Kafka at {self._bootstrap} has no topic {', '.join(missing)}; create it with as many "
+                    "partitions as the others, or leave a topic out by setting its name to ''"
+                )
+            time.sleep(_TOPIC_RETRY_SECONDS)
+
+    def _find_erasures(self) -> list[Position]:
+        topic = self._settings.erasures_topic
+        if not topic:
+            return []
+        count = self._client.partition_counts([topic])[topic]
+        if not count:
+            logger.warning("no erasures are read bootstrap=%s missing_topic=%s", self._bootstrap, topic)
+        return [Position(topic, partition) for partition in range(count)]
+
+    def _follow_group(self) -> bool:
+        """Let the group take and give partitions; return whether it did."""
+        assert self._group is not None  # noqa: S101  # polled only between start and close
+        assert self._assignment is not None  # noqa: S101  # as above
+        try:
+            self._group.poll(self._assignment)
+        except BrokerAway as error:
+            self._wait_out(error)
+        if not self._assignment.settle():
+            return False
+        self._changed_at = time.monotonic()
+        assigned = set(self._assigned())
+        self._pending = {}
+        self._polled_end = {
+            position: end for position, end in self._polled_end.items() if position in assigned
+        }
+        return True
+
+    def _look_seconds(self) -> float:
+        """How soon to look at the group again: a change comes in several steps, each waiting for us."""
+        is_changing = time.monotonic() - self._changed_at < _REBALANCE_SECONDS
+        return _REBALANCE_LOOK_SECONDS if is_changing else _LOOK_SECONDS
+
+    def _read(self, max_wait_seconds: float) -> list[RecordBatch]:
+        assert self._assignment is not None  # noqa: S101  # as above
+        if not self._assignment.shards:
+            time.sleep(max_wait_seconds)
+            self._check_contact(has_records=False)
+            return []
+        try:
+            found = self._reader_now().poll(max_wait_seconds)
+        except OffsetsGone as error:
+            self._restart_from_earliest(error.offsets)
+            return []
+        except BrokerAway as error:
+            self._wait_out(error)
+            return []
+        self._check_contact(has_records=bool(found))
+        for batch in found:
+            self._pending.setdefault(batch.position, batch.offsets[0])
+            self._polled_end[batch.position] = batch.next_offset
+        return [share for batch in found for share in self._assignment.hand_out(batch)]
+
+    def _wait_out(self, error: BrokerAway) -> None:
+        logger.warning("poll failed bootstrap=%s error=%s", self._bootstrap, error)
+        time.sleep(self._settings.poll_seconds)
+
+    def _check_contact(self, *, has_records: bool) -> None:
+        """Tell a silent topic from a broker that is away, for which the client itself retries without end."""
+        now = time.monotonic()
+        if not has_records and now - self._contact_at < _CONTACT_SECONDS:
+            return
+        self._contact_at = now
+        if not has_records:
+            self._commit()
+        was_away, self._is_away = self._is_away, not (has_records or self._answers())
+        if self._is_away != was_away:
+            event = "broker away" if self._is_away else "broker back"
+            logger.warning("%s bootstrap=%s", event, self._bootstrap)
+
+    def _answers(self) -> bool:
+        return self._reader_now().answers(Position(self._topics[0], 0))
+
+    def _reader_now(self) -> Reader:
+        assert self._reader is not None  # noqa: S101  # asked only between start and close
+        return self._reader
+
+    def _assigned(self) -> Collection[Position]:
+        if self._assignment is None:
+            return []
+        return [*self._assignment.partitions, *(self._erasures if self._assignment.shards else [])]
+
+    def _next_offset(self, position: Position) -> int | None:
+        """The first offset not applied; the reader's own also moves past transaction marks."""
+        pending = self._pending.get(position)
+        return self._reader_now().next_offset(position) if pending is None else pending
+
+    def _commit(self, *, wait_seconds: float = 0.0) -> None:
+        """Commit to Kafka; being fenced off comes out of the next poll."""
+        self._committed_at = time.monotonic()
+        if self._group is None or self._assignment is None:
+            return
+        offsets = {position: self._next_offset(position) for position in self._assignment.partitions}
+        self._group.commit(
+            {position: offset for position, offset in offsets.items() if offset is not None},
+            wait_seconds=wait_seconds,
+        )
+
+    def _restart_from_earliest(self, stored_offsets: Mapping[Position, int]) -> None:
+        """Go on at the oldest record there is: the broker does not have the stored offset (any more)."""
+        assert self._assignment is not None  # noqa: S101  # as above
+        try:
+            earliest = self._reader_now().earliest(stored_offsets)
+        except BrokerAway as error:
+            logger.warning("poll failed bootstrap=%s error=%s", self._bootstrap, error)
+            return
+        for position, stored in stored_offsets.items():
+            logger.error(
+                "offset out of range topic=%s partition=%d stored=%d going_on_at=%d records_lost=%d",
+                position.source,
+                position.partition,
+                stored,
+                earliest[position],
+                max(earliest[position] - stored, 0),
+            )
+        self._reader_now().seek(dict(earliest))
+        self._assignment.rewound(earliest)
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{topic} {count}" for topic, count in counts.items())

@@ -1,0 +1,1 @@
+"""The folder of shards, and who has which: ownership, checkpoints, uploads."""

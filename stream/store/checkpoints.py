@@ -1,0 +1,324 @@
+"""Checkpoints of shards at an fsspec URL: put there, found, verified, fetched, pruned.
+
+::
+
+    URL/shard-0003/
+      000007.term                      whoever keeps the shard's checkpoints since it has this term
+      000007-000000000123.json         a checkpoint: term and sequence of the shard; written last
+      files/<sha256>                   the files of its checkpoints, each once
+
+A checkpoint with a higher term, then a higher sequence, is newer. Whoever gets a shard claims the next term,
+so that nothing which an earlier holder still puts there is ever the newest.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+from typing import Any
+from uuid import uuid4
+
+import fsspec
+import msgspec
+
+from stream.errors import (
+    CheckpointDamaged,
+    CheckpointRefused,
+    CheckpointsUnavailable,
+    SettingsInvalid,
+    StreamError,
+)
+from stream.events.types import Position
+from stream.shard.epochs import shard_name
+
+KEPT_CHECKPOINTS = 2
+
+_FORMAT_VERSION = 1
+_FILES = "files"
+_TERM = re.compile(r"(\d{6,})\.term")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_MANIFEST = re.compile(r"(\d{6,})-(\d{12,})\.json")
+
+
+class CheckpointFile(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of a checkpoint.
+
+    Attributes:
+        name: in the database's folder.
+        size: bytes.
+        sha256: of the content, in hexadecimal; also its name in ``files``.
+    """
+
+    name: str
+    size: int
+    sha256: str
+
+
+class StoredPosition(msgspec.Struct, frozen=True, kw_only=True):
+    """A position in a checkpoint's manifest."""
+
+    source: str
+    partition: int
+    next_offset: int
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """What a checkpoint's manifest says.
+
+    Attributes:
+        format_version: of the manifest.
+        shard: whose it is.
+        term: of whoever made it.
+        sequence: of the shard's state: writes so far.
+        positions: the next offset of every partition that was applied.
+        files: of the database.
+    """
+
+    format_version: int
+    shard: int
+    term: int
+    sequence: int
+    positions: tuple[StoredPosition, ...]
+    files: tuple[CheckpointFile, ...]
+
+    @property
+    def progress(self) -> int:
+        """How far it is: the sum of its offsets."""
+        return sum(position.next_offset for position in self.positions)
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """A term of one shard, and a random mark that tells two claims of one number apart."""
+
+    shard: int
+    term: int
+    mark: str
+
+
+class Checkpoints:
+    """The checkpoints of all shards at one URL.
+
+    Args:
+        url: a folder, or a URL that fsspec knows.
+
+    Raises:
+        SettingsInvalid: the URL is none that can be used.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._hashes: dict[int, dict[tuple[int, int, int], str]] = {}
+        self._distrusted: set[str] = set()
+        try:
+            self._files, self._root = fsspec.core.url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise SettingsInvalid(
+                f"stream.checkpoints_url is {url!r}, which cannot be used: {error}"
+            ) from error
+
+    def newest_first(self, shard: int) -> list[str]:
+        """Return the names of a shard's checkpoints, the newest first.
+
+        Raises:
+            CheckpointsUnavailable: the URL cannot be reached.
+        """
+        found = [match for match in map(_MANIFEST.fullmatch, self._names(shard)) if match]
+        found.sort(key=lambda match: (int(match[1]), int(match[2])), reverse=True)
+        return [match[0] for match in found]
+
+    def read(self, shard: int, name: str) -> Checkpoint:
+        """Return what a checkpoint's manifest says.
+
+        Raises:
+            CheckpointDamaged: it is cut short, or is not that of the shard.
+            CheckpointsUnavailable: the URL cannot be reached.
+        """
+        with self._reaching(missing=CheckpointDamaged):
+            content = self._files.cat_file(self._path(shard, name))
+        try:
+            checkpoint = msgspec.json.decode(content, type=Checkpoint)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise CheckpointDamaged(f"{name} does not parse ({error})") from error
+        if (checkpoint.format_version, checkpoint.shard) != (_FORMAT_VERSION, shard):
+            raise CheckpointDamaged(
+                f"{name} has format version {checkpoint.format_version} and is of shard {checkpoint.shard}"
+            )
+        if any(PurePosixPath(file.name).name != file.name for file in checkpoint.files):
+            raise CheckpointDamaged(f"{name} names a file outside its folder")
+        return checkpoint
+
+    def claim(self, shard: int) -> Claim:
+        """Begin a new term of a shard: what earlier holders put there is never the newest any more.
+
+        Raises:
+            CheckpointsUnavailable: the URL cannot be reached.
+        """
+        claim = Claim(shard=shard, term=_highest_term(self._names(shard)) + 1, mark=uuid4().hex)
+        with self._reaching():
+            self._files.makedirs(self._path(shard, _FILES), exist_ok=True)
+            self._files.pipe_file(self._term_path(claim), claim.mark.encode())
+        return claim
+
+    def fetch(self, checkpoint: Checkpoint, folder: Path) -> None:
+        """Put the files of a checkpoint into a folder and verify them.
+
+        Raises:
+            CheckpointDamaged: a file is missing, or is not what the manifest says.
+            CheckpointsUnavailable: the URL cannot be reached.
+        """
+        for file in checkpoint.files:
+            target = folder / file.name
+            with self._reaching(missing=CheckpointDamaged):
+                self._files.get_file(self._path(checkpoint.shard, _FILES, file.sha256), str(target))
+            if target.stat().st_size != file.size or _sha256(target) != file.sha256:
+                self._distrusted.add(file.sha256)
+                raise CheckpointDamaged(
+                    f"{file.name} of a checkpoint of shard {checkpoint.shard} at {self._url} is not what its "
+                    "manifest says"
+                )
+
+    def put(
+        self,
+        claim: Claim,
+        folder: Path,
+        sequence: int,
+        positions: Mapping[Position, int],
+        is_wanted: Callable[[], bool],
+    ) -> Checkpoint:
+        """Put a checkpoint there: files that are missing, then the manifest; then prune.
+
+        Args:
+            claim: who puts it there.
+            folder: of the database; nobody changes it.
+            sequence: of the shard's state in it.
+            positions: the shard's positions in it.
+            is_wanted: asked once more before the manifest is written.
+
+        Raises:
+            CheckpointRefused: somebody else has claimed the shard since, or it is not wanted any more.
+            CheckpointsUnavailable: the URL cannot be reached.
+        """
+        checkpoint = Checkpoint(
+            format_version=_FORMAT_VERSION,
+            shard=claim.shard,
+            term=claim.term,
+            sequence=sequence,
+            positions=tuple(
+                StoredPosition(source=position.source, partition=position.partition, next_offset=next_offset)
+                for position, next_offset in positions.items()
+            ),
+            files=self._describe(claim.shard, folder),
+        )
+        self._check_claim(claim)
+        self._put_files(checkpoint, folder)
+        self._check_claim(claim)
+        if not is_wanted():
+            raise CheckpointRefused(f"shard {claim.shard} is not this process's any more")
+        with self._reaching():
+            path = self._path(claim.shard, _manifest_name(checkpoint))
+            self._files.pipe_file(path, msgspec.json.encode(checkpoint) + b"\n")
+        self._prune(claim)
+        return checkpoint
+
+    def _put_files(self, checkpoint: Checkpoint, folder: Path) -> None:
+        present = self._sizes(checkpoint.shard)
+        for file in checkpoint.files:
+            if present.get(file.sha256) != file.size or file.sha256 in self._distrusted:
+                with self._reaching():
+                    path = self._path(checkpoint.shard, _FILES, file.sha256)
+                    self._files.put_file(str(folder / file.name), path)
+                self._distrusted.discard(file.sha256)
+
+    def _prune(self, claim: Claim) -> None:
+        """Keep the newest checkpoints that can be read, their files, and the newest term."""
+        kept = self._newest_readable(claim.shard)
+        needed = {file.sha256 for checkpoint in kept.values() for file in checkpoint.files}
+        old = [name for name in self.newest_first(claim.shard) if name not in kept]
+        terms = [match for match in map(_TERM.fullmatch, self._names(claim.shard)) if match]
+        old += [match[0] for match in terms if int(match[1]) < claim.term]
+        old += [f"{_FILES}/{sha256}" for sha256 in self._sizes(claim.shard) if sha256 not in needed]
+        for name in old:
+            with self._reaching(), suppress(FileNotFoundError):
+                self._files.rm_file(self._path(claim.shard, name))
+
+    def _newest_readable(self, shard: int) -> dict[str, Checkpoint]:
+        kept: dict[str, Checkpoint] = {}
+        for name in self.newest_first(shard):
+            with suppress(CheckpointDamaged):
+                kept[name] = self.read(shard, name)
+            if len(kept) == KEPT_CHECKPOINTS:
+                break
+        return kept
+
+    def _check_claim(self, claim: Claim) -> None:
+        with self._reaching():
+            is_highest = _highest_term(self._names(claim.shard)) == claim.term
+            if is_highest and self._files.cat_file(self._term_path(claim)) == claim.mark.encode():
+                return
+        raise CheckpointRefused(
+            f"another process keeps the checkpoints of shard {claim.shard} at {self._url} by now"
+        )
+
+    def _describe(self, shard: int, folder: Path) -> tuple[CheckpointFile, ...]:
+        """Hash a database's files; data files never change, so those that are known are not read again."""
+        known, found = self._hashes.get(shard, {}), {}
+        files = []
+        for path in sorted(folder.iterdir()):
+            status = path.stat()
+            identity = (status.st_ino, status.st_size, status.st_mtime_ns)
+            sha256 = (known.get(identity) if path.suffix == ".sst" else None) or _sha256(path)
+            found[identity] = sha256
+            files.append(CheckpointFile(name=path.name, size=status.st_size, sha256=sha256))
+        self._hashes[shard] = found
+        return tuple(files)
+
+    def _names(self, shard: int) -> list[str]:
+        return [PurePosixPath(entry["name"]).name for entry in self._list(self._path(shard))]
+
+    def _sizes(self, shard: int) -> dict[str, int]:
+        entries = self._list(self._path(shard, _FILES))
+        sizes = {PurePosixPath(entry["name"]).name: entry["size"] for entry in entries}
+        return {name: size for name, size in sizes.items() if _SHA256.fullmatch(name)}
+
+    def _list(self, path: str) -> list[dict[str, Any]]:
+        with self._reaching():
+            self._files.invalidate_cache(path)
+            try:
+                return list(self._files.ls(path, detail=True))
+            except FileNotFoundError:
+                return []
+
+    def _path(self, shard: int, *names: str) -> str:
+        return "/".join((self._root.rstrip("/"), shard_name(shard), *names))
+
+    def _term_path(self, claim: Claim) -> str:
+        return self._path(claim.shard, f"{claim.term:06d}.term")
+
+    @contextmanager
+    def _reaching(self, missing: type[StreamError] = CheckpointsUnavailable) -> Iterator[None]:
+        """Turn what a file system raises, which can be anything, into our own words."""
+        try:
+            yield
+        except StreamError:
+            raise
+        except FileNotFoundError as error:
+            raise missing(f"a file of the checkpoints at {self._url} is not there ({error})") from error
+        except Exception as error:
+            raise CheckpointsUnavailable(
+                f"the checkpoints at {self._url} cannot be reached ({error}); check URL, network and rights"
+            ) from error
+
+
+def _highest_term(names: list[str]) -> int:
+    found = (_TERM.fullmatch(name) or _MANIFEST.fullmatch(name) for name in names)
+    return max((int(match[1]) for match in found if match), default=0)
+
+
+def _manifest_name(checkpoint: Checkpoint) -> str:
+    return f"{checkpoint.term:06d}-{checkpoint.sequence:012d}.json"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,224 @@
+"""Which shards this process has: opened, taken over or restored when they come, closed when they go."""
+
+import logging
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from stream.errors import CheckpointDamaged, CheckpointsUnavailable, StoreMismatch, StoreUnreadable
+from stream.events.types import Position
+from stream.metrics import StreamMetrics
+from stream.settings import StreamSettings
+from stream.shard.epochs import Tenure, begin_epoch, current_epoch, holds_records, open_epoch, shard_name
+from stream.shard.rocksdb import Memory, busy
+from stream.shard.shard import FollowedShard, Shard
+from stream.store.checkpoints import Checkpoint, Checkpoints
+from stream.store.uploads import Uploads
+
+logger = logging.getLogger(__name__)
+
+_RELEASE_SECONDS = 30.0
+
+
+class Ownership:
+    """The shards of a store that this process may write.
+
+    Any consistent copy of a shard will do: it carries its own positions, and what comes again changes
+    nothing. So a shard is opened where it lies if possible, copied beside a process that does not let go of
+    it, or restored from its newest checkpoint where that is further.
+
+    Args:
+        root: the store's folder.
+        num_shards: how many shards it has.
+        settings: how they are opened, how long others are waited for, where checkpoints are kept.
+        metrics: what is counted; None: nothing.
+
+    Raises:
+        SettingsInvalid: `checkpoints_url` cannot be used.
+    """
+
+    def __init__(
+        self, root: Path, num_shards: int, settings: StreamSettings, metrics: StreamMetrics | None = None
+    ) -> None:
+        self._root = root
+        self._num_shards = num_shards
+        self._settings = settings
+        self._metrics = metrics or StreamMetrics(CollectorRegistry())
+        self._memory = Memory(settings)
+        self._shards: dict[int, Shard] = {}
+        self._checkpoints: Checkpoints | None = None
+        self._uploads: Uploads | None = None
+        if settings.checkpoints_url:
+            self._checkpoints = Checkpoints(settings.checkpoints_url)
+            self._uploads = Uploads(self._checkpoints, settings.checkpoint_every_seconds, self._metrics)
+
+    def acquire(self, index: int) -> Mapping[Position, int]:
+        """Open a shard that the group gave to this process, whoever else still has it.
+
+        Returns:
+            The positions stored in it, from which it must be read on.
+
+        Raises:
+            StoreBusy: another process took it over at the same moment.
+            StoreMismatch: there is no such shard, or it was made otherwise.
+            StoreUnreadable: its files, or all its checkpoints, are damaged.
+            CheckpointsUnavailable: it is not here, and its checkpoints cannot be reached.
+        """
+        if index in self._shards and not self._shards[index].is_owned:
+            self.lose(index)
+        if index not in self._shards:
+            self._check_index(index)
+            self._win(index)
+        return self._shards[index].positions()
+
+    def release(self, index: int) -> None:
+        """Force a shard to disk, close it and let others open it; then wait a while for its last checkpoint.
+
+        Raises:
+            StoreWriteFailed: the disk refused; what was not forced to it comes again from the source.
+        """
+        self._release(index, time.monotonic() + _RELEASE_SECONDS)
+
+    def lose(self, index: int) -> None:
+        """Close a shard that another process has been given; no checkpoint of it appears any more."""
+        if index in self._shards:
+            if self._uploads:
+                self._uploads.forget(index)
+            self._close(index, "closed" if self._shards[index].is_owned else "fenced")
+
+    def rest(self) -> None:
+        """What is due between batches: noticing that a shard was taken over, putting checkpoints away.
+
+        Raises:
+            StoreFenced: another process took over a shard, which is closed now.
+        """
+        for index, shard in list(self._shards.items()):
+            if not shard.is_owned:
+                self.lose(index)
+                shard.check_owned()
+        if self._uploads:
+            self._uploads.rest(self._shards)
+
+    def open(self, index: int) -> Shard:
+        """Return a shard opened for writing, opening it on first use, which takes nothing from anybody.
+
+        Raises:
+            StoreBusy: another process has it open.
+            StoreUnreadable: its files are damaged.
+            StoreMismatch: there is no such shard, or it was made otherwise.
+        """
+        if index not in self._shards:
+            self._check_index(index)
+            tenure = open_epoch(self._path(index), self._settings.takeover_wait_seconds)
+            self._open(index, tenure, "opened")
+        return self._shards[index]
+
+    def open_shards(self) -> dict[int, Shard]:
+        """Return the shards that are open now."""
+        return dict(sorted(self._shards.items()))
+
+    def close(self) -> None:
+        """Release all shards."""
+        deadline = time.monotonic() + _RELEASE_SECONDS
+        for index in list(self._shards):
+            self._release(index, deadline)
+
+    def _release(self, index: int, deadline: float) -> None:
+        shard = self._shards.get(index)
+        if shard is None or not shard.is_owned:
+            self.lose(index)
+            return
+        if self._uploads and self._uploads.is_watching(index):
+            self._uploads.finish(index, shard, max(deadline - time.monotonic(), 0.0))
+        self._close(index, "closed")
+        if self._uploads and not self._uploads.wait(max(deadline - time.monotonic(), 0.0)):
+            logger.warning("checkpoint takes long shard=%d", index)
+
+    def _win(self, index: int) -> None:
+        """Open a shard, or restore it where its newest checkpoint is further than it is here."""
+        if self._checkpoints is None or self._uploads is None:
+            self._take(index)
+            return
+        progress = self._progress(index)
+        claim = None
+        try:
+            claim = self._checkpoints.claim(index)
+            restored = self._restore(self._checkpoints, index, progress)
+        except CheckpointsUnavailable as error:
+            if not progress:
+                raise
+            self._metrics.count_checkpoint(is_safe=False)
+            logger.warning("going on without checkpoints shard=%d error=%s", index, error)
+            restored = None
+        if restored is None:
+            self._take(index)
+        self._uploads.watch(index, claim, restored.sequence if restored else None)
+
+    def _take(self, index: int) -> None:
+        """Open a shard as it lies here, beside a process that does not let go of it if need be."""
+        path = self._path(index)
+        before = current_epoch(path)
+        tenure = open_epoch(path, self._settings.takeover_wait_seconds, entitled=True)
+        self._open(index, tenure, "taken_over" if before and tenure.number > before else "opened")
+
+    def _restore(self, checkpoints: Checkpoints, index: int, progress: int) -> Checkpoint | None:
+        """Put the newest sound checkpoint in the shard's place, if it is further than `progress`."""
+        names = checkpoints.newest_first(index)
+        for name in names:
+            try:
+                checkpoint = checkpoints.read(index, name)
+                if checkpoint.progress <= progress:
+                    return None
+                self._open(index, self._fetch(checkpoints, checkpoint), "restored")
+                return checkpoint
+            except CheckpointDamaged as error:
+                logger.warning("checkpoint passed over shard=%d name=%s error=%s", index, name, error)
+        if names and not progress:
+            raise StoreUnreadable(
+                f"all checkpoints of shard {index} at {self._settings.checkpoints_url} are damaged; "
+                "remove them to build the shard from the topics again"
+            )
+        return None
+
+    def _fetch(self, checkpoints: Checkpoints, checkpoint: Checkpoint) -> Tenure:
+        path = self._path(checkpoint.shard)
+        fill = partial(checkpoints.fetch, checkpoint)
+        tenure = begin_epoch(path, current_epoch(path) + 1, fill)
+        if tenure is None:
+            raise busy(path)
+        return tenure
+
+    def _progress(self, index: int) -> int:
+        """Return how far a shard is here, as `Checkpoint.progress`; 0: it is not here."""
+        path = self._path(index)
+        if not holds_records(path):
+            return 0
+        shard = FollowedShard(path)
+        try:
+            return sum(shard.positions().values())
+        finally:
+            shard.close()
+
+    def _open(self, index: int, tenure: Tenure, kind: str) -> None:
+        self._shards[index] = Shard(tenure, index, self._num_shards, self._settings, memory=self._memory)
+        self._metrics.count_handover(kind, len(self._shards))
+        logger.info("shard %s shard=%d epoch=%d", kind.replace("_", " "), index, tenure.number)
+
+    def _close(self, index: int, kind: str) -> None:
+        shard = self._shards.pop(index)
+        self._metrics.count_handover(kind, len(self._shards))
+        logger.info("shard %s shard=%d", kind, index)
+        shard.close()
+
+    def _check_index(self, index: int) -> None:
+        if not 0 <= index < self._num_shards:
+            raise StoreMismatch(
+                f"store {self._root} has shards 0 to {self._num_shards - 1}, not {index}; "
+                "the topics' partition count must be the store's num_shards"
+            )
+
+    def _path(self, index: int) -> Path:
+        return self._root / shard_name(index)

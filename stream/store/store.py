@@ -1,0 +1,239 @@
+"""The store: a folder of shards, one RocksDB each, and what it was made as."""
+
+import logging
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+import msgspec
+
+from stream.errors import StoreMismatch, StoreMissing, StoreUnreadable, StoreWriteFailed
+from stream.files import replace_file
+from stream.metrics import StreamMetrics
+from stream.settings import DEFAULT_SESSION_GAP_SECONDS, StreamSettings
+from stream.shard import codec
+from stream.shard.epochs import is_free, shard_name
+from stream.shard.rocksdb import busy
+from stream.shard.shard import Shard
+from stream.shard.upgrade import OLD_VERSION
+from stream.store.ownership import Ownership
+
+logger = logging.getLogger(__name__)
+
+MANIFEST_NAME = "store.json"
+REQUESTS_NAME = "requests"
+
+
+class StoreManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """What ``store.json`` says of a store.
+
+    Attributes:
+        format_version: of the layout in `stream.shard.codec`; the version before it is read too, for its
+            shards say themselves which they have, and are brought to the present one when they are opened for
+            writing.
+        store_id: a random name, made once.
+        num_shards: how many shards there are.
+        half_life_seconds: of the decay.
+        session_gap_seconds: of inactivity that sessions were cut at, where events came without session ids.
+    """
+
+    format_version: int
+    store_id: str
+    num_shards: int
+    half_life_seconds: float
+    session_gap_seconds: float = DEFAULT_SESSION_GAP_SECONDS
+
+
+def read_manifest(root: Path) -> StoreManifest:
+    """Read ``store.json``.
+
+    Raises:
+        StoreMissing: there is no store at `root`.
+        StoreUnreadable: the file does not parse.
+        StoreMismatch: the store has a format that this version does not know.
+    """
+    path = root / MANIFEST_NAME
+    try:
+        manifest = msgspec.json.decode(path.read_bytes(), type=StoreManifest)
+    except FileNotFoundError as error:
+        if (root / shard_name(0)).exists():
+            raise StoreUnreadable(
+                f"store {root} has shards but no {MANIFEST_NAME}; restore the file, or build the store again"
+            ) from error
+        raise StoreMissing(
+            f"there is no store at {root}; check the path, or make one with: freshet stream"
+        ) from error
+    except (OSError, msgspec.MsgspecError) as error:
+        raise StoreUnreadable(
+            f"{path} cannot be read ({error}); restore it, or build the store again"
+        ) from error
+    if manifest.format_version not in (OLD_VERSION, codec.FORMAT_VERSION):
+        raise StoreMismatch(
+            f"store {root} has format version {manifest.format_version}, this version of Freshet reads "
+            f"{codec.FORMAT_VERSION}; use the version that wrote it, or build a new store from the source"
+        )
+    return manifest
+
+
+class Store:
+    """A store opened for writing; a shard is opened when it is asked for. Closing closes them all.
+
+    Attributes:
+        root: the store's folder.
+        settings: how it is opened.
+        store_id: what its manifest says; so `num_shards`.
+        ownership: which of its shards this process has, and how they come and go with Kafka's group.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        settings: StreamSettings,
+        manifest: StoreManifest,
+        metrics: StreamMetrics | None = None,
+    ) -> None:
+        self.root = root
+        self.settings = settings
+        self.store_id = manifest.store_id
+        self.num_shards = manifest.num_shards
+        self._manifest = manifest
+        self.ownership = Ownership(root, manifest.num_shards, settings, metrics)
+
+    @classmethod
+    def create_or_open(
+        cls,
+        root: Path,
+        settings: StreamSettings,
+        num_shards: int | None = None,
+        metrics: StreamMetrics | None = None,
+    ) -> "Store":
+        """Open the store at `root`, made first where there is none.
+
+        Args:
+            root: the store's folder.
+            settings: `half_life_seconds` and `session_gap_seconds` must be the store's own.
+            num_shards: must be the store's own; None: what it has, or `settings.num_shards` for a new one.
+            metrics: what is counted; None: nothing.
+
+        Raises:
+            StoreMismatch: the store was made with another half-life, session gap or shard count, or another
+                version.
+            StoreUnreadable: the store is damaged, or `root` cannot be written.
+        """
+        try:
+            manifest = read_manifest(root)
+        except StoreMissing:
+            manifest = _create(root, settings, num_shards or settings.num_shards)
+        _check_same(root, "half_life_seconds", manifest.half_life_seconds, settings.half_life_seconds)
+        _check_same(root, "session_gap_seconds", manifest.session_gap_seconds, settings.session_gap_seconds)
+        if num_shards is not None:
+            _check_same(root, "num_shards", manifest.num_shards, num_shards)
+        return cls(root, settings, manifest, metrics)
+
+    def shard(self, index: int) -> "Shard":
+        """Return a shard opened for writing, opening it on first use.
+
+        Raises:
+            StoreBusy: another process has it open.
+            StoreUnreadable: its files are damaged.
+            StoreMismatch: the folder is that of another shard.
+        """
+        shard = self.ownership.open(index)
+        self._note_upgrade()
+        return shard
+
+    def open_shards(self) -> list["Shard"]:
+        """Return the shards that are open now, by index."""
+        return list(self.ownership.open_shards().values())
+
+    def close_shard(self, index: int) -> None:
+        """Force a shard to disk, close it and let others open it. Not open: nothing happens."""
+        self.ownership.release(index)
+
+    def check_free(self) -> None:
+        """Check that no other process has a shard open, waiting a moment for one that is just being copied.
+
+        Raises:
+            StoreBusy: one has.
+        """
+        ours = self.ownership.open_shards()
+        for index in range(self.num_shards):
+            path = self.root / shard_name(index)
+            if index not in ours and not is_free(path, self.settings.takeover_wait_seconds):
+                raise busy(path)
+
+    def sync_if_due(self) -> None:
+        """Force to disk what has waited for longer than `sync_every_ms`; for the pauses between batches."""
+        for shard in self.open_shards():
+            shard.sync_if_due()
+
+    def close(self) -> None:
+        """Close all shards."""
+        self.ownership.close()
+
+    def upgrade(self) -> None:
+        """Bring a store of format version 1 to the present one: opening a shard does.
+
+        Raises:
+            StoreBusy: another process has a shard open.
+            StoreError: it is damaged, or the disk refused; what was done stays, and it can be done again.
+        """
+        for index in range(self.num_shards):
+            self.shard(index)
+
+    def _note_upgrade(self) -> None:
+        """Put the present format version into ``store.json`` once every shard is seen to have it."""
+        if (
+            self._manifest.format_version != codec.FORMAT_VERSION
+            and len(self.open_shards()) == self.num_shards
+        ):
+            self._manifest = msgspec.structs.replace(self._manifest, format_version=codec.FORMAT_VERSION)
+            try:
+                _write_manifest(self.root, self._manifest)
+            except OSError as error:
+                raise StoreWriteFailed(
+                    f"{self.root / MANIFEST_NAME} could not be written ({error}); mend the disk, start again"
+                ) from error
+            logger.info("store upgraded root=%s format_version=%d", self.root, codec.FORMAT_VERSION)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _create(root: Path, settings: StreamSettings, num_shards: int) -> StoreManifest:
+    manifest = StoreManifest(
+        format_version=codec.FORMAT_VERSION,
+        store_id=uuid4().hex,
+        num_shards=num_shards,
+        half_life_seconds=settings.half_life_seconds,
+        session_gap_seconds=settings.session_gap_seconds,
+    )
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        _write_manifest(root, manifest)
+    except OSError as error:
+        raise StoreUnreadable(
+            f"no store can be made at {root} ({error}); check the path and its rights"
+        ) from error
+    logger.info(
+        "store made root=%s num_shards=%d half_life_seconds=%g", root, num_shards, manifest.half_life_seconds
+    )
+    return read_manifest(root)
+
+
+def _write_manifest(root: Path, manifest: StoreManifest) -> None:
+    replace_file(root / MANIFEST_NAME, msgspec.json.encode(manifest) + b"\n")
+
+
+def _check_same(root: Path, name: str, stored: float, configured: float) -> None:
+    if stored != configured:
+        raise StoreMismatch(
+            f"store {root} was made with {name} = {stored}, but {configured} is configured; "
+            f"set stream.{name} to {stored}, or build a new store from the source"
+        )

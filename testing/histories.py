@@ -1,0 +1,109 @@
+"""Event histories for properties: a small world, so that facts repeat, move earlier and share edges often."""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+
+from stream.changes.apply import Applied, apply_batch, shard_of
+from stream.events.columns import Texts, batch_of
+from stream.events.types import Action, CatalogItem, Interaction, Position, Rejection
+from stream.reading.reader import open_graph
+from stream.settings import StreamSettings
+from stream.shard.shard import Shard
+from stream.store.store import Store
+
+EFFORT = 4 if os.environ.get("CI") else 1
+"""How many times the usual number of examples a property of whole stores is tried with."""
+
+NOON_MS = 1_700_000_000_000
+
+_SESSIONS = ["s-1", "s-2", "s-3", "sitzung ü"]
+_QUERIES = ["", "tv", "red shoes", "クエリ"]
+_ITEMS = ["a", "b", "c", "d", "é"]
+_TIMES_MS = [NOON_MS + step * 86_400_000 * 11 + step for step in range(-3, 6)]
+
+
+def event(
+    session_id: str = "s-1",
+    query: str = "tv",
+    item_id: str = "a",
+    ts_ms: int = NOON_MS,
+    action: Action = Action.CLICK,
+    user_id: str = "",
+) -> Interaction:
+    """Return one interaction."""
+    return Interaction(
+        ts_ms=ts_ms, session_id=session_id, user_id=user_id, query=query, item_id=item_id, action=action
+    )
+
+
+interactions = st.builds(
+    event,
+    session_id=st.sampled_from(_SESSIONS),
+    query=st.sampled_from(_QUERIES),
+    item_id=st.sampled_from(_ITEMS),
+    ts_ms=st.sampled_from(_TIMES_MS),
+    action=st.sampled_from(Action),
+    user_id=st.sampled_from(["", "u-1", "u-2"]),
+)
+
+
+@st.composite
+def deliveries(draw: st.DrawFn) -> tuple[list[Interaction], list[list[Interaction]]]:
+    """Return a set of events, and one way to deliver it: shuffled, with repeats, cut into batches."""
+    events = draw(st.lists(interactions, max_size=30))
+    repeats = draw(st.lists(st.sampled_from(events), max_size=10)) if events else []
+    arriving = draw(st.permutations(events + repeats))
+    cuts = sorted(draw(st.lists(st.integers(0, len(arriving)), max_size=4)))
+    return events, [arriving[low:high] for low, high in zip([0, *cuts], [*cuts, len(arriving)], strict=True)]
+
+
+def apply_events(
+    shard: Shard,
+    events: Sequence[Interaction],
+    items: Sequence[CatalogItem] = (),
+    positions: Mapping[Position, int] | None = None,
+    on_refused: Callable[[Sequence[Rejection]], None] | None = None,
+) -> Applied:
+    """Apply events and catalogue items to a shard in one write."""
+    texts = Texts()
+    batch = batch_of(events, texts, items=items, positions=positions)
+    return apply_batch(shard, batch, texts, on_refused=on_refused)
+
+
+def apply_all(store: Store, events: Sequence[Interaction], offset: int = 0) -> None:
+    """Apply events to the shards that they belong to, as a file source does."""
+    position = Position("file", 0)
+    for index in range(store.num_shards):
+        own = [
+            event
+            for event in events
+            if shard_of(event.session_id or event.user_id, store.num_shards) == index
+        ]
+        if own:
+            apply_events(store.shard(index), own, positions={position: offset})
+
+
+def build(
+    root: Path, batches: Iterable[Sequence[Interaction]], settings: StreamSettings, num_shards: int
+) -> None:
+    """Apply batches one after the other, closing the store after each."""
+    for batch in batches:
+        with Store.create_or_open(root, settings, num_shards) as store:
+            apply_all(store, batch)
+
+
+def dump(path: Path, settings: StreamSettings, at_ms: int | None = None) -> list[dict[str, Any]]:
+    """Return the dump of a store or snapshot as records."""
+    with open_graph(path, settings) as graph:
+        return [json.loads(line) for line in graph.dump(at_ms)]
+
+
+def graph_hash(path: Path, settings: StreamSettings) -> str:
+    """Return the hash of a store's or snapshot's graph."""
+    with open_graph(path, settings) as graph:
+        return graph.graph_hash()

@@ -1,0 +1,142 @@
+"""One random case of ``python -m bench laws``: events, and the logs that they are delivered from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from stream.changes.apply import shard_of
+from stream.events.types import Action, CatalogItem, Interaction, Position
+
+NOON_MS = 1_700_000_000_000
+
+_DAY_MS = 86_400_000
+_MAX_SHARDS = 3
+_WORDS = ("tv", "red shoes", "クエリ", "größe 42", "c++")
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """How many different texts and times events are drawn from, and how many events, at least and at most."""
+
+    sessions: int
+    queries: int
+    items: int
+    times: int
+    users: int
+    events: tuple[int, int]
+
+
+_VOCABULARIES = (
+    Vocabulary(sessions=3, queries=3, items=4, times=4, users=2, events=(0, 30)),
+    Vocabulary(sessions=6, queries=4, items=8, times=60, users=3, events=(0, 60)),
+    Vocabulary(sessions=15, queries=10, items=25, times=1000, users=6, events=(10, 60)),
+    Vocabulary(
+        sessions=1, queries=3, items=300, times=3, users=1, events=(45, 70)
+    ),  # over a hyperedge's bound
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What a source holds of one partition, in order.
+
+    Attributes:
+        position: its name.
+        entries: interactions and catalogue items.
+        shards: the shards that its entries go to: one for a topic, all for a file.
+    """
+
+    position: Position
+    entries: Sequence[Interaction | CatalogItem]
+    shards: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A set of events and the logs that deliver it, with repeats.
+
+    Attributes:
+        number: which case of its seed.
+        events: the set, some of it repeated.
+        num_shards: of the store.
+        num_workers: processes that the shards are spread over.
+        logs: files, or partitions of topics.
+    """
+
+    number: int
+    events: list[Interaction]
+    num_shards: int
+    num_workers: int
+    logs: list[Log]
+
+    def items(self) -> dict[str, CatalogItem]:
+        """Return the last state of each catalogue item, by its id; an item is in one log only."""
+        entries = (entry for log in self.logs for entry in log.entries)
+        return {entry.item_id: entry for entry in entries if isinstance(entry, CatalogItem)}
+
+
+def random_case(seed: int, number: int) -> tuple[Case, Random]:
+    """Return a case by its seed and number, and the randomness that its delivery goes on with."""
+    draw = Random(f"{seed}/{number}")
+    vocabulary = draw.choice(_VOCABULARIES)
+    events = [_event(draw, vocabulary) for _ in range(draw.randint(*vocabulary.events))]
+    repeats = draw.choices(events, k=draw.randint(0, len(events) // 3)) if events else []
+    items = [_item(draw, vocabulary) for _ in range(draw.choice((0, 0, 0, 5)))]
+    arriving: list[Interaction | CatalogItem] = [*events, *repeats, *items]
+    draw.shuffle(arriving)
+    num_shards = draw.randint(1, _MAX_SHARDS)
+    if draw.random() < 0.5:  # half of the cases read files
+        return Case(number, events, num_shards, 1, _files(arriving, num_shards, draw)), draw
+    num_workers = draw.randint(1, min(2, num_shards))
+    return Case(number, events, num_shards, num_workers, _topics(arriving, num_shards)), draw
+
+
+def _event(draw: Random, vocabulary: Vocabulary) -> Interaction:
+    query = draw.randrange(vocabulary.queries + 1)
+    user = draw.randrange(vocabulary.users + 1)
+    time = draw.randrange(vocabulary.times)
+    return Interaction(
+        ts_ms=NOON_MS + time * (_DAY_MS * 60 // vocabulary.times) + time % 7,
+        session_id=f"s-{draw.randrange(vocabulary.sessions)}",
+        user_id=f"u-{user}" if user else "",
+        query=f"{_WORDS[query % len(_WORDS)]} {query}" if query else "",
+        item_id=f"i-{draw.randrange(vocabulary.items)}",
+        action=draw.choice(_ACTIONS),
+    )
+
+
+def _item(draw: Random, vocabulary: Vocabulary) -> CatalogItem:
+    item_id = f"i-{draw.randrange(vocabulary.items + 2)}"
+    return CatalogItem(item_id=item_id, title=f"title {draw.randrange(9)}", available=draw.random() < 0.9)
+
+
+def _files(arriving: Sequence[Interaction | CatalogItem], num_shards: int, draw: Random) -> list[Log]:
+    """Cut what arrives into one file, or two; catalogue items are in the last."""
+    cut = draw.choice((0, draw.randint(0, len(arriving))))
+    early = [entry for entry in arriving[:cut] if isinstance(entry, Interaction)]
+    moved = [entry for entry in arriving[:cut] if isinstance(entry, CatalogItem)]
+    parts: list[list[Interaction | CatalogItem]] = [[*early], [*moved, *arriving[cut:]]]
+    shards = range(num_shards)
+    return [Log(Position(f"file {n}", 0), part, shards) for n, part in enumerate(parts) if part]
+
+
+def _topics(arriving: Sequence[Interaction | CatalogItem], num_shards: int) -> list[Log]:
+    """Spread what arrives over the partitions of three topics."""
+    partitions: dict[Position, list[Interaction | CatalogItem]] = {}
+    for entry in arriving:
+        partitions.setdefault(_position_of(entry, num_shards), []).append(entry)
+    return [Log(position, entries, [position.partition]) for position, entries in partitions.items()]
+
+
+def _position_of(entry: Interaction | CatalogItem, num_shards: int) -> Position:
+    if isinstance(entry, CatalogItem):
+        return Position("catalog", home_of(entry, num_shards))
+    return Position("clicks" if entry.query else "sessions", home_of(entry, num_shards))
+
+
+def home_of(entry: Interaction | CatalogItem, num_shards: int) -> int:
+    """Return the shard that an interaction or a catalogue item belongs to."""
+    return shard_of(entry.session_id if isinstance(entry, Interaction) else entry.item_id, num_shards)
+
+
+_ACTIONS = tuple(Action)

@@ -1,0 +1,1 @@
+"""Small processes that tests start, kill and pause."""

@@ -1,0 +1,1 @@
+"""A shop's history, its careless platform, and what befalls workers and broker."""

@@ -1,0 +1,199 @@
+"""The soak's workers: ``freshet stream`` processes on one store, started, killed, paused and stopped."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.kafka.broker import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+
+_STOP_SECONDS = 60.0
+_RUN_SECONDS = 1800.0
+_ASSIGNED = re.compile(r"partitions assigned")
+_TAIL_CHARACTERS = 3000
+
+
+@dataclass(slots=True)
+class _Slot:
+    """One place for a worker; without a process it is down on purpose."""
+
+    process: "subprocess.Popen[bytes] | None" = None
+    started_at: float = 0.0
+
+
+class Fleet:
+    """The workers of one store.
+
+    Args:
+        command: arguments of ``freshet`` that start a worker; each gets a metrics address of its own.
+        folder: for logs, one a slot.
+        size: how many slots there are.
+        most_failures: how many workers may end by themselves before that ends the soak.
+
+    Attributes:
+        num_kills: SIGKILLs that ended a worker.
+        num_pauses: SIGSTOPs.
+        num_stops: SIGTERMs.
+        lives: seconds that each killed worker had lived.
+        failures: exit codes of the workers that ended by themselves; they are started again at once.
+        bad_stops: exit codes other than 0 of workers that were told to stop.
+    """
+
+    def __init__(self, command: Sequence[object], folder: Path, size: int, most_failures: int) -> None:
+        self.num_kills = self.num_pauses = self.num_stops = 0
+        self.lives: list[float] = []
+        self.failures: list[int] = []
+        self.bad_stops: list[int] = []
+        self._command = command
+        self._folder = folder
+        self._most_failures = most_failures
+        self._slots = [_Slot() for _ in range(size)]
+        self._stopping: set[int] = set()
+
+    def start(self, slot: int) -> None:
+        """Start a worker; one in the same slot that was told to stop is awaited first."""
+        self._await_end(slot)
+        metrics = f"127.0.0.1:{free_port()}"
+        with self._log(slot).open("ab") as log:
+            process = subprocess.Popen(
+                freshet(*self._command, "--metrics", metrics),
+                cwd=ROOT,
+                env=clean_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        self._slots[slot] = _Slot(process, time.monotonic())
+
+    def kill(self, slot: int) -> None:
+        """Kill a worker with SIGKILL."""
+        place = self._slots[slot]
+        if place.process is None:
+            return
+        place.process.kill()
+        self._note_kill(place.process.wait(), time.monotonic() - place.started_at)
+        self._slots[slot] = _Slot()
+
+    def pause(self, slot: int) -> None:
+        """Stop a worker's clock with SIGSTOP."""
+        self._signal(slot, signal.SIGSTOP)
+        self.num_pauses += 1
+
+    def wake(self, slot: int) -> None:
+        """Let a paused worker go on."""
+        self._signal(slot, signal.SIGCONT)
+
+    def stop(self, slot: int) -> None:
+        """Tell a worker to stop, and do not wait for it."""
+        self._signal(slot, signal.SIGTERM)
+        self.num_stops += 1
+        self._stopping.add(slot)
+
+    def check(self) -> None:
+        """Start workers again that ended by themselves.
+
+        Raises:
+            SystemExit: too many did.
+        """
+        for slot, place in enumerate(self._slots):
+            if slot in self._stopping or place.process is None or place.process.poll() is None:
+                continue
+            self.failures.append(place.process.returncode)
+            if len(self.failures) > self._most_failures:
+                raise SystemExit(f"{len(self.failures)} workers ended by themselves:\n{self.log_tails()}")
+            self._slots[slot] = _Slot()
+            self.start(slot)
+
+    def stop_all(self) -> None:
+        """Tell all workers to stop, and wait for them."""
+        for slot, place in enumerate(self._slots):
+            if place.process is not None:
+                self._signal(slot, signal.SIGTERM)
+        for slot in range(len(self._slots)):
+            self._await_end(slot)
+
+    def end(self) -> None:
+        """Leave nothing running."""
+        for place in self._slots:
+            if place.process is not None:
+                place.process.kill()
+                place.process.wait()
+
+    def num_assignments(self) -> int:
+        """Return how often the workers' logs say that they were given a partition."""
+        logs = self._folder.glob("worker-*.log")
+        return sum(len(_ASSIGNED.findall(log.read_text("utf-8", "replace"))) for log in logs)
+
+    def log_tails(self) -> str:
+        """Return the end of each worker's log."""
+        logs = sorted(self._folder.glob("worker-*.log"))
+        return "\n".join(
+            f"--- {log.name}\n{log.read_text('utf-8', 'replace')[-_TAIL_CHARACTERS:]}" for log in logs
+        )
+
+    def _log(self, slot: int) -> Path:
+        return self._folder / f"worker-{slot}.log"
+
+    def _signal(self, slot: int, number: signal.Signals) -> None:
+        process = self._slots[slot].process
+        if process is not None and process.poll() is None:
+            process.send_signal(number)
+
+    def _note_kill(self, code: int, lived_seconds: float) -> None:
+        if code == -signal.SIGKILL:
+            self.num_kills += 1
+            self.lives.append(lived_seconds)
+        else:
+            self.failures.append(code)
+
+    def _await_end(self, slot: int) -> None:
+        """Wait for a worker that was told to stop, and take note of how it did."""
+        process = self._slots[slot].process
+        self._stopping.discard(slot)
+        if process is None:
+            return
+        try:
+            code = process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait()
+        if code:
+            self.bad_stops.append(code)
+        self._slots[slot] = _Slot()
+
+
+def run_freshet(*arguments: object, allowed: Sequence[int] = (0,)) -> str:
+    """Run a command to its end and return its stdout.
+
+    Raises:
+        SystemExit: it ended with another exit code than those allowed.
+    """
+    done = subprocess.run(
+        freshet(*arguments),
+        cwd=ROOT,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=_RUN_SECONDS,
+        check=False,
+    )
+    if done.returncode not in allowed:
+        raise SystemExit(f"freshet {arguments[0]} ended with {done.returncode}:\n{done.stderr}")
+    return done.stdout
+
+
+def freshet(*arguments: object) -> list[str]:
+    """Return the command line of ``freshet`` in this checkout."""
+    return [sys.executable, "-m", "freshet", *map(str, arguments)]
+
+
+def clean_environment() -> dict[str, str]:
+    """Return the environment without settings of Freshet: a soak has its own."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("FRESHET_")}

@@ -1,0 +1,219 @@
+"""Tests of the demo: it tells its story, and leaves nothing behind however it ends."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from freshet.demo.demo import free_ports
+from freshet.demo.scenario import choose_queries, labelled_product, simulated_product
+from freshet.shop.shop import Shop
+
+pytestmark = pytest.mark.timeout(400)
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+Until = Callable[[Callable[[], object]], None]
+ROOT = Path(__file__).resolve().parents[3]
+SMALL = ("--shop-items", "100", "--shop-events", "3000")
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    """A function that starts a demo in the test's folder; whatever of it still runs is ended afterwards."""
+    started = []
+
+    def start(*arguments: str, cwd: Path = tmp_path) -> "subprocess.Popen[str]":
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "freshet", "demo", *arguments],
+                cwd=cwd,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def processes_in(folder: Path) -> list[str]:
+    """Return the command lines of processes that work in a folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and Path(os.readlink(entry / "cwd")) == folder:  # noqa: PTH115  # it may vanish
+                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue
+    return [line for line in found if line]
+
+
+@pytest.mark.e2e
+def test_the_demo_tells_its_story_twice(demo: Callable[..., "subprocess.Popen[str]"], tmp_path: Path) -> None:
+    """Events, a generation, three queries, a new product that gets into its answer; a second run goes on."""
+    first = demo(*SMALL)
+    told = first.communicate(timeout=180)[0]
+
+    assert first.returncode == 0, told
+    assert "A shop is simulated: 100 products, 3,000 events" in told
+    assert re.search(r"3,\d\d\d events applied in [\d.]+ s", told)
+    assert re.search(r"generation \S+: trained and live [\d.]+ s later", told)
+    assert "could not be used" not in told
+    for part in (
+        "(frequent)",
+        "(rare)",
+        "(never seen; typed for",
+        "receipt: known query",
+        "receipt: encoded query",
+    ):
+        assert part in told
+    before, after = told.split("(before)")[1].split("(after)")
+    assert "launch-1 " not in before
+    assert "launch-1 " in after
+    assert re.search(r"the answer changed [\d.]+ s after the first click", after)
+    assert "Everything is shut down. Try next:" in after
+    assert "demo --keep --dir .freshet-demo --shop-items 100 --shop-events 3000" in after
+    assert processes_in(tmp_path) == []
+
+    second = demo(*SMALL)
+    told = second.communicate(timeout=180)[0]
+
+    assert second.returncode == 0, told
+    assert "opens again where it closed" in told
+    assert "live from the last run" in told
+    assert "launch-2 " in told.split("(after)")[1]
+    assert processes_in(tmp_path) == []
+
+
+@pytest.mark.e2e
+def test_ctrl_c_and_kill_leave_no_process_and_no_broken_state(
+    demo: Callable[..., "subprocess.Popen[str]"], tmp_path: Path, eventually: Until
+) -> None:
+    """Interrupted at three moments, killed outright at one, it still gets to its end afterwards."""
+    moments = [
+        (signal.SIGINT, 130, (tmp_path / ".freshet-demo" / "demo.json").exists),
+        (signal.SIGINT, 130, (tmp_path / ".freshet-demo" / "logs" / "server.log").exists),
+        (signal.SIGKILL, -9, (tmp_path / ".freshet-demo" / "logs" / "tuner.log").exists),
+        (signal.SIGTERM, 143, (tmp_path / ".freshet-demo" / "logs" / "tuner.log").exists),
+    ]
+    for number, code, reached in moments:
+        for log in (tmp_path / ".freshet-demo" / "logs").glob("*.log"):
+            log.unlink()
+        process = demo(*SMALL)
+        eventually(reached)
+        process.send_signal(number)
+        told = process.communicate(timeout=60)[0]
+
+        assert process.returncode == code, told
+        assert "Traceback" not in told
+        eventually(lambda: processes_in(tmp_path) == [])
+
+    last = demo(*SMALL)
+    told = last.communicate(timeout=180)[0]
+    assert last.returncode == 0, told
+
+
+@pytest.mark.e2e
+def test_an_own_log_gets_the_same_story_and_can_be_kept_running(
+    demo: Callable[..., "subprocess.Popen[str]"],
+    tmp_path: Path,
+    spawn: Command,
+    run: Command,
+    eventually: Until,
+) -> None:
+    """The new product is labelled as the demo's; --keep leaves everything running until --stop."""
+    assert run("simulate", "--items", 100, "--events", 3000, "--out", tmp_path / "log").returncode == 0
+    process = demo("--events", "log/events.jsonl", "--items", "log/items.jsonl", "--keep")
+    told = process.communicate(timeout=180)[0]
+
+    assert process.returncode == 0, told
+    assert "Demo product 1: " in told.split("(after)")[1]
+    assert len(processes_in(tmp_path)) == 3
+    status = re.search(r"freshet (status --stream .*)", told)
+    assert status is not None
+    shown = spawn(*status[1].split(), "--json")
+    assert shown.returncode == 0, shown.stdout
+    assert all(each["up"] for each in json.loads(shown.stdout).values())
+
+    again = demo("--events", "log/events.jsonl", "--items", "log/items.jsonl")
+    assert again.wait(60) == 1
+
+    stopped = spawn("demo", "--stop")
+    assert stopped.stdout == "stopped stream, server, tuner\n"
+    eventually(lambda: processes_in(tmp_path) == [])
+
+
+@pytest.mark.e2e
+def test_a_process_that_cannot_run_ends_the_demo_with_its_last_words(
+    demo: Callable[..., "subprocess.Popen[str]"], tmp_path: Path
+) -> None:
+    """A log without a single event in it is said to be one, in one line, and nothing is left running."""
+    (tmp_path / "log.jsonl.gz").write_bytes(b"\x1f\x8b this is not gzip")
+
+    process = demo("--events", "log.jsonl.gz")
+    told = process.communicate(timeout=120)[0]
+
+    assert process.returncode == 1
+    assert told.splitlines()[-1].startswith("freshet: error: the stream ended with code 1; its log ")
+    assert "log.jsonl.gz is damaged" in told
+    assert processes_in(tmp_path) == []
+
+
+def test_the_three_queries_are_what_they_are_said_to_be(run: Command, tmp_path: Path) -> None:
+    """The frequent one leads, the rare one was hardly typed, the unseen one is not in the graph."""
+    from random import Random
+
+    assert run("simulate", "--items", 100, "--events", 3000, "--out", tmp_path).returncode == 0
+    store = tmp_path / "store"
+    assert run("stream", "--source", f"file:{tmp_path}/events.jsonl", "--store", store).returncode == 0
+    sessions: dict[str, int] = {}
+    for line in run("graph", "dump", "--store", store).stdout.splitlines():
+        edge = json.loads(line)
+        if edge["kind"] == "edge":
+            sessions[edge["query"]] = sessions.get(edge["query"], 0) + edge["sessions"]
+
+    queries = choose_queries(store, Random(1))
+
+    assert sessions[queries.frequent] == max(sessions.values())
+    assert sessions[queries.rare] == 1
+    assert queries.unseen not in sessions
+    assert queries.like in sessions
+
+
+def test_launched_products_are_new_each_time() -> None:
+    """A second run must not find its product in the answer already."""
+    shop = Shop(7, num_items=100)
+    products = [simulated_product(shop, 1), simulated_product(shop, 2)]
+    products += [labelled_product("red shoes", number, 1_760_000_000_000) for number in (1, 2)]
+
+    assert len({product.item_id for product in products}) == 4
+    assert len({product.query for product in products}) == 4
+    for product in products:
+        item, *clicks = product.lines
+        assert item["item_id"] == product.item_id
+        assert any(
+            click["item_id"] == product.item_id and click["query"] == product.query for click in clicks
+        )
+
+
+def test_ports_are_free_and_different() -> None:
+    """A wanted port that is taken is replaced by another."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        busy = taken.getsockname()[1]
+        ports = free_ports((busy, 0, 0))
+
+    assert busy not in ports
+    assert len(set(ports)) == 3

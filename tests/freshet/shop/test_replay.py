@@ -1,0 +1,154 @@
+"""Replay: files reach Kafka whole, in order, at the asked pace."""
+
+import gzip
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from threading import Event as StopEvent
+from threading import Thread
+from typing import Any
+
+import pytest
+from kafka import KafkaConsumer, TopicPartition
+
+from freshet.shop.replay import ReplayOrder, ReplayTotals, open_publisher, replay
+from stream.errors import SourceUnreadable
+from stream.events.decoder import decode
+from stream.events.types import CatalogItem, Interaction, Position, Record
+from stream.settings import StreamSettings
+from tests.conftest import TopicFactory
+
+NOON_MS = 1_700_000_000_000
+
+
+@pytest.fixture
+def settings(kafka_topics: TopicFactory) -> StreamSettings:
+    """Settings that name this test's own topics, one partition each."""
+    topics = kafka_topics()
+    return StreamSettings(
+        clicks_topic=topics["clicks"],
+        sessions_topic=topics["sessions"],
+        catalog_topic=topics["catalog"],
+        group_id=topics["clicks"],
+    )
+
+
+def line(ts_ms: int, item_id: str = "i", query: str | None = "tv") -> dict[str, Any]:
+    """Return a neutral click."""
+    return {"ts_ms": ts_ms, "type": "click", "session_id": "s", "query": query, "item_id": item_id}
+
+
+def write(path: Path, lines: Sequence[Mapping[str, Any] | bytes]) -> str:
+    """Write lines to a file, gzip if its name says so; return its path."""
+    content = b"".join((one if isinstance(one, bytes) else json.dumps(one).encode()) + b"\n" for one in lines)
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return str(path)
+
+
+def read(bootstrap: str, topic: str, count: int) -> list[Any]:
+    """Return the first messages of a topic."""
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    place = TopicPartition(topic, 0)
+    consumer.assign([place])
+    consumer.seek_to_beginning(place)
+    found: list[Any] = []
+    while len(found) < count:
+        found += consumer.poll(timeout_ms=500).get(place, [])
+    consumer.close()
+    return found
+
+
+def events_in(bootstrap: str, topic: str, count: int) -> list[Interaction | CatalogItem]:
+    """Return the first events of a topic, decoded."""
+    found: list[Interaction | CatalogItem] = []
+    for message in read(bootstrap, topic, count):
+        content_type = dict(message.headers)["content-type"].decode()
+        record = Record(
+            position=Position(topic, 0),
+            offset=message.offset,
+            next_offset=message.offset + 1,
+            content_type=content_type,
+            key=message.key,
+            value=message.value,
+        )
+        events = decode(record, StreamSettings(), NOON_MS).events
+        found += [event for event in events if isinstance(event, Interaction | CatalogItem)]
+    return found
+
+
+def test_files_are_published_whole(kafka_bootstrap: str, settings: StreamSettings, tmp_path: Path) -> None:
+    """Items come first; events of several files are merged by time; what cannot be decoded goes along raw."""
+    evens = write(tmp_path / "evens.jsonl.gz", [line(NOON_MS + n, f"i-{n}") for n in range(0, 100, 2)])
+    odd_lines: list[Any] = [line(NOON_MS + n, f"i-{n}") for n in range(1, 100, 2)]
+    odds = write(tmp_path / "odds.jsonl", [*odd_lines[:10], b"broken", *odd_lines[10:]])
+    items = write(tmp_path / "items.jsonl", [{"item_id": f"i-{n}", "title": f"T{n}"} for n in range(5)])
+    told: list[ReplayTotals] = []
+    totals = replay(
+        ReplayOrder(events=[evens, odds], items=[items]),
+        kafka_bootstrap,
+        settings,
+        on_progress=lambda totals: told.append(replace(totals)),
+    )
+    assert (totals.events, totals.items, totals.raw) == (100, 5, 1)
+    assert totals.event_ms == NOON_MS + 99
+    assert told[-1].bytes_done == told[-1].bytes_total == sum(p.stat().st_size for p in tmp_path.iterdir())
+    clicks = read(kafka_bootstrap, settings.clicks_topic, 101)
+    assert [message.value for message in clicks].count(b"broken") == 1
+    found = events_in(kafka_bootstrap, settings.clicks_topic, 101)
+    assert [event.item_id for event in found] == [f"i-{n}" for n in range(100)]
+    catalog = events_in(kafka_bootstrap, settings.catalog_topic, 5)
+    assert catalog == [CatalogItem(item_id=f"i-{n}", title=f"T{n}") for n in range(5)]
+
+
+@pytest.mark.parametrize("batch_size", [1, 64])
+def test_pace(kafka_bootstrap: str, settings: StreamSettings, tmp_path: Path, batch_size: int) -> None:
+    """At a slow pace what is due is there while the rest is still to come, and stopping ends it."""
+    hour_ms = 3_600_000
+    path = write(
+        tmp_path / "events.jsonl", [line(NOON_MS - hour_ms + n * n * hour_ms // 100) for n in range(5)]
+    )
+    stop, told = StopEvent(), StopEvent()
+    results: list[ReplayTotals] = []
+
+    def on_progress(totals: ReplayTotals) -> None:
+        if totals.events:
+            told.set()
+
+    def run() -> None:
+        order = ReplayOrder(events=[path], speed=1.0, batch_size=batch_size)
+        results.append(replay(order, kafka_bootstrap, settings, on_progress=on_progress, stop=stop))
+
+    thread = Thread(target=run)
+    thread.start()
+    assert told.wait(30)
+    assert len(events_in(kafka_bootstrap, settings.clicks_topic, 1)) == 1
+    stop.set()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert results[0].events == 1
+
+
+def test_fast_pace(kafka_bootstrap: str, settings: StreamSettings, tmp_path: Path) -> None:
+    """A week at a million times real time is published whole."""
+    path = write(
+        tmp_path / "events.jsonl", [line(NOON_MS - n * 86_400_000, f"i-{n}") for n in range(7, 0, -1)]
+    )
+    order = ReplayOrder(events=[path], speed=1e6)
+    assert replay(order, kafka_bootstrap, settings).events == 7
+    assert len(events_in(kafka_bootstrap, settings.clicks_topic, 7)) == 7
+
+
+def test_missing_file(settings: StreamSettings, tmp_path: Path, kafka_bootstrap: str) -> None:
+    """A file that is not there is an error before anything is published."""
+    with pytest.raises(SourceUnreadable, match="no file matches"):
+        replay(ReplayOrder(events=[str(tmp_path / "gone.jsonl")]), kafka_bootstrap, settings)
+
+
+def test_open_publisher(kafka_bootstrap: str, settings: StreamSettings) -> None:
+    """Neutral dicts of events and items can be published as they are made."""
+    with open_publisher(kafka_bootstrap, settings) as publish:
+        publish([{"item_id": "i-1", "title": "T"}, line(NOON_MS, "i-1"), line(NOON_MS, "i-2", query=None)])
+    assert [event.item_id for event in events_in(kafka_bootstrap, settings.clicks_topic, 1)] == ["i-1"]
+    assert [event.item_id for event in events_in(kafka_bootstrap, settings.sessions_topic, 1)] == ["i-2"]
+    assert events_in(kafka_bootstrap, settings.catalog_topic, 1) == [CatalogItem(item_id="i-1", title="T")]

@@ -1,0 +1,41 @@
+"""Tests of the values that options take."""
+
+import pytest
+
+from freshet.terminal.options import BROKERS, SOURCE, SPEED, Source
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("file:a/*.jsonl", Source(kind="file", value="a/*.jsonl")),
+        ("file:C:odd:name", Source(kind="file", value="C:odd:name")),
+        ("kafka:host:9092", Source(kind="kafka", value="host:9092")),
+        ("kafka:kafka:19092", Source(kind="kafka", value="kafka:19092")),
+        ("kafka:a:1,b:2,[::1]:3", Source(kind="kafka", value="a:1,b:2,[::1]:3")),
+    ],
+)
+def test_sources(text: str, expected: Source) -> None:
+    """The scheme goes, the rest stays; a host may be called kafka, a file anything."""
+    assert SOURCE.convert(text, None, None) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("kafka:host:9092", "host:9092"),
+        ("host:9092,other:9093", "host:9092,other:9093"),
+        ("kafka:9092", "kafka:9092"),
+        ("kafka:kafka:9092,kafka2:9092", "kafka:9092,kafka2:9092"),
+        ("kafka:9092,kafka2:9092", "kafka:9092,kafka2:9092"),
+    ],
+)
+def test_brokers(text: str, expected: str) -> None:
+    """With the scheme or without, also where the host is called like it."""
+    assert BROKERS.convert(text, None, None) == expected
+
+
+def test_speeds() -> None:
+    """A number of times real time; max is as fast as possible."""
+    assert SPEED.convert("max", None, None) == 0.0
+    assert SPEED.convert("2.5", None, None) == 2.5

@@ -1,0 +1,36 @@
+"""A process that trains on a snapshot and kills itself in a step: ``... SNAPSHOT ARTIFACTS STEP``."""
+
+import os
+import signal
+import sys
+from itertools import count
+from pathlib import Path
+
+import msgspec
+
+from model.artifact.generation import ArtifactStore
+from model.settings import ModelSettings
+from model.tuner import TrainingInput, train_once
+from stream.reading.manifest import read_manifest
+from stream.reading.reader import open_graph
+from stream.settings import StreamSettings
+
+
+def main() -> None:
+    """Train until step number STEP of all, which is never done; settings come as JSON on stdin."""
+    snapshot, artifacts, last = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    settings = msgspec.json.decode(sys.stdin.buffer.read(), type=ModelSettings)
+    steps = count(1)
+
+    def stop() -> bool:
+        if next(steps) == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return False
+
+    with open_graph(snapshot, StreamSettings()) as graph:
+        source = TrainingInput(snapshot=read_manifest(snapshot), arrays=graph.arrays())
+    train_once(source, ArtifactStore(artifacts), settings, stop=stop)
+
+
+if __name__ == "__main__":
+    main()

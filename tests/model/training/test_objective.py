@@ -1,0 +1,74 @@
+"""The loss against its formula, edge by edge."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from model.data.training_set import build_training_set
+from model.settings import ModelSettings
+from model.training.objective import Objective
+from model.training.step import Learner
+from stream.reading.reader import GraphArrays
+
+CPU = torch.device("cpu")
+
+
+def test_an_edge_is_ranked_against_what_its_query_does_not_know(
+    arrays: GraphArrays, settings: ModelSettings
+) -> None:
+    """Queries that share a batch are scored once; the loss and its gradient are those of each edge alone."""
+    data = build_training_set(arrays, settings)
+    learner = Learner(data, settings, CPU)
+    part = data.train
+    edges = torch.arange(0, len(part.edge_query), 3)
+    query, item = (torch.from_numpy(array)[edges] for array in (part.edge_query, part.edge_item))
+    assert len(torch.bincount(query).nonzero()) < len(query)
+    candidates = torch.bincount(torch.from_numpy(part.edge_item)).nonzero()[:, 0]
+    popularity = torch.bincount(torch.from_numpy(part.edge_item)).float() / len(part.edge_item)
+    known = set(zip(part.edge_query.tolist(), part.edge_item.tolist(), strict=True))
+
+    network = learner.network
+    channels = network.propagate(learner.train_graph.reach_all())
+    objective = Objective(part, settings, CPU)
+    found = objective.loss(network, channels, objective.draw(edges))
+    # Random items are drawn from a few dozen so often that all of them are candidates.
+    expected_count = (len(edges) * popularity + settings.num_negatives / len(candidates))[candidates]
+    items, _ = network.join(channels, part.num_queries + candidates)
+    expected = torch.zeros(())
+    for vectors, share in (
+        (network.join(channels, query)[0], 1.0),
+        (F.normalize(channels.content[query], dim=1), settings.content_loss),
+    ):
+        scores = vectors @ items.T / network.log_temperature.exp() - expected_count.log()
+        for row, (asked, right) in enumerate(zip(query.tolist(), item.tolist(), strict=True)):
+            others = [each == right or (asked, each) not in known for each in candidates.tolist()]
+            target = torch.searchsorted(candidates[others], torch.tensor(right))
+            expected = expected + share * F.cross_entropy(scores[row][others], target) / len(edges)
+
+    torch.testing.assert_close(found, expected)
+    parameters = (network.ids, network.content.bag, network.log_temperature)
+    for ours, theirs in zip(
+        torch.autograd.grad(found, parameters, retain_graph=True),
+        torch.autograd.grad(expected, parameters),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_a_query_that_knows_every_candidate_has_nothing_to_learn(
+    arrays: GraphArrays, settings: ModelSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its loss is zero, and so is its gradient, not NaN."""
+    data = build_training_set(arrays, settings)
+    learner = Learner(data, settings, CPU)
+    objective = Objective(data.train, settings, CPU)
+    monkeypatch.setattr(
+        objective._known, "marks", lambda query, candidates, _: torch.ones(len(query), len(candidates)).bool()
+    )
+    channels = learner.network.propagate(learner.train_graph.reach_all())
+
+    loss = objective.loss(learner.network, channels, objective.draw(torch.arange(5)))
+    (gradient,) = torch.autograd.grad(loss, [learner.network.ids])
+
+    assert loss.item() == 0.0
+    assert not gradient.any()

@@ -1,0 +1,396 @@
+"""Training: better than popularity, deterministic, on time, and never a broken model."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from model.artifact.encoder import TextEncoder
+from model.artifact.generation import Generation
+from model.data.parent import Learned
+from model.data.training_set import build_training_set
+from model.errors import TrainingFailed, TrainingRefused, TrainingStopped
+from model.ranking import edge_ranks, quality_of
+from model.settings import ModelSettings
+from model.training.result import Progress, Trained
+from model.training.step import Learner
+from model.training.train import _Fit, train
+from stream.events.types import Action, CatalogItem
+from stream.reading.reader import GraphArrays
+from testing.small_shop import MakeArrays, click, shop_events, shop_items, with_titles
+
+
+def same(left: Trained, right: Trained) -> bool:
+    """Whether two models are equal to the last bit."""
+    return all(
+        np.array_equal(getattr(left, name), getattr(right, name))
+        for name in ("query_vectors", "item_vectors", "query_attention", "item_attention")
+    ) and all(np.array_equal(left.encoder[name], right.encoder[name]) for name in left.encoder)
+
+
+def is_sound(trained: Trained, arrays: GraphArrays, settings: ModelSettings) -> bool:
+    """Whether every vector is there, finite and of length one, and the encoder works."""
+    vector = TextEncoder(trained.encoder).encode("anything")
+    return (
+        trained.query_vectors.shape == (arrays.num_queries, settings.dim)
+        and trained.item_vectors.shape == (arrays.num_items, settings.dim)
+        and np.allclose(np.linalg.norm(trained.query_vectors, axis=1), 1, atol=1e-4)
+        and np.allclose(np.linalg.norm(trained.item_vectors, axis=1), 1, atol=1e-4)
+        and bool(np.isfinite(vector).all())
+    )
+
+
+def best_items(trained: Trained, arrays: GraphArrays, text: str, k: int = 3) -> list[str]:
+    """Return what a server would answer to a query never seen."""
+    scores = trained.item_vectors @ TextEncoder(trained.encoder).encode(text)
+    return [arrays.item_ids[item] for item in np.argsort(-scores)[:k]]
+
+
+def test_the_model_beats_popularity_by_far_on_edges_it_has_not_seen(trained: Trained) -> None:
+    """On the newest edges, which it was not trained on."""
+    assert trained.evaluation["validation_edges"] >= 20
+    assert trained.evaluation["validation_mrr"] > 3 * trained.evaluation["popularity_mrr"]
+
+
+def test_an_unseen_spelling_finds_what_it_means(trained: Trained, arrays: GraphArrays) -> None:
+    """Through the text encoder alone."""
+    assert "scarf-violet" in best_items(trained, arrays, "violett scarfs")
+    assert "kettle-red" in best_items(trained, arrays, "kettle in red")
+
+
+def test_the_best_pass_is_what_is_kept(trained: Trained) -> None:
+    """The reported figure is that of the exported weights."""
+    held_out = trained.held_out
+    data = (held_out.query, held_out.item)
+    seen = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+    ranks = edge_ranks(held_out.query_vectors, held_out.item_vectors, data, seen)
+
+    # Without masking known items ranks can only be worse.
+    assert quality_of(ranks, held_out.query).mrr <= trained.evaluation["validation_mrr"]
+    assert quality_of(ranks, held_out.query).mrr > 0.5 * trained.evaluation["validation_mrr"]
+
+
+def test_the_newest_facts_are_in_the_exported_vectors(trained: Trained) -> None:
+    """What was held out to stop in time is propagated over in the end."""
+    query, item = trained.held_out.query, trained.held_out.item
+    without = (trained.held_out.query_vectors[query] * trained.held_out.item_vectors[item]).sum(axis=1)
+    exported = (trained.query_vectors[query] * trained.item_vectors[item]).sum(axis=1)
+
+    assert exported.mean() > without.mean()
+
+
+def test_the_same_seed_gives_the_same_model(
+    trained: Trained, arrays: GraphArrays, settings: ModelSettings
+) -> None:
+    """To the last bit, on the CPU."""
+    assert same(train(arrays, settings), trained)
+
+
+def test_another_seed_gives_another_model(
+    trained: Trained, arrays: GraphArrays, settings: ModelSettings
+) -> None:
+    """The seed is used."""
+    assert not same(train(arrays, replace(settings, seed=1)), trained)
+
+
+def test_progress_is_told_after_every_pass(arrays: GraphArrays, settings: ModelSettings) -> None:
+    """For a progress bar."""
+    told: list[Progress] = []
+
+    train(arrays, replace(settings, max_passes=3), on_progress=told.append)
+
+    assert [(each.passes, each.max_passes) for each in told] == [(1, 3), (2, 3), (3, 3)]
+    assert all(each.mrr is not None and np.isfinite(each.loss) for each in told)
+
+
+def test_the_budget_ends_training(arrays: GraphArrays, settings: ModelSettings) -> None:
+    """With a working model, long before the passes are done."""
+    endless = replace(settings, max_passes=10_000, patience=10_000, budget_seconds=1.5)
+    began = time.monotonic()
+
+    trained = train(arrays, endless)
+
+    assert time.monotonic() - began < 15
+    assert trained.evaluation["passes"] < 10_000
+    assert is_sound(trained, arrays, endless)
+
+
+def test_a_budget_too_small_for_one_step_is_said_so(arrays: GraphArrays, settings: ModelSettings) -> None:
+    """An untrained model is not handed on."""
+    with pytest.raises(TrainingFailed, match="budget"):
+        train(arrays, replace(settings, budget_seconds=0.0))
+
+
+def test_a_stop_ends_training_between_steps(arrays: GraphArrays, settings: ModelSettings) -> None:
+    """Nothing is handed on."""
+    asked: list[bool] = []
+
+    def stop() -> bool:
+        asked.append(len(asked) >= 3)
+        return asked[-1]
+
+    with pytest.raises(TrainingStopped):
+        train(arrays, settings, stop=stop)
+
+    assert len(asked) == 4
+
+
+def test_a_loss_that_is_not_a_number_ends_training(arrays: GraphArrays, settings: ModelSettings) -> None:
+    """It never becomes a generation."""
+    run = Learner(build_training_set(arrays, settings), settings, torch.device("cpu"))
+    with torch.no_grad():
+        run.network.content.bag.fill_(torch.nan)
+
+    with pytest.raises(TrainingFailed, match="loss became nan"):
+        _Fit(run, time.monotonic(), None, None, is_warm=False).run()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_gpu_that_is_not_there_is_said_so(arrays: GraphArrays, settings: ModelSettings) -> None:
+    """Not torch's own words."""
+    with pytest.raises(TrainingRefused, match=r"model\.device"):
+        train(arrays, replace(settings, device="cuda"))
+
+
+def test_one_item_gives_a_working_model(make_arrays: MakeArrays, settings: ModelSettings) -> None:
+    """There is nothing to rank, and nothing breaks."""
+    arrays = make_arrays([click(0, "s", "mug", "a"), click(1, "t", "cup", "a")])
+
+    assert is_sound(train(arrays, settings), arrays, settings)
+
+
+def test_no_session_of_two_items_gives_a_working_model(
+    make_arrays: MakeArrays, settings: ModelSettings
+) -> None:
+    """The hypergraph channel is silent."""
+    events = [replace(event, session_id=f"s{n}") for n, event in enumerate(shop_events(100))]
+    arrays = make_arrays(events, shop_items())
+
+    trained = train(arrays, settings)
+
+    assert is_sound(trained, arrays, settings)
+    assert (trained.item_attention[:, 2] == 0).all()
+
+
+def test_identical_sessions_give_a_working_model(make_arrays: MakeArrays, settings: ModelSettings) -> None:
+    """Nothing to tell items apart but their place in the graph."""
+    events = [
+        click(n * 10 + m, f"s{n}", "mug", item) for n in range(30) for m, item in enumerate(("a", "b", "c"))
+    ]
+    arrays = make_arrays(events)
+
+    assert is_sound(train(arrays, settings), arrays, settings)
+
+
+@pytest.mark.parametrize("title", ["", "?!", "same words"])
+def test_titles_that_say_nothing_give_a_working_model(
+    arrays: GraphArrays, settings: ModelSettings, title: str
+) -> None:
+    """The graph tells the items apart; known queries still find their clicks."""
+    dumb = with_titles(arrays, title)
+
+    trained = train(dumb, settings)
+
+    assert is_sound(trained, dumb, settings)
+    assert trained.evaluation["validation_mrr"] > trained.evaluation["popularity_mrr"]
+
+
+def test_a_log_without_queries_gives_a_model_of_titles(
+    make_arrays: MakeArrays, settings: ModelSettings
+) -> None:
+    """Sessions and titles are enough for a text encoder and item vectors."""
+    views = [replace(event, query="", action=Action.VIEW) for event in shop_events(300)]
+    arrays = make_arrays(views, shop_items())
+
+    trained = train(arrays, settings)
+
+    assert arrays.num_queries == 0
+    assert is_sound(trained, arrays, settings)
+    assert "mug-amber" in best_items(trained, arrays, "amber mug")
+    assert len(trained.warm["query_ids"]) == 0
+
+
+def test_an_empty_graph_is_refused(make_arrays: MakeArrays, settings: ModelSettings) -> None:
+    """With what to do."""
+    with pytest.raises(TrainingRefused, match="freshet stream"):
+        train(make_arrays([], [CatalogItem(item_id="a", title="Mug")]), settings)
+
+
+def test_where_nothing_happened_since_training_changes_nothing(
+    generation: Generation, trained: Trained, arrays: GraphArrays, settings: ModelSettings
+) -> None:
+    """All that the parent learned is left as it was."""
+    warm = train(arrays, settings, warm=generation)
+
+    assert warm.parent == generation.id
+    assert warm.evaluation["steps"] == 0
+    assert "validation_mrr" not in warm.evaluation
+    np.testing.assert_allclose(warm.item_vectors, trained.item_vectors, atol=1e-5)
+    np.testing.assert_allclose(warm.query_vectors, trained.query_vectors, atol=1e-5)
+
+
+def test_a_refresh_learns_the_clicks_since_its_parent_and_forgets_nothing(
+    generation: Generation, make_arrays: MakeArrays, settings: ModelSettings
+) -> None:
+    """New queries lead to a new item, old ones to what they led to; the figures are from before."""
+    new = [click(10**9 + n, f"new{n}", f"zorb number {n}", "zorb") for n in range(30)]
+    grown = make_arrays([*shop_events(400), *new], [*shop_items(), CatalogItem(item_id="zorb", title="")])
+
+    warm = train(grown, settings, warm=generation)
+
+    assert warm.evaluation["passes"] == 0
+    assert warm.evaluation["validation_edges"] == 30
+    assert warm.evaluation["validation_mrr"] < 0.5
+    assert best_items(warm, grown, "a zorb")[0] == "zorb"
+    assert "scarf-violet" in best_items(warm, grown, "violett scarfs")
+
+
+def test_a_refresh_learns_clicks_that_come_late(
+    generation: Generation, make_arrays: MakeArrays, settings: ModelSettings
+) -> None:
+    """A phone was offline: what it did is older than what the parent has learned, and no less worth."""
+    late = [click(1_000_000 + n, f"late{n}", f"zorb number {n}", "zorb") for n in range(30)]
+    grown = make_arrays([*shop_events(400), *late], [*shop_items(), CatalogItem(item_id="zorb", title="")])
+    assert grown.watermark_ms == generation.manifest.snapshot.watermark_ms
+
+    warm = train(grown, settings, warm=generation)
+
+    assert warm.evaluation["validation_edges"] == 30
+    assert best_items(warm, grown, "a zorb")[0] == "zorb"
+    assert "scarf-violet" in best_items(warm, grown, "violett scarfs")
+
+
+def test_a_refresh_without_time_to_learn_is_not_handed_on(
+    generation: Generation, make_arrays: MakeArrays, settings: ModelSettings
+) -> None:
+    """Its watermark would say that it knows clicks which it never learned."""
+    grown = make_arrays([*shop_events(400), click(10**9, "new", "zorb", "mug-red")], shop_items())
+
+    with pytest.raises(TrainingFailed, match="budget"):
+        train(grown, replace(settings, budget_seconds=0.0), warm=generation)
+
+
+def test_a_refresh_after_a_long_time_stops_by_what_is_newest(
+    generation: Generation, make_arrays: MakeArrays, settings: ModelSettings
+) -> None:
+    """As a training from scratch does; the parent's share of the log is only gone over in part."""
+    later = [replace(event, ts_ms=event.ts_ms + 10**9) for event in shop_events(300, seed=1)]
+    grown = make_arrays([*shop_events(400), *later], shop_items())
+
+    warm = train(grown, settings, warm=generation)
+
+    assert 1 <= warm.evaluation["passes"] <= settings.warm_passes
+    assert warm.evaluation["validation_mrr"] > 3 * warm.evaluation["popularity_mrr"]
+
+
+def test_known_nodes_keep_their_id_vectors_by_id_not_by_row(
+    generation: Generation, make_arrays: MakeArrays, settings: ModelSettings
+) -> None:
+    """New queries and items shift every row; at a learning rate of next to nothing all known vectors stay."""
+    more = [click(10**9 + n, f"new{n}", f"new query {n}", f"new-item-{n}") for n in range(40)]
+    grown = make_arrays([*shop_events(400), *more], shop_items())
+    still = replace(settings, learning_rate=1e-6, warm_passes=1)
+
+    warm = train(grown, still, warm=generation)
+
+    old_row = {item_id: row for row, item_id in enumerate(generation.item_ids)}
+    moved = [old_row.get(item_id, -1) for item_id in grown.item_ids]
+    known = [row for row, old in enumerate(moved) if old >= 0]
+    assert any(moved[row] != row for row in known)
+    old_vectors = generation.warm["item_ids"][[moved[row] for row in known]]
+    assert np.abs(warm.warm["item_ids"][known] - old_vectors).max() < 1e-4
+    new = [row for row, old in enumerate(moved) if old < 0]
+    assert np.abs(warm.warm["item_ids"][new]).max() < 1e-4
+    old_query = {text: row for row, text in enumerate(generation.query_texts)}
+    for row, text in enumerate(grown.query_texts):
+        expected = generation.warm["query_ids"][old_query[text]] if text in old_query else 0.0
+        assert np.abs(warm.warm["query_ids"][row] - expected).max() < 1e-4
+
+
+def test_warm_training_goes_over_recent_edges_and_a_sample_of_older_ones(
+    arrays: GraphArrays, settings: ModelSettings
+) -> None:
+    """Every pass has all edges that the parent did not know, and another sample of the others."""
+    cut_ms = int(np.quantile(arrays.edge_first_ms, 0.4))
+    sessions = np.where(arrays.edge_first_ms <= cut_ms, arrays.edge_sessions, 0)
+    data = build_training_set(arrays, settings, Learned(sessions=sessions, until_ms=cut_ms))
+    recent, older = np.flatnonzero(data.recent), np.flatnonzero(~data.recent)
+    assert len(recent) > 50
+    assert len(older) > 50
+
+    fit = _Fit(Learner(data, settings, torch.device("cpu")), time.monotonic(), None, None, is_warm=True)
+    passes = [fit._drawn() for _ in range(2)]
+
+    replayed = [np.setdiff1d(drawn, recent) for drawn in passes]
+    for drawn, sample in zip(passes, replayed, strict=True):
+        assert np.isin(recent, drawn).all()
+        assert len(np.unique(drawn)) == len(drawn)
+        assert len(sample) == np.ceil(settings.replay_share * len(older))
+    assert not np.array_equal(replayed[0], replayed[1])
+
+
+@pytest.mark.parametrize("change", [{"dim": 8}, {"num_buckets": 1 << 10}, {"hidden": 4}], ids=str)
+def test_a_generation_of_another_shape_is_not_gone_on_from(
+    generation: Generation,
+    arrays: GraphArrays,
+    settings: ModelSettings,
+    change: dict[str, int],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Training starts from scratch, and says so."""
+    other = replace(settings, max_passes=1, **change)  # type: ignore[arg-type]
+
+    trained = train(arrays, other, warm=generation)
+
+    assert trained.parent == ""
+    assert is_sound(trained, arrays, other)
+    assert "warm start ignored" in caplog.text
+
+
+def test_a_generation_with_nan_is_not_gone_on_from(
+    generation: Generation, arrays: GraphArrays, settings: ModelSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A broken parent has no children."""
+    poisoned = dict(generation.warm)
+    poisoned["item_ids"] = np.full_like(poisoned["item_ids"], np.nan)
+
+    trained = train(arrays, replace(settings, max_passes=1), warm=replace(generation, warm=poisoned))
+
+    assert trained.parent == ""
+    assert is_sound(trained, arrays, settings)
+    assert "not finite" in caplog.text
+
+
+def test_pre_training_changes_what_training_begins_from_and_ends_well(
+    arrays: GraphArrays, settings: ModelSettings
+) -> None:
+    """With it the generation is another one, repeatable, and still far better than popularity."""
+    with_it = replace(settings, pretrain_passes=3)
+    first, again, without = train(arrays, with_it), train(arrays, with_it), train(arrays, settings)
+
+    assert np.array_equal(first.item_vectors, again.item_vectors)
+    assert not np.allclose(first.item_vectors, without.item_vectors)
+    assert first.evaluation["validation_mrr"] > 1.5 * first.evaluation["popularity_mrr"]
+
+
+def test_pre_training_ends_when_it_is_asked_to_stop(arrays: GraphArrays, settings: ModelSettings) -> None:
+    """As a training does: nothing is handed on."""
+    with pytest.raises(TrainingStopped):
+        train(arrays, replace(settings, pretrain_passes=10_000), stop=lambda: True)
+
+
+def test_held_out_facts_are_learnt_from_once_they_have_been_judged_by(
+    arrays: GraphArrays, settings: ModelSettings
+) -> None:
+    """The figures and what the gate sees stay as they were; the newest edges' items come nearer."""
+    with_it, without = (train(arrays, replace(settings, newest_passes=passes)) for passes in (6, 0))
+
+    def mean_score(trained: Trained) -> float:
+        query, item = trained.held_out.query, trained.held_out.item
+        return float((trained.query_vectors[query] * trained.item_vectors[item]).sum(axis=1).mean())
+
+    assert with_it.evaluation["validation_mrr"] == without.evaluation["validation_mrr"]
+    assert np.array_equal(with_it.held_out.item_vectors, without.held_out.item_vectors)
+    assert mean_score(with_it) > mean_score(without)

@@ -1,0 +1,164 @@
+"""Decoding by the batch gives what decoding record by record gives, whatever is in the records."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protos import events_v1_pb2 as pb
+from stream.events.columns import NO_KEY
+from stream.events.decoder import Decoder
+from stream.events.fast_path import ColumnDecoder, DecodedBatch
+from stream.events.types import Action, CatalogItem, Erasure, Interaction, Position, RecordBatch
+from stream.settings import StreamSettings
+
+NOW_MS = 1_700_000_000_000
+SETTINGS = StreamSettings(max_field_bytes=16, max_query_bytes=24, max_record_bytes=65536)
+EVENT = "application/x-protobuf; messageType=freshet.events.v1.Event"
+BATCH = "application/x-protobuf; messageType=freshet.events.v1.EventBatch"
+
+ids = st.sampled_from(["s-1", "s-2", "é漢", "", " ", "x" * 16, "x" * 17, "cut:u@1"])
+queries = st.sampled_from(["", "tv", "TV!", " tv ", "red shoes", "?!", "q" * 24, "q" * 25, "クエリ"])
+times = st.sampled_from([NOW_MS, NOW_MS - 1, 946_684_800_000, 946_684_799_999, NOW_MS + 3_600_001, -5, 2**62])
+actions = st.integers(0, 5)
+
+protobuf_events = st.builds(
+    lambda **fields: (EVENT, pb.Event(**fields).SerializeToString()),
+    ts_ms=times,
+    session_id=ids,
+    user_id=ids,
+    query=queries,
+    item_id=ids,
+    action=actions,
+)
+
+
+@st.composite
+def protobuf_batches(draw: st.DrawFn) -> tuple[str, bytes]:
+    """Return a batch, whose columns or indexes may not fit."""
+    count = draw(st.integers(0, 5))
+    sessions, items = draw(st.lists(ids, min_size=1, max_size=3)), draw(st.lists(ids, min_size=1, max_size=3))
+    searched = draw(st.lists(queries, max_size=3))
+
+    def column(values: st.SearchStrategy[int]) -> list[int]:
+        return draw(st.lists(values, min_size=count, max_size=count + (draw(st.integers(0, 9)) == 0)))
+
+    message = pb.EventBatch(
+        session_ids=sessions,
+        user_ids=draw(st.sampled_from([[], ["u"] * len(sessions), ["u"]])),
+        queries=searched,
+        item_ids=items,
+        base_ts_ms=draw(times),
+        ts_offset_ms=column(st.sampled_from([0, -7, 5, 2**62, -(2**62)])),
+        session=column(st.integers(0, len(sessions) - (draw(st.integers(0, 9)) > 0))),
+        query=column(st.integers(0, len(searched))),
+        item=column(st.integers(0, len(items) - 1)),
+        action=column(actions),  # type: ignore[arg-type]  # numbers that the enum lacks are wanted
+    )
+    return BATCH, message.SerializeToString()
+
+
+neutral_lines = st.builds(
+    lambda **fields: (
+        "",
+        json.dumps({name: value for name, value in fields.items() if value != "-"}).encode(),
+    ),
+    ts_ms=times | st.sampled_from([2**70, "-", None, "soon"]),
+    type=st.sampled_from(
+        ["search_click", "click", "view", "add-to-cart", "add_to_cart", "purchase", "swipe", 3]
+    ),
+    session_id=ids | st.sampled_from(["-", None]),
+    user_id=ids | st.sampled_from(["-", None]),
+    query=queries | st.sampled_from(["-", None]),
+    item_id=ids | st.sampled_from(["-", None]),
+    data=st.sampled_from(["-", "-", {}]),
+    action_name=st.sampled_from(["-", "-", "click"]),
+)
+others = st.sampled_from(
+    [
+        ("", b'{"item_id": "i-1", "title": "One"}'),
+        ("", b'{"erase": "user", "id": "u-1", "ts_ms": 1700000000000}'),
+        ("", b'{"erase": "shop", "id": "u-1", "ts_ms": 1700000000000}'),
+        ("", b'{"action_name": "impression", "session_id": "s"}'),
+        ("", b"not json"),
+        ("", b"[" * 500),
+        ("", b"x" * 65537),
+        (EVENT, b"\xff\xff"),
+        (BATCH, b"\xff"),
+        ("text/plain", b"x"),
+        ("application/cloudevents+json", b'{"specversion": "1.0"}'),
+        ("", None),
+    ]
+)
+
+
+@given(st.lists(protobuf_events | protobuf_batches() | neutral_lines | others, max_size=12))
+@settings(max_examples=400)
+def test_batches_decode_as_their_records_do(found: list[tuple[str, bytes | None]]) -> None:
+    """The same events, items, erasures and rejections, each with its record."""
+    batch = records(found)
+    decoder, full = ColumnDecoder(SETTINGS), Decoder(SETTINGS)
+
+    decoded = decoder.decode(batch, NOW_MS)
+
+    expected = [(row, full.decode(batch.record(row), NOW_MS)) for row in range(len(batch))]
+    events = [(row, event) for row, one in expected for event in one.events]
+    assert sorted(interactions(decoder, decoded), key=repr) == sorted(
+        ((row, event) for row, event in events if isinstance(event, Interaction)), key=repr
+    )
+    assert decoded.items == [(event, row) for row, event in events if isinstance(event, CatalogItem)]
+    assert decoded.erasures == [event for _, event in events if isinstance(event, Erasure)]
+    assert sorted(decoded.rejections, key=repr) == sorted(
+        (rejection for _, one in expected for rejection in one.rejections), key=repr
+    )
+    assert decoded.num_ignored == sum(one.num_ignored for _, one in expected)
+
+
+def records(found: Sequence[tuple[str, bytes | None]]) -> RecordBatch:
+    """Return records of one partition."""
+    return RecordBatch(
+        position=Position("freshet.clicks", 0),
+        offsets=range(len(found)),
+        next_offsets=range(1, len(found) + 1),
+        content_types=[content_type for content_type, _ in found],
+        keys=[None] * len(found),
+        values=[value for _, value in found],
+    )
+
+
+def interactions(decoder: ColumnDecoder, decoded: DecodedBatch) -> list[tuple[int, Interaction]]:
+    """Return columns as objects again, each with its row."""
+    texts, columns = decoder.texts, decoded.events
+
+    def text(known: dict[int, str], key: Any) -> str:
+        return "" if int(key) == NO_KEY else known[int(key)]
+
+    return [
+        (
+            int(columns.row[number]),
+            Interaction(
+                ts_ms=int(columns.ts_ms[number]),
+                session_id=text(texts.sessions, columns.session[number]),
+                user_id=text(texts.users, columns.user[number]),
+                query=text(texts.queries, columns.query[number]),
+                item_id=text(texts.items, columns.item[number]),
+                action=Action(int(columns.action[number])),
+            ),
+        )
+        for number in range(len(columns))
+    ]
+
+
+def test_texts_are_forgotten_once_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was interned goes only when it is large, and is worked out anew."""
+    monkeypatch.setattr("stream.events.fast_path._MAX_TEXTS", 3)
+    decoder = ColumnDecoder(SETTINGS)
+    line = b'{"ts_ms": 1700000000000, "type": "view", "session_id": "s-%d", "item_id": "a"}'
+    for number in range(3):
+        decoder.decode(records([("", line % number)]), NOW_MS)
+    decoder.forget_if_large()
+    assert (len(decoder.texts.sessions), len(decoder.texts.items)) == (0, 1)
+    assert len(decoder.decode(records([("", line % 1)]), NOW_MS).events) == 1

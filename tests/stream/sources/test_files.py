@@ -1,0 +1,336 @@
+"""Event files as a source: positions, resuming, globs, following, and files that are missing or damaged."""
+
+import gzip
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from stream.errors import SourceUnreadable
+from stream.events.decoder import JSON_ITEM
+from stream.events.types import Position, Record
+from stream.settings import StreamSettings
+from stream.sources.files import FileSource
+from testing.histories import apply_events
+from tests.stream.conftest import OpenStore
+
+Drained = tuple[list[bytes], dict[Position, int]]
+
+
+@pytest.fixture
+def settings() -> StreamSettings:
+    """Small batches, quick polls."""
+    return StreamSettings(batch_records=3, follow_poll_seconds=0.001)
+
+
+def values_of(records: Sequence[Record]) -> list[bytes]:
+    """Return the records' bytes."""
+    return [record.value or b"" for record in records]
+
+
+def polled(source: FileSource) -> list[Record]:
+    """Return what one poll gives, record by record."""
+    batches = source.poll(60.0)
+    return [batch.record(row) for batch in batches for row in range(len(batch))]
+
+
+def positions_of(records: Sequence[Record]) -> dict[Position, int]:
+    """Return how far the records reach."""
+    return {record.position: record.next_offset for record in records}
+
+
+def drain(source: FileSource) -> Drained:
+    """Read a source to its end; return the lines and how far they reach."""
+    values: list[bytes] = []
+    positions: dict[Position, int] = {}
+    while not source.exhausted:
+        records = polled(source)
+        assert len(records) <= 3
+        values += values_of(records)
+        positions |= positions_of(records)
+    source.close()
+    return values, positions
+
+
+def poll_until(source: FileSource, done: Callable[[list[bytes]], bool]) -> list[bytes]:
+    """Poll a followed source until what came satisfies a condition; the test's timeout is the deadline."""
+    values: list[bytes] = []
+    while not done(values):
+        values += values_of(polled(source))
+    return values
+
+
+def lines(*names: str) -> bytes:
+    """Return lines of text."""
+    return b"".join(name.encode() + b"\n" for name in names)
+
+
+def test_reads_files_in_order_and_ends(
+    tmp_path: Path, settings: StreamSettings, open_store: OpenStore
+) -> None:
+    """Catalogue files come first, then event files, plain and gzip, each line once; then it is exhausted."""
+    (tmp_path / "b.jsonl").write_bytes(lines("b1", "b2", "b3", "b4"))
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines("a1", "a2")))
+    (tmp_path / "items.jsonl").write_bytes(lines("i1"))
+    source = FileSource([str(tmp_path / "*.jsonl*")], settings, catalog_paths=[str(tmp_path / "items.jsonl")])
+    source.start(open_store())
+    assert not source.exhausted
+    assert source.is_behind
+    (first, *_) = records = polled(source)
+    assert values_of(records) == [b"i1", b"a1", b"a2"]
+    assert first.content_type == JSON_ITEM
+    assert records[1].content_type == ""
+    values, _ = drain(source)
+    assert values == [b"b1", b"b2", b"b3", b"b4"]
+    assert not source.is_behind
+    assert source.bytes_done == source.bytes_total
+
+
+def test_a_file_named_twice_is_read_once(
+    tmp_path: Path, settings: StreamSettings, open_store: OpenStore
+) -> None:
+    """A file that two patterns name is read once."""
+    (tmp_path / "a.jsonl").write_bytes(lines("a1"))
+    source = FileSource([str(tmp_path / "a.jsonl"), str(tmp_path / "*.jsonl")], settings)
+    source.start(open_store())
+    assert drain(source)[0] == [b"a1"]
+
+
+def test_name_with_glob_characters(tmp_path: Path, settings: StreamSettings, open_store: OpenStore) -> None:
+    """A file whose name looks like a pattern is taken literally."""
+    (tmp_path / "log[1].jsonl").write_bytes(lines("a1"))
+    source = FileSource([str(tmp_path / "log[1].jsonl")], settings)
+    source.start(open_store())
+    assert drain(source)[0] == [b"a1"]
+
+
+@pytest.mark.parametrize("is_gzip", [False, True])
+def test_goes_on_from_the_store(
+    tmp_path: Path, settings: StreamSettings, open_store: OpenStore, *, is_gzip: bool
+) -> None:
+    """After a restart only what was not applied comes; nothing when all was applied."""
+    path = tmp_path / "a.jsonl"
+    content = lines("a1", "a2", "a3", "a4", "a5")
+    path.write_bytes(gzip.compress(content) if is_gzip else content)
+    store = open_store()
+    for expected in ([b"a1", b"a2", b"a3"], [b"a4", b"a5"], []):
+        source = FileSource([str(path)], settings)
+        source.start(store)
+        records = polled(source)
+        assert values_of(records) == expected
+        apply_events(store.shard(0), [], [], positions_of(records))
+        source.close()
+
+
+def test_goes_on_from_the_least_of_all_shards(
+    tmp_path: Path, settings: StreamSettings, open_store: OpenStore
+) -> None:
+    """A crash between the writes of two shards makes lines come again, and never leaves one out."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(lines("a1", "a2", "a3", "a4"))
+    store = open_store(num_shards=2)
+    source = FileSource([str(path)], settings)
+    source.start(store)
+    records = polled(source)
+    source.close()
+    apply_events(store.shard(0), [], [], positions_of(records))
+    for known_to_second, expected in ((0, b"a1"), (1, b"a2")):
+        apply_events(store.shard(1), [], [], positions_of(records[:known_to_second]))
+        source = FileSource([str(path)], settings)
+        source.start(store)
+        assert values_of(polled(source))[0] == expected
+        source.close()
+
+
+def test_replaced_file_is_read_from_its_start(
+    tmp_path: Path, settings: StreamSettings, open_store: OpenStore
+) -> None:
+    """A new file under an old name is another position, even where it begins with the same line."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(lines("a1", "a2", "a3"))
+    store = open_store()
+    first = FileSource([str(path)], settings)
+    first.start(store)
+    apply_events(store.shard(0), [], [], drain(first)[1])
+    (tmp_path / "new").write_bytes(lines("a1", "b2", "b3", "b4"))
+    (tmp_path / "new").rename(path)
+    second = FileSource([str(path)], settings)
+    second.start(store)
+    assert drain(second)[0] == [b"a1", b"b2", b"b3", b"b4"]
+
+
+def test_file_cut_back_is_read_from_its_start(
+    tmp_path: Path, settings: StreamSettings, open_store: OpenStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file that is shorter than what was applied of it is read again, and that is said."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(lines("a1", "a2", "a3"))
+    store = open_store()
+    first = FileSource([str(path)], settings)
+    first.start(store)
+    apply_events(store.shard(0), [], [], drain(first)[1])
+    with path.open("r+b") as file:
+        file.truncate(3)
+    second = FileSource([str(path)], settings)
+    second.start(store)
+    with caplog.at_level(logging.WARNING):
+        assert drain(second)[0] == [b"a1"]
+    assert "file shrunk" in caplog.text
+
+
+def test_grown_file_goes_on_where_it_ended(
+    tmp_path: Path, settings: StreamSettings, open_store: OpenStore
+) -> None:
+    """What was appended between two runs comes; a last line that had no newline comes again, whole."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(lines("a1") + b"a2-begi")
+    store = open_store()
+    first = FileSource([str(path)], settings)
+    first.start(store)
+    values, positions = drain(first)
+    assert values == [b"a1", b"a2-begi"]
+    apply_events(store.shard(0), [], [], positions)
+    with path.open("ab") as file:
+        file.write(b"n\na3\n")
+    second = FileSource([str(path)], settings)
+    second.start(store)
+    assert drain(second)[0] == [b"a2-begin", b"a3"]
+
+
+def test_following(tmp_path: Path, settings: StreamSettings, open_store: OpenStore) -> None:
+    """Followed files may be missing, appear, grow by half lines, be joined by new ones, and be rotated."""
+    path, other = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    source = FileSource([str(tmp_path / "*.jsonl")], settings, follow=True)
+    source.start(open_store())
+    assert polled(source) == []
+    path.write_bytes(b"a1")
+    assert polled(source) == []
+    with path.open("ab") as file:
+        file.write(b"-end\na2")
+    assert poll_until(source, bool) == [b"a1-end"]
+    other.write_bytes(lines("b1"))
+    assert poll_until(source, bool) == [b"b1"]
+    with path.open("ab") as file:
+        file.write(b"\n")
+    path.rename(tmp_path / "a.jsonl.1")
+    path.write_bytes(lines("new1", "new2"))
+    assert poll_until(source, lambda values: len(values) == 3) == [b"a2", b"new1", b"new2"]
+    with path.open("r+b") as file:
+        file.truncate(0)
+    assert polled(source) == []
+    with path.open("ab") as file:
+        file.write(b"again\n")
+    assert poll_until(source, bool) == [b"again"]
+    assert not source.exhausted
+    source.close()
+
+
+def test_following_a_file_that_is_cut_back_and_grows_unseen(
+    tmp_path: Path, settings: StreamSettings, open_store: OpenStore
+) -> None:
+    """Rotation by copying and truncating, refilled beyond the old offset between two looks, loses no line."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(lines("a1", "a2"))
+    source = FileSource([str(path)], settings, follow=True)
+    source.start(open_store())
+    assert poll_until(source, lambda values: len(values) == 2) == [b"a1", b"a2"]
+    fresh = [f"new{number}" for number in range(100)]
+    path.write_bytes(lines(*fresh))
+
+    assert poll_until(source, lambda values: len(values) == 100) == [line.encode() for line in fresh]
+    source.close()
+
+
+def test_following_a_file_that_is_removed(
+    tmp_path: Path, settings: StreamSettings, open_store: OpenStore
+) -> None:
+    """What a removed file still held is read, its last half line too, and it is not kept open."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(lines("a1") + b"a2")
+    source = FileSource([str(path)], settings, follow=True)
+    source.start(open_store())
+    assert poll_until(source, bool) == [b"a1"]
+    path.unlink()
+    assert poll_until(source, bool) == [b"a2"]
+    assert polled(source) == []
+    assert source._files[path]._reader is None
+    path.write_bytes(lines("a1", "a3"))
+    assert poll_until(source, bool) == [b"a1", b"a3"]
+    source.close()
+
+
+def test_following_waits_for_a_missing_file_and_says_so_once(
+    tmp_path: Path, settings: StreamSettings, open_store: OpenStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A path that is not there yet is no error when following; the log says once what is awaited."""
+    with caplog.at_level(logging.INFO):
+        source = FileSource([str(tmp_path / "later.jsonl")], settings, follow=True)
+        source.start(open_store())
+        for _ in range(5):
+            assert polled(source) == []
+    assert caplog.text.count("waiting for file") == 1
+    (tmp_path / "later.jsonl").write_bytes(lines("a1"))
+    assert poll_until(source, bool) == [b"a1"]
+    source.close()
+
+
+@pytest.mark.parametrize("pattern", ["gone.jsonl", "*.gone"])
+def test_missing_file(tmp_path: Path, settings: StreamSettings, pattern: str) -> None:
+    """A path or pattern that names nothing is an error at once."""
+    with pytest.raises(SourceUnreadable, match="no file matches"):
+        FileSource([str(tmp_path / pattern)], settings)
+
+
+def test_folder(tmp_path: Path, settings: StreamSettings) -> None:
+    """A folder in place of a file is an error that shows how to name its files."""
+    with pytest.raises(SourceUnreadable, match=r"is a folder: name its files"):
+        FileSource([str(tmp_path)], settings)
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_damaged_file_does_not_keep_the_others_from_being_read(
+    tmp_path: Path, settings: StreamSettings, open_store: OpenStore, *, follow: bool
+) -> None:
+    """Everything that can be read is returned before the error is raised."""
+    packed = gzip.compress(lines(*(f"a{number:09d}" for number in range(20_000))))
+    (tmp_path / "a.gz").write_bytes(b"\x1f\x8b" + b"garbage")
+    (tmp_path / "b.gz").write_bytes(packed[: len(packed) // 2])
+    (tmp_path / "c.jsonl").write_bytes(lines("c1"))
+    source = FileSource([str(tmp_path / "*")], replace(settings, batch_records=1000), follow=follow)
+    source.start(open_store())
+    values: list[bytes] = []
+
+    def read_on() -> None:
+        while True:
+            values.extend(values_of(polled(source)))
+
+    with pytest.raises(SourceUnreadable, match=r"a\.gz is damaged"):
+        read_on()
+    assert b"c1" in values
+    assert len(values) > 5000
+    source.close()
+
+
+def test_empty_file(tmp_path: Path, settings: StreamSettings, open_store: OpenStore) -> None:
+    """An empty file, plain or gzip, is nothing to read and no error."""
+    (tmp_path / "a.jsonl").write_bytes(b"")
+    (tmp_path / "b.jsonl").write_bytes(gzip.compress(b""))
+    source = FileSource([str(tmp_path / "*.jsonl")], settings)
+    source.start(open_store())
+    assert drain(source) == ([], {})
+
+
+def test_position_names_are_storable(tmp_path: Path, settings: StreamSettings, open_store: OpenStore) -> None:
+    """The position is the absolute path with a fingerprint, and UTF-8 even where the path is not."""
+    folder = tmp_path / "\udcff-ü"
+    folder.mkdir()
+    (folder / "a.jsonl").write_bytes(lines("a1"))
+
+    source = FileSource([str(folder / "a.jsonl")], settings)
+    source.start(open_store())
+    _, positions = drain(source)
+    (found,) = positions
+    assert found.source.encode().startswith(str(tmp_path).encode())
+    assert found.partition == 0

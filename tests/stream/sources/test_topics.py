@@ -1,0 +1,527 @@
+"""Kafka as a source, against a real broker: exactly the facts that were published, whatever goes wrong."""
+
+import gc
+import json
+import logging
+import random
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, replace
+from pathlib import Path
+from threading import Event as StopEvent
+from threading import Thread
+from typing import Any
+
+import pytest
+from kafka import KafkaProducer
+from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.structs import TopicPartition
+from prometheus_client import CollectorRegistry
+
+from stream.changes.apply import shard_of
+from stream.errors import SourceMismatch, SourceUnavailable, StreamError
+from stream.events.types import CatalogItem, Interaction, Position
+from stream.kafka.producer import EventProducer, RecordProducer
+from stream.metrics import StreamMetrics
+from stream.quarantine import FILE_NAME, FileQuarantine, read_quarantine
+from stream.reading.reader import open_graph
+from stream.settings import KAFKA_CLIENTS, StreamSettings
+from stream.shard.epochs import current_folder
+from stream.sources.files import FileSource
+from stream.sources.topics import KafkaSource
+from stream.store.store import Store
+from stream.worker import WorkerTotals, run_worker
+from testing.histories import NOON_MS, apply_events, dump, event
+from testing.oracle import Oracle, assert_same_dump
+from testing.processes.worker import run_and_kill
+from tests.conftest import TopicFactory
+from tests.stream.conftest import OpenStore, StartPython
+
+pytestmark = pytest.mark.timeout(90)
+
+PARTITIONS = 3
+JSON = [("content-type", b"application/json")]
+
+
+@pytest.fixture
+def topics(kafka_topics: TopicFactory) -> Mapping[str, str]:
+    """This test's own topics."""
+    return kafka_topics(partitions=PARTITIONS)
+
+
+@pytest.fixture(params=KAFKA_CLIENTS)
+def settings(topics: Mapping[str, str], request: pytest.FixtureRequest) -> StreamSettings:
+    """Settings that name them, with small batches, for each client."""
+    return StreamSettings(
+        kafka_client=request.param,
+        clicks_topic=topics["clicks"],
+        sessions_topic=topics["sessions"],
+        catalog_topic=topics["catalog"],
+        erasures_topic=topics["erasures"],
+        quarantine_topic=topics["quarantine"],
+        group_id=topics["clicks"],
+        batch_records=40,
+        batch_events=40,
+        poll_seconds=0.1,
+        commit_every_seconds=0.2,
+        bootstrap_timeout_seconds=10.0,
+    )
+
+
+def shop_events(count: int, seed: int) -> list[Interaction]:
+    """Return the events of a small shop, the same for the same seed."""
+    rng = random.Random(seed)
+    return [
+        event(
+            session_id=f"s-{rng.randrange(count // 6 + 1)}",
+            query=rng.choice(["", "tv", "red shoes", "xbox 360"]),
+            item_id=f"i-{rng.randrange(20)}",
+            ts_ms=NOON_MS + rng.randrange(10_000_000),
+        )
+        for _ in range(count)
+    ]
+
+
+def publish(
+    bootstrap: str, settings: StreamSettings, events: Sequence[Interaction | CatalogItem], batch_size: int = 1
+) -> None:
+    """Publish events and wait until they are there."""
+    producer = EventProducer(bootstrap, settings, batch_size=batch_size)
+    for published in events:
+        producer.publish(published)
+    producer.flush()
+    producer.close()
+
+
+class Worker:
+    """A worker in a thread, with what it tells."""
+
+    def __init__(self, bootstrap: str, store: Store, settings: StreamSettings) -> None:
+        self.registry = CollectorRegistry()
+        self.totals = WorkerTotals()
+        self.error: StreamError | None = None
+        self._stop = StopEvent()
+        self._seen = StopEvent()
+        self._wanted: Callable[[], bool] = lambda: False
+        self._thread = Thread(target=self._run, args=(bootstrap, store, settings))
+        self._thread.start()
+
+    def wait_until(self, wanted: Callable[[], bool]) -> None:
+        """Wait until something holds after a batch or an empty poll."""
+        self._seen.clear()
+        self._wanted = wanted
+        if self.error and wanted():
+            return
+        assert self._seen.wait(60), self.totals
+
+    def wait_for_records(self, count: int) -> None:
+        """Wait until so many records are applied."""
+        self.wait_until(lambda: self.totals.records >= count)
+
+    def stop(self) -> WorkerTotals:
+        """Stop it and return what it did, or raise what ended it."""
+        self.end()
+        assert not self._thread.is_alive()
+        if self.error:
+            raise self.error
+        return self.totals
+
+    def end(self) -> None:
+        """Stop it."""
+        self._stop.set()
+        self._thread.join(60)
+
+    def sample(self, name: str, **labels: str) -> float | None:
+        """Return one of its metrics."""
+        return self.registry.get_sample_value(name, labels)
+
+    def behind(self) -> dict[tuple[str, int], int]:
+        """Return what its metrics say of waiting records."""
+        return {
+            (sample.labels["topic"], int(sample.labels["partition"])): int(sample.value)
+            for family in self.registry.collect()
+            if family.name == "freshet_stream_behind_records"
+            for sample in family.samples
+        }
+
+    def _run(self, bootstrap: str, store: Store, settings: StreamSettings) -> None:
+        try:
+            with closing(FileQuarantine(store.root / FILE_NAME)) as quarantine:
+                run_worker(
+                    KafkaSource(bootstrap, settings),
+                    store,
+                    quarantine,
+                    settings,
+                    StreamMetrics(self.registry),
+                    self._stop,
+                    on_progress=self._note,
+                )
+        except StreamError as error:
+            self.error = error
+            self._seen.set()
+
+    def _note(self, totals: WorkerTotals) -> None:
+        self.totals = totals
+        if self._wanted():
+            self._seen.set()
+
+
+StartWorker = Callable[[Store], Worker]
+
+
+@pytest.fixture
+def start_worker(kafka_bootstrap: str, settings: StreamSettings) -> Iterator[StartWorker]:
+    """Return a function that starts a worker on a store; all are stopped at the end."""
+    workers: list[Worker] = []
+
+    def start(store: Store) -> Worker:
+        workers.append(Worker(kafka_bootstrap, store, settings))
+        return workers[-1]
+
+    yield start
+    for worker in workers:
+        worker.end()
+
+
+def test_topics_become_the_graph(
+    kafka_bootstrap: str, settings: StreamSettings, open_store: OpenStore, start_worker: StartWorker
+) -> None:
+    """Singles, batches and JSON over three partitions, with bad messages among them, make the plain graph."""
+    events = shop_events(600, seed=1)
+    items = [CatalogItem(item_id=f"i-{number}", title=f"Item {number}") for number in range(20)]
+    publish(kafka_bootstrap, settings, [*items, *events[:200]])
+    publish(kafka_bootstrap, settings, events[200:400], batch_size=16)
+    raw = RecordProducer(kafka_bootstrap, settings)
+    for number, interaction in enumerate(events[400:]):
+        line = json.dumps(asdict(interaction) | {"type": "click", "action": None}).encode()
+        partition = shard_of(interaction.session_id, PARTITIONS)
+        raw.send(settings.clicks_topic, partition, None, line, JSON)
+        bad = [b"{", b"\xff", None, b'{"a": 1}'][number % 4]
+        raw.send(settings.sessions_topic, number % PARTITIONS, b"key", bad, JSON)
+    raw.send(settings.catalog_topic, shard_of("i-3", PARTITIONS), b"i-3", None, [])
+    raw.flush()
+    raw.close()
+    store = open_store(num_shards=PARTITIONS)
+    worker = start_worker(store)
+    worker.wait_until(lambda: worker.totals.events == 621)
+    totals = worker.stop()
+    assert_same_dump(dump(store.root, settings, NOON_MS), Oracle.of(events).dump(NOON_MS))
+    assert totals.quarantined == 200
+    quarantined = list(read_quarantine(store.root / FILE_NAME))
+    assert {record.source for record in quarantined} == {settings.sessions_topic}
+    assert len({(record.partition, record.offset) for record in quarantined}) == 200
+    assert totals.watermark_ms is not None
+    with open_graph(store.root, settings) as graph:
+        arrays = graph.arrays()
+    titles = dict(zip(arrays.item_ids, arrays.item_titles, strict=True))
+    deleted = dict(zip(arrays.item_ids, arrays.item_deleted.tolist(), strict=True))
+    assert titles["i-4"] == "Item 4"
+    assert deleted == {f"i-{number}": number == 3 for number in range(20)}
+
+
+def test_restart_goes_on_where_the_store_is(
+    kafka_bootstrap: str, settings: StreamSettings, open_store: OpenStore, start_worker: StartWorker
+) -> None:
+    """A second worker on the store reads only what came since, though Kafka's own offsets are gone."""
+    first, second = shop_events(200, seed=2), shop_events(150, seed=3)
+    store = open_store(num_shards=PARTITIONS)
+    publish(kafka_bootstrap, settings, first)
+    worker = start_worker(store)
+    worker.wait_for_records(200)
+    assert worker.stop().records == 200
+    publish(kafka_bootstrap, settings, second)
+    admin: Any = KafkaAdminClient(bootstrap_servers=kafka_bootstrap)
+    committed = admin.list_group_offsets(settings.group_id)
+    admin.close()
+    assert sum(offset.offset for offset in _offsets(committed)) == 200
+    worker = start_worker(store)
+    worker.wait_for_records(150)
+    assert worker.stop().records == 150
+    assert_same_dump(dump(store.root, settings, NOON_MS), Oracle.of([*first, *second]).dump(NOON_MS))
+
+
+def _offsets(committed: Any) -> list[Any]:
+    """Flatten what the admin client says of a group's offsets."""
+    values = list(committed.values())
+    return values if not values or hasattr(values[0], "offset") else _offsets(values[0])
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_killed_again_and_again(
+    kafka_bootstrap: str,
+    settings: StreamSettings,
+    tmp_path: Path,
+    start_python: StartPython,
+    seed: int,
+) -> None:
+    """A worker killed with SIGKILL again and again is up at once and makes the plain batch's graph."""
+    rng = random.Random(seed)
+    events = shop_events(3000, seed)
+    publish(kafka_bootstrap, settings, events)
+    root, options = tmp_path / "store", json.dumps(asdict(settings) | {"batch_records": 10, "worker_id": "w"})
+    applied, num_kills = 0, 0
+
+    def facts() -> int:
+        with open_graph(root, settings) as graph:
+            return graph.stats().facts
+
+    wanted = len(Oracle.of(events).facts)
+    while applied < wanted:
+        process = start_python(
+            "from testing.processes.worker import main; main()", root, f"kafka:{kafka_bootstrap}", options
+        )
+        assert not run_and_kill(process, rng.uniform(0, 0.06 * (num_kills + 1)))
+        assert facts() >= applied
+        applied = facts()
+        num_kills += 1
+    assert num_kills > 1
+    assert_same_dump(dump(root, settings, NOON_MS), Oracle.of(events).dump(NOON_MS))
+
+
+def test_topics_go_on_where_a_backfill_ended(
+    kafka_bootstrap: str,
+    settings: StreamSettings,
+    tmp_path: Path,
+    open_store: OpenStore,
+    start_worker: StartWorker,
+) -> None:
+    """Files, then topics that repeat some of them and go on: no gap, nothing twice, nothing too late."""
+    events = [
+        replace(one, ts_ms=one.ts_ms + 7_200_000 * place) for place, one in enumerate(shop_events(300, 9))
+    ]
+    lines = [json.dumps({**asdict(one), "type": one.action.label, "action": None}) for one in events[:200]]
+    (tmp_path / "history.jsonl").write_text("\n".join(lines) + "\n")
+    publish(kafka_bootstrap, settings, events[150:])
+    store = open_store(num_shards=PARTITIONS)
+    run_worker(
+        FileSource([str(tmp_path / "history.jsonl")], settings),
+        store,
+        FileQuarantine(store.root / FILE_NAME),
+        settings,
+        StreamMetrics(CollectorRegistry()),
+        StopEvent(),
+    )
+    worker = start_worker(store)
+    worker.wait_for_records(150)
+    totals = worker.stop()
+
+    assert totals.quarantined == 0
+    assert_same_dump(dump(store.root, settings, NOON_MS), Oracle.of(events).dump(NOON_MS))
+
+
+def test_sigterm_finishes_the_batch(
+    kafka_bootstrap: str, settings: StreamSettings, tmp_path: Path, start_python: StartPython
+) -> None:
+    """SIGTERM ends the process with 0 after its batch, and what it told is what the store holds."""
+    publish(kafka_bootstrap, settings, shop_events(2000, seed=5))
+    root, options = tmp_path / "store", json.dumps(asdict(settings))
+    process = start_python(
+        "from testing.processes.worker import main; main()", root, f"kafka:{kafka_bootstrap}", options
+    )
+    assert process.stdout is not None
+    told = [process.stdout.readline() for _ in range(3)]
+    process.send_signal(signal.SIGTERM)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    told += output.splitlines(keepends=True)
+    assert told[-1] == "done\n"
+    with open_graph(root, settings) as graph:
+        positions = graph.positions()
+    assert int(told[-2]) == sum(sum(of_shard.values()) for of_shard in positions.values())
+
+
+def test_transactions(
+    kafka_bootstrap: str, settings: StreamSettings, open_store: OpenStore, start_worker: StartWorker
+) -> None:
+    """Aborted events are never applied, and transaction marks do not count as records that wait."""
+    producer: Any = KafkaProducer(bootstrap_servers=kafka_bootstrap, transactional_id=settings.group_id)
+    producer.init_transactions()
+    for item_id, is_good in (("good", True), ("aborted", False), ("good-2", True)):
+        producer.begin_transaction()
+        line = json.dumps({"ts_ms": NOON_MS, "type": "view", "session_id": "s", "item_id": item_id})
+        producer.send(settings.clicks_topic, line.encode(), partition=0)
+        producer.flush()
+        if is_good:
+            producer.commit_transaction()
+        else:
+            producer.abort_transaction()
+    producer.close()
+    store = open_store(num_shards=PARTITIONS)
+    worker = start_worker(store)
+    worker.wait_for_records(2)
+    worker.wait_until(lambda: len(worker.behind()) == 12 and not any(worker.behind().values()))
+    worker.stop()
+    with open_graph(store.root, settings) as graph:
+        assert graph.arrays().item_ids in (["good", "good-2"], ["good-2", "good"])
+
+
+def test_records_that_are_polled_but_not_applied_count_as_behind(
+    kafka_bootstrap: str, settings: StreamSettings, open_store: OpenStore
+) -> None:
+    """Behind is the distance to what is applied, not to what was fetched."""
+    publish(kafka_bootstrap, settings, shop_events(500, seed=6))
+    source = KafkaSource(kafka_bootstrap, settings)
+    source.start(open_store(num_shards=PARTITIONS))
+    ends: dict[Position, int] = {}
+    while sum(ends.values()) < 500:
+        found = source.poll(0.1)
+        ends |= {batch.position: batch.next_offset for batch in found}
+        source.applied({batch.position: batch.offsets[0] for batch in found[:1]})
+    waiting = sum(source.behind_records().values())
+    assert 0 < waiting <= 500
+    assert source.is_behind
+    source.applied(ends)
+    assert sum(source.behind_records().values()) == 0
+    assert not source.is_behind
+    source.close()
+
+
+def test_lag(
+    kafka_bootstrap: str, settings: StreamSettings, open_store: OpenStore, start_worker: StartWorker
+) -> None:
+    """The gauges name every partition and reach zero once all is applied."""
+    publish(kafka_bootstrap, settings, shop_events(500, seed=6))
+    worker = start_worker(open_store(num_shards=PARTITIONS))
+
+    def caught_up() -> bool:
+        behind = worker.behind()
+        return len(behind) == 12 and not any(behind.values()) and worker.totals.records == 500
+
+    worker.wait_until(caught_up)
+    assert worker.sample("freshet_stream_behind_seconds") == 0
+    worker.stop()
+
+
+@pytest.mark.parametrize(("stored", "lost"), [(2, 4), (1000, 0)])
+def test_stored_offset_that_the_broker_does_not_have(
+    kafka_bootstrap: str,
+    settings: StreamSettings,
+    open_store: OpenStore,
+    start_worker: StartWorker,
+    caplog: pytest.LogCaptureFixture,
+    stored: int,
+    lost: int,
+) -> None:
+    """Where retention passed the store, or a topic was made anew, reading goes on at the oldest, loudly."""
+    events = [event(session_id="s-1", item_id=f"i-{number}") for number in range(10)]
+    publish(kafka_bootstrap, settings, events)
+    partition = shard_of("s-1", PARTITIONS)
+    admin: Any = KafkaAdminClient(bootstrap_servers=kafka_bootstrap)
+    admin.delete_records({TopicPartition(settings.clicks_topic, partition): 6})
+    admin.close()
+    store = open_store(num_shards=PARTITIONS)
+    apply_events(store.shard(partition), [], [], {Position(settings.clicks_topic, partition): stored})
+    with caplog.at_level(logging.ERROR, "stream"):
+        worker = start_worker(store)
+        worker.wait_for_records(4)
+        assert worker.stop().records == 4
+    assert f"stored={stored} going_on_at=6 records_lost={lost}" in caplog.text
+
+
+def test_two_workers_share_the_partitions(
+    kafka_bootstrap: str,
+    settings: StreamSettings,
+    tmp_path: Path,
+    open_store: OpenStore,
+    start_worker: StartWorker,
+) -> None:
+    """When a second worker joins, a shard's partitions of all topics are with one worker; nothing is lost."""
+    first_store = open_store(tmp_path / "first", PARTITIONS)
+    second_store = open_store(tmp_path / "second", PARTITIONS)
+    items = [CatalogItem(item_id=f"i-{number}", title="T") for number in range(20)]
+    events = shop_events(300, seed=8)
+    publish(kafka_bootstrap, settings, [*items, *events])
+    first = start_worker(first_store)
+    first.wait_for_records(320)
+    second = start_worker(second_store)
+    second.wait_until(lambda: bool(second_store.open_shards()))
+    first.wait_until(lambda: 0 < len(first_store.open_shards()) < PARTITIONS)
+    more = shop_events(300, seed=9)
+    publish(kafka_bootstrap, settings, more)
+
+    def facts(worker: Worker, store: Store) -> set[tuple[int, int]]:
+        del worker
+        return {(shard.index, shard.state().num_facts) for shard in store.open_shards()}
+
+    expected = {
+        (index, len(Oracle.of(mine).facts))
+        for index in range(PARTITIONS)
+        for mine in [[e for e in [*events, *more] if shard_of(e.session_id, PARTITIONS) == index]]
+    }
+    first.wait_until(lambda: facts(first, first_store) <= expected)
+    second.wait_until(lambda: facts(second, second_store) <= expected)
+    held = [{shard.index for shard in store.open_shards()} for store in (first_store, second_store)]
+    assert held[0] | held[1] == set(range(PARTITIONS))
+    assert not held[0] & held[1]
+    for store in (first_store, second_store):
+        for shard in store.open_shards():
+            assert {position.partition for position in shard.positions()} == {shard.index}
+    first.stop()
+    second.stop()
+
+
+def test_shard_that_cannot_be_opened(
+    kafka_bootstrap: str, settings: StreamSettings, tmp_path: Path, start_worker: StartWorker
+) -> None:
+    """A damaged shard ends the worker with an error that names it, though it is found inside the client."""
+    with Store.create_or_open(tmp_path / "store", settings, PARTITIONS) as store:
+        store.shard(1)
+    (current_folder(tmp_path / "store" / "shard-0001") / "CURRENT").write_bytes(b"nonsense\n")
+    with Store.create_or_open(tmp_path / "store", settings, PARTITIONS) as store:
+        worker = start_worker(store)
+        worker.wait_until(lambda: worker.error is not None)
+        with pytest.raises(StreamError, match="shard-0001"):
+            worker.stop()
+
+
+def test_store_with_another_number_of_shards(
+    kafka_bootstrap: str, settings: StreamSettings, open_store: OpenStore
+) -> None:
+    """A store that does not fit the topics is an error that names both numbers."""
+    source = KafkaSource(kafka_bootstrap, settings)
+    assert source.num_partitions == PARTITIONS
+    with pytest.raises(SourceMismatch, match=r"have 3 partitions, but store .* has 2 shards"):
+        source.start(open_store(num_shards=2))
+
+
+def test_topics_with_different_numbers_of_partitions(kafka_bootstrap: str, settings: StreamSettings) -> None:
+    """Topics that are not equally partitioned are an error that lists them."""
+    odd = f"{settings.clicks_topic}.odd"
+    admin: Any = KafkaAdminClient(bootstrap_servers=kafka_bootstrap)
+    admin.create_topics([NewTopic(odd, 2, 1)])
+    try:
+        with pytest.raises(SourceMismatch, match=f"{odd} 2"):
+            KafkaSource(kafka_bootstrap, StreamSettings(**asdict(settings) | {"sessions_topic": odd}))
+    finally:
+        admin.delete_topics([odd])
+        admin.close()
+
+
+def test_missing_topic(
+    kafka_bootstrap: str, settings: StreamSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A topic that does not appear in time is an error that names it; an empty name means: do not read it."""
+    changed = asdict(settings) | {"bootstrap_timeout_seconds": 0.1}
+    with caplog.at_level(logging.WARNING, "stream"), pytest.raises(SourceUnavailable, match="no topic gone"):
+        KafkaSource(kafka_bootstrap, StreamSettings(**changed | {"sessions_topic": "gone"}))
+    assert caplog.text.count("waiting for topics") == 1
+    assert (
+        KafkaSource(kafka_bootstrap, StreamSettings(**changed | {"sessions_topic": ""})).num_partitions == 3
+    )
+
+
+def test_no_topics() -> None:
+    """Settings that leave every topic out are an error, before any broker is asked."""
+    nothing = StreamSettings(clicks_topic="", sessions_topic="", catalog_topic="")
+    with pytest.raises(SourceMismatch, match="clicks_topic"):
+        KafkaSource("127.0.0.1:1", nothing)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # kafka-python does not close a refused socket
+def test_unreachable_broker(free_port: Callable[[], int]) -> None:
+    """A broker that is not there is one error with address and cause."""
+    bootstrap = f"127.0.0.1:{free_port()}"
+    with pytest.raises(SourceUnavailable, match=f"no Kafka broker answers at {bootstrap} .*ECONNREFUSED"):
+        KafkaSource(bootstrap, StreamSettings(bootstrap_timeout_seconds=0.5))
+    gc.collect()
