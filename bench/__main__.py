@@ -17,7 +17,10 @@ MEASUREMENTS = {
 def main(argv: list[str]) -> int:
     """Run a measurement; without a name, say which there are."""
     if not argv or argv[0] not in MEASUREMENTS:
-        print(f"usage: python -m bench NAME [OPTIONS]\nknown: {', '.join(MEASUREMENTS)}", file=sys.stderr)
+        print(
+            f"usage: python -m bench NAME [OPTIONS]\nknown: {', '.join(MEASUREMENTS)}",
+            file=sys.stderr,
+        )
         return 2
     code: int | None = import_module(MEASUREMENTS[argv[0]]).run(argv[1:])
     return code or 0

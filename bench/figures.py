@@ -1,4 +1,7 @@
-"""Figures as every measurement shows them: a line of a table as they come, and JSON lines at the end."""
+"""Figures as every measurement shows them.
+
+A line of a table as they come, and JSON lines at the end.
+"""
 
 import json
 import os
@@ -54,9 +57,14 @@ def print_figure(figure: Figure) -> None:
 def write_json(
     bench: str, figures: Sequence[Figure], path: Path | None, conditions: Mapping[str, object]
 ) -> None:
-    """Print one JSON line a figure, and write the same lines to a file where one is given."""
+    """Print one JSON line a figure, and write the same lines to a file where one is
+    given.
+    """
     where = machine()
-    lines = [json.dumps({"bench": bench, **conditions, **asdict(each), "machine": where}) for each in figures]
+    lines = [
+        json.dumps({"bench": bench, **conditions, **asdict(each), "machine": where})
+        for each in figures
+    ]
     print("\n".join(lines))
     if path:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,9 +1,10 @@
 """Random deliveries against the graph's laws: ``python -m bench laws``.
 
-A case is a random set of events, delivered in random order with repeats, in random batches, over up to three
-shards, with crashes between any two writes, and with shards that move between workers or come back from a
-checkpoint. Afterwards hash, dump, counts and indexes must be those of a plain build of the set. Most cases
-run over an in-memory twin of RocksDB, whose crashes may also be power cuts, some over RocksDB itself. A case
+A case is a random set of events, delivered in random order with repeats, in random
+batches, over up to three shards, with crashes between any two writes, and with shards
+that move between workers or come back from a checkpoint. Afterwards hash, dump, counts
+and indexes must be those of a plain build of the set. Most cases run over an in-memory
+twin of RocksDB, whose crashes may also be power cuts, some over RocksDB itself. A case
 follows from the seed and its number alone.
 """
 
@@ -61,7 +62,10 @@ class Outcome:
 
 
 def run(argv: Sequence[str]) -> None:
-    """Run the cases, print a table and one JSON line; leave with status 1 where a law was broken."""
+    """Run the cases, print a table and one JSON line.
+
+    Leave with status 1 where a law was broken.
+    """
     options = _parse(argv)
     numbers = range(options.cases) if options.case is None else [options.case]
     began = time.monotonic()
@@ -71,8 +75,12 @@ def run(argv: Sequence[str]) -> None:
         sys.exit(1)
 
 
-def run_cases(seed: int, numbers: Sequence[int], rocksdb_every: int, num_workers: int = 1) -> Outcome:
-    """Run cases, with several workers in processes of their own; stop soon after the first failure.
+def run_cases(
+    seed: int, numbers: Sequence[int], rocksdb_every: int, num_workers: int = 1
+) -> Outcome:
+    """Run cases, with several workers in processes of their own.
+
+    Stop soon after the first failure.
 
     Args:
         seed: of all cases.
@@ -80,7 +88,9 @@ def run_cases(seed: int, numbers: Sequence[int], rocksdb_every: int, num_workers
         rocksdb_every: one case in so many runs over RocksDB; 0: none does.
         num_workers: processes.
     """
-    chunks = [numbers[start : start + _CHUNK_CASES] for start in range(0, len(numbers), _CHUNK_CASES)]
+    chunks = [
+        numbers[start : start + _CHUNK_CASES] for start in range(0, len(numbers), _CHUNK_CASES)
+    ]
     outcome = Outcome()
     with _mapped(num_workers) as each:
         for done in each(partial(_run_chunk, seed, rocksdb_every), chunks):
@@ -111,7 +121,10 @@ def run_case(seed: int, number: int, folder: Path, *, over_rocksdb: bool) -> Out
 
 
 def _broken(case: Case, delivery: Delivery, places: Places) -> list[str]:
-    """Return the laws that are broken; an error on the way breaks the first of them: that delivery ends."""
+    """Return the laws that are broken.
+
+    An error on the way breaks the first of them: that delivery ends.
+    """
     try:
         delivery.run()
         return broken_laws(case, places)
@@ -143,10 +156,20 @@ def _mapped(num_workers: int) -> Iterator[Callable[..., Iterator[Outcome]]]:
 
 
 def _report(seed: int, case: Case, steps: Sequence[str], broken: Sequence[str]) -> str:
-    lines = [f"case {case.number} of seed {seed}, {case.num_shards} shards, {case.num_workers} workers:"]
+    lines = [
+        f"case {case.number} of seed {seed}, {case.num_shards} shards, {case.num_workers} workers:"
+    ]
     for log in case.logs:
-        lines += [f"  {log.position.source}/{log.position.partition}", *(f"    {e}" for e in log.entries)]
-    lines += ["happened:", *(f"  {step}" for step in steps), "broken:", *(f"  {law}" for law in broken)]
+        lines += [
+            f"  {log.position.source}/{log.position.partition}",
+            *(f"    {e}" for e in log.entries),
+        ]
+    lines += [
+        "happened:",
+        *(f"  {step}" for step in steps),
+        "broken:",
+        *(f"  {law}" for law in broken),
+    ]
     again = f"again: python -m bench laws --seed {seed} --case {case.number}"
     return "\n".join([*lines, again])
 
@@ -160,7 +183,9 @@ def _print(outcome: Outcome, seed: int, seconds: float) -> None:
         print(f"{figure:>12,}  {title}")
     named = {name.replace(" ", "_"): outcome.counts[name] for name in _COUNTED}
     print(
-        json.dumps({"seed": seed, **named, "failures": len(outcome.failures), "seconds": round(seconds, 1)})
+        json.dumps(
+            {"seed": seed, **named, "failures": len(outcome.failures), "seconds": round(seconds, 1)}
+        )
     )
 
 
@@ -170,5 +195,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1, help="processes")
     parser.add_argument("--case", type=int, help="run this one alone")
-    parser.add_argument("--rocksdb-every", type=int, default=50, help="one case in so many over RocksDB")
+    parser.add_argument(
+        "--rocksdb-every", type=int, default=50, help="one case in so many over RocksDB"
+    )
     return parser.parse_args(argv)

@@ -1,8 +1,10 @@
-"""Retrieval quality on real logs: ``python -m bench quality``, as `freshet evaluate` measures it.
+"""Retrieval quality on real logs: ``python -m bench quality``, as `freshet evaluate`
+measures it.
 
-Each log is split by time and all models are asked its newest part; then it is replayed through a system that
-is refreshed as clicks come and one that is rebuilt every night. JSON lines are printed as they come, then the
-tables of docs/benchmarks.md. Settings of the model come from the environment (`freshet config`).
+Each log is split by time and all models are asked its newest part; then it is replayed
+through a system that is refreshed as clicks come and one that is rebuilt every night.
+JSON lines are printed as they come, then the tables of docs/benchmarks.md. Settings of
+the model come from the environment (`freshet config`).
 """
 
 import argparse
@@ -31,7 +33,15 @@ _LOGS = ("bestbuy_xbox", "lastfm_hetrec")
 # The others have no times within a day.
 _REPLAYED = ("bestbuy_xbox",)
 _JUDGED = "full"
-_COLUMNS = ("all", "frequent_queries", "rare_queries", "new_queries", "rare_items", "new_items", "isolated")
+_COLUMNS = (
+    "all",
+    "frequent_queries",
+    "rare_queries",
+    "new_queries",
+    "rare_items",
+    "new_items",
+    "isolated",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +65,19 @@ def run(argv: Sequence[str]) -> None:
     tables: list[str] = []
     for log in options.logs:
         folder = (options.data or data_folder()) / log
-        files = Log(graph=None, events=[folder / "events.jsonl.gz"], items=[folder / "items.jsonl.gz"])
+        files = Log(
+            graph=None, events=[folder / "events.jsonl.gz"], items=[folder / "items.jsonl.gz"]
+        )
         with open_log(files, settings.stream, Event()) as graph:
-            tables += _measure(log, lambda before_ms: graph.arrays(before_ms=before_ms), settings, options)
+            tables += _measure(
+                log, lambda before_ms: graph.arrays(before_ms=before_ms), settings, options
+            )
     print("\n\n".join(tables))
 
 
-def _measure(log: str, read: Read, settings: Settings, options: argparse.Namespace) -> Iterator[str]:
+def _measure(
+    log: str, read: Read, settings: Settings, options: argparse.Namespace
+) -> Iterator[str]:
     """Yield the tables of one log."""
     if options.models:
         yield f"{log}\n\n{quality_table(_evaluate(log, read, settings, options))}"
@@ -97,7 +113,10 @@ def _replay(
 
 
 def quality_table(means: Sequence[Score]) -> str:
-    """Return MRR and Recall@10 of each model by segment as Markdown; the best of a column are bold."""
+    """Return MRR and Recall@10 of each model by segment as Markdown.
+
+    The best of a column are bold.
+    """
     score_of = {(score.model, score.segment): score for score in means}
     names = list(dict.fromkeys(score.model for score in means))
     best = {
@@ -115,18 +134,32 @@ def quality_table(means: Sequence[Score]) -> str:
             for figure in ("mrr", "recall_10")
         )
 
-    pairs = [f"{segment.replace('_', ' ')} ({score_of[names[0], segment].edges:,})" for segment in _COLUMNS]
+    pairs = [
+        f"{segment.replace('_', ' ')} ({score_of[names[0], segment].edges:,})"
+        for segment in _COLUMNS
+    ]
     rows = [
-        (name, *(cell(name, segment) for segment in _COLUMNS), f"{score_of[name, 'all'].seconds:.0f}")
+        (
+            name,
+            *(cell(name, segment) for segment in _COLUMNS),
+            f"{score_of[name, 'all'].seconds:.0f}",
+        )
         for name in names
     ]
     return _markdown(("MRR / R@10 (pairs)", *pairs, "s"), rows)
 
 
 def replay_table(comparisons: Sequence[Comparison], efforts: Sequence[Effort]) -> str:
-    """Return what both systems are worth by segment as Markdown, and below what they did."""
+    """Return what both systems are worth by segment as Markdown, and below what they
+    did.
+    """
     rows = [
-        (each.segment.replace("_", " "), f"{each.clicks:,}", *_cells(each, "mrr"), *_cells(each, "recall_10"))
+        (
+            each.segment.replace("_", " "),
+            f"{each.clicks:,}",
+            *_cells(each, "mrr"),
+            *_cells(each, "recall_10"),
+        )
         for each in comparisons
     ]
     done = "; ".join(
@@ -134,9 +167,14 @@ def replay_table(comparisons: Sequence[Comparison], efforts: Sequence[Effort]) -
         for each in efforts
     )
     by_figure = [
-        f"{figure} {each}" for figure in ("MRR", "R@10") for each in ("nightly", "streamed", "relative (95%)")
+        f"{figure} {each}"
+        for figure in ("MRR", "R@10")
+        for each in ("nightly", "streamed", "relative (95%)")
     ]
-    return f"{_markdown(('clicks of', 'number', *by_figure), rows)}\n\n{comparisons[0].days} days; {done}"
+    return (
+        f"{_markdown(('clicks of', 'number', *by_figure), rows)}\n\n{comparisons[0].days} days; "
+        f"{done}"
+    )
 
 
 def _cells(comparison: Comparison, figure: str) -> tuple[str, str, str]:
@@ -163,7 +201,9 @@ def _print(row: dict[str, object]) -> None:
 
 
 def data_folder() -> Path:
-    """Return the folder of event logs: ``FRESHET_DATA``, or the usual place beside the repository."""
+    """Return the folder of event logs: ``FRESHET_DATA``, or the usual place beside the
+    repository.
+    """
     default = Path(__file__).resolve().parent.parent / ".." / "shared" / "data"
     folder = Path(os.environ.get("FRESHET_DATA", default))
     if not folder.is_dir():
@@ -175,13 +215,19 @@ def data_folder() -> Path:
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench quality", description=__doc__)
-    parser.add_argument("--data", type=Path, help="the folder of logs; FRESHET_DATA where it is left out")
+    parser.add_argument(
+        "--data", type=Path, help="the folder of logs; FRESHET_DATA where it is left out"
+    )
     parser.add_argument("--logs", nargs="+", default=list(_LOGS), help="folders in it")
     defaults = [name for name, model in MODELS.items() if model.is_default]
     parser.add_argument("--models", nargs="*", default=defaults, choices=list(MODELS))
     parser.add_argument("--seeds", type=int, default=3, help="fits of a model")
     parser.add_argument("--budget", type=float, default=600.0, help="seconds, at most, of one fit")
-    parser.add_argument("--replay", nargs="*", default=list(_REPLAYED), help="which of the logs to replay")
-    parser.add_argument("--refresh-every", type=int, default=200, help="clicks from one refresh to the next")
+    parser.add_argument(
+        "--replay", nargs="*", default=list(_REPLAYED), help="which of the logs to replay"
+    )
+    parser.add_argument(
+        "--refresh-every", type=int, default=200, help="clicks from one refresh to the next"
+    )
     parser.add_argument("--days", type=int, default=14, help="replay the newest so many")
     return parser.parse_args(argv)

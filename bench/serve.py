@@ -1,4 +1,6 @@
-"""Retrieve's rate and latency, beside an empty gRPC shell's in the same run: ``python -m bench serve``."""
+"""Retrieve's rate and latency, beside an empty gRPC shell's in the same run: ``python
+-m bench serve``.
+"""
 
 import argparse
 import itertools
@@ -74,7 +76,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 def _measure_all(folder: Path, options: argparse.Namespace) -> Iterator[Measured]:
     known = [retrieval_pb.RetrieveRequest(query=f"query {row}") for row in range(options.queries)]
     unseen = [
-        retrieval_pb.RetrieveRequest(query=f"red running shoe {row} size") for row in range(options.queries)
+        retrieval_pb.RetrieveRequest(query=f"red running shoe {row} size")
+        for row in range(options.queries)
     ]
     for k in (10, 100):
         with _process("shell", folder) as (address, process):
@@ -87,9 +90,13 @@ def _measure_all(folder: Path, options: argparse.Namespace) -> Iterator[Measured
 
 @contextmanager
 def _process(part: str, folder: Path) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
-    """Run the server or the shell in a process of its own, so that its CPU time can be read apart."""
+    """Run the server or the shell in a process of its own, so that its CPU time can be
+    read apart.
+    """
     command = [sys.executable, "-m", "bench.serve", "--part", part, "--artifacts", str(folder)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         line = process.stdout.readline() if process.stdout else ""
         if not line.startswith(_READY):
             raise SystemExit(f"the {part} did not start")
@@ -119,7 +126,10 @@ def _serve_part(part: str, folder: Path) -> None:
 
 
 class _Shell(retrieval_grpc.RetrievalServiceServicer):
-    """Answers with k constant hits: what gRPC and protobuf cost before any work is done."""
+    """Answers with k constant hits.
+
+    What gRPC and protobuf cost before any work is done.
+    """
 
     def Retrieve(  # noqa: N802  # the contract's name
         self,
@@ -127,7 +137,8 @@ class _Shell(retrieval_grpc.RetrievalServiceServicer):
         context: grpc.ServicerContext,  # noqa: ARG002  # the contract's signature
     ) -> retrieval_pb.RetrieveResponse:
         hits = [
-            retrieval_pb.Hit(item_id=f"item-{n:07d}", score=0.5, title="A title") for n in range(request.k)
+            retrieval_pb.Hit(item_id=f"item-{n:07d}", score=0.5, title="A title")
+            for n in range(request.k)
         ]
         return retrieval_pb.RetrieveResponse(hits=hits)
 
@@ -180,7 +191,8 @@ def _call_all(
     def client(mine: list[retrieval_pb.RetrieveRequest]) -> list[float]:
         with grpc.insecure_channel(address) as channel:
             return [
-                _timed(retrieval_grpc.RetrievalServiceStub(channel).Retrieve, request) for request in mine
+                _timed(retrieval_grpc.RetrievalServiceStub(channel).Retrieve, request)
+                for request in mine
             ]
 
     with ThreadPoolExecutor(num_clients) as pool:
@@ -205,7 +217,9 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def write_generation(root: Path, num_items: int, num_queries: int, dim: int) -> None:
-    """Publish a synthetic generation of clustered unit vectors under `root` and make it current."""
+    """Publish a synthetic generation of clustered unit vectors under `root` and make it
+    current.
+    """
     random = np.random.default_rng(0)
     now_ms = time.time_ns() // 1_000_000
     generation_id = new_generation_id(now_ms)
@@ -243,7 +257,10 @@ def _clustered(random: np.random.Generator, count: int, dim: int) -> NDArray[np.
 
 
 def _arrays(
-    random: np.random.Generator, items: NDArray[np.float32], queries: NDArray[np.float32], texts: list[str]
+    random: np.random.Generator,
+    items: NDArray[np.float32],
+    queries: NDArray[np.float32],
+    texts: list[str],
 ) -> dict[str, NDArray[np.generic]]:
     dim = items.shape[1]
     arrays: dict[str, NDArray[np.generic]] = {
@@ -257,18 +274,26 @@ def _arrays(
         "encoder.bag": random.standard_normal((_NUM_BUCKETS, dim)).astype(np.float32),
     }
     for tower in ("query", "item"):
-        arrays[f"encoder.{tower}.hidden_weight"] = random.standard_normal((_HIDDEN, dim)).astype(np.float32)
+        arrays[f"encoder.{tower}.hidden_weight"] = random.standard_normal((_HIDDEN, dim)).astype(
+            np.float32
+        )
         arrays[f"encoder.{tower}.hidden_bias"] = np.zeros(_HIDDEN, dtype=np.float32)
-        arrays[f"encoder.{tower}.out_weight"] = random.standard_normal((dim, _HIDDEN)).astype(np.float32)
+        arrays[f"encoder.{tower}.out_weight"] = random.standard_normal((dim, _HIDDEN)).astype(
+            np.float32
+        )
         arrays[f"encoder.{tower}.out_bias"] = np.zeros(dim, dtype=np.float32)
     return arrays
 
 
 def _print(rows: list[Measured]) -> None:
-    print(f"{'':14} {'k':>4} {'calls/s':>8} {'p50 ms':>8} {'p99 ms':>8} {'CPU ms/call':>12} {'x shell':>8}")
+    print(
+        f"{'':14} {'k':>4} {'calls/s':>8} {'p50 ms':>8} {'p99 ms':>8} {'CPU ms/call':>12} "
+        f"{'x shell':>8}"
+    )
     for row in rows:
         print(
-            f"{row.name:14} {row.k:>4} {row.calls_per_second:>8.0f} {row.p50_ms:>8.2f} {row.p99_ms:>8.2f} "
+            f"{row.name:14} {row.k:>4} {row.calls_per_second:>8.0f} {row.p50_ms:>8.2f} "
+            f"{row.p99_ms:>8.2f} "
             f"{row.cpu_ms_per_call:>12.3f} {row.cpu_ratio_to_shell:>8.2f}"
         )
     for row in rows:

@@ -1,7 +1,9 @@
-"""Workers and broker killed and paused under load, then the graph compared: ``python -m bench soak``.
+"""Workers and broker killed and paused under load, then the graph compared: ``python -m
+bench soak``.
 
-Everything random comes from ``--seed``: what happens in the shop, how it is delivered, and when which process
-is hit. The exit code is 1 when the graph, the catalogue or the quarantine is not what it should be.
+Everything random comes from ``--seed``: what happens in the shop, how it is delivered,
+and when which process is hit. The exit code is 1 when the graph, the catalogue or the
+quarantine is not what it should be.
 """
 
 import argparse
@@ -58,7 +60,10 @@ class Outcome:
 
 
 class Trial:
-    """What the parts of a run share: history, schedule, broker, workers, folders, figures."""
+    """What the parts of a run share.
+
+    History, schedule, broker, workers, folders, figures.
+    """
 
     def __init__(self, broker: LocalBroker, folder: Path, options: argparse.Namespace) -> None:
         self.folder = folder
@@ -82,13 +87,23 @@ class Trial:
         self.source = f"kafka:{broker.bootstrap}"
         self.broker = BrokerBlows(broker)
         self.feed = Feed(broker.bootstrap, self.settings, self.history.deliveries)
-        command = ["stream", "--source", self.source, "--store", self.store, "--config", self.config]
+        command = [
+            "stream",
+            "--source",
+            self.source,
+            "--store",
+            self.store,
+            "--config",
+            self.config,
+        ]
         self.fleet = Fleet(command, folder, options.workers, most_failures=options.kills + 20)
         self.bootstrap = broker.bootstrap
         self.num_workers: int = options.workers
         self.catch_up_seconds: float = options.catch_up
 
-    def add(self, name: str, value: float, unit: str = "", *, target: str = "", note: str = "") -> None:
+    def add(
+        self, name: str, value: float, unit: str = "", *, target: str = "", note: str = ""
+    ) -> None:
         """Add a figure and show it."""
         figure = Figure(name=name, value=float(f"{value:.4g}"), unit=unit, target=target, note=note)
         self.figures.append(figure)
@@ -147,7 +162,9 @@ def run(argv: Sequence[str]) -> int:
     """Soak, print a table, then one JSON line a figure; return the exit code."""
     options = _parse(argv)
     outcome = soak(options)
-    conditions = {name: getattr(options, name) for name in ("seed", "kills", "workers", "events", "every")}
+    conditions = {
+        name: getattr(options, name) for name in ("seed", "kills", "workers", "events", "every")
+    }
     write_json("soak", outcome.figures, options.json, conditions)
     for problem in outcome.problems:
         print(f"DIFFERENT: {problem}")
@@ -158,15 +175,25 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench soak", description=__doc__)
     parser.add_argument("--kills", type=int, default=200, help="SIGKILLs of workers")
     parser.add_argument("--workers", type=int, default=3, help="processes on the one store")
-    parser.add_argument("--events", type=int, default=1_000_000, help="distinct events published meanwhile")
-    parser.add_argument("--every", type=float, default=5.0, help="mean seconds from one blow to the next")
-    parser.add_argument("--session-timeout", type=float, default=3.0, help="seconds, of the consumer group")
+    parser.add_argument(
+        "--events", type=int, default=1_000_000, help="distinct events published meanwhile"
+    )
+    parser.add_argument(
+        "--every", type=float, default=5.0, help="mean seconds from one blow to the next"
+    )
+    parser.add_argument(
+        "--session-timeout", type=float, default=3.0, help="seconds, of the consumer group"
+    )
     parser.add_argument(
         "--catch-up", type=float, default=300.0, help="most seconds to catch up in at the end"
     )
     parser.add_argument("--seed", type=int, default=1, help="of everything random")
-    parser.add_argument("--folder", type=Path, help="keep store, logs and events in this new folder")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the JSON lines to a file, too")
+    parser.add_argument(
+        "--folder", type=Path, help="keep store, logs and events in this new folder"
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the JSON lines to a file, too"
+    )
     return parser.parse_args(argv)
 
 
@@ -198,7 +225,10 @@ def _folder(given: Path | None) -> Iterator[Path]:
 
 
 def _live_through(trial: Trial) -> None:
-    """Publish, and let every step happen at its time; nothing here waits for a worker to be well."""
+    """Publish, and let every step happen at its time.
+
+    Nothing here waits for a worker to be well.
+    """
     agenda = _agenda(trial)
     pace = Pace(trial.steps, len(trial.history.deliveries))
     wait, began = Event(), time.monotonic()
@@ -258,7 +288,8 @@ def _catch_up(trial: Trial) -> None:
         trial.fleet.check()
         if time.monotonic() - began > trial.catch_up_seconds:
             raise SystemExit(
-                f"not caught up after {trial.catch_up_seconds:.0f} s: {waiting}\n{trial.fleet.log_tails()}"
+                f"not caught up after {trial.catch_up_seconds:.0f} s: "
+                f"{waiting}\n{trial.fleet.log_tails()}"
             )
         wait.wait(_LOOK_SECONDS)
     trial.add("seconds to catch up", time.monotonic() - began, "s")
@@ -269,7 +300,9 @@ def _end_offsets(trial: Trial) -> Ends:
 
     settings = trial.settings
     topics = (settings.clicks_topic, settings.sessions_topic, settings.catalog_topic)
-    partitions = [TopicPartition(topic, number) for topic in topics for number in range(_NUM_PARTITIONS)]
+    partitions = [
+        TopicPartition(topic, number) for topic in topics for number in range(_NUM_PARTITIONS)
+    ]
     with closing(KafkaConsumer(bootstrap_servers=trial.bootstrap)) as consumer:
         ends = consumer.end_offsets(partitions)
     return {Position(each.topic, each.partition): int(end) for each, end in ends.items()}
@@ -297,14 +330,19 @@ def _report_blows(trial: Trial) -> None:
     lived = f"a killed worker had lived {statistics.median(fleet.lives or [0.0]):.1f} s (median)"
     trial.add("kills", fleet.num_kills, "SIGKILLs", note=lived)
     trial.add("pauses longer than the session timeout", fleet.num_pauses, "SIGSTOPs")
-    trial.add("workers stopped and added", fleet.num_stops, "SIGTERMs", note=_codes(fleet.bad_stops))
+    trial.add(
+        "workers stopped and added", fleet.num_stops, "SIGTERMs", note=_codes(fleet.bad_stops)
+    )
     trial.add(
         "broker restarts",
         trial.broker.num_stops + trial.broker.num_kills,
         note=f"{trial.broker.num_kills} by SIGKILL",
     )
     trial.add(
-        "workers that ended by themselves", len(fleet.failures), target="0", note=_codes(fleet.failures)
+        "workers that ended by themselves",
+        len(fleet.failures),
+        target="0",
+        note=_codes(fleet.failures),
     )
     trial.add("partitions handed out", fleet.num_assignments(), note="as the workers' logs say")
     trial.add("chunks published again", trial.feed.num_retries)
@@ -315,13 +353,21 @@ def _codes(codes: Sequence[int]) -> str:
 
 
 def _compare_graph(trial: Trial) -> Iterator[str]:
-    """Compare with a plain build, with a rebuilt store through ``verify``, and with the facts themselves."""
+    """Compare with a plain build, with a rebuilt store through ``verify``, and with the
+    facts themselves.
+    """
     began = time.monotonic()
-    events, items, plain = trial.folder / "events.jsonl", trial.folder / "items.jsonl", trial.folder / "plain"
+    events, items, plain = (
+        trial.folder / "events.jsonl",
+        trial.folder / "items.jsonl",
+        trial.folder / "plain",
+    )
     trial.history.write(events, items)
     source = ("--source", f"file:{events}", "--catalog", f"file:{items}")
     run_freshet("stream", *source, "--store", plain)
-    hashes = [run_freshet("graph", "hash", "--store", store).strip() for store in (trial.store, plain)]
+    hashes = [
+        run_freshet("graph", "hash", "--store", store).strip() for store in (trial.store, plain)
+    ]
     trial.add("graph hash equal", float(hashes[0] == hashes[1]), target="1", note=hashes[0][:16])
     if hashes[0] != hashes[1]:
         yield f"the graph hash is {hashes[0]}, that of a plain build {hashes[1]}"
@@ -333,12 +379,24 @@ def _compare_graph(trial: Trial) -> Iterator[str]:
 def _verify(trial: Trial, events: Path, items: Path) -> Iterator[str]:
     against = ("--against", f"file:{events}", "--catalog", f"file:{items}")
     output = run_freshet(
-        "verify", "--store", trial.store, *against, "--config", trial.config, "--json", allowed=(0, 1)
+        "verify",
+        "--store",
+        trial.store,
+        *against,
+        "--config",
+        trial.config,
+        "--json",
+        allowed=(0, 1),
     )
     found = json.loads(output)
-    trial.add("verify equal", float(found["equal"]), target="1", note="sessions, edges and catalogue")
+    trial.add(
+        "verify equal", float(found["equal"]), target="1", note="sessions, edges and catalogue"
+    )
     if not found["equal"]:
-        yield f"verify differs: {json.dumps(found['counts'])}, first {json.dumps(found['first'])[:500]}"
+        yield (
+            f"verify differs: {json.dumps(found['counts'])}, first "
+            f"{json.dumps(found['first'])[:500]}"
+        )
 
 
 def _count_out(trial: Trial) -> Iterator[str]:
@@ -346,7 +404,9 @@ def _count_out(trial: Trial) -> Iterator[str]:
     with open_graph(trial.store, trial.settings) as graph:
         losses = compare(census_of_graph(graph), census_of_facts(facts))
     trial.add(
-        "events", len(trial.history.events), note=f"{len(trial.history.deliveries):,} deliveries, planned"
+        "events",
+        len(trial.history.events),
+        note=f"{len(trial.history.deliveries):,} deliveries, planned",
     )
     trial.add("distinct facts", len(facts))
     trial.add("lost", losses.num_lost, target="0", note=_by_kind(losses.lost))
@@ -371,17 +431,25 @@ def _compare_quarantine(trial: Trial) -> Iterator[str]:
     trial.add("malformed and not quarantined", len(planted - found), target="0", note=note)
     trial.add("quarantined and not malformed", len(found - planted), target="0")
     if found != planted:
-        yield f"quarantine: {len(planted - found)} missing, {len(found - planted)} should not be there"
+        yield (
+            f"quarantine: {len(planted - found)} missing, {len(found - planted)} should not be "
+            "there"
+        )
 
 
 def _quarantined(trial: Trial) -> set[bytes]:
-    """Return the distinct values in the quarantine topic; a kill may put a record there twice."""
+    """Return the distinct values in the quarantine topic.
+
+    A kill may put a record there twice.
+    """
     from kafka import KafkaConsumer, TopicPartition
 
     topic = trial.settings.quarantine_topic
     partitions = [TopicPartition(topic, number) for number in range(_NUM_PARTITIONS)]
     values: set[bytes] = set()
-    with closing(KafkaConsumer(bootstrap_servers=trial.bootstrap, enable_auto_commit=False)) as consumer:
+    with closing(
+        KafkaConsumer(bootstrap_servers=trial.bootstrap, enable_auto_commit=False)
+    ) as consumer:
         ends = consumer.end_offsets(partitions)
         consumer.assign(partitions)
         consumer.seek_to_beginning(*partitions)

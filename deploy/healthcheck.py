@@ -1,4 +1,7 @@
-"""Exits 0 when the gRPC server at HOST:PORT says that it is serving: python healthcheck.py HOST:PORT."""
+"""Exits 0 when the gRPC server at HOST:PORT says that it is serving.
+
+Python healthcheck.py HOST:PORT.
+"""
 
 import sys
 from typing import Any

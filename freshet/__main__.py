@@ -10,7 +10,8 @@ from freshet.cli import cli
 def main() -> None:
     """Run the command line and exit with its code."""
     if not sys.warnoptions:
-        # What libraries warn their developers of is noise to an operator; -W brings it back.
+        # What libraries warn their developers of is noise to an operator; -W brings it
+        # back.
         warnings.simplefilter("ignore")
     sys.exit(process.run(cli))
 

@@ -1,4 +1,6 @@
-"""Applies a source to an open store in this thread, with the quarantine file of the store beside it."""
+"""Applies a source to an open store in this thread, with the quarantine file of the
+store beside it.
+"""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -23,7 +25,9 @@ def apply_source(
     metrics: "StreamMetrics | None" = None,
     show_progress: Callable[[], None] = lambda: None,
 ) -> "WorkerTotals":
-    """Apply what a source gives until it ends or `stop` is set; what cannot be used is put away.
+    """Apply what a source gives until it ends or `stop` is set.
+
+    What cannot be used is put away.
 
     Args:
         source: closed at the end.
@@ -43,5 +47,11 @@ def apply_source(
     counted = metrics or StreamMetrics(CollectorRegistry())
     with closing(FileQuarantine(store.root / FILE_NAME)) as quarantine:
         return run_worker(
-            source, store, quarantine, settings, counted, stop, on_progress=lambda _totals: show_progress()
+            source,
+            store,
+            quarantine,
+            settings,
+            counted,
+            stop,
+            on_progress=lambda _totals: show_progress(),
         )

@@ -1,4 +1,6 @@
-"""History files into the graph by several processes side by side, each with shards of its own."""
+"""History files into the graph by several processes side by side, each with shards of
+its own.
+"""
 
 import multiprocessing
 import signal
@@ -50,7 +52,9 @@ class _Report(NamedTuple):
 
 
 def backfill(history: History, num_workers: int, stop: Event, advance: Advance) -> "WorkerTotals":
-    """Load files with several processes; each reads all of them and applies what belongs to its own shards.
+    """Load files with several processes.
+
+    Each reads all of them and applies what belongs to its own shards.
 
     Stopped or killed, it goes on where each shard was, with any number of processes.
 
@@ -68,7 +72,9 @@ def backfill(history: History, num_workers: int, stop: Event, advance: Advance) 
 
     with Store.create_or_open(history.root, history.settings) as store:
         num_shards = store.num_shards
-    shares = [range(first, num_shards, num_workers) for first in range(min(num_workers, num_shards))]
+    shares = [
+        range(first, num_shards, num_workers) for first in range(min(num_workers, num_shards))
+    ]
     context = multiprocessing.get_context("spawn")
     told_to_stop = context.Event()
     readers = []
@@ -84,7 +90,10 @@ def backfill(history: History, num_workers: int, stop: Event, advance: Advance) 
 def _follow(
     readers: Sequence[Connection], stop: Event, told_to_stop: ProcessEvent, advance: Advance
 ) -> "WorkerTotals":
-    """Collect reports until every process has ended; the first that fails stops the others."""
+    """Collect reports until every process has ended.
+
+    The first that fails stops the others.
+    """
     latest: dict[int, _Report] = {}
     failure = ""
     running = dict(enumerate(readers))
@@ -109,7 +118,10 @@ def _follow(
 
 
 def _sum(totals: Sequence["WorkerTotals"]) -> "WorkerTotals":
-    """Return what all processes did: each read every record, and applied its own shards' events."""
+    """Return what all processes did.
+
+    Each read every record, and applied its own shards' events.
+    """
     watermarks = [each.watermark_ms for each in totals if each.watermark_ms is not None]
     return replace(
         totals[0],

@@ -19,7 +19,13 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
         cli_look.erasures,
         cli_look.config,
     ),
-    "By hand": (cli_hand.snapshot, cli_hand.train, cli_hand.evaluate, cli_hand.upgrade, cli_hand.erase),
+    "By hand": (
+        cli_hand.snapshot,
+        cli_hand.train,
+        cli_hand.evaluate,
+        cli_hand.upgrade,
+        cli_hand.erase,
+    ),
 }
 
 
@@ -31,7 +37,10 @@ class SectionedGroup(click.Group):
         width = max(map(len, self.list_commands(ctx)))
         for title, commands in SECTIONS.items():
             with formatter.section(title):
-                rows = [(str(command.name), command.get_short_help_str(limit=88)) for command in commands]
+                rows = [
+                    (str(command.name), command.get_short_help_str(limit=88))
+                    for command in commands
+                ]
                 formatter.write_dl([(name.ljust(width), text) for name, text in rows])
 
 
@@ -42,7 +51,8 @@ def _print_version(ctx: click.Context, _option: click.Parameter, asked: bool) ->
 
 
 @click.group(
-    cls=SectionedGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+    cls=SectionedGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.option(
@@ -56,8 +66,9 @@ def _print_version(ctx: click.Context, _option: click.Parameter, asked: bool) ->
 def cli(*, debug: bool) -> None:
     """Product retrieval that follows what shoppers do, as they do it.
 
-    Clicks and sessions flow into a graph, a model is tuned on the graph again and again, and a server answers
-    queries from the newest embeddings without ever stopping. Start with: freshet demo
+    Clicks and sessions flow into a graph, a model is tuned on the graph again and
+    again, and a server answers queries from the newest embeddings without ever
+    stopping. Start with: freshet demo
     """
 
 

@@ -1,4 +1,6 @@
-"""The commands that look: status, graph, verify, generations, explain, quarantine, erasures, config."""
+"""The commands that look: status, graph, verify, generations, explain, quarantine,
+erasures, config.
+"""
 
 import os
 from pathlib import Path
@@ -40,7 +42,10 @@ from freshet.terminal.options import Source
 )
 @options.json_option
 def status(*, stream: str, tuner: str, server: str, target: str, as_json: bool) -> int:
-    """Show every process on one screen; the exit code is 1 when something is down or not ready."""
+    """Show every process on one screen.
+
+    The exit code is 1 when something is down or not ready.
+    """
     from freshet.status import Addresses, show_status
 
     addresses = Addresses(stream=stream, tuner=tuner, server=server, target=target)
@@ -65,14 +70,28 @@ def graph_hash(*, store: Path | None, snapshot: Path | None, config_file: Path |
 @graph.command(name="dump")
 @options.graph_options
 @click.option(
-    "--format", "form", type=click.Choice(["jsonl"]), default="jsonl", show_default=True, help="JSON lines."
+    "--format",
+    "form",
+    type=click.Choice(["jsonl"]),
+    default="jsonl",
+    show_default=True,
+    help="JSON lines.",
 )
 @click.option(
-    "--at", "at_ms", type=int, metavar="TIME_MS", help="Weights at this time [default: the watermark]."
+    "--at",
+    "at_ms",
+    type=int,
+    metavar="TIME_MS",
+    help="Weights at this time [default: the watermark].",
 )
 @options.config_option
 def graph_dump(
-    *, store: Path | None, snapshot: Path | None, form: str, at_ms: int | None, config_file: Path | None
+    *,
+    store: Path | None,
+    snapshot: Path | None,
+    form: str,
+    at_ms: int | None,
+    config_file: Path | None,
 ) -> None:
     """Print the graph in a canonical order: one line an edge, then one a hyperedge."""
     from freshet import look
@@ -102,7 +121,10 @@ def graph_stats(
     type=options.SOURCE,
     multiple=True,
     required=True,
-    help="What the store was built from: file:PATH_OR_GLOB (may be repeated), kafka:HOST:PORT[,HOST:PORT].",
+    help=(
+        "What the store was built from: file:PATH_OR_GLOB (may be repeated), "
+        "kafka:HOST:PORT[,HOST:PORT]."
+    ),
 )
 @click.option(
     "--catalog",
@@ -121,15 +143,17 @@ def verify(
     as_json: bool,
     config_file: Path | None,
 ) -> int:
-    """Build the graph of a source anew, in one thread, and compare a store or snapshot with it.
+    """Build the graph of a source anew, in one thread, and compare a store or snapshot
+    with it.
 
-    Equal: one line with the graph hash, exit code 0. Different: where the first difference is in canonical
-    order, with both values, and how many edges, hyperedges and sessions differ, are missing from the store
-    or are extra in it; exit code 1.
+    Equal: one line with the graph hash, exit code 0. Different: where the first
+    difference is in canonical order, with both values, and how many edges, hyperedges
+    and sessions differ, are missing from the store or are extra in it; exit code 1.
 
-    The store may be in use. Topics are read up to where the store has read them; files are read whole, so
-    let a store that follows files catch up first. The rebuilt store is about as large as the one in
-    question; it is made in the temporary folder (TMPDIR) and removed.
+    The store may be in use. Topics are read up to where the store has read them; files
+    are read whole, so let a store that follows files catch up first. The rebuilt store
+    is about as large as the one in question; it is made in the temporary folder
+    (TMPDIR) and removed.
 
     \b
     freshet verify --store shop.store --against file:events.jsonl.gz
@@ -164,7 +188,10 @@ def generations_list(*, artifacts: Path, as_json: bool) -> None:
 @options.artifacts_option
 @options.json_option
 def generations_show(*, generation_id: str | None, artifacts: Path, as_json: bool) -> None:
-    """Show a generation, or the current one: counts, provenance, evaluation, the gate's verdict."""
+    """Show a generation, or the current one.
+
+    Counts, provenance, evaluation, the gate's verdict.
+    """
     from freshet import look
 
     look.generations_show(artifacts, generation_id, as_json=as_json)
@@ -175,7 +202,10 @@ def generations_show(*, generation_id: str | None, artifacts: Path, as_json: boo
 @options.artifacts_option
 @options.json_option
 def generations_use(*, generation_id: str, artifacts: Path, as_json: bool) -> None:
-    """Make a generation current, after verifying every file of it; servers swap to it at once."""
+    """Make a generation current, after verifying every file of it.
+
+    Servers swap to it at once.
+    """
     from freshet import look
 
     look.generations_use(artifacts, generation_id, as_json=as_json)
@@ -186,14 +216,20 @@ def generations_use(*, generation_id: str, artifacts: Path, as_json: bool) -> No
 @click.argument("item_id")
 @options.artifacts_option
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=10, show_default=True, help="The strongest so many paths."
+    "--limit",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="The strongest so many paths.",
 )
 @options.json_option
 def explain(*, query: str, item_id: str, artifacts: Path, limit: int, as_json: bool) -> None:
-    """Say why an item answers a query: score, attention between channels, and the strongest paths.
+    """Say why an item answers a query.
 
-    Read from the current generation. A path's strength is its share in what the network's channels carry
-    between the two, before training weighs the channels.
+    Score, attention between channels, and the strongest paths.
+
+    Read from the current generation. A path's strength is its share in what the
+    network's channels carry between the two, before training weighs the channels.
 
     \b
     freshet explain --artifacts artifacts "red shoes" shoe-17
@@ -226,7 +262,8 @@ def quarantine_list(*, store: Path, reason: str | None, limit: int | None, as_js
 @options.json_option
 @options.config_option
 def erasures(*, store: Path, text: str | None, as_json: bool, config_file: Path | None) -> None:
-    """List what was erased from a store and lifted, oldest first, also while the store is written.
+    """List what was erased from a store and lifted, oldest first, also while the store
+    is written.
 
     Ids are not kept: each is shown as its 64-bit key. --id computes the key.
     """
@@ -239,7 +276,9 @@ def erasures(*, store: Path, text: str | None, as_json: bool, config_file: Path 
 @options.config_option
 @options.json_option
 def config(*, config_file: Path | None, as_json: bool) -> None:
-    """Show every setting, its value, where it comes from, and the environment variable that overrides it."""
+    """Show every setting, its value, where it comes from, and the environment variable
+    that overrides it.
+    """
     from freshet import look
     from freshet.config import load_config
 

@@ -15,7 +15,10 @@ from freshet.terminal.options import Source
     type=options.SOURCE,
     multiple=True,
     required=True,
-    help="Where events come from: file:PATH_OR_GLOB (may be repeated) or kafka:HOST:PORT[,HOST:PORT].",
+    help=(
+        "Where events come from: file:PATH_OR_GLOB (may be repeated) or "
+        "kafka:HOST:PORT[,HOST:PORT]."
+    ),
 )
 @click.option(
     "--catalog",
@@ -50,21 +53,28 @@ def stream(  # noqa: PLR0913  # the options of the command
     metrics: str | None,
     config_file: Path | None,
 ) -> None:
-    """Read events into the graph: event files until their end, or Kafka until told to stop.
+    """Read events into the graph.
 
-    Every batch is one atomic write, its position included: stop it, kill it, start it again, and the graph
-    is what one undisturbed pass would have made. What cannot be used goes to the quarantine with its reason.
+    Event files until their end, or Kafka until told to stop.
+
+    Every batch is one atomic write, its position included: stop it, kill it, start it
+    again, and the graph is what one undisturbed pass would have made. What cannot be
+    used goes to the quarantine with its reason.
 
     \b
-    freshet stream --source file:events.jsonl.gz --catalog file:items.jsonl --store shop.store
-    freshet stream --source kafka:localhost:9092 --store shop.store --checkpoints s3://bucket/shop
+    freshet stream --source file:log.jsonl.gz --catalog file:items.jsonl --store shop
+    freshet stream --source kafka:localhost:9092 --store shop.store
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
     from freshet import run
 
     _check_sources(sources, catalogs, follow=follow)
-    _check_workers(workers, is_files=sources[0].kind == "file", runs_on=follow or metrics is not None)
+    _check_workers(
+        workers, is_files=sources[0].kind == "file", runs_on=follow or metrics is not None
+    )
     if checkpoints and sources[0].kind != "kafka":
-        raise click.UsageError("--checkpoints is for a kafka: source", ctx=click.get_current_context())
+        raise click.UsageError(
+            "--checkpoints is for a kafka: source", ctx=click.get_current_context()
+        )
     run.stream(
         sources,
         catalogs,
@@ -81,7 +91,9 @@ def stream(  # noqa: PLR0913  # the options of the command
 @options.store_option
 @options.artifacts_option
 @click.option("--every", type=options.DURATION, help="From one start to the next, such as 10m.")
-@click.option("--budget", type=options.DURATION, help="The longest that one training may take, such as 5m.")
+@click.option(
+    "--budget", type=options.DURATION, help="The longest that one training may take, such as 5m."
+)
 @click.option("--seed", type=int, help="Seed of everything random.")
 @options.metrics_option
 @options.config_option
@@ -95,10 +107,11 @@ def tune(
     metrics: str | None,
     config_file: Path | None,
 ) -> None:
-    """Snapshot the graph, train on from the last generation, judge the result, publish it; then again.
+    """Snapshot the graph, train on from the last generation, judge the result, publish
+    it; then again.
 
-    A generation goes live only if it passes the gate. A failure is logged, counted by its reason and tried
-    again in the next period; the generation that is live stays.
+    A generation goes live only if it passes the gate. A failure is logged, counted by
+    its reason and tried again in the next period; the generation that is live stays.
 
     \b
     freshet tune --store shop.store --artifacts artifacts --every 10m
@@ -114,7 +127,9 @@ def tune(
 @click.option("--listen", type=options.ADDRESS, metavar="HOST:PORT", help="Where gRPC is served.")
 @options.metrics_option
 @options.config_option
-def serve(*, artifacts: Path, listen: str | None, metrics: str | None, config_file: Path | None) -> None:
+def serve(
+    *, artifacts: Path, listen: str | None, metrics: str | None, config_file: Path | None
+) -> None:
     """Answer queries over gRPC; swap to each new generation while answering.
 
     \b
@@ -134,7 +149,9 @@ def _check_workers(workers: int, *, is_files: bool, runs_on: bool) -> None:
         )
 
 
-def _check_sources(sources: tuple[Source, ...], catalogs: tuple[Source, ...], *, follow: bool) -> None:
+def _check_sources(
+    sources: tuple[Source, ...], catalogs: tuple[Source, ...], *, follow: bool
+) -> None:
     ctx = click.get_current_context()
     kinds = {source.kind for source in sources}
     if len(kinds) > 1 or (kinds == {"kafka"} and len(sources) > 1):

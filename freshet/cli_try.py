@@ -11,9 +11,14 @@ from freshet.terminal import options
 
 @click.command(short_help="The whole system in two minutes, on this machine.")
 @click.option(
-    "--events", type=options.FILE, metavar="FILE", help="Your own event log instead of the simulated shop."
+    "--events",
+    type=options.FILE,
+    metavar="FILE",
+    help="Your own event log instead of the simulated shop.",
 )
-@click.option("--items", type=options.FILE, metavar="FILE", help="The catalogue of your own event log.")
+@click.option(
+    "--items", type=options.FILE, metavar="FILE", help="The catalogue of your own event log."
+)
 @click.option("--keep", is_flag=True, help="Leave everything running at the end.")
 @click.option("--stop", is_flag=True, help="Stop what --keep left running.")
 @click.option(
@@ -26,7 +31,11 @@ from freshet.terminal import options
     help="Work folder; a second run goes on from it.",
 )
 @click.option(
-    "--seed", type=int, default=options.DEMO_SEED, show_default=True, help="Which shop is simulated."
+    "--seed",
+    type=int,
+    default=options.DEMO_SEED,
+    show_default=True,
+    help="Which shop is simulated.",
 )
 @click.option(
     "--shop-items",
@@ -53,9 +62,11 @@ def demo(  # noqa: PLR0913  # an argument an option
     shop_items: int,
     shop_events: int,
 ) -> None:
-    """Watch shopping events flow through the whole system, and retrieval answers change because of them.
+    """Watch shopping events flow through the whole system, and retrieval answers change
+    because of them.
 
-    Stream, tuner and server run as separate processes on loopback. Ctrl-C at any moment ends all of them.
+    Stream, tuner and server run as separate processes on loopback. Ctrl-C at any moment
+    ends all of them.
     """
     from freshet.demo.demo import DemoPlan, run_demo, stop_demo
 
@@ -77,7 +88,9 @@ def demo(  # noqa: PLR0913  # an argument an option
 
 
 @click.command(short_help="A shop that never sleeps: events and a catalogue, by seed.")
-@click.option("--seed", type=int, default=7, show_default=True, help="The same seed gives the same shop.")
+@click.option(
+    "--seed", type=int, default=7, show_default=True, help="The same seed gives the same shop."
+)
 @click.option(
     "--items",
     "num_items",
@@ -92,8 +105,12 @@ def demo(  # noqa: PLR0913  # an argument an option
     type=click.IntRange(min=0),
     help="Stop after so many events [default: 50000; none when live].",
 )
-@click.option("--out", type=options.FOLDER, metavar="DIR", help="Write DIR/events.jsonl and DIR/items.jsonl.")
-@click.option("--to", "brokers", type=options.BROKERS, help="Publish to Kafka instead: kafka:HOST:PORT.")
+@click.option(
+    "--out", type=options.FOLDER, metavar="DIR", help="Write DIR/events.jsonl and DIR/items.jsonl."
+)
+@click.option(
+    "--to", "brokers", type=options.BROKERS, help="Publish to Kafka instead: kafka:HOST:PORT."
+)
 @click.option("--follow", is_flag=True, help="Go on in real time, appending to what is there.")
 @click.option(
     "--rate",
@@ -120,7 +137,8 @@ def simulate(  # noqa: PLR0913  # an argument an option
     bare_titles: bool,
     config_file: Path | None,
 ) -> None:
-    """Simulate a shop: a catalogue, searches, sessions, trends, new products and a long tail.
+    """Simulate a shop: a catalogue, searches, sessions, trends, new products and a long
+    tail.
 
     The same seed gives the same bytes.
 
@@ -160,8 +178,12 @@ def simulate(  # noqa: PLR0913  # an argument an option
     help="An event file or glob; may be repeated.",
 )
 @click.option("--items", multiple=True, metavar="FILE", help="A catalogue file, published first.")
-@click.option("--to", "brokers", type=options.BROKERS, required=True, help="kafka:HOST:PORT[,HOST:PORT].")
-@click.option("--speed", type=options.SPEED, default="1", show_default=True, help="Times real time, or max.")
+@click.option(
+    "--to", "brokers", type=options.BROKERS, required=True, help="kafka:HOST:PORT[,HOST:PORT]."
+)
+@click.option(
+    "--speed", type=options.SPEED, default="1", show_default=True, help="Times real time, or max."
+)
 @click.option(
     "--encoding",
     type=click.Choice(["protobuf", "json"]),
@@ -190,19 +212,26 @@ def replay(
     """Publish event files to Kafka, keyed and encoded as a real producer would.
 
     \b
-    freshet replay --events events.jsonl.gz --items items.jsonl --to kafka:localhost:9092 --speed max
+    freshet replay --events log.jsonl.gz --items items.jsonl --to kafka:localhost:9092
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
     from freshet import run
     from freshet.shop.replay import ReplayOrder
 
-    order = ReplayOrder(events=events, items=items, speed=speed, encoding=encoding, batch_size=batch)
+    order = ReplayOrder(
+        events=events, items=items, speed=speed, encoding=encoding, batch_size=batch
+    )
     run.replay(order, brokers, config_file=config_file)
 
 
 @click.command(short_help="Ask a running server.")
 @click.argument("text")
 @click.option(
-    "-k", "num_hits", type=click.IntRange(min=1), default=10, show_default=True, help="How many items."
+    "-k",
+    "num_hits",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="How many items.",
 )
 @click.option(
     "--target",
@@ -212,7 +241,9 @@ def replay(
     metavar="HOST:PORT",
     help="The server.",
 )
-@click.option("--timeout", type=options.DURATION, default="5s", show_default=True, help="The longest wait.")
+@click.option(
+    "--timeout", type=options.DURATION, default="5s", show_default=True, help="The longest wait."
+)
 @options.json_option
 def query(*, text: str, num_hits: int, target: str, timeout: float, as_json: bool) -> None:
     """Ask a running server, and see how fresh the answer is.

@@ -1,8 +1,8 @@
 """One TOML file and the environment into the rooms' settings.
 
-A table a room (``[stream]``, ``[model]``, ``[server]``), a key a field of the room's frozen dataclass. What
-counts, strongest first: a command-line flag, ``FRESHET_<ROOM>_<KEY>`` in the environment, the file, the
-default.
+A table a room (``[stream]``, ``[model]``, ``[server]``), a key a field of the room's
+frozen dataclass. What counts, strongest first: a command-line flag,
+``FRESHET_<ROOM>_<KEY>`` in the environment, the file, the default.
 """
 
 import dataclasses
@@ -33,12 +33,16 @@ _DURATION_PIECE = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _KEY_UNITS = {"_ms": 0.001, "_seconds": 1.0, "_minutes": 60.0, "_hours": 3600.0, "_days": 86_400.0}
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
-# A Kubernetes service named freshet-server has FRESHET_SERVER_PORT and the like set in every pod.
+# A Kubernetes service named freshet-server has FRESHET_SERVER_PORT and the like set in
+# every pod.
 _SERVICE_LINK = re.compile(r"(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
 
 
 class ConfigError(Exception):
-    """A setting is wrong; correct it. The message names the file or variable, the key and what is allowed."""
+    """A setting is wrong; correct it.
+
+    The message names the file or variable, the key and what is allowed.
+    """
 
     retriable = False
 
@@ -63,7 +67,9 @@ class Entry:
 
 
 class Config:
-    """The settings of all rooms as read from one file and one environment, checked as a whole."""
+    """The settings of all rooms as read from one file and one environment, checked as a
+    whole.
+    """
 
     def __init__(self, entries: list[Entry]) -> None:
         self.entries = entries
@@ -95,10 +101,12 @@ class Config:
 
 
 def load_config(path: Path | None, environment: Mapping[str, str]) -> Config:
-    """Read the file (`path`, or the one that ``FRESHET_CONFIG`` names, or none) and the environment.
+    """Read the file (`path`, or the one that ``FRESHET_CONFIG`` names, or none) and the
+    environment.
 
     Raises:
-        ConfigError: the file cannot be read, a key is unknown, or a value has the wrong type.
+        ConfigError: the file cannot be read, a key is unknown, or a value has the wrong
+            type.
     """
     if path is None and environment.get(FILE_VARIABLE):
         path = Path(environment[FILE_VARIABLE])
@@ -137,9 +145,14 @@ def _settings_type(table: str) -> type:
 
 
 def room_errors() -> tuple[type[Exception], ...]:
-    """Return the roots of the error trees of the rooms that are imported: others cannot have raised."""
+    """Return the roots of the error trees of the rooms that are imported.
+
+    Others cannot have raised.
+    """
     modules = {room: sys.modules.get(f"{room}.errors") for room in ROOM_ERRORS}
-    return tuple(getattr(module, ROOM_ERRORS[room]) for room, module in modules.items() if module is not None)
+    return tuple(
+        getattr(module, ROOM_ERRORS[room]) for room, module in modules.items() if module is not None
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +164,9 @@ class _Field:
     @property
     def unit_seconds(self) -> float | None:
         """The unit that the key's name ends in, where the key is a duration."""
-        return next((unit for ending, unit in _KEY_UNITS.items() if self.key.endswith(ending)), None)
+        return next(
+            (unit for ending, unit in _KEY_UNITS.items() if self.key.endswith(ending)), None
+        )
 
 
 def _fields_of(table: str) -> dict[str, _Field]:
@@ -266,7 +281,11 @@ def _scalar(origin: str, value: object, kind: object) -> object:
         raise ConfigError(f"{origin} must be a finite number, not {value!r}")
     if kind is Path and isinstance(value, str):
         return Path(value)
-    if isinstance(kind, type) and isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+    if (
+        isinstance(kind, type)
+        and isinstance(value, kind)
+        and (kind is bool or not isinstance(value, bool))
+    ):
         return value
     raise ConfigError(f"{origin} must be {_name_of(kind)}, not {value!r}")
 
@@ -311,7 +330,10 @@ def _parse(origin: str, text: str, kind: object) -> object:
 
 
 def _duration(origin: str, text: str, kind: object, unit_seconds: float) -> int | float:
-    """Return a duration in the unit of its key; a number without a unit is in that unit already."""
+    """Return a duration in the unit of its key.
+
+    A number without a unit is in that unit already.
+    """
     number = text_as_number(text, kind)
     if number is not None:
         return number
@@ -333,7 +355,13 @@ def _plain(annotation: object) -> object:
 
 
 def _name_of(kind: object) -> str:
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
+    names = {
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        str: "text",
+        Path: "a path",
+    }
     if isinstance(kind, type) and kind in names:
         return names[kind]
     return f"a table or list ({kind})"

@@ -1,4 +1,7 @@
-"""What `freshet erase` and `freshet erasures` do: publish an erasure, carry it out, list the audit."""
+"""What `freshet erase` and `freshet erasures` do.
+
+Publish an erasure, carry it out, list the audit.
+"""
 
 import json
 import os
@@ -28,11 +31,19 @@ def publish(kind: "ErasureKind", text: str, brokers: str, *, config_file: Path |
     with closing(EventProducer(brokers, settings)) as producer:
         producer.publish_erasure(Erasure(kind=kind, id=text, ts_ms=_now_ms()))
         producer.flush()
-    click.echo(f"published to {settings.erasures_topic}: the streams erase it as they read it", err=True)
+    click.echo(
+        f"published to {settings.erasures_topic}: the streams erase it as they read it", err=True
+    )
 
 
 def erase_in_store(
-    kind: "ErasureKind", text: str, root: Path, *, lift: bool, compact: bool, config_file: Path | None
+    kind: "ErasureKind",
+    text: str,
+    root: Path,
+    *,
+    lift: bool,
+    compact: bool,
+    config_file: Path | None,
 ) -> None:
     """Erase in every shard of a resting store, or lift it there."""
     settings = _settings(config_file)
@@ -101,7 +112,11 @@ def _hex(key: int) -> str:
 def _sentence(num_facts: int, num_lifted: int, *, lift: bool) -> str:
     if not lift:
         return f"erased: {num_facts:,} facts are gone"
-    return f"lifted in {num_lifted} shards: its events count again" if num_lifted else "it was not erased"
+    return (
+        f"lifted in {num_lifted} shards: its events count again"
+        if num_lifted
+        else "it was not erased"
+    )
 
 
 def _settings(config_file: Path | None) -> "StreamSettings":

@@ -1,4 +1,7 @@
-"""Evaluates retrieval on a log: builds its graph, judges models on its newest part, prints figures."""
+"""Evaluates retrieval on a log.
+
+Builds its graph, judges models on its newest part, prints figures.
+"""
 
 import json
 import os
@@ -18,7 +21,19 @@ if TYPE_CHECKING:
     from model.evaluation.evaluation import Difference, Score
 
 _JUDGED = "full"
-_HEADERS = ("model", "segment", "queries", "pairs", "MRR", "95%", "R@10", "95%", "R@100", "NDCG@10", "fit s")
+_HEADERS = (
+    "model",
+    "segment",
+    "queries",
+    "pairs",
+    "MRR",
+    "95%",
+    "R@10",
+    "95%",
+    "R@100",
+    "NDCG@10",
+    "fit s",
+)
 _DIFFERENCE_HEADERS = (f"{_JUDGED} against", "segment", "MRR", "95%", "R@10", "95%")
 _CHOSEN_HEADERS = ("model", "seed", "chosen on the 10% before")
 _ALL = "all"
@@ -34,7 +49,8 @@ def evaluate(
     as_json: bool,
     config_file: Path | None,
 ) -> None:
-    """Print what each model is worth on the newest part of a log, and how the full model compares.
+    """Print what each model is worth on the newest part of a log, and how the full
+    model compares.
 
     Args:
         log: where the graph comes from.
@@ -54,7 +70,9 @@ def evaluate(
     unknown = sorted(set(models) - set(MODELS))
     if unknown:
         raise CommandError(f"there is no model {', '.join(unknown)}; known are {', '.join(MODELS)}")
-    names = list(dict.fromkeys(models)) or [name for name, model in MODELS.items() if model.is_default]
+    names = list(dict.fromkeys(models)) or [
+        name for name, model in MODELS.items() if model.is_default
+    ]
     scores: list[Score] = []
     with until_stopped() as stop, progress("evaluating", "models") as advance:
         with open_log(log, stream_settings, stop) as graph:
@@ -70,13 +88,17 @@ def evaluate(
     others = [name for name in names if name != _JUDGED and _JUDGED in names]
     differences = [each for name in others for each in evaluation.compare(_JUDGED, name)]
     if as_json:
-        click.echo("".join(json.dumps(difference_json(each)) + "\n" for each in differences), nl=False)
+        click.echo(
+            "".join(json.dumps(difference_json(each)) + "\n" for each in differences), nl=False
+        )
     else:
         click.echo(_as_tables(scores, differences))
 
 
 def score_json(score: "Score") -> dict[str, Any]:
-    """Return a model's figures in a segment as one flat object, on all pairs with the settings it chose."""
+    """Return a model's figures in a segment as one flat object, on all pairs with the
+    settings it chose.
+    """
     chosen = {"chosen": score.chosen} if score.chosen and score.segment == _ALL else {}
     return {
         "model": score.model,
@@ -116,7 +138,8 @@ def _as_tables(scores: "Sequence[Score]", differences: "Sequence[Difference]") -
         table(_HEADERS, [_score_row(score) for score in scores if score.intervals]),
         table(_DIFFERENCE_HEADERS, [_difference_row(each) for each in differences]),
         table(
-            _CHOSEN_HEADERS, [_chosen_row(each) for each in scores if each.chosen and each.segment == _ALL]
+            _CHOSEN_HEADERS,
+            [_chosen_row(each) for each in scores if each.chosen and each.segment == _ALL],
         ),
     ]
     return "\n\n".join(part for part in parts if "\n" in part)
@@ -150,7 +173,9 @@ def _score_row(score: "Score") -> tuple[str, ...]:
 
 def _difference_row(difference: "Difference") -> tuple[str, ...]:
     figures = {name: f"{value:+.3f}" for name, value in difference.figures.items()}
-    bounds = {name: f"{low:+.3f} to {high:+.3f}" for name, (low, high) in difference.intervals.items()}
+    bounds = {
+        name: f"{low:+.3f} to {high:+.3f}" for name, (low, high) in difference.intervals.items()
+    }
     return (
         difference.against,
         difference.segment,

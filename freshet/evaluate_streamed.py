@@ -1,4 +1,6 @@
-"""Replays a log through a system that is refreshed as clicks come and one that is rebuilt every night."""
+"""Replays a log through a system that is refreshed as clicks come and one that is
+rebuilt every night.
+"""
 
 import json
 import os
@@ -35,7 +37,8 @@ def evaluate(
     as_json: bool,
     config_file: Path | None,
 ) -> None:
-    """Print what either system is worth on the clicks of a log, each asked before it is learned from.
+    """Print what either system is worth on the clicks of a log, each asked before it is
+    learned from.
 
     Args:
         log: where the graph comes from.
@@ -96,11 +99,18 @@ def effort_json(effort: "Effort") -> dict[str, Any]:
 
 def _as_tables(comparisons: "Sequence[Comparison]", efforts: "Sequence[Effort]") -> str:
     rows = [
-        (each.segment, f"{each.clicks:,}", str(each.days), *_cells(each, "mrr"), *_cells(each, "recall_10"))
+        (
+            each.segment,
+            f"{each.clicks:,}",
+            str(each.days),
+            *_cells(each, "mrr"),
+            *_cells(each, "recall_10"),
+        )
         for each in comparisons
     ]
     efforts_rows = [
-        (each.system, f"{each.trainings:,}", str(each.refused), f"{each.seconds:.1f}") for each in efforts
+        (each.system, f"{each.trainings:,}", str(each.refused), f"{each.seconds:.1f}")
+        for each in efforts
     ]
     return f"{table(_HEADERS, rows)}\n\n{table(_EFFORT_HEADERS, efforts_rows)}"
 

@@ -1,4 +1,7 @@
-"""The graph of a log to evaluate on: a store, a snapshot, or a scratch store of files."""
+"""The graph of a log to evaluate on.
+
+A store, a snapshot, or a scratch store of files.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -42,7 +45,9 @@ def until_stopped() -> Iterator[Event]:
         with stop_event() as stop:
             yield stop
     except TrainingStopped:
-        raise CommandError("stopped before the evaluation was done", exit_code=EXIT_INTERRUPTED) from None
+        raise CommandError(
+            "stopped before the evaluation was done", exit_code=EXIT_INTERRUPTED
+        ) from None
 
 
 @contextmanager
@@ -78,7 +83,8 @@ def _build(log: Log, root: Path, settings: "StreamSettings", stop: Event) -> Non
     end_if(stop.is_set)
     if totals.quarantined:
         click.echo(
-            f"note: {totals.quarantined:,} events could not be used; see them with `freshet stream`, which "
+            f"note: {totals.quarantined:,} events could not be used; see them with `freshet "
+            "stream`, which "
             "puts them into the store's quarantine",
             err=True,
         )

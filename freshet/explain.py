@@ -1,4 +1,7 @@
-"""What ``freshet explain`` prints: why an item answers a query, as the live generation has it."""
+"""What ``freshet explain`` prints.
+
+Why an item answers a query, as the live generation has it.
+"""
 
 import json
 from collections.abc import Sequence
@@ -31,9 +34,11 @@ class Explanation:
         is_known: the query is in the graph; otherwise its text alone answers.
         item: dense index of the item.
         score: cosine of the two vectors, by which the index ranks.
-        query_attention: weights of the text, bipartite and hypergraph channel in the query's vector.
+        query_attention: weights of the text, bipartite and hypergraph channel in the
+            query's vector.
         item_attention: the same for the item's.
-        paths: what links them, strongest first; None: the generation does not have the graph.
+        paths: what links them, strongest first; None: the generation does not have the
+            graph.
     """
 
     query: str
@@ -60,13 +65,16 @@ def explain_hit(generation: "Generation", text: str, item_id: str, limit: int) -
     """Return why an item answers a query, with at most `limit` paths.
 
     Raises:
-        CommandError: the query has nothing to search for, or the generation does not have the item.
+        CommandError: the query has nothing to search for, or the generation does not
+            have the item.
     """
     from protos.text import normalize_query
 
     query = normalize_query(text)
     if not query:
-        raise CommandError("the query has no letter, digit or symbol; give the text that was searched for")
+        raise CommandError(
+            "the query has no letter, digit or symbol; give the text that was searched for"
+        )
     item = generation.find_item(item_id)
     if item is None:
         raise CommandError(
@@ -89,7 +97,9 @@ def explain_hit(generation: "Generation", text: str, item_id: str, limit: int) -
 def _query_side(
     generation: "Generation", query: str, row: int | None
 ) -> "tuple[NDArray[np.float32], tuple[float, ...]]":
-    """Return a query's vector and its attention, of the graph's or of the text alone."""
+    """Return a query's vector and its attention, of the graph's or of
+    the text alone.
+    """
     from model.artifact.encoder import TextEncoder
 
     if row is None:
@@ -97,7 +107,9 @@ def _query_side(
     return generation.query_vectors[row], tuple(generation.channel_attention_queries[row].tolist())
 
 
-def _paths(generation: "Generation", row: int | None, item: int, limit: int) -> "list[AnyPath] | None":
+def _paths(
+    generation: "Generation", row: int | None, item: int, limit: int
+) -> "list[AnyPath] | None":
     from model.artifact.paths import strongest_paths
 
     if row is None:
@@ -155,7 +167,9 @@ def _path_as_json(generation: "Generation", path: "AnyPath") -> dict[str, object
 
 
 def _lines(generation: "Generation", explanation: Explanation) -> list[str]:
-    hidden = "" if generation.item_shown[explanation.item] else ", which is unavailable and not shown"
+    hidden = (
+        "" if generation.item_shown[explanation.item] else ", which is unavailable and not shown"
+    )
     weights = [
         ("the query listens to", *map("{:.3f}".format, explanation.query_attention)),
         ("the item listens to", *map("{:.3f}".format, explanation.item_attention)),
@@ -172,13 +186,13 @@ def _path_lines(generation: "Generation", explanation: Explanation) -> Sequence[
     if not explanation.is_known:
         return ["no event had this query: its text alone answers"]
     if explanation.paths is None:
-        return [
-            "the generation has no paths: an earlier version wrote it; the next `freshet train` adds them"
-        ]
+        why = "the generation has no paths: an earlier version wrote it"
+        return [f"{why}; the next `freshet train` adds them"]
     if not explanation.paths:
         return ["no click and no session links the two: text and more distant neighbours do"]
     rows = [
-        (f"{path.strength:.2g}", _in_words(generation, path, explanation.query)) for path in explanation.paths
+        (f"{path.strength:.2g}", _in_words(generation, path, explanation.query))
+        for path in explanation.paths
     ]
     return [table(("strength", "path"), rows)]
 

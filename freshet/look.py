@@ -1,4 +1,7 @@
-"""What the looking commands print: the graph, generations, quarantine, settings, and a server's answers."""
+"""What the looking commands print.
+
+The graph, generations, quarantine, settings, and a server's answers.
+"""
 
 import json
 import os
@@ -41,7 +44,8 @@ def query(text: str, num_hits: int, target: str, timeout_seconds: float, *, as_j
     click.echo(table(("", "score", "item", "title"), rows))
     receipt = answer.receipt
     click.echo(
-        f"\ngeneration {receipt.generation}, everything up to {when(receipt.watermark_ms)} reflected"
+        f"\ngeneration {receipt.generation}, everything up to {when(receipt.watermark_ms)} "
+        "reflected"
         f" ({duration(receipt.watermark_age_seconds)} ago), query {answer.path or 'unknown'}",
         err=True,
     )
@@ -82,12 +86,16 @@ def generations_list(artifacts: Path, *, as_json: bool) -> None:
     current = _current_id(store)
     found = {name: _manifest_or_problem(store, name) for name in store.generation_ids()}
     if as_json:
-        entries = [_list_entry(name, each, is_current=name == current) for name, each in found.items()]
+        entries = [
+            _list_entry(name, each, is_current=name == current) for name, each in found.items()
+        ]
         click.echo(json.dumps(entries))
         return
     if not found:
         raise CommandError(f"{artifacts} has no generation yet; make one with `freshet train`")
-    rows = [("*" if name == current else "", name, *_list_cells(each)) for name, each in found.items()]
+    rows = [
+        ("*" if name == current else "", name, *_list_cells(each)) for name, each in found.items()
+    ]
     click.echo(table(("", "generation", "items", "queries", "gate", "evaluation"), rows))
 
 
@@ -131,14 +139,23 @@ def quarantine_list(store: Path, reason: str | None, limit: int | None, *, as_js
 
     if not store.is_dir():
         raise CommandError(f"{store}: there is no store; check --store")
-    entries = (entry for entry in read_quarantine(store / FILE_NAME) if reason in (None, entry.reason))
+    entries = (
+        entry for entry in read_quarantine(store / FILE_NAME) if reason in (None, entry.reason)
+    )
     found = deque(entries, maxlen=limit)
     if as_json:
         _write_lines(msgspec.json.encode(entry).decode() for entry in found)
         return
     columns = ("when", "reason", "source", "partition", "offset", "detail")
     rows = [
-        (when(entry.at_ms), entry.reason, entry.source, str(entry.partition), str(entry.offset), entry.detail)
+        (
+            when(entry.at_ms),
+            entry.reason,
+            entry.source,
+            str(entry.partition),
+            str(entry.offset),
+            entry.detail,
+        )
         for entry in found
     ]
     click.echo(table(columns, rows) if rows else "nothing is quarantined")
@@ -157,9 +174,16 @@ def settings(config: Config, *, as_json: bool) -> None:
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as aligned columns under their headers; no headers, no header line."""
-    lines = [[printable(cell) for cell in line] for line in ([headers, *rows] if any(headers) else rows)]
-    widths = [max((len(line[column]) for line in lines), default=0) for column in range(len(headers))]
+    """Return rows as aligned columns under their headers.
+
+    No headers, no header line.
+    """
+    lines = [
+        [printable(cell) for cell in line] for line in ([headers, *rows] if any(headers) else rows)
+    ]
+    widths = [
+        max((len(line[column]) for line in lines), default=0) for column in range(len(headers))
+    ]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
@@ -167,7 +191,10 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text that others wrote without control characters: a terminal would act on them."""
+    """Return a text that others wrote without control characters.
+
+    A terminal would act on them.
+    """
     return text.translate(_CONTROLS)
 
 
@@ -177,7 +204,9 @@ def when(time_ms: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration in its two largest units, such as ``2 h 05 min`` or ``12 s``."""
+    """Return a duration in its two largest units, such as ``2 h 05
+    min`` or ``12 s``.
+    """
     whole = round(seconds)
     if whole < 60:  # noqa: PLR2004  # a minute
         return f"{whole} s"
@@ -203,12 +232,17 @@ def artifact_store(artifacts: Path) -> "ArtifactStore":
     from model.artifact.generation import ArtifactStore
 
     if not artifacts.is_dir():
-        raise CommandError(f"{artifacts}: there is no such folder; give the one that `freshet train` fills")
+        raise CommandError(
+            f"{artifacts}: there is no such folder; give the one that `freshet train` fills"
+        )
     return ArtifactStore(artifacts)
 
 
 def _current_id(store: "ArtifactStore") -> str | None:
-    """Return the current generation; a pointer that names none is told and may then be mended."""
+    """Return the current generation.
+
+    A pointer that names none is told and may then be mended.
+    """
     from model.errors import ArtifactError
 
     try:
@@ -219,7 +253,10 @@ def _current_id(store: "ArtifactStore") -> str | None:
 
 
 def _manifest_or_problem(store: "ArtifactStore", generation_id: str) -> "Generation | str":
-    """Return a manifest, or what is wrong with it: one bad generation must not hide the good ones."""
+    """Return a manifest, or what is wrong with it.
+
+    One bad generation must not hide the good ones.
+    """
     from model.errors import ArtifactError
 
     try:
@@ -228,7 +265,9 @@ def _manifest_or_problem(store: "ArtifactStore", generation_id: str) -> "Generat
         return str(error)
 
 
-def _list_entry(generation_id: str, found: "Generation | str", *, is_current: bool) -> dict[str, object]:
+def _list_entry(
+    generation_id: str, found: "Generation | str", *, is_current: bool
+) -> dict[str, object]:
     if isinstance(found, str):
         return {"generation_id": generation_id, "current": is_current, "error": found}
     return _summary(found, is_current=is_current)
@@ -280,7 +319,10 @@ def _as_toml(value: object) -> str:
 
 
 def _write_lines(lines: Iterable[str]) -> None:
-    """Write lines to stdout in blocks: a line a write would cost more than making it."""
+    """Write lines to stdout in blocks.
+
+    A line a write would cost more than making it.
+    """
     block: list[str] = []
     for line in lines:
         block.append(line)

@@ -1,4 +1,7 @@
-"""What every process does alike: signals, logging, the metrics endpoint, and errors in one line."""
+"""What every process does alike.
+
+Signals, logging, the metrics endpoint, and errors in one line.
+"""
 
 import _thread
 import errno
@@ -39,7 +42,10 @@ logger = logging.getLogger(__name__)
 
 
 class CommandError(Exception):
-    """A command cannot do what was asked; the message says what, where and what to do."""
+    """A command cannot do what was asked.
+
+    The message says what, where and what to do.
+    """
 
     def __init__(self, message: str, *, exit_code: int = _EXIT_FAILED) -> None:
         super().__init__(message)
@@ -47,7 +53,10 @@ class CommandError(Exception):
 
 
 def run(command: click.Command, arguments: list[str] | None = None) -> int:
-    """Run a click command and return the exit code; whatever goes wrong becomes one line on stderr."""
+    """Run a click command and return the exit code.
+
+    Whatever goes wrong becomes one line on stderr.
+    """
     debug = "--debug" in (sys.argv[1:] if arguments is None else arguments)
     follow_lifeline()
     try:
@@ -86,16 +95,22 @@ def describe_error(error: Exception) -> tuple[str, int]:
 
 @contextmanager
 def stop_event() -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM and SIGINT set; a second SIGINT ends the process at once."""
+    """Yield an event that SIGTERM and SIGINT set.
+
+    A second SIGINT ends the process at once.
+    """
     stop = threading.Event()
 
     def ask_to_stop(number: int, _frame: FrameType | None) -> None:
         if stop.is_set() and number == signal.SIGINT:
             os._exit(EXIT_INTERRUPTED)
-        # Not set here: the code that is interrupted may hold the event's lock, and would wait for itself.
+        # Not set here: the code that is interrupted may hold the event's lock, and
+        # would wait for itself.
         _thread.start_new_thread(stop.set, ())
 
-    previous = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    previous = {
+        number: signal.signal(number, ask_to_stop) for number in (signal.SIGTERM, signal.SIGINT)
+    }
     try:
         yield stop
     finally:
@@ -105,7 +120,9 @@ def stop_event() -> Iterator[threading.Event]:
 
 @contextmanager
 def sigterm_exits(exit_code: int) -> Iterator[None]:
-    """Let SIGTERM end the program at once, where nothing is under way that has to be finished."""
+    """Let SIGTERM end the program at once, where nothing is under way that has to be
+    finished.
+    """
 
     def leave(_number: int, _frame: FrameType | None) -> None:
         raise SystemExit(exit_code)
@@ -120,12 +137,15 @@ def sigterm_exits(exit_code: int) -> Iterator[None]:
 def follow_lifeline() -> None:
     """Stop this process when the one that started it is gone.
 
-    The parent passes the reading end of a pipe and names it in ``FRESHET_LIFELINE``. The end of the pipe
-    means that the parent died, however it died; a byte means that this process may outlive it.
+    The parent passes the reading end of a pipe and names it in ``FRESHET_LIFELINE``.
+    The end of the pipe means that the parent died, however it died; a byte means that
+    this process may outlive it.
     """
     text = os.environ.pop(LIFELINE_VARIABLE, "")
     if text.isdigit():
-        threading.Thread(target=_await_parent, args=(int(text),), name="lifeline", daemon=True).start()
+        threading.Thread(
+            target=_await_parent, args=(int(text),), name="lifeline", daemon=True
+        ).start()
 
 
 def configure_logging(*, default: str) -> None:
@@ -143,7 +163,8 @@ def configure_logging(*, default: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.getLogger("torch").setLevel(max(logging.WARNING, root.level))
-    # It logs its own retries as errors with tracebacks; stream/kafka/reach.py reports what an operator needs.
+    # It logs its own retries as errors with tracebacks; stream/kafka/reach.py reports
+    # what an operator needs.
     logging.getLogger("kafka").setLevel(logging.DEBUG if level == "DEBUG" else logging.CRITICAL)
 
 
@@ -156,7 +177,8 @@ def metrics_endpoint(
     Args:
         given: the address that was asked for.
         registry: what is served.
-        default: the address where none was asked for, if it is free; empty: then nothing is served.
+        default: the address where none was asked for, if it is free; empty: then
+            nothing is served.
 
     Raises:
         CommandError: the address that was asked for cannot be bound.
@@ -203,18 +225,24 @@ def _one_line(error: Exception) -> str:
 
 def _missing_module(error: ModuleNotFoundError) -> str:
     return (
-        f"this installation has no {error.name}; install what the command needs: pip install 'freshet[all]'"
+        f"this installation has no {error.name}; install what the command needs: pip install "
+        "'freshet[all]'"
     )
 
 
 def _cannot_bind(address: str, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"metrics address {address} is taken by another process; give another with --metrics"
-    return f"metrics cannot be served at {address}: {error.strerror or error}; give another with --metrics"
+    return (
+        f"metrics cannot be served at {address}: {error.strerror or error}; give another with "
+        "--metrics"
+    )
 
 
 def _silence_stdout() -> None:
-    """Point stdout at nothing, so that the flush at exit does not complain about the closed pipe."""
+    """Point stdout at nothing, so that the flush at exit does not complain about the
+    closed pipe.
+    """
     sink = os.open(os.devnull, os.O_WRONLY)
     os.dup2(sink, sys.stdout.fileno())
     os.close(sink)

@@ -1,4 +1,7 @@
-"""Wires the rooms into what a command does: stream, tune, serve, snapshot, train, upgrade, replay."""
+"""Wires the rooms into what a command does.
+
+Stream, tune, serve, snapshot, train, upgrade, replay.
+"""
 
 import logging
 import os
@@ -72,7 +75,13 @@ def stream(  # noqa: PLR0913  # the options of the command
         else:
             paths = [source.value for source in sources]
             totals = _stream_files(
-                paths, [each.value for each in catalogs], store, settings, counted, stop, follow=follow
+                paths,
+                [each.value for each in catalogs],
+                store,
+                settings,
+                counted,
+                stop,
+                follow=follow,
             )
     click.echo(_sentence(totals), err=True)
 
@@ -106,7 +115,9 @@ def tune(
             run_tuner(snapshots, artifact_store, settings, counted, stop)
 
 
-def serve(artifacts: Path, *, listen: str | None, metrics: str | None, config_file: Path | None) -> None:
+def serve(
+    artifacts: Path, *, listen: str | None, metrics: str | None, config_file: Path | None
+) -> None:
     """Answer queries until told to stop."""
     settings = _begin(config_file, log_level="INFO").server(listen=listen, metrics=metrics)
     from server.app import RetrievalServer
@@ -159,7 +170,9 @@ def train(
                 stop=stop.is_set,
             )
         except TrainingStopped:
-            raise CommandError("stopped; no generation was published", exit_code=EXIT_INTERRUPTED) from None
+            raise CommandError(
+                "stopped; no generation was published", exit_code=EXIT_INTERRUPTED
+            ) from None
     click.echo(generation_id)
 
 
@@ -170,7 +183,9 @@ def upgrade(store: Path, *, config_file: Path | None) -> None:
     from stream.store.store import Store, read_manifest
 
     half_life_seconds = read_manifest(store).half_life_seconds
-    with Store.create_or_open(store, replace(settings, half_life_seconds=half_life_seconds)) as opened:
+    with Store.create_or_open(
+        store, replace(settings, half_life_seconds=half_life_seconds)
+    ) as opened:
         opened.upgrade()
     click.echo(f"{store} has format version {FORMAT_VERSION}", err=True)
 
@@ -190,7 +205,9 @@ def replay(order: "ReplayOrder", brokers: str, *, config_file: Path | None) -> N
         )
     click.echo(f"{totals.events:,} events and {totals.items:,} items published", err=True)
     if totals.raw:
-        click.echo(f"{totals.raw:,} lines published as they are: the stream will quarantine them", err=True)
+        click.echo(
+            f"{totals.raw:,} lines published as they are: the stream will quarantine them", err=True
+        )
 
 
 def _begin(config_file: Path | None, log_level: str = "WARNING") -> Config:
@@ -222,7 +239,9 @@ def _stream_files(
             settings,
             stop,
             metrics=metrics,
-            show_progress=lambda: None if follow else advance(source.bytes_done, source.bytes_total),
+            show_progress=lambda: (
+                None if follow else advance(source.bytes_done, source.bytes_total)
+            ),
         )
 
 
@@ -263,7 +282,10 @@ def _stream_kafka(
 
 
 def _load_torch() -> None:
-    """Import what training needs, which takes seconds: whoever calls decides how a signal ends that."""
+    """Import what training needs, which takes seconds.
+
+    Whoever calls decides how a signal ends that.
+    """
     import model.training.train  # noqa: F401
 
 
@@ -295,7 +317,9 @@ def _fresh_snapshot(
     read_manifest(store)
     with scratch_folder(store) as folder:
         path = folder / "snapshot"
-        source = _training_input(path, take_snapshot(store, path, settings, _now_ms()), settings, known)
+        source = _training_input(
+            path, take_snapshot(store, path, settings, _now_ms()), settings, known
+        )
     yield source
 
 
@@ -308,7 +332,9 @@ def _training_input(
     with open_graph(path, settings) as graph:
         source = TrainingInput(snapshot=info, arrays=graph.arrays(known=known))
     if known is not None:
-        logger.info("snapshot read facts=%d shards_in_full=%d", info.counts.facts, known.read_in_full)
+        logger.info(
+            "snapshot read facts=%d shards_in_full=%d", info.counts.facts, known.read_in_full
+        )
     return source
 
 

@@ -1,4 +1,7 @@
-"""Room for throw-away snapshots inside the store, where hard links work; what a crash left is swept up."""
+"""Room for throw-away snapshots inside the store, where hard links work.
+
+What a crash left is swept up.
+"""
 
 import fcntl
 import os
@@ -14,7 +17,9 @@ _LOCK = "lock"
 
 @contextmanager
 def scratch_folder(store: Path) -> Iterator[Path]:
-    """Yield a new folder in the store's ``scratch``, removed afterwards. Those of dead processes go, too.
+    """Yield a new folder in the store's ``scratch``, removed afterwards.
+
+    Those of dead processes go, too.
 
     Raises:
         OSError: it cannot be made.
@@ -36,7 +41,10 @@ def scratch_folder(store: Path) -> Iterator[Path]:
 
 @contextmanager
 def _locked(root: Path) -> Iterator[None]:
-    """Keep others from sweeping meanwhile: a folder must be locked before they look at it."""
+    """Keep others from sweeping meanwhile.
+
+    A folder must be locked before they look at it.
+    """
     descriptor = os.open(root, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -19,7 +19,10 @@ Samples = dict[str, list[tuple[dict[str, str], float]]]
 
 @dataclass(frozen=True, kw_only=True)
 class Addresses:
-    """Where the processes answer, HOST:PORT each: three metrics endpoints, and the server's gRPC."""
+    """Where the processes answer, HOST:PORT each.
+
+    Three metrics endpoints, and the server's gRPC.
+    """
 
     stream: str
     tuner: str
@@ -36,7 +39,8 @@ class ProcessStatus:
         address: where it was asked.
         up: whether it answered and is able to do its work.
         problem: why not; empty where it is up.
-        facts: what there is to know, by name; numbers in the unit that the name ends in.
+        facts: what there is to know, by name; numbers in the unit that the name ends
+            in.
     """
 
     name: str
@@ -86,7 +90,10 @@ def read_metrics(address: str) -> Samples:
 
 
 def total(samples: Samples, name: str) -> float | None:
-    """Return the sum of a metric over its labels; None where it is not exported, or is not a number yet."""
+    """Return the sum of a metric over its labels.
+
+    None where it is not exported, or is not a number yet.
+    """
     if name not in samples:
         return None
     value = math.fsum(value for _, value in samples[name])
@@ -186,12 +193,16 @@ def _cause(error: Exception) -> str:
 def _screen(processes: list[ProcessStatus]) -> str:
     blocks = []
     for each in processes:
-        state = click.style("up  ", fg="green") if each.up else click.style("DOWN", fg="red", bold=True)
+        state = (
+            click.style("up  ", fg="green") if each.up else click.style("DOWN", fg="red", bold=True)
+        )
         lines = [f"{each.name:<8}{state}  {each.address}"]
         if each.problem:
             lines.append(f"        {each.problem}")
         lines += [
-            f"        {_sentence(name, value)}" for name, value in each.facts.items() if value is not None
+            f"        {_sentence(name, value)}"
+            for name, value in each.facts.items()
+            if value is not None
         ]
         blocks.append("\n".join(lines) + "\n")
     return "\n".join(blocks)

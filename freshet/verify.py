@@ -1,4 +1,6 @@
-"""Builds the graph of a source anew, in one thread, and says whether a store holds the same one."""
+"""Builds the graph of a source anew, in one thread, and says whether a store holds the
+same one.
+"""
 
 import json
 import os
@@ -41,7 +43,9 @@ def verify(
     as_json: bool,
     config_file: Path | None,
 ) -> int:
-    """Compare a store or snapshot with what its sources make, print the outcome, return the exit code."""
+    """Compare a store or snapshot with what its sources make, print the outcome, return
+    the exit code.
+    """
     configure_logging(default="WARNING")
     settings = load_config(config_file, os.environ).stream()
     from stream.reading.compare import compare_graphs
@@ -63,7 +67,9 @@ def verify(
 
 
 def _settings_to_rebuild(settings: "StreamSettings", graph: "GraphReader") -> "StreamSettings":
-    """Return the settings of a store like the one in question, read by a consumer group of its own."""
+    """Return the settings of a store like the one in question, read by a consumer group
+    of its own.
+    """
     return replace(
         settings,
         half_life_seconds=graph.half_life_ms / 1000,
@@ -94,11 +100,15 @@ def _rebuild(
 
     paths = [source.value for source in sources if source.kind == "file"]
     files = FileSource(paths, settings, catalog_paths=[catalog.value for catalog in catalogs])
-    topics = [_topics(source.value, graph, settings) for source in sources if source.kind == "kafka"]
+    topics = [
+        _topics(source.value, graph, settings) for source in sources if source.kind == "kafka"
+    ]
     num_shards = max((each.num_partitions for each in topics), default=1)
     with Store.create_or_open(scratch, settings, num_shards) as store:
         with progress("rebuilding", "bytes") as advance:
-            _apply(files, store, settings, stop, lambda: advance(files.bytes_done, files.bytes_total))
+            _apply(
+                files, store, settings, stop, lambda: advance(files.bytes_done, files.bytes_total)
+            )
         for each in topics:
             with progress("rebuilding", "records") as advance:
                 _apply(each, store, settings, stop, partial(each.show, advance))
@@ -123,7 +133,9 @@ def _apply(
 
 
 def _topics(bootstrap: str, graph: "GraphReader", settings: "StreamSettings") -> "TopicsUpTo":
-    """Return the topics up to the positions of the store: what comes after, it has not applied yet.
+    """Return the topics up to the positions of the store.
+
+    What comes after, it has not applied yet.
 
     Raises:
         CommandError: the store has read nothing of them.
@@ -147,7 +159,8 @@ def _topics(bootstrap: str, graph: "GraphReader", settings: "StreamSettings") ->
 
 
 class TopicsUpTo:
-    """A source that ends where another store had read to, so that a store which is written can be compared.
+    """A source that ends where another store had read to, so that a store which is
+    written can be compared.
 
     Args:
         source: the topics, from their beginning.
@@ -189,7 +202,9 @@ class TopicsUpTo:
 
     def show(self, advance: Advance) -> None:
         """Show how far it is."""
-        passed = sum(min(self._reached.get(position, 0), end) for position, end in self._ends.items())
+        passed = sum(
+            min(self._reached.get(position, 0), end) for position, end in self._ends.items()
+        )
         advance(passed, sum(self._ends.values()))
 
     @property
@@ -197,7 +212,8 @@ class TopicsUpTo:
         """Whether every partition was read to its end, or has nothing more."""
         behind = self._source.behind_records()
         return all(
-            self._reached.get(position, 0) >= end or behind.get((position.source, position.partition)) == 0
+            self._reached.get(position, 0) >= end
+            or behind.get((position.source, position.partition)) == 0
             for position, end in self._ends.items()
         )
 
@@ -207,7 +223,9 @@ class TopicsUpTo:
         return not self.exhausted
 
     def behind_records(self) -> "Mapping[tuple[str, int], int]":
-        """Return how many records wait, by topic and partition, those after the ends included."""
+        """Return how many records wait, by topic and partition, those after the ends
+        included.
+        """
         return self._source.behind_records()
 
     def applied(self, positions: "Mapping[Position, int]") -> None:
@@ -219,12 +237,19 @@ class TopicsUpTo:
         self._source.close()
 
     def notes(self) -> list[str]:
-        """Say which partitions no longer have what the store had read: it shows as extra."""
+        """Say which partitions no longer have what the store had read.
+
+        It shows as extra.
+        """
         notes = []
-        for position, end in sorted(self._ends.items(), key=lambda each: (each[0].source, each[0].partition)):
+        for position, end in sorted(
+            self._ends.items(), key=lambda each: (each[0].source, each[0].partition)
+        ):
             place = f"{position.source} partition {position.partition}"
             if self._begins.get(position, 0) > 0:
-                notes.append(f"{place} begins at offset {self._begins[position]}: what came before is gone")
+                notes.append(
+                    f"{place} begins at offset {self._begins[position]}: what came before is gone"
+                )
             if self._reached.get(position, 0) < end:
                 notes.append(f"{place} ends before offset {end}, where the store had read to")
         return notes
@@ -236,7 +261,12 @@ def _as_json(comparison: "Comparison", summary: "GraphSummary | None") -> str:
         {
             "equal": comparison.is_equal,
             "graph_hash": summary.graph_hash if summary else None,
-            "first": {"kind": first.kind, "key": first.key, "store": first.left, "source": first.right}
+            "first": {
+                "kind": first.kind,
+                "key": first.key,
+                "store": first.left,
+                "source": first.right,
+            }
             if first
             else None,
             "counts": {kind: asdict(tally) for kind, tally in comparison.tallies.items()},
@@ -249,7 +279,8 @@ def _as_text(comparison: "Comparison", summary: "GraphSummary | None") -> str:
     if summary:
         stats = summary.stats
         return (
-            f"equal: {stats.edges:,} edges, {stats.hyperedges:,} hyperedges, {stats.sessions:,} sessions, "
+            f"equal: {stats.edges:,} edges, {stats.hyperedges:,} hyperedges, {stats.sessions:,} "
+            "sessions, "
             f"graph hash {summary.graph_hash}"
         )
     first = comparison.first

@@ -16,7 +16,9 @@
 
 
 class ModelError(Exception):
-    """Anything the model room reports on purpose; the message says what, where and what to do.
+    """Anything the model room reports on purpose.
+
+    The message says what, where and what to do.
 
     Attributes:
         retriable: the same call may succeed later without anybody changing anything.
@@ -26,45 +28,71 @@ class ModelError(Exception):
 
 
 class SettingsInvalid(ModelError):
-    """A setting has a value that cannot work. Correct it; the message names the key and the bounds."""
+    """A setting has a value that cannot work.
+
+    Correct it; the message names the key and the bounds.
+    """
 
 
 class ArtifactError(ModelError):
-    """A generation or the artifact folder cannot be used. Check the path and its permissions."""
+    """A generation or the artifact folder cannot be used.
+
+    Check the path and its permissions.
+    """
 
 
 class GenerationMissing(ArtifactError):
-    """The generation is not there. Train one, or choose another: it may also still appear."""
+    """The generation is not there.
+
+    Train one, or choose another: it may also still appear.
+    """
 
     retriable = True
 
 
 class GenerationCorrupt(ArtifactError):
-    """The generation's files do not agree with its manifest. Roll back to another one, or train again."""
+    """The generation's files do not agree with its manifest.
+
+    Roll back to another one, or train again.
+    """
 
 
 class TrainingRefused(ModelError):
-    """Nothing to learn from, settings or memory do not fit. Feed events, or do what the message says."""
+    """Nothing to learn from, settings or memory do not fit.
+
+    Feed events, or do what the message says.
+    """
 
 
 class EvaluationRefused(ModelError):
-    """The log holds nothing that could be asked. Give a longer one, with queries, and its catalogue."""
+    """The log holds nothing that could be asked.
+
+    Give a longer one, with queries, and its catalogue.
+    """
 
 
 class TrainingFailed(ModelError):
-    """Training made no model (NaN, no memory, no time). Try another seed, smaller steps, more time."""
+    """Training made no model (NaN, no memory, no time).
+
+    Try another seed, smaller steps, more time.
+    """
 
     retriable = True
 
 
 class TrainingStopped(ModelError):
-    """Training was asked to stop before it was done. Nothing was published; start it again when wanted."""
+    """Training was asked to stop before it was done.
+
+    Nothing was published; start it again when wanted.
+    """
 
     retriable = True
 
 
 class GateRefused(ModelError):
-    """The new generation is on disk but must not go live; the message has the reasons. Look into the data.
+    """The new generation is on disk but must not go live; the message has the reasons.
+
+    Look into the data.
 
     Attributes:
         generation_id: the refused generation.

@@ -15,7 +15,9 @@ class TunerMetrics:
             registry=registry,
         )
         self._last_failure = Gauge(
-            "freshet_tuner_last_failure_timestamp_seconds", "When a run last failed", registry=registry
+            "freshet_tuner_last_failure_timestamp_seconds",
+            "When a run last failed",
+            registry=registry,
         )
         self._runs = Counter(
             "freshet_tuner_runs",
@@ -53,7 +55,9 @@ class TunerMetrics:
         """The tuner is up."""
         self._every.set(every_seconds)
 
-    def succeeded(self, *, outcome: str, generation_id: str, now_seconds: float, run_seconds: float) -> None:
+    def succeeded(
+        self, *, outcome: str, generation_id: str, now_seconds: float, run_seconds: float
+    ) -> None:
         """A run ended well, with `outcome` ``published`` or ``unchanged``."""
         self._runs.labels(outcome).inc()
         self._last_success.set(now_seconds)

@@ -16,7 +16,9 @@ _BLOCK_SCORES = 1 << 22
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
-    """Ranking quality over queries: each query counts once, whatever the number of its held-out edges.
+    """Ranking quality over queries.
+
+    Each query counts once, whatever the number of its held-out edges.
 
     Attributes:
         num_queries: queries with a held-out edge.
@@ -24,7 +26,8 @@ class Quality:
         mrr: mean over queries of one over the rank of the best held-out item.
         recall_10: mean over queries of the share of held-out items among the first ten.
         recall_100: the same among the first hundred.
-        ndcg_10: mean over queries of the discounted gain among the first ten, as a share of the best order's.
+        ndcg_10: mean over queries of the discounted gain among the first ten, as a
+            share of the best order's.
     """
 
     num_queries: int
@@ -36,12 +39,16 @@ class Quality:
 
 
 def edge_ranks(
-    query_vectors: Floats, item_vectors: Floats, held_out: tuple[Ints, Ints], seen: tuple[Ints, Ints]
+    query_vectors: Floats,
+    item_vectors: Floats,
+    held_out: tuple[Ints, Ints],
+    seen: tuple[Ints, Ints],
 ) -> NDArray[np.float64]:
-    """Return the rank of each held-out edge's item among all items for its query, from 1.
+    """Return the rank of each held-out edge's item among all items for its query, from
+    1.
 
-    Items already seen with the query are not ranked. Items with equal scores share the mean of their ranks:
-    a model that scores everything alike gains nothing.
+    Items already seen with the query are not ranked. Items with equal scores share the
+    mean of their ranks: a model that scores everything alike gains nothing.
 
     Args:
         query_vectors: ``float32 [num_queries, dim]``.
@@ -66,7 +73,8 @@ def scored_ranks(
     """Return what `edge_ranks` returns, for any way of scoring.
 
     Args:
-        scores_of: returns scores ``float32 [len(queries), num_items]``, which are written to.
+        scores_of: returns scores ``float32 [len(queries), num_items]``, which are
+            written to.
         num_items: how many items there are.
         held_out: as in `edge_ranks`.
         seen: as in `edge_ranks`.
@@ -87,7 +95,9 @@ def scored_ranks(
 def popularity_ranks(
     popularity: Ints, held_out: tuple[Ints, Ints], seen: tuple[Ints, Ints]
 ) -> NDArray[np.float64]:
-    """Return what `edge_ranks` would if every query got the most popular items: the baseline to beat.
+    """Return what `edge_ranks` would if every query got the most popular items.
+
+    The baseline to beat.
 
     Args:
         popularity: ``int64 [num_items]``, how often each item was clicked.
@@ -107,17 +117,20 @@ def quality_of(ranks: NDArray[np.float64], query: Ints) -> Quality:
         query: ``int64 [num_edges]``, the query of each edge.
     """
     if not len(ranks):
-        return Quality(num_queries=0, num_edges=0, mrr=0.0, recall_10=0.0, recall_100=0.0, ndcg_10=0.0)
+        return Quality(
+            num_queries=0, num_edges=0, mrr=0.0, recall_10=0.0, recall_100=0.0, ndcg_10=0.0
+        )
     each = figures_by_query(ranks, query)
     means = {name: float(values.mean()) for name, values in each.items()}
     return Quality(num_queries=len(each["mrr"]), num_edges=len(ranks), **means)
 
 
 def figures_by_query(ranks: NDArray[np.float64], query: Ints) -> dict[str, NDArray[np.float64]]:
-    """Return each figure of `FIGURES` for each query, ``float64 [num_queries]``, in ascending order of query.
+    """Return each figure of `FIGURES` for each query, ``float64 [num_queries]``, in
+    ascending order of query.
 
-    NDCG@10 (Jarvelin and Kekalainen, 2002): the sum of ``1 / log2(1 + rank)`` over held-out items among the
-    first ten, divided by what the best order would give.
+    NDCG@10 (Jarvelin and Kekalainen, 2002): the sum of ``1 / log2(1 + rank)`` over
+    held-out items among the first ten, divided by what the best order would give.
     """
     _, group = np.unique(query, return_inverse=True)
     count = np.bincount(group)
@@ -136,7 +149,9 @@ def figures_by_query(ranks: NDArray[np.float64], query: Ints) -> dict[str, NDArr
 def _blocks(
     held_out: tuple[Ints, Ints], seen: tuple[Ints, Ints], num_items: int
 ) -> Iterator[tuple[Ints, Ints, Ints]]:
-    """Yield queries, positions of their held-out edges and of their seen edges, in blocks of bounded size."""
+    """Yield queries, positions of their held-out edges and of their seen edges, in
+    blocks of bounded size.
+    """
     order = np.argsort(held_out[0], kind="stable")
     seen_order = np.argsort(seen[0], kind="stable")
     size = max(1, _BLOCK_SCORES // num_items)

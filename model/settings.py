@@ -1,4 +1,7 @@
-"""Settings of the model room: the network, how it is trained, when a generation may go live."""
+"""Settings of the model room.
+
+The network, how it is trained, when a generation may go live.
+"""
 
 from dataclasses import dataclass
 
@@ -48,7 +51,8 @@ _BOUNDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings:
-    """The table ``[model]``. Defaults suit a shop of up to some ten thousand items on two CPU cores.
+    """The table ``[model]``. Defaults suit a shop of up to some ten thousand items on
+    two CPU cores.
 
     Raises:
         SettingsInvalid: a value is out of its bounds; the message names the key.
@@ -74,44 +78,65 @@ class ModelSettings:
     content_rate: float = 5.0
     """Step size of the text path, as a multiple of `learning_rate`."""
     id_rate: float = 0.2
-    """Step size of the nodes' own vectors, as a multiple of `learning_rate`: what text and neighbours say of
+    """Step size of the nodes' own vectors, as a multiple of `learning_rate`.
+
+    What text and neighbours say of
     a node is not to be learnt by heart."""
     content_loss: float = 0.5
-    """What it counts, beside the whole model's loss of 1, that a query's text alone finds its items."""
+    """What it counts, beside the whole model's loss of 1, that a query's text alone
+    finds its items.
+    """
     average_decay: float = 0.98
-    """Share of the running average of the weights that each step keeps; the average is what is published."""
+    """Share of the running average of the weights that each step keeps.
+
+    The average is what is published.
+    """
     batch_size: int = 2048
     """Edges supervised in one step."""
     num_negatives: int = 0
     """Random clicked items that each step ranks besides those of its batch."""
     node_dropout: float = 0.2
-    """Share of nodes that lose neighbours and id vector in a step, so that text alone learns to land well."""
+    """Share of nodes that lose neighbours and id vector in a step, so that text alone
+    learns to land well.
+    """
     edge_dropout: float = 0.1
     """Share of edges and hyperedges taken out of the graph in a step (DropEdge)."""
     temperature: float = 0.1
     """Where the learnt softmax temperature starts."""
     budget_seconds: float = 300.0
-    """Longest time from the snapshot's arrays to the exported generation, over restarts."""
+    """Longest time from the snapshot's arrays to the exported generation, over
+    restarts.
+    """
     checkpoint_every_seconds: float = 30.0
-    """What a kill takes of a training: its state is written this often, after a pass. 0: every pass."""
+    """What a kill takes of a training: its state is written this often, after a pass.
+
+    0: every pass.
+    """
     max_passes: int = 30
     """Most passes over the supervised edges when training from scratch."""
     pretrain_passes: int = 0
     """Passes of contrastive pre-training before a training from scratch; 0: none."""
     newest_passes: int = 12
-    """Passes over the held-out facts, once training was stopped by them; 0: they are only propagated over."""
+    """Passes over the held-out facts, once training was stopped by them.
+
+    0: they are only propagated over.
+    """
     warm_passes: int = 3
-    """Passes over the clicks that the generation which training goes on from has not learned. Where it lacks
-    more edges than `validation_share` of the facts brought, the most passes over those that are not held out,
+    """Passes over the clicks that the generation which training goes on from has not
+    learned. Where it lacks more edges than `validation_share` of the facts brought, the
+    most passes over those that are not held out,
     too, which come first."""
     patience: int = 4
     """Passes without a better validation result before training stops."""
     validation_share: float = 0.1
-    """Share of the newest facts held out to stop in time and to judge the generation."""
+    """Share of the newest facts held out to stop in time and to judge the generation.
+    """
     max_validation_edges: int = 2000
     """Upper bound of the held-out edges."""
     replay_share: float = 0.3
-    """Share of the edges that such a generation has learned that each of those passes goes over again."""
+    """Share of the edges that such a generation has learned that each of those passes
+    goes over again.
+    """
     seed: int = 0
     """Seed of everything random; the same seed gives the same generation on a CPU."""
     device: str = "auto"
@@ -119,14 +144,21 @@ class ModelSettings:
     num_threads: int = 0
     """CPU threads of torch; 0: one less than there are cores."""
     mixed_precision: bool = True
-    """On a GPU, multiply dense matrices in bfloat16; weights, sparse products and loss stay in float32."""
+    """On a GPU, multiply dense matrices in bfloat16.
+
+    Weights, sparse products and loss stay in float32.
+    """
     memory_bytes: int = 0
     """Memory that training may take on its device; 0: what is free there."""
     propagation: str = "auto"
-    """``full``: each step goes over the whole graph; ``sampled``: over drawn neighbours of its batch;
+    """``full``: each step goes over the whole graph.
+
+    ``sampled``: over drawn neighbours of its batch;
     ``auto``: ``full`` where it fits `memory_bytes`."""
     num_neighbours: int = 20
-    """``sampled``: how many neighbours of a node are drawn in a layer at most; so many of its hyperedges,
+    """``sampled``: how many neighbours of a node are drawn in a layer at most.
+
+    So many of its hyperedges,
     and of their members."""
 
     num_trees: int = 30
@@ -139,11 +171,17 @@ class ModelSettings:
     gate_min_index_recall: float = 0.9
     """Least share of the true ten nearest items that the index must find."""
     gate_max_mean_cosine: float = 0.9
-    """Largest mean cosine between random pairs of items: above it the vectors have collapsed."""
+    """Largest mean cosine between random pairs of items.
+
+    Above it the vectors have collapsed.
+    """
     gate_min_coverage: float = 0.9
-    """Least number of indexed items relative to the live generation, unless the catalogue itself shrank."""
+    """Least number of indexed items relative to the live generation, unless the
+    catalogue itself shrank.
+    """
     gate_max_quality_drop: float = 0.2
-    """Largest relative loss of MRR against the live generation on the newest held-out edges, and, of a
+    """Largest relative loss of MRR against the live generation on the newest held-out
+    edges, and, of a
     refresh, on edges that the live generation has learned."""
     gate_min_edges: int = 50
     """Edges below which quality is not compared."""
@@ -155,7 +193,9 @@ class ModelSettings:
                     f"model.{name} is {getattr(self, name)}; it must be between {low} and {high}"
                 )
         if self.device not in _DEVICES:
-            raise SettingsInvalid(f"model.device is {self.device!r}; known are {', '.join(_DEVICES)}")
+            raise SettingsInvalid(
+                f"model.device is {self.device!r}; known are {', '.join(_DEVICES)}"
+            )
         if self.propagation not in _PROPAGATIONS:
             known = ", ".join(_PROPAGATIONS)
             raise SettingsInvalid(f"model.propagation is {self.propagation!r}; known are {known}")

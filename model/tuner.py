@@ -78,14 +78,17 @@ def train_once(
     `model.training.saved_state`.
 
     Raises:
-        ModelError: as `model.training.train.train` and `model.publishing.publish.publish` do.
+        ModelError: as `model.training.train.train` and
+            `model.publishing.publish.publish` do.
     """
     # Takes seconds: only who trains pays for it.
     from model.training.train import train  # noqa: PLC0415
 
     key = training_key(source.arrays, settings, warm.id if warm is not None else "")
     saved = SavedTraining(store.root / "training", key, settings.checkpoint_every_seconds)
-    trained = train(source.arrays, settings, warm=warm, on_progress=on_progress, stop=stop, saved=saved)
+    trained = train(
+        source.arrays, settings, warm=warm, on_progress=on_progress, stop=stop, saved=saved
+    )
     try:
         generation_id = publish(
             trained, source.arrays, source.snapshot, store, settings, _now_ms(), verified=warm
@@ -105,10 +108,12 @@ def run_tuner(
     stop: Event,
     on_event: Callable[[TunerEvent], None] = lambda _: None,
 ) -> None:
-    """Tune every `tune_every_seconds` until `stop` is set, which also ends a training between two steps.
+    """Tune every `tune_every_seconds` until `stop` is set, which also ends a training
+    between two steps.
 
-    A run that finds nothing new publishes nothing and counts as a success: what is live is up to date.
-    A run that fails is logged and counted by the class of its error, and the next period tries again.
+    A run that finds nothing new publishes nothing and counts as a success: what is live
+    is up to date. A run that fails is logged and counted by the class of its error, and
+    the next period tries again.
     """
     metrics.started(settings.tune_every_seconds)
     opener = _Opener(store)
@@ -119,14 +124,20 @@ def run_tuner(
 
 
 class _Opener:
-    """Opens the live generation; what this process wrote or verified before, it does not verify again."""
+    """Opens the live generation.
+
+    What this process wrote or verified before, it does not verify again.
+    """
 
     def __init__(self, store: ArtifactStore) -> None:
         self.store = store
         self._verified = ""
 
     def open_live(self) -> Generation | None:
-        """Return the generation to go on from; where it cannot be read, training starts from scratch."""
+        """Return the generation to go on from.
+
+        Where it cannot be read, training starts from scratch.
+        """
         try:
             current = self.store.current_id()
             if not current:
@@ -158,7 +169,9 @@ def _run_once(
         return time.monotonic() - began
 
     def tell(kind: str, generation_id: str, detail: str = "") -> None:
-        on_event(TunerEvent(kind=kind, generation_id=generation_id, detail=detail, seconds=seconds()))
+        on_event(
+            TunerEvent(kind=kind, generation_id=generation_id, detail=detail, seconds=seconds())
+        )
 
     try:
         outcome, generation_id = _tune(snapshots, opener, settings, stop, tell)
@@ -170,9 +183,14 @@ def _run_once(
         metrics.failed(reason=reason, now_seconds=time.time(), run_seconds=seconds())
         tell("failed", _live_id(opener.store), str(error))
     else:
-        logger.info("tuning done outcome=%s generation=%s seconds=%.1f", outcome, generation_id, seconds())
+        logger.info(
+            "tuning done outcome=%s generation=%s seconds=%.1f", outcome, generation_id, seconds()
+        )
         metrics.succeeded(
-            outcome=outcome, generation_id=generation_id, now_seconds=time.time(), run_seconds=seconds()
+            outcome=outcome,
+            generation_id=generation_id,
+            now_seconds=time.time(),
+            run_seconds=seconds(),
         )
         tell(outcome, generation_id)
 
@@ -196,10 +214,16 @@ def _tune(
 
 
 def _same(manifest: manifest_pb.Generation, source: TrainingInput, settings: ModelSettings) -> bool:
-    """Whether a generation was made from the same facts and catalogue with the same model."""
+    """Whether a generation was made from the same facts and catalogue with the same
+    model.
+    """
     if manifest.snapshot.graph_hash != source.snapshot.graph_hash:
         return False
-    wanted = {name: value for name, value in model_settings(settings).items() if name not in _NOT_THE_MODELS}
+    wanted = {
+        name: value
+        for name, value in model_settings(settings).items()
+        if name not in _NOT_THE_MODELS
+    }
     if any(manifest.model.get(name) != value for name, value in wanted.items()):
         return False
     return manifest.model.get(CATALOG_KEY) == catalog_hash(source.arrays)

@@ -1,4 +1,6 @@
-"""Generates the committed stubs from the .proto files, or with ``--check`` tells whether they are stale."""
+"""Generates the committed stubs from the .proto files, or with ``--check`` tells
+whether they are stale.
+"""
 
 import argparse
 import re
@@ -17,11 +19,17 @@ _GENERATED = "*_pb2*.py*"
 
 
 class GenerateError(Exception):
-    """A .proto file did not compile. Not retriable: fix the file that the compiler names."""
+    """A .proto file did not compile.
+
+    Not retriable: fix the file that the compiler names.
+    """
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Regenerate the stubs, or with ``--check`` only compare; return the exit status."""
+    """Regenerate the stubs, or with ``--check`` only compare.
+
+    Return the exit status.
+    """
     parser = argparse.ArgumentParser(prog="python -m protos.generate", description=__doc__)
     parser.add_argument(
         "--check", action="store_true", help="fail when a committed stub is stale; write nothing"
@@ -38,13 +46,16 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 1
     sys.stdout.write(
-        f"protos: {len(differing)} stubs rewritten\n" if not check else "protos: stubs are up to date\n"
+        f"protos: {len(differing)} stubs rewritten\n"
+        if not check
+        else "protos: stubs are up to date\n"
     )
     return 0
 
 
 def write_stubs(root: Path) -> list[str]:
-    """Bring the stubs under ``root/protos`` up to date and return the names that changed.
+    """Bring the stubs under ``root/protos`` up to date and return the names that
+    changed.
 
     Raises:
         GenerateError: a .proto file did not compile.
@@ -60,7 +71,8 @@ def write_stubs(root: Path) -> list[str]:
 
 
 def stale_stubs(root: Path) -> list[str]:
-    """Return the names of stubs under ``root/protos`` that a regeneration would change, add or remove.
+    """Return the names of stubs under ``root/protos`` that a regeneration would change,
+    add or remove.
 
     Raises:
         GenerateError: a .proto file did not compile.
@@ -70,9 +82,13 @@ def stale_stubs(root: Path) -> list[str]:
 
 
 def _compile(root: Path, out: Path) -> Path:
-    """Compile every .proto under ``root/protos`` into `out` and return the folder of the stubs."""
+    """Compile every .proto under ``root/protos`` into `out` and return the folder of
+    the stubs.
+    """
     sources = sorted((root / PACKAGE).glob("*.proto"))
-    services = [path for path in sources if re.search(r"^service\s", path.read_text("utf-8"), re.MULTILINE)]
+    services = [
+        path for path in sources if re.search(r"^service\s", path.read_text("utf-8"), re.MULTILINE)
+    ]
     _protoc(root, sources, f"--python_out={out}", f"--pyi_out={out}")
     if services:
         plugin = Path(sysconfig.get_path("scripts")) / "protoc-gen-mypy_grpc"

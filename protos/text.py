@@ -1,6 +1,9 @@
-"""Text rules that every room must apply identically: query normalisation, 64-bit keys and n-gram features.
+"""Text rules that every room must apply identically.
 
-Golden vectors in ``tests/protos/test_text.py`` pin the results: a change here is a change of stored format.
+Query normalisation, 64-bit keys and n-gram features.
+
+Golden vectors in ``tests/protos/test_text.py`` pin the results: a change here is a
+change of stored format.
 """
 
 import unicodedata
@@ -16,7 +19,10 @@ _WORDS_KEPT = 1 << 15
 
 
 class _PunctuationToSpace(dict[int, int]):
-    """A `str.translate` table, filled as characters are met: what separates words becomes a space."""
+    """A `str.translate` table, filled as characters are met.
+
+    What separates words becomes a space.
+    """
 
     def __missing__(self, code: int) -> int:
         category = unicodedata.category(chr(code))
@@ -29,11 +35,13 @@ _PUNCTUATION_TO_SPACE = _PunctuationToSpace()
 
 
 def normalize_query(text: str) -> str:
-    """Return the canonical form of a query: NFKC, lower case, punctuation to spaces, spaces collapsed.
+    """Return the canonical form of a query.
 
-    Punctuation is Unicode's category P; separators (Z) and control characters (Cc) become spaces too.
-    Everything else of every script is kept: letters, marks, numbers, symbols (``c++``, ``$5``), joiners.
-    Idempotent. It may be empty.
+    NFKC, lower case, punctuation to spaces, spaces collapsed.
+
+    Punctuation is Unicode's category P; separators (Z) and control characters (Cc)
+    become spaces too. Everything else of every script is kept: letters, marks, numbers,
+    symbols (``c++``, ``$5``), joiners. Idempotent. It may be empty.
     """
     folded = unicodedata.normalize("NFKC", text).lower()
     if not folded.isascii():
@@ -42,16 +50,24 @@ def normalize_query(text: str) -> str:
 
 
 def text_key(text: str) -> int:
-    """Return the 64-bit key of a string: BLAKE2b-64 of its UTF-8 bytes, big-endian, as an unsigned int."""
-    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+    """Return the 64-bit key of a string.
+
+    BLAKE2b-64 of its UTF-8 bytes, big-endian, as an unsigned int.
+    """
+    return int.from_bytes(
+        blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big"
+    )
 
 
 def text_features(text: str, num_buckets: int) -> list[int]:
-    """Return the hashed features of a text, each in ``0..num_buckets - 1``; repeats and order are kept.
+    """Return the hashed features of a text, each in ``0..num_buckets - 1``.
 
-    Features are words, pairs of neighbouring words, and character n-grams of sizes `CHAR_NGRAM_SIZES` of each
-    word between boundary marks, hashed by CRC-32. At most 64 words of 64 characters are read. The same text
-    always gives the same features, in training and in serving.
+    Repeats and order are kept.
+
+    Features are words, pairs of neighbouring words, and character n-grams of sizes
+    `CHAR_NGRAM_SIZES` of each word between boundary marks, hashed by CRC-32. At most 64
+    words of 64 characters are read. The same text always gives the same features, in
+    training and in serving.
     """
     of_words, of_pairs = _terms(text, num_buckets)
     features = [of_word[0] for of_word in of_words]
@@ -62,13 +78,18 @@ def text_features(text: str, num_buckets: int) -> list[int]:
 
 
 def text_terms(text: str, num_buckets: int) -> list[tuple[int, ...]]:
-    """Return the same features by term: a word with its n-grams, or a pair of words; repeats are kept."""
+    """Return the same features by term: a word with its n-grams, or a pair of words.
+
+    Repeats are kept.
+    """
     of_words, of_pairs = _terms(text, num_buckets)
     return of_words + of_pairs
 
 
 def _terms(text: str, num_buckets: int) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
-    words = [word[:_MAX_WORD_CHARS] for word in normalize_query(text).split(" ")[:_MAX_WORDS] if word]
+    words = [
+        word[:_MAX_WORD_CHARS] for word in normalize_query(text).split(" ")[:_MAX_WORDS] if word
+    ]
     of_words = [_word_features(word, num_buckets) for word in words]
     of_pairs: list[tuple[int, ...]] = [
         (_bucket(f"p:{first} {second}", num_buckets),) for first, second in pairwise(words)
@@ -78,10 +99,15 @@ def _terms(text: str, num_buckets: int) -> tuple[list[tuple[int, ...]], list[tup
 
 @lru_cache(maxsize=_WORDS_KEPT)
 def _word_features(word: str, num_buckets: int) -> tuple[int, ...]:
-    """Return the feature of a word itself, then those of its character n-grams: shops say few words often."""
+    """Return the feature of a word itself, then those of its character n-grams.
+
+    Shops say few words often.
+    """
     marked = f"<{word}>"
     grams = [
-        marked[start : start + size] for size in CHAR_NGRAM_SIZES for start in range(len(marked) - size + 1)
+        marked[start : start + size]
+        for size in CHAR_NGRAM_SIZES
+        for start in range(len(marked) - size + 1)
     ]
     return tuple(_bucket(gram, num_buckets) for gram in ["w:" + word, *grams])
 

@@ -25,18 +25,22 @@ from server.watcher import GenerationWatcher, RefusalReason
 
 logger = logging.getLogger(__name__)
 
-# Two servers that share a port would each get half of the requests, and neither would know.
+# Two servers that share a port would each get half of the requests, and neither would
+# know.
 _OPTIONS = (("grpc.so_reuseport", 0),)
 _REFLECTION_THREADS = 2
 _HEALTH_NAMES = (health.OVERALL_HEALTH, SERVICE_NAME)
 
 
 class RetrievalServer:
-    """A retrieval server: `start` it, `wait` for it, `stop` it. Serving its metrics is the caller's.
+    """A retrieval server: `start` it, `wait` for it, `stop` it.
+
+    Serving its metrics is the caller's.
 
     Args:
         settings: the server's settings.
-        artifacts_path: the artifacts folder; it must exist, a generation in it need not.
+        artifacts_path: the artifacts folder; it must exist, a generation in it need
+            not.
         registry: where the metrics are registered.
         clock_ms: the time now, UTC epoch milliseconds.
     """
@@ -65,10 +69,15 @@ class RetrievalServer:
         self._server: grpc.Server | None = None
         self._stopped = threading.Event()
         self.address = settings.listen
-        """Where it listens, HOST:PORT; the port that was really taken once `start` has returned."""
+        """Where it listens, HOST:PORT.
+
+        The port that was really taken once `start` has returned.
+        """
 
     def start(self) -> bool:
-        """Listen, load what is current, and begin to watch; return whether requests are answered already.
+        """Listen, load what is current, and begin to watch.
+
+        Return whether requests are answered already.
 
         Raises:
             ArtifactsMissing: the artifacts folder is not a folder.
@@ -91,15 +100,22 @@ class RetrievalServer:
             self.stop(grace_seconds=0)
             raise
         self._watcher.start()
-        logger.info("serving address=%s ready=%s artifacts=%s", self.address, ready, self._artifacts_path)
+        logger.info(
+            "serving address=%s ready=%s artifacts=%s", self.address, ready, self._artifacts_path
+        )
         return ready
 
     def wait(self, timeout_seconds: float | None = None) -> bool:
-        """Wait until the server has stopped; return False where the timeout came first."""
+        """Wait until the server has stopped.
+
+        Return False where the timeout came first.
+        """
         return self._stopped.wait(timeout_seconds)
 
     def stop(self, grace_seconds: float | None = None) -> None:
-        """Report NOT_SERVING, take no more requests, let those under way finish within the grace, stop."""
+        """Report NOT_SERVING, take no more requests, let those under way finish within
+        the grace, stop.
+        """
         grace = self._settings.grace_seconds if grace_seconds is None else grace_seconds
         self._health.enter_graceful_shutdown()
         if self._server is not None:
@@ -132,8 +148,9 @@ class RetrievalServer:
     def _add_side_services(self, server: grpc.Server) -> None:
         """Add health and reflection, each with threads of its own.
 
-        A reflection stream holds its thread for as long as the client likes, so it may hold neither one that
-        answers queries nor one that answers health checks, and health checks must not wait behind queries.
+        A reflection stream holds its thread for as long as the client likes, so it may
+        hold neither one that answers queries nor one that answers health checks, and
+        health checks must not wait behind queries.
         """
         _run_in_pool(self._health, "Check", self._health_pool)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
@@ -148,7 +165,9 @@ class RetrievalServer:
 
 
 def check_can_listen(host: str, port: int) -> None:
-    """Try each address that `host` stands for: gRPC is content with one of several and hides the rest.
+    """Try each address that `host` stands for.
+
+    GRPC is content with one of several and hides the rest.
 
     Raises:
         PortBusy: something listens on one of them.
@@ -161,11 +180,17 @@ def check_can_listen(host: str, port: int) -> None:
         raise ListenFailed(
             f"cannot listen on {where}: {error.strerror}; is {host} a name of this machine?"
         ) from error
-    failures = [failure for family, _, _, _, address in found if (failure := _bind_failure(family, address))]
+    failures = [
+        failure for family, _, _, _, address in found if (failure := _bind_failure(family, address))
+    ]
     if any(failure.errno == errno.EADDRINUSE for failure in failures):
-        raise PortBusy(f"cannot listen on {where}: something else does; stop it, or choose another port")
+        raise PortBusy(
+            f"cannot listen on {where}: something else does; stop it, or choose another port"
+        )
     if len(failures) == len(found):
-        raise ListenFailed(f"cannot listen on {where}: {failures[0].strerror}; choose another address")
+        raise ListenFailed(
+            f"cannot listen on {where}: {failures[0].strerror}; choose another address"
+        )
 
 
 def _bind_failure(family: int, address: tuple[object, ...]) -> OSError | None:
@@ -181,7 +206,10 @@ def _bind_failure(family: int, address: tuple[object, ...]) -> OSError | None:
 
 
 def _run_in_pool(servicer: object, method: str, pool: ThreadPoolExecutor) -> None:
-    """Have gRPC run one method of a servicer in `pool`; it looks for this attribute on what it calls."""
+    """Have gRPC run one method of a servicer in `pool`.
+
+    It looks for this attribute on what it calls.
+    """
     behavior = functools.partial(getattr(servicer, method))
     behavior.experimental_thread_pool = pool  # type: ignore[attr-defined]
     setattr(servicer, method, behavior)

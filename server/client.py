@@ -1,4 +1,6 @@
-"""A small client: asks a retrieval server and hands on our own types, or one clear error."""
+"""A small client: asks a retrieval server and hands on our own types, or one clear
+error.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,7 +19,8 @@ from server.retrieve import QueryPath
 from server.service import NOT_READY_METADATA
 from server.settings import split_address
 
-# A retrieval server is a neighbour: a web proxy named in the environment has no business between.
+# A retrieval server is a neighbour: a web proxy named in the environment has no
+# business between.
 _OPTIONS = (("grpc.enable_http_proxy", 0), ("grpc.max_receive_message_length", -1))
 _PATHS = {
     retrieval_pb.QUERY_PATH_KNOWN: QueryPath.KNOWN,
@@ -43,7 +46,8 @@ class Retrieved:
     Attributes:
         hits: best first.
         receipt: how fresh it is.
-        path: where the query's vector came from; None: one that only a newer client knows.
+        path: where the query's vector came from; None: one that only a newer client
+            knows.
         normalized_query: what the server made of the query.
     """
 
@@ -62,7 +66,8 @@ class Freshness:
         receipt: how fresh an answer would be now; None while it is not ready.
         num_items: items of the generation.
         num_queries: known queries of the generation.
-        last_refusal: why the newest generation that it tried was not taken; empty: it was.
+        last_refusal: why the newest generation that it tried was not taken; empty: it
+            was.
     """
 
     ready: bool
@@ -73,7 +78,9 @@ class Freshness:
 
 
 class RetrievalClient:
-    """Calls one server. Close it, or use it in a ``with``; any number of threads may share it.
+    """Calls one server. Close it, or use it in a ``with``.
+
+    Any number of threads may share it.
 
     Args:
         target: HOST:PORT of the server.
@@ -91,7 +98,8 @@ class RetrievalClient:
         self._stub = retrieval_grpc.RetrievalServiceStub(self._channel)
 
     def retrieve(self, query: str, k: int = 0) -> Retrieved:
-        """Return the `k` items nearest to a query (0: as many as the server gives by default).
+        """Return the `k` items nearest to a query (0: as many as the server gives by
+        default).
 
         Raises:
             QueryRefused: the query or `k` is outside the server's limits.
@@ -102,7 +110,10 @@ class RetrievalClient:
         return _retrieved(self._retrieve(query, k))
 
     def retrieve_json(self, query: str, k: int = 0) -> str:
-        """Return what the call returned as protobuf JSON with all fields; raises as `retrieve` does."""
+        """Return what the call returned as protobuf JSON with all fields.
+
+        Raises as `retrieve` does.
+        """
         return _json(self._retrieve(query, k))
 
     def freshness(self) -> Freshness:
@@ -122,7 +133,10 @@ class RetrievalClient:
         )
 
     def freshness_json(self) -> str:
-        """Return what the call returned as protobuf JSON with all fields; raises as `freshness` does."""
+        """Return what the call returned as protobuf JSON with all fields.
+
+        Raises as `freshness` does.
+        """
         return _json(self._freshness())
 
     def close(self) -> None:
@@ -190,7 +204,9 @@ def _says_not_ready(metadata: Iterable[tuple[str, str | bytes]] | None) -> bool:
 
 def _retrieved(response: retrieval_pb.RetrieveResponse) -> Retrieved:
     return Retrieved(
-        hits=tuple(Hit(item_id=hit.item_id, title=hit.title, score=hit.score) for hit in response.hits),
+        hits=tuple(
+            Hit(item_id=hit.item_id, title=hit.title, score=hit.score) for hit in response.hits
+        ),
         receipt=_receipt(response.receipt),
         path=_PATHS.get(response.query_path),
         normalized_query=response.normalized_query,

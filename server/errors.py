@@ -1,20 +1,27 @@
-"""Errors of the server room.
+"""The errors of the server, each with what the operator should do.
 
-ServerError
-├── SettingsInvalid      a setting is out of range (not retriable: correct it)
-├── ArtifactsMissing     the artifacts folder is not there (not retriable: give the right one)
-├── ListenFailed         the address cannot be listened on (not retriable: choose another)
-│   └── PortBusy         because something listens there already (retriable once that has stopped)
-├── CanaryFailed         a generation answers canary queries wrongly (not retriable: roll back, train again)
-├── NoGeneration         nothing is live yet (retriable: it becomes live by itself)
-├── QueryRefused         a request is outside the limits (not retriable: change the request)
-├── ServerUnreachable    no server answers at the target (retriable: start it, or give the right target)
-└── CallFailed           the server answered with an error of its own (not retriable: look at its log)
+::
+
+    ServerError
+    ├── SettingsInvalid    a setting is out of range (correct it)
+    ├── ArtifactsMissing   the artifacts folder is not there (give the right one)
+    ├── ListenFailed       the address cannot be listened on (choose another)
+    │   └── PortBusy       something listens there already (retriable once it stopped)
+    ├── CanaryFailed       a generation answers canaries wrongly (train again)
+    ├── NoGeneration       nothing is live yet (retriable: it becomes live by itself)
+    ├── QueryRefused       a request is outside the limits (change the request)
+    ├── ServerUnreachable  no server answers (retriable: start one)
+    └── CallFailed         the server answered with an error (look at its log)
+
+Only those that say so are retriable.
 """
 
 
 class ServerError(Exception):
-    """Anything the server room reports on purpose; the message says what, where and what to do."""
+    """Anything the server room reports on purpose.
+
+    The message says what, where and what to do.
+    """
 
     retriable = False
 

@@ -1,4 +1,6 @@
-"""How old an answer is: the freshness receipt, from the live generation's provenance and the time now."""
+"""How old an answer is: the freshness receipt, from the live generation's provenance
+and the time now.
+"""
 
 from dataclasses import dataclass
 
@@ -7,7 +9,9 @@ from server.live import LiveGeneration
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What an answer was made from. Times are UTC epoch milliseconds; ages are as of the answer.
+    """What an answer was made from.
+
+    Times are UTC epoch milliseconds; ages are as of the answer.
 
     Attributes:
         generation: id of the generation.
@@ -40,5 +44,8 @@ def receipt_of(live: LiveGeneration, now_ms: int) -> Receipt:
 
 
 def age_seconds(then_ms: int, now_ms: int) -> float:
-    """Return the seconds from `then_ms` to `now_ms`; 0 where `then_ms`, by another clock, is yet to come."""
+    """Return the seconds from `then_ms` to `now_ms`.
+
+    0 where `then_ms`, by another clock, is yet to come.
+    """
     return max(0, now_ms - then_ms) / 1000

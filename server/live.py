@@ -1,4 +1,6 @@
-"""One loaded generation: verified, asked canary queries, warmed, then searched by any number of threads."""
+"""One loaded generation: verified, asked canary queries, warmed, then searched by any
+number of threads.
+"""
 
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +29,9 @@ def epoch_ms() -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class LiveGeneration:
-    """A generation fit to answer from. Immutable, and never closed: its mappings go with its last reader.
+    """A generation fit to answer from.
+
+    Immutable, and never closed: its mappings go with its last reader.
 
     Attributes:
         generation: the opened generation.
@@ -52,7 +56,8 @@ class LiveGeneration:
     ) -> "LiveGeneration":
         """Verify, open, try and warm the generation in a folder.
 
-        Verifying reads every file through, which brings the index into the page cache before it is mapped.
+        Verifying reads every file through, which brings the index into the page cache
+        before it is mapped.
 
         Args:
             path: the generation's folder.
@@ -87,20 +92,27 @@ def check_consistent(generation: Generation) -> None:
     """Check what answering relies on and the manifest's counts do not show.
 
     Raises:
-        GenerationCorrupt: the folder has another generation's name, the manifest does not list the index,
-            keys are not ascending, or the index holds an item that does not exist or must not be shown.
+        GenerationCorrupt: the folder has another generation's name, the manifest does
+            not list the index, keys are not ascending, or the index holds an item that
+            does not exist or must not be shown.
     """
     path, index_items, keys = generation.path, generation.index_items, generation.query_keys
     if generation.id != path.name:
-        raise GenerationCorrupt(f"{path} holds generation {generation.id}; its folder must carry that name")
+        raise GenerationCorrupt(
+            f"{path} holds generation {generation.id}; its folder must carry that name"
+        )
     if INDEX_NAME not in {entry.name for entry in generation.manifest.files}:
         raise GenerationCorrupt(
             f"the manifest of {path} does not list {INDEX_NAME}, so nothing vouches for it"
         )
     if not (keys[1:] > keys[:-1]).all():
         raise GenerationCorrupt(f"{path}/query_keys.npy is not in ascending order")
-    if len(index_items) and (index_items.min() < 0 or index_items.max() >= len(generation.item_ids)):
-        raise GenerationCorrupt(f"{path}/index_items.npy names items that the generation does not have")
+    if len(index_items) and (
+        index_items.min() < 0 or index_items.max() >= len(generation.item_ids)
+    ):
+        raise GenerationCorrupt(
+            f"{path}/index_items.npy names items that the generation does not have"
+        )
     if not generation.item_shown[index_items].all():
         raise GenerationCorrupt(f"the index of {path} holds items that must not be shown")
 
@@ -108,10 +120,12 @@ def check_consistent(generation: Generation) -> None:
 def check_canaries(
     generation: Generation, index: VectorIndex, encoder: TextEncoder, settings: ServerSettings
 ) -> None:
-    """Ask the index for what an exact scan of the vectors finds, and the encoder for a vector.
+    """Ask the index for what an exact scan of the vectors finds, and the encoder for a
+    vector.
 
     Raises:
-        CanaryFailed: an id, a score or a vector is wrong, or the exact nearest item is missing too often.
+        CanaryFailed: an id, a score or a vector is wrong, or the exact nearest item is
+            missing too often.
     """
     canaries = probe_vectors(generation, settings.num_canaries)
     if not len(canaries) or not len(index):
@@ -127,35 +141,50 @@ def check_canaries(
     ]
     if np.mean(found) < settings.canary_floor:
         raise CanaryFailed(
-            f"the index of generation {generation.id} found the nearest item of {sum(found)} in {len(found)} "
+            f"the index of generation {generation.id} found the nearest item of {sum(found)} in "
+            f"{len(found)} "
             "canary queries; roll back or train again"
         )
     _check_encoder(generation, encoder)
 
 
 def _check_answer(generation: Generation, index: VectorIndex, canary: NDArray[np.float32]) -> float:
-    """Return the best score found for a canary, once ids and scores are what the vectors say."""
+    """Return the best score found for a canary, once ids and scores are what the
+    vectors say.
+    """
     ids, scores = index.search(canary, min(_CANARY_K, len(index)))
     if not len(ids) or ids.min() < 0 or ids.max() >= len(index):
-        raise CanaryFailed(f"the index of generation {generation.id} answers with ids that it does not hold")
+        raise CanaryFailed(
+            f"the index of generation {generation.id} answers with ids that it does not hold"
+        )
     exact = generation.item_vectors[generation.index_items[ids]] @ canary
     # Written so that NaN fails, too.
     if not (np.abs(exact - scores) <= _SCORE_TOLERANCE).all():
-        raise CanaryFailed(f"the index of generation {generation.id} was not built from its item vectors")
+        raise CanaryFailed(
+            f"the index of generation {generation.id} was not built from its item vectors"
+        )
     return float(scores.max())
 
 
 def _check_encoder(generation: Generation, encoder: TextEncoder) -> None:
     text = generation.query_texts[0] if len(generation.query_texts) else "canary"
     vector = encoder.encode(text)
-    if vector.shape != (generation.manifest.dim,) or not abs(np.linalg.norm(vector) - 1) <= _SCORE_TOLERANCE:
+    if (
+        vector.shape != (generation.manifest.dim,)
+        or not abs(np.linalg.norm(vector) - 1) <= _SCORE_TOLERANCE
+    ):
         raise CanaryFailed(
-            f"the text encoder of generation {generation.id} does not make unit vectors of its dimension"
+            f"the text encoder of generation {generation.id} does not make unit vectors of its "
+            "dimension"
         )
 
 
-def _exact_best_scores(generation: Generation, canaries: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the highest inner product of each canary with the indexed items, ``float32 [num_canaries]``."""
+def _exact_best_scores(
+    generation: Generation, canaries: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the highest inner product of each canary with the indexed items, ``float32
+    [num_canaries]``.
+    """
     best = np.full(len(canaries), -np.inf, dtype=np.float32)
     for start in range(0, len(generation.index_items), _SCAN_ROWS):
         rows = generation.item_vectors[generation.index_items[start : start + _SCAN_ROWS]]
@@ -164,13 +193,17 @@ def _exact_best_scores(generation: Generation, canaries: NDArray[np.float32]) ->
 
 
 def warm_up(generation: Generation, index: VectorIndex, num_searches: int) -> None:
-    """Search the index often enough that its upper levels are mapped before the first request comes."""
+    """Search the index often enough that its upper levels are mapped before the first
+    request comes.
+    """
     for vector in probe_vectors(generation, num_searches):
         index.search(vector, _CANARY_K)
 
 
 def probe_vectors(generation: Generation, count: int) -> NDArray[np.float32]:
-    """Return up to `count` vectors, ``float32 [m, dim]``, spread over the queries, or else the items."""
+    """Return up to `count` vectors, ``float32 [m, dim]``, spread over the queries, or
+    else the items.
+    """
     vectors = generation.query_vectors if len(generation.query_vectors) else generation.item_vectors
     rows = list(_spread(len(vectors), count))
     return np.asarray(vectors[rows], dtype=np.float32)

@@ -13,17 +13,22 @@ _REQUEST_SECONDS_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 
 
 
 class ServerMetrics:
-    """What on-call watches. Label values known beforehand exist at once: a first event is an increase.
+    """What on-call watches. Label values known beforehand exist at once.
+
+    A first event is an increase.
 
     Args:
         registry: where the metrics are registered.
         refusal_reasons: values of the label `reason`.
     """
 
-    def __init__(self, registry: CollectorRegistry, refusal_reasons: Iterable[StrEnum] = ()) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, refusal_reasons: Iterable[StrEnum] = ()
+    ) -> None:
         self._watermark_age = Gauge(
             "freshet_server_watermark_age_seconds",
-            "Age of the event time up to which the live embeddings reflect everything; NaN: not ready",
+            "Age of the event time up to which the live embeddings reflect everything; NaN: "
+            "not ready",
             registry=registry,
         )
         self._snapshot_age = Gauge(
@@ -32,10 +37,15 @@ class ServerMetrics:
             registry=registry,
         )
         self._ready = Gauge(
-            "freshet_server_ready", "1: a generation is live and requests are answered", registry=registry
+            "freshet_server_ready",
+            "1: a generation is live and requests are answered",
+            registry=registry,
         )
         self._generation_info = Gauge(
-            "freshet_server_generation_info", "1 for the live generation", ["generation"], registry=registry
+            "freshet_server_generation_info",
+            "1 for the live generation",
+            ["generation"],
+            registry=registry,
         )
         self._requests = Counter(
             "freshet_server_requests",
@@ -57,7 +67,9 @@ class ServerMetrics:
             registry=registry,
         )
         self._swaps = Counter(
-            "freshet_server_swaps", "Generations that went live, the first one included", registry=registry
+            "freshet_server_swaps",
+            "Generations that went live, the first one included",
+            registry=registry,
         )
         self._refusals = Counter(
             "freshet_server_swap_refused",
@@ -76,7 +88,9 @@ class ServerMetrics:
             self._refusals.labels(reason)
 
     def watch(self, receipt_now: Callable[[], Receipt | None]) -> None:
-        """Have ages and readiness computed at each scrape from the receipt that an answer would carry now."""
+        """Have ages and readiness computed at each scrape from the receipt that an
+        answer would carry now.
+        """
 
         def seconds(read: Callable[[Receipt], float]) -> Callable[[], float]:
             def now() -> float:
@@ -90,7 +104,9 @@ class ServerMetrics:
         self._ready.set_function(lambda: float(receipt_now() is not None))
 
     def answered(self, method: str, code: str, seconds: float) -> None:
-        """Count a request of `method` that ended with gRPC status `code` after `seconds`."""
+        """Count a request of `method` that ended with gRPC status `code` after
+        `seconds`.
+        """
         self._requests.labels(method, code).inc()
         self._request_seconds.labels(method).observe(seconds)
 

@@ -21,7 +21,9 @@ class QueryPath(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A request within the limits: `query` is normalised and not empty, `k` at least 1."""
+    """A request within the limits: `query` is normalised and not
+    empty, `k` at least 1.
+    """
 
     query: str
     k: int
@@ -53,14 +55,17 @@ def read_question(text: str, k: int, settings: ServerSettings) -> Question:
         settings: the limits.
 
     Raises:
-        QueryRefused: the query is empty (as typed, or once normalised) or too long, or `k` is too large.
+        QueryRefused: the query is empty (as typed, or once normalised) or too long, or
+            `k` is too large.
     """
     if len(text) > settings.max_query_chars:
         raise QueryRefused(
             f"the query has {len(text)} characters; at most {settings.max_query_chars} are read"
         )
     if not 0 <= k <= settings.max_k:
-        raise QueryRefused(f"k is {k}; it must be from 1 to {settings.max_k}, or 0 for {settings.default_k}")
+        raise QueryRefused(
+            f"k is {k}; it must be from 1 to {settings.max_k}, or 0 for {settings.default_k}"
+        )
     query = normalize_query(text)
     if not query:
         what = "is empty" if not text.strip() else "has no letter, digit or symbol"
@@ -69,7 +74,9 @@ def read_question(text: str, k: int, settings: ServerSettings) -> Question:
 
 
 def retrieve(live: LiveGeneration, question: Question) -> Answer:
-    """Return the items nearest to a query, by its own vector if the graph knows it, else by the encoder's."""
+    """Return the items nearest to a query, by its own vector if the graph knows it,
+    else by the encoder's.
+    """
     vector = known_vector(live, question.query)
     path = QueryPath.ENCODED if vector is None else QueryPath.KNOWN
     found, scores = live.index.search(
@@ -86,6 +93,8 @@ def retrieve(live: LiveGeneration, question: Question) -> Answer:
 
 
 def known_vector(live: LiveGeneration, query: str) -> NDArray[np.float32] | None:
-    """Return the vector ``float32 [dim]`` of a normalised query, or None where it is not in the graph."""
+    """Return the vector ``float32 [dim]`` of a normalised query, or None where it is
+    not in the graph.
+    """
     row = live.generation.find_query(query)
     return None if row is None else np.asarray(live.generation.query_vectors[row])

@@ -1,4 +1,6 @@
-"""gRPC in, gRPC out: requests to questions, answers to responses, errors to status codes."""
+"""gRPC in, gRPC out: requests to questions, answers to responses, errors to status
+codes.
+"""
 
 import logging
 import secrets
@@ -23,7 +25,10 @@ logger = logging.getLogger(__name__)
 SERVICE_NAME = retrieval_pb.DESCRIPTOR.services_by_name["RetrievalService"].full_name
 
 NOT_READY_METADATA = (("freshet-reason", "not-ready"),)
-"""Trailing metadata that tells "no generation is live yet" from "no server there": both are UNAVAILABLE."""
+"""Trailing metadata that tells "no generation is live yet" from "no server there".
+
+Both are UNAVAILABLE.
+"""
 
 _PATHS = {
     QueryPath.KNOWN: retrieval_pb.QUERY_PATH_KNOWN,
@@ -99,9 +104,13 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
 
     def _why_not_ready(self) -> str:
         refusal = self._watcher.last_refusal
-        return f"no generation is live yet; {refusal or 'train one and the server takes it by itself'}"
+        return (
+            f"no generation is live yet; {refusal or 'train one and the server takes it by itself'}"
+        )
 
-    def _answer(self, method: str, context: grpc.ServicerContext, work: Callable[[], Response]) -> Response:
+    def _answer(
+        self, method: str, context: grpc.ServicerContext, work: Callable[[], Response]
+    ) -> Response:
         """Do the work of a request, count it, and turn what it raises into a status."""
         started = time.perf_counter()
         try:
@@ -123,7 +132,10 @@ def _status_of(error: Exception, method: str) -> tuple[grpc.StatusCode, str]:
         return grpc.StatusCode.UNAVAILABLE, str(error)
     error_id = secrets.token_hex(4)
     logger.error("request_failed method=%s error_id=%s", method, error_id, exc_info=error)
-    return grpc.StatusCode.INTERNAL, f"internal error; the server's log tells more under error_id={error_id}"
+    return (
+        grpc.StatusCode.INTERNAL,
+        f"internal error; the server's log tells more under error_id={error_id}",
+    )
 
 
 def _response(
@@ -131,7 +143,10 @@ def _response(
 ) -> retrieval_pb.RetrieveResponse:
     hits = zip(answer.item_ids, answer.scores.tolist(), answer.titles, strict=True)
     return retrieval_pb.RetrieveResponse(
-        hits=[retrieval_pb.Hit(item_id=item_id, score=score, title=title) for item_id, score, title in hits],
+        hits=[
+            retrieval_pb.Hit(item_id=item_id, score=score, title=title)
+            for item_id, score, title in hits
+        ],
         receipt=_receipt_message(receipt_of(live, now_ms)),
         query_path=_PATHS[answer.path],
         normalized_query=question.query,

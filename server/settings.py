@@ -31,7 +31,10 @@ class ServerSettings:
     """The longest query that is read, in characters as typed."""
 
     num_threads: int = 2
-    """Threads that answer requests; of their work, only the searches run side by side."""
+    """Threads that answer requests.
+
+    Of their work, only the searches run side by side.
+    """
 
     max_waiting_requests: int = 1024
     """Requests under way or waiting; one more is told RESOURCE_EXHAUSTED at once."""
@@ -40,10 +43,13 @@ class ServerSettings:
     """How often the `CURRENT` pointer is looked at."""
 
     retry_seconds: float = 30.0
-    """The longest wait before a generation that failed for a passing reason is tried again."""
+    """The longest wait before a generation that failed for a passing reason is tried
+    again.
+    """
 
     grace_seconds: float = 5.0
-    """How long requests under way may take to finish when the server is told to stop."""
+    """How long requests under way may take to finish when the server is told to stop.
+    """
 
     index_search_k: int = 10_000
     """Candidates the index looks at for an answer: recall against time."""
@@ -52,7 +58,9 @@ class ServerSettings:
     """Queries that a generation must answer rightly before it goes live."""
 
     canary_floor: float = 0.75
-    """The share of canaries whose exact nearest item must be among the first answers of the index."""
+    """The share of canaries whose exact nearest item must be among the first answers of
+    the index.
+    """
 
     num_warmups: int = 64
     """Searches done on a new index before the first request reaches it."""
@@ -76,7 +84,12 @@ class ServerSettings:
             _require(getattr(self, name) > 0, name, getattr(self, name), "more than 0")
         _require(self.grace_seconds >= 0, "grace_seconds", self.grace_seconds, "at least 0")
         _require(0 <= self.canary_floor <= 1, "canary_floor", self.canary_floor, "from 0 to 1")
-        _require(self.default_k <= self.max_k, "default_k", self.default_k, f"at most max_k ({self.max_k})")
+        _require(
+            self.default_k <= self.max_k,
+            "default_k",
+            self.default_k,
+            f"at most max_k ({self.max_k})",
+        )
 
 
 def _require(holds: object, name: str, value: object, wanted: str) -> None:
@@ -95,5 +108,7 @@ def split_address(address: str, name: str = "address") -> tuple[str, int]:
     bracketed = bare != host
     valid_port = port.isascii() and port.isdigit() and int(port) <= _MAX_PORT
     if not colon or not bare or not valid_port or (":" in bare and not bracketed):
-        raise SettingsInvalid(f"{name} is {address!r}; it must be HOST:PORT, such as 127.0.0.1:50051")
+        raise SettingsInvalid(
+            f"{name} is {address!r}; it must be HOST:PORT, such as 127.0.0.1:50051"
+        )
     return bare, int(port)

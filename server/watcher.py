@@ -1,4 +1,7 @@
-"""Sees a new generation behind `CURRENT`, loads it aside, swaps one reference; a bad one changes nothing."""
+"""Sees a new generation behind `CURRENT`, loads it aside, swaps one reference.
+
+A bad one changes nothing.
+"""
 
 import errno
 import logging
@@ -48,8 +51,10 @@ class Refusal:
         generation_id: what `CURRENT` named; empty where it named nothing that is an id.
         reason: the kind of failure.
         message: what was wrong, where, and what to do.
-        files: names, sizes and times of its files before it was tried: another state is worth another try.
-        next_try: when to try again though nothing has changed, on the monotonic clock; infinity: never.
+        files: names, sizes and times of its files before it was tried: another state is
+            worth another try.
+        next_try: when to try again though nothing has changed, on the monotonic clock;
+            infinity: never.
         wait_seconds: how long that wait is.
     """
 
@@ -62,10 +67,12 @@ class Refusal:
 
 
 class GenerationWatcher:
-    """Holds the one reference to the live generation. One thread of its own writes it, any number read it.
+    """Holds the one reference to the live generation.
 
-    A reader takes `live` once and works with what it got: a generation that was swapped out stays whole until
-    its last reader has let go of it.
+    One thread of its own writes it, any number read it.
+
+    A reader takes `live` once and works with what it got: a generation that was swapped
+    out stays whole until its last reader has let go of it.
 
     Args:
         store: the artifacts folder.
@@ -104,7 +111,10 @@ class GenerationWatcher:
 
     @property
     def last_refusal(self) -> str:
-        """Why the newest generation that was tried was not taken; empty: it was, or none was tried."""
+        """Why the newest generation that was tried was not taken.
+
+        Empty: it was, or none was tried.
+        """
         refusal = self._refusal
         return "" if refusal is None else refusal.message
 
@@ -114,7 +124,9 @@ class GenerationWatcher:
         return self._thread is None or not self._thread.is_alive()
 
     def load_first(self) -> bool:
-        """Load what `CURRENT` names now, before watching; return False where there is no `CURRENT` yet.
+        """Load what `CURRENT` names now, before watching.
+
+        Return False where there is no `CURRENT` yet.
 
         Raises:
             ModelError: it is missing or corrupt, or `CURRENT` is.
@@ -145,13 +157,18 @@ class GenerationWatcher:
         self._thread.start()
 
     def stop(self) -> None:
-        """End watching; a load that is under way gets `grace_seconds` to finish and is abandoned then."""
+        """End watching; a load that is under way gets `grace_seconds` to finish and is
+        abandoned then.
+        """
         self._stop.set()
         if self._thread is not None:
             self._thread.join(self._settings.grace_seconds)
 
     def poll(self) -> None:
-        """Look at `CURRENT` once and follow it if possible. Never raises for what it finds there."""
+        """Look at `CURRENT` once and follow it if possible.
+
+        Never raises for what it finds there.
+        """
         try:
             wanted = self._store.current_id()
         except (ArtifactError, OSError) as error:
@@ -203,7 +220,10 @@ class GenerationWatcher:
         """Note a refusal: each try is counted, but the same refusal is logged once."""
         reason = _reason_of(error)
         before = self._refusal
-        again = before is not None and (before.generation_id, before.reason) == (generation_id, reason)
+        again = before is not None and (before.generation_id, before.reason) == (
+            generation_id,
+            reason,
+        )
         if again and reason is RefusalReason.POINTER:
             return
         wait_seconds = self._next_wait(before if again else None)
@@ -246,11 +266,16 @@ def _reason_of(error: Exception) -> RefusalReason:
     )
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return RefusalReason.MEMORY
-    return next((reason for kind, reason in kinds if isinstance(error, kind)), RefusalReason.UNEXPECTED)
+    return next(
+        (reason for kind, reason in kinds if isinstance(error, kind)), RefusalReason.UNEXPECTED
+    )
 
 
 def _files_of(path: Path) -> Files:
-    """Return name, size and modification time of each file in a folder; empty where it cannot be read."""
+    """Return name, size and modification time of each file in a folder.
+
+    Empty where it cannot be read.
+    """
     try:
         with os.scandir(path) as entries:
             stats = [(entry.name, entry.stat()) for entry in entries]

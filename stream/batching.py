@@ -1,4 +1,6 @@
-"""What was decoded and waits to be written, and which shard each part of it belongs to."""
+"""What was decoded and waits to be written, and which shard each part
+of it belongs to.
+"""
 
 from collections.abc import Collection, Iterator, Sequence
 
@@ -53,7 +55,8 @@ class Sharding:
     """Cuts what was taken in into what each shard gets.
 
     Args:
-        by_partition: a record's partition is its shard; otherwise its session, item or user decides.
+        by_partition: a record's partition is its shard; otherwise its session, item or
+            user decides.
         num_shards: of the store.
     """
 
@@ -64,7 +67,10 @@ class Sharding:
     def shares(
         self, intake: Intake, texts: Texts, own_shards: Collection[int] | None
     ) -> Iterator[tuple[int, ShardBatch]]:
-        """Yield what each shard gets, by shard; only of `own_shards`, where those are given."""
+        """Yield what each shard gets, by shard.
+
+        Only of `own_shards`, where those are given.
+        """
         cut = self._by_partitions(intake) if self._by_partition else self._by_ids(intake, texts)
         return ((index, share) for index, share in cut if own_shards is None or index in own_shards)
 
@@ -91,13 +97,18 @@ class Sharding:
                     place=whole.place[is_here],
                     batches=whole.batches,
                     items=[item for item in whole.items if self._shard_of_item(item[0]) == shard],
-                    erasures=[erasure for erasure in whole.erasures if self._is_for(erasure, shard)],
+                    erasures=[
+                        erasure for erasure in whole.erasures if self._is_for(erasure, shard)
+                    ],
                     positions=intake.positions,
                 ),
             )
 
     def _shards_of_events(self, events: EventColumns, texts: Texts) -> NDArray[np.int64]:
-        """Return the shard of each event: that of its session's id, or of its user's where it has none."""
+        """Return the shard of each event.
+
+        That of its session's id, or of its user's where it has none.
+        """
         if self._num_shards == 1:
             return np.zeros(len(events), dtype=np.int64)
         shards = np.empty(len(events), dtype=np.int64)
@@ -126,7 +137,9 @@ def _all_of(entries: Sequence[Entry]) -> ShardBatch:
         place=np.repeat(np.arange(len(entries), dtype=np.int32), sizes),
         batches=[batch for batch, _ in entries],
         items=[
-            (item, place, row) for place, (_, decoded) in enumerate(entries) for item, row in decoded.items
+            (item, place, row)
+            for place, (_, decoded) in enumerate(entries)
+            for item, row in decoded.items
         ],
         erasures=[erasure for _, decoded in entries for erasure in decoded.erasures],
     )

@@ -6,23 +6,23 @@
     ├── SettingsInvalid     a setting has a value that cannot work
     ├── StoreError
     │   ├── StoreMissing    there is no store (or snapshot) at the path
-    │   ├── StoreMismatch   the store was made with other settings, or another format version
+    │   ├── StoreMismatch   the store was made with other settings or another format
     │   ├── StoreBusy       another process has the shard open (retriable)
     │   ├── StoreFenced     another process took the shard over (retriable)
     │   ├── StoreUnreadable the files are damaged, or are not what they should be
-    │   ├── StoreStalled    RocksDB refuses writes for the moment: the disk is too slow (retriable)
-    │   ├── StoreWriteFailed  the disk refused a write: nothing of that batch was applied
-    │   ├── CheckpointsUnavailable  the place of the checkpoints cannot be reached (retriable)
+    │   ├── StoreStalled    RocksDB refuses writes: the disk is too slow (retriable)
+    │   ├── StoreWriteFailed  the disk refused a write: nothing was applied
+    │   ├── CheckpointsUnavailable  their URL cannot be reached (retriable)
     │   ├── CheckpointDamaged  a checkpoint is not what its manifest says
     │   └── CheckpointRefused  another process keeps the checkpoints of the shard by now
     ├── SnapshotError
     │   ├── SnapshotExists      the output folder is there already
-    │   ├── SnapshotTimedOut    the process that holds the store did not answer (retriable)
-    │   ├── SnapshotRefused     the process that holds the store could not make the checkpoint (retriable)
+    │   ├── SnapshotTimedOut    the holder of the store did not answer (retriable)
+    │   ├── SnapshotRefused     the holder could not make the checkpoint (retriable)
     │   └── SnapshotUnreadable  the folder is no snapshot, or is damaged
     ├── SourceError
     │   ├── SourceUnreadable   a file is missing, cut short, or may not be read
-    │   ├── SourceUnavailable  no broker answers, or the topics are not there (retriable)
+    │   ├── SourceUnavailable  no broker answers, or a topic is missing (retriable)
     │   └── SourceMismatch     the topics' partitions do not fit each other or the store
     ├── QuarantineFailed       rejected records could not be put away (retriable)
     └── PublishFailed          an event could not be handed to the broker (retriable)
@@ -30,7 +30,9 @@
 
 
 class StreamError(Exception):
-    """Something in the stream room went wrong. The message is one line: what, where, what to do.
+    """Something in the stream room went wrong.
+
+    The message is one line: what, where, what to do.
 
     Attributes:
         retriable: the same call may succeed later without anybody changing anything.
@@ -40,7 +42,10 @@ class StreamError(Exception):
 
 
 class SettingsInvalid(StreamError):
-    """A setting has a value that cannot work. Correct it; the message names the key and the bounds."""
+    """A setting has a value that cannot work.
+
+    Correct it; the message names the key and the bounds.
+    """
 
 
 class StoreError(StreamError):
@@ -48,21 +53,32 @@ class StoreError(StreamError):
 
 
 class StoreMissing(StoreError):
-    """There is no store at the path. Check the path, or run ``freshet stream`` first."""
+    """There is no store at the path.
+
+    Check the path, or run ``freshet stream`` first.
+    """
 
 
 class StoreMismatch(StoreError):
-    """The store was made with other settings or another version. Use those, or build a new store."""
+    """The store was made with other settings or another version.
+
+    Use those, or build a new store.
+    """
 
 
 class StoreBusy(StoreError):
-    """Another process has the shard open for writing. Stop it, or choose another store; then try again."""
+    """Another process has the shard open for writing.
+
+    Stop it, or choose another store; then try again.
+    """
 
     retriable = True
 
 
 class StoreFenced(StoreError):
-    """Another process took the shard over, and nothing more is written. Start again to get a share back.
+    """Another process took the shard over, and nothing more is written.
+
+    Start again to get a share back.
 
     Attributes:
         shard: the shard's index.
@@ -76,31 +92,48 @@ class StoreFenced(StoreError):
 
 
 class StoreUnreadable(StoreError):
-    """The files of a store are damaged. Restore them from a snapshot, or rebuild the store."""
+    """The files of a store are damaged.
+
+    Restore them from a snapshot, or rebuild the store.
+    """
 
 
 class StoreStalled(StoreError):
-    """RocksDB refuses writes until it has caught up with flushes. The worker waits and tries again."""
+    """RocksDB refuses writes until it has caught up with flushes.
+
+    The worker waits and tries again.
+    """
 
     retriable = True
 
 
 class StoreWriteFailed(StoreError):
-    """The disk refused a write. Nothing of the batch was applied: free space, then start again."""
+    """The disk refused a write.
+
+    Nothing of the batch was applied: free space, then start again.
+    """
 
 
 class CheckpointsUnavailable(StoreError):
-    """The place of the checkpoints cannot be reached. Check stream.checkpoints_url, network and rights."""
+    """The place of the checkpoints cannot be reached.
+
+    Check stream.checkpoints_url, network and rights.
+    """
 
     retriable = True
 
 
 class CheckpointDamaged(StoreError):
-    """A checkpoint is not what its manifest says. An older one is tried; remove those that are damaged."""
+    """A checkpoint is not what its manifest says.
+
+    An older one is tried; remove those that are damaged.
+    """
 
 
 class CheckpointRefused(StoreError):
-    """Another process keeps the shard's checkpoints by now, so none of this process is put beside them."""
+    """Another process keeps the shard's checkpoints by now, so none of this process is
+    put beside them.
+    """
 
 
 class SnapshotError(StreamError):
@@ -112,13 +145,19 @@ class SnapshotExists(SnapshotError):
 
 
 class SnapshotTimedOut(SnapshotError):
-    """The process that holds the store did not answer in time. See whether it is alive, then try again."""
+    """The process that holds the store did not answer in time.
+
+    See whether it is alive, then try again.
+    """
 
     retriable = True
 
 
 class SnapshotRefused(SnapshotError):
-    """The process that holds the store could not make the checkpoint; the message carries its reason."""
+    """The process that holds the store could not make the checkpoint.
+
+    The message carries its reason.
+    """
 
     retriable = True
 
@@ -132,26 +171,41 @@ class SourceError(StreamError):
 
 
 class SourceUnreadable(SourceError):
-    """A file is missing, cut short, or may not be read. What came before is applied; mend or replace it."""
+    """A file is missing, cut short, or may not be read.
+
+    What came before is applied; mend or replace it.
+    """
 
 
 class SourceUnavailable(SourceError):
-    """No broker answers, or topics are missing. Check address, network and broker; then try again."""
+    """No broker answers, or topics are missing.
+
+    Check address, network and broker; then try again.
+    """
 
     retriable = True
 
 
 class SourceMismatch(SourceError):
-    """The topics do not fit each other or the store. The message names the partition counts."""
+    """The topics do not fit each other or the store.
+
+    The message names the partition counts.
+    """
 
 
 class QuarantineFailed(StreamError):
-    """Rejected records could not be put away, so their batch was not applied. Mend disk or topic, restart."""
+    """Rejected records could not be put away, so their batch was not applied.
+
+    Mend disk or topic, restart.
+    """
 
     retriable = True
 
 
 class PublishFailed(StreamError):
-    """An event could not be handed to the broker. Check it, then publish again: repeats do no harm."""
+    """An event could not be handed to the broker.
+
+    Check it, then publish again: repeats do no harm.
+    """
 
     retriable = True

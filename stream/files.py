@@ -1,4 +1,6 @@
-"""Write files and folders so that a crash at any moment leaves the old state or the new one, never a mix."""
+"""Write files and folders so that a crash at any moment leaves the old state or the new
+one, never a mix.
+"""
 
 import os
 from collections.abc import Iterator
@@ -9,7 +11,9 @@ from uuid import uuid4
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Put `content` at `path` in one step: temporary name, fsync, rename, fsync of the folder.
+    """Put `content` at `path` in one step.
+
+    Temporary name, fsync, rename, fsync of the folder.
 
     Raises:
         OSError: the file could not be written; whatever was at `path` is untouched.
@@ -28,7 +32,8 @@ def replace_file(path: Path, content: bytes) -> None:
 
 @contextmanager
 def new_directory(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`, which is fsynced and renamed to `path` on success.
+    """Yield a temporary folder beside `path`, which is fsynced and renamed to `path` on
+    success.
 
     On an exception the temporary folder is removed and `path` does not appear.
 

@@ -7,7 +7,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from stream.events.types import REASONS, Action
 
 EVENT_TYPES = (*(action.label for action in Action), "catalog", "erasure", "ignored")
-"""Values of the label `type`; "ignored" counts messages that are in order but not about an item."""
+"""Values of the label `type`.
+
+"ignored" counts messages that are in order but not about an item.
+"""
 
 HANDOVERS = ("opened", "taken_over", "restored", "closed", "fenced")
 """Values of the label `kind`: how a shard came to this process, or left it."""
@@ -74,7 +77,9 @@ class StreamMetrics:
             registry=registry,
         )
 
-        self._shards = Gauge("freshet_stream_shards", "Shards that this process has open.", registry=registry)
+        self._shards = Gauge(
+            "freshet_stream_shards", "Shards that this process has open.", registry=registry
+        )
         self._handovers = Counter(
             "freshet_stream_handovers_total",
             "Shards that came to this process or left it, by how.",
@@ -114,7 +119,10 @@ class StreamMetrics:
         self._batch_seconds.observe(seconds)
 
     def count_facts(self, *, new: int, erased: int, dropped: int) -> None:
-        """Count what one write did: facts that were new or erased, and events of what is to be forgotten."""
+        """Count what one write did.
+
+        Facts that were new or erased, and events of what is to be forgotten.
+        """
         self._new_facts.inc(new)
         self._erased_facts.inc(erased)
         self._dropped.inc(dropped)
@@ -139,10 +147,12 @@ class StreamMetrics:
         """Say how far the graph is, and how far behind that is.
 
         Args:
-            watermark_ms: event time up to which the graph is applied; None: nothing was applied.
+            watermark_ms: event time up to which the graph is applied; None: nothing was
+                applied.
             now_ms: the clock.
             is_behind: something waits in the source.
-            behind_records: records that wait, by topic and partition; partitions not named are dropped.
+            behind_records: records that wait, by topic and partition; partitions not
+                named are dropped.
         """
         self._watermark.set((watermark_ms or 0) / 1000)
         seconds = (now_ms - watermark_ms) / 1000 if is_behind and watermark_ms is not None else 0.0

@@ -1,4 +1,7 @@
-"""Where rejected records go, before their positions move on: a file beside the store, or a topic."""
+"""Where rejected records go, before their positions move on.
+
+A file beside the store, or a topic.
+"""
 
 import logging
 import os
@@ -97,7 +100,8 @@ class FileQuarantine:
             os.fsync(self._descriptor)
         except OSError as error:
             raise QuarantineFailed(
-                f"{self._path} could not be written ({error.strerror}); mend the disk, then start again"
+                f"{self._path} could not be written ({error.strerror}); mend the disk, then "
+                "start again"
             ) from error
 
     def close(self) -> None:
@@ -110,12 +114,15 @@ class FileQuarantine:
         if self._descriptor >= 0:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._descriptor = os.open(
+            self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644
+        )
         _cut_torn_line(self._descriptor)
 
 
 class TopicQuarantine:
-    """Produces rejections to the quarantine topic, with the original key and value, and the rest in headers.
+    """Produces rejections to the quarantine topic, with the original key and value, and
+    the rest in headers.
 
     Args:
         bootstrap: "host:port", or several with commas.
@@ -165,7 +172,8 @@ class TopicQuarantine:
 def read_quarantine(path: Path) -> Iterator[QuarantinedRecord]:
     """Yield what a quarantine file holds, oldest first; nothing where there is no file.
 
-    A line that a crash cut short is left out: its batch was not applied, so the record comes again.
+    A line that a crash cut short is left out: its batch was not applied, so the record
+    comes again.
 
     Raises:
         QuarantineFailed: the file cannot be read.
@@ -176,11 +184,15 @@ def read_quarantine(path: Path) -> Iterator[QuarantinedRecord]:
                 try:
                     yield _DECODER.decode(line)
                 except ValueError as error:
-                    logger.warning("quarantine line unreadable path=%s line=%d error=%s", path, number, error)
+                    logger.warning(
+                        "quarantine line unreadable path=%s line=%d error=%s", path, number, error
+                    )
     except FileNotFoundError:
         return
     except OSError as error:
-        raise QuarantineFailed(f"{path} cannot be read ({error.strerror}); check its rights") from error
+        raise QuarantineFailed(
+            f"{path} cannot be read ({error.strerror}); check its rights"
+        ) from error
 
 
 _DECODER = msgspec.json.Decoder(QuarantinedRecord)
@@ -232,7 +244,10 @@ def _write_all(descriptor: int, content: bytes) -> None:
 
 
 def _cut_torn_line(descriptor: int) -> None:
-    """Remove what a crash left of a last line; its record was not applied and comes again."""
+    """Remove what a crash left of a last line.
+
+    Its record was not applied and comes again.
+    """
     size = end = os.fstat(descriptor).st_size
     while end:
         start = max(0, end - _TAIL_BYTES)

@@ -1,4 +1,7 @@
-"""The loop: poll, decode, quarantine, apply, take note. Positions move only with what was applied."""
+"""The loop: poll, decode, quarantine, apply, take note.
+
+Positions move only with what was applied.
+"""
 
 import logging
 import time
@@ -36,11 +39,16 @@ class Source(Protocol):
     """Where records come from: files or topics."""
 
     shards_by_partition: bool
-    """Whether a record's partition is its shard; otherwise its session or item decides."""
+    """Whether a record's partition is its shard.
+
+    Otherwise its session or item decides.
+    """
 
     @property
     def rebalances(self) -> int:
-        """How often what was handed out before may have become somebody else's to read, or is read again."""
+        """How often what was handed out before may have become somebody else's to read,
+        or is read again.
+        """
 
     def start(self, store: Store) -> None:
         """Go on from the positions of a store."""
@@ -60,7 +68,9 @@ class Source(Protocol):
         """Whether something waits to be read."""
 
     def behind_records(self) -> Mapping[tuple[str, int], int]:
-        """Return how many records wait, by topic and partition, as far as that is known."""
+        """Return how many records wait, by topic and partition, as far as that is
+        known.
+        """
 
     def applied(self, positions: Mapping[Position, int]) -> None:
         """Take note that everything before these positions is in the store."""
@@ -80,7 +90,8 @@ class WorkerTotals:
         quarantined: rejections.
         ignored: messages that are in order but not about an item.
         batches: writes to the store, over all shards.
-        watermark_ms: event time up to which the graph is applied; None: nothing was applied.
+        watermark_ms: event time up to which the graph is applied; None: nothing was
+            applied.
     """
 
     records: int = 0
@@ -103,7 +114,9 @@ def run_worker(  # noqa: PLR0913  # what it works with, and two options
     on_progress: Callable[[WorkerTotals], None] = lambda _totals: None,
     own_shards: Collection[int] | None = None,
 ) -> WorkerTotals:
-    """Apply what a source gives until it is exhausted or `stop` is set; a batch that was begun is finished.
+    """Apply what a source gives until it is exhausted or `stop` is set.
+
+    A batch that was begun is finished.
 
     Args:
         source: closed at the end; the store and the quarantine stay open.
@@ -113,10 +126,12 @@ def run_worker(  # noqa: PLR0913  # what it works with, and two options
         metrics: what is counted.
         stop: set it from a signal handler or another thread.
         on_progress: called after each batch and each poll that found nothing.
-        own_shards: of a source that others read too: the shards that are this worker's; None: all that come.
+        own_shards: of a source that others read too: the shards that are this worker's;
+            None: all that come.
 
     Raises:
-        StreamError: the source, the store or the quarantine failed. What was not applied will be read again.
+        StreamError: the source, the store or the quarantine failed. What was not
+            applied will be read again.
     """
     worker = _Worker(source, store, quarantine, settings, metrics, stop, own_shards)
     try:
@@ -173,7 +188,10 @@ class _Worker:
 
     @property
     def is_due(self) -> bool:
-        """Whether what was taken is to be written now: much waits, or for long, or nothing more comes."""
+        """Whether what was taken is to be written now.
+
+        Much waits, or for long, or nothing more comes.
+        """
         return (
             self._pending.num_events >= self._settings.batch_events
             or self.wait_seconds == 0.0
@@ -181,7 +199,9 @@ class _Worker:
         )
 
     def poll(self) -> Sequence[RecordBatch]:
-        """Return the next records; before a source that broke off is reported, what it gave is applied."""
+        """Return the next records; before a source that broke off is reported, what it
+        gave is applied.
+        """
         try:
             return self._source.poll(self.wait_seconds)
         except SourceUnreadable:
@@ -189,7 +209,10 @@ class _Worker:
             raise
 
     def take(self, found: Sequence[RecordBatch]) -> None:
-        """Decode records and keep them; what was kept before is dropped where its partitions moved."""
+        """Decode records and keep them.
+
+        What was kept before is dropped where its partitions moved.
+        """
         if self._source.rebalances != self._rebalances:
             self._rebalances = self._source.rebalances
             self._pending = Intake()
@@ -201,7 +224,9 @@ class _Worker:
         self._found_nothing = not found
 
     def apply(self) -> None:
-        """Put the rejections away, then write every shard's share with its positions."""
+        """Put the rejections away, then write every shard's share
+        with its positions.
+        """
         pending, self._pending = self._pending, Intake()
         if not len(pending):
             return
@@ -222,7 +247,10 @@ class _Worker:
         self._decoder.forget_if_large()
 
     def rest(self) -> None:
-        """What is due between batches: log, checkpoints, snapshots, folding what is old, names, gauges."""
+        """What is due between batches.
+
+        Log, checkpoints, snapshots, folding what is old, names, gauges.
+        """
         self._store.sync_if_due()
         self._store.ownership.rest()
         serve_requests(self._store)
@@ -253,7 +281,10 @@ class _Worker:
         return round(self._settings.session_retention_seconds * 1000)
 
     def _write(self, index: int, share: ShardBatch) -> Applied | None:
-        """Write one shard's share, waiting for a disk that is too slow; None: given up, to be read again."""
+        """Write one shard's share, waiting for a disk that is too slow.
+
+        None: given up, to be read again.
+        """
         stalled_since = None
         while True:
             try:
@@ -279,7 +310,10 @@ class _Worker:
                 return applied
 
     def _has_lost_shards(self) -> bool:
-        """Whether the source says so within some time: what is not applied is then read again."""
+        """Whether the source says so within some time.
+
+        What is not applied is then read again.
+        """
         deadline = time.monotonic() + _LOSSES_PER_TIMEOUT * self._settings.session_timeout_seconds
         while self._source.rebalances == self._rebalances and time.monotonic() < deadline:
             self._source.idle(_STALLED_SECONDS)
@@ -294,7 +328,9 @@ class _Worker:
         self.totals.batches += 1
         self.totals.events += len(share.events) + len(share.items)
         self.totals.new_facts += applied.new_facts
-        self._metrics.count_facts(new=applied.new_facts, erased=applied.erased_facts, dropped=applied.dropped)
+        self._metrics.count_facts(
+            new=applied.new_facts, erased=applied.erased_facts, dropped=applied.dropped
+        )
         by_action = np.bincount(share.events.action, minlength=len(Action) + 1).tolist()
         counts.update({action.label: by_action[action] for action in Action})
         counts["catalog"] += len(share.items)

@@ -1,1 +1,4 @@
-"""What tests and benches share: the oracle, the laws, the in-memory RocksDB, process helpers."""
+"""What tests and benches share.
+
+The oracle, the laws, the in-memory RocksDB, process helpers.
+"""

@@ -1,4 +1,7 @@
-"""Event histories for properties: a small world, so that facts repeat, move earlier and share edges often."""
+"""Event histories for properties.
+
+A small world, so that facts repeat, move earlier and share edges often.
+"""
 
 import json
 import os
@@ -17,7 +20,8 @@ from stream.shard.shard import Shard
 from stream.store.store import Store
 
 EFFORT = 4 if os.environ.get("CI") else 1
-"""How many times the usual number of examples a property of whole stores is tried with."""
+"""How many times the usual number of examples a property of whole stores is tried with.
+"""
 
 NOON_MS = 1_700_000_000_000
 
@@ -37,7 +41,12 @@ def event(
 ) -> Interaction:
     """Return one interaction."""
     return Interaction(
-        ts_ms=ts_ms, session_id=session_id, user_id=user_id, query=query, item_id=item_id, action=action
+        ts_ms=ts_ms,
+        session_id=session_id,
+        user_id=user_id,
+        query=query,
+        item_id=item_id,
+        action=action,
     )
 
 
@@ -54,12 +63,17 @@ interactions = st.builds(
 
 @st.composite
 def deliveries(draw: st.DrawFn) -> tuple[list[Interaction], list[list[Interaction]]]:
-    """Return a set of events, and one way to deliver it: shuffled, with repeats, cut into batches."""
+    """Return a set of events, and one way to deliver it.
+
+    Shuffled, with repeats, cut into batches.
+    """
     events = draw(st.lists(interactions, max_size=30))
     repeats = draw(st.lists(st.sampled_from(events), max_size=10)) if events else []
     arriving = draw(st.permutations(events + repeats))
     cuts = sorted(draw(st.lists(st.integers(0, len(arriving)), max_size=4)))
-    return events, [arriving[low:high] for low, high in zip([0, *cuts], [*cuts, len(arriving)], strict=True)]
+    return events, [
+        arriving[low:high] for low, high in zip([0, *cuts], [*cuts, len(arriving)], strict=True)
+    ]
 
 
 def apply_events(

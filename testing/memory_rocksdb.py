@@ -10,7 +10,8 @@ Records = dict[bytes, bytes]
 
 
 class MemoryDisk:
-    """Databases by folder: each as the states that its writes made since it was last forced to disk.
+    """Databases by folder: each as the states that its writes made since it was last
+    forced to disk.
 
     A power cut leaves any one of them.
     """
@@ -19,7 +20,10 @@ class MemoryDisk:
         self._states: dict[Path, list[Records]] = {}
 
     def states(self, path: Path) -> list[Records]:
-        """Return the states of a database, oldest first; a new database has one, which is empty."""
+        """Return the states of a database, oldest first.
+
+        A new database has one, which is empty.
+        """
         return self._states.setdefault(path, [{}])
 
     def copy(self, source: Path, target: Path) -> None:
@@ -31,7 +35,10 @@ class MemoryDisk:
 
 
 class MemoryDatabase(Database):
-    """What `Database` does, on a `MemoryDisk`. Closing forces nothing to disk, as killing does not."""
+    """What `Database` does, on a `MemoryDisk`.
+
+    Closing forces nothing to disk, as killing does not.
+    """
 
     def __init__(self, path: Path, disk: MemoryDisk) -> None:
         self.path = path
@@ -44,7 +51,9 @@ class MemoryDatabase(Database):
         return [self._newest().get(key) for key in keys]
 
     def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Yield the records whose key begins with `prefix`, in order, from `prefix + start` on."""
+        """Yield the records whose key begins with `prefix`, in order, from `prefix +
+        start` on.
+        """
         records, first_key = self._newest(), prefix + start
         for key in sorted(key for key in records if key >= first_key and key.startswith(prefix)):
             yield key, records[key]
@@ -71,7 +80,9 @@ class MemoryDatabase(Database):
         """
         self._newest()
         if path in self._disk:
-            raise StoreWriteFailed(f"no checkpoint of {self.path} could be made at {path} (it exists)")
+            raise StoreWriteFailed(
+                f"no checkpoint of {self.path} could be made at {path} (it exists)"
+            )
         self._disk.copy(self.path, path)
 
     def compact(self) -> None:

@@ -1,4 +1,7 @@
-"""The plain single-threaded batch build of a set of events: what every store must agree with."""
+"""The plain single-threaded batch build of a set of events.
+
+What every store must agree with.
+"""
 
 import math
 from collections import defaultdict
@@ -17,7 +20,10 @@ Fact = tuple[str, str, str, Action]
 
 @dataclass(frozen=True)
 class Oracle:
-    """The facts of some events, and the graph they make by the definition: sums of floats, sets, sorting."""
+    """The facts of some events, and the graph they make by the definition.
+
+    Sums of floats, sets, sorting.
+    """
 
     facts: dict[Fact, int]
 
@@ -30,7 +36,9 @@ class Oracle:
             facts[fact] = min(event.ts_ms, facts.get(fact, event.ts_ms))
         return cls(facts)
 
-    def edges(self, at_ms: int, half_life_seconds: float = HALF_LIFE_SECONDS) -> list[dict[str, Any]]:
+    def edges(
+        self, at_ms: int, half_life_seconds: float = HALF_LIFE_SECONDS
+    ) -> list[dict[str, Any]]:
         """Return the edges as the dump prints them, sorted."""
         by_edge: dict[tuple[str, str], list[tuple[str, Action, int]]] = defaultdict(list)
         for (session, query, item, action), ts_ms in self.facts.items():
@@ -52,18 +60,25 @@ class Oracle:
             if len({item for _, item in seen}) > 1
         ]
 
-    def dump(self, at_ms: int, half_life_seconds: float = HALF_LIFE_SECONDS) -> list[dict[str, Any]]:
+    def dump(
+        self, at_ms: int, half_life_seconds: float = HALF_LIFE_SECONDS
+    ) -> list[dict[str, Any]]:
         """Return the whole dump as records."""
         return self.edges(at_ms, half_life_seconds) + self.hyperedges()
 
     @property
     def watermark_ms(self) -> int:
-        """The largest time of a fact: the watermark of a store where no fact was seen twice."""
+        """The largest time of a fact.
+
+        The watermark of a store where no fact was seen twice.
+        """
         return max(self.facts.values(), default=0)
 
 
 def with_sessions(events: Iterable[Interaction], gap_ms: int) -> list[Interaction]:
-    """Give events without a session one by sorting all events of each visitor and cutting once."""
+    """Give events without a session one by sorting all events of each visitor and
+    cutting once.
+    """
     given = list(events)
     named = [event for event in given if event.session_id]
     visits: dict[str, list[Interaction]] = defaultdict(list)
@@ -81,21 +96,36 @@ def with_sessions(events: Iterable[Interaction], gap_ms: int) -> list[Interactio
 
 def assert_same_dump(found: Sequence[dict[str, Any]], expected: Sequence[dict[str, Any]]) -> None:
     """Compare dumps: everything exactly, weights to one part in a thousand million."""
-    assert [_without_weight(record) for record in found] == [_without_weight(record) for record in expected]
+    assert [_without_weight(record) for record in found] == [
+        _without_weight(record) for record in expected
+    ]
     assert first_difference(found, expected) == ""
 
 
 def first_difference(found: Sequence[dict[str, Any]], expected: Sequence[dict[str, Any]]) -> str:
-    """Return the first record in which dumps differ, in words; empty: they are the same."""
+    """Return the first record in which dumps differ, in words.
+
+    Empty: they are the same.
+    """
     for left, right in zip_longest(found, expected):
-        same = left is not None and right is not None and _without_weight(left) == _without_weight(right)
-        if not same or not math.isclose(left.get("weight", 0), right.get("weight", 0), rel_tol=1e-9):
+        same = (
+            left is not None
+            and right is not None
+            and _without_weight(left) == _without_weight(right)
+        )
+        if not same or not math.isclose(
+            left.get("weight", 0), right.get("weight", 0), rel_tol=1e-9
+        ):
             return f"found {left}, expected {right}"
     return ""
 
 
 def _edge(
-    query: str, item: str, facts: list[tuple[str, Action, int]], at_ms: int, half_life_seconds: float
+    query: str,
+    item: str,
+    facts: list[tuple[str, Action, int]],
+    at_ms: int,
+    half_life_seconds: float,
 ) -> dict[str, Any]:
     half_life_ms = half_life_seconds * 1000
     actions = [action for _, action, _ in facts]

@@ -1,4 +1,7 @@
-"""A small shop whose structure is known: its events, its items, its graph through a real store."""
+"""A small shop whose structure is known.
+
+Its events, its items, its graph through a real store.
+"""
 
 import gzip
 import json
@@ -24,10 +27,17 @@ EXTRAS = ("buy", "cheap", "best", "gift", "new", "large", "small", "for home")
 MakeArrays = Callable[..., GraphArrays]
 
 
-def click(ms: int, session: str, query: str, item: str, action: Action = Action.CLICK) -> Interaction:
+def click(
+    ms: int, session: str, query: str, item: str, action: Action = Action.CLICK
+) -> Interaction:
     """Return an event `ms` after the start."""
     return Interaction(
-        ts_ms=START_MS + ms, session_id=session, user_id="", query=query, item_id=item, action=action
+        ts_ms=START_MS + ms,
+        session_id=session,
+        user_id="",
+        query=query,
+        item_id=item,
+        action=action,
     )
 
 
@@ -41,7 +51,9 @@ def shop_items() -> list[CatalogItem]:
 
 
 def shop_events(num_sessions: int, seed: int = 0) -> list[Interaction]:
-    """Return sessions that look for a kind, by name or with its colour, and click what fits."""
+    """Return sessions that look for a kind, by name or with its colour, and click what
+    fits.
+    """
     random = Random(seed)
     events = []
     for number in range(num_sessions):
@@ -54,7 +66,9 @@ def shop_events(num_sessions: int, seed: int = 0) -> list[Interaction]:
     return events
 
 
-def fill_store(root: Path, events: Sequence[Interaction], items: Sequence[CatalogItem] = ()) -> None:
+def fill_store(
+    root: Path, events: Sequence[Interaction], items: Sequence[CatalogItem] = ()
+) -> None:
     """Apply events and items to the store at `root`, made first where there is none."""
     with Store.create_or_open(root, StreamSettings()) as store:
         apply_events(store.shard(0), events, items, {Position("test", 0): len(events)})
@@ -84,7 +98,9 @@ def snapshot_of(arrays: GraphArrays, *, graph_hash: str = "f" * 64) -> SnapshotI
 
 def with_titles(arrays: GraphArrays, title: str) -> GraphArrays:
     """Return the graph with the same title for every item."""
-    return replace(arrays, item_titles=[title] * arrays.num_items, item_texts=[""] * arrays.num_items)
+    return replace(
+        arrays, item_titles=[title] * arrays.num_items, item_texts=[""] * arrays.num_items
+    )
 
 
 def write_log(folder: Path) -> None:

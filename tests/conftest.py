@@ -1,4 +1,7 @@
-"""What every room's tests share: a real broker, own topics, free ports, a clean environment, a watchdog."""
+"""What every room's tests share.
+
+A real broker, own topics, free ports, a clean environment, a watchdog.
+"""
 
 import faulthandler
 import os
@@ -31,9 +34,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the terminal's standard error, which capturing replaces, for the watchdog; heed Ctrl-C."""
+    """Keep the terminal's standard error, which capturing replaces, for the watchdog.
+
+    Heed Ctrl-C.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # What a shell starts with & ignores it, and so would every process that a test interrupts.
+        # What a shell starts with & ignores it, and so would every process that a test
+        # interrupts.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     capture = config.pluginmanager.getplugin("capturemanager")
     if capture is None:
@@ -56,7 +63,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn a skip into a failure where --fail-on-skip asks for it."""
     report = yield
     if not hasattr(report, "wasxfail"):
@@ -77,12 +86,16 @@ def pytest_make_collect_report(
 def _forbid_skip(report: pytest.TestReport | pytest.CollectReport, config: pytest.Config) -> None:
     if report.skipped and config.getoption("--fail-on-skip"):
         report.outcome = "failed"
-        report.longrepr = f"{report.nodeid} was skipped, which --fail-on-skip forbids: {report.longrepr}"
+        report.longrepr = (
+            f"{report.nodeid} was skipped, which --fail-on-skip forbids: {report.longrepr}"
+        )
 
 
 @pytest.fixture(autouse=True)
 def watchdog(request: pytest.FixtureRequest) -> Iterator[None]:
-    """End the run with every thread's stack when a test hangs out of its timeout's reach, in C code."""
+    """End the run with every thread's stack when a test hangs out of its timeout's
+    reach, in C code.
+    """
     marker = request.node.get_closest_marker("timeout")
     limit = float(marker.args[0] if marker and marker.args else request.config.getini("timeout"))
     faulthandler.dump_traceback_later(
@@ -94,7 +107,10 @@ def watchdog(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def clean_environment() -> Iterator[None]:
-    """Take the developer's own FRESHET_ settings out of the environment; tests set what they mean."""
+    """Take the developer's own FRESHET_ settings out of the environment.
+
+    Tests set what they mean.
+    """
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("FRESHET_")]:
             if name not in _KEPT_VARIABLES:
@@ -110,10 +126,12 @@ class _ClosedWhenCollected(socket.socket):
 
 @pytest.fixture(scope="session", autouse=True)
 def closed_sockets() -> Iterator[None]:
-    """Have kafka-python's sockets close themselves when they are left to the garbage collector.
+    """Have kafka-python's sockets close themselves when they are left to the garbage
+    collector.
 
-    Version 3.0 leaves them there where its client is closed while it connects, before or after the connect
-    has come about, and their warning would fail whatever test runs by then.
+    Version 3.0 leaves them there where its client is closed while it connects, before
+    or after the connect has come about, and their warning would fail whatever test runs
+    by then.
     """
     from kafka.net.inet import KafkaNetSocket
 
@@ -150,7 +168,10 @@ def free_port() -> Callable[[], int]:
 
 @pytest.fixture(scope="session")
 def kafka_bootstrap() -> Iterator[str]:
-    """Address of a real Apache Kafka ("host:port"): FRESHET_TEST_KAFKA's, else one for this run."""
+    """Address of a real Apache Kafka ("host:port").
+
+    FRESHET_TEST_KAFKA's, else one for this run.
+    """
     given = os.environ.get("FRESHET_TEST_KAFKA")
     if given:
         yield given
@@ -171,7 +192,8 @@ def kafka_bootstrap() -> Iterator[str]:
 def kafka_topics(kafka_bootstrap: str) -> Iterator[TopicFactory]:
     """A function that creates this test's own topics, deleted afterwards.
 
-    ``kafka_topics(partitions=2)`` maps clicks, sessions, catalog, erasures and quarantine to real names.
+    ``kafka_topics(partitions=2)`` maps clicks, sessions, catalog, erasures and
+    quarantine to real names.
     """
     from kafka.admin import KafkaAdminClient
 
@@ -180,7 +202,9 @@ def kafka_topics(kafka_bootstrap: str) -> Iterator[TopicFactory]:
     created: list[str] = []
 
     def create(*, partitions: int = 1) -> Mapping[str, str]:
-        names = create_topics(kafka_bootstrap, partitions=partitions, prefix=f"test-{uuid.uuid4().hex[:8]}.")
+        names = create_topics(
+            kafka_bootstrap, partitions=partitions, prefix=f"test-{uuid.uuid4().hex[:8]}."
+        )
         created.extend(names)
         return {name.rpartition(".")[2]: name for name in names}
 
@@ -193,7 +217,9 @@ def kafka_topics(kafka_bootstrap: str) -> Iterator[TopicFactory]:
 
 @pytest.fixture(scope="session")
 def make_arrays(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
-    """Return a function that puts events and items through a real store and reads its arrays."""
+    """Return a function that puts events and items through a real store and reads its
+    arrays.
+    """
     from stream.reading.reader import open_graph
     from stream.settings import StreamSettings
     from testing.small_shop import fill_store

@@ -1,7 +1,8 @@
-"""What a durable event costs, beside merely polling it, in one run: ``python -m bench ingest``.
+"""What a durable event costs, beside merely polling it, in one run: ``python -m bench
+ingest``.
 
-Each measured process is one of its own and reports its own CPU time (user and system, all threads), from
-before its first poll until everything is on disk and closed.
+Each measured process is one of its own and reports its own CPU time (user and system,
+all threads), from before its first poll until everything is on disk and closed.
 """
 
 import argparse
@@ -63,7 +64,10 @@ _KINDS = {
 
 
 class Bench:
-    """What the measurements share: where the broker is, how many events, room for stores, the outcome."""
+    """What the measurements share.
+
+    Where the broker is, how many events, room for stores, the outcome.
+    """
 
     def __init__(self, bootstrap: str, folder: Path, options: argparse.Namespace) -> None:
         self.bootstrap = bootstrap
@@ -113,7 +117,9 @@ class Bench:
     def process(self, part: str, **arguments: object) -> "Iterator[subprocess.Popen[str]]":
         """Run a part beside this process; it is ended with the block."""
         command = [sys.executable, "-m", "bench.ingest.parts", part, json.dumps(arguments)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
             try:
                 yield process
             finally:
@@ -123,7 +129,10 @@ class Bench:
 def run(argv: Sequence[str]) -> None:
     """Measure everything, print a table, then one JSON line a figure."""
     options = _parse(argv)
-    with _broker(options.kafka) as bootstrap, tempfile.TemporaryDirectory(prefix="freshet-bench-") as folder:
+    with (
+        _broker(options.kafka) as bootstrap,
+        tempfile.TemporaryDirectory(prefix="freshet-bench-") as folder,
+    ):
         bench = Bench(bootstrap, Path(folder), options)
         print_header()
         for name in options.only or _MEASUREMENTS:
@@ -133,11 +142,19 @@ def run(argv: Sequence[str]) -> None:
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench ingest", description=__doc__)
-    parser.add_argument("--events", type=int, default=200_000, help="events published for each measurement")
+    parser.add_argument(
+        "--events", type=int, default=200_000, help="events published for each measurement"
+    )
     parser.add_argument("--large", action="store_true", help="grow the store to ten million edges")
-    parser.add_argument("--kafka", metavar="HOST:PORT", help="use this broker instead of starting one")
-    parser.add_argument("--only", nargs="+", choices=[*_MEASUREMENTS], help="only these measurements")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the JSON lines to a file, too")
+    parser.add_argument(
+        "--kafka", metavar="HOST:PORT", help="use this broker instead of starting one"
+    )
+    parser.add_argument(
+        "--only", nargs="+", choices=[*_MEASUREMENTS], help="only these measurements"
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the JSON lines to a file, too"
+    )
     return parser.parse_args(argv)
 
 
@@ -151,24 +168,35 @@ def _broker(given: str | None) -> Iterator[str]:
 
 
 def measure_throughput(bench: Bench) -> None:
-    """Poll and apply single events, with and without malformed ones among them, then batches, then a file."""
+    """Poll and apply single events, with and without malformed ones among them, then
+    batches, then a file.
+    """
     single = _publish(bench, batch_size=1)
-    poll = _rate(bench, "poll only, single events", _poll(bench, single, bench.num_events), bench.num_events)
+    poll = _rate(
+        bench, "poll only, single events", _poll(bench, single, bench.num_events), bench.num_events
+    )
     clean, mixed = _clean_and_mixed(bench, single, _publish_with_bad(bench))
     applied = _rate(bench, "applied, single events", clean, bench.num_events)
     bench.add("applied / poll only, single events", applied / poll, "x", target=">= 0.5")
     rate = _rate(bench, "applied, 1% malformed mixed in", mixed, bench.num_events)
-    bench.add("1% malformed / clean", rate / applied, "x", target=">= 0.95", note="the better of two each")
+    bench.add(
+        "1% malformed / clean", rate / applied, "x", target=">= 0.95", note="the better of two each"
+    )
     _measure_batches(bench)
     _measure_file(bench)
 
 
 def _clean_and_mixed(bench: Bench, single: str, bad: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Apply both topics in turn, twice, and return what was cheaper: one run differs by more than 5%."""
+    """Apply both topics in turn, twice, and return what was cheaper.
+
+    One run differs by more than 5%.
+    """
     num_mixed = _end_offset(bench, bad)
     clean, mixed = [], []
     for turn in (1, 2):
-        clean.append(bench.run("stream", **_stream(bench, single, bench.num_events, f"clean {turn}")))
+        clean.append(
+            bench.run("stream", **_stream(bench, single, bench.num_events, f"clean {turn}"))
+        )
         mixed.append(bench.run("stream", **_stream(bench, bad, num_mixed, f"mixed {turn}")))
         _check_same_graph(bench, f"mixed {turn}")
     planted, put_away = num_mixed - bench.num_events, mixed[0]["quarantined"]
@@ -181,7 +209,9 @@ def _clean_and_mixed(bench: Bench, single: str, bad: str) -> tuple[dict[str, Any
 def _measure_batches(bench: Bench) -> None:
     topic = _publish(bench, batch_size=_BATCHED)
     num_records = _end_offset(bench, topic)
-    poll = _rate(bench, "poll only, batches of 64", _poll(bench, topic, num_records), bench.num_events)
+    poll = _rate(
+        bench, "poll only, batches of 64", _poll(bench, topic, num_records), bench.num_events
+    )
     applied = bench.run("stream", **_stream(bench, topic, num_records, "batches"))
     rate = _rate(bench, "applied, batches of 64", applied, bench.num_events, target=">= 150,000")
     bench.add("applied / poll only, batches of 64", rate / poll, "x")
@@ -192,16 +222,19 @@ def _measure_file(bench: Bench) -> None:
     path = bench.folder / "events.jsonl"
     with path.open("wb") as out:
         out.writelines(_json_line(event) for event in bench.events())
-    applied = bench.run("files", path=str(path), num_records=bench.num_events, store=str(bench.store("file")))
+    applied = bench.run(
+        "files", path=str(path), num_records=bench.num_events, store=str(bench.store("file"))
+    )
     _rate(bench, "applied, a file of JSON lines", applied, bench.num_events)
     _check_same_graph(bench, "file")
 
 
 def measure_scale(bench: Bench) -> None:
-    """Grow a store, keep a copy of each size, and measure in turn what an event costs there apart from Kafka.
+    """Grow a store, keep a copy of each size, and measure in turn what an event costs
+    there apart from Kafka.
 
-    The stores are compacted before, so that no event pays for what was filled in, and their names are known,
-    as they are some time after a start.
+    The stores are compacted before, so that no event pays for what was filled in, and
+    their names are known, as they are some time after a start.
     """
     store, filled = bench.store("grown"), 0
     for num_edges in bench.scales:
@@ -211,39 +244,61 @@ def measure_scale(bench: Bench) -> None:
     results: dict[int, list[dict[str, Any]]] = {num_edges: [] for num_edges in bench.scales}
     for turn, num_edges in product(range(_TURNS), bench.scales):
         arguments = {"num_events": bench.num_probes, "num_edges": num_edges, "seed": 10 + turn}
-        results[num_edges].append(bench.run("memory", store=str(bench.store(f"at {num_edges}")), **arguments))
+        results[num_edges].append(
+            bench.run("memory", store=str(bench.store(f"at {num_edges}")), **arguments)
+        )
     costs = {
-        num_edges: min(map(_CPU, found)) / bench.num_probes * 1e6 for num_edges, found in results.items()
+        num_edges: min(map(_CPU, found)) / bench.num_probes * 1e6
+        for num_edges, found in results.items()
     }
     for num_edges, found in results.items():
-        warm, peak = min(map(itemgetter("warm_seconds"), found)), max(map(itemgetter("peak_mib"), found))
+        warm, peak = (
+            min(map(itemgetter("warm_seconds"), found)),
+            max(map(itemgetter("peak_mib"), found)),
+        )
         note = f"best of {_TURNS}; names learnt in {warm:.1f} s of CPU; peak {peak:.0f} MiB"
         bench.add(f"CPU an event at {num_edges:,} edges", costs[num_edges], "us", note=note)
     growth = costs[bench.scales[-1]] / costs[bench.scales[0]]
-    bench.add(f"growth from {bench.scales[0]:,} to {bench.scales[-1]:,} edges", growth, "x", target="< 1.5")
+    bench.add(
+        f"growth from {bench.scales[0]:,} to {bench.scales[-1]:,} edges",
+        growth,
+        "x",
+        target="< 1.5",
+    )
 
 
 def measure_snapshot(bench: Bench) -> None:
-    """Take a snapshot of the grown store while a process writes it as fast as it can."""
+    """Take a snapshot of the grown store while a process writes it as
+    fast as it can.
+    """
     store, num_edges = _grown(bench), bench.scales[-1]
     with bench.process("endless", store=str(store), num_edges=num_edges, seed=20) as process:
         _await_first(process)
         began = time.monotonic()
-        take_snapshot(store, bench.folder / "snapshot", StreamSettings(snapshot_timeout_seconds=60), 0)
+        take_snapshot(
+            store, bench.folder / "snapshot", StreamSettings(snapshot_timeout_seconds=60), 0
+        )
         ended = time.monotonic()
         time.sleep(_SECONDS_AFTER)
         batch_ends = _result(process, "endless")["batch_ends"]
-    note = f"{num_edges:,} edges; hashing and counting them by hand takes {_seconds_to_hash(bench):.1f} s"
+    note = (
+        f"{num_edges:,} edges; hashing and counting them by hand takes "
+        f"{_seconds_to_hash(bench):.1f} s"
+    )
     bench.add("snapshot while ingesting", ended - began, "s", target="< 1", note=note)
     pauses = [(earlier, later) for (earlier, _), (later, _) in pairwise(batch_ends)]
-    meanwhile = [later - earlier for earlier, later in pauses if earlier <= ended and later >= began]
+    meanwhile = [
+        later - earlier for earlier, later in pauses if earlier <= ended and later >= began
+    ]
     usual = sorted(later - earlier for earlier, later in pauses)[len(pauses) // 2]
     note = f"from one batch applied to the next; the median over the run is {usual:.3f} s"
     bench.add("longest batch meanwhile", max(meanwhile), "s", note=note)
 
 
 def measure_restart(bench: Bench) -> None:
-    """Kill a process that writes the grown store, and time the next from its start to its first event."""
+    """Kill a process that writes the grown store, and time the next from its start to
+    its first event.
+    """
     store, topic = _grown(bench), _publish(bench, batch_size=1)
     with bench.process("stream", **_stream(bench, topic, bench.num_events, store.name)) as process:
         _await_first(process)
@@ -263,20 +318,27 @@ def measure_size(bench: Bench) -> None:
         opened.shard(0).compact()
     with open_graph(store, StreamSettings()) as graph:
         stats = graph.stats()
-    totals = {name: _kind_bytes(bench, store, name) * _count(store, kind) for name, kind in _KINDS.items()}
+    totals = {
+        name: _kind_bytes(bench, store, name) * _count(store, kind) for name, kind in _KINDS.items()
+    }
     for name, size in totals.items():
         bench.add(f"stored: {name}", size / stats.facts, "B a fact")
     edge = (totals["run of a query"] + totals["run of an item"]) / stats.edges
     note = f"{stats.edges:,} edges, both ways, with the facts that make them"
     bench.add("bytes an edge", edge, "B", target="<= 80", note=note)
     session = (totals["session"] + totals["run of users"]) / stats.facts
-    note = f"{stats.facts:,} facts, {stats.incidences:,} incidences: sessions hold both, and their users"
+    note = (
+        f"{stats.facts:,} facts, {stats.incidences:,} incidences: sessions hold both, and their "
+        "users"
+    )
     bench.add("bytes an incidence and its fact", session, "B", target="<= 24 + 32", note=note)
     bench.add("bytes an edge, everything counted", stats.bytes_on_disk / stats.edges, "B")
 
 
 def measure_quix(bench: Bench) -> None:
-    """Count the edges of a topic with Quix Streams, apply it whole with either client, each in turn."""
+    """Count the edges of a topic with Quix Streams, apply it whole with either client,
+    each in turn.
+    """
     try:
         python = quix_python()
     except QuixMissing as missing:
@@ -289,15 +351,22 @@ def measure_quix(bench: Bench) -> None:
             arguments = _stream(bench, topic, bench.num_events, f"{client} beside quix {turn}")
             results.append(bench.run("stream", client=client, **arguments))
         theirs.append(_count_with_quix(bench, python, topic, turn))
-    counted = _rate(bench, "Quix Streams, edge counts only", min(theirs, key=_CPU), bench.num_events)
+    counted = _rate(
+        bench, "Quix Streams, edge counts only", min(theirs, key=_CPU), bench.num_events
+    )
     for client, results in ours.items():
         applied = _rate(bench, f"applied, {client}", min(results, key=_CPU), bench.num_events)
         note = f"the best of {_TURNS} each"
-        bench.add(f"applied, {client} / Quix Streams", applied / counted, "x", target=">= 3", note=note)
+        bench.add(
+            f"applied, {client} / Quix Streams", applied / counted, "x", target=">= 3", note=note
+        )
 
 
 def _count_with_quix(bench: Bench, python: Path, topic: str, turn: int) -> dict[str, Any]:
-    """Run the counting process; end the run where its counts on disk are not those of the events."""
+    """Run the counting process.
+
+    End the run where its counts on disk are not those of the events.
+    """
     arguments = {
         "bootstrap": bench.bootstrap,
         "topic": topic,
@@ -329,7 +398,9 @@ _MEASUREMENTS = {
 
 def _publish(bench: Bench, *, batch_size: int) -> str:
     topic = bench.topic(f"by-{batch_size}")
-    with closing(EventProducer(bench.bootstrap, bench.settings(topic), batch_size=batch_size)) as producer:
+    with closing(
+        EventProducer(bench.bootstrap, bench.settings(topic), batch_size=batch_size)
+    ) as producer:
         for event in bench.events():
             producer.publish(event)
         producer.flush()
@@ -337,7 +408,9 @@ def _publish(bench: Bench, *, batch_size: int) -> str:
 
 
 def _publish_with_bad(bench: Bench) -> str:
-    """Publish the same events with one more after every hundredth, which cannot be decoded."""
+    """Publish the same events with one more after every hundredth, which cannot be
+    decoded.
+    """
     topic = bench.topic("bad")
     settings = bench.settings(topic)
     with (
@@ -381,7 +454,9 @@ def _rate(
 ) -> float:
     rate = num_events / result["cpu_seconds"]
     micros = result["cpu_seconds"] / num_events * 1e6
-    note = f"{micros:.1f} us CPU an event; {num_events / result['wall_seconds']:,.0f}/s by the clock"
+    note = (
+        f"{micros:.1f} us CPU an event; {num_events / result['wall_seconds']:,.0f}/s by the clock"
+    )
     bench.add(name, rate, "events/CPU-s", target=target, note=note)
     return rate
 
@@ -434,7 +509,9 @@ def _seconds_to_hash(bench: Bench) -> float:
 
 
 def _kind_bytes(bench: Bench, store: Path, name: str) -> float:
-    """Return the bytes of one record of a kind, from a run of them in a store of their own, compacted."""
+    """Return the bytes of one record of a kind, from a run of them in a store of their
+    own, compacted.
+    """
     root = bench.folder / f"only {name}"
     sample = list(islice(_scan(store, _KINDS[name]), _SAMPLE_RECORDS))
     settings = StreamSettings()

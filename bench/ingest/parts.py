@@ -1,4 +1,7 @@
-"""The measured processes of ``python -m bench ingest``: each does one thing and reports its own CPU time."""
+"""The measured processes of ``python -m bench ingest``.
+
+Each does one thing and reports its own CPU time.
+"""
 
 import json
 import resource
@@ -33,17 +36,26 @@ START_MS = 1_767_225_600_000
 EVENTS_PER_SESSION = 5
 _ITEMS_PER_EDGE, _QUERIES_PER_EDGE = 0.2, 0.25
 _NEW_EDGE_SHARE = 0.2
-_WORDS = ("red running shoes", "cordless drill", "usb c cable", "garden chair", "4k monitor", "espresso cups")
+_WORDS = (
+    "red running shoes",
+    "cordless drill",
+    "usb c cable",
+    "garden chair",
+    "4k monitor",
+    "espresso cups",
+)
 _CHUNK = 10_000
 _ENDLESS = 1_000_000_000
 _EVENT_TYPE = "application/x-protobuf; messageType=freshet.events.v1.Event"
 
 
 def shop_events(count: int, num_edges: int, *, seed: int) -> Iterator[Interaction]:
-    """Yield events of sessions of five: a tenth views, the rest clicks, add-to-carts and purchases.
+    """Yield events of sessions of five.
 
-    Each event but a view falls on one of `num_edges` edges, some far more often than others, or, one in five,
-    on an edge that is seldom seen again.
+    A tenth views, the rest clicks, add-to-carts and purchases.
+
+    Each event but a view falls on one of `num_edges` edges, some far more often than
+    others, or, one in five, on an edge that is seldom seen again.
     """
     rng = np.random.default_rng(seed)
     for start in range(0, count, _CHUNK):
@@ -95,7 +107,9 @@ class MemorySource:
 
     shards_by_partition = True
 
-    def __init__(self, events: Iterator[Interaction], poll_records: int, *, made_beforehand: bool) -> None:
+    def __init__(
+        self, events: Iterator[Interaction], poll_records: int, *, made_beforehand: bool
+    ) -> None:
         values = map(_value, events)
         self._values = iter(list(values)) if made_beforehand else values
         self._poll_records = poll_records
@@ -239,7 +253,10 @@ def files(path: str, num_records: int, store: str) -> dict[str, Any]:
 
 
 def memory(store: str, num_events: int, num_edges: int, seed: int) -> dict[str, Any]:
-    """Apply records from memory: what the store costs apart from its source, once it knows its names."""
+    """Apply records from memory.
+
+    What the store costs apart from its source, once it knows its names.
+    """
     return _memory(store, num_events, num_edges, seed, num_wanted=num_events)
 
 
@@ -248,16 +265,22 @@ def endless(store: str, num_edges: int, seed: int) -> dict[str, Any]:
     return _memory(store, _ENDLESS, num_edges, seed, num_wanted=sys.maxsize)
 
 
-def _memory(store: str, num_events: int, num_edges: int, seed: int, *, num_wanted: int) -> dict[str, Any]:
+def _memory(
+    store: str, num_events: int, num_edges: int, seed: int, *, num_wanted: int
+) -> dict[str, Any]:
     settings = StreamSettings()
     events = shop_events(num_events, num_edges, seed=seed)
     source = MemorySource(events, settings.batch_records, made_beforehand=num_events != _ENDLESS)
     quarantine = FileQuarantine(Path(store) / FILE_NAME)
-    return _work(source, Path(store), quarantine, settings, num_wanted, is_warm=num_events != _ENDLESS)
+    return _work(
+        source, Path(store), quarantine, settings, num_wanted, is_warm=num_events != _ENDLESS
+    )
 
 
 def fill(store: str, first_edge: int, num_edges: int) -> dict[str, Any]:
-    """Put so many new edges into a store, one click each, in large batches, and compact it."""
+    """Put so many new edges into a store, one click each, in large batches, and compact
+    it.
+    """
     meter = _Meter()
     settings = StreamSettings(sync_every_ms=60_000, memtable_bytes=64 * 1024 * 1024)
     events = first_events(first_edge, num_edges, first_edge + num_edges)
@@ -317,7 +340,10 @@ def _learn_names(shard: Shard) -> None:
 
 
 class _Meter:
-    """CPU time (user and system, all threads) and wall time since it was made; the process's peak memory."""
+    """CPU time (user and system, all threads) and wall time since it was made.
+
+    The process's peak memory.
+    """
 
     def __init__(self) -> None:
         self._cpu, self._wall = time.process_time(), time.perf_counter()
@@ -331,7 +357,14 @@ class _Meter:
         }
 
 
-PARTS = {"poll": poll, "stream": stream, "files": files, "memory": memory, "endless": endless, "fill": fill}
+PARTS = {
+    "poll": poll,
+    "stream": stream,
+    "files": files,
+    "memory": memory,
+    "endless": endless,
+    "fill": fill,
+}
 
 
 def main(part: str, arguments: str) -> None:

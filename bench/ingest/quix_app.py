@@ -1,7 +1,10 @@
-"""Counts query-item edges with Quix Streams, in an environment of its own; imports nothing of Freshet.
+"""Counts query-item edges with Quix Streams, in an environment of its own.
 
-State of Quix Streams belongs to a message key. Here every message gets the same one, so that a partition's
-counts are those of its edges without sending each event through a repartition topic first.
+Imports nothing of Freshet.
+
+State of Quix Streams belongs to a message key. Here every message gets the same one, so
+that a partition's counts are those of its edges without sending each event through a
+repartition topic first.
 """
 
 import importlib.util
@@ -66,7 +69,9 @@ def _counted(partition: Path) -> int:
     """Return the sum of the counts on disk, read after everything was closed."""
     raw = Options(raw_mode=True)
     families = {"__metadata__": Options(raw_mode=True)}
-    stored = Rdict(str(partition), raw, column_families=families, access_type=AccessType.read_only())
+    stored = Rdict(
+        str(partition), raw, column_families=families, access_type=AccessType.read_only()
+    )
     counts: Any = stored.items()
     return sum(int(count) for key, count in counts if key.startswith(_ONE_KEY))
 

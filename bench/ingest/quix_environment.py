@@ -1,4 +1,6 @@
-"""Makes the environment that Quix Streams runs in for the comparison, for its pins and ours do not fit."""
+"""Makes the environment that Quix Streams runs in for the comparison, for its pins and
+ours do not fit.
+"""
 
 import os
 import shutil
@@ -15,11 +17,15 @@ _LIMIT_SECONDS = 300.0
 
 
 class QuixMissing(Exception):
-    """The environment could not be made: no uv, or no package registry. The comparison is left out."""
+    """The environment could not be made: no uv, or no package registry.
+
+    The comparison is left out.
+    """
 
 
 def quix_python() -> Path:
-    """Return the interpreter of an environment with Quix Streams, made on the first call.
+    """Return the interpreter of an environment with Quix Streams, made on the first
+    call.
 
     Raises:
         QuixMissing: it could not be made.
@@ -36,7 +42,10 @@ def quix_python() -> Path:
 
 
 def _uv() -> str:
-    """Return the program itself: through ``python -m uv`` it would install into that Python's environment."""
+    """Return the program itself.
+
+    Through ``python -m uv`` it would install into that Python's environment.
+    """
     beside = Path(sys.executable).parent
     found = shutil.which("uv", path=os.pathsep.join([str(beside), os.environ.get("PATH", "")]))
     if found is None:
@@ -48,10 +57,17 @@ def _run(*command: str) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     try:
         done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=_LIMIT_SECONDS, check=False
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=_LIMIT_SECONDS,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise QuixMissing(f"{' '.join(command[1:3])} took more than {_LIMIT_SECONDS:.0f} s") from error
+        raise QuixMissing(
+            f"{' '.join(command[1:3])} took more than {_LIMIT_SECONDS:.0f} s"
+        ) from error
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
         raise QuixMissing(f"{' '.join(command[1:3])} failed: {last[0]}")

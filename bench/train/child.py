@@ -1,6 +1,9 @@
-"""One learner in a process of its own, so that its memory is its own: steps when it is told to.
+"""One learner in a process of its own, so that its memory is its own.
 
-Processes are forked from one that has imported torch, which takes seconds, and has not used it.
+Steps when it is told to.
+
+Processes are forked from one that has imported torch, which takes seconds, and has not
+used it.
 """
 
 import multiprocessing
@@ -29,11 +32,15 @@ class Child:
         self._pipe = pipe
 
     def step(self) -> Answer:
-        """Return the ``loss`` of one more step, its ``seconds``, and ``peak_bytes`` since it was made."""
+        """Return the ``loss`` of one more step, its ``seconds``, and ``peak_bytes``
+        since it was made.
+        """
         return self._ask(_STEP)
 
     def bandwidth(self) -> float:
-        """Return bytes a second, read and written, of the fastest large copy on the device."""
+        """Return bytes a second, read and written, of the fastest large copy on the
+        device.
+        """
         return self._ask(_BANDWIDTH)["bytes_per_second"]
 
     def _ask(self, what: str) -> Answer:
@@ -46,7 +53,9 @@ class Child:
 
 @contextmanager
 def open_child(learner: str, data: Path, settings: ModelSettings, device: str) -> Iterator[Child]:
-    """Start a learner of `LEARNERS` on a training set that `save_set` wrote, and end it afterwards."""
+    """Start a learner of `LEARNERS` on a training set that `save_set` wrote, and end it
+    afterwards.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["bench.train.plain_pyg"])
     here, there = context.Pipe()
@@ -96,7 +105,9 @@ class _Meter:
     def step(self) -> Answer:
         """See `Child`."""
         rng = np.random.default_rng([self._settings.seed, self._steps])
-        batch = rng.choice(self._num_edges, min(self._settings.batch_size, self._num_edges), replace=False)
+        batch = rng.choice(
+            self._num_edges, min(self._settings.batch_size, self._num_edges), replace=False
+        )
         began = self._now()
         loss = self._learner.step(batch)
         seconds = self._now() - began
@@ -118,7 +129,10 @@ class _Meter:
         return {"bytes_per_second": 2 * size / min(seconds)}
 
     def _now(self) -> float:
-        """Return CPU seconds, which others on the machine do not add to; with a GPU seconds by the clock."""
+        """Return CPU seconds, which others on the machine do not add to.
+
+        With a GPU seconds by the clock.
+        """
         import torch
 
         if self._device.type == "cpu":

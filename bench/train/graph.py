@@ -1,7 +1,10 @@
-"""Synthetic heavy-tailed graphs to train on, and how a training set goes to another process."""
+"""Synthetic heavy-tailed graphs to train on, and how a training set goes to another
+process.
+"""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +18,8 @@ Ints = NDArray[np.int64]
 _MEMBERS, _SOURCES = 5, 2
 _TERMS, _FEATURES, _TEXTS_OF_TERM = 4, 7, 2
 _MOST_BUCKETS = 100_000
-# An entry's rank is a uniform number to this power: node r of n has a share of entries in r ** (-2/3).
+# An entry's rank is a uniform number to this power: node r of n has a share of entries
+# in r ** (-2/3).
 _TAIL = 3.0
 _MORE = 1.2
 
@@ -30,9 +34,11 @@ class Size:
 
 
 def synthetic(size: Size, seed: int) -> TrainingSet:
-    """Return a training set whose nodes have heavy-tailed degrees, and texts of four terms as real ones have.
+    """Return a training set whose nodes have heavy-tailed degrees, and texts of four
+    terms as real ones have.
 
-    Sessions have five members on average and made two edges each; there is nothing to validate on.
+    Sessions have five members on average and made two edges each; there is nothing to
+    validate on.
     """
     rng = np.random.default_rng(seed)
     return _supervised(_texts(size.nodes, rng), _part(size, rng))
@@ -54,7 +60,10 @@ def load_set(path: Path) -> TrainingSet:
     with np.load(path) as arrays:
         texts = Texts(**{field.name: arrays[f"texts.{field.name}"] for field in fields(Texts)})
         values = {field.name: arrays[f"train.{field.name}"] for field in fields(GraphPart)}
-    part = GraphPart(**{name: value if value.ndim else int(value) for name, value in values.items()})  # type: ignore[arg-type]
+    found: dict[str, Any] = {
+        name: value if value.ndim else int(value) for name, value in values.items()
+    }
+    part = GraphPart(**found)
     return _supervised(texts, part)
 
 
@@ -113,7 +122,8 @@ def _distinct_pairs(
     """Return `count` distinct pairs in ascending order; both sides are heavy-tailed."""
     if count > num_first * num_second // 2:
         raise SystemExit(
-            f"{count} distinct pairs of {num_first} and {num_second} are too many; ask for more nodes"
+            f"{count} distinct pairs of {num_first} and {num_second} are too many; ask for more "
+            "nodes"
         )
     first_of, second_of = rng.permutation(num_first), rng.permutation(num_second)
     codes = np.zeros(0, dtype=np.int64)

@@ -1,7 +1,9 @@
-"""Freshet's network written plainly with PyG's own layers: `SAGEConv` and `HypergraphConv` on edge lists.
+"""Freshet's network written plainly with PyG's own layers: `SAGEConv` and
+`HypergraphConv` on edge lists.
 
-Texts, towers, attention, loss, hiding and the average of the weights are the same. Plain are the propagation,
-the edge lists that are filtered at every step, and `torch.optim.Adam`.
+Texts, towers, attention, loss, hiding and the average of the weights are the same.
+Plain are the propagation, the edge lists that are filtered at every step, and
+`torch.optim.Adam`.
 """
 
 import numpy as np
@@ -34,7 +36,12 @@ class PlainNetwork(DualChannelNetwork):
         self.to(device)
 
     def channels(
-        self, edge_index: Tensor, incidence_index: Tensor, num_hyperedges: int, visible: Tensor, seen: Tensor
+        self,
+        edge_index: Tensor,
+        incidence_index: Tensor,
+        num_hyperedges: int,
+        visible: Tensor,
+        seen: Tensor,
     ) -> Channels:
         """Return what each channel says of every node.
 
@@ -42,13 +49,16 @@ class PlainNetwork(DualChannelNetwork):
             edge_index: ``int64 [2, num_messages]``, both directions.
             incidence_index: ``int64 [2, num_incidences]``, node and hyperedge.
             num_hyperedges: hidden ones included.
-            visible: ``float32 [num_nodes]``; 0: the node has no neighbours and no id vector.
+            visible: ``float32 [num_nodes]``; 0: the node has no neighbours and no id
+                vector.
             seen: ``float32 [num_nodes]``; 0: the node has no id vector.
         """
         mean = F.embedding_bag(self._features, self.content.bag, self._starts, mode="mean")
         content = self.content.lift(mean, self._num_queries)
         own = content + self.ids * (seen * visible)[:, None]
-        hypergraph = self.hypergraph(own, incidence_index, num_edges=num_hyperedges) * visible[:, None]
+        hypergraph = (
+            self.hypergraph(own, incidence_index, num_edges=num_hyperedges) * visible[:, None]
+        )
         layer = own + self.fed_hypergraph * hypergraph
         total = torch.zeros_like(layer)
         for convolution in self.layers:
@@ -59,7 +69,9 @@ class PlainNetwork(DualChannelNetwork):
             each=(
                 Channel(vectors=own, degree=torch.ones_like(visible)),
                 Channel(vectors=total, degree=degree(edge_index[1], len(visible)) * visible),
-                Channel(vectors=hypergraph, degree=degree(incidence_index[0], len(visible)) * visible),
+                Channel(
+                    vectors=hypergraph, degree=degree(incidence_index[0], len(visible)) * visible
+                ),
             ),
         )
 
@@ -89,7 +101,10 @@ class PlainLearner:
         self._average = WeightAverage(dict(self.network.named_parameters()), settings.average_decay)
 
     def step(self, batch: Ints) -> float:
-        """Supervise a batch of edges, given as ``int64 [batch]`` positions; return the loss."""
+        """Supervise a batch of edges, given as ``int64 [batch]`` positions.
+
+        Return the loss.
+        """
         edges = torch.from_numpy(batch).to(self._device)
         self._optimizer.zero_grad()
         edge, hyperedge, node = self._hide(edges)

@@ -1,4 +1,6 @@
-"""Training from scratch and a warm refresh, as `freshet tune` does them, asked the same unseen pairs."""
+"""Training from scratch and a warm refresh, as `freshet tune` does them, asked the same
+unseen pairs.
+"""
 
 import time
 from collections.abc import Callable
@@ -32,8 +34,10 @@ class Refresh:
         wall_seconds: by the clock.
         passes: over the supervised edges.
         quality: on the pairs that are new after the moment of training.
-        new_share: share of the facts that the generation it went on from did not have; 1: it began afresh.
-        refused: the gate kept the new generation from going live, and the figures are of the one before.
+        new_share: share of the facts that the generation it went on from did not have;
+            1: it began afresh.
+        refused: the gate kept the new generation from going live, and the figures are
+            of the one before.
     """
 
     seconds: float
@@ -48,18 +52,24 @@ def cold(read: Read, settings: ModelSettings) -> Refresh:
     """Train from scratch on the first 80% of the clicks."""
     _, test = split_by_time(read)
     with TemporaryDirectory(prefix="freshet-bench-") as folder:
-        return _learn(System(Path(folder), settings, goes_on=False), Path(folder), test, new_share=1.0)
+        return _learn(
+            System(Path(folder), settings, goes_on=False), Path(folder), test, new_share=1.0
+        )
 
 
 def warm(read: Read, settings: ModelSettings) -> Refresh:
-    """Train from scratch on 99% of the first 80% of the clicks, then go on from there with all of them."""
+    """Train from scratch on 99% of the first 80% of the clicks, then go on from there
+    with all of them.
+    """
     _, test = split_by_time(read)
     facts_ms = test.arrays.fact_ms
     before = read(int(np.quantile(facts_ms, _SHARE_BEFORE, method="higher")))
     with TemporaryDirectory(prefix="freshet-bench-") as folder:
         system = System(Path(folder), settings, goes_on=True)
         system.learn(before)
-        return _learn(system, Path(folder), test, new_share=1.0 - len(before.fact_ms) / len(facts_ms))
+        return _learn(
+            system, Path(folder), test, new_share=1.0 - len(before.fact_ms) / len(facts_ms)
+        )
 
 
 def _learn(system: System, folder: Path, test: Holdout, *, new_share: float) -> Refresh:
@@ -79,7 +89,9 @@ def _learn(system: System, folder: Path, test: Holdout, *, new_share: float) -> 
 
 
 def _ranker(live: Generation, test: Holdout) -> VectorRanker:
-    """Answer as a server does: a query that is known by its vector, another through the text encoder."""
+    """Answer as a server does: a query that is known by its vector, another through the
+    text encoder.
+    """
     encoder = TextEncoder(live.encoder)
     row_of = {int(key): row for row, key in enumerate(live.query_keys)}
     known = [row_of.get(int(key)) for key in test.arrays.query_keys]
@@ -92,7 +104,10 @@ def _ranker(live: Generation, test: Holdout) -> VectorRanker:
 
 
 def _item_vectors(live: Generation, arrays: GraphArrays) -> NDArray[np.float32]:
-    """Return ``float32 [num_items, dim]``; zeros for an item that the generation does not have."""
+    """Return ``float32 [num_items, dim]``.
+
+    Zeros for an item that the generation does not have.
+    """
     vectors = np.zeros((arrays.num_items, live.manifest.dim), dtype=np.float32)
     row_of = {item_id: row for row, item_id in enumerate(arrays.item_ids)}
     vectors[[row_of[item_id] for item_id in live.item_ids]] = live.item_vectors

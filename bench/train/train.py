@@ -1,9 +1,10 @@
 """What training costs, beside the same model in plain PyG: ``python -m bench train``.
 
-Parts: `epoch` (ours and plain PyG in turn, on a synthetic graph, and on a log where there is one), `cold` and
-`warm` (a log, as `freshet tune` trains), `scale` (a large synthetic graph, against memory bandwidth). On a
-CPU, seconds are CPU seconds unless it says otherwise: others on the machine do not add to them. Settings of
-the model come from the environment (`freshet config`).
+Parts: `epoch` (ours and plain PyG in turn, on a synthetic graph, and on a log where
+there is one), `cold` and `warm` (a log, as `freshet tune` trains), `scale` (a large
+synthetic graph, against memory bandwidth). On a CPU, seconds are CPU seconds unless it
+says otherwise: others on the machine do not add to them. Settings of the model come
+from the environment (`freshet config`).
 """
 
 import argparse
@@ -61,7 +62,9 @@ class Bench:
 
 
 def run(argv: Sequence[str]) -> None:
-    """Measure the parts that are asked for, print a table, then one JSON line a figure."""
+    """Measure the parts that are asked for, print a table, then one
+    JSON line a figure.
+    """
     options = _parse(argv)
     config = load_config(None, os.environ)
     flags = {"budget_seconds": options.budget, "num_threads": options.threads}
@@ -77,20 +80,32 @@ def run(argv: Sequence[str]) -> None:
         for part in options.only:
             _PARTS[part](bench)
     libraries = {name: version(name) for name in ("torch", "torch-geometric")}
-    write_json("train", bench.figures, options.json, {"device": _device_name(bench.device), **libraries})
+    write_json(
+        "train", bench.figures, options.json, {"device": _device_name(bench.device), **libraries}
+    )
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench train", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=list(_PARTS), default=list(_PARTS), help="these parts")
-    parser.add_argument("--data", type=Path, help="the folder of logs; FRESHET_DATA where it is left out")
+    parser.add_argument(
+        "--only", nargs="+", choices=list(_PARTS), default=list(_PARTS), help="these parts"
+    )
+    parser.add_argument(
+        "--data", type=Path, help="the folder of logs; FRESHET_DATA where it is left out"
+    )
     parser.add_argument("--log", default=_LOG, help="the folder in it")
-    parser.add_argument("--nodes", type=int, help="of the synthetic graph; the default depends on the part")
+    parser.add_argument(
+        "--nodes", type=int, help="of the synthetic graph; the default depends on the part"
+    )
     parser.add_argument("--edges", type=int, help="the same")
     parser.add_argument("--incidences", type=int, help="the same")
-    parser.add_argument("--steps", type=int, default=5, help="steps measured, after one that is not")
+    parser.add_argument(
+        "--steps", type=int, default=5, help="steps measured, after one that is not"
+    )
     parser.add_argument("--seeds", type=int, default=3, help="trainings of the parts cold and warm")
-    parser.add_argument("--dims", type=int, nargs="+", default=[64, 128], help="dimensions of the part scale")
+    parser.add_argument(
+        "--dims", type=int, nargs="+", default=[64, 128], help="dimensions of the part scale"
+    )
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--threads", type=int, help="of torch; 0: one less than there are cores")
     parser.add_argument(
@@ -103,7 +118,11 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 def _epoch(bench: Bench) -> None:
     """Time steps of ours and of plain PyG in turn."""
     size = _size(bench, _SMALL)
-    _compare(bench, f"{size.nodes:,} nodes", bench.saved("synthetic", synthetic(size, bench.settings.seed)))
+    _compare(
+        bench,
+        f"{size.nodes:,} nodes",
+        bench.saved("synthetic", synthetic(size, bench.settings.seed)),
+    )
     if _has_log(bench):
         with _reading(bench) as read:
             data = build_training_set(read(None), bench.settings)
@@ -115,11 +134,16 @@ def _epoch(bench: Bench) -> None:
 def _compare(bench: Bench, name: str, path: Path) -> None:
     settings, device = bench.settings, bench.device
     with ExitStack() as stack:
-        children = {each: stack.enter_context(open_child(each, path, settings, device)) for each in LEARNERS}
+        children = {
+            each: stack.enter_context(open_child(each, path, settings, device)) for each in LEARNERS
+        }
         measured = _in_turn(children, bench.options.steps)
     steps = _steps_of_an_epoch(path, settings)
     for learner, one in measured.items():
-        label, note = ("ours" if learner == "ours" else "plain PyG"), f"{steps} steps of {one.seconds:.3g} s"
+        label, note = (
+            ("ours" if learner == "ours" else "plain PyG"),
+            f"{steps} steps of {one.seconds:.3g} s",
+        )
         bench.add(f"epoch, {name}, {label}", _rounded(steps * one.seconds), "s", note=note)
         bench.add(
             f"memory, {name}, {label}",
@@ -129,7 +153,9 @@ def _compare(bench: Bench, name: str, path: Path) -> None:
         )
     ours, plain = measured["ours"], measured["plain"]
     bench.add(f"speed, {name}", _rounded(plain.seconds / ours.seconds), "x plain", target=">= 5")
-    bench.add(f"memory, {name}", _rounded(ours.peak_bytes / plain.peak_bytes), "x plain", target="<= 0.5")
+    bench.add(
+        f"memory, {name}", _rounded(ours.peak_bytes / plain.peak_bytes), "x plain", target="<= 0.5"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,13 +190,17 @@ def _cold(bench: Bench) -> None:
 
 
 def _warm(bench: Bench) -> None:
-    """Go on with the last 1% of the facts, and compare with a cold training at the same moment."""
+    """Go on with the last 1% of the facts, and compare with a cold training at the same
+    moment.
+    """
     afresh, each = _refreshed(bench, "cold"), _refreshed(bench, "warm")
     by_clock = f"{each[0].new_share:.1%} new; {_mean(each, 'wall_seconds'):.0f} s on the clock"
     seconds = _mean(each, "seconds")
     bench.add("warm refresh", _rounded(seconds), "CPU s", note=by_clock)
     _add_quality(bench, "warm refresh", each)
-    bench.add("time of warm", _rounded(seconds / _mean(afresh, "seconds")), "x cold", target="<= 0.1")
+    bench.add(
+        "time of warm", _rounded(seconds / _mean(afresh, "seconds")), "x cold", target="<= 0.1"
+    )
     refused = sum(one.refused for one in each)
     note = f"the gate refused {refused}: of the generations before" if refused else ""
     for figure in ("mrr", "recall_10"):
@@ -221,21 +251,28 @@ def _scale(bench: Bench) -> None:
         bench.add(f"memory, {name}, {dim} dims", _rounded(one.peak_bytes / 2**30), "GiB")
         note = f"{floor:.3g} s a step at {bandwidth / 1e9:.3g} GB/s"
         bench.add(
-            f"step, {name}, {dim} dims", _rounded(one.seconds / floor), "x floor", target="<= 3", note=note
+            f"step, {name}, {dim} dims",
+            _rounded(one.seconds / floor),
+            "x floor",
+            target="<= 3",
+            note=note,
         )
 
 
 def floor_bytes(data: TrainingSet, settings: ModelSettings) -> int:
     """Return what the sparse products of a step move at least, forward and backward.
 
-    Each entry of a pattern reads a row of `dim` floats, and each row of a result is written once: both
-    directions of the edges in every layer, nodes to hyperedges and back, features to terms to texts.
+    Each entry of a pattern reads a row of `dim` floats, and each row of a result is
+    written once: both directions of the edges in every layer, nodes to hyperedges and
+    back, features to terms to texts.
     """
     part, texts = data.train, data.texts
     edges = settings.num_layers * 2 * (2 * len(part.edge_query) + part.num_nodes)
     incidences = 2 * (2 * len(part.incidence_node) + part.num_hyperedges + part.num_nodes)
     features = (
-        2 * (len(texts.node) + len(texts.owner) + texts.num_terms) + part.num_nodes + len(texts.buckets)
+        2 * (len(texts.node) + len(texts.owner) + texts.num_terms)
+        + part.num_nodes
+        + len(texts.buckets)
     )
     return _FLOAT_BYTES * settings.dim * (edges + incidences + features)
 
@@ -257,10 +294,14 @@ def _has_log(bench: Bench) -> bool:
 
 @contextmanager
 def _reading(bench: Bench) -> Iterator[Read]:
-    """Yield a function that reads the log's graph as the events before a time made it."""
+    """Yield a function that reads the log's graph as the events
+    before a time made it.
+    """
     folder = (bench.options.data or data_folder()) / bench.options.log
     if not folder.is_dir():
-        raise SystemExit(f"no event log at {folder}; give --data the folder it is in, and --log its name")
+        raise SystemExit(
+            f"no event log at {folder}; give --data the folder it is in, and --log its name"
+        )
     files = Log(graph=None, events=[folder / "events.jsonl.gz"], items=[folder / "items.jsonl.gz"])
     with open_log(files, bench.stream, Event()) as graph:
         yield lambda before_ms: graph.arrays(before_ms=before_ms)
@@ -286,4 +327,9 @@ def _rounded(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-_PARTS: dict[str, Callable[[Bench], None]] = {"epoch": _epoch, "cold": _cold, "warm": _warm, "scale": _scale}
+_PARTS: dict[str, Callable[[Bench], None]] = {
+    "epoch": _epoch,
+    "cold": _cold,
+    "warm": _warm,
+    "scale": _scale,
+}

@@ -1,4 +1,6 @@
-"""`make kafka`: a local Apache Kafka with Freshet's topics in the foreground, until Ctrl-C."""
+"""`make kafka`: a local Apache Kafka with Freshet's topics in the foreground, until
+Ctrl-C.
+"""
 
 import argparse
 import logging
@@ -13,8 +15,12 @@ from deploy.kafka.topics import create_topics
 def main(arguments: list[str] | None = None) -> int:
     """Run the broker until it is told to stop and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m deploy.kafka", description=__doc__)
-    parser.add_argument("--port", type=int, default=9092, help="where clients connect (default: %(default)s)")
-    parser.add_argument("--partitions", type=int, default=4, help="of every topic (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=9092, help="where clients connect (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--partitions", type=int, default=4, help="of every topic (default: %(default)s)"
+    )
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.ERROR)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -33,7 +39,9 @@ def _serve(port: int, partitions: int) -> None:
     with LocalBroker(port) as broker:
         names = create_topics(broker.bootstrap, partitions=partitions)
         print(f"kafka: topics {', '.join(names)}, {partitions} partitions each")
-        print(f"kafka: ready at {broker.bootstrap}; Ctrl-C stops it and removes its data", flush=True)
+        print(
+            f"kafka: ready at {broker.bootstrap}; Ctrl-C stops it and removes its data", flush=True
+        )
         broker.wait()
 
 

@@ -32,7 +32,8 @@ _START_SECONDS = 90.0
 _STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.1
 
-# Kills the process group when the pipe on its standard input closes: the broker never outlives its owner.
+# Kills the process group when the pipe on its standard input closes: the broker never
+# outlives its owner.
 _GUARD = 'exec 3<&0; (read -r _ <&3; kill -9 0) & exec "$@" 3<&- </dev/null'
 
 _CONFIG = """\
@@ -56,7 +57,8 @@ transaction.state.log.min.isr=1
 share.coordinator.state.topic.num.partitions=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
-# Replayed events carry the time they happened, perhaps years ago: retention by time would delete them.
+# Replayed events carry the time they happened, perhaps years ago: retention by time
+# would delete them.
 log.retention.ms=-1
 log.cleaner.dedupe.buffer.size=4194304
 # A killed broker may come back only when its old session has run out.
@@ -74,17 +76,24 @@ class BrokerError(Exception):
 
 
 class PortTakenError(BrokerError):
-    """Another process listens on the port. Retriable: stop that process or take another port."""
+    """Another process listens on the port.
+
+    Retriable: stop that process or take another port.
+    """
 
     retriable = True
 
 
 class BrokerFailedError(BrokerError):
-    """The broker did not start. Not retriable: the message ends with its last log lines."""
+    """The broker did not start.
+
+    Not retriable: the message ends with its last log lines.
+    """
 
 
 class LocalBroker:
-    """A broker that lives as long as the `with` block, and never longer than the process that started it.
+    """A broker that lives as long as the `with` block, and never longer than the
+    process that started it.
 
     Args:
         port: where clients connect; None takes a free one.
@@ -104,12 +113,17 @@ class LocalBroker:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.stop()
 
     def start(self) -> None:
-        """Start the broker and return when it serves clients; after `kill`, on the same port and data.
+        """Start the broker and return when it serves clients.
+
+        After `kill`, on the same port and data.
 
         Raises:
             MissingToolError: no Java, or no Maven to fetch the jars with.
@@ -134,18 +148,26 @@ class LocalBroker:
                 return
 
     def stop(self) -> None:
-        """Kill the broker and remove its directory. Does nothing when it is not there."""
+        """Kill the broker and remove its directory.
+
+        Does nothing when it is not there.
+        """
         self.kill()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
     def kill(self) -> None:
-        """Kill the broker as a crash would, keeping its data; `start` brings it back."""
+        """Kill the broker as a crash would, keeping its data.
+
+        `start` brings it back.
+        """
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:
-        """Shut the broker down in good order and start it again on the same port and data."""
+        """Shut the broker down in good order and start it again on the same port and
+        data.
+        """
         self._end(signal.SIGTERM)
         self.start()
 
@@ -153,7 +175,8 @@ class LocalBroker:
         """Return only when the broker has ended by itself.
 
         Raises:
-            BrokerFailedError: always, with the reason, for a broker never ends by itself in good order.
+            BrokerFailedError: always, with the reason, for a broker never ends by
+                itself in good order.
         """
         if self._process is not None:
             self._process.wait()
@@ -163,18 +186,26 @@ class LocalBroker:
         """Return the last lines that the broker logged."""
         if self._folder is None or not (self._folder / "broker.log").exists():
             return ""
-        return "\n".join((self._folder / "broker.log").read_text("utf-8", "replace").splitlines()[-lines:])
+        return "\n".join(
+            (self._folder / "broker.log").read_text("utf-8", "replace").splitlines()[-lines:]
+        )
 
     def _prepare(self, lib: Path) -> Path:
-        """Make the directory, write the configuration, format the storage and return the directory."""
+        """Make the directory, write the configuration, format the storage and return
+        the directory.
+        """
         port = self._wanted_port if self._wanted_port is not None else free_port()
         _require_free(port)
         self._folder = folder = Path(tempfile.mkdtemp(prefix="freshet-kafka-"))
         self.bootstrap = f"{_HOST}:{port}"
-        config = _CONFIG.format(host=_HOST, port=port, controller_port=free_port(), data=folder / "data")
+        config = _CONFIG.format(
+            host=_HOST, port=port, controller_port=free_port(), data=folder / "data"
+        )
         (folder / "server.properties").write_text(config, "utf-8")
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-        java = self._java(lib, "-Xmx128m", "-XX:TieredStopAtLevel=1", main="kafka.tools.StorageTool")
+        java = self._java(
+            lib, "-Xmx128m", "-XX:TieredStopAtLevel=1", main="kafka.tools.StorageTool"
+        )
         done = subprocess.run(
             [*java, "format", f"--cluster-id={cluster}", "-c", "server.properties"],
             cwd=folder,
@@ -183,7 +214,9 @@ class LocalBroker:
             check=False,
         )
         if done.returncode != 0:
-            raise BrokerFailedError(f"Kafka's storage could not be formatted:\n{done.stdout}{done.stderr}")
+            raise BrokerFailedError(
+                f"Kafka's storage could not be formatted:\n{done.stdout}{done.stderr}"
+            )
         return folder
 
     def _launch(self, lib: Path, folder: Path) -> None:
@@ -204,7 +237,10 @@ class LocalBroker:
 
     @staticmethod
     def _java(lib: Path, *options: str, main: str) -> list[str]:
-        logging_options = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Djava.awt.headless=true"]
+        logging_options = [
+            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+            "-Djava.awt.headless=true",
+        ]
         return ["java", *options, *logging_options, "-cp", f"{lib.resolve()}/*", main]
 
     def _await_clients(self) -> None:
@@ -224,7 +260,9 @@ class LocalBroker:
             time.sleep(_POLL_SECONDS)
 
     def _serves(self) -> bool:
-        """Whether the broker answers a client and knows itself as a live member of the cluster."""
+        """Whether the broker answers a client and knows itself as a live member of the
+        cluster.
+        """
         host, _, port = self.bootstrap.rpartition(":")
         with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
             return self._answers_admin()

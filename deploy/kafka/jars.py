@@ -1,4 +1,6 @@
-"""Fetches Apache Kafka's jars by Maven coordinates, once, into a folder that git ignores."""
+"""Fetches Apache Kafka's jars by Maven coordinates, once, into a folder that git
+ignores.
+"""
 
 import hashlib
 import os
@@ -19,15 +21,22 @@ _INSTALL = (
 
 
 class MissingToolError(Exception):
-    """Java or Maven is not on this machine. Not retriable: install what the message names."""
+    """Java or Maven is not on this machine.
+
+    Not retriable: install what the message names.
+    """
 
 
 class FetchError(Exception):
-    """Maven could not fetch the jars. Retriable when the network is back; the message has Maven's reason."""
+    """Maven could not fetch the jars.
+
+    Retriable when the network is back; the message has Maven's reason.
+    """
 
 
 def kafka_jars() -> Path:
-    """Return the folder with the broker's jars, fetching them (tens of megabytes) the first time.
+    """Return the folder with the broker's jars, fetching them (tens of megabytes) the
+    first time.
 
     The environment variable FRESHET_KAFKA_LIB names a folder to use instead.
 
@@ -60,11 +69,15 @@ def _require_java() -> None:
     shown = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
     version = re.search(r'version "(\d+)', shown)
     if version is None or int(version[1]) < _MINIMUM_JAVA:
-        raise MissingToolError(f"java is {shown.splitlines()[0] if shown else 'broken'}. {_INSTALL}")
+        raise MissingToolError(
+            f"java is {shown.splitlines()[0] if shown else 'broken'}. {_INSTALL}"
+        )
 
 
 def _fetch(folder: Path) -> None:
-    """Copy the jars aside and rename, so that an interrupted fetch leaves nothing that looks complete."""
+    """Copy the jars aside and rename, so that an interrupted fetch leaves nothing that
+    looks complete.
+    """
     maven = shutil.which("mvn")
     if maven is None:
         raise MissingToolError(f"no mvn found. {_INSTALL}")
@@ -79,7 +92,9 @@ def _fetch(folder: Path) -> None:
             check=False,
         )
         if done.returncode != 0:
-            raise FetchError("mvn could not fetch Kafka's jars:\n" + "\n".join(done.stdout.splitlines()[-8:]))
+            raise FetchError(
+                "mvn could not fetch Kafka's jars:\n" + "\n".join(done.stdout.splitlines()[-8:])
+            )
         try:
             fetched.rename(folder)
         except OSError:
@@ -88,7 +103,10 @@ def _fetch(folder: Path) -> None:
 
 
 def main() -> int:
-    """Make sure that the jars are there; print one line when they are not and return the exit status."""
+    """Make sure that the jars are there.
+
+    Print one line when they are not and return the exit status.
+    """
     try:
         kafka_jars()
     except (MissingToolError, FetchError) as error:

@@ -1,4 +1,7 @@
-"""Creates Freshet's topics the way the stream expects them: equally partitioned, the catalogue compacted."""
+"""Creates Freshet's topics the way the stream expects them.
+
+Equally partitioned, the catalogue compacted.
+"""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -17,10 +20,15 @@ TOPICS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "freshet.quarantine": _FOREVER,
     }
 )
-"""Topic name to its settings. Shard n of the store reads partition n of each, so all have equally many."""
+"""Topic name to its settings.
+
+Shard n of the store reads partition n of each, so all have equally many.
+"""
 
 
-def create_topics(bootstrap: str, *, partitions: int, prefix: str = "", replication: int = 1) -> list[str]:
+def create_topics(
+    bootstrap: str, *, partitions: int, prefix: str = "", replication: int = 1
+) -> list[str]:
     """Create the topics that do not exist yet and return the names of all of them.
 
     Args:

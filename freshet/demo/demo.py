@@ -1,4 +1,7 @@
-"""The whole system in two minutes: its processes on loopback, and a story told by what they answer."""
+"""The whole system in two minutes.
+
+Its processes on loopback, and a story told by what they answer.
+"""
 
 import shlex
 import shutil
@@ -92,7 +95,12 @@ class DemoPlan:
                 "--shop-events": (self.shop_events, DEMO_EVENTS),
             }
             given = {flag: value for flag, (value, usual) in numbers.items() if value != usual}
-        return [text for flag, value in given.items() if value is not None for text in (flag, str(value))]
+        return [
+            text
+            for flag, value in given.items()
+            if value is not None
+            for text in (flag, str(value))
+        ]
 
     def recipe(self) -> Recipe:
         """Return what makes this demo's work folder another one's."""
@@ -105,7 +113,8 @@ def run_demo(plan: DemoPlan) -> None:
     """Tell the story.
 
     Raises:
-        CommandError: a process ended, or something did not happen in time; nothing is left running.
+        CommandError: a process ended, or something did not happen in time; nothing is
+            left running.
     """
     story = Story()
     with ended_by_signals(), open_work_folder(plan.folder, plan.recipe()) as folder:
@@ -130,7 +139,9 @@ def stop_demo(folder: Path) -> None:
 class Demo:
     """One run of the demo, step by step."""
 
-    def __init__(self, plan: DemoPlan, folder: WorkFolder, children: Children, story: Story) -> None:
+    def __init__(
+        self, plan: DemoPlan, folder: WorkFolder, children: Children, story: Story
+    ) -> None:
         self._plan = plan
         self._folder = folder
         self._children = children
@@ -148,7 +159,8 @@ class Demo:
         self._start_stream_and_server()
         self._await_graph()
         if self._plan.events is not None:
-            self._choose_queries()  # a log with nothing to ask for is better told before the training
+            # a log with nothing to ask for is better told before the training
+            self._choose_queries()
         self._await_generation()
         queries = self._choose_queries()
         self._ask(queries)
@@ -164,11 +176,15 @@ class Demo:
         if (shop / "events.jsonl").exists():
             self._story.step("The simulated shop opens again where it closed")
             return
-        self._story.step(f"A shop is simulated: {plan.shop_items:,} products, {plan.shop_events:,} events")
+        self._story.step(
+            f"A shop is simulated: {plan.shop_items:,} products, {plan.shop_events:,} events"
+        )
         shutil.rmtree(shop, ignore_errors=True)
         shop.mkdir()
         with self._story.waiting("simulating"):
-            history_ms = feed.write_history(Shop(plan.seed, plan.shop_items), plan.shop_events, shop)
+            history_ms = feed.write_history(
+                Shop(plan.seed, plan.shop_items), plan.shop_events, shop
+            )
         self._story.note(f"{duration(history_ms / 1000)} of shopping, in {shop}")
 
     def _start_stream_and_server(self) -> None:
@@ -176,7 +192,14 @@ class Demo:
         sources = [f"file:{self._folder.shop / 'launches.jsonl'}"]
         sources.insert(0, f"file:{self._plan.events or self._folder.shop / 'events.jsonl'}")
         catalog = self._plan.items if self._plan.events else self._folder.shop / "items.jsonl"
-        arguments = ["stream", "--follow", "--store", str(self._folder.store), "--metrics", self._at.stream]
+        arguments = [
+            "stream",
+            "--follow",
+            "--store",
+            str(self._folder.store),
+            "--metrics",
+            self._at.stream,
+        ]
         for source in sources:
             arguments += ["--source", source]
         if catalog is not None:
@@ -185,7 +208,9 @@ class Demo:
         serve = ["serve", "--artifacts", str(self._folder.artifacts), "--metrics", self._at.server]
         self._children.start("server", [*serve, "--listen", self._at.target])
         self._story.note(f"stream   metrics http://{self._at.stream}/metrics")
-        self._story.note(f"server   gRPC {self._at.target}, metrics http://{self._at.server}/metrics")
+        self._story.note(
+            f"server   gRPC {self._at.target}, metrics http://{self._at.server}/metrics"
+        )
 
     def _await_graph(self) -> None:
         self._story.step("Events flow into the graph")
@@ -201,14 +226,20 @@ class Demo:
             return samples if is_done else None
 
         def detail() -> str:
-            return f"{total(self._metrics(self._at.stream), 'freshet_stream_events_total') or 0:,.0f} events"
+            applied = total(self._metrics(self._at.stream), "freshet_stream_events_total")
+            return f"{applied or 0:,.0f} events"
 
         samples = self._await("applying", caught_up, _FIRST_GENERATION_SECONDS, detail)
         seconds = max(time.monotonic() - started[0], _POLL_SECONDS)
         num_events = total(samples, "freshet_stream_events_total") or 0.0
         num_rejected = total(samples, "freshet_stream_quarantined_total") or 0.0
-        applied = f"{num_events:,.0f} events applied in {seconds:.1f} s, {num_events / seconds:,.0f} a second"
-        self._story.note(applied if num_events else "all events of the log are in the graph already")
+        applied = (
+            f"{num_events:,.0f} events applied in {seconds:.1f} s, {num_events / seconds:,.0f} "
+            "a second"
+        )
+        self._story.note(
+            applied if num_events else "all events of the log are in the graph already"
+        )
         if num_rejected:
             look = f"{command_name()} quarantine list --store {self._folder.store}"
             self._story.note(f"{num_rejected:,.0f} could not be used: see `{look}`")
@@ -227,7 +258,13 @@ class Demo:
         freshness = self._freshness()
         is_first = freshness is None or not freshness.ready
         self._story.step("The tuner trains a first generation" if is_first else "The tuner goes on")
-        arguments = ["tune", "--store", str(self._folder.store), "--artifacts", str(self._folder.artifacts)]
+        arguments = [
+            "tune",
+            "--store",
+            str(self._folder.store),
+            "--artifacts",
+            str(self._folder.artifacts),
+        ]
         arguments += ["--every", _TUNE_EVERY, "--budget", _TUNE_BUDGET, "--metrics", self._at.tuner]
         self._children.start("tuner", arguments)
         self._story.note(f"tuner    metrics http://{self._at.tuner}/metrics")
@@ -280,7 +317,9 @@ class Demo:
         number = self._folder.state.num_launches
         if self._plan.events is None:
             return simulated_product(Shop(self._plan.seed, self._plan.shop_items), number)
-        watermark = total(self._metrics(self._at.stream), "freshet_stream_graph_watermark_seconds") or 0.0
+        watermark = (
+            total(self._metrics(self._at.stream), "freshet_stream_graph_watermark_seconds") or 0.0
+        )
         return labelled_product(queries.frequent, number, int(1000 * watermark))
 
     def _farewell(self, queries: Queries) -> None:
@@ -342,7 +381,10 @@ class Demo:
         limit_seconds: float,
         detail: Callable[[], str] = lambda: "",
     ) -> T:
-        """Return what `attempt` returns once it is not None; watch over the processes meanwhile."""
+        """Return what `attempt` returns once it is not None.
+
+        Watch over the processes meanwhile.
+        """
         started = time.monotonic()
         with self._story.waiting(what) as say:
             while (result := attempt()) is None:
@@ -358,7 +400,10 @@ class Demo:
 
 
 def free_ports(wanted: Sequence[int]) -> list[int]:
-    """Return different loopback ports that nobody listens on now; the wanted ones as far as they are free."""
+    """Return different loopback ports that nobody listens on now.
+
+    The wanted ones as far as they are free.
+    """
     with ExitStack() as held:
         return [held.enter_context(_hold_port(port)).getsockname()[1] for port in wanted]
 

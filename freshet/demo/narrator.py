@@ -1,4 +1,6 @@
-"""What the demo says: steps, what is being waited for, answers with their receipts, what to try next."""
+"""What the demo says: steps, what is being waited for, answers with their receipts,
+what to try next.
+"""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +19,9 @@ _INDENT = "   "
 
 
 class Story:
-    """Prints the demo's story; on a terminal with colour and a spinner, elsewhere as plain lines."""
+    """Prints the demo's story; on a terminal with colour and a spinner, elsewhere as
+    plain lines.
+    """
 
     def __init__(self) -> None:
         self._console = Console(highlight=False, markup=False, soft_wrap=True)
@@ -53,7 +57,9 @@ class Story:
         table.add_column("", justify="right", no_wrap=True, min_width=2)
         table.add_column("score", justify="right", no_wrap=True, min_width=6)
         table.add_column(
-            "item", no_wrap=True, min_width=max((len(hit.item_id) for hit in answer.hits), default=4)
+            "item",
+            no_wrap=True,
+            min_width=max((len(hit.item_id) for hit in answer.hits), default=4),
         )
         table.add_column("title", no_wrap=True, overflow="ellipsis")
         for rank, hit in enumerate(answer.hits, start=1):
@@ -95,5 +101,6 @@ def receipt_line(answer: Retrieved) -> str:
     path = f"{answer.path} query" if answer.path else "query"
     return (
         f"receipt: {path}, generation {receipt.generation}, reflects events up to "
-        f"{duration(receipt.watermark_age_seconds)} ago, graph {duration(receipt.snapshot_age_seconds)} old"
+        f"{duration(receipt.watermark_age_seconds)} ago, graph "
+        f"{duration(receipt.snapshot_age_seconds)} old"
     )

@@ -1,4 +1,7 @@
-"""The processes that the demo starts: each ends when the demo does, however the demo ends."""
+"""The processes that the demo starts.
+
+Each ends when the demo does, however the demo ends.
+"""
 
 import os
 import signal
@@ -17,12 +20,13 @@ _LAST_LINES = 12
 
 
 class Children:
-    """Runs ``freshet`` subcommands as processes, each in a group of its own and with a log file.
+    """Runs ``freshet`` subcommands as processes, each in a group of its own and with a
+    log file.
 
     Args:
         logs: folder of the log files.
-        lock: a locked file descriptor that the children keep open, so that the lock lasts as long
-            as one of them.
+        lock: a locked file descriptor that the children keep open, so that the lock
+            lasts as long as one of them.
     """
 
     def __init__(self, logs: Path, lock: int) -> None:
@@ -59,14 +63,20 @@ class Children:
         """See that all of them still run.
 
         Raises:
-            CommandError: one has ended; the message ends with the last lines of its log.
+            CommandError: one has ended; the message ends with the last lines of its
+                log.
         """
         for name, child in self._running.items():
             code = child.poll()
             if code is not None:
-                how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+                how = (
+                    f"was killed by {signal.Signals(-code).name}"
+                    if code < 0
+                    else f"ended with code {code}"
+                )
                 raise CommandError(
-                    f"the {name} {how}; its log {self._log_path(name)} ends: {self._last_words(name)}"
+                    f"the {name} {how}; its log {self._log_path(name)} ends: "
+                    f"{self._last_words(name)}"
                 )
 
     def stop(self) -> None:
@@ -104,7 +114,10 @@ class Children:
 
 
 def stop_others(pids: Mapping[str, int]) -> list[str]:
-    """End processes that an earlier demo left running, as far as they still are ours; return their names."""
+    """End processes that an earlier demo left running, as far as they still are ours.
+
+    Return their names.
+    """
     ours = {name: pid for name, pid in pids.items() if _is_freshet(pid)}
     _signal_groups(list(ours.values()), signal.SIGTERM)
     deadline = time.monotonic() + _GRACE_SECONDS
@@ -115,7 +128,10 @@ def stop_others(pids: Mapping[str, int]) -> list[str]:
 
 
 def _is_freshet(pid: int) -> bool:
-    """Whether the process runs a command of ours: the number alone may be another program's by now."""
+    """Whether the process runs a command of ours.
+
+    The number alone may be another program's by now.
+    """
     if Path("/proc/self").exists():
         shown = _read(Path(f"/proc/{pid}/cmdline"))
     else:

@@ -1,4 +1,7 @@
-"""What the demo asks for and launches: queries out of the graph, and a product that nobody has seen."""
+"""What the demo asks for and launches.
+
+Queries out of the graph, and a product that nobody has seen.
+"""
 
 import time
 from collections.abc import Sequence
@@ -26,7 +29,9 @@ class Queries:
 
 @dataclass(frozen=True, kw_only=True)
 class NewProduct:
-    """The product that is launched, what is typed for it, and the lines to append to the log."""
+    """The product that is launched, what is typed for it, and the lines to append to
+    the log.
+    """
 
     item_id: str
     title: str
@@ -35,7 +40,8 @@ class NewProduct:
 
 
 def choose_queries(store: Path, random: Random) -> Queries:
-    """Return the most frequent query of a store, a rare one, and a slip of the fingers that nobody made yet.
+    """Return the most frequent query of a store, a rare one, and a slip of the fingers
+    that nobody made yet.
 
     Raises:
         CommandError: there is no query in the graph.
@@ -49,8 +55,12 @@ def choose_queries(store: Path, random: Random) -> Queries:
         arrays = graph.arrays()
     if not len(arrays.edge_query):
         raise CommandError("the log has no click with a query, so there is nothing to ask for")
-    num_sessions = np.bincount(arrays.edge_query, arrays.edge_sessions, minlength=arrays.num_queries)
-    order = [int(index) for index in np.argsort(-num_sessions, kind="stable") if num_sessions[index] > 0]
+    num_sessions = np.bincount(
+        arrays.edge_query, arrays.edge_sessions, minlength=arrays.num_queries
+    )
+    order = [
+        int(index) for index in np.argsort(-num_sessions, kind="stable") if num_sessions[index] > 0
+    ]
     texts = arrays.query_texts
     rare = [texts[index] for index in order if num_sessions[index] == num_sessions[order[-1]]]
     like = random.choice([texts[index] for index in order[1:20]] or [texts[order[0]]])
@@ -58,11 +68,15 @@ def choose_queries(store: Path, random: Random) -> Queries:
     slips = (misspell(like, random) for _ in range(100))
     unseen = next((slip for slip in slips if slip not in known), f"{like} {like}")
     long_enough = [text for text in rare if " " in text] or rare
-    return Queries(frequent=texts[order[0]], rare=random.choice(long_enough), unseen=unseen, like=like)
+    return Queries(
+        frequent=texts[order[0]], rare=random.choice(long_enough), unseen=unseen, like=like
+    )
 
 
 def append_lines(path: Path, lines: Sequence[dict[str, object]]) -> None:
-    """Append JSON lines to a file in one write, so that whoever follows it sees them together."""
+    """Append JSON lines to a file in one write, so that whoever follows it sees them
+    together.
+    """
     with path.open("ab", buffering=0) as file:
         file.write(msgspec.json.Encoder().encode_lines(lines))
 
@@ -83,7 +97,9 @@ def simulated_product(shop: Shop, number: int) -> NewProduct:
 
 
 def labelled_product(query: str, number: int, time_ms: int) -> NewProduct:
-    """Return a product for somebody's own log, labelled so that nobody takes it for a real one."""
+    """Return a product for somebody's own log, labelled so that nobody takes it for a
+    real one.
+    """
     item_id, wanted = f"freshet-demo-{number}", f"demo product {number} {query}"
     item: dict[str, object] = {"item_id": item_id, "title": f"Demo product {number}: {query}"}
     clicks: list[dict[str, object]] = [
@@ -97,4 +113,6 @@ def labelled_product(query: str, number: int, time_ms: int) -> NewProduct:
         }
         for click in range(NUM_CLICKS)
     ]
-    return NewProduct(item_id=item_id, title=str(item["title"]), query=wanted, lines=[item, *clicks])
+    return NewProduct(
+        item_id=item_id, title=str(item["title"]), query=wanted, lines=[item, *clicks]
+    )

@@ -1,4 +1,6 @@
-"""The demo's work folder: what is in it, whether it can be gone on from, and who is using it."""
+"""The demo's work folder: what is in it, whether it can be gone on from, and who is
+using it.
+"""
 
 import fcntl
 import json
@@ -107,7 +109,10 @@ def open_work_folder(root: Path, recipe: Recipe) -> Iterator[WorkFolder]:
 
 
 def running_pids(root: Path) -> Mapping[str, int]:
-    """Return the processes that an earlier demo left running in a folder; empty: none."""
+    """Return the processes that an earlier demo left running in a folder.
+
+    Empty: none.
+    """
     state = _read_state(root)
     if state is None or not (root / _LOCK).exists():
         return {}
@@ -119,7 +124,9 @@ def running_pids(root: Path) -> Mapping[str, int]:
 
 
 def fingerprint(path: Path | None) -> str:
-    """Return what tells one log from another: its path and a hash of how it begins; empty for None.
+    """Return what tells one log from another: its path and a hash of how it begins.
+
+    Empty for None.
 
     Raises:
         CommandError: it cannot be read.
@@ -149,7 +156,9 @@ def _read_state(root: Path) -> State | None:
     try:
         stored = json.loads((root / _STATE).read_text(encoding="utf-8"))
         return State(
-            recipe=Recipe(**stored["recipe"]), num_launches=stored["num_launches"], pids=stored["pids"]
+            recipe=Recipe(**stored["recipe"]),
+            num_launches=stored["num_launches"],
+            pids=stored["pids"],
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

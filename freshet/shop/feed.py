@@ -1,4 +1,7 @@
-"""The simulated shop into files or Kafka, all at once or live: what `freshet simulate` does."""
+"""The simulated shop into files or Kafka, all at once or live.
+
+What `freshet simulate` does.
+"""
 
 import os
 import time
@@ -38,9 +41,11 @@ class Order:
     Attributes:
         seed: which shop.
         num_items: products in its first catalogue.
-        num_events: stop after so many; None: the default where `rate` is None, else no end.
+        num_events: stop after so many; None: the default where `rate` is None, else no
+            end.
         rate: events a second in real time; None: all at once.
-        start_ms: event time of the beginning; None: a fixed day, or now where there is a rate.
+        start_ms: event time of the beginning; None: a fixed day, or now where there is
+            a rate.
         bare_titles: see `freshet.shop.shop.Shop`.
     """
 
@@ -77,7 +82,8 @@ class Order:
 
 
 def to_files(order: Order, folder: Path) -> None:
-    """Write or, with a rate, append to ``events.jsonl`` and ``items.jsonl`` in a folder.
+    """Write or, with a rate, append to ``events.jsonl`` and ``items.jsonl`` in a
+    folder.
 
     Raises:
         CommandError: the files exist already and would be replaced.
@@ -90,7 +96,8 @@ def to_files(order: Order, folder: Path) -> None:
     for name in FILE_NAMES:
         if (folder / name).exists():
             raise CommandError(
-                f"{folder / name} exists already; choose another --out, or append live events with --follow"
+                f"{folder / name} exists already; choose another --out, or append live events "
+                "with --follow"
             )
     shop = Shop(order.seed, order.num_items, bare_titles=order.bare_titles)
     with (
@@ -123,7 +130,9 @@ def to_kafka(order: Order, bootstrap: str, settings: "StreamSettings") -> None:
 
 
 def write_history(shop: Shop, num_events: int, folder: Path) -> int:
-    """Write a catalogue and events that end now; return how long they took in the shop, in milliseconds.
+    """Write a catalogue and events that end now.
+
+    Return how long they took in the shop, in milliseconds.
 
     Raises:
         OSError: the files cannot be written.
@@ -132,9 +141,12 @@ def write_history(shop: Shop, num_events: int, folder: Path) -> int:
     start_ms = now_ms - int(1000 * num_events / DEFAULT_EVENTS_PER_SECOND)
     events = list(islice(shop.events(start_ms, DEFAULT_EVENTS_PER_SECOND), num_events))
     times_ms = [_time_ms(event) for event in events]
-    # How long a number of events takes is the shop's to say: what is known is when they must end.
+    # How long a number of events takes is the shop's to say: what is known is when they
+    # must end.
     shift_ms = now_ms - times_ms[-1]
-    shifted = [{**event, "ts_ms": ts_ms + shift_ms} for event, ts_ms in zip(events, times_ms, strict=True)]
+    shifted = [
+        {**event, "ts_ms": ts_ms + shift_ms} for event, ts_ms in zip(events, times_ms, strict=True)
+    ]
     with _whole_files(folder) as write:
         write([*shop.catalog(), *shop.take_launched()], shifted)
     return times_ms[-1] - times_ms[0]
@@ -142,7 +154,10 @@ def write_history(shop: Shop, num_events: int, folder: Path) -> int:
 
 @contextmanager
 def _whole_files(folder: Path) -> Iterator[Write]:
-    """Yield what writes both files under temporary names; they are renamed once they are whole."""
+    """Yield what writes both files under temporary names.
+
+    They are renamed once they are whole.
+    """
     paths = {name: folder / f".{name}.{uuid4().hex}.tmp" for name in FILE_NAMES}
     try:
         with paths["items.jsonl"].open("wb") as items, paths["events.jsonl"].open("wb") as events:
@@ -156,7 +171,10 @@ def _whole_files(folder: Path) -> Iterator[Write]:
 
 
 def _append(order: Order, folder: Path) -> None:
-    """Append what is due, whole lines at a time; the catalogue is written only where there is none."""
+    """Append what is due, whole lines at a time.
+
+    The catalogue is written only where there is none.
+    """
     shop = Shop(order.seed, order.num_items, bare_titles=order.bare_titles)
     with (
         stop_event() as stop,
@@ -223,7 +241,9 @@ def _time_ms(event: Line) -> int:
 
 
 def _end_line(file: IO[bytes], path: Path) -> None:
-    """Finish a line that a killed writer left half written, so that the next one is not lost with it."""
+    """Finish a line that a killed writer left half written, so that the next one is not
+    lost with it.
+    """
     if path.stat().st_size and _last_byte(path) != b"\n":
         file.write(b"\n")
 

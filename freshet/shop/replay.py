@@ -34,7 +34,8 @@ class ReplayTotals:
     Attributes:
         events: interactions published.
         items: catalogue items published.
-        raw: lines that cannot be decoded, published as they are for the stream to judge.
+        raw: lines that cannot be decoded, published as they are for the stream to
+            judge.
         event_ms: event time of the last interaction published; 0: none was.
         bytes_done: bytes read of the files as they are on disk.
         bytes_total: their size.
@@ -75,7 +76,9 @@ def replay(
     on_progress: Callable[[ReplayTotals], None] = lambda _totals: None,
     stop: StopEvent | None = None,
 ) -> ReplayTotals:
-    """Publish catalogue files, then event files merged by event time; the same files give the same order.
+    """Publish catalogue files, then event files merged by event time.
+
+    The same files give the same order.
 
     Args:
         order: what to publish.
@@ -92,13 +95,17 @@ def replay(
     item_files = [_File(path, JSON_ITEM, settings) for path in _named_files(order.items)]
     event_files = [_File(path, "", settings) for path in _named_files(order.events)]
     stop = stop or StopEvent()
-    producer = EventProducer(bootstrap, settings, encoding=order.encoding, batch_size=order.batch_size)
+    producer = EventProducer(
+        bootstrap, settings, encoding=order.encoding, batch_size=order.batch_size
+    )
     publisher = _Publisher(producer, [*item_files, *event_files], on_progress)
     pace = _Pace(order.speed, stop, publisher.before_waiting)
     try:
         for file in item_files:
             publisher.publish_all((out for _, out in file.timeline(decoder)), stop)
-        timeline = heapq.merge(*(file.timeline(decoder) for file in event_files), key=lambda timed: timed[0])
+        timeline = heapq.merge(
+            *(file.timeline(decoder) for file in event_files), key=lambda timed: timed[0]
+        )
         publisher.publish_all(pace.paced(timeline), stop)
         producer.flush()
     finally:
@@ -113,7 +120,8 @@ def replay(
 def open_publisher(
     bootstrap: str, settings: StreamSettings | None = None, *, batch_size: int = 64
 ) -> Iterator[Callable[[Sequence[Mapping[str, Any]]], None]]:
-    """Yield a function that publishes neutral event and catalogue dicts, acknowledged when it returns.
+    """Yield a function that publishes neutral event and catalogue dicts, acknowledged
+    when it returns.
 
     Raises:
         PublishFailed: the broker does not answer or does not take an event.
@@ -126,7 +134,12 @@ def open_publisher(
         for entry in entries:
             line = msgspec.json.encode(entry)
             record = Record(
-                position=Position("", 0), offset=0, next_offset=0, content_type="", key=None, value=line
+                position=Position("", 0),
+                offset=0,
+                next_offset=0,
+                content_type="",
+                key=None,
+                value=line,
             )
             for out in _outgoing(decoder, record):
                 if isinstance(out, bytes):
@@ -145,7 +158,10 @@ class _Publisher:
     """Publishes and counts."""
 
     def __init__(
-        self, producer: EventProducer, files: Sequence["_File"], on_progress: Callable[[ReplayTotals], None]
+        self,
+        producer: EventProducer,
+        files: Sequence["_File"],
+        on_progress: Callable[[ReplayTotals], None],
     ) -> None:
         self.totals = ReplayTotals(bytes_total=sum(file.bytes_total for file in files))
         self._producer = producer
@@ -224,7 +240,10 @@ class _File:
         return min(self._reader.bytes_done, self.bytes_total)
 
     def timeline(self, decoder: Decoder) -> Iterator[tuple[int, Outgoing]]:
-        """Yield what each line holds, with its event time; what has none has that of the line before."""
+        """Yield what each line holds, with its event time.
+
+        What has none has that of the line before.
+        """
         ts_ms = 0
         for record in self._records():
             for out in _outgoing(decoder, record):

@@ -1,4 +1,7 @@
-"""A shop that never sleeps, by seed: catalogue, queries, sessions, trends, new products and a long tail."""
+"""A shop that never sleeps, by seed.
+
+Catalogue, queries, sessions, trends, new products and a long tail.
+"""
 
 import math
 from bisect import bisect_right
@@ -99,7 +102,10 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class _Need:
-    """What a shopper has in mind: a type, and what it should be like; what is empty does not matter."""
+    """What a shopper has in mind: a type, and what it should be like.
+
+    What is empty does not matter.
+    """
 
     product_type: ProductType
     brand: str
@@ -129,7 +135,8 @@ class Shop:
         seed: the same seed gives the same shop and the same events.
         num_items: products in the first catalogue; more are launched as time goes by.
         num_users: shoppers; few of them come often.
-        bare_titles: the catalogue says nothing of a product but an article number; shoppers do as ever.
+        bare_titles: the catalogue says nothing of a product but an article number;
+            shoppers do as ever.
     """
 
     def __init__(
@@ -145,7 +152,8 @@ class Shop:
         self._launched: deque[Product] = deque()
         self._num_products = 0
         self._products = [
-            self._add_product(self._new_product(random, f"p{number:06d}")) for number in range(num_items)
+            self._add_product(self._new_product(random, f"p{number:06d}"))
+            for number in range(num_items)
         ]
         self.users = _zipf([f"u{number:06d}" for number in range(num_users)], 0.6)
 
@@ -164,7 +172,8 @@ class Shop:
     ) -> Iterator[dict[str, object]]:
         """Yield events without end, in the order of their time, from `start_ms` on.
 
-        Sessions run side by side. Every 2,000 events a product is launched: see `take_launched`.
+        Sessions run side by side. Every 2,000 events a product is launched: see
+        `take_launched`.
         """
         random = Random(f"events {self._seed} {start_ms}")
         waiting: list[tuple[int, int, dict[str, object]]] = []
@@ -198,9 +207,11 @@ class Shop:
         return Launch(product=product, query=f"{product.model} {product.product_type.name}".lower())
 
     def launch_events(self, launch: Launch, times_ms: Sequence[int]) -> Iterator[dict[str, object]]:
-        """Yield a search click on a launched product at each of the times, each in a session of its own.
+        """Yield a search click on a launched product at each of the times, each in a
+        session of its own.
 
-        Every third shopper searched for the type alone; every second one then looks at two products like it.
+        Every third shopper searched for the type alone; every second one then looks at
+        two products like it.
         """
         random = Random(f"clicks {launch.product.item_id}")
         siblings = self._by_type[launch.product.product_type]
@@ -213,12 +224,21 @@ class Shop:
             yield {"ts_ms": time_ms, "type": "search_click", **common, **target}
             for _ in range(2 * (number % 2)):
                 seen = siblings[int(random.random() * len(siblings))]
-                yield {"ts_ms": time_ms, "type": "view", **common, "query": None, "item_id": seen.item_id}
+                yield {
+                    "ts_ms": time_ms,
+                    "type": "view",
+                    **common,
+                    "query": None,
+                    "item_id": seen.item_id,
+                }
 
     def _arrivals(
         self, random: Random, start_ms: int, events_per_second: float
     ) -> Iterator[tuple[int, _Weighted[ProductType]]]:
-        """Yield when sessions begin, with what is wanted at that time. Some have begun before the start."""
+        """Yield when sessions begin, with what is wanted at that time.
+
+        Some have begun before the start.
+        """
         mean_gap_ms = 1000.0 * EVENTS_PER_SESSION / events_per_second
         arrival_ms = float(start_ms - _WARM_UP_MS)
         trend_until_ms = -math.inf
@@ -241,11 +261,17 @@ class Shop:
         )
 
     def companion(self, random: Random, kind: ProductType) -> ProductType:
-        """Return a type that goes with another: one of the next two of its department."""
+        """Return a type that goes with another.
+
+        One of the next two of its department.
+        """
         return _one_of(random, self._companions[kind])
 
     def find(self, random: Random, need: _Need) -> Product:
-        """Return a product that meets a need; now and then one of the type that does not."""
+        """Return a product that meets a need.
+
+        Now and then one of the type that does not.
+        """
         if _chance(random, 0.06):
             need = _Need(need.product_type, "", "", "")
         choice = self._choices.get(need)
@@ -265,7 +291,9 @@ class Shop:
         found = meeting or every
         return _Weighted(found, [product.popularity for product in found])
 
-    def _new_product(self, random: Random, item_id: str, *, fresh: bool = False, model: str = "") -> Product:
+    def _new_product(
+        self, random: Random, item_id: str, *, fresh: bool = False, model: str = ""
+    ) -> Product:
         kind = self.types[self._num_products % len(self.types)]
         if self._num_products >= len(self.types):
             kind = self.types[int(random.random() * len(self.types))]
@@ -293,7 +321,10 @@ class Shop:
 
 
 class _Visit:
-    """One shopper's session, event by event; its clock runs on as they read and think."""
+    """One shopper's session, event by event.
+
+    Its clock runs on as they read and think.
+    """
 
     def __init__(self, shop: Shop, random: Random, arrival_ms: int, session_id: str) -> None:
         self._shop = shop
@@ -312,7 +343,10 @@ class _Visit:
             kind = self._shop.companion(self._random, kind)
 
     def _pursue(self, need: _Need) -> Generator[tuple[int, dict[str, object]], None, bool]:
-        """Yield searches, clicks and views until the need is met or forgotten; return whether they bought."""
+        """Yield searches, clicks and views until the need is met or forgotten.
+
+        Return whether they bought.
+        """
         for query, narrowed in _searches(self._random, need):
             for _ in range(1 + self._chance(0.35) + self._chance(0.1)):
                 product = self._shop.find(self._random, narrowed)
@@ -330,7 +364,9 @@ class _Visit:
                     return True
         return False
 
-    def _event(self, action: str, query: str | None, product: Product) -> tuple[int, dict[str, object]]:
+    def _event(
+        self, action: str, query: str | None, product: Product
+    ) -> tuple[int, dict[str, object]]:
         return self._clock_ms, {
             "ts_ms": self._clock_ms,
             "type": action,
@@ -348,9 +384,14 @@ class _Visit:
 
 
 def misspell(text: str, random: Random) -> str:
-    """Return the text with one slip of the fingers: a letter doubled, lost, or swapped with the next."""
+    """Return the text with one slip of the fingers.
+
+    A letter doubled, lost, or swapped with the next.
+    """
     places = [
-        place for place in range(1, len(text) - 1) if text[place].isalpha() and text[place + 1].isalpha()
+        place
+        for place in range(1, len(text) - 1)
+        if text[place].isalpha() and text[place + 1].isalpha()
     ]
     if not places:
         return text + text[-1:]
@@ -363,7 +404,9 @@ def misspell(text: str, random: Random) -> str:
 
 
 def _searches(random: Random, need: _Need) -> Iterator[tuple[str, _Need]]:
-    """Yield one to three searches for a need, from broad to narrow, with what each asks for."""
+    """Yield one to three searches for a need, from broad to narrow, with what each asks
+    for.
+    """
     kind = need.product_type
     if (need.brand or need.attribute) and _chance(random, 0.3):
         broad = _Need(kind, "", "", "")
@@ -442,5 +485,7 @@ def _model(random: Random) -> str:
 
 
 def _pause_ms(random: Random, mean_ms: int) -> int:
-    """Return a pause of 1 s and more, exponentially distributed, at most ten times the mean."""
+    """Return a pause of 1 s and more, exponentially distributed, at most ten times the
+    mean.
+    """
     return 1000 + int(min(-mean_ms * math.log(1.0 - random.random()), 10 * mean_ms))

@@ -1,4 +1,7 @@
-"""The words of the simulated shop: departments, product types, attributes, invented brands and models."""
+"""The words of the simulated shop.
+
+Departments, product types, attributes, invented brands and models.
+"""
 
 from dataclasses import dataclass
 
@@ -23,7 +26,15 @@ class Department:
 DEPARTMENTS = (
     Department(
         "audio",
-        ("headphones", "earbuds", "bluetooth speaker", "soundbar", "turntable", "microphone", "radio"),
+        (
+            "headphones",
+            "earbuds",
+            "bluetooth speaker",
+            "soundbar",
+            "turntable",
+            "microphone",
+            "radio",
+        ),
         ("wireless", "noise cancelling", "waterproof", "portable", "studio", "foldable", "gaming"),
         ("running", "travel", "the office", "podcasts"),
     ),
@@ -59,7 +70,15 @@ DEPARTMENTS = (
             "frying pan",
             "knife set",
         ),
-        ("stainless steel", "cordless", "compact", "nonstick", "programmable", "cast iron", "quiet"),
+        (
+            "stainless steel",
+            "cordless",
+            "compact",
+            "nonstick",
+            "programmable",
+            "cast iron",
+            "quiet",
+        ),
         ("small kitchens", "smoothies", "families"),
     ),
     Department(
@@ -142,7 +161,15 @@ DEPARTMENTS = (
     ),
     Department(
         "baby",
-        ("stroller", "car seat", "baby monitor", "high chair", "baby carrier", "changing bag", "night light"),
+        (
+            "stroller",
+            "car seat",
+            "baby monitor",
+            "high chair",
+            "baby carrier",
+            "changing bag",
+            "night light",
+        ),
         ("foldable", "lightweight", "organic", "video", "reclining", "washable", "twin"),
         ("newborns", "travel", "twins"),
     ),
@@ -151,20 +178,20 @@ DEPARTMENTS = (
 COLOURS = ("black", "white", "blue", "red", "green", "grey", "silver", "sand")
 
 BRANDS = (
-    "Norvik", "Alpenta", "Brisko", "Calvane", "Dunmere", "Elvoro", "Fjelltop", "Gravina", "Halden", "Ivarra",
-    "Jolvena", "Kestral", "Lumora", "Mirova", "Nactis", "Orbeta", "Pellano", "Quvera", "Rivaldo", "Sonvik",
-    "Tarvos", "Umbrella Nine", "Veltrix", "Wexham", "Xandria", "Yarrowe", "Zephir", "Arctura", "Bellwen",
-    "Corvida", "Drakewell", "Estiva", "Fenwick Rowe", "Glimmer", "Hexaro", "Ilmare", "Juniper Lane", "Korvax",
-    "Lindqvar", "Monteza",
+    "Norvik", "Alpenta", "Brisko", "Calvane", "Dunmere", "Elvoro", "Fjelltop", "Gravina", "Halden",
+    "Ivarra", "Jolvena", "Kestral", "Lumora", "Mirova", "Nactis", "Orbeta", "Pellano", "Quvera",
+    "Rivaldo", "Sonvik", "Tarvos", "Umbrella Nine", "Veltrix", "Wexham", "Xandria", "Yarrowe",
+    "Zephir", "Arctura", "Bellwen", "Corvida", "Drakewell", "Estiva", "Fenwick Rowe", "Glimmer",
+    "Hexaro", "Ilmare", "Juniper Lane", "Korvax", "Lindqvar", "Monteza",
 )  # fmt: skip
 
 MODEL_STARTS = (
-    "Al", "Bri", "Cor", "Del", "Ex", "Fen", "Gal", "Hel", "Ori", "Jun", "Kai", "Lum", "Mo", "Nex", "Pri",
-    "Ra", "Sol", "Tri", "Vi", "Zen",
+    "Al", "Bri", "Cor", "Del", "Ex", "Fen", "Gal", "Hel", "Ori", "Jun", "Kai", "Lum", "Mo", "Nex",
+    "Pri", "Ra", "Sol", "Tri", "Vi", "Zen",
 )  # fmt: skip
 MODEL_ENDS = (
-    "to", "va", "nix", "ra", "on", "dus", "lia", "mo", "ster", "xa", "que", "bo", "lin", "zo", "tis", "ka",
-    "rum", "do",
+    "to", "va", "nix", "ra", "on", "dus", "lia", "mo", "ster", "xa", "que", "bo", "lin", "zo",
+    "tis", "ka", "rum", "do",
 )  # fmt: skip
 
 ABBREVIATIONS = {

@@ -59,7 +59,8 @@ class BrokersType(click.ParamType[str]):
         """Return the addresses without the scheme."""
         text = str(value)
         bare = text.removeprefix("kafka:")
-        # A broker's host may be called kafka: then what looks like the scheme is the host.
+        # A broker's host may be called kafka: then what looks like the scheme is the
+        # host.
         addresses = bare if ":" in bare.split(",")[0] else text
         for address in addresses.split(","):
             ADDRESS.convert(address, param, ctx)
@@ -71,7 +72,9 @@ class SourceType(click.ParamType[Source]):
 
     name = "file:PATH|kafka:HOST:PORT"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Source:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Source:
         """Return the parsed source."""
         if isinstance(value, Source):
             return value
@@ -92,7 +95,9 @@ class DurationType(click.ParamType[float]):
 
     name = "DURATION"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
         """Return the seconds."""
         if isinstance(value, (int, float)):
             return float(value)
@@ -107,7 +112,9 @@ class SpeedType(click.ParamType[float]):
 
     name = "N|max"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
         """Return the factor; 0 stands for ``max``."""
         if value == "max":
             return 0.0
@@ -132,7 +139,11 @@ FILE = click.Path(path_type=Path, dir_okay=True)
 def config_option(function: F) -> F:
     """Add ``--config``."""
     return click.option(
-        "--config", "config_file", type=FILE, metavar="FILE", help="TOML settings (see `freshet config`)."
+        "--config",
+        "config_file",
+        type=FILE,
+        metavar="FILE",
+        help="TOML settings (see `freshet config`).",
     )(function)
 
 
@@ -144,9 +155,16 @@ def store_option(function: F) -> F:
 
 
 def graph_options(function: F) -> F:
-    """Add ``--store`` and ``--snapshot``, of which a command takes one; see `one_graph`."""
-    with_snapshot = click.option("--snapshot", type=FOLDER, metavar="DIR", help="Read a snapshot instead.")
-    with_store = click.option("--store", type=FOLDER, metavar="DIR", help="The graph store's folder.")
+    """Add ``--store`` and ``--snapshot``, of which a command takes one.
+
+    See `one_graph`.
+    """
+    with_snapshot = click.option(
+        "--snapshot", type=FOLDER, metavar="DIR", help="Read a snapshot instead."
+    )
+    with_store = click.option(
+        "--store", type=FOLDER, metavar="DIR", help="The graph store's folder."
+    )
     return with_store(with_snapshot(function))
 
 
@@ -157,7 +175,9 @@ def one_graph(store: Path | None, snapshot: Path | None) -> Path:
         click.UsageError: none or both were given.
     """
     if (store is None) == (snapshot is None):
-        raise click.UsageError("give either --store DIR or --snapshot DIR", ctx=click.get_current_context())
+        raise click.UsageError(
+            "give either --store DIR or --snapshot DIR", ctx=click.get_current_context()
+        )
     return store or snapshot  # type: ignore[return-value]  # one of them is a path
 
 
@@ -171,10 +191,15 @@ def artifacts_option(function: F) -> F:
 def metrics_option(function: F) -> F:
     """Add ``--metrics``."""
     return click.option(
-        "--metrics", type=ADDRESS, metavar="HOST:PORT", help="Serve Prometheus metrics at this address."
+        "--metrics",
+        type=ADDRESS,
+        metavar="HOST:PORT",
+        help="Serve Prometheus metrics at this address.",
     )(function)
 
 
 def json_option(function: F) -> F:
     """Add ``--json``."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")(function)
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")(
+        function
+    )

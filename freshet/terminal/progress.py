@@ -1,4 +1,7 @@
-"""How far long work is, on stderr: a bar on a terminal, a line now and then elsewhere."""
+"""How far long work is, on stderr.
+
+A bar on a terminal, a line now and then elsewhere.
+"""
 
 import sys
 import time
@@ -14,7 +17,10 @@ _LINE_EVERY_SECONDS = 5.0
 
 @contextmanager
 def progress(title: str, unit: str) -> Iterator[Advance]:
-    """Yield a function that takes how much is done, in `unit`, and of how much; None: that is not known."""
+    """Yield a function that takes how much is done, in `unit`, and of how much.
+
+    None: that is not known.
+    """
     if sys.stderr.isatty():
         with _bar(title) as advance:
             yield advance
@@ -25,9 +31,20 @@ def progress(title: str, unit: str) -> Iterator[Advance]:
 @contextmanager
 def _bar(title: str) -> Iterator[Advance]:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

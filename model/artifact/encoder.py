@@ -1,8 +1,10 @@
-"""The text path in plain numpy: what a server runs for a query that has never been seen.
+"""The text path in plain numpy.
 
-A text becomes the mean of its features' rows in one table, shared by queries and items, and then goes through
-the tower of its kind: ``unit(mean + W2 relu(W1 mean + b1) + b2)``. `model.network.network.ContentPath` is its
-twin.
+What a server runs for a query that has never been seen.
+
+A text becomes the mean of its features' rows in one table, shared by queries and items,
+and then goes through the tower of its kind: ``unit(mean + W2 relu(W1 mean + b1) +
+b2)``. `model.network.network.ContentPath` is its twin.
 """
 
 from collections.abc import Mapping
@@ -22,7 +24,10 @@ _SMALLEST_NORM = 1e-12
 
 
 def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return `vectors` scaled to length one along the last axis; a zero vector becomes the first axis."""
+    """Return `vectors` scaled to length one along the last axis.
+
+    A zero vector becomes the first axis.
+    """
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
     first_axis = np.zeros(vectors.shape[-1], dtype=np.float32)
     first_axis[0] = 1.0
@@ -31,15 +36,19 @@ def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 class TextEncoder:
-    """Encodes texts with the arrays of a generation. Immutable, so any number of threads may share one.
+    """Encodes texts with the arrays of a generation.
+
+    Immutable, so any number of threads may share one.
 
     Args:
-        arrays: ``bag`` ``float32 [num_buckets, dim]``, and for each tower (``query``, ``item``)
-            ``<tower>.hidden_weight`` ``float32 [hidden, dim]``, ``<tower>.hidden_bias`` ``float32 [hidden]``,
-            ``<tower>.out_weight`` ``float32 [dim, hidden]`` and ``<tower>.out_bias`` ``float32 [dim]``.
+        arrays: ``bag`` ``float32 [num_buckets, dim]``, and for each tower (``query``,
+            ``item``) ``<tower>.hidden_weight`` ``float32 [hidden, dim]``,
+            ``<tower>.hidden_bias`` ``float32 [hidden]``, ``<tower>.out_weight``
+            ``float32 [dim, hidden]`` and ``<tower>.out_bias`` ``float32 [dim]``.
 
     Raises:
-        GenerationCorrupt: an array is missing or has another shape than the others imply.
+        GenerationCorrupt: an array is missing or has another shape than the others
+            imply.
     """
 
     def __init__(self, arrays: Mapping[str, NDArray[np.float32]]) -> None:
@@ -56,14 +65,20 @@ class TextEncoder:
         return int(self._bag.shape[1])
 
     def encode(self, text: str) -> NDArray[np.float32]:
-        """Return a query's unit vector ``float32 [dim]``: the model's vector of a query without any clicks.
+        """Return a query's unit vector ``float32 [dim]``.
 
-        A text without features (empty, or punctuation only) gets one and the same finite vector.
+        The model's vector of a query without any clicks.
+
+        A text without features (empty, or punctuation only) gets one and the same
+        finite vector.
         """
         return self._encode(text, "query")
 
     def encode_item(self, text: str) -> NDArray[np.float32]:
-        """Return an item's unit vector ``float32 [dim]``: the model's vector of one without any clicks."""
+        """Return an item's unit vector ``float32 [dim]``.
+
+        The model's vector of one without any clicks.
+        """
         return self._encode(text, "item")
 
     def _encode(self, text: str, tower: Tower) -> NDArray[np.float32]:
@@ -92,4 +107,6 @@ def _check_arrays(arrays: Mapping[str, NDArray[np.float32]]) -> None:
         for part, shape in zip(TOWER_PARTS, shapes, strict=True):
             found = arrays[f"{tower}.{part}"].shape
             if found != shape:
-                raise GenerationCorrupt(f"the text encoder's {tower}.{part} has shape {found}, not {shape}")
+                raise GenerationCorrupt(
+                    f"the text encoder's {tower}.{part} has shape {found}, not {shape}"
+                )

@@ -1,13 +1,15 @@
-"""The artifact folder: write a generation in one step, read it back verified, say which one is current.
+"""The artifact folder: write a generation in one step, read it back verified, say which
+one is current.
 
 Layout (`docs/formats.md` has the details)::
 
     ARTIFACTS/
       CURRENT                          the id of the live generation, one line
       generations/<id>/manifest.json   freshet.manifest.v1.Generation as protobuf JSON
-      generations/<id>/*               arrays (.npy), string tables (.utf8 with .offsets.npy), the index file
+      generations/<id>/*               arrays (.npy), texts (.utf8), the index
 
-Imports numpy, the text rules and the manifest stubs only, so that a server can read what a trainer wrote.
+Imports numpy, the text rules and the manifest stubs only, so that a server can read
+what a trainer wrote.
 """
 
 import re
@@ -51,7 +53,9 @@ def new_generation_id(now_ms: int) -> str:
 
 
 class StringTable(Sequence[str]):
-    """Strings by dense index: memory-mapped UTF-8 and ``int64 [n + 1]`` offsets, decoded when asked for."""
+    """Strings by dense index: memory-mapped UTF-8 and ``int64 [n + 1]`` offsets,
+    decoded when asked for.
+    """
 
     def __init__(self, offsets: NDArray[np.int64], data: NDArray[np.uint8]) -> None:
         self._offsets = offsets
@@ -75,12 +79,17 @@ class StringTable(Sequence[str]):
         position = index + len(self) if index < 0 else index
         if not 0 <= position < len(self):
             raise IndexError(index)
-        return self._data[self._offsets[position] : self._offsets[position + 1]].tobytes().decode("utf-8")
+        return (
+            self._data[self._offsets[position] : self._offsets[position + 1]]
+            .tobytes()
+            .decode("utf-8")
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Generation:
-    """An opened generation: arrays memory-mapped and read-only, queries and items in ascending order of key.
+    """An opened generation: arrays memory-mapped and read-only, queries and items in
+    ascending order of key.
 
     Attributes:
         id: the generation's id.
@@ -89,18 +98,23 @@ class Generation:
         item_ids: external ids, by dense item index.
         item_titles: titles, by dense item index; empty where the catalogue has none.
         item_vectors: ``float32 [num_items, dim]`` unit vectors.
-        item_shown: ``bool [num_items]``; False: deleted or unavailable, not in the index.
-        index_items: ``int64 [num_indexed]``, the item index behind each dense id of the index file.
-        query_keys: ``uint64 [num_queries]`` ascending `protos.text.text_key` of the normalised text.
+        item_shown: ``bool [num_items]``; False: deleted or unavailable, not in the
+            index.
+        index_items: ``int64 [num_indexed]``, the item index behind each dense id of the
+            index file.
+        query_keys: ``uint64 [num_queries]`` ascending `protos.text.text_key` of the
+            normalised text.
         query_texts: normalised texts, by dense query index.
         query_vectors: ``float32 [num_queries, dim]`` unit vectors.
-        channel_attention_items: ``float32 [num_items, 3]``, the weights of the text, bipartite and hypergraph
-            channel; rows sum to 1.
+        channel_attention_items: ``float32 [num_items, 3]``, the weights of the text,
+            bipartite and hypergraph channel; rows sum to 1.
         channel_attention_queries: ``float32 [num_queries, 3]``, the same for queries.
-        paths: the graph behind the vectors, see `model.artifact.paths`; None: it was written before that was
-            stored.
-        encoder: the text encoder's arrays by name, see `model.artifact.encoder.TextEncoder`.
-        warm: what a later training starts from besides the encoder, by name, see `model.training.warm_start`.
+        paths: the graph behind the vectors, see `model.artifact.paths`; None: it was
+            written before that was stored.
+        encoder: the text encoder's arrays by name, see
+            `model.artifact.encoder.TextEncoder`.
+        warm: what a later training starts from besides the encoder, by name, see
+            `model.training.warm_start`.
     """
 
     id: str
@@ -126,23 +140,34 @@ class Generation:
         return self.path / INDEX_NAME
 
     def find_query(self, text: str) -> int | None:
-        """Return the dense index of a normalised query, or None where it is not in the graph.
+        """Return the dense index of a normalised query, or None where it is not in the
+        graph.
 
-        A key alone proves nothing (two texts may share one), so the text is compared, too.
+        A key alone proves nothing (two texts may share one), so the text is compared,
+        too.
         """
         key = np.uint64(text_key(text))
         row = int(np.searchsorted(self.query_keys, key))
-        known = row < len(self.query_keys) and self.query_keys[row] == key and self.query_texts[row] == text
+        known = (
+            row < len(self.query_keys)
+            and self.query_keys[row] == key
+            and self.query_texts[row] == text
+        )
         return row if known else None
 
     def find_item(self, item_id: str) -> int | None:
-        """Return the dense index of an item, or None where the generation does not have it."""
+        """Return the dense index of an item, or None where the generation does not have
+        it.
+        """
         row = bisect_left(self.item_ids, text_key(item_id), key=text_key)
         return row if row < len(self.item_ids) and self.item_ids[row] == item_id else None
 
 
 class GenerationWriter:
-    """Collects the files of one generation in a folder; `seal` writes the manifest that vouches for them."""
+    """Collects the files of one generation in a folder.
+
+    `seal` writes the manifest that vouches for them.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -157,7 +182,9 @@ class GenerationWriter:
             self.add_array(f"{_PATHS_PREFIX}{name}", array)
 
     def add_strings(self, name: str, strings: Iterable[str]) -> None:
-        """Write strings as ``<name>.utf8`` with ``<name>.offsets.npy`` (``int64 [n + 1]``)."""
+        """Write strings as ``<name>.utf8`` with ``<name>.offsets.npy`` (``int64 [n +
+        1]``).
+        """
         encoded = [string.encode("utf-8") for string in strings]
         offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
         np.cumsum([len(piece) for piece in encoded], out=offsets[1:])
@@ -165,17 +192,24 @@ class GenerationWriter:
         self.add_array(f"{name}.offsets", offsets)
 
     def seal(self, manifest: manifest_pb.Generation) -> None:
-        """Fill in size and sha256 of every file in the folder and write the manifest."""
+        """Fill in size and sha256 of every file in the folder and
+        write the manifest.
+        """
         manifest.format_version = FORMAT_VERSION
         del manifest.files[:]
         for path in sorted(self.folder.iterdir()):
-            manifest.files.add(name=path.name, size_bytes=path.stat().st_size, sha256=_sha256_of(path))
+            manifest.files.add(
+                name=path.name, size_bytes=path.stat().st_size, sha256=_sha256_of(path)
+            )
         text = json_format.MessageToJson(manifest, preserving_proto_field_name=True)
         (self.folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
 
 
 class ArtifactStore:
-    """The folder of generations and its `CURRENT` pointer. Any number of readers; one writer at a time."""
+    """The folder of generations and its `CURRENT` pointer.
+
+    Any number of readers; one writer at a time.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -213,12 +247,15 @@ class ArtifactStore:
 
         Raises:
             GenerationMissing: there is no such generation.
-            GenerationCorrupt: the manifest does not parse, or its format is newer than this code.
+            GenerationCorrupt: the manifest does not parse, or its format is newer than
+                this code.
         """
         return read_manifest(self.generation_path(generation_id))
 
     def remove(self, generation_id: str) -> None:
-        """Delete a generation that is not current. A server that has it mapped keeps answering from it.
+        """Delete a generation that is not current.
+
+        A server that has it mapped keeps answering from it.
 
         Raises:
             ArtifactError: it is the current one.
@@ -239,10 +276,13 @@ def read_manifest(path: Path) -> manifest_pb.Generation:
     try:
         manifest = json_format.Parse(text, manifest_pb.Generation(), ignore_unknown_fields=True)
     except json_format.ParseError as error:
-        raise GenerationCorrupt(f"{path / MANIFEST_NAME} is not a generation manifest: {error}") from error
+        raise GenerationCorrupt(
+            f"{path / MANIFEST_NAME} is not a generation manifest: {error}"
+        ) from error
     if manifest.format_version != FORMAT_VERSION:
         raise GenerationCorrupt(
-            f"{path} has generation format {manifest.format_version}, this code reads {FORMAT_VERSION}; "
+            f"{path} has generation format {manifest.format_version}, this code reads "
+            f"{FORMAT_VERSION}; "
             "train again with this version, or serve it with the one that wrote it"
         )
     return manifest
@@ -251,16 +291,21 @@ def read_manifest(path: Path) -> manifest_pb.Generation:
 def open_generation(
     path: Path, *, verify: bool = True, on_file: Callable[[Path], None] | None = None
 ) -> Generation:
-    """Open a generation and check it against its manifest: sizes and sha256 of all files, shapes, counts.
+    """Open a generation and check it against its manifest.
+
+    Sizes and sha256 of all files, shapes, counts.
 
     Args:
         path: the generation's folder.
-        verify: False skips the sha256 of file contents (sizes and shapes are always checked).
-        on_file: called with each file once it has been checked; reading it brought it into the page cache.
+        verify: False skips the sha256 of file contents (sizes and shapes are always
+            checked).
+        on_file: called with each file once it has been checked; reading it brought it
+            into the page cache.
 
     Raises:
         GenerationMissing: there is no generation at `path`.
-        GenerationCorrupt: anything about it disagrees with its manifest; the message names the file.
+        GenerationCorrupt: anything about it disagrees with its manifest; the message
+            names the file.
     """
     manifest = read_manifest(path)
     for entry in manifest.files:
@@ -281,7 +326,9 @@ def _check_file(path: Path, entry: manifest_pb.File, *, verify: bool) -> None:
     except FileNotFoundError:
         raise GenerationCorrupt(f"{path} is missing; the manifest lists it") from None
     if size_bytes != entry.size_bytes:
-        raise GenerationCorrupt(f"{path} has {size_bytes} bytes, its manifest says {entry.size_bytes}")
+        raise GenerationCorrupt(
+            f"{path} has {size_bytes} bytes, its manifest says {entry.size_bytes}"
+        )
     if verify and _sha256_of(path) != entry.sha256:
         raise GenerationCorrupt(f"{path} does not have the sha256 that its manifest gives")
 
@@ -312,7 +359,10 @@ def _paths(path: Path, manifest: manifest_pb.Generation) -> PathGraph | None:
     if not any(entry.name.startswith(_PATHS_PREFIX) for entry in manifest.files):
         return None
     return PathGraph(
-        **{name: _array(path, f"{_PATHS_PREFIX}{name}", dtype) for name, dtype in ARRAY_TYPES.items()}
+        **{
+            name: _array(path, f"{_PATHS_PREFIX}{name}", dtype)
+            for name, dtype in ARRAY_TYPES.items()
+        }
     )
 
 
@@ -320,9 +370,13 @@ def _named_arrays(
     path: Path, manifest: manifest_pb.Generation, prefix: str
 ) -> dict[str, NDArray[np.float32]]:
     """Map every array that the manifest lists under a prefix; names come without it."""
-    files = [entry.name.removesuffix(".npy") for entry in manifest.files if entry.name.endswith(".npy")]
+    files = [
+        entry.name.removesuffix(".npy") for entry in manifest.files if entry.name.endswith(".npy")
+    ]
     return {
-        name.removeprefix(prefix): _array(path, name, np.float32) for name in files if name.startswith(prefix)
+        name.removeprefix(prefix): _array(path, name, np.float32)
+        for name in files
+        if name.startswith(prefix)
     }
 
 
@@ -343,7 +397,9 @@ def _has_rows(file: Path) -> bool:
     with file.open("rb") as handle:
         version = np.lib.format.read_magic(handle)
         read_header = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            np.lib.format.read_array_header_1_0
+            if version == (1, 0)
+            else np.lib.format.read_array_header_2_0
         )
         shape, _, _ = read_header(handle)
     return bool(np.prod(shape))
@@ -351,7 +407,11 @@ def _has_rows(file: Path) -> bool:
 
 def _strings(path: Path, name: str) -> StringTable:
     file = path / f"{name}.utf8"
-    data = np.memmap(file, dtype=np.uint8, mode="r") if file.stat().st_size else np.zeros(0, dtype=np.uint8)
+    data = (
+        np.memmap(file, dtype=np.uint8, mode="r")
+        if file.stat().st_size
+        else np.zeros(0, dtype=np.uint8)
+    )
     return StringTable(_array(path, f"{name}.offsets", np.int64), data)
 
 
@@ -373,7 +433,11 @@ def _check_shapes(generation: Generation) -> None:
             raise GenerationCorrupt(
                 f"{generation.path}/{name}.npy has shape {found}, its manifest says {shape}"
             )
-    for name, count in (("item_ids", num_items), ("item_titles", num_items), ("query_texts", num_queries)):
+    for name, count in (
+        ("item_ids", num_items),
+        ("item_titles", num_items),
+        ("query_texts", num_queries),
+    ):
         if len(getattr(generation, name)) != count:
             raise GenerationCorrupt(f"{generation.path}/{name}.utf8 does not hold {count} strings")
     if generation.paths is not None:

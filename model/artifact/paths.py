@@ -1,17 +1,21 @@
-"""Why an item answers a query: the strongest paths of clicks and sessions between the two.
+"""Why an item answers a query.
 
-The graph that a generation was propagated over is stored with it as a `PathGraph`, in compressed rows
-(`model.publishing.path_graph` builds it). A path's strength is the product of the weights that the network's
-channels have on its steps: its share in what travels between the two ends. What training learnt on top, the
-attention between channels and the factor that feeds the hypergraph channel into the bipartite one, is not in
-it.
+The strongest paths of clicks and sessions between the two.
 
-- A step along a click has the weight ``a(q, i) = log1p(sessions) / sqrt(d_q d_i)``, where a node's ``d`` is
-  the sum of ``log1p(sessions)`` over its clicks: an entry of D^-1/2 A D^-1/2 (LightGCN, He et al., SIGIR
-  2020).
-- A step through sessions has ``s(u, v) = 1 / D_v(u) * sum of 1 / D_e(e)`` over the hyperedges `e` of both,
-  where ``D_v`` counts a node's hyperedges and ``D_e`` a hyperedge's nodes: an entry of D_v^-1 H D_e^-1 H^T
-  (Bai et al., Hypergraph convolution and hypergraph attention, Pattern Recognition 2021).
+The graph that a generation was propagated over is stored with it as a `PathGraph`, in
+compressed rows (`model.publishing.path_graph` builds it). A path's strength is the
+product of the weights that the network's channels have on its steps: its share in what
+travels between the two ends. What training learnt on top, the attention between
+channels and the factor that feeds the hypergraph channel into the bipartite one, is not
+in it.
+
+- A step along a click has the weight ``a(q, i) = log1p(sessions) / sqrt(d_q d_i)``,
+  where a node's ``d`` is the sum of ``log1p(sessions)`` over its clicks: an entry of
+  D^-1/2 A D^-1/2 (LightGCN, He et al., SIGIR 2020).
+- A step through sessions has ``s(u, v) = 1 / D_v(u) * sum of 1 / D_e(e)`` over the
+  hyperedges `e` of both, where ``D_v`` counts a node's hyperedges and ``D_e`` a
+  hyperedge's nodes: an entry of D_v^-1 H D_e^-1 H^T (Bai et al., Hypergraph convolution
+  and hypergraph attention, Pattern Recognition 2021).
 
 Imports numpy only, so that a server can answer from it.
 """
@@ -34,23 +38,30 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class PathGraph:
-    """The graph behind a generation, by its dense indexes; nodes are numbered queries first, then items.
+    """The graph behind a generation, by its dense indexes.
 
-    Row `n` of a compressed array is ``starts[n]`` to ``starts[n + 1]``. Hyperedges stand for sessions and are
-    numbered by the time of their last event, the newest highest; nothing says whose session it was, or when.
+    Nodes are numbered queries first, then items.
+
+    Row `n` of a compressed array is ``starts[n]`` to ``starts[n + 1]``. Hyperedges
+    stand for sessions and are numbered by the time of their last event, the newest
+    highest; nothing says whose session it was, or when.
 
     Attributes:
         click_starts: ``int64 [num_queries + 1]``.
-        click_items: ``int32 [num_clicks]``, the items clicked for each query, ascending in a row.
+        click_items: ``int32 [num_clicks]``, the items clicked for each query, ascending
+            in a row.
         click_sessions: ``int32 [num_clicks]``, the distinct sessions of each click.
         item_starts: ``int64 [num_items + 1]``.
-        item_queries: ``int32 [num_item_queries]``, for each item the queries it has its strongest clicks
-            from, strongest first.
+        item_queries: ``int32 [num_item_queries]``, for each item the queries it has its
+            strongest clicks from, strongest first.
         node_weights: ``float32 [num_nodes]``, ``d`` of the bipartite graph.
         node_starts: ``int64 [num_nodes + 1]``.
-        node_hyperedges: ``int32 [num_incidences]``, the kept hyperedges of each node, ascending in a row.
-        node_degrees: ``int32 [num_nodes]``, ``D_v``: all hyperedges of each node, kept or not.
-        hyperedge_sizes: ``int32 [num_hyperedges]``, ``D_e``: the queries and items of each kept hyperedge.
+        node_hyperedges: ``int32 [num_incidences]``, the kept hyperedges of each node,
+            ascending in a row.
+        node_degrees: ``int32 [num_nodes]``, ``D_v``: all hyperedges of each node, kept
+            or not.
+        hyperedge_sizes: ``int32 [num_hyperedges]``, ``D_e``: the queries and items of
+            each kept hyperedge.
     """
 
     click_starts: Int64s
@@ -91,7 +102,9 @@ ARRAY_TYPES: dict[str, type[np.generic]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class ClickPath:
-    """Query - item: the item was clicked for the query itself. Strength ``a(query, item)``.
+    """Query - item: the item was clicked for the query itself.
+
+    Strength ``a(query, item)``.
 
     Attributes:
         strength: above 0, at most 1.
@@ -104,7 +117,9 @@ class ClickPath:
 
 @dataclass(frozen=True, kw_only=True)
 class QuerySessionPath:
-    """Query - session - item: sessions with the query had the item, too. Strength ``s(query, item)``.
+    """Query - session - item: sessions with the query had the item, too.
+
+    Strength ``s(query, item)``.
 
     Attributes:
         strength: above 0, at most 1.
@@ -123,7 +138,8 @@ class ItemSessionPath:
 
     Attributes:
         strength: above 0, at most 1.
-        via: the item that was clicked for the query and seen in sessions with the other.
+        via: the item that was clicked for the query and seen in sessions with the
+            other.
         hyperedges: the sessions' numbers in the generation, newest first.
         is_complete: there are no more such sessions than are in `hyperedges`.
     """
@@ -136,7 +152,9 @@ class ItemSessionPath:
 
 @dataclass(frozen=True, kw_only=True)
 class OtherQueryPath:
-    """Query - item `via` - query `other` - item: strength ``a(query, via) a(other, via) a(other, item)``.
+    """Query - item `via` - query `other` - item.
+
+    Strength ``a(query, via) a(other, via) a(other, item)``.
 
     Attributes:
         strength: above 0, at most 1.
@@ -155,10 +173,11 @@ AnyPath = ClickPath | QuerySessionPath | ItemSessionPath | OtherQueryPath
 def strongest_paths(graph: PathGraph, query: int, item: int, limit: int) -> list[AnyPath]:
     """Return the strongest paths from a query to an item, strongest first.
 
-    The two ends meet in the inner product of their vectors, so a path may be walked from both of them: one
-    of three clicks is there with two layers of convolution, too. Looked at are the `VISITED_ITEMS` strongest
-    clicks of the query, the stored queries of the item, and for two nodes the `VISITED_HYPEREDGES` newest
-    hyperedges of the one that has fewer: an item with a million clicks costs no more than one with a
+    The two ends meet in the inner product of their vectors, so a path may be walked
+    from both of them: one of three clicks is there with two layers of convolution, too.
+    Looked at are the `VISITED_ITEMS` strongest clicks of the query, the stored queries
+    of the item, and for two nodes the `VISITED_HYPEREDGES` newest hyperedges of the one
+    that has fewer: an item with a million clicks costs no more than one with a
     thousand. Equal strengths are in the order of the kinds above, then of the clicks.
 
     Args:
@@ -178,10 +197,12 @@ def strongest_paths(graph: PathGraph, query: int, item: int, limit: int) -> list
 
 
 def check_path_graph(graph: PathGraph, num_queries: int, num_items: int) -> None:
-    """Hold the lengths of the arrays against each other and against the counts of their generation.
+    """Hold the lengths of the arrays against each other and against the counts of their
+    generation.
 
     Raises:
-        GenerationCorrupt: an array has another shape than the others imply; the message names it.
+        GenerationCorrupt: an array has another shape than the others imply; the message
+            names it.
     """
     num_nodes = num_queries + num_items
     starts = {"click_starts": num_queries, "item_starts": num_items, "node_starts": num_nodes}
@@ -208,7 +229,9 @@ def _check_lengths(graph: PathGraph, lengths: dict[str, int]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Steps:
-    """Clicks of one query, strongest first: ``int32 [n]`` items, ``float64 [n]`` weights."""
+    """Clicks of one query, strongest first: ``int32 [n]`` items, ``float64 [n]``
+    weights.
+    """
 
     items: Int32s
     weights: Floats
@@ -251,7 +274,9 @@ def _item_sessions(graph: PathGraph, steps: _Steps, item: int) -> Iterator[ItemS
             )
 
 
-def _other_queries(graph: PathGraph, steps: _Steps, query: int, item: int) -> Iterator[OtherQueryPath]:
+def _other_queries(
+    graph: PathGraph, steps: _Steps, query: int, item: int
+) -> Iterator[OtherQueryPath]:
     target = np.array([item], dtype=np.int32)
     for other in _row(graph.item_starts, graph.item_queries, item).tolist():
         if other == query:
@@ -260,12 +285,17 @@ def _other_queries(graph: PathGraph, steps: _Steps, query: int, item: int) -> It
         middle = _click_weights(graph, other, steps.items, _sessions_of(graph, other, steps.items))
         strengths = steps.weights * middle * last
         for place in np.flatnonzero(strengths).tolist():
-            yield OtherQueryPath(strength=float(strengths[place]), via=int(steps.items[place]), other=other)
+            yield OtherQueryPath(
+                strength=float(strengths[place]), via=int(steps.items[place]), other=other
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Shared:
-    """Hyperedges of two nodes, newest first; `weight` is ``s`` from the first to the second."""
+    """Hyperedges of two nodes, newest first.
+
+    `weight` is ``s`` from the first to the second.
+    """
 
     hyperedges: tuple[int, ...]
     weight: float
@@ -287,7 +317,10 @@ def _shared_hyperedges(graph: PathGraph, node: int, other: int) -> _Shared:
 
 
 def _click_weights(graph: PathGraph, query: int, items: Int32s, sessions: Int32s) -> Floats:
-    """Return ``float64 [n]``, ``a(query, item)`` of each item; 0 where there are no sessions."""
+    """Return ``float64 [n]``, ``a(query, item)`` of each item.
+
+    0 where there are no sessions.
+    """
     degrees = graph.node_weights[graph.num_queries + items].astype(np.float64)
     degrees *= float(graph.node_weights[query])
     weights = np.log1p(sessions.astype(np.float64))
@@ -295,7 +328,10 @@ def _click_weights(graph: PathGraph, query: int, items: Int32s, sessions: Int32s
 
 
 def _sessions_of(graph: PathGraph, query: int, items: Int32s) -> Int32s:
-    """Return ``int32 [n]``, the sessions that clicked each item for a query; 0: none did."""
+    """Return ``int32 [n]``, the sessions that clicked each item for a query.
+
+    0: none did.
+    """
     row = _row(graph.click_starts, graph.click_items, query)
     places = _positions(row, items)
     sessions = _row(graph.click_starts, graph.click_sessions, query)

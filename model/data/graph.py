@@ -1,4 +1,7 @@
-"""Snapshot arrays to the graph that is propagated over: weighted edges, hyperedges, and what made what."""
+"""Snapshot arrays to the graph that is propagated over.
+
+Weighted edges, hyperedges, and what made what.
+"""
 
 from dataclasses import dataclass
 
@@ -14,7 +17,8 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class GraphPart:
-    """A set of edges and hyperedges to propagate over, and which hyperedges go with which edge.
+    """A set of edges and hyperedges to propagate over, and which hyperedges go with
+    which edge.
 
     Nodes are numbered queries first, then items.
 
@@ -26,8 +30,10 @@ class GraphPart:
         edge_weight: ``float32 [num_edges]``, positive.
         num_hyperedges: number of hyperedges.
         incidence_hyperedge: ``int64 [num_incidences]``.
-        incidence_node: ``int64 [num_incidences]``, the items of the session and its queries.
-        source_edge: ``int64 [num_sources]``, ascending: this edge was made, among others,
+        incidence_node: ``int64 [num_incidences]``, the items of the session and its
+            queries.
+        source_edge: ``int64 [num_sources]``, ascending: this edge was made, among
+            others,
         source_hyperedge: ``int64 [num_sources]``, by the session of this hyperedge.
     """
 
@@ -49,7 +55,9 @@ class GraphPart:
 
     @property
     def seen(self) -> NDArray[np.bool_]:
-        """``bool [num_nodes]``: has an edge or is in a hyperedge, so that an id vector can be learnt."""
+        """``bool [num_nodes]``: has an edge or is in a hyperedge, so that an id vector
+        can be learnt.
+        """
         seen = np.zeros(self.num_nodes, dtype=np.bool_)
         seen[self.edge_query] = True
         seen[self.num_queries + self.edge_item] = True
@@ -84,7 +92,10 @@ def graph_part(arrays: GraphArrays, edges: Bools, sessions: Bools) -> GraphPart:
 
 
 def _propagation_weight(arrays: GraphArrays) -> Floats:
-    """Sessions count, by their logarithm; age does not: an old click is the best a rare query has."""
+    """Sessions count, by their logarithm.
+
+    Age does not: an old click is the best a rare query has.
+    """
     return np.log1p(arrays.edge_sessions).astype(np.float32)
 
 
@@ -97,7 +108,9 @@ def _number_hyperedges(arrays: GraphArrays, sessions: Bools) -> Ints:
 
 
 def _members(arrays: GraphArrays, hyperedge_of: Ints) -> Ints:
-    """Return the distinct rows (hyperedge, item or query), ``int64 [num_incidences, 2]``, sorted."""
+    """Return the distinct rows (hyperedge, item or query), ``int64 [num_incidences,
+    2]``, sorted.
+    """
     num_queries = len(arrays.query_keys)
     session = np.concatenate([arrays.incidence_session, arrays.fact_session])
     node = np.concatenate([num_queries + arrays.incidence_item, arrays.fact_query])
@@ -105,7 +118,9 @@ def _members(arrays: GraphArrays, hyperedge_of: Ints) -> Ints:
 
 
 def _sources(arrays: GraphArrays, hyperedge_of: Ints, edges: Bools) -> Ints:
-    """Return the distinct rows (edge, hyperedge that made it), ``int64 [num_sources, 2]``, sorted."""
+    """Return the distinct rows (edge, hyperedge that made it), ``int64 [num_sources,
+    2]``, sorted.
+    """
     dense = np.where(edges, np.cumsum(edges) - 1, -1)
     hyperedge = hyperedge_of[arrays.fact_session]
     edge = np.where(hyperedge >= 0, dense[arrays.edge_of_fact], -1)

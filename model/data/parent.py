@@ -1,7 +1,10 @@
-"""What an earlier generation knows of today's graph: the rows of its nodes, and the clicks it has learned.
+"""What an earlier generation knows of today's graph.
 
-Event time alone does not tell: a click may come late, and where partitions are not equally far a generation
-has learned clicks from after its watermark. So it is read off the graph that is stored with a generation.
+The rows of its nodes, and the clicks it has learned.
+
+Event time alone does not tell: a click may come late, and where partitions are not
+equally far a generation has learned clicks from after its watermark. So it is read off
+the graph that is stored with a generation.
 """
 
 from collections.abc import Sequence
@@ -37,7 +40,8 @@ class Learned:
     """The clicks that an earlier generation has learned.
 
     Attributes:
-        sessions: ``int64 [num_edges]``, how many sessions of each edge; 0: it does not know the edge.
+        sessions: ``int64 [num_edges]``, how many sessions of each edge; 0: it does not
+            know the edge.
         until_ms: its watermark.
     """
 
@@ -45,7 +49,9 @@ class Learned:
     until_ms: int
 
 
-def rows_in(generation: Generation, query_keys: NDArray[np.uint64], item_ids: Sequence[str]) -> NodeRows:
+def rows_in(
+    generation: Generation, query_keys: NDArray[np.uint64], item_ids: Sequence[str]
+) -> NodeRows:
     """Return where an earlier generation has each of some queries and items."""
     row_of = {item_id: row for row, item_id in enumerate(generation.item_ids)}
     return NodeRows(
@@ -57,7 +63,8 @@ def rows_in(generation: Generation, query_keys: NDArray[np.uint64], item_ids: Se
 def learned_by(generation: Generation, arrays: GraphArrays, rows: NodeRows) -> Learned:
     """Return what a generation has learned of the edges of `arrays`.
 
-    One of a log without queries, or from before graphs were stored, says it by its watermark only.
+    One of a log without queries, or from before graphs were stored, says it by its
+    watermark only.
 
     Args:
         generation: an earlier one.
@@ -67,13 +74,17 @@ def learned_by(generation: Generation, arrays: GraphArrays, rows: NodeRows) -> L
     until_ms = generation.manifest.snapshot.watermark_ms
     if generation.paths is None or not generation.paths.num_queries:
         return Learned(sessions=_sessions_until(arrays, until_ms), until_ms=until_ms)
-    place = _places_of_clicks(generation.paths, rows.query[arrays.edge_query], rows.item[arrays.edge_item])
+    place = _places_of_clicks(
+        generation.paths, rows.query[arrays.edge_query], rows.item[arrays.edge_item]
+    )
     sessions = np.zeros(len(place), dtype=np.int64)
     sessions[place >= 0] = generation.paths.click_sessions[place[place >= 0]]
     return Learned(sessions=sessions, until_ms=until_ms)
 
 
-def has_learned(generation: Generation, rows: NodeRows, query: Ints, item: Ints, first_ms: Ints) -> Bools:
+def has_learned(
+    generation: Generation, rows: NodeRows, query: Ints, item: Ints, first_ms: Ints
+) -> Bools:
     """Return ``bool [num_edges]``: whether a generation has learned an edge.
 
     Args:
@@ -81,7 +92,8 @@ def has_learned(generation: Generation, rows: NodeRows, query: Ints, item: Ints,
         rows: of queries and items, in `generation`.
         query: ``int64 [num_edges]``, an index of `rows.query`.
         item: ``int64 [num_edges]``, an index of `rows.item`.
-        first_ms: ``int64 [num_edges]``, when each was first seen; for a generation that says it by time only.
+        first_ms: ``int64 [num_edges]``, when each was first seen; for a generation that
+            says it by time only.
     """
     if generation.paths is None:
         by_time: Bools = first_ms <= generation.manifest.snapshot.watermark_ms
@@ -91,17 +103,24 @@ def has_learned(generation: Generation, rows: NodeRows, query: Ints, item: Ints,
 
 
 def _sessions_until(arrays: GraphArrays, until_ms: int) -> Ints:
-    """Return ``int64 [num_edges]``, the sessions of each edge less those that have clicked it since."""
+    """Return ``int64 [num_edges]``, the sessions of each edge less those that have
+    clicked it since.
+    """
     since = arrays.fact_ms > until_ms
     edge, session = arrays.edge_of_fact[since], arrays.fact_session[since]
     codes = np.unique(edge * max(1, arrays.num_sessions) + session)
     added = np.bincount(codes // max(1, arrays.num_sessions), minlength=len(arrays.edge_query))
-    sessions: Ints = np.where(arrays.edge_first_ms > until_ms, 0, np.maximum(1, arrays.edge_sessions - added))
+    sessions: Ints = np.where(
+        arrays.edge_first_ms > until_ms, 0, np.maximum(1, arrays.edge_sessions - added)
+    )
     return sessions
 
 
 def _places_of_clicks(paths: PathGraph, query: Ints, item: Ints) -> Ints:
-    """Return ``int64 [n]``, the place of each click among those of `paths`; -1: it is not there."""
+    """Return ``int64 [n]``, the place of each click among those of `paths`.
+
+    -1: it is not there.
+    """
     num_items = max(1, len(paths.item_starts) - 1)
     counts = np.diff(paths.click_starts)
     codes = np.repeat(np.arange(len(counts)), counts) * num_items + paths.click_items

@@ -15,14 +15,18 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class Texts:
-    """Hashed text features of nodes, by term: a word with its n-grams, or a pair of words.
+    """Hashed text features of nodes, by term.
 
-    Shops say few words often, so a term's features are added up once for all texts that have it.
+    A word with its n-grams, or a pair of words.
+
+    Shops say few words often, so a term's features are added up once for all texts that
+    have it.
 
     Attributes:
         node: ``int64 [num_mentions]``, ascending: the node whose text
         term: ``int64 [num_mentions]``, has this term; twice where it says it twice.
-        owner: ``int64 [num_features]``, ascending, the term of each feature; every term has one at least.
+        owner: ``int64 [num_features]``, ascending, the term of each feature; every term
+            has one at least.
         feature: ``int64 [num_features]``, its row in `buckets`.
         buckets: ``int64 [num_rows]``, ascending hash buckets, those that occur.
     """
@@ -41,7 +45,9 @@ class Texts:
     def lengths(self, num_nodes: int) -> Ints:
         """Return ``int64 [num_nodes]``, how many features the text of each node has."""
         of_term = np.bincount(self.owner, minlength=self.num_terms)
-        return np.bincount(self.node, weights=of_term[self.term], minlength=num_nodes).astype(np.int64)
+        return np.bincount(self.node, weights=of_term[self.term], minlength=num_nodes).astype(
+            np.int64
+        )
 
     def flat(self) -> tuple[Ints, Ints]:
         """Return the node of each feature of each text, ascending, and the feature."""
@@ -52,19 +58,26 @@ class Texts:
 
 
 def hash_texts(texts: Sequence[str], num_buckets: int) -> Texts:
-    """Hash the features of each text, and number the terms and the buckets that occur."""
+    """Hash the features of each text, and number the terms and the
+    buckets that occur.
+    """
     number: dict[tuple[int, ...], int] = {}
     terms = [
-        [number.setdefault(term, len(number)) for term in text_terms(text, num_buckets)] for text in texts
+        [number.setdefault(term, len(number)) for term in text_terms(text, num_buckets)]
+        for text in texts
     ]
     node, term = _rows_of(terms)
     owner, bucket = _rows_of(list(number))
     buckets, feature = np.unique(bucket, return_inverse=True)
-    return Texts(node=node, term=term, owner=owner, feature=feature.astype(np.int64), buckets=buckets)
+    return Texts(
+        node=node, term=term, owner=owner, feature=feature.astype(np.int64), buckets=buckets
+    )
 
 
 def _rows_of(rows: Sequence[Sequence[int]]) -> tuple[Ints, Ints]:
-    """Return the row of each number, and the numbers one after the other, ``int64`` both."""
+    """Return the row of each number, and the numbers one after the other, ``int64``
+    both.
+    """
     lengths = [len(row) for row in rows]
     numbers = np.fromiter(chain.from_iterable(rows), np.int64, sum(lengths))
     return np.repeat(np.arange(len(rows), dtype=np.int64), lengths), numbers

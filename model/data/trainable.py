@@ -1,4 +1,7 @@
-"""What of a snapshot can be learned from: without deleted items; by titles where nobody ever searched."""
+"""What of a snapshot can be learned from: without deleted items.
+
+By titles where nobody ever searched.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -12,7 +15,14 @@ from stream.reading.reader import GraphArrays
 
 Ints = NDArray[np.int64]
 
-_EDGE_ARRAYS = ("edge_query", "edge_item", "edge_weight", "edge_sessions", "edge_first_ms", "edge_last_ms")
+_EDGE_ARRAYS = (
+    "edge_query",
+    "edge_item",
+    "edge_weight",
+    "edge_sessions",
+    "edge_first_ms",
+    "edge_last_ms",
+)
 _FACT_ARRAYS = ("fact_session", "fact_query", "fact_item", "fact_action", "fact_ms")
 _INCIDENCE_ARRAYS = ("incidence_session", "incidence_item", "incidence_ms")
 
@@ -23,7 +33,8 @@ class Learnable:
 
     Attributes:
         arrays: without what deleted items took part in.
-        titles_as_queries: the log has no queries; those of `arrays` are item titles, to be dropped again.
+        titles_as_queries: the log has no queries; those of `arrays` are item titles, to
+            be dropped again.
     """
 
     arrays: GraphArrays
@@ -31,10 +42,12 @@ class Learnable:
 
 
 def learnable(arrays: GraphArrays) -> Learnable:
-    """Leave deleted items out; where no query was ever clicked from, let the titles of items stand in.
+    """Leave deleted items out; where no query was ever clicked from, let the titles of
+    items stand in.
 
     Raises:
-        TrainingRefused: there is neither a click from a search nor a session of two items with titles.
+        TrainingRefused: there is neither a click from a search nor a session of two
+            items with titles.
     """
     kept = _without_deleted(arrays)
     if len(kept.edge_query):
@@ -42,7 +55,8 @@ def learnable(arrays: GraphArrays) -> Learnable:
     with_titles = _titles_as_queries(kept)
     if not len(with_titles.edge_query):
         raise TrainingRefused(
-            "nothing to learn from: no click from a search, and no session of two items with titles; "
+            "nothing to learn from: no click from a search, and no session of two items with "
+            "titles; "
             "feed events with `freshet stream` first"
         )
     return Learnable(arrays=with_titles, titles_as_queries=True)
@@ -64,7 +78,9 @@ def _without_deleted(arrays: GraphArrays) -> GraphArrays:
 
 
 def _titles_as_queries(arrays: GraphArrays) -> GraphArrays:
-    """Make facts (session, title of an item, item) of each item of a session and its neighbours in it."""
+    """Make facts (session, title of an item, item) of each item of a session and its
+    neighbours in it.
+    """
     titles = [normalize_query(title) for title in arrays.item_titles]
     texts = sorted({title for title in titles if title}, key=text_key)
     number = {text: query for query, text in enumerate(texts)}
@@ -82,7 +98,9 @@ def _titles_as_queries(arrays: GraphArrays) -> GraphArrays:
 def _with_facts(
     arrays: GraphArrays, query_texts: list[str], facts: tuple[Ints, Ints, Ints, Ints]
 ) -> GraphArrays:
-    """Return `arrays` with other queries and with clicks (session, query, item, time) in place of its own."""
+    """Return `arrays` with other queries and with clicks (session, query, item, time)
+    in place of its own.
+    """
     session, query, item, ms = facts
     num_items = max(1, len(arrays.item_keys))
     codes, edge = np.unique(query * num_items + item, return_inverse=True)

@@ -1,4 +1,7 @@
-"""Snapshot arrays to a training set: which edges are supervised, which held out, which learned last."""
+"""Snapshot arrays to a training set.
+
+Which edges are supervised, which held out, which learned last.
+"""
 
 from dataclasses import dataclass
 
@@ -26,15 +29,18 @@ class TrainingSet:
         texts: text features of all nodes.
         whole: the graph of all facts, which the exported vectors are propagated over.
         train: the graph without the newest facts; its edges are supervised.
-        supervised: ``int64 [num_supervised]``, the edges of `train` that each pass may draw.
-        newest: ``int64 [num_newest]``, the edges of `whole` that training ends with: those that `train` does
-            not have, or, where an earlier generation is gone on from, that of each click it has not learned;
-            but for `recent` ones.
-        recent: ``bool [num_supervised]``, those no earlier generation has learned: each pass goes over all of
-            these and a sample of the others. Where few are new to that generation there are no passes.
+        supervised: ``int64 [num_supervised]``, the edges of `train` that each pass may
+            draw.
+        newest: ``int64 [num_newest]``, the edges of `whole` that training ends with:
+            those that `train` does not have, or, where an earlier generation is gone on
+            from, that of each click it has not learned; but for `recent` ones.
+        recent: ``bool [num_supervised]``, those no earlier generation has learned: each
+            pass goes over all of these and a sample of the others. Where few are new to
+            that generation there are no passes.
         validation_query: ``int64 [num_validation]``, query of each held-out edge.
         validation_item: ``int64 [num_validation]``, item of each held-out edge.
-        validation_first_ms: ``int64 [num_validation]``, when each held-out edge was first seen.
+        validation_first_ms: ``int64 [num_validation]``, when each held-out edge was
+            first seen.
     """
 
     texts: Texts
@@ -51,12 +57,14 @@ class TrainingSet:
 def build_training_set(
     arrays: GraphArrays, settings: ModelSettings, learned: Learned | None = None
 ) -> TrainingSet:
-    """Split the newest facts off for validation and join edges with the sessions that made them.
+    """Split the newest facts off for validation and join edges with the sessions that
+    made them.
 
     Args:
         arrays: the merged graph of a snapshot.
         settings: the share that is held out, the number of text buckets.
-        learned: what the generation has learned that training goes on from; None: training is from scratch.
+        learned: what the generation has learned that training goes on from; None:
+            training is from scratch.
     """
     whole = whole_graph(arrays)
     in_share = arrays.edge_first_ms >= _newest_share_ms(arrays, settings)
@@ -95,10 +103,11 @@ def _is_held_out(
 ) -> Bools:
     """Return ``bool [num_edges]``: which edges are kept from training.
 
-    They are those first seen since the newest share of all facts began, `in_share`; of many the newest. Time
-    alone decides, so edges of one millisecond go together; where too few or most of all edges would go, none
-    do. What an earlier generation has learned is not held out, and where no more are new to it than are in
-    that share, they are, what came late as well.
+    They are those first seen since the newest share of all facts began, `in_share`; of
+    many the newest. Time alone decides, so edges of one millisecond go together; where
+    too few or most of all edges would go, none do. What an earlier generation has
+    learned is not held out, and where no more are new to it than are in that share,
+    they are, what came late as well.
     """
     first_ms, fewest = arrays.edge_first_ms, _LEAST_EDGES
     is_held_out = in_share
@@ -116,23 +125,30 @@ def _is_held_out(
 def _newest_share_ms(arrays: GraphArrays, settings: ModelSettings) -> int:
     """Return when the newest share of all facts began.
 
-    A settled shop makes few new edges: then the share grows, up to half of the facts, until there are enough
-    to judge by.
+    A settled shop makes few new edges: then the share grows, up to half of the facts,
+    until there are enough to judge by.
     """
     if not len(arrays.fact_ms):
         return 0
-    share_ms, half_ms = np.quantile(arrays.fact_ms, [1.0 - settings.validation_share, 0.5], method="higher")
+    share_ms, half_ms = np.quantile(
+        arrays.fact_ms, [1.0 - settings.validation_share, 0.5], method="higher"
+    )
     return int(min(share_ms, max(half_ms, _nth_newest(arrays.edge_first_ms, _ENOUGH_EDGES))))
 
 
 def _nth_newest(times_ms: Ints, n: int) -> int:
-    """Return the n-th newest time, or the oldest where there are fewer; 0 where there is none."""
+    """Return the n-th newest time, or the oldest where there are fewer.
+
+    0 where there is none.
+    """
     place = max(0, len(times_ms) - n)
     return int(np.partition(times_ms, place)[place]) if len(times_ms) else 0
 
 
 def _sessions_before(arrays: GraphArrays, is_held_out: Bools, learned: Learned | None) -> Bools:
-    """Return ``bool [num_sessions]``: ended before the held-out time began, and made no held-out edge."""
+    """Return ``bool [num_sessions]``: ended before the held-out time began, and made no
+    held-out edge.
+    """
     until_ms = learned.until_ms if learned is not None else -1
     times_ms = arrays.edge_first_ms[is_held_out]
     begin_ms = times_ms[times_ms > until_ms].min(initial=np.iinfo(np.int64).max)

@@ -1,4 +1,6 @@
-"""How good retrieval is on a log's own future: split by time, baselines, models, intervals.
+"""How good retrieval is on a log's own future.
+
+Split by time, baselines, models, intervals.
 
 Training does not need any of it.
 """

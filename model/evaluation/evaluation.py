@@ -1,4 +1,7 @@
-"""Fits models on a log's past and judges them on its future: each seed, means, intervals, comparisons."""
+"""Fits models on a log's past and judges them on its future.
+
+Each seed, means, intervals, comparisons.
+"""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -71,7 +74,8 @@ class Evaluation:
     Args:
         validation: what models are tuned on.
         test: what they are judged on.
-        settings: size and budget of the models; the seed is replaced by each of `seeds`.
+        settings: size and budget of the models; the seed is replaced by each of
+            `seeds`.
         seeds: at least one.
         stop: asked between the steps of a fit; True ends the evaluation.
     """
@@ -90,7 +94,9 @@ class Evaluation:
         self._by_query: dict[str, dict[str, dict[str, Floats]]] = {}
 
     def judge(self, name: str) -> Iterator[Score]:
-        """Fit a model with each seed, and yield its scores: those of each seed, then the means.
+        """Fit a model with each seed, and yield its scores.
+
+        Those of each seed, then the means.
 
         Args:
             name: of `MODELS`.
@@ -113,7 +119,10 @@ class Evaluation:
             yield replace(score, seed=MEAN, intervals=intervals, seconds=seconds, chosen={})
 
     def compare(self, name: str, against: str) -> Iterator[Difference]:
-        """Yield by how much a model is better than another, a segment at a time; both were judged before."""
+        """Yield by how much a model is better than another, a segment at a time.
+
+        Both were judged before.
+        """
         for segment in SEGMENTS:
             ours, theirs = self._by_query[name][segment], self._by_query[against][segment]
             differences = {figure: ours[figure] - theirs[figure] for figure in FIGURES}
@@ -131,7 +140,9 @@ class Evaluation:
         settings = replace(self._task.settings, seed=seed)
         ranker, chosen = MODELS[name].fit(replace(self._task, settings=settings))
         seconds = time.monotonic() - began
-        return _Fit(seed=seed, ranks=ranks_of(ranker, self._task.test), seconds=seconds, chosen=chosen)
+        return _Fit(
+            seed=seed, ranks=ranks_of(ranker, self._task.test), seconds=seconds, chosen=chosen
+        )
 
     def _figures(self, fits: Sequence["_Fit"], segment: str) -> dict[str, Floats]:
         """Return each figure as ``float64 [num_seeds, num_queries]``."""
@@ -157,7 +168,9 @@ class Evaluation:
 
 @dataclass(frozen=True, kw_only=True)
 class _Fit:
-    """What one fit gave: ranks of the test's pairs, ``float64 [num_edges]``, and what a score tells of it."""
+    """What one fit gave: ranks of the test's pairs, ``float64 [num_edges]``, and what a
+    score tells of it.
+    """
 
     seed: int
     ranks: Floats

@@ -1,4 +1,6 @@
-"""A log split by time: the graph before a moment, and the query-item pairs that are new after it."""
+"""A log split by time: the graph before a moment, and the query-item pairs that are new
+after it.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,7 +35,8 @@ class Holdout:
     Attributes:
         arrays: the graph of the events before the moment, with the whole catalogue.
         texts: normalised queries: those of `arrays` by their number, then new ones.
-        query: ``int64 [num_edges]``, the query of each unseen pair, an index of `texts`.
+        query: ``int64 [num_edges]``, the query of each unseen pair, an index of
+            `texts`.
         item: ``int64 [num_edges]``, its item, an index of the items of `arrays`.
     """
 
@@ -50,9 +53,10 @@ class Holdout:
     def segment(self, name: str) -> Bools:
         """Return ``bool [num_edges]``: which pairs are in a segment of `SEGMENTS`.
 
-        Queries and items are *frequent* from five clicks out of a search before the moment, *rare* below,
-        *new* with none. A pair is *isolated* where its query or its item has no edge at all (Han et al.,
-        section 5.4: nodes that the bipartite graph alone says nothing of).
+        Queries and items are *frequent* from five clicks out of a search before the
+        moment, *rare* below, *new* with none. A pair is *isolated* where its query or
+        its item has no edge at all (Han et al., section 5.4: nodes that the bipartite
+        graph alone says nothing of).
         """
         if name == "all":
             return np.ones(len(self.query), dtype=np.bool_)
@@ -72,20 +76,25 @@ class Holdout:
 
 
 def split_by_time(read: Callable[[int | None], GraphArrays]) -> tuple[Holdout, Holdout]:
-    """Return what to choose settings on, and what to report: after 70% and after 80% of the clicks.
+    """Return what to choose settings on, and what to report.
+
+    After 70% and after 80% of the clicks.
 
     Args:
         read: returns the graph as the events before a time made it; None: all of it.
 
     Returns:
-        The validation split, asked about the clicks from 70% to 80%, and the test split, about the rest.
+        The validation split, asked about the clicks from 70% to 80%, and the test
+        split, about the rest.
 
     Raises:
         EvaluationRefused: no pair is left to ask about.
     """
     whole = read(None)
     if not len(whole.fact_ms):
-        raise EvaluationRefused("there is no click from a search to evaluate on; give a log that has queries")
+        raise EvaluationRefused(
+            "there is no click from a search to evaluate on; give a log that has queries"
+        )
     shares = [1 - TEST_SHARE - VALIDATION_SHARE, 1 - TEST_SHARE]
     validation_ms, test_ms = (int(ms) for ms in np.quantile(whole.fact_ms, shares, method="higher"))
     end_ms = int(whole.fact_ms.max()) + 1
@@ -96,7 +105,8 @@ def split_by_time(read: Callable[[int | None], GraphArrays]) -> tuple[Holdout, H
     for split, title in zip(splits, ("10% after the first 70%", "newest 20%"), strict=True):
         if not len(split.query) or not len(split.arrays.edge_query):
             raise EvaluationRefused(
-                f"the {title} of the clicks hold no query-item pair that is new and whose item was known "
+                f"the {title} of the clicks hold no query-item pair that is new and whose item "
+                "was known "
                 "before; give a longer log, or its catalogue (--items)"
             )
     return splits
@@ -104,7 +114,10 @@ def split_by_time(read: Callable[[int | None], GraphArrays]) -> tuple[Holdout, H
 
 def _holdout(known: GraphArrays, whole: GraphArrays, begin_ms: int, end_ms: int) -> Holdout:
     asked = (whole.fact_ms >= begin_ms) & (whole.fact_ms < end_ms)
-    query_keys, item_keys = whole.query_keys[whole.fact_query[asked]], whole.item_keys[whole.fact_item[asked]]
+    query_keys, item_keys = (
+        whole.query_keys[whole.fact_query[asked]],
+        whole.item_keys[whole.fact_item[asked]],
+    )
     is_known = np.isin(item_keys, known.item_keys[~known.item_deleted])
     query_keys, item_keys = query_keys[is_known], item_keys[is_known]
     new_keys = np.setdiff1d(query_keys, known.query_keys)

@@ -1,4 +1,7 @@
-"""The models that an evaluation compares: each is tuned on the validation part, then fitted for the test."""
+"""The models that an evaluation compares.
+
+Each is tuned on the validation part, then fitted for the test.
+"""
 
 import time
 from collections.abc import Callable
@@ -65,7 +68,9 @@ class Model:
 
 
 class VectorRanker:
-    """A trained Freshet model: answers as a server does, new queries through the text encoder."""
+    """A trained Freshet model: answers as a server does, new queries through the text
+    encoder.
+    """
 
     def __init__(self, query_vectors: Floats, item_vectors: Floats) -> None:
         self._query_vectors, self._item_vectors = query_vectors, item_vectors
@@ -94,7 +99,8 @@ def _fit_bm25(task: Task) -> tuple[Ranker, dict[str, float]]:
 
 def _fit_co_occurrence(task: Task) -> tuple[Ranker, dict[str, float]]:
     choices = [
-        {"expansion": share, "neighbours": weight} for share, weight in product(_EXPANSION, _NEIGHBOURS)
+        {"expansion": share, "neighbours": weight}
+        for share, weight in product(_EXPANSION, _NEIGHBOURS)
     ]
     chosen = _best(choices, lambda choice: _co_occurrence(task.validation, choice), task)
     return _co_occurrence(task.test, chosen), chosen
@@ -105,7 +111,9 @@ def _co_occurrence(holdout: Holdout, choice: dict[str, float]) -> CoOccurrence:
 
 
 def _fit_light_gcn(task: Task) -> tuple[Ranker, dict[str, float]]:
-    """Choose layers and passes on the validation part, then train as long on everything before the test."""
+    """Choose layers and passes on the validation part, then train as long on everything
+    before the test.
+    """
     settings = task.settings
     begun = time.monotonic()
     share = (1 - _SECONDS_FOR_THE_LAST_FIT) / len(_LAYERS)
@@ -114,21 +122,35 @@ def _fit_light_gcn(task: Task) -> tuple[Ranker, dict[str, float]]:
         candidate = LightGcnSettings(dim=settings.dim, num_layers=num_layers, seed=settings.seed)
         deadline = begun + place * share * settings.budget_seconds
         fitted = fit(
-            task.validation.arrays, candidate, stop_by=task.validation, deadline=deadline, stop=task.stop
+            task.validation.arrays,
+            candidate,
+            stop_by=task.validation,
+            deadline=deadline,
+            stop=task.stop,
         )
         tried.append((fitted.worth, fitted.passes, candidate))
     _, passes, best = max(tried, key=lambda each: each[0])
     final = replace(best, max_passes=max(1, passes))
     deadline = begun + settings.budget_seconds
     fitted = fit(task.test.arrays, final, stop_by=None, deadline=deadline, stop=task.stop)
-    return LightGcnRanker(task.test, fitted), {"num_layers": best.num_layers, "passes": fitted.passes}
+    return LightGcnRanker(task.test, fitted), {
+        "num_layers": best.num_layers,
+        "passes": fitted.passes,
+    }
 
 
 def _network(
-    *, bipartite: bool = True, hypergraph: bool = True, pretrains: bool = False, drops_edges: bool = True
+    *,
+    bipartite: bool = True,
+    hypergraph: bool = True,
+    pretrains: bool = False,
+    drops_edges: bool = True,
 ) -> Fit:
     def fit_network(task: Task) -> tuple[Ranker, dict[str, float]]:
-        """Train on everything before the test; its newest eighth, the validation part, says when to stop."""
+        """Train on everything before the test.
+
+        Its newest eighth, the validation part, says when to stop.
+        """
         settings = replace(
             task.settings,
             use_bipartite=bipartite,
@@ -141,7 +163,9 @@ def _network(
         trained = train(task.test.arrays, settings, stop=task.stop)
         encoder = TextEncoder(trained.encoder)
         new = [encoder.encode(text) for text in task.test.texts[task.test.arrays.num_queries :]]
-        vectors = np.concatenate([trained.query_vectors, np.array(new, np.float32).reshape(-1, encoder.dim)])
+        vectors = np.concatenate(
+            [trained.query_vectors, np.array(new, np.float32).reshape(-1, encoder.dim)]
+        )
         return VectorRanker(vectors, trained.item_vectors), {"passes": trained.evaluation["passes"]}
 
     return fit_network
@@ -151,7 +175,8 @@ def _paper(*, drops_edges: bool, pretrains: bool) -> Fit:
     def fit_best(task: Task) -> tuple[Ranker, dict[str, float]]:
         """Tune on the validation part, then propagate over everything before the test.
 
-        It is not trained again: it starts from texts, and what it has learnt serves on any graph.
+        It is not trained again: it starts from texts, and what it has learnt serves on
+        any graph.
         """
         settings = PaperSettings(
             dim=task.settings.dim,
@@ -160,7 +185,9 @@ def _paper(*, drops_edges: bool, pretrains: bool) -> Fit:
             pretrains=pretrains,
             seed=task.settings.seed,
         )
-        best = tune(task.validation, settings, budget_seconds=task.settings.budget_seconds, stop=task.stop)
+        best = tune(
+            task.validation, settings, budget_seconds=task.settings.budget_seconds, stop=task.stop
+        )
         return PaperRanker(task.test, best.network), best.chosen
 
     return fit_best
@@ -173,18 +200,28 @@ MODELS: dict[str, Model] = {
     "lightgcn": Model(fit=_fit_light_gcn),
     "text": Model(fit=_network(bipartite=False, hypergraph=False)),
     "hypergraph": Model(fit=_network(bipartite=False)),
-    "hypergraph+pretraining": Model(fit=_network(bipartite=False, pretrains=True), is_default=False),
-    "hypergraph-dropedge": Model(fit=_network(bipartite=False, drops_edges=False), is_default=False),
+    "hypergraph+pretraining": Model(
+        fit=_network(bipartite=False, pretrains=True), is_default=False
+    ),
+    "hypergraph-dropedge": Model(
+        fit=_network(bipartite=False, drops_edges=False), is_default=False
+    ),
     "bipartite": Model(fit=_network(hypergraph=False)),
-    "bipartite+pretraining": Model(fit=_network(hypergraph=False, pretrains=True), is_default=False),
-    "bipartite-dropedge": Model(fit=_network(hypergraph=False, drops_edges=False), is_default=False),
+    "bipartite+pretraining": Model(
+        fit=_network(hypergraph=False, pretrains=True), is_default=False
+    ),
+    "bipartite-dropedge": Model(
+        fit=_network(hypergraph=False, drops_edges=False), is_default=False
+    ),
     "full": Model(fit=_network()),
     "full+pretraining": Model(fit=_network(pretrains=True), is_default=False),
     "full-dropedge": Model(fit=_network(drops_edges=False), is_default=False),
     "paper": Model(fit=_paper(drops_edges=False, pretrains=False)),
     "paper+dropedge": Model(fit=_paper(drops_edges=True, pretrains=False), is_default=False),
     "paper+pretraining": Model(fit=_paper(drops_edges=False, pretrains=True), is_default=False),
-    "paper+pretraining+dropedge": Model(fit=_paper(drops_edges=True, pretrains=True), is_default=False),
+    "paper+pretraining+dropedge": Model(
+        fit=_paper(drops_edges=True, pretrains=True), is_default=False
+    ),
 }
 
 

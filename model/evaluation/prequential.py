@@ -1,8 +1,11 @@
-"""Replays a log in order of time: a model rebuilt every night beside one that is refreshed as clicks come.
+"""Replays a log in order of time.
 
-Each click is asked of both before either learns from it (prequential evaluation: Dawid, 1984). Both train and
-publish as `freshet tune` does, into folders of their own, and answer from what is live there: a query that is
-known by its vector, another through the text encoder. All clicks count, those of pairs seen before too.
+A model rebuilt every night beside one that is refreshed as clicks come.
+
+Each click is asked of both before either learns from it (prequential evaluation: Dawid,
+1984). Both train and publish as `freshet tune` does, into folders of their own, and
+answer from what is live there: a query that is known by its vector, another through the
+text encoder. All clicks count, those of pairs seen before too.
 """
 
 import time
@@ -63,7 +66,8 @@ class Comparison:
         days: on how many days.
         nightly: the rebuilt system's means, by name of `FIGURES`.
         streamed: the refreshed system's.
-        relative: by how much the second is above the first, as a share of the first; 0 where that is 0.
+        relative: by how much the second is above the first, as a share of the first; 0
+            where that is 0.
         intervals: 95% intervals of `relative`, by paired bootstrap over days.
     """
 
@@ -95,7 +99,8 @@ class Effort:
 
 @dataclass(frozen=True, kw_only=True)
 class Clicks:
-    """The clicks that are asked, in order of time, and the graph of the whole log that they are in.
+    """The clicks that are asked, in order of time, and the graph of the whole log that
+    they are in.
 
     Attributes:
         whole: all of the log.
@@ -123,15 +128,20 @@ class Clicks:
     def segment(self, name: str) -> Bools:
         """Return ``bool [num_clicks]``: which clicks are in a segment of `SEGMENTS`.
 
-        A click is *repeated* where its pair was clicked before, *unseen* otherwise. A query is *new* at its
-        first click, *young* for a day after it. An item is *young* at its first click and for a day after it.
+        A click is *repeated* where its pair was clicked before, *unseen* otherwise. A
+        query is *new* at its first click, *young* for a day after it. An item is
+        *young* at its first click and for a day after it.
         """
         if name == "all":
             return np.ones(len(self.fact), dtype=np.bool_)
         if name in ("repeated", "unseen"):
-            age = self._age(self.whole.fact_query * max(1, self.whole.num_items) + self.whole.fact_item)
+            age = self._age(
+                self.whole.fact_query * max(1, self.whole.num_items) + self.whole.fact_item
+            )
         else:
-            age = self._age(self.whole.fact_item if name == "young_items" else self.whole.fact_query)
+            age = self._age(
+                self.whole.fact_item if name == "young_items" else self.whole.fact_query
+            )
         chosen: Bools = {
             "repeated": age > 0,
             "unseen": age == 0,
@@ -142,7 +152,9 @@ class Clicks:
         return chosen
 
     def _age(self, group: Ints) -> Ints:
-        """Return for each asked click how long ago its group of facts began, ``int64 [num_clicks]``."""
+        """Return for each asked click how long ago its group of facts began, ``int64
+        [num_clicks]``.
+        """
         _, number = np.unique(group, return_inverse=True)
         first = np.full(len(group), np.iinfo(np.int64).max)
         np.minimum.at(first, number, self.whole.fact_ms)
@@ -182,13 +194,17 @@ class Replay:
         self._done = 0
 
     def run(self) -> tuple[list[Comparison], list[Effort]]:
-        """Ask all clicks of both systems; return the figures by segment, and what each system did.
+        """Ask all clicks of both systems.
+
+        Return the figures by segment, and what each system did.
 
         Raises:
             TrainingStopped: `stop` said so.
-            ModelError: as `model.tuner.train_once` does; a refresh that the gate refuses is no error.
+            ModelError: as `model.tuner.train_once` does; a refresh that the gate
+                refuses is no error.
         """
-        # A rebuild serves the next day whatever it is worth: there is nothing to be measured against.
+        # A rebuild serves the next day whatever it is worth: there is nothing to be
+        # measured against.
         rebuilt = replace(self._settings, gate_max_quality_drop=1.0)
         nightly, nightly_effort = self._walk(NIGHTLY, rebuilt, goes_on=False)
         streamed, streamed_effort = self._walk(STREAMED, self._settings, goes_on=True)
@@ -213,7 +229,10 @@ class Replay:
                 self._done += 1
                 self._on_progress(self._done, sum(map(len, self._moments.values())))
         effort = Effort(
-            system=name, trainings=len(moments), refused=system.refused, seconds=seconds / len(moments)
+            system=name,
+            trainings=len(moments),
+            refused=system.refused,
+            seconds=seconds / len(moments),
         )
         return np.concatenate(ranks), effort
 
@@ -224,12 +243,18 @@ class System:
     Args:
         folder: an empty one.
         settings: of the model.
-        goes_on: whether a training goes on from the live generation, or starts from scratch.
+        goes_on: whether a training goes on from the live generation, or starts from
+            scratch.
         stop: asked between the steps of a training.
     """
 
     def __init__(
-        self, folder: Path, settings: ModelSettings, *, goes_on: bool, stop: Callable[[], bool] = never
+        self,
+        folder: Path,
+        settings: ModelSettings,
+        *,
+        goes_on: bool,
+        stop: Callable[[], bool] = never,
     ) -> None:
         self._store = ArtifactStore(folder)
         self._settings = settings
@@ -239,7 +264,9 @@ class System:
         self.refused = 0
 
     def learn(self, arrays: GraphArrays) -> None:
-        """Train on a graph and publish; where the gate refuses what came out, what was live stays.
+        """Train on a graph and publish.
+
+        Where the gate refuses what came out, what was live stays.
 
         Raises:
             ModelError: as `model.tuner.train_once` does.
@@ -247,7 +274,9 @@ class System:
         source = TrainingInput(snapshot=_described(arrays), arrays=arrays)
         warm = self._live if self._goes_on else None
         try:
-            generation_id = train_once(source, self._store, self._settings, warm=warm, stop=self._stop)
+            generation_id = train_once(
+                source, self._store, self._settings, warm=warm, stop=self._stop
+            )
         except GateRefused:
             if self._live is None:
                 raise
@@ -256,7 +285,8 @@ class System:
             self._live = open_generation(self._store.generation_path(generation_id), verify=False)
 
     def ranks(self, clicks: Clicks, place: Ints) -> Floats:
-        """Return the rank of each click's item among all shown ones, ``float64 [len(place)]``.
+        """Return the rank of each click's item among all shown ones, ``float64
+        [len(place)]``.
 
         Infinity where the live generation does not have the item.
         """
@@ -264,7 +294,9 @@ class System:
         assert live is not None  # noqa: S101  # whoever asks has let it learn
         shown = np.flatnonzero(live.item_shown)
         row_of = {live.item_ids[item]: row for row, item in enumerate(shown.tolist())}
-        row = np.array([row_of.get(clicks.whole.item_ids[item], -1) for item in clicks.item[place]], np.int64)
+        row = np.array(
+            [row_of.get(clicks.whole.item_ids[item], -1) for item in clicks.item[place]], np.int64
+        )
         queries, query = np.unique(clicks.query[place], return_inverse=True)
         known, nothing = row >= 0, np.zeros(0, dtype=np.int64)
         ranks = np.full(len(place), np.inf)
@@ -278,13 +310,16 @@ class System:
 
 
 def clicks_of(whole: GraphArrays, plan: Plan) -> Clicks:
-    """Return the clicks that a plan asks, from the first midnight after its first part on.
+    """Return the clicks that a plan asks, from the first midnight after its first part
+    on.
 
     Raises:
         EvaluationRefused: there are none, or nothing comes before them.
     """
     if not len(whole.fact_ms):
-        raise EvaluationRefused("there is no click from a search to replay; give a log that has queries")
+        raise EvaluationRefused(
+            "there is no click from a search to replay; give a log that has queries"
+        )
     begin_ms = int(np.quantile(whole.fact_ms, plan.start_share, method="higher"))
     if plan.days is not None:
         begin_ms = max(begin_ms, int(whole.fact_ms.max()) - (plan.days - 1) * DAY_MS)
@@ -292,7 +327,9 @@ def clicks_of(whole: GraphArrays, plan: Plan) -> Clicks:
     order = np.argsort(whole.fact_ms, kind="stable")
     fact = order[whole.fact_ms[order] >= begin_ms]
     if len(fact) == len(whole.fact_ms):
-        raise EvaluationRefused("all clicks are of one day: nothing comes before them; give a longer log")
+        raise EvaluationRefused(
+            "all clicks are of one day: nothing comes before them; give a longer log"
+        )
     return Clicks(whole=whole, fact=fact)
 
 
@@ -302,7 +339,10 @@ def midnights(ms: Ints) -> list[int]:
 
 
 def refreshes(ms: Ints, every: int) -> list[int]:
-    """Return the first midnight, then the time of every so many clicks; clicks of one time go together."""
+    """Return the first midnight, then the time of every so many clicks.
+
+    Clicks of one time go together.
+    """
     moments = np.unique(np.concatenate([ms[:1] // DAY_MS * DAY_MS, ms[every::every]]))
     return [int(moment) for moment in moments]
 
@@ -327,9 +367,12 @@ def compare(clicks: Clicks, segment: str, nightly: Floats, streamed: Floats) -> 
         nightly=means[0],
         streamed=means[1],
         relative={
-            figure: means[1][figure] / means[0][figure] - 1 if means[0][figure] else 0.0 for figure in FIGURES
+            figure: means[1][figure] / means[0][figure] - 1 if means[0][figure] else 0.0
+            for figure in FIGURES
         },
-        intervals={figure: relative_interval(other[figure], base[figure], day) for figure in FIGURES},
+        intervals={
+            figure: relative_interval(other[figure], base[figure], day) for figure in FIGURES
+        },
     )
 
 
@@ -343,7 +386,9 @@ def _mean(values: Floats) -> float:
 
 
 def _query_vectors(live: Generation, whole: GraphArrays, queries: Ints) -> NDArray[np.float32]:
-    """Return ``float32 [len(queries), dim]``, as a server would answer queries of the whole log."""
+    """Return ``float32 [len(queries), dim]``, as a server would answer queries of the
+    whole log.
+    """
     encoder = TextEncoder(live.encoder)
     row_of = {int(key): row for row, key in enumerate(live.query_keys)}
     rows = [row_of.get(int(whole.query_keys[query])) for query in queries]
@@ -355,7 +400,9 @@ def _query_vectors(live: Generation, whole: GraphArrays, queries: Ints) -> NDArr
 
 
 def _described(arrays: GraphArrays) -> SnapshotInfo:
-    """Return what a generation records of its snapshot, for a graph that none was taken of."""
+    """Return what a generation records of its snapshot, for a graph that none was taken
+    of.
+    """
     return SnapshotInfo(
         snapshot_id="",
         path=Path(),

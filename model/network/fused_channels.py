@@ -1,10 +1,13 @@
-"""What the channels say of a few nodes of a whole graph, with a gradient written out: few passes over memory.
+"""What the channels say of a few nodes of a whole graph, with a gradient written out.
 
-`DualChannelNetwork.propagate` says the same of all nodes, and reads like the formulas. A training step needs
-the nodes that it compares; most of its time goes into reading and writing a row for every node. So the last
-layer of the bipartite channel is computed for the wanted nodes alone, and the gradient, which is linear in
-what comes back, is added up in place. Both agree to rounding (`tests/model/network/test_fused_channels.py`);
-what it saves is in `docs/decisions/0002-propagation.md`.
+Few passes over memory.
+
+`DualChannelNetwork.propagate` says the same of all nodes, and reads like the formulas.
+A training step needs the nodes that it compares; most of its time goes into reading and
+writing a row for every node. So the last layer of the bipartite channel is computed for
+the wanted nodes alone, and the gradient, which is linear in what comes back, is added
+up in place. Both agree to rounding (`tests/model/network/test_fused_channels.py`); what
+it saves is in `docs/decisions/0002-propagation.md`.
 """
 
 from dataclasses import dataclass
@@ -57,7 +60,8 @@ def rows_of(content: Tensor, ids: Tensor, fed: Tensor, matrices: Matrices) -> Ro
     Args:
         content: ``float32 [num_nodes, dim]``, what the text of each node says.
         ids: ``float32 [num_nodes, dim]``, the nodes' own vectors.
-        fed: a scalar, the hypergraph channel's share in what the bipartite one starts from.
+        fed: a scalar, the hypergraph channel's share in what the bipartite one starts
+            from.
         matrices: what may be used, and for which nodes.
     """
     return Rows(*_RowsOf.apply(content, ids, fed, matrices))
@@ -66,8 +70,8 @@ def rows_of(content: Tensor, ids: Tensor, fed: Tensor, matrices: Matrices) -> Ro
 class _RowsOf(torch.autograd.Function):
     """Rows of the content x, and of what becomes of it.
 
-    ``own = x + ids``, ``hypergraph = P own`` along sessions, ``start = own + fed hypergraph``, and
-    ``bipartite``, the sum over layers of ``A^l start`` along edges.
+    ``own = x + ids``, ``hypergraph = P own`` along sessions, ``start = own + fed
+    hypergraph``, and ``bipartite``, the sum over layers of ``A^l start`` along edges.
     """
 
     @staticmethod
@@ -76,7 +80,9 @@ class _RowsOf(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         nodes = matrices.nodes
         own = torch.addcmul(content, ids, matrices.has_id[:, None])
-        hypergraph = weighted_sums(weighted_sums(own, *matrices.to_session[0]), *matrices.from_session[0])
+        hypergraph = weighted_sums(
+            weighted_sums(own, *matrices.to_session[0]), *matrices.from_session[0]
+        )
         layer = torch.addcmul(own, hypergraph, fed)
         own = own[nodes]
         bipartite = torch.zeros_like(own)

@@ -1,8 +1,9 @@
-"""The text towers of both kinds of node in one product each, with a gradient written out.
+"""The text towers of both kinds of node in one product each, with a gradient written
+out.
 
 The same as ``x + tower(x)`` of the queries beside that of the items
-(`tests/model/network/test_fused_towers.py`), without the copies that slicing and joining a row for every node
-makes, forward and in the gradient.
+(`tests/model/network/test_fused_towers.py`), without the copies that slicing and
+joining a row for every node makes, forward and in the gradient.
 """
 
 from typing import Any
@@ -29,7 +30,9 @@ class _Lifted(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, mean: Tensor, num_queries: int, *parameters: Tensor) -> Tensor:
         result, hidden = torch.empty_like(mean), []
-        for rows, (weight, bias, out_weight, out_bias) in _towers(num_queries, len(mean), parameters):
+        for rows, (weight, bias, out_weight, out_bias) in _towers(
+            num_queries, len(mean), parameters
+        ):
             hidden.append(torch.addmm(bias, mean[rows], weight.T).relu_())
             torch.addmm(mean[rows], hidden[-1], out_weight.T, out=result[rows])
             result[rows] += out_bias
@@ -50,7 +53,12 @@ class _Lifted(torch.autograd.Function):
             of_hidden = back @ out_weight
             # In place, eight times as fast as a product with the mask.
             torch.ops.aten.threshold_backward.grad_input(of_hidden, fired, 0, grad_input=of_hidden)
-            of_parameters += [of_hidden.T @ mean[rows], of_hidden.sum(dim=0), back.T @ fired, back.sum(dim=0)]
+            of_parameters += [
+                of_hidden.T @ mean[rows],
+                of_hidden.sum(dim=0),
+                back.T @ fired,
+                back.sum(dim=0),
+            ]
             torch.addmm(back, of_hidden, weight, out=of_mean[rows])
         return of_mean, None, *of_parameters
 

@@ -1,7 +1,10 @@
-"""A graph in the host's memory, by compressed rows: batches are drawn from it, and exports go over it.
+"""A graph in the host's memory, by compressed rows.
 
-A product over it gathers nothing: `embedding_bag` on the CPU adds rows where they are. So an export takes a
-few vectors of each node on the host, and on the device a block of nodes.
+Batches are drawn from it, and exports go over it.
+
+A product over it gathers nothing: `embedding_bag` on the CPU adds rows where they are.
+So an export takes a few vectors of each node on the host, and on the device a block of
+nodes.
 """
 
 from dataclasses import dataclass
@@ -51,12 +54,16 @@ class Rows:
         return np.diff(self._starts)
 
     def places(self, rows: Ints) -> Ints:
-        """Return ``int64 [n]``, the places of all entries of some rows, a row after the other."""
+        """Return ``int64 [n]``, the places of all entries of some rows, a row after the
+        other.
+        """
         first, count = self._starts[rows], self._starts[rows + 1] - self._starts[rows]
         return np.repeat(first - (np.cumsum(count) - count), count) + np.arange(count.sum())
 
     def product(self, values: Floats, x: Tensor) -> Tensor:
-        """Return the matrix times `x`, ``float32 [num_rows, dim]``, for values in order of the rows."""
+        """Return the matrix times `x`, ``float32 [num_rows, dim]``, for values in order
+        of the rows.
+        """
         if not len(values):
             return x.new_zeros(len(self._starts) - 1, x.shape[1])
         column, starts, weights = map(torch.from_numpy, (self.column, self._starts[:-1], values))
@@ -69,7 +76,8 @@ class HostGraph:
     Attributes:
         num_queries: nodes below it are queries, the others items.
         num_nodes: queries and items.
-        neighbours: row: node, column: node at the other end, entry: an edge, or its number plus `num_edges`.
+        neighbours: row: node, column: node at the other end, entry: an edge, or its
+            number plus `num_edges`.
         hyperedges: row: node, column: its hyperedges.
         members: row: hyperedge, column: its nodes.
         features: row: node, column: its text features.
@@ -81,7 +89,9 @@ class HostGraph:
         self.num_queries = part.num_queries
         self.num_nodes = part.num_nodes
         self.neighbours = Rows(
-            np.concatenate([part.edge_query, item]), np.concatenate([item, part.edge_query]), part.num_nodes
+            np.concatenate([part.edge_query, item]),
+            np.concatenate([item, part.edge_query]),
+            part.num_nodes,
         )
         self.hyperedges = Rows(part.incidence_node, part.incidence_hyperedge, part.num_nodes)
         self.members = Rows(part.incidence_hyperedge, part.incidence_node, part.num_hyperedges)
@@ -105,7 +115,8 @@ class HostGraph:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenGraph:
-    """What is visible of a graph in one propagation, and the degrees that follow from all of it.
+    """What is visible of a graph in one propagation, and the degrees that follow from
+    all of it.
 
     Attributes:
         graph: all of it.
@@ -123,7 +134,9 @@ class OpenGraph:
 
     @cached_property
     def edge_values(self) -> Floats:
-        """``float32``, for each place in `graph.neighbours` its entry of D^-1/2 A D^-1/2."""
+        """``float32``, for each place in `graph.neighbours` its entry of D^-1/2 A
+        D^-1/2.
+        """
         neighbours = self.graph.neighbours
         root = (1.0 / np.sqrt(np.maximum(self.edge_degree, _SMALL))).astype(np.float32)
         return self._edge_weights * root[neighbours.row] * root[neighbours.column]
@@ -138,7 +151,9 @@ class OpenGraph:
     def hyperedge_degree(self) -> Floats:
         """``float32 [num_nodes]``, the number of each node's visible hyperedges."""
         rows = self.graph.hyperedges
-        return np.bincount(rows.row, self.hyperedge[rows.column], self.graph.num_nodes).astype(np.float32)
+        return np.bincount(rows.row, self.hyperedge[rows.column], self.graph.num_nodes).astype(
+            np.float32
+        )
 
     @cached_property
     def _edge_weights(self) -> Floats:
@@ -146,7 +161,9 @@ class OpenGraph:
 
 
 class HostReach:
-    """All nodes of a graph in the host's memory; text towers run on the device, a block of nodes at a time.
+    """All nodes of a graph in the host's memory.
+
+    Text towers run on the device, a block of nodes at a time.
 
     It is for exports: nothing on it has a gradient.
 

@@ -1,12 +1,13 @@
-"""The dual-channel network: text, a bipartite channel, a hypergraph channel, and attention between them.
+"""The dual-channel network: text, a bipartite channel, a hypergraph channel, and
+attention between them.
 
-After "Search Behavior Prediction: A Hypergraph Perspective" (Han et al., WSDM 2023; DCAH), with three
-differences: a node starts from its hashed text, not from a pre-trained sentence vector; the hypergraph
-channel also feeds the bipartite one; and a score is the inner product of unit vectors, because an index
-searches by it.
+After "Search Behavior Prediction: A Hypergraph Perspective" (Han et al., WSDM 2023;
+DCAH), with three differences: a node starts from its hashed text, not from a
+pre-trained sentence vector; the hypergraph channel also feeds the bipartite one; and a
+score is the inner product of unit vectors, because an index searches by it.
 
-Formulas below: `A` is the weighted query-item matrix, `H` the incidence of nodes and hyperedges (sessions),
-`D` with an index their degrees, `x` a node's own vector.
+Formulas below: `A` is the weighted query-item matrix, `H` the incidence of nodes and
+hyperedges (sessions), `D` with an index their degrees, `x` a node's own vector.
 """
 
 import math
@@ -42,9 +43,15 @@ class Graph:
         self.num_nodes = part.num_nodes
         self.num_edges = len(part.edge_query)
         self.num_hyperedges = part.num_hyperedges
-        self.edges = Adjacency(part.edge_query, part.edge_item, part.num_queries, part.num_items, device)
+        self.edges = Adjacency(
+            part.edge_query, part.edge_item, part.num_queries, part.num_items, device
+        )
         self.incidences = Pattern(
-            part.incidence_hyperedge, part.incidence_node, part.num_hyperedges, part.num_nodes, device
+            part.incidence_hyperedge,
+            part.incidence_node,
+            part.num_hyperedges,
+            part.num_nodes,
+            device,
         )
         self.edge_weight = torch.from_numpy(part.edge_weight).to(device)
         self.seen = torch.from_numpy(part.seen).to(device).float()
@@ -65,7 +72,8 @@ class Visible:
     Attributes:
         edge: ``float32 [num_edges]``.
         hyperedge: ``float32 [num_hyperedges]``.
-        node: ``float32 [num_nodes]``; a hidden one has no neighbours, in either channel, and no id vector.
+        node: ``float32 [num_nodes]``; a hidden one has no neighbours, in either
+            channel, and no id vector.
     """
 
     edge: Tensor
@@ -89,7 +97,8 @@ class Propagated:
     Attributes:
         query: ``float32 [num_queries, dim]``.
         item: ``float32 [num_items, dim]``.
-        query_attention: ``float32 [num_queries, 3]``, in the order of `CHANNELS`; rows sum to 1.
+        query_attention: ``float32 [num_queries, 3]``, in the order of `CHANNELS`; rows
+            sum to 1.
         item_attention: ``float32 [num_items, 3]``.
     """
 
@@ -101,7 +110,10 @@ class Propagated:
 
 @dataclass(frozen=True, kw_only=True)
 class Channel:
-    """One channel's vectors ``float32 [num_nodes, dim]``, and each node's degree in it; 0: it is silent."""
+    """One channel's vectors ``float32 [num_nodes, dim]``, and each node's degree in it.
+
+    0: it is silent.
+    """
 
     vectors: Tensor
     degree: Tensor
@@ -112,7 +124,8 @@ class Channels:
     """What each channel says of every node, before attention joins them.
 
     Attributes:
-        content: ``float32 [num_nodes, dim]``, each node's text alone, without an id vector.
+        content: ``float32 [num_nodes, dim]``, each node's text alone, without an id
+            vector.
         each: the channels, in the order of `CHANNELS`.
         nodes: ``int64 [num_rows]``, ascending: the nodes there is a row of; None: all.
     """
@@ -128,14 +141,17 @@ class Channels:
     def of(self, nodes: Tensor) -> "Channels":
         """Return the channels of some distinct nodes alone.
 
-        Whoever reads rows several times makes a gradient of all nodes each time; of these it is a small one.
+        Whoever reads rows several times makes a gradient of all nodes each time; of
+        these it is a small one.
 
         Args:
             nodes: ``int64 [n]``, in any order.
         """
         nodes = nodes.sort().values
         rows = self.rows(nodes)
-        each = tuple(Channel(vectors=one.vectors[rows], degree=one.degree[rows]) for one in self.each)
+        each = tuple(
+            Channel(vectors=one.vectors[rows], degree=one.degree[rows]) for one in self.each
+        )
         return Channels(content=self.content[rows], each=each, nodes=nodes)
 
 
@@ -148,7 +164,10 @@ class Reach(Protocol):
 
     @property
     def edge_degree(self) -> Tensor:
-        """``float32 [num_rows]``, what is visible of each node's edges; 0: it hears nothing along them."""
+        """``float32 [num_rows]``, what is visible of each node's edges.
+
+        0: it hears nothing along them.
+        """
 
     @property
     def hyperedge_degree(self) -> Tensor:
@@ -158,10 +177,15 @@ class Reach(Protocol):
         """Return ``float32 [num_rows, dim]``, what `path` makes of each node's text."""
 
     def id_vectors(self, table: Tensor) -> Tensor:
-        """Return ``float32 [num_rows, dim]`` out of ``[num_nodes, dim]``; zeros for who is new or hidden."""
+        """Return ``float32 [num_rows, dim]`` out of ``[num_nodes, dim]``.
+
+        Zeros for who is new or hidden.
+        """
 
     def along_edges(self, x: Tensor, layer: int) -> Tensor:
-        """Return D^-1/2 A D^-1/2 x, ``float32 [num_rows, dim]``, as the layer with this number needs it."""
+        """Return D^-1/2 A D^-1/2 x, ``float32 [num_rows, dim]``, as the layer with this
+        number needs it.
+        """
 
     def along_hyperedges(self, x: Tensor) -> Tensor:
         """Return D_v^-1 H D_e^-1 H^T x, ``float32 [num_rows, dim]``."""
@@ -191,7 +215,9 @@ class Propagable(Protocol):
         """
 
     def reach_all(self) -> Reach:
-        """Return what it takes to get the vectors of all nodes with nothing hidden, without gradients."""
+        """Return what it takes to get the vectors of all nodes with nothing hidden,
+        without gradients.
+        """
 
 
 class WholeReach:
@@ -234,7 +260,9 @@ class WholeReach:
         return incidences.transposed_product(self._heard, incidences.product(self._told, x))
 
     def matrices(self, nodes: Tensor, num_layers: int) -> Matrices:
-        """Return what it takes to get the channels of some nodes, ``int64 [n]`` and distinct."""
+        """Return what it takes to get the channels of some nodes, ``int64 [n]`` and
+        distinct.
+        """
         graph = self._graph
         return Matrices(
             layers=num_layers,
@@ -254,7 +282,9 @@ class WholeReach:
 
     @cached_property
     def _heard(self) -> Tensor:
-        """Entries of D_v^-1 H: a node hears the mean of its sessions, a hidden one nothing."""
+        """Entries of D_v^-1 H: a node hears the mean of its sessions, a hidden one
+        nothing.
+        """
         share = self._visible.node / self._member_degree.clamp(min=1.0)
         return self._open * gather(share, self._graph.incidences.column)
 
@@ -269,7 +299,8 @@ class WholeReach:
 
 
 class ContentPath(nn.Module):
-    """Hashed text features to vectors: ``mean + W2 relu(W1 mean + b1) + b2``, a tower for each kind of node.
+    """Hashed text features to vectors: ``mean + W2 relu(W1 mean + b1) + b2``, a tower
+    for each kind of node.
 
     `model.artifact.encoder.TextEncoder` computes the same in numpy.
     """
@@ -287,10 +318,15 @@ class ContentPath(nn.Module):
         return self.lift(self._of_texts.product(self._mean_weight, of_terms), num_queries)
 
     def lift(self, mean: Tensor, num_queries: int) -> Tensor:
-        """Return ``float32 [n, dim]`` from texts' mean features; the first `num_queries` are of queries."""
+        """Return ``float32 [n, dim]`` from texts' mean features.
+
+        The first `num_queries` are of queries.
+        """
         if torch.is_autocast_enabled(mean.device.type):
             query, item = mean.tensor_split([num_queries])
-            return torch.cat([query + self.towers["query"](query), item + self.towers["item"](item)])
+            return torch.cat(
+                [query + self.towers["query"](query), item + self.towers["item"](item)]
+            )
         return lifted(
             mean, num_queries, *self.towers["query"].parameters(), *self.towers["item"].parameters()
         )
@@ -298,7 +334,9 @@ class ContentPath(nn.Module):
     @cached_property
     def _of_terms(self) -> Pattern:
         texts = self._texts
-        return Pattern(texts.owner, texts.feature, texts.num_terms, len(texts.buckets), self.bag.device)
+        return Pattern(
+            texts.owner, texts.feature, texts.num_terms, len(texts.buckets), self.bag.device
+        )
 
     @cached_property
     def _of_texts(self) -> Pattern:
@@ -317,7 +355,10 @@ class ContentPath(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """How much a node listens to each channel: by what the channel says, and by how much it has to go on."""
+    """How much a node listens to each channel.
+
+    By what the channel says, and by how much it has to go on.
+    """
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -327,7 +368,10 @@ class ChannelAttention(nn.Module):
         self.degree = nn.Parameter(torch.zeros(len(CHANNELS), len(CHANNELS)))
 
     def forward(self, vectors: Tensor, degrees: Tensor) -> Tensor:
-        """Return ``float32 [n, 3]``, the weights of ``vectors [n, 3, dim]``; a silent channel gets none."""
+        """Return ``float32 [n, 3]``, the weights of ``vectors [n, 3, dim]``.
+
+        A silent channel gets none.
+        """
         scores = (torch.tanh(self.project(vectors)) * self.score).sum(dim=2) + self.bias
         scores = scores + torch.log1p(degrees) @ self.degree
         return scores.masked_fill(degrees == 0, -math.inf).softmax(dim=1)
@@ -337,11 +381,17 @@ class DualChannelNetwork(nn.Module):
     """All parameters of the model; `forward` returns every node's unit vector.
 
     Attributes:
-        half_precision: text towers and attention multiply in bfloat16; sparse products and scores never do.
+        half_precision: text towers and attention multiply in bfloat16; sparse products
+            and scores never do.
     """
 
     def __init__(
-        self, texts: Texts, settings: ModelSettings, num_queries: int, num_items: int, device: torch.device
+        self,
+        texts: Texts,
+        settings: ModelSettings,
+        num_queries: int,
+        num_items: int,
+        device: torch.device,
     ) -> None:
         super().__init__()
         self._settings = settings
@@ -350,12 +400,16 @@ class DualChannelNetwork(nn.Module):
         self.content = ContentPath(texts, settings, num_queries + num_items)
         self.ids = nn.Parameter(torch.zeros(num_queries + num_items, settings.dim))
         self.fed_hypergraph = nn.Parameter(torch.tensor(_FED_HYPERGRAPH))
-        self.attention = nn.ModuleDict({kind: ChannelAttention(settings.dim) for kind in ("query", "item")})
+        self.attention = nn.ModuleDict(
+            {kind: ChannelAttention(settings.dim) for kind in ("query", "item")}
+        )
         self.log_temperature = nn.Parameter(torch.tensor(math.log(settings.temperature)))
         self.to(device)
 
     def forward(self, reach: Reach) -> Propagated:
-        """Propagate over all nodes, and join their channels, a block of nodes at a time."""
+        """Propagate over all nodes, and join their channels, a block of nodes at a
+        time.
+        """
         channels = self.propagate(reach)
         query, query_attention = self._join_range(channels, 0, self._num_queries)
         item, item_attention = self._join_range(channels, self._num_queries, len(self.ids))
@@ -375,7 +429,10 @@ class DualChannelNetwork(nn.Module):
         return Channels(content=content, each=(text, bipartite, hypergraph), nodes=reach.nodes)
 
     def propagate_to(self, reach: Reach, nodes: Tensor) -> Channels:
-        """Return what each channel says of some distinct nodes, ``int64 [n]``: for a step, with gradients."""
+        """Return what each channel says of some distinct nodes, ``int64 [n]``.
+
+        For a step, with gradients.
+        """
         settings = self._settings
         has_all = settings.use_bipartite and settings.use_hypergraph and settings.use_ids
         if not (has_all and isinstance(reach, WholeReach)):
@@ -383,14 +440,17 @@ class DualChannelNetwork(nn.Module):
         nodes = nodes.sort().values
         with self._dense():
             content = reach.content(self.content)
-        rows = rows_of(content, self.ids, self.fed_hypergraph, reach.matrices(nodes, settings.num_layers))
+        rows = rows_of(
+            content, self.ids, self.fed_hypergraph, reach.matrices(nodes, settings.num_layers)
+        )
         text = Channel(vectors=rows.own, degree=rows.own.new_ones(len(nodes)))
         bipartite = Channel(vectors=rows.bipartite, degree=reach.edge_degree[nodes])
         hypergraph = Channel(vectors=rows.hypergraph, degree=reach.hyperedge_degree[nodes])
         return Channels(content=rows.content, each=(text, bipartite, hypergraph), nodes=nodes)
 
     def join(self, channels: Channels, nodes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return unit vectors ``float32 [n, dim]`` of some nodes, and the attention behind them ``[n, 3]``.
+        """Return unit vectors ``float32 [n, dim]`` of some nodes, and the attention
+        behind them ``[n, 3]``.
 
         Args:
             channels: of `propagate`.
@@ -422,7 +482,9 @@ class DualChannelNetwork(nn.Module):
         return Channel(vectors=reach.along_hyperedges(own), degree=reach.hyperedge_degree)
 
     def _bipartite_channel(self, start: Tensor, reach: Reach) -> Channel:
-        """Query to item and back: the sum over layers of (D^-1/2 A D^-1/2)^l x, l from 1."""
+        """Query to item and back: the sum over layers of (D^-1/2 A D^-1/2)^l x, l from
+        1.
+        """
         if not self._settings.use_bipartite:
             return _silent(start)
         layer = total = reach.along_edges(start, 0)

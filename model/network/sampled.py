@@ -1,11 +1,14 @@
-"""What a batch reaches of a graph, with a bound on how many neighbours are drawn for each node.
+"""What a batch reaches of a graph, with a bound on how many neighbours are drawn for
+each node.
 
-It walks back what the network propagates over: a layer of the bipartite channel after the other, then the
-hyperedges of every node reached and their members, because the hypergraph channel feeds the bipartite one.
+It walks back what the network propagates over: a layer of the bipartite channel after
+the other, then the hyperedges of every node reached and their members, because the
+hypergraph channel feeds the bipartite one.
 
-Degrees are those of the whole visible graph. Of a node's neighbours at most a bound are drawn, uniformly and
-without replacement, anew for every layer; what is drawn counts as much more as was left out, so that every
-message is right on average, and exactly where the bound is not reached. Why, and what it costs:
+Degrees are those of the whole visible graph. Of a node's neighbours at most a bound are
+drawn, uniformly and without replacement, anew for every layer; what is drawn counts as
+much more as was left out, so that every message is right on average, and exactly where
+the bound is not reached. Why, and what it costs:
 `docs/decisions/0006-sampled-propagation.md`.
 """
 
@@ -31,7 +34,9 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class Messages:
-    """The entries of a sparse matrix: what is sent from nodes or hyperedges (columns) to others (rows).
+    """The entries of a sparse matrix.
+
+    What is sent from nodes or hyperedges (columns) to others (rows).
 
     Attributes:
         row: ``int64 [num_messages]``.
@@ -44,7 +49,9 @@ class Messages:
     value: Floats
 
     def pattern(self, rows: Ints, columns: Ints, device: torch.device) -> "Weighted":
-        """Return them on the device, rows and columns numbered by their places in two ascending arrays."""
+        """Return them on the device, rows and columns numbered by their places in two
+        ascending arrays.
+        """
         row, column = np.searchsorted(rows, self.row), np.searchsorted(columns, self.column)
         pattern = Pattern(row, column, len(rows), len(columns), device)
         return Weighted(pattern=pattern, value=torch.from_numpy(self.value).to(device))
@@ -63,7 +70,9 @@ class Weighted:
 
 
 class SampledGraph:
-    """A graph in the host's memory; each step propagates over what its batch reaches of it.
+    """A graph in the host's memory.
+
+    Each step propagates over what its batch reaches of it.
 
     Args:
         part: the graph.
@@ -72,7 +81,9 @@ class SampledGraph:
         device: where the network is.
     """
 
-    def __init__(self, part: GraphPart, texts: Texts, settings: ModelSettings, device: torch.device) -> None:
+    def __init__(
+        self, part: GraphPart, texts: Texts, settings: ModelSettings, device: torch.device
+    ) -> None:
         self.home = torch.device("cpu")
         self.num_nodes = part.num_nodes
         self.num_edges = len(part.edge_query)
@@ -96,7 +107,9 @@ def batch_counts(data: TrainingSet, settings: ModelSettings) -> Counts:
     part, cpu = data.whole, torch.device("cpu")
     rng = np.random.default_rng(settings.seed)
     edges = rng.permutation(len(part.edge_query))[: largest_batch(data, settings)]
-    items = np.union1d(part.edge_item[edges], rng.permutation(part.edge_item)[: settings.num_negatives])
+    items = np.union1d(
+        part.edge_item[edges], rng.permutation(part.edge_item)[: settings.num_negatives]
+    )
     starts = np.concatenate([part.edge_query[edges], part.num_queries + items])
     graph = SampledGraph(part, data.texts, settings, cpu)
     return graph.reach(Visible.everything(graph), torch.from_numpy(starts)).counts()
@@ -107,12 +120,15 @@ class Subgraph:
 
     Args:
         open_: the graph it is of.
-        starts: ``int64 [num_starts]``, the nodes whose vectors are wanted: those alone are right.
+        starts: ``int64 [num_starts]``, the nodes whose vectors are wanted: those alone
+            are right.
         settings: layers, channels, how many neighbours are drawn.
         device: where the network is.
     """
 
-    def __init__(self, open_: OpenGraph, starts: Ints, settings: ModelSettings, device: torch.device) -> None:
+    def __init__(
+        self, open_: OpenGraph, starts: Ints, settings: ModelSettings, device: torch.device
+    ) -> None:
         bound, reached = settings.num_neighbours, np.unique(starts)
         layers: list[Messages] = []
         for _ in range(settings.num_layers if settings.use_bipartite else 0):
@@ -172,10 +188,14 @@ def _along_edges(open_: OpenGraph, nodes: Ints, bound: int) -> Messages:
 
 
 def _along_hyperedges(open_: OpenGraph, nodes: Ints, bound: int) -> tuple[Messages, Messages]:
-    """Draw what each of some nodes hears from its hyperedges, and what those hear from their members."""
+    """Draw what each of some nodes hears from its hyperedges, and what those hear from
+    their members.
+    """
     hyperedges, members = open_.graph.hyperedges, open_.graph.members
     places = hyperedges.places(nodes[open_.node[nodes] > 0])
-    places, more = _draw(places[open_.hyperedge[hyperedges.column[places]] > 0], hyperedges.row, bound)
+    places, more = _draw(
+        places[open_.hyperedge[hyperedges.column[places]] > 0], hyperedges.row, bound
+    )
     node, hyperedge = hyperedges.row[places], hyperedges.column[places]
     from_session = Messages(row=node, column=hyperedge, value=more / open_.hyperedge_degree[node])
     places, more = _draw(members.places(np.unique(hyperedge)), members.row, bound)
@@ -185,7 +205,10 @@ def _along_hyperedges(open_: OpenGraph, nodes: Ints, bound: int) -> tuple[Messag
 
 
 def _features(features: Rows, nodes: Ints) -> Messages:
-    """Return what each of some nodes hears of its text: the mean over all of its features."""
+    """Return what each of some nodes hears of its text.
+
+    The mean over all of its features.
+    """
     places = features.places(nodes)
     row = features.row[places]
     mean = (1.0 / np.maximum(features.lengths[row], 1)).astype(np.float32)

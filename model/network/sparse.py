@@ -1,8 +1,8 @@
 """Propagation over fixed sparse patterns whose weights change at every step.
 
-Every product is an `embedding_bag` over a pattern that is sorted once, both ways: its gradient is the product
-with the transposed pattern. What that costs, and why it is no library's layer, is in
-`docs/decisions/0002-propagation.md`.
+Every product is an `embedding_bag` over a pattern that is sorted once, both ways: its
+gradient is the product with the transposed pattern. What that costs, and why it is no
+library's layer, is in `docs/decisions/0002-propagation.md`.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,9 @@ _SMALL = 1e-9
 
 
 class Adjacency:
-    """The query-item graph as one symmetric matrix over all nodes, queries first; weighted at every step.
+    """The query-item graph as one symmetric matrix over all nodes, queries first.
+
+    Weighted at every step.
 
     Args:
         edge_query: ``int64 [num_edges]``.
@@ -48,8 +50,12 @@ class Adjacency:
         self._edge = _index(order % max(1, len(edge_query)), device)
 
     def degrees(self, weight: Tensor) -> Tensor:
-        """Return ``float32 [num_nodes]``, the sum of each node's edge weights ``float32 [num_edges]``."""
-        return weight.new_zeros(self._num_nodes).index_add_(0, self._row, gather(weight, self._edge))
+        """Return ``float32 [num_nodes]``, the sum of each node's edge weights ``float32
+        [num_edges]``.
+        """
+        return weight.new_zeros(self._num_nodes).index_add_(
+            0, self._row, gather(weight, self._edge)
+        )
 
     def normalised(self, weight: Tensor, degrees: Tensor, listens: Tensor) -> "Normalised":
         """Return D^-1/2 A D^-1/2 with the rows of some nodes only.
@@ -62,11 +68,14 @@ class Adjacency:
         root = degrees.clamp(min=_SMALL).rsqrt()
         values = gather(weight, self._edge) * gather(root, self._row) * gather(root, self._column)
         return Normalised(
-            values=values * gather(listens, self._row), transposed=values * gather(listens, self._column)
+            values=values * gather(listens, self._row),
+            transposed=values * gather(listens, self._column),
         )
 
     def convolve(self, normalised: "Normalised", x: Tensor) -> Tensor:
-        """Return one light graph convolution of ``x [num_nodes, dim]`` (He et al., SIGIR 2020)."""
+        """Return one light graph convolution of ``x [num_nodes, dim]`` (He et al.,
+        SIGIR 2020).
+        """
         return _product(x, *self.both(normalised))
 
     def both(self, normalised: "Normalised") -> tuple["Matrix", "Matrix"]:
@@ -75,9 +84,11 @@ class Adjacency:
         return (normalised.values, *pattern), (normalised.transposed, *pattern)
 
     def some_rows(self, normalised: "Normalised", nodes: Tensor) -> tuple["Matrix", "Matrix"]:
-        """Return the rows of some nodes, ``int64 [n]`` and distinct, and their transpose.
+        """Return the rows of some nodes, ``int64 [n]`` and distinct, and their
+        transpose.
 
-        The pattern is symmetric: a row of the transpose has the entries of that row whose column is wanted.
+        The pattern is symmetric: a row of the transpose has the entries of that row
+        whose column is wanted.
         """
         counts = self._counts[nodes]
         ends = counts.cumsum(0)
@@ -90,13 +101,18 @@ class Adjacency:
         row = gather(number, self._column)
         before = F.pad((row >= 0).cumsum(0, dtype=torch.int32), (1, 0))
         wanted = (row >= 0).nonzero()[:, 0]
-        transposed = gather(normalised.transposed, wanted), gather(row, wanted), gather(before, self._starts)
+        transposed = (
+            gather(normalised.transposed, wanted),
+            gather(row, wanted),
+            gather(before, self._starts),
+        )
         return rows, transposed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Normalised:
-    """The values ``float32 [num_entries]`` of a matrix over an `Adjacency`, and those of its transpose.
+    """The values ``float32 [num_entries]`` of a matrix over an `Adjacency`, and those
+    of its transpose.
 
     The pattern is symmetric, and so the same for both.
     """
@@ -106,7 +122,9 @@ class Normalised:
 
 
 class Pattern:
-    """Where a sparse ``[num_rows, num_columns]`` matrix has entries; each product is given their values.
+    """Where a sparse ``[num_rows, num_columns]`` matrix has entries.
+
+    Each product is given their values.
 
     Args:
         row: ``int64 [num_entries]``, row of each entry.
@@ -132,11 +150,15 @@ class Pattern:
         self.by_column = _bags(column, row, num_columns, device)
 
     def product(self, values: Tensor, x: Tensor) -> Tensor:
-        """Return the matrix times `x`, ``float32 [num_rows, dim]`` from ``[num_columns, dim]``."""
+        """Return the matrix times `x`, ``float32 [num_rows, dim]`` from ``[num_columns,
+        dim]``.
+        """
         return _product(x, *self.both(values))
 
     def transposed_product(self, values: Tensor, x: Tensor) -> Tensor:
-        """Return the transposed matrix times `x`, ``float32 [num_columns, dim]`` from ``[num_rows, dim]``."""
+        """Return the transposed matrix times `x`, ``float32 [num_columns, dim]`` from
+        ``[num_rows, dim]``.
+        """
         return _product(x, *self.both(values)[::-1])
 
     def both(self, values: Tensor) -> tuple["Matrix", "Matrix"]:
@@ -165,8 +187,12 @@ def _index(places: NDArray[np.int64], device: torch.device) -> Tensor:
 Bags = tuple[Tensor, Tensor, Tensor]
 
 
-def _bags(row: NDArray[np.int64], column: NDArray[np.int64], num_rows: int, device: torch.device) -> Bags:
-    """Return the columns in order of rows, where each row starts, and the order itself."""
+def _bags(
+    row: NDArray[np.int64], column: NDArray[np.int64], num_rows: int, device: torch.device
+) -> Bags:
+    """Return the columns in order of rows, where each row starts, and
+    the order itself.
+    """
     order = np.argsort(row, kind="stable")
     counts = np.bincount(row, minlength=num_rows)
     starts = np.cumsum(counts) - counts
@@ -174,17 +200,24 @@ def _bags(row: NDArray[np.int64], column: NDArray[np.int64], num_rows: int, devi
 
 
 Matrix = tuple[Tensor, Tensor, Tensor]
-"""The values of a sparse matrix, row after row, the column of each, and where each row starts."""
+"""The values of a sparse matrix, row after row, the column of each, and where each row
+starts.
+"""
 
 
 def _weighted(bags: Bags, values: Tensor) -> Matrix:
-    """Return the values of a pattern in the order of its bags, with its columns and starts."""
+    """Return the values of a pattern in the order of its bags, with its columns and
+    starts.
+    """
     column, starts, order = bags
     return gather(values, order), column, starts
 
 
 class _SparseProduct(torch.autograd.Function):
-    """A sparse product; its gradient is the product with the transpose. Values get no gradient."""
+    """A sparse product; its gradient is the product with the transpose.
+
+    Values get no gradient.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, matrix: Matrix, transposed: Matrix) -> Tensor:
@@ -197,7 +230,10 @@ class _SparseProduct(torch.autograd.Function):
 
 
 def weighted_sums(x: Tensor, values: Tensor, column: Tensor, starts: Tensor) -> Tensor:
-    """Return ``float32 [len(starts), dim]``: each a sum of some rows of `x`, from its start to the next."""
+    """Return ``float32 [len(starts), dim]``.
+
+    Each a sum of some rows of `x`, from its start to the next.
+    """
     if not len(column):
         return x.new_zeros(len(starts), x.shape[1])
     return F.embedding_bag(column, x, starts, mode="sum", per_sample_weights=values)

@@ -1,4 +1,6 @@
-"""May this generation go live? Pure checks of what was written, against what is live."""
+"""May this generation go live? Pure checks of what was written,
+against what is live.
+"""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -34,14 +36,16 @@ class Candidate:
         query_vectors: ``float32 [num_queries, dim]``.
         item_ids: by item index.
         item_vectors: ``float32 [num_items, dim]``.
-        hidden_ids: ids that the catalogue calls deleted or unavailable: they are absent for a reason.
+        hidden_ids: ids that the catalogue calls deleted or unavailable: they are absent
+            for a reason.
         index_recall: share of the true ten nearest items that its index finds.
         parent: the generation that it went on from; empty: none.
         known: query and item of edges it was trained on, ``int64 [n]`` each.
         known_first_ms: ``int64 [n]``, when each of those was first seen.
         held_out: query and item of edges it was not trained on, ``int64 [n]`` each.
         held_out_first_ms: ``int64 [n]``, when each of those was first seen.
-        held_out_query_vectors: ``float32 [num_queries, dim]``, from a graph without the held-out edges.
+        held_out_query_vectors: ``float32 [num_queries, dim]``, from a graph without the
+            held-out edges.
         held_out_item_vectors: ``float32 [num_items, dim]``, the same.
     """
 
@@ -110,7 +114,9 @@ def _check_vectors(name: str, vectors: Floats, dim: int) -> list[str]:
     return [f"{off} of {len(vectors)} {name} do not have length 1"] if off else []
 
 
-def _check_spread(candidate: Candidate, settings: ModelSettings, figures: dict[str, float]) -> list[str]:
+def _check_spread(
+    candidate: Candidate, settings: ModelSettings, figures: dict[str, float]
+) -> list[str]:
     """Vectors have collapsed when any two of them point the same way."""
     num_items = len(candidate.item_vectors)
     if num_items < _LEAST_ITEMS:
@@ -125,13 +131,18 @@ def _check_spread(candidate: Candidate, settings: ModelSettings, figures: dict[s
 
 
 def _check_known_edges(candidate: Candidate, figures: dict[str, float]) -> list[str]:
-    """Clicked items must rank well for their queries: where rows were shuffled they rank anywhere."""
+    """Clicked items must rank well for their queries.
+
+    Where rows were shuffled they rank anywhere.
+    """
     query, item = _sample(candidate.known)
     num_items = len(candidate.item_vectors)
     if len(query) < _LEAST_KNOWN_EDGES or num_items < _LEAST_ITEMS:
         return []
     nothing = np.zeros(0, dtype=np.int64)
-    ranks = edge_ranks(candidate.query_vectors, candidate.item_vectors, (query, item), (nothing, nothing))
+    ranks = edge_ranks(
+        candidate.query_vectors, candidate.item_vectors, (query, item), (nothing, nothing)
+    )
     mean_rank = float((ranks.mean() - 1.0) / (num_items - 1))
     figures["known_edges_mean_rank"] = mean_rank
     if mean_rank > _LARGEST_KNOWN_RANK:
@@ -143,9 +154,8 @@ def _check_known_edges(candidate: Candidate, figures: dict[str, float]) -> list[
 def _check_index(candidate: Candidate, settings: ModelSettings) -> list[str]:
     recall, floor = candidate.index_recall, settings.gate_min_index_recall
     if recall < floor:
-        return [
-            f"the index finds {recall:.3f} of the nearest items, less than {floor:g}; raise model.num_trees"
-        ]
+        found = f"the index finds {recall:.3f} of the nearest items"
+        return [f"{found}, less than {floor:g}; raise model.num_trees"]
     return []
 
 
@@ -156,8 +166,12 @@ class _Live(NamedTuple):
     rows: NodeRows
 
 
-def _check_coverage(candidate: Candidate, current: Generation, settings: ModelSettings) -> list[str]:
-    """An item may leave because the catalogue says so, not because a store was lost or mixed up."""
+def _check_coverage(
+    candidate: Candidate, current: Generation, settings: ModelSettings
+) -> list[str]:
+    """An item may leave because the catalogue says so, not because a store was lost or
+    mixed up.
+    """
     present = set(candidate.item_ids) | candidate.hidden_ids
     current_ids = list(current.item_ids)
     shown = [current_ids[index] for index in current.index_items.tolist()]
@@ -185,7 +199,10 @@ def _check_quality(
 def _check_kept(
     candidate: Candidate, live: _Live, settings: ModelSettings, figures: dict[str, float]
 ) -> list[str]:
-    """A refresh may learn and must not forget: compare as published, on edges that the live one learned."""
+    """A refresh may learn and must not forget.
+
+    Compare as published, on edges that the live one learned.
+    """
     if candidate.parent != live.generation.id:
         return []
     learned = np.flatnonzero(has_learned(*live, *candidate.known, candidate.known_first_ms))
@@ -199,7 +216,9 @@ def _check_kept(
 
 
 class _Compared(NamedTuple):
-    """Two generations on the same edges: how many, and the MRR of the candidate and of the live one.
+    """Two generations on the same edges.
+
+    How many, and the MRR of the candidate and of the live one.
 
     None: there are too few to say.
     """
@@ -256,7 +275,10 @@ def _rows(edges: tuple[Ints, Ints], rows: Ints) -> tuple[Ints, Ints]:
 
 
 def _live_vectors(candidate: Candidate, live: _Live, queries: Ints) -> Floats:
-    """Return what the live generation answers these queries with: a known vector, else its text encoder's."""
+    """Return what the live generation answers these queries with.
+
+    A known vector, else its text encoder's.
+    """
     current, row = live.generation, live.rows.query[queries]
     encoder = TextEncoder(current.encoder)
     vectors = np.empty((len(queries), current.manifest.dim), dtype=np.float32)

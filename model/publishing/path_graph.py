@@ -1,4 +1,6 @@
-"""Snapshot arrays to the graph that paths are found in, with the indexes of a generation, within bounds."""
+"""Snapshot arrays to the graph that paths are found in, with the indexes of a
+generation, within bounds.
+"""
 
 from dataclasses import dataclass
 
@@ -16,18 +18,20 @@ Bools = NDArray[np.bool_]
 
 
 def build_path_graph(arrays: GraphArrays, items: Ints, num_queries: int) -> PathGraph:
-    """Return the graph that the network propagates over, of the nodes that a generation has.
+    """Return the graph that the network propagates over, of the nodes that a generation
+    has.
 
-    All clicks are kept; of an item, the `KEPT_QUERIES` queries with its strongest clicks as a way back; and
-    each hyperedge that is among the `KEPT_HYPEREDGES` newest of at least one of its queries and items.
-    Degrees count what is left out, too.
+    All clicks are kept; of an item, the `KEPT_QUERIES` queries with its strongest
+    clicks as a way back; and each hyperedge that is among the `KEPT_HYPEREDGES` newest
+    of at least one of its queries and items. Degrees count what is left out, too.
 
     Args:
         arrays: what the generation was trained on.
-        items: ``int64 [n]`` ascending, the items of `arrays` that the generation has; clicks on others, and
-            their places in hyperedges, are left out, as training leaves out what was deleted.
-        num_queries: queries that the generation has, the first so many of `arrays`; with none there is
-            nothing to find a path from, and the graph is empty.
+        items: ``int64 [n]`` ascending, the items of `arrays` that the generation has;
+            clicks on others, and their places in hyperedges, are left out, as training
+            leaves out what was deleted.
+        num_queries: queries that the generation has, the first so many of `arrays`;
+            with none there is nothing to find a path from, and the graph is empty.
     """
     row_of = np.full(arrays.num_items, -1, dtype=np.int64)
     row_of[items] = np.arange(len(items))
@@ -65,7 +69,9 @@ class _Clicks:
 
 @dataclass(frozen=True, kw_only=True)
 class _Members:
-    """Who is in which hyperedge, ``int64 [num_incidences]`` each, in ascending order of (node, hyperedge)."""
+    """Who is in which hyperedge, ``int64 [num_incidences]`` each, in ascending order of
+    (node, hyperedge).
+    """
 
     node: Ints
     hyperedge: Ints
@@ -81,7 +87,9 @@ def _clicks(arrays: GraphArrays, row_of: Ints, num_queries: int) -> _Clicks:
 
 
 def _members(arrays: GraphArrays, row_of: Ints, num_queries: int) -> _Members:
-    """Number hyperedges by the time of their session's last event, and join their items and queries."""
+    """Number hyperedges by the time of their session's last event, and join their items
+    and queries.
+    """
     by_time = np.argsort(arrays.session_last_ms, kind="stable")
     number = np.empty(arrays.num_sessions, dtype=np.int64)
     number[by_time] = np.arange(arrays.num_sessions)
@@ -90,14 +98,20 @@ def _members(arrays: GraphArrays, row_of: Ints, num_queries: int) -> _Members:
     has_items[arrays.incidence_session[seen]] = True
     searched = has_items[arrays.fact_session] & (row_of[arrays.fact_item] >= 0)
     searched &= arrays.fact_query < num_queries
-    node = np.concatenate([arrays.fact_query[searched], num_queries + row_of[arrays.incidence_item[seen]]])
+    node = np.concatenate(
+        [arrays.fact_query[searched], num_queries + row_of[arrays.incidence_item[seen]]]
+    )
     session = np.concatenate([arrays.fact_session[searched], arrays.incidence_session[seen]])
     codes = np.unique(node * max(1, arrays.num_sessions) + number[session])
-    return _Members(node=codes // max(1, arrays.num_sessions), hyperedge=codes % max(1, arrays.num_sessions))
+    return _Members(
+        node=codes // max(1, arrays.num_sessions), hyperedge=codes % max(1, arrays.num_sessions)
+    )
 
 
 def _node_weights(clicks: _Clicks, num_queries: int, num_items: int) -> NDArray[np.float64]:
-    """Return ``float64 [num_nodes]``, the sum of ``log1p(sessions)`` over each node's clicks."""
+    """Return ``float64 [num_nodes]``, the sum of ``log1p(sessions)`` over each node's
+    clicks.
+    """
     weights = np.log1p(clicks.sessions)
     return np.concatenate(
         [
@@ -108,7 +122,9 @@ def _node_weights(clicks: _Clicks, num_queries: int, num_items: int) -> NDArray[
 
 
 def _strongest_by_item(clicks: _Clicks, weights: NDArray[np.float64], num_queries: int) -> Ints:
-    """Return the strongest clicks of each item, by item and then strongest first, ties by query."""
+    """Return the strongest clicks of each item, by item and then strongest first, ties
+    by query.
+    """
     # An item's own degree is the same for all of its clicks.
     strength = np.log1p(clicks.sessions) / np.sqrt(weights[:num_queries][clicks.query])
     order = np.lexsort((clicks.query, -strength, clicks.item))
@@ -118,7 +134,9 @@ def _strongest_by_item(clicks: _Clicks, weights: NDArray[np.float64], num_querie
 
 
 def _kept_hyperedges(members: _Members, num_nodes: int) -> Bools:
-    """Return ``bool [num_sessions]``: among the newest hyperedges of one of its nodes."""
+    """Return ``bool [num_sessions]``: among the newest hyperedges of
+    one of its nodes.
+    """
     ends = _starts(members.node, num_nodes)[1:]
     is_new = ends[members.node] - np.arange(len(members.node)) <= KEPT_HYPEREDGES
     kept = np.zeros(int(members.hyperedge.max(initial=-1)) + 1, dtype=np.bool_)
@@ -127,7 +145,9 @@ def _kept_hyperedges(members: _Members, num_nodes: int) -> Bools:
 
 
 def _starts(rows: Ints, num_rows: int) -> Ints:
-    """Return ``int64 [num_rows + 1]``, where each row starts among entries sorted by row."""
+    """Return ``int64 [num_rows + 1]``, where each row starts among entries sorted by
+    row.
+    """
     starts = np.zeros(num_rows + 1, dtype=np.int64)
     np.cumsum(np.bincount(rows, minlength=num_rows), out=starts[1:])
     return starts

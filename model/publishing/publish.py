@@ -68,7 +68,8 @@ def publish(
         The id of the generation, which is now live.
 
     Raises:
-        GateRefused: it is on disk to be looked into, but the live generation is still the one before.
+        GateRefused: it is on disk to be looked into, but the live generation is still
+            the one before.
         ArtifactError: the folder cannot be written.
     """
     generation_id = new_generation_id(now_ms)
@@ -82,14 +83,18 @@ def publish(
             vectors = trained.item_vectors[items][index_items]
             build_index(vectors, folder / INDEX_NAME, settings.num_trees, settings.seed)
             recall = _index_recall(folder / INDEX_NAME, vectors, trained.query_vectors)
-            verdict = judge(_candidate(trained, arrays, items, recall), _live(store, verified), settings)
+            verdict = judge(
+                _candidate(trained, arrays, items, recall), _live(store, verified), settings
+            )
             manifest = _manifest(trained, arrays, snapshot, settings, verdict)
             manifest.generation_id, manifest.created_ms = generation_id, now_ms
             manifest.num_items, manifest.num_indexed = len(items), len(index_items)
             manifest.evaluation["index_recall_10"] = recall
             writer.seal(manifest)
     except OSError as error:
-        raise ArtifactError(f"a generation cannot be written below {store.root}: {error}") from error
+        raise ArtifactError(
+            f"a generation cannot be written below {store.root}: {error}"
+        ) from error
     if verdict.passed:
         use_generation(store, generation_id, verify=False)
     _prune(store, settings.keep_generations)
@@ -113,7 +118,9 @@ def use_generation(store: ArtifactStore, generation_id: str, *, verify: bool = T
     """
     if generation_id not in store.generation_ids():
         known = ", ".join(store.generation_ids()[-3:]) or "none"
-        raise GenerationMissing(f"no generation {generation_id} in {store.root}; the newest there: {known}")
+        raise GenerationMissing(
+            f"no generation {generation_id} in {store.root}; the newest there: {known}"
+        )
     if verify:
         open_generation(store.generation_path(generation_id))
     try:
@@ -146,7 +153,9 @@ def model_settings(settings: ModelSettings) -> dict[str, str]:
     return {name: str(value) for name, value in asdict(settings).items()}
 
 
-def _write_arrays(writer: GenerationWriter, trained: Trained, arrays: GraphArrays, items: Ints) -> None:
+def _write_arrays(
+    writer: GenerationWriter, trained: Trained, arrays: GraphArrays, items: Ints
+) -> None:
     writer.add_strings("item_ids", _pick(arrays.item_ids, items))
     writer.add_strings("item_titles", _pick(arrays.item_titles, items))
     writer.add_array("item_vectors", trained.item_vectors[items])
@@ -166,7 +175,9 @@ def _write_arrays(writer: GenerationWriter, trained: Trained, arrays: GraphArray
 
 
 def _index_recall(path: Path, vectors: Floats, query_vectors: Floats) -> float:
-    """Return the share of the exact ten nearest that the written index finds, over a sample of queries."""
+    """Return the share of the exact ten nearest that the written index finds, over a
+    sample of queries.
+    """
     source = query_vectors if len(query_vectors) else vectors
     if not len(vectors):
         return 1.0
@@ -176,7 +187,9 @@ def _index_recall(path: Path, vectors: Floats, query_vectors: Floats) -> float:
     found = 0
     for block in np.array_split(sample, max(1, len(sample) * len(vectors) // _RECALL_SCORES)):
         exact = block @ vectors.T
-        for vector, scores, least in zip(block, exact, np.partition(exact, -k, axis=1)[:, -k], strict=True):
+        for vector, scores, least in zip(
+            block, exact, np.partition(exact, -k, axis=1)[:, -k], strict=True
+        ):
             ids, _ = index.search(vector, k)
             # Items with equal vectors may stand in for each other.
             found += int((scores[ids] >= least - _EQUAL_SCORES).sum())
@@ -210,7 +223,11 @@ def _candidate(trained: Trained, arrays: GraphArrays, items: Ints, recall: float
 
 
 def _manifest(
-    trained: Trained, arrays: GraphArrays, snapshot: SnapshotInfo, settings: ModelSettings, verdict: Verdict
+    trained: Trained,
+    arrays: GraphArrays,
+    snapshot: SnapshotInfo,
+    settings: ModelSettings,
+    verdict: Verdict,
 ) -> manifest_pb.Generation:
     described = snapshot.to_manifest()
     return manifest_pb.Generation(
@@ -235,7 +252,10 @@ def _manifest(
 
 
 def _live(store: ArtifactStore, verified: Generation | None) -> Generation | None:
-    """Return the live generation to compare with; one that cannot be read is no reason to stay on it."""
+    """Return the live generation to compare with.
+
+    One that cannot be read is no reason to stay on it.
+    """
     try:
         current = store.current_id()
         if verified is not None and verified.id == current:
@@ -247,7 +267,9 @@ def _live(store: ArtifactStore, verified: Generation | None) -> Generation | Non
 
 
 def _prune(store: ArtifactStore, keep: int) -> None:
-    """Keep the newest `keep` that passed the gate and a few that did not; the live one always.
+    """Keep the newest `keep` that passed the gate and a few that did not.
+
+    The live one always.
 
     What a killed writer left half-made goes, too: there is one writer at a time.
     """

@@ -1,8 +1,9 @@
-"""Pure: how many bytes training takes at its peak, part by part, from counts and settings.
+"""Pure: how many bytes training takes at its peak, part by part, from counts and
+settings.
 
-The factors say how many vectors of a node, and how many bytes of a score, are alive at once. They were read
-off torch's own record of what it allocates; `tests/model/training/test_memory_estimate.py` holds the sum to
-that record.
+The factors say how many vectors of a node, and how many bytes of a score, are alive at
+once. They were read off torch's own record of what it allocates;
+`tests/model/training/test_memory_estimate.py` holds the sum to that record.
 """
 
 import math
@@ -33,15 +34,21 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """The size of what is propagated over: a whole graph, or what a batch reaches of it.
+    """The size of what is propagated over.
+
+    A whole graph, or what a batch reaches of it.
 
     Attributes:
         num_nodes: queries and items.
-        num_terms: terms that texts are made of; of a batch none: its texts are read feature by feature.
-        num_features: terms of all texts, and features of all terms; of a batch, features of all texts.
-        num_edges: query-item edges, each there and back; of a batch, messages along them in all layers.
+        num_terms: terms that texts are made of; of a batch none: its texts are read
+            feature by feature.
+        num_features: terms of all texts, and features of all terms; of a batch,
+            features of all texts.
+        num_edges: query-item edges, each there and back; of a batch, messages along
+            them in all layers.
         num_hyperedges: sessions.
-        num_incidences: members of hyperedges; of a batch, messages to and from hyperedges.
+        num_incidences: members of hyperedges; of a batch, messages to and from
+            hyperedges.
     """
 
     num_nodes: int
@@ -69,7 +76,8 @@ class Footprint:
     """Bytes by part.
 
     Attributes:
-        parts: name and bytes of each part, in the order in which training comes to need them.
+        parts: name and bytes of each part, in the order in which training comes to need
+            them.
     """
 
     parts: tuple[tuple[str, int], ...]
@@ -86,7 +94,9 @@ class Footprint:
 
 
 def full_footprint(data: TrainingSet, settings: ModelSettings) -> Footprint:
-    """Return what a step over the whole graph takes, or one of pre-training if that is more."""
+    """Return what a step over the whole graph takes, or one of pre-training if that is
+    more.
+    """
     counts = Counts.of(data.whole, data.texts)
     patterns = _pattern_bytes(counts, len(data.texts.buckets)) + _supervision_bytes(data.whole)
     lasting = (*_state(data, settings), ("patterns", patterns))
@@ -103,14 +113,15 @@ def full_footprint(data: TrainingSet, settings: ModelSettings) -> Footprint:
 def sampled_footprint(
     data: TrainingSet, batch: Counts, settings: ModelSettings, *, on_host: bool
 ) -> Footprint:
-    """Return what a step takes that propagates over what its batch reaches, or the export if that is more.
+    """Return what a step takes that propagates over what its batch reaches, or the
+    export if that is more.
 
     Args:
         data: what is learned from.
         batch: the size of what a batch reaches.
         settings: of the network and of the step.
-        on_host: the device is the CPU: the graph to sample from, and the vectors of all nodes that an export
-            makes, take of the same memory.
+        on_host: the device is the CPU: the graph to sample from, and the vectors of all
+            nodes that an export makes, take of the same memory.
     """
     state = (*_state(data, settings), ("edges", _supervision_bytes(data.whole)))
     patterns = _pattern_bytes(batch, len(data.texts.buckets))
@@ -124,7 +135,9 @@ def sampled_footprint(
 
 
 def largest_batch(data: TrainingSet, settings: ModelSettings) -> int:
-    """Return how many edges the largest batch of a pass supervises, one over the newest included."""
+    """Return how many edges the largest batch of a pass supervises, one over the newest
+    included.
+    """
     recent = np.count_nonzero(data.recent)
     drawn = recent + settings.replay_share * np.count_nonzero(~data.recent) if recent else 0
     final = 2 * len(data.newest)
@@ -144,7 +157,10 @@ def readable_bytes(size: float) -> str:
 
 
 def _state(data: TrainingSet, settings: ModelSettings) -> tuple[tuple[str, int], ...]:
-    """Return the parameters and what is kept beside each: two moments, average and best, a gradient."""
+    """Return the parameters and what is kept beside each.
+
+    Two moments, average and best, a gradient.
+    """
     parameters = _FLOAT * (sum(_table_sizes(data, settings)) + _shared_size(settings))
     return (
         ("parameters", parameters),
@@ -155,19 +171,25 @@ def _state(data: TrainingSet, settings: ModelSettings) -> tuple[tuple[str, int],
 
 
 def _table_sizes(data: TrainingSet, settings: ModelSettings) -> tuple[int, int]:
-    """Return how many numbers id vectors have, and how many the vectors of text features."""
+    """Return how many numbers id vectors have, and how many the vectors of text
+    features.
+    """
     return data.whole.num_nodes * settings.dim, len(data.texts.buckets) * settings.dim
 
 
 def _shared_size(settings: ModelSettings) -> int:
-    """Return how many numbers the text towers and the attention have, each for queries and for items."""
+    """Return how many numbers the text towers and the attention have, each for queries
+    and for items.
+    """
     dim, hidden, channels = settings.dim, settings.hidden, 3
     tower = 2 * dim * hidden + dim + hidden
     attention = dim * dim + dim + channels * dim + channels + channels * channels
     return 2 * (tower + attention) + 2
 
 
-def _step_of_few(counts: Counts, data: TrainingSet, settings: ModelSettings) -> tuple[tuple[str, int], ...]:
+def _step_of_few(
+    counts: Counts, data: TrainingSet, settings: ModelSettings
+) -> tuple[tuple[str, int], ...]:
     """Return the same as `_step`, where gradients are written out.
 
     That is in `model.network.fused_channels` and `model.network.fused_towers`.
@@ -175,7 +197,10 @@ def _step_of_few(counts: Counts, data: TrainingSet, settings: ModelSettings) -> 
     vectors = _FLOAT * counts.num_nodes * settings.dim
     sessions = _FLOAT * counts.num_hyperedges * settings.dim
     tower = _FLOAT * max(data.whole.num_queries, data.whole.num_items) * settings.hidden
-    propagated, lifted = _BACKWARD_VECTORS_OF_FEW * vectors + sessions, _LIFTED_VECTORS * vectors + tower
+    propagated, lifted = (
+        _BACKWARD_VECTORS_OF_FEW * vectors + sessions,
+        _LIFTED_VECTORS * vectors + tower,
+    )
     moved = _FLOAT * max(_table_sizes(data, settings))
     terms = vectors + _FLOAT * counts.num_terms * settings.dim
     return (
@@ -188,15 +213,22 @@ def _step_of_few(counts: Counts, data: TrainingSet, settings: ModelSettings) -> 
     )
 
 
-def _step(counts: Counts, data: TrainingSet, settings: ModelSettings) -> tuple[tuple[str, int], ...]:
-    """Return the activations kept for the way back, and what is largest of what comes and goes in a step."""
+def _step(
+    counts: Counts, data: TrainingSet, settings: ModelSettings
+) -> tuple[tuple[str, int], ...]:
+    """Return the activations kept for the way back, and what is largest of what comes
+    and goes in a step.
+    """
     vectors = _FLOAT * counts.num_nodes * settings.dim
     backward = math.ceil(_BACKWARD_VECTORS * vectors)
     sessions = _FLOAT * counts.num_hyperedges * settings.dim + 2 * vectors
     moved = _FLOAT * max(_table_sizes(data, settings))
     terms = vectors + _FLOAT * counts.num_terms * settings.dim
     passing = max(_score_bytes(data, settings), backward, sessions, terms, moved)
-    return (*_activations(counts, settings), ("candidates' scores or gradients of activations", passing))
+    return (
+        *_activations(counts, settings),
+        ("candidates' scores or gradients of activations", passing),
+    )
 
 
 def _activations(counts: Counts, settings: ModelSettings) -> tuple[tuple[str, int], ...]:
@@ -211,18 +243,29 @@ def _activations(counts: Counts, settings: ModelSettings) -> tuple[tuple[str, in
 def _pretraining_step(
     counts: Counts, data: TrainingSet, settings: ModelSettings
 ) -> tuple[tuple[str, int], ...]:
-    """Return what two views of all nodes take; there is no best state yet, but moments of their own."""
+    """Return what two views of all nodes take.
+
+    There is no best state yet, but moments of their own.
+    """
     tables = _FLOAT * sum(_table_sizes(data, settings))
     joined = _FLOAT * _JOINED_VECTORS_OF_VIEWS * counts.num_nodes * settings.dim
     return (
         ("moments of pre-training", tables),
-        ("activations of two views", 2 * sum(size for _, size in _activations(counts, settings)) + joined),
-        ("scores between the views", _BYTES_OF_PAIR * min(settings.batch_size, counts.num_nodes) ** 2),
+        (
+            "activations of two views",
+            2 * sum(size for _, size in _activations(counts, settings)) + joined,
+        ),
+        (
+            "scores between the views",
+            _BYTES_OF_PAIR * min(settings.batch_size, counts.num_nodes) ** 2,
+        ),
     )
 
 
 def _score_bytes(data: TrainingSet, settings: ModelSettings) -> int:
-    """Return what it takes to score candidates for the queries of a batch, as many as are to be expected."""
+    """Return what it takes to score candidates for the queries of a batch, as many as
+    are to be expected.
+    """
     train, batch = data.train, largest_batch(data, settings)
     clicks = np.bincount(train.edge_item, minlength=train.num_items)
     not_drawn = (1.0 - 1.0 / max(1, int(np.count_nonzero(clicks)))) ** settings.num_negatives
@@ -233,8 +276,12 @@ def _score_bytes(data: TrainingSet, settings: ModelSettings) -> int:
     return math.ceil(each * queries * candidates + joined)
 
 
-def _expected_distinct(counts: NDArray[np.int64], num_drawn: int, not_drawn_otherwise: float) -> float:
-    """Return how many different ones `num_drawn` draws by these counts, and other draws, are to give."""
+def _expected_distinct(
+    counts: NDArray[np.int64], num_drawn: int, not_drawn_otherwise: float
+) -> float:
+    """Return how many different ones `num_drawn` draws by these counts, and other
+    draws, are to give.
+    """
     seen = counts[counts > 0]
     missed: NDArray[np.float64] = (1.0 - seen / float(seen.sum())) ** num_drawn
     return float((1.0 - missed * not_drawn_otherwise).sum())
@@ -249,9 +296,14 @@ def _pattern_bytes(counts: Counts, num_buckets: int) -> int:
 
 
 def _supervision_bytes(part: GraphPart) -> int:
-    """Return what it takes to know which edge was made by which session, and what a step hides."""
+    """Return what it takes to know which edge was made by which session, and what a
+    step hides.
+    """
     hidden = _FLOAT * (len(part.edge_query) + part.num_hyperedges + part.num_nodes)
-    return _INDEX * (2 * len(part.source_edge) + 3 * len(part.edge_query) + 2 * part.num_nodes) + 2 * hidden
+    return (
+        _INDEX * (2 * len(part.source_edge) + 3 * len(part.edge_query) + 2 * part.num_nodes)
+        + 2 * hidden
+    )
 
 
 def _host_graph_bytes(data: TrainingSet) -> int:

@@ -1,4 +1,6 @@
-"""How much memory a device has free, and so whether training goes over the whole graph or over samples."""
+"""How much memory a device has free, and so whether training goes over the whole graph
+or over samples.
+"""
 
 import logging
 from pathlib import Path
@@ -10,7 +12,12 @@ from model.data.training_set import TrainingSet
 from model.errors import TrainingRefused
 from model.network.sampled import batch_counts
 from model.settings import ModelSettings
-from model.training.memory_estimate import Footprint, full_footprint, readable_bytes, sampled_footprint
+from model.training.memory_estimate import (
+    Footprint,
+    full_footprint,
+    readable_bytes,
+    sampled_footprint,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +38,11 @@ _CGROUPS = (
 )
 
 
-def choose_propagation(data: TrainingSet, settings: ModelSettings, device: torch.device) -> Propagation:
-    """Return how to propagate: over the whole graph where that fits, unless the settings say otherwise.
+def choose_propagation(
+    data: TrainingSet, settings: ModelSettings, device: torch.device
+) -> Propagation:
+    """Return how to propagate: over the whole graph where that fits, unless the
+    settings say otherwise.
 
     Raises:
         TrainingRefused: it does not fit; the message shows the sum.
@@ -43,7 +53,9 @@ def choose_propagation(data: TrainingSet, settings: ModelSettings, device: torch
         logger.debug("propagation full needs=%s available_bytes=%d", full, available)
         return "full"
     if settings.propagation == "full":
-        less = f"set model.propagation to auto, lower model.batch_size or model.num_negatives, {_LESS}"
+        less = (
+            f"set model.propagation to auto, lower model.batch_size or model.num_negatives, {_LESS}"
+        )
         raise _does_not_fit("over the whole graph", full, available, device, less)
     if settings.pretrain_passes:
         raise TrainingRefused(
@@ -60,7 +72,9 @@ def choose_propagation(data: TrainingSet, settings: ModelSettings, device: torch
 
 
 def free_bytes(device: torch.device, root: Path = _ROOT) -> int:
-    """Return what is free on the device; on the CPU what both the machine and the cgroup still have.
+    """Return what is free on the device.
+
+    On the CPU what both the machine and the cgroup still have.
 
     Args:
         device: where training runs.
@@ -87,13 +101,20 @@ def _free_of_cgroups(root: Path) -> list[int]:
 
 
 def _cgroup_folders(root: Path, controller: str, mount: Path) -> list[Path]:
-    """Return this process's cgroup and those it is in; in a container the mount itself may be its own."""
+    """Return this process's cgroup and those it is in.
+
+    In a container the mount itself may be its own.
+    """
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
         return []
     named = [line.split(":", 2) for line in lines]
-    paths = [Path(path).parts[1:] for _, controllers, path in named if controller in controllers.split(",")]
+    paths = [
+        Path(path).parts[1:]
+        for _, controllers, path in named
+        if controller in controllers.split(",")
+    ]
     return [mount.joinpath(*parts[:depth]) for parts in paths for depth in range(len(parts) + 1)]
 
 

@@ -1,4 +1,7 @@
-"""What a step is to make better: the items of supervised edges above others, from the graph and from text."""
+"""What a step is to make better.
+
+The items of supervised edges above others, from the graph and from text.
+"""
 
 from dataclasses import dataclass
 
@@ -28,7 +31,8 @@ class Compared:
         of_edge: ``int64 [batch]``, the place of each edge's query among them.
         item: ``int64 [num_candidates]``.
         target: ``int64 [batch]``, the place of each edge's item among the candidates.
-        expected: ``float32 [num_candidates]``, how often each candidate is to be expected in a batch.
+        expected: ``float32 [num_candidates]``, how often each candidate is to be
+            expected in a batch.
         nodes: ``int64 [num_queries + num_candidates]``, all of them as nodes.
     """
 
@@ -41,7 +45,8 @@ class Compared:
 
 
 class Objective:
-    """Softmax over the items of a batch and random others, corrected by how often each is drawn.
+    """Softmax over the items of a batch and random others, corrected by how often each
+    is drawn.
 
     Args:
         part: the graph whose edges are supervised.
@@ -61,7 +66,9 @@ class Objective:
         self._known = _Rows(part.edge_query, part.edge_item, part.num_queries, device)
 
     def draw(self, edges: Tensor) -> Compared:
-        """Return what is compared to supervise edges, given as ``int64 [batch]`` positions."""
+        """Return what is compared to supervise edges, given as ``int64 [batch]``
+        positions.
+        """
         query, of_edge = torch.unique(self._edge_query[edges], return_inverse=True)
         item, target, expected = self._candidates(self._edge_item[edges])
         nodes = torch.cat([query, self._num_queries + item])
@@ -72,12 +79,14 @@ class Objective:
     def loss(self, network: DualChannelNetwork, channels: Channels, compared: Compared) -> Tensor:
         """Return the loss of supervised edges, a scalar.
 
-        Each query is to find its item among the candidates, ``-log softmax(s / t - log expected)`` with the
-        learnt temperature ``t`` (sampling-bias correction: Yi et al., RecSys 2019). Other items that the
-        query is known to lead to are not counted against it. Times `content_loss`, the query's text alone
-        is to find the same item among the same vectors: that is how a query that is new will ask.
+        Each query is to find its item among the candidates, ``-log softmax(s / t - log
+        expected)`` with the learnt temperature ``t`` (sampling-bias correction: Yi et
+        al., RecSys 2019). Other items that the query is known to lead to are not
+        counted against it. Times `content_loss`, the query's text alone is to find the
+        same item among the same vectors: that is how a query that is new will ask.
 
-        What a query's known items leave of the candidates is the same for all its edges, and is scored once.
+        What a query's known items leave of the candidates is the same for all its
+        edges, and is scored once.
 
         Args:
             network: joins the channels of the nodes that are compared.
@@ -103,9 +112,11 @@ class Objective:
         return loss
 
     def _candidates(self, item: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the items to rank, where each supervised one is among them, how often each is expected.
+        """Return the items to rank, where each supervised one is among them, how often
+        each is expected.
 
-        The random ones are drawn from items with clicks: an item without any has done nothing wrong.
+        The random ones are drawn from items with clicks: an item without any has done
+        nothing wrong.
         """
         candidates, target = torch.unique(item, return_inverse=True)
         expected = len(item) * self._popularity
@@ -129,7 +140,10 @@ class _Rows:
         self._item = torch.from_numpy(item[order]).to(device)
 
     def marks(self, query: Tensor, candidates: Tensor, num_items: int) -> Tensor:
-        """Return ``bool [len(query), len(candidates)]``: the candidate is a known item of the query."""
+        """Return ``bool [len(query), len(candidates)]``.
+
+        The candidate is a known item of the query.
+        """
         count = self._count[query]
         row = torch.repeat_interleave(torch.arange(len(query), device=query.device), count)
         first = torch.repeat_interleave(self._start[query] - (count.cumsum(0) - count), count)

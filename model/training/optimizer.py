@@ -1,7 +1,8 @@
-"""Adam with a step size for each parameter, and the running average of what it passes through.
+"""Adam with a step size for each parameter, and the running average of what it passes
+through.
 
-`torch.optim.Adam` does the same as ours, but imports torch's compiler when it is made, which takes longer
-than training a small shop does.
+`torch.optim.Adam` does the same as ours, but imports torch's compiler when it is made,
+which takes longer than training a small shop does.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,8 +19,8 @@ class Adam:
     """Adam with bias correction (Kingma and Ba, ICLR 2015, algorithm 1).
 
     Args:
-        parameters: what to optimise, each with its own factor on the step size; those without a gradient in a
-            step are left alone.
+        parameters: what to optimise, each with its own factor on the step size; those
+            without a gradient in a step are left alone.
         learning_rate: step size; may be set between steps.
     """
 
@@ -31,7 +32,9 @@ class Adam:
         self._steps = torch.zeros(len(self._parameters), dtype=torch.int64)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return what steps change besides the parameters, by name, to be read or written in place."""
+        """Return what steps change besides the parameters, by name, to be read or
+        written in place.
+        """
         means = {f"mean.{place}": mean for place, mean in enumerate(self._means)}
         squares = {f"square.{place}": square for place, square in enumerate(self._squares)}
         return {"steps": self._steps, **means, **squares}
@@ -69,14 +72,16 @@ class Adam:
 
 
 class WeightAverage:
-    """The exponential moving average of parameters over steps (Polyak and Juditsky, 1992).
+    """The exponential moving average of parameters over steps (Polyak and Juditsky,
+    1992).
 
-    It begins short, so that where training began is soon forgotten: step ``n`` has the decay
-    ``min(decay, (1 + n) / (10 + n))``.
+    It begins short, so that where training began is soon forgotten: step ``n`` has the
+    decay ``min(decay, (1 + n) / (10 + n))``.
 
     Args:
         parameters: by name.
-        decay: share of the average that each step keeps; 0: the average is what the last step made.
+        decay: share of the average that each step keeps; 0: the average is what the
+            last step made.
     """
 
     def __init__(self, parameters: Mapping[str, Tensor], decay: float) -> None:
@@ -87,11 +92,16 @@ class WeightAverage:
     def restart(self) -> None:
         """Begin again from what the parameters are now."""
         self._steps = torch.zeros((), dtype=torch.int64)
-        self._average = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
+        self._average = {
+            name: parameter.detach().clone() for name, parameter in self._parameters.items()
+        }
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the average and its steps, by name, to be read or written in place."""
-        return {"steps": self._steps, **{f"of.{name}": average for name, average in self._average.items()}}
+        return {
+            "steps": self._steps,
+            **{f"of.{name}": average for name, average in self._average.items()},
+        }
 
     @torch.no_grad()
     def update(self) -> None:

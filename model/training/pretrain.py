@@ -1,7 +1,9 @@
-"""Contrastive pre-training: a node's vectors in two views of the graph should find each other among others'.
+"""Contrastive pre-training: a node's vectors in two views of the graph should find each
+other among others'.
 
-After Han et al. (WSDM 2023): two views of both channels, and the loss of You et al. (GraphCL, NeurIPS 2020)
-and Zhu et al. (GRACE, 2020). It works on any network that propagates over what is `Visible` of a graph.
+After Han et al. (WSDM 2023): two views of both channels, and the loss of You et al.
+(GraphCL, NeurIPS 2020) and Zhu et al. (GRACE, 2020). It works on any network that
+propagates over what is `Visible` of a graph.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +22,9 @@ class Encoder(Protocol):
     """Propagates over a graph."""
 
     def __call__(self, visible: Visible) -> Tensor:
-        """Return the vectors of all nodes, ``float32 [num_nodes, dim]``, with gradients."""
+        """Return the vectors of all nodes, ``float32 [num_nodes, dim]``, with
+        gradients.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +38,8 @@ class ContrastSettings:
         edge_dropout: share of edges, and of hyperedges, that a view goes without.
         node_dropout: share of nodes that a view goes without.
         temperature: of the softmax over the batch.
-        projection_dim: length of the vectors that are compared; a head makes them, and goes afterwards.
+        projection_dim: length of the vectors that are compared; a head makes them, and
+            goes afterwards.
     """
 
     passes: int = 20
@@ -55,7 +60,8 @@ def pretrain(
     *,
     is_over: Callable[[], bool] = lambda: False,
 ) -> list[float]:
-    """Move the parameters of a network so that it tells nodes apart whatever of the graph is missing.
+    """Move the parameters of a network so that it tells nodes apart whatever of the
+    graph is missing.
 
     Draws from torch's generator: `torch.manual_seed` before it makes it repeatable.
 
@@ -94,7 +100,8 @@ def pretrain(
 def draw_view(everything: Visible, settings: ContrastSettings) -> Visible:
     """Return a view: a random part of what is visible.
 
-    One mask of nodes serves both channels, so that what is dropped in one is dropped in the other.
+    One mask of nodes serves both channels, so that what is dropped in one is dropped in
+    the other.
     """
     return Visible(
         edge=everything.edge * _kept(everything.edge, settings.edge_dropout),
@@ -104,7 +111,8 @@ def draw_view(everything: Visible, settings: ContrastSettings) -> Visible:
 
 
 def info_nce(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """Return how badly rows find their counterparts, by cosine among all rows of the other view, both ways.
+    """Return how badly rows find their counterparts, by cosine among all rows of the
+    other view, both ways.
 
     Args:
         first: ``float32 [batch, dim]``, nodes in one view.
@@ -118,24 +126,34 @@ def info_nce(first: Tensor, second: Tensor, temperature: float) -> Tensor:
 
 
 class _ProjectionHead(nn.Sequential):
-    """What is compared is a small network away from what is kept (Chen et al., SimCLR, ICML 2020)."""
+    """What is compared is a small network away from what is kept (Chen et al., SimCLR,
+    ICML 2020).
+    """
 
     def __init__(self, encode: Encoder, everything: Visible, projection_dim: int) -> None:
         with torch.no_grad():
             like = encode(everything)
         super().__init__(
-            nn.Linear(like.shape[1], projection_dim), nn.ReLU(), nn.Linear(projection_dim, projection_dim)
+            nn.Linear(like.shape[1], projection_dim),
+            nn.ReLU(),
+            nn.Linear(projection_dim, projection_dim),
         )
         self.to(like.device)
 
 
 def _batches(nodes: Tensor, batch_size: int) -> Iterator[Tensor]:
-    """Cut the nodes into batches of about one size, in random order; one alone differs from nothing."""
+    """Cut the nodes into batches of about one size, in random order.
+
+    One alone differs from nothing.
+    """
     if len(nodes) > 1:
         order = torch.randperm(len(nodes)).to(nodes.device)
         yield from nodes[order].tensor_split(max(1, round(len(nodes) / batch_size)))
 
 
 def _kept(like: Tensor, dropped_share: float) -> Tensor:
-    """Return ``float32`` ones, with zeros at a random share; drawn on the CPU for every device."""
+    """Return ``float32`` ones, with zeros at a random share.
+
+    Drawn on the CPU for every device.
+    """
     return (torch.rand(len(like)) >= dropped_share).float().to(like.device)

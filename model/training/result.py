@@ -38,7 +38,8 @@ class HeldOut:
         query: ``int64 [num_edges]``.
         item: ``int64 [num_edges]``.
         first_ms: ``int64 [num_edges]``, when each was first seen.
-        query_vectors: ``float32 [num_queries, dim]``, propagated over the training graph alone.
+        query_vectors: ``float32 [num_queries, dim]``, propagated over the training
+            graph alone.
         item_vectors: ``float32 [num_items, dim]``, the same.
     """
 
@@ -54,9 +55,11 @@ class Trained:
     """A trained model as plain arrays, by the dense indexes of the snapshot's arrays.
 
     Attributes:
-        query_vectors: ``float32 [num_queries, dim]`` unit vectors, propagated over all facts.
+        query_vectors: ``float32 [num_queries, dim]`` unit vectors, propagated over all
+            facts.
         item_vectors: ``float32 [num_items, dim]`` unit vectors.
-        query_attention: ``float32 [num_queries, 3]``: text, bipartite, hypergraph; rows sum to 1.
+        query_attention: ``float32 [num_queries, 3]``: text, bipartite, hypergraph; rows
+            sum to 1.
         item_attention: ``float32 [num_items, 3]``.
         encoder: the arrays of `model.artifact.encoder.TextEncoder`.
         warm: what a later run starts from, besides the encoder.

@@ -1,12 +1,14 @@
-"""What a training has come to, on disk after its passes, so that one that was killed goes on from there.
+"""What a training has come to, on disk after its passes, so that one that was killed
+goes on from there.
 
 ::
 
-    ARTIFACTS/training/<key>/<passes>/state.json   counts, the state of the batch order, sha256 of each array
-    ARTIFACTS/training/<key>/<passes>/*.npy        what steps change, and the best weights so far
+    ARTIFACTS/training/<key>/<passes>/
+      state.json   counts, the state of the batch order, sha256 of each array
+      *.npy        what steps change, and the best weights so far
 
-The key is a hash of all that makes a training what it is. No torch: the tuner decides with it before it loads
-any.
+The key is a hash of all that makes a training what it is. No torch: the tuner decides
+with it before it loads any.
 """
 
 import hashlib
@@ -67,11 +69,16 @@ class TrainingState:
 
 
 def training_key(arrays: GraphArrays, settings: ModelSettings, parent: str) -> str:
-    """Return 32 hex digits that differ wherever a training would: by graph, catalogue, settings or parent.
+    """Return 32 hex digits that differ wherever a training would.
 
-    The time budget is not part of it: a training that ran out of its budget may go on under a larger one.
+    By graph, catalogue, settings or parent.
+
+    The time budget is not part of it: a training that ran out of its budget may go on
+    under a larger one.
     """
-    wanted = {name: value for name, value in asdict(settings).items() if name not in _NOT_THE_TRAININGS}
+    wanted = {
+        name: value for name, value in asdict(settings).items() if name not in _NOT_THE_TRAININGS
+    }
     head = {"code": code_version(), "format": _FORMAT_VERSION, "parent": parent, "settings": wanted}
     digest = hashlib.blake2b(json.dumps(head, sort_keys=True).encode(), digest_size=16)
     for field in fields(arrays):
@@ -85,7 +92,9 @@ def training_key(arrays: GraphArrays, settings: ModelSettings, parent: str) -> s
 
 
 class SavedTraining:
-    """The place of one training's state. One process trains into an artifact folder at a time.
+    """The place of one training's state.
+
+    One process trains into an artifact folder at a time.
 
     Args:
         root: the folder of all such states; need not exist.
@@ -103,7 +112,8 @@ class SavedTraining:
         """Return the newest state that is whole; what is not is removed with a warning.
 
         Args:
-            like: arrays of a learner that begins; a state whose arrays have other names or shapes is foreign.
+            like: arrays of a learner that begins; a state whose arrays have other names
+                or shapes is foreign.
         """
         for path in sorted(self._folder.glob("[0-9]*"), reverse=True):
             try:
@@ -114,15 +124,21 @@ class SavedTraining:
                 _remove(path)
             else:
                 logger.info(
-                    "training goes on passes=%d seconds=%.1f path=%s", state.passes, state.seconds, path
+                    "training goes on passes=%d seconds=%.1f path=%s",
+                    state.passes,
+                    state.seconds,
+                    path,
                 )
                 return state
         return None
 
     def save(self, state: Callable[[], TrainingState]) -> None:
-        """Write the state where it is time to; where that fails, training goes on with a warning.
+        """Write the state where it is time to.
 
-        States before it, and those of other trainings, are removed: only the last one can be gone on from.
+        Where that fails, training goes on with a warning.
+
+        States before it, and those of other trainings, are removed: only the last one
+        can be gone on from.
         """
         if time.monotonic() - self._written < self._every_seconds:
             return
@@ -183,7 +199,9 @@ def _read(folder: Path) -> TrainingState:
     body = whole["state"]
     if whole["sha256"] != _sha256_of_json(body) or body["format_version"] != _FORMAT_VERSION:
         raise ValueError(f"{_STATE_NAME} is damaged, or of another format version")
-    arrays = {name: _read_array(folder / f"{name}.npy", sha256) for name, sha256 in body["sha256"].items()}
+    arrays = {
+        name: _read_array(folder / f"{name}.npy", sha256) for name, sha256 in body["sha256"].items()
+    }
     return TrainingState(
         passes=body["passes"],
         steps=body["steps"],
@@ -204,7 +222,11 @@ def _read_array(path: Path, sha256: str) -> NDArray[Any]:
 
 
 def _under(prefix: str, arrays: Arrays) -> Arrays:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
 
 
 def _check_shapes(arrays: Arrays, like: Arrays) -> None:

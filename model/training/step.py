@@ -1,4 +1,7 @@
-"""The network on its device, and one step of learning: hide what is supervised, compare, move."""
+"""The network on its device, and one step of learning.
+
+Hide what is supervised, compare, move.
+"""
 
 from collections.abc import Callable
 
@@ -30,11 +33,13 @@ class Learner:
         data: what is learned from.
         settings: size of the network and of the steps.
         device: where all of it lives.
-        propagation: whether a step goes over the whole graph, or over drawn neighbours of its batch.
+        propagation: whether a step goes over the whole graph, or over drawn neighbours
+            of its batch.
 
     Attributes:
         network: the network as the last step left it.
-        average: the running average of its weights, which is what a generation is made of.
+        average: the running average of its weights, which is what a generation is made
+            of.
         train_graph: what steps propagate over.
     """
 
@@ -52,13 +57,17 @@ class Learner:
         self.settings = settings
         self.device = device
         part = data.train
-        self.network = DualChannelNetwork(data.texts, settings, part.num_queries, part.num_items, device)
+        self.network = DualChannelNetwork(
+            data.texts, settings, part.num_queries, part.num_items, device
+        )
         self.optimizer = Adam(self._rated_parameters(), settings.learning_rate)
         self.average = WeightAverage(dict(self.network.named_parameters()), settings.average_decay)
         self.learn_from(part)
 
     def learn_from(self, part: GraphPart) -> None:
-        """Let steps propagate over another part of the graph and supervise its edges."""
+        """Let steps propagate over another part of the graph and
+        supervise its edges.
+        """
         if self._propagation == "sampled":
             self.train_graph = SampledGraph(part, self.data.texts, self.settings, self.device)
         else:
@@ -68,7 +77,9 @@ class Learner:
         self._source_hyperedge = torch.from_numpy(part.source_hyperedge).to(self.train_graph.home)
 
     def pretrain(self, is_over: Callable[[], bool]) -> None:
-        """Learn to tell nodes apart in two views of the training graph; see `model.training.pretrain`.
+        """Learn to tell nodes apart in two views of the training graph.
+
+        See `model.training.pretrain`.
 
         Args:
             is_over: asked before each step; True ends it.
@@ -97,7 +108,10 @@ class Learner:
         self.average.restart()
 
     def step(self, batch: Ints) -> float:
-        """Supervise a batch of edges, given as ``int64 [batch]`` positions; return the loss."""
+        """Supervise a batch of edges, given as ``int64 [batch]`` positions.
+
+        Return the loss.
+        """
         edges = torch.from_numpy(batch).to(self.device)
         self.optimizer.zero_grad()
         loss = self._loss(edges)
@@ -110,14 +124,17 @@ class Learner:
         """Return the loss; what its gradient does not need is gone with this frame."""
         visible, compared = self.hide(edges), self._objective.draw(edges)
         reach = self.train_graph.reach(visible, compared.nodes)
-        return self._objective.loss(self.network, self.network.propagate_to(reach, compared.nodes), compared)
+        return self._objective.loss(
+            self.network, self.network.propagate_to(reach, compared.nodes), compared
+        )
 
     def hide(self, edges: Tensor) -> Visible:
         """Return what a step that supervises `edges` may see.
 
-        Nothing answers itself: the edges go, and so do the hyperedges of the sessions that made them. Some
-        nodes lose all neighbours, in both channels, and their id vector, so that text alone learns to land
-        well. Some more edges and hyperedges go at random (DropEdge).
+        Nothing answers itself: the edges go, and so do the hyperedges of the sessions
+        that made them. Some nodes lose all neighbours, in both channels, and their id
+        vector, so that text alone learns to land well. Some more edges and hyperedges
+        go at random (DropEdge).
         """
         settings, graph = self.settings, self.train_graph
         edges = edges.to(graph.home)
@@ -139,9 +156,12 @@ class Learner:
         ]
 
     def state(self) -> Arrays:
-        """Return all that steps change, by name: weights, moments, average, torch's random state.
+        """Return all that steps change, by name.
 
-        Arrays share memory with the learner where it is on the CPU: use them before the next step.
+        Weights, moments, average, torch's random state.
+
+        Arrays share memory with the learner where it is on the CPU: use them before the
+        next step.
         """
         arrays = {name: tensor.detach().cpu().numpy() for name, tensor in self._tensors().items()}
         return {"random": torch.get_rng_state().numpy(), **arrays}
@@ -160,11 +180,15 @@ class Learner:
             "average": self.average.tensors(),
         }
         return {
-            f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()
+            f"{part}.{name}": tensor
+            for part, tensors in parts.items()
+            for name, tensor in tensors.items()
         }
 
     def vectors(self, graph: Propagable) -> tuple[Floats, Floats, Floats, Floats]:
-        """Return query vectors, item vectors and their attention with everything of `graph` visible."""
+        """Return query vectors, item vectors and their attention with everything of
+        `graph` visible.
+        """
         with torch.no_grad():
             nodes = self.network(graph.reach_all())
         query, item, query_attention, item_attention = (
@@ -175,5 +199,8 @@ class Learner:
 
 
 def _keep(count: int, dropped_share: float, device: torch.device) -> Tensor:
-    """Return ``float32 [count]`` of ones, with zeros at a random share; drawn on the CPU for every device."""
+    """Return ``float32 [count]`` of ones, with zeros at a random share.
+
+    Drawn on the CPU for every device.
+    """
     return (torch.rand(count) >= dropped_share).float().to(device)

@@ -1,4 +1,5 @@
-"""The training loop: hide what is supervised, step, validate, stop in time, go on from an earlier generation.
+"""The training loop: hide what is supervised, step, validate, stop in time, go on from
+an earlier generation.
 
 Nothing imports this module when it is itself imported: torch takes seconds to load.
 """
@@ -23,7 +24,12 @@ from model.training.memory_limit import choose_propagation
 from model.training.result import HeldOut, Progress, Trained
 from model.training.saved_state import SavedTraining, TrainingState
 from model.training.step import Floats, Ints, Learner
-from model.training.warm_start import apply_warm_start, export_encoder, export_warm_start, open_warm_start
+from model.training.warm_start import (
+    apply_warm_start,
+    export_encoder,
+    export_warm_start,
+    open_warm_start,
+)
 from stream.reading.reader import GraphArrays
 
 logger = logging.getLogger(__name__)
@@ -51,15 +57,18 @@ def train(
     Args:
         arrays: the merged graph.
         settings: network, optimisation and time budget.
-        warm: a generation to go on from; one that does not fit the settings is ignored with a warning.
+        warm: a generation to go on from; one that does not fit the settings is ignored
+            with a warning.
         on_progress: called after every pass.
         stop: asked before every step; True stops at once.
-        saved: where this very training leaves its state after its passes, and goes on from if it was killed;
-            the model is the same as if it never was.
+        saved: where this very training leaves its state after its passes, and goes on
+            from if it was killed; the model is the same as if it never was.
 
     Raises:
-        TrainingRefused: there is nothing to learn from, it does not fit, or the device is not there.
-        TrainingFailed: the loss became NaN, memory ran out, or the budget did not allow a single step.
+        TrainingRefused: there is nothing to learn from, it does not fit, or the device
+            is not there.
+        TrainingFailed: the loss became NaN, memory ran out, or the budget did not allow
+            a single step.
         TrainingStopped: `stop` said so.
     """
     started = time.monotonic()
@@ -85,7 +94,8 @@ def train(
             f"training ran out of memory; lower model.batch_size or model.dim ({error})"
         ) from error
     except RuntimeError as error:
-        # torch reports what goes wrong inside it, a failed allocation on the CPU among it, as this.
+        # torch reports what goes wrong inside it, a failed allocation on the CPU among
+        # it, as this.
         raise TrainingFailed(f"training failed inside torch: {error}") from error
 
 
@@ -118,7 +128,10 @@ class _Fit:
         self._validates = len(learner.data.validation_query) > 0
 
     def goes_on(self) -> bool:
-        """Go on from where the same training was killed; return whether there is such a place."""
+        """Go on from where the same training was killed.
+
+        Return whether there is such a place.
+        """
         state = self._saved.load(self._learner.state()) if self._saved else None
         if state is None:
             return False
@@ -134,12 +147,16 @@ class _Fit:
         return True
 
     def pretrain(self) -> None:
-        """Learn from the graph's shape before its edges are supervised, for a share of the budget at most."""
+        """Learn from the graph's shape before its edges are supervised, for a share of
+        the budget at most.
+        """
         until = self._started + _PRETRAINING_SHARE * self._settings.budget_seconds
         self._learner.pretrain(lambda: self._stop() or time.monotonic() > until)
 
     def run(self) -> None:
-        """Train until validation stops getting better, the passes are done, or the budget is used up."""
+        """Train until validation stops getting better, the passes are done, or the
+        budget is used up.
+        """
         passes = self._most_passes()
         if self._is_warm and not self._passes:
             self._keep_if_better()
@@ -163,7 +180,9 @@ class _Fit:
             self._learner.average.adopt()
 
     def _most_passes(self) -> int:
-        """None where an earlier generation has learned all but the newest facts, which come last."""
+        """None where an earlier generation has learned all but the newest facts, which
+        come last.
+        """
         settings, data = self._settings, self._learner.data
         if not data.recent.any():
             return 0
@@ -183,7 +202,10 @@ class _Fit:
         )
 
     def _one_pass(self) -> float | None:
-        """Go over what a pass draws; see `_steps_over`. Some of the budget is kept for the newest facts."""
+        """Go over what a pass draws; see `_steps_over`.
+
+        Some of the budget is kept for the newest facts.
+        """
         until = self._deadline() - _NEWEST_SHARE * self._settings.budget_seconds
         drawn = self._drawn()
         return self._steps_over(drawn, num_batches(len(drawn), self._settings.batch_size), until)
@@ -192,11 +214,16 @@ class _Fit:
         """Return the recent edges and a fresh sample of the older ones."""
         recent = self._learner.data.recent
         older = np.flatnonzero(~recent)
-        replayed = self._rng.permutation(older)[: int(np.ceil(self._settings.replay_share * len(older)))]
+        replayed = self._rng.permutation(older)[
+            : int(np.ceil(self._settings.replay_share * len(older)))
+        ]
         return np.concatenate([np.flatnonzero(recent), replayed])
 
     def _steps_over(self, edges: Ints, steps: int, until: float) -> float | None:
-        """Supervise edges once, in random order; return the mean loss, or None where time ran out."""
+        """Supervise edges once, in random order.
+
+        Return the mean loss, or None where time ran out.
+        """
         total, batches = 0.0, 0
         for batch in np.array_split(self._rng.permutation(edges), steps):
             if self._stop():
@@ -215,7 +242,10 @@ class _Fit:
 
     def _deadline(self) -> float:
         settings, num_items = self._settings, self._learner.data.train.num_items
-        export = _LEAST_EXPORT_SECONDS + _INDEX_SECONDS_PER_ITEM_AND_TREE * num_items * settings.num_trees
+        export = (
+            _LEAST_EXPORT_SECONDS
+            + _INDEX_SECONDS_PER_ITEM_AND_TREE * num_items * settings.num_trees
+        )
         return self._started + settings.budget_seconds - min(export, settings.budget_seconds / 2)
 
     def _set_rate(self, share: float) -> None:
@@ -257,16 +287,20 @@ class _Fit:
         self._on_progress(progress)
 
     def export(self, source: Learnable, parent: str) -> Trained:
-        """Learn from the held-out facts as well, propagate over all, and hand everything on as arrays.
+        """Learn from the held-out facts as well, propagate over all, and hand
+        everything on as arrays.
 
-        What the gate judges, and the figures, are from before: they did not see what they are asked.
+        What the gate judges, and the figures, are from before: they did not see what
+        they are asked.
         """
         learner, data = self._learner, self._learner.data
         num_queries = 0 if source.titles_as_queries else data.whole.num_queries
         held_out, evaluation = self._held_out(num_queries), self._evaluation()
         learner.learn_from(data.whole)
         self._learn_newest()
-        query_vectors, item_vectors, query_attention, item_attention = learner.vectors(learner.train_graph)
+        query_vectors, item_vectors, query_attention, item_attention = learner.vectors(
+            learner.train_graph
+        )
         _refuse_nan(query_vectors, item_vectors)
         warm = export_warm_start(learner.network, data.whole.num_queries)
         return Trained(
@@ -283,7 +317,10 @@ class _Fit:
         )
 
     def _learn_newest(self) -> None:
-        """Go over the newest edges beside as many others: what is newest is what shoppers do now."""
+        """Go over the newest edges beside as many others.
+
+        What is newest is what shoppers do now.
+        """
         data, learner = self._learner.data, self._learner
         others = np.setdiff1d(np.arange(len(data.whole.edge_query)), data.newest)
         learner.average.restart()
@@ -293,17 +330,25 @@ class _Fit:
         for _ in range(passes if len(data.newest) else 0):
             beside = self._rng.permutation(others)[: len(data.newest)]
             edges = np.concatenate([data.newest, beside])
-            if self._steps_over(edges, cut(len(edges), self._settings.batch_size), self._deadline()) is None:
+            if (
+                self._steps_over(
+                    edges, cut(len(edges), self._settings.batch_size), self._deadline()
+                )
+                is None
+            ):
                 break
         if passes and len(data.newest):
             self._refuse_no_step()
         learner.average.adopt()
 
     def _refuse_no_step(self) -> None:
-        """What was not learned must not be taken for known, which the watermark of a generation says."""
+        """What was not learned must not be taken for known, which the watermark of a
+        generation says.
+        """
         if not self._steps:
             raise TrainingFailed(
-                f"the budget of {self._settings.budget_seconds:g} s was over before the first step; "
+                f"the budget of {self._settings.budget_seconds:g} s was over before the first "
+                "step; "
                 "raise model.budget_seconds"
             )
 
@@ -333,7 +378,8 @@ class _Fit:
             self._learner.data.train.edge_item, minlength=self._learner.data.train.num_items
         )
         baseline = quality_of(
-            popularity_ranks(popularity, *self._validation_edges()), self._learner.data.validation_query
+            popularity_ranks(popularity, *self._validation_edges()),
+            self._learner.data.validation_query,
         )
         return figures | {
             "validation_mrr": self._best.mrr,
@@ -354,7 +400,9 @@ def _refuse_nan(*arrays: Floats) -> None:
 
 
 def _spare_cores() -> int:
-    """All cores but one: threads that wait for a core which the stream holds cost more than they bring."""
+    """All cores but one: threads that wait for a core which the stream holds cost more
+    than they bring.
+    """
     return max(1, len(os.sched_getaffinity(0)) - 1)
 
 

@@ -1,4 +1,7 @@
-"""What a later run starts from: stored with a generation, restored by id, never by row."""
+"""What a later run starts from.
+
+Stored with a generation, restored by id, never by row.
+"""
 
 import logging
 from dataclasses import dataclass
@@ -47,8 +50,12 @@ class WarmStart:
     learned: Learned
 
 
-def open_warm_start(generation: Generation, graph: GraphArrays, settings: ModelSettings) -> WarmStart | None:
-    """Return what to start from, or None (with a warning) where it does not fit or holds NaN."""
+def open_warm_start(
+    generation: Generation, graph: GraphArrays, settings: ModelSettings
+) -> WarmStart | None:
+    """Return what to start from, or None (with a warning) where it does not fit or
+    holds NaN.
+    """
     arrays = generation.warm
     problem = _problem(generation, arrays, settings)
     if problem:
@@ -61,9 +68,12 @@ def open_warm_start(generation: Generation, graph: GraphArrays, settings: ModelS
 
 
 def apply_warm_start(warm: WarmStart, network: DualChannelNetwork, texts: Texts) -> None:
-    """Set the network's weights: shared ones as they were, id vectors by id, text features by bucket.
+    """Set the network's weights.
 
-    Nodes and features that are new keep what the network was created with: no id vector, a random feature.
+    Shared ones as they were, id vectors by id, text features by bucket.
+
+    Nodes and features that are new keep what the network was created with: no id
+    vector, a random feature.
     """
     generation = warm.generation
     with torch.no_grad():
@@ -81,7 +91,10 @@ def apply_warm_start(warm: WarmStart, network: DualChannelNetwork, texts: Texts)
 
 
 def export_warm_start(network: DualChannelNetwork, num_queries: int) -> dict[str, Floats]:
-    """Return the arrays to store: id vectors ``float32 [n, dim]`` of queries and items, shared weights."""
+    """Return the arrays to store.
+
+    Id vectors ``float32 [n, dim]`` of queries and items, shared weights.
+    """
     ids = _array(network.ids)
     shared = {
         _WEIGHT + name: _array(parameter)
@@ -91,12 +104,19 @@ def export_warm_start(network: DualChannelNetwork, num_queries: int) -> dict[str
     return {QUERY_IDS: ids[:num_queries], ITEM_IDS: ids[num_queries:], **shared}
 
 
-def export_encoder(network: DualChannelNetwork, texts: Texts, num_buckets: int) -> dict[str, Floats]:
-    """Return the arrays of `TextEncoder`; a bucket that no text has is a row of zeros."""
+def export_encoder(
+    network: DualChannelNetwork, texts: Texts, num_buckets: int
+) -> dict[str, Floats]:
+    """Return the arrays of `TextEncoder`.
+
+    A bucket that no text has is a row of zeros.
+    """
     bag = np.zeros((num_buckets, network.content.bag.shape[1]), dtype=np.float32)
     bag[texts.buckets] = _array(network.content.bag)
     towers = {
-        f"{kind}.{part}": _array(network.content.towers.get_parameter(f"{kind}.{_PART_OF_LAYER[part]}"))
+        f"{kind}.{part}": _array(
+            network.content.towers.get_parameter(f"{kind}.{_PART_OF_LAYER[part]}")
+        )
         for kind in ("query", "item")
         for part in TOWER_PARTS
     }
@@ -108,9 +128,9 @@ def _copy_ids(warm: WarmStart, network: DualChannelNetwork) -> None:
     num_queries = len(rows.query)
     for first, old, name in ((0, rows.query, QUERY_IDS), (num_queries, rows.item, ITEM_IDS)):
         known = np.flatnonzero(old >= 0)
-        network.ids[torch.from_numpy(first + known).to(home)] = _tensor(warm.arrays[name][old[known]]).to(
-            home
-        )
+        network.ids[torch.from_numpy(first + known).to(home)] = _tensor(
+            warm.arrays[name][old[known]]
+        ).to(home)
 
 
 def _problem(generation: Generation, arrays: dict[str, Floats], settings: ModelSettings) -> str:

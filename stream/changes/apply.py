@@ -1,4 +1,7 @@
-"""A micro-batch of events becomes one write to one shard: sessions, indexes, names, items and positions."""
+"""A micro-batch of events becomes one write to one shard.
+
+Sessions, indexes, names, items and positions.
+"""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -48,7 +51,8 @@ class Applied:
         dropped: interactions of users, sessions or items that are to be forgotten.
         refusals: what was left out, with reasons.
         sequence: writes applied to the shard since it was made, this one included.
-        watermark_ms: the largest event time applied to the shard; None: no event was applied yet.
+        watermark_ms: the largest event time applied to the shard; None: no event was
+            applied yet.
     """
 
     new_facts: int
@@ -61,7 +65,9 @@ class Applied:
 
 
 def shard_of(session_id: str, num_shards: int) -> int:
-    """Return the shard of a session: what Kafka's default partitioner makes of its id as a record's key.
+    """Return the shard of a session.
+
+    What Kafka's default partitioner makes of its id as a record's key.
 
     Events without a session are in the shard of their user's id.
     """
@@ -77,15 +83,20 @@ def apply_batch(
     *,
     on_refused: Callable[[Sequence[Rejection]], None] | None = None,
 ) -> Applied:
-    """Apply events, catalogue items and the positions behind them in one write: all of it or none.
+    """Apply events, catalogue items and the positions behind them in one write.
 
-    Erasures come first, in writes of their own; what they erase, now or in an earlier batch, is dropped.
+    All of it or none.
+
+    Erasures come first, in writes of their own; what they erase, now or in an earlier
+    batch, is dropped.
 
     Args:
         shard: where to.
-        batch: events of sessions that live in this shard, in any order; the last state of an item stays.
+        batch: events of sessions that live in this shard, in any order; the last state
+            of an item stays.
         texts: what is behind the keys of the batch.
-        on_refused: called with the refusals, if any, before the write; what it raises stops the write.
+        on_refused: called with the refusals, if any, before the write; what it raises
+            stops the write.
 
     Raises:
         StoreWriteFailed: the disk refused; nothing was applied.
@@ -105,7 +116,10 @@ def apply_batch(
 
 
 class _Write:
-    """One write as it comes together: what is refused, what is put, how the shard's state changes."""
+    """One write as it comes together.
+
+    What is refused, what is put, how the shard's state changes.
+    """
 
     def __init__(self, shard: Shard, batch: ShardBatch, texts: Texts) -> None:
         self.refusals: list[Rejection] = []
@@ -134,9 +148,14 @@ class _Write:
         self._state = self._before
 
     def put_names(self) -> None:
-        """Store the texts of queries and items that are new; refuse events whose key another text has."""
+        """Store the texts of queries and items that are new.
+
+        Refuse events whose key another text has.
+        """
         queries = distinct(self._events.query)
-        items = distinct(np.append(self._events.item, np.array(self._catalog_keys, dtype=np.uint64)))
+        items = distinct(
+            np.append(self._events.item, np.array(self._catalog_keys, dtype=np.uint64))
+        )
         for (item, _, _), key in zip(self._batch.items, self._catalog_keys, strict=True):
             self._texts.items.setdefault(key, item.item_id)
         taken = {
@@ -145,10 +164,15 @@ class _Write:
             ),
             codec.ITEM_NAME: self._put_names(codec.ITEM_NAME, items, self._texts.items),
         }
-        for kind, column in ((codec.QUERY_NAME, self._events.query), (codec.ITEM_NAME, self._events.item)):
+        for kind, column in (
+            (codec.QUERY_NAME, self._events.query),
+            (codec.ITEM_NAME, self._events.item),
+        ):
             if len(taken[kind]):
                 self._refuse(
-                    np.isin(column, taken[kind]), "key_collision", "a text with the 64-bit key of another"
+                    np.isin(column, taken[kind]),
+                    "key_collision",
+                    "a text with the 64-bit key of another",
                 )
         self._refused_names = taken
 
@@ -159,7 +183,9 @@ class _Write:
             if key in refused or self._texts.items[key] != item.item_id:
                 record = self._batch.batches[place].record(row)
                 detail = f"{item.item_id!r} has the 64-bit key of another item"
-                self.refusals.append(Rejection(record=record, reason="key_collision", detail=detail))
+                self.refusals.append(
+                    Rejection(record=record, reason="key_collision", detail=detail)
+                )
             else:
                 self._puts.put(codec.catalog_key(key), codec.pack_catalog(item))
 
@@ -178,7 +204,9 @@ class _Write:
         self._change_state(stored, records)
 
     def put_indexes(self) -> None:
-        """Put the facts that are new or moved behind their query and their item, and what was touched."""
+        """Put the facts that are new or moved behind their query and their item, and
+        what was touched.
+        """
         changed = self._merge.facts.take(self._merge.is_new | self._merge.is_moved)
         searched = changed.take(changed.query != NO_KEY)
         queries = self._put_runs(codec.BY_QUERY, searched.query, searched.item, searched)
@@ -192,7 +220,11 @@ class _Write:
             queries=np.union1d(queries, self._named[codec.QUERY_NAME]),
             items=distinct(
                 np.concatenate(
-                    [items, self._named[codec.ITEM_NAME], np.array(self._catalog_keys, dtype=np.uint64)]
+                    [
+                        items,
+                        self._named[codec.ITEM_NAME],
+                        np.array(self._catalog_keys, dtype=np.uint64),
+                    ]
                 )
             ),
         )
@@ -219,7 +251,9 @@ class _Write:
     # Names
 
     def _put_names(self, kind: bytes, keys: Keys, texts: dict[int, str]) -> Keys:
-        """Put the names that are not stored yet, and return the keys that another text has."""
+        """Put the names that are not stored yet, and return the keys that another text
+        has.
+        """
         named = [texts[key] for key in keys.tolist()]
         hashes = text_hashes(named)
         is_stored, is_unsure = self._shard.known_names[kind].find(keys, hashes)
@@ -239,7 +273,10 @@ class _Write:
     # Sessions
 
     def _stored_sessions(self) -> tuple[FactColumns, dict[int, StoredSession]]:
-        """Return the stored facts and records of the batch's sessions; refuse keys of other sessions."""
+        """Return the stored facts and records of the batch's sessions.
+
+        Refuse keys of other sessions.
+        """
         keys = distinct(np.append(self._events.session[self._is_accepted], self._cut.renames.old))
         records = self._shard.get_sessions(keys.tolist())
         texts = self._texts.sessions
@@ -250,13 +287,17 @@ class _Write:
             self._refuse(is_other, "key_collision", "a session with the 64-bit key of another")
             records = {key: record for key, record in records.items() if key not in others}
         try:
-            stored = codec.facts_of_sessions(np.array(list(records), dtype=np.uint64), list(records.values()))
+            stored = codec.facts_of_sessions(
+                np.array(list(records), dtype=np.uint64), list(records.values())
+            )
         except codec.BAD_RECORD_ERRORS as error:
             raise store_error(self._shard.path, error) from error
         return stored, records
 
     def _is_late(self) -> Bools:
-        """Return which events are older than their partition's retention bound or the erasure horizon."""
+        """Return which events are older than their partition's retention bound or the
+        erasure horizon.
+        """
         bounds = [self._late_before(batch.position) for batch in self._batch.batches]
         if max(bounds, default=_NEVER) == _NEVER:
             return np.zeros(len(self._events), dtype=np.bool_)
@@ -270,7 +311,10 @@ class _Write:
         return max(progress.watermark_ms - self._batch.retention_ms, self._settled_before_ms)
 
     def _refuse_late(self, merge: Merge, is_late: Bools) -> None:
-        """Refuse late events, but for those known at their time or an earlier one: they change nothing."""
+        """Refuse late events, but for those known at their time or an earlier one.
+
+        They change nothing.
+        """
         earliest_ms = dict(zip(_fact_keys(merge.facts), merge.facts.ts_ms.tolist(), strict=True))
         late = FactColumns.of_events(self._events.take(is_late))
         named = zip(_fact_keys(late), late.ts_ms.tolist(), strict=True)
@@ -302,8 +346,13 @@ class _Write:
             keys, values = list(compress(keys, is_put)), list(compress(values, is_put))
         self._puts.extend(keys, values)
 
-    def _put_users(self, seen: EventColumns, records: dict[int, StoredSession]) -> dict[int, tuple[int, ...]]:
-        """Put which users are new in which sessions; return all users by session, where there are any."""
+    def _put_users(
+        self, seen: EventColumns, records: dict[int, StoredSession]
+    ) -> dict[int, tuple[int, ...]]:
+        """Put which users are new in which sessions.
+
+        Return all users by session, where there are any.
+        """
         known = {key: record.user_keys for key, record in records.items() if record.user_keys}
         has_user = seen.user != NO_KEY
         session, user = seen.session[has_user], seen.user[has_user]
@@ -328,26 +377,37 @@ class _Write:
     # Sessions cut by inactivity
 
     def _cut_sessions(self, is_late: Bools) -> None:
-        """Give events without a session one of their visitor's; late ones begin, extend and bridge none."""
+        """Give events without a session one of their visitor's.
+
+        Late ones begin, extend and bridge none.
+        """
         self._is_cut = self._is_accepted & (self._events.session == NO_KEY)
         events = self._events.take(self._is_cut)
         known = self._shard.get_hulls(distinct(events.user))
         is_joining = ~is_late[self._is_cut]
         gap_ms = self._shard.session_gap_ms
-        self._cut = cut_sessions(known, events.user, events.ts_ms, is_joining, self._texts.users, gap_ms)
+        self._cut = cut_sessions(
+            known, events.user, events.ts_ms, is_joining, self._texts.users, gap_ms
+        )
         self._texts.sessions.update(self._cut.session_ids)
         session = self._events.session.copy()
         session[self._is_cut] = self._cut.session
         self._events = replace(self._events, session=session)
 
     def _leave_visitors(self, is_other: Bools) -> Bools:
-        """Leave visitors as they are who have events that are refused; return which events are theirs."""
+        """Leave visitors as they are who have events that are refused.
+
+        Return which events are theirs.
+        """
         users = distinct(self._events.user[is_other & self._is_cut])
         self._cut = self._cut.without(users)
         return self._is_cut & np.isin(self._events.user, users)
 
     def _merged(self, stored: FactColumns, seen: FactColumns) -> Merge:
-        """Merge facts, those of renamed sessions under the new names; put the hulls that go with them."""
+        """Merge facts, those of renamed sessions under the new names.
+
+        Put the hulls that go with them.
+        """
         if len(self._cut.hulls):
             self._puts.extend(*codec.pack_hulls(self._cut.hulls))
         renames = self._cut.renames
@@ -360,7 +420,10 @@ class _Write:
         return replace(merge, replaced=FactColumns.concatenate([merge.replaced, self._gone]))
 
     def _remove_rows(self, kind: bytes, major: Keys) -> Keys:
-        """Remove the rows of renamed sessions behind queries or items; return those, ascending."""
+        """Remove the rows of renamed sessions behind queries or items.
+
+        Return those, ascending.
+        """
         keys = distinct(major)
         for key in keys.tolist():
             for run, rows in self._shard.runs_without(kind, key, self._cut.renames.old).items():
@@ -373,7 +436,10 @@ class _Write:
     # Indexes and state
 
     def _put_runs(self, kind: bytes, major: Keys, minor: Keys, facts: FactColumns) -> Keys:
-        """Put one record a major key with its facts of this write; return the major keys, ascending."""
+        """Put one record a major key with its facts of this write.
+
+        Return the major keys, ascending.
+        """
         if not len(facts):
             return major
         order = np.lexsort((minor, major))
@@ -393,12 +459,16 @@ class _Write:
             sequence=self._sequence,
             watermark_ms=max((time for time in times if time is not None), default=None),
             facts=self._before.facts + changed.digest() - merge.replaced.digest(),
-            edge_facts=self._before.edge_facts + _edge_digest(changed) - _edge_digest(merge.replaced),
+            edge_facts=self._before.edge_facts
+            + _edge_digest(changed)
+            - _edge_digest(merge.replaced),
             num_sessions=self._before.num_sessions + len(sizes[0]) - len(records),
             num_hyperedges=self._before.num_hyperedges
             + int((sizes[1] > 0).sum())
             - int((old_sizes[1] > 0).sum()),
-            num_incidences=self._before.num_incidences + int(sizes[1].sum()) - int(old_sizes[1].sum()),
+            num_incidences=self._before.num_incidences
+            + int(sizes[1].sum())
+            - int(old_sizes[1].sum()),
         )
 
     def _watermark_of(self, position: Position) -> int | None:
@@ -427,7 +497,9 @@ def _fact_keys(facts: FactColumns) -> Iterator[tuple[int, int, int, int]]:
 
 
 def _murmur2(data: bytes) -> int:
-    """Return Kafka's 32-bit murmur2 hash (Appleby, public domain), as `DefaultPartitioner` uses it."""
+    """Return Kafka's 32-bit murmur2 hash (Appleby, public domain), as
+    `DefaultPartitioner` uses it.
+    """
     length = len(data)
     value = _MURMUR2_SEED ^ length
     whole = length & ~3

@@ -1,4 +1,7 @@
-"""Erasing users, sessions and items: all that is derived from them goes, and what comes later is dropped."""
+"""Erasing users, sessions and items.
+
+All that is derived from them goes, and what comes later is dropped.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -37,9 +40,11 @@ class Survivors(NamedTuple):
 
 
 def without_erased(shard: Shard, batch: ShardBatch, now_ms: int) -> Survivors:
-    """Carry out the erasures of a batch, and return the rest of it without what is erased.
+    """Carry out the erasures of a batch, and return the rest of it without what is
+    erased.
 
-    An event of an erased user erases its session as well: it makes no difference which of the two came first.
+    An event of an erased user erases its session as well: it makes no difference which
+    of the two came first.
 
     Args:
         shard: where to.
@@ -47,7 +52,8 @@ def without_erased(shard: Shard, batch: ShardBatch, now_ms: int) -> Survivors:
         now_ms: the time, for the audit.
 
     Raises:
-        StoreWriteFailed: the disk refused; what was written is finished by the next call.
+        StoreWriteFailed: the disk refused; what was written is finished by the next
+            call.
         StoreUnreadable: the shard's files are damaged.
     """
     erased_facts = 0
@@ -62,13 +68,17 @@ def without_erased(shard: Shard, batch: ShardBatch, now_ms: int) -> Survivors:
 
 
 def erase(shard: Shard, erasures: Sequence[Erasure], now_ms: int) -> int:
-    """Carry out erasures, and finish those that were broken off; return how many facts that took away.
+    """Carry out erasures, and finish those that were broken off.
 
-    The first write marks what is erased, so that nothing of it comes in again; each write takes at most about
-    `FACTS_A_WRITE` facts and leaves the shard consistent; the last one of an erasure writes its audit record.
+    Return how many facts that took away.
+
+    The first write marks what is erased, so that nothing of it comes in again; each
+    write takes at most about `FACTS_A_WRITE` facts and leaves the shard consistent; the
+    last one of an erasure writes its audit record.
 
     Raises:
-        StoreWriteFailed: the disk refused; what was written is finished by the next call.
+        StoreWriteFailed: the disk refused; what was written is finished by the next
+            call.
         StoreUnreadable: the shard's files are damaged.
     """
     orders = {**shard.erased.pending, **_asked_for(shard, erasures)}
@@ -76,9 +86,11 @@ def erase(shard: Shard, erasures: Sequence[Erasure], now_ms: int) -> int:
 
 
 def lift(shard: Shard, kind: ErasureKind, text: str, now_ms: int) -> bool:
-    """Let events of a user, a session or an item count again, those that come from now on, or come again.
+    """Let events of a user, a session or an item count again, those that come from now
+    on, or come again.
 
-    Lifting a user lifts the sessions that were erased for that user, too. What was removed stays removed.
+    Lifting a user lifts the sessions that were erased for that user, too. What was
+    removed stays removed.
 
     Returns:
         Whether it was erased.
@@ -114,7 +126,10 @@ def audit_records(shard: ShardReader) -> Iterator[AuditRecord]:
 
 
 def _asked_for(shard: Shard, erasures: Sequence[Erasure]) -> dict[tuple[ErasureKind, int], Marker]:
-    """Return the erasures that nobody asked for before, by key: users are looked up fastest in that order."""
+    """Return the erasures that nobody asked for before, by key.
+
+    Users are looked up fastest in that order.
+    """
     asked: dict[tuple[ErasureKind, int], Marker] = {}
     for erasure in erasures:
         place = erasure.kind, text_key(erasure.id)
@@ -126,14 +141,18 @@ def _asked_for(shard: Shard, erasures: Sequence[Erasure]) -> dict[tuple[ErasureK
 
 
 def _sessions_of_erased_users(shard: Shard, events: EventColumns) -> list[Marker]:
-    """Return the sessions that are not erased yet, and that an erased user is seen in."""
+    """Return the sessions that are not erased yet, and that an erased
+    user is seen in.
+    """
     is_seen = shard.erased.holds("user", events.user) & (events.session != NO_KEY)
     if not is_seen.any():
         return []
     is_seen &= ~shard.erased.holds("session", events.session)
     sessions, first = np.unique(events.session[is_seen], return_index=True)
     users = events.user[is_seen][first].tolist()
-    asked_ms = {user: marker.asked_ms for user in set(users) if (marker := _marker(shard, "user", user))}
+    asked_ms = {
+        user: marker.asked_ms for user in set(users) if (marker := _marker(shard, "user", user))
+    }
     return [
         Marker("session", session, asked_ms[user], cause=user)
         for session, user in zip(sessions.tolist(), users, strict=True)
@@ -189,7 +208,9 @@ class _Share(NamedTuple):
 
 
 class _Lookup:
-    """A shard, and the users whose keys share the first byte of the one who was looked up last."""
+    """A shard, and the users whose keys share the first byte of the one who was looked
+    up last.
+    """
 
     def __init__(self, shard: Shard) -> None:
         self.shard = shard
@@ -239,7 +260,9 @@ class _Piece:
         self._rows.append(share.rows)
         self._sessions.append(share.sessions)
         self._room = max(self._room - len(facts), 0) if share.is_all else 0
-        self.orders[place] = order._replace(is_finished=share.is_all, facts=order.facts + len(facts))
+        self.orders[place] = order._replace(
+            is_finished=share.is_all, facts=order.facts + len(facts)
+        )
         if order.kind == "user":
             self._follow(order, share.sessions)
 
@@ -272,7 +295,9 @@ class _Piece:
         return facts.take(is_new)
 
     def _follow(self, order: Marker, sessions: Keys) -> None:
-        """Erase a user's sessions for good, too, those that nobody asked for themselves."""
+        """Erase a user's sessions for good, too, those that nobody asked for
+        themselves.
+        """
         for session in sessions.tolist():
             self._seen.setdefault(session, []).append(order.key)
         unmarked = sessions[~self._shard.erased.holds("session", sessions)].tolist()
@@ -283,17 +308,23 @@ class _Piece:
 
     def _count(self, kind: ErasureKind, key: int, facts: int = 0, sessions: int = 0) -> None:
         order = self.orders[kind, key]
-        self.orders[kind, key] = order._replace(facts=order.facts + facts, sessions=order.sessions + sessions)
+        self.orders[kind, key] = order._replace(
+            facts=order.facts + facts, sessions=order.sessions + sessions
+        )
 
     def _finished(self, kind: ErasureKind) -> Keys:
-        finished = [order.key for order in self.orders.values() if order.kind == kind and order.is_finished]
+        finished = [
+            order.key for order in self.orders.values() if order.kind == kind and order.is_finished
+        ]
         return np.array(sorted(finished), dtype=np.uint64)
 
     def _changed_markers(self) -> list[Marker]:
         before = self._shard.erased.pending
         followers = {(marker.kind, marker.key): marker for marker in self._followers}
         return [
-            marker for place, marker in {**followers, **self.orders}.items() if before.get(place) != marker
+            marker
+            for place, marker in {**followers, **self.orders}.items()
+            if before.get(place) != marker
         ]
 
     def _audit(self, now_ms: int) -> Iterator[AuditRecord]:
@@ -303,7 +334,9 @@ class _Piece:
                 continue
             counts = marker.facts, marker.sessions
             if marker.cause == NO_KEY:
-                yield AuditRecord("erased", marker.kind, marker.key, marker.asked_ms, now_ms, *counts)
+                yield AuditRecord(
+                    "erased", marker.kind, marker.key, marker.asked_ms, now_ms, *counts
+                )
             elif any(counts):
                 yield AuditRecord("erased", "user", marker.cause, marker.asked_ms, now_ms, *counts)
 
@@ -317,7 +350,10 @@ def _share_of_user(lookup: _Lookup, user: int, room: int, least: int) -> _Share:
 
 
 def _share_of_sessions(shard: Shard, sessions: Keys, room: int, least: int) -> _Share:
-    """Take as many sessions as there is room for; a part of one that must be taken and does not fit."""
+    """Take as many sessions as there is room for.
+
+    A part of one that must be taken and does not fit.
+    """
     listed = sessions[:room]
     settle_returning(shard, listed)
     facts = _stored_facts(shard, listed)
@@ -325,13 +361,18 @@ def _share_of_sessions(shard: Shard, sessions: Keys, room: int, least: int) -> _
     num_taken = _num_fitting(np.maximum(sizes, 1), room)
     if num_taken < least and len(listed):
         part = _items_fitting(facts.slice(0, int(sizes[0])), room)
-        return _Share(part, FactColumns.none(), listed[:1], len(sessions) == 1 and len(part) == sizes[0])
+        return _Share(
+            part, FactColumns.none(), listed[:1], len(sessions) == 1 and len(part) == sizes[0]
+        )
     facts = facts.slice(0, int(sizes[:num_taken].sum()))
     return _Share(facts, FactColumns.none(), listed[:num_taken], num_taken == len(sessions))
 
 
 def _share_of_item(lookup: _Lookup, item: int, room: int, least: int) -> _Share:
-    """Take an item out of as many sessions as there is room for, query by query: so runs are read seldom."""
+    """Take an item out of as many sessions as there is room for, query by query.
+
+    So runs are read seldom.
+    """
     finish_folding(lookup.shard)
     rows = lookup.shard.facts_of_item(item)
     rows = rows.take(np.lexsort((rows.session, rows.query)))
@@ -361,7 +402,9 @@ def _stored_facts(shard: Shard, sessions: Keys) -> FactColumns:
 
 
 def _items_fitting(facts: FactColumns, room: int) -> FactColumns:
-    """Return a session's facts on as many of its items as there is room for, at least one."""
+    """Return a session's facts on as many of its items as there is room for, at least
+    one.
+    """
     facts = facts.take(np.argsort(facts.item, kind="stable"))
     firsts = np.flatnonzero(starts_of(facts.item))
     sizes = np.diff(np.append(firsts, len(facts)))
@@ -400,9 +443,11 @@ def _kept_items(
 
 
 def _note_users(shard: Shard, events: EventColumns) -> None:
-    """Keep who was seen in which session by events that are dropped for their item alone.
+    """Keep who was seen in which session by events that are dropped for their item
+    alone.
 
-    The session lives on, and an erasure of the user must reach it, as if the event had come first.
+    The session lives on, and an erasure of the user must reach it, as if the event had
+    come first.
     """
     events = events.take((events.user != NO_KEY) & (events.session != NO_KEY))
     pairs = sorted(set(zip(events.session.tolist(), events.user.tolist(), strict=True)))

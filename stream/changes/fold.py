@@ -1,11 +1,14 @@
-"""Folds sessions that are past the erasure horizon into their edges, a bounded number of records at a time.
+"""Folds sessions that are past the erasure horizon into their edges, a bounded number
+of records at a time.
 
-A session is folded whole once its last fact is older than the horizon: its facts become exact sums in the
-settled records of their edges, then the session goes. That changes no edge, so it does not matter when it is
-done; events that old are refused, and a session that comes back after it ended so long ago begins anew.
+A session is folded whole once its last fact is older than the horizon: its facts become
+exact sums in the settled records of their edges, then the session goes. That changes no
+edge, so it does not matter when it is done; events that old are refused, and a session
+that comes back after it ended so long ago begins anew.
 
-The walk goes over the facts behind queries, then over those behind items, then over the sessions, all for the
-one bound that held when it began. When it comes to a session its facts are gone from both others.
+The walk goes over the facts behind queries, then over those behind items, then over the
+sessions, all for the one bound that held when it began. When it comes to a session its
+facts are gone from both others.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,7 +37,9 @@ _Record = tuple[bytes, bytes]
 
 
 def settled_bound(state: ShardState, horizon_ms: int) -> int | None:
-    """Return the time before which facts are, or may have been, folded; None: nothing is and nothing was.
+    """Return the time before which facts are, or may have been, folded.
+
+    None: nothing is and nothing was.
 
     What was folded stays so when the horizon is set further back, or away.
     """
@@ -45,17 +50,22 @@ def settled_bound(state: ShardState, horizon_ms: int) -> int | None:
 
 
 def retire(shard: Shard, max_records: int) -> int:
-    """Go on with the walk; call it after each batch. Where the shard has no horizon it costs nothing.
+    """Go on with the walk; call it after each batch.
+
+    Where the shard has no horizon it costs nothing.
 
     Args:
-        shard: `Shard.walk` is where the walk is; it starts again when the shard is opened.
-        max_records: rows and sessions to read, about: the rows of one query or item are taken together.
+        shard: `Shard.walk` is where the walk is; it starts again when the shard is
+            opened.
+        max_records: rows and sessions to read, about: the rows of one query or item are
+            taken together.
 
     Returns:
         How many rows and sessions were read, at least 1; 0: nothing is due.
 
     Raises:
-        StoreError: the shard is damaged, or the disk refused; nothing of the step was applied.
+        StoreError: the shard is damaged, or the disk refused; nothing of the step was
+            applied.
     """
     if not shard.horizon_ms or not _is_due(shard):
         return 0
@@ -79,7 +89,10 @@ def finish_folding(shard: Shard, max_records: int = 50_000) -> None:
 
 
 def _step(shard: Shard, max_records: int) -> int:
-    """Take one step of the walk; return how many rows and sessions were read, at least 1."""
+    """Take one step of the walk.
+
+    Return how many rows and sessions were read, at least 1.
+    """
     records, num_read, next_start = _step_records(shard, shard.walk, max_records)
     if records:
         fold = _Fold(shard, shard.walk.bound_ms or 0)
@@ -93,9 +106,11 @@ def _step(shard: Shard, max_records: int) -> int:
 
 
 def settle_returning(shard: Shard, sessions: Keys) -> None:
-    """Fold those of the sessions that are past the bound at once, so that what comes of them begins anew.
+    """Fold those of the sessions that are past the bound at once, so that what comes of
+    them begins anew.
 
-    Call it before events of these sessions are applied: what these make must not depend on where the walk is.
+    Call it before events of these sessions are applied: what these make must not depend
+    on where the walk is.
 
     Raises:
         StoreError: the shard is damaged, or the disk refused; nothing was applied.
@@ -108,7 +123,9 @@ def settle_returning(shard: Shard, sessions: Keys) -> None:
         ended = fold.ended(sessions)
         if not ended:
             return
-        facts = codec.facts_of_sessions(np.array(list(ended), dtype=np.uint64), list(ended.values()))
+        facts = codec.facts_of_sessions(
+            np.array(list(ended), dtype=np.uint64), list(ended.values())
+        )
         queries, items = distinct(facts.query[facts.query != NO_KEY]), distinct(facts.item)
         fold.runs_of_queries(_records_behind(shard, codec.BY_QUERY, queries))
         fold.runs_of_items(_records_behind(shard, codec.BY_ITEM, items))
@@ -120,7 +137,9 @@ def settle_returning(shard: Shard, sessions: Keys) -> None:
 
 @dataclass(slots=True)
 class _Fold:
-    """One write that folds: what is put, what is deleted, how the shard's state changes."""
+    """One write that folds: what is put, what is deleted, how the shard's state
+    changes.
+    """
 
     shard: Shard
     bound_ms: int
@@ -164,7 +183,9 @@ class _Fold:
         """Drop sessions whose facts are folded."""
         if not sessions:
             return
-        facts = codec.facts_of_sessions(np.array(list(sessions), dtype=np.uint64), list(sessions.values()))
+        facts = codec.facts_of_sessions(
+            np.array(list(sessions), dtype=np.uint64), list(sessions.values())
+        )
         _, sizes = hyperedge_sizes(facts)
         self.retired += facts.digest()
         self.num_sessions += len(sessions)
@@ -212,7 +233,9 @@ class _Fold:
             self._put_run(runs[key], rows[low * codec.ROW_BYTES : high * codec.ROW_BYTES])
 
     def _put_run(self, runs: list[bytes], rows: bytes) -> None:
-        """Put the rows that are kept as one run, in the place of the first, and delete the others."""
+        """Put the rows that are kept as one run, in the place of the first, and delete
+        the others.
+        """
         if rows:
             self.puts.put(runs[0], rows)
         self.deletes += runs[1:] if rows else runs
@@ -221,11 +244,16 @@ class _Fold:
         columns = (edges.query, edges.item) if kind == codec.SETTLED else (edges.item, edges.query)
         keys = codec.pair_keys(kind, *columns)
         stored = self.shard.get_settled(keys)
-        for key, edge, before in zip(keys, _settled(edges, self.shard.half_life_ms), stored, strict=True):
+        for key, edge, before in zip(
+            keys, _settled(edges, self.shard.half_life_ms), stored, strict=True
+        ):
             self.puts.put(key, codec.pack_settled(before.plus(edge) if before else edge))
 
     def _are_ended(self, facts: FactColumns) -> Bools:
-        """Return which facts are of sessions that ended; the record of a session is there while a fact is."""
+        """Return which facts are of sessions that ended.
+
+        The record of a session is there while a fact is.
+        """
         is_old = facts.ts_ms < self.bound_ms
         ended = np.array(list(self.ended(distinct(facts.session[is_old]))), dtype=np.uint64)
         return np.isin(facts.session, ended)
@@ -241,21 +269,32 @@ _KINDS = list(_STEPS)
 
 
 def _is_due(shard: Shard) -> bool:
-    """Return whether there is something to walk over; begin a new walk where the bound has moved enough."""
+    """Return whether there is something to walk over.
+
+    Begin a new walk where the bound has moved enough.
+    """
     walk = shard.walk
     if walk.kind:
         return True
     bound_ms = settled_bound(shard.state(), shard.horizon_ms)
     if bound_ms is None:
         return False
-    if walk.bound_ms is not None and bound_ms - walk.bound_ms < shard.horizon_ms // WALKS_PER_HORIZON:
+    if (
+        walk.bound_ms is not None
+        and bound_ms - walk.bound_ms < shard.horizon_ms // WALKS_PER_HORIZON
+    ):
         return False
     walk.bound_ms, walk.kind, walk.start = bound_ms, _KINDS[0], b""
     return True
 
 
-def _step_records(shard: Shard, walk: Walk, max_read: int) -> tuple[list[_Record], int, bytes | None]:
-    """Return the next records, whole groups of one 64-bit key; how much that is, and where to go on."""
+def _step_records(
+    shard: Shard, walk: Walk, max_read: int
+) -> tuple[list[_Record], int, bytes | None]:
+    """Return the next records, whole groups of one 64-bit key.
+
+    How much that is, and where to go on.
+    """
     records: list[_Record] = []
     num_read, has_rows = 0, walk.kind in {codec.BY_QUERY, codec.BY_ITEM}
     for key, value in shard.records(walk.kind, walk.start):
@@ -288,7 +327,9 @@ def _ended(sessions: dict[int, StoredSession], bound_ms: int) -> dict[int, Store
 
 
 def _records_behind(shard: ShardReader, kind: bytes, keys: Keys) -> list[_Record]:
-    return [record for key in keys.tolist() for record in shard.records(codec.key_prefix(kind, key))]
+    return [
+        record for key in keys.tolist() for record in shard.records(codec.key_prefix(kind, key))
+    ]
 
 
 def _settled(edges: EdgeColumns, half_life_ms: int) -> Iterator[SettledEdge]:
@@ -313,4 +354,6 @@ def _tallies(facts: Sequence[tuple[int, int]], half_life_ms: int) -> dict[int, T
     by_action: dict[int, list[Decayed]] = {}
     for ts_ms, action in facts:
         by_action.setdefault(action, []).append(contribution(ts_ms, half_life_ms))
-    return {action: Tally(len(parts), reduce(add, parts, ZERO)) for action, parts in by_action.items()}
+    return {
+        action: Tally(len(parts), reduce(add, parts, ZERO)) for action, parts in by_action.items()
+    }

@@ -1,4 +1,7 @@
-"""One write that takes facts out of a shard: out of sessions and runs, with the names only they needed."""
+"""One write that takes facts out of a shard.
+
+Out of sessions and runs, with the names only they needed.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -16,7 +19,9 @@ _RUN_BYTES_AT_ONCE = 64 * 1024 * 1024
 
 
 class Removal:
-    """One write as it comes together. Facts go by session and item: all facts of a pair, or none.
+    """One write as it comes together.
+
+    Facts go by session and item: all facts of a pair, or none.
 
     Attributes:
         puts: what is written with it.
@@ -39,7 +44,8 @@ class Removal:
         self._bare_queries: set[int] = set()
 
     def take_facts(self, facts: FactColumns, rows: FactColumns) -> None:
-        """Take facts out of their sessions, and everything of their sessions and items out of the runs.
+        """Take facts out of their sessions, and everything of their sessions and items
+        out of the runs.
 
         Args:
             facts: as the sessions hold them; of a session and an item all or none.
@@ -65,17 +71,22 @@ class Removal:
         )
 
     def forget_users(self, erased: Keys, seen: Mapping[int, Sequence[int]]) -> None:
-        """Remove who was seen in sessions that are erased; keep it of others that lost their last fact.
+        """Remove who was seen in sessions that are erased.
 
-        An erasure of a user, whenever it comes, erases the session as well: whoever was seen there must stay
-        known for as long as the session may live on.
+        Keep it of others that lost their last fact.
+
+        An erasure of a user, whenever it comes, erases the session as well: whoever was
+        seen there must stay known for as long as the session may live on.
 
         Args:
-            erased: session keys, ascending; those that still have facts are left for a later write.
+            erased: session keys, ascending; those that still have facts are left for a
+                later write.
             seen: users known to have been seen in some of these sessions.
         """
         goes = {key: tuple(seen.get(key, ())) for key in erased.tolist()}
-        goes.update({key: goes[key] + self.emptied[key].user_keys for key in goes if key in self.emptied})
+        goes.update(
+            {key: goes[key] + self.emptied[key].user_keys for key in goes if key in self.emptied}
+        )
         left = self._shard.get_sessions([key for key in goes if key not in self.emptied])
         for session, users in goes.items():
             if session not in left:
@@ -86,7 +97,9 @@ class Removal:
                     self.puts.put(codec.seen_key(session, user), codec.SEEN_VALUE)
 
     def note_users(self, session: Keys, user: Keys) -> None:
-        """Keep that users were seen in sessions whose records do not say so, in order of (session, user)."""
+        """Keep that users were seen in sessions whose records do not say so, in order
+        of (session, user).
+        """
         keys = map(codec.seen_key, session.tolist(), user.tolist())
         self.puts.extend(list(keys), [codec.SEEN_VALUE] * len(session))
         order = np.lexsort((session, user))
@@ -97,7 +110,10 @@ class Removal:
         self.deletes += codec.one_keys(codec.VISITOR, users)
 
     def forget_items(self, items: Keys) -> None:
-        """Remove what else there is of items without facts, given in ascending order: folded edges, texts."""
+        """Remove what else there is of items without facts, given in ascending order.
+
+        Folded edges, texts.
+        """
         folded = [self._take_folded(item) for item in items.tolist()]
         if folded:
             self._drop_bare_queries(distinct(np.concatenate(folded)), items)
@@ -112,7 +128,9 @@ class Removal:
             StoreWriteFailed: the disk refused; nothing was applied.
         """
         self._rewrite_users()
-        self.puts.put(codec.STATE_KEY, codec.pack_state(self._state._replace(sequence=self.sequence)))
+        self.puts.put(
+            codec.STATE_KEY, codec.pack_state(self._state._replace(sequence=self.sequence))
+        )
         touched = Touched(self.sequence, queries=self._queries, items=self._items)
         self._shard.write(self.puts, self.deletes, touched=touched)
 
@@ -142,12 +160,17 @@ class Removal:
             facts=before.facts - gone.digest(),
             edge_facts=before.edge_facts - gone.take(gone.makes_edge).digest(),
             num_sessions=before.num_sessions - len(self.emptied),
-            num_hyperedges=before.num_hyperedges + int((sizes > 0).sum()) - int((old_sizes > 0).sum()),
+            num_hyperedges=before.num_hyperedges
+            + int((sizes > 0).sum())
+            - int((old_sizes > 0).sum()),
             num_incidences=before.num_incidences + int(sizes.sum()) - int(old_sizes.sum()),
         )
 
     def _take_out_of_runs(self, kind: bytes, majors: Keys, pairs: "_Pairs") -> Keys:
-        """Rewrite runs of queries or items without the rows of some pairs; return which have none left."""
+        """Rewrite runs of queries or items without the rows of some pairs.
+
+        Return which have none left.
+        """
         lasting = [np.empty(0, dtype=np.uint64)]
         for keys, values in self._runs(kind, majors):
             try:
@@ -157,7 +180,9 @@ class Removal:
         return majors[~contains(distinct(np.concatenate(lasting)), majors)]
 
     def _runs(self, kind: bytes, majors: Keys) -> Iterator[tuple[list[bytes], list[bytes]]]:
-        """Yield the keys and values of all runs behind queries or items, many at a time."""
+        """Yield the keys and values of all runs behind queries or items, many at a
+        time.
+        """
         keys: list[bytes] = []
         values: list[bytes] = []
         num_bytes = 0
@@ -172,8 +197,13 @@ class Removal:
         if keys:
             yield keys, values
 
-    def _rewrite(self, kind: bytes, keys: list[bytes], values: Sequence[bytes], pairs: "_Pairs") -> Keys:
-        """Put or delete the runs that change; return the queries or items of those that keep a row."""
+    def _rewrite(
+        self, kind: bytes, keys: list[bytes], values: Sequence[bytes], pairs: "_Pairs"
+    ) -> Keys:
+        """Put or delete the runs that change.
+
+        Return the queries or items of those that keep a row.
+        """
         minor, session, stamp, sizes = codec.unpack_rows(values)
         major = codec.unpack_keys(keys)
         item = minor if kind == codec.BY_QUERY else np.repeat(major, sizes)
@@ -190,7 +220,10 @@ class Removal:
         return major[num_kept > 0]
 
     def _take_folded(self, item: int) -> Keys:
-        """Remove what is kept of an item's folded facts, those that made edges; return their queries."""
+        """Remove what is kept of an item's folded facts, those that made edges.
+
+        Return their queries.
+        """
         edges = self._shard.settled_of(codec.SETTLED_BY_ITEM, item)
         queries = np.array(sorted(query for query, _ in edges), dtype=np.uint64)
         this = np.full(len(queries), item, dtype=np.uint64)
@@ -207,11 +240,14 @@ class Removal:
         return queries
 
     def _drop_bare_queries(self, queries: Keys, items: Keys) -> None:
-        """Drop the names of queries that have neither facts nor folded edges on other items."""
+        """Drop the names of queries that have neither facts nor folded edges on other
+        items.
+        """
         bare = [
             query
             for query in queries.tolist()
-            if {item for _, item in self._shard.settled_of(codec.SETTLED, query)} <= set(items.tolist())
+            if {item for _, item in self._shard.settled_of(codec.SETTLED, query)}
+            <= set(items.tolist())
             and (query in self._bare_queries or not any(self._records_of(query)))
         ]
         self._drop_names(codec.QUERY_NAME, np.array(bare, dtype=np.uint64))
@@ -257,7 +293,10 @@ class Removal:
                     self.deletes.append(key)
 
     def _touch(self, queries: Keys, items: Keys) -> None:
-        self._queries, self._items = np.union1d(self._queries, queries), np.union1d(self._items, items)
+        self._queries, self._items = (
+            np.union1d(self._queries, queries),
+            np.union1d(self._items, items),
+        )
 
 
 def facts_of(shard: Shard, records: Mapping[int, StoredSession]) -> FactColumns:
@@ -267,13 +306,18 @@ def facts_of(shard: Shard, records: Mapping[int, StoredSession]) -> FactColumns:
         StoreUnreadable: a record is damaged.
     """
     try:
-        return codec.facts_of_sessions(np.array(list(records), dtype=np.uint64), list(records.values()))
+        return codec.facts_of_sessions(
+            np.array(list(records), dtype=np.uint64), list(records.values())
+        )
     except codec.BAD_RECORD_ERRORS as error:
         raise store_error(shard.path, error) from error
 
 
 class _Pairs:
-    """A set of pairs of keys, exactly: each side is numbered first, so that a pair is one number."""
+    """A set of pairs of keys, exactly.
+
+    Each side is numbered first, so that a pair is one number.
+    """
 
     def __init__(self, left: Keys, right: Keys) -> None:
         self._lefts, self._rights = distinct(left), distinct(right)

@@ -1,4 +1,7 @@
-"""Accepted events as columns of 64-bit keys, and the texts behind the keys: what the graph is fed with."""
+"""Accepted events as columns of 64-bit keys, and the texts behind the keys.
+
+What the graph is fed with.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protos.text import text_key
-from stream.events.types import CatalogItem, Erasure, Interaction, Position, Record, RecordBatch, Rejection
+from stream.events.types import (
+    CatalogItem,
+    Erasure,
+    Interaction,
+    Position,
+    Record,
+    RecordBatch,
+    Rejection,
+)
 
 NO_KEY = 0
 """The key that stands for "none": no query, no user, no session. No text has it."""
@@ -18,14 +29,17 @@ Keys = NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventColumns:
-    """Interactions as columns; texts are given by their 64-bit keys (`protos.text.text_key`).
+    """Interactions as columns; texts are given by their 64-bit keys
+    (`protos.text.text_key`).
 
     Attributes:
         ts_ms: ``int64 [num_events]`` event time.
-        session: ``uint64 [num_events]``; `NO_KEY`: the platform has no session ids, the user's events are cut
-            into sessions by inactivity.
-        user: ``uint64 [num_events]``; `NO_KEY`: not known. Never `NO_KEY` where `session` is.
-        query: ``uint64 [num_events]`` of the normalised text; `NO_KEY`: not out of a search.
+        session: ``uint64 [num_events]``; `NO_KEY`: the platform has no session ids, the
+            user's events are cut into sessions by inactivity.
+        user: ``uint64 [num_events]``; `NO_KEY`: not known. Never `NO_KEY` where
+            `session` is.
+        query: ``uint64 [num_events]`` of the normalised text; `NO_KEY`: not out of a
+            search.
         item: ``uint64 [num_events]``.
         action: ``uint8 [num_events]`` `stream.events.types.Action`.
         row: ``int32 [num_events]`` which record of its `RecordBatch` an event came in.
@@ -47,7 +61,9 @@ class EventColumns:
         """Return the events of all parts, one after the other."""
         if len(parts) == 1:
             return parts[0]
-        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in _DTYPES})
+        return cls(
+            **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _DTYPES}
+        )
 
     def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Self:
         """Return the events at these indexes, or where a mask is true."""
@@ -67,7 +83,10 @@ _DTYPES = {
 
 @dataclass(slots=True)
 class Texts:
-    """The texts behind the keys in columns, by key. One object a process; what decodes fills it."""
+    """The texts behind the keys in columns, by key.
+
+    One object a process; what decodes fills it.
+    """
 
     sessions: dict[int, str] = field(default_factory=dict)
     users: dict[int, str] = field(default_factory=dict)
@@ -86,8 +105,8 @@ class ShardBatch:
         items: catalogue items in order, each with its place and row.
         erasures: what to forget, in order.
         positions: where to go on reading in every partition that was read from.
-        retention_ms: events that are older than the newest of their partition by more are too late; None: the
-            batch is history, and nothing is.
+        retention_ms: events that are older than the newest of their partition by more
+            are too late; None: the batch is history, and nothing is.
     """
 
     events: EventColumns
@@ -136,7 +155,10 @@ def batch_of(
     positions: Mapping[Position, int] | None = None,
     source: Position = Position("memory", 0),  # noqa: B008  # frozen
 ) -> ShardBatch:
-    """Return a batch of events that are at hand as objects; record n of its one `RecordBatch` is event n."""
+    """Return a batch of events that are at hand as objects.
+
+    Record n of its one `RecordBatch` is event n.
+    """
     columns = columns_of(events, texts)
     count = len(events) + len(items)
     records = RecordBatch(

@@ -40,13 +40,17 @@ _MILLISECOND = timedelta(milliseconds=1)
 _ACTIONS = {action.label: action for action in Action} | {"search-click": Action.CLICK}
 _ACTION_BY_NUMBER = {int(action): action for action in Action}
 NAMED_ACTIONS: Mapping[str, int] = {
-    spelling: int(action) for name, action in _ACTIONS.items() for spelling in (name, name.replace("-", "_"))
+    spelling: int(action)
+    for name, action in _ACTIONS.items()
+    for spelling in (name, name.replace("-", "_"))
 }
 """Actions by the names that neutral lines give them."""
 
 _UBI_ACTIONS = _ACTIONS | {"click-through": Action.CLICK, "watch": Action.VIEW}
 _PROTOBUF = {"application/x-protobuf", "application/protobuf"}
-_MESSAGES = {f"freshet.events.v1.{name}": name for name in ("Event", "EventBatch", "CatalogItem", "Erasure")}
+_MESSAGES = {
+    f"freshet.events.v1.{name}": name for name in ("Event", "EventBatch", "CatalogItem", "Erasure")
+}
 _PARAMETER = re.compile(r';\s*messagetype\s*=\s*"?([^";\s]+)"?', re.IGNORECASE)
 _CATALOG_FIELDS = {"item_id", "title", "text", "attributes", "available", "deleted"}
 _ERASED: dict[str, Literal["user", "session", "item"]] = {
@@ -70,7 +74,8 @@ class Decoded:
     Attributes:
         events: the good ones, in the order in which the record has them.
         rejections: the bad ones: at most one for each reason, with the whole record.
-        num_ignored: messages that are in order but are not about an item, such as impressions.
+        num_ignored: messages that are in order but are not about an item, such as
+            impressions.
     """
 
     events: Sequence[Event]
@@ -79,7 +84,10 @@ class Decoded:
 
 
 class Decoder:
-    """Decodes records under the limits of the settings. Never raises on what a record contains."""
+    """Decodes records under the limits of the settings.
+
+    Never raises on what a record contains.
+    """
 
     def __init__(self, settings: StreamSettings) -> None:
         self._max_id = settings.max_field_bytes
@@ -87,7 +95,10 @@ class Decoder:
         self._max_text = settings.max_text_bytes
         self._max_record = settings.max_record_bytes
         self._max_future_ms = round(settings.max_future_seconds * 1000)
-        self._message_of_topic = {settings.catalog_topic: "CatalogItem", settings.erasures_topic: "Erasure"}
+        self._message_of_topic = {
+            settings.catalog_topic: "CatalogItem",
+            settings.erasures_topic: "Erasure",
+        }
         self._message_of_topic.pop("", None)
         self._normalize = lru_cache(maxsize=65_536)(normalize_query)
         self._latest_ms = 0
@@ -119,7 +130,9 @@ class Decoder:
         if record.value is None:
             return self._tombstone(record)
         if len(record.value) > self._max_record:
-            raise Rejected("oversized", f"the record has {len(record.value)} bytes of {self._max_record}")
+            raise Rejected(
+                "oversized", f"the record has {len(record.value)} bytes of {self._max_record}"
+            )
         encoding = self.encoding_of(record.position, record.content_type)
         if encoding not in self._by_encoding:
             raise Rejected("unknown_encoding", f"content-type {_shown(record.content_type)}")
@@ -172,18 +185,33 @@ class Decoder:
         kind = _ERASURE_KINDS.get(message.kind)
         if kind is None:
             raise Rejected("unknown_type", f"erasure kind number {message.kind}")
-        return Decoded(events=(self._erasure({"erase": kind, "id": message.id, "ts_ms": message.ts_ms}),))
+        return Decoded(
+            events=(self._erasure({"erase": kind, "id": message.id, "ts_ms": message.ts_ms}),)
+        )
 
     def _protobuf_batch(self, record: Record, value: bytes) -> Decoded:
         batch = _parsed(pb.EventBatch, value)
         num_events = len(batch.action)
-        columns = [list(batch.ts_offset_ms), list(batch.session), list(batch.query), list(batch.item)]
+        columns = [
+            list(batch.ts_offset_ms),
+            list(batch.session),
+            list(batch.query),
+            list(batch.item),
+        ]
         lengths = [*map(len, columns), num_events]
         if len(set(lengths)) != 1:
-            raise Rejected("malformed", f"the columns of the batch have different lengths: {lengths}")
+            raise Rejected(
+                "malformed", f"the columns of the batch have different lengths: {lengths}"
+            )
         if batch.user_ids and len(batch.user_ids) != len(batch.session_ids):
-            raise Rejected("malformed", "user_ids must be empty or have one entry for each of session_ids")
-        sessions, items, queries = list(batch.session_ids), list(batch.item_ids), ["", *batch.queries]
+            raise Rejected(
+                "malformed", "user_ids must be empty or have one entry for each of session_ids"
+            )
+        sessions, items, queries = (
+            list(batch.session_ids),
+            list(batch.item_ids),
+            ["", *batch.queries],
+        )
         users = list(batch.user_ids) or [""] * len(sessions)
         base_ms = batch.base_ts_ms
         events: list[Event] = []
@@ -246,7 +274,8 @@ class Decoder:
         if "item_id" in fields:
             return Decoded(events=(self._catalog_item(fields),))
         raise Rejected(
-            "unknown_type", f"JSON of no known form, with the keys {', '.join(map(_shown, [*fields][:5]))}"
+            "unknown_type",
+            f"JSON of no known form, with the keys {', '.join(map(_shown, [*fields][:5]))}",
         )
 
     def _neutral(self, fields: dict[str, Any]) -> Interaction:
@@ -272,7 +301,10 @@ class Decoder:
 
     def _catalog_item(self, fields: dict[str, Any]) -> CatalogItem:
         extras = _extra_attributes(fields)
-        texts = [_string(fields, "text"), *(extras[name] for name in extras if isinstance(fields[name], str))]
+        texts = [
+            _string(fields, "text"),
+            *(extras[name] for name in extras if isinstance(fields[name], str)),
+        ]
         return CatalogItem(
             item_id=self._id("item_id", _string(fields, "item_id", required=True)),
             title=self._text("title", _string(fields, "title")),
@@ -292,7 +324,9 @@ class Decoder:
             )
         kind = _string(fields, "type", required=True)
         if not kind.startswith("freshet."):
-            raise Rejected("unknown_type", f"CloudEvents type {_shown(kind)} does not begin with 'freshet.'")
+            raise Rejected(
+                "unknown_type", f"CloudEvents type {_shown(kind)} does not begin with 'freshet.'"
+            )
         data = fields.get("data")
         if not isinstance(data, dict):
             _reject_type("data", "an object", data)
@@ -315,7 +349,9 @@ class Decoder:
             _reject_action(kind)
         query = _ubi_query(fields, attributes)
         if action == Action.CLICK and not query and _string(fields, "query_id"):
-            raise Rejected("missing_field", "a click with a query_id must carry the text in user_query")
+            raise Rejected(
+                "missing_field", "a click with a query_id must carry the text in user_query"
+            )
         interaction = self._interaction(
             ts_ms=_ubi_timestamp_ms(fields),
             session_id=_string(fields, "session_id") or _string(fields, "client_id"),
@@ -351,11 +387,16 @@ class Decoder:
 
     def _time(self, ts_ms: int) -> int:
         if not EARLIEST_MS <= ts_ms <= self._latest_ms:
-            raise Rejected("absurd_timestamp", f"{_shown(ts_ms)} is before the year 2000 or in the future")
+            raise Rejected(
+                "absurd_timestamp", f"{_shown(ts_ms)} is before the year 2000 or in the future"
+            )
         return ts_ms
 
     def _session_id(self, session_id: str, user_id: str) -> str:
-        """A session may be without an id where the user is known: it is then cut by inactivity."""
+        """A session may be without an id where the user is known.
+
+        It is then cut by inactivity.
+        """
         if not session_id and user_id.strip():
             return ""
         if session_id.startswith(CUT_PREFIX):
@@ -387,7 +428,8 @@ class Decoder:
         return attributes
 
     def _checked(self, name: str, text: str, max_bytes: int) -> str:
-        # A character is at most four bytes, so nearly every string is cleared without being encoded.
+        # A character is at most four bytes, so nearly every string is cleared without
+        # being encoded.
         if len(text) * 4 > max_bytes and len(text.encode()) > max_bytes:
             raise Rejected("oversized", f"{name} is longer than {max_bytes} bytes")
         return text
@@ -399,7 +441,10 @@ def decode(record: Record, settings: StreamSettings, now_ms: int) -> Decoded:
 
 
 class _Problems:
-    """The bad events of a batch: the first of each reason is told, the others are counted."""
+    """The bad events of a batch.
+
+    The first of each reason is told, the others are counted.
+    """
 
     def __init__(self) -> None:
         self._first: dict[str, str] = {}
@@ -421,7 +466,10 @@ class _Problems:
 
 
 class NeutralLine(msgspec.Struct):
-    """The form of nearly every line, read without a detour; anything else is read again, field by field."""
+    """The form of nearly every line, read without a detour.
+
+    Anything else is read again, field by field.
+    """
 
     ts_ms: int
     type: str
@@ -528,16 +576,24 @@ def _string_mapping(fields: Mapping[str, Any], name: str) -> dict[str, str]:
 
 
 def _extra_attributes(fields: Mapping[str, Any]) -> dict[str, str]:
-    """What a catalogue line says beyond the known fields; lists, objects and null are left out."""
+    """What a catalogue line says beyond the known fields.
+
+    Lists, objects and null are left out.
+    """
     return {
         name: value if isinstance(value, str) else msgspec.json.encode(value).decode()
         for name, value in fields.items()
-        if name not in _CATALOG_FIELDS and isinstance(value, str | int | float) and not _is_huge(value)
+        if name not in _CATALOG_FIELDS
+        and isinstance(value, str | int | float)
+        and not _is_huge(value)
     }
 
 
 def _with_time(data: dict[str, Any], envelope: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an event's data with its time: that of the CloudEvent around it, where it has none."""
+    """Return an event's data with its time.
+
+    That of the CloudEvent around it, where it has none.
+    """
     if data.get("ts_ms") is not None:
         return data
     return data | {"ts_ms": _iso_ms("time", _string(envelope, "time", required=True))}
@@ -584,7 +640,10 @@ def _reject_action(name: str) -> NoReturn:
 
 
 def _shown(value: object) -> str:
-    """A value as a reader of the quarantine wants to see it: short, whatever was sent."""
+    """A value as a reader of the quarantine wants to see it.
+
+    Short, whatever was sent.
+    """
     if isinstance(value, str):
         return repr(value[:_SHOWN_CHARS])
     if _is_huge(value) or isinstance(value, dict | list):

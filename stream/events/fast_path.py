@@ -1,4 +1,7 @@
-"""Records by the thousand to columns: what is plainly good goes a short way, the rest the full one."""
+"""Records by the thousand to columns.
+
+What is plainly good goes a short way, the rest the full one.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -35,7 +38,8 @@ class DecodedBatch:
         items: catalogue items in order, each with the row of its record.
         erasures: what to forget.
         rejections: what cannot be used: at most one for each reason of a record.
-        num_ignored: messages that are in order but are not about an item, such as impressions.
+        num_ignored: messages that are in order but are not about an item, such as
+            impressions.
     """
 
     events: EventColumns
@@ -46,7 +50,9 @@ class DecodedBatch:
 
 
 class ColumnDecoder:
-    """Decodes batches of records under the limits of the settings. Never raises on what a record contains.
+    """Decodes batches of records under the limits of the settings.
+
+    Never raises on what a record contains.
 
     Attributes:
         texts: what is behind the keys of the columns handed out.
@@ -90,7 +96,10 @@ class ColumnDecoder:
         return decoded
 
     def forget_if_large(self) -> None:
-        """Forget texts once there are many; call it only when everything that was decoded is applied."""
+        """Forget texts once there are many.
+
+        Call it only when everything that was decoded is applied.
+        """
         for interner in (self._sessions, self._users, self._queries, self._items):
             interner.forget_if_large(_MAX_TEXTS)
 
@@ -101,16 +110,25 @@ class ColumnDecoder:
             for content_type in set(batch.content_types)
         }
         limit = self._max_record
-        if len(of_type) == 1 and all(value is not None and len(value) <= limit for value in batch.values):
+        if len(of_type) == 1 and all(
+            value is not None and len(value) <= limit for value in batch.values
+        ):
             return {encoding: list(range(len(batch))) for encoding in of_type.values()}
         rows: dict[str, Rows] = {}
-        for row, (content_type, value) in enumerate(zip(batch.content_types, batch.values, strict=True)):
+        for row, (content_type, value) in enumerate(
+            zip(batch.content_types, batch.values, strict=True)
+        ):
             encoding = of_type[content_type] if value is not None and len(value) <= limit else ""
             rows.setdefault(encoding, []).append(row)
         return rows
 
     def _decode_fully(
-        self, batch: RecordBatch, rows: Rows, now_ms: int, decoded: DecodedBatch, parts: list[EventColumns]
+        self,
+        batch: RecordBatch,
+        rows: Rows,
+        now_ms: int,
+        decoded: DecodedBatch,
+        parts: list[EventColumns],
     ) -> None:
         events: list[Interaction] = []
         event_rows: Rows = []
@@ -137,7 +155,10 @@ class ColumnDecoder:
         decoded: DecodedBatch,
         parts: list[EventColumns],
     ) -> None:
-        """Add accepted events as columns; reject those of which a text has the key of another."""
+        """Add accepted events as columns.
+
+        Reject those of which a text has the key of another.
+        """
         columns, is_good = self._columns_of(events, rows)
         parts.append(columns.take(is_good))
         detail = "a text of the event has the 64-bit key of another"
@@ -154,7 +175,9 @@ class ColumnDecoder:
         return _keep(columns, is_good, parts) + bad_rows
 
     def _protobuf_batches(self, batch: RecordBatch, rows: Rows, parts: list[EventColumns]) -> Rows:
-        messages, good_rows, bad_rows = _all_parsed(pb.EventBatch.FromString, batch, rows, ProtobufError)
+        messages, good_rows, bad_rows = _all_parsed(
+            pb.EventBatch.FromString, batch, rows, ProtobufError
+        )
         tables = _Tables()
         for message, row in zip(messages, good_rows, strict=True):
             if not tables.add(message, row):
@@ -222,9 +245,14 @@ class ColumnDecoder:
         """Return columns, and which events are plainly good."""
         unusable = np.uint64(UNUSABLE)
         is_good = (
-            (ts_ms >= EARLIEST_MS) & (ts_ms <= self._latest_ms) & (action >= 1) & (action <= _LAST_ACTION)
+            (ts_ms >= EARLIEST_MS)
+            & (ts_ms <= self._latest_ms)
+            & (action >= 1)
+            & (action <= _LAST_ACTION)
         )
-        is_good &= (session != unusable) & (user != unusable) & (query != unusable) & (item != unusable)
+        is_good &= (
+            (session != unusable) & (user != unusable) & (query != unusable) & (item != unusable)
+        )
         is_good &= (session != NO_KEY) | (user != NO_KEY)
         columns = EventColumns(
             ts_ms=ts_ms,
@@ -240,17 +268,23 @@ class ColumnDecoder:
     def _ids(self, texts: list[str]) -> Sequence[str | None]:
         if len(max(texts, key=len)) * 4 <= self._max_id and not any(map(str.isspace, texts)):
             return texts
-        return [None if text.isspace() or self._is_long(text, self._max_id) else text for text in texts]
+        return [
+            None if text.isspace() or self._is_long(text, self._max_id) else text for text in texts
+        ]
 
     def _session_ids(self, texts: list[str]) -> Sequence[str | None]:
         found = self._ids(texts)
         return [None if text is None or text.startswith(CUT_PREFIX) else text for text in found]
 
     def _user_ids(self, texts: list[str]) -> Sequence[str | None]:
-        return [None if self._is_long(text, self._max_id) else text.strip() and text for text in texts]
+        return [
+            None if self._is_long(text, self._max_id) else text.strip() and text for text in texts
+        ]
 
     def _normalized(self, texts: list[str]) -> Sequence[str | None]:
-        return [None if self._is_long(text, self._max_query) else self._query(text) for text in texts]
+        return [
+            None if self._is_long(text, self._max_query) else self._query(text) for text in texts
+        ]
 
     def _query(self, text: str) -> str | None:
         query = normalize_query(text)
@@ -261,7 +295,9 @@ class ColumnDecoder:
 
 
 class _Tables:
-    """The string tables and columns of many `EventBatch` messages, one after the other."""
+    """The string tables and columns of many `EventBatch` messages,
+    one after the other.
+    """
 
     def __init__(self) -> None:
         self.session_ids: list[str] = []
@@ -277,7 +313,9 @@ class _Tables:
         self._base_ms: list[int] = []
 
     def add(self, message: pb.EventBatch, row: int) -> bool:
-        """Add a message; return False, with nothing added, where its columns do not fit each other."""
+        """Add a message; return False, with nothing added, where its columns do not fit
+        each other.
+        """
         found = {name: list(getattr(message, name)) for name in self.columns}
         num_events = len(found["action"])
         session_ids, user_ids = list(message.session_ids), list(message.user_ids)
@@ -351,7 +389,9 @@ def _times(listed: Sequence[int]) -> NDArray[np.int64]:
 
 
 def _is_neutral(line: NeutralLine) -> bool:
-    """Whether a line is of the neutral form, and has the query that its type asks for."""
+    """Whether a line is of the neutral form, and has the query that
+    its type asks for.
+    """
     return (
         line.data is msgspec.UNSET
         and line.action_name is msgspec.UNSET
@@ -360,7 +400,10 @@ def _is_neutral(line: NeutralLine) -> bool:
 
 
 def _keep(columns: EventColumns, is_good: NDArray[np.bool_], parts: list[EventColumns]) -> Rows:
-    """Keep the events of records of which all are good; return the rows of the others."""
+    """Keep the events of records of which all are good.
+
+    Return the rows of the others.
+    """
     if is_good.all():
         parts.append(columns)
         return []

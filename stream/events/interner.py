@@ -1,4 +1,7 @@
-"""Texts to 64-bit keys, each worked out once: checked, brought to canonical form, hashed."""
+"""Texts to 64-bit keys, each worked out once.
+
+Checked, brought to canonical form, hashed.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -8,7 +11,10 @@ from protos.text import text_key
 from stream.events.columns import NO_KEY, Keys
 
 UNUSABLE = (1 << 64) - 1
-"""What a text interns to that cannot be used as it is: too long, empty, or with the key of another text."""
+"""What a text interns to that cannot be used as it is.
+
+Too long, empty, or with the key of another text.
+"""
 
 
 class Interner:
@@ -16,7 +22,8 @@ class Interner:
 
     Args:
         texts: the canonical texts by key, filled on the way.
-        canonical: returns the canonical forms of texts, None for one that cannot be used.
+        canonical: returns the canonical forms of texts, None for one that cannot be
+            used.
         empty: what a text interns to whose canonical form is empty.
     """
 
@@ -43,7 +50,10 @@ class Interner:
         return found
 
     def forget_if_large(self, max_texts: int) -> None:
-        """Forget all texts once there are many. Not while keys of them wait to be applied."""
+        """Forget all texts once there are many.
+
+        Not while keys of them wait to be applied.
+        """
         if len(self._keys) > max_texts:
             self._texts.clear()
             self._keys = {"": self._empty}

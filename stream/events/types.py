@@ -1,4 +1,7 @@
-"""What the stream understands: the frozen types between decoding, the graph and its sources."""
+"""What the stream understands.
+
+The frozen types between decoding, the graph and its sources.
+"""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -17,7 +20,9 @@ class Action(IntEnum):
 
     @property
     def label(self) -> str:
-        """The action's name in JSON and in settings: ``view``, ``click``, ``add-to-cart``, ``purchase``."""
+        """The action's name in JSON and in settings: ``view``, ``click``,
+        ``add-to-cart``, ``purchase``.
+        """
         return self.name.lower().replace("_", "-")
 
 
@@ -25,8 +30,9 @@ class Action(IntEnum):
 class Interaction:
     """One accepted event.
 
-    `query` is normalised; empty: the action did not come from a search. Where `session_id` is empty,
-    `user_id` is not: the user's events are cut into sessions by inactivity.
+    `query` is normalised; empty: the action did not come from a search. Where
+    `session_id` is empty, `user_id` is not: the user's events are cut into sessions by
+    inactivity.
     """
 
     ts_ms: int
@@ -38,7 +44,9 @@ class Interaction:
 
     @property
     def key(self) -> str:
-        """What it is keyed by: the id that decides which partition and shard it belongs to."""
+        """What it is keyed by: the id that decides which partition and shard it belongs
+        to.
+        """
         return self.session_id or self.user_id
 
 
@@ -56,7 +64,9 @@ class CatalogItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erasure:
-    """Forget somebody or something, for good: what is derived from it goes, and replays do not bring it back.
+    """Forget somebody or something, for good.
+
+    What is derived from it goes, and replays do not bring it back.
 
     Attributes:
         kind: what `id` names.
@@ -83,7 +93,8 @@ class Record:
 
     Attributes:
         position: where it was read.
-        offset: its Kafka offset, or for a file the byte at which its line starts in the unpacked content.
+        offset: its Kafka offset, or for a file the byte at which its line starts in the
+            unpacked content.
         next_offset: where reading goes on after it.
         content_type: the announced encoding; empty: none was announced.
         key: the record's key; None for files.
@@ -100,10 +111,13 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordBatch:
-    """Records of one place, in order, as columns of equal length; `Record` says what each holds.
+    """Records of one place, in order, as columns of equal length.
+
+    `Record` says what each holds.
 
     Attributes:
-        shard: the shard that they are for; None: their partition's, or what their session or item says.
+        shard: the shard that they are for; None: their partition's, or what their
+            session or item says.
     """
 
     position: Position
@@ -151,7 +165,9 @@ class RecordBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejection:
-    """A record that cannot be used, with the reason for machines and the detail for people."""
+    """A record that cannot be used, with the reason for machines and the detail for
+    people.
+    """
 
     record: Record
     reason: str

@@ -19,10 +19,13 @@ _MAX_FLOAT32 = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True, kw_only=True)
 class GraphArrays:
-    """The graph as arrays. Indexes are dense, in ascending order of 64-bit key; times are epoch milliseconds.
+    """The graph as arrays. Indexes are dense, in ascending order of 64-bit key.
+
+    Times are epoch milliseconds.
 
     Attributes:
-        query_keys: ``uint64 [num_queries]`` ascending `protos.text.text_key` of the text.
+        query_keys: ``uint64 [num_queries]`` ascending `protos.text.text_key` of the
+            text.
         query_texts: normalised texts.
         item_keys: ``uint64 [num_items]`` ascending; the union of catalogue and graph.
         item_ids: external ids.
@@ -30,7 +33,8 @@ class GraphArrays:
         item_texts: whatever else the catalogue says of them; may be empty.
         item_available: ``bool [num_items]``; False: learn from it, do not show it.
         item_deleted: ``bool [num_items]``; True: neither learn from it nor show it.
-        edge_query: ``int64 [num_edges]`` query index; edges are in ascending order of (query, item).
+        edge_query: ``int64 [num_edges]`` query index; edges are in ascending order of
+            (query, item).
         edge_item: ``int64 [num_edges]`` item index.
         edge_weight: ``float32 [num_edges]`` decayed weight at `at_ms`.
         edge_sessions: ``int32 [num_edges]`` distinct sessions.
@@ -38,15 +42,19 @@ class GraphArrays:
         edge_last_ms: ``int64 [num_edges]`` time of the last fact.
         num_sessions: sessions, those without a hyperedge included.
         session_last_ms: ``int64 [num_sessions]`` time of the session's last fact.
-        incidence_session: ``int64 [num_incidences]`` session index; in order of (session, time, item id).
+        incidence_session: ``int64 [num_incidences]`` session index; in order of
+            (session, time, item id).
         incidence_item: ``int64 [num_incidences]`` item index.
-        incidence_ms: ``int64 [num_incidences]`` the item's earliest time in the session.
-        fact_session: ``int64 [num_facts]`` session index; of facts that make edges and are held, by session.
+        incidence_ms: ``int64 [num_incidences]`` the item's earliest time in the
+            session.
+        fact_session: ``int64 [num_facts]`` session index; of facts that make edges and
+            are held, by session.
         fact_query: ``int64 [num_facts]`` query index.
         fact_item: ``int64 [num_facts]`` item index.
         fact_action: ``int8 [num_facts]`` `stream.events.types.Action`.
         fact_ms: ``int64 [num_facts]`` earliest time.
-        watermark_ms: event time up to which the graph is complete; 0: no event was applied.
+        watermark_ms: event time up to which the graph is complete; 0: no event was
+            applied.
         at_ms: the time that weights are taken at.
     """
 
@@ -105,7 +113,8 @@ class GraphParts:
         query_names: texts of queries by key, ascending.
         item_names: ids of items by key, ascending.
         catalog: catalogue items by item key.
-        facts: all facts that are held, in ascending order of (session, query, item, action).
+        facts: all facts that are held, in ascending order of (session, query, item,
+            action).
         edges: all edges, with what folded facts left behind on them.
         half_life_ms: of the decay.
         weight_of_action: what a new fact weighs.
@@ -138,14 +147,18 @@ class _Names:
             StoreUnreadable: a key has no name.
         """
         index = np.searchsorted(self.keys, keys).astype(np.int64)
-        if len(keys) and (index.max() == len(self.keys) or not np.array_equal(self.keys[index], keys)):
+        if len(keys) and (
+            index.max() == len(self.keys) or not np.array_equal(self.keys[index], keys)
+        ):
             raise nameless(self._path)
         return index
 
     def ranks(self) -> Int64s:
         """Return each text's place in ascending order."""
         ranks = np.empty(len(self.texts), dtype=np.int64)
-        ranks[sorted(range(len(self.texts)), key=self.texts.__getitem__)] = np.arange(len(self.texts))
+        ranks[sorted(range(len(self.texts)), key=self.texts.__getitem__)] = np.arange(
+            len(self.texts)
+        )
         return ranks
 
 
@@ -163,7 +176,9 @@ def build_arrays(graph: "GraphParts", *, at_ms: int, watermark_ms: int) -> Graph
     queries, items = _Names(graph.query_names, graph.path), _Names(graph.item_names, graph.path)
     listed = [graph.catalog.get(int(key), _NOT_LISTED) for key in items.keys]
     facts = graph.facts
-    session_of = np.cumsum(starts_of(facts.session)) - 1 if len(facts) else np.empty(0, dtype=np.int64)
+    session_of = (
+        np.cumsum(starts_of(facts.session)) - 1 if len(facts) else np.empty(0, dtype=np.int64)
+    )
     num_sessions = int(session_of[-1]) + 1 if len(facts) else 0
     fact_item, fact_ms = items.index_of(facts.item), facts.ts_ms
     session_last_ms = np.full(num_sessions, np.iinfo(np.int64).min, dtype=np.int64)
@@ -207,7 +222,9 @@ def build_arrays(graph: "GraphParts", *, at_ms: int, watermark_ms: int) -> Graph
 
 def nameless(path: Path) -> StoreUnreadable:
     """Return the error for a key that no name is stored for."""
-    return StoreUnreadable(f"store {path} has records whose names are missing; restore or rebuild it")
+    return StoreUnreadable(
+        f"store {path} has records whose names are missing; restore or rebuild it"
+    )
 
 
 def _on_edges(facts: FactColumns, query: Keys, item: Keys) -> NDArray[np.bool_]:

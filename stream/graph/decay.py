@@ -1,9 +1,11 @@
-"""Exact decayed weights: forward decay in fixed point, a sum whatever the order of its parts.
+"""Exact decayed weights: forward decay in fixed point, a sum whatever the order of its
+parts.
 
-A fact at time t weighs ``2^(-(T - t) / half_life)`` at time T. Forward decay (Cormode et al., ICDE 2009)
-splits that into a part that depends on t alone, added up as facts come, and a part that depends on T alone,
-applied when the sum is read. The first, ``2^(t / half_life)``, is kept as a 53-bit mantissa with a binary
-exponent, and sums of it as whole numbers of any length: adding is exact, and a fact can be taken out again
+A fact at time t weighs ``2^(-(T - t) / half_life)`` at time T. Forward decay (Cormode
+et al., ICDE 2009) splits that into a part that depends on t alone, added up as facts
+come, and a part that depends on T alone, applied when the sum is read. The first,
+``2^(t / half_life)``, is kept as a 53-bit mantissa with a binary exponent, and sums of
+it as whole numbers of any length: adding is exact, and a fact can be taken out again
 without a trace.
 """
 
@@ -16,7 +18,9 @@ _FLOAT_BITS = 64
 
 
 class Decayed(NamedTuple):
-    """An exact sum of decayed facts, one at time 0 being 1: ``mantissa * 2^(8 * shift_bytes - 52)``."""
+    """An exact sum of decayed facts, one at time 0 being 1: ``mantissa * 2^(8 *
+    shift_bytes - 52)``.
+    """
 
     mantissa: int
     shift_bytes: int
@@ -46,7 +50,10 @@ def subtract(left: Decayed, right: Decayed) -> Decayed:
 
 
 def canonical(total: Decayed) -> Decayed:
-    """Return the one form that equal sums share: a mantissa without trailing zero bytes."""
+    """Return the one form that equal sums share.
+
+    A mantissa without trailing zero bytes.
+    """
     mantissa, shift_bytes = total
     if mantissa == 0:
         return ZERO
@@ -57,8 +64,8 @@ def canonical(total: Decayed) -> Decayed:
 def weight_at(total: Decayed, at_ms: int, half_life_ms: int) -> float:
     """Return the sum of ``2^(-(at_ms - t) / half_life_ms)`` over the facts in `total`.
 
-    Facts after `at_ms` weigh more than one, as the formula says. What is too small for a float is 0, and what
-    is too large is the largest float.
+    Facts after `at_ms` weigh more than one, as the formula says. What is too small for
+    a float is 0, and what is too large is the largest float.
     """
     mantissa, shift_bytes = total
     excess_bits = max(mantissa.bit_length() - _FLOAT_BITS, 0)

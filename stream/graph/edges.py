@@ -1,4 +1,6 @@
-"""Pure: edges from facts. Counts, times and decayed weights of (query, item), whatever their order."""
+"""Pure: edges from facts. Counts, times and decayed weights of (query, item), whatever
+their order.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -24,10 +26,13 @@ class EdgeColumns:
         sessions: ``int64 [num_edges]`` distinct sessions.
         first_ms: ``int64 [num_edges]`` time of the first fact.
         last_ms: ``int64 [num_edges]`` time of the last fact.
-        actions: ``int64 [num_edges, num_actions + 1]`` facts by `stream.events.types.Action`.
-        facts: the facts that make them and are held, in ascending order of (query, item, session, action).
+        actions: ``int64 [num_edges, num_actions + 1]`` facts by
+            `stream.events.types.Action`.
+        facts: the facts that make them and are held, in ascending order of (query,
+            item, session, action).
         first_fact: ``int64 [num_edges]`` where an edge's facts begin in `facts`.
-        settled: what other facts left behind that were folded, by row; it is in the counts and times above.
+        settled: what other facts left behind that were folded, by row; it is in the
+            counts and times above.
     """
 
     query: Keys
@@ -44,7 +49,9 @@ class EdgeColumns:
         return len(self.query)
 
     def actions_of(self, row: int) -> dict[str, int]:
-        """Return how many facts of each action an edge has, by label, in ascending order of action."""
+        """Return how many facts of each action an edge has, by label, in ascending
+        order of action.
+        """
         counts = self.actions[row].tolist()
         return {action.label: counts[action] for action in Action if counts[action]}
 
@@ -57,9 +64,10 @@ class EdgeColumns:
     ) -> NDArray[np.float64]:
         """Return the decayed weight of each edge, ``float64 [num_edges]``.
 
-        The sum of ``action_weight * 2^(-(at_ms - t) / half_life)`` over its facts: forward decay (Cormode et
-        al., ICDE 2009) with the landmark at `at_ms`. Facts after `at_ms` weigh more than one; what is too
-        large for a float is the largest float.
+        The sum of ``action_weight * 2^(-(at_ms - t) / half_life)`` over its facts:
+        forward decay (Cormode et al., ICDE 2009) with the landmark at `at_ms`. Facts
+        after `at_ms` weigh more than one; what is too large for a float is the largest
+        float.
         """
         if not len(self):
             return np.empty(0, dtype=np.float64)
@@ -105,7 +113,9 @@ def edges_of(facts: FactColumns) -> EdgeColumns:
 
 
 def with_settled(edges: EdgeColumns, settled: SettledEdges) -> EdgeColumns:
-    """Return edges with what is settled added, to those there are or as edges of no facts that are held."""
+    """Return edges with what is settled added, to those there are or as edges of no
+    facts that are held.
+    """
     if not settled:
         return edges
     pairs = list(zip(edges.query.tolist(), edges.item.tolist(), strict=True))
@@ -124,7 +134,9 @@ def with_settled(edges: EdgeColumns, settled: SettledEdges) -> EdgeColumns:
 
 
 def distinct_facts(facts: FactColumns) -> FactColumns:
-    """Return each fact once, at its earliest time, in ascending order of (query, item, session, action)."""
+    """Return each fact once, at its earliest time, in ascending order of (query, item,
+    session, action).
+    """
     action = facts.action
     order = np.lexsort((facts.stamp, action, facts.session, facts.item, facts.query))
     facts, action = facts.take(order), action[order]
@@ -132,7 +144,9 @@ def distinct_facts(facts: FactColumns) -> FactColumns:
 
 
 def _spread(edges: EdgeColumns, place: Int64s, pairs: list[tuple[int, int]]) -> EdgeColumns:
-    """Return one edge a pair: that at its place, or one of nothing where the place is -1."""
+    """Return one edge a pair: that at its place, or one of nothing where the place is
+    -1.
+    """
     is_there, sizes = place >= 0, np.diff(np.append(edges.first_fact, len(edges.facts)))
 
     def column(values: Int64s, nothing: int) -> Int64s:

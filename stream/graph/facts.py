@@ -1,7 +1,10 @@
-"""Pure rules of the graph, on columns: how facts merge, which make edges, which items a hyperedge keeps.
+"""Pure rules of the graph, on columns.
 
-A fact is (session, query or none, item, action) at the earliest event time at which it was seen. Everything
-else follows from the set of facts. Nothing here reads or writes a store.
+How facts merge, which make edges, which items a hyperedge keeps.
+
+A fact is (session, query or none, item, action) at the earliest event time at which it
+was seen. Everything else follows from the set of facts. Nothing here reads or writes a
+store.
 """
 
 from collections.abc import Sequence
@@ -34,10 +37,11 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """A fingerprint of a set of facts that facts can be added to and taken from in any order.
+    """A fingerprint of a set of facts that facts can be added to and taken from in any
+    order.
 
-    Two sums, modulo 2^64, of differently seeded 64-bit mixes of each fact, and how many facts there are: sets
-    of facts add up, over batches and over shards.
+    Two sums, modulo 2^64, of differently seeded 64-bit mixes of each fact, and how many
+    facts there are: sets of facts add up, over batches and over shards.
     """
 
     count: int = 0
@@ -46,12 +50,16 @@ class Digest:
 
     def __add__(self, other: "Digest") -> "Digest":
         return Digest(
-            self.count + other.count, (self.first + other.first) % _WORD, (self.second + other.second) % _WORD
+            self.count + other.count,
+            (self.first + other.first) % _WORD,
+            (self.second + other.second) % _WORD,
         )
 
     def __sub__(self, other: "Digest") -> "Digest":
         return Digest(
-            self.count - other.count, (self.first - other.first) % _WORD, (self.second - other.second) % _WORD
+            self.count - other.count,
+            (self.first - other.first) % _WORD,
+            (self.second - other.second) % _WORD,
         )
 
 
@@ -61,9 +69,11 @@ class FactColumns:
 
     Attributes:
         session: ``uint64 [num_facts]`` session key.
-        query: ``uint64 [num_facts]`` query key; `NO_KEY` where the action came from no search.
+        query: ``uint64 [num_facts]`` query key; `NO_KEY` where the action came from no
+            search.
         item: ``uint64 [num_facts]`` item key.
-        stamp: ``uint64 [num_facts]`` the earliest time in milliseconds, times 8, plus the action.
+        stamp: ``uint64 [num_facts]`` the earliest time in milliseconds, times 8, plus
+            the action.
     """
 
     session: Keys
@@ -104,7 +114,9 @@ class FactColumns:
             if index.all():
                 return self
             index = np.flatnonzero(index)
-        return type(self)(self.session[index], self.query[index], self.item[index], self.stamp[index])
+        return type(self)(
+            self.session[index], self.query[index], self.item[index], self.stamp[index]
+        )
 
     def slice(self, start: int, end: int) -> Self:
         """Return the facts from `start` up to `end`."""
@@ -132,7 +144,9 @@ class FactColumns:
 
     @property
     def makes_edge(self) -> Bools:
-        """``bool [num_facts]`` whether a fact counts for the edge of its query and item."""
+        """``bool [num_facts]`` whether a fact counts for the edge of its query and
+        item.
+        """
         is_edge: Bools = (self.query != NO_KEY) & ((self.stamp & _ACTION_MASK) != _VIEW)
         return is_edge
 
@@ -143,7 +157,9 @@ class FactColumns:
         return Digest(len(self), *(int(lane.sum(dtype=np.uint64)) for lane in self.lanes()))
 
     def lanes(self) -> tuple[Keys, Keys]:
-        """Return what each fact adds to the two sums of a digest, ``uint64 [num_facts]`` each."""
+        """Return what each fact adds to the two sums of a digest, ``uint64
+        [num_facts]`` each.
+        """
         first, second = (self._mixed(seed) for seed in _LANE_SEEDS)
         return first, second
 
@@ -159,7 +175,8 @@ class Merge:
     """What merging seen facts into stored ones gives.
 
     Attributes:
-        facts: the union, each at its earliest time, in ascending order of (session, query, item, action).
+        facts: the union, each at its earliest time, in ascending order of (session,
+            query, item, action).
         is_new: ``bool [num_facts]`` was not stored before.
         is_moved: ``bool [num_facts]`` was stored with a later time.
         replaced: the stored facts that moved, as they were.
@@ -182,11 +199,14 @@ def times_of(stamp: Keys) -> Int64s:
 
 
 def merge_facts(stored: FactColumns, seen: FactColumns) -> Merge:
-    """Merge facts that were seen, in any order and however often, into facts that are stored once each."""
+    """Merge facts that were seen, in any order and however often, into facts that are
+    stored once each.
+    """
     facts = FactColumns.concatenate([stored, seen]) if len(stored) else seen
     is_stored = np.zeros(len(facts), dtype=np.bool_)
     is_stored[: len(stored)] = True
-    # Actions, then times: of each fact the earliest comes first, and a stored one before an equal seen one.
+    # Actions, then times: of each fact the earliest comes first, and a stored one
+    # before an equal seen one.
     by_time = ((facts.stamp & _ACTION_MASK) << _TIME_BITS) | (facts.stamp >> _ACTION_BITS)
     by_all = (by_time, facts.item, facts.query, facts.session)
     order = np.lexsort((~is_stored, *by_all) if len(stored) else by_all)
@@ -204,7 +224,9 @@ def merge_facts(stored: FactColumns, seen: FactColumns) -> Merge:
 
 
 def starts_of(*columns: NDArray[np.uint64] | Int64s) -> Bools:
-    """Return True for each row of sorted columns that differs from the row before it."""
+    """Return True for each row of sorted columns that differs from
+    the row before it.
+    """
     starts = np.ones(len(columns[0]), dtype=np.bool_)
     if len(starts) > 1:
         starts[1:] = columns[0][1:] != columns[0][:-1]
@@ -220,7 +242,9 @@ def distinct(keys: Keys) -> Keys:
 
 
 def hyperedge_sizes(facts: FactColumns) -> tuple[Keys, Int64s]:
-    """Return the distinct sessions, ascending, and how many items their hyperedges keep (0: it has none)."""
+    """Return the distinct sessions, ascending, and how many items their hyperedges keep
+    (0: it has none).
+    """
     order = np.lexsort((facts.item, facts.session))
     session, item = facts.session[order], facts.item[order]
     session = session[starts_of(session, item)]
@@ -229,12 +253,14 @@ def hyperedge_sizes(facts: FactColumns) -> tuple[Keys, Int64s]:
     return session[firsts], np.where(sizes < MIN_HYPEREDGE_ITEMS, 0, sizes)
 
 
-def hyperedge_rows(session: Keys | Int64s, item: Keys | Int64s, ts_ms: Int64s, rank_of_row: Int64s) -> Int64s:
+def hyperedge_rows(
+    session: Keys | Int64s, item: Keys | Int64s, ts_ms: Int64s, rank_of_row: Int64s
+) -> Int64s:
     """Return the rows that are hyperedge members, in order of (session, time, item id).
 
-    A hyperedge has a session's distinct items over all its facts, whatever the action, each at its earliest
-    time; at most `MAX_HYPEREDGE_ITEMS`, the earliest, ties by item id; none where there are fewer than
-    `MIN_HYPEREDGE_ITEMS`.
+    A hyperedge has a session's distinct items over all its facts, whatever the action,
+    each at its earliest time; at most `MAX_HYPEREDGE_ITEMS`, the earliest, ties by item
+    id; none where there are fewer than `MIN_HYPEREDGE_ITEMS`.
 
     Args:
         session: of each row.
@@ -253,7 +279,9 @@ def hyperedge_rows(session: Keys | Int64s, item: Keys | Int64s, ts_ms: Int64s, r
 
 
 def _mix(values: Keys) -> Keys:
-    """Return well-mixed 64-bit words (Steele, Lea and Flood, OOPSLA 2014: the finaliser of SplitMix64)."""
+    """Return well-mixed 64-bit words (Steele, Lea and Flood, OOPSLA 2014: the finaliser
+    of SplitMix64).
+    """
     mixed = values + _MIX_STEP
     mixed = (mixed ^ (mixed >> np.uint64(30))) * _MIX_FIRST
     mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX_SECOND

@@ -1,4 +1,7 @@
-"""Pure: what is kept of an edge's facts once they are folded: exact sums, whatever the order of adding."""
+"""Pure: what is kept of an edge's facts once they are folded.
+
+Exact sums, whatever the order of adding.
+"""
 
 from collections.abc import Mapping
 from typing import NamedTuple, Self
@@ -22,7 +25,8 @@ class SettledEdge(NamedTuple):
     """What is kept of the folded facts of one (query, item).
 
     Attributes:
-        sessions: distinct sessions; a session is folded whole, so no other part of it counts again.
+        sessions: distinct sessions; a session is folded whole, so no other part of it
+            counts again.
         first_ms: time of the first fact.
         last_ms: time of the last fact.
         actions: by `stream.events.types.Action`.

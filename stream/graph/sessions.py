@@ -1,12 +1,16 @@
-"""Pure: cuts events without a session into sessions by their visitor's inactivity, in any order of arrival.
+"""Pure: cuts events without a session into sessions by their visitor's inactivity, in
+any order of arrival.
 
-A visitor's events belong together as long as neighbours in time are at most the gap apart. All that has to be
-kept of a session to go on cutting is its hull, its first and last event time: any moment inside is within the
-gap of an event on either side. So an event belongs to the hulls that it is within the gap of, and joins them
-if there are several; whatever the order, the same hulls come out. Times of repeated events count too.
+A visitor's events belong together as long as neighbours in time are at most the gap
+apart. All that has to be kept of a session to go on cutting is its hull, its first and
+last event time: any moment inside is within the gap of an event on either side. So an
+event belongs to the hulls that it is within the gap of, and joins them if there are
+several; whatever the order, the same hulls come out. Times of repeated events count
+too.
 
-A session is named after its visitor and its first event. When an earlier event comes, or one that bridges
-sessions, they are renamed: their facts are then those of a session of another name.
+A session is named after its visitor and its first event. When an earlier event comes,
+or one that bridges sessions, they are renamed: their facts are then those of a session
+of another name.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -65,7 +69,9 @@ class Hulls:
         return type(self)(self.user[index], self.start_ms[index], self.end_ms[index])
 
     def joined(self, gap_ms: int) -> Self:
-        """Return hulls in order of (user, start), those of a user that are at most the gap apart as one."""
+        """Return hulls in order of (user, start), those of a user that are at most the
+        gap apart as one.
+        """
         is_end = np.repeat([False, True], len(self))
         user = np.tile(self.user, 2)
         ts_ms = np.concatenate([self.start_ms, self.end_ms + gap_ms])
@@ -76,7 +82,8 @@ class Hulls:
         return type(self)(user[opens], ts_ms[opens], ts_ms[closes] - gap_ms)
 
     def place_of(self, user: Keys, ts_ms: Int64s) -> Int64s:
-        """Return which hull each moment of a visitor is inside of, ``int64 [num_moments]``; -1: of none.
+        """Return which hull each moment of a visitor is inside of, ``int64
+        [num_moments]``; -1: of none.
 
         The hulls must be in order of (user, start), and apart.
         """
@@ -100,8 +107,10 @@ class Renames(NamedTuple):
 
     Attributes:
         user: ``uint64 [num_renames]`` whose they are.
-        old: ``uint64 [num_renames]`` session key so far, each once. It never stands for a session again.
-        new: ``uint64 [num_renames]`` session key from now on; of sessions that were bridged the same.
+        old: ``uint64 [num_renames]`` session key so far, each once. It never stands for
+            a session again.
+        new: ``uint64 [num_renames]`` session key from now on; of sessions that were
+            bridged the same.
     """
 
     user: Keys
@@ -113,7 +122,8 @@ class Cut(NamedTuple):
     """What cutting events makes of them, and of the sessions that were known.
 
     Attributes:
-        session: ``uint64 [num_events]`` session key; `NO_KEY`: the event is inside no session and makes none.
+        session: ``uint64 [num_events]`` session key; `NO_KEY`: the event is inside no
+            session and makes none.
         session_ids: the texts of all session keys in here.
         hulls: of all visitors in the events, by (user, start).
         renames: the known sessions that have another name now.
@@ -145,7 +155,8 @@ class RenamedFacts(NamedTuple):
     Attributes:
         kept: facts of sessions that have the name that they had.
         gone: facts of sessions that have not, as they were stored.
-        arrived: the same under the new names; one may be among `kept`, or several times here, at other times.
+        arrived: the same under the new names; one may be among `kept`, or several times
+            here, at other times.
     """
 
     kept: FactColumns
@@ -154,7 +165,12 @@ class RenamedFacts(NamedTuple):
 
 
 def cut_sessions(
-    known: Hulls, user: Keys, ts_ms: Int64s, is_joining: Bools, user_ids: Mapping[int, str], gap_ms: int
+    known: Hulls,
+    user: Keys,
+    ts_ms: Int64s,
+    is_joining: Bools,
+    user_ids: Mapping[int, str],
+    gap_ms: int,
 ) -> Cut:
     """Cut events of visitors into sessions.
 
@@ -162,8 +178,8 @@ def cut_sessions(
         known: hulls of all events of these visitors so far, apart.
         user: ``uint64 [num_events]``.
         ts_ms: ``int64 [num_events]``.
-        is_joining: ``bool [num_events]`` whether an event counts; one that does not finds its session, but
-            begins, extends and bridges none.
+        is_joining: ``bool [num_events]`` whether an event counts; one that does not
+            finds its session, but begins, extends and bridges none.
         user_ids: the texts of the users' keys.
         gap_ms: neighbours in a session are at most so far apart.
     """
@@ -190,7 +206,9 @@ def rename_facts(stored: FactColumns, renames: Renames) -> RenamedFacts:
     gone = stored.take(is_gone)
     order = np.argsort(renames.old)
     new = renames.new[order][np.searchsorted(renames.old[order], gone.session)]
-    return RenamedFacts(stored.take(~is_gone), gone, FactColumns(new, gone.query, gone.item, gone.stamp))
+    return RenamedFacts(
+        stored.take(~is_gone), gone, FactColumns(new, gone.query, gone.item, gone.stamp)
+    )
 
 
 def _session_ids(hulls: Hulls, user_ids: Mapping[int, str]) -> Iterator[str]:

@@ -1,4 +1,7 @@
-"""What the stream wants of a Kafka client: a place in a consumer group, and records of given partitions."""
+"""What the stream wants of a Kafka client.
+
+A place in a consumer group, and records of given partitions.
+"""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
@@ -8,7 +11,9 @@ from stream.events.types import Position, RecordBatch
 from stream.settings import StreamSettings
 
 MAX_POLL_INTERVAL_SECONDS = 1800
-"""How long a worker may be at work between two polls before its partitions are given away."""
+"""How long a worker may be at work between two polls before its partitions are given
+away.
+"""
 
 _CONTENT_TYPE = "content-type"
 _MAX_CONTENT_TYPES = 1000
@@ -27,20 +32,29 @@ class OffsetsGone(Exception):
 
 
 class Changes(Protocol):
-    """Who is told which partitions of the group's topic come and go. It must not raise."""
+    """Who is told which partitions of the group's topic come and go.
+
+    It must not raise.
+    """
 
     def assigned(self, partitions: Collection[int]) -> None:
         """These are this member's from now on."""
 
     def revoked(self, partitions: Collection[int]) -> None:
-        """These are to be handed over: others get them when this returns, not before."""
+        """These are to be handed over.
+
+        Others get them when this returns, not before.
+        """
 
     def lost(self, partitions: Collection[int]) -> None:
         """These may be somebody else's already."""
 
 
 class Group(Protocol):
-    """A place in a consumer group that shares out the partitions of one topic; reads no records."""
+    """A place in a consumer group that shares out the partitions of one topic.
+
+    Reads no records.
+    """
 
     def poll(self, changes: Changes) -> None:
         """Take part in what the group does, without waiting; heartbeats need no call.
@@ -59,14 +73,19 @@ class Group(Protocol):
         """
 
     def close(self) -> None:
-        """Leave the group; a static member's partitions are kept for it until its session times out."""
+        """Leave the group; a static member's partitions are kept for it until its
+        session times out.
+        """
 
 
 class Reader(Protocol):
     """Reads the partitions that it is given, as a member of no group."""
 
     def assign(self, positions: Collection[Position]) -> None:
-        """Read these and no others; go on where it was in those that it reads already. Seek in new ones."""
+        """Read these and no others; go on where it was in those that it reads already.
+
+        Seek in new ones.
+        """
 
     def seek(self, offsets: Mapping[Position, int | None]) -> None:
         """Go on at these offsets; None: at the oldest record."""
@@ -88,10 +107,16 @@ class Reader(Protocol):
         """
 
     def end(self, position: Position) -> int | None:
-        """Return where a partition ended when it was last fetched from; None: it was not yet."""
+        """Return where a partition ended when it was last fetched from.
+
+        None: it was not yet.
+        """
 
     def next_offset(self, position: Position) -> int | None:
-        """Return where reading goes on, past what is not a record; None: not known yet."""
+        """Return where reading goes on, past what is not a record.
+
+        None: not known yet.
+        """
 
     def answers(self, position: Position) -> bool:
         """Return whether the broker answers within a moment."""
@@ -126,7 +151,9 @@ class KafkaClient(Protocol):
 
 
 def open_client(bootstrap: str, settings: StreamSettings) -> KafkaClient:
-    """Return the client that `settings.kafka_client` names; only that one's library is imported.
+    """Return the client that `settings.kafka_client` names.
+
+    Only that one's library is imported.
 
     Raises:
         SettingsInvalid: its library is not installed.
@@ -146,7 +173,9 @@ def open_client(bootstrap: str, settings: StreamSettings) -> KafkaClient:
 
 
 class ContentTypes:
-    """Reads the announced encoding off a record's headers, each distinct one decoded once."""
+    """Reads the announced encoding off a record's headers, each distinct one decoded
+    once.
+    """
 
     def __init__(self) -> None:
         self._texts: dict[bytes | None, str] = {}

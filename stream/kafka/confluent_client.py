@@ -1,4 +1,7 @@
-"""The faster Kafka client, an extra: confluent-kafka (librdkafka), for the consuming side."""
+"""The faster Kafka client, an extra.
+
+Confluent-kafka (librdkafka), for the consuming side.
+"""
 
 import logging
 import re
@@ -100,8 +103,9 @@ class ConfluentClient:
                 "enable.auto.offset.store": False,
                 "check.crcs": True,
                 "error_cb": causes.note,
-                # Errors come by the callback. A Python logger would be called by a thread that closing waits
-                # for while it holds the interpreter's lock: neither would ever return.
+                # Errors come by the callback. A Python logger would be called by a
+                # thread that closing waits for while it holds the interpreter's lock:
+                # neither would ever return.
                 "log_level": 0,
                 **options,
             }
@@ -113,7 +117,8 @@ class ConfluentClient:
         except KafkaException as error:
             consumer.poll(0)  # lets it say why
             raise SourceUnavailable(
-                f"no Kafka broker answers at {self._bootstrap} ({causes.last or _text(error.args[0])}); "
+                f"no Kafka broker answers at {self._bootstrap} "
+                f"({causes.last or _text(error.args[0])}); "
                 "check the address and that the broker runs"
             ) from error
         metadata = found.topics[topic]
@@ -123,7 +128,10 @@ class ConfluentClient:
 
 
 class ConfluentGroup:
-    """A place in a consumer group; what it is given stays paused, so that nothing is fetched."""
+    """A place in a consumer group.
+
+    What it is given stays paused, so that nothing is fetched.
+    """
 
     def __init__(self, bootstrap: str, consumer: Consumer, topic: str, causes: "_Causes") -> None:
         self._bootstrap = bootstrap
@@ -136,7 +144,9 @@ class ConfluentGroup:
             on_revoke=lambda _consumer, revoked: self._tell(
                 lambda changes, numbers: changes.revoked(numbers), revoked
             ),
-            on_lost=lambda _consumer, lost: self._tell(lambda changes, numbers: changes.lost(numbers), lost),
+            on_lost=lambda _consumer, lost: self._tell(
+                lambda changes, numbers: changes.lost(numbers), lost
+            ),
         )
 
     def poll(self, changes: Changes) -> None:
@@ -167,7 +177,8 @@ class ConfluentGroup:
     def close(self) -> None:
         """Leave the group.
 
-        What it is given at this very moment is given back first: closing would wait for that without end.
+        What it is given at this very moment is given back first: closing would wait for
+        that without end.
         """
         with suppress(KafkaException):
             self._consumer.unsubscribe()
@@ -212,7 +223,10 @@ class ConfluentReader:
             del self._next[position]
 
     def seek(self, offsets: Mapping[Position, int | None]) -> None:
-        """Go on at these offsets; None: at the oldest record. What was fetched before is dropped."""
+        """Go on at these offsets; None: at the oldest record.
+
+        What was fetched before is dropped.
+        """
         known = [_partition(position) for position in offsets if position in self._next]
         if known:
             self._consumer.incremental_unassign(known)
@@ -271,7 +285,9 @@ class ConfluentReader:
 
     def _watermarks(self, position: Position) -> tuple[int, int]:
         try:
-            found = self._consumer.get_watermark_offsets(_partition(position), timeout=_ANSWER_SECONDS)
+            found = self._consumer.get_watermark_offsets(
+                _partition(position), timeout=_ANSWER_SECONDS
+            )
         except KafkaException as error:
             raise BrokerAway(_text(error.args[0])) from error
         if found is None:
@@ -279,7 +295,10 @@ class ConfluentReader:
         return found
 
     def _handle(self, failed: list[Message], batches: list[RecordBatch]) -> None:
-        """Take note of ends, and raise what is more than that; records that came with it come again."""
+        """Take note of ends, and raise what is more than that.
+
+        Records that came with it come again.
+        """
         gone: dict[Position, int] = {}
         for message in failed:
             error = message.error()
@@ -308,7 +327,9 @@ class ConfluentReader:
 
 
 class _Causes:
-    """Remembers what the client last complained about that is not just a consequence."""
+    """Remembers what the client last complained about that is not
+    just a consequence.
+    """
 
     def __init__(self) -> None:
         self.last = ""
@@ -335,7 +356,10 @@ def _position(message: Message) -> Position:
 
 
 def _is_passing(error: KafkaError) -> bool:
-    """Whether the client goes on by itself: brokers that are away, leaders that move, ends of partitions."""
+    """Whether the client goes on by itself.
+
+    Brokers that are away, leaders that move, ends of partitions.
+    """
     is_local = error.code() < 0 and error.code() not in _REFUSALS
     return not error.fatal() and (is_local or bool(error.retriable()) or error.code() in _MISSING)
 
@@ -346,11 +370,14 @@ def _text(error: KafkaError) -> str:
 
 
 def _refused(bootstrap: str, error: KafkaError) -> SourceUnavailable:
-    is_fenced = error.code() == KafkaError.FENCED_INSTANCE_ID or "same group.instance.id" in error.str()
+    is_fenced = (
+        error.code() == KafkaError.FENCED_INSTANCE_ID or "same group.instance.id" in error.str()
+    )
     if is_fenced:  # the code of a fatal error does not say which
         return SourceUnavailable(
             "another freshet stream joined the group with this stream.worker_id; give each its own"
         )
     return SourceUnavailable(
-        f"Kafka at {bootstrap} refused ({_text(error)}); check the broker's log and this client's rights"
+        f"Kafka at {bootstrap} refused ({_text(error)}); check the broker's log and this "
+        "client's rights"
     )

@@ -122,19 +122,24 @@ class RecordProducer:
         except KafkaError as error:
             raise self._failed(topic, error) from error
         if not partitions:
-            raise PublishFailed(f"there is no topic {topic} at {self._bootstrap}; create it, then try again")
+            raise PublishFailed(
+                f"there is no topic {topic} at {self._bootstrap}; create it, then try again"
+            )
         return list(partitions)
 
     def _failed(self, topic: str, error: BaseException | None) -> PublishFailed:
         return PublishFailed(
-            f"{topic} at {self._bootstrap} did not take a record ({error}); check the broker, then try again"
+            f"{topic} at {self._bootstrap} did not take a record ({error}); check the broker, "
+            "then try again"
         )
 
 
 class EventProducer:
-    """Publishes events to the topics that the stream reads, each in the partition of its session or item.
+    """Publishes events to the topics that the stream reads, each in the partition of
+    its session or item.
 
-    An interaction with a query goes to the clicks topic, one without to the sessions topic.
+    An interaction with a query goes to the clicks topic, one without to the sessions
+    topic.
 
     Args:
         bootstrap: "host:port", or several with commas.
@@ -171,7 +176,9 @@ class EventProducer:
             self._publish_item(event)
         elif isinstance(event, Erasure):
             fields = {"erase": event.kind, "id": event.id, "ts_ms": event.ts_ms}
-            self._send(self._settings.erasures_topic, 0, event.id, msgspec.json.encode(fields), _JSON)
+            self._send(
+                self._settings.erasures_topic, 0, event.id, msgspec.json.encode(fields), _JSON
+            )
         elif self._batch_size > 1:
             self._add_to_batch(event)
         else:
@@ -187,7 +194,9 @@ class EventProducer:
         """
         topic = self._settings.erasures_topic
         partition = self._shard_of(erasure.id, self._producer.num_partitions(topic))
-        value = msgspec.json.encode({"erase": erasure.kind, "id": erasure.id, "ts_ms": erasure.ts_ms})
+        value = msgspec.json.encode(
+            {"erase": erasure.kind, "id": erasure.id, "ts_ms": erasure.ts_ms}
+        )
         self._send(topic, partition, erasure.id, value, _JSON)
 
     def publish_raw(self, value: bytes) -> None:
@@ -195,7 +204,8 @@ class EventProducer:
         self._send(self._settings.clicks_topic, 0, "", value, _JSON)
 
     def flush(self) -> None:
-        """Send what still waits for a full batch, and wait until everything is acknowledged.
+        """Send what still waits for a full batch, and wait until everything is
+        acknowledged.
 
         Raises:
             PublishFailed: something was not.

@@ -100,10 +100,12 @@ class KafkaPythonClient:
 
 
 class KafkaPythonGroup:
-    """A place in a consumer group; what it is given stays paused, so that nothing is fetched.
+    """A place in a consumer group.
 
-    A thread of its own polls: the client drops a join that ends while nobody waits for it, and other members
-    must not wait until the worker comes round.
+    What it is given stays paused, so that nothing is fetched.
+
+    A thread of its own polls: the client drops a join that ends while nobody waits for
+    it, and other members must not wait until the worker comes round.
     """
 
     def __init__(
@@ -122,13 +124,17 @@ class KafkaPythonGroup:
         self._polled_at = time.monotonic()
         self._closing = Event()
         consumer.subscribe([topic], listener=self._listener)
-        # Joining before the metadata is here would assign nothing, and the group would join again.
+        # Joining before the metadata is here would assign nothing, and the group would
+        # join again.
         consumer.partitions_for_topic(topic)
         self._thread = Thread(target=self._take_part, name="kafka-group", daemon=True)
         self._thread.start()
 
     def poll(self, changes: Changes) -> None:
-        """Tell what the group did, without waiting. What was revoked is handed over when this returns."""
+        """Tell what the group did, without waiting.
+
+        What was revoked is handed over when this returns.
+        """
         self._polled_at = time.monotonic()
         if self._listener.tell(changes):
             self._consumer.commit_async({})  # wakes the client's thread
@@ -139,7 +145,10 @@ class KafkaPythonGroup:
             raise _refused(self._bootstrap, failure) from failure
 
     def commit(self, offsets: Mapping[Position, int], *, wait_seconds: float = 0.0) -> None:
-        """Tell Kafka how far it is; what is refused without waiting comes out of a later poll."""
+        """Tell Kafka how far it is.
+
+        What is refused without waiting comes out of a later poll.
+        """
         packed = {
             TopicPartition(position.source, position.partition): OffsetAndMetadata(offset, "", -1)
             for position, offset in offsets.items()
@@ -157,12 +166,15 @@ class KafkaPythonGroup:
         self._thread.join()
         with suppress(KafkaError):
             self._consumer.close(autocommit=False, timeout_ms=_CLOSE_MS)
-        self._connections.close()  # where the group refuses this member the consumer does not get to that
+        # where the group refuses this member the consumer does not get to that
+        self._connections.close()
 
     def _take_part(self) -> None:
         while not self._closing.is_set():
             if time.monotonic() - self._polled_at > MAX_POLL_INTERVAL_SECONDS:
-                self._closing.wait(_GROUP_POLL_MS / 1000)  # the worker hangs: the client leaves the group
+                self._closing.wait(
+                    _GROUP_POLL_MS / 1000
+                )  # the worker hangs: the client leaves the group
                 continue
             try:
                 self._consumer.poll(timeout_ms=_GROUP_POLL_MS)
@@ -196,7 +208,9 @@ class KafkaPythonReader:
         try:
             polled = self._consumer.poll(timeout_ms=round(max_wait_seconds * 1000))
         except OffsetOutOfRangeError as error:
-            raise OffsetsGone({Position(*each): offset for each, offset in error.args[0].items()}) from error
+            raise OffsetsGone(
+                {Position(*each): offset for each, offset in error.args[0].items()}
+            ) from error
         except RetriableError as error:
             raise BrokerAway(str(error)) from error
         except KafkaError as error:
@@ -206,7 +220,9 @@ class KafkaPythonReader:
     def earliest(self, positions: Collection[Position]) -> dict[Position, int]:
         """Return the offsets of the oldest records."""
         try:
-            found = self._consumer.beginning_offsets([_partition(position) for position in positions])
+            found = self._consumer.beginning_offsets(
+                [_partition(position) for position in positions]
+            )
         except KafkaError as error:
             raise BrokerAway(str(error)) from error
         return {Position(*partition): offset for partition, offset in found.items()}
@@ -248,7 +264,10 @@ class KafkaPythonReader:
 
 
 class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # the client is not typed
-    """Notes what the client says on its own thread, to be told on the worker's: heartbeats must not wait."""
+    """Notes what the client says on its own thread, to be told on the worker's.
+
+    Heartbeats must not wait.
+    """
 
     def __init__(self, consumer: Any, assignor: CooperativeStickyAssignor) -> None:
         self._consumer = consumer
@@ -263,7 +282,10 @@ class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # the cl
         self._note(lambda changes, numbers: changes.assigned(numbers), assigned)
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Return when the worker has let go: only then does the client let the group share them out anew."""
+        """Return when the worker has let go.
+
+        Only then does the client let the group share them out anew.
+        """
         told = self._note(lambda changes, numbers: changes.revoked(numbers), revoked)
         if self._waits:
             await told

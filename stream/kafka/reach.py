@@ -19,8 +19,9 @@ _CONSEQUENCES = ("Unable to bootstrap", "Bootstrap failed")
 def reaching(bootstrap: str, error_type: type[StreamError]) -> Iterator["Connections"]:
     """Turn a failure to connect within the block into one error that names the cause.
 
-    The client raises "unable to bootstrap" whatever went wrong, and tells the cause to its log alone; within
-    the block that log is read instead of passed on. What a client holds when it fails is released.
+    The client raises "unable to bootstrap" whatever went wrong, and tells the cause to
+    its log alone; within the block that log is read instead of passed on. What a client
+    holds when it fails is released.
 
     Args:
         bootstrap: "host:port", or several with commas.
@@ -45,7 +46,8 @@ def reaching(bootstrap: str, error_type: type[StreamError]) -> Iterator["Connect
         connections.close()
         cause = causes.last or str(error)
         raise error_type(
-            f"no Kafka broker answers at {bootstrap} ({cause}); check the address and that the broker runs"
+            f"no Kafka broker answers at {bootstrap} ({cause}); check the address and that the "
+            "broker runs"
         ) from error
     finally:
         log.removeHandler(causes)
@@ -71,7 +73,9 @@ class Connections:
 
 
 class _Causes(logging.Handler):
-    """Remembers the last thing the client complained about that is not just a consequence."""
+    """Remembers the last thing the client complained about that is not just a
+    consequence.
+    """
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)

@@ -1,4 +1,7 @@
-"""Two graphs side by side: where they first differ, and how often. Reads both once, in order of key."""
+"""Two graphs side by side: where they first differ, and how often.
+
+Reads both once, in order of key.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -39,7 +42,10 @@ class Difference:
 
     @property
     def place(self) -> tuple[int, tuple[str, ...]]:
-        """Where it comes in canonical order: by kind, then by its strings in order of code points."""
+        """Where it comes in canonical order.
+
+        By kind, then by its strings in order of code points.
+        """
         return KINDS.index(self.kind), tuple(self.key.values())
 
 
@@ -91,16 +97,22 @@ class Comparison:
             self.first = difference
 
 
-def compare_graphs(left: GraphReader, right: GraphReader, *, with_catalog: bool = False) -> Comparison:
-    """Compare two graphs exactly: the facts of sessions, and those that edges are made of.
+def compare_graphs(
+    left: GraphReader, right: GraphReader, *, with_catalog: bool = False
+) -> Comparison:
+    """Compare two graphs exactly.
 
-    Users of sessions are not compared; nor are catalogues, unless asked for. Graphs that are equal have the
-    same `GraphReader.graph_hash`. Memory does not grow with the graphs.
+    The facts of sessions, and those that edges are made of.
+
+    Users of sessions are not compared; nor are catalogues, unless asked for. Graphs
+    that are equal have the same `GraphReader.graph_hash`. Memory does not grow with the
+    graphs.
 
     Args:
         left: the graph in question.
         right: what it should be.
-        with_catalog: compare catalogue items too; one that is deleted is as good as absent.
+        with_catalog: compare catalogue items too; one that is deleted is as good as
+            absent.
 
     Raises:
         StoreUnreadable: one of them is damaged.
@@ -124,7 +136,8 @@ def merge_join(
     """Pair up the records of two streams that are in strictly ascending order of `key`.
 
     Yields:
-        ``(left, right)`` in ascending order of key; None where a side has no record of that key.
+        ``(left, right)`` in ascending order of key; None where a side has no record of
+        that key.
     """
     lefts, rights = iter(left), iter(right)
     one, other = next(lefts, None), next(rights, None)
@@ -141,7 +154,9 @@ def merge_join(
 
 
 class _Edge(NamedTuple):
-    """One edge; `facts` are those it is made of that are held, in order of (session, action)."""
+    """One edge; `facts` are those it is made of that are held, in order of (session,
+    action).
+    """
 
     query: int
     item: int
@@ -150,7 +165,9 @@ class _Edge(NamedTuple):
     settled: SettledEdge | None
 
     def equals(self, other: "_Edge") -> bool:
-        """Whether the same facts make both, also where one graph has folded more of them than the other."""
+        """Whether the same facts make both, also where one graph has folded more of
+        them than the other.
+        """
         if self.settled is None and other.settled is None:
             return self.facts.equals(other.facts)
         return self.digest() == other.digest()
@@ -169,7 +186,9 @@ class _Session(NamedTuple):
 
 
 class _Side:
-    """One of the two graphs: its records in order of key, and the texts behind keys, read one by one."""
+    """One of the two graphs: its records in order of key, and the texts behind keys,
+    read one by one.
+    """
 
     def __init__(self, graph: GraphReader) -> None:
         self._graph = graph
@@ -178,7 +197,9 @@ class _Side:
     def edges(self) -> Iterator[_Edge]:
         for chunk in self._graph.edges():
             ends = [*chunk.first_fact.tolist(), len(chunk.facts)]
-            for row, (query, item) in enumerate(zip(chunk.query.tolist(), chunk.item.tolist(), strict=True)):
+            for row, (query, item) in enumerate(
+                zip(chunk.query.tolist(), chunk.item.tolist(), strict=True)
+            ):
                 value = {
                     "sessions": int(chunk.sessions[row]),
                     "first_ms": int(chunk.first_ms[row]),
@@ -192,7 +213,9 @@ class _Side:
         for chunk in self._graph.sessions():
             firsts = chunk.facts.session.searchsorted(chunk.keys)
             ends = [*firsts.tolist(), len(chunk.facts)]
-            for row, (key, text) in enumerate(zip(chunk.keys.tolist(), chunk.session_ids, strict=True)):
+            for row, (key, text) in enumerate(
+                zip(chunk.keys.tolist(), chunk.session_ids, strict=True)
+            ):
                 yield _Session(key, text, chunk.facts.slice(ends[row], ends[row + 1]))
 
     def catalog(self) -> Iterator[tuple[int, CatalogItem]]:
@@ -206,7 +229,10 @@ class _Side:
 
 
 def _edge_differences(left: _Side, right: _Side) -> Iterator[Difference]:
-    """Yield edges made of different facts; where counts and times are equal, their facts are shown."""
+    """Yield edges made of different facts.
+
+    Where counts and times are equal, their facts are shown.
+    """
     for one, other in merge_join(left.edges(), right.edges(), itemgetter(0, 1)):
         if one and other and one.equals(other):
             continue
@@ -223,9 +249,11 @@ def _edge_differences(left: _Side, right: _Side) -> Iterator[Difference]:
 
 
 def _session_differences(left: _Side, right: _Side) -> Iterator[Difference]:
-    """Yield sessions with different facts, each after its hyperedge if that differs for it.
+    """Yield sessions with different facts, each after its hyperedge if that differs for
+    it.
 
-    One that only one graph holds is no difference where the other may have folded it: its edges tell.
+    One that only one graph holds is no difference where the other may have folded it:
+    its edges tell.
     """
     for one, other in merge_join(left.sessions(), right.sessions(), itemgetter(0)):
         if (one and other and one.facts.equals(other.facts)) or _is_folded(left, one, right, other):

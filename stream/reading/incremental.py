@@ -1,4 +1,6 @@
-"""What was read of a store's shards, kept so that the next snapshot is read only where something changed."""
+"""What was read of a store's shards, kept so that the next snapshot is read only where
+something changed.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +22,8 @@ class Contents(NamedTuple):
     """What one shard, or all of them together, holds.
 
     Attributes:
-        facts: those of sessions that are held, in ascending order of (session, query, item, action).
+        facts: those of sessions that are held, in ascending order of (session, query,
+            item, action).
         queries: texts of queries by key, ascending.
         items: ids of items by key, ascending.
         catalog: catalogue records by item key, ascending.
@@ -33,11 +36,13 @@ class Contents(NamedTuple):
 
 
 class KnownGraph:
-    """Reads what shards hold; what it read before and no write touched since is not read again.
+    """Reads what shards hold; what it read before and no write touched since is not
+    read again.
 
-    Keeps 32 bytes a fact, and all names. A shard is read in full where it is new, somebody else wrote it or
-    opened it anew, it no longer knows what was touched since, or facts were erased, folded or moved to
-    another session: the fingerprint of its facts tells.
+    Keeps 32 bytes a fact, and all names. A shard is read in full where it is new,
+    somebody else wrote it or opened it anew, it no longer knows what was touched since,
+    or facts were erased, folded or moved to another session: the fingerprint of its
+    facts tells.
 
     Attributes:
         read_in_full: how many shards the last `read` read in full.
@@ -108,7 +113,10 @@ class _KnownShard:
         )
 
     def follow(self, shard: ShardReader) -> Self | None:
-        """Read what later writes touched; return None where that does not tell what the shard holds now."""
+        """Read what later writes touched.
+
+        Return None where that does not tell what the shard holds now.
+        """
         state = shard.state()
         touched = shard.dirty_since(self.sequence)
         if touched is None or state.sequence < self.sequence:
@@ -123,14 +131,17 @@ class _KnownShard:
         contents = Contents(
             facts=facts,
             queries=_updated(before.queries, asked, shard.get_names(codec.QUERY_NAME, asked)),
-            items=_updated(before.items, items.tolist(), shard.get_names(codec.ITEM_NAME, items.tolist())),
+            items=_updated(
+                before.items, items.tolist(), shard.get_names(codec.ITEM_NAME, items.tolist())
+            ),
             catalog=_updated(before.catalog, items.tolist(), shard.get_catalog(items.tolist())),
         )
         return type(self)(writer=self.writer, sequence=state.sequence, held=held, contents=contents)
 
 
 def _with_changes(facts: FactColumns, changes: FactColumns) -> tuple[FactColumns, Digest]:
-    """Return facts with new and moved ones among them, and what that adds to their fingerprint.
+    """Return facts with new and moved ones among them, and what that adds to their
+    fingerprint.
 
     Args:
         facts: in ascending order of (session, query, item, action).
@@ -149,7 +160,10 @@ def _with_changes(facts: FactColumns, changes: FactColumns) -> tuple[FactColumns
 def _updated(
     before: Mapping[int, _Value], keys: Sequence[int], found: Mapping[int, _Value]
 ) -> Mapping[int, _Value]:
-    """Return records, by key, with those of some keys as they are now: found, or gone."""
+    """Return records, by key, with those of some keys as they are now.
+
+    Found, or gone.
+    """
     if all(before.get(key) == found.get(key) for key in keys):
         return before
     after = {**before, **found}
@@ -160,7 +174,10 @@ def _updated(
 
 
 def _together(parts: Sequence[Contents]) -> Contents:
-    """Return what shards hold together; of a name or a record that several hold, the first shard's."""
+    """Return what shards hold together.
+
+    Of a name or a record that several hold, the first shard's.
+    """
     if len(parts) == 1:
         return parts[0]
     facts = FactColumns.concatenate([part.facts for part in parts])

@@ -1,4 +1,6 @@
-"""The manifest of a snapshot: `freshet.manifest.v1.Snapshot` on disk, our own frozen types in code."""
+"""The manifest of a snapshot: `freshet.manifest.v1.Snapshot` on disk, our own frozen
+types in code.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -60,7 +62,8 @@ class SnapshotInfo:
         snapshot_id: sorts by time.
         path: its folder.
         taken_ms: when, UTC epoch milliseconds.
-        watermark_ms: minimum over the shards that have applied anything; 0: nothing was applied.
+        watermark_ms: minimum over the shards that have applied anything; 0: nothing was
+            applied.
         graph_hash: `stream.reading.reader.GraphReader.graph_hash`.
         half_life_seconds: of the decay that edges were summed with.
         action_weights: as configured when it was taken.
@@ -110,12 +113,17 @@ def read_manifest(path: Path) -> SnapshotInfo:
         text = (path / MANIFEST_NAME).read_text(encoding="utf-8")
         message = json_format.Parse(text, manifest_pb.Snapshot(), ignore_unknown_fields=True)
     except (OSError, UnicodeDecodeError, json_format.ParseError) as error:
-        raise SnapshotUnreadable(f"{path} is no readable snapshot ({error}); take a new one") from error
+        raise SnapshotUnreadable(
+            f"{path} is no readable snapshot ({error}); take a new one"
+        ) from error
     if message.format_version == 0:
-        raise SnapshotUnreadable(f"{path} is no readable snapshot (its manifest is empty); take a new one")
+        raise SnapshotUnreadable(
+            f"{path} is no readable snapshot (its manifest is empty); take a new one"
+        )
     if message.format_version != FORMAT_VERSION:
         raise StoreMismatch(
-            f"snapshot {path} has format version {message.format_version}, this version of Freshet reads "
+            f"snapshot {path} has format version {message.format_version}, this version of "
+            "Freshet reads "
             f"{FORMAT_VERSION}; take a new one"
         )
     info = _from_proto(path, message)
@@ -127,7 +135,9 @@ def read_manifest(path: Path) -> SnapshotInfo:
 
 def _shard_to_proto(shard: SnapshotShard) -> manifest_pb.Shard:
     positions = [
-        manifest_pb.Position(source=position.source, partition=position.partition, next_offset=offset)
+        manifest_pb.Position(
+            source=position.source, partition=position.partition, next_offset=offset
+        )
         for position, offset in shard.positions.items()
     ]
     return manifest_pb.Shard(

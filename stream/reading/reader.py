@@ -1,4 +1,7 @@
-"""The graph of all shards, merged as it is read: dump, hash, statistics, arrays for training."""
+"""The graph of all shards, merged as it is read.
+
+Dump, hash, statistics, arrays for training.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,7 +47,8 @@ class GraphStats:
     """How much there is in a graph.
 
     Attributes:
-        facts: (session, query or none, item, action) seen at least once, folded ones left out.
+        facts: (session, query or none, item, action) seen at least once, folded ones
+            left out.
         sessions: sessions with at least one of these.
         queries: distinct normalised queries.
         items: distinct items, in the catalogue or in a fact.
@@ -52,7 +56,8 @@ class GraphStats:
         hyperedges: those of them of at least two distinct items.
         incidences: items over all hyperedges.
         catalog_items: items in the catalogue, deleted ones included.
-        watermark_ms: minimum over shards of the largest event time applied; None: nothing was applied.
+        watermark_ms: minimum over shards of the largest event time applied; None:
+            nothing was applied.
         bytes_on_disk: of the shards' files.
     """
 
@@ -76,11 +81,13 @@ class GraphSummary(NamedTuple):
 
 
 def open_graph(path: Path, settings: StreamSettings) -> "GraphReader":
-    """Open a store, also while another process writes it, or a snapshot, for reading as it is now.
+    """Open a store, also while another process writes it, or a snapshot, for reading as
+    it is now.
 
     Args:
         path: a store's or a snapshot's folder.
-        settings: `action_weights` and `min_sessions` are used; the half-life is the store's own.
+        settings: `action_weights` and `min_sessions` are used; the half-life is the
+            store's own.
 
     Raises:
         StoreMissing: there is neither a store nor a snapshot at `path`.
@@ -98,7 +105,9 @@ def open_graph(path: Path, settings: StreamSettings) -> "GraphReader":
 
 
 class GraphReader:
-    """Reads the graph over all shards. Sessions live in one shard each; what they made is added up.
+    """Reads the graph over all shards.
+
+    Sessions live in one shard each; what they made is added up.
 
     Damage found while reading raises `StoreUnreadable` from any method.
 
@@ -138,26 +147,40 @@ class GraphReader:
 
     @property
     def session_gap_ms(self) -> int:
-        """The inactivity that sessions were cut at, where events came without session ids."""
+        """The inactivity that sessions were cut at, where events came without session
+        ids.
+        """
         formats = (shard.format() for shard in self._shards)
-        return next((made_as.session_gap_ms for made_as in formats if made_as), self._session_gap_ms)
+        return next(
+            (made_as.session_gap_ms for made_as in formats if made_as), self._session_gap_ms
+        )
 
     @property
     def watermark_ms(self) -> int | None:
-        """The minimum over shards of the largest event time applied, of those that have applied any."""
+        """The minimum over shards of the largest event time applied, of those that have
+        applied any.
+        """
         times = [
-            state.watermark_ms for state in self.shard_states().values() if state.watermark_ms is not None
+            state.watermark_ms
+            for state in self.shard_states().values()
+            if state.watermark_ms is not None
         ]
         return min(times, default=None)
 
     @property
     def settled_before_ms(self) -> int | None:
-        """Sessions that ended before this may have been folded in some shard; None: none was."""
+        """Sessions that ended before this may have been folded in some shard.
+
+        None: none was.
+        """
         times = (state.settled_before_ms for state in self.shard_states().values())
         return max((time for time in times if time is not None), default=None)
 
     def shard_states(self) -> dict[int, ShardState]:
-        """Return how far each shard is, by index; shards that nothing was ever written to are absent."""
+        """Return how far each shard is, by index.
+
+        Shards that nothing was ever written to are absent.
+        """
         return {index: shard.state() for index, shard in self.shards()}
 
     def shards(self) -> Iterator[tuple[int, ShardReader]]:
@@ -172,9 +195,10 @@ class GraphReader:
     def dump(self, at_ms: int | None = None) -> Iterator[str]:
         """Yield the graph as JSON lines in canonical order, without line ends.
 
-        Edges by (query, item id), then hyperedges by session id, strings in order of code points. Items of a
-        hyperedge are in (earliest time, item id) order; its ``last_ms`` is that of the session's last fact.
-        Sessions that were folded have no hyperedge any more; edges count them for ever.
+        Edges by (query, item id), then hyperedges by session id, strings in order of
+        code points. Items of a hyperedge are in (earliest time, item id) order; its
+        ``last_ms`` is that of the session's last fact. Sessions that were folded have
+        no hyperedge any more; edges count them for ever.
 
         Args:
             at_ms: the time that weights are taken at; None: the watermark.
@@ -185,13 +209,16 @@ class GraphReader:
         yield from self._hyperedge_lines(item_ids)
 
     def graph_hash(self) -> str:
-        """Return a hash of the set of facts, as the sessions hold it and as the edges do: 64 hex digits.
+        """Return a hash of the set of facts, as the sessions hold it and as the edges
+        do: 64 hex digits.
 
-        Facts that were folded stay in it: their edges, and the shard for their sessions, keep their sums. It
-        does not depend on arrival order, batches, shard count, half-life, action weights or the catalogue.
+        Facts that were folded stay in it: their edges, and the shard for their
+        sessions, keep their sums. It does not depend on arrival order, batches, shard
+        count, half-life, action weights or the catalogue.
 
         Raises:
-            StoreUnreadable: the records do not add up to what was written: some are damaged or lost.
+            StoreUnreadable: the records do not add up to what was written: some are
+                damaged or lost.
         """
         facts = edge_facts = Digest()
         for index, shard in self.shards():
@@ -201,14 +228,19 @@ class GraphReader:
             on_edges = sum((edges.digest() for edges in edge_chunks([shard])), Digest())
             if (held, on_edges) != (state.facts, state.edge_facts):
                 raise StoreUnreadable(
-                    f"the records of shard {index} of {self.path} do not add up: {held.count} facts, "
-                    f"{on_edges.count} on edges, not {state.facts.count} and {state.edge_facts.count}"
+                    f"the records of shard {index} of {self.path} do not add up: {held.count} "
+                    "facts, "
+                    f"{on_edges.count} on edges, not {state.facts.count} and "
+                    f"{state.edge_facts.count}"
                 )
             facts, edge_facts = facts + held, edge_facts + on_edges
         return graph_hash(facts, edge_facts)
 
     def recorded_hash(self) -> str:
-        """Return what `graph_hash` must be, from the sums that every write kept; reads nothing else."""
+        """Return what `graph_hash` must be, from the sums that every write kept.
+
+        Reads nothing else.
+        """
         states = self.shard_states().values()
         facts = sum((state.facts for state in states), Digest())
         return graph_hash(facts, sum((state.edge_facts for state in states), Digest()))
@@ -240,26 +272,35 @@ class GraphReader:
         return GraphSummary(self.graph_hash(), self.stats())
 
     def arrays(
-        self, at_ms: int | None = None, *, before_ms: int | None = None, known: KnownGraph | None = None
+        self,
+        at_ms: int | None = None,
+        *,
+        before_ms: int | None = None,
+        known: KnownGraph | None = None,
     ) -> GraphArrays:
-        """Return the graph as arrays; edges of fewer than `min_sessions` sessions are left out.
+        """Return the graph as arrays.
+
+        Edges of fewer than `min_sessions` sessions are left out.
 
         Args:
             at_ms: the time that weights are taken at; None: the watermark.
-            before_ms: take the graph as the events before this time make it, with the whole catalogue. A fact
-                is kept at its earliest time, so that later events leave no trace. None: take all.
-            known: what was read of earlier snapshots of the same store, so that only what changed is read;
-                None: all is read.
+            before_ms: take the graph as the events before this time make it, with the
+                whole catalogue. A fact is kept at its earliest time, so that later
+                events leave no trace. None: take all.
+            known: what was read of earlier snapshots of the same store, so that only
+                what changed is read; None: all is read.
 
         Raises:
-            StoreMismatch: `before_ms` is given, and facts were folded: they have no times of their own.
+            StoreMismatch: `before_ms` is given, and facts were folded: they have no
+                times of their own.
         """
         facts, queries, items, catalog = (known or KnownGraph()).read(self._shards)
         watermark_ms = self.watermark_ms or 0
         if before_ms is not None:
             if self._settled_shards:
                 raise StoreMismatch(
-                    f"{self.path} has folded facts (stream.erasure_horizon_seconds), which have no times of "
+                    f"{self.path} has folded facts (stream.erasure_horizon_seconds), which have "
+                    "no times of "
                     "their own; take the event log instead"
                 )
             facts = facts.take(facts.ts_ms < before_ms)
@@ -312,12 +353,16 @@ class GraphReader:
 
     def edges_of_query(self, query_key: int) -> EdgeColumns:
         """Return the edges of one query, by item key."""
-        edges = edges_of(FactColumns.concatenate([shard.facts_of_query(query_key) for shard in self._shards]))
+        edges = edges_of(
+            FactColumns.concatenate([shard.facts_of_query(query_key) for shard in self._shards])
+        )
         return with_settled(edges, self._settled_of(codec.SETTLED, query_key))
 
     def edges_of_item(self, item_key: int) -> EdgeColumns:
         """Return the edges of one item, by query key."""
-        edges = edges_of(FactColumns.concatenate([shard.facts_of_item(item_key) for shard in self._shards]))
+        edges = edges_of(
+            FactColumns.concatenate([shard.facts_of_item(item_key) for shard in self._shards])
+        )
         return with_settled(edges, self._settled_of(codec.SETTLED_BY_ITEM, item_key))
 
     def close(self) -> None:
@@ -330,7 +375,10 @@ class GraphReader:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -340,12 +388,16 @@ class GraphReader:
             if found is not None and found.format_version != codec.FORMAT_VERSION:
                 self.close()
                 raise StoreMismatch(
-                    f"{shard.path} has format version {found.format_version}, this version of Freshet reads "
+                    f"{shard.path} has format version {found.format_version}, this version of "
+                    "Freshet reads "
                     f"{codec.FORMAT_VERSION}; {_advice(found.format_version)}"
                 )
 
     def _edges_with_settled(self) -> EdgeColumns:
-        """Return all edges, of the facts behind queries: of a held session some may be folded already."""
+        """Return all edges, of the facts behind queries.
+
+        Of a held session some may be folded already.
+        """
         facts = FactColumns.concatenate([chunk.facts for chunk in self.edges()])
         return with_settled(edges_of(facts), settled_edges(self._settled_shards))
 
@@ -358,7 +410,10 @@ class GraphReader:
     def _merged(
         self, scan: Callable[[ShardReader], Iterator[tuple[int, _Record]]]
     ) -> Iterator[tuple[int, _Record]]:
-        """Yield records of all shards by key; of those that several shards hold, one."""
+        """Yield records of all shards by key.
+
+        Of those that several shards hold, one.
+        """
         scans = [scan(shard) for shard in self._shards]
         return scans[0] if len(scans) == 1 else _first_of_each(merge(*scans, key=itemgetter(0)))
 
@@ -390,7 +445,9 @@ class GraphReader:
         parts: dict[int, list[FactColumns]] = {key: [] for key in keys}
         for shard in self._shards:
             for key, record in shard.get_sessions(keys).items():
-                parts[key].append(codec.facts_of_sessions(np.array([key], dtype=np.uint64), [record]))
+                parts[key].append(
+                    codec.facts_of_sessions(np.array([key], dtype=np.uint64), [record])
+                )
         return {
             key: merge_facts(FactColumns.none(), FactColumns.concatenate(found)).facts
             for key, found in parts.items()
@@ -409,20 +466,30 @@ class _Names(dict[int, str]):
 
 
 def graph_hash(facts: Digest, edge_facts: Digest) -> str:
-    """Return the hash of a graph whose facts, and whose facts on edges, have these fingerprints."""
-    packed = [_DIGEST.pack(digest.count, digest.first, digest.second) for digest in (facts, edge_facts)]
+    """Return the hash of a graph whose facts, and whose facts on edges, have these
+    fingerprints.
+    """
+    packed = [
+        _DIGEST.pack(digest.count, digest.first, digest.second) for digest in (facts, edge_facts)
+    ]
     return sha256(b"freshet graph 2\n" + b"".join(packed)).hexdigest()
 
 
 def hyperedge_members(facts: FactColumns, item_ids: Mapping[int, str]) -> list[str]:
-    """Return the item ids of one session's hyperedge, in (time, item id) order; none where it has none."""
+    """Return the item ids of one session's hyperedge, in (time, item id) order.
+
+    None where it has none.
+    """
     rank_of_id = {
-        text: rank for rank, text in enumerate(sorted({item_ids[key] for key in facts.item.tolist()}))
+        text: rank
+        for rank, text in enumerate(sorted({item_ids[key] for key in facts.item.tolist()}))
     }
     ranks = np.array([rank_of_id[item_ids[key]] for key in facts.item.tolist()], dtype=np.int64)
     return [
         item_ids[key]
-        for key in facts.item[hyperedge_rows(facts.session, facts.item, facts.ts_ms, ranks)].tolist()
+        for key in facts.item[
+            hyperedge_rows(facts.session, facts.item, facts.ts_ms, ranks)
+        ].tolist()
     ]
 
 
@@ -464,7 +531,9 @@ def _hyperedge_line(session_id: str, facts: FactColumns, item_ids: Mapping[int, 
     if not items:
         return ""
     last_ms = int(facts.ts_ms.max())
-    return _json_line({"kind": "hyperedge", "session": session_id, "items": items, "last_ms": last_ms})
+    return _json_line(
+        {"kind": "hyperedge", "session": session_id, "items": items, "last_ms": last_ms}
+    )
 
 
 def _json_line(record: dict[str, object]) -> str:

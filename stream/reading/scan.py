@@ -1,4 +1,6 @@
-"""All shards read as one: their records in order of key, a chunk at a time, as columns."""
+"""All shards read as one: their records in order of key, a chunk at a
+time, as columns.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import merge
@@ -53,7 +55,9 @@ def session_chunks(shards: Sequence[ShardReader]) -> Iterator[SessionChunk]:
 
 
 def edge_chunks(shards: Sequence[ShardReader]) -> Iterator[EdgeColumns]:
-    """Yield all edges in order of (query key, item key); those of a query are in one chunk.
+    """Yield all edges in order of (query key, item key).
+
+    Those of a query are in one chunk.
 
     Raises:
         StoreUnreadable: a record is damaged.
@@ -77,7 +81,9 @@ def settled_edges(shards: Sequence[ShardReader]) -> SettledEdges:
 
 
 def _edges(keys: list[bytes], values: list[bytes]) -> EdgeColumns:
-    """Return the edges of records of both kinds, those of facts and the settled ones."""
+    """Return the edges of records of both kinds, those of facts and
+    the settled ones.
+    """
     is_run = [key[:1] == codec.BY_QUERY for key in keys]
     edges = edges_of(codec.by_query(list(compress(keys, is_run)), list(compress(values, is_run))))
     records = zip(keys, values, strict=True)
@@ -90,8 +96,13 @@ def _settled(records: Iterable[tuple[bytes, bytes]]) -> SettledEdges:
     )
 
 
-def _chunks(shards: Sequence[ShardReader], *kinds: bytes) -> Iterator[tuple[list[bytes], list[bytes]]]:
-    """Yield packed keys and values; records that begin with the same 64-bit key stay together."""
+def _chunks(
+    shards: Sequence[ShardReader], *kinds: bytes
+) -> Iterator[tuple[list[bytes], list[bytes]]]:
+    """Yield packed keys and values.
+
+    Records that begin with the same 64-bit key stay together.
+    """
     scans = [shard.records(kind) for kind in kinds for shard in shards]
     behind_kind = None if len(kinds) == 1 else _behind_kind
     keys: list[bytes] = []

@@ -1,9 +1,12 @@
-"""Take a snapshot of a store, resting or live: a RocksDB checkpoint a shard, and a manifest.
+"""Take a snapshot of a store, resting or live.
 
-A shard that nobody writes is opened and copied at once. One that a process holds is asked for through a
-mailbox, the folder ``STORE/requests``: the requester drops ``<id>.<shard>.request``; the holder, between two
-batches, makes the checkpoint in ``<id>.<shard>.part`` (hard links) and renames it to ``<id>.<shard>.done``,
-or writes its reason to ``<id>.<shard>.failed``. Whoever asked takes the answer.
+A RocksDB checkpoint a shard, and a manifest.
+
+A shard that nobody writes is opened and copied at once. One that a process holds is
+asked for through a mailbox, the folder ``STORE/requests``: the requester drops
+``<id>.<shard>.request``; the holder, between two batches, makes the checkpoint in
+``<id>.<shard>.part`` (hard links) and renames it to ``<id>.<shard>.done``, or writes
+its reason to ``<id>.<shard>.failed``. Whoever asked takes the answer.
 """
 
 import errno
@@ -49,8 +52,11 @@ _POLL_SECONDS = 0.02
 _STALE_SECONDS = 3600.0
 
 
-def take_snapshot(store_root: Path, out: Path, settings: StreamSettings, now_ms: int) -> SnapshotInfo:
-    """Take a consistent snapshot of the store at `store_root` into the new folder `out`.
+def take_snapshot(
+    store_root: Path, out: Path, settings: StreamSettings, now_ms: int
+) -> SnapshotInfo:
+    """Take a consistent snapshot of the store at `store_root` into the new folder
+    `out`.
 
     Args:
         store_root: the store's folder; another process may be writing it.
@@ -72,7 +78,9 @@ def take_snapshot(store_root: Path, out: Path, settings: StreamSettings, now_ms:
     _remove_stale(store_root / REQUESTS_NAME)
     with _new_snapshot(out) as folder:
         names = [shard_name(index) for index in range(manifest.num_shards)]
-        present = {index: name for index, name in enumerate(names) if holds_records(store_root / name)}
+        present = {
+            index: name for index, name in enumerate(names) if holds_records(store_root / name)
+        }
         for index, name in present.items():
             _copy_shard(store_root, manifest, settings, index, folder / name, deadline)
         info = _describe(folder, out, present, settings, now_ms)
@@ -82,9 +90,12 @@ def take_snapshot(store_root: Path, out: Path, settings: StreamSettings, now_ms:
 
 
 def serve_requests(store: Store) -> int:
-    """Answer the snapshot requests that wait for shards this store has open; call it between batches.
+    """Answer the snapshot requests that wait for shards this store has open.
 
-    Costs one look at a folder where nothing waits. A checkpoint that fails is reported to whoever asked.
+    Call it between batches.
+
+    Costs one look at a folder where nothing waits. A checkpoint that fails is reported
+    to whoever asked.
 
     Returns:
         How many were answered.
@@ -111,8 +122,11 @@ def _answer(request: Path, shard: Shard) -> bool:
     except StoreFenced:
         return False
     except (OSError, StreamError) as error:
-        logger.warning("checkpoint failed shard=%d request=%s error=%s", shard.index, request.stem, error)
-        # On a full disk even this may fail: the requester then runs into its timeout, and the stream goes on.
+        logger.warning(
+            "checkpoint failed shard=%d request=%s error=%s", shard.index, request.stem, error
+        )
+        # On a full disk even this may fail: the requester then runs into its timeout,
+        # and the stream goes on.
         with suppress(OSError):
             replace_file(request.with_suffix(".failed"), str(error).encode())
     request.unlink(missing_ok=True)
@@ -120,20 +134,31 @@ def _answer(request: Path, shard: Shard) -> bool:
 
 
 def _copy_shard(
-    root: Path, manifest: StoreManifest, settings: StreamSettings, index: int, target: Path, deadline: float
+    root: Path,
+    manifest: StoreManifest,
+    settings: StreamSettings,
+    index: int,
+    target: Path,
+    deadline: float,
 ) -> None:
-    """Get a checkpoint of a shard: directly where nobody holds it, else from the process that does."""
+    """Get a checkpoint of a shard.
+
+    Directly where nobody holds it, else from the process that does.
+    """
     if _copy_resting(root, manifest, settings, index, target):
         return
     request = root / REQUESTS_NAME / f"{uuid4().hex}.{index}.request"
     request.parent.mkdir(exist_ok=True)
     request.touch()
     try:
-        while not (_take_answer(request, target) or _copy_resting(root, manifest, settings, index, target)):
+        while not (
+            _take_answer(request, target) or _copy_resting(root, manifest, settings, index, target)
+        ):
             if time.monotonic() > deadline:
                 raise SnapshotTimedOut(
                     f"the process that holds store {root} did not answer within "
-                    f"{settings.snapshot_timeout_seconds:g} s; see whether it is alive and try again"
+                    f"{settings.snapshot_timeout_seconds:g} s; see whether it is alive and try "
+                    "again"
                 )
             time.sleep(_POLL_SECONDS)
     finally:
@@ -158,7 +183,9 @@ def _copy_resting(
 
 
 def _take_answer(request: Path, target: Path) -> bool:
-    """Move the checkpoint that answers a request to `target`; return False while there is no answer.
+    """Move the checkpoint that answers a request to `target`.
+
+    Return False while there is no answer.
 
     Raises:
         SnapshotRefused: the answer is that it could not be made.
@@ -181,7 +208,10 @@ def _take_answer(request: Path, target: Path) -> bool:
 def _describe(
     folder: Path, out: Path, shards: Mapping[int, str], settings: StreamSettings, now_ms: int
 ) -> SnapshotInfo:
-    """Read the checkpoints in `folder`: positions, counts and hash are what their own writes kept."""
+    """Read the checkpoints in `folder`.
+
+    Positions, counts and hash are what their own writes kept.
+    """
     with GraphReader(
         folder, [folder / name for name in shards.values()], settings, settings.half_life_seconds
     ) as graph:
@@ -217,12 +247,16 @@ def _describe(
 
 @contextmanager
 def _new_snapshot(out: Path) -> Iterator[Path]:
-    """Yield a temporary folder that becomes `out` on success, with what goes wrong in our own words."""
+    """Yield a temporary folder that becomes `out` on success, with what goes wrong in
+    our own words.
+    """
     try:
         with new_directory(out) as folder:
             yield folder
     except FileExistsError as error:
-        raise SnapshotExists(f"{out} exists already; choose another folder for the snapshot") from error
+        raise SnapshotExists(
+            f"{out} exists already; choose another folder for the snapshot"
+        ) from error
     except OSError as error:
         raise SnapshotError(
             f"no snapshot can be written to {out} ({error}); check the path and the disk"
@@ -230,7 +264,9 @@ def _new_snapshot(out: Path) -> Iterator[Path]:
 
 
 def _remove_stale(folder: Path) -> None:
-    """Remove what requesters that died left behind, which would otherwise hold disk space."""
+    """Remove what requesters that died left behind, which would otherwise hold disk
+    space.
+    """
     if not folder.exists():
         return
     for path in folder.iterdir():

@@ -1,8 +1,8 @@
 """The binary layout of a shard's keys and values, as `docs/formats.md` specifies it.
 
-A key is one kind byte, then 64-bit keys big-endian, so that a scan is in ascending order. A kind has one
-layout for ever: another layout would be another kind. Rows of facts are little-endian words, read and
-written by the thousand as one array.
+A key is one kind byte, then 64-bit keys big-endian, so that a scan is in ascending
+order. A kind has one layout for ever: another layout would be another kind. Rows of
+facts are little-endian words, read and written by the thousand as one array.
 """
 
 from collections.abc import Sequence
@@ -93,7 +93,9 @@ ERASURE_KINDS: dict[ErasureKind, bytes] = {"user": b"\x01", "session": b"\x02", 
 """What can be erased, and the byte behind `ERASED` that stands for it."""
 
 SEEN = b"\x04"
-"""The byte behind `ERASED` of users that were seen in a session, which holds no record of them."""
+"""The byte behind `ERASED` of users that were seen in a session, which holds no record
+of them.
+"""
 
 SEEN_VALUE = b"\x01"
 
@@ -122,8 +124,10 @@ class ShardState(NamedTuple):
         num_sessions: sessions with a fact that is held.
         num_hyperedges: those of at least two distinct items.
         num_incidences: items over all hyperedges.
-        settled_before_ms: facts before this may have been folded already; None: nothing ever was.
-        retired: the fingerprint and number of the facts whose sessions are no longer held.
+        settled_before_ms: facts before this may have been folded already; None: nothing
+            ever was.
+        retired: the fingerprint and number of the facts whose sessions are no longer
+            held.
     """
 
     sequence: int = 0
@@ -143,7 +147,9 @@ class ShardState(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """Where to go on in a partition of a source, and its largest event time applied (None: none was)."""
+    """Where to go on in a partition of a source, and its largest event time applied
+    (None: none was).
+    """
 
     next_offset: int
     watermark_ms: int | None
@@ -165,7 +171,8 @@ class Marker(NamedTuple):
         key: of the text that was erased; the text itself is nowhere.
         is_finished: whether all its facts are gone, and the audit record is written.
         asked_ms: when it was asked for.
-        cause: the user that a session was erased for; `NO_KEY`: it was asked for itself.
+        cause: the user that a session was erased for; `NO_KEY`: it was asked for
+            itself.
         facts: removed so far.
         sessions: left without a fact so far.
     """
@@ -266,7 +273,10 @@ def unpack_progress(key: bytes, value: bytes) -> tuple[Position, Progress]:
 
 
 def name_key(kind: bytes, key: int) -> bytes:
-    """Return the key of a query's or an item's text; `kind` is `QUERY_NAME` or `ITEM_NAME`."""
+    """Return the key of a query's or an item's text.
+
+    `kind` is `QUERY_NAME` or `ITEM_NAME`.
+    """
     return _ONE_KEY.pack(kind[0], key)
 
 
@@ -313,7 +323,9 @@ def session_key(key: int) -> bytes:
 
 
 def pack_session(session_id: str, user_keys: Sequence[int], rows: bytes) -> bytes:
-    """Pack a session: its id, its users ascending, its facts as packed rows of (query, item, stamp)."""
+    """Pack a session: its id, its users ascending, its facts as packed rows of (query,
+    item, stamp).
+    """
     (packed,) = pack_sessions([session_id], [user_keys], [rows])
     return packed
 
@@ -346,7 +358,9 @@ def unpack_session(value: bytes) -> StoredSession:
     facts_at = users_at + 8 * num_users
     if facts_at > len(value) or (len(value) - facts_at) % ROW_BYTES:
         raise ValueError(f"a session record of {len(value)} bytes does not hold whole facts")
-    user_keys = tuple(np.frombuffer(value, _WORDS, num_users, users_at).tolist()) if num_users else ()
+    user_keys = (
+        tuple(np.frombuffer(value, _WORDS, num_users, users_at).tolist()) if num_users else ()
+    )
     return StoredSession(_decode(value[head.size : users_at]), user_keys, value[facts_at:])
 
 
@@ -357,13 +371,17 @@ def facts_of_sessions(keys: Keys, records: Sequence[StoredSession]) -> FactColum
 
 
 def user_runs(users: Keys, sessions: Keys, sequence: int) -> tuple[list[bytes], list[bytes]]:
-    """Return the records that say which users, given in ascending order, one write saw in which sessions.
+    """Return the records that say which users, given in ascending order, one write saw
+    in which sessions.
 
-    Users are looked up seldom and written often: one record holds those of a write that share a first byte.
+    Users are looked up seldom and written often: one record holds those of a write that
+    share a first byte.
     """
     first_byte = users >> _FIRST_BYTE
     firsts = np.flatnonzero(starts_of(first_byte))
-    keys = [user_prefix(byte << 56) + _BIG_WORD.pack(sequence) for byte in first_byte[firsts].tolist()]
+    keys = [
+        user_prefix(byte << 56) + _BIG_WORD.pack(sequence) for byte in first_byte[firsts].tolist()
+    ]
     packed = pack_users(users, sessions)
     bounds = [*(firsts * PAIR_BYTES).tolist(), len(packed)]
     return keys, [packed[low:high] for low, high in pairwise(bounds)]
@@ -382,7 +400,9 @@ def pack_users(users: Keys, sessions: Keys) -> bytes:
 
 
 def unpack_users(value: bytes) -> tuple[Keys, Keys]:
-    """Unpack users and the sessions that they were seen in, ``uint64 [num_pairs]`` each."""
+    """Unpack users and the sessions that they were seen in, ``uint64 [num_pairs]``
+    each.
+    """
     pairs = np.frombuffer(value, dtype=_WORDS).reshape(-1, 2)
     return pairs[:, 0].astype(np.uint64), pairs[:, 1].astype(np.uint64)
 
@@ -449,7 +469,8 @@ def unpack_rows(pieces: Sequence[bytes]) -> tuple[Keys, Keys, Keys, Int64s]:
     """Unpack packed rows.
 
     Returns:
-        The three words of all rows, ``uint64 [num_rows]`` each, and the rows of each piece, ``int64``.
+        The three words of all rows, ``uint64 [num_rows]`` each, and the rows of each
+        piece, ``int64``.
     """
     sizes = np.array([len(piece) for piece in pieces], dtype=np.int64)
     if (sizes % ROW_BYTES).any():
@@ -464,16 +485,22 @@ def unpack_rows(pieces: Sequence[bytes]) -> tuple[Keys, Keys, Keys, Int64s]:
 
 
 def without_sessions(pieces: Sequence[bytes], sessions: Keys) -> list[bytes]:
-    """Return packed rows of kind `BY_QUERY` or `BY_ITEM`, piece by piece, without those of some sessions."""
+    """Return packed rows of kind `BY_QUERY` or `BY_ITEM`, piece by piece, without those
+    of some sessions.
+    """
     first, session, stamp, sizes = unpack_rows(pieces)
     is_kept = ~np.isin(session, sessions)
-    kept_of_piece = np.bincount(np.repeat(np.arange(len(pieces)), sizes)[is_kept], minlength=len(pieces))
+    kept_of_piece = np.bincount(
+        np.repeat(np.arange(len(pieces)), sizes)[is_kept], minlength=len(pieces)
+    )
     packed = pack_rows(first[is_kept], session[is_kept], stamp[is_kept])
     return split_rows(packed, np.cumsum(kept_of_piece) - kept_of_piece)
 
 
 def unpack_keys(keys: Sequence[bytes], place: int = 0) -> Keys:
-    """Unpack the first (`place` 0) or second word behind the kind byte of many record keys of one length."""
+    """Unpack the first (`place` 0) or second word behind the kind byte of many record
+    keys of one length.
+    """
     if not keys:
         return np.empty(0, dtype=np.uint64)
     width = len(keys[0])
@@ -483,13 +510,19 @@ def unpack_keys(keys: Sequence[bytes], place: int = 0) -> Keys:
 
 
 def by_query(keys: Sequence[bytes], values: Sequence[bytes]) -> FactColumns:
-    """Unpack records of the kind `BY_QUERY`: rows of (item, session, stamp) behind a query."""
+    """Unpack records of the kind `BY_QUERY`.
+
+    Rows of (item, session, stamp) behind a query.
+    """
     item, session, stamp, sizes = unpack_rows(values)
     return FactColumns(session, np.repeat(unpack_keys(keys), sizes), item, stamp)
 
 
 def by_item(keys: Sequence[bytes], values: Sequence[bytes]) -> FactColumns:
-    """Unpack records of the kind `BY_ITEM`: rows of (query, session, stamp) behind an item."""
+    """Unpack records of the kind `BY_ITEM`.
+
+    Rows of (query, session, stamp) behind an item.
+    """
     query, session, stamp, sizes = unpack_rows(values)
     return FactColumns(session, query, np.repeat(unpack_keys(keys), sizes), stamp)
 
@@ -544,7 +577,9 @@ def unpack_marker(key: bytes, value: bytes) -> Marker:
 
 
 def seen_key(session: int, user: int) -> bytes:
-    """Return the key that says a user was seen in a session, where the session's record does not."""
+    """Return the key that says a user was seen in a session, where the session's record
+    does not.
+    """
     return _SEEN_KEY.pack(ERASED[0], SEEN[0], session, user)
 
 
@@ -592,7 +627,9 @@ def pack_settled(edge: SettledEdge) -> bytes:
     for action, (num_facts, total) in sorted(edge.actions.items()):
         mantissa, shift_bytes = canonical(total)
         size = (mantissa.bit_length() + 7) >> 3
-        pieces.append(_TALLY.pack(action, num_facts, shift_bytes, size) + mantissa.to_bytes(size, "little"))
+        pieces.append(
+            _TALLY.pack(action, num_facts, shift_bytes, size) + mantissa.to_bytes(size, "little")
+        )
     return b"".join(pieces)
 
 
@@ -614,7 +651,9 @@ def unpack_settled(value: bytes) -> SettledEdge:
 
 
 def unpack_settled_pair(key: bytes) -> tuple[int, int]:
-    """Unpack ``(query_key, item_key)`` of a record of the kind `SETTLED` or `SETTLED_BY_ITEM`."""
+    """Unpack ``(query_key, item_key)`` of a record of the kind `SETTLED` or
+    `SETTLED_BY_ITEM`.
+    """
     _, major, minor = _TWO_KEYS.unpack(key)
     return (major, minor) if key[:1] == SETTLED else (minor, major)
 

@@ -1,4 +1,7 @@
-"""Which writes a shard still knows the touched nodes of: the newest ones, within bounds."""
+"""Which writes a shard still knows the touched nodes of.
+
+The newest ones, within bounds.
+"""
 
 from collections import deque
 from collections.abc import Iterable
@@ -8,7 +11,9 @@ MAX_BYTES = 64 * 1024 * 1024
 
 
 class DirtyLog:
-    """The notes of what writes touched, by sequence and size; the newest one always stays.
+    """The notes of what writes touched, by sequence and size.
+
+    The newest one always stays.
 
     Args:
         notes: ``(sequence, bytes)`` of those that are stored, in ascending order.
@@ -19,7 +24,9 @@ class DirtyLog:
         self._num_bytes = sum(size for _, size in self._notes)
 
     def surplus(self, num_bytes: int) -> list[int]:
-        """Return the sequences of the notes that go once one of so many bytes is added."""
+        """Return the sequences of the notes that go once one of so
+        many bytes is added.
+        """
         gone = []
         num_notes, total = len(self._notes) + 1, self._num_bytes + num_bytes
         for sequence, size in self._notes:

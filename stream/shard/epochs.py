@@ -1,10 +1,12 @@
-"""The epochs of a shard: which of its folders is current, who may write it, how it changes hands.
+"""The epochs of a shard: which of its folders is current, who may write it, how it
+changes hands.
 
-A shard's folder has a folder an epoch, ``e-000007``, with one RocksDB each. The highest number is current.
-Whoever writes an epoch holds a lock on its file ``OWNER``. An epoch appears by renaming a finished folder,
-its lock held already: of several contenders for a number the file system lets one win, and from then on
-everybody who has a lower epoch is fenced. A fenced process may still write in its own folder, which nobody
-reads any more.
+A shard's folder has a folder an epoch, ``e-000007``, with one RocksDB each. The highest
+number is current. Whoever writes an epoch holds a lock on its file ``OWNER``. An epoch
+appears by renaming a finished folder, its lock held already: of several contenders for
+a number the file system lets one win, and from then on everybody who has a lower epoch
+is fenced. A fenced process may still write in its own folder, which nobody reads any
+more.
 
 Epoch 0 is the shard's own folder: the layout of earlier stores, and that of snapshots.
 """
@@ -39,7 +41,10 @@ def shard_name(index: int) -> str:
 
 
 def current_epoch(shard: Path) -> int:
-    """Return the number of a shard's current epoch; 0: it has none yet, or is of the earlier layout."""
+    """Return the number of a shard's current epoch.
+
+    0: it has none yet, or is of the earlier layout.
+    """
     try:
         names = os.listdir(shard)  # noqa: PTH208  # called before every write: a third of the time of iterdir
     except FileNotFoundError:
@@ -53,7 +58,10 @@ def epoch_folder(shard: Path, number: int) -> Path:
 
 
 def current_folder(shard: Path) -> Path:
-    """Return the folder of a shard's database as it is now; the next moment it may be another."""
+    """Return the folder of a shard's database as it is now.
+
+    The next moment it may be another.
+    """
     return epoch_folder(shard, current_epoch(shard))
 
 
@@ -72,7 +80,9 @@ def holds_records(shard: Path) -> bool:
 
 
 class Scratch:
-    """A folder for something unfinished, which goes when it is released or when its process died."""
+    """A folder for something unfinished, which goes when it is released or when its
+    process died.
+    """
 
     def __init__(self, shard: Path) -> None:
         shard.mkdir(parents=True, exist_ok=True)
@@ -90,7 +100,8 @@ class Scratch:
 
 
 class Tenure:
-    """The right to write one epoch of a shard, until it is released or a higher epoch appears.
+    """The right to write one epoch of a shard, until it is released or a higher epoch
+    appears.
 
     Attributes:
         shard: the shard's folder.
@@ -110,7 +121,9 @@ class Tenure:
         return current_epoch(self.shard) == self.number
 
     def sweep(self) -> None:
-        """Remove earlier epochs and unfinished folders, except those that a process still holds."""
+        """Remove earlier epochs and unfinished folders, except those that a process
+        still holds.
+        """
         for path in self.shard.iterdir():
             found = _EPOCH_NAME.fullmatch(path.name)
             if path.name.endswith(_UNFINISHED_SUFFIX) or (found and int(found[1]) < self.number):
@@ -118,7 +131,10 @@ class Tenure:
         _remove_earlier_layout(self.shard)
 
     def release(self) -> None:
-        """Let others have the shard. A folder that nobody will read again is removed."""
+        """Let others have the shard.
+
+        A folder that nobody will read again is removed.
+        """
         if not self.is_current:
             _discard(self.folder)
         self._lock.release()
@@ -130,7 +146,8 @@ def open_epoch(shard: Path, wait_seconds: float = 0.0, *, entitled: bool = False
     Args:
         shard: the shard's folder; made where there is none.
         wait_seconds: how long to wait for another process to let go of it.
-        entitled: take it over from a process that does not let go: a new epoch, with a copy of its records.
+        entitled: take it over from a process that does not let go: a new epoch, with a
+            copy of its records.
 
     Raises:
         StoreBusy: another process has it.
@@ -150,7 +167,9 @@ def open_epoch(shard: Path, wait_seconds: float = 0.0, *, entitled: bool = False
         elif not may_take_over:
             raise _busy(shard, lock)
         else:
-            logger.warning("taking over shard=%s epoch=%d holder=%s", shard.name, number, lock.holder())
+            logger.warning(
+                "taking over shard=%s epoch=%d holder=%s", shard.name, number, lock.holder()
+            )
             may_take_over = False  # whoever wins this race instead is let be
             deadline = time.monotonic() + wait_seconds
             tenure = succeed(shard, number)
@@ -159,10 +178,15 @@ def open_epoch(shard: Path, wait_seconds: float = 0.0, *, entitled: bool = False
 
 
 def succeed(shard: Path, number: int) -> Tenure | None:
-    """Begin the epoch after `number` with a copy of its records; None: somebody else did."""
+    """Begin the epoch after `number` with a copy of its records.
+
+    None: somebody else did.
+    """
     try:
         return begin_epoch(
-            shard, number + 1, lambda folder: copy_beside_writer(epoch_folder(shard, number), folder)
+            shard,
+            number + 1,
+            lambda folder: copy_beside_writer(epoch_folder(shard, number), folder),
         )
     except StoreError:
         if current_epoch(shard) == number:
@@ -202,7 +226,9 @@ def begin_epoch(shard: Path, number: int, fill: Callable[[Path], None]) -> Tenur
 
 
 def is_free(shard: Path, wait_seconds: float) -> bool:
-    """Return whether no process writes a shard, waiting a moment for one that is just being copied."""
+    """Return whether no process writes a shard, waiting a moment for one that is just
+    being copied.
+    """
     deadline = time.monotonic() + wait_seconds
     while not (is_free := _try_once(shard)) and time.monotonic() < deadline:
         time.sleep(_RETRY_SECONDS)
@@ -227,7 +253,10 @@ def _earlier_lock(shard: Path) -> Path:
 
 
 def _resume(shard: Path, number: int, lock: FileLock) -> Tenure | None:
-    """Go on in the epoch whose lock was free, or from epoch 0 into the first; None: it is not current."""
+    """Go on in the epoch whose lock was free, or from epoch 0 into the first.
+
+    None: it is not current.
+    """
     if number:
         tenure = Tenure(shard, number, lock)
         if tenure.is_current:
@@ -241,7 +270,10 @@ def _resume(shard: Path, number: int, lock: FileLock) -> Tenure | None:
 
 
 def _appear(scratch: Scratch, target: Path, fill: Callable[[Path], None]) -> bool:
-    """Fill a folder and rename it to `target`; return False where that is there already."""
+    """Fill a folder and rename it to `target`.
+
+    Return False where that is there already.
+    """
     try:
         fill(scratch.folder)
         sync_tree(scratch.folder)
@@ -276,7 +308,9 @@ def _discard(folder: Path) -> None:
 
 
 def _remove_earlier_layout(shard: Path) -> None:
-    """Remove the database in the shard's own folder, now that an epoch has its records."""
+    """Remove the database in the shard's own folder, now that an
+    epoch has its records.
+    """
     path = _earlier_lock(shard)
     files = [each for each in shard.iterdir() if each.is_file()]
     if not files and not path.exists():

@@ -1,4 +1,7 @@
-"""What is erased in a shard: keys of users, sessions and items, and the erasures that are not finished."""
+"""What is erased in a shard.
+
+Keys of users, sessions and items, and the erasures that are not finished.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
@@ -52,7 +55,9 @@ class ErasedKeys:
         markers = list(markers)
         self._note_pending(markers)
         for kind in codec.ERASURE_KINDS:
-            keys = np.array([marker.key for marker in markers if marker.kind == kind], dtype=np.uint64)
+            keys = np.array(
+                [marker.key for marker in markers if marker.kind == kind], dtype=np.uint64
+            )
             if len(keys):
                 self._keys[kind] = _KeySet(np.union1d(self._keys[kind].keys, keys))
 
@@ -69,7 +74,9 @@ class ErasedKeys:
 
 
 class _KeySet:
-    """A set of keys. Most keys that it is asked for are not in it: their first bits tell.
+    """A set of keys. Most keys that it is asked for are not in it.
+
+    Their first bits tell.
 
     Attributes:
         keys: ``uint64 [num_keys]`` ascending.

@@ -1,4 +1,6 @@
-"""Locks on files, held by one process of the machine and dropped by the kernel when it dies."""
+"""Locks on files, held by one process of the machine and dropped by the kernel when it
+dies.
+"""
 
 import fcntl
 import os
@@ -41,7 +43,9 @@ class FileLock:
             return ""
 
     def _is_in_place(self, descriptor: int) -> bool:
-        """Whether the file that was locked is still the one at the path, and not one that was removed."""
+        """Whether the file that was locked is still the one at the path, and not one
+        that was removed.
+        """
         try:
             return os.path.samestat(os.fstat(descriptor), self._path.stat())
         except FileNotFoundError:

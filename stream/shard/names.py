@@ -1,4 +1,6 @@
-"""Which names a shard has, kept in memory, so that hardly one is read to learn that it is there."""
+"""Which names a shard has, kept in memory, so that hardly one is read to learn that it
+is there.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Self
@@ -16,19 +18,26 @@ Hashes = NDArray[np.uint32]
 
 
 def text_hashes(texts: Sequence[str]) -> Hashes:
-    """Return a hash of each text, ``uint32 [num_texts]``; another process has others."""
+    """Return a hash of each text, ``uint32 [num_texts]``.
+
+    Another process has others.
+    """
     return np.array(list(map(hash, texts)), dtype=np.int64).astype(np.uint32)
 
 
 class KnownNames:
-    """Keys of stored names of one kind, each with a hash of its text: twelve bytes a name.
+    """Keys of stored names of one kind, each with a hash of its text.
 
-    What a shard has when it is opened is added from `next_key` on, a slice at a time. Once there are too many
-    names, all are dropped: what is not among these is then read.
+    Twelve bytes a name.
+
+    What a shard has when it is opened is added from `next_key` on, a slice at a time.
+    Once there are too many names, all are dropped: what is not among these is then
+    read.
 
     Attributes:
         is_complete: whether a key that is not among these has no name in the shard.
-        next_key: the key from which on stored names are still to be added; None: no more are to be.
+        next_key: the key from which on stored names are still to be added; None: no
+            more are to be.
     """
 
     def __init__(self, max_names: int = _MAX_NAMES) -> None:
@@ -53,7 +62,9 @@ class KnownNames:
         return is_stored, has_key & ~is_stored if self.is_complete else ~is_stored
 
     def learn(self, keys: Keys, hashes: Hashes) -> None:
-        """Add names (keys ascending and distinct) that a finished write stored, or that were read."""
+        """Add names (keys ascending and distinct) that a finished write stored, or that
+        were read.
+        """
         if len(self._most.keys) + len(self._newest.keys) + len(keys) > self._max_names:
             self._most = self._newest = _Table.empty()
             self.is_complete, self.next_key = False, None
@@ -63,7 +74,10 @@ class KnownNames:
             self._newest = _Table.empty()
 
     def add_slice(self, keys: Keys, hashes: Hashes, next_key: int | None) -> None:
-        """Add the stored names from `next_key` on, which moves on; None: these were the last."""
+        """Add the stored names from `next_key` on, which moves on.
+
+        None: these were the last.
+        """
         self.next_key, self.is_complete = next_key, next_key is None
         self.learn(keys, hashes)
 

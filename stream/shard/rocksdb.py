@@ -1,4 +1,7 @@
-"""One RocksDB: opened for writing or beside its writer, read, scanned, written, copied. Knows no records."""
+"""One RocksDB: opened for writing or beside its writer, read, scanned, written, copied.
+
+Knows no records.
+"""
 
 import os
 import shutil
@@ -54,7 +57,10 @@ class Memory:
 
 
 class Puts:
-    """Records to be written together. Each kind's in ascending order of key is written fastest."""
+    """Records to be written together.
+
+    Each kind's in ascending order of key is written fastest.
+    """
 
     def __init__(self) -> None:
         self._sections: dict[bytes, tuple[list[bytes], list[bytes]]] = {}
@@ -110,7 +116,8 @@ class Database:
         """
         try:
             options = _options(settings, memory or Memory(settings))
-            # By name: else a database keeps the options that it was made with, and loses its bloom filters.
+            # By name: else a database keeps the options that it was made with, and
+            # loses its bloom filters.
             return cls(path, Rdict(str(path), options, column_families={"default": options}))
         except Exception as error:
             raise store_error(path, error) from error
@@ -122,11 +129,12 @@ class Database:
         Args:
             path: the folder to name in errors.
             links: an empty folder.
-            find: returns the folder of the database, which may be another at each attempt.
+            find: returns the folder of the database, which may be another at each
+                attempt.
 
-        RocksDB reads first which data files there are, then the logs. A log that the writer turns into a data
-        file between the two would be missed without a word: no file may be gone afterwards that was there
-        before, or it is opened again.
+        RocksDB reads first which data files there are, then the logs. A log that the
+        writer turns into a data file between the two would be missed without a word: no
+        file may be gone afterwards that was there before, or it is opened again.
 
         Raises:
             StoreUnreadable: it is damaged, or rewritten faster than it can be opened.
@@ -147,7 +155,10 @@ class Database:
         raise StoreUnreadable(f"store {path} is rewritten faster than it can be opened; try again")
 
     def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Return the value of each key; None where there is none. Ascending keys are read fastest."""
+        """Return the value of each key; None where there is none.
+
+        Ascending keys are read fastest.
+        """
         if not keys:
             return []
         try:
@@ -156,7 +167,9 @@ class Database:
             raise store_error(self.path, error) from error
 
     def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Yield the records whose key begins with `prefix`, in order, from `prefix + start` on."""
+        """Yield the records whose key begins with `prefix`, in order, from `prefix +
+        start` on.
+        """
         last_key = prefix + start
         records = cast("Iterator[tuple[bytes, bytes]]", self._rdict.items(from_key=last_key))
         for key, value in records:
@@ -167,9 +180,11 @@ class Database:
         self._check_end(last_key)
 
     def scan_each(self, prefixes: Sequence[bytes], start: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Yield, prefix by prefix, the records whose key begins with it, from ``prefix + start`` on.
+        """Yield, prefix by prefix, the records whose key begins with it, from ``prefix
+        + start`` on.
 
-        Prefixes in ascending order are read fastest. One iterator serves all, so that many cost little.
+        Prefixes in ascending order are read fastest. One iterator serves all, so that
+        many cost little.
         """
         iterator = self._rdict.iter()
         try:
@@ -199,15 +214,19 @@ class Database:
         except Exception as error:
             if "stall" in str(error).lower():
                 raise StoreStalled(
-                    f"store {self.path} cannot be written for the moment ({error}); it is tried again"
+                    f"store {self.path} cannot be written for the moment ({error}); it is tried "
+                    "again"
                 ) from error
             raise StoreWriteFailed(
-                f"store {self.path} could not be written ({error}); nothing of the batch was applied: "
+                f"store {self.path} could not be written ({error}); nothing of the batch was "
+                "applied: "
                 "free or mend the disk and start again"
             ) from error
 
     def delete_range(self, start: bytes, end: bytes) -> None:
-        """Delete every record from `start` up to, but without, `end`: one mark, whatever there is between.
+        """Delete every record from `start` up to, but without, `end`.
+
+        One mark, whatever there is between.
 
         Raises:
             StoreWriteFailed: the disk refused; nothing was deleted.
@@ -216,7 +235,8 @@ class Database:
             self._rdict.delete_range(start, end)
         except Exception as error:
             raise StoreWriteFailed(
-                f"store {self.path} could not be written ({error}); free or mend the disk and start again"
+                f"store {self.path} could not be written ({error}); free or mend the disk and "
+                "start again"
             ) from error
 
     def sync(self) -> None:
@@ -233,7 +253,9 @@ class Database:
             ) from error
 
     def checkpoint(self, path: Path) -> None:
-        """Make a consistent copy at `path`: hard links on one filesystem, copies across two.
+        """Make a consistent copy at `path`.
+
+        Hard links on one filesystem, copies across two.
 
         Raises:
             StoreWriteFailed: it could not be made.
@@ -254,17 +276,22 @@ class Database:
         """Close.
 
         Raises:
-            StoreWriteFailed: the disk refused; what was not forced to it comes again from the source.
+            StoreWriteFailed: the disk refused; what was not forced to it comes again
+                from the source.
         """
         try:
             self._rdict.close()
         except Exception as error:
             raise StoreWriteFailed(
-                f"store {self.path} could not be closed ({error}); free or mend the disk and start again"
+                f"store {self.path} could not be closed ({error}); free or mend the disk and "
+                "start again"
             ) from error
 
     def _check_end(self, last_key: bytes) -> None:
-        """Tell the end of the data from damage: a scan stops silently at a block that cannot be read."""
+        """Tell the end of the data from damage.
+
+        A scan stops silently at a block that cannot be read.
+        """
         iterator = self._rdict.iter()
         try:
             iterator.seek(last_key)
@@ -285,17 +312,21 @@ def holds_database(path: Path) -> bool:
         return True
     if any(path.glob("*.sst")):
         raise StoreUnreadable(
-            f"store {path} has data files but no CURRENT; restore it from a snapshot, or build it again"
+            f"store {path} has data files but no CURRENT; restore it from a snapshot, or build "
+            "it again"
         )
     return False
 
 
 def copy_beside_writer(source: Path, target: Path) -> None:
-    """Copy a database as it is now into a folder, whoever goes on writing it; nothing where there is none.
+    """Copy a database as it is now into a folder, whoever goes on writing it.
 
-    Data files are linked: they never change. The table of contents and the logs grow, so they are copied: the
-    table first, then the logs from the newest back, because a log that has a successor is complete. As in
-    `Database.open_beside_writer`, no file may be gone afterwards that was there before.
+    Nothing where there is none.
+
+    Data files are linked: they never change. The table of contents and the logs grow,
+    so they are copied: the table first, then the logs from the newest back, because a
+    log that has a successor is complete. As in `Database.open_beside_writer`, no file
+    may be gone afterwards that was there before.
 
     Raises:
         StoreUnreadable: it is damaged, or rewritten faster than it can be copied.
@@ -337,19 +368,25 @@ def busy(path: Path, holder: str = "") -> StoreBusy:
 
 
 def store_error(path: Path, error: Exception) -> StoreError:
-    """Return what a third party's error, or a record that does not unpack, means for whoever runs it."""
+    """Return what a third party's error, or a record that does not unpack, means for
+    whoever runs it.
+    """
     text = str(error)
     if "LOCK" in text or "lock hold" in text:
         return busy(path)
     if "No space left" in text:
-        return StoreWriteFailed(f"store {path} could not be opened ({text}); free space and start again")
+        return StoreWriteFailed(
+            f"store {path} could not be opened ({text}); free space and start again"
+        )
     return StoreUnreadable(
         f"store {path} cannot be read ({text}); restore it from a snapshot, or build it again"
     )
 
 
 def _open_linked(path: Path, links: Path) -> Rdict:
-    """Open a database read-only through copies of its table of contents and links to its data and logs."""
+    """Open a database read-only through copies of its table of contents and links to
+    its data and logs.
+    """
     links.mkdir()
     current = (path / "CURRENT").read_bytes()
     contents_name = current.decode("ascii").strip()
@@ -371,12 +408,16 @@ def _copy_files(source: Path, target: Path) -> None:
     for name in names:
         if name.endswith(".sst"):
             os.link(source / name, target / name)
-    for name in sorted((name for name in names if name.endswith(".log")), key=_file_number, reverse=True):
+    for name in sorted(
+        (name for name in names if name.endswith(".log")), key=_file_number, reverse=True
+    ):
         shutil.copyfile(source / name, target / name)
 
 
 def _check_copy(path: Path) -> None:
-    """Open a copy once, and drop the links to data files that its table of contents does not know yet."""
+    """Open a copy once, and drop the links to data files that its table of contents
+    does not know yet.
+    """
     try:
         rdict = Rdict(str(path), Options(raw_mode=True), access_type=_READ_ONLY)
         known = {file["name"].lstrip("/") for file in rdict.live_files()}
@@ -393,7 +434,10 @@ def _file_number(name: str) -> int:
 
 
 def _without_waiting() -> WriteOptions:
-    """A write that would have to wait fails instead: waiting would hold the interpreter, and heartbeats."""
+    """A write that would have to wait fails instead.
+
+    Waiting would hold the interpreter, and heartbeats.
+    """
     options = WriteOptions()
     options.no_slowdown = True
     return options

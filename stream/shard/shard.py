@@ -1,4 +1,6 @@
-"""One shard's records: read by anybody, written by the one process that holds its lock."""
+"""One shard's records: read by anybody, written by the one process
+that holds its lock.
+"""
 
 import secrets
 import tempfile
@@ -53,8 +55,8 @@ class ShardReader:
     def writer(self) -> bytes | None:
         """Return the mark of whoever wrote last; None: no write has left one yet.
 
-        A shard that is opened for writing draws another one. Under one mark, writes follow each other:
-        nothing was lost, restored or taken over in between.
+        A shard that is opened for writing draws another one. Under one mark, writes
+        follow each other: nothing was lost, restored or taken over in between.
         """
         return self._one(codec.WRITER_KEY, bytes)
 
@@ -79,11 +81,16 @@ class ShardReader:
         return self._records(codec.CATALOG, codec.unpack_catalog)
 
     def records(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Yield the packed records of a kind, or of a longer prefix, by key from ``prefix + start`` on."""
+        """Yield the packed records of a kind, or of a longer prefix, by key from
+        ``prefix + start`` on.
+        """
         return self._database.scan(prefix, start)
 
     def get_names(self, kind: bytes, keys: Sequence[int]) -> dict[int, str]:
-        """Return the texts behind those keys that are known; `kind` is `codec.QUERY_NAME` or `ITEM_NAME`."""
+        """Return the texts behind those keys that are known.
+
+        `kind` is `codec.QUERY_NAME` or `ITEM_NAME`.
+        """
         return self._get(keys, [codec.name_key(kind, key) for key in keys], codec.unpack_text)
 
     def get_values(self, record_keys: Sequence[bytes]) -> list[bytes | None]:
@@ -95,16 +102,21 @@ class ShardReader:
         return self._get(keys, [codec.session_key(key) for key in keys], codec.unpack_session)
 
     def get_hulls(self, users: Keys) -> Hulls:
-        """Return the stored hulls of visitors' cut sessions, in order of the users and of start."""
+        """Return the stored hulls of visitors' cut sessions, in order of the users and
+        of start.
+        """
         values = self._database.get(codec.one_keys(codec.VISITOR, users))
         is_stored = np.array([value is not None for value in values], dtype=np.bool_)
         try:
-            return codec.unpack_hulls(users[is_stored], [value for value in values if value is not None])
+            return codec.unpack_hulls(
+                users[is_stored], [value for value in values if value is not None]
+            )
         except codec.BAD_RECORD_ERRORS as error:
             raise store_error(self.path, error) from error
 
     def runs_without(self, kind: bytes, key: int, sessions: Keys) -> dict[bytes, bytes]:
-        """Return those runs behind a query or an item that have rows of some sessions, with their other rows.
+        """Return those runs behind a query or an item that have rows of some sessions,
+        with their other rows.
 
         Args:
             kind: `codec.BY_QUERY` or `codec.BY_ITEM`.
@@ -116,18 +128,27 @@ class ShardReader:
             others = codec.without_sessions(list(runs.values()), sessions)
         except codec.BAD_RECORD_ERRORS as error:
             raise store_error(self.path, error) from error
-        return {run: left for run, left in zip(runs, others, strict=True) if len(left) < len(runs[run])}
+        return {
+            run: left for run, left in zip(runs, others, strict=True) if len(left) < len(runs[run])
+        }
 
     def facts_of_query(self, query_key: int) -> FactColumns:
-        """Return the facts that make the edges of a query; one may be there again with a later time."""
+        """Return the facts that make the edges of a query.
+
+        One may be there again with a later time.
+        """
         return self._facts(codec.BY_QUERY, query_key, codec.by_query)
 
     def facts_of_item(self, item_key: int) -> FactColumns:
-        """Return the facts on an item, out of any query or none; one may be there again with a later time."""
+        """Return the facts on an item, out of any query or none.
+
+        One may be there again with a later time.
+        """
         return self._facts(codec.BY_ITEM, item_key, codec.by_item)
 
     def facts_on_items_since(self, items: Keys, sequence: int) -> FactColumns:
-        """Return the facts on items that writes after `sequence` brought, new ones and ones that moved.
+        """Return the facts on items that writes after `sequence` brought, new ones and
+        ones that moved.
 
         Args:
             items: ``uint64 [num_items]`` item keys, ascending.
@@ -143,7 +164,9 @@ class ShardReader:
     def get_catalog(self, keys: Sequence[int]) -> dict[int, CatalogItem]:
         """Return the catalogue records of those items that have one."""
         packed = [codec.catalog_key(key) for key in keys]
-        return self._get(keys, packed, lambda value: codec.unpack_catalog(codec.catalog_key(0), value)[1])
+        return self._get(
+            keys, packed, lambda value: codec.unpack_catalog(codec.catalog_key(0), value)[1]
+        )
 
     def sessions_of_user(self, user_key: int) -> Keys:
         """Return the keys of the sessions that a user was seen in, ascending."""
@@ -153,13 +176,20 @@ class ShardReader:
         return distinct(np.concatenate([np.empty(0, dtype=np.uint64), *found]))
 
     def settled_of(self, kind: bytes, key: int) -> SettledEdges:
-        """Return the settled edges of a query or an item; `kind` is `codec.SETTLED` or `SETTLED_BY_ITEM`."""
+        """Return the settled edges of a query or an item.
+
+        `kind` is `codec.SETTLED` or `SETTLED_BY_ITEM`.
+        """
         return dict(self._settled(codec.key_prefix(kind, key)))
 
     def get_settled(self, record_keys: Sequence[bytes]) -> list[SettledEdge | None]:
-        """Return settled edges in the order of their record keys; None: nothing of it was folded yet."""
+        """Return settled edges in the order of their record keys.
+
+        None: nothing of it was folded yet.
+        """
         try:
-            return [value and codec.unpack_settled(value) for value in self._database.get(record_keys)]  # type: ignore[misc]
+            values = self._database.get(record_keys)
+            return [codec.unpack_settled(value) if value else None for value in values]
         except codec.BAD_RECORD_ERRORS as error:
             raise store_error(self.path, error) from error
 
@@ -171,16 +201,21 @@ class ShardReader:
         """
         try:
             return ErasedKeys.of_records(
-                {kind: list(self.records(codec.ERASED + byte)) for kind, byte in codec.ERASURE_KINDS.items()}
+                {
+                    kind: list(self.records(codec.ERASED + byte))
+                    for kind, byte in codec.ERASURE_KINDS.items()
+                }
             )
         except codec.BAD_RECORD_ERRORS as error:
             raise store_error(self.path, error) from error
 
     def dirty_since(self, sequence: int) -> tuple[Keys, Keys] | None:
-        """Return the keys of queries and of items, ascending, that writes after `sequence` touched.
+        """Return the keys of queries and of items, ascending, that writes after
+        `sequence` touched.
 
-        A node is touched by facts that are new, moved or erased, by its name, and an item by its catalogue
-        record. None: the shard no longer knows that far back; take everything for touched.
+        A node is touched by facts that are new, moved or erased, by its name, and an
+        item by its catalogue record. None: the shard no longer knows that far back;
+        take everything for touched.
         """
         oldest = next(self._database.scan(codec.DIRTY), None)
         known_from = codec.unpack_sequence(oldest[0]) if oldest else self.state().sequence + 1
@@ -211,7 +246,9 @@ class ShardReader:
         except codec.BAD_RECORD_ERRORS as error:
             raise store_error(self.path, error) from error
 
-    def _unpacked(self, values: Sequence[bytes], unpack: Callable[[bytes], _Record]) -> list[_Record]:
+    def _unpacked(
+        self, values: Sequence[bytes], unpack: Callable[[bytes], _Record]
+    ) -> list[_Record]:
         try:
             return [unpack(value) for value in values]
         except codec.BAD_RECORD_ERRORS as error:
@@ -225,14 +262,22 @@ class ShardReader:
     def _get(
         self, keys: Sequence[_Key], packed: list[bytes], unpack: Callable[[bytes], _Record]
     ) -> dict[_Key, _Record]:
-        """Return the records that are stored under `packed`, by the key in `keys` that each stands for."""
+        """Return the records that are stored under `packed`, by the key in `keys` that
+        each stands for.
+        """
         values = self._database.get(packed)
         try:
-            return {key: unpack(value) for key, value in zip(keys, values, strict=True) if value is not None}
+            return {
+                key: unpack(value)
+                for key, value in zip(keys, values, strict=True)
+                if value is not None
+            }
         except codec.BAD_RECORD_ERRORS as error:
             raise store_error(self.path, error) from error
 
-    def _records(self, prefix: bytes, unpack: Callable[[bytes, bytes], _Record]) -> Iterator[_Record]:
+    def _records(
+        self, prefix: bytes, unpack: Callable[[bytes, bytes], _Record]
+    ) -> Iterator[_Record]:
         for key, value in self._database.scan(prefix):
             try:
                 record = unpack(key, value)
@@ -257,10 +302,12 @@ class Touched(NamedTuple):
 
 @dataclass(slots=True)
 class Walk:
-    """Where the walk over a shard is that folds what is past the horizon, see `stream.changes.fold`.
+    """Where the walk over a shard is that folds what is past the horizon, see
+    `stream.changes.fold`.
 
     Attributes:
-        bound_ms: facts of sessions that ended before this are folded; None: no walk was begun.
+        bound_ms: facts of sessions that ended before this are folded; None: no walk was
+            begun.
         kind: which records it is at; empty: it is at its end.
         start: where among them.
     """
@@ -274,16 +321,19 @@ class Shard(ShardReader):
     """One shard opened for writing. At most one process has it open at a time.
 
     Args:
-        tenure: the right to write it, from `stream.shard.epochs`; released when the shard is closed.
+        tenure: the right to write it, from `stream.shard.epochs`; released when the
+            shard is closed.
         index: which of the store's shards.
         num_shards: how many there are.
         settings: how it is opened.
         memory: what it shares with other shards; None: it has its own.
-        database: what it is kept in; None: the RocksDB of the tenure's folder, which is opened.
+        database: what it is kept in; None: the RocksDB of the tenure's folder, which is
+            opened.
 
     Raises:
         StoreUnreadable: its files are damaged.
-        StoreMismatch: it was made as another shard, or with another half-life or session gap.
+        StoreMismatch: it was made as another shard, or with another half-life or
+            session gap.
     """
 
     def __init__(
@@ -329,14 +379,17 @@ class Shard(ShardReader):
         return self._tenure.is_current
 
     def check_owned(self) -> None:
-        """Check that no other process has taken the shard over; costs one look at a small folder.
+        """Check that no other process has taken the shard over.
+
+        Costs one look at a small folder.
 
         Raises:
             StoreFenced: one has.
         """
         if not self.is_owned:
             raise StoreFenced(
-                f"another process took over {self._tenure.shard}, and nothing more was written there; "
+                f"another process took over {self._tenure.shard}, and nothing more was written "
+                "there; "
                 "start this one again",
                 self.index,
             )
@@ -375,7 +428,8 @@ class Shard(ShardReader):
         self.sync_if_due()
 
     def learn_names(self, most: int) -> None:
-        """Read on, by at most so many, in the names that are stored, to know them from then on.
+        """Read on, by at most so many, in the names that are stored, to know them from
+        then on.
 
         Raises:
             StoreUnreadable: a record is damaged.
@@ -392,7 +446,9 @@ class Shard(ShardReader):
             most -= len(names)
 
     def sync_if_due(self) -> None:
-        """Force the log to disk if something has waited for longer than `sync_every_ms`."""
+        """Force the log to disk if something has waited for longer than
+        `sync_every_ms`.
+        """
         if self._unsynced and time.monotonic() - self._synced_at >= self._sync_every_seconds:
             self.sync()
 
@@ -407,7 +463,9 @@ class Shard(ShardReader):
         self._unsynced = False
 
     def checkpoint(self, path: Path) -> None:
-        """Make a consistent copy of the shard at `path`: hard links on one filesystem, copies across two.
+        """Make a consistent copy of the shard at `path`.
+
+        Hard links on one filesystem, copies across two.
 
         Raises:
             StoreFenced: another process took the shard over.
@@ -424,7 +482,8 @@ class Shard(ShardReader):
         """Force the shard to disk, close it, and let others open it.
 
         Raises:
-            StoreWriteFailed: the disk refused; what was not forced to it comes again from the source.
+            StoreWriteFailed: the disk refused; what was not forced to it comes again
+                from the source.
         """
         try:
             if self._unsynced:
@@ -439,7 +498,9 @@ class Shard(ShardReader):
         """Return the log of what writes touched, read at the first write."""
         if self._dirty_log is None:
             stored = self.records(codec.DIRTY)
-            self._dirty_log = DirtyLog((codec.unpack_sequence(key), len(value)) for key, value in stored)
+            self._dirty_log = DirtyLog(
+                (codec.unpack_sequence(key), len(value)) for key, value in stored
+            )
         return self._dirty_log
 
     def _check_format(self, expected: ShardFormat) -> None:
@@ -451,7 +512,8 @@ class Shard(ShardReader):
         elif found != expected:
             self._database.close()
             raise StoreMismatch(
-                f"store {self.path} was made as {found._asdict()}, but {expected._asdict()} is asked for; "
+                f"store {self.path} was made as {found._asdict()}, but {expected._asdict()} is "
+                "asked for; "
                 "use its own settings, or build a new store from the source"
             )
 
@@ -464,10 +526,12 @@ class Shard(ShardReader):
 
 
 class FollowedShard(ShardReader):
-    """One shard, or a snapshot of one, opened for reading: as it was then, whoever goes on writing it.
+    """One shard, or a snapshot of one, opened for reading.
 
-    It is opened through a temporary folder of links, because opening writes files of its own: nothing in
-    `path` is touched, and no right to write there is needed.
+    As it was then, whoever goes on writing it.
+
+    It is opened through a temporary folder of links, because opening writes files of
+    its own: nothing in `path` is touched, and no right to write there is needed.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,4 +1,7 @@
-"""Rewrites a shard of format version 1 in place: sessions become rows of facts, stored edges go."""
+"""Rewrites a shard of format version 1 in place.
+
+Sessions become rows of facts, stored edges go.
+"""
 
 import logging
 from collections.abc import Iterator
@@ -37,10 +40,13 @@ _Record = tuple[bytes, bytes]
 def upgrade_shard(
     database: Database, shard_format: ShardFormat, chunk_sessions: int = _CHUNK_SESSIONS
 ) -> int:
-    """Bring a shard of format version 1 to the present one; where that was begun and killed, it goes on.
+    """Bring a shard of format version 1 to the present one.
 
-    Each write puts the new records of some sessions and deletes their old ones: what is left of the old kind
-    is still to be done. The format record comes last: until then the shard opens only to be upgraded.
+    Where that was begun and killed, it goes on.
+
+    Each write puts the new records of some sessions and deletes their old ones: what is
+    left of the old kind is still to be done. The format record comes last: until then
+    the shard opens only to be upgraded.
 
     Args:
         database: the shard, opened for writing by the process that holds its lock.
@@ -51,11 +57,16 @@ def upgrade_shard(
         How many sessions were rewritten.
 
     Raises:
-        StoreWriteFailed: the disk refused; what was rewritten stays, the rest is done when it is opened next.
+        StoreWriteFailed: the disk refused; what was rewritten stays, the rest is done
+            when it is opened next.
         StoreUnreadable: a record is damaged.
     """
     num_sessions = 0
-    logger.info("store upgrade begins store=%s format_version=%d", database.path, shard_format.format_version)
+    logger.info(
+        "store upgrade begins store=%s format_version=%d",
+        database.path,
+        shard_format.format_version,
+    )
     try:
         for records in _chunks(database, chunk_sessions):
             _rewrite_sessions(database, records)
@@ -93,7 +104,9 @@ def _rewrite_sessions(database: Database, records: list[_Record]) -> None:
     before = _state(database)
     state = _state_with(before, facts, len(records))
     seen = sorted(
-        (user, key) for key, (_, users, _) in zip(sessions.tolist(), unpacked, strict=True) for user in users
+        (user, key)
+        for key, (_, users, _) in zip(sessions.tolist(), unpacked, strict=True)
+        for user in users
     )
     pairs = np.array(seen, dtype=np.uint64).reshape(-1, 2)
     puts.extend(*codec.user_runs(pairs[:, 0], pairs[:, 1], state.sequence))
@@ -105,7 +118,10 @@ def _rewrite_sessions(database: Database, records: list[_Record]) -> None:
 
 
 def _state_with(before: ShardState, facts: FactColumns, num_sessions: int) -> ShardState:
-    """Return the state once these sessions are in it; their runs are those of a write of their own."""
+    """Return the state once these sessions are in it.
+
+    Their runs are those of a write of their own.
+    """
     _, sizes = hyperedge_sizes(facts)
     return before._replace(
         sequence=before.sequence + 1,
@@ -117,7 +133,9 @@ def _state_with(before: ShardState, facts: FactColumns, num_sessions: int) -> Sh
     )
 
 
-def _put_runs(puts: Puts, kind: bytes, major: Keys, minor: Keys, facts: FactColumns, sequence: int) -> None:
+def _put_runs(
+    puts: Puts, kind: bytes, major: Keys, minor: Keys, facts: FactColumns, sequence: int
+) -> None:
     order = np.lexsort((minor, major))
     major, minor, facts = major[order], minor[order], facts.take(order)
     firsts = np.flatnonzero(starts_of(major))
@@ -126,7 +144,10 @@ def _put_runs(puts: Puts, kind: bytes, major: Keys, minor: Keys, facts: FactColu
 
 
 def _finish(database: Database, shard_format: ShardFormat) -> None:
-    """Rewrite positions, and the state where there was no session; say that the new format is reached."""
+    """Rewrite positions, and the state where there was no session.
+
+    Say that the new format is reached.
+    """
     puts = Puts()
     puts.put(codec.FORMAT_KEY, codec.pack_format(shard_format))
     puts.put(codec.STATE_KEY, codec.pack_state(_state(database)))
@@ -140,7 +161,9 @@ def _finish(database: Database, shard_format: ShardFormat) -> None:
 
 
 def _state(database: Database) -> ShardState:
-    """Return the state, which is of the old layout until the first sessions are rewritten."""
+    """Return the state, which is of the old layout until the first sessions are
+    rewritten.
+    """
     (value,) = database.get([codec.STATE_KEY])
     if value is None:
         return ShardState()
@@ -151,7 +174,9 @@ def _state(database: Database) -> ShardState:
 
 
 def _unpack_session(value: bytes) -> tuple[str, list[int], np.ndarray]:
-    """Unpack an old session: its id, the keys of its users, its facts as ``_FACT [num_facts]``."""
+    """Unpack an old session: its id, the keys of its users, its facts as ``_FACT
+    [num_facts]``.
+    """
     _, id_bytes, num_users, num_facts = _SESSION_HEAD.unpack_from(value)
     start = _SESSION_HEAD.size + id_bytes
     session_id = value[_SESSION_HEAD.size : start].decode("utf-8", "surrogatepass")

@@ -1,4 +1,7 @@
-"""What a member of the group reads, and from where: as the group gives and as its shards have stored."""
+"""What a member of the group reads, and from where.
+
+As the group gives and as its shards have stored.
+"""
 
 import logging
 from bisect import bisect_left
@@ -31,9 +34,11 @@ class ShardOwner(Protocol):
 
 
 class Assignment:
-    """Follows the group: shards open and close, and the reader reads what they need from where they are.
+    """Follows the group: shards open and close, and the reader reads what they need
+    from where they are.
 
-    Partition n of every keyed topic goes to shard n; all of the erasures go to each shard.
+    Partition n of every keyed topic goes to shard n; all of the erasures go to each
+    shard.
 
     Args:
         reader: reads what this says.
@@ -96,7 +101,9 @@ class Assignment:
                 self._failure = error
 
     def settle(self) -> bool:
-        """Open what came, and read everything on from where its shard is; return whether there was anything.
+        """Open what came, and read everything on from where its shard is.
+
+        Return whether there was anything.
 
         What was handed out and is not in a shard is handed out again.
 
@@ -115,7 +122,10 @@ class Assignment:
         return True
 
     def hand_out(self, batch: RecordBatch) -> list[RecordBatch]:
-        """Return what the worker gets for a batch that was read: of erasures, every shard's own copy."""
+        """Return what the worker gets for a batch that was read.
+
+        Of erasures, every shard's own copy.
+        """
         if batch.position not in self._erasures:
             if batch.position not in self._handed:
                 return []
@@ -144,7 +154,9 @@ class Assignment:
         self.changes += 1
 
     def _seek_partitions(self, stored: Mapping[int, Mapping[Position, int]]) -> None:
-        starts = {position: stored[position.partition].get(position) for position in self.partitions}
+        starts = {
+            position: stored[position.partition].get(position) for position in self.partitions
+        }
         moved = {
             position: start
             for position, start in starts.items()

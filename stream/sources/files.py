@@ -19,18 +19,24 @@ logger = logging.getLogger(__name__)
 class FileSource:
     """Reads the lines of event and catalogue files as records.
 
-    A position is named by the file's absolute path and a fingerprint, so that a file that was replaced or
-    rotated is read from its start; facts seen twice change nothing.
+    A position is named by the file's absolute path and a fingerprint, so that a file
+    that was replaced or rotated is read from its start; facts seen twice change
+    nothing.
 
     Args:
         paths: event files, or glob patterns of them.
-        settings: sizes of batches and lines, and how often followed files are looked at.
-        catalog_paths: files of catalogue items, or glob patterns of them; read before the events.
-        follow: keep watching the files, and the patterns for new ones, instead of ending.
-        own_shards: shards whose positions count; None: all. Others are read for by other processes.
+        settings: sizes of batches and lines, and how often followed files are looked
+            at.
+        catalog_paths: files of catalogue items, or glob patterns of them; read before
+            the events.
+        follow: keep watching the files, and the patterns for new ones, instead of
+            ending.
+        own_shards: shards whose positions count; None: all. Others are read for by
+            other processes.
 
     Raises:
-        SourceUnreadable: a path names no readable file (when following, what is missing is waited for).
+        SourceUnreadable: a path names no readable file (when following, what is missing
+            is waited for).
     """
 
     shards_by_partition = False
@@ -56,7 +62,10 @@ class FileSource:
         self._find_files()
 
     def start(self, store: Store) -> None:
-        """Go on from the positions of a store: of each file, the least that all its shards have applied."""
+        """Go on from the positions of a store.
+
+        Of each file, the least that all its shards have applied.
+        """
         shards = range(store.num_shards) if self._own_shards is None else sorted(self._own_shards)
         self._stored = _least([store.shard(number).positions() for number in shards])
 
@@ -64,7 +73,8 @@ class FileSource:
         """Return the next records, file after file; none when there are none now.
 
         Raises:
-            SourceUnreadable: a file is damaged or cut short; everything readable was returned before.
+            SourceUnreadable: a file is damaged or cut short; everything readable was
+                returned before.
         """
         records = self._read()
         if not records and self._follow:
@@ -88,7 +98,11 @@ class FileSource:
     @property
     def exhausted(self) -> bool:
         """Whether everything was read and nothing more is awaited."""
-        return not self._follow and not self._failure and all(file.ended for file in self._files.values())
+        return (
+            not self._follow
+            and not self._failure
+            and all(file.ended for file in self._files.values())
+        )
 
     @property
     def is_behind(self) -> bool:
@@ -172,7 +186,9 @@ class _File:
             return _size_bytes(self._path)
         return self._reader.bytes_done if self._reader else 0
 
-    def read(self, wanted: int, stored: Mapping[Position, int], *, follow: bool) -> RecordBatch | None:
+    def read(
+        self, wanted: int, stored: Mapping[Position, int], *, follow: bool
+    ) -> RecordBatch | None:
         if self._reader is None:
             self._reader = self._opened(stored, follow=follow)
         if self._reader is None:
@@ -234,7 +250,9 @@ class _File:
 
 
 def matching_files(pattern: str) -> list[Path]:
-    """Return the files that a path or pattern names now, sorted; a name that exists is taken literally.
+    """Return the files that a path or pattern names now, sorted.
+
+    A name that exists is taken literally.
 
     Raises:
         SourceUnreadable: it names a folder.
@@ -250,7 +268,10 @@ def matching_files(pattern: str) -> list[Path]:
 
 
 def _least(positions_of_shards: Sequence[Mapping[Position, int]]) -> dict[Position, int]:
-    """What every shard has applied; a position that a shard does not know starts from 0."""
+    """What every shard has applied.
+
+    A position that a shard does not know starts from 0.
+    """
     first, *others = positions_of_shards
     return {
         position: min([offset, *(other.get(position, 0) for other in others)])

@@ -1,4 +1,7 @@
-"""The lines of one plain or gzip file with their offsets: resumable, followable, bounded in memory."""
+"""The lines of one plain or gzip file with their offsets.
+
+Resumable, followable, bounded in memory.
+"""
 
 import os
 import zlib
@@ -30,8 +33,10 @@ class LineReader:
     """Reads one open file forward.
 
     Args:
-        path: the file; plain, or gzip of any number of members (told by its first bytes, not by its name).
-        max_line_bytes: of a longer line only the first ``max_line_bytes + 1`` bytes are kept.
+        path: the file; plain, or gzip of any number of members (told by its first
+            bytes, not by its name).
+        max_line_bytes: of a longer line only the first ``max_line_bytes + 1`` bytes are
+            kept.
 
     Raises:
         SourceUnreadable: the file cannot be opened or read.
@@ -48,12 +53,17 @@ class LineReader:
         self.ended = False
 
     def fingerprint(self, *, whole_line: bool) -> str | None:
-        """Return what tells this file from another of the same name: a hash of its first line and its inode.
+        """Return what tells this file from another of the same name.
 
-        Leaves the reader at the start. None: the file is empty, or (`whole_line`) its first line still grows.
+        A hash of its first line and its inode.
+
+        Leaves the reader at the start. None: the file is empty, or (`whole_line`) its
+        first line still grows.
         """
         head = b""
-        while b"\n" not in head and len(head) < _FINGERPRINT_BYTES and (chunk := self._content.read()):
+        while (
+            b"\n" not in head and len(head) < _FINGERPRINT_BYTES and (chunk := self._content.read())
+        ):
             head += chunk
         self._content.rewind()
         first, newline, _ = head[:_FINGERPRINT_BYTES].partition(b"\n")
@@ -62,7 +72,10 @@ class LineReader:
         return blake2b(first + b"\n%d" % self._content.inode, digest_size=8).hexdigest()
 
     def skip_to(self, offset: int) -> bool:
-        """Go on at an offset; False: the file is shorter, and the reader is back at its start."""
+        """Go on at an offset; False.
+
+        The file is shorter, and the reader is back at its start.
+        """
         if not self._content.skip_to(offset):
             self._content.rewind()
             return False
@@ -74,11 +87,13 @@ class LineReader:
 
         Args:
             max_lines: at most so many.
-            final: do not wait for growth: take the last line without a newline too, then be `ended`. Its
-                `next_offset` is its own start, because it may grow after all.
+            final: do not wait for growth: take the last line without a newline too,
+                then be `ended`. Its `next_offset` is its own start, because it may grow
+                after all.
 
         Raises:
-            SourceUnreadable: the file is damaged, or cut short; every line before that was returned.
+            SourceUnreadable: the file is damaged, or cut short; every line before that
+                was returned.
         """
         taken: list[Line] = []
         while len(taken) < max_lines:
@@ -95,12 +110,17 @@ class LineReader:
         return taken
 
     def was_replaced(self) -> bool:
-        """Whether the path names another file by now, or none, or this one was cut back or rewritten."""
+        """Whether the path names another file by now, or none, or this one was cut back
+        or rewritten.
+        """
         return self._content.was_replaced()
 
     @property
     def was_rewritten(self) -> bool:
-        """Whether the file began to say something else while it was read; nothing more is read of it."""
+        """Whether the file began to say something else while it was read.
+
+        Nothing more is read of it.
+        """
         return self._content.was_rewritten
 
     @property
@@ -227,7 +247,10 @@ class _Content:
         return unpacked
 
     def _read_raw(self) -> bytes:
-        """Return the next bytes on disk; none once the file was cut back and grew again unseen."""
+        """Return the next bytes on disk.
+
+        None once the file was cut back and grew again unseen.
+        """
         raw = self._read_at(self.num_raw_bytes, _RAW_CHUNK_BYTES)
         if raw and self._read_at(0, len(self._head)) != self._head:
             self.was_rewritten = True

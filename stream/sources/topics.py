@@ -1,4 +1,7 @@
-"""Kafka topics as a source: a member of a consumer group that reads the partitions of its shards."""
+"""Kafka topics as a source.
+
+A member of a consumer group that reads the partitions of its shards.
+"""
 
 import logging
 import time
@@ -22,11 +25,13 @@ _REBALANCE_SECONDS = 3.0
 
 
 class KafkaSource:
-    """Reads the click, session and catalogue topics as one member of a consumer group, and all erasures.
+    """Reads the click, session and catalogue topics as one member of a consumer group,
+    and all erasures.
 
-    The group shares out the partitions of the first topic; whoever has partition n reads partition n of every
-    keyed topic and owns shard n, so that the topics cannot drift apart. The positions in the store count;
-    Kafka's committed offsets are ignored.
+    The group shares out the partitions of the first topic; whoever has partition n
+    reads partition n of every keyed topic and owns shard n, so that the topics cannot
+    drift apart. The positions in the store count; Kafka's committed offsets are
+    ignored.
 
     Args:
         bootstrap: "host:port", or several with commas.
@@ -65,7 +70,8 @@ class KafkaSource:
         """Join the consumer group; shards are opened as their partitions are assigned.
 
         Raises:
-            SourceMismatch: the store has another number of shards than the topics have partitions.
+            SourceMismatch: the store has another number of shards than the topics have
+                partitions.
             SourceUnavailable: no broker answers.
         """
         if store.num_shards != self.num_partitions:
@@ -78,10 +84,12 @@ class KafkaSource:
         self._group = self._client.group(self._topics[0])
 
     def poll(self, max_wait_seconds: float) -> list[RecordBatch]:
-        """Return the next records, as soon as there are any; none when none came in this time.
+        """Return the next records, as soon as there are any.
 
-        What a poll returns is always from after the rebalances that it saw. A broker that is away is waited
-        for.
+        None when none came in this time.
+
+        What a poll returns is always from after the rebalances that it saw. A broker
+        that is away is waited for.
 
         Raises:
             SourceUnavailable: the broker refuses this consumer.
@@ -113,7 +121,10 @@ class KafkaSource:
 
     @property
     def rebalances(self) -> int:
-        """How often partitions came or went; what is not applied by then comes again, here or elsewhere."""
+        """How often partitions came or went.
+
+        What is not applied by then comes again, here or elsewhere.
+        """
         return self._assignment.changes if self._assignment else 0
 
     @property
@@ -123,11 +134,16 @@ class KafkaSource:
 
     @property
     def is_behind(self) -> bool:
-        """Whether records wait in the assigned partitions, or may wait because the broker is away."""
+        """Whether records wait in the assigned partitions, or may wait because the
+        broker is away.
+        """
         return self._is_away or any(self.behind_records().values())
 
     def behind_records(self) -> dict[tuple[str, int], int]:
-        """Return how many records wait, by topic and partition; leaves out what was not fetched from yet."""
+        """Return how many records wait, by topic and partition.
+
+        Leaves out what was not fetched from yet.
+        """
         behind = {}
         for position in self._assigned():
             end, next_offset = self._reader_now().end(position), self._next_offset(position)
@@ -136,7 +152,9 @@ class KafkaSource:
         return behind
 
     def applied(self, positions: Mapping[Position, int]) -> None:
-        """Take note that records are in the store, and now and then commit their offsets to Kafka."""
+        """Take note that records are in the store, and now and then commit their
+        offsets to Kafka.
+        """
         for position, next_offset in positions.items():
             self._pending[position] = next_offset
             if next_offset >= self._polled_end.get(position, 0):
@@ -160,7 +178,8 @@ class KafkaSource:
         counts = self._wait_for_topics()
         if len(set(counts.values())) > 1:
             raise SourceMismatch(
-                f"the topics must have equally many partitions, but have {_listed(counts)}; create them anew"
+                f"the topics must have equally many partitions, but have {_listed(counts)}; "
+                "create them anew"
             )
         return max(counts.values())
 
@@ -173,11 +192,14 @@ class KafkaSource:
             if not missing:
                 return counts
             if not is_told:
-                logger.warning("waiting for topics bootstrap=%s topics=%s", self._bootstrap, missing)
+                logger.warning(
+                    "waiting for topics bootstrap=%s topics=%s", self._bootstrap, missing
+                )
                 is_told = True
             if time.monotonic() >= deadline:
                 raise SourceUnavailable(
-                    f"Kafka at {self._bootstrap} has no topic {', '.join(missing)}; create it with as many "
+                    f"Kafka at {self._bootstrap} has no topic {', '.join(missing)}; create it "
+                    "with as many "
                     "partitions as the others, or leave a topic out by setting its name to ''"
                 )
             time.sleep(_TOPIC_RETRY_SECONDS)
@@ -188,7 +210,9 @@ class KafkaSource:
             return []
         count = self._client.partition_counts([topic])[topic]
         if not count:
-            logger.warning("no erasures are read bootstrap=%s missing_topic=%s", self._bootstrap, topic)
+            logger.warning(
+                "no erasures are read bootstrap=%s missing_topic=%s", self._bootstrap, topic
+            )
         return [Position(topic, partition) for partition in range(count)]
 
     def _follow_group(self) -> bool:
@@ -210,7 +234,10 @@ class KafkaSource:
         return True
 
     def _look_seconds(self) -> float:
-        """How soon to look at the group again: a change comes in several steps, each waiting for us."""
+        """How soon to look at the group again.
+
+        A change comes in several steps, each waiting for us.
+        """
         is_changing = time.monotonic() - self._changed_at < _REBALANCE_SECONDS
         return _REBALANCE_LOOK_SECONDS if is_changing else _LOOK_SECONDS
 
@@ -239,7 +266,9 @@ class KafkaSource:
         time.sleep(self._settings.poll_seconds)
 
     def _check_contact(self, *, has_records: bool) -> None:
-        """Tell a silent topic from a broker that is away, for which the client itself retries without end."""
+        """Tell a silent topic from a broker that is away, for which the client itself
+        retries without end.
+        """
         now = time.monotonic()
         if not has_records and now - self._contact_at < _CONTACT_SECONDS:
             return
@@ -264,7 +293,10 @@ class KafkaSource:
         return [*self._assignment.partitions, *(self._erasures if self._assignment.shards else [])]
 
     def _next_offset(self, position: Position) -> int | None:
-        """The first offset not applied; the reader's own also moves past transaction marks."""
+        """The first offset not applied.
+
+        The reader's own also moves past transaction marks.
+        """
         pending = self._pending.get(position)
         return self._reader_now().next_offset(position) if pending is None else pending
 
@@ -273,14 +305,19 @@ class KafkaSource:
         self._committed_at = time.monotonic()
         if self._group is None or self._assignment is None:
             return
-        offsets = {position: self._next_offset(position) for position in self._assignment.partitions}
+        offsets = {
+            position: self._next_offset(position) for position in self._assignment.partitions
+        }
         self._group.commit(
             {position: offset for position, offset in offsets.items() if offset is not None},
             wait_seconds=wait_seconds,
         )
 
     def _restart_from_earliest(self, stored_offsets: Mapping[Position, int]) -> None:
-        """Go on at the oldest record there is: the broker does not have the stored offset (any more)."""
+        """Go on at the oldest record there is.
+
+        The broker does not have the stored offset (any more).
+        """
         assert self._assignment is not None  # noqa: S101  # as above
         try:
             earliest = self._reader_now().earliest(stored_offsets)
@@ -289,7 +326,8 @@ class KafkaSource:
             return
         for position, stored in stored_offsets.items():
             logger.error(
-                "offset out of range topic=%s partition=%d stored=%d going_on_at=%d records_lost=%d",
+                "offset out of range topic=%s partition=%d stored=%d going_on_at=%d "
+                "records_lost=%d",
                 position.source,
                 position.partition,
                 stored,

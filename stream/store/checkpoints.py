@@ -3,12 +3,13 @@
 ::
 
     URL/shard-0003/
-      000007.term                      whoever keeps the shard's checkpoints since it has this term
-      000007-000000000123.json         a checkpoint: term and sequence of the shard; written last
+      000007.term                      whoever writes the shard's has this term
+      000007-000000000123.json         a checkpoint: term and sequence; last written
       files/<sha256>                   the files of its checkpoints, each once
 
-A checkpoint with a higher term, then a higher sequence, is newer. Whoever gets a shard claims the next term,
-so that nothing which an earlier holder still puts there is ever the newest.
+A checkpoint with a higher term, then a higher sequence, is newer. Whoever gets a shard
+claims the next term, so that nothing which an earlier holder still puts there is ever
+the newest.
 """
 
 import hashlib
@@ -89,7 +90,9 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """A term of one shard, and a random mark that tells two claims of one number apart."""
+    """A term of one shard, and a random mark that tells two claims of
+    one number apart.
+    """
 
     shard: int
     term: int
@@ -142,14 +145,17 @@ class Checkpoints:
             raise CheckpointDamaged(f"{name} does not parse ({error})") from error
         if (checkpoint.format_version, checkpoint.shard) != (_FORMAT_VERSION, shard):
             raise CheckpointDamaged(
-                f"{name} has format version {checkpoint.format_version} and is of shard {checkpoint.shard}"
+                f"{name} has format version {checkpoint.format_version} and is of shard "
+                f"{checkpoint.shard}"
             )
         if any(PurePosixPath(file.name).name != file.name for file in checkpoint.files):
             raise CheckpointDamaged(f"{name} names a file outside its folder")
         return checkpoint
 
     def claim(self, shard: int) -> Claim:
-        """Begin a new term of a shard: what earlier holders put there is never the newest any more.
+        """Begin a new term of a shard.
+
+        What earlier holders put there is never the newest any more.
 
         Raises:
             CheckpointsUnavailable: the URL cannot be reached.
@@ -174,7 +180,8 @@ class Checkpoints:
             if target.stat().st_size != file.size or _sha256(target) != file.sha256:
                 self._distrusted.add(file.sha256)
                 raise CheckpointDamaged(
-                    f"{file.name} of a checkpoint of shard {checkpoint.shard} at {self._url} is not what its "
+                    f"{file.name} of a checkpoint of shard {checkpoint.shard} at {self._url} is "
+                    "not what its "
                     "manifest says"
                 )
 
@@ -186,7 +193,9 @@ class Checkpoints:
         positions: Mapping[Position, int],
         is_wanted: Callable[[], bool],
     ) -> Checkpoint:
-        """Put a checkpoint there: files that are missing, then the manifest; then prune.
+        """Put a checkpoint there: files that are missing, then the manifest.
+
+        Then prune.
 
         Args:
             claim: who puts it there.
@@ -196,7 +205,8 @@ class Checkpoints:
             is_wanted: asked once more before the manifest is written.
 
         Raises:
-            CheckpointRefused: somebody else has claimed the shard since, or it is not wanted any more.
+            CheckpointRefused: somebody else has claimed the shard since, or it is not
+                wanted any more.
             CheckpointsUnavailable: the URL cannot be reached.
         """
         checkpoint = Checkpoint(
@@ -205,7 +215,9 @@ class Checkpoints:
             term=claim.term,
             sequence=sequence,
             positions=tuple(
-                StoredPosition(source=position.source, partition=position.partition, next_offset=next_offset)
+                StoredPosition(
+                    source=position.source, partition=position.partition, next_offset=next_offset
+                )
                 for position, next_offset in positions.items()
             ),
             files=self._describe(claim.shard, folder),
@@ -231,7 +243,9 @@ class Checkpoints:
                 self._distrusted.discard(file.sha256)
 
     def _prune(self, claim: Claim) -> None:
-        """Keep the newest checkpoints that can be read, their files, and the newest term."""
+        """Keep the newest checkpoints that can be read, their files, and the newest
+        term.
+        """
         kept = self._newest_readable(claim.shard)
         needed = {file.sha256 for checkpoint in kept.values() for file in checkpoint.files}
         old = [name for name in self.newest_first(claim.shard) if name not in kept]
@@ -261,7 +275,9 @@ class Checkpoints:
         )
 
     def _describe(self, shard: int, folder: Path) -> tuple[CheckpointFile, ...]:
-        """Hash a database's files; data files never change, so those that are known are not read again."""
+        """Hash a database's files; data files never change, so those that are known are
+        not read again.
+        """
         known, found = self._hashes.get(shard, {}), {}
         files = []
         for path in sorted(folder.iterdir()):
@@ -303,10 +319,13 @@ class Checkpoints:
         except StreamError:
             raise
         except FileNotFoundError as error:
-            raise missing(f"a file of the checkpoints at {self._url} is not there ({error})") from error
+            raise missing(
+                f"a file of the checkpoints at {self._url} is not there ({error})"
+            ) from error
         except Exception as error:
             raise CheckpointsUnavailable(
-                f"the checkpoints at {self._url} cannot be reached ({error}); check URL, network and rights"
+                f"the checkpoints at {self._url} cannot be reached ({error}); check URL, "
+                "network and rights"
             ) from error
 
 

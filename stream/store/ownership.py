@@ -1,4 +1,7 @@
-"""Which shards this process has: opened, taken over or restored when they come, closed when they go."""
+"""Which shards this process has.
+
+Opened, taken over or restored when they come, closed when they go.
+"""
 
 import logging
 import time
@@ -12,7 +15,14 @@ from stream.errors import CheckpointDamaged, CheckpointsUnavailable, StoreMismat
 from stream.events.types import Position
 from stream.metrics import StreamMetrics
 from stream.settings import StreamSettings
-from stream.shard.epochs import Tenure, begin_epoch, current_epoch, holds_records, open_epoch, shard_name
+from stream.shard.epochs import (
+    Tenure,
+    begin_epoch,
+    current_epoch,
+    holds_records,
+    open_epoch,
+    shard_name,
+)
 from stream.shard.rocksdb import Memory, busy
 from stream.shard.shard import FollowedShard, Shard
 from stream.store.checkpoints import Checkpoint, Checkpoints
@@ -26,14 +36,16 @@ _RELEASE_SECONDS = 30.0
 class Ownership:
     """The shards of a store that this process may write.
 
-    Any consistent copy of a shard will do: it carries its own positions, and what comes again changes
-    nothing. So a shard is opened where it lies if possible, copied beside a process that does not let go of
-    it, or restored from its newest checkpoint where that is further.
+    Any consistent copy of a shard will do: it carries its own positions, and what comes
+    again changes nothing. So a shard is opened where it lies if possible, copied beside
+    a process that does not let go of it, or restored from its newest checkpoint where
+    that is further.
 
     Args:
         root: the store's folder.
         num_shards: how many shards it has.
-        settings: how they are opened, how long others are waited for, where checkpoints are kept.
+        settings: how they are opened, how long others are waited for, where checkpoints
+            are kept.
         metrics: what is counted; None: nothing.
 
     Raises:
@@ -41,7 +53,11 @@ class Ownership:
     """
 
     def __init__(
-        self, root: Path, num_shards: int, settings: StreamSettings, metrics: StreamMetrics | None = None
+        self,
+        root: Path,
+        num_shards: int,
+        settings: StreamSettings,
+        metrics: StreamMetrics | None = None,
     ) -> None:
         self._root = root
         self._num_shards = num_shards
@@ -53,7 +69,9 @@ class Ownership:
         self._uploads: Uploads | None = None
         if settings.checkpoints_url:
             self._checkpoints = Checkpoints(settings.checkpoints_url)
-            self._uploads = Uploads(self._checkpoints, settings.checkpoint_every_seconds, self._metrics)
+            self._uploads = Uploads(
+                self._checkpoints, settings.checkpoint_every_seconds, self._metrics
+            )
 
     def acquire(self, index: int) -> Mapping[Position, int]:
         """Open a shard that the group gave to this process, whoever else still has it.
@@ -65,7 +83,8 @@ class Ownership:
             StoreBusy: another process took it over at the same moment.
             StoreMismatch: there is no such shard, or it was made otherwise.
             StoreUnreadable: its files, or all its checkpoints, are damaged.
-            CheckpointsUnavailable: it is not here, and its checkpoints cannot be reached.
+            CheckpointsUnavailable: it is not here, and its checkpoints cannot be
+                reached.
         """
         if index in self._shards and not self._shards[index].is_owned:
             self.lose(index)
@@ -75,22 +94,30 @@ class Ownership:
         return self._shards[index].positions()
 
     def release(self, index: int) -> None:
-        """Force a shard to disk, close it and let others open it; then wait a while for its last checkpoint.
+        """Force a shard to disk, close it and let others open it.
+
+        Then wait a while for its last checkpoint.
 
         Raises:
-            StoreWriteFailed: the disk refused; what was not forced to it comes again from the source.
+            StoreWriteFailed: the disk refused; what was not forced to it comes again
+                from the source.
         """
         self._release(index, time.monotonic() + _RELEASE_SECONDS)
 
     def lose(self, index: int) -> None:
-        """Close a shard that another process has been given; no checkpoint of it appears any more."""
+        """Close a shard that another process has been given.
+
+        No checkpoint of it appears any more.
+        """
         if index in self._shards:
             if self._uploads:
                 self._uploads.forget(index)
             self._close(index, "closed" if self._shards[index].is_owned else "fenced")
 
     def rest(self) -> None:
-        """What is due between batches: noticing that a shard was taken over, putting checkpoints away.
+        """What is due between batches.
+
+        Noticing that a shard was taken over, putting checkpoints away.
 
         Raises:
             StoreFenced: another process took over a shard, which is closed now.
@@ -103,7 +130,8 @@ class Ownership:
             self._uploads.rest(self._shards)
 
     def open(self, index: int) -> Shard:
-        """Return a shard opened for writing, opening it on first use, which takes nothing from anybody.
+        """Return a shard opened for writing, opening it on first use, which takes
+        nothing from anybody.
 
         Raises:
             StoreBusy: another process has it open.
@@ -138,7 +166,9 @@ class Ownership:
             logger.warning("checkpoint takes long shard=%d", index)
 
     def _win(self, index: int) -> None:
-        """Open a shard, or restore it where its newest checkpoint is further than it is here."""
+        """Open a shard, or restore it where its newest checkpoint is further than it is
+        here.
+        """
         if self._checkpoints is None or self._uploads is None:
             self._take(index)
             return
@@ -158,14 +188,18 @@ class Ownership:
         self._uploads.watch(index, claim, restored.sequence if restored else None)
 
     def _take(self, index: int) -> None:
-        """Open a shard as it lies here, beside a process that does not let go of it if need be."""
+        """Open a shard as it lies here, beside a process that does not let go of it if
+        need be.
+        """
         path = self._path(index)
         before = current_epoch(path)
         tenure = open_epoch(path, self._settings.takeover_wait_seconds, entitled=True)
         self._open(index, tenure, "taken_over" if before and tenure.number > before else "opened")
 
     def _restore(self, checkpoints: Checkpoints, index: int, progress: int) -> Checkpoint | None:
-        """Put the newest sound checkpoint in the shard's place, if it is further than `progress`."""
+        """Put the newest sound checkpoint in the shard's place, if it is further than
+        `progress`.
+        """
         names = checkpoints.newest_first(index)
         for name in names:
             try:
@@ -175,10 +209,13 @@ class Ownership:
                 self._open(index, self._fetch(checkpoints, checkpoint), "restored")
                 return checkpoint
             except CheckpointDamaged as error:
-                logger.warning("checkpoint passed over shard=%d name=%s error=%s", index, name, error)
+                logger.warning(
+                    "checkpoint passed over shard=%d name=%s error=%s", index, name, error
+                )
         if names and not progress:
             raise StoreUnreadable(
-                f"all checkpoints of shard {index} at {self._settings.checkpoints_url} are damaged; "
+                f"all checkpoints of shard {index} at {self._settings.checkpoints_url} are "
+                "damaged; "
                 "remove them to build the shard from the topics again"
             )
         return None
@@ -192,7 +229,10 @@ class Ownership:
         return tenure
 
     def _progress(self, index: int) -> int:
-        """Return how far a shard is here, as `Checkpoint.progress`; 0: it is not here."""
+        """Return how far a shard is here, as `Checkpoint.progress`.
+
+        0: it is not here.
+        """
         path = self._path(index)
         if not holds_records(path):
             return 0
@@ -203,7 +243,9 @@ class Ownership:
             shard.close()
 
     def _open(self, index: int, tenure: Tenure, kind: str) -> None:
-        self._shards[index] = Shard(tenure, index, self._num_shards, self._settings, memory=self._memory)
+        self._shards[index] = Shard(
+            tenure, index, self._num_shards, self._settings, memory=self._memory
+        )
         self._metrics.count_handover(kind, len(self._shards))
         logger.info("shard %s shard=%d epoch=%d", kind.replace("_", " "), index, tenure.number)
 

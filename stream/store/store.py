@@ -29,13 +29,14 @@ class StoreManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """What ``store.json`` says of a store.
 
     Attributes:
-        format_version: of the layout in `stream.shard.codec`; the version before it is read too, for its
-            shards say themselves which they have, and are brought to the present one when they are opened for
-            writing.
+        format_version: of the layout in `stream.shard.codec`; the version before it is
+            read too, for its shards say themselves which they have, and are brought to
+            the present one when they are opened for writing.
         store_id: a random name, made once.
         num_shards: how many shards there are.
         half_life_seconds: of the decay.
-        session_gap_seconds: of inactivity that sessions were cut at, where events came without session ids.
+        session_gap_seconds: of inactivity that sessions were cut at, where events came
+            without session ids.
     """
 
     format_version: int
@@ -59,7 +60,8 @@ def read_manifest(root: Path) -> StoreManifest:
     except FileNotFoundError as error:
         if (root / shard_name(0)).exists():
             raise StoreUnreadable(
-                f"store {root} has shards but no {MANIFEST_NAME}; restore the file, or build the store again"
+                f"store {root} has shards but no {MANIFEST_NAME}; restore the file, or build "
+                "the store again"
             ) from error
         raise StoreMissing(
             f"there is no store at {root}; check the path, or make one with: freshet stream"
@@ -70,20 +72,25 @@ def read_manifest(root: Path) -> StoreManifest:
         ) from error
     if manifest.format_version not in (OLD_VERSION, codec.FORMAT_VERSION):
         raise StoreMismatch(
-            f"store {root} has format version {manifest.format_version}, this version of Freshet reads "
-            f"{codec.FORMAT_VERSION}; use the version that wrote it, or build a new store from the source"
+            f"store {root} has format version {manifest.format_version}, this version of "
+            "Freshet reads "
+            f"{codec.FORMAT_VERSION}; use the version that wrote it, or build a new store from "
+            "the source"
         )
     return manifest
 
 
 class Store:
-    """A store opened for writing; a shard is opened when it is asked for. Closing closes them all.
+    """A store opened for writing; a shard is opened when it is asked for.
+
+    Closing closes them all.
 
     Attributes:
         root: the store's folder.
         settings: how it is opened.
         store_id: what its manifest says; so `num_shards`.
-        ownership: which of its shards this process has, and how they come and go with Kafka's group.
+        ownership: which of its shards this process has, and how they come and go with
+            Kafka's group.
     """
 
     def __init__(
@@ -112,21 +119,27 @@ class Store:
 
         Args:
             root: the store's folder.
-            settings: `half_life_seconds` and `session_gap_seconds` must be the store's own.
-            num_shards: must be the store's own; None: what it has, or `settings.num_shards` for a new one.
+            settings: `half_life_seconds` and `session_gap_seconds` must be the store's
+                own.
+            num_shards: must be the store's own; None: what it has, or
+                `settings.num_shards` for a new one.
             metrics: what is counted; None: nothing.
 
         Raises:
-            StoreMismatch: the store was made with another half-life, session gap or shard count, or another
-                version.
+            StoreMismatch: the store was made with another half-life, session gap or
+                shard count, or another version.
             StoreUnreadable: the store is damaged, or `root` cannot be written.
         """
         try:
             manifest = read_manifest(root)
         except StoreMissing:
             manifest = _create(root, settings, num_shards or settings.num_shards)
-        _check_same(root, "half_life_seconds", manifest.half_life_seconds, settings.half_life_seconds)
-        _check_same(root, "session_gap_seconds", manifest.session_gap_seconds, settings.session_gap_seconds)
+        _check_same(
+            root, "half_life_seconds", manifest.half_life_seconds, settings.half_life_seconds
+        )
+        _check_same(
+            root, "session_gap_seconds", manifest.session_gap_seconds, settings.session_gap_seconds
+        )
         if num_shards is not None:
             _check_same(root, "num_shards", manifest.num_shards, num_shards)
         return cls(root, settings, manifest, metrics)
@@ -148,11 +161,15 @@ class Store:
         return list(self.ownership.open_shards().values())
 
     def close_shard(self, index: int) -> None:
-        """Force a shard to disk, close it and let others open it. Not open: nothing happens."""
+        """Force a shard to disk, close it and let others open it.
+
+        Not open: nothing happens.
+        """
         self.ownership.release(index)
 
     def check_free(self) -> None:
-        """Check that no other process has a shard open, waiting a moment for one that is just being copied.
+        """Check that no other process has a shard open, waiting a moment for one that
+        is just being copied.
 
         Raises:
             StoreBusy: one has.
@@ -164,7 +181,10 @@ class Store:
                 raise busy(path)
 
     def sync_if_due(self) -> None:
-        """Force to disk what has waited for longer than `sync_every_ms`; for the pauses between batches."""
+        """Force to disk what has waited for longer than `sync_every_ms`.
+
+        For the pauses between batches.
+        """
         for shard in self.open_shards():
             shard.sync_if_due()
 
@@ -177,23 +197,29 @@ class Store:
 
         Raises:
             StoreBusy: another process has a shard open.
-            StoreError: it is damaged, or the disk refused; what was done stays, and it can be done again.
+            StoreError: it is damaged, or the disk refused; what was done stays, and it
+                can be done again.
         """
         for index in range(self.num_shards):
             self.shard(index)
 
     def _note_upgrade(self) -> None:
-        """Put the present format version into ``store.json`` once every shard is seen to have it."""
+        """Put the present format version into ``store.json`` once every shard is seen
+        to have it.
+        """
         if (
             self._manifest.format_version != codec.FORMAT_VERSION
             and len(self.open_shards()) == self.num_shards
         ):
-            self._manifest = msgspec.structs.replace(self._manifest, format_version=codec.FORMAT_VERSION)
+            self._manifest = msgspec.structs.replace(
+                self._manifest, format_version=codec.FORMAT_VERSION
+            )
             try:
                 _write_manifest(self.root, self._manifest)
             except OSError as error:
                 raise StoreWriteFailed(
-                    f"{self.root / MANIFEST_NAME} could not be written ({error}); mend the disk, start again"
+                    f"{self.root / MANIFEST_NAME} could not be written ({error}); mend the "
+                    "disk, start again"
                 ) from error
             logger.info("store upgraded root=%s format_version=%d", self.root, codec.FORMAT_VERSION)
 
@@ -201,7 +227,10 @@ class Store:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -222,7 +251,10 @@ def _create(root: Path, settings: StreamSettings, num_shards: int) -> StoreManif
             f"no store can be made at {root} ({error}); check the path and its rights"
         ) from error
     logger.info(
-        "store made root=%s num_shards=%d half_life_seconds=%g", root, num_shards, manifest.half_life_seconds
+        "store made root=%s num_shards=%d half_life_seconds=%g",
+        root,
+        num_shards,
+        manifest.half_life_seconds,
     )
     return read_manifest(root)
 

@@ -1,4 +1,6 @@
-"""Puts checkpoints of shards away in the background, one at a time, and again after an error."""
+"""Puts checkpoints of shards away in the background, one at a time, and again after an
+error.
+"""
 
 import logging
 import time
@@ -44,7 +46,9 @@ class Uploads:
         metrics: what is counted.
     """
 
-    def __init__(self, checkpoints: Checkpoints, every_seconds: float, metrics: StreamMetrics) -> None:
+    def __init__(
+        self, checkpoints: Checkpoints, every_seconds: float, metrics: StreamMetrics
+    ) -> None:
         self._checkpoints = checkpoints
         self._every_seconds = every_seconds
         self._metrics = metrics
@@ -62,7 +66,8 @@ class Uploads:
         Args:
             index: the shard's.
             claim: the term; None: claim one before the first checkpoint.
-            sequence: of the shard's newest checkpoint, if the shard is still there; else None.
+            sequence: of the shard's newest checkpoint, if the shard is still there;
+                else None.
         """
         self._watched[index] = _Watched(claim, sequence, time.monotonic() + self._every_seconds)
 
@@ -71,7 +76,10 @@ class Uploads:
         return index in self._watched
 
     def forget(self, index: int) -> None:
-        """Keep no more checkpoints of a shard; one that is on its way does not become the newest."""
+        """Keep no more checkpoints of a shard.
+
+        One that is on its way does not become the newest.
+        """
         watched = self._watched.pop(index, None)
         if watched:
             watched.is_wanted = False
@@ -85,7 +93,8 @@ class Uploads:
             self._begin(index, shards[index])
 
     def finish(self, index: int, shard: Shard, wait_seconds: float) -> None:
-        """Begin the last checkpoint of a shard that is about to be closed, after what is on its way.
+        """Begin the last checkpoint of a shard that is about to be closed, after what
+        is on its way.
 
         Args:
             index: the shard's.
@@ -105,7 +114,10 @@ class Uploads:
         return self.is_idle
 
     def _begin(self, index: int, shard: Shard) -> None:
-        """Link a copy of the shard, and put that away on another thread; nothing if it did not change."""
+        """Link a copy of the shard, and put that away on another thread.
+
+        Nothing if it did not change.
+        """
         watched = self._watched[index]
         watched.due_at = time.monotonic() + self._every_seconds
         sequence = shard.state().sequence
@@ -119,7 +131,9 @@ class Uploads:
             self._failed(index, watched, error)
             return
         arguments = (index, watched, scratch, sequence, shard.positions())
-        self._thread = Thread(target=self._put, args=arguments, name=f"checkpoint-{index}", daemon=True)
+        self._thread = Thread(
+            target=self._put, args=arguments, name=f"checkpoint-{index}", daemon=True
+        )
         self._thread.start()
 
     def _put(
@@ -133,11 +147,17 @@ class Uploads:
         try:
             watched.claim = watched.claim or self._checkpoints.claim(index)
             self._checkpoints.put(
-                watched.claim, scratch.folder / "database", sequence, positions, lambda: watched.is_wanted
+                watched.claim,
+                scratch.folder / "database",
+                sequence,
+                positions,
+                lambda: watched.is_wanted,
             )
             watched.sequence = sequence
             self._metrics.count_checkpoint(is_safe=True)
-            logger.info("checkpoint safe shard=%d term=%d sequence=%d", index, watched.claim.term, sequence)
+            logger.info(
+                "checkpoint safe shard=%d term=%d sequence=%d", index, watched.claim.term, sequence
+            )
         except CheckpointRefused as error:
             watched.is_wanted = False
             logger.warning("checkpoint refused shard=%d error=%s", index, error)

@@ -1,4 +1,7 @@
-"""One random case of ``python -m bench laws``: events, and the logs that they are delivered from."""
+"""One random case of ``python -m bench laws``.
+
+Events, and the logs that they are delivered from.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +19,9 @@ _WORDS = ("tv", "red shoes", "クエリ", "größe 42", "c++")
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """How many different texts and times events are drawn from, and how many events, at least and at most."""
+    """How many different texts and times events are drawn from, and how many events, at
+    least and at most.
+    """
 
     sessions: int
     queries: int
@@ -70,13 +75,18 @@ class Case:
     logs: list[Log]
 
     def items(self) -> dict[str, CatalogItem]:
-        """Return the last state of each catalogue item, by its id; an item is in one log only."""
+        """Return the last state of each catalogue item, by its id.
+
+        An item is in one log only.
+        """
         entries = (entry for log in self.logs for entry in log.entries)
         return {entry.item_id: entry for entry in entries if isinstance(entry, CatalogItem)}
 
 
 def random_case(seed: int, number: int) -> tuple[Case, Random]:
-    """Return a case by its seed and number, and the randomness that its delivery goes on with."""
+    """Return a case by its seed and number, and the randomness that its delivery goes
+    on with.
+    """
     draw = Random(f"{seed}/{number}")
     vocabulary = draw.choice(_VOCABULARIES)
     events = [_event(draw, vocabulary) for _ in range(draw.randint(*vocabulary.events))]
@@ -107,10 +117,14 @@ def _event(draw: Random, vocabulary: Vocabulary) -> Interaction:
 
 def _item(draw: Random, vocabulary: Vocabulary) -> CatalogItem:
     item_id = f"i-{draw.randrange(vocabulary.items + 2)}"
-    return CatalogItem(item_id=item_id, title=f"title {draw.randrange(9)}", available=draw.random() < 0.9)
+    return CatalogItem(
+        item_id=item_id, title=f"title {draw.randrange(9)}", available=draw.random() < 0.9
+    )
 
 
-def _files(arriving: Sequence[Interaction | CatalogItem], num_shards: int, draw: Random) -> list[Log]:
+def _files(
+    arriving: Sequence[Interaction | CatalogItem], num_shards: int, draw: Random
+) -> list[Log]:
     """Cut what arrives into one file, or two; catalogue items are in the last."""
     cut = draw.choice((0, draw.randint(0, len(arriving))))
     early = [entry for entry in arriving[:cut] if isinstance(entry, Interaction)]
@@ -125,7 +139,9 @@ def _topics(arriving: Sequence[Interaction | CatalogItem], num_shards: int) -> l
     partitions: dict[Position, list[Interaction | CatalogItem]] = {}
     for entry in arriving:
         partitions.setdefault(_position_of(entry, num_shards), []).append(entry)
-    return [Log(position, entries, [position.partition]) for position, entries in partitions.items()]
+    return [
+        Log(position, entries, [position.partition]) for position, entries in partitions.items()
+    ]
 
 
 def _position_of(entry: Interaction | CatalogItem, num_shards: int) -> Position:
@@ -136,7 +152,9 @@ def _position_of(entry: Interaction | CatalogItem, num_shards: int) -> Position:
 
 def home_of(entry: Interaction | CatalogItem, num_shards: int) -> int:
     """Return the shard that an interaction or a catalogue item belongs to."""
-    return shard_of(entry.session_id if isinstance(entry, Interaction) else entry.item_id, num_shards)
+    return shard_of(
+        entry.session_id if isinstance(entry, Interaction) else entry.item_id, num_shards
+    )
 
 
 _ACTIONS = tuple(Action)

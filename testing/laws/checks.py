@@ -1,4 +1,6 @@
-"""The laws: what must hold of a store after any delivery of a case, beside a plain build of its events."""
+"""The laws: what must hold of a store after any delivery of a case, beside a plain
+build of its events.
+"""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -34,7 +36,9 @@ def broken_laws(case: Case, places: Places) -> list[str]:
 
 def _graph_of(readers: Sequence[ShardReader]) -> GraphReader:
     folders = [reader.path for reader in readers]
-    return GraphReader(folders[0].parent, folders, SETTINGS, SETTINGS.half_life_seconds, shards=readers)
+    return GraphReader(
+        folders[0].parent, folders, SETTINGS, SETTINGS.half_life_seconds, shards=readers
+    )
 
 
 def _graph_laws(case: Case, graph: GraphReader) -> Iterator[str]:
@@ -75,7 +79,9 @@ def _count_laws(case: Case, readers: Sequence[ShardReader]) -> Iterator[str]:
         )
         counted = state.num_sessions, state.num_hyperedges, state.num_incidences, state.watermark_ms
         if counted != expected:
-            yield f"shard {index} counts {counted} sessions, hyperedges, items, time; not {expected}"
+            yield (
+                f"shard {index} counts {counted} sessions, hyperedges, items, time; not {expected}"
+            )
         for log in case.logs:
             at = progress[log.position].next_offset if log.position in progress else 0
             if len(log.shards) == 1 and index in log.shards and at != len(log.entries):
@@ -83,16 +89,25 @@ def _count_laws(case: Case, readers: Sequence[ShardReader]) -> Iterator[str]:
 
 
 def _index_laws(case: Case, readers: Sequence[ShardReader]) -> Iterator[str]:
-    """Compare what is found by item with what is found by session, and which users were seen where."""
+    """Compare what is found by item with what is found by session, and which users were
+    seen where.
+    """
     for index, reader in enumerate(readers):
         records = list(reader.records(codec.BY_ITEM))
         facts = codec.by_item([key for key, _ in records], [value for _, value in records])
         found = merge_facts(FactColumns.none(), facts).facts.digest() if records else Digest()
         if found != reader.state().facts:
             yield f"shard {index} holds {found} by item, {reader.state().facts} by session"
-    users = {pair for reader in readers for _, value in reader.records(codec.USER) for pair in _pairs(value)}
+    users = {
+        pair
+        for reader in readers
+        for _, value in reader.records(codec.USER)
+        for pair in _pairs(value)
+    }
     expected = {
-        (text_key(event.user_id), text_key(event.session_id)) for event in case.events if event.user_id
+        (text_key(event.user_id), text_key(event.session_id))
+        for event in case.events
+        if event.user_id
     }
     if users != expected:
         yield f"{len(users)} users in sessions are stored, expected {len(expected)}"

@@ -86,7 +86,10 @@ class Delivery:
     def _write(self, worker: _Worker, index: int, share: _Share) -> None:
         batch = batch_of(share.events, worker.texts, items=share.items, positions=share.positions)
         apply_batch(worker.shards[index], batch, worker.texts)
-        self._note("write", f"shard {index}, {len(share.events)} events, then at {_places(share.positions)}")
+        self._note(
+            "write",
+            f"shard {index}, {len(share.events)} events, then at {_places(share.positions)}",
+        )
 
     # Reading
 
@@ -94,7 +97,11 @@ class Delivery:
         return (log for log in self._case.logs if log.shards[0] in worker.shards)
 
     def _rest_of(self, worker: _Worker) -> list[Log]:
-        return [log for log in self._logs_of(worker) if worker.next_entries[log.position] < len(log.entries)]
+        return [
+            log
+            for log in self._logs_of(worker)
+            if worker.next_entries[log.position] < len(log.entries)
+        ]
 
     def _cut_batch(self, worker: _Worker) -> dict[int, _Share]:
         """Read on in some logs, and share what was read among the shards."""
@@ -121,7 +128,10 @@ class Delivery:
             shares.setdefault(index, _Share()).positions[log.position] = end
 
     def _read_on(self, worker: _Worker) -> None:
-        """Go on where the shards say: of each log, the least that its shards have applied."""
+        """Go on where the shards say.
+
+        Of each log, the least that its shards have applied.
+        """
         stored = {index: shard.positions() for index, shard in worker.shards.items()}
         worker.next_entries = {
             log.position: min(stored[index].get(log.position, 0) for index in log.shards)
@@ -206,4 +216,6 @@ class Delivery:
 
 
 def _places(positions: Mapping[Position, int]) -> str:
-    return ", ".join(f"{p.source}/{p.partition}:{at}" for p, at in positions.items()) or "no new place"
+    return (
+        ", ".join(f"{p.source}/{p.partition}:{at}" for p, at in positions.items()) or "no new place"
+    )

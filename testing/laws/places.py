@@ -1,4 +1,7 @@
-"""Where the shards of a case live, in memory or in RocksDB: opened, killed, copied, read."""
+"""Where the shards of a case live, in memory or in RocksDB.
+
+Opened, killed, copied, read.
+"""
 
 import shutil
 from abc import ABC, abstractmethod
@@ -14,7 +17,9 @@ from testing.memory_rocksdb import MemoryDatabase, MemoryDisk
 
 _KILL_SHARE = 0.5
 
-SETTINGS = StreamSettings(sync_every_ms=60_000, memtable_bytes=1024 * 1024, block_cache_bytes=1024 * 1024)
+SETTINGS = StreamSettings(
+    sync_every_ms=60_000, memtable_bytes=1024 * 1024, block_cache_bytes=1024 * 1024
+)
 """The clock forces nothing to disk, so that a case is the same whenever it is run."""
 
 
@@ -65,7 +70,9 @@ class _MemoryTenure(Tenure):
 
 
 class MemoryPlaces(Places):
-    """Shards on a `MemoryDisk`; a kill may be a power cut, which loses writes that were not forced to disk.
+    """Shards on a `MemoryDisk`.
+
+    A kill may be a power cut, which loses writes that were not forced to disk.
 
     Args:
         folder: what paths begin with; nothing is written there.

@@ -1,6 +1,8 @@
-"""A process that holds a store open: ``python -m testing.processes.holder ROOT idle|serve|write``.
+"""A process that holds a store open: ``python -m testing.processes.holder ROOT
+idle|serve|write``.
 
-It prints ``ready``, then after each batch how many were applied, and leaves when standard input is closed.
+It prints ``ready``, then after each batch how many were applied, and leaves when
+standard input is closed.
 """
 
 import select
@@ -22,7 +24,9 @@ def say(text: str) -> None:
 
 
 def main() -> None:
-    """Hold the store: doing nothing, answering snapshot requests, or writing and answering them."""
+    """Hold the store: doing nothing, answering snapshot requests, or writing and
+    answering them.
+    """
     root, mode = Path(sys.argv[1]), sys.argv[2]
     with Store.create_or_open(root, StreamSettings(memtable_bytes=65536)) as store:
         shard = store.shard(0)

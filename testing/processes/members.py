@@ -1,4 +1,7 @@
-"""Members of a consumer group as a test sees them: sources over shards that only note what they are given."""
+"""Members of a consumer group as a test sees them.
+
+Sources over shards that only note what they are given.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,7 +21,10 @@ Place = tuple[Position, int]
 
 
 class Shards:
-    """The shards of all members: who has each, what is stored in it, and what it was given, in order."""
+    """The shards of all members.
+
+    Who has each, what is stored in it, and what it was given, in order.
+    """
 
     def __init__(self, num_shards: int) -> None:
         self.num_shards = num_shards
@@ -32,7 +38,10 @@ class Shards:
 
 
 class Member:
-    """One member with its share of the shards; its own store and its own shards' owner."""
+    """One member with its share of the shards.
+
+    Its own store and its own shards' owner.
+    """
 
     def __init__(self, bootstrap: str, settings: StreamSettings, shards: Shards) -> None:
         self.root = Path("nowhere")
@@ -68,7 +77,9 @@ class Member:
         return self.source.poll(_POLL_SECONDS)
 
     def store(self, batches: Iterable[RecordBatch]) -> int:
-        """Store what it was given, in shards that are its own, and return how many records that were."""
+        """Store what it was given, in shards that are its own, and return how many
+        records that were.
+        """
         count = 0
         for batch in batches:
             shard = batch.position.partition if batch.shard is None else batch.shard
@@ -84,6 +95,8 @@ def run_until(members: Sequence[Member], wanted: Callable[[], bool]) -> None:
     """Let members poll and store in turn until something holds."""
     deadline = monotonic() + _WAIT_SECONDS
     while not wanted():
-        assert monotonic() < deadline, [(member.shards, member.source.rebalances) for member in members]
+        assert monotonic() < deadline, [
+            (member.shards, member.source.rebalances) for member in members
+        ]
         for member in members:
             member.store(member.poll())

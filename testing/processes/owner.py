@@ -1,9 +1,11 @@
-"""A process that owns shard 0 on command: ``python -m testing.processes.owner ROOT [CHECKPOINTS_URL]``.
+"""A process that owns shard 0 on command: ``python -m testing.processes.owner ROOT
+[CHECKPOINTS_URL]``.
 
-It reads a command a line from standard input, and answers each in a line: ``apply N`` (N more batches),
-``write`` (batches without end, answered when many are applied), or a method of
-`stream.store.ownership.Ownership`: ``acquire``, ``release``, ``lose``, ``rest``. The answer is how far the
-shard is, or the error's class. It leaves when standard input is closed.
+It reads a command a line from standard input, and answers each in a line: ``apply N``
+(N more batches), ``write`` (batches without end, answered when many are applied), or a
+method of `stream.store.ownership.Ownership`: ``acquire``, ``release``, ``lose``,
+``rest``. The answer is how far the shard is, or the error's class. It leaves when
+standard input is closed.
 """
 
 import sys
@@ -22,10 +24,16 @@ NUMBERS = Position("numbers", 0)
 
 
 def apply_next(store: Store) -> int:
-    """Apply the batch after the stored position; return the position after it. A batch n has n % 7 facts."""
+    """Apply the batch after the stored position; return the position after it.
+
+    A batch n has n % 7 facts.
+    """
     shard = store.shard(0)
     number = shard.positions().get(NUMBERS, 0)
-    batch = [event(f"s-{number}", item_id=f"i-{item}", ts_ms=NOON_MS + number) for item in range(number % 7)]
+    batch = [
+        event(f"s-{number}", item_id=f"i-{item}", ts_ms=NOON_MS + number)
+        for item in range(number % 7)
+    ]
     apply_events(shard, batch, [], {NUMBERS: number + 1})
     return number + 1
 

@@ -1,7 +1,8 @@
-"""A real worker as a process: ``python -m testing.processes.worker ROOT SOURCE SETTINGS_JSON``.
+"""A real worker as a process: ``python -m testing.processes.worker ROOT SOURCE
+SETTINGS_JSON``.
 
-SOURCE is ``kafka:HOST:PORT`` or ``file:PATH``. It prints the number of records applied after each batch, and
-``done`` at the end; SIGTERM stops it.
+SOURCE is ``kafka:HOST:PORT`` or ``file:PATH``. It prints the number of records applied
+after each batch, and ``done`` at the end; SIGTERM stops it.
 """
 
 import json
@@ -24,9 +25,12 @@ from stream.worker import WorkerTotals, run_worker
 
 
 def run_and_kill(process: "subprocess.Popen[str]", seconds: float) -> bool:
-    """Kill a worker process so long after its first batch; return whether it was done before.
+    """Kill a worker process so long after its first batch.
 
-    The time is what makes the kill fall anywhere, in the middle of a write too; nothing is waited for.
+    Return whether it was done before.
+
+    The time is what makes the kill fall anywhere, in the middle of a write too; nothing
+    is waited for.
     """
     assert process.stdout is not None
     line = process.stdout.readline()

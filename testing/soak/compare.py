@@ -1,4 +1,6 @@
-"""What a graph holds too little and too much of, against the facts that it should be made of."""
+"""What a graph holds too little and too much of, against the facts that it should be
+made of.
+"""
 
 import json
 from collections import Counter, defaultdict
@@ -17,14 +19,19 @@ Counts = Counter[tuple[str, ...]]
 
 @dataclass(frozen=True, kw_only=True)
 class Census:
-    """A graph counted out, by kind: facts of each edge, hyperedge items, all facts, all sessions."""
+    """A graph counted out, by kind.
+
+    Facts of each edge, hyperedge items, all facts, all sessions.
+    """
 
     kinds: Mapping[str, Counts]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Losses:
-    """What is missing from a graph and what it counts too often, by kind of `Census`."""
+    """What is missing from a graph and what it counts too often, by
+    kind of `Census`.
+    """
 
     lost: Mapping[str, int]
     doubled: Mapping[str, int]
@@ -43,13 +50,19 @@ class Losses:
 def compare(found: Census, expected: Census) -> Losses:
     """Return the losses of one census against another."""
     return Losses(
-        lost={kind: (counts - found.kinds[kind]).total() for kind, counts in expected.kinds.items()},
-        doubled={kind: (found.kinds[kind] - counts).total() for kind, counts in expected.kinds.items()},
+        lost={
+            kind: (counts - found.kinds[kind]).total() for kind, counts in expected.kinds.items()
+        },
+        doubled={
+            kind: (found.kinds[kind] - counts).total() for kind, counts in expected.kinds.items()
+        },
     )
 
 
 def census_of_facts(facts: AbstractSet[Fact]) -> Census:
-    """Count out the graph that a set of facts makes, by its definition and with no code of the store."""
+    """Count out the graph that a set of facts makes, by its definition and with no code
+    of the store.
+    """
     edges: Counts = Counter()
     items: dict[str, set[str]] = defaultdict(set)
     for session, query, item, action in facts:

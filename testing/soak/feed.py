@@ -1,4 +1,6 @@
-"""The soak's platform: publishes the deliveries of a history as they fall due, whatever the broker does."""
+"""The soak's platform: publishes the deliveries of a history as they fall due, whatever
+the broker does.
+"""
 
 import time
 from collections.abc import Sequence
@@ -16,7 +18,9 @@ _GIVE_UP_SECONDS = 180.0
 
 
 class Feed:
-    """Publishes in a thread of its own, in order. What may not have arrived is published again.
+    """Publishes in a thread of its own, in order.
+
+    What may not have arrived is published again.
 
     Args:
         bootstrap: "host:port".
@@ -24,10 +28,13 @@ class Feed:
         deliveries: what to publish.
 
     Attributes:
-        num_retries: how often a chunk was published again because the broker did not take all of it.
+        num_retries: how often a chunk was published again because the broker did not
+            take all of it.
     """
 
-    def __init__(self, bootstrap: str, settings: StreamSettings, deliveries: Sequence[Delivery]) -> None:
+    def __init__(
+        self, bootstrap: str, settings: StreamSettings, deliveries: Sequence[Delivery]
+    ) -> None:
         self.num_retries = 0
         self._bootstrap = bootstrap
         self._settings = settings
@@ -73,7 +80,9 @@ class Feed:
                 done = self._publish_from(publisher, done)
 
     def _publish_from(self, publisher: "_Publisher", done: int) -> int:
-        """Publish chunk by chunk until one fails, and return how many deliveries have arrived."""
+        """Publish chunk by chunk until one fails, and return how many deliveries have
+        arrived.
+        """
         while done < len(self._deliveries):
             end = min(self._await_allowed(done), done + _CHUNK)
             try:
@@ -108,8 +117,14 @@ class _Publisher:
             batched = opened.enter_context(
                 closing(EventProducer(bootstrap, settings, batch_size=_BATCH_SIZE))
             )
-            lines = opened.enter_context(closing(EventProducer(bootstrap, settings, encoding="json")))
-            self._events: dict[Form, EventProducer] = {"protobuf": plain, "batch": batched, "json": lines}
+            lines = opened.enter_context(
+                closing(EventProducer(bootstrap, settings, encoding="json"))
+            )
+            self._events: dict[Form, EventProducer] = {
+                "protobuf": plain,
+                "batch": batched,
+                "json": lines,
+            }
             self._records = opened.enter_context(closing(RecordProducer(bootstrap, settings)))
             self._num_partitions = self._records.num_partitions(settings.clicks_topic)
             self._opened = opened.pop_all()

@@ -1,4 +1,7 @@
-"""A random history of a shop for the soak: what happened, and how a careless platform delivers it."""
+"""A random history of a shop for the soak.
+
+What happened, and how a careless platform delivers it.
+"""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -19,7 +22,14 @@ _EVENTS_PER_DAY = 5000
 """So many that what waits for a full batch is not older than events may be."""
 _ACTIVE_SESSIONS = 40
 _QUERIES, _ITEMS, _USERS = 400, 3_000, 5_000
-_WORDS = ("red running shoes", "cordless drill", "usb c cable", "garden chair", "4k monitor", "café tables")
+_WORDS = (
+    "red running shoes",
+    "cordless drill",
+    "usb c cable",
+    "garden chair",
+    "4k monitor",
+    "café tables",
+)
 _EVENT_TYPE = b"application/x-protobuf; messageType=freshet.events.v1.Event"
 _BATCH_TYPE = b"application/x-protobuf; messageType=freshet.events.v1.EventBatch"
 _FORMS: tuple[Form, ...] = ("protobuf", "batch", "json")
@@ -64,7 +74,9 @@ class History:
 
 
 def make_history(seed: int, num_events: int) -> History:
-    """Return a history: sessions interleaved, times in disorder within a day, 1% malformed, repeats."""
+    """Return a history: sessions interleaved, times in disorder within a day, 1%
+    malformed, repeats.
+    """
     random = Random(seed)
     history = History()
     for event in _events(random, num_events):
@@ -75,7 +87,9 @@ def make_history(seed: int, num_events: int) -> History:
 
 def _deliver(event: Interaction, history: History, random: Random) -> None:
     for _ in range(1 + (_happens(random, 0.03))):
-        history.deliveries.append(Delivery(content=event, form=random.choices(_FORMS, (5, 4, 1))[0]))
+        history.deliveries.append(
+            Delivery(content=event, form=random.choices(_FORMS, (5, 4, 1))[0])
+        )
     if _happens(random, 0.01):
         _plant(history, random)
     if _happens(random, 0.02):
@@ -176,7 +190,10 @@ def _malformed(kind: int, number: int) -> Malformed:
 
 def facts_of(events: Iterable[Interaction]) -> set[tuple[str, str, str, Action]]:
     """Return the distinct (session, normalised query or none, item, action)."""
-    return {(event.session_id, normalize_query(event.query), event.item_id, event.action) for event in events}
+    return {
+        (event.session_id, normalize_query(event.query), event.item_id, event.action)
+        for event in events
+    }
 
 
 def _event_line(event: Interaction) -> dict[str, object]:

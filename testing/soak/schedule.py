@@ -1,4 +1,7 @@
-"""What befalls workers and broker in a soak, and when: drawn beforehand from a seed, so that it repeats."""
+"""What befalls workers and broker in a soak, and when.
+
+Drawn beforehand from a seed, so that it repeats.
+"""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -33,7 +36,8 @@ class Step:
         blow: what.
         slot: which worker; -1: the broker.
         seconds: how long until it is started or woken up again; 0: at once.
-        lead_seconds: how long before it a burst of records is published, so that it falls into work.
+        lead_seconds: how long before it a burst of records is published, so that it
+            falls into work.
     """
 
     at_seconds: float
@@ -54,7 +58,8 @@ class Plan:
 
     Attributes:
         seed: of everything random.
-        kills: SIGKILLs of workers; of the rest there is less in proportion, but one of each at least.
+        kills: SIGKILLs of workers; of the rest there is less in proportion, but one of
+            each at least.
         workers: how many there are when all of them run.
         every_seconds: mean time from one blow to the next.
         session_timeout_seconds: a pause is longer than this.
@@ -68,7 +73,10 @@ class Plan:
 
 
 def make_schedule(plan: Plan) -> list[Step]:
-    """Return the steps in order of time. Of several workers one at least runs at any time."""
+    """Return the steps in order of time.
+
+    Of several workers one at least runs at any time.
+    """
     random = Random(plan.seed)
     needed = min(2, plan.workers)
     back_at = [0.0] * plan.workers
@@ -106,7 +114,9 @@ def _away_seconds(blow: Blow, plan: Plan, random: Random) -> float:
 
 
 class Pace:
-    """How much is to be published by when: half of it steadily, half in bursts shortly before the blows.
+    """How much is to be published by when.
+
+    Half of it steadily, half in bursts shortly before the blows.
 
     Args:
         steps: the schedule.

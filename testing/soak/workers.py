@@ -1,4 +1,6 @@
-"""The soak's workers: ``freshet stream`` processes on one store, started, killed, paused and stopped."""
+"""The soak's workers: ``freshet stream`` processes on one store, started, killed,
+paused and stopped.
+"""
 
 import os
 import re
@@ -32,7 +34,8 @@ class Fleet:
     """The workers of one store.
 
     Args:
-        command: arguments of ``freshet`` that start a worker; each gets a metrics address of its own.
+        command: arguments of ``freshet`` that start a worker; each gets a metrics
+            address of its own.
         folder: for logs, one a slot.
         size: how many slots there are.
         most_failures: how many workers may end by themselves before that ends the soak.
@@ -42,11 +45,14 @@ class Fleet:
         num_pauses: SIGSTOPs.
         num_stops: SIGTERMs.
         lives: seconds that each killed worker had lived.
-        failures: exit codes of the workers that ended by themselves; they are started again at once.
+        failures: exit codes of the workers that ended by themselves; they are started
+            again at once.
         bad_stops: exit codes other than 0 of workers that were told to stop.
     """
 
-    def __init__(self, command: Sequence[object], folder: Path, size: int, most_failures: int) -> None:
+    def __init__(
+        self, command: Sequence[object], folder: Path, size: int, most_failures: int
+    ) -> None:
         self.num_kills = self.num_pauses = self.num_stops = 0
         self.lives: list[float] = []
         self.failures: list[int] = []
@@ -58,7 +64,9 @@ class Fleet:
         self._stopping: set[int] = set()
 
     def start(self, slot: int) -> None:
-        """Start a worker; one in the same slot that was told to stop is awaited first."""
+        """Start a worker; one in the same slot that was told to stop
+        is awaited first.
+        """
         self._await_end(slot)
         metrics = f"127.0.0.1:{free_port()}"
         with self._log(slot).open("ab") as log:
@@ -107,7 +115,9 @@ class Fleet:
                 continue
             self.failures.append(place.process.returncode)
             if len(self.failures) > self._most_failures:
-                raise SystemExit(f"{len(self.failures)} workers ended by themselves:\n{self.log_tails()}")
+                raise SystemExit(
+                    f"{len(self.failures)} workers ended by themselves:\n{self.log_tails()}"
+                )
             self._slots[slot] = _Slot()
             self.start(slot)
 
@@ -135,7 +145,8 @@ class Fleet:
         """Return the end of each worker's log."""
         logs = sorted(self._folder.glob("worker-*.log"))
         return "\n".join(
-            f"--- {log.name}\n{log.read_text('utf-8', 'replace')[-_TAIL_CHARACTERS:]}" for log in logs
+            f"--- {log.name}\n{log.read_text('utf-8', 'replace')[-_TAIL_CHARACTERS:]}"
+            for log in logs
         )
 
     def _log(self, slot: int) -> Path:

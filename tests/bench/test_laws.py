@@ -1,4 +1,7 @@
-"""The law runner: a thousand cases here, a hundred thousand by hand; and that it finds what is broken."""
+"""The law runner: a thousand cases here, a hundred thousand by hand.
+
+And that it finds what is broken.
+"""
 
 import json
 from dataclasses import replace
@@ -14,7 +17,10 @@ from testing.laws.delivery import Delivery
 
 
 def test_a_thousand_cases() -> None:
-    """Whatever the delivery, the store is that of a plain build; every kind of mishap was among them."""
+    """Whatever the delivery, the store is that of a plain build.
+
+    Every kind of mishap was among them.
+    """
     outcome = run_cases(seed=7, numbers=range(1000), rocksdb_every=50, num_workers=2)
 
     assert outcome.failures == []
@@ -25,7 +31,10 @@ def test_a_thousand_cases() -> None:
 
 
 def test_a_case_follows_from_seed_and_number(tmp_path: Path) -> None:
-    """The same case is delivered the same way again; another number or seed is another case."""
+    """The same case is delivered the same way again.
+
+    Another number or seed is another case.
+    """
     again = [run_case(3, number, tmp_path, over_rocksdb=False).counts for number in (5, 5)]
     cases = [random_case(*which)[0] for which in ((3, 5), (3, 5), (3, 6), (4, 5))]
 
@@ -46,8 +55,12 @@ def test_workers_share_the_cases(capsys: pytest.CaptureFixture[str]) -> None:
     assert (found["write"], found["crash"]) == (alone.counts["write"], alone.counts["crash"])
 
 
-def test_a_broken_merge_is_found(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """A fact that no longer moves earlier is told with the case, how to run it again, and status 1."""
+def test_a_broken_merge_is_found(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A fact that no longer moves earlier is told with the case, how to run it again,
+    and status 1.
+    """
 
     def forgetful(stored: FactColumns, seen: FactColumns) -> Merge:
         merge = merge_facts(stored, seen)

@@ -1,4 +1,6 @@
-"""The soak's pure parts: a schedule and a history by seed, a pace, and a comparison that is able to fail."""
+"""The soak's pure parts: a schedule and a history by seed, a pace, and a comparison
+that is able to fail.
+"""
 
 import json
 from collections import Counter
@@ -20,7 +22,9 @@ PLAN = Plan(seed=1, kills=200, workers=3, every_seconds=5.0, session_timeout_sec
 
 
 def _plan(seed: int, workers: int, kills: int = 60) -> Plan:
-    return Plan(seed=seed, kills=kills, workers=workers, every_seconds=5.0, session_timeout_seconds=3.0)
+    return Plan(
+        seed=seed, kills=kills, workers=workers, every_seconds=5.0, session_timeout_seconds=3.0
+    )
 
 
 def test_a_schedule_is_the_same_by_seed() -> None:
@@ -38,7 +42,10 @@ def test_a_schedule_has_every_blow_and_ends_in_time() -> None:
     assert blows[Blow.PAUSE] >= 10
     assert blows[Blow.STOP] >= 10
     assert blows[Blow.BROKER_STOP] + blows[Blow.BROKER_KILL] == 4
-    assert set(Counter(step.blow for step in make_schedule(_plan(3, 3, 6)))) >= {Blow.PAUSE, Blow.STOP}
+    assert set(Counter(step.blow for step in make_schedule(_plan(3, 3, 6)))) >= {
+        Blow.PAUSE,
+        Blow.STOP,
+    }
     assert steps[-1].at_seconds < 25 * 60
     assert [step.at_seconds for step in steps] == sorted(step.at_seconds for step in steps)
 
@@ -63,7 +70,9 @@ def test_only_running_workers_are_hit_and_one_of_several_keeps_running(seed: int
 
 
 def test_the_pace_ends_with_everything_and_bursts_before_each_blow() -> None:
-    """What is published never goes back, and all of it is out when the last blow falls."""
+    """What is published never goes back, and all of it is out when
+    the last blow falls.
+    """
     steps = make_schedule(PLAN)
     pace = Pace(steps, 100_000)
 
@@ -75,7 +84,9 @@ def test_the_pace_ends_with_everything_and_bursts_before_each_blow() -> None:
 
 
 def test_a_history_is_the_same_by_seed_and_delivered_whole() -> None:
-    """Every event, item and malformed record is delivered, some events twice, the items in their order."""
+    """Every event, item and malformed record is delivered, some events twice, the items
+    in their order.
+    """
     history = make_history(5, 3_000)
 
     assert history == make_history(5, 3_000)
@@ -95,7 +106,9 @@ def test_what_is_planted_is_malformed() -> None:
     """Each planted record is rejected, and gives no event."""
     settings, position = StreamSettings(), Position("clicks", 0)
     planted = [
-        each.content for each in make_history(5, 4_000).deliveries if isinstance(each.content, Malformed)
+        each.content
+        for each in make_history(5, 4_000).deliveries
+        if isinstance(each.content, Malformed)
     ]
 
     for malformed in planted:
@@ -116,7 +129,9 @@ def _built(tmp_path: Path, events: list[Interaction]) -> Path:
     history = make_history(5, 0)
     history.events.extend(events)
     history.write(tmp_path / "events.jsonl", tmp_path / "items.jsonl")
-    run_freshet("stream", "--source", f"file:{tmp_path / 'events.jsonl'}", "--store", tmp_path / "store")
+    run_freshet(
+        "stream", "--source", f"file:{tmp_path / 'events.jsonl'}", "--store", tmp_path / "store"
+    )
     return tmp_path / "store"
 
 
@@ -141,7 +156,9 @@ def test_a_graph_without_some_facts_has_lost_them(tmp_path: Path) -> None:
     events = make_history(5, 2_000).events
     gone = events[0].session_id
 
-    losses = _losses(_built(tmp_path, [event for event in events if event.session_id != gone]), events)
+    losses = _losses(
+        _built(tmp_path, [event for event in events if event.session_id != gone]), events
+    )
 
     facts = facts_of(event for event in events if event.session_id == gone)
     assert losses.lost["facts"] == len(facts)
@@ -169,7 +186,9 @@ def test_a_graph_that_counts_facts_again_has_doubled_them(tmp_path: Path) -> Non
 
     assert losses.doubled["facts"] == len(facts_of(again))
     assert losses.doubled["sessions"] == 1
-    assert losses.doubled["facts of edges"] == sum(bool(query) for _, query, _, _ in facts_of(again))
+    assert losses.doubled["facts of edges"] == sum(
+        bool(query) for _, query, _, _ in facts_of(again)
+    )
     assert losses.num_lost == 0
 
 
@@ -192,6 +211,8 @@ def test_the_files_say_what_happened(tmp_path: Path) -> None:
 
     history.write(tmp_path / "events.jsonl", tmp_path / "items.jsonl")
 
-    lines = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text("utf-8").splitlines()]
+    lines = [
+        json.loads(line) for line in (tmp_path / "events.jsonl").read_text("utf-8").splitlines()
+    ]
     assert [line["query"] or "" for line in lines] == [event.query for event in history.events]
     assert len((tmp_path / "items.jsonl").read_text("utf-8").splitlines()) == len(history.items)

@@ -1,4 +1,6 @@
-"""Tests that the alert rules, their tests, the runbook and the exported metrics agree."""
+"""Tests that the alert rules, their tests, the runbook and the
+exported metrics agree.
+"""
 
 import re
 from pathlib import Path
@@ -29,11 +31,15 @@ def _exported() -> set[str]:
     StreamMetrics(registry)
     TunerMetrics(registry)
     ServerMetrics(registry)
-    return {family.name + suffix for family in registry.collect() for suffix in _SUFFIXES[family.type]}
+    return {
+        family.name + suffix for family in registry.collect() for suffix in _SUFFIXES[family.type]
+    }
 
 
 def test_every_metric_in_the_rules_is_exported() -> None:
-    """No alert asks for a series that no process serves, in its expression or its text."""
+    """No alert asks for a series that no process serves, in its
+    expression or its text.
+    """
     text = (_ROOT / "deploy" / "alerts.yml").read_text("utf-8")
     used = set(re.findall(r"freshet_[a-z_]+", text))
 
@@ -42,9 +48,13 @@ def test_every_metric_in_the_rules_is_exported() -> None:
 
 
 def test_every_alert_has_a_runbook_entry() -> None:
-    """Each alert has a heading of its own name in the operations page and links to it."""
+    """Each alert has a heading of its own name in the operations page
+    and links to it.
+    """
     headings = set(
-        re.findall(r"^### (\w+)$", (_ROOT / "docs" / "operations.md").read_text("utf-8"), re.MULTILINE)
+        re.findall(
+            r"^### (\w+)$", (_ROOT / "docs" / "operations.md").read_text("utf-8"), re.MULTILINE
+        )
     )
 
     for rule in _rules():
@@ -60,7 +70,9 @@ def test_every_alert_says_how_urgent_it_is() -> None:
 
 
 def test_every_alert_is_tested_firing_and_quiet() -> None:
-    """The rule tests have at least one moment at which each alert fires and one at which it does not."""
+    """The rule tests have at least one moment at which each alert fires and one at
+    which it does not.
+    """
     fires: set[str] = set()
     quiet: set[str] = set()
     for case in _load("alerts_test.yml")["tests"]:
@@ -74,6 +86,10 @@ def test_every_alert_is_tested_firing_and_quiet() -> None:
 
 def test_jobs_named_by_alerts_are_scraped() -> None:
     """Prometheus scrapes exactly the jobs that the alert on dead processes watches."""
-    (watched,) = re.findall(r'up\{job=~"([^"]+)"', (_ROOT / "deploy" / "alerts.yml").read_text("utf-8"))
+    (watched,) = re.findall(
+        r'up\{job=~"([^"]+)"', (_ROOT / "deploy" / "alerts.yml").read_text("utf-8")
+    )
 
-    assert {job["job_name"] for job in _load("prometheus.yml")["scrape_configs"]} == set(watched.split("|"))
+    assert {job["job_name"] for job in _load("prometheus.yml")["scrape_configs"]} == set(
+        watched.split("|")
+    )

@@ -37,7 +37,9 @@ def _produce(bootstrap: str, topic: str, count: int) -> None:
 
 def _consume(bootstrap: str, topic: str, count: int, seconds: float = 60.0) -> set[bytes]:
     """Read as a group member until `count` values came or the time is up."""
-    consumer = KafkaConsumer(topic, bootstrap_servers=bootstrap, group_id=topic, auto_offset_reset="earliest")
+    consumer = KafkaConsumer(
+        topic, bootstrap_servers=bootstrap, group_id=topic, auto_offset_reset="earliest"
+    )
     values: set[bytes] = set()
     deadline = time.monotonic() + seconds
     while len(values) < count and time.monotonic() < deadline:
@@ -61,7 +63,9 @@ def _alive(group: int) -> bool:
     return True
 
 
-def test_group_reads_old_events(kafka_bootstrap: str, kafka_topics: Callable[..., Mapping[str, str]]) -> None:
+def test_group_reads_old_events(
+    kafka_bootstrap: str, kafka_topics: Callable[..., Mapping[str, str]]
+) -> None:
     """Events that happened years ago are kept and read by a consumer group."""
     topic = kafka_topics(partitions=2)["clicks"]
 
@@ -73,7 +77,9 @@ def test_group_reads_old_events(kafka_bootstrap: str, kafka_topics: Callable[...
 def test_topics_are_apart_and_equally_partitioned(
     kafka_bootstrap: str, kafka_topics: Callable[..., Mapping[str, str]]
 ) -> None:
-    """Two calls never share a topic, and every topic of one call has the same number of partitions."""
+    """Two calls never share a topic, and every topic of one call has the same number of
+    partitions.
+    """
     first, second = kafka_topics(partitions=3), kafka_topics(partitions=1)
     admin = KafkaAdminClient(bootstrap_servers=kafka_bootstrap)
     described = admin.describe_topics(list(first.values()))
@@ -85,7 +91,10 @@ def test_topics_are_apart_and_equally_partitioned(
 
 
 def test_data_survives_kill_and_restart_and_goes_with_stop() -> None:
-    """A killed broker comes back on its port with its data; stop leaves neither process nor directory."""
+    """A killed broker comes back on its port with its data.
+
+    Stop leaves neither process nor directory.
+    """
     with LocalBroker() as broker:
         bootstrap, folder, process = broker.bootstrap, broker._folder, broker._process
         admin = KafkaAdminClient(bootstrap_servers=bootstrap)
@@ -149,7 +158,9 @@ def test_missing_java_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 def test_given_jar_folder_must_hold_kafka(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """FRESHET_KAFKA_LIB is used when it holds a broker and refused, by name, when it does not."""
+    """FRESHET_KAFKA_LIB is used when it holds a broker and refused, by name, when it
+    does not.
+    """
     monkeypatch.setenv("FRESHET_KAFKA_LIB", str(tmp_path))
     with pytest.raises(MissingToolError, match="FRESHET_KAFKA_LIB"):
         kafka_jars()

@@ -26,7 +26,9 @@ def test_installed_versions_are_the_pinned_ones() -> None:
     """What these tests run with is what the constraints name."""
     pinned = dict(
         re.findall(
-            r"^(freshet|click|torch|kafka-python|rocksdict|grpcio|annoy|protobuf)==(\S+)", _PINS, re.MULTILINE
+            r"^(freshet|click|torch|kafka-python|rocksdict|grpcio|annoy|protobuf)==(\S+)",
+            _PINS,
+            re.MULTILINE,
         )
     )
 
@@ -47,7 +49,9 @@ def copied_contracts(tmp_path: Path) -> Path:
 
 
 def test_stale_and_orphaned_stubs_are_found_and_mended(copied_contracts: Path) -> None:
-    """A changed contract, a hand-edited stub and a stub without a contract are named, then put right."""
+    """A changed contract, a hand-edited stub and a stub without a contract are named,
+    then put right.
+    """
     protos = copied_contracts / "protos"
     events = protos / "events_v1.proto"
     events.write_text(
@@ -59,7 +63,12 @@ def test_stale_and_orphaned_stubs_are_found_and_mended(copied_contracts: Path) -
     found = generate.stale_stubs(copied_contracts)
     mended = generate.write_stubs(copied_contracts)
 
-    assert found == ["events_v1_pb2.py", "events_v1_pb2.pyi", "gone_v1_pb2.py", "manifest_v1_pb2.pyi"]
+    assert found == [
+        "events_v1_pb2.py",
+        "events_v1_pb2.pyi",
+        "gone_v1_pb2.py",
+        "manifest_v1_pb2.pyi",
+    ]
     assert mended == found
     assert generate.stale_stubs(copied_contracts) == []
     assert not (protos / "gone_v1_pb2.py").exists()
@@ -73,7 +82,9 @@ def test_broken_contract_is_one_error(copied_contracts: Path) -> None:
     with pytest.raises(generate.GenerateError, match=r"broken\.proto"):
         generate.write_stubs(copied_contracts)
 
-    assert before == {path.name: path.read_bytes() for path in (copied_contracts / "protos").glob("*_pb2*")}
+    assert before == {
+        path.name: path.read_bytes() for path in (copied_contracts / "protos").glob("*_pb2*")
+    }
 
 
 def test_every_make_target_has_help() -> None:
@@ -90,10 +101,15 @@ def test_every_make_target_has_help() -> None:
 def test_setup_needs_a_recent_python(tmp_path: Path) -> None:
     """An old Python is refused in one line, before anything is made."""
     old = tmp_path / "python3"
-    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.9.1" && exit 0\nexit 1\n', "utf-8")
+    old.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.9.1" && exit 0\nexit 1\n', "utf-8"
+    )
     old.chmod(0o755)
     done = subprocess.run(
-        [_ROOT / "deploy" / "setup.sh", old, tmp_path / "venv"], capture_output=True, text=True, check=False
+        [_ROOT / "deploy" / "setup.sh", old, tmp_path / "venv"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
     assert done.returncode != 0

@@ -1,4 +1,6 @@
-"""Tests that the images and the compose file run commands that exist, at addresses that agree."""
+"""Tests that the images and the compose file run commands that exist, at addresses that
+agree.
+"""
 
 import json
 import re
@@ -33,7 +35,10 @@ def _image_command(target: str) -> list[str]:
 
 
 def _parsed(arguments: list[str]) -> dict[str, Any]:
-    """What the command line means; fails like the command would on an option or a value it does not know."""
+    """What the command line means.
+
+    Fails like the command would on an option or a value it does not know.
+    """
     name, command, rest = cli.resolve_command(click.Context(cli), list(arguments))
     assert command is not None
     return command.make_context(name, rest, resilient_parsing=False).params
@@ -41,7 +46,9 @@ def _parsed(arguments: list[str]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("process", _PROCESSES)
 def test_image_runs_a_command_that_exists(process: str) -> None:
-    """The freshet command understands the image's and compose's command lines, and they mean the same."""
+    """The freshet command understands the image's and compose's command lines, and they
+    mean the same.
+    """
     composed = _parsed(_COMPOSE["services"][process]["command"])
 
     assert composed == _parsed(_image_command(process))
@@ -49,10 +56,14 @@ def test_image_runs_a_command_that_exists(process: str) -> None:
 
 @pytest.mark.parametrize("process", _PROCESSES)
 def test_scraped_port_is_served_and_published_on_loopback(process: str) -> None:
-    """The metrics port is the same in the command, the published ports and Prometheus' targets."""
+    """The metrics port is the same in the command, the published ports and Prometheus'
+    targets.
+    """
     service = _COMPOSE["services"][process]
     (port,) = re.findall(r"--metrics[ =]0\.0\.0\.0:(\d+)", " ".join(service["command"]))
-    scraped = yaml.safe_load((_ROOT / "deploy" / "prometheus.yml").read_text("utf-8"))["scrape_configs"]
+    scraped = yaml.safe_load((_ROOT / "deploy" / "prometheus.yml").read_text("utf-8"))[
+        "scrape_configs"
+    ]
     targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in scraped}
 
     assert f"127.0.0.1:{port}:{port}" in service["ports"]
@@ -60,7 +71,9 @@ def test_scraped_port_is_served_and_published_on_loopback(process: str) -> None:
 
 
 def test_everything_published_is_on_loopback_and_restarts() -> None:
-    """No port is open to the network, and every lasting service comes back after a crash."""
+    """No port is open to the network, and every lasting service comes back after a
+    crash.
+    """
     for name, service in _COMPOSE["services"].items():
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
         assert service["restart"] == ("no" if name == "topics" else "unless-stopped")

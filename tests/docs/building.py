@@ -1,4 +1,7 @@
-"""The tables of docs/architecture.md, from the code; ``python -m tests.docs.building`` writes them."""
+"""The tables of docs/architecture.md, from the code.
+
+``python -m tests.docs.building`` writes them.
+"""
 
 import ast
 import re
@@ -13,29 +16,39 @@ _PLACE = re.compile(r"<!-- building -->\n.*?<!-- end building -->", re.DOTALL)
 
 def page_with_tables(text: str) -> str:
     """Return the page with a table a folder between its two marks."""
-    tables = "\n\n".join(_table(folder) for package in PACKAGES for folder in _folders(ROOT / package))
+    tables = "\n\n".join(
+        _table(folder) for package in PACKAGES for folder in _folders(ROOT / package)
+    )
     return _PLACE.sub(lambda _: f"<!-- building -->\n{tables}\n<!-- end building -->", text)
 
 
 def _folders(top: Path) -> Iterator[Path]:
-    return (path.parent for path in sorted(top.rglob("__init__.py"), key=lambda path: path.parent.parts))
+    return (
+        path.parent for path in sorted(top.rglob("__init__.py"), key=lambda path: path.parent.parts)
+    )
 
 
 def _table(folder: Path) -> str:
-    title = f"### `{folder.relative_to(ROOT).as_posix()}/`\n\n{_first_line(folder / '__init__.py')}"
-    rows = [f"| `{path.name}` | {_first_line(path)} |" for path in _modules(folder)]
-    return "\n".join([title, "", "| module | its one job |", "|---|---|", *rows] if rows else [title])
+    title = (
+        f"### `{folder.relative_to(ROOT).as_posix()}/`\n\n{_first_sentence(folder / '__init__.py')}"
+    )
+    rows = [f"| `{path.name}` | {_first_sentence(path)} |" for path in _modules(folder)]
+    return "\n".join(
+        [title, "", "| module | its one job |", "|---|---|", *rows] if rows else [title]
+    )
 
 
 def _modules(folder: Path) -> list[Path]:
     return sorted(
-        path for path in folder.glob("*.py") if path.name != "__init__.py" and "_pb2" not in path.name
+        path
+        for path in folder.glob("*.py")
+        if path.name != "__init__.py" and "_pb2" not in path.name
     )
 
 
-def _first_line(path: Path) -> str:
+def _first_sentence(path: Path) -> str:
     docstring = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
-    return docstring.splitlines()[0].replace("``", "`").replace("|", "\\|")
+    return " ".join(docstring.partition("\n\n")[0].split()).replace("``", "`").replace("|", "\\|")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""The whole system as a team would run it, processes over a real Kafka, and what was measured on the way."""
+"""The whole system as a team would run it, processes over a real Kafka, and what was
+measured on the way.
+"""
 
 import gzip
 import json
@@ -38,7 +40,9 @@ Click = tuple[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Log:
-    """An event log cut in two by time, its catalogue, and each part's clicks, as (normalised query, item)."""
+    """An event log cut in two by time, its catalogue, and each part's clicks, as
+    (normalised query, item).
+    """
 
     name: str
     early: Path
@@ -50,7 +54,10 @@ class Log:
 
 @dataclass(frozen=True, kw_only=True)
 class Swap:
-    """What clients saw while a second generation went live: generations as they appeared, and errors."""
+    """What clients saw while a second generation went live.
+
+    Generations as they appeared, and errors.
+    """
 
     generations: Sequence[str]
     num_answers: int
@@ -68,9 +75,11 @@ class Outcome:
         batch_hash_early: the same of a plain batch build.
         hash_all: graph hash of everything.
         batch_hash_all: the same of a plain batch build.
-        model_recall: share of held-out clicks on known queries whose item is among the first ten answers.
+        model_recall: share of held-out clicks on known queries whose item is among the
+            first ten answers.
         popularity_recall: the same for the ten most clicked items.
-        spelling_hits: share of unseen spellings that get the item clicked most for the right spelling.
+        spelling_hits: share of unseen spellings that get the item clicked most for the
+            right spelling.
         spelling_overlap: mean share of their answers that the right spelling gets, too.
         first, second: ids of the generations.
         swap: what clients saw meanwhile.
@@ -94,10 +103,15 @@ class Outcome:
 
 
 class System:
-    """Runs commands with one set of settings; the long-running ones are processes that are always ended."""
+    """Runs commands with one set of settings.
+
+    The long-running ones are processes that are always ended.
+    """
 
     def __init__(self, root: Path, bootstrap: str) -> None:
-        names = create_topics(bootstrap, partitions=NUM_PARTITIONS, prefix=f"e2e-{uuid.uuid4().hex[:8]}.")
+        names = create_topics(
+            bootstrap, partitions=NUM_PARTITIONS, prefix=f"e2e-{uuid.uuid4().hex[:8]}."
+        )
         topics = {name.rpartition(".")[2]: name for name in names}
         self.root = root
         self.bootstrap = bootstrap
@@ -142,7 +156,9 @@ class System:
         """Start the stream and return where its metrics are."""
         metrics = f"127.0.0.1:{free_port()}"
         source = f"kafka:{self.bootstrap}"
-        self.start("stream", "stream", "--source", source, "--store", self.store, "--metrics", metrics)
+        self.start(
+            "stream", "stream", "--source", source, "--store", self.store, "--metrics", metrics
+        )
         return metrics
 
     def kill(self, name: str) -> None:
@@ -163,7 +179,10 @@ class System:
             self.kill(name)
 
     def until(self, condition: Callable[[], object], what: str) -> None:
-        """Wait until a condition holds; fail when a process has ended, or it takes too long."""
+        """Wait until a condition holds.
+
+        Fail when a process has ended, or it takes too long.
+        """
         pause, deadline = Event(), time.monotonic() + DEADLINE_SECONDS
         while not condition():
             for name, process in self._running.items():
@@ -240,7 +259,9 @@ def _log(data_folder: Path | None, root: Path) -> Log:
     shop = Shop(7, 400)
     lines = [json.dumps(event).encode() + b"\n" for event in islice(shop.events(), 20_000)]
     items = root / "items.jsonl"
-    items.write_text("".join(json.dumps(item) + "\n" for item in [*shop.catalog(), *shop.take_launched()]))
+    items.write_text(
+        "".join(json.dumps(item) + "\n" for item in [*shop.catalog(), *shop.take_launched()])
+    )
     return _cut("simulated", lines, items, root)
 
 
@@ -266,7 +287,9 @@ def _clicks(lines: Sequence[bytes]) -> list[Click]:
 
 
 def _batch_hashes(system: System, log: Log) -> tuple[str, str]:
-    """Return the hashes of the first part and of everything, built from files in one go, in one shard."""
+    """Return the hashes of the first part and of everything, built from files in one
+    go, in one shard.
+    """
     store = system.root / "batch"
     hashes = []
     for part in (log.early, log.late):
@@ -276,7 +299,9 @@ def _batch_hashes(system: System, log: Log) -> tuple[str, str]:
 
 
 def _stream_with_kills(system: System, log: Log) -> int:
-    """Publish the first part and have it applied, killing the stream with -9 on the way."""
+    """Publish the first part and have it applied, killing the stream with -9 on the
+    way.
+    """
     system.publish(log.early, log.items)
     kills = 0
     for num_batches in (3, 20, 50):
@@ -296,7 +321,9 @@ def _num_batches(metrics: str) -> float:
 
 
 def _applied(system: System, expected: str) -> str:
-    """Return the graph's hash once it is what it should be, or does not change any more."""
+    """Return the graph's hash once it is what it should be, or does not change any
+    more.
+    """
     system.until(lambda: system.graph_hash() == expected, f"the graph becomes {expected}")
     return system.graph_hash()
 
@@ -314,7 +341,10 @@ def _is_ready(client: RetrievalClient) -> bool:
 
 
 def _recalls(client: RetrievalClient, log: Log) -> tuple[float, float]:
-    """Return Recall@10 of held-out clicks on known queries: of the server, and of the most clicked items."""
+    """Return Recall@10 of held-out clicks on known queries.
+
+    Of the server, and of the most clicked items.
+    """
     known = {query for query, _ in log.early_clicks}
     held_out = [(query, item) for query, item in log.late_clicks if query in known]
     answers = {query: _items(client, query) for query in {query for query, _ in held_out}}
@@ -325,18 +355,23 @@ def _recalls(client: RetrievalClient, log: Log) -> tuple[float, float]:
 
 
 def _spellings(client: RetrievalClient, log: Log) -> tuple[float, float]:
-    """Misspell frequent queries; return how often the best item is found, and how alike the answers are."""
+    """Misspell frequent queries; return how often the best item is found, and how alike
+    the answers are.
+    """
     random = Random(1)
     known = {query for query, _ in (*log.early_clicks, *log.late_clicks)}
     clicked: dict[str, Counter[str]] = {}
     for query, item in log.early_clicks:
         clicked.setdefault(query, Counter())[item] += 1
     frequent = sorted(
-        (query for query in clicked if len(query) > 5), key=lambda query: (-clicked[query].total(), query)
+        (query for query in clicked if len(query) > 5),
+        key=lambda query: (-clicked[query].total(), query),
     )
     hits, overlaps = [], []
     for query in frequent[:NUM_SPELLINGS]:
-        spelling = next(slip for slip in (misspell(query, random) for _ in range(1000)) if slip not in known)
+        spelling = next(
+            slip for slip in (misspell(query, random) for _ in range(1000)) if slip not in known
+        )
         answer = client.retrieve(spelling, K)
         assert answer.path == "encoded"
         items = {hit.item_id for hit in answer.hits}
@@ -350,7 +385,10 @@ def _items(client: RetrievalClient, query: str) -> set[str]:
 
 
 def _swap(system: System) -> tuple[str, Swap]:
-    """Train a second generation under continuous requests; return its id and what the clients saw."""
+    """Train a second generation under continuous requests.
+
+    Return its id and what the clients saw.
+    """
     stop, errors, seen = Event(), [], []
     generations: list[str] = []
 
@@ -368,7 +406,8 @@ def _swap(system: System) -> tuple[str, Swap]:
                         generations.append(answer.receipt.generation)
 
     threads = [
-        Thread(target=ask, args=(queries,)) for queries in (["xbox", "shoes"], ["never typed before", "gift"])
+        Thread(target=ask, args=(queries,))
+        for queries in (["xbox", "shoes"], ["never typed before", "gift"])
     ]
     for thread in threads:
         thread.start()

@@ -1,4 +1,6 @@
-"""The soak, short: a blow of every kind under load, and nothing is lost or counted twice."""
+"""The soak, short: a blow of every kind under load, and nothing is lost or counted
+twice.
+"""
 
 import json
 import subprocess
@@ -14,7 +16,10 @@ pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.timeout(300)]
 
 
 def test_a_store_under_blows_becomes_the_graph_of_a_plain_build(tmp_path: Path) -> None:
-    """Kills, a pause, a stop, a broker restarted: the same graph, catalogue and quarantine."""
+    """Kills, a pause, a stop, a broker restarted.
+
+    The same graph, catalogue and quarantine.
+    """
     path = tmp_path / "figures.jsonl"
     size = ["--kills", "6", "--events", "20000", "--every", "3.5", "--workers", str(NUM_WORKERS)]
     where = ["--folder", str(tmp_path / "soak"), "--json", str(path)]
@@ -28,7 +33,10 @@ def test_a_store_under_blows_becomes_the_graph_of_a_plain_build(tmp_path: Path) 
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
-    figures = {line["name"]: line["value"] for line in map(json.loads, path.read_text("utf-8").splitlines())}
+    figures = {
+        line["name"]: line["value"]
+        for line in map(json.loads, path.read_text("utf-8").splitlines())
+    }
     assert figures["kills"] == 6
     assert figures["pauses longer than the session timeout"] == 1
     assert figures["workers stopped and added"] == 1

@@ -21,13 +21,17 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
-    """A function that runs a command line in this process: ``run("graph", "hash", "--store", path)``."""
+    """A function that runs a command line in this process: ``run("graph", "hash",
+    "--store", path)``.
+    """
 
     def call(*arguments: object) -> subprocess.CompletedProcess[str]:
         capsys.readouterr()
         code = process.run(cli, [str(argument) for argument in arguments])
         printed = capsys.readouterr()
-        return subprocess.CompletedProcess([str(each) for each in arguments], code, printed.out, printed.err)
+        return subprocess.CompletedProcess(
+            [str(each) for each in arguments], code, printed.out, printed.err
+        )
 
     root = logging.getLogger()
     before = (root.handlers[:], root.level)
@@ -37,7 +41,9 @@ def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
 
 @pytest.fixture
 def spawn(tmp_path: Path) -> Command:
-    """A function that runs a command line as its own process, with extra environment variables."""
+    """A function that runs a command line as its own process, with extra environment
+    variables.
+    """
 
     def call(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -58,7 +64,10 @@ Until = Callable[[Callable[[], object]], None]
 
 @pytest.fixture
 def eventually() -> Until:
-    """A function that returns once a condition holds; where it does not within a minute, the test fails."""
+    """A function that returns once a condition holds.
+
+    Where it does not within a minute, the test fails.
+    """
 
     def wait(condition: Callable[[], object]) -> None:
         pause, deadline = Event(), time.monotonic() + 60

@@ -1,4 +1,7 @@
-"""The tables of docs/operations.md, from the code; ``python -m tests.freshet.reference`` writes them."""
+"""The tables of docs/operations.md, from the code.
+
+``python -m tests.freshet.reference`` writes them.
+"""
 
 import ast
 import importlib
@@ -30,7 +33,10 @@ def tables() -> dict[str, str]:
         "reasons": _table(
             ("reason", "what was wrong"), ((f"`{name}`", text) for name, text in REASONS.items())
         ),
-        **{f"settings-{room}": _table(("key", "default", "what it does"), _settings(room)) for room in ROOMS},
+        **{
+            f"settings-{room}": _table(("key", "default", "what it does"), _settings(room))
+            for room in ROOMS
+        },
     }
 
 
@@ -47,7 +53,9 @@ def page_with(text: str, made: dict[str, str]) -> str:
 
 def _table(headers: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
     lines = [headers, tuple("---" for _ in headers), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
 
 
 def _commands() -> Iterator[tuple[str, ...]]:
@@ -109,7 +117,8 @@ def _attribute_docstrings(source: str, class_name: str) -> dict[str, str]:
 
 
 def _sentences(docstring: str) -> str:
-    return " ".join(docstring.split("\n\n", maxsplit=1)[0].split()).replace("``", "`")
+    prose, *_ = re.split(r"\n\s*\n\s*(?:Args|Attributes):", docstring)
+    return " ".join(prose.split()).replace("``", "`")
 
 
 if __name__ == "__main__":

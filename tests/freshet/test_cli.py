@@ -14,7 +14,13 @@ from freshet.cli import SECTIONS, cli
 Command = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-CLICK = {"type": "search_click", "session_id": "s1", "user_id": "u1", "query": "Red Shoes!", "item_id": "i1"}
+CLICK = {
+    "type": "search_click",
+    "session_id": "s1",
+    "user_id": "u1",
+    "query": "Red Shoes!",
+    "item_id": "i1",
+}
 EVENTS = [
     {"ts_ms": 1_760_000_000_000, **CLICK},
     {"ts_ms": 1_760_000_001_000, **CLICK, "item_id": "i2"},
@@ -31,9 +37,12 @@ def _write_lines(path: Path, lines: list[dict[str, object]]) -> Path:
 @pytest.fixture
 def store(tmp_path: Path, run: Command) -> Path:
     """A store with two clicks, two items, and one record in quarantine."""
-    events, items = _write_lines(tmp_path / "e.jsonl", EVENTS), _write_lines(tmp_path / "i.jsonl", ITEMS)  # type: ignore[arg-type]  # invariant
+    events = _write_lines(tmp_path / "e.jsonl", EVENTS)
+    items = _write_lines(tmp_path / "i.jsonl", ITEMS)  # type: ignore[arg-type]  # invariant
     path = tmp_path / "shop.store"
-    outcome = run("stream", "--source", f"file:{events}", "--catalog", f"file:{items}", "--store", path)
+    outcome = run(
+        "stream", "--source", f"file:{events}", "--catalog", f"file:{items}", "--store", path
+    )
     assert outcome.returncode == 0, outcome.stderr
     assert outcome.stdout == ""
     assert "4 events applied, 2 new facts, 1 quarantined" in outcome.stderr
@@ -43,7 +52,9 @@ def store(tmp_path: Path, run: Command) -> Path:
 def _leaves(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     if not isinstance(command, click.Group):
         return [path]
-    return [leaf for name, each in command.commands.items() for leaf in _leaves(each, (*path, name))]
+    return [
+        leaf for name, each in command.commands.items() for leaf in _leaves(each, (*path, name))
+    ]
 
 
 def test_help_reads_like_the_product(run: Command) -> None:
@@ -64,7 +75,9 @@ def test_examples_are_lines_to_copy(path: tuple[str, ...]) -> None:
         assert isinstance(command, click.Group)
         command = command.commands[name]
     shown = command.get_help(click.Context(command, info_name=" ".join(path), terminal_width=110))
-    examples = [line.strip() for line in (command.help or "").splitlines() if line.startswith("freshet ")]
+    examples = [
+        line.strip() for line in (command.help or "").splitlines() if line.startswith("freshet ")
+    ]
 
     assert "\\b" not in shown
     assert set(examples) <= {line.strip() for line in shown.splitlines()}
@@ -91,7 +104,15 @@ def test_every_command_explains_itself(path: tuple[str, ...], run: Command) -> N
     [
         (
             ("stream",),
-            {"--source", "--catalog", "--store", "--follow", "--checkpoints", "--metrics", "--config"},
+            {
+                "--source",
+                "--catalog",
+                "--store",
+                "--follow",
+                "--checkpoints",
+                "--metrics",
+                "--config",
+            },
         ),
         (("tune",), {"--store", "--artifacts", "--every", "--metrics", "--config"}),
         (("serve",), {"--artifacts", "--listen", "--metrics", "--config"}),
@@ -134,7 +155,12 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
         "sys.exit(f'loaded: {heavy}' if heavy else 0)\n"
     )
     outcome = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
     assert outcome.returncode == 0, outcome.stderr
@@ -147,23 +173,37 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
         (["stream", "--store", "x"], "Missing option '--source'"),
         (["stream", "--source", "ftp:x", "--store", "x"], "neither file:PATH_OR_GLOB nor kafka:"),
         (["stream", "--source", "kafka:here", "--store", "x"], "must be HOST:PORT"),
-        (["stream", "--source", "kafka:h:1", "--source", "file:x", "--store", "x"], "one kafka: source"),
+        (
+            ["stream", "--source", "kafka:h:1", "--source", "file:x", "--store", "x"],
+            "one kafka: source",
+        ),
         (["stream", "--source", "kafka:h:1", "--follow", "--store", "x"], "are for file: sources"),
-        (["stream", "--source", "file:x", "--store", "x", "--checkpoints", "c"], "is for a kafka: source"),
+        (
+            ["stream", "--source", "file:x", "--store", "x", "--checkpoints", "c"],
+            "is for a kafka: source",
+        ),
         (
             ["stream", "--source", "file:x", "--catalog", "kafka:h:1", "--store", "x"],
             "--catalog takes file:PATH",
         ),
-        (["tune", "--store", "x", "--artifacts", "y", "--every", "often"], "'often' is not a duration"),
+        (
+            ["tune", "--store", "x", "--artifacts", "y", "--every", "often"],
+            "'often' is not a duration",
+        ),
         (["graph", "hash"], "either --store DIR or --snapshot DIR"),
-        (["graph", "hash", "--store", "x", "--snapshot", "y"], "either --store DIR or --snapshot DIR"),
+        (
+            ["graph", "hash", "--store", "x", "--snapshot", "y"],
+            "either --store DIR or --snapshot DIR",
+        ),
         (["train", "--artifacts", "x"], "either --store DIR or --snapshot DIR"),
         (["query", "x", "-k", "0"], "'-k'"),
         (["replay", "--events", "x", "--to", "kafka:h:1", "--speed", "-2"], "times real time"),
         (["demo", "--items", "x"], "--items goes with --events"),
     ],
 )
-def test_a_wrong_command_line_is_one_line_and_code_2(arguments: list[str], said: str, run: Command) -> None:
+def test_a_wrong_command_line_is_one_line_and_code_2(
+    arguments: list[str], said: str, run: Command
+) -> None:
     """Usage errors say what is wrong and where the help is."""
     outcome = run(*arguments)
 
@@ -190,8 +230,12 @@ def test_a_wrong_command_line_is_one_line_and_code_2(arguments: list[str], said:
         (["demo", "--events", "nowhere"], "nowhere cannot be read"),
     ],
 )
-def test_what_is_not_there_is_one_line_and_code_1(arguments: list[str], said: str, spawn: Command) -> None:
-    """A missing store, file, folder or server is said in one line, as a process of its own says it."""
+def test_what_is_not_there_is_one_line_and_code_1(
+    arguments: list[str], said: str, spawn: Command
+) -> None:
+    """A missing store, file, folder or server is said in one line, as a process of its
+    own says it.
+    """
     outcome = spawn(*arguments)
 
     errors = [line for line in outcome.stderr.splitlines() if line.startswith("freshet: error: ")]
@@ -203,7 +247,10 @@ def test_what_is_not_there_is_one_line_and_code_1(arguments: list[str], said: st
 
 
 def test_a_wrong_setting_refuses_to_start(tmp_path: Path, spawn: Command) -> None:
-    """Also one of a room that the command does not use: it would be wrong for the next command."""
+    """Also one of a room that the command does not use.
+
+    It would be wrong for the next command.
+    """
     (tmp_path / "freshet.toml").write_text("[model]\ndimm = 3\n")
 
     outcome = spawn("graph", "hash", "--store", "x", "--config", "freshet.toml")
@@ -218,7 +265,9 @@ def test_the_graph_can_be_looked_at(store: Path, run: Command, tmp_path: Path) -
     snapshot = tmp_path / "snap"
     assert run("snapshot", "--store", store, "--out", snapshot).returncode == 0
 
-    lines = [json.loads(line) for line in run("graph", "dump", "--store", store).stdout.splitlines()]
+    lines = [
+        json.loads(line) for line in run("graph", "dump", "--store", store).stdout.splitlines()
+    ]
     stats = json.loads(run("graph", "stats", "--store", store, "--json").stdout)
 
     assert [(line["kind"], line.get("query"), line.get("item")) for line in lines] == [
@@ -237,7 +286,9 @@ def test_the_graph_can_be_looked_at(store: Path, run: Command, tmp_path: Path) -
 
 
 def test_weights_are_taken_at_the_time_that_is_asked_for(store: Path, run: Command) -> None:
-    """Half a weight is left after a half-life, and action weights can be set when reading."""
+    """Half a weight is left after a half-life, and action weights can be set when
+    reading.
+    """
     at_ms = EVENTS[0]["ts_ms"] + 30 * 86_400_000  # type: ignore[operator]  # an int
 
     first = json.loads(run("graph", "dump", "--store", store, "--at", at_ms).stdout.splitlines()[0])
@@ -245,7 +296,9 @@ def test_weights_are_taken_at_the_time_that_is_asked_for(store: Path, run: Comma
     assert first["weight"] == pytest.approx(0.5)
 
 
-def test_a_second_pass_over_the_same_files_changes_nothing(store: Path, run: Command, tmp_path: Path) -> None:
+def test_a_second_pass_over_the_same_files_changes_nothing(
+    store: Path, run: Command, tmp_path: Path
+) -> None:
     """What is applied is not applied again."""
     before = run("graph", "hash", "--store", store).stdout
 
@@ -259,7 +312,8 @@ def test_a_second_pass_over_the_same_files_changes_nothing(store: Path, run: Com
 def test_the_quarantine_can_be_listed(store: Path, run: Command) -> None:
     """Reason and place for people, all of it for scripts."""
     (entry,) = [
-        json.loads(line) for line in run("quarantine", "list", "--store", store, "--json").stdout.splitlines()
+        json.loads(line)
+        for line in run("quarantine", "list", "--store", store, "--json").stdout.splitlines()
     ]
 
     assert entry["reason"] == "empty_query"
@@ -294,9 +348,16 @@ def test_the_version_is_said(run: Command) -> None:
 
 
 def test_backfill_by_several_processes_makes_the_same_graph(tmp_path: Path, run: Command) -> None:
-    """Processes side by side, each with its shards, make what one makes, and put bad lines away once."""
+    """Processes side by side, each with its shards, make what one makes, and put bad
+    lines away once.
+    """
     lines = [
-        {"ts_ms": 1_760_000_000_000 + n, **CLICK, "session_id": f"s{n % 40}", "item_id": f"i{n % 7}"}
+        {
+            "ts_ms": 1_760_000_000_000 + n,
+            **CLICK,
+            "session_id": f"s{n % 40}",
+            "item_id": f"i{n % 7}",
+        }
         for n in range(400)
     ]
     events = _write_lines(tmp_path / "e.jsonl", [*lines, {"ts_ms": 1}])

@@ -16,7 +16,9 @@ def _write(tmp_path: Path, text: str) -> Path:
 def _entry(name: str, path: Path | None, environment: dict[str, str]) -> Entry:
     table, _, key = name.partition(".")
     return next(
-        each for each in load_config(path, environment).entries if (each.table, each.key) == (table, key)
+        each
+        for each in load_config(path, environment).entries
+        if (each.table, each.key) == (table, key)
     )
 
 
@@ -31,7 +33,9 @@ def test_a_key_that_is_nowhere_has_its_default() -> None:
 
 
 def test_the_strongest_source_wins(tmp_path: Path) -> None:
-    """A flag beats the environment, the environment beats the file, the file beats the default."""
+    """A flag beats the environment, the environment beats the file, the file beats the
+    default.
+    """
     path = _write(tmp_path, "[server]\ndefault_k = 20\nmax_k = 500\nnum_threads = 3\n")
     environment = {"FRESHET_SERVER_DEFAULT_K": "30", "FRESHET_SERVER_MAX_K": "600"}
 
@@ -64,8 +68,12 @@ def test_each_entry_says_where_it_comes_from(tmp_path: Path) -> None:
 
 
 def test_durations_may_be_written_as_people_write_them(tmp_path: Path) -> None:
-    """A key that ends in a unit takes text with a unit, in the file and in the environment."""
-    path = _write(tmp_path, '[model]\ntune_every_seconds = "10m"\n[stream]\nsync_every_ms = "1.5s"\n')
+    """A key that ends in a unit takes text with a unit, in the file and in the
+    environment.
+    """
+    path = _write(
+        tmp_path, '[model]\ntune_every_seconds = "10m"\n[stream]\nsync_every_ms = "1.5s"\n'
+    )
 
     config = load_config(path, {"FRESHET_STREAM_HALF_LIFE_SECONDS": "14d"})
 
@@ -106,7 +114,10 @@ def test_action_weights_are_overridden_one_by_one(tmp_path: Path) -> None:
         ("[model]\ndim = true\n", ["[model] dim", "a whole number"]),
         ("[model]\ndim = 3.5\n", ["[model] dim", "a whole number"]),
         ("[model]\nuse_ids = 1\n", ["[model] use_ids", "true or false"]),
-        ("[model]\ntune_every_seconds = 'soon'\n", ["tune_every_seconds", "'soon' is not a duration"]),
+        (
+            "[model]\ntune_every_seconds = 'soon'\n",
+            ["tune_every_seconds", "'soon' is not a duration"],
+        ),
         ("[stream.action_weights]\nclick = 'x'\n", ["action_weights.click", "a number"]),
         ("[stream.action_weights]\nhover = 1\n", ["hover", "add-to-cart"]),
         ("[server]\ndefault_k = 0\n", ["default_k", "at least 1"]),
@@ -135,7 +146,9 @@ def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, expected: lis
     ],
 )
 def test_a_mistake_in_the_environment_is_named(variable: str, value: str, expected: str) -> None:
-    """A misspelt or mistyped variable is an error, not a setting that is silently not applied."""
+    """A misspelt or mistyped variable is an error, not a setting that is silently not
+    applied.
+    """
     with pytest.raises(ConfigError) as caught:
         load_config(None, {variable: value})
 
@@ -144,7 +157,8 @@ def test_a_mistake_in_the_environment_is_named(variable: str, value: str, expect
 
 
 @pytest.mark.parametrize(
-    "variable", ["FRESHET_SERVER_PORT", "FRESHET_SERVER_SERVICE_HOST", "FRESHET_SERVER_PORT_50051_TCP_ADDR"]
+    "variable",
+    ["FRESHET_SERVER_PORT", "FRESHET_SERVER_SERVICE_HOST", "FRESHET_SERVER_PORT_50051_TCP_ADDR"],
 )
 def test_service_links_of_kubernetes_are_no_mistake(variable: str) -> None:
     """A service called freshet-server puts such variables into every pod."""

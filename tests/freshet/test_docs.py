@@ -4,7 +4,9 @@ from tests.freshet.reference import PAGE, page_with, tables
 
 
 def test_the_tables_are_those_of_the_code() -> None:
-    """Where this fails, `python -m tests.freshet.reference` brings the page up to date."""
+    """Where this fails, `python -m tests.freshet.reference` brings
+    the page up to date.
+    """
     text = PAGE.read_text(encoding="utf-8")
 
     assert text == page_with(text, tables())

@@ -16,11 +16,15 @@ from tests.freshet.conftest import Command
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    """A store of two shards, with a user in both, and another half-life than the default."""
+    """A store of two shards, with a user in both, and another half-life than the
+    default.
+    """
     path = tmp_path / "shop.store"
     with Store.create_or_open(path, StreamSettings(half_life_seconds=86400.0), 2) as opened:
         apply_events(opened.shard(0), [event("s-1", user_id="u-1"), event("s-2", item_id="b")])
-        apply_events(opened.shard(1), [event("s-3", user_id="u-1"), event("s-3", item_id="b", user_id="u-1")])
+        apply_events(
+            opened.shard(1), [event("s-3", user_id="u-1"), event("s-3", item_id="b", user_id="u-1")]
+        )
     return path
 
 
@@ -31,11 +35,15 @@ def test_an_erasure_in_a_store_is_carried_out_and_listed(store: Path, run: Comma
 
     assert (outcome.returncode, outcome.stdout) == (0, "")
     assert outcome.stderr == "erased: 3 facts are gone\n"
-    assert [(entry["shard"], entry["deed"], entry["facts"], entry["sessions"]) for entry in listed] == [
+    assert [
+        (entry["shard"], entry["deed"], entry["facts"], entry["sessions"]) for entry in listed
+    ] == [
         (0, "erased", 1, 1),
         (1, "erased", 2, 1),
     ]
-    assert {(entry["kind"], entry["key"]) for entry in listed} == {("user", f"{text_key('u-1'):016x}")}
+    assert {(entry["kind"], entry["key"]) for entry in listed} == {
+        ("user", f"{text_key('u-1'):016x}")
+    }
     assert json.loads(run("graph", "stats", "--store", store, "--json").stdout)["facts"] == 1
 
 
@@ -93,7 +101,10 @@ def test_an_erasure_is_published(run: Command, monkeypatch: pytest.MonkeyPatch) 
     ("arguments", "said"),
     [
         (["user", "u"], "either --kafka HOST:PORT or --store DIR"),
-        (["user", "u", "--kafka", "h:1", "--store", "x"], "either --kafka HOST:PORT or --store DIR"),
+        (
+            ["user", "u", "--kafka", "h:1", "--store", "x"],
+            "either --kafka HOST:PORT or --store DIR",
+        ),
         (["user", "u", "--kafka", "h:1", "--lift"], "--lift and --compact go with --store"),
         (["shop", "u", "--store", "x"], "'shop' is not one of"),
     ],

@@ -17,7 +17,9 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def log(tmp_path: Path) -> list[str]:
-    """Return the arguments that name the shop's events, over six days, and its items."""
+    """Return the arguments that name the shop's events, over six
+    days, and its items.
+    """
     events, items = tmp_path / "events.jsonl", tmp_path / "items.jsonl"
     rows = (
         {**asdict(event), "type": "search_click", "action": None}
@@ -31,7 +33,10 @@ def log(tmp_path: Path) -> list[str]:
 
 
 def test_scores_say_what_was_chosen(run: Command, log: list[str]) -> None:
-    """A row a segment, seed and mean; the settings are on the seed's row over all pairs, and in the table."""
+    """A row a segment, seed and mean.
+
+    The settings are on the seed's row over all pairs, and in the table.
+    """
     found = run("evaluate", *log, "--models", "bm25", "--json")
     rows = [json.loads(line) for line in found.stdout.splitlines()]
 
@@ -44,11 +49,23 @@ def test_scores_say_what_was_chosen(run: Command, log: list[str]) -> None:
 def test_the_paper_is_judged_beside_others(run: Command, log: list[str]) -> None:
     """With `--paper` it is added to the models that are named."""
     found = run(
-        "evaluate", *log, "--models", "popularity", "--paper", "--seeds", 1, "--budget", "1s", "--json"
+        "evaluate",
+        *log,
+        "--models",
+        "popularity",
+        "--paper",
+        "--seeds",
+        1,
+        "--budget",
+        "1s",
+        "--json",
     )
 
     assert found.returncode == 0, found.stderr
-    assert {json.loads(line)["model"] for line in found.stdout.splitlines()} == {"popularity", "paper"}
+    assert {json.loads(line)["model"] for line in found.stdout.splitlines()} == {
+        "popularity",
+        "paper",
+    }
 
 
 def test_a_replay_compares_both_systems(run: Command, log: list[str], tmp_path: Path) -> None:
@@ -71,7 +88,9 @@ def test_a_replay_compares_both_systems(run: Command, log: list[str], tmp_path: 
 
 
 @pytest.mark.parametrize("more", [["--streamed", "--models", "full"], ["--days", "3"]])
-def test_options_of_the_other_evaluation_are_refused(run: Command, log: list[str], more: list[str]) -> None:
+def test_options_of_the_other_evaluation_are_refused(
+    run: Command, log: list[str], more: list[str]
+) -> None:
     """One line that names them."""
     found = run("evaluate", *log, *more)
 
@@ -79,8 +98,13 @@ def test_options_of_the_other_evaluation_are_refused(run: Command, log: list[str
     assert more[-2] in found.stderr
 
 
-def test_an_interrupt_ends_a_fit(run: Command, log: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C in the middle of a training: one line, the exit code of an interrupt, no figures."""
+def test_an_interrupt_ends_a_fit(
+    run: Command, log: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in the middle of a training.
+
+    One line, the exit code of an interrupt, no figures.
+    """
     step = Adam.step
     steps: list[Adam] = []
 

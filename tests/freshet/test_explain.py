@@ -31,8 +31,8 @@ def in_order(texts: list[str]) -> list[str]:
 def path_graph() -> PathGraph:
     """Return a graph of three clicks and one hyperedge.
 
-    "mug" clicked A in two sessions, "cup" A and C in one. "mug", A and B are in the hyperedge; A and B have
-    another one that was not kept.
+    "mug" clicked A in two sessions, "cup" A and C in one. "mug", A and B are in the
+    hyperedge; A and B have another one that was not kept.
     """
     item, query = in_order(list(ITEMS)).index, in_order(list(QUERIES)).index
     clicks = sorted(
@@ -82,7 +82,9 @@ def publish(root: Path, graph: PathGraph | None) -> None:
         "query_keys": np.array([text_key(each) for each in texts], dtype=np.uint64),
         "query_vectors": np.tile(unit[::-1], (2, 1)),
         "channel_attention_items": np.tile(np.array([0.5, 0.25, 0.25], dtype=np.float32), (3, 1)),
-        "channel_attention_queries": np.tile(np.array([0.125, 0.5, 0.375], dtype=np.float32), (2, 1)),
+        "channel_attention_queries": np.tile(
+            np.array([0.125, 0.5, 0.375], dtype=np.float32), (2, 1)
+        ),
         "encoder.bag": np.ones((16, DIM), dtype=np.float32),
     }
     for tower in ("query", "item"):
@@ -150,7 +152,9 @@ def test_the_same_as_json(artifacts: Path, run: Command) -> None:
 
 def test_no_more_paths_than_asked_for(artifacts: Path, run: Command) -> None:
     """The strongest."""
-    shown = json.loads(run("explain", "--artifacts", artifacts, "mug", "B", "--limit", 1, "--json").stdout)
+    shown = json.loads(
+        run("explain", "--artifacts", artifacts, "mug", "B", "--limit", 1, "--json").stdout
+    )
 
     assert [path["kind"] for path in shown["paths"]] == ["query-session"]
 
@@ -211,7 +215,12 @@ def test_it_needs_no_torch(artifacts: Path) -> None:
         "sys.exit(code or 3 * ('torch' in sys.modules))"
     )
     outcome = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
     assert outcome.returncode == 0, outcome.stderr

@@ -1,4 +1,7 @@
-"""Tests of training by hand and of looking at generations: from a simulated shop to a query."""
+"""Tests of training by hand and of looking at generations.
+
+From a simulated shop to a query.
+"""
 
 import json
 import os
@@ -38,7 +41,12 @@ class Shop:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """Made by the commands, the last of which are two trainings of a few seconds."""
     root = tmp_path_factory.mktemp("shop")
-    log, store, snapshot, artifacts = root / "log", root / "store", root / "snapshot", root / "artifacts"
+    log, store, snapshot, artifacts = (
+        root / "log",
+        root / "store",
+        root / "snapshot",
+        root / "artifacts",
+    )
     command("simulate", "--items", 80, "--events", 3000, "--out", log)
     command(
         *(
@@ -52,7 +60,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
         )
     )
     command("snapshot", "--store", store, "--out", snapshot)
-    first = command("train", "--store", store, "--artifacts", artifacts, "--budget", "20s", "--seed", 1)
+    first = command(
+        "train", "--store", store, "--artifacts", artifacts, "--budget", "20s", "--seed", 1
+    )
     second = command(
         "train", "--snapshot", snapshot, "--artifacts", artifacts, "--budget", "20s", "--seed", 2
     )
@@ -74,7 +84,10 @@ def command(*arguments: object) -> str:
 
 
 def test_training_prints_the_id_last(shop: Shop) -> None:
-    """A script takes the last line and finds the generation by it; nothing else is left in the store."""
+    """A script takes the last line and finds the generation by it.
+
+    Nothing else is left in the store.
+    """
     for generation_id in shop.generation_ids:
         assert (shop.artifacts / "generations" / generation_id / "manifest.json").exists()
     assert (shop.artifacts / "CURRENT").read_text().strip() == shop.generation_ids[1]
@@ -108,7 +121,9 @@ def test_rolling_back_is_one_command(shop: Shop, run: Command) -> None:
     assert run("generations", "use", second, "--artifacts", shop.artifacts).returncode == 0
 
 
-def test_a_bad_generation_does_not_hide_the_good_ones(shop: Shop, tmp_path: Path, run: Command) -> None:
+def test_a_bad_generation_does_not_hide_the_good_ones(
+    shop: Shop, tmp_path: Path, run: Command
+) -> None:
     """Whoever must roll back sees what there is to go back to."""
     artifacts = tmp_path / "artifacts"
     shutil.copytree(shop.artifacts, artifacts)
@@ -125,7 +140,9 @@ def test_a_bad_generation_does_not_hide_the_good_ones(shop: Shop, tmp_path: Path
     assert "unreadable: " in table
 
 
-def test_a_pointer_that_names_nothing_can_be_mended(shop: Shop, tmp_path: Path, run: Command) -> None:
+def test_a_pointer_that_names_nothing_can_be_mended(
+    shop: Shop, tmp_path: Path, run: Command
+) -> None:
     """What the message about a broken `CURRENT` advises works."""
     artifacts = tmp_path / "artifacts"
     shutil.copytree(shop.artifacts, artifacts)
@@ -157,7 +174,9 @@ def test_a_corrupt_generation_is_one_clear_line(shop: Shop, tmp_path: Path, run:
 
     for arguments in (["serve", "--listen", "127.0.0.1:0"], ["generations", "show"]):
         outcome = run(*arguments, "--artifacts", tmp_path)
-        (line,) = [line for line in outcome.stderr.splitlines() if line.startswith("freshet: error: ")]
+        (line,) = [
+            line for line in outcome.stderr.splitlines() if line.startswith("freshet: error: ")
+        ]
         assert outcome.returncode == 1
         assert "manifest.json is not a generation manifest" in line
 
@@ -165,15 +184,28 @@ def test_a_corrupt_generation_is_one_clear_line(shop: Shop, tmp_path: Path, run:
 def test_serve_answers_and_ends_when_told_to(
     shop: Shop, free_port: Callable[[], int], run: Command, eventually: Until
 ) -> None:
-    """A query in JSON is what the call returned, receipt included; SIGTERM ends the server with code 0."""
+    """A query in JSON is what the call returned, receipt included.
+
+    SIGTERM ends the server with code 0.
+    """
     target, metrics = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
-    arguments = ["serve", "--artifacts", str(shop.artifacts), "--listen", target, "--metrics", metrics]
+    arguments = [
+        "serve",
+        "--artifacts",
+        str(shop.artifacts),
+        "--listen",
+        target,
+        "--metrics",
+        metrics,
+    ]
     server = subprocess.Popen(
         [sys.executable, "-m", "freshet", *arguments], cwd=ROOT, stderr=subprocess.DEVNULL
     )
     try:
         eventually(lambda: run("query", "running shoes", "--target", target).returncode == 0)
-        answer = json.loads(run("query", "Running  SHOES", "-k", 3, "--target", target, "--json").stdout)
+        answer = json.loads(
+            run("query", "Running  SHOES", "-k", 3, "--target", target, "--json").stdout
+        )
         table = run("query", "running shoes", "-k", 3, "--target", target)
         busy = run(
             "serve",
@@ -231,9 +263,20 @@ def test_the_tuner_publishes_and_ends_when_told_to(
 def test_the_tuner_reads_only_what_changed(tmp_path: Path, eventually: Until) -> None:
     """Of a store that a stream goes on writing: in full at first, then what is new."""
     log = tmp_path / "tuner.log"
-    arguments = ["tune", "--store", tmp_path / "store", "--artifacts", tmp_path / "made", "--every", "0.2s"]
+    arguments = [
+        "tune",
+        "--store",
+        tmp_path / "store",
+        "--artifacts",
+        tmp_path / "made",
+        "--every",
+        "0.2s",
+    ]
     clicks = [event(f"s-{n}", f"query {n % 5}", f"item {n % 9}", NOON_MS + n) for n in range(200)]
-    with Store.create_or_open(tmp_path / "store", StreamSettings(), 1) as store, log.open("wb") as stderr:
+    with (
+        Store.create_or_open(tmp_path / "store", StreamSettings(), 1) as store,
+        log.open("wb") as stderr,
+    ):
 
         def told(line: str) -> bool:
             serve_requests(store)
@@ -261,7 +304,10 @@ def test_too_little_to_learn_from_is_one_clear_line(tmp_path: Path, run: Command
         '{"ts_ms":1760000000000,"type":"view","session_id":"s","user_id":"u","query":null,"item_id":"i"}\n'
     )
     assert (
-        run("stream", "--source", f"file:{tmp_path}/e.jsonl", "--store", tmp_path / "store").returncode == 0
+        run(
+            "stream", "--source", f"file:{tmp_path}/e.jsonl", "--store", tmp_path / "store"
+        ).returncode
+        == 0
     )
 
     outcome = subprocess.run(
@@ -278,4 +324,6 @@ def test_too_little_to_learn_from_is_one_clear_line(tmp_path: Path, run: Command
     assert outcome.stderr.startswith("freshet: error: ")
     assert outcome.stdout == ""
     assert not (tmp_path / "artifacts" / "CURRENT").exists()
-    assert process.run(cli, ["generations", "list", "--artifacts", str(tmp_path / "artifacts")]) == 1
+    assert (
+        process.run(cli, ["generations", "list", "--artifacts", str(tmp_path / "artifacts")]) == 1
+    )

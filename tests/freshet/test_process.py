@@ -41,7 +41,11 @@ def _failing(error: Exception) -> click.Command:
         (CommandError("stopped", exit_code=130), "stopped", 130),
         (ConfigError("wrong key"), "wrong key", 2),
         (StoreMissing("there is no store\nat x"), "there is no store at x", 1),
-        (FileNotFoundError(2, "No such file or directory", "a/b"), "a/b: No such file or directory", 1),
+        (
+            FileNotFoundError(2, "No such file or directory", "a/b"),
+            "a/b: No such file or directory",
+            1,
+        ),
         (ModuleNotFoundError("no", name="torch"), "no torch; install", 1),
         (click.UsageError("No such option: --x."), "No such option: --x (see freshet --help)", 2),
         (
@@ -54,7 +58,9 @@ def _failing(error: Exception) -> click.Command:
 def test_every_error_is_one_line_and_a_code(
     error: Exception, line: str, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whatever goes wrong, an operator reads one line, and a script sees a code that is not 0."""
+    """Whatever goes wrong, an operator reads one line, and a script sees a code that is
+    not 0.
+    """
     assert process.run(_failing(error), []) == code
 
     said = capsys.readouterr().err
@@ -109,7 +115,9 @@ def test_signals_ask_to_stop(number: signal.Signals) -> None:
 
 
 def test_a_signal_while_the_event_is_looked_at_does_not_hang() -> None:
-    """A handler interrupts code that holds the event's lock, and must not wait for it."""
+    """A handler interrupts code that holds the event's lock, and must
+    not wait for it.
+    """
     code = (
         "import os, signal\n"
         "from freshet.process import stop_event\n"
@@ -119,11 +127,16 @@ def test_a_signal_while_the_event_is_looked_at_does_not_hang() -> None:
         "    assert stop.wait(10)\n"
     )
 
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=20, check=False).returncode == 0
+    assert (
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=20, check=False).returncode
+        == 0
+    )
 
 
 def test_sigterm_ends_what_has_nothing_to_finish_at_once() -> None:
-    """While a process only loads, it is not made to wait until it has loaded, and unwinds in order."""
+    """While a process only loads, it is not made to wait until it has loaded, and
+    unwinds in order.
+    """
     code = (
         "import os, signal, threading\n"
         "from freshet.process import sigterm_exits\n"
@@ -154,7 +167,10 @@ def test_a_second_ctrl_c_ends_the_process_at_once() -> None:
         "    threading.Event().wait(30)\n"
     )
 
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=20, check=False).returncode == 130
+    assert (
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=20, check=False).returncode
+        == 130
+    )
 
 
 def _orphan(read_end: int) -> "subprocess.Popen[bytes]":

@@ -22,7 +22,9 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def addresses(free_port: Callable[[], int], tmp_path: Path) -> Iterator[Addresses]:
-    """A stream and a tuner that have done something, and a server that waits for its first generation."""
+    """A stream and a tuner that have done something, and a server that waits for its
+    first generation.
+    """
     stream, tuner, server = CollectorRegistry(), CollectorRegistry(), CollectorRegistry()
     _busy_stream(stream)
     _failing_tuner(tuner)
@@ -43,7 +45,10 @@ def _busy_stream(registry: CollectorRegistry) -> None:
     metrics.count_quarantined({"malformed": 2})
     now_ms = time.time_ns() // 1_000_000
     metrics.set_freshness(
-        watermark_ms=now_ms - 60_000, now_ms=now_ms, is_behind=True, behind_records={("clicks", 0): 5}
+        watermark_ms=now_ms - 60_000,
+        now_ms=now_ms,
+        is_behind=True,
+        behind_records={("clicks", 0): 5},
     )
 
 
@@ -89,7 +94,9 @@ def test_a_server_without_a_generation_is_not_up(addresses: Addresses) -> None:
 
 
 def test_the_screen_shows_all_three(addresses: Addresses, run: Command) -> None:
-    """One screen for people, the same as JSON for scripts, and a code that says whether all is well."""
+    """One screen for people, the same as JSON for scripts, and a code that says whether
+    all is well.
+    """
     at = ["--stream", addresses.stream, "--tuner", addresses.tuner]
     at += ["--server", addresses.server, "--target", addresses.target]
 

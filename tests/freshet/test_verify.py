@@ -1,4 +1,6 @@
-"""`freshet verify`: a store is compared with what its source makes, on files and on a real Kafka."""
+"""`freshet verify`: a store is compared with what its source makes, on files and on a
+real Kafka.
+"""
 
 import json
 import subprocess
@@ -49,7 +51,12 @@ def clicks(count: int, query: str = "red shoes") -> list[Interaction]:
 def write_events(path: Path, events: list[Interaction]) -> Path:
     """Write an event file."""
     lines = (
-        {"ts_ms": each.ts_ms, "type": "search_click", "session_id": each.session_id, "query": each.query}
+        {
+            "ts_ms": each.ts_ms,
+            "type": "search_click",
+            "session_id": each.session_id,
+            "query": each.query,
+        }
         | {"item_id": each.item_id}
         for each in events
     )
@@ -63,25 +70,34 @@ def store(tmp_path: Path, run: Command) -> Path:
     events = write_events(tmp_path / "events.jsonl", clicks(30))
     config = tmp_path / "freshet.toml"
     config.write_text("[stream]\nnum_shards = 3\nhalf_life_seconds = 7200\n", encoding="utf-8")
-    outcome = run("stream", "--source", f"file:{events}", "--store", tmp_path / "store", "--config", config)
+    outcome = run(
+        "stream", "--source", f"file:{events}", "--store", tmp_path / "store", "--config", config
+    )
     assert outcome.returncode == 0, outcome.stderr
     return tmp_path / "store"
 
 
 def test_a_sound_store_is_one_line_with_its_hash(store: Path, tmp_path: Path, run: Command) -> None:
-    """Shards and half-life are the store's own affair; the scratch store is gone afterwards."""
+    """Shards and half-life are the store's own affair.
+
+    The scratch store is gone afterwards.
+    """
     outcome = run("verify", "--store", store, "--against", f"file:{tmp_path}/events.jsonl")
     graph_hash = run("graph", "hash", "--store", store).stdout.strip()
 
     assert outcome.returncode == 0, outcome.stderr
-    assert outcome.stdout == f"equal: 7 edges, 10 hyperedges, 10 sessions, graph hash {graph_hash}\n"
+    assert (
+        outcome.stdout == f"equal: 7 edges, 10 hyperedges, 10 sessions, graph hash {graph_hash}\n"
+    )
 
 
 def test_a_snapshot_can_be_verified(store: Path, tmp_path: Path, run: Command) -> None:
     """A backup is verified like the store."""
     assert run("snapshot", "--store", store, "--out", tmp_path / "snapshot").returncode == 0
 
-    outcome = run("verify", "--store", tmp_path / "snapshot", "--against", f"file:{tmp_path}/events.jsonl")
+    outcome = run(
+        "verify", "--store", tmp_path / "snapshot", "--against", f"file:{tmp_path}/events.jsonl"
+    )
     assert outcome.returncode == 0, outcome.stderr
 
 
@@ -95,7 +111,9 @@ def test_a_store_in_use_can_be_verified(store: Path, tmp_path: Path, run: Comman
     assert outcome.returncode == 0, outcome.stderr
 
 
-def test_the_first_difference_is_shown_from_both_sides(store: Path, tmp_path: Path, run: Command) -> None:
+def test_the_first_difference_is_shown_from_both_sides(
+    store: Path, tmp_path: Path, run: Command
+) -> None:
     """What the store has, what the source has, how much more there is; exit code 1."""
     other = write_events(tmp_path / "other.jsonl", clicks(29))
 
@@ -118,7 +136,9 @@ def test_json_says_the_same(store: Path, tmp_path: Path, run: Command) -> None:
     other = write_events(tmp_path / "other.jsonl", [*clicks(30), *clicks(1, "tv")])
 
     equal = json.loads(
-        run("verify", "--store", store, "--against", f"file:{tmp_path}/events.jsonl", "--json").stdout
+        run(
+            "verify", "--store", store, "--against", f"file:{tmp_path}/events.jsonl", "--json"
+        ).stdout
     )
     outcome = run("verify", "--store", store, "--against", f"file:{other}", "--json")
     different = json.loads(outcome.stdout)
@@ -136,7 +156,13 @@ def test_a_catalogue_is_compared_when_given(store: Path, tmp_path: Path, run: Co
     items.write_text('{"item_id": "i1", "title": "Shoe"}\n', encoding="utf-8")
 
     outcome = run(
-        "verify", "--store", store, "--against", f"file:{tmp_path}/events.jsonl", "--catalog", f"file:{items}"
+        "verify",
+        "--store",
+        store,
+        "--against",
+        f"file:{tmp_path}/events.jsonl",
+        "--catalog",
+        f"file:{items}",
     )
 
     assert outcome.returncode == 1
@@ -200,7 +226,13 @@ def apply_topics(bootstrap: str, settings: StreamSettings, root: Path, num_event
     ):
         source = KafkaSource(bootstrap, settings)
         run_worker(
-            source, store, quarantine, settings, StreamMetrics(CollectorRegistry()), stop, on_progress=stop_at
+            source,
+            store,
+            quarantine,
+            settings,
+            StreamMetrics(CollectorRegistry()),
+            stop,
+            on_progress=stop_at,
         )
 
 
@@ -208,12 +240,23 @@ def apply_topics(bootstrap: str, settings: StreamSettings, root: Path, num_event
 def test_topics_are_read_up_to_where_the_store_is(
     kafka_bootstrap: str, kafka_settings: StreamSettings, tmp_path: Path, run: Command
 ) -> None:
-    """A store that is behind its topics is sound; one that holds more than they gave it is not."""
+    """A store that is behind its topics is sound.
+
+    One that holds more than they gave it is not.
+    """
     config = _config(tmp_path, kafka_settings)
     root = tmp_path / "store"
     publish(kafka_bootstrap, kafka_settings, [*clicks(200), *clicks(50, "")])
     apply_topics(kafka_bootstrap, kafka_settings, root, 100)
-    arguments = ("verify", "--store", root, "--against", f"kafka:{kafka_bootstrap}", "--config", config)
+    arguments = (
+        "verify",
+        "--store",
+        root,
+        "--against",
+        f"kafka:{kafka_bootstrap}",
+        "--config",
+        config,
+    )
 
     behind = run(*arguments)
     apply_topics(kafka_bootstrap, kafka_settings, root, 60)
@@ -226,24 +269,39 @@ def test_topics_are_read_up_to_where_the_store_is(
     assert further.returncode == 0, further.stdout + further.stderr
     assert behind.stdout != further.stdout
     assert tampered.returncode == 1
-    assert json.loads(tampered.stdout)["counts"]["session"] == {"differing": 1, "missing": 0, "extra": 0}
+    assert json.loads(tampered.stdout)["counts"]["session"] == {
+        "differing": 1,
+        "missing": 0,
+        "extra": 0,
+    }
 
 
 @pytest.mark.timeout(90)
 def test_what_the_topics_no_longer_have_is_told(
     kafka_bootstrap: str, kafka_settings: StreamSettings, tmp_path: Path, run: Command
 ) -> None:
-    """A topic that was cut short cannot make the store again: it ends, and says why the store has more."""
+    """A topic that was cut short cannot make the store again.
+
+    It ends, and says why the store has more.
+    """
     config = _config(tmp_path, kafka_settings)
     publish(kafka_bootstrap, kafka_settings, clicks(100))
     apply_topics(kafka_bootstrap, kafka_settings, tmp_path / "store", 100)
     admin: Any = KafkaAdminClient(bootstrap_servers=kafka_bootstrap)
-    whole, start = (TopicPartition(kafka_settings.clicks_topic, number) for number in range(PARTITIONS))
+    whole, start = (
+        TopicPartition(kafka_settings.clicks_topic, number) for number in range(PARTITIONS)
+    )
     admin.delete_records({whole: -1, start: 1})
     admin.close()
 
     outcome = run(
-        "verify", "--store", tmp_path / "store", "--against", f"kafka:{kafka_bootstrap}", "--config", config
+        "verify",
+        "--store",
+        tmp_path / "store",
+        "--against",
+        f"kafka:{kafka_bootstrap}",
+        "--config",
+        config,
     )
 
     assert outcome.returncode == 1

@@ -1,4 +1,6 @@
-"""A small shop whose structure is known, its graph through a real store, and generations trained on it."""
+"""A small shop whose structure is known, its graph through a real store, and
+generations trained on it.
+"""
 
 from collections.abc import Iterator
 from itertools import count

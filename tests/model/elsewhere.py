@@ -1,7 +1,9 @@
-"""A device that is not there: tensors say that they are elsewhere, and are computed here.
+"""A device that is not there.
 
-What a GPU would refuse is refused: an operation on tensors of two places. So code for a GPU can be tested on
-a machine that has none, but for what the GPU computes.
+Tensors say that they are elsewhere, and are computed here.
+
+What a GPU would refuse is refused: an operation on tensors of two places. So code for a
+GPU can be tested on a machine that has none, but for what the GPU computes.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -46,7 +48,11 @@ class _There(Tensor):
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]  # as torch documents it
-        cls, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+        cls,
+        function: Any,
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         return _run(function, args, kwargs or {})
 
@@ -55,14 +61,21 @@ class _Elsewhere(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Also sees what is made elsewhere or goes there."""
 
     def __torch_dispatch__(
-        self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+        self,
+        function: Any,
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         return _run(function, args, kwargs or {})
 
 
 @contextmanager
 def device_elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
-    """Let there be a device `ELSEWHERE`, and yield it; automatic half precision does not know it."""
+    """Let there be a device `ELSEWHERE`, and yield it.
+
+    Automatic half precision does not know it.
+    """
     overwrites = torch.__future__.get_overwrite_module_params_on_conversion()
     torch.__future__.set_overwrite_module_params_on_conversion(True)
     try:
@@ -95,17 +108,26 @@ def _run(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str,
     return tree_map(place, result)
 
 
-def _check_places(function: Callable[..., Any], args: Sequence[Any], tensors: Sequence[Tensor]) -> None:
-    """Refuse what CUDA does: only scalars, and indexes into what is there, may be here."""
+def _check_places(
+    function: Callable[..., Any], args: Sequence[Any], tensors: Sequence[Tensor]
+) -> None:
+    """Refuse what CUDA does: only scalars, and indexes into what is
+    there, may be here.
+    """
     if function in _MOVES:
         return
     if function in _INDEXES:
         own, values = args[0], [each for each in args[2:] if isinstance(each, Tensor)]
         tensors = [own, *values] if isinstance(own, _There) else tensors
-    places = {isinstance(tensor, _There) for tensor in tensors if isinstance(tensor, _There) or tensor.dim()}
+    places = {
+        isinstance(tensor, _There)
+        for tensor in tensors
+        if isinstance(tensor, _There) or tensor.dim()
+    }
     if len(places) > 1:
         shapes = ", ".join(
-            f"{list(each.shape)} {'there' if isinstance(each, _There) else 'here'}" for each in tensors
+            f"{list(each.shape)} {'there' if isinstance(each, _There) else 'here'}"
+            for each in tensors
         )
         raise TwoPlacesError(f"{function} of {shapes}")
 

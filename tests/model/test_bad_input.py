@@ -1,4 +1,7 @@
-"""Graphs that no shop should have: each gives a generation that answers, or one sentence why not."""
+"""Graphs that no shop should have.
+
+Each gives a generation that answers, or one sentence why not.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,7 +25,15 @@ from stream.events.types import Action, CatalogItem, Interaction
 from stream.reading.reader import GraphArrays, open_graph
 from stream.reading.snapshot import take_snapshot
 from stream.settings import StreamSettings
-from testing.small_shop import NOW_MS, MakeArrays, click, fill_store, shop_events, shop_items, snapshot_of
+from testing.small_shop import (
+    NOW_MS,
+    MakeArrays,
+    click,
+    fill_store,
+    shop_events,
+    shop_items,
+    snapshot_of,
+)
 
 Floats = NDArray[np.float32]
 
@@ -55,7 +66,9 @@ def published(
     artifacts: ArtifactStore,
     warm: Generation | None = None,
 ) -> Generation:
-    """Train, publish, and return the generation, which is live, verified, finite, and answers."""
+    """Train, publish, and return the generation, which is live, verified, finite, and
+    answers.
+    """
     trained = train(arrays, settings, warm=warm)
     generation_id = publish(trained, arrays, snapshot_of(arrays), artifacts, settings, NOW_MS)
     assert artifacts.current_id() == generation_id
@@ -67,7 +80,10 @@ def published(
 
 
 def answers(generation: Generation, text: str, k: int = 3) -> list[str]:
-    """Return the ids that a server would answer with: of a known query's vector, or of its text."""
+    """Return the ids that a server would answer with.
+
+    Of a known query's vector, or of its text.
+    """
     row = generation.find_query(text)
     known = None if row is None else generation.query_vectors[row]
     vector = TextEncoder(generation.encoder).encode(text) if known is None else known
@@ -100,9 +116,14 @@ def test_sessions_without_an_edge_make_a_model_of_titles(
     assert "mug-amber" in answers(generation, "amber mug", k=5)
 
 
-@pytest.mark.parametrize("events", [[], views(shop_events(20))], ids=["no event", "views without titles"])
+@pytest.mark.parametrize(
+    "events", [[], views(shop_events(20))], ids=["no event", "views without titles"]
+)
 def test_no_edge_and_no_title_is_refused(
-    make_arrays: MakeArrays, small: ModelSettings, artifacts: ArtifactStore, events: list[Interaction]
+    make_arrays: MakeArrays,
+    small: ModelSettings,
+    artifacts: ArtifactStore,
+    events: list[Interaction],
 ) -> None:
     """In one line, with what to do; nothing is written."""
     with pytest.raises(TrainingRefused, match=r"^nothing to learn from: [^\n]*freshet stream"):
@@ -122,9 +143,13 @@ def test_one_item_is_every_answer(
     assert answers(generation, "mug") == answers(generation, "teapot") == ["a"]
 
 
-def test_one_click_is_enough(make_arrays: MakeArrays, small: ModelSettings, artifacts: ArtifactStore) -> None:
+def test_one_click_is_enough(
+    make_arrays: MakeArrays, small: ModelSettings, artifacts: ArtifactStore
+) -> None:
     """The least graph that has an edge, beside a catalogue nobody ever clicked in."""
-    generation = published(make_arrays([click(0, "s", "red mug", "mug-red")], shop_items()), small, artifacts)
+    generation = published(
+        make_arrays([click(0, "s", "red mug", "mug-red")], shop_items()), small, artifacts
+    )
 
     assert generation.manifest.num_items == len(shop_items())
 
@@ -154,7 +179,9 @@ def test_all_sessions_are_identical(
 ) -> None:
     """Nothing tells the three items apart."""
     events = [
-        click(n * 10 + m, f"s{n}", "mug", item) for n in range(50) for m, item in enumerate(("a", "b", "c"))
+        click(n * 10 + m, f"s{n}", "mug", item)
+        for n in range(50)
+        for m, item in enumerate(("a", "b", "c"))
     ]
 
     generation = published(make_arrays(events), small, artifacts)
@@ -162,8 +189,13 @@ def test_all_sessions_are_identical(
     assert sorted(answers(generation, "mug")) == ["a", "b", "c"]
 
 
-def published_or_collapsed(arrays: GraphArrays, settings: ModelSettings, artifacts: ArtifactStore) -> None:
-    """Publish; the gate may refuse, for one reason only: nothing tells the items apart."""
+def published_or_collapsed(
+    arrays: GraphArrays, settings: ModelSettings, artifacts: ArtifactStore
+) -> None:
+    """Publish; the gate may refuse, for one reason only.
+
+    Nothing tells the items apart.
+    """
     try:
         published(arrays, settings, artifacts)
     except GateRefused as refused:
@@ -173,9 +205,14 @@ def published_or_collapsed(arrays: GraphArrays, settings: ModelSettings, artifac
 def test_all_sessions_and_all_texts_are_identical(
     make_arrays: MakeArrays, small: ModelSettings, artifacts: ArtifactStore
 ) -> None:
-    """Thirty items that no model can tell apart: published, or refused as collapsed, and never a NaN."""
+    """Thirty items that no model can tell apart.
+
+    Published, or refused as collapsed, and never a NaN.
+    """
     names = [f"i{number}" for number in range(30)]
-    events = [click(n * 100 + m, f"s{n}", "mug", name) for n in range(20) for m, name in enumerate(names)]
+    events = [
+        click(n * 100 + m, f"s{n}", "mug", name) for n in range(20) for m, name in enumerate(names)
+    ]
     items = [CatalogItem(item_id=name, title="Mug") for name in names]
 
     published_or_collapsed(make_arrays(events, items), small, artifacts)
@@ -185,8 +222,12 @@ def test_a_session_of_ten_thousand_items(
     make_arrays: MakeArrays, small: ModelSettings, artifacts: ArtifactStore
 ) -> None:
     """A crawler's session is bounded in the hypergraph and does not drown the shop."""
-    stock = [CatalogItem(item_id=f"crawled-{n}", title=f"{n * 7919 % 9973} {n:x}") for n in range(10_000)]
-    crawler = [click(10**8 + n, "crawler", "", item.item_id, Action.VIEW) for n, item in enumerate(stock)]
+    stock = [
+        CatalogItem(item_id=f"crawled-{n}", title=f"{n * 7919 % 9973} {n:x}") for n in range(10_000)
+    ]
+    crawler = [
+        click(10**8 + n, "crawler", "", item.item_id, Action.VIEW) for n, item in enumerate(stock)
+    ]
     clicks = [click(10**9 + n, "crawler", "everything", stock[n].item_id) for n in range(100)]
     arrays = make_arrays([*shop_events(200), *crawler, *clicks], [*shop_items(), *stock])
 
@@ -196,8 +237,12 @@ def test_a_session_of_ten_thousand_items(
     assert "mug-red" in answers(generation, "red mug", k=10)
 
 
-def test_text_in_any_script(make_arrays: MakeArrays, small: ModelSettings, artifacts: ArtifactStore) -> None:
-    """Queries, titles and ids in any script are kept to the letter, and asked for by it."""
+def test_text_in_any_script(
+    make_arrays: MakeArrays, small: ModelSettings, artifacts: ArtifactStore
+) -> None:
+    """Queries, titles and ids in any script are kept to the letter, and asked for by
+    it.
+    """
     events = [
         click(100 * n + m, f"s{n}-{m}", text, f"id {text}")
         for n, text in enumerate(SCRIPTS)
@@ -212,11 +257,16 @@ def test_text_in_any_script(make_arrays: MakeArrays, small: ModelSettings, artif
     assert answers(generation, "赤いマグカップ", k=1) == ["id 赤いマグカップ"]
 
 
-@pytest.mark.parametrize("text", ["", " ", "?!…", "\u200d"], ids=["empty", "blank", "marks", "joiner"])
+@pytest.mark.parametrize(
+    "text", ["", " ", "?!…", "\u200d"], ids=["empty", "blank", "marks", "joiner"]
+)
 def test_queries_and_titles_that_hold_no_word(
     make_arrays: MakeArrays, small: ModelSettings, artifacts: ArtifactStore, text: str
 ) -> None:
-    """The graph alone tells the items apart, or nothing does: published, or refused as collapsed."""
+    """The graph alone tells the items apart, or nothing does.
+
+    Published, or refused as collapsed.
+    """
     events = [replace(event, query=event.query.split()[-1]) for event in shop_events(300)]
     blank = [click(10**9 + n, f"b{n}", text, "mug-red", Action.CLICK) for n in range(5)]
     items = [replace(item, title=text) for item in shop_items()]
@@ -247,7 +297,10 @@ def test_a_nan_in_any_array_of_a_warm_start_is_found(
     warm, encoder = generation.warm, generation.encoder
     poisoned = [
         *(replace(generation, warm={**warm, name: with_a_nan(warm[name])}) for name in warm),
-        *(replace(generation, encoder={**encoder, name: with_a_nan(encoder[name])}) for name in encoder),
+        *(
+            replace(generation, encoder={**encoder, name: with_a_nan(encoder[name])})
+            for name in encoder
+        ),
     ]
     assert not any(open_warm_start(each, arrays, settings) for each in poisoned)
     assert open_warm_start(generation, arrays, settings) is not None
@@ -283,7 +336,12 @@ def test_a_generation_is_a_function_of_graph_settings_and_seed(
         for folder, seed in (("once", 3), ("again", 3), ("other", 4))
     )
 
-    for name in ("item_vectors", "query_vectors", "channel_attention_items", "channel_attention_queries"):
+    for name in (
+        "item_vectors",
+        "query_vectors",
+        "channel_attention_items",
+        "channel_attention_queries",
+    ):
         assert np.array_equal(getattr(once, name), getattr(again, name))
     assert all(np.array_equal(once.warm[name], again.warm[name]) for name in once.warm)
     assert once.index_path.read_bytes() == again.index_path.read_bytes()

@@ -51,14 +51,18 @@ def test_nan_ranks_last() -> None:
 
 
 @given(st.data(), st.integers(1, 6), st.integers(1, 12))
-def test_ranks_equal_those_of_a_plain_sort(data: st.DataObject, num_queries: int, num_items: int) -> None:
+def test_ranks_equal_those_of_a_plain_sort(
+    data: st.DataObject, num_queries: int, num_items: int
+) -> None:
     """Whatever the edges and the blocks."""
     seed = data.draw(st.integers(0, 1000))
     rng = np.random.default_rng(seed)
     query_vectors = rng.normal(size=(num_queries, 3)).astype(np.float32)
     item_vectors = rng.normal(size=(num_items, 3)).astype(np.float32)
     label = rng.integers(0, 3, size=(num_queries, num_items))
-    held_out, seen = ((cells[:, 0], cells[:, 1]) for cells in map(np.argwhere, (label == 1, label == 2)))
+    held_out, seen = (
+        (cells[:, 0], cells[:, 1]) for cells in map(np.argwhere, (label == 1, label == 2))
+    )
 
     ranks = edge_ranks(query_vectors, item_vectors, held_out, seen)
 

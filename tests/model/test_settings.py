@@ -13,7 +13,13 @@ def test_the_defaults_are_within_their_bounds() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("dim", 0), ("node_dropout", 1.0), ("learning_rate", float("nan")), ("num_trees", 0), ("seed", -1)],
+    [
+        ("dim", 0),
+        ("node_dropout", 1.0),
+        ("learning_rate", float("nan")),
+        ("num_trees", 0),
+        ("seed", -1),
+    ],
 )
 def test_a_value_out_of_bounds_is_refused_by_name(name: str, value: float) -> None:
     """The message names the key, so that the operator finds it."""

@@ -108,7 +108,9 @@ def test_the_first_run_trains_and_the_next_finds_nothing_new(
     assert sample("freshet_tuner_runs_total", {"outcome": "unchanged"}) == 1
     assert sample("freshet_tuner_last_success_timestamp_seconds") > 0  # type: ignore[operator]
     assert sample("freshet_tuner_every_seconds") == 0.1
-    assert sample("freshet_tuner_generation_info", {"generation": artifacts.current_id() or ""}) == 1
+    assert (
+        sample("freshet_tuner_generation_info", {"generation": artifacts.current_id() or ""}) == 1
+    )
 
 
 def test_new_facts_are_learned_from_the_live_generation_on(
@@ -137,7 +139,10 @@ def test_a_generation_is_verified_once(
     settings: ModelSettings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One that the tuner found is verified; one that it wrote itself, or verified already, is not again."""
+    """One that the tuner found is verified.
+
+    One that it wrote itself, or verified already, is not again.
+    """
     with snapshots() as source:
         by_hand = train_once(source, artifacts, settings)
     verified: list[tuple[str, bool]] = []
@@ -153,7 +158,12 @@ def test_a_generation_is_verified_once(
         if event.kind == "unchanged" and len(artifacts.generation_ids()) == 1:
             fill_store(root, [click(10**9 + n, f"n{n}", "teapot", "teapot-red") for n in range(5)])
 
-    assert run.until(3, snapshots, after=add_facts) == ["unchanged", "training", "published", "unchanged"]
+    assert run.until(3, snapshots, after=add_facts) == [
+        "unchanged",
+        "training",
+        "published",
+        "unchanged",
+    ]
     _, written = artifacts.generation_ids()
     assert verified == [(by_hand, True), (by_hand, False), (written, False)]
 
@@ -249,7 +259,9 @@ def test_a_disk_that_fails_does_not_end_the_tuner(run: Run, snapshots: Snapshots
     assert run.until(2, sometimes) == ["failed", "training", "published"]
 
 
-def test_a_stop_ends_a_training_at_once(run: Run, snapshots: Snapshots, artifacts: ArtifactStore) -> None:
+def test_a_stop_ends_a_training_at_once(
+    run: Run, snapshots: Snapshots, artifacts: ArtifactStore
+) -> None:
     """Between two steps; nothing is published and nothing counts as failed."""
     stop = threading.Event()
     events: list[TunerEvent] = []

@@ -1,4 +1,7 @@
-"""The text rules are a stored format: these vectors must never change without a new format version."""
+"""The text rules are a stored format.
+
+These vectors must never change without a new format version.
+"""
 
 import pytest
 from hypothesis import given
@@ -51,7 +54,10 @@ GOLDEN_FEATURES = {
 
 @pytest.mark.parametrize(("typed", "normalized"), GOLDEN_QUERIES.items())
 def test_normalize_query_matches_golden_vectors(typed: str, normalized: str) -> None:
-    """NFKC, lower case, punctuation and controls to spaces, spaces collapsed; symbols stay."""
+    """NFKC, lower case, punctuation and controls to spaces, spaces collapsed.
+
+    Symbols stay.
+    """
     assert normalize_query(typed) == normalized
 
 
@@ -96,7 +102,10 @@ def test_text_features_stay_in_range(text: str, num_buckets: int) -> None:
 
 
 def test_text_features_of_misspellings_overlap() -> None:
-    """A typo keeps most of the character n-grams: what lets an unseen spelling find its items."""
+    """A typo keeps most of the character n-grams.
+
+    What lets an unseen spelling find its items.
+    """
     right = set(text_features("playstation controller", 1 << 18))
     wrong = set(text_features("playstaton controller", 1 << 18))
 

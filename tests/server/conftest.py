@@ -41,7 +41,10 @@ NOW_MS = 1_790_000_000_000
 
 @dataclass(kw_only=True)
 class Catalogue:
-    """What a synthetic generation holds; a test changes what it cares about before it is written."""
+    """What a synthetic generation holds.
+
+    A test changes what it cares about before it is written.
+    """
 
     titles: list[str]
     queries: list[str]
@@ -55,8 +58,12 @@ class Catalogue:
 
     def __post_init__(self) -> None:
         random = np.random.default_rng(self.seed)
-        self.item_vectors = unit_rows(random.standard_normal((len(self.titles), DIM)).astype(np.float32))
-        self.query_vectors = unit_rows(random.standard_normal((len(self.queries), DIM)).astype(np.float32))
+        self.item_vectors = unit_rows(
+            random.standard_normal((len(self.titles), DIM)).astype(np.float32)
+        )
+        self.query_vectors = unit_rows(
+            random.standard_normal((len(self.queries), DIM)).astype(np.float32)
+        )
 
     @property
     def encoder_arrays(self) -> dict[str, NDArray[np.float32]]:
@@ -64,14 +71,18 @@ class Catalogue:
         random = np.random.default_rng(self.seed + 1)
         arrays = {"bag": random.standard_normal((NUM_BUCKETS, DIM)).astype(np.float32)}
         for tower in ("query", "item"):
-            arrays[f"{tower}.hidden_weight"] = random.standard_normal((HIDDEN, DIM)).astype(np.float32)
+            arrays[f"{tower}.hidden_weight"] = random.standard_normal((HIDDEN, DIM)).astype(
+                np.float32
+            )
             arrays[f"{tower}.hidden_bias"] = random.standard_normal(HIDDEN).astype(np.float32)
             arrays[f"{tower}.out_weight"] = random.standard_normal((DIM, HIDDEN)).astype(np.float32)
             arrays[f"{tower}.out_bias"] = random.standard_normal(DIM).astype(np.float32)
         return arrays
 
     def exact(self, vector: NDArray[np.float32], k: int) -> list[int]:
-        """Return the item indexes nearest to a vector, by exact scan of what may be shown."""
+        """Return the item indexes nearest to a vector, by exact scan of what may be
+        shown.
+        """
         scores = self.item_vectors @ vector
         scores[list(self.hidden)] = -np.inf
         ranked = np.argsort(-scores, kind="stable")[: min(k, len(scores) - len(self.hidden))]
@@ -86,7 +97,9 @@ class Catalogue:
         return self.exact(TextEncoder(self.encoder_arrays).encode(text), k)
 
 
-def make_catalogue(num_items: int = 200, queries: Sequence[str] = (), *, seed: int = 0) -> Catalogue:
+def make_catalogue(
+    num_items: int = 200, queries: Sequence[str] = (), *, seed: int = 0
+) -> Catalogue:
     """Return a catalogue of numbered items with the given queries (normalised)."""
     return Catalogue(
         titles=[f"Title {item} é" if item % 7 else "" for item in range(num_items)],
@@ -104,9 +117,12 @@ class Artifacts:
         self.root = root
 
     def write(self, catalogue: Catalogue, *, break_it: Callable[[Path], None] | None = None) -> str:
-        """Write a generation, not yet current, and return its id; item ids begin with it.
+        """Write a generation, not yet current, and return its id.
 
-        `break_it` gets the folder before it is sealed: the manifest then vouches for whatever it did.
+        Item ids begin with it.
+
+        `break_it` gets the folder before it is sealed: the manifest then vouches for
+        whatever it did.
         """
         generation_id = new_generation_id(catalogue.created_ms)
         with new_directory(self.store.generation_path(generation_id)) as folder:
@@ -120,14 +136,18 @@ class Artifacts:
         """Flip `CURRENT`."""
         replace_file(self.root / "CURRENT", (generation_id + "\n").encode())
 
-    def publish(self, catalogue: Catalogue, *, break_it: Callable[[Path], None] | None = None) -> str:
+    def publish(
+        self, catalogue: Catalogue, *, break_it: Callable[[Path], None] | None = None
+    ) -> str:
         """Write a generation and make it current."""
         generation_id = self.write(catalogue, break_it=break_it)
         self.use(generation_id)
         return generation_id
 
     def damage(self, generation_id: str, name: str = INDEX_NAME) -> None:
-        """Flip one byte in the middle of a file of a generation, leaving its size as it was."""
+        """Flip one byte in the middle of a file of a generation, leaving its size as it
+        was.
+        """
         path = self.store.generation_path(generation_id) / name
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 0xFF
@@ -148,7 +168,9 @@ def _fill(folder: Path, generation_id: str, catalogue: Catalogue) -> manifest_pb
         "item_vectors": catalogue.item_vectors,
         "item_shown": shown,
         "index_items": index_items,
-        "query_keys": np.array([text_key(catalogue.queries[row]) for row in order], dtype=np.uint64),
+        "query_keys": np.array(
+            [text_key(catalogue.queries[row]) for row in order], dtype=np.uint64
+        ),
         "query_vectors": catalogue.query_vectors[order],
         "channel_attention_items": np.full((num_items, 3), 1 / 3, dtype=np.float32),
         "channel_attention_queries": np.full((num_queries, 3), 1 / 3, dtype=np.float32),
@@ -165,7 +187,9 @@ def _fill(folder: Path, generation_id: str, catalogue: Catalogue) -> manifest_pb
         num_items=num_items,
         num_queries=num_queries,
         num_indexed=len(index_items),
-        snapshot=manifest_pb.SnapshotRef(taken_ms=catalogue.taken_ms, watermark_ms=catalogue.watermark_ms),
+        snapshot=manifest_pb.SnapshotRef(
+            taken_ms=catalogue.taken_ms, watermark_ms=catalogue.watermark_ms
+        ),
         gate=manifest_pb.Gate(passed=True),
     )
 
@@ -206,7 +230,9 @@ def artifacts(tmp_path: Path) -> Artifacts:
 
 @pytest.fixture
 def serve(artifacts: Artifacts) -> Iterator[Serve]:
-    """A function that starts a server over `artifacts` on a free port, with a fixed clock."""
+    """A function that starts a server over `artifacts` on a free port, with a fixed
+    clock.
+    """
     running: list[RetrievalServer] = []
 
     def start(**settings: object) -> RunningServer:
@@ -238,7 +264,10 @@ def watch_health(channel: grpc.Channel) -> Any:
 
 
 def wait_until(holds: Callable[[], object], what: str) -> None:
-    """Wait until `holds()` is true; fail naming `what` when it is not within the deadline."""
+    """Wait until `holds()` is true.
+
+    Fail naming `what` when it is not within the deadline.
+    """
     pause = threading.Event()
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not holds():

@@ -18,7 +18,14 @@ from server.app import RetrievalServer
 from server.client import RetrievalClient
 from server.errors import ArtifactsMissing, ListenFailed, PortBusy, ServerUnreachable
 from server.settings import ServerSettings
-from tests.server.conftest import DEADLINE_SECONDS, Artifacts, Serve, make_catalogue, wait_until, watch_health
+from tests.server.conftest import (
+    DEADLINE_SECONDS,
+    Artifacts,
+    Serve,
+    make_catalogue,
+    wait_until,
+    watch_health,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,7 +43,9 @@ def accepts(address: str) -> bool:
 
 
 def test_a_busy_port_is_refused(artifacts: Artifacts, serve: Serve) -> None:
-    """A second server on the port of a first one is refused in one line, and the first one goes on."""
+    """A second server on the port of a first one is refused in one line, and the first
+    one goes on.
+    """
     artifacts.publish(make_catalogue(30, ["lamp"]))
     first = serve()
 
@@ -62,7 +71,10 @@ def test_a_port_busy_with_something_else_is_refused(artifacts: Artifacts) -> Non
 
 
 def test_one_busy_address_of_a_name_is_enough(artifacts: Artifacts) -> None:
-    """`localhost` may be two addresses; a server on only one of them would lose half of its clients."""
+    """`localhost` may be two addresses.
+
+    A server on only one of them would lose half of its clients.
+    """
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -112,7 +124,9 @@ def test_a_pointer_to_nothing_is_refused_at_the_start(artifacts: Artifacts) -> N
 def test_a_stop_lets_a_request_under_way_finish(
     artifacts: Artifacts, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Health says NOT_SERVING, new requests are refused, and the one under way gets its answer."""
+    """Health says NOT_SERVING, new requests are refused, and the one under way gets its
+    answer.
+    """
     artifacts.publish(make_catalogue(30, ["lamp"]))
     running = serve(grace_seconds=DEADLINE_SECONDS)
     entered, release = threading.Event(), threading.Event()
@@ -138,21 +152,29 @@ def test_a_stop_lets_a_request_under_way_finish(
         statuses.append(next(watch).status)
         watch.cancel()
         wait_until(lambda: not accepts(running.address), "the server takes no more connections")
-        with RetrievalClient(running.address, timeout_seconds=1.0) as late, pytest.raises(ServerUnreachable):
+        with (
+            RetrievalClient(running.address, timeout_seconds=1.0) as late,
+            pytest.raises(ServerUnreachable),
+        ):
             late.freshness()
         assert not running.server.wait(0)
         release.set()
 
         assert under_way.result(DEADLINE_SECONDS).normalized_query == "slow"
         stopping.result(DEADLINE_SECONDS)
-    assert statuses == [health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING]
+    assert statuses == [
+        health_pb2.HealthCheckResponse.SERVING,
+        health_pb2.HealthCheckResponse.NOT_SERVING,
+    ]
     assert running.server.wait(0)
 
 
 def test_a_stop_does_not_wait_beyond_the_grace(
     artifacts: Artifacts, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A request that outlives the grace is cut off with a clear error, and the server is stopped."""
+    """A request that outlives the grace is cut off with a clear error, and the server
+    is stopped.
+    """
     artifacts.publish(make_catalogue(30, ["lamp"]))
     running = serve()
     entered, release = threading.Event(), threading.Event()
@@ -186,12 +208,16 @@ def test_stopping_twice_is_harmless(artifacts: Artifacts, serve: Serve) -> None:
 
 
 def test_a_server_needs_neither_torch_nor_rocksdb_nor_kafka() -> None:
-    """Importing the whole server room loads none of the packages that a serving image does not have."""
+    """Importing the whole server room loads none of the packages that a serving image
+    does not have.
+    """
     code = (
         "import sys, server.app, server.client\n"
         "print(sorted({'torch', 'torch_geometric', 'rocksdict', 'kafka'} & set(sys.modules)))"
     )
 
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
 
     assert done.stdout.strip() == "[]"

@@ -43,7 +43,9 @@ def test_freshness_comes_in_our_own_types(artifacts: Artifacts, serve: Serve) ->
     running = serve()
     with running.client() as client:
         before = client.freshness()
-    assert before == Freshness(ready=False, receipt=None, num_items=0, num_queries=0, last_refusal="")
+    assert before == Freshness(
+        ready=False, receipt=None, num_items=0, num_queries=0, last_refusal=""
+    )
 
     artifacts.publish(make_catalogue(50, ["desk lamp"]))
     with serve().client() as client:
@@ -54,7 +56,9 @@ def test_freshness_comes_in_our_own_types(artifacts: Artifacts, serve: Serve) ->
 
 
 def test_json_has_every_field(artifacts: Artifacts, serve: Serve) -> None:
-    """The JSON form is the message with all its fields, under the names of the contract."""
+    """The JSON form is the message with all its fields, under the names of the
+    contract.
+    """
     artifacts.publish(make_catalogue(7, ["desk lamp"]))
     with serve().client() as client:
         answer = json.loads(client.retrieve_json("desk lamp", 7))
@@ -75,7 +79,10 @@ def test_no_server_is_one_clear_line(free_port: Callable[[], int]) -> None:
     with RetrievalClient(target) as client, pytest.raises(ServerUnreachable) as caught:
         client.retrieve("lamp")
 
-    assert str(caught.value) == f"no retrieval server answers at {target}; is `freshet serve` running there?"
+    assert (
+        str(caught.value)
+        == f"no retrieval server answers at {target}; is `freshet serve` running there?"
+    )
 
 
 def test_a_server_that_does_not_answer_is_given_up() -> None:
@@ -146,7 +153,10 @@ def test_a_target_that_is_no_address_is_refused(target: str) -> None:
 
 
 def test_a_proxy_in_the_environment_is_left_out(
-    artifacts: Artifacts, serve: Serve, monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]
+    artifacts: Artifacts,
+    serve: Serve,
+    monkeypatch: pytest.MonkeyPatch,
+    free_port: Callable[[], int],
 ) -> None:
     """A web proxy meant for the internet is not asked for a server next door."""
     artifacts.publish(make_catalogue(7, ["desk lamp"]))

@@ -7,7 +7,9 @@ from tests.server.conftest import NOW_MS, Artifacts, make_catalogue
 
 
 def test_ages_are_taken_at_the_given_time(artifacts: Artifacts) -> None:
-    """Watermark and snapshot ages are the time between them and the answer, in seconds."""
+    """Watermark and snapshot ages are the time between them and the
+    answer, in seconds.
+    """
     catalogue = make_catalogue(20, ["lamp"])
     catalogue.watermark_ms, catalogue.taken_ms = NOW_MS - 61_500, NOW_MS - 30_250
     path = artifacts.store.generation_path(artifacts.write(catalogue))

@@ -22,11 +22,15 @@ QUERIES = [f"query {number}" for number in range(40)]
 def load(artifacts: Artifacts, generation_id: str, **settings: float) -> LiveGeneration:
     """Load a generation of `artifacts`."""
     made = ServerSettings(**settings)  # type: ignore[arg-type]
-    return LiveGeneration.load(artifacts.store.generation_path(generation_id), made, clock_ms=lambda: NOW_MS)
+    return LiveGeneration.load(
+        artifacts.store.generation_path(generation_id), made, clock_ms=lambda: NOW_MS
+    )
 
 
 def test_every_file_is_read_before_the_index_is_mapped(artifacts: Artifacts) -> None:
-    """Each file of the manifest, the index among them, is read through while verifying."""
+    """Each file of the manifest, the index among them, is read
+    through while verifying.
+    """
     path = artifacts.store.generation_path(artifacts.write(make_catalogue(50, QUERIES)))
     read: list[str] = []
 
@@ -42,7 +46,9 @@ def test_a_missing_generation_is_named(artifacts: Artifacts) -> None:
         load(artifacts, "20260101T000000Z-abcdef")
 
 
-@pytest.mark.parametrize("name", [INDEX_NAME, "item_vectors.npy", "item_ids.utf8", "encoder.bag.npy"])
+@pytest.mark.parametrize(
+    "name", [INDEX_NAME, "item_vectors.npy", "item_ids.utf8", "encoder.bag.npy"]
+)
 def test_a_damaged_file_is_named(artifacts: Artifacts, name: str) -> None:
     """A flipped byte in any file is noticed before anything is mapped."""
     generation_id = artifacts.write(make_catalogue(50, QUERIES))
@@ -89,7 +95,9 @@ def test_a_sealed_contradiction_is_refused(
 
 
 def test_an_index_of_other_vectors_fails_its_canaries(artifacts: Artifacts) -> None:
-    """An index whose scores are not those of the item vectors is refused, however well-formed."""
+    """An index whose scores are not those of the item vectors is refused, however
+    well-formed.
+    """
 
     def break_it(folder: Path) -> None:
         (folder / INDEX_NAME).unlink()
@@ -134,8 +142,12 @@ def test_an_encoder_without_unit_vectors_fails(artifacts: Artifacts) -> None:
         load(artifacts, generation_id)
 
 
-@pytest.mark.parametrize(("num_items", "queries"), [(1, ["one"]), (5, []), (0, []), (0, ["lonely"])])
-def test_the_smallest_generations_load(artifacts: Artifacts, num_items: int, queries: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("num_items", "queries"), [(1, ["one"]), (5, []), (0, []), (0, ["lonely"])]
+)
+def test_the_smallest_generations_load(
+    artifacts: Artifacts, num_items: int, queries: list[str]
+) -> None:
     """One item, no queries, or nothing at all is no reason to refuse."""
     live = load(artifacts, artifacts.write(make_catalogue(num_items, queries)))
 
@@ -144,7 +156,9 @@ def test_the_smallest_generations_load(artifacts: Artifacts, num_items: int, que
 
 
 def test_probes_are_spread_and_different(artifacts: Artifacts) -> None:
-    """Probe vectors are different rows from all over the table, never more than there are."""
+    """Probe vectors are different rows from all over the table, never more than there
+    are.
+    """
     live = load(artifacts, artifacts.write(make_catalogue(50, QUERIES)))
 
     assert probe_vectors(live.generation, 1000).shape == (len(QUERIES), DIM)

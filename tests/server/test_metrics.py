@@ -35,8 +35,13 @@ def make_receipt(*, watermark_age_seconds: float, snapshot_age_seconds: float) -
     )
 
 
-def test_ages_are_computed_at_the_scrape(registry: CollectorRegistry, metrics: ServerMetrics) -> None:
-    """Each scrape asks for the receipt of that moment; there is no age before a generation is live."""
+def test_ages_are_computed_at_the_scrape(
+    registry: CollectorRegistry, metrics: ServerMetrics
+) -> None:
+    """Each scrape asks for the receipt of that moment.
+
+    There is no age before a generation is live.
+    """
     receipts: list[Receipt] = []
     metrics.watch(lambda: receipts[-1] if receipts else None)
 
@@ -51,14 +56,18 @@ def test_ages_are_computed_at_the_scrape(registry: CollectorRegistry, metrics: S
         assert registry.get_sample_value("freshet_server_ready") == 1
 
 
-def test_a_swap_leaves_one_generation_label(registry: CollectorRegistry, metrics: ServerMetrics) -> None:
+def test_a_swap_leaves_one_generation_label(
+    registry: CollectorRegistry, metrics: ServerMetrics
+) -> None:
     """The label of the generation that was swapped out goes, also after a roll back."""
     metrics.swapped(None, "one", 1000)
     metrics.swapped("one", "two", 2000)
     metrics.swapped("two", "one", 3000)
 
     assert registry.get_sample_value("freshet_server_generation_info", {"generation": "one"}) == 1
-    assert registry.get_sample_value("freshet_server_generation_info", {"generation": "two"}) is None
+    assert (
+        registry.get_sample_value("freshet_server_generation_info", {"generation": "two"}) is None
+    )
     assert registry.get_sample_value("freshet_server_swaps_total") == 3
     assert registry.get_sample_value("freshet_server_last_swap_timestamp_seconds") == 3.0
 
@@ -68,22 +77,33 @@ def test_known_labels_exist_before_their_first_event(
 ) -> None:
     """A first refusal is an increase from 0, which an alert on increase() needs."""
     for reason in RefusalReason:
-        assert registry.get_sample_value("freshet_server_swap_refused_total", {"reason": reason}) == 0
+        assert (
+            registry.get_sample_value("freshet_server_swap_refused_total", {"reason": reason}) == 0
+        )
     for path in QueryPath:
         assert registry.get_sample_value("freshet_server_queries_total", {"path": path}) == 0
 
     metrics.refused(RefusalReason.CORRUPT)
 
-    assert registry.get_sample_value("freshet_server_swap_refused_total", {"reason": "corrupt"}) == 1
+    assert (
+        registry.get_sample_value("freshet_server_swap_refused_total", {"reason": "corrupt"}) == 1
+    )
 
 
-def test_requests_are_counted_and_timed(registry: CollectorRegistry, metrics: ServerMetrics) -> None:
-    """A request counts once by method and status, and its time goes into the histogram."""
+def test_requests_are_counted_and_timed(
+    registry: CollectorRegistry, metrics: ServerMetrics
+) -> None:
+    """A request counts once by method and status, and its time goes
+    into the histogram.
+    """
     metrics.answered("Retrieve", "OK", 0.004)
     metrics.queried(QueryPath.ENCODED)
 
     labels = {"method": "Retrieve", "code": "OK"}
     assert registry.get_sample_value("freshet_server_requests_total", labels) == 1
-    assert registry.get_sample_value("freshet_server_request_seconds_sum", {"method": "Retrieve"}) == 0.004
+    assert (
+        registry.get_sample_value("freshet_server_request_seconds_sum", {"method": "Retrieve"})
+        == 0.004
+    )
     assert registry.get_sample_value("freshet_server_queries_total", {"path": "encoded"}) == 1
     assert b"freshet_server_request_seconds_bucket" in generate_latest(registry)

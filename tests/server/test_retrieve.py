@@ -12,7 +12,14 @@ from server.settings import ServerSettings
 from tests.server.conftest import Artifacts, Catalogue, make_catalogue
 
 SETTINGS = ServerSettings(default_k=7, max_k=50, max_query_chars=100)
-QUERIES = ["xbox 360", "halo 3", "café crème", "игра", "カメラ", *[f"query {n}" for n in range(200)]]
+QUERIES = [
+    "xbox 360",
+    "halo 3",
+    "café crème",
+    "игра",
+    "カメラ",
+    *[f"query {n}" for n in range(200)],
+]
 
 
 @pytest.fixture
@@ -38,20 +45,29 @@ def ids(live: LiveGeneration, items: list[int]) -> list[str]:
 def test_every_known_query_is_answered_from_its_own_vector(
     live: LiveGeneration, catalogue: Catalogue
 ) -> None:
-    """A known query gets the items nearest to its vector, best first, with their titles and cosines."""
+    """A known query gets the items nearest to its vector, best first, with their titles
+    and cosines.
+    """
     for query in QUERIES:
         answer = retrieve(live, Question(query=query, k=10))
 
         expected = catalogue.nearest_to_query(query, 10)
-        exact = catalogue.item_vectors[expected] @ catalogue.query_vectors[catalogue.queries.index(query)]
+        exact = (
+            catalogue.item_vectors[expected]
+            @ catalogue.query_vectors[catalogue.queries.index(query)]
+        )
         assert answer.path is QueryPath.KNOWN
         assert answer.item_ids == ids(live, expected)
         assert answer.titles == [catalogue.titles[item] for item in expected]
         assert np.allclose(answer.scores, exact, atol=1e-5)
 
 
-@pytest.mark.parametrize("text", ["XBOX 360", "  xbox   360 ", "Xbox-360!", "xbox\t360", "Ｘｂｏｘ ３６０"])
-def test_a_variant_in_case_or_punctuation_is_the_known_query(live: LiveGeneration, text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["XBOX 360", "  xbox   360 ", "Xbox-360!", "xbox\t360", "Ｘｂｏｘ ３６０"]
+)
+def test_a_variant_in_case_or_punctuation_is_the_known_query(
+    live: LiveGeneration, text: str
+) -> None:
     """What normalises to a known query is that query."""
     question = read_question(text, 5, SETTINGS)
 
@@ -63,7 +79,9 @@ def test_a_variant_in_case_or_punctuation_is_the_known_query(live: LiveGeneratio
 def test_an_unseen_query_is_answered_by_the_encoder(
     live: LiveGeneration, catalogue: Catalogue, text: str
 ) -> None:
-    """A query that the graph does not know gets the items nearest to the encoder's vector of it."""
+    """A query that the graph does not know gets the items nearest to the encoder's
+    vector of it.
+    """
     answer = retrieve(live, read_question(text, 10, SETTINGS))
 
     assert answer.path is QueryPath.ENCODED

@@ -10,7 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2
-from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
+    ProtoReflectionDescriptorDatabase,
+)
 
 from protos import retrieval_v1_pb2 as retrieval_pb
 from protos import retrieval_v1_pb2_grpc as retrieval_grpc
@@ -47,7 +49,9 @@ def retrieve(server: RunningServer, query: str, k: int = 0) -> retrieval_pb.Retr
 def freshness(server: RunningServer) -> retrieval_pb.GetFreshnessResponse:
     """Call GetFreshness over a channel of its own."""
     with grpc.insecure_channel(server.address) as channel:
-        return stub_of(channel).GetFreshness(retrieval_pb.GetFreshnessRequest(), timeout=DEADLINE_SECONDS)
+        return stub_of(channel).GetFreshness(
+            retrieval_pb.GetFreshnessRequest(), timeout=DEADLINE_SECONDS
+        )
 
 
 def health(server: RunningServer, service: str = "") -> int:
@@ -61,14 +65,18 @@ def is_live(server: RunningServer, generation_id: str) -> bool:
 
 
 def test_an_answer_carries_items_and_receipt(artifacts: Artifacts, serve: Serve) -> None:
-    """A known query's response holds ids, titles and scores, best first, and where they came from."""
+    """A known query's response holds ids, titles and scores, best first, and where they
+    came from.
+    """
     catalogue = make_catalogue(100, QUERIES)
     generation_id = artifacts.publish(catalogue)
 
     response = retrieve(serve(), "Xbox-360!", 5)
 
     expected = catalogue.nearest_to_query("xbox 360", 5)
-    assert [hit.item_id for hit in response.hits] == [f"{generation_id}/{item}" for item in expected]
+    assert [hit.item_id for hit in response.hits] == [
+        f"{generation_id}/{item}" for item in expected
+    ]
     assert [hit.title for hit in response.hits] == [catalogue.titles[item] for item in expected]
     scores = [hit.score for hit in response.hits]
     assert scores == sorted(scores, reverse=True)
@@ -86,7 +94,9 @@ def test_an_answer_carries_items_and_receipt(artifacts: Artifacts, serve: Serve)
 
 
 def test_an_unseen_query_says_so(artifacts: Artifacts, serve: Serve) -> None:
-    """A query that the graph does not know is answered through the encoder, and both paths are counted."""
+    """A query that the graph does not know is answered through the encoder, and both
+    paths are counted.
+    """
     artifacts.publish(make_catalogue(100, QUERIES))
     server = serve()
 
@@ -123,7 +133,9 @@ def test_no_k_gives_the_default(artifacts: Artifacts, serve: Serve) -> None:
 def test_a_request_outside_the_limits_is_an_invalid_argument(
     artifacts: Artifacts, serve: Serve, query: str, k: int, words: str
 ) -> None:
-    """The status is INVALID_ARGUMENT, its message says which limit, and it is counted as such."""
+    """The status is INVALID_ARGUMENT, its message says which limit, and it is counted
+    as such.
+    """
     artifacts.publish(make_catalogue(30, QUERIES))
     server = serve()
 
@@ -132,11 +144,15 @@ def test_a_request_outside_the_limits_is_an_invalid_argument(
 
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert words in (caught.value.details() or "")
-    assert server.metric("freshet_server_requests_total", method="Retrieve", code="INVALID_ARGUMENT") == 1
+    assert (
+        server.metric("freshet_server_requests_total", method="Retrieve", code="INVALID_ARGUMENT")
+        == 1
+    )
 
 
 @pytest.mark.parametrize(
-    "query", ["café crème", "игра", "カメラ", "🎮 controller", "ﬁne", "a\u0301", "İstanbul", "\u0000x"]
+    "query",
+    ["café crème", "игра", "カメラ", "🎮 controller", "ﬁne", "a\u0301", "İstanbul", "\u0000x"],
 )
 def test_any_unicode_is_answered(artifacts: Artifacts, serve: Serve, query: str) -> None:
     """Queries of any script are answered."""
@@ -146,7 +162,9 @@ def test_any_unicode_is_answered(artifacts: Artifacts, serve: Serve, query: str)
 
 
 def test_a_server_without_a_generation_waits_for_one(artifacts: Artifacts, serve: Serve) -> None:
-    """It says that it is not ready, in every way there is, and becomes ready by itself."""
+    """It says that it is not ready, in every way there is, and
+    becomes ready by itself.
+    """
     server = serve()
     with pytest.raises(grpc.RpcError) as caught:
         retrieve(server, "halo 3")
@@ -163,7 +181,9 @@ def test_a_server_without_a_generation_waits_for_one(artifacts: Artifacts, serve
     assert retrieve(server, "halo 3").receipt.generation == generation_id
     assert server.metric("freshet_server_ready") == 1
     assert server.metric("freshet_server_generation_info", generation=generation_id) == 1
-    wait_until(lambda: health(server) == health_pb2.HealthCheckResponse.SERVING, "health is SERVING")
+    wait_until(
+        lambda: health(server) == health_pb2.HealthCheckResponse.SERVING, "health is SERVING"
+    )
     assert health(server, SERVICE_NAME) == health_pb2.HealthCheckResponse.SERVING
 
 
@@ -197,7 +217,9 @@ def test_freshness_says_what_is_served(artifacts: Artifacts, serve: Serve) -> No
 def test_a_corrupt_generation_is_refused_while_the_old_one_answers(
     artifacts: Artifacts, serve: Serve
 ) -> None:
-    """The old generation goes on answering, and the refusal is seen in GetFreshness and the metrics."""
+    """The old generation goes on answering, and the refusal is seen in GetFreshness and
+    the metrics.
+    """
     first = artifacts.publish(make_catalogue(30, QUERIES))
     server = serve()
     second = artifacts.write(make_catalogue(40, QUERIES))
@@ -224,7 +246,9 @@ def test_a_pruned_generation_goes_on_answering(artifacts: Artifacts, serve: Serv
 
 
 def test_swaps_under_continuous_requests(artifacts: Artifacts, serve: Serve) -> None:
-    """Through many swaps, old folders deleted behind them, each answer is whole and of one generation."""
+    """Through many swaps, old folders deleted behind them, each answer is whole and of
+    one generation.
+    """
     catalogues = [make_catalogue(200 + 10 * n, QUERIES, seed=n) for n in range(4)]
     expected: dict[str, dict[str, list[str]]] = {}
 
@@ -269,9 +293,9 @@ def test_swaps_under_continuous_requests(artifacts: Artifacts, serve: Serve) -> 
 
     assert len(seen) >= 5
     assert server.metric("freshet_server_swaps_total") == 9
-    assert server.metric("freshet_server_request_seconds_count", method="Retrieve") == server.metric(
-        "freshet_server_requests_total", method="Retrieve", code="OK"
-    )
+    assert server.metric(
+        "freshet_server_request_seconds_count", method="Retrieve"
+    ) == server.metric("freshet_server_requests_total", method="Retrieve", code="OK")
 
 
 def test_an_unexpected_error_keeps_its_traceback_to_itself(
@@ -280,7 +304,9 @@ def test_an_unexpected_error_keeps_its_traceback_to_itself(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A bug is INTERNAL with an id for the client, and a traceback under that id in the log."""
+    """A bug is INTERNAL with an id for the client, and a traceback under that id in the
+    log.
+    """
     artifacts.publish(make_catalogue(30, QUERIES))
     server = serve()
 
@@ -303,7 +329,9 @@ def test_an_unexpected_error_keeps_its_traceback_to_itself(
 
 
 def test_reflection_lists_the_services(artifacts: Artifacts, serve: Serve) -> None:
-    """A generic client can find out what the server offers, and the shape of its messages."""
+    """A generic client can find out what the server offers, and the shape of its
+    messages.
+    """
     server = serve()
     with grpc.insecure_channel(server.address) as channel:
         database = ProtoReflectionDescriptorDatabase(channel)
@@ -315,7 +343,9 @@ def test_reflection_lists_the_services(artifacts: Artifacts, serve: Serve) -> No
 
 
 def test_idle_streams_do_not_starve_requests(artifacts: Artifacts, serve: Serve) -> None:
-    """Clients that keep reflection and health streams open hold no thread that answers requests or checks."""
+    """Clients that keep reflection and health streams open hold no thread that answers
+    requests or checks.
+    """
     artifacts.publish(make_catalogue(30, QUERIES))
     server = serve(num_threads=1)
     release = threading.Event()
@@ -369,7 +399,9 @@ def test_a_health_check_does_not_wait_behind_requests(
 def test_a_flood_is_turned_away_not_queued(
     artifacts: Artifacts, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beyond the limit the next request is told so at once, and those under way are answered."""
+    """Beyond the limit the next request is told so at once, and those under way are
+    answered.
+    """
     artifacts.publish(make_catalogue(30, QUERIES))
     server = serve(num_threads=1, max_waiting_requests=1)
     entered, release = threading.Event(), threading.Event()
@@ -412,7 +444,9 @@ def test_a_request_given_up_in_the_queue_costs_nothing(
     monkeypatch.setattr("server.service._response", block)
     with grpc.insecure_channel(server.address) as channel:
         stub = stub_of(channel)
-        first = stub.Retrieve.future(retrieval_pb.RetrieveRequest(query="halo 3"), timeout=DEADLINE_SECONDS)
+        first = stub.Retrieve.future(
+            retrieval_pb.RetrieveRequest(query="halo 3"), timeout=DEADLINE_SECONDS
+        )
         assert entered.wait(DEADLINE_SECONDS)
         with pytest.raises(grpc.RpcError):
             stub.Retrieve(retrieval_pb.RetrieveRequest(query="given up"), timeout=0.3)

@@ -44,7 +44,9 @@ class Watched:
 
     def refusals(self, reason: RefusalReason) -> float | None:
         """How many tries were refused for a reason."""
-        return self.registry.get_sample_value("freshet_server_swap_refused_total", {"reason": reason})
+        return self.registry.get_sample_value(
+            "freshet_server_swap_refused_total", {"reason": reason}
+        )
 
 
 @pytest.fixture
@@ -113,7 +115,9 @@ def test_a_pointer_that_goes_away_changes_nothing(artifacts: Artifacts, watched:
 def test_a_corrupt_generation_is_refused_once(
     artifacts: Artifacts, watched: Watched, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The old one stays live; the refusal is counted, logged and told, and not repeated at each poll."""
+    """The old one stays live; the refusal is counted, logged and told, and not repeated
+    at each poll.
+    """
     first = artifacts.publish(make_catalogue(30, ["lamp"]))
     watched.watcher.load_first()
     second = artifacts.write(make_catalogue(40, ["lamp"]))
@@ -133,7 +137,9 @@ def test_a_corrupt_generation_is_refused_once(
 
 
 def test_a_generation_made_whole_is_taken(artifacts: Artifacts, watched: Watched) -> None:
-    """A corrupt generation whose files change (restored, or still being copied) is tried again at once."""
+    """A corrupt generation whose files change (restored, or still being copied) is
+    tried again at once.
+    """
     artifacts.publish(make_catalogue(30, ["lamp"]))
     watched.watcher.load_first()
     second = artifacts.write(make_catalogue(40, ["lamp"]))
@@ -154,7 +160,9 @@ def test_a_generation_made_whole_is_taken(artifacts: Artifacts, watched: Watched
 def test_a_copy_that_ends_while_it_is_refused_is_taken(
     artifacts: Artifacts, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Files that become whole between the failed check and the refusal are a reason to try again, too."""
+    """Files that become whole between the failed check and the refusal are a reason to
+    try again, too.
+    """
     artifacts.publish(make_catalogue(30, ["lamp"]))
     watched.watcher.load_first()
     second = artifacts.write(make_catalogue(40, ["lamp"]))
@@ -194,7 +202,9 @@ def test_the_next_generation_ends_a_refusal(artifacts: Artifacts, watched: Watch
     assert watched.watcher.last_refusal == ""
 
 
-def test_pointing_back_to_the_live_one_ends_a_refusal(artifacts: Artifacts, watched: Watched) -> None:
+def test_pointing_back_to_the_live_one_ends_a_refusal(
+    artifacts: Artifacts, watched: Watched
+) -> None:
     """A roll back to what is live already clears the refusal without another load."""
     first = artifacts.publish(make_catalogue(30, ["lamp"]))
     watched.watcher.load_first()
@@ -212,7 +222,9 @@ def test_pointing_back_to_the_live_one_ends_a_refusal(artifacts: Artifacts, watc
 def test_a_missing_generation_is_tried_again_with_growing_waits(
     artifacts: Artifacts, watched: Watched, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A passing reason is tried again after 1, 2, 4, 4 seconds (the setting's limit), and logged once."""
+    """A passing reason is tried again after 1, 2, 4, 4 seconds (the setting's limit),
+    and logged once.
+    """
     artifacts.publish(make_catalogue(30, ["lamp"]))
     watched.watcher.load_first()
     artifacts.use(UNKNOWN_ID)
@@ -231,7 +243,9 @@ def test_a_missing_generation_is_tried_again_with_growing_waits(
 
 
 def test_a_pointer_that_is_no_id_is_told_once(artifacts: Artifacts, watched: Watched) -> None:
-    """Rubbish in `CURRENT` keeps the old one live and is counted once, not at each poll."""
+    """Rubbish in `CURRENT` keeps the old one live and is counted once, not at each
+    poll.
+    """
     first = artifacts.publish(make_catalogue(30, ["lamp"]))
     watched.watcher.load_first()
     (artifacts.root / "CURRENT").write_text("../../etc\n")
@@ -273,7 +287,9 @@ def test_whatever_a_load_raises_the_watcher_lives_on(
     error: Exception,
     reason: RefusalReason,
 ) -> None:
-    """No memory, a bad disk or a bug of ours is a refusal, too, and the next good generation is taken."""
+    """No memory, a bad disk or a bug of ours is a refusal, too, and the next good
+    generation is taken.
+    """
     first = artifacts.publish(make_catalogue(30, ["lamp"]))
     watched.watcher.load_first()
     second = artifacts.publish(make_catalogue(40, ["lamp"]))
@@ -297,7 +313,9 @@ def test_a_corrupt_first_generation_is_raised(artifacts: Artifacts, watched: Wat
     """At the start there is nothing to fall back on, so what is wrong is said."""
     artifacts.damage(artifacts.publish(make_catalogue(30, ["lamp"])))
 
-    with pytest.raises(GenerationCorrupt, match=r"sha256.*; go back with `freshet generations use ID`"):
+    with pytest.raises(
+        GenerationCorrupt, match=r"sha256.*; go back with `freshet generations use ID`"
+    ):
         watched.watcher.load_first()
 
 
@@ -320,7 +338,9 @@ def test_rubbish_in_the_first_pointer_is_raised(artifacts: Artifacts, watched: W
 def test_a_flip_during_the_first_load_is_followed(
     artifacts: Artifacts, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A generation pruned while the server starts is no error when `CURRENT` names another by then."""
+    """A generation pruned while the server starts is no error when `CURRENT` names
+    another by then.
+    """
     pruned = artifacts.publish(make_catalogue(30, ["lamp"]))
     second = artifacts.write(make_catalogue(40, ["lamp"]))
     current_id = artifacts.store.current_id

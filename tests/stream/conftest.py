@@ -1,4 +1,7 @@
-"""What the stream's tests share: settings, stores that are closed afterwards, processes that are ended."""
+"""What the stream's tests share.
+
+Settings, stores that are closed afterwards, processes that are ended.
+"""
 
 import os
 import signal
@@ -73,11 +76,16 @@ def settings() -> StreamSettings:
 
 @pytest.fixture
 def open_store(tmp_path: Path, settings: StreamSettings) -> Iterator[OpenStore]:
-    """Return a function that opens a store (by default ``tmp_path / "store"``); all are closed at the end."""
+    """Return a function that opens a store (by default ``tmp_path / "store"``).
+
+    All are closed at the end.
+    """
     stores: list[Store] = []
 
     def open_one(
-        root: Path = tmp_path / "store", num_shards: int | None = None, settings: StreamSettings = settings
+        root: Path = tmp_path / "store",
+        num_shards: int | None = None,
+        settings: StreamSettings = settings,
     ) -> Store:
         stores.append(Store.create_or_open(root, settings, num_shards))
         return stores[-1]
@@ -89,7 +97,10 @@ def open_store(tmp_path: Path, settings: StreamSettings) -> Iterator[OpenStore]:
 
 @pytest.fixture
 def start_python() -> Iterator[StartPython]:
-    """Return a function that runs Python code as a process with arguments; all are killed at the end."""
+    """Return a function that runs Python code as a process with arguments.
+
+    All are killed at the end.
+    """
     processes: list[subprocess.Popen[str]] = []
 
     def start(code: str, *arguments: object) -> "subprocess.Popen[str]":
@@ -112,7 +123,9 @@ def start_python() -> Iterator[StartPython]:
 
 @pytest.fixture
 def start_holder(start_python: StartPython) -> StartHolder:
-    """Return a function that starts a process which holds a store, see `testing.processes.holder`."""
+    """Return a function that starts a process which holds a store, see
+    `testing.processes.holder`.
+    """
 
     def start(root: Path, mode: str) -> "subprocess.Popen[str]":
         process = start_python("from testing.processes.holder import main; main()", root, mode)

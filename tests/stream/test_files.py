@@ -30,7 +30,10 @@ def test_replace_file_keeps_the_old_content_when_it_cannot_write(tmp_path: Path)
 
 
 def test_new_directory_appears_only_when_complete(tmp_path: Path) -> None:
-    """While it is being filled the target does not exist; afterwards it has everything."""
+    """While it is being filled the target does not exist.
+
+    Afterwards it has everything.
+    """
     target = tmp_path / "deep" / "snapshot"
     with new_directory(target) as folder:
         (folder / "inner").mkdir()

@@ -1,4 +1,6 @@
-"""The stream's metrics carry the names and meanings that alerts and dashboards rely on."""
+"""The stream's metrics carry the names and meanings that alerts and
+dashboards rely on.
+"""
 
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -11,7 +13,9 @@ def sample(registry: CollectorRegistry, name: str, **labels: str) -> float | Non
 
 
 def test_names() -> None:
-    """Every documented metric is exported from the start, with its known labels at zero."""
+    """Every documented metric is exported from the start, with its known labels at
+    zero.
+    """
     registry = CollectorRegistry()
     StreamMetrics(registry)
     text = generate_latest(registry).decode()
@@ -51,16 +55,24 @@ def test_counts() -> None:
 
 
 def test_freshness() -> None:
-    """Behind is now minus the watermark while something waits, else zero; partitions taken away go."""
+    """Behind is now minus the watermark while something waits, else zero.
+
+    Partitions taken away go.
+    """
     registry = CollectorRegistry()
     metrics = StreamMetrics(registry)
     metrics.set_freshness(
-        watermark_ms=90_500, now_ms=100_000, is_behind=True, behind_records={("t", 0): 5, ("t", 1): 0}
+        watermark_ms=90_500,
+        now_ms=100_000,
+        is_behind=True,
+        behind_records={("t", 0): 5, ("t", 1): 0},
     )
     assert sample(registry, "freshet_stream_graph_watermark_seconds") == 90.5
     assert sample(registry, "freshet_stream_behind_seconds") == 9.5
     assert sample(registry, "freshet_stream_behind_records", topic="t", partition="0") == 5
-    metrics.set_freshness(watermark_ms=90_500, now_ms=200_000, is_behind=False, behind_records={("t", 1): 0})
+    metrics.set_freshness(
+        watermark_ms=90_500, now_ms=200_000, is_behind=False, behind_records={("t", 1): 0}
+    )
     assert sample(registry, "freshet_stream_behind_seconds") == 0
     assert sample(registry, "freshet_stream_behind_records", topic="t", partition="0") is None
     assert sample(registry, "freshet_stream_behind_records", topic="t", partition="1") == 0

@@ -1,4 +1,6 @@
-"""The quarantine: everything about a rejected record is kept, safely, in the file and in the topic."""
+"""The quarantine: everything about a rejected record is kept, safely, in the file and
+in the topic.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +25,10 @@ NOW_MS = 1_700_000_000_000
 
 
 def rejection(
-    value: bytes | None = b"\xff\n{", key: bytes | None = b"k", partition: int = 1, content_type: str = "x/y"
+    value: bytes | None = b"\xff\n{",
+    key: bytes | None = b"k",
+    partition: int = 1,
+    content_type: str = "x/y",
 ) -> Rejection:
     """Return a rejection of a record of a topic."""
     record = Record(
@@ -44,7 +49,9 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_file_keeps_everything(path: Path) -> None:
-    """What is read back is what was put, byte for byte, with the reason and the place."""
+    """What is read back is what was put, byte for byte, with the
+    reason and the place.
+    """
     quarantine = FileQuarantine(path)
     quarantine.put([rejection()], NOW_MS)
     quarantine.put([rejection(value=None, key=None)], NOW_MS + 1)
@@ -86,7 +93,10 @@ def test_file_is_appended_to(path: Path) -> None:
 
 @pytest.mark.parametrize("whole", [0, 1, 3])
 def test_line_torn_by_a_crash_is_removed(path: Path, whole: int) -> None:
-    """A half-written last line, however long, goes when the file is opened again; whole ones stay."""
+    """A half-written last line, however long, goes when the file is opened again.
+
+    Whole ones stay.
+    """
     quarantine = FileQuarantine(path)
     quarantine.put([rejection()] * 3, NOW_MS)
     quarantine.close()
@@ -100,7 +110,10 @@ def test_line_torn_by_a_crash_is_removed(path: Path, whole: int) -> None:
 
 
 def test_file_that_cannot_be_written(tmp_path: Path) -> None:
-    """A disk that refuses is an error that names the file: the batch must not be applied."""
+    """A disk that refuses is an error that names the file.
+
+    The batch must not be applied.
+    """
     (tmp_path / "quarantine").write_bytes(b"")
     quarantine = FileQuarantine(tmp_path / "quarantine" / "rejected.jsonl")
     with pytest.raises(QuarantineFailed, match=r"rejected\.jsonl could not be written"):
@@ -132,12 +145,17 @@ def read_topic(bootstrap: str, topic: str, partition: int, count: int) -> list[A
 
 @pytest.mark.timeout(120)
 def test_topic_keeps_everything(kafka_bootstrap: str, kafka_topics: TopicFactory) -> None:
-    """The topic gets the original key and value, and in headers where they came from and why."""
+    """The topic gets the original key and value, and in headers where they came from
+    and why.
+    """
     topics: Mapping[str, str] = kafka_topics(partitions=2)
-    quarantine = TopicQuarantine(kafka_bootstrap, StreamSettings(quarantine_topic=topics["quarantine"]))
+    quarantine = TopicQuarantine(
+        kafka_bootstrap, StreamSettings(quarantine_topic=topics["quarantine"])
+    )
     huge = b"y" * (MAX_TOPIC_VALUE_BYTES + 1)
     quarantine.put(
-        [rejection(), rejection(value=None, key=None, content_type=""), rejection(value=huge)], NOW_MS
+        [rejection(), rejection(value=None, key=None, content_type=""), rejection(value=huge)],
+        NOW_MS,
     )
     quarantine.close()
     first, second, third = read_topic(kafka_bootstrap, topics["quarantine"], 1, 3)
@@ -159,7 +177,9 @@ def test_topic_keeps_everything(kafka_bootstrap: str, kafka_topics: TopicFactory
 
 @pytest.mark.timeout(120)
 def test_topic_that_is_missing(kafka_bootstrap: str) -> None:
-    """A quarantine topic that does not exist is an error at the start, not at the first bad message."""
+    """A quarantine topic that does not exist is an error at the start, not at the first
+    bad message.
+    """
     settings = StreamSettings(quarantine_topic="no-such-topic", bootstrap_timeout_seconds=2.0)
     with pytest.raises(QuarantineFailed, match="no-such-topic"):
         TopicQuarantine(kafka_bootstrap, settings)

@@ -1,4 +1,6 @@
-"""Settings: defaults that the contract names, bounds that are checked, messages that name the key."""
+"""Settings: defaults that the contract names, bounds that are checked, messages that
+name the key.
+"""
 
 import math
 from typing import Any
@@ -11,7 +13,10 @@ from stream.settings import StreamSettings
 
 
 def test_defaults_are_the_contracts() -> None:
-    """Half-life 30 days; cut after 30 minutes; click 1, add-to-cart 2, purchase 4; a view weighs nothing."""
+    """Half-life 30 days; cut after 30 minutes.
+
+    Click 1, add-to-cart 2, purchase 4; a view weighs nothing.
+    """
     settings = StreamSettings()
 
     assert settings.half_life_ms == 30 * 86_400_000
@@ -47,7 +52,9 @@ def test_value_out_of_bounds_is_refused(name: str, value: float) -> None:
 @pytest.mark.parametrize("horizon_seconds", [1.0, 4 * 86400.0 - 1])
 def test_horizon_shorter_than_twice_the_retention_is_refused(horizon_seconds: float) -> None:
     """What is still accepted must not be folded; none at all is the default."""
-    with pytest.raises(SettingsInvalid, match=r"erasure_horizon_seconds is .* at least 345600\.0, twice"):
+    with pytest.raises(
+        SettingsInvalid, match=r"erasure_horizon_seconds is .* at least 345600\.0, twice"
+    ):
         StreamSettings(erasure_horizon_seconds=horizon_seconds)
 
     assert StreamSettings().erasure_horizon_ms == 0
@@ -56,7 +63,9 @@ def test_horizon_shorter_than_twice_the_retention_is_refused(horizon_seconds: fl
 
 @pytest.mark.parametrize("label", ["view", "clicks", "add_to_cart"])
 def test_unknown_action_is_refused(label: str) -> None:
-    """A weight for an action that makes no edge, or is not known, is refused with the known ones."""
+    """A weight for an action that makes no edge, or is not known, is refused with the
+    known ones.
+    """
     with pytest.raises(SettingsInvalid, match=f"'{label}'; known are click, add-to-cart, purchase"):
         StreamSettings(action_weights={label: 1.0})
 

@@ -1,4 +1,6 @@
-"""The loop: nothing lost, nothing twice, one bad message never stops it, and a refusing disk always does."""
+"""The loop: nothing lost, nothing twice, one bad message never stops it, and a refusing
+disk always does.
+"""
 
 import json
 import random
@@ -84,7 +86,9 @@ def events_path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(events_path: Path, settings: StreamSettings, registry: CollectorRegistry) -> Run:
-    """Return a function that runs a worker over the events file to its end, with a file quarantine."""
+    """Return a function that runs a worker over the events file to its end, with a file
+    quarantine.
+    """
     metrics = StreamMetrics(registry)
 
     def run_one(
@@ -105,9 +109,16 @@ def run(events_path: Path, settings: StreamSettings, registry: CollectorRegistry
 
 
 def test_file_becomes_the_graph(
-    run: Run, events_path: Path, open_store: OpenStore, settings: StreamSettings, registry: CollectorRegistry
+    run: Run,
+    events_path: Path,
+    open_store: OpenStore,
+    settings: StreamSettings,
+    registry: CollectorRegistry,
 ) -> None:
-    """The graph is that of the plain batch build; totals and metrics say what was done."""
+    """The graph is that of the plain batch build.
+
+    Totals and metrics say what was done.
+    """
     events = shop_events()
     write_lines(events_path, [line_of(interaction) for interaction in events])
     store = open_store()
@@ -123,14 +134,24 @@ def test_file_becomes_the_graph(
     assert registry.get_sample_value("freshet_stream_events_total", {"type": "click"}) == clicks
     assert registry.get_sample_value("freshet_stream_new_facts_total") == len(oracle.facts)
     assert registry.get_sample_value("freshet_stream_batches_total") == 8
-    assert registry.get_sample_value("freshet_stream_graph_watermark_seconds") == totals.watermark_ms / 1000
+    assert (
+        registry.get_sample_value("freshet_stream_graph_watermark_seconds")
+        == totals.watermark_ms / 1000
+    )
     assert registry.get_sample_value("freshet_stream_behind_seconds") == 0
 
 
 def test_bad_lines_are_quarantined_and_the_rest_applied(
-    run: Run, events_path: Path, open_store: OpenStore, settings: StreamSettings, registry: CollectorRegistry
+    run: Run,
+    events_path: Path,
+    open_store: OpenStore,
+    settings: StreamSettings,
+    registry: CollectorRegistry,
 ) -> None:
-    """Bad lines among good ones go to the quarantine, with their place; the graph is as without them."""
+    """Bad lines among good ones go to the quarantine, with their place.
+
+    The graph is as without them.
+    """
     events = shop_events()
     good = [line_of(interaction) for interaction in events]
     lines = [line for index, line in enumerate(good) for line in (line, *BAD_LINES[: index % 5])]
@@ -180,7 +201,9 @@ def test_running_again_changes_nothing(
 def test_stop_finishes_the_batch_and_the_next_run_goes_on(
     run: Run, events_path: Path, tmp_path: Path, open_store: OpenStore, settings: StreamSettings
 ) -> None:
-    """Stopped after any batch, the runs together read each line once and make the same graph."""
+    """Stopped after any batch, the runs together read each line once and make the same
+    graph.
+    """
     write_lines(events_path, [line_of(interaction) for interaction in shop_events()])
     whole, pieces = open_store(tmp_path / "whole"), open_store(tmp_path / "pieces")
     run(whole)
@@ -204,7 +227,10 @@ def test_batches_are_cut_by_events_too(
 def test_history_is_not_too_late_because_another_file_was_read_first(
     tmp_path: Path, open_store: OpenStore, settings: StreamSettings
 ) -> None:
-    """A file of years ago, read after one of today, is applied whole; a topic's events that late are not."""
+    """A file of years ago, read after one of today, is applied whole.
+
+    A topic's events that late are not.
+    """
     year_ms = 365 * 86_400_000
     old = [replace(one, ts_ms=one.ts_ms - year_ms) for one in shop_events(100, seed=2)]
     for name, events in (("a-new.jsonl", shop_events(100)), ("b-old.jsonl", old)):
@@ -213,7 +239,9 @@ def test_history_is_not_too_late_because_another_file_was_read_first(
     source = FileSource([str(tmp_path / "*.jsonl")], settings)
     put_away = FileQuarantine(store.root / FILE_NAME)
     run_worker(source, store, put_away, settings, StreamMetrics(CollectorRegistry()), StopEvent())
-    assert_same_dump(dump(store.root, settings, NOON_MS), Oracle.of([*shop_events(100), *old]).dump(NOON_MS))
+    assert_same_dump(
+        dump(store.root, settings, NOON_MS), Oracle.of([*shop_events(100), *old]).dump(NOON_MS)
+    )
 
     late = [event("late", ts_ms=NOON_MS), event("late", "radio", "b", NOON_MS - year_ms)]
     source_of_topic = ScriptedSource([[line_of(late[0])], [line_of(late[1])]])
@@ -231,14 +259,18 @@ def test_shards(
     settings: StreamSettings,
     num_shards: int,
 ) -> None:
-    """Each session goes to the shard that Kafka would give it, and the graph is that of one shard."""
+    """Each session goes to the shard that Kafka would give it, and the graph is that of
+    one shard.
+    """
     events = shop_events()
     write_lines(events_path, [line_of(interaction) for interaction in events])
     one, many = open_store(tmp_path / "one"), open_store(tmp_path / "many", num_shards)
     run(one)
     run(many)
     for shard in many.open_shards():
-        sessions = {codec.unpack_session(value).session_id for _, value in shard.records(codec.SESSION)}
+        sessions = {
+            codec.unpack_session(value).session_id for _, value in shard.records(codec.SESSION)
+        }
         assert sessions
         assert {shard_of(session, num_shards) for session in sessions} == {shard.index}
     assert run(many).records == 0
@@ -260,7 +292,9 @@ class RefusingQuarantine:
 def test_refusing_quarantine_stops_before_positions_move(
     run: Run, events_path: Path, open_store: OpenStore, settings: StreamSettings
 ) -> None:
-    """Where a rejection cannot be put away its batch is not applied, so the record comes again."""
+    """Where a rejection cannot be put away its batch is not applied, so the record
+    comes again.
+    """
     good = [line_of(interaction) for interaction in shop_events(60)]
     write_lines(events_path, [*good[:55], b"bad", *good[55:]])
     store = open_store()
@@ -279,7 +313,10 @@ def test_refusing_disk_stops_the_worker(
     settings: StreamSettings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A write that fails ends the run with the error; a new run goes on at what was not applied."""
+    """A write that fails ends the run with the error.
+
+    A new run goes on at what was not applied.
+    """
     write_lines(events_path, [line_of(interaction) for interaction in shop_events()])
     store = open_store()
     store.shard(0)  # a new shard begins with a write of its own
@@ -308,7 +345,10 @@ def test_key_collisions_are_quarantined(
     settings: StreamSettings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Two texts with one key are never merged: the second one's record goes to the quarantine."""
+    """Two texts with one key are never merged.
+
+    The second one's record goes to the quarantine.
+    """
     for module in (apply, interning):
         monkeypatch.setattr(module, "text_key", lambda text: 1 + len(text))
     first, second = event(item_id="one"), event(item_id="two")
@@ -326,7 +366,9 @@ def test_key_collisions_are_quarantined(
 def test_snapshot_while_following(
     run: Run, events_path: Path, tmp_path: Path, open_store: OpenStore, settings: StreamSettings
 ) -> None:
-    """A worker that follows a file answers snapshot requests between polls, and stops when asked to."""
+    """A worker that follows a file answers snapshot requests between polls, and stops
+    when asked to.
+    """
     write_lines(events_path, [line_of(interaction) for interaction in shop_events()])
     store, stop, caught_up = open_store(), StopEvent(), StopEvent()
 
@@ -334,7 +376,9 @@ def test_snapshot_while_following(
         if totals.records == 400:
             caught_up.set()
 
-    worker = Thread(target=run, args=(store, None, stop), kwargs={"follow": True, "on_progress": on_progress})
+    worker = Thread(
+        target=run, args=(store, None, stop), kwargs={"follow": True, "on_progress": on_progress}
+    )
     worker.start()
     assert caught_up.wait(60)
     info = take_snapshot(store.root, tmp_path / "snapshot", settings, NOON_MS)
@@ -346,7 +390,10 @@ def test_snapshot_while_following(
 
 
 class ScriptedSource:
-    """Topics of one partition: what each poll gives; a rebalance hands out again what was not applied."""
+    """Topics of one partition: what each poll gives.
+
+    A rebalance hands out again what was not applied.
+    """
 
     shards_by_partition = True
 
@@ -384,7 +431,10 @@ class ScriptedSource:
         self.on_idle()
 
     def lose(self) -> None:
-        """Let the partition move away and come back: it is read again from its start."""
+        """Let the partition move away and come back.
+
+        It is read again from its start.
+        """
         self.rebalances += 1
         self._next = 0
 
@@ -409,7 +459,9 @@ class ScriptedSource:
 def run_scripted(source: ScriptedSource, store: Store, settings: StreamSettings) -> WorkerTotals:
     """Run a worker over a scripted source."""
     quarantine = FileQuarantine(store.root / FILE_NAME)
-    return run_worker(source, store, quarantine, settings, StreamMetrics(CollectorRegistry()), StopEvent())
+    return run_worker(
+        source, store, quarantine, settings, StreamMetrics(CollectorRegistry()), StopEvent()
+    )
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, errors: list[Exception]) -> None:
@@ -425,7 +477,9 @@ def failing(monkeypatch: pytest.MonkeyPatch, errors: list[Exception]) -> None:
 
 
 def test_stalled_disk_is_waited_for(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A write that RocksDB refuses for the moment is tried again, while the source stays connected."""
+    """A write that RocksDB refuses for the moment is tried again, while the source
+    stays connected.
+    """
     store = open_store()
     store.shard(0)
     events = shop_events(100)
@@ -445,7 +499,10 @@ def test_stalled_disk_is_waited_for(open_store: OpenStore, monkeypatch: pytest.M
 def test_batch_of_a_shard_that_moved_is_dropped_and_read_again(
     open_store: OpenStore, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """What could not be written before its partition moved is not applied; its new owner reads it again."""
+    """What could not be written before its partition moved is not applied.
+
+    Its new owner reads it again.
+    """
     store = open_store()
     store.shard(0)
     events = shop_events(100)
@@ -464,7 +521,9 @@ def test_batch_of_a_shard_that_moved_is_dropped_and_read_again(
 def test_fenced_worker_that_keeps_its_partitions_ends(
     open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody may write a shard that another process took over, and nothing may be passed over."""
+    """Nobody may write a shard that another process took over, and nothing may be
+    passed over.
+    """
     store = open_store()
     store.shard(0)
     source = ScriptedSource([[line_of(one) for one in shop_events(10)]])
@@ -478,14 +537,21 @@ def test_fenced_worker_that_keeps_its_partitions_ends(
 
 @pytest.mark.parametrize("seed", [1])
 def test_killed_again_and_again(
-    events_path: Path, tmp_path: Path, settings: StreamSettings, start_python: StartPython, seed: int
+    events_path: Path,
+    tmp_path: Path,
+    settings: StreamSettings,
+    start_python: StartPython,
+    seed: int,
 ) -> None:
-    """A worker process killed with SIGKILL again and again makes the plain batch's graph."""
+    """A worker process killed with SIGKILL again and again makes the plain batch's
+    graph.
+    """
     rng = random.Random(seed)
     events = shop_events(3000, seed)
     lines = [line_of(interaction) for interaction in events]
     write_lines(
-        events_path, [line for index in range(0, 3000, 5) for line in (*lines[index : index + 5], b"bad")]
+        events_path,
+        [line for index in range(0, 3000, 5) for line in (*lines[index : index + 5], b"bad")],
     )
     root = tmp_path / "store"
     options = json.dumps({"batch_records": 10})
@@ -493,7 +559,10 @@ def test_killed_again_and_again(
     is_done = False
     while not is_done:
         process = start_python(
-            "from testing.processes.worker import main; main()", root, f"file:{events_path}", options
+            "from testing.processes.worker import main; main()",
+            root,
+            f"file:{events_path}",
+            options,
         )
         is_done = run_and_kill(process, rng.uniform(0, 0.2 * (num_kills + 2)))
         num_kills += 1

@@ -19,7 +19,9 @@ SETTINGS = StreamSettings(memtable_bytes=65536)
 _AROUND = [b"\x00a", b"\x02", b"\x01\xff\xff"]
 keys = st.binary(max_size=3).map(lambda rest: b"\x01" + rest) | st.sampled_from(_AROUND)
 writes = st.tuples(
-    st.just("write"), st.lists(st.tuples(keys, st.binary(max_size=2)), max_size=5), st.lists(keys, max_size=3)
+    st.just("write"),
+    st.lists(st.tuples(keys, st.binary(max_size=2)), max_size=5),
+    st.lists(keys, max_size=3),
 )
 operations = st.lists(
     writes
@@ -86,13 +88,19 @@ class Twin:
         self._database.close()
 
     def _open(self, path: Path) -> Database:
-        return Database.open(path, SETTINGS) if self._disk is None else MemoryDatabase(path, self._disk)
+        return (
+            Database.open(path, SETTINGS)
+            if self._disk is None
+            else MemoryDatabase(path, self._disk)
+        )
 
 
 @given(operations)
 @settings(max_examples=40 * EFFORT)
 def test_twin_answers_as_rocksdb_does(steps: list[tuple[object, ...]]) -> None:
-    """Reads, scans, writes, copies and reopening answer alike, after any operations before."""
+    """Reads, scans, writes, copies and reopening answer alike, after any operations
+    before.
+    """
     with TemporaryDirectory() as folder:
         twins = [Twin(Path(folder), None), Twin(Path(folder), MemoryDisk())]
         try:

@@ -1,4 +1,7 @@
-"""Build and open the vector index: Annoy, by euclidean distance of unit vectors, which ranks as cosine."""
+"""Build and open the vector index.
+
+Annoy, by euclidean distance of unit vectors, which ranks as cosine.
+"""
 
 from pathlib import Path
 from typing import Final
@@ -14,7 +17,9 @@ DEFAULT_SEARCH_K = 10_000
 
 
 def build_index(vectors: NDArray[np.float32], path: Path, trees: int, seed: int) -> None:
-    """Write the index file of `vectors` (``float32 [n, dim]``, unit rows) to `path`; row numbers are the ids.
+    """Write the index file of `vectors` (``float32 [n, dim]``, unit rows) to `path`.
+
+    Row numbers are the ids.
 
     The same vectors, trees and seed give the same bytes. No vectors give an empty file.
 
@@ -39,24 +44,36 @@ def build_index(vectors: NDArray[np.float32], path: Path, trees: int, seed: int)
 class VectorIndex:
     """A memory-mapped index, read-only. Searches may run in any number of threads.
 
-    Never overwrite the file, and never unload: let the object go when its last reader is done.
+    Never overwrite the file, and never unload: let the object go when its last reader
+    is done.
 
     Args:
-        path: the index file; check its sha256 first, a damaged file can crash the process.
+        path: the index file; check its sha256 first, a damaged file can crash the
+            process.
         dim: length of the vectors.
         count: how many vectors the file must hold.
         metric: the metric it was built with; only `METRIC` is known.
-        search_k: how many candidates a search looks at besides those a large `k` needs: recall against time.
+        search_k: how many candidates a search looks at besides those a large `k` needs:
+            recall against time.
 
     Raises:
-        GenerationCorrupt: the file cannot be loaded, or holds another number of vectors than `count`.
+        GenerationCorrupt: the file cannot be loaded, or holds another number of vectors
+            than `count`.
     """
 
     def __init__(
-        self, path: Path, dim: int, count: int, metric: str = METRIC, *, search_k: int = DEFAULT_SEARCH_K
+        self,
+        path: Path,
+        dim: int,
+        count: int,
+        metric: str = METRIC,
+        *,
+        search_k: int = DEFAULT_SEARCH_K,
     ) -> None:
         if metric != METRIC:
-            raise GenerationCorrupt(f"the index {path} has metric {metric!r}; this code reads {METRIC!r}")
+            raise GenerationCorrupt(
+                f"the index {path} has metric {metric!r}; this code reads {METRIC!r}"
+            )
         self._dim = dim
         self._count = count
         self._search_k = search_k
@@ -71,8 +88,11 @@ class VectorIndex:
         """Length of the vectors."""
         return self._dim
 
-    def search(self, vector: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return the `k` nearest vectors (all of them where there are fewer), best first.
+    def search(
+        self, vector: NDArray[np.float32], k: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the `k` nearest vectors (all of them where there are fewer), best
+        first.
 
         Args:
             vector: ``float32 [dim]``, a unit vector.
@@ -82,10 +102,13 @@ class VectorIndex:
             Their ids ``int64 [m]`` and cosines ``float32 [m]``, descending.
 
         Raises:
-            ValueError: the vector has another length or is not finite (Annoy would answer), or `k < 1`.
+            ValueError: the vector has another length or is not finite (Annoy would
+                answer), or `k < 1`.
         """
         if vector.shape != (self._dim,):
-            raise ValueError(f"the query vector has shape {vector.shape}, the index needs ({self._dim},)")
+            raise ValueError(
+                f"the query vector has shape {vector.shape}, the index needs ({self._dim},)"
+            )
         if not np.isfinite(vector).all():
             raise ValueError("the query vector is not finite")
         if k < 1:
@@ -100,7 +123,10 @@ class VectorIndex:
         return np.asarray(ids, dtype=np.int64), cosines.astype(np.float32)
 
     def _candidates(self, k: int) -> int:
-        """More results need more candidates; one that several trees offer counts several times."""
+        """More results need more candidates.
+
+        One that several trees offer counts several times.
+        """
         return self._search_k + 4 * self._num_trees * k
 
 
@@ -113,5 +139,7 @@ def _load(path: Path, dim: int, count: int) -> AnnoyIndex | None:
     except OSError as error:
         raise GenerationCorrupt(f"the index {path} cannot be loaded: {error}") from error
     if index.get_n_items() != count:
-        raise GenerationCorrupt(f"the index {path} holds {index.get_n_items()} vectors, not {count}")
+        raise GenerationCorrupt(
+            f"the index {path} holds {index.get_n_items()} vectors, not {count}"
+        )
     return index

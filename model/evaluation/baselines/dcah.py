@@ -1,7 +1,10 @@
-"""The paper's own configuration as a reference: learnt as link prediction, asked through its MLP.
+"""The paper's own configuration as a reference.
 
-Han et al., "Search Behavior Prediction: A Hypergraph Perspective" (WSDM 2023). Unlike our own training it
-leaves the edges that a step supervises in the graph that the step propagates over.
+Learnt as link prediction, asked through its MLP.
+
+Han et al., "Search Behavior Prediction: A Hypergraph Perspective" (WSDM 2023). Unlike
+our own training it leaves the edges that a step supervises in the graph that the step
+propagates over.
 """
 
 import math
@@ -48,7 +51,8 @@ class PaperSettings:
         num_buckets: of hashed text features.
         learning_rate: step size of Adam.
         scorer: what the MLP reads of a pair.
-        drops_edges: leave random edges and hyperedges out of each step's graph (Rong et al., ICLR 2020).
+        drops_edges: leave random edges and hyperedges out of each step's graph (Rong et
+            al., ICLR 2020).
         pretrains: learn from two views of the graph before anything else.
         max_passes: most passes over the edges.
         seed: of everything random.
@@ -91,7 +95,9 @@ class Fitted:
 
 
 class PaperRanker:
-    """Scores by the MLP; a query that is new to the graph is a node without neighbours."""
+    """Scores by the MLP; a query that is new to the graph is a node
+    without neighbours.
+    """
 
     def __init__(self, holdout: Holdout, network: PaperNetwork) -> None:
         self._network = network
@@ -115,7 +121,9 @@ class PaperRanker:
 def tune(
     validation: Holdout, settings: PaperSettings, *, budget_seconds: float, stop: Callable[[], bool]
 ) -> Fitted:
-    """Choose what the MLP reads, then the step, on the validation part; what is left of the time is shared.
+    """Choose what the MLP reads, then the step, on the validation part.
+
+    What is left of the time is shared.
 
     Raises:
         TrainingStopped: `stop` said so.
@@ -133,8 +141,11 @@ def tune(
     return max(better, slower, key=lambda each: each.worth)
 
 
-def fit(validation: Holdout, settings: PaperSettings, *, deadline: float, stop: Callable[[], bool]) -> Fitted:
-    """Train until the validation part's pairs are ranked no better, the passes are done, or it is too late.
+def fit(
+    validation: Holdout, settings: PaperSettings, *, deadline: float, stop: Callable[[], bool]
+) -> Fitted:
+    """Train until the validation part's pairs are ranked no better, the passes are
+    done, or it is too late.
 
     Args:
         validation: what is learnt, and what is asked to stop in time.
@@ -181,10 +192,15 @@ class _Run:
         self.steps_a_pass = max(1, round(self._graph.edge.shape[1] / _BATCH))
 
     def passes(self, deadline: float, stop: Callable[[], bool]) -> Iterator[int]:
-        """Pre-train, where that is wanted, then train; yield the number of each pass when it is done."""
+        """Pre-train, where that is wanted, then train.
+
+        Yield the number of each pass when it is done.
+        """
         if self._settings.pretrains:
             self._pretrain(deadline, stop)
-        optimizer = Adam([(each, 1.0) for each in self.network.parameters()], self._settings.learning_rate)
+        optimizer = Adam(
+            [(each, 1.0) for each in self.network.parameters()], self._settings.learning_rate
+        )
         for number in range(1, self._settings.max_passes + 1):
             for batch in torch.randperm(self._graph.edge.shape[1]).tensor_split(self.steps_a_pass):
                 end_if(stop)
@@ -215,7 +231,11 @@ class _Run:
         return vectors
 
     def _step(self, optimizer: Adam, batch: Tensor) -> None:
-        visible = draw_view(self._everything, _DROP_EDGE) if self._settings.drops_edges else self._everything
+        visible = (
+            draw_view(self._everything, _DROP_EDGE)
+            if self._settings.drops_edges
+            else self._everything
+        )
         optimizer.zero_grad()
         vectors = self._encode(visible)
         query, item = self._graph.edge[:, batch]
@@ -229,7 +249,10 @@ class _Run:
 
 
 def _some_queries(holdout: Holdout) -> Holdout:
-    """Return the holdout with pairs of at most so many queries: an MLP takes long over all."""
+    """Return the holdout with pairs of at most so many queries.
+
+    An MLP takes long over all.
+    """
     queries = np.unique(holdout.query)
     drawn = np.random.default_rng(0).permutation(queries)[:_ASKED_QUERIES]
     asked = np.isin(holdout.query, drawn)

@@ -1,4 +1,7 @@
-"""The network of Han et al. (WSDM 2023; DCAH): SAGE and hypergraph convolutions, attention, an MLP scorer."""
+"""The network of Han et al.
+
+(WSDM 2023; DCAH): SAGE and hypergraph convolutions, attention, an MLP scorer.
+"""
 
 import math
 from collections.abc import Sequence
@@ -30,7 +33,8 @@ class PaperGraph:
 
     Args:
         arrays: the graph.
-        num_queries: how many queries there are; those behind the ones of `arrays` have no neighbours.
+        num_queries: how many queries there are; those behind the ones of `arrays` have
+            no neighbours.
     """
 
     def __init__(self, arrays: GraphArrays, *, num_queries: int) -> None:
@@ -40,7 +44,9 @@ class PaperGraph:
         self.num_hyperedges = part.num_hyperedges
         self.edge = torch.from_numpy(np.stack([part.edge_query, num_queries + part.edge_item]))
         shift = (part.incidence_node >= part.num_queries) * (num_queries - part.num_queries)
-        self.incidence = torch.from_numpy(np.stack([part.incidence_node + shift, part.incidence_hyperedge]))
+        self.incidence = torch.from_numpy(
+            np.stack([part.incidence_node + shift, part.incidence_hyperedge])
+        )
 
     def everything(self) -> Visible:
         """Hide nothing."""
@@ -51,20 +57,26 @@ class PaperGraph:
         )
 
     def connected(self) -> Tensor:
-        """Return ``int64``, the nodes that have an edge or are in a hyperedge, ascending."""
+        """Return ``int64``, the nodes that have an edge or are in a hyperedge,
+        ascending.
+        """
         has_neighbours = torch.zeros(self.num_nodes, dtype=torch.bool)
         has_neighbours[self.edge.flatten()] = True
         has_neighbours[self.incidence[0]] = True
         return has_neighbours.nonzero().flatten()
 
     def visible_edges(self, visible: Visible) -> Tensor:
-        """Return ``int64 [2, 2 * num_visible]``, edges whose ends are both visible, in both directions."""
+        """Return ``int64 [2, 2 * num_visible]``, edges whose ends are both visible, in
+        both directions.
+        """
         kept = (visible.edge * visible.node[self.edge[0]] * visible.node[self.edge[1]]) > 0
         edge = self.edge[:, kept]
         return torch.cat([edge, edge.flip(0)], dim=1)
 
     def visible_incidences(self, visible: Visible) -> Tensor:
-        """Return ``int64 [2, num_visible]``, node and hyperedge of incidences where both are visible."""
+        """Return ``int64 [2, num_visible]``, node and hyperedge of incidences where
+        both are visible.
+        """
         node, hyperedge = self.incidence
         return self.incidence[:, (visible.node[node] * visible.hyperedge[hyperedge]) > 0]
 
@@ -72,12 +84,14 @@ class PaperGraph:
 class PaperNetwork(nn.Module):
     """Both channels start from text alone: there are no id vectors.
 
-    The mean of learnt vectors of hashed features stands in for the paper's pre-trained sentence vectors; at
-    first its length is about one, like theirs. Sessions hold their queries beside their items, as everywhere
-    here; the paper's hold items only. The MLP reads both vectors, or their product as in the authors' code.
+    The mean of learnt vectors of hashed features stands in for the paper's pre-trained
+    sentence vectors; at first its length is about one, like theirs. Sessions hold their
+    queries beside their items, as everywhere here; the paper's hold items only. The MLP
+    reads both vectors, or their product as in the authors' code.
 
     Args:
-        texts: of the nodes that are trained on; the buckets of their features get vectors.
+        texts: of the nodes that are trained on; the buckets of their features get
+            vectors.
         num_buckets: that features are hashed to.
         dim: length of all vectors.
         scorer: what the MLP reads of a pair.
@@ -95,9 +109,16 @@ class PaperNetwork(nn.Module):
         self.scorer = PairScorer(dim, scorer)
 
     def features(self, texts: Sequence[str]) -> "Features":
-        """Return what the network reads of texts: their features, without those that were not trained on."""
+        """Return what the network reads of texts.
+
+        Their features, without those that were not trained on.
+        """
         rows = [
-            [self._row[bucket] for bucket in text_features(text, self._num_buckets) if bucket in self._row]
+            [
+                self._row[bucket]
+                for bucket in text_features(text, self._num_buckets)
+                if bucket in self._row
+            ]
             for text in texts
         ]
         return Features(rows, len(self._row))
@@ -137,7 +158,10 @@ class Features:
 
 
 class ChannelAttention(nn.Module):
-    """Weighs the channels of each node: the softmax over channels of ``a^T tanh(W h + b)``."""
+    """Weighs the channels of each node.
+
+    The softmax over channels of ``a^T tanh(W h + b)``.
+    """
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -145,7 +169,9 @@ class ChannelAttention(nn.Module):
         self.score = nn.Linear(dim, 1, bias=False)
 
     def forward(self, channels: Tensor) -> Tensor:
-        """Return ``float32 [n, dim]``, the weighted sum of ``channels [n, num_channels, dim]``."""
+        """Return ``float32 [n, dim]``, the weighted sum of ``channels [n, num_channels,
+        dim]``.
+        """
         weights = self.score(torch.tanh(self.project(channels))).softmax(dim=1)
         fused: Tensor = (weights * channels).sum(dim=1)
         return fused
@@ -172,10 +198,14 @@ class PairScorer(nn.Module):
         return logits
 
     def table(self, query: Tensor, item: Tensor) -> Tensor:
-        """Return ``float32 [num_queries, num_items]``, every pair, worked out in blocks of bounded size."""
+        """Return ``float32 [num_queries, num_items]``, every pair, worked out in blocks
+        of bounded size.
+        """
         rows = math.ceil(_BLOCK_FLOATS / max(1, item.numel()))
         hidden = self._hidden_of_sum if self._reads == "concatenation" else self._hidden_of_product
-        blocks = [self.out(hidden(block, item).relu()).squeeze(2) for block in torch.split(query, rows)]
+        blocks = [
+            self.out(hidden(block, item).relu()).squeeze(2) for block in torch.split(query, rows)
+        ]
         return torch.cat(blocks)
 
     def _hidden_of_sum(self, query: Tensor, item: Tensor) -> Tensor:

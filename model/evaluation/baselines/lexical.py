@@ -1,4 +1,7 @@
-"""Rankers that learn no vectors: popularity, BM25 over titles, co-occurrence with query expansion."""
+"""Rankers that learn no vectors.
+
+Popularity, BM25 over titles, co-occurrence with query expansion.
+"""
 
 import logging
 from collections.abc import Sequence
@@ -27,7 +30,9 @@ class Ranker(Protocol):
     """Scores all items for queries."""
 
     def scores(self, queries: Ints) -> Floats:
-        """Return ``float32 [len(queries), num_items]`` for queries given by their place in the texts."""
+        """Return ``float32 [len(queries), num_items]`` for queries given by their place
+        in the texts.
+        """
 
 
 class Popularity:
@@ -43,9 +48,11 @@ class Popularity:
 
 @dataclass
 class Bm25:
-    """BM25 (Robertson and Zaragoza, 2009) of the query's words over the items' titles and texts, by bm25s.
+    """BM25 (Robertson and Zaragoza, 2009) of the query's words over the items' titles
+    and texts, by bm25s.
 
-    Items that score alike, such as those without any of the words, follow by popularity.
+    Items that score alike, such as those without any of the words, follow by
+    popularity.
     """
 
     holdout: Holdout
@@ -60,18 +67,21 @@ class Bm25:
 
     def scores(self, queries: Ints) -> Floats:
         """Return BM25, plus a share of popularity that only decides between equals."""
-        found = np.stack([self._words.scores(self.holdout.texts[query]) for query in queries.tolist()])
+        found = np.stack(
+            [self._words.scores(self.holdout.texts[query]) for query in queries.tolist()]
+        )
         return found + _TIE_BREAK * self._clicks / max(1.0, float(self._clicks.max(initial=0.0)))
 
 
 @dataclass
 class CoOccurrence:
-    """Items seen in the same sessions as the items of the query, and of queries with the same words.
+    """Items seen in the same sessions as the items of the query, and of queries with
+    the same words.
 
-    A query's seeds are its clicked items, ``w = log(1 + clicks)``, and, times `expansion`, those of the ten
-    known queries most like it by BM25, in proportion. An item scores its own seed weight and, times
-    `neighbours`, the sum over seeds of ``w`` times the cosine of the two items over sessions (Linden et al.,
-    2003).
+    A query's seeds are its clicked items, ``w = log(1 + clicks)``, and, times
+    `expansion`, those of the ten known queries most like it by BM25, in proportion. An
+    item scores its own seed weight and, times `neighbours`, the sum over seeds of ``w``
+    times the cosine of the two items over sessions (Linden et al., 2003).
     """
 
     holdout: Holdout
@@ -87,7 +97,9 @@ class CoOccurrence:
         self._popularity = popularity(arrays)
 
     def scores(self, queries: Ints) -> Floats:
-        """Return seeds and their neighbours, with popularity where neither says anything."""
+        """Return seeds and their neighbours, with popularity where neither says
+        anything.
+        """
         alike = torch.from_numpy(np.stack([self._alike(query) for query in queries.tolist()]))
         seeds = torch.sparse.mm(self._clicks.T, alike.T)
         together = torch.sparse.mm(self._sessions.T, torch.sparse.mm(self._sessions, seeds))
@@ -96,7 +108,9 @@ class CoOccurrence:
         return found + np.float32(_TIE_BREAK / largest) * self._popularity
 
     def _alike(self, query: int) -> Floats:
-        """Return ``float32 [num_queries]``, how much each known query counts for this one."""
+        """Return ``float32 [num_queries]``, how much each known query counts for this
+        one.
+        """
         arrays = self.holdout.arrays
         scores = self._queries.scores(self.holdout.texts[query])
         if query < arrays.num_queries:
@@ -112,7 +126,9 @@ class CoOccurrence:
 
 
 def popularity(arrays: GraphArrays) -> Floats:
-    """Return ``float32 [num_items]``, how often each item was clicked out of a search."""
+    """Return ``float32 [num_items]``, how often each item was clicked
+    out of a search.
+    """
     return np.bincount(arrays.fact_item, minlength=arrays.num_items).astype(np.float32)
 
 
@@ -137,7 +153,9 @@ class _WordIndex:
 
 def _click_matrix(arrays: GraphArrays) -> Tensor:
     weights = np.log1p(arrays.edge_sessions).astype(np.float32)
-    return _sparse(arrays.edge_query, arrays.edge_item, weights, (arrays.num_queries, arrays.num_items))
+    return _sparse(
+        arrays.edge_query, arrays.edge_item, weights, (arrays.num_queries, arrays.num_items)
+    )
 
 
 def _session_matrix(arrays: GraphArrays) -> Tensor:
@@ -150,4 +168,6 @@ def _session_matrix(arrays: GraphArrays) -> Tensor:
 
 def _sparse(rows: Ints, columns: Ints, values: Floats, shape: tuple[int, int]) -> Tensor:
     place = torch.from_numpy(np.stack([rows, columns]))
-    return torch.sparse_coo_tensor(place, torch.from_numpy(values), shape, check_invariants=False).coalesce()
+    return torch.sparse_coo_tensor(
+        place, torch.from_numpy(values), shape, check_invariants=False
+    ).coalesce()

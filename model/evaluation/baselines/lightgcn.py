@@ -32,7 +32,8 @@ class Fitted:
         query_vectors: ``float32 [num_queries, dim]``.
         item_vectors: ``float32 [num_items, dim]``.
         passes: passes over the edges that it was trained for.
-        worth: MRR and Recall@10 on what it was stopped by, added; 0: it was not stopped by anything.
+        worth: MRR and Recall@10 on what it was stopped by, added; 0: it was not stopped
+            by anything.
     """
 
     query_vectors: Floats
@@ -42,7 +43,10 @@ class Fitted:
 
 
 class LightGcnRanker:
-    """LightGCN for queries that it has vectors for, popularity for the others: it knows ids, not words."""
+    """LightGCN for queries that it has vectors for, popularity for the others.
+
+    It knows ids, not words.
+    """
 
     def __init__(self, holdout: Holdout, fitted: Fitted) -> None:
         self._fitted = fitted
@@ -99,7 +103,9 @@ def fit(
     best = _fitted(model, both_ways, num_queries, 0)
     bad = number = 0
     for number in range(1, settings.max_passes + 1):
-        for batch in np.array_split(rng.permutation(edges.shape[1]), max(1, edges.shape[1] // _BATCH)):
+        for batch in np.array_split(
+            rng.permutation(edges.shape[1]), max(1, edges.shape[1] // _BATCH)
+        ):
             end_if(stop)
             _step(model, optimizer, edges[:, batch], both_ways, num_queries, num_items)
         is_last = number == settings.max_passes or time.monotonic() > deadline
@@ -132,11 +138,15 @@ def _step(
 def _fitted(model: LightGCN, both_ways: Tensor, num_queries: int, passes: int) -> Fitted:
     with torch.no_grad():
         vectors = model.get_embedding(both_ways).numpy()
-    return Fitted(query_vectors=vectors[:num_queries], item_vectors=vectors[num_queries:], passes=passes)
+    return Fitted(
+        query_vectors=vectors[:num_queries], item_vectors=vectors[num_queries:], passes=passes
+    )
 
 
 def _judged(fitted: Fitted, stop_by: Holdout) -> Fitted:
     ranker = LightGcnRanker(stop_by, fitted)
-    ranks = scored_ranks(ranker.scores, stop_by.arrays.num_items, (stop_by.query, stop_by.item), stop_by.seen)
+    ranks = scored_ranks(
+        ranker.scores, stop_by.arrays.num_items, (stop_by.query, stop_by.item), stop_by.seen
+    )
     quality = quality_of(ranks, stop_by.query)
     return replace(fitted, worth=quality.mrr + quality.recall_10)

@@ -49,10 +49,23 @@ def test_an_applied_part_reports_what_it_did(tmp_path: Path) -> None:
 def test_throughput_is_measured_on_a_real_broker(
     kafka_bootstrap: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The same events make the same graph on every path, none is lost, and the lines are JSON."""
+    """The same events make the same graph on every path, none is lost, and the lines
+    are JSON.
+    """
     path = tmp_path / "figures.jsonl"
 
-    run(["--events", "3000", "--only", "throughput", "--kafka", kafka_bootstrap, "--json", str(path)])
+    run(
+        [
+            "--events",
+            "3000",
+            "--only",
+            "throughput",
+            "--kafka",
+            kafka_bootstrap,
+            "--json",
+            str(path),
+        ]
+    )
 
     figures = {line["name"]: line for line in map(json.loads, path.read_text("utf-8").splitlines())}
     assert figures["good and lost"]["value"] == 0

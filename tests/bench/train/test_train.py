@@ -1,4 +1,7 @@
-"""The measurement of training, on tiny graphs: what it prints, and that both models learn."""
+"""The measurement of training, on tiny graphs.
+
+What it prints, and that both models learn.
+"""
 
 import json
 from collections.abc import Callable
@@ -18,7 +21,18 @@ from model.training.step import Learner
 
 CPU = torch.device("cpu")
 TINY = Size(nodes=120, edges=600, incidences=300)
-SYNTHETIC = ["--nodes", "120", "--edges", "600", "--incidences", "300", "--steps", "1", "--threads", "1"]
+SYNTHETIC = [
+    "--nodes",
+    "120",
+    "--edges",
+    "600",
+    "--incidences",
+    "300",
+    "--steps",
+    "1",
+    "--threads",
+    "1",
+]
 
 
 @pytest.fixture
@@ -41,7 +55,9 @@ def test_both_learn_from_the_same_batch(
     make: Callable[[TrainingSet, ModelSettings, torch.device], Learner | PlainLearner],
     settings: ModelSettings,
 ) -> None:
-    """Ours and plain PyG's loss on a batch that is repeated falls by a tenth at least."""
+    """Ours and plain PyG's loss on a batch that is repeated falls by
+    a tenth at least.
+    """
     torch.manual_seed(0)
     learner = make(synthetic(TINY, seed=0), settings, CPU)
     batch = np.arange(0, TINY.edges, 9)
@@ -66,7 +82,9 @@ def test_the_plain_model_cannot_read_what_it_is_asked(settings: ModelSettings) -
 
 
 def test_a_synthetic_graph_is_heavy_tailed_and_survives_the_disk(tmp_path: Path) -> None:
-    """It has the size that was asked for, no pair twice, and the same seed gives the same one."""
+    """It has the size that was asked for, no pair twice, and the same seed gives the
+    same one.
+    """
     size = Size(nodes=2000, edges=10_000, incidences=5000)
     data = synthetic(size, seed=1)
     save_set(data, tmp_path / "set.npz")
@@ -91,15 +109,20 @@ def test_more_pairs_than_there_can_be_are_refused() -> None:
 def test_the_floor_counts_each_product_both_ways(settings: ModelSettings) -> None:
     """On a graph whose entries can be counted by hand."""
     data = synthetic(Size(nodes=20, edges=10, incidences=10), seed=0)
-    # A layer: 20 entries, 20 rows. Sessions: 2 of them, 20 nodes. Texts: 80 mentions of 10 terms, 70 features
-    # of those, 20 nodes, 20 buckets.
+    # A layer: 20 entries, 20 rows. Sessions: 2 of them, 20 nodes. Texts: 80 mentions of
+    # 10 terms, 70 features of those, 20 nodes, 20 buckets.
     floats = 2 * 2 * (20 + 20) + 2 * (20 + 2 + 20) + (2 * 70 + 10 + 20) + (2 * 80 + 20 + 10)
     assert floor_bytes(data, settings) == 4 * settings.dim * floats
 
 
 @pytest.mark.usefixtures("small")
-def test_an_epoch_is_measured_beside_plain_pyg(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Time and memory of both, their ratios with targets; the same lines in the file; no log is needed."""
+def test_an_epoch_is_measured_beside_plain_pyg(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Time and memory of both, their ratios with targets.
+
+    The same lines in the file; no log is needed.
+    """
     run(["--only", "epoch", *SYNTHETIC, "--device", "cpu", "--json", str(tmp_path / "out.json")])
 
     output = capsys.readouterr().out
@@ -127,8 +150,25 @@ def test_scale_is_measured_against_bandwidth(capsys: pytest.CaptureFixture[str])
 def test_a_warm_refresh_is_compared_with_a_cold_training(
     logs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Both are asked the same unseen pairs; the cold training is done once for both parts."""
-    run(["--only", "cold", "warm", "--data", str(logs), "--log", "shop", "--threads", "1", "--device", "cpu"])
+    """Both are asked the same unseen pairs.
+
+    The cold training is done once for both parts.
+    """
+    run(
+        [
+            "--only",
+            "cold",
+            "warm",
+            "--data",
+            str(logs),
+            "--log",
+            "shop",
+            "--threads",
+            "1",
+            "--device",
+            "cpu",
+        ]
+    )
 
     figures = rows(capsys.readouterr().out)
     assert figures["cold training"]["target"] == "<= 600"

@@ -25,7 +25,10 @@ SMALL = ("--shop-items", "100", "--shop-events", "3000")
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
-    """A function that starts a demo in the test's folder; whatever of it still runs is ended afterwards."""
+    """A function that starts a demo in the test's folder.
+
+    Whatever of it still runs is ended afterwards.
+    """
     started = []
 
     def start(*arguments: str, cwd: Path = tmp_path) -> "subprocess.Popen[str]":
@@ -60,8 +63,13 @@ def processes_in(folder: Path) -> list[str]:
 
 
 @pytest.mark.e2e
-def test_the_demo_tells_its_story_twice(demo: Callable[..., "subprocess.Popen[str]"], tmp_path: Path) -> None:
-    """Events, a generation, three queries, a new product that gets into its answer; a second run goes on."""
+def test_the_demo_tells_its_story_twice(
+    demo: Callable[..., "subprocess.Popen[str]"], tmp_path: Path
+) -> None:
+    """Events, a generation, three queries, a new product that gets into its answer.
+
+    A second run goes on.
+    """
     first = demo(*SMALL)
     told = first.communicate(timeout=180)[0]
 
@@ -100,7 +108,9 @@ def test_the_demo_tells_its_story_twice(demo: Callable[..., "subprocess.Popen[st
 def test_ctrl_c_and_kill_leave_no_process_and_no_broken_state(
     demo: Callable[..., "subprocess.Popen[str]"], tmp_path: Path, eventually: Until
 ) -> None:
-    """Interrupted at three moments, killed outright at one, it still gets to its end afterwards."""
+    """Interrupted at three moments, killed outright at one, it still gets to its end
+    afterwards.
+    """
     moments = [
         (signal.SIGINT, 130, (tmp_path / ".freshet-demo" / "demo.json").exists),
         (signal.SIGINT, 130, (tmp_path / ".freshet-demo" / "logs" / "server.log").exists),
@@ -132,8 +142,13 @@ def test_an_own_log_gets_the_same_story_and_can_be_kept_running(
     run: Command,
     eventually: Until,
 ) -> None:
-    """The new product is labelled as the demo's; --keep leaves everything running until --stop."""
-    assert run("simulate", "--items", 100, "--events", 3000, "--out", tmp_path / "log").returncode == 0
+    """The new product is labelled as the demo's.
+
+    --keep leaves everything running until --stop.
+    """
+    assert (
+        run("simulate", "--items", 100, "--events", 3000, "--out", tmp_path / "log").returncode == 0
+    )
     process = demo("--events", "log/events.jsonl", "--items", "log/items.jsonl", "--keep")
     told = process.communicate(timeout=180)[0]
 
@@ -158,25 +173,33 @@ def test_an_own_log_gets_the_same_story_and_can_be_kept_running(
 def test_a_process_that_cannot_run_ends_the_demo_with_its_last_words(
     demo: Callable[..., "subprocess.Popen[str]"], tmp_path: Path
 ) -> None:
-    """A log without a single event in it is said to be one, in one line, and nothing is left running."""
+    """A log without a single event in it is said to be one, in one line, and nothing is
+    left running.
+    """
     (tmp_path / "log.jsonl.gz").write_bytes(b"\x1f\x8b this is not gzip")
 
     process = demo("--events", "log.jsonl.gz")
     told = process.communicate(timeout=120)[0]
 
     assert process.returncode == 1
-    assert told.splitlines()[-1].startswith("freshet: error: the stream ended with code 1; its log ")
+    assert told.splitlines()[-1].startswith(
+        "freshet: error: the stream ended with code 1; its log "
+    )
     assert "log.jsonl.gz is damaged" in told
     assert processes_in(tmp_path) == []
 
 
 def test_the_three_queries_are_what_they_are_said_to_be(run: Command, tmp_path: Path) -> None:
-    """The frequent one leads, the rare one was hardly typed, the unseen one is not in the graph."""
+    """The frequent one leads, the rare one was hardly typed, the unseen one is not in
+    the graph.
+    """
     from random import Random
 
     assert run("simulate", "--items", 100, "--events", 3000, "--out", tmp_path).returncode == 0
     store = tmp_path / "store"
-    assert run("stream", "--source", f"file:{tmp_path}/events.jsonl", "--store", store).returncode == 0
+    assert (
+        run("stream", "--source", f"file:{tmp_path}/events.jsonl", "--store", store).returncode == 0
+    )
     sessions: dict[str, int] = {}
     for line in run("graph", "dump", "--store", store).stdout.splitlines():
         edge = json.loads(line)
@@ -203,7 +226,8 @@ def test_launched_products_are_new_each_time() -> None:
         item, *clicks = product.lines
         assert item["item_id"] == product.item_id
         assert any(
-            click["item_id"] == product.item_id and click["query"] == product.query for click in clicks
+            click["item_id"] == product.item_id and click["query"] == product.query
+            for click in clicks
         )
 
 

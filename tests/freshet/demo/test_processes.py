@@ -27,10 +27,16 @@ def children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Childr
 
 
 def _is_alive(pid: int) -> bool:
-    return b"freshet" in Path(f"/proc/{pid}/cmdline").read_bytes() if Path(f"/proc/{pid}").exists() else False
+    return (
+        b"freshet" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        if Path(f"/proc/{pid}").exists()
+        else False
+    )
 
 
-def test_children_run_until_they_are_stopped(children: Children, tmp_path: Path, eventually: Until) -> None:
+def test_children_run_until_they_are_stopped(
+    children: Children, tmp_path: Path, eventually: Until
+) -> None:
     """Stopping leaves none of them."""
     children.start("shop", [*LIVE_SHOP, str(tmp_path)])
     eventually((tmp_path / "events.jsonl").exists)
@@ -42,7 +48,9 @@ def test_children_run_until_they_are_stopped(children: Children, tmp_path: Path,
     assert children.pids == {}
 
 
-def test_a_child_that_ended_is_told_with_its_last_words(children: Children, eventually: Until) -> None:
+def test_a_child_that_ended_is_told_with_its_last_words(
+    children: Children, eventually: Until
+) -> None:
     """Nobody has to look for the log of a process that did not start."""
     children.start("shop", ["simulate"])
 

@@ -27,7 +27,9 @@ def test_another_recipe_begins_afresh(tmp_path: Path) -> None:
     with open_work_folder(tmp_path / "demo", RECIPE) as folder:
         (folder.store / "kept").touch()
 
-    with open_work_folder(tmp_path / "demo", Recipe(seed=8, shop_items=100, shop_events=1000)) as folder:
+    with open_work_folder(
+        tmp_path / "demo", Recipe(seed=8, shop_items=100, shop_events=1000)
+    ) as folder:
         assert not (folder.store / "kept").exists()
 
 

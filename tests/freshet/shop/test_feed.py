@@ -29,7 +29,9 @@ def test_a_seed_gives_the_same_files(run: Command, tmp_path: Path) -> None:
     """Two runs write the same bytes; the catalogue holds what was launched, too."""
     for name in ("one", "two"):
         assert (
-            run("simulate", "--seed", 3, "--items", 60, "--events", 3000, "--out", tmp_path / name).returncode
+            run(
+                "simulate", "--seed", 3, "--items", 60, "--events", 3000, "--out", tmp_path / name
+            ).returncode
             == 0
         )
 
@@ -66,12 +68,18 @@ def test_files_that_are_there_are_not_replaced(run: Command, tmp_path: Path) -> 
 
 
 def test_live_events_are_appended_at_their_time(run: Command, tmp_path: Path) -> None:
-    """A live shop goes on where a killed one stopped: a torn line is ended, the catalogue not repeated."""
+    """A live shop goes on where a killed one stopped.
+
+    A torn line is ended, the catalogue not repeated.
+    """
     (tmp_path / "events.jsonl").write_text('{"torn')
     before_ms = time.time_ns() // 1_000_000
     for _ in range(2):
         assert (
-            run("simulate", "--items", 60, "--events", 40, "--rate", 200, "--out", tmp_path).returncode == 0
+            run(
+                "simulate", "--items", 60, "--events", 40, "--rate", 200, "--out", tmp_path
+            ).returncode
+            == 0
         )
     after_ms = time.time_ns() // 1_000_000
 

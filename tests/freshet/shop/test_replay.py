@@ -41,7 +41,9 @@ def line(ts_ms: int, item_id: str = "i", query: str | None = "tv") -> dict[str, 
 
 def write(path: Path, lines: Sequence[Mapping[str, Any] | bytes]) -> str:
     """Write lines to a file, gzip if its name says so; return its path."""
-    content = b"".join((one if isinstance(one, bytes) else json.dumps(one).encode()) + b"\n" for one in lines)
+    content = b"".join(
+        (one if isinstance(one, bytes) else json.dumps(one).encode()) + b"\n" for one in lines
+    )
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
     return str(path)
 
@@ -77,12 +79,21 @@ def events_in(bootstrap: str, topic: str, count: int) -> list[Interaction | Cata
     return found
 
 
-def test_files_are_published_whole(kafka_bootstrap: str, settings: StreamSettings, tmp_path: Path) -> None:
-    """Items come first; events of several files are merged by time; what cannot be decoded goes along raw."""
-    evens = write(tmp_path / "evens.jsonl.gz", [line(NOON_MS + n, f"i-{n}") for n in range(0, 100, 2)])
+def test_files_are_published_whole(
+    kafka_bootstrap: str, settings: StreamSettings, tmp_path: Path
+) -> None:
+    """Items come first; events of several files are merged by time.
+
+    What cannot be decoded goes along raw.
+    """
+    evens = write(
+        tmp_path / "evens.jsonl.gz", [line(NOON_MS + n, f"i-{n}") for n in range(0, 100, 2)]
+    )
     odd_lines: list[Any] = [line(NOON_MS + n, f"i-{n}") for n in range(1, 100, 2)]
     odds = write(tmp_path / "odds.jsonl", [*odd_lines[:10], b"broken", *odd_lines[10:]])
-    items = write(tmp_path / "items.jsonl", [{"item_id": f"i-{n}", "title": f"T{n}"} for n in range(5)])
+    items = write(
+        tmp_path / "items.jsonl", [{"item_id": f"i-{n}", "title": f"T{n}"} for n in range(5)]
+    )
     told: list[ReplayTotals] = []
     totals = replay(
         ReplayOrder(events=[evens, odds], items=[items]),
@@ -92,7 +103,11 @@ def test_files_are_published_whole(kafka_bootstrap: str, settings: StreamSetting
     )
     assert (totals.events, totals.items, totals.raw) == (100, 5, 1)
     assert totals.event_ms == NOON_MS + 99
-    assert told[-1].bytes_done == told[-1].bytes_total == sum(p.stat().st_size for p in tmp_path.iterdir())
+    assert (
+        told[-1].bytes_done
+        == told[-1].bytes_total
+        == sum(p.stat().st_size for p in tmp_path.iterdir())
+    )
     clicks = read(kafka_bootstrap, settings.clicks_topic, 101)
     assert [message.value for message in clicks].count(b"broken") == 1
     found = events_in(kafka_bootstrap, settings.clicks_topic, 101)
@@ -102,11 +117,16 @@ def test_files_are_published_whole(kafka_bootstrap: str, settings: StreamSetting
 
 
 @pytest.mark.parametrize("batch_size", [1, 64])
-def test_pace(kafka_bootstrap: str, settings: StreamSettings, tmp_path: Path, batch_size: int) -> None:
-    """At a slow pace what is due is there while the rest is still to come, and stopping ends it."""
+def test_pace(
+    kafka_bootstrap: str, settings: StreamSettings, tmp_path: Path, batch_size: int
+) -> None:
+    """At a slow pace what is due is there while the rest is still to come, and stopping
+    ends it.
+    """
     hour_ms = 3_600_000
     path = write(
-        tmp_path / "events.jsonl", [line(NOON_MS - hour_ms + n * n * hour_ms // 100) for n in range(5)]
+        tmp_path / "events.jsonl",
+        [line(NOON_MS - hour_ms + n * n * hour_ms // 100) for n in range(5)],
     )
     stop, told = StopEvent(), StopEvent()
     results: list[ReplayTotals] = []
@@ -132,7 +152,8 @@ def test_pace(kafka_bootstrap: str, settings: StreamSettings, tmp_path: Path, ba
 def test_fast_pace(kafka_bootstrap: str, settings: StreamSettings, tmp_path: Path) -> None:
     """A week at a million times real time is published whole."""
     path = write(
-        tmp_path / "events.jsonl", [line(NOON_MS - n * 86_400_000, f"i-{n}") for n in range(7, 0, -1)]
+        tmp_path / "events.jsonl",
+        [line(NOON_MS - n * 86_400_000, f"i-{n}") for n in range(7, 0, -1)],
     )
     order = ReplayOrder(events=[path], speed=1e6)
     assert replay(order, kafka_bootstrap, settings).events == 7
@@ -148,7 +169,19 @@ def test_missing_file(settings: StreamSettings, tmp_path: Path, kafka_bootstrap:
 def test_open_publisher(kafka_bootstrap: str, settings: StreamSettings) -> None:
     """Neutral dicts of events and items can be published as they are made."""
     with open_publisher(kafka_bootstrap, settings) as publish:
-        publish([{"item_id": "i-1", "title": "T"}, line(NOON_MS, "i-1"), line(NOON_MS, "i-2", query=None)])
-    assert [event.item_id for event in events_in(kafka_bootstrap, settings.clicks_topic, 1)] == ["i-1"]
-    assert [event.item_id for event in events_in(kafka_bootstrap, settings.sessions_topic, 1)] == ["i-2"]
-    assert events_in(kafka_bootstrap, settings.catalog_topic, 1) == [CatalogItem(item_id="i-1", title="T")]
+        publish(
+            [
+                {"item_id": "i-1", "title": "T"},
+                line(NOON_MS, "i-1"),
+                line(NOON_MS, "i-2", query=None),
+            ]
+        )
+    assert [event.item_id for event in events_in(kafka_bootstrap, settings.clicks_topic, 1)] == [
+        "i-1"
+    ]
+    assert [event.item_id for event in events_in(kafka_bootstrap, settings.sessions_topic, 1)] == [
+        "i-2"
+    ]
+    assert events_in(kafka_bootstrap, settings.catalog_topic, 1) == [
+        CatalogItem(item_id="i-1", title="T")
+    ]

@@ -24,7 +24,9 @@ def _digest(lines: object) -> str:
 
 
 def test_the_same_seed_gives_the_same_bytes(events: list[dict[str, object]]) -> None:
-    """Two shops of a seed agree to the last event, and with what they were when this was written."""
+    """Two shops of a seed agree to the last event, and with what they were when this
+    was written.
+    """
     assert list(islice(Shop(7).events(), NUM_EVENTS)) == events
     assert _digest(list(Shop(7).catalog())) == "30a9cfeef775d1c7"
     assert _digest(events) == "0e0bedac5b61a982"
@@ -36,8 +38,12 @@ def test_another_seed_gives_another_shop(events: list[dict[str, object]]) -> Non
     assert list(islice(Shop(8).events(), 100)) != events[:100]
 
 
-def test_events_are_in_order_of_time_and_sessions_run_side_by_side(events: list[dict[str, object]]) -> None:
-    """Somebody who follows the log sees many shoppers at once, never time going back."""
+def test_events_are_in_order_of_time_and_sessions_run_side_by_side(
+    events: list[dict[str, object]],
+) -> None:
+    """Somebody who follows the log sees many shoppers at once, never
+    time going back.
+    """
     times = [int(str(event["ts_ms"])) for event in events]
     changes = sum(first["session_id"] != second["session_id"] for first, second in pairwise(events))
 
@@ -47,7 +53,10 @@ def test_events_are_in_order_of_time_and_sessions_run_side_by_side(events: list[
 
 
 def test_every_event_is_in_the_neutral_form(events: list[dict[str, object]]) -> None:
-    """Fields and types are those that the file source reads; a search action has a query, a view has none."""
+    """Fields and types are those that the file source reads.
+
+    A search action has a query, a view has none.
+    """
     for event in events:
         assert list(event) == ["ts_ms", "type", "session_id", "user_id", "query", "item_id"]
         assert event["type"] in {"search_click", "view", "add_to_cart", "purchase"}
@@ -64,7 +73,9 @@ def test_queries_have_a_head_and_a_long_tail(events: list[dict[str, object]]) ->
 
 
 def test_popularity_is_skewed_and_reaches_far(events: list[dict[str, object]]) -> None:
-    """The most popular tenth gets a third of everything, and still most products are seen."""
+    """The most popular tenth gets a third of everything, and still most products are
+    seen.
+    """
     counts = Counter(event["item_id"] for event in events)
     top = sum(count for _, count in counts.most_common(200))
 
@@ -91,7 +102,9 @@ def test_what_is_wanted_moves_over_time() -> None:
 
 
 def test_new_products_are_launched_and_clicked() -> None:
-    """Every 2,000 events a product appears that was not in the first catalogue, and shoppers take to it."""
+    """Every 2,000 events a product appears that was not in the first catalogue, and
+    shoppers take to it.
+    """
     shop = Shop(7)
     known = {line["item_id"] for line in shop.catalog()}
     log = list(islice(shop.events(), 10_000))
@@ -105,7 +118,9 @@ def test_new_products_are_launched_and_clicked() -> None:
 
 
 def test_a_live_shop_launches_other_products_than_its_history() -> None:
-    """Ids of launched products depend on where the log begins, so that two logs of a shop do not disagree."""
+    """Ids of launched products depend on where the log begins, so that two logs of a
+    shop do not disagree.
+    """
     ids = []
     for start_ms in (DEFAULT_START_MS, DEFAULT_START_MS + 86_400_000):
         shop = Shop(7)
@@ -125,11 +140,15 @@ def test_the_rate_of_events_is_as_asked(rate: float) -> None:
 
 
 def test_a_launch_can_be_asked_for() -> None:
-    """It has a query of its own, and clicks at the times that were given, each in its own session."""
+    """It has a query of its own, and clicks at the times that were given, each in its
+    own session.
+    """
     shop = Shop(7, num_items=100)
     launch = shop.launch_product(3)
     clicks = [
-        event for event in shop.launch_events(launch, [10, 20, 30, 40]) if event["type"] == "search_click"
+        event
+        for event in shop.launch_events(launch, [10, 20, 30, 40])
+        if event["type"] == "search_click"
     ]
 
     assert shop.launch_product(4).product.item_id != launch.product.item_id

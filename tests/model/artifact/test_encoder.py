@@ -1,4 +1,6 @@
-"""The numpy text path: always a finite unit vector, whatever the text, and without torch."""
+"""The numpy text path: always a finite unit vector, whatever the text, and without
+torch.
+"""
 
 import subprocess
 import sys
@@ -75,7 +77,9 @@ def test_queries_and_items_go_through_their_own_tower(
 
 
 @pytest.mark.parametrize("name", ["bag", "query.hidden_bias", "item.out_weight"])
-def test_a_missing_array_is_named(encoder_arrays: dict[str, NDArray[np.float32]], name: str) -> None:
+def test_a_missing_array_is_named(
+    encoder_arrays: dict[str, NDArray[np.float32]], name: str
+) -> None:
     """A generation without its encoder does not load."""
     del encoder_arrays[name]
 
@@ -83,7 +87,9 @@ def test_a_missing_array_is_named(encoder_arrays: dict[str, NDArray[np.float32]]
         TextEncoder(encoder_arrays)
 
 
-def test_an_array_of_the_wrong_shape_is_named(encoder_arrays: dict[str, NDArray[np.float32]]) -> None:
+def test_an_array_of_the_wrong_shape_is_named(
+    encoder_arrays: dict[str, NDArray[np.float32]],
+) -> None:
     """Weights of two generations do not mix."""
     encoder_arrays["item.out_weight"] = encoder_arrays["item.out_weight"][:-1]
 
@@ -105,6 +111,8 @@ def test_what_a_server_needs_loads_neither_torch_nor_the_stores_library() -> Non
         "print([name for name in ('torch', 'rocksdict', 'kafka') if name in sys.modules])"
     )
 
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
 
     assert loaded.stdout.strip() == "[]"

@@ -42,7 +42,9 @@ def empty(path: Path) -> None:
 
 
 def listed_files(generation: Generation) -> list[str]:
-    """Return the names in the manifest, without those of a few bytes that only differ in the last one."""
+    """Return the names in the manifest, without those of a few bytes that only differ
+    in the last one.
+    """
     return [entry.name for entry in generation.manifest.files]
 
 
@@ -56,7 +58,9 @@ def test_what_is_opened_is_what_was_trained(generation: Generation) -> None:
     assert not generation.item_vectors.flags.writeable
 
 
-@pytest.mark.parametrize("damage", [flip, cut, empty, Path.unlink], ids=["flip", "cut", "empty", "gone"])
+@pytest.mark.parametrize(
+    "damage", [flip, cut, empty, Path.unlink], ids=["flip", "cut", "empty", "gone"]
+)
 def test_any_damage_to_any_file_is_found_and_named(
     generation: Generation, tmp_path: Path, damage: Damage
 ) -> None:
@@ -161,7 +165,9 @@ def test_strings_of_any_kind_come_back(tmp_path: Path) -> None:
     writer = GenerationWriter(tmp_path)
     writer.add_strings("names", strings)
     offsets = np.load(tmp_path / "names.offsets.npy")
-    table = StringTable(offsets, np.frombuffer((tmp_path / "names.utf8").read_bytes(), dtype=np.uint8))
+    table = StringTable(
+        offsets, np.frombuffer((tmp_path / "names.utf8").read_bytes(), dtype=np.uint8)
+    )
 
     assert list(table) == [table[index] for index in range(len(table))] == strings
     assert table[-1] == strings[-1]
@@ -188,7 +194,9 @@ def test_a_new_folder_has_no_generations(tmp_path: Path) -> None:
     assert store.current_id() is None
 
 
-def test_unfinished_generations_are_not_listed(generation: Generation, artifacts: ArtifactStore) -> None:
+def test_unfinished_generations_are_not_listed(
+    generation: Generation, artifacts: ArtifactStore
+) -> None:
     """A temporary folder of a writer that died is none."""
     (artifacts.root / "generations" / f".{generation.id}.0123.tmp").mkdir()
 
@@ -204,7 +212,9 @@ def test_a_pointer_that_holds_no_id_is_refused(tmp_path: Path, text: str) -> Non
         ArtifactStore(tmp_path).current_id()
 
 
-def test_the_live_generation_cannot_be_removed(generation: Generation, artifacts: ArtifactStore) -> None:
+def test_the_live_generation_cannot_be_removed(
+    generation: Generation, artifacts: ArtifactStore
+) -> None:
     """Whoever asks."""
     with pytest.raises(ArtifactError, match="current"):
         artifacts.remove(generation.id)

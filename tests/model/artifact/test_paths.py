@@ -1,4 +1,7 @@
-"""Paths between a query and an item: what they are, how strong, and what a generation keeps of them."""
+"""Paths between a query and an item.
+
+What they are, how strong, and what a generation keeps of them.
+"""
 
 from dataclasses import replace
 from math import log, sqrt
@@ -46,10 +49,12 @@ def view(ms: int, session: str, item: str) -> Interaction:
 
 @pytest.fixture(scope="module")
 def tiny(make_arrays: MakeArrays) -> GraphArrays:
-    """Return two queries, four items and four sessions, small enough to work out by hand.
+    """Return two queries, four items and four sessions, small enough to work out by
+    hand.
 
-    ``s1`` and ``s2`` search "mug" and click A, and ``s1`` views B, too. ``s3`` searches "cup" and clicks A
-    and C. D was viewed with B in ``s4``, and with nothing that "mug" was clicked for.
+    ``s1`` and ``s2`` search "mug" and click A, and ``s1`` views B, too. ``s3`` searches
+    "cup" and clicks A and C. D was viewed with B in ``s4``, and with nothing that "mug"
+    was clicked for.
     """
     events = [
         click(0, "s1", "mug", "A"),
@@ -60,7 +65,9 @@ def tiny(make_arrays: MakeArrays) -> GraphArrays:
         view(5, "s4", "B"),
         view(6, "s4", "D"),
     ]
-    return make_arrays(events, [CatalogItem(item_id=each, title=f"Title {each}") for each in "ABCD"])
+    return make_arrays(
+        events, [CatalogItem(item_id=each, title=f"Title {each}") for each in "ABCD"]
+    )
 
 
 class Asked:
@@ -79,7 +86,10 @@ class Asked:
 
 
 def test_a_click_has_the_weight_that_it_has_in_the_convolution(tiny: GraphArrays) -> None:
-    """Two sessions: log 3, over the root of the degrees: log 3 of "mug", log 3 + log 2 of A."""
+    """Two sessions: log 3, over the root of the degrees.
+
+    Log 3 of "mug", log 3 + log 2 of A.
+    """
     found = Asked(tiny).paths("mug", "A")
 
     strength = log(3) / sqrt(log(3) * (log(3) + log(2)))
@@ -89,7 +99,10 @@ def test_a_click_has_the_weight_that_it_has_in_the_convolution(tiny: GraphArrays
 
 
 def test_a_session_of_the_query_links_it_with_all_items_in_it(tiny: GraphArrays) -> None:
-    """``s1`` is "mug", A and B, and the query's only hyperedge: the session of one item has none."""
+    """``s1`` is "mug", A and B, and the query's only hyperedge.
+
+    The session of one item has none.
+    """
     asked = Asked(tiny)
     (own,) = [path for path in asked.paths("mug", "B") if isinstance(path, QuerySessionPath)]
 
@@ -140,7 +153,9 @@ def test_the_strongest_come_first_and_only_as_many_as_asked_for(tiny: GraphArray
 
 
 class Dense:
-    """The matrices that the network propagates with, all nodes by all nodes, of a training set's graph."""
+    """The matrices that the network propagates with, all nodes by all nodes, of a
+    training set's graph.
+    """
 
     def __init__(self, arrays: GraphArrays, settings: ModelSettings) -> None:
         part = build_training_set(arrays, settings).whole
@@ -157,7 +172,10 @@ class Dense:
         self.num_queries = part.num_queries
 
     def strength(self, query: int, item: int, path: AnyPath, items: NDArray[np.int64]) -> float:
-        """Return a path's product of entries; `items` has the training set's index of each of the path's."""
+        """Return a path's product of entries.
+
+        `items` has the training set's index of each of the path's.
+        """
         node = self.num_queries + item
         if isinstance(path, ClickPath):
             return float(self.clicks[query, node])
@@ -170,7 +188,9 @@ class Dense:
         return float(self.clicks[query, via] * back * last)
 
     def totals(self, query: int, item: int) -> dict[type, float]:
-        """Return what all paths of a kind carry together, those that turn back on a step left out."""
+        """Return what all paths of a kind carry together, those that turn back on a
+        step left out.
+        """
         node, queries = self.num_queries + item, slice(0, self.num_queries)
         steps = self.clicks[query].copy()
         steps[node] = 0
@@ -194,7 +214,9 @@ def with_deleted(arrays: GraphArrays, *item_ids: str) -> GraphArrays:
 def test_strengths_are_shares_of_what_the_network_propagates(
     make_arrays: MakeArrays, settings: ModelSettings, deleted: tuple[str, ...]
 ) -> None:
-    """Each path's, and all of a kind together, for every query with every item that is left."""
+    """Each path's, and all of a kind together, for every query with every item that is
+    left.
+    """
     arrays = with_deleted(make_arrays(shop_events(24, seed=3), shop_items()), *deleted)
     asked, dense = Asked(arrays), Dense(learnable(arrays).arrays, settings)
     kinds = set()
@@ -204,7 +226,9 @@ def test_strengths_are_shares_of_what_the_network_propagates(
             carried = dict.fromkeys(dense.totals(query, row), 0.0)
             for path in found:
                 carried[type(path)] += path.strength
-                assert path.strength == pytest.approx(dense.strength(query, row, path, asked.items), rel=1e-5)
+                assert path.strength == pytest.approx(
+                    dense.strength(query, row, path, asked.items), rel=1e-5
+                )
             assert carried == pytest.approx(dense.totals(query, row), rel=1e-5, abs=1e-12)
             kinds |= {type(path) for path in found}
 
@@ -212,7 +236,10 @@ def test_strengths_are_shares_of_what_the_network_propagates(
 
 
 def popular_events(num_sessions: int) -> list[Interaction]:
-    """Return sessions that search "mug", click A and see B; the first of them sees a rare item, too."""
+    """Return sessions that search "mug", click A and see B.
+
+    The first of them sees a rare item, too.
+    """
     events = [view(5, "s000", "rare")]
     for number in range(num_sessions):
         events += [
@@ -225,7 +252,10 @@ def popular_events(num_sessions: int) -> list[Interaction]:
 def test_old_hyperedges_of_popular_nodes_are_left_out_and_said_to_be(
     make_arrays: MakeArrays, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The newest stay, and an old one that a rare item has; counts of what is left say "at least"."""
+    """The newest stay, and an old one that a rare item has.
+
+    Counts of what is left say "at least".
+    """
     monkeypatch.setattr(path_graph, "KEPT_HYPEREDGES", 4)
     asked = Asked(make_arrays(popular_events(20)))
 
@@ -258,7 +288,10 @@ def test_no_more_hyperedges_are_visited_than_the_bound(
 def test_only_the_strongest_clicks_are_followed(
     make_arrays: MakeArrays, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With one step allowed, through what more sessions clicked; the click itself is always found."""
+    """With one step allowed, through what more sessions clicked.
+
+    The click itself is always found.
+    """
     monkeypatch.setattr(paths, "VISITED_ITEMS", 1)
     events = [
         *(click(number, f"a{number}", "mug", "A") for number in range(5)),
@@ -300,9 +333,12 @@ def test_an_item_keeps_the_queries_with_its_strongest_clicks(
 def test_a_log_without_queries_has_no_paths(
     make_arrays: MakeArrays, settings: ModelSettings, artifacts: ArtifactStore
 ) -> None:
-    """Titles stand in for queries while it is trained, and no query is in the generation."""
+    """Titles stand in for queries while it is trained, and no query is in the
+    generation.
+    """
     events = [
-        view(number, f"s{number // 3}", f"{'mug' if number % 2 else 'lamp'}-red") for number in range(90)
+        view(number, f"s{number // 3}", f"{'mug' if number % 2 else 'lamp'}-red")
+        for number in range(90)
     ]
     arrays = make_arrays(events, shop_items())
     trained = train(arrays, settings)
@@ -333,7 +369,9 @@ def test_indexes_are_those_of_the_generation_when_items_are_deleted(
 ) -> None:
     """The rows of what is left move up, in ids, vectors and paths alike."""
     arrays = with_deleted(make_arrays(shop_events(100), shop_items()), "mug-red", "kettle-blue")
-    generation_id = publish(train(arrays, settings), arrays, snapshot_of(arrays), artifacts, settings, NOW_MS)
+    generation_id = publish(
+        train(arrays, settings), arrays, snapshot_of(arrays), artifacts, settings, NOW_MS
+    )
     generation = open_generation(artifacts.generation_path(generation_id))
 
     clicked = {
@@ -347,7 +385,9 @@ def test_indexes_are_those_of_the_generation_when_items_are_deleted(
         for item in range(generation.manifest.num_items):
             found = strongest_paths(generation.paths, query, item, ENOUGH)
             is_clicked = any(isinstance(path, ClickPath) for path in found)
-            assert is_clicked == ((generation.query_texts[query], generation.item_ids[item]) in clicked)
+            assert is_clicked == (
+                (generation.query_texts[query], generation.item_ids[item]) in clicked
+            )
 
 
 def test_queries_and_items_are_found_by_what_they_are_called(generation: Generation) -> None:
@@ -363,7 +403,9 @@ def test_queries_and_items_are_found_by_what_they_are_called(generation: Generat
 
 
 def sealed_again(generation: Generation) -> Generation:
-    """Return the generation opened again with a manifest for the files that are there now."""
+    """Return the generation opened again with a manifest for the files that are there
+    now.
+    """
     manifest = generation.manifest
     (generation.path / MANIFEST_NAME).unlink()
     GenerationWriter(generation.path).seal(manifest)
@@ -398,8 +440,13 @@ def test_an_array_of_another_length_is_found(generation: Generation, name: str) 
 
 
 def test_nothing_says_whose_session_it_was(make_arrays: MakeArrays) -> None:
-    """The same graph, whatever sessions are called: ids are not in it, only their order in time."""
-    named = make_arrays([replace(event, session_id=f"x{event.session_id}") for event in popular_events(9)])
+    """The same graph, whatever sessions are called.
+
+    Ids are not in it, only their order in time.
+    """
+    named = make_arrays(
+        [replace(event, session_id=f"x{event.session_id}") for event in popular_events(9)]
+    )
     plain = make_arrays(popular_events(9))
 
     assert_equal(Asked(named).graph, Asked(plain).graph)

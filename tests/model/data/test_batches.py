@@ -5,7 +5,9 @@ import pytest
 from model.data.batches import num_batches, num_refresh_batches
 
 
-@pytest.mark.parametrize(("num_edges", "expected"), [(0, 1), (10, 1), (149, 1), (151, 2), (1000, 10)])
+@pytest.mark.parametrize(
+    ("num_edges", "expected"), [(0, 1), (10, 1), (149, 1), (151, 2), (1000, 10)]
+)
 def test_a_pass_of_a_training(num_edges: int, expected: int) -> None:
     """About as many edges in each as the settings say."""
     assert num_batches(num_edges, 100) == expected

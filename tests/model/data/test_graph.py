@@ -42,7 +42,9 @@ def test_every_edge_knows_the_hyperedges_whose_sessions_made_it(make_arrays: Mak
     whole = whole_graph(arrays)
     query, item = arrays.query_texts.index("mug"), arrays.item_ids.index("a")
     edge = next(
-        n for n in range(len(whole.edge_query)) if (whole.edge_query[n], whole.edge_item[n]) == (query, item)
+        n
+        for n in range(len(whole.edge_query))
+        if (whole.edge_query[n], whole.edge_item[n]) == (query, item)
     )
     made_by = whole.source_hyperedge[whole.source_edge == edge].tolist()
     names = [*arrays.query_texts, *arrays.item_ids]

@@ -1,4 +1,7 @@
-"""What an earlier generation knows: by key and id, and by what it was made of, not by event time."""
+"""What an earlier generation knows.
+
+By key and id, and by what it was made of, not by event time.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -40,9 +43,13 @@ def sessions_of(events: list[Interaction]) -> Counts:
 
 def named(arrays: GraphArrays, numbers: NDArray[np.int64]) -> Counts:
     """Return the number of each edge by query and item, without zeros."""
-    edges = zip(arrays.edge_query.tolist(), arrays.edge_item.tolist(), numbers.tolist(), strict=True)
+    edges = zip(
+        arrays.edge_query.tolist(), arrays.edge_item.tolist(), numbers.tolist(), strict=True
+    )
     return {
-        (arrays.query_texts[query], arrays.item_ids[item]): number for query, item, number in edges if number
+        (arrays.query_texts[query], arrays.item_ids[item]): number
+        for query, item, number in edges
+        if number
     }
 
 
@@ -65,10 +72,14 @@ def test_what_it_has_learned_is_what_it_was_made_of(
     assert np.array_equal(has, learned.sessions > 0)
 
 
-def test_rows_follow_keys_and_ids(make_arrays: MakeArrays, settings: ModelSettings, tmp_path: Path) -> None:
+def test_rows_follow_keys_and_ids(
+    make_arrays: MakeArrays, settings: ModelSettings, tmp_path: Path
+) -> None:
     """Nodes that came since move every row; those that are gone leave none."""
     generation = published(make_arrays(shop_events(40), shop_items()), settings, tmp_path)
-    now = make_arrays(shop_events(40, seed=3), [*shop_items()[3:], CatalogItem(item_id="zorb", title="Zorb")])
+    now = make_arrays(
+        shop_events(40, seed=3), [*shop_items()[3:], CatalogItem(item_id="zorb", title="Zorb")]
+    )
 
     rows = rows_in(generation, now.query_keys, now.item_ids)
 

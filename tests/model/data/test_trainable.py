@@ -11,7 +11,8 @@ from testing.small_shop import MakeArrays, click
 def test_deleted_items_take_no_part(make_arrays: MakeArrays) -> None:
     """Their edges, facts and incidences go; the item keeps its number."""
     arrays = make_arrays(
-        [click(0, "s", "mug", "a"), click(1, "s", "mug", "b")], [CatalogItem(item_id="a", deleted=True)]
+        [click(0, "s", "mug", "a"), click(1, "s", "mug", "b")],
+        [CatalogItem(item_id="a", deleted=True)],
     )
 
     kept = learnable(arrays).arrays

@@ -59,15 +59,21 @@ def test_held_out_edges_are_the_newest_and_not_in_the_training_graph(
 def test_what_a_generation_has_learned_is_not_held_out_again(
     arrays: GraphArrays, settings: ModelSettings
 ) -> None:
-    """Training ends with each click since, however often its pair was clicked before."""
+    """Training ends with each click since, however often its pair was
+    clicked before.
+    """
     since_ms = int(np.quantile(arrays.fact_ms, 0.95))
     after = arrays.fact_ms > since_ms
     assert len(np.unique(arrays.edge_of_fact[after])) < after.sum()
 
     data = build_training_set(arrays, settings, learned_without(arrays, after))
 
-    clicked = list(zip(arrays.fact_query[after].tolist(), arrays.fact_item[after].tolist(), strict=True))
-    learned = zip(data.whole.edge_query[data.newest], data.whole.edge_item[data.newest], strict=True)
+    clicked = list(
+        zip(arrays.fact_query[after].tolist(), arrays.fact_item[after].tolist(), strict=True)
+    )
+    learned = zip(
+        data.whole.edge_query[data.newest], data.whole.edge_item[data.newest], strict=True
+    )
     assert sorted(learned) == sorted(clicked)
     assert not data.recent.any()
     unknown = int((arrays.edge_first_ms > since_ms).sum())
@@ -94,7 +100,8 @@ def test_what_comes_late_is_held_out_and_learned_as_what_is_new(
     assert len(data.train.edge_query) == (~new).sum()
     made = np.unique(arrays.fact_session[new[arrays.edge_of_fact]])
     assert (
-        data.whole.num_hyperedges - data.train.num_hyperedges == np.isin(made, arrays.incidence_session).sum()
+        data.whole.num_hyperedges - data.train.num_hyperedges
+        == np.isin(made, arrays.incidence_session).sum()
     )
 
 
@@ -121,7 +128,9 @@ def test_what_is_learned_though_it_is_after_the_watermark_is_not_new(
     """Partitions are not equally far; the watermark is that of the last."""
     everything = learned_without(arrays, np.zeros(len(arrays.fact_ms), dtype=bool))
 
-    data = build_training_set(arrays, settings, replace(everything, until_ms=int(arrays.fact_ms.min())))
+    data = build_training_set(
+        arrays, settings, replace(everything, until_ms=int(arrays.fact_ms.min()))
+    )
 
     assert not len(data.newest)
     assert not len(data.validation_query)
@@ -175,6 +184,8 @@ def test_a_later_future_changes_nothing_in_the_training_graph(
         data = build_training_set(arrays, replace(settings, validation_share=0.1))
         text = [*arrays.query_texts, *arrays.item_ids]
         items = [text[arrays.num_queries + item] for item in data.train.edge_item]
-        sides.append({(text[q], item) for q, item in zip(data.train.edge_query, items, strict=True)})
+        sides.append(
+            {(text[q], item) for q, item in zip(data.train.edge_query, items, strict=True)}
+        )
 
     assert sides[0] == sides[1]

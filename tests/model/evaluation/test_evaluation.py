@@ -30,7 +30,9 @@ def holdouts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Holdout, Holdout
 
 
 @pytest.fixture(scope="module")
-def scores(holdouts: tuple[Holdout, Holdout], settings: ModelSettings) -> tuple[Evaluation, list[Score]]:
+def scores(
+    holdouts: tuple[Holdout, Holdout], settings: ModelSettings
+) -> tuple[Evaluation, list[Score]]:
     """Return all models, judged with two seeds."""
     evaluation = Evaluation(*holdouts, replace(settings, budget_seconds=20.0), seeds=(0, 1))
     return evaluation, [score for name in NAMES for score in evaluation.judge(name)]
@@ -39,7 +41,10 @@ def scores(holdouts: tuple[Holdout, Holdout], settings: ModelSettings) -> tuple[
 def test_every_model_is_better_than_nothing(
     scores: tuple[Evaluation, list[Score]], holdouts: tuple[Holdout, Holdout]
 ) -> None:
-    """A shop whose titles and clicks say what fits: what reads either is far above popularity."""
+    """A shop whose titles and clicks say what fits.
+
+    What reads either is far above popularity.
+    """
     means = {
         score.model: score.figures["mrr"]
         for score in scores[1]
@@ -66,7 +71,10 @@ def test_means_have_intervals_around_them(scores: tuple[Evaluation, list[Score]]
 
 
 def test_each_seed_says_what_was_chosen(scores: tuple[Evaluation, list[Score]]) -> None:
-    """Settings tuned on the validation part, passes of what is trained; a mean has none."""
+    """Settings tuned on the validation part, passes of what is trained.
+
+    A mean has none.
+    """
     chosen = {(row.model, row.seed): row.chosen for row in scores[1]}
 
     assert set(chosen["bm25", 0]) == {"k1", "b"}
@@ -92,7 +100,9 @@ def test_a_model_is_compared_on_the_same_queries(scores: tuple[Evaluation, list[
     evaluation, rows = scores
     means = {(row.model, row.segment): row.figures for row in rows if row.seed == MEAN}
     for difference in evaluation.compare("full", "bm25"):
-        expected = means["full", difference.segment]["mrr"] - means["bm25", difference.segment]["mrr"]
+        expected = (
+            means["full", difference.segment]["mrr"] - means["bm25", difference.segment]["mrr"]
+        )
         assert difference.figures["mrr"] == pytest.approx(expected)
     same = next(evaluation.compare("bm25", "bm25"))
     assert same.figures["mrr"] == 0.0
@@ -102,7 +112,10 @@ def test_a_model_is_compared_on_the_same_queries(scores: tuple[Evaluation, list[
 def test_fitting_never_looks_at_the_test_pairs(
     holdouts: tuple[Holdout, Holdout], settings: ModelSettings
 ) -> None:
-    """Other test pairs, the same model: every ranker scores alike whatever is asked of it."""
+    """Other test pairs, the same model.
+
+    Every ranker scores alike whatever is asked of it.
+    """
     validation, test = holdouts
     shuffled = replace(test, query=test.query[::-1].copy(), item=np.zeros_like(test.item))
     queries = np.arange(5)
@@ -119,7 +132,10 @@ def _task(validation: Holdout, test: Holdout, settings: ModelSettings) -> Task:
 
 
 def test_bm25_finds_what_the_title_says(holdouts: tuple[Holdout, Holdout]) -> None:
-    """The product with both words first; a query without any known word gets what is popular."""
+    """The product with both words first.
+
+    A query without any known word gets what is popular.
+    """
     _, test = holdouts
     asked = replace(test, texts=["red mug", "qqq zzz"])
     scores = Bm25(asked).scores(np.array([0, 1]))
@@ -132,7 +148,9 @@ def test_bm25_finds_what_the_title_says(holdouts: tuple[Holdout, Holdout]) -> No
 
 
 def test_co_occurrence_follows_sessions_and_words(tmp_path: Path) -> None:
-    """An item seen beside the query's own is found, also by a query that is only worded alike."""
+    """An item seen beside the query's own is found, also by a query that is only worded
+    alike.
+    """
     events = [click(number, f"s{number}", "desk lamp", "lamp-red") for number in range(4)]
     events += [click(number, f"s{number}", "", "notebook-blue") for number in range(4)]
     events += [click(9, "s9", "wool scarf", "scarf-red")]
@@ -147,7 +165,9 @@ def test_co_occurrence_follows_sessions_and_words(tmp_path: Path) -> None:
     )
     known = arrays.query_texts.index("desk lamp")
     scores = CoOccurrence(holdout).scores(np.array([known, arrays.num_queries]))
-    best = [[arrays.item_ids[place] for place in np.argsort(-row, kind="stable")[:2]] for row in scores]
+    best = [
+        [arrays.item_ids[place] for place in np.argsort(-row, kind="stable")[:2]] for row in scores
+    ]
 
     assert best == [["lamp-red", "notebook-blue"]] * 2
 
@@ -165,7 +185,9 @@ def test_ranks_of_a_ranker_are_those_of_its_scores(holdouts: tuple[Holdout, Hold
 
 
 def test_intervals_narrow_with_queries_and_hold_the_truth() -> None:
-    """On draws from a known mean the interval holds it about nineteen times in twenty."""
+    """On draws from a known mean the interval holds it about nineteen
+    times in twenty.
+    """
     rng = np.random.default_rng(3)
     bounds = [interval(rng.normal(0.5, 0.2, size=(1, 200))) for _ in range(60)]
 

@@ -43,7 +43,10 @@ def _moments(events: list[Interaction]) -> tuple[int, int]:
 
 
 def test_what_is_asked_is_new_and_comes_later(split: Split) -> None:
-    """Each pair happens in its part, and is not in the graph that is learnt from; nothing else is asked."""
+    """Each pair happens in its part, and is not in the graph that is learnt from.
+
+    Nothing else is asked.
+    """
     events = shop_events(300)
     for holdout, (begin, end) in zip(
         split(events),
@@ -62,7 +65,9 @@ def test_what_is_asked_is_new_and_comes_later(split: Split) -> None:
 
 
 def test_the_future_leaves_no_trace_in_what_is_learnt_from(split: Split) -> None:
-    """Shuffling and rewriting what comes later changes not one array of the graphs before."""
+    """Shuffling and rewriting what comes later changes not one array of the graphs
+    before.
+    """
     events = shop_events(300)
     _, test_ms = _moments(events)
     rewritten = [
@@ -79,23 +84,32 @@ def test_the_future_leaves_no_trace_in_what_is_learnt_from(split: Split) -> None
 
 
 def test_the_graph_before_a_time_is_that_of_the_events_before_it(tmp_path: Path) -> None:
-    """Also for sessions that go on afterwards, and for facts told again at an earlier time."""
+    """Also for sessions that go on afterwards, and for facts told again at an earlier
+    time.
+    """
     events = shop_events(60)
     events += [replace(event, ts_ms=event.ts_ms - 500) for event in events[::7]]
     cut_ms = sorted(event.ts_ms for event in events)[len(events) // 2]
     fill_store(tmp_path / "all", events, shop_items())
-    fill_store(tmp_path / "before", [event for event in events if event.ts_ms < cut_ms], shop_items())
+    fill_store(
+        tmp_path / "before", [event for event in events if event.ts_ms < cut_ms], shop_items()
+    )
     with open_graph(tmp_path / "all", StreamSettings()) as graph:
         found = graph.arrays(cut_ms, before_ms=cut_ms)
     with open_graph(tmp_path / "before", StreamSettings()) as graph:
         expected = graph.arrays(cut_ms)
 
-    assert found.watermark_ms == found.fact_ms.max()  # a repeat may have been later: it leaves no trace
+    assert (
+        found.watermark_ms == found.fact_ms.max()
+    )  # a repeat may have been later: it leaves no trace
     assert _same(replace(found, watermark_ms=expected.watermark_ms), expected)
 
 
 def test_segments_tell_queries_and_items_by_their_clicks(split: Split) -> None:
-    """Frequent, rare and new make up all pairs, from either side; isolated ones lack an edge on one."""
+    """Frequent, rare and new make up all pairs, from either side.
+
+    Isolated ones lack an edge on one.
+    """
     _, test = split(shop_events(120))
     masks = {name: test.segment(name) for name in SEGMENTS}
 
@@ -109,7 +123,10 @@ def test_segments_tell_queries_and_items_by_their_clicks(split: Split) -> None:
 
 
 def test_a_log_that_asks_nothing_is_refused(split: Split) -> None:
-    """No clicks from a search, or none that is new, cannot be evaluated on; the message says what to give."""
+    """No clicks from a search, or none that is new, cannot be evaluated on.
+
+    The message says what to give.
+    """
     with pytest.raises(EvaluationRefused, match="no click from a search"):
         split([click(number, f"s{number}", "", "mug-red") for number in range(50)])
     with pytest.raises(EvaluationRefused, match="--items"):

@@ -1,4 +1,6 @@
-"""The replay of a log: what each system may know when, how clicks are grouped, what comes out."""
+"""The replay of a log: what each system may know when, how clicks are grouped, what
+comes out.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -35,7 +37,9 @@ def over_days(events: list[Interaction], days: float) -> list[Interaction]:
     """Return events whose times are stretched to so many days from a midnight on."""
     span = events[-1].ts_ms - START_MS
     return [
-        replace(event, ts_ms=_FIRST_DAY + int((event.ts_ms - START_MS) * days * DAY_MS / (span + 1)))
+        replace(
+            event, ts_ms=_FIRST_DAY + int((event.ts_ms - START_MS) * days * DAY_MS / (span + 1))
+        )
         for event in events
     ]
 
@@ -57,7 +61,9 @@ Reader = Callable[[list[Interaction]], tuple[Read, list[int | None]]]
 
 @pytest.fixture
 def reader(tmp_path: Path) -> Reader:
-    """Return a function that makes a reader of events, and a list of the times that it was asked for."""
+    """Return a function that makes a reader of events, and a list of the times that it
+    was asked for.
+    """
 
     def make(events: list[Interaction]) -> tuple[Read, list[int | None]]:
         asked: list[int | None] = []
@@ -78,8 +84,13 @@ def _by_segment(found: list[Comparison]) -> dict[str, Comparison]:
     return {each.segment: each for each in found}
 
 
-def test_one_learns_at_midnight_and_the_other_as_clicks_come(reader: Reader, small: ModelSettings) -> None:
-    """Both begin at the same midnight; whatever is read ends before the clicks that are asked of it."""
+def test_one_learns_at_midnight_and_the_other_as_clicks_come(
+    reader: Reader, small: ModelSettings
+) -> None:
+    """Both begin at the same midnight.
+
+    Whatever is read ends before the clicks that are asked of it.
+    """
     events = over_days(shop_events(200), days=4)
     read, asked = reader(events)
     replay = Replay(read, Plan(refresh_every=60, start_share=0.3), small)
@@ -108,8 +119,13 @@ def test_without_a_refresh_both_answer_alike(reader: Reader, small: ModelSetting
     assert found[0].days == 1
 
 
-def test_what_comes_up_by_day_is_found_after_a_refresh(reader: Reader, small: ModelSettings) -> None:
-    """A product that no catalogue has, clicked on its first day: tomorrow's rebuild is too late for it."""
+def test_what_comes_up_by_day_is_found_after_a_refresh(
+    reader: Reader, small: ModelSettings
+) -> None:
+    """A product that no catalogue has, clicked on its first day.
+
+    Tomorrow's rebuild is too late for it.
+    """
     events = over_days(shop_events(150), days=3)
     launch = [at(3, hour / 4, f"n{hour}", "hover board", "board-black") for hour in range(60)]
     read, _ = reader(events + launch)
@@ -122,7 +138,9 @@ def test_what_comes_up_by_day_is_found_after_a_refresh(reader: Reader, small: Mo
 
 
 def test_clicks_are_grouped_by_what_was_known(make_arrays: MakeArrays) -> None:
-    """By hand: a pair again after days, a known query with a new item, a new query that comes again."""
+    """By hand: a pair again after days, a known query with a new item, a new query that
+    comes again.
+    """
     whole = make_arrays(
         [
             at(0, 1, "a", "red mug", "mug-red"),
@@ -149,7 +167,10 @@ def test_clicks_are_grouped_by_what_was_known(make_arrays: MakeArrays) -> None:
 def test_a_refused_refresh_leaves_what_was_live(
     reader: Reader, small: ModelSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The gate refuses each refresh: they are counted, and the first model goes on answering."""
+    """The gate refuses each refresh.
+
+    They are counted, and the first model goes on answering.
+    """
     read, _ = reader(over_days(shop_events(200), days=3))
 
     def refuse(*arguments: object, warm: object = None, **more: object) -> str:
@@ -183,7 +204,10 @@ def test_a_log_of_one_day_is_refused(reader: Reader, small: ModelSettings) -> No
 
 
 def test_relative_intervals_hold_the_truth() -> None:
-    """A tenth better on each day's clicks: the interval says so, and widens where days differ."""
+    """A tenth better on each day's clicks.
+
+    The interval says so, and widens where days differ.
+    """
     rng = np.random.default_rng(5)
     day = np.repeat(np.arange(30), 50)
     theirs = rng.uniform(0.2, 0.8, len(day))

@@ -1,4 +1,6 @@
-"""The channels of a few nodes, whose gradient is written out, against those of all nodes and theirs."""
+"""The channels of a few nodes, whose gradient is written out, against those of all
+nodes and theirs.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,9 +22,14 @@ RTOL, ATOL = 1e-4, 1e-6
 
 
 def random_network(data: TrainingSet, settings: ModelSettings) -> DualChannelNetwork:
-    """Return a network whose every weight is random: what is zero at the start could hide a mistake."""
+    """Return a network whose every weight is random.
+
+    What is zero at the start could hide a mistake.
+    """
     torch.manual_seed(5)
-    network = DualChannelNetwork(data.texts, settings, data.whole.num_queries, data.whole.num_items, CPU)
+    network = DualChannelNetwork(
+        data.texts, settings, data.whole.num_queries, data.whole.num_items, CPU
+    )
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -32,7 +39,9 @@ def random_network(data: TrainingSet, settings: ModelSettings) -> DualChannelNet
 def gradients(
     network: DualChannelNetwork, channels_of: Callable[[], Channels]
 ) -> tuple[list[Tensor], dict[str, Tensor]]:
-    """Return what channels say, and the gradient of a random combination of it by parameter."""
+    """Return what channels say, and the gradient of a random combination of it by
+    parameter.
+    """
     network.zero_grad()
     channels = channels_of()
     said = [channels.content, *(one.vectors for one in channels.each)]
@@ -57,7 +66,9 @@ def assert_same(network: DualChannelNetwork, reach: Reach, nodes: Tensor) -> Non
 
 
 @pytest.mark.parametrize("num_layers", [1, 2, 3])
-def test_a_few_nodes_are_as_among_all(arrays: GraphArrays, settings: ModelSettings, num_layers: int) -> None:
+def test_a_few_nodes_are_as_among_all(
+    arrays: GraphArrays, settings: ModelSettings, num_layers: int
+) -> None:
     """Of what a step may see, hidden nodes among the wanted ones, in any order."""
     settings = replace(settings, num_layers=num_layers)
     data = build_training_set(arrays, settings)
@@ -86,14 +97,18 @@ def test_a_graph_of_almost_nothing(
     data = build_training_set(arrays, settings)
     graph, network = Graph(data.whole, CPU), random_network(data, settings)
     everything = Visible.everything(graph)
-    nothing = Visible(edge=0 * everything.edge, hyperedge=0 * everything.hyperedge, node=everything.node)
+    nothing = Visible(
+        edge=0 * everything.edge, hyperedge=0 * everything.hyperedge, node=everything.node
+    )
     for visible in (everything, nothing):
         for nodes in (torch.arange(graph.num_nodes), torch.tensor([1])):
             assert_same(network, WholeReach(graph, visible), nodes)
 
 
 @pytest.mark.parametrize("switched_off", ["use_bipartite", "use_hypergraph", "use_ids"])
-def test_a_network_without_one_part(arrays: GraphArrays, settings: ModelSettings, switched_off: str) -> None:
+def test_a_network_without_one_part(
+    arrays: GraphArrays, settings: ModelSettings, switched_off: str
+) -> None:
     """What is switched off is silent, for a few nodes as for all."""
     settings = replace(settings, **{switched_off: False})  # type: ignore[arg-type]
     data = build_training_set(arrays, settings)

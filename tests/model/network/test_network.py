@@ -1,4 +1,6 @@
-"""Laws of the network: what is hidden cannot be read, what is silent is not heard, order does not matter."""
+"""Laws of the network: what is hidden cannot be read, what is silent is not heard,
+order does not matter.
+"""
 
 from dataclasses import replace
 
@@ -29,9 +31,14 @@ def data(arrays: GraphArrays, settings: ModelSettings) -> TrainingSet:
 
 @pytest.fixture
 def network(data: TrainingSet, settings: ModelSettings) -> DualChannelNetwork:
-    """Return a network whose every weight is random: what is zero at the start could hide a mistake."""
+    """Return a network whose every weight is random.
+
+    What is zero at the start could hide a mistake.
+    """
     torch.manual_seed(5)
-    network = DualChannelNetwork(data.texts, settings, data.whole.num_queries, data.whole.num_items, CPU)
+    network = DualChannelNetwork(
+        data.texts, settings, data.whole.num_queries, data.whole.num_items, CPU
+    )
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.ndim:
@@ -44,7 +51,9 @@ def rows(nodes: Propagated) -> Tensor:
     return torch.cat([nodes.query, nodes.item])
 
 
-def test_vectors_are_unit_and_attention_sums_to_one(network: DualChannelNetwork, data: TrainingSet) -> None:
+def test_vectors_are_unit_and_attention_sums_to_one(
+    network: DualChannelNetwork, data: TrainingSet
+) -> None:
     """For every node."""
     graph = Graph(data.train, CPU)
 
@@ -59,7 +68,9 @@ def test_vectors_are_unit_and_attention_sums_to_one(network: DualChannelNetwork,
 def test_a_query_without_neighbours_gets_the_encoders_vector(
     network: DualChannelNetwork, data: TrainingSet, arrays: GraphArrays, settings: ModelSettings
 ) -> None:
-    """The server's numpy twin agrees with the network to 1e-5, for queries and for items."""
+    """The server's numpy twin agrees with the network to 1e-5, for queries and for
+    items.
+    """
     graph = Graph(data.train, CPU)
     hidden = replace(Visible.everything(graph), node=torch.zeros(data.train.num_nodes))
     encoder = TextEncoder(export_encoder(network, data.texts, settings.num_buckets))
@@ -72,14 +83,18 @@ def test_a_query_without_neighbours_gets_the_encoders_vector(
         assert np.abs(nodes.item[item].detach().numpy() - encoder.encode_item(title)).max() < 1e-5
 
 
-def test_a_hidden_node_is_the_same_in_any_graph(network: DualChannelNetwork, data: TrainingSet) -> None:
+def test_a_hidden_node_is_the_same_in_any_graph(
+    network: DualChannelNetwork, data: TrainingSet
+) -> None:
     """It has neither neighbours nor an id vector, in both channels."""
     sides = []
     for part in (data.train, data.whole):
         graph = Graph(part, CPU)
         node = torch.ones(part.num_nodes)
         node[:10] = 0
-        sides.append(rows(network(WholeReach(graph, replace(Visible.everything(graph), node=node))))[:10])
+        sides.append(
+            rows(network(WholeReach(graph, replace(Visible.everything(graph), node=node))))[:10]
+        )
 
     torch.testing.assert_close(sides[0], sides[1])
 
@@ -87,7 +102,10 @@ def test_a_hidden_node_is_the_same_in_any_graph(network: DualChannelNetwork, dat
 def test_a_channel_in_which_a_node_has_no_neighbours_is_not_listened_to(
     make_arrays: MakeArrays, settings: ModelSettings
 ) -> None:
-    """A query whose session clicked one item has no hyperedge; an item never clicked has only its text."""
+    """A query whose session clicked one item has no hyperedge.
+
+    An item never clicked has only its text.
+    """
     arrays = make_arrays(
         [
             click(0, "s", "mug", "a"),
@@ -108,7 +126,9 @@ def test_a_channel_in_which_a_node_has_no_neighbours_is_not_listened_to(
 
 
 @pytest.mark.parametrize(
-    ("switch", "column"), [("use_bipartite", 1), ("use_hypergraph", 2)], ids=["bipartite", "hypergraph"]
+    ("switch", "column"),
+    [("use_bipartite", 1), ("use_hypergraph", 2)],
+    ids=["bipartite", "hypergraph"],
 )
 def test_a_channel_can_be_switched_off(
     data: TrainingSet, settings: ModelSettings, switch: str, column: int
@@ -130,7 +150,10 @@ def test_the_order_of_edges_and_hyperedges_does_not_matter(
     """A graph is a set."""
     rng = np.random.default_rng(2)
     part = data.whole
-    edges, incidences = rng.permutation(len(part.edge_query)), rng.permutation(len(part.incidence_node))
+    edges, incidences = (
+        rng.permutation(len(part.edge_query)),
+        rng.permutation(len(part.incidence_node)),
+    )
     renamed = rng.permutation(part.num_hyperedges)
     shuffled: GraphPart = replace(
         part,
@@ -149,7 +172,9 @@ def test_the_order_of_edges_and_hyperedges_does_not_matter(
 
 
 def reaches(make_arrays: MakeArrays, settings: ModelSettings, *, hide: bool) -> float:
-    """Return how much the supervised query's vector depends on the text of the item it is to find."""
+    """Return how much the supervised query's vector depends on the text of the item it
+    is to find.
+    """
     arrays = make_arrays(
         [
             click(0, "s", "mug", "target"),
@@ -172,7 +197,9 @@ def reaches(make_arrays: MakeArrays, settings: ModelSettings, *, hide: bool) -> 
 def test_a_supervised_query_cannot_read_its_answer_off_the_graph(
     make_arrays: MakeArrays, settings: ModelSettings
 ) -> None:
-    """Neither through the supervised edge, nor through the hyperedge of the session that made it."""
+    """Neither through the supervised edge, nor through the hyperedge of the session
+    that made it.
+    """
     assert reaches(make_arrays, settings, hide=False) > 0
     assert reaches(make_arrays, settings, hide=True) == 0
 
@@ -200,7 +227,9 @@ def test_other_sessions_still_link_what_is_supervised(
     assert sorted(visible.hyperedge.tolist()) == [0.0, 1.0]
 
 
-def test_a_share_of_nodes_is_hidden_in_every_step(data: TrainingSet, settings: ModelSettings) -> None:
+def test_a_share_of_nodes_is_hidden_in_every_step(
+    data: TrainingSet, settings: ModelSettings
+) -> None:
     """About as large as the setting says, and another one every time."""
     run = Learner(data, replace(settings, node_dropout=0.4), CPU)
 
@@ -215,8 +244,13 @@ def test_known_nodes_listen_to_the_graph(trained: Trained) -> None:
     assert trained.query_attention[:, 1:].sum(axis=1).max() > 0.2
 
 
-def test_half_precision_gives_about_the_same_vectors(network: DualChannelNetwork, data: TrainingSet) -> None:
-    """Forced on the CPU, where it is not used otherwise: other numbers, the same within bfloat16."""
+def test_half_precision_gives_about_the_same_vectors(
+    network: DualChannelNetwork, data: TrainingSet
+) -> None:
+    """Forced on the CPU, where it is not used otherwise.
+
+    Other numbers, the same within bfloat16.
+    """
     graph = Graph(data.train, CPU)
     exact = rows(network(graph.reach_all()))
 
@@ -229,7 +263,9 @@ def test_half_precision_gives_about_the_same_vectors(network: DualChannelNetwork
     torch.testing.assert_close(rows(rounded), exact, rtol=0, atol=0.02)
 
 
-def test_half_precision_learns_in_single_precision(data: TrainingSet, settings: ModelSettings) -> None:
+def test_half_precision_learns_in_single_precision(
+    data: TrainingSet, settings: ModelSettings
+) -> None:
     """Loss and gradients are float32, and about those of a step without it."""
     losses, gradients = [], []
     for half_precision in (False, True):
@@ -243,7 +279,9 @@ def test_half_precision_learns_in_single_precision(data: TrainingSet, settings: 
     assert [each.dtype for each in gradients[1]] == [torch.float32] * len(gradients[0])
 
 
-def test_mixed_precision_changes_nothing_on_the_cpu(data: TrainingSet, settings: ModelSettings) -> None:
+def test_mixed_precision_changes_nothing_on_the_cpu(
+    data: TrainingSet, settings: ModelSettings
+) -> None:
     """To the last bit: it is for GPUs."""
     losses = []
     for mixed_precision in (False, True):

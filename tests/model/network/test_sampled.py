@@ -1,4 +1,6 @@
-"""Sampled propagation: exact where no bound is reached, right on average elsewhere, nothing is unhidden."""
+"""Sampled propagation: exact where no bound is reached, right on average elsewhere,
+nothing is unhidden.
+"""
 
 from dataclasses import replace
 
@@ -28,9 +30,14 @@ def data(arrays: GraphArrays, settings: ModelSettings) -> TrainingSet:
 
 
 def random_network(data: TrainingSet, settings: ModelSettings) -> DualChannelNetwork:
-    """Return a network whose every weight is random: what is zero at the start could hide a mistake."""
+    """Return a network whose every weight is random.
+
+    What is zero at the start could hide a mistake.
+    """
     torch.manual_seed(5)
-    network = DualChannelNetwork(data.texts, settings, data.whole.num_queries, data.whole.num_items, CPU)
+    network = DualChannelNetwork(
+        data.texts, settings, data.whole.num_queries, data.whole.num_items, CPU
+    )
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.ndim:
@@ -54,13 +61,21 @@ def some_nodes(data: TrainingSet) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"num_layers": 3}, {"use_bipartite": False}, {"use_hypergraph": False}, {"use_ids": False}],
+    [
+        {},
+        {"num_layers": 3},
+        {"use_bipartite": False},
+        {"use_hypergraph": False},
+        {"use_ids": False},
+    ],
     ids=["both channels", "three layers", "hypergraph", "bipartite", "no ids"],
 )
 def test_where_no_bound_is_reached_it_is_the_whole_graphs_propagation(
     data: TrainingSet, settings: ModelSettings, changes: dict[str, int]
 ) -> None:
-    """Vectors, attention and the gradients of all parameters, to 1e-5, with a fifth of everything hidden."""
+    """Vectors, attention and the gradients of all parameters, to 1e-5, with a fifth of
+    everything hidden.
+    """
     settings = replace(settings, num_neighbours=ALL, **changes)  # type: ignore[arg-type]
     network, graph = random_network(data, settings), Graph(data.train, CPU)
     visible, (queries, items) = partly_hidden(graph), some_nodes(data)
@@ -68,9 +83,13 @@ def test_where_no_bound_is_reached_it_is_the_whole_graphs_propagation(
 
     def found(channels: Channels) -> list[Tensor]:
         network.zero_grad()
-        vectors, attention = zip(*(network.join(channels, nodes) for nodes in (queries, items)), strict=True)
+        vectors, attention = zip(
+            *(network.join(channels, nodes) for nodes in (queries, items)), strict=True
+        )
         (vectors[0] @ vectors[1].T).square().sum().backward()
-        gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+        gradients = [
+            parameter.grad for parameter in network.parameters() if parameter.grad is not None
+        ]
         return [*vectors, *attention, *gradients]
 
     whole = found(network.propagate(WholeReach(graph, visible)))
@@ -104,7 +123,9 @@ def test_only_what_a_batch_reaches_is_propagated_over(
 
 
 def test_drawn_neighbours_are_right_on_average(data: TrainingSet, settings: ModelSettings) -> None:
-    """Each channel's mean over many draws is what the whole graph says, within its own uncertainty."""
+    """Each channel's mean over many draws is what the whole graph says, within its own
+    uncertainty.
+    """
     settings = replace(settings, num_neighbours=2)
     network, graph = random_network(data, settings), Graph(data.train, CPU)
     visible, starts = partly_hidden(graph), torch.cat(some_nodes(data))
@@ -190,12 +211,16 @@ def test_an_export_over_the_hosts_memory_is_the_whole_graphs(
 def test_steps_have_the_same_losses_as_over_the_whole_graph(
     data: TrainingSet, settings: ModelSettings
 ) -> None:
-    """Step by step, with what is supervised and dropped hidden, where no bound is reached."""
+    """Step by step, with what is supervised and dropped hidden, where no bound is
+    reached.
+    """
     losses = {}
     for propagation in ("full", "sampled"):
         torch.manual_seed(3)
         learner = Learner(data, replace(settings, num_neighbours=ALL), CPU, propagation)
-        losses[propagation] = [learner.step(np.arange(start, start + 60)) for start in range(0, 240, 60)]
+        losses[propagation] = [
+            learner.step(np.arange(start, start + 60)) for start in range(0, 240, 60)
+        ]
 
     assert losses["sampled"] == pytest.approx(losses["full"], abs=1e-5)
 

@@ -1,4 +1,6 @@
-"""Sparse products against dense ones, and against the message passing classes they stand for."""
+"""Sparse products against dense ones, and against the message passing classes they
+stand for.
+"""
 
 import numpy as np
 import pytest
@@ -50,7 +52,9 @@ def test_the_gradient_is_that_of_the_dense_product() -> None:
 
 
 def test_a_layer_of_the_bipartite_channel_is_a_light_graph_convolution() -> None:
-    """It equals PyG's `LGConv` on an edge list, hidden edges, nodes that hear nothing, gradients included."""
+    """It equals PyG's `LGConv` on an edge list, hidden edges, nodes that hear nothing,
+    gradients included.
+    """
     from torch_geometric.nn import LGConv
 
     _, row, column = random_pattern(6, 5, 14)
@@ -64,7 +68,9 @@ def test_a_layer_of_the_bipartite_channel_is_a_light_graph_convolution() -> None
     listens = torch.ones(11)
     listens[[1, 8]] = 0.0
 
-    found = adjacency.convolve(adjacency.normalised(weight, adjacency.degrees(weight), listens), ours)
+    found = adjacency.convolve(
+        adjacency.normalised(weight, adjacency.degrees(weight), listens), ours
+    )
     expected = LGConv()(theirs, both, torch.cat([weight, weight])) * listens[:, None]
     scale = torch.randn(11, 3)
     (found * scale).sum().backward()  # type: ignore[no-untyped-call]
@@ -75,7 +81,9 @@ def test_a_layer_of_the_bipartite_channel_is_a_light_graph_convolution() -> None
 
 
 def test_two_averaging_products_are_a_hypergraph_convolution() -> None:
-    """The hypergraph channel equals PyG's `HypergraphConv` with the identity as its weight."""
+    """The hypergraph channel equals PyG's `HypergraphConv` with the identity as its
+    weight.
+    """
     from torch_geometric.nn import HypergraphConv
 
     pattern, row, column = random_pattern(4, 7, 13)
@@ -87,7 +95,9 @@ def test_two_averaging_products_are_a_hypergraph_convolution() -> None:
     ones = torch.ones(13)
 
     session = pattern.product(ones / pattern.row_sums(ones)[pattern.row], x)
-    found = pattern.transposed_product(ones / pattern.column_sums(ones).clamp(min=1)[pattern.column], session)
+    found = pattern.transposed_product(
+        ones / pattern.column_sums(ones).clamp(min=1)[pattern.column], session
+    )
 
     torch.testing.assert_close(found, expected.detach())
 
@@ -99,7 +109,9 @@ def test_some_rows_of_the_graph(num_entries: int, wanted: list[int]) -> None:
     _, row, column = random_pattern(6, 5, num_entries)
     adjacency = Adjacency(row, column, 6, 5, CPU)
     weight = torch.rand(num_entries) + 0.1
-    matrix = adjacency.normalised(weight, adjacency.degrees(weight), (torch.arange(11) != 3).float())
+    matrix = adjacency.normalised(
+        weight, adjacency.degrees(weight), (torch.arange(11) != 3).float()
+    )
     nodes = torch.tensor(wanted, dtype=torch.int64)
     whole = adjacency.convolve(matrix, torch.eye(11))
 

@@ -70,7 +70,9 @@ def test_values_that_are_not_finite_are_refused(
     assert "not finite" in verdict.reasons[0]
 
 
-def test_vectors_of_another_length_are_refused(candidate: Candidate, settings: ModelSettings) -> None:
+def test_vectors_of_another_length_are_refused(
+    candidate: Candidate, settings: ModelSettings
+) -> None:
     """The index ranks by distance: only unit vectors rank as their cosine does."""
     vectors = candidate.item_vectors.copy()
     vectors[0] *= 2
@@ -103,7 +105,9 @@ def test_shuffled_vectors_are_refused(candidate: Candidate, settings: ModelSetti
     assert any("do not belong to their ids" in reason for reason in verdict.reasons)
 
 
-def test_an_index_that_misses_neighbours_is_refused(candidate: Candidate, settings: ModelSettings) -> None:
+def test_an_index_that_misses_neighbours_is_refused(
+    candidate: Candidate, settings: ModelSettings
+) -> None:
     """With the setting that mends it."""
     verdict = judge(replace(candidate, index_recall=0.85), None, settings)
 
@@ -159,7 +163,10 @@ def test_clicks_that_the_live_one_has_seen_are_not_compared(
 def test_a_refresh_that_forgets_is_refused(
     candidate: Candidate, generation: Generation, settings: ModelSettings
 ) -> None:
-    """Each vector is sound and still near its own clicks; what the live one had learned is not as it was."""
+    """Each vector is sound and still near its own clicks.
+
+    What the live one had learned is not as it was.
+    """
     noise = 2.5 * random_rows(candidate.item_vectors)
     blurred = unit_rows((candidate.item_vectors + noise).astype(np.float32))
     refresh = replace(candidate, parent=generation.id)
@@ -204,10 +211,14 @@ def test_a_few_clicks_decide_nothing(
     assert judge(worse, older(generation), replace(settings, gate_min_edges=10_000)).passed
 
 
-def test_all_reasons_are_given(candidate: Candidate, generation: Generation, settings: ModelSettings) -> None:
+def test_all_reasons_are_given(
+    candidate: Candidate, generation: Generation, settings: ModelSettings
+) -> None:
     """Not only the first."""
     bad = replace(
-        candidate, index_recall=0.1, item_vectors=np.random.default_rng(1).permutation(candidate.item_vectors)
+        candidate,
+        index_recall=0.1,
+        item_vectors=np.random.default_rng(1).permutation(candidate.item_vectors),
     )
 
     assert len(judge(bad, generation, settings).reasons) >= 2

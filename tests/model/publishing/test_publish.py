@@ -26,7 +26,9 @@ def shuffled(trained: Trained) -> Trained:
     return replace(trained, item_vectors=np.random.default_rng(1).permutation(trained.item_vectors))
 
 
-def test_a_published_generation_is_live_and_answers(generation: Generation, artifacts: ArtifactStore) -> None:
+def test_a_published_generation_is_live_and_answers(
+    generation: Generation, artifacts: ArtifactStore
+) -> None:
     """A server's path: encode, search, name the items."""
     assert artifacts.current_id() == generation.id
     manifest = generation.manifest
@@ -52,7 +54,9 @@ def test_the_manifest_says_where_it_came_from(generation: Generation, arrays: Gr
     assert manifest.code_version
 
 
-def test_vectors_belong_to_their_ids(generation: Generation, trained: Trained, arrays: GraphArrays) -> None:
+def test_vectors_belong_to_their_ids(
+    generation: Generation, trained: Trained, arrays: GraphArrays
+) -> None:
     """Row by row."""
     for row, item_id in enumerate(generation.item_ids):
         expected = trained.item_vectors[arrays.item_ids.index(item_id)]
@@ -73,7 +77,9 @@ def test_deleted_items_are_not_exported_and_unavailable_ones_not_indexed(
     ]
     arrays = make_arrays(shop_events(400), items)
 
-    published = publish(train(arrays, settings), arrays, snapshot_of(arrays), artifacts, settings, NOW_MS)
+    published = publish(
+        train(arrays, settings), arrays, snapshot_of(arrays), artifacts, settings, NOW_MS
+    )
 
     generation = open_generation(artifacts.generation_path(published))
     indexed = [generation.item_ids[item] for item in generation.index_items]
@@ -91,7 +97,9 @@ def test_a_shop_with_nothing_to_show_is_published(
     items = [replace(item, available=False) for item in shop_items()]
     arrays = make_arrays(shop_events(400), items)
 
-    published = publish(train(arrays, settings), arrays, snapshot_of(arrays), artifacts, settings, NOW_MS)
+    published = publish(
+        train(arrays, settings), arrays, snapshot_of(arrays), artifacts, settings, NOW_MS
+    )
 
     assert open_generation(artifacts.generation_path(published)).manifest.num_indexed == 0
 
@@ -190,7 +198,9 @@ def test_a_folder_that_cannot_be_written_is_said_so(
     (tmp_path / "file").write_text("")
 
     with pytest.raises(ArtifactError, match=str(tmp_path)):
-        publish(trained, arrays, snapshot_of(arrays), ArtifactStore(tmp_path / "file"), settings, NOW_MS)
+        publish(
+            trained, arrays, snapshot_of(arrays), ArtifactStore(tmp_path / "file"), settings, NOW_MS
+        )
 
 
 def test_old_generations_go_and_the_live_one_never_does(
@@ -204,14 +214,17 @@ def test_old_generations_go_and_the_live_one_never_does(
     """Refused ones do not push out those that can be rolled back to."""
     few = replace(settings, keep_generations=2)
     published = [
-        publish(trained, arrays, snapshot_of(arrays), artifacts, few, next(ticks) + 1000) for _ in range(3)
+        publish(trained, arrays, snapshot_of(arrays), artifacts, few, next(ticks) + 1000)
+        for _ in range(3)
     ]
     assert artifacts.generation_ids() == published[1:]
 
     use_generation(artifacts, published[1])
     for _ in range(4):
         with pytest.raises(GateRefused):
-            publish(shuffled(trained), arrays, snapshot_of(arrays), artifacts, few, next(ticks) + 1000)
+            publish(
+                shuffled(trained), arrays, snapshot_of(arrays), artifacts, few, next(ticks) + 1000
+            )
 
     assert artifacts.current_id() == published[1]
     kept = artifacts.generation_ids()

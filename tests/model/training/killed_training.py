@@ -1,4 +1,7 @@
-"""A process that trains on a snapshot and kills itself in a step: ``... SNAPSHOT ARTIFACTS STEP``."""
+"""A process that trains on a snapshot and kills itself in a step: ``...
+
+SNAPSHOT ARTIFACTS STEP``.
+"""
 
 import os
 import signal
@@ -17,7 +20,10 @@ from stream.settings import StreamSettings
 
 
 def main() -> None:
-    """Train until step number STEP of all, which is never done; settings come as JSON on stdin."""
+    """Train until step number STEP of all, which is never done.
+
+    Settings come as JSON on stdin.
+    """
     snapshot, artifacts, last = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     settings = msgspec.json.decode(sys.stdin.buffer.read(), type=ModelSettings)
     steps = count(1)

@@ -1,4 +1,7 @@
-"""Training on another device than the CPU: nothing is left behind, and the same comes out."""
+"""Training on another device than the CPU.
+
+Nothing is left behind, and the same comes out.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -49,7 +52,10 @@ def same(left: Trained, right: Trained) -> bool:
 
 @pytest.mark.parametrize("changes", VARIANTS.values(), ids=list(VARIANTS))
 def test_a_training_elsewhere_is_the_same(
-    arrays: GraphArrays, quick: ModelSettings, changes: dict[str, object], monkeypatch: pytest.MonkeyPatch
+    arrays: GraphArrays,
+    quick: ModelSettings,
+    changes: dict[str, object],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Every tensor of a step is where the network is, or is sent there."""
     settings = replace(quick, **changes)  # type: ignore[arg-type]
@@ -58,7 +64,10 @@ def test_a_training_elsewhere_is_the_same(
 
 
 def test_a_refresh_elsewhere_is_the_same(
-    generation: Generation, make_arrays: MakeArrays, quick: ModelSettings, monkeypatch: pytest.MonkeyPatch
+    generation: Generation,
+    make_arrays: MakeArrays,
+    quick: ModelSettings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With new nodes and features, and known ones from the parent."""
     new = [click(10**9 + n, f"new{n}", f"zorb number {n}", "zorb") for n in range(30)]

@@ -1,4 +1,6 @@
-"""The sum that is shown before training is about what training then takes, by torch's own record."""
+"""The sum that is shown before training is about what training then takes, by torch's
+own record.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,11 +31,15 @@ from stream.reading.reader import GraphArrays
 
 CPU = torch.device("cpu")
 NOT_RECORDED = ("patterns", "edges", "graph to sample from")
-SMALL = ModelSettings(dim=32, hidden=32, batch_size=200, num_negatives=100, num_threads=1, device="cpu")
+SMALL = ModelSettings(
+    dim=32, hidden=32, batch_size=200, num_negatives=100, num_threads=1, device="cpu"
+)
 
 
 def random_set(num_queries: int, num_items: int, num_buckets: int, num_edges: int) -> TrainingSet:
-    """Return a training set of random edges, hyperedges of three members, texts of six features."""
+    """Return a training set of random edges, hyperedges of three members, texts of six
+    features.
+    """
     rng = np.random.default_rng(1)
     num_nodes, num_hyperedges = num_queries + num_items, num_queries // 2
     edges = np.unique(rng.integers(0, num_queries * num_items, num_edges))
@@ -81,10 +87,15 @@ def recorded_peak(run: Callable[[], object]) -> int:
 
 
 def step_once(data: TrainingSet, settings: ModelSettings, propagation: str) -> None:
-    """Do what a training holds in memory at once: state, average, best state, a step."""
+    """Do what a training holds in memory at once.
+
+    State, average, best state, a step.
+    """
     learner = Learner(data, settings, CPU, propagation)  # type: ignore[arg-type]
     best = {name: value.clone() for name, value in learner.network.state_dict().items()}
-    batch = np.random.default_rng(2).permutation(len(data.supervised))[: largest_batch(data, settings)]
+    batch = np.random.default_rng(2).permutation(len(data.supervised))[
+        : largest_batch(data, settings)
+    ]
     learner.step(batch)
     assert best
 
@@ -160,7 +171,10 @@ def test_a_graph_that_fits_is_propagated_over_as_a_whole_and_another_is_sampled(
 def test_a_graph_that_cannot_fit_is_refused_with_the_sum(
     arrays: GraphArrays, settings: ModelSettings, propagation: str, advice: str
 ) -> None:
-    """Before anything is trained; the parts, what they come to, what there is, what to do."""
+    """Before anything is trained.
+
+    The parts, what they come to, what there is, what to do.
+    """
     small = replace(settings, memory_bytes=1 << 18, propagation=propagation)
 
     with pytest.raises(TrainingRefused) as refused:

@@ -16,7 +16,10 @@ CPU = torch.device("cpu")
 def test_an_edge_is_ranked_against_what_its_query_does_not_know(
     arrays: GraphArrays, settings: ModelSettings
 ) -> None:
-    """Queries that share a batch are scored once; the loss and its gradient are those of each edge alone."""
+    """Queries that share a batch are scored once.
+
+    The loss and its gradient are those of each edge alone.
+    """
     data = build_training_set(arrays, settings)
     learner = Learner(data, settings, CPU)
     part = data.train
@@ -32,7 +35,9 @@ def test_an_edge_is_ranked_against_what_its_query_does_not_know(
     objective = Objective(part, settings, CPU)
     found = objective.loss(network, channels, objective.draw(edges))
     # Random items are drawn from a few dozen so often that all of them are candidates.
-    expected_count = (len(edges) * popularity + settings.num_negatives / len(candidates))[candidates]
+    expected_count = (len(edges) * popularity + settings.num_negatives / len(candidates))[
+        candidates
+    ]
     items, _ = network.join(channels, part.num_queries + candidates)
     expected = torch.zeros(())
     for vectors, share in (
@@ -63,7 +68,9 @@ def test_a_query_that_knows_every_candidate_has_nothing_to_learn(
     learner = Learner(data, settings, CPU)
     objective = Objective(data.train, settings, CPU)
     monkeypatch.setattr(
-        objective._known, "marks", lambda query, candidates, _: torch.ones(len(query), len(candidates)).bool()
+        objective._known,
+        "marks",
+        lambda query, candidates, _: torch.ones(len(query), len(candidates)).bool(),
     )
     channels = learner.network.propagate(learner.train_graph.reach_all())
 

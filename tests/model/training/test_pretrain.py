@@ -1,4 +1,6 @@
-"""Contrastive pre-training: what a view leaves out, what the loss wants, when it ends."""
+"""Contrastive pre-training: what a view leaves out, what the loss
+wants, when it ends.
+"""
 
 import math
 from itertools import count
@@ -33,7 +35,10 @@ class Encoder(nn.Module):
 
 
 def test_a_view_lacks_the_shares_that_are_asked_for(everything: Visible) -> None:
-    """Edges and hyperedges by one share, nodes by theirs; what was hidden before stays hidden."""
+    """Edges and hyperedges by one share, nodes by theirs.
+
+    What was hidden before stays hidden.
+    """
     torch.manual_seed(0)
     hidden = torch.ones(4000)
     hidden[:100] = 0
@@ -57,7 +62,9 @@ def test_two_views_differ(everything: Visible) -> None:
 
 
 def test_the_loss_is_the_mean_over_both_directions() -> None:
-    """Two nodes by hand: cosines 1 and 0 within one view's nodes, at temperature 1/2."""
+    """Two nodes by hand: cosines 1 and 0 within one view's nodes, at
+    temperature 1/2.
+    """
     vectors = torch.eye(2)
     alike = -math.log(math.exp(2) / (math.exp(2) + 1))
 
@@ -66,7 +73,9 @@ def test_the_loss_is_the_mean_over_both_directions() -> None:
 
 
 def test_nodes_are_told_apart_in_the_end() -> None:
-    """The loss falls; the encoder learns to be itself rather than noise, and nodes that are left out stay."""
+    """The loss falls; the encoder learns to be itself rather than noise, and nodes that
+    are left out stay.
+    """
     torch.manual_seed(0)
     encoder = Encoder()
     before = encoder.own.detach().clone()
@@ -102,4 +111,6 @@ def _pretrain(
     everything = Visible(edge=torch.ones(50), hyperedge=torch.ones(50), node=torch.ones(NUM_NODES))
     parameters = [(parameter, 1.0) for parameter in encoder.parameters()]
     over = is_over if callable(is_over) else lambda: False
-    return pretrain(encoder, parameters, everything, torch.arange(num_nodes), settings, is_over=over)
+    return pretrain(
+        encoder, parameters, everything, torch.arange(num_nodes), settings, is_over=over
+    )

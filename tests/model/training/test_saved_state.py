@@ -1,4 +1,7 @@
-"""Going on from where a training was killed: to the last bit the model of one that never was."""
+"""Going on from where a training was killed.
+
+To the last bit the model of one that never was.
+"""
 
 import os
 import signal
@@ -44,7 +47,9 @@ STATE = TrainingState(
 @pytest.fixture(scope="module")
 def short(settings: ModelSettings) -> ModelSettings:
     """Return settings of a few passes whose state is written after each."""
-    return replace(settings, dim=8, hidden=8, max_passes=PASSES, warm_passes=3, checkpoint_every_seconds=0.0)
+    return replace(
+        settings, dim=8, hidden=8, max_passes=PASSES, warm_passes=3, checkpoint_every_seconds=0.0
+    )
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +84,9 @@ def folders(saved: SavedTraining) -> list[str]:
 
 
 def assert_same(left: Trained, right: Trained) -> None:
-    """Check that two models are equal to the last bit, and were equally good and long in training."""
+    """Check that two models are equal to the last bit, and were equally good and long
+    in training.
+    """
     for name in ("query_vectors", "item_vectors", "query_attention", "item_attention"):
         assert np.array_equal(getattr(left, name), getattr(right, name)), name
     for part in ("encoder", "warm"):
@@ -134,7 +141,9 @@ def test_a_training_stopped_in_a_pass_repeats_that_pass(
 def test_patience_is_counted_over_a_kill(
     arrays: GraphArrays, short: ModelSettings, saved: SavedTraining
 ) -> None:
-    """Training ends after as many passes without a better one as if it had not been killed."""
+    """Training ends after as many passes without a better one as if it had not been
+    killed.
+    """
     impatient = replace(short, patience=2, max_passes=40, learning_rate=0.2)
     whole = train(arrays, impatient)
     passes = int(whole.evaluation["passes"])
@@ -166,7 +175,10 @@ def test_a_warm_training_that_was_killed_gives_the_same_model(
 def test_the_budget_counts_what_was_spent_before_the_kill(
     arrays: GraphArrays, short: ModelSettings, saved: SavedTraining
 ) -> None:
-    """A training that had used it up publishes what it has; it does not begin another budget."""
+    """A training that had used it up publishes what it has.
+
+    It does not begin another budget.
+    """
     with pytest.raises(Killed):
         train(arrays, short, on_progress=killed_after(2), saved=saved)
     spent = replace(_read(saved._folder / "000002"), passes=3, seconds=short.budget_seconds)
@@ -207,9 +219,14 @@ def cut(path: Path) -> None:
 @pytest.mark.parametrize("damage", [flip, cut, Path.unlink, lambda path: path.write_text("{}")])
 @pytest.mark.parametrize("name", ["state.json", "learner.ids.npy", "best.ids.npy"])
 def test_a_damaged_state_is_ignored_and_removed(
-    saved: SavedTraining, caplog: pytest.LogCaptureFixture, damage: Callable[[Path], None], name: str
+    saved: SavedTraining,
+    caplog: pytest.LogCaptureFixture,
+    damage: Callable[[Path], None],
+    name: str,
 ) -> None:
-    """With a warning; the one before it, which a kill had left beside it, is gone on from."""
+    """With a warning; the one before it, which a kill had left beside it, is gone on
+    from.
+    """
     saved.save(lambda: STATE)
     copytree(saved._folder / "000002", saved._folder / "000003")
     damage(saved._folder / "000003" / name)
@@ -218,7 +235,11 @@ def test_a_damaged_state_is_ignored_and_removed(
 
     assert state is not None
     assert np.array_equal(state.learner["ids"], STATE.learner["ids"])
-    assert (state.batch_order, state.best, state.seconds) == (STATE.batch_order, STATE.best, STATE.seconds)
+    assert (state.batch_order, state.best, state.seconds) == (
+        STATE.batch_order,
+        STATE.best,
+        STATE.seconds,
+    )
     assert folders(saved) == ["000002"]
     assert caplog.text.count("training state ignored and removed") == 1
 
@@ -266,7 +287,9 @@ def test_a_state_that_cannot_be_written_does_not_end_training(
 
 
 def test_the_key_tells_trainings_apart(arrays: GraphArrays, short: ModelSettings) -> None:
-    """By graph, catalogue, settings and parent, not by what only says how long and how often."""
+    """By graph, catalogue, settings and parent, not by what only says how long and how
+    often.
+    """
     key = training_key(arrays, short, "")
 
     same = replace(short, budget_seconds=9.0, checkpoint_every_seconds=9.0, tune_every_seconds=9.0)
@@ -310,7 +333,10 @@ def test_a_published_training_leaves_no_state(
 
 
 def test_a_refused_training_leaves_no_state(
-    arrays: GraphArrays, short: ModelSettings, artifacts: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+    arrays: GraphArrays,
+    short: ModelSettings,
+    artifacts: ArtifactStore,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It is over, too."""
     refused = Verdict(reasons=("it is worse",), figures={})
@@ -335,7 +361,10 @@ def test_another_training_removes_a_state_nobody_will_go_on_from(
 def test_a_process_that_is_killed_is_gone_on_from(
     short: ModelSettings, artifacts: ArtifactStore, tmp_path: Path
 ) -> None:
-    """SIGKILL in the middle of a pass; another process publishes what one alone would have."""
+    """SIGKILL in the middle of a pass.
+
+    Another process publishes what one alone would have.
+    """
     fill_store(tmp_path / "store", shop_events(400), shop_items())
     info = take_snapshot(tmp_path / "store", tmp_path / "snapshot", StreamSettings(), NOW_MS)
     with open_graph(tmp_path / "snapshot", StreamSettings()) as graph:

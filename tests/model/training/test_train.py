@@ -1,4 +1,6 @@
-"""Training: better than popularity, deterministic, on time, and never a broken model."""
+"""Training: better than popularity, deterministic, on time, and never
+a broken model.
+"""
 
 import time
 from dataclasses import replace
@@ -31,7 +33,9 @@ def same(left: Trained, right: Trained) -> bool:
 
 
 def is_sound(trained: Trained, arrays: GraphArrays, settings: ModelSettings) -> bool:
-    """Whether every vector is there, finite and of length one, and the encoder works."""
+    """Whether every vector is there, finite and of length one, and
+    the encoder works.
+    """
     vector = TextEncoder(trained.encoder).encode("anything")
     return (
         trained.query_vectors.shape == (arrays.num_queries, settings.dim)
@@ -75,7 +79,9 @@ def test_the_best_pass_is_what_is_kept(trained: Trained) -> None:
 def test_the_newest_facts_are_in_the_exported_vectors(trained: Trained) -> None:
     """What was held out to stop in time is propagated over in the end."""
     query, item = trained.held_out.query, trained.held_out.item
-    without = (trained.held_out.query_vectors[query] * trained.held_out.item_vectors[item]).sum(axis=1)
+    without = (trained.held_out.query_vectors[query] * trained.held_out.item_vectors[item]).sum(
+        axis=1
+    )
     exported = (trained.query_vectors[query] * trained.item_vectors[item]).sum(axis=1)
 
     assert exported.mean() > without.mean()
@@ -117,7 +123,9 @@ def test_the_budget_ends_training(arrays: GraphArrays, settings: ModelSettings) 
     assert is_sound(trained, arrays, endless)
 
 
-def test_a_budget_too_small_for_one_step_is_said_so(arrays: GraphArrays, settings: ModelSettings) -> None:
+def test_a_budget_too_small_for_one_step_is_said_so(
+    arrays: GraphArrays, settings: ModelSettings
+) -> None:
     """An untrained model is not handed on."""
     with pytest.raises(TrainingFailed, match="budget"):
         train(arrays, replace(settings, budget_seconds=0.0))
@@ -137,7 +145,9 @@ def test_a_stop_ends_training_between_steps(arrays: GraphArrays, settings: Model
     assert len(asked) == 4
 
 
-def test_a_loss_that_is_not_a_number_ends_training(arrays: GraphArrays, settings: ModelSettings) -> None:
+def test_a_loss_that_is_not_a_number_ends_training(
+    arrays: GraphArrays, settings: ModelSettings
+) -> None:
     """It never becomes a generation."""
     run = Learner(build_training_set(arrays, settings), settings, torch.device("cpu"))
     with torch.no_grad():
@@ -174,10 +184,14 @@ def test_no_session_of_two_items_gives_a_working_model(
     assert (trained.item_attention[:, 2] == 0).all()
 
 
-def test_identical_sessions_give_a_working_model(make_arrays: MakeArrays, settings: ModelSettings) -> None:
+def test_identical_sessions_give_a_working_model(
+    make_arrays: MakeArrays, settings: ModelSettings
+) -> None:
     """Nothing to tell items apart but their place in the graph."""
     events = [
-        click(n * 10 + m, f"s{n}", "mug", item) for n in range(30) for m, item in enumerate(("a", "b", "c"))
+        click(n * 10 + m, f"s{n}", "mug", item)
+        for n in range(30)
+        for m, item in enumerate(("a", "b", "c"))
     ]
     arrays = make_arrays(events)
 
@@ -234,9 +248,14 @@ def test_where_nothing_happened_since_training_changes_nothing(
 def test_a_refresh_learns_the_clicks_since_its_parent_and_forgets_nothing(
     generation: Generation, make_arrays: MakeArrays, settings: ModelSettings
 ) -> None:
-    """New queries lead to a new item, old ones to what they led to; the figures are from before."""
+    """New queries lead to a new item, old ones to what they led to.
+
+    The figures are from before.
+    """
     new = [click(10**9 + n, f"new{n}", f"zorb number {n}", "zorb") for n in range(30)]
-    grown = make_arrays([*shop_events(400), *new], [*shop_items(), CatalogItem(item_id="zorb", title="")])
+    grown = make_arrays(
+        [*shop_events(400), *new], [*shop_items(), CatalogItem(item_id="zorb", title="")]
+    )
 
     warm = train(grown, settings, warm=generation)
 
@@ -250,9 +269,13 @@ def test_a_refresh_learns_the_clicks_since_its_parent_and_forgets_nothing(
 def test_a_refresh_learns_clicks_that_come_late(
     generation: Generation, make_arrays: MakeArrays, settings: ModelSettings
 ) -> None:
-    """A phone was offline: what it did is older than what the parent has learned, and no less worth."""
+    """A phone was offline: what it did is older than what the parent has learned, and
+    no less worth.
+    """
     late = [click(1_000_000 + n, f"late{n}", f"zorb number {n}", "zorb") for n in range(30)]
-    grown = make_arrays([*shop_events(400), *late], [*shop_items(), CatalogItem(item_id="zorb", title="")])
+    grown = make_arrays(
+        [*shop_events(400), *late], [*shop_items(), CatalogItem(item_id="zorb", title="")]
+    )
     assert grown.watermark_ms == generation.manifest.snapshot.watermark_ms
 
     warm = train(grown, settings, warm=generation)
@@ -275,7 +298,10 @@ def test_a_refresh_without_time_to_learn_is_not_handed_on(
 def test_a_refresh_after_a_long_time_stops_by_what_is_newest(
     generation: Generation, make_arrays: MakeArrays, settings: ModelSettings
 ) -> None:
-    """As a training from scratch does; the parent's share of the log is only gone over in part."""
+    """As a training from scratch does.
+
+    The parent's share of the log is only gone over in part.
+    """
     later = [replace(event, ts_ms=event.ts_ms + 10**9) for event in shop_events(300, seed=1)]
     grown = make_arrays([*shop_events(400), *later], shop_items())
 
@@ -288,7 +314,10 @@ def test_a_refresh_after_a_long_time_stops_by_what_is_newest(
 def test_known_nodes_keep_their_id_vectors_by_id_not_by_row(
     generation: Generation, make_arrays: MakeArrays, settings: ModelSettings
 ) -> None:
-    """New queries and items shift every row; at a learning rate of next to nothing all known vectors stay."""
+    """New queries and items shift every row.
+
+    At a learning rate of next to nothing all known vectors stay.
+    """
     more = [click(10**9 + n, f"new{n}", f"new query {n}", f"new-item-{n}") for n in range(40)]
     grown = make_arrays([*shop_events(400), *more], shop_items())
     still = replace(settings, learning_rate=1e-6, warm_passes=1)
@@ -312,7 +341,9 @@ def test_known_nodes_keep_their_id_vectors_by_id_not_by_row(
 def test_warm_training_goes_over_recent_edges_and_a_sample_of_older_ones(
     arrays: GraphArrays, settings: ModelSettings
 ) -> None:
-    """Every pass has all edges that the parent did not know, and another sample of the others."""
+    """Every pass has all edges that the parent did not know, and another sample of the
+    others.
+    """
     cut_ms = int(np.quantile(arrays.edge_first_ms, 0.4))
     sessions = np.where(arrays.edge_first_ms <= cut_ms, arrays.edge_sessions, 0)
     data = build_training_set(arrays, settings, Learned(sessions=sessions, until_ms=cut_ms))
@@ -320,7 +351,9 @@ def test_warm_training_goes_over_recent_edges_and_a_sample_of_older_ones(
     assert len(recent) > 50
     assert len(older) > 50
 
-    fit = _Fit(Learner(data, settings, torch.device("cpu")), time.monotonic(), None, None, is_warm=True)
+    fit = _Fit(
+        Learner(data, settings, torch.device("cpu")), time.monotonic(), None, None, is_warm=True
+    )
     passes = [fit._drawn() for _ in range(2)]
 
     replayed = [np.setdiff1d(drawn, recent) for drawn in passes]
@@ -350,13 +383,18 @@ def test_a_generation_of_another_shape_is_not_gone_on_from(
 
 
 def test_a_generation_with_nan_is_not_gone_on_from(
-    generation: Generation, arrays: GraphArrays, settings: ModelSettings, caplog: pytest.LogCaptureFixture
+    generation: Generation,
+    arrays: GraphArrays,
+    settings: ModelSettings,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A broken parent has no children."""
     poisoned = dict(generation.warm)
     poisoned["item_ids"] = np.full_like(poisoned["item_ids"], np.nan)
 
-    trained = train(arrays, replace(settings, max_passes=1), warm=replace(generation, warm=poisoned))
+    trained = train(
+        arrays, replace(settings, max_passes=1), warm=replace(generation, warm=poisoned)
+    )
 
     assert trained.parent == ""
     assert is_sound(trained, arrays, settings)
@@ -366,7 +404,9 @@ def test_a_generation_with_nan_is_not_gone_on_from(
 def test_pre_training_changes_what_training_begins_from_and_ends_well(
     arrays: GraphArrays, settings: ModelSettings
 ) -> None:
-    """With it the generation is another one, repeatable, and still far better than popularity."""
+    """With it the generation is another one, repeatable, and still far better than
+    popularity.
+    """
     with_it = replace(settings, pretrain_passes=3)
     first, again, without = train(arrays, with_it), train(arrays, with_it), train(arrays, settings)
 
@@ -375,7 +415,9 @@ def test_pre_training_changes_what_training_begins_from_and_ends_well(
     assert first.evaluation["validation_mrr"] > 1.5 * first.evaluation["popularity_mrr"]
 
 
-def test_pre_training_ends_when_it_is_asked_to_stop(arrays: GraphArrays, settings: ModelSettings) -> None:
+def test_pre_training_ends_when_it_is_asked_to_stop(
+    arrays: GraphArrays, settings: ModelSettings
+) -> None:
     """As a training does: nothing is handed on."""
     with pytest.raises(TrainingStopped):
         train(arrays, replace(settings, pretrain_passes=10_000), stop=lambda: True)
@@ -384,7 +426,10 @@ def test_pre_training_ends_when_it_is_asked_to_stop(arrays: GraphArrays, setting
 def test_held_out_facts_are_learnt_from_once_they_have_been_judged_by(
     arrays: GraphArrays, settings: ModelSettings
 ) -> None:
-    """The figures and what the gate sees stay as they were; the newest edges' items come nearer."""
+    """The figures and what the gate sees stay as they were.
+
+    The newest edges' items come nearer.
+    """
     with_it, without = (train(arrays, replace(settings, newest_passes=passes)) for passes in (6, 0))
 
     def mean_score(trained: Trained) -> float:

@@ -1,4 +1,6 @@
-"""Applying batches: the law that any delivery of a set of events makes the same graph, crashes included."""
+"""Applying batches: the law that any delivery of a set of events makes the same graph,
+crashes included.
+"""
 
 import json
 import math
@@ -46,14 +48,20 @@ DEFAULTS = StreamSettings()
 def test_any_delivery_makes_the_graph_of_the_set(
     delivery: tuple[list[Interaction], list[list[Interaction]]], num_shards: int
 ) -> None:
-    """Order, repeats, batches, reopening and the number of shards leave no trace in dump and hash."""
+    """Order, repeats, batches, reopening and the number of shards leave no trace in
+    dump and hash.
+    """
     events, batches = delivery
     with TemporaryDirectory() as folder:
         build(Path(folder, "delivered"), batches, DEFAULTS, num_shards)
         build(Path(folder, "plain"), [events], DEFAULTS, 1)
 
-        assert_same_dump(dump(Path(folder, "delivered"), DEFAULTS, NOON_MS), Oracle.of(events).dump(NOON_MS))
-        assert graph_hash(Path(folder, "delivered"), DEFAULTS) == graph_hash(Path(folder, "plain"), DEFAULTS)
+        assert_same_dump(
+            dump(Path(folder, "delivered"), DEFAULTS, NOON_MS), Oracle.of(events).dump(NOON_MS)
+        )
+        assert graph_hash(Path(folder, "delivered"), DEFAULTS) == graph_hash(
+            Path(folder, "plain"), DEFAULTS
+        )
 
 
 @given(deliveries(), st.sampled_from([946_684_800_000, NOON_MS, 4_000_000_000_000]))
@@ -61,7 +69,9 @@ def test_any_delivery_makes_the_graph_of_the_set(
 def test_weights_hold_at_any_time(
     delivery: tuple[list[Interaction], list[list[Interaction]]], at_ms: int
 ) -> None:
-    """Decades before or after the events, weights are the formula's, or the nearest float to it."""
+    """Decades before or after the events, weights are the formula's, or the nearest
+    float to it.
+    """
     events, batches = delivery
     with TemporaryDirectory() as folder:
         build(Path(folder, "store"), batches, DEFAULTS, 1)
@@ -73,15 +83,24 @@ def test_weights_hold_at_any_time(
 
 
 def exact_log2_weight(events: Sequence[Interaction], query: str, item: str, at_ms: int) -> float:
-    """Return log2 of an edge's weight, from its weight at a time nearby: far away floats overflow."""
+    """Return log2 of an edge's weight, from its weight at a time nearby.
+
+    Far away floats overflow.
+    """
     near = next(
-        edge for edge in Oracle.of(events).edges(NOON_MS) if (edge["query"], edge["item"]) == (query, item)
+        edge
+        for edge in Oracle.of(events).edges(NOON_MS)
+        if (edge["query"], edge["item"]) == (query, item)
     )
     return math.log2(near["weight"]) - (at_ms - NOON_MS) / (HALF_LIFE_SECONDS * 1000)
 
 
-def test_moving_the_last_fact_earlier_finds_the_last_among_the_others(open_store: OpenStore) -> None:
-    """When an edge's latest fact turns out to be earlier, ``last_ms`` falls back to another session's."""
+def test_moving_the_last_fact_earlier_finds_the_last_among_the_others(
+    open_store: OpenStore,
+) -> None:
+    """When an edge's latest fact turns out to be earlier, ``last_ms`` falls back to
+    another session's.
+    """
     store = open_store()
     events = [
         event("s-1", ts_ms=NOON_MS + 9),
@@ -96,11 +115,18 @@ def test_moving_the_last_fact_earlier_finds_the_last_among_the_others(open_store
 
 
 def test_last_falls_back_to_a_session_changed_in_the_same_batch(open_store: OpenStore) -> None:
-    """The search for the latest fact sees this batch's own changes, not what they replace."""
+    """The search for the latest fact sees this batch's own changes, not what they
+    replace.
+    """
     store = open_store()
     apply_all(store, [event("s-1", ts_ms=NOON_MS + 9), event("s-2", ts_ms=NOON_MS + 9)])
     apply_all(
-        store, [event("s-1", ts_ms=NOON_MS + 1), event("s-2", ts_ms=NOON_MS + 3), event("s-3", ts_ms=NOON_MS)]
+        store,
+        [
+            event("s-1", ts_ms=NOON_MS + 1),
+            event("s-2", ts_ms=NOON_MS + 3),
+            event("s-3", ts_ms=NOON_MS),
+        ],
     )
 
     edge = dump(store.root, DEFAULTS)[0]
@@ -108,7 +134,9 @@ def test_last_falls_back_to_a_session_changed_in_the_same_batch(open_store: Open
 
 
 def test_reversed_history_with_repeats_agrees_with_the_batch_build(open_store: OpenStore) -> None:
-    """Events that arrive newest first, one at a time, move every fact and still make the same graph."""
+    """Events that arrive newest first, one at a time, move every fact and still make
+    the same graph.
+    """
     events = [
         event(f"s-{number % 3}", item_id=f"i-{number % 2}", ts_ms=NOON_MS + number * DAY_MS)
         for number in range(30)
@@ -121,7 +149,9 @@ def test_reversed_history_with_repeats_agrees_with_the_batch_build(open_store: O
 
 
 def test_what_a_batch_reports(open_store: OpenStore) -> None:
-    """New facts, repeats, sequence and watermark are those of the batch and of the shard."""
+    """New facts, repeats, sequence and watermark are those of the batch and of the
+    shard.
+    """
     shard = open_store().shard(0)
     apply_events(shard, [event(ts_ms=NOON_MS + 7)])
     applied = apply_events(shard, [event(), event(item_id="b"), event(item_id="b")])
@@ -131,7 +161,10 @@ def test_what_a_batch_reports(open_store: OpenStore) -> None:
 
 
 def test_positions_are_kept_with_the_facts(open_store: OpenStore, tmp_path: Path) -> None:
-    """The next offsets of a batch are there after reopening; other sources keep theirs."""
+    """The next offsets of a batch are there after reopening.
+
+    Other sources keep theirs.
+    """
     clicks, views = Position("freshet.clicks", 0), Position("freshet.sessions", 0)
     store = open_store()
     apply_events(store.shard(0), [event()], [], {clicks: 5, views: 7})
@@ -142,7 +175,9 @@ def test_positions_are_kept_with_the_facts(open_store: OpenStore, tmp_path: Path
 
 
 def test_empty_batch_moves_positions_only(open_store: OpenStore) -> None:
-    """A batch whose records were all rejected still moves on, without a watermark of its own."""
+    """A batch whose records were all rejected still moves on, without a watermark of
+    its own.
+    """
     shard = open_store().shard(0)
     applied = apply_events(shard, [], [], {Position("freshet.clicks", 0): 3})
 
@@ -150,10 +185,14 @@ def test_empty_batch_moves_positions_only(open_store: OpenStore) -> None:
 
 
 def test_newest_state_of_an_item_wins(open_store: OpenStore) -> None:
-    """Catalogue items replace each other whole, in the order of application, within a batch and across."""
+    """Catalogue items replace each other whole, in the order of application, within a
+    batch and across.
+    """
     shard = open_store().shard(0)
     old = CatalogItem(item_id="a", title="old", attributes={"colour": "red"})
-    apply_events(shard, [], [old, CatalogItem(item_id="a", title="newer"), CatalogItem(item_id="b")])
+    apply_events(
+        shard, [], [old, CatalogItem(item_id="a", title="newer"), CatalogItem(item_id="b")]
+    )
     apply_events(shard, [], [CatalogItem(item_id="b", deleted=True)])
 
     assert {item.item_id: item for _, item in shard.catalog()} == {
@@ -166,17 +205,26 @@ def test_newest_state_of_an_item_wins(open_store: OpenStore) -> None:
     ("kind", "text"), [(codec.QUERY_NAME, "tv"), (codec.ITEM_NAME, "a")], ids=["query", "item"]
 )
 def test_name_that_shares_a_key_is_refused(open_store: OpenStore, kind: bytes, text: str) -> None:
-    """A text whose 64-bit key another text holds is refused; the rest of the batch is applied."""
+    """A text whose 64-bit key another text holds is refused.
+
+    The rest of the batch is applied.
+    """
     shard = open_store().shard(0)
     shard.write({codec.name_key(kind, text_key(text)): codec.pack_name("somebody else")})
-    applied = apply_events(shard, [event(), event(query="radio", item_id="b")], [CatalogItem(item_id="c")])
+    applied = apply_events(
+        shard, [event(), event(query="radio", item_id="b")], [CatalogItem(item_id="c")]
+    )
 
-    assert [(refusal.record.offset, refusal.reason) for refusal in applied.refusals] == [(0, "key_collision")]
+    assert [(refusal.record.offset, refusal.reason) for refusal in applied.refusals] == [
+        (0, "key_collision")
+    ]
     assert applied.new_facts == 1
 
 
 def test_session_that_shares_a_key_is_refused(open_store: OpenStore) -> None:
-    """A session id whose key another session holds is refused, and the other session is untouched."""
+    """A session id whose key another session holds is refused, and the other session is
+    untouched.
+    """
     shard = open_store().shard(0)
     other = codec.pack_session("somebody else", (), b"\0" * codec.ROW_BYTES)
     shard.write({codec.session_key(text_key("s-1")): other})
@@ -187,7 +235,9 @@ def test_session_that_shares_a_key_is_refused(open_store: OpenStore) -> None:
 
 
 def test_catalogue_item_that_shares_a_key_is_refused(open_store: OpenStore) -> None:
-    """A catalogue item whose key another item holds is refused by its place among the items."""
+    """A catalogue item whose key another item holds is refused by its place among the
+    items.
+    """
     shard = open_store().shard(0)
     shard.write({codec.name_key(codec.ITEM_NAME, text_key("b")): codec.pack_name("somebody else")})
     applied = apply_events(shard, [], [CatalogItem(item_id="a"), CatalogItem(item_id="b")])
@@ -196,7 +246,10 @@ def test_catalogue_item_that_shares_a_key_is_refused(open_store: OpenStore) -> N
 
 
 def test_refusals_are_handed_over_before_the_write(open_store: OpenStore) -> None:
-    """What the handler raises stops the write: a refusal that cannot be put away is not passed over."""
+    """What the handler raises stops the write.
+
+    A refusal that cannot be put away is not passed over.
+    """
     shard = open_store().shard(0)
     shard.write({codec.name_key(codec.ITEM_NAME, text_key("a")): codec.pack_name("somebody else")})
 
@@ -204,13 +257,17 @@ def test_refusals_are_handed_over_before_the_write(open_store: OpenStore) -> Non
         raise OSError(f"{len(refusals)} refusals cannot be put away")
 
     with pytest.raises(OSError, match="1 refusals"):
-        apply_events(shard, [event(), event(item_id="b")], [], {Position("x", 0): 2}, on_refused=fail)
+        apply_events(
+            shard, [event(), event(item_id="b")], [], {Position("x", 0): 2}, on_refused=fail
+        )
     assert shard.positions() == {}
     assert shard.state().sequence == 0
 
 
 def test_damaged_record_stops_the_batch(open_store: OpenStore) -> None:
-    """A stored record that does not unpack is an error that names the store, not a wrong graph."""
+    """A stored record that does not unpack is an error that names the store, not a
+    wrong graph.
+    """
     shard = open_store().shard(0)
     shard.write({codec.session_key(text_key("s-1")): b"\x09nonsense"})
 
@@ -219,9 +276,14 @@ def test_damaged_record_stops_the_batch(open_store: OpenStore) -> None:
 
 
 def apply_live(
-    shard: Shard, events: Sequence[Interaction], partition: int = 0, retention_ms: int | None = DAY_MS
+    shard: Shard,
+    events: Sequence[Interaction],
+    partition: int = 0,
+    retention_ms: int | None = DAY_MS,
 ) -> Applied:
-    """Apply what was read of one partition as it came, with a bound on how late it may be."""
+    """Apply what was read of one partition as it came, with a bound on how late it may
+    be.
+    """
     position, texts = Position("freshet.clicks", partition), Texts()
     batch = batch_of(events, texts, positions={position: len(events)}, source=position)
     batch.retention_ms = retention_ms
@@ -229,13 +291,18 @@ def apply_live(
 
 
 def test_unknown_event_that_is_too_late_is_refused(open_store: OpenStore) -> None:
-    """It is refused with its record; what is exactly at the bound is not, nor is the rest of the batch."""
+    """It is refused with its record.
+
+    What is exactly at the bound is not, nor is the rest of the batch.
+    """
     shard = open_store().shard(0)
     apply_live(shard, [event(ts_ms=NOON_MS)])
     late, at_bound = event("s-2", ts_ms=NOON_MS - DAY_MS - 1), event("s-3", ts_ms=NOON_MS - DAY_MS)
     applied = apply_live(shard, [at_bound, late, event("s-4")])
 
-    assert [(refusal.reason, refusal.record.offset) for refusal in applied.refusals] == [("too_late", 1)]
+    assert [(refusal.reason, refusal.record.offset) for refusal in applied.refusals] == [
+        ("too_late", 1)
+    ]
     assert f"over {DAY_MS} ms older" in applied.refusals[0].detail
     assert applied.refusals[0].record.position == Position("freshet.clicks", 0)
     assert (applied.new_facts, applied.duplicates) == (2, 0)
@@ -243,7 +310,9 @@ def test_unknown_event_that_is_too_late_is_refused(open_store: OpenStore) -> Non
 
 
 @pytest.mark.parametrize("known_before_ms", [0, 5], ids=["at its time", "at an earlier time"])
-def test_late_event_that_is_known_is_a_duplicate(open_store: OpenStore, known_before_ms: int) -> None:
+def test_late_event_that_is_known_is_a_duplicate(
+    open_store: OpenStore, known_before_ms: int
+) -> None:
     """A late repeat changes nothing, so that a source can be read again."""
     shard = open_store().shard(0)
     old_ms = NOON_MS - 9 * DAY_MS
@@ -257,19 +326,26 @@ def test_late_event_that_is_known_is_a_duplicate(open_store: OpenStore, known_be
 
 
 def test_late_event_that_would_move_a_fact_is_refused(open_store: OpenStore) -> None:
-    """A known fact does not move to a time that is out of bounds; a repeat in the same batch is no cover."""
+    """A known fact does not move to a time that is out of bounds.
+
+    A repeat in the same batch is no cover.
+    """
     shard = open_store().shard(0)
     apply_live(shard, [event(ts_ms=NOON_MS)])
     before = shard.state().facts
     applied = apply_live(shard, [event(ts_ms=NOON_MS), event(ts_ms=NOON_MS - 2 * DAY_MS)])
 
-    assert [(refusal.reason, refusal.record.offset) for refusal in applied.refusals] == [("too_late", 1)]
+    assert [(refusal.reason, refusal.record.offset) for refusal in applied.refusals] == [
+        ("too_late", 1)
+    ]
     assert applied.duplicates == 1
     assert shard.state().facts == before
 
 
 def test_nothing_is_late_in_history(open_store: OpenStore) -> None:
-    """Without a bound an event of any age is applied, and an old one leaves the watermark where it was."""
+    """Without a bound an event of any age is applied, and an old one leaves the
+    watermark where it was.
+    """
     shard = open_store().shard(0)
     apply_live(shard, [event(ts_ms=NOON_MS)])
     applied = apply_live(shard, [event("s-2", ts_ms=NOON_MS - 4000 * DAY_MS)], retention_ms=None)
@@ -278,7 +354,9 @@ def test_nothing_is_late_in_history(open_store: OpenStore) -> None:
 
 
 def test_late_is_against_the_own_partition(open_store: OpenStore) -> None:
-    """Another partition of the shard may be far ahead, as when one topic is read before the other."""
+    """Another partition of the shard may be far ahead, as when one topic is read before
+    the other.
+    """
     shard = open_store().shard(0)
     apply_live(shard, [event(ts_ms=NOON_MS)], partition=0)
     applied = apply_live(shard, [event("s-2", ts_ms=NOON_MS - 9 * DAY_MS)], partition=1)
@@ -308,7 +386,9 @@ def test_watermark_of_a_partition_outlives_the_process(open_store: OpenStore) ->
 def test_order_inside_the_bound_leaves_no_trace(
     delivery: tuple[list[Interaction], list[list[Interaction]]],
 ) -> None:
-    """Where no event is later than the bound, nothing is refused and the graph is that of the set."""
+    """Where no event is later than the bound, nothing is refused and the graph is that
+    of the set.
+    """
     events, batches = delivery
     times = [one.ts_ms for one in events] or [0]
     shard, plain = memory_shard(), memory_shard()
@@ -324,14 +404,20 @@ def test_order_inside_the_bound_leaves_no_trace(
 def test_exactly_what_is_late_and_unknown_is_refused(
     delivery: tuple[list[Interaction], list[list[Interaction]]], retention_ms: int
 ) -> None:
-    """Of each batch: older than the newest before it by more than the bound, and no repeat."""
+    """Of each batch: older than the newest before it by more than the bound, and no
+    repeat.
+    """
     _, batches = delivery
     shard, applied, newest_ms = memory_shard(), list[Interaction](), 0
     for batch in batches:
         late = [number for number, one in enumerate(batch) if one.ts_ms < newest_ms - retention_ms]
-        facts = Oracle.of([*applied, *(one for number, one in enumerate(batch) if number not in late)]).facts
+        facts = Oracle.of(
+            [*applied, *(one for number, one in enumerate(batch) if number not in late)]
+        ).facts
         refused = [
-            number for number in late if facts.get(fact_of(batch[number]), NEVER_MS) > batch[number].ts_ms
+            number
+            for number in late
+            if facts.get(fact_of(batch[number]), NEVER_MS) > batch[number].ts_ms
         ]
         found = apply_live(shard, batch, retention_ms=retention_ms).refusals
 
@@ -358,7 +444,9 @@ def memory_shard() -> Shard:
 
 @pytest.mark.parametrize("num_shards", [1, 2, 3, 12, 97])
 def test_shards_are_kafkas_partitions(num_shards: int) -> None:
-    """A session's shard is the partition that Kafka's default partitioner gives its id as a key."""
+    """A session's shard is the partition that Kafka's default partitioner gives its id
+    as a key.
+    """
     draw = random.Random(7)
     ids = ["".join(draw.choices("abc-09é漢", k=length)) for length in range(40) for _ in range(5)]
 
@@ -367,7 +455,9 @@ def test_shards_are_kafkas_partitions(num_shards: int) -> None:
     ]
 
 
-@pytest.mark.parametrize(("session_id", "shard"), [("s-1", 1), ("session 42", 2), ("é漢字", 0), ("", 0)])
+@pytest.mark.parametrize(
+    ("session_id", "shard"), [("s-1", 1), ("session 42", 2), ("é漢字", 0), ("", 0)]
+)
 def test_shards_never_change(session_id: str, shard: int) -> None:
     """The shard of a session is stored data: it stays what it was."""
     assert shard_of(session_id, 3) == shard
@@ -385,7 +475,14 @@ from testing.histories import apply_events
 root, path, size = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 rows = [json.loads(line) for line in path.read_text().splitlines()]
 events = [
-    Interaction(ts_ms=ts_ms, session_id=session, user_id="", query=query, item_id=item, action=Action(action))
+    Interaction(
+        ts_ms=ts_ms,
+        session_id=session,
+        user_id="",
+        query=query,
+        item_id=item,
+        action=Action(action),
+    )
     for ts_ms, session, query, item, action in rows
 ]
 position = Position("events", 0)
@@ -423,7 +520,9 @@ def make_events(count: int, seed: int) -> list[Interaction]:
 def test_killed_writer_resumes_to_the_same_graph(
     tmp_path: Path, start_python: StartPython, seed: int
 ) -> None:
-    """A writer killed again and again, and resumed from its own positions, ends as the batch build."""
+    """A writer killed again and again, and resumed from its own positions, ends as the
+    batch build.
+    """
     events = make_events(3000, seed)
     rows = [[e.ts_ms, e.session_id, e.query, e.item_id, int(e.action)] for e in events]
     (tmp_path / "events.jsonl").write_text("\n".join(map(json.dumps, rows)))
@@ -448,7 +547,9 @@ def test_killed_writer_resumes_to_the_same_graph(
 
 
 def test_a_session_id_that_everybody_sends_is_only_a_large_session(open_store: OpenStore) -> None:
-    """More users than 16 bits can count are kept, each to be found by, also when they come bit by bit."""
+    """More users than 16 bits can count are kept, each to be found by, also when they
+    come bit by bit.
+    """
     one = open_store().shard(0)
     num_users = 70_000
     crowd = [event("unknown", "tv", "a", user_id=f"u-{number}") for number in range(num_users)]
@@ -456,6 +557,8 @@ def test_a_session_id_that_everybody_sends_is_only_a_large_session(open_store: O
         apply_events(one, crowd[start : start + num_users // 2 + 1])
     (session,) = one.get_sessions([text_key("unknown")]).values()
 
-    assert session.user_keys == tuple(sorted(text_key(f"u-{number}") for number in range(num_users)))
+    assert session.user_keys == tuple(
+        sorted(text_key(f"u-{number}") for number in range(num_users))
+    )
     assert one.sessions_of_user(text_key("u-0")).tolist() == [text_key("unknown")]
     assert one.sessions_of_user(text_key("u-69999")).tolist() == [text_key("unknown")]

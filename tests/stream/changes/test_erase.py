@@ -1,4 +1,6 @@
-"""Erasing: the law that it makes the graph of the events that were never about what is erased."""
+"""Erasing: the law that it makes the graph of the events that were never about what is
+erased.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -56,7 +58,10 @@ class Delivery(NamedTuple):
 
 @st.composite
 def erasing_deliveries(draw: st.DrawFn) -> tuple[list[Interaction], list[Erasure], list[Delivery]]:
-    """Return events, erasures, and one way to deliver them: erasures come at any place, some twice."""
+    """Return events, erasures, and one way to deliver them.
+
+    Erasures come at any place, some twice.
+    """
     events, batches = draw(deliveries())
     asked = draw(st.lists(erasures, min_size=1, max_size=3))
     places: dict[int, list[Erasure]] = defaultdict(list)
@@ -68,8 +73,14 @@ def erasing_deliveries(draw: st.DrawFn) -> tuple[list[Interaction], list[Erasure
 def survivors(events: Sequence[Interaction], asked: Sequence[Erasure]) -> list[Interaction]:
     """Return the events as if what is erased had never been there."""
     erased = {kind: {erasure.id for erasure in asked if erasure.kind == kind} for kind in ERASABLE}
-    sessions = erased["session"] | {each.session_id for each in events if each.user_id in erased["user"]}
-    return [each for each in events if each.session_id not in sessions and each.item_id not in erased["item"]]
+    sessions = erased["session"] | {
+        each.session_id for each in events if each.user_id in erased["user"]
+    }
+    return [
+        each
+        for each in events
+        if each.session_id not in sessions and each.item_id not in erased["item"]
+    ]
 
 
 def apply_to(
@@ -81,14 +92,21 @@ def apply_to(
 ) -> Applied:
     """Apply events, erasures and catalogue items to a shard."""
     texts = Texts()
-    batch = batch_of(events, texts, items=items, erasures=asked, positions={Position("file", 0): offset})
+    batch = batch_of(
+        events, texts, items=items, erasures=asked, positions={Position("file", 0): offset}
+    )
     return apply_batch(shard, batch, texts)
 
 
 def deliver(store: Store, delivery: Delivery) -> None:
-    """Apply a delivery to all shards: users and items are erased in every one, a session in its own."""
+    """Apply a delivery to all shards.
+
+    Users and items are erased in every one, a session in its own.
+    """
     for index in range(store.num_shards):
-        own = [each for each in delivery.events if shard_of(each.session_id, store.num_shards) == index]
+        own = [
+            each for each in delivery.events if shard_of(each.session_id, store.num_shards) == index
+        ]
         asked = [
             each
             for each in delivery.erasures
@@ -106,7 +124,9 @@ def build(root: Path, batches: Sequence[Delivery], num_shards: int = 1) -> None:
 
 
 def contents(root: Path) -> dict[str, Any]:
-    """Return hash, counts and names of a store, and check that all its records agree with each other."""
+    """Return hash, counts and names of a store, and check that all its records agree
+    with each other.
+    """
     with open_graph(root, DEFAULTS) as graph:
         graph.arrays()
         stats = asdict(graph.stats())
@@ -122,7 +142,9 @@ def contents(root: Path) -> dict[str, Any]:
 
 
 def check_runs(shard: Any) -> None:
-    """Check that the runs behind queries and items hold the facts of the sessions, and nothing else."""
+    """Check that the runs behind queries and items hold the facts of the sessions, and
+    nothing else.
+    """
     held = FactColumns.concatenate([chunk.facts for chunk in session_chunks([shard])])
     expected_of = {codec.BY_ITEM: held, codec.BY_QUERY: held.take(held.query != NO_KEY)}
     for kind, expected in expected_of.items():
@@ -138,7 +160,9 @@ def check_runs(shard: Any) -> None:
 def test_erasing_makes_the_graph_of_what_is_left(
     history: tuple[list[Interaction], list[Erasure], list[Delivery]], num_shards: int, bound: int
 ) -> None:
-    """Whenever it is asked for, and however it is cut into writes, an erasure leaves the survivors' graph."""
+    """Whenever it is asked for, and however it is cut into writes, an erasure leaves
+    the survivors' graph.
+    """
     events, asked, batches = history
     left = survivors(events, asked)
     with TemporaryDirectory() as folder, facts_a_write(bound):
@@ -147,7 +171,9 @@ def test_erasing_makes_the_graph_of_what_is_left(
 
         found = contents(Path(folder, "erased"))
         assert found == contents(Path(folder, "plain"))
-        assert_same_dump(dump(Path(folder, "erased"), DEFAULTS, NOON_MS), Oracle.of(left).dump(NOON_MS))
+        assert_same_dump(
+            dump(Path(folder, "erased"), DEFAULTS, NOON_MS), Oracle.of(left).dump(NOON_MS)
+        )
 
         build(Path(folder, "erased"), [Delivery(events), *batches, Delivery(events)], num_shards)
         assert contents(Path(folder, "erased")) == found
@@ -161,12 +187,19 @@ def facts_a_write(bound: int) -> Iterator[None]:
         yield
 
 
-@given(folding_deliveries(), st.lists(erasures, min_size=1, max_size=3), st.data(), st.integers(1, 6))
+@given(
+    folding_deliveries(), st.lists(erasures, min_size=1, max_size=3), st.data(), st.integers(1, 6)
+)
 @settings(max_examples=40 * EFFORT)
 def test_an_item_goes_from_folded_edges_too(
-    delivery: tuple[list[Interaction], list[Step]], asked: list[Erasure], data: st.DataObject, bound: int
+    delivery: tuple[list[Interaction], list[Step]],
+    asked: list[Erasure],
+    data: st.DataObject,
+    bound: int,
 ) -> None:
-    """Wherever the folding is, an item leaves nothing, the others keep theirs, and all records add up."""
+    """Wherever the folding is, an item leaves nothing, the others keep theirs, and all
+    records add up.
+    """
     _, steps = delivery
     place = data.draw(st.integers(0, len(steps)))
     items = {erasure.id for erasure in asked if erasure.kind == "item"}
@@ -183,24 +216,35 @@ def test_an_item_goes_from_folded_edges_too(
             after.arrays()
             left = edges_by_item(after)
             assert not items & {item for _, item in left}
-            assert {query for query, _ in left} <= {text for _, text in after.names(codec.QUERY_NAME)}
+            assert {query for query, _ in left} <= {
+                text for _, text in after.names(codec.QUERY_NAME)
+            }
             if {erasure.kind for erasure in asked} == {"item"}:
                 expected = {
-                    pair: edge for pair, edge in edges_by_item(before).items() if pair[1] not in items
+                    pair: edge
+                    for pair, edge in edges_by_item(before).items()
+                    if pair[1] not in items
                 }
                 assert left == expected
 
 
 @pytest.mark.parametrize("num_steps", range(9))
-@pytest.mark.parametrize("asked", [("item", "a"), ("session", "s-1"), ("user", "u-1")], ids=" ".join)
+@pytest.mark.parametrize(
+    "asked", [("item", "a"), ("session", "s-1"), ("user", "u-1")], ids=" ".join
+)
 def test_wherever_the_walk_stands_the_records_add_up(
     open_store: OpenStore, asked: tuple[Any, str], num_steps: int
 ) -> None:
-    """What is folded in part is folded whole first: an item leaves the sums, an ended session stays."""
+    """What is folded in part is folded whole first.
+
+    An item leaves the sums, an ended session stays.
+    """
     store = open_store(settings=FOLDING)
     shard = store.shard(0)
     old = [
-        event(f"s-{number}", query="tv", item_id=item, user_id="u-1") for number in (1, 2) for item in "ab"
+        event(f"s-{number}", query="tv", item_id=item, user_id="u-1")
+        for number in (1, 2)
+        for item in "ab"
     ]
     apply_to(shard, [*old, event("s-9", ts_ms=NOON_MS + 40 * DAY_MS, item_id="b")])
     for _ in range(num_steps):
@@ -239,7 +283,10 @@ def crash_after(num_writes: int) -> Iterator[None]:
 def test_a_crash_between_the_writes_leaves_a_consistent_store_that_finishes(
     history: tuple[list[Interaction], list[Erasure], list[Delivery]], num_writes: int, bound: int
 ) -> None:
-    """After each of its writes the records agree; the next batch, whatever it is, finishes what was begun."""
+    """After each of its writes the records agree.
+
+    The next batch, whatever it is, finishes what was begun.
+    """
     events, asked, _ = history
     left = survivors(events, asked)
     with TemporaryDirectory() as folder, facts_a_write(bound):
@@ -256,12 +303,16 @@ def test_a_crash_between_the_writes_leaves_a_consistent_store_that_finishes(
         build(root, [Delivery([event("s-new", item_id="new", query="new")])])
         contents(root)
         build(root, [Delivery([], asked)])
-        build(Path(folder, "plain"), [Delivery([*left, event("s-new", item_id="new", query="new")])])
+        build(
+            Path(folder, "plain"), [Delivery([*left, event("s-new", item_id="new", query="new")])]
+        )
 
         assert contents(root) == contents(Path(folder, "plain"))
         with Store.create_or_open(root, DEFAULTS) as store:
             assert store.shard(0).erased.pending == {}
-            assert audited_facts(store.shard(0)) == len(Oracle.of(events).facts) - len(Oracle.of(left).facts)
+            assert audited_facts(store.shard(0)) == len(Oracle.of(events).facts) - len(
+                Oracle.of(left).facts
+            )
 
 
 def audited_facts(shard: Shard) -> int:
@@ -274,7 +325,9 @@ def audited_facts(shard: Shard) -> int:
 def test_nothing_of_an_erased_text_is_left_in_any_record(
     history: tuple[list[Interaction], list[Erasure], list[Delivery]],
 ) -> None:
-    """No key and no value of the store has the bytes of an erased id, or of a query that only it asked."""
+    """No key and no value of the store has the bytes of an erased id, or of a query
+    that only it asked.
+    """
     events, asked, _ = history
     events = list(map(with_long_texts, events))
     asked = [replace(each, id=f"{each.kind} {each.id} to forget") for each in asked]
@@ -340,7 +393,9 @@ def shard(open_store: OpenStore) -> Shard:
 def test_the_audit_says_what_was_done(
     shard: Shard, kind: Any, text: str, facts: int, sessions: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One record an erasure, whether the shard knew of it or not, and however often it is asked for."""
+    """One record an erasure, whether the shard knew of it or not, and however often it
+    is asked for.
+    """
     monkeypatch.setattr("stream.changes.apply.time.time_ns", lambda: 7_000_000)
     applied = apply_to(shard, asked=[ask(kind, text), ask(kind, text)])
     again = apply_to(shard, asked=[ask(kind, text)])
@@ -352,15 +407,27 @@ def test_the_audit_says_what_was_done(
 
 
 def test_what_is_erased_is_dropped_and_counted(shard: Shard) -> None:
-    """Later events of what is erased, and catalogue items, are dropped, not quarantined."""
+    """Later events of what is erased, and catalogue items, are dropped, not
+    quarantined.
+    """
     apply_to(shard, asked=[ask("user", "u-1"), ask("item", "c")])
     applied = apply_to(
         shard,
-        [event("s-1"), event("s-9", user_id="u-1"), event("s-3", item_id="c"), event("s-3", item_id="d")],
+        [
+            event("s-1"),
+            event("s-9", user_id="u-1"),
+            event("s-3", item_id="c"),
+            event("s-3", item_id="d"),
+        ],
         items=[CatalogItem(item_id="c"), CatalogItem(item_id="d")],
     )
 
-    assert (applied.dropped, applied.new_facts, applied.duplicates, applied.refusals) == (3, 1, 0, ())
+    assert (applied.dropped, applied.new_facts, applied.duplicates, applied.refusals) == (
+        3,
+        1,
+        0,
+        (),
+    )
     assert sorted(item.item_id for _, item in shard.catalog()) == ["a", "d", "z"]
 
 
@@ -370,7 +437,9 @@ def test_a_session_is_erased_once_an_erased_user_is_seen_in_it(shard: Shard) -> 
     applied = apply_to(shard, [event("s-8", item_id="e", user_id="u-1"), event("s-8", item_id="f")])
 
     assert (applied.erased_facts, applied.dropped, applied.new_facts) == (1, 2, 0)
-    assert [(record.kind, record.facts, record.sessions) for record in erase.audit_records(shard)] == [
+    assert [
+        (record.kind, record.facts, record.sessions) for record in erase.audit_records(shard)
+    ] == [
         ("user", 3, 2),
         ("user", 1, 1),
     ]
@@ -381,7 +450,9 @@ def test_a_session_is_erased_once_an_erased_user_is_seen_in_it(shard: Shard) -> 
 def test_a_user_seen_with_an_erased_item_only_takes_the_session_along(
     open_store: OpenStore, *, is_item_first: bool
 ) -> None:
-    """The session of a user is erased though all that the user did in it is gone with an item already."""
+    """The session of a user is erased though all that the user did in it is gone with
+    an item already.
+    """
     shard = open_store().shard(0)
     steps: list[Callable[[], object]] = [
         lambda: apply_to(shard, [event("s-1", item_id="a", user_id="u-1")]),
@@ -398,7 +469,9 @@ def test_a_user_seen_with_an_erased_item_only_takes_the_session_along(
 
 
 def test_what_was_touched_is_dirty(shard: Shard) -> None:
-    """A refresher sees the queries and items of what went, and an item that only the catalogue had."""
+    """A refresher sees the queries and items of what went, and an item that only the
+    catalogue had.
+    """
     before = shard.state().sequence
     apply_to(shard, asked=[ask("session", "s-1"), ask("item", "z")])
 
@@ -408,7 +481,9 @@ def test_what_was_touched_is_dirty(shard: Shard) -> None:
     assert touched[1].tolist() == sorted([text_key("a"), text_key("b"), text_key("z")])
 
 
-def test_erasing_moves_the_window_of_what_is_dirty(shard: Shard, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_erasing_moves_the_window_of_what_is_dirty(
+    shard: Shard, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Writes of erasures push old records out, as every write does."""
     monkeypatch.setattr(dirty, "MAX_WRITES", 2)
     for session in ("s-1", "s-2", "s-3"):
@@ -423,7 +498,9 @@ def test_a_name_comes_back_with_a_new_fact(shard: Shard) -> None:
     assert shard.get_names(codec.QUERY_NAME, [text_key("only u-1 asks")]) == {}
     apply_to(shard, [event("s-5", query="only u-1 asks", item_id="b")])
 
-    assert list(shard.get_names(codec.QUERY_NAME, [text_key("only u-1 asks")]).values()) == ["only u-1 asks"]
+    assert list(shard.get_names(codec.QUERY_NAME, [text_key("only u-1 asks")]).values()) == [
+        "only u-1 asks"
+    ]
     assert list(shard.get_names(codec.ITEM_NAME, [text_key("b")]).values()) == ["b"]
 
 
@@ -432,11 +509,15 @@ def test_a_query_that_was_only_viewed_keeps_its_name(shard: Shard) -> None:
     apply_to(shard, [event("s-3", query="only u-1 asks", item_id="b", action=Action.VIEW)])
     apply_to(shard, asked=[ask("user", "u-1")])
 
-    assert list(shard.get_names(codec.QUERY_NAME, [text_key("only u-1 asks")])) == [text_key("only u-1 asks")]
+    assert list(shard.get_names(codec.QUERY_NAME, [text_key("only u-1 asks")])) == [
+        text_key("only u-1 asks")
+    ]
 
 
 def test_lifting_lets_events_count_again(shard: Shard) -> None:
-    """A user that is lifted comes back with the sessions erased for that user, not with those asked for."""
+    """A user that is lifted comes back with the sessions erased for that user, not with
+    those asked for.
+    """
     events = [event("s-1", user_id="u-1"), event("s-2", user_id="u-1")]
     apply_to(shard, asked=[ask("user", "u-1"), ask("session", "s-2")])
     assert apply_to(shard, events).dropped == 2
@@ -462,7 +543,9 @@ def test_a_session_asked_for_itself_outlives_the_lifting_of_its_user(shard: Shar
 
 
 def test_a_visitor_without_sessions_is_forgotten(open_store: OpenStore) -> None:
-    """What is cut into sessions for a user goes with the user, and when the user was there."""
+    """What is cut into sessions for a user goes with the user, and when the user was
+    there.
+    """
     shard = open_store().shard(0)
     apply_to(shard, [event("", user_id="u-1"), event("", user_id="u-2", item_id="b")])
     applied = apply_to(shard, [event("", user_id="u-1", ts_ms=NOON_MS + 1)], [ask("user", "u-1")])
@@ -529,7 +612,9 @@ def test_edges_of_an_item_are_gone(shard: Shard) -> None:
 def test_hashes_of_shards_add_up(open_store: OpenStore) -> None:
     """The sums that every write keeps are those of a full scan."""
     store = open_store(num_shards=2)
-    deliver(store, Delivery([event(f"s-{number}", user_id=f"u-{number % 3}") for number in range(9)]))
+    deliver(
+        store, Delivery([event(f"s-{number}", user_id=f"u-{number % 3}") for number in range(9)])
+    )
     deliver(store, Delivery([], [ask("user", "u-1"), ask("session", "s-3")]))
     store.close()
 

@@ -1,4 +1,7 @@
-"""Folding what is past the erasure horizon: no edge and no hash tells whether or when it was done."""
+"""Folding what is past the erasure horizon.
+
+No edge and no hash tells whether or when it was done.
+"""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -37,13 +40,16 @@ FOLDING = replace(FOREVER, erasure_horizon_seconds=HORIZON_MS / 1000)
 EVERYTHING = 1_000_000
 
 Step = list[Interaction] | int
-"""Events to apply; or how much a step of the walk may read, `EVERYTHING`: all that is due is done; 0: the
+"""Events to apply; or how much a step of the walk may read, `EVERYTHING`.
+
+All that is due is done; 0: the
 store is closed and opened again."""
 
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[tuple[Interaction, int]]:
-    """Return events over several horizons with two times of arrival each, both within the retention bound.
+    """Return events over several horizons with two times of arrival each, both within
+    the retention bound.
 
     No session lasts for longer than the horizon less the retention bound.
     """
@@ -73,7 +79,9 @@ def histories(draw: st.DrawFn) -> list[tuple[Interaction, int]]:
 
 @st.composite
 def deliveries(draw: st.DrawFn) -> tuple[list[Interaction], list[Step]]:
-    """Return a history, and one way to deliver it, with steps of the walk and reopenings anywhere in it."""
+    """Return a history, and one way to deliver it, with steps of the walk and
+    reopenings anywhere in it.
+    """
     history = draw(histories())
     arriving = [one for one, delay in sorted(history, key=lambda pair: pair[0].ts_ms + pair[1])]
     steps: list[Step] = []
@@ -85,7 +93,9 @@ def deliveries(draw: st.DrawFn) -> tuple[list[Interaction], list[Step]]:
     return [one for one, _ in history], steps
 
 
-def deliver(root: Path, steps: Iterable[Step], settings: StreamSettings, num_shards: int = 1) -> None:
+def deliver(
+    root: Path, steps: Iterable[Step], settings: StreamSettings, num_shards: int = 1
+) -> None:
     """Carry the steps out."""
     store = Store.create_or_open(root, settings, num_shards)
     for step in steps:
@@ -121,7 +131,10 @@ def edges_by_item(graph: GraphReader) -> dict[tuple[str, str], tuple[int, int, i
         for key in items
         for edges in [graph.edges_of_item(key)]
         for query, item, sessions, first_ms, last_ms in zip(
-            *(column.tolist() for column in (edges.query, edges.item, edges.sessions, edges.first_ms)),
+            *(
+                column.tolist()
+                for column in (edges.query, edges.item, edges.sessions, edges.first_ms)
+            ),
             edges.last_ms.tolist(),
             strict=True,
         )
@@ -139,7 +152,10 @@ def state_of(root: Path) -> codec.ShardState:
 def test_edges_are_those_of_all_facts_whenever_they_are_folded(
     delivery: tuple[list[Interaction], list[Step]], num_shards: int
 ) -> None:
-    """In any order inside the bound, whenever what is folded: edges, hash and all readers agree."""
+    """In any order inside the bound, whenever what is folded.
+
+    Edges, hash and all readers agree.
+    """
     events, steps = delivery
     oracle = Oracle.of(events)
     with TemporaryDirectory() as folder:
@@ -170,7 +186,9 @@ def test_edges_are_those_of_all_facts_whenever_they_are_folded(
 def test_what_is_held_is_what_ended_inside_the_horizon(
     delivery: tuple[list[Interaction], list[Step]],
 ) -> None:
-    """After a whole walk what is held is what sessions made that ended no longer ago than the horizon."""
+    """After a whole walk what is held is what sessions made that ended no longer ago
+    than the horizon.
+    """
     events, steps = delivery
     with TemporaryDirectory() as folder:
         root = Path(folder)
@@ -197,12 +215,16 @@ def test_what_is_held_is_what_ended_inside_the_horizon(
             users = {session for _, sessions in runs for session in sessions.tolist()}
         assert sum(rows) == codec.ROW_BYTES * len(held.facts)
         assert users == {
-            text_key(one.session_id) for one in events if one.user_id and ended[one.session_id] >= bound_ms
+            text_key(one.session_id)
+            for one in events
+            if one.user_id and ended[one.session_id] >= bound_ms
         }
 
 
 def old_and_new(store: Store, sessions: int = 200) -> list[Interaction]:
-    """Apply sessions of the same edges, all but one of them past the horizon at the end."""
+    """Apply sessions of the same edges, all but one of them past the horizon at the
+    end.
+    """
     events = [
         event(f"s-{n}", f"q {n % 3}", f"i-{item}", NOON_MS + n, user_id=f"u-{n}")
         for n in range(sessions)
@@ -214,7 +236,9 @@ def old_and_new(store: Store, sessions: int = 200) -> list[Interaction]:
 
 
 def test_sizes_shrink(open_store: OpenStore) -> None:
-    """Two hundred sessions over six edges become six settled edges, found from both ends."""
+    """Two hundred sessions over six edges become six settled edges, found from both
+    ends.
+    """
     store = open_store(settings=FOLDING)
     events = old_and_new(store)
     shard = store.shard(0)
@@ -243,7 +267,10 @@ def test_sizes_shrink(open_store: OpenStore) -> None:
 
 
 def test_edges_are_folded_again_and_again(open_store: OpenStore) -> None:
-    """What a walk folds is added to what earlier ones folded; what is held is what the horizon keeps."""
+    """What a walk folds is added to what earlier ones folded.
+
+    What is held is what the horizon keeps.
+    """
     store = open_store(settings=FOLDING)
     shard = store.shard(0)
     events = [
@@ -258,12 +285,16 @@ def test_edges_are_folded_again_and_again(open_store: OpenStore) -> None:
         walk(shard)
 
         assert shard.state().num_facts == 8 * min(day + 1, 11)
-        assert sum(len(value) for _, value in shard.records(codec.BY_QUERY)) == 192 * min(day + 1, 11)
+        assert sum(len(value) for _, value in shard.records(codec.BY_QUERY)) == 192 * min(
+            day + 1, 11
+        )
     assert_same_dump(edges_of(store.root), Oracle.of(events).edges(NOON_MS))
 
 
 def test_the_bound_is_exact(open_store: OpenStore) -> None:
-    """A session that ended at the bound is held with all its facts, one that ended just before is not."""
+    """A session that ended at the bound is held with all its facts, one that ended just
+    before is not.
+    """
     store = open_store(settings=FOLDING)
     bound_ms = NOON_MS + HORIZON_MS
     events = [
@@ -275,12 +306,14 @@ def test_the_bound_is_exact(open_store: OpenStore) -> None:
     apply_all(store, events)
     shard = store.shard(0)
     walk(shard)
-    applied = apply_events(shard, [event("late", ts_ms=bound_ms - 1), event("in time", ts_ms=bound_ms)])
+    applied = apply_events(
+        shard, [event("late", ts_ms=bound_ms - 1), event("in time", ts_ms=bound_ms)]
+    )
 
     assert [one.record.offset for one in applied.refusals] == [0]
-    assert sorted(shard.get_sessions([text_key(name) for name in ("held", "folded", "new")])) == sorted(
-        [text_key("held"), text_key("new")]
-    )
+    assert sorted(
+        shard.get_sessions([text_key(name) for name in ("held", "folded", "new")])
+    ) == sorted([text_key("held"), text_key("new")])
     assert shard.state().num_facts == 4
     assert_same_dump(
         edges_of(store.root),
@@ -290,7 +323,9 @@ def test_the_bound_is_exact(open_store: OpenStore) -> None:
 
 
 def test_a_step_reads_no_more_than_it_may(open_store: OpenStore) -> None:
-    """A walk over many records is many short steps, and then nothing is due until the bound has moved."""
+    """A walk over many records is many short steps, and then nothing is due until the
+    bound has moved.
+    """
     store = open_store(settings=FOLDING)
     old_and_new(store)
     shard = store.shard(0)
@@ -302,7 +337,10 @@ def test_a_step_reads_no_more_than_it_may(open_store: OpenStore) -> None:
     assert sum(steps) == 2 * 401 + 201 + num_runs
     assert max(steps) <= 10 + 200
     assert len(steps) > 20
-    apply_all(store, [event("new", "q 0", "i-0", NOON_MS + 2 * HORIZON_MS + HORIZON_MS // WALKS_PER_HORIZON)])
+    apply_all(
+        store,
+        [event("new", "q 0", "i-0", NOON_MS + 2 * HORIZON_MS + HORIZON_MS // WALKS_PER_HORIZON)],
+    )
     assert retire(shard, 10) > 0
 
 
@@ -321,7 +359,9 @@ def test_without_a_horizon_nothing_is_folded(open_store: OpenStore) -> None:
 def test_a_repeat_of_a_folded_fact_is_too_late(
     open_store: OpenStore, max_records: int, later: StreamSettings
 ) -> None:
-    """What was folded is refused, not counted twice, also once the horizon was taken away."""
+    """What was folded is refused, not counted twice, also once the horizon was taken
+    away.
+    """
     store = open_store(settings=FOLDING)
     events = old_and_new(store)
     walk(store.shard(0), max_records)
@@ -338,13 +378,19 @@ def test_a_repeat_of_a_folded_fact_is_too_late(
 def test_events_before_the_horizon_are_too_late_whether_or_not_anything_was_folded(
     open_store: OpenStore, retention_ms: int | None
 ) -> None:
-    """The later bound counts: the horizon for history too, the partition's retention for what is live."""
+    """The later bound counts: the horizon for history too, the partition's retention
+    for what is live.
+    """
     shard = open_store(settings=FOLDING).shard(0)
-    apply_events(shard, [event(ts_ms=NOON_MS), event("known", ts_ms=NOON_MS)], [], {Position("memory", 0): 1})
+    apply_events(
+        shard, [event(ts_ms=NOON_MS), event("known", ts_ms=NOON_MS)], [], {Position("memory", 0): 1}
+    )
     texts = Texts()
     ages_ms = [HORIZON_MS + 1, HORIZON_MS, RETENTION_MS + 1, RETENTION_MS]
     late = [event(f"{age_ms} ms old", ts_ms=NOON_MS - age_ms) for age_ms in ages_ms]
-    batch = replace(batch_of([*late, event("known", ts_ms=NOON_MS)], texts), retention_ms=retention_ms)
+    batch = replace(
+        batch_of([*late, event("known", ts_ms=NOON_MS)], texts), retention_ms=retention_ms
+    )
     applied = apply_batch(shard, batch, texts)
 
     refused = [(one.record.offset, "horizon" in one.detail) for one in applied.refusals]
@@ -356,7 +402,9 @@ def test_events_before_the_horizon_are_too_late_whether_or_not_anything_was_fold
 def test_a_session_that_comes_back_begins_anew_however_far_the_walk_is(
     open_store: OpenStore, num_steps: int
 ) -> None:
-    """A session id seen again after the horizon counts once more, the same whether it was folded before."""
+    """A session id seen again after the horizon counts once more, the same whether it
+    was folded before.
+    """
     store = open_store(settings=FOLDING)
     old_and_new(store)
     shard = store.shard(0)
@@ -367,7 +415,9 @@ def test_a_session_that_comes_back_begins_anew_however_far_the_walk_is(
     walk(shard)
 
     assert applied.new_facts == 1
-    (edge,) = [line for line in edges_of(store.root) if (line["query"], line["item"]) == ("q 0", "i-0")]
+    (edge,) = [
+        line for line in edges_of(store.root) if (line["query"], line["item"]) == ("q 0", "i-0")
+    ]
     assert edge["sessions"] == len(range(0, 200, 3)) + 2
     assert shard.get_sessions([text_key("s-0")])[text_key("s-0")].user_keys == ()
     with open_graph(store.root, FOLDING) as graph:
@@ -375,8 +425,12 @@ def test_a_session_that_comes_back_begins_anew_however_far_the_walk_is(
         assert edges_by_item(graph)["q 0", "i-0"][0] == edge["sessions"]
 
 
-def test_a_failed_write_folds_nothing(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the disk refuses, the step is as if it had not been, and is done when it is asked for again."""
+def test_a_failed_write_folds_nothing(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the disk refuses, the step is as if it had not been, and is done when it is
+    asked for again.
+    """
     store = open_store(settings=FOLDING)
     events = old_and_new(store)
     shard = store.shard(0)
@@ -402,11 +456,16 @@ def test_a_lost_settled_edge_is_damage(open_store: OpenStore) -> None:
     (first, *_) = [key for key, _ in store.shard(0).records(codec.SETTLED)]
     store.shard(0).write({}, [first])
 
-    with open_graph(store.root, FOLDING) as graph, pytest.raises(StoreUnreadable, match="do not add up"):
+    with (
+        open_graph(store.root, FOLDING) as graph,
+        pytest.raises(StoreUnreadable, match="do not add up"),
+    ):
         graph.graph_hash()
 
 
-def test_a_missing_session_that_was_not_folded_is_a_difference(open_store: OpenStore, tmp_path: Path) -> None:
+def test_a_missing_session_that_was_not_folded_is_a_difference(
+    open_store: OpenStore, tmp_path: Path
+) -> None:
     """Comparing lets a session be absent where it was folded, and nowhere else."""
     folded, kept = open_store(settings=FOLDING), open_store(tmp_path / "kept", settings=FOREVER)
     events = old_and_new(folded)
@@ -433,7 +492,10 @@ def test_shards_have_their_own_bounds(open_store: OpenStore) -> None:
     for index in range(2):
         walk(store.shard(index))
 
-    assert [store.shard(index).state().settled_before_ms is None for index in range(2)] == [False, True]
+    assert [store.shard(index).state().settled_before_ms is None for index in range(2)] == [
+        False,
+        True,
+    ]
     apply_all(store, new)
     walk(store.shard(1))
     assert_same_dump(edges_of(store.root), Oracle.of([*old, *new]).edges(NOON_MS))
@@ -446,11 +508,15 @@ SETTLED = SettledEdge(
     actions={4: Tally(1, Decayed(5, 1)), 2: Tally(2, Decayed(3 << 16, 7))},
     digest=Digest(3, 5, 2**64 - 1),
 )
-STATE = codec.ShardState(7, NOON_MS, Digest(9, 1, 2), Digest(4, 3, 4), 3, 2, 6, NOON_MS - 5, Digest(5, 6, 7))
+STATE = codec.ShardState(
+    7, NOON_MS, Digest(9, 1, 2), Digest(4, 3, 4), 3, 2, 6, NOON_MS - 5, Digest(5, 6, 7)
+)
 
 
 def test_layouts_are_pinned() -> None:
-    """The bytes of settled edges and of a state that knows what was folded stay what they are."""
+    """The bytes of settled edges and of a state that knows what was folded stay what
+    they are.
+    """
     assert codec.pack_settled(SETTLED).hex() == (
         "01000000020000018bcfe568000000018bcfe568010000000000000005ffffffffffffffff02"
         "020000000200000009000103" + "040000000100000001000105"
@@ -468,7 +534,9 @@ def test_layouts_are_pinned() -> None:
 
 
 def test_settled_edges_pack_and_unpack() -> None:
-    """A settled edge comes back as it was, and adding in any order packs to the same bytes."""
+    """A settled edge comes back as it was, and adding in any order packs to the same
+    bytes.
+    """
     with TemporaryDirectory() as folder, Store.create_or_open(Path(folder), FOLDING) as store:
         events = old_and_new(store)
         walk(store.shard(0))

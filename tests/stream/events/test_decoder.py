@@ -187,7 +187,10 @@ def test_rejected_neutral_lines(change: dict[str, Any], reason: str) -> None:
 
 @pytest.mark.parametrize("kind", ["click", "add_to_cart", "purchase"])
 def test_query_of_nothing_but_punctuation(kind: str) -> None:
-    """An action whose search text is empty once normalised is rejected; without any text it is fine."""
+    """An action whose search text is empty once normalised is rejected.
+
+    Without any text it is fine.
+    """
     line = {**NEUTRAL, "type": kind}
     assert reason_of(decode(record({**line, "query": "*"}), SETTINGS, NOW_MS))[0] == "empty_query"
     assert events_of({**line, "query": None})[0].query == ""
@@ -227,7 +230,9 @@ def test_bounds_are_inclusive() -> None:
     ],
 )
 def test_rejected_bytes(value: bytes, reason: str) -> None:
-    """Bytes that are no message of ours are rejected with a reason, however odd they are."""
+    """Bytes that are no message of ours are rejected with a reason, however odd they
+    are.
+    """
     found, detail = reason_of(decode(record(value), SETTINGS, NOW_MS))
     assert found == reason
     assert len(detail) < 400
@@ -296,14 +301,20 @@ def test_rejected_protobuf_events(fields: dict[str, Any], reason: str) -> None:
 @pytest.mark.parametrize("content_type", [EVENT, BATCH, ITEM])
 def test_protobuf_that_does_not_parse(content_type: str) -> None:
     """Bytes that are not the announced message are malformed."""
-    assert reason_of(decode(record(b"\xff\xff\xff", content_type), SETTINGS, NOW_MS))[0] == "malformed"
+    assert (
+        reason_of(decode(record(b"\xff\xff\xff", content_type), SETTINGS, NOW_MS))[0] == "malformed"
+    )
 
 
 def test_protobuf_batch() -> None:
-    """A batch by columns becomes its events, in order, with users by session and queries by index."""
+    """A batch by columns becomes its events, in order, with users by session and
+    queries by index.
+    """
     assert events_of(batch().SerializeToString(), BATCH) == [
         CLICK,
-        Interaction(ts_ms=TS_MS - 5, session_id="s2", user_id="", query="", item_id="i2", action=Action.VIEW),
+        Interaction(
+            ts_ms=TS_MS - 5, session_id="s2", user_id="", query="", item_id="i2", action=Action.VIEW
+        ),
         replace(CLICK, ts_ms=TS_MS + 7, item_id="i2", action=Action.PURCHASE),
     ]
 
@@ -324,13 +335,19 @@ def test_empty_batch() -> None:
     [{"item": [0, 1]}, {"query": []}, {"ts_offset_ms": [0, 0, 0, 0]}, {"user_ids": ["u1"]}],
 )
 def test_batch_of_unequal_columns(fields: dict[str, Any]) -> None:
-    """A batch whose columns do not fit each other is rejected whole: nothing in it can be trusted."""
+    """A batch whose columns do not fit each other is rejected whole.
+
+    Nothing in it can be trusted.
+    """
     decoded = decode(record(batch(**fields).SerializeToString(), BATCH), SETTINGS, NOW_MS)
     assert reason_of(decoded)[0] == "malformed"
 
 
 def test_bad_events_of_a_batch_do_not_take_the_good_ones_along() -> None:
-    """Each reason is told once with its first event and a count; the other events are kept."""
+    """Each reason is told once with its first event and a count.
+
+    The other events are kept.
+    """
     value = batch(
         session=[0, 9, 0], action=[pb.ACTION_CLICK, pb.ACTION_VIEW, 77], item=[0, 1, 1]
     ).SerializeToString()
@@ -344,7 +361,9 @@ def test_bad_events_of_a_batch_do_not_take_the_good_ones_along() -> None:
 
 
 def test_a_batch_of_bad_events_makes_one_rejection_a_reason() -> None:
-    """A large batch in which everything is wrong does not multiply its bytes in the quarantine."""
+    """A large batch in which everything is wrong does not multiply its bytes in the
+    quarantine.
+    """
     decoded = decode(record(batch(base_ts_ms=1).SerializeToString(), BATCH), SETTINGS, NOW_MS)
     reason, detail = reason_of(decoded)
     assert reason == "absurd_timestamp"
@@ -353,7 +372,9 @@ def test_a_batch_of_bad_events_makes_one_rejection_a_reason() -> None:
 
 
 def test_cloud_event() -> None:
-    """A CloudEvent's type is the action and its time the event time, unless the data say otherwise."""
+    """A CloudEvent's type is the action and its time the event time, unless the data
+    say otherwise.
+    """
     data = {"session_id": "s1", "user_id": "u1", "query": "Xbox-360!", "item_id": "i1"}
     cloud = {
         "specversion": "1.0",
@@ -370,9 +391,15 @@ def test_cloud_event() -> None:
     ]
     whole = {**cloud, "type": "freshet.event", "data": dict(NEUTRAL)}
     assert events_of(whole, CLOUD) == [CLICK]
-    item = {**cloud, "type": "freshet.catalog", "data": {"item_id": "i1", "title": "A title", "type": "game"}}
+    item = {
+        **cloud,
+        "type": "freshet.catalog",
+        "data": {"item_id": "i1", "title": "A title", "type": "game"},
+    }
     (decoded,) = events_of(item, CLOUD)
-    assert decoded == CatalogItem(item_id="i1", title="A title", text="game", attributes={"type": "game"})
+    assert decoded == CatalogItem(
+        item_id="i1", title="A title", text="game", attributes={"type": "game"}
+    )
 
 
 @pytest.mark.parametrize(
@@ -403,7 +430,9 @@ def test_rejected_cloud_events(change: dict[str, Any], reason: str) -> None:
 
 
 def test_ubi_click() -> None:
-    """A UBI click reads its item, session, user, time and query from where UBI 1.3 puts them."""
+    """A UBI click reads its item, session, user, time and query from where UBI 1.3 puts
+    them.
+    """
     assert events_of(UBI) == [CLICK]
 
 
@@ -423,11 +452,16 @@ def test_ubi_actions(name: str, action: Action) -> None:
 
 
 def test_ubi_variants() -> None:
-    """UBI leaves freedom in where the query is, how time is written, numeric ids, client or session."""
+    """UBI leaves freedom in where the query is, how time is written, numeric ids,
+    client or session.
+    """
     without_query = {name: value for name, value in UBI.items() if name != "user_query"}
     for variant in (
         {**without_query, "message_type": "QUERY", "message": "Xbox-360!"},
-        {**without_query, "event_attributes": {"object": {"object_id": "i1"}, "user_query": "xbox 360"}},
+        {
+            **without_query,
+            "event_attributes": {"object": {"object_id": "i1"}, "user_query": "xbox 360"},
+        },
         {**UBI, "timestamp": TS_MS},
         {**UBI, "timestamp": "2023-11-14T21:56:40"},
         {**UBI, "timestamp": "2023-11-14T22:56:40.000+01:00"},
@@ -446,7 +480,9 @@ def test_ubi_variants() -> None:
     ],
 )
 def test_ubi_messages_that_are_ignored(change: dict[str, Any]) -> None:
-    """Impressions, and whatever an application logs that is not about an item, are counted and left out."""
+    """Impressions, and whatever an application logs that is not about an item, are
+    counted and left out.
+    """
     decoded = decode(record({**UBI, **change}), SETTINGS, NOW_MS)
     assert (list(decoded.events), list(decoded.rejections), decoded.num_ignored) == ([], [], 1)
 
@@ -474,7 +510,10 @@ def test_rejected_ubi(change: dict[str, Any], reason: str, detail: str) -> None:
 
 
 def test_catalogue_line() -> None:
-    """Strings beyond title and text join the text and are kept as attributes; numbers are attributes only."""
+    """Strings beyond title and text join the text and are kept as attributes.
+
+    Numbers are attributes only.
+    """
     line = {
         "item_id": "i1",
         "title": "A title",
@@ -498,9 +537,13 @@ def test_catalogue_line() -> None:
 
 
 def test_catalogue_line_with_a_type() -> None:
-    """Where it is known that a line is a catalogue item, a field called type is an attribute like others."""
+    """Where it is known that a line is a catalogue item, a field called type is an
+    attribute like others.
+    """
     line = {"item_id": "i1", "title": "T", "type": "game", "ts_ms": 3}
-    expected = CatalogItem(item_id="i1", title="T", text="game", attributes={"type": "game", "ts_ms": "3"})
+    expected = CatalogItem(
+        item_id="i1", title="T", text="game", attributes={"type": "game", "ts_ms": "3"}
+    )
     assert events_of(line, JSON_ITEM) == [expected]
     assert events_of(line, source="freshet.catalog") == [expected]
 
@@ -527,15 +570,22 @@ def test_protobuf_catalogue_item() -> None:
     value = pb.CatalogItem(
         item_id="i1", title="T", text="x", attributes={"a": "b"}, unavailable=True
     ).SerializeToString()
-    expected = CatalogItem(item_id="i1", title="T", text="x", attributes={"a": "b"}, available=False)
+    expected = CatalogItem(
+        item_id="i1", title="T", text="x", attributes={"a": "b"}, available=False
+    )
     assert events_of(value, ITEM) == [expected]
     assert events_of(value, "application/x-protobuf", source="freshet.catalog") == [expected]
 
 
 def test_tombstone_deletes_the_item_named_by_its_key() -> None:
-    """A record without a value deletes on the catalogue topic; elsewhere or without a key it is rejected."""
+    """A record without a value deletes on the catalogue topic.
+
+    Elsewhere or without a key it is rejected.
+    """
     catalog = record(None, source="freshet.catalog", key=b"i1")
-    assert list(decode(catalog, SETTINGS, NOW_MS).events) == [CatalogItem(item_id="i1", deleted=True)]
+    assert list(decode(catalog, SETTINGS, NOW_MS).events) == [
+        CatalogItem(item_id="i1", deleted=True)
+    ]
     for bad, reason in (
         (record(None, source="freshet.catalog"), "missing_field"),
         (record(None, source="freshet.catalog", key=b"\xff"), "malformed"),
@@ -558,25 +608,44 @@ def never_raises(decode_one: Callable[[], Decoded]) -> None:
             assert EARLIEST_MS <= found.ts_ms <= NOW_MS + 3_600_000
 
 
-CONTENT_TYPES = st.sampled_from(["", "application/json", CLOUD, EVENT, BATCH, ITEM, JSON_ITEM, "x/y"])
+CONTENT_TYPES = st.sampled_from(
+    ["", "application/json", CLOUD, EVENT, BATCH, ITEM, JSON_ITEM, "x/y"]
+)
 JSON_VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=True) | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 FIELD_NAMES = st.sampled_from(
-    [*NEUTRAL, *UBI, "specversion", "data", "time", "title", "text", "attributes", "available", "deleted"]
+    [
+        *NEUTRAL,
+        *UBI,
+        "specversion",
+        "data",
+        "time",
+        "title",
+        "text",
+        "attributes",
+        "available",
+        "deleted",
+    ]
 )
 
 
 @given(st.binary(max_size=200), CONTENT_TYPES)
 def test_any_bytes_are_decoded_or_rejected(value: bytes, content_type: str) -> None:
-    """Whatever bytes come under whatever content-type, decoding answers with events or reasons."""
+    """Whatever bytes come under whatever content-type, decoding answers with events or
+    reasons.
+    """
     never_raises(lambda: decode(record(value, content_type), SETTINGS, NOW_MS))
 
 
 @given(
-    st.sampled_from([NEUTRAL, UBI, {"specversion": "1.0", "type": "freshet.click", "data": dict(NEUTRAL)}]),
+    st.sampled_from(
+        [NEUTRAL, UBI, {"specversion": "1.0", "type": "freshet.click", "data": dict(NEUTRAL)}]
+    ),
     st.dictionaries(FIELD_NAMES, JSON_VALUES, max_size=4),
     st.sampled_from(["", CLOUD, JSON_ITEM]),
 )
@@ -590,7 +659,9 @@ def test_any_change_of_a_message_is_decoded_or_rejected(
 
 @given(st.data())
 def test_any_damage_to_a_batch_is_decoded_or_rejected(data: st.DataObject) -> None:
-    """A batch with a few bytes changed never raises, and what is accepted is in order."""
+    """A batch with a few bytes changed never raises, and what is
+    accepted is in order.
+    """
     value = bytearray(batch().SerializeToString())
     for _ in range(data.draw(st.integers(1, 4))):
         value[data.draw(st.integers(0, len(value) - 1))] = data.draw(st.integers(0, 255))

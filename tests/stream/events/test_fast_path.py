@@ -1,4 +1,6 @@
-"""Decoding by the batch gives what decoding record by record gives, whatever is in the records."""
+"""Decoding by the batch gives what decoding record by record gives, whatever is in the
+records.
+"""
 
 import json
 from collections.abc import Sequence
@@ -21,8 +23,12 @@ EVENT = "application/x-protobuf; messageType=freshet.events.v1.Event"
 BATCH = "application/x-protobuf; messageType=freshet.events.v1.EventBatch"
 
 ids = st.sampled_from(["s-1", "s-2", "é漢", "", " ", "x" * 16, "x" * 17, "cut:u@1"])
-queries = st.sampled_from(["", "tv", "TV!", " tv ", "red shoes", "?!", "q" * 24, "q" * 25, "クエリ"])
-times = st.sampled_from([NOW_MS, NOW_MS - 1, 946_684_800_000, 946_684_799_999, NOW_MS + 3_600_001, -5, 2**62])
+queries = st.sampled_from(
+    ["", "tv", "TV!", " tv ", "red shoes", "?!", "q" * 24, "q" * 25, "クエリ"]
+)
+times = st.sampled_from(
+    [NOW_MS, NOW_MS - 1, 946_684_800_000, 946_684_799_999, NOW_MS + 3_600_001, -5, 2**62]
+)
 actions = st.integers(0, 5)
 
 protobuf_events = st.builds(
@@ -40,11 +46,16 @@ protobuf_events = st.builds(
 def protobuf_batches(draw: st.DrawFn) -> tuple[str, bytes]:
     """Return a batch, whose columns or indexes may not fit."""
     count = draw(st.integers(0, 5))
-    sessions, items = draw(st.lists(ids, min_size=1, max_size=3)), draw(st.lists(ids, min_size=1, max_size=3))
+    sessions, items = (
+        draw(st.lists(ids, min_size=1, max_size=3)),
+        draw(st.lists(ids, min_size=1, max_size=3)),
+    )
     searched = draw(st.lists(queries, max_size=3))
 
     def column(values: st.SearchStrategy[int]) -> list[int]:
-        return draw(st.lists(values, min_size=count, max_size=count + (draw(st.integers(0, 9)) == 0)))
+        return draw(
+            st.lists(values, min_size=count, max_size=count + (draw(st.integers(0, 9)) == 0))
+        )
 
     message = pb.EventBatch(
         session_ids=sessions,
@@ -109,7 +120,9 @@ def test_batches_decode_as_their_records_do(found: list[tuple[str, bytes | None]
     assert sorted(interactions(decoder, decoded), key=repr) == sorted(
         ((row, event) for row, event in events if isinstance(event, Interaction)), key=repr
     )
-    assert decoded.items == [(event, row) for row, event in events if isinstance(event, CatalogItem)]
+    assert decoded.items == [
+        (event, row) for row, event in events if isinstance(event, CatalogItem)
+    ]
     assert decoded.erasures == [event for _, event in events if isinstance(event, Erasure)]
     assert sorted(decoded.rejections, key=repr) == sorted(
         (rejection for _, one in expected for rejection in one.rejections), key=repr

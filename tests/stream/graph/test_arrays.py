@@ -37,17 +37,28 @@ def distinct(facts: list[Row]) -> list[Row]:
 
 
 @given(st.lists(rows, max_size=20).map(distinct), st.integers(1, 4))
-def test_edges_of_few_sessions_are_left_out_with_their_facts(facts: list[Row], min_sessions: int) -> None:
-    """Edges of too few distinct sessions are not there, nor are their facts; all others are."""
+def test_edges_of_few_sessions_are_left_out_with_their_facts(
+    facts: list[Row], min_sessions: int
+) -> None:
+    """Edges of too few distinct sessions are not there, nor are their facts.
+
+    All others are.
+    """
     arrays = arrays_of(facts, min_sessions)
-    edges = {pair: edge for pair, edge in by_definition(facts, NOON_MS).items() if edge[0] >= min_sessions}
+    edges = {
+        pair: edge
+        for pair, edge in by_definition(facts, NOON_MS).items()
+        if edge[0] >= min_sessions
+    }
     sessions = sorted({session for session, *_ in facts})
 
     assert [
         (int(arrays.query_keys[query]), int(arrays.item_keys[item]))
         for query, item in zip(arrays.edge_query, arrays.edge_item, strict=True)
     ] == list(edges)
-    assert arrays.edge_weight.tolist() == pytest.approx([edge[4] for edge in edges.values()], rel=1e-6)
+    assert arrays.edge_weight.tolist() == pytest.approx(
+        [edge[4] for edge in edges.values()], rel=1e-6
+    )
     found = [
         (
             sessions[session],
@@ -70,10 +81,18 @@ def test_edges_of_few_sessions_are_left_out_with_their_facts(facts: list[Row], m
 
 @given(st.lists(rows, max_size=20).map(distinct))
 def test_sessions_and_names_do_not_depend_on_it(facts: list[Row]) -> None:
-    """Hyperedges, sessions and names are those of all facts, whatever edges are left out."""
+    """Hyperedges, sessions and names are those of all facts, whatever edges are left
+    out.
+    """
     some, none = arrays_of(facts, 1), arrays_of(facts, 1000)
 
-    for name in ("query_keys", "item_keys", "session_last_ms", "incidence_session", "incidence_item"):
+    for name in (
+        "query_keys",
+        "item_keys",
+        "session_last_ms",
+        "incidence_session",
+        "incidence_item",
+    ):
         assert np.array_equal(getattr(some, name), getattr(none, name))
     assert some.num_sessions == none.num_sessions
     assert len(none.edge_query) == len(none.fact_query) == 0
@@ -83,13 +102,19 @@ def test_weights_stay_within_float32() -> None:
     """A weight too large for a float32 is the largest one."""
     late = NOON_MS + 200 * HALF_LIFE_MS
 
-    assert arrays_of([(1, 1, 1, Action.CLICK, late)], 1).edge_weight.tolist() == [np.finfo(np.float32).max]
+    assert arrays_of([(1, 1, 1, Action.CLICK, late)], 1).edge_weight.tolist() == [
+        np.finfo(np.float32).max
+    ]
 
 
-@pytest.mark.parametrize("names", [[], [(4, "other")], [(9, "other")]], ids=["none", "smaller", "larger"])
+@pytest.mark.parametrize(
+    "names", [[], [(4, "other")], [(9, "other")]], ids=["none", "smaller", "larger"]
+)
 @pytest.mark.parametrize("missing", ["query", "item"])
 def test_keys_without_names_are_damage(missing: str, names: list[tuple[int, str]]) -> None:
-    """A key in the graph that no name is stored for is an error that names the store."""
+    """A key in the graph that no name is stored for is an error that
+    names the store.
+    """
     parts = GraphParts(
         path=Path("store"),
         query_names=dict(names if missing == "query" else [(5, "tv")]),

@@ -59,7 +59,9 @@ def test_subtracting_leaves_no_trace(times: list[int], moved_ms: int, half_life_
 
 @given(st.integers(0, 2**300), st.integers(-50, 50), st.integers(0, 5))
 def test_canonical_form_is_unique(mantissa: int, shift_bytes: int, padding_bytes: int) -> None:
-    """Two forms of one number have the same canonical form, which stands for the same number."""
+    """Two forms of one number have the same canonical form, which stands for the same
+    number.
+    """
     form = Decayed(mantissa, shift_bytes)
     padded = Decayed(mantissa << (8 * padding_bytes), shift_bytes - padding_bytes)
 
@@ -74,16 +76,22 @@ def test_nothing_weighs_nothing() -> None:
 
 @pytest.mark.parametrize("half_life_ms", [HOUR_MS, 30 * DAY_MS])
 def test_times_decades_apart_neither_overflow_nor_vanish(half_life_ms: int) -> None:
-    """A recent fact keeps its weight beside one decades older, and the old one can be had alone."""
+    """A recent fact keeps its weight beside one decades older, and the old one can be
+    had alone.
+    """
     old_ms, new_ms = 946_684_800_000, 4_102_444_800_000
     total = total_of([old_ms, new_ms], half_life_ms)
 
     assert weight_at(total, new_ms, half_life_ms) == 1.0
-    assert weight_at(subtract(total, contribution(new_ms, half_life_ms)), old_ms, half_life_ms) == 1.0
+    assert (
+        weight_at(subtract(total, contribution(new_ms, half_life_ms)), old_ms, half_life_ms) == 1.0
+    )
 
 
 def test_weight_too_large_for_a_float_is_the_largest_float() -> None:
-    """A fact decades after T, at a half-life of an hour, saturates instead of failing."""
+    """A fact decades after T, at a half-life of an hour, saturates
+    instead of failing.
+    """
     total = contribution(4_102_444_800_000, HOUR_MS)
 
     assert weight_at(total, 946_684_800_000, HOUR_MS) == sys.float_info.max
@@ -96,4 +104,6 @@ def test_weight_too_small_for_a_float_is_zero() -> None:
 
 def test_fact_after_the_asked_time_weighs_more_than_one() -> None:
     """The formula holds literally for facts after T: one half-life later is 2."""
-    assert weight_at(contribution(NOW_MS + DAY_MS, DAY_MS), NOW_MS, DAY_MS) == pytest.approx(2.0, rel=1e-14)
+    assert weight_at(contribution(NOW_MS + DAY_MS, DAY_MS), NOW_MS, DAY_MS) == pytest.approx(
+        2.0, rel=1e-14
+    )

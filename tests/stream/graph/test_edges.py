@@ -1,4 +1,7 @@
-"""Edges against their definition in plain Python: counts, times, weights at any time."""
+"""Edges against their definition in plain Python.
+
+Counts, times, weights at any time.
+"""
 
 import math
 
@@ -36,7 +39,9 @@ def by_definition(
     """Return sessions, first and last time, actions and weight of each edge."""
     edges = {}
     once = [(*key, ts_ms) for key, ts_ms in earliest(facts).items()]
-    for query, item in sorted({(row[1], row[2]) for row in once if row[1] and row[3] != Action.VIEW}):
+    for query, item in sorted(
+        {(row[1], row[2]) for row in once if row[1] and row[3] != Action.VIEW}
+    ):
         own = [row for row in once if row[1:3] == (query, item) and row[3] != Action.VIEW]
         actions = sorted(Action(action) for *_, action, _ in own)
         edges[query, item] = (
@@ -44,7 +49,9 @@ def by_definition(
             min(ts_ms for *_, ts_ms in own),
             max(ts_ms for *_, ts_ms in own),
             {action.label: actions.count(action) for action in actions},
-            math.fsum(WEIGHTS[Action(row[3])] * 2 ** ((row[4] - at_ms) / HALF_LIFE_MS) for row in own),
+            math.fsum(
+                WEIGHTS[Action(row[3])] * 2 ** ((row[4] - at_ms) / HALF_LIFE_MS) for row in own
+            ),
         )
     return edges
 
@@ -66,7 +73,9 @@ def found(edges: EdgeColumns, at_ms: int) -> dict[tuple[int, int], object]:
 
 @given(st.lists(rows, max_size=15))
 def test_edges_are_those_of_the_definition(facts: list[Row]) -> None:
-    """Also where facts are there several times, with several times, and among facts that make none."""
+    """Also where facts are there several times, with several times, and among facts
+    that make none.
+    """
     edges, expected = edges_of(columns(facts)), by_definition(facts, NOON_MS)
 
     assert found(edges, NOON_MS) == expected
@@ -77,7 +86,9 @@ def test_edges_are_those_of_the_definition(facts: list[Row]) -> None:
 def test_the_facts_of_edges_are_each_there_once(facts: list[Row]) -> None:
     """Their digest is that of the distinct facts on edges, at their earliest times."""
     edges = edges_of(columns(facts))
-    once = [(*key, ts_ms) for key, ts_ms in earliest(facts).items() if key[1] and key[3] != Action.VIEW]
+    once = [
+        (*key, ts_ms) for key, ts_ms in earliest(facts).items() if key[1] and key[3] != Action.VIEW
+    ]
 
     assert edges.facts.digest() == columns(once).digest()
     assert edges.actions.sum() == len(once)
@@ -93,9 +104,14 @@ def test_nothing_has_no_edges() -> None:
 
 @pytest.mark.parametrize("years", [-1000, -50, 0, 50, 1000])
 def test_weights_long_before_and_after_the_facts(years: int) -> None:
-    """A weight is finite at any time: what is too small is 0, what is too large the largest float."""
+    """A weight is finite at any time.
+
+    What is too small is 0, what is too large the largest float.
+    """
     at_ms = NOON_MS + years * 365 * DAY_MS
-    edges = edges_of(columns([(1, 1, 1, Action.PURCHASE, NOON_MS), (2, 1, 1, Action.CLICK, NOON_MS)]))
+    edges = edges_of(
+        columns([(1, 1, 1, Action.PURCHASE, NOON_MS), (2, 1, 1, Action.CLICK, NOON_MS)])
+    )
     (weight,) = edges.weights(at_ms, HALF_LIFE_MS, WEIGHTS).tolist()
     log2 = math.log2(5) - (at_ms - NOON_MS) / HALF_LIFE_MS
 
@@ -103,7 +119,9 @@ def test_weights_long_before_and_after_the_facts(years: int) -> None:
 
 
 def test_actions_that_weigh_nothing() -> None:
-    """An action that is not listed weighs nothing, even where its decay is too large for a float."""
+    """An action that is not listed weighs nothing, even where its decay is too large
+    for a float.
+    """
     edges = edges_of(columns([(1, 1, 1, Action.CLICK, NOON_MS)]))
 
     assert edges.weights(-(2**60), 3_600_000, {Action.PURCHASE: 4.0}).tolist() == [0.0]

@@ -1,4 +1,6 @@
-"""Merging, digests and hyperedges by the rules alone, against definitions in plain Python."""
+"""Merging, digests and hyperedges by the rules alone, against definitions in plain
+Python.
+"""
 
 from collections.abc import Iterable
 from random import Random
@@ -43,7 +45,9 @@ any_rows = st.tuples(
 
 
 def columns(rows: Iterable[tuple[int, int, int, int, int]]) -> FactColumns:
-    """Return rows of (session, query, item, action, time) as columns, in their order."""
+    """Return rows of (session, query, item, action, time) as columns,
+    in their order.
+    """
     session, query, item, action, ts_ms = list(zip(*rows, strict=True)) or [()] * 5
     return FactColumns(
         np.array(session, dtype=np.uint64),
@@ -87,9 +91,13 @@ def test_stamps_round_trip(ts_ms: int, action: Action) -> None:
 def test_merging_is_the_union_at_earliest_times(
     stored: dict[FactKey, int], seen: list[tuple[FactKey, int]]
 ) -> None:
-    """What is new, what moved and what it was before are told apart, in any order and with repeats."""
+    """What is new, what moved and what it was before are told apart, in any order and
+    with repeats.
+    """
     merge = merge_facts(columns_of_map(stored), columns((*key, ts_ms) for key, ts_ms in seen))
-    union = earliest([*((*key, at) for key, at in stored.items()), *((*key, at) for key, at in seen)])
+    union = earliest(
+        [*((*key, at) for key, at in stored.items()), *((*key, at) for key, at in seen)]
+    )
     moved = [key for key in sorted(union) if stored.get(key, 0) > union[key]]
 
     assert rows_of(merge.facts) == rows_of(columns_of_map(union))
@@ -114,7 +122,9 @@ def test_merging_twice_changes_nothing(parts: list[dict[FactKey, int]]) -> None:
 def test_digests_add_up_in_any_order(
     rows: list[tuple[int, int, int, int, int]], draw: Random, cut: int
 ) -> None:
-    """The digest of a set is the sum of its parts', in any order, and a part can be taken away again."""
+    """The digest of a set is the sum of its parts', in any order, and a part can be
+    taken away again.
+    """
     shuffled = draw.sample(rows, len(rows))
     whole = columns(rows).digest()
     head, tail = columns(shuffled[:cut]).digest(), columns(shuffled[cut:]).digest()
@@ -135,7 +145,10 @@ def test_digests_tell_single_changes_apart(
 
 
 def test_digest_of_swapped_parts_is_another() -> None:
-    """The place of a key counts: a query and an item that change places are another fact."""
+    """The place of a key counts.
+
+    A query and an item that change places are another fact.
+    """
     assert columns([(1, 2, 3, 2, 9)]).digest() != columns([(1, 3, 2, 2, 9)]).digest()
     assert columns([(1, 2, 3, 2, 9)]).digest() != columns([(2, 1, 3, 2, 9)]).digest()
 
@@ -169,7 +182,9 @@ def test_facts_that_make_edges(query: int, action: Action, makes_edge: bool) -> 
 
 def test_events_become_facts() -> None:
     """Keys, stamps and the key for no query are those of the columns."""
-    event = Interaction(ts_ms=9, session_id="s", user_id="u", query="", item_id="i", action=Action.VIEW)
+    event = Interaction(
+        ts_ms=9, session_id="s", user_id="u", query="", item_id="i", action=Action.VIEW
+    )
     texts = Texts()
     facts = FactColumns.of_events(columns_of([event], texts))
 
@@ -195,7 +210,9 @@ def test_starts_of_runs(rows: list[tuple[int, int]]) -> None:
 
 
 def kept_by_definition(rows: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
-    """Return the hyperedges of rows of (session, item, time) as (session, time, item), by the definition."""
+    """Return the hyperedges of rows of (session, item, time) as (session, time, item),
+    by the definition.
+    """
     kept = []
     for session in sorted({session for session, _, _ in rows}):
         times: dict[int, int] = {}
@@ -207,7 +224,10 @@ def kept_by_definition(rows: list[tuple[int, int, int]]) -> list[tuple[int, int,
 
 
 def kept_rows(rows: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
-    """Return what `hyperedge_rows` keeps as (session, time, item); item ids descend as keys ascend."""
+    """Return what `hyperedge_rows` keeps as (session, time, item).
+
+    Item ids descend as keys ascend.
+    """
     table = np.array(rows, dtype=np.int64).reshape(-1, 3)
     members = table[hyperedge_rows(table[:, 0], table[:, 1], table[:, 2], -table[:, 1])]
     return [(session, ts_ms, item) for session, item, ts_ms in members.tolist()]
@@ -218,15 +238,23 @@ item_rows = st.tuples(st.integers(1, 3), st.integers(1, 70), st.integers(1, 3))
 
 @given(st.lists(item_rows, max_size=15))
 def test_hyperedges_are_those_of_the_definition(rows: list[tuple[int, int, int]]) -> None:
-    """Distinct items at their earliest times, ties by item id, none of a single item."""
+    """Distinct items at their earliest times, ties by item id, none
+    of a single item.
+    """
     assert kept_rows(rows) == kept_by_definition(rows)
 
 
 @pytest.mark.parametrize("num_items", [1, 2, 49, 50, 51, 70])
 @pytest.mark.parametrize("num_times", [1, 3, 100], ids=["all at once", "some ties", "no ties"])
 def test_hyperedges_are_bounded(num_items: int, num_times: int) -> None:
-    """At the bound of fifty the earliest are kept, ties by the item's id and not by its key."""
-    rows = [(session, item, item * 31 % num_times) for session in (1, 2) for item in range(1, num_items + 1)]
+    """At the bound of fifty the earliest are kept, ties by the item's id and not by its
+    key.
+    """
+    rows = [
+        (session, item, item * 31 % num_times)
+        for session in (1, 2)
+        for item in range(1, num_items + 1)
+    ]
     rows += [(1, item, 200) for item in range(1, num_items + 1)]
 
     assert kept_rows(rows) == kept_by_definition(rows)
@@ -234,10 +262,14 @@ def test_hyperedges_are_bounded(num_items: int, num_times: int) -> None:
 
 
 @given(st.lists(item_rows, max_size=15), st.sampled_from([1, 49, 50, 51, 60]))
-def test_hyperedge_sizes_count_the_members(rows: list[tuple[int, int, int]], num_items: int) -> None:
+def test_hyperedge_sizes_count_the_members(
+    rows: list[tuple[int, int, int]], num_items: int
+) -> None:
     """The sizes are those of the hyperedges, and 0 for sessions without one."""
     rows = [*rows, *((9, item, 5) for item in range(1, num_items + 1))]
-    sessions, sizes = hyperedge_sizes(columns((session, 1, item, 2, ts_ms) for session, item, ts_ms in rows))
+    sessions, sizes = hyperedge_sizes(
+        columns((session, 1, item, 2, ts_ms) for session, item, ts_ms in rows)
+    )
     kept = [session for session, _, _ in kept_by_definition(rows)]
 
     assert sessions.tolist() == sorted({session for session, _, _ in rows})

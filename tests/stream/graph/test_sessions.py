@@ -1,4 +1,7 @@
-"""Sessions cut by inactivity: whatever the delivery, those that sorting all events and cutting once gives."""
+"""Sessions cut by inactivity.
+
+Whatever the delivery, those that sorting all events and cutting once gives.
+"""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -24,7 +27,16 @@ from stream.shard import codec
 from stream.shard.rocksdb import Database, Puts
 from stream.shard.shard import Shard, ShardReader
 from stream.store.store import Store
-from testing.histories import EFFORT, NOON_MS, apply_all, apply_events, build, dump, event, graph_hash
+from testing.histories import (
+    EFFORT,
+    NOON_MS,
+    apply_all,
+    apply_events,
+    build,
+    dump,
+    event,
+    graph_hash,
+)
 from testing.oracle import Oracle, assert_same_dump, with_sessions
 from tests.stream.conftest import OpenStore
 
@@ -32,9 +44,12 @@ GAP_MS = 1_800_000
 MINUTE_MS = 60_000
 DEFAULTS = StreamSettings()
 
-# Neighbours are the gap apart, a millisecond more or less, or much closer, so that sessions often just touch.
+# Neighbours are the gap apart, a millisecond more or less, or much closer, so that
+# sessions often just touch.
 TIMES_MS = sorted(
-    NOON_MS + steps * GAP_MS + nudge_ms for steps in range(-3, 4) for nudge_ms in (-1, 0, 1, 2, GAP_MS // 2)
+    NOON_MS + steps * GAP_MS + nudge_ms
+    for steps in range(-3, 4)
+    for nudge_ms in (-1, 0, 1, 2, GAP_MS // 2)
 )
 
 
@@ -69,20 +84,29 @@ in_sessions = st.builds(
 
 @st.composite
 def deliveries(draw: st.DrawFn) -> tuple[list[Interaction], list[list[Interaction]]]:
-    """Return events, most without a session, and one way to deliver them: shuffled, repeated, in batches."""
+    """Return events, most without a session, and one way to deliver them.
+
+    Shuffled, repeated, in batches.
+    """
     events = draw(st.lists(st.one_of(visits, visits, visits, in_sessions), min_size=1, max_size=25))
-    again = draw(st.lists(st.tuples(st.sampled_from(events), st.sampled_from(TIMES_MS)), max_size=8))
+    again = draw(
+        st.lists(st.tuples(st.sampled_from(events), st.sampled_from(TIMES_MS)), max_size=8)
+    )
     events += [replace(one, ts_ms=ts_ms) for one, ts_ms in again]
     repeats = draw(st.lists(st.sampled_from(events), max_size=8))
     arriving = draw(st.permutations(events + repeats))
     cuts = sorted(draw(st.lists(st.integers(0, len(arriving)), max_size=8)))
-    return events, [arriving[low:high] for low, high in zip([0, *cuts], [*cuts, len(arriving)], strict=True)]
+    return events, [
+        arriving[low:high] for low, high in zip([0, *cuts], [*cuts, len(arriving)], strict=True)
+    ]
 
 
 def assert_is_graph_of(
     root: Path, events: Sequence[Interaction], settings: StreamSettings = DEFAULTS
 ) -> None:
-    """Compare a store with the batch build of events that were given sessions first, records and sums too."""
+    """Compare a store with the batch build of events that were given sessions first,
+    records and sums too.
+    """
     named = with_sessions(events, settings.session_gap_ms)
     assert_same_dump(dump(root, settings, NOON_MS), Oracle.of(named).dump(NOON_MS))
     with TemporaryDirectory() as folder:
@@ -92,19 +116,28 @@ def assert_is_graph_of(
 
 
 def users_of(shard: ShardReader) -> Iterator[tuple[int, int]]:
-    """Yield which users were seen in which sessions that are there; names of renamed ones may be kept."""
+    """Yield which users were seen in which sessions that are there.
+
+    Names of renamed ones may be kept.
+    """
     for _, value in shard.records(codec.USER):
-        for user, session in zip(*(column.tolist() for column in codec.unpack_users(value)), strict=True):
+        for user, session in zip(
+            *(column.tolist() for column in codec.unpack_users(value)), strict=True
+        ):
             if shard.get_sessions([session]):
                 yield user, session
 
 
 def contents(root: Path) -> dict[str, object]:
-    """Return what the shards of a store hold of sessions, one way to write it for one set of facts."""
+    """Return what the shards of a store hold of sessions, one way to write it for one
+    set of facts.
+    """
     with open_graph(root, DEFAULTS) as graph:
         states, shards = list(graph.shard_states().values()), graph._shards
         return {
-            "sessions": sorted(record for shard in shards for record in shard.records(codec.SESSION)),
+            "sessions": sorted(
+                record for shard in shards for record in shard.records(codec.SESSION)
+            ),
             "users": sorted(pair for shard in shards for pair in users_of(shard)),
             "by query": earliest_rows(shards, codec.BY_QUERY),
             "by item": earliest_rows(shards, codec.BY_ITEM),
@@ -121,7 +154,9 @@ def earliest_rows(shards: Sequence[ShardReader], kind: bytes) -> dict[tuple[int,
     for key, value in (record for shard in shards for record in shard.records(kind)):
         facts = unpack([key], [value])
         columns = facts.session, facts.query, facts.item, facts.action
-        for *fact, ts_ms in zip(*(column.tolist() for column in columns), facts.ts_ms.tolist(), strict=True):
+        for *fact, ts_ms in zip(
+            *(column.tolist() for column in columns), facts.ts_ms.tolist(), strict=True
+        ):
             rows[tuple(fact)] = min(ts_ms, rows.get(tuple(fact), ts_ms))
     return rows
 
@@ -145,7 +180,9 @@ def at(minutes: int, item_id: str = "a", user_id: str = "u-1") -> Interaction:
 def test_any_delivery_makes_the_graph_of_the_set(
     delivery: tuple[list[Interaction], list[list[Interaction]]], num_shards: int
 ) -> None:
-    """Order, repeats, repeats at other times, batches and reopening leave no trace in sessions and graph."""
+    """Order, repeats, repeats at other times, batches and reopening leave no trace in
+    sessions and graph.
+    """
     events, batches = delivery
     with TemporaryDirectory() as folder:
         build(Path(folder, "store"), batches, DEFAULTS, num_shards)
@@ -158,9 +195,14 @@ def test_any_delivery_makes_the_graph_of_the_set(
 def test_crash_before_a_write_leaves_the_graph_of_the_batches_before(
     delivery: tuple[list[Interaction], list[list[Interaction]]], crashes: list[bool]
 ) -> None:
-    """A batch that did not get as far as its write has changed nothing, and comes again whole."""
+    """A batch that did not get as far as its write has changed nothing, and comes again
+    whole.
+    """
     _, batches = delivery
-    with TemporaryDirectory() as folder, Store.create_or_open(Path(folder, "store"), DEFAULTS) as store:
+    with (
+        TemporaryDirectory() as folder,
+        Store.create_or_open(Path(folder, "store"), DEFAULTS) as store,
+    ):
         applied: list[Interaction] = []
         for batch, crash in zip(batches, crashes, strict=False):
             if crash and batch:
@@ -182,7 +224,9 @@ def fail(*_: object) -> None:
 @given(st.data())
 @settings(max_examples=100 * EFFORT)
 def test_hulls_do_not_depend_on_how_they_were_joined(data: st.DataObject) -> None:
-    """Joining all moments at once, or some first and the others to that, gives the same hulls, apart."""
+    """Joining all moments at once, or some first and the others to that, gives the same
+    hulls, apart.
+    """
     times = data.draw(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 60)), max_size=20))
     first = data.draw(st.lists(st.sampled_from(times), max_size=20)) if times else []
     joined = Hulls.concatenate([moments(first).joined(5), moments(times)]).joined(5)
@@ -205,7 +249,9 @@ def moments(times: Sequence[tuple[int, int]]) -> Hulls:
 
 def rows_of(found: Hulls) -> list[tuple[int, int, int]]:
     """Return hulls as tuples."""
-    return list(zip(found.user.tolist(), found.start_ms.tolist(), found.end_ms.tolist(), strict=True))
+    return list(
+        zip(found.user.tolist(), found.start_ms.tolist(), found.end_ms.tolist(), strict=True)
+    )
 
 
 def test_moment_between_hulls_or_of_another_user_is_inside_of_none() -> None:
@@ -228,7 +274,9 @@ def test_gap_exactly_is_one_session_and_a_millisecond_more_is_two(open_store: Op
     apply_all(store, [visit(NOON_MS), visit(NOON_MS + GAP_MS, "b")])
     apply_all(store, [visit(NOON_MS + 2 * GAP_MS + 1, "c"), visit(NOON_MS + 3 * GAP_MS + 1, "d")])
 
-    assert [(line["session"], line["items"]) for line in dump(store.root, DEFAULTS) if "session" in line] == [
+    assert [
+        (line["session"], line["items"]) for line in dump(store.root, DEFAULTS) if "session" in line
+    ] == [
         (f"cut:u-1@{NOON_MS}", ["a", "b"]),
         (f"cut:u-1@{NOON_MS + 2 * GAP_MS + 1}", ["c", "d"]),
     ]
@@ -245,7 +293,15 @@ def test_gap_exactly_is_one_session_and_a_millisecond_more_is_two(open_store: Op
         ([0], [-10, -20, -60], [(-60, -60), (-20, 0)]),
         ([0, 20], [10], [(0, 20)]),
     ],
-    ids=["bridge", "bridge of three", "two bridges", "earlier", "earlier and bridge", "begins", "inside"],
+    ids=[
+        "bridge",
+        "bridge of three",
+        "two bridges",
+        "earlier",
+        "earlier and bridge",
+        "begins",
+        "inside",
+    ],
 )
 def test_late_event_renames_and_merges_sessions(
     open_store: OpenStore, before: list[int], late: list[int], expected: list[tuple[int, int]]
@@ -260,8 +316,12 @@ def test_late_event_renames_and_merges_sessions(
     assert_is_graph_of(store.root, [*events, *(at(minutes, "x") for minutes in late)])
 
 
-def test_repeat_that_is_no_new_fact_bridges_and_leaves_the_earliest_time(open_store: OpenStore) -> None:
-    """One fact in two sessions becomes one when a repeat joins them, and the edge that loses is dirty."""
+def test_repeat_that_is_no_new_fact_bridges_and_leaves_the_earliest_time(
+    open_store: OpenStore,
+) -> None:
+    """One fact in two sessions becomes one when a repeat joins them, and the edge that
+    loses is dirty.
+    """
     shard = open_store().shard(0)
     apply_events(shard, [at(0), at(40)])
     applied = apply_events(shard, [at(20)])
@@ -294,7 +354,9 @@ def test_renamed_facts_are_not_new(open_store: OpenStore) -> None:
 
 
 def test_visitors_do_not_meet(open_store: OpenStore) -> None:
-    """Another visitor's events at the same times are other sessions, and so are those with a session id."""
+    """Another visitor's events at the same times are other sessions, and so are those
+    with a session id.
+    """
     store = open_store()
     visits = [at(0), at(1, "b"), at(0, "a", "u-2"), at(1, "b", "u-2")]
     apply_all(store, [*visits, event("u-1"), event("u-1", item_id="b")])
@@ -307,7 +369,10 @@ def test_visitors_do_not_meet(open_store: OpenStore) -> None:
 
 
 def test_late_event_is_refused_unless_it_is_known(open_store: OpenStore) -> None:
-    """An event over the retention bound begins, extends and bridges nothing; in a session it may be known."""
+    """An event over the retention bound begins, extends and bridges nothing.
+
+    In a session it may be known.
+    """
     shard = open_store().shard(0)
     known = [at(0), at(10, "b"), at(50, "c"), at(1000)]
     apply_events(shard, known, positions={Position("memory", 0): 4})
@@ -325,13 +390,18 @@ def test_late_event_is_refused_unless_it_is_known(open_store: OpenStore) -> None
 
 
 def test_visitor_whose_session_shares_a_key_is_refused_whole(open_store: OpenStore) -> None:
-    """Where a session of a visitor cannot be, its hulls and sessions stay as they are; others go on."""
+    """Where a session of a visitor cannot be, its hulls and sessions stay as they are.
+
+    Others go on.
+    """
     store = open_store()
     shard = store.shard(0)
     apply_all(store, [at(0), at(200)])
     taken = codec.session_key(text_key(cut_session_id("u-1", NOON_MS - 5 * MINUTE_MS)))
     shard.write({taken: codec.pack_session("somebody else", (), b"")})
-    applied = apply_events(shard, [at(-5, "b"), at(201, "b"), at(1, "b", "u-2"), event("s-1", user_id="u-1")])
+    applied = apply_events(
+        shard, [at(-5, "b"), at(201, "b"), at(1, "b", "u-2"), event("s-1", user_id="u-1")]
+    )
 
     assert [(refusal.record.offset, refusal.reason) for refusal in applied.refusals] == [
         (0, "key_collision"),
@@ -343,7 +413,9 @@ def test_visitor_whose_session_shares_a_key_is_refused_whole(open_store: OpenSto
 
 
 def test_damaged_hulls_stop_the_batch(open_store: OpenStore) -> None:
-    """A visitor's record that does not unpack is an error that names the store, not other sessions."""
+    """A visitor's record that does not unpack is an error that names the store, not
+    other sessions.
+    """
     shard = open_store().shard(0)
     for value in (b"\x01odd", b"\x09" + bytes(16)):
         shard.write({codec.visitor_key(text_key("u-1")): value})
@@ -352,7 +424,10 @@ def test_damaged_hulls_stop_the_batch(open_store: OpenStore) -> None:
 
 
 def test_store_made_with_another_gap_is_refused(open_store: OpenStore) -> None:
-    """The gap is part of what a store was made with: another one would cut the same events otherwise."""
+    """The gap is part of what a store was made with.
+
+    Another one would cut the same events otherwise.
+    """
     open_store(settings=StreamSettings(session_gap_seconds=60.0)).close()
 
     with pytest.raises(
@@ -362,22 +437,30 @@ def test_store_made_with_another_gap_is_refused(open_store: OpenStore) -> None:
 
 
 def test_shard_of_a_store_with_another_gap_is_refused(open_store: OpenStore) -> None:
-    """A shard that was put into another store's folder says itself which gap it was cut with."""
+    """A shard that was put into another store's folder says itself which gap it was cut
+    with.
+    """
     store = open_store()
     apply_all(store, [at(0)])
     store.close()
     manifest = store.root / "store.json"
     manifest.write_text(manifest.read_text().replace("1800.0", "60.0"))
 
-    with pytest.raises(StoreMismatch, match=r"'session_gap_ms': 1800000}, but .*'session_gap_ms': 60000}"):
+    with pytest.raises(
+        StoreMismatch, match=r"'session_gap_ms': 1800000}, but .*'session_gap_ms': 60000}"
+    ):
         open_store(settings=StreamSettings(session_gap_seconds=60.0)).shard(0)
 
 
 def test_store_that_does_not_say_its_gap_has_the_default(open_store: OpenStore) -> None:
-    """A store and its shards from before there was a gap open with the default, and only with it."""
+    """A store and its shards from before there was a gap open with the default, and
+    only with it.
+    """
     store = open_store()
     apply_all(store, [at(0)])
-    as_before = codec.pack_format(codec.ShardFormat(codec.FORMAT_VERSION, 0, 1, DEFAULTS.half_life_ms))[:-8]
+    as_before = codec.pack_format(
+        codec.ShardFormat(codec.FORMAT_VERSION, 0, 1, DEFAULTS.half_life_ms)
+    )[:-8]
     store.shard(0).write({codec.FORMAT_KEY: as_before})
     store.close()
     manifest = json.loads((store.root / "store.json").read_text())

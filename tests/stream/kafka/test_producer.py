@@ -1,4 +1,6 @@
-"""Producing: what is published decodes to what was meant, in the partition of its session."""
+"""Producing: what is published decodes to what was meant, in the partition of its
+session.
+"""
 
 import gc
 import logging
@@ -53,7 +55,9 @@ def settings_of(topics: Mapping[str, str], **more: Any) -> StreamSettings:
 def read_all(bootstrap: str, topics: list[str], partitions: int) -> list[Any]:
     """Return everything that is in the topics."""
     consumer = KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
-    places = [TopicPartition(topic, partition) for topic in topics for partition in range(partitions)]
+    places = [
+        TopicPartition(topic, partition) for topic in topics for partition in range(partitions)
+    ]
     consumer.assign(places)
     consumer.seek_to_beginning(*places)
     ends = consumer.end_offsets(places)
@@ -80,7 +84,9 @@ def decoded(message: Any, settings: StreamSettings) -> list[Interaction | Catalo
     return [event for event in found.events if not isinstance(event, Erasure)]
 
 
-def by_session_and_topic(events: Sequence[Interaction]) -> dict[tuple[str, bool], list[Interaction]]:
+def by_session_and_topic(
+    events: Sequence[Interaction],
+) -> dict[tuple[str, bool], list[Interaction]]:
     """Group events by what keeps its order: the session in one topic."""
     groups: dict[tuple[str, bool], list[Interaction]] = defaultdict(list)
     for interaction in events:
@@ -88,11 +94,15 @@ def by_session_and_topic(events: Sequence[Interaction]) -> dict[tuple[str, bool]
     return groups
 
 
-@pytest.mark.parametrize(("encoding", "batch_size"), [("protobuf", 1), ("json", 1), ("protobuf", 16)])
+@pytest.mark.parametrize(
+    ("encoding", "batch_size"), [("protobuf", 1), ("json", 1), ("protobuf", 16)]
+)
 def test_published_events_come_back(
     kafka_bootstrap: str, kafka_topics: TopicFactory, encoding: Encoding, batch_size: int
 ) -> None:
-    """Every event arrives once, equal to what was published, in its session's partition, in order."""
+    """Every event arrives once, equal to what was published, in its session's
+    partition, in order.
+    """
     topics = kafka_topics(partitions=3)
     settings = settings_of(topics)
     producer = EventProducer(kafka_bootstrap, settings, encoding=encoding, batch_size=batch_size)
@@ -122,7 +132,10 @@ def test_published_events_come_back(
 
 
 def test_batches_are_as_large_as_asked(kafka_bootstrap: str, kafka_topics: TopicFactory) -> None:
-    """A batch holds at most so many events of one partition; what is left over goes with the flush."""
+    """A batch holds at most so many events of one partition.
+
+    What is left over goes with the flush.
+    """
     topics = kafka_topics(partitions=1)
     producer = EventProducer(kafka_bootstrap, settings_of(topics), batch_size=16)
     clicks = [published for published in EVENTS if published.query]
@@ -160,12 +173,18 @@ def test_record_too_large_for_the_broker(kafka_bootstrap: str, kafka_topics: Top
     producer.close()
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")  # kafka-python does not close a refused socket
-@pytest.mark.parametrize(("host", "cause"), [("127.0.0.1:{}", "ECONNREFUSED"), ("no-such.invalid:{}", "DNS")])
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning"
+)  # kafka-python does not close a refused socket
+@pytest.mark.parametrize(
+    ("host", "cause"), [("127.0.0.1:{}", "ECONNREFUSED"), ("no-such.invalid:{}", "DNS")]
+)
 def test_unreachable_broker(
     free_port: Callable[[], int], caplog: pytest.LogCaptureFixture, host: str, cause: str
 ) -> None:
-    """A broker that cannot be reached is one error that names address and cause, and nothing is logged."""
+    """A broker that cannot be reached is one error that names address and cause, and
+    nothing is logged.
+    """
     bootstrap = host.format(free_port())
     client_log = logging.getLogger("kafka")
     before = (client_log.level, client_log.propagate, list(client_log.handlers))

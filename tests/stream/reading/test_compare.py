@@ -38,7 +38,9 @@ Puts = Mapping[bytes, bytes]
 
 
 def compare(left: Path, right: Path, *, with_catalog: bool = False) -> Comparison:
-    """Compare two stores, and check that the other way round says the same from the other side."""
+    """Compare two stores, and check that the other way round says the same from the
+    other side.
+    """
     with open_graph(left, DEFAULTS) as one, open_graph(right, DEFAULTS) as other:
         there = compare_graphs(one, other, with_catalog=with_catalog)
         back = compare_graphs(other, one, with_catalog=with_catalog)
@@ -53,7 +55,10 @@ def compare(left: Path, right: Path, *, with_catalog: bool = False) -> Compariso
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    """Yield a folder for stores; a function-scoped fixture would be shared by all examples."""
+    """Yield a folder for stores.
+
+    A function-scoped fixture would be shared by all examples.
+    """
     with TemporaryDirectory() as path:
         yield Path(path)
 
@@ -92,7 +97,9 @@ def test_the_same_facts_are_equal(
 def test_one_more_event_is_found_where_the_oracle_says(
     events: list[Interaction], extra: Interaction, num_shards: int
 ) -> None:
-    """An event that changes the facts is a difference, and the first one is the oracle's first."""
+    """An event that changes the facts is a difference, and the first one is the
+    oracle's first.
+    """
     before, after = Oracle.of(events), Oracle.of([*events, extra])
     with folder() as root:
         build(root / "without", [events], DEFAULTS, num_shards)
@@ -109,20 +116,27 @@ def test_one_more_event_is_found_where_the_oracle_says(
 
 
 def _row_plants(kind: str, records: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[str, Puts]]:
-    """Yield records in which the last fact is a millisecond later, or another action, or is not there."""
+    """Yield records in which the last fact is a millisecond later, or another action,
+    or is not there.
+    """
     for key, value in records:
         head, stamp = value[:-8], int.from_bytes(value[-8:], "little")
         if kind == "edge" and stamp % 8 == Action.VIEW:
             continue  # a view makes no edge
         other = stamp ^ (int(Action.CLICK) ^ int(Action.PURCHASE))
-        for changed in (stamp + 8, other if stamp % 8 in (Action.CLICK, Action.PURCHASE) else stamp + 16):
+        for changed in (
+            stamp + 8,
+            other if stamp % 8 in (Action.CLICK, Action.PURCHASE) else stamp + 16,
+        ):
             yield kind, {key: head + changed.to_bytes(8, "little")}
         if kind == "edge":
             yield kind, {key: value[: -codec.ROW_BYTES]}
 
 
 def _plants(root: Path) -> list[tuple[str, Puts]]:
-    """Return what can be wrong with one record of a store, and with one record too many."""
+    """Return what can be wrong with one record of a store, and with one record too
+    many.
+    """
     with open_graph(root, DEFAULTS) as graph:
         (shard,) = graph._shards
         plants = [*_row_plants("edge", shard.records(codec.BY_QUERY))]
@@ -137,18 +151,27 @@ def _plants(root: Path) -> list[tuple[str, Puts]]:
         row = struct.pack("<QQQ", 0, item, NOON_MS * 8 + Action.VIEW)
         new = codec.pack_session("new", (), row)
         plants.append(("session", {codec.session_key(text_key("new")): new}))
-    for query, item in ((query, item) for query in queries for item in items if (query, item) not in known):
+    for query, item in (
+        (query, item) for query in queries for item in items if (query, item) not in known
+    ):
         row = struct.pack("<QQQ", item, 1, NOON_MS * 8 + Action.CLICK)
         plants.append(
-            ("edge", {codec.run_keys(codec.BY_QUERY, np.array([query], dtype=np.uint64), 999)[0]: row})
+            (
+                "edge",
+                {codec.run_keys(codec.BY_QUERY, np.array([query], dtype=np.uint64), 999)[0]: row},
+            )
         )
     return plants
 
 
 @given(st.lists(interactions, min_size=1, max_size=12), st.data())
 @settings(max_examples=60 * EFFORT)
-def test_any_single_planted_difference_is_found(events: list[Interaction], data: st.DataObject) -> None:
-    """One changed, missing or extra record is one difference of its kind, whichever record it is."""
+def test_any_single_planted_difference_is_found(
+    events: list[Interaction], data: st.DataObject
+) -> None:
+    """One changed, missing or extra record is one difference of its kind, whichever
+    record it is.
+    """
     with folder() as root:
         build(root / "sound", [events], DEFAULTS, 1)
         build(root / "damaged", [events], DEFAULTS, 1)
@@ -202,7 +225,9 @@ def test_the_first_difference_is_that_of_the_dump(tmp_path: Path) -> None:
 
 
 def test_catalogues_are_compared_when_asked_for(tmp_path: Path) -> None:
-    """A title counts; an item that was deleted is as good as one that was never there."""
+    """A title counts; an item that was deleted is as good as one that
+    was never there.
+    """
     for name, items in {
         "left": [CatalogItem(item_id="a", title="A"), CatalogItem(item_id="gone", deleted=True)],
         "right": [CatalogItem(item_id="a", title="Another")],

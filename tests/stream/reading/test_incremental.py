@@ -1,4 +1,6 @@
-"""Reading snapshots again: what was read before and what is read now are the graph as a whole read has it."""
+"""Reading snapshots again: what was read before and what is read now are the graph as a
+whole read has it.
+"""
 
 import shutil
 from collections.abc import Sequence
@@ -57,8 +59,13 @@ Step = str | tuple[Sequence[Interaction], Sequence[CatalogItem], Sequence[Erasur
 @pytest.mark.parametrize("store_settings", [DEFAULTS, FOLDING], ids=["kept", "folded"])
 @given(steps=st.lists(steps, min_size=1, max_size=8))
 @settings(max_examples=30 * EFFORT)
-def test_what_changed_is_all_that_must_be_read(store_settings: StreamSettings, steps: list[Step]) -> None:
-    """New, moved, erased, folded, cut: after each write, what is known and what is read is all there is."""
+def test_what_changed_is_all_that_must_be_read(
+    store_settings: StreamSettings, steps: list[Step]
+) -> None:
+    """New, moved, erased, folded, cut.
+
+    After each write, what is known and what is read is all there is.
+    """
     with TemporaryDirectory() as folder:
         root, known = Path(folder) / "store", KnownGraph()
         store = Store.create_or_open(root, store_settings, 2)
@@ -80,7 +87,10 @@ def deliver(
     catalog: Sequence[CatalogItem],
     asked: Sequence[Erasure],
 ) -> None:
-    """Apply one write's worth to a shard: its sessions, all of the catalogue and the erasures; then fold."""
+    """Apply one write's worth to a shard.
+
+    Its sessions, all of the catalogue and the erasures; then fold.
+    """
     own = [each for each in events if shard_of(each.session_id or each.user_id, 2) == index]
     texts = Texts()
     batch = batch_of(own, texts, items=catalog, erasures=asked, positions={Position("file", 0): 0})
@@ -105,8 +115,12 @@ def assert_same_arrays(found: GraphArrays, expected: GraphArrays) -> None:
             assert one == other, field.name
 
 
-def test_nothing_known_is_read_again(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """New facts, moved ones, new names and catalogue items come without a look at any session."""
+def test_nothing_known_is_read_again(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New facts, moved ones, new names and catalogue items come without a look at any
+    session.
+    """
     store, known = open_store(), KnownGraph()
     one = store.shard(0)
     apply_events(one, [event("s-1", "tv", "a", NOON_MS + 5), event("s-2", "tv", "b")])
@@ -130,7 +144,9 @@ def test_nothing_known_is_read_again(open_store: OpenStore, monkeypatch: pytest.
 
 
 def test_a_name_without_a_fact_is_read(open_store: OpenStore) -> None:
-    """What was asked in an event that came too late has a name, and no fact that would tell."""
+    """What was asked in an event that came too late has a name, and no fact that would
+    tell.
+    """
     store, known = open_store(), KnownGraph()
     one, position = store.shard(0), Position("topic", 0)
     apply_batch(one, *late_batch([event("s-1", "tv", "a", NOON_MS + 9_000)], position))
@@ -175,7 +191,9 @@ def test_what_is_no_longer_noted_is_read_in_full(
 
 
 def test_an_older_copy_is_read_in_full(open_store: OpenStore, tmp_path: Path) -> None:
-    """A shard that went back, to a checkpoint say, is not taken for what it was later."""
+    """A shard that went back, to a checkpoint say, is not taken for
+    what it was later.
+    """
     store, known = open_store(), KnownGraph()
     one = store.shard(0)
     apply_events(one, [event()], [CatalogItem(item_id="a", title="before")])

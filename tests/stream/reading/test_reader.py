@@ -1,4 +1,6 @@
-"""Reading the graph: the dump's exact form, what the hash depends on, the arrays that training takes."""
+"""Reading the graph: the dump's exact form, what the hash depends on, the arrays that
+training takes.
+"""
 
 import json
 import struct
@@ -39,7 +41,9 @@ DEFAULTS = StreamSettings()
 
 
 def test_dump_lines_are_exactly_the_contract(open_store: OpenStore) -> None:
-    """Field order, compact separators, raw Unicode, actions by number, canonical order."""
+    """Field order, compact separators, raw Unicode, actions by
+    number, canonical order.
+    """
     at_ms = 655 * 30 * DAY_MS
     store = open_store()
     events = [
@@ -63,19 +67,26 @@ def test_dump_lines_are_exactly_the_contract(open_store: OpenStore) -> None:
     ]
     assert '"query":"tv ü"' in lines[1]
     assert lines[2].endswith('"actions":{"click":1,"purchase":1}}')
-    assert lines[3:] == ['{"kind":"hyperedge","session":"s-1","items":["a","c"],"last_ms":1697760000004}']
+    assert lines[3:] == [
+        '{"kind":"hyperedge","session":"s-1","items":["a","c"],"last_ms":1697760000004}'
+    ]
 
 
 def test_dump_is_at_the_watermark_by_default(open_store: OpenStore) -> None:
     """Without a time, weights are those at the largest event time applied."""
     store = open_store()
-    apply_all(store, [event(ts_ms=NOON_MS), event("s-2", "", "b", NOON_MS + 30 * DAY_MS, Action.VIEW)])
+    apply_all(
+        store, [event(ts_ms=NOON_MS), event("s-2", "", "b", NOON_MS + 30 * DAY_MS, Action.VIEW)]
+    )
 
     assert dump(store.root, DEFAULTS)[0]["weight"] == pytest.approx(0.5, rel=1e-12)
 
 
 def test_action_weights_apply_when_read(open_store: OpenStore) -> None:
-    """Other action weights need no new store; an action that is not listed weighs nothing."""
+    """Other action weights need no new store.
+
+    An action that is not listed weighs nothing.
+    """
     store = open_store()
     apply_all(store, [event(action=Action.CLICK), event(action=Action.PURCHASE)])
     weights = [
@@ -87,14 +98,21 @@ def test_action_weights_apply_when_read(open_store: OpenStore) -> None:
 
 
 def test_empty_store_reads_as_empty(open_store: OpenStore) -> None:
-    """A store that nothing was applied to has an empty dump, a hash, and arrays without rows."""
+    """A store that nothing was applied to has an empty dump, a hash, and arrays without
+    rows.
+    """
     store = open_store(num_shards=2)
 
     with open_graph(store.root, DEFAULTS) as graph:
         arrays = graph.arrays()
         assert list(graph.dump()) == []
         assert len(graph.graph_hash()) == 64
-        assert (arrays.num_queries, arrays.num_items, arrays.num_sessions, len(arrays.edge_query)) == (
+        assert (
+            arrays.num_queries,
+            arrays.num_items,
+            arrays.num_sessions,
+            len(arrays.edge_query),
+        ) == (
             0,
             0,
             0,
@@ -109,20 +127,30 @@ def test_hash_tells_sets_of_facts_apart(events: list[Interaction], extra: Intera
     with TemporaryDirectory() as folder:
         build(Path(folder, "without"), [events], DEFAULTS, 1)
         build(Path(folder, "with"), [[*events, extra]], DEFAULTS, 1)
-        same = graph_hash(Path(folder, "without"), DEFAULTS) == graph_hash(Path(folder, "with"), DEFAULTS)
+        same = graph_hash(Path(folder, "without"), DEFAULTS) == graph_hash(
+            Path(folder, "with"), DEFAULTS
+        )
 
     assert same == (Oracle.of(events) == Oracle.of([*events, extra]))
 
 
 def test_hash_depends_on_facts_alone(open_store: OpenStore, tmp_path: Path) -> None:
-    """Half-life, action weights, catalogue, users and compaction do not touch the hash."""
-    events = [event("s-1", "tv", "a"), event("s-1", "tv", "b", NOON_MS + 5), event("s-2", "radio", "a")]
+    """Half-life, action weights, catalogue, users and compaction do
+    not touch the hash.
+    """
+    events = [
+        event("s-1", "tv", "a"),
+        event("s-1", "tv", "b", NOON_MS + 5),
+        event("s-2", "radio", "a"),
+    ]
     plain = open_store(tmp_path / "plain")
     apply_all(plain, events)
     slow = replace(DEFAULTS, half_life_seconds=365 * 86400.0, action_weights={"click": 7.0})
     other = open_store(tmp_path / "other", settings=slow)
     apply_all(other, [replace(one, user_id="u") for one in events])
-    apply_events(other.shard(0), [], [CatalogItem(item_id="a", title="A"), CatalogItem(item_id="z")], {})
+    apply_events(
+        other.shard(0), [], [CatalogItem(item_id="a", title="A"), CatalogItem(item_id="z")], {}
+    )
     other.shard(0).compact()
 
     assert graph_hash(other.root, slow) == graph_hash(plain.root, DEFAULTS)
@@ -170,21 +198,29 @@ def documented_hash(oracle: Oracle) -> str:
 
 
 def test_hash_is_pinned(open_store: OpenStore) -> None:
-    """The hash of a small graph stays what it was: snapshots carry it from one version to the next."""
+    """The hash of a small graph stays what it was.
+
+    Snapshots carry it from one version to the next.
+    """
     store = open_store()
     apply_all(store, [event("s-1", "tv", "a"), event("s-1", "", "b", NOON_MS + 5, Action.VIEW)])
 
     assert (
-        graph_hash(store.root, DEFAULTS) == "9cc9d13fa638eeac49f809d2a265ed60dc2b5ea8b208b515e02e6cc088c6c675"
+        graph_hash(store.root, DEFAULTS)
+        == "9cc9d13fa638eeac49f809d2a265ed60dc2b5ea8b208b515e02e6cc088c6c675"
     )
 
 
 def test_half_life_of_the_store_counts_for_readers(open_store: OpenStore) -> None:
-    """A reader needs no configuration to get the weights that the store was made for."""
+    """A reader needs no configuration to get the weights that the
+    store was made for.
+    """
     store = open_store(settings=replace(DEFAULTS, half_life_seconds=86400.0))
     apply_all(store, [event(ts_ms=NOON_MS)])
 
-    assert dump(store.root, DEFAULTS, NOON_MS + DAY_MS)[0]["weight"] == pytest.approx(0.5, rel=1e-12)
+    assert dump(store.root, DEFAULTS, NOON_MS + DAY_MS)[0]["weight"] == pytest.approx(
+        0.5, rel=1e-12
+    )
 
 
 def test_stats_count_everything(open_store: OpenStore) -> None:
@@ -192,7 +228,12 @@ def test_stats_count_everything(open_store: OpenStore) -> None:
     store = open_store(num_shards=2)
     apply_all(
         store,
-        [event("s-1"), event("s-2"), event("s-1", "", "b", NOON_MS + 1, Action.VIEW), event("s-3", "x")],
+        [
+            event("s-1"),
+            event("s-2"),
+            event("s-1", "", "b", NOON_MS + 1, Action.VIEW),
+            event("s-3", "x"),
+        ],
     )
     apply_events(store.shard(0), [], [CatalogItem(item_id="z", deleted=True)], {})
 
@@ -205,7 +246,9 @@ def test_stats_count_everything(open_store: OpenStore) -> None:
 
 
 def test_missing_names_are_damage(open_store: OpenStore) -> None:
-    """An edge whose item has no name is an error from dump and arrays, not a crash or a wrong graph."""
+    """An edge whose item has no name is an error from dump and arrays, not a crash or a
+    wrong graph.
+    """
     store = open_store()
     apply_events(store.shard(0), [event(query="tv", item_id="a")])
     store.shard(0).write({}, [codec.name_key(codec.ITEM_NAME, text_key("a"))])
@@ -271,7 +314,9 @@ def test_arrays_hold_the_graph(
         )
         for edge in oracle.edges(NOON_MS)
     }
-    assert rows["hyperedges"] == sorted((line["items"], line["last_ms"]) for line in oracle.hyperedges())
+    assert rows["hyperedges"] == sorted(
+        (line["items"], line["last_ms"]) for line in oracle.hyperedges()
+    )
     assert rows["facts"] == sorted(
         (query, item, int(action), ts_ms)
         for (_, query, item, action), ts_ms in oracle.facts.items()
@@ -281,7 +326,10 @@ def test_arrays_hold_the_graph(
 
 
 def test_arrays_are_dense_typed_and_in_order_of_key(open_store: OpenStore) -> None:
-    """Shapes, dtypes and order are what the docstring promises; facts point to the session that made them."""
+    """Shapes, dtypes and order are what the docstring promises.
+
+    Facts point to the session that made them.
+    """
     store = open_store(num_shards=3)
     events = [event(f"s-{n}", f"q {n % 5}", f"i-{n % 7}", NOON_MS + n) for n in range(40)]
     apply_all(store, [*events, event("s-0", "", "i-1", NOON_MS + 99, Action.VIEW)])
@@ -316,7 +364,10 @@ def test_arrays_are_dense_typed_and_in_order_of_key(open_store: OpenStore) -> No
 
 
 def test_arrays_carry_the_catalogue(open_store: OpenStore) -> None:
-    """Titles, texts and flags come from the catalogue; items without a record are shown and untitled."""
+    """Titles, texts and flags come from the catalogue.
+
+    Items without a record are shown and untitled.
+    """
     store = open_store()
     items = [
         CatalogItem(item_id="a", title="A", text="all about a"),
@@ -348,10 +399,13 @@ def test_arrays_carry_the_catalogue(open_store: OpenStore) -> None:
 
 @pytest.mark.parametrize("num_items", [49, 50, 51, 70])
 def test_arrays_bound_hyperedges_as_the_dump_does(open_store: OpenStore, num_items: int) -> None:
-    """At the bound, with ties in time, arrays and dump keep the same items in the same order."""
+    """At the bound, with ties in time, arrays and dump keep the same items in the same
+    order.
+    """
     store = open_store()
     apply_all(
-        store, [event("s-1", "", f"i-{n:02d}", NOON_MS + n // 20, Action.VIEW) for n in range(num_items)]
+        store,
+        [event("s-1", "", f"i-{n:02d}", NOON_MS + n // 20, Action.VIEW) for n in range(num_items)],
     )
     with open_graph(store.root, DEFAULTS) as graph:
         arrays = graph.arrays()

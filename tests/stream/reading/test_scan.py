@@ -1,4 +1,6 @@
-"""All shards read as one: what is split between shards is joined, and chunks change nothing."""
+"""All shards read as one: what is split between shards is joined, and chunks change
+nothing.
+"""
 
 from pathlib import Path
 
@@ -32,7 +34,9 @@ def rows_by_key(events: list[Interaction]) -> list[Row]:
 
 
 def shard_of_rows(number: int, rows: list[Row], ids: dict[int, str]) -> ShardReader:
-    """Return a shard with these facts, a record a session and a query and two writes."""
+    """Return a shard with these facts, a record a session and a query
+    and two writes.
+    """
     database = MemoryDatabase(Path(f"shard-{number}"), MemoryDisk())
     puts = Puts()
     for session in sorted({row[0] for row in rows}):
@@ -54,18 +58,30 @@ def shard_of_rows(number: int, rows: list[Row], ids: dict[int, str]) -> ShardRea
 def test_shards_are_read_as_one(
     left: list[Interaction], right: list[Interaction], chunk_records: int
 ) -> None:
-    """Sessions and edges of two shards are those of all their facts, in order, in chunks of any size."""
+    """Sessions and edges of two shards are those of all their facts, in order, in
+    chunks of any size.
+    """
     ids = {text_key(event.session_id): event.session_id for event in left + right}
-    shards = [shard_of_rows(number, rows_by_key(part), ids) for number, part in enumerate((left, right))]
+    shards = [
+        shard_of_rows(number, rows_by_key(part), ids) for number, part in enumerate((left, right))
+    ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scan, "_CHUNK_RECORDS", chunk_records)
         sessions, edges = list(session_chunks(shards)), list(edge_chunks(shards))
     expected = rows_by_key(left + right)
 
     assert rows_of(FactColumns.concatenate([chunk.facts for chunk in sessions])) == expected
-    listed = [pair for chunk in sessions for pair in zip(chunk.keys.tolist(), chunk.session_ids, strict=True)]
+    listed = [
+        pair
+        for chunk in sessions
+        for pair in zip(chunk.keys.tolist(), chunk.session_ids, strict=True)
+    ]
     assert listed == sorted(ids.items())
-    pairs = [pair for chunk in edges for pair in zip(chunk.query.tolist(), chunk.item.tolist(), strict=True)]
+    pairs = [
+        pair
+        for chunk in edges
+        for pair in zip(chunk.query.tolist(), chunk.item.tolist(), strict=True)
+    ]
     assert pairs == sorted({row[1:3] for row in expected if row[1] and row[3] > 1})
     on_edges = FactColumns.concatenate([chunk.facts for chunk in edges])
     assert sorted(rows_of(on_edges)) == [row for row in expected if row[1] and row[3] > 1]

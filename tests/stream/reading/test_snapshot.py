@@ -43,23 +43,36 @@ def test_snapshot_of_a_resting_store_is_the_store(
 ) -> None:
     """Manifest and graph of a snapshot are those of the store, over all its shards."""
     store = open_store(num_shards=3)
-    apply_all(store, [event(f"s-{n}", item_id=f"i-{n % 4}", ts_ms=NOON_MS + n) for n in range(20)], offset=77)
+    apply_all(
+        store,
+        [event(f"s-{n}", item_id=f"i-{n % 4}", ts_ms=NOON_MS + n) for n in range(20)],
+        offset=77,
+    )
     apply_all(store, [event("s-1", "radio", "i-9", NOON_MS + 50)], offset=78)
     store.close()
     info = take_snapshot(store.root, tmp_path / "out", settings, TAKEN_MS)
 
     assert read_manifest(tmp_path / "out") == info
-    assert info.graph_hash == graph_hash(store.root, settings) == graph_hash(tmp_path / "out", settings)
+    assert (
+        info.graph_hash
+        == graph_hash(store.root, settings)
+        == graph_hash(tmp_path / "out", settings)
+    )
     assert dump(tmp_path / "out", settings) == dump(store.root, settings)
     assert (info.counts.facts, info.counts.hyperedges, info.counts.incidences) == (21, 1, 2)
-    assert (info.taken_ms, info.snapshot_id) == (TAKEN_MS, f"20260921T141320Z-{info.graph_hash[:8]}")
+    assert (info.taken_ms, info.snapshot_id) == (
+        TAKEN_MS,
+        f"20260921T141320Z-{info.graph_hash[:8]}",
+    )
     assert [shard.shard for shard in info.shards] == [0, 1, 2]
     assert sum(shard.sequence for shard in info.shards) == 4
     assert {offset for shard in info.shards for offset in shard.positions.values()} == {77, 78}
     assert info.watermark_ms == min(shard.watermark_ms for shard in info.shards)
 
 
-def test_snapshot_stays_as_it_was(open_store: OpenStore, settings: StreamSettings, tmp_path: Path) -> None:
+def test_snapshot_stays_as_it_was(
+    open_store: OpenStore, settings: StreamSettings, tmp_path: Path
+) -> None:
     """What is applied later, and compaction, do not reach a snapshot."""
     store = open_store()
     apply_all(store, [event()])
@@ -72,7 +85,9 @@ def test_snapshot_stays_as_it_was(open_store: OpenStore, settings: StreamSetting
     assert graph_hash(tmp_path / "out", settings) == info.graph_hash
 
 
-def test_manifest_is_protobuf_json(open_store: OpenStore, settings: StreamSettings, tmp_path: Path) -> None:
+def test_manifest_is_protobuf_json(
+    open_store: OpenStore, settings: StreamSettings, tmp_path: Path
+) -> None:
     """Scripts find the contract's field names in ``manifest.json``."""
     store = open_store()
     apply_events(store.shard(0), [event()], [], {Position("freshet.clicks", 0): 12})
@@ -86,8 +101,12 @@ def test_manifest_is_protobuf_json(open_store: OpenStore, settings: StreamSettin
     assert written["action_weights"] == {"click": 1.0, "add-to-cart": 2.0, "purchase": 4.0}
 
 
-def test_snapshot_of_an_empty_store(open_store: OpenStore, settings: StreamSettings, tmp_path: Path) -> None:
-    """A store that nothing was applied to has a snapshot, without shards and with watermark 0."""
+def test_snapshot_of_an_empty_store(
+    open_store: OpenStore, settings: StreamSettings, tmp_path: Path
+) -> None:
+    """A store that nothing was applied to has a snapshot, without shards and with
+    watermark 0.
+    """
     store = open_store()
     info = take_snapshot(store.root, tmp_path / "out", settings, TAKEN_MS)
 
@@ -117,15 +136,22 @@ def test_reading_a_snapshot_changes_nothing_in_it(
 def test_snapshots_of_a_store_while_another_process_writes(
     start_holder: StartHolder, settings: StreamSettings, tmp_path: Path
 ) -> None:
-    """Each snapshot holds exactly the batches up to its own position, and the writer goes on."""
+    """Each snapshot holds exactly the batches up to its own position, and the writer
+    goes on.
+    """
     process = start_holder(tmp_path / "store", "write")
-    infos = [take_snapshot(tmp_path / "store", tmp_path / f"out-{n}", settings, TAKEN_MS) for n in range(5)]
+    infos = [
+        take_snapshot(tmp_path / "store", tmp_path / f"out-{n}", settings, TAKEN_MS)
+        for n in range(5)
+    ]
     process.communicate(timeout=60)
 
     assert process.returncode == 0
     done = [info.shards[0].positions.get(Position("numbers", 0), 0) for info in infos]
     assert done == sorted(set(done))
-    assert [info.counts.facts for info in infos] == [sum(n % 7 for n in range(count)) for count in done]
+    assert [info.counts.facts for info in infos] == [
+        sum(n % 7 for n in range(count)) for count in done
+    ]
     assert [info.shards[0].sequence for info in infos] == done
     assert leftovers(tmp_path / "store") == []
 
@@ -157,7 +183,10 @@ def test_request_that_nobody_could_have_made_is_passed_over(open_store: OpenStor
 
 
 def test_holder_that_does_not_answer(start_holder: StartHolder, tmp_path: Path) -> None:
-    """A holder that hangs is a retriable error that names the store; no request and no folder is left."""
+    """A holder that hangs is a retriable error that names the store.
+
+    No request and no folder is left.
+    """
     start_holder(tmp_path / "store", "idle")
 
     with pytest.raises(SnapshotTimedOut, match=str(tmp_path / "store")) as caught:
@@ -181,7 +210,9 @@ def test_holder_that_was_killed_is_not_waited_for(
 def test_holder_that_leaves_while_it_is_waited_for(
     open_store: OpenStore, settings: StreamSettings, tmp_path: Path
 ) -> None:
-    """When the holder closes the store without answering, the snapshot is taken directly."""
+    """When the holder closes the store without answering, the snapshot is taken
+    directly.
+    """
     store = open_store()
     apply_all(store, [event()])
     infos: list[SnapshotInfo] = []
@@ -198,7 +229,9 @@ def test_holder_that_leaves_while_it_is_waited_for(
 
 def wait_for_request(store_root: Path, requester: threading.Thread) -> None:
     """Return as soon as a request is in the mailbox."""
-    while requester.is_alive() and not any(name.endswith(".request") for name in leftovers(store_root)):
+    while requester.is_alive() and not any(
+        name.endswith(".request") for name in leftovers(store_root)
+    ):
         requester.join(timeout=0.01)
 
 
@@ -232,7 +265,10 @@ def test_holder_that_cannot_make_the_checkpoint(
 def test_holder_that_cannot_even_say_why_goes_on(
     open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A full disk takes neither checkpoint nor refusal: whoever asked times out, the holder goes on."""
+    """A full disk takes neither checkpoint nor refusal.
+
+    Whoever asked times out, the holder goes on.
+    """
     store = open_store()
     apply_all(store, [event()])
     requests = store.root / "requests"
@@ -252,7 +288,10 @@ def test_holder_that_cannot_even_say_why_goes_on(
 def test_what_dead_requesters_left_is_removed(
     open_store: OpenStore, settings: StreamSettings, tmp_path: Path
 ) -> None:
-    """Old requests and answers go with the next snapshot; fresh ones belong to somebody and stay."""
+    """Old requests and answers go with the next snapshot.
+
+    Fresh ones belong to somebody and stay.
+    """
     store = open_store()
     apply_all(store, [event()])
     requests = store.root / "requests"
@@ -311,7 +350,9 @@ def snapshot(open_store: OpenStore, settings: StreamSettings, tmp_path: Path) ->
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b'{"format_version": "x"}', b"\xff\xfe", b'{"counts": 3}']
 )
-def test_damaged_manifest_is_unreadable(snapshot: Path, settings: StreamSettings, content: bytes) -> None:
+def test_damaged_manifest_is_unreadable(
+    snapshot: Path, settings: StreamSettings, content: bytes
+) -> None:
     """A manifest that does not parse is an error that names the snapshot."""
     (snapshot / "manifest.json").write_bytes(content)
 
@@ -323,11 +364,15 @@ def test_damaged_manifest_is_unreadable(snapshot: Path, settings: StreamSettings
 def test_snapshot_of_another_version_is_refused(
     snapshot: Path, settings: StreamSettings, version: int
 ) -> None:
-    """A manifest of another version, earlier or later, is refused by both versions' numbers."""
+    """A manifest of another version, earlier or later, is refused by both versions'
+    numbers.
+    """
     path = snapshot / "manifest.json"
     path.write_text(path.read_text().replace('"format_version": 2', f'"format_version": {version}'))
 
-    with pytest.raises(StoreMismatch, match=f"format version {version}, this version of Freshet reads 2"):
+    with pytest.raises(
+        StoreMismatch, match=f"format version {version}, this version of Freshet reads 2"
+    ):
         open_graph(snapshot, settings)
 
 
@@ -353,11 +398,17 @@ def test_snapshot_keeps_the_stores_half_life(open_store: OpenStore, tmp_path: Pa
     info = take_snapshot(store.root, tmp_path / "out", StreamSettings(), TAKEN_MS)
 
     assert info.half_life_seconds == 86400.0
-    assert dump(tmp_path / "out", StreamSettings(), NOON_MS + 86_400_000)[0]["weight"] == pytest.approx(0.5)
+    assert dump(tmp_path / "out", StreamSettings(), NOON_MS + 86_400_000)[0][
+        "weight"
+    ] == pytest.approx(0.5)
 
 
-def test_snapshot_across_filesystems(open_store: OpenStore, settings: StreamSettings, tmp_path: Path) -> None:
-    """Where hard links are impossible the shards are copied, from a resting store and from a live one."""
+def test_snapshot_across_filesystems(
+    open_store: OpenStore, settings: StreamSettings, tmp_path: Path
+) -> None:
+    """Where hard links are impossible the shards are copied, from a resting store and
+    from a live one.
+    """
     elsewhere = Path("/dev/shm") / f"freshet-{os.getpid()}"
     if not elsewhere.parent.is_dir() or elsewhere.parent.stat().st_dev == tmp_path.stat().st_dev:
         elsewhere = tmp_path / "elsewhere"
@@ -386,4 +437,6 @@ def test_action_weights_are_those_of_the_reader(snapshot: Path, settings: Stream
     """A snapshot can be read with other action weights than it was taken with."""
     doubled = replace(settings, action_weights={"click": 2.0})
 
-    assert [line["weight"] for line in dump(snapshot, doubled, NOON_MS)[:2]] == pytest.approx([2.0, 2.0])
+    assert [line["weight"] for line in dump(snapshot, doubled, NOON_MS)[:2]] == pytest.approx(
+        [2.0, 2.0]
+    )

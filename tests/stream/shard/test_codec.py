@@ -47,7 +47,9 @@ def rows(table: list[tuple[int, ...]]) -> bytes:
 
 
 @given(texts, st.lists(words, max_size=3), tables)
-def test_session_round_trip(session_id: str, users: list[int], table: list[tuple[int, ...]]) -> None:
+def test_session_round_trip(
+    session_id: str, users: list[int], table: list[tuple[int, ...]]
+) -> None:
     """A session comes back as it was, alone and among many."""
     packed = codec.pack_session(session_id, users, rows(table))
 
@@ -81,11 +83,15 @@ def test_rows_round_trip(pieces: list[list[tuple[int, ...]]]) -> None:
 
 
 @given(tables, words, words)
-def test_facts_by_query_and_by_item_come_back(table: list[tuple[int, ...]], key: int, sequence: int) -> None:
+def test_facts_by_query_and_by_item_come_back(
+    table: list[tuple[int, ...]], key: int, sequence: int
+) -> None:
     """A run of rows is read with the key that it is stored under, in its place."""
     for kind, unpack in ((codec.BY_QUERY, codec.by_query), (codec.BY_ITEM, codec.by_item)):
         facts = unpack(codec.run_keys(kind, keys_of([key]), sequence), [rows(table)])
-        major, minor = (facts.query, facts.item) if kind == codec.BY_QUERY else (facts.item, facts.query)
+        major, minor = (
+            (facts.query, facts.item) if kind == codec.BY_QUERY else (facts.item, facts.query)
+        )
 
         assert major.tolist() == [key] * len(table)
         read = zip(minor.tolist(), facts.session.tolist(), facts.stamp.tolist(), strict=True)
@@ -95,7 +101,10 @@ def test_facts_by_query_and_by_item_come_back(table: list[tuple[int, ...]], key:
 @given(st.lists(st.tuples(words, words), max_size=8).map(sorted), words)
 def test_users_round_trip(pairs: list[tuple[int, int]], sequence: int) -> None:
     """Every pair is in the record that its user is looked up by, and in no other."""
-    users, sessions = keys_of([user for user, _ in pairs]), keys_of([session for _, session in pairs])
+    users, sessions = (
+        keys_of([user for user, _ in pairs]),
+        keys_of([session for _, session in pairs]),
+    )
     keys, values = codec.user_runs(users, sessions, sequence)
     found = [
         (int(user), int(session), key)
@@ -125,7 +134,9 @@ def test_name_round_trip(key: int, text: str) -> None:
 
 
 @given(texts, st.integers(0, 2**32 - 1), st.integers(0, 2**63), st.none() | times_ms)
-def test_progress_round_trip(source: str, partition: int, offset: int, watermark_ms: int | None) -> None:
+def test_progress_round_trip(
+    source: str, partition: int, offset: int, watermark_ms: int | None
+) -> None:
     """A place in a source comes back as it was, with and without a watermark."""
     position, progress = Position(source, partition), Progress(offset, watermark_ms)
     packed = codec.pack_progress(progress)
@@ -135,7 +146,11 @@ def test_progress_round_trip(source: str, partition: int, offset: int, watermark
 
 @given(words, st.none() | times_ms, digests, digests, st.tuples(words, words, words))
 def test_state_round_trip(
-    sequence: int, watermark_ms: int | None, facts: Digest, edges: Digest, counts: tuple[int, int, int]
+    sequence: int,
+    watermark_ms: int | None,
+    facts: Digest,
+    edges: Digest,
+    counts: tuple[int, int, int],
 ) -> None:
     """The shard's state comes back as it was, with and without a watermark."""
     state = ShardState(sequence, watermark_ms, facts, edges, *counts)
@@ -155,10 +170,14 @@ def test_dirty_round_trip(queries: list[int], items: list[int], sequence: int) -
 @given(st.lists(st.tuples(words, words), max_size=10))
 def test_keys_sort_as_their_parts(parts: list[tuple[int, int]]) -> None:
     """Bytes order is the order of (key, sequence), so scans are sorted."""
-    packed = {part: codec.run_keys(codec.BY_QUERY, keys_of([part[0]]), part[1])[0] for part in parts}
+    packed = {
+        part: codec.run_keys(codec.BY_QUERY, keys_of([part[0]]), part[1])[0] for part in parts
+    }
 
     assert sorted(parts) == sorted(parts, key=packed.__getitem__)
-    assert all(key.startswith(codec.key_prefix(codec.BY_QUERY, part[0])) for part, key in packed.items())
+    assert all(
+        key.startswith(codec.key_prefix(codec.BY_QUERY, part[0])) for part, key in packed.items()
+    )
     for make in (codec.session_key, codec.catalog_key, codec.dirty_key):
         assert sorted(parts) == sorted(parts, key=lambda part: (make(part[0]), part[1]))
 
@@ -170,7 +189,9 @@ def test_keys_by_the_thousand_are_those_made_one_by_one(keys: list[int], sequenc
     run = codec.run_keys(codec.BY_ITEM, keys_of(keys), sequence)
 
     assert one == [codec.session_key(key) for key in keys]
-    assert run == [codec.key_prefix(codec.BY_ITEM, key) + sequence.to_bytes(8, "big") for key in keys]
+    assert run == [
+        codec.key_prefix(codec.BY_ITEM, key) + sequence.to_bytes(8, "big") for key in keys
+    ]
     assert codec.unpack_keys(run).tolist() == keys
     assert codec.unpack_keys(run, 1).tolist() == [sequence] * len(keys)
 
@@ -178,7 +199,9 @@ def test_keys_by_the_thousand_are_those_made_one_by_one(keys: list[int], sequenc
 FACTS = columns([(5, 0, 2, 1, NOON_MS + 1), (5, 1, 2, 3, NOON_MS)])
 ITEM = CatalogItem(item_id="a", title="T", text="x", attributes={"k": "v"}, available=False)
 STATE = ShardState(7, NOON_MS, Digest(9, 2, 3), Digest(8, 4, LARGEST), 5, 6, 7)
-HULLS = Hulls(keys_of([5, 5]), np.array([NOON_MS, NOON_MS + 9]), np.array([NOON_MS + 1, NOON_MS + 9]))
+HULLS = Hulls(
+    keys_of([5, 5]), np.array([NOON_MS, NOON_MS + 9]), np.array([NOON_MS + 1, NOON_MS + 9])
+)
 USERS = codec.user_runs(keys_of([1, 2**63]), keys_of([5, 6]), 7)
 
 GOLDEN = {
@@ -238,14 +261,19 @@ BYTES = {
         "130000000000000000070100000000000000050000000000000013800000000000000007000000000000"
         "00800600000000000000"
     ),
-    "visitor": ("180000000000000005010068e5cf8b0100000168e5cf8b0100000968e5cf8b0100000968e5cf8b010000"),
+    "visitor": (
+        "180000000000000005010068e5cf8b0100000168e5cf8b0100000968e5cf8b0100000968e5cf8b010000"
+    ),
     "dirty": "140000000000000007010000000101000000000000000200000000000000ffffffffffffffff",
 }
 
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_golden_bytes(name: str) -> None:
-    """The layout is what stores on disk have: a difference needs another kind, and a reader for the old."""
+    """The layout is what stores on disk have.
+
+    A difference needs another kind, and a reader for the old.
+    """
     assert GOLDEN[name].hex() == BYTES[name]
 
 
@@ -273,7 +301,9 @@ UNPACKERS: dict[str, Callable[[bytes], object]] = {
 )
 @pytest.mark.parametrize("kind", UNPACKERS)
 def test_foreign_bytes_are_refused(kind: str, value: bytes) -> None:
-    """Bytes of another version, or damaged ones, raise an error that the store turns into its own."""
+    """Bytes of another version, or damaged ones, raise an error that the store turns
+    into its own.
+    """
     with pytest.raises(codec.BAD_RECORD_ERRORS):
         UNPACKERS[kind](value)
 
@@ -298,9 +328,9 @@ def test_session_of_a_crowd_round_trip(num_users: int) -> None:
     """A session id that everybody sends has more users than 16 bits can count."""
     users = tuple(range(1, num_users + 1))
 
-    assert codec.unpack_session(codec.pack_session("unknown", users, rows([(1, 2, 3)]))) == StoredSession(
-        "unknown", users, rows([(1, 2, 3)])
-    )
+    assert codec.unpack_session(
+        codec.pack_session("unknown", users, rows([(1, 2, 3)]))
+    ) == StoredSession("unknown", users, rows([(1, 2, 3)]))
 
 
 def test_session_whose_users_are_cut_is_refused() -> None:

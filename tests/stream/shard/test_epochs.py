@@ -1,4 +1,7 @@
-"""Which folder of a shard is current, and who wins it: races, crashes, the earlier layout, readers."""
+"""Which folder of a shard is current, and who wins it.
+
+Races, crashes, the earlier layout, readers.
+"""
 
 import shutil
 import threading
@@ -44,7 +47,10 @@ def shard(tmp_path: Path) -> Path:
 
 
 def lay_out_as_before(store: Store) -> Path:
-    """Put a closed store's shard where earlier versions had it: in the shard's own folder."""
+    """Put a closed store's shard where earlier versions had it.
+
+    In the shard's own folder.
+    """
     shard = store.root / "shard-0000"
     folder = current_folder(shard)
     (folder / OWNER_NAME).unlink()
@@ -66,7 +72,10 @@ def test_a_new_shard_begins_with_the_first_epoch(shard: Path) -> None:
 
 
 def test_entitled_contender_takes_over_and_fences(shard: Path) -> None:
-    """Who is entitled does not wait for ever; whoever had the shard is not current any more."""
+    """Who is entitled does not wait for ever.
+
+    Whoever had the shard is not current any more.
+    """
     first = open_epoch(shard)
     second = open_epoch(shard, entitled=True)
 
@@ -78,7 +87,9 @@ def test_entitled_contender_takes_over_and_fences(shard: Path) -> None:
 
 
 def test_one_of_many_contenders_wins_each_epoch(shard: Path) -> None:
-    """However they race, no two have one epoch, one is current, and who lost is busy."""
+    """However they race, no two have one epoch, one is current, and
+    who lost is busy.
+    """
     paused = open_epoch(shard)
     start = threading.Barrier(8)
     won: list[Tenure] = []
@@ -130,7 +141,9 @@ def test_failure_while_an_epoch_is_filled_leaves_the_old_one(shard: Path) -> Non
 
 
 def test_what_killed_processes_left_goes(open_store: OpenStore, settings: StreamSettings) -> None:
-    """A takeover or a restore that was cut short, and a folder half removed, go with the next owner."""
+    """A takeover or a restore that was cut short, and a folder half removed, go with
+    the next owner.
+    """
     store = open_store()
     fill(store, 0)
     store.close()
@@ -149,7 +162,10 @@ def test_what_killed_processes_left_goes(open_store: OpenStore, settings: Stream
 
 
 def test_paused_between_copy_and_flip(open_store: OpenStore) -> None:
-    """Whoever is killed before its rename has taken nothing: the holder goes on writing."""
+    """Whoever is killed before its rename has taken nothing.
+
+    The holder goes on writing.
+    """
     store = open_store()
     fill(store, 0)
     shard = store.root / "shard-0000"
@@ -162,7 +178,9 @@ def test_paused_between_copy_and_flip(open_store: OpenStore) -> None:
 def test_copy_misses_nothing_that_is_flushed_while_it_is_made(
     open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A log that becomes a data file after the table of contents was copied is not lost to the new owner."""
+    """A log that becomes a data file after the table of contents was copied is not lost
+    to the new owner.
+    """
     old, new = open_store(), open_store(settings=StreamSettings(takeover_wait_seconds=0.0))
     old.ownership.acquire(0)
     for number in range(30):
@@ -182,12 +200,16 @@ def test_copy_misses_nothing_that_is_flushed_while_it_is_made(
 
 
 def test_fenced_shard_refuses_every_use(open_store: OpenStore, tmp_path: Path) -> None:
-    """Writing and copying are refused, closing is not, and the message says what to do."""
+    """Writing and copying are refused, closing is not, and the
+    message says what to do.
+    """
     store = open_store()
     fill(store, 0)
     open_epoch(store.root / "shard-0000", entitled=True).release()
 
-    with pytest.raises(StoreFenced, match=r"took over .*shard-0000.* start this one again") as caught:
+    with pytest.raises(
+        StoreFenced, match=r"took over .*shard-0000.* start this one again"
+    ) as caught:
         fill(store, 1)
     assert (caught.value.shard, caught.value.retriable) == (0, True)
     with pytest.raises(StoreFenced):
@@ -197,7 +219,10 @@ def test_fenced_shard_refuses_every_use(open_store: OpenStore, tmp_path: Path) -
 
 
 def test_store_of_the_earlier_layout_opens(open_store: OpenStore, settings: StreamSettings) -> None:
-    """Readers read it as it is; the first writer moves it into an epoch, and nothing is lost."""
+    """Readers read it as it is.
+
+    The first writer moves it into an epoch, and nothing is lost.
+    """
     store = open_store()
     for number in range(20):
         fill(store, number)
@@ -215,7 +240,9 @@ def test_store_of_the_earlier_layout_opens(open_store: OpenStore, settings: Stre
 
 
 def test_store_of_the_earlier_layout_that_is_held(open_store: OpenStore) -> None:
-    """A process of the earlier version keeps others out, is taken over like any, and keeps its files."""
+    """A process of the earlier version keeps others out, is taken over like any, and
+    keeps its files.
+    """
     store = open_store(settings=StreamSettings(takeover_wait_seconds=0.0))
     fill(store, 0)
     store.close()
@@ -256,7 +283,9 @@ def test_is_free(shard: Path) -> None:
 
 
 def test_readers_while_a_shard_changes_hands(tmp_path: Path) -> None:
-    """Every reader sees whole batches, and never an empty shard, while it is taken over again and again."""
+    """Every reader sees whole batches, and never an empty shard, while it is taken over
+    again and again.
+    """
     settings = StreamSettings(takeover_wait_seconds=0.0)
     root = tmp_path / "store"
     stores = [Store.create_or_open(root, settings) for _ in range(2)]

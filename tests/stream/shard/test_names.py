@@ -10,7 +10,8 @@ Names = dict[int, int]
 
 _KEYS = st.integers(0, 30) | st.just(2**64 - 1)
 _STEPS = st.lists(
-    st.tuples(st.sampled_from(["write", "slice", "forget"]), st.sets(_KEYS, max_size=12)), max_size=10
+    st.tuples(st.sampled_from(["write", "slice", "forget"]), st.sets(_KEYS, max_size=12)),
+    max_size=10,
 )
 
 
@@ -24,8 +25,13 @@ def _hashes(keys: list[int]) -> np.ndarray:
 
 
 @given(st.sets(_KEYS), _STEPS)
-def test_known_names_never_contradict_the_store(stored: set[int], steps: list[tuple[str, set[int]]]) -> None:
-    """Whatever is written, read in slices, forgotten: known is stored; once complete, unknown is not."""
+def test_known_names_never_contradict_the_store(
+    stored: set[int], steps: list[tuple[str, set[int]]]
+) -> None:
+    """Whatever is written, read in slices, forgotten: known is stored.
+
+    Once complete, unknown is not.
+    """
     known, stored = KnownNames(), set(stored)
     for step, some in steps:
         keys = sorted(some)
@@ -66,7 +72,9 @@ def test_another_text_with_a_known_key_must_be_read() -> None:
 
 
 def test_names_are_dropped_when_they_grow_too_many() -> None:
-    """Memory is bounded: over the bound all but the newest are dropped, and what is stored is read."""
+    """Memory is bounded: over the bound all but the newest are dropped, and what is
+    stored is read.
+    """
     known = KnownNames(max_names=10)
     known.add_slice(np.arange(6, dtype=np.uint64), np.zeros(6, dtype=np.uint32), None)
     assert known.is_complete

@@ -10,7 +10,9 @@ keys = st.binary(min_size=1, max_size=3)
 
 @given(st.lists(st.tuples(keys, st.binary(max_size=2)), max_size=12))
 def test_puts_are_written_a_kind_at_a_time(records: list[tuple[bytes, bytes]]) -> None:
-    """Kinds ascend; within a kind records keep their order, so that the last of a key wins."""
+    """Kinds ascend; within a kind records keep their order, so that the last of a key
+    wins.
+    """
     puts = Puts()
     for key, value in records:
         puts.put(key, value)
@@ -21,7 +23,10 @@ def test_puts_are_written_a_kind_at_a_time(records: list[tuple[bytes, bytes]]) -
 
 @given(st.lists(st.tuples(keys, st.binary(max_size=2)), max_size=6))
 def test_puts_of_many_are_those_of_each(records: list[tuple[bytes, bytes]]) -> None:
-    """Adding records of a kind at once is adding them one by one; nothing at once is nothing."""
+    """Adding records of a kind at once is adding them one by one.
+
+    Nothing at once is nothing.
+    """
     puts, others = Puts(), Puts()
     for kind in sorted({key[:1] for key, _ in records}):
         own = [record for record in records if record[0].startswith(kind)]

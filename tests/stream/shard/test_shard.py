@@ -1,4 +1,7 @@
-"""What a shard remembers beside its records: names known to be stored, what writes touched, users."""
+"""What a shard remembers beside its records.
+
+Names known to be stored, what writes touched, users.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +22,10 @@ from tests.stream.conftest import OpenStore
 
 
 def test_names_of_an_opened_shard_are_learnt_in_slices(open_store: OpenStore) -> None:
-    """Names stored before are known once all slices were read; another text with a key of theirs is not."""
+    """Names stored before are known once all slices were read.
+
+    Another text with a key of theirs is not.
+    """
     items = [f"item-{number}" for number in range(20)]
     with open_store() as first:
         apply_events(first.shard(0), [event("s-1", "tv", item) for item in items])
@@ -44,11 +50,15 @@ def test_names_of_an_opened_shard_are_learnt_in_slices(open_store: OpenStore) ->
 
 
 def test_dirty_is_what_later_writes_touched(open_store: OpenStore) -> None:
-    """New and moved facts touch their query and item, catalogue items themselves, repeats nothing."""
+    """New and moved facts touch their query and item, catalogue items themselves,
+    repeats nothing.
+    """
     one = open_store().shard(0)
     apply_events(one, [event("s-1", "tv", "a", NOON_MS + 5)])
     apply_events(
-        one, [event("s-1", "", "b"), event("s-1", "tv", "a", NOON_MS + 9)], [CatalogItem(item_id="z")]
+        one,
+        [event("s-1", "", "b"), event("s-1", "tv", "a", NOON_MS + 9)],
+        [CatalogItem(item_id="z")],
     )
     apply_events(one, [event("s-1", "tv", "a", NOON_MS)])
     apply_events(one, [event("s-1", "tv", "a", NOON_MS + 7)])
@@ -64,8 +74,13 @@ def test_dirty_is_what_later_writes_touched(open_store: OpenStore) -> None:
     ]
 
 
-def test_dirty_is_not_known_for_ever(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only so many writes are kept; whoever asks further back must take everything for touched."""
+def test_dirty_is_not_known_for_ever(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only so many writes are kept.
+
+    Whoever asks further back must take everything for touched.
+    """
     monkeypatch.setattr(dirty, "MAX_WRITES", 3)
     one = open_store().shard(0)
     for number in range(6):
@@ -78,7 +93,10 @@ def test_dirty_is_not_known_for_ever(open_store: OpenStore, monkeypatch: pytest.
 
 
 def test_dirty_is_bound_by_bytes(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Notes that are too large together go, oldest first, also those of before; the newest stays."""
+    """Notes that are too large together go, oldest first, also those of before.
+
+    The newest stays.
+    """
     note_bytes = len(codec.pack_dirty(np.zeros(1, np.uint64), np.zeros(1, np.uint64)))
     with open_store() as first:
         for number in range(3):
@@ -93,8 +111,12 @@ def test_dirty_is_bound_by_bytes(open_store: OpenStore, monkeypatch: pytest.Monk
     assert [codec.unpack_sequence(key) for key, _ in one.records(codec.DIRTY)] == [5]
 
 
-def test_a_write_that_fails_drops_no_note(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is to go with a write is still there when the disk refuses it, and goes with the next."""
+def test_a_write_that_fails_drops_no_note(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is to go with a write is still there when the disk refuses it, and goes with
+    the next.
+    """
     monkeypatch.setattr(dirty, "MAX_WRITES", 2)
     one = open_store().shard(0)
     for number in range(2):
@@ -110,7 +132,10 @@ def test_a_write_that_fails_drops_no_note(open_store: OpenStore, monkeypatch: py
 
 
 def test_a_writer_leaves_its_mark(open_store: OpenStore) -> None:
-    """Writes of one opening share a mark; looking leaves none, and the next opening that writes another."""
+    """Writes of one opening share a mark.
+
+    Looking leaves none, and the next opening that writes another.
+    """
     with open_store() as first:
         apply_events(first.shard(0), [event()])
         mark = first.shard(0).writer()
@@ -128,7 +153,9 @@ def _refuse(*_: object) -> None:
 
 
 def test_users_are_found_by_their_key(open_store: OpenStore) -> None:
-    """The sessions of a user are those it was seen in, once each, over several writes."""
+    """The sessions of a user are those it was seen in, once each,
+    over several writes.
+    """
     one = open_store().shard(0)
     for session in ("s-1", "s-2", "s-1"):
         apply_events(one, [event(session, user_id="u-1"), event("s-9", user_id="u-2")])

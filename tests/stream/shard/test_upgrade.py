@@ -1,4 +1,7 @@
-"""Stores that earlier versions wrote open for ever: nothing is lost, a kill at any moment does no harm."""
+"""Stores that earlier versions wrote open for ever.
+
+Nothing is lost, a kill at any moment does no harm.
+"""
 
 import json
 import logging
@@ -59,7 +62,9 @@ def old(tmp_path: Path) -> Path:
 
 
 def check(root: Path, tmp_path: Path) -> None:
-    """Compare a golden store with what it was made of, down to its users, positions and catalogue."""
+    """Compare a golden store with what it was made of, down to its users, positions and
+    catalogue.
+    """
     events = golden_events()
     build(tmp_path / "plain", [events], DEFAULTS, 2)
 
@@ -94,7 +99,9 @@ def check(root: Path, tmp_path: Path) -> None:
 def pairs(records: Iterable[tuple[bytes, bytes]]) -> list[tuple[int, int]]:
     """Return which users were seen in which sessions."""
     runs = [codec.unpack_users(value) for _, value in records]
-    return sorted(pair for run in runs for pair in zip(*(column.tolist() for column in run), strict=True))
+    return sorted(
+        pair for run in runs for pair in zip(*(column.tolist() for column in run), strict=True)
+    )
 
 
 def by_item(records: dict[bytes, bytes]) -> list[tuple[int, ...]]:
@@ -129,12 +136,16 @@ def fail_after(monkeypatch: pytest.MonkeyPatch, num_writes: int) -> None:
 def test_golden_store_of_version_1_is_upgraded(
     old: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Opening its shards for writing rewrites it, says so, and leaves nothing of the old layout."""
+    """Opening its shards for writing rewrites it, says so, and leaves nothing of the
+    old layout.
+    """
     with caplog.at_level(logging.INFO), Store.create_or_open(old, DEFAULTS) as store:
         for index in range(2):
             assert all(not list(store.shard(index).records(kind)) for kind in OLD_KINDS)
 
-    assert [record.getMessage() for record in caplog.records if "sessions=" in record.getMessage()] == [
+    assert [
+        record.getMessage() for record in caplog.records if "sessions=" in record.getMessage()
+    ] == [
         f"store upgraded store={old}/shard-0000/e-000001 format_version=2 sessions=31",
         f"store upgraded store={old}/shard-0001/e-000001 format_version=2 sessions=32",
     ]
@@ -153,11 +164,16 @@ def test_golden_store_of_version_2_opens(tmp_path: Path, caplog: pytest.LogCaptu
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_golden_stores_name_no_path_of_the_machine_that_made_them(tmp_path: Path, version: int) -> None:
+def test_golden_stores_name_no_path_of_the_machine_that_made_them(
+    tmp_path: Path, version: int
+) -> None:
     """What is committed says nothing of where it came from."""
     files = [path for path in unpack(version, tmp_path).rglob("*") if path.is_file()]
     named = [
-        path.name for path in files for root in (b"/home", b"/tmp", b"/work") if root in path.read_bytes()
+        path.name
+        for path in files
+        for root in (b"/home", b"/tmp", b"/work")
+        if root in path.read_bytes()
     ]
 
     assert [path.name for path in files if path.name.startswith("LOG.") or path.name == "LOG"] == []
@@ -168,7 +184,10 @@ def test_golden_stores_name_no_path_of_the_machine_that_made_them(tmp_path: Path
 def test_killed_upgrade_is_taken_up_again(
     old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_writes: int
 ) -> None:
-    """Wherever it was stopped, the next one ends with the same store; until then nobody else reads it."""
+    """Wherever it was stopped, the next one ends with the same store.
+
+    Until then nobody else reads it.
+    """
     monkeypatch.setattr(
         shard,
         "upgrade_shard",
@@ -187,7 +206,9 @@ def test_killed_upgrade_is_taken_up_again(
 
 
 def test_readers_say_how_to_upgrade(old: Path) -> None:
-    """A store of version 1 is not read as it is, and the error says what makes it readable."""
+    """A store of version 1 is not read as it is, and the error says what makes it
+    readable.
+    """
     with pytest.raises(
         StoreMismatch, match=r"has format version 1, .* reads 2; .* freshet upgrade --store DIR"
     ):
@@ -195,7 +216,10 @@ def test_readers_say_how_to_upgrade(old: Path) -> None:
 
 
 def test_shards_are_upgraded_one_by_one(old: Path, tmp_path: Path) -> None:
-    """A process upgrades the shards that it opens; ``store.json`` follows when all are known to be done."""
+    """A process upgrades the shards that it opens.
+
+    ``store.json`` follows when all are known to be done.
+    """
     with Store.create_or_open(old, DEFAULTS) as store:
         store.shard(1)
     assert json.loads((old / "store.json").read_text())["format_version"] == 1
@@ -207,7 +231,10 @@ def test_shards_are_upgraded_one_by_one(old: Path, tmp_path: Path) -> None:
 
 
 def test_upgraded_store_goes_on(old: Path, tmp_path: Path) -> None:
-    """More events, and the old ones again, make the graph of them all; a snapshot can be taken."""
+    """More events, and the old ones again, make the graph of them all.
+
+    A snapshot can be taken.
+    """
     events = golden_events()
     more = [event("s-1", "tv", "i-1", NOON_MS + 5), event("brand new", "tv", "i-3", NOON_MS)]
     with Store.create_or_open(old, DEFAULTS) as store:
@@ -225,7 +252,9 @@ def test_snapshot_of_a_resting_old_store_upgrades_it(old: Path, tmp_path: Path) 
     assert graph_hash(tmp_path / "snapshot", DEFAULTS) == graph_hash(old, DEFAULTS)
 
 
-def test_empty_shard_of_version_1_is_upgraded(open_store: OpenStore, settings: StreamSettings) -> None:
+def test_empty_shard_of_version_1_is_upgraded(
+    open_store: OpenStore, settings: StreamSettings
+) -> None:
     """A shard that was opened and never written to has a format and nothing else."""
     store = open_store()
     old = codec.ShardFormat(upgrade.OLD_VERSION, 0, 1, settings.half_life_ms)
@@ -242,5 +271,8 @@ def test_old_shard_of_another_store_is_refused(old: Path) -> None:
     shutil.rmtree(old / "shard-0001")
     shutil.copytree(old / "shard-0000", old / "shard-0001")
 
-    with Store.create_or_open(old, DEFAULTS) as store, pytest.raises(StoreMismatch, match="'shard': 0"):
+    with (
+        Store.create_or_open(old, DEFAULTS) as store,
+        pytest.raises(StoreMismatch, match="'shard': 0"),
+    ):
         store.shard(1)

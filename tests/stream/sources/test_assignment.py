@@ -1,4 +1,7 @@
-"""Sharing topics among members, against a real broker: one owner at a time, nothing missing, any client."""
+"""Sharing topics among members, against a real broker.
+
+One owner at a time, nothing missing, any client.
+"""
 
 import gc
 import json
@@ -45,12 +48,16 @@ def topics(kafka_topics: TopicFactory) -> Mapping[str, str]:
 
 @pytest.fixture(params=KAFKA_CLIENTS)
 def settings(topics: Mapping[str, str], request: pytest.FixtureRequest) -> StreamSettings:
-    """Settings that name them, with a short memory of who is there and small batches."""
+    """Settings that name them, with a short memory of who is there
+    and small batches.
+    """
     return settings_for(topics, kafka_client=request.param)
 
 
 def settings_for(topics: Mapping[str, str], **more: Any) -> StreamSettings:
-    """Return settings that name topics, with a short memory of who is there and small batches."""
+    """Return settings that name topics, with a short memory of who is there and small
+    batches.
+    """
     names: dict[str, Any] = {
         f"{name}_topic": topics[name] for name in ("clicks", "sessions", "catalog", "erasures")
     }
@@ -73,7 +80,9 @@ def shards() -> Shards:
 
 
 @pytest.fixture
-def start_member(kafka_bootstrap: str, settings: StreamSettings, shards: Shards) -> Iterator[StartMember]:
+def start_member(
+    kafka_bootstrap: str, settings: StreamSettings, shards: Shards
+) -> Iterator[StartMember]:
     """Return a function that starts a member; all are closed at the end."""
     members: list[Member] = []
 
@@ -87,12 +96,20 @@ def start_member(kafka_bootstrap: str, settings: StreamSettings, shards: Shards)
 
 
 def fill(bootstrap: str, settings: StreamSettings, topics: list[str], count: int) -> set[Place]:
-    """Put records into every partition of topics and return the places of those that are new."""
+    """Put records into every partition of topics and return the places of those that
+    are new.
+    """
     producer = RecordProducer(bootstrap, settings)
-    new = {(topic, partition) for topic in topics for partition in range(producer.num_partitions(topic))}
+    new = {
+        (topic, partition)
+        for topic in topics
+        for partition in range(producer.num_partitions(topic))
+    }
     for number in range(count):
         for topic, partition in sorted(new):
-            producer.send(topic, partition, b"k", b"%d" % number, [("content-type", b"application/json")])
+            producer.send(
+                topic, partition, b"k", b"%d" % number, [("content-type", b"application/json")]
+            )
     producer.flush()
     producer.close()
     return {(Position(*each), offset) for each in new for offset in range(count)}
@@ -112,7 +129,10 @@ def evenly(members: list[Member]) -> Callable[[], bool]:
 def test_members_come_and_go(
     kafka_bootstrap: str, settings: StreamSettings, shards: Shards, start_member: StartMember
 ) -> None:
-    """Three members join and two leave: only what must moves, every record is stored exactly once."""
+    """Three members join and two leave.
+
+    Only what must moves, every record is stored exactly once.
+    """
     expected = fill(kafka_bootstrap, settings, keyed(settings), 100)
     first = start_member()
     run_until([first], lambda: len(first.shards) == PARTITIONS)
@@ -152,7 +172,9 @@ def test_members_with_different_clients(
 def test_what_was_not_stored_comes_again(
     kafka_bootstrap: str, settings: StreamSettings, shards: Shards, start_member: StartMember
 ) -> None:
-    """When partitions move, members drop what they did not store, and its new or old owner is given it."""
+    """When partitions move, members drop what they did not store, and its new or old
+    owner is given it.
+    """
     expected = fill(kafka_bootstrap, settings, keyed(settings), 50)
     first = start_member()
     run_until([first], lambda: len(shards.counts()) >= 40)
@@ -171,7 +193,9 @@ def test_what_was_not_stored_comes_again(
 def test_idle(
     kafka_bootstrap: str, settings: StreamSettings, shards: Shards, start_member: StartMember
 ) -> None:
-    """A member that idles for longer than the session timeout keeps its partitions, and its place in them."""
+    """A member that idles for longer than the session timeout keeps its partitions, and
+    its place in them.
+    """
     expected = fill(kafka_bootstrap, settings, keyed(settings), 50)
     first, second = start_member(), start_member()
     run_until([first, second], evenly([first, second]))
@@ -186,17 +210,25 @@ def test_idle(
 def test_erasures_reach_every_shard(
     kafka_bootstrap: str, settings: StreamSettings, shards: Shards, start_member: StartMember
 ) -> None:
-    """Every shard is given all erasures from where it is, whoever has it, also those that come later."""
+    """Every shard is given all erasures from where it is, whoever has it, also those
+    that come later.
+    """
     topic = settings.erasures_topic
     first = fill(kafka_bootstrap, settings, [topic], 30)
     shards.positions[2] = {Position(topic, partition): 20 for partition in range(PARTITIONS)}
     members = [start_member(), start_member()]
-    run_until(members, lambda: all(len(shards.given[shard]) >= len(first) for shard in (0, 1, 3, 4, 5)))
+    run_until(
+        members, lambda: all(len(shards.given[shard]) >= len(first) for shard in (0, 1, 3, 4, 5))
+    )
     run_until(members, lambda: len(shards.given[2]) >= len(first) // 3)
     fill(kafka_bootstrap, settings, [topic], 5)
     members[0].source.close()
-    everything = first | {(Position(topic, n), offset) for n in range(PARTITIONS) for offset in range(30, 35)}
-    run_until(members[1:], lambda: all(len(shards.given[n]) >= len(everything) for n in (0, 1, 3, 4, 5)))
+    everything = first | {
+        (Position(topic, n), offset) for n in range(PARTITIONS) for offset in range(30, 35)
+    }
+    run_until(
+        members[1:], lambda: all(len(shards.given[n]) >= len(everything) for n in (0, 1, 3, 4, 5))
+    )
     run_until(members[1:], lambda: len(shards.given[2]) >= len(everything) - 20 * PARTITIONS)
     for shard in range(PARTITIONS):
         seen = {(position, offset) for position, offset in everything if shard != 2 or offset >= 20}
@@ -210,7 +242,9 @@ def test_without_erasures(
     start_member: StartMember,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Where there is no topic of erasures, that is said once, and everything else is read."""
+    """Where there is no topic of erasures, that is said once, and everything else is
+    read.
+    """
     with caplog.at_level(logging.WARNING, "stream"):
         member = start_member(erasures_topic="gone")
     assert caplog.text.count("no erasures are read") == 1
@@ -228,7 +262,9 @@ def test_number_of_partitions_of_erasures_is_free(
     try:
         erasures = fill(kafka_bootstrap, settings, [single], 3)
         member = start_member(erasures_topic=single)
-        run_until([member], lambda: all(set(shards.given[n]) == erasures for n in range(PARTITIONS)))
+        run_until(
+            [member], lambda: all(set(shards.given[n]) == erasures for n in range(PARTITIONS))
+        )
         assert member.source.num_partitions == PARTITIONS
         assert (single, 0) in member.source.behind_records()
     finally:
@@ -236,8 +272,13 @@ def test_number_of_partitions_of_erasures_is_free(
         admin.close()
 
 
-def test_worker_with_a_name_comes_back_to_its_partitions(shards: Shards, start_member: StartMember) -> None:
-    """A member with an id of its own leaves and is back in time: the others notice nothing."""
+def test_worker_with_a_name_comes_back_to_its_partitions(
+    shards: Shards, start_member: StartMember
+) -> None:
+    """A member with an id of its own leaves and is back in time.
+
+    The others notice nothing.
+    """
     first, second = start_member(worker_id="a"), start_member(worker_id="b")
     run_until([first, second], evenly([first, second]))
     held, rebalances = first.shards, second.source.rebalances
@@ -264,7 +305,9 @@ def test_worker_that_was_stopped_for_too_long(
     tmp_path: Path,
     start_python: StartPython,
 ) -> None:
-    """Whoever does not answer loses its partitions, and once it does, takes none back that others have."""
+    """Whoever does not answer loses its partitions, and once it does, takes none back
+    that others have.
+    """
     publish(kafka_bootstrap, settings, shop_events(300, seed=1))
     options = json.dumps(asdict(settings))
     process = start_python(WORKER, tmp_path / "store", f"kafka:{kafka_bootstrap}", options)
@@ -287,7 +330,10 @@ def test_worker_that_was_stopped_for_too_long(
 def test_worker_processes_on_one_store(
     kafka_bootstrap: str, settings: StreamSettings, tmp_path: Path, start_python: StartPython
 ) -> None:
-    """Three processes share a store; one is killed, one ends, one joins: the graph is that of all events."""
+    """Three processes share a store.
+
+    One is killed, one ends, one joins: the graph is that of all events.
+    """
     root, source = tmp_path / "store", f"kafka:{kafka_bootstrap}"
     options = json.dumps(asdict(settings))
     parts = [shop_events(600, seed=seed) for seed in range(4)]
@@ -313,7 +359,8 @@ def test_worker_processes_on_one_store(
             topic: sum(
                 1
                 for event in events
-                if shard_of(event.session_id, PARTITIONS) == partition and bool(event.query) == is_click
+                if shard_of(event.session_id, PARTITIONS) == partition
+                and bool(event.query) == is_click
             )
             for topic, is_click in ((settings.clicks_topic, True), (settings.sessions_topic, False))
         }
@@ -335,8 +382,13 @@ def await_members(bootstrap: str, settings: StreamSettings, count: int) -> None:
     admin.close()
 
 
-def await_positions(root: Path, settings: StreamSettings, wanted: Mapping[int, Mapping[str, int]]) -> None:
-    """Wait until a store that others write has read so far; the test's timeout ends it."""
+def await_positions(
+    root: Path, settings: StreamSettings, wanted: Mapping[int, Mapping[str, int]]
+) -> None:
+    """Wait until a store that others write has read so far.
+
+    The test's timeout ends it.
+    """
     ends = {(topic, n): end for n, topics in wanted.items() for topic, end in topics.items() if end}
     while True:
         with open_graph(root, settings) as graph:
@@ -349,10 +401,17 @@ def await_positions(root: Path, settings: StreamSettings, wanted: Mapping[int, M
             return
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")  # kafka-python does not close a refused socket
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning"
+)  # kafka-python does not close a refused socket
 def test_broker_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A broker that is killed is waited for; when it is back, so are the members, and nothing is missing."""
-    monkeypatch.setattr(logging.getLogger("kafka"), "propagate", False)  # its records hold its sockets
+    """A broker that is killed is waited for.
+
+    When it is back, so are the members, and nothing is missing.
+    """
+    monkeypatch.setattr(
+        logging.getLogger("kafka"), "propagate", False
+    )  # its records hold its sockets
     lose_and_find_a_broker()
     gc.collect()
 
@@ -363,7 +422,8 @@ def lose_and_find_a_broker() -> None:
         names = create_topics(broker.bootstrap, partitions=PARTITIONS)
         topics = {name.rpartition(".")[2]: name for name in names}
         all_settings = [
-            replace(settings_for(topics, kafka_client=client), group_id=client) for client in KAFKA_CLIENTS
+            replace(settings_for(topics, kafka_client=client), group_id=client)
+            for client in KAFKA_CLIENTS
         ]
         expected = fill(broker.bootstrap, all_settings[0], keyed(all_settings[0]), 5)
         shards = [Shards(PARTITIONS) for _ in all_settings]
@@ -383,7 +443,9 @@ def lose_and_find_a_broker() -> None:
 
 
 def test_client_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client that is an extra is asked for by name, with the command that installs it."""
+    """The client that is an extra is asked for by name, with the command that installs
+    it.
+    """
     monkeypatch.setitem(sys.modules, "confluent_kafka", None)
     monkeypatch.delitem(sys.modules, "stream.kafka.confluent_client", raising=False)
     with pytest.raises(SettingsInvalid, match=r"pip install 'freshet\[confluent\]'"):

@@ -1,4 +1,6 @@
-"""Event files as a source: positions, resuming, globs, following, and files that are missing or damaged."""
+"""Event files as a source: positions, resuming, globs, following, and files that are
+missing or damaged.
+"""
 
 import gzip
 import logging
@@ -55,7 +57,10 @@ def drain(source: FileSource) -> Drained:
 
 
 def poll_until(source: FileSource, done: Callable[[list[bytes]], bool]) -> list[bytes]:
-    """Poll a followed source until what came satisfies a condition; the test's timeout is the deadline."""
+    """Poll a followed source until what came satisfies a condition.
+
+    The test's timeout is the deadline.
+    """
     values: list[bytes] = []
     while not done(values):
         values += values_of(polled(source))
@@ -70,11 +75,16 @@ def lines(*names: str) -> bytes:
 def test_reads_files_in_order_and_ends(
     tmp_path: Path, settings: StreamSettings, open_store: OpenStore
 ) -> None:
-    """Catalogue files come first, then event files, plain and gzip, each line once; then it is exhausted."""
+    """Catalogue files come first, then event files, plain and gzip, each line once.
+
+    Then it is exhausted.
+    """
     (tmp_path / "b.jsonl").write_bytes(lines("b1", "b2", "b3", "b4"))
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines("a1", "a2")))
     (tmp_path / "items.jsonl").write_bytes(lines("i1"))
-    source = FileSource([str(tmp_path / "*.jsonl*")], settings, catalog_paths=[str(tmp_path / "items.jsonl")])
+    source = FileSource(
+        [str(tmp_path / "*.jsonl*")], settings, catalog_paths=[str(tmp_path / "items.jsonl")]
+    )
     source.start(open_store())
     assert not source.exhausted
     assert source.is_behind
@@ -98,7 +108,9 @@ def test_a_file_named_twice_is_read_once(
     assert drain(source)[0] == [b"a1"]
 
 
-def test_name_with_glob_characters(tmp_path: Path, settings: StreamSettings, open_store: OpenStore) -> None:
+def test_name_with_glob_characters(
+    tmp_path: Path, settings: StreamSettings, open_store: OpenStore
+) -> None:
     """A file whose name looks like a pattern is taken literally."""
     (tmp_path / "log[1].jsonl").write_bytes(lines("a1"))
     source = FileSource([str(tmp_path / "log[1].jsonl")], settings)
@@ -127,7 +139,9 @@ def test_goes_on_from_the_store(
 def test_goes_on_from_the_least_of_all_shards(
     tmp_path: Path, settings: StreamSettings, open_store: OpenStore
 ) -> None:
-    """A crash between the writes of two shards makes lines come again, and never leaves one out."""
+    """A crash between the writes of two shards makes lines come again, and never leaves
+    one out.
+    """
     path = tmp_path / "a.jsonl"
     path.write_bytes(lines("a1", "a2", "a3", "a4"))
     store = open_store(num_shards=2)
@@ -147,7 +161,9 @@ def test_goes_on_from_the_least_of_all_shards(
 def test_replaced_file_is_read_from_its_start(
     tmp_path: Path, settings: StreamSettings, open_store: OpenStore
 ) -> None:
-    """A new file under an old name is another position, even where it begins with the same line."""
+    """A new file under an old name is another position, even where it begins with the
+    same line.
+    """
     path = tmp_path / "a.jsonl"
     path.write_bytes(lines("a1", "a2", "a3"))
     store = open_store()
@@ -162,9 +178,14 @@ def test_replaced_file_is_read_from_its_start(
 
 
 def test_file_cut_back_is_read_from_its_start(
-    tmp_path: Path, settings: StreamSettings, open_store: OpenStore, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    settings: StreamSettings,
+    open_store: OpenStore,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A file that is shorter than what was applied of it is read again, and that is said."""
+    """A file that is shorter than what was applied of it is read again, and that is
+    said.
+    """
     path = tmp_path / "a.jsonl"
     path.write_bytes(lines("a1", "a2", "a3"))
     store = open_store()
@@ -183,7 +204,10 @@ def test_file_cut_back_is_read_from_its_start(
 def test_grown_file_goes_on_where_it_ended(
     tmp_path: Path, settings: StreamSettings, open_store: OpenStore
 ) -> None:
-    """What was appended between two runs comes; a last line that had no newline comes again, whole."""
+    """What was appended between two runs comes.
+
+    A last line that had no newline comes again, whole.
+    """
     path = tmp_path / "a.jsonl"
     path.write_bytes(lines("a1") + b"a2-begi")
     store = open_store()
@@ -200,7 +224,9 @@ def test_grown_file_goes_on_where_it_ended(
 
 
 def test_following(tmp_path: Path, settings: StreamSettings, open_store: OpenStore) -> None:
-    """Followed files may be missing, appear, grow by half lines, be joined by new ones, and be rotated."""
+    """Followed files may be missing, appear, grow by half lines, be joined by new ones,
+    and be rotated.
+    """
     path, other = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
     source = FileSource([str(tmp_path / "*.jsonl")], settings, follow=True)
     source.start(open_store())
@@ -230,7 +256,9 @@ def test_following(tmp_path: Path, settings: StreamSettings, open_store: OpenSto
 def test_following_a_file_that_is_cut_back_and_grows_unseen(
     tmp_path: Path, settings: StreamSettings, open_store: OpenStore
 ) -> None:
-    """Rotation by copying and truncating, refilled beyond the old offset between two looks, loses no line."""
+    """Rotation by copying and truncating, refilled beyond the old offset between two
+    looks, loses no line.
+    """
     path = tmp_path / "a.jsonl"
     path.write_bytes(lines("a1", "a2"))
     source = FileSource([str(path)], settings, follow=True)
@@ -239,14 +267,18 @@ def test_following_a_file_that_is_cut_back_and_grows_unseen(
     fresh = [f"new{number}" for number in range(100)]
     path.write_bytes(lines(*fresh))
 
-    assert poll_until(source, lambda values: len(values) == 100) == [line.encode() for line in fresh]
+    assert poll_until(source, lambda values: len(values) == 100) == [
+        line.encode() for line in fresh
+    ]
     source.close()
 
 
 def test_following_a_file_that_is_removed(
     tmp_path: Path, settings: StreamSettings, open_store: OpenStore
 ) -> None:
-    """What a removed file still held is read, its last half line too, and it is not kept open."""
+    """What a removed file still held is read, its last half line too, and it is not
+    kept open.
+    """
     path = tmp_path / "a.jsonl"
     path.write_bytes(lines("a1") + b"a2")
     source = FileSource([str(path)], settings, follow=True)
@@ -262,9 +294,15 @@ def test_following_a_file_that_is_removed(
 
 
 def test_following_waits_for_a_missing_file_and_says_so_once(
-    tmp_path: Path, settings: StreamSettings, open_store: OpenStore, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    settings: StreamSettings,
+    open_store: OpenStore,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A path that is not there yet is no error when following; the log says once what is awaited."""
+    """A path that is not there yet is no error when following.
+
+    The log says once what is awaited.
+    """
     with caplog.at_level(logging.INFO):
         source = FileSource([str(tmp_path / "later.jsonl")], settings, follow=True)
         source.start(open_store())
@@ -322,8 +360,12 @@ def test_empty_file(tmp_path: Path, settings: StreamSettings, open_store: OpenSt
     assert drain(source) == ([], {})
 
 
-def test_position_names_are_storable(tmp_path: Path, settings: StreamSettings, open_store: OpenStore) -> None:
-    """The position is the absolute path with a fingerprint, and UTF-8 even where the path is not."""
+def test_position_names_are_storable(
+    tmp_path: Path, settings: StreamSettings, open_store: OpenStore
+) -> None:
+    """The position is the absolute path with a fingerprint, and UTF-8 even where the
+    path is not.
+    """
     folder = tmp_path / "\udcff-ü"
     folder.mkdir()
     (folder / "a.jsonl").write_bytes(lines("a1"))

@@ -1,4 +1,6 @@
-"""Lines of files: offsets, resuming, gzip in all its forms, damage, and memory that stays bounded."""
+"""Lines of files: offsets, resuming, gzip in all its forms, damage, and memory that
+stays bounded.
+"""
 
 import gzip
 from itertools import pairwise
@@ -29,7 +31,10 @@ def read_all(
 
 
 def written(folder: Path, content: bytes) -> list[Path]:
-    """Write content plainly, as gzip, and as gzip of two members; return the three files."""
+    """Write content plainly, as gzip, and as gzip of two members.
+
+    Return the three files.
+    """
     half = len(content) // 2
     forms = {
         "plain": content,
@@ -54,7 +59,9 @@ def test_only_line_without_newline(tmp_path: Path) -> None:
 
 
 def test_last_line_without_newline(tmp_path: Path) -> None:
-    """It is taken at the end, but reading would go on at its start, because it may have grown by then."""
+    """It is taken at the end, but reading would go on at its start, because it may have
+    grown by then.
+    """
     for path in written(tmp_path, b"one\ntwo"):
         assert read_all(path) == [Line(0, 4, b"one"), Line(4, 4, b"two")]
 
@@ -89,7 +96,9 @@ def test_growing_gzip(tmp_path: Path) -> None:
 def test_resuming_at_any_line_gives_the_rest(
     tmp_path_factory: pytest.TempPathFactory, contents: list[bytes], at_once: int
 ) -> None:
-    """From the `next_offset` of any line exactly the lines after it come, plain or gzip."""
+    """From the `next_offset` of any line exactly the lines after it come, plain or
+    gzip.
+    """
     content = b"".join(content.replace(b"\n", b"") + b"\n" for content in contents)
     assume(not content.startswith(b"\xef\xbb\xbf"))  # a byte order mark is not content
     for path in written(tmp_path_factory.mktemp("lines"), content):
@@ -132,8 +141,12 @@ def test_gzip_cut_short(tmp_path: Path) -> None:
 
 
 def test_damaged_gzip(tmp_path: Path) -> None:
-    """Bytes changed in the middle are an error that names the file, not a traceback of the library."""
-    packed = bytearray(gzip.compress(b"".join(b"%032d\n" % (number * 7919) for number in range(20_000))))
+    """Bytes changed in the middle are an error that names the file, not a traceback of
+    the library.
+    """
+    packed = bytearray(
+        gzip.compress(b"".join(b"%032d\n" % (number * 7919) for number in range(20_000)))
+    )
     packed[len(packed) // 2 : len(packed) // 2 + 50] = b"\xff" * 50
     path = tmp_path / "damaged.gz"
     path.write_bytes(packed)
@@ -144,7 +157,9 @@ def test_damaged_gzip(tmp_path: Path) -> None:
 def test_zero_padding_after_gzip(tmp_path: Path) -> None:
     """Padding after or between members is skipped, as gzip itself does."""
     path = tmp_path / "padded.gz"
-    path.write_bytes(gzip.compress(b"one\n") + b"\0" * 200_000 + gzip.compress(b"two\n") + b"\0" * 512)
+    path.write_bytes(
+        gzip.compress(b"one\n") + b"\0" * 200_000 + gzip.compress(b"two\n") + b"\0" * 512
+    )
     assert [line.content for line in read_all(path)] == [b"one", b"two"]
 
 
@@ -158,7 +173,10 @@ def test_garbage_after_gzip(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("length", [MAX_LINE_BYTES + 1, 3_000_000])
 def test_long_lines_are_cut_but_counted(tmp_path: Path, length: int) -> None:
-    """Of a line that is too long only the head is kept; the lines after it have their true offsets."""
+    """Of a line that is too long only the head is kept.
+
+    The lines after it have their true offsets.
+    """
     for path in written(tmp_path, b"one\n" + b"x" * length + b"\ntwo\n"):
         one, cut, two = read_all(path)
         assert one == Line(0, 4, b"one")
@@ -188,7 +206,9 @@ def test_byte_order_mark(tmp_path: Path) -> None:
 
 
 def test_fingerprint(tmp_path: Path) -> None:
-    """It is the same however much the file grows, and another one for another file or another first line."""
+    """It is the same however much the file grows, and another one for another file or
+    another first line.
+    """
     path, other = tmp_path / "one", tmp_path / "other"
 
     def fingerprint(path: Path, *, whole_line: bool = True) -> str | None:
@@ -215,7 +235,10 @@ def test_fingerprint(tmp_path: Path) -> None:
 
 
 def test_file_that_was_cut_back_and_grew_again_unseen(tmp_path: Path) -> None:
-    """Nothing of the new content passes for a continuation of the old; it is another file."""
+    """Nothing of the new content passes for a continuation of the old.
+
+    It is another file.
+    """
     path = tmp_path / "events"
     path.write_bytes(b"old 1\nold 2\nhalf")
     reader = LineReader(path, 100)

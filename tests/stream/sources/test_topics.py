@@ -1,4 +1,7 @@
-"""Kafka as a source, against a real broker: exactly the facts that were published, whatever goes wrong."""
+"""Kafka as a source, against a real broker.
+
+Exactly the facts that were published, whatever goes wrong.
+"""
 
 import gc
 import json
@@ -84,7 +87,10 @@ def shop_events(count: int, seed: int) -> list[Interaction]:
 
 
 def publish(
-    bootstrap: str, settings: StreamSettings, events: Sequence[Interaction | CatalogItem], batch_size: int = 1
+    bootstrap: str,
+    settings: StreamSettings,
+    events: Sequence[Interaction | CatalogItem],
+    batch_size: int = 1,
 ) -> None:
     """Publish events and wait until they are there."""
     producer = EventProducer(bootstrap, settings, batch_size=batch_size)
@@ -187,7 +193,9 @@ def start_worker(kafka_bootstrap: str, settings: StreamSettings) -> Iterator[Sta
 def test_topics_become_the_graph(
     kafka_bootstrap: str, settings: StreamSettings, open_store: OpenStore, start_worker: StartWorker
 ) -> None:
-    """Singles, batches and JSON over three partitions, with bad messages among them, make the plain graph."""
+    """Singles, batches and JSON over three partitions, with bad messages among them,
+    make the plain graph.
+    """
     events = shop_events(600, seed=1)
     items = [CatalogItem(item_id=f"i-{number}", title=f"Item {number}") for number in range(20)]
     publish(kafka_bootstrap, settings, [*items, *events[:200]])
@@ -223,7 +231,9 @@ def test_topics_become_the_graph(
 def test_restart_goes_on_where_the_store_is(
     kafka_bootstrap: str, settings: StreamSettings, open_store: OpenStore, start_worker: StartWorker
 ) -> None:
-    """A second worker on the store reads only what came since, though Kafka's own offsets are gone."""
+    """A second worker on the store reads only what came since, though Kafka's own
+    offsets are gone.
+    """
     first, second = shop_events(200, seed=2), shop_events(150, seed=3)
     store = open_store(num_shards=PARTITIONS)
     publish(kafka_bootstrap, settings, first)
@@ -238,7 +248,9 @@ def test_restart_goes_on_where_the_store_is(
     worker = start_worker(store)
     worker.wait_for_records(150)
     assert worker.stop().records == 150
-    assert_same_dump(dump(store.root, settings, NOON_MS), Oracle.of([*first, *second]).dump(NOON_MS))
+    assert_same_dump(
+        dump(store.root, settings, NOON_MS), Oracle.of([*first, *second]).dump(NOON_MS)
+    )
 
 
 def _offsets(committed: Any) -> list[Any]:
@@ -255,11 +267,16 @@ def test_killed_again_and_again(
     start_python: StartPython,
     seed: int,
 ) -> None:
-    """A worker killed with SIGKILL again and again is up at once and makes the plain batch's graph."""
+    """A worker killed with SIGKILL again and again is up at once and makes the plain
+    batch's graph.
+    """
     rng = random.Random(seed)
     events = shop_events(3000, seed)
     publish(kafka_bootstrap, settings, events)
-    root, options = tmp_path / "store", json.dumps(asdict(settings) | {"batch_records": 10, "worker_id": "w"})
+    root, options = (
+        tmp_path / "store",
+        json.dumps(asdict(settings) | {"batch_records": 10, "worker_id": "w"}),
+    )
     applied, num_kills = 0, 0
 
     def facts() -> int:
@@ -269,7 +286,10 @@ def test_killed_again_and_again(
     wanted = len(Oracle.of(events).facts)
     while applied < wanted:
         process = start_python(
-            "from testing.processes.worker import main; main()", root, f"kafka:{kafka_bootstrap}", options
+            "from testing.processes.worker import main; main()",
+            root,
+            f"kafka:{kafka_bootstrap}",
+            options,
         )
         assert not run_and_kill(process, rng.uniform(0, 0.06 * (num_kills + 1)))
         assert facts() >= applied
@@ -286,11 +306,18 @@ def test_topics_go_on_where_a_backfill_ended(
     open_store: OpenStore,
     start_worker: StartWorker,
 ) -> None:
-    """Files, then topics that repeat some of them and go on: no gap, nothing twice, nothing too late."""
+    """Files, then topics that repeat some of them and go on.
+
+    No gap, nothing twice, nothing too late.
+    """
     events = [
-        replace(one, ts_ms=one.ts_ms + 7_200_000 * place) for place, one in enumerate(shop_events(300, 9))
+        replace(one, ts_ms=one.ts_ms + 7_200_000 * place)
+        for place, one in enumerate(shop_events(300, 9))
     ]
-    lines = [json.dumps({**asdict(one), "type": one.action.label, "action": None}) for one in events[:200]]
+    lines = [
+        json.dumps({**asdict(one), "type": one.action.label, "action": None})
+        for one in events[:200]
+    ]
     (tmp_path / "history.jsonl").write_text("\n".join(lines) + "\n")
     publish(kafka_bootstrap, settings, events[150:])
     store = open_store(num_shards=PARTITIONS)
@@ -313,11 +340,16 @@ def test_topics_go_on_where_a_backfill_ended(
 def test_sigterm_finishes_the_batch(
     kafka_bootstrap: str, settings: StreamSettings, tmp_path: Path, start_python: StartPython
 ) -> None:
-    """SIGTERM ends the process with 0 after its batch, and what it told is what the store holds."""
+    """SIGTERM ends the process with 0 after its batch, and what it told is what the
+    store holds.
+    """
     publish(kafka_bootstrap, settings, shop_events(2000, seed=5))
     root, options = tmp_path / "store", json.dumps(asdict(settings))
     process = start_python(
-        "from testing.processes.worker import main; main()", root, f"kafka:{kafka_bootstrap}", options
+        "from testing.processes.worker import main; main()",
+        root,
+        f"kafka:{kafka_bootstrap}",
+        options,
     )
     assert process.stdout is not None
     told = [process.stdout.readline() for _ in range(3)]
@@ -334,8 +366,12 @@ def test_sigterm_finishes_the_batch(
 def test_transactions(
     kafka_bootstrap: str, settings: StreamSettings, open_store: OpenStore, start_worker: StartWorker
 ) -> None:
-    """Aborted events are never applied, and transaction marks do not count as records that wait."""
-    producer: Any = KafkaProducer(bootstrap_servers=kafka_bootstrap, transactional_id=settings.group_id)
+    """Aborted events are never applied, and transaction marks do not count as records
+    that wait.
+    """
+    producer: Any = KafkaProducer(
+        bootstrap_servers=kafka_bootstrap, transactional_id=settings.group_id
+    )
     producer.init_transactions()
     for item_id, is_good in (("good", True), ("aborted", False), ("good-2", True)):
         producer.begin_transaction()
@@ -403,7 +439,9 @@ def test_stored_offset_that_the_broker_does_not_have(
     stored: int,
     lost: int,
 ) -> None:
-    """Where retention passed the store, or a topic was made anew, reading goes on at the oldest, loudly."""
+    """Where retention passed the store, or a topic was made anew, reading goes on at
+    the oldest, loudly.
+    """
     events = [event(session_id="s-1", item_id=f"i-{number}") for number in range(10)]
     publish(kafka_bootstrap, settings, events)
     partition = shard_of("s-1", PARTITIONS)
@@ -411,7 +449,9 @@ def test_stored_offset_that_the_broker_does_not_have(
     admin.delete_records({TopicPartition(settings.clicks_topic, partition): 6})
     admin.close()
     store = open_store(num_shards=PARTITIONS)
-    apply_events(store.shard(partition), [], [], {Position(settings.clicks_topic, partition): stored})
+    apply_events(
+        store.shard(partition), [], [], {Position(settings.clicks_topic, partition): stored}
+    )
     with caplog.at_level(logging.ERROR, "stream"):
         worker = start_worker(store)
         worker.wait_for_records(4)
@@ -426,7 +466,9 @@ def test_two_workers_share_the_partitions(
     open_store: OpenStore,
     start_worker: StartWorker,
 ) -> None:
-    """When a second worker joins, a shard's partitions of all topics are with one worker; nothing is lost."""
+    """When a second worker joins, a shard's partitions of all topics are with one
+    worker; nothing is lost.
+    """
     first_store = open_store(tmp_path / "first", PARTITIONS)
     second_store = open_store(tmp_path / "second", PARTITIONS)
     items = [CatalogItem(item_id=f"i-{number}", title="T") for number in range(20)]
@@ -464,7 +506,9 @@ def test_two_workers_share_the_partitions(
 def test_shard_that_cannot_be_opened(
     kafka_bootstrap: str, settings: StreamSettings, tmp_path: Path, start_worker: StartWorker
 ) -> None:
-    """A damaged shard ends the worker with an error that names it, though it is found inside the client."""
+    """A damaged shard ends the worker with an error that names it, though it is found
+    inside the client.
+    """
     with Store.create_or_open(tmp_path / "store", settings, PARTITIONS) as store:
         store.shard(1)
     (current_folder(tmp_path / "store" / "shard-0001") / "CURRENT").write_bytes(b"nonsense\n")
@@ -485,14 +529,18 @@ def test_store_with_another_number_of_shards(
         source.start(open_store(num_shards=2))
 
 
-def test_topics_with_different_numbers_of_partitions(kafka_bootstrap: str, settings: StreamSettings) -> None:
+def test_topics_with_different_numbers_of_partitions(
+    kafka_bootstrap: str, settings: StreamSettings
+) -> None:
     """Topics that are not equally partitioned are an error that lists them."""
     odd = f"{settings.clicks_topic}.odd"
     admin: Any = KafkaAdminClient(bootstrap_servers=kafka_bootstrap)
     admin.create_topics([NewTopic(odd, 2, 1)])
     try:
         with pytest.raises(SourceMismatch, match=f"{odd} 2"):
-            KafkaSource(kafka_bootstrap, StreamSettings(**asdict(settings) | {"sessions_topic": odd}))
+            KafkaSource(
+                kafka_bootstrap, StreamSettings(**asdict(settings) | {"sessions_topic": odd})
+            )
     finally:
         admin.delete_topics([odd])
         admin.close()
@@ -501,13 +549,22 @@ def test_topics_with_different_numbers_of_partitions(kafka_bootstrap: str, setti
 def test_missing_topic(
     kafka_bootstrap: str, settings: StreamSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A topic that does not appear in time is an error that names it; an empty name means: do not read it."""
+    """A topic that does not appear in time is an error that names it.
+
+    An empty name means: do not read it.
+    """
     changed = asdict(settings) | {"bootstrap_timeout_seconds": 0.1}
-    with caplog.at_level(logging.WARNING, "stream"), pytest.raises(SourceUnavailable, match="no topic gone"):
+    with (
+        caplog.at_level(logging.WARNING, "stream"),
+        pytest.raises(SourceUnavailable, match="no topic gone"),
+    ):
         KafkaSource(kafka_bootstrap, StreamSettings(**changed | {"sessions_topic": "gone"}))
     assert caplog.text.count("waiting for topics") == 1
     assert (
-        KafkaSource(kafka_bootstrap, StreamSettings(**changed | {"sessions_topic": ""})).num_partitions == 3
+        KafkaSource(
+            kafka_bootstrap, StreamSettings(**changed | {"sessions_topic": ""})
+        ).num_partitions
+        == 3
     )
 
 
@@ -518,10 +575,14 @@ def test_no_topics() -> None:
         KafkaSource("127.0.0.1:1", nothing)
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")  # kafka-python does not close a refused socket
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning"
+)  # kafka-python does not close a refused socket
 def test_unreachable_broker(free_port: Callable[[], int]) -> None:
     """A broker that is not there is one error with address and cause."""
     bootstrap = f"127.0.0.1:{free_port()}"
-    with pytest.raises(SourceUnavailable, match=f"no Kafka broker answers at {bootstrap} .*ECONNREFUSED"):
+    with pytest.raises(
+        SourceUnavailable, match=f"no Kafka broker answers at {bootstrap} .*ECONNREFUSED"
+    ):
         KafkaSource(bootstrap, StreamSettings(bootstrap_timeout_seconds=0.5))
     gc.collect()

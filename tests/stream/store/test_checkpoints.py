@@ -1,4 +1,6 @@
-"""Checkpoints of shards: round trips, damage, stale uploaders, pruning, places that cannot be reached."""
+"""Checkpoints of shards: round trips, damage, stale uploaders, pruning, places that
+cannot be reached.
+"""
 
 import shutil
 import threading
@@ -44,11 +46,17 @@ def place(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def open_machine(tmp_path: Path, url: str) -> Iterator[OpenMachine]:
-    """Return a function that opens the store of a machine by name; all share the checkpoints."""
+    """Return a function that opens the store of a machine by name.
+
+    All share the checkpoints.
+    """
     stores: list[Store] = []
 
     def open_one(
-        name: str, every_seconds: float = 3600.0, metrics: StreamMetrics | None = None, url: str = url
+        name: str,
+        every_seconds: float = 3600.0,
+        metrics: StreamMetrics | None = None,
+        url: str = url,
     ) -> Store:
         settings = StreamSettings(
             takeover_wait_seconds=0.05, checkpoints_url=url, checkpoint_every_seconds=every_seconds
@@ -62,7 +70,10 @@ def open_machine(tmp_path: Path, url: str) -> Iterator[OpenMachine]:
 
 
 def run_on(store: Store, batches: int) -> Mapping[Position, int]:
-    """Have a machine acquire the shard, apply batches and release it; return where it began."""
+    """Have a machine acquire the shard, apply batches and release it.
+
+    Return where it began.
+    """
     began = store.ownership.acquire(0)
     for _ in range(batches):
         apply_next(store)
@@ -85,19 +96,26 @@ def files_of(place: Path, manifest: str) -> list[Path]:
 def test_another_machine_goes_on_where_the_first_left_off(
     open_machine: OpenMachine, tmp_path: Path, place: Path
 ) -> None:
-    """A released shard is restored elsewhere with its positions, to the byte of the graph's hash."""
+    """A released shard is restored elsewhere with its positions, to the byte of the
+    graph's hash.
+    """
     run_on(open_machine("one"), 20)
     second = open_machine("two")
     assert run_on(second, 0) == {NUMBERS: 20}
 
     check_whole(tmp_path / "two", 20)
-    assert graph_hash(tmp_path / "two", second.settings) == graph_hash(tmp_path / "one", second.settings)
+    assert graph_hash(tmp_path / "two", second.settings) == graph_hash(
+        tmp_path / "one", second.settings
+    )
     assert manifests(place) == ["000001-000000000020.json"]
     assert sorted(path.name for path in place.glob("*.term")) == ["000001.term", "000002.term"]
 
 
 def test_shard_goes_back_and_forth(open_machine: OpenMachine, tmp_path: Path) -> None:
-    """Whoever gets it has all that the others did: from its own disk, or from a further checkpoint."""
+    """Whoever gets it has all that the others did.
+
+    From its own disk, or from a further checkpoint.
+    """
     machines = [open_machine(name) for name in ("one", "two", "three")]
     turns = [0, 1, 0, 2, 2, 1, 0]
     for turn, machine in enumerate(turns):
@@ -164,7 +182,9 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("damage", [cut_short, flip, Path.unlink], ids=["cut", "flipped", "missing"])
+@pytest.mark.parametrize(
+    "damage", [cut_short, flip, Path.unlink], ids=["cut", "flipped", "missing"]
+)
 @pytest.mark.parametrize("what", ["manifest", "file"])
 def test_damaged_checkpoint_is_passed_over(
     open_machine: OpenMachine,
@@ -173,7 +193,10 @@ def test_damaged_checkpoint_is_passed_over(
     damage: Callable[[Path], None],
     what: str,
 ) -> None:
-    """The next older one is taken; what came since comes from the source again, and mends the place."""
+    """The next older one is taken.
+
+    What came since comes from the source again, and mends the place.
+    """
     store = open_machine("one")
     run_on(store, 10)
     run_on(store, 5)
@@ -193,7 +216,9 @@ def test_damaged_checkpoint_is_passed_over(
     check_whole(tmp_path / "three", 15)
 
 
-def test_only_damaged_checkpoints_are_no_empty_shard(open_machine: OpenMachine, place: Path) -> None:
+def test_only_damaged_checkpoints_are_no_empty_shard(
+    open_machine: OpenMachine, place: Path
+) -> None:
     """A shard is not silently begun anew where its checkpoints cannot be used."""
     run_on(open_machine("one"), 10)
     for path in (place / "files").iterdir():
@@ -217,7 +242,9 @@ def test_manifest_that_leads_out_of_the_folder(open_machine: OpenMachine, place:
 def test_stale_uploader_is_refused(
     open_machine: OpenMachine, start_owner: StartOwner, url: str, place: Path, tmp_path: Path
 ) -> None:
-    """A process that was paused while another machine got the shard puts nothing newer there."""
+    """A process that was paused while another machine got the shard puts nothing newer
+    there.
+    """
     paused = start_owner(tmp_path / "one", url)
     paused.ask("acquire")
     paused.ask("apply 500")
@@ -247,7 +274,10 @@ def test_two_claims_of_one_term(url: str, tmp_path: Path) -> None:
 def test_lost_shard_leaves_no_checkpoint(
     open_machine: OpenMachine, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is on its way when the shard is lost does not appear; writing goes on meanwhile."""
+    """What is on its way when the shard is lost does not appear.
+
+    Writing goes on meanwhile.
+    """
     store = open_machine("one", every_seconds=0.01)
     held, begun = threading.Event(), threading.Event()
     describe = Checkpoints._describe
@@ -312,7 +342,10 @@ def test_failures_are_counted_and_tried_again(open_machine: OpenMachine, place: 
 
 
 def test_place_that_cannot_be_reached(open_machine: OpenMachine, tmp_path: Path) -> None:
-    """A shard that is here goes on without; one that is not is not begun anew: that would lose events."""
+    """A shard that is here goes on without.
+
+    One that is not is not begun anew: that would lose events.
+    """
     run_on(open_machine("one"), 5)
     shutil.rmtree(tmp_path / "checkpoints")
     (tmp_path / "checkpoints").touch()

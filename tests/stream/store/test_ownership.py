@@ -1,4 +1,7 @@
-"""Shards that change hands between real processes: paused, killed, racing, released, lost."""
+"""Shards that change hands between real processes.
+
+Paused, killed, racing, released, lost.
+"""
 
 from pathlib import Path
 
@@ -22,8 +25,12 @@ def folders(store: Store) -> list[str]:
     return sorted(path.name for path in (store.root / "shard-0000").iterdir())
 
 
-def test_paused_process_is_fenced_when_it_wakes(open_store: OpenStore, start_owner: StartOwner) -> None:
-    """Its next write is refused, nothing of it is seen, it ends in order, and what it had is removed."""
+def test_paused_process_is_fenced_when_it_wakes(
+    open_store: OpenStore, start_owner: StartOwner
+) -> None:
+    """Its next write is refused, nothing of it is seen, it ends in order, and what it
+    had is removed.
+    """
     owner = start_owner()
     assert owner.ask("acquire") == "0"
     assert owner.ask("apply 30") == "30"
@@ -46,7 +53,9 @@ def test_paused_process_is_fenced_when_it_wakes(open_store: OpenStore, start_own
 def test_shard_is_taken_over_from_a_process_in_the_midst_of_writing(
     open_store: OpenStore, start_owner: StartOwner, is_paused: bool
 ) -> None:
-    """At whatever moment: the copy is at the end of a batch, and what the loser still writes is not seen."""
+    """At whatever moment: the copy is at the end of a batch, and what the loser still
+    writes is not seen.
+    """
     store = open_store(settings=HASTY)
     for _ in range(5):
         owner = start_owner()
@@ -69,8 +78,13 @@ def test_shard_is_taken_over_from_a_process_in_the_midst_of_writing(
         assert len(folders(store)) == 1
 
 
-def test_killed_process_leaves_the_shard_at_once(open_store: OpenStore, start_owner: StartOwner) -> None:
-    """Its shard goes on in the same epoch, at the end of a batch: nobody waits, nothing is copied."""
+def test_killed_process_leaves_the_shard_at_once(
+    open_store: OpenStore, start_owner: StartOwner
+) -> None:
+    """Its shard goes on in the same epoch, at the end of a batch.
+
+    Nobody waits, nothing is copied.
+    """
     owner = start_owner()
     owner.ask("acquire")
     owner.tell("write")
@@ -84,8 +98,13 @@ def test_killed_process_leaves_the_shard_at_once(open_store: OpenStore, start_ow
     check_whole(store.root, position)
 
 
-def test_released_shard_goes_on_in_the_next_process(open_store: OpenStore, start_owner: StartOwner) -> None:
-    """Handed over in order, a shard keeps its epoch; who released it may have it again."""
+def test_released_shard_goes_on_in_the_next_process(
+    open_store: OpenStore, start_owner: StartOwner
+) -> None:
+    """Handed over in order, a shard keeps its epoch.
+
+    Who released it may have it again.
+    """
     owner = start_owner()
     owner.ask("acquire")
     owner.ask("apply 3")
@@ -99,8 +118,12 @@ def test_released_shard_goes_on_in_the_next_process(open_store: OpenStore, start
     assert current_epoch(store.root / "shard-0000") == 1
 
 
-def test_process_that_lost_a_shard_gets_it_again(open_store: OpenStore, start_owner: StartOwner) -> None:
-    """A fenced process that the group entitles anew takes the shard back, with what was written meanwhile."""
+def test_process_that_lost_a_shard_gets_it_again(
+    open_store: OpenStore, start_owner: StartOwner
+) -> None:
+    """A fenced process that the group entitles anew takes the shard back, with what was
+    written meanwhile.
+    """
     owner = start_owner()
     owner.ask("acquire")
     owner.ask("apply 3")
@@ -117,7 +140,9 @@ def test_process_that_lost_a_shard_gets_it_again(open_store: OpenStore, start_ow
 
 
 def test_who_is_not_entitled_takes_nothing(open_store: OpenStore, start_owner: StartOwner) -> None:
-    """A store that is merely opened waits for a shard and is then told that it is busy."""
+    """A store that is merely opened waits for a shard and is then
+    told that it is busy.
+    """
     owner = start_owner()
     owner.ask("acquire")
     store = open_store(settings=HASTY)
@@ -128,7 +153,10 @@ def test_who_is_not_entitled_takes_nothing(open_store: OpenStore, start_owner: S
 
 
 def test_processes_that_race_for_a_shard(open_store: OpenStore, start_owner: StartOwner) -> None:
-    """Several processes told at once that it is theirs: one has it in the end, and the graph is whole."""
+    """Several processes told at once that it is theirs.
+
+    One has it in the end, and the graph is whole.
+    """
     paused = start_owner()
     paused.ask("acquire")
     paused.ask("apply 5")
@@ -168,7 +196,10 @@ def test_snapshot_is_answered_by_the_new_owner(open_store: OpenStore, tmp_path: 
 
 
 def test_shard_that_does_not_exist(open_store: OpenStore) -> None:
-    """The group's partitions must be the store's shards; what is not open is neither released nor lost."""
+    """The group's partitions must be the store's shards.
+
+    What is not open is neither released nor lost.
+    """
     store = open_store()
 
     with pytest.raises(StoreMismatch, match="shards 0 to 0, not 1"):

@@ -23,7 +23,9 @@ from tests.stream.conftest import OpenStore, StartHolder, StartPython
 def fill(store: Store, sessions: int = 3) -> None:
     """Apply some events."""
     apply_all(
-        store, [event(f"s-{number}", item_id=f"i-{number % 5}") for number in range(sessions)], offset=9
+        store,
+        [event(f"s-{number}", item_id=f"i-{number % 5}") for number in range(sessions)],
+        offset=9,
     )
 
 
@@ -42,7 +44,10 @@ def test_new_store_is_made_with_its_settings(open_store: OpenStore, tmp_path: Pa
 
 
 def test_store_reopens_as_it_was(open_store: OpenStore, settings: StreamSettings) -> None:
-    """Facts, identity and shard count survive closing; the count need not be said again."""
+    """Facts, identity and shard count survive closing.
+
+    The count need not be said again.
+    """
     store = open_store(num_shards=2)
     fill(store)
     store.close()
@@ -68,7 +73,9 @@ def test_other_settings_are_refused(
     num_shards: int | None,
     words: str,
 ) -> None:
-    """Another half-life or shard count is an error that names the store, both values and what to do."""
+    """Another half-life or shard count is an error that names the store, both values
+    and what to do.
+    """
     store = open_store()
     store.close()
 
@@ -124,7 +131,10 @@ def test_killed_holder_leaves_no_lock(
 
 
 def test_closed_shard_opens_elsewhere(open_store: OpenStore) -> None:
-    """A closed shard can be opened by another holder while its store stays open; the facts are there."""
+    """A closed shard can be opened by another holder while its store stays open.
+
+    The facts are there.
+    """
     store = open_store()
     fill(store)
     store.close_shard(0)
@@ -141,7 +151,9 @@ def test_missing_store_says_how_to_make_one(tmp_path: Path, settings: StreamSett
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"format_version": "x"}', b"\xff"])
 def test_damaged_manifest_is_unreadable(open_store: OpenStore, content: bytes) -> None:
-    """A ``store.json`` that does not parse is an error, and is not replaced by a new one."""
+    """A ``store.json`` that does not parse is an error, and is not replaced by a new
+    one.
+    """
     store = open_store()
     store.close()
     (store.root / "store.json").write_bytes(content)
@@ -152,7 +164,9 @@ def test_damaged_manifest_is_unreadable(open_store: OpenStore, content: bytes) -
 
 
 def test_shards_without_a_manifest_are_no_new_store(open_store: OpenStore) -> None:
-    """A lost ``store.json`` beside shards is damage, not a reason to make a new store over them."""
+    """A lost ``store.json`` beside shards is damage, not a reason to make a new store
+    over them.
+    """
     store = open_store()
     fill(store)
     store.close()
@@ -166,14 +180,18 @@ def test_unknown_format_version_is_refused(open_store: OpenStore) -> None:
     """A store of a later layout is not touched, and the error names both versions."""
     store = open_store()
     store.close()
-    content = (store.root / "store.json").read_text().replace('"format_version":2', '"format_version":3')
+    content = (
+        (store.root / "store.json").read_text().replace('"format_version":2', '"format_version":3')
+    )
     (store.root / "store.json").write_text(content)
 
     with pytest.raises(StoreMismatch, match="format version 3, this version of Freshet reads 2"):
         open_store()
 
 
-def test_unknown_shard_version_is_refused_by_readers(open_store: OpenStore, settings: StreamSettings) -> None:
+def test_unknown_shard_version_is_refused_by_readers(
+    open_store: OpenStore, settings: StreamSettings
+) -> None:
     """A shard of a later layout is refused by readers too."""
     store = open_store()
     later = codec.ShardFormat(3, 0, 1, settings.half_life_ms)
@@ -188,11 +206,17 @@ def data_file(store: Store) -> Path:
     """Bring everything into files and return the largest."""
     store.shard(0).compact()
     store.close()
-    return max(current_folder(store.root / "shard-0000").glob("*.sst"), key=lambda path: path.stat().st_size)
+    return max(
+        current_folder(store.root / "shard-0000").glob("*.sst"),
+        key=lambda path: path.stat().st_size,
+    )
 
 
 def test_damage_is_found_by_scans(open_store: OpenStore, settings: StreamSettings) -> None:
-    """A flipped block ends no scan silently: the hash of half a graph must never be printed."""
+    """A flipped block ends no scan silently.
+
+    The hash of half a graph must never be printed.
+    """
     store = open_store()
     fill(store, 2000)
     path = data_file(store)
@@ -200,14 +224,20 @@ def test_damage_is_found_by_scans(open_store: OpenStore, settings: StreamSetting
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(content)
 
-    with open_graph(store.root, settings) as graph, pytest.raises(StoreUnreadable, match="shard-0000"):
+    with (
+        open_graph(store.root, settings) as graph,
+        pytest.raises(StoreUnreadable, match="shard-0000"),
+    ):
         graph.summary()
 
 
 def test_shard_without_its_table_of_contents_is_damage(
     open_store: OpenStore, settings: StreamSettings
 ) -> None:
-    """It is no shard that waits for its first write: the others' hash alone must never be printed."""
+    """It is no shard that waits for its first write.
+
+    The others' hash alone must never be printed.
+    """
     store = open_store()
     fill(store, 10)
     data_file(store)
@@ -220,7 +250,9 @@ def test_shard_without_its_table_of_contents_is_damage(
 def test_store_in_use_is_told_before_its_place_is_taken(
     open_store: OpenStore, start_holder: StartHolder, tmp_path: Path
 ) -> None:
-    """Joining a group would fence the process that has the store, so the store is asked first."""
+    """Joining a group would fence the process that has the store, so the store is asked
+    first.
+    """
     start_holder(tmp_path / "store", "idle")
 
     with pytest.raises(StoreBusy, match="open in another process"):
@@ -312,7 +344,10 @@ with Store.create_or_open(Path(sys.argv[1]), StreamSettings()) as store:
 def test_full_disk_applies_nothing_of_the_batch(
     open_store: OpenStore, start_python: StartPython, tmp_path: Path
 ) -> None:
-    """When the disk refuses, the batch fails whole: positions and facts stay those of the batch before."""
+    """When the disk refuses, the batch fails whole.
+
+    Positions and facts stay those of the batch before.
+    """
     output, errors = start_python(FULL_DISK, tmp_path / "store").communicate(timeout=60)
     *applied, refusal = output.splitlines()
 
@@ -324,8 +359,12 @@ def test_full_disk_applies_nothing_of_the_batch(
     assert shard.state().num_facts == 1 + 50 * (last - 1)
 
 
-def test_reader_sees_the_store_as_it_was_opened(open_store: OpenStore, settings: StreamSettings) -> None:
-    """A reader beside the writer keeps seeing one state, and a later reader sees the later one."""
+def test_reader_sees_the_store_as_it_was_opened(
+    open_store: OpenStore, settings: StreamSettings
+) -> None:
+    """A reader beside the writer keeps seeing one state, and a later reader sees the
+    later one.
+    """
     store = open_store()
     fill(store, 3)
     with open_graph(store.root, settings) as before:
@@ -337,7 +376,9 @@ def test_reader_sees_the_store_as_it_was_opened(open_store: OpenStore, settings:
 def test_reader_misses_nothing_that_is_flushed_while_it_opens(
     open_store: OpenStore, settings: StreamSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A log that becomes a data file after the table of contents was read is not lost to the reader."""
+    """A log that becomes a data file after the table of contents was read is not lost
+    to the reader.
+    """
     store = open_store()
     fill(store, 30)
     copy, flushes = shutil.copyfile, [store.shard(0).compact]
@@ -354,8 +395,12 @@ def test_reader_misses_nothing_that_is_flushed_while_it_opens(
     assert flushes == []
 
 
-def test_readers_beside_a_busy_writer_see_whole_batches(start_holder: StartHolder, tmp_path: Path) -> None:
-    """Every reader opened while another process writes sees exactly the facts up to the position it sees."""
+def test_readers_beside_a_busy_writer_see_whole_batches(
+    start_holder: StartHolder, tmp_path: Path
+) -> None:
+    """Every reader opened while another process writes sees exactly the facts up to the
+    position it sees.
+    """
     settings = StreamSettings()
     process = start_holder(tmp_path / "store", "write")
     for _ in range(15):
@@ -387,7 +432,9 @@ def test_reading_leaves_no_folder_behind(
 
 
 def test_untouched_shards_read_as_empty(open_store: OpenStore, settings: StreamSettings) -> None:
-    """Shards that no event was applied to yet do not stand in a reader's way, nor hold the watermark back."""
+    """Shards that no event was applied to yet do not stand in a reader's way, nor hold
+    the watermark back.
+    """
     store = open_store(num_shards=4)
     apply_events(store.shard(2), [event(ts_ms=NOON_MS)])
     apply_events(store.shard(3), [], [], {Position("x", 3): 1})

@@ -18,7 +18,9 @@ def random_vectors(num: int, seed: int = 0) -> NDArray[np.float32]:
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(max(1, num // 20), DIM))
     return unit_rows(
-        (centres[rng.integers(len(centres), size=num)] + 0.3 * rng.normal(size=(num, DIM))).astype(np.float32)
+        (centres[rng.integers(len(centres), size=num)] + 0.3 * rng.normal(size=(num, DIM))).astype(
+            np.float32
+        )
     )
 
 
@@ -52,7 +54,9 @@ def test_results_are_the_exact_ones_with_their_cosines(
     assert found / 1000 > 0.99
 
 
-def test_the_same_vectors_and_seed_give_the_same_bytes(vectors: NDArray[np.float32], tmp_path: Path) -> None:
+def test_the_same_vectors_and_seed_give_the_same_bytes(
+    vectors: NDArray[np.float32], tmp_path: Path
+) -> None:
     """A generation can be made again."""
     for name in ("a", "b"):
         build_index(vectors, tmp_path / name, trees=3, seed=5)

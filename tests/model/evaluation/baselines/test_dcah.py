@@ -1,4 +1,7 @@
-"""The paper's own configuration, on the small shop: it learns, sees no future, drops nodes altogether."""
+"""The paper's own configuration, on the small shop.
+
+It learns, sees no future, drops nodes altogether.
+"""
 
 from dataclasses import replace
 from itertools import count
@@ -43,7 +46,9 @@ def quick(holdouts: tuple[Holdout, Holdout]) -> Fitted:
 
 @pytest.mark.parametrize("scorer", ["product", "concatenation"])
 def test_it_learns_what_fits(holdouts: tuple[Holdout, Holdout], scorer: Scorer) -> None:
-    """On pairs that nothing has seen it is far above popularity, itself above chance."""
+    """On pairs that nothing has seen it is far above popularity,
+    itself above chance.
+    """
     validation, test = holdouts
     fitted = _fit(validation, replace(SETTINGS, scorer=scorer, drops_edges=True))
     found, popular = (
@@ -81,26 +86,37 @@ def test_a_seed_decides_everything(holdouts: tuple[Holdout, Holdout], quick: Fit
     validation, test = holdouts
     same, other = (_fit(validation, replace(QUICK, seed=seed)) for seed in (0, 1))
     queries = np.arange(len(test.texts))
-    first, second, third = (PaperRanker(test, each.network).scores(queries) for each in (quick, same, other))
+    first, second, third = (
+        PaperRanker(test, each.network).scores(queries) for each in (quick, same, other)
+    )
 
     assert np.array_equal(first, second)
     assert not np.array_equal(first, third)
 
 
-@pytest.mark.parametrize("off", [replace(QUICK, drops_edges=False), replace(QUICK, pretrains=False)])
+@pytest.mark.parametrize(
+    "off", [replace(QUICK, drops_edges=False), replace(QUICK, pretrains=False)]
+)
 def test_each_switch_does_something(
     holdouts: tuple[Holdout, Holdout], quick: Fitted, off: PaperSettings
 ) -> None:
     """Without it, training ends elsewhere."""
     validation, test = holdouts
     without = _fit(validation, off)
-    ours, theirs = (PaperRanker(test, each.network).scores(np.arange(5)) for each in (quick, without))
+    ours, theirs = (
+        PaperRanker(test, each.network).scores(np.arange(5)) for each in (quick, without)
+    )
 
     assert not np.array_equal(ours, theirs)
 
 
-def test_a_dropped_node_is_dropped_in_both_channels(holdouts: tuple[Holdout, Holdout], quick: Fitted) -> None:
-    """No edge and no incidence of a view has it; its vector is that of a query that is new to the graph."""
+def test_a_dropped_node_is_dropped_in_both_channels(
+    holdouts: tuple[Holdout, Holdout], quick: Fitted
+) -> None:
+    """No edge and no incidence of a view has it.
+
+    Its vector is that of a query that is new to the graph.
+    """
     arrays = holdouts[0].arrays
     graph = PaperGraph(arrays, num_queries=arrays.num_queries + 1)
     torch.manual_seed(0)
@@ -124,7 +140,9 @@ def test_new_queries_are_heard_by_the_words_that_were_learnt(
     """A word from the past says something, one from nowhere nothing."""
     arrays = holdouts[0].arrays
     asked = replace(holdouts[0], texts=[*arrays.query_texts, "", "qqqq", "lamp"])
-    nothing, unknown, lamp = PaperRanker(asked, quick.network).scores(np.arange(3) + arrays.num_queries)
+    nothing, unknown, lamp = PaperRanker(asked, quick.network).scores(
+        np.arange(3) + arrays.num_queries
+    )
 
     assert np.array_equal(nothing, unknown)
     assert not np.allclose(nothing, lamp)
@@ -148,7 +166,9 @@ def test_the_shortest_budget_still_gives_a_network(holdouts: tuple[Holdout, Hold
 
 
 @pytest.mark.parametrize("settings", [replace(QUICK, pretrains=False), QUICK])
-def test_a_fit_ends_between_two_steps(holdouts: tuple[Holdout, Holdout], settings: PaperSettings) -> None:
+def test_a_fit_ends_between_two_steps(
+    holdouts: tuple[Holdout, Holdout], settings: PaperSettings
+) -> None:
     """Told to stop at the second step, of the pre-training where there is one."""
     asked = count()
 
