@@ -24,7 +24,7 @@ from model.evaluation.holdout import split_by_time
 from model.evaluation.models import MODELS
 from model.evaluation.prequential import Comparison, Effort, Plan, Replay
 from model.settings import ModelSettings
-from stream.reading.reader import GraphArrays
+from stream.graph.arrays import GraphArrays
 from stream.settings import StreamSettings
 
 Read = Callable[[int | None], GraphArrays]

@@ -21,14 +21,17 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
 from model.artifact.encoder import unit_rows
-from model.artifact.generation import INDEX_NAME, ArtifactStore, GenerationWriter, new_generation_id
+from model.artifact.generation import INDEX_NAME
 from model.artifact.index.annoy import METRIC, build_index
+from model.artifact.store import ArtifactStore, new_generation_id
+from model.artifact.writer import GenerationWriter
 from protos import manifest_v1_pb2 as manifest_pb
 from protos import retrieval_v1_pb2 as retrieval_pb
 from protos import retrieval_v1_pb2_grpc as retrieval_grpc
 from protos.text import text_key
 from server.app import RetrievalServer
 from server.settings import ServerSettings
+from stream.clock import now_ms
 from stream.files import new_directory, replace_file
 
 _HIDDEN = 128
@@ -221,8 +224,8 @@ def write_generation(root: Path, num_items: int, num_queries: int, dim: int) -> 
     current.
     """
     random = np.random.default_rng(0)
-    now_ms = time.time_ns() // 1_000_000
-    generation_id = new_generation_id(now_ms)
+    now = now_ms()
+    generation_id = new_generation_id(now)
     items, queries = _clustered(random, num_items, dim), _clustered(random, num_queries, dim)
     texts = sorted((f"query {row}" for row in range(num_queries)), key=text_key)
     with new_directory(ArtifactStore(root).generation_path(generation_id)) as folder:
@@ -238,13 +241,13 @@ def write_generation(root: Path, num_items: int, num_queries: int, dim: int) -> 
         writer.seal(
             manifest_pb.Generation(
                 generation_id=generation_id,
-                created_ms=now_ms,
+                created_ms=now,
                 dim=dim,
                 metric=METRIC,
                 num_items=num_items,
                 num_queries=num_queries,
                 num_indexed=num_items,
-                snapshot=manifest_pb.SnapshotRef(taken_ms=now_ms, watermark_ms=now_ms),
+                snapshot=manifest_pb.SnapshotRef(taken_ms=now, watermark_ms=now),
             )
         )
     replace_file(root / "CURRENT", generation_id.encode())

@@ -5,7 +5,6 @@ Publish an erasure, carry it out, list the audit.
 
 import json
 import os
-import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ import click
 from freshet.config import load_config
 from freshet.look import table, when
 from freshet.process import configure_logging
+from stream.clock import now_ms
 
 if TYPE_CHECKING:
     from stream.settings import StreamSettings
@@ -29,7 +29,7 @@ def publish(kind: "ErasureKind", text: str, brokers: str, *, config_file: Path |
     from stream.kafka.producer import EventProducer
 
     with closing(EventProducer(brokers, settings)) as producer:
-        producer.publish_erasure(Erasure(kind=kind, id=text, ts_ms=_now_ms()))
+        producer.publish_erasure(Erasure(kind=kind, id=text, ts_ms=now_ms()))
         producer.flush()
     click.echo(
         f"published to {settings.erasures_topic}: the streams erase it as they read it", err=True
@@ -57,15 +57,15 @@ def erase_in_store(
         half_life_seconds=manifest.half_life_seconds,
         session_gap_seconds=manifest.session_gap_seconds,
     )
-    asked = Erasure(kind=kind, id=text, ts_ms=_now_ms())
+    asked = Erasure(kind=kind, id=text, ts_ms=now_ms())
     num_facts = num_lifted = 0
     with Store.create_or_open(root, settings) as store:
         for index in range(store.num_shards):
             shard = store.shard(index)
             if lift:
-                num_lifted += erase.lift(shard, kind, text, _now_ms())
+                num_lifted += erase.lift(shard, kind, text, now_ms())
             else:
-                num_facts += erase.erase(shard, [asked], _now_ms())
+                num_facts += erase.erase(shard, [asked], now_ms())
             if compact:
                 shard.compact()
             store.close_shard(index)
@@ -122,7 +122,3 @@ def _sentence(num_facts: int, num_lifted: int, *, lift: bool) -> str:
 def _settings(config_file: Path | None) -> "StreamSettings":
     configure_logging(default="WARNING")
     return load_config(config_file, os.environ).stream()
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

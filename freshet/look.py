@@ -20,7 +20,7 @@ from freshet.config import Config, load_config
 from freshet.process import CommandError
 
 if TYPE_CHECKING:
-    from model.artifact.generation import ArtifactStore
+    from model.artifact.store import ArtifactStore
     from protos.manifest_v1_pb2 import Generation
     from stream.settings import StreamSettings
 
@@ -229,7 +229,7 @@ def artifact_store(artifacts: Path) -> "ArtifactStore":
     Raises:
         CommandError: there is no such folder.
     """
-    from model.artifact.generation import ArtifactStore
+    from model.artifact.store import ArtifactStore
 
     if not artifacts.is_dir():
         raise CommandError(

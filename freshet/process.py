@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import click
 
 from freshet.config import ConfigError, room_errors
-from server.settings import split_address
+from server.addresses import split_address
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry

@@ -5,7 +5,6 @@ Stream, tune, serve, snapshot, train, upgrade, replay.
 
 import logging
 import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import replace
@@ -30,11 +29,12 @@ from freshet.process import (
 from freshet.scratch import scratch_folder
 from freshet.terminal.options import STREAM_METRICS, TUNER_METRICS, Source
 from freshet.terminal.progress import progress
+from stream.clock import now_ms
 
 if TYPE_CHECKING:
     from freshet.shop.replay import ReplayOrder
-    from model.artifact.generation import ArtifactStore
-    from model.tuner import TrainingInput
+    from model.artifact.store import ArtifactStore
+    from model.publishing.refresh import TrainingInput
     from stream.metrics import StreamMetrics
     from stream.reading.incremental import KnownGraph
     from stream.reading.manifest import SnapshotInfo
@@ -135,7 +135,7 @@ def snapshot(store: Path, out: Path, *, config_file: Path | None) -> None:
     settings = _begin(config_file).stream()
     from stream.reading.snapshot import take_snapshot
 
-    info = take_snapshot(store, out, settings, _now_ms())
+    info = take_snapshot(store, out, settings, now_ms())
     click.echo(f"{info.counts.facts:,} facts up to {when(info.watermark_ms)}", err=True)
     click.echo(info.snapshot_id)
 
@@ -153,7 +153,7 @@ def train(
     settings, stream_settings = config.model(**flags), config.stream()
     artifact_store = _writable_artifacts(artifacts)
     from model.errors import TrainingStopped
-    from model.tuner import train_once
+    from model.publishing.refresh import train_once
 
     _load_torch()
     with (
@@ -318,7 +318,7 @@ def _fresh_snapshot(
     with scratch_folder(store) as folder:
         path = folder / "snapshot"
         source = _training_input(
-            path, take_snapshot(store, path, settings, _now_ms()), settings, known
+            path, take_snapshot(store, path, settings, now_ms()), settings, known
         )
     yield source
 
@@ -326,7 +326,7 @@ def _fresh_snapshot(
 def _training_input(
     path: Path, info: "SnapshotInfo", settings: "StreamSettings", known: "KnownGraph | None" = None
 ) -> "TrainingInput":
-    from model.tuner import TrainingInput
+    from model.publishing.refresh import TrainingInput
     from stream.reading.reader import open_graph
 
     with open_graph(path, settings) as graph:
@@ -348,14 +348,10 @@ def _sentence(totals: "WorkerTotals") -> str:
 
 
 def _writable_artifacts(artifacts: Path) -> "ArtifactStore":
-    from model.artifact.generation import ArtifactStore
+    from model.artifact.store import ArtifactStore
 
     try:
         artifacts.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise CommandError(f"{artifacts} is not a folder; give another --artifacts") from None
     return ArtifactStore(artifacts)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -7,17 +7,15 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from threading import Event
 
-from model.artifact.generation import ArtifactStore, Generation, open_generation
-from model.errors import ArtifactError, GateRefused, ModelError, TrainingStopped
+from model.artifact.generation import Generation, open_generation
+from model.artifact.provenance import CATALOG_KEY, catalog_hash, model_settings
+from model.artifact.store import ArtifactStore
+from model.errors import ArtifactError, ModelError, TrainingStopped
 from model.metrics import TunerMetrics
-from model.publishing.publish import CATALOG_KEY, catalog_hash, model_settings, publish
+from model.publishing.refresh import TrainingInput, train_once
 from model.settings import ModelSettings
-from model.training.result import Progress
-from model.training.saved_state import SavedTraining, training_key
 from protos import manifest_v1_pb2 as manifest_pb
 from stream.errors import StreamError
-from stream.reading.manifest import SnapshotInfo
-from stream.reading.reader import GraphArrays
 
 logger = logging.getLogger(__name__)
 
@@ -32,14 +30,6 @@ _NOT_THE_MODELS = frozenset(
         CATALOG_KEY,
     }
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingInput:
-    """What one run learns from: a snapshot's arrays and where they came from."""
-
-    snapshot: SnapshotInfo
-    arrays: GraphArrays
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,43 +51,6 @@ class TunerEvent:
 
 # Takes a snapshot, hands on what it holds, and removes it afterwards.
 Snapshots = Callable[[], AbstractContextManager[TrainingInput]]
-
-
-def train_once(
-    source: TrainingInput,
-    store: ArtifactStore,
-    settings: ModelSettings,
-    *,
-    warm: Generation | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
-    stop: Callable[[], bool] | None = None,
-) -> str:
-    """Train on a snapshot and publish the generation; return its id.
-
-    Where the same training was killed before, it goes on from its last state; see
-    `model.training.saved_state`.
-
-    Raises:
-        ModelError: as `model.training.train.train` and
-            `model.publishing.publish.publish` do.
-    """
-    # Takes seconds: only who trains pays for it.
-    from model.training.train import train  # noqa: PLC0415
-
-    key = training_key(source.arrays, settings, warm.id if warm is not None else "")
-    saved = SavedTraining(store.root / "training", key, settings.checkpoint_every_seconds)
-    trained = train(
-        source.arrays, settings, warm=warm, on_progress=on_progress, stop=stop, saved=saved
-    )
-    try:
-        generation_id = publish(
-            trained, source.arrays, source.snapshot, store, settings, _now_ms(), verified=warm
-        )
-    except GateRefused:
-        saved.remove()
-        raise
-    saved.remove()
-    return generation_id
 
 
 def run_tuner(
@@ -234,7 +187,3 @@ def _live_id(store: ArtifactStore) -> str:
         return store.current_id() or ""
     except (ArtifactError, OSError):
         return ""
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

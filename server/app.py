@@ -14,14 +14,15 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from prometheus_client import CollectorRegistry
 
-from model.artifact.generation import ArtifactStore
+from model.artifact.store import ArtifactStore
 from protos import retrieval_v1_pb2_grpc as retrieval_grpc
+from server.addresses import split_address
 from server.errors import ArtifactsMissing, ListenFailed, PortBusy
-from server.live import epoch_ms
 from server.metrics import ServerMetrics
 from server.service import SERVICE_NAME, RetrievalService
-from server.settings import ServerSettings, split_address
+from server.settings import ServerSettings
 from server.watcher import GenerationWatcher, RefusalReason
+from stream.clock import now_ms
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class RetrievalServer:
         artifacts_path: Path,
         registry: CollectorRegistry,
         *,
-        clock_ms: Callable[[], int] = epoch_ms,
+        clock_ms: Callable[[], int] = now_ms,
     ) -> None:
         self._settings = settings
         self._artifacts_path = artifacts_path

@@ -13,11 +13,11 @@ from google.protobuf.message import Message
 
 from protos import retrieval_v1_pb2 as retrieval_pb
 from protos import retrieval_v1_pb2_grpc as retrieval_grpc
+from server.addresses import split_address
 from server.errors import CallFailed, NoGeneration, QueryRefused, ServerError, ServerUnreachable
 from server.freshness import Receipt
 from server.retrieve import QueryPath
 from server.service import NOT_READY_METADATA
-from server.settings import split_address
 
 # A retrieval server is a neighbour: a web proxy named in the environment has no
 # business between.

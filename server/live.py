@@ -2,7 +2,6 @@
 number of threads.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +15,11 @@ from model.artifact.index.annoy import VectorIndex
 from model.errors import GenerationCorrupt
 from server.errors import CanaryFailed
 from server.settings import ServerSettings
+from stream.clock import now_ms
 
 _CANARY_K = 10
 _SCORE_TOLERANCE = 1e-3
 _SCAN_ROWS = 65_536
-
-
-def epoch_ms() -> int:
-    """Return the time now, UTC epoch milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +46,7 @@ class LiveGeneration:
         path: Path,
         settings: ServerSettings,
         *,
-        clock_ms: Callable[[], int] = epoch_ms,
+        clock_ms: Callable[[], int] = now_ms,
         on_file: Callable[[Path], None] | None = None,
     ) -> "LiveGeneration":
         """Verify, open, try and warm the generation in a folder.

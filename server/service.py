@@ -14,11 +14,12 @@ from protos import retrieval_v1_pb2 as retrieval_pb
 from protos import retrieval_v1_pb2_grpc as retrieval_grpc
 from server.errors import NoGeneration, QueryRefused
 from server.freshness import Receipt, receipt_of
-from server.live import LiveGeneration, epoch_ms
+from server.live import LiveGeneration
 from server.metrics import ServerMetrics
 from server.retrieve import Answer, QueryPath, Question, read_question, retrieve
 from server.settings import ServerSettings
 from server.watcher import GenerationWatcher
+from stream.clock import now_ms
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
         settings: ServerSettings,
         metrics: ServerMetrics,
         *,
-        clock_ms: Callable[[], int] = epoch_ms,
+        clock_ms: Callable[[], int] = now_ms,
     ) -> None:
         self._watcher = watcher
         self._settings = settings

@@ -1,10 +1,9 @@
-"""The server's settings, checked when they are made, and how an address is written."""
+"""The server's settings, checked when they are made."""
 
 from dataclasses import dataclass
 
+from server.addresses import split_address
 from server.errors import SettingsInvalid
-
-_MAX_PORT = 65_535
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,20 +94,3 @@ class ServerSettings:
 def _require(holds: object, name: str, value: object, wanted: str) -> None:
     if not holds:
         raise SettingsInvalid(f"server.{name} is {value}; it must be {wanted}")
-
-
-def split_address(address: str, name: str = "address") -> tuple[str, int]:
-    """Split ``HOST:PORT`` (``[HOST]:PORT`` for IPv6) into host and port.
-
-    Raises:
-        SettingsInvalid: it is not of that form; the message calls it `name`.
-    """
-    host, colon, port = address.rpartition(":")
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    bracketed = bare != host
-    valid_port = port.isascii() and port.isdigit() and int(port) <= _MAX_PORT
-    if not colon or not bare or not valid_port or (":" in bare and not bracketed):
-        raise SettingsInvalid(
-            f"{name} is {address!r}; it must be HOST:PORT, such as 127.0.0.1:50051"
-        )
-    return bare, int(port)

@@ -13,12 +13,13 @@ from enum import StrEnum
 from pathlib import Path
 from threading import Event, Thread
 
-from model.artifact.generation import ArtifactStore
+from model.artifact.store import ArtifactStore
 from model.errors import ArtifactError, GenerationCorrupt, GenerationMissing, ModelError
 from server.errors import CanaryFailed, ServerError
-from server.live import LiveGeneration, epoch_ms
+from server.live import LiveGeneration
 from server.metrics import ServerMetrics
 from server.settings import ServerSettings
+from stream.clock import now_ms
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ class GenerationWatcher:
         metrics: ServerMetrics,
         *,
         on_live: Callable[[], None] = lambda: None,
-        clock_ms: Callable[[], int] = epoch_ms,
+        clock_ms: Callable[[], int] = now_ms,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store

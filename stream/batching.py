@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.changes.apply import shard_of
 from stream.events.columns import NO_KEY, EventColumns, ShardBatch, Texts
 from stream.events.fast_path import DecodedBatch
 from stream.events.types import CatalogItem, Erasure, Position, RecordBatch, Rejection
+from stream.kafka.partitioner import shard_of
 
 Entry = tuple[RecordBatch, DecodedBatch]
 

@@ -2,6 +2,7 @@
 one, never a mix.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,3 +75,13 @@ def sync_tree(root: Path) -> None:
             finally:
                 os.close(descriptor)
         sync_directory(Path(folder))
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file's content, in hexadecimal.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

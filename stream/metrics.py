@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from stream.events.types import REASONS, Action
+from stream.actions import Action
+from stream.reasons import REASONS
 
 EVENT_TYPES = (*(action.label for action in Action), "catalog", "erasure", "ignored")
 """Values of the label `type`.

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from stream.actions import Action
 from stream.errors import SettingsInvalid
-from stream.events.types import Action
 
 DEFAULT_SESSION_GAP_SECONDS = 1800.0
 """The gap of stores that do not say which they were made with."""

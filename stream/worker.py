@@ -13,13 +13,15 @@ from typing import Protocol
 
 import numpy as np
 
+from stream.actions import Action
 from stream.batching import Intake, Sharding
 from stream.changes.apply import Applied, apply_batch
 from stream.changes.fold import retire
+from stream.clock import now_ms
 from stream.errors import SourceUnreadable, StoreFenced, StoreStalled
 from stream.events.columns import ShardBatch
 from stream.events.fast_path import ColumnDecoder
-from stream.events.types import Action, Position, RecordBatch, Rejection
+from stream.events.types import Position, RecordBatch, Rejection
 from stream.metrics import StreamMetrics
 from stream.quarantine import Quarantine
 from stream.reading.snapshot import serve_requests
@@ -218,9 +220,9 @@ class _Worker:
             self._pending = Intake()
         if found and not len(self._pending):
             self._pending_since = time.monotonic()
-        now_ms = _now_ms()
+        now = now_ms()
         for batch in found:
-            self._pending.add(batch, self._decoder.decode(batch, now_ms))
+            self._pending.add(batch, self._decoder.decode(batch, now))
         self._found_nothing = not found
 
     def apply(self) -> None:
@@ -268,7 +270,7 @@ class _Worker:
         self.totals.watermark_ms = min((ms for ms in watermarks if ms is not None), default=None)
         self._metrics.set_freshness(
             watermark_ms=self.totals.watermark_ms,
-            now_ms=_now_ms(),
+            now_ms=now_ms(),
             is_behind=self._source.is_behind,
             behind_records=self._source.behind_records(),
         )
@@ -320,7 +322,7 @@ class _Worker:
         return self._source.rebalances != self._rebalances
 
     def _put_away(self, rejections: Sequence[Rejection]) -> None:
-        self._quarantine.put(rejections, _now_ms())
+        self._quarantine.put(rejections, now_ms())
         self.totals.quarantined += len(rejections)
         self._metrics.count_quarantined(Counter(rejection.reason for rejection in rejections))
 
@@ -335,7 +337,3 @@ class _Worker:
         counts.update({action.label: by_action[action] for action in Action})
         counts["catalog"] += len(share.items)
         counts["erasure"] += len(share.erasures)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

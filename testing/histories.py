@@ -11,9 +11,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from stream.changes.apply import Applied, apply_batch, shard_of
+from stream.actions import Action
+from stream.changes.apply import Applied, apply_batch
 from stream.events.columns import Texts, batch_of
-from stream.events.types import Action, CatalogItem, Interaction, Position, Rejection
+from stream.events.types import CatalogItem, Interaction, Position, Rejection
+from stream.kafka.partitioner import shard_of
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard.shard import Shard

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
 
-from stream.events.types import Action, Interaction
+from stream.actions import Action
+from stream.events.types import Interaction
 
 WEIGHTS = {Action.CLICK: 1.0, Action.ADD_TO_CART: 2.0, Action.PURCHASE: 4.0}
 HALF_LIFE_SECONDS = 30 * 86400.0

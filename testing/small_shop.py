@@ -11,9 +11,10 @@ from pathlib import Path
 from random import Random
 
 from model.settings import ModelSettings
-from stream.events.types import Action, CatalogItem, Interaction, Position
+from stream.actions import Action
+from stream.events.types import CatalogItem, Interaction, Position
+from stream.graph.arrays import GraphArrays
 from stream.reading.manifest import SnapshotCounts, SnapshotInfo
-from stream.reading.reader import GraphArrays
 from stream.settings import StreamSettings
 from stream.store.store import Store
 from testing.histories import apply_events

@@ -20,9 +20,10 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 
 from protos import events_v1_pb2 as pb
+from stream.actions import Action
 from stream.changes.apply import apply_batch
 from stream.events.columns import Texts, batch_of
-from stream.events.types import Action, Interaction, Position, RecordBatch
+from stream.events.types import Interaction, Position, RecordBatch
 from stream.metrics import StreamMetrics
 from stream.quarantine import FILE_NAME, FileQuarantine, Quarantine, TopicQuarantine
 from stream.settings import StreamSettings

@@ -14,7 +14,8 @@ from torch_geometric.nn import HypergraphConv, SAGEConv
 from torch_geometric.utils import degree
 
 from model.data.training_set import TrainingSet
-from model.network.network import Channel, Channels, DualChannelNetwork
+from model.network.graph import Channel, Channels
+from model.network.network import DualChannelNetwork
 from model.settings import ModelSettings
 from model.training.objective import Objective
 from model.training.optimizer import WeightAverage

@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.artifact.encoder import TextEncoder
-from model.artifact.generation import ArtifactStore, Generation, open_generation
+from model.artifact.generation import Generation, open_generation
+from model.artifact.store import ArtifactStore
 from model.evaluation.holdout import Holdout, split_by_time
 from model.evaluation.models import VectorRanker, ranks_of
 from model.evaluation.prequential import System
 from model.ranking import Quality, quality_of
 from model.settings import ModelSettings
-from stream.reading.reader import GraphArrays
+from stream.graph.arrays import GraphArrays
 
 Read = Callable[[int | None], GraphArrays]
 

@@ -45,9 +45,9 @@ from freshet.terminal.options import (
     STREAM_METRICS,
     TUNER_METRICS,
 )
+from server.addresses import split_address
 from server.client import Freshness, RetrievalClient, Retrieved
 from server.errors import ServerError
-from server.settings import split_address
 
 T = TypeVar("T")
 

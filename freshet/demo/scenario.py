@@ -3,7 +3,6 @@
 Queries out of the graph, and a product that nobody has seen.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import msgspec
 
 from freshet.process import CommandError
 from freshet.shop.shop import Shop, misspell
+from stream.clock import now_ms
 
 NUM_CLICKS = 30
 
@@ -79,11 +79,6 @@ def append_lines(path: Path, lines: Sequence[dict[str, object]]) -> None:
     """
     with path.open("ab", buffering=0) as file:
         file.write(msgspec.json.Encoder().encode_lines(lines))
-
-
-def now_ms() -> int:
-    """Return the time, UTC epoch milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 def simulated_product(shop: Shop, number: int) -> NewProduct:

@@ -19,6 +19,7 @@ import msgspec
 from freshet.process import EXIT_INTERRUPTED, CommandError, stop_event
 from freshet.shop.shop import DEFAULT_EVENTS_PER_SECOND, DEFAULT_START_MS, Shop
 from freshet.terminal.progress import Advance, progress
+from stream.clock import now_ms
 from stream.files import sync_directory
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Order:
                 return
 
     def _live_events(self, shop: Shop) -> Iterator[Line]:
-        start_ms = time.time_ns() // 1_000_000 if self.start_ms is None else self.start_ms
+        start_ms = now_ms() if self.start_ms is None else self.start_ms
         return islice(shop.events(start_ms, self.rate or DEFAULT_RATE), self.total)
 
 
@@ -137,13 +138,13 @@ def write_history(shop: Shop, num_events: int, folder: Path) -> int:
     Raises:
         OSError: the files cannot be written.
     """
-    now_ms = time.time_ns() // 1_000_000
-    start_ms = now_ms - int(1000 * num_events / DEFAULT_EVENTS_PER_SECOND)
+    now = now_ms()
+    start_ms = now - int(1000 * num_events / DEFAULT_EVENTS_PER_SECOND)
     events = list(islice(shop.events(start_ms, DEFAULT_EVENTS_PER_SECOND), num_events))
     times_ms = [_time_ms(event) for event in events]
     # How long a number of events takes is the shop's to say: what is known is when they
     # must end.
-    shift_ms = now_ms - times_ms[-1]
+    shift_ms = now - times_ms[-1]
     shifted = [
         {**event, "ts_ms": ts_ms + shift_ms} for event, ts_ms in zip(events, times_ms, strict=True)
     ]

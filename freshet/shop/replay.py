@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from stream.clock import now_ms
 from stream.errors import SourceUnreadable
 from stream.events.decoder import JSON_ITEM, Decoder
 from stream.events.types import CatalogItem, Erasure, Interaction, Position, Record
@@ -268,7 +269,7 @@ class _File:
 
 def _outgoing(decoder: Decoder, record: Record) -> list[Outgoing]:
     """What a line holds; what cannot be decoded goes out as it is."""
-    decoded = decoder.decode(record, time.time_ns() // 1_000_000)
+    decoded = decoder.decode(record, now_ms())
     return [*decoded.events, *(rejection.record.value or b"" for rejection in decoded.rejections)]
 
 

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 import click
 
 from freshet.config import parse_duration
+from server.addresses import split_address
 from server.errors import SettingsInvalid
-from server.settings import ServerSettings, split_address
+from server.settings import ServerSettings
 
 STREAM_METRICS = "127.0.0.1:9101"
 TUNER_METRICS = "127.0.0.1:9102"

@@ -12,78 +12,25 @@ Imports numpy, the text rules and the manifest stubs only, so that a server can 
 what a trainer wrote.
 """
 
-import re
-import secrets
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from hashlib import sha256
-from itertools import pairwise
 from pathlib import Path
-from shutil import rmtree
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
-from google.protobuf import json_format
 from numpy.typing import NDArray
 
+from model.artifact.manifest import read_manifest
 from model.artifact.paths import ARRAY_TYPES, PathGraph, check_path_graph
-from model.errors import ArtifactError, GenerationCorrupt, GenerationMissing
+from model.artifact.strings import StringTable
+from model.errors import GenerationCorrupt
 from protos import manifest_v1_pb2 as manifest_pb
 from protos.text import text_key
+from stream.files import sha256_of
 
-FORMAT_VERSION = 1
-MANIFEST_NAME = "manifest.json"
 INDEX_NAME = "index.ann"
-_ID_PATTERN = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
-_PATHS_PREFIX = "paths."
-_RANDOM_BITS = 14
-_HASH_CHUNK_BYTES = 1 << 20
-
-
-def new_generation_id(now_ms: int) -> str:
-    """Return a fresh id that sorts by time, such as ``20261123T151500Z-a1b2c3``.
-
-    Behind the second come the milliseconds and some random bits, in hexadecimal.
-    """
-    second, millisecond = divmod(now_ms, 1000)
-    suffix = millisecond << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
-    return f"{datetime.fromtimestamp(second, UTC):%Y%m%dT%H%M%SZ}-{suffix:06x}"
-
-
-class StringTable(Sequence[str]):
-    """Strings by dense index: memory-mapped UTF-8 and ``int64 [n + 1]`` offsets,
-    decoded when asked for.
-    """
-
-    def __init__(self, offsets: NDArray[np.int64], data: NDArray[np.uint8]) -> None:
-        self._offsets = offsets
-        self._data = data
-
-    def __len__(self) -> int:
-        return len(self._offsets) - 1
-
-    def __iter__(self) -> Iterator[str]:
-        """Yield all strings; read at once, many times as fast as one by one."""
-        data, offsets = self._data.tobytes(), self._offsets.tolist()
-        return (data[start:end].decode("utf-8") for start, end in pairwise(offsets))
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self[position] for position in range(*index.indices(len(self)))]
-        position = index + len(self) if index < 0 else index
-        if not 0 <= position < len(self):
-            raise IndexError(index)
-        return (
-            self._data[self._offsets[position] : self._offsets[position + 1]]
-            .tobytes()
-            .decode("utf-8")
-        )
+PATHS_PREFIX = "paths."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,131 +110,6 @@ class Generation:
         return row if row < len(self.item_ids) and self.item_ids[row] == item_id else None
 
 
-class GenerationWriter:
-    """Collects the files of one generation in a folder.
-
-    `seal` writes the manifest that vouches for them.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def add_array(self, name: str, array: NDArray[np.generic]) -> None:
-        """Write an array as ``<name>.npy`` (C order, never pickled)."""
-        np.save(self.folder / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)
-
-    def add_paths(self, graph: PathGraph) -> None:
-        """Write the arrays of a graph of paths as ``paths.<name>.npy``."""
-        for name, array in graph.arrays().items():
-            self.add_array(f"{_PATHS_PREFIX}{name}", array)
-
-    def add_strings(self, name: str, strings: Iterable[str]) -> None:
-        """Write strings as ``<name>.utf8`` with ``<name>.offsets.npy`` (``int64 [n +
-        1]``).
-        """
-        encoded = [string.encode("utf-8") for string in strings]
-        offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
-        np.cumsum([len(piece) for piece in encoded], out=offsets[1:])
-        (self.folder / f"{name}.utf8").write_bytes(b"".join(encoded))
-        self.add_array(f"{name}.offsets", offsets)
-
-    def seal(self, manifest: manifest_pb.Generation) -> None:
-        """Fill in size and sha256 of every file in the folder and
-        write the manifest.
-        """
-        manifest.format_version = FORMAT_VERSION
-        del manifest.files[:]
-        for path in sorted(self.folder.iterdir()):
-            manifest.files.add(
-                name=path.name, size_bytes=path.stat().st_size, sha256=_sha256_of(path)
-            )
-        text = json_format.MessageToJson(manifest, preserving_proto_field_name=True)
-        (self.folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
-
-
-class ArtifactStore:
-    """The folder of generations and its `CURRENT` pointer.
-
-    Any number of readers; one writer at a time.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def generation_path(self, generation_id: str) -> Path:
-        """Return the folder of a generation, whether it exists or not."""
-        return self.root / "generations" / generation_id
-
-    def generation_ids(self) -> list[str]:
-        """Return the ids of all complete generations, oldest first."""
-        folder = self.root / "generations"
-        if not folder.is_dir():
-            return []
-        return sorted(path.name for path in folder.iterdir() if _ID_PATTERN.fullmatch(path.name))
-
-    def current_id(self) -> str | None:
-        """Return the id that `CURRENT` names, or None where there is no pointer yet.
-
-        Raises:
-            ArtifactError: the pointer holds something that is not a generation id.
-        """
-        try:
-            text = (self.root / "CURRENT").read_text(encoding="utf-8", errors="replace").strip()
-        except FileNotFoundError:
-            return None
-        if not _ID_PATTERN.fullmatch(text):
-            raise ArtifactError(
-                f"{self.root / 'CURRENT'} does not hold a generation id; "
-                "choose one with `freshet generations use ID`"
-            )
-        return text
-
-    def manifest(self, generation_id: str) -> manifest_pb.Generation:
-        """Read a generation's manifest alone.
-
-        Raises:
-            GenerationMissing: there is no such generation.
-            GenerationCorrupt: the manifest does not parse, or its format is newer than
-                this code.
-        """
-        return read_manifest(self.generation_path(generation_id))
-
-    def remove(self, generation_id: str) -> None:
-        """Delete a generation that is not current.
-
-        A server that has it mapped keeps answering from it.
-
-        Raises:
-            ArtifactError: it is the current one.
-        """
-        if generation_id == self.current_id():
-            raise ArtifactError(f"generation {generation_id} is current and cannot be removed")
-        rmtree(self.generation_path(generation_id), ignore_errors=True)
-
-
-def read_manifest(path: Path) -> manifest_pb.Generation:
-    """Read the manifest of the generation in a folder; see `ArtifactStore.manifest`."""
-    try:
-        text = (path / MANIFEST_NAME).read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError):
-        raise GenerationMissing(f"no generation at {path}: {MANIFEST_NAME} is not there") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise GenerationCorrupt(f"{path / MANIFEST_NAME} cannot be read: {error}") from error
-    try:
-        manifest = json_format.Parse(text, manifest_pb.Generation(), ignore_unknown_fields=True)
-    except json_format.ParseError as error:
-        raise GenerationCorrupt(
-            f"{path / MANIFEST_NAME} is not a generation manifest: {error}"
-        ) from error
-    if manifest.format_version != FORMAT_VERSION:
-        raise GenerationCorrupt(
-            f"{path} has generation format {manifest.format_version}, this code reads "
-            f"{FORMAT_VERSION}; "
-            "train again with this version, or serve it with the one that wrote it"
-        )
-    return manifest
-
-
 def open_generation(
     path: Path, *, verify: bool = True, on_file: Callable[[Path], None] | None = None
 ) -> Generation:
@@ -329,7 +151,7 @@ def _check_file(path: Path, entry: manifest_pb.File, *, verify: bool) -> None:
         raise GenerationCorrupt(
             f"{path} has {size_bytes} bytes, its manifest says {entry.size_bytes}"
         )
-    if verify and _sha256_of(path) != entry.sha256:
+    if verify and sha256_of(path) != entry.sha256:
         raise GenerationCorrupt(f"{path} does not have the sha256 that its manifest gives")
 
 
@@ -356,11 +178,11 @@ def _map_arrays(path: Path, manifest: manifest_pb.Generation) -> Generation:
 
 def _paths(path: Path, manifest: manifest_pb.Generation) -> PathGraph | None:
     """Map the graph of paths; None where the manifest lists no part of it."""
-    if not any(entry.name.startswith(_PATHS_PREFIX) for entry in manifest.files):
+    if not any(entry.name.startswith(PATHS_PREFIX) for entry in manifest.files):
         return None
     return PathGraph(
         **{
-            name: _array(path, f"{_PATHS_PREFIX}{name}", dtype)
+            name: _array(path, f"{PATHS_PREFIX}{name}", dtype)
             for name, dtype in ARRAY_TYPES.items()
         }
     )
@@ -442,11 +264,3 @@ def _check_shapes(generation: Generation) -> None:
             raise GenerationCorrupt(f"{generation.path}/{name}.utf8 does not hold {count} strings")
     if generation.paths is not None:
         check_path_graph(generation.paths, num_queries, num_items)
-
-
-def _sha256_of(path: Path) -> str:
-    digest = sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_HASH_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()

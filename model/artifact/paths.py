@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import GenerationCorrupt
+from stream.graph.keysets import places_of
 
 VISITED_ITEMS = 64
 VISITED_HYPEREDGES = 512
@@ -306,7 +307,7 @@ def _shared_hyperedges(graph: PathGraph, node: int, other: int) -> _Shared:
     rows = {each: _row(graph.node_starts, graph.node_hyperedges, each) for each in (node, other)}
     few, many = sorted(rows.values(), key=len)
     visited = few[-VISITED_HYPEREDGES:]
-    shared = visited[_positions(many, visited) >= 0]
+    shared = visited[places_of(many, visited) >= 0]
     has_all = any(len(row) == graph.node_degrees[each] for each, row in rows.items())
     weight = (1.0 / graph.hyperedge_sizes[shared]).sum() / max(1, int(graph.node_degrees[node]))
     return _Shared(
@@ -333,19 +334,11 @@ def _sessions_of(graph: PathGraph, query: int, items: Int32s) -> Int32s:
     0: none did.
     """
     row = _row(graph.click_starts, graph.click_items, query)
-    places = _positions(row, items)
+    places = places_of(row, items)
     sessions = _row(graph.click_starts, graph.click_sessions, query)
     found = np.zeros(len(items), dtype=np.int32)
     found[places >= 0] = sessions[places[places >= 0]]
     return found
-
-
-def _positions(ascending: Int32s, values: Int32s) -> Int64s:
-    """Return ``int64 [n]``, where each value is in `ascending`, or -1."""
-    if not len(ascending):
-        return np.full(len(values), -1, dtype=np.int64)
-    places = np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)
-    return np.where(ascending[places] == values, places, -1)
 
 
 def _row(starts: Int64s, values: Int32s, row: int) -> Int32s:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.reading.reader import GraphArrays
+from stream.graph.arrays import GraphArrays
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]

@@ -9,7 +9,6 @@ the graph that is stored with a generation.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from model.artifact.generation import Generation
 from model.artifact.paths import PathGraph
 from stream.graph.arrays import GraphArrays
+from stream.graph.keysets import places_of
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -55,7 +55,7 @@ def rows_in(
     """Return where an earlier generation has each of some queries and items."""
     row_of = {item_id: row for row, item_id in enumerate(generation.item_ids)}
     return NodeRows(
-        query=_places(generation.query_keys, query_keys),
+        query=places_of(generation.query_keys, query_keys),
         item=np.array([row_of.get(item_id, -1) for item_id in item_ids], dtype=np.int64),
     )
 
@@ -125,13 +125,4 @@ def _places_of_clicks(paths: PathGraph, query: Ints, item: Ints) -> Ints:
     counts = np.diff(paths.click_starts)
     codes = np.repeat(np.arange(len(counts)), counts) * num_items + paths.click_items
     asked = np.where((query >= 0) & (item >= 0), query * num_items + item, -1)
-    return _places(codes, asked)
-
-
-def _places(ascending: NDArray[Any], asked: NDArray[Any]) -> Ints:
-    """Return ``int64 [n]``, the place of each asked value; -1: it is not there."""
-    place = np.searchsorted(ascending, asked)
-    is_there = np.zeros(len(asked), dtype=np.bool_)
-    within = place < len(ascending)
-    is_there[within] = ascending[place[within]] == asked[within]
-    return np.where(is_there, place, -1).astype(np.int64)
+    return places_of(codes, asked)

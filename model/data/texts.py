@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protos.text import text_terms
-from stream.reading.reader import GraphArrays
+from stream.graph.arrays import GraphArrays
 
 Ints = NDArray[np.int64]
 

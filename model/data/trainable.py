@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from model.errors import TrainingRefused
 from protos.text import normalize_query, text_key
-from stream.events.types import Action
-from stream.reading.reader import GraphArrays
+from stream.actions import Action
+from stream.graph.arrays import GraphArrays
 
 Ints = NDArray[np.int64]
 

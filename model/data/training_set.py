@@ -12,7 +12,7 @@ from model.data.graph import GraphPart, graph_part, whole_graph
 from model.data.parent import Learned
 from model.data.texts import Texts, hash_texts, item_texts
 from model.settings import ModelSettings
-from stream.reading.reader import GraphArrays
+from stream.graph.arrays import GraphArrays
 
 _ENOUGH_EDGES = 100
 _LEAST_EDGES = 20

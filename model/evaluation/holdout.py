@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import EvaluationRefused
-from stream.reading.reader import GraphArrays
+from stream.graph.arrays import GraphArrays
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]

@@ -19,15 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.artifact.encoder import TextEncoder
-from model.artifact.generation import ArtifactStore, Generation, open_generation
+from model.artifact.generation import Generation, open_generation
+from model.artifact.store import ArtifactStore
 from model.errors import EvaluationRefused, GateRefused
 from model.evaluation.bootstrap import relative_interval
 from model.evaluation.stopping import end_if, never
+from model.publishing.refresh import TrainingInput, train_once
 from model.ranking import edge_ranks
 from model.settings import ModelSettings
-from model.tuner import TrainingInput, train_once
+from stream.graph.arrays import GraphArrays
 from stream.reading.manifest import SnapshotCounts, SnapshotInfo
-from stream.reading.reader import GraphArrays
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from model.data.graph import GraphPart
 from model.data.texts import Texts
-from model.network.network import ContentPath, Visible
+from model.network.content import ContentPath
+from model.network.graph import Visible
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]

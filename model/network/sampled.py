@@ -19,14 +19,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.data.counts import Counts, largest_batch
 from model.data.graph import GraphPart
 from model.data.texts import Texts
 from model.data.training_set import TrainingSet
+from model.network.content import ContentPath
+from model.network.graph import Visible
 from model.network.host_graph import HostGraph, HostReach, OpenGraph, Rows
-from model.network.network import ContentPath, Visible
 from model.network.sparse import Pattern
 from model.settings import ModelSettings
-from model.training.memory_estimate import Counts, largest_batch
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]

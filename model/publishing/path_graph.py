@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.artifact.paths import PathGraph
-from stream.reading.reader import GraphArrays
+from stream.graph.arrays import GraphArrays
 
 KEPT_QUERIES = 64
 KEPT_HYPEREDGES = 64

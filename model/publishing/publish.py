@@ -2,24 +2,17 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
-from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from shutil import rmtree
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.artifact.generation import (
-    INDEX_NAME,
-    ArtifactStore,
-    Generation,
-    GenerationWriter,
-    new_generation_id,
-    open_generation,
-)
+from model.artifact.generation import INDEX_NAME, Generation, open_generation
 from model.artifact.index.annoy import METRIC, VectorIndex, build_index
+from model.artifact.provenance import CATALOG_KEY, catalog_hash, code_version, model_settings
+from model.artifact.store import ArtifactStore, new_generation_id
+from model.artifact.writer import GenerationWriter
 from model.errors import ArtifactError, GateRefused, GenerationCorrupt, GenerationMissing
 from model.publishing.gate import Candidate, Verdict, judge
 from model.publishing.path_graph import build_path_graph
@@ -27,15 +20,14 @@ from model.settings import ModelSettings
 from model.training.result import Trained
 from protos import manifest_v1_pb2 as manifest_pb
 from stream.files import new_directory, replace_file
+from stream.graph.arrays import GraphArrays
 from stream.reading.manifest import SnapshotInfo
-from stream.reading.reader import GraphArrays
 
 logger = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
-CATALOG_KEY = "catalog_sha256"
 _KEPT_REFUSED = 2
 _RECALL_QUERIES = 200
 _RECALL_K = 10
@@ -128,29 +120,6 @@ def use_generation(store: ArtifactStore, generation_id: str, *, verify: bool = T
     except OSError as error:
         raise ArtifactError(f"{store.root / 'CURRENT'} cannot be written: {error}") from error
     logger.info("generation live id=%s", generation_id)
-
-
-def catalog_hash(arrays: GraphArrays) -> str:
-    """Return a sha256 of what the catalogue says of every item."""
-    digest = sha256()
-    for strings in (arrays.item_ids, arrays.item_titles, arrays.item_texts):
-        for string in strings:
-            digest.update(string.encode("utf-8", "surrogatepass") + b"\0")
-    digest.update(arrays.item_available.tobytes() + arrays.item_deleted.tobytes())
-    return digest.hexdigest()
-
-
-def code_version() -> str:
-    """Return which Freshet this is."""
-    try:
-        return version("freshet")
-    except PackageNotFoundError:
-        return "unknown"
-
-
-def model_settings(settings: ModelSettings) -> dict[str, str]:
-    """Return the settings as the manifest records them."""
-    return {name: str(value) for name, value in asdict(settings).items()}
 
 
 def _write_arrays(

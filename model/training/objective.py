@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.data.graph import GraphPart
-from model.network.network import Channels, DualChannelNetwork
+from model.network.graph import Channels
+from model.network.network import DualChannelNetwork
 from model.settings import ModelSettings
 
 Ints = NDArray[np.int64]

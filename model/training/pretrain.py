@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.network.network import Visible
+from model.network.graph import Visible
 from model.training.optimizer import Adam
 
 

@@ -25,11 +25,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.publishing.publish import code_version
+from model.artifact.provenance import code_version
 from model.ranking import Quality
 from model.settings import ModelSettings
-from stream.files import new_directory
-from stream.reading.reader import GraphArrays
+from stream.files import new_directory, sha256_of
+from stream.graph.arrays import GraphArrays
 
 logger = logging.getLogger(__name__)
 
@@ -171,7 +171,7 @@ def _write(folder: Path, state: TrainingState) -> None:
     sha256 = {}
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
-        sha256[name] = _sha256_of(folder / f"{name}.npy")
+        sha256[name] = sha256_of(folder / f"{name}.npy")
     body = {
         "format_version": _FORMAT_VERSION,
         "passes": state.passes,
@@ -215,7 +215,7 @@ def _read(folder: Path) -> TrainingState:
 
 
 def _read_array(path: Path, sha256: str) -> NDArray[Any]:
-    if _sha256_of(path) != sha256:
+    if sha256_of(path) != sha256:
         raise ValueError(f"{path.name} does not have the sha256 that {_STATE_NAME} gives")
     array: NDArray[Any] = np.load(path, allow_pickle=False)
     return array
@@ -233,11 +233,6 @@ def _check_shapes(arrays: Arrays, like: Arrays) -> None:
     found, wanted = ({name: array.shape for name, array in each.items()} for each in (arrays, like))
     if found != wanted:
         raise ValueError("it is of another network")
-
-
-def _sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sha256_of_json(body: object) -> str:

@@ -30,7 +30,7 @@ from model.training.warm_start import (
     export_warm_start,
     open_warm_start,
 )
-from stream.reading.reader import GraphArrays
+from stream.graph.arrays import GraphArrays
 
 logger = logging.getLogger(__name__)
 

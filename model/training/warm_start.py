@@ -16,7 +16,7 @@ from model.data.parent import Learned, NodeRows, learned_by, rows_in
 from model.data.texts import Texts
 from model.network.network import DualChannelNetwork
 from model.settings import ModelSettings
-from stream.reading.reader import GraphArrays
+from stream.graph.arrays import GraphArrays
 
 logger = logging.getLogger(__name__)
 

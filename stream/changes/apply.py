@@ -3,29 +3,20 @@
 Sessions, indexes, names, items and positions.
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
-from struct import Struct
 
 import numpy as np
 
 from protos.text import text_key
 from stream.changes.erase import without_erased
 from stream.changes.fold import settle_returning, settled_bound
+from stream.clock import now_ms
 from stream.events.columns import NO_KEY, EventColumns, Keys, ShardBatch, Texts
 from stream.events.types import Position, Rejection
-from stream.graph.facts import (
-    Bools,
-    Digest,
-    FactColumns,
-    Merge,
-    distinct,
-    hyperedge_sizes,
-    merge_facts,
-    starts_of,
-)
+from stream.graph.facts import Digest, FactColumns, Merge, hyperedge_sizes, merge_facts
+from stream.graph.keysets import Bools, distinct, starts_of
 from stream.graph.sessions import Cut, cut_sessions, rename_facts
 from stream.shard import codec
 from stream.shard.codec import Progress, StoredSession
@@ -33,10 +24,6 @@ from stream.shard.names import Hashes, text_hashes
 from stream.shard.rocksdb import Puts, store_error
 from stream.shard.shard import Shard, Touched
 
-_MURMUR2_SEED = 0x9747B28C
-_MURMUR2_FACTOR = 0x5BD1E995
-_MASK = 0xFFFFFFFF
-_WORD = Struct("<I")
 _NEVER = int(np.iinfo(np.int64).min)
 
 
@@ -62,18 +49,6 @@ class Applied:
     refusals: tuple[Rejection, ...] = ()
     sequence: int
     watermark_ms: int | None
-
-
-def shard_of(session_id: str, num_shards: int) -> int:
-    """Return the shard of a session.
-
-    What Kafka's default partitioner makes of its id as a record's key.
-
-    Events without a session are in the shard of their user's id.
-    """
-    if num_shards == 1:
-        return 0
-    return (_murmur2(session_id.encode("utf-8", "surrogatepass")) & 0x7FFFFFFF) % num_shards
 
 
 def apply_batch(
@@ -103,7 +78,7 @@ def apply_batch(
         StoreStalled: the disk cannot keep up for the moment; nothing was applied.
         StoreUnreadable: the shard's files are damaged; nothing was applied.
     """
-    survivors = without_erased(shard, batch, time.time_ns() // 1_000_000)
+    survivors = without_erased(shard, batch, now_ms())
     settle_returning(shard, survivors.batch.events.session)
     write = _Write(shard, survivors.batch, texts)
     write.put_names()
@@ -494,20 +469,3 @@ def _edge_digest(facts: FactColumns) -> Digest:
 def _fact_keys(facts: FactColumns) -> Iterator[tuple[int, int, int, int]]:
     columns = facts.session, facts.query, facts.item, facts.action
     return zip(*(column.tolist() for column in columns), strict=True)
-
-
-def _murmur2(data: bytes) -> int:
-    """Return Kafka's 32-bit murmur2 hash (Appleby, public domain), as
-    `DefaultPartitioner` uses it.
-    """
-    length = len(data)
-    value = _MURMUR2_SEED ^ length
-    whole = length & ~3
-    for (word,) in _WORD.iter_unpack(data[:whole]):
-        mixed = (word * _MURMUR2_FACTOR) & _MASK
-        mixed = ((mixed ^ (mixed >> 24)) * _MURMUR2_FACTOR) & _MASK
-        value = ((value * _MURMUR2_FACTOR) & _MASK) ^ mixed
-    if length > whole:
-        value = ((value ^ int.from_bytes(data[whole:], "little")) * _MURMUR2_FACTOR) & _MASK
-    value = ((value ^ (value >> 13)) * _MURMUR2_FACTOR) & _MASK
-    return value ^ (value >> 15)

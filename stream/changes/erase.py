@@ -14,7 +14,8 @@ from stream.changes.fold import finish_folding, settle_returning
 from stream.changes.removal import Removal, facts_of
 from stream.events.columns import NO_KEY, EventColumns, Keys, ShardBatch
 from stream.events.types import CatalogItem, Erasure
-from stream.graph.facts import Bools, FactColumns, Int64s, distinct, starts_of
+from stream.graph.facts import FactColumns
+from stream.graph.keysets import Bools, Int64s, distinct, starts_of
 from stream.shard import codec
 from stream.shard.codec import AuditRecord, ErasureKind, Marker
 from stream.shard.rocksdb import store_error

@@ -21,8 +21,9 @@ import numpy as np
 from stream.events.columns import NO_KEY, Keys
 from stream.graph.decay import ZERO, Decayed, add, contribution
 from stream.graph.edges import EdgeColumns, distinct_facts, edges_of
-from stream.graph.facts import Bools, Digest, FactColumns, distinct, hyperedge_sizes, times_of
+from stream.graph.facts import Digest, FactColumns, hyperedge_sizes, times_of
 from stream.graph.folded import SettledEdge, Tally
+from stream.graph.keysets import Bools, distinct
 from stream.shard import codec
 from stream.shard.codec import ShardState, StoredSession
 from stream.shard.rocksdb import Puts, store_error

@@ -12,8 +12,9 @@ from google.protobuf.message import DecodeError as ProtobufError
 
 from protos import events_v1_pb2 as pb
 from protos.text import normalize_query
+from stream.actions import Action
+from stream.events.limits import CUT_PREFIX, EARLIEST_MS
 from stream.events.types import (
-    Action,
     CatalogItem,
     Erasure,
     Interaction,
@@ -22,11 +23,7 @@ from stream.events.types import (
     Rejected,
     Rejection,
 )
-from stream.graph.sessions import CUT_PREFIX
 from stream.settings import StreamSettings
-
-EARLIEST_MS = 946_684_800_000
-"""The first event time that is believed: the year 2000."""
 
 JSON_ITEM = "application/json; messageType=freshet.events.v1.CatalogItem"
 """The content-type of JSON that is a catalogue item whatever its keys."""

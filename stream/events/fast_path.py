@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from protos import events_v1_pb2 as pb
 from protos.text import normalize_query
+from stream.actions import Action
 from stream.events.columns import NO_KEY, EventColumns, Keys, Texts, no_events
-from stream.events.decoder import EARLIEST_MS, NAMED_ACTIONS, NEUTRAL_DECODER, Decoder, NeutralLine
+from stream.events.decoder import NAMED_ACTIONS, NEUTRAL_DECODER, Decoder, NeutralLine
 from stream.events.interner import UNUSABLE, Interner
-from stream.events.types import Action, CatalogItem, Erasure, Interaction, RecordBatch, Rejection
-from stream.graph.sessions import CUT_PREFIX
+from stream.events.limits import CUT_PREFIX, EARLIEST_MS
+from stream.events.types import CatalogItem, Erasure, Interaction, RecordBatch, Rejection
 from stream.settings import StreamSettings
 
 _MAX_TEXTS = 300_000

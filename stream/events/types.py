@@ -6,24 +6,9 @@ The frozen types between decoding, the graph and its sources.
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from enum import IntEnum
 from typing import Literal
 
-
-class Action(IntEnum):
-    """What somebody did to an item. The numbers are stored: never renumber."""
-
-    VIEW = 1
-    CLICK = 2
-    ADD_TO_CART = 3
-    PURCHASE = 4
-
-    @property
-    def label(self) -> str:
-        """The action's name in JSON and in settings: ``view``, ``click``,
-        ``add-to-cart``, ``purchase``.
-        """
-        return self.name.lower().replace("_", "-")
+from stream.actions import Action
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,17 +166,3 @@ class Rejected(Exception):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
-
-
-REASONS = {
-    "unknown_encoding": "the content-type is not one that Freshet reads",
-    "malformed": "the bytes do not parse as what the content-type announces",
-    "unknown_type": "the type or action is not one that Freshet knows",
-    "missing_field": "a required field is absent or empty",
-    "wrong_type": "a field has a value of the wrong type",
-    "empty_query": "a search action whose query is absent, or empty once normalised",
-    "absurd_timestamp": "the event time is before the year 2000 or too far in the future",
-    "oversized": "a field or the record is longer than allowed",
-    "key_collision": "two different strings share a 64-bit key",
-    "too_late": "the event is older than the retention bound allows, and not known yet",
-}

@@ -12,7 +12,8 @@ from stream.errors import StoreUnreadable
 from stream.events.columns import Keys
 from stream.events.types import CatalogItem
 from stream.graph.edges import EdgeColumns
-from stream.graph.facts import FactColumns, Int64s, hyperedge_rows, starts_of
+from stream.graph.facts import FactColumns, hyperedge_rows
+from stream.graph.keysets import Int64s, places_of, starts_of
 
 _MAX_FLOAT32 = float(np.finfo(np.float32).max)
 
@@ -146,10 +147,8 @@ class _Names:
         Raises:
             StoreUnreadable: a key has no name.
         """
-        index = np.searchsorted(self.keys, keys).astype(np.int64)
-        if len(keys) and (
-            index.max() == len(self.keys) or not np.array_equal(self.keys[index], keys)
-        ):
+        index = places_of(self.keys, keys)
+        if (index < 0).any():
             raise nameless(self._path)
         return index
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.actions import Action
 from stream.events.columns import Keys
-from stream.events.types import Action
-from stream.graph.facts import NUM_ACTIONS, Digest, FactColumns, Int64s, starts_of
+from stream.graph.facts import NUM_ACTIONS, Digest, FactColumns
 from stream.graph.folded import SettledEdge, SettledEdges
+from stream.graph.keysets import Int64s, starts_of
 
 _MAX_FLOAT64 = float(np.finfo(np.float64).max)
 

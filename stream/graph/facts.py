@@ -14,8 +14,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.actions import Action
 from stream.events.columns import NO_KEY, EventColumns, Keys
-from stream.events.types import Action
+from stream.graph.keysets import Bools, Int64s, starts_of
 
 MAX_HYPEREDGE_ITEMS = 50
 MIN_HYPEREDGE_ITEMS = 2
@@ -30,9 +31,6 @@ _MIX_FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_SECOND = np.uint64(0x94D049BB133111EB)
 _LANE_SEEDS = (np.uint64(0x243F6A8885A308D3), np.uint64(0x13198A2E03707344))
 _WORD = 1 << 64
-
-Int64s = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,24 +219,6 @@ def merge_facts(stored: FactColumns, seen: FactColumns) -> Merge:
         is_moved=is_moved,
         replaced=facts.take(is_stored & ~starts),
     )
-
-
-def starts_of(*columns: NDArray[np.uint64] | Int64s) -> Bools:
-    """Return True for each row of sorted columns that differs from
-    the row before it.
-    """
-    starts = np.ones(len(columns[0]), dtype=np.bool_)
-    if len(starts) > 1:
-        starts[1:] = columns[0][1:] != columns[0][:-1]
-        for column in columns[1:]:
-            starts[1:] |= column[1:] != column[:-1]
-    return starts
-
-
-def distinct(keys: Keys) -> Keys:
-    """Return the distinct keys, ascending."""
-    ordered = np.sort(keys)
-    return ordered[starts_of(ordered)]
 
 
 def hyperedge_sizes(facts: FactColumns) -> tuple[Keys, Int64s]:

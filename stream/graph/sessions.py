@@ -21,10 +21,9 @@ import numpy as np
 
 from protos.text import text_key
 from stream.events.columns import NO_KEY, Keys
-from stream.graph.facts import Bools, FactColumns, Int64s
-
-CUT_PREFIX = "cut:"
-"""What the ids of cut sessions begin with; no id of a platform may."""
+from stream.events.limits import CUT_PREFIX
+from stream.graph.facts import FactColumns
+from stream.graph.keysets import Bools, Int64s
 
 
 def cut_session_id(user_id: str, start_ms: int) -> str:

@@ -6,9 +6,7 @@ A place in a consumer group, and records of given partitions.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from stream.errors import SettingsInvalid
 from stream.events.types import Position, RecordBatch
-from stream.settings import StreamSettings
 
 MAX_POLL_INTERVAL_SECONDS = 1800
 """How long a worker may be at work between two polls before its partitions are given
@@ -148,28 +146,6 @@ class KafkaClient(Protocol):
         Raises:
             SourceUnavailable: no broker answers.
         """
-
-
-def open_client(bootstrap: str, settings: StreamSettings) -> KafkaClient:
-    """Return the client that `settings.kafka_client` names.
-
-    Only that one's library is imported.
-
-    Raises:
-        SettingsInvalid: its library is not installed.
-    """
-    if settings.kafka_client == "kafka-python":
-        from stream.kafka.python_client import KafkaPythonClient  # noqa: PLC0415  # only the chosen one
-
-        return KafkaPythonClient(bootstrap, settings)
-    try:
-        from stream.kafka.confluent_client import ConfluentClient  # noqa: PLC0415  # an extra
-    except ImportError as error:
-        raise SettingsInvalid(
-            f'stream.kafka_client is "confluent", which is not installed ({error}); '
-            "run: pip install 'freshet[confluent]'"
-        ) from error
-    return ConfluentClient(bootstrap, settings)
 
 
 class ContentTypes:

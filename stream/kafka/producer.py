@@ -10,10 +10,11 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from protos import events_v1_pb2 as pb
-from stream.changes.apply import shard_of
+from stream.actions import Action
 from stream.errors import PublishFailed
 from stream.events.decoder import JSON_ITEM
-from stream.events.types import Action, CatalogItem, Erasure, Interaction
+from stream.events.types import CatalogItem, Erasure, Interaction
+from stream.kafka.partitioner import shard_of
 from stream.kafka.reach import reaching
 from stream.settings import StreamSettings
 

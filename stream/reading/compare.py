@@ -10,8 +10,9 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
 
+from stream.actions import Action
 from stream.events.columns import NO_KEY
-from stream.events.types import Action, CatalogItem
+from stream.events.types import CatalogItem
 from stream.graph.facts import Digest, FactColumns
 from stream.graph.folded import SettledEdge
 from stream.reading.reader import GraphReader, hyperedge_members

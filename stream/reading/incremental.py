@@ -9,10 +9,10 @@ from typing import NamedTuple, Self, TypeVar
 import numpy as np
 
 from stream.events.types import CatalogItem
-from stream.graph.facts import Digest, FactColumns, distinct, merge_facts, starts_of
+from stream.graph.facts import Digest, FactColumns, merge_facts
+from stream.graph.keysets import contains, distinct, starts_of
 from stream.reading.scan import session_chunks
 from stream.shard import codec
-from stream.shard.erased_keys import contains
 from stream.shard.shard import ShardReader
 
 _Value = TypeVar("_Value")

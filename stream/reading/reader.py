@@ -16,8 +16,9 @@ from typing import NamedTuple, Self, TypeVar
 import msgspec
 import numpy as np
 
+from stream.actions import Action
 from stream.errors import StoreMismatch, StoreUnreadable
-from stream.events.types import Action, CatalogItem, Position
+from stream.events.types import CatalogItem, Position
 from stream.graph.arrays import GraphArrays, GraphParts, build_arrays, nameless
 from stream.graph.edges import EdgeColumns, edges_of, with_settled
 from stream.graph.facts import Digest, FactColumns, hyperedge_rows, hyperedge_sizes, merge_facts

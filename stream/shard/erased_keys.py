@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 
 from stream.events.columns import Keys
-from stream.graph.facts import Bools
+from stream.graph.keysets import Bools, contains
 from stream.shard import codec
 from stream.shard.codec import ErasureKind, Marker
 
@@ -97,16 +97,6 @@ class _KeySet:
         rows = np.flatnonzero(is_in)
         is_in[rows] = contains(self.keys, keys[rows])
         return is_in
-
-
-def contains(ordered: Keys, keys: Keys) -> Bools:
-    """Return which keys are among those in ascending order."""
-    if not len(ordered):
-        return np.zeros(len(keys), dtype=np.bool_)
-    place = np.searchsorted(ordered, keys)
-    place[place == len(ordered)] = 0
-    is_in: Bools = ordered[place] == keys
-    return is_in
 
 
 _NONE = np.empty(0, dtype=np.uint64)

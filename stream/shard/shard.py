@@ -16,8 +16,9 @@ import numpy as np
 from stream.errors import StoreError, StoreFenced, StoreMismatch
 from stream.events.columns import Keys
 from stream.events.types import CatalogItem, Position
-from stream.graph.facts import FactColumns, distinct
+from stream.graph.facts import FactColumns
 from stream.graph.folded import SettledEdge, SettledEdges
+from stream.graph.keysets import distinct
 from stream.graph.sessions import Hulls
 from stream.settings import StreamSettings
 from stream.shard import codec

@@ -13,7 +13,8 @@ import numpy as np
 from protos.text import text_key
 from stream.events.columns import NO_KEY, Keys
 from stream.events.types import Position
-from stream.graph.facts import FactColumns, hyperedge_sizes, stamps, starts_of
+from stream.graph.facts import FactColumns, hyperedge_sizes, stamps
+from stream.graph.keysets import starts_of
 from stream.shard import codec
 from stream.shard.codec import Progress, ShardFormat, ShardState
 from stream.shard.rocksdb import Database, Puts, store_error

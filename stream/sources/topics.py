@@ -9,7 +9,8 @@ from collections.abc import Collection, Mapping
 
 from stream.errors import SourceMismatch, SourceUnavailable
 from stream.events.types import Position, RecordBatch
-from stream.kafka.client import BrokerAway, Group, OffsetsGone, Reader, open_client
+from stream.kafka.client import BrokerAway, Group, OffsetsGone, Reader
+from stream.kafka.open import open_client
 from stream.settings import StreamSettings
 from stream.sources.assignment import Assignment
 from stream.store.store import Store

@@ -12,7 +12,6 @@ claims the next term, so that nothing which an earlier holder still puts there i
 the newest.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -31,6 +30,7 @@ from stream.errors import (
     StreamError,
 )
 from stream.events.types import Position
+from stream.files import sha256_of
 from stream.shard.epochs import shard_name
 
 KEPT_CHECKPOINTS = 2
@@ -177,7 +177,7 @@ class Checkpoints:
             target = folder / file.name
             with self._reaching(missing=CheckpointDamaged):
                 self._files.get_file(self._path(checkpoint.shard, _FILES, file.sha256), str(target))
-            if target.stat().st_size != file.size or _sha256(target) != file.sha256:
+            if target.stat().st_size != file.size or sha256_of(target) != file.sha256:
                 self._distrusted.add(file.sha256)
                 raise CheckpointDamaged(
                     f"{file.name} of a checkpoint of shard {checkpoint.shard} at {self._url} is "
@@ -283,7 +283,7 @@ class Checkpoints:
         for path in sorted(folder.iterdir()):
             status = path.stat()
             identity = (status.st_ino, status.st_size, status.st_mtime_ns)
-            sha256 = (known.get(identity) if path.suffix == ".sst" else None) or _sha256(path)
+            sha256 = (known.get(identity) if path.suffix == ".sst" else None) or sha256_of(path)
             found[identity] = sha256
             files.append(CheckpointFile(name=path.name, size=status.st_size, sha256=sha256))
         self._hashes[shard] = found
@@ -336,8 +336,3 @@ def _highest_term(names: list[str]) -> int:
 
 def _manifest_name(checkpoint: Checkpoint) -> str:
     return f"{checkpoint.term:06d}-{checkpoint.sequence:012d}.json"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

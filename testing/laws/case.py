@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from stream.changes.apply import shard_of
-from stream.events.types import Action, CatalogItem, Interaction, Position
+from stream.actions import Action
+from stream.events.types import CatalogItem, Interaction, Position
+from stream.kafka.partitioner import shard_of
 
 NOON_MS = 1_700_000_000_000
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from stream.events.types import Action
+from stream.actions import Action
 from stream.reading.reader import GraphReader
 
 _MAX_HYPEREDGE_ITEMS = 50

@@ -12,7 +12,8 @@ from typing import Literal
 
 from protos import events_v1_pb2 as pb
 from protos.text import normalize_query
-from stream.events.types import Action, CatalogItem, Interaction
+from stream.actions import Action
+from stream.events.types import CatalogItem, Interaction
 
 Form = Literal["protobuf", "batch", "json"]
 

@@ -1,11 +1,15 @@
 """The architecture page must not drift from the code."""
 
+import subprocess
+import sys
 import tomllib
+from graphlib import TopologicalSorter
 
+import grimp
 import pytest
 from setuptools import find_packages
 
-from tests.docs.building import PAGE, ROOT, page_with_tables
+from tests.docs.building import PACKAGES, PAGE, ROOT, page_with_tables
 
 
 def test_the_tables_are_those_of_the_code() -> None:
@@ -35,3 +39,21 @@ def test_the_readme_links_to_pages_that_exist(link: str) -> None:
 
     assert f"docs/{link}" in readme
     assert (ROOT / "docs" / link).exists()
+
+
+def test_no_two_files_import_each_other() -> None:
+    """Files are built on each other in one order: no circle, however long."""
+    graph = grimp.build_graph(*PACKAGES)
+    imports = {name: graph.find_modules_directly_imported_by(name) for name in graph.modules}
+
+    assert len(list(TopologicalSorter(imports).static_order())) == len(imports)
+
+
+def test_hashing_texts_loads_no_database() -> None:
+    """Who wants the texts of a graph does not pay for RocksDB, fsspec, Prometheus."""
+    code = "import sys, model.data.texts; print(*sorted(sys.modules))"
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+
+    assert {"rocksdict", "fsspec", "prometheus_client", "torch", "kafka"} & set(found) == set()

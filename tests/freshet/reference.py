@@ -18,8 +18,8 @@ from freshet.cli import SECTIONS
 from freshet.config import ROOM_ERRORS, ROOMS, load_config
 from model.metrics import TunerMetrics
 from server.metrics import ServerMetrics
-from stream.events.types import REASONS
 from stream.metrics import StreamMetrics
+from stream.reasons import REASONS
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "operations.md"
 

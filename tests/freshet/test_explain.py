@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.artifact.generation import ArtifactStore, GenerationWriter, new_generation_id
 from model.artifact.paths import PathGraph
+from model.artifact.store import ArtifactStore, new_generation_id
+from model.artifact.writer import GenerationWriter
 from protos import manifest_v1_pb2 as manifest_pb
 from protos.text import text_key
 from stream.files import replace_file

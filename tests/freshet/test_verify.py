@@ -16,7 +16,8 @@ from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient
 from prometheus_client import CollectorRegistry
 
-from stream.events.types import Action, Interaction
+from stream.actions import Action
+from stream.events.types import Interaction
 from stream.kafka.producer import EventProducer
 from stream.metrics import StreamMetrics
 from stream.quarantine import FILE_NAME, FileQuarantine

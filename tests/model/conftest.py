@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from model.artifact.generation import ArtifactStore, Generation, open_generation
+from model.artifact.generation import Generation, open_generation
+from model.artifact.store import ArtifactStore
 from model.publishing.publish import publish
 from model.settings import ModelSettings
 from model.training.result import Trained
 from model.training.train import train
-from stream.reading.reader import GraphArrays
+from stream.graph.arrays import GraphArrays
 from testing.small_shop import NOW_MS, MakeArrays, shop_events, shop_items, snapshot_of
 
 

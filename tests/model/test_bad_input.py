@@ -12,17 +12,20 @@ import pytest
 from numpy.typing import NDArray
 
 from model.artifact.encoder import TextEncoder
-from model.artifact.generation import ArtifactStore, Generation, open_generation
+from model.artifact.generation import Generation, open_generation
 from model.artifact.index.annoy import METRIC, VectorIndex
+from model.artifact.store import ArtifactStore
 from model.errors import GateRefused, TrainingRefused
 from model.publishing.publish import publish
+from model.publishing.refresh import TrainingInput, train_once
 from model.settings import ModelSettings
 from model.training.train import train
 from model.training.warm_start import open_warm_start
-from model.tuner import TrainingInput, train_once
+from stream.actions import Action
 from stream.errors import StoreMismatch
-from stream.events.types import Action, CatalogItem, Interaction
-from stream.reading.reader import GraphArrays, open_graph
+from stream.events.types import CatalogItem, Interaction
+from stream.graph.arrays import GraphArrays
+from stream.reading.reader import open_graph
 from stream.reading.snapshot import take_snapshot
 from stream.settings import StreamSettings
 from testing.small_shop import (

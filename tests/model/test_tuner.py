@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from model.artifact.generation import ArtifactStore, Generation, open_generation
+from model.artifact.generation import Generation, open_generation
+from model.artifact.store import ArtifactStore
 from model.metrics import TunerMetrics
+from model.publishing.refresh import TrainingInput, train_once
 from model.settings import ModelSettings
-from model.tuner import Snapshots, TrainingInput, TunerEvent, run_tuner, train_once
+from model.tuner import Snapshots, TunerEvent, run_tuner
 from stream.errors import StoreBusy
 from stream.reading.reader import open_graph
 from stream.reading.snapshot import take_snapshot

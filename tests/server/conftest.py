@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
 from model.artifact.encoder import TextEncoder, unit_rows
-from model.artifact.generation import INDEX_NAME, ArtifactStore, GenerationWriter, new_generation_id
+from model.artifact.generation import INDEX_NAME
 from model.artifact.index.annoy import METRIC, build_index
+from model.artifact.store import ArtifactStore, new_generation_id
+from model.artifact.writer import GenerationWriter
 from protos import manifest_v1_pb2 as manifest_pb
 from protos.text import normalize_query, text_key
 from server.app import RetrievalServer

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.artifact.generation import INDEX_NAME, GenerationWriter
+from model.artifact.generation import INDEX_NAME
 from model.artifact.index.annoy import build_index
+from model.artifact.writer import GenerationWriter
 from model.errors import GenerationCorrupt, GenerationMissing
 from server.errors import CanaryFailed
 from server.live import LiveGeneration, probe_vectors

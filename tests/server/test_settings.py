@@ -2,8 +2,9 @@
 
 import pytest
 
+from server.addresses import split_address
 from server.errors import SettingsInvalid
-from server.settings import ServerSettings, split_address
+from server.settings import ServerSettings
 
 
 @pytest.mark.parametrize(

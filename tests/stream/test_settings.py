@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from stream.actions import Action
 from stream.errors import SettingsInvalid
-from stream.events.types import Action
 from stream.settings import StreamSettings
 
 

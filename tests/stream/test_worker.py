@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from stream.actions import Action
 from stream.changes import apply
-from stream.changes.apply import shard_of
 from stream.errors import QuarantineFailed, StoreFenced, StoreStalled, StoreWriteFailed
 from stream.events import interner as interning
-from stream.events.types import Action, Interaction, Position, RecordBatch, Rejection
+from stream.events.types import Interaction, Position, RecordBatch, Rejection
+from stream.kafka.partitioner import shard_of
 from stream.metrics import StreamMetrics
 from stream.quarantine import FILE_NAME, FileQuarantine, Quarantine, read_quarantine
 from stream.reading.snapshot import take_snapshot

@@ -22,11 +22,11 @@ from model.data.texts import item_texts
 from model.evaluation.baselines.dcah_network import PaperGraph, PaperNetwork, Scorer
 from model.evaluation.holdout import Holdout
 from model.evaluation.stopping import end_if
-from model.network.network import Visible
+from model.network.graph import Visible
 from model.ranking import quality_of, scored_ranks
 from model.training.optimizer import Adam
 from model.training.pretrain import ContrastSettings, draw_view, pretrain
-from stream.reading.reader import GraphArrays
+from stream.graph.arrays import GraphArrays
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch_geometric.nn import HypergraphConv, SAGEConv
 
 from model.data.graph import whole_graph
-from model.network.network import Visible
+from model.network.graph import Visible
 from model.network.sparse import Pattern
 from protos.text import text_features
-from stream.reading.reader import GraphArrays
+from stream.graph.arrays import GraphArrays
 
 _FEATURE_STD = 1.0
 _LAYERS = 2

@@ -17,7 +17,7 @@ from torch import Tensor
 from model.data.texts import item_texts
 from model.evaluation.holdout import Holdout
 from protos.text import normalize_query
-from stream.reading.reader import GraphArrays
+from stream.graph.arrays import GraphArrays
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

@@ -14,7 +14,7 @@ from model.evaluation.baselines.lexical import popularity
 from model.evaluation.holdout import Holdout
 from model.evaluation.stopping import end_if
 from model.ranking import quality_of, scored_ranks
-from stream.reading.reader import GraphArrays
+from stream.graph.arrays import GraphArrays
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

@@ -8,7 +8,7 @@ import pytest
 
 from bench.ingest.ingest import run
 from bench.ingest.parts import first_events, memory, shop_events
-from stream.events.types import Action
+from stream.actions import Action
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 

@@ -8,16 +8,11 @@ import numpy as np
 import pytest
 from google.protobuf import json_format
 
-from model.artifact.generation import (
-    MANIFEST_NAME,
-    ArtifactStore,
-    Generation,
-    GenerationWriter,
-    StringTable,
-    new_generation_id,
-    open_generation,
-    read_manifest,
-)
+from model.artifact.generation import Generation, open_generation
+from model.artifact.manifest import MANIFEST_NAME, read_manifest
+from model.artifact.store import ArtifactStore, new_generation_id
+from model.artifact.strings import StringTable
+from model.artifact.writer import GenerationWriter
 from model.errors import ArtifactError, GenerationCorrupt, GenerationMissing
 from protos import manifest_v1_pb2 as manifest_pb
 

@@ -11,13 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from model.artifact import paths
-from model.artifact.generation import (
-    MANIFEST_NAME,
-    ArtifactStore,
-    Generation,
-    GenerationWriter,
-    open_generation,
-)
+from model.artifact.generation import Generation, open_generation
+from model.artifact.manifest import MANIFEST_NAME
 from model.artifact.paths import (
     AnyPath,
     ClickPath,
@@ -27,6 +22,8 @@ from model.artifact.paths import (
     QuerySessionPath,
     strongest_paths,
 )
+from model.artifact.store import ArtifactStore
+from model.artifact.writer import GenerationWriter
 from model.data.trainable import learnable
 from model.data.training_set import build_training_set
 from model.errors import GenerationCorrupt
@@ -35,8 +32,9 @@ from model.publishing.path_graph import build_path_graph
 from model.publishing.publish import publish
 from model.settings import ModelSettings
 from model.training.train import train
-from stream.events.types import Action, CatalogItem, Interaction
-from stream.reading.reader import GraphArrays
+from stream.actions import Action
+from stream.events.types import CatalogItem, Interaction
+from stream.graph.arrays import GraphArrays
 from testing.small_shop import NOW_MS, MakeArrays, click, shop_events, shop_items, snapshot_of
 
 ENOUGH = 100_000

@@ -1,7 +1,7 @@
 """What is propagated over: who is in a hyperedge, and what made an edge."""
 
 from model.data.graph import GraphPart, whole_graph
-from stream.events.types import Action
+from stream.actions import Action
 from testing.small_shop import MakeArrays, click
 
 

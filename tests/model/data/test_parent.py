@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.artifact.generation import ArtifactStore, Generation, open_generation
+from model.artifact.generation import Generation, open_generation
+from model.artifact.store import ArtifactStore
 from model.data.parent import has_learned, learned_by, rows_in
 from model.publishing.publish import publish
 from model.settings import ModelSettings
 from model.training.train import train
 from stream.events.types import CatalogItem, Interaction
-from stream.reading.reader import GraphArrays
+from stream.graph.arrays import GraphArrays
 from testing.small_shop import NOW_MS, MakeArrays, click, shop_events, shop_items, snapshot_of
 
 Bools = NDArray[np.bool_]

@@ -4,7 +4,8 @@ import pytest
 
 from model.data.trainable import learnable
 from model.errors import TrainingRefused
-from stream.events.types import Action, CatalogItem
+from stream.actions import Action
+from stream.events.types import CatalogItem
 from testing.small_shop import MakeArrays, click
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from model.data.parent import Learned
 from model.data.training_set import TrainingSet, build_training_set
 from model.settings import ModelSettings
-from stream.reading.reader import GraphArrays
+from stream.graph.arrays import GraphArrays
 from testing.small_shop import MakeArrays, click, shop_events, shop_items
 
 

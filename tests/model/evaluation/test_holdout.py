@@ -10,7 +10,8 @@ import pytest
 from model.errors import EvaluationRefused
 from model.evaluation.holdout import SEGMENTS, Holdout, split_by_time
 from stream.events.types import Interaction
-from stream.reading.reader import GraphArrays, open_graph
+from stream.graph.arrays import GraphArrays
+from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from testing.small_shop import click, fill_store, shop_events, shop_items
 

@@ -22,10 +22,11 @@ from model.evaluation.prequential import (
     Read,
     Replay,
 )
+from model.publishing.refresh import train_once
 from model.settings import ModelSettings
-from model.tuner import train_once
 from stream.events.types import Interaction
-from stream.reading.reader import GraphArrays, open_graph
+from stream.graph.arrays import GraphArrays
+from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from testing.small_shop import START_MS, MakeArrays, click, fill_store, shop_events, shop_items
 

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from model.data.training_set import TrainingSet, build_training_set
-from model.network.network import Channels, DualChannelNetwork, Graph, Reach, Visible, WholeReach
+from model.network.graph import Channels, Graph, Reach, Visible, WholeReach
+from model.network.network import DualChannelNetwork
 from model.settings import ModelSettings
 from model.training.step import Learner
 from stream.events.types import Interaction
-from stream.reading.reader import GraphArrays
+from stream.graph.arrays import GraphArrays
 from testing.small_shop import MakeArrays, click
 
 CPU = torch.device("cpu")

@@ -12,12 +12,13 @@ from torch import Tensor
 from model.artifact.encoder import TextEncoder
 from model.data.graph import GraphPart
 from model.data.training_set import TrainingSet, build_training_set
-from model.network.network import DualChannelNetwork, Graph, Propagated, Visible, WholeReach
+from model.network.graph import Graph, Propagated, Visible, WholeReach
+from model.network.network import DualChannelNetwork
 from model.settings import ModelSettings
 from model.training.result import Trained
 from model.training.step import Learner
 from model.training.warm_start import export_encoder
-from stream.reading.reader import GraphArrays
+from stream.graph.arrays import GraphArrays
 from testing.small_shop import MakeArrays, click
 
 CPU = torch.device("cpu")

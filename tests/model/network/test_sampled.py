@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from model.data.training_set import TrainingSet, build_training_set
+from model.network.graph import Channels, Graph, Visible, WholeReach
 from model.network.host_graph import HostGraph, HostReach
-from model.network.network import Channels, DualChannelNetwork, Graph, Visible, WholeReach
+from model.network.network import DualChannelNetwork
 from model.network.sampled import SampledGraph, Subgraph
 from model.settings import ModelSettings
 from model.training.step import Learner
 from model.training.train import train
-from stream.reading.reader import GraphArrays
+from stream.graph.arrays import GraphArrays
 from testing.small_shop import MakeArrays, click
 
 CPU = torch.device("cpu")

@@ -12,7 +12,7 @@ from model.publishing.gate import Candidate, judge
 from model.publishing.publish import _candidate
 from model.settings import ModelSettings
 from model.training.result import Trained
-from stream.reading.reader import GraphArrays
+from stream.graph.arrays import GraphArrays
 
 
 @pytest.fixture

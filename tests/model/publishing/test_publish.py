@@ -9,15 +9,17 @@ import pytest
 
 import model.publishing.publish
 from model.artifact.encoder import TextEncoder
-from model.artifact.generation import ArtifactStore, Generation, open_generation
+from model.artifact.generation import Generation, open_generation
 from model.artifact.index.annoy import VectorIndex
+from model.artifact.provenance import catalog_hash
+from model.artifact.store import ArtifactStore
 from model.errors import ArtifactError, GateRefused, GenerationCorrupt, GenerationMissing
-from model.publishing.publish import catalog_hash, publish, use_generation
+from model.publishing.publish import publish, use_generation
 from model.settings import ModelSettings
 from model.training.result import Trained
 from model.training.train import train
 from stream.events.types import CatalogItem
-from stream.reading.reader import GraphArrays
+from stream.graph.arrays import GraphArrays
 from testing.small_shop import NOW_MS, MakeArrays, shop_events, shop_items, snapshot_of
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from model.artifact.generation import ArtifactStore
+from model.artifact.store import ArtifactStore
+from model.publishing.refresh import TrainingInput, train_once
 from model.settings import ModelSettings
-from model.tuner import TrainingInput, train_once
 from stream.reading.manifest import read_manifest
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings

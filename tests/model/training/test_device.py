@@ -15,7 +15,7 @@ from model.settings import ModelSettings
 from model.training import train as training
 from model.training.result import Trained
 from model.training.train import train
-from stream.reading.reader import GraphArrays
+from stream.graph.arrays import GraphArrays
 from testing.small_shop import MakeArrays, click, shop_events, shop_items
 from tests.model.elsewhere import TwoPlacesError, device_elsewhere
 

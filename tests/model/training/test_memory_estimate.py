@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from model.data.counts import largest_batch
 from model.data.graph import GraphPart
 from model.data.texts import Texts
 from model.data.training_set import TrainingSet, build_training_set
@@ -20,14 +21,13 @@ from model.settings import ModelSettings
 from model.training.memory_estimate import (
     Footprint,
     full_footprint,
-    largest_batch,
     readable_bytes,
     sampled_footprint,
 )
 from model.training.memory_limit import choose_propagation, free_bytes
 from model.training.step import Learner
 from model.training.train import train
-from stream.reading.reader import GraphArrays
+from stream.graph.arrays import GraphArrays
 
 CPU = torch.device("cpu")
 NOT_RECORDED = ("patterns", "edges", "graph to sample from")

@@ -8,7 +8,7 @@ from model.data.training_set import build_training_set
 from model.settings import ModelSettings
 from model.training.objective import Objective
 from model.training.step import Learner
-from stream.reading.reader import GraphArrays
+from stream.graph.arrays import GraphArrays
 
 CPU = torch.device("cpu")
 

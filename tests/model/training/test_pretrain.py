@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.network.network import Visible
+from model.network.graph import Visible
 from model.training.pretrain import ContrastSettings, draw_view, info_nce, pretrain
 
 NUM_NODES, DIM = 40, 8

@@ -16,16 +16,18 @@ import msgspec
 import numpy as np
 import pytest
 
-from model.artifact.generation import ArtifactStore, Generation, open_generation
+from model.artifact.generation import Generation, open_generation
+from model.artifact.store import ArtifactStore
 from model.errors import GateRefused, TrainingStopped
 from model.publishing.gate import Verdict
+from model.publishing.refresh import TrainingInput, train_once
 from model.ranking import Quality
 from model.settings import ModelSettings
 from model.training.result import Progress, Trained
 from model.training.saved_state import SavedTraining, TrainingState, _read, training_key
 from model.training.train import train
-from model.tuner import TrainingInput, train_once
-from stream.reading.reader import GraphArrays, open_graph
+from stream.graph.arrays import GraphArrays
+from stream.reading.reader import open_graph
 from stream.reading.snapshot import take_snapshot
 from stream.settings import StreamSettings
 from testing.small_shop import NOW_MS, MakeArrays, fill_store, shop_events, shop_items, snapshot_of

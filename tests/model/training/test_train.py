@@ -19,8 +19,9 @@ from model.settings import ModelSettings
 from model.training.result import Progress, Trained
 from model.training.step import Learner
 from model.training.train import _Fit, train
-from stream.events.types import Action, CatalogItem
-from stream.reading.reader import GraphArrays
+from stream.actions import Action
+from stream.events.types import CatalogItem
+from stream.graph.arrays import GraphArrays
 from testing.small_shop import MakeArrays, click, shop_events, shop_items, with_titles
 
 

@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 from kafka.partitioner.default import murmur2
 
 from protos.text import text_key
-from stream.changes.apply import Applied, apply_batch, shard_of
+from stream.actions import Action
+from stream.changes.apply import Applied, apply_batch
 from stream.errors import StoreUnreadable
 from stream.events.columns import Texts, batch_of
-from stream.events.types import Action, CatalogItem, Interaction, Position, Rejection
+from stream.events.types import CatalogItem, Interaction, Position, Rejection
+from stream.kafka.partitioner import shard_of
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
@@ -467,7 +469,8 @@ WRITER = """
 import json, sys
 from pathlib import Path
 from stream.errors import StoreStalled
-from stream.events.types import Action, Interaction, Position
+from stream.events.types import Interaction, Position
+from stream.actions import Action
 from stream.settings import StreamSettings
 from stream.store.store import Store
 from testing.histories import apply_events

@@ -16,14 +16,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protos.text import text_key
+from stream.actions import Action
 from stream.changes import erase
-from stream.changes.apply import Applied, apply_batch, shard_of
+from stream.changes.apply import Applied, apply_batch
 from stream.changes.fold import retire
 from stream.errors import StoreUnreadable, StoreWriteFailed
 from stream.events.columns import NO_KEY, Texts, batch_of
-from stream.events.types import Action, CatalogItem, Erasure, Interaction, Position
+from stream.events.types import CatalogItem, Erasure, Interaction, Position
 from stream.graph.edges import edges_of
 from stream.graph.facts import FactColumns, merge_facts
+from stream.kafka.partitioner import shard_of
 from stream.reading.reader import open_graph
 from stream.reading.scan import session_chunks
 from stream.settings import StreamSettings

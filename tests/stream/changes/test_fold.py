@@ -14,14 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protos.text import text_key
-from stream.changes.apply import apply_batch, shard_of
+from stream.actions import Action
+from stream.changes.apply import apply_batch
 from stream.changes.fold import WALKS_PER_HORIZON, retire
 from stream.errors import StoreUnreadable, StoreWriteFailed
 from stream.events.columns import Texts, batch_of
-from stream.events.types import Action, Interaction, Position
+from stream.events.types import Interaction, Position
 from stream.graph.decay import Decayed
 from stream.graph.facts import Digest
 from stream.graph.folded import SettledEdge, Tally
+from stream.kafka.partitioner import shard_of
 from stream.reading.compare import compare_graphs
 from stream.reading.reader import GraphReader, open_graph
 from stream.settings import StreamSettings

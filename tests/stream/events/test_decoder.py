@@ -10,8 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protos import events_v1_pb2 as pb
-from stream.events.decoder import EARLIEST_MS, JSON_ITEM, Decoded, decode
-from stream.events.types import REASONS, Action, CatalogItem, Erasure, Interaction, Position, Record
+from stream.actions import Action
+from stream.events.decoder import JSON_ITEM, Decoded, decode
+from stream.events.limits import EARLIEST_MS
+from stream.events.types import CatalogItem, Erasure, Interaction, Position, Record
+from stream.reasons import REASONS
 from stream.settings import StreamSettings
 
 NOW_MS = 1_700_000_000_000

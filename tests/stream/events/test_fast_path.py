@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protos import events_v1_pb2 as pb
+from stream.actions import Action
 from stream.events.columns import NO_KEY
 from stream.events.decoder import Decoder
 from stream.events.fast_path import ColumnDecoder, DecodedBatch
-from stream.events.types import Action, CatalogItem, Erasure, Interaction, Position, RecordBatch
+from stream.events.types import CatalogItem, Erasure, Interaction, Position, RecordBatch
 from stream.settings import StreamSettings
 
 NOW_MS = 1_700_000_000_000

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream.actions import Action
 from stream.errors import StoreUnreadable
-from stream.events.types import Action
 from stream.graph.arrays import GraphArrays, GraphParts, build_arrays
 from stream.graph.edges import edges_of
 from tests.stream.graph.test_edges import HALF_LIFE_MS, NOON_MS, WEIGHTS, Row, by_definition, rows

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream.actions import Action
 from stream.events.columns import NO_KEY
-from stream.events.types import Action
 from stream.graph.edges import EdgeColumns, edges_of
 from stream.graph.facts import FactColumns
 from tests.stream.graph.test_facts import columns, earliest

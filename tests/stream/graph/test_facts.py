@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream.actions import Action
 from stream.events.columns import NO_KEY, Texts, columns_of
-from stream.events.types import Action, Interaction
+from stream.events.types import Interaction
 from stream.graph.facts import (
     Digest,
     FactColumns,
-    distinct,
     hyperedge_rows,
     hyperedge_sizes,
     merge_facts,
     stamps,
-    starts_of,
 )
+from stream.graph.keysets import distinct, starts_of
 
 FactKey = tuple[int, int, int, int]
 """Session, query, item, action."""

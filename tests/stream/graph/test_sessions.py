@@ -16,10 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protos.text import text_key
+from stream.actions import Action
 from stream.changes.apply import apply_batch
 from stream.errors import StoreMismatch, StoreUnreadable
 from stream.events.columns import Texts, batch_of
-from stream.events.types import Action, Interaction, Position
+from stream.events.types import Interaction, Position
 from stream.graph.sessions import Hulls, cut_session_id
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings

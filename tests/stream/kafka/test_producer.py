@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
-from stream.changes.apply import shard_of
+from stream.actions import Action
 from stream.errors import PublishFailed
 from stream.events.decoder import decode
-from stream.events.types import Action, CatalogItem, Erasure, Interaction, Position, Record
+from stream.events.types import CatalogItem, Erasure, Interaction, Position, Record
+from stream.kafka.partitioner import shard_of
 from stream.kafka.producer import Encoding, EventProducer, RecordProducer
 from stream.settings import StreamSettings
 from testing.histories import NOON_MS, event

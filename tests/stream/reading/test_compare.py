@@ -13,8 +13,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from protos.text import text_key
+from stream.actions import Action
 from stream.errors import StoreUnreadable
-from stream.events.types import Action, CatalogItem, Interaction
+from stream.events.types import CatalogItem, Interaction
 from stream.reading.compare import KINDS, Comparison, compare_graphs, merge_join
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings

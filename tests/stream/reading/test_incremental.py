@@ -13,13 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.changes.apply import apply_batch, shard_of
+from stream.actions import Action
+from stream.changes.apply import apply_batch
 from stream.changes.erase import erase
 from stream.changes.fold import retire
 from stream.events.columns import ShardBatch, Texts, batch_of
-from stream.events.types import Action, CatalogItem, Erasure, Interaction, Position
+from stream.events.types import CatalogItem, Erasure, Interaction, Position
+from stream.graph.arrays import GraphArrays
+from stream.kafka.partitioner import shard_of
 from stream.reading.incremental import KnownGraph
-from stream.reading.reader import GraphArrays, open_graph
+from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard import dirty_log as dirty
 from stream.shard.shard import Shard

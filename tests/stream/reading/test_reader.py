@@ -16,9 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protos.text import text_key
+from stream.actions import Action
 from stream.errors import StoreUnreadable
-from stream.events.types import Action, CatalogItem, Interaction
-from stream.reading.reader import GraphArrays, open_graph
+from stream.events.types import CatalogItem, Interaction
+from stream.graph.arrays import GraphArrays
+from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
 from testing.histories import (

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from protos.text import text_key
+from stream.actions import Action
 from stream.errors import StoreMismatch, StoreWriteFailed
-from stream.events.types import Action, CatalogItem, Interaction, Position
+from stream.events.types import CatalogItem, Interaction, Position
 from stream.reading.reader import open_graph
 from stream.reading.snapshot import take_snapshot
 from stream.settings import StreamSettings

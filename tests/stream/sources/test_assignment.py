@@ -18,10 +18,10 @@ from kafka.admin import KafkaAdminClient, NewTopic
 
 from deploy.kafka.broker import LocalBroker
 from deploy.kafka.topics import create_topics
-from stream.changes.apply import shard_of
 from stream.errors import SettingsInvalid, SourceUnavailable
 from stream.events.types import Position
-from stream.kafka.client import open_client
+from stream.kafka.open import open_client
+from stream.kafka.partitioner import shard_of
 from stream.kafka.producer import RecordProducer
 from stream.reading.reader import open_graph
 from stream.settings import KAFKA_CLIENTS, StreamSettings

@@ -22,9 +22,9 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.structs import TopicPartition
 from prometheus_client import CollectorRegistry
 
-from stream.changes.apply import shard_of
 from stream.errors import SourceMismatch, SourceUnavailable, StreamError
 from stream.events.types import CatalogItem, Interaction, Position
+from stream.kafka.partitioner import shard_of
 from stream.kafka.producer import EventProducer, RecordProducer
 from stream.metrics import StreamMetrics
 from stream.quarantine import FILE_NAME, FileQuarantine, read_quarantine

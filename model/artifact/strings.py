@@ -1,0 +1,42 @@
+"""Strings by dense index, memory-mapped."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class StringTable(Sequence[str]):
+    """Strings by dense index: memory-mapped UTF-8 and ``int64 [n + 1]`` offsets,
+    decoded when asked for.
+    """
+
+    def __init__(self, offsets: NDArray[np.int64], data: NDArray[np.uint8]) -> None:
+        self._offsets = offsets
+        self._data = data
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield all strings; read at once, many times as fast as one by one."""
+        data, offsets = self._data.tobytes(), self._offsets.tolist()
+        return (data[start:end].decode("utf-8") for start, end in pairwise(offsets))
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[position] for position in range(*index.indices(len(self)))]
+        position = index + len(self) if index < 0 else index
+        if not 0 <= position < len(self):
+            raise IndexError(index)
+        return (
+            self._data[self._offsets[position] : self._offsets[position + 1]]
+            .tobytes()
+            .decode("utf-8")
+        )

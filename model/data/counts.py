@@ -1,0 +1,64 @@
+"""How large a graph and its batches are: what memory and sampling follow from."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.data.batches import num_batches, num_refresh_batches
+from model.data.graph import GraphPart
+from model.data.texts import Texts
+from model.data.training_set import TrainingSet
+from model.settings import ModelSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """The size of what is propagated over.
+
+    A whole graph, or what a batch reaches of it.
+
+    Attributes:
+        num_nodes: queries and items.
+        num_terms: terms that texts are made of; of a batch none: its texts are read
+            feature by feature.
+        num_features: terms of all texts, and features of all terms; of a batch,
+            features of all texts.
+        num_edges: query-item edges, each there and back; of a batch, messages along
+            them in all layers.
+        num_hyperedges: sessions.
+        num_incidences: members of hyperedges; of a batch, messages to and from
+            hyperedges.
+    """
+
+    num_nodes: int
+    num_terms: int
+    num_features: int
+    num_edges: int
+    num_hyperedges: int
+    num_incidences: int
+
+    @staticmethod
+    def of(part: GraphPart, texts: Texts) -> "Counts":
+        """Count a graph and the texts of its nodes."""
+        return Counts(
+            num_nodes=part.num_nodes,
+            num_terms=texts.num_terms,
+            num_features=len(texts.node) + len(texts.owner),
+            num_edges=len(part.edge_query),
+            num_hyperedges=part.num_hyperedges,
+            num_incidences=len(part.incidence_node),
+        )
+
+
+def largest_batch(data: TrainingSet, settings: ModelSettings) -> int:
+    """Return how many edges the largest batch of a pass supervises, one over the newest
+    included.
+    """
+    recent = np.count_nonzero(data.recent)
+    drawn = recent + settings.replay_share * np.count_nonzero(~data.recent) if recent else 0
+    final = 2 * len(data.newest)
+    return max(
+        math.ceil(drawn / num_batches(int(drawn), settings.batch_size)),
+        math.ceil(final / num_refresh_batches(final, settings.batch_size)),
+    )

@@ -1,0 +1,31 @@
+"""Attention between the channels of a node."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from model.artifact.channels import CHANNELS
+
+
+class ChannelAttention(nn.Module):
+    """How much a node listens to each channel.
+
+    By what the channel says, and by how much it has to go on.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(dim, dim)
+        self.score = nn.Parameter(torch.zeros(len(CHANNELS), dim))
+        self.bias = nn.Parameter(torch.zeros(len(CHANNELS)))
+        self.degree = nn.Parameter(torch.zeros(len(CHANNELS), len(CHANNELS)))
+
+    def forward(self, vectors: Tensor, degrees: Tensor) -> Tensor:
+        """Return ``float32 [n, 3]``, the weights of ``vectors [n, 3, dim]``.
+
+        A silent channel gets none.
+        """
+        scores = (torch.tanh(self.project(vectors)) * self.score).sum(dim=2) + self.bias
+        scores = scores + torch.log1p(degrees) @ self.degree
+        return scores.masked_fill(degrees == 0, -math.inf).softmax(dim=1)

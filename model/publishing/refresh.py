@@ -1,0 +1,60 @@
+"""From a snapshot to a published generation: train, write, judge, make it current."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from model.artifact.generation import Generation
+from model.artifact.store import ArtifactStore
+from model.errors import GateRefused
+from model.publishing.publish import publish
+from model.settings import ModelSettings
+from model.training.result import Progress
+from model.training.saved_state import SavedTraining, training_key
+from stream.clock import now_ms
+from stream.graph.arrays import GraphArrays
+from stream.reading.manifest import SnapshotInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingInput:
+    """What one run learns from: a snapshot's arrays and where they came from."""
+
+    snapshot: SnapshotInfo
+    arrays: GraphArrays
+
+
+def train_once(
+    source: TrainingInput,
+    store: ArtifactStore,
+    settings: ModelSettings,
+    *,
+    warm: Generation | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> str:
+    """Train on a snapshot and publish the generation; return its id.
+
+    Where the same training was killed before, it goes on from its last state; see
+    `model.training.saved_state`.
+
+    Raises:
+        ModelError: as `model.training.train.train` and
+            `model.publishing.publish.publish` do.
+    """
+    # Takes seconds: only who trains pays for it.
+    from model.training.train import train  # noqa: PLC0415
+
+    key = training_key(source.arrays, settings, warm.id if warm is not None else "")
+    saved = SavedTraining(store.root / "training", key, settings.checkpoint_every_seconds)
+    trained = train(
+        source.arrays, settings, warm=warm, on_progress=on_progress, stop=stop, saved=saved
+    )
+    try:
+        generation_id = publish(
+            trained, source.arrays, source.snapshot, store, settings, now_ms(), verified=warm
+        )
+    except GateRefused:
+        saved.remove()
+        raise
+    saved.remove()
+    return generation_id
