@@ -107,7 +107,8 @@ def test_unit_rows_keeps_directions_and_replaces_zeros() -> None:
 def test_what_a_server_needs_loads_neither_torch_nor_the_stores_library() -> None:
     """A serving image has numpy, protobuf and annoy."""
     code = (
-        "import sys, model.artifact, model.encoder, model.index, model.errors, model.gate; "
+        "import sys, model.artifact.generation, model.artifact.store, model.artifact.encoder, "
+        "model.artifact.index.annoy, model.errors, model.publishing.gate; "
         "print([name for name in ('torch', 'rocksdict', 'kafka') if name in sys.modules])"
     )
 
