@@ -13,10 +13,11 @@ from protos.text import text_key
 from stream.changes.erase import without_erased
 from stream.changes.fold import settle_returning, settled_bound
 from stream.clock import now_ms
+from stream.dtypes import Bools
 from stream.events.columns import NO_KEY, EventColumns, Keys, ShardBatch, Texts
 from stream.events.types import Position, Rejection
 from stream.graph.facts import Digest, FactColumns, Merge, hyperedge_sizes, merge_facts
-from stream.graph.keysets import Bools, distinct, starts_of
+from stream.graph.keysets import distinct, starts_of
 from stream.graph.sessions import Cut, cut_sessions, rename_facts
 from stream.shard import codec
 from stream.shard.codec import Progress, StoredSession

@@ -12,10 +12,11 @@ import numpy as np
 from protos.text import text_key
 from stream.changes.fold import finish_folding, settle_returning
 from stream.changes.removal import Removal, facts_of
+from stream.dtypes import Bools, Int64s
 from stream.events.columns import NO_KEY, EventColumns, Keys, ShardBatch
 from stream.events.types import CatalogItem, Erasure
 from stream.graph.facts import FactColumns
-from stream.graph.keysets import Bools, Int64s, distinct, starts_of
+from stream.graph.keysets import distinct, starts_of
 from stream.shard import codec
 from stream.shard.codec import AuditRecord, ErasureKind, Marker
 from stream.shard.rocksdb import store_error

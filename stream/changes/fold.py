@@ -18,12 +18,13 @@ from itertools import compress, groupby, pairwise
 
 import numpy as np
 
+from stream.dtypes import Bools
 from stream.events.columns import NO_KEY, Keys
 from stream.graph.decay import ZERO, Decayed, add, contribution
 from stream.graph.edges import EdgeColumns, distinct_facts, edges_of
 from stream.graph.facts import Digest, FactColumns, hyperedge_sizes, times_of
 from stream.graph.folded import SettledEdge, Tally
-from stream.graph.keysets import Bools, distinct
+from stream.graph.keysets import distinct
 from stream.shard import codec
 from stream.shard.codec import ShardState, StoredSession
 from stream.shard.rocksdb import Puts, store_error

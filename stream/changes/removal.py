@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from stream.dtypes import Bools
 from stream.events.columns import NO_KEY, Keys
 from stream.graph.facts import Digest, FactColumns, hyperedge_sizes
-from stream.graph.keysets import Bools, contains, distinct, starts_of
+from stream.graph.keysets import contains, distinct, starts_of
 from stream.shard import codec
 from stream.shard.codec import StoredSession
 from stream.shard.rocksdb import Puts, store_error

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.dtypes import Int64s
 from stream.errors import StoreUnreadable
 from stream.events.columns import Keys
 from stream.events.types import CatalogItem
 from stream.graph.edges import EdgeColumns
 from stream.graph.facts import FactColumns, hyperedge_rows
-from stream.graph.keysets import Int64s, places_of, starts_of
+from stream.graph.keysets import places_of, starts_of
 
 _MAX_FLOAT32 = float(np.finfo(np.float32).max)
 

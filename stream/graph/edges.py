@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.actions import Action
+from stream.dtypes import Int64s
 from stream.events.columns import Keys
 from stream.graph.facts import NUM_ACTIONS, Digest, FactColumns
 from stream.graph.folded import SettledEdge, SettledEdges
-from stream.graph.keysets import Int64s, starts_of
+from stream.graph.keysets import starts_of
 
 _MAX_FLOAT64 = float(np.finfo(np.float64).max)
 

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.actions import Action
+from stream.dtypes import Bools, Int64s
 from stream.events.columns import NO_KEY, EventColumns, Keys
-from stream.graph.keysets import Bools, Int64s, starts_of
+from stream.graph.keysets import starts_of
 
 MAX_HYPEREDGE_ITEMS = 50
 MIN_HYPEREDGE_ITEMS = 2

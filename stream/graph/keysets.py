@@ -5,10 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.dtypes import Bools, Int64s
 from stream.events.columns import Keys
-
-Int64s = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 
 def places_of(ordered: NDArray[Any], asked: NDArray[Any]) -> Int64s:

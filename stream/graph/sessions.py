@@ -20,10 +20,10 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from protos.text import text_key
+from stream.dtypes import Bools, Int64s
 from stream.events.columns import NO_KEY, Keys
 from stream.events.limits import CUT_PREFIX
 from stream.graph.facts import FactColumns
-from stream.graph.keysets import Bools, Int64s
 
 
 def cut_session_id(user_id: str, start_ms: int) -> str:

@@ -15,12 +15,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.dtypes import Int64s
 from stream.events.columns import NO_KEY, Keys
 from stream.events.types import CatalogItem, Position
 from stream.graph.decay import Decayed, canonical
 from stream.graph.facts import Digest, FactColumns
 from stream.graph.folded import SettledEdge, Tally
-from stream.graph.keysets import Int64s, starts_of
+from stream.graph.keysets import starts_of
 from stream.graph.sessions import Hulls
 from stream.settings import DEFAULT_SESSION_GAP_SECONDS
 

@@ -8,8 +8,9 @@ from typing import Self
 
 import numpy as np
 
+from stream.dtypes import Bools
 from stream.events.columns import Keys
-from stream.graph.keysets import Bools, contains
+from stream.graph.keysets import contains
 from stream.shard import codec
 from stream.shard.codec import ErasureKind, Marker
 

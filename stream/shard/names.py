@@ -8,12 +8,12 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.dtypes import Bools
 from stream.events.columns import Keys
 
 _MAX_NAMES = 4_000_000
 _MERGE_AT = 8
 
-Bools = NDArray[np.bool_]
 Hashes = NDArray[np.uint32]
 
 
