@@ -49,7 +49,7 @@ _MESSAGES = {
     f"freshet.events.v1.{name}": name for name in ("Event", "EventBatch", "CatalogItem", "Erasure")
 }
 _PARAMETER = re.compile(r';\s*messagetype\s*=\s*"?([^";\s]+)"?', re.IGNORECASE)
-_CATALOG_FIELDS = {"item_id", "title", "text", "attributes", "available", "deleted"}
+_CATALOG_FIELDS = {"item_id", "title", "text", "attributes", "available", "deleted", "ts_ms"}
 _ERASED: dict[str, Literal["user", "session", "item"]] = {
     "user": "user",
     "session": "session",
@@ -174,6 +174,7 @@ class Decoder:
             attributes=self._attributes(dict(item.attributes)),
             available=not item.unavailable,
             deleted=item.deleted,
+            ts_ms=self._state_time(item.ts_ms),
         )
         return Decoded(events=(decoded,))
 
@@ -309,6 +310,7 @@ class Decoder:
             attributes=self._attributes(extras | _string_mapping(fields, "attributes")),
             available=_boolean(fields, "available", default=True),
             deleted=_boolean(fields, "deleted", default=False),
+            ts_ms=self._state_time(_integer(fields, "ts_ms", default=0)),
         )
 
     def _cloud_event(self, _record: Record, value: bytes) -> Decoded:
@@ -328,7 +330,7 @@ class Decoder:
         if not isinstance(data, dict):
             _reject_type("data", "an object", data)
         if kind == "freshet.catalog":
-            return Decoded(events=(self._catalog_item(data),))
+            return Decoded(events=(self._catalog_item(_with_state_time(data, fields)),))
         if kind == "freshet.erasure":
             return Decoded(events=(self._erasure(_with_time(data, fields)),))
         if kind != "freshet.event":
@@ -388,6 +390,10 @@ class Decoder:
                 "absurd_timestamp", f"{_shown(ts_ms)} is before the year 2000 or in the future"
             )
         return ts_ms
+
+    def _state_time(self, ts_ms: int) -> int:
+        """A catalogue item may leave its time out: 0."""
+        return self._time(ts_ms) if ts_ms else 0
 
     def _session_id(self, session_id: str, user_id: str) -> str:
         """A session may be without an id where the user is known.
@@ -540,10 +546,12 @@ def _string(fields: Mapping[str, Any], name: str, *, required: bool = False) -> 
     return value
 
 
-def _integer(fields: Mapping[str, Any], name: str) -> int:
+def _integer(fields: Mapping[str, Any], name: str, *, default: int | None = None) -> int:
     value = fields.get(name)
     if value is None:
-        raise Rejected("missing_field", f"{name} is absent")
+        if default is None:
+            raise Rejected("missing_field", f"{name} is absent")
+        return default
     if not isinstance(value, int) or isinstance(value, bool):
         _reject_type(name, "an integer", value)
     return value
@@ -594,6 +602,17 @@ def _with_time(data: dict[str, Any], envelope: Mapping[str, Any]) -> dict[str, A
     if data.get("ts_ms") is not None:
         return data
     return data | {"ts_ms": _iso_ms("time", _string(envelope, "time", required=True))}
+
+
+def _with_state_time(data: dict[str, Any], envelope: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a catalogue item's data with its time: its own, else the CloudEvent's.
+
+    Neither has to say one.
+    """
+    time = _string(envelope, "time")
+    if not time or _integer(data, "ts_ms", default=0):
+        return data
+    return data | {"ts_ms": _iso_ms("time", time)}
 
 
 def _ubi_object_id(item: Mapping[str, Any]) -> str:

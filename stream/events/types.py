@@ -37,7 +37,14 @@ class Interaction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogItem:
-    """The newest state of one item, whole: an upsert replaces all of it."""
+    """One state of one item, whole: it replaces the item's older state.
+
+    Attributes:
+        attributes: what a filter may ask for.
+        available: False: keep learning from it, do not show it.
+        deleted: True: forget it.
+        ts_ms: event time of this state, UTC epoch milliseconds; 0: not said.
+    """
 
     item_id: str
     title: str = ""
@@ -45,6 +52,7 @@ class CatalogItem:
     attributes: dict[str, str] = field(default_factory=dict)
     available: bool = True
     deleted: bool = False
+    ts_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -305,6 +305,7 @@ def _packed_item(item: CatalogItem, encoding: Encoding) -> tuple[bytes, str]:
         attributes=item.attributes,
         unavailable=not item.available,
         deleted=item.deleted,
+        ts_ms=item.ts_ms,
     )
     return message.SerializeToString(), _ITEM
 

@@ -309,8 +309,15 @@ def catalog_key(item_key: int) -> bytes:
 
 
 def pack_catalog(item: CatalogItem) -> bytes:
-    """Pack an item's catalogue record: a version byte and MessagePack."""
-    return b"\x01" + _catalog_encoder.encode(item)
+    """Pack an item's catalogue record: a version byte and MessagePack.
+
+    A time that is not said is left out, so that such a record has the bytes it always
+    had.
+    """
+    fields = msgspec.to_builtins(item)
+    if not item.ts_ms:
+        del fields["ts_ms"]
+    return b"\x01" + _catalog_encoder.encode(fields)
 
 
 def unpack_catalog(key: bytes, value: bytes) -> tuple[int, CatalogItem]:

@@ -401,7 +401,7 @@ def test_cloud_event() -> None:
     }
     (decoded,) = events_of(item, CLOUD)
     assert decoded == CatalogItem(
-        item_id="i1", title="A title", text="game", attributes={"type": "game"}
+        item_id="i1", title="A title", text="game", attributes={"type": "game"}, ts_ms=TS_MS
     )
 
 
@@ -543,12 +543,98 @@ def test_catalogue_line_with_a_type() -> None:
     """Where it is known that a line is a catalogue item, a field called type is an
     attribute like others.
     """
-    line = {"item_id": "i1", "title": "T", "type": "game", "ts_ms": 3}
+    line = {"item_id": "i1", "title": "T", "type": "game", "ts_ms": TS_MS}
     expected = CatalogItem(
-        item_id="i1", title="T", text="game", attributes={"type": "game", "ts_ms": "3"}
+        item_id="i1", title="T", text="game", attributes={"type": "game"}, ts_ms=TS_MS
     )
     assert events_of(line, JSON_ITEM) == [expected]
     assert events_of(line, source="freshet.catalog") == [expected]
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_time_of_a_catalogue_item(deleted: bool) -> None:
+    """Every encoding that can say when a state or a deletion was made says it."""
+    item = CatalogItem(item_id="i1", deleted=deleted, ts_ms=TS_MS)
+    line = {"item_id": "i1", "deleted": deleted, "ts_ms": TS_MS}
+    message = pb.CatalogItem(item_id="i1", deleted=deleted, ts_ms=TS_MS)
+
+    assert events_of(line, JSON_ITEM) == [item]
+    assert events_of(line, "application/json", source="freshet.catalog") == [item]
+    assert events_of(message.SerializeToString(), ITEM) == [item]
+    assert events_of(cloud_item(line, time=None), CLOUD) == [item]
+
+
+def cloud_item(data: Mapping[str, Any], time: str | None) -> dict[str, Any]:
+    """Return a CloudEvent with a catalogue item in it."""
+    return {"specversion": "1.0", "type": "freshet.catalog", "time": time, "data": data}
+
+
+@pytest.mark.parametrize("said", [{}, {"ts_ms": None}, {"ts_ms": 0}])
+def test_catalogue_item_without_a_time(said: dict[str, Any]) -> None:
+    """A time that is absent, null or 0 is not said; a CloudEvent's own then counts."""
+    line = {"item_id": "i1", **said}
+    without = CatalogItem(item_id="i1")
+
+    assert events_of(line, JSON_ITEM) == [without]
+    assert events_of(pb.CatalogItem(item_id="i1").SerializeToString(), ITEM) == [without]
+    assert events_of(cloud_item(line, time=None), CLOUD) == [without]
+    assert events_of(cloud_item(line, time="2023-11-14T21:56:40Z"), CLOUD) == [
+        replace(without, ts_ms=TS_MS)
+    ]
+
+
+def test_a_cloud_event_does_not_overrule_the_time_of_its_item() -> None:
+    """The time in the data is the state's; the envelope's may be that of sending."""
+    cloud = cloud_item({"item_id": "i1", "ts_ms": TS_MS}, time="2023-11-14T22:00:00Z")
+
+    assert events_of(cloud, CLOUD) == [CatalogItem(item_id="i1", ts_ms=TS_MS)]
+
+
+@pytest.mark.parametrize(
+    ("ts_ms", "reason"),
+    [
+        (EARLIEST_MS - 1, "absurd_timestamp"),
+        (NOW_MS + 3_600_001, "absurd_timestamp"),
+        (-1, "absurd_timestamp"),
+        (False, "wrong_type"),
+        ("now", "wrong_type"),
+    ],
+)
+def test_rejected_times_of_catalogue_items(ts_ms: Any, reason: str) -> None:
+    """An item's time is held to the bounds of an event's: one in the future would stay
+    the newest for ever.
+    """
+    line = {"item_id": "i1", "ts_ms": ts_ms}
+    found = [
+        decode(record(line, JSON_ITEM), SETTINGS, NOW_MS),
+        decode(record(cloud_item(line, time=None), CLOUD), SETTINGS, NOW_MS),
+    ]
+    if reason == "absurd_timestamp":
+        message = pb.CatalogItem(item_id="i1", ts_ms=ts_ms)
+        found.append(decode(record(message.SerializeToString(), ITEM), SETTINGS, NOW_MS))
+
+    assert {reason_of(one)[0] for one in found} == {reason}
+
+
+@pytest.mark.parametrize(
+    ("time", "reason"),
+    [("yesterday", "malformed"), ("1999-12-31T23:59:59Z", "absurd_timestamp")],
+)
+def test_rejected_times_of_cloud_events_with_an_item(time: str, reason: str) -> None:
+    """A CloudEvent's time that an item would get is read as an event's is."""
+    cloud = cloud_item({"item_id": "i1"}, time)
+
+    assert reason_of(decode(record(cloud, CLOUD), SETTINGS, NOW_MS))[0] == reason
+
+
+def test_a_line_with_a_time_is_an_event_where_nothing_announces_an_item() -> None:
+    """Without an announcement the keys decide, and a time is an event's."""
+    line = {"item_id": "i1", "title": "T", "ts_ms": TS_MS}
+
+    assert reason_of(decode(record(line), SETTINGS, NOW_MS)) == (
+        "missing_field",
+        "type is absent",
+    )
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ EVENTS = [
 ITEMS = [
     CatalogItem(item_id="i-1", title="Ein Titel", text="Text", attributes={"brand": "Acme"}),
     CatalogItem(item_id="i-2", available=False),
-    CatalogItem(item_id="i-3", deleted=True),
+    CatalogItem(item_id="i-3", deleted=True, ts_ms=NOON_MS),
 ]
 
 

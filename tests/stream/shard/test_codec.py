@@ -33,6 +33,7 @@ items = st.builds(
     attributes=st.dictionaries(texts, texts, max_size=3),
     available=st.booleans(),
     deleted=st.booleans(),
+    ts_ms=st.sampled_from([0, NOON_MS]),
 )
 
 
