@@ -30,5 +30,5 @@ sed -n '/^uv==/,/[^\\]$/p' constraints.txt >"$venv/uv.txt"
 echo "setup: installing the tested versions into $venv (about 6 GB with torch)"
 uv=("$venv/bin/uv" pip install --quiet --python "$venv/bin/python")
 "${uv[@]}" --require-hashes --build-constraints constraints.txt -r constraints.txt
-"${uv[@]}" --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
+"${uv[@]}" --no-deps --no-build-isolation --config-settings editable_mode=compat -e . -e clients/python
 echo "setup: done"

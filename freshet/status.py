@@ -164,7 +164,7 @@ def _server_facts(samples: Samples) -> dict[str, float | str | None]:
 
 
 def _freshness(target: str) -> tuple[str, dict[str, float | str | None]]:
-    from server.client import RetrievalClient
+    from freshet_client.client import RetrievalClient
     from server.errors import ServerError
 
     try:

@@ -250,3 +250,20 @@ def settings() -> Any:
     from testing.small_shop import small_settings
 
     return small_settings()
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path) -> Any:
+    """Return an artifacts folder without a generation."""
+    from testing.small_generations import Artifacts
+
+    return Artifacts(tmp_path / "artifacts")
+
+
+@pytest.fixture
+def serve(artifacts: Any) -> Iterator[Any]:
+    """Yield a function that starts a server over `artifacts`, with a fixed clock."""
+    from testing.retrieval_server import serving
+
+    with serving(artifacts.root) as start:
+        yield start

@@ -45,8 +45,8 @@ from freshet.terminal.options import (
     STREAM_METRICS,
     TUNER_METRICS,
 )
+from freshet_client.client import Freshness, RetrievalClient, Retrieved
 from server.addresses import split_address
-from server.client import Freshness, RetrievalClient, Retrieved
 from server.errors import ServerError
 
 T = TypeVar("T")

@@ -11,13 +11,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "architecture.md"
 PACKAGES = ("protos", "stream", "model", "server", "freshet", "testing", "bench")
+CLIENT = "freshet_client"
+_FOLDERS = (*PACKAGES, f"clients/python/{CLIENT}")
 _PLACE = re.compile(r"<!-- building -->\n.*?<!-- end building -->", re.DOTALL)
 
 
 def page_with_tables(text: str) -> str:
     """Return the page with a table a folder between its two marks."""
     tables = "\n\n".join(
-        _table(folder) for package in PACKAGES for folder in _folders(ROOT / package)
+        _table(folder) for package in _FOLDERS for folder in _folders(ROOT / package)
     )
     return _PLACE.sub(lambda _: f"<!-- building -->\n{tables}\n<!-- end building -->", text)
 

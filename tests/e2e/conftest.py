@@ -24,8 +24,8 @@ from deploy.kafka.broker import free_port
 from deploy.kafka.topics import create_topics
 from freshet.shop.shop import Shop, misspell
 from freshet.status import read_metrics, total
+from freshet_client.client import RetrievalClient
 from protos.text import normalize_query
-from server.client import RetrievalClient
 from server.errors import ServerError
 
 ROOT = Path(__file__).resolve().parent.parent.parent

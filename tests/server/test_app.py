@@ -12,20 +12,14 @@ import pytest
 from grpc_health.v1 import health_pb2
 from prometheus_client import CollectorRegistry
 
+from freshet_client.client import RetrievalClient
 from model.errors import GenerationCorrupt, GenerationMissing
 from protos import retrieval_v1_pb2 as retrieval_pb
 from server.app import RetrievalServer
-from server.client import RetrievalClient
 from server.errors import ArtifactsMissing, ListenFailed, PortBusy, ServerUnreachable
 from server.settings import ServerSettings
-from tests.server.conftest import (
-    DEADLINE_SECONDS,
-    Artifacts,
-    Serve,
-    make_catalogue,
-    wait_until,
-    watch_health,
-)
+from testing.retrieval_server import DEADLINE_SECONDS, Serve, wait_until, watch_health
+from testing.small_generations import Artifacts, make_catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -212,7 +206,7 @@ def test_a_server_needs_neither_torch_nor_rocksdb_nor_kafka() -> None:
     does not have.
     """
     code = (
-        "import sys, server.app, server.client\n"
+        "import sys, server.app, freshet_client.client\n"
         "print(sorted({'torch', 'torch_geometric', 'rocksdict', 'kafka'} & set(sys.modules)))"
     )
 

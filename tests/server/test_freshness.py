@@ -3,7 +3,7 @@
 from server.freshness import age_seconds, receipt_of
 from server.live import LiveGeneration
 from server.settings import ServerSettings
-from tests.server.conftest import NOW_MS, Artifacts, make_catalogue
+from testing.small_generations import NOW_MS, Artifacts, make_catalogue
 
 
 def test_ages_are_taken_at_the_given_time(artifacts: Artifacts) -> None:

@@ -15,7 +15,7 @@ from model.errors import GenerationCorrupt, GenerationMissing
 from server.errors import CanaryFailed
 from server.live import LiveGeneration, probe_vectors
 from server.settings import ServerSettings
-from tests.server.conftest import DIM, NOW_MS, Artifacts, make_catalogue
+from testing.small_generations import DIM, NOW_MS, Artifacts, make_catalogue
 
 QUERIES = [f"query {number}" for number in range(40)]
 

@@ -9,7 +9,7 @@ from server.errors import QueryRefused
 from server.live import LiveGeneration
 from server.retrieve import QueryPath, Question, known_vector, read_question, retrieve
 from server.settings import ServerSettings
-from tests.server.conftest import Artifacts, Catalogue, make_catalogue
+from testing.small_generations import Artifacts, Catalogue, make_catalogue
 
 SETTINGS = ServerSettings(default_k=7, max_k=50, max_query_chars=100)
 QUERIES = [

@@ -18,18 +18,16 @@ from protos import retrieval_v1_pb2 as retrieval_pb
 from protos import retrieval_v1_pb2_grpc as retrieval_grpc
 from server.retrieve import Question
 from server.service import SERVICE_NAME
-from tests.server.conftest import (
+from testing.retrieval_server import (
     DEADLINE_SECONDS,
-    NOW_MS,
-    Artifacts,
     Call,
     RunningServer,
     Serve,
     check_health,
-    make_catalogue,
     wait_until,
     watch_health,
 )
+from testing.small_generations import NOW_MS, Artifacts, make_catalogue
 
 QUERIES = ["xbox 360", "halo 3", *[f"query {n}" for n in range(50)]]
 

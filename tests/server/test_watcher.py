@@ -11,7 +11,8 @@ from model.errors import ArtifactError, GenerationCorrupt, GenerationMissing
 from server.metrics import ServerMetrics
 from server.settings import ServerSettings
 from server.watcher import GenerationWatcher, RefusalReason
-from tests.server.conftest import NOW_MS, Artifacts, make_catalogue, wait_until
+from testing.retrieval_server import wait_until
+from testing.small_generations import NOW_MS, Artifacts, make_catalogue
 
 UNKNOWN_ID = "20260101T000000Z-abcdef"
 

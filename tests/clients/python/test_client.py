@@ -7,7 +7,7 @@ from collections.abc import Callable
 import grpc
 import pytest
 
-from server.client import Freshness, RetrievalClient
+from freshet_client.client import Freshness, RetrievalClient
 from server.errors import (
     CallFailed,
     NoGeneration,
@@ -17,7 +17,8 @@ from server.errors import (
     SettingsInvalid,
 )
 from server.retrieve import QueryPath
-from tests.server.conftest import NOW_MS, Artifacts, Serve, make_catalogue
+from testing.retrieval_server import Serve
+from testing.small_generations import NOW_MS, Artifacts, make_catalogue
 
 
 def test_an_answer_comes_in_our_own_types(artifacts: Artifacts, serve: Serve) -> None:

@@ -1,18 +1,11 @@
-"""Small generations on disk, and real servers over them."""
+"""Small generations with random vectors, written to disk as a tuner would."""
 
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
 
-import grpc
 import numpy as np
-import pytest
-from grpc_health.v1 import health_pb2
 from numpy.typing import NDArray
-from prometheus_client import CollectorRegistry
 
 from model.artifact.encoder import TextEncoder, unit_rows
 from model.artifact.generation import INDEX_NAME
@@ -21,23 +14,11 @@ from model.artifact.store import ArtifactStore, new_generation_id
 from model.artifact.writer import GenerationWriter
 from protos import manifest_v1_pb2 as manifest_pb
 from protos.text import normalize_query, text_key
-from server.app import RetrievalServer
-from server.client import RetrievalClient
-from server.settings import ServerSettings
 from stream.files import new_directory, replace_file
-
-Call = Callable[..., Any]
-
-# The health stub's methods are missing from its published types.
-_HEALTH_CODEC: dict[str, Any] = {
-    "request_serializer": health_pb2.HealthCheckRequest.SerializeToString,
-    "response_deserializer": health_pb2.HealthCheckResponse.FromString,
-}
 
 DIM = 16
 HIDDEN = 8
 NUM_BUCKETS = 512
-DEADLINE_SECONDS = 20.0
 NOW_MS = 1_790_000_000_000
 
 
@@ -194,84 +175,3 @@ def _fill(folder: Path, generation_id: str, catalogue: Catalogue) -> manifest_pb
         ),
         gate=manifest_pb.Gate(passed=True),
     )
-
-
-@dataclass(kw_only=True)
-class RunningServer:
-    """A started server with its metrics."""
-
-    server: RetrievalServer
-    registry: CollectorRegistry
-
-    @property
-    def address(self) -> str:
-        """HOST:PORT of the server."""
-        return self.server.address
-
-    def metric(self, name: str, **labels: str) -> float | None:
-        """Return the value of a metric as a scrape would see it now."""
-        return self.registry.get_sample_value(name, labels)
-
-    def client(self) -> RetrievalClient:
-        """Return a client of the server, to be closed by the caller."""
-        return RetrievalClient(self.address, timeout_seconds=DEADLINE_SECONDS)
-
-
-class Serve(Protocol):
-    """Starts a server that ends with the test."""
-
-    def __call__(self, **settings: object) -> RunningServer:
-        """Start a server with these settings."""
-
-
-@pytest.fixture
-def artifacts(tmp_path: Path) -> Artifacts:
-    """An artifacts folder without a generation."""
-    return Artifacts(tmp_path / "artifacts")
-
-
-@pytest.fixture
-def serve(artifacts: Artifacts) -> Iterator[Serve]:
-    """A function that starts a server over `artifacts` on a free port, with a fixed
-    clock.
-    """
-    running: list[RetrievalServer] = []
-
-    def start(**settings: object) -> RunningServer:
-        registry = CollectorRegistry()
-        defaults = {"listen": "127.0.0.1:0", "watch_every_seconds": 0.02, "grace_seconds": 5.0}
-        made = ServerSettings(**{**defaults, **settings})  # type: ignore[arg-type]
-        server = RetrievalServer(made, artifacts.root, registry, clock_ms=lambda: NOW_MS)
-        running.append(server)
-        server.start()
-        return RunningServer(server=server, registry=registry)
-
-    yield start
-    for server in running:
-        server.stop(grace_seconds=0)
-
-
-def check_health(address: str, service: str = "") -> int:
-    """Return the status that a health check of a server reports."""
-    with grpc.insecure_channel(address) as channel:
-        call: Call = channel.unary_unary("/grpc.health.v1.Health/Check", **_HEALTH_CODEC)
-        request = health_pb2.HealthCheckRequest(service=service)
-        return int(call(request, timeout=DEADLINE_SECONDS).status)
-
-
-def watch_health(channel: grpc.Channel) -> Any:
-    """Return the stream of a server's statuses: an iterator that can be cancelled."""
-    call: Call = channel.unary_stream("/grpc.health.v1.Health/Watch", **_HEALTH_CODEC)
-    return call(health_pb2.HealthCheckRequest(), timeout=DEADLINE_SECONDS)
-
-
-def wait_until(holds: Callable[[], object], what: str) -> None:
-    """Wait until `holds()` is true.
-
-    Fail naming `what` when it is not within the deadline.
-    """
-    pause = threading.Event()
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {DEADLINE_SECONDS:g} s: {what}"
-        pause.wait(0.005)

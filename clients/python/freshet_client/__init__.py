@@ -1,0 +1,1 @@
+"""Asks a Freshet retrieval server."""
