@@ -24,7 +24,12 @@ if typing.TYPE_CHECKING:
     from stream.settings import StreamSettings
 
 ROOMS = {"stream": "StreamSettings", "model": "ModelSettings", "server": "ServerSettings"}
-ROOM_ERRORS = {"stream": "StreamError", "model": "ModelError", "server": "ServerError"}
+ROOM_ERRORS = {
+    "stream": "StreamError",
+    "model": "ModelError",
+    "server": "ServerError",
+    "freshet_client": "ClientError",
+}
 FILE_VARIABLE = "FRESHET_CONFIG"
 
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}

@@ -30,9 +30,9 @@ _CONTROLS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), "\N{REPLACEMENT CH
 
 def query(text: str, num_hits: int, target: str, timeout_seconds: float, *, as_json: bool) -> None:
     """Ask a server and print its answer."""
-    from freshet_client.client import RetrievalClient
+    from freshet_client import RetrievalClient
 
-    with RetrievalClient(target, timeout_seconds=timeout_seconds) as client:
+    with RetrievalClient(target, timeout_seconds=timeout_seconds, retry=None) as client:
         if as_json:
             click.echo(client.retrieve_json(text, num_hits))
             return

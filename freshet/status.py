@@ -164,13 +164,12 @@ def _server_facts(samples: Samples) -> dict[str, float | str | None]:
 
 
 def _freshness(target: str) -> tuple[str, dict[str, float | str | None]]:
-    from freshet_client.client import RetrievalClient
-    from server.errors import ServerError
+    from freshet_client import ClientError, RetrievalClient
 
     try:
-        with RetrievalClient(target, timeout_seconds=_TIMEOUT_SECONDS) as client:
+        with RetrievalClient(target, timeout_seconds=_TIMEOUT_SECONDS, retry=None) as client:
             freshness = client.freshness()
-    except ServerError as error:
+    except ClientError as error:
         return str(error), {}
     facts: dict[str, float | str | None] = {
         "items": freshness.num_items,

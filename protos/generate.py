@@ -15,6 +15,8 @@ from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "protos"
+CLIENT = "clients/python/freshet_client"
+_CLIENT_CONTRACT = "retrieval_v1.proto"
 _GENERATED = "*_pb2*.py*"
 
 
@@ -54,36 +56,39 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def write_stubs(root: Path) -> list[str]:
-    """Bring the stubs under ``root/protos`` up to date and return the names that
-    changed.
+    """Bring the stubs under `root` up to date and return the paths that changed.
 
     Raises:
         GenerateError: a .proto file did not compile.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        fresh = _compile(root, Path(scratch))
-        changed = _differing(fresh, root / PACKAGE)
+        _compile(root, Path(scratch))
+        changed = _differing(Path(scratch), root)
         for name in changed:
-            (root / PACKAGE / name).unlink(missing_ok=True)
-            if (fresh / name).exists():
-                shutil.copyfile(fresh / name, root / PACKAGE / name)
+            (root / name).unlink(missing_ok=True)
+            if (Path(scratch) / name).exists():
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(Path(scratch) / name, root / name)
     return changed
 
 
 def stale_stubs(root: Path) -> list[str]:
-    """Return the names of stubs under ``root/protos`` that a regeneration would change,
-    add or remove.
+    """Return the paths of stubs under `root` that a regeneration would change, add or
+    remove.
 
     Raises:
         GenerateError: a .proto file did not compile.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        return _differing(_compile(root, Path(scratch)), root / PACKAGE)
+        _compile(root, Path(scratch))
+        return _differing(Path(scratch), root)
 
 
-def _compile(root: Path, out: Path) -> Path:
-    """Compile every .proto under ``root/protos`` into `out` and return the folder of
-    the stubs.
+def _compile(root: Path, out: Path) -> None:
+    """Compile ``root/protos``: all of it for us, one contract for the client.
+
+    The client's stubs are made from the same file under the same name. Their
+    descriptors are equal byte for byte, so one process may load both.
     """
     sources = sorted((root / PACKAGE).glob("*.proto"))
     services = [
@@ -99,7 +104,10 @@ def _compile(root: Path, out: Path) -> Path:
             f"--plugin=protoc-gen-mypy_grpc={plugin}",
             f"--mypy_grpc_out=quiet:{out}",
         )
-    return out / PACKAGE
+    client = out / CLIENT
+    client.mkdir(parents=True)
+    contract = root / PACKAGE / _CLIENT_CONTRACT
+    _protoc(root, [contract], f"--python_out={client}", f"--pyi_out={client}")
 
 
 def _protoc(root: Path, sources: list[Path], *options: str) -> None:
@@ -110,7 +118,12 @@ def _protoc(root: Path, sources: list[Path], *options: str) -> None:
 
 
 def _differing(fresh: Path, committed: Path) -> list[str]:
-    names = {path.name for folder in (fresh, committed) for path in folder.glob(_GENERATED)}
+    names = {
+        path.relative_to(root).as_posix()
+        for root in (fresh, committed)
+        for folder in (PACKAGE, f"{CLIENT}/{PACKAGE}")
+        for path in (root / folder).glob(_GENERATED)
+    }
     return sorted(name for name in names if _content(fresh / name) != _content(committed / name))
 
 

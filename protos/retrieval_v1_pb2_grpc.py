@@ -51,6 +51,7 @@ class RetrievalServiceServicer:
 
     def Retrieve(self, request, context):
         """The k items nearest to a query. INVALID_ARGUMENT: empty query or k out of range; UNAVAILABLE: no generation is live yet.
+        A server without a generation adds the trailing metadata "freshet-reason: not-ready", which tells it from no server at all.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

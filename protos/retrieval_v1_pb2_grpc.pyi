@@ -32,7 +32,9 @@ class RetrievalServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RetrievalServiceAsyncStub: ...
     Retrieve: _grpc.UnaryUnaryMultiCallable[_retrieval_v1_pb2.RetrieveRequest, _retrieval_v1_pb2.RetrieveResponse]
-    """The k items nearest to a query. INVALID_ARGUMENT: empty query or k out of range; UNAVAILABLE: no generation is live yet."""
+    """The k items nearest to a query. INVALID_ARGUMENT: empty query or k out of range; UNAVAILABLE: no generation is live yet.
+    A server without a generation adds the trailing metadata "freshet-reason: not-ready", which tells it from no server at all.
+    """
     GetFreshness: _grpc.UnaryUnaryMultiCallable[_retrieval_v1_pb2.GetFreshnessRequest, _retrieval_v1_pb2.GetFreshnessResponse]
     """What the server is answering from, and how old it is. Never fails: `ready` says whether Retrieve would answer."""
 
@@ -40,7 +42,9 @@ class RetrievalServiceStub:
 class RetrievalServiceAsyncStub(RetrievalServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Retrieve: _aio.UnaryUnaryMultiCallable[_retrieval_v1_pb2.RetrieveRequest, _retrieval_v1_pb2.RetrieveResponse]  # type: ignore[assignment]
-    """The k items nearest to a query. INVALID_ARGUMENT: empty query or k out of range; UNAVAILABLE: no generation is live yet."""
+    """The k items nearest to a query. INVALID_ARGUMENT: empty query or k out of range; UNAVAILABLE: no generation is live yet.
+    A server without a generation adds the trailing metadata "freshet-reason: not-ready", which tells it from no server at all.
+    """
     GetFreshness: _aio.UnaryUnaryMultiCallable[_retrieval_v1_pb2.GetFreshnessRequest, _retrieval_v1_pb2.GetFreshnessResponse]  # type: ignore[assignment]
     """What the server is answering from, and how old it is. Never fails: `ready` says whether Retrieve would answer."""
 
@@ -51,7 +55,9 @@ class RetrievalServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _retrieval_v1_pb2.RetrieveRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_retrieval_v1_pb2.RetrieveResponse, _abc.Awaitable[_retrieval_v1_pb2.RetrieveResponse]]:
-        """The k items nearest to a query. INVALID_ARGUMENT: empty query or k out of range; UNAVAILABLE: no generation is live yet."""
+        """The k items nearest to a query. INVALID_ARGUMENT: empty query or k out of range; UNAVAILABLE: no generation is live yet.
+        A server without a generation adds the trailing metadata "freshet-reason: not-ready", which tells it from no server at all.
+        """
 
     @_abc_1.abstractmethod
     def GetFreshness(

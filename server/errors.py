@@ -9,16 +9,14 @@
     │   └── PortBusy       something listens there already (retriable once it stopped)
     ├── CanaryFailed       a generation answers canaries wrongly (train again)
     ├── NoGeneration       nothing is live yet (retriable: it becomes live by itself)
-    ├── QueryRefused       a request is outside the limits (change the request)
-    ├── ServerUnreachable  no server answers (retriable: start one)
-    └── CallFailed         the server answered with an error (look at its log)
+    └── QueryRefused       a request is outside the limits (change the request)
 
 Only those that say so are retriable.
 """
 
 
 class ServerError(Exception):
-    """Anything the server room reports on purpose.
+    """Anything that the server reports on purpose.
 
     The message says what, where and what to do.
     """
@@ -56,13 +54,3 @@ class NoGeneration(ServerError):
 
 class QueryRefused(ServerError):
     """A request is outside the limits of the contract."""
-
-
-class ServerUnreachable(ServerError):
-    """Nothing answered at the target, or not in time."""
-
-    retriable = True
-
-
-class CallFailed(ServerError):
-    """The server, or something between it and us, failed the call."""

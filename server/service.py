@@ -28,7 +28,7 @@ SERVICE_NAME = retrieval_pb.DESCRIPTOR.services_by_name["RetrievalService"].full
 NOT_READY_METADATA = (("freshet-reason", "not-ready"),)
 """Trailing metadata that tells "no generation is live yet" from "no server there".
 
-Both are UNAVAILABLE.
+Both are UNAVAILABLE. Part of the contract, see ``protos/retrieval_v1.proto``.
 """
 
 _PATHS = {

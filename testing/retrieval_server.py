@@ -12,7 +12,7 @@ import grpc
 from grpc_health.v1 import health_pb2
 from prometheus_client import CollectorRegistry
 
-from freshet_client.client import RetrievalClient
+from freshet_client import RetrievalClient
 from server.app import RetrievalServer
 from server.settings import ServerSettings
 from testing.small_generations import NOW_MS
@@ -45,8 +45,11 @@ class RunningServer:
         return self.registry.get_sample_value(name, labels)
 
     def client(self) -> RetrievalClient:
-        """Return a client of the server, to be closed by the caller."""
-        return RetrievalClient(self.address, timeout_seconds=DEADLINE_SECONDS)
+        """Return a client of the server, to be closed by the caller.
+
+        It never tries again: a test sees each status that the server sends.
+        """
+        return RetrievalClient(self.address, timeout_seconds=DEADLINE_SECONDS, retry=None)
 
 
 class Serve(Protocol):

@@ -45,9 +45,8 @@ from freshet.terminal.options import (
     STREAM_METRICS,
     TUNER_METRICS,
 )
-from freshet_client.client import Freshness, RetrievalClient, Retrieved
+from freshet_client import ClientError, Freshness, RetrievalClient, Retrieved
 from server.addresses import split_address
-from server.errors import ServerError
 
 T = TypeVar("T")
 
@@ -150,7 +149,7 @@ class Demo:
         ports = free_ports(usual if plan.keep else [0] * len(usual))
         stream, tuner, server, target = (f"127.0.0.1:{port}" for port in ports)
         self._at = Addresses(stream=stream, tuner=tuner, server=server, target=target)
-        self._client = RetrievalClient(target)
+        self._client = RetrievalClient(target, retry=None)
 
     def run(self) -> None:
         """Tell the story from its beginning to its end."""
@@ -364,7 +363,7 @@ class Demo:
     def _freshness(self) -> Freshness | None:
         try:
             return self._client.freshness()
-        except ServerError:
+        except ClientError:
             return None
 
     def _metrics(self, address: str) -> Samples:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from freshet.look import duration, printable
-from freshet_client.client import Retrieved
+from freshet_client import Retrieved
 
 _LINE_EVERY_SECONDS = 5.0
 _INDENT = "   "

@@ -44,13 +44,14 @@ def test_generated_stubs_are_up_to_date() -> None:
 @pytest.fixture
 def copied_contracts(tmp_path: Path) -> Path:
     """A tree with a copy of the contracts and their stubs, to change."""
-    shutil.copytree(_ROOT / "protos", tmp_path / "protos")
+    for folder in ("protos", f"{generate.CLIENT}/protos"):
+        shutil.copytree(_ROOT / folder, tmp_path / folder)
     return tmp_path
 
 
 def test_stale_and_orphaned_stubs_are_found_and_mended(copied_contracts: Path) -> None:
-    """A changed contract, a hand-edited stub and a stub without a contract are named,
-    then put right.
+    """A changed contract, hand-edited stubs (the client's, too) and a stub without a
+    contract are named, then put right.
     """
     protos = copied_contracts / "protos"
     events = protos / "events_v1.proto"
@@ -59,15 +60,18 @@ def test_stale_and_orphaned_stubs_are_found_and_mended(copied_contracts: Path) -
     )
     (protos / "manifest_v1_pb2.pyi").write_text("", "utf-8")
     (protos / "gone_v1_pb2.py").write_text("", "utf-8")
+    clients = copied_contracts / generate.CLIENT / "protos" / "retrieval_v1_pb2.py"
+    clients.write_text("", "utf-8")
 
     found = generate.stale_stubs(copied_contracts)
     mended = generate.write_stubs(copied_contracts)
 
     assert found == [
-        "events_v1_pb2.py",
-        "events_v1_pb2.pyi",
-        "gone_v1_pb2.py",
-        "manifest_v1_pb2.pyi",
+        "clients/python/freshet_client/protos/retrieval_v1_pb2.py",
+        "protos/events_v1_pb2.py",
+        "protos/events_v1_pb2.pyi",
+        "protos/gone_v1_pb2.py",
+        "protos/manifest_v1_pb2.pyi",
     ]
     assert mended == found
     assert generate.stale_stubs(copied_contracts) == []

@@ -24,9 +24,8 @@ from deploy.kafka.broker import free_port
 from deploy.kafka.topics import create_topics
 from freshet.shop.shop import Shop, misspell
 from freshet.status import read_metrics, total
-from freshet_client.client import RetrievalClient
+from freshet_client import ClientError, RetrievalClient
 from protos.text import normalize_query
-from server.errors import ServerError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEADLINE_SECONDS = 240.0
@@ -336,7 +335,7 @@ def _train(system: System) -> str:
 def _is_ready(client: RetrievalClient) -> bool:
     try:
         return client.freshness().ready
-    except ServerError:
+    except ClientError:
         return False
 
 
@@ -398,7 +397,7 @@ def _swap(system: System) -> tuple[str, Swap]:
                 for query in queries:
                     try:
                         answer = client.retrieve(query, K)
-                    except ServerError as error:
+                    except ClientError as error:
                         errors.append(str(error))
                         continue
                     seen.append(len(answer.hits))

@@ -12,11 +12,11 @@ import pytest
 from grpc_health.v1 import health_pb2
 from prometheus_client import CollectorRegistry
 
-from freshet_client.client import RetrievalClient
+from freshet_client import RetrievalClient, ServerUnreachable
 from model.errors import GenerationCorrupt, GenerationMissing
 from protos import retrieval_v1_pb2 as retrieval_pb
 from server.app import RetrievalServer
-from server.errors import ArtifactsMissing, ListenFailed, PortBusy, ServerUnreachable
+from server.errors import ArtifactsMissing, ListenFailed, PortBusy
 from server.settings import ServerSettings
 from testing.retrieval_server import DEADLINE_SECONDS, Serve, wait_until, watch_health
 from testing.small_generations import Artifacts, make_catalogue
@@ -206,7 +206,7 @@ def test_a_server_needs_neither_torch_nor_rocksdb_nor_kafka() -> None:
     does not have.
     """
     code = (
-        "import sys, server.app, freshet_client.client\n"
+        "import sys, server.app\n"
         "print(sorted({'torch', 'torch_geometric', 'rocksdict', 'kafka'} & set(sys.modules)))"
     )
 

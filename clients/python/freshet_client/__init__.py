@@ -1,1 +1,33 @@
-"""Asks a Freshet retrieval server."""
+"""Asks a Freshet retrieval server; needs grpcio and protobuf alone."""
+
+from freshet_client.answers import Freshness, Hit, QueryPath, Receipt, Retrieved
+from freshet_client.client import RetrievalClient
+from freshet_client.errors import (
+    CallFailed,
+    ClientError,
+    DeadlineExceeded,
+    NoGeneration,
+    QueryRefused,
+    ServerBusy,
+    ServerUnreachable,
+    SettingsInvalid,
+)
+from freshet_client.retries import RetryPolicy
+
+__all__ = [
+    "CallFailed",
+    "ClientError",
+    "DeadlineExceeded",
+    "Freshness",
+    "Hit",
+    "NoGeneration",
+    "QueryPath",
+    "QueryRefused",
+    "Receipt",
+    "RetrievalClient",
+    "Retrieved",
+    "RetryPolicy",
+    "ServerBusy",
+    "ServerUnreachable",
+    "SettingsInvalid",
+]

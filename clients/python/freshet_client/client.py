@@ -1,9 +1,11 @@
-"""A small client: asks a retrieval server and hands on our own types, or one clear
-error.
+"""A small client: asks a retrieval server and returns our own types, or raises one
+clear error.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import re
+import threading
+import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -11,133 +13,163 @@ import grpc
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from protos import retrieval_v1_pb2 as retrieval_pb
-from protos import retrieval_v1_pb2_grpc as retrieval_grpc
-from server.addresses import split_address
-from server.errors import CallFailed, NoGeneration, QueryRefused, ServerError, ServerUnreachable
-from server.freshness import Receipt
-from server.retrieve import QueryPath
-from server.service import NOT_READY_METADATA
+from freshet_client.answers import Freshness, Retrieved, freshness_of, retrieved_of
+from freshet_client.errors import ClientError, NoGeneration, QueryRefused, SettingsInvalid, error_of
+from freshet_client.protos import retrieval_v1_pb2 as retrieval_pb
+from freshet_client.retries import DEFAULT_RETRY, RetryPolicy
 
-# A retrieval server is a neighbour: a web proxy named in the environment has no
-# business between.
-_OPTIONS = (("grpc.enable_http_proxy", 0), ("grpc.max_receive_message_length", -1))
-_PATHS = {
-    retrieval_pb.QUERY_PATH_KNOWN: QueryPath.KNOWN,
-    retrieval_pb.QUERY_PATH_ENCODED: QueryPath.ENCODED,
-}
+_SERVICE = retrieval_pb.DESCRIPTOR.services_by_name["RetrievalService"].full_name
+_TARGET = re.compile(r"(\[[^\[\]]+\]|[^\[\]:]+):([0-9]+)")
+_MAX_PORT = 65_535
+
+_FIRST_RECONNECT_MS = 100
+"""Milliseconds before gRPC connects again after a first failure.
+
+Its own 1,000 are as long as a restart of a small server takes; with twice our 100 the
+second try of a call would find no connection.
+"""
+
+_LONGEST_RECONNECT_MS = 2_000
+"""Milliseconds between two tries to connect at most, as between two tries of a call.
+
+gRPC's own are 120,000: a client would not notice for two minutes that a server is back.
+"""
+
+_POLL_SECONDS = 0.2
+"""How often a server that is not ready is asked whether it is.
+
+A generation loads in seconds, and the question costs the server under a millisecond.
+"""
+
+_OPTIONS = (
+    # A retrieval server is a neighbour: a web proxy named in the environment has no
+    # business between.
+    ("grpc.enable_http_proxy", 0),
+    # An answer of `max_k` items with long titles can exceed gRPC's default of 4 MiB.
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.initial_reconnect_backoff_ms", _FIRST_RECONNECT_MS),
+    ("grpc.max_reconnect_backoff_ms", _LONGEST_RECONNECT_MS),
+)
 
 Response = TypeVar("Response")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hit:
-    """One item of an answer; `score` is the cosine with the query, -1 to 1."""
-
-    item_id: str
-    title: str
-    score: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retrieved:
-    """An answer.
-
-    Attributes:
-        hits: best first.
-        receipt: how fresh it is.
-        path: where the query's vector came from; None: one that only a newer client
-            knows.
-        normalized_query: what the server made of the query.
-    """
-
-    hits: tuple[Hit, ...]
-    receipt: Receipt
-    path: QueryPath | None
-    normalized_query: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Freshness:
-    """What a server answers from.
-
-    Attributes:
-        ready: whether it would answer a query.
-        receipt: how fresh an answer would be now; None while it is not ready.
-        num_items: items of the generation.
-        num_queries: known queries of the generation.
-        last_refusal: why the newest generation that it tried was not taken; empty: it
-            was.
-    """
-
-    ready: bool
-    receipt: Receipt | None
-    num_items: int
-    num_queries: int
-    last_refusal: str
 
 
 class RetrievalClient:
     """Calls one server. Close it, or use it in a ``with``.
 
-    Any number of threads may share it.
+    Any number of threads may share it. A call that fails with UNAVAILABLE is tried
+    again by gRPC itself, within the deadline of the call.
 
     Args:
         target: HOST:PORT of the server.
-        timeout_seconds: how long a call may take.
+        timeout_seconds: how long a call may take that does not say itself, all its
+            tries together.
+        retry: when a call is tried again; None: never.
 
     Raises:
         SettingsInvalid: `target` is not HOST:PORT.
     """
 
-    def __init__(self, target: str, *, timeout_seconds: float = 5.0) -> None:
-        split_address(target, "target")
+    def __init__(
+        self,
+        target: str,
+        *,
+        timeout_seconds: float = 5.0,
+        retry: RetryPolicy | None = DEFAULT_RETRY,
+    ) -> None:
+        _check_target(target)
         self._target = target
         self._timeout_seconds = timeout_seconds
-        self._channel = grpc.insecure_channel(target, options=_OPTIONS)
-        self._stub = retrieval_grpc.RetrievalServiceStub(self._channel)
+        self._channel = grpc.insecure_channel(target, options=(*_OPTIONS, *_retry_options(retry)))
+        self._call_retrieve = self._channel.unary_unary(
+            f"/{_SERVICE}/Retrieve",
+            request_serializer=retrieval_pb.RetrieveRequest.SerializeToString,
+            response_deserializer=retrieval_pb.RetrieveResponse.FromString,
+        )
+        self._call_freshness = self._channel.unary_unary(
+            f"/{_SERVICE}/GetFreshness",
+            request_serializer=retrieval_pb.GetFreshnessRequest.SerializeToString,
+            response_deserializer=retrieval_pb.GetFreshnessResponse.FromString,
+        )
 
-    def retrieve(self, query: str, k: int = 0) -> Retrieved:
-        """Return the `k` items nearest to a query (0: as many as the server gives by
-        default).
+    def retrieve(
+        self, query: str, k: int = 0, *, timeout_seconds: float | None = None
+    ) -> Retrieved:
+        """Return the `k` items nearest to a query.
+
+        Args:
+            query: as typed; the server normalises it.
+            k: how many items; 0: as many as the server gives by default.
+            timeout_seconds: how long this call may take; None: the client's default.
 
         Raises:
             QueryRefused: the query or `k` is outside the server's limits.
             NoGeneration: the server has no generation yet.
+            ServerBusy: the server has too many requests waiting.
             ServerUnreachable: no server answered in time.
             CallFailed: the server failed.
         """
-        return _retrieved(self._retrieve(query, k))
+        return retrieved_of(self._retrieve(_request_of(query, k), timeout_seconds))
 
-    def retrieve_json(self, query: str, k: int = 0) -> str:
+    def retrieve_json(self, query: str, k: int = 0, *, timeout_seconds: float | None = None) -> str:
         """Return what the call returned as protobuf JSON with all fields.
 
-        Raises as `retrieve` does.
+        Takes and raises what `retrieve` does.
         """
-        return _json(self._retrieve(query, k))
+        return _json(self._retrieve(_request_of(query, k), timeout_seconds))
 
-    def freshness(self) -> Freshness:
+    def freshness(self, *, timeout_seconds: float | None = None) -> Freshness:
         """Return what the server answers from, and how old that is.
 
         Raises:
             ServerUnreachable: no server answered in time.
             CallFailed: the server failed.
         """
-        response = self._freshness()
-        return Freshness(
-            ready=response.ready,
-            receipt=_receipt(response.receipt) if response.HasField("receipt") else None,
-            num_items=response.num_items,
-            num_queries=response.num_queries,
-            last_refusal=response.last_refusal,
-        )
+        return freshness_of(self._freshness(timeout_seconds))
 
-    def freshness_json(self) -> str:
+    def freshness_json(self, *, timeout_seconds: float | None = None) -> str:
         """Return what the call returned as protobuf JSON with all fields.
 
         Raises as `freshness` does.
         """
-        return _json(self._freshness())
+        return _json(self._freshness(timeout_seconds))
+
+    def is_ready(self, *, timeout_seconds: float | None = None) -> bool:
+        """Return whether a server is there that would answer a query now.
+
+        Raises:
+            CallFailed: something else than a retrieval server answers at the target.
+        """
+        try:
+            return self.freshness(timeout_seconds=timeout_seconds).ready
+        except ClientError as error:
+            if error.retriable:
+                return False
+            raise
+
+    def wait_until_ready(self, timeout_seconds: float = 60.0) -> Freshness:
+        """Wait until the server would answer a query, and return what it answers from.
+
+        The server need not be there yet.
+
+        Args:
+            timeout_seconds: how long to wait: the start of a server, which loads a
+                generation of a large shop in seconds, is well within the default.
+
+        Raises:
+            NoGeneration: there was a server, but it did not become ready in time.
+            ServerUnreachable: no server answered in time.
+            CallFailed: the server failed.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        pause = threading.Event()
+        while True:
+            found = self._if_ready(max(0.0, deadline - time.monotonic()))
+            if isinstance(found, Freshness):
+                return found
+            if not found.retriable or time.monotonic() + _POLL_SECONDS >= deadline:
+                raise found
+            pause.wait(_POLL_SECONDS)
 
     def close(self) -> None:
         """Close the connection; calls under way are cancelled."""
@@ -154,74 +186,66 @@ class RetrievalClient:
     ) -> None:
         self.close()
 
-    def _retrieve(self, query: str, k: int) -> retrieval_pb.RetrieveResponse:
-        try:
-            request = retrieval_pb.RetrieveRequest(query=query, k=k)
-        except UnicodeEncodeError:
-            raise QueryRefused("the query is not valid Unicode; send it as UTF-8") from None
-        except ValueError:
-            raise QueryRefused(f"k is {k}; it must be a small whole number, 0 or more") from None
-        return self._call(lambda: self._stub.Retrieve(request, timeout=self._timeout_seconds))
+    def _retrieve(
+        self, request: retrieval_pb.RetrieveRequest, timeout_seconds: float | None
+    ) -> retrieval_pb.RetrieveResponse:
+        return self._call(self._call_retrieve, request, timeout_seconds)
 
-    def _freshness(self) -> retrieval_pb.GetFreshnessResponse:
+    def _freshness(
+        self, timeout_seconds: float | None, *, wait_for_server: bool = False
+    ) -> retrieval_pb.GetFreshnessResponse:
         request = retrieval_pb.GetFreshnessRequest()
-        return self._call(lambda: self._stub.GetFreshness(request, timeout=self._timeout_seconds))
+        return self._call(
+            self._call_freshness, request, timeout_seconds, wait_for_server=wait_for_server
+        )
 
-    def _call(self, call: Callable[[], Response]) -> Response:
+    def _if_ready(self, timeout_seconds: float) -> Freshness | ClientError:
+        """Return what a ready server answers from, or why there is none."""
         try:
-            return call()
+            response = self._freshness(timeout_seconds, wait_for_server=True)
+        except ClientError as error:
+            return error
+        if response.ready:
+            return freshness_of(response)
+        why = response.last_refusal or "no generation is live yet"
+        return NoGeneration(f"the server at {self._target} is not ready: {why}")
+
+    def _call(
+        self,
+        method: Callable[..., Response],
+        request: Message,
+        timeout_seconds: float | None,
+        *,
+        wait_for_server: bool = False,
+    ) -> Response:
+        seconds = self._timeout_seconds if timeout_seconds is None else timeout_seconds
+        try:
+            return method(request, timeout=seconds, wait_for_ready=wait_for_server)
         except grpc.RpcError as error:
-            raise self._meaning(error) from error
-
-    def _meaning(self, error: grpc.RpcError) -> ServerError:
-        """Return the error of ours that a failed call stands for."""
-        if not isinstance(error, grpc.Call):
-            return CallFailed(f"the call to {self._target} failed: {error}")
-        code, details = error.code(), error.details() or ""
-        if code is grpc.StatusCode.INVALID_ARGUMENT:
-            return QueryRefused(details)
-        if code is grpc.StatusCode.UNAVAILABLE and _says_not_ready(error.trailing_metadata()):
-            return NoGeneration(f"the server at {self._target} is not ready: {details}")
-        said = {
-            grpc.StatusCode.UNAVAILABLE: ServerUnreachable(
-                f"no retrieval server answers at {self._target}; is `freshet serve` running there?"
-            ),
-            grpc.StatusCode.DEADLINE_EXCEEDED: ServerUnreachable(
-                f"the server at {self._target} did not answer within {self._timeout_seconds:g} s; "
-                "is it overloaded, or the address wrong?"
-            ),
-            grpc.StatusCode.UNIMPLEMENTED: CallFailed(
-                f"what listens at {self._target} is not a Freshet server, or one of another version"
-            ),
-        }
-        failed = CallFailed(f"the server at {self._target} failed the call: {code.name}: {details}")
-        return said.get(code, failed)
+            raise error_of(error, self._target, seconds) from error
 
 
-def _says_not_ready(metadata: Iterable[tuple[str, str | bytes]] | None) -> bool:
-    return any(tuple(entry) in NOT_READY_METADATA for entry in metadata or ())
+def _check_target(target: str) -> None:
+    match = _TARGET.fullmatch(target)
+    if match is None or int(match[2]) > _MAX_PORT:
+        raise SettingsInvalid(
+            f"target is {target!r}; it must be HOST:PORT, such as 127.0.0.1:50051"
+        )
 
 
-def _retrieved(response: retrieval_pb.RetrieveResponse) -> Retrieved:
-    return Retrieved(
-        hits=tuple(
-            Hit(item_id=hit.item_id, title=hit.title, score=hit.score) for hit in response.hits
-        ),
-        receipt=_receipt(response.receipt),
-        path=_PATHS.get(response.query_path),
-        normalized_query=response.normalized_query,
-    )
+def _retry_options(retry: RetryPolicy | None) -> tuple[tuple[str, int | str], ...]:
+    if retry is None:
+        return (("grpc.enable_retries", 0),)
+    return (("grpc.service_config", retry.service_config(_SERVICE)),)
 
 
-def _receipt(message: retrieval_pb.FreshnessReceipt) -> Receipt:
-    return Receipt(
-        generation=message.generation,
-        watermark_ms=message.watermark_ms,
-        watermark_age_seconds=message.watermark_age_seconds,
-        snapshot_ms=message.snapshot_ms,
-        snapshot_age_seconds=message.snapshot_age_seconds,
-        live_since_ms=message.live_since_ms,
-    )
+def _request_of(query: str, k: int) -> retrieval_pb.RetrieveRequest:
+    try:
+        return retrieval_pb.RetrieveRequest(query=query, k=k)
+    except UnicodeEncodeError:
+        raise QueryRefused("the query is not valid Unicode; send it as UTF-8") from None
+    except ValueError:
+        raise QueryRefused(f"k is {k}; it must be a small whole number, 0 or more") from None
 
 
 def _json(message: Message) -> str:

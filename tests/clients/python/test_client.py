@@ -7,16 +7,19 @@ from collections.abc import Callable
 import grpc
 import pytest
 
-from freshet_client.client import Freshness, RetrievalClient
-from server.errors import (
+from freshet_client import (
     CallFailed,
+    ClientError,
+    DeadlineExceeded,
+    Freshness,
     NoGeneration,
+    QueryPath,
     QueryRefused,
-    ServerError,
+    RetrievalClient,
+    ServerBusy,
     ServerUnreachable,
     SettingsInvalid,
 )
-from server.retrieve import QueryPath
 from testing.retrieval_server import Serve
 from testing.small_generations import NOW_MS, Artifacts, make_catalogue
 
@@ -77,7 +80,10 @@ def test_no_server_is_one_clear_line(free_port: Callable[[], int]) -> None:
     """A target where nothing listens is named, with what to do."""
     target = f"127.0.0.1:{free_port()}"
 
-    with RetrievalClient(target) as client, pytest.raises(ServerUnreachable) as caught:
+    with (
+        RetrievalClient(target, retry=None) as client,
+        pytest.raises(ServerUnreachable) as caught,
+    ):
         client.retrieve("lamp")
 
     assert (
@@ -95,9 +101,26 @@ def test_a_server_that_does_not_answer_is_given_up() -> None:
 
         with (
             RetrievalClient(target, timeout_seconds=0.2) as client,
-            pytest.raises(ServerUnreachable, match=target),
+            pytest.raises(ServerUnreachable, match=target) as caught,
         ):
             client.freshness()
+
+    assert isinstance(caught.value, DeadlineExceeded)
+    assert "within 0.2 s" in str(caught.value)
+
+
+def test_a_call_may_have_a_deadline_of_its_own() -> None:
+    """The deadline of a call counts instead of the client's."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        target = f"127.0.0.1:{silent.getsockname()[1]}"
+
+        with (
+            RetrievalClient(target, timeout_seconds=3600.0) as client,
+            pytest.raises(DeadlineExceeded, match=r"within 0\.1 s"),
+        ):
+            client.retrieve("lamp", timeout_seconds=0.1)
 
 
 def test_a_server_of_another_kind_is_told_apart() -> None:
@@ -169,7 +192,15 @@ def test_a_proxy_in_the_environment_is_left_out(
         assert client.freshness().ready
 
 
-def test_every_error_is_a_server_error() -> None:
-    """A caller that catches the room's error catches all of them."""
-    for kind in (CallFailed, NoGeneration, QueryRefused, ServerUnreachable, SettingsInvalid):
-        assert issubclass(kind, ServerError)
+def test_every_error_is_a_client_error() -> None:
+    """A caller that catches the root of the tree catches all of it."""
+    for kind in (
+        CallFailed,
+        DeadlineExceeded,
+        NoGeneration,
+        QueryRefused,
+        ServerBusy,
+        ServerUnreachable,
+        SettingsInvalid,
+    ):
+        assert issubclass(kind, ClientError)

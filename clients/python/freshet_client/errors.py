@@ -1,0 +1,130 @@
+"""The errors of the client, each with what the caller should do.
+
+::
+
+    ClientError
+    ├── SettingsInvalid       the target or a setting cannot work (correct it)
+    ├── QueryRefused          the request is outside the limits (change the request)
+    ├── NoGeneration          nothing is live yet (retriable: it becomes live by itself)
+    ├── ServerBusy            too many requests wait (retriable, after a pause)
+    ├── ServerUnreachable     no server answers (retriable: start one)
+    │   └── DeadlineExceeded  no answer in time (retriable, with a longer deadline)
+    └── CallFailed            the server answered with an error (look at its log)
+
+Only those that say so are retriable. What the client's retry policy covers was tried
+again before an error arrives.
+"""
+
+from collections.abc import Iterable
+
+import grpc
+
+_NOT_READY = ("freshet-reason", "not-ready")
+"""Trailing metadata of the contract, see ``protos/retrieval_v1.proto``."""
+
+
+class ClientError(Exception):
+    """Anything that the client reports on purpose.
+
+    The message says what, where and what to do.
+
+    Attributes:
+        retriable: whether the same call may succeed later.
+        code: name of the gRPC status that the call ended with, such as
+            ``UNAVAILABLE``; empty: no call was made.
+    """
+
+    retriable = False
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class SettingsInvalid(ClientError):
+    """The target or a setting has a value that cannot work."""
+
+
+class QueryRefused(ClientError):
+    """The request is outside the limits of the contract or of the server."""
+
+
+class NoGeneration(ClientError):
+    """The server runs and has no generation to answer from yet."""
+
+    retriable = True
+
+
+class ServerBusy(ClientError):
+    """The server has as many requests under way and waiting as it takes."""
+
+    retriable = True
+
+
+class ServerUnreachable(ClientError):
+    """Nothing answered at the target."""
+
+    retriable = True
+
+
+class DeadlineExceeded(ServerUnreachable):
+    """Nothing answered within the deadline of the call."""
+
+
+class CallFailed(ClientError):
+    """The server, or something between it and us, failed the call."""
+
+
+def error_of(call: grpc.RpcError, target: str, timeout_seconds: float) -> ClientError:
+    """Return the error of ours that a failed call stands for.
+
+    Args:
+        call: what gRPC raised.
+        target: HOST:PORT that was called, for the message.
+        timeout_seconds: the deadline that the call had, for the message.
+    """
+    if not isinstance(call, grpc.Call):
+        return CallFailed(f"the call to {target} failed: {call}")
+    status, details = call.code(), call.details() or ""
+    kind, message = _MEANINGS.get(
+        status, (CallFailed, "the server at {target} failed the call: {code}: {details}")
+    )
+    if status is grpc.StatusCode.UNAVAILABLE and _says_not_ready(call.trailing_metadata()):
+        kind, message = NoGeneration, "the server at {target} is not ready: {details}"
+    return kind(
+        message.format(target=target, seconds=timeout_seconds, code=status.name, details=details),
+        code=status.name,
+    )
+
+
+_MEANINGS: dict[grpc.StatusCode, tuple[type[ClientError], str]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: (QueryRefused, "{details}"),
+    # What a request field asks for does not hold: no server sends it yet.
+    grpc.StatusCode.FAILED_PRECONDITION: (QueryRefused, "{details}"),
+    grpc.StatusCode.UNAVAILABLE: (
+        ServerUnreachable,
+        "no retrieval server answers at {target}; is `freshet serve` running there?",
+    ),
+    grpc.StatusCode.DEADLINE_EXCEEDED: (
+        DeadlineExceeded,
+        (
+            "the server at {target} did not answer within {seconds:g} s; "
+            "is it overloaded, or the address wrong?"
+        ),
+    ),
+    grpc.StatusCode.RESOURCE_EXHAUSTED: (
+        ServerBusy,
+        (
+            "the server at {target} has too many requests waiting; "
+            "send fewer at once, or start another server"
+        ),
+    ),
+    grpc.StatusCode.UNIMPLEMENTED: (
+        CallFailed,
+        "what listens at {target} is not a Freshet server, or one of another version",
+    ),
+}
+
+
+def _says_not_ready(metadata: Iterable[tuple[str, str | bytes]] | None) -> bool:
+    return any(tuple(entry) == _NOT_READY for entry in metadata or ())

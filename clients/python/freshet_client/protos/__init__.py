@@ -1,0 +1,3 @@
+"""The client's own copy of the retrieval contract, generated from
+``protos/retrieval_v1.proto``.
+"""

@@ -1,0 +1,81 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class QueryPath(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    QUERY_PATH_UNSPECIFIED: _ClassVar[QueryPath]
+    QUERY_PATH_KNOWN: _ClassVar[QueryPath]
+    QUERY_PATH_ENCODED: _ClassVar[QueryPath]
+QUERY_PATH_UNSPECIFIED: QueryPath
+QUERY_PATH_KNOWN: QueryPath
+QUERY_PATH_ENCODED: QueryPath
+
+class RetrieveRequest(_message.Message):
+    __slots__ = ("query", "k")
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    K_FIELD_NUMBER: _ClassVar[int]
+    query: str
+    k: int
+    def __init__(self, query: _Optional[str] = ..., k: _Optional[int] = ...) -> None: ...
+
+class RetrieveResponse(_message.Message):
+    __slots__ = ("hits", "receipt", "query_path", "normalized_query")
+    HITS_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    QUERY_PATH_FIELD_NUMBER: _ClassVar[int]
+    NORMALIZED_QUERY_FIELD_NUMBER: _ClassVar[int]
+    hits: _containers.RepeatedCompositeFieldContainer[Hit]
+    receipt: FreshnessReceipt
+    query_path: QueryPath
+    normalized_query: str
+    def __init__(self, hits: _Optional[_Iterable[_Union[Hit, _Mapping]]] = ..., receipt: _Optional[_Union[FreshnessReceipt, _Mapping]] = ..., query_path: _Optional[_Union[QueryPath, str]] = ..., normalized_query: _Optional[str] = ...) -> None: ...
+
+class Hit(_message.Message):
+    __slots__ = ("item_id", "score", "title")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    score: float
+    title: str
+    def __init__(self, item_id: _Optional[str] = ..., score: _Optional[float] = ..., title: _Optional[str] = ...) -> None: ...
+
+class FreshnessReceipt(_message.Message):
+    __slots__ = ("generation", "watermark_ms", "watermark_age_seconds", "snapshot_ms", "snapshot_age_seconds", "live_since_ms")
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    WATERMARK_MS_FIELD_NUMBER: _ClassVar[int]
+    WATERMARK_AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_MS_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    LIVE_SINCE_MS_FIELD_NUMBER: _ClassVar[int]
+    generation: str
+    watermark_ms: int
+    watermark_age_seconds: float
+    snapshot_ms: int
+    snapshot_age_seconds: float
+    live_since_ms: int
+    def __init__(self, generation: _Optional[str] = ..., watermark_ms: _Optional[int] = ..., watermark_age_seconds: _Optional[float] = ..., snapshot_ms: _Optional[int] = ..., snapshot_age_seconds: _Optional[float] = ..., live_since_ms: _Optional[int] = ...) -> None: ...
+
+class GetFreshnessRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetFreshnessResponse(_message.Message):
+    __slots__ = ("ready", "receipt", "num_items", "num_queries", "last_refusal")
+    READY_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    NUM_ITEMS_FIELD_NUMBER: _ClassVar[int]
+    NUM_QUERIES_FIELD_NUMBER: _ClassVar[int]
+    LAST_REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    ready: bool
+    receipt: FreshnessReceipt
+    num_items: int
+    num_queries: int
+    last_refusal: str
+    def __init__(self, ready: _Optional[bool] = ..., receipt: _Optional[_Union[FreshnessReceipt, _Mapping]] = ..., num_items: _Optional[int] = ..., num_queries: _Optional[int] = ..., last_refusal: _Optional[str] = ...) -> None: ...
