@@ -19,9 +19,15 @@ class ServerError(Exception):
     """Anything that the server reports on purpose.
 
     The message says what, where and what to do.
+
+    Attributes:
+        retriable: whether the same may succeed later.
+        status: name of the gRPC status that a request which raises it ends with.
+            INTERNAL: the client is told nothing but where to look in the log.
     """
 
     retriable = False
+    status = "INTERNAL"
 
 
 class SettingsInvalid(ServerError):
@@ -50,7 +56,10 @@ class NoGeneration(ServerError):
     """There is no live generation to answer from."""
 
     retriable = True
+    status = "UNAVAILABLE"
 
 
 class QueryRefused(ServerError):
     """A request is outside the limits of the contract."""
+
+    status = "INVALID_ARGUMENT"

@@ -12,7 +12,7 @@ import grpc
 
 from protos import retrieval_v1_pb2 as retrieval_pb
 from protos import retrieval_v1_pb2_grpc as retrieval_grpc
-from server.errors import NoGeneration, QueryRefused
+from server.errors import NoGeneration, ServerError
 from server.freshness import Receipt, receipt_of
 from server.live import LiveGeneration
 from server.metrics import ServerMetrics
@@ -127,14 +127,15 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
 
 
 def _status_of(error: Exception, method: str) -> tuple[grpc.StatusCode, str]:
-    if isinstance(error, QueryRefused):
-        return grpc.StatusCode.INVALID_ARGUMENT, str(error)
-    if isinstance(error, NoGeneration):
-        return grpc.StatusCode.UNAVAILABLE, str(error)
+    """Return the gRPC status of a failed request, and what the client is told."""
+    name = error.status if isinstance(error, ServerError) else ServerError.status
+    if name != ServerError.status:
+        return grpc.StatusCode[name], str(error)
+    # 32 random bits: enough to find one line in a log, short enough to read out.
     error_id = secrets.token_hex(4)
     logger.error("request_failed method=%s error_id=%s", method, error_id, exc_info=error)
     return (
-        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode[name],
         f"internal error; the server's log tells more under error_id={error_id}",
     )
 

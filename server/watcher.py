@@ -24,6 +24,12 @@ from stream.clock import now_ms
 logger = logging.getLogger(__name__)
 
 _FIRST_RETRY_SECONDS = 1.0
+"""Seconds before a generation that failed for a passing reason is tried again.
+
+Each further wait is twice as long, up to `retry_seconds`. A try reads every file of the
+generation: shorter, and a server with a sick disk would do little else; twice as long,
+and a copy that is nearly there goes live two seconds late instead of one.
+"""
 
 Files = tuple[tuple[str, int, int], ...]
 """Name, size and modification time of each file of a folder."""

@@ -1,6 +1,7 @@
 """The contract over a real socket."""
 
 import functools
+import inspect
 import logging
 import shutil
 import threading
@@ -16,8 +17,9 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 
 from protos import retrieval_v1_pb2 as retrieval_pb
 from protos import retrieval_v1_pb2_grpc as retrieval_grpc
+from server import errors
 from server.retrieve import Question
-from server.service import SERVICE_NAME
+from server.service import SERVICE_NAME, _status_of
 from testing.retrieval_server import (
     DEADLINE_SECONDS,
     Call,
@@ -453,3 +455,20 @@ def test_a_request_given_up_in_the_queue_costs_nothing(
 
         stub.Retrieve(retrieval_pb.RetrieveRequest(query="next"), timeout=DEADLINE_SECONDS)
     assert worked_on == ["halo 3", "next"]
+
+
+def test_every_error_names_a_status() -> None:
+    """The status of each of the server's errors is one that gRPC knows, and the client
+    is told why only where it can do something about it.
+    """
+    kinds = [
+        kind
+        for kind in vars(errors).values()
+        if inspect.isclass(kind) and issubclass(kind, errors.ServerError)
+    ]
+
+    for kind in kinds:
+        status, told = _status_of(kind("the reason"), "Retrieve")
+        assert status is grpc.StatusCode[kind.status]
+        assert (told == "the reason") == (status is not grpc.StatusCode.INTERNAL)
+    assert {errors.QueryRefused, errors.NoGeneration, errors.CanaryFailed} <= set(kinds)
