@@ -32,6 +32,7 @@ from stream.reading.reader import open_graph
 from stream.reading.snapshot import take_snapshot
 from stream.settings import KAFKA_CLIENTS, StreamSettings
 from stream.shard import codec
+from stream.shard.records import Records
 from stream.shard.shard import Shard
 from stream.store.store import Store
 
@@ -519,7 +520,7 @@ def _kind_bytes(bench: Bench, store: Path, name: str) -> float:
         shard = only.shard(0)
         empty = _compacted_bytes(shard)
         for start in range(0, len(sample), 10_000):
-            shard.write(dict(sample[start : start + 10_000]))
+            shard.write(Records.of(dict(sample[start : start + 10_000])))
         size = _compacted_bytes(shard) - empty
     return size / max(len(sample), 1)
 

@@ -3,6 +3,7 @@
 All that is derived from them goes, and what comes later is dropped.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
@@ -10,19 +11,21 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from protos.text import text_key
-from stream.changes.fold import finish_folding, settle_returning
-from stream.changes.removal import Removal, facts_of
-from stream.dtypes import Bools, Int64s
+from stream.changes.removal import Removal, Removed, plan_removal, user_notes, write_removal
+from stream.changes.shares import Share, UserLookup, share_of
+from stream.dtypes import Bools
 from stream.events.columns import NO_KEY, EventColumns, Keys, ShardBatch
 from stream.events.types import CatalogItem, Erasure
 from stream.graph.facts import FactColumns
-from stream.graph.keysets import distinct, starts_of
+from stream.graph.keysets import distinct
 from stream.shard import codec
-from stream.shard.codec import AuditRecord, ErasureKind, Marker
-from stream.shard.rocksdb import store_error
+from stream.shard.codec import AuditRecord, ErasureKind, Marker, ShardState
+from stream.shard.records import Records
+from stream.shard.rocksdb import Puts, store_error
 from stream.shard.shard import Shard, ShardReader
 
-FACTS_A_WRITE = 50_000
+FACTS_A_WRITE = 50_000  # facts; bounds memory and how long a batch waits: both double with it
+
 
 _Record = TypeVar("_Record")
 
@@ -104,12 +107,15 @@ def lift(shard: Shard, kind: ErasureKind, text: str, now_ms: int) -> bool:
         return False
     followers = [marker.key for marker in _markers(shard, "session") if marker.cause == key]
     followers = followers if kind == "user" else []
-    removal = Removal(shard)
+    state = _state_of_next_write(shard)
     record = AuditRecord("lifted", kind, key, found.asked_ms, now_ms, 0, 0)
-    removal.puts.put(codec.audit_key(removal.sequence, 0), codec.pack_audit(record))
-    removal.deletes.append(codec.marker_key(kind, key))
-    removal.deletes += [codec.marker_key("session", session) for session in followers]
-    removal.write()
+    puts = {
+        codec.audit_key(state.sequence, 0): codec.pack_audit(record),
+        codec.STATE_KEY: codec.pack_state(state),
+    }
+    deletes = [codec.marker_key(kind, key)]
+    deletes += [codec.marker_key("session", session) for session in followers]
+    shard.write(Records.of(puts, deletes))
     shard.erased.remove("session", np.array(followers, dtype=np.uint64))
     shard.erased.remove(kind, np.array([key], dtype=np.uint64))
     return True
@@ -183,240 +189,142 @@ def _unpacked(shard: ShardReader, unpack: Callable[..., _Record], *packed: bytes
 
 
 def _carry_out(shard: Shard, orders: Sequence[Marker], now_ms: int) -> int:
+    """Carry erasures out, a write at a time; return how many facts that took away."""
     num_facts = 0
     while orders:
-        piece = _Piece(shard)
-        for order in orders:
-            piece.take(order)
-        num_facts += piece.write(now_ms)
-        orders = [marker for marker in piece.orders.values() if not marker.is_finished]
+        parts = _parts(shard, orders)
+        removed = plan_removal(shard, _removal(parts))
+        markers = _counted(parts, removed)
+        changed = _changed(shard, parts, markers)
+        write_removal(shard, removed, _marker_records(changed, markers, removed.sequence, now_ms))
+        shard.erased.add(changed)
+        num_facts += sum(len(part.facts) for part in parts) + sum(removed.folded.values())
+        orders = [marker for marker in markers if not marker.is_finished]
     return num_facts
 
 
-class _Share(NamedTuple):
-    """What one erasure takes out in one write.
+class _Part(NamedTuple):
+    """One erasure's part in a write.
 
     Attributes:
-        facts: as the sessions hold them.
-        rows: what stands for them in runs, where that may be more.
-        sessions: ``uint64 [num_sessions]`` that are erased, whole or in part.
-        is_all: whether nothing is left to be taken.
+        order: the erasure as it was.
+        facts: that no other erasure of the write takes.
+        share: all that it would take; None: there was no room left.
     """
 
+    order: Marker
     facts: FactColumns
-    rows: FactColumns
-    sessions: Keys
-    is_all: bool
+    share: Share | None
 
 
-class _Lookup:
-    """A shard, and the users whose keys share the first byte of the one who was looked
-    up last.
-    """
-
-    def __init__(self, shard: Shard) -> None:
-        self.shard = shard
-        self._prefix = b""
-        self._users = self._sessions = np.empty(0, dtype=np.uint64)
-
-    def sessions_of_user(self, user: int) -> Keys:
-        """Return the keys of the sessions that a user was seen in, ascending."""
-        prefix = codec.user_prefix(user)
-        if prefix != self._prefix:
-            packed = b"".join(value for _, value in self.shard.records(prefix))
-            self._users, self._sessions = _unpacked(self.shard, codec.unpack_users, packed)
-            self._prefix = prefix
-        return distinct(self._sessions[self._users == np.uint64(user)])
+def _parts(shard: Shard, orders: Sequence[Marker]) -> list[_Part]:
+    """Take in as much of each erasure as there is room for in one write."""
+    users, room = UserLookup(shard), FACTS_A_WRITE
+    taken: set[tuple[int, int]] = set()
+    parts = []
+    for order in orders:
+        if not room:
+            parts.append(_Part(order, FactColumns.none(), None))
+            continue
+        share = share_of(users, order.kind, order.key, room, 0 if taken else 1)
+        pairs = list(zip(share.facts.session.tolist(), share.facts.item.tolist(), strict=True))
+        facts = share.facts.take(np.array([pair not in taken for pair in pairs], dtype=np.bool_))
+        taken.update(pairs)
+        room = max(room - len(facts), 0) if share.is_all else 0
+        parts.append(_Part(order, facts, share))
+    return parts
 
 
-class _Piece:
-    """One write of one or several erasures, as it comes together.
-
-    Attributes:
-        orders: the erasures as they stand after it.
-    """
-
-    def __init__(self, shard: Shard) -> None:
-        self.orders: dict[tuple[ErasureKind, int], Marker] = {}
-        self._shard = shard
-        self._lookup = _Lookup(shard)
-        self._room = FACTS_A_WRITE
-        self._facts = [FactColumns.none()]
-        self._rows = [FactColumns.none()]
-        self._sessions = [np.empty(0, dtype=np.uint64)]
-        self._pairs: set[tuple[int, int]] = set()
-        self._last_order: dict[int, tuple[ErasureKind, int]] = {}
-        self._followers: list[Marker] = []
-        self._seen: dict[int, list[int]] = {}
-
-    def take(self, order: Marker) -> None:
-        """Take in as much of an erasure as there is room for."""
-        place = order.kind, order.key
-        if not self._room:
-            self.orders[place] = order
-            return
-        share = _SHARES[order.kind](self._lookup, order.key, self._room, 0 if self._pairs else 1)
-        facts = self._new(share.facts)
-        self._last_order.update(dict.fromkeys(facts.session.tolist(), place))
-        self._facts.append(facts)
-        self._rows.append(share.rows)
-        self._sessions.append(share.sessions)
-        self._room = max(self._room - len(facts), 0) if share.is_all else 0
-        self.orders[place] = order._replace(
-            is_finished=share.is_all, facts=order.facts + len(facts)
-        )
-        if order.kind == "user":
-            self._follow(order, share.sessions)
-
-    def write(self, now_ms: int) -> int:
-        """Write it; return how many facts it took away."""
-        removal = Removal(self._shard)
-        facts = FactColumns.concatenate(self._facts)
-        removal.take_facts(facts, FactColumns.concatenate(self._rows))
-        removal.forget_users(distinct(np.concatenate(self._sessions)), self._seen)
-        removal.forget_items(self._finished("item"))
-        removal.forget_visitors(self._finished("user"))
-        for item, num_folded in removal.folded.items():
-            self._count("item", item, facts=num_folded)
-        for session in removal.emptied:
-            self._count(*self._last_order[session], sessions=1)
-        markers = self._changed_markers()
-        for marker in markers:
-            removal.puts.put(codec.marker_key(marker.kind, marker.key), codec.pack_marker(marker))
-        for number, record in enumerate(self._audit(now_ms)):
-            removal.puts.put(codec.audit_key(removal.sequence, number), codec.pack_audit(record))
-        removal.write()
-        self._shard.erased.add(markers)
-        return len(facts) + sum(removal.folded.values())
-
-    def _new(self, facts: FactColumns) -> FactColumns:
-        """Return the facts that no other erasure of the write takes."""
-        pairs = list(zip(facts.session.tolist(), facts.item.tolist(), strict=True))
-        is_new = np.array([pair not in self._pairs for pair in pairs], dtype=np.bool_)
-        self._pairs.update(pairs)
-        return facts.take(is_new)
-
-    def _follow(self, order: Marker, sessions: Keys) -> None:
-        """Erase a user's sessions for good, too, those that nobody asked for
-        themselves.
-        """
-        for session in sessions.tolist():
-            self._seen.setdefault(session, []).append(order.key)
-        unmarked = sessions[~self._shard.erased.holds("session", sessions)].tolist()
-        self._followers += [
-            Marker("session", session, order.asked_ms, is_finished=True, cause=order.key)
-            for session in unmarked
-        ]
-
-    def _count(self, kind: ErasureKind, key: int, facts: int = 0, sessions: int = 0) -> None:
-        order = self.orders[kind, key]
-        self.orders[kind, key] = order._replace(
-            facts=order.facts + facts, sessions=order.sessions + sessions
-        )
-
-    def _finished(self, kind: ErasureKind) -> Keys:
-        finished = [
-            order.key for order in self.orders.values() if order.kind == kind and order.is_finished
-        ]
-        return np.array(sorted(finished), dtype=np.uint64)
-
-    def _changed_markers(self) -> list[Marker]:
-        before = self._shard.erased.pending
-        followers = {(marker.kind, marker.key): marker for marker in self._followers}
-        return [
-            marker
-            for place, marker in {**followers, **self.orders}.items()
-            if before.get(place) != marker
-        ]
-
-    def _audit(self, now_ms: int) -> Iterator[AuditRecord]:
-        """Yield the records of the erasures that are finished with this write."""
-        for marker in self.orders.values():
-            if not marker.is_finished:
-                continue
-            counts = marker.facts, marker.sessions
-            if marker.cause == NO_KEY:
-                yield AuditRecord(
-                    "erased", marker.kind, marker.key, marker.asked_ms, now_ms, *counts
-                )
-            elif any(counts):
-                yield AuditRecord("erased", "user", marker.cause, marker.asked_ms, now_ms, *counts)
-
-
-def _share_of_session(lookup: _Lookup, session: int, room: int, least: int) -> _Share:
-    return _share_of_sessions(lookup.shard, np.array([session], dtype=np.uint64), room, least)
-
-
-def _share_of_user(lookup: _Lookup, user: int, room: int, least: int) -> _Share:
-    return _share_of_sessions(lookup.shard, lookup.sessions_of_user(user), room, least)
-
-
-def _share_of_sessions(shard: Shard, sessions: Keys, room: int, least: int) -> _Share:
-    """Take as many sessions as there is room for.
-
-    A part of one that must be taken and does not fit.
-    """
-    listed = sessions[:room]
-    settle_returning(shard, listed)
-    facts = _stored_facts(shard, listed)
-    sizes = np.searchsorted(facts.session, listed, "right") - np.searchsorted(facts.session, listed)
-    num_taken = _num_fitting(np.maximum(sizes, 1), room)
-    if num_taken < least and len(listed):
-        part = _items_fitting(facts.slice(0, int(sizes[0])), room)
-        return _Share(
-            part, FactColumns.none(), listed[:1], len(sessions) == 1 and len(part) == sizes[0]
-        )
-    facts = facts.slice(0, int(sizes[:num_taken].sum()))
-    return _Share(facts, FactColumns.none(), listed[:num_taken], num_taken == len(sessions))
-
-
-def _share_of_item(lookup: _Lookup, item: int, room: int, least: int) -> _Share:
-    """Take an item out of as many sessions as there is room for, query by query.
-
-    So runs are read seldom.
-    """
-    finish_folding(lookup.shard)
-    rows = lookup.shard.facts_of_item(item)
-    rows = rows.take(np.lexsort((rows.session, rows.query)))
-    sessions, first, sizes = np.unique(rows.session, return_index=True, return_counts=True)
-    order = np.argsort(first)
-    num_taken = max(_num_fitting(sizes[order], room), least)
-    taken = np.sort(sessions[order[:num_taken]])
-    facts = _stored_facts(lookup.shard, taken)
-    return _Share(
-        facts=facts.take(facts.item == np.uint64(item)),
-        rows=rows.take(np.isin(rows.session, taken)),
-        sessions=taken[:0],
-        is_all=num_taken >= len(sessions),
+def _removal(parts: Sequence[_Part]) -> Removal:
+    """Return what all parts take out together."""
+    shares = [part.share for part in parts if part.share is not None]
+    finished = [part.order for part in parts if part.share is not None and part.share.is_all]
+    none = np.empty(0, dtype=np.uint64)
+    return Removal(
+        facts=FactColumns.concatenate([FactColumns.none(), *(part.facts for part in parts)]),
+        rows=FactColumns.concatenate([FactColumns.none(), *(share.rows for share in shares)]),
+        sessions=distinct(np.concatenate([none, *(share.sessions for share in shares)])),
+        seen=_seen(parts),
+        items=_keys_of("item", finished),
+        visitors=_keys_of("user", finished),
     )
 
 
-_SHARES: dict[ErasureKind, Callable[[_Lookup, int, int, int], _Share]] = {
-    "user": _share_of_user,
-    "session": _share_of_session,
-    "item": _share_of_item,
-}
+def _seen(parts: Sequence[_Part]) -> dict[int, list[int]]:
+    """Return which erased users were seen in which of their sessions."""
+    seen: dict[int, list[int]] = {}
+    for part in parts:
+        if part.order.kind == "user" and part.share is not None:
+            for session in part.share.sessions.tolist():
+                seen.setdefault(session, []).append(part.order.key)
+    return seen
 
 
-def _stored_facts(shard: Shard, sessions: Keys) -> FactColumns:
-    """Return the facts of sessions, given in ascending order, in that order."""
-    return facts_of(shard, shard.get_sessions(sessions.tolist()))
+def _keys_of(kind: ErasureKind, orders: Sequence[Marker]) -> Keys:
+    keys = [order.key for order in orders if order.kind == kind]
+    return np.array(sorted(keys), dtype=np.uint64)
 
 
-def _items_fitting(facts: FactColumns, room: int) -> FactColumns:
-    """Return a session's facts on as many of its items as there is room for, at least
-    one.
+def _counted(parts: Sequence[_Part], removed: Removed) -> list[Marker]:
+    """Return the erasures as they stand after the write, with what it took away."""
+    last_part: dict[int, int] = {}
+    for number, part in enumerate(parts):
+        last_part.update(dict.fromkeys(part.facts.session.tolist(), number))
+    num_emptied = Counter(last_part[session] for session in removed.emptied)
+    markers = []
+    for number, (order, facts, share) in enumerate(parts):
+        is_finished = order.is_finished if share is None else share.is_all
+        num_folded = removed.folded.get(order.key, 0) if order.kind == "item" else 0
+        markers.append(
+            order._replace(
+                is_finished=is_finished,
+                facts=order.facts + len(facts) + num_folded,
+                sessions=order.sessions + num_emptied[number],
+            )
+        )
+    return markers
+
+
+def _changed(shard: Shard, parts: Sequence[_Part], markers: Sequence[Marker]) -> list[Marker]:
+    """Return the markers that the write changes or adds.
+
+    A user's sessions are erased for good, too, those that nobody asked for themselves.
     """
-    facts = facts.take(np.argsort(facts.item, kind="stable"))
-    firsts = np.flatnonzero(starts_of(facts.item))
-    sizes = np.diff(np.append(firsts, len(facts)))
-    num_taken = max(_num_fitting(sizes, room), 1)
-    return facts.slice(0, int(sizes[:num_taken].sum()))
+    after: dict[tuple[ErasureKind, int], Marker] = {}
+    for order, _, share in parts:
+        if order.kind == "user" and share is not None:
+            is_marked = shard.erased.holds("session", share.sessions)
+            for session in share.sessions[~is_marked].tolist():
+                after["session", session] = Marker(
+                    "session", session, order.asked_ms, is_finished=True, cause=order.key
+                )
+    after.update({(marker.kind, marker.key): marker for marker in markers})
+    before = shard.erased.pending
+    return [marker for place, marker in after.items() if before.get(place) != marker]
 
 
-def _num_fitting(sizes: Int64s, room: int) -> int:
-    """Return how many of the first fit into some room together."""
-    return int(np.searchsorted(np.cumsum(sizes), room, "right"))
+def _marker_records(
+    changed: Sequence[Marker], markers: Sequence[Marker], sequence: int, now_ms: int
+) -> Records:
+    """Return the records of markers, and of the audit of finished erasures."""
+    puts = Puts()
+    for marker in changed:
+        puts.put(codec.marker_key(marker.kind, marker.key), codec.pack_marker(marker))
+    for number, record in enumerate(_audit(markers, now_ms)):
+        puts.put(codec.audit_key(sequence, number), codec.pack_audit(record))
+    return Records(puts)
+
+
+def _audit(markers: Sequence[Marker], now_ms: int) -> Iterator[AuditRecord]:
+    """Yield the records of the erasures that are finished."""
+    for marker in markers:
+        if not marker.is_finished:
+            continue
+        counts = marker.facts, marker.sessions
+        if marker.cause == NO_KEY:
+            yield AuditRecord("erased", marker.kind, marker.key, marker.asked_ms, now_ms, *counts)
+        elif any(counts):
+            yield AuditRecord("erased", "user", marker.cause, marker.asked_ms, now_ms, *counts)
 
 
 # What comes later
@@ -457,6 +365,13 @@ def _note_users(shard: Shard, events: EventColumns) -> None:
     known = shard.get_values(keys)
     new = [pair for pair, value in zip(pairs, known, strict=True) if value is None]
     if new:
-        removal = Removal(shard)
-        removal.note_users(*np.array(new, dtype=np.uint64).T)
-        removal.write()
+        state = _state_of_next_write(shard)
+        session, user = np.array(new, dtype=np.uint64).T
+        notes = user_notes(session, user, state.sequence)
+        own = Records.of({codec.STATE_KEY: codec.pack_state(state)})
+        shard.write(Records.joined([notes, own]))
+
+
+def _state_of_next_write(shard: Shard) -> ShardState:
+    state = shard.state()
+    return state._replace(sequence=state.sequence + 1)

@@ -12,9 +12,9 @@ facts are gone from both others.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import reduce
 from itertools import compress, groupby, pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from stream.graph.folded import SettledEdge, Tally
 from stream.graph.keysets import distinct
 from stream.shard import codec
 from stream.shard.codec import ShardState, StoredSession
+from stream.shard.records import Records
 from stream.shard.rocksdb import Puts, store_error
 from stream.shard.shard import Shard, ShardReader, Walk
 
@@ -95,15 +96,15 @@ def _step(shard: Shard, max_records: int) -> int:
 
     Return how many rows and sessions were read, at least 1.
     """
-    records, num_read, next_start = _step_records(shard, shard.walk, max_records)
+    walk = shard.walk
+    records, num_read, next_start = _step_records(shard, walk, max_records)
     if records:
-        fold = _Fold(shard, shard.walk.bound_ms or 0)
+        bound_ms = walk.bound_ms or 0
         try:
-            _STEPS[shard.walk.kind](fold, records)
-            fold.finish()
+            _write(shard, bound_ms, [_STEPS[walk.kind](shard, bound_ms, records)])
         except codec.BAD_RECORD_ERRORS as error:
             raise store_error(shard.path, error) from error
-    _advance(shard.walk, next_start)
+    _advance(walk, next_start)
     return max(num_read, 1)
 
 
@@ -120,152 +121,168 @@ def settle_returning(shard: Shard, sessions: Keys) -> None:
     bound_ms = settled_bound(shard.state(), shard.horizon_ms)
     if bound_ms is None or not len(sessions):
         return
-    fold = _Fold(shard, bound_ms)
     try:
-        ended = fold.ended(sessions)
+        ended = _ended(shard.get_sessions(sessions.tolist()), bound_ms)
         if not ended:
             return
         facts = codec.facts_of_sessions(
             np.array(list(ended), dtype=np.uint64), list(ended.values())
         )
         queries, items = distinct(facts.query[facts.query != NO_KEY]), distinct(facts.item)
-        fold.runs_of_queries(_records_behind(shard, codec.BY_QUERY, queries))
-        fold.runs_of_items(_records_behind(shard, codec.BY_ITEM, items))
-        fold.drop_sessions(ended)
-        fold.finish()
+        by_query = _records_behind(shard, codec.BY_QUERY, queries)
+        by_item = _records_behind(shard, codec.BY_ITEM, items)
+        parts = [
+            _fold_queries(shard, bound_ms, by_query),
+            _fold_items(shard, bound_ms, by_item),
+            _drop(ended),
+        ]
+        _write(shard, bound_ms, parts)
     except codec.BAD_RECORD_ERRORS as error:
         raise store_error(shard.path, error) from error
 
 
-@dataclass(slots=True)
-class _Fold:
-    """One write that folds: what is put, what is deleted, how the shard's state
-    changes.
+class _Folded(NamedTuple):
+    """What folding some records changes.
+
+    Attributes:
+        records: what is put and deleted.
+        digest: the fingerprint of the facts whose sessions go.
+        num_sessions: how many sessions go.
+        num_hyperedges: how many hyperedges go with them.
+        num_incidences: how many items of hyperedges go with them.
     """
 
-    shard: Shard
-    bound_ms: int
-    puts: Puts = field(default_factory=Puts)
-    deletes: list[bytes] = field(default_factory=list)
-    retired: Digest = field(default_factory=Digest)
+    records: Records
+    digest: Digest = Digest()
     num_sessions: int = 0
     num_hyperedges: int = 0
     num_incidences: int = 0
 
-    def runs_of_queries(self, records: Sequence[_Record]) -> None:
-        """Fold the facts behind some queries; all records of each must be there."""
-        self._runs(records, codec.SETTLED)
 
-    def runs_of_items(self, records: Sequence[_Record]) -> None:
-        """Fold the facts behind some items; all records of each must be there."""
-        self._runs(records, codec.SETTLED_BY_ITEM)
+def _write(shard: Shard, bound_ms: int, parts: Sequence[_Folded]) -> None:
+    """Write what folding changes, if there is anything."""
+    records = Records.joined(part.records for part in parts)
+    if not records:
+        return
+    before = shard.state()
+    state = before._replace(
+        num_sessions=before.num_sessions - sum(part.num_sessions for part in parts),
+        num_hyperedges=before.num_hyperedges - sum(part.num_hyperedges for part in parts),
+        num_incidences=before.num_incidences - sum(part.num_incidences for part in parts),
+        settled_before_ms=max(bound_ms, before.settled_before_ms or bound_ms),
+        retired=sum((part.digest for part in parts), before.retired),
+    )
+    own = Records.of({codec.STATE_KEY: codec.pack_state(state)})
+    shard.write(Records.joined([records, own]))
 
-    def sessions(self, records: Sequence[_Record]) -> None:
-        """Drop those of the sessions that ended."""
-        keys = codec.unpack_keys([key for key, _ in records]).tolist()
-        sessions = [codec.unpack_session(value) for _, value in records]
-        self.drop_sessions(_ended(dict(zip(keys, sessions, strict=True)), self.bound_ms))
 
-    def users(self, records: Sequence[_Record]) -> None:
-        """Drop who was seen in sessions that are gone."""
-        for key, value in records:
-            users, sessions = codec.unpack_users(value)
-            held = self.shard.get_sessions(distinct(sessions).tolist())
-            is_held = np.isin(sessions, np.array(list(held), dtype=np.uint64))
-            noted = map(codec.seen_key, sessions.tolist(), users.tolist())
-            is_held |= np.array(
-                [each is not None for each in self.shard.get_values(list(noted))], dtype=np.bool_
-            )
-            if is_held.any() and not is_held.all():
-                self.puts.put(key, codec.pack_users(users[is_held], sessions[is_held]))
-            elif not is_held.any():
-                self.deletes.append(key)
+def _fold_queries(shard: Shard, bound_ms: int, records: Sequence[_Record]) -> _Folded:
+    """Fold the facts behind some queries; all records of each must be there."""
+    return _fold_runs(shard, bound_ms, records, codec.SETTLED)
 
-    def drop_sessions(self, sessions: dict[int, StoredSession]) -> None:
-        """Drop sessions whose facts are folded."""
-        if not sessions:
-            return
-        facts = codec.facts_of_sessions(
-            np.array(list(sessions), dtype=np.uint64), list(sessions.values())
+
+def _fold_items(shard: Shard, bound_ms: int, records: Sequence[_Record]) -> _Folded:
+    """Fold the facts behind some items; all records of each must be there."""
+    return _fold_runs(shard, bound_ms, records, codec.SETTLED_BY_ITEM)
+
+
+def _fold_runs(
+    shard: Shard, bound_ms: int, records: Sequence[_Record], settled_kind: bytes
+) -> _Folded:
+    is_by_query = settled_kind == codec.SETTLED
+    unpack = codec.by_query if is_by_query else codec.by_item
+    facts = distinct_facts(unpack([key for key, _ in records], [value for _, value in records]))
+    is_folded = _are_ended(shard, bound_ms, facts)
+    if not is_folded.any():
+        return _Folded(Records(Puts()))
+    settled = _settled_records(shard, settled_kind, edges_of(facts.take(is_folded)))
+    major, minor = (facts.query, facts.item) if is_by_query else (facts.item, facts.query)
+    runs = _runs_by_key([key for key, _ in records])
+    # By major key: the rows that stay of those queries or items that lose any.
+    order = np.argsort(major, kind="stable")
+    kept = order[~is_folded[order]]
+    touched = distinct(major[is_folded])
+    lows = major[kept].searchsorted(touched, "left").tolist()
+    highs = major[kept].searchsorted(touched, "right").tolist()
+    rows = codec.pack_rows(minor[kept], facts.session[kept], facts.stamp[kept])
+    puts, deletes = Puts(), list[bytes]()
+    for key, low, high in zip(touched.tolist(), lows, highs, strict=True):
+        first, *others = runs[key]
+        left = rows[low * codec.ROW_BYTES : high * codec.ROW_BYTES]
+        if left:  # one run with what stays, in the place of the first
+            puts.put(first, left)
+        deletes += others if left else runs[key]
+    return _Folded(Records.joined([settled, Records(puts, deletes)]))
+
+
+def _settled_records(shard: Shard, kind: bytes, edges: EdgeColumns) -> Records:
+    """Add edges to what is kept of them already."""
+    columns = (edges.query, edges.item) if kind == codec.SETTLED else (edges.item, edges.query)
+    keys = codec.pair_keys(kind, *columns)
+    stored = shard.get_settled(keys)
+    puts = Puts()
+    for key, edge, before in zip(keys, _settled(edges, shard.half_life_ms), stored, strict=True):
+        puts.put(key, codec.pack_settled(before.plus(edge) if before else edge))
+    return Records(puts)
+
+
+def _are_ended(shard: Shard, bound_ms: int, facts: FactColumns) -> Bools:
+    """Return which facts are of sessions that ended.
+
+    The record of a session is there while a fact is.
+    """
+    is_old = facts.ts_ms < bound_ms
+    sessions = shard.get_sessions(distinct(facts.session[is_old]).tolist())
+    return np.isin(facts.session, np.array(list(_ended(sessions, bound_ms)), dtype=np.uint64))
+
+
+def _fold_sessions(shard: Shard, bound_ms: int, records: Sequence[_Record]) -> _Folded:  # noqa: ARG001  # a step of the walk
+    """Drop those of the sessions that ended."""
+    keys = codec.unpack_keys([key for key, _ in records]).tolist()
+    sessions = [codec.unpack_session(value) for _, value in records]
+    return _drop(_ended(dict(zip(keys, sessions, strict=True)), bound_ms))
+
+
+def _drop(sessions: dict[int, StoredSession]) -> _Folded:
+    """Drop sessions whose facts are folded."""
+    if not sessions:
+        return _Folded(Records(Puts()))
+    facts = codec.facts_of_sessions(
+        np.array(list(sessions), dtype=np.uint64), list(sessions.values())
+    )
+    _, sizes = hyperedge_sizes(facts)
+    return _Folded(
+        records=Records(Puts(), [codec.session_key(key) for key in sessions]),
+        digest=facts.digest(),
+        num_sessions=len(sessions),
+        num_hyperedges=int((sizes > 0).sum()),
+        num_incidences=int(sizes.sum()),
+    )
+
+
+def _fold_users(shard: Shard, bound_ms: int, records: Sequence[_Record]) -> _Folded:  # noqa: ARG001  # a step of the walk
+    """Drop who was seen in sessions that are gone."""
+    puts, deletes = Puts(), list[bytes]()
+    for key, value in records:
+        users, sessions = codec.unpack_users(value)
+        held = shard.get_sessions(distinct(sessions).tolist())
+        is_held = np.isin(sessions, np.array(list(held), dtype=np.uint64))
+        noted = map(codec.seen_key, sessions.tolist(), users.tolist())
+        is_held |= np.array(
+            [each is not None for each in shard.get_values(list(noted))], dtype=np.bool_
         )
-        _, sizes = hyperedge_sizes(facts)
-        self.retired += facts.digest()
-        self.num_sessions += len(sessions)
-        self.num_hyperedges += int((sizes > 0).sum())
-        self.num_incidences += int(sizes.sum())
-        for key in sessions:
-            self.deletes.append(codec.session_key(key))
-
-    def ended(self, sessions: Keys) -> dict[int, StoredSession]:
-        """Return those of the sessions that ended before the bound."""
-        return _ended(self.shard.get_sessions(sessions.tolist()), self.bound_ms)
-
-    def finish(self) -> None:
-        """Write it all, if there is anything."""
-        if not self.deletes and not any(self.puts.sections()):
-            return
-        before = self.shard.state()
-        state = before._replace(
-            num_sessions=before.num_sessions - self.num_sessions,
-            num_hyperedges=before.num_hyperedges - self.num_hyperedges,
-            num_incidences=before.num_incidences - self.num_incidences,
-            settled_before_ms=max(self.bound_ms, before.settled_before_ms or self.bound_ms),
-            retired=before.retired + self.retired,
-        )
-        self.puts.put(codec.STATE_KEY, codec.pack_state(state))
-        self.shard.write(self.puts, self.deletes)
-
-    def _runs(self, records: Sequence[_Record], settled_kind: bytes) -> None:
-        is_by_query = settled_kind == codec.SETTLED
-        unpack = codec.by_query if is_by_query else codec.by_item
-        facts = distinct_facts(unpack([key for key, _ in records], [value for _, value in records]))
-        is_folded = self._are_ended(facts)
-        if not is_folded.any():
-            return
-        self._put_settled(settled_kind, edges_of(facts.take(is_folded)))
-        major, minor = (facts.query, facts.item) if is_by_query else (facts.item, facts.query)
-        runs = _runs_by_key([key for key, _ in records])
-        order = np.argsort(major, kind="stable")
-        kept = order[~is_folded[order]]
-        touched = distinct(major[is_folded])
-        lows = major[kept].searchsorted(touched, "left").tolist()
-        highs = major[kept].searchsorted(touched, "right").tolist()
-        rows = codec.pack_rows(minor[kept], facts.session[kept], facts.stamp[kept])
-        for key, low, high in zip(touched.tolist(), lows, highs, strict=True):
-            self._put_run(runs[key], rows[low * codec.ROW_BYTES : high * codec.ROW_BYTES])
-
-    def _put_run(self, runs: list[bytes], rows: bytes) -> None:
-        """Put the rows that are kept as one run, in the place of the first, and delete
-        the others.
-        """
-        if rows:
-            self.puts.put(runs[0], rows)
-        self.deletes += runs[1:] if rows else runs
-
-    def _put_settled(self, kind: bytes, edges: EdgeColumns) -> None:
-        columns = (edges.query, edges.item) if kind == codec.SETTLED else (edges.item, edges.query)
-        keys = codec.pair_keys(kind, *columns)
-        stored = self.shard.get_settled(keys)
-        for key, edge, before in zip(
-            keys, _settled(edges, self.shard.half_life_ms), stored, strict=True
-        ):
-            self.puts.put(key, codec.pack_settled(before.plus(edge) if before else edge))
-
-    def _are_ended(self, facts: FactColumns) -> Bools:
-        """Return which facts are of sessions that ended.
-
-        The record of a session is there while a fact is.
-        """
-        is_old = facts.ts_ms < self.bound_ms
-        ended = np.array(list(self.ended(distinct(facts.session[is_old]))), dtype=np.uint64)
-        return np.isin(facts.session, ended)
+        if is_held.any() and not is_held.all():
+            puts.put(key, codec.pack_users(users[is_held], sessions[is_held]))
+        elif not is_held.any():
+            deletes.append(key)
+    return _Folded(Records(puts, deletes))
 
 
 _STEPS = {
-    codec.BY_QUERY: _Fold.runs_of_queries,
-    codec.BY_ITEM: _Fold.runs_of_items,
-    codec.SESSION: _Fold.sessions,
-    codec.USER: _Fold.users,
+    codec.BY_QUERY: _fold_queries,
+    codec.BY_ITEM: _fold_items,
+    codec.SESSION: _fold_sessions,
+    codec.USER: _fold_users,
 }
 _KINDS = list(_STEPS)
 

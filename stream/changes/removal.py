@@ -1,9 +1,12 @@
-"""One write that takes facts out of a shard.
+"""What one write takes out of a shard.
 
-Out of sessions and runs, with the names only they needed.
+Facts with their sessions and rows, users, folded edges, and the names that only they
+needed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,292 +15,198 @@ from stream.events.columns import NO_KEY, Keys
 from stream.graph.facts import Digest, FactColumns, hyperedge_sizes
 from stream.graph.keysets import contains, distinct, starts_of
 from stream.shard import codec
-from stream.shard.codec import StoredSession
+from stream.shard.codec import ShardState, StoredSession
+from stream.shard.records import Records, Touched
 from stream.shard.rocksdb import Puts, store_error
-from stream.shard.shard import Shard, Touched
+from stream.shard.shard import Shard
 
-_RUN_BYTES_AT_ONCE = 64 * 1024 * 1024
+_RUN_BYTES_AT_ONCE = 64 * 1024 * 1024  # bytes; bounds memory, twice as many read no faster
+_NONE: Keys = np.empty(0, dtype=np.uint64)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Removal:
-    """One write as it comes together.
+    """What is to go.
 
     Facts go by session and item: all facts of a pair, or none.
 
     Attributes:
-        puts: what is written with it.
-        deletes: what is deleted with it.
+        facts: as the sessions hold them.
+        rows: what else stands in runs for the same sessions and items.
+        sessions: ``uint64 [num_sessions]`` that are erased, ascending; those that still
+            have facts are left for a later write.
+        seen: users known to have been seen in some of these sessions.
+        items: ``uint64 [num_items]`` that lose their folded edges and their texts, too,
+            ascending; no fact of theirs is left.
+        visitors: ``uint64 [num_users]`` whose cut sessions are forgotten.
+    """
+
+    facts: FactColumns
+    rows: FactColumns
+    sessions: Keys
+    seen: Mapping[int, Sequence[int]]
+    items: Keys
+    visitors: Keys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """What a removal changes.
+
+    Attributes:
+        records: of the write, the shard's state among them.
         sequence: of the write.
         emptied: sessions that it leaves without a fact, by key, as they were.
         folded: how many folded facts of items go, by the item's key.
+        names: keys of names that go, by kind.
     """
 
-    def __init__(self, shard: Shard) -> None:
-        self.puts = Puts()
-        self.emptied: dict[int, StoredSession] = {}
-        self.folded: dict[int, int] = {}
-        self._shard = shard
-        self.deletes: list[bytes] = []
-        self._state = shard.state()
-        self.sequence = self._state.sequence + 1
-        self._queries = self._items = np.empty(0, dtype=np.uint64)
-        self._unseen: list[tuple[int, int]] = []
-        self._bare_queries: set[int] = set()
+    records: Records
+    sequence: int
+    emptied: Mapping[int, StoredSession]
+    folded: Mapping[int, int]
+    names: Mapping[bytes, Keys]
 
-    def take_facts(self, facts: FactColumns, rows: FactColumns) -> None:
-        """Take facts out of their sessions, and everything of their sessions and items
-        out of the runs.
 
-        Args:
-            facts: as the sessions hold them; of a session and an item all or none.
-            rows: what else stands in runs for the same sessions and items.
+def plan_removal(shard: Shard, removal: Removal) -> Removed:
+    """Return what takes facts out of their sessions, and everything of their sessions
+    and items out of the runs. Writes nothing.
 
-        Raises:
-            StoreUnreadable: a record is damaged.
-        """
-        both = FactColumns.concatenate([facts, rows])
-        pairs = _Pairs(both.session, both.item)
-        self._take_out_of_sessions(facts, pairs)
-        queries, items = distinct(both.query[both.query != NO_KEY]), distinct(both.item)
-        self._touch(queries, items)
-        unused = self._take_out_of_runs(codec.BY_QUERY, queries, pairs)
-        self._bare_queries.update(unused.tolist())
-        self._drop_names(codec.QUERY_NAME, self._without_folded(codec.SETTLED, unused))
-        unused = self._without_folded(
-            codec.SETTLED_BY_ITEM, self._take_out_of_runs(codec.BY_ITEM, items, pairs)
-        )
-        listed = self._shard.get_values(codec.one_keys(codec.CATALOG, unused))
-        self._drop_names(
-            codec.ITEM_NAME, unused[np.array([value is None for value in listed], dtype=np.bool_)]
-        )
+    Raises:
+        StoreUnreadable: a record is damaged.
+    """
+    before = shard.state()
+    both = FactColumns.concatenate([removal.facts, removal.rows])
+    pairs = _Pairs(both.session, both.item)
+    queries, items = distinct(both.query[both.query != NO_KEY]), distinct(both.item)
+    sessions = _without_facts(shard, distinct(removal.facts.session), pairs)
+    query_runs = _without_rows(shard, codec.BY_QUERY, queries, pairs)
+    item_runs = _without_rows(shard, codec.BY_ITEM, items, pairs)
+    folded = _folded_edges(shard, removal.items)
+    has_folded = before.settled_before_ms is not None
+    names = {
+        codec.QUERY_NAME: np.union1d(
+            _without_folded(shard, codec.SETTLED, query_runs.bare, has_folded=has_folded),
+            _bare_queries(shard, folded.queries, removal.items, query_runs.bare),
+        ),
+        codec.ITEM_NAME: np.union1d(
+            _unlisted(
+                shard,
+                _without_folded(
+                    shard, codec.SETTLED_BY_ITEM, item_runs.bare, has_folded=has_folded
+                ),
+            ),
+            removal.items,
+        ),
+    }
+    state = _state_after(before, sessions, folded.digest)
+    touched = Touched(
+        state.sequence,
+        queries=np.union1d(queries, folded.queries),
+        items=np.union1d(items, removal.items),
+    )
+    parts = [
+        sessions.records,
+        query_runs.records,
+        item_runs.records,
+        folded.records,
+        _users_records(shard, removal, sessions.emptied),
+        Records(Puts(), codec.one_keys(codec.VISITOR, removal.visitors)),
+        Records(Puts(), codec.one_keys(codec.CATALOG, removal.items)),
+        *(Records(Puts(), codec.one_keys(kind, keys)) for kind, keys in names.items()),
+        Records.of({codec.STATE_KEY: codec.pack_state(state)}),
+    ]
+    return Removed(
+        records=Records.joined(parts, touched),
+        sequence=state.sequence,
+        emptied=sessions.emptied,
+        folded=folded.num_facts,
+        names=names,
+    )
 
-    def forget_users(self, erased: Keys, seen: Mapping[int, Sequence[int]]) -> None:
-        """Remove who was seen in sessions that are erased.
 
-        Keep it of others that lost their last fact.
+def write_removal(shard: Shard, removed: Removed, others: Records) -> None:
+    """Carry a removal out, together with other records.
 
-        An erasure of a user, whenever it comes, erases the session as well: whoever was
-        seen there must stay known for as long as the session may live on.
+    Raises:
+        StoreWriteFailed: the disk refused; nothing was applied.
+    """
+    for kind, keys in removed.names.items():  # before: a name that is not known is read
+        shard.known_names[kind].forget(keys)
+    shard.write(Records.joined([removed.records, others], removed.records.touched))
 
-        Args:
-            erased: session keys, ascending; those that still have facts are left for a
-                later write.
-            seen: users known to have been seen in some of these sessions.
-        """
-        goes = {key: tuple(seen.get(key, ())) for key in erased.tolist()}
-        goes.update(
-            {key: goes[key] + self.emptied[key].user_keys for key in goes if key in self.emptied}
-        )
-        left = self._shard.get_sessions([key for key in goes if key not in self.emptied])
-        for session, users in goes.items():
-            if session not in left:
-                self._forget_users_of(session, users)
-        for session, record in self.emptied.items():
-            if session not in goes:
-                for user in record.user_keys:
-                    self.puts.put(codec.seen_key(session, user), codec.SEEN_VALUE)
 
-    def note_users(self, session: Keys, user: Keys) -> None:
-        """Keep that users were seen in sessions whose records do not say so, in order
-        of (session, user).
-        """
-        keys = map(codec.seen_key, session.tolist(), user.tolist())
-        self.puts.extend(list(keys), [codec.SEEN_VALUE] * len(session))
-        order = np.lexsort((session, user))
-        self.puts.extend(*codec.user_runs(user[order], session[order], self.sequence))
+def user_notes(session: Keys, user: Keys, sequence: int) -> Records:
+    """Return the records that keep users as seen in sessions whose records do not say
+    so, given in order of (session, user).
+    """
+    puts = Puts()
+    keys = map(codec.seen_key, session.tolist(), user.tolist())
+    puts.extend(list(keys), [codec.SEEN_VALUE] * len(session))
+    order = np.lexsort((session, user))
+    puts.extend(*codec.user_runs(user[order], session[order], sequence))
+    return Records(puts)
 
-    def forget_visitors(self, users: Keys) -> None:
-        """Remove when users were there whose events came without sessions."""
-        self.deletes += codec.one_keys(codec.VISITOR, users)
 
-    def forget_items(self, items: Keys) -> None:
-        """Remove what else there is of items without facts, given in ascending order.
+# Sessions
 
-        Folded edges, texts.
-        """
-        folded = [self._take_folded(item) for item in items.tolist()]
-        if folded:
-            self._drop_bare_queries(distinct(np.concatenate(folded)), items)
-        self._touch(np.empty(0, dtype=np.uint64), items)
-        self.deletes += codec.one_keys(codec.CATALOG, items)
-        self._drop_names(codec.ITEM_NAME, items)
 
-    def write(self) -> None:
-        """Write it.
+class _Sessions(NamedTuple):
+    """Sessions that lose facts.
 
-        Raises:
-            StoreWriteFailed: the disk refused; nothing was applied.
-        """
-        self._rewrite_users()
-        self.puts.put(
-            codec.STATE_KEY, codec.pack_state(self._state._replace(sequence=self.sequence))
-        )
-        touched = Touched(self.sequence, queries=self._queries, items=self._items)
-        self._shard.write(self.puts, self.deletes, touched=touched)
+    Attributes:
+        records: what is written of them.
+        emptied: those that have no fact left, as they were.
+        gone: the facts that they lose.
+        num_hyperedges: how many hyperedges are lost.
+        num_incidences: how many items of hyperedges are lost.
+    """
 
-    def _take_out_of_sessions(self, facts: FactColumns, pairs: "_Pairs") -> None:
-        records = self._shard.get_sessions(distinct(facts.session).tolist())
-        stored = facts_of(self._shard, records)
-        is_gone = pairs.hold(stored.session, stored.item)
-        gone, kept = stored.take(is_gone), stored.take(~is_gone)
-        firsts = np.flatnonzero(starts_of(kept.session))
-        keys = kept.session[firsts]
-        rows = codec.split_rows(codec.pack_rows(kept.query, kept.item, kept.stamp), firsts)
-        lasting = {key: records[key] for key in keys.tolist()}
-        values = codec.pack_sessions(
-            [record.session_id for record in lasting.values()],
-            [record.user_keys for record in lasting.values()],
-            rows,
-        )
-        self.puts.extend(codec.one_keys(codec.SESSION, keys), values)
-        self.emptied = {key: record for key, record in records.items() if key not in lasting}
-        self.deletes += [codec.session_key(key) for key in self.emptied]
-        self._change_state(stored, gone, kept)
+    records: Records
+    emptied: dict[int, StoredSession]
+    gone: FactColumns
+    num_hyperedges: int
+    num_incidences: int
 
-    def _change_state(self, stored: FactColumns, gone: FactColumns, kept: FactColumns) -> None:
-        before = self._state
-        (_, old_sizes), (_, sizes) = hyperedge_sizes(stored), hyperedge_sizes(kept)
-        self._state = before._replace(
-            facts=before.facts - gone.digest(),
-            edge_facts=before.edge_facts - gone.take(gone.makes_edge).digest(),
-            num_sessions=before.num_sessions - len(self.emptied),
-            num_hyperedges=before.num_hyperedges
-            + int((sizes > 0).sum())
-            - int((old_sizes > 0).sum()),
-            num_incidences=before.num_incidences + int(sizes.sum()) - int(old_sizes.sum()),
-        )
 
-    def _take_out_of_runs(self, kind: bytes, majors: Keys, pairs: "_Pairs") -> Keys:
-        """Rewrite runs of queries or items without the rows of some pairs.
+def _without_facts(shard: Shard, sessions: Keys, pairs: "_Pairs") -> _Sessions:
+    records = shard.get_sessions(sessions.tolist())
+    stored = facts_of(shard, records)
+    is_gone = pairs.hold(stored.session, stored.item)
+    gone, kept = stored.take(is_gone), stored.take(~is_gone)
+    firsts = np.flatnonzero(starts_of(kept.session))
+    keys = kept.session[firsts]
+    rows = codec.split_rows(codec.pack_rows(kept.query, kept.item, kept.stamp), firsts)
+    lasting = {key: records[key] for key in keys.tolist()}
+    values = codec.pack_sessions(
+        [record.session_id for record in lasting.values()],
+        [record.user_keys for record in lasting.values()],
+        rows,
+    )
+    puts = Puts()
+    puts.extend(codec.one_keys(codec.SESSION, keys), values)
+    emptied = {key: record for key, record in records.items() if key not in lasting}
+    (_, old_sizes), (_, sizes) = hyperedge_sizes(stored), hyperedge_sizes(kept)
+    return _Sessions(
+        records=Records(puts, [codec.session_key(key) for key in emptied]),
+        emptied=emptied,
+        gone=gone,
+        num_hyperedges=int((old_sizes > 0).sum()) - int((sizes > 0).sum()),
+        num_incidences=int(old_sizes.sum()) - int(sizes.sum()),
+    )
 
-        Return which have none left.
-        """
-        lasting = [np.empty(0, dtype=np.uint64)]
-        for keys, values in self._runs(kind, majors):
-            try:
-                lasting.append(self._rewrite(kind, keys, values, pairs))
-            except codec.BAD_RECORD_ERRORS as error:
-                raise store_error(self._shard.path, error) from error
-        return majors[~contains(distinct(np.concatenate(lasting)), majors)]
 
-    def _runs(self, kind: bytes, majors: Keys) -> Iterator[tuple[list[bytes], list[bytes]]]:
-        """Yield the keys and values of all runs behind queries or items, many at a
-        time.
-        """
-        keys: list[bytes] = []
-        values: list[bytes] = []
-        num_bytes = 0
-        for major in majors.tolist():
-            for key, value in self._shard.records(codec.key_prefix(kind, major)):
-                keys.append(key)
-                values.append(value)
-                num_bytes += len(value)
-            if num_bytes > _RUN_BYTES_AT_ONCE:
-                yield keys, values
-                keys, values, num_bytes = [], [], 0
-        if keys:
-            yield keys, values
-
-    def _rewrite(
-        self, kind: bytes, keys: list[bytes], values: Sequence[bytes], pairs: "_Pairs"
-    ) -> Keys:
-        """Put or delete the runs that change.
-
-        Return the queries or items of those that keep a row.
-        """
-        minor, session, stamp, sizes = codec.unpack_rows(values)
-        major = codec.unpack_keys(keys)
-        item = minor if kind == codec.BY_QUERY else np.repeat(major, sizes)
-        is_kept = ~pairs.hold(session, item)
-        run_of_row = np.repeat(np.arange(len(keys)), sizes)
-        num_kept = np.bincount(run_of_row[is_kept], minlength=len(keys))
-        is_shrunk = (num_kept < sizes) & (num_kept > 0)
-        rows = np.flatnonzero(is_kept & is_shrunk[run_of_row])
-        sizes_kept = num_kept[is_shrunk]
-        packed = codec.pack_rows(minor[rows], session[rows], stamp[rows])
-        pieces = codec.split_rows(packed, np.cumsum(sizes_kept) - sizes_kept)
-        self.puts.extend([keys[run] for run in np.flatnonzero(is_shrunk).tolist()], pieces)
-        self.deletes += [keys[run] for run in np.flatnonzero(num_kept == 0).tolist()]
-        return major[num_kept > 0]
-
-    def _take_folded(self, item: int) -> Keys:
-        """Remove what is kept of an item's folded facts, those that made edges.
-
-        Return their queries.
-        """
-        edges = self._shard.settled_of(codec.SETTLED_BY_ITEM, item)
-        queries = np.array(sorted(query for query, _ in edges), dtype=np.uint64)
-        this = np.full(len(queries), item, dtype=np.uint64)
-        digest = sum((edge.digest for edge in edges.values()), Digest())
-        self.folded[item] = digest.count
-        self.deletes += codec.pair_keys(codec.SETTLED, queries, this)
-        self.deletes += codec.pair_keys(codec.SETTLED_BY_ITEM, this, queries)
-        self._state = self._state._replace(
-            facts=self._state.facts - digest,
-            edge_facts=self._state.edge_facts - digest,
-            retired=self._state.retired - digest,
-        )
-        self._touch(queries, this[:1])
-        return queries
-
-    def _drop_bare_queries(self, queries: Keys, items: Keys) -> None:
-        """Drop the names of queries that have neither facts nor folded edges on other
-        items.
-        """
-        bare = [
-            query
-            for query in queries.tolist()
-            if {item for _, item in self._shard.settled_of(codec.SETTLED, query)}
-            <= set(items.tolist())
-            and (query in self._bare_queries or not any(self._records_of(query)))
-        ]
-        self._drop_names(codec.QUERY_NAME, np.array(bare, dtype=np.uint64))
-
-    def _records_of(self, query: int) -> Iterator[tuple[bytes, bytes]]:
-        return self._shard.records(codec.key_prefix(codec.BY_QUERY, query))
-
-    def _without_folded(self, kind: bytes, keys: Keys) -> Keys:
-        """Return the queries or items that have no folded edges."""
-        if self._state.settled_before_ms is None:
-            return keys
-        has_edges = [bool(self._shard.settled_of(kind, key)) for key in keys.tolist()]
-        return keys[~np.array(has_edges, dtype=np.bool_)]
-
-    def _drop_names(self, kind: bytes, keys: Keys) -> None:
-        self.deletes += codec.one_keys(kind, keys)
-        self._shard.known_names[kind].forget(keys)
-
-    def _forget_users_of(self, session: int, users: Sequence[int]) -> None:
-        seen = [key for key, _ in self._shard.records(codec.seen_prefix(session))]
-        self.deletes += seen
-        self._unseen += [(user, session) for user in (*users, *map(codec.unpack_seen_user, seen))]
-
-    def _rewrite_users(self) -> None:
-        """Rewrite the records of users without those who are to be forgotten."""
-        if not self._unseen:
-            return
-        user, session = np.array(self._unseen, dtype=np.uint64).T
-        pairs = _Pairs(user, session)
-        for prefix in sorted({codec.user_prefix(key) for key in user.tolist()}):
-            records = list(self._shard.records(prefix))
-            users, sessions = codec.unpack_users(b"".join(value for _, value in records))
-            is_kept = ~pairs.hold(users, sessions)
-            ends = np.cumsum([len(value) // codec.PAIR_BYTES for _, value in records])
-            for run in np.unique(np.searchsorted(ends, np.flatnonzero(~is_kept), "right")).tolist():
-                key, value = records[run]
-                end = int(ends[run])
-                rows = np.arange(end - len(value) // codec.PAIR_BYTES, end)
-                rows = rows[is_kept[rows]]
-                if len(rows):
-                    self.puts.put(key, codec.pack_users(users[rows], sessions[rows]))
-                else:
-                    self.deletes.append(key)
-
-    def _touch(self, queries: Keys, items: Keys) -> None:
-        self._queries, self._items = (
-            np.union1d(self._queries, queries),
-            np.union1d(self._items, items),
-        )
+def _state_after(before: ShardState, sessions: _Sessions, folded: Digest) -> ShardState:
+    gone = sessions.gone
+    return before._replace(
+        sequence=before.sequence + 1,
+        facts=before.facts - gone.digest() - folded,
+        edge_facts=before.edge_facts - gone.take(gone.makes_edge).digest() - folded,
+        num_sessions=before.num_sessions - len(sessions.emptied),
+        num_hyperedges=before.num_hyperedges - sessions.num_hyperedges,
+        num_incidences=before.num_incidences - sessions.num_incidences,
+        retired=before.retired - folded,
+    )
 
 
 def facts_of(shard: Shard, records: Mapping[int, StoredSession]) -> FactColumns:
@@ -312,6 +221,208 @@ def facts_of(shard: Shard, records: Mapping[int, StoredSession]) -> FactColumns:
         )
     except codec.BAD_RECORD_ERRORS as error:
         raise store_error(shard.path, error) from error
+
+
+# Runs
+
+
+class _Runs(NamedTuple):
+    """Runs behind queries or items that lose rows.
+
+    Attributes:
+        records: what is written of them.
+        bare: ``uint64 [num_bare]`` the queries or items that have no row left,
+            ascending.
+    """
+
+    records: Records
+    bare: Keys
+
+
+def _without_rows(shard: Shard, kind: bytes, majors: Keys, pairs: "_Pairs") -> _Runs:
+    """Rewrite the runs of queries or items without the rows of some pairs."""
+    parts: list[Records] = []
+    lasting = [_NONE]
+    for keys, values in _runs_behind(shard, kind, majors):
+        try:
+            records, kept = _rewritten(kind, keys, values, pairs)
+        except codec.BAD_RECORD_ERRORS as error:
+            raise store_error(shard.path, error) from error
+        parts.append(records)
+        lasting.append(kept)
+    bare = majors[~contains(distinct(np.concatenate(lasting)), majors)]
+    return _Runs(Records.joined(parts), bare)
+
+
+def _runs_behind(
+    shard: Shard, kind: bytes, majors: Keys
+) -> Iterator[tuple[list[bytes], list[bytes]]]:
+    """Yield the keys and values of all runs behind queries or items, many at a time."""
+    keys: list[bytes] = []
+    values: list[bytes] = []
+    num_bytes = 0
+    for major in majors.tolist():
+        for key, value in shard.records(codec.key_prefix(kind, major)):
+            keys.append(key)
+            values.append(value)
+            num_bytes += len(value)
+        if num_bytes > _RUN_BYTES_AT_ONCE:
+            yield keys, values
+            keys, values, num_bytes = [], [], 0
+    if keys:
+        yield keys, values
+
+
+def _rewritten(
+    kind: bytes, keys: list[bytes], values: Sequence[bytes], pairs: "_Pairs"
+) -> tuple[Records, Keys]:
+    """Return what is written of the runs that change, and the queries or items of those
+    that keep a row.
+    """
+    minor, session, stamp, sizes = codec.unpack_rows(values)
+    major = codec.unpack_keys(keys)
+    item = minor if kind == codec.BY_QUERY else np.repeat(major, sizes)
+    is_kept = ~pairs.hold(session, item)
+    run_of_row = np.repeat(np.arange(len(keys)), sizes)
+    num_kept = np.bincount(run_of_row[is_kept], minlength=len(keys))
+    # A run that loses some rows is put again with the others; one that loses all goes.
+    is_shrunk = (num_kept < sizes) & (num_kept > 0)
+    rows = np.flatnonzero(is_kept & is_shrunk[run_of_row])
+    sizes_kept = num_kept[is_shrunk]
+    packed = codec.pack_rows(minor[rows], session[rows], stamp[rows])
+    pieces = codec.split_rows(packed, np.cumsum(sizes_kept) - sizes_kept)
+    puts = Puts()
+    puts.extend([keys[run] for run in np.flatnonzero(is_shrunk).tolist()], pieces)
+    deletes = [keys[run] for run in np.flatnonzero(num_kept == 0).tolist()]
+    return Records(puts, deletes), major[num_kept > 0]
+
+
+# Folded edges and names
+
+
+class _Folded(NamedTuple):
+    """The folded edges of items that go.
+
+    Attributes:
+        records: what is written.
+        queries: ``uint64 [num_queries]`` of the edges, ascending.
+        num_facts: how many facts they stand for, by item.
+        digest: the fingerprint of these.
+    """
+
+    records: Records
+    queries: Keys
+    num_facts: dict[int, int]
+    digest: Digest
+
+
+def _folded_edges(shard: Shard, items: Keys) -> _Folded:
+    deletes: list[bytes] = []
+    queries = [_NONE]
+    digests: dict[int, Digest] = {}
+    for item in items.tolist():
+        edges = shard.settled_of(codec.SETTLED_BY_ITEM, item)
+        of_item = np.array(sorted(query for query, _ in edges), dtype=np.uint64)
+        this = np.full(len(of_item), item, dtype=np.uint64)
+        deletes += codec.pair_keys(codec.SETTLED, of_item, this)
+        deletes += codec.pair_keys(codec.SETTLED_BY_ITEM, this, of_item)
+        queries.append(of_item)
+        digests[item] = sum((edge.digest for edge in edges.values()), Digest())
+    return _Folded(
+        records=Records(Puts(), deletes),
+        queries=distinct(np.concatenate(queries)),
+        num_facts={item: digest.count for item, digest in digests.items()},
+        digest=sum(digests.values(), Digest()),
+    )
+
+
+def _bare_queries(shard: Shard, queries: Keys, items: Keys, without_rows: Keys) -> Keys:
+    """Return the queries that have neither facts nor folded edges on other items.
+
+    Args:
+        shard: read as it is before the write.
+        queries: with folded edges on some of the items.
+        items: that go.
+        without_rows: queries that lose their last fact by this write.
+    """
+    going, freed = set(items.tolist()), set(without_rows.tolist())
+    bare = [
+        query
+        for query in queries.tolist()
+        if {item for _, item in shard.settled_of(codec.SETTLED, query)} <= going
+        and (query in freed or not any(shard.records(codec.key_prefix(codec.BY_QUERY, query))))
+    ]
+    return np.array(bare, dtype=np.uint64)
+
+
+def _without_folded(shard: Shard, kind: bytes, keys: Keys, *, has_folded: bool) -> Keys:
+    """Return the queries or items that have no folded edges."""
+    if not has_folded:
+        return keys
+    has_edges = [bool(shard.settled_of(kind, key)) for key in keys.tolist()]
+    return keys[~np.array(has_edges, dtype=np.bool_)]
+
+
+def _unlisted(shard: Shard, items: Keys) -> Keys:
+    """Return the items that have no catalogue record."""
+    listed = shard.get_values(codec.one_keys(codec.CATALOG, items))
+    return items[np.array([value is None for value in listed], dtype=np.bool_)]
+
+
+# Users
+
+
+def _users_records(shard: Shard, removal: Removal, emptied: Mapping[int, StoredSession]) -> Records:
+    """Remove who was seen in sessions that are erased.
+
+    Keep it of others that lost their last fact.
+
+    An erasure of a user, whenever it comes, erases the session as well: whoever was
+    seen there must stay known for as long as the session may live on.
+    """
+    goes = {key: tuple(removal.seen.get(key, ())) for key in removal.sessions.tolist()}
+    goes.update({key: goes[key] + emptied[key].user_keys for key in goes if key in emptied})
+    left = shard.get_sessions([key for key in goes if key not in emptied])
+    deletes: list[bytes] = []
+    unseen: list[tuple[int, int]] = []
+    for session, users in goes.items():
+        if session not in left:
+            notes = [key for key, _ in shard.records(codec.seen_prefix(session))]
+            deletes += notes
+            unseen += [(user, session) for user in (*users, *map(codec.unpack_seen_user, notes))]
+    kept = [
+        codec.seen_key(session, user)
+        for session, record in emptied.items()
+        if session not in goes
+        for user in record.user_keys
+    ]
+    puts = Puts()
+    puts.extend(kept, [codec.SEEN_VALUE] * len(kept))
+    return Records.joined([Records(puts, deletes), _without_users(shard, unseen)])
+
+
+def _without_users(shard: Shard, unseen: Sequence[tuple[int, int]]) -> Records:
+    """Rewrite the records of users without pairs of user and session."""
+    puts, deletes = Puts(), list[bytes]()
+    if not unseen:
+        return Records(puts)
+    user, session = np.array(unseen, dtype=np.uint64).T
+    pairs = _Pairs(user, session)
+    for prefix in sorted({codec.user_prefix(key) for key in user.tolist()}):
+        records = list(shard.records(prefix))
+        users, sessions = codec.unpack_users(b"".join(value for _, value in records))
+        is_kept = ~pairs.hold(users, sessions)
+        ends = np.cumsum([len(value) // codec.PAIR_BYTES for _, value in records])
+        for run in np.unique(np.searchsorted(ends, np.flatnonzero(~is_kept), "right")).tolist():
+            key, value = records[run]
+            end = int(ends[run])
+            rows = np.arange(end - len(value) // codec.PAIR_BYTES, end)
+            rows = rows[is_kept[rows]]
+            if len(rows):
+                puts.put(key, codec.pack_users(users[rows], sessions[rows]))
+            else:
+                deletes.append(key)
+    return Records(puts, deletes)
 
 
 class _Pairs:

@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -71,6 +71,15 @@ class Puts:
         puts = cls()
         for key in sorted(records):
             puts.put(key, records[key])
+        return puts
+
+    @classmethod
+    def joined(cls, parts: Iterable[Self]) -> Self:
+        """Return the records of all parts; of one key the last part's counts."""
+        puts = cls()
+        for part in parts:
+            for keys, values in part.sections():
+                puts.extend(keys, values)
         return puts
 
     def put(self, key: bytes, value: bytes) -> None:

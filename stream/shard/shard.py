@@ -5,11 +5,11 @@ that holds its lock.
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -27,12 +27,12 @@ from stream.shard.dirty_log import DirtyLog
 from stream.shard.epochs import Tenure, current_folder, holds_records
 from stream.shard.erased_keys import ErasedKeys
 from stream.shard.names import KnownNames, text_hashes
+from stream.shard.records import Records
 from stream.shard.rocksdb import Database, Memory, Puts, store_error
 from stream.shard.upgrade import OLD_VERSION, upgrade_shard
 
 _LAST_KEY = (1 << 64) - 1
 _MARK_BYTES = 16
-_NO_KEYS: Keys = np.empty(0, dtype=np.uint64)
 
 _Key = TypeVar("_Key")
 _Record = TypeVar("_Record")
@@ -287,20 +287,6 @@ class ShardReader:
             yield record
 
 
-class Touched(NamedTuple):
-    """What a write touches, for `ShardReader.dirty_since`.
-
-    Attributes:
-        sequence: of the write.
-        queries: ``uint64 [num_queries]`` query keys, ascending.
-        items: ``uint64 [num_items]`` item keys, ascending.
-    """
-
-    sequence: int
-    queries: Keys = _NO_KEYS
-    items: Keys = _NO_KEYS
-
-
 @dataclass(slots=True)
 class Walk:
     """Where the walk over a shard is that folds what is past the horizon, see
@@ -395,35 +381,27 @@ class Shard(ShardReader):
                 self.index,
             )
 
-    def write(
-        self,
-        puts: Puts | Mapping[bytes, bytes],
-        deletes: Sequence[bytes] = (),
-        *,
-        touched: Touched | None = None,
-    ) -> None:
+    def write(self, records: Records) -> None:
         """Apply all puts and deletes or none of them, in one write.
 
-        Args:
-            puts: what is put.
-            deletes: the keys of what is deleted.
-            touched: what is noted for `dirty_since`; nothing, where it is empty.
+        What they touch is noted for `dirty_since`, where it is anything.
 
         Raises:
             StoreFenced: another process took the shard over; nothing was applied.
             StoreWriteFailed: the disk refused; nothing was applied.
         """
         self.check_owned()
-        puts = puts if isinstance(puts, Puts) else Puts.of(puts)
+        own, surplus, note = Puts(), list[bytes](), b""
         if self._unwritten_mark is not None:
-            puts.put(codec.WRITER_KEY, self._unwritten_mark)
-        if touched is None or not (len(touched.queries) or len(touched.items)):
-            self._database.write(puts, deletes)
-        else:
-            note, log = codec.pack_dirty(touched.queries, touched.items), self._notes()
-            puts.put(codec.dirty_key(touched.sequence), note)
-            self._database.write(puts, [*map(codec.dirty_key, log.surplus(len(note))), *deletes])
-            log.add(touched.sequence, len(note))
+            own.put(codec.WRITER_KEY, self._unwritten_mark)
+        touched = records.touched
+        if touched is not None and (len(touched.queries) or len(touched.items)):
+            note = codec.pack_dirty(touched.queries, touched.items)
+            own.put(codec.dirty_key(touched.sequence), note)
+            surplus = [codec.dirty_key(sequence) for sequence in self._notes().surplus(len(note))]
+        self._database.write(Puts.joined([records.puts, own]), [*surplus, *records.deletes])
+        if touched is not None and note:
+            self._notes().add(touched.sequence, len(note))
         self._unwritten_mark = None
         self._unsynced = True
         self.sync_if_due()
@@ -509,7 +487,7 @@ class Shard(ShardReader):
         if found == expected._replace(format_version=OLD_VERSION):
             self._upgrade(expected)
         elif found is None:
-            self.write({codec.FORMAT_KEY: codec.pack_format(expected)})
+            self.write(Records.of({codec.FORMAT_KEY: codec.pack_format(expected)}))
         elif found != expected:
             self._database.close()
             raise StoreMismatch(

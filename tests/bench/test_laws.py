@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.laws import run, run_case, run_cases
-from stream.changes import apply
+from stream.changes import plan
 from stream.graph.facts import FactColumns, Merge, merge_facts
 from testing.laws.case import random_case
 from testing.laws.delivery import Delivery
@@ -66,7 +66,7 @@ def test_a_broken_merge_is_found(
         merge = merge_facts(stored, seen)
         return merge if len(stored) == 0 else replace(merge, is_moved=merge.is_moved & False)
 
-    monkeypatch.setattr(apply, "merge_facts", forgetful)
+    monkeypatch.setattr(plan, "merge_facts", forgetful)
 
     with pytest.raises(SystemExit) as left:
         run(["--cases", "300", "--seed", "1", "--rocksdb-every", "0"])

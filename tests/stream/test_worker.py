@@ -15,7 +15,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from stream.actions import Action
-from stream.changes import apply
+from stream.changes import lookup
 from stream.errors import QuarantineFailed, StoreFenced, StoreStalled, StoreWriteFailed
 from stream.events import interner as interning
 from stream.events.types import Interaction, Position, RecordBatch, Rejection
@@ -350,7 +350,7 @@ def test_key_collisions_are_quarantined(
 
     The second one's record goes to the quarantine.
     """
-    for module in (apply, interning):
+    for module in (lookup, interning):
         monkeypatch.setattr(module, "text_key", lambda text: 1 + len(text))
     first, second = event(item_id="one"), event(item_id="two")
     write_lines(events_path, [line_of(first), b"bad", line_of(second)])

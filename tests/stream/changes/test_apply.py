@@ -18,6 +18,9 @@ from kafka.partitioner.default import murmur2
 from protos.text import text_key
 from stream.actions import Action
 from stream.changes.apply import Applied, apply_batch
+from stream.changes.encoding import encode
+from stream.changes.lookup import look_up
+from stream.changes.plan import merge
 from stream.errors import StoreUnreadable
 from stream.events.columns import Texts, batch_of
 from stream.events.types import CatalogItem, Interaction, Position, Rejection
@@ -25,6 +28,7 @@ from stream.kafka.partitioner import shard_of
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
+from stream.shard.records import Records
 from stream.shard.shard import Shard
 from testing.histories import (
     EFFORT,
@@ -212,7 +216,9 @@ def test_name_that_shares_a_key_is_refused(open_store: OpenStore, kind: bytes, t
     The rest of the batch is applied.
     """
     shard = open_store().shard(0)
-    shard.write({codec.name_key(kind, text_key(text)): codec.pack_name("somebody else")})
+    shard.write(
+        Records.of({codec.name_key(kind, text_key(text)): codec.pack_name("somebody else")})
+    )
     applied = apply_events(
         shard, [event(), event(query="radio", item_id="b")], [CatalogItem(item_id="c")]
     )
@@ -229,7 +235,7 @@ def test_session_that_shares_a_key_is_refused(open_store: OpenStore) -> None:
     """
     shard = open_store().shard(0)
     other = codec.pack_session("somebody else", (), b"\0" * codec.ROW_BYTES)
-    shard.write({codec.session_key(text_key("s-1")): other})
+    shard.write(Records.of({codec.session_key(text_key("s-1")): other}))
     applied = apply_events(shard, [event("s-1"), event("s-2")])
 
     assert [refusal.record.offset for refusal in applied.refusals] == [0]
@@ -241,7 +247,11 @@ def test_catalogue_item_that_shares_a_key_is_refused(open_store: OpenStore) -> N
     items.
     """
     shard = open_store().shard(0)
-    shard.write({codec.name_key(codec.ITEM_NAME, text_key("b")): codec.pack_name("somebody else")})
+    shard.write(
+        Records.of(
+            {codec.name_key(codec.ITEM_NAME, text_key("b")): codec.pack_name("somebody else")}
+        )
+    )
     applied = apply_events(shard, [], [CatalogItem(item_id="a"), CatalogItem(item_id="b")])
 
     assert [refusal.record.offset for refusal in applied.refusals] == [1]
@@ -253,7 +263,11 @@ def test_refusals_are_handed_over_before_the_write(open_store: OpenStore) -> Non
     A refusal that cannot be put away is not passed over.
     """
     shard = open_store().shard(0)
-    shard.write({codec.name_key(codec.ITEM_NAME, text_key("a")): codec.pack_name("somebody else")})
+    shard.write(
+        Records.of(
+            {codec.name_key(codec.ITEM_NAME, text_key("a")): codec.pack_name("somebody else")}
+        )
+    )
 
     def fail(refusals: Sequence[Rejection]) -> None:
         raise OSError(f"{len(refusals)} refusals cannot be put away")
@@ -266,12 +280,34 @@ def test_refusals_are_handed_over_before_the_write(open_store: OpenStore) -> Non
     assert shard.state().sequence == 0
 
 
+def test_planning_changes_nothing(open_store: OpenStore) -> None:
+    """A batch that is looked up, merged and encoded leaves the shard as it was; its
+    records are the same each time.
+    """
+    shard, texts = open_store().shard(0), Texts()
+    apply_events(shard, [event(), event(item_id="b", user_id="u-1")])
+    batch = batch_of(
+        [event(item_id="c"), event("", user_id="u-1", ts_ms=NOON_MS - 1)],
+        texts,
+        items=[CatalogItem(item_id="d")],
+        positions={Position("x", 0): 2},
+    )
+    before = list(shard.records(b""))
+    first, second = (encode(merge(look_up(shard, batch, texts)), texts) for _ in range(2))
+
+    assert list(shard.records(b"")) == before
+    assert list(first.puts.sections()) == list(second.puts.sections())
+    assert first.deletes == second.deletes == []
+    assert first.touched is not None
+    assert first.touched.items.tolist() == sorted(map(text_key, ["a", "c", "d"]))
+
+
 def test_damaged_record_stops_the_batch(open_store: OpenStore) -> None:
     """A stored record that does not unpack is an error that names the store, not a
     wrong graph.
     """
     shard = open_store().shard(0)
-    shard.write({codec.session_key(text_key("s-1")): b"\x09nonsense"})
+    shard.write(Records.of({codec.session_key(text_key("s-1")): b"\x09nonsense"}))
 
     with pytest.raises(StoreUnreadable, match="shard-0000"):
         apply_events(shard, [event("s-1")])

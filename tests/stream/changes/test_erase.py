@@ -32,6 +32,7 @@ from stream.settings import StreamSettings
 from stream.shard import codec
 from stream.shard import dirty_log as dirty
 from stream.shard.codec import AuditRecord
+from stream.shard.records import Records
 from stream.shard.shard import Shard
 from stream.store.store import Store
 from testing.histories import EFFORT, NOON_MS, deliveries, dump, event, graph_hash
@@ -398,7 +399,7 @@ def test_the_audit_says_what_was_done(
     """One record an erasure, whether the shard knew of it or not, and however often it
     is asked for.
     """
-    monkeypatch.setattr("stream.changes.apply.time.time_ns", lambda: 7_000_000)
+    monkeypatch.setattr("stream.clock.time.time_ns", lambda: 7_000_000)
     applied = apply_to(shard, asked=[ask(kind, text), ask(kind, text)])
     again = apply_to(shard, asked=[ask(kind, text)])
 
@@ -596,7 +597,7 @@ def test_a_disk_that_refuses_leaves_the_shard_as_it_was(
 @pytest.mark.parametrize("kind", [codec.BY_ITEM, codec.SESSION], ids=["run", "session"])
 def test_a_damaged_record_stops_the_erasure(shard: Shard, kind: bytes) -> None:
     """Damage is an error that names the store."""
-    shard.write({key: b"\x09nonsense" for key, _ in shard.records(kind)})
+    shard.write(Records.of({key: b"\x09nonsense" for key, _ in shard.records(kind)}))
 
     with pytest.raises(StoreUnreadable, match="shard-0000"):
         apply_to(shard, asked=[ask("item", "a")])

@@ -28,6 +28,7 @@ from stream.reading.compare import compare_graphs
 from stream.reading.reader import GraphReader, open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
+from stream.shard.records import Records
 from stream.shard.rocksdb import Database
 from stream.shard.shard import Shard
 from stream.store.store import Store
@@ -456,7 +457,7 @@ def test_a_lost_settled_edge_is_damage(open_store: OpenStore) -> None:
     old_and_new(store)
     walk(store.shard(0))
     (first, *_) = [key for key, _ in store.shard(0).records(codec.SETTLED)]
-    store.shard(0).write({}, [first])
+    store.shard(0).write(Records.of({}, [first]))
 
     with (
         open_graph(store.root, FOLDING) as graph,

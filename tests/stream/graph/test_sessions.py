@@ -25,7 +25,8 @@ from stream.graph.sessions import Hulls, cut_session_id
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
-from stream.shard.rocksdb import Database, Puts
+from stream.shard.records import Records
+from stream.shard.rocksdb import Database
 from stream.shard.shard import Shard, ShardReader
 from stream.store.store import Store
 from testing.histories import (
@@ -399,7 +400,7 @@ def test_visitor_whose_session_shares_a_key_is_refused_whole(open_store: OpenSto
     shard = store.shard(0)
     apply_all(store, [at(0), at(200)])
     taken = codec.session_key(text_key(cut_session_id("u-1", NOON_MS - 5 * MINUTE_MS)))
-    shard.write({taken: codec.pack_session("somebody else", (), b"")})
+    shard.write(Records.of({taken: codec.pack_session("somebody else", (), b"")}))
     applied = apply_events(
         shard, [at(-5, "b"), at(201, "b"), at(1, "b", "u-2"), event("s-1", user_id="u-1")]
     )
@@ -409,7 +410,7 @@ def test_visitor_whose_session_shares_a_key_is_refused_whole(open_store: OpenSto
         (1, "key_collision"),
     ]
     assert (hulls(shard), hulls(shard, "u-2")) == ([(0, 0), (200, 200)], [(1, 1)])
-    shard.write(Puts(), [taken])
+    shard.write(Records.of({}, [taken]))
     assert_is_graph_of(store.root, [at(0), at(200), at(1, "b", "u-2"), event("s-1", user_id="u-1")])
 
 
@@ -419,7 +420,7 @@ def test_damaged_hulls_stop_the_batch(open_store: OpenStore) -> None:
     """
     shard = open_store().shard(0)
     for value in (b"\x01odd", b"\x09" + bytes(16)):
-        shard.write({codec.visitor_key(text_key("u-1")): value})
+        shard.write(Records.of({codec.visitor_key(text_key("u-1")): value}))
         with pytest.raises(StoreUnreadable, match="shard-0000"):
             apply_events(shard, [at(0)])
 
@@ -462,7 +463,7 @@ def test_store_that_does_not_say_its_gap_has_the_default(open_store: OpenStore) 
     as_before = codec.pack_format(
         codec.ShardFormat(codec.FORMAT_VERSION, 0, 1, DEFAULTS.half_life_ms)
     )[:-8]
-    store.shard(0).write({codec.FORMAT_KEY: as_before})
+    store.shard(0).write(Records.of({codec.FORMAT_KEY: as_before}))
     store.close()
     manifest = json.loads((store.root / "store.json").read_text())
     del manifest["session_gap_seconds"]

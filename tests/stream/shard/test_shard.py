@@ -15,6 +15,7 @@ from stream.events.types import CatalogItem
 from stream.shard import codec
 from stream.shard import dirty_log as dirty
 from stream.shard.names import text_hashes
+from stream.shard.records import Records
 from stream.shard.rocksdb import Database
 from stream.shard.shard import Shard
 from testing.histories import NOON_MS, apply_events, event
@@ -177,7 +178,7 @@ READS: dict[bytes, Callable[[Shard], object]] = {
 def test_damaged_records_name_the_store(open_store: OpenStore, tmp_path: Path, kind: bytes) -> None:
     """What does not unpack is an error of the store's, not of the bytes."""
     one = open_store().shard(0)
-    one.write({kind + bytes(8): b"\x01\x02\x03"})
+    one.write(Records.of({kind + bytes(8): b"\x01\x02\x03"}))
 
     with pytest.raises(StoreUnreadable, match=str(tmp_path)):
         READS[kind](one)

@@ -21,6 +21,7 @@ from stream.reading.reader import open_graph
 from stream.reading.snapshot import take_snapshot
 from stream.settings import StreamSettings
 from stream.shard import codec, shard, upgrade
+from stream.shard.records import Records
 from stream.shard.rocksdb import Database, Puts
 from stream.store.store import Store
 from testing.histories import NOON_MS, apply_all, build, dump, event, graph_hash
@@ -259,7 +260,7 @@ def test_empty_shard_of_version_1_is_upgraded(
     """A shard that was opened and never written to has a format and nothing else."""
     store = open_store()
     old = codec.ShardFormat(upgrade.OLD_VERSION, 0, 1, settings.half_life_ms)
-    store.shard(0).write({codec.FORMAT_KEY: codec.pack_format(old)})
+    store.shard(0).write(Records.of({codec.FORMAT_KEY: codec.pack_format(old)}))
     store.close()
 
     assert open_store().shard(0).state() == codec.ShardState()

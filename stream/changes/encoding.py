@@ -1,0 +1,94 @@
+"""Pure: what a batch changes, as the records of one write."""
+
+from itertools import compress
+
+import numpy as np
+
+from stream.changes.plan import Plan
+from stream.events.columns import NO_KEY, Keys, Texts
+from stream.graph.facts import FactColumns
+from stream.graph.keysets import distinct, starts_of
+from stream.shard import codec
+from stream.shard.records import Records, Touched
+from stream.shard.rocksdb import Puts
+
+
+def encode(plan: Plan, texts: Texts) -> Records:
+    """Return the records that carry out a plan: sessions, the facts behind queries and
+    items, users, names, catalogue, state and positions.
+    """
+    lookup, sequence = plan.lookup, plan.state.sequence
+    changed = plan.facts.take(plan.is_changed)
+    searched = changed.take(changed.query != NO_KEY)
+    queries, query_runs = _runs(searched.query, searched.item, searched)
+    items, item_runs = _runs(changed.item, changed.query, changed)
+
+    puts = Puts()
+    for names in (lookup.queries, lookup.item_names):
+        puts.extend(codec.one_keys(names.kind, names.new), codec.pack_names(names.new_texts))
+    for key, item in lookup.items:
+        puts.put(codec.catalog_key(key), codec.pack_catalog(item))
+    puts.extend(*codec.pack_hulls(lookup.cut.hulls))
+    puts.extend(*codec.user_runs(plan.users.user, plan.users.session, sequence))
+    puts.extend(*_session_records(plan, texts))
+    puts.extend(codec.run_keys(codec.BY_QUERY, queries, sequence), query_runs)
+    puts.extend(codec.run_keys(codec.BY_ITEM, items, sequence), item_runs)
+    rows_left = lookup.sessions.rows_left
+    for run, rows in rows_left.items():
+        if rows:
+            puts.put(run, rows)
+    puts.put(codec.STATE_KEY, codec.pack_state(plan.state))
+    for position, progress in plan.progress.items():
+        puts.put(codec.position_key(position), codec.pack_progress(progress))
+
+    deletes = codec.one_keys(codec.SESSION, lookup.cut.renames.old)
+    deletes += [run for run, rows in rows_left.items() if not rows]
+    return Records(puts, deletes, _touched(plan, queries, items))
+
+
+def _session_records(plan: Plan, texts: Texts) -> tuple[list[bytes], list[bytes]]:
+    """Return the records of sessions with new or moved facts, or with new users."""
+    facts, users, records = plan.facts, plan.users.by_session, plan.lookup.sessions.records
+    firsts = np.flatnonzero(starts_of(facts.session))
+    sessions = facts.session[firsts].tolist()
+    rows = codec.split_rows(codec.pack_rows(facts.query, facts.item, facts.stamp), firsts)
+    values = codec.pack_sessions(
+        [texts.sessions[key] for key in sessions], [users.get(key, ()) for key in sessions], rows
+    )
+    keys = codec.one_keys(codec.SESSION, facts.session[firsts])
+    if not records or not len(firsts):
+        return keys, values
+    has_changed = np.logical_or.reduceat(plan.is_changed, firsts).tolist()
+    is_put = [
+        changed or key not in records or users.get(key, ()) != records[key].user_keys
+        for key, changed in zip(sessions, has_changed, strict=True)
+    ]
+    return list(compress(keys, is_put)), list(compress(values, is_put))
+
+
+def _runs(major: Keys, minor: Keys, facts: FactColumns) -> tuple[Keys, list[bytes]]:
+    """Return the distinct major keys, ascending, and the rows of (minor key, session,
+    stamp) behind each.
+    """
+    order = np.lexsort((minor, major))
+    major, minor, facts = major[order], minor[order], facts.take(order)
+    firsts = np.flatnonzero(starts_of(major))
+    rows = codec.split_rows(codec.pack_rows(minor, facts.session, facts.stamp), firsts)
+    return major[firsts], rows
+
+
+def _touched(plan: Plan, queries: Keys, items: Keys) -> Touched:
+    """Return the nodes with new, moved or renamed facts, new names or a catalogue
+    record.
+    """
+    lookup = plan.lookup
+    listed = np.array([key for key, _ in lookup.items], dtype=np.uint64)
+    return Touched(
+        plan.state.sequence,
+        queries=_union(queries, lookup.sessions.bare_queries, lookup.queries.new),
+        items=_union(items, lookup.sessions.bare_items, lookup.item_names.new, listed),
+    )
+
+
+def _union(*parts: Keys) -> Keys:
+    return distinct(np.concatenate(parts))

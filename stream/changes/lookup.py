@@ -1,0 +1,237 @@
+"""What a batch meets in its shard: everything that is read before it is merged."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import compress
+from typing import NamedTuple
+
+import numpy as np
+
+from protos.text import text_key
+from stream.changes.acceptance import NEVER_MS, Acceptance, late_events
+from stream.changes.fold import settled_bound
+from stream.dtypes import Bools
+from stream.events.columns import NO_KEY, EventColumns, Keys, ShardBatch, Texts
+from stream.events.types import CatalogItem, Position, Rejection
+from stream.graph.facts import FactColumns
+from stream.graph.keysets import distinct
+from stream.graph.sessions import Cut, RenamedFacts, cut_sessions, rename_facts
+from stream.shard import codec
+from stream.shard.codec import Progress, ShardState, StoredSession
+from stream.shard.names import Hashes, text_hashes
+from stream.shard.rocksdb import store_error
+from stream.shard.shard import Shard
+
+
+class Names(NamedTuple):
+    """The names of queries, or of items, that a batch brings.
+
+    Attributes:
+        kind: `codec.QUERY_NAME` or `codec.ITEM_NAME`.
+        new: ``uint64 [num_new]`` keys that are not stored yet, ascending.
+        new_texts: the texts behind them.
+        taken: ``uint64 [num_taken]`` keys that the shard has for another text.
+        learnt: ``uint64 [num_learnt]`` keys to be known once the batch is written.
+        learnt_hashes: ``uint32 [num_learnt]`` of their texts.
+    """
+
+    kind: bytes
+    new: Keys
+    new_texts: list[str]
+    taken: Keys
+    learnt: Keys
+    learnt_hashes: Hashes
+
+
+class Sessions(NamedTuple):
+    """The sessions of a batch, as they are stored.
+
+    Attributes:
+        records: by key, those that are stored.
+        facts: theirs, by whether their session has another name now.
+        rows_left: for runs behind queries or items that hold facts of renamed sessions:
+            the rows that stay in each, by its record key.
+        bare_queries: ``uint64 [num_queries]`` that had such runs, ascending.
+        bare_items: ``uint64 [num_items]`` that had, ascending.
+    """
+
+    records: Mapping[int, StoredSession]
+    facts: RenamedFacts
+    rows_left: Mapping[bytes, bytes]
+    bare_queries: Keys
+    bare_items: Keys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lookup:
+    """A batch beside what the shard holds of its sessions, names and partitions.
+
+    Attributes:
+        batch: as it came.
+        events: its events; those that came without a session have one now.
+        accepted: which of them are accepted, as far as stored keys tell.
+        is_late: ``bool [num_events]`` older than the bounds of their partitions.
+        fold_bound_ms: facts before this may have been folded.
+        items: accepted catalogue items with their keys, in order.
+        queries: the names of its queries.
+        item_names: the names of its items.
+        cut: the sessions that were cut for events without one.
+        sessions: what is stored of its sessions.
+        state: of the shard, before the batch.
+        progress: how far each partition was, before the batch.
+    """
+
+    batch: ShardBatch
+    events: EventColumns
+    accepted: Acceptance
+    is_late: Bools
+    fold_bound_ms: int
+    items: list[tuple[int, CatalogItem]]
+    queries: Names
+    item_names: Names
+    cut: Cut
+    sessions: Sessions
+    state: ShardState
+    progress: Mapping[Position, Progress]
+
+
+def look_up(shard: Shard, batch: ShardBatch, texts: Texts) -> Lookup:
+    """Read what a batch meets in a shard, and cut its events without a session.
+
+    Events are refused whose texts have the key of another text in the shard.
+
+    Args:
+        shard: where the batch goes.
+        batch: without what is erased.
+        texts: what is behind the keys of the batch; ids of sessions that are cut are
+            added.
+
+    Raises:
+        StoreUnreadable: a record is damaged.
+    """
+    state, progress = shard.state(), shard.progress()
+    item_keys = [text_key(item.item_id) for item, _, _ in batch.items]
+    for (item, _, _), key in zip(batch.items, item_keys, strict=True):
+        texts.items.setdefault(key, item.item_id)
+    query_keys = distinct(batch.events.query)
+    queries = _names(shard, codec.QUERY_NAME, query_keys[query_keys != NO_KEY], texts.queries)
+    named = distinct(np.append(batch.events.item, np.array(item_keys, dtype=np.uint64)))
+    item_names = _names(shard, codec.ITEM_NAME, named, texts.items)
+    accepted = _with_free_keys(batch, queries.taken, item_names.taken)
+    items, accepted = _accepted_items(batch, item_keys, item_names.taken, texts, accepted)
+
+    bound_ms = settled_bound(state, shard.horizon_ms)
+    fold_bound_ms = NEVER_MS if bound_ms is None else bound_ms
+    is_late = late_events(batch, progress, fold_bound_ms) & accepted.mask
+    is_cut = accepted.mask & (batch.events.session == NO_KEY)
+    events, cut = _cut(shard, batch.events, is_cut, ~is_late, texts)
+    keys = distinct(np.append(events.session[accepted.mask], cut.renames.old))
+    records = shard.get_sessions(keys.tolist())
+    others = [key for key, record in records.items() if texts.sessions[key] != record.session_id]
+    if others:
+        is_other = np.isin(events.session, np.array(others, dtype=np.uint64))
+        visitors = distinct(events.user[is_other & is_cut])
+        is_other |= is_cut & np.isin(events.user, visitors)
+        detail = "a session with the 64-bit key of another"
+        accepted = accepted.without(batch, is_other, "key_collision", detail)
+        records = {key: record for key, record in records.items() if key not in others}
+        cut = cut.without(visitors)  # nothing changes for who has events that are refused
+    return Lookup(
+        batch=batch,
+        events=events,
+        accepted=accepted,
+        is_late=is_late,
+        fold_bound_ms=fold_bound_ms,
+        items=items,
+        queries=queries,
+        item_names=item_names,
+        cut=cut,
+        sessions=_sessions(shard, records, cut),
+        state=state,
+        progress=progress,
+    )
+
+
+def _names(shard: Shard, kind: bytes, keys: Keys, texts: Mapping[int, str]) -> Names:
+    """Tell which names are new, and which keys another text has."""
+    named = [texts[key] for key in keys.tolist()]
+    hashes = text_hashes(named)
+    is_stored, is_unsure = shard.known_names[kind].find(keys, hashes)
+    is_new, is_taken = ~(is_stored | is_unsure), np.zeros(len(keys), dtype=np.bool_)
+    stored = shard.get_values(codec.one_keys(kind, keys[is_unsure]))
+    for place, value in zip(np.flatnonzero(is_unsure).tolist(), stored, strict=True):
+        is_new[place] = value is None
+        is_taken[place] = value is not None and value != codec.pack_name(named[place])
+    is_learnt = ~(is_stored | is_taken)
+    return Names(
+        kind=kind,
+        new=keys[is_new],
+        new_texts=list(compress(named, is_new.tolist())),
+        taken=keys[is_taken],
+        learnt=keys[is_learnt],
+        learnt_hashes=hashes[is_learnt],
+    )
+
+
+def _with_free_keys(batch: ShardBatch, taken_queries: Keys, taken_items: Keys) -> Acceptance:
+    """Refuse events whose query or item has the key of another."""
+    accepted = Acceptance(np.ones(len(batch.events), dtype=np.bool_))
+    detail = "a text with the 64-bit key of another"
+    for column, taken in ((batch.events.query, taken_queries), (batch.events.item, taken_items)):
+        if len(taken):
+            accepted = accepted.without(batch, np.isin(column, taken), "key_collision", detail)
+    return accepted
+
+
+def _accepted_items(
+    batch: ShardBatch, keys: list[int], taken: Keys, texts: Texts, accepted: Acceptance
+) -> tuple[list[tuple[int, CatalogItem]], Acceptance]:
+    """Return the catalogue items by key; refuse those that have the key of another."""
+    others = set(taken.tolist())
+    items = []
+    for (item, place, row), key in zip(batch.items, keys, strict=True):
+        if key not in others and texts.items[key] == item.item_id:
+            items.append((key, item))
+            continue
+        record = batch.batches[place].record(row)
+        detail = f"{item.item_id!r} has the 64-bit key of another item"
+        refusal = Rejection(record=record, reason="key_collision", detail=detail)
+        accepted = accepted.with_refusal(refusal)
+    return items, accepted
+
+
+def _cut(
+    shard: Shard, events: EventColumns, is_cut: Bools, is_joining: Bools, texts: Texts
+) -> tuple[EventColumns, Cut]:
+    """Give events without a session one of their visitor's."""
+    if not is_cut.any():
+        return events, Cut.none()
+    loose = events.take(is_cut)
+    known = shard.get_hulls(distinct(loose.user))
+    gap_ms = shard.session_gap_ms
+    cut = cut_sessions(known, loose.user, loose.ts_ms, is_joining[is_cut], texts.users, gap_ms)
+    texts.sessions.update(cut.session_ids)
+    session = events.session.copy()
+    session[is_cut] = cut.session
+    return replace(events, session=session), cut
+
+
+def _sessions(shard: Shard, records: dict[int, StoredSession], cut: Cut) -> Sessions:
+    """Return what is stored of sessions, and what is left where renamed ones were."""
+    try:
+        keys = np.array(list(records), dtype=np.uint64)
+        stored = codec.facts_of_sessions(keys, list(records.values()))
+    except codec.BAD_RECORD_ERRORS as error:
+        raise store_error(shard.path, error) from error
+    none = np.empty(0, dtype=np.uint64)
+    if not len(cut.renames.old):
+        unchanged = RenamedFacts(stored, FactColumns.none(), FactColumns.none())
+        return Sessions(records, unchanged, {}, none, none)
+    facts = rename_facts(stored, cut.renames)
+    queries = distinct(facts.gone.query[facts.gone.query != NO_KEY])
+    items = distinct(facts.gone.item)
+    rows_left: dict[bytes, bytes] = {}
+    for kind, majors in ((codec.BY_QUERY, queries), (codec.BY_ITEM, items)):
+        for key in majors.tolist():
+            rows_left.update(shard.runs_without(kind, key, cut.renames.old))
+    return Sessions(records, facts, rows_left, queries, items)

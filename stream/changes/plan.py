@@ -1,0 +1,179 @@
+"""Pure: what a batch changes in its shard, merged with what the shard holds."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from stream.changes.acceptance import Acceptance
+from stream.changes.lookup import Lookup
+from stream.dtypes import Bools
+from stream.events.columns import NO_KEY, EventColumns, Keys
+from stream.events.types import Position
+from stream.graph.facts import Digest, FactColumns, Merge, hyperedge_sizes, merge_facts
+from stream.graph.keysets import starts_of
+from stream.shard.codec import Progress, ShardState, StoredSession
+
+
+class SeenUsers(NamedTuple):
+    """Who was seen in which session.
+
+    Attributes:
+        user: ``uint64 [num_new]`` users that are new in a session, ascending.
+        session: ``uint64 [num_new]`` the session of each.
+        by_session: all users of a session, ascending, where it has any.
+    """
+
+    user: Keys
+    session: Keys
+    by_session: Mapping[int, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a batch changes.
+
+    Attributes:
+        lookup: the batch, and what it met.
+        accepted: which of its events are accepted.
+        facts: all facts of its sessions, in ascending order of (session, query, item,
+            action).
+        is_changed: ``bool [num_facts]`` which of them are new or moved.
+        num_new: how many are new, those of renamed sessions not among them.
+        users: who was seen in its sessions.
+        state: of the shard, after the batch.
+        progress: how far each partition is, after the batch.
+    """
+
+    lookup: Lookup
+    accepted: Acceptance
+    facts: FactColumns
+    is_changed: Bools
+    num_new: int
+    users: SeenUsers
+    state: ShardState
+    progress: Mapping[Position, Progress]
+
+
+def merge(lookup: Lookup) -> Plan:
+    """Merge what a batch saw into what its sessions hold."""
+    seen = lookup.events.take(lookup.accepted.mask & ~lookup.is_late)
+    stored = lookup.sessions.facts
+    merged = merge_facts(stored.kept, _together(stored.arrived, FactColumns.of_events(seen)))
+    replaced = _together(merged.replaced, stored.gone)
+    num_new = int(merged.is_new.sum())
+    if len(stored.arrived):
+        num_new -= int(merge_facts(stored.kept, stored.arrived).is_new.sum())
+    accepted = lookup.accepted
+    if lookup.is_late.any():
+        accepted = _without_unknown(accepted, lookup, merged)
+    return Plan(
+        lookup=lookup,
+        accepted=accepted,
+        facts=merged.facts,
+        is_changed=merged.is_new | merged.is_moved,
+        num_new=num_new,
+        users=_seen_users(seen, lookup.sessions.records),
+        state=_state_after(lookup, accepted, merged, replaced),
+        progress=_progress_after(lookup, accepted),
+    )
+
+
+def _together(one: FactColumns, other: FactColumns) -> FactColumns:
+    return FactColumns.concatenate([part for part in (one, other) if len(part)])
+
+
+def _without_unknown(accepted: Acceptance, lookup: Lookup, merged: Merge) -> Acceptance:
+    """Refuse late events, but for those known at their time or an earlier one.
+
+    They change nothing.
+    """
+    batch, events, is_late = lookup.batch, lookup.events, lookup.is_late
+    earliest_ms = dict(zip(_fact_keys(merged.facts), merged.facts.ts_ms.tolist(), strict=True))
+    late = FactColumns.of_events(events.take(is_late))
+    named = zip(_fact_keys(late), late.ts_ms.tolist(), strict=True)
+    is_unknown = np.zeros(len(events), dtype=np.bool_)
+    is_unknown[is_late] = [ts_ms < earliest_ms.get(key, ts_ms + 1) for key, ts_ms in named]
+    is_folded = is_unknown & (events.ts_ms < lookup.fold_bound_ms)
+    accepted = accepted.without(batch, is_folded, "too_late", "older than the erasure horizon")
+    detail = f"over {batch.retention_ms} ms older than the newest event of its partition"
+    return accepted.without(batch, is_unknown, "too_late", detail)
+
+
+def _fact_keys(facts: FactColumns) -> Iterator[tuple[int, int, int, int]]:
+    columns = facts.session, facts.query, facts.item, facts.action
+    return zip(*(column.tolist() for column in columns), strict=True)
+
+
+def _seen_users(seen: EventColumns, records: Mapping[int, StoredSession]) -> SeenUsers:
+    """Tell which users are new in which sessions, and who all were seen there."""
+    known = {key: record.user_keys for key, record in records.items() if record.user_keys}
+    has_user = seen.user != NO_KEY
+    session, user = seen.session[has_user], seen.user[has_user]
+    order = np.lexsort((session, user))
+    order = order[starts_of(user[order], session[order])]
+    session, user = session[order], user[order]
+    if known:
+        seen_in = {key: frozenset(users) for key, users in known.items()}
+        pairs = zip(session.tolist(), user.tolist(), strict=True)
+        is_new = np.array([u not in seen_in.get(s, ()) for s, u in pairs], dtype=np.bool_)
+        session, user = session[is_new], user[is_new]
+    by_session = dict(known)
+    arrived: dict[int, list[int]] = {}
+    for session_key, user_key in zip(session.tolist(), user.tolist(), strict=True):
+        arrived.setdefault(session_key, []).append(user_key)
+    for session_key, keys in arrived.items():  # each session's in ascending order
+        others = by_session.get(session_key)
+        users = tuple(keys) if others is None else tuple(sorted((*others, *keys)))
+        by_session[session_key] = users
+    return SeenUsers(user, session, by_session)
+
+
+def _state_after(
+    lookup: Lookup, accepted: Acceptance, merged: Merge, replaced: FactColumns
+) -> ShardState:
+    before, stored = lookup.state, lookup.sessions.facts
+    changed = merged.facts.take(merged.is_new | merged.is_moved)
+    sessions, sizes = hyperedge_sizes(merged.facts)
+    _, old_sizes = hyperedge_sizes(_together(stored.kept, stored.gone))
+    return before._replace(
+        sequence=before.sequence + 1,
+        watermark_ms=_newest_ms(before.watermark_ms, lookup.events, accepted.mask),
+        facts=before.facts + changed.digest() - replaced.digest(),
+        edge_facts=before.edge_facts + _edge_digest(changed) - _edge_digest(replaced),
+        num_sessions=before.num_sessions + len(sessions) - len(lookup.sessions.records),
+        num_hyperedges=before.num_hyperedges + int((sizes > 0).sum()) - int((old_sizes > 0).sum()),
+        num_incidences=before.num_incidences + int(sizes.sum()) - int(old_sizes.sum()),
+    )
+
+
+def _progress_after(lookup: Lookup, accepted: Acceptance) -> dict[Position, Progress]:
+    """Return how far each partition is, with its largest event time applied."""
+    batch = lookup.batch
+    after = {}
+    for position, next_offset in batch.positions.items():
+        known = lookup.progress.get(position)
+        watermark_ms = None if known is None else known.watermark_ms
+        for place, records in enumerate(batch.batches):
+            if records.position == position:
+                is_here = (batch.place == place) & accepted.mask
+                watermark_ms = _newest_ms(watermark_ms, lookup.events, is_here)
+        after[position] = Progress(next_offset, watermark_ms)
+    return after
+
+
+def _newest_ms(known_ms: int | None, events: EventColumns, mask: Bools) -> int | None:
+    """Return the largest of a time and those of the events in a mask.
+
+    None: there is none.
+    """
+    times = events.ts_ms[mask]
+    if not len(times):
+        return known_ms
+    newest_ms = int(times.max())
+    return newest_ms if known_ms is None else max(known_ms, newest_ms)
+
+
+def _edge_digest(facts: FactColumns) -> Digest:
+    return facts.take(facts.makes_edge).digest()

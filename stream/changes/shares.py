@@ -1,0 +1,149 @@
+"""What of an erasure fits into one write."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from stream.changes.fold import finish_folding, settle_returning
+from stream.changes.removal import facts_of
+from stream.dtypes import Int64s
+from stream.events.columns import Keys
+from stream.graph.facts import FactColumns
+from stream.graph.keysets import distinct, starts_of
+from stream.shard import codec
+from stream.shard.codec import ErasureKind
+from stream.shard.rocksdb import store_error
+from stream.shard.shard import Shard
+
+
+class Share(NamedTuple):
+    """What one erasure takes out in one write.
+
+    Attributes:
+        facts: as the sessions hold them.
+        rows: what stands for them in runs, where that may be more.
+        sessions: ``uint64 [num_sessions]`` that are erased, whole or in part.
+        is_all: whether nothing is left to be taken.
+    """
+
+    facts: FactColumns
+    rows: FactColumns
+    sessions: Keys
+    is_all: bool
+
+
+class UserLookup:
+    """A shard, and the users whose keys share the first byte of the one who was looked
+    up last.
+    """
+
+    def __init__(self, shard: Shard) -> None:
+        self.shard = shard
+        self._prefix = b""
+        self._users = self._sessions = np.empty(0, dtype=np.uint64)
+
+    def sessions_of_user(self, user: int) -> Keys:
+        """Return the keys of the sessions that a user was seen in, ascending."""
+        prefix = codec.user_prefix(user)
+        if prefix != self._prefix:
+            packed = b"".join(value for _, value in self.shard.records(prefix))
+            try:
+                self._users, self._sessions = codec.unpack_users(packed)
+            except codec.BAD_RECORD_ERRORS as error:
+                raise store_error(self.shard.path, error) from error
+            self._prefix = prefix
+        return distinct(self._sessions[self._users == np.uint64(user)])
+
+
+def share_of(users: UserLookup, kind: ErasureKind, key: int, room: int, least: int) -> Share:
+    """Return what an erasure takes out in one write.
+
+    Args:
+        users: of the shard.
+        kind: what `key` is of.
+        key: of the user, session or item.
+        room: facts that the write has room for, about.
+        least: how many sessions must be taken, in part if need be: 0 or 1.
+
+    Raises:
+        StoreError: the shard is damaged, or the disk refused to fold what must be
+            folded first.
+    """
+    return _SHARES[kind](users, key, room, least)
+
+
+def _share_of_session(users: UserLookup, session: int, room: int, least: int) -> Share:
+    return _share_of_sessions(users.shard, np.array([session], dtype=np.uint64), room, least)
+
+
+def _share_of_user(users: UserLookup, user: int, room: int, least: int) -> Share:
+    return _share_of_sessions(users.shard, users.sessions_of_user(user), room, least)
+
+
+def _share_of_sessions(shard: Shard, sessions: Keys, room: int, least: int) -> Share:
+    """Take as many sessions as there is room for.
+
+    A part of one that must be taken and does not fit.
+    """
+    listed = sessions[:room]
+    settle_returning(shard, listed)
+    facts = _stored_facts(shard, listed)
+    sizes = np.searchsorted(facts.session, listed, "right") - np.searchsorted(facts.session, listed)
+    num_taken = _num_fitting(np.maximum(sizes, 1), room)
+    if num_taken < least and len(listed):
+        part = _items_fitting(facts.slice(0, int(sizes[0])), room)
+        return Share(
+            part, FactColumns.none(), listed[:1], len(sessions) == 1 and len(part) == sizes[0]
+        )
+    facts = facts.slice(0, int(sizes[:num_taken].sum()))
+    return Share(facts, FactColumns.none(), listed[:num_taken], num_taken == len(sessions))
+
+
+def _share_of_item(users: UserLookup, item: int, room: int, least: int) -> Share:
+    """Take an item out of as many sessions as there is room for, query by query.
+
+    So runs are read seldom.
+    """
+    finish_folding(users.shard)
+    rows = users.shard.facts_of_item(item)
+    rows = rows.take(np.lexsort((rows.session, rows.query)))
+    sessions, first, sizes = np.unique(rows.session, return_index=True, return_counts=True)
+    order = np.argsort(first)
+    num_taken = max(_num_fitting(sizes[order], room), least)
+    taken = np.sort(sessions[order[:num_taken]])
+    facts = _stored_facts(users.shard, taken)
+    return Share(
+        facts=facts.take(facts.item == np.uint64(item)),
+        rows=rows.take(np.isin(rows.session, taken)),
+        sessions=taken[:0],
+        is_all=num_taken >= len(sessions),
+    )
+
+
+_SHARES: dict[ErasureKind, Callable[[UserLookup, int, int, int], Share]] = {
+    "user": _share_of_user,
+    "session": _share_of_session,
+    "item": _share_of_item,
+}
+
+
+def _stored_facts(shard: Shard, sessions: Keys) -> FactColumns:
+    """Return the facts of sessions, given in ascending order, in that order."""
+    return facts_of(shard, shard.get_sessions(sessions.tolist()))
+
+
+def _items_fitting(facts: FactColumns, room: int) -> FactColumns:
+    """Return a session's facts on as many of its items as there is room for, at least
+    one.
+    """
+    facts = facts.take(np.argsort(facts.item, kind="stable"))
+    firsts = np.flatnonzero(starts_of(facts.item))
+    sizes = np.diff(np.append(firsts, len(facts)))
+    num_taken = max(_num_fitting(sizes, room), 1)
+    return facts.slice(0, int(sizes[:num_taken].sum()))
+
+
+def _num_fitting(sizes: Int64s, room: int) -> int:
+    """Return how many of the first fit into some room together."""
+    return int(np.searchsorted(np.cumsum(sizes), room, "right"))

@@ -1,0 +1,41 @@
+"""The records of one write: joined from parts, empty or not."""
+
+import pytest
+
+from stream.shard.records import Records, Touched
+
+
+def test_parts_are_joined_in_order() -> None:
+    """Of a key that two parts put, the later part's value is written last; deletes keep
+    their order.
+    """
+    touched = Touched(7)
+    joined = Records.joined(
+        [
+            Records.of({b"\x02a": b"1", b"\x01a": b"2"}, [b"x"]),
+            Records.of({b"\x02a": b"3"}, [b"y"]),
+        ],
+        touched,
+    )
+
+    assert list(joined.puts.sections()) == [
+        ([b"\x01a"], [b"2"]),
+        ([b"\x02a", b"\x02a"], [b"1", b"3"]),
+    ]
+    assert joined.deletes == [b"x", b"y"]
+    assert joined.touched is touched
+
+
+@pytest.mark.parametrize(
+    ("records", "is_any"),
+    [
+        (Records.of({}), False),
+        (Records.joined([]), False),
+        (Records.of({b"k": b"v"}), True),
+        (Records.of({}, [b"k"]), True),
+    ],
+    ids=["nothing", "no part", "a put", "a delete"],
+)
+def test_records_are_true_where_they_change_anything(records: Records, is_any: bool) -> None:
+    """A write of nothing can be told beforehand."""
+    assert bool(records) is is_any
