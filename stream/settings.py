@@ -221,7 +221,7 @@ class StreamSettings:
             _MIN_SESSION_GAP_SECONDS,
             _MAX_SESSION_GAP_SECONDS,
         )
-        self._check_horizon()
+        self._check_fold_age()
         _check_bounds("batch_records", self.batch_records, 1, 100_000)
         _check_bounds("batch_events", self.batch_events, 1, 1_000_000)
         _check_bounds("batch_wait_ms", self.batch_wait_ms, 0, 60_000)
@@ -261,7 +261,7 @@ class StreamSettings:
         for label, weight in self.action_weights.items():
             _check_bounds(f"action_weights.{label}", weight, 0.0, 1e6)
 
-    def _check_horizon(self) -> None:
+    def _check_fold_age(self) -> None:
         _check_bounds(
             "erasure_horizon_seconds", self.erasure_horizon_seconds, 0.0, 100 * 365 * 86400.0
         )
@@ -273,8 +273,8 @@ class StreamSettings:
             )
 
     @property
-    def erasure_horizon_ms(self) -> int:
-        """The erasure horizon as the graph uses it: whole milliseconds.
+    def fold_age_ms(self) -> int:
+        """The fold age as the graph uses it: whole milliseconds.
 
         0: there is none.
         """

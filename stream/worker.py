@@ -16,7 +16,7 @@ import numpy as np
 from stream.actions import Action
 from stream.batching import Intake, Sharding
 from stream.changes.apply import Applied, apply_batch
-from stream.changes.fold import retire
+from stream.changes.fold import fold_step
 from stream.clock import now_ms
 from stream.errors import SourceUnreadable, StoreFenced, StoreStalled
 from stream.events.columns import ShardBatch
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 _FRESHNESS_EVERY_SECONDS = 0.25
 _STALLED_SECONDS = 0.2
-_RETIRED_AT_ONCE = 1000
+_FOLDED_AT_ONCE = 1000
 _NAMES_AT_ONCE = 10_000
 _LOSSES_PER_TIMEOUT = 3
 
@@ -257,7 +257,7 @@ class _Worker:
         self._store.ownership.rest()
         serve_requests(self._store)
         for shard in self._store.open_shards():
-            retire(shard, _RETIRED_AT_ONCE)
+            fold_step(shard, _FOLDED_AT_ONCE)
             shard.learn_names(_NAMES_AT_ONCE)
         now = time.monotonic()
         if now >= self._freshness_due:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from stream.changes.encoding import encode
 from stream.changes.erase import without_erased
-from stream.changes.fold import settle_returning
+from stream.changes.fold import fold_returning
 from stream.changes.lookup import look_up
 from stream.changes.plan import merge
 from stream.clock import now_ms
@@ -69,7 +69,7 @@ def apply_batch(
         StoreUnreadable: the shard's files are damaged; nothing was applied.
     """
     survivors = without_erased(shard, batch, now_ms())
-    settle_returning(shard, survivors.batch.events.session)
+    fold_returning(shard, survivors.batch.events.session)
     plan = merge(look_up(shard, survivors.batch, texts))
     if plan.accepted.refusals and on_refused is not None:
         on_refused(plan.accepted.refusals)

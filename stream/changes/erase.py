@@ -20,9 +20,10 @@ from stream.graph.facts import FactColumns
 from stream.graph.keysets import distinct
 from stream.shard import codec
 from stream.shard.codec import AuditRecord, ErasureKind, Marker, ShardState
+from stream.shard.reader import ShardReader
 from stream.shard.records import Records
 from stream.shard.rocksdb import Puts, store_error
-from stream.shard.shard import Shard, ShardReader
+from stream.shard.shard import Shard
 
 FACTS_A_WRITE = 50_000  # facts; bounds memory and how long a batch waits: both double with it
 

@@ -1,20 +1,22 @@
-"""Folds sessions that are past the erasure horizon into their edges, a bounded number
-of records at a time.
+"""Folds sessions that ended longer ago than the fold age into their edges, a bounded
+number of records at a time.
 
-A session is folded whole once its last fact is older than the horizon: its facts become
-exact sums in the settled records of their edges, then the session goes. That changes no
-edge, so it does not matter when it is done; events that old are refused, and a session
-that comes back after it ended so long ago begins anew.
+A session is folded whole once its last fact is older than the watermark less the fold
+age (`stream.erasure_horizon_seconds`): its facts become exact sums in the records of
+folded edges, then the session goes. That changes no edge, so it does not matter when it
+is done; events that old are refused, and a session that comes back after it ended so
+long ago begins anew.
 
 The walk goes over the facts behind queries, then over those behind items, then over the
-sessions, all for the one bound that held when it began. When it comes to a session its
-facts are gone from both others.
+sessions, then over their users, all for the one bound that held when it began. When it
+comes to a session its facts are gone from both others.
 """
 
 from collections.abc import Iterator, Sequence
 from functools import reduce
 from itertools import compress, groupby, pairwise
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -23,43 +25,66 @@ from stream.events.columns import NO_KEY, Keys
 from stream.graph.decay import ZERO, Decayed, add, contribution
 from stream.graph.edges import EdgeColumns, distinct_facts, edges_of
 from stream.graph.facts import Digest, FactColumns, hyperedge_sizes, times_of
-from stream.graph.folded import SettledEdge, Tally
+from stream.graph.folded import FoldedEdge, Tally
 from stream.graph.keysets import distinct
 from stream.shard import codec
 from stream.shard.codec import ShardState, StoredSession
+from stream.shard.reader import ShardReader
 from stream.shard.records import Records
 from stream.shard.rocksdb import Puts, store_error
-from stream.shard.shard import Shard, ShardReader, Walk
+from stream.shard.shard import Shard
 
-WALKS_PER_HORIZON = 32
-"""A new walk begins once the bound has moved by this part of the horizon."""
+WALKS_PER_FOLD_AGE = 32
+"""A new walk begins once the bound has moved by this part of the fold age.
 
-_KEY_END = 9
+Twice as many: what is held past its age halves, and walks that find little cost double.
+"""
+
+_KEY_END = 9  # bytes of a record key up to the end of its first 64-bit word
 
 _Record = tuple[bytes, bytes]
 
 
-def settled_bound(state: ShardState, horizon_ms: int) -> int | None:
+class _Walk(NamedTuple):
+    """Where the walk over a shard is.
+
+    Attributes:
+        bound_ms: facts of sessions that ended before this are folded; None: no walk was
+            begun.
+        kind: which records it is at; empty: it is at its end.
+        start: where among them.
+    """
+
+    bound_ms: int | None = None
+    kind: bytes = b""
+    start: bytes = b""
+
+
+_walks: WeakKeyDictionary[Shard, _Walk] = WeakKeyDictionary()
+"""The walk over each open shard; a shard that is opened again is walked from its start.
+"""
+
+
+def fold_bound(state: ShardState, fold_age_ms: int) -> int | None:
     """Return the time before which facts are, or may have been, folded.
 
     None: nothing is and nothing was.
 
-    What was folded stays so when the horizon is set further back, or away.
+    What was folded stays so when the fold age is set higher, or to 0, which is never.
     """
-    bounds = [state.settled_before_ms]
-    if horizon_ms and state.watermark_ms is not None:
-        bounds.append(state.watermark_ms - horizon_ms)
+    bounds = [state.folded_before_ms]
+    if fold_age_ms and state.watermark_ms is not None:
+        bounds.append(state.watermark_ms - fold_age_ms)
     return max((bound for bound in bounds if bound is not None), default=None)
 
 
-def retire(shard: Shard, max_records: int) -> int:
-    """Go on with the walk; call it after each batch.
+def fold_step(shard: Shard, max_records: int) -> int:
+    """Take the next step of the walk; call it after each batch.
 
-    Where the shard has no horizon it costs nothing.
+    Where the shard has no fold age it costs nothing.
 
     Args:
-        shard: `Shard.walk` is where the walk is; it starts again when the shard is
-            opened.
+        shard: its walk starts again when the shard is opened.
         max_records: rows and sessions to read, about: the rows of one query or item are
             taken together.
 
@@ -70,9 +95,8 @@ def retire(shard: Shard, max_records: int) -> int:
         StoreError: the shard is damaged, or the disk refused; nothing of the step was
             applied.
     """
-    if not shard.horizon_ms or not _is_due(shard):
-        return 0
-    return _step(shard, max_records)
+    walk = _due_walk(shard) if shard.fold_age_ms else _Walk()
+    return _step(shard, walk, max_records) if walk.kind else 0
 
 
 def finish_folding(shard: Shard, max_records: int = 50_000) -> None:
@@ -81,34 +105,16 @@ def finish_folding(shard: Shard, max_records: int = 50_000) -> None:
     Raises:
         StoreError: the shard is damaged, or the disk refused; what was folded stays so.
     """
-    bound_ms = shard.state().settled_before_ms
+    bound_ms = shard.state().folded_before_ms
     if bound_ms is None:
         return
-    walk = shard.walk
+    walk = _walks.get(shard, _Walk())
     while walk.kind or walk.bound_ms is None or walk.bound_ms < bound_ms:
-        if not walk.kind:
-            walk.bound_ms, walk.kind, walk.start = bound_ms, _KINDS[0], b""
-        _step(shard, max_records)
+        _step(shard, walk if walk.kind else _Walk(bound_ms, _KINDS[0]), max_records)
+        walk = _walks[shard]
 
 
-def _step(shard: Shard, max_records: int) -> int:
-    """Take one step of the walk.
-
-    Return how many rows and sessions were read, at least 1.
-    """
-    walk = shard.walk
-    records, num_read, next_start = _step_records(shard, walk, max_records)
-    if records:
-        bound_ms = walk.bound_ms or 0
-        try:
-            _write(shard, bound_ms, [_STEPS[walk.kind](shard, bound_ms, records)])
-        except codec.BAD_RECORD_ERRORS as error:
-            raise store_error(shard.path, error) from error
-    _advance(walk, next_start)
-    return max(num_read, 1)
-
-
-def settle_returning(shard: Shard, sessions: Keys) -> None:
+def fold_returning(shard: Shard, sessions: Keys) -> None:
     """Fold those of the sessions that are past the bound at once, so that what comes of
     them begins anew.
 
@@ -118,7 +124,7 @@ def settle_returning(shard: Shard, sessions: Keys) -> None:
     Raises:
         StoreError: the shard is damaged, or the disk refused; nothing was applied.
     """
-    bound_ms = settled_bound(shard.state(), shard.horizon_ms)
+    bound_ms = fold_bound(shard.state(), shard.fold_age_ms)
     if bound_ms is None or not len(sessions):
         return
     try:
@@ -169,8 +175,8 @@ def _write(shard: Shard, bound_ms: int, parts: Sequence[_Folded]) -> None:
         num_sessions=before.num_sessions - sum(part.num_sessions for part in parts),
         num_hyperedges=before.num_hyperedges - sum(part.num_hyperedges for part in parts),
         num_incidences=before.num_incidences - sum(part.num_incidences for part in parts),
-        settled_before_ms=max(bound_ms, before.settled_before_ms or bound_ms),
-        retired=sum((part.digest for part in parts), before.retired),
+        folded_before_ms=max(bound_ms, before.folded_before_ms or bound_ms),
+        folded=sum((part.digest for part in parts), before.folded),
     )
     own = Records.of({codec.STATE_KEY: codec.pack_state(state)})
     shard.write(Records.joined([records, own]))
@@ -178,24 +184,24 @@ def _write(shard: Shard, bound_ms: int, parts: Sequence[_Folded]) -> None:
 
 def _fold_queries(shard: Shard, bound_ms: int, records: Sequence[_Record]) -> _Folded:
     """Fold the facts behind some queries; all records of each must be there."""
-    return _fold_runs(shard, bound_ms, records, codec.SETTLED)
+    return _fold_runs(shard, bound_ms, records, codec.FOLDED)
 
 
 def _fold_items(shard: Shard, bound_ms: int, records: Sequence[_Record]) -> _Folded:
     """Fold the facts behind some items; all records of each must be there."""
-    return _fold_runs(shard, bound_ms, records, codec.SETTLED_BY_ITEM)
+    return _fold_runs(shard, bound_ms, records, codec.FOLDED_BY_ITEM)
 
 
 def _fold_runs(
-    shard: Shard, bound_ms: int, records: Sequence[_Record], settled_kind: bytes
+    shard: Shard, bound_ms: int, records: Sequence[_Record], folded_kind: bytes
 ) -> _Folded:
-    is_by_query = settled_kind == codec.SETTLED
+    is_by_query = folded_kind == codec.FOLDED
     unpack = codec.by_query if is_by_query else codec.by_item
     facts = distinct_facts(unpack([key for key, _ in records], [value for _, value in records]))
     is_folded = _are_ended(shard, bound_ms, facts)
     if not is_folded.any():
         return _Folded(Records(Puts()))
-    settled = _settled_records(shard, settled_kind, edges_of(facts.take(is_folded)))
+    folded = _folded_records(shard, folded_kind, edges_of(facts.take(is_folded)))
     major, minor = (facts.query, facts.item) if is_by_query else (facts.item, facts.query)
     runs = _runs_by_key([key for key, _ in records])
     # By major key: the rows that stay of those queries or items that lose any.
@@ -212,17 +218,19 @@ def _fold_runs(
         if left:  # one run with what stays, in the place of the first
             puts.put(first, left)
         deletes += others if left else runs[key]
-    return _Folded(Records.joined([settled, Records(puts, deletes)]))
+    return _Folded(Records.joined([folded, Records(puts, deletes)]))
 
 
-def _settled_records(shard: Shard, kind: bytes, edges: EdgeColumns) -> Records:
+def _folded_records(shard: Shard, kind: bytes, edges: EdgeColumns) -> Records:
     """Add edges to what is kept of them already."""
-    columns = (edges.query, edges.item) if kind == codec.SETTLED else (edges.item, edges.query)
+    columns = (edges.query, edges.item) if kind == codec.FOLDED else (edges.item, edges.query)
     keys = codec.pair_keys(kind, *columns)
-    stored = shard.get_settled(keys)
+    stored = shard.get_folded(keys)
     puts = Puts()
-    for key, edge, before in zip(keys, _settled(edges, shard.half_life_ms), stored, strict=True):
-        puts.put(key, codec.pack_settled(before.plus(edge) if before else edge))
+    for key, edge, before in zip(
+        keys, _folded_edges(edges, shard.half_life_ms), stored, strict=True
+    ):
+        puts.put(key, codec.pack_folded(before.plus(edge) if before else edge))
     return Records(puts)
 
 
@@ -287,28 +295,41 @@ _STEPS = {
 _KINDS = list(_STEPS)
 
 
-def _is_due(shard: Shard) -> bool:
-    """Return whether there is something to walk over.
+def _due_walk(shard: Shard) -> _Walk:
+    """Return the walk to go on with; a new one where the bound has moved enough.
 
-    Begin a new walk where the bound has moved enough.
+    One at its end: there is nothing to walk over.
     """
-    walk = shard.walk
+    walk = _walks.get(shard, _Walk())
     if walk.kind:
-        return True
-    bound_ms = settled_bound(shard.state(), shard.horizon_ms)
+        return walk
+    bound_ms = fold_bound(shard.state(), shard.fold_age_ms)
     if bound_ms is None:
-        return False
-    if (
-        walk.bound_ms is not None
-        and bound_ms - walk.bound_ms < shard.horizon_ms // WALKS_PER_HORIZON
-    ):
-        return False
-    walk.bound_ms, walk.kind, walk.start = bound_ms, _KINDS[0], b""
-    return True
+        return walk
+    most_ms = shard.fold_age_ms // WALKS_PER_FOLD_AGE
+    if walk.bound_ms is not None and bound_ms - walk.bound_ms < most_ms:
+        return walk
+    return _Walk(bound_ms, _KINDS[0])
+
+
+def _step(shard: Shard, walk: _Walk, max_records: int) -> int:
+    """Take one step of a walk that is not at its end.
+
+    Return how many rows and sessions were read, at least 1.
+    """
+    records, num_read, next_start = _step_records(shard, walk, max_records)
+    if records:
+        bound_ms = walk.bound_ms or 0
+        try:
+            _write(shard, bound_ms, [_STEPS[walk.kind](shard, bound_ms, records)])
+        except codec.BAD_RECORD_ERRORS as error:
+            raise store_error(shard.path, error) from error
+    _walks[shard] = _advanced(walk, next_start)
+    return max(num_read, 1)
 
 
 def _step_records(
-    shard: Shard, walk: Walk, max_read: int
+    shard: Shard, walk: _Walk, max_read: int
 ) -> tuple[list[_Record], int, bytes | None]:
     """Return the next records, whole groups of one 64-bit key.
 
@@ -324,12 +345,11 @@ def _step_records(
     return records, num_read, None
 
 
-def _advance(walk: Walk, next_start: bytes | None) -> None:
+def _advanced(walk: _Walk, next_start: bytes | None) -> _Walk:
     if next_start is not None:
-        walk.start = next_start
-        return
+        return walk._replace(start=next_start)
     later = _KINDS[_KINDS.index(walk.kind) + 1 :]
-    walk.kind, walk.start = (later[0] if later else b""), b""
+    return walk._replace(kind=later[0] if later else b"", start=b"")
 
 
 def _runs_by_key(record_keys: Sequence[bytes]) -> dict[int, list[bytes]]:
@@ -351,7 +371,7 @@ def _records_behind(shard: ShardReader, kind: bytes, keys: Keys) -> list[_Record
     ]
 
 
-def _settled(edges: EdgeColumns, half_life_ms: int) -> Iterator[SettledEdge]:
+def _folded_edges(edges: EdgeColumns, half_life_ms: int) -> Iterator[FoldedEdge]:
     """Yield what is kept of edges, in their order."""
     ends = [*edges.first_fact.tolist(), len(edges.facts)]
     lanes = [lane.tolist() for lane in edges.facts.lanes()]
@@ -359,7 +379,7 @@ def _settled(edges: EdgeColumns, half_life_ms: int) -> Iterator[SettledEdge]:
     for row, (low, high) in enumerate(pairwise(ends)):
         facts = list(zip(times[low:high], actions[low:high], strict=True))
         first, second = (sum(lane[low:high]) % 2**64 for lane in lanes)
-        yield SettledEdge(
+        yield FoldedEdge(
             sessions=int(edges.sessions[row]),
             first_ms=int(edges.first_ms[row]),
             last_ms=int(edges.last_ms[row]),

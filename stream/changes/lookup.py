@@ -9,7 +9,7 @@ import numpy as np
 
 from protos.text import text_key
 from stream.changes.acceptance import NEVER_MS, Acceptance, late_events
-from stream.changes.fold import settled_bound
+from stream.changes.fold import fold_bound
 from stream.dtypes import Bools
 from stream.events.columns import NO_KEY, EventColumns, Keys, ShardBatch, Texts
 from stream.events.types import CatalogItem, Position, Rejection
@@ -120,7 +120,7 @@ def look_up(shard: Shard, batch: ShardBatch, texts: Texts) -> Lookup:
     accepted = _with_free_keys(batch, queries.taken, item_names.taken)
     items, accepted = _accepted_items(batch, item_keys, item_names.taken, texts, accepted)
 
-    bound_ms = settled_bound(state, shard.horizon_ms)
+    bound_ms = fold_bound(state, shard.fold_age_ms)
     fold_bound_ms = NEVER_MS if bound_ms is None else bound_ms
     is_late = late_events(batch, progress, fold_bound_ms) & accepted.mask
     is_cut = accepted.mask & (batch.events.session == NO_KEY)

@@ -96,7 +96,8 @@ def _without_unknown(accepted: Acceptance, lookup: Lookup, merged: Merge) -> Acc
     is_unknown = np.zeros(len(events), dtype=np.bool_)
     is_unknown[is_late] = [ts_ms < earliest_ms.get(key, ts_ms + 1) for key, ts_ms in named]
     is_folded = is_unknown & (events.ts_ms < lookup.fold_bound_ms)
-    accepted = accepted.without(batch, is_folded, "too_late", "older than the erasure horizon")
+    detail = "older than the fold age (stream.erasure_horizon_seconds)"
+    accepted = accepted.without(batch, is_folded, "too_late", detail)
     detail = f"over {batch.retention_ms} ms older than the newest event of its partition"
     return accepted.without(batch, is_unknown, "too_late", detail)
 

@@ -83,18 +83,16 @@ def plan_removal(shard: Shard, removal: Removal) -> Removed:
     query_runs = _without_rows(shard, codec.BY_QUERY, queries, pairs)
     item_runs = _without_rows(shard, codec.BY_ITEM, items, pairs)
     folded = _folded_edges(shard, removal.items)
-    has_folded = before.settled_before_ms is not None
+    has_folded = before.folded_before_ms is not None
     names = {
         codec.QUERY_NAME: np.union1d(
-            _without_folded(shard, codec.SETTLED, query_runs.bare, has_folded=has_folded),
+            _without_folded(shard, codec.FOLDED, query_runs.bare, has_folded=has_folded),
             _bare_queries(shard, folded.queries, removal.items, query_runs.bare),
         ),
         codec.ITEM_NAME: np.union1d(
             _unlisted(
                 shard,
-                _without_folded(
-                    shard, codec.SETTLED_BY_ITEM, item_runs.bare, has_folded=has_folded
-                ),
+                _without_folded(shard, codec.FOLDED_BY_ITEM, item_runs.bare, has_folded=has_folded),
             ),
             removal.items,
         ),
@@ -205,7 +203,7 @@ def _state_after(before: ShardState, sessions: _Sessions, folded: Digest) -> Sha
         num_sessions=before.num_sessions - len(sessions.emptied),
         num_hyperedges=before.num_hyperedges - sessions.num_hyperedges,
         num_incidences=before.num_incidences - sessions.num_incidences,
-        retired=before.retired - folded,
+        folded=before.folded - folded,
     )
 
 
@@ -321,11 +319,11 @@ def _folded_edges(shard: Shard, items: Keys) -> _Folded:
     queries = [_NONE]
     digests: dict[int, Digest] = {}
     for item in items.tolist():
-        edges = shard.settled_of(codec.SETTLED_BY_ITEM, item)
+        edges = shard.folded_of(codec.FOLDED_BY_ITEM, item)
         of_item = np.array(sorted(query for query, _ in edges), dtype=np.uint64)
         this = np.full(len(of_item), item, dtype=np.uint64)
-        deletes += codec.pair_keys(codec.SETTLED, of_item, this)
-        deletes += codec.pair_keys(codec.SETTLED_BY_ITEM, this, of_item)
+        deletes += codec.pair_keys(codec.FOLDED, of_item, this)
+        deletes += codec.pair_keys(codec.FOLDED_BY_ITEM, this, of_item)
         queries.append(of_item)
         digests[item] = sum((edge.digest for edge in edges.values()), Digest())
     return _Folded(
@@ -349,7 +347,7 @@ def _bare_queries(shard: Shard, queries: Keys, items: Keys, without_rows: Keys) 
     bare = [
         query
         for query in queries.tolist()
-        if {item for _, item in shard.settled_of(codec.SETTLED, query)} <= going
+        if {item for _, item in shard.folded_of(codec.FOLDED, query)} <= going
         and (query in freed or not any(shard.records(codec.key_prefix(codec.BY_QUERY, query))))
     ]
     return np.array(bare, dtype=np.uint64)
@@ -359,7 +357,7 @@ def _without_folded(shard: Shard, kind: bytes, keys: Keys, *, has_folded: bool) 
     """Return the queries or items that have no folded edges."""
     if not has_folded:
         return keys
-    has_edges = [bool(shard.settled_of(kind, key)) for key in keys.tolist()]
+    has_edges = [bool(shard.folded_of(kind, key)) for key in keys.tolist()]
     return keys[~np.array(has_edges, dtype=np.bool_)]
 
 

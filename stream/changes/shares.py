@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stream.changes.fold import finish_folding, settle_returning
+from stream.changes.fold import finish_folding, fold_returning
 from stream.changes.removal import facts_of
 from stream.dtypes import Int64s
 from stream.events.columns import Keys
@@ -87,7 +87,7 @@ def _share_of_sessions(shard: Shard, sessions: Keys, room: int, least: int) -> S
     A part of one that must be taken and does not fit.
     """
     listed = sessions[:room]
-    settle_returning(shard, listed)
+    fold_returning(shard, listed)
     facts = _stored_facts(shard, listed)
     sizes = np.searchsorted(facts.session, listed, "right") - np.searchsorted(facts.session, listed)
     num_taken = _num_fitting(np.maximum(sizes, 1), room)

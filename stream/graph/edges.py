@@ -12,7 +12,7 @@ from stream.actions import Action
 from stream.dtypes import Int64s
 from stream.events.columns import Keys
 from stream.graph.facts import NUM_ACTIONS, Digest, FactColumns
-from stream.graph.folded import SettledEdge, SettledEdges
+from stream.graph.folded import FoldedEdge, FoldedEdges
 from stream.graph.keysets import starts_of
 
 _MAX_FLOAT64 = float(np.finfo(np.float64).max)
@@ -33,7 +33,7 @@ class EdgeColumns:
         facts: the facts that make them and are held, in ascending order of (query,
             item, session, action).
         first_fact: ``int64 [num_edges]`` where an edge's facts begin in `facts`.
-        settled: what other facts left behind that were folded, by row; it is in the
+        folded: what other facts left behind that were folded, by row; it is in the
             counts and times above.
     """
 
@@ -45,7 +45,7 @@ class EdgeColumns:
     actions: Int64s
     facts: FactColumns
     first_fact: Int64s
-    settled: Mapping[int, SettledEdge] = field(default_factory=dict)
+    folded: Mapping[int, FoldedEdge] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.query)
@@ -58,8 +58,8 @@ class EdgeColumns:
         return {action.label: counts[action] for action in Action if counts[action]}
 
     def digest(self) -> Digest:
-        """Return the fingerprint of the facts that make them, settled ones included."""
-        return sum((edge.digest for edge in self.settled.values()), self.facts.digest())
+        """Return the fingerprint of the facts that make them, folded ones included."""
+        return sum((edge.digest for edge in self.folded.values()), self.facts.digest())
 
     def weights(
         self, at_ms: int, half_life_ms: int, weight_of_action: Mapping[int, float]
@@ -77,10 +77,10 @@ class EdgeColumns:
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             decayed = np.exp2((self.facts.ts_ms - at_ms) / half_life_ms)
             parts = np.minimum(decayed, _MAX_FLOAT64) * factor[self.facts.action]
-            if not self.settled:
+            if not self.folded:
                 return np.minimum(np.add.reduceat(parts, self.first_fact), _MAX_FLOAT64)
             weights = _sums(parts, self.first_fact)
-            for row, edge in self.settled.items():
+            for row, edge in self.folded.items():
                 weights[row] += edge.weight(at_ms, half_life_ms, weight_of_action)
             return np.minimum(weights, _MAX_FLOAT64)
 
@@ -114,25 +114,25 @@ def edges_of(facts: FactColumns) -> EdgeColumns:
     )
 
 
-def with_settled(edges: EdgeColumns, settled: SettledEdges) -> EdgeColumns:
-    """Return edges with what is settled added, to those there are or as edges of no
+def with_folded(edges: EdgeColumns, folded: FoldedEdges) -> EdgeColumns:
+    """Return edges with what is folded added, to those there are or as edges of no
     facts that are held.
     """
-    if not settled:
+    if not folded:
         return edges
     pairs = list(zip(edges.query.tolist(), edges.item.tolist(), strict=True))
     places = {pair: place for place, pair in enumerate(pairs)}
-    rows = sorted(places.keys() | settled.keys())
+    rows = sorted(places.keys() | folded.keys())
     place = np.array([places.get(pair, -1) for pair in rows], dtype=np.int64)
     columns = _spread(edges, place, rows)
-    by_row = {row: settled[pair] for row, pair in enumerate(rows) if pair in settled}
+    by_row = {row: folded[pair] for row, pair in enumerate(rows) if pair in folded}
     for row, edge in by_row.items():
         columns.sessions[row] += edge.sessions
         columns.first_ms[row] = min(columns.first_ms[row], edge.first_ms)
         columns.last_ms[row] = max(columns.last_ms[row], edge.last_ms)
         for action, tally in edge.actions.items():
             columns.actions[row, action] += tally.num_facts
-    return replace(columns, settled=by_row)
+    return replace(columns, folded=by_row)
 
 
 def distinct_facts(facts: FactColumns) -> FactColumns:

@@ -21,7 +21,7 @@ class Tally(NamedTuple):
         return Tally(self.num_facts + other.num_facts, add(self.total, other.total))
 
 
-class SettledEdge(NamedTuple):
+class FoldedEdge(NamedTuple):
     """What is kept of the folded facts of one (query, item).
 
     Attributes:
@@ -60,13 +60,13 @@ class SettledEdge(NamedTuple):
         )
 
 
-SettledEdges = Mapping[tuple[int, int], SettledEdge]
-"""Settled edges by (query key, item key)."""
+FoldedEdges = Mapping[tuple[int, int], FoldedEdge]
+"""Folded edges by (query key, item key)."""
 
 
-def add_settled(parts: "list[SettledEdges]") -> dict[tuple[int, int], SettledEdge]:
+def add_folded(parts: "list[FoldedEdges]") -> dict[tuple[int, int], FoldedEdge]:
     """Return the edges of all parts, added up."""
-    edges: dict[tuple[int, int], SettledEdge] = {}
+    edges: dict[tuple[int, int], FoldedEdge] = {}
     for part in parts:
         for pair, edge in part.items():
             edges[pair] = edges[pair].plus(edge) if pair in edges else edge

@@ -14,7 +14,7 @@ from stream.actions import Action
 from stream.events.columns import NO_KEY
 from stream.events.types import CatalogItem
 from stream.graph.facts import Digest, FactColumns
-from stream.graph.folded import SettledEdge
+from stream.graph.folded import FoldedEdge
 from stream.reading.reader import GraphReader, hyperedge_members
 from stream.shard import codec
 
@@ -163,19 +163,19 @@ class _Edge(NamedTuple):
     item: int
     facts: FactColumns
     value: Value
-    settled: SettledEdge | None
+    folded: FoldedEdge | None
 
     def equals(self, other: "_Edge") -> bool:
         """Whether the same facts make both, also where one graph has folded more of
         them than the other.
         """
-        if self.settled is None and other.settled is None:
+        if self.folded is None and other.folded is None:
             return self.facts.equals(other.facts)
         return self.digest() == other.digest()
 
     def digest(self) -> Digest:
         """Return the fingerprint of all its facts."""
-        return self.facts.digest() + (self.settled.digest if self.settled else Digest())
+        return self.facts.digest() + (self.folded.digest if self.folded else Digest())
 
 
 class _Session(NamedTuple):
@@ -193,7 +193,7 @@ class _Side:
 
     def __init__(self, graph: GraphReader) -> None:
         self._graph = graph
-        self.settled_before_ms = graph.settled_before_ms
+        self.folded_before_ms = graph.folded_before_ms
 
     def edges(self) -> Iterator[_Edge]:
         for chunk in self._graph.edges():
@@ -208,7 +208,7 @@ class _Side:
                     "actions": chunk.actions_of(row),
                 }
                 facts = chunk.facts.slice(ends[row], ends[row + 1])
-                yield _Edge(query, item, facts, value, chunk.settled.get(row))
+                yield _Edge(query, item, facts, value, chunk.folded.get(row))
 
     def sessions(self) -> Iterator[_Session]:
         for chunk in self._graph.sessions():
@@ -278,9 +278,9 @@ def _catalog_differences(left: _Side, right: _Side) -> Iterator[Difference]:
 def _is_folded(left: _Side, one: _Session | None, right: _Side, other: _Session | None) -> bool:
     """Whether a session that one side lacks is old enough to have been folded there."""
     missing, there = (left, other) if one is None else (right, one)
-    if there is None or (one and other) or missing.settled_before_ms is None:
+    if there is None or (one and other) or missing.folded_before_ms is None:
         return False
-    return int(there.facts.ts_ms.max()) < missing.settled_before_ms
+    return int(there.facts.ts_ms.max()) < missing.folded_before_ms
 
 
 def _hyperedge_value(side: _Side, session: _Session | None) -> Value | None:

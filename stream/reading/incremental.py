@@ -13,7 +13,7 @@ from stream.graph.facts import Digest, FactColumns, merge_facts
 from stream.graph.keysets import contains, distinct, starts_of
 from stream.reading.scan import session_chunks
 from stream.shard import codec
-from stream.shard.shard import ShardReader
+from stream.shard.reader import ShardReader
 
 _Value = TypeVar("_Value")
 
@@ -108,7 +108,7 @@ class _KnownShard:
         return cls(
             writer=shard.writer(),
             sequence=state.sequence,
-            held=state.facts - state.retired,
+            held=state.facts - state.folded,
             contents=contents,
         )
 
@@ -125,7 +125,7 @@ class _KnownShard:
         before = self.contents
         facts, held = _with_changes(before.facts, shard.facts_on_items_since(items, self.sequence))
         held += self.held
-        if held != state.facts - state.retired:
+        if held != state.facts - state.folded:
             return None
         asked = [key for key in queries.tolist() if key not in before.queries]
         contents = Contents(

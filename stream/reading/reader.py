@@ -20,18 +20,18 @@ from stream.actions import Action
 from stream.errors import StoreMismatch, StoreUnreadable
 from stream.events.types import CatalogItem, Position
 from stream.graph.arrays import GraphArrays, GraphParts, build_arrays, nameless
-from stream.graph.edges import EdgeColumns, edges_of, with_settled
+from stream.graph.edges import EdgeColumns, edges_of, with_folded
 from stream.graph.facts import Digest, FactColumns, hyperedge_rows, hyperedge_sizes, merge_facts
-from stream.graph.folded import SettledEdges, add_settled
+from stream.graph.folded import FoldedEdges, add_folded
 from stream.reading.incremental import KnownGraph
 from stream.reading.manifest import MANIFEST_NAME as SNAPSHOT_MANIFEST_NAME
 from stream.reading.manifest import read_manifest as read_snapshot_manifest
-from stream.reading.scan import SessionChunk, edge_chunks, session_chunks, settled_edges
+from stream.reading.scan import SessionChunk, edge_chunks, folded_edges, session_chunks
 from stream.settings import StreamSettings
 from stream.shard import codec
 from stream.shard.codec import ShardState
 from stream.shard.epochs import current_folder, shard_name
-from stream.shard.shard import ShardReader, follow_shards
+from stream.shard.reader import ShardReader, follow_shards
 from stream.shard.upgrade import OLD_VERSION
 from stream.store.store import read_manifest as read_store_manifest
 
@@ -137,8 +137,8 @@ class GraphReader:
         self._session_gap_ms = settings.session_gap_ms
         self._shards: Sequence[ShardReader] = follow_shards(folders) if shards is None else shards
         self._check_formats()
-        self._settled_shards = [
-            shard for shard in self._shards if shard.state().settled_before_ms is not None
+        self._folded_shards = [
+            shard for shard in self._shards if shard.state().folded_before_ms is not None
         ]
 
     @property
@@ -169,12 +169,12 @@ class GraphReader:
         return min(times, default=None)
 
     @property
-    def settled_before_ms(self) -> int | None:
+    def folded_before_ms(self) -> int | None:
         """Sessions that ended before this may have been folded in some shard.
 
         None: none was.
         """
-        times = (state.settled_before_ms for state in self.shard_states().values())
+        times = (state.folded_before_ms for state in self.shard_states().values())
         return max((time for time in times if time is not None), default=None)
 
     def shard_states(self) -> dict[int, ShardState]:
@@ -225,7 +225,7 @@ class GraphReader:
         for index, shard in self.shards():
             state = shard.state()
             held = _digest(chunk.facts for chunk in session_chunks([shard]))
-            held += state.retired
+            held += state.folded
             on_edges = sum((edges.digest() for edges in edge_chunks([shard])), Digest())
             if (held, on_edges) != (state.facts, state.edge_facts):
                 raise StoreUnreadable(
@@ -298,7 +298,7 @@ class GraphReader:
         facts, queries, items, catalog = (known or KnownGraph()).read(self._shards)
         watermark_ms = self.watermark_ms or 0
         if before_ms is not None:
-            if self._settled_shards:
+            if self._folded_shards:
                 raise StoreMismatch(
                     f"{self.path} has folded facts (stream.erasure_horizon_seconds), which have "
                     "no times of "
@@ -315,7 +315,7 @@ class GraphReader:
             item_names=items,
             catalog=catalog,
             facts=facts,
-            edges=self._edges_with_settled() if self._settled_shards else edges_of(facts),
+            edges=self._edges_with_folded() if self._folded_shards else edges_of(facts),
             half_life_ms=self.half_life_ms,
             weight_of_action=self._weights,
             min_sessions=self._min_sessions,
@@ -357,14 +357,14 @@ class GraphReader:
         edges = edges_of(
             FactColumns.concatenate([shard.facts_of_query(query_key) for shard in self._shards])
         )
-        return with_settled(edges, self._settled_of(codec.SETTLED, query_key))
+        return with_folded(edges, self._folded_of(codec.FOLDED, query_key))
 
     def edges_of_item(self, item_key: int) -> EdgeColumns:
         """Return the edges of one item, by query key."""
         edges = edges_of(
             FactColumns.concatenate([shard.facts_of_item(item_key) for shard in self._shards])
         )
-        return with_settled(edges, self._settled_of(codec.SETTLED_BY_ITEM, item_key))
+        return with_folded(edges, self._folded_of(codec.FOLDED_BY_ITEM, item_key))
 
     def close(self) -> None:
         """Close the shards."""
@@ -394,16 +394,16 @@ class GraphReader:
                     f"{codec.FORMAT_VERSION}; {_advice(found.format_version)}"
                 )
 
-    def _edges_with_settled(self) -> EdgeColumns:
+    def _edges_with_folded(self) -> EdgeColumns:
         """Return all edges, of the facts behind queries.
 
         Of a held session some may be folded already.
         """
         facts = FactColumns.concatenate([chunk.facts for chunk in self.edges()])
-        return with_settled(edges_of(facts), settled_edges(self._settled_shards))
+        return with_folded(edges_of(facts), folded_edges(self._folded_shards))
 
-    def _settled_of(self, kind: bytes, key: int) -> SettledEdges:
-        return add_settled([shard.settled_of(kind, key) for shard in self._settled_shards])
+    def _folded_of(self, kind: bytes, key: int) -> FoldedEdges:
+        return add_folded([shard.folded_of(kind, key) for shard in self._folded_shards])
 
     def _time(self, at_ms: int | None) -> int:
         return (self.watermark_ms or 0) if at_ms is None else at_ms

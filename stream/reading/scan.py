@@ -10,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from stream.events.columns import Keys
-from stream.graph.edges import EdgeColumns, edges_of, with_settled
+from stream.graph.edges import EdgeColumns, edges_of, with_folded
 from stream.graph.facts import FactColumns, merge_facts
-from stream.graph.folded import SettledEdges, add_settled
+from stream.graph.folded import FoldedEdges, add_folded
 from stream.shard import codec
+from stream.shard.reader import ShardReader
 from stream.shard.rocksdb import store_error
-from stream.shard.shard import ShardReader
 
 _CHUNK_RECORDS = 50_000
 _KEY_END = 9
@@ -62,37 +62,37 @@ def edge_chunks(shards: Sequence[ShardReader]) -> Iterator[EdgeColumns]:
     Raises:
         StoreUnreadable: a record is damaged.
     """
-    has_settled = any(shard.state().settled_before_ms is not None for shard in shards)
-    kinds = (codec.BY_QUERY, codec.SETTLED) if has_settled else (codec.BY_QUERY,)
+    has_folded = any(shard.state().folded_before_ms is not None for shard in shards)
+    kinds = (codec.BY_QUERY, codec.FOLDED) if has_folded else (codec.BY_QUERY,)
     for keys, values in _chunks(shards, *kinds):
         try:
-            yield _edges(keys, values) if has_settled else edges_of(codec.by_query(keys, values))
+            yield _edges(keys, values) if has_folded else edges_of(codec.by_query(keys, values))
         except codec.BAD_RECORD_ERRORS as error:
             raise store_error(shards[0].path, error) from error
 
 
-def settled_edges(shards: Sequence[ShardReader]) -> SettledEdges:
-    """Return all settled edges, of all shards together.
+def folded_edges(shards: Sequence[ShardReader]) -> FoldedEdges:
+    """Return all folded edges, of all shards together.
 
     Raises:
         StoreUnreadable: a record is damaged.
     """
-    return _settled(record for shard in shards for record in shard.records(codec.SETTLED))
+    return _folded(record for shard in shards for record in shard.records(codec.FOLDED))
 
 
 def _edges(keys: list[bytes], values: list[bytes]) -> EdgeColumns:
     """Return the edges of records of both kinds, those of facts and
-    the settled ones.
+    the folded ones.
     """
     is_run = [key[:1] == codec.BY_QUERY for key in keys]
     edges = edges_of(codec.by_query(list(compress(keys, is_run)), list(compress(values, is_run))))
     records = zip(keys, values, strict=True)
-    return with_settled(edges, _settled(compress(records, (not run for run in is_run))))
+    return with_folded(edges, _folded(compress(records, (not run for run in is_run))))
 
 
-def _settled(records: Iterable[tuple[bytes, bytes]]) -> SettledEdges:
-    return add_settled(
-        [{codec.unpack_settled_pair(key): codec.unpack_settled(value)} for key, value in records]
+def _folded(records: Iterable[tuple[bytes, bytes]]) -> FoldedEdges:
+    return add_folded(
+        [{codec.unpack_folded_pair(key): codec.unpack_folded(value)} for key, value in records]
     )
 
 

@@ -20,7 +20,7 @@ from stream.events.columns import NO_KEY, Keys
 from stream.events.types import CatalogItem, Position
 from stream.graph.decay import Decayed, canonical
 from stream.graph.facts import Digest, FactColumns
-from stream.graph.folded import SettledEdge, Tally
+from stream.graph.folded import FoldedEdge, Tally
 from stream.graph.keysets import starts_of
 from stream.graph.sessions import Hulls
 from stream.settings import DEFAULT_SESSION_GAP_SECONDS
@@ -39,9 +39,9 @@ USER = b"\x13"
 DIRTY = b"\x14"
 ERASED = b"\x15"
 AUDIT = b"\x16"
-SETTLED = b"\x17"
+FOLDED = b"\x17"
 VISITOR = b"\x18"
-SETTLED_BY_ITEM = b"\x19"
+FOLDED_BY_ITEM = b"\x19"
 
 FORMAT_KEY = META + b"format"
 STATE_KEY = META + b"state"
@@ -81,7 +81,7 @@ _AUDIT = Struct(">BBBQqqQQ")
 _WORD = Struct("<Q")
 _BIG_WORD = Struct(">Q")
 _FIRST_BYTE = np.uint64(56)
-_SETTLED_HEAD = Struct(">BIqqQQB")
+_FOLDED_HEAD = Struct(">BIqqQQB")
 _TALLY = Struct(">BIiH")
 
 _catalog_encoder = msgspec.msgpack.Encoder()
@@ -126,9 +126,9 @@ class ShardState(NamedTuple):
         num_sessions: sessions with a fact that is held.
         num_hyperedges: those of at least two distinct items.
         num_incidences: items over all hyperedges.
-        settled_before_ms: facts before this may have been folded already; None: nothing
+        folded_before_ms: facts before this may have been folded already; None: nothing
             ever was.
-        retired: the fingerprint and number of the facts whose sessions are no longer
+        folded: the fingerprint and number of the facts whose sessions are no longer
             held.
     """
 
@@ -139,13 +139,13 @@ class ShardState(NamedTuple):
     num_sessions: int = 0
     num_hyperedges: int = 0
     num_incidences: int = 0
-    settled_before_ms: int | None = None
-    retired: Digest = Digest()
+    folded_before_ms: int | None = None
+    folded: Digest = Digest()
 
     @property
     def num_facts(self) -> int:
         """How many facts are held."""
-        return self.facts.count - self.retired.count
+        return self.facts.count - self.folded.count
 
 
 class Progress(NamedTuple):
@@ -232,8 +232,8 @@ def pack_state(state: ShardState) -> bytes:
         *_digest_words(state.facts),
         *_digest_words(state.edge_facts),
         *counts,
-        _time(state.settled_before_ms),
-        *_digest_words(state.retired),
+        _time(state.folded_before_ms),
+        *_digest_words(state.folded),
     )
 
 
@@ -241,7 +241,7 @@ def unpack_state(value: bytes) -> ShardState:
     """Unpack the shard's state record."""
     _check_version(value)
     _, sequence, watermark_ms, *words = _STATE.unpack(value)
-    num_sessions, num_hyperedges, num_incidences, settled_before_ms = words[6:10]
+    num_sessions, num_hyperedges, num_incidences, folded_before_ms = words[6:10]
     return ShardState(
         sequence=sequence,
         watermark_ms=_optional_time(watermark_ms),
@@ -250,8 +250,8 @@ def unpack_state(value: bytes) -> ShardState:
         num_sessions=num_sessions,
         num_hyperedges=num_hyperedges,
         num_incidences=num_incidences,
-        settled_before_ms=_optional_time(settled_before_ms),
-        retired=Digest(*words[10:]),
+        folded_before_ms=_optional_time(folded_before_ms),
+        folded=Digest(*words[10:]),
     )
 
 
@@ -620,10 +620,10 @@ def unpack_audit(value: bytes) -> AuditRecord:
     return AuditRecord(_DEEDS[deed], _KIND_OF_BYTE[kind], *rest)
 
 
-def pack_settled(edge: SettledEdge) -> bytes:
-    """Pack a settled edge; equal sets of facts give equal bytes."""
+def pack_folded(edge: FoldedEdge) -> bytes:
+    """Pack a folded edge; equal sets of facts give equal bytes."""
     pieces = [
-        _SETTLED_HEAD.pack(
+        _FOLDED_HEAD.pack(
             _VERSION,
             edge.sessions,
             edge.first_ms,
@@ -642,11 +642,11 @@ def pack_settled(edge: SettledEdge) -> bytes:
     return b"".join(pieces)
 
 
-def unpack_settled(value: bytes) -> SettledEdge:
-    """Unpack a settled edge."""
+def unpack_folded(value: bytes) -> FoldedEdge:
+    """Unpack a folded edge."""
     _check_version(value)
-    _, sessions, first_ms, last_ms, first, second, num_actions = _SETTLED_HEAD.unpack_from(value)
-    start = _SETTLED_HEAD.size
+    _, sessions, first_ms, last_ms, first, second, num_actions = _FOLDED_HEAD.unpack_from(value)
+    start = _FOLDED_HEAD.size
     actions = {}
     for _ in range(num_actions):
         action, num_facts, shift_bytes, size = _TALLY.unpack_from(value, start)
@@ -654,17 +654,17 @@ def unpack_settled(value: bytes) -> SettledEdge:
         mantissa = int.from_bytes(value[start - size : start], "little")
         actions[action] = Tally(num_facts, Decayed(mantissa, shift_bytes))
     if start != len(value):
-        raise ValueError(f"a settled edge has {len(value)} bytes instead of {start}")
+        raise ValueError(f"a folded edge has {len(value)} bytes instead of {start}")
     count = sum(tally.num_facts for tally in actions.values())
-    return SettledEdge(sessions, first_ms, last_ms, actions, Digest(count, first, second))
+    return FoldedEdge(sessions, first_ms, last_ms, actions, Digest(count, first, second))
 
 
-def unpack_settled_pair(key: bytes) -> tuple[int, int]:
-    """Unpack ``(query_key, item_key)`` of a record of the kind `SETTLED` or
-    `SETTLED_BY_ITEM`.
+def unpack_folded_pair(key: bytes) -> tuple[int, int]:
+    """Unpack ``(query_key, item_key)`` of a record of the kind `FOLDED` or
+    `FOLDED_BY_ITEM`.
     """
     _, major, minor = _TWO_KEYS.unpack(key)
-    return (major, minor) if key[:1] == SETTLED else (minor, major)
+    return (major, minor) if key[:1] == FOLDED else (minor, major)
 
 
 def _digest_words(digest: Digest) -> tuple[int, int, int]:

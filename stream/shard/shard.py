@@ -1,307 +1,26 @@
-"""One shard's records: read by anybody, written by the one process
-that holds its lock.
-"""
+"""Writes the records of one shard, as the one process that holds its lock."""
 
 import secrets
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
-from stream.errors import StoreError, StoreFenced, StoreMismatch
-from stream.events.columns import Keys
-from stream.events.types import CatalogItem, Position
-from stream.graph.facts import FactColumns
-from stream.graph.folded import SettledEdge, SettledEdges
-from stream.graph.keysets import distinct
-from stream.graph.sessions import Hulls
+from stream.errors import StoreFenced, StoreMismatch
 from stream.settings import StreamSettings
 from stream.shard import codec
-from stream.shard.codec import Progress, ShardFormat, ShardState, StoredSession
+from stream.shard.codec import ShardFormat
 from stream.shard.dirty_log import DirtyLog
-from stream.shard.epochs import Tenure, current_folder, holds_records
-from stream.shard.erased_keys import ErasedKeys
+from stream.shard.epochs import Tenure
 from stream.shard.names import KnownNames, text_hashes
+from stream.shard.reader import ShardReader
 from stream.shard.records import Records
-from stream.shard.rocksdb import Database, Memory, Puts, store_error
+from stream.shard.rocksdb import Database, Memory, Puts
 from stream.shard.upgrade import OLD_VERSION, upgrade_shard
 
 _LAST_KEY = (1 << 64) - 1
-_MARK_BYTES = 16
-
-_Key = TypeVar("_Key")
-_Record = TypeVar("_Record")
-
-
-class ShardReader:
-    """Reads the records of one database."""
-
-    def __init__(self, database: Database) -> None:
-        self.path = database.path
-        self._database = database
-
-    def state(self) -> ShardState:
-        """Return how far the shard is, and what is in it."""
-        return self._one(codec.STATE_KEY, codec.unpack_state) or ShardState()
-
-    def format(self) -> ShardFormat | None:
-        """Return what the shard was made as; None: it is brand new."""
-        return self._one(codec.FORMAT_KEY, codec.unpack_format)
-
-    def writer(self) -> bytes | None:
-        """Return the mark of whoever wrote last; None: no write has left one yet.
-
-        A shard that is opened for writing draws another one. Under one mark, writes
-        follow each other: nothing was lost, restored or taken over in between.
-        """
-        return self._one(codec.WRITER_KEY, bytes)
-
-    def progress(self) -> dict[Position, Progress]:
-        """Return how far every partition is that was applied to this shard."""
-        return dict(self._records(codec.POSITION, codec.unpack_progress))
-
-    def positions(self) -> dict[Position, int]:
-        """Return the next offset of every partition that was applied to this shard."""
-        return {position: progress.next_offset for position, progress in self.progress().items()}
-
-    def query_names(self) -> Iterator[tuple[int, str]]:
-        """Yield ``(query_key, text)`` by key."""
-        return self._records(codec.QUERY_NAME, codec.unpack_name)
-
-    def item_names(self) -> Iterator[tuple[int, str]]:
-        """Yield ``(item_key, item_id)`` by key."""
-        return self._records(codec.ITEM_NAME, codec.unpack_name)
-
-    def catalog(self) -> Iterator[tuple[int, CatalogItem]]:
-        """Yield ``(item_key, item)`` by key."""
-        return self._records(codec.CATALOG, codec.unpack_catalog)
-
-    def records(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Yield the packed records of a kind, or of a longer prefix, by key from
-        ``prefix + start`` on.
-        """
-        return self._database.scan(prefix, start)
-
-    def get_names(self, kind: bytes, keys: Sequence[int]) -> dict[int, str]:
-        """Return the texts behind those keys that are known.
-
-        `kind` is `codec.QUERY_NAME` or `ITEM_NAME`.
-        """
-        return self._get(keys, [codec.name_key(kind, key) for key in keys], codec.unpack_text)
-
-    def get_values(self, record_keys: Sequence[bytes]) -> list[bytes | None]:
-        """Return the packed value of each record; None: not stored."""
-        return self._database.get(record_keys)
-
-    def get_sessions(self, keys: Sequence[int]) -> dict[int, StoredSession]:
-        """Return those of the sessions that are stored."""
-        return self._get(keys, [codec.session_key(key) for key in keys], codec.unpack_session)
-
-    def get_hulls(self, users: Keys) -> Hulls:
-        """Return the stored hulls of visitors' cut sessions, in order of the users and
-        of start.
-        """
-        values = self._database.get(codec.one_keys(codec.VISITOR, users))
-        is_stored = np.array([value is not None for value in values], dtype=np.bool_)
-        try:
-            return codec.unpack_hulls(
-                users[is_stored], [value for value in values if value is not None]
-            )
-        except codec.BAD_RECORD_ERRORS as error:
-            raise store_error(self.path, error) from error
-
-    def runs_without(self, kind: bytes, key: int, sessions: Keys) -> dict[bytes, bytes]:
-        """Return those runs behind a query or an item that have rows of some sessions,
-        with their other rows.
-
-        Args:
-            kind: `codec.BY_QUERY` or `codec.BY_ITEM`.
-            key: of the query or item.
-            sessions: ``uint64 [num_sessions]`` session keys.
-        """
-        runs = dict(self._database.scan(codec.key_prefix(kind, key)))
-        try:
-            others = codec.without_sessions(list(runs.values()), sessions)
-        except codec.BAD_RECORD_ERRORS as error:
-            raise store_error(self.path, error) from error
-        return {
-            run: left for run, left in zip(runs, others, strict=True) if len(left) < len(runs[run])
-        }
-
-    def facts_of_query(self, query_key: int) -> FactColumns:
-        """Return the facts that make the edges of a query.
-
-        One may be there again with a later time.
-        """
-        return self._facts(codec.BY_QUERY, query_key, codec.by_query)
-
-    def facts_of_item(self, item_key: int) -> FactColumns:
-        """Return the facts on an item, out of any query or none.
-
-        One may be there again with a later time.
-        """
-        return self._facts(codec.BY_ITEM, item_key, codec.by_item)
-
-    def facts_on_items_since(self, items: Keys, sequence: int) -> FactColumns:
-        """Return the facts on items that writes after `sequence` brought, new ones and
-        ones that moved.
-
-        Args:
-            items: ``uint64 [num_items]`` item keys, ascending.
-            sequence: of the last write that is left out.
-        """
-        prefixes = codec.one_keys(codec.BY_ITEM, items)
-        records = list(self._database.scan_each(prefixes, codec.pack_sequence(sequence + 1)))
-        try:
-            return codec.by_item([key for key, _ in records], [value for _, value in records])
-        except codec.BAD_RECORD_ERRORS as error:
-            raise store_error(self.path, error) from error
-
-    def get_catalog(self, keys: Sequence[int]) -> dict[int, CatalogItem]:
-        """Return the catalogue records of those items that have one."""
-        packed = [codec.catalog_key(key) for key in keys]
-        return self._get(
-            keys, packed, lambda value: codec.unpack_catalog(codec.catalog_key(0), value)[1]
-        )
-
-    def sessions_of_user(self, user_key: int) -> Keys:
-        """Return the keys of the sessions that a user was seen in, ascending."""
-        records = self._database.scan(codec.user_prefix(user_key))
-        runs = self._unpacked([value for _, value in records], codec.unpack_users)
-        found = [sessions[users == np.uint64(user_key)] for users, sessions in runs]
-        return distinct(np.concatenate([np.empty(0, dtype=np.uint64), *found]))
-
-    def settled_of(self, kind: bytes, key: int) -> SettledEdges:
-        """Return the settled edges of a query or an item.
-
-        `kind` is `codec.SETTLED` or `SETTLED_BY_ITEM`.
-        """
-        return dict(self._settled(codec.key_prefix(kind, key)))
-
-    def get_settled(self, record_keys: Sequence[bytes]) -> list[SettledEdge | None]:
-        """Return settled edges in the order of their record keys.
-
-        None: nothing of it was folded yet.
-        """
-        try:
-            values = self._database.get(record_keys)
-            return [codec.unpack_settled(value) if value else None for value in values]
-        except codec.BAD_RECORD_ERRORS as error:
-            raise store_error(self.path, error) from error
-
-    def erased_keys(self) -> ErasedKeys:
-        """Return what is erased.
-
-        Raises:
-            StoreUnreadable: a record is damaged.
-        """
-        try:
-            return ErasedKeys.of_records(
-                {
-                    kind: list(self.records(codec.ERASED + byte))
-                    for kind, byte in codec.ERASURE_KINDS.items()
-                }
-            )
-        except codec.BAD_RECORD_ERRORS as error:
-            raise store_error(self.path, error) from error
-
-    def dirty_since(self, sequence: int) -> tuple[Keys, Keys] | None:
-        """Return the keys of queries and of items, ascending, that writes after
-        `sequence` touched.
-
-        A node is touched by facts that are new, moved or erased, by its name, and an
-        item by its catalogue record. None: the shard no longer knows that far back;
-        take everything for touched.
-        """
-        oldest = next(self._database.scan(codec.DIRTY), None)
-        known_from = codec.unpack_sequence(oldest[0]) if oldest else self.state().sequence + 1
-        if sequence + 1 < known_from:
-            return None
-        start = codec.dirty_key(sequence + 1)[len(codec.DIRTY) :]
-        notes = [value for _, value in self._database.scan(codec.DIRTY, start)]
-        touched = self._unpacked(notes, codec.unpack_dirty)
-        none = np.empty(0, dtype=np.uint64)
-        return (
-            np.unique(np.concatenate([none, *(queries for queries, _ in touched)])),
-            np.unique(np.concatenate([none, *(items for _, items in touched)])),
-        )
-
-    def close(self) -> None:
-        """Close the database."""
-        self._database.close()
-
-    def _one(self, key: bytes, unpack: Callable[[bytes], _Record]) -> _Record | None:
-        return self._get([key], [key], unpack).get(key)
-
-    def _facts(
-        self, kind: bytes, key: int, unpack: Callable[[list[bytes], list[bytes]], FactColumns]
-    ) -> FactColumns:
-        records = list(self._database.scan(codec.key_prefix(kind, key)))
-        try:
-            return unpack([key for key, _ in records], [value for _, value in records])
-        except codec.BAD_RECORD_ERRORS as error:
-            raise store_error(self.path, error) from error
-
-    def _unpacked(
-        self, values: Sequence[bytes], unpack: Callable[[bytes], _Record]
-    ) -> list[_Record]:
-        try:
-            return [unpack(value) for value in values]
-        except codec.BAD_RECORD_ERRORS as error:
-            raise store_error(self.path, error) from error
-
-    def _settled(self, prefix: bytes) -> Iterator[tuple[tuple[int, int], SettledEdge]]:
-        return self._records(
-            prefix, lambda key, value: (codec.unpack_settled_pair(key), codec.unpack_settled(value))
-        )
-
-    def _get(
-        self, keys: Sequence[_Key], packed: list[bytes], unpack: Callable[[bytes], _Record]
-    ) -> dict[_Key, _Record]:
-        """Return the records that are stored under `packed`, by the key in `keys` that
-        each stands for.
-        """
-        values = self._database.get(packed)
-        try:
-            return {
-                key: unpack(value)
-                for key, value in zip(keys, values, strict=True)
-                if value is not None
-            }
-        except codec.BAD_RECORD_ERRORS as error:
-            raise store_error(self.path, error) from error
-
-    def _records(
-        self, prefix: bytes, unpack: Callable[[bytes, bytes], _Record]
-    ) -> Iterator[_Record]:
-        for key, value in self._database.scan(prefix):
-            try:
-                record = unpack(key, value)
-            except codec.BAD_RECORD_ERRORS as error:
-                raise store_error(self.path, error) from error
-            yield record
-
-
-@dataclass(slots=True)
-class Walk:
-    """Where the walk over a shard is that folds what is past the horizon, see
-    `stream.changes.fold`.
-
-    Attributes:
-        bound_ms: facts of sessions that ended before this are folded; None: no walk was
-            begun.
-        kind: which records it is at; empty: it is at its end.
-        start: where among them.
-    """
-
-    bound_ms: int | None = None
-    kind: bytes = b""
-    start: bytes = b""
+_MARK_BYTES = 16  # bytes; random, so that no two writers draw the same
 
 
 class Shard(ShardReader):
@@ -336,8 +55,7 @@ class Shard(ShardReader):
         self.index = index
         self.half_life_ms = settings.half_life_ms
         self.session_gap_ms = settings.session_gap_ms
-        self.horizon_ms = settings.erasure_horizon_ms
-        self.walk = Walk()
+        self.fold_age_ms = settings.fold_age_ms
         self.known_names = {codec.QUERY_NAME: KnownNames(), codec.ITEM_NAME: KnownNames()}
         self._sync_every_seconds = settings.sync_every_ms / 1000
         self._synced_at = time.monotonic()
@@ -502,43 +220,3 @@ class Shard(ShardReader):
         except BaseException:
             self._database.close()
             raise
-
-
-class FollowedShard(ShardReader):
-    """One shard, or a snapshot of one, opened for reading.
-
-    As it was then, whoever goes on writing it.
-
-    It is opened through a temporary folder of links, because opening writes files of
-    its own: nothing in `path` is touched, and no right to write there is needed.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._links = tempfile.TemporaryDirectory(prefix="freshet-reader-")
-        try:
-            links = Path(self._links.name)
-            super().__init__(Database.open_beside_writer(path, links, lambda: current_folder(path)))
-        except BaseException:
-            self._links.cleanup()
-            raise
-
-    def close(self) -> None:
-        """Close the database and remove the links."""
-        super().close()
-        self._links.cleanup()
-
-
-def follow_shards(folders: Sequence[Path]) -> list[FollowedShard]:
-    """Open shards for reading, those that exist.
-
-    Raises:
-        StoreUnreadable: one of them is damaged.
-    """
-    shards: list[FollowedShard] = []
-    try:
-        shards.extend(FollowedShard(path) for path in folders if holds_records(path))
-    except StoreError:
-        for shard in shards:
-            shard.close()
-        raise
-    return shards

@@ -23,8 +23,9 @@ from stream.shard.epochs import (
     open_epoch,
     shard_name,
 )
+from stream.shard.reader import FollowedShard
 from stream.shard.rocksdb import Memory, busy
-from stream.shard.shard import FollowedShard, Shard
+from stream.shard.shard import Shard
 from stream.store.checkpoints import Checkpoint, Checkpoints
 from stream.store.uploads import Uploads
 

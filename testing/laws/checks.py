@@ -12,7 +12,7 @@ from stream.events.columns import Texts, batch_of
 from stream.graph.facts import Digest, FactColumns, merge_facts
 from stream.reading.reader import GraphReader
 from stream.shard import codec
-from stream.shard.shard import ShardReader
+from stream.shard.reader import ShardReader
 from testing.laws.case import NOON_MS, Case, home_of
 from testing.laws.places import SETTINGS, MemoryPlaces, Places
 from testing.oracle import Oracle, first_difference

@@ -11,7 +11,8 @@ from random import Random
 from stream.settings import StreamSettings
 from stream.shard.epochs import OWNER_NAME, Tenure, shard_name
 from stream.shard.locks import FileLock
-from stream.shard.shard import Shard, ShardReader, follow_shards
+from stream.shard.reader import ShardReader, follow_shards
+from stream.shard.shard import Shard
 from stream.store.store import Store
 from testing.memory_rocksdb import MemoryDatabase, MemoryDisk
 

@@ -50,15 +50,15 @@ def test_value_out_of_bounds_is_refused(name: str, value: float) -> None:
 
 
 @pytest.mark.parametrize("horizon_seconds", [1.0, 4 * 86400.0 - 1])
-def test_horizon_shorter_than_twice_the_retention_is_refused(horizon_seconds: float) -> None:
+def test_fold_age_shorter_than_twice_the_retention_is_refused(horizon_seconds: float) -> None:
     """What is still accepted must not be folded; none at all is the default."""
     with pytest.raises(
         SettingsInvalid, match=r"erasure_horizon_seconds is .* at least 345600\.0, twice"
     ):
         StreamSettings(erasure_horizon_seconds=horizon_seconds)
 
-    assert StreamSettings().erasure_horizon_ms == 0
-    assert StreamSettings(erasure_horizon_seconds=4 * 86400.0).erasure_horizon_ms == 4 * 86_400_000
+    assert StreamSettings().fold_age_ms == 0
+    assert StreamSettings(erasure_horizon_seconds=4 * 86400.0).fold_age_ms == 4 * 86_400_000
 
 
 @pytest.mark.parametrize("label", ["view", "clicks", "add_to_cart"])

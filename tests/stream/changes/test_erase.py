@@ -19,7 +19,7 @@ from protos.text import text_key
 from stream.actions import Action
 from stream.changes import erase
 from stream.changes.apply import Applied, apply_batch
-from stream.changes.fold import retire
+from stream.changes.fold import fold_step
 from stream.errors import StoreUnreadable, StoreWriteFailed
 from stream.events.columns import NO_KEY, Texts, batch_of
 from stream.events.types import CatalogItem, Erasure, Interaction, Position
@@ -251,7 +251,7 @@ def test_wherever_the_walk_stands_the_records_add_up(
     ]
     apply_to(shard, [*old, event("s-9", ts_ms=NOON_MS + 40 * DAY_MS, item_id="b")])
     for _ in range(num_steps):
-        retire(shard, 1)
+        fold_step(shard, 1)
     apply_to(shard, asked=[ask(*asked)])
     store.close()
 

@@ -1,4 +1,4 @@
-"""Folding what is past the erasure horizon.
+"""Folding what is past the fold age.
 
 No edge and no hash tells whether or when it was done.
 """
@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from protos.text import text_key
 from stream.actions import Action
 from stream.changes.apply import apply_batch
-from stream.changes.fold import WALKS_PER_HORIZON, retire
+from stream.changes.fold import WALKS_PER_FOLD_AGE, fold_step
 from stream.errors import StoreUnreadable, StoreWriteFailed
 from stream.events.columns import Texts, batch_of
 from stream.events.types import Interaction, Position
 from stream.graph.decay import Decayed
 from stream.graph.facts import Digest
-from stream.graph.folded import SettledEdge, Tally
+from stream.graph.folded import FoldedEdge, Tally
 from stream.kafka.partitioner import shard_of
 from stream.reading.compare import compare_graphs
 from stream.reading.reader import GraphReader, open_graph
@@ -37,9 +37,9 @@ from testing.oracle import Oracle, assert_same_dump
 from tests.stream.conftest import OpenStore
 
 DAY_MS = 86_400_000
-HORIZON_MS, RETENTION_MS = 10 * DAY_MS, 2 * DAY_MS
+FOLD_AGE_MS, RETENTION_MS = 10 * DAY_MS, 2 * DAY_MS
 FOREVER = StreamSettings(session_retention_seconds=RETENTION_MS / 1000)
-FOLDING = replace(FOREVER, erasure_horizon_seconds=HORIZON_MS / 1000)
+FOLDING = replace(FOREVER, erasure_horizon_seconds=FOLD_AGE_MS / 1000)
 EVERYTHING = 1_000_000
 
 Step = list[Interaction] | int
@@ -51,13 +51,13 @@ store is closed and opened again."""
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[tuple[Interaction, int]]:
-    """Return events over several horizons with two times of arrival each, both within
+    """Return events over several fold ages with two times of arrival each, both within
     the retention bound.
 
-    No session lasts for longer than the horizon less the retention bound.
+    No session lasts for longer than the fold age less the retention bound.
     """
     spans = [(f"s-{number}", number * 3 * DAY_MS) for number in range(12)]
-    day = st.integers(0, HORIZON_MS - RETENTION_MS)
+    day = st.integers(0, FOLD_AGE_MS - RETENTION_MS)
     events = draw(
         st.lists(
             st.builds(
@@ -106,7 +106,7 @@ def deliver(
             apply_all(store, step)
         elif step:
             for shard in store.open_shards():
-                walk(shard) if step == EVERYTHING else retire(shard, step)
+                walk(shard) if step == EVERYTHING else fold_step(shard, step)
         else:
             store.close()
             store = Store.create_or_open(root, settings)
@@ -117,7 +117,7 @@ def deliver(
 
 def walk(shard: Shard, max_records: int = EVERYTHING) -> None:
     """Do whatever is due."""
-    while retire(shard, max_records):
+    while fold_step(shard, max_records):
         pass
 
 
@@ -186,11 +186,11 @@ def test_edges_are_those_of_all_facts_whenever_they_are_folded(
 
 @given(deliveries())
 @settings(max_examples=30 * EFFORT)
-def test_what_is_held_is_what_ended_inside_the_horizon(
+def test_what_is_held_is_what_ended_inside_the_fold_age(
     delivery: tuple[list[Interaction], list[Step]],
 ) -> None:
     """After a whole walk what is held is what sessions made that ended no longer ago
-    than the horizon.
+    than the fold age.
     """
     events, steps = delivery
     with TemporaryDirectory() as folder:
@@ -199,7 +199,7 @@ def test_what_is_held_is_what_ended_inside_the_horizon(
         ended = {session: 0 for session, *_ in Oracle.of(events).facts}
         for (session, *_), ts_ms in Oracle.of(events).facts.items():
             ended[session] = max(ended[session], ts_ms)
-        bound_ms = max(one.ts_ms for one in events) - HORIZON_MS
+        bound_ms = max(one.ts_ms for one in events) - FOLD_AGE_MS
         held = Oracle.of([one for one in events if ended[one.session_id] >= bound_ms])
         lines = [line for line in dump(root, FOLDING, NOON_MS) if line["kind"] == "hyperedge"]
 
@@ -225,7 +225,7 @@ def test_what_is_held_is_what_ended_inside_the_horizon(
 
 
 def old_and_new(store: Store, sessions: int = 200) -> list[Interaction]:
-    """Apply sessions of the same edges, all but one of them past the horizon at the
+    """Apply sessions of the same edges, all but one of them past the fold age at the
     end.
     """
     events = [
@@ -234,12 +234,12 @@ def old_and_new(store: Store, sessions: int = 200) -> list[Interaction]:
         for item in range(2)
     ]
     apply_all(store, events)
-    apply_all(store, [event("new", "q 0", "i-0", NOON_MS + 2 * HORIZON_MS)])
-    return [*events, event("new", "q 0", "i-0", NOON_MS + 2 * HORIZON_MS)]
+    apply_all(store, [event("new", "q 0", "i-0", NOON_MS + 2 * FOLD_AGE_MS)])
+    return [*events, event("new", "q 0", "i-0", NOON_MS + 2 * FOLD_AGE_MS)]
 
 
 def test_sizes_shrink(open_store: OpenStore) -> None:
-    """Two hundred sessions over six edges become six settled edges, found from both
+    """Two hundred sessions over six edges become six folded edges, found from both
     ends.
     """
     store = open_store(settings=FOLDING)
@@ -253,8 +253,8 @@ def test_sizes_shrink(open_store: OpenStore) -> None:
             codec.USER,
             codec.BY_QUERY,
             codec.BY_ITEM,
-            codec.SETTLED,
-            codec.SETTLED_BY_ITEM,
+            codec.FOLDED,
+            codec.FOLDED_BY_ITEM,
         )
     }
 
@@ -263,8 +263,8 @@ def test_sizes_shrink(open_store: OpenStore) -> None:
         codec.USER: 0,
         codec.BY_QUERY: 1,
         codec.BY_ITEM: 1,
-        codec.SETTLED: 6,
-        codec.SETTLED_BY_ITEM: 6,
+        codec.FOLDED: 6,
+        codec.FOLDED_BY_ITEM: 6,
     }
     assert_same_dump(edges_of(store.root), Oracle.of(events).edges(NOON_MS))
 
@@ -272,7 +272,7 @@ def test_sizes_shrink(open_store: OpenStore) -> None:
 def test_edges_are_folded_again_and_again(open_store: OpenStore) -> None:
     """What a walk folds is added to what earlier ones folded.
 
-    What is held is what the horizon keeps.
+    What is held is what the fold age keeps.
     """
     store = open_store(settings=FOLDING)
     shard = store.shard(0)
@@ -299,12 +299,12 @@ def test_the_bound_is_exact(open_store: OpenStore) -> None:
     before is not.
     """
     store = open_store(settings=FOLDING)
-    bound_ms = NOON_MS + HORIZON_MS
+    bound_ms = NOON_MS + FOLD_AGE_MS
     events = [
         event("held", "tv", "a", bound_ms - 3 * DAY_MS),
         event("held", "", "b", bound_ms, Action.VIEW),
         event("folded", "tv", "a", bound_ms - 1),
-        event("new", "tv", "a", bound_ms + HORIZON_MS),
+        event("new", "tv", "a", bound_ms + FOLD_AGE_MS),
     ]
     apply_all(store, events)
     shard = store.shard(0)
@@ -334,7 +334,7 @@ def test_a_step_reads_no_more_than_it_may(open_store: OpenStore) -> None:
     shard = store.shard(0)
     num_runs = sum(1 for _ in shard.records(codec.USER))
     steps = []
-    while read := retire(shard, 10):
+    while read := fold_step(shard, 10):
         steps.append(read)
 
     assert sum(steps) == 2 * 401 + 201 + num_runs
@@ -342,27 +342,27 @@ def test_a_step_reads_no_more_than_it_may(open_store: OpenStore) -> None:
     assert len(steps) > 20
     apply_all(
         store,
-        [event("new", "q 0", "i-0", NOON_MS + 2 * HORIZON_MS + HORIZON_MS // WALKS_PER_HORIZON)],
+        [event("new", "q 0", "i-0", NOON_MS + 2 * FOLD_AGE_MS + FOLD_AGE_MS // WALKS_PER_FOLD_AGE)],
     )
-    assert retire(shard, 10) > 0
+    assert fold_step(shard, 10) > 0
 
 
-def test_without_a_horizon_nothing_is_folded(open_store: OpenStore) -> None:
+def test_without_a_fold_age_nothing_is_folded(open_store: OpenStore) -> None:
     """By default facts are kept for ever, however old they are."""
     store = open_store()
     events = old_and_new(store)
 
-    assert retire(store.shard(0), EVERYTHING) == 0
+    assert fold_step(store.shard(0), EVERYTHING) == 0
     assert store.shard(0).state().num_facts == len(events)
     assert apply_events(store.shard(0), [event(ts_ms=NOON_MS - 900 * DAY_MS)]).refusals == ()
 
 
 @pytest.mark.parametrize("max_records", [1, EVERYTHING])
-@pytest.mark.parametrize("later", [FOLDING, FOREVER], ids=["same horizon", "horizon taken away"])
+@pytest.mark.parametrize("later", [FOLDING, FOREVER], ids=["same fold age", "fold age taken away"])
 def test_a_repeat_of_a_folded_fact_is_too_late(
     open_store: OpenStore, max_records: int, later: StreamSettings
 ) -> None:
-    """What was folded is refused, not counted twice, also once the horizon was taken
+    """What was folded is refused, not counted twice, also once the fold age was taken
     away.
     """
     store = open_store(settings=FOLDING)
@@ -378,10 +378,10 @@ def test_a_repeat_of_a_folded_fact_is_too_late(
 
 
 @pytest.mark.parametrize("retention_ms", [None, RETENTION_MS], ids=["history", "live"])
-def test_events_before_the_horizon_are_too_late_whether_or_not_anything_was_folded(
+def test_events_before_the_fold_bound_are_too_late_whether_or_not_anything_was_folded(
     open_store: OpenStore, retention_ms: int | None
 ) -> None:
-    """The later bound counts: the horizon for history too, the partition's retention
+    """The later bound counts: the fold age for history too, the partition's retention
     for what is live.
     """
     shard = open_store(settings=FOLDING).shard(0)
@@ -389,7 +389,7 @@ def test_events_before_the_horizon_are_too_late_whether_or_not_anything_was_fold
         shard, [event(ts_ms=NOON_MS), event("known", ts_ms=NOON_MS)], [], {Position("memory", 0): 1}
     )
     texts = Texts()
-    ages_ms = [HORIZON_MS + 1, HORIZON_MS, RETENTION_MS + 1, RETENTION_MS]
+    ages_ms = [FOLD_AGE_MS + 1, FOLD_AGE_MS, RETENTION_MS + 1, RETENTION_MS]
     late = [event(f"{age_ms} ms old", ts_ms=NOON_MS - age_ms) for age_ms in ages_ms]
     batch = replace(
         batch_of([*late, event("known", ts_ms=NOON_MS)], texts), retention_ms=retention_ms
@@ -405,15 +405,15 @@ def test_events_before_the_horizon_are_too_late_whether_or_not_anything_was_fold
 def test_a_session_that_comes_back_begins_anew_however_far_the_walk_is(
     open_store: OpenStore, num_steps: int
 ) -> None:
-    """A session id seen again after the horizon counts once more, the same whether it
+    """A session id seen again after the fold age counts once more, the same whether it
     was folded before.
     """
     store = open_store(settings=FOLDING)
     old_and_new(store)
     shard = store.shard(0)
     for _ in range(num_steps):
-        retire(shard, 3)
-    back = event("s-0", "q 0", "i-0", NOON_MS + 2 * HORIZON_MS)
+        fold_step(shard, 3)
+    back = event("s-0", "q 0", "i-0", NOON_MS + 2 * FOLD_AGE_MS)
     applied = apply_events(shard, [back])
     walk(shard)
 
@@ -445,18 +445,18 @@ def test_a_failed_write_folds_nothing(
         patched.setattr(Database, "write", refuse)
         with pytest.raises(StoreWriteFailed):
             walk(shard)
-    assert shard.state().retired.count == 0
+    assert shard.state().folded.count == 0
     walk(shard)
-    assert shard.state().retired.count == len(events) - 1
+    assert shard.state().folded.count == len(events) - 1
     assert_same_dump(edges_of(store.root), Oracle.of(events).edges(NOON_MS))
 
 
-def test_a_lost_settled_edge_is_damage(open_store: OpenStore) -> None:
+def test_a_lost_folded_edge_is_damage(open_store: OpenStore) -> None:
     """The hash of a graph that lost what was folded is never printed."""
     store = open_store(settings=FOLDING)
     old_and_new(store)
     walk(store.shard(0))
-    (first, *_) = [key for key, _ in store.shard(0).records(codec.SETTLED)]
+    (first, *_) = [key for key, _ in store.shard(0).records(codec.FOLDED)]
     store.shard(0).write(Records.of({}, [first]))
 
     with (
@@ -486,16 +486,16 @@ def test_a_missing_session_that_was_not_folded_is_a_difference(
 
 
 def test_shards_have_their_own_bounds(open_store: OpenStore) -> None:
-    """A shard folds by its own watermark; readers add up what both have settled."""
+    """A shard folds by its own watermark; readers add up what both have folded."""
     store = open_store(num_shards=2, settings=FOLDING)
     old = [event(f"s-{n}", ts_ms=NOON_MS + n) for n in range(40)]
-    new = [event(f"n-{n}", ts_ms=NOON_MS + 3 * HORIZON_MS) for n in range(40)]
+    new = [event(f"n-{n}", ts_ms=NOON_MS + 3 * FOLD_AGE_MS) for n in range(40)]
     apply_all(store, old)
     apply_all(store, [one for one in new if shard_of(one.session_id, 2) == 0])
     for index in range(2):
         walk(store.shard(index))
 
-    assert [store.shard(index).state().settled_before_ms is None for index in range(2)] == [
+    assert [store.shard(index).state().folded_before_ms is None for index in range(2)] == [
         False,
         True,
     ]
@@ -504,7 +504,7 @@ def test_shards_have_their_own_bounds(open_store: OpenStore) -> None:
     assert_same_dump(edges_of(store.root), Oracle.of([*old, *new]).edges(NOON_MS))
 
 
-SETTLED = SettledEdge(
+FOLDED = FoldedEdge(
     sessions=2,
     first_ms=NOON_MS,
     last_ms=NOON_MS + 1,
@@ -517,14 +517,14 @@ STATE = codec.ShardState(
 
 
 def test_layouts_are_pinned() -> None:
-    """The bytes of settled edges and of a state that knows what was folded stay what
+    """The bytes of folded edges and of a state that knows what was folded stay what
     they are.
     """
-    assert codec.pack_settled(SETTLED).hex() == (
+    assert codec.pack_folded(FOLDED).hex() == (
         "01000000020000018bcfe568000000018bcfe568010000000000000005ffffffffffffffff02"
         "020000000200000009000103" + "040000000100000001000105"
     )
-    assert codec.unpack_settled(codec.pack_settled(SETTLED)).digest == SETTLED.digest
+    assert codec.unpack_folded(codec.pack_folded(FOLDED)).digest == FOLDED.digest
     assert codec.pack_state(STATE).hex() == (
         "0100000000000000070000018bcfe56800"
         "000000000000000900000000000000010000000000000002"
@@ -536,18 +536,18 @@ def test_layouts_are_pinned() -> None:
     assert codec.unpack_state(codec.pack_state(codec.ShardState())) == codec.ShardState()
 
 
-def test_settled_edges_pack_and_unpack() -> None:
-    """A settled edge comes back as it was, and adding in any order packs to the same
+def test_folded_edges_pack_and_unpack() -> None:
+    """A folded edge comes back as it was, and adding in any order packs to the same
     bytes.
     """
     with TemporaryDirectory() as folder, Store.create_or_open(Path(folder), FOLDING) as store:
         events = old_and_new(store)
         walk(store.shard(0))
-        parts = [codec.unpack_settled(value) for _, value in store.shard(0).records(codec.SETTLED)]
+        parts = [codec.unpack_folded(value) for _, value in store.shard(0).records(codec.FOLDED)]
     first, second, third, *_ = parts
 
     assert sum(part.digest.count for part in parts) == len(events) - 1
-    assert codec.unpack_settled(codec.pack_settled(first)) == first
-    assert codec.pack_settled(first.plus(second).plus(third)) == codec.pack_settled(
+    assert codec.unpack_folded(codec.pack_folded(first)) == first
+    assert codec.pack_folded(first.plus(second).plus(third)) == codec.pack_folded(
         third.plus(second.plus(first))
     )

@@ -25,9 +25,10 @@ from stream.graph.sessions import Hulls, cut_session_id
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
+from stream.shard.reader import ShardReader
 from stream.shard.records import Records
 from stream.shard.rocksdb import Database
-from stream.shard.shard import Shard, ShardReader
+from stream.shard.shard import Shard
 from stream.store.store import Store
 from testing.histories import (
     EFFORT,

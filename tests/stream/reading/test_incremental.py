@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from stream.actions import Action
 from stream.changes.apply import apply_batch
 from stream.changes.erase import erase
-from stream.changes.fold import retire
+from stream.changes.fold import fold_step
 from stream.events.columns import ShardBatch, Texts, batch_of
 from stream.events.types import CatalogItem, Erasure, Interaction, Position
 from stream.graph.arrays import GraphArrays
@@ -98,7 +98,7 @@ def deliver(
     texts = Texts()
     batch = batch_of(own, texts, items=catalog, erasures=asked, positions={Position("file", 0): 0})
     apply_batch(shard, batch, texts)
-    retire(shard, 1_000_000)
+    fold_step(shard, 1_000_000)
 
 
 def assert_read_again(root: Path, known: KnownGraph) -> None:

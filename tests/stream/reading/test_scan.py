@@ -15,8 +15,8 @@ from stream.graph.facts import FactColumns
 from stream.reading import scan
 from stream.reading.scan import edge_chunks, session_chunks
 from stream.shard import codec
+from stream.shard.reader import ShardReader
 from stream.shard.rocksdb import Puts
-from stream.shard.shard import ShardReader
 from testing.histories import EFFORT, interactions
 from testing.memory_rocksdb import MemoryDatabase, MemoryDisk
 from testing.oracle import Oracle

@@ -14,8 +14,8 @@ from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
 from stream.shard.epochs import current_folder
+from stream.shard.reader import follow_shards
 from stream.shard.records import Records
-from stream.shard.shard import follow_shards
 from stream.store.store import Store, read_manifest
 from testing.histories import NOON_MS, apply_all, apply_events, event, graph_hash
 from tests.stream.conftest import OpenStore, StartHolder, StartPython
