@@ -6,6 +6,7 @@ A member of a consumer group that reads the partitions of its shards.
 import logging
 import time
 from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 from stream.errors import SourceMismatch, SourceUnavailable
 from stream.events.types import Position, RecordBatch
@@ -23,6 +24,44 @@ _CONTACT_SECONDS = 5.0
 _LOOK_SECONDS = 0.25
 _REBALANCE_LOOK_SECONDS = 0.02
 _REBALANCE_SECONDS = 3.0
+
+
+class _Member(NamedTuple):
+    """What a member of the consumer group works with, between start and close."""
+
+    group: Group
+    reader: Reader
+    assignment: Assignment
+
+
+class _Unapplied:
+    """What was handed out and is not in the store yet, by partition."""
+
+    def __init__(self) -> None:
+        self._begin: dict[Position, int] = {}
+        self._polled_end: dict[Position, int] = {}
+
+    def begin(self, position: Position) -> int | None:
+        """Return the first offset that is not applied; None: all is."""
+        return self._begin.get(position)
+
+    def hand_out(self, batch: RecordBatch) -> None:
+        """Take note of records that were read."""
+        self._begin.setdefault(batch.position, batch.offsets[0])
+        self._polled_end[batch.position] = batch.next_offset
+
+    def apply(self, position: Position, next_offset: int) -> None:
+        """Take note that everything before an offset is in the store."""
+        self._begin[position] = next_offset
+        if next_offset >= self._polled_end.get(position, 0):
+            del self._begin[position]
+
+    def drop(self, assigned: Collection[Position]) -> None:
+        """Forget what was handed out: it is read again, where it is still assigned."""
+        self._begin = {}
+        self._polled_end = {
+            position: end for position, end in self._polled_end.items() if position in assigned
+        }
 
 
 class KafkaSource:
@@ -57,11 +96,8 @@ class KafkaSource:
         if not self._topics:
             raise SourceMismatch("every topic is set to ''; name at least stream.clicks_topic")
         self._client = open_client(bootstrap, settings)
-        self._group: Group | None = None
-        self._reader: Reader | None = None
-        self._assignment: Assignment | None = None
-        self._polled_end: dict[Position, int] = {}
-        self._pending: dict[Position, int] = {}
+        self._member: _Member | None = None
+        self._unapplied = _Unapplied()
         self._committed_at = self._contact_at = self._changed_at = time.monotonic()
         self._is_away = False
         self.num_partitions = self._count_partitions()
@@ -80,9 +116,13 @@ class KafkaSource:
                 f"the topics have {self.num_partitions} partitions, but store {store.root} has "
                 f"{store.num_shards} shards: use another store, or build it again from the topics"
             )
-        self._reader = self._client.reader()
-        self._assignment = Assignment(self._reader, store.ownership, self._topics, self._erasures)
-        self._group = self._client.group(self._topics[0])
+        reader = self._client.reader()
+        assignment = Assignment(reader, store.ownership, self._topics, self._erasures)
+        try:
+            self._member = _Member(self._client.group(self._topics[0]), reader, assignment)
+        except BaseException:
+            reader.close()
+            raise
 
     def poll(self, max_wait_seconds: float) -> list[RecordBatch]:
         """Return the next records, as soon as there are any.
@@ -126,7 +166,7 @@ class KafkaSource:
 
         What is not applied by then comes again, here or elsewhere.
         """
-        return self._assignment.changes if self._assignment else 0
+        return self._member.assignment.changes if self._member else 0
 
     @property
     def exhausted(self) -> bool:
@@ -147,7 +187,7 @@ class KafkaSource:
         """
         behind = {}
         for position in self._assigned():
-            end, next_offset = self._reader_now().end(position), self._next_offset(position)
+            end, next_offset = self._joined.reader.end(position), self._next_offset(position)
             if end is not None and next_offset is not None:
                 behind[position.source, position.partition] = max(end - next_offset, 0)
         return behind
@@ -157,23 +197,20 @@ class KafkaSource:
         offsets to Kafka.
         """
         for position, next_offset in positions.items():
-            self._pending[position] = next_offset
-            if next_offset >= self._polled_end.get(position, 0):
-                del self._pending[position]
+            self._unapplied.apply(position, next_offset)
         if time.monotonic() - self._committed_at >= self._settings.commit_every_seconds:
             self._commit()
 
     def close(self) -> None:
         """Commit what is applied, close the shards, leave the group and disconnect."""
-        if self._group is not None:
-            self._commit(wait_seconds=_COMMIT_SECONDS)
-        if self._assignment is not None:
-            self._assignment.close()
-        if self._group is not None:
-            self._group.close()
-        if self._reader is not None:
-            self._reader.close()
-        self._group = self._reader = self._assignment = None
+        if self._member is None:
+            return
+        self._commit(wait_seconds=_COMMIT_SECONDS)
+        group, reader, assignment = self._member
+        assignment.close()
+        group.close()
+        reader.close()
+        self._member = None
 
     def _count_partitions(self) -> int:
         counts = self._wait_for_topics()
@@ -218,20 +255,15 @@ class KafkaSource:
 
     def _follow_group(self) -> bool:
         """Let the group take and give partitions; return whether it did."""
-        assert self._group is not None  # noqa: S101  # polled only between start and close
-        assert self._assignment is not None  # noqa: S101  # as above
+        group, _, assignment = self._joined
         try:
-            self._group.poll(self._assignment)
+            group.poll(assignment)
         except BrokerAway as error:
             self._wait_out(error)
-        if not self._assignment.settle():
+        if not assignment.settle():
             return False
         self._changed_at = time.monotonic()
-        assigned = set(self._assigned())
-        self._pending = {}
-        self._polled_end = {
-            position: end for position, end in self._polled_end.items() if position in assigned
-        }
+        self._unapplied.drop(set(self._assigned()))
         return True
 
     def _look_seconds(self) -> float:
@@ -243,13 +275,13 @@ class KafkaSource:
         return _REBALANCE_LOOK_SECONDS if is_changing else _LOOK_SECONDS
 
     def _read(self, max_wait_seconds: float) -> list[RecordBatch]:
-        assert self._assignment is not None  # noqa: S101  # as above
-        if not self._assignment.shards:
+        _, reader, assignment = self._joined
+        if not assignment.shards:
             time.sleep(max_wait_seconds)
             self._check_contact(has_records=False)
             return []
         try:
-            found = self._reader_now().poll(max_wait_seconds)
+            found = reader.poll(max_wait_seconds)
         except OffsetsGone as error:
             self._restart_from_earliest(error.offsets)
             return []
@@ -258,9 +290,8 @@ class KafkaSource:
             return []
         self._check_contact(has_records=bool(found))
         for batch in found:
-            self._pending.setdefault(batch.position, batch.offsets[0])
-            self._polled_end[batch.position] = batch.next_offset
-        return [share for batch in found for share in self._assignment.hand_out(batch)]
+            self._unapplied.hand_out(batch)
+        return [share for batch in found for share in assignment.hand_out(batch)]
 
     def _wait_out(self, error: BrokerAway) -> None:
         logger.warning("poll failed bootstrap=%s error=%s", self._bootstrap, error)
@@ -282,34 +313,35 @@ class KafkaSource:
             logger.warning("%s bootstrap=%s", event, self._bootstrap)
 
     def _answers(self) -> bool:
-        return self._reader_now().answers(Position(self._topics[0], 0))
+        return self._joined.reader.answers(Position(self._topics[0], 0))
 
-    def _reader_now(self) -> Reader:
-        assert self._reader is not None  # noqa: S101  # asked only between start and close
-        return self._reader
+    @property
+    def _joined(self) -> _Member:
+        assert self._member is not None  # noqa: S101  # asked only between start and close
+        return self._member
 
     def _assigned(self) -> Collection[Position]:
-        if self._assignment is None:
+        if self._member is None:
             return []
-        return [*self._assignment.partitions, *(self._erasures if self._assignment.shards else [])]
+        assignment = self._member.assignment
+        return [*assignment.partitions, *(self._erasures if assignment.shards else [])]
 
     def _next_offset(self, position: Position) -> int | None:
         """The first offset not applied.
 
         The reader's own also moves past transaction marks.
         """
-        pending = self._pending.get(position)
-        return self._reader_now().next_offset(position) if pending is None else pending
+        begin = self._unapplied.begin(position)
+        return self._joined.reader.next_offset(position) if begin is None else begin
 
     def _commit(self, *, wait_seconds: float = 0.0) -> None:
         """Commit to Kafka; being fenced off comes out of the next poll."""
         self._committed_at = time.monotonic()
-        if self._group is None or self._assignment is None:
+        if self._member is None:
             return
-        offsets = {
-            position: self._next_offset(position) for position in self._assignment.partitions
-        }
-        self._group.commit(
+        group, _, assignment = self._member
+        offsets = {position: self._next_offset(position) for position in assignment.partitions}
+        group.commit(
             {position: offset for position, offset in offsets.items() if offset is not None},
             wait_seconds=wait_seconds,
         )
@@ -319,9 +351,9 @@ class KafkaSource:
 
         The broker does not have the stored offset (any more).
         """
-        assert self._assignment is not None  # noqa: S101  # as above
+        _, reader, assignment = self._joined
         try:
-            earliest = self._reader_now().earliest(stored_offsets)
+            earliest = reader.earliest(stored_offsets)
         except BrokerAway as error:
             logger.warning("poll failed bootstrap=%s error=%s", self._bootstrap, error)
             return
@@ -335,8 +367,8 @@ class KafkaSource:
                 earliest[position],
                 max(earliest[position] - stored, 0),
             )
-        self._reader_now().seek(dict(earliest))
-        self._assignment.rewound(earliest)
+        reader.seek(dict(earliest))
+        assignment.rewound(earliest)
 
 
 def _listed(counts: Mapping[str, int]) -> str:

@@ -41,7 +41,6 @@ class Fleet:
         most_failures: how many workers may end by themselves before that ends the soak.
 
     Attributes:
-        num_kills: SIGKILLs that ended a worker.
         num_pauses: SIGSTOPs.
         num_stops: SIGTERMs.
         lives: seconds that each killed worker had lived.
@@ -53,7 +52,7 @@ class Fleet:
     def __init__(
         self, command: Sequence[object], folder: Path, size: int, most_failures: int
     ) -> None:
-        self.num_kills = self.num_pauses = self.num_stops = 0
+        self.num_pauses = self.num_stops = 0
         self.lives: list[float] = []
         self.failures: list[int] = []
         self.bad_stops: list[int] = []
@@ -62,6 +61,11 @@ class Fleet:
         self._most_failures = most_failures
         self._slots = [_Slot() for _ in range(size)]
         self._stopping: set[int] = set()
+
+    @property
+    def num_kills(self) -> int:
+        """SIGKILLs that ended a worker."""
+        return len(self.lives)
 
     def start(self, slot: int) -> None:
         """Start a worker; one in the same slot that was told to stop
@@ -159,7 +163,6 @@ class Fleet:
 
     def _note_kill(self, code: int, lived_seconds: float) -> None:
         if code == -signal.SIGKILL:
-            self.num_kills += 1
             self.lives.append(lived_seconds)
         else:
             self.failures.append(code)
