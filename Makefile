@@ -22,7 +22,7 @@ help:  ## Show the targets
 setup: $(STAMP)  ## Create .venv with everything at its tested version
 	@:
 
-$(STAMP): pyproject.toml constraints.txt deploy/setup.sh
+$(STAMP): pyproject.toml clients/python/pyproject.toml constraints.txt deploy/setup.sh
 	@deploy/setup.sh "$(PYTHON)" "$(VENV)"
 	@touch $@
 
@@ -33,13 +33,15 @@ test: setup  ## Run every test, against a real Kafka (ARGS="-k NAME")
 	@[ -n "$${FRESHET_TEST_KAFKA:-}" ] || $(BIN)/python -m deploy.kafka.jars
 	@$(BIN)/pytest $(ARGS)
 
-check: setup  ## Check format, lint, types, imports, generated stubs, alert rules
+check: setup  ## Check format, lint, types, imports, stubs, contracts, alert rules, changelog
 	@$(BIN)/ruff format --check --quiet . || { echo "check: run $(BIN)/ruff format ."; exit 1; }
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m protos.generate --check
+	@deploy/check_protos.sh
 	@deploy/check_alerts.sh
+	@$(BIN)/python deploy/check_changelog.py
 
 bench: setup  ## Measure (ARGS="--help")
 	@$(BIN)/python -m bench $(ARGS)
@@ -57,5 +59,5 @@ constraints: setup  ## Pin the newest versions that pyproject.toml allows, with 
 	@deploy/constraints.sh "$(BIN)/uv"
 
 clean:  ## Remove everything that was made: .venv, Kafka's jars, tools, caches
-	@rm -rf $(VENV) .kafka .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
+	@rm -rf $(VENV) .kafka .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info clients/python/build clients/python/*.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -79,6 +79,19 @@ def test_everything_published_is_on_loopback_and_restarts() -> None:
         assert service["restart"] == ("no" if name == "topics" else "unless-stopped")
 
 
+def test_the_security_page_lists_every_port() -> None:
+    """Each port that compose publishes has its line on the page, and no other."""
+    page = (_ROOT / "SECURITY.md").read_text("utf-8")
+    listed = set(re.findall(r"^\| (\d+) \|", page, re.MULTILINE))
+    published = {
+        port.rpartition(":")[2]
+        for service in _COMPOSE["services"].values()
+        for port in service.get("ports", [])
+    }
+
+    assert listed == published
+
+
 def test_compose_creates_the_topics_that_the_tests_use() -> None:
     """Topics and their settings are the same in compose as in the local broker."""
     (script,) = _COMPOSE["services"]["topics"]["command"]
