@@ -37,6 +37,11 @@ class Quality:
     recall_100: float
     ndcg_10: float
 
+    @property
+    def worth(self) -> float:
+        """What models and passes are chosen by: MRR and Recall@10, added."""
+        return self.mrr + self.recall_10
+
 
 def edge_ranks(
     query_vectors: Floats,

@@ -54,6 +54,11 @@ class GraphPart:
         return self.num_queries + self.num_items
 
     @property
+    def edges(self) -> tuple[Ints, Ints]:
+        """Query and item of each edge, ``int64 [num_edges]`` each."""
+        return self.edge_query, self.edge_item
+
+    @property
     def seen(self) -> NDArray[np.bool_]:
         """``bool [num_nodes]``: has an edge or is in a hyperedge, so that an id vector
         can be learnt.

@@ -28,7 +28,7 @@ _INCIDENCE_ARRAYS = ("incidence_session", "incidence_item", "incidence_ms")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Learnable:
+class TrainableGraph:
     """Arrays that can be learned from.
 
     Attributes:
@@ -41,7 +41,7 @@ class Learnable:
     titles_as_queries: bool
 
 
-def learnable(arrays: GraphArrays) -> Learnable:
+def select_trainable(arrays: GraphArrays) -> TrainableGraph:
     """Leave deleted items out; where no query was ever clicked from, let the titles of
     items stand in.
 
@@ -51,7 +51,7 @@ def learnable(arrays: GraphArrays) -> Learnable:
     """
     kept = _without_deleted(arrays)
     if len(kept.edge_query):
-        return Learnable(arrays=kept, titles_as_queries=False)
+        return TrainableGraph(arrays=kept, titles_as_queries=False)
     with_titles = _titles_as_queries(kept)
     if not len(with_titles.edge_query):
         raise TrainingRefused(
@@ -59,7 +59,7 @@ def learnable(arrays: GraphArrays) -> Learnable:
             "titles; "
             "feed events with `freshet stream` first"
         )
-    return Learnable(arrays=with_titles, titles_as_queries=True)
+    return TrainableGraph(arrays=with_titles, titles_as_queries=True)
 
 
 def _without_deleted(arrays: GraphArrays) -> GraphArrays:

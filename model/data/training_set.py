@@ -53,6 +53,11 @@ class TrainingSet:
     validation_item: Ints
     validation_first_ms: Ints
 
+    @property
+    def held_out(self) -> tuple[Ints, Ints]:
+        """Query and item of each held-out edge, ``int64 [num_validation]`` each."""
+        return self.validation_query, self.validation_item
+
 
 def build_training_set(
     arrays: GraphArrays, settings: ModelSettings, learned: Learned | None = None

@@ -230,7 +230,6 @@ def _best(
 ) -> dict[str, float]:
     def worth(choice: dict[str, float]) -> float:
         end_if(task.stop)
-        quality = quality_of(ranks_of(make(choice), task.validation), task.validation.query)
-        return quality.mrr + quality.recall_10
+        return quality_of(ranks_of(make(choice), task.validation), task.validation.query).worth
 
     return max(choices, key=worth)

@@ -108,6 +108,10 @@ class Learner:
         )
         self.average.restart()
 
+    def set_rate(self, share: float) -> None:
+        """Let the next steps be of this share of `model.learning_rate`."""
+        self.optimizer.learning_rate = share * self.settings.learning_rate
+
     def step(self, batch: Ints) -> float:
         """Supervise a batch of edges, given as ``int64 [batch]`` positions.
 

@@ -262,5 +262,4 @@ def _some_queries(holdout: Holdout) -> Holdout:
 def _worth(ranker: PaperRanker, holdout: Holdout) -> float:
     pairs = (holdout.query, holdout.item)
     ranks = scored_ranks(ranker.scores, holdout.arrays.num_items, pairs, holdout.seen)
-    quality = quality_of(ranks, holdout.query)
-    return quality.mrr + quality.recall_10
+    return quality_of(ranks, holdout.query).worth

@@ -148,5 +148,4 @@ def _judged(fitted: Fitted, stop_by: Holdout) -> Fitted:
     ranks = scored_ranks(
         ranker.scores, stop_by.arrays.num_items, (stop_by.query, stop_by.item), stop_by.seen
     )
-    quality = quality_of(ranks, stop_by.query)
-    return replace(fitted, worth=quality.mrr + quality.recall_10)
+    return replace(fitted, worth=quality_of(ranks, stop_by.query).worth)

@@ -24,7 +24,7 @@ from model.artifact.paths import (
 )
 from model.artifact.store import ArtifactStore
 from model.artifact.writer import GenerationWriter
-from model.data.trainable import learnable
+from model.data.trainable import select_trainable
 from model.data.training_set import build_training_set
 from model.errors import GenerationCorrupt
 from model.publishing import path_graph
@@ -216,7 +216,7 @@ def test_strengths_are_shares_of_what_the_network_propagates(
     left.
     """
     arrays = with_deleted(make_arrays(shop_events(24, seed=3), shop_items()), *deleted)
-    asked, dense = Asked(arrays), Dense(learnable(arrays).arrays, settings)
+    asked, dense = Asked(arrays), Dense(select_trainable(arrays).arrays, settings)
     kinds = set()
     for query in range(arrays.num_queries):
         for item, row in enumerate(asked.items.tolist()):

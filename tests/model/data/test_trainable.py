@@ -2,7 +2,7 @@
 
 import pytest
 
-from model.data.trainable import learnable
+from model.data.trainable import select_trainable
 from model.errors import TrainingRefused
 from stream.actions import Action
 from stream.events.types import CatalogItem
@@ -16,7 +16,7 @@ def test_deleted_items_take_no_part(make_arrays: MakeArrays) -> None:
         [CatalogItem(item_id="a", deleted=True)],
     )
 
-    kept = learnable(arrays).arrays
+    kept = select_trainable(arrays).arrays
 
     assert [arrays.item_ids[item] for item in kept.edge_item] == ["b"]
     assert [arrays.item_ids[item] for item in kept.fact_item] == ["b"]
@@ -31,7 +31,7 @@ def test_without_queries_titles_stand_in(make_arrays: MakeArrays) -> None:
         [CatalogItem(item_id=item, title=f"Title {item}!") for item in "abc"],
     )
 
-    source = learnable(arrays)
+    source = select_trainable(arrays)
 
     assert source.titles_as_queries
     found = {
@@ -55,4 +55,4 @@ def test_nothing_to_learn_from_is_refused(
     )
 
     with pytest.raises(TrainingRefused, match="nothing to learn from"):
-        learnable(arrays)
+        select_trainable(arrays)

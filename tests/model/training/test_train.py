@@ -11,14 +11,15 @@ import torch
 
 from model.artifact.encoder import TextEncoder
 from model.artifact.generation import Generation
-from model.data.parent import Learned
 from model.data.training_set import build_training_set
 from model.errors import TrainingFailed, TrainingRefused, TrainingStopped
 from model.ranking import edge_ranks, quality_of
 from model.settings import ModelSettings
+from model.training.budget import Budget
+from model.training.early_stopping import BestPass
 from model.training.result import Progress, Trained
 from model.training.step import Learner
-from model.training.train import _Fit, train
+from model.training.train import Run, fit, train
 from stream.actions import Action
 from stream.events.types import CatalogItem
 from stream.graph.arrays import GraphArrays
@@ -31,6 +32,12 @@ def same(left: Trained, right: Trained) -> bool:
         np.array_equal(getattr(left, name), getattr(right, name))
         for name in ("query_vectors", "item_vectors", "query_attention", "item_attention")
     ) and all(np.array_equal(left.encoder[name], right.encoder[name]) for name in left.encoder)
+
+
+def begun(settings: ModelSettings) -> Run:
+    """Return where a training begins."""
+    budget = Budget.of(settings, 30, time.monotonic())
+    return Run(rng=np.random.default_rng(0), budget=budget, best=BestPass())
 
 
 def is_sound(trained: Trained, arrays: GraphArrays, settings: ModelSettings) -> bool:
@@ -150,12 +157,12 @@ def test_a_loss_that_is_not_a_number_ends_training(
     arrays: GraphArrays, settings: ModelSettings
 ) -> None:
     """It never becomes a generation."""
-    run = Learner(build_training_set(arrays, settings), settings, torch.device("cpu"))
+    learner = Learner(build_training_set(arrays, settings), settings, torch.device("cpu"))
     with torch.no_grad():
-        run.network.content.bag.fill_(torch.nan)
+        learner.network.content.bag.fill_(torch.nan)
 
     with pytest.raises(TrainingFailed, match="loss became nan"):
-        _Fit(run, time.monotonic(), None, None, is_warm=False).run()
+        fit(learner, begun(settings), 1, stop=lambda: False)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
@@ -337,32 +344,6 @@ def test_known_nodes_keep_their_id_vectors_by_id_not_by_row(
     for row, text in enumerate(grown.query_texts):
         expected = generation.warm["query_ids"][old_query[text]] if text in old_query else 0.0
         assert np.abs(warm.warm["query_ids"][row] - expected).max() < 1e-4
-
-
-def test_warm_training_goes_over_recent_edges_and_a_sample_of_older_ones(
-    arrays: GraphArrays, settings: ModelSettings
-) -> None:
-    """Every pass has all edges that the parent did not know, and another sample of the
-    others.
-    """
-    cut_ms = int(np.quantile(arrays.edge_first_ms, 0.4))
-    sessions = np.where(arrays.edge_first_ms <= cut_ms, arrays.edge_sessions, 0)
-    data = build_training_set(arrays, settings, Learned(sessions=sessions, until_ms=cut_ms))
-    recent, older = np.flatnonzero(data.recent), np.flatnonzero(~data.recent)
-    assert len(recent) > 50
-    assert len(older) > 50
-
-    fit = _Fit(
-        Learner(data, settings, torch.device("cpu")), time.monotonic(), None, None, is_warm=True
-    )
-    passes = [fit._drawn() for _ in range(2)]
-
-    replayed = [np.setdiff1d(drawn, recent) for drawn in passes]
-    for drawn, sample in zip(passes, replayed, strict=True):
-        assert np.isin(recent, drawn).all()
-        assert len(np.unique(drawn)) == len(drawn)
-        assert len(sample) == np.ceil(settings.replay_share * len(older))
-    assert not np.array_equal(replayed[0], replayed[1])
 
 
 @pytest.mark.parametrize("change", [{"dim": 8}, {"num_buckets": 1 << 10}, {"hidden": 4}], ids=str)
