@@ -14,6 +14,7 @@ from model.artifact.encoder import BAG, TOWER_PARTS
 from model.artifact.generation import Generation
 from model.data.parent import Learned, NodeRows, learned_by, rows_in
 from model.data.texts import Texts
+from model.network.attention import ChannelAttention
 from model.network.network import DualChannelNetwork
 from model.settings import ModelSettings
 from stream.graph.arrays import GraphArrays
@@ -134,21 +135,46 @@ def _copy_ids(warm: WarmStart, network: DualChannelNetwork) -> None:
 
 
 def _problem(generation: Generation, arrays: dict[str, Floats], settings: ModelSettings) -> str:
-    dim, encoder = generation.manifest.dim, generation.encoder
-    shapes = {
-        "the query id vectors": (arrays.get(QUERY_IDS), (generation.manifest.num_queries, dim)),
-        "the item id vectors": (arrays.get(ITEM_IDS), (generation.manifest.num_items, dim)),
+    """Return why a generation's weights do not fit the network; empty: they do."""
+    manifest, encoder = generation.manifest, generation.encoder
+    needed = {
+        "the query id vectors": (arrays.get(QUERY_IDS), (manifest.num_queries, settings.dim)),
+        "the item id vectors": (arrays.get(ITEM_IDS), (manifest.num_items, settings.dim)),
         "the text features": (encoder.get(BAG), (settings.num_buckets, settings.dim)),
-        "the towers": (encoder.get("query.hidden_bias"), (settings.hidden,)),
+        "the query tower": (encoder.get("query.hidden_bias"), (settings.hidden,)),
+        "the item tower": (encoder.get("item.hidden_bias"), (settings.hidden,)),
     }
-    for name, (array, shape) in shapes.items():
+    for name, (array, shape) in needed.items():
         if array is None:
-            return f"{name} are not stored"
+            return f"{name}: not stored"
         if array.shape != shape:
-            return f"{name} have shape {array.shape}, the settings need {shape}"
+            return f"{name}: shape {array.shape}, the network of these settings has {shape}"
+    for name, shape in _shared_shapes(settings).items():
+        array = arrays.get(_WEIGHT + name)
+        if array is not None and array.shape != shape:
+            return f"{name}: shape {array.shape}, the network of these settings has {shape}"
     if not all(np.isfinite(array).all() for array in (*arrays.values(), *encoder.values())):
         return "it holds values that are not finite"
     return ""
+
+
+def _shared_shapes(settings: ModelSettings) -> dict[str, tuple[int, ...]]:
+    """Return the shapes that the shared weights of a network are stored in, by name.
+
+    How many channels the attention joins is one of them. Scalars are stored as one
+    value.
+    """
+    with torch.device("meta"):
+        attention = ChannelAttention(settings.dim)
+    return {
+        **{
+            f"attention.{kind}.{name}": tuple(parameter.shape)
+            for kind in ("query", "item")
+            for name, parameter in attention.named_parameters()
+        },
+        "fed_hypergraph": (1,),
+        "log_temperature": (1,),
+    }
 
 
 def _array(parameter: torch.Tensor) -> Floats:

@@ -20,6 +20,7 @@ from model.training.early_stopping import BestPass
 from model.training.result import Progress, Trained
 from model.training.step import Learner
 from model.training.train import Run, fit, train
+from model.training.warm_start import open_warm_start
 from stream.actions import Action
 from stream.events.types import CatalogItem
 from stream.graph.arrays import GraphArrays
@@ -362,6 +363,51 @@ def test_a_generation_of_another_shape_is_not_gone_on_from(
     assert trained.parent == ""
     assert is_sound(trained, arrays, other)
     assert "warm start ignored" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["query", "item"])
+@pytest.mark.parametrize("name", ["score", "bias", "degree", "project.weight"])
+def test_a_generation_with_another_number_of_channels_is_ignored(
+    generation: Generation,
+    arrays: GraphArrays,
+    settings: ModelSettings,
+    kind: str,
+    name: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An attention of another shape does not end every training that would start there.
+
+    Training starts from scratch, and says so.
+    """
+    stored = f"weight.attention.{kind}.{name}"
+    older = {**generation.warm, stored: generation.warm[stored][:-1]}
+
+    trained = train(arrays, replace(settings, max_passes=1), warm=replace(generation, warm=older))
+
+    assert trained.parent == ""
+    assert is_sound(trained, arrays, settings)
+    assert "warm start ignored" in caplog.text
+    assert f"attention.{kind}.{name}" in caplog.text
+
+
+def test_a_generation_that_lacks_a_shared_weight_is_started_from(
+    generation: Generation, arrays: GraphArrays, settings: ModelSettings
+) -> None:
+    """One from before the weight was there: it keeps what the network begins with."""
+    older = {name: array for name, array in generation.warm.items() if "fed" not in name}
+    assert len(older) < len(generation.warm)
+
+    assert train(arrays, settings, warm=replace(generation, warm=older)).parent == generation.id
+
+
+def test_every_stored_weight_has_its_shape_checked(
+    generation: Generation, arrays: GraphArrays, settings: ModelSettings
+) -> None:
+    """Whatever parameters the network has, none that is stored fails to fit later."""
+    for name, array in generation.warm.items():
+        other = {**generation.warm, name: np.concatenate([array, array])}
+        assert open_warm_start(replace(generation, warm=other), arrays, settings) is None, name
+    assert open_warm_start(generation, arrays, settings) is not None
 
 
 def test_a_generation_with_nan_is_not_gone_on_from(
