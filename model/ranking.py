@@ -4,10 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float32]
+from stream.dtypes import Float32s, Float64s, Int64s
 
 FIGURES = ("mrr", "recall_10", "recall_100", "ndcg_10")
 _TOP, _DEEP = 10, 100
@@ -44,11 +42,11 @@ class Quality:
 
 
 def edge_ranks(
-    query_vectors: Floats,
-    item_vectors: Floats,
-    held_out: tuple[Ints, Ints],
-    seen: tuple[Ints, Ints],
-) -> NDArray[np.float64]:
+    query_vectors: Float32s,
+    item_vectors: Float32s,
+    held_out: tuple[Int64s, Int64s],
+    seen: tuple[Int64s, Int64s],
+) -> Float64s:
     """Return the rank of each held-out edge's item among all items for its query, from
     1.
 
@@ -70,11 +68,11 @@ def edge_ranks(
 
 
 def scored_ranks(
-    scores_of: Callable[[Ints], Floats],
+    scores_of: Callable[[Int64s], Float32s],
     num_items: int,
-    held_out: tuple[Ints, Ints],
-    seen: tuple[Ints, Ints],
-) -> NDArray[np.float64]:
+    held_out: tuple[Int64s, Int64s],
+    seen: tuple[Int64s, Int64s],
+) -> Float64s:
     """Return what `edge_ranks` returns, for any way of scoring.
 
     Args:
@@ -98,8 +96,8 @@ def scored_ranks(
 
 
 def popularity_ranks(
-    popularity: Ints, held_out: tuple[Ints, Ints], seen: tuple[Ints, Ints]
-) -> NDArray[np.float64]:
+    popularity: Int64s, held_out: tuple[Int64s, Int64s], seen: tuple[Int64s, Int64s]
+) -> Float64s:
     """Return what `edge_ranks` would if every query got the most popular items.
 
     The baseline to beat.
@@ -114,7 +112,7 @@ def popularity_ranks(
     return edge_ranks(np.ones((num_queries, 1), dtype=np.float32), scores, held_out, seen)
 
 
-def quality_of(ranks: NDArray[np.float64], query: Ints) -> Quality:
+def quality_of(ranks: Float64s, query: Int64s) -> Quality:
     """Average the ranks of held-out edges over their queries.
 
     Args:
@@ -130,7 +128,7 @@ def quality_of(ranks: NDArray[np.float64], query: Ints) -> Quality:
     return Quality(num_queries=len(each["mrr"]), num_edges=len(ranks), **means)
 
 
-def figures_by_query(ranks: NDArray[np.float64], query: Ints) -> dict[str, NDArray[np.float64]]:
+def figures_by_query(ranks: Float64s, query: Int64s) -> dict[str, Float64s]:
     """Return each figure of `FIGURES` for each query, ``float64 [num_queries]``, in
     ascending order of query.
 
@@ -152,8 +150,8 @@ def figures_by_query(ranks: NDArray[np.float64], query: Ints) -> dict[str, NDArr
 
 
 def _blocks(
-    held_out: tuple[Ints, Ints], seen: tuple[Ints, Ints], num_items: int
-) -> Iterator[tuple[Ints, Ints, Ints]]:
+    held_out: tuple[Int64s, Int64s], seen: tuple[Int64s, Int64s], num_items: int
+) -> Iterator[tuple[Int64s, Int64s, Int64s]]:
     """Yield queries, positions of their held-out edges and of their seen edges, in
     blocks of bounded size.
     """

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.data.graph import GraphPart
 from model.data.texts import Texts
 from model.data.training_set import TrainingSet
-
-Ints = NDArray[np.int64]
+from stream.dtypes import Int64s
 
 _MEMBERS, _SOURCES = 5, 2
 _TERMS, _FEATURES, _TEXTS_OF_TERM = 4, 7, 2
@@ -118,7 +116,7 @@ def _texts(num_nodes: int, rng: np.random.Generator) -> Texts:
 
 def _distinct_pairs(
     count: int, num_first: int, num_second: int, rng: np.random.Generator
-) -> tuple[Ints, Ints]:
+) -> tuple[Int64s, Int64s]:
     """Return `count` distinct pairs in ascending order; both sides are heavy-tailed."""
     if count > num_first * num_second // 2:
         raise SystemExit(
@@ -136,5 +134,5 @@ def _distinct_pairs(
     return codes // num_second, codes % num_second
 
 
-def _heavy_tailed(count: int, num_ranks: int, rng: np.random.Generator) -> Ints:
+def _heavy_tailed(count: int, num_ranks: int, rng: np.random.Generator) -> Int64s:
     return (num_ranks * rng.random(count) ** _TAIL).astype(np.int64)

@@ -19,7 +19,7 @@ from model.network.network import DualChannelNetwork
 from model.settings import ModelSettings
 from model.training.objective import Objective
 from model.training.optimizer import WeightAverage
-from model.training.step import Ints
+from stream.dtypes import Int64s
 
 
 class PlainNetwork(DualChannelNetwork):
@@ -101,7 +101,7 @@ class PlainLearner:
         self._optimizer = torch.optim.Adam(self._groups(), lr=settings.learning_rate)
         self._average = WeightAverage(dict(self.network.named_parameters()), settings.average_decay)
 
-    def step(self, batch: Ints) -> float:
+    def step(self, batch: Int64s) -> float:
         """Supervise a batch of edges, given as ``int64 [batch]`` positions.
 
         Return the loss.

@@ -9,7 +9,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.artifact.encoder import TextEncoder
 from model.artifact.generation import Generation, open_generation
@@ -19,6 +18,7 @@ from model.evaluation.models import VectorRanker, ranks_of
 from model.evaluation.prequential import System
 from model.ranking import Quality, quality_of
 from model.settings import ModelSettings
+from stream.dtypes import Float32s
 from stream.graph.arrays import GraphArrays
 
 Read = Callable[[int | None], GraphArrays]
@@ -104,7 +104,7 @@ def _ranker(live: Generation, test: Holdout) -> VectorRanker:
     return VectorRanker(np.array(queries, dtype=np.float32), _item_vectors(live, test.arrays))
 
 
-def _item_vectors(live: Generation, arrays: GraphArrays) -> NDArray[np.float32]:
+def _item_vectors(live: Generation, arrays: GraphArrays) -> Float32s:
     """Return ``float32 [num_items, dim]``.
 
     Zeros for an item that the generation does not have.

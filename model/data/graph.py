@@ -6,13 +6,9 @@ Weighted edges, hyperedges, and what made what.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stream.dtypes import Bools, Float32s, Int64s
 from stream.graph.arrays import GraphArrays
-
-Bools = NDArray[np.bool_]
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,14 +35,14 @@ class GraphPart:
 
     num_queries: int
     num_items: int
-    edge_query: Ints
-    edge_item: Ints
-    edge_weight: Floats
+    edge_query: Int64s
+    edge_item: Int64s
+    edge_weight: Float32s
     num_hyperedges: int
-    incidence_hyperedge: Ints
-    incidence_node: Ints
-    source_edge: Ints
-    source_hyperedge: Ints
+    incidence_hyperedge: Int64s
+    incidence_node: Int64s
+    source_edge: Int64s
+    source_hyperedge: Int64s
 
     @property
     def num_nodes(self) -> int:
@@ -54,12 +50,12 @@ class GraphPart:
         return self.num_queries + self.num_items
 
     @property
-    def edges(self) -> tuple[Ints, Ints]:
+    def edges(self) -> tuple[Int64s, Int64s]:
         """Query and item of each edge, ``int64 [num_edges]`` each."""
         return self.edge_query, self.edge_item
 
     @property
-    def seen(self) -> NDArray[np.bool_]:
+    def seen(self) -> Bools:
         """``bool [num_nodes]``: has an edge or is in a hyperedge, so that an id vector
         can be learnt.
         """
@@ -96,7 +92,7 @@ def graph_part(arrays: GraphArrays, edges: Bools, sessions: Bools) -> GraphPart:
     )
 
 
-def _propagation_weight(arrays: GraphArrays) -> Floats:
+def _propagation_weight(arrays: GraphArrays) -> Float32s:
     """Sessions count, by their logarithm.
 
     Age does not: an old click is the best a rare query has.
@@ -104,7 +100,7 @@ def _propagation_weight(arrays: GraphArrays) -> Floats:
     return np.log1p(arrays.edge_sessions).astype(np.float32)
 
 
-def _number_hyperedges(arrays: GraphArrays, sessions: Bools) -> Ints:
+def _number_hyperedges(arrays: GraphArrays, sessions: Bools) -> Int64s:
     """Return ``int64 [num_sessions]``: the dense hyperedge of a session, or -1."""
     has_items = np.zeros(arrays.num_sessions, dtype=np.bool_)
     has_items[arrays.incidence_session] = True
@@ -112,7 +108,7 @@ def _number_hyperedges(arrays: GraphArrays, sessions: Bools) -> Ints:
     return np.where(wanted, np.cumsum(wanted) - 1, -1).astype(np.int64)
 
 
-def _members(arrays: GraphArrays, hyperedge_of: Ints) -> Ints:
+def _members(arrays: GraphArrays, hyperedge_of: Int64s) -> Int64s:
     """Return the distinct rows (hyperedge, item or query), ``int64 [num_incidences,
     2]``, sorted.
     """
@@ -122,7 +118,7 @@ def _members(arrays: GraphArrays, hyperedge_of: Ints) -> Ints:
     return _distinct_pairs(hyperedge_of[session], node, num_queries + len(arrays.item_keys))
 
 
-def _sources(arrays: GraphArrays, hyperedge_of: Ints, edges: Bools) -> Ints:
+def _sources(arrays: GraphArrays, hyperedge_of: Int64s, edges: Bools) -> Int64s:
     """Return the distinct rows (edge, hyperedge that made it), ``int64 [num_sources,
     2]``, sorted.
     """
@@ -132,7 +128,7 @@ def _sources(arrays: GraphArrays, hyperedge_of: Ints, edges: Bools) -> Ints:
     return _distinct_pairs(edge, hyperedge, max(1, int(hyperedge_of.max(initial=-1)) + 1))
 
 
-def _distinct_pairs(first: Ints, second: Ints, num_second: int) -> Ints:
+def _distinct_pairs(first: Int64s, second: Int64s, num_second: int) -> Int64s:
     """Return the distinct pairs with ``first >= 0``, sorted."""
     wanted = first >= 0
     codes = np.unique(first[wanted] * num_second + second[wanted])

@@ -15,11 +15,9 @@ from numpy.typing import NDArray
 
 from model.artifact.generation import Generation
 from model.artifact.paths import PathGraph
+from stream.dtypes import Bools, Int64s
 from stream.graph.arrays import GraphArrays
 from stream.graph.keysets import places_of
-
-Bools = NDArray[np.bool_]
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +29,8 @@ class NodeRows:
         item: ``int64 [num_items]``; -1: it does not have the item.
     """
 
-    query: Ints
-    item: Ints
+    query: Int64s
+    item: Int64s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +43,7 @@ class Learned:
         until_ms: its watermark.
     """
 
-    sessions: Ints
+    sessions: Int64s
     until_ms: int
 
 
@@ -83,7 +81,7 @@ def learned_by(generation: Generation, arrays: GraphArrays, rows: NodeRows) -> L
 
 
 def has_learned(
-    generation: Generation, rows: NodeRows, query: Ints, item: Ints, first_ms: Ints
+    generation: Generation, rows: NodeRows, query: Int64s, item: Int64s, first_ms: Int64s
 ) -> Bools:
     """Return ``bool [num_edges]``: whether a generation has learned an edge.
 
@@ -102,7 +100,7 @@ def has_learned(
     return known
 
 
-def _sessions_until(arrays: GraphArrays, until_ms: int) -> Ints:
+def _sessions_until(arrays: GraphArrays, until_ms: int) -> Int64s:
     """Return ``int64 [num_edges]``, the sessions of each edge less those that have
     clicked it since.
     """
@@ -110,13 +108,13 @@ def _sessions_until(arrays: GraphArrays, until_ms: int) -> Ints:
     edge, session = arrays.edge_of_fact[since], arrays.fact_session[since]
     codes = np.unique(edge * max(1, arrays.num_sessions) + session)
     added = np.bincount(codes // max(1, arrays.num_sessions), minlength=len(arrays.edge_query))
-    sessions: Ints = np.where(
+    sessions: Int64s = np.where(
         arrays.edge_first_ms > until_ms, 0, np.maximum(1, arrays.edge_sessions - added)
     )
     return sessions
 
 
-def _places_of_clicks(paths: PathGraph, query: Ints, item: Ints) -> Ints:
+def _places_of_clicks(paths: PathGraph, query: Int64s, item: Int64s) -> Int64s:
     """Return ``int64 [n]``, the place of each click among those of `paths`.
 
     -1: it is not there.

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
-from numpy.typing import NDArray
 
 from protos.text import text_terms
+from stream.dtypes import Int64s
 from stream.graph.arrays import GraphArrays
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,25 +29,25 @@ class Texts:
         buckets: ``int64 [num_rows]``, ascending hash buckets, those that occur.
     """
 
-    node: Ints
-    term: Ints
-    owner: Ints
-    feature: Ints
-    buckets: Ints
+    node: Int64s
+    term: Int64s
+    owner: Int64s
+    feature: Int64s
+    buckets: Int64s
 
     @property
     def num_terms(self) -> int:
         """How many different terms there are."""
         return int(self.owner[-1]) + 1 if len(self.owner) else 0
 
-    def lengths(self, num_nodes: int) -> Ints:
+    def lengths(self, num_nodes: int) -> Int64s:
         """Return ``int64 [num_nodes]``, how many features the text of each node has."""
         of_term = np.bincount(self.owner, minlength=self.num_terms)
         return np.bincount(self.node, weights=of_term[self.term], minlength=num_nodes).astype(
             np.int64
         )
 
-    def flat(self) -> tuple[Ints, Ints]:
+    def flat(self) -> tuple[Int64s, Int64s]:
         """Return the node of each feature of each text, ascending, and the feature."""
         of_term = np.bincount(self.owner, minlength=self.num_terms)
         starts, lengths = (np.cumsum(of_term) - of_term)[self.term], of_term[self.term]
@@ -74,7 +72,7 @@ def hash_texts(texts: Sequence[str], num_buckets: int) -> Texts:
     )
 
 
-def _rows_of(rows: Sequence[Sequence[int]]) -> tuple[Ints, Ints]:
+def _rows_of(rows: Sequence[Sequence[int]]) -> tuple[Int64s, Int64s]:
     """Return the row of each number, and the numbers one after the other, ``int64``
     both.
     """

@@ -6,14 +6,12 @@ By titles where nobody ever searched.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.errors import TrainingRefused
 from protos.text import normalize_query, text_key
 from stream.actions import Action
+from stream.dtypes import Int64s
 from stream.graph.arrays import GraphArrays
-
-Ints = NDArray[np.int64]
 
 _EDGE_ARRAYS = (
     "edge_query",
@@ -96,7 +94,7 @@ def _titles_as_queries(arrays: GraphArrays) -> GraphArrays:
 
 
 def _with_facts(
-    arrays: GraphArrays, query_texts: list[str], facts: tuple[Ints, Ints, Ints, Ints]
+    arrays: GraphArrays, query_texts: list[str], facts: tuple[Int64s, Int64s, Int64s, Int64s]
 ) -> GraphArrays:
     """Return `arrays` with other queries and with clicks (session, query, item, time)
     in place of its own.

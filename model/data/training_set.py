@@ -6,19 +6,16 @@ Which edges are supervised, which held out, which learned last.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.data.graph import GraphPart, graph_part, whole_graph
 from model.data.parent import Learned
 from model.data.texts import Texts, hash_texts, item_texts
 from model.settings import ModelSettings
+from stream.dtypes import Bools, Int64s
 from stream.graph.arrays import GraphArrays
 
 _ENOUGH_EDGES = 100
 _LEAST_EDGES = 20
-
-Bools = NDArray[np.bool_]
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,15 +43,15 @@ class TrainingSet:
     texts: Texts
     whole: GraphPart
     train: GraphPart
-    supervised: Ints
-    newest: Ints
-    recent: NDArray[np.bool_]
-    validation_query: Ints
-    validation_item: Ints
-    validation_first_ms: Ints
+    supervised: Int64s
+    newest: Int64s
+    recent: Bools
+    validation_query: Int64s
+    validation_item: Int64s
+    validation_first_ms: Int64s
 
     @property
-    def held_out(self) -> tuple[Ints, Ints]:
+    def held_out(self) -> tuple[Int64s, Int64s]:
         """Query and item of each held-out edge, ``int64 [num_validation]`` each."""
         return self.validation_query, self.validation_item
 
@@ -141,7 +138,7 @@ def _newest_share_ms(arrays: GraphArrays, settings: ModelSettings) -> int:
     return int(min(share_ms, max(half_ms, _nth_newest(arrays.edge_first_ms, _ENOUGH_EDGES))))
 
 
-def _nth_newest(times_ms: Ints, n: int) -> int:
+def _nth_newest(times_ms: Int64s, n: int) -> int:
     """Return the n-th newest time, or the oldest where there are fewer.
 
     0 where there is none.

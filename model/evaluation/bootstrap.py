@@ -1,17 +1,15 @@
 """How sure a mean over queries and seeds is: bootstrap over both."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from stream.dtypes import Float64s, Int64s
 
 _RESAMPLES = 2000
 _AT_ONCE = 50
 _LEVELS = (0.025, 0.975)
 
 
-def interval(values: Floats) -> tuple[float, float]:
+def interval(values: Float64s) -> tuple[float, float]:
     """Return the 95% interval of the mean of `values` (Efron and Tibshirani, 1993:
     percentiles).
 
@@ -39,7 +37,7 @@ def interval(values: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def relative_interval(ours: Floats, theirs: Floats, group: Ints) -> tuple[float, float]:
+def relative_interval(ours: Float64s, theirs: Float64s, group: Int64s) -> tuple[float, float]:
     """Return the 95% interval of ``mean(ours) / mean(theirs) - 1``, by paired bootstrap
     over groups.
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.evaluation.bootstrap import interval
 from model.evaluation.holdout import SEGMENTS, Holdout
@@ -16,8 +15,7 @@ from model.evaluation.models import MODELS, Task, ranks_of
 from model.evaluation.stopping import end_if, never
 from model.ranking import FIGURES, figures_by_query
 from model.settings import ModelSettings
-
-Floats = NDArray[np.float64]
+from stream.dtypes import Float64s
 
 MEAN = "mean"
 
@@ -91,7 +89,7 @@ class Evaluation:
         self._task = Task(validation=validation, test=test, settings=settings, stop=stop)
         self._seeds = seeds
         self._pairs = {segment: np.flatnonzero(test.segment(segment)) for segment in SEGMENTS}
-        self._by_query: dict[str, dict[str, dict[str, Floats]]] = {}
+        self._by_query: dict[str, dict[str, dict[str, Float64s]]] = {}
 
     def judge(self, name: str) -> Iterator[Score]:
         """Fit a model with each seed, and yield its scores.
@@ -144,7 +142,7 @@ class Evaluation:
             seed=seed, ranks=ranks_of(ranker, self._task.test), seconds=seconds, chosen=chosen
         )
 
-    def _figures(self, fits: Sequence["_Fit"], segment: str) -> dict[str, Floats]:
+    def _figures(self, fits: Sequence["_Fit"], segment: str) -> dict[str, Float64s]:
         """Return each figure as ``float64 [num_seeds, num_queries]``."""
         pairs = self._pairs[segment]
         query = self._task.test.query[pairs]
@@ -173,10 +171,10 @@ class _Fit:
     """
 
     seed: int
-    ranks: Floats
+    ranks: Float64s
     seconds: float
     chosen: dict[str, float]
 
 
-def _mean(values: Floats) -> float:
+def _mean(values: Float64s) -> float:
     return float(values.mean()) if values.size else 0.0

@@ -6,13 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.errors import EvaluationRefused
+from stream.dtypes import Bools, Int64s
 from stream.graph.arrays import GraphArrays
-
-Bools = NDArray[np.bool_]
-Ints = NDArray[np.int64]
 
 SEGMENTS = (
     "all",
@@ -42,11 +39,11 @@ class Holdout:
 
     arrays: GraphArrays
     texts: list[str]
-    query: Ints
-    item: Ints
+    query: Int64s
+    item: Int64s
 
     @property
-    def seen(self) -> tuple[Ints, Ints]:
+    def seen(self) -> tuple[Int64s, Int64s]:
         """Query and item of each pair that the graph has."""
         return self.arrays.edge_query, self.arrays.edge_item
 

@@ -13,13 +13,14 @@ import numpy as np
 
 from model.artifact.encoder import TextEncoder
 from model.evaluation.baselines.dcah import PaperRanker, PaperSettings, tune
-from model.evaluation.baselines.lexical import Bm25, CoOccurrence, Floats, Ints, Popularity, Ranker
+from model.evaluation.baselines.lexical import Bm25, CoOccurrence, Popularity, Ranker
 from model.evaluation.baselines.lightgcn import LightGcnRanker, LightGcnSettings, fit
 from model.evaluation.holdout import TEST_SHARE, VALIDATION_SHARE, Holdout
 from model.evaluation.stopping import end_if, never
 from model.ranking import quality_of, scored_ranks
 from model.settings import ModelSettings
 from model.training.train import train
+from stream.dtypes import Float32s, Float64s, Int64s
 
 _K1, _B = (0.6, 1.2, 2.0), (0.0, 0.4, 0.75)
 _EXPANSION, _NEIGHBOURS = (0.3, 1.0), (0.1, 0.3, 1.0, 3.0)
@@ -72,16 +73,16 @@ class VectorRanker:
     encoder.
     """
 
-    def __init__(self, query_vectors: Floats, item_vectors: Floats) -> None:
+    def __init__(self, query_vectors: Float32s, item_vectors: Float32s) -> None:
         self._query_vectors, self._item_vectors = query_vectors, item_vectors
 
-    def scores(self, queries: Ints) -> Floats:
+    def scores(self, queries: Int64s) -> Float32s:
         """Return inner products."""
-        found: Floats = self._query_vectors[queries] @ self._item_vectors.T
+        found: Float32s = self._query_vectors[queries] @ self._item_vectors.T
         return found
 
 
-def ranks_of(ranker: Ranker, holdout: Holdout) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+def ranks_of(ranker: Ranker, holdout: Holdout) -> Float64s:
     """Return the rank of each pair's item among all items, ``float64 [num_edges]``."""
     held_out = (holdout.query, holdout.item)
     return scored_ranks(ranker.scores, holdout.arrays.num_items, held_out, holdout.seen)

@@ -16,7 +16,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.artifact.encoder import TextEncoder
 from model.artifact.generation import Generation, open_generation
@@ -27,12 +26,10 @@ from model.evaluation.stopping import end_if, never
 from model.publishing.refresh import TrainingInput, train_once
 from model.ranking import edge_ranks
 from model.settings import ModelSettings
+from stream.dtypes import Bools, Float32s, Float64s, Int64s
 from stream.graph.arrays import GraphArrays
 from stream.reading.manifest import SnapshotCounts, SnapshotInfo
 
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 Read = Callable[[int | None], GraphArrays]
 
 SEGMENTS = ("all", "repeated", "unseen", "new_queries", "young_queries", "young_items")
@@ -109,20 +106,20 @@ class Clicks:
     """
 
     whole: GraphArrays
-    fact: Ints
+    fact: Int64s
 
     @cached_property
-    def ms(self) -> Ints:
+    def ms(self) -> Int64s:
         """When each happened, ``int64 [num_clicks]``."""
         return self.whole.fact_ms[self.fact]
 
     @cached_property
-    def query(self) -> Ints:
+    def query(self) -> Int64s:
         """The query of each, ``int64 [num_clicks]``."""
         return self.whole.fact_query[self.fact]
 
     @cached_property
-    def item(self) -> Ints:
+    def item(self) -> Int64s:
         """The item of each, ``int64 [num_clicks]``."""
         return self.whole.fact_item[self.fact]
 
@@ -152,14 +149,14 @@ class Clicks:
         }[name]
         return chosen
 
-    def _age(self, group: Ints) -> Ints:
+    def _age(self, group: Int64s) -> Int64s:
         """Return for each asked click how long ago its group of facts began, ``int64
         [num_clicks]``.
         """
         _, number = np.unique(group, return_inverse=True)
         first = np.full(len(group), np.iinfo(np.int64).max)
         np.minimum.at(first, number, self.whole.fact_ms)
-        age: Ints = self.ms - first[number[self.fact]]
+        age: Int64s = self.ms - first[number[self.fact]]
         return age
 
 
@@ -212,7 +209,9 @@ class Replay:
         comparisons = [compare(self._clicks, segment, nightly, streamed) for segment in SEGMENTS]
         return comparisons, [nightly_effort, streamed_effort]
 
-    def _walk(self, name: str, settings: ModelSettings, *, goes_on: bool) -> tuple[Floats, Effort]:
+    def _walk(
+        self, name: str, settings: ModelSettings, *, goes_on: bool
+    ) -> tuple[Float64s, Effort]:
         """Return the rank of each click, ``float64 [num_clicks]``, and what it took."""
         moments, seconds = self._moments[name], 0.0
         ends = np.searchsorted(self._clicks.ms, moments[1:]).tolist()
@@ -285,7 +284,7 @@ class System:
         else:
             self._live = open_generation(self._store.generation_path(generation_id), verify=False)
 
-    def ranks(self, clicks: Clicks, place: Ints) -> Floats:
+    def ranks(self, clicks: Clicks, place: Int64s) -> Float64s:
         """Return the rank of each click's item among all shown ones, ``float64
         [len(place)]``.
 
@@ -334,12 +333,12 @@ def clicks_of(whole: GraphArrays, plan: Plan) -> Clicks:
     return Clicks(whole=whole, fact=fact)
 
 
-def midnights(ms: Ints) -> list[int]:
+def midnights(ms: Int64s) -> list[int]:
     """Return the beginnings of the UTC days that have clicks, in order."""
     return [int(day) * DAY_MS for day in np.unique(ms // DAY_MS)]
 
 
-def refreshes(ms: Ints, every: int) -> list[int]:
+def refreshes(ms: Int64s, every: int) -> list[int]:
     """Return the first midnight, then the time of every so many clicks.
 
     Clicks of one time go together.
@@ -348,7 +347,7 @@ def refreshes(ms: Ints, every: int) -> list[int]:
     return [int(moment) for moment in moments]
 
 
-def compare(clicks: Clicks, segment: str, nightly: Floats, streamed: Floats) -> Comparison:
+def compare(clicks: Clicks, segment: str, nightly: Float64s, streamed: Float64s) -> Comparison:
     """Compare two systems in a segment.
 
     Args:
@@ -377,16 +376,16 @@ def compare(clicks: Clicks, segment: str, nightly: Floats, streamed: Floats) -> 
     )
 
 
-def _figures(ranks: Floats) -> dict[str, Floats]:
+def _figures(ranks: Float64s) -> dict[str, Float64s]:
     """Return each figure of `FIGURES` for each click, ``float64 [num_clicks]``."""
     return {"mrr": 1.0 / ranks, "recall_10": (ranks <= _TOP).astype(np.float64)}
 
 
-def _mean(values: Floats) -> float:
+def _mean(values: Float64s) -> float:
     return float(values.mean()) if len(values) else 0.0
 
 
-def _query_vectors(live: Generation, whole: GraphArrays, queries: Ints) -> NDArray[np.float32]:
+def _query_vectors(live: Generation, whole: GraphArrays, queries: Int64s) -> Float32s:
     """Return ``float32 [len(queries), dim]``, as a server would answer queries of the
     whole log.
     """

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from model.data.graph import GraphPart
 from model.network.graph import Channels
 from model.network.network import DualChannelNetwork
 from model.settings import ModelSettings
-
-Ints = NDArray[np.int64]
+from stream.dtypes import Int64s
 
 _LEAST_EXPECTED = 1e-12
 # Not minus infinity: where a query knows all candidates, the gradient would be NaN.
@@ -133,7 +131,7 @@ class Objective:
 class _Rows:
     """The known items of each query, for marking them among candidates."""
 
-    def __init__(self, query: Ints, item: Ints, num_queries: int, device: torch.device) -> None:
+    def __init__(self, query: Int64s, item: Int64s, num_queries: int, device: torch.device) -> None:
         order = np.argsort(query, kind="stable")
         counts = np.bincount(query, minlength=num_queries)
         self._count = torch.from_numpy(counts).to(device)

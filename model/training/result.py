@@ -2,13 +2,8 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from model.settings import ModelSettings
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
+from stream.dtypes import Float32s, Int64s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +38,11 @@ class HeldOut:
         item_vectors: ``float32 [num_items, dim]``, the same.
     """
 
-    query: Ints
-    item: Ints
-    first_ms: Ints
-    query_vectors: Floats
-    item_vectors: Floats
+    query: Int64s
+    item: Int64s
+    first_ms: Int64s
+    query_vectors: Float32s
+    item_vectors: Float32s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,12 +64,12 @@ class Trained:
         settings: what it was trained with.
     """
 
-    query_vectors: Floats
-    item_vectors: Floats
-    query_attention: Floats
-    item_attention: Floats
-    encoder: dict[str, Floats]
-    warm: dict[str, Floats]
+    query_vectors: Float32s
+    item_vectors: Float32s
+    query_attention: Float32s
+    item_attention: Float32s
+    encoder: dict[str, Float32s]
+    warm: dict[str, Float32s]
     held_out: HeldOut
     evaluation: dict[str, float]
     parent: str

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from model.artifact.encoder import unit_rows
@@ -22,9 +21,7 @@ from model.training.objective import Objective
 from model.training.optimizer import Adam, WeightAverage
 from model.training.pretrain import ContrastSettings, pretrain
 from model.training.saved_state import Arrays
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
+from stream.dtypes import Float32s, Int64s
 
 
 class Learner:
@@ -112,7 +109,7 @@ class Learner:
         """Let the next steps be of this share of `model.learning_rate`."""
         self.optimizer.learning_rate = share * self.settings.learning_rate
 
-    def step(self, batch: Ints) -> float:
+    def step(self, batch: Int64s) -> float:
         """Supervise a batch of edges, given as ``int64 [batch]`` positions.
 
         Return the loss.
@@ -190,7 +187,7 @@ class Learner:
             for name, tensor in tensors.items()
         }
 
-    def vectors(self, graph: Propagable) -> tuple[Floats, Floats, Floats, Floats]:
+    def vectors(self, graph: Propagable) -> tuple[Float32s, Float32s, Float32s, Float32s]:
         """Return query vectors, item vectors and their attention with everything of
         `graph` visible.
         """

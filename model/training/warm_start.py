@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from model.artifact.encoder import BAG, TOWER_PARTS
 from model.artifact.generation import Generation
@@ -17,11 +16,11 @@ from model.data.texts import Texts
 from model.network.attention import ChannelAttention
 from model.network.network import DualChannelNetwork
 from model.settings import ModelSettings
+from stream.dtypes import Float32s
 from stream.graph.arrays import GraphArrays
 
 logger = logging.getLogger(__name__)
 
-Floats = NDArray[np.float32]
 
 QUERY_IDS = "query_ids"
 ITEM_IDS = "item_ids"
@@ -46,7 +45,7 @@ class WarmStart:
     """
 
     generation: Generation
-    arrays: dict[str, Floats]
+    arrays: dict[str, Float32s]
     rows: NodeRows
     learned: Learned
 
@@ -91,7 +90,7 @@ def apply_warm_start(warm: WarmStart, network: DualChannelNetwork, texts: Texts)
         _copy_ids(warm, network)
 
 
-def export_warm_start(network: DualChannelNetwork, num_queries: int) -> dict[str, Floats]:
+def export_warm_start(network: DualChannelNetwork, num_queries: int) -> dict[str, Float32s]:
     """Return the arrays to store.
 
     Id vectors ``float32 [n, dim]`` of queries and items, shared weights.
@@ -107,7 +106,7 @@ def export_warm_start(network: DualChannelNetwork, num_queries: int) -> dict[str
 
 def export_encoder(
     network: DualChannelNetwork, texts: Texts, num_buckets: int
-) -> dict[str, Floats]:
+) -> dict[str, Float32s]:
     """Return the arrays of `TextEncoder`.
 
     A bucket that no text has is a row of zeros.
@@ -134,7 +133,7 @@ def _copy_ids(warm: WarmStart, network: DualChannelNetwork) -> None:
         ).to(home)
 
 
-def _problem(generation: Generation, arrays: dict[str, Floats], settings: ModelSettings) -> str:
+def _problem(generation: Generation, arrays: dict[str, Float32s], settings: ModelSettings) -> str:
     """Return why a generation's weights do not fit the network; empty: they do."""
     manifest, encoder = generation.manifest, generation.encoder
     needed = {
@@ -177,10 +176,10 @@ def _shared_shapes(settings: ModelSettings) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _array(parameter: torch.Tensor) -> Floats:
-    array: Floats = parameter.detach().float().cpu().numpy().copy()
+def _array(parameter: torch.Tensor) -> Float32s:
+    array: Float32s = parameter.detach().float().cpu().numpy().copy()
     return array
 
 
-def _tensor(array: Floats) -> torch.Tensor:
+def _tensor(array: Float32s) -> torch.Tensor:
     return torch.from_numpy(np.array(array))

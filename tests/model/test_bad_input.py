@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from model.artifact.encoder import TextEncoder
 from model.artifact.generation import Generation, open_generation
@@ -22,6 +21,7 @@ from model.settings import ModelSettings
 from model.training.train import train
 from model.training.warm_start import open_warm_start
 from stream.actions import Action
+from stream.dtypes import Float32s
 from stream.errors import StoreMismatch
 from stream.events.types import CatalogItem, Interaction
 from stream.graph.arrays import GraphArrays
@@ -37,8 +37,6 @@ from testing.small_shop import (
     shop_items,
     snapshot_of,
 )
-
-Floats = NDArray[np.float32]
 
 SCRIPTS = (
     "röd mugg",
@@ -97,7 +95,7 @@ def answers(generation: Generation, text: str, k: int = 3) -> list[str]:
     return [generation.item_ids[generation.index_items[each]] for each in found]
 
 
-def with_a_nan(array: Floats) -> Floats:
+def with_a_nan(array: Float32s) -> Float32s:
     """Return a copy whose first value is NaN."""
     copy = np.array(array)
     copy.flat[0] = np.nan

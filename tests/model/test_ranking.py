@@ -4,20 +4,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 import model.ranking
 from model.ranking import edge_ranks, popularity_ranks, quality_of
+from stream.dtypes import Float32s, Int64s
 
 NONE = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
 
 
-def ints(*values: int) -> NDArray[np.int64]:
+def ints(*values: int) -> Int64s:
     """Return an index array."""
     return np.array(values, dtype=np.int64)
 
 
-def one_query(*scores: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def one_query(*scores: float) -> tuple[Float32s, Float32s]:
     """Return vectors that give one query these scores."""
     return np.ones((1, 1), dtype=np.float32), np.array(scores, dtype=np.float32)[:, None]
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from model.data.texts import item_texts
@@ -26,10 +25,8 @@ from model.network.graph import Visible
 from model.ranking import quality_of, scored_ranks
 from model.training.optimizer import Adam
 from model.training.pretrain import ContrastSettings, draw_view, pretrain
+from stream.dtypes import Float32s, Int64s
 from stream.graph.arrays import GraphArrays
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
 
 _BATCH = 4096
 _NEGATIVES = 5
@@ -111,10 +108,10 @@ class PaperRanker:
             vectors = self._network(self._features, self._graph, self._graph.everything())
         self._query, self._item = vectors.tensor_split([self._graph.num_queries])
 
-    def scores(self, queries: Ints) -> Floats:
+    def scores(self, queries: Int64s) -> Float32s:
         """Return logits."""
         with torch.no_grad():
-            table: Floats = self._network.scorer.table(self._query[queries], self._item).numpy()
+            table: Float32s = self._network.scorer.table(self._query[queries], self._item).numpy()
         return table
 
 

@@ -11,16 +11,13 @@ from typing import Any, Protocol
 import bm25s
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from model.data.texts import item_texts
 from model.evaluation.holdout import Holdout
 from protos.text import normalize_query
+from stream.dtypes import Float32s, Int64s
 from stream.graph.arrays import GraphArrays
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
 
 _TIE_BREAK = 1e-4
 logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets DEBUG on import
@@ -29,7 +26,7 @@ logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets DEBUG on import
 class Ranker(Protocol):
     """Scores all items for queries."""
 
-    def scores(self, queries: Ints) -> Floats:
+    def scores(self, queries: Int64s) -> Float32s:
         """Return ``float32 [len(queries), num_items]`` for queries given by their place
         in the texts.
         """
@@ -41,7 +38,7 @@ class Popularity:
     def __init__(self, holdout: Holdout) -> None:
         self._clicks = popularity(holdout.arrays)
 
-    def scores(self, queries: Ints) -> Floats:
+    def scores(self, queries: Int64s) -> Float32s:
         """Return the same row for each query."""
         return np.broadcast_to(self._clicks, (len(queries), len(self._clicks))).copy()
 
@@ -65,7 +62,7 @@ class Bm25:
         self._words = _WordIndex(texts, self.k1, self.b)
         self._clicks = popularity(self.holdout.arrays)
 
-    def scores(self, queries: Ints) -> Floats:
+    def scores(self, queries: Int64s) -> Float32s:
         """Return BM25, plus a share of popularity that only decides between equals."""
         found = np.stack(
             [self._words.scores(self.holdout.texts[query]) for query in queries.tolist()]
@@ -96,18 +93,18 @@ class CoOccurrence:
         self._queries = _WordIndex(arrays.query_texts, 1.2, 0.75)
         self._popularity = popularity(arrays)
 
-    def scores(self, queries: Ints) -> Floats:
+    def scores(self, queries: Int64s) -> Float32s:
         """Return seeds and their neighbours, with popularity where neither says
         anything.
         """
         alike = torch.from_numpy(np.stack([self._alike(query) for query in queries.tolist()]))
         seeds = torch.sparse.mm(self._clicks.T, alike.T)
         together = torch.sparse.mm(self._sessions.T, torch.sparse.mm(self._sessions, seeds))
-        found: Floats = (seeds + self.neighbours * together).T.numpy()
+        found: Float32s = (seeds + self.neighbours * together).T.numpy()
         largest = max(1.0, float(self._popularity.max(initial=0.0)))
         return found + np.float32(_TIE_BREAK / largest) * self._popularity
 
-    def _alike(self, query: int) -> Floats:
+    def _alike(self, query: int) -> Float32s:
         """Return ``float32 [num_queries]``, how much each known query counts for this
         one.
         """
@@ -125,7 +122,7 @@ class CoOccurrence:
         return kept
 
 
-def popularity(arrays: GraphArrays) -> Floats:
+def popularity(arrays: GraphArrays) -> Float32s:
     """Return ``float32 [num_items]``, how often each item was clicked
     out of a search.
     """
@@ -142,12 +139,12 @@ class _WordIndex:
         if self._index is not None:
             self._index.index([text.split() for text in texts], show_progress=False)
 
-    def scores(self, text: str) -> Floats:
+    def scores(self, text: str) -> Float32s:
         """Return ``float32 [num_texts]``; zeros where no text has any of the words."""
         words = [word for word in text.split() if word in self._words]
         if not words:
             return np.zeros(self._num_texts, dtype=np.float32)
-        found: Floats = np.asarray(self._index.get_scores(words), dtype=np.float32)
+        found: Float32s = np.asarray(self._index.get_scores(words), dtype=np.float32)
         return found
 
 
@@ -166,7 +163,7 @@ def _session_matrix(arrays: GraphArrays) -> Tensor:
     return _sparse(arrays.incidence_session, arrays.incidence_item, values, shape)
 
 
-def _sparse(rows: Ints, columns: Ints, values: Floats, shape: tuple[int, int]) -> Tensor:
+def _sparse(rows: Int64s, columns: Int64s, values: Float32s, shape: tuple[int, int]) -> Tensor:
     place = torch.from_numpy(np.stack([rows, columns]))
     return torch.sparse_coo_tensor(
         place, torch.from_numpy(values), shape, check_invariants=False

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch_geometric.nn.models import LightGCN
 
@@ -14,10 +13,8 @@ from model.evaluation.baselines.lexical import popularity
 from model.evaluation.holdout import Holdout
 from model.evaluation.stopping import end_if
 from model.ranking import quality_of, scored_ranks
+from stream.dtypes import Float32s, Int64s
 from stream.graph.arrays import GraphArrays
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
 
 _EVERY = 5
 _PATIENCE = 4
@@ -36,8 +33,8 @@ class Fitted:
             by anything.
     """
 
-    query_vectors: Floats
-    item_vectors: Floats
+    query_vectors: Float32s
+    item_vectors: Float32s
     passes: int
     worth: float = 0.0
 
@@ -54,7 +51,7 @@ class LightGcnRanker:
         self._has_vector = np.zeros(len(holdout.texts), dtype=np.bool_)
         self._has_vector[holdout.arrays.edge_query] = True
 
-    def scores(self, queries: Ints) -> Floats:
+    def scores(self, queries: Int64s) -> Float32s:
         """Return inner products, or clicks."""
         found = np.broadcast_to(self._popularity, (len(queries), len(self._popularity))).copy()
         known = self._has_vector[queries]

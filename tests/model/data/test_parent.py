@@ -9,7 +9,6 @@ from random import Random
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from model.artifact.generation import Generation, open_generation
 from model.artifact.store import ArtifactStore
@@ -17,11 +16,11 @@ from model.data.parent import has_learned, learned_by, rows_in
 from model.publishing.publish import publish
 from model.settings import ModelSettings
 from model.training.train import train
+from stream.dtypes import Int64s
 from stream.events.types import CatalogItem, Interaction
 from stream.graph.arrays import GraphArrays
 from testing.small_shop import NOW_MS, MakeArrays, click, shop_events, shop_items, snapshot_of
 
-Bools = NDArray[np.bool_]
 Counts = dict[tuple[str, str], int]
 
 
@@ -42,7 +41,7 @@ def sessions_of(events: list[Interaction]) -> Counts:
     return counts
 
 
-def named(arrays: GraphArrays, numbers: NDArray[np.int64]) -> Counts:
+def named(arrays: GraphArrays, numbers: Int64s) -> Counts:
     """Return the number of each edge by query and item, without zeros."""
     edges = zip(
         arrays.edge_query.tolist(), arrays.edge_item.tolist(), numbers.tolist(), strict=True

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from model.data.parent import Learned
 from model.data.training_set import TrainingSet, build_training_set
 from model.settings import ModelSettings
+from stream.dtypes import Bools, Int64s
 from stream.graph.arrays import GraphArrays
 from testing.small_shop import MakeArrays, click, shop_events, shop_items
 
@@ -19,12 +19,12 @@ def training_set(arrays: GraphArrays, settings: ModelSettings) -> TrainingSet:
     return build_training_set(arrays, settings)
 
 
-def pairs(query: NDArray[np.int64], item: NDArray[np.int64]) -> set[tuple[int, int]]:
+def pairs(query: Int64s, item: Int64s) -> set[tuple[int, int]]:
     """Return edges as a set."""
     return set(zip(query.tolist(), item.tolist(), strict=True))
 
 
-def learned_without(arrays: GraphArrays, facts: NDArray[np.bool_]) -> Learned:
+def learned_without(arrays: GraphArrays, facts: Bools) -> Learned:
     """Return what a generation has learned that was made of all facts but some."""
     edge, session = arrays.edge_of_fact[~facts], arrays.fact_session[~facts]
     made_by = np.unique(np.stack([edge, session]), axis=1)[0]
