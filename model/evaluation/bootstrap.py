@@ -4,8 +4,13 @@ import numpy as np
 
 from stream.dtypes import Float64s, Int64s
 
+# Draws behind an interval. Chosen by hand. Twice as many take twice as long, and halve
+# the variance of the interval's own ends.
 _RESAMPLES = 2000
+# Draws made at once, each a weight for every query. Chosen by hand. Twice as many take
+# twice the memory; and another number draws otherwise, so intervals move a little.
 _AT_ONCE = 50
+# Percentiles: a 95% interval.
 _LEVELS = (0.025, 0.975)
 
 

@@ -36,6 +36,7 @@ SEGMENTS = ("all", "repeated", "unseen", "new_queries", "young_queries", "young_
 FIGURES = ("mrr", "recall_10")
 NIGHTLY, STREAMED = "nightly", "streamed"
 DAY_MS = 86_400_000
+# Ranks that count as found, of Recall@10.
 _TOP = 10
 
 

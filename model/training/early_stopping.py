@@ -27,6 +27,10 @@ class BestPass:
     weights: dict[str, Tensor] = field(default_factory=dict)
     bad_passes: int = 0
 
+    def should_stop(self, patience: int) -> bool:
+        """Return whether so many passes brought nothing better that training ends."""
+        return self.bad_passes >= patience
+
 
 def better_pass(best: BestPass, learner: Learner) -> BestPass:
     """Validate the running average as it is now; return the better of it and `best`.

@@ -16,8 +16,10 @@ from model.network.network import DualChannelNetwork
 from model.settings import ModelSettings
 from stream.dtypes import Int64s
 
+# Times a batch: keeps the logarithm finite. No edge of any graph is so rare.
 _LEAST_EXPECTED = 1e-12
-# Not minus infinity: where a query knows all candidates, the gradient would be NaN.
+# A score, far below any cosine over any temperature. Not minus infinity: where a query
+# knows all candidates, the gradient would be NaN.
 _OUT_OF_REACH = -1e9
 
 

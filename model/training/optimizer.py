@@ -11,7 +11,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+# As Kingma and Ba recommend, and as every library has them; not tuned here. Twice as
+# long memories (0.95, 0.9995) suit noisier gradients and react later.
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
+# Steps: how slowly the average's memory grows. Chosen by hand; not tuned. With twice as
+# many `model.average_decay` of 0.98 is reached after 930 steps in place of 440.
 _AVERAGE_WARM_UP = 10
 
 

@@ -31,6 +31,9 @@ class Encoder(Protocol):
 class ContrastSettings:
     """How views are made, and how long they are learnt from.
 
+    The defaults were chosen by hand and not tuned: pre-training hurts on both logs of
+    docs/benchmarks.md, and is off unless asked for.
+
     Attributes:
         passes: passes over the nodes.
         batch_size: nodes that are told apart in one step.

@@ -160,7 +160,7 @@ def fit(
         TrainingStopped: `stop` said so.
     """
     data, settings = learner.data, learner.settings
-    while run.passes < max_passes and run.best.bad_passes < settings.patience:
+    while run.passes < max_passes and not run.best.should_stop(settings.patience):
         learner.set_rate(_FINAL_RATE ** (run.passes / max_passes))
         edges = pass_edges(data.recent, settings.replay_share, run.rng)
         batches = shuffled_batches(edges, num_batches(len(edges), settings.batch_size), run.rng)

@@ -28,12 +28,26 @@ from model.training.pretrain import ContrastSettings, draw_view, pretrain
 from stream.dtypes import Float32s, Int64s
 from stream.graph.arrays import GraphArrays
 
+# Edges in a step. By hand: nearly all of a step is propagation, whatever its edges.
+# Twice as many halve the steps of a pass.
 _BATCH = 4096
+# Random items that each edge's is told from. Chosen by hand; not tuned. Twice as many
+# make scoring twice as long.
 _NEGATIVES = 5
+# Norm that gradients are cut to. Chosen by hand; not tuned. Twice as much lets through
+# larger steps at first.
 _LARGEST_GRADIENT = 2.0
+# Steps from one validation to the next, and how many without a better one end a fit.
+# Chosen by hand; twice as many of either train longer after the best pass.
 _STEPS_BETWEEN, _PATIENCE = 25, 6
+# Queries that a validation asks. By hand: an MLP scores every pair. Twice as many are
+# surer and take twice as long.
 _ASKED_QUERIES = 500
+# Times the step that is tried last, once the scorer is chosen. By hand: the usual step
+# may be too large. Twice as much is nearly the same step.
 _SLOWER = 0.4
+# Share of a fit's time that pre-training may take. Chosen by hand; not tuned. Twice as
+# much leaves a fifth for training.
 _PRETRAINING_SHARE = 0.4
 _CONTRAST = ContrastSettings()
 _DROP_EDGE = replace(_CONTRAST, node_dropout=0.0)

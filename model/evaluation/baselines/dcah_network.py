@@ -19,8 +19,13 @@ from model.network.sparse import Pattern
 from protos.text import text_features
 from stream.graph.arrays import GraphArrays
 
+# Spread of the text features' vectors at first: the mean of a title's is then about as
+# long as a sentence vector. Chosen by hand; twice as much starts with longer texts.
 _FEATURE_STD = 1.0
+# Layers of each channel, as in the paper. Twice as many smooth more and cost twice.
 _LAYERS = 2
+# Numbers in a block of hidden layers: 16 MiB of float32. Chosen by hand; twice as many
+# take twice the memory.
 _BLOCK_FLOATS = 1 << 22
 
 Scorer = Literal["concatenation", "product"]

@@ -16,8 +16,14 @@ from model.ranking import quality_of, scored_ranks
 from stream.dtypes import Float32s, Int64s
 from stream.graph.arrays import GraphArrays
 
+# Passes from one validation to the next. Chosen by hand. Twice as many: fewer of them,
+# and training ends later.
 _EVERY = 5
+# Validations without a better one before training stops. Chosen by hand; twice as many
+# train 20 passes longer.
 _PATIENCE = 4
+# Edges in a step, each with one wrong item. Chosen by hand: a step propagates over the
+# whole graph. Twice as many halve the steps of a pass.
 _BATCH = 4096
 
 
@@ -61,7 +67,11 @@ class LightGcnRanker:
 
 @dataclass(frozen=True, kw_only=True)
 class LightGcnSettings:
-    """What is chosen on the validation part."""
+    """Size and step of the model, and how long it trains at most.
+
+    The number of layers is chosen on the validation part; the step and the most passes
+    were chosen by hand and not tuned.
+    """
 
     dim: int
     num_layers: int
