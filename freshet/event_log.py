@@ -72,7 +72,7 @@ def open_log(log: Log, settings: "StreamSettings", stop: Event) -> "Iterator[Gra
 
 
 def _build(log: Log, root: Path, settings: "StreamSettings", stop: Event) -> None:
-    from model.evaluation.stopping import end_if
+    from model.evaluation.cancellation import refuse_if_cancelled
     from stream.sources.files import FileSource
     from stream.store.store import Store
 
@@ -80,7 +80,7 @@ def _build(log: Log, root: Path, settings: "StreamSettings", stop: Event) -> Non
     source = FileSource(paths, settings, catalog_paths=[str(path) for path in log.items])
     with Store.create_or_open(root, settings) as store:
         totals = apply_source(source, store, settings, stop)
-    end_if(stop.is_set)
+    refuse_if_cancelled(stop.is_set)
     if totals.quarantined:
         click.echo(
             f"note: {totals.quarantined:,} events could not be used; see them with `freshet "

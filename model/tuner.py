@@ -1,4 +1,4 @@
-"""The periodic loop: snapshot, train on from the live generation, gate, publish."""
+"""The periodic loop: take a snapshot, refresh the live generation with it."""
 
 import logging
 import time
@@ -49,7 +49,7 @@ class TunerEvent:
     seconds: float
 
 
-# Takes a snapshot, hands on what it holds, and removes it afterwards.
+# Takes a snapshot, yields what training needs of it, and removes it afterwards.
 Snapshots = Callable[[], AbstractContextManager[TrainingInput]]
 
 
@@ -87,9 +87,10 @@ class _Opener:
         self._verified = ""
 
     def open_live(self) -> Generation | None:
-        """Return the generation to go on from.
+        """Return the generation that training starts from.
 
-        Where it cannot be read, training starts from scratch.
+        None where there is none, or where it cannot be read: then training starts from
+        scratch.
         """
         try:
             current = self.store.current_id()
@@ -98,7 +99,7 @@ class _Opener:
             path = self.store.generation_path(current)
             live = open_generation(path, verify=current != self._verified)
         except ArtifactError as error:
-            logger.warning("live generation cannot be gone on from error=%s", error)
+            logger.warning("live generation cannot be read; training from scratch error=%s", error)
             return None
         self._verified = current
         return live

@@ -71,7 +71,6 @@ def _supervised(texts: Texts, part: GraphPart) -> TrainingSet:
         texts=texts,
         whole=part,
         train=part,
-        supervised=np.arange(len(part.edge_query), dtype=np.int64),
         newest=nothing,
         recent=np.ones(len(part.edge_query), dtype=np.bool_),
         validation_query=nothing,

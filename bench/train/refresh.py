@@ -54,7 +54,7 @@ def cold(read: Read, settings: ModelSettings) -> Refresh:
     _, test = split_by_time(read)
     with TemporaryDirectory(prefix="freshet-bench-") as folder:
         return _learn(
-            System(Path(folder), settings, goes_on=False), Path(folder), test, new_share=1.0
+            System(Path(folder), settings, warm_starts=False), Path(folder), test, new_share=1.0
         )
 
 
@@ -66,7 +66,7 @@ def warm(read: Read, settings: ModelSettings) -> Refresh:
     facts_ms = test.arrays.fact_ms
     before = read(int(np.quantile(facts_ms, _SHARE_BEFORE, method="higher")))
     with TemporaryDirectory(prefix="freshet-bench-") as folder:
-        system = System(Path(folder), settings, goes_on=True)
+        system = System(Path(folder), settings, warm_starts=True)
         system.learn(before)
         return _learn(
             system, Path(folder), test, new_share=1.0 - len(before.fact_ms) / len(facts_ms)

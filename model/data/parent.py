@@ -34,7 +34,7 @@ class NodeRows:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Learned:
+class LearnedClicks:
     """The clicks that an earlier generation has learned.
 
     Attributes:
@@ -58,7 +58,7 @@ def rows_in(
     )
 
 
-def learned_by(generation: Generation, arrays: GraphArrays, rows: NodeRows) -> Learned:
+def learned_by(generation: Generation, arrays: GraphArrays, rows: NodeRows) -> LearnedClicks:
     """Return what a generation has learned of the edges of `arrays`.
 
     One of a log without queries, or from before graphs were stored, says it by its
@@ -71,13 +71,13 @@ def learned_by(generation: Generation, arrays: GraphArrays, rows: NodeRows) -> L
     """
     until_ms = generation.manifest.snapshot.watermark_ms
     if generation.paths is None or not generation.paths.num_queries:
-        return Learned(sessions=_sessions_until(arrays, until_ms), until_ms=until_ms)
+        return LearnedClicks(sessions=_sessions_until(arrays, until_ms), until_ms=until_ms)
     place = _places_of_clicks(
         generation.paths, rows.query[arrays.edge_query], rows.item[arrays.edge_item]
     )
     sessions = np.zeros(len(place), dtype=np.int64)
     sessions[place >= 0] = generation.paths.click_sessions[place[place >= 0]]
-    return Learned(sessions=sessions, until_ms=until_ms)
+    return LearnedClicks(sessions=sessions, until_ms=until_ms)
 
 
 def has_learned(

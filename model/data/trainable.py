@@ -1,6 +1,5 @@
-"""What of a snapshot can be learned from: without deleted items.
-
-By titles where nobody ever searched.
+"""What of a snapshot can be learned from: the graph without deleted items, and with
+titles for queries where nobody ever searched.
 """
 
 from dataclasses import dataclass, replace
@@ -84,6 +83,8 @@ def _titles_as_queries(arrays: GraphArrays) -> GraphArrays:
     number = {text: query for query, text in enumerate(texts)}
     title_of = np.array([number.get(title, -1) for title in titles], dtype=np.int64)
     session, item, ms = arrays.incidence_session, arrays.incidence_item, arrays.incidence_ms
+    # Incidences come by session, so neighbours in a session are rows in turn. Each item
+    # answers its own title, and those of the items before and after it.
     near = np.flatnonzero(session[1:] == session[:-1])
     all_ = np.arange(len(session))
     at = np.concatenate([all_, near, near + 1])
@@ -100,6 +101,8 @@ def _with_facts(
     in place of its own.
     """
     session, query, item, ms = facts
+    # An edge is a distinct code of (query, item), ascending; a session counts once for
+    # each edge that it made, whatever the number of its facts.
     num_items = max(1, len(arrays.item_keys))
     codes, edge = np.unique(query * num_items + item, return_inverse=True)
     made_by = np.unique(edge * max(1, arrays.num_sessions) + session) // max(1, arrays.num_sessions)

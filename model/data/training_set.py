@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.data.graph import GraphPart, graph_part, whole_graph
-from model.data.parent import Learned
+from model.data.parent import LearnedClicks
 from model.data.texts import Texts, hash_texts, item_texts
 from model.settings import ModelSettings
 from stream.dtypes import Bools, Int64s
@@ -31,14 +31,12 @@ class TrainingSet:
         texts: text features of all nodes.
         whole: the graph of all facts, which the exported vectors are propagated over.
         train: the graph without the newest facts; its edges are supervised.
-        supervised: ``int64 [num_supervised]``, the edges of `train` that each pass may
-            draw.
-        newest: ``int64 [num_newest]``, the edges of `whole` that training ends with:
-            those that `train` does not have, or, where an earlier generation is gone on
-            from, that of each click it has not learned; but for `recent` ones.
-        recent: ``bool [num_supervised]``, those no earlier generation has learned: each
-            pass goes over all of these and a sample of the others. Where few are new to
-            that generation there are no passes.
+        newest: ``int64 [num_newest]``, the edges of `whole` that the closing passes go
+            over: those that `train` lacks, or, in a warm start, the edge of each click
+            that the earlier generation has not learned; but for `recent` ones.
+        recent: ``bool [num_edges of train]``, those no earlier generation has learned:
+            each pass goes over all of these and a sample of the others. Where few are
+            new to that generation there are no passes.
         validation_query: ``int64 [num_validation]``, query of each held-out edge.
         validation_item: ``int64 [num_validation]``, item of each held-out edge.
         validation_first_ms: ``int64 [num_validation]``, when each held-out edge was
@@ -48,7 +46,6 @@ class TrainingSet:
     texts: Texts
     whole: GraphPart
     train: GraphPart
-    supervised: Int64s
     newest: Int64s
     recent: Bools
     validation_query: Int64s
@@ -62,7 +59,7 @@ class TrainingSet:
 
 
 def build_training_set(
-    arrays: GraphArrays, settings: ModelSettings, learned: Learned | None = None
+    arrays: GraphArrays, settings: ModelSettings, learned: LearnedClicks | None = None
 ) -> TrainingSet:
     """Split the newest facts off for validation and join edges with the sessions that
     made them.
@@ -70,7 +67,7 @@ def build_training_set(
     Args:
         arrays: the merged graph of a snapshot.
         settings: the share that is held out, the number of text buckets.
-        learned: what the generation has learned that training goes on from; None:
+        learned: what the generation has learned that training starts from; None:
             training is from scratch.
     """
     whole = whole_graph(arrays)
@@ -80,6 +77,8 @@ def build_training_set(
     held_out, known = np.flatnonzero(is_held_out), np.flatnonzero(~is_held_out)
     sessions = _sessions_before(arrays, is_held_out, learned)
     train = graph_part(arrays, ~is_held_out, sessions) if len(held_out) else whole
+    # `known` are the edges of `train`, in its order. An edge is either recent, and in
+    # every pass, or new in some of its clicks, and in the closing ones once for each.
     newest, recent = held_out, np.ones(len(known), dtype=np.bool_)
     if learned is not None:
         recent = (learned.sessions[known] == 0) & (not few_are_new)
@@ -91,7 +90,6 @@ def build_training_set(
         texts=hash_texts([*arrays.query_texts, *item_texts(arrays)], settings.num_buckets),
         whole=whole,
         train=train,
-        supervised=np.arange(len(known), dtype=np.int64),
         newest=newest,
         recent=recent,
         validation_query=arrays.edge_query[validated],
@@ -103,7 +101,7 @@ def build_training_set(
 def _is_held_out(
     arrays: GraphArrays,
     settings: ModelSettings,
-    learned: Learned | None,
+    learned: LearnedClicks | None,
     in_share: Bools,
     *,
     few_are_new: bool,
@@ -152,7 +150,9 @@ def _nth_newest(times_ms: Int64s, n: int) -> int:
     return int(np.partition(times_ms, place)[place]) if len(times_ms) else 0
 
 
-def _sessions_before(arrays: GraphArrays, is_held_out: Bools, learned: Learned | None) -> Bools:
+def _sessions_before(
+    arrays: GraphArrays, is_held_out: Bools, learned: LearnedClicks | None
+) -> Bools:
     """Return ``bool [num_sessions]``: ended before the held-out time began, and made no
     held-out edge.
     """

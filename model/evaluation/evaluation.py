@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from model.evaluation.bootstrap import interval
+from model.evaluation.cancellation import never, refuse_if_cancelled
 from model.evaluation.holdout import SEGMENTS, Holdout
 from model.evaluation.models import MODELS, Task, ranks_of
-from model.evaluation.stopping import end_if, never
 from model.ranking import FIGURES, figures_by_query
 from model.settings import ModelSettings
 from stream.dtypes import Float64s
@@ -64,6 +64,23 @@ class Difference:
     segment: str
     figures: dict[str, float]
     intervals: dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SeedResult:
+    """What fitting with one seed gave.
+
+    Attributes:
+        seed: the seed.
+        ranks: ``float64 [num_edges]``, of the test's pairs.
+        seconds: to fit it, tuning included.
+        chosen: settings that fitting chose, by name.
+    """
+
+    seed: int
+    ranks: Float64s
+    seconds: float
+    chosen: dict[str, float]
 
 
 class Evaluation:
@@ -132,24 +149,24 @@ class Evaluation:
                 intervals={figure: interval(values) for figure, values in differences.items()},
             )
 
-    def _fit(self, name: str, seed: int) -> "_Fit":
-        end_if(self._task.stop)
+    def _fit(self, name: str, seed: int) -> _SeedResult:
+        refuse_if_cancelled(self._task.stop)
         began = time.monotonic()
         settings = replace(self._task.settings, seed=seed)
         ranker, chosen = MODELS[name].fit(replace(self._task, settings=settings))
         seconds = time.monotonic() - began
-        return _Fit(
+        return _SeedResult(
             seed=seed, ranks=ranks_of(ranker, self._task.test), seconds=seconds, chosen=chosen
         )
 
-    def _figures(self, fits: Sequence["_Fit"], segment: str) -> dict[str, Float64s]:
+    def _figures(self, fits: Sequence[_SeedResult], segment: str) -> dict[str, Float64s]:
         """Return each figure as ``float64 [num_seeds, num_queries]``."""
         pairs = self._pairs[segment]
         query = self._task.test.query[pairs]
         each = [figures_by_query(fit.ranks[pairs], query) for fit in fits]
         return {figure: np.stack([one[figure] for one in each]) for figure in FIGURES}
 
-    def _score(self, name: str, segment: str, fit: "_Fit", figures: dict[str, float]) -> Score:
+    def _score(self, name: str, segment: str, fit: _SeedResult, figures: dict[str, float]) -> Score:
         pairs = self._pairs[segment]
         return Score(
             model=name,
@@ -162,18 +179,6 @@ class Evaluation:
             seconds=fit.seconds,
             chosen=fit.chosen,
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Fit:
-    """What one fit gave: ranks of the test's pairs, ``float64 [num_edges]``, and what a
-    score tells of it.
-    """
-
-    seed: int
-    ranks: Float64s
-    seconds: float
-    chosen: dict[str, float]
 
 
 def _mean(values: Float64s) -> float:

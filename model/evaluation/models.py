@@ -15,8 +15,8 @@ from model.artifact.encoder import TextEncoder
 from model.evaluation.baselines.dcah import PaperRanker, PaperSettings, tune
 from model.evaluation.baselines.lexical import Bm25, CoOccurrence, Popularity, Ranker
 from model.evaluation.baselines.lightgcn import LightGcnRanker, LightGcnSettings, fit
+from model.evaluation.cancellation import never, refuse_if_cancelled
 from model.evaluation.holdout import TEST_SHARE, VALIDATION_SHARE, Holdout
-from model.evaluation.stopping import end_if, never
 from model.ranking import quality_of, scored_ranks
 from model.settings import ModelSettings
 from model.training.train import train
@@ -53,8 +53,8 @@ class Task:
     stop: Callable[[], bool] = never
 
 
-class Fit(Protocol):
-    """Fits a model."""
+class Fitter(Protocol):
+    """Fits a model to a task."""
 
     def __call__(self, task: Task) -> tuple[Ranker, dict[str, float]]:
         """Return the model for the test part, and the settings that were chosen."""
@@ -70,7 +70,7 @@ class Model:
         is_default: whether it is judged where no model is named.
     """
 
-    fit: Fit
+    fit: Fitter
     has_seeds: bool = True
     is_default: bool = True
 
@@ -153,7 +153,7 @@ def _network(
     hypergraph: bool = True,
     pretrains: bool = False,
     drops_edges: bool = True,
-) -> Fit:
+) -> Fitter:
     def fit_network(task: Task) -> tuple[Ranker, dict[str, float]]:
         """Train on everything before the test.
 
@@ -179,7 +179,7 @@ def _network(
     return fit_network
 
 
-def _paper(*, drops_edges: bool, pretrains: bool) -> Fit:
+def _paper(*, drops_edges: bool, pretrains: bool) -> Fitter:
     def fit_best(task: Task) -> tuple[Ranker, dict[str, float]]:
         """Tune on the validation part, then propagate over everything before the test.
 
@@ -237,7 +237,7 @@ def _best(
     choices: list[dict[str, float]], make: Callable[[dict[str, float]], Ranker], task: Task
 ) -> dict[str, float]:
     def worth(choice: dict[str, float]) -> float:
-        end_if(task.stop)
+        refuse_if_cancelled(task.stop)
         return quality_of(ranks_of(make(choice), task.validation), task.validation.query).worth
 
     return max(choices, key=worth)

@@ -22,7 +22,7 @@ from model.artifact.generation import Generation, open_generation
 from model.artifact.store import ArtifactStore
 from model.errors import EvaluationRefused, GateRefused
 from model.evaluation.bootstrap import relative_interval
-from model.evaluation.stopping import end_if, never
+from model.evaluation.cancellation import never, refuse_if_cancelled
 from model.publishing.refresh import TrainingInput, train_once
 from model.ranking import edge_ranks
 from model.settings import ModelSettings
@@ -86,7 +86,7 @@ class Effort:
     Attributes:
         system: `NIGHTLY` or `STREAMED`.
         trainings: how often it trained.
-        refused: how many of them the gate refused; then it went on with what was live.
+        refused: how many of them the gate refused; what was live then stayed.
         seconds: reading, training and publishing, the mean of a training.
     """
 
@@ -205,24 +205,24 @@ class Replay:
         # A rebuild serves the next day whatever it is worth: there is nothing to be
         # measured against.
         rebuilt = replace(self._settings, gate_max_quality_drop=1.0)
-        nightly, nightly_effort = self._walk(NIGHTLY, rebuilt, goes_on=False)
-        streamed, streamed_effort = self._walk(STREAMED, self._settings, goes_on=True)
+        nightly, nightly_effort = self._walk(NIGHTLY, rebuilt, warm_starts=False)
+        streamed, streamed_effort = self._walk(STREAMED, self._settings, warm_starts=True)
         comparisons = [compare(self._clicks, segment, nightly, streamed) for segment in SEGMENTS]
         return comparisons, [nightly_effort, streamed_effort]
 
     def _walk(
-        self, name: str, settings: ModelSettings, *, goes_on: bool
+        self, name: str, settings: ModelSettings, *, warm_starts: bool
     ) -> tuple[Float64s, Effort]:
         """Return the rank of each click, ``float64 [num_clicks]``, and what it took."""
         moments, seconds = self._moments[name], 0.0
         ends = np.searchsorted(self._clicks.ms, moments[1:]).tolist()
         ranks = []
         with TemporaryDirectory(prefix="freshet-replay-") as folder:
-            system = System(Path(folder), settings, goes_on=goes_on, stop=self._stop)
+            system = System(Path(folder), settings, warm_starts=warm_starts, stop=self._stop)
             for moment_ms, place in zip(
                 moments, np.split(np.arange(len(self._clicks.ms)), ends), strict=True
             ):
-                end_if(self._stop)
+                refuse_if_cancelled(self._stop)
                 began = time.monotonic()
                 system.learn(self._read(moment_ms))
                 seconds += time.monotonic() - began
@@ -244,7 +244,7 @@ class System:
     Args:
         folder: an empty one.
         settings: of the model.
-        goes_on: whether a training goes on from the live generation, or starts from
+        warm_starts: whether a training starts from the live generation, or from
             scratch.
         stop: asked between the steps of a training.
     """
@@ -254,12 +254,12 @@ class System:
         folder: Path,
         settings: ModelSettings,
         *,
-        goes_on: bool,
+        warm_starts: bool,
         stop: Callable[[], bool] = never,
     ) -> None:
         self._store = ArtifactStore(folder)
         self._settings = settings
-        self._goes_on = goes_on
+        self._warm_starts = warm_starts
         self._stop = stop
         self._live: Generation | None = None
         self.refused = 0
@@ -273,7 +273,7 @@ class System:
             ModelError: as `model.tuner.train_once` does.
         """
         source = TrainingInput(snapshot=_described(arrays), arrays=arrays)
-        warm = self._live if self._goes_on else None
+        warm = self._live if self._warm_starts else None
         try:
             generation_id = train_once(
                 source, self._store, self._settings, warm=warm, stop=self._stop

@@ -8,7 +8,7 @@ from model.artifact.store import ArtifactStore
 from model.errors import GateRefused
 from model.publishing.publish import publish
 from model.settings import ModelSettings
-from model.training.result import Progress
+from model.training.result import TrainingProgress
 from model.training.saved_state import SavedTraining, training_key
 from stream.clock import now_ms
 from stream.graph.arrays import GraphArrays
@@ -29,12 +29,12 @@ def train_once(
     settings: ModelSettings,
     *,
     warm: Generation | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[TrainingProgress], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> str:
     """Train on a snapshot and publish the generation; return its id.
 
-    Where the same training was killed before, it goes on from its last state; see
+    Where the same training was killed before, it resumes from its last state; see
     `model.training.saved_state`.
 
     Raises:

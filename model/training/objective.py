@@ -64,7 +64,7 @@ class Objective:
         counts = torch.bincount(self._edge_item, minlength=part.num_items)
         self._popularity = counts.float() / max(1, len(part.edge_item))
         self._clicked = torch.nonzero(counts)[:, 0]
-        self._known = _Rows(part.edge_query, part.edge_item, part.num_queries, device)
+        self._known = _KnownItems(part.edge_query, part.edge_item, part.num_queries, device)
 
     def draw(self, edges: Tensor) -> Compared:
         """Return what is compared to supervise edges, given as ``int64 [batch]``
@@ -130,7 +130,7 @@ class Objective:
         return candidates, target, expected[candidates]
 
 
-class _Rows:
+class _KnownItems:
     """The known items of each query, for marking them among candidates."""
 
     def __init__(self, query: Int64s, item: Int64s, num_queries: int, device: torch.device) -> None:

@@ -1,4 +1,4 @@
-"""What training hands on: plain arrays, so that nothing after it needs torch."""
+"""What training returns: plain arrays, so that nothing after it needs torch."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,8 @@ from stream.dtypes import Float32s, Int64s
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
-    """Where training is; handed to `on_progress` after every pass.
+class TrainingProgress:
+    """How far a training is, after a pass.
 
     Attributes:
         passes: passes done.

@@ -1,5 +1,5 @@
-"""What a training has come to, on disk after its passes, so that one that was killed
-goes on from there.
+"""The state of a training, written to disk after its passes, so that one that was
+killed resumes from there.
 
 ::
 
@@ -38,6 +38,7 @@ Arrays = dict[str, NDArray[Any]]
 _FORMAT_VERSION = 1
 _STATE_NAME = "state.json"
 _LEARNER, _BEST = "learner.", "best."
+# Settings that change how long a training takes and what is kept of it, not the model.
 _NOT_THE_TRAININGS = frozenset(
     {"budget_seconds", "checkpoint_every_seconds", "keep_generations", "tune_every_seconds"}
 )
@@ -73,7 +74,7 @@ def training_key(arrays: GraphArrays, settings: ModelSettings, parent: str) -> s
 
     By graph, catalogue, settings or parent.
 
-    The time budget is not part of it: a training that ran out of its budget may go on
+    The time budget is not part of it: a training that ran out of its budget may resume
     under a larger one.
     """
     wanted = {
@@ -124,7 +125,7 @@ class SavedTraining:
                 _remove(path)
             else:
                 logger.info(
-                    "training goes on passes=%d seconds=%.1f path=%s",
+                    "training resumed passes=%d seconds=%.1f path=%s",
                     state.passes,
                     state.seconds,
                     path,
@@ -135,10 +136,10 @@ class SavedTraining:
     def save(self, state: Callable[[], TrainingState]) -> None:
         """Write the state where it is time to.
 
-        Where that fails, training goes on with a warning.
+        Where that fails, training continues with a warning.
 
-        States before it, and those of other trainings, are removed: only the last one
-        can be gone on from.
+        States before it, and those of other trainings, are removed: a training resumes
+        from the last one only.
         """
         if time.monotonic() - self._written < self._every_seconds:
             return

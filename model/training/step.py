@@ -123,7 +123,7 @@ class Learner:
         return float(loss.detach())
 
     def _loss(self, edges: Tensor) -> Tensor:
-        """Return the loss; what its gradient does not need is gone with this frame."""
+        """Return the loss; what its gradient does not need is freed with this frame."""
         visible, compared = self.hide(edges), self._objective.draw(edges)
         reach = self.train_graph.reach(visible, compared.nodes)
         return self._objective.loss(

@@ -35,7 +35,7 @@ from model.training.early_stopping import (
     restore_best,
 )
 from model.training.memory_limit import choose_propagation
-from model.training.result import HeldOut, Progress, Trained
+from model.training.result import HeldOut, Trained, TrainingProgress
 from model.training.saved_state import SavedTraining, TrainingState
 from model.training.step import Learner
 from model.training.warm_start import (
@@ -69,7 +69,7 @@ def train(
     settings: ModelSettings,
     *,
     warm: Generation | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[TrainingProgress], None] | None = None,
     stop: Callable[[], bool] | None = None,
     saved: SavedTraining | None = None,
 ) -> Trained:
@@ -138,7 +138,7 @@ def fit(
     max_passes: int,
     *,
     stop: Callable[[], bool],
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[TrainingProgress], None] | None = None,
     saved: SavedTraining | None = None,
 ) -> Run:
     """Make passes until validation stops getting better, all are done, or the budget is
@@ -319,8 +319,8 @@ def _supervise(
     return losses
 
 
-def _progress(run: Run, max_passes: int, loss: float) -> Progress:
-    return Progress(
+def _progress(run: Run, max_passes: int, loss: float) -> TrainingProgress:
+    return TrainingProgress(
         passes=run.passes,
         max_passes=max_passes,
         loss=loss,

@@ -1,6 +1,7 @@
-"""What a later run starts from.
+"""Warm start: a generation's weights, stored with it, as those that a later training
+starts from.
 
-Stored with a generation, restored by id, never by row.
+Nodes are found again by id, never by row.
 """
 
 import logging
@@ -11,7 +12,7 @@ import torch
 
 from model.artifact.encoder import BAG, TOWER_PARTS
 from model.artifact.generation import Generation
-from model.data.parent import Learned, NodeRows, learned_by, rows_in
+from model.data.parent import LearnedClicks, NodeRows, learned_by, rows_in
 from model.data.texts import Texts
 from model.network.attention import ChannelAttention
 from model.network.network import DualChannelNetwork
@@ -47,7 +48,7 @@ class WarmStart:
     generation: Generation
     arrays: dict[str, Float32s]
     rows: NodeRows
-    learned: Learned
+    learned: LearnedClicks
 
 
 def open_warm_start(
@@ -70,10 +71,8 @@ def open_warm_start(
 def apply_warm_start(warm: WarmStart, network: DualChannelNetwork, texts: Texts) -> None:
     """Set the network's weights.
 
-    Shared ones as they were, id vectors by id, text features by bucket.
-
-    Nodes and features that are new keep what the network was created with: no id
-    vector, a random feature.
+    Shared ones are copied, id vectors by id, text features by bucket. What is new keeps
+    what the network was created with: a node no id vector, a feature a random one.
     """
     generation = warm.generation
     with torch.no_grad():

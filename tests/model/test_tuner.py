@@ -170,7 +170,7 @@ def test_a_generation_is_verified_once(
     assert verified == [(by_hand, True), (by_hand, False), (written, False)]
 
 
-def test_a_damaged_generation_is_gone_on_from_by_nobody(
+def test_a_damaged_generation_is_no_warm_start(
     run: Run, snapshots: Snapshots, artifacts: ArtifactStore, settings: ModelSettings
 ) -> None:
     """The tuner begins from scratch."""

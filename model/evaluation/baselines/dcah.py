@@ -19,8 +19,8 @@ from torch import Tensor
 
 from model.data.texts import item_texts
 from model.evaluation.baselines.dcah_network import PaperGraph, PaperNetwork, Scorer
+from model.evaluation.cancellation import refuse_if_cancelled
 from model.evaluation.holdout import Holdout
-from model.evaluation.stopping import end_if
 from model.network.graph import Visible
 from model.ranking import quality_of, scored_ranks
 from model.training.optimizer import Adam
@@ -80,7 +80,7 @@ class PaperSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fitted:
+class FittedPaper:
     """A trained network.
 
     Attributes:
@@ -131,7 +131,7 @@ class PaperRanker:
 
 def tune(
     validation: Holdout, settings: PaperSettings, *, budget_seconds: float, stop: Callable[[], bool]
-) -> Fitted:
+) -> FittedPaper:
     """Choose what the MLP reads, then the step, on the validation part.
 
     What is left of the time is shared.
@@ -141,7 +141,7 @@ def tune(
     """
     end = time.monotonic() + budget_seconds
 
-    def fit_one(candidate: PaperSettings, num_left: int) -> Fitted:
+    def fit_one(candidate: PaperSettings, num_left: int) -> FittedPaper:
         now = time.monotonic()
         return fit(validation, candidate, deadline=now + (end - now) / num_left, stop=stop)
 
@@ -154,7 +154,7 @@ def tune(
 
 def fit(
     validation: Holdout, settings: PaperSettings, *, deadline: float, stop: Callable[[], bool]
-) -> Fitted:
+) -> FittedPaper:
     """Train until the validation part's pairs are ranked no better, the passes are
     done, or it is too late.
 
@@ -185,7 +185,7 @@ def fit(
         if bad >= _PATIENCE:
             break
     run.network.load_state_dict(state)
-    return Fitted(network=run.network, settings=settings, passes=passes, worth=worth)
+    return FittedPaper(network=run.network, settings=settings, passes=passes, worth=worth)
 
 
 class _Run:
@@ -214,7 +214,7 @@ class _Run:
         )
         for number in range(1, self._settings.max_passes + 1):
             for batch in torch.randperm(self._graph.edge.shape[1]).tensor_split(self.steps_a_pass):
-                end_if(stop)
+                refuse_if_cancelled(stop)
                 self._step(optimizer, batch)
             yield number
             if time.monotonic() > deadline:
@@ -229,7 +229,7 @@ class _Run:
         end = now + _PRETRAINING_SHARE * (deadline - now)
 
         def is_over() -> bool:
-            end_if(stop)
+            refuse_if_cancelled(stop)
             return time.monotonic() > end
 
         names = self.network.named_parameters()

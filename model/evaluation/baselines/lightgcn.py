@@ -10,8 +10,8 @@ from torch import Tensor
 from torch_geometric.nn.models import LightGCN
 
 from model.evaluation.baselines.lexical import popularity
+from model.evaluation.cancellation import refuse_if_cancelled
 from model.evaluation.holdout import Holdout
-from model.evaluation.stopping import end_if
 from model.ranking import quality_of, scored_ranks
 from stream.dtypes import Float32s, Int64s
 from stream.graph.arrays import GraphArrays
@@ -28,7 +28,7 @@ _BATCH = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fitted:
+class FittedLightGcn:
     """A trained LightGCN as vectors.
 
     Attributes:
@@ -51,7 +51,7 @@ class LightGcnRanker:
     It knows ids, not words.
     """
 
-    def __init__(self, holdout: Holdout, fitted: Fitted) -> None:
+    def __init__(self, holdout: Holdout, fitted: FittedLightGcn) -> None:
         self._fitted = fitted
         self._popularity = popularity(holdout.arrays)
         self._has_vector = np.zeros(len(holdout.texts), dtype=np.bool_)
@@ -87,7 +87,7 @@ def fit(
     stop_by: Holdout | None,
     deadline: float,
     stop: Callable[[], bool],
-) -> Fitted:
+) -> FittedLightGcn:
     """Train with Bayesian personalised ranking on all edges.
 
     Args:
@@ -113,7 +113,7 @@ def fit(
         for batch in np.array_split(
             rng.permutation(edges.shape[1]), max(1, edges.shape[1] // _BATCH)
         ):
-            end_if(stop)
+            refuse_if_cancelled(stop)
             _step(model, optimizer, edges[:, batch], both_ways, num_queries, num_items)
         is_last = number == settings.max_passes or time.monotonic() > deadline
         if stop_by is not None and (number % _EVERY == 0 or is_last):
@@ -142,15 +142,15 @@ def _step(
     optimizer.step()
 
 
-def _fitted(model: LightGCN, both_ways: Tensor, num_queries: int, passes: int) -> Fitted:
+def _fitted(model: LightGCN, both_ways: Tensor, num_queries: int, passes: int) -> FittedLightGcn:
     with torch.no_grad():
         vectors = model.get_embedding(both_ways).numpy()
-    return Fitted(
+    return FittedLightGcn(
         query_vectors=vectors[:num_queries], item_vectors=vectors[num_queries:], passes=passes
     )
 
 
-def _judged(fitted: Fitted, stop_by: Holdout) -> Fitted:
+def _judged(fitted: FittedLightGcn, stop_by: Holdout) -> FittedLightGcn:
     ranker = LightGcnRanker(stop_by, fitted)
     ranks = scored_ranks(
         ranker.scores, stop_by.arrays.num_items, (stop_by.query, stop_by.item), stop_by.seen

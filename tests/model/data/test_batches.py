@@ -10,7 +10,7 @@ from model.data.batches import (
     pass_edges,
     shuffled_batches,
 )
-from model.data.parent import Learned
+from model.data.parent import LearnedClicks
 from model.data.training_set import build_training_set
 from model.settings import ModelSettings
 from stream.graph.arrays import GraphArrays
@@ -41,7 +41,7 @@ def test_warm_training_goes_over_recent_edges_and_a_sample_of_older_ones(
     """
     cut_ms = int(np.quantile(arrays.edge_first_ms, 0.4))
     sessions = np.where(arrays.edge_first_ms <= cut_ms, arrays.edge_sessions, 0)
-    data = build_training_set(arrays, settings, Learned(sessions=sessions, until_ms=cut_ms))
+    data = build_training_set(arrays, settings, LearnedClicks(sessions=sessions, until_ms=cut_ms))
     recent, older = np.flatnonzero(data.recent), np.flatnonzero(~data.recent)
     assert len(recent) > 50
     assert len(older) > 50

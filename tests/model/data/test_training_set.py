@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from model.data.parent import Learned
+from model.data.parent import LearnedClicks
 from model.data.training_set import TrainingSet, build_training_set
 from model.settings import ModelSettings
 from stream.dtypes import Bools, Int64s
@@ -24,11 +24,11 @@ def pairs(query: Int64s, item: Int64s) -> set[tuple[int, int]]:
     return set(zip(query.tolist(), item.tolist(), strict=True))
 
 
-def learned_without(arrays: GraphArrays, facts: Bools) -> Learned:
+def learned_without(arrays: GraphArrays, facts: Bools) -> LearnedClicks:
     """Return what a generation has learned that was made of all facts but some."""
     edge, session = arrays.edge_of_fact[~facts], arrays.fact_session[~facts]
     made_by = np.unique(np.stack([edge, session]), axis=1)[0]
-    return Learned(
+    return LearnedClicks(
         sessions=np.bincount(made_by, minlength=len(arrays.edge_query)),
         until_ms=int(arrays.fact_ms[~facts].max()),
     )

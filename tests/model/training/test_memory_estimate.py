@@ -68,7 +68,6 @@ def random_set(num_queries: int, num_items: int, num_buckets: int, num_edges: in
         texts=texts,
         whole=part,
         train=part,
-        supervised=np.arange(len(edges)),
         newest=none,
         recent=np.ones(len(edges), dtype=np.bool_),
         validation_query=none,
@@ -93,7 +92,7 @@ def step_once(data: TrainingSet, settings: ModelSettings, propagation: str) -> N
     """
     learner = Learner(data, settings, CPU, propagation)  # type: ignore[arg-type]
     best = {name: value.clone() for name, value in learner.network.state_dict().items()}
-    batch = np.random.default_rng(2).permutation(len(data.supervised))[
+    batch = np.random.default_rng(2).permutation(len(data.train.edge_query))[
         : largest_batch(data, settings)
     ]
     learner.step(batch)

@@ -1,7 +1,4 @@
-"""Going on from where a training was killed.
-
-To the last bit the model of one that never was.
-"""
+"""Resuming a training that was killed: the very model of one that never was."""
 
 import os
 import signal
@@ -23,7 +20,7 @@ from model.publishing.gate import Verdict
 from model.publishing.refresh import TrainingInput, train_once
 from model.ranking import Quality
 from model.settings import ModelSettings
-from model.training.result import Progress, Trained
+from model.training.result import Trained, TrainingProgress
 from model.training.saved_state import SavedTraining, TrainingState, _read, training_key
 from model.training.train import train
 from stream.graph.arrays import GraphArrays
@@ -70,10 +67,10 @@ class Killed(Exception):
     """Stands in for a kill between two passes."""
 
 
-def killed_after(passes: int) -> Callable[[Progress], None]:
+def killed_after(passes: int) -> Callable[[TrainingProgress], None]:
     """Return what ends a training once so many passes are done."""
 
-    def on_progress(progress: Progress) -> None:
+    def on_progress(progress: TrainingProgress) -> None:
         if progress.passes == passes:
             raise Killed
 
@@ -106,7 +103,7 @@ def test_a_training_killed_after_any_pass_gives_the_same_model(
     """Passes that were done are not done again."""
     with pytest.raises(Killed):
         train(arrays, short, on_progress=killed_after(passes), saved=saved)
-    told: list[Progress] = []
+    told: list[TrainingProgress] = []
 
     resumed = train(arrays, short, on_progress=told.append, saved=saved)
 
@@ -226,9 +223,7 @@ def test_a_damaged_state_is_ignored_and_removed(
     damage: Callable[[Path], None],
     name: str,
 ) -> None:
-    """With a warning; the one before it, which a kill had left beside it, is gone on
-    from.
-    """
+    """With a warning; training resumes from the one before, which a kill had left."""
     saved.save(lambda: STATE)
     copytree(saved._folder / "000002", saved._folder / "000003")
     damage(saved._folder / "000003" / name)
@@ -265,12 +260,12 @@ def test_a_state_of_another_network_is_ignored(
 def test_a_foreign_file_is_ignored(
     arrays: GraphArrays, short: ModelSettings, saved: SavedTraining, name: str
 ) -> None:
-    """And the state beside it is gone on from."""
+    """And training resumes from the state beside it."""
     with pytest.raises(Killed):
         train(arrays, short, on_progress=killed_after(2), saved=saved)
     (saved._folder / name).write_bytes(b"\x80\x04K\x01.")
 
-    told: list[Progress] = []
+    told: list[TrainingProgress] = []
 
     train(arrays, short, on_progress=told.append, saved=saved)
 
@@ -312,7 +307,7 @@ def once(
     arrays: GraphArrays,
     store: ArtifactStore,
     settings: ModelSettings,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[TrainingProgress], None] | None = None,
 ) -> Generation:
     """Train and publish as the commands do."""
     source = TrainingInput(snapshot=snapshot_of(arrays), arrays=arrays)
@@ -324,7 +319,7 @@ def once(
 def test_a_published_training_leaves_no_state(
     arrays: GraphArrays, short: ModelSettings, artifacts: ArtifactStore
 ) -> None:
-    """Nor does one that went on from a state."""
+    """Nor does one that was resumed from a state."""
     with pytest.raises(Killed):
         once(arrays, artifacts, short, killed_after(2))
     assert len(list((artifacts.root / "training").glob("*/000002/state.json"))) == 1
@@ -349,7 +344,7 @@ def test_a_refused_training_leaves_no_state(
     assert not (artifacts.root / "training").exists()
 
 
-def test_another_training_removes_a_state_nobody_will_go_on_from(
+def test_another_training_removes_a_state_that_nobody_will_resume(
     arrays: GraphArrays, short: ModelSettings, artifacts: ArtifactStore
 ) -> None:
     """Other settings, other facts: the folder does not fill with states."""
@@ -360,7 +355,7 @@ def test_another_training_removes_a_state_nobody_will_go_on_from(
     assert len(list((artifacts.root / "training").iterdir())) == 1
 
 
-def test_a_process_that_is_killed_is_gone_on_from(
+def test_a_process_that_is_killed_is_resumed_by_another(
     short: ModelSettings, artifacts: ArtifactStore, tmp_path: Path
 ) -> None:
     """SIGKILL in the middle of a pass.
@@ -390,7 +385,7 @@ def test_a_process_that_is_killed_is_gone_on_from(
     assert artifacts.generation_ids() == []
     assert len(list((artifacts.root / "training").glob("*/000002/state.json"))) == 1
 
-    told: list[Progress] = []
+    told: list[TrainingProgress] = []
     source = TrainingInput(snapshot=info, arrays=arrays)
     generation_id = train_once(source, artifacts, short, on_progress=told.append)
 

@@ -17,7 +17,7 @@ from model.ranking import edge_ranks, quality_of
 from model.settings import ModelSettings
 from model.training.budget import Budget
 from model.training.early_stopping import BestPass
-from model.training.result import Progress, Trained
+from model.training.result import Trained, TrainingProgress
 from model.training.step import Learner
 from model.training.train import Run, fit, train
 from model.training.warm_start import open_warm_start
@@ -112,7 +112,7 @@ def test_another_seed_gives_another_model(
 
 def test_progress_is_told_after_every_pass(arrays: GraphArrays, settings: ModelSettings) -> None:
     """For a progress bar."""
-    told: list[Progress] = []
+    told: list[TrainingProgress] = []
 
     train(arrays, replace(settings, max_passes=3), on_progress=told.append)
 
@@ -135,13 +135,13 @@ def test_the_budget_ends_training(arrays: GraphArrays, settings: ModelSettings) 
 def test_a_budget_too_small_for_one_step_is_said_so(
     arrays: GraphArrays, settings: ModelSettings
 ) -> None:
-    """An untrained model is not handed on."""
+    """An untrained model is not returned."""
     with pytest.raises(TrainingFailed, match="budget"):
         train(arrays, replace(settings, budget_seconds=0.0))
 
 
 def test_a_stop_ends_training_between_steps(arrays: GraphArrays, settings: ModelSettings) -> None:
-    """Nothing is handed on."""
+    """Nothing is returned."""
     asked: list[bool] = []
 
     def stop() -> bool:
@@ -294,7 +294,7 @@ def test_a_refresh_learns_clicks_that_come_late(
     assert "scarf-violet" in best_items(warm, grown, "violett scarfs")
 
 
-def test_a_refresh_without_time_to_learn_is_not_handed_on(
+def test_a_refresh_without_time_to_learn_fails(
     generation: Generation, make_arrays: MakeArrays, settings: ModelSettings
 ) -> None:
     """Its watermark would say that it knows clicks which it never learned."""
@@ -348,7 +348,7 @@ def test_known_nodes_keep_their_id_vectors_by_id_not_by_row(
 
 
 @pytest.mark.parametrize("change", [{"dim": 8}, {"num_buckets": 1 << 10}, {"hidden": 4}], ids=str)
-def test_a_generation_of_another_shape_is_not_gone_on_from(
+def test_a_generation_of_another_shape_is_no_warm_start(
     generation: Generation,
     arrays: GraphArrays,
     settings: ModelSettings,
@@ -410,7 +410,7 @@ def test_every_stored_weight_has_its_shape_checked(
     assert open_warm_start(generation, arrays, settings) is not None
 
 
-def test_a_generation_with_nan_is_not_gone_on_from(
+def test_a_generation_with_nan_is_no_warm_start(
     generation: Generation,
     arrays: GraphArrays,
     settings: ModelSettings,
@@ -446,7 +446,7 @@ def test_pre_training_changes_what_training_begins_from_and_ends_well(
 def test_pre_training_ends_when_it_is_asked_to_stop(
     arrays: GraphArrays, settings: ModelSettings
 ) -> None:
-    """As a training does: nothing is handed on."""
+    """As a training does: nothing is returned."""
     with pytest.raises(TrainingStopped):
         train(arrays, replace(settings, pretrain_passes=10_000), stop=lambda: True)
 

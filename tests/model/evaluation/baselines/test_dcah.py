@@ -12,7 +12,7 @@ import torch
 
 from model.errors import TrainingStopped
 from model.evaluation.baselines import dcah_network
-from model.evaluation.baselines.dcah import Fitted, PaperRanker, PaperSettings, fit
+from model.evaluation.baselines.dcah import FittedPaper, PaperRanker, PaperSettings, fit
 from model.evaluation.baselines.dcah_network import PairScorer, PaperGraph, Scorer
 from model.evaluation.baselines.lexical import Popularity
 from model.evaluation.holdout import Holdout, split_by_time
@@ -39,7 +39,7 @@ def holdouts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Holdout, Holdout
 
 
 @pytest.fixture(scope="module")
-def quick(holdouts: tuple[Holdout, Holdout]) -> Fitted:
+def quick(holdouts: tuple[Holdout, Holdout]) -> FittedPaper:
     """Return a network that was pre-trained and trained for two passes."""
     return _fit(holdouts[0], QUICK)
 
@@ -81,7 +81,7 @@ def test_only_the_plain_one_is_judged_where_no_model_is_named() -> None:
     assert [name for name in PAPER if MODELS[name].is_default] == ["paper"]
 
 
-def test_a_seed_decides_everything(holdouts: tuple[Holdout, Holdout], quick: Fitted) -> None:
+def test_a_seed_decides_everything(holdouts: tuple[Holdout, Holdout], quick: FittedPaper) -> None:
     """The same seed gives the same scores, another one others."""
     validation, test = holdouts
     same, other = (_fit(validation, replace(QUICK, seed=seed)) for seed in (0, 1))
@@ -98,7 +98,7 @@ def test_a_seed_decides_everything(holdouts: tuple[Holdout, Holdout], quick: Fit
     "off", [replace(QUICK, drops_edges=False), replace(QUICK, pretrains=False)]
 )
 def test_each_switch_does_something(
-    holdouts: tuple[Holdout, Holdout], quick: Fitted, off: PaperSettings
+    holdouts: tuple[Holdout, Holdout], quick: FittedPaper, off: PaperSettings
 ) -> None:
     """Without it, training ends elsewhere."""
     validation, test = holdouts
@@ -111,7 +111,7 @@ def test_each_switch_does_something(
 
 
 def test_a_dropped_node_is_dropped_in_both_channels(
-    holdouts: tuple[Holdout, Holdout], quick: Fitted
+    holdouts: tuple[Holdout, Holdout], quick: FittedPaper
 ) -> None:
     """No edge and no incidence of a view has it.
 
@@ -135,7 +135,7 @@ def test_a_dropped_node_is_dropped_in_both_channels(
 
 
 def test_new_queries_are_heard_by_the_words_that_were_learnt(
-    holdouts: tuple[Holdout, Holdout], quick: Fitted
+    holdouts: tuple[Holdout, Holdout], quick: FittedPaper
 ) -> None:
     """A word from the past says something, one from nowhere nothing."""
     arrays = holdouts[0].arrays
@@ -177,5 +177,5 @@ def test_a_fit_ends_between_two_steps(
     assert next(asked) == 2
 
 
-def _fit(validation: Holdout, settings: PaperSettings) -> Fitted:
+def _fit(validation: Holdout, settings: PaperSettings) -> FittedPaper:
     return fit(validation, settings, deadline=float("inf"), stop=lambda: False)

@@ -1,4 +1,4 @@
-"""How an evaluation is told to stop: a function that is asked between steps."""
+"""How an evaluation is cancelled: it asks a function between its steps."""
 
 from collections.abc import Callable
 
@@ -6,15 +6,15 @@ from model.errors import TrainingStopped
 
 
 def never() -> bool:
-    """Go on to the end."""
+    """Run to the end."""
     return False
 
 
-def end_if(stop: Callable[[], bool]) -> None:
-    """Raise where `stop` says so.
+def refuse_if_cancelled(stop: Callable[[], bool]) -> None:
+    """Raise once `stop` returns True.
 
     Raises:
-        TrainingStopped: it does.
+        TrainingStopped: it did.
     """
     if stop():
         raise TrainingStopped("the evaluation was asked to stop before it was done")
