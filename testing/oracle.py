@@ -11,7 +11,7 @@ from itertools import zip_longest
 from typing import Any
 
 from stream.actions import Action
-from stream.events.types import Interaction
+from stream.events.types import CatalogItem, Interaction
 
 WEIGHTS = {Action.CLICK: 1.0, Action.ADD_TO_CART: 2.0, Action.PURCHASE: 4.0}
 HALF_LIFE_SECONDS = 30 * 86400.0
@@ -74,6 +74,26 @@ class Oracle:
         The watermark of a store where no fact was seen twice.
         """
         return max(self.facts.values(), default=0)
+
+
+def newest_states(states: Iterable[CatalogItem]) -> dict[str, CatalogItem]:
+    """Return the newest state of each catalogue item, by its id.
+
+    The one with the latest time; at one time a deletion, else the greatest fields.
+    Where none of an item has a time, the last one.
+    """
+    by_id: dict[str, list[CatalogItem]] = defaultdict(list)
+    for state in states:
+        by_id[state.item_id].append(state)
+    return {
+        item_id: max(filter(lambda state: state.ts_ms, found), key=_age, default=found[-1])
+        for item_id, found in by_id.items()
+    }
+
+
+def _age(state: CatalogItem) -> tuple[Any, ...]:
+    texts = state.title, state.text, list(state.attributes.items())
+    return state.ts_ms, state.deleted, *texts, state.available
 
 
 def with_sessions(events: Iterable[Interaction], gap_ms: int) -> list[Interaction]:

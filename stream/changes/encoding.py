@@ -26,8 +26,8 @@ def encode(plan: Plan, texts: Texts) -> Records:
     puts = Puts()
     for names in (lookup.queries, lookup.item_names):
         puts.extend(codec.one_keys(names.kind, names.new), codec.pack_names(names.new_texts))
-    for key, item in lookup.items:
-        puts.put(codec.catalog_key(key), codec.pack_catalog(item))
+    for item_key, item in plan.items.items():
+        puts.put(codec.catalog_key(item_key), codec.pack_catalog(item))
     puts.extend(*codec.pack_hulls(lookup.cut.hulls))
     puts.extend(*codec.user_runs(plan.users.user, plan.users.session, sequence))
     puts.extend(*_session_records(plan, texts))
@@ -78,11 +78,11 @@ def _runs(major: Keys, minor: Keys, facts: FactColumns) -> tuple[Keys, list[byte
 
 
 def _touched(plan: Plan, queries: Keys, items: Keys) -> Touched:
-    """Return the nodes with new, moved or renamed facts, new names or a catalogue
-    record.
+    """Return the nodes with new, moved or renamed facts, new names or another state in
+    the catalogue.
     """
     lookup = plan.lookup
-    listed = np.array([key for key, _ in lookup.items], dtype=np.uint64)
+    listed = np.array(list(plan.items), dtype=np.uint64)
     return Touched(
         plan.state.sequence,
         queries=_union(queries, lookup.sessions.bare_queries, lookup.queries.new),

@@ -72,7 +72,8 @@ class Lookup:
         accepted: which of them are accepted, as far as stored keys tell.
         is_late: ``bool [num_events]`` older than the bounds of their partitions.
         fold_bound_ms: facts before this may have been folded.
-        items: accepted catalogue items with their keys, in order.
+        items: accepted states of catalogue items with their keys, in order.
+        catalog: the stored states of these items, by key.
         queries: the names of its queries.
         item_names: the names of its items.
         cut: the sessions that were cut for events without one.
@@ -87,6 +88,7 @@ class Lookup:
     is_late: Bools
     fold_bound_ms: int
     items: list[tuple[int, CatalogItem]]
+    catalog: Mapping[int, CatalogItem]
     queries: Names
     item_names: Names
     cut: Cut
@@ -143,6 +145,7 @@ def look_up(shard: Shard, batch: ShardBatch, texts: Texts) -> Lookup:
         is_late=is_late,
         fold_bound_ms=fold_bound_ms,
         items=items,
+        catalog=shard.get_catalog(sorted({key for key, _ in items})),
         queries=queries,
         item_names=item_names,
         cut=cut,

@@ -10,7 +10,8 @@ from stream.changes.acceptance import Acceptance
 from stream.changes.lookup import Lookup
 from stream.dtypes import Bools
 from stream.events.columns import NO_KEY, EventColumns, Keys
-from stream.events.types import Position
+from stream.events.types import CatalogItem, Position
+from stream.graph.catalog import newest
 from stream.graph.facts import Digest, FactColumns, Merge, hyperedge_sizes, merge_facts
 from stream.graph.keysets import starts_of
 from stream.shard.codec import Progress, ShardState, StoredSession
@@ -42,6 +43,7 @@ class Plan:
         is_changed: ``bool [num_facts]`` which of them are new or moved.
         num_new: how many are new, those of renamed sessions not among them.
         users: who was seen in its sessions.
+        items: the catalogue items that have another state now, by key.
         state: of the shard, after the batch.
         progress: how far each partition is, after the batch.
     """
@@ -52,6 +54,7 @@ class Plan:
     is_changed: Bools
     num_new: int
     users: SeenUsers
+    items: Mapping[int, CatalogItem]
     state: ShardState
     progress: Mapping[Position, Progress]
 
@@ -75,6 +78,7 @@ def merge(lookup: Lookup) -> Plan:
         is_changed=merged.is_new | merged.is_moved,
         num_new=num_new,
         users=_seen_users(seen, lookup.sessions.records),
+        items=_changed_items(lookup),
         state=_state_after(lookup, accepted, merged, replaced),
         progress=_progress_after(lookup, accepted),
     )
@@ -129,6 +133,14 @@ def _seen_users(seen: EventColumns, records: Mapping[int, StoredSession]) -> See
         users = tuple(keys) if others is None else tuple(sorted((*others, *keys)))
         by_session[session_key] = users
     return SeenUsers(user, session, by_session)
+
+
+def _changed_items(lookup: Lookup) -> dict[int, CatalogItem]:
+    """Return the states that are newer than the stored ones, by item key, ascending."""
+    after = dict(lookup.catalog)
+    for key, item in lookup.items:
+        after[key] = newest(after[key], item) if key in after else item
+    return {key: after[key] for key in sorted(after) if after[key] is not lookup.catalog.get(key)}
 
 
 def _state_after(

@@ -9,6 +9,7 @@ from typing import NamedTuple, Self, TypeVar
 import numpy as np
 
 from stream.events.types import CatalogItem
+from stream.graph.catalog import newest_over_shards
 from stream.graph.facts import Digest, FactColumns, merge_facts
 from stream.graph.keysets import contains, distinct, starts_of
 from stream.reading.scan import session_chunks
@@ -176,7 +177,7 @@ def _updated(
 def _together(parts: Sequence[Contents]) -> Contents:
     """Return what shards hold together.
 
-    Of a name or a record that several hold, the first shard's.
+    Of a name that several hold, the first shard's; of an item, the newest state.
     """
     if len(parts) == 1:
         return parts[0]
@@ -188,8 +189,17 @@ def _together(parts: Sequence[Contents]) -> Contents:
         facts=facts,
         queries=_union([part.queries for part in parts]),
         items=_union([part.items for part in parts]),
-        catalog=_union([part.catalog for part in parts]),
+        catalog=_newest([part.catalog for part in parts]),
     )
+
+
+def _newest(parts: Sequence[Mapping[int, CatalogItem]]) -> Mapping[int, CatalogItem]:
+    union: dict[int, CatalogItem] = {}
+    for part in parts:
+        in_both = union.keys() & part.keys()
+        newest = {key: newest_over_shards([union[key], part[key]]) for key in in_both}
+        union = {**union, **part, **newest}
+    return dict(sorted(union.items(), key=_key))
 
 
 def _union(parts: Sequence[Mapping[int, _Value]]) -> Mapping[int, _Value]:

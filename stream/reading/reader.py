@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from heapq import merge
+from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from struct import Struct
@@ -20,6 +21,7 @@ from stream.actions import Action
 from stream.errors import StoreMismatch, StoreUnreadable
 from stream.events.types import CatalogItem, Position
 from stream.graph.arrays import GraphArrays, GraphParts, build_arrays, nameless
+from stream.graph.catalog import newest_over_shards
 from stream.graph.edges import EdgeColumns, edges_of, with_folded
 from stream.graph.facts import Digest, FactColumns, hyperedge_rows, hyperedge_sizes, merge_facts
 from stream.graph.folded import FoldedEdges, add_folded
@@ -349,8 +351,14 @@ class GraphReader:
         raise nameless(self.path)
 
     def catalog(self) -> Iterator[tuple[int, CatalogItem]]:
-        """Yield ``(item_key, item)`` by key."""
-        return self._merged(ShardReader.catalog)
+        """Yield ``(item_key, item)`` by key: of an item that several shards hold, the
+        newest state.
+        """
+        scans = [shard.catalog() for shard in self._shards]
+        if len(scans) == 1:
+            return scans[0]
+        found = groupby(merge(*scans, key=itemgetter(0)), itemgetter(0))
+        return ((key, newest_over_shards(item for _, item in states)) for key, states in found)
 
     def edges_of_query(self, query_key: int) -> EdgeColumns:
         """Return the edges of one query, by item key."""
@@ -409,9 +417,9 @@ class GraphReader:
         return (self.watermark_ms or 0) if at_ms is None else at_ms
 
     def _merged(
-        self, scan: Callable[[ShardReader], Iterator[tuple[int, _Record]]]
-    ) -> Iterator[tuple[int, _Record]]:
-        """Yield records of all shards by key.
+        self, scan: Callable[[ShardReader], Iterator[tuple[int, str]]]
+    ) -> Iterator[tuple[int, str]]:
+        """Yield names of all shards by key.
 
         Of those that several shards hold, one.
         """

@@ -10,6 +10,7 @@ from random import Random
 from stream.actions import Action
 from stream.events.types import CatalogItem, Interaction, Position
 from stream.kafka.partitioner import shard_of
+from testing.oracle import newest_states
 
 NOON_MS = 1_700_000_000_000
 
@@ -76,12 +77,12 @@ class Case:
     logs: list[Log]
 
     def items(self) -> dict[str, CatalogItem]:
-        """Return the last state of each catalogue item, by its id.
+        """Return the newest state of each catalogue item, by its id.
 
-        An item is in one log only.
+        An item's states without a time are in one log only.
         """
         entries = (entry for log in self.logs for entry in log.entries)
-        return {entry.item_id: entry for entry in entries if isinstance(entry, CatalogItem)}
+        return newest_states(entry for entry in entries if isinstance(entry, CatalogItem))
 
 
 def random_case(seed: int, number: int) -> tuple[Case, Random]:
@@ -92,14 +93,15 @@ def random_case(seed: int, number: int) -> tuple[Case, Random]:
     vocabulary = draw.choice(_VOCABULARIES)
     events = [_event(draw, vocabulary) for _ in range(draw.randint(*vocabulary.events))]
     repeats = draw.choices(events, k=draw.randint(0, len(events) // 3)) if events else []
-    items = [_item(draw, vocabulary) for _ in range(draw.choice((0, 0, 0, 5)))]
+    items = [_item(draw, vocabulary) for _ in range(draw.choice((0, 0, 0, 5, 20)))]
+    items += draw.sample(timed := [item for item in items if item.ts_ms], len(timed) // 3)
     arriving: list[Interaction | CatalogItem] = [*events, *repeats, *items]
     draw.shuffle(arriving)
     num_shards = draw.randint(1, _MAX_SHARDS)
     if draw.random() < 0.5:  # half of the cases read files
         return Case(number, events, num_shards, 1, _files(arriving, num_shards, draw)), draw
     num_workers = draw.randint(1, min(2, num_shards))
-    return Case(number, events, num_shards, num_workers, _topics(arriving, num_shards)), draw
+    return Case(number, events, num_shards, num_workers, _topics(arriving, num_shards, draw)), draw
 
 
 def _event(draw: Random, vocabulary: Vocabulary) -> Interaction:
@@ -117,29 +119,49 @@ def _event(draw: Random, vocabulary: Vocabulary) -> Interaction:
 
 
 def _item(draw: Random, vocabulary: Vocabulary) -> CatalogItem:
-    item_id = f"i-{draw.randrange(vocabulary.items + 2)}"
+    """Return a state of an item.
+
+    Every third item has states without a time alone, deletions among them. Of the
+    others a deletion has a time: without one it would count when it arrives.
+    """
+    item = draw.randrange(vocabulary.items + 2)
+    is_timed = item % 3 > 0 and draw.random() < 0.7
     return CatalogItem(
-        item_id=item_id, title=f"title {draw.randrange(9)}", available=draw.random() < 0.9
+        item_id=f"i-{item}",
+        title=f"title {draw.randrange(9)}",
+        available=draw.random() < 0.9,
+        deleted=(is_timed or item % 3 == 0) and draw.random() < 0.2,
+        ts_ms=NOON_MS + draw.randrange(4) if is_timed else 0,
     )
 
 
 def _files(
     arriving: Sequence[Interaction | CatalogItem], num_shards: int, draw: Random
 ) -> list[Log]:
-    """Cut what arrives into one file, or two; catalogue items are in the last."""
+    """Cut what arrives into one file, or two; catalogue items without a time are in the
+    last.
+    """
     cut = draw.choice((0, draw.randint(0, len(arriving))))
-    early = [entry for entry in arriving[:cut] if isinstance(entry, Interaction)]
-    moved = [entry for entry in arriving[:cut] if isinstance(entry, CatalogItem)]
+    early = [entry for entry in arriving[:cut] if entry.ts_ms]
+    moved = [entry for entry in arriving[:cut] if not entry.ts_ms]
     parts: list[list[Interaction | CatalogItem]] = [[*early], [*moved, *arriving[cut:]]]
     shards = range(num_shards)
     return [Log(Position(f"file {n}", 0), part, shards) for n, part in enumerate(parts) if part]
 
 
-def _topics(arriving: Sequence[Interaction | CatalogItem], num_shards: int) -> list[Log]:
-    """Spread what arrives over the partitions of three topics."""
+def _topics(
+    arriving: Sequence[Interaction | CatalogItem], num_shards: int, draw: Random
+) -> list[Log]:
+    """Spread what arrives over the partitions of three topics.
+
+    Catalogue items with a time are in any partition, as if producers disagreed.
+    """
     partitions: dict[Position, list[Interaction | CatalogItem]] = {}
     for entry in arriving:
-        partitions.setdefault(_position_of(entry, num_shards), []).append(entry)
+        position = _position_of(entry, num_shards)
+        if isinstance(entry, CatalogItem) and entry.ts_ms:
+            position = Position(position.source, draw.randrange(num_shards))
+        partitions.setdefault(position, []).append(entry)
     return [
         Log(position, entries, [position.partition]) for position, entries in partitions.items()
     ]

@@ -117,7 +117,8 @@ class Delivery:
     def _share_out(self, log: Log, start: int, end: int, shares: dict[int, _Share]) -> None:
         touched = set(log.shards) if self._marks_idle else set()
         for entry in log.entries[start:end]:
-            index = home_of(entry, self._case.num_shards)
+            is_file = len(log.shards) > 1
+            index = home_of(entry, self._case.num_shards) if is_file else log.shards[0]
             touched.add(index)
             share = shares.setdefault(index, _Share())
             if isinstance(entry, Interaction):

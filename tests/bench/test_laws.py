@@ -80,6 +80,14 @@ def test_a_broken_merge_is_found(
     run(["--seed", "1", "--case", number, "--rocksdb-every", "0"])
 
 
+def test_a_broken_order_of_catalogue_states_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that takes the last state of an item, whatever its time, breaks a law."""
+    monkeypatch.setattr(plan, "newest", lambda _stored, arriving: arriving)
+    (failure,) = run_cases(seed=1, numbers=range(300), rocksdb_every=0).failures[:1]
+
+    assert "the catalogue is" in failure
+
+
 def test_an_error_on_the_way_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     """A delivery that does not end is reported with its case, not as a stack."""
 

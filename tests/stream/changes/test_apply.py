@@ -25,7 +25,8 @@ from stream.errors import StoreUnreadable
 from stream.events.columns import Texts, batch_of
 from stream.events.types import CatalogItem, Interaction, Position, Rejection
 from stream.kafka.partitioner import shard_of
-from stream.reading.reader import open_graph
+from stream.reading.incremental import KnownGraph
+from stream.reading.reader import GraphReader, open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
 from stream.shard.records import Records
@@ -42,7 +43,7 @@ from testing.histories import (
     graph_hash,
 )
 from testing.laws.places import MemoryPlaces
-from testing.oracle import HALF_LIFE_SECONDS, Fact, Oracle, assert_same_dump
+from testing.oracle import HALF_LIFE_SECONDS, Fact, Oracle, assert_same_dump, newest_states
 from tests.stream.conftest import OpenStore, StartPython
 
 DAY_MS = 86_400_000
@@ -205,6 +206,71 @@ def test_newest_state_of_an_item_wins(open_store: OpenStore) -> None:
         "a": CatalogItem(item_id="a", title="newer"),
         "b": CatalogItem(item_id="b", deleted=True),
     }
+
+
+catalog_states = st.builds(
+    CatalogItem,
+    item_id=st.sampled_from(["a", "b"]),
+    title=st.sampled_from(["", "A", "another"]),
+    deleted=st.booleans(),
+    ts_ms=st.sampled_from([NOON_MS, NOON_MS + 1, NOON_MS + 2]),
+)
+
+
+@given(
+    st.lists(st.tuples(catalog_states, st.integers(0, 2), st.integers(0, 2)), max_size=12).flatmap(
+        st.permutations
+    )
+)
+@settings(max_examples=100 * EFFORT)
+def test_any_delivery_keeps_the_newest_states(
+    arriving: Sequence[tuple[CatalogItem, int, int]],
+) -> None:
+    """Of states with times, order, batches and shards leave no trace."""
+    places = MemoryPlaces(Path("memory"), 3)
+    shards = [places.open(index) for index in range(3)]
+    for number in range(3):  # the batches, each over all shards
+        for index, shard in enumerate(shards):
+            apply_events(
+                shard, [], [item for item, at, of in arriving if (at, of) == (index, number)]
+            )
+    readers = places.readers()
+    graph = GraphReader(
+        Path("memory"), [one.path for one in readers], DEFAULTS, 1.0, shards=readers
+    )
+
+    found = {item.item_id: item for _, item in graph.catalog()}
+    assert found == newest_states(item for item, _, _ in arriving)
+    catalog = KnownGraph().read(readers).catalog
+    assert {item.item_id: item for item in catalog.values()} == found
+
+
+def test_a_state_that_is_not_newer_changes_nothing(open_store: OpenStore) -> None:
+    """An older state is neither written nor noted as a change; positions move on."""
+    shard = open_store().shard(0)
+    newer = CatalogItem(item_id="a", title="newer", ts_ms=NOON_MS + 1)
+    apply_events(shard, [], [newer])
+    sequence = shard.state().sequence
+    older = CatalogItem(item_id="a", title="older", ts_ms=NOON_MS)
+    apply_events(shard, [], [older, CatalogItem(item_id="a")], {Position("catalog", 0): 3})
+
+    assert [item for _, item in shard.catalog()] == [newer]
+    assert [keys.tolist() for keys in shard.dirty_since(sequence) or ()] == [[], []]
+    assert shard.positions() == {Position("catalog", 0): 3}
+
+
+def test_a_deleted_item_stays_deleted(open_store: OpenStore) -> None:
+    """A deletion is kept with its time: what was said before it does not list the item
+    again, in a later batch or after reopening.
+    """
+    gone = CatalogItem(item_id="a", deleted=True, ts_ms=NOON_MS + 1)
+    store = open_store()
+    apply_events(store.shard(0), [], [gone])
+    store.close()
+    shard = open_store().shard(0)
+    apply_events(shard, [], [CatalogItem(item_id="a", title="A", ts_ms=NOON_MS)])
+
+    assert [item for _, item in shard.catalog()] == [gone]
 
 
 @pytest.mark.parametrize(

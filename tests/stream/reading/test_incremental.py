@@ -37,10 +37,11 @@ REOPEN = "reopen"
 
 titles = st.sampled_from(["", "A", "another"])
 items = st.builds(
-    lambda item_id, title, deleted: CatalogItem(item_id=item_id, title=title, deleted=deleted),
-    st.sampled_from(["a", "b", "z"]),
-    titles,
-    st.booleans(),
+    CatalogItem,
+    item_id=st.sampled_from(["a", "b", "z"]),
+    title=titles,
+    deleted=st.booleans(),
+    ts_ms=st.sampled_from([0, NOON_MS, NOON_MS + 1]),
 )
 visits = st.builds(
     lambda minutes, item: event("", "tv", item, NOON_MS + minutes * 60_000, user_id="u-9"),
@@ -51,12 +52,15 @@ steps = st.one_of(
     st.just(REOPEN),
     st.tuples(
         st.lists(st.one_of(interactions, visits), max_size=6),
-        st.lists(items, max_size=2),
+        st.lists(st.tuples(items, st.integers(0, 1)), max_size=3),
         st.one_of(st.just([]), st.just([]), st.lists(erasures, min_size=1, max_size=1)),
     ),
 )
 
-Step = str | tuple[Sequence[Interaction], Sequence[CatalogItem], Sequence[Erasure]]
+Listed = Sequence[tuple[CatalogItem, int]]
+"""Catalogue items and the shard that each goes to, which may differ for one item."""
+
+Step = str | tuple[Sequence[Interaction], Listed, Sequence[Erasure]]
 
 
 @pytest.mark.parametrize("store_settings", [DEFAULTS, FOLDING], ids=["kept", "folded"])
@@ -87,16 +91,17 @@ def deliver(
     shard: Shard,
     index: int,
     events: Sequence[Interaction],
-    catalog: Sequence[CatalogItem],
+    catalog: Listed,
     asked: Sequence[Erasure],
 ) -> None:
     """Apply one write's worth to a shard.
 
-    Its sessions, all of the catalogue and the erasures; then fold.
+    Its sessions, its part of the catalogue and all erasures; then fold.
     """
     own = [each for each in events if shard_of(each.session_id or each.user_id, 2) == index]
     texts = Texts()
-    batch = batch_of(own, texts, items=catalog, erasures=asked, positions={Position("file", 0): 0})
+    listed = [item for item, shard in catalog if shard == index]
+    batch = batch_of(own, texts, items=listed, erasures=asked, positions={Position("file", 0): 0})
     apply_batch(shard, batch, texts)
     fold_step(shard, 1_000_000)
 

@@ -1,6 +1,7 @@
 """The binary layout: round trips, scan order, golden bytes, unknown versions."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -215,6 +216,7 @@ GOLDEN = {
     "query name": codec.name_key(codec.QUERY_NAME, 1) + codec.pack_name("tv ü"),
     "item name": codec.name_key(codec.ITEM_NAME, LARGEST) + codec.pack_name("a"),
     "catalogue": codec.catalog_key(2) + codec.pack_catalog(ITEM),
+    "catalogue with a time": codec.pack_catalog(replace(ITEM, ts_ms=NOON_MS)),
     "session": codec.session_key(5)
     + codec.pack_session("s-1", (1, 2**63), codec.pack_rows(FACTS.query, FACTS.item, FACTS.stamp)),
     "by query": codec.run_keys(codec.BY_QUERY, keys_of([1]), 7)[0]
@@ -246,6 +248,11 @@ BYTES = {
         "0800000000000000020186a76974656d5f6964a161a57469746c65a154a474657874a178aa6174747269"
         "627574657381a16ba176a9617661696c61626c65c2a764656c65746564c2"
     ),
+    "catalogue with a time": (
+        "0187a76974656d5f6964a161a57469746c65a154a474657874a178aa6174747269"
+        "627574657381a16ba176a9617661696c61626c65c2a764656c65746564c2a57473"
+        "5f6d73cf0000018bcfe56800"
+    ),
     "session": (
         "1000000000000000050100030002732d3101000000000000000000000000000080000000000000000002"
         "0000000000000009402b7f5e0c00000100000000000000020000000000000003402b7f5e0c0000"
@@ -276,6 +283,14 @@ def test_golden_bytes(name: str) -> None:
     A difference needs another kind, and a reader for the old.
     """
     assert GOLDEN[name].hex() == BYTES[name]
+
+
+def test_a_catalogue_record_without_a_time_is_read() -> None:
+    """Records of earlier stores have no time; the item in them has none."""
+    record = bytes.fromhex(BYTES["catalogue"])
+
+    assert codec.unpack_catalog(record[:9], record[9:]) == (2, ITEM)
+    assert ITEM.ts_ms == 0
 
 
 def test_format_of_stores_without_a_session_gap_is_read() -> None:
