@@ -16,9 +16,9 @@ from pathlib import Path
 from threading import Event
 
 from freshet.config import load_config
-from freshet.evaluate import difference_json, score_json
-from freshet.evaluate_streamed import comparison_json, effort_json
-from freshet.event_log import Log, open_log
+from freshet.evaluation.event_log import Log, open_log
+from freshet.evaluation.holdout_report import difference_json, score_json
+from freshet.evaluation.replay_report import comparison_json, effort_json
 from model.evaluation.evaluation import MEAN, Evaluation, Score
 from model.evaluation.holdout import split_by_time
 from model.evaluation.models import MODELS

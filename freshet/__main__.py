@@ -4,7 +4,7 @@ import sys
 import warnings
 
 from freshet import process
-from freshet.cli import cli
+from freshet.commands.cli import cli
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ from bench.train.child import LEARNERS, Child, open_child
 from bench.train.graph import Size, save_set, synthetic
 from bench.train.refresh import Read, Refresh, cold, warm
 from freshet.config import load_config
-from freshet.event_log import Log, open_log
+from freshet.evaluation.event_log import Log, open_log
 from model.data.training_set import TrainingSet, build_training_set
 from model.settings import ModelSettings
 from stream.settings import StreamSettings

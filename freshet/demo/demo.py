@@ -31,11 +31,10 @@ from freshet.demo.scenario import (
     simulated_product,
 )
 from freshet.demo.work_folder import Recipe, WorkFolder, fingerprint, open_work_folder, running_pids
-from freshet.look import duration
+from freshet.probe import Addresses, Samples, read_metrics, total
 from freshet.process import CommandError
 from freshet.shop import feed
 from freshet.shop.shop import Shop
-from freshet.status import Addresses, Samples, read_metrics, total
 from freshet.terminal.options import (
     DEMO_EVENTS,
     DEMO_ITEMS,
@@ -45,6 +44,7 @@ from freshet.terminal.options import (
     STREAM_METRICS,
     TUNER_METRICS,
 )
+from freshet.terminal.output import duration
 from freshet_client import ClientError, Freshness, RetrievalClient, Retrieved
 from server.addresses import split_address
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from freshet.look import duration, printable
+from freshet.terminal.output import duration, printable
 from freshet_client import Retrieved
 
 _LINE_EVERY_SECONDS = 5.0

@@ -17,7 +17,7 @@ import yaml
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from deploy.kafka.topics import TOPICS
-from freshet.cli import cli
+from freshet.commands.cli import cli
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PROCESSES = ("stream", "tuner", "server")

@@ -22,8 +22,8 @@ import pytest
 
 from deploy.kafka.broker import free_port
 from deploy.kafka.topics import create_topics
+from freshet.probe import read_metrics, total
 from freshet.shop.shop import Shop, misspell
-from freshet.status import read_metrics, total
 from freshet_client import ClientError, RetrievalClient
 from protos.text import normalize_query
 

@@ -12,7 +12,7 @@ from threading import Event
 import pytest
 
 from freshet import process
-from freshet.cli import cli
+from freshet.commands.cli import cli
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

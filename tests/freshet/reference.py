@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 from prometheus_client import CollectorRegistry
 
-from freshet.cli import SECTIONS
+from freshet.commands.cli import SECTIONS
 from freshet.config import ROOM_ERRORS, ROOMS, load_config
 from model.metrics import TunerMetrics
 from server.metrics import ServerMetrics

@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 import pytest
 
-from freshet.cli import SECTIONS, cli
+from freshet.commands.cli import SECTIONS, cli
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 
 CLICK = {
     "type": "search_click",
@@ -148,7 +148,7 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
     code = (
         "import sys\n"
         "from freshet import process\n"
-        "from freshet.cli import cli\n"
+        "from freshet.commands.cli import cli\n"
         "process.run(cli, ['--help'])\n"
         "heavy = {'torch', 'rocksdict', 'kafka', 'grpc', 'numpy', 'rich', 'prometheus_client'}\n"
         "heavy &= set(sys.modules)\n"

@@ -214,7 +214,7 @@ def replay(
     \b
     freshet replay --events log.jsonl.gz --items items.jsonl --to kafka:localhost:9092
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
-    from freshet import run
+    from freshet.commands.services import stream as run
     from freshet.shop.replay import ReplayOrder
 
     order = ReplayOrder(
@@ -251,6 +251,6 @@ def query(*, text: str, num_hits: int, target: str, timeout: float, as_json: boo
     \b
     freshet query "wireless headphones" -k 10 --target 127.0.0.1:50051 --json
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
-    from freshet import look
+    from freshet.terminal import output as look
 
     look.query(text, num_hits, target, timeout, as_json=as_json)

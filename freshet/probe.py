@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 
 import click
 
-from freshet.look import duration
+from freshet.terminal.output import duration
 
 _TIMEOUT_SECONDS = 2.0
 

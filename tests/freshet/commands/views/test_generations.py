@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from freshet import process
-from freshet.cli import cli
+from freshet.commands.cli import cli
 from stream.reading.snapshot import serve_requests
 from stream.settings import StreamSettings
 from stream.store.store import Store
@@ -24,7 +24,7 @@ from testing.histories import NOON_MS, apply_events, event
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Until = Callable[[Callable[[], object]], None]
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[4]
 
 
 @dataclass(frozen=True)

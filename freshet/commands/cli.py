@@ -4,7 +4,10 @@ from importlib.metadata import version
 
 import click
 
-from freshet import cli_hand, cli_look, cli_run, cli_try
+from freshet.commands.jobs import evaluate as cli_hand
+from freshet.commands.services import tune as cli_run
+from freshet.commands.trials import simulate as cli_try
+from freshet.commands.views import generations as cli_look
 
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Run it": (cli_run.stream, cli_run.tune, cli_run.serve),

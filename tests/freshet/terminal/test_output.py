@@ -1,6 +1,6 @@
 """Tests of what the looking commands print."""
 
-from freshet.look import table
+from freshet.terminal.output import table
 
 
 def test_a_table_shows_no_control_characters() -> None:

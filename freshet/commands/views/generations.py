@@ -46,7 +46,7 @@ def status(*, stream: str, tuner: str, server: str, target: str, as_json: bool) 
 
     The exit code is 1 when something is down or not ready.
     """
-    from freshet.status import Addresses, show_status
+    from freshet.probe import Addresses, show_status
 
     addresses = Addresses(stream=stream, tuner=tuner, server=server, target=target)
     return show_status(addresses, as_json=as_json)
@@ -62,7 +62,7 @@ def graph() -> None:
 @options.config_option
 def graph_hash(*, store: Path | None, snapshot: Path | None, config_file: Path | None) -> None:
     """Print a hash that depends on the set of facts alone."""
-    from freshet import look
+    from freshet.terminal import output as look
 
     look.graph_hash(options.one_graph(store, snapshot), config_file=config_file)
 
@@ -94,7 +94,7 @@ def graph_dump(
     config_file: Path | None,
 ) -> None:
     """Print the graph in a canonical order: one line an edge, then one a hyperedge."""
-    from freshet import look
+    from freshet.terminal import output as look
 
     assert form == "jsonl"  # noqa: S101  # click allows nothing else
     look.graph_dump(options.one_graph(store, snapshot), at_ms, config_file=config_file)
@@ -108,7 +108,7 @@ def graph_stats(
     *, store: Path | None, snapshot: Path | None, as_json: bool, config_file: Path | None
 ) -> None:
     """Print how large the graph is and how far it reaches."""
-    from freshet import look
+    from freshet.terminal import output as look
 
     look.graph_stats(options.one_graph(store, snapshot), as_json=as_json, config_file=config_file)
 
@@ -159,7 +159,7 @@ def verify(
     freshet verify --store shop.store --against file:events.jsonl.gz
     freshet verify --store shop.store --against kafka:localhost:9092
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
-    from freshet import verify as verification
+    from freshet.commands.views import verify as verification
 
     if any(catalog.kind != "file" for catalog in catalogs):
         raise click.UsageError("--catalog takes file:PATH", ctx=click.get_current_context())
@@ -178,7 +178,7 @@ def generations() -> None:
 @options.json_option
 def generations_list(*, artifacts: Path, as_json: bool) -> None:
     """List the generations, oldest first; a star marks the current one."""
-    from freshet import look
+    from freshet.terminal import output as look
 
     look.generations_list(artifacts, as_json=as_json)
 
@@ -192,7 +192,7 @@ def generations_show(*, generation_id: str | None, artifacts: Path, as_json: boo
 
     Counts, provenance, evaluation, the gate's verdict.
     """
-    from freshet import look
+    from freshet.terminal import output as look
 
     look.generations_show(artifacts, generation_id, as_json=as_json)
 
@@ -206,7 +206,7 @@ def generations_use(*, generation_id: str, artifacts: Path, as_json: bool) -> No
 
     Servers swap to it at once.
     """
-    from freshet import look
+    from freshet.terminal import output as look
 
     look.generations_use(artifacts, generation_id, as_json=as_json)
 
@@ -234,7 +234,7 @@ def explain(*, query: str, item_id: str, artifacts: Path, limit: int, as_json: b
     \b
     freshet explain --artifacts artifacts "red shoes" shoe-17
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
-    from freshet import explain as explaining
+    from freshet.commands.views import explain as explaining
 
     explaining.explain(artifacts, query, item_id, limit, as_json=as_json)
 
@@ -251,7 +251,7 @@ def quarantine() -> None:
 @options.json_option
 def quarantine_list(*, store: Path, reason: str | None, limit: int | None, as_json: bool) -> None:
     """List the quarantined records of a store's file sources, oldest first."""
-    from freshet import look
+    from freshet.terminal import output as look
 
     look.quarantine_list(store, reason, limit, as_json=as_json)
 
@@ -267,7 +267,7 @@ def erasures(*, store: Path, text: str | None, as_json: bool, config_file: Path 
 
     Ids are not kept: each is shown as its 64-bit key. --id computes the key.
     """
-    from freshet import erasing
+    from freshet.commands.jobs import erase as erasing
 
     erasing.list_erasures(store, text, as_json=as_json, config_file=config_file)
 
@@ -279,7 +279,7 @@ def config(*, config_file: Path | None, as_json: bool) -> None:
     """Show every setting, its value, where it comes from, and the environment variable
     that overrides it.
     """
-    from freshet import look
     from freshet.config import load_config
+    from freshet.terminal import output as look
 
     look.settings(load_config(config_file, os.environ), as_json=as_json)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from freshet.config import load_config
-from freshet.event_log import Log, open_log, until_stopped
-from freshet.look import table
+from freshet.evaluation.event_log import Log, open_log, until_stopped
 from freshet.process import CommandError, configure_logging
+from freshet.terminal.output import table
 from freshet.terminal.progress import progress
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import click
 
 from freshet.config import load_config
-from freshet.look import table, when
 from freshet.process import configure_logging
+from freshet.terminal.output import table, when
 from stream.clock import now_ms
 
 if TYPE_CHECKING:

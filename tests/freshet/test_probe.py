@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from freshet.probe import Addresses, ProcessStatus, read_metrics, read_status, total
 from freshet.process import metrics_endpoint
-from freshet.status import Addresses, ProcessStatus, read_metrics, read_status, total
 from model.metrics import TunerMetrics
 from server.app import RetrievalServer
 from server.settings import ServerSettings

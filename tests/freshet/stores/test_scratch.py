@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from freshet.scratch import scratch_folder
+from freshet.stores.scratch import scratch_folder
 
 
 def test_a_folder_is_there_and_then_gone(tmp_path: Path) -> None:

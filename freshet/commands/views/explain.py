@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from freshet.look import artifact_store, printable, table
 from freshet.process import CommandError
+from freshet.terminal.output import artifact_store, printable, table
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING
 import click
 from prometheus_client import CollectorRegistry
 
-from freshet.applying import apply_source
 from freshet.config import Config, load_config
-from freshet.look import when
 from freshet.process import (
     EXIT_INTERRUPTED,
     CommandError,
@@ -26,8 +24,10 @@ from freshet.process import (
     sigterm_exits,
     stop_event,
 )
-from freshet.scratch import scratch_folder
+from freshet.stores.ingestion import apply_source
+from freshet.stores.scratch import scratch_folder
 from freshet.terminal.options import STREAM_METRICS, TUNER_METRICS, Source
+from freshet.terminal.output import when
 from freshet.terminal.progress import progress
 from stream.clock import now_ms
 
@@ -253,7 +253,7 @@ def _backfill(
     num_workers: int,
     stop: Event,
 ) -> "WorkerTotals":
-    from freshet.backfill import History, backfill
+    from freshet.stores.backfill import History, backfill
 
     history = History(
         paths=[source.value for source in sources],

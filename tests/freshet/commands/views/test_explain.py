@@ -17,7 +17,7 @@ from protos.text import text_key
 from stream.files import replace_file
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[4]
 
 DIM = 2
 ITEMS = {"A": "Red Mug", "B": "", "C": "Blue\x1b Mug"}
@@ -211,7 +211,7 @@ def test_an_empty_folder_says_what_to_do(tmp_path: Path, run: Command) -> None:
 def test_it_needs_no_torch(artifacts: Path) -> None:
     """Whoever looks waits for none."""
     script = (
-        "import sys; from freshet import process; from freshet.cli import cli; "
+        "import sys; from freshet import process; from freshet.commands.cli import cli; "
         f"code = process.run(cli, ['explain', '--artifacts', {str(artifacts)!r}, 'mug', 'A']); "
         "sys.exit(code or 3 * ('torch' in sys.modules))"
     )

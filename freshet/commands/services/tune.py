@@ -65,7 +65,7 @@ def stream(  # noqa: PLR0913  # the options of the command
     freshet stream --source file:log.jsonl.gz --catalog file:items.jsonl --store shop
     freshet stream --source kafka:localhost:9092 --store shop.store
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
-    from freshet import run
+    from freshet.commands.services import stream as run
 
     _check_sources(sources, catalogs, follow=follow)
     _check_workers(
@@ -116,7 +116,7 @@ def tune(
     \b
     freshet tune --store shop.store --artifacts artifacts --every 10m
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
-    from freshet import run
+    from freshet.commands.services import stream as run
 
     flags = {"tune_every_seconds": every, "budget_seconds": budget, "seed": seed}
     run.tune(store, artifacts, flags, metrics=metrics, config_file=config_file)
@@ -135,7 +135,7 @@ def serve(
     \b
     freshet serve --artifacts artifacts --listen 127.0.0.1:50051
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
-    from freshet import run
+    from freshet.commands.services import stream as run
 
     run.serve(artifacts, listen=listen, metrics=metrics, config_file=config_file)
 

@@ -31,7 +31,7 @@ def snapshot(*, store: Path, out: Path, config_file: Path | None) -> None:
     \b
     freshet snapshot --store shop.store --out monday.snapshot
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
-    from freshet import run
+    from freshet.commands.services import stream as run
 
     run.snapshot(store, out, config_file=config_file)
 
@@ -58,7 +58,7 @@ def train(
     \b
     freshet train --store shop.store --artifacts artifacts --budget 5m
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
-    from freshet import run
+    from freshet.commands.services import stream as run
 
     options.one_graph(store, snapshot)
     flags = {"budget_seconds": budget, "seed": seed}
@@ -141,9 +141,9 @@ def evaluate(  # noqa: PLR0913  # an argument an option
     freshet evaluate --events log.jsonl.gz --items items.jsonl.gz --streamed --days 14
     freshet evaluate --store shop.store --models bm25,text,full --seeds 5 --json
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
-    from freshet import evaluate_streamed
-    from freshet.evaluate import evaluate as run_evaluation
-    from freshet.event_log import Log
+    from freshet.evaluation import replay_report as evaluate_streamed
+    from freshet.evaluation.event_log import Log
+    from freshet.evaluation.holdout_report import evaluate as run_evaluation
 
     problems = {
         "give --events, --store or --snapshot, not several": events and (store or snapshot),
@@ -202,7 +202,7 @@ def upgrade(*, store: Path, config_file: Path | None) -> None:
     \b
     freshet upgrade --store shop.store
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
-    from freshet import run
+    from freshet.commands.services import stream as run
 
     run.upgrade(store, config_file=config_file)
 
@@ -243,7 +243,7 @@ def erase(
     freshet erase user u-4711 --kafka localhost:9092
     freshet erase item sku-12 --store shop.store
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
-    from freshet import erasing
+    from freshet.commands.jobs import erase as erasing
 
     if (kafka is None) == (store is None):
         raise click.UsageError(

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from freshet.applying import apply_source
 from freshet.process import EXIT_INTERRUPTED, CommandError, stop_event
+from freshet.stores.ingestion import apply_source
 
 if TYPE_CHECKING:
     from stream.reading.reader import GraphReader

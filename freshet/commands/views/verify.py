@@ -15,11 +15,11 @@ from uuid import uuid4
 
 import click
 
-from freshet.applying import apply_source
 from freshet.config import load_config
-from freshet.look import table
 from freshet.process import EXIT_INTERRUPTED, CommandError, configure_logging, stop_event
+from freshet.stores.ingestion import apply_source
 from freshet.terminal.options import Source
+from freshet.terminal.output import table
 from freshet.terminal.progress import Advance, progress
 
 if TYPE_CHECKING:

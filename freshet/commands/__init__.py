@@ -1,0 +1,1 @@
+"""The commands, as `freshet --help` lists them: one file a command."""

@@ -1,0 +1,1 @@
+"""By hand: what is done once, when somebody asks for it."""

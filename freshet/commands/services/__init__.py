@@ -1,0 +1,1 @@
+"""Run it: the processes that run all day."""
