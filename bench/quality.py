@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Event
 
 from freshet.config import load_config
-from freshet.evaluation.event_log import Log, open_log
+from freshet.evaluation.event_log import EventLog, open_log
 from freshet.evaluation.holdout_report import difference_json, score_json
 from freshet.evaluation.replay_report import comparison_json, effort_json
 from model.evaluation.evaluation import MEAN, Evaluation, Score
@@ -65,7 +65,7 @@ def run(argv: Sequence[str]) -> None:
     tables: list[str] = []
     for log in options.logs:
         folder = (options.data or data_folder()) / log
-        files = Log(
+        files = EventLog(
             graph=None, events=[folder / "events.jsonl.gz"], items=[folder / "items.jsonl.gz"]
         )
         with open_log(files, settings.stream, Event()) as graph:

@@ -1,36 +1,37 @@
-"""One TOML file and the environment into the rooms' settings.
+"""One TOML file and the environment into the settings of each package.
 
-A table a room (``[stream]``, ``[model]``, ``[server]``), a key a field of the room's
-frozen dataclass. What counts, strongest first: a command-line flag,
-``FRESHET_<ROOM>_<KEY>`` in the environment, the file, the default.
+A table a package (``[stream]``, ``[model]``, ``[server]``), a key a field of the
+package's frozen dataclass. What counts, strongest first: a command-line flag,
+``FRESHET_<TABLE>_<KEY>`` in the environment, the file, the default.
 """
 
 import dataclasses
 import difflib
-import importlib
 import math
 import re
-import sys
 import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-if typing.TYPE_CHECKING:
-    from model.settings import ModelSettings
-    from server.settings import ServerSettings
-    from stream.settings import StreamSettings
+from model.errors import ModelError
+from model.settings import ModelSettings
+from server.errors import ServerError
+from server.settings import ServerSettings
+from stream.errors import StreamError
+from stream.settings import StreamSettings
 
-ROOMS = {"stream": "StreamSettings", "model": "ModelSettings", "server": "ServerSettings"}
-ROOM_ERRORS = {
-    "stream": "StreamError",
-    "model": "ModelError",
-    "server": "ServerError",
-    "freshet_client": "ClientError",
-}
+SETTINGS = {"stream": StreamSettings, "model": ModelSettings, "server": ServerSettings}
+"""The settings of each package, by the name of its table."""
+
+PACKAGE_ERRORS = (StreamError, ModelError, ServerError)
+"""The roots of the error trees of the packages."""
+
 FILE_VARIABLE = "FRESHET_CONFIG"
+
+T = typing.TypeVar("T")
 
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
@@ -57,7 +58,7 @@ class Entry:
     """One setting as it stands: what `freshet config` shows.
 
     Attributes:
-        table: the room, such as ``stream``.
+        table: the package, such as ``stream``.
         key: the key in that table.
         value: the value in force.
         source: ``default``, ``file`` or ``environment``.
@@ -72,36 +73,35 @@ class Entry:
 
 
 class Config:
-    """The settings of all rooms as read from one file and one environment, checked as a
+    """The settings of all packages, from one file and one environment, checked as a
     whole.
     """
 
     def __init__(self, entries: list[Entry]) -> None:
         self.entries = entries
 
-    def stream(self, **flags: object) -> "StreamSettings":
+    def stream(self, **flags: object) -> StreamSettings:
         """Return the stream's settings; a flag that is None leaves its key as it is.
 
         Raises:
             ConfigError: the values do not fit together.
         """
-        return typing.cast("StreamSettings", self._build("stream", flags))
+        return self._build(StreamSettings, "stream", flags)
 
-    def model(self, **flags: object) -> "ModelSettings":
+    def model(self, **flags: object) -> ModelSettings:
         """Return the model's settings; see `stream`."""
-        return typing.cast("ModelSettings", self._build("model", flags))
+        return self._build(ModelSettings, "model", flags)
 
-    def server(self, **flags: object) -> "ServerSettings":
+    def server(self, **flags: object) -> ServerSettings:
         """Return the server's settings; see `stream`."""
-        return typing.cast("ServerSettings", self._build("server", flags))
+        return self._build(ServerSettings, "server", flags)
 
-    def _build(self, table: str, flags: Mapping[str, object]) -> object:
+    def _build(self, kind: Callable[..., T], table: str, flags: Mapping[str, object]) -> T:
         values = {entry.key: entry.value for entry in self.entries if entry.table == table}
         values |= {key: value for key, value in flags.items() if value is not None}
-        invalid: tuple[type[Exception], ...] = (ValueError, *room_errors())
         try:
-            return _settings_type(table)(**values)
-        except invalid as error:
+            return kind(**values)
+        except (ValueError, *PACKAGE_ERRORS) as error:
             raise ConfigError(f"settings of [{table}]: {error}") from None
 
 
@@ -117,15 +117,15 @@ def load_config(path: Path | None, environment: Mapping[str, str]) -> Config:
         path = Path(environment[FILE_VARIABLE])
     document = _read_document(path) if path is not None else {}
     entries: list[Entry] = []
-    for table in ROOMS:
+    for table in SETTINGS:
         fields = _fields_of(table)
         origin = f"{path}: [{table}]"
         from_file = _values_from_file(origin, document.get(table, {}), fields)
         from_environment = _values_from_environment(table, environment, fields)
         entries += _merge(table, fields, from_file, from_environment)
     config = Config(entries)
-    for table in ROOMS:
-        config._build(table, {})  # noqa: SLF001  # values that do not fit together refuse to start, too
+    for build in (config.stream, config.model, config.server):
+        build()  # values that do not fit together refuse to start, too
     return config
 
 
@@ -145,21 +145,6 @@ def parse_duration(text: str) -> float:
     )
 
 
-def _settings_type(table: str) -> type:
-    return typing.cast("type", getattr(importlib.import_module(f"{table}.settings"), ROOMS[table]))
-
-
-def room_errors() -> tuple[type[Exception], ...]:
-    """Return the roots of the error trees of the rooms that are imported.
-
-    Others cannot have raised.
-    """
-    modules = {room: sys.modules.get(f"{room}.errors") for room in ROOM_ERRORS}
-    return tuple(
-        getattr(module, ROOM_ERRORS[room]) for room, module in modules.items() if module is not None
-    )
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Field:
     key: str
@@ -175,7 +160,7 @@ class _Field:
 
 
 def _fields_of(table: str) -> dict[str, _Field]:
-    settings_type = _settings_type(table)
+    settings_type = SETTINGS[table]
     hints = typing.get_type_hints(settings_type)
     return {
         field.name: _Field(key=field.name, annotation=hints[field.name], default=_default_of(field))
@@ -184,7 +169,7 @@ def _fields_of(table: str) -> dict[str, _Field]:
     }
 
 
-def _default_of(field: "dataclasses.Field[object]") -> object:
+def _default_of(field: dataclasses.Field[object]) -> object:
     if field.default_factory is not dataclasses.MISSING:
         return field.default_factory()
     return field.default
@@ -202,8 +187,8 @@ def _read_document(path: Path) -> dict[str, dict[str, object]]:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not TOML: {error}") from None
     for name, value in document.items():
-        if name not in ROOMS:
-            raise ConfigError(f"{path}: unknown table [{name}]{_advice(name, ROOMS)}")
+        if name not in SETTINGS:
+            raise ConfigError(f"{path}: unknown table [{name}]{_advice(name, SETTINGS)}")
         if not isinstance(value, dict):
             raise ConfigError(f"{path}: {name} must be a table, written [{name}]")
     return document

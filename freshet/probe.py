@@ -1,18 +1,20 @@
-"""Every process on one screen: up or down, how fresh, what went wrong last."""
+"""Asks other processes how they are: their metrics, and a server's freshness."""
 
-import json
 import math
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
-import click
+from prometheus_client.parser import text_string_to_metric_families
 
-from freshet.terminal.output import duration
+from freshet_client import ClientError, RetrievalClient
 
 _TIMEOUT_SECONDS = 2.0
+"""The longest wait for an answer; on one network it takes milliseconds. Twice as much
+would let `freshet status` wait twice as long for an address where nobody answers.
+"""
 
 Samples = dict[str, list[tuple[dict[str, str], float]]]
 
@@ -50,16 +52,6 @@ class ProcessStatus:
     facts: dict[str, float | str | None] = field(default_factory=dict)
 
 
-def show_status(addresses: Addresses, *, as_json: bool) -> int:
-    """Print every process and return the exit code: 0 when all are up and ready."""
-    processes = read_status(addresses)
-    if as_json:
-        click.echo(json.dumps({each.name: asdict(each) for each in processes}, indent=2))
-    else:
-        click.echo(_screen(processes), nl=False)
-    return 0 if all(each.up for each in processes) else 1
-
-
 def read_status(addresses: Addresses) -> list[ProcessStatus]:
     """Ask every process; none of them has to answer."""
     now = time.time()
@@ -76,8 +68,6 @@ def read_metrics(address: str) -> Samples:
     Raises:
         OSError: nothing answers there, or not in time.
     """
-    from prometheus_client.parser import text_string_to_metric_families
-
     # A proxy named in the environment has no business between neighbours.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(f"http://{address}/metrics", timeout=_TIMEOUT_SECONDS) as answer:
@@ -164,8 +154,6 @@ def _server_facts(samples: Samples) -> dict[str, float | str | None]:
 
 
 def _freshness(target: str) -> tuple[str, dict[str, float | str | None]]:
-    from freshet_client import ClientError, RetrievalClient
-
     try:
         with RetrievalClient(target, timeout_seconds=_TIMEOUT_SECONDS, retry=None) as client:
             freshness = client.freshness()
@@ -187,32 +175,3 @@ def _label(samples: Samples, name: str, label: str) -> str | None:
 def _cause(error: Exception) -> str:
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
     return getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-
-
-def _screen(processes: list[ProcessStatus]) -> str:
-    blocks = []
-    for each in processes:
-        state = (
-            click.style("up  ", fg="green") if each.up else click.style("DOWN", fg="red", bold=True)
-        )
-        lines = [f"{each.name:<8}{state}  {each.address}"]
-        if each.problem:
-            lines.append(f"        {each.problem}")
-        lines += [
-            f"        {_sentence(name, value)}"
-            for name, value in each.facts.items()
-            if value is not None
-        ]
-        blocks.append("\n".join(lines) + "\n")
-    return "\n".join(blocks)
-
-
-def _sentence(name: str, value: float | str | None) -> str:
-    words = name.removesuffix("_seconds").removesuffix("_age").replace("_", " ")
-    if isinstance(value, str):
-        return f"{words:<20}{value}"
-    if name.endswith("_age_seconds"):
-        return f"{words:<20}{duration(value or 0.0)} ago"
-    if name.endswith("_seconds"):
-        return f"{words:<20}{duration(value or 0.0)}"
-    return f"{words:<20}{value:,.0f}"

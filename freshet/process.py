@@ -1,10 +1,9 @@
 """What every process does alike.
 
-Signals, logging, the metrics endpoint, and errors in one line.
+Signals, logging, and errors in one line.
 """
 
 import _thread
-import errno
 import logging
 import os
 import signal
@@ -12,22 +11,27 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
 
 import click
 
-from freshet.config import ConfigError, room_errors
-from server.addresses import split_address
-
-if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
+from freshet.config import PACKAGE_ERRORS, Config, ConfigError, load_config
 
 LOG_LEVEL_VARIABLE = "FRESHET_LOG_LEVEL"
 LIFELINE_VARIABLE = "FRESHET_LIFELINE"
 LIFELINE_RELEASE = b"."
+
+EXTRAS: Mapping[str, tuple[str, ...]] = {
+    "stream": ("crc32c", "fsspec", "kafka", "lz4", "rocksdict", "zstandard"),
+    "confluent": ("confluent_kafka",),
+    "model": ("annoy", "bm25s", "torch", "torch_geometric"),
+    "client": ("freshet_client", "grpc"),
+    "server": ("annoy", "grpc", "grpc_health", "grpc_reflection"),
+}
+"""What each extra of the installation brings, as it is imported."""
 
 _LOG_FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s"
 _LOG_TIME = "%Y-%m-%dT%H:%M:%S"
@@ -37,8 +41,6 @@ _EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 _EXIT_BROKEN_PIPE = 1
 _LIFELINE_GRACE_SECONDS = 15.0
-
-logger = logging.getLogger(__name__)
 
 
 class CommandError(Exception):
@@ -50,6 +52,36 @@ class CommandError(Exception):
     def __init__(self, message: str, *, exit_code: int = _EXIT_FAILED) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def _known_errors() -> tuple[type[Exception], ...]:
+    """Return the roots of the error trees whose messages are for operators.
+
+    What is not imported, such as the client that not everybody installs, cannot have
+    raised.
+    """
+    client = sys.modules.get("freshet_client")
+    return (CommandError, OSError, *PACKAGE_ERRORS, *([client.ClientError] if client else []))
+
+
+def missing_module(error: ModuleNotFoundError, command: str = "", extra: str = "") -> CommandError:
+    """Return the error that says what to install.
+
+    Args:
+        error: what the import raised.
+        command: the command that is not able to run, such as ``freshet tune``; empty:
+            not known.
+        extra: the extra that the command needs; empty: the one that brings the module.
+    """
+    name = str(error.name)
+    brought_by = [each for each, modules in EXTRAS.items() if name.partition(".")[0] in modules]
+    if not brought_by:
+        advice = "install Freshet again: pip install --force-reinstall freshet"
+    elif command and extra:
+        advice = f"install what `{command}` needs: pip install 'freshet[{extra}]'"
+    else:
+        advice = f"install the extra that brings it: pip install 'freshet[{brought_by[0]}]'"
+    return CommandError(f"this installation has no {name}; {advice}")
 
 
 def run(command: click.Command, arguments: list[str] | None = None) -> int:
@@ -86,8 +118,8 @@ def describe_error(error: Exception) -> tuple[str, int]:
     if isinstance(error, ConfigError):
         return _one_line(error), _EXIT_USAGE
     if isinstance(error, ModuleNotFoundError):
-        return _missing_module(error), _EXIT_FAILED
-    if isinstance(error, (CommandError, OSError, *room_errors())):
+        return str(missing_module(error)), _EXIT_FAILED
+    if isinstance(error, _known_errors()):
         return _one_line(error), getattr(error, "exit_code", _EXIT_FAILED)
     detail = f"unexpected {type(error).__name__}: {_one_line(error)}"
     return f"{detail}; run again with --debug for the traceback", _EXIT_FAILED
@@ -148,6 +180,20 @@ def follow_lifeline() -> None:
         ).start()
 
 
+def begin(config_file: Path | None, *, log_level: str = "WARNING") -> Config:
+    """Set up logging and read the settings: how a command begins.
+
+    Args:
+        config_file: a TOML file, or None.
+        log_level: unless ``FRESHET_LOG_LEVEL`` names another.
+
+    Raises:
+        ConfigError: a setting is wrong.
+    """
+    configure_logging(default=log_level)
+    return load_config(config_file, os.environ)
+
+
 def configure_logging(*, default: str) -> None:
     """Log to stderr at the level that ``FRESHET_LOG_LEVEL`` names.
 
@@ -168,45 +214,6 @@ def configure_logging(*, default: str) -> None:
     logging.getLogger("kafka").setLevel(logging.DEBUG if level == "DEBUG" else logging.CRITICAL)
 
 
-@contextmanager
-def metrics_endpoint(
-    given: str | None, registry: "CollectorRegistry", *, default: str = ""
-) -> Iterator[None]:
-    """Serve the registry at ``http://HOST:PORT/metrics`` while inside.
-
-    Args:
-        given: the address that was asked for.
-        registry: what is served.
-        default: the address where none was asked for, if it is free; empty: then
-            nothing is served.
-
-    Raises:
-        CommandError: the address that was asked for cannot be bound.
-    """
-    from prometheus_client import start_http_server
-
-    address = given or default
-    if not address:
-        yield
-        return
-    host, port = split_address(address)
-    try:
-        server, thread = start_http_server(port, addr=host, registry=registry)
-    except OSError as error:
-        if given:
-            raise CommandError(_cannot_bind(address, error)) from error
-        logger.warning("no metrics reason=%s", _cannot_bind(address, error))
-        yield
-        return
-    logger.info("metrics served address=%s:%d", host, server.server_port)
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
 def _await_parent(descriptor: int) -> None:
     released = os.read(descriptor, 1) == LIFELINE_RELEASE
     os.close(descriptor)
@@ -221,22 +228,6 @@ def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def _missing_module(error: ModuleNotFoundError) -> str:
-    return (
-        f"this installation has no {error.name}; install what the command needs: pip install "
-        "'freshet[all]'"
-    )
-
-
-def _cannot_bind(address: str, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"metrics address {address} is taken by another process; give another with --metrics"
-    return (
-        f"metrics cannot be served at {address}: {error.strerror or error}; give another with "
-        "--metrics"
-    )
 
 
 def _silence_stdout() -> None:

@@ -25,7 +25,7 @@ from bench.train.child import LEARNERS, Child, open_child
 from bench.train.graph import Size, save_set, synthetic
 from bench.train.refresh import Read, Refresh, cold, warm
 from freshet.config import load_config
-from freshet.evaluation.event_log import Log, open_log
+from freshet.evaluation.event_log import EventLog, open_log
 from model.data.training_set import TrainingSet, build_training_set
 from model.settings import ModelSettings
 from stream.settings import StreamSettings
@@ -302,7 +302,9 @@ def _reading(bench: Bench) -> Iterator[Read]:
         raise SystemExit(
             f"no event log at {folder}; give --data the folder it is in, and --log its name"
         )
-    files = Log(graph=None, events=[folder / "events.jsonl.gz"], items=[folder / "items.jsonl.gz"])
+    files = EventLog(
+        graph=None, events=[folder / "events.jsonl.gz"], items=[folder / "items.jsonl.gz"]
+    )
     with open_log(files, bench.stream, Event()) as graph:
         yield lambda before_ms: graph.arrays(before_ms=before_ms)
 

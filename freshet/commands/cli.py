@@ -1,70 +1,64 @@
-"""The command tree: ``freshet --help`` reads like the product."""
+"""The command line: ``freshet --help`` reads like the product."""
 
-from importlib.metadata import version
+import importlib
 
 import click
 
-from freshet.commands.jobs import evaluate as cli_hand
-from freshet.commands.services import tune as cli_run
-from freshet.commands.trials import simulate as cli_try
-from freshet.commands.views import generations as cli_look
+from freshet.commands.table import SECTIONS, Entry
+from freshet.process import missing_module
 
-SECTIONS: dict[str, tuple[click.Command, ...]] = {
-    "Run it": (cli_run.stream, cli_run.tune, cli_run.serve),
-    "Try it": (cli_try.demo, cli_try.simulate, cli_try.replay, cli_try.query),
-    "Look": (
-        cli_look.status,
-        cli_look.graph,
-        cli_look.verify,
-        cli_look.generations,
-        cli_look.explain,
-        cli_look.quarantine,
-        cli_look.erasures,
-        cli_look.config,
-    ),
-    "By hand": (
-        cli_hand.snapshot,
-        cli_hand.train,
-        cli_hand.evaluate,
-        cli_hand.upgrade,
-        cli_hand.erase,
-    ),
+_LOCATED = {
+    entry.name: (f"{section.package}.{entry.name}", entry)
+    for section in SECTIONS
+    for entry in section.entries
 }
 
 
-class SectionedGroup(click.Group):
-    """A group whose help lists its commands by what they are for."""
+class CommandTable(click.Group):
+    """The commands of the table, each imported when it is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return all names, in the order of help."""
+        del ctx
+        return list(_LOCATED)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, or None where there is none of that name.
+
+        Raises:
+            CommandError: what it needs is not installed.
+        """
+        del ctx
+        return _load(*_LOCATED[cmd_name]) if cmd_name in _LOCATED else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write one list of commands a section."""
-        width = max(map(len, self.list_commands(ctx)))
-        for title, commands in SECTIONS.items():
-            with formatter.section(title):
-                rows = [
-                    (str(command.name), command.get_short_help_str(limit=88))
-                    for command in commands
-                ]
-                formatter.write_dl([(name.ljust(width), text) for name, text in rows])
+        del ctx
+        width = max(map(len, _LOCATED))
+        for section in SECTIONS:
+            with formatter.section(section.title):
+                formatter.write_dl(
+                    [(entry.name.ljust(width), entry.summary) for entry in section.entries]
+                )
 
 
-def _print_version(ctx: click.Context, _option: click.Parameter, asked: bool) -> None:  # noqa: FBT001  # click calls it
-    if asked and not ctx.resilient_parsing:
-        click.echo(f"freshet {version('freshet')}")
-        ctx.exit()
+def _load(module_name: str, entry: Entry) -> click.Command:
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise missing_module(error, f"freshet {entry.name}", entry.extra) from error
+    command: click.Command = getattr(module, entry.name)
+    command.short_help = entry.summary
+    return command
 
 
 @click.group(
-    cls=SectionedGroup,
+    cls=CommandTable,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.option(
-    "--version",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_print_version,
-    help="Show the version.",
+@click.version_option(
+    package_name="freshet", message="freshet %(version)s", help="Show the version."
 )
 def cli(*, debug: bool) -> None:
     """Product retrieval that follows what shoppers do, as they do it.
@@ -73,8 +67,3 @@ def cli(*, debug: bool) -> None:
     again, and a server answers queries from the newest embeddings without ever
     stopping. Start with: freshet demo
     """
-
-
-for _commands in SECTIONS.values():
-    for _command in _commands:
-        cli.add_command(_command)

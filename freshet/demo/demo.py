@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from types import FrameType
@@ -20,6 +19,7 @@ from typing import TypeVar
 import click
 
 from freshet.demo.narrator import Story
+from freshet.demo.plan import DemoPlan
 from freshet.demo.processes import Children, stop_others
 from freshet.demo.scenario import (
     NUM_CLICKS,
@@ -30,15 +30,12 @@ from freshet.demo.scenario import (
     labelled_product,
     simulated_product,
 )
-from freshet.demo.work_folder import Recipe, WorkFolder, fingerprint, open_work_folder, running_pids
+from freshet.demo.work_folder import WorkFolder, open_work_folder, running_pids
 from freshet.probe import Addresses, Samples, read_metrics, total
 from freshet.process import CommandError
 from freshet.shop import feed
 from freshet.shop.shop import Shop
-from freshet.terminal.options import (
-    DEMO_EVENTS,
-    DEMO_ITEMS,
-    DEMO_SEED,
+from freshet.terminal.addresses import (
     SERVER_METRICS,
     SERVER_TARGET,
     STREAM_METRICS,
@@ -60,52 +57,6 @@ _START_SECONDS = 60.0
 _FIRST_GENERATION_SECONDS = 600.0
 _NEXT_GENERATION_SECONDS = 300.0
 _MAX_TUNER_FAILURES = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class DemoPlan:
-    """What to show.
-
-    Attributes:
-        folder: the work folder.
-        events: an own log; None: the simulated shop.
-        items: its catalogue.
-        seed: which shop is simulated.
-        shop_items: its products.
-        shop_events: its history.
-        keep: leave everything running at the end.
-    """
-
-    folder: Path
-    events: Path | None
-    items: Path | None
-    seed: int
-    shop_items: int
-    shop_events: int
-    keep: bool
-
-    def flags(self) -> list[str]:
-        """Return the options that lead to this demo's work folder again."""
-        given: dict[str, object] = {"--events": self.events, "--items": self.items}
-        if self.events is None:
-            numbers = {
-                "--seed": (self.seed, DEMO_SEED),
-                "--shop-items": (self.shop_items, DEMO_ITEMS),
-                "--shop-events": (self.shop_events, DEMO_EVENTS),
-            }
-            given = {flag: value for flag, (value, usual) in numbers.items() if value != usual}
-        return [
-            text
-            for flag, value in given.items()
-            if value is not None
-            for text in (flag, str(value))
-        ]
-
-    def recipe(self) -> Recipe:
-        """Return what makes this demo's work folder another one's."""
-        if self.events is None:
-            return Recipe(seed=self.seed, shop_items=self.shop_items, shop_events=self.shop_events)
-        return Recipe(events=fingerprint(self.events), items=fingerprint(self.items))
 
 
 def run_demo(plan: DemoPlan) -> None:

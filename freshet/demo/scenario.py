@@ -9,10 +9,13 @@ from pathlib import Path
 from random import Random
 
 import msgspec
+import numpy as np
 
 from freshet.process import CommandError
 from freshet.shop.shop import Shop, misspell
 from stream.clock import now_ms
+from stream.reading.reader import open_graph
+from stream.settings import StreamSettings
 
 NUM_CLICKS = 30
 
@@ -46,11 +49,6 @@ def choose_queries(store: Path, random: Random) -> Queries:
     Raises:
         CommandError: there is no query in the graph.
     """
-    import numpy as np
-
-    from stream.reading.reader import open_graph
-    from stream.settings import StreamSettings
-
     with open_graph(store, StreamSettings()) as graph:
         arrays = graph.arrays()
     if not len(arrays.edge_query):

@@ -9,20 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
-from typing import TYPE_CHECKING
 
 import click
 
 from freshet.process import EXIT_INTERRUPTED, CommandError, stop_event
 from freshet.stores.ingestion import apply_source
-
-if TYPE_CHECKING:
-    from stream.reading.reader import GraphReader
-    from stream.settings import StreamSettings
+from model.errors import TrainingStopped
+from model.evaluation.cancellation import refuse_if_cancelled
+from stream.reading.reader import GraphReader, open_graph
+from stream.settings import StreamSettings
+from stream.sources.files import FileSource
+from stream.store.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
-class Log:
+class EventLog:
     """Where the graph comes from.
 
     Attributes:
@@ -39,8 +40,6 @@ class Log:
 @contextmanager
 def until_stopped() -> Iterator[Event]:
     """Yield an event that a signal sets, and say in one line that it was obeyed."""
-    from model.errors import TrainingStopped
-
     try:
         with stop_event() as stop:
             yield stop
@@ -51,15 +50,13 @@ def until_stopped() -> Iterator[Event]:
 
 
 @contextmanager
-def open_log(log: Log, settings: "StreamSettings", stop: Event) -> "Iterator[GraphReader]":
+def open_log(log: EventLog, settings: StreamSettings, stop: Event) -> Iterator[GraphReader]:
     """Yield the graph of a log.
 
     Raises:
         TrainingStopped: `stop` was set while it was built.
         StreamError: it cannot be read or built.
     """
-    from stream.reading.reader import open_graph
-
     if log.graph is not None:
         with open_graph(log.graph, settings) as graph:
             yield graph
@@ -71,11 +68,7 @@ def open_log(log: Log, settings: "StreamSettings", stop: Event) -> "Iterator[Gra
             yield graph
 
 
-def _build(log: Log, root: Path, settings: "StreamSettings", stop: Event) -> None:
-    from model.evaluation.cancellation import refuse_if_cancelled
-    from stream.sources.files import FileSource
-    from stream.store.store import Store
-
+def _build(log: EventLog, root: Path, settings: StreamSettings, stop: Event) -> None:
     paths = [str(path) for path in log.events]
     source = FileSource(paths, settings, catalog_paths=[str(path) for path in log.items])
     with Store.create_or_open(root, settings) as store:

@@ -1,24 +1,20 @@
-"""Evaluates retrieval on a log.
-
-Builds its graph, judges models on its newest part, prints figures.
-"""
+"""Judges models on the newest part of a log, and says what each is worth."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from freshet.config import load_config
-from freshet.evaluation.event_log import Log, open_log, until_stopped
-from freshet.process import CommandError, configure_logging
+from freshet.evaluation.event_log import EventLog, open_log, until_stopped
+from freshet.process import CommandError
 from freshet.terminal.output import table
 from freshet.terminal.progress import progress
-
-if TYPE_CHECKING:
-    from model.evaluation.evaluation import Difference, Score
+from model.evaluation.evaluation import Difference, Evaluation, Score
+from model.evaluation.holdout import split_by_time
+from model.evaluation.models import MODELS
+from model.settings import ModelSettings
+from stream.settings import StreamSettings
 
 _JUDGED = "full"
 _HEADERS = (
@@ -40,33 +36,32 @@ _ALL = "all"
 _DIGITS = 4
 
 
-def evaluate(
-    log: Log,
-    flags: Mapping[str, object],
+def report(
+    log: EventLog,
+    settings: ModelSettings,
+    stream_settings: StreamSettings,
     *,
     models: Sequence[str],
     num_seeds: int,
     as_json: bool,
-    config_file: Path | None,
 ) -> None:
     """Print what each model is worth on the newest part of a log, and how the full
     model compares.
 
     Args:
         log: where the graph comes from.
-        flags: settings of the models from the command line.
-        models: names of `model.evaluation.models.MODELS`.
+        settings: of the models.
+        stream_settings: of the graph.
+        models: names of `model.evaluation.models.MODELS`; none: those that are judged
+            unless others are named.
         num_seeds: how often each model that has a seed is fitted.
         as_json: one JSON object a line instead of tables.
-        config_file: a TOML file, or None.
-    """
-    configure_logging(default="WARNING")
-    config = load_config(config_file, os.environ)
-    settings, stream_settings = config.model(**flags), config.stream()
-    from model.evaluation.evaluation import Evaluation
-    from model.evaluation.holdout import split_by_time
-    from model.evaluation.models import MODELS
 
+    Raises:
+        CommandError: there is no such model, or the evaluation was stopped.
+        StreamError: the log cannot be read.
+        ModelError: a model cannot be fitted.
+    """
     unknown = sorted(set(models) - set(MODELS))
     if unknown:
         raise CommandError(f"there is no model {', '.join(unknown)}; known are {', '.join(MODELS)}")
@@ -95,7 +90,7 @@ def evaluate(
         click.echo(_as_tables(scores, differences))
 
 
-def score_json(score: "Score") -> dict[str, Any]:
+def score_json(score: Score) -> dict[str, Any]:
     """Return a model's figures in a segment as one flat object, on all pairs with the
     settings it chose.
     """
@@ -112,7 +107,7 @@ def score_json(score: "Score") -> dict[str, Any]:
     }
 
 
-def difference_json(difference: "Difference") -> dict[str, Any]:
+def difference_json(difference: Difference) -> dict[str, Any]:
     """Return a comparison of two models in a segment as one flat object."""
     return {
         "model": difference.model,
@@ -133,7 +128,7 @@ def _figures_json(
     return rounded | bounds
 
 
-def _as_tables(scores: "Sequence[Score]", differences: "Sequence[Difference]") -> str:
+def _as_tables(scores: Sequence[Score], differences: Sequence[Difference]) -> str:
     parts = [
         table(_HEADERS, [_score_row(score) for score in scores if score.intervals]),
         table(_DIFFERENCE_HEADERS, [_difference_row(each) for each in differences]),
@@ -145,7 +140,7 @@ def _as_tables(scores: "Sequence[Score]", differences: "Sequence[Difference]") -
     return "\n\n".join(part for part in parts if "\n" in part)
 
 
-def _chosen_row(score: "Score") -> tuple[str, ...]:
+def _chosen_row(score: Score) -> tuple[str, ...]:
     return (
         score.model,
         str(score.seed),
@@ -153,7 +148,7 @@ def _chosen_row(score: "Score") -> tuple[str, ...]:
     )
 
 
-def _score_row(score: "Score") -> tuple[str, ...]:
+def _score_row(score: Score) -> tuple[str, ...]:
     figures = {name: f"{value:.3f}" for name, value in score.figures.items()}
     bounds = {name: f"{low:.3f} to {high:.3f}" for name, (low, high) in score.intervals.items()}
     return (
@@ -171,7 +166,7 @@ def _score_row(score: "Score") -> tuple[str, ...]:
     )
 
 
-def _difference_row(difference: "Difference") -> tuple[str, ...]:
+def _difference_row(difference: Difference) -> tuple[str, ...]:
     figures = {name: f"{value:+.3f}" for name, value in difference.figures.items()}
     bounds = {
         name: f"{low:+.3f} to {high:+.3f}" for name, (low, high) in difference.intervals.items()

@@ -1,23 +1,20 @@
-"""Replays a log through a system that is refreshed as clicks come and one that is
-rebuilt every night.
+"""Replays a log through two systems, and says by how much the fresher one is better.
+
+One is refreshed as clicks come, the other is rebuilt every night.
 """
 
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import click
 
-from freshet.config import load_config
-from freshet.evaluation.event_log import Log, open_log, until_stopped
-from freshet.process import configure_logging
+from freshet.evaluation.event_log import EventLog, open_log, until_stopped
 from freshet.terminal.output import table
 from freshet.terminal.progress import progress
-
-if TYPE_CHECKING:
-    from model.evaluation.prequential import Comparison, Effort
+from model.evaluation.prequential import Comparison, Effort, Plan, Replay
+from model.settings import ModelSettings
+from stream.settings import StreamSettings
 
 DEFAULT_REFRESH_EVERY = 1000
 _HEADERS = (
@@ -28,31 +25,31 @@ _EFFORT_HEADERS = ("system", "trainings", "refused", "s each")
 _DIGITS = 4
 
 
-def evaluate(
-    log: Log,
-    flags: Mapping[str, object],
+def report(
+    log: EventLog,
+    settings: ModelSettings,
+    stream_settings: StreamSettings,
     *,
     refresh_every: int | None,
     days: int | None,
     as_json: bool,
-    config_file: Path | None,
 ) -> None:
     """Print what either system is worth on the clicks of a log, each asked before it is
     learned from.
 
     Args:
         log: where the graph comes from.
-        flags: settings of the model from the command line.
+        settings: of the model.
+        stream_settings: of the graph.
         refresh_every: clicks from one refresh to the next; None: the default.
         days: the newest so many days only; None: from the middle of the clicks on.
         as_json: one JSON object a line instead of tables.
-        config_file: a TOML file, or None.
-    """
-    configure_logging(default="WARNING")
-    config = load_config(config_file, os.environ)
-    settings, stream_settings = config.model(**flags), config.stream()
-    from model.evaluation.prequential import Plan, Replay
 
+    Raises:
+        CommandError: the replay was stopped.
+        StreamError: the log cannot be read.
+        ModelError: a system cannot be trained.
+    """
     plan = Plan(refresh_every=refresh_every or DEFAULT_REFRESH_EVERY, days=days)
     with (
         until_stopped() as stop,
@@ -74,7 +71,7 @@ def evaluate(
         click.echo(_as_tables(comparisons, efforts))
 
 
-def comparison_json(comparison: "Comparison") -> dict[str, Any]:
+def comparison_json(comparison: Comparison) -> dict[str, Any]:
     """Return a segment's figures as one flat object."""
     figures = {"segment": comparison.segment, "clicks": comparison.clicks, "days": comparison.days}
     for name, interval in comparison.intervals.items():
@@ -87,7 +84,7 @@ def comparison_json(comparison: "Comparison") -> dict[str, Any]:
     return figures
 
 
-def effort_json(effort: "Effort") -> dict[str, Any]:
+def effort_json(effort: Effort) -> dict[str, Any]:
     """Return what a system did as one flat object."""
     return {
         "system": effort.system,
@@ -97,7 +94,7 @@ def effort_json(effort: "Effort") -> dict[str, Any]:
     }
 
 
-def _as_tables(comparisons: "Sequence[Comparison]", efforts: "Sequence[Effort]") -> str:
+def _as_tables(comparisons: Sequence[Comparison], efforts: Sequence[Effort]) -> str:
     rows = [
         (
             each.segment,
@@ -115,7 +112,7 @@ def _as_tables(comparisons: "Sequence[Comparison]", efforts: "Sequence[Effort]")
     return f"{table(_HEADERS, rows)}\n\n{table(_EFFORT_HEADERS, efforts_rows)}"
 
 
-def _cells(comparison: "Comparison", figure: str) -> Iterator[str]:
+def _cells(comparison: Comparison, figure: str) -> Iterator[str]:
     low, high = comparison.intervals[figure]
     yield f"{comparison.nightly[figure]:.3f}"
     yield f"{comparison.streamed[figure]:.3f}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from threading import Event
-from typing import IO, TYPE_CHECKING
+from typing import IO
 from uuid import uuid4
 
 import msgspec
@@ -21,9 +21,7 @@ from freshet.shop.shop import DEFAULT_EVENTS_PER_SECOND, DEFAULT_START_MS, Shop
 from freshet.terminal.progress import Advance, progress
 from stream.clock import now_ms
 from stream.files import sync_directory
-
-if TYPE_CHECKING:
-    from stream.settings import StreamSettings
+from stream.settings import StreamSettings
 
 DEFAULT_RATE = 20.0
 FILE_NAMES = ("items.jsonl", "events.jsonl")
@@ -112,13 +110,13 @@ def to_files(order: Order, folder: Path) -> None:
             raise CommandError("stopped early: nothing was written", exit_code=EXIT_INTERRUPTED)
 
 
-def to_kafka(order: Order, bootstrap: str, settings: "StreamSettings") -> None:
+def to_kafka(order: Order, bootstrap: str, settings: StreamSettings) -> None:
     """Publish the catalogue and the events to Kafka.
 
     Raises:
         StreamError: no broker answers, or a message is refused.
     """
-    from freshet.shop.replay import open_publisher
+    from freshet.shop.replay import open_publisher  # noqa: PLC0415  # files need no Kafka
 
     shop = Shop(order.seed, order.num_items, bare_titles=order.bare_titles)
     with (

@@ -11,16 +11,18 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.synchronize import Event as ProcessEvent
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry
 
 from freshet.process import CommandError, configure_logging, describe_error
 from freshet.terminal.progress import Advance
-
-if TYPE_CHECKING:
-    from stream.settings import StreamSettings
-    from stream.worker import WorkerTotals
+from stream.metrics import StreamMetrics
+from stream.quarantine import FILE_NAME, FileQuarantine
+from stream.settings import StreamSettings
+from stream.sources.files import FileSource
+from stream.store.store import Store
+from stream.worker import WorkerTotals, run_worker
 
 _LOOK_SECONDS = 0.2
 
@@ -39,7 +41,7 @@ class History:
     paths: Sequence[str]
     catalogs: Sequence[str]
     root: Path
-    settings: "StreamSettings"
+    settings: StreamSettings
 
 
 class _Report(NamedTuple):
@@ -47,11 +49,11 @@ class _Report(NamedTuple):
 
     bytes_done: int
     bytes_total: int
-    totals: "WorkerTotals"
+    totals: WorkerTotals
     failure: str = ""
 
 
-def backfill(history: History, num_workers: int, stop: Event, advance: Advance) -> "WorkerTotals":
+def backfill(history: History, num_workers: int, stop: Event, advance: Advance) -> WorkerTotals:
     """Load files with several processes.
 
     Each reads all of them and applies what belongs to its own shards.
@@ -68,8 +70,6 @@ def backfill(history: History, num_workers: int, stop: Event, advance: Advance) 
         CommandError: a process failed; the message is its own.
         StoreError: the store cannot be opened.
     """
-    from stream.store.store import Store
-
     with Store.create_or_open(history.root, history.settings) as store:
         num_shards = store.num_shards
     shares = [
@@ -89,7 +89,7 @@ def backfill(history: History, num_workers: int, stop: Event, advance: Advance) 
 
 def _follow(
     readers: Sequence[Connection], stop: Event, told_to_stop: ProcessEvent, advance: Advance
-) -> "WorkerTotals":
+) -> WorkerTotals:
     """Collect reports until every process has ended.
 
     The first that fails stops the others.
@@ -117,7 +117,7 @@ def _follow(
     return _sum([report.totals for report in latest.values()])
 
 
-def _sum(totals: Sequence["WorkerTotals"]) -> "WorkerTotals":
+def _sum(totals: Sequence[WorkerTotals]) -> WorkerTotals:
     """Return what all processes did.
 
     Each read every record, and applied its own shards' events.
@@ -140,11 +140,9 @@ def _load(
     """Apply the share of one process, and report how far it is until the end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     configure_logging(default="WARNING")
-    from stream.worker import WorkerTotals
-
     latest = _Report(0, 0, WorkerTotals())
 
-    def tell(bytes_done: int, bytes_total: int, totals: "WorkerTotals") -> None:
+    def tell(bytes_done: int, bytes_total: int, totals: WorkerTotals) -> None:
         nonlocal latest
         latest = _Report(bytes_done, bytes_total, totals)
         report.send(latest)
@@ -160,20 +158,14 @@ def _apply(
     history: History,
     own_shards: Sequence[int],
     told_to_stop: ProcessEvent,
-    tell: Callable[[int, int, "WorkerTotals"], None],
+    tell: Callable[[int, int, WorkerTotals], None],
 ) -> None:
-    from stream.metrics import StreamMetrics
-    from stream.quarantine import FILE_NAME, FileQuarantine
-    from stream.sources.files import FileSource
-    from stream.store.store import Store
-    from stream.worker import run_worker
-
     source = FileSource(
         history.paths, history.settings, catalog_paths=history.catalogs, own_shards=own_shards
     )
     parent, stop = multiprocessing.parent_process(), Event()
 
-    def on_progress(totals: "WorkerTotals") -> None:
+    def on_progress(totals: WorkerTotals) -> None:
         tell(source.bytes_done, source.bytes_total, totals)
         if told_to_stop.is_set() or (parent is not None and not parent.is_alive()):
             stop.set()

@@ -1,33 +1,30 @@
-"""Applies a source to an open store in this thread, with the quarantine file of the
-store beside it.
-"""
+"""Applies a source to an open store, in this thread."""
 
 from collections.abc import Callable
 from contextlib import closing
 from threading import Event
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
-if TYPE_CHECKING:
-    from stream.metrics import StreamMetrics
-    from stream.settings import StreamSettings
-    from stream.store.store import Store
-    from stream.worker import Source, WorkerTotals
+from stream.metrics import StreamMetrics
+from stream.quarantine import FILE_NAME, FileQuarantine
+from stream.settings import StreamSettings
+from stream.store.store import Store
+from stream.worker import Source, WorkerTotals, run_worker
 
 
 def apply_source(
-    source: "Source",
-    store: "Store",
-    settings: "StreamSettings",
+    source: Source,
+    store: Store,
+    settings: StreamSettings,
     stop: Event,
     *,
-    metrics: "StreamMetrics | None" = None,
+    metrics: StreamMetrics | None = None,
     show_progress: Callable[[], None] = lambda: None,
-) -> "WorkerTotals":
+) -> WorkerTotals:
     """Apply what a source gives until it ends or `stop` is set.
 
-    What cannot be used is put away.
+    What cannot be used goes to the quarantine file beside the store.
 
     Args:
         source: closed at the end.
@@ -40,10 +37,6 @@ def apply_source(
     Raises:
         StreamError: the source, the store or the quarantine failed.
     """
-    from stream.metrics import StreamMetrics
-    from stream.quarantine import FILE_NAME, FileQuarantine
-    from stream.worker import run_worker
-
     counted = metrics or StreamMetrics(CollectorRegistry())
     with closing(FileQuarantine(store.root / FILE_NAME)) as quarantine:
         return run_worker(

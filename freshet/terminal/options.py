@@ -10,22 +10,12 @@ import click
 from freshet.config import parse_duration
 from server.addresses import split_address
 from server.errors import SettingsInvalid
-from server.settings import ServerSettings
-
-STREAM_METRICS = "127.0.0.1:9101"
-TUNER_METRICS = "127.0.0.1:9102"
-SERVER_METRICS = ServerSettings.metrics
-SERVER_TARGET = ServerSettings.listen
-
-DEMO_SEED = 7
-DEMO_ITEMS = 1000
-DEMO_EVENTS = 20_000
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class SourceAddress:
     """Where events come from.
 
     Attributes:
@@ -68,24 +58,24 @@ class BrokersType(click.ParamType[str]):
         return addresses
 
 
-class SourceType(click.ParamType[Source]):
+class SourceType(click.ParamType[SourceAddress]):
     """``file:PATH_OR_GLOB`` or ``kafka:HOST:PORT[,HOST:PORT]``."""
 
     name = "file:PATH|kafka:HOST:PORT"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Source:
+    ) -> SourceAddress:
         """Return the parsed source."""
-        if isinstance(value, Source):
+        if isinstance(value, SourceAddress):
             return value
         kind, _, rest = str(value).partition(":")
         if kind == "file" and rest:
-            return Source(kind="file", value=rest)
+            return SourceAddress(kind="file", value=rest)
         if kind == "kafka" and rest:
             for address in rest.split(","):
                 ADDRESS.convert(address, param, ctx)
-            return Source(kind="kafka", value=rest)
+            return SourceAddress(kind="kafka", value=rest)
         return self.fail(
             f"{value!r} is neither file:PATH_OR_GLOB nor kafka:HOST:PORT[,HOST:PORT]", param, ctx
         )

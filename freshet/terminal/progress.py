@@ -30,8 +30,8 @@ def progress(title: str, unit: str) -> Iterator[Advance]:
 
 @contextmanager
 def _bar(title: str) -> Iterator[Advance]:
-    from rich.console import Console
-    from rich.progress import (
+    from rich.console import Console  # noqa: PLC0415  # a log file gets no bar
+    from rich.progress import (  # noqa: PLC0415
         BarColumn,
         Progress,
         TaskProgressColumn,

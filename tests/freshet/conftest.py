@@ -6,13 +6,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Event
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from freshet import process
 from freshet.commands.cli import cli
+from freshet.metrics import metrics_endpoint
+from freshet.probe import Addresses
+from model.metrics import TunerMetrics
+from server.app import RetrievalServer
+from server.settings import ServerSettings
+from stream.metrics import StreamMetrics
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -76,3 +84,44 @@ def eventually() -> Until:
             pause.wait(0.01)
 
     return wait
+
+
+@pytest.fixture
+def addresses(free_port: Callable[[], int], tmp_path: Path) -> Iterator[Addresses]:
+    """A stream and a tuner that have done something, and a server that waits for its
+    first generation.
+    """
+    stream, tuner, server = CollectorRegistry(), CollectorRegistry(), CollectorRegistry()
+    _busy_stream(stream)
+    _failing_tuner(tuner)
+    at = [f"127.0.0.1:{free_port()}" for _ in range(3)]
+    retrieval = RetrievalServer(ServerSettings(listen="127.0.0.1:0"), tmp_path, server)
+    with ExitStack() as stack:
+        for address, registry in zip(at, (stream, tuner, server), strict=True):
+            stack.enter_context(metrics_endpoint(address, registry))
+        retrieval.start()
+        stack.callback(retrieval.stop)
+        yield Addresses(stream=at[0], tuner=at[1], server=at[2], target=retrieval.address)
+
+
+def _busy_stream(registry: CollectorRegistry) -> None:
+    metrics = StreamMetrics(registry)
+    metrics.count_batch({"click": 7, "view": 3}, 0.01)
+    metrics.count_facts(new=6, erased=0, dropped=0)
+    metrics.count_quarantined({"malformed": 2})
+    now_ms = time.time_ns() // 1_000_000
+    metrics.set_freshness(
+        watermark_ms=now_ms - 60_000,
+        now_ms=now_ms,
+        is_behind=True,
+        behind_records={("clicks", 0): 5},
+    )
+
+
+def _failing_tuner(registry: CollectorRegistry) -> None:
+    metrics = TunerMetrics(registry)
+    metrics.started(600.0)
+    metrics.succeeded(
+        outcome="published", generation_id="g1", now_seconds=time.time() - 900, run_seconds=20.0
+    )
+    metrics.failed(reason="GateRefused", now_seconds=time.time() - 30, run_seconds=20.0)

@@ -14,8 +14,9 @@ from pathlib import Path
 import click
 from prometheus_client import CollectorRegistry
 
-from freshet.commands.cli import SECTIONS
-from freshet.config import ROOM_ERRORS, ROOMS, load_config
+from freshet.commands.cli import cli
+from freshet.commands.table import SECTIONS
+from freshet.config import SETTINGS, load_config
 from model.metrics import TunerMetrics
 from server.metrics import ServerMetrics
 from stream.metrics import StreamMetrics
@@ -34,8 +35,8 @@ def tables() -> dict[str, str]:
             ("reason", "what was wrong"), ((f"`{name}`", text) for name, text in REASONS.items())
         ),
         **{
-            f"settings-{room}": _table(("key", "default", "what it does"), _settings(room))
-            for room in ROOMS
+            f"settings-{name}": _table(("key", "default", "what it does"), _settings(name))
+            for name in SETTINGS
         },
     }
 
@@ -59,14 +60,16 @@ def _table(headers: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
 
 
 def _commands() -> Iterator[tuple[str, ...]]:
-    for title, commands in SECTIONS.items():
-        yield f"**{title}**", ""
-        for command in commands:
+    context = click.Context(cli)
+    for section in SECTIONS:
+        yield f"**{section.title}**", ""
+        for entry in section.entries:
+            command = cli.get_command(context, entry.name)
             if not isinstance(command, click.Group):
-                yield f"`freshet {command.name}`", command.get_short_help_str(limit=200)
+                yield f"`freshet {entry.name}`", entry.summary
                 continue
             for name, each in command.commands.items():
-                yield f"`freshet {command.name} {name}`", each.get_short_help_str(limit=200)
+                yield f"`freshet {entry.name} {name}`", each.get_short_help_str(limit=200)
 
 
 def _metrics() -> Iterator[tuple[str, ...]]:
@@ -83,22 +86,23 @@ def _metrics() -> Iterator[tuple[str, ...]]:
 
 
 def _errors() -> Iterator[tuple[str, ...]]:
-    for room in ROOM_ERRORS:
-        module = importlib.import_module(f"{room}.errors")
+    for package in (*SETTINGS, "freshet_client"):
+        module = importlib.import_module(f"{package}.errors")
         for name, error in vars(module).items():
             if inspect.isclass(error) and error.__module__ == module.__name__:
                 yield (
-                    f"`{name}` ({room})",
+                    f"`{name}` ({package})",
                     "yes" if getattr(error, "retriable", False) else "no",
                     _sentences(error.__doc__ or ""),
                 )
 
 
-def _settings(room: str) -> Iterator[tuple[str, ...]]:
-    module = importlib.import_module(f"{room}.settings")
-    meanings = _attribute_docstrings(inspect.getsource(module), ROOMS[room])
+def _settings(table: str) -> Iterator[tuple[str, ...]]:
+    kind = SETTINGS[table]
+    module = importlib.import_module(kind.__module__)
+    meanings = _attribute_docstrings(inspect.getsource(module), kind.__name__)
     for entry in load_config(None, {}).entries:
-        if entry.table == room:
+        if entry.table == table:
             yield f"`{entry.key}`", f"`{entry.value}`", _sentences(meanings[entry.key])
 
 

@@ -1,27 +1,19 @@
 """Tests of what every process does alike."""
 
-import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
-import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 import click
 import pytest
-from prometheus_client import CollectorRegistry, Gauge
 
 from freshet import process
 from freshet.config import ConfigError
 from freshet.process import CommandError, describe_error
 from stream.errors import StoreMissing
-
-Until = Callable[[Callable[[], object]], None]
-
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.freshet.conftest import ROOT, Until
 
 
 def _failing(error: Exception) -> click.Command:
@@ -206,37 +198,6 @@ def test_a_released_child_outlives_its_parent(eventually: Until) -> None:
     assert child.poll() is None
     child.kill()
     child.wait()
-
-
-def test_metrics_are_served_while_inside(free_port: Callable[[], int]) -> None:
-    """The endpoint comes and goes with the process that it tells of."""
-    registry = CollectorRegistry()
-    Gauge("freshet_test_answer", "For the test", registry=registry).set(42)
-    address = f"127.0.0.1:{free_port()}"
-
-    with process.metrics_endpoint(address, registry):
-        text = urllib.request.urlopen(f"http://{address}/metrics", timeout=5).read().decode()
-    assert "freshet_test_answer 42.0" in text
-    with process.metrics_endpoint(address, registry):
-        pass
-
-
-def test_a_busy_metrics_address_is_an_error_only_if_it_was_asked_for(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """A default address that is taken costs the metrics, not the process."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
-        with (
-            pytest.raises(CommandError, match=f"{address} is taken"),
-            process.metrics_endpoint(address, CollectorRegistry()),
-        ):
-            pass
-        with (
-            caplog.at_level(logging.WARNING),
-            process.metrics_endpoint(None, CollectorRegistry(), default=address),
-        ):
-            assert f"{address} is taken" in caplog.text
 
 
 def test_the_log_level_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:

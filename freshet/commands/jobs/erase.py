@@ -1,112 +1,104 @@
-"""What `freshet erase` and `freshet erasures` do.
+"""`freshet erase`: forgets a user, a session or an item, for good."""
 
-Publish an erasure, carry it out, list the audit.
-"""
-
-import json
-import os
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from freshet.config import load_config
-from freshet.process import configure_logging
-from freshet.terminal.output import table, when
+from freshet.process import begin
+from freshet.terminal import options
+from stream.changes import erase as erasing
 from stream.clock import now_ms
-
-if TYPE_CHECKING:
-    from stream.settings import StreamSettings
-    from stream.shard.codec import AuditRecord, ErasureKind
-
-
-def publish(kind: "ErasureKind", text: str, brokers: str, *, config_file: Path | None) -> None:
-    """Publish an erasure to the erasures topic."""
-    settings = _settings(config_file)
-    from stream.events.types import Erasure
-    from stream.kafka.producer import EventProducer
-
-    with closing(EventProducer(brokers, settings)) as producer:
-        producer.publish_erasure(Erasure(kind=kind, id=text, ts_ms=now_ms()))
-        producer.flush()
-    click.echo(
-        f"published to {settings.erasures_topic}: the streams erase it as they read it", err=True
-    )
+from stream.events.types import Erasure
+from stream.kafka.producer import EventProducer
+from stream.settings import StreamSettings
+from stream.shard.codec import ErasureKind
+from stream.store.store import Store, read_manifest
 
 
-def erase_in_store(
-    kind: "ErasureKind",
-    text: str,
-    root: Path,
+@click.command()
+@click.argument("kind", type=click.Choice(["user", "session", "item"]))
+@click.argument("text", metavar="ID")
+@click.option(
+    "--kafka", type=options.BROKERS, help="Publish it: every shard that reads the topic erases it."
+)
+@click.option(
+    "--store", type=options.FOLDER, metavar="DIR", help="Erase it in a store that nobody writes."
+)
+@click.option(
+    "--lift", is_flag=True, help="Let its events count again, in --store; what is gone stays gone."
+)
+@click.option(
+    "--compact",
+    is_flag=True,
+    help="Rewrite the files of --store, so that its bytes leave the disk.",
+)
+@options.config_option
+def erase(
     *,
+    kind: ErasureKind,
+    text: str,
+    kafka: str | None,
+    store: Path | None,
     lift: bool,
     compact: bool,
     config_file: Path | None,
 ) -> None:
-    """Erase in every shard of a resting store, or lift it there."""
-    settings = _settings(config_file)
-    from stream.changes import erase
-    from stream.events.types import Erasure
-    from stream.store.store import Store, read_manifest
+    """Forget a user, a session or an item for good.
 
+    What it made goes, and replays bring nothing back.
+
+    \b
+    freshet erase user u-4711 --kafka localhost:9092
+    freshet erase item sku-12 --store shop.store
+    """  # noqa: D301  # click takes the backspace itself for "do not wrap"
+    if (kafka is None) == (store is None):
+        raise click.UsageError(
+            "give either --kafka HOST:PORT or --store DIR", ctx=click.get_current_context()
+        )
+    if store is None and (lift or compact):
+        raise click.UsageError(
+            "--lift and --compact go with --store", ctx=click.get_current_context()
+        )
+    settings = begin(config_file).stream()
+    asked = Erasure(kind=kind, id=text, ts_ms=now_ms())
+    if store is not None:
+        said = _erase_in_store(asked, store, settings, lift=lift, compact=compact)
+    else:
+        said = _publish(asked, str(kafka), settings)
+    click.echo(said, err=True)
+
+
+def _publish(asked: Erasure, brokers: str, settings: StreamSettings) -> str:
+    with closing(EventProducer(brokers, settings)) as producer:
+        producer.publish_erasure(asked)
+        producer.flush()
+    return f"published to {settings.erasures_topic}: the streams erase it as they read it"
+
+
+def _erase_in_store(
+    asked: Erasure, root: Path, settings: StreamSettings, *, lift: bool, compact: bool
+) -> str:
+    """Erase in every shard of a store that nobody writes, or lift it there."""
     manifest = read_manifest(root)
     settings = replace(
         settings,
         half_life_seconds=manifest.half_life_seconds,
         session_gap_seconds=manifest.session_gap_seconds,
     )
-    asked = Erasure(kind=kind, id=text, ts_ms=now_ms())
     num_facts = num_lifted = 0
     with Store.create_or_open(root, settings) as store:
         for index in range(store.num_shards):
             shard = store.shard(index)
             if lift:
-                num_lifted += erase.lift(shard, kind, text, now_ms())
+                num_lifted += erasing.lift(shard, asked.kind, asked.id, now_ms())
             else:
-                num_facts += erase.erase(shard, [asked], now_ms())
+                num_facts += erasing.erase(shard, [asked], now_ms())
             if compact:
                 shard.compact()
             store.close_shard(index)
-    click.echo(_sentence(num_facts, num_lifted, lift=lift), err=True)
-
-
-def list_erasures(root: Path, text: str | None, *, as_json: bool, config_file: Path | None) -> None:
-    """Print the audit of all shards, oldest first."""
-    from protos.text import text_key
-    from stream.changes.erase import audit_records
-    from stream.reading.reader import open_graph
-
-    key = None if text is None else text_key(text)
-    with open_graph(root, _settings(config_file)) as graph:
-        found = [
-            (index, record)
-            for index, shard in graph.shards()
-            for record in audit_records(shard)
-            if key in (None, record.key)
-        ]
-    found.sort(key=lambda entry: entry[1].done_ms)
-    if as_json:
-        click.echo(json.dumps([{"shard": index, **_entry(record)} for index, record in found]))
-        return
-    columns = ("asked", "done", "shard", "what", "kind", "key", "facts", "sessions")
-    rows = [_row(index, record) for index, record in found]
-    click.echo(table(columns, rows) if rows else "nothing was erased")
-
-
-def _entry(record: "AuditRecord") -> dict[str, object]:
-    return {**record._asdict(), "key": _hex(record.key)}
-
-
-def _row(shard: int, record: "AuditRecord") -> tuple[str, ...]:
-    counts = f"{record.facts:,}", f"{record.sessions:,}"
-    times = when(record.asked_ms), when(record.done_ms)
-    return (*times, str(shard), record.deed, record.kind, _hex(record.key), *counts)
-
-
-def _hex(key: int) -> str:
-    return f"{key:016x}"
+    return _sentence(num_facts, num_lifted, lift=lift)
 
 
 def _sentence(num_facts: int, num_lifted: int, *, lift: bool) -> str:
@@ -117,8 +109,3 @@ def _sentence(num_facts: int, num_lifted: int, *, lift: bool) -> str:
         if num_lifted
         else "it was not erased"
     )
-
-
-def _settings(config_file: Path | None) -> "StreamSettings":
-    configure_logging(default="WARNING")
-    return load_config(config_file, os.environ).stream()

@@ -1,93 +1,16 @@
-"""The commands for trying Freshet out: demo, simulate, replay, query."""
+"""`freshet simulate`: a shop's events and catalogue, into files or Kafka."""
 
 import os
 from pathlib import Path
-from typing import Literal
 
 import click
 
+from freshet.config import load_config
+from freshet.shop import feed
 from freshet.terminal import options
 
 
-@click.command(short_help="The whole system in two minutes, on this machine.")
-@click.option(
-    "--events",
-    type=options.FILE,
-    metavar="FILE",
-    help="Your own event log instead of the simulated shop.",
-)
-@click.option(
-    "--items", type=options.FILE, metavar="FILE", help="The catalogue of your own event log."
-)
-@click.option("--keep", is_flag=True, help="Leave everything running at the end.")
-@click.option("--stop", is_flag=True, help="Stop what --keep left running.")
-@click.option(
-    "--dir",
-    "folder",
-    type=options.FOLDER,
-    default=Path(".freshet-demo"),
-    show_default=True,
-    metavar="DIR",
-    help="Work folder; a second run goes on from it.",
-)
-@click.option(
-    "--seed",
-    type=int,
-    default=options.DEMO_SEED,
-    show_default=True,
-    help="Which shop is simulated.",
-)
-@click.option(
-    "--shop-items",
-    type=click.IntRange(min=50),
-    default=options.DEMO_ITEMS,
-    show_default=True,
-    help="Its products.",
-)
-@click.option(
-    "--shop-events",
-    type=click.IntRange(min=500),
-    default=options.DEMO_EVENTS,
-    show_default=True,
-    help="Its history.",
-)
-def demo(  # noqa: PLR0913  # an argument an option
-    *,
-    events: Path | None,
-    items: Path | None,
-    keep: bool,
-    stop: bool,
-    folder: Path,
-    seed: int,
-    shop_items: int,
-    shop_events: int,
-) -> None:
-    """Watch shopping events flow through the whole system, and retrieval answers change
-    because of them.
-
-    Stream, tuner and server run as separate processes on loopback. Ctrl-C at any moment
-    ends all of them.
-    """
-    from freshet.demo.demo import DemoPlan, run_demo, stop_demo
-
-    if items is not None and events is None:
-        raise click.UsageError("--items goes with --events", ctx=click.get_current_context())
-    if stop:
-        stop_demo(folder)
-        return
-    plan = DemoPlan(
-        folder=folder,
-        events=events,
-        items=items,
-        seed=seed,
-        shop_items=shop_items,
-        shop_events=shop_events,
-        keep=keep,
-    )
-    run_demo(plan)
-
-
-@click.command(short_help="A shop that never sleeps: events and a catalogue, by seed.")
+@click.command()
 @click.option(
     "--seed", type=int, default=7, show_default=True, help="The same seed gives the same shop."
 )
@@ -147,9 +70,6 @@ def simulate(  # noqa: PLR0913  # an argument an option
     freshet simulate --out shop --rate 50
     freshet simulate --to kafka:localhost:9092 --rate 50
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
-    from freshet.config import load_config
-    from freshet.shop import feed
-
     if (out is None) == (brokers is None):
         raise click.UsageError(
             "give either --out DIR or --to kafka:HOST:PORT", ctx=click.get_current_context()
@@ -167,90 +87,3 @@ def simulate(  # noqa: PLR0913  # an argument an option
     else:
         settings = load_config(config_file, os.environ).stream()
         feed.to_kafka(order, str(brokers), settings)
-
-
-@click.command(short_help="Publish event files to Kafka at N times real time.")
-@click.option(
-    "--events",
-    multiple=True,
-    required=True,
-    metavar="FILE",
-    help="An event file or glob; may be repeated.",
-)
-@click.option("--items", multiple=True, metavar="FILE", help="A catalogue file, published first.")
-@click.option(
-    "--to", "brokers", type=options.BROKERS, required=True, help="kafka:HOST:PORT[,HOST:PORT]."
-)
-@click.option(
-    "--speed", type=options.SPEED, default="1", show_default=True, help="Times real time, or max."
-)
-@click.option(
-    "--encoding",
-    type=click.Choice(["protobuf", "json"]),
-    default="protobuf",
-    show_default=True,
-    help="Of the messages.",
-)
-@click.option(
-    "--batch",
-    type=click.IntRange(1, 10_000),
-    default=1,
-    show_default=True,
-    help="Events in one message (protobuf).",
-)
-@options.config_option
-def replay(
-    *,
-    events: tuple[str, ...],
-    items: tuple[str, ...],
-    brokers: str,
-    speed: float,
-    encoding: Literal["protobuf", "json"],
-    batch: int,
-    config_file: Path | None,
-) -> None:
-    """Publish event files to Kafka, keyed and encoded as a real producer would.
-
-    \b
-    freshet replay --events log.jsonl.gz --items items.jsonl --to kafka:localhost:9092
-    """  # noqa: D301  # click takes the backspace itself for "do not wrap"
-    from freshet.commands.services import stream as run
-    from freshet.shop.replay import ReplayOrder
-
-    order = ReplayOrder(
-        events=events, items=items, speed=speed, encoding=encoding, batch_size=batch
-    )
-    run.replay(order, brokers, config_file=config_file)
-
-
-@click.command(short_help="Ask a running server.")
-@click.argument("text")
-@click.option(
-    "-k",
-    "num_hits",
-    type=click.IntRange(min=1),
-    default=10,
-    show_default=True,
-    help="How many items.",
-)
-@click.option(
-    "--target",
-    type=options.ADDRESS,
-    default=options.SERVER_TARGET,
-    show_default=True,
-    metavar="HOST:PORT",
-    help="The server.",
-)
-@click.option(
-    "--timeout", type=options.DURATION, default="5s", show_default=True, help="The longest wait."
-)
-@options.json_option
-def query(*, text: str, num_hits: int, target: str, timeout: float, as_json: bool) -> None:
-    """Ask a running server, and see how fresh the answer is.
-
-    \b
-    freshet query "wireless headphones" -k 10 --target 127.0.0.1:50051 --json
-    """  # noqa: D301  # click takes the backspace itself for "do not wrap"
-    from freshet.terminal import output as look
-
-    look.query(text, num_hits, target, timeout, as_json=as_json)

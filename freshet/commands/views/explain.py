@@ -1,25 +1,28 @@
-"""What ``freshet explain`` prints.
-
-Why an item answers a query, as the live generation has it.
-"""
+"""`freshet explain`: why an item answers a query, as the live generation has it."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
+import numpy as np
+from numpy.typing import NDArray
 
 from freshet.process import CommandError
-from freshet.terminal.output import artifact_store, printable, table
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from model.artifact.generation import Generation
-    from model.artifact.paths import AnyPath
+from freshet.stores.artifacts import current_generation
+from freshet.terminal import options
+from freshet.terminal.output import printable, table
+from model.artifact.encoder import TextEncoder
+from model.artifact.generation import Generation
+from model.artifact.paths import (
+    AnyPath,
+    ClickPath,
+    ItemSessionPath,
+    OtherQueryPath,
+    strongest_paths,
+)
+from protos.text import normalize_query
 
 _CHANNELS = ("text", "bipartite", "hypergraph")
 _TEXT_ALONE = (1.0, 0.0, 0.0)
@@ -47,13 +50,34 @@ class Explanation:
     score: float
     query_attention: tuple[float, ...]
     item_attention: tuple[float, ...]
-    paths: "list[AnyPath] | None"
+    paths: list[AnyPath] | None
 
 
-def explain(artifacts: Path, text: str, item_id: str, limit: int, *, as_json: bool) -> None:
-    """Print score, attention and paths."""
-    generation = _live_generation(artifacts)
-    explanation = explain_hit(generation, text, item_id, limit)
+@click.command()
+@click.argument("query")
+@click.argument("item_id")
+@options.artifacts_option
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="The strongest so many paths.",
+)
+@options.json_option
+def explain(*, query: str, item_id: str, artifacts: Path, limit: int, as_json: bool) -> None:
+    """Say why an item answers a query.
+
+    Score, attention between channels, and the strongest paths.
+
+    Read from the current generation. A path's strength is its share in what the
+    network's channels carry between the two, before training weighs the channels.
+
+    \b
+    freshet explain --artifacts artifacts "red shoes" shoe-17
+    """  # noqa: D301  # click takes the backspace itself for "do not wrap"
+    generation = current_generation(artifacts)
+    explanation = explain_hit(generation, query, item_id, limit)
     if as_json:
         click.echo(json.dumps(_as_json(generation, explanation), ensure_ascii=False))
         return
@@ -61,15 +85,13 @@ def explain(artifacts: Path, text: str, item_id: str, limit: int, *, as_json: bo
         click.echo(line)
 
 
-def explain_hit(generation: "Generation", text: str, item_id: str, limit: int) -> Explanation:
+def explain_hit(generation: Generation, text: str, item_id: str, limit: int) -> Explanation:
     """Return why an item answers a query, with at most `limit` paths.
 
     Raises:
         CommandError: the query has nothing to search for, or the generation does not
             have the item.
     """
-    from protos.text import normalize_query
-
     query = normalize_query(text)
     if not query:
         raise CommandError(
@@ -95,39 +117,23 @@ def explain_hit(generation: "Generation", text: str, item_id: str, limit: int) -
 
 
 def _query_side(
-    generation: "Generation", query: str, row: int | None
-) -> "tuple[NDArray[np.float32], tuple[float, ...]]":
+    generation: Generation, query: str, row: int | None
+) -> tuple[NDArray[np.float32], tuple[float, ...]]:
     """Return a query's vector and its attention, of the graph's or of
     the text alone.
     """
-    from model.artifact.encoder import TextEncoder
-
     if row is None:
         return TextEncoder(generation.encoder).encode(query), _TEXT_ALONE
     return generation.query_vectors[row], tuple(generation.channel_attention_queries[row].tolist())
 
 
-def _paths(
-    generation: "Generation", row: int | None, item: int, limit: int
-) -> "list[AnyPath] | None":
-    from model.artifact.paths import strongest_paths
-
+def _paths(generation: Generation, row: int | None, item: int, limit: int) -> list[AnyPath] | None:
     if row is None:
         return []
     return None if generation.paths is None else strongest_paths(generation.paths, row, item, limit)
 
 
-def _live_generation(artifacts: Path) -> "Generation":
-    from model.artifact.generation import open_generation
-
-    store = artifact_store(artifacts)
-    current = store.current_id()
-    if current is None:
-        raise CommandError(f"{artifacts} has no current generation; make one with `freshet train`")
-    return open_generation(store.generation_path(current))
-
-
-def _as_json(generation: "Generation", explanation: Explanation) -> dict[str, object]:
+def _as_json(generation: Generation, explanation: Explanation) -> dict[str, object]:
     paths = explanation.paths
     return {
         "generation": generation.id,
@@ -143,9 +149,7 @@ def _as_json(generation: "Generation", explanation: Explanation) -> dict[str, ob
     }
 
 
-def _path_as_json(generation: "Generation", path: "AnyPath") -> dict[str, object]:
-    from model.artifact.paths import ClickPath, ItemSessionPath, OtherQueryPath
-
+def _path_as_json(generation: Generation, path: AnyPath) -> dict[str, object]:
     if isinstance(path, ClickPath):
         return {"kind": "click", "strength": path.strength, "sessions": path.num_sessions}
     if isinstance(path, OtherQueryPath):
@@ -166,7 +170,7 @@ def _path_as_json(generation: "Generation", path: "AnyPath") -> dict[str, object
     }
 
 
-def _lines(generation: "Generation", explanation: Explanation) -> list[str]:
+def _lines(generation: Generation, explanation: Explanation) -> list[str]:
     hidden = (
         "" if generation.item_shown[explanation.item] else ", which is unavailable and not shown"
     )
@@ -182,7 +186,7 @@ def _lines(generation: "Generation", explanation: Explanation) -> list[str]:
     ]
 
 
-def _path_lines(generation: "Generation", explanation: Explanation) -> Sequence[str]:
+def _path_lines(generation: Generation, explanation: Explanation) -> Sequence[str]:
     if not explanation.is_known:
         return ["no event had this query: its text alone answers"]
     if explanation.paths is None:
@@ -197,9 +201,7 @@ def _path_lines(generation: "Generation", explanation: Explanation) -> Sequence[
     return [table(("strength", "path"), rows)]
 
 
-def _in_words(generation: "Generation", path: "AnyPath", query: str) -> str:
-    from model.artifact.paths import ClickPath, ItemSessionPath, OtherQueryPath
-
+def _in_words(generation: Generation, path: AnyPath, query: str) -> str:
     if isinstance(path, ClickPath):
         return f"{_sessions(path.num_sessions)} that searched '{query}' clicked it"
     if isinstance(path, OtherQueryPath):
@@ -217,6 +219,6 @@ def _sessions(count: int) -> str:
     return "1 session" if count == 1 else f"{count:,} sessions"
 
 
-def _named(generation: "Generation", item: int) -> str:
+def _named(generation: Generation, item: int) -> str:
     title, item_id = generation.item_titles[item], generation.item_ids[item]
     return f"'{title}' ({item_id})" if title else item_id

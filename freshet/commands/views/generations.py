@@ -1,174 +1,22 @@
-"""The commands that look: status, graph, verify, generations, explain, quarantine,
-erasures, config.
-"""
+"""`freshet generations`: which there are, what is in one, which one is current."""
 
-import os
+import json
 from pathlib import Path
 
 import click
+from google.protobuf import json_format
 
+from freshet.process import CommandError
+from freshet.stores.artifacts import existing_artifacts
 from freshet.terminal import options
-from freshet.terminal.options import Source
+from freshet.terminal.output import named_values, table
+from model.artifact.store import ArtifactStore
+from model.errors import ArtifactError
+from model.publishing.publish import use_generation
+from protos.manifest_v1_pb2 import Generation
 
 
-@click.command(short_help="Every process on one screen: up or down, how fresh, why not.")
-@click.option(
-    "--stream",
-    default=options.STREAM_METRICS,
-    show_default=True,
-    type=options.ADDRESS,
-    help="Metrics of the stream.",
-)
-@click.option(
-    "--tuner",
-    default=options.TUNER_METRICS,
-    show_default=True,
-    type=options.ADDRESS,
-    help="Metrics of the tuner.",
-)
-@click.option(
-    "--server",
-    default=options.SERVER_METRICS,
-    show_default=True,
-    type=options.ADDRESS,
-    help="Metrics of the server.",
-)
-@click.option(
-    "--target",
-    default=options.SERVER_TARGET,
-    show_default=True,
-    type=options.ADDRESS,
-    help="gRPC of the server.",
-)
-@options.json_option
-def status(*, stream: str, tuner: str, server: str, target: str, as_json: bool) -> int:
-    """Show every process on one screen.
-
-    The exit code is 1 when something is down or not ready.
-    """
-    from freshet.probe import Addresses, show_status
-
-    addresses = Addresses(stream=stream, tuner=tuner, server=server, target=target)
-    return show_status(addresses, as_json=as_json)
-
-
-@click.group(short_help="Look into the graph: hash, dump, stats.")
-def graph() -> None:
-    """Look into the graph of a store, also while it is written, or of a snapshot."""
-
-
-@graph.command(name="hash")
-@options.graph_options
-@options.config_option
-def graph_hash(*, store: Path | None, snapshot: Path | None, config_file: Path | None) -> None:
-    """Print a hash that depends on the set of facts alone."""
-    from freshet.terminal import output as look
-
-    look.graph_hash(options.one_graph(store, snapshot), config_file=config_file)
-
-
-@graph.command(name="dump")
-@options.graph_options
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["jsonl"]),
-    default="jsonl",
-    show_default=True,
-    help="JSON lines.",
-)
-@click.option(
-    "--at",
-    "at_ms",
-    type=int,
-    metavar="TIME_MS",
-    help="Weights at this time [default: the watermark].",
-)
-@options.config_option
-def graph_dump(
-    *,
-    store: Path | None,
-    snapshot: Path | None,
-    form: str,
-    at_ms: int | None,
-    config_file: Path | None,
-) -> None:
-    """Print the graph in a canonical order: one line an edge, then one a hyperedge."""
-    from freshet.terminal import output as look
-
-    assert form == "jsonl"  # noqa: S101  # click allows nothing else
-    look.graph_dump(options.one_graph(store, snapshot), at_ms, config_file=config_file)
-
-
-@graph.command(name="stats")
-@options.graph_options
-@options.json_option
-@options.config_option
-def graph_stats(
-    *, store: Path | None, snapshot: Path | None, as_json: bool, config_file: Path | None
-) -> None:
-    """Print how large the graph is and how far it reaches."""
-    from freshet.terminal import output as look
-
-    look.graph_stats(options.one_graph(store, snapshot), as_json=as_json, config_file=config_file)
-
-
-@click.command(short_help="Compare a store with what its source makes.")
-@options.store_option
-@click.option(
-    "--against",
-    "sources",
-    type=options.SOURCE,
-    multiple=True,
-    required=True,
-    help=(
-        "What the store was built from: file:PATH_OR_GLOB (may be repeated), "
-        "kafka:HOST:PORT[,HOST:PORT]."
-    ),
-)
-@click.option(
-    "--catalog",
-    "catalogs",
-    type=options.SOURCE,
-    multiple=True,
-    help="A file of catalogue items, file:PATH: compare them too.",
-)
-@options.json_option
-@options.config_option
-def verify(
-    *,
-    store: Path,
-    sources: tuple[Source, ...],
-    catalogs: tuple[Source, ...],
-    as_json: bool,
-    config_file: Path | None,
-) -> int:
-    """Build the graph of a source anew, in one thread, and compare a store or snapshot
-    with it.
-
-    Equal: one line with the graph hash, exit code 0. Different: where the first
-    difference is in canonical order, with both values, and how many edges, hyperedges
-    and sessions differ, are missing from the store or are extra in it; exit code 1.
-
-    The store may be in use. Topics are read up to where the store has read them; files
-    are read whole, so let a store that follows files catch up first. The rebuilt store
-    is about as large as the one in question; it is made in the temporary folder
-    (TMPDIR) and removed.
-
-    \b
-    freshet verify --store shop.store --against file:events.jsonl.gz
-    freshet verify --store shop.store --against kafka:localhost:9092
-    """  # noqa: D301  # click takes the backspace itself for "do not wrap"
-    from freshet.commands.views import verify as verification
-
-    if any(catalog.kind != "file" for catalog in catalogs):
-        raise click.UsageError("--catalog takes file:PATH", ctx=click.get_current_context())
-    if sum(source.kind == "kafka" for source in sources) > 1:
-        raise click.UsageError("give at most one kafka: source", ctx=click.get_current_context())
-    return verification.verify(store, sources, catalogs, as_json=as_json, config_file=config_file)
-
-
-@click.group(short_help="List, show, and roll back to a generation.")
+@click.group()
 def generations() -> None:
     """List the generations of an artifacts folder, show one, or make one current."""
 
@@ -178,9 +26,21 @@ def generations() -> None:
 @options.json_option
 def generations_list(*, artifacts: Path, as_json: bool) -> None:
     """List the generations, oldest first; a star marks the current one."""
-    from freshet.terminal import output as look
-
-    look.generations_list(artifacts, as_json=as_json)
+    store = existing_artifacts(artifacts)
+    current = _current_id(store)
+    found = {name: _manifest_or_problem(store, name) for name in store.generation_ids()}
+    if as_json:
+        entries = [
+            _list_entry(name, each, is_current=name == current) for name, each in found.items()
+        ]
+        click.echo(json.dumps(entries))
+        return
+    if not found:
+        raise CommandError(f"{artifacts} has no generation yet; make one with `freshet train`")
+    rows = [
+        ("*" if name == current else "", name, *_list_cells(each)) for name, each in found.items()
+    ]
+    click.echo(table(("", "generation", "items", "queries", "gate", "evaluation"), rows))
 
 
 @generations.command(name="show")
@@ -192,9 +52,21 @@ def generations_show(*, generation_id: str | None, artifacts: Path, as_json: boo
 
     Counts, provenance, evaluation, the gate's verdict.
     """
-    from freshet.terminal import output as look
-
-    look.generations_show(artifacts, generation_id, as_json=as_json)
+    store = existing_artifacts(artifacts)
+    chosen = generation_id or store.current_id()
+    if chosen is None:
+        raise CommandError(f"{artifacts} has no current generation; make one with `freshet train`")
+    manifest = store.manifest(chosen)
+    if as_json:
+        shown = json_format.MessageToJson(
+            manifest, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+        )
+        click.echo(shown)
+        return
+    summary = _summary(manifest, is_current=chosen == store.current_id())
+    rows = named_values(summary)
+    rows += [(f"model {name}", value) for name, value in sorted(manifest.model.items())]
+    click.echo(table(("", ""), rows))
 
 
 @generations.command(name="use")
@@ -206,80 +78,66 @@ def generations_use(*, generation_id: str, artifacts: Path, as_json: bool) -> No
 
     Servers swap to it at once.
     """
-    from freshet.terminal import output as look
-
-    look.generations_use(artifacts, generation_id, as_json=as_json)
-
-
-@click.command(short_help="Why an item answers a query: the clicks and sessions that link them.")
-@click.argument("query")
-@click.argument("item_id")
-@options.artifacts_option
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    default=10,
-    show_default=True,
-    help="The strongest so many paths.",
-)
-@options.json_option
-def explain(*, query: str, item_id: str, artifacts: Path, limit: int, as_json: bool) -> None:
-    """Say why an item answers a query.
-
-    Score, attention between channels, and the strongest paths.
-
-    Read from the current generation. A path's strength is its share in what the
-    network's channels carry between the two, before training weighs the channels.
-
-    \b
-    freshet explain --artifacts artifacts "red shoes" shoe-17
-    """  # noqa: D301  # click takes the backspace itself for "do not wrap"
-    from freshet.commands.views import explain as explaining
-
-    explaining.explain(artifacts, query, item_id, limit, as_json=as_json)
+    store = existing_artifacts(artifacts)
+    before = _current_id(store)
+    use_generation(store, generation_id)
+    if as_json:
+        click.echo(json.dumps({"current": generation_id, "before": before}))
+    else:
+        click.echo(f"{generation_id} is current now (before: {before or 'none'})")
 
 
-@click.group(short_help="List what could not be used, and why.")
-def quarantine() -> None:
-    """Look at the records that could not be used."""
+def _current_id(store: ArtifactStore) -> str | None:
+    """Return the current generation.
 
-
-@quarantine.command(name="list")
-@options.store_option
-@click.option("--reason", help="Only this reason.")
-@click.option("--limit", type=click.IntRange(min=1), help="The newest so many.")
-@options.json_option
-def quarantine_list(*, store: Path, reason: str | None, limit: int | None, as_json: bool) -> None:
-    """List the quarantined records of a store's file sources, oldest first."""
-    from freshet.terminal import output as look
-
-    look.quarantine_list(store, reason, limit, as_json=as_json)
-
-
-@click.command(short_help="List what was erased: what, when, how many facts.")
-@options.store_option
-@click.option("--id", "text", help="Only what was asked for by this user, session or item id.")
-@options.json_option
-@options.config_option
-def erasures(*, store: Path, text: str | None, as_json: bool, config_file: Path | None) -> None:
-    """List what was erased from a store and lifted, oldest first, also while the store
-    is written.
-
-    Ids are not kept: each is shown as its 64-bit key. --id computes the key.
+    A pointer that names none is told and may then be mended.
     """
-    from freshet.commands.jobs import erase as erasing
+    try:
+        return store.current_id()
+    except ArtifactError as error:
+        click.echo(f"freshet: {error}", err=True)
+        return None
 
-    erasing.list_erasures(store, text, as_json=as_json, config_file=config_file)
 
+def _manifest_or_problem(store: ArtifactStore, generation_id: str) -> Generation | str:
+    """Return a manifest, or what is wrong with it.
 
-@click.command(short_help="Every setting, its value, and where it comes from.")
-@options.config_option
-@options.json_option
-def config(*, config_file: Path | None, as_json: bool) -> None:
-    """Show every setting, its value, where it comes from, and the environment variable
-    that overrides it.
+    One bad generation must not hide the good ones.
     """
-    from freshet.config import load_config
-    from freshet.terminal import output as look
+    try:
+        return store.manifest(generation_id)
+    except ArtifactError as error:
+        return str(error)
 
-    look.settings(load_config(config_file, os.environ), as_json=as_json)
+
+def _list_entry(
+    generation_id: str, found: Generation | str, *, is_current: bool
+) -> dict[str, object]:
+    if isinstance(found, str):
+        return {"generation_id": generation_id, "current": is_current, "error": found}
+    return _summary(found, is_current=is_current)
+
+
+def _list_cells(found: Generation | str) -> tuple[str, str, str, str]:
+    if isinstance(found, str):
+        return "", "", f"unreadable: {found}", ""
+    gate = "passed" if found.gate.passed else f"refused: {'; '.join(found.gate.reasons)}"
+    evaluation = " ".join(f"{name}={value:.3f}" for name, value in sorted(found.evaluation.items()))
+    return f"{found.num_items:,}", f"{found.num_queries:,}", gate, evaluation
+
+
+def _summary(manifest: Generation, *, is_current: bool) -> dict[str, object]:
+    return {
+        "generation_id": manifest.generation_id,
+        "current": is_current,
+        "parent": manifest.parent,
+        "created_ms": manifest.created_ms,
+        "watermark_ms": manifest.snapshot.watermark_ms,
+        "snapshot_ms": manifest.snapshot.taken_ms,
+        "num_items": manifest.num_items,
+        "num_queries": manifest.num_queries,
+        "num_indexed": manifest.num_indexed,
+        "gate_passed": manifest.gate.passed,
+        "gate_reasons": list(manifest.gate.reasons),
+        "evaluation": dict(sorted(manifest.evaluation.items())),
+    }

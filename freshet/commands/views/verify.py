@@ -1,59 +1,89 @@
-"""Builds the graph of a source anew, in one thread, and says whether a store holds the
-same one.
-"""
+"""`freshet verify`: does a store hold the graph that its source makes?"""
 
 import json
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import click
 
-from freshet.config import load_config
-from freshet.process import EXIT_INTERRUPTED, CommandError, configure_logging, stop_event
+from freshet.process import EXIT_INTERRUPTED, CommandError, begin, stop_event
 from freshet.stores.ingestion import apply_source
-from freshet.terminal.options import Source
+from freshet.stores.topics_up_to import TopicsUpTo
+from freshet.terminal import options
+from freshet.terminal.options import SourceAddress
 from freshet.terminal.output import table
-from freshet.terminal.progress import Advance, progress
-
-if TYPE_CHECKING:
-    from stream.events.types import Position, RecordBatch
-    from stream.reading.compare import Comparison
-    from stream.reading.reader import GraphReader, GraphSummary
-    from stream.settings import StreamSettings
-    from stream.sources.topics import KafkaSource
-    from stream.store.store import Store
-    from stream.worker import Source as WorkerSource
+from freshet.terminal.progress import progress
+from stream.reading.compare import Comparison, compare_graphs
+from stream.reading.reader import GraphReader, GraphSummary, open_graph
+from stream.settings import StreamSettings
+from stream.sources.files import FileSource
+from stream.sources.topics import KafkaSource
+from stream.store.store import Store
+from stream.worker import Source
 
 _EXIT_DIFFERENT = 1
 _SYNC_EVERY_MS = 60_000
 
 
+@click.command()
+@options.store_option
+@click.option(
+    "--against",
+    "sources",
+    type=options.SOURCE,
+    multiple=True,
+    required=True,
+    help=(
+        "What the store was built from: file:PATH_OR_GLOB (may be repeated), "
+        "kafka:HOST:PORT[,HOST:PORT]."
+    ),
+)
+@click.option(
+    "--catalog",
+    "catalogs",
+    type=options.SOURCE,
+    multiple=True,
+    help="A file of catalogue items, file:PATH: compare them too.",
+)
+@options.json_option
+@options.config_option
 def verify(
-    path: Path,
-    sources: Sequence[Source],
-    catalogs: Sequence[Source],
     *,
+    store: Path,
+    sources: tuple[SourceAddress, ...],
+    catalogs: tuple[SourceAddress, ...],
     as_json: bool,
     config_file: Path | None,
 ) -> int:
-    """Compare a store or snapshot with what its sources make, print the outcome, return
-    the exit code.
-    """
-    configure_logging(default="WARNING")
-    settings = load_config(config_file, os.environ).stream()
-    from stream.reading.compare import compare_graphs
-    from stream.reading.reader import open_graph
+    """Build the graph of a source anew, in one thread, and compare a store or snapshot
+    with it.
 
+    Equal: one line with the graph hash, exit code 0. Different: where the first
+    difference is in canonical order, with both values, and how many edges, hyperedges
+    and sessions differ, are missing from the store or are extra in it; exit code 1.
+
+    The store may be in use. Topics are read up to where the store has read them; files
+    are read whole, so let a store that follows files catch up first. The rebuilt store
+    is about as large as the one in question; it is made in the temporary folder
+    (TMPDIR) and removed.
+
+    \b
+    freshet verify --store shop.store --against file:events.jsonl.gz
+    freshet verify --store shop.store --against kafka:localhost:9092
+    """  # noqa: D301  # click takes the backspace itself for "do not wrap"
+    if any(catalog.kind != "file" for catalog in catalogs):
+        raise click.UsageError("--catalog takes file:PATH", ctx=click.get_current_context())
+    if sum(source.kind == "kafka" for source in sources) > 1:
+        raise click.UsageError("give at most one kafka: source", ctx=click.get_current_context())
+    settings = begin(config_file).stream()
     with (
         stop_event() as stop,
-        open_graph(path, settings) as graph,
+        open_graph(store, settings) as graph,
         TemporaryDirectory(prefix="freshet-verify-") as folder,
     ):
         settings = _settings_to_rebuild(settings, graph)
@@ -66,7 +96,7 @@ def verify(
     return 0 if comparison.is_equal else _EXIT_DIFFERENT
 
 
-def _settings_to_rebuild(settings: "StreamSettings", graph: "GraphReader") -> "StreamSettings":
+def _settings_to_rebuild(settings: StreamSettings, graph: GraphReader) -> StreamSettings:
     """Return the settings of a store like the one in question, read by a consumer group
     of its own.
     """
@@ -84,10 +114,10 @@ def _settings_to_rebuild(settings: "StreamSettings", graph: "GraphReader") -> "S
 
 def _rebuild(
     scratch: Path,
-    graph: "GraphReader",
-    sources: Sequence[Source],
-    catalogs: Sequence[Source],
-    settings: "StreamSettings",
+    graph: GraphReader,
+    sources: Sequence[SourceAddress],
+    catalogs: Sequence[SourceAddress],
+    settings: StreamSettings,
     stop: Event,
 ) -> None:
     """Build a store from the files, then the topics, in this thread.
@@ -95,9 +125,6 @@ def _rebuild(
     Raises:
         CommandError: it was told to stop.
     """
-    from stream.sources.files import FileSource
-    from stream.store.store import Store
-
     paths = [source.value for source in sources if source.kind == "file"]
     files = FileSource(paths, settings, catalog_paths=[catalog.value for catalog in catalogs])
     topics = [
@@ -116,9 +143,9 @@ def _rebuild(
 
 
 def _apply(
-    source: "WorkerSource",
-    store: "Store",
-    settings: "StreamSettings",
+    source: Source,
+    store: Store,
+    settings: StreamSettings,
     stop: Event,
     show_progress: Callable[[], None],
 ) -> None:
@@ -132,7 +159,7 @@ def _apply(
         raise CommandError("stopped; nothing was compared", exit_code=EXIT_INTERRUPTED)
 
 
-def _topics(bootstrap: str, graph: "GraphReader", settings: "StreamSettings") -> "TopicsUpTo":
+def _topics(bootstrap: str, graph: GraphReader, settings: StreamSettings) -> TopicsUpTo:
     """Return the topics up to the positions of the store.
 
     What comes after, it has not applied yet.
@@ -140,8 +167,6 @@ def _topics(bootstrap: str, graph: "GraphReader", settings: "StreamSettings") ->
     Raises:
         CommandError: the store has read nothing of them.
     """
-    from stream.sources.topics import KafkaSource
-
     wanted = {settings.clicks_topic, settings.sessions_topic}
     read_too = {settings.erasures_topic}
     ends = {
@@ -158,104 +183,7 @@ def _topics(bootstrap: str, graph: "GraphReader", settings: "StreamSettings") ->
     return TopicsUpTo(KafkaSource(bootstrap, settings), ends)
 
 
-class TopicsUpTo:
-    """A source that ends where another store had read to, so that a store which is
-    written can be compared.
-
-    Args:
-        source: the topics, from their beginning.
-        ends: where to end in each partition; of others nothing is read.
-    """
-
-    shards_by_partition = True
-
-    def __init__(self, source: "KafkaSource", ends: "Mapping[Position, int]") -> None:
-        self.num_partitions = source.num_partitions
-        self._source = source
-        self._ends = ends
-        self._begins: dict[Position, int] = {}
-        self._reached: dict[Position, int] = {}
-
-    def start(self, store: "Store") -> None:
-        """Join a group of its own."""
-        self._source.start(store)
-
-    def poll(self, max_wait_seconds: float) -> "Sequence[RecordBatch]":
-        """Return the next records before the ends."""
-        wanted = []
-        for batch in self._source.poll(max_wait_seconds):
-            self._begins.setdefault(batch.position, batch.offsets[0])
-            self._reached[batch.position] = batch.next_offset
-            head = batch.before(self._ends.get(batch.position, 0))
-            if len(head):
-                wanted.append(head)
-        return wanted
-
-    def idle(self, seconds: float) -> None:
-        """Wait, as a member of the group."""
-        self._source.idle(seconds)
-
-    @property
-    def rebalances(self) -> int:
-        """How often partitions moved."""
-        return self._source.rebalances
-
-    def show(self, advance: Advance) -> None:
-        """Show how far it is."""
-        passed = sum(
-            min(self._reached.get(position, 0), end) for position, end in self._ends.items()
-        )
-        advance(passed, sum(self._ends.values()))
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether every partition was read to its end, or has nothing more."""
-        behind = self._source.behind_records()
-        return all(
-            self._reached.get(position, 0) >= end
-            or behind.get((position.source, position.partition)) == 0
-            for position, end in self._ends.items()
-        )
-
-    @property
-    def is_behind(self) -> bool:
-        """Whether something waits to be read."""
-        return not self.exhausted
-
-    def behind_records(self) -> "Mapping[tuple[str, int], int]":
-        """Return how many records wait, by topic and partition, those after the ends
-        included.
-        """
-        return self._source.behind_records()
-
-    def applied(self, positions: "Mapping[Position, int]") -> None:
-        """Take note of what is in the store."""
-        self._source.applied(positions)
-
-    def close(self) -> None:
-        """Disconnect."""
-        self._source.close()
-
-    def notes(self) -> list[str]:
-        """Say which partitions no longer have what the store had read.
-
-        It shows as extra.
-        """
-        notes = []
-        for position, end in sorted(
-            self._ends.items(), key=lambda each: (each[0].source, each[0].partition)
-        ):
-            place = f"{position.source} partition {position.partition}"
-            if self._begins.get(position, 0) > 0:
-                notes.append(
-                    f"{place} begins at offset {self._begins[position]}: what came before is gone"
-                )
-            if self._reached.get(position, 0) < end:
-                notes.append(f"{place} ends before offset {end}, where the store had read to")
-        return notes
-
-
-def _as_json(comparison: "Comparison", summary: "GraphSummary | None") -> str:
+def _as_json(comparison: Comparison, summary: GraphSummary | None) -> str:
     first = comparison.first
     return json.dumps(
         {
@@ -275,7 +203,7 @@ def _as_json(comparison: "Comparison", summary: "GraphSummary | None") -> str:
     )
 
 
-def _as_text(comparison: "Comparison", summary: "GraphSummary | None") -> str:
+def _as_text(comparison: Comparison, summary: GraphSummary | None) -> str:
     if summary:
         stats = summary.stats
         return (

@@ -1,79 +1,55 @@
 """Tests of the command line: what scripts rely on."""
 
-import json
+import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+import tomllib
+from collections.abc import Mapping
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import click
 import pytest
 
-from freshet.commands.cli import SECTIONS, cli
-
-Command = Callable[..., subprocess.CompletedProcess[str]]
-ROOT = Path(__file__).resolve().parents[3]
-
-CLICK = {
-    "type": "search_click",
-    "session_id": "s1",
-    "user_id": "u1",
-    "query": "Red Shoes!",
-    "item_id": "i1",
-}
-EVENTS = [
-    {"ts_ms": 1_760_000_000_000, **CLICK},
-    {"ts_ms": 1_760_000_001_000, **CLICK, "item_id": "i2"},
-    {"ts_ms": 1_760_000_002_000, **CLICK, "query": "#"},
-]
-ITEMS = [{"item_id": "i1", "title": "Red shoes"}, {"item_id": "i2", "title": "Redder shoes"}]
+from freshet.commands.cli import cli
+from freshet.commands.table import SECTIONS
+from freshet.process import EXTRAS
+from tests.freshet.conftest import ROOT, Command
 
 
-def _write_lines(path: Path, lines: list[dict[str, object]]) -> Path:
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    return path
+def _at(path: tuple[str, ...]) -> click.Command:
+    command: click.Command = cli
+    for name in path:
+        assert isinstance(command, click.Group)
+        found = command.get_command(click.Context(command), name)
+        assert found is not None
+        command = found
+    return command
 
 
-@pytest.fixture
-def store(tmp_path: Path, run: Command) -> Path:
-    """A store with two clicks, two items, and one record in quarantine."""
-    events = _write_lines(tmp_path / "e.jsonl", EVENTS)
-    items = _write_lines(tmp_path / "i.jsonl", ITEMS)  # type: ignore[arg-type]  # invariant
-    path = tmp_path / "shop.store"
-    outcome = run(
-        "stream", "--source", f"file:{events}", "--catalog", f"file:{items}", "--store", path
-    )
-    assert outcome.returncode == 0, outcome.stderr
-    assert outcome.stdout == ""
-    assert "4 events applied, 2 new facts, 1 quarantined" in outcome.stderr
-    return path
-
-
-def _leaves(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+def _leaves(path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    command = _at(path)
     if not isinstance(command, click.Group):
         return [path]
-    return [
-        leaf for name, each in command.commands.items() for leaf in _leaves(each, (*path, name))
-    ]
+    names = command.list_commands(click.Context(command))
+    return [leaf for name in names for leaf in _leaves((*path, name))]
 
 
 def test_help_reads_like_the_product(run: Command) -> None:
     """Every command is in its section, with what it does."""
     text = run("--help").stdout
 
-    for title, commands in SECTIONS.items():
-        assert f"{title}:" in text
-        for command in commands:
-            assert command.get_short_help_str(limit=88) in " ".join(text.split())
+    for section in SECTIONS:
+        assert f"{section.title}:" in text
+        for entry in section.entries:
+            assert f"{entry.name} {entry.summary}" in " ".join(text.split())
 
 
-@pytest.mark.parametrize("path", _leaves(cli), ids=" ".join)
+@pytest.mark.parametrize("path", _leaves(), ids=" ".join)
 def test_examples_are_lines_to_copy(path: tuple[str, ...]) -> None:
     """Help shows an example on a line of its own, and no mark-up."""
-    command: click.Command = cli
-    for name in path:
-        assert isinstance(command, click.Group)
-        command = command.commands[name]
+    command = _at(path)
     shown = command.get_help(click.Context(command, info_name=" ".join(path), terminal_width=110))
     examples = [
         line.strip() for line in (command.help or "").splitlines() if line.startswith("freshet ")
@@ -83,14 +59,11 @@ def test_examples_are_lines_to_copy(path: tuple[str, ...]) -> None:
     assert set(examples) <= {line.strip() for line in shown.splitlines()}
 
 
-@pytest.mark.parametrize("path", _leaves(cli), ids=" ".join)
+@pytest.mark.parametrize("path", _leaves(), ids=" ".join)
 def test_every_command_explains_itself(path: tuple[str, ...], run: Command) -> None:
     """Each command and each of its options has help."""
     outcome = run(*path, "--help")
-    command: click.Command = cli
-    for name in path:
-        assert isinstance(command, click.Group)
-        command = command.commands[name]
+    command = _at(path)
 
     assert outcome.returncode == 0
     assert command.help
@@ -135,35 +108,147 @@ def test_every_command_explains_itself(path: tuple[str, ...], run: Command) -> N
 )
 def test_the_options_that_scripts_use_are_there(path: tuple[str, ...], options: set[str]) -> None:
     """These names are a contract."""
-    command: click.Command = cli
-    for name in path:
-        assert isinstance(command, click.Group)
-        command = command.commands[name]
+    command = _at(path)
 
     assert options <= {name for option in command.params for name in option.opts}
 
 
-def test_help_is_quick_and_loads_nothing_heavy() -> None:
-    """Nobody waits for torch to read a help text."""
+def _imported_by(code: str) -> set[str]:
+    """Return the modules that a process of its own has loaded after some code."""
+    outcome = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{code}\nprint(*sys.modules, file=sys.stderr)"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return set(outcome.stderr.split())
+
+
+_RUN = "from freshet import process\nfrom freshet.commands.cli import cli\nprocess.run(cli, {!r})"
+_HEAVY = {*(name for names in EXTRAS.values() for name in names)} | {
+    *("msgspec", "numpy", "prometheus_client", "rich", "google.protobuf")
+}
+
+
+def test_help_loads_no_command_and_nothing_heavy() -> None:
+    """Nobody waits for torch to read a list of commands, nor for the commands."""
+    modules = _imported_by(_RUN.format(["--help"]))
+
+    assert not _HEAVY & modules
+    assert {name for name in modules if name.startswith("freshet.")} == {
+        *("freshet.commands", "freshet.commands.cli", "freshet.commands.table"),
+        *("freshet.config", "freshet.process"),
+    }
+
+
+def test_a_command_loads_no_other() -> None:
+    """The file of the command that is named is the only one that is imported."""
+    modules = _imported_by(_RUN.format(["config", "--help"]))
+    packages = {section.package for section in SECTIONS}
+
+    loaded = {name for name in modules if name.rpartition(".")[0] in packages}
+    assert loaded == {"freshet.commands.views.config"}
+
+
+@pytest.mark.parametrize("arguments", [["train", "--help"], ["tune", "-h"], ["evaluate", "-h"]])
+def test_help_of_what_trains_loads_no_torch(arguments: list[str]) -> None:
+    """Torch takes seconds; whoever reads a help text does not train."""
+    assert "torch" not in _imported_by(_RUN.format(arguments))
+
+
+def _extras_closure(extra: str) -> set[str]:
+    """Return the modules that `pip install 'freshet[EXTRA]'` brings by its extras."""
+    if not extra:
+        return set()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    optional: Mapping[str, list[str]] = project["optional-dependencies"]
+    included = {
+        part.strip()
+        for requirement in optional[extra]
+        if requirement.startswith("freshet[")
+        for part in requirement.partition("[")[2].rstrip("]").split(",")
+    }
+    return set(EXTRAS.get(extra, ())).union(*map(_extras_closure, included))
+
+
+def _distribution(requirement: str) -> str:
+    return re.split(r"[<>=]", requirement)[0]
+
+
+def test_the_modules_of_each_extra_are_those_of_pyproject() -> None:
+    """What a missing module's message advises brings the module."""
+    project, client = (
+        tomllib.loads((ROOT / folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        for folder in ("", "clients/python")
+    )
+    optional: Mapping[str, list[str]] = project["optional-dependencies"]
+    always = set(map(_distribution, project["dependencies"]))
+    distributions = packages_distributions()
+
+    for extra, modules in EXTRAS.items():
+        required = [each for each in optional[extra] if not each.startswith("freshet[")]
+        if extra == "client":
+            required += client["dependencies"]
+        brought = set(map(_distribution, required)) - always
+        assert {distributions[name][0] for name in modules} == brought, extra
+
+
+@pytest.mark.parametrize("extra", sorted({each.extra for s in SECTIONS for each in s.entries}))
+def test_a_command_loads_with_the_extra_that_the_table_names(extra: str) -> None:
+    """Nothing else that is optional has to be installed to read its help."""
+    absent = sorted({n for names in EXTRAS.values() for n in names} - _extras_closure(extra))
+    names = [each.name for s in SECTIONS for each in s.entries if each.extra == extra]
+    code = "\n".join(
+        (
+            f"sys.modules.update(dict.fromkeys({absent!r}))",
+            *(_RUN.format([name, "--help"]) + " and sys.exit(1)" for name in names),
+        )
+    )
+
+    assert _imported_by(code)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "absent", "said"),
+    [
+        (["serve", "--help"], "annoy", "no annoy; install what `freshet serve` needs: {server}"),
+        (["tune", "--help"], "rocksdict", "what `freshet tune` needs: {model}"),
+        (["demo", "--help"], "grpc", "what `freshet demo` needs: {all}"),
+        (["train", "--store", "x", "--artifacts", "y"], "torch", "that brings it: {model}"),
+        (["graph", "--help"], "numpy", "no numpy; install Freshet again: pip install --force"),
+    ],
+)
+def test_a_missing_extra_is_named(
+    arguments: list[str], absent: str, said: str, tmp_path: Path
+) -> None:
+    """The message says what is missing, and the extra that this command needs."""
     code = (
         "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name.partition('.')[0] == {absent!r}:\n"
+        "            raise ModuleNotFoundError(name, name=name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
         "from freshet import process\n"
         "from freshet.commands.cli import cli\n"
-        "process.run(cli, ['--help'])\n"
-        "heavy = {'torch', 'rocksdict', 'kafka', 'grpc', 'numpy', 'rich', 'prometheus_client'}\n"
-        "heavy &= set(sys.modules)\n"
-        "sys.exit(f'loaded: {heavy}' if heavy else 0)\n"
+        f"sys.exit(process.run(cli, {arguments!r}))"
     )
     outcome = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=ROOT,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
+    pip = {extra: f"pip install 'freshet[{extra}]'" for extra in ("server", "model", "all")}
 
-    assert outcome.returncode == 0, outcome.stderr
+    assert outcome.returncode == 1
+    assert said.format(**pip) in outcome.stderr
+    assert outcome.stderr.startswith("freshet: error: this installation has no ")
 
 
 @pytest.mark.parametrize(
@@ -260,127 +345,6 @@ def test_a_wrong_setting_refuses_to_start(tmp_path: Path, spawn: Command) -> Non
     assert spawn("config", FRESHET_SERVER_MAX_K="x").returncode == 2
 
 
-def test_the_graph_can_be_looked_at(store: Path, run: Command, tmp_path: Path) -> None:
-    """Dump, hash and stats agree between a store and its snapshot."""
-    snapshot = tmp_path / "snap"
-    assert run("snapshot", "--store", store, "--out", snapshot).returncode == 0
-
-    lines = [
-        json.loads(line) for line in run("graph", "dump", "--store", store).stdout.splitlines()
-    ]
-    stats = json.loads(run("graph", "stats", "--store", store, "--json").stdout)
-
-    assert [(line["kind"], line.get("query"), line.get("item")) for line in lines] == [
-        ("edge", "red shoes", "i1"),
-        ("edge", "red shoes", "i2"),
-        ("hyperedge", None, None),
-    ]
-    assert lines[0]["weight"] == pytest.approx(2 ** (-1 / (30 * 86_400)))
-    assert stats["facts"] == 2
-    assert stats["catalog_items"] == 2
-    for command in (["hash"], ["dump"], ["dump", "--at", 1_770_000_000_000]):
-        of_store = run("graph", *command, "--store", store).stdout
-        assert of_store == run("graph", *command, "--snapshot", snapshot).stdout
-        assert of_store
-    assert "facts" in run("graph", "stats", "--snapshot", snapshot).stdout
-
-
-def test_weights_are_taken_at_the_time_that_is_asked_for(store: Path, run: Command) -> None:
-    """Half a weight is left after a half-life, and action weights can be set when
-    reading.
-    """
-    at_ms = EVENTS[0]["ts_ms"] + 30 * 86_400_000  # type: ignore[operator]  # an int
-
-    first = json.loads(run("graph", "dump", "--store", store, "--at", at_ms).stdout.splitlines()[0])
-
-    assert first["weight"] == pytest.approx(0.5)
-
-
-def test_a_second_pass_over_the_same_files_changes_nothing(
-    store: Path, run: Command, tmp_path: Path
-) -> None:
-    """What is applied is not applied again."""
-    before = run("graph", "hash", "--store", store).stdout
-
-    outcome = run("stream", "--source", f"file:{tmp_path}/e.jsonl", "--store", store)
-
-    assert outcome.returncode == 0
-    assert "0 new facts" in outcome.stderr
-    assert run("graph", "hash", "--store", store).stdout == before
-
-
-def test_the_quarantine_can_be_listed(store: Path, run: Command) -> None:
-    """Reason and place for people, all of it for scripts."""
-    (entry,) = [
-        json.loads(line)
-        for line in run("quarantine", "list", "--store", store, "--json").stdout.splitlines()
-    ]
-
-    assert entry["reason"] == "empty_query"
-    assert "empty_query" in run("quarantine", "list", "--store", store).stdout
-    assert (
-        run("quarantine", "list", "--store", store, "--reason", "malformed").stdout
-        == "nothing is quarantined\n"
-    )
-
-
-def test_config_shows_every_key(run: Command, tmp_path: Path) -> None:
-    """For people a table, for scripts a list; both say where a value comes from."""
-    path = tmp_path / "freshet.toml"
-    path.write_text('[model]\ntune_every_seconds = "5m"\n')
-
-    entries = json.loads(run("config", "--config", path, "--json").stdout)
-    (entry,) = [each for each in entries if each["key"] == "tune_every_seconds"]
-
-    assert entry == {
-        "table": "model",
-        "key": "tune_every_seconds",
-        "value": 300.0,
-        "source": "file",
-        "variable": "FRESHET_MODEL_TUNE_EVERY_SECONDS",
-    }
-    assert "FRESHET_STREAM_ACTION_WEIGHTS" in run("config").stdout
-
-
 def test_the_version_is_said(run: Command) -> None:
     """As the package has it."""
     assert run("--version").stdout.startswith("freshet 0.")
-
-
-def test_backfill_by_several_processes_makes_the_same_graph(tmp_path: Path, run: Command) -> None:
-    """Processes side by side, each with its shards, make what one makes, and put bad
-    lines away once.
-    """
-    lines = [
-        {
-            "ts_ms": 1_760_000_000_000 + n,
-            **CLICK,
-            "session_id": f"s{n % 40}",
-            "item_id": f"i{n % 7}",
-        }
-        for n in range(400)
-    ]
-    events = _write_lines(tmp_path / "e.jsonl", [*lines, {"ts_ms": 1}])
-    config = tmp_path / "freshet.toml"
-    config.write_text("[stream]\nnum_shards = 3\n")
-    hashes = []
-    for workers in (1, 2, 5):
-        store = tmp_path / f"{workers}.store"
-        arguments = ("--store", store, "--workers", workers, "--config", config)
-        outcome = run("stream", "--source", f"file:{events}", *arguments)
-        assert outcome.returncode == 0, outcome.stderr
-        assert "400 events applied, 280 new facts, 1 quarantined" in outcome.stderr
-        again = run("stream", "--source", f"file:{events}", *arguments)
-        assert "0 events applied" in again.stderr
-        hashes.append(run("graph", "hash", "--store", store).stdout)
-
-    assert len(set(hashes)) == 1
-
-
-def test_backfill_says_which_file_is_missing(tmp_path: Path, run: Command) -> None:
-    """What fails in one of the processes is one line here."""
-    arguments = ("--store", tmp_path / "s.store", "--workers", 2)
-    outcome = run("stream", "--source", f"file:{tmp_path}/none.jsonl", *arguments)
-
-    assert outcome.returncode == 1
-    assert outcome.stderr.splitlines()[-1].startswith("freshet: error: no file matches")

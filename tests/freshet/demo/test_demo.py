@@ -14,12 +14,10 @@ import pytest
 from freshet.demo.demo import free_ports
 from freshet.demo.scenario import choose_queries, labelled_product, simulated_product
 from freshet.shop.shop import Shop
+from tests.freshet.conftest import ROOT, Command, Until
 
 pytestmark = pytest.mark.timeout(400)
 
-Command = Callable[..., subprocess.CompletedProcess[str]]
-Until = Callable[[Callable[[], object]], None]
-ROOT = Path(__file__).resolve().parents[3]
 SMALL = ("--shop-items", "100", "--shop-events", "3000")
 
 

@@ -1,15 +1,14 @@
 """Tests of the demo's processes."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from freshet.demo.processes import Children, stop_others
 from freshet.process import CommandError
-
-Until = Callable[[Callable[[], object]], None]
+from tests.freshet.conftest import Until
 
 LIVE_SHOP = ["simulate", "--items", "60", "--rate", "50", "--out"]
 

@@ -14,11 +14,7 @@ import pytest
 
 from freshet.shop.feed import write_history
 from freshet.shop.shop import Shop
-
-ROOT = Path(__file__).resolve().parents[3]
-
-Command = Callable[..., subprocess.CompletedProcess[str]]
-Until = Callable[[Callable[[], object]], None]
+from tests.freshet.conftest import ROOT, Command, Until
 
 
 def _lines(path: Path) -> list[dict[str, object]]:

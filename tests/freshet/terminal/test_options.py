@@ -2,20 +2,20 @@
 
 import pytest
 
-from freshet.terminal.options import BROKERS, SOURCE, SPEED, Source
+from freshet.terminal.options import BROKERS, SOURCE, SPEED, SourceAddress
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("file:a/*.jsonl", Source(kind="file", value="a/*.jsonl")),
-        ("file:C:odd:name", Source(kind="file", value="C:odd:name")),
-        ("kafka:host:9092", Source(kind="kafka", value="host:9092")),
-        ("kafka:kafka:19092", Source(kind="kafka", value="kafka:19092")),
-        ("kafka:a:1,b:2,[::1]:3", Source(kind="kafka", value="a:1,b:2,[::1]:3")),
+        ("file:a/*.jsonl", SourceAddress(kind="file", value="a/*.jsonl")),
+        ("file:C:odd:name", SourceAddress(kind="file", value="C:odd:name")),
+        ("kafka:host:9092", SourceAddress(kind="kafka", value="host:9092")),
+        ("kafka:kafka:19092", SourceAddress(kind="kafka", value="kafka:19092")),
+        ("kafka:a:1,b:2,[::1]:3", SourceAddress(kind="kafka", value="a:1,b:2,[::1]:3")),
     ],
 )
-def test_sources(text: str, expected: Source) -> None:
+def test_sources(text: str, expected: SourceAddress) -> None:
     """The scheme goes, the rest stays; a host may be called kafka, a file anything."""
     assert SOURCE.convert(text, None, None) == expected
 

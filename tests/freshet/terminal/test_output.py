@@ -1,4 +1,4 @@
-"""Tests of what the looking commands print."""
+"""Tests of how output reads."""
 
 from freshet.terminal.output import table
 

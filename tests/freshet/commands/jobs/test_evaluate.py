@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,8 +9,7 @@ import pytest
 
 from model.training.optimizer import Adam
 from testing.small_shop import START_MS, shop_events, shop_items
-
-Command = Callable[..., subprocess.CompletedProcess[str]]
+from tests.freshet.conftest import Command
 
 
 @pytest.fixture

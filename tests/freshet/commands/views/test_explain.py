@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,7 @@ from model.artifact.writer import GenerationWriter
 from protos import manifest_v1_pb2 as manifest_pb
 from protos.text import text_key
 from stream.files import replace_file
-
-Command = Callable[..., subprocess.CompletedProcess[str]]
-ROOT = Path(__file__).resolve().parents[4]
+from tests.freshet.conftest import ROOT, Command
 
 DIM = 2
 ITEMS = {"A": "Red Mug", "B": "", "C": "Blue\x1b Mug"}

@@ -3,8 +3,7 @@ real Kafka.
 """
 
 import json
-import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -28,8 +27,7 @@ from stream.sources.topics import KafkaSource
 from stream.store.store import Store
 from stream.worker import WorkerTotals, run_worker
 from tests.conftest import TopicFactory
-
-Command = Callable[..., subprocess.CompletedProcess[str]]
+from tests.freshet.conftest import Command
 
 NOON_MS = 1_760_000_000_000
 PARTITIONS = 2

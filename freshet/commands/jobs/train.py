@@ -1,0 +1,60 @@
+"""`freshet train`: one generation, trained and published."""
+
+from pathlib import Path
+
+import click
+
+from freshet.process import EXIT_INTERRUPTED, CommandError, begin, stop_event
+from freshet.stores.artifacts import writable_artifacts
+from freshet.stores.training_input import snapshot_input, store_input
+from freshet.terminal import options
+from freshet.terminal.progress import progress
+from model.errors import TrainingStopped
+from model.publishing.refresh import train_once
+
+
+@click.command()
+@options.graph_options
+@options.artifacts_option
+@click.option(
+    "--budget", type=options.DURATION, help="The longest that training may take, such as 5m."
+)
+@click.option("--seed", type=int, help="Seed of everything random.")
+@options.config_option
+def train(
+    *,
+    store: Path | None,
+    snapshot: Path | None,
+    artifacts: Path,
+    budget: float | None,
+    seed: int | None,
+    config_file: Path | None,
+) -> None:
+    """Train one generation and publish it; the last line on stdout is its id.
+
+    \b
+    freshet train --store shop.store --artifacts artifacts --budget 5m
+    """  # noqa: D301  # click takes the backspace itself for "do not wrap"
+    path = options.one_graph(store, snapshot)
+    config = begin(config_file)
+    settings, stream_settings = config.model(budget_seconds=budget, seed=seed), config.stream()
+    artifact_store = writable_artifacts(artifacts)
+    read = snapshot_input if store is None else store_input
+    import model.training.train  # noqa: F401, PLC0415  # torch takes seconds
+
+    with stop_event() as stop:
+        source = read(path, stream_settings)
+        with progress("training", "passes") as advance:
+            try:
+                generation_id = train_once(
+                    source,
+                    artifact_store,
+                    settings,
+                    on_progress=lambda each: advance(each.passes, each.max_passes),
+                    stop=stop.is_set,
+                )
+            except TrainingStopped:
+                raise CommandError(
+                    "stopped; no generation was published", exit_code=EXIT_INTERRUPTED
+                ) from None
+    click.echo(generation_id)

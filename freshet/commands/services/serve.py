@@ -1,0 +1,33 @@
+"""`freshet serve`: answers queries from the newest generation."""
+
+from pathlib import Path
+
+import click
+from prometheus_client import CollectorRegistry
+
+from freshet.metrics import metrics_endpoint
+from freshet.process import begin, stop_event
+from freshet.terminal import options
+from server.app import RetrievalServer
+
+
+@click.command()
+@options.artifacts_option
+@click.option("--listen", type=options.ADDRESS, metavar="HOST:PORT", help="Where gRPC is served.")
+@options.metrics_option
+@options.config_option
+def serve(
+    *, artifacts: Path, listen: str | None, metrics: str | None, config_file: Path | None
+) -> None:
+    """Answer queries over gRPC; swap to each new generation while answering.
+
+    \b
+    freshet serve --artifacts artifacts --listen 127.0.0.1:50051
+    """  # noqa: D301  # click takes the backspace itself for "do not wrap"
+    settings = begin(config_file, log_level="INFO").server(listen=listen, metrics=metrics)
+    registry = CollectorRegistry()
+    server = RetrievalServer(settings, artifacts, registry)
+    with stop_event() as stop, metrics_endpoint(metrics, registry, default=settings.metrics):
+        server.start()
+        stop.wait()
+        server.stop()

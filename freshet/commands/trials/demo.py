@@ -1,0 +1,85 @@
+"""`freshet demo`: the whole system in two minutes."""
+
+from pathlib import Path
+
+import click
+
+from freshet.demo.demo import run_demo, stop_demo
+from freshet.demo.plan import DEFAULT_EVENTS, DEFAULT_ITEMS, DEFAULT_SEED, DemoPlan
+from freshet.terminal import options
+
+
+@click.command()
+@click.option(
+    "--events",
+    type=options.FILE,
+    metavar="FILE",
+    help="Your own event log instead of the simulated shop.",
+)
+@click.option(
+    "--items", type=options.FILE, metavar="FILE", help="The catalogue of your own event log."
+)
+@click.option("--keep", is_flag=True, help="Leave everything running at the end.")
+@click.option("--stop", is_flag=True, help="Stop what --keep left running.")
+@click.option(
+    "--dir",
+    "folder",
+    type=options.FOLDER,
+    default=Path(".freshet-demo"),
+    show_default=True,
+    metavar="DIR",
+    help="Work folder; a second run goes on from it.",
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=DEFAULT_SEED,
+    show_default=True,
+    help="Which shop is simulated.",
+)
+@click.option(
+    "--shop-items",
+    type=click.IntRange(min=50),
+    default=DEFAULT_ITEMS,
+    show_default=True,
+    help="Its products.",
+)
+@click.option(
+    "--shop-events",
+    type=click.IntRange(min=500),
+    default=DEFAULT_EVENTS,
+    show_default=True,
+    help="Its history.",
+)
+def demo(  # noqa: PLR0913  # an argument an option
+    *,
+    events: Path | None,
+    items: Path | None,
+    keep: bool,
+    stop: bool,
+    folder: Path,
+    seed: int,
+    shop_items: int,
+    shop_events: int,
+) -> None:
+    """Watch shopping events flow through the whole system, and retrieval answers change
+    because of them.
+
+    Stream, tuner and server run as separate processes on loopback. Ctrl-C at any moment
+    ends all of them.
+    """
+    if items is not None and events is None:
+        raise click.UsageError("--items goes with --events", ctx=click.get_current_context())
+    if stop:
+        stop_demo(folder)
+        return
+    plan = DemoPlan(
+        folder=folder,
+        events=events,
+        items=items,
+        seed=seed,
+        shop_items=shop_items,
+        shop_events=shop_events,
+        keep=keep,
+    )
+    run_demo(plan)

@@ -1,0 +1,55 @@
+"""`freshet query`: asks a running server."""
+
+import click
+
+from freshet.terminal import options
+from freshet.terminal.addresses import SERVER_TARGET
+from freshet.terminal.output import duration, table, when
+from freshet_client import RetrievalClient
+
+
+@click.command()
+@click.argument("text")
+@click.option(
+    "-k",
+    "num_hits",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="How many items.",
+)
+@click.option(
+    "--target",
+    type=options.ADDRESS,
+    default=SERVER_TARGET,
+    show_default=True,
+    metavar="HOST:PORT",
+    help="The server.",
+)
+@click.option(
+    "--timeout", type=options.DURATION, default="5s", show_default=True, help="The longest wait."
+)
+@options.json_option
+def query(*, text: str, num_hits: int, target: str, timeout: float, as_json: bool) -> None:
+    """Ask a running server, and see how fresh the answer is.
+
+    \b
+    freshet query "wireless headphones" -k 10 --target 127.0.0.1:50051 --json
+    """  # noqa: D301  # click takes the backspace itself for "do not wrap"
+    with RetrievalClient(target, timeout_seconds=timeout, retry=None) as client:
+        if as_json:
+            click.echo(client.retrieve_json(text, num_hits))
+            return
+        answer = client.retrieve(text, num_hits)
+    rows = [
+        (str(rank), f"{hit.score:.3f}", hit.item_id, hit.title)
+        for rank, hit in enumerate(answer.hits, start=1)
+    ]
+    click.echo(table(("", "score", "item", "title"), rows))
+    receipt = answer.receipt
+    click.echo(
+        f"\ngeneration {receipt.generation}, everything up to {when(receipt.watermark_ms)} "
+        "reflected"
+        f" ({duration(receipt.watermark_age_seconds)} ago), query {answer.path or 'unknown'}",
+        err=True,
+    )

@@ -1,0 +1,75 @@
+"""`freshet replay`: publishes event files to Kafka."""
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from freshet.process import begin, stop_event
+from freshet.shop import replay as files
+from freshet.terminal import options
+from freshet.terminal.progress import progress
+
+
+@click.command()
+@click.option(
+    "--events",
+    multiple=True,
+    required=True,
+    metavar="FILE",
+    help="An event file or glob; may be repeated.",
+)
+@click.option("--items", multiple=True, metavar="FILE", help="A catalogue file, published first.")
+@click.option(
+    "--to", "brokers", type=options.BROKERS, required=True, help="kafka:HOST:PORT[,HOST:PORT]."
+)
+@click.option(
+    "--speed", type=options.SPEED, default="1", show_default=True, help="Times real time, or max."
+)
+@click.option(
+    "--encoding",
+    type=click.Choice(["protobuf", "json"]),
+    default="protobuf",
+    show_default=True,
+    help="Of the messages.",
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(1, 10_000),
+    default=1,
+    show_default=True,
+    help="Events in one message (protobuf).",
+)
+@options.config_option
+def replay(
+    *,
+    events: tuple[str, ...],
+    items: tuple[str, ...],
+    brokers: str,
+    speed: float,
+    encoding: Literal["protobuf", "json"],
+    batch: int,
+    config_file: Path | None,
+) -> None:
+    """Publish event files to Kafka, keyed and encoded as a real producer would.
+
+    \b
+    freshet replay --events log.jsonl.gz --items items.jsonl --to kafka:localhost:9092
+    """  # noqa: D301  # click takes the backspace itself for "do not wrap"
+    order = files.ReplayOrder(
+        events=events, items=items, speed=speed, encoding=encoding, batch_size=batch
+    )
+    settings = begin(config_file).stream()
+    with stop_event() as stop, progress("publishing", "bytes") as advance:
+        totals = files.replay(
+            order,
+            brokers,
+            settings,
+            on_progress=lambda totals: advance(totals.bytes_done, totals.bytes_total),
+            stop=stop,
+        )
+    click.echo(f"{totals.events:,} events and {totals.items:,} items published", err=True)
+    if totals.raw:
+        click.echo(
+            f"{totals.raw:,} lines published as they are: the stream will quarantine them", err=True
+        )

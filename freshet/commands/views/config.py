@@ -1,0 +1,36 @@
+"""`freshet config`: every setting, its value, and where it comes from."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from freshet.config import load_config
+from freshet.terminal import options
+from freshet.terminal.output import table
+
+
+@click.command()
+@options.config_option
+@options.json_option
+def config(*, config_file: Path | None, as_json: bool) -> None:
+    """Show every setting, its value, where it comes from, and the environment variable
+    that overrides it.
+    """
+    entries = load_config(config_file, os.environ).entries
+    if as_json:
+        click.echo(json.dumps([asdict(entry) for entry in entries], default=str, indent=2))
+        return
+    rows = [
+        (f"{entry.table}.{entry.key}", _as_toml(entry.value), entry.source, entry.variable)
+        for entry in entries
+    ]
+    click.echo(table(("key", "value", "from", "environment variable"), rows))
+
+
+def _as_toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {number:g}" for key, number in value.items()) + " }"
+    return json.dumps(value, ensure_ascii=False, default=str)

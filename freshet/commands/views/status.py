@@ -1,0 +1,83 @@
+"""`freshet status`: every process on one screen."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import click
+
+from freshet.probe import Addresses, ProcessStatus, read_status
+from freshet.terminal import addresses, options
+from freshet.terminal.output import duration
+
+
+@click.command()
+@click.option(
+    "--stream",
+    default=addresses.STREAM_METRICS,
+    show_default=True,
+    type=options.ADDRESS,
+    help="Metrics of the stream.",
+)
+@click.option(
+    "--tuner",
+    default=addresses.TUNER_METRICS,
+    show_default=True,
+    type=options.ADDRESS,
+    help="Metrics of the tuner.",
+)
+@click.option(
+    "--server",
+    default=addresses.SERVER_METRICS,
+    show_default=True,
+    type=options.ADDRESS,
+    help="Metrics of the server.",
+)
+@click.option(
+    "--target",
+    default=addresses.SERVER_TARGET,
+    show_default=True,
+    type=options.ADDRESS,
+    help="gRPC of the server.",
+)
+@options.json_option
+def status(*, stream: str, tuner: str, server: str, target: str, as_json: bool) -> int:
+    """Show every process on one screen.
+
+    The exit code is 1 when something is down or not ready.
+    """
+    processes = read_status(Addresses(stream=stream, tuner=tuner, server=server, target=target))
+    if as_json:
+        click.echo(json.dumps({each.name: asdict(each) for each in processes}, indent=2))
+    else:
+        click.echo(_screen(processes), nl=False)
+    return 0 if all(each.up for each in processes) else 1
+
+
+def _screen(processes: Sequence[ProcessStatus]) -> str:
+    blocks = []
+    for each in processes:
+        state = (
+            click.style("up  ", fg="green") if each.up else click.style("DOWN", fg="red", bold=True)
+        )
+        lines = [f"{each.name:<8}{state}  {each.address}"]
+        if each.problem:
+            lines.append(f"        {each.problem}")
+        lines += [
+            f"        {_sentence(name, value)}"
+            for name, value in each.facts.items()
+            if value is not None
+        ]
+        blocks.append("\n".join(lines) + "\n")
+    return "\n".join(blocks)
+
+
+def _sentence(name: str, value: float | str | None) -> str:
+    words = name.removesuffix("_seconds").removesuffix("_age").replace("_", " ")
+    if isinstance(value, str):
+        return f"{words:<20}{value}"
+    if name.endswith("_age_seconds"):
+        return f"{words:<20}{duration(value or 0.0)} ago"
+    if name.endswith("_seconds"):
+        return f"{words:<20}{duration(value or 0.0)}"
+    return f"{words:<20}{value:,.0f}"

@@ -1,0 +1,56 @@
+"""What a demo shows, as the command line asks for it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from freshet.demo.work_folder import Recipe, fingerprint
+
+DEFAULT_SEED = 7
+DEFAULT_ITEMS = 1000
+DEFAULT_EVENTS = 20_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoPlan:
+    """What to show.
+
+    Attributes:
+        folder: the work folder.
+        events: an own log; None: the simulated shop.
+        items: its catalogue.
+        seed: which shop is simulated.
+        shop_items: its products.
+        shop_events: its history.
+        keep: leave everything running at the end.
+    """
+
+    folder: Path
+    events: Path | None
+    items: Path | None
+    seed: int
+    shop_items: int
+    shop_events: int
+    keep: bool
+
+    def flags(self) -> list[str]:
+        """Return the options that lead to this demo's work folder again."""
+        given: dict[str, object] = {"--events": self.events, "--items": self.items}
+        if self.events is None:
+            numbers = {
+                "--seed": (self.seed, DEFAULT_SEED),
+                "--shop-items": (self.shop_items, DEFAULT_ITEMS),
+                "--shop-events": (self.shop_events, DEFAULT_EVENTS),
+            }
+            given = {flag: value for flag, (value, usual) in numbers.items() if value != usual}
+        return [
+            text
+            for flag, value in given.items()
+            if value is not None
+            for text in (flag, str(value))
+        ]
+
+    def recipe(self) -> Recipe:
+        """Return what makes this demo's work folder another one's."""
+        if self.events is None:
+            return Recipe(seed=self.seed, shop_items=self.shop_items, shop_events=self.shop_events)
+        return Recipe(events=fingerprint(self.events), items=fingerprint(self.items))

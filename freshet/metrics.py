@@ -1,0 +1,59 @@
+"""Serves the metrics of a process to Prometheus, over HTTP."""
+
+import errno
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, start_http_server
+
+from freshet.process import CommandError
+from server.addresses import split_address
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def metrics_endpoint(
+    given: str | None, registry: CollectorRegistry, *, default: str = ""
+) -> Iterator[None]:
+    """Serve the registry at ``http://HOST:PORT/metrics`` while inside.
+
+    Args:
+        given: the address that was asked for.
+        registry: what is served.
+        default: the address where none was asked for, if it is free; empty: then
+            nothing is served.
+
+    Raises:
+        CommandError: the address that was asked for cannot be bound.
+    """
+    address = given or default
+    if not address:
+        yield
+        return
+    host, port = split_address(address)
+    try:
+        server, thread = start_http_server(port, addr=host, registry=registry)
+    except OSError as error:
+        if given:
+            raise CommandError(_cannot_bind(address, error)) from error
+        logger.warning("no metrics reason=%s", _cannot_bind(address, error))
+        yield
+        return
+    logger.info("metrics served address=%s:%d", host, server.server_port)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _cannot_bind(address: str, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"metrics address {address} is taken by another process; give another with --metrics"
+    return (
+        f"metrics cannot be served at {address}: {error.strerror or error}; give another with "
+        "--metrics"
+    )

@@ -1,0 +1,105 @@
+"""Kafka topics as a source that ends where another store had read to."""
+
+from collections.abc import Mapping, Sequence
+
+from freshet.terminal.progress import Advance
+from stream.events.types import Position, RecordBatch
+from stream.sources.topics import KafkaSource
+from stream.store.store import Store
+
+
+class TopicsUpTo:
+    """A source that ends where another store had read to, so that a store which is
+    written can be compared.
+
+    Args:
+        source: the topics, from their beginning.
+        ends: where to end in each partition; of others nothing is read.
+    """
+
+    shards_by_partition = True
+
+    def __init__(self, source: KafkaSource, ends: Mapping[Position, int]) -> None:
+        self.num_partitions = source.num_partitions
+        self._source = source
+        self._ends = ends
+        self._begins: dict[Position, int] = {}
+        self._reached: dict[Position, int] = {}
+
+    def start(self, store: Store) -> None:
+        """Join a group of its own."""
+        self._source.start(store)
+
+    def poll(self, max_wait_seconds: float) -> Sequence[RecordBatch]:
+        """Return the next records before the ends."""
+        wanted = []
+        for batch in self._source.poll(max_wait_seconds):
+            self._begins.setdefault(batch.position, batch.offsets[0])
+            self._reached[batch.position] = batch.next_offset
+            head = batch.before(self._ends.get(batch.position, 0))
+            if len(head):
+                wanted.append(head)
+        return wanted
+
+    def idle(self, seconds: float) -> None:
+        """Wait, as a member of the group."""
+        self._source.idle(seconds)
+
+    @property
+    def rebalances(self) -> int:
+        """How often partitions moved."""
+        return self._source.rebalances
+
+    def show(self, advance: Advance) -> None:
+        """Show how far it is."""
+        passed = sum(
+            min(self._reached.get(position, 0), end) for position, end in self._ends.items()
+        )
+        advance(passed, sum(self._ends.values()))
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every partition was read to its end, or has nothing more."""
+        behind = self._source.behind_records()
+        return all(
+            self._reached.get(position, 0) >= end
+            or behind.get((position.source, position.partition)) == 0
+            for position, end in self._ends.items()
+        )
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something waits to be read."""
+        return not self.exhausted
+
+    def behind_records(self) -> Mapping[tuple[str, int], int]:
+        """Return how many records wait, by topic and partition, those after the ends
+        included.
+        """
+        return self._source.behind_records()
+
+    def applied(self, positions: Mapping[Position, int]) -> None:
+        """Take note of what is in the store."""
+        self._source.applied(positions)
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._source.close()
+
+    def notes(self) -> list[str]:
+        """Say which partitions no longer have what the store had read.
+
+        It shows as extra.
+        """
+        notes = []
+        for position, end in sorted(
+            self._ends.items(), key=lambda each: (each[0].source, each[0].partition)
+        ):
+            place = f"{position.source} partition {position.partition}"
+            if self._begins.get(position, 0) > 0:
+                notes.append(
+                    f"{place} begins at offset {self._begins[position]}: what came before is gone"
+                )
+            if self._reached.get(position, 0) < end:
+                notes.append(f"{place} ends before offset {end}, where the store had read to")
+        return notes

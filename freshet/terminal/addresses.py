@@ -1,0 +1,8 @@
+"""Where the processes answer, unless they are told otherwise."""
+
+from server.settings import ServerSettings
+
+STREAM_METRICS = "127.0.0.1:9101"
+TUNER_METRICS = "127.0.0.1:9102"
+SERVER_METRICS = ServerSettings.metrics
+SERVER_TARGET = ServerSettings.listen

@@ -1,0 +1,59 @@
+"""Tests of `freshet serve`, asked by `freshet query`."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+
+from tests.freshet.commands.conftest import Shop
+from tests.freshet.conftest import ROOT, Command, Until
+
+
+def test_serve_answers_and_ends_when_told_to(
+    shop: Shop, free_port: Callable[[], int], run: Command, eventually: Until
+) -> None:
+    """A query in JSON is what the call returned, receipt included.
+
+    SIGTERM ends the server with code 0.
+    """
+    target, metrics = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    arguments = [
+        "serve",
+        "--artifacts",
+        str(shop.artifacts),
+        "--listen",
+        target,
+        "--metrics",
+        metrics,
+    ]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "freshet", *arguments], cwd=ROOT, stderr=subprocess.DEVNULL
+    )
+    try:
+        eventually(lambda: run("query", "running shoes", "--target", target).returncode == 0)
+        answer = json.loads(
+            run("query", "Running  SHOES", "-k", 3, "--target", target, "--json").stdout
+        )
+        table = run("query", "running shoes", "-k", 3, "--target", target)
+        busy = run(
+            "serve",
+            "--artifacts",
+            shop.artifacts,
+            "--listen",
+            target,
+            "--metrics",
+            f"127.0.0.1:{free_port()}",
+        )
+    finally:
+        server.send_signal(signal.SIGTERM)
+
+    assert server.wait(30) == 0
+    assert set(answer) == {"hits", "receipt", "query_path", "normalized_query"}
+    assert answer["normalized_query"] == "running shoes"
+    assert answer["receipt"]["generation"] == shop.generation_ids[1]
+    assert set(answer["hits"][0]) == {"item_id", "score", "title"}
+    assert len(answer["hits"]) == 3
+    assert answer["hits"][0]["item_id"] in table.stdout
+    assert busy.returncode == 1
+    assert f"cannot listen on {target}" in busy.stderr

@@ -1,0 +1,43 @@
+"""Tests of the metrics endpoint."""
+
+import logging
+import socket
+import urllib.request
+from collections.abc import Callable
+
+import pytest
+from prometheus_client import CollectorRegistry, Gauge
+
+from freshet.metrics import metrics_endpoint
+from freshet.process import CommandError
+
+
+def test_metrics_are_served_while_inside(free_port: Callable[[], int]) -> None:
+    """The endpoint comes and goes with the process that it tells of."""
+    registry = CollectorRegistry()
+    Gauge("freshet_test_answer", "For the test", registry=registry).set(42)
+    address = f"127.0.0.1:{free_port()}"
+
+    with metrics_endpoint(address, registry):
+        text = urllib.request.urlopen(f"http://{address}/metrics", timeout=5).read().decode()
+    assert "freshet_test_answer 42.0" in text
+    with metrics_endpoint(address, registry):
+        pass
+
+
+def test_a_busy_metrics_address_is_an_error_only_if_it_was_asked_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A default address that is taken costs the metrics, not the process."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with (
+            pytest.raises(CommandError, match=f"{address} is taken"),
+            metrics_endpoint(address, CollectorRegistry()),
+        ):
+            pass
+        with (
+            caplog.at_level(logging.WARNING),
+            metrics_endpoint(None, CollectorRegistry(), default=address),
+        ):
+            assert f"{address} is taken" in caplog.text
