@@ -1,5 +1,10 @@
-"""The entry point of the `freshet` command: ``python -m freshet`` does the same."""
+"""The entry point of the `freshet` command.
 
+``python -m freshet`` does the same, but imports from the folder that it is typed in:
+beside somebody's own server.py only `freshet` works.
+"""
+
+import os
 import sys
 import warnings
 
@@ -13,6 +18,9 @@ def main() -> None:
         # What libraries warn their developers of is noise to an operator; -W brings it
         # back.
         warnings.simplefilter("ignore")
+    # Python processes that we start, those of multiprocessing among them, must not
+    # import a server.py or random.py that happens to lie in the user's folder.
+    os.environ["PYTHONSAFEPATH"] = "1"
     sys.exit(process.run(cli))
 
 

@@ -50,7 +50,8 @@ class Children:
         environment = {**os.environ, LIFELINE_VARIABLE: str(self._lifeline)}
         with self._log_path(name).open("wb") as log:
             self._running[name] = subprocess.Popen(
-                [sys.executable, "-m", "freshet", *arguments],
+                # -P: what a user's folder holds, such as a server.py, is not ours.
+                [sys.executable, "-P", "-m", "freshet", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -23,6 +23,8 @@ from server.settings import ServerSettings
 from stream.metrics import StreamMetrics
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+CONSOLE_SCRIPT = Path(sys.executable).with_name("freshet")
+"""What a user types; unlike ``python -m freshet`` it never imports from the folder."""
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -55,9 +57,9 @@ def spawn(tmp_path: Path) -> Command:
 
     def call(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "freshet", *map(str, arguments)],
+            [CONSOLE_SCRIPT, *map(str, arguments)],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
+            env={**os.environ, **variables},
             capture_output=True,
             text=True,
             timeout=120,
@@ -68,6 +70,16 @@ def spawn(tmp_path: Path) -> Command:
 
 
 Until = Callable[[Callable[[], object]], None]
+
+
+@pytest.fixture
+def busy_folder(tmp_path: Path) -> Path:
+    """A folder with scripts of the user's own, called like modules of ours and of
+    Python's.
+    """
+    for name in ("freshet", "model", "protos", "random", "server", "signal", "stream"):
+        (tmp_path / f"{name}.py").write_text(f"raise SystemExit('the wrong {name}')\n")
+    return tmp_path
 
 
 @pytest.fixture

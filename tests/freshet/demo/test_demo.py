@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pytest
 from freshet.demo.demo import free_ports
 from freshet.demo.scenario import choose_queries, labelled_product, simulated_product
 from freshet.shop.shop import Shop
-from tests.freshet.conftest import ROOT, Command, Until
+from tests.freshet.conftest import CONSOLE_SCRIPT, Command, Until
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -22,19 +21,18 @@ SMALL = ("--shop-items", "100", "--shop-events", "3000")
 
 
 @pytest.fixture
-def demo(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
-    """A function that starts a demo in the test's folder.
+def demo(busy_folder: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    """A function that starts a demo in a folder with scripts of the user's own.
 
     Whatever of it still runs is ended afterwards.
     """
     started = []
 
-    def start(*arguments: str, cwd: Path = tmp_path) -> "subprocess.Popen[str]":
+    def start(*arguments: str, cwd: Path = busy_folder) -> "subprocess.Popen[str]":
         started.append(
             subprocess.Popen(
-                [sys.executable, "-m", "freshet", "demo", *arguments],
+                [CONSOLE_SCRIPT, "demo", *arguments],
                 cwd=cwd,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,

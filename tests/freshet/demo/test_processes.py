@@ -47,6 +47,20 @@ def test_children_run_until_they_are_stopped(
     assert children.pids == {}
 
 
+def test_children_run_beside_scripts_of_the_users_own(
+    children: Children, busy_folder: Path, eventually: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server.py or stream.py where the demo is started is not taken for ours."""
+    monkeypatch.chdir(busy_folder)
+    children.start("shop", [*LIVE_SHOP, "shop"])
+
+    def sells() -> bool:
+        children.check()
+        return (busy_folder / "shop" / "events.jsonl").exists()
+
+    eventually(sells)
+
+
 def test_a_child_that_ended_is_told_with_its_last_words(
     children: Children, eventually: Until
 ) -> None:

@@ -1,9 +1,10 @@
 """Tests of loading files by several processes."""
 
+import subprocess
 from pathlib import Path
 
 from tests.freshet.commands.conftest import CLICK, write_lines
-from tests.freshet.conftest import Command
+from tests.freshet.conftest import CONSOLE_SCRIPT, Command
 
 
 def test_backfill_by_several_processes_makes_the_same_graph(tmp_path: Path, run: Command) -> None:
@@ -34,6 +35,22 @@ def test_backfill_by_several_processes_makes_the_same_graph(tmp_path: Path, run:
         hashes.append(run("graph", "hash", "--store", store).stdout)
 
     assert len(set(hashes)) == 1
+
+
+def test_backfill_works_beside_scripts_of_the_users_own(busy_folder: Path) -> None:
+    """The loading processes import ours, not a server.py that lies where they start."""
+    events = write_lines(busy_folder / "e.jsonl", [{"ts_ms": 1_760_000_000_000, **CLICK}])
+    outcome = subprocess.run(
+        [CONSOLE_SCRIPT, "stream", "--source", f"file:{events}", "--store", "s", "--workers", "2"],
+        cwd=busy_folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert outcome.returncode == 0, outcome.stderr
+    assert "1 events applied" in outcome.stderr
 
 
 def test_backfill_says_which_file_is_missing(tmp_path: Path, run: Command) -> None:
