@@ -34,13 +34,14 @@ def _table(folder: Path) -> str:
     title = (
         f"### `{folder.relative_to(ROOT).as_posix()}/`\n\n{_first_sentence(folder / '__init__.py')}"
     )
-    rows = [f"| `{path.name}` | {_first_sentence(path)} |" for path in _modules(folder)]
+    rows = [f"| `{path.name}` | {_first_sentence(path)} |" for path in modules_in(folder)]
     return "\n".join(
         [title, "", "| module | its one job |", "|---|---|", *rows] if rows else [title]
     )
 
 
-def _modules(folder: Path) -> list[Path]:
+def modules_in(folder: Path) -> list[Path]:
+    """Return the modules of a folder, without `__init__.py` and generated stubs."""
     return sorted(
         path
         for path in folder.glob("*.py")

@@ -1,15 +1,17 @@
 """The architecture page must not drift from the code."""
 
+import ast
 import subprocess
 import sys
 import tomllib
 from graphlib import TopologicalSorter
+from pathlib import Path
 
 import grimp
 import pytest
 from setuptools import find_packages
 
-from tests.docs.building import CLIENT, PACKAGES, PAGE, ROOT, page_with_tables
+from tests.docs.building import CLIENT, PACKAGES, PAGE, ROOT, modules_in, page_with_tables
 
 
 def test_the_tables_are_those_of_the_code() -> None:
@@ -17,6 +19,23 @@ def test_the_tables_are_those_of_the_code() -> None:
     text = PAGE.read_text(encoding="utf-8")
 
     assert text == page_with_tables(text)
+
+
+def _folders() -> list[Path]:
+    """Return every folder of our packages that holds Python files, and those above."""
+    files = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    inside = {folder for path in files for folder in path.relative_to(ROOT).parents}
+    return sorted(ROOT / folder for folder in inside if folder.name)
+
+
+@pytest.mark.parametrize("folder", _folders(), ids=lambda folder: str(folder.relative_to(ROOT)))
+def test_a_folder_has_one_job_and_at_most_twelve_modules(folder: Path) -> None:
+    """Its `__init__.py` says the job; the thirteenth module asks for a cut."""
+    init = folder / "__init__.py"
+
+    assert init.exists()
+    assert ast.get_docstring(ast.parse(init.read_text("utf-8")))
+    assert len(modules_in(folder)) <= 12
 
 
 def test_every_package_is_installed() -> None:

@@ -13,7 +13,7 @@ import click
 import pytest
 
 from freshet.commands.cli import cli
-from freshet.commands.table import SECTIONS
+from freshet.commands.table import SECTIONS, Section
 from freshet.process import EXTRAS
 from tests.freshet.conftest import ROOT, Command
 
@@ -44,6 +44,15 @@ def test_help_reads_like_the_product(run: Command) -> None:
         assert f"{section.title}:" in text
         for entry in section.entries:
             assert f"{entry.name} {entry.summary}" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.title)
+def test_every_file_of_a_section_is_a_line_of_the_table(section: Section) -> None:
+    """No command is declared and then forgotten."""
+    folder = ROOT.joinpath(*section.package.split("."))
+    files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+
+    assert files == {entry.name for entry in section.entries}
 
 
 @pytest.mark.parametrize("path", _leaves(), ids=" ".join)
