@@ -41,6 +41,10 @@ _EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 _EXIT_BROKEN_PIPE = 1
 _LIFELINE_GRACE_SECONDS = 15.0
+"""How long a process whose parent died may take to end by itself: longer than a batch,
+or than the ten seconds that the demo grants. Twice as much would leave an orphan that
+hangs in the way of the next demo for as long.
+"""
 
 
 class CommandError(Exception):
@@ -164,6 +168,33 @@ def sigterm_exits(exit_code: int) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP unwind the program as Ctrl-C does."""
+
+    def unwind(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    previous = {number: signal.signal(number, unwind) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def signals_ignored() -> Iterator[None]:
+    """Let nothing interrupt the clearing up."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    previous = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def follow_lifeline() -> None:

@@ -15,6 +15,10 @@ from freshet.terminal.output import duration, printable
 from freshet_client import Retrieved
 
 _LINE_EVERY_SECONDS = 5.0
+"""Between two lines about the same waiting, where output is no terminal: it shows that
+something moves, without a long wait filling the log.
+"""
+
 _INDENT = "   "
 
 

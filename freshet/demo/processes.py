@@ -15,8 +15,20 @@ from pathlib import Path
 from freshet.process import LIFELINE_RELEASE, LIFELINE_VARIABLE, CommandError
 
 _GRACE_SECONDS = 10.0
+"""The longest that a process may take to end after SIGTERM: the stream finishes a
+batch, the server the requests under way. Twice as much only helps a machine that is
+that slow; what is killed loses nothing either.
+"""
+
 _POLL_SECONDS = 0.05
+"""From one look at processes that are ending to the next: nobody notices so short a
+wait, and twenty looks a second cost nothing.
+"""
+
 _LAST_LINES = 12
+"""Lines of a log that say why its process ended: an error is one line, a traceback
+about ten.
+"""
 
 
 class Children:

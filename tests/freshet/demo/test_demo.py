@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from freshet.demo.demo import free_ports
+from freshet.demo.ports import free_ports
 from freshet.demo.scenario import choose_queries, labelled_product, simulated_product
 from freshet.shop.shop import Shop
 from tests.freshet.conftest import CONSOLE_SCRIPT, Command, Until

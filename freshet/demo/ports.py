@@ -1,0 +1,45 @@
+"""Which ports the demo's processes listen on."""
+
+import socket
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from freshet.probe import Addresses
+from freshet.terminal.addresses import (
+    SERVER_METRICS,
+    SERVER_TARGET,
+    STREAM_METRICS,
+    TUNER_METRICS,
+)
+from server.addresses import split_address
+
+_DEFAULTS = (STREAM_METRICS, TUNER_METRICS, SERVER_METRICS, SERVER_TARGET)
+
+
+def choose_addresses(*, default_ports: bool) -> Addresses:
+    """Return a loopback address for each process.
+
+    Args:
+        default_ports: those that the commands assume, as far as they are free;
+            otherwise any.
+    """
+    usual = [split_address(address)[1] for address in _DEFAULTS]
+    ports = free_ports(usual if default_ports else [0] * len(usual))
+    stream, tuner, server, target = (f"127.0.0.1:{port}" for port in ports)
+    return Addresses(stream=stream, tuner=tuner, server=server, target=target)
+
+
+def free_ports(wanted: Sequence[int]) -> list[int]:
+    """Return different loopback ports that nobody listens on now.
+
+    The wanted ones as far as they are free.
+    """
+    with ExitStack() as held:
+        return [held.enter_context(_hold_port(port)).getsockname()[1] for port in wanted]
+
+
+def _hold_port(wanted: int) -> socket.socket:
+    try:
+        return socket.create_server(("127.0.0.1", wanted))
+    except OSError:
+        return socket.create_server(("127.0.0.1", 0))
