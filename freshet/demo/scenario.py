@@ -12,7 +12,8 @@ import msgspec
 import numpy as np
 
 from freshet.process import CommandError
-from freshet.shop.shop import Shop, misspell
+from freshet.shop.searches import misspell
+from freshet.shop.shop import Shop
 from stream.clock import now_ms
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings

@@ -18,8 +18,8 @@ from stream.files import replace_file
 _STATE = "demo.json"
 _LOCK = "demo.lock"
 _HEAD_BYTES = 4096
-"""How much of the beginning of a log tells it from others: some twenty events. A log
-that grows keeps its beginning.
+"""How much of the beginning of a log tells it from others: two dozen events. A log that
+grows keeps its beginning.
 """
 _FORMAT = 1
 

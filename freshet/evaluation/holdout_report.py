@@ -34,6 +34,7 @@ _DIFFERENCE_HEADERS = (f"{_JUDGED} against", "segment", "MRR", "95%", "R@10", "9
 _CHOSEN_HEADERS = ("model", "seed", "chosen on the 10% before")
 _ALL = "all"
 _DIGITS = 4
+"""Decimals in JSON: the intervals are wider than the third."""
 
 
 def report(

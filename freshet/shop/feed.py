@@ -24,10 +24,31 @@ from stream.files import sync_directory
 from stream.settings import StreamSettings
 
 DEFAULT_RATE = 20.0
+"""Events a second of a live shop: four sessions begin each second, so that a training
+every few seconds finds something new, and one process has next to nothing to do.
+"""
+
 FILE_NAMES = ("items.jsonl", "events.jsonl")
+
 _DEFAULT_NUM_EVENTS = 50_000
+"""Events of a bounded log: 10,000 sessions, written in half a second, 7 MB. Enough for
+a model that finds products; twice as many take twice as long to train on.
+"""
+
 _CHUNK_EVENTS = 1000
+"""Events in one write, some 145 kB. Progress is shown, and a signal obeyed, once a
+chunk: twice as many make both coarser.
+"""
+
 _PACE_SECONDS = 0.05
+"""The shortest wait for the next event: events that are due within it are written
+together, so that a high rate does not become a write an event. Twice as much lets an
+event be up to 0.1 s late.
+"""
+
+_LONGEST_WAIT_SECONDS = 1.0
+"""From one look at the clock to the next, should somebody set it while nothing is due.
+"""
 
 Line = Mapping[str, object]
 Write = Callable[[Sequence[Line], Sequence[Line]], object]
@@ -222,7 +243,7 @@ def _by_clock(events: Iterator[Line], stop: Event) -> Iterator[list[Line]]:
             if due:
                 yield due
                 due = []
-            if stop.wait(min(max(wait_seconds, _PACE_SECONDS), 1.0)):
+            if stop.wait(min(max(wait_seconds, _PACE_SECONDS), _LONGEST_WAIT_SECONDS)):
                 return
         due.append(event)
     if due:

@@ -23,7 +23,14 @@ from stream.sources.lines import LineReader
 AS_FAST_AS_POSSIBLE = 0.0
 
 _LINES_AT_ONCE = 500
+"""Lines read of a file at once, some 70 kB. Each file of a replay holds so many: twice
+as many take twice the memory.
+"""
+
 _PROGRESS_EVERY_SECONDS = 0.2
+"""From one report to the next, and the longest that a stop is noticed late. Twice as
+much makes a progress bar jerk.
+"""
 
 Outgoing = Interaction | CatalogItem | Erasure | bytes
 

@@ -25,6 +25,9 @@ from stream.store.store import Store
 from stream.worker import WorkerTotals, run_worker
 
 _LOOK_SECONDS = 0.2
+"""From one look at whether somebody asked to stop to the next. Twice as much makes
+Ctrl-C that much slower.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)

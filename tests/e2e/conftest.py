@@ -23,7 +23,8 @@ import pytest
 from deploy.kafka.broker import free_port
 from deploy.kafka.topics import create_topics
 from freshet.probe import read_metrics, total
-from freshet.shop.shop import Shop, misspell
+from freshet.shop.searches import misspell
+from freshet.shop.shop import Shop
 from freshet_client import ClientError, RetrievalClient
 from protos.text import normalize_query
 

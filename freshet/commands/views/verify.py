@@ -28,6 +28,9 @@ from stream.worker import Source
 
 _EXIT_DIFFERENT = 1
 _SYNC_EVERY_MS = 60_000
+"""From one sync to disk to the next, in the store that is thrown away: it need not
+survive a crash, so hardly ever.
+"""
 
 
 @click.command()

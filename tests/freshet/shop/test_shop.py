@@ -8,7 +8,8 @@ from random import Random
 
 import pytest
 
-from freshet.shop.shop import DEFAULT_START_MS, Shop, misspell
+from freshet.shop.searches import misspell
+from freshet.shop.shop import DEFAULT_START_MS, Shop
 
 NUM_EVENTS = 20_000
 
