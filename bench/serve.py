@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
 from model.artifact.encoder import unit_rows
-from model.artifact.generation import INDEX_NAME
-from model.artifact.index.annoy import METRIC, build_index
+from model.artifact.index.engine import load_engine
+from model.artifact.index.engines import ENGINES, FIRST_ENGINE
 from model.artifact.store import ArtifactStore, new_generation_id
 from model.artifact.writer import GenerationWriter
+from model.settings import ModelSettings
 from protos import manifest_v1_pb2 as manifest_pb
 from protos import retrieval_v1_pb2 as retrieval_pb
 from protos import retrieval_v1_pb2_grpc as retrieval_grpc
@@ -59,7 +60,7 @@ def run(argv: Sequence[str]) -> None:
         _serve_part(options.part, Path(options.artifacts))
         return
     with tempfile.TemporaryDirectory() as folder:
-        write_generation(Path(folder), options.items, options.queries, options.dim)
+        write_generation(Path(folder), options.items, options.queries, options.dim, options.engine)
         rows = list(_measure_all(Path(folder), options))
     _print(rows)
 
@@ -69,6 +70,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--queries", type=int, default=20_000)
     parser.add_argument("--dim", type=int, default=64)
+    parser.add_argument("--engine", choices=list(ENGINES), default=FIRST_ENGINE)
     parser.add_argument("--calls", type=int, default=2000, help="calls measured a row")
     parser.add_argument("--clients", type=int, default=2, help="clients calling at once")
     parser.add_argument("--part", choices=["server", "shell"], help=argparse.SUPPRESS)
@@ -219,7 +221,9 @@ def _cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / ticks_per_second
 
 
-def write_generation(root: Path, num_items: int, num_queries: int, dim: int) -> None:
+def write_generation(
+    root: Path, num_items: int, num_queries: int, dim: int, engine_name: str = FIRST_ENGINE
+) -> None:
     """Publish a synthetic generation of clustered unit vectors under `root` and make it
     current.
     """
@@ -237,17 +241,20 @@ def write_generation(root: Path, num_items: int, num_queries: int, dim: int) -> 
         writer.add_strings("query_texts", texts)
         for name, array in _arrays(random, items, queries, texts).items():
             writer.add_array(name, array)
-        build_index(items, folder / INDEX_NAME, trees=30, seed=1)
+        settings = ModelSettings(index_engine=engine_name, seed=1)
+        engine = load_engine(engine_name)
+        engine.build(items, folder / engine.file_name, settings)
         writer.seal(
             manifest_pb.Generation(
                 generation_id=generation_id,
                 created_ms=now,
                 dim=dim,
-                metric=METRIC,
+                metric=engine.metric,
                 num_items=num_items,
                 num_queries=num_queries,
                 num_indexed=num_items,
                 snapshot=manifest_pb.SnapshotRef(taken_ms=now, watermark_ms=now),
+                index=manifest_pb.Index(engine=engine_name, search_k=engine.search_k(settings)),
             )
         )
     replace_file(root / "CURRENT", generation_id.encode())

@@ -5,6 +5,7 @@ The network, how it is trained, when a generation may go live.
 
 from dataclasses import dataclass
 
+from model.artifact.index.engines import ENGINES, FIRST_ENGINE
 from model.errors import SettingsInvalid
 
 _DEVICES = ("auto", "cpu", "cuda")
@@ -39,6 +40,7 @@ _BOUNDS = {
     "num_threads": (0, 1024),
     "memory_bytes": (0, 1 << 50),
     "num_trees": (1, 1000),
+    "index_search_k": (1, 1 << 30),
     "keep_generations": (1, 1000),
     "tune_every_seconds": (0.1, 30 * 86400.0),
     "gate_min_index_recall": (0.0, 1.0),
@@ -161,8 +163,16 @@ class ModelSettings:
     So many of its hyperedges,
     and of their members."""
 
+    index_engine: str = FIRST_ENGINE
+    """Engine of the index: ``annoy``, or ``exact``, which scans all items for every
+    answer.
+    """
     num_trees: int = 30
-    """Trees of the Annoy index: recall against build time and size."""
+    """Trees of the Annoy index: a better forest against build time and size."""
+    index_search_k: int = 10_000
+    """Candidates that Annoy looks at for an answer: recall against time.
+
+    The gate measures recall with it, and servers search with it."""
     keep_generations: int = 5
     """Complete generations kept on disk; the live one is never removed."""
     tune_every_seconds: float = 600.0
@@ -195,6 +205,10 @@ class ModelSettings:
         if self.device not in _DEVICES:
             raise SettingsInvalid(
                 f"model.device is {self.device!r}; known are {', '.join(_DEVICES)}"
+            )
+        if self.index_engine not in ENGINES:
+            raise SettingsInvalid(
+                f"model.index_engine is {self.index_engine!r}; known are {', '.join(ENGINES)}"
             )
         if self.propagation not in _PROPAGATIONS:
             known = ", ".join(_PROPAGATIONS)

@@ -2,6 +2,7 @@
 number of threads.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.artifact.encoder import TextEncoder
-from model.artifact.generation import INDEX_NAME, Generation, open_generation
-from model.artifact.index.annoy import VectorIndex
+from model.artifact.generation import Generation, open_generation
+from model.artifact.index.engine import VectorIndex
 from model.errors import GenerationCorrupt
 from server.errors import CanaryFailed
 from server.settings import ServerSettings
 from stream.clock import now_ms
+
+logger = logging.getLogger(__name__)
 
 _CANARY_K = 10
 _SCORE_TOLERANCE = 1e-3
@@ -69,14 +72,13 @@ class LiveGeneration:
         """
         generation = open_generation(path, verify=True, on_file=on_file)
         check_consistent(generation)
-        manifest = generation.manifest
-        index = VectorIndex(
-            generation.index_path,
-            manifest.dim,
-            manifest.num_indexed,
-            manifest.metric,
-            search_k=settings.index_search_k,
-        )
+        index = generation.open_index(search_k=settings.index_search_k)
+        if settings.index_search_k not in (0, generation.search_k):
+            logger.warning(
+                "index searched with server.index_search_k=%d recall_measured_with=%d",
+                settings.index_search_k,
+                generation.search_k,
+            )
         encoder = TextEncoder(generation.encoder)
         check_canaries(generation, index, encoder, settings)
         warm_up(generation, index, settings.num_warmups)
@@ -96,9 +98,10 @@ def check_consistent(generation: Generation) -> None:
         raise GenerationCorrupt(
             f"{path} holds generation {generation.id}; its folder must carry that name"
         )
-    if INDEX_NAME not in {entry.name for entry in generation.manifest.files}:
+    index_name = generation.index_path.name
+    if index_name not in {entry.name for entry in generation.manifest.files}:
         raise GenerationCorrupt(
-            f"the manifest of {path} does not list {INDEX_NAME}, so nothing vouches for it"
+            f"the manifest of {path} does not list {index_name}, so nothing vouches for it"
         )
     if not (keys[1:] > keys[:-1]).all():
         raise GenerationCorrupt(f"{path}/query_keys.npy is not in ascending order")

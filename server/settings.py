@@ -50,8 +50,11 @@ class ServerSettings:
     """How long requests under way may take to finish when the server is told to stop.
     """
 
-    index_search_k: int = 10_000
-    """Candidates the index looks at for an answer: recall against time."""
+    index_search_k: int = 0
+    """Candidates the index looks at for an answer, instead of those that its recall was
+    measured with.
+
+    0: those (`model.index_search_k` of the training)."""
 
     num_canaries: int = 16
     """Queries that a generation must answer rightly before it goes live."""
@@ -73,11 +76,10 @@ class ServerSettings:
             "max_query_chars",
             "num_threads",
             "max_waiting_requests",
-            "index_search_k",
         )
         for name in counts:
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        for name in ("num_canaries", "num_warmups"):
+        for name in ("index_search_k", "num_canaries", "num_warmups"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         for name in ("watch_every_seconds", "retry_seconds"):
             _require(getattr(self, name) > 0, name, getattr(self, name), "more than 0")

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.artifact.encoder import TextEncoder, unit_rows
-from model.artifact.generation import INDEX_NAME
-from model.artifact.index.annoy import METRIC, build_index
+from model.artifact.index.engine import load_engine
+from model.artifact.index.engines import FIRST_ENGINE
 from model.artifact.store import ArtifactStore, new_generation_id
 from model.artifact.writer import GenerationWriter
+from model.settings import ModelSettings
 from protos import manifest_v1_pb2 as manifest_pb
 from protos.text import normalize_query, text_key
 from stream.files import new_directory, replace_file
@@ -20,6 +21,8 @@ DIM = 16
 HIDDEN = 8
 NUM_BUCKETS = 512
 NOW_MS = 1_790_000_000_000
+INDEX_NAME = load_engine(FIRST_ENGINE).file_name
+INDEXED = ModelSettings(num_trees=10, seed=1)
 
 
 @dataclass(kw_only=True)
@@ -32,6 +35,7 @@ class Catalogue:
     titles: list[str]
     queries: list[str]
     seed: int = 0
+    settings: ModelSettings = INDEXED
     hidden: frozenset[int] = frozenset()
     watermark_ms: int = NOW_MS - 60_000
     taken_ms: int = NOW_MS - 30_000
@@ -161,12 +165,13 @@ def _fill(folder: Path, generation_id: str, catalogue: Catalogue) -> manifest_pb
     }
     for name, array in arrays.items():
         writer.add_array(name, array)
-    build_index(catalogue.item_vectors[index_items], folder / INDEX_NAME, trees=10, seed=1)
+    engine = load_engine(catalogue.settings.index_engine)
+    engine.build(catalogue.item_vectors[index_items], folder / engine.file_name, catalogue.settings)
     return manifest_pb.Generation(
         generation_id=generation_id,
         created_ms=catalogue.created_ms,
         dim=DIM,
-        metric=METRIC,
+        metric=engine.metric,
         num_items=num_items,
         num_queries=num_queries,
         num_indexed=len(index_items),
@@ -174,4 +179,7 @@ def _fill(folder: Path, generation_id: str, catalogue: Catalogue) -> manifest_pb
             taken_ms=catalogue.taken_ms, watermark_ms=catalogue.watermark_ms
         ),
         gate=manifest_pb.Gate(passed=True),
+        index=manifest_pb.Index(
+            engine=catalogue.settings.index_engine, search_k=engine.search_k(catalogue.settings)
+        ),
     )

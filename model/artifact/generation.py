@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.artifact.index.engine import Engine, VectorIndex, load_engine
+from model.artifact.index.engines import FIRST_ENGINE
 from model.artifact.manifest import read_manifest
 from model.artifact.paths import ARRAY_TYPES, PathGraph, check_path_graph
 from model.artifact.strings import StringTable
@@ -29,8 +31,10 @@ from protos import manifest_v1_pb2 as manifest_pb
 from protos.text import text_key
 from stream.files import sha256_of
 
-INDEX_NAME = "index.ann"
 PATHS_PREFIX = "paths."
+
+# What servers searched every generation with that does not say how it was judged.
+_FIRST_SEARCH_K = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +86,44 @@ class Generation:
     warm: dict[str, NDArray[np.float32]]
 
     @property
+    def engine(self) -> Engine:
+        """The engine that built the index.
+
+        Raises:
+            GenerationCorrupt: this code does not know it.
+        """
+        return load_engine(self.manifest.index.engine or FIRST_ENGINE)
+
+    @property
     def index_path(self) -> Path:
-        """The Annoy file, of `manifest.metric` over `item_vectors[index_items]`."""
-        return self.path / INDEX_NAME
+        """The index file, over `item_vectors[index_items]`."""
+        return self.path / self.engine.file_name
+
+    @property
+    def search_k(self) -> int:
+        """How many candidates a search looked at when the gate measured recall."""
+        has_index = self.manifest.HasField("index")
+        return self.manifest.index.search_k if has_index else _FIRST_SEARCH_K
+
+    def open_index(self, *, search_k: int = 0) -> VectorIndex:
+        """Open the index, to be searched as the gate searched it.
+
+        Args:
+            search_k: how many candidates a search looks at instead; 0: as many as then.
+
+        Raises:
+            GenerationCorrupt: the engine or its metric is another than this code's, or
+                the file cannot be read.
+        """
+        engine, manifest = self.engine, self.manifest
+        if manifest.metric != engine.metric:
+            raise GenerationCorrupt(
+                f"the index {self.index_path} has metric {manifest.metric!r}; "
+                f"this code reads {engine.metric!r}"
+            )
+        return engine.open(
+            self.index_path, manifest.dim, manifest.num_indexed, search_k or self.search_k
+        )
 
     def find_query(self, text: str) -> int | None:
         """Return the dense index of a normalised query, or None where it is not in the

@@ -1,10 +1,10 @@
 """Where a generation comes from: code, settings and catalogue, as its manifest says."""
 
-from dataclasses import asdict
+from dataclasses import Field, asdict
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any, ClassVar, Protocol
 
-from model.settings import ModelSettings
 from stream.graph.arrays import GraphArrays
 
 CATALOG_KEY = "catalog_sha256"
@@ -28,6 +28,12 @@ def code_version() -> str:
         return "unknown"
 
 
-def model_settings(settings: ModelSettings) -> dict[str, str]:
+class _Settings(Protocol):
+    """A dataclass; artifacts know nothing of the settings of training."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+def model_settings(settings: _Settings) -> dict[str, str]:
     """Return the settings as the manifest records them."""
     return {name: str(value) for name, value in asdict(settings).items()}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from model.artifact.encoder import TextEncoder
 from model.artifact.generation import Generation
+from model.artifact.index.engine import load_engine
 from model.data.parent import NodeRows, has_learned, rows_in
 from model.ranking import edge_ranks, quality_of
 from model.settings import ModelSettings
@@ -155,7 +156,8 @@ def _check_index(candidate: Candidate, settings: ModelSettings) -> list[str]:
     recall, floor = candidate.index_recall, settings.gate_min_index_recall
     if recall < floor:
         found = f"the index finds {recall:.3f} of the nearest items"
-        return [f"{found}, less than {floor:g}; raise model.num_trees"]
+        advice = load_engine(settings.index_engine).more_recall(settings)
+        return [f"{found}, less than {floor:g}; {advice}"]
     return []
 
 

@@ -8,14 +8,15 @@ from shutil import rmtree
 import numpy as np
 from numpy.typing import NDArray
 
-from model.artifact.generation import INDEX_NAME, Generation, open_generation
-from model.artifact.index.annoy import METRIC, VectorIndex, build_index
+from model.artifact.generation import Generation, open_generation
+from model.artifact.index.engine import load_engine
 from model.artifact.provenance import CATALOG_KEY, catalog_hash, code_version, model_settings
 from model.artifact.store import ArtifactStore, new_generation_id
 from model.artifact.writer import GenerationWriter
 from model.errors import ArtifactError, GateRefused, GenerationCorrupt, GenerationMissing
 from model.publishing.gate import Candidate, Verdict, judge
 from model.publishing.path_graph import build_path_graph
+from model.publishing.recall import index_recall
 from model.settings import ModelSettings
 from model.training.result import Trained
 from protos import manifest_v1_pb2 as manifest_pb
@@ -29,10 +30,6 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 _KEPT_REFUSED = 2
-_RECALL_QUERIES = 200
-_RECALL_K = 10
-_RECALL_SCORES = 1 << 22
-_EQUAL_SCORES = 1e-6
 
 
 def publish(
@@ -52,7 +49,7 @@ def publish(
         arrays: what it was trained on; says which items may be shown.
         snapshot: where the arrays came from.
         store: the artifact folder.
-        settings: trees of the index, bounds of the gate, how many generations to keep.
+        settings: the index engine, bounds of the gate, how many generations to keep.
         now_ms: the time to put into id and manifest.
         verified: a generation that needs no more verifying, should it be the live one.
 
@@ -73,8 +70,7 @@ def publish(
             _write_arrays(writer, trained, arrays, items)
             index_items = np.flatnonzero(shown)
             vectors = trained.item_vectors[items][index_items]
-            build_index(vectors, folder / INDEX_NAME, settings.num_trees, settings.seed)
-            recall = _index_recall(folder / INDEX_NAME, vectors, trained.query_vectors)
+            recall = _build_index(vectors, trained.query_vectors, folder, settings)
             verdict = judge(
                 _candidate(trained, arrays, items, recall), _live(store, verified), settings
             )
@@ -143,26 +139,15 @@ def _write_arrays(
         writer.add_array(f"warm.{name}", array[items] if name == "item_ids" else array)
 
 
-def _index_recall(path: Path, vectors: Floats, query_vectors: Floats) -> float:
-    """Return the share of the exact ten nearest that the written index finds, over a
-    sample of queries.
-    """
-    source = query_vectors if len(query_vectors) else vectors
-    if not len(vectors):
-        return 1.0
-    index = VectorIndex(path, vectors.shape[1], len(vectors), METRIC)
-    sample = source[:: max(1, len(source) // _RECALL_QUERIES)][:_RECALL_QUERIES]
-    k = min(_RECALL_K, len(vectors))
-    found = 0
-    for block in np.array_split(sample, max(1, len(sample) * len(vectors) // _RECALL_SCORES)):
-        exact = block @ vectors.T
-        for vector, scores, least in zip(
-            block, exact, np.partition(exact, -k, axis=1)[:, -k], strict=True
-        ):
-            ids, _ = index.search(vector, k)
-            # Items with equal vectors may stand in for each other.
-            found += int((scores[ids] >= least - _EQUAL_SCORES).sum())
-    return found / (k * len(sample))
+def _build_index(
+    vectors: Floats, query_vectors: Floats, folder: Path, settings: ModelSettings
+) -> float:
+    """Write the index file; return its recall, searched as the manifest will say."""
+    engine = load_engine(settings.index_engine)
+    path = folder / engine.file_name
+    engine.build(vectors, path, settings)
+    index = engine.open(path, vectors.shape[1], len(vectors), engine.search_k(settings))
+    return index_recall(index, vectors, query_vectors)
 
 
 def _candidate(trained: Trained, arrays: GraphArrays, items: Ints, recall: float) -> Candidate:
@@ -198,7 +183,7 @@ def _manifest(
     settings: ModelSettings,
     verdict: Verdict,
 ) -> manifest_pb.Generation:
-    described = snapshot.to_manifest()
+    described, engine = snapshot.to_manifest(), load_engine(settings.index_engine)
     return manifest_pb.Generation(
         parent=trained.parent,
         code_version=code_version(),
@@ -211,12 +196,13 @@ def _manifest(
             shards=described.shards,
         ),
         dim=trained.settings.dim,
-        metric=METRIC,
+        metric=engine.metric,
         num_queries=len(trained.query_vectors),
         seed=settings.seed,
         evaluation={**trained.evaluation, **verdict.figures},
         model={**model_settings(trained.settings), CATALOG_KEY: catalog_hash(arrays)},
         gate=manifest_pb.Gate(passed=verdict.passed, reasons=verdict.reasons),
+        index=manifest_pb.Index(engine=settings.index_engine, search_k=engine.search_k(settings)),
     )
 
 

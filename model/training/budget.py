@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass, replace
 
+from model.artifact.index.engine import load_engine
 from model.errors import TrainingFailed
 from model.settings import ModelSettings
 
@@ -12,12 +13,8 @@ _PRETRAINING_SHARE = 0.4
 # Share of the budget that the passes leave to the closing ones. Chosen by hand; not
 # tuned. Twice as much takes a tenth of it from passes that use up the budget.
 _NEWEST_SHARE = 0.1
-# Seconds to index a generation. Building alone took 0.5e-6 on one core (Annoy, 20,000
-# and 60,000 items, 128 dimensions, 30 trees); the rest is for writing, and for a
-# machine that is busy. Twice as much: training of 60,000 items ends 5 s earlier.
-_INDEX_SECONDS_PER_ITEM_AND_TREE = 3e-6
-# Seconds that any export takes. Chosen by hand; not tuned. Twice as much only matters
-# where the budget is a second or two.
+# Seconds that any export takes beside its index. Chosen by hand; not tuned. Twice as
+# much only matters where the budget is a second or two.
 _LEAST_EXPORT_SECONDS = 0.2
 
 
@@ -40,11 +37,11 @@ class Budget:
     @staticmethod
     def of(settings: ModelSettings, num_items: int, began: float) -> "Budget":
         """Return the budget that the settings give a training of so many items."""
-        index = _INDEX_SECONDS_PER_ITEM_AND_TREE * num_items * settings.num_trees
+        index = load_engine(settings.index_engine).estimate(num_items, settings.dim, settings)
         return Budget(
             began=began,
             seconds=settings.budget_seconds,
-            export_seconds=_LEAST_EXPORT_SECONDS + index,
+            export_seconds=_LEAST_EXPORT_SECONDS + index.build_seconds,
         )
 
     def after_restart(self, spent: float) -> "Budget":

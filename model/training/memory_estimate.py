@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from model.artifact.index.engine import load_engine
 from model.data.counts import Counts, largest_batch
 from model.data.graph import GraphPart
 from model.data.training_set import TrainingSet
@@ -27,6 +28,9 @@ _BYTES_OF_PAIR, _JOINED_VECTORS_OF_VIEWS = 18, 14
 _BACKWARD_VECTORS = 4.2
 _BACKWARD_VECTORS_OF_FEW, _LIFTED_VECTORS = 3, 2
 _EXPORTED_VECTORS = 8
+# Of a node: as published, as the held-out edges are judged by, and its id vector. Of an
+# item, without the deleted ones and without the unavailable ones.
+_PUBLISHED_VECTORS, _PICKED_VECTORS = 3, 2
 _UNIT = 1024
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -92,6 +96,22 @@ def sampled_footprint(
     rows = _EXPORTED_VECTORS * data.whole.num_nodes + data.whole.num_hyperedges
     export = Footprint(parts=(*state, ("vectors of all nodes", _FLOAT * settings.dim * rows)))
     return max(step, export, key=lambda each: each.total_bytes)
+
+
+def publishing_footprint(data: TrainingSet, settings: ModelSettings) -> Footprint:
+    """Return what of a generation grows with the catalogue while it is written.
+
+    That is on the host, once training is over.
+    """
+    part = data.whole
+    vectors = _PUBLISHED_VECTORS * part.num_nodes + _PICKED_VECTORS * part.num_items
+    cost = load_engine(settings.index_engine).estimate(part.num_items, settings.dim, settings)
+    return Footprint(
+        parts=(
+            ("vectors of all nodes", _FLOAT * settings.dim * vectors),
+            ("index", cost.build_bytes),
+        )
+    )
 
 
 def readable_bytes(size: float) -> str:

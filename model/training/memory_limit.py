@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 
+from model.artifact.index.engine import load_engine
 from model.data.training_set import TrainingSet
 from model.errors import TrainingRefused
 from model.network.sampled import batch_counts
@@ -15,6 +16,7 @@ from model.settings import ModelSettings
 from model.training.memory_estimate import (
     Footprint,
     full_footprint,
+    publishing_footprint,
     readable_bytes,
     sampled_footprint,
 )
@@ -45,8 +47,17 @@ def choose_propagation(
     settings say otherwise.
 
     Raises:
-        TrainingRefused: it does not fit; the message shows the sum.
+        TrainingRefused: it does not fit, or the generation that it makes could not be
+            written; the message shows the sum.
     """
+    propagation = _propagation_that_fits(data, settings, device)
+    _refuse_writing(data, settings, device)
+    return propagation
+
+
+def _propagation_that_fits(
+    data: TrainingSet, settings: ModelSettings, device: torch.device
+) -> Propagation:
     available = settings.memory_bytes or free_bytes(device)
     full = full_footprint(data, settings)
     if settings.propagation != "sampled" and full.total_bytes <= available:
@@ -56,7 +67,7 @@ def choose_propagation(
         less = (
             f"set model.propagation to auto, lower model.batch_size or model.num_negatives, {_LESS}"
         )
-        raise _does_not_fit("over the whole graph", full, available, device, less)
+        raise _does_not_fit("training over the whole graph", full, available, device, less)
     if settings.pretrain_passes:
         raise TrainingRefused(
             f"pre-training goes over the whole graph, not drawn neighbours; training needs {full}; "
@@ -66,9 +77,19 @@ def choose_propagation(
     footprint = sampled_footprint(data, batch, settings, on_host=device.type == "cpu")
     if footprint.total_bytes > available:
         less = f"lower model.num_neighbours, model.batch_size or model.num_negatives, {_LESS}"
-        raise _does_not_fit("over drawn neighbours", footprint, available, device, less)
+        raise _does_not_fit("training over drawn neighbours", footprint, available, device, less)
     logger.info("propagation sampled needs=%s available_bytes=%d", footprint, available)
     return "sampled"
+
+
+def _refuse_writing(data: TrainingSet, settings: ModelSettings, device: torch.device) -> None:
+    """Refuse a training whose generation could not be written for want of memory."""
+    host = torch.device("cpu")
+    limit = settings.memory_bytes if device == host else 0
+    available, needs = limit or free_bytes(host), publishing_footprint(data, settings)
+    if needs.total_bytes > available:
+        less = f"{load_engine(settings.index_engine).less_memory(settings)}, or {_LESS}"
+        raise _does_not_fit("writing the generation", needs, available, host, less)
 
 
 def free_bytes(device: torch.device, root: Path = _ROOT) -> int:
@@ -128,7 +149,7 @@ def _left(folder: Path, limit: str, used: str, cache: str) -> int | None:
 
 
 def _does_not_fit(
-    how: str, needs: Footprint, available: int, device: torch.device, less: str
+    what: str, needs: Footprint, available: int, device: torch.device, less: str
 ) -> TrainingRefused:
     has = f"{device.type} has {readable_bytes(available)}"
-    return TrainingRefused(f"training {how} does not fit: it needs {needs}, and {has}; {less}")
+    return TrainingRefused(f"{what} does not fit: it needs {needs}, and {has}; {less}")

@@ -12,7 +12,6 @@ import pytest
 
 from model.artifact.encoder import TextEncoder
 from model.artifact.generation import Generation, open_generation
-from model.artifact.index.annoy import METRIC, VectorIndex
 from model.artifact.store import ArtifactStore
 from model.errors import GateRefused, TrainingRefused
 from model.publishing.publish import publish
@@ -88,10 +87,9 @@ def answers(generation: Generation, text: str, k: int = 3) -> list[str]:
     row = generation.find_query(text)
     known = None if row is None else generation.query_vectors[row]
     vector = TextEncoder(generation.encoder).encode(text) if known is None else known
-    index = VectorIndex(
-        generation.index_path, generation.manifest.dim, generation.manifest.num_indexed, METRIC
+    found, _ = generation.open_index().search(
+        np.asarray(vector), min(k, generation.manifest.num_indexed)
     )
-    found, _ = index.search(np.asarray(vector), min(k, generation.manifest.num_indexed))
     return [generation.item_ids[generation.index_items[each]] for each in found]
 
 

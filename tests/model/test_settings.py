@@ -27,6 +27,12 @@ def test_a_value_out_of_bounds_is_refused_by_name(name: str, value: float) -> No
         ModelSettings(**{name: value})  # type: ignore[arg-type]
 
 
+def test_an_unknown_index_engine_is_refused_with_those_that_are_known() -> None:
+    """Before anything is trained, not when the index is built."""
+    with pytest.raises(SettingsInvalid, match=r"model\.index_engine is 'any'.*annoy, exact"):
+        ModelSettings(index_engine="any")
+
+
 def test_an_unknown_device_is_refused_with_those_that_are_known() -> None:
     """A typo does not end in a stack of torch errors."""
     with pytest.raises(SettingsInvalid, match="auto, cpu, cuda"):

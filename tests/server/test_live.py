@@ -1,6 +1,7 @@
 """What is checked before a generation goes live."""
 
 import gc
+import shutil
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -8,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.artifact.generation import INDEX_NAME
-from model.artifact.index.annoy import build_index
+from model.artifact.index.annoy import ENGINE, AnnoyVectors
 from model.artifact.writer import GenerationWriter
 from model.errors import GenerationCorrupt, GenerationMissing
+from model.settings import ModelSettings
 from server.errors import CanaryFailed
 from server.live import LiveGeneration, probe_vectors
 from server.settings import ServerSettings
-from testing.small_generations import DIM, NOW_MS, Artifacts, make_catalogue
+from testing.small_generations import DIM, INDEX_NAME, NOW_MS, Artifacts, make_catalogue
 
 QUERIES = [f"query {number}" for number in range(40)]
 
@@ -102,7 +103,8 @@ def test_an_index_of_other_vectors_fails_its_canaries(artifacts: Artifacts) -> N
 
     def break_it(folder: Path) -> None:
         (folder / INDEX_NAME).unlink()
-        build_index(make_catalogue(50, seed=9).item_vectors, folder / INDEX_NAME, trees=10, seed=1)
+        vectors = make_catalogue(50, seed=9).item_vectors
+        ENGINE.build(vectors, folder / INDEX_NAME, ModelSettings(num_trees=10, seed=1))
 
     generation_id = artifacts.write(make_catalogue(50, QUERIES), break_it=break_it)
 
@@ -118,11 +120,65 @@ def test_an_index_that_finds_too_little_fails_its_canaries(artifacts: Artifacts)
     def search_little(folder: Path) -> None:
         (folder / INDEX_NAME).unlink()
         vectors = make_catalogue(3000, QUERIES).item_vectors
-        build_index(vectors, folder / INDEX_NAME, trees=1, seed=1)
+        ENGINE.build(vectors, folder / INDEX_NAME, ModelSettings(num_trees=1, seed=1))
 
     poor = artifacts.write(make_catalogue(3000, QUERIES), break_it=search_little)
     with pytest.raises(CanaryFailed, match="found the nearest item of"):
         load(artifacts, poor, index_search_k=1)
+
+
+def searched_with(
+    monkeypatch: pytest.MonkeyPatch, artifacts: Artifacts, generation_id: str, **settings: float
+) -> int:
+    """Return the search_k that a server's index is opened with."""
+    seen: list[int] = []
+
+    def opened(_path: Path, dim: int, count: int, search_k: int) -> AnnoyVectors:
+        seen.append(search_k)
+        return AnnoyVectors(_path, dim, count, search_k)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ENGINE, "open", opened)
+        load(artifacts, generation_id, **settings)
+    return seen[0]
+
+
+def test_the_index_is_searched_as_the_gate_searched_it(
+    artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Unless the operator says otherwise, which is logged."""
+    catalogue = make_catalogue(50, QUERIES)
+    catalogue.settings = ModelSettings(index_search_k=777)
+    generation_id = artifacts.write(catalogue)
+
+    assert searched_with(monkeypatch, artifacts, generation_id) == 777
+    assert searched_with(monkeypatch, artifacts, generation_id, index_search_k=777) == 777
+    assert not caplog.records
+    assert searched_with(monkeypatch, artifacts, generation_id, index_search_k=20) == 20
+    assert "index_search_k=20 recall_measured_with=777" in caplog.text
+
+
+def test_a_generation_of_the_exact_engine_answers(artifacts: Artifacts) -> None:
+    """Its file, its canaries, its ranking."""
+    catalogue = make_catalogue(50, QUERIES)
+    catalogue.settings = ModelSettings(index_engine="exact")
+
+    live = load(artifacts, artifacts.write(catalogue), index_search_k=1)
+
+    assert live.generation.index_path.name == "index.npy"
+    ids, _ = live.index.search(catalogue.query_vectors[3], 10)
+    assert ids.tolist() == catalogue.exact(catalogue.query_vectors[3], 10)
+
+
+def test_a_generation_from_before_engines_had_names_goes_live(artifacts: Artifacts) -> None:
+    """It passes all checks, searched with what servers searched with then."""
+    golden = Path(__file__).parents[1] / "model/artifact/golden/generations"
+    shutil.copytree(golden, artifacts.root / "generations")
+    (generation_id,) = artifacts.store.generation_ids()
+
+    live = load(artifacts, generation_id)
+
+    assert len(live.index) == live.generation.manifest.num_indexed == 28
 
 
 def test_vectors_that_are_not_finite_fail(artifacts: Artifacts) -> None:

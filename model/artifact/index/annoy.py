@@ -1,6 +1,6 @@
-"""Build and open the vector index.
+"""The engine ``annoy``: approximate search in a forest of random projection trees.
 
-Annoy, by euclidean distance of unit vectors, which ranks as cosine.
+By euclidean distance of unit vectors, which ranks as cosine.
 """
 
 from pathlib import Path
@@ -10,49 +10,95 @@ import numpy as np
 from annoy import AnnoyIndex
 from numpy.typing import NDArray
 
+from model.artifact.index.engine import Engine, IndexCost, IndexSettings, check_search
 from model.errors import ArtifactError, GenerationCorrupt
 
-METRIC: Final = "euclidean"
-DEFAULT_SEARCH_K = 10_000
+Floats = NDArray[np.float32]
+
+_METRIC: Final = "euclidean"
+
+# Bytes of a node in the file beside its vector: three 32-bit words of Annoy's.
+_NODE_HEADER_BYTES = 12
+# Nodes of one tree, in units of vectors by (dim + 2), which is what a leaf holds: 2.9
+# to 3.3 on clustered vectors of 16 to 256 dimensions. Twice as much: an estimate of up
+# to twice the file.
+_NODES_OF_TREE = 3.3
+# Peak of a build by the file's size: Annoy grows its memory by 1.3, and has old and new
+# at once. Measured up to 2.2. Twice as much would refuse builds that fit.
+_BUILD_PEAK = 2.3
+# Seconds an item and tree. Measured 0.3e-6 to 0.9e-6 on one idle core at 16 to 256
+# dimensions; the rest is for a machine that is slower and busy. Twice as much takes
+# that time from training.
+_SECONDS_PER_ITEM_AND_TREE = 3e-6
+# Candidates beside `search_k` for each result and tree: one vector is met in several
+# trees and counts each time. Twice as much: a large k takes twice the time.
+_CANDIDATES_PER_RESULT = 4
+# Annoy takes a 32-bit number.
+_MOST_CANDIDATES = 2**31 - 1
 
 
-def build_index(vectors: NDArray[np.float32], path: Path, trees: int, seed: int) -> None:
-    """Write the index file of `vectors` (``float32 [n, dim]``, unit rows) to `path`.
+class AnnoyEngine:
+    """Builds and opens Annoy files; see `Engine`."""
 
-    Row numbers are the ids.
+    file_name = "index.ann"
+    metric = _METRIC
 
-    The same vectors, trees and seed give the same bytes. No vectors give an empty file.
+    def build(self, vectors: Floats, path: Path, settings: IndexSettings) -> None:
+        """See `Engine`; no vectors give an empty file."""
+        if not len(vectors):
+            path.write_bytes(b"")
+            return
+        index = AnnoyIndex(vectors.shape[1], _METRIC)
+        index.set_seed(settings.seed)
+        for row, vector in enumerate(vectors):
+            index.add_item(row, vector.tolist())
+        try:
+            # One job only: with more, the bytes depend on how threads are scheduled.
+            index.build(settings.num_trees, n_jobs=1)
+            index.save(str(path))
+        except OSError as error:
+            raise ArtifactError(f"the index {path} cannot be written: {error}") from error
 
-    Raises:
-        ArtifactError: the file cannot be written.
-    """
-    if not len(vectors):
-        path.write_bytes(b"")
-        return
-    index = AnnoyIndex(vectors.shape[1], METRIC)
-    index.set_seed(seed)
-    for row, vector in enumerate(vectors):
-        index.add_item(row, vector.tolist())
-    try:
-        # One job only: with more, the bytes depend on how the threads were scheduled.
-        index.build(trees, n_jobs=1)
-        index.save(str(path))
-    except OSError as error:
-        raise ArtifactError(f"the index {path} cannot be written: {error}") from error
+    def open(self, path: Path, dim: int, count: int, search_k: int) -> "AnnoyVectors":
+        """See `Engine`."""
+        return AnnoyVectors(path, dim, count, search_k)
+
+    def search_k(self, settings: IndexSettings) -> int:
+        """See `Engine`."""
+        return settings.index_search_k
+
+    def estimate(self, count: int, dim: int, settings: IndexSettings) -> IndexCost:
+        """See `Engine`."""
+        nodes = count * (1 + settings.num_trees * _NODES_OF_TREE / (dim + 2))
+        file_bytes = int(nodes * (_NODE_HEADER_BYTES + 4 * dim))
+        return IndexCost(
+            file_bytes=file_bytes,
+            build_bytes=int(_BUILD_PEAK * file_bytes),
+            build_seconds=_SECONDS_PER_ITEM_AND_TREE * count * settings.num_trees,
+        )
+
+    def more_recall(self, settings: IndexSettings) -> str:
+        """See `Engine`.
+
+        More candidates are a superset of fewer; other trees may find less.
+        """
+        return (
+            f"raise model.index_search_k (now {settings.index_search_k}), "
+            "or set model.index_engine to exact"
+        )
+
+    def less_memory(self, settings: IndexSettings) -> str:
+        """See `Engine`."""
+        return f"lower model.num_trees (now {settings.num_trees})"
 
 
-class VectorIndex:
-    """A memory-mapped index, read-only. Searches may run in any number of threads.
-
-    Never overwrite the file, and never unload: let the object go when its last reader
-    is done.
+class AnnoyVectors:
+    """An Annoy file; see `VectorIndex`.
 
     Args:
-        path: the index file; check its sha256 first, a damaged file can crash the
-            process.
+        path: the index file.
         dim: length of the vectors.
         count: how many vectors the file must hold.
-        metric: the metric it was built with; only `METRIC` is known.
         search_k: how many candidates a search looks at besides those a large `k` needs:
             recall against time.
 
@@ -61,19 +107,7 @@ class VectorIndex:
             than `count`.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        dim: int,
-        count: int,
-        metric: str = METRIC,
-        *,
-        search_k: int = DEFAULT_SEARCH_K,
-    ) -> None:
-        if metric != METRIC:
-            raise GenerationCorrupt(
-                f"the index {path} has metric {metric!r}; this code reads {METRIC!r}"
-            )
+    def __init__(self, path: Path, dim: int, count: int, search_k: int) -> None:
         self._dim = dim
         self._count = count
         self._search_k = search_k
@@ -88,31 +122,9 @@ class VectorIndex:
         """Length of the vectors."""
         return self._dim
 
-    def search(
-        self, vector: NDArray[np.float32], k: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return the `k` nearest vectors (all of them where there are fewer), best
-        first.
-
-        Args:
-            vector: ``float32 [dim]``, a unit vector.
-            k: how many, at least one.
-
-        Returns:
-            Their ids ``int64 [m]`` and cosines ``float32 [m]``, descending.
-
-        Raises:
-            ValueError: the vector has another length or is not finite (Annoy would
-                answer), or `k < 1`.
-        """
-        if vector.shape != (self._dim,):
-            raise ValueError(
-                f"the query vector has shape {vector.shape}, the index needs ({self._dim},)"
-            )
-        if not np.isfinite(vector).all():
-            raise ValueError("the query vector is not finite")
-        if k < 1:
-            raise ValueError(f"k is {k}, it must be at least 1")
+    def search(self, vector: Floats, k: int) -> tuple[NDArray[np.int64], Floats]:
+        """See `VectorIndex`."""
+        check_search(vector, k, self._dim)
         if self._index is None:
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
         k = min(k, self._count)
@@ -123,17 +135,14 @@ class VectorIndex:
         return np.asarray(ids, dtype=np.int64), cosines.astype(np.float32)
 
     def _candidates(self, k: int) -> int:
-        """More results need more candidates.
-
-        One that several trees offer counts several times.
-        """
-        return self._search_k + 4 * self._num_trees * k
+        more = _CANDIDATES_PER_RESULT * self._num_trees * k
+        return min(self._search_k + more, _MOST_CANDIDATES)
 
 
 def _load(path: Path, dim: int, count: int) -> AnnoyIndex | None:
     if count == 0:
         return None
-    index = AnnoyIndex(dim, METRIC)
+    index = AnnoyIndex(dim, _METRIC)
     try:
         index.load(str(path))
     except OSError as error:
@@ -143,3 +152,6 @@ def _load(path: Path, dim: int, count: int) -> AnnoyIndex | None:
             f"the index {path} holds {index.get_n_items()} vectors, not {count}"
         )
     return index
+
+
+ENGINE: Final[Engine] = AnnoyEngine()

@@ -16,6 +16,9 @@ from model.artifact.writer import GenerationWriter
 from model.errors import ArtifactError, GenerationCorrupt, GenerationMissing
 from protos import manifest_v1_pb2 as manifest_pb
 
+# Written by the last version whose manifests name no index engine and no channels.
+GOLDEN = Path(__file__).parent / "golden" / "generations" / "20270115T080000Z-00148c"
+
 Damage = Callable[[Path], None]
 
 
@@ -223,3 +226,39 @@ def test_a_manifest_can_be_read_alone(generation: Generation, artifacts: Artifac
 
     assert isinstance(manifest, manifest_pb.Generation)
     assert manifest.generation_id == generation.id
+
+
+def test_a_generation_from_before_engines_had_names_answers_as_it_did() -> None:
+    """By Annoy, with the search_k that servers had; what it answered then is here."""
+    generation = open_generation(GOLDEN)
+    answered = {
+        "new violet notebook": ["kettle-amber", "notebook-green", "notebook-violet"],
+        "large red kettle": ["kettle-red", "kettle-violet", "kettle-blue"],
+        "best small amber backpack": ["backpack-green", "notebook-green", "backpack-amber"],
+    }
+
+    index = generation.open_index()
+
+    assert generation.index_path.name == "index.ann"
+    assert generation.search_k == 10_000
+    for text, item_ids in answered.items():
+        row = generation.find_query(text)
+        assert row is not None
+        ids, _ = index.search(generation.query_vectors[row], 3)
+        assert [generation.item_ids[generation.index_items[each]] for each in ids] == item_ids
+
+
+def test_a_file_that_ranks_by_another_metric_is_refused(generation: Generation) -> None:
+    """Annoy would load the file and rank wrongly."""
+    generation.manifest.metric = "angular"
+
+    with pytest.raises(GenerationCorrupt, match="metric 'angular'; this code reads 'euclidean'"):
+        generation.open_index()
+
+
+def test_an_engine_of_another_version_is_refused(generation: Generation) -> None:
+    """With what to do; its file is not guessed at."""
+    generation.manifest.index.engine = "tomorrow"
+
+    with pytest.raises(GenerationCorrupt, match=r"'tomorrow' is not known.*train again"):
+        generation.open_index()

@@ -111,7 +111,7 @@ def test_an_index_that_misses_neighbours_is_refused(
     """With the setting that mends it."""
     verdict = judge(replace(candidate, index_recall=0.85), None, settings)
 
-    assert any("num_trees" in reason for reason in verdict.reasons)
+    assert any("raise model.index_search_k" in reason for reason in verdict.reasons)
 
 
 def test_items_that_are_simply_gone_are_refused(

@@ -10,11 +10,13 @@ import pytest
 import model.publishing.publish
 from model.artifact.encoder import TextEncoder
 from model.artifact.generation import Generation, open_generation
-from model.artifact.index.annoy import VectorIndex
+from model.artifact.index.annoy import AnnoyEngine
+from model.artifact.index.engine import load_engine
 from model.artifact.provenance import catalog_hash
 from model.artifact.store import ArtifactStore
 from model.errors import ArtifactError, GateRefused, GenerationCorrupt, GenerationMissing
 from model.publishing.publish import publish, use_generation
+from model.publishing.recall import index_recall
 from model.settings import ModelSettings
 from model.training.result import Trained
 from model.training.train import train
@@ -33,8 +35,7 @@ def test_a_published_generation_is_live_and_answers(
 ) -> None:
     """A server's path: encode, search, name the items."""
     assert artifacts.current_id() == generation.id
-    manifest = generation.manifest
-    index = VectorIndex(generation.index_path, manifest.dim, manifest.num_indexed, manifest.metric)
+    index = generation.open_index()
 
     ids, _ = index.search(TextEncoder(generation.encoder).encode("amber kettle"), 3)
 
@@ -54,6 +55,57 @@ def test_the_manifest_says_where_it_came_from(generation: Generation, arrays: Gr
     assert manifest.evaluation["index_recall_10"] > 0.9
     assert manifest.evaluation["validation_mrr"] > 0
     assert manifest.code_version
+
+
+@pytest.mark.parametrize(
+    ("name", "searched_with"), [("annoy", 321), ("exact", 0)], ids=["annoy", "exact"]
+)
+def test_the_manifest_says_how_the_index_was_judged(
+    trained: Trained,
+    arrays: GraphArrays,
+    settings: ModelSettings,
+    artifacts: ArtifactStore,
+    name: str,
+    searched_with: int,
+) -> None:
+    """Whoever opens it searches as the gate did."""
+    chosen = replace(settings, index_engine=name, index_search_k=321)
+
+    published = publish(trained, arrays, snapshot_of(arrays), artifacts, chosen, NOW_MS)
+
+    generation = open_generation(artifacts.generation_path(published))
+    assert generation.manifest.index.engine == name
+    assert generation.search_k == searched_with
+    assert generation.engine is load_engine(name)
+    assert generation.manifest.metric == generation.engine.metric
+    recall = index_recall(
+        generation.open_index(),
+        generation.item_vectors[generation.index_items],
+        generation.query_vectors,
+    )
+    assert recall == generation.manifest.evaluation["index_recall_10"]
+
+
+def test_following_the_gates_advice_on_the_index_makes_it_pass(
+    make_arrays: MakeArrays, settings: ModelSettings, artifacts: ArtifactStore
+) -> None:
+    """The same model, searched among more candidates."""
+    stock = [CatalogItem(item_id=f"s{n}", title=f"{n * 7919 % 9973} {n:x}") for n in range(3000)]
+    arrays = make_arrays(shop_events(100), [*shop_items(), *stock])
+    few = replace(settings, num_trees=1, index_search_k=1, gate_max_mean_cosine=1.0)
+    trained = train(arrays, few)
+
+    with pytest.raises(GateRefused, match=r"raise model\.index_search_k \(now 1\)") as caught:
+        publish(trained, arrays, snapshot_of(arrays), artifacts, few, NOW_MS)
+    refused = artifacts.manifest(caught.value.generation_id)
+    more = replace(few, index_search_k=10_000)
+    passed = publish(trained, arrays, snapshot_of(arrays), artifacts, more, NOW_MS + 1000)
+
+    recalls = [
+        manifest.evaluation["index_recall_10"] for manifest in (refused, artifacts.manifest(passed))
+    ]
+    assert recalls[0] < 0.9
+    assert recalls[1] == 1.0
 
 
 def test_vectors_belong_to_their_ids(
@@ -171,7 +223,7 @@ def test_a_crash_while_writing_leaves_no_generation(
     def die(*_arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(model.publishing.publish, "build_index", die)
+    monkeypatch.setattr(AnnoyEngine, "build", die)
 
     with pytest.raises(KeyboardInterrupt):
         publish(trained, arrays, snapshot_of(arrays), artifacts, settings, NOW_MS)

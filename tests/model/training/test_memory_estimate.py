@@ -21,6 +21,7 @@ from model.settings import ModelSettings
 from model.training.memory_estimate import (
     Footprint,
     full_footprint,
+    publishing_footprint,
     readable_bytes,
     sampled_footprint,
 )
@@ -195,6 +196,21 @@ def test_pre_training_that_does_not_fit_is_refused() -> None:
 
     with pytest.raises(TrainingRefused, match=r"set model\.pretrain_passes to 0"):
         choose_propagation(data, replace(SMALL, pretrain_passes=1, memory_bytes=1 << 20), CPU)
+
+
+def test_an_index_that_cannot_be_built_is_refused_before_training() -> None:
+    """By a forest that is larger than the model; the advice makes it fit."""
+    data = random_set(300, 2000, 100, 3000)
+    settings = replace(SMALL, num_trees=1000)
+    needs = publishing_footprint(data, settings)
+    settings = replace(settings, memory_bytes=needs.total_bytes - 1)
+
+    with pytest.raises(TrainingRefused, match=r"lower model\.num_trees \(now 1000\)") as refused:
+        choose_propagation(data, settings, CPU)
+
+    assert str(needs) in str(refused.value)
+    assert choose_propagation(data, replace(settings, num_trees=500), CPU) == "full"
+    assert choose_propagation(data, replace(settings, index_engine="exact"), CPU) == "full"
 
 
 def test_sizes_are_read_in_the_unit_that_suits() -> None:

@@ -1,0 +1,170 @@
+"""What an index engine is: it builds an index file, searches it, and says what that
+costs.
+
+The builder (`model.publishing.publish`), the gate, the server and the memory estimate
+know engines by this interface alone.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.artifact.index.engines import ENGINES
+from model.errors import GenerationCorrupt
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+
+class IndexSettings(Protocol):
+    """The settings that engines read; `model.settings.ModelSettings` has them."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of what is random in a build."""
+
+    @property
+    def num_trees(self) -> int:
+        """Trees, for an engine that has some."""
+
+    @property
+    def index_search_k(self) -> int:
+        """How many candidates a search looks at, for an engine that looks at some."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexCost:
+    """What an index is estimated to cost.
+
+    Attributes:
+        file_bytes: size of the file; a server maps about as much.
+        build_bytes: memory that building takes at its peak, beside the vectors.
+        build_seconds: from vectors to the written file, on one core.
+    """
+
+    file_bytes: int
+    build_bytes: int
+    build_seconds: float
+
+
+class VectorIndex(Protocol):
+    """An index file, memory-mapped and read-only.
+
+    Searches may run in any number of threads. The file is never overwritten, and the
+    mapping goes with the last reader.
+    """
+
+    def __len__(self) -> int:
+        """Return how many vectors it holds."""
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+
+    def search(self, vector: Floats, k: int) -> tuple[Ints, Floats]:
+        """Return the `k` nearest vectors (all of them where there are fewer), best
+        first.
+
+        Args:
+            vector: ``float32 [dim]``, a unit vector.
+            k: how many, at least one.
+
+        Returns:
+            Their ids ``int64 [m]`` and cosines ``float32 [m]``, descending.
+
+        Raises:
+            ValueError: the vector has another length or is not finite, or `k < 1`.
+        """
+
+
+class Engine(Protocol):
+    """One kind of index.
+
+    Its module has one instance, named ``ENGINE``.
+
+    Attributes:
+        file_name: name of the index file in the folder of a generation; its own, so
+            that no engine is handed the file of another.
+        metric: what the file ranks by, for the manifest.
+    """
+
+    file_name: str
+    metric: str
+
+    def build(self, vectors: Floats, path: Path, settings: IndexSettings) -> None:
+        """Write an index file.
+
+        The same vectors and settings give the same bytes; no vectors give a file, too.
+
+        Args:
+            vectors: ``float32 [n, dim]``, unit rows; row numbers are the ids.
+            path: where the file goes.
+            settings: what engines read of the settings.
+
+        Raises:
+            ArtifactError: the file cannot be written.
+        """
+
+    def open(self, path: Path, dim: int, count: int, search_k: int) -> VectorIndex:
+        """Map an index file.
+
+        Args:
+            path: the file; check its sha256 first, a damaged one can crash the process.
+            dim: length of the vectors.
+            count: how many vectors it must hold.
+            search_k: what `search_k` returned for the build, or what an operator wants
+                instead.
+
+        Raises:
+            GenerationCorrupt: the file cannot be read, or holds something else.
+        """
+
+    def search_k(self, settings: IndexSettings) -> int:
+        """Return how many candidates a search is to look at; 0: it looks at all.
+
+        The gate measures recall with it, the manifest records it, and a server searches
+        with it.
+        """
+
+    def estimate(self, count: int, dim: int, settings: IndexSettings) -> IndexCost:
+        """Return what an index of `count` vectors of length `dim` will cost."""
+
+    def more_recall(self, settings: IndexSettings) -> str:
+        """Return what the operator should do to raise recall, an imperative."""
+
+    def less_memory(self, settings: IndexSettings) -> str:
+        """Return what the operator should do to build in less memory, an imperative."""
+
+
+def load_engine(name: str) -> Engine:
+    """Import the engine of this name.
+
+    Raises:
+        GenerationCorrupt: there is none; settings are checked when they are made, so
+            the name comes from a manifest.
+    """
+    if name not in ENGINES:
+        raise GenerationCorrupt(
+            f"index engine {name!r} is not known, only {', '.join(ENGINES)}; "
+            "train again with this version, or serve it with the one that wrote it"
+        )
+    engine: Engine = import_module(ENGINES[name]).ENGINE
+    return engine
+
+
+def check_search(vector: Floats, k: int, dim: int) -> None:
+    """Refuse a search that has no answer; for engines, which would give one.
+
+    Raises:
+        ValueError: see `VectorIndex.search`.
+    """
+    if vector.shape != (dim,):
+        raise ValueError(f"the query vector has shape {vector.shape}, the index needs ({dim},)")
+    if not np.isfinite(vector).all():
+        raise ValueError("the query vector is not finite")
+    if k < 1:
+        raise ValueError(f"k is {k}, it must be at least 1")

@@ -1,0 +1,174 @@
+"""What holds for every index engine: deterministic, verified, close to exact."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.artifact.index.engine import Engine, load_engine
+from model.artifact.index.engines import ENGINES
+from model.errors import GenerationCorrupt
+from model.settings import ModelSettings
+from tests.model.artifact.index.conftest import (
+    DIM,
+    SETTINGS,
+    Floats,
+    MakeIndex,
+    random_vectors,
+)
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Return each engine of the table in turn."""
+    return load_engine(request.param)
+
+
+def test_results_are_the_exact_ones_with_their_cosines(
+    engine: Engine, make_index: MakeIndex, vectors: Floats
+) -> None:
+    """A small index is exact for nearly every query."""
+    index, found = make_index(engine, vectors), 0
+    for query in random_vectors(100, seed=2):
+        ids, scores = index.search(query, 10)
+        exact = vectors @ query
+
+        assert scores == pytest.approx(exact[ids], abs=1e-5)
+        assert (np.diff(scores) <= 0).all()
+        assert ids.dtype == np.int64
+        assert scores.dtype == np.float32
+        found += len(set(ids.tolist()) & set(np.argsort(-exact)[:10].tolist()))
+
+    assert found / 1000 > 0.99
+
+
+def test_the_same_vectors_and_seed_give_the_same_bytes(
+    engine: Engine, vectors: Floats, tmp_path: Path
+) -> None:
+    """A generation can be made again."""
+    for name in ("a", "b"):
+        engine.build(vectors, tmp_path / name, ModelSettings(num_trees=3, seed=5))
+
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_asking_for_more_than_there_is_gives_all(engine: Engine, make_index: MakeIndex) -> None:
+    """The number asked for is a wish."""
+    ids, scores = make_index(engine, random_vectors(7)).search(random_vectors(1)[0], 100)
+
+    assert sorted(ids.tolist()) == list(range(7))
+    assert len(scores) == 7
+
+
+def test_an_index_of_nothing_answers_nothing(engine: Engine, make_index: MakeIndex) -> None:
+    """A shop may have no item to show."""
+    index = make_index(engine, np.zeros((0, DIM), dtype=np.float32))
+
+    ids, scores = index.search(random_vectors(1)[0], 10)
+
+    assert len(index) == len(ids) == len(scores) == 0
+
+
+def test_a_file_with_another_number_of_vectors_is_refused(
+    engine: Engine, make_index: MakeIndex, vectors: Floats, tmp_path: Path
+) -> None:
+    """Annoy itself would load it."""
+    make_index(engine, vectors)
+
+    with pytest.raises(GenerationCorrupt, match=r"holds .*3000.*, not .*2999"):
+        engine.open(tmp_path / engine.file_name, DIM, 2999, engine.search_k(SETTINGS))
+
+
+def test_a_file_cut_short_is_refused(
+    engine: Engine, make_index: MakeIndex, vectors: Floats, tmp_path: Path
+) -> None:
+    """Cut at a node boundary Annoy loads it "successfully"."""
+    make_index(engine, vectors)
+    path = tmp_path / engine.file_name
+    node_bytes = 4 * DIM + 12
+    content = path.read_bytes()
+    path.unlink()  # never write over a file that is mapped
+    path.write_bytes(content[: node_bytes * 100])
+
+    with pytest.raises(GenerationCorrupt, match=str(path)):
+        engine.open(path, DIM, len(vectors), engine.search_k(SETTINGS))
+
+
+def test_a_missing_file_is_refused(engine: Engine, tmp_path: Path) -> None:
+    """With our error, not the library's."""
+    with pytest.raises(GenerationCorrupt, match="cannot be loaded"):
+        engine.open(tmp_path / "none", DIM, 5, 1)
+
+
+@pytest.mark.parametrize(
+    ("vector", "k"),
+    [
+        (np.full(DIM, np.nan, dtype=np.float32), 10),
+        (np.full(DIM, np.inf, dtype=np.float32), 10),
+        (np.zeros(DIM + 1, dtype=np.float32), 10),
+        (np.zeros(DIM, dtype=np.float32), 0),
+    ],
+)
+def test_a_query_that_makes_no_sense_is_refused(
+    engine: Engine, make_index: MakeIndex, vectors: Floats, vector: Floats, k: int
+) -> None:
+    """Annoy would answer NaN with items."""
+    index = make_index(engine, vectors)
+
+    with pytest.raises(ValueError, match=r"query vector|k is"):
+        index.search(vector, k)
+
+
+def test_threads_get_the_answers_that_one_gets(
+    engine: Engine, make_index: MakeIndex, vectors: Floats
+) -> None:
+    """A search leaves nothing behind in the index."""
+    index, queries = make_index(engine, vectors), random_vectors(200, seed=3)
+    alone = [index.search(query, 10) for query in queries]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda query: index.search(query, 10), queries))
+
+    for (ids, scores), (other_ids, other_scores) in zip(alone, together, strict=True):
+        assert np.array_equal(ids, other_ids)
+        assert np.array_equal(scores, other_scores)
+
+
+@pytest.mark.parametrize(("num", "dim", "trees"), [(3000, 16, 10), (500, 64, 40), (0, 16, 5)])
+def test_the_estimate_is_about_the_file(
+    engine: Engine, tmp_path: Path, num: int, dim: int, trees: int
+) -> None:
+    """Never much less, and not twice as much."""
+    settings = ModelSettings(num_trees=trees)
+    engine.build(random_vectors(num, dim=dim), tmp_path / "file", settings)
+    size = (tmp_path / "file").stat().st_size
+    cost = engine.estimate(num, dim, settings)
+
+    assert 0.9 * size <= cost.file_bytes <= 1.5 * size
+    assert cost.build_bytes >= 0
+    assert cost.build_seconds >= 0
+
+
+def test_each_engine_has_a_file_of_its_own() -> None:
+    """None is ever handed another's file."""
+    names = [load_engine(name).file_name for name in ENGINES]
+
+    assert len(set(names)) == len(names)
+
+
+def test_an_engine_that_is_not_in_the_table_is_named() -> None:
+    """With those that are."""
+    with pytest.raises(GenerationCorrupt, match="'tomorrow' is not known, only annoy, exact"):
+        load_engine("tomorrow")
+
+
+def test_who_reads_settings_loads_no_engine() -> None:
+    """A process that only streams has no index library."""
+    code = "import sys, model.settings; print(*sorted(sys.modules))"
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+
+    assert {"annoy", "numpy"} & set(found) == set()
