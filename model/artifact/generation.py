@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.artifact.channels import FIRST_CHANNELS
 from model.artifact.index.engine import Engine, VectorIndex, load_engine
 from model.artifact.index.engines import FIRST_ENGINE
 from model.artifact.manifest import read_manifest
@@ -57,9 +58,10 @@ class Generation:
             normalised text.
         query_texts: normalised texts, by dense query index.
         query_vectors: ``float32 [num_queries, dim]`` unit vectors.
-        channel_attention_items: ``float32 [num_items, 3]``, the weights of the text,
-            bipartite and hypergraph channel; rows sum to 1.
-        channel_attention_queries: ``float32 [num_queries, 3]``, the same for queries.
+        channel_attention_items: ``float32 [num_items, num_channels]``, the weight of
+            each of `channels`; rows sum to 1.
+        channel_attention_queries: ``float32 [num_queries, num_channels]``, the same for
+            queries.
         paths: the graph behind the vectors, see `model.artifact.paths`; None: it was
             written before that was stored.
         encoder: the text encoder's arrays by name, see
@@ -84,6 +86,15 @@ class Generation:
     paths: PathGraph | None
     encoder: dict[str, NDArray[np.float32]]
     warm: dict[str, NDArray[np.float32]]
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels of the network that made it, by name, in the order of attention.
+
+        They need not be those of `model.artifact.channels`: another version may have
+        had others.
+        """
+        return tuple(self.manifest.channels) or FIRST_CHANNELS
 
     @property
     def engine(self) -> Engine:
@@ -285,8 +296,8 @@ def _check_shapes(generation: Generation) -> None:
         "index_items": (manifest.num_indexed,),
         "query_keys": (num_queries,),
         "query_vectors": (num_queries, dim),
-        "channel_attention_items": (num_items, 3),
-        "channel_attention_queries": (num_queries, 3),
+        "channel_attention_items": (num_items, len(generation.channels)),
+        "channel_attention_queries": (num_queries, len(generation.channels)),
     }
     for name, shape in expected.items():
         found = getattr(generation, name).shape

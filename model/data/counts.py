@@ -1,6 +1,7 @@
 """How large a graph and its batches are: what memory and sampling follow from."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,20 @@ from model.data.graph import GraphPart
 from model.data.texts import Texts
 from model.data.training_set import TrainingSet
 from model.settings import ModelSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelSize:
+    """The size of what one channel propagates over.
+
+    Attributes:
+        entries: of its sparse matrices, each of which is gone over there and back; of a
+            batch, messages in all layers.
+        middles: rows between one node and another, such as sessions.
+    """
+
+    entries: int
+    middles: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,19 +39,13 @@ class Counts:
             feature by feature.
         num_features: terms of all texts, and features of all terms; of a batch,
             features of all texts.
-        num_edges: query-item edges, each there and back; of a batch, messages along
-            them in all layers.
-        num_hyperedges: sessions.
-        num_incidences: members of hyperedges; of a batch, messages to and from
-            hyperedges.
+        channels: the size of each channel, by its name in `model.artifact.channels`.
     """
 
     num_nodes: int
     num_terms: int
     num_features: int
-    num_edges: int
-    num_hyperedges: int
-    num_incidences: int
+    channels: Mapping[str, ChannelSize]
 
     @staticmethod
     def of(part: GraphPart, texts: Texts) -> "Counts":
@@ -45,9 +54,12 @@ class Counts:
             num_nodes=part.num_nodes,
             num_terms=texts.num_terms,
             num_features=len(texts.node) + len(texts.owner),
-            num_edges=len(part.edge_query),
-            num_hyperedges=part.num_hyperedges,
-            num_incidences=len(part.incidence_node),
+            channels={
+                "bipartite": ChannelSize(entries=len(part.edge_query)),
+                "hypergraph": ChannelSize(
+                    entries=len(part.incidence_node), middles=part.num_hyperedges
+                ),
+            },
         )
 
 

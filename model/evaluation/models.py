@@ -4,13 +4,14 @@ Each is tuned on the validation part, then fitted for the test.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Protocol
 
 import numpy as np
 
+from model.artifact.channels import CHANNEL_NAMES, switches_for
 from model.artifact.encoder import TextEncoder
 from model.evaluation.baselines.dcah import PaperRanker, PaperSettings, tune
 from model.evaluation.baselines.lexical import Bm25, CoOccurrence, Popularity, Ranker
@@ -149,8 +150,7 @@ def _fit_light_gcn(task: Task) -> tuple[Ranker, dict[str, float]]:
 
 def _network(
     *,
-    bipartite: bool = True,
-    hypergraph: bool = True,
+    channels: Collection[str] = CHANNEL_NAMES,
     pretrains: bool = False,
     drops_edges: bool = True,
 ) -> Fitter:
@@ -161,9 +161,7 @@ def _network(
         """
         settings = replace(
             task.settings,
-            use_bipartite=bipartite,
-            use_hypergraph=hypergraph,
-            use_ids=bipartite or hypergraph,
+            **switches_for(channels),
             pretrain_passes=_PRETRAIN_PASSES if pretrains else 0,
             edge_dropout=task.settings.edge_dropout if drops_edges else 0.0,
             validation_share=VALIDATION_SHARE / (1 - TEST_SHARE),
@@ -206,20 +204,20 @@ MODELS: dict[str, Model] = {
     "bm25": Model(fit=_fit_bm25, has_seeds=False),
     "co-occurrence": Model(fit=_fit_co_occurrence, has_seeds=False),
     "lightgcn": Model(fit=_fit_light_gcn),
-    "text": Model(fit=_network(bipartite=False, hypergraph=False)),
-    "hypergraph": Model(fit=_network(bipartite=False)),
+    "text": Model(fit=_network(channels=())),
+    "hypergraph": Model(fit=_network(channels=("hypergraph",))),
     "hypergraph+pretraining": Model(
-        fit=_network(bipartite=False, pretrains=True), is_default=False
+        fit=_network(channels=("hypergraph",), pretrains=True), is_default=False
     ),
     "hypergraph-dropedge": Model(
-        fit=_network(bipartite=False, drops_edges=False), is_default=False
+        fit=_network(channels=("hypergraph",), drops_edges=False), is_default=False
     ),
-    "bipartite": Model(fit=_network(hypergraph=False)),
+    "bipartite": Model(fit=_network(channels=("bipartite",))),
     "bipartite+pretraining": Model(
-        fit=_network(hypergraph=False, pretrains=True), is_default=False
+        fit=_network(channels=("bipartite",), pretrains=True), is_default=False
     ),
     "bipartite-dropedge": Model(
-        fit=_network(hypergraph=False, drops_edges=False), is_default=False
+        fit=_network(channels=("bipartite",), drops_edges=False), is_default=False
     ),
     "full": Model(fit=_network()),
     "full+pretraining": Model(fit=_network(pretrains=True), is_default=False),

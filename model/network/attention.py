@@ -22,7 +22,8 @@ class ChannelAttention(nn.Module):
         self.degree = nn.Parameter(torch.zeros(len(CHANNELS), len(CHANNELS)))
 
     def forward(self, vectors: Tensor, degrees: Tensor) -> Tensor:
-        """Return ``float32 [n, 3]``, the weights of ``vectors [n, 3, dim]``.
+        """Return ``float32 [n, num_channels]``, the weights of ``vectors [n,
+        num_channels, dim]``.
 
         A silent channel gets none.
         """

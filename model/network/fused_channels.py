@@ -16,7 +16,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from model.network.channels.bipartite import OpenEdges
+from model.network.channels.hypergraph import OpenSessions
 from model.network.sparse import Matrix, weighted_sums
+from model.network.whole_graph import WholeReach
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +45,28 @@ class Matrices:
     nodes: Tensor
 
 
+def matrices_of(reach: WholeReach, nodes: Tensor, num_layers: int) -> Matrices:
+    """Return what it takes to get the channels of some nodes, ``int64 [n]`` and
+    distinct.
+    """
+    edges, sessions = reach.channel("bipartite"), reach.channel("hypergraph")
+    if not isinstance(edges, OpenEdges) or not isinstance(sessions, OpenSessions):
+        raise TypeError("the fused kernel is written for clicks and sessions on the device")
+    return Matrices(
+        layers=num_layers,
+        edges=edges.both(),
+        last=edges.some_rows(nodes),
+        to_session=sessions.to_session(),
+        from_session=sessions.from_session(),
+        has_id=reach.has_id(),
+        nodes=nodes,
+    )
+
+
 class Rows(NamedTuple):
     """What is said of the wanted nodes, ``float32 [num_wanted, dim]`` each.
 
-    See `model.network.network.Channels`.
+    See `model.network.graph.Channels`.
     """
 
     content: Tensor

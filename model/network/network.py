@@ -16,11 +16,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.artifact.channels import CHANNEL_NAMES, TEXT, channels_on, has_fused_step
 from model.data.texts import Texts
 from model.network.attention import ChannelAttention
+from model.network.channels.channel import Propagation
+from model.network.channels.table import PROPAGATIONS
 from model.network.content import ContentPath
-from model.network.fused_channels import rows_of
-from model.network.graph import Channel, Channels, Propagated, Reach, WholeReach
+from model.network.fused_channels import matrices_of, rows_of
+from model.network.graph import Channel, Channels, Propagated, Reach
+from model.network.whole_graph import WholeReach
 from model.settings import ModelSettings
 
 _FED_HYPERGRAPH = 0.1
@@ -72,35 +76,31 @@ class DualChannelNetwork(nn.Module):
         with self._dense():
             content = reach.content(self.content)
         own = content + reach.id_vectors(self.ids) if self._settings.use_ids else content
-        hypergraph = self._hypergraph_channel(own, reach)
-        fed = self.fed_hypergraph.to(own.device) * hypergraph.vectors
-        bipartite = self._bipartite_channel(own + fed, reach)
-        text = Channel(vectors=own, degree=own.new_ones(len(own)))
-        return Channels(content=content, each=(text, bipartite, hypergraph), nodes=reach.nodes)
+        said = {TEXT: Channel(vectors=own, degree=own.new_ones(len(own)))}
+        for channel in PROPAGATIONS:
+            said[channel.name] = self._propagate(channel, said, reach)
+        return Channels(content=content, each=_in_order(said), nodes=reach.nodes)
 
     def propagate_to(self, reach: Reach, nodes: Tensor) -> Channels:
         """Return what each channel says of some distinct nodes, ``int64 [n]``.
 
         For a step, with gradients.
         """
-        settings = self._settings
-        has_all = settings.use_bipartite and settings.use_hypergraph and settings.use_ids
-        if not (has_all and isinstance(reach, WholeReach)):
+        if not (has_fused_step(self._settings) and isinstance(reach, WholeReach)):
             return self.propagate(reach).of(nodes)
         nodes = nodes.sort().values
         with self._dense():
             content = reach.content(self.content)
-        rows = rows_of(
-            content, self.ids, self.fed_hypergraph, reach.matrices(nodes, settings.num_layers)
-        )
-        text = Channel(vectors=rows.own, degree=rows.own.new_ones(len(nodes)))
-        bipartite = Channel(vectors=rows.bipartite, degree=reach.edge_degree[nodes])
-        hypergraph = Channel(vectors=rows.hypergraph, degree=reach.hyperedge_degree[nodes])
-        return Channels(content=rows.content, each=(text, bipartite, hypergraph), nodes=nodes)
+        matrices = matrices_of(reach, nodes, self._settings.num_layers)
+        rows = rows_of(content, self.ids, self.fed_hypergraph, matrices)
+        said = {TEXT: Channel(vectors=rows.own, degree=rows.own.new_ones(len(nodes)))}
+        for name, vectors in (("bipartite", rows.bipartite), ("hypergraph", rows.hypergraph)):
+            said[name] = Channel(vectors=vectors, degree=reach.channel(name).degree[nodes])
+        return Channels(content=rows.content, each=_in_order(said), nodes=nodes)
 
     def join(self, channels: Channels, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """Return unit vectors ``float32 [n, dim]`` of some nodes, and the attention
-        behind them ``[n, 3]``.
+        behind them ``[n, num_channels]``.
 
         Args:
             channels: of `propagate`.
@@ -125,23 +125,28 @@ class DualChannelNetwork(nn.Module):
         vectors, attention = (torch.cat(each) for each in zip(*joined, strict=True))
         return vectors, attention
 
-    def _hypergraph_channel(self, own: Tensor, reach: Reach) -> Channel:
-        """Node to session to node: D_v^-1 H D_e^-1 H^T x."""
-        if not self._settings.use_hypergraph:
+    def _propagate(self, channel: Propagation, said: dict[str, Channel], reach: Reach) -> Channel:
+        """Return what a channel says, given what those before it have said."""
+        own = said[TEXT].vectors
+        if channel.name not in channels_on(self._settings):
             return _silent(own)
-        return Channel(vectors=reach.along_hyperedges(own), degree=reach.hyperedge_degree)
+        start = own
+        for name in channel.fed_by:
+            start = start + self._fed[name].to(own.device) * said[name].vectors
+        hearing = reach.channel(channel.name)
+        vectors = channel.propagate(start, hearing, self._settings)
+        return Channel(vectors=vectors, degree=hearing.degree)
 
-    def _bipartite_channel(self, start: Tensor, reach: Reach) -> Channel:
-        """Query to item and back: the sum over layers of (D^-1/2 A D^-1/2)^l x, l from
-        1.
-        """
-        if not self._settings.use_bipartite:
-            return _silent(start)
-        layer = total = reach.along_edges(start, 0)
-        for number in range(1, self._settings.num_layers):
-            layer = reach.along_edges(layer, number)
-            total = total + layer
-        return Channel(vectors=total, degree=reach.edge_degree)
+    @property
+    def _fed(self) -> dict[str, Tensor]:
+        """The learnt share of each channel that feeds another."""
+        return {"hypergraph": self.fed_hypergraph}
+
+
+def _in_order(said: dict[str, Channel]) -> tuple[Channel, ...]:
+    """Return the channels in the order of attention, silent those that said nothing."""
+    own = said[TEXT].vectors
+    return tuple(said[name] if name in said else _silent(own) for name in CHANNEL_NAMES)
 
 
 def _silent(like: Tensor) -> Channel:

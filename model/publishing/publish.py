@@ -8,6 +8,7 @@ from shutil import rmtree
 import numpy as np
 from numpy.typing import NDArray
 
+from model.artifact.channels import CHANNEL_NAMES
 from model.artifact.generation import Generation, open_generation
 from model.artifact.index.engine import load_engine
 from model.artifact.provenance import CATALOG_KEY, catalog_hash, code_version, model_settings
@@ -202,6 +203,7 @@ def _manifest(
         evaluation={**trained.evaluation, **verdict.figures},
         model={**model_settings(trained.settings), CATALOG_KEY: catalog_hash(arrays)},
         gate=manifest_pb.Gate(passed=verdict.passed, reasons=verdict.reasons),
+        channels=CHANNEL_NAMES,
         index=manifest_pb.Index(engine=settings.index_engine, search_k=engine.search_k(settings)),
     )
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from model.artifact.channels import CHANNELS, channels_on, has_fused_step
 from model.artifact.index.engine import load_engine
 from model.data.counts import Counts, largest_batch
 from model.data.graph import GraphPart
@@ -20,11 +21,11 @@ from model.settings import ModelSettings
 
 _FLOAT, _INDEX = 4, 8
 _BYTES_OF_ENTRY = 52
-_STEP_BYTES_OF_INCIDENCE, _STEP_BYTES_OF_EDGE = 16, 8
 _HOST_BYTES_OF_ENTRY = 32
 _BYTES_OF_SCORE, _MORE_OF_SCORE_BY_TEXT = 12, 8
 _JOINED_VECTORS = 18
 _BYTES_OF_PAIR, _JOINED_VECTORS_OF_VIEWS = 18, 14
+_TEXT_VECTORS = 3
 _BACKWARD_VECTORS = 4.2
 _BACKWARD_VECTORS_OF_FEW, _LIFTED_VECTORS = 3, 2
 _EXPORTED_VECTORS = 8
@@ -64,10 +65,8 @@ def full_footprint(data: TrainingSet, settings: ModelSettings) -> Footprint:
     counts = Counts.of(data.whole, data.texts)
     patterns = _pattern_bytes(counts, len(data.texts.buckets)) + _supervision_bytes(data.whole)
     lasting = (*_state(data, settings), ("patterns", patterns))
-    of_few = settings.use_bipartite and settings.use_hypergraph and settings.use_ids
-    step = Footprint(
-        parts=(*lasting, *(_step_of_few if of_few else _step)(counts, data, settings)),
-    )
+    step_parts = _step_of_few if has_fused_step(settings) else _step
+    step = Footprint(parts=(*lasting, *step_parts(counts, data, settings)))
     if not settings.pretrain_passes:
         return step
     pretraining = Footprint(parts=(*lasting, *_pretraining_step(counts, data, settings)))
@@ -148,7 +147,7 @@ def _shared_size(settings: ModelSettings) -> int:
     """Return how many numbers the text towers and the attention have, each for queries
     and for items.
     """
-    dim, hidden, channels = settings.dim, settings.hidden, 3
+    dim, hidden, channels = settings.dim, settings.hidden, len(CHANNELS)
     tower = 2 * dim * hidden + dim + hidden
     attention = dim * dim + dim + channels * dim + channels + channels * channels
     return 2 * (tower + attention) + 2
@@ -162,10 +161,10 @@ def _step_of_few(
     That is in `model.network.fused_channels` and `model.network.fused_towers`.
     """
     vectors = _FLOAT * counts.num_nodes * settings.dim
-    sessions = _FLOAT * counts.num_hyperedges * settings.dim
+    middles = _FLOAT * _largest_middles(counts) * settings.dim
     tower = _FLOAT * max(data.whole.num_queries, data.whole.num_items) * settings.hidden
     propagated, lifted = (
-        _BACKWARD_VECTORS_OF_FEW * vectors + sessions,
+        _BACKWARD_VECTORS_OF_FEW * vectors + middles,
         _LIFTED_VECTORS * vectors + tower,
     )
     moved = _FLOAT * max(_table_sizes(data, settings))
@@ -188,10 +187,10 @@ def _step(
     """
     vectors = _FLOAT * counts.num_nodes * settings.dim
     backward = math.ceil(_BACKWARD_VECTORS * vectors)
-    sessions = _FLOAT * counts.num_hyperedges * settings.dim + 2 * vectors
+    middles = _FLOAT * _largest_middles(counts) * settings.dim + 2 * vectors
     moved = _FLOAT * max(_table_sizes(data, settings))
     terms = vectors + _FLOAT * counts.num_terms * settings.dim
-    passing = max(_score_bytes(data, settings), backward, sessions, terms, moved)
+    passing = max(_score_bytes(data, settings), backward, middles, terms, moved)
     return (
         *_activations(counts, settings),
         ("candidates' scores or gradients of activations", passing),
@@ -200,11 +199,18 @@ def _step(
 
 def _activations(counts: Counts, settings: ModelSettings) -> tuple[tuple[str, int], ...]:
     vectors = _FLOAT * counts.num_nodes * settings.dim
-    return (
-        ("text activations", 3 * vectors + _FLOAT * counts.num_nodes * settings.hidden),
-        ("bipartite activations", settings.use_bipartite * vectors),
-        ("hypergraph activations", settings.use_hypergraph * vectors),
+    text = _TEXT_VECTORS * vectors + _FLOAT * counts.num_nodes * settings.hidden
+    of_channels = (
+        (f"{channel.name} activations", channel.kept_vectors * vectors)
+        for channel in CHANNELS
+        if channel.kept_vectors and channel.name in channels_on(settings)
     )
+    return (("text activations", text), *of_channels)
+
+
+def _largest_middles(counts: Counts) -> int:
+    """Return the most rows that a channel has between its nodes: one at a time."""
+    return max((size.middles for size in counts.channels.values()), default=0)
 
 
 def _pretraining_step(
@@ -257,9 +263,12 @@ def _expected_distinct(
 def _pattern_bytes(counts: Counts, num_buckets: int) -> int:
     texts = _BYTES_OF_ENTRY * counts.num_features
     texts += _INDEX * (counts.num_nodes + 2 * counts.num_terms + num_buckets)
-    edges = (_BYTES_OF_ENTRY + _STEP_BYTES_OF_EDGE) * counts.num_edges
-    incidences = (_BYTES_OF_ENTRY + _STEP_BYTES_OF_INCIDENCE) * counts.num_incidences
-    return texts + edges + incidences + _INDEX * (2 * counts.num_nodes + counts.num_hyperedges)
+    return texts + sum(
+        (_BYTES_OF_ENTRY + channel.step_bytes_of_entry) * size.entries
+        + _INDEX * (counts.num_nodes + size.middles)
+        for channel in CHANNELS
+        if (size := counts.channels.get(channel.name))
+    )
 
 
 def _supervision_bytes(part: GraphPart) -> int:
@@ -274,7 +283,7 @@ def _supervision_bytes(part: GraphPart) -> int:
 
 
 def _host_graph_bytes(data: TrainingSet) -> int:
-    part = data.whole
-    features = int(data.texts.lengths(part.num_nodes).sum())
-    entries = 2 * len(part.edge_query) + 2 * len(part.incidence_node) + features
-    return _HOST_BYTES_OF_ENTRY * entries
+    """Return what compressed rows take: of each channel by both ends, of texts."""
+    features = int(data.texts.lengths(data.whole.num_nodes).sum())
+    sizes = Counts.of(data.whole, data.texts).channels.values()
+    return _HOST_BYTES_OF_ENTRY * (features + sum(2 * size.entries for size in sizes))

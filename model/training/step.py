@@ -12,9 +12,10 @@ from torch import Tensor
 from model.artifact.encoder import unit_rows
 from model.data.graph import GraphPart
 from model.data.training_set import TrainingSet
-from model.network.graph import Graph, Propagable, Visible
+from model.network.graph import Propagable, Visible
 from model.network.network import DualChannelNetwork
 from model.network.sampled import SampledGraph
+from model.network.whole_graph import Graph
 from model.settings import ModelSettings
 from model.training.memory_limit import Propagation
 from model.training.objective import Objective

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from model.artifact.channels import CHANNEL_NAMES
 from model.artifact.encoder import BAG, TOWER_PARTS
 from model.artifact.generation import Generation
 from model.data.parent import LearnedClicks, NodeRows, learned_by, rows_in
@@ -134,6 +135,9 @@ def _copy_ids(warm: WarmStart, network: DualChannelNetwork) -> None:
 
 def _problem(generation: Generation, arrays: dict[str, Float32s], settings: ModelSettings) -> str:
     """Return why a generation's weights do not fit the network; empty: they do."""
+    if generation.channels != CHANNEL_NAMES:
+        had, has = (", ".join(names) for names in (generation.channels, CHANNEL_NAMES))
+        return f"its channels are {had}, this version has {has}"
     manifest, encoder = generation.manifest, generation.encoder
     needed = {
         "the query id vectors": (arrays.get(QUERY_IDS), (manifest.num_queries, settings.dim)),

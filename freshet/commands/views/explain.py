@@ -13,6 +13,7 @@ from freshet.process import CommandError
 from freshet.stores.artifacts import current_generation
 from freshet.terminal import options
 from freshet.terminal.output import printable, table
+from model.artifact.channels import CHANNELS, TEXT
 from model.artifact.encoder import TextEncoder
 from model.artifact.generation import Generation
 from model.artifact.paths import (
@@ -24,9 +25,6 @@ from model.artifact.paths import (
 )
 from protos.text import normalize_query
 
-_CHANNELS = ("text", "bipartite", "hypergraph")
-_TEXT_ALONE = (1.0, 0.0, 0.0)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
@@ -37,8 +35,8 @@ class Explanation:
         is_known: the query is in the graph; otherwise its text alone answers.
         item: dense index of the item.
         score: cosine of the two vectors, by which the index ranks.
-        query_attention: weights of the text, bipartite and hypergraph channel in the
-            query's vector.
+        query_attention: the weight of each of the generation's channels in the query's
+            vector.
         item_attention: the same for the item's.
         paths: what links them, strongest first; None: the generation does not have the
             graph.
@@ -123,7 +121,8 @@ def _query_side(
     the text alone.
     """
     if row is None:
-        return TextEncoder(generation.encoder).encode(query), _TEXT_ALONE
+        text_alone = tuple(float(name == TEXT) for name in generation.channels)
+        return TextEncoder(generation.encoder).encode(query), text_alone
     return generation.query_vectors[row], tuple(generation.channel_attention_queries[row].tolist())
 
 
@@ -143,8 +142,8 @@ def _as_json(generation: Generation, explanation: Explanation) -> dict[str, obje
         "title": generation.item_titles[explanation.item],
         "shown": bool(generation.item_shown[explanation.item]),
         "score": explanation.score,
-        "query_attention": dict(zip(_CHANNELS, explanation.query_attention, strict=True)),
-        "item_attention": dict(zip(_CHANNELS, explanation.item_attention, strict=True)),
+        "query_attention": dict(zip(generation.channels, explanation.query_attention, strict=True)),
+        "item_attention": dict(zip(generation.channels, explanation.item_attention, strict=True)),
         "paths": None if paths is None else [_path_as_json(generation, path) for path in paths],
     }
 
@@ -181,9 +180,19 @@ def _lines(generation: Generation, explanation: Explanation) -> list[str]:
     return [
         printable(f"'{explanation.query}' finds {_named(generation, explanation.item)}{hidden}"),
         f"score {explanation.score:.3f}, generation {generation.id}\n",
-        table(("", *_CHANNELS), weights) + "\n",
+        table(("", *generation.channels), weights) + "\n",
+        *_channel_lines(generation),
         *_path_lines(generation, explanation),
     ]
+
+
+def _channel_lines(generation: Generation) -> list[str]:
+    """Return what a node hears in each channel; of a version with others, what is known
+    of them.
+    """
+    known = [channel for channel in CHANNELS if channel.name in generation.channels]
+    rows = [(channel.name, channel.explains) for channel in known]
+    return [table(("channel", "what it says of each"), rows) + "\n"]
 
 
 def _path_lines(generation: Generation, explanation: Explanation) -> Sequence[str]:

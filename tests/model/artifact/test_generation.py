@@ -248,6 +248,23 @@ def test_a_generation_from_before_engines_had_names_answers_as_it_did() -> None:
         assert [generation.item_ids[generation.index_items[each]] for each in ids] == item_ids
 
 
+def test_a_generation_from_before_channels_had_names_has_those_of_then() -> None:
+    """The columns of its attention are theirs."""
+    generation = open_generation(GOLDEN)
+
+    assert not generation.manifest.channels
+    assert generation.channels == ("text", "bipartite", "hypergraph")
+
+
+def test_attention_of_another_width_than_the_channels_is_refused(generation: Generation) -> None:
+    """A weight of a channel without a name explains nothing."""
+    generation.manifest.channels.append("images")
+    (generation.path / MANIFEST_NAME).write_text(json_format.MessageToJson(generation.manifest))
+
+    with pytest.raises(GenerationCorrupt, match="channel_attention_items"):
+        open_generation(generation.path)
+
+
 def test_a_file_that_ranks_by_another_metric_is_refused(generation: Generation) -> None:
     """Annoy would load the file and rank wrongly."""
     generation.manifest.metric = "angular"

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from model.data.training_set import TrainingSet, build_training_set
-from model.network.graph import Channels, Graph, Reach, Visible, WholeReach
+from model.network.graph import Channels, Reach, Visible
 from model.network.network import DualChannelNetwork
+from model.network.whole_graph import Graph, WholeReach
 from model.settings import ModelSettings
 from model.training.step import Learner
 from stream.events.types import Interaction

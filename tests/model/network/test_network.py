@@ -12,8 +12,9 @@ from torch import Tensor
 from model.artifact.encoder import TextEncoder
 from model.data.graph import GraphPart
 from model.data.training_set import TrainingSet, build_training_set
-from model.network.graph import Graph, Propagated, Visible, WholeReach
+from model.network.graph import Propagated, Visible
 from model.network.network import DualChannelNetwork
+from model.network.whole_graph import Graph, WholeReach
 from model.settings import ModelSettings
 from model.training.result import Trained
 from model.training.step import Learner

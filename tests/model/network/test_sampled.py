@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from model.data.training_set import TrainingSet, build_training_set
-from model.network.graph import Channels, Graph, Visible, WholeReach
+from model.network.graph import Channels, Visible
 from model.network.host_graph import HostGraph, HostReach
 from model.network.network import DualChannelNetwork
 from model.network.sampled import SampledGraph, Subgraph
+from model.network.whole_graph import Graph, WholeReach
 from model.settings import ModelSettings
 from model.training.step import Learner
 from model.training.train import train
@@ -156,7 +157,7 @@ def test_no_more_than_the_bound_is_drawn(data: TrainingSet, settings: ModelSetti
     graph = SampledGraph(data.train, data.texts, settings, CPU)
     starts = torch.arange(data.train.num_nodes)
 
-    drawn = graph.reach(Visible.everything(graph), starts).counts().num_edges
+    drawn = graph.reach(Visible.everything(graph), starts).counts().channels["bipartite"].entries
 
     degrees = np.bincount(data.train.edge_query, minlength=data.train.num_queries).tolist()
     degrees += np.bincount(data.train.edge_item, minlength=data.train.num_items).tolist()

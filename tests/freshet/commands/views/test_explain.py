@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -62,8 +63,11 @@ def starts(rows: list[int], num_rows: int) -> "np.ndarray[tuple[int], np.dtype[n
     return np.cumsum([0, *np.bincount(rows, minlength=num_rows)]).astype(np.int64)
 
 
-def publish(root: Path, graph: PathGraph | None) -> None:
-    """Write a generation of three items and two queries and make it current."""
+def publish(root: Path, graph: PathGraph | None, channels: Sequence[str] = ()) -> None:
+    """Write a generation of three items and two queries and make it current.
+
+    Of each of more than three channels both listen to equal parts.
+    """
     generation_id = new_generation_id(1_790_000_000_000)
     folder = ArtifactStore(root).generation_path(generation_id)
     folder.mkdir(parents=True)
@@ -92,11 +96,20 @@ def publish(root: Path, graph: PathGraph | None) -> None:
         arrays[f"encoder.{tower}.out_bias"] = np.zeros(DIM, dtype=np.float32)
     for name, array in arrays.items():
         writer.add_array(name, array)
+    if channels:
+        for name, count in (("items", 3), ("queries", 2)):
+            equal = np.full((count, len(channels)), 1 / len(channels), dtype=np.float32)
+            writer.add_array(f"channel_attention_{name}", equal)
     if graph is not None:
         writer.add_paths(graph)
     writer.seal(
         manifest_pb.Generation(
-            generation_id=generation_id, dim=DIM, num_items=3, num_queries=2, num_indexed=2
+            generation_id=generation_id,
+            dim=DIM,
+            num_items=3,
+            num_queries=2,
+            num_indexed=2,
+            channels=channels,
         )
     )
     replace_file(root / "CURRENT", f"{generation_id}\n".encode())
@@ -222,3 +235,19 @@ def test_it_needs_no_torch(artifacts: Path) -> None:
     )
 
     assert outcome.returncode == 0, outcome.stderr
+
+
+def test_a_generation_of_other_channels_is_shown_with_its_own(tmp_path: Path, run: Command) -> None:
+    """Another version made it; what this one knows of its channels it says."""
+    publish(tmp_path, path_graph(), channels=("text", "bipartite", "copurchase", "images"))
+
+    told = run("explain", "--artifacts", tmp_path, "mug", "A").stdout
+    shown = json.loads(run("explain", "--artifacts", tmp_path, "mug", "A", "--json").stdout)
+    unknown = json.loads(run("explain", "--artifacts", tmp_path, "new", "A", "--json").stdout)
+
+    equal = {"text": 0.25, "bipartite": 0.25, "copurchase": 0.25, "images": 0.25}
+    assert shown["query_attention"] == shown["item_attention"] == equal
+    assert unknown["query_attention"] == {name: float(name == "text") for name in equal}
+    assert "copurchase" in told
+    assert "bipartite  queries and items that clicks join to it" in told
+    assert "hypergraph" not in told

@@ -1,0 +1,1 @@
+"""How each channel propagates, a file each, and the table of them."""

@@ -1,0 +1,98 @@
+"""What a channel is to the network: three forms of its part of a graph, and its
+formula.
+
+A channel's file has one instance of `Propagation`; the table is in
+`model.network.channels.table`.
+"""
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.data.counts import ChannelSize
+from model.data.graph import GraphPart
+from model.network.graph import Hearing, Visible
+from model.settings import ModelSettings
+
+Ints = NDArray[np.int64]
+
+
+class DeviceForm(Protocol):
+    """A channel's part of a whole graph, on the device: for steps that go over all."""
+
+    def open(self, visible: Visible) -> Hearing:
+        """Return what all nodes hear where only `visible` is to be seen."""
+
+
+class HostForm(Protocol):
+    """A channel's part of a whole graph, in the host's memory: to draw from, and for
+    exports.
+    """
+
+    def open(self, visible: Visible) -> "HostHearing":
+        """Return what all nodes hear where only `visible`, on the host, is to be
+        seen.
+        """
+
+
+class HostHearing(Hearing, Protocol):
+    """What all nodes hear in one channel, in the host's memory.
+
+    `along` has no gradient here.
+    """
+
+    def draw(self, nodes: Ints, settings: ModelSettings) -> "Drawn":
+        """Draw what some nodes, ``int64 [n]`` ascending and distinct, hear.
+
+        Of a node's neighbours at most `settings.num_neighbours` are drawn, uniformly
+        and without replacement; each counts as much more as were left out. Numbers come
+        from torch's generator.
+        """
+
+
+class Drawn(Protocol):
+    """What was drawn for some nodes."""
+
+    @property
+    def senders(self) -> Ints:
+        """``int64 [m]``, the nodes that are heard."""
+
+    @property
+    def size(self) -> ChannelSize:
+        """How much was drawn."""
+
+    def hearing(self, nodes: Ints, device: torch.device) -> Hearing:
+        """Return it on the device, for rows that are `nodes`: ascending, distinct, and
+        all that was drawn for and all senders among them.
+        """
+
+
+class Propagation(Protocol):
+    """One channel.
+
+    Attributes:
+        name: its name in `model.artifact.channels`.
+        fed_by: channels, before it in the table, whose vectors it starts from beside
+            the node's own, each times a learnt share.
+    """
+
+    name: str
+    fed_by: tuple[str, ...]
+
+    def on_device(self, part: GraphPart, device: torch.device) -> DeviceForm:
+        """Return its part of a graph on the device."""
+
+    def on_host(self, part: GraphPart) -> HostForm:
+        """Return its part of a graph in the host's memory."""
+
+    def propagate(self, start: Tensor, hearing: Hearing, settings: ModelSettings) -> Tensor:
+        """Return the channel's vectors, ``float32 [num_rows, dim]``.
+
+        Args:
+            start: ``float32 [num_rows, dim]``, what it propagates.
+            hearing: what is heard in it.
+            settings: of the network.
+        """

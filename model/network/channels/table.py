@@ -1,0 +1,14 @@
+"""The table of channels that propagate over a graph, in the order in which they do.
+
+A new channel is its file, its line here, and its spec in `model.artifact.channels`; see
+`docs/how-to/add-a-channel.md`.
+"""
+
+from typing import Final
+
+from model.network.channels.bipartite import Bipartite
+from model.network.channels.channel import Propagation
+from model.network.channels.hypergraph import Hypergraph
+
+# The hypergraph channel first: it feeds the bipartite one.
+PROPAGATIONS: Final[tuple[Propagation, ...]] = (Hypergraph(), Bipartite())

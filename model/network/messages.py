@@ -1,0 +1,73 @@
+"""The messages of a batch: entries of sparse matrices, drawn in the host's memory with
+a bound, then put on the device.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.network.sparse import Pattern
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Messages:
+    """The entries of a sparse matrix.
+
+    What is sent from nodes or hyperedges (columns) to others (rows).
+
+    Attributes:
+        row: ``int64 [num_messages]``.
+        column: ``int64 [num_messages]``.
+        value: ``float32 [num_messages]``.
+    """
+
+    row: Ints
+    column: Ints
+    value: Floats
+
+    def pattern(self, rows: Ints, columns: Ints, device: torch.device) -> "Weighted":
+        """Return them on the device, rows and columns numbered by their places in two
+        ascending arrays.
+        """
+        row, column = np.searchsorted(rows, self.row), np.searchsorted(columns, self.column)
+        pattern = Pattern(row, column, len(rows), len(columns), device)
+        return Weighted(pattern=pattern, value=torch.from_numpy(self.value).to(device))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weighted:
+    """A sparse matrix on the device: where its entries are, and what they are."""
+
+    pattern: Pattern
+    value: Tensor
+
+    def product(self, x: Tensor) -> Tensor:
+        """Return the matrix times `x`."""
+        return self.pattern.product(self.value, x)
+
+
+def draw(places: Ints, rows: Ints, bound: int) -> tuple[Ints, Floats]:
+    """Draw at most `bound` places of each row, uniformly and without replacement.
+
+    Args:
+        places: what there is to draw from, a row after the other.
+        rows: the row of each place there is.
+        bound: places drawn of a row.
+
+    Returns:
+        The places drawn, in order, and ``float32``, how many times as much each counts.
+    """
+    _, row, count = np.unique(rows[places], return_inverse=True, return_counts=True)
+    if count.max(initial=0) <= bound:
+        return places, np.ones(len(places), dtype=np.float32)
+    # Rows ascending, random within each: the first `bound` of a row are drawn.
+    order = np.lexsort([torch.rand(len(places)).numpy(), row])
+    rank = np.arange(len(places)) - np.repeat(np.cumsum(count) - count, count)
+    kept = np.sort(order[rank < bound])
+    return places[kept], (np.maximum(count, bound) / bound).astype(np.float32)[row[kept]]

@@ -1,0 +1,43 @@
+"""What an earlier generation is good for, and what it is not."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from model.artifact.channels import CHANNEL_NAMES
+from model.artifact.generation import Generation, open_generation
+from model.settings import ModelSettings
+from model.training.warm_start import open_warm_start
+from stream.graph.arrays import GraphArrays
+
+GOLDEN = Path(__file__).parents[1] / "artifact" / "golden" / "generations"
+
+
+def test_a_generation_from_before_channels_had_names_is_gone_on_from(
+    arrays: GraphArrays, settings: ModelSettings
+) -> None:
+    """Its network is the one of today."""
+    (path,) = GOLDEN.iterdir()
+    of_its_shape = replace(settings, dim=8, hidden=4, num_buckets=64)
+
+    warm = open_warm_start(open_generation(path), arrays, of_its_shape)
+
+    assert warm is not None
+    assert {"weight.attention.query.score", "weight.fed_hypergraph"} <= warm.arrays.keys()
+
+
+@pytest.mark.parametrize("names", [(*CHANNEL_NAMES, "images"), CHANNEL_NAMES[::-1]])
+def test_a_generation_of_other_channels_is_ignored(
+    generation: Generation,
+    arrays: GraphArrays,
+    settings: ModelSettings,
+    caplog: pytest.LogCaptureFixture,
+    names: tuple[str, ...],
+) -> None:
+    """Its attention weighs something else, even where the shapes fit."""
+    assert open_warm_start(generation, arrays, settings) is not None
+    generation.manifest.channels[:] = names
+
+    assert open_warm_start(generation, arrays, settings) is None
+    assert f"reason=its channels are {', '.join(names)}" in caplog.text
