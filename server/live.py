@@ -20,8 +20,14 @@ from stream.clock import now_ms
 
 logger = logging.getLogger(__name__)
 
+# Answers of a canary, and of a search that warms up: what a request asks for unless it
+# says otherwise.
 _CANARY_K = 10
+# How far a score may be from the exact cosine: a hundred times what float32 rounds
+# off. Twice as much would still find an index of other vectors.
 _SCORE_TOLERANCE = 1e-3
+# Items scanned at once for the exact nearest: 32 MB of vectors at 128 dimensions. Twice
+# as many take twice the memory while a generation is loaded.
 _SCAN_ROWS = 65_536
 
 

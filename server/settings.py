@@ -20,32 +20,43 @@ class ServerSettings:
     metrics: str = "127.0.0.1:9103"
     """Where Prometheus finds the metrics, HOST:PORT."""
 
+    # A first page of results. Twice as many hardly cost more: titles and ids.
     default_k: int = 10
     """How many items a request gets that does not say."""
 
+    # Some 11 ms of a core in Annoy at 100,000 items. Twice as many: twice that, which
+    # other requests wait for.
     max_k: int = 1000
     """The most items a request may ask for."""
 
+    # Twice the bytes that the stream takes of a query (`stream.max_query_bytes`): no
+    # longer one was ever learned.
     max_query_chars: int = 1024
     """The longest query that is read, in characters as typed."""
 
+    # The cores of the smallest machine. More than there are cores wait for each other.
     num_threads: int = 2
     """Threads that answer requests.
 
     Of their work, only the searches run side by side.
     """
 
+    # Two seconds of work at 500 calls a second (docs/benchmarks.md). Twice as many
+    # wait twice as long for answers that their callers have given up on.
     max_waiting_requests: int = 1024
     """Requests under way or waiting; one more is told RESOURCE_EXHAUSTED at once."""
 
+    # Reading one small file. Twice as long delays a generation by half a second more.
     watch_every_seconds: float = 0.5
     """How often the `CURRENT` pointer is looked at."""
 
+    # Pauses double from a second up to this. Twice as long delays a recovery by that.
     retry_seconds: float = 30.0
     """The longest wait before a generation that failed for a passing reason is tried
     again.
     """
 
+    # A request takes milliseconds; orchestrators kill after 10 to 30 s.
     grace_seconds: float = 5.0
     """How long requests under way may take to finish when the server is told to stop.
     """
@@ -56,14 +67,20 @@ class ServerSettings:
 
     0: those (`model.index_search_k` of the training)."""
 
+    # Each is compared with an exact scan: for all of them one pass over the vectors.
+    # Twice as many take up to twice the time before a generation goes live.
     num_canaries: int = 16
     """Queries that a generation must answer rightly before it goes live."""
 
+    # The gate wants 0.9 (`model.gate_min_index_recall`) of many; of 16, some miss by
+    # chance. At 0.9 here sound generations would be refused now and then.
     canary_floor: float = 0.75
     """The share of canaries whose exact nearest item must be among the first answers of
     the index.
     """
 
+    # A tenth of a second. Twice as many hardly map more of an index that was just read
+    # through by its checksum.
     num_warmups: int = 64
     """Searches done on a new index before the first request reaches it."""
 

@@ -20,6 +20,8 @@ Tower = Literal["query", "item"]
 
 BAG = "bag"
 TOWER_PARTS = ("hidden_weight", "hidden_bias", "out_weight", "out_bias")
+# A shorter vector has no direction: the rounding of its parts is longer. Twice as much
+# changes nothing: trained vectors are a billion times as long.
 _SMALLEST_NORM = 1e-12
 
 

@@ -27,7 +27,12 @@ from model.network.graph import Channel, Channels, Propagated, Reach
 from model.network.whole_graph import WholeReach
 from model.settings import ModelSettings
 
+# Where the hypergraph channel's share in what the bipartite one starts from begins; it
+# is learnt. Chosen with the step sizes on two logs (docs/experiments.md), in place of
+# 0.5.
 _FED_HYPERGRAPH = 0.1
+# Nodes whose channels are joined at once: 4 MB a channel at 128 dimensions, which an
+# export takes beside the channels. Twice as many take twice that, and no less time.
 _BLOCK_NODES = 1 << 13
 
 

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+# A node without visible edges has degree 0, and its row no entry that is not 0: any
+# positive number serves as its degree. It is far below the smallest weight, ln 2.
 _SMALL = 1e-9
 
 
@@ -41,6 +43,8 @@ class Adjacency:
         self._num_nodes = num_queries + num_items
         row = np.concatenate([edge_query, num_queries + edge_item])
         column = np.concatenate([num_queries + edge_item, edge_query])
+        # Entries by row and then column: each row is one piece, and the pattern, being
+        # symmetric, is its own transpose.
         order = np.lexsort([column, row])
         counts = np.bincount(row, minlength=self._num_nodes)
         self._counts = torch.from_numpy(counts).to(device)
@@ -90,6 +94,7 @@ class Adjacency:
         The pattern is symmetric: a row of the transpose has the entries of that row
         whose column is wanted.
         """
+        # The places of all entries of the wanted rows, a row after the other.
         counts = self._counts[nodes]
         ends = counts.cumsum(0)
         first = torch.repeat_interleave(self._starts[nodes] - (ends - counts), counts)
@@ -98,6 +103,8 @@ class Adjacency:
         rows = gather(normalised.values, place), column, (ends - counts).to(torch.int32)
         number = torch.full((self._num_nodes,), -1, dtype=torch.int32, device=nodes.device)
         number[nodes] = torch.arange(len(nodes), dtype=torch.int32, device=nodes.device)
+        # The transpose, by its columns: of each row of the pattern, the entries whose
+        # column is wanted.
         row = gather(number, self._column)
         before = F.pad((row >= 0).cumsum(0, dtype=torch.int32), (1, 0))
         wanted = (row >= 0).nonzero()[:, 0]

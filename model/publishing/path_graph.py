@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from model.artifact.paths import PathGraph
 from stream.graph.arrays import GraphArrays
 
+# What is kept of a node that all shoppers meet: queries of an item, strongest first,
+# and hyperedges of a node, newest first. Chosen by hand, more than an explanation
+# shows. Twice as many: up to twice the files of paths, for weaker and older ones.
 KEPT_QUERIES = 64
 KEPT_HYPEREDGES = 64
 
@@ -102,6 +105,7 @@ def _members(arrays: GraphArrays, row_of: Ints, num_queries: int) -> _Members:
         [arrays.fact_query[searched], num_queries + row_of[arrays.incidence_item[seen]]]
     )
     session = np.concatenate([arrays.fact_session[searched], arrays.incidence_session[seen]])
+    # Sorted by node and then hyperedge, each pair once.
     codes = np.unique(node * max(1, arrays.num_sessions) + number[session])
     return _Members(
         node=codes // max(1, arrays.num_sessions), hyperedge=codes % max(1, arrays.num_sessions)
@@ -127,6 +131,7 @@ def _strongest_by_item(clicks: _Clicks, weights: NDArray[np.float64], num_querie
     """
     # An item's own degree is the same for all of its clicks.
     strength = np.log1p(clicks.sessions) / np.sqrt(weights[:num_queries][clicks.query])
+    # By item, strongest first, so that a click's place in its item's row is its rank.
     order = np.lexsort((clicks.query, -strength, clicks.item))
     starts = _starts(clicks.item, len(weights) - num_queries)
     place = np.arange(len(order)) - starts[clicks.item[order]]
@@ -137,6 +142,7 @@ def _kept_hyperedges(members: _Members, num_nodes: int) -> Bools:
     """Return ``bool [num_sessions]``: among the newest hyperedges of
     one of its nodes.
     """
+    # Members ascend by node and then time: the newest of a node are at its row's end.
     ends = _starts(members.node, num_nodes)[1:]
     is_new = ends[members.node] - np.arange(len(members.node)) <= KEPT_HYPEREDGES
     kept = np.zeros(int(members.hyperedge.max(initial=-1)) + 1, dtype=np.bool_)

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
+# Refused generations kept to be looked into: the newest, and one to compare it with.
+# Twice as many take that much more disk.
 _KEPT_REFUSED = 2
 
 

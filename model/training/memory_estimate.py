@@ -19,15 +19,32 @@ from model.data.graph import GraphPart
 from model.data.training_set import TrainingSet
 from model.settings import ModelSettings
 
+# Bytes of a number and of an index.
 _FLOAT, _INDEX = 4, 8
+
+# The factors below were read off torch's record of its allocations. Each is a part of a
+# sum that is held to 0.85 to 1.3 of that record: twice as much of one, and graphs that
+# fit would be sampled; half as much, and training could run out of memory.
+
+# Bytes of an entry of a sparse pattern: 32-bit columns and order both ways, and what a
+# step makes of its values.
 _BYTES_OF_ENTRY = 52
+# The same in compressed rows on the host: 64-bit row, column, place, and a value.
 _HOST_BYTES_OF_ENTRY = 32
+# Bytes of a query's score of a candidate while gradients flow, and those that the loss
+# of text alone adds.
 _BYTES_OF_SCORE, _MORE_OF_SCORE_BY_TEXT = 12, 8
+# Vectors alive for each compared node while its channels are joined.
 _JOINED_VECTORS = 18
+# Pre-training: bytes of a pair's score, and vectors of a node in two views.
 _BYTES_OF_PAIR, _JOINED_VECTORS_OF_VIEWS = 18, 14
+# Vectors of a node that the text path keeps for its gradient.
 _TEXT_VECTORS = 3
+# Vectors of a node that come and go on the way back through the plain network, through
+# the fused propagation, and through the fused towers.
 _BACKWARD_VECTORS = 4.2
 _BACKWARD_VECTORS_OF_FEW, _LIFTED_VECTORS = 3, 2
+# Vectors of a node while all are exported over the host's graph.
 _EXPORTED_VECTORS = 8
 # Of a node: as published, as the held-out edges are judged by, and its id vector. Of an
 # item, without the deleted ones and without the unavailable ones.

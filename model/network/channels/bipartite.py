@@ -23,7 +23,7 @@ from model.settings import ModelSettings
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
-# A node without visible edges has degree 0; its row is empty, whatever the root is.
+# In place of the degree 0 of a node without visible edges; see `model.network.sparse`.
 _SMALL = 1e-9
 
 
