@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.artifact.index.engines import ENGINES
-from model.errors import GenerationCorrupt
+from model.errors import ArtifactError, GenerationCorrupt
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -146,13 +146,20 @@ def load_engine(name: str) -> Engine:
     Raises:
         GenerationCorrupt: there is none; settings are checked when they are made, so
             the name comes from a manifest.
+        ArtifactError: the library behind it is not installed.
     """
     if name not in ENGINES:
         raise GenerationCorrupt(
             f"index engine {name!r} is not known, only {', '.join(ENGINES)}; "
             "train again with this version, or serve it with the one that wrote it"
         )
-    engine: Engine = import_module(ENGINES[name]).ENGINE
+    try:
+        engine: Engine = import_module(ENGINES[name]).ENGINE
+    except ModuleNotFoundError as error:
+        raise ArtifactError(
+            f"index engine {name!r} needs {error.name}, which is not installed; "
+            "run: pip install 'freshet[server]'"
+        ) from error
     return engine
 
 

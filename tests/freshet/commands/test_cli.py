@@ -222,7 +222,7 @@ def test_a_command_loads_with_the_extra_that_the_table_names(extra: str) -> None
 @pytest.mark.parametrize(
     ("arguments", "absent", "said"),
     [
-        (["serve", "--help"], "annoy", "no annoy; install what `freshet serve` needs: {server}"),
+        (["serve", "--help"], "grpc", "no grpc; install what `freshet serve` needs: {server}"),
         (["tune", "--help"], "rocksdict", "what `freshet tune` needs: {model}"),
         (["demo", "--help"], "grpc", "what `freshet demo` needs: {all}"),
         (["train", "--store", "x", "--artifacts", "y"], "torch", "that brings it: {model}"),

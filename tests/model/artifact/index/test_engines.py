@@ -10,7 +10,7 @@ import pytest
 
 from model.artifact.index.engine import Engine, load_engine
 from model.artifact.index.engines import ENGINES
-from model.errors import GenerationCorrupt
+from model.errors import ArtifactError, GenerationCorrupt
 from model.settings import ModelSettings
 from tests.model.artifact.index.conftest import (
     DIM,
@@ -172,3 +172,12 @@ def test_who_reads_settings_loads_no_engine() -> None:
     ).stdout.split()
 
     assert {"annoy", "numpy"} & set(found) == set()
+
+
+def test_an_engine_whose_library_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message says what to install."""
+    monkeypatch.setitem(sys.modules, "annoy", None)
+    monkeypatch.delitem(sys.modules, "model.artifact.index.annoy", raising=False)
+
+    with pytest.raises(ArtifactError, match=r"needs annoy.*pip install 'freshet\[server\]'"):
+        load_engine("annoy")
