@@ -30,10 +30,17 @@ from stream.store.store import Store
 
 logger = logging.getLogger(__name__)
 
+# Seconds between two settings of the gauges; Prometheus asks far less often.
 _FRESHNESS_EVERY_SECONDS = 0.25
+# Seconds between two tries while the disk cannot keep up; the group is polled.
 _STALLED_SECONDS = 0.2
+# Records folded after a batch: about 40 ms. Twice as many hold the next batch up
+# twice as long, and old sessions are gone in half the number of batches.
 _FOLDED_AT_ONCE = 1000
+# Names read after a batch while a shard learns what it has: the next batch waits.
 _NAMES_AT_ONCE = 10_000
+# Session timeouts to wait for the group to say that a shard is somebody else's;
+# the broker tells within one, a client that is busy a little later.
 _LOSSES_PER_TIMEOUT = 3
 
 

@@ -112,6 +112,8 @@ def look_up(shard: Shard, batch: ShardBatch, texts: Texts) -> Lookup:
         StoreUnreadable: a record is damaged.
     """
     state, progress = shard.state(), shard.progress()
+
+    # Names come first: an event whose text has another's key must cut no session.
     item_keys = [text_key(item.item_id) for item, _, _ in batch.items]
     for (item, _, _), key in zip(batch.items, item_keys, strict=True):
         texts.items.setdefault(key, item.item_id)
@@ -127,6 +129,8 @@ def look_up(shard: Shard, batch: ShardBatch, texts: Texts) -> Lookup:
     is_late = late_events(batch, progress, fold_bound_ms) & accepted.mask
     is_cut = accepted.mask & (batch.events.session == NO_KEY)
     events, cut = _cut(shard, batch.events, is_cut, ~is_late, texts)
+
+    # Which sessions are met follows from the cut, renamed ones under both names.
     keys = distinct(np.append(events.session[accepted.mask], cut.renames.old))
     records = shard.get_sessions(keys.tolist())
     others = [key for key, record in records.items() if texts.sessions[key] != record.session_id]

@@ -20,7 +20,8 @@ from stream.shard.records import Records, Touched
 from stream.shard.rocksdb import Puts, store_error
 from stream.shard.shard import Shard
 
-_RUN_BYTES_AT_ONCE = 64 * 1024 * 1024  # bytes; bounds memory, twice as many read no faster
+# Bytes of runs that are rewritten together: bounds memory, which doubles with it.
+_RUN_BYTES_AT_ONCE = 64 * 1024 * 1024
 _NONE: Keys = np.empty(0, dtype=np.uint64)
 
 

@@ -14,6 +14,7 @@ away.
 """
 
 _CONTENT_TYPE = "content-type"
+# Headers remembered as text; a topic has a handful, and garbage must not fill memory.
 _MAX_CONTENT_TYPES = 1000
 
 

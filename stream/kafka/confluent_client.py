@@ -35,9 +35,13 @@ from stream.settings import StreamSettings
 
 logger = logging.getLogger(__name__)
 
+# Seconds for a broker to show that it is there.
 _ANSWER_SECONDS = 1.0
+# Seconds to leave the group in; without that the broker waits a session timeout.
 _CLOSE_SECONDS = 5.0
+# Seconds between two looks whether the group was left.
 _CLOSE_POLL_SECONDS = 0.05
+# KiB fetched ahead of the worker: bounds memory; many times a batch.
 _MAX_FETCHED_KBYTES = 32 * 1024
 _CAUSE = re.compile(r"(?:\[thrd:[^\]]*\]: )?(?:\S+: )*(?P<cause>.*?)(?: \(after .*)?$", re.DOTALL)
 _MISSING = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}  # noqa: SLF001  # their public name

@@ -28,8 +28,11 @@ from stream.settings import StreamSettings
 
 logger = logging.getLogger(__name__)
 
+# Milliseconds for a broker to show that it is there.
 _ANSWER_MS = 1000
+# Milliseconds to leave the group in; else the broker waits a session timeout.
 _CLOSE_MS = 5000
+# Milliseconds between two polls of the thread that keeps the membership.
 _GROUP_POLL_MS = 500
 
 _Say = Callable[[Changes, Collection[int]], None]

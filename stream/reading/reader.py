@@ -40,6 +40,7 @@ from stream.store.store import read_manifest as read_store_manifest
 __all__ = ["GraphArrays", "GraphReader", "GraphStats", "GraphSummary", "graph_hash", "open_graph"]
 
 _DIGEST = Struct(">QQQ")
+# Sessions read in one look-up of a dump: bounds memory.
 _CHUNK_SESSIONS = 512
 
 _Record = TypeVar("_Record")

@@ -17,7 +17,9 @@ from stream.shard import codec
 from stream.shard.reader import ShardReader
 from stream.shard.rocksdb import store_error
 
+# Records a chunk: bounds memory, and is far more than an array costs to make.
 _CHUNK_RECORDS = 50_000
+# Bytes of a record key up to the end of its first 64-bit word.
 _KEY_END = 9
 
 

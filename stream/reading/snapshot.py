@@ -48,7 +48,9 @@ __all__ = ["SnapshotInfo", "read_manifest", "serve_requests", "take_snapshot"]
 
 logger = logging.getLogger(__name__)
 
+# Seconds between two looks for an answer: what a snapshot waits too long, at most.
 _POLL_SECONDS = 0.02
+# Seconds; far longer than any request waits, so that nobody's answer is removed.
 _STALE_SECONDS = 3600.0
 
 

@@ -6,7 +6,10 @@ The newest ones, within bounds.
 from collections import deque
 from collections.abc import Iterable
 
+# Writes; at one batch a second 18 hours between two snapshots. Twice as many: twice
+# the notes to list at a shard's first write.
 MAX_WRITES = 65_536
+# Bytes of all notes in a shard; bounds what a busy shop's notes take on disk.
 MAX_BYTES = 64 * 1024 * 1024
 
 

@@ -32,6 +32,7 @@ OWNER_NAME = "OWNER"
 
 _EPOCH_NAME = re.compile(r"e-(\d{6,})")
 _UNFINISHED_SUFFIX = ".tmp"
+# Seconds between two tries of a lock: what a hand-over waits too long, about.
 _RETRY_SECONDS = 0.02
 
 

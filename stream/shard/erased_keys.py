@@ -16,7 +16,10 @@ from stream.shard.codec import ErasureKind, Marker
 
 _KEY_PLACE = slice(2, 10)
 _FINISHED_PLACE = 1
+# Bits more than keys have: with 16 places a key at most one other key in 16 is
+# searched for; one more bit halves that and doubles the table.
 _SPARE_BITS = 4
+# Bits; a table of at most 16 MiB, whatever the number of keys.
 _MAX_BITS = 24
 
 

@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from stream.dtypes import Bools
 from stream.events.columns import Keys
 
+# Names of one kind; at 12 bytes 48 MB. Beyond that a name is read to know it.
 _MAX_NAMES = 4_000_000
+# The newest names are merged into the others once they are one part in so many of
+# them. Twice as many: merged twice as often, looked up in a table half as large.
 _MERGE_AT = 8
 
 Hashes = NDArray[np.uint32]

@@ -27,10 +27,17 @@ from rocksdict import (
 from stream.errors import StoreBusy, StoreError, StoreStalled, StoreUnreadable, StoreWriteFailed
 from stream.settings import StreamSettings
 
+# Bits; RocksDB's usual choice: one look-up in a hundred reads a block in vain.
+# Twice as many: one in ten thousand, for twice the memory.
 _BLOOM_BITS_PER_KEY = 10
+# Bytes of RocksDB's own log; only for whoever looks for the reason of a fault.
 _MAX_INFO_LOG_BYTES = 4 * 1024 * 1024
+# Files; RocksDB's default is 4. Twice as many are compacted half as often, and
+# every scan merges up to twice as many.
 _FILES_BEFORE_COMPACTION = 8
+# Tries; with the pause below over a second, far longer than a flush takes.
 _OPEN_ATTEMPTS = 100
+# Seconds between two tries, so that a writer can finish its flush.
 _OPEN_RETRY_SECONDS = 0.01
 _READ_ONLY = AccessType.read_only(error_if_log_file_exist=False)
 

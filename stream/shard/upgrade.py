@@ -25,6 +25,7 @@ OLD_VERSION = 1
 
 _SESSION = b"\x04"
 _EDGES, _EDGES_END = b"\x05", b"\x08"
+# Sessions rewritten in one write: bounds memory and what a crash does again.
 _CHUNK_SESSIONS = 2000
 
 _STATE = Struct(">BQqQ")

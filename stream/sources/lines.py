@@ -14,9 +14,13 @@ from stream.errors import SourceUnreadable
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# zlib's number for gzip with the largest window.
 _GZIP_WINDOW = 31
+# Bytes read of the file at once: bounds memory.
 _RAW_CHUNK_BYTES = 128 * 1024
+# Bytes unpacked at once: bounds memory for a file that unpacks to much.
 _UNPACKED_CHUNK_BYTES = 1024 * 1024
+# Bytes of a first line that tell one file from another; event lines are shorter.
 _FINGERPRINT_BYTES = 4096
 
 

@@ -18,11 +18,19 @@ from stream.store.store import Store
 
 logger = logging.getLogger(__name__)
 
+# Seconds between two looks for topics that are missing at the start.
 _TOPIC_RETRY_SECONDS = 0.5
+# Seconds that the last commit may take; the store's positions count anyway.
 _COMMIT_SECONDS = 5.0
+# Seconds of silence after which the broker is asked whether it is there. Twice as
+# many: half the questions, and a broker is missed twice as late.
 _CONTACT_SECONDS = 5.0
+# Seconds between two looks at the group while nothing changes. Twice as many: a
+# rebalance begins up to so much later.
 _LOOK_SECONDS = 0.25
+# Seconds between two looks while partitions move: each of several steps waits.
 _REBALANCE_LOOK_SECONDS = 0.02
+# Seconds after a change for which another step may follow.
 _REBALANCE_SECONDS = 3.0
 
 

@@ -33,6 +33,8 @@ from stream.events.types import Position
 from stream.files import sha256_of
 from stream.shard.epochs import shard_name
 
+# Checkpoints of a shard; the second is for when a file of the newest is damaged.
+# Twice as many: twice what the shards' changes take at the URL.
 KEPT_CHECKPOINTS = 2
 
 _FORMAT_VERSION = 1

@@ -31,6 +31,8 @@ from stream.store.uploads import Uploads
 
 logger = logging.getLogger(__name__)
 
+# Seconds that a shard's last checkpoint may take when it is given away; a group
+# waits for that. Without it the next owner reads on from an older one.
 _RELEASE_SECONDS = 30.0
 
 

@@ -17,6 +17,7 @@ from stream.store.checkpoints import Checkpoints, Claim
 
 logger = logging.getLogger(__name__)
 
+# Seconds after an error; a place that is back is used within a minute.
 _MAX_RETRY_SECONDS = 60.0
 
 
