@@ -12,7 +12,7 @@ import numpy as np
 
 from protos.text import text_key
 from stream.changes.removal import Removal, Removed, plan_removal, user_notes, write_removal
-from stream.changes.shares import Share, UserLookup, share_of
+from stream.changes.shares import SeenSessions, Share, share_of
 from stream.dtypes import Bools
 from stream.events.columns import NO_KEY, EventColumns, Keys, ShardBatch
 from stream.events.types import CatalogItem, Erasure
@@ -220,14 +220,14 @@ class _Part(NamedTuple):
 
 def _parts(shard: Shard, orders: Sequence[Marker]) -> list[_Part]:
     """Take in as much of each erasure as there is room for in one write."""
-    users, room = UserLookup(shard), FACTS_A_WRITE
+    seen, room = SeenSessions(shard), FACTS_A_WRITE
     taken: set[tuple[int, int]] = set()
     parts = []
     for order in orders:
         if not room:
             parts.append(_Part(order, FactColumns.none(), None))
             continue
-        share = share_of(users, order.kind, order.key, room, 0 if taken else 1)
+        share = share_of(seen, order.kind, order.key, room, 0 if taken else 1)
         pairs = list(zip(share.facts.session.tolist(), share.facts.item.tolist(), strict=True))
         facts = share.facts.take(np.array([pair not in taken for pair in pairs], dtype=np.bool_))
         taken.update(pairs)

@@ -33,9 +33,14 @@ class Share(NamedTuple):
     is_all: bool
 
 
-class UserLookup:
-    """A shard, and the users whose keys share the first byte of the one who was looked
-    up last.
+class SeenSessions:
+    """Which sessions users were seen in.
+
+    Keeps what it read last: the users of one first byte, which stand in the same
+    records. Users in ascending order are looked up fastest.
+
+    Args:
+        shard: whose users they are.
     """
 
     def __init__(self, shard: Shard) -> None:
@@ -56,11 +61,11 @@ class UserLookup:
         return distinct(self._sessions[self._users == np.uint64(user)])
 
 
-def share_of(users: UserLookup, kind: ErasureKind, key: int, room: int, least: int) -> Share:
+def share_of(seen: SeenSessions, kind: ErasureKind, key: int, room: int, least: int) -> Share:
     """Return what an erasure takes out in one write.
 
     Args:
-        users: of the shard.
+        seen: the sessions of the shard's users.
         kind: what `key` is of.
         key: of the user, session or item.
         room: facts that the write has room for, about.
@@ -70,15 +75,15 @@ def share_of(users: UserLookup, kind: ErasureKind, key: int, room: int, least: i
         StoreError: the shard is damaged, or the disk refused to fold what must be
             folded first.
     """
-    return _SHARES[kind](users, key, room, least)
+    return _SHARES[kind](seen, key, room, least)
 
 
-def _share_of_session(users: UserLookup, session: int, room: int, least: int) -> Share:
-    return _share_of_sessions(users.shard, np.array([session], dtype=np.uint64), room, least)
+def _share_of_session(seen: SeenSessions, session: int, room: int, least: int) -> Share:
+    return _share_of_sessions(seen.shard, np.array([session], dtype=np.uint64), room, least)
 
 
-def _share_of_user(users: UserLookup, user: int, room: int, least: int) -> Share:
-    return _share_of_sessions(users.shard, users.sessions_of_user(user), room, least)
+def _share_of_user(seen: SeenSessions, user: int, room: int, least: int) -> Share:
+    return _share_of_sessions(seen.shard, seen.sessions_of_user(user), room, least)
 
 
 def _share_of_sessions(shard: Shard, sessions: Keys, room: int, least: int) -> Share:
@@ -100,19 +105,19 @@ def _share_of_sessions(shard: Shard, sessions: Keys, room: int, least: int) -> S
     return Share(facts, FactColumns.none(), listed[:num_taken], num_taken == len(sessions))
 
 
-def _share_of_item(users: UserLookup, item: int, room: int, least: int) -> Share:
+def _share_of_item(seen: SeenSessions, item: int, room: int, least: int) -> Share:
     """Take an item out of as many sessions as there is room for, query by query.
 
     So runs are read seldom.
     """
-    finish_folding(users.shard)
-    rows = users.shard.facts_of_item(item)
+    finish_folding(seen.shard)
+    rows = seen.shard.facts_of_item(item)
     rows = rows.take(np.lexsort((rows.session, rows.query)))
     sessions, first, sizes = np.unique(rows.session, return_index=True, return_counts=True)
     order = np.argsort(first)
     num_taken = max(_num_fitting(sizes[order], room), least)
     taken = np.sort(sessions[order[:num_taken]])
-    facts = _stored_facts(users.shard, taken)
+    facts = _stored_facts(seen.shard, taken)
     return Share(
         facts=facts.take(facts.item == np.uint64(item)),
         rows=rows.take(np.isin(rows.session, taken)),
@@ -121,7 +126,7 @@ def _share_of_item(users: UserLookup, item: int, room: int, least: int) -> Share
     )
 
 
-_SHARES: dict[ErasureKind, Callable[[UserLookup, int, int, int], Share]] = {
+_SHARES: dict[ErasureKind, Callable[[SeenSessions, int, int, int], Share]] = {
     "user": _share_of_user,
     "session": _share_of_session,
     "item": _share_of_item,
