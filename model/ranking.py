@@ -158,6 +158,8 @@ def _blocks(
     """Yield queries, positions of their held-out edges and of their seen edges, in
     blocks of bounded size.
     """
+    # Both kinds of edge in order of query: a block is a range of queries, and its seen
+    # edges are among a range of all seen ones.
     order = np.argsort(held_out[0], kind="stable")
     seen_order = np.argsort(seen[0], kind="stable")
     size = max(1, _BLOCK_SCORES // num_items)

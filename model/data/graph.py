@@ -122,6 +122,7 @@ def _sources(arrays: GraphArrays, hyperedge_of: Int64s, edges: Bools) -> Int64s:
     """Return the distinct rows (edge, hyperedge that made it), ``int64 [num_sources,
     2]``, sorted.
     """
+    # Edges and sessions that are left out get -1, and so do facts of either.
     dense = np.where(edges, np.cumsum(edges) - 1, -1)
     hyperedge = hyperedge_of[arrays.fact_session]
     edge = np.where(hyperedge >= 0, dense[arrays.edge_of_fact], -1)

@@ -104,6 +104,8 @@ def _sessions_until(arrays: GraphArrays, until_ms: int) -> Int64s:
     """Return ``int64 [num_edges]``, the sessions of each edge less those that have
     clicked it since.
     """
+    # A session counts once for an edge, whatever the number of its facts. One with some
+    # before and some after counts as later, which errs on the side of learning.
     since = arrays.fact_ms > until_ms
     edge, session = arrays.edge_of_fact[since], arrays.fact_session[since]
     codes = np.unique(edge * max(1, arrays.num_sessions) + session)
@@ -119,6 +121,7 @@ def _places_of_clicks(paths: PathGraph, query: Int64s, item: Int64s) -> Int64s:
 
     -1: it is not there.
     """
+    # Clicks are stored by query, then item: their codes ascend.
     num_items = max(1, len(paths.item_starts) - 1)
     counts = np.diff(paths.click_starts)
     codes = np.repeat(np.arange(len(counts)), counts) * num_items + paths.click_items

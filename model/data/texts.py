@@ -49,6 +49,8 @@ class Texts:
 
     def flat(self) -> tuple[Int64s, Int64s]:
         """Return the node of each feature of each text, ascending, and the feature."""
+        # Each mention of a term becomes as many rows as the term has features: `within`
+        # counts them from 0 in each mention.
         of_term = np.bincount(self.owner, minlength=self.num_terms)
         starts, lengths = (np.cumsum(of_term) - of_term)[self.term], of_term[self.term]
         within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)

@@ -121,6 +121,7 @@ def _holdout(known: GraphArrays, whole: GraphArrays, begin_ms: int, end_ms: int)
     )
     is_known = np.isin(item_keys, known.item_keys[~known.item_deleted])
     query_keys, item_keys = query_keys[is_known], item_keys[is_known]
+    # Queries are numbered as in `known`, new ones behind them, both ascending by key.
     new_keys = np.setdiff1d(query_keys, known.query_keys)
     text_of = dict(zip(whole.query_keys.tolist(), whole.query_texts, strict=True))
     query = np.searchsorted(known.query_keys, query_keys).astype(np.int64)

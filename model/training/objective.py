@@ -119,6 +119,8 @@ class Objective:
         The random ones are drawn from items with clicks: an item without any has done
         nothing wrong.
         """
+        # Supervised items come first and ascending, random ones after them, so `target`
+        # holds for both.
         candidates, target = torch.unique(item, return_inverse=True)
         expected = len(item) * self._popularity
         wanted = self._settings.num_negatives
@@ -145,6 +147,8 @@ class _KnownItems:
 
         The candidate is a known item of the query.
         """
+        # One entry for each known item of each asked query, query by query: `row` is
+        # the query's place, `first` shifts a running number to its place in `_item`.
         count = self._count[query]
         row = torch.repeat_interleave(torch.arange(len(query), device=query.device), count)
         first = torch.repeat_interleave(self._start[query] - (count.cumsum(0) - count), count)

@@ -1,7 +1,4 @@
-"""The network on its device, and one step of learning.
-
-Hide what is supervised, compare, move.
-"""
+"""One optimisation step: hide what is supervised, propagate, compare, move weights."""
 
 from collections.abc import Callable
 
