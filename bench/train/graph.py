@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from model.data.graph import GraphPart
-from model.data.texts import Texts
+from model.data.texts import HashedTexts
 from model.data.training_set import TrainingSet
 from stream.dtypes import Int64s
 
@@ -44,7 +44,7 @@ def synthetic(size: Size, seed: int) -> TrainingSet:
 
 def save_set(data: TrainingSet, path: Path) -> None:
     """Write what a step needs of a training set: its texts and its training graph."""
-    parts: dict[str, Texts | GraphPart] = {"texts": data.texts, "train": data.train}
+    parts: dict[str, HashedTexts | GraphPart] = {"texts": data.texts, "train": data.train}
     arrays = {
         f"{name}.{field.name}": getattr(part, field.name)
         for name, part in parts.items()
@@ -56,7 +56,9 @@ def save_set(data: TrainingSet, path: Path) -> None:
 def load_set(path: Path) -> TrainingSet:
     """Read what `save_set` wrote; every edge is supervised, none is held out."""
     with np.load(path) as arrays:
-        texts = Texts(**{field.name: arrays[f"texts.{field.name}"] for field in fields(Texts)})
+        texts = HashedTexts(
+            **{field.name: arrays[f"texts.{field.name}"] for field in fields(HashedTexts)}
+        )
         values = {field.name: arrays[f"train.{field.name}"] for field in fields(GraphPart)}
     found: dict[str, Any] = {
         name: value if value.ndim else int(value) for name, value in values.items()
@@ -65,7 +67,7 @@ def load_set(path: Path) -> TrainingSet:
     return _supervised(texts, part)
 
 
-def _supervised(texts: Texts, part: GraphPart) -> TrainingSet:
+def _supervised(texts: HashedTexts, part: GraphPart) -> TrainingSet:
     nothing = np.zeros(0, dtype=np.int64)
     return TrainingSet(
         texts=texts,
@@ -101,10 +103,10 @@ def _part(size: Size, rng: np.random.Generator) -> GraphPart:
     )
 
 
-def _texts(num_nodes: int, rng: np.random.Generator) -> Texts:
+def _texts(num_nodes: int, rng: np.random.Generator) -> HashedTexts:
     num_buckets = min(_MOST_BUCKETS, max(_FEATURES, num_nodes))
     num_terms = max(_TERMS, num_nodes // _TEXTS_OF_TERM)
-    return Texts(
+    return HashedTexts(
         node=np.repeat(np.arange(num_nodes, dtype=np.int64), _TERMS),
         term=_heavy_tailed(num_nodes * _TERMS, num_terms, rng),
         owner=np.repeat(np.arange(num_terms, dtype=np.int64), _FEATURES),

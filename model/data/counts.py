@@ -8,7 +8,7 @@ import numpy as np
 
 from model.data.batches import num_batches, num_refresh_batches
 from model.data.graph import GraphPart
-from model.data.texts import Texts
+from model.data.texts import HashedTexts
 from model.data.training_set import TrainingSet
 from model.settings import ModelSettings
 
@@ -48,7 +48,7 @@ class Counts:
     channels: Mapping[str, ChannelSize]
 
     @staticmethod
-    def of(part: GraphPart, texts: Texts) -> "Counts":
+    def of(part: GraphPart, texts: HashedTexts) -> "Counts":
         """Count a graph and the texts of its nodes."""
         return Counts(
             num_nodes=part.num_nodes,

@@ -12,7 +12,7 @@ from stream.graph.arrays import GraphArrays
 
 
 @dataclass(frozen=True, kw_only=True)
-class Texts:
+class HashedTexts:
     """Hashed text features of nodes, by term.
 
     A word with its n-grams, or a pair of words.
@@ -57,7 +57,7 @@ class Texts:
         return np.repeat(self.node, lengths), self.feature[np.repeat(starts, lengths) + within]
 
 
-def hash_texts(texts: Sequence[str], num_buckets: int) -> Texts:
+def hash_texts(texts: Sequence[str], num_buckets: int) -> HashedTexts:
     """Hash the features of each text, and number the terms and the
     buckets that occur.
     """
@@ -69,7 +69,7 @@ def hash_texts(texts: Sequence[str], num_buckets: int) -> Texts:
     node, term = _rows_of(terms)
     owner, bucket = _rows_of(list(number))
     buckets, feature = np.unique(bucket, return_inverse=True)
-    return Texts(
+    return HashedTexts(
         node=node, term=term, owner=owner, feature=feature.astype(np.int64), buckets=buckets
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from model.data.graph import GraphPart, graph_part, whole_graph
 from model.data.parent import LearnedClicks
-from model.data.texts import Texts, hash_texts, item_texts
+from model.data.texts import HashedTexts, hash_texts, item_texts
 from model.settings import ModelSettings
 from stream.dtypes import Bools, Int64s
 from stream.graph.arrays import GraphArrays
@@ -43,7 +43,7 @@ class TrainingSet:
             first seen.
     """
 
-    texts: Texts
+    texts: HashedTexts
     whole: GraphPart
     train: GraphPart
     newest: Int64s

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.data.texts import Texts
+from model.data.texts import HashedTexts
 from model.network.fused_towers import lifted
 from model.network.sparse import Pattern
 from model.settings import ModelSettings
@@ -27,7 +27,7 @@ class ContentPath(nn.Module):
     `model.artifact.encoder.TextEncoder` computes the same in numpy.
     """
 
-    def __init__(self, texts: Texts, settings: ModelSettings, num_nodes: int) -> None:
+    def __init__(self, texts: HashedTexts, settings: ModelSettings, num_nodes: int) -> None:
         super().__init__()
         self.bag = nn.Parameter(_FEATURE_STD * torch.randn(len(texts.buckets), settings.dim))
         self.towers = nn.ModuleDict({kind: _tower(settings) for kind in ("query", "item")})

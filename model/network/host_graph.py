@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.data.graph import GraphPart
-from model.data.texts import Texts
+from model.data.texts import HashedTexts
 from model.network.channels.channel import HostHearing
 from model.network.channels.table import PROPAGATIONS
 from model.network.compressed_rows import Rows
@@ -37,7 +37,7 @@ class HostGraph:
         num_buckets: columns of `features`.
     """
 
-    def __init__(self, part: GraphPart, texts: Texts) -> None:
+    def __init__(self, part: GraphPart, texts: HashedTexts) -> None:
         self.num_queries = part.num_queries
         self.num_nodes = part.num_nodes
         self.channels = {each.name: each.on_host(part) for each in PROPAGATIONS}

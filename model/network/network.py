@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.artifact.channels import CHANNEL_NAMES, TEXT, channels_on, has_fused_step
-from model.data.texts import Texts
+from model.data.texts import HashedTexts
 from model.network.attention import ChannelAttention
 from model.network.channels.channel import Propagation
 from model.network.channels.table import PROPAGATIONS
@@ -46,7 +46,7 @@ class DualChannelNetwork(nn.Module):
 
     def __init__(
         self,
-        texts: Texts,
+        texts: HashedTexts,
         settings: ModelSettings,
         num_queries: int,
         num_items: int,

@@ -20,7 +20,7 @@ from torch import Tensor
 from model.artifact.channels import channels_on
 from model.data.counts import ChannelSize, Counts, largest_batch
 from model.data.graph import GraphPart
-from model.data.texts import Texts
+from model.data.texts import HashedTexts
 from model.data.training_set import TrainingSet
 from model.network.channels.channel import Drawn
 from model.network.channels.table import PROPAGATIONS
@@ -47,7 +47,7 @@ class SampledGraph:
     """
 
     def __init__(
-        self, part: GraphPart, texts: Texts, settings: ModelSettings, device: torch.device
+        self, part: GraphPart, texts: HashedTexts, settings: ModelSettings, device: torch.device
     ) -> None:
         self.home = torch.device("cpu")
         self.num_nodes = part.num_nodes

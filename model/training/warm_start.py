@@ -14,7 +14,7 @@ from model.artifact.channels import CHANNEL_NAMES
 from model.artifact.encoder import BAG, TOWER_PARTS
 from model.artifact.generation import Generation
 from model.data.parent import LearnedClicks, NodeRows, learned_by, rows_in
-from model.data.texts import Texts
+from model.data.texts import HashedTexts
 from model.network.attention import ChannelAttention
 from model.network.network import DualChannelNetwork
 from model.settings import ModelSettings
@@ -69,7 +69,7 @@ def open_warm_start(
     )
 
 
-def apply_warm_start(warm: WarmStart, network: DualChannelNetwork, texts: Texts) -> None:
+def apply_warm_start(warm: WarmStart, network: DualChannelNetwork, texts: HashedTexts) -> None:
     """Set the network's weights.
 
     Shared ones are copied, id vectors by id, text features by bucket. What is new keeps
@@ -105,7 +105,7 @@ def export_warm_start(network: DualChannelNetwork, num_queries: int) -> dict[str
 
 
 def export_encoder(
-    network: DualChannelNetwork, texts: Texts, num_buckets: int
+    network: DualChannelNetwork, texts: HashedTexts, num_buckets: int
 ) -> dict[str, Float32s]:
     """Return the arrays of `TextEncoder`.
 

@@ -13,7 +13,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from model.data.counts import largest_batch
 from model.data.graph import GraphPart
-from model.data.texts import Texts
+from model.data.texts import HashedTexts
 from model.data.training_set import TrainingSet, build_training_set
 from model.errors import TrainingRefused
 from model.network.sampled import batch_counts
@@ -57,7 +57,7 @@ def random_set(num_queries: int, num_items: int, num_buckets: int, num_edges: in
         source_edge=np.arange(len(edges)),
         source_hyperedge=rng.integers(0, num_hyperedges, len(edges)),
     )
-    texts = Texts(
+    texts = HashedTexts(
         node=np.repeat(np.arange(num_nodes), 3),
         term=rng.integers(0, num_nodes, 3 * num_nodes),
         owner=np.repeat(np.arange(num_nodes), 2),
