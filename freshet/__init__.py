@@ -1,1 +1,1 @@
-"""The `freshet` command: wires the rooms together; no room imports it."""
+"""The `freshet` command: it wires the packages together; none of them imports it."""

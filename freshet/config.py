@@ -81,7 +81,7 @@ class Config:
         self.entries = entries
 
     def stream(self, **flags: object) -> StreamSettings:
-        """Return the stream's settings; a flag that is None leaves its key as it is.
+        """Return the stream's settings; a flag that is None changes nothing.
 
         Raises:
             ConfigError: the values do not fit together.

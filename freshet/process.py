@@ -1,7 +1,4 @@
-"""What every process does alike.
-
-Signals, logging, and errors in one line.
-"""
+"""What every process does: obey signals, write a log, say errors in one line."""
 
 import _thread
 import logging

@@ -63,7 +63,7 @@ def _load(module_name: str, entry: Entry) -> click.Command:
 def cli(*, debug: bool) -> None:
     """Product retrieval that follows what shoppers do, as they do it.
 
-    Clicks and sessions flow into a graph, a model is tuned on the graph again and
-    again, and a server answers queries from the newest embeddings without ever
-    stopping. Start with: freshet demo
+    Clicks and sessions flow into a graph; a model is trained on the graph again and
+    again; a server answers queries from the newest embeddings, without a pause. Start
+    with: freshet demo
     """

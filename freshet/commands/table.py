@@ -42,7 +42,7 @@ SECTIONS = (
         "freshet.commands.services",
         (
             Entry("stream", "Read events from Kafka or files into the graph.", "stream"),
-            Entry("tune", "Tune the model on the graph, again and again.", "model"),
+            Entry("tune", "Train on the graph and publish, again and again.", "model"),
             Entry("serve", "Answer queries over gRPC from the newest generation.", "server"),
         ),
     ),
@@ -50,11 +50,9 @@ SECTIONS = (
         "Try it",
         "freshet.commands.trials",
         (
-            Entry("demo", "The whole system in two minutes, on this machine.", "all"),
-            Entry(
-                "simulate", "A shop that never sleeps: events and a catalogue, by seed.", "stream"
-            ),
-            Entry("replay", "Publish event files to Kafka at N times real time.", "stream"),
+            Entry("demo", "Show the whole system at work in two minutes.", "all"),
+            Entry("simulate", "Simulate a shop: its catalogue and its events, by seed.", "stream"),
+            Entry("replay", "Publish event files to Kafka, at N times real time.", "stream"),
             Entry("query", "Ask a running server.", "client"),
         ),
     ),
@@ -62,20 +60,18 @@ SECTIONS = (
         "Look",
         "freshet.commands.views",
         (
-            Entry(
-                "status", "Every process on one screen: up or down, how fresh, why not.", "client"
-            ),
-            Entry("graph", "Look into the graph: hash, dump, stats.", "stream"),
-            Entry("verify", "Compare a store with what its source makes.", "stream"),
-            Entry("generations", "List, show, and roll back to a generation.", "model"),
+            Entry("status", "Show every process: up or down, how fresh, what failed.", "client"),
+            Entry("graph", "Print the hash, the edges or the size of a graph.", "stream"),
+            Entry("verify", "Check that a store holds the graph its source makes.", "stream"),
+            Entry("generations", "List generations, show one, or roll back to one.", "model"),
             Entry(
                 "explain",
-                "Why an item answers a query: the clicks and sessions that link them.",
+                "Show which clicks and sessions link a query to an item.",
                 "",
             ),
-            Entry("quarantine", "List what could not be used, and why.", "stream"),
+            Entry("quarantine", "List the records that could not be used, and why.", "stream"),
             Entry("erasures", "List what was erased: what, when, how many facts.", "stream"),
-            Entry("config", "Every setting, its value, and where it comes from.", ""),
+            Entry("config", "Show every setting, its value, and where it comes from.", ""),
         ),
     ),
     Section(
@@ -86,12 +82,12 @@ SECTIONS = (
             Entry("train", "Train one generation and publish it.", "model"),
             Entry(
                 "evaluate",
-                "Say how good retrieval is on a log's own future, beside baselines.",
+                "Measure retrieval on a log's own future, beside baselines.",
                 "model",
             ),
             Entry(
                 "upgrade",
-                "Bring a store that an earlier version wrote to the present format.",
+                "Convert a store of an earlier version to today's format.",
                 "stream",
             ),
             Entry("erase", "Forget a user, a session or an item, for good.", "stream"),

@@ -1,6 +1,4 @@
-"""What the demo says: steps, what is being waited for, answers with their receipts,
-what to try next.
-"""
+"""What the demo says: steps, waits, answers with their receipts, commands to try."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -20,7 +20,7 @@ def choose_addresses(*, default_ports: bool) -> Addresses:
     """Return a loopback address for each process.
 
     Args:
-        default_ports: those that the commands assume, as far as they are free;
+        default_ports: the ports that the commands assume, if they are free;
             otherwise any.
     """
     usual = [split_address(address)[1] for address in _DEFAULTS]
@@ -30,9 +30,9 @@ def choose_addresses(*, default_ports: bool) -> Addresses:
 
 
 def free_ports(wanted: Sequence[int]) -> list[int]:
-    """Return different loopback ports that nobody listens on now.
+    """Return different loopback ports on which nothing listens now.
 
-    The wanted ones as far as they are free.
+    A wanted port that is taken is replaced by another.
     """
     with ExitStack() as held:
         return [held.enter_context(_hold_port(port)).getsockname()[1] for port in wanted]

@@ -1,7 +1,4 @@
-"""The processes that the demo starts.
-
-Each ends when the demo does, however the demo ends.
-"""
+"""The processes that the demo starts; each ends when the demo does, however it ends."""
 
 import os
 import signal
@@ -111,7 +108,7 @@ class Children:
         self._running.clear()
 
     def close(self) -> None:
-        """Close the lifeline; whoever was not released ends."""
+        """Close the lifeline: processes that were not released end."""
         for child in self._released:
             child.poll()
         os.close(self._hold)

@@ -1,7 +1,4 @@
-"""What the demo asks for and launches.
-
-Queries out of the graph, and a product that nobody has seen.
-"""
+"""What the demo asks for, and the product that it launches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -59,7 +59,7 @@ def open_shop(stage: Stage) -> None:
         shop.mkdir(exist_ok=True)
         return
     if (shop / "events.jsonl").exists():
-        story.step("The simulated shop opens again where it closed")
+        story.step("The simulated shop continues where it stopped")
         return
     story.step(f"A shop is simulated: {plan.shop_items:,} products, {plan.shop_events:,} events")
     shutil.rmtree(shop, ignore_errors=True)
@@ -72,7 +72,7 @@ def open_shop(stage: Stage) -> None:
 def start_stream_and_server(stage: Stage) -> None:
     """Start both; the server waits for its first generation."""
     plan, folder, story, at = stage.plan, stage.folder, stage.story, stage.at
-    story.step("Stream and server start, as processes of their own")
+    story.step("Stream and server start as processes of their own")
     events = plan.events or folder.shop / "events.jsonl"
     catalog = plan.items if plan.events else folder.shop / "items.jsonl"
     stream = ["stream", "--follow", "--store", str(folder.store), "--metrics", at.stream]
@@ -120,14 +120,14 @@ def await_graph(stage: Stage) -> None:
 
 
 def start_shoppers(stage: Stage) -> None:
-    """Let the simulated shop go on in real time; somebody's own log does not."""
+    """Let shoppers use the simulated shop in real time; a log of one's own has none."""
     plan = stage.plan
     if plan.events is not None:
         return
     arguments = ["simulate", "--out", str(stage.folder.shop), "--rate", str(feed.DEFAULT_RATE)]
     arguments += ["--seed", str(plan.seed), "--items", str(plan.shop_items)]
     stage.children.start("shoppers", arguments)
-    stage.story.note(f"shoppers keep coming: {feed.DEFAULT_RATE:.0f} events a second from now on")
+    stage.story.note(f"shoppers keep coming: {feed.DEFAULT_RATE:.0f} events per second from now on")
 
 
 def await_generation(stage: Stage) -> None:
@@ -136,7 +136,7 @@ def await_generation(stage: Stage) -> None:
     started = time.monotonic()
     before = stage.freshness()
     is_first = before is None or not before.ready
-    story.step("The tuner trains a first generation" if is_first else "The tuner goes on")
+    story.step("The tuner trains a first generation" if is_first else "The tuner continues")
     tune = ["tune", "--store", str(folder.store), "--artifacts", str(folder.artifacts)]
     tune += ["--every", _TUNE_EVERY, "--budget", _TUNE_BUDGET, "--metrics", at.tuner]
     stage.children.start("tuner", tune)
@@ -171,7 +171,7 @@ def ask(stage: Stage, queries: Queries) -> None:
     for query, kind in (
         (queries.frequent, "frequent"),
         (queries.rare, "rare"),
-        (queries.unseen, f'never seen; typed for "{queries.like}"'),
+        (queries.unseen, f'never seen; meant is "{queries.like}"'),
     ):
         stage.story.answer(query, kind, stage.retrieve(query))
 
@@ -186,7 +186,7 @@ def launch(stage: Stage, queries: Queries) -> None:
     story.answer(product.query, "before", stage.retrieve(product.query))
     started = time.monotonic()
     append_lines(folder.shop / "launches.jsonl", product.lines)
-    story.note(f"it is put into the catalogue, and {NUM_CLICKS} shoppers click it")
+    story.note(f"it enters the catalogue, and {NUM_CLICKS} shoppers click it")
 
     def found() -> Retrieved | None:
         answer = stage.retrieve(product.query)

@@ -1,6 +1,4 @@
-"""The demo's work folder: what is in it, whether it can be gone on from, and who is
-using it.
-"""
+"""The demo's work folder: what is in it, who uses it, whether it can be continued."""
 
 import fcntl
 import json
@@ -26,7 +24,7 @@ _FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What a demo is about; a folder made by another recipe is made afresh.
+    """What a demo is about; a folder of another recipe is emptied first.
 
     Attributes:
         seed: which shop is simulated; 0 with an own log.
@@ -49,7 +47,7 @@ class State:
     """What the folder remembers from run to run.
 
     Attributes:
-        recipe: what it was made for.
+        recipe: what the demo was about.
         num_launches: products launched so far.
         pids: the processes that `--keep` left running, by name.
     """

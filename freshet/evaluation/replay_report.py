@@ -46,7 +46,7 @@ def report(
         settings: of the model.
         stream_settings: of the graph.
         refresh_every: clicks from one refresh to the next; None: the default.
-        days: the newest so many days only; None: from the middle of the clicks on.
+        days: only the newest days; None: from the middle of the clicks on.
         as_json: one JSON object a line instead of tables.
 
     Raises:

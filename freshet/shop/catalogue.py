@@ -30,8 +30,8 @@ _NUM_RANKS = 40
 """
 
 _PRODUCTS_OF_A_TYPE = 3
-"""At least so many, on average: a small shop has fewer types, so that a search has
-something to choose from.
+"""The fewest products per type, on average: a small shop has fewer types, so that a
+search has something to choose from.
 """
 
 _BRANDS_APART = 4

@@ -14,10 +14,10 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 _SHORTEST_PAUSE_MS = 1000
-"""Nobody reads a page in less. Twice as much would lengthen every session a little."""
+"""The shortest time on a page. Twice as much would lengthen every session a little."""
 
 _LONGEST_PAUSE = 10
-"""Pauses, in means: whoever is away for longer comes back in another session."""
+"""Pauses, in means: a longer one would belong between two sessions."""
 
 
 class Weighted(Generic[T]):
@@ -41,7 +41,7 @@ def zipf(values: Sequence[T], exponent: float) -> Weighted[T]:
 
 
 def chance(random: Random, probability: float) -> bool:
-    """Return True so often."""
+    """Return True with this probability."""
     return random.random() < probability
 
 

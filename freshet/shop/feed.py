@@ -1,7 +1,4 @@
-"""The simulated shop into files or Kafka, all at once or live.
-
-What `freshet simulate` does.
-"""
+"""Writes the simulated shop into files or Kafka, all at once or live."""
 
 import os
 import time
@@ -61,7 +58,7 @@ class Order:
     Attributes:
         seed: which shop.
         num_items: products in its first catalogue.
-        num_events: stop after so many; None: the default where `rate` is None, else no
+        num_events: stop after this many; None: 50,000 where `rate` is None, else no
             end.
         rate: events a second in real time; None: all at once.
         start_ms: event time of the beginning; None: a fixed day, or now where there is
@@ -84,7 +81,7 @@ class Order:
         return self.num_events
 
     def chunks(self, shop: Shop, stop: Event) -> Iterator[tuple[Sequence[Line], Sequence[Line]]]:
-        """Yield lines of launched products and of events, as they are due."""
+        """Yield lines of launched products and of events, when they are due."""
         if self.rate is None:
             start_ms = DEFAULT_START_MS if self.start_ms is None else self.start_ms
             events = shop.events(start_ms, DEFAULT_EVENTS_PER_SECOND)

@@ -42,10 +42,10 @@ class ReplayTotals:
     Attributes:
         events: interactions published.
         items: catalogue items published.
-        raw: lines that cannot be decoded, published as they are for the stream to
-            judge.
+        raw: lines that cannot be decoded, published unchanged for the stream to
+            quarantine.
         event_ms: event time of the last interaction published; 0: none was.
-        bytes_done: bytes read of the files as they are on disk.
+        bytes_done: bytes read of the files, compressed where they are.
         bytes_total: their size.
     """
 
@@ -275,7 +275,7 @@ class _File:
 
 
 def _outgoing(decoder: Decoder, record: Record) -> list[Outgoing]:
-    """What a line holds; what cannot be decoded goes out as it is."""
+    """Return what a line holds; what cannot be decoded goes out unchanged."""
     decoded = decoder.decode(record, now_ms())
     return [*decoded.events, *(rejection.record.value or b"" for rejection in decoded.rejections)]
 

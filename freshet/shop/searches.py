@@ -12,21 +12,22 @@ from freshet.shop.catalogue import Need
 from freshet.shop.draws import chance, one_of
 from freshet.shop.words import ABBREVIATIONS
 
-# Of searches: so many begin with the type alone, and are typed again in other words.
+# Of searches: the share that begins with the type alone, and that is typed again.
 _BEGINS_BROAD = 0.3
 _SEARCHES_AGAIN = 0.15
 
-# Of texts: so many say what for, put the first word last, or abbreviate.
+# Of texts: the share that says what for, puts the first word last, abbreviates.
 _NAMES_PURPOSE = 0.06
 _TURNS_WORDS = 0.06
 _ABBREVIATES = 0.08
 
-# Of texts: so many have a slip, a plural or none, capitals.
+# Of texts: the share with a slip, with another number (plural, singular), in capitals.
 _MISSPELLS = 0.05
 _CHANGES_NUMBER = 0.04
 _CAPITALISES = 0.03
 
-# Of slips: so many double a letter; of the others so many lose one, the rest swap two.
+# Of slips: the share that doubles a letter, and of the others the share that loses one;
+# the rest swaps two.
 _DOUBLES = 0.3
 _LOSES = 0.6
 

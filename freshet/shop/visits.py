@@ -13,17 +13,17 @@ from freshet.shop.draws import chance, pause_ms
 from freshet.shop.products import Product, ProductType
 from freshet.shop.searches import searches
 
-# After a need: so many go on to what goes with it, more of those who bought.
+# After a need: the share that wants what goes with it, larger of those who bought.
 _GOES_ON = 0.35
 _GOES_ON_AFTER_BUYING = 0.6
 
-# After a search: so many click a second product, a third; look at one like it.
+# After a search: the share that clicks a second product, a third; views a similar one.
 _SECOND_CLICK = 0.35
 _THIRD_CLICK = 0.1
 _VIEWS_ALIKE = 0.3
 
-# After a click: so many put it into the cart, and so many of those buy it. Real shops
-# see far fewer: a short log would hardly have a purchase.
+# After a click: the share that puts it into the cart, and the share of those that buys
+# it. In real shops both are smaller, but then a short log would hardly have a purchase.
 _ADDS_TO_CART = 0.25
 _BUYS = 0.5
 

@@ -1,6 +1,4 @@
-"""History files into the graph by several processes side by side, each with shards of
-its own.
-"""
+"""Loads history files with several processes, each with its own shards."""
 
 import multiprocessing
 import signal
@@ -61,7 +59,8 @@ def backfill(history: History, num_workers: int, stop: Event, advance: Advance) 
 
     Each reads all of them and applies what belongs to its own shards.
 
-    Stopped or killed, it goes on where each shard was, with any number of processes.
+    After a stop or a kill, each shard continues where it was, with any number of
+    processes.
 
     Args:
         history: what is loaded where; the store is made where there is none.

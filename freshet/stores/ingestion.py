@@ -31,7 +31,7 @@ def apply_source(
         store: opened for writing; stays open.
         settings: sizes of batches, limits of events.
         stop: asked between batches.
-        metrics: what is counted; None: nobody looks.
+        metrics: what counts the batches; None: they are not counted.
         show_progress: called after each batch and each poll that found nothing.
 
     Raises:

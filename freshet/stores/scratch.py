@@ -1,6 +1,6 @@
-"""Room for throw-away snapshots inside the store, where hard links work.
+"""Folders for temporary snapshots inside the store, where hard links work.
 
-What a crash left is swept up.
+What a crash left behind is removed.
 """
 
 import fcntl

@@ -134,14 +134,14 @@ def config_option(function: F) -> F:
         "config_file",
         type=FILE,
         metavar="FILE",
-        help="TOML settings (see `freshet config`).",
+        help="TOML file with settings; `freshet config` lists them.",
     )(function)
 
 
 def store_option(function: F) -> F:
     """Add the required ``--store``."""
     return click.option(
-        "--store", type=FOLDER, required=True, metavar="DIR", help="The graph store's folder."
+        "--store", type=FOLDER, required=True, metavar="DIR", help="Folder of the graph store."
     )(function)
 
 
@@ -151,10 +151,13 @@ def graph_options(function: F) -> F:
     See `one_graph`.
     """
     with_snapshot = click.option(
-        "--snapshot", type=FOLDER, metavar="DIR", help="Read a snapshot instead."
+        "--snapshot",
+        type=FOLDER,
+        metavar="DIR",
+        help="Folder of a snapshot, to read instead of a store.",
     )
     with_store = click.option(
-        "--store", type=FOLDER, metavar="DIR", help="The graph store's folder."
+        "--store", type=FOLDER, metavar="DIR", help="Folder of the graph store."
     )
     return with_store(with_snapshot(function))
 
@@ -175,7 +178,7 @@ def one_graph(store: Path | None, snapshot: Path | None) -> Path:
 def artifacts_option(function: F) -> F:
     """Add the required ``--artifacts``."""
     return click.option(
-        "--artifacts", type=FOLDER, required=True, metavar="DIR", help="The folder of generations."
+        "--artifacts", type=FOLDER, required=True, metavar="DIR", help="Folder of the generations."
     )(function)
 
 
@@ -185,7 +188,7 @@ def metrics_option(function: F) -> F:
         "--metrics",
         type=ADDRESS,
         metavar="HOST:PORT",
-        help="Serve Prometheus metrics at this address.",
+        help="Address at which to serve Prometheus metrics.",
     )(function)
 
 

@@ -21,18 +21,25 @@ from stream.store.store import Store, read_manifest
 @click.argument("kind", type=click.Choice(["user", "session", "item"]))
 @click.argument("text", metavar="ID")
 @click.option(
-    "--kafka", type=options.BROKERS, help="Publish it: every shard that reads the topic erases it."
+    "--kafka",
+    type=options.BROKERS,
+    help=("Publish the erasure to these brokers: each shard carries it out as it reads the topic."),
 )
 @click.option(
-    "--store", type=options.FOLDER, metavar="DIR", help="Erase it in a store that nobody writes."
+    "--store",
+    type=options.FOLDER,
+    metavar="DIR",
+    help="Erase in this store; no process may be writing it.",
 )
 @click.option(
-    "--lift", is_flag=True, help="Let its events count again, in --store; what is gone stays gone."
+    "--lift",
+    is_flag=True,
+    help="Let its events count again, in --store; removed facts stay removed.",
 )
 @click.option(
     "--compact",
     is_flag=True,
-    help="Rewrite the files of --store, so that its bytes leave the disk.",
+    help="Rewrite the files of --store, so that the erased bytes leave the disk.",
 )
 @options.config_option
 def erase(
@@ -47,7 +54,7 @@ def erase(
 ) -> None:
     """Forget a user, a session or an item for good.
 
-    What it made goes, and replays bring nothing back.
+    Everything derived from it is removed, and no replay brings it back.
 
     \b
     freshet erase user u-4711 --kafka localhost:9092
@@ -74,13 +81,13 @@ def _publish(asked: Erasure, brokers: str, settings: StreamSettings) -> str:
     with closing(EventProducer(brokers, settings)) as producer:
         producer.publish_erasure(asked)
         producer.flush()
-    return f"published to {settings.erasures_topic}: the streams erase it as they read it"
+    return f"published to {settings.erasures_topic}: each stream erases it as it reads the topic"
 
 
 def _erase_in_store(
     asked: Erasure, root: Path, settings: StreamSettings, *, lift: bool, compact: bool
 ) -> str:
-    """Erase in every shard of a store that nobody writes, or lift it there."""
+    """Erase in every shard of a store, or lift the erasure there."""
     manifest = read_manifest(root)
     settings = replace(
         settings,
@@ -103,7 +110,7 @@ def _erase_in_store(
 
 def _sentence(num_facts: int, num_lifted: int, *, lift: bool) -> str:
     if not lift:
-        return f"erased: {num_facts:,} facts are gone"
+        return f"erased: {num_facts:,} facts removed"
     return (
         f"lifted in {num_lifted} shards: its events count again"
         if num_lifted

@@ -10,36 +10,45 @@ from freshet.terminal import options
 
 
 @click.command()
-@click.option("--events", type=options.FILE, multiple=True, metavar="FILE", help="Event files.")
-@click.option("--items", type=options.FILE, multiple=True, metavar="FILE", help="Catalogue files.")
+@click.option(
+    "--events", type=options.FILE, multiple=True, metavar="FILE", help="Event file (repeatable)."
+)
+@click.option(
+    "--items", type=options.FILE, multiple=True, metavar="FILE", help="Catalogue file (repeatable)."
+)
 @options.graph_options
 @click.option(
     "--models",
     default="",
     metavar="NAME,...",
-    help="Which to judge; all, where it is left out: see below.",
+    help="Models to judge, as listed above [default: all that need not be named].",
 )
-@click.option("--paper", is_flag=True, help="Judge the paper's own configuration beside --models.")
+@click.option("--paper", is_flag=True, help="Judge the paper's configuration, too.")
 @click.option(
-    "--seeds", "num_seeds", type=click.IntRange(min=1), help="Fits of a model [default: 3]."
+    "--seeds",
+    "num_seeds",
+    type=click.IntRange(min=1),
+    help="Fits per model, each with its own seed [default: 3].",
 )
 @click.option(
     "--budget",
     type=options.DURATION,
     default="10m",
     show_default=True,
-    help="The longest that one fit takes.",
+    help="Longest time for one fit.",
 )
 @click.option(
-    "--streamed", is_flag=True, help="Replay the log: refreshed as clicks come, or every night?"
+    "--streamed",
+    is_flag=True,
+    help="Replay the log: refreshed as clicks come, against rebuilt every night.",
 )
 @click.option(
     "--refresh-every",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Clicks from one refresh to the next [default: 1000].",
+    help="Clicks between two refreshes [default: 1000].",
 )
-@click.option("--days", type=click.IntRange(min=1), help="Replay the newest so many days only.")
+@click.option("--days", type=click.IntRange(min=1), help="Replay only the newest N days.")
 @options.json_option
 @options.config_option
 def evaluate(  # noqa: PLR0913  # an argument an option
@@ -58,27 +67,28 @@ def evaluate(  # noqa: PLR0913  # an argument an option
     as_json: bool,
     config_file: Path | None,
 ) -> None:
-    """Say how good retrieval is on a log's own future.
+    """Measure how good retrieval is on a log's own future.
 
-    Models learn its past, and are asked its newest part.
+    Models learn the past of a log and are asked its newest part.
 
     The log is split by time. Settings are chosen on the 10% of the clicks after the
-    first 70%; the newest 20% are asked. Only query-item pairs that are new by then
-    count, each by its rank among all items: MRR, Recall@10, Recall@100, NDCG@10, over
-    all pairs and by segment, with 95% intervals over queries and seeds, and the full
-    model against each other by paired bootstrap.
+    first 70%; the newest 20% are the test. Only query-item pairs that are new at that
+    time count, each by its rank among all items: MRR, Recall@10, Recall@100 and
+    NDCG@10, over all pairs and by segment, with 95% intervals over queries and seeds.
+    The full model is compared with each other model by paired bootstrap.
 
-    Models: popularity, bm25, co-occurrence, lightgcn, text, hypergraph, bipartite,
-    full, and paper, the configuration of Han et al. (WSDM 2023) for reference: SAGE and
-    hypergraph convolutions, attention, an MLP scorer; --paper adds it to --models. Only
-    where they are named: paper+dropedge, paper+pretraining, paper+pretraining+dropedge,
-    and full, bipartite, hypergraph with +pretraining or -dropedge.
+    Models: popularity, bm25, co-occurrence, lightgcn, text, hypergraph, bipartite, full
+    and paper: the configuration of Han et al. (WSDM 2023), for reference (SAGE and
+    hypergraph convolutions, attention, an MLP scorer). --paper adds it to --models.
+    These are judged only if they are named: paper+dropedge, paper+pretraining,
+    paper+pretraining+dropedge, and full, bipartite, hypergraph with +pretraining or
+    -dropedge.
 
-    With --streamed, the log is replayed from the day on that half of its clicks are
-    reached. A system that is refreshed every N clicks, as freshet tune does it, and one
-    that is rebuilt every midnight (UTC) are asked each click before either learns from
-    it, seen pairs too: MRR and Recall@10, and by how much the first is better, with 95%
-    intervals over days.
+    --streamed replays the log from the day on which half of its clicks are reached. It
+    compares a system that is refreshed every N clicks, as freshet tune does it, with
+    one that is rebuilt every midnight (UTC). Both are asked each click before either
+    learns from it, pairs seen before included. It prints MRR and Recall@10, and how
+    much better the first system is, with 95% intervals over days.
 
     \b
     freshet evaluate --events events.jsonl.gz --items items.jsonl.gz

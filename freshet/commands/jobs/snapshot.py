@@ -18,13 +18,13 @@ from stream.reading.snapshot import take_snapshot
     type=options.FOLDER,
     required=True,
     metavar="DIR",
-    help="The snapshot's folder, a new one.",
+    help="New folder for the snapshot.",
 )
 @options.config_option
 def snapshot(*, store: Path, out: Path, config_file: Path | None) -> None:
-    """Take a consistent snapshot of the graph.
+    """Take a consistent snapshot of the graph, also of a store in use.
 
-    Hard links and a manifest, in well under a second.
+    It consists of hard links and a manifest, and takes well under a second.
 
     \b
     freshet snapshot --store shop.store --out monday.snapshot

@@ -17,9 +17,13 @@ from model.publishing.refresh import train_once
 @options.graph_options
 @options.artifacts_option
 @click.option(
-    "--budget", type=options.DURATION, help="The longest that training may take, such as 5m."
+    "--budget",
+    type=options.DURATION,
+    help=("Longest time for the training, such as 5m [default: the setting model.budget_seconds]."),
 )
-@click.option("--seed", type=int, help="Seed of everything random.")
+@click.option(
+    "--seed", type=int, help="Seed of all random choices [default: the setting model.seed]."
+)
 @options.config_option
 def train(
     *,
@@ -30,7 +34,7 @@ def train(
     seed: int | None,
     config_file: Path | None,
 ) -> None:
-    """Train one generation and publish it; the last line on stdout is its id.
+    """Train one generation and publish it; its id is the last line on stdout.
 
     \b
     freshet train --store shop.store --artifacts artifacts --budget 5m

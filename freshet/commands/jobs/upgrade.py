@@ -15,11 +15,11 @@ from stream.store.store import Store, read_manifest
 @options.store_option
 @options.config_option
 def upgrade(*, store: Path, config_file: Path | None) -> None:
-    """Bring a store that an earlier version wrote to the present format, in place.
+    """Convert a store of an earlier version to today's format, in place.
 
-    freshet stream does it too, when it opens the store; killed half-way, it is taken up
-    again. Copy the store first if the earlier version may be wanted back: it does not
-    read the present format.
+    freshet stream does the same when it opens the store. If it is killed half-way, the
+    next run continues. The earlier version cannot read the new format: copy the store
+    first if you may want to go back.
 
     \b
     freshet upgrade --store shop.store

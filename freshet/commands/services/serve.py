@@ -13,13 +13,18 @@ from server.app import RetrievalServer
 
 @click.command()
 @options.artifacts_option
-@click.option("--listen", type=options.ADDRESS, metavar="HOST:PORT", help="Where gRPC is served.")
+@click.option(
+    "--listen",
+    type=options.ADDRESS,
+    metavar="HOST:PORT",
+    help="Address at which to serve gRPC [default: the setting server.listen].",
+)
 @options.metrics_option
 @options.config_option
 def serve(
     *, artifacts: Path, listen: str | None, metrics: str | None, config_file: Path | None
 ) -> None:
-    """Answer queries over gRPC; swap to each new generation while answering.
+    """Answer queries over gRPC, and swap to each new generation without a pause.
 
     \b
     freshet serve --artifacts artifacts --listen 127.0.0.1:50051

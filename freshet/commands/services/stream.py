@@ -33,30 +33,32 @@ from stream.worker import WorkerTotals, run_worker
     type=options.SOURCE,
     multiple=True,
     required=True,
-    help=(
-        "Where events come from: file:PATH_OR_GLOB (may be repeated) or "
-        "kafka:HOST:PORT[,HOST:PORT]."
-    ),
+    help=("Where to read events: file:PATH_OR_GLOB (repeatable) or kafka:HOST:PORT[,HOST:PORT]."),
 )
 @click.option(
     "--catalog",
     "catalogs",
     type=options.SOURCE,
     multiple=True,
-    help="A file of catalogue items, file:PATH. With Kafka the catalogue is a topic.",
+    help="Catalogue file, file:PATH (repeatable). With Kafka the catalogue is a topic.",
 )
 @options.store_option
-@click.option("--follow", is_flag=True, help="Keep watching the files, and new ones that match.")
+@click.option(
+    "--follow", is_flag=True, help="Keep reading: files that grow, and new ones that match."
+)
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
     default=1,
-    help="Processes that load files side by side, each with shards of its own.",
+    help="Load files with N processes, each with its own shards [default: 1].",
 )
 @click.option(
     "--checkpoints",
     metavar="URL",
-    help="Folder or fsspec URL from which another machine goes on with a shard. With Kafka only.",
+    help=(
+        "Folder or fsspec URL for copies of the shards, from which another machine "
+        "can take over. Kafka only."
+    ),
 )
 @options.metrics_option
 @options.config_option
@@ -71,13 +73,11 @@ def stream(  # noqa: PLR0913  # the options of the command
     metrics: str | None,
     config_file: Path | None,
 ) -> None:
-    """Read events into the graph.
+    """Read events into the graph: files to their end, or Kafka until told to stop.
 
-    Event files until their end, or Kafka until told to stop.
-
-    Every batch is one atomic write, its position included: stop it, kill it, start it
-    again, and the graph is what one undisturbed pass would have made. What cannot be
-    used goes to the quarantine with its reason.
+    Each batch is one atomic write, together with its position. However often you stop,
+    kill and restart it, the graph is the one that a single undisturbed run would have
+    made. Records that cannot be used go to the quarantine, each with its reason.
 
     \b
     freshet stream --source file:log.jsonl.gz --catalog file:items.jsonl --store shop

@@ -21,11 +21,22 @@ from stream.reading.incremental import KnownGraph
 @click.command()
 @options.store_option
 @options.artifacts_option
-@click.option("--every", type=options.DURATION, help="From one start to the next, such as 10m.")
 @click.option(
-    "--budget", type=options.DURATION, help="The longest that one training may take, such as 5m."
+    "--every",
+    type=options.DURATION,
+    help=(
+        "Time from one start to the next, such as 10m [default: the setting "
+        "model.tune_every_seconds]."
+    ),
 )
-@click.option("--seed", type=int, help="Seed of everything random.")
+@click.option(
+    "--budget",
+    type=options.DURATION,
+    help=("Longest time for one training, such as 5m [default: the setting model.budget_seconds]."),
+)
+@click.option(
+    "--seed", type=int, help="Seed of all random choices [default: the setting model.seed]."
+)
 @options.metrics_option
 @options.config_option
 def tune(
@@ -38,11 +49,11 @@ def tune(
     metrics: str | None,
     config_file: Path | None,
 ) -> None:
-    """Snapshot the graph, train on from the last generation, judge the result, publish
-    it; then again.
+    """Train on the graph, judge the result and publish it, again and again.
 
-    A generation goes live only if it passes the gate. A failure is logged, counted by
-    its reason and tried again in the next period; the generation that is live stays.
+    Each training continues from the live generation. A new generation goes live only if
+    it passes the gate. A failed training is logged and counted by its reason, and the
+    next period tries again; the live generation stays.
 
     \b
     freshet tune --store shop.store --artifacts artifacts --every 10m

@@ -14,11 +14,9 @@ from freshet.terminal import options
     "--events",
     type=options.FILE,
     metavar="FILE",
-    help="Your own event log instead of the simulated shop.",
+    help="Use your own event log instead of the simulated shop.",
 )
-@click.option(
-    "--items", type=options.FILE, metavar="FILE", help="The catalogue of your own event log."
-)
+@click.option("--items", type=options.FILE, metavar="FILE", help="Catalogue of your own event log.")
 @click.option("--keep", is_flag=True, help="Leave everything running at the end.")
 @click.option("--stop", is_flag=True, help="Stop what --keep left running.")
 @click.option(
@@ -28,28 +26,28 @@ from freshet.terminal import options
     default=Path(".freshet-demo"),
     show_default=True,
     metavar="DIR",
-    help="Work folder; a second run goes on from it.",
+    help="Work folder; a second run continues in it.",
 )
 @click.option(
     "--seed",
     type=int,
     default=DEFAULT_SEED,
     show_default=True,
-    help="Which shop is simulated.",
+    help="Seed of the simulated shop.",
 )
 @click.option(
     "--shop-items",
     type=click.IntRange(min=50),
     default=DEFAULT_ITEMS,
     show_default=True,
-    help="Its products.",
+    help="Products of the simulated shop.",
 )
 @click.option(
     "--shop-events",
     type=click.IntRange(min=500),
     default=DEFAULT_EVENTS,
     show_default=True,
-    help="Its history.",
+    help="Past events of the simulated shop.",
 )
 def demo(  # noqa: PLR0913  # an argument an option
     *,
@@ -62,11 +60,9 @@ def demo(  # noqa: PLR0913  # an argument an option
     shop_items: int,
     shop_events: int,
 ) -> None:
-    """Watch shopping events flow through the whole system, and retrieval answers change
-    because of them.
+    """Watch shopping events flow through the whole system and change its answers.
 
-    Stream, tuner and server run as separate processes on loopback. Ctrl-C at any moment
-    ends all of them.
+    Stream, tuner and server run as processes on this machine. Ctrl-C ends all of them.
     """
     if items is not None and events is None:
         raise click.UsageError("--items goes with --events", ctx=click.get_current_context())

@@ -16,7 +16,7 @@ from freshet_client import RetrievalClient
     type=click.IntRange(min=1),
     default=10,
     show_default=True,
-    help="How many items.",
+    help="Number of items.",
 )
 @click.option(
     "--target",
@@ -24,14 +24,18 @@ from freshet_client import RetrievalClient
     default=SERVER_TARGET,
     show_default=True,
     metavar="HOST:PORT",
-    help="The server.",
+    help="Address of the server.",
 )
 @click.option(
-    "--timeout", type=options.DURATION, default="5s", show_default=True, help="The longest wait."
+    "--timeout",
+    type=options.DURATION,
+    default="5s",
+    show_default=True,
+    help="Longest wait for the answer.",
 )
 @options.json_option
 def query(*, text: str, num_hits: int, target: str, timeout: float, as_json: bool) -> None:
-    """Ask a running server, and see how fresh the answer is.
+    """Ask a running server, and show how fresh its answer is.
 
     \b
     freshet query "wireless headphones" -k 10 --target 127.0.0.1:50051 --json

@@ -17,28 +17,41 @@ from freshet.terminal.progress import progress
     multiple=True,
     required=True,
     metavar="FILE",
-    help="An event file or glob; may be repeated.",
-)
-@click.option("--items", multiple=True, metavar="FILE", help="A catalogue file, published first.")
-@click.option(
-    "--to", "brokers", type=options.BROKERS, required=True, help="kafka:HOST:PORT[,HOST:PORT]."
+    help="Event file or glob (repeatable).",
 )
 @click.option(
-    "--speed", type=options.SPEED, default="1", show_default=True, help="Times real time, or max."
+    "--items",
+    multiple=True,
+    metavar="FILE",
+    help="Catalogue file or glob (repeatable); published first.",
+)
+@click.option(
+    "--to",
+    "brokers",
+    type=options.BROKERS,
+    required=True,
+    help="Brokers to publish to: kafka:HOST:PORT[,HOST:PORT].",
+)
+@click.option(
+    "--speed",
+    type=options.SPEED,
+    default="1",
+    show_default=True,
+    help="How many times faster than real time, or max.",
 )
 @click.option(
     "--encoding",
     type=click.Choice(["protobuf", "json"]),
     default="protobuf",
     show_default=True,
-    help="Of the messages.",
+    help="Encoding of the messages.",
 )
 @click.option(
     "--batch",
     type=click.IntRange(1, 10_000),
     default=1,
     show_default=True,
-    help="Events in one message (protobuf).",
+    help="Events per message (protobuf only).",
 )
 @options.config_option
 def replay(
@@ -51,7 +64,8 @@ def replay(
     batch: int,
     config_file: Path | None,
 ) -> None:
-    """Publish event files to Kafka, keyed and encoded as a real producer would.
+    """Publish event files to Kafka in the order of time, keyed and encoded as a real
+    producer would.
 
     \b
     freshet replay --events log.jsonl.gz --items items.jsonl --to kafka:localhost:9092
@@ -71,5 +85,7 @@ def replay(
     click.echo(f"{totals.events:,} events and {totals.items:,} items published", err=True)
     if totals.raw:
         click.echo(
-            f"{totals.raw:,} lines published as they are: the stream will quarantine them", err=True
+            f"{totals.raw:,} lines cannot be decoded: published unchanged, the stream will "
+            "quarantine them",
+            err=True,
         )

@@ -12,7 +12,7 @@ from freshet.terminal import options
 
 @click.command()
 @click.option(
-    "--seed", type=int, default=7, show_default=True, help="The same seed gives the same shop."
+    "--seed", type=int, default=7, show_default=True, help="Seed: the same one gives the same shop."
 )
 @click.option(
     "--items",
@@ -26,26 +26,29 @@ from freshet.terminal import options
     "--events",
     "num_events",
     type=click.IntRange(min=0),
-    help="Stop after so many events [default: 50000; none when live].",
+    help="Stop after N events [default: 50000; no limit when live].",
 )
 @click.option(
-    "--out", type=options.FOLDER, metavar="DIR", help="Write DIR/events.jsonl and DIR/items.jsonl."
+    "--out",
+    type=options.FOLDER,
+    metavar="DIR",
+    help="Write events.jsonl and items.jsonl to this folder.",
 )
 @click.option(
     "--to", "brokers", type=options.BROKERS, help="Publish to Kafka instead: kafka:HOST:PORT."
 )
-@click.option("--follow", is_flag=True, help="Go on in real time, appending to what is there.")
+@click.option("--follow", is_flag=True, help="Continue in real time; append to files that exist.")
 @click.option(
     "--rate",
     type=click.FloatRange(min=0, min_open=True),
-    help="Events a second in real time; implies --follow [default: 20].",
+    help="Events per second in real time; implies --follow [default: 20].",
 )
 @click.option(
     "--start-ms",
     type=click.IntRange(min=0),
-    help="Event time of the beginning [default: a fixed day; now when live].",
+    help=("Time of the first event, in ms since 1970 [default: 2026-01-01; now when live]."),
 )
-@click.option("--bare-titles", is_flag=True, help="Titles that do not tell what a product is.")
+@click.option("--bare-titles", is_flag=True, help="Give products titles that do not describe them.")
 @options.config_option
 def simulate(  # noqa: PLR0913  # an argument an option
     *,
@@ -60,8 +63,7 @@ def simulate(  # noqa: PLR0913  # an argument an option
     bare_titles: bool,
     config_file: Path | None,
 ) -> None:
-    """Simulate a shop: a catalogue, searches, sessions, trends, new products and a long
-    tail.
+    """Simulate a shop: its catalogue, searches, sessions, trends and new products.
 
     The same seed gives the same bytes.
 

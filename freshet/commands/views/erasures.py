@@ -16,14 +16,14 @@ from stream.shard.codec import AuditRecord
 
 @click.command()
 @options.store_option
-@click.option("--id", "text", help="Only what was asked for by this user, session or item id.")
+@click.option("--id", "text", help="Only erasures of this user, session or item.")
 @options.json_option
 @options.config_option
 def erasures(*, store: Path, text: str | None, as_json: bool, config_file: Path | None) -> None:
-    """List what was erased from a store and lifted, oldest first, also while the store
-    is written.
+    """List what was erased from a store, and what was lifted, oldest first.
 
-    Ids are not kept: each is shown as its 64-bit key. --id computes the key.
+    The store may be in use. Ids are not kept: each is shown as its 64-bit key. --id
+    computes the key of an id.
     """
     key = None if text is None else text_key(text)
     with open_graph(store, begin(config_file).stream()) as graph:

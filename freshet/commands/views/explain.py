@@ -60,16 +60,16 @@ class Explanation:
     type=click.IntRange(min=1),
     default=10,
     show_default=True,
-    help="The strongest so many paths.",
+    help="Number of paths, strongest first.",
 )
 @options.json_option
 def explain(*, query: str, item_id: str, artifacts: Path, limit: int, as_json: bool) -> None:
-    """Say why an item answers a query.
+    """Explain why an item answers a query.
 
-    Score, attention between channels, and the strongest paths.
-
-    Read from the current generation. A path's strength is its share in what the
-    network's channels carry between the two, before training weighs the channels.
+    It shows their score, the attention between channels, and the strongest paths of
+    clicks and sessions between the two, all from the current generation. A path's
+    strength is its share of what the network's channels carry between the two, before
+    training weighs the channels.
 
     \b
     freshet explain --artifacts artifacts "red shoes" shoe-17

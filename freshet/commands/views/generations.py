@@ -48,9 +48,9 @@ def generations_list(*, artifacts: Path, as_json: bool) -> None:
 @options.artifacts_option
 @options.json_option
 def generations_show(*, generation_id: str | None, artifacts: Path, as_json: bool) -> None:
-    """Show a generation, or the current one.
+    """Show a generation: its counts, provenance, evaluation and the gate's verdict.
 
-    Counts, provenance, evaluation, the gate's verdict.
+    Without an ID, it shows the current one.
     """
     store = existing_artifacts(artifacts)
     chosen = generation_id or store.current_id()
@@ -74,7 +74,7 @@ def generations_show(*, generation_id: str | None, artifacts: Path, as_json: boo
 @options.artifacts_option
 @options.json_option
 def generations_use(*, generation_id: str, artifacts: Path, as_json: bool) -> None:
-    """Make a generation current, after verifying every file of it.
+    """Make a generation current, after verifying all its files.
 
     Servers swap to it at once.
     """
@@ -88,9 +88,9 @@ def generations_use(*, generation_id: str, artifacts: Path, as_json: bool) -> No
 
 
 def _current_id(store: ArtifactStore) -> str | None:
-    """Return the current generation.
+    """Return the current generation; None where there is none.
 
-    A pointer that names none is told and may then be mended.
+    A pointer that names none is said on stderr: `use` replaces it.
     """
     try:
         return store.current_id()

@@ -16,14 +16,14 @@ from stream.reading.reader import GraphReader, open_graph
 
 @click.group()
 def graph() -> None:
-    """Look into the graph of a store, also while it is written, or of a snapshot."""
+    """Look into the graph of a store, even while it is written, or of a snapshot."""
 
 
 @graph.command(name="hash")
 @options.graph_options
 @options.config_option
 def graph_hash(*, store: Path | None, snapshot: Path | None, config_file: Path | None) -> None:
-    """Print a hash that depends on the set of facts alone."""
+    """Print a hash of the graph: equal facts give equal hashes."""
     with _opened(store, snapshot, config_file) as opened:
         click.echo(opened.graph_hash())
 
@@ -36,14 +36,14 @@ def graph_hash(*, store: Path | None, snapshot: Path | None, config_file: Path |
     type=click.Choice(["jsonl"]),
     default="jsonl",
     show_default=True,
-    help="JSON lines.",
+    help="Output format.",
 )
 @click.option(
     "--at",
     "at_ms",
     type=int,
     metavar="TIME_MS",
-    help="Weights at this time [default: the watermark].",
+    help="Weights as of this time, in ms since 1970 [default: the watermark].",
 )
 @options.config_option
 def graph_dump(
@@ -54,7 +54,7 @@ def graph_dump(
     at_ms: int | None,
     config_file: Path | None,
 ) -> None:
-    """Print the graph in a canonical order: one line an edge, then one a hyperedge."""
+    """Print the graph in a fixed order: a line per edge, then one per hyperedge."""
     assert form == "jsonl"  # noqa: S101  # click allows nothing else
     with _opened(store, snapshot, config_file) as opened:
         write_lines(opened.dump(at_ms))
@@ -67,7 +67,7 @@ def graph_dump(
 def graph_stats(
     *, store: Path | None, snapshot: Path | None, as_json: bool, config_file: Path | None
 ) -> None:
-    """Print how large the graph is and how far it reaches."""
+    """Print the size of the graph, and the time up to which it is complete."""
     with _opened(store, snapshot, config_file) as opened:
         stats = asdict(opened.stats())
     click.echo(json.dumps(stats) if as_json else table(("", ""), named_values(stats)))

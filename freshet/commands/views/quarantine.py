@@ -19,8 +19,8 @@ def quarantine() -> None:
 
 @quarantine.command(name="list")
 @options.store_option
-@click.option("--reason", help="Only this reason.")
-@click.option("--limit", type=click.IntRange(min=1), help="The newest so many.")
+@click.option("--reason", help="Only records with this reason.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the newest N records.")
 @options.json_option
 def quarantine_list(*, store: Path, reason: str | None, limit: int | None, as_json: bool) -> None:
     """List the quarantined records of a store's file sources, oldest first."""

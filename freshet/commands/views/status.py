@@ -17,34 +17,34 @@ from freshet.terminal.output import duration
     default=addresses.STREAM_METRICS,
     show_default=True,
     type=options.ADDRESS,
-    help="Metrics of the stream.",
+    help="Metrics address of the stream.",
 )
 @click.option(
     "--tuner",
     default=addresses.TUNER_METRICS,
     show_default=True,
     type=options.ADDRESS,
-    help="Metrics of the tuner.",
+    help="Metrics address of the tuner.",
 )
 @click.option(
     "--server",
     default=addresses.SERVER_METRICS,
     show_default=True,
     type=options.ADDRESS,
-    help="Metrics of the server.",
+    help="Metrics address of the server.",
 )
 @click.option(
     "--target",
     default=addresses.SERVER_TARGET,
     show_default=True,
     type=options.ADDRESS,
-    help="gRPC of the server.",
+    help="gRPC address of the server.",
 )
 @options.json_option
 def status(*, stream: str, tuner: str, server: str, target: str, as_json: bool) -> int:
     """Show every process on one screen.
 
-    The exit code is 1 when something is down or not ready.
+    The exit code is 1 if a process is down or not ready.
     """
     processes = read_status(Addresses(stream=stream, tuner=tuner, server=server, target=target))
     if as_json:

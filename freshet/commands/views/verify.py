@@ -41,17 +41,14 @@ survive a crash, so hardly ever.
     type=options.SOURCE,
     multiple=True,
     required=True,
-    help=(
-        "What the store was built from: file:PATH_OR_GLOB (may be repeated), "
-        "kafka:HOST:PORT[,HOST:PORT]."
-    ),
+    help=("Source of the store: file:PATH_OR_GLOB (repeatable) or kafka:HOST:PORT[,HOST:PORT]."),
 )
 @click.option(
     "--catalog",
     "catalogs",
     type=options.SOURCE,
     multiple=True,
-    help="A file of catalogue items, file:PATH: compare them too.",
+    help="Catalogue file, file:PATH (repeatable): compare its items, too.",
 )
 @options.json_option
 @options.config_option
@@ -63,17 +60,18 @@ def verify(
     as_json: bool,
     config_file: Path | None,
 ) -> int:
-    """Build the graph of a source anew, in one thread, and compare a store or snapshot
-    with it.
+    """Rebuild a graph from its source, in one thread, and compare it with a store or
+    snapshot.
 
-    Equal: one line with the graph hash, exit code 0. Different: where the first
-    difference is in canonical order, with both values, and how many edges, hyperedges
-    and sessions differ, are missing from the store or are extra in it; exit code 1.
+    If they are equal, it prints one line with the graph hash, and the exit code is 0.
+    Otherwise it prints the first difference, with both values, and how many edges,
+    hyperedges and sessions differ, are missing from the store, or are only in it; the
+    exit code is 1.
 
-    The store may be in use. Topics are read up to where the store has read them; files
-    are read whole, so let a store that follows files catch up first. The rebuilt store
-    is about as large as the one in question; it is made in the temporary folder
-    (TMPDIR) and removed.
+    The store may be in use. Topics are read up to where the store has read them. Files
+    are read whole: let a store that follows files catch up first. The rebuilt store
+    needs about as much space as the original, in the temporary folder (TMPDIR), and is
+    removed.
 
     \b
     freshet verify --store shop.store --against file:events.jsonl.gz
@@ -100,9 +98,7 @@ def verify(
 
 
 def _settings_to_rebuild(settings: StreamSettings, graph: GraphReader) -> StreamSettings:
-    """Return the settings of a store like the one in question, read by a consumer group
-    of its own.
-    """
+    """Return settings like those of the store, with a consumer group of its own."""
     return replace(
         settings,
         half_life_seconds=graph.half_life_ms / 1000,
@@ -110,7 +106,7 @@ def _settings_to_rebuild(settings: StreamSettings, graph: GraphReader) -> Stream
         num_shards=1,
         sync_every_ms=_SYNC_EVERY_MS,
         catalog_topic="",
-        checkpoints_url="",  # those of the store in question must be neither read nor added to
+        checkpoints_url="",  # those of the original store must be neither read nor added to
         group_id=f"{settings.group_id}-verify-{uuid4().hex[:8]}",
     )
 

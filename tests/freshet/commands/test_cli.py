@@ -46,6 +46,15 @@ def test_help_reads_like_the_product(run: Command) -> None:
             assert f"{entry.name} {entry.summary}" in " ".join(text.split())
 
 
+def test_each_command_is_one_line_of_help(run: Command) -> None:
+    """On a terminal of 80 columns, too."""
+    text = run("--help").stdout
+
+    for section in SECTIONS:
+        for entry in section.entries:
+            assert f"{entry.name:<11}  {entry.summary}\n" in text
+
+
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.title)
 def test_every_file_of_a_section_is_a_line_of_the_table(section: Section) -> None:
     """No command is declared and then forgotten."""

@@ -77,7 +77,7 @@ def test_the_demo_tells_its_story_twice(
     for part in (
         "(frequent)",
         "(rare)",
-        "(never seen; typed for",
+        "(never seen; meant is",
         "receipt: known query",
         "receipt: encoded query",
     ):
@@ -94,7 +94,7 @@ def test_the_demo_tells_its_story_twice(
     told = second.communicate(timeout=180)[0]
 
     assert second.returncode == 0, told
-    assert "opens again where it closed" in told
+    assert "continues where it stopped" in told
     assert "live from the last run" in told
     assert "launch-2 " in told.split("(after)")[1]
     assert processes_in(tmp_path) == []

@@ -34,7 +34,7 @@ def test_an_erasure_in_a_store_is_carried_out_and_listed(store: Path, run: Comma
     listed = json.loads(run("erasures", "--store", store, "--json").stdout)
 
     assert (outcome.returncode, outcome.stdout) == (0, "")
-    assert outcome.stderr == "erased: 3 facts are gone\n"
+    assert outcome.stderr == "erased: 3 facts removed\n"
     assert [
         (entry["shard"], entry["deed"], entry["facts"], entry["sessions"]) for entry in listed
     ] == [
