@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from freshet_client import ClientError, RetrievalClient
-
 _TIMEOUT_SECONDS = 2.0
 """The longest wait for an answer; on one network it takes milliseconds. Twice as much
 would let `freshet status` wait twice as long for an address where nobody answers.
@@ -154,6 +152,9 @@ def _server_facts(samples: Samples) -> dict[str, float | str | None]:
 
 
 def _freshness(target: str) -> tuple[str, dict[str, float | str | None]]:
+    # An extra: the machine of a stream or a tuner need not have it.
+    from freshet_client import ClientError, RetrievalClient  # noqa: PLC0415
+
     try:
         with RetrievalClient(target, timeout_seconds=_TIMEOUT_SECONDS, retry=None) as client:
             freshness = client.freshness()

@@ -60,7 +60,7 @@ SECTIONS = (
         "Look",
         "freshet.commands.views",
         (
-            Entry("status", "Show every process: up or down, how fresh, what failed.", "client"),
+            Entry("status", "Show every process: up or down, how fresh, what failed.", ""),
             Entry("graph", "Print the hash, the edges or the size of a graph.", "stream"),
             Entry("verify", "Check that a store holds the graph its source makes.", "stream"),
             Entry("generations", "List generations, show one, or roll back to one.", "model"),

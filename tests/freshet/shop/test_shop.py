@@ -4,11 +4,9 @@ import json
 from collections import Counter
 from hashlib import sha256
 from itertools import islice, pairwise
-from random import Random
 
 import pytest
 
-from freshet.shop.searches import misspell
 from freshet.shop.shop import DEFAULT_START_MS, Shop
 
 NUM_EVENTS = 20_000
@@ -158,14 +156,3 @@ def test_a_launch_can_be_asked_for() -> None:
     assert {event["item_id"] for event in clicks} == {launch.product.item_id}
     assert len({event["session_id"] for event in clicks}) == 4
     assert [event["query"] == launch.query for event in clicks] == [False, True, True, False]
-
-
-def test_a_slip_of_the_fingers_changes_a_text_a_little() -> None:
-    """One letter more, one less, or two in the other order."""
-    random = Random(1)
-
-    for _ in range(200):
-        slip = misspell("running shoes", random)
-        assert abs(len(slip) - len("running shoes")) <= 1
-        assert slip != "running shoes"
-    assert misspell("a", random) == "aa"
