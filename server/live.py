@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.artifact.encoder import TextEncoder
 from model.artifact.generation import Generation, open_generation
@@ -17,6 +16,7 @@ from model.errors import GenerationCorrupt
 from server.errors import CanaryFailed
 from server.settings import ServerSettings
 from stream.clock import now_ms
+from stream.dtypes import Float32s
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ def check_canaries(
     _check_encoder(generation, encoder)
 
 
-def _check_answer(generation: Generation, index: VectorIndex, canary: NDArray[np.float32]) -> float:
+def _check_answer(generation: Generation, index: VectorIndex, canary: Float32s) -> float:
     """Return the best score found for a canary, once ids and scores are what the
     vectors say.
     """
@@ -183,9 +183,7 @@ def _check_encoder(generation: Generation, encoder: TextEncoder) -> None:
         )
 
 
-def _exact_best_scores(
-    generation: Generation, canaries: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def _exact_best_scores(generation: Generation, canaries: Float32s) -> Float32s:
     """Return the highest inner product of each canary with the indexed items, ``float32
     [num_canaries]``.
     """
@@ -204,7 +202,7 @@ def warm_up(generation: Generation, index: VectorIndex, num_searches: int) -> No
         index.search(vector, _CANARY_K)
 
 
-def probe_vectors(generation: Generation, count: int) -> NDArray[np.float32]:
+def probe_vectors(generation: Generation, count: int) -> Float32s:
     """Return up to `count` vectors, ``float32 [m, dim]``, spread over the queries, or
     else the items.
     """

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
 from protos.text import normalize_query
 from server.errors import QueryRefused
 from server.live import LiveGeneration
 from server.settings import ServerSettings
+from stream.dtypes import Float32s
 
 
 class QueryPath(StrEnum):
@@ -43,7 +43,7 @@ class Answer:
     path: QueryPath
     item_ids: list[str]
     titles: list[str]
-    scores: NDArray[np.float32]
+    scores: Float32s
 
 
 def read_question(text: str, k: int, settings: ServerSettings) -> Question:
@@ -92,7 +92,7 @@ def retrieve(live: LiveGeneration, question: Question) -> Answer:
     )
 
 
-def known_vector(live: LiveGeneration, query: str) -> NDArray[np.float32] | None:
+def known_vector(live: LiveGeneration, query: str) -> Float32s | None:
     """Return the vector ``float32 [dim]`` of a normalised query, or None where it is
     not in the graph.
     """

@@ -21,6 +21,9 @@ DIM = 16
 HIDDEN = 8
 NUM_BUCKETS = 512
 NOW_MS = 1_790_000_000_000
+# Written by the last version whose manifests name no index engine and no channels: the
+# shop of `testing.small_shop`, 60 sessions, 28 items.
+GOLDEN = Path(__file__).parent / "golden" / "generations" / "20270115T080000Z-00148c"
 INDEX_NAME = load_engine(FIRST_ENGINE).file_name
 INDEXED = ModelSettings(num_trees=10, seed=1)
 

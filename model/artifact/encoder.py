@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.errors import GenerationCorrupt
 from protos.text import text_features
+from stream.dtypes import Float32s
 
 Tower = Literal["query", "item"]
 
@@ -25,7 +25,7 @@ TOWER_PARTS = ("hidden_weight", "hidden_bias", "out_weight", "out_bias")
 _SMALLEST_NORM = 1e-12
 
 
-def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def unit_rows(vectors: Float32s) -> Float32s:
     """Return `vectors` scaled to length one along the last axis.
 
     A zero vector becomes the first axis.
@@ -53,7 +53,7 @@ class TextEncoder:
             imply.
     """
 
-    def __init__(self, arrays: Mapping[str, NDArray[np.float32]]) -> None:
+    def __init__(self, arrays: Mapping[str, Float32s]) -> None:
         _check_arrays(arrays)
         self._bag = arrays[BAG]
         self._towers = {
@@ -66,7 +66,7 @@ class TextEncoder:
         """Length of the vectors."""
         return int(self._bag.shape[1])
 
-    def encode(self, text: str) -> NDArray[np.float32]:
+    def encode(self, text: str) -> Float32s:
         """Return a query's unit vector ``float32 [dim]``.
 
         The model's vector of a query without any clicks.
@@ -76,28 +76,28 @@ class TextEncoder:
         """
         return self._encode(text, "query")
 
-    def encode_item(self, text: str) -> NDArray[np.float32]:
+    def encode_item(self, text: str) -> Float32s:
         """Return an item's unit vector ``float32 [dim]``.
 
         The model's vector of one without any clicks.
         """
         return self._encode(text, "item")
 
-    def _encode(self, text: str, tower: Tower) -> NDArray[np.float32]:
+    def _encode(self, text: str, tower: Tower) -> Float32s:
         hidden_weight, hidden_bias, out_weight, out_bias = self._towers[tower]
         mean = self._mean_row(text)
         hidden = np.maximum(hidden_weight @ mean + hidden_bias, 0.0)
         return unit_rows(mean + out_weight @ hidden + out_bias)
 
-    def _mean_row(self, text: str) -> NDArray[np.float32]:
+    def _mean_row(self, text: str) -> Float32s:
         features = text_features(text, len(self._bag))
         if not features:
             return np.zeros(self.dim, dtype=np.float32)
-        mean: NDArray[np.float32] = self._bag[features].mean(axis=0, dtype=np.float32)
+        mean: Float32s = self._bag[features].mean(axis=0, dtype=np.float32)
         return mean
 
 
-def _check_arrays(arrays: Mapping[str, NDArray[np.float32]]) -> None:
+def _check_arrays(arrays: Mapping[str, Float32s]) -> None:
     wanted = [BAG, *(f"{tower}.{part}" for tower in ("query", "item") for part in TOWER_PARTS)]
     missing = [name for name in wanted if name not in arrays]
     if missing:

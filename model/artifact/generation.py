@@ -30,6 +30,7 @@ from model.artifact.strings import StringTable
 from model.errors import GenerationCorrupt
 from protos import manifest_v1_pb2 as manifest_pb
 from protos.text import text_key
+from stream.dtypes import Bools, Float32s, Int64s
 from stream.files import sha256_of
 
 PATHS_PREFIX = "paths."
@@ -75,17 +76,17 @@ class Generation:
     manifest: manifest_pb.Generation
     item_ids: StringTable
     item_titles: StringTable
-    item_vectors: NDArray[np.float32]
-    item_shown: NDArray[np.bool_]
-    index_items: NDArray[np.int64]
+    item_vectors: Float32s
+    item_shown: Bools
+    index_items: Int64s
     query_keys: NDArray[np.uint64]
     query_texts: StringTable
-    query_vectors: NDArray[np.float32]
-    channel_attention_items: NDArray[np.float32]
-    channel_attention_queries: NDArray[np.float32]
+    query_vectors: Float32s
+    channel_attention_items: Float32s
+    channel_attention_queries: Float32s
     paths: PathGraph | None
-    encoder: dict[str, NDArray[np.float32]]
-    warm: dict[str, NDArray[np.float32]]
+    encoder: dict[str, Float32s]
+    warm: dict[str, Float32s]
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -238,9 +239,7 @@ def _paths(path: Path, manifest: manifest_pb.Generation) -> PathGraph | None:
     )
 
 
-def _named_arrays(
-    path: Path, manifest: manifest_pb.Generation, prefix: str
-) -> dict[str, NDArray[np.float32]]:
+def _named_arrays(path: Path, manifest: manifest_pb.Generation, prefix: str) -> dict[str, Float32s]:
     """Map every array that the manifest lists under a prefix; names come without it."""
     files = [
         entry.name.removesuffix(".npy") for entry in manifest.files if entry.name.endswith(".npy")

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import GenerationCorrupt
+from stream.dtypes import Float32s, Float64s, Int64s
 from stream.graph.keysets import places_of
 
 # What one explanation looks at, so that a query with a million clicks costs no more
@@ -36,8 +37,6 @@ VISITED_ITEMS = 64
 VISITED_HYPEREDGES = 512
 
 Int32s = NDArray[np.int32]
-Int64s = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +72,7 @@ class PathGraph:
     click_sessions: Int32s
     item_starts: Int64s
     item_queries: Int32s
-    node_weights: NDArray[np.float32]
+    node_weights: Float32s
     node_starts: Int64s
     node_hyperedges: Int32s
     node_degrees: Int32s
@@ -238,7 +237,7 @@ class _Steps:
     """
 
     items: Int32s
-    weights: Floats
+    weights: Float64s
 
 
 def _strongest_clicks(graph: PathGraph, query: int, *, but: int) -> _Steps:
@@ -322,7 +321,7 @@ def _shared_hyperedges(graph: PathGraph, node: int, other: int) -> _Shared:
     )
 
 
-def _click_weights(graph: PathGraph, query: int, items: Int32s, sessions: Int32s) -> Floats:
+def _click_weights(graph: PathGraph, query: int, items: Int32s, sessions: Int32s) -> Float64s:
     """Return ``float64 [n]``, ``a(query, item)`` of each item.
 
     0 where there are no sessions.

@@ -7,13 +7,15 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.dtypes import Int64s
+
 
 class StringTable(Sequence[str]):
     """Strings by dense index: memory-mapped UTF-8 and ``int64 [n + 1]`` offsets,
     decoded when asked for.
     """
 
-    def __init__(self, offsets: NDArray[np.int64], data: NDArray[np.uint8]) -> None:
+    def __init__(self, offsets: Int64s, data: NDArray[np.uint8]) -> None:
         self._offsets = offsets
         self._data = data
 

@@ -3,11 +3,9 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float32]
+from stream.dtypes import Float32s, Int64s
 
 
 class Rows:
@@ -27,7 +25,7 @@ class Rows:
         entry: ``int64 [num_entries]``, where each was in what was given.
     """
 
-    def __init__(self, row: Ints, column: Ints, num_rows: int) -> None:
+    def __init__(self, row: Int64s, column: Int64s, num_rows: int) -> None:
         self.entry = np.argsort(row, kind="stable")
         self.row = row[self.entry]
         self.column = column[self.entry]
@@ -35,18 +33,18 @@ class Rows:
         self._starts[1:] = np.cumsum(np.bincount(row, minlength=num_rows))
 
     @property
-    def lengths(self) -> Ints:
+    def lengths(self) -> Int64s:
         """``int64 [num_rows]``, entries of each row."""
         return np.diff(self._starts)
 
-    def places(self, rows: Ints) -> Ints:
+    def places(self, rows: Int64s) -> Int64s:
         """Return ``int64 [n]``, the places of all entries of some rows, a row after the
         other.
         """
         first, count = self._starts[rows], self._starts[rows + 1] - self._starts[rows]
         return np.repeat(first - (np.cumsum(count) - count), count) + np.arange(count.sum())
 
-    def product(self, values: Floats, x: Tensor) -> Tensor:
+    def product(self, values: Float32s, x: Tensor) -> Tensor:
         """Return the matrix times `x`, ``float32 [num_rows, dim]``, for values in order
         of the rows.
         """

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from model.data.graph import GraphPart
@@ -18,8 +17,7 @@ from model.network.channels.table import PROPAGATIONS
 from model.network.compressed_rows import Rows
 from model.network.content import ContentPath
 from model.network.graph import Visible
-
-Floats = NDArray[np.float32]
+from stream.dtypes import Float32s
 
 # Nodes whose text goes through the towers at once: 16 MB of vectors on the device at
 # 128 dimensions. Twice as many take twice the memory there, and hardly less time.
@@ -64,7 +62,7 @@ class OpenGraph:
 
     graph: HostGraph
     channels: dict[str, HostHearing]
-    own: Floats
+    own: Float32s
 
 
 class HostReach:

@@ -6,13 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from model.network.sparse import Pattern
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float32]
+from stream.dtypes import Float32s, Int64s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +24,11 @@ class Messages:
         value: ``float32 [num_messages]``.
     """
 
-    row: Ints
-    column: Ints
-    value: Floats
+    row: Int64s
+    column: Int64s
+    value: Float32s
 
-    def pattern(self, rows: Ints, columns: Ints, device: torch.device) -> "Weighted":
+    def pattern(self, rows: Int64s, columns: Int64s, device: torch.device) -> "Weighted":
         """Return them on the device, rows and columns numbered by their places in two
         ascending arrays.
         """
@@ -52,7 +49,7 @@ class Weighted:
         return self.pattern.product(self.value, x)
 
 
-def draw(places: Ints, rows: Ints, bound: int) -> tuple[Ints, Floats]:
+def draw(places: Int64s, rows: Int64s, bound: int) -> tuple[Int64s, Float32s]:
     """Draw at most `bound` places of each row, uniformly and without replacement.
 
     Args:

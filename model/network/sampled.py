@@ -14,7 +14,6 @@ the bound is not reached. Why, and what it costs:
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from model.artifact.channels import channels_on
@@ -30,8 +29,7 @@ from model.network.graph import Hearing, Visible
 from model.network.host_graph import HostGraph, HostReach, OpenGraph
 from model.network.messages import Messages
 from model.settings import ModelSettings
-
-Ints = NDArray[np.int64]
+from stream.dtypes import Int64s
 
 
 class SampledGraph:
@@ -92,7 +90,7 @@ class Subgraph:
     """
 
     def __init__(
-        self, open_: OpenGraph, starts: Ints, settings: ModelSettings, device: torch.device
+        self, open_: OpenGraph, starts: Int64s, settings: ModelSettings, device: torch.device
     ) -> None:
         reached, drawn = _walk_back(open_, np.unique(starts), settings)
         self.nodes = torch.from_numpy(reached).to(device)
@@ -128,8 +126,8 @@ class Subgraph:
 
 
 def _walk_back(
-    open_: OpenGraph, reached: Ints, settings: ModelSettings
-) -> tuple[Ints, dict[str, Drawn]]:
+    open_: OpenGraph, reached: Int64s, settings: ModelSettings
+) -> tuple[Int64s, dict[str, Drawn]]:
     """Draw what some nodes hear in each channel, the last to propagate first.
 
     Whatever feeds a channel must be right for all nodes that are heard in it.
@@ -145,7 +143,7 @@ def _walk_back(
     return reached, drawn
 
 
-def _features(features: Rows, nodes: Ints) -> Messages:
+def _features(features: Rows, nodes: Int64s) -> Messages:
     """Return what each of some nodes hears of its text.
 
     The mean over all of its features.

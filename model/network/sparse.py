@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
+
+from stream.dtypes import Int64s
 
 # A node without visible edges has degree 0, and its row no entry that is not 0: any
 # positive number serves as its degree. It is far below the smallest weight, ln 2.
@@ -34,8 +35,8 @@ class Adjacency:
 
     def __init__(
         self,
-        edge_query: NDArray[np.int64],
-        edge_item: NDArray[np.int64],
+        edge_query: Int64s,
+        edge_item: Int64s,
         num_queries: int,
         num_items: int,
         device: torch.device,
@@ -143,8 +144,8 @@ class Pattern:
 
     def __init__(
         self,
-        row: NDArray[np.int64],
-        column: NDArray[np.int64],
+        row: Int64s,
+        column: Int64s,
         num_rows: int,
         num_columns: int,
         device: torch.device,
@@ -186,7 +187,7 @@ def gather(values: Tensor, places: Tensor) -> Tensor:
     return values.index_select(0, places)
 
 
-def _index(places: NDArray[np.int64], device: torch.device) -> Tensor:
+def _index(places: Int64s, device: torch.device) -> Tensor:
     """Return them with 32 bits: a step reads every index several times."""
     return torch.from_numpy(places.astype(np.int32)).to(device)
 
@@ -194,9 +195,7 @@ def _index(places: NDArray[np.int64], device: torch.device) -> Tensor:
 Bags = tuple[Tensor, Tensor, Tensor]
 
 
-def _bags(
-    row: NDArray[np.int64], column: NDArray[np.int64], num_rows: int, device: torch.device
-) -> Bags:
+def _bags(row: Int64s, column: Int64s, num_rows: int, device: torch.device) -> Bags:
     """Return the columns in order of rows, where each row starts, and
     the order itself.
     """

@@ -14,9 +14,7 @@ from model.artifact.index.engine import load_engine
 from model.data.parent import NodeRows, has_learned, rows_in
 from model.ranking import edge_ranks, quality_of
 from model.settings import ModelSettings
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
+from stream.dtypes import Float32s, Int64s
 
 # How far a vector's length may be from 1: a thousand float32 roundings of a sound one.
 # Twice as much would still tell a vector that was never scaled.
@@ -64,18 +62,18 @@ class Candidate:
     dim: int
     query_keys: NDArray[np.uint64]
     query_texts: list[str]
-    query_vectors: Floats
+    query_vectors: Float32s
     item_ids: list[str]
-    item_vectors: Floats
+    item_vectors: Float32s
     hidden_ids: frozenset[str]
     index_recall: float
     parent: str
-    known: tuple[Ints, Ints]
-    known_first_ms: Ints
-    held_out: tuple[Ints, Ints]
-    held_out_first_ms: Ints
-    held_out_query_vectors: Floats
-    held_out_item_vectors: Floats
+    known: tuple[Int64s, Int64s]
+    known_first_ms: Int64s
+    held_out: tuple[Int64s, Int64s]
+    held_out_first_ms: Int64s
+    held_out_query_vectors: Float32s
+    held_out_item_vectors: Float32s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +114,7 @@ def judge(candidate: Candidate, current: Generation | None, settings: ModelSetti
     return Verdict(reasons=tuple(reasons), figures=figures)
 
 
-def _check_vectors(name: str, vectors: Floats, dim: int) -> list[str]:
+def _check_vectors(name: str, vectors: Float32s, dim: int) -> list[str]:
     if vectors.ndim != 2 or vectors.shape[1] != dim:  # noqa: PLR2004
         return [f"{name} have shape {vectors.shape}, the dimension is {dim}"]
     bad = int((~np.isfinite(vectors).all(axis=1)).sum())
@@ -243,8 +241,8 @@ class _Compared(NamedTuple):
 def _compare(
     candidate: Candidate,
     live: _Live,
-    edges: tuple[Ints, Ints],
-    vectors: tuple[Floats, Floats],
+    edges: tuple[Int64s, Int64s],
+    vectors: tuple[Float32s, Float32s],
     least_edges: int,
 ) -> _Compared:
     """Rank the items of edges among those that both have.
@@ -283,11 +281,11 @@ def _drop(where: str, mrr: tuple[float, float], settings: ModelSettings) -> list
     return [f"MRR on {where} is {mine:.4f}, the live generation has {theirs:.4f}"]
 
 
-def _rows(edges: tuple[Ints, Ints], rows: Ints) -> tuple[Ints, Ints]:
+def _rows(edges: tuple[Int64s, Int64s], rows: Int64s) -> tuple[Int64s, Int64s]:
     return edges[0][rows], edges[1][rows]
 
 
-def _live_vectors(candidate: Candidate, live: _Live, queries: Ints) -> Floats:
+def _live_vectors(candidate: Candidate, live: _Live, queries: Int64s) -> Float32s:
     """Return what the live generation answers these queries with.
 
     A known vector, else its text encoder's.
@@ -301,6 +299,6 @@ def _live_vectors(candidate: Candidate, live: _Live, queries: Ints) -> Floats:
     return vectors
 
 
-def _sample(edges: tuple[Ints, Ints]) -> tuple[Ints, Ints]:
+def _sample(edges: tuple[Int64s, Int64s]) -> tuple[Int64s, Int64s]:
     step = max(1, len(edges[0]) // _SAMPLE)
     return edges[0][::step], edges[1][::step]

@@ -5,9 +5,9 @@ generation, within bounds.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.artifact.paths import PathGraph
+from stream.dtypes import Bools, Float64s, Int64s
 from stream.graph.arrays import GraphArrays
 
 # What is kept of a node that all shoppers meet: queries of an item, strongest first,
@@ -16,11 +16,8 @@ from stream.graph.arrays import GraphArrays
 KEPT_QUERIES = 64
 KEPT_HYPEREDGES = 64
 
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
-
-def build_path_graph(arrays: GraphArrays, items: Ints, num_queries: int) -> PathGraph:
+def build_path_graph(arrays: GraphArrays, items: Int64s, num_queries: int) -> PathGraph:
     """Return the graph that the network propagates over, of the nodes that a generation
     has.
 
@@ -65,9 +62,9 @@ def build_path_graph(arrays: GraphArrays, items: Ints, num_queries: int) -> Path
 class _Clicks:
     """Edges ``int64 [num_clicks]`` each, in ascending order of (query, item)."""
 
-    query: Ints
-    item: Ints
-    sessions: Ints
+    query: Int64s
+    item: Int64s
+    sessions: Int64s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,11 +73,11 @@ class _Members:
     (node, hyperedge).
     """
 
-    node: Ints
-    hyperedge: Ints
+    node: Int64s
+    hyperedge: Int64s
 
 
-def _clicks(arrays: GraphArrays, row_of: Ints, num_queries: int) -> _Clicks:
+def _clicks(arrays: GraphArrays, row_of: Int64s, num_queries: int) -> _Clicks:
     wanted = (row_of[arrays.edge_item] >= 0) & (arrays.edge_query < num_queries)
     return _Clicks(
         query=arrays.edge_query[wanted],
@@ -89,7 +86,7 @@ def _clicks(arrays: GraphArrays, row_of: Ints, num_queries: int) -> _Clicks:
     )
 
 
-def _members(arrays: GraphArrays, row_of: Ints, num_queries: int) -> _Members:
+def _members(arrays: GraphArrays, row_of: Int64s, num_queries: int) -> _Members:
     """Number hyperedges by the time of their session's last event, and join their items
     and queries.
     """
@@ -112,7 +109,7 @@ def _members(arrays: GraphArrays, row_of: Ints, num_queries: int) -> _Members:
     )
 
 
-def _node_weights(clicks: _Clicks, num_queries: int, num_items: int) -> NDArray[np.float64]:
+def _node_weights(clicks: _Clicks, num_queries: int, num_items: int) -> Float64s:
     """Return ``float64 [num_nodes]``, the sum of ``log1p(sessions)`` over each node's
     clicks.
     """
@@ -125,7 +122,7 @@ def _node_weights(clicks: _Clicks, num_queries: int, num_items: int) -> NDArray[
     )
 
 
-def _strongest_by_item(clicks: _Clicks, weights: NDArray[np.float64], num_queries: int) -> Ints:
+def _strongest_by_item(clicks: _Clicks, weights: Float64s, num_queries: int) -> Int64s:
     """Return the strongest clicks of each item, by item and then strongest first, ties
     by query.
     """
@@ -150,7 +147,7 @@ def _kept_hyperedges(members: _Members, num_nodes: int) -> Bools:
     return kept
 
 
-def _starts(rows: Ints, num_rows: int) -> Ints:
+def _starts(rows: Int64s, num_rows: int) -> Int64s:
     """Return ``int64 [num_rows + 1]``, where each row starts among entries sorted by
     row.
     """

@@ -6,7 +6,6 @@ from pathlib import Path
 from shutil import rmtree
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.artifact.channels import CHANNEL_NAMES
 from model.artifact.generation import Generation, open_generation
@@ -21,14 +20,13 @@ from model.publishing.recall import index_recall
 from model.settings import ModelSettings
 from model.training.result import Trained
 from protos import manifest_v1_pb2 as manifest_pb
+from stream.dtypes import Float32s, Int64s
 from stream.files import new_directory, replace_file
 from stream.graph.arrays import GraphArrays
 from stream.reading.manifest import SnapshotInfo
 
 logger = logging.getLogger(__name__)
 
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
 
 # Refused generations kept to be looked into: the newest, and one to compare it with.
 # Twice as many take that much more disk.
@@ -122,7 +120,7 @@ def use_generation(store: ArtifactStore, generation_id: str, *, verify: bool = T
 
 
 def _write_arrays(
-    writer: GenerationWriter, trained: Trained, arrays: GraphArrays, items: Ints
+    writer: GenerationWriter, trained: Trained, arrays: GraphArrays, items: Int64s
 ) -> None:
     writer.add_strings("item_ids", _pick(arrays.item_ids, items))
     writer.add_strings("item_titles", _pick(arrays.item_titles, items))
@@ -143,7 +141,7 @@ def _write_arrays(
 
 
 def _build_index(
-    vectors: Floats, query_vectors: Floats, folder: Path, settings: ModelSettings
+    vectors: Float32s, query_vectors: Float32s, folder: Path, settings: ModelSettings
 ) -> float:
     """Write the index file; return its recall, searched as the manifest will say."""
     engine = load_engine(settings.index_engine)
@@ -153,7 +151,7 @@ def _build_index(
     return index_recall(index, vectors, query_vectors)
 
 
-def _candidate(trained: Trained, arrays: GraphArrays, items: Ints, recall: float) -> Candidate:
+def _candidate(trained: Trained, arrays: GraphArrays, items: Int64s, recall: float) -> Candidate:
     held_out = trained.held_out
     new_row = np.full(len(arrays.item_keys), -1, dtype=np.int64)
     new_row[items] = np.arange(len(items))
@@ -252,5 +250,5 @@ def _passed(store: ArtifactStore, generation_id: str) -> bool:
         return False
 
 
-def _pick(strings: Sequence[str], rows: Ints) -> list[str]:
+def _pick(strings: Sequence[str], rows: Int64s) -> list[str]:
     return [strings[row] for row in rows]

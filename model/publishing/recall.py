@@ -1,11 +1,9 @@
 """Pure: how many of the exact nearest items an opened index finds."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.artifact.index.engine import VectorIndex
-
-Floats = NDArray[np.float32]
+from stream.dtypes import Float32s
 
 # Queries asked: a recall of 0.9 is then known to about 0.01. Twice as many: to 0.7 of
 # that, in twice the time, which is half a second at 100,000 items.
@@ -20,7 +18,7 @@ _SCORES = 1 << 22
 _EQUAL_SCORES = 1e-6
 
 
-def index_recall(index: VectorIndex, vectors: Floats, query_vectors: Floats) -> float:
+def index_recall(index: VectorIndex, vectors: Float32s, query_vectors: Float32s) -> float:
     """Return the share of the exact ten nearest that an index finds, over a sample of
     queries.
 

@@ -16,7 +16,7 @@ from model.settings import ModelSettings
 from server.errors import CanaryFailed
 from server.live import LiveGeneration, probe_vectors
 from server.settings import ServerSettings
-from testing.small_generations import DIM, INDEX_NAME, NOW_MS, Artifacts, make_catalogue
+from testing.small_generations import DIM, GOLDEN, INDEX_NAME, NOW_MS, Artifacts, make_catalogue
 
 QUERIES = [f"query {number}" for number in range(40)]
 
@@ -172,11 +172,9 @@ def test_a_generation_of_the_exact_engine_answers(artifacts: Artifacts) -> None:
 
 def test_a_generation_from_before_engines_had_names_goes_live(artifacts: Artifacts) -> None:
     """It passes all checks, searched with what servers searched with then."""
-    golden = Path(__file__).parents[1] / "model/artifact/golden/generations"
-    shutil.copytree(golden, artifacts.root / "generations")
-    (generation_id,) = artifacts.store.generation_ids()
+    shutil.copytree(GOLDEN, artifacts.store.generation_path(GOLDEN.name))
 
-    live = load(artifacts, generation_id)
+    live = load(artifacts, GOLDEN.name)
 
     assert len(live.index) == live.generation.manifest.num_indexed == 28
 

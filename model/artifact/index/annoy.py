@@ -8,12 +8,10 @@ from typing import Final
 
 import numpy as np
 from annoy import AnnoyIndex
-from numpy.typing import NDArray
 
 from model.artifact.index.engine import Engine, IndexCost, IndexSettings, check_search
 from model.errors import ArtifactError, GenerationCorrupt
-
-Floats = NDArray[np.float32]
+from stream.dtypes import Float32s, Int64s
 
 _METRIC: Final = "euclidean"
 
@@ -43,7 +41,7 @@ class AnnoyEngine:
     file_name = "index.ann"
     metric = _METRIC
 
-    def build(self, vectors: Floats, path: Path, settings: IndexSettings) -> None:
+    def build(self, vectors: Float32s, path: Path, settings: IndexSettings) -> None:
         """See `Engine`; no vectors give an empty file."""
         if not len(vectors):
             path.write_bytes(b"")
@@ -122,7 +120,7 @@ class AnnoyVectors:
         """Length of the vectors."""
         return self._dim
 
-    def search(self, vector: Floats, k: int) -> tuple[NDArray[np.int64], Floats]:
+    def search(self, vector: Float32s, k: int) -> tuple[Int64s, Float32s]:
         """See `VectorIndex`."""
         check_search(vector, k, self._dim)
         if self._index is None:

@@ -11,13 +11,10 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.artifact.index.engines import ENGINES
 from model.errors import ArtifactError, GenerationCorrupt
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
+from stream.dtypes import Float32s, Int64s
 
 
 class IndexSettings(Protocol):
@@ -65,7 +62,7 @@ class VectorIndex(Protocol):
     def dim(self) -> int:
         """Length of the vectors."""
 
-    def search(self, vector: Floats, k: int) -> tuple[Ints, Floats]:
+    def search(self, vector: Float32s, k: int) -> tuple[Int64s, Float32s]:
         """Return the `k` nearest vectors (all of them where there are fewer), best
         first.
 
@@ -95,7 +92,7 @@ class Engine(Protocol):
     file_name: str
     metric: str
 
-    def build(self, vectors: Floats, path: Path, settings: IndexSettings) -> None:
+    def build(self, vectors: Float32s, path: Path, settings: IndexSettings) -> None:
         """Write an index file.
 
         The same vectors and settings give the same bytes; no vectors give a file, too.
@@ -163,7 +160,7 @@ def load_engine(name: str) -> Engine:
     return engine
 
 
-def check_search(vector: Floats, k: int, dim: int) -> None:
+def check_search(vector: Float32s, k: int, dim: int) -> None:
     """Refuse a search that has no answer; for engines, which would give one.
 
     Raises:

@@ -7,13 +7,10 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.artifact.index.engine import Engine, IndexCost, IndexSettings, check_search
 from model.errors import ArtifactError, GenerationCorrupt
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
+from stream.dtypes import Float32s, Float64s, Int64s
 
 _HEADER_BYTES = 128  # of a .npy file
 # Seconds a byte to write: a disk of 100 MB/s. Half as fast takes twice the time, which
@@ -30,7 +27,7 @@ class ExactEngine:
     file_name = "index.npy"
     metric = "cosine"
 
-    def build(self, vectors: Floats, path: Path, settings: IndexSettings) -> None:  # noqa: ARG002  # nothing to set
+    def build(self, vectors: Float32s, path: Path, settings: IndexSettings) -> None:  # noqa: ARG002  # nothing to set
         """See `Engine`; the file is ``float32 [n, dim]`` in NumPy's format."""
         try:
             with path.open("wb") as out:
@@ -92,7 +89,7 @@ class ExactVectors:
         """Length of the vectors."""
         return self._dim
 
-    def search(self, vector: Floats, k: int) -> tuple[Ints, Floats]:
+    def search(self, vector: Float32s, k: int) -> tuple[Int64s, Float32s]:
         """See `VectorIndex`."""
         check_search(vector, k, self._dim)
         k = min(k, len(self))
@@ -106,7 +103,7 @@ class ExactVectors:
         best = np.argsort(-cosines, kind="stable")[:k]
         return ids[best].astype(np.int64), cosines[best].astype(np.float32)
 
-    def _cosines(self, ids: Ints, vector: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _cosines(self, ids: Int64s, vector: Float64s) -> Float64s:
         """Return the cosines of some rows, each summed by itself and in one order.
 
         A matrix product sums a row in an order that depends on the row's place.
@@ -115,13 +112,13 @@ class ExactVectors:
         return np.concatenate([(self._vectors[block] * vector).sum(axis=1) for block in blocks])
 
 
-def _load(path: Path, dim: int, count: int) -> Floats:
+def _load(path: Path, dim: int, count: int) -> Float32s:
     try:
         # An empty array cannot be memory-mapped.
         mapped = np.load(path, mmap_mode="r" if count else None, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise GenerationCorrupt(f"the index {path} cannot be loaded: {error}") from error
-    vectors: Floats = np.asarray(mapped)
+    vectors: Float32s = np.asarray(mapped)
     if vectors.dtype != np.float32 or vectors.shape != (count, dim):
         raise GenerationCorrupt(
             f"the index {path} holds {vectors.dtype} {vectors.shape}, not float32 ({count}, {dim})"

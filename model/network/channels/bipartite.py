@@ -9,7 +9,6 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from model.data.counts import ChannelSize
@@ -19,9 +18,7 @@ from model.network.graph import Hearing, Visible
 from model.network.messages import Messages, Weighted, draw
 from model.network.sparse import Adjacency, Matrix, Normalised
 from model.settings import ModelSettings
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float32]
+from stream.dtypes import Float32s, Int64s
 
 # In place of the degree 0 of a node without visible edges; see `model.network.sparse`.
 _SMALL = 1e-9
@@ -128,10 +125,10 @@ class OpenHostEdges:
 
     def __init__(self, edges: HostEdges, visible: Visible) -> None:
         self._neighbours = edges.neighbours
-        self._node: Floats = visible.node.numpy()
+        self._node: Float32s = visible.node.numpy()
         # An edge is two entries of the symmetric matrix, with one weight.
         edge = edges.neighbours.entry % max(1, edges.num_edges)
-        self._weights: Floats = (edges.weight * visible.edge.numpy())[edge]
+        self._weights: Float32s = (edges.weight * visible.edge.numpy())[edge]
         self._num_nodes = edges.num_nodes
 
     @property
@@ -144,7 +141,7 @@ class OpenHostEdges:
         node = torch.from_numpy(self._node)[:, None]
         return self._neighbours.product(self._values, x).mul_(node)
 
-    def draw(self, nodes: Ints, settings: ModelSettings) -> "DrawnEdges":
+    def draw(self, nodes: Int64s, settings: ModelSettings) -> "DrawnEdges":
         """See `HostHearing`; neighbours are drawn anew for every layer, the last layer
         first.
         """
@@ -154,7 +151,7 @@ class OpenHostEdges:
             nodes = np.union1d(nodes, layers[0].column)
         return DrawnEdges(senders=nodes, layers=layers, degree=self._degree * self._node)
 
-    def _draw_layer(self, nodes: Ints, bound: int) -> Messages:
+    def _draw_layer(self, nodes: Int64s, bound: int) -> Messages:
         neighbours = self._neighbours
         places = neighbours.places(nodes[self._node[nodes] > 0])
         places, more = draw(places[self._values[places] > 0], neighbours.row, bound)
@@ -162,13 +159,13 @@ class OpenHostEdges:
         return Messages(row=neighbours.row[places], column=neighbours.column[places], value=value)
 
     @cached_property
-    def _values(self) -> Floats:
+    def _values(self) -> Float32s:
         """``float32``, for each place in `neighbours` its entry of D^-1/2 A D^-1/2."""
         root = (1.0 / np.sqrt(np.maximum(self._degree, _SMALL))).astype(np.float32)
         return self._weights * root[self._neighbours.row] * root[self._neighbours.column]
 
     @cached_property
-    def _degree(self) -> Floats:
+    def _degree(self) -> Float32s:
         row = self._neighbours.row
         return np.bincount(row, self._weights, self._num_nodes).astype(np.float32)
 
@@ -183,16 +180,16 @@ class DrawnEdges:
         degree: ``float32 [num_nodes]``, of all nodes of the graph.
     """
 
-    senders: Ints
+    senders: Int64s
     layers: list[Messages]
-    degree: Floats
+    degree: Float32s
 
     @property
     def size(self) -> ChannelSize:
         """See `Drawn`."""
         return ChannelSize(entries=sum(len(layer.value) for layer in self.layers))
 
-    def hearing(self, nodes: Ints, device: torch.device) -> "LayeredEdges":
+    def hearing(self, nodes: Int64s, device: torch.device) -> "LayeredEdges":
         """See `Drawn`."""
         return LayeredEdges(
             degree=torch.from_numpy(self.degree[nodes]).to(device),

@@ -7,17 +7,14 @@ A channel's file has one instance of `Propagation`; the table is in
 
 from typing import Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from model.data.counts import ChannelSize
 from model.data.graph import GraphPart
 from model.network.graph import Hearing, Visible
 from model.settings import ModelSettings
-
-Ints = NDArray[np.int64]
+from stream.dtypes import Int64s
 
 
 class DeviceForm(Protocol):
@@ -44,7 +41,7 @@ class HostHearing(Hearing, Protocol):
     `along` has no gradient here.
     """
 
-    def draw(self, nodes: Ints, settings: ModelSettings) -> "Drawn":
+    def draw(self, nodes: Int64s, settings: ModelSettings) -> "Drawn":
         """Draw what some nodes, ``int64 [n]`` ascending and distinct, hear.
 
         Of a node's neighbours at most `settings.num_neighbours` are drawn, uniformly
@@ -57,14 +54,14 @@ class Drawn(Protocol):
     """What was drawn for some nodes."""
 
     @property
-    def senders(self) -> Ints:
+    def senders(self) -> Int64s:
         """``int64 [m]``, the nodes that are heard."""
 
     @property
     def size(self) -> ChannelSize:
         """How much was drawn."""
 
-    def hearing(self, nodes: Ints, device: torch.device) -> Hearing:
+    def hearing(self, nodes: Int64s, device: torch.device) -> Hearing:
         """Return it on the device, for rows that are `nodes`: ascending, distinct, and
         all that was drawn for and all senders among them.
         """

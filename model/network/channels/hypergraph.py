@@ -9,7 +9,6 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from model.data.counts import ChannelSize
@@ -19,9 +18,7 @@ from model.network.graph import Hearing, Visible
 from model.network.messages import Messages, Weighted, draw
 from model.network.sparse import Matrix, Pattern, gather
 from model.settings import ModelSettings
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float32]
+from stream.dtypes import Float32s, Int64s
 
 
 class Hypergraph:
@@ -129,8 +126,8 @@ class OpenHostSessions:
 
     def __init__(self, sessions: HostSessions, visible: Visible) -> None:
         self._sessions = sessions
-        self._hyperedge: Floats = visible.hyperedge.numpy()
-        self._node: Floats = visible.node.numpy()
+        self._hyperedge: Float32s = visible.hyperedge.numpy()
+        self._node: Float32s = visible.node.numpy()
 
     @property
     def degree(self) -> Tensor:
@@ -146,7 +143,7 @@ class OpenHostSessions:
         values = self._hyperedge[of_node.column] * share[of_node.row]
         return of_node.product(values, session).mul_(torch.from_numpy(self._node)[:, None])
 
-    def draw(self, nodes: Ints, settings: ModelSettings) -> "DrawnSessions":
+    def draw(self, nodes: Int64s, settings: ModelSettings) -> "DrawnSessions":
         """See `HostHearing`; hyperedges of nodes are drawn, then members of those."""
         of_node, members = self._sessions.of_node, self._sessions.members
         bound = settings.num_neighbours
@@ -164,7 +161,7 @@ class OpenHostSessions:
         )
 
     @cached_property
-    def _degree(self) -> Floats:
+    def _degree(self) -> Float32s:
         rows = self._sessions.of_node
         visible = self._hyperedge[rows.column]
         return np.bincount(rows.row, visible, self._sessions.num_nodes).astype(np.float32)
@@ -182,10 +179,10 @@ class DrawnSessions:
 
     to_session: Messages
     from_session: Messages
-    degree: Floats
+    degree: Float32s
 
     @property
-    def senders(self) -> Ints:
+    def senders(self) -> Int64s:
         """See `Drawn`."""
         return self.to_session.column
 
@@ -195,7 +192,7 @@ class DrawnSessions:
         entries = len(self.to_session.value) + len(self.from_session.value)
         return ChannelSize(entries=entries, middles=len(np.unique(self.to_session.row)))
 
-    def hearing(self, nodes: Ints, device: torch.device) -> "SessionMessages":
+    def hearing(self, nodes: Int64s, device: torch.device) -> "SessionMessages":
         """See `Drawn`."""
         hyperedges = np.unique(self.to_session.row)
         return SessionMessages(

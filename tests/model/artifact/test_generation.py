@@ -15,9 +15,7 @@ from model.artifact.strings import StringTable
 from model.artifact.writer import GenerationWriter
 from model.errors import ArtifactError, GenerationCorrupt, GenerationMissing
 from protos import manifest_v1_pb2 as manifest_pb
-
-# Written by the last version whose manifests name no index engine and no channels.
-GOLDEN = Path(__file__).parent / "golden" / "generations" / "20270115T080000Z-00148c"
+from testing.small_generations import GOLDEN
 
 Damage = Callable[[Path], None]
 

@@ -1,7 +1,6 @@
 """What an earlier generation is good for, and what it is not."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -10,18 +9,16 @@ from model.artifact.generation import Generation, open_generation
 from model.settings import ModelSettings
 from model.training.warm_start import open_warm_start
 from stream.graph.arrays import GraphArrays
-
-GOLDEN = Path(__file__).parents[1] / "artifact" / "golden" / "generations"
+from testing.small_generations import GOLDEN
 
 
 def test_a_generation_from_before_channels_had_names_is_gone_on_from(
     arrays: GraphArrays, settings: ModelSettings
 ) -> None:
     """Its network is the one of today."""
-    (path,) = GOLDEN.iterdir()
     of_its_shape = replace(settings, dim=8, hidden=4, num_buckets=64)
 
-    warm = open_warm_start(open_generation(path), arrays, of_its_shape)
+    warm = open_warm_start(open_generation(GOLDEN), arrays, of_its_shape)
 
     assert warm is not None
     assert {"weight.attention.query.score", "weight.fed_hypergraph"} <= warm.arrays.keys()

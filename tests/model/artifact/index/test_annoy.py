@@ -7,7 +7,7 @@ import numpy as np
 from model.artifact.index.annoy import ENGINE
 from model.publishing.recall import index_recall
 from model.settings import ModelSettings
-from tests.model.artifact.index.conftest import MakeIndex, random_vectors
+from testing.vectors import MakeIndex, clustered_vectors
 
 # Without clusters, and with few candidates: hard for a forest.
 HARD = ModelSettings(num_trees=2, index_search_k=200, seed=1)
@@ -16,7 +16,7 @@ HARD = ModelSettings(num_trees=2, index_search_k=200, seed=1)
 def test_the_setting_that_the_advice_names_raises_recall(make_index: MakeIndex) -> None:
     """More candidates find more, in the end all."""
     rng = np.random.default_rng(4)
-    vectors = random_vectors(4000, dim=32) + rng.normal(size=(4000, 32)).astype(np.float32)
+    vectors = clustered_vectors(4000, dim=32) + rng.normal(size=(4000, 32)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     queries = vectors[::40]
     recalls = []
@@ -33,9 +33,9 @@ def test_the_setting_that_the_advice_names_raises_recall(make_index: MakeIndex) 
 def test_a_large_search_k_is_within_what_annoy_takes(make_index: MakeIndex) -> None:
     """It counts with 32 bits; beyond them it would look at nothing."""
     settings = replace(HARD, index_search_k=1 << 30, num_trees=1000)
-    index = make_index(ENGINE, random_vectors(300), settings)
+    index = make_index(ENGINE, clustered_vectors(300), settings)
 
-    ids, _ = index.search(random_vectors(1)[0], 300)
+    ids, _ = index.search(clustered_vectors(1)[0], 300)
 
     assert len(ids) == 300
 

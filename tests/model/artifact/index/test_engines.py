@@ -12,13 +12,8 @@ from model.artifact.index.engine import Engine, load_engine
 from model.artifact.index.engines import ENGINES
 from model.errors import ArtifactError, GenerationCorrupt
 from model.settings import ModelSettings
-from tests.model.artifact.index.conftest import (
-    DIM,
-    SETTINGS,
-    Floats,
-    MakeIndex,
-    random_vectors,
-)
+from stream.dtypes import Float32s
+from testing.vectors import DIM, MakeIndex, clustered_vectors
 
 
 @pytest.fixture(params=ENGINES)
@@ -28,11 +23,11 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 
 def test_results_are_the_exact_ones_with_their_cosines(
-    engine: Engine, make_index: MakeIndex, vectors: Floats
+    engine: Engine, make_index: MakeIndex, vectors: Float32s
 ) -> None:
     """A small index is exact for nearly every query."""
     index, found = make_index(engine, vectors), 0
-    for query in random_vectors(100, seed=2):
+    for query in clustered_vectors(100, seed=2):
         ids, scores = index.search(query, 10)
         exact = vectors @ query
 
@@ -46,7 +41,7 @@ def test_results_are_the_exact_ones_with_their_cosines(
 
 
 def test_the_same_vectors_and_seed_give_the_same_bytes(
-    engine: Engine, vectors: Floats, tmp_path: Path
+    engine: Engine, vectors: Float32s, tmp_path: Path
 ) -> None:
     """A generation can be made again."""
     for name in ("a", "b"):
@@ -57,7 +52,7 @@ def test_the_same_vectors_and_seed_give_the_same_bytes(
 
 def test_asking_for_more_than_there_is_gives_all(engine: Engine, make_index: MakeIndex) -> None:
     """The number asked for is a wish."""
-    ids, scores = make_index(engine, random_vectors(7)).search(random_vectors(1)[0], 100)
+    ids, scores = make_index(engine, clustered_vectors(7)).search(clustered_vectors(1)[0], 100)
 
     assert sorted(ids.tolist()) == list(range(7))
     assert len(scores) == 7
@@ -67,23 +62,31 @@ def test_an_index_of_nothing_answers_nothing(engine: Engine, make_index: MakeInd
     """A shop may have no item to show."""
     index = make_index(engine, np.zeros((0, DIM), dtype=np.float32))
 
-    ids, scores = index.search(random_vectors(1)[0], 10)
+    ids, scores = index.search(clustered_vectors(1)[0], 10)
 
     assert len(index) == len(ids) == len(scores) == 0
 
 
 def test_a_file_with_another_number_of_vectors_is_refused(
-    engine: Engine, make_index: MakeIndex, vectors: Floats, tmp_path: Path
+    engine: Engine,
+    make_index: MakeIndex,
+    vectors: Float32s,
+    tmp_path: Path,
+    settings: ModelSettings,
 ) -> None:
     """Annoy itself would load it."""
     make_index(engine, vectors)
 
     with pytest.raises(GenerationCorrupt, match=r"holds .*3000.*, not .*2999"):
-        engine.open(tmp_path / engine.file_name, DIM, 2999, engine.search_k(SETTINGS))
+        engine.open(tmp_path / engine.file_name, DIM, 2999, engine.search_k(settings))
 
 
 def test_a_file_cut_short_is_refused(
-    engine: Engine, make_index: MakeIndex, vectors: Floats, tmp_path: Path
+    engine: Engine,
+    make_index: MakeIndex,
+    vectors: Float32s,
+    tmp_path: Path,
+    settings: ModelSettings,
 ) -> None:
     """Cut at a node boundary Annoy loads it "successfully"."""
     make_index(engine, vectors)
@@ -94,7 +97,7 @@ def test_a_file_cut_short_is_refused(
     path.write_bytes(content[: node_bytes * 100])
 
     with pytest.raises(GenerationCorrupt, match=str(path)):
-        engine.open(path, DIM, len(vectors), engine.search_k(SETTINGS))
+        engine.open(path, DIM, len(vectors), engine.search_k(settings))
 
 
 def test_a_missing_file_is_refused(engine: Engine, tmp_path: Path) -> None:
@@ -113,7 +116,7 @@ def test_a_missing_file_is_refused(engine: Engine, tmp_path: Path) -> None:
     ],
 )
 def test_a_query_that_makes_no_sense_is_refused(
-    engine: Engine, make_index: MakeIndex, vectors: Floats, vector: Floats, k: int
+    engine: Engine, make_index: MakeIndex, vectors: Float32s, vector: Float32s, k: int
 ) -> None:
     """Annoy would answer NaN with items."""
     index = make_index(engine, vectors)
@@ -123,10 +126,10 @@ def test_a_query_that_makes_no_sense_is_refused(
 
 
 def test_threads_get_the_answers_that_one_gets(
-    engine: Engine, make_index: MakeIndex, vectors: Floats
+    engine: Engine, make_index: MakeIndex, vectors: Float32s
 ) -> None:
     """A search leaves nothing behind in the index."""
-    index, queries = make_index(engine, vectors), random_vectors(200, seed=3)
+    index, queries = make_index(engine, vectors), clustered_vectors(200, seed=3)
     alone = [index.search(query, 10) for query in queries]
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda query: index.search(query, 10), queries))
@@ -142,7 +145,7 @@ def test_the_estimate_is_about_the_file(
 ) -> None:
     """Never much less, and not twice as much."""
     settings = ModelSettings(num_trees=trees)
-    engine.build(random_vectors(num, dim=dim), tmp_path / "file", settings)
+    engine.build(clustered_vectors(num, dim=dim), tmp_path / "file", settings)
     size = (tmp_path / "file").stat().st_size
     cost = engine.estimate(num, dim, settings)
 
