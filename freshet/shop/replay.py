@@ -13,7 +13,8 @@ import msgspec
 
 from stream.clock import now_ms
 from stream.errors import SourceUnreadable
-from stream.events.decoder import JSON_ITEM, Decoder
+from stream.events.decoder import Decoder
+from stream.events.formats.catalog import JSON_ITEM
 from stream.events.types import CatalogItem, Erasure, Interaction, Position, Record
 from stream.kafka.producer import Encoding, EventProducer
 from stream.settings import StreamSettings

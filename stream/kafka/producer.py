@@ -12,7 +12,8 @@ from kafka.errors import KafkaError
 from protos import events_v1_pb2 as pb
 from stream.actions import Action
 from stream.errors import PublishFailed
-from stream.events.decoder import JSON_ITEM
+from stream.events.formats.catalog import JSON_ITEM
+from stream.events.formats.protobuf import content_type_of
 from stream.events.types import CatalogItem, Erasure, Interaction
 from stream.kafka.partitioner import shard_of
 from stream.kafka.reach import reaching
@@ -21,9 +22,9 @@ from stream.settings import StreamSettings
 Encoding = Literal["protobuf", "json"]
 Headers = Sequence[tuple[str, bytes]]
 
-_EVENT = "application/x-protobuf; messageType=freshet.events.v1.Event"
-_EVENT_BATCH = "application/x-protobuf; messageType=freshet.events.v1.EventBatch"
-_ITEM = "application/x-protobuf; messageType=freshet.events.v1.CatalogItem"
+_EVENT = content_type_of(pb.Event)
+_EVENT_BATCH = content_type_of(pb.EventBatch)
+_ITEM = content_type_of(pb.CatalogItem)
 _ACTION_NUMBERS = {
     Action.VIEW: pb.ACTION_VIEW,
     Action.CLICK: pb.ACTION_CLICK,

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from stream.errors import SourceUnreadable
-from stream.events.decoder import JSON_ITEM
+from stream.events.formats.catalog import JSON_ITEM
 from stream.events.types import Position, RecordBatch
 from stream.settings import StreamSettings
 from stream.sources.lines import Line, LineReader

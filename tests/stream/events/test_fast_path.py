@@ -3,25 +3,24 @@ records.
 """
 
 import json
-from collections.abc import Sequence
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protos import events_v1_pb2 as pb
-from stream.actions import Action
-from stream.events.columns import NO_KEY
-from stream.events.decoder import Decoder
-from stream.events.fast_path import ColumnDecoder, DecodedBatch
-from stream.events.types import CatalogItem, Erasure, Interaction, Position, RecordBatch
+from stream.events.fast_path import ColumnDecoder
 from stream.settings import StreamSettings
+from testing.records import (
+    BATCH,
+    EVENT,
+    NOW_MS,
+    check_batch_decodes_as_its_records,
+    event,
+    records,
+)
 
-NOW_MS = 1_700_000_000_000
 SETTINGS = StreamSettings(max_field_bytes=16, max_query_bytes=24, max_record_bytes=65536)
-EVENT = "application/x-protobuf; messageType=freshet.events.v1.Event"
-BATCH = "application/x-protobuf; messageType=freshet.events.v1.EventBatch"
 
 ids = st.sampled_from(["s-1", "s-2", "é漢", "", " ", "x" * 16, "x" * 17, "cut:u@1"])
 queries = st.sampled_from(
@@ -111,59 +110,7 @@ others = st.sampled_from(
 @settings(max_examples=400)
 def test_batches_decode_as_their_records_do(found: list[tuple[str, bytes | None]]) -> None:
     """The same events, items, erasures and rejections, each with its record."""
-    batch = records(found)
-    decoder, full = ColumnDecoder(SETTINGS), Decoder(SETTINGS)
-
-    decoded = decoder.decode(batch, NOW_MS)
-
-    expected = [(row, full.decode(batch.record(row), NOW_MS)) for row in range(len(batch))]
-    events = [(row, event) for row, one in expected for event in one.events]
-    assert sorted(interactions(decoder, decoded), key=repr) == sorted(
-        ((row, event) for row, event in events if isinstance(event, Interaction)), key=repr
-    )
-    assert decoded.items == [
-        (event, row) for row, event in events if isinstance(event, CatalogItem)
-    ]
-    assert decoded.erasures == [event for _, event in events if isinstance(event, Erasure)]
-    assert sorted(decoded.rejections, key=repr) == sorted(
-        (rejection for _, one in expected for rejection in one.rejections), key=repr
-    )
-    assert decoded.num_ignored == sum(one.num_ignored for _, one in expected)
-
-
-def records(found: Sequence[tuple[str, bytes | None]]) -> RecordBatch:
-    """Return records of one partition."""
-    return RecordBatch(
-        position=Position("freshet.clicks", 0),
-        offsets=range(len(found)),
-        next_offsets=range(1, len(found) + 1),
-        content_types=[content_type for content_type, _ in found],
-        keys=[None] * len(found),
-        values=[value for _, value in found],
-    )
-
-
-def interactions(decoder: ColumnDecoder, decoded: DecodedBatch) -> list[tuple[int, Interaction]]:
-    """Return columns as objects again, each with its row."""
-    texts, columns = decoder.texts, decoded.events
-
-    def text(known: dict[int, str], key: Any) -> str:
-        return "" if int(key) == NO_KEY else known[int(key)]
-
-    return [
-        (
-            int(columns.row[number]),
-            Interaction(
-                ts_ms=int(columns.ts_ms[number]),
-                session_id=text(texts.sessions, columns.session[number]),
-                user_id=text(texts.users, columns.user[number]),
-                query=text(texts.queries, columns.query[number]),
-                item_id=text(texts.items, columns.item[number]),
-                action=Action(int(columns.action[number])),
-            ),
-        )
-        for number in range(len(columns))
-    ]
+    check_batch_decodes_as_its_records(records(found), SETTINGS)
 
 
 def test_texts_are_forgotten_once_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,3 +123,18 @@ def test_texts_are_forgotten_once_there_are_many(monkeypatch: pytest.MonkeyPatch
     decoder.forget_if_large()
     assert (len(decoder.texts.sessions), len(decoder.texts.items)) == (0, 1)
     assert len(decoder.decode(records([("", line % 1)]), NOW_MS).events) == 1
+
+
+def test_a_text_with_the_key_of_another_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two items that share a key are never taken for one: the second is rejected, with
+    its record.
+    """
+    monkeypatch.setattr("stream.events.interner.text_key", len)
+    batch = records([(EVENT, event(item_id="one")), (EVENT, event(item_id="two"))])
+
+    decoded = ColumnDecoder(SETTINGS).decode(batch, NOW_MS)
+
+    assert decoded.events.row.tolist() == [0]
+    assert [(each.reason, each.record) for each in decoded.rejections] == [
+        ("key_collision", batch.record(1))
+    ]

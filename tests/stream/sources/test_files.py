@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stream.errors import SourceUnreadable
-from stream.events.decoder import JSON_ITEM
+from stream.events.formats.catalog import JSON_ITEM
 from stream.events.types import Position, Record
 from stream.settings import StreamSettings
 from stream.sources.files import FileSource

@@ -1,0 +1,51 @@
+"""Which format a record is announced to be in, by its content-type and its topic."""
+
+import re
+from collections.abc import Mapping
+
+from protos import events_v1_pb2 as pb
+from stream.events.format import Format
+from stream.events.formats.table import FORMATS
+from stream.events.sniffer import ANY_JSON, ITEM_JSON
+from stream.settings import StreamSettings
+
+EVENT = pb.Event.DESCRIPTOR.full_name
+ITEM = pb.CatalogItem.DESCRIPTOR.full_name
+ERASURE = pb.Erasure.DESCRIPTOR.full_name
+
+_OTHER_NAMES = {"": "application/json", "application/protobuf": "application/x-protobuf"}
+_PARAMETER = re.compile(r';\s*messagetype\s*=\s*"?([^";\s]+)"?', re.IGNORECASE)
+_ANY_MESSAGE = ""
+
+
+def messages_of_topics(settings: StreamSettings) -> Mapping[str, str]:
+    """Return the messages that topics announce; any other source announces events."""
+    messages = {settings.catalog_topic: ITEM, settings.erasures_topic: ERASURE}
+    messages.pop("", None)
+    return messages
+
+
+def announced_format(content_type: str, message_of_source: str) -> Format | None:
+    """Return the format that is announced; None: one that Freshet does not read.
+
+    Args:
+        content_type: as it came; empty: there is none.
+        message_of_source: what the record is where its content-type names no message.
+    """
+    media_type, message = _parts(content_type, message_of_source)
+    media_type = _OTHER_NAMES.get(media_type, media_type)
+    found = _BY_ANNOUNCEMENT.get((media_type, message))
+    return found or _BY_ANNOUNCEMENT.get((media_type, _ANY_MESSAGE))
+
+
+def _parts(content_type: str, default_message: str) -> tuple[str, str]:
+    media_type = content_type.split(";", 1)[0].strip().lower()
+    parameter = _PARAMETER.search(content_type)
+    return media_type, parameter[1] if parameter else default_message
+
+
+_BY_ANNOUNCEMENT = {
+    _parts(content_type, _ANY_MESSAGE): form
+    for form in (*FORMATS, ANY_JSON, ITEM_JSON)
+    for content_type in form.content_types
+}

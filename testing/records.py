@@ -1,0 +1,205 @@
+"""Records for decoding, and what they must decode to."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from protos import events_v1_pb2 as pb
+from stream.actions import Action
+from stream.events.columns import NO_KEY, EventColumns, Texts
+from stream.events.decoder import Decoded, Decoder, decode
+from stream.events.fast_path import ColumnDecoder
+from stream.events.limits import EARLIEST_MS
+from stream.events.types import (
+    CatalogItem,
+    Erasure,
+    Interaction,
+    Position,
+    Record,
+    RecordBatch,
+)
+from stream.reasons import REASONS
+from stream.settings import StreamSettings
+
+NOW_MS = 1_700_000_000_000
+TS_MS = 1_699_999_000_000
+SETTINGS = StreamSettings()
+
+_MAX_DETAIL_CHARS = 600  # a few shown values; a record is never quoted whole
+
+EVENT = "application/x-protobuf; messageType=freshet.events.v1.Event"
+BATCH = "application/x-protobuf; messageType=freshet.events.v1.EventBatch"
+ITEM = "application/x-protobuf; messageType=freshet.events.v1.CatalogItem"
+ERASURE = "application/x-protobuf; messageType=freshet.events.v1.Erasure"
+CLOUD = "application/cloudevents+json"
+
+CLICK = Interaction(
+    ts_ms=TS_MS, session_id="s1", user_id="u1", query="xbox 360", item_id="i1", action=Action.CLICK
+)
+"""What `NEUTRAL`, `UBI`, `event()` and the first event of `batch()` are."""
+
+NEUTRAL: Mapping[str, Any] = {
+    "ts_ms": TS_MS,
+    "type": "search_click",
+    "session_id": "s1",
+    "user_id": "u1",
+    "query": "Xbox-360!",
+    "item_id": "i1",
+}
+UBI: Mapping[str, Any] = {
+    "action_name": "click",
+    "query_id": "q1",
+    "session_id": "s1",
+    "client_id": "c1",
+    "user_id": "u1",
+    "timestamp": "2023-11-14T21:56:40+00:00",
+    "user_query": "Xbox-360!",
+    "event_attributes": {"object": {"object_id": "i1"}, "position": {"ordinal": 3}},
+}
+
+
+def event(**fields: Any) -> bytes:
+    """Return a protobuf event with some fields changed."""
+    known: dict[str, Any] = {
+        "ts_ms": TS_MS,
+        "session_id": "s1",
+        "user_id": "u1",
+        "query": "Xbox-360!",
+        "item_id": "i1",
+        "action": pb.ACTION_CLICK,
+    }
+    return pb.Event(**(known | fields)).SerializeToString()
+
+
+def batch(**fields: Any) -> pb.EventBatch:
+    """Return a batch of three events with some columns changed."""
+    known: dict[str, Any] = {
+        "session_ids": ["s1", "s2"],
+        "user_ids": ["u1", ""],
+        "queries": ["Xbox-360!"],
+        "item_ids": ["i1", "i2"],
+        "base_ts_ms": TS_MS,
+        "ts_offset_ms": [0, -5, 7],
+        "session": [0, 1, 0],
+        "query": [1, 0, 1],
+        "item": [0, 1, 1],
+        "action": [pb.ACTION_CLICK, pb.ACTION_VIEW, pb.ACTION_PURCHASE],
+    }
+    return pb.EventBatch(**(known | fields))
+
+
+def cloud_item(data: Mapping[str, Any], time: str | None) -> dict[str, Any]:
+    """Return a CloudEvent with a catalogue item in it."""
+    return {"specversion": "1.0", "type": "freshet.catalog", "time": time, "data": data}
+
+
+def record(
+    value: bytes | Mapping[str, Any] | None,
+    content_type: str = "",
+    *,
+    source: str = "freshet.clicks",
+    key: bytes | None = None,
+) -> Record:
+    """Return a record with these bytes, or with this JSON."""
+    content = value if value is None or isinstance(value, bytes) else json.dumps(value).encode()
+    return Record(
+        position=Position(source, 0),
+        offset=0,
+        next_offset=1,
+        content_type=content_type,
+        key=key,
+        value=content,
+    )
+
+
+def records(found: Sequence[tuple[str, bytes | None]]) -> RecordBatch:
+    """Return records of one partition, from their content-types and values."""
+    return RecordBatch(
+        position=Position("freshet.clicks", 0),
+        offsets=range(len(found)),
+        next_offsets=range(1, len(found) + 1),
+        content_types=[content_type for content_type, _ in found],
+        keys=[None] * len(found),
+        values=[value for _, value in found],
+    )
+
+
+def events_of(value: bytes | Mapping[str, Any], content_type: str = "", **more: Any) -> list[Any]:
+    """Decode what must be good."""
+    decoded = decode(record(value, content_type, **more), SETTINGS, NOW_MS)
+    assert not decoded.rejections
+    return list(decoded.events)
+
+
+def rejection_of(
+    value: bytes | Mapping[str, Any] | None, content_type: str = "", **more: Any
+) -> tuple[str, str]:
+    """Return the reason and detail with which a record is rejected."""
+    return reason_of(decode(record(value, content_type, **more), SETTINGS, NOW_MS))
+
+
+def reason_of(decoded: Decoded) -> tuple[str, str]:
+    """Return the one reason and detail of what must be rejected."""
+    assert not decoded.events
+    (rejection,) = decoded.rejections
+    assert rejection.reason in REASONS
+    return rejection.reason, rejection.detail
+
+
+def check_never_raises(found: Record) -> None:
+    """Check that decoding answers, and that what it answers is in order."""
+    decoded = decode(found, SETTINGS, NOW_MS)
+    for rejection in decoded.rejections:
+        assert rejection.reason in REASONS
+        assert len(rejection.detail) < _MAX_DETAIL_CHARS
+        rejection.detail.encode()
+    for event in decoded.events:
+        (event.id if isinstance(event, Erasure) else event.item_id).encode()
+        if isinstance(event, Interaction):
+            assert event.session_id.strip() or event.user_id.strip()
+            assert EARLIEST_MS <= event.ts_ms <= NOW_MS + 3_600_000
+
+
+def check_batch_decodes_as_its_records(batch: RecordBatch, settings: StreamSettings) -> None:
+    """Check that the fast path gives the same events, items, erasures and rejections as
+    decoding record by record, each with its record.
+    """
+    decoder, full = ColumnDecoder(settings), Decoder(settings)
+
+    decoded = decoder.decode(batch, NOW_MS)
+
+    expected = [(row, full.decode(batch.record(row), NOW_MS)) for row in range(len(batch))]
+    events = [(row, event) for row, one in expected for event in one.events]
+    assert sorted(_interactions(decoder.texts, decoded.events), key=repr) == sorted(
+        ((row, event) for row, event in events if isinstance(event, Interaction)), key=repr
+    )
+    assert decoded.items == [
+        (event, row) for row, event in events if isinstance(event, CatalogItem)
+    ]
+    assert decoded.erasures == [event for _, event in events if isinstance(event, Erasure)]
+    assert sorted(decoded.rejections, key=repr) == sorted(
+        (rejection for _, one in expected for rejection in one.rejections), key=repr
+    )
+    assert decoded.num_ignored == sum(one.num_ignored for _, one in expected)
+
+
+def _interactions(texts: Texts, columns: EventColumns) -> list[tuple[int, Interaction]]:
+    """Return columns as objects again, each with its row."""
+
+    def text(known: dict[int, str], key: Any) -> str:
+        return "" if int(key) == NO_KEY else known[int(key)]
+
+    return [
+        (
+            int(columns.row[number]),
+            Interaction(
+                ts_ms=int(columns.ts_ms[number]),
+                session_id=text(texts.sessions, columns.session[number]),
+                user_id=text(texts.users, columns.user[number]),
+                query=text(texts.queries, columns.query[number]),
+                item_id=text(texts.items, columns.item[number]),
+                action=Action(int(columns.action[number])),
+            ),
+        )
+        for number in range(len(columns))
+    ]

@@ -1,0 +1,118 @@
+"""Neutral lines: what is read of them, and what is wrong with others."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from stream.actions import Action
+from stream.events.decoder import decode
+from stream.events.limits import EARLIEST_MS
+from testing.records import (
+    CLICK,
+    NEUTRAL,
+    NOW_MS,
+    SETTINGS,
+    events_of,
+    reason_of,
+    record,
+)
+
+
+def test_neutral_line() -> None:
+    """A line of the neutral form becomes an interaction with the query normalised."""
+    assert events_of(NEUTRAL) == [CLICK]
+    assert events_of(NEUTRAL, "application/json; charset=utf-8") == [CLICK]
+
+
+@pytest.mark.parametrize(
+    ("kind", "action"),
+    [
+        ("click", Action.CLICK),
+        ("view", Action.VIEW),
+        ("add_to_cart", Action.ADD_TO_CART),
+        ("add-to-cart", Action.ADD_TO_CART),
+        ("purchase", Action.PURCHASE),
+        ("search-click", Action.CLICK),
+    ],
+)
+def test_neutral_types(kind: str, action: Action) -> None:
+    """Every documented type maps to its action."""
+    assert events_of({**NEUTRAL, "type": kind}) == [replace(CLICK, action=action)]
+
+
+@pytest.mark.parametrize("query", [None, "", "  \t"])
+def test_view_without_query(query: str | None) -> None:
+    """A view needs no query, and a blank one is none."""
+    assert events_of({**NEUTRAL, "type": "view", "query": query})[0].query == ""
+
+
+def test_user_is_optional() -> None:
+    """A null or absent user is no user."""
+    without = {name: value for name, value in NEUTRAL.items() if name != "user_id"}
+    assert events_of(without)[0].user_id == ""
+    assert events_of({**NEUTRAL, "user_id": None})[0].user_id == ""
+
+
+def test_other_fields_are_ignored() -> None:
+    """What a line says beyond the known fields does no harm, whatever it is called."""
+    assert events_of({**NEUTRAL, "page": {"a": [1]}, "price": 1.5, "data": {"x": 1}}) == [CLICK]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"ts_ms": None}, "missing_field"),
+        ({"ts_ms": True}, "wrong_type"),
+        ({"ts_ms": 1.5}, "wrong_type"),
+        ({"ts_ms": "now"}, "wrong_type"),
+        ({"ts_ms": EARLIEST_MS - 1}, "absurd_timestamp"),
+        ({"ts_ms": NOW_MS + 3_600_001}, "absurd_timestamp"),
+        ({"ts_ms": -1}, "absurd_timestamp"),
+        ({"ts_ms": 10**30}, "absurd_timestamp"),
+        ({"type": None}, "missing_field"),
+        ({"type": 3}, "wrong_type"),
+        ({"type": "hover"}, "unknown_type"),
+        ({"session_id": "", "user_id": ""}, "missing_field"),
+        ({"session_id": None, "user_id": None}, "missing_field"),
+        ({"session_id": "  "}, "missing_field"),
+        ({"session_id": 7}, "wrong_type"),
+        ({"session_id": "s" * 1025}, "oversized"),
+        ({"session_id": "é" * 513}, "oversized"),
+        ({"user_id": "u" * 1025}, "oversized"),
+        ({"item_id": ""}, "missing_field"),
+        ({"item_id": ["i1"]}, "wrong_type"),
+        ({"query": None}, "empty_query"),
+        ({"type": "search-click", "query": ""}, "empty_query"),
+        ({"query": "?!"}, "empty_query"),
+        ({"query": {"text": "xbox"}}, "wrong_type"),
+        ({"query": "q" * 513}, "oversized"),
+        ({"query": "\ufdfa" * 100}, "oversized"),  # one character that normalises to 18
+    ],
+)
+def test_rejected_neutral_lines(change: dict[str, Any], reason: str) -> None:
+    """Each way in which a line can be wrong has its own reason."""
+    assert reason_of(decode(record({**NEUTRAL, **change}), SETTINGS, NOW_MS))[0] == reason
+
+
+@pytest.mark.parametrize("kind", ["click", "add_to_cart", "purchase"])
+def test_query_of_nothing_but_punctuation(kind: str) -> None:
+    """An action whose search text is empty once normalised is rejected.
+
+    Without any text it is fine.
+    """
+    line = {**NEUTRAL, "type": kind}
+    assert reason_of(decode(record({**line, "query": "*"}), SETTINGS, NOW_MS))[0] == "empty_query"
+    assert events_of({**line, "query": None})[0].query == ""
+
+
+def test_bounds_are_inclusive() -> None:
+    """The longest field and the earliest and latest event times are still good."""
+    for change in (
+        {"ts_ms": EARLIEST_MS},
+        {"ts_ms": NOW_MS + 3_600_000},
+        {"session_id": "s" * 1024},
+        {"session_id": "é" * 512},
+        {"query": "q" * 512},
+    ):
+        assert len(events_of({**NEUTRAL, **change})) == 1

@@ -1,0 +1,60 @@
+"""Which format content-types and topics announce."""
+
+import pytest
+
+from stream.events.announcement import ERASURE, EVENT, ITEM, announced_format, messages_of_topics
+from stream.events.format import Format
+from stream.events.formats.cloudevents import CLOUD_EVENTS
+from stream.events.formats.protobuf import PROTOBUF_ERASURE, PROTOBUF_EVENT, PROTOBUF_ITEM
+from stream.events.formats.table import FORMATS
+from stream.events.sniffer import ANY_JSON, ITEM_JSON
+from stream.settings import StreamSettings
+
+ANNOUNCED = [(each, form) for form in (*FORMATS, ITEM_JSON) for each in form.content_types]
+
+
+@pytest.mark.parametrize(("content_type", "form"), ANNOUNCED)
+@pytest.mark.parametrize("message", [EVENT, ITEM, ERASURE])
+def test_a_content_type_decides(content_type: str, form: Format, message: str) -> None:
+    """What a content-type announces is what it is, on whatever topic."""
+    assert announced_format(content_type, message) is form
+
+
+@pytest.mark.parametrize(
+    ("content_type", "message", "form"),
+    [
+        ("application/x-protobuf", EVENT, PROTOBUF_EVENT),
+        ("application/protobuf", ITEM, PROTOBUF_ITEM),
+        ("Application/X-Protobuf; charset=x", ERASURE, PROTOBUF_ERASURE),
+        ("application/json", ITEM, ITEM_JSON),
+        ("", ITEM, ITEM_JSON),
+        ("application/cloudevents+json; charset=utf-8", ITEM, CLOUD_EVENTS),
+    ],
+)
+def test_a_topic_decides_where_the_content_type_names_no_message(
+    content_type: str, message: str, form: Format
+) -> None:
+    """An encoding without a message is of the message of the topic."""
+    assert announced_format(content_type, message) is form
+
+
+@pytest.mark.parametrize("content_type", ["", "application/json", "application/json; charset=x"])
+@pytest.mark.parametrize("message", [EVENT, ERASURE])
+def test_json_that_may_be_anything(content_type: str, message: str) -> None:
+    """That it is JSON says too little; its keys must tell."""
+    assert announced_format(content_type, message) is ANY_JSON
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-protobuf; messageType=somebody.Else", "\x00"]
+)
+def test_what_freshet_does_not_read(content_type: str) -> None:
+    """An unknown media type, or an unknown message in protobuf, is no format."""
+    assert announced_format(content_type, EVENT) is None
+
+
+def test_topics_announce_items_and_erasures() -> None:
+    """A topic that is switched off announces nothing."""
+    settings = StreamSettings(catalog_topic="items", erasures_topic="")
+
+    assert messages_of_topics(settings) == {"items": ITEM}
