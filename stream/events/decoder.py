@@ -48,7 +48,7 @@ class Decoder:
         """Return what a record holds; what is wrong with it comes back as rejections.
 
         Args:
-            record: as the source handed it on.
+            record: as the source returned it.
             now_ms: the clock, to tell event times in the future.
         """
         try:

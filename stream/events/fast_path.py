@@ -1,6 +1,6 @@
 """Records by the thousand to columns.
 
-What is plainly good goes a short way, the rest the full one.
+A format's column path reads what is plainly good; the rest is decoded one by one.
 """
 
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ class ColumnDecoder:
     Never raises on what a record contains.
 
     Attributes:
-        texts: what is behind the keys of the columns handed out.
+        texts: what is behind the keys of the columns returned so far.
     """
 
     def __init__(self, settings: StreamSettings) -> None:
@@ -74,7 +74,7 @@ class ColumnDecoder:
         """Return what records hold; what is wrong with them comes back as rejections.
 
         Args:
-            batch: as the source handed it on.
+            batch: as the source returned it.
             now_ms: the clock, to tell event times in the future.
         """
         parts: list[EventColumns] = []

@@ -11,7 +11,7 @@ from protos.text import text_key
 from stream.events.columns import NO_KEY, Keys
 
 UNUSABLE = (1 << 64) - 1
-"""What a text interns to that cannot be used as it is.
+"""What a text interns to that cannot be used.
 
 Too long, empty, or with the key of another text.
 """
