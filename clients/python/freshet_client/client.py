@@ -57,8 +57,8 @@ Response = TypeVar("Response")
 class RetrievalClient:
     """Calls one server. Close it, or use it in a ``with``.
 
-    Any number of threads may share it. A call that fails with UNAVAILABLE is tried
-    again by gRPC itself, within the deadline of the call.
+    Any number of threads may share it. A call that no server answered is tried again
+    by gRPC itself, within the deadline of the call.
 
     Args:
         target: HOST:PORT of the server.

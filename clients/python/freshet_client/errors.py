@@ -105,6 +105,10 @@ _MEANINGS: dict[grpc.StatusCode, tuple[type[ClientError], str]] = {
         ServerUnreachable,
         "no retrieval server answers at {target}; is `freshet serve` running there?",
     ),
+    grpc.StatusCode.CANCELLED: (
+        ServerUnreachable,
+        "the server at {target} stopped, or this client was closed, before the answer came",
+    ),
     grpc.StatusCode.DEADLINE_EXCEEDED: (
         DeadlineExceeded,
         (

@@ -47,11 +47,13 @@ class RetryPolicy:
     backoff_multiplier: float = 2.0
     """How much longer each wait is than the one before."""
 
-    codes: tuple[str, ...] = ("UNAVAILABLE",)
+    codes: tuple[str, ...] = ("UNAVAILABLE", "CANCELLED")
     """Names of the gRPC statuses that are tried again.
 
-    UNAVAILABLE alone: the server is down, restarts, or has no generation yet. Others
-    would fail the same way again, or (RESOURCE_EXHAUSTED) become worse by more calls.
+    UNAVAILABLE: the server is down, restarts, or has no generation yet. CANCELLED: the
+    call reached it in the moment in which it stopped (a call changes nothing, so it may
+    be made twice). Others would fail the same way again, or (RESOURCE_EXHAUSTED) become
+    worse by more calls.
     """
 
     def __post_init__(self) -> None:

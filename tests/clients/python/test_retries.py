@@ -71,10 +71,11 @@ def scripted(*failures: grpc.StatusCode) -> Iterator[tuple[Scripted, str]]:
     server.stop(0).wait()
 
 
-def test_unavailable_is_tried_again() -> None:
-    """Two failures with UNAVAILABLE are not seen by the caller."""
+@pytest.mark.parametrize("status", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED])
+def test_a_server_that_is_down_or_stops_is_asked_again(status: grpc.StatusCode) -> None:
+    """Two failures of a server that is down, or stops, are not seen by the caller."""
     with (
-        scripted(*[grpc.StatusCode.UNAVAILABLE] * 2) as (service, target),
+        scripted(status, status) as (service, target),
         RetrievalClient(target, retry=_QUICK) as client,
     ):
         answer = client.retrieve("lamp")
@@ -122,10 +123,11 @@ def test_other_statuses_are_not_tried_again(
         assert (caught.value.code, caught.value.retriable) == (status.name, retriable)
 
 
-def test_retries_can_be_switched_off() -> None:
+@pytest.mark.parametrize("status", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED])
+def test_retries_can_be_switched_off(status: grpc.StatusCode) -> None:
     """Without a policy a call is made once."""
     with (
-        scripted(grpc.StatusCode.UNAVAILABLE) as (service, target),
+        scripted(status) as (service, target),
         RetrievalClient(target, retry=None) as client,
     ):
         with pytest.raises(ServerUnreachable):
@@ -262,7 +264,7 @@ def test_the_policy_is_a_service_config() -> None:
             "initialBackoff": "0.200s",
             "maxBackoff": "2.000s",
             "backoffMultiplier": 2.0,
-            "retryableStatusCodes": ["UNAVAILABLE"],
+            "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
         },
     }
     assert set(config["retryThrottling"]) == {"maxTokens", "tokenRatio"}
