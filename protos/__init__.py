@@ -1,1 +1,1 @@
-"""Contracts: events, retrieval, manifests, and the text rules that all rooms share."""
+"""Contracts: events, retrieval, manifests, and the text rules that all share."""

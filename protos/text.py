@@ -1,4 +1,4 @@
-"""Text rules that every room must apply identically.
+"""Text rules that every package must apply identically.
 
 Query normalisation, 64-bit keys and n-gram features.
 

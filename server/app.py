@@ -172,7 +172,7 @@ class RetrievalServer:
 def check_can_listen(host: str, port: int) -> None:
     """Try each address that `host` stands for.
 
-    GRPC is content with one of several and hides the rest.
+    GRPC succeeds where one of several can be bound, and hides the others' failures.
 
     Raises:
         PortBusy: something listens on one of them.

@@ -139,7 +139,7 @@ class GenerationWatcher:
             ModelError: it is missing or corrupt, or `CURRENT` is.
             ServerError: it failed its canary queries.
             OSError: it cannot be read.
-            MemoryError: there is no room for it.
+            MemoryError: it does not fit into memory.
         """
         wanted = self._store.current_id()
         while wanted is not None:

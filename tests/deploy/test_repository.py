@@ -1,4 +1,4 @@
-"""Tests of the house itself: the pins, the stubs, the make targets."""
+"""Tests of the repository itself: the pins, the stubs, the make targets."""
 
 import re
 import shutil

@@ -202,7 +202,7 @@ def test_stopping_twice_is_harmless(artifacts: Artifacts, serve: Serve) -> None:
 
 
 def test_a_server_needs_neither_torch_nor_rocksdb_nor_kafka() -> None:
-    """Importing the whole server room loads none of the packages that a serving image
+    """Importing the whole server loads none of the packages that a serving image
     does not have.
     """
     code = (
