@@ -225,7 +225,7 @@ def _live_through(system: System, log: Log) -> Outcome:
     hash_early = _applied(system, batch_hashes[0])
     first = _train(system)
     system.start("server", "serve", "--artifacts", system.artifacts, "--listen", system.target)
-    with RetrievalClient(system.target) as client:
+    with RetrievalClient(system.target, retry=None) as client:
         system.until(lambda: _is_ready(client), "the server is ready")
         model_recall, popularity_recall = _recalls(client, log)
         spelling_hits, spelling_overlap = _spellings(client, log)
@@ -393,7 +393,7 @@ def _swap(system: System) -> tuple[str, Swap]:
     generations: list[str] = []
 
     def ask(queries: Sequence[str]) -> None:
-        with RetrievalClient(system.target) as client:
+        with RetrievalClient(system.target, retry=None) as client:
             while not stop.is_set():
                 for query in queries:
                     try:

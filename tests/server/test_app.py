@@ -136,7 +136,7 @@ def test_a_stop_lets_a_request_under_way_finish(
     with (
         ThreadPoolExecutor(3) as pool,
         grpc.insecure_channel(running.address) as channel,
-        RetrievalClient(running.address) as client,
+        RetrievalClient(running.address, retry=None) as client,
     ):
         watch = watch_health(channel)
         statuses.append(next(watch).status)
@@ -147,7 +147,7 @@ def test_a_stop_lets_a_request_under_way_finish(
         watch.cancel()
         wait_until(lambda: not accepts(running.address), "the server takes no more connections")
         with (
-            RetrievalClient(running.address, timeout_seconds=1.0) as late,
+            RetrievalClient(running.address, timeout_seconds=1.0, retry=None) as late,
             pytest.raises(ServerUnreachable),
         ):
             late.freshness()
