@@ -26,11 +26,12 @@ EFFORT = 4 if os.environ.get("CI") else 1
 """
 
 NOON_MS = 1_700_000_000_000
+DAY_MS = 86_400_000
 
 _SESSIONS = ["s-1", "s-2", "s-3", "sitzung ü"]
 _QUERIES = ["", "tv", "red shoes", "クエリ"]
 _ITEMS = ["a", "b", "c", "d", "é"]
-_TIMES_MS = [NOON_MS + step * 86_400_000 * 11 + step for step in range(-3, 6)]
+_TIMES_MS = [NOON_MS + step * DAY_MS * 11 + step for step in range(-3, 6)]
 
 
 def event(

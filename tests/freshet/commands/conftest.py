@@ -1,24 +1,14 @@
 """A small store, and a simulated shop that was trained on, made by the commands."""
 
-import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from testing.event_lines import CLICK, write_lines
 from tests.freshet.conftest import ROOT, Command
-
-CLICK = {
-    "type": "search_click",
-    "session_id": "s1",
-    "user_id": "u1",
-    "query": "Red Shoes!",
-    "item_id": "i1",
-}
-
 
 EVENTS = [
     {"ts_ms": 1_760_000_000_000, **CLICK},
@@ -28,12 +18,6 @@ EVENTS = [
 
 
 ITEMS = [{"item_id": "i1", "title": "Red shoes"}, {"item_id": "i2", "title": "Redder shoes"}]
-
-
-def write_lines(path: Path, lines: Sequence[Mapping[str, object]]) -> Path:
-    """Write JSON lines."""
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    return path
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from tests.freshet.commands.conftest import CLICK, write_lines
+from testing.event_lines import CLICK, write_lines
 from tests.freshet.conftest import CONSOLE_SCRIPT, Command
 
 

@@ -371,7 +371,7 @@ def test_a_process_that_is_killed_is_resumed_by_another(
 
     killed = subprocess.run(
         [
-            *(sys.executable, "-m", "tests.model.training.killed_training"),
+            *(sys.executable, "-m", "testing.processes.trainer"),
             *(str(tmp_path / "snapshot"), str(artifacts.root), str(steps)),
         ],
         cwd=ROOT,

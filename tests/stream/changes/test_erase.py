@@ -35,21 +35,13 @@ from stream.shard.codec import AuditRecord
 from stream.shard.records import Records
 from stream.shard.shard import Shard
 from stream.store.store import Store
-from testing.histories import EFFORT, NOON_MS, deliveries, dump, event, graph_hash
+from testing.graph.erasures import ASKED_MS, ERASABLE, erasures
+from testing.graph.folding import FOLDING, Step, deliver_steps, edges_by_item, folding_deliveries
+from testing.histories import DAY_MS, EFFORT, NOON_MS, deliveries, dump, event, graph_hash
 from testing.oracle import Oracle, assert_same_dump
-from tests.stream.changes.test_fold import DAY_MS, FOLDING, Step, edges_by_item
-from tests.stream.changes.test_fold import deliver as deliver_steps
-from tests.stream.changes.test_fold import deliveries as folding_deliveries
 from tests.stream.conftest import OpenStore
 
 DEFAULTS = StreamSettings()
-ASKED_MS = NOON_MS + 5
-ERASABLE = {"user": ["u-1", "u-2", "u-9"], "session": ["s-1", "sitzung ü"], "item": ["a", "b", "é"]}
-
-erasures = st.builds(
-    lambda name: Erasure(kind=name[0], id=name[1], ts_ms=ASKED_MS),
-    st.sampled_from([(kind, text) for kind, texts in ERASABLE.items() for text in texts]),
-)
 
 
 class Delivery(NamedTuple):

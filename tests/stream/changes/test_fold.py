@@ -3,7 +3,6 @@
 No edge and no hash tells whether or when it was done.
 """
 
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,123 +24,41 @@ from stream.graph.facts import Digest
 from stream.graph.folded import FoldedEdge, Tally
 from stream.kafka.partitioner import shard_of
 from stream.reading.compare import compare_graphs
-from stream.reading.reader import GraphReader, open_graph
+from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
 from stream.shard.records import Records
 from stream.shard.rocksdb import Database
-from stream.shard.shard import Shard
 from stream.store.store import Store
-from testing.histories import EFFORT, NOON_MS, apply_all, apply_events, dump, event, graph_hash
+from testing.graph.folding import (
+    EVERYTHING,
+    FOLD_AGE_MS,
+    FOLDING,
+    FOREVER,
+    RETENTION_MS,
+    Step,
+    deliver_steps,
+    edges_by_item,
+    fold_all,
+    folding_deliveries,
+)
+from testing.histories import (
+    DAY_MS,
+    EFFORT,
+    NOON_MS,
+    apply_all,
+    apply_events,
+    dump,
+    event,
+    graph_hash,
+)
 from testing.oracle import Oracle, assert_same_dump
 from tests.stream.conftest import OpenStore
-
-DAY_MS = 86_400_000
-FOLD_AGE_MS, RETENTION_MS = 10 * DAY_MS, 2 * DAY_MS
-FOREVER = StreamSettings(session_retention_seconds=RETENTION_MS / 1000)
-FOLDING = replace(FOREVER, erasure_horizon_seconds=FOLD_AGE_MS / 1000)
-EVERYTHING = 1_000_000
-
-Step = list[Interaction] | int
-"""Events to apply; or how much a step of the walk may read, `EVERYTHING`.
-
-All that is due is done; 0: the
-store is closed and opened again."""
-
-
-@st.composite
-def histories(draw: st.DrawFn) -> list[tuple[Interaction, int]]:
-    """Return events over several fold ages with two times of arrival each, both within
-    the retention bound.
-
-    No session lasts for longer than the fold age less the retention bound.
-    """
-    spans = [(f"s-{number}", number * 3 * DAY_MS) for number in range(12)]
-    day = st.integers(0, FOLD_AGE_MS - RETENTION_MS)
-    events = draw(
-        st.lists(
-            st.builds(
-                lambda span, after_ms, query, item, action, user: event(
-                    span[0], query, item, NOON_MS + span[1] + after_ms, action, user
-                ),
-                st.sampled_from(spans),
-                st.one_of(st.sampled_from([0, 5, DAY_MS]), day),
-                st.sampled_from(["", "tv", "radio"]),
-                st.sampled_from(["a", "b", "c"]),
-                st.sampled_from(Action),
-                st.sampled_from(["", "u-1"]),
-            ),
-            min_size=1,
-            max_size=40,
-        )
-    )
-    repeats = draw(st.lists(st.sampled_from(events), max_size=6))
-    delays = st.integers(0, RETENTION_MS)
-    return [(one, draw(delays)) for one in [*events, *repeats]]
-
-
-@st.composite
-def deliveries(draw: st.DrawFn) -> tuple[list[Interaction], list[Step]]:
-    """Return a history, and one way to deliver it, with steps of the walk and
-    reopenings anywhere in it.
-    """
-    history = draw(histories())
-    arriving = [one for one, delay in sorted(history, key=lambda pair: pair[0].ts_ms + pair[1])]
-    steps: list[Step] = []
-    while arriving:
-        size = draw(st.integers(1, 8))
-        steps.append(arriving[:size])
-        del arriving[:size]
-        steps += draw(st.lists(st.sampled_from([0, 1, 1, 3, 7, EVERYTHING]), max_size=4))
-    return [one for one, _ in history], steps
-
-
-def deliver(
-    root: Path, steps: Iterable[Step], settings: StreamSettings, num_shards: int = 1
-) -> None:
-    """Carry the steps out."""
-    store = Store.create_or_open(root, settings, num_shards)
-    for step in steps:
-        if isinstance(step, list):
-            apply_all(store, step)
-        elif step:
-            for shard in store.open_shards():
-                walk(shard) if step == EVERYTHING else fold_step(shard, step)
-        else:
-            store.close()
-            store = Store.create_or_open(root, settings)
-            for index in range(num_shards):
-                store.shard(index)
-    store.close()
-
-
-def walk(shard: Shard, max_records: int = EVERYTHING) -> None:
-    """Do whatever is due."""
-    while fold_step(shard, max_records):
-        pass
 
 
 def edges_of(path: Path) -> list[dict[str, Any]]:
     """Return the edges of the dump."""
     return [line for line in dump(path, FOLDING, NOON_MS) if line["kind"] == "edge"]
-
-
-def edges_by_item(graph: GraphReader) -> dict[tuple[str, str], tuple[int, int, int]]:
-    """Return sessions and times of all edges, found from their items."""
-    queries, items = dict(graph.names(codec.QUERY_NAME)), dict(graph.names(codec.ITEM_NAME))
-    return {
-        (queries[query], items[item]): (sessions, first_ms, last_ms)
-        for key in items
-        for edges in [graph.edges_of_item(key)]
-        for query, item, sessions, first_ms, last_ms in zip(
-            *(
-                column.tolist()
-                for column in (edges.query, edges.item, edges.sessions, edges.first_ms)
-            ),
-            edges.last_ms.tolist(),
-            strict=True,
-        )
-    }
 
 
 def state_of(root: Path) -> codec.ShardState:
@@ -150,7 +67,7 @@ def state_of(root: Path) -> codec.ShardState:
         return graph.shard_states()[0]
 
 
-@given(deliveries(), st.integers(1, 2))
+@given(folding_deliveries(), st.integers(1, 2))
 @settings(max_examples=60 * EFFORT)
 def test_edges_are_those_of_all_facts_whenever_they_are_folded(
     delivery: tuple[list[Interaction], list[Step]], num_shards: int
@@ -163,8 +80,8 @@ def test_edges_are_those_of_all_facts_whenever_they_are_folded(
     oracle = Oracle.of(events)
     with TemporaryDirectory() as folder:
         folded, kept = Path(folder, "folded"), Path(folder, "kept")
-        deliver(folded, steps, FOLDING, num_shards)
-        deliver(kept, [events], FOREVER)
+        deliver_steps(folded, steps, FOLDING, num_shards)
+        deliver_steps(kept, [events], FOREVER)
         expected = {
             (line["query"], line["item"]): (line["sessions"], line["first_ms"], line["last_ms"])
             for line in oracle.edges(NOON_MS)
@@ -184,7 +101,7 @@ def test_edges_are_those_of_all_facts_whenever_they_are_folded(
         assert arrays.edge_weight.tolist() == pytest.approx(plain.edge_weight.tolist(), rel=1e-6)
 
 
-@given(deliveries())
+@given(folding_deliveries())
 @settings(max_examples=30 * EFFORT)
 def test_what_is_held_is_what_ended_inside_the_fold_age(
     delivery: tuple[list[Interaction], list[Step]],
@@ -195,7 +112,7 @@ def test_what_is_held_is_what_ended_inside_the_fold_age(
     events, steps = delivery
     with TemporaryDirectory() as folder:
         root = Path(folder)
-        deliver(root, [*steps, 0, EVERYTHING], FOLDING)
+        deliver_steps(root, [*steps, 0, EVERYTHING], FOLDING)
         ended = {session: 0 for session, *_ in Oracle.of(events).facts}
         for (session, *_), ts_ms in Oracle.of(events).facts.items():
             ended[session] = max(ended[session], ts_ms)
@@ -245,7 +162,7 @@ def test_sizes_shrink(open_store: OpenStore) -> None:
     store = open_store(settings=FOLDING)
     events = old_and_new(store)
     shard = store.shard(0)
-    walk(shard)
+    fold_all(shard)
     counts = {
         kind: sum(1 for _ in shard.records(kind))
         for kind in (
@@ -285,7 +202,7 @@ def test_edges_are_folded_again_and_again(open_store: OpenStore) -> None:
     ]
     for day in range(40):
         apply_all(store, events[8 * day : 8 * day + 8])
-        walk(shard)
+        fold_all(shard)
 
         assert shard.state().num_facts == 8 * min(day + 1, 11)
         assert sum(len(value) for _, value in shard.records(codec.BY_QUERY)) == 192 * min(
@@ -308,7 +225,7 @@ def test_the_bound_is_exact(open_store: OpenStore) -> None:
     ]
     apply_all(store, events)
     shard = store.shard(0)
-    walk(shard)
+    fold_all(shard)
     applied = apply_events(
         shard, [event("late", ts_ms=bound_ms - 1), event("in time", ts_ms=bound_ms)]
     )
@@ -367,7 +284,7 @@ def test_a_repeat_of_a_folded_fact_is_too_late(
     """
     store = open_store(settings=FOLDING)
     events = old_and_new(store)
-    walk(store.shard(0), max_records)
+    fold_all(store.shard(0), max_records)
     store.close()
     shard = open_store(settings=later).shard(0)
     applied = apply_events(shard, [events[0], events[-1]])
@@ -415,7 +332,7 @@ def test_a_session_that_comes_back_begins_anew_however_far_the_walk_is(
         fold_step(shard, 3)
     back = event("s-0", "q 0", "i-0", NOON_MS + 2 * FOLD_AGE_MS)
     applied = apply_events(shard, [back])
-    walk(shard)
+    fold_all(shard)
 
     assert applied.new_facts == 1
     (edge,) = [
@@ -444,9 +361,9 @@ def test_a_failed_write_folds_nothing(
     with monkeypatch.context() as patched:
         patched.setattr(Database, "write", refuse)
         with pytest.raises(StoreWriteFailed):
-            walk(shard)
+            fold_all(shard)
     assert shard.state().folded.count == 0
-    walk(shard)
+    fold_all(shard)
     assert shard.state().folded.count == len(events) - 1
     assert_same_dump(edges_of(store.root), Oracle.of(events).edges(NOON_MS))
 
@@ -455,7 +372,7 @@ def test_a_lost_folded_edge_is_damage(open_store: OpenStore) -> None:
     """The hash of a graph that lost what was folded is never printed."""
     store = open_store(settings=FOLDING)
     old_and_new(store)
-    walk(store.shard(0))
+    fold_all(store.shard(0))
     (first, *_) = [key for key, _ in store.shard(0).records(codec.FOLDED)]
     store.shard(0).write(Records.of({}, [first]))
 
@@ -472,7 +389,7 @@ def test_a_missing_session_that_was_not_folded_is_a_difference(
     """Comparing lets a session be absent where it was folded, and nowhere else."""
     folded, kept = open_store(settings=FOLDING), open_store(tmp_path / "kept", settings=FOREVER)
     events = old_and_new(folded)
-    walk(folded.shard(0))
+    fold_all(folded.shard(0))
     for missing, expected in ((events[0], True), (events[-1], False)):
         apply_all(kept, events)
         store = open_store(tmp_path / missing.session_id, settings=FOREVER)
@@ -493,14 +410,14 @@ def test_shards_have_their_own_bounds(open_store: OpenStore) -> None:
     apply_all(store, old)
     apply_all(store, [one for one in new if shard_of(one.session_id, 2) == 0])
     for index in range(2):
-        walk(store.shard(index))
+        fold_all(store.shard(index))
 
     assert [store.shard(index).state().folded_before_ms is None for index in range(2)] == [
         False,
         True,
     ]
     apply_all(store, new)
-    walk(store.shard(1))
+    fold_all(store.shard(1))
     assert_same_dump(edges_of(store.root), Oracle.of([*old, *new]).edges(NOON_MS))
 
 
@@ -542,7 +459,7 @@ def test_folded_edges_pack_and_unpack() -> None:
     """
     with TemporaryDirectory() as folder, Store.create_or_open(Path(folder), FOLDING) as store:
         events = old_and_new(store)
-        walk(store.shard(0))
+        fold_all(store.shard(0))
         parts = [codec.unpack_folded(value) for _, value in store.shard(0).records(codec.FOLDED)]
     first, second, third, *_ = parts
 

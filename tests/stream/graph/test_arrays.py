@@ -11,11 +11,12 @@ from stream.actions import Action
 from stream.errors import StoreUnreadable
 from stream.graph.arrays import GraphArrays, GraphParts, build_arrays
 from stream.graph.edges import edges_of
-from tests.stream.graph.test_edges import HALF_LIFE_MS, NOON_MS, WEIGHTS, Row, by_definition, rows
-from tests.stream.graph.test_facts import columns, earliest
+from testing.graph.edge_rows import HALF_LIFE_MS, WEIGHTS, edges_by_definition, rows
+from testing.graph.fact_rows import FactRow, columns, earliest
+from testing.histories import NOON_MS
 
 
-def arrays_of(facts: list[Row], min_sessions: int) -> GraphArrays:
+def arrays_of(facts: list[FactRow], min_sessions: int) -> GraphArrays:
     """Return the arrays of distinct facts; texts are their keys in words."""
     parts = GraphParts(
         path=Path("store"),
@@ -31,14 +32,14 @@ def arrays_of(facts: list[Row], min_sessions: int) -> GraphArrays:
     return build_arrays(parts, at_ms=NOON_MS, watermark_ms=NOON_MS)
 
 
-def distinct(facts: list[Row]) -> list[Row]:
+def distinct(facts: list[FactRow]) -> list[FactRow]:
     """Return each fact once, in ascending order."""
     return sorted((*key, ts_ms) for key, ts_ms in earliest(facts).items())
 
 
 @given(st.lists(rows, max_size=20).map(distinct), st.integers(1, 4))
 def test_edges_of_few_sessions_are_left_out_with_their_facts(
-    facts: list[Row], min_sessions: int
+    facts: list[FactRow], min_sessions: int
 ) -> None:
     """Edges of too few distinct sessions are not there, nor are their facts.
 
@@ -47,7 +48,7 @@ def test_edges_of_few_sessions_are_left_out_with_their_facts(
     arrays = arrays_of(facts, min_sessions)
     edges = {
         pair: edge
-        for pair, edge in by_definition(facts, NOON_MS).items()
+        for pair, edge in edges_by_definition(facts, NOON_MS).items()
         if edge[0] >= min_sessions
     }
     sessions = sorted({session for session, *_ in facts})
@@ -80,7 +81,7 @@ def test_edges_of_few_sessions_are_left_out_with_their_facts(
 
 
 @given(st.lists(rows, max_size=20).map(distinct))
-def test_sessions_and_names_do_not_depend_on_it(facts: list[Row]) -> None:
+def test_sessions_and_names_do_not_depend_on_it(facts: list[FactRow]) -> None:
     """Hyperedges, sessions and names are those of all facts, whatever edges are left
     out.
     """

@@ -14,46 +14,11 @@ from stream.actions import Action
 from stream.events.columns import NO_KEY
 from stream.graph.edges import EdgeColumns, edges_of
 from stream.graph.facts import FactColumns
-from tests.stream.graph.test_facts import columns, earliest
+from testing.graph.edge_rows import HALF_LIFE_MS, WEIGHTS, edges_by_definition, rows
+from testing.graph.fact_rows import FactRow, columns, earliest
+from testing.histories import DAY_MS, NOON_MS
 
-DAY_MS = 86_400_000
-HALF_LIFE_MS = 30 * DAY_MS
-NOON_MS = 1_700_000_000_000
-WEIGHTS: dict[int, float] = {Action.CLICK: 1.0, Action.ADD_TO_CART: 2.0, Action.PURCHASE: 4.0}
 LARGEST = float(np.finfo(np.float64).max)
-
-Row = tuple[int, int, int, int, int]
-
-rows = st.tuples(
-    st.integers(1, 3),
-    st.sampled_from([NO_KEY, 1, 2**64 - 1]),
-    st.integers(1, 3),
-    st.sampled_from(Action),
-    st.integers(0, 4).map(lambda step: NOON_MS + step * 11 * DAY_MS),
-)
-
-
-def by_definition(
-    facts: list[Row], at_ms: int
-) -> dict[tuple[int, int], tuple[int, int, int, dict[str, int], float]]:
-    """Return sessions, first and last time, actions and weight of each edge."""
-    edges = {}
-    once = [(*key, ts_ms) for key, ts_ms in earliest(facts).items()]
-    for query, item in sorted(
-        {(row[1], row[2]) for row in once if row[1] and row[3] != Action.VIEW}
-    ):
-        own = [row for row in once if row[1:3] == (query, item) and row[3] != Action.VIEW]
-        actions = sorted(Action(action) for *_, action, _ in own)
-        edges[query, item] = (
-            len({session for session, *_ in own}),
-            min(ts_ms for *_, ts_ms in own),
-            max(ts_ms for *_, ts_ms in own),
-            {action.label: actions.count(action) for action in actions},
-            math.fsum(
-                WEIGHTS[Action(row[3])] * 2 ** ((row[4] - at_ms) / HALF_LIFE_MS) for row in own
-            ),
-        )
-    return edges
 
 
 def found(edges: EdgeColumns, at_ms: int) -> dict[tuple[int, int], object]:
@@ -72,18 +37,18 @@ def found(edges: EdgeColumns, at_ms: int) -> dict[tuple[int, int], object]:
 
 
 @given(st.lists(rows, max_size=15))
-def test_edges_are_those_of_the_definition(facts: list[Row]) -> None:
+def test_edges_are_those_of_the_definition(facts: list[FactRow]) -> None:
     """Also where facts are there several times, with several times, and among facts
     that make none.
     """
-    edges, expected = edges_of(columns(facts)), by_definition(facts, NOON_MS)
+    edges, expected = edges_of(columns(facts)), edges_by_definition(facts, NOON_MS)
 
     assert found(edges, NOON_MS) == expected
     assert list(found(edges, NOON_MS)) == list(expected)
 
 
 @given(st.lists(rows, max_size=15))
-def test_the_facts_of_edges_are_each_there_once(facts: list[Row]) -> None:
+def test_the_facts_of_edges_are_each_there_once(facts: list[FactRow]) -> None:
     """Their digest is that of the distinct facts on edges, at their earliest times."""
     edges = edges_of(columns(facts))
     once = [

@@ -2,7 +2,6 @@
 Python.
 """
 
-from collections.abc import Iterable
 from random import Random
 
 import numpy as np
@@ -19,12 +18,9 @@ from stream.graph.facts import (
     hyperedge_rows,
     hyperedge_sizes,
     merge_facts,
-    stamps,
 )
 from stream.graph.keysets import distinct, starts_of
-
-FactKey = tuple[int, int, int, int]
-"""Session, query, item, action."""
+from testing.graph.fact_rows import FactKey, columns, earliest, rows_of
 
 LAST_MS = 2**60
 
@@ -44,38 +40,9 @@ any_rows = st.tuples(
 )
 
 
-def columns(rows: Iterable[tuple[int, int, int, int, int]]) -> FactColumns:
-    """Return rows of (session, query, item, action, time) as columns,
-    in their order.
-    """
-    session, query, item, action, ts_ms = list(zip(*rows, strict=True)) or [()] * 5
-    return FactColumns(
-        np.array(session, dtype=np.uint64),
-        np.array(query, dtype=np.uint64),
-        np.array(item, dtype=np.uint64),
-        stamps(np.array(ts_ms, dtype=np.int64), np.array(action, dtype=np.uint8)),
-    )
-
-
 def columns_of_map(facts: dict[FactKey, int]) -> FactColumns:
     """Return facts as columns, in ascending order."""
     return columns((*key, facts[key]) for key in sorted(facts))
-
-
-def rows_of(facts: FactColumns) -> list[tuple[int, int, int, int, int]]:
-    """Return columns as rows of (session, query, item, action, time)."""
-    parts = facts.session, facts.query, facts.item, facts.action, facts.ts_ms
-    return list(zip(*(part.tolist() for part in parts), strict=True))
-
-
-def earliest(rows: Iterable[tuple[int, int, int, int, int]]) -> dict[FactKey, int]:
-    """Return each fact at its smallest time."""
-    facts: dict[FactKey, int] = {}
-    for *key, ts_ms in rows:
-        session, query, item, action = key
-        fact = session, query, item, action
-        facts[fact] = min(ts_ms, facts.get(fact, ts_ms))
-    return facts
 
 
 @given(st.integers(0, LAST_MS), st.sampled_from(Action))

@@ -17,10 +17,10 @@ from stream.reading.scan import edge_chunks, session_chunks
 from stream.shard import codec
 from stream.shard.reader import ShardReader
 from stream.shard.rocksdb import Puts
+from testing.graph.fact_rows import columns, rows_of
 from testing.histories import EFFORT, interactions
 from testing.memory_rocksdb import MemoryDatabase, MemoryDisk
 from testing.oracle import Oracle
-from tests.stream.graph.test_facts import columns, rows_of
 
 Row = tuple[int, int, int, int, int]
 

@@ -15,7 +15,7 @@ from stream.graph.facts import Digest
 from stream.graph.sessions import Hulls
 from stream.shard import codec
 from stream.shard.codec import Progress, ShardFormat, ShardState, StoredSession
-from tests.stream.graph.test_facts import columns
+from testing.graph.fact_rows import columns
 
 NOON_MS = 1_700_000_000_000
 HALF_LIFE_MS = 30 * 86_400_000

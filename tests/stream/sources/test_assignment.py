@@ -28,9 +28,9 @@ from stream.settings import KAFKA_CLIENTS, StreamSettings
 from testing.histories import NOON_MS, dump
 from testing.oracle import Oracle, assert_same_dump
 from testing.processes.members import Member, Place, Shards, run_until
+from testing.topics import publish, shop_events
 from tests.conftest import TopicFactory
 from tests.stream.conftest import StartPython
-from tests.stream.sources.test_topics import publish, shop_events
 
 pytestmark = pytest.mark.timeout(120)
 

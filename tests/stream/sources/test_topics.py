@@ -8,7 +8,7 @@ import json
 import logging
 import random
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -23,9 +23,9 @@ from kafka.structs import TopicPartition
 from prometheus_client import CollectorRegistry
 
 from stream.errors import SourceMismatch, SourceUnavailable, StreamError
-from stream.events.types import CatalogItem, Interaction, Position
+from stream.events.types import CatalogItem, Position
 from stream.kafka.partitioner import shard_of
-from stream.kafka.producer import EventProducer, RecordProducer
+from stream.kafka.producer import RecordProducer
 from stream.metrics import StreamMetrics
 from stream.quarantine import FILE_NAME, FileQuarantine, read_quarantine
 from stream.reading.reader import open_graph
@@ -38,6 +38,7 @@ from stream.worker import WorkerTotals, run_worker
 from testing.histories import NOON_MS, apply_events, dump, event
 from testing.oracle import Oracle, assert_same_dump
 from testing.processes.worker import run_and_kill
+from testing.topics import publish, shop_events
 from tests.conftest import TopicFactory
 from tests.stream.conftest import OpenStore, StartPython
 
@@ -70,34 +71,6 @@ def settings(topics: Mapping[str, str], request: pytest.FixtureRequest) -> Strea
         commit_every_seconds=0.2,
         bootstrap_timeout_seconds=10.0,
     )
-
-
-def shop_events(count: int, seed: int) -> list[Interaction]:
-    """Return the events of a small shop, the same for the same seed."""
-    rng = random.Random(seed)
-    return [
-        event(
-            session_id=f"s-{rng.randrange(count // 6 + 1)}",
-            query=rng.choice(["", "tv", "red shoes", "xbox 360"]),
-            item_id=f"i-{rng.randrange(20)}",
-            ts_ms=NOON_MS + rng.randrange(10_000_000),
-        )
-        for _ in range(count)
-    ]
-
-
-def publish(
-    bootstrap: str,
-    settings: StreamSettings,
-    events: Sequence[Interaction | CatalogItem],
-    batch_size: int = 1,
-) -> None:
-    """Publish events and wait until they are there."""
-    producer = EventProducer(bootstrap, settings, batch_size=batch_size)
-    for published in events:
-        producer.publish(published)
-    producer.flush()
-    producer.close()
 
 
 class Worker:

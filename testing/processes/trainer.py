@@ -1,6 +1,5 @@
-"""A process that trains on a snapshot and kills itself in a step: ``...
-
-SNAPSHOT ARTIFACTS STEP``.
+"""A process that trains on a snapshot and kills itself in a step:
+``python -m testing.processes.trainer SNAPSHOT ARTIFACTS STEP``.
 """
 
 import os

@@ -1,9 +1,7 @@
-"""A device that is not there.
+"""A simulated second device: tensors report it as theirs and are computed on the CPU.
 
-Tensors say that they are elsewhere, and are computed here.
-
-What a GPU would refuse is refused: an operation on tensors of two places. So code for a
-GPU can be tested on a machine that has none, but for what the GPU computes.
+An operation on tensors of both devices is refused, as a GPU would. So a machine without
+a GPU can test that code moves its tensors; what a GPU computes it cannot.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +18,7 @@ ELSEWHERE = torch.device("meta")
 """It has no kernels of its own, and gradients of it need no driver."""
 
 _aten = torch.ops.aten
-_MOVES = {_aten._to_copy.default, _aten.copy_.default}
+_MOVES = {_aten._to_copy.default, _aten.copy_.default}  # noqa: SLF001  # the operator's name
 _INDEXES = {_aten.index.Tensor, _aten.index_put_.default, _aten._index_put_impl_.default}
 
 
@@ -35,7 +33,7 @@ class _There(Tensor):
 
     @staticmethod
     def __new__(cls: type["_There"], here: Tensor) -> "_There":  # noqa: PYI034  # made by torch
-        made: _There = torch.Tensor._make_wrapper_subclass(
+        made: _There = torch.Tensor._make_wrapper_subclass(  # noqa: SLF001  # torch's hook for this
             cls,
             here.size(),
             strides=here.stride(),

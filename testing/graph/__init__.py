@@ -1,0 +1,1 @@
+"""Facts, edges, folding and erasing in plain Python, to compare the graph with."""
