@@ -8,7 +8,7 @@ MEASUREMENTS = {
     "laws": "bench.laws",
     "quality": "bench.quality",
     "serve": "bench.serve",
-    "soak": "bench.soak",
+    "soak": "bench.soak.soak",
     "train": "bench.train.train",
 }
 """Each measurement by its name; its module has a ``run(argv)``."""

@@ -26,9 +26,9 @@ from pathlib import Path
 from testing.laws.case import Case, random_case
 from testing.laws.checks import broken_laws
 from testing.laws.delivery import Delivery
-from testing.laws.places import MemoryPlaces, Places, RocksPlaces
+from testing.laws.stores import CaseShards, MemoryShards, RocksShards
 
-_CHUNK_CASES = 100
+_CHUNK_CASES = 100  # cases a process takes at once: some seconds of work
 _FAST_DISK = Path("/dev/shm")  # noqa: S108  # where temporary stores cost least
 _COUNTED = {
     "cases": "cases",
@@ -45,7 +45,7 @@ _COUNTED = {
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of some cases.
+    """The result of some cases.
 
     Attributes:
         counts: how much there was of everything in the table.
@@ -56,7 +56,7 @@ class Outcome:
     failures: list[str] = field(default_factory=list)
 
     def add(self, other: "Outcome") -> None:
-        """Add what came of other cases."""
+        """Add the result of other cases."""
         self.counts += other.counts
         self.failures += other.failures
 
@@ -111,23 +111,23 @@ def run_case(seed: int, number: int, folder: Path, *, over_rocksdb: bool) -> Out
     """
     case, draw = random_case(seed, number)
     with tempfile.TemporaryDirectory(dir=folder) as own:
-        kind = RocksPlaces if over_rocksdb else MemoryPlaces
-        places: Places = kind(Path(own), case.num_shards)
-        delivery = Delivery(case, places, draw)
-        broken = _broken(case, delivery, places)
+        kind = RocksShards if over_rocksdb else MemoryShards
+        shards: CaseShards = kind(Path(own), case.num_shards)
+        delivery = Delivery(case, shards, draw)
+        broken = _broken(case, delivery, shards)
     counts = Counter({"cases": 1, "rocksdb cases": int(over_rocksdb), "event": len(case.events)})
     failures = [_report(seed, case, delivery.steps, broken)] if broken else []
     return Outcome(counts + delivery.counts, failures)
 
 
-def _broken(case: Case, delivery: Delivery, places: Places) -> list[str]:
+def _broken(case: Case, delivery: Delivery, shards: CaseShards) -> list[str]:
     """Return the laws that are broken.
 
     An error on the way breaks the first of them: that delivery ends.
     """
     try:
         delivery.run()
-        return broken_laws(case, places)
+        return broken_laws(case, shards)
     except Exception as error:  # noqa: BLE001  # whatever it is, the case must be printed
         return [f"{type(error).__name__}: {error}"]
 

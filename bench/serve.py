@@ -35,8 +35,9 @@ from server.settings import ServerSettings
 from stream.clock import now_ms
 from stream.files import new_directory, replace_file
 
-_HIDDEN = 128
-_NUM_BUCKETS = 1 << 17
+_HIDDEN, _NUM_BUCKETS = 128, 1 << 17  # of the encoder: the model settings' defaults
+# Vectors lie in clusters, as trained ones do, not in pure noise; chosen by hand.
+_CLUSTERS, _SPREAD = 200, 0.5
 _READY = "ready "
 
 
@@ -261,8 +262,8 @@ def write_generation(
 
 
 def _clustered(random: np.random.Generator, count: int, dim: int) -> NDArray[np.float32]:
-    centres = random.standard_normal((200, dim))
-    noise = random.standard_normal((count, dim)) * 0.5
+    centres = random.standard_normal((_CLUSTERS, dim))
+    noise = random.standard_normal((count, dim)) * _SPREAD
     return unit_rows((centres[random.integers(0, len(centres), count)] + noise).astype(np.float32))
 
 

@@ -25,12 +25,14 @@ EFFORT = 4 if os.environ.get("CI") else 1
 """How many times the usual number of examples a property of whole stores is tried with.
 """
 
-NOON_MS = 1_700_000_000_000
+NOON_MS = 1_700_000_000_000  # any time; times of events are around it
 DAY_MS = 86_400_000
 
 _SESSIONS = ["s-1", "s-2", "s-3", "sitzung ü"]
 _QUERIES = ["", "tv", "red shoes", "クエリ"]
 _ITEMS = ["a", "b", "c", "d", "é"]
+# Eleven days apart, more than the horizon of testing.graph.folding, and all within
+# three half-lives.
 _TIMES_MS = [NOON_MS + step * DAY_MS * 11 + step for step in range(-3, 6)]
 
 

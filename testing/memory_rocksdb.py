@@ -27,7 +27,7 @@ class MemoryDisk:
         return self._states.setdefault(path, [{}])
 
     def copy(self, source: Path, target: Path) -> None:
-        """Put the newest state of a database in the place of another."""
+        """Replace a database by the newest state of another."""
         self._states[target] = self.states(source)[-1:]
 
     def __contains__(self, path: Path) -> bool:

@@ -13,8 +13,11 @@ from typing import Any
 from stream.actions import Action
 from stream.events.types import CatalogItem, Interaction
 
+# The stream settings' defaults and the definition's bound (docs/formats.md), not
+# imported: the store is under test.
 WEIGHTS = {Action.CLICK: 1.0, Action.ADD_TO_CART: 2.0, Action.PURCHASE: 4.0}
 HALF_LIFE_SECONDS = 30 * 86400.0
+_MAX_HYPEREDGE_ITEMS = 50
 
 Fact = tuple[str, str, str, Action]
 
@@ -167,7 +170,9 @@ def _edge(
 
 def _kept(seen: list[tuple[int, str]]) -> list[str]:
     earliest = {item: ts_ms for ts_ms, item in sorted(seen, reverse=True)}
-    return [item for _, item in sorted((ts_ms, item) for item, ts_ms in earliest.items())][:50]
+    return [item for _, item in sorted((ts_ms, item) for item, ts_ms in earliest.items())][
+        :_MAX_HYPEREDGE_ITEMS
+    ]
 
 
 def _without_weight(record: dict[str, Any]) -> dict[str, Any]:

@@ -17,10 +17,10 @@ from protos import manifest_v1_pb2 as manifest_pb
 from protos.text import normalize_query, text_key
 from stream.files import new_directory, replace_file
 
-DIM = 16
-HIDDEN = 8
-NUM_BUCKETS = 512
-NOW_MS = 1_790_000_000_000
+# Small, so that a generation is written in milliseconds, and all different, so that
+# none passes for another.
+DIM, HIDDEN, NUM_BUCKETS = 16, 8, 512
+NOW_MS = 1_790_000_000_000  # any time after 2026
 # Written by the last version whose manifests name no index engine and no channels: the
 # shop of `testing.small_shop`, 60 sessions, 28 items.
 GOLDEN = Path(__file__).parent / "golden" / "generations" / "20270115T080000Z-00148c"
@@ -83,7 +83,7 @@ class Catalogue:
         return self.exact(self.query_vectors[self.queries.index(query)], k)
 
     def nearest_to_text(self, text: str, k: int) -> list[int]:
-        """Return the item indexes nearest to what the encoder makes of a text."""
+        """Return the item indexes nearest to the encoder's vector of a text."""
         return self.exact(TextEncoder(self.encoder_arrays).encode(text), k)
 
 

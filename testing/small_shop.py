@@ -19,8 +19,8 @@ from stream.settings import StreamSettings
 from stream.store.store import Store
 from testing.histories import apply_events
 
-START_MS = 1_700_000_000_000
-NOW_MS = 1_800_000_000_000
+START_MS = 1_700_000_000_000  # of the first session
+NOW_MS = 1_800_000_000_000  # of the training: three years later, after all sessions
 KINDS = ("mug", "lamp", "scarf", "kettle", "notebook", "backpack")
 COLOURS = ("red", "blue", "green", "amber", "violet")
 EXTRAS = ("buy", "cheap", "best", "gift", "new", "large", "small", "for home")

@@ -8,14 +8,16 @@ from model.artifact.encoder import unit_rows
 from model.artifact.index.engine import VectorIndex
 from stream.dtypes import Float32s
 
-DIM = 16
+DIM = 16  # small, so that an index of thousands is built in milliseconds
+_CLUSTER_SIZE = 20  # vectors on average; chosen by hand
+_SPREAD = 0.3  # of a cluster, beside 1 from one to the next; chosen by hand
 
 MakeIndex = Callable[..., VectorIndex]
 
 
 def clustered_vectors(num: int, seed: int = 0, dim: int = DIM) -> Float32s:
-    """Return ``float32 [num, dim]``, about twenty to a cluster."""
+    """Return ``float32 [num, dim]``, in clusters."""
     rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(max(1, num // 20), dim))
-    noise = 0.3 * rng.normal(size=(num, dim))
+    centres = rng.normal(size=(max(1, num // _CLUSTER_SIZE), dim))
+    noise = _SPREAD * rng.normal(size=(num, dim))
     return unit_rows((centres[rng.integers(len(centres), size=num)] + noise).astype(np.float32))

@@ -13,7 +13,7 @@ QUIX_VERSION = "3.28.1"
 
 _ROOT = Path(__file__).resolve().parents[2]
 _FOLDER = _ROOT / ".tools" / f"quix-{QUIX_VERSION}"
-_LIMIT_SECONDS = 300.0
+_LIMIT_SECONDS = 300.0  # for uv to download and install some 30 packages; chosen by hand
 
 
 class QuixMissing(Exception):

@@ -1,6 +1,6 @@
 """One learner in a process of its own, so that its memory is its own.
 
-Steps when it is told to.
+It makes a step for each request.
 
 Processes are forked from one that has imported torch, which takes seconds, and has not
 used it.
@@ -19,8 +19,8 @@ from model.settings import ModelSettings
 
 LEARNERS = ("ours", "plain")
 _STEP, _BANDWIDTH = "step", "bandwidth"
-_COPIED_BYTES = {"cpu": 1 << 28, "cuda": 1 << 32}
-_COPIES = 5
+_COPIED_BYTES = {"cpu": 1 << 28, "cuda": 1 << 32}  # far over the caches of either
+_COPIES = 5  # copies; the fastest counts, since others use the machine
 
 Answer = dict[str, float]
 

@@ -13,13 +13,16 @@ from model.data.texts import HashedTexts
 from model.data.training_set import TrainingSet
 from stream.dtypes import Int64s
 
+# Of a hyperedge: members on average, and edges its session made; chosen by hand.
 _MEMBERS, _SOURCES = 5, 2
-_TERMS, _FEATURES, _TEXTS_OF_TERM = 4, 7, 2
-_MOST_BUCKETS = 100_000
+# Of a text, of a term: about what the logs of docs/benchmarks.md have.
+_TERMS, _FEATURES = 4, 7
+_TEXTS_OF_TERM = 2  # texts that a term is in, on average, when there are 4 in each of them
+_MOST_BUCKETS = 100_000  # feature rows; nearly as many as the model's default has (131,072)
 # An entry's rank is a uniform number to this power: node r of n has a share of entries
 # in r ** (-2/3).
 _TAIL = 3.0
-_MORE = 1.2
+_MORE = 1.2  # pairs drawn for each that lacks, since some repeat; it only saves rounds
 
 
 @dataclass(frozen=True, kw_only=True)

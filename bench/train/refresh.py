@@ -23,20 +23,20 @@ from stream.graph.arrays import GraphArrays
 
 Read = Callable[[int | None], GraphArrays]
 
-_SHARE_BEFORE = 0.99
+_SHARE_BEFORE = 0.99  # of facts, in the first training: the target is for 1% new ones
 
 
 @dataclass(frozen=True, kw_only=True)
 class Refresh:
-    """What a training came to.
+    """The result of a training.
 
     Attributes:
         seconds: of CPU, to train and publish.
         wall_seconds: by the clock.
         passes: over the supervised edges.
         quality: on the pairs that are new after the moment of training.
-        new_share: share of the facts that the generation it went on from did not have;
-            1: it began afresh.
+        new_share: share of the facts that the parent generation did not have; 1: it
+            has no parent.
         refused: the gate kept the new generation from going live, and the figures are
             of the one before.
     """
@@ -59,8 +59,8 @@ def cold(read: Read, settings: ModelSettings) -> Refresh:
 
 
 def warm(read: Read, settings: ModelSettings) -> Refresh:
-    """Train from scratch on 99% of the first 80% of the clicks, then go on from there
-    with all of them.
+    """Train from scratch on 99% of the first 80% of the clicks, then warm-start from
+    that generation on all of them.
     """
     _, test = split_by_time(read)
     facts_ms = test.arrays.fact_ms

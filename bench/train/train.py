@@ -31,10 +31,11 @@ from model.settings import ModelSettings
 from stream.settings import StreamSettings
 
 _LOG = "lastfm_hetrec"
-_FLOAT_BYTES = 4
+_FLOAT_BYTES = 4  # of a float32
+# Graphs of the parts `epoch` and `scale`: those that the targets are stated for.
 _SMALL = Size(nodes=200_000, edges=1_000_000, incidences=500_000)
 _LARGE = Size(nodes=2_000_000, edges=20_000_000, incidences=10_000_000)
-_BUDGET_SECONDS = 600.0
+_BUDGET_SECONDS = 600.0  # of a training: the target for a cold one
 
 
 @dataclass(kw_only=True)
@@ -190,26 +191,28 @@ def _cold(bench: Bench) -> None:
 
 
 def _warm(bench: Bench) -> None:
-    """Go on with the last 1% of the facts, and compare with a cold training at the same
+    """Warm-start on the last 1% of the facts; compare with a cold training at the same
     moment.
     """
-    afresh, each = _refreshed(bench, "cold"), _refreshed(bench, "warm")
-    by_clock = f"{each[0].new_share:.1%} new; {_mean(each, 'wall_seconds'):.0f} s on the clock"
-    seconds = _mean(each, "seconds")
-    bench.add("warm refresh", _rounded(seconds), "CPU s", note=by_clock)
-    _add_quality(bench, "warm refresh", each)
-    bench.add(
-        "time of warm", _rounded(seconds / _mean(afresh, "seconds")), "x cold", target="<= 0.1"
+    cold_ones, warm_ones = _refreshed(bench, "cold"), _refreshed(bench, "warm")
+    by_clock = (
+        f"{warm_ones[0].new_share:.1%} new; {_mean(warm_ones, 'wall_seconds'):.0f} s on the clock"
     )
-    refused = sum(one.refused for one in each)
+    seconds = _mean(warm_ones, "seconds")
+    bench.add("warm refresh", _rounded(seconds), "CPU s", note=by_clock)
+    _add_quality(bench, "warm refresh", warm_ones)
+    bench.add(
+        "time of warm", _rounded(seconds / _mean(cold_ones, "seconds")), "x cold", target="<= 0.1"
+    )
+    refused = sum(one.refused for one in warm_ones)
     note = f"the gate refused {refused}: of the generations before" if refused else ""
     for figure in ("mrr", "recall_10"):
-        ratio = _quality(each, figure) / (_quality(afresh, figure) or 1.0)
+        ratio = _quality(warm_ones, figure) / (_quality(cold_ones, figure) or 1.0)
         bench.add(f"{figure} of warm", _rounded(ratio), "x cold", target=">= 0.99", note=note)
 
 
 def _refreshed(bench: Bench, name: str) -> list[Refresh]:
-    """Return what trainings came to, one a seed; each is done once."""
+    """Return the results of trainings, one a seed; each is done once."""
     if name not in bench.refreshes:
         train = cold if name == "cold" else warm
         with _reading(bench) as read:

@@ -9,6 +9,7 @@ from stream.events.columns import NO_KEY
 from testing.graph.fact_rows import FactRow, earliest
 from testing.histories import DAY_MS, NOON_MS
 
+# The stream settings' defaults, not imported: the store is under test.
 HALF_LIFE_MS = 30 * DAY_MS
 WEIGHTS: dict[int, float] = {Action.CLICK: 1.0, Action.ADD_TO_CART: 2.0, Action.PURCHASE: 4.0}
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from stream.events.types import Erasure
 from testing.histories import NOON_MS
 
-ASKED_MS = NOON_MS + 5
+ASKED_MS = NOON_MS + 5  # among the times of the erasable events, not on one
 ERASABLE = {"user": ["u-1", "u-2", "u-9"], "session": ["s-1", "sitzung ü"], "item": ["a", "b", "é"]}
 
 erasures = st.builds(

@@ -16,10 +16,12 @@ from stream.shard.shard import Shard
 from stream.store.store import Store
 from testing.histories import DAY_MS, NOON_MS, apply_all, event
 
+# Both shorter than from one of `testing.histories`' times to the next, so that folding
+# is often due.
 FOLD_AGE_MS, RETENTION_MS = 10 * DAY_MS, 2 * DAY_MS
 FOREVER = StreamSettings(session_retention_seconds=RETENTION_MS / 1000)
 FOLDING = replace(FOREVER, erasure_horizon_seconds=FOLD_AGE_MS / 1000)
-EVERYTHING = 1_000_000
+EVERYTHING = 1_000_000  # entries: more than any of these stores has
 
 Step = list[Interaction] | int
 """Events to apply; or how many entries one step of folding may read, `EVERYTHING`: fold

@@ -12,10 +12,10 @@ from stream.events.types import CatalogItem, Interaction, Position
 from stream.kafka.partitioner import shard_of
 from testing.oracle import newest_states
 
-NOON_MS = 1_700_000_000_000
+NOON_MS = 1_700_000_000_000  # any time; times of events are drawn around it
 
 _DAY_MS = 86_400_000
-_MAX_SHARDS = 3
+_MAX_SHARDS = 3  # enough for a shard that moves beside two that stay
 _WORDS = ("tv", "red shoes", "クエリ", "größe 42", "c++")
 
 
@@ -86,8 +86,8 @@ class Case:
 
 
 def random_case(seed: int, number: int) -> tuple[Case, Random]:
-    """Return a case by its seed and number, and the randomness that its delivery goes
-    on with.
+    """Return a case by its seed and number, and the random numbers that its delivery
+    draws next.
     """
     draw = Random(f"{seed}/{number}")
     vocabulary = draw.choice(_VOCABULARIES)
@@ -169,11 +169,11 @@ def _topics(
 
 def _position_of(entry: Interaction | CatalogItem, num_shards: int) -> Position:
     if isinstance(entry, CatalogItem):
-        return Position("catalog", home_of(entry, num_shards))
-    return Position("clicks" if entry.query else "sessions", home_of(entry, num_shards))
+        return Position("catalog", shard_index_of(entry, num_shards))
+    return Position("clicks" if entry.query else "sessions", shard_index_of(entry, num_shards))
 
 
-def home_of(entry: Interaction | CatalogItem, num_shards: int) -> int:
+def shard_index_of(entry: Interaction | CatalogItem, num_shards: int) -> int:
     """Return the shard that an interaction or a catalogue item belongs to."""
     return shard_of(
         entry.session_id if isinstance(entry, Interaction) else entry.item_id, num_shards

@@ -13,19 +13,19 @@ from stream.graph.facts import Digest, FactColumns, merge_facts
 from stream.reading.reader import GraphReader
 from stream.shard import codec
 from stream.shard.reader import ShardReader
-from testing.laws.case import NOON_MS, Case, home_of
-from testing.laws.places import SETTINGS, MemoryPlaces, Places
+from testing.laws.case import NOON_MS, Case, shard_index_of
+from testing.laws.stores import SETTINGS, CaseShards, MemoryShards
 from testing.oracle import Oracle, first_difference
 
 
-def broken_laws(case: Case, places: Places) -> list[str]:
+def broken_laws(case: Case, shards: CaseShards) -> list[str]:
     """Return in words which laws do not hold; empty: all do.
 
     Args:
         case: what was delivered.
-        places: where to; all shards are closed.
+        shards: where to; all shards are closed.
     """
-    readers = places.readers()
+    readers = shards.readers()
     try:
         graph = _graph_of(readers)
         return [*_graph_laws(case, graph), *_count_laws(case, readers), *_index_laws(case, readers)]
@@ -58,17 +58,17 @@ def _graph_laws(case: Case, graph: GraphReader) -> Iterator[str]:
 
 def _plain_hash(case: Case) -> str:
     """Return the hash of a graph that is built in one shard and one write."""
-    places, texts = MemoryPlaces(Path("plain"), 1), Texts()
-    apply_batch(places.open(0), batch_of(case.events, texts), texts)
-    places.close(0)
-    return _graph_of(places.readers()).recorded_hash()
+    shards, texts = MemoryShards(Path("plain"), 1), Texts()
+    apply_batch(shards.open(0), batch_of(case.events, texts), texts)
+    shards.close(0)
+    return _graph_of(shards.readers()).recorded_hash()
 
 
 def _count_laws(case: Case, readers: Sequence[ShardReader]) -> Iterator[str]:
     """Compare every shard's positions, and what its state says is in it."""
     for index, reader in enumerate(readers):
         state, progress = reader.state(), reader.progress()
-        own = [event for event in case.events if home_of(event, case.num_shards) == index]
+        own = [event for event in case.events if shard_index_of(event, case.num_shards) == index]
         oracle = Oracle.of(own)
         hyperedges = oracle.hyperedges()
         expected = (

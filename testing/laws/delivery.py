@@ -9,11 +9,11 @@ from stream.changes.apply import apply_batch
 from stream.events.columns import Texts, batch_of
 from stream.events.types import CatalogItem, Interaction, Position
 from stream.shard.shard import Shard
-from testing.laws.case import Case, Log, home_of
-from testing.laws.places import Places
+from testing.laws.case import Case, Log, shard_index_of
+from testing.laws.stores import CaseShards
 
-_MAX_MISHAPS = 6
-_MISHAP_SHARE = 0.4
+_MAX_FAULTS = 6  # in a case; more would leave few writes undisturbed
+_FAULT_SHARE = 0.4  # of writes after which one of them happens, while any is left
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class _Worker:
 
 
 @dataclass(slots=True)
-class _Share:
+class _ShardWrite:
     """What one shard gets of a batch."""
 
     events: list[Interaction] = field(default_factory=list)
@@ -34,7 +34,7 @@ class _Share:
     positions: dict[Position, int] = field(default_factory=dict)
 
 
-_Mishap = Callable[[_Worker], bool]
+_Fault = Callable[[_Worker], bool]
 
 
 class Delivery:
@@ -42,21 +42,21 @@ class Delivery:
 
     Args:
         case: what is delivered.
-        places: where the shards live.
+        shards: where the shards live.
         draw: what happens.
 
     Attributes:
-        steps: what happened, in words, for whoever looks for the reason of a failure.
+        steps: what happened, in words, to explain a failure.
         counts: how often, by the first word of the step.
     """
 
-    def __init__(self, case: Case, places: Places, draw: Random) -> None:
+    def __init__(self, case: Case, shards: CaseShards, draw: Random) -> None:
         self.steps: list[str] = []
         self.counts: Counter[str] = Counter()
         self._case = case
-        self._places = places
+        self._shards = shards
         self._draw = draw
-        self._mishaps_left = draw.randint(0, _MAX_MISHAPS)
+        self._faults_left = draw.randint(0, _MAX_FAULTS)
         self._largest = draw.choice((3, 10, 30, 100))
         self._marks_idle = draw.random() < 0.5  # or only shards with something to do move on
         self._copies: list[tuple[int, str]] = []
@@ -65,30 +65,35 @@ class Delivery:
     def run(self) -> None:
         """Deliver until every log has been read to its end, and close all shards."""
         for number, worker in enumerate(self._workers):
-            self._hold(worker, range(number, self._case.num_shards, len(self._workers)))
+            self._open(worker, range(number, self._case.num_shards, len(self._workers)))
         while ready := [worker for worker in self._workers if self._rest_of(worker)]:
             self._deliver(self._draw.choice(ready))
         for worker in self._workers:
             for index in list(worker.shards):
-                self._let_go(worker, index)
+                self._close(worker, index)
 
     def _deliver(self, worker: _Worker) -> None:
         """Apply one batch, a write a shard; something may come between any two."""
-        shares = list(self._cut_batch(worker).items())
-        self._draw.shuffle(shares)
-        for index, share in shares:
-            self._write(worker, index, share)
-            if self._mishaps_left and self._draw.random() < _MISHAP_SHARE:
-                self._mishaps_left -= 1
-                if self._draw.choice(self._mishaps(worker))(worker):
+        writes = list(self._cut_batch(worker).items())
+        self._draw.shuffle(writes)
+        for index, own in writes:
+            self._write(worker, index, own)
+            if self._faults_left and self._draw.random() < _FAULT_SHARE:
+                self._faults_left -= 1
+                if self._draw.choice(self._faults(worker))(worker):
                     return
 
-    def _write(self, worker: _Worker, index: int, share: _Share) -> None:
-        batch = batch_of(share.events, worker.texts, items=share.items, positions=share.positions)
+    def _write(self, worker: _Worker, index: int, own: _ShardWrite) -> None:
+        batch = batch_of(
+            own.events,
+            worker.texts,
+            items=own.items,
+            positions=own.positions,
+        )
         apply_batch(worker.shards[index], batch, worker.texts)
         self._note(
             "write",
-            f"shard {index}, {len(share.events)} events, then at {_places(share.positions)}",
+            f"shard {index}, {len(own.events)} events, then at {_offsets(own.positions)}",
         )
 
     # Reading
@@ -103,30 +108,30 @@ class Delivery:
             if worker.next_entries[log.position] < len(log.entries)
         ]
 
-    def _cut_batch(self, worker: _Worker) -> dict[int, _Share]:
-        """Read on in some logs, and share what was read among the shards."""
+    def _cut_batch(self, worker: _Worker) -> dict[int, _ShardWrite]:
+        """Read on in some logs, and divide what was read among the shards."""
         unread = self._rest_of(worker)
-        shares: dict[int, _Share] = {}
+        writes: dict[int, _ShardWrite] = {}
         for log in self._draw.sample(unread, self._draw.randint(1, len(unread))):
             start = worker.next_entries[log.position]
             end = min(start + self._draw.randint(1, self._largest), len(log.entries))
             worker.next_entries[log.position] = end
-            self._share_out(log, start, end, shares)
-        return shares
+            self._add_entries(log, start, end, writes)
+        return writes
 
-    def _share_out(self, log: Log, start: int, end: int, shares: dict[int, _Share]) -> None:
+    def _add_entries(self, log: Log, start: int, end: int, writes: dict[int, _ShardWrite]) -> None:
         touched = set(log.shards) if self._marks_idle else set()
         for entry in log.entries[start:end]:
             is_file = len(log.shards) > 1
-            index = home_of(entry, self._case.num_shards) if is_file else log.shards[0]
+            index = shard_index_of(entry, self._case.num_shards) if is_file else log.shards[0]
             touched.add(index)
-            share = shares.setdefault(index, _Share())
+            own = writes.setdefault(index, _ShardWrite())
             if isinstance(entry, Interaction):
-                share.events.append(entry)
+                own.events.append(entry)
             else:
-                share.items.append(entry)
+                own.items.append(entry)
         for index in sorted(touched):
-            shares.setdefault(index, _Share()).positions[log.position] = end
+            writes.setdefault(index, _ShardWrite()).positions[log.position] = end
 
     def _read_on(self, worker: _Worker) -> None:
         """Go on where the shards say.
@@ -139,33 +144,33 @@ class Delivery:
             for log in self._logs_of(worker)
         }
 
-    # Mishaps. Each says whether the batch ends with it
+    # Faults. Each says whether the batch ends with it
 
-    def _mishaps(self, worker: _Worker) -> list[_Mishap]:
-        mishaps: list[_Mishap] = [self._crash, self._crash, self._reopen, self._copy, self._sync]
+    def _faults(self, worker: _Worker) -> list[_Fault]:
+        faults: list[_Fault] = [self._crash, self._crash, self._reopen, self._copy, self._sync]
         if len(self._workers) > 1:
-            mishaps += [self._move, self._move]
+            faults += [self._move, self._move]
         if any(index in worker.shards for index, _ in self._copies):
-            mishaps += [self._restore, self._restore]
-        return mishaps
+            faults += [self._restore, self._restore]
+        return faults
 
     def _crash(self, worker: _Worker) -> bool:
         """Kill a worker; another starts in its place."""
         held = list(worker.shards)
         for index in held:
-            self._places.kill(index, self._draw)
+            self._shards.kill(index, self._draw)
         self._note("crash", f"of the worker of shards {held}")
         worker.shards, worker.texts = {}, Texts()
-        self._hold(worker, held)
+        self._open(worker, held)
         return True
 
     def _reopen(self, worker: _Worker) -> bool:
         """Stop a worker in order; another starts in its place."""
         held = list(worker.shards)
         for index in held:
-            self._let_go(worker, index)
+            self._close(worker, index)
         worker.texts = Texts()
-        self._hold(worker, held)
+        self._open(worker, held)
         self._note("restart", f"of the worker of shards {held}")
         return True
 
@@ -173,8 +178,8 @@ class Delivery:
         """Give a shard to the other worker."""
         index = self._draw.choice(list(worker.shards))
         (other,) = (other for other in self._workers if other is not worker)
-        self._let_go(worker, index)
-        self._hold(other, [index])
+        self._close(worker, index)
+        self._open(other, [index])
         self._read_on(worker)
         self._note("move", f"of shard {index}")
         return True
@@ -182,17 +187,17 @@ class Delivery:
     def _copy(self, worker: _Worker) -> bool:
         index = self._draw.choice(list(worker.shards))
         name = f"copy-{len(self._copies)}"
-        self._places.checkpoint(index, name)
+        self._shards.checkpoint(index, name)
         self._copies.append((index, name))
         self._note("checkpoint", f"{name} of shard {index}")
         return False
 
     def _restore(self, worker: _Worker) -> bool:
-        """Lose a shard, and go on from a copy of it."""
+        """Lose a shard and restore it from a checkpoint."""
         index, name = self._draw.choice([copy for copy in self._copies if copy[0] in worker.shards])
-        self._let_go(worker, index)
-        self._places.restore(index, name)
-        self._hold(worker, [index])
+        self._close(worker, index)
+        self._shards.restore(index, name)
+        self._open(worker, [index])
         self._note("restore", f"of shard {index} from {name}")
         return True
 
@@ -202,21 +207,21 @@ class Delivery:
         self._note("sync", f"of shard {index}")
         return False
 
-    def _hold(self, worker: _Worker, indices: Iterable[int]) -> None:
+    def _open(self, worker: _Worker, indices: Iterable[int]) -> None:
         for index in indices:
-            worker.shards[index] = self._places.open(index)
+            worker.shards[index] = self._shards.open(index)
         self._read_on(worker)
 
-    def _let_go(self, worker: _Worker, index: int) -> None:
+    def _close(self, worker: _Worker, index: int) -> None:
         del worker.shards[index]
-        self._places.close(index)
+        self._shards.close(index)
 
     def _note(self, kind: str, detail: str) -> None:
         self.counts[kind] += 1
         self.steps.append(f"{kind} {detail}")
 
 
-def _places(positions: Mapping[Position, int]) -> str:
+def _offsets(positions: Mapping[Position, int]) -> str:
     return (
         ", ".join(f"{p.source}/{p.partition}:{at}" for p, at in positions.items()) or "no new place"
     )

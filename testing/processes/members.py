@@ -14,8 +14,8 @@ from stream.settings import StreamSettings
 from stream.sources.topics import KafkaSource
 from stream.store.store import Store
 
-_WAIT_SECONDS = 45.0
-_POLL_SECONDS = 0.02
+_WAIT_SECONDS = 45.0  # for a rebalance, which waits for a lost member's session to end
+_POLL_SECONDS = 0.02  # of each member in turn, so that none misses its heartbeat
 
 Place = tuple[Position, int]
 

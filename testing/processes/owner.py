@@ -19,7 +19,7 @@ from stream.settings import StreamSettings
 from stream.store.store import Store
 from testing.histories import NOON_MS, apply_events, event
 
-_BATCHES_BEFORE_ANSWER = 200
+_BATCHES_BEFORE_ANSWER = 200  # so that some memtables of 64 KiB are full; chosen by hand
 NUMBERS = Position("numbers", 0)
 
 

@@ -1,1 +1,1 @@
-"""A shop's history, its careless platform, and what befalls workers and broker."""
+"""A shop's history, its publisher, and the faults injected into workers and broker."""

@@ -1,5 +1,5 @@
-"""What a graph holds too little and too much of, against the facts that it should be
-made of.
+"""Compares a graph with the facts that it should be made of: what is lost, what counts
+twice.
 """
 
 import json
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from stream.actions import Action
 from stream.reading.reader import GraphReader
 
+# The definition's bound (docs/formats.md), not imported: the store is under test.
 _MAX_HYPEREDGE_ITEMS = 50
 
 Fact = tuple[str, str, str, Action]
@@ -18,8 +19,8 @@ Counts = Counter[tuple[str, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Census:
-    """A graph counted out, by kind.
+class GraphCounts:
+    """A graph's counts, by kind.
 
     Facts of each edge, hyperedge items, all facts, all sessions.
     """
@@ -30,7 +31,7 @@ class Census:
 @dataclass(frozen=True, kw_only=True)
 class Losses:
     """What is missing from a graph and what it counts too often, by
-    kind of `Census`.
+    kind of `GraphCounts`.
     """
 
     lost: Mapping[str, int]
@@ -47,8 +48,8 @@ class Losses:
         return sum(self.doubled.values())
 
 
-def compare(found: Census, expected: Census) -> Losses:
-    """Return the losses of one census against another."""
+def compare(found: GraphCounts, expected: GraphCounts) -> Losses:
+    """Return the losses of one graph against another."""
     return Losses(
         lost={
             kind: (counts - found.kinds[kind]).total() for kind, counts in expected.kinds.items()
@@ -59,9 +60,9 @@ def compare(found: Census, expected: Census) -> Losses:
     )
 
 
-def census_of_facts(facts: AbstractSet[Fact]) -> Census:
-    """Count out the graph that a set of facts makes, by its definition and with no code
-    of the store.
+def counts_of_facts(facts: AbstractSet[Fact]) -> GraphCounts:
+    """Count the graph that a set of facts makes, by its definition, without the
+    store's code.
     """
     edges: Counts = Counter()
     items: dict[str, set[str]] = defaultdict(set)
@@ -73,14 +74,14 @@ def census_of_facts(facts: AbstractSet[Fact]) -> Census:
     hyperedges.update(
         {(name,): min(len(of), _MAX_HYPEREDGE_ITEMS) for name, of in items.items() if len(of) > 1}
     )
-    return _census(edges, hyperedges, len(facts), len(items))
+    return _graph_counts(edges, hyperedges, len(facts), len(items))
 
 
-def census_of_graph(graph: GraphReader) -> Census:
-    """Count out a graph from its dump and its statistics."""
+def counts_of_graph(graph: GraphReader) -> GraphCounts:
+    """Count a graph from its dump and its statistics."""
     edges, hyperedges = _dumped(map(json.loads, graph.dump()))
     stats = graph.stats()
-    return _census(edges, hyperedges, stats.facts, stats.sessions)
+    return _graph_counts(edges, hyperedges, stats.facts, stats.sessions)
 
 
 def _dumped(records: Iterable[dict[str, object]]) -> tuple[Counts, Counts]:
@@ -97,11 +98,13 @@ def _dumped(records: Iterable[dict[str, object]]) -> tuple[Counts, Counts]:
     return edges, hyperedges
 
 
-def _census(edges: Counts, hyperedges: Counts, num_facts: int, num_sessions: int) -> Census:
+def _graph_counts(
+    edges: Counts, hyperedges: Counts, num_facts: int, num_sessions: int
+) -> GraphCounts:
     kinds: dict[str, Counts] = {
         "facts of edges": edges,
         "hyperedge items": hyperedges,
         "facts": Counter({(): num_facts}),
         "sessions": Counter({(): num_sessions}),
     }
-    return Census(kinds=kinds)
+    return GraphCounts(kinds=kinds)

@@ -1,5 +1,5 @@
-"""The soak's platform: publishes the deliveries of a history as they fall due, whatever
-the broker does.
+"""The soak's publisher: produces a history's deliveries when they are due, through
+broker restarts.
 """
 
 import time
@@ -12,15 +12,13 @@ from stream.kafka.producer import EventProducer, RecordProducer
 from stream.settings import StreamSettings
 from testing.soak.history import Delivery, Form, Malformed
 
-_CHUNK = 2_000
-_BATCH_SIZE = 16
-_GIVE_UP_SECONDS = 180.0
+_CHUNK = 2_000  # deliveries that are flushed, and repeated after an error, together
+_BATCH_SIZE = 16  # interactions in an EventBatch: some per partition fill in a chunk
+_GIVE_UP_SECONDS = 180.0  # without a broker, whose start may take 90 s
 
 
 class Feed:
-    """Publishes in a thread of its own, in order.
-
-    What may not have arrived is published again.
+    """Publishes in a thread of its own, in order, and repeats what may be lost.
 
     Args:
         bootstrap: "host:port".
@@ -69,7 +67,7 @@ class Feed:
     def _run(self) -> None:
         try:
             self._publish_all()
-        except Exception as error:  # noqa: BLE001  # raised where it is seen: in the thread that allows
+        except Exception as error:  # noqa: BLE001  # raised in the thread that calls allow
             self._failure = error
 
     def _publish_all(self) -> None:
@@ -109,7 +107,7 @@ class Feed:
 
 
 class _Publisher:
-    """One producer for each form, and one for what cannot be used."""
+    """One producer for each form, and one for malformed records."""
 
     def __init__(self, bootstrap: str, settings: StreamSettings) -> None:
         with ExitStack() as opened:

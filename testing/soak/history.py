@@ -1,6 +1,6 @@
 """A random history of a shop for the soak.
 
-What happened, and how a careless platform delivers it.
+What happened, and how a faulty publisher delivers it: in disorder, repeated, malformed.
 """
 
 import json
@@ -17,11 +17,14 @@ from stream.events.types import CatalogItem, Interaction
 
 Form = Literal["protobuf", "batch", "json"]
 
-_START_MS = 1_767_225_600_000
+_START_MS = 1_767_225_600_000  # 2026-01-01
 _DAY_MS = 86_400_000
 _EVENTS_PER_DAY = 5000
-"""So many that what waits for a full batch is not older than events may be."""
-_ACTIVE_SESSIONS = 40
+"""Enough that a record which waits for its batch to fill stays within the retention
+bound. Twice as many: less disorder, since a day has more events.
+"""
+_ACTIVE_SESSIONS = 40  # interleaved; twice as many: facts of a session lie further apart
+# Small, so that edges repeat and meet over shards; chosen by hand.
 _QUERIES, _ITEMS, _USERS = 400, 3_000, 5_000
 _WORDS = (
     "red running shoes",
@@ -54,7 +57,7 @@ class Delivery:
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """What happened, each told once, and the deliveries that tell of it.
+    """What happened, each once, and the deliveries that publish it.
 
     Attributes:
         events: interactions, queries as typed.

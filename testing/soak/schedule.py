@@ -1,4 +1,4 @@
-"""What befalls workers and broker in a soak, and when.
+"""The faults of a soak: which process is hit, how and when.
 
 Drawn beforehand from a seed, so that it repeats.
 """
@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
+# Pauses, and stops, per kill: 17 each beside 200 kills. Chosen by hand, like all below.
 _OTHERS_PER_KILL = 1 / 12
-_BROKER_PER_KILL = 1 / 50
-_AT_ONCE_SHARE = 0.5
-_LEAST_GAP_SECONDS = 0.1
-_MOST_LEAD_SECONDS = 1.0
-_STEADY_SHARE = 0.5
+_BROKER_PER_KILL = 1 / 50  # broker restarts, which take seconds in which little happens
+_AT_ONCE_SHARE = 0.5  # of kills after which the worker is started again at once
+_LEAST_GAP_SECONDS = 0.1  # between two faults
+_MOST_LEAD_SECONDS = 1.0  # from a burst of records to the fault that should hit their batch
+_STEADY_SHARE = 0.5  # of the records that are published steadily; the others in bursts
 
 
-class Blow(StrEnum):
+class Fault(StrEnum):
     """What happens to a worker or to the broker."""
 
     KILL = "kill"
@@ -29,11 +30,11 @@ class Blow(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One blow.
+    """One fault.
 
     Attributes:
         at_seconds: when, from the beginning.
-        blow: what.
+        fault: what.
         slot: which worker; -1: the broker.
         seconds: how long until it is started or woken up again; 0: at once.
         lead_seconds: how long before it a burst of records is published, so that it
@@ -41,7 +42,7 @@ class Step:
     """
 
     at_seconds: float
-    blow: Blow
+    fault: Fault
     slot: int
     seconds: float
     lead_seconds: float
@@ -54,14 +55,14 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How much is to happen.
+    """How many faults there are.
 
     Attributes:
         seed: of everything random.
-        kills: SIGKILLs of workers; of the rest there is less in proportion, but one of
-            each at least.
+        kills: SIGKILLs of workers; the other faults are in proportion, at least one of
+            each.
         workers: how many there are when all of them run.
-        every_seconds: mean time from one blow to the next.
+        every_seconds: mean time from one fault to the next.
         session_timeout_seconds: a pause is longer than this.
     """
 
@@ -81,34 +82,36 @@ def make_schedule(plan: Plan) -> list[Step]:
     needed = min(2, plan.workers)
     back_at = [0.0] * plan.workers
     at, steps = plan.every_seconds, []
-    for blow in _shuffled(plan, random):
+    for fault in _shuffled(plan, random):
         at += random.uniform(_LEAST_GAP_SECONDS, 2 * plan.every_seconds - _LEAST_GAP_SECONDS)
         at = max(at, sorted(back_at)[needed - 1])
         slot, seconds = -1, 0.0
-        if blow in {Blow.KILL, Blow.PAUSE, Blow.STOP}:
+        if fault in {Fault.KILL, Fault.PAUSE, Fault.STOP}:
             slot = random.choice([slot for slot, back in enumerate(back_at) if back <= at])
-            seconds = _away_seconds(blow, plan, random)
+            seconds = _away_seconds(fault, plan, random)
             back_at[slot] = at + seconds
         lead = random.uniform(0.0, _MOST_LEAD_SECONDS)
-        steps.append(Step(at_seconds=at, blow=blow, slot=slot, seconds=seconds, lead_seconds=lead))
+        steps.append(
+            Step(at_seconds=at, fault=fault, slot=slot, seconds=seconds, lead_seconds=lead)
+        )
     return steps
 
 
-def _shuffled(plan: Plan, random: Random) -> list[Blow]:
+def _shuffled(plan: Plan, random: Random) -> list[Fault]:
     others = max(1, round(plan.kills * _OTHERS_PER_KILL))
     brokers = [
-        Blow.BROKER_STOP if number % 2 else Blow.BROKER_KILL
+        Fault.BROKER_STOP if number % 2 else Fault.BROKER_KILL
         for number in range(max(1, round(plan.kills * _BROKER_PER_KILL)))
     ]
-    blows = [Blow.KILL] * plan.kills + [Blow.PAUSE] * others + [Blow.STOP] * others + brokers
-    random.shuffle(blows)
-    return blows
+    faults = [Fault.KILL] * plan.kills + [Fault.PAUSE] * others + [Fault.STOP] * others + brokers
+    random.shuffle(faults)
+    return faults
 
 
-def _away_seconds(blow: Blow, plan: Plan, random: Random) -> float:
-    if blow is Blow.PAUSE:
+def _away_seconds(fault: Fault, plan: Plan, random: Random) -> float:
+    if fault is Fault.PAUSE:
         return plan.session_timeout_seconds * random.uniform(1.3, 2.5)
-    if blow is Blow.KILL and random.random() < _AT_ONCE_SHARE:
+    if fault is Fault.KILL and random.random() < _AT_ONCE_SHARE:
         return 0.0
     return random.uniform(0.2, 2 * plan.every_seconds)
 
@@ -116,7 +119,7 @@ def _away_seconds(blow: Blow, plan: Plan, random: Random) -> float:
 class Pace:
     """How much is to be published by when.
 
-    Half of it steadily, half in bursts shortly before the blows.
+    Half of it steadily, half in bursts shortly before the faults.
 
     Args:
         steps: the schedule.

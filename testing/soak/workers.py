@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,10 @@ from deploy.kafka.broker import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
-_STOP_SECONDS = 60.0
-_RUN_SECONDS = 1800.0
+_STOP_SECONDS = 60.0  # for a worker that got SIGTERM: twice the wait for its last checkpoint
+_RUN_SECONDS = 1800.0  # for a command that rebuilds or compares; chosen by hand
 _ASSIGNED = re.compile(r"partitions assigned")
-_TAIL_CHARACTERS = 3000
+_TAIL_CHARACTERS = 3000  # of a log in an error
 
 
 @dataclass(slots=True)
@@ -30,7 +31,7 @@ class _Slot:
     started_at: float = 0.0
 
 
-class Fleet:
+class WorkerPool:
     """The workers of one store.
 
     Args:
@@ -38,11 +39,10 @@ class Fleet:
             address of its own.
         folder: for logs, one a slot.
         size: how many slots there are.
-        most_failures: how many workers may end by themselves before that ends the soak.
+        most_failures: how many workers may end by themselves before the soak ends.
 
     Attributes:
-        num_pauses: SIGSTOPs.
-        num_stops: SIGTERMs.
+        counts: signals sent, by signal; SIGKILLs count where they ended a worker.
         lives: seconds that each killed worker had lived.
         failures: exit codes of the workers that ended by themselves; they are started
             again at once.
@@ -52,7 +52,7 @@ class Fleet:
     def __init__(
         self, command: Sequence[object], folder: Path, size: int, most_failures: int
     ) -> None:
-        self.num_pauses = self.num_stops = 0
+        self.counts: Counter[signal.Signals] = Counter()
         self.lives: list[float] = []
         self.failures: list[int] = []
         self.bad_stops: list[int] = []
@@ -61,11 +61,6 @@ class Fleet:
         self._most_failures = most_failures
         self._slots = [_Slot() for _ in range(size)]
         self._stopping: set[int] = set()
-
-    @property
-    def num_kills(self) -> int:
-        """SIGKILLs that ended a worker."""
-        return len(self.lives)
 
     def start(self, slot: int) -> None:
         """Start a worker; one in the same slot that was told to stop
@@ -94,18 +89,18 @@ class Fleet:
         self._slots[slot] = _Slot()
 
     def pause(self, slot: int) -> None:
-        """Stop a worker's clock with SIGSTOP."""
+        """Suspend a worker with SIGSTOP."""
         self._signal(slot, signal.SIGSTOP)
-        self.num_pauses += 1
+        self.counts[signal.SIGSTOP] += 1
 
     def wake(self, slot: int) -> None:
-        """Let a paused worker go on."""
+        """Let a paused worker run again."""
         self._signal(slot, signal.SIGCONT)
 
     def stop(self, slot: int) -> None:
         """Tell a worker to stop, and do not wait for it."""
         self._signal(slot, signal.SIGTERM)
-        self.num_stops += 1
+        self.counts[signal.SIGTERM] += 1
         self._stopping.add(slot)
 
     def check(self) -> None:
@@ -141,7 +136,7 @@ class Fleet:
                 place.process.wait()
 
     def num_assignments(self) -> int:
-        """Return how often the workers' logs say that they were given a partition."""
+        """Return how often the workers' logs say that partitions were assigned."""
         logs = self._folder.glob("worker-*.log")
         return sum(len(_ASSIGNED.findall(log.read_text("utf-8", "replace"))) for log in logs)
 
@@ -163,12 +158,13 @@ class Fleet:
 
     def _note_kill(self, code: int, lived_seconds: float) -> None:
         if code == -signal.SIGKILL:
+            self.counts[signal.SIGKILL] += 1
             self.lives.append(lived_seconds)
         else:
             self.failures.append(code)
 
     def _await_end(self, slot: int) -> None:
-        """Wait for a worker that was told to stop, and take note of how it did."""
+        """Wait for a worker that was told to stop, and note its exit code."""
         process = self._slots[slot].process
         self._stopping.discard(slot)
         if process is None:

@@ -19,15 +19,15 @@ from testing.laws.delivery import Delivery
 def test_a_thousand_cases() -> None:
     """Whatever the delivery, the store is that of a plain build.
 
-    Every kind of mishap was among them.
+    Every kind of fault was among them.
     """
     outcome = run_cases(seed=7, numbers=range(1000), rocksdb_every=50, num_workers=2)
 
     assert outcome.failures == []
     assert outcome.counts["cases"] == 1000
     assert outcome.counts["rocksdb cases"] == 20
-    for mishap in ("crash", "restart", "move", "checkpoint", "restore", "sync"):
-        assert outcome.counts[mishap] > 30
+    for fault in ("crash", "restart", "move", "checkpoint", "restore", "sync"):
+        assert outcome.counts[fault] > 30
 
 
 def test_a_case_follows_from_seed_and_number(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The soak, short: a blow of every kind under load, and nothing is lost or counted
+"""The soak, short: a fault of every kind under load, and nothing is lost or counted
 twice.
 """
 
@@ -15,7 +15,7 @@ NUM_WORKERS = 3
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.timeout(300)]
 
 
-def test_a_store_under_blows_becomes_the_graph_of_a_plain_build(tmp_path: Path) -> None:
+def test_a_store_under_faults_becomes_the_graph_of_a_plain_build(tmp_path: Path) -> None:
     """Kills, a pause, a stop, a broker restarted.
 
     The same graph, catalogue and quarantine.

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from bench.ingest.ingest import run
-from bench.ingest.parts import first_events, memory, shop_events
+from bench.ingest.parts import memory
+from bench.ingest.workload import first_events, shop_events
 from stream.actions import Action
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings

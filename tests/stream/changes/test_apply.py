@@ -42,7 +42,7 @@ from testing.histories import (
     event,
     graph_hash,
 )
-from testing.laws.places import MemoryPlaces
+from testing.laws.stores import MemoryShards
 from testing.oracle import HALF_LIFE_SECONDS, Fact, Oracle, assert_same_dump, newest_states
 from tests.stream.conftest import OpenStore, StartPython
 
@@ -227,14 +227,14 @@ def test_any_delivery_keeps_the_newest_states(
     arriving: Sequence[tuple[CatalogItem, int, int]],
 ) -> None:
     """Of states with times, order, batches and shards leave no trace."""
-    places = MemoryPlaces(Path("memory"), 3)
-    shards = [places.open(index) for index in range(3)]
+    memory = MemoryShards(Path("memory"), 3)
+    shards = [memory.open(index) for index in range(3)]
     for number in range(3):  # the batches, each over all shards
         for index, shard in enumerate(shards):
             apply_events(
                 shard, [], [item for item, at, of in arriving if (at, of) == (index, number)]
             )
-    readers = places.readers()
+    readers = memory.readers()
     graph = GraphReader(
         Path("memory"), [one.path for one in readers], DEFAULTS, 1.0, shards=readers
     )
@@ -543,7 +543,7 @@ def fact_of(one: Interaction) -> Fact:
 
 def memory_shard() -> Shard:
     """Return a new shard in memory."""
-    return MemoryPlaces(Path("memory"), 1).open(0)
+    return MemoryShards(Path("memory"), 1).open(0)
 
 
 @pytest.mark.parametrize("num_shards", [1, 2, 3, 12, 97])

@@ -6,7 +6,7 @@ from random import Random
 from stream.events.types import Interaction
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
-from testing.soak.compare import Losses, census_of_facts, census_of_graph, compare
+from testing.soak.compare import Losses, compare, counts_of_facts, counts_of_graph
 from testing.soak.history import facts_of, make_history
 from testing.soak.workers import run_freshet
 
@@ -23,7 +23,7 @@ def _built(tmp_path: Path, events: list[Interaction]) -> Path:
 
 def _losses(store: Path, events: list[Interaction]) -> Losses:
     with open_graph(store, StreamSettings()) as graph:
-        return compare(census_of_graph(graph), census_of_facts(facts_of(events)))
+        return compare(counts_of_graph(graph), counts_of_facts(facts_of(events)))
 
 
 def test_a_whole_graph_has_lost_and_doubled_nothing(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_one_fact_too_many_on_an_edge_does_not_hide_one_too_few_on_another() -> 
     of_edges = sorted(fact for fact in facts if fact[1])
     swapped = (facts - {of_edges[0]}) | {(of_edges[0][0], "another query", *of_edges[0][2:])}
 
-    losses = compare(census_of_facts(swapped), census_of_facts(facts))
+    losses = compare(counts_of_facts(swapped), counts_of_facts(facts))
 
     assert (losses.lost["facts of edges"], losses.doubled["facts of edges"]) == (1, 1)
     assert (losses.lost["facts"], losses.doubled["facts"]) == (0, 0)

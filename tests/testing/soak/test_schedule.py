@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from testing.soak.schedule import Blow, Pace, Plan, make_schedule
+from testing.soak.schedule import Fault, Pace, Plan, make_schedule
 
 PLAN = Plan(seed=1, kills=200, workers=3, every_seconds=5.0, session_timeout_seconds=3.0)
 
@@ -25,14 +25,14 @@ def test_a_schedule_has_every_blow_and_ends_in_time() -> None:
     """200 kills and something of everything else, within 25 minutes."""
     steps = make_schedule(PLAN)
 
-    blows = Counter(step.blow for step in steps)
-    assert blows[Blow.KILL] == 200
-    assert blows[Blow.PAUSE] >= 10
-    assert blows[Blow.STOP] >= 10
-    assert blows[Blow.BROKER_STOP] + blows[Blow.BROKER_KILL] == 4
-    assert set(Counter(step.blow for step in make_schedule(_plan(3, 3, 6)))) >= {
-        Blow.PAUSE,
-        Blow.STOP,
+    faults = Counter(step.fault for step in steps)
+    assert faults[Fault.KILL] == 200
+    assert faults[Fault.PAUSE] >= 10
+    assert faults[Fault.STOP] >= 10
+    assert faults[Fault.BROKER_STOP] + faults[Fault.BROKER_KILL] == 4
+    assert set(Counter(step.fault for step in make_schedule(_plan(3, 3, 6)))) >= {
+        Fault.PAUSE,
+        Fault.STOP,
     }
     assert steps[-1].at_seconds < 25 * 60
     assert [step.at_seconds for step in steps] == sorted(step.at_seconds for step in steps)
@@ -40,7 +40,7 @@ def test_a_schedule_has_every_blow_and_ends_in_time() -> None:
 
 def test_a_pause_is_longer_than_the_session_timeout() -> None:
     """Or the paused worker would lose nothing."""
-    pauses = [step.seconds for step in make_schedule(PLAN) if step.blow is Blow.PAUSE]
+    pauses = [step.seconds for step in make_schedule(PLAN) if step.fault is Fault.PAUSE]
 
     assert min(pauses) > PLAN.session_timeout_seconds
 
@@ -57,9 +57,9 @@ def test_only_running_workers_are_hit_and_one_of_several_keeps_running(seed: int
         assert sum(back > step.at_seconds for back in back_at) < 3
 
 
-def test_the_pace_ends_with_everything_and_bursts_before_each_blow() -> None:
+def test_the_pace_ends_with_everything_and_bursts_before_each_fault() -> None:
     """What is published never goes back, and all of it is out when
-    the last blow falls.
+    the last fault falls.
     """
     steps = make_schedule(PLAN)
     pace = Pace(steps, 100_000)

@@ -16,7 +16,7 @@ from stream.shard.shard import Shard
 from stream.store.store import Store
 from testing.memory_rocksdb import MemoryDatabase, MemoryDisk
 
-_KILL_SHARE = 0.5
+_KILL_SHARE = 0.5  # of kills that keep all writes; the others are power cuts
 
 SETTINGS = StreamSettings(
     sync_every_ms=60_000, memtable_bytes=1024 * 1024, block_cache_bytes=1024 * 1024
@@ -24,7 +24,7 @@ SETTINGS = StreamSettings(
 """The clock forces nothing to disk, so that a case is the same whenever it is run."""
 
 
-class Places(ABC):
+class CaseShards(ABC):
     """The shards of one store. A shard is opened by one worker at a time."""
 
     @abstractmethod
@@ -45,7 +45,7 @@ class Places(ABC):
 
     @abstractmethod
     def restore(self, index: int, name: str) -> None:
-        """Put a copy in the place of a shard that is closed."""
+        """Replace a closed shard by a copy."""
 
     @abstractmethod
     def readers(self) -> list[ShardReader]:
@@ -70,7 +70,7 @@ class _MemoryTenure(Tenure):
         """Nothing to do."""
 
 
-class MemoryPlaces(Places):
+class MemoryShards(CaseShards):
     """Shards on a `MemoryDisk`.
 
     A kill may be a power cut, which loses writes that were not forced to disk.
@@ -111,7 +111,7 @@ class MemoryPlaces(Places):
         self._shards[index].checkpoint(self._root / name)
 
     def restore(self, index: int, name: str) -> None:
-        """Put a copy in the place of a shard that is closed."""
+        """Replace a closed shard by a copy."""
         self._disk.copy(self._root / name, self._folder(index))
 
     def readers(self) -> list[ShardReader]:
@@ -123,7 +123,7 @@ class MemoryPlaces(Places):
         return self._root / shard_name(index)
 
 
-class RocksPlaces(Places):
+class RocksShards(CaseShards):
     """Shards of a real store.
 
     Args:
@@ -147,7 +147,7 @@ class RocksPlaces(Places):
         self._stores.pop(index).close()
 
     def kill(self, index: int, draw: Random) -> None:  # noqa: ARG002  # a power cut cannot be had here
-        """Leave a shard's files as they are while it is open."""
+        """Leave a shard's files in the state of a killed process: not closed."""
         shutil.copytree(self._folder(index), self._copies / "killed")
         self.close(index)
         self.restore(index, "killed")
@@ -158,7 +158,7 @@ class RocksPlaces(Places):
         self._stores[index].shard(index).checkpoint(self._copies / name)
 
     def restore(self, index: int, name: str) -> None:
-        """Put a copy in the place of a shard that is closed."""
+        """Replace a closed shard by a copy."""
         shutil.rmtree(self._folder(index))
         shutil.copytree(self._copies / name, self._folder(index))
 

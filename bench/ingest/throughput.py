@@ -1,0 +1,101 @@
+"""Polling against applying: single events, with malformed ones, batches, a file."""
+
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+
+from bench.ingest.topics import end_offset, publish, publish_with_bad
+from bench.ingest.workbench import Workbench
+from stream.events.types import Interaction
+from stream.reading.reader import open_graph
+from stream.settings import StreamSettings
+
+_BATCHED = 64  # events in a record: what the target of 150,000 events a CPU-second is stated for
+_CPU = itemgetter("cpu_seconds")
+
+
+def measure_throughput(bench: Workbench) -> None:
+    """Poll and apply single events, with and without malformed ones among them, then
+    batches, then a file.
+    """
+    single = publish(bench, batch_size=1)
+    poll = bench.add_rate(
+        "poll only, single events", _poll(bench, single, bench.num_events), bench.num_events
+    )
+    clean, mixed = _clean_and_mixed(bench, single, publish_with_bad(bench))
+    applied = bench.add_rate("applied, single events", clean, bench.num_events)
+    bench.add("applied / poll only, single events", applied / poll, "x", target=">= 0.5")
+    rate = bench.add_rate("applied, 1% malformed mixed in", mixed, bench.num_events)
+    bench.add(
+        "1% malformed / clean", rate / applied, "x", target=">= 0.95", note="the better of two each"
+    )
+    _measure_batches(bench)
+    _measure_file(bench)
+
+
+def _clean_and_mixed(
+    bench: Workbench, single: str, bad: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Apply both topics in turn, twice, and return what was cheaper.
+
+    One run differs by more than 5%.
+    """
+    num_mixed = end_offset(bench, bad)
+    clean, mixed = [], []
+    for turn in (1, 2):
+        clean.append(
+            bench.run("stream", **bench.stream_arguments(single, bench.num_events, f"clean {turn}"))
+        )
+        mixed.append(bench.run("stream", **bench.stream_arguments(bad, num_mixed, f"mixed {turn}")))
+        _check_same_graph(bench, f"mixed {turn}")
+    planted, quarantined = num_mixed - bench.num_events, mixed[0]["quarantined"]
+    note = f"{planted:,} planted, {quarantined:,} quarantined"
+    bench.add(
+        "malformed and not quarantined", planted - quarantined, "events", target="0", note=note
+    )
+    bench.add("good and lost", bench.num_events - mixed[0]["events"], "events", target="0")
+    return min(clean, key=_CPU), min(mixed, key=_CPU)
+
+
+def _measure_batches(bench: Workbench) -> None:
+    topic = publish(bench, batch_size=_BATCHED)
+    num_records = end_offset(bench, topic)
+    poll = bench.add_rate(
+        "poll only, batches of 64", _poll(bench, topic, num_records), bench.num_events
+    )
+    applied = bench.run("stream", **bench.stream_arguments(topic, num_records, "batches"))
+    rate = bench.add_rate("applied, batches of 64", applied, bench.num_events, target=">= 150,000")
+    bench.add("applied / poll only, batches of 64", rate / poll, "x")
+    _check_same_graph(bench, "batches")
+
+
+def _measure_file(bench: Workbench) -> None:
+    path = bench.folder / "events.jsonl"
+    with path.open("wb") as out:
+        out.writelines(_json_line(event) for event in bench.events())
+    applied = bench.run(
+        "files", path=str(path), num_records=bench.num_events, store=str(bench.store("file"))
+    )
+    bench.add_rate("applied, a file of JSON lines", applied, bench.num_events)
+    _check_same_graph(bench, "file")
+
+
+def _poll(bench: Workbench, topic: str, num_records: int) -> dict[str, Any]:
+    return bench.run("poll", bootstrap=bench.bootstrap, topic=topic, num_records=num_records)
+
+
+def _check_same_graph(bench: Workbench, store: str) -> None:
+    """End the run where the same events did not make the same graph."""
+    hashes = {}
+    for name in ("clean 1", store):
+        with open_graph(bench.store(name), StreamSettings()) as graph:
+            hashes[name] = graph.graph_hash()
+    if len(set(hashes.values())) > 1:
+        raise SystemExit(f"the same events made different graphs: {hashes}")
+
+
+def _json_line(event: Interaction) -> bytes:
+    fields = {"type": event.action.label, "query": event.query or None}
+    fields |= {"session_id": event.session_id, "user_id": event.user_id, "item_id": event.item_id}
+    return msgspec.json.encode({"ts_ms": event.ts_ms, **fields}) + b"\n"

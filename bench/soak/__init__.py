@@ -1,0 +1,1 @@
+"""Workers and broker killed and paused under load, then the graph compared."""
