@@ -1,1 +1,1 @@
-"""Graph in, embeddings and indexes out: the only room that imports torch."""
+"""Graph in, embeddings and indexes out: the only package that imports torch."""

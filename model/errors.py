@@ -1,4 +1,4 @@
-"""Errors of the model room, each with what the operator should do.
+"""The errors of the model, each with what the operator should do.
 
 ::
 
@@ -16,7 +16,7 @@
 
 
 class ModelError(Exception):
-    """Anything the model room reports on purpose.
+    """Anything the model reports on purpose.
 
     The message says what, where and what to do.
 

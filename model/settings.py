@@ -1,4 +1,4 @@
-"""Settings of the model room.
+"""Settings of the model.
 
 The network, how it is trained, when a generation may go live.
 """

@@ -2,7 +2,7 @@
 
 from server.errors import SettingsInvalid
 
-_MAX_PORT = 65_535  # the largest number that TCP has room for
+_MAX_PORT = 65_535  # the largest number of a TCP port
 
 
 def split_address(address: str, name: str = "address") -> tuple[str, int]:

@@ -74,7 +74,7 @@ class LiveGeneration:
             GenerationCorrupt: it disagrees with its manifest or with itself.
             CanaryFailed: its answers are not what its vectors say.
             OSError: it cannot be read.
-            MemoryError: there is no room for it.
+            MemoryError: memory does not suffice for it.
         """
         generation = open_generation(path, verify=True, on_file=on_file)
         check_consistent(generation)

@@ -1,4 +1,4 @@
-"""What every room's tests share.
+"""What the tests of all packages share.
 
 A real broker, own topics, free ports, a clean environment, a watchdog.
 """

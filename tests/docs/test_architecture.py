@@ -39,10 +39,12 @@ def test_a_folder_has_one_job_and_at_most_twelve_modules(folder: Path) -> None:
 
 
 def test_every_package_is_installed() -> None:
-    """An installed Freshet has the folders of the rooms, too."""
+    """An installed Freshet has the folders of all packages."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    rooms = project["tool"]["importlinter"]["root_packages"]
-    folders = {path.parent for room in rooms for path in (ROOT / room).rglob("__init__.py")}
+    packages = project["tool"]["importlinter"]["root_packages"]
+    folders = {
+        path.parent for package in packages for path in (ROOT / package).rglob("__init__.py")
+    }
     found = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
     included = project["tool"]["setuptools"]["packages"]["find"]["include"]
 

@@ -23,7 +23,7 @@ def _entry(name: str, path: Path | None, environment: dict[str, str]) -> Entry:
 
 
 def test_a_key_that_is_nowhere_has_its_default() -> None:
-    """Without a file and variables every room gets its own defaults."""
+    """Without a file and variables every package gets its own defaults."""
     config = load_config(None, {})
 
     assert {each.source for each in config.entries} == {"default"}

@@ -350,7 +350,7 @@ def test_what_is_not_there_is_one_line_and_code_1(
 
 
 def test_a_wrong_setting_refuses_to_start(tmp_path: Path, spawn: Command) -> None:
-    """Also one of a room that the command does not use.
+    """Also one of a package that the command does not use.
 
     It would be wrong for the next command.
     """
