@@ -1,6 +1,7 @@
 """The architecture page must not drift from the code."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -78,3 +79,11 @@ def test_hashing_texts_loads_no_database() -> None:
     ).stdout.split()
 
     assert {"rocksdict", "fsspec", "prometheus_client", "torch", "kafka"} & set(found) == set()
+
+
+def test_contributors_are_led_to_every_how_to() -> None:
+    """Each how-to page has its line in CONTRIBUTING.md, and each line its page."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    pages = {path.name for path in (ROOT / "docs" / "how-to").glob("*.md")}
+
+    assert set(re.findall(r"\(docs/how-to/([\w-]+\.md)\)", text)) == pages
