@@ -70,6 +70,7 @@ def json_format(
     read: ReadObject,
     keys: tuple[str, ...] = (),
     content_types: tuple[str, ...] = (),
+    read_columns: ReadColumns | None = None,
 ) -> Format:
     """Return a format of which every record is one JSON object.
 
@@ -79,4 +80,11 @@ def json_format(
     def decode(value: bytes, limits: Limits) -> Content:
         return read(json_object(value), limits)
 
-    return Format(name=name, content_types=content_types, keys=keys, decode=decode, read=read)
+    return Format(
+        name=name,
+        content_types=content_types,
+        keys=keys,
+        decode=decode,
+        read=read,
+        read_columns=read_columns,
+    )
