@@ -19,10 +19,10 @@ from freshet.config import load_config
 from freshet.evaluation.event_log import EventLog, open_log
 from freshet.evaluation.holdout_report import difference_json, score_json
 from freshet.evaluation.replay_report import comparison_json, effort_json
-from model.evaluation.evaluation import MEAN, Evaluation, Score
+from model.evaluation.evaluation import MEAN, Evaluation, ModelScore
 from model.evaluation.holdout import split_by_time
 from model.evaluation.models import MODELS
-from model.evaluation.prequential import Comparison, Effort, Plan, Replay
+from model.evaluation.prequential import PrequentialReplay, ReplayPlan, SystemComparison, SystemCost
 from model.settings import ModelSettings
 from stream.graph.arrays import GraphArrays
 from stream.settings import StreamSettings
@@ -82,11 +82,13 @@ def _measure(
     if options.models:
         yield f"{log}\n\n{quality_table(_evaluate(log, read, settings, options))}"
     if log in options.replay:
-        plan = Plan(refresh_every=options.refresh_every, days=options.days)
+        plan = ReplayPlan(refresh_every=options.refresh_every, days=options.days)
         yield f"{log}\n\n{replay_table(*_replay(log, read, settings, plan))}"
 
 
-def _evaluate(log: str, read: Read, settings: Settings, options: argparse.Namespace) -> list[Score]:
+def _evaluate(
+    log: str, read: Read, settings: Settings, options: argparse.Namespace
+) -> list[ModelScore]:
     """Return the means of all models; print each row as it is known."""
     validation, test = split_by_time(read)
     seeds = range(settings.model.seed, settings.model.seed + options.seeds)
@@ -104,15 +106,15 @@ def _evaluate(log: str, read: Read, settings: Settings, options: argparse.Namesp
 
 
 def _replay(
-    log: str, read: Read, settings: Settings, plan: Plan
-) -> tuple[Sequence[Comparison], Sequence[Effort]]:
-    comparisons, efforts = Replay(read, plan, settings.model).run()
+    log: str, read: Read, settings: Settings, plan: ReplayPlan
+) -> tuple[Sequence[SystemComparison], Sequence[SystemCost]]:
+    comparisons, efforts = PrequentialReplay(read, plan, settings.model).run()
     for row in (*map(comparison_json, comparisons), *map(effort_json, efforts)):
         _print({"log": log, "refresh_every": plan.refresh_every, **row})
     return comparisons, efforts
 
 
-def quality_table(means: Sequence[Score]) -> str:
+def quality_table(means: Sequence[ModelScore]) -> str:
     """Return MRR and Recall@10 of each model by segment as Markdown.
 
     The best of a column are bold.
@@ -149,7 +151,7 @@ def quality_table(means: Sequence[Score]) -> str:
     return _markdown(("MRR / R@10 (pairs)", *pairs, "s"), rows)
 
 
-def replay_table(comparisons: Sequence[Comparison], efforts: Sequence[Effort]) -> str:
+def replay_table(comparisons: Sequence[SystemComparison], efforts: Sequence[SystemCost]) -> str:
     """Return what both systems are worth by segment as Markdown, and below what they
     did.
     """
@@ -177,7 +179,7 @@ def replay_table(comparisons: Sequence[Comparison], efforts: Sequence[Effort]) -
     )
 
 
-def _cells(comparison: Comparison, figure: str) -> tuple[str, str, str]:
+def _cells(comparison: SystemComparison, figure: str) -> tuple[str, str, str]:
     low, high = comparison.intervals[figure]
     return (
         _short(comparison.nightly[figure]),

@@ -9,7 +9,7 @@
     │   └── GenerationCorrupt    it is there and wrong
     ├── TrainingRefused          the snapshot cannot be trained on
     ├── TrainingFailed           training went wrong (retriable)
-    ├── TrainingStopped          somebody asked training to stop (retriable)
+    ├── TrainingCancelled          somebody asked training to stop (retriable)
     ├── EvaluationRefused        the log has nothing to evaluate on
     └── GateRefused              the new generation is worse than it may be
 """
@@ -80,7 +80,7 @@ class TrainingFailed(ModelError):
     retriable = True
 
 
-class TrainingStopped(ModelError):
+class TrainingCancelled(ModelError):
     """Training was asked to stop before it was done.
 
     Nothing was published; start it again when wanted.

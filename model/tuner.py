@@ -10,9 +10,9 @@ from threading import Event
 from model.artifact.generation import Generation, open_generation
 from model.artifact.provenance import CATALOG_KEY, catalog_hash, model_settings
 from model.artifact.store import ArtifactStore
-from model.errors import ArtifactError, ModelError, TrainingStopped
+from model.errors import ArtifactError, ModelError, TrainingCancelled
 from model.metrics import TunerMetrics
-from model.publishing.refresh import TrainingInput, train_once
+from model.publishing.refresh import SnapshotInput, train_and_publish
 from model.settings import ModelSettings
 from protos import manifest_v1_pb2 as manifest_pb
 from stream.errors import StreamError
@@ -50,7 +50,7 @@ class TunerEvent:
 
 
 # Takes a snapshot, yields what training needs of it, and removes it afterwards.
-Snapshots = Callable[[], AbstractContextManager[TrainingInput]]
+Snapshots = Callable[[], AbstractContextManager[SnapshotInput]]
 
 
 def run_tuner(
@@ -129,7 +129,7 @@ def _run_once(
 
     try:
         outcome, generation_id = _tune(snapshots, opener, settings, stop, tell)
-    except TrainingStopped:
+    except TrainingCancelled:
         logger.info("tuning stopped seconds=%.1f", seconds())
     except (ModelError, StreamError, OSError) as error:
         reason = type(error).__name__
@@ -162,12 +162,14 @@ def _tune(
         if live is not None and _same(live.manifest, source, settings):
             return "unchanged", live.id
         tell("training", live.id if live is not None else "")
-        generation_id = train_once(source, opener.store, settings, warm=live, stop=stop.is_set)
+        generation_id = train_and_publish(
+            source, opener.store, settings, warm=live, is_cancelled=stop.is_set
+        )
         opener.wrote(generation_id)
     return "published", generation_id
 
 
-def _same(manifest: manifest_pb.Generation, source: TrainingInput, settings: ModelSettings) -> bool:
+def _same(manifest: manifest_pb.Generation, source: SnapshotInput, settings: ModelSettings) -> bool:
     """Whether a generation was made from the same facts and catalogue with the same
     model.
     """

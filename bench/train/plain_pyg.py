@@ -14,7 +14,7 @@ from torch_geometric.nn import HypergraphConv, SAGEConv
 from torch_geometric.utils import degree
 
 from model.data.training_set import TrainingSet
-from model.network.graph import Channel, Channels
+from model.network.graph import ChannelOutput, ChannelOutputs
 from model.network.network import DualChannelNetwork
 from model.settings import ModelSettings
 from model.training.objective import Objective
@@ -43,7 +43,7 @@ class PlainNetwork(DualChannelNetwork):
         num_hyperedges: int,
         visible: Tensor,
         seen: Tensor,
-    ) -> Channels:
+    ) -> ChannelOutputs:
         """Return what each channel says of every node.
 
         Args:
@@ -65,12 +65,12 @@ class PlainNetwork(DualChannelNetwork):
         for convolution in self.layers:
             layer = convolution(layer, edge_index) * visible[:, None]
             total = total + layer
-        return Channels(
+        return ChannelOutputs(
             content=content,
             each=(
-                Channel(vectors=own, degree=torch.ones_like(visible)),
-                Channel(vectors=total, degree=degree(edge_index[1], len(visible)) * visible),
-                Channel(
+                ChannelOutput(vectors=own, degree=torch.ones_like(visible)),
+                ChannelOutput(vectors=total, degree=degree(edge_index[1], len(visible)) * visible),
+                ChannelOutput(
                     vectors=hypergraph, degree=degree(incidence_index[0], len(visible)) * visible
                 ),
             ),

@@ -15,7 +15,7 @@ from model.artifact.generation import Generation, open_generation
 from model.artifact.store import ArtifactStore
 from model.evaluation.holdout import Holdout, split_by_time
 from model.evaluation.models import VectorRanker, ranks_of
-from model.evaluation.prequential import System
+from model.evaluation.prequential import ReplayedSystem
 from model.ranking import Quality, quality_of
 from model.settings import ModelSettings
 from stream.dtypes import Float32s
@@ -54,7 +54,10 @@ def cold(read: Read, settings: ModelSettings) -> Refresh:
     _, test = split_by_time(read)
     with TemporaryDirectory(prefix="freshet-bench-") as folder:
         return _learn(
-            System(Path(folder), settings, warm_starts=False), Path(folder), test, new_share=1.0
+            ReplayedSystem(Path(folder), settings, warm_starts=False),
+            Path(folder),
+            test,
+            new_share=1.0,
         )
 
 
@@ -66,14 +69,14 @@ def warm(read: Read, settings: ModelSettings) -> Refresh:
     facts_ms = test.arrays.fact_ms
     before = read(int(np.quantile(facts_ms, _SHARE_BEFORE, method="higher")))
     with TemporaryDirectory(prefix="freshet-bench-") as folder:
-        system = System(Path(folder), settings, warm_starts=True)
+        system = ReplayedSystem(Path(folder), settings, warm_starts=True)
         system.learn(before)
         return _learn(
             system, Path(folder), test, new_share=1.0 - len(before.fact_ms) / len(facts_ms)
         )
 
 
-def _learn(system: System, folder: Path, test: Holdout, *, new_share: float) -> Refresh:
+def _learn(system: ReplayedSystem, folder: Path, test: Holdout, *, new_share: float) -> Refresh:
     began, wall_began = time.process_time(), time.monotonic()
     system.learn(test.arrays)
     seconds, wall_seconds = time.process_time() - began, time.monotonic() - wall_began

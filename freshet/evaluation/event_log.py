@@ -14,7 +14,7 @@ import click
 
 from freshet.process import EXIT_INTERRUPTED, CommandError, stop_event
 from freshet.stores.ingestion import apply_source
-from model.errors import TrainingStopped
+from model.errors import TrainingCancelled
 from model.evaluation.cancellation import refuse_if_cancelled
 from stream.reading.reader import GraphReader, open_graph
 from stream.settings import StreamSettings
@@ -43,7 +43,7 @@ def until_stopped() -> Iterator[Event]:
     try:
         with stop_event() as stop:
             yield stop
-    except TrainingStopped:
+    except TrainingCancelled:
         raise CommandError(
             "stopped before the evaluation was done", exit_code=EXIT_INTERRUPTED
         ) from None
@@ -54,7 +54,7 @@ def open_log(log: EventLog, settings: StreamSettings, stop: Event) -> Iterator[G
     """Yield the graph of a log.
 
     Raises:
-        TrainingStopped: `stop` was set while it was built.
+        TrainingCancelled: `stop` was set while it was built.
         StreamError: it cannot be read or built.
     """
     if log.graph is not None:

@@ -10,7 +10,7 @@ from freshet.evaluation.event_log import EventLog, open_log, until_stopped
 from freshet.process import CommandError
 from freshet.terminal.output import table
 from freshet.terminal.progress import progress
-from model.evaluation.evaluation import Difference, Evaluation, Score
+from model.evaluation.evaluation import Evaluation, ModelDifference, ModelScore
 from model.evaluation.holdout import split_by_time
 from model.evaluation.models import MODELS
 from model.settings import ModelSettings
@@ -69,7 +69,7 @@ def report(
     names = list(dict.fromkeys(models)) or [
         name for name, model in MODELS.items() if model.is_default
     ]
-    scores: list[Score] = []
+    scores: list[ModelScore] = []
     with until_stopped() as stop, progress("evaluating", "models") as advance:
         with open_log(log, stream_settings, stop) as graph:
             validation, test = split_by_time(lambda before_ms: graph.arrays(before_ms=before_ms))
@@ -91,7 +91,7 @@ def report(
         click.echo(_as_tables(scores, differences))
 
 
-def score_json(score: Score) -> dict[str, Any]:
+def score_json(score: ModelScore) -> dict[str, Any]:
     """Return a model's figures in a segment as one flat object, on all pairs with the
     settings it chose.
     """
@@ -108,7 +108,7 @@ def score_json(score: Score) -> dict[str, Any]:
     }
 
 
-def difference_json(difference: Difference) -> dict[str, Any]:
+def difference_json(difference: ModelDifference) -> dict[str, Any]:
     """Return a comparison of two models in a segment as one flat object."""
     return {
         "model": difference.model,
@@ -129,7 +129,7 @@ def _figures_json(
     return rounded | bounds
 
 
-def _as_tables(scores: Sequence[Score], differences: Sequence[Difference]) -> str:
+def _as_tables(scores: Sequence[ModelScore], differences: Sequence[ModelDifference]) -> str:
     parts = [
         table(_HEADERS, [_score_row(score) for score in scores if score.intervals]),
         table(_DIFFERENCE_HEADERS, [_difference_row(each) for each in differences]),
@@ -141,7 +141,7 @@ def _as_tables(scores: Sequence[Score], differences: Sequence[Difference]) -> st
     return "\n\n".join(part for part in parts if "\n" in part)
 
 
-def _chosen_row(score: Score) -> tuple[str, ...]:
+def _chosen_row(score: ModelScore) -> tuple[str, ...]:
     return (
         score.model,
         str(score.seed),
@@ -149,7 +149,7 @@ def _chosen_row(score: Score) -> tuple[str, ...]:
     )
 
 
-def _score_row(score: Score) -> tuple[str, ...]:
+def _score_row(score: ModelScore) -> tuple[str, ...]:
     figures = {name: f"{value:.3f}" for name, value in score.figures.items()}
     bounds = {name: f"{low:.3f} to {high:.3f}" for name, (low, high) in score.intervals.items()}
     return (
@@ -167,7 +167,7 @@ def _score_row(score: Score) -> tuple[str, ...]:
     )
 
 
-def _difference_row(difference: Difference) -> tuple[str, ...]:
+def _difference_row(difference: ModelDifference) -> tuple[str, ...]:
     figures = {name: f"{value:+.3f}" for name, value in difference.figures.items()}
     bounds = {
         name: f"{low:+.3f} to {high:+.3f}" for name, (low, high) in difference.intervals.items()

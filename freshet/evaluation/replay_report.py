@@ -12,7 +12,7 @@ import click
 from freshet.evaluation.event_log import EventLog, open_log, until_stopped
 from freshet.terminal.output import table
 from freshet.terminal.progress import progress
-from model.evaluation.prequential import Comparison, Effort, Plan, Replay
+from model.evaluation.prequential import PrequentialReplay, ReplayPlan, SystemComparison, SystemCost
 from model.settings import ModelSettings
 from stream.settings import StreamSettings
 
@@ -54,17 +54,17 @@ def report(
         StreamError: the log cannot be read.
         ModelError: a system cannot be trained.
     """
-    plan = Plan(refresh_every=refresh_every or DEFAULT_REFRESH_EVERY, days=days)
+    plan = ReplayPlan(refresh_every=refresh_every or DEFAULT_REFRESH_EVERY, days=days)
     with (
         until_stopped() as stop,
         open_log(log, stream_settings, stop) as graph,
         progress("replaying", "trainings") as advance,
     ):
-        replay = Replay(
+        replay = PrequentialReplay(
             lambda before_ms: graph.arrays(before_ms=before_ms),
             plan,
             settings,
-            stop=stop.is_set,
+            is_cancelled=stop.is_set,
             on_progress=advance,
         )
         comparisons, efforts = replay.run()
@@ -75,7 +75,7 @@ def report(
         click.echo(_as_tables(comparisons, efforts))
 
 
-def comparison_json(comparison: Comparison) -> dict[str, Any]:
+def comparison_json(comparison: SystemComparison) -> dict[str, Any]:
     """Return a segment's figures as one flat object."""
     figures = {"segment": comparison.segment, "clicks": comparison.clicks, "days": comparison.days}
     for name, interval in comparison.intervals.items():
@@ -88,7 +88,7 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
     return figures
 
 
-def effort_json(effort: Effort) -> dict[str, Any]:
+def effort_json(effort: SystemCost) -> dict[str, Any]:
     """Return what a system did as one flat object."""
     return {
         "system": effort.system,
@@ -98,7 +98,7 @@ def effort_json(effort: Effort) -> dict[str, Any]:
     }
 
 
-def _as_tables(comparisons: Sequence[Comparison], efforts: Sequence[Effort]) -> str:
+def _as_tables(comparisons: Sequence[SystemComparison], efforts: Sequence[SystemCost]) -> str:
     rows = [
         (
             each.segment,
@@ -116,7 +116,7 @@ def _as_tables(comparisons: Sequence[Comparison], efforts: Sequence[Effort]) -> 
     return f"{table(_HEADERS, rows)}\n\n{table(_EFFORT_HEADERS, efforts_rows)}"
 
 
-def _cells(comparison: Comparison, figure: str) -> Iterator[str]:
+def _cells(comparison: SystemComparison, figure: str) -> Iterator[str]:
     low, high = comparison.intervals[figure]
     yield f"{comparison.nightly[figure]:.3f}"
     yield f"{comparison.streamed[figure]:.3f}"

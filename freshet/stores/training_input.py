@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from freshet.stores.scratch import scratch_folder
-from model.publishing.refresh import TrainingInput
+from model.publishing.refresh import SnapshotInput
 from stream.clock import now_ms
 from stream.reading import manifest
 from stream.reading.incremental import KnownGraph
@@ -16,7 +16,7 @@ from stream.store import store as stores
 logger = logging.getLogger(__name__)
 
 
-def snapshot_input(path: Path, settings: StreamSettings) -> TrainingInput:
+def snapshot_input(path: Path, settings: StreamSettings) -> SnapshotInput:
     """Return what a snapshot holds.
 
     Raises:
@@ -24,12 +24,12 @@ def snapshot_input(path: Path, settings: StreamSettings) -> TrainingInput:
     """
     info = manifest.read_manifest(path)
     with open_graph(path, settings) as graph:
-        return TrainingInput(snapshot=info, arrays=graph.arrays())
+        return SnapshotInput(snapshot=info, arrays=graph.arrays())
 
 
 def store_input(
     store: Path, settings: StreamSettings, known: KnownGraph | None = None
-) -> TrainingInput:
+) -> SnapshotInput:
     """Return what a new snapshot of a store holds; the snapshot itself is removed.
 
     Args:
@@ -50,4 +50,4 @@ def store_input(
         logger.info(
             "snapshot read facts=%d shards_in_full=%d", info.counts.facts, known.read_in_full
         )
-    return TrainingInput(snapshot=info, arrays=arrays)
+    return SnapshotInput(snapshot=info, arrays=arrays)

@@ -25,7 +25,8 @@ class ChannelSpec:
         kept_vectors: vectors of every node that a step keeps for its gradient, where
             the gradient is not written out.
         step_bytes_of_entry: bytes that a step adds to each entry of its sparse matrices
-            (`model.data.counts.ChannelSize`), values and indexes of what is visible.
+            (`model.data.graph_size.ChannelSize`): values and indexes of what is
+            visible.
     """
 
     name: str

@@ -4,7 +4,7 @@ What a server runs for a query that has never been seen.
 
 A text becomes the mean of its features' rows in one table, shared by queries and items,
 and then goes through the tower of its kind: ``unit(mean + W2 relu(W1 mean + b1) +
-b2)``. `model.network.network.ContentPath` is its twin.
+b2)``. `model.network.text_towers.TextTowers` is its twin.
 """
 
 from collections.abc import Mapping

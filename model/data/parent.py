@@ -21,7 +21,7 @@ from stream.graph.keysets import places_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class NodeRows:
+class ParentRows:
     """The rows that nodes have in an earlier generation, by key and id, never by place.
 
     Attributes:
@@ -49,16 +49,16 @@ class LearnedClicks:
 
 def rows_in(
     generation: Generation, query_keys: NDArray[np.uint64], item_ids: Sequence[str]
-) -> NodeRows:
+) -> ParentRows:
     """Return where an earlier generation has each of some queries and items."""
     row_of = {item_id: row for row, item_id in enumerate(generation.item_ids)}
-    return NodeRows(
+    return ParentRows(
         query=places_of(generation.query_keys, query_keys),
         item=np.array([row_of.get(item_id, -1) for item_id in item_ids], dtype=np.int64),
     )
 
 
-def learned_by(generation: Generation, arrays: GraphArrays, rows: NodeRows) -> LearnedClicks:
+def learned_by(generation: Generation, arrays: GraphArrays, rows: ParentRows) -> LearnedClicks:
     """Return what a generation has learned of the edges of `arrays`.
 
     One of a log without queries, or from before graphs were stored, says it by its
@@ -81,7 +81,7 @@ def learned_by(generation: Generation, arrays: GraphArrays, rows: NodeRows) -> L
 
 
 def has_learned(
-    generation: Generation, rows: NodeRows, query: Int64s, item: Int64s, first_ms: Int64s
+    generation: Generation, rows: ParentRows, query: Int64s, item: Int64s, first_ms: Int64s
 ) -> Bools:
     """Return ``bool [num_edges]``: whether a generation has learned an edge.
 

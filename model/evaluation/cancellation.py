@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from model.errors import TrainingStopped
+from model.errors import TrainingCancelled
 
 
 def never() -> bool:
@@ -10,11 +10,11 @@ def never() -> bool:
     return False
 
 
-def refuse_if_cancelled(stop: Callable[[], bool]) -> None:
-    """Raise once `stop` returns True.
+def refuse_if_cancelled(is_cancelled: Callable[[], bool]) -> None:
+    """Raise once `is_cancelled` returns True.
 
     Raises:
-        TrainingStopped: it did.
+        TrainingCancelled: it did.
     """
-    if stop():
-        raise TrainingStopped("the evaluation was asked to stop before it was done")
+    if is_cancelled():
+        raise TrainingCancelled("the evaluation was asked to stop before it was done")

@@ -12,7 +12,7 @@ import numpy as np
 from model.evaluation.bootstrap import interval
 from model.evaluation.cancellation import never, refuse_if_cancelled
 from model.evaluation.holdout import SEGMENTS, Holdout
-from model.evaluation.models import MODELS, Task, ranks_of
+from model.evaluation.models import MODELS, FitTask, ranks_of
 from model.ranking import FIGURES, figures_by_query
 from model.settings import ModelSettings
 from stream.dtypes import Float64s
@@ -21,7 +21,7 @@ MEAN = "mean"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score:
+class ModelScore:
     """A model's figures in a segment, for one seed or on the mean.
 
     Attributes:
@@ -48,7 +48,7 @@ class Score:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
+class ModelDifference:
     """By how much a model's means are above another's, on the same queries.
 
     Attributes:
@@ -92,7 +92,7 @@ class Evaluation:
         settings: size and budget of the models; the seed is replaced by each of
             `seeds`.
         seeds: at least one.
-        stop: asked between the steps of a fit; True ends the evaluation.
+        is_cancelled: asked between the steps of a fit; True ends the evaluation.
     """
 
     def __init__(
@@ -101,14 +101,16 @@ class Evaluation:
         test: Holdout,
         settings: ModelSettings,
         seeds: Sequence[int],
-        stop: Callable[[], bool] = never,
+        is_cancelled: Callable[[], bool] = never,
     ) -> None:
-        self._task = Task(validation=validation, test=test, settings=settings, stop=stop)
+        self._task = FitTask(
+            validation=validation, test=test, settings=settings, is_cancelled=is_cancelled
+        )
         self._seeds = seeds
         self._pairs = {segment: np.flatnonzero(test.segment(segment)) for segment in SEGMENTS}
         self._by_query: dict[str, dict[str, dict[str, Float64s]]] = {}
 
-    def judge(self, name: str) -> Iterator[Score]:
+    def judge(self, name: str) -> Iterator[ModelScore]:
         """Fit a model with each seed, and yield its scores.
 
         Those of each seed, then the means.
@@ -117,7 +119,7 @@ class Evaluation:
             name: of `MODELS`.
 
         Raises:
-            TrainingStopped: `stop` said so.
+            TrainingCancelled: `is_cancelled` returned True.
         """
         has_seeds = MODELS[name].has_seeds
         fits = [self._fit(name, seed) for seed in (self._seeds if has_seeds else self._seeds[:1])]
@@ -133,7 +135,7 @@ class Evaluation:
             score = self._score(name, segment, fits[0], means)
             yield replace(score, seed=MEAN, intervals=intervals, seconds=seconds, chosen={})
 
-    def compare(self, name: str, against: str) -> Iterator[Difference]:
+    def compare(self, name: str, against: str) -> Iterator[ModelDifference]:
         """Yield by how much a model is better than another, a segment at a time.
 
         Both were judged before.
@@ -141,7 +143,7 @@ class Evaluation:
         for segment in SEGMENTS:
             ours, theirs = self._by_query[name][segment], self._by_query[against][segment]
             differences = {figure: ours[figure] - theirs[figure] for figure in FIGURES}
-            yield Difference(
+            yield ModelDifference(
                 model=name,
                 against=against,
                 segment=segment,
@@ -150,7 +152,7 @@ class Evaluation:
             )
 
     def _fit(self, name: str, seed: int) -> _SeedResult:
-        refuse_if_cancelled(self._task.stop)
+        refuse_if_cancelled(self._task.is_cancelled)
         began = time.monotonic()
         settings = replace(self._task.settings, seed=seed)
         ranker, chosen = MODELS[name].fit(replace(self._task, settings=settings))
@@ -166,9 +168,11 @@ class Evaluation:
         each = [figures_by_query(fit.ranks[pairs], query) for fit in fits]
         return {figure: np.stack([one[figure] for one in each]) for figure in FIGURES}
 
-    def _score(self, name: str, segment: str, fit: _SeedResult, figures: dict[str, float]) -> Score:
+    def _score(
+        self, name: str, segment: str, fit: _SeedResult, figures: dict[str, float]
+    ) -> ModelScore:
         pairs = self._pairs[segment]
-        return Score(
+        return ModelScore(
             model=name,
             segment=segment,
             seed=fit.seed,

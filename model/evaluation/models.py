@@ -38,31 +38,31 @@ _PRETRAIN_PASSES = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class FitTask:
     """What a model is fitted to.
 
     Attributes:
         validation: to choose settings on.
         test: to report; only its `arrays` and `texts` may be used for fitting.
         settings: size, seed, budget in seconds.
-        stop: asked between steps; True ends the fit with TrainingStopped.
+        is_cancelled: asked between steps; True ends the fit with TrainingCancelled.
     """
 
     validation: Holdout
     test: Holdout
     settings: ModelSettings
-    stop: Callable[[], bool] = never
+    is_cancelled: Callable[[], bool] = never
 
 
 class Fitter(Protocol):
     """Fits a model to a task."""
 
-    def __call__(self, task: Task) -> tuple[Ranker, dict[str, float]]:
+    def __call__(self, task: FitTask) -> tuple[Ranker, dict[str, float]]:
         """Return the model for the test part, and the settings that were chosen."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Model:
+class EvaluatedModel:
     """A model by name.
 
     Attributes:
@@ -96,17 +96,17 @@ def ranks_of(ranker: Ranker, holdout: Holdout) -> Float64s:
     return scored_ranks(ranker.scores, holdout.arrays.num_items, held_out, holdout.seen)
 
 
-def _fit_popularity(task: Task) -> tuple[Ranker, dict[str, float]]:
+def _fit_popularity(task: FitTask) -> tuple[Ranker, dict[str, float]]:
     return Popularity(task.test), {}
 
 
-def _fit_bm25(task: Task) -> tuple[Ranker, dict[str, float]]:
+def _fit_bm25(task: FitTask) -> tuple[Ranker, dict[str, float]]:
     choices = [{"k1": k1, "b": b} for k1, b in product(_K1, _B)]
     chosen = _best(choices, lambda choice: Bm25(task.validation, **choice), task)
     return Bm25(task.test, **chosen), chosen
 
 
-def _fit_co_occurrence(task: Task) -> tuple[Ranker, dict[str, float]]:
+def _fit_co_occurrence(task: FitTask) -> tuple[Ranker, dict[str, float]]:
     choices = [
         {"expansion": share, "neighbours": weight}
         for share, weight in product(_EXPANSION, _NEIGHBOURS)
@@ -119,7 +119,7 @@ def _co_occurrence(holdout: Holdout, choice: dict[str, float]) -> CoOccurrence:
     return CoOccurrence(holdout, expansion=choice["expansion"], neighbours=choice["neighbours"])
 
 
-def _fit_light_gcn(task: Task) -> tuple[Ranker, dict[str, float]]:
+def _fit_light_gcn(task: FitTask) -> tuple[Ranker, dict[str, float]]:
     """Choose layers and passes on the validation part, then train as long on everything
     before the test.
     """
@@ -135,13 +135,15 @@ def _fit_light_gcn(task: Task) -> tuple[Ranker, dict[str, float]]:
             candidate,
             stop_by=task.validation,
             deadline=deadline,
-            stop=task.stop,
+            is_cancelled=task.is_cancelled,
         )
         tried.append((fitted.worth, fitted.passes, candidate))
     _, passes, best = max(tried, key=lambda each: each[0])
     final = replace(best, max_passes=max(1, passes))
     deadline = begun + settings.budget_seconds
-    fitted = fit(task.test.arrays, final, stop_by=None, deadline=deadline, stop=task.stop)
+    fitted = fit(
+        task.test.arrays, final, stop_by=None, deadline=deadline, is_cancelled=task.is_cancelled
+    )
     return LightGcnRanker(task.test, fitted), {
         "num_layers": best.num_layers,
         "passes": fitted.passes,
@@ -154,7 +156,7 @@ def _network(
     pretrains: bool = False,
     drops_edges: bool = True,
 ) -> Fitter:
-    def fit_network(task: Task) -> tuple[Ranker, dict[str, float]]:
+    def fit_network(task: FitTask) -> tuple[Ranker, dict[str, float]]:
         """Train on everything before the test.
 
         Its newest eighth, the validation part, says when to stop.
@@ -166,7 +168,7 @@ def _network(
             edge_dropout=task.settings.edge_dropout if drops_edges else 0.0,
             validation_share=VALIDATION_SHARE / (1 - TEST_SHARE),
         )
-        trained = train(task.test.arrays, settings, stop=task.stop)
+        trained = train(task.test.arrays, settings, is_cancelled=task.is_cancelled)
         encoder = TextEncoder(trained.encoder)
         new = [encoder.encode(text) for text in task.test.texts[task.test.arrays.num_queries :]]
         vectors = np.concatenate(
@@ -178,7 +180,7 @@ def _network(
 
 
 def _paper(*, drops_edges: bool, pretrains: bool) -> Fitter:
-    def fit_best(task: Task) -> tuple[Ranker, dict[str, float]]:
+    def fit_best(task: FitTask) -> tuple[Ranker, dict[str, float]]:
         """Tune on the validation part, then propagate over everything before the test.
 
         It is not trained again: it starts from texts, and what it has learnt serves on
@@ -192,50 +194,57 @@ def _paper(*, drops_edges: bool, pretrains: bool) -> Fitter:
             seed=task.settings.seed,
         )
         best = tune(
-            task.validation, settings, budget_seconds=task.settings.budget_seconds, stop=task.stop
+            task.validation,
+            settings,
+            budget_seconds=task.settings.budget_seconds,
+            is_cancelled=task.is_cancelled,
         )
         return PaperRanker(task.test, best.network), best.chosen
 
     return fit_best
 
 
-MODELS: dict[str, Model] = {
-    "popularity": Model(fit=_fit_popularity, has_seeds=False),
-    "bm25": Model(fit=_fit_bm25, has_seeds=False),
-    "co-occurrence": Model(fit=_fit_co_occurrence, has_seeds=False),
-    "lightgcn": Model(fit=_fit_light_gcn),
-    "text": Model(fit=_network(channels=())),
-    "hypergraph": Model(fit=_network(channels=("hypergraph",))),
-    "hypergraph+pretraining": Model(
+MODELS: dict[str, EvaluatedModel] = {
+    "popularity": EvaluatedModel(fit=_fit_popularity, has_seeds=False),
+    "bm25": EvaluatedModel(fit=_fit_bm25, has_seeds=False),
+    "co-occurrence": EvaluatedModel(fit=_fit_co_occurrence, has_seeds=False),
+    "lightgcn": EvaluatedModel(fit=_fit_light_gcn),
+    "text": EvaluatedModel(fit=_network(channels=())),
+    "hypergraph": EvaluatedModel(fit=_network(channels=("hypergraph",))),
+    "hypergraph+pretraining": EvaluatedModel(
         fit=_network(channels=("hypergraph",), pretrains=True), is_default=False
     ),
-    "hypergraph-dropedge": Model(
+    "hypergraph-dropedge": EvaluatedModel(
         fit=_network(channels=("hypergraph",), drops_edges=False), is_default=False
     ),
-    "bipartite": Model(fit=_network(channels=("bipartite",))),
-    "bipartite+pretraining": Model(
+    "bipartite": EvaluatedModel(fit=_network(channels=("bipartite",))),
+    "bipartite+pretraining": EvaluatedModel(
         fit=_network(channels=("bipartite",), pretrains=True), is_default=False
     ),
-    "bipartite-dropedge": Model(
+    "bipartite-dropedge": EvaluatedModel(
         fit=_network(channels=("bipartite",), drops_edges=False), is_default=False
     ),
-    "full": Model(fit=_network()),
-    "full+pretraining": Model(fit=_network(pretrains=True), is_default=False),
-    "full-dropedge": Model(fit=_network(drops_edges=False), is_default=False),
-    "paper": Model(fit=_paper(drops_edges=False, pretrains=False)),
-    "paper+dropedge": Model(fit=_paper(drops_edges=True, pretrains=False), is_default=False),
-    "paper+pretraining": Model(fit=_paper(drops_edges=False, pretrains=True), is_default=False),
-    "paper+pretraining+dropedge": Model(
+    "full": EvaluatedModel(fit=_network()),
+    "full+pretraining": EvaluatedModel(fit=_network(pretrains=True), is_default=False),
+    "full-dropedge": EvaluatedModel(fit=_network(drops_edges=False), is_default=False),
+    "paper": EvaluatedModel(fit=_paper(drops_edges=False, pretrains=False)),
+    "paper+dropedge": EvaluatedModel(
+        fit=_paper(drops_edges=True, pretrains=False), is_default=False
+    ),
+    "paper+pretraining": EvaluatedModel(
+        fit=_paper(drops_edges=False, pretrains=True), is_default=False
+    ),
+    "paper+pretraining+dropedge": EvaluatedModel(
         fit=_paper(drops_edges=True, pretrains=True), is_default=False
     ),
 }
 
 
 def _best(
-    choices: list[dict[str, float]], make: Callable[[dict[str, float]], Ranker], task: Task
+    choices: list[dict[str, float]], make: Callable[[dict[str, float]], Ranker], task: FitTask
 ) -> dict[str, float]:
     def worth(choice: dict[str, float]) -> float:
-        refuse_if_cancelled(task.stop)
+        refuse_if_cancelled(task.is_cancelled)
         return quality_of(ranks_of(make(choice), task.validation), task.validation.query).worth
 
     return max(choices, key=worth)

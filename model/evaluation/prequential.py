@@ -23,7 +23,7 @@ from model.artifact.store import ArtifactStore
 from model.errors import EvaluationRefused, GateRefused
 from model.evaluation.bootstrap import relative_interval
 from model.evaluation.cancellation import never, refuse_if_cancelled
-from model.publishing.refresh import TrainingInput, train_once
+from model.publishing.refresh import SnapshotInput, train_and_publish
 from model.ranking import edge_ranks
 from model.settings import ModelSettings
 from stream.dtypes import Bools, Float32s, Float64s, Int64s
@@ -41,7 +41,7 @@ _TOP = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class ReplayPlan:
     """What is asked, and how often the streamed system is refreshed.
 
     Attributes:
@@ -56,7 +56,7 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class SystemComparison:
     """Both systems on the clicks of a segment.
 
     Attributes:
@@ -80,7 +80,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Effort:
+class SystemCost:
     """What a system did.
 
     Attributes:
@@ -97,7 +97,7 @@ class Effort:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clicks:
+class AskedClicks:
     """The clicks that are asked, in order of time, and the graph of the whole log that
     they are in.
 
@@ -161,29 +161,29 @@ class Clicks:
         return age
 
 
-class Replay:
+class PrequentialReplay:
     """Both systems, walked through a log.
 
     Args:
         read: returns the graph as the events before a time made it; None: all of it.
         plan: what is asked.
         settings: of both systems.
-        stop: asked between steps; True ends the replay.
+        is_cancelled: asked between steps; True ends the replay.
         on_progress: called with trainings done and how many there will be.
     """
 
     def __init__(
         self,
         read: Read,
-        plan: Plan,
+        plan: ReplayPlan,
         settings: ModelSettings,
         *,
-        stop: Callable[[], bool] = never,
+        is_cancelled: Callable[[], bool] = never,
         on_progress: Callable[[int, int], None] = lambda _done, _of: None,
     ) -> None:
         self._read = read
         self._settings = replace(settings, keep_generations=1)
-        self._stop = stop
+        self._is_cancelled = is_cancelled
         self._on_progress = on_progress
         self._clicks = clicks_of(read(None), plan)
         self._moments = {
@@ -192,14 +192,14 @@ class Replay:
         }
         self._done = 0
 
-    def run(self) -> tuple[list[Comparison], list[Effort]]:
+    def run(self) -> tuple[list[SystemComparison], list[SystemCost]]:
         """Ask all clicks of both systems.
 
         Return the figures by segment, and what each system did.
 
         Raises:
-            TrainingStopped: `stop` said so.
-            ModelError: as `model.tuner.train_once` does; a refresh that the gate
+            TrainingCancelled: `is_cancelled` returned True.
+            ModelError: as `model.tuner.train_and_publish` does; a refresh that the gate
                 refuses is no error.
         """
         # A rebuild serves the next day whatever it is worth: there is nothing to be
@@ -212,24 +212,26 @@ class Replay:
 
     def _walk(
         self, name: str, settings: ModelSettings, *, warm_starts: bool
-    ) -> tuple[Float64s, Effort]:
+    ) -> tuple[Float64s, SystemCost]:
         """Return the rank of each click, ``float64 [num_clicks]``, and what it took."""
         moments, seconds = self._moments[name], 0.0
         ends = np.searchsorted(self._clicks.ms, moments[1:]).tolist()
         ranks = []
         with TemporaryDirectory(prefix="freshet-replay-") as folder:
-            system = System(Path(folder), settings, warm_starts=warm_starts, stop=self._stop)
+            system = ReplayedSystem(
+                Path(folder), settings, warm_starts=warm_starts, is_cancelled=self._is_cancelled
+            )
             for moment_ms, place in zip(
                 moments, np.split(np.arange(len(self._clicks.ms)), ends), strict=True
             ):
-                refuse_if_cancelled(self._stop)
+                refuse_if_cancelled(self._is_cancelled)
                 began = time.monotonic()
                 system.learn(self._read(moment_ms))
                 seconds += time.monotonic() - began
                 ranks.append(system.ranks(self._clicks, place))
                 self._done += 1
                 self._on_progress(self._done, sum(map(len, self._moments.values())))
-        effort = Effort(
+        effort = SystemCost(
             system=name,
             trainings=len(moments),
             refused=system.refused,
@@ -238,7 +240,7 @@ class Replay:
         return np.concatenate(ranks), effort
 
 
-class System:
+class ReplayedSystem:
     """Trains into an artifact folder, and answers from what is live there.
 
     Args:
@@ -246,7 +248,7 @@ class System:
         settings: of the model.
         warm_starts: whether a training starts from the live generation, or from
             scratch.
-        stop: asked between the steps of a training.
+        is_cancelled: asked between the steps of a training.
     """
 
     def __init__(
@@ -255,12 +257,12 @@ class System:
         settings: ModelSettings,
         *,
         warm_starts: bool,
-        stop: Callable[[], bool] = never,
+        is_cancelled: Callable[[], bool] = never,
     ) -> None:
         self._store = ArtifactStore(folder)
         self._settings = settings
         self._warm_starts = warm_starts
-        self._stop = stop
+        self._is_cancelled = is_cancelled
         self._live: Generation | None = None
         self.refused = 0
 
@@ -270,13 +272,13 @@ class System:
         Where the gate refuses what came out, what was live stays.
 
         Raises:
-            ModelError: as `model.tuner.train_once` does.
+            ModelError: as `model.tuner.train_and_publish` does.
         """
-        source = TrainingInput(snapshot=_described(arrays), arrays=arrays)
+        source = SnapshotInput(snapshot=_described(arrays), arrays=arrays)
         warm = self._live if self._warm_starts else None
         try:
-            generation_id = train_once(
-                source, self._store, self._settings, warm=warm, stop=self._stop
+            generation_id = train_and_publish(
+                source, self._store, self._settings, warm=warm, is_cancelled=self._is_cancelled
             )
         except GateRefused:
             if self._live is None:
@@ -285,7 +287,7 @@ class System:
         else:
             self._live = open_generation(self._store.generation_path(generation_id), verify=False)
 
-    def ranks(self, clicks: Clicks, place: Int64s) -> Float64s:
+    def ranks(self, clicks: AskedClicks, place: Int64s) -> Float64s:
         """Return the rank of each click's item among all shown ones, ``float64
         [len(place)]``.
 
@@ -310,7 +312,7 @@ class System:
         return ranks
 
 
-def clicks_of(whole: GraphArrays, plan: Plan) -> Clicks:
+def clicks_of(whole: GraphArrays, plan: ReplayPlan) -> AskedClicks:
     """Return the clicks that a plan asks, from the first midnight after its first part
     on.
 
@@ -331,7 +333,7 @@ def clicks_of(whole: GraphArrays, plan: Plan) -> Clicks:
         raise EvaluationRefused(
             "all clicks are of one day: nothing comes before them; give a longer log"
         )
-    return Clicks(whole=whole, fact=fact)
+    return AskedClicks(whole=whole, fact=fact)
 
 
 def midnights(ms: Int64s) -> list[int]:
@@ -342,13 +344,15 @@ def midnights(ms: Int64s) -> list[int]:
 def refreshes(ms: Int64s, every: int) -> list[int]:
     """Return the first midnight, then the time of every so many clicks.
 
-    Clicks of one time go together.
+    AskedClicks of one time go together.
     """
     moments = np.unique(np.concatenate([ms[:1] // DAY_MS * DAY_MS, ms[every::every]]))
     return [int(moment) for moment in moments]
 
 
-def compare(clicks: Clicks, segment: str, nightly: Float64s, streamed: Float64s) -> Comparison:
+def compare(
+    clicks: AskedClicks, segment: str, nightly: Float64s, streamed: Float64s
+) -> SystemComparison:
     """Compare two systems in a segment.
 
     Args:
@@ -361,7 +365,7 @@ def compare(clicks: Clicks, segment: str, nightly: Float64s, streamed: Float64s)
     day = clicks.ms[chosen] // DAY_MS
     base, other = _figures(nightly[chosen]), _figures(streamed[chosen])
     means = [{figure: _mean(values) for figure, values in each.items()} for each in (base, other)]
-    return Comparison(
+    return SystemComparison(
         segment=segment,
         clicks=len(day),
         days=len(np.unique(day)),

@@ -8,7 +8,7 @@ from torch import Tensor
 from stream.dtypes import Float32s, Int64s
 
 
-class Rows:
+class CsrMatrix:
     """The entries of a sparse matrix in order of their rows.
 
     A product over it gathers nothing: `embedding_bag` on the CPU adds rows where they

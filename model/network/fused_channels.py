@@ -19,11 +19,11 @@ from torch import Tensor
 from model.network.channels.bipartite import OpenEdges
 from model.network.channels.hypergraph import OpenSessions
 from model.network.sparse import Matrix, weighted_sums
-from model.network.whole_graph import WholeReach
+from model.network.whole_graph import FullReceptiveField
 
 
 @dataclass(frozen=True, kw_only=True)
-class Matrices:
+class StepMatrices:
     """What one step may use of a graph, as sparse matrices, each beside its transpose.
 
     Attributes:
@@ -45,14 +45,14 @@ class Matrices:
     nodes: Tensor
 
 
-def matrices_of(reach: WholeReach, nodes: Tensor, num_layers: int) -> Matrices:
+def matrices_of(reach: FullReceptiveField, nodes: Tensor, num_layers: int) -> StepMatrices:
     """Return what it takes to get the channels of some nodes, ``int64 [n]`` and
     distinct.
     """
     edges, sessions = reach.channel("bipartite"), reach.channel("hypergraph")
     if not isinstance(edges, OpenEdges) or not isinstance(sessions, OpenSessions):
         raise TypeError("the fused kernel is written for clicks and sessions on the device")
-    return Matrices(
+    return StepMatrices(
         layers=num_layers,
         edges=edges.both(),
         last=edges.some_rows(nodes),
@@ -63,10 +63,10 @@ def matrices_of(reach: WholeReach, nodes: Tensor, num_layers: int) -> Matrices:
     )
 
 
-class Rows(NamedTuple):
+class ChannelRows(NamedTuple):
     """What is said of the wanted nodes, ``float32 [num_wanted, dim]`` each.
 
-    See `model.network.graph.Channels`.
+    See `model.network.graph.ChannelOutputOutputs`.
     """
 
     content: Tensor
@@ -75,7 +75,9 @@ class Rows(NamedTuple):
     hypergraph: Tensor
 
 
-def rows_of(content: Tensor, ids: Tensor, fed: Tensor, matrices: Matrices) -> Rows:
+def fused_channel_rows(
+    content: Tensor, ids: Tensor, fed: Tensor, matrices: StepMatrices
+) -> ChannelRows:
     """Return the channels of the wanted nodes.
 
     Args:
@@ -85,11 +87,11 @@ def rows_of(content: Tensor, ids: Tensor, fed: Tensor, matrices: Matrices) -> Ro
             from.
         matrices: what may be used, and for which nodes.
     """
-    return Rows(*_RowsOf.apply(content, ids, fed, matrices))
+    return ChannelRows(*_RowsOf.apply(content, ids, fed, matrices))
 
 
 class _RowsOf(torch.autograd.Function):
-    """Rows of the content x, and of what becomes of it.
+    """ChannelRows of the content x, and of what becomes of it.
 
     ``own = x + ids``, ``hypergraph = P own`` along sessions, ``start = own + fed
     hypergraph``, and ``bipartite``, the sum over layers of ``A^l start`` along edges.
@@ -97,7 +99,7 @@ class _RowsOf(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, content: Tensor, ids: Tensor, fed: Tensor, matrices: Matrices
+        ctx: Any, content: Tensor, ids: Tensor, fed: Tensor, matrices: StepMatrices
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         nodes = matrices.nodes
         own = torch.addcmul(content, ids, matrices.has_id[:, None])
@@ -118,7 +120,7 @@ class _RowsOf(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         content, own, bipartite, hypergraph = (gradient.contiguous() for gradient in gradients)
-        matrices: Matrices = ctx.matrices
+        matrices: StepMatrices = ctx.matrices
         said, fed = ctx.saved_tensors
         nodes = matrices.nodes
         total = weighted_sums(bipartite, *matrices.last[1])

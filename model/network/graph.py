@@ -8,11 +8,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from model.network.content import ContentPath
+from model.network.text_towers import TextTowers
 
 
 @dataclass(frozen=True, kw_only=True)
-class Visible:
+class VisibilityMask:
     """What of a graph one propagation may use; 1: visible, 0: hidden.
 
     Attributes:
@@ -27,9 +27,9 @@ class Visible:
     node: Tensor
 
     @staticmethod
-    def everything(graph: "Propagable") -> "Visible":
+    def everything(graph: "PropagationGraph") -> "VisibilityMask":
         """Hide nothing."""
-        return Visible(
+        return VisibilityMask(
             edge=torch.ones(graph.num_edges, device=graph.home),
             hyperedge=torch.ones(graph.num_hyperedges, device=graph.home),
             node=torch.ones(graph.num_nodes, device=graph.home),
@@ -37,7 +37,7 @@ class Visible:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Propagated:
+class NodeVectors:
     """Unit vectors of all nodes, and how much each channel had to say in them.
 
     Attributes:
@@ -55,7 +55,7 @@ class Propagated:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Channel:
+class ChannelOutput:
     """One channel's vectors ``float32 [num_nodes, dim]``, and each node's degree in it.
 
     0: it is silent.
@@ -66,7 +66,7 @@ class Channel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Channels:
+class ChannelOutputs:
     """What each channel says of every node, before attention joins them.
 
     Attributes:
@@ -77,14 +77,14 @@ class Channels:
     """
 
     content: Tensor
-    each: tuple[Channel, ...]
+    each: tuple[ChannelOutput, ...]
     nodes: Tensor | None = None
 
     def rows(self, nodes: Tensor) -> Tensor:
         """Return ``int64 [n]``, the row of each of some nodes."""
         return nodes if self.nodes is None else torch.searchsorted(self.nodes, nodes)
 
-    def of(self, nodes: Tensor) -> "Channels":
+    def of(self, nodes: Tensor) -> "ChannelOutputs":
         """Return the channels of some distinct nodes alone.
 
         Whoever reads rows several times makes a gradient of all nodes each time; of
@@ -96,9 +96,9 @@ class Channels:
         nodes = nodes.sort().values
         rows = self.rows(nodes)
         each = tuple(
-            Channel(vectors=one.vectors[rows], degree=one.degree[rows]) for one in self.each
+            ChannelOutput(vectors=one.vectors[rows], degree=one.degree[rows]) for one in self.each
         )
-        return Channels(content=self.content[rows], each=each, nodes=nodes)
+        return ChannelOutputs(content=self.content[rows], each=each, nodes=nodes)
 
 
 class Hearing(Protocol):
@@ -120,14 +120,14 @@ class Hearing(Protocol):
         """
 
 
-class Reach(Protocol):
+class ReceptiveField(Protocol):
     """The nodes of one propagation, and how they hear of each other."""
 
     @property
     def nodes(self) -> Tensor | None:
         """``int64 [num_rows]``, ascending: the nodes there is a row of; None: all."""
 
-    def content(self, path: "ContentPath") -> Tensor:
+    def content(self, path: "TextTowers") -> Tensor:
         """Return ``float32 [num_rows, dim]``, what `path` makes of each node's text."""
 
     def id_vectors(self, table: Tensor) -> Tensor:
@@ -140,7 +140,7 @@ class Reach(Protocol):
         """Return what is heard in a channel of the table."""
 
 
-class Propagable(Protocol):
+class PropagationGraph(Protocol):
     """A graph that steps propagate over.
 
     Attributes:
@@ -155,7 +155,7 @@ class Propagable(Protocol):
     num_edges: int
     num_hyperedges: int
 
-    def reach(self, visible: Visible, starts: Tensor) -> Reach:
+    def reach(self, visible: VisibilityMask, starts: Tensor) -> ReceptiveField:
         """Return what it takes to get the vectors of some nodes, with gradients.
 
         Args:
@@ -163,7 +163,7 @@ class Propagable(Protocol):
             starts: ``int64 [num_starts]``.
         """
 
-    def reach_all(self) -> Reach:
+    def reach_all(self) -> ReceptiveField:
         """Return what it takes to get the vectors of all nodes with nothing hidden,
         without gradients.
         """

@@ -14,9 +14,9 @@ from model.data.graph import GraphPart
 from model.data.texts import HashedTexts
 from model.network.channels.channel import HostHearing
 from model.network.channels.table import PROPAGATIONS
-from model.network.compressed_rows import Rows
-from model.network.content import ContentPath
-from model.network.graph import Visible
+from model.network.compressed_rows import CsrMatrix
+from model.network.graph import VisibilityMask
+from model.network.text_towers import TextTowers
 from stream.dtypes import Float32s
 
 # Nodes whose text goes through the towers at once: 16 MB of vectors on the device at
@@ -39,18 +39,18 @@ class HostGraph:
         self.num_queries = part.num_queries
         self.num_nodes = part.num_nodes
         self.channels = {each.name: each.on_host(part) for each in PROPAGATIONS}
-        self.features = Rows(*texts.flat(), part.num_nodes)
+        self.features = CsrMatrix(*texts.flat(), part.num_nodes)
         self.num_buckets = len(texts.buckets)
         self._seen = part.seen
 
-    def open(self, visible: Visible) -> "OpenGraph":
+    def open(self, visible: VisibilityMask) -> "MaskedHostGraph":
         """Return the graph as it is where only `visible` is to be seen."""
         opened = {name: channel.open(visible) for name, channel in self.channels.items()}
-        return OpenGraph(graph=self, channels=opened, own=self._seen * visible.node.numpy())
+        return MaskedHostGraph(graph=self, channels=opened, own=self._seen * visible.node.numpy())
 
 
 @dataclass(frozen=True, kw_only=True)
-class OpenGraph:
+class MaskedHostGraph:
     """What is visible of a graph in one propagation, and the degrees that follow from
     all of it.
 
@@ -65,7 +65,7 @@ class OpenGraph:
     own: Float32s
 
 
-class HostReach:
+class HostReceptiveField:
     """All nodes of a graph in the host's memory.
 
     Text towers run on the device, a block of nodes at a time.
@@ -79,12 +79,12 @@ class HostReach:
 
     nodes = None
 
-    def __init__(self, open_: OpenGraph, device: torch.device) -> None:
+    def __init__(self, open_: MaskedHostGraph, device: torch.device) -> None:
         self._open = open_
         self._device = device
 
-    def content(self, path: ContentPath) -> Tensor:
-        """See `model.network.graph.Reach`."""
+    def content(self, path: TextTowers) -> Tensor:
+        """See `model.network.graph.ReceptiveField`."""
         graph = self._open.graph
         weights = 1.0 / np.maximum(graph.features.lengths, 1)[graph.features.row]
         means = graph.features.product(weights.astype(np.float32), path.bag.detach().cpu())
@@ -95,9 +95,9 @@ class HostReach:
         return means
 
     def id_vectors(self, table: Tensor) -> Tensor:
-        """See `model.network.graph.Reach`."""
+        """See `model.network.graph.ReceptiveField`."""
         return table.detach().cpu() * torch.from_numpy(self._open.own)[:, None]
 
     def channel(self, name: str) -> HostHearing:
-        """See `model.network.graph.Reach`."""
+        """See `model.network.graph.ReceptiveField`."""
         return self._open.channels[name]

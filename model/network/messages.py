@@ -28,17 +28,17 @@ class Messages:
     column: Int64s
     value: Float32s
 
-    def pattern(self, rows: Int64s, columns: Int64s, device: torch.device) -> "Weighted":
+    def pattern(self, rows: Int64s, columns: Int64s, device: torch.device) -> "WeightedPattern":
         """Return them on the device, rows and columns numbered by their places in two
         ascending arrays.
         """
         row, column = np.searchsorted(rows, self.row), np.searchsorted(columns, self.column)
         pattern = Pattern(row, column, len(rows), len(columns), device)
-        return Weighted(pattern=pattern, value=torch.from_numpy(self.value).to(device))
+        return WeightedPattern(pattern=pattern, value=torch.from_numpy(self.value).to(device))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Weighted:
+class WeightedPattern:
     """A sparse matrix on the device: where its entries are, and what they are."""
 
     pattern: Pattern

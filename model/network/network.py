@@ -21,10 +21,10 @@ from model.data.texts import HashedTexts
 from model.network.attention import ChannelAttention
 from model.network.channels.channel import Propagation
 from model.network.channels.table import PROPAGATIONS
-from model.network.content import ContentPath
-from model.network.fused_channels import matrices_of, rows_of
-from model.network.graph import Channel, Channels, Propagated, Reach
-from model.network.whole_graph import WholeReach
+from model.network.fused_channels import fused_channel_rows, matrices_of
+from model.network.graph import ChannelOutput, ChannelOutputs, NodeVectors, ReceptiveField
+from model.network.text_towers import TextTowers
+from model.network.whole_graph import FullReceptiveField
 from model.settings import ModelSettings
 
 # Where the hypergraph channel's share in what the bipartite one starts from begins; it
@@ -56,7 +56,7 @@ class DualChannelNetwork(nn.Module):
         self._settings = settings
         self._num_queries = num_queries
         self.half_precision = settings.mixed_precision and device.type == "cuda"
-        self.content = ContentPath(texts, settings, num_queries + num_items)
+        self.content = TextTowers(texts, settings, num_queries + num_items)
         self.ids = nn.Parameter(torch.zeros(num_queries + num_items, settings.dim))
         self.fed_hypergraph = nn.Parameter(torch.tensor(_FED_HYPERGRAPH))
         self.attention = nn.ModuleDict(
@@ -65,45 +65,45 @@ class DualChannelNetwork(nn.Module):
         self.log_temperature = nn.Parameter(torch.tensor(math.log(settings.temperature)))
         self.to(device)
 
-    def forward(self, reach: Reach) -> Propagated:
+    def forward(self, reach: ReceptiveField) -> NodeVectors:
         """Propagate over all nodes, and join their channels, a block of nodes at a
         time.
         """
         channels = self.propagate(reach)
         query, query_attention = self._join_range(channels, 0, self._num_queries)
         item, item_attention = self._join_range(channels, self._num_queries, len(self.ids))
-        return Propagated(
+        return NodeVectors(
             query=query, item=item, query_attention=query_attention, item_attention=item_attention
         )
 
-    def propagate(self, reach: Reach) -> Channels:
+    def propagate(self, reach: ReceptiveField) -> ChannelOutputs:
         """Return what each channel says of every node that is reached."""
         with self._dense():
             content = reach.content(self.content)
         own = content + reach.id_vectors(self.ids) if self._settings.use_ids else content
-        said = {TEXT: Channel(vectors=own, degree=own.new_ones(len(own)))}
+        said = {TEXT: ChannelOutput(vectors=own, degree=own.new_ones(len(own)))}
         for channel in PROPAGATIONS:
             said[channel.name] = self._propagate(channel, said, reach)
-        return Channels(content=content, each=_in_order(said), nodes=reach.nodes)
+        return ChannelOutputs(content=content, each=_in_order(said), nodes=reach.nodes)
 
-    def propagate_to(self, reach: Reach, nodes: Tensor) -> Channels:
+    def propagate_to(self, reach: ReceptiveField, nodes: Tensor) -> ChannelOutputs:
         """Return what each channel says of some distinct nodes, ``int64 [n]``.
 
         For a step, with gradients.
         """
-        if not (has_fused_step(self._settings) and isinstance(reach, WholeReach)):
+        if not (has_fused_step(self._settings) and isinstance(reach, FullReceptiveField)):
             return self.propagate(reach).of(nodes)
         nodes = nodes.sort().values
         with self._dense():
             content = reach.content(self.content)
         matrices = matrices_of(reach, nodes, self._settings.num_layers)
-        rows = rows_of(content, self.ids, self.fed_hypergraph, matrices)
-        said = {TEXT: Channel(vectors=rows.own, degree=rows.own.new_ones(len(nodes)))}
+        rows = fused_channel_rows(content, self.ids, self.fed_hypergraph, matrices)
+        said = {TEXT: ChannelOutput(vectors=rows.own, degree=rows.own.new_ones(len(nodes)))}
         for name, vectors in (("bipartite", rows.bipartite), ("hypergraph", rows.hypergraph)):
-            said[name] = Channel(vectors=vectors, degree=reach.channel(name).degree[nodes])
-        return Channels(content=rows.content, each=_in_order(said), nodes=nodes)
+            said[name] = ChannelOutput(vectors=vectors, degree=reach.channel(name).degree[nodes])
+        return ChannelOutputs(content=rows.content, each=_in_order(said), nodes=nodes)
 
-    def join(self, channels: Channels, nodes: Tensor) -> tuple[Tensor, Tensor]:
+    def join(self, channels: ChannelOutputs, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """Return unit vectors ``float32 [n, dim]`` of some nodes, and the attention
         behind them ``[n, num_channels]``.
 
@@ -123,14 +123,16 @@ class DualChannelNetwork(nn.Module):
     def _dense(self) -> torch.autocast:
         return torch.autocast(self.ids.device.type, torch.bfloat16, enabled=self.half_precision)
 
-    def _join_range(self, channels: Channels, start: int, end: int) -> tuple[Tensor, Tensor]:
+    def _join_range(self, channels: ChannelOutputs, start: int, end: int) -> tuple[Tensor, Tensor]:
         home = channels.content.device
         blocks = torch.split(torch.arange(start, end, device=home), _BLOCK_NODES)
         joined = [[each.to(home) for each in self.join(channels, block)] for block in blocks]
         vectors, attention = (torch.cat(each) for each in zip(*joined, strict=True))
         return vectors, attention
 
-    def _propagate(self, channel: Propagation, said: dict[str, Channel], reach: Reach) -> Channel:
+    def _propagate(
+        self, channel: Propagation, said: dict[str, ChannelOutput], reach: ReceptiveField
+    ) -> ChannelOutput:
         """Return what a channel says, given what those before it have said."""
         own = said[TEXT].vectors
         if channel.name not in channels_on(self._settings):
@@ -140,7 +142,7 @@ class DualChannelNetwork(nn.Module):
             start = start + self._fed[name].to(own.device) * said[name].vectors
         hearing = reach.channel(channel.name)
         vectors = channel.propagate(start, hearing, self._settings)
-        return Channel(vectors=vectors, degree=hearing.degree)
+        return ChannelOutput(vectors=vectors, degree=hearing.degree)
 
     @property
     def _fed(self) -> dict[str, Tensor]:
@@ -148,11 +150,11 @@ class DualChannelNetwork(nn.Module):
         return {"hypergraph": self.fed_hypergraph}
 
 
-def _in_order(said: dict[str, Channel]) -> tuple[Channel, ...]:
+def _in_order(said: dict[str, ChannelOutput]) -> tuple[ChannelOutput, ...]:
     """Return the channels in the order of attention, silent those that said nothing."""
     own = said[TEXT].vectors
     return tuple(said[name] if name in said else _silent(own) for name in CHANNEL_NAMES)
 
 
-def _silent(like: Tensor) -> Channel:
-    return Channel(vectors=torch.zeros_like(like), degree=like.new_zeros(len(like)))
+def _silent(like: Tensor) -> ChannelOutput:
+    return ChannelOutput(vectors=torch.zeros_like(like), degree=like.new_zeros(len(like)))

@@ -17,17 +17,17 @@ import torch
 from torch import Tensor
 
 from model.artifact.channels import channels_on
-from model.data.counts import ChannelSize, Counts, largest_batch
 from model.data.graph import GraphPart
+from model.data.graph_size import ChannelSize, GraphSize, largest_batch
 from model.data.texts import HashedTexts
 from model.data.training_set import TrainingSet
 from model.network.channels.channel import Drawn
 from model.network.channels.table import PROPAGATIONS
-from model.network.compressed_rows import Rows
-from model.network.content import ContentPath
-from model.network.graph import Hearing, Visible
-from model.network.host_graph import HostGraph, HostReach, OpenGraph
+from model.network.compressed_rows import CsrMatrix
+from model.network.graph import Hearing, VisibilityMask
+from model.network.host_graph import HostGraph, HostReceptiveField, MaskedHostGraph
 from model.network.messages import Messages
+from model.network.text_towers import TextTowers
 from model.settings import ModelSettings
 from stream.dtypes import Int64s
 
@@ -55,17 +55,17 @@ class SampledGraph:
         self._settings = settings
         self._device = device
 
-    def reach(self, visible: Visible, starts: Tensor) -> "Subgraph":
-        """See `model.network.graph.Propagable`."""
+    def reach(self, visible: VisibilityMask, starts: Tensor) -> "SampledReceptiveField":
+        """See `model.network.graph.PropagationGraph`."""
         open_ = self._graph.open(visible)
-        return Subgraph(open_, starts.cpu().numpy(), self._settings, self._device)
+        return SampledReceptiveField(open_, starts.cpu().numpy(), self._settings, self._device)
 
-    def reach_all(self) -> HostReach:
-        """See `model.network.graph.Propagable`."""
-        return HostReach(self._graph.open(Visible.everything(self)), self._device)
+    def reach_all(self) -> HostReceptiveField:
+        """See `model.network.graph.PropagationGraph`."""
+        return HostReceptiveField(self._graph.open(VisibilityMask.everything(self)), self._device)
 
 
-def batch_counts(data: TrainingSet, settings: ModelSettings) -> Counts:
+def batch_counts(data: TrainingSet, settings: ModelSettings) -> GraphSize:
     """Return how much of the graph a batch reaches; one is drawn to see."""
     part, cpu = data.whole, torch.device("cpu")
     rng = np.random.default_rng(settings.seed)
@@ -75,11 +75,11 @@ def batch_counts(data: TrainingSet, settings: ModelSettings) -> Counts:
     )
     starts = np.concatenate([part.edge_query[edges], part.num_queries + items])
     graph = SampledGraph(part, data.texts, settings, cpu)
-    return graph.reach(Visible.everything(graph), torch.from_numpy(starts)).counts()
+    return graph.reach(VisibilityMask.everything(graph), torch.from_numpy(starts)).counts()
 
 
-class Subgraph:
-    """A `Reach` of a few nodes in numbers of its own, on the device.
+class SampledReceptiveField:
+    """A `ReceptiveField` of a few nodes in numbers of its own, on the device.
 
     Args:
         open_: the graph it is of.
@@ -90,7 +90,7 @@ class Subgraph:
     """
 
     def __init__(
-        self, open_: OpenGraph, starts: Int64s, settings: ModelSettings, device: torch.device
+        self, open_: MaskedHostGraph, starts: Int64s, settings: ModelSettings, device: torch.device
     ) -> None:
         reached, drawn = _walk_back(open_, np.unique(starts), settings)
         self.nodes = torch.from_numpy(reached).to(device)
@@ -102,22 +102,22 @@ class Subgraph:
         self._channels = {name: each.hearing(reached, device) for name, each in drawn.items()}
         self._sizes = {name: each.size for name, each in drawn.items()}
 
-    def content(self, path: ContentPath) -> Tensor:
-        """See `model.network.graph.Reach`."""
+    def content(self, path: TextTowers) -> Tensor:
+        """See `model.network.graph.ReceptiveField`."""
         return path.lift(self._features.product(path.bag), self._num_queries)
 
     def id_vectors(self, table: Tensor) -> Tensor:
-        """See `model.network.graph.Reach`."""
+        """See `model.network.graph.ReceptiveField`."""
         return table[self.nodes] * self._own[:, None]
 
     def channel(self, name: str) -> Hearing:
-        """See `model.network.graph.Reach`."""
+        """See `model.network.graph.ReceptiveField`."""
         return self._channels[name]
 
-    def counts(self) -> Counts:
+    def counts(self) -> GraphSize:
         """Return how large it is."""
         nothing = {each.name: ChannelSize(entries=0) for each in PROPAGATIONS}
-        return Counts(
+        return GraphSize(
             num_nodes=len(self.nodes),
             num_terms=0,
             num_features=len(self._features.value),
@@ -126,7 +126,7 @@ class Subgraph:
 
 
 def _walk_back(
-    open_: OpenGraph, reached: Int64s, settings: ModelSettings
+    open_: MaskedHostGraph, reached: Int64s, settings: ModelSettings
 ) -> tuple[Int64s, dict[str, Drawn]]:
     """Draw what some nodes hear in each channel, the last to propagate first.
 
@@ -143,7 +143,7 @@ def _walk_back(
     return reached, drawn
 
 
-def _features(features: Rows, nodes: Int64s) -> Messages:
+def _features(features: CsrMatrix, nodes: Int64s) -> Messages:
     """Return what each of some nodes hears of its text.
 
     The mean over all of its features.

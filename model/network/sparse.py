@@ -62,7 +62,7 @@ class Adjacency:
             0, self._row, gather(weight, self._edge)
         )
 
-    def normalised(self, weight: Tensor, degrees: Tensor, listens: Tensor) -> "Normalised":
+    def normalised(self, weight: Tensor, degrees: Tensor, listens: Tensor) -> "NormalisedAdjacency":
         """Return D^-1/2 A D^-1/2 with the rows of some nodes only.
 
         Args:
@@ -72,23 +72,25 @@ class Adjacency:
         """
         root = degrees.clamp(min=_SMALL).rsqrt()
         values = gather(weight, self._edge) * gather(root, self._row) * gather(root, self._column)
-        return Normalised(
+        return NormalisedAdjacency(
             values=values * gather(listens, self._row),
             transposed=values * gather(listens, self._column),
         )
 
-    def convolve(self, normalised: "Normalised", x: Tensor) -> Tensor:
+    def convolve(self, normalised: "NormalisedAdjacency", x: Tensor) -> Tensor:
         """Return one light graph convolution of ``x [num_nodes, dim]`` (He et al.,
         SIGIR 2020).
         """
         return _product(x, *self.both(normalised))
 
-    def both(self, normalised: "Normalised") -> tuple["Matrix", "Matrix"]:
+    def both(self, normalised: "NormalisedAdjacency") -> tuple["Matrix", "Matrix"]:
         """Return the matrix and its transpose."""
         pattern = self._column, self._starts
         return (normalised.values, *pattern), (normalised.transposed, *pattern)
 
-    def some_rows(self, normalised: "Normalised", nodes: Tensor) -> tuple["Matrix", "Matrix"]:
+    def some_rows(
+        self, normalised: "NormalisedAdjacency", nodes: Tensor
+    ) -> tuple["Matrix", "Matrix"]:
         """Return the rows of some nodes, ``int64 [n]`` and distinct, and their
         transpose.
 
@@ -118,7 +120,7 @@ class Adjacency:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Normalised:
+class NormalisedAdjacency:
     """The values ``float32 [num_entries]`` of a matrix over an `Adjacency`, and those
     of its transpose.
 

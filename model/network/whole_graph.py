@@ -5,8 +5,8 @@ from torch import Tensor
 
 from model.data.graph import GraphPart
 from model.network.channels.table import PROPAGATIONS
-from model.network.content import ContentPath
-from model.network.graph import Hearing, Reach, Visible
+from model.network.graph import Hearing, ReceptiveField, VisibilityMask
+from model.network.text_towers import TextTowers
 
 
 class Graph:
@@ -26,27 +26,27 @@ class Graph:
         self.channels = {each.name: each.on_device(part, device) for each in PROPAGATIONS}
         self.seen = torch.from_numpy(part.seen).to(device).float()
 
-    def reach(self, visible: Visible, starts: Tensor) -> Reach:  # noqa: ARG002  # all nodes are reached
+    def reach(self, visible: VisibilityMask, starts: Tensor) -> ReceptiveField:  # noqa: ARG002  # all nodes are reached
         """See `Propagable`."""
-        return WholeReach(self, visible)
+        return FullReceptiveField(self, visible)
 
-    def reach_all(self) -> Reach:
+    def reach_all(self) -> ReceptiveField:
         """See `Propagable`."""
-        return WholeReach(self, Visible.everything(self))
+        return FullReceptiveField(self, VisibilityMask.everything(self))
 
 
-class WholeReach:
+class FullReceptiveField:
     """All nodes, and what is visible of a whole graph on the device."""
 
     nodes = None
 
-    def __init__(self, graph: Graph, visible: Visible) -> None:
+    def __init__(self, graph: Graph, visible: VisibilityMask) -> None:
         self._graph = graph
         self._visible = visible
         self._opened: dict[str, Hearing] = {}
 
-    def content(self, path: ContentPath) -> Tensor:
-        """See `Reach`."""
+    def content(self, path: TextTowers) -> Tensor:
+        """See `ReceptiveField`."""
         content: Tensor = path(self._graph.num_queries)
         return content
 
@@ -55,11 +55,11 @@ class WholeReach:
         return self._graph.seen * self._visible.node
 
     def id_vectors(self, table: Tensor) -> Tensor:
-        """See `Reach`."""
+        """See `ReceptiveField`."""
         return table * self.has_id()[:, None]
 
     def channel(self, name: str) -> Hearing:
-        """See `Reach`; opened when it is first asked for."""
+        """See `ReceptiveField`; opened when it is first asked for."""
         if name not in self._opened:
             self._opened[name] = self._graph.channels[name].open(self._visible)
         return self._opened[name]

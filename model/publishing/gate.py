@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from model.artifact.encoder import TextEncoder
 from model.artifact.generation import Generation
 from model.artifact.index.engine import load_engine
-from model.data.parent import NodeRows, has_learned, rows_in
+from model.data.parent import ParentRows, has_learned, rows_in
 from model.ranking import edge_ranks, quality_of
 from model.settings import ModelSettings
 from stream.dtypes import Float32s, Int64s
@@ -174,7 +174,7 @@ class _Live(NamedTuple):
     """The live generation, and where it has the candidate's queries and items."""
 
     generation: Generation
-    rows: NodeRows
+    rows: ParentRows
 
 
 def _check_coverage(

@@ -18,7 +18,7 @@ from model.publishing.gate import Candidate, Verdict, judge
 from model.publishing.path_graph import build_path_graph
 from model.publishing.recall import index_recall
 from model.settings import ModelSettings
-from model.training.result import Trained
+from model.training.result import TrainedModel
 from protos import manifest_v1_pb2 as manifest_pb
 from stream.dtypes import Float32s, Int64s
 from stream.files import new_directory, replace_file
@@ -34,7 +34,7 @@ _KEPT_REFUSED = 2
 
 
 def publish(
-    trained: Trained,
+    trained: TrainedModel,
     arrays: GraphArrays,
     snapshot: SnapshotInfo,
     store: ArtifactStore,
@@ -120,7 +120,7 @@ def use_generation(store: ArtifactStore, generation_id: str, *, verify: bool = T
 
 
 def _write_arrays(
-    writer: GenerationWriter, trained: Trained, arrays: GraphArrays, items: Int64s
+    writer: GenerationWriter, trained: TrainedModel, arrays: GraphArrays, items: Int64s
 ) -> None:
     writer.add_strings("item_ids", _pick(arrays.item_ids, items))
     writer.add_strings("item_titles", _pick(arrays.item_titles, items))
@@ -151,7 +151,9 @@ def _build_index(
     return index_recall(index, vectors, query_vectors)
 
 
-def _candidate(trained: Trained, arrays: GraphArrays, items: Int64s, recall: float) -> Candidate:
+def _candidate(
+    trained: TrainedModel, arrays: GraphArrays, items: Int64s, recall: float
+) -> Candidate:
     held_out = trained.held_out
     new_row = np.full(len(arrays.item_keys), -1, dtype=np.int64)
     new_row[items] = np.arange(len(items))
@@ -178,7 +180,7 @@ def _candidate(trained: Trained, arrays: GraphArrays, items: Int64s, recall: flo
 
 
 def _manifest(
-    trained: Trained,
+    trained: TrainedModel,
     arrays: GraphArrays,
     snapshot: SnapshotInfo,
     settings: ModelSettings,

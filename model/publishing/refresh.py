@@ -16,21 +16,21 @@ from stream.reading.manifest import SnapshotInfo
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingInput:
+class SnapshotInput:
     """What one run learns from: a snapshot's arrays and where they came from."""
 
     snapshot: SnapshotInfo
     arrays: GraphArrays
 
 
-def train_once(
-    source: TrainingInput,
+def train_and_publish(
+    source: SnapshotInput,
     store: ArtifactStore,
     settings: ModelSettings,
     *,
     warm: Generation | None = None,
     on_progress: Callable[[TrainingProgress], None] | None = None,
-    stop: Callable[[], bool] | None = None,
+    is_cancelled: Callable[[], bool] | None = None,
 ) -> str:
     """Train on a snapshot and publish the generation; return its id.
 
@@ -47,7 +47,12 @@ def train_once(
     key = training_key(source.arrays, settings, warm.id if warm is not None else "")
     saved = SavedTraining(store.root / "training", key, settings.checkpoint_every_seconds)
     trained = train(
-        source.arrays, settings, warm=warm, on_progress=on_progress, stop=stop, saved=saved
+        source.arrays,
+        settings,
+        warm=warm,
+        on_progress=on_progress,
+        is_cancelled=is_cancelled,
+        saved=saved,
     )
     try:
         generation_id = publish(

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from model.artifact.channels import CHANNELS, channels_on, has_fused_step
 from model.artifact.index.engine import load_engine
-from model.data.counts import Counts, largest_batch
 from model.data.graph import GraphPart
+from model.data.graph_size import GraphSize, largest_batch
 from model.data.training_set import TrainingSet
 from model.settings import ModelSettings
 
@@ -54,7 +54,7 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Footprint:
+class MemoryEstimate:
     """Bytes by part.
 
     Attributes:
@@ -75,24 +75,24 @@ class Footprint:
         return f"{parts} = {readable_bytes(self.total_bytes)}"
 
 
-def full_footprint(data: TrainingSet, settings: ModelSettings) -> Footprint:
+def estimate_full(data: TrainingSet, settings: ModelSettings) -> MemoryEstimate:
     """Return what a step over the whole graph takes, or one of pre-training if that is
     more.
     """
-    counts = Counts.of(data.whole, data.texts)
+    counts = GraphSize.of(data.whole, data.texts)
     patterns = _pattern_bytes(counts, len(data.texts.buckets)) + _supervision_bytes(data.whole)
     lasting = (*_state(data, settings), ("patterns", patterns))
     step_parts = _step_of_few if has_fused_step(settings) else _step
-    step = Footprint(parts=(*lasting, *step_parts(counts, data, settings)))
+    step = MemoryEstimate(parts=(*lasting, *step_parts(counts, data, settings)))
     if not settings.pretrain_passes:
         return step
-    pretraining = Footprint(parts=(*lasting, *_pretraining_step(counts, data, settings)))
+    pretraining = MemoryEstimate(parts=(*lasting, *_pretraining_step(counts, data, settings)))
     return max(step, pretraining, key=lambda each: each.total_bytes)
 
 
-def sampled_footprint(
-    data: TrainingSet, batch: Counts, settings: ModelSettings, *, on_host: bool
-) -> Footprint:
+def estimate_sampled(
+    data: TrainingSet, batch: GraphSize, settings: ModelSettings, *, on_host: bool
+) -> MemoryEstimate:
     """Return what a step takes that propagates over what its batch reaches, or the
     export if that is more.
 
@@ -106,15 +106,15 @@ def sampled_footprint(
     state = (*_state(data, settings), ("edges", _supervision_bytes(data.whole)))
     patterns = _pattern_bytes(batch, len(data.texts.buckets))
     if not on_host:
-        return Footprint(parts=(*state, ("patterns", patterns), *_step(batch, data, settings)))
+        return MemoryEstimate(parts=(*state, ("patterns", patterns), *_step(batch, data, settings)))
     state = (*state, ("graph to sample from", _host_graph_bytes(data)))
-    step = Footprint(parts=(*state, ("patterns", patterns), *_step(batch, data, settings)))
+    step = MemoryEstimate(parts=(*state, ("patterns", patterns), *_step(batch, data, settings)))
     rows = _EXPORTED_VECTORS * data.whole.num_nodes + data.whole.num_hyperedges
-    export = Footprint(parts=(*state, ("vectors of all nodes", _FLOAT * settings.dim * rows)))
+    export = MemoryEstimate(parts=(*state, ("vectors of all nodes", _FLOAT * settings.dim * rows)))
     return max(step, export, key=lambda each: each.total_bytes)
 
 
-def publishing_footprint(data: TrainingSet, settings: ModelSettings) -> Footprint:
+def estimate_publishing(data: TrainingSet, settings: ModelSettings) -> MemoryEstimate:
     """Return what of a generation grows with the catalogue while it is written.
 
     That is on the host, once training is over.
@@ -122,7 +122,7 @@ def publishing_footprint(data: TrainingSet, settings: ModelSettings) -> Footprin
     part = data.whole
     vectors = _PUBLISHED_VECTORS * part.num_nodes + _PICKED_VECTORS * part.num_items
     cost = load_engine(settings.index_engine).estimate(part.num_items, settings.dim, settings)
-    return Footprint(
+    return MemoryEstimate(
         parts=(
             ("vectors of all nodes", _FLOAT * settings.dim * vectors),
             ("index", cost.build_bytes),
@@ -171,7 +171,7 @@ def _shared_size(settings: ModelSettings) -> int:
 
 
 def _step_of_few(
-    counts: Counts, data: TrainingSet, settings: ModelSettings
+    counts: GraphSize, data: TrainingSet, settings: ModelSettings
 ) -> tuple[tuple[str, int], ...]:
     """Return the same as `_step`, where gradients are written out.
 
@@ -197,7 +197,7 @@ def _step_of_few(
 
 
 def _step(
-    counts: Counts, data: TrainingSet, settings: ModelSettings
+    counts: GraphSize, data: TrainingSet, settings: ModelSettings
 ) -> tuple[tuple[str, int], ...]:
     """Return the activations kept for the way back, and what is largest of what comes
     and goes in a step.
@@ -214,7 +214,7 @@ def _step(
     )
 
 
-def _activations(counts: Counts, settings: ModelSettings) -> tuple[tuple[str, int], ...]:
+def _activations(counts: GraphSize, settings: ModelSettings) -> tuple[tuple[str, int], ...]:
     vectors = _FLOAT * counts.num_nodes * settings.dim
     text = _TEXT_VECTORS * vectors + _FLOAT * counts.num_nodes * settings.hidden
     of_channels = (
@@ -225,13 +225,13 @@ def _activations(counts: Counts, settings: ModelSettings) -> tuple[tuple[str, in
     return (("text activations", text), *of_channels)
 
 
-def _largest_middles(counts: Counts) -> int:
+def _largest_middles(counts: GraphSize) -> int:
     """Return the most rows that a channel has between its nodes: one at a time."""
     return max((size.middles for size in counts.channels.values()), default=0)
 
 
 def _pretraining_step(
-    counts: Counts, data: TrainingSet, settings: ModelSettings
+    counts: GraphSize, data: TrainingSet, settings: ModelSettings
 ) -> tuple[tuple[str, int], ...]:
     """Return what two views of all nodes take.
 
@@ -277,7 +277,7 @@ def _expected_distinct(
     return float((1.0 - missed * not_drawn_otherwise).sum())
 
 
-def _pattern_bytes(counts: Counts, num_buckets: int) -> int:
+def _pattern_bytes(counts: GraphSize, num_buckets: int) -> int:
     texts = _BYTES_OF_ENTRY * counts.num_features
     texts += _INDEX * (counts.num_nodes + 2 * counts.num_terms + num_buckets)
     return texts + sum(
@@ -302,5 +302,5 @@ def _supervision_bytes(part: GraphPart) -> int:
 def _host_graph_bytes(data: TrainingSet) -> int:
     """Return what compressed rows take: of each channel by both ends, of texts."""
     features = int(data.texts.lengths(data.whole.num_nodes).sum())
-    sizes = Counts.of(data.whole, data.texts).channels.values()
+    sizes = GraphSize.of(data.whole, data.texts).channels.values()
     return _HOST_BYTES_OF_ENTRY * (features + sum(2 * size.entries for size in sizes))

@@ -14,11 +14,11 @@ from model.errors import TrainingRefused
 from model.network.sampled import batch_counts
 from model.settings import ModelSettings
 from model.training.memory_estimate import (
-    Footprint,
-    full_footprint,
-    publishing_footprint,
+    MemoryEstimate,
+    estimate_full,
+    estimate_publishing,
+    estimate_sampled,
     readable_bytes,
-    sampled_footprint,
 )
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def _propagation_that_fits(
     data: TrainingSet, settings: ModelSettings, device: torch.device
 ) -> Propagation:
     available = settings.memory_bytes or free_bytes(device)
-    full = full_footprint(data, settings)
+    full = estimate_full(data, settings)
     if settings.propagation != "sampled" and full.total_bytes <= available:
         logger.debug("propagation full needs=%s available_bytes=%d", full, available)
         return "full"
@@ -74,7 +74,7 @@ def _propagation_that_fits(
             f"{device.type} has {readable_bytes(available)}; set model.pretrain_passes to 0"
         )
     batch = batch_counts(data, settings)
-    footprint = sampled_footprint(data, batch, settings, on_host=device.type == "cpu")
+    footprint = estimate_sampled(data, batch, settings, on_host=device.type == "cpu")
     if footprint.total_bytes > available:
         less = f"lower model.num_neighbours, model.batch_size or model.num_negatives, {_LESS}"
         raise _does_not_fit("training over drawn neighbours", footprint, available, device, less)
@@ -86,7 +86,7 @@ def _refuse_writing(data: TrainingSet, settings: ModelSettings, device: torch.de
     """Refuse a training whose generation could not be written for want of memory."""
     host = torch.device("cpu")
     limit = settings.memory_bytes if device == host else 0
-    available, needs = limit or free_bytes(host), publishing_footprint(data, settings)
+    available, needs = limit or free_bytes(host), estimate_publishing(data, settings)
     if needs.total_bytes > available:
         less = f"{load_engine(settings.index_engine).less_memory(settings)}, or {_LESS}"
         raise _does_not_fit("writing the generation", needs, available, host, less)
@@ -149,7 +149,7 @@ def _left(folder: Path, limit: str, used: str, cache: str) -> int | None:
 
 
 def _does_not_fit(
-    what: str, needs: Footprint, available: int, device: torch.device, less: str
+    what: str, needs: MemoryEstimate, available: int, device: torch.device, less: str
 ) -> TrainingRefused:
     has = f"{device.type} has {readable_bytes(available)}"
     return TrainingRefused(f"{what} does not fit: it needs {needs}, and {has}; {less}")

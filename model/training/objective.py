@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.data.graph import GraphPart
-from model.network.graph import Channels
+from model.network.graph import ChannelOutputs
 from model.network.network import DualChannelNetwork
 from model.settings import ModelSettings
 from stream.dtypes import Int64s
@@ -24,7 +24,7 @@ _OUT_OF_REACH = -1e9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compared:
+class CandidateBatch:
     """The queries of a batch, and the items that they choose from.
 
     Attributes:
@@ -66,18 +66,20 @@ class Objective:
         self._clicked = torch.nonzero(counts)[:, 0]
         self._known = _KnownItems(part.edge_query, part.edge_item, part.num_queries, device)
 
-    def draw(self, edges: Tensor) -> Compared:
+    def draw(self, edges: Tensor) -> CandidateBatch:
         """Return what is compared to supervise edges, given as ``int64 [batch]``
         positions.
         """
         query, of_edge = torch.unique(self._edge_query[edges], return_inverse=True)
         item, target, expected = self._candidates(self._edge_item[edges])
         nodes = torch.cat([query, self._num_queries + item])
-        return Compared(
+        return CandidateBatch(
             query=query, of_edge=of_edge, item=item, target=target, expected=expected, nodes=nodes
         )
 
-    def loss(self, network: DualChannelNetwork, channels: Channels, compared: Compared) -> Tensor:
+    def loss(
+        self, network: DualChannelNetwork, channels: ChannelOutputs, compared: CandidateBatch
+    ) -> Tensor:
         """Return the loss of supervised edges, a scalar.
 
         Each query is to find its item among the candidates, ``-log softmax(s / t - log

@@ -26,7 +26,7 @@ class TrainingProgress:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeldOut:
+class HoldoutEdges:
     """Edges that training did not see, and the vectors that did not see them.
 
     Attributes:
@@ -46,7 +46,7 @@ class HeldOut:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
+class TrainedModel:
     """A trained model as plain arrays, by the dense indexes of the snapshot's arrays.
 
     Attributes:
@@ -70,7 +70,7 @@ class Trained:
     item_attention: Float32s
     encoder: dict[str, Float32s]
     warm: dict[str, Float32s]
-    held_out: HeldOut
+    held_out: HoldoutEdges
     evaluation: dict[str, float]
     parent: str
     settings: ModelSettings

@@ -9,7 +9,7 @@ from torch import Tensor
 from model.artifact.encoder import unit_rows
 from model.data.graph import GraphPart
 from model.data.training_set import TrainingSet
-from model.network.graph import Propagable, Visible
+from model.network.graph import PropagationGraph, VisibilityMask
 from model.network.network import DualChannelNetwork
 from model.network.sampled import SampledGraph
 from model.network.whole_graph import Graph
@@ -17,7 +17,7 @@ from model.settings import ModelSettings
 from model.training.memory_limit import Propagation
 from model.training.objective import Objective
 from model.training.optimizer import Adam, WeightAverage
-from model.training.pretrain import ContrastSettings, pretrain
+from model.training.pretraining import ContrastSettings, pretrain
 from model.training.saved_state import Arrays
 from stream.dtypes import Float32s, Int64s
 
@@ -39,7 +39,7 @@ class Learner:
         train_graph: what steps propagate over.
     """
 
-    train_graph: Propagable
+    train_graph: PropagationGraph
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Learner:
     def pretrain(self, is_over: Callable[[], bool]) -> None:
         """Learn to tell nodes apart in two views of the training graph.
 
-        See `model.training.pretrain`.
+        See `model.training.pretraining`.
 
         Args:
             is_over: asked before each step; True ends it.
@@ -89,14 +89,14 @@ class Learner:
 
         seen = torch.from_numpy(np.flatnonzero(self.data.train.seen)).to(self.device)
 
-        def encode(visible: Visible) -> Tensor:
+        def encode(visible: VisibilityMask) -> Tensor:
             nodes = self.network(graph.reach(visible, seen))
             return torch.cat([nodes.query, nodes.item])
 
         pretrain(
             encode,
             self._rated_parameters(),
-            Visible.everything(graph),
+            VisibilityMask.everything(graph),
             seen,
             contrast,
             is_over=is_over,
@@ -128,7 +128,7 @@ class Learner:
             self.network, self.network.propagate_to(reach, compared.nodes), compared
         )
 
-    def hide(self, edges: Tensor) -> Visible:
+    def hide(self, edges: Tensor) -> VisibilityMask:
         """Return what a step that supervises `edges` may see.
 
         Nothing answers itself: the edges go, and so do the hyperedges of the sessions
@@ -145,7 +145,7 @@ class Learner:
         edge[edges] = 0.0
         hyperedge[self._source_hyperedge[supervised[self._source_edge]]] = 0.0
         node = _keep(graph.num_nodes, settings.node_dropout, graph.home)
-        return Visible(edge=edge, hyperedge=hyperedge, node=node)
+        return VisibilityMask(edge=edge, hyperedge=hyperedge, node=node)
 
     def _rated_parameters(self) -> list[tuple[Tensor, float]]:
         """Return each parameter with its factor on the step size."""
@@ -185,7 +185,7 @@ class Learner:
             for name, tensor in tensors.items()
         }
 
-    def vectors(self, graph: Propagable) -> tuple[Float32s, Float32s, Float32s, Float32s]:
+    def vectors(self, graph: PropagationGraph) -> tuple[Float32s, Float32s, Float32s, Float32s]:
         """Return query vectors, item vectors and their attention with everything of
         `graph` visible.
         """

@@ -25,7 +25,7 @@ from model.data.batches import (
 )
 from model.data.trainable import select_trainable
 from model.data.training_set import TrainingSet, build_training_set
-from model.errors import TrainingFailed, TrainingRefused, TrainingStopped
+from model.errors import TrainingCancelled, TrainingFailed, TrainingRefused
 from model.settings import ModelSettings
 from model.training.budget import Budget
 from model.training.early_stopping import (
@@ -35,7 +35,7 @@ from model.training.early_stopping import (
     restore_best,
 )
 from model.training.memory_limit import choose_propagation
-from model.training.result import HeldOut, Trained, TrainingProgress
+from model.training.result import HoldoutEdges, TrainedModel, TrainingProgress
 from model.training.saved_state import SavedTraining, TrainingState
 from model.training.step import Learner
 from model.training.warm_start import (
@@ -70,9 +70,9 @@ def train(
     *,
     warm: Generation | None = None,
     on_progress: Callable[[TrainingProgress], None] | None = None,
-    stop: Callable[[], bool] | None = None,
+    is_cancelled: Callable[[], bool] | None = None,
     saved: SavedTraining | None = None,
-) -> Trained:
+) -> TrainedModel:
     """Train on a snapshot's graph and export the vectors of all its nodes.
 
     Args:
@@ -81,7 +81,7 @@ def train(
         warm: a generation to start from; one that does not fit the settings is ignored
             with a warning.
         on_progress: called after every pass.
-        stop: asked before every step; True stops at once.
+        is_cancelled: asked before every step; True stops at once.
         saved: where this very training saves its state after its passes, and resumes
             from if it was killed; the model is the same as if it never was.
 
@@ -90,9 +90,10 @@ def train(
             is not there.
         TrainingFailed: the loss became NaN, memory ran out, or the budget did not allow
             a single step.
-        TrainingStopped: `stop` said so.
+        TrainingCancelled: `is_cancelled` returned True.
     """
-    began, stop = time.monotonic(), stop or (lambda: False)
+    began = time.monotonic()
+    is_cancelled = is_cancelled or (lambda: False)
     torch.set_num_threads(settings.num_threads or _spare_cores())
     device = _pick_device(settings.device)
     source = select_trainable(arrays)
@@ -103,13 +104,15 @@ def train(
     passes = _max_passes(data, settings, is_warm=warm_start is not None)
     with _torch_errors_named():
         learner = _make_learner(data, settings, device, warm_start)
-        run = _resume(learner, budget, saved) or _begin(learner, budget, warm_start, stop)
-        run = fit(learner, run, passes, stop=stop, on_progress=on_progress, saved=saved)
+        run = _resume(learner, budget, saved) or _begin(learner, budget, warm_start, is_cancelled)
+        run = fit(
+            learner, run, passes, is_cancelled=is_cancelled, on_progress=on_progress, saved=saved
+        )
         # Judged before the newest facts are learned: the gate and the figures are to be
         # about a model that did not see what it is asked.
         held_out, figures = _held_out(learner, num_queries), _figures(learner, run)
         learner.learn_from(data.whole)
-        learn_newest(learner, run, stop, is_warm=warm_start is not None)
+        learn_newest(learner, run, is_cancelled, is_warm=warm_start is not None)
         return _export(learner, num_queries, held_out, figures, warm_start)
 
 
@@ -137,7 +140,7 @@ def fit(
     run: Run,
     max_passes: int,
     *,
-    stop: Callable[[], bool],
+    is_cancelled: Callable[[], bool],
     on_progress: Callable[[TrainingProgress], None] | None = None,
     saved: SavedTraining | None = None,
 ) -> Run:
@@ -148,7 +151,7 @@ def fit(
         learner: what is trained.
         run: where it begins.
         max_passes: most passes there may be, those of `run` included.
-        stop: as in `train`.
+        is_cancelled: as in `train`.
         on_progress: as in `train`.
         saved: as in `train`.
 
@@ -157,14 +160,14 @@ def fit(
 
     Raises:
         TrainingFailed: the loss became NaN, or there was no time for a single step.
-        TrainingStopped: `stop` said so.
+        TrainingCancelled: `is_cancelled` returned True.
     """
     data, settings = learner.data, learner.settings
     while run.passes < max_passes and not run.best.should_stop(settings.patience):
         learner.set_rate(_FINAL_RATE ** (run.passes / max_passes))
         edges = pass_edges(data.recent, settings.replay_share, run.rng)
         batches = shuffled_batches(edges, num_batches(len(edges), settings.batch_size), run.rng)
-        losses = _supervise(learner, batches, run.budget.passes_end, stop, run.steps)
+        losses = _supervise(learner, batches, run.budget.passes_end, is_cancelled, run.steps)
         run = replace(run, steps=run.steps + len(losses))
         if len(losses) < len(batches):
             break
@@ -185,7 +188,9 @@ def fit(
     return run
 
 
-def learn_newest(learner: Learner, run: Run, stop: Callable[[], bool], *, is_warm: bool) -> None:
+def learn_newest(
+    learner: Learner, run: Run, is_cancelled: Callable[[], bool], *, is_warm: bool
+) -> None:
     """Make the closing passes: over the newest edges beside as many others.
 
     What is newest is what shoppers do now.
@@ -193,7 +198,7 @@ def learn_newest(learner: Learner, run: Run, stop: Callable[[], bool], *, is_war
     Args:
         learner: learns from the whole graph by now.
         run: where the passes before ended.
-        stop: as in `train`.
+        is_cancelled: as in `train`.
         is_warm: training began from an earlier generation.
     """
     data, settings = learner.data, learner.settings
@@ -206,7 +211,7 @@ def learn_newest(learner: Learner, run: Run, stop: Callable[[], bool], *, is_war
     for _ in range(passes if len(data.newest) else 0):
         edges = closing_pass_edges(data.newest, others, run.rng)
         batches = shuffled_batches(edges, count(len(edges), settings.batch_size), run.rng)
-        losses = _supervise(learner, batches, run.budget.end, stop, steps)
+        losses = _supervise(learner, batches, run.budget.end, is_cancelled, steps)
         steps += len(losses)
         if len(losses) < len(batches):
             break
@@ -229,14 +234,14 @@ def _make_learner(
 
 
 def _begin(
-    learner: Learner, budget: Budget, warm_start: WarmStart | None, stop: Callable[[], bool]
+    learner: Learner, budget: Budget, warm_start: WarmStart | None, is_cancelled: Callable[[], bool]
 ) -> Run:
     """Return where passes begin: as good as the earlier generation, or pre-trained."""
     run = Run(rng=np.random.default_rng(learner.settings.seed), budget=budget, best=BestPass())
     if warm_start:
         return replace(run, best=better_pass(run.best, learner))
     if learner.settings.pretrain_passes:
-        learner.pretrain(lambda: stop() or time.monotonic() > budget.pretraining_end)
+        learner.pretrain(lambda: is_cancelled() or time.monotonic() > budget.pretraining_end)
     return run
 
 
@@ -291,7 +296,7 @@ def _supervise(
     learner: Learner,
     batches: Sequence[Int64s],
     until: float,
-    stop: Callable[[], bool],
+    is_cancelled: Callable[[], bool],
     steps_before: int,
 ) -> list[float]:
     """Make a step for each batch; return their losses, fewer where time ran out.
@@ -300,13 +305,13 @@ def _supervise(
         learner: makes the steps.
         batches: ``int64 [batch]`` edges each.
         until: `time.monotonic` after which no step begins.
-        stop: as in `train`.
+        is_cancelled: as in `train`.
         steps_before: steps that training has made already.
     """
     losses: list[float] = []
     for batch in batches:
-        if stop():
-            raise TrainingStopped("training was asked to stop; nothing was published")
+        if is_cancelled():
+            raise TrainingCancelled("training was asked to stop; nothing was published")
         if time.monotonic() > until:
             break
         loss = learner.step(batch)
@@ -329,11 +334,11 @@ def _progress(run: Run, max_passes: int, loss: float) -> TrainingProgress:
     )
 
 
-def _held_out(learner: Learner, num_queries: int) -> HeldOut:
+def _held_out(learner: Learner, num_queries: int) -> HoldoutEdges:
     data = learner.data
     query_vectors, item_vectors, _, _ = learner.vectors(learner.train_graph)
     kept = data.validation_query < num_queries
-    return HeldOut(
+    return HoldoutEdges(
         query=data.validation_query[kept],
         item=data.validation_item[kept],
         first_ms=data.validation_first_ms[kept],
@@ -365,10 +370,10 @@ def _figures(learner: Learner, run: Run) -> dict[str, float]:
 def _export(
     learner: Learner,
     num_queries: int,
-    held_out: HeldOut,
+    held_out: HoldoutEdges,
     figures: dict[str, float],
     warm_start: WarmStart | None,
-) -> Trained:
+) -> TrainedModel:
     """Propagate over all facts; return everything as arrays."""
     data, settings = learner.data, learner.settings
     query_vectors, item_vectors, query_attention, item_attention = learner.vectors(
@@ -376,7 +381,7 @@ def _export(
     )
     _refuse_nan(query_vectors, item_vectors)
     warm = export_warm_start(learner.network, data.whole.num_queries)
-    return Trained(
+    return TrainedModel(
         query_vectors=query_vectors[:num_queries],
         item_vectors=item_vectors,
         query_attention=query_attention[:num_queries],

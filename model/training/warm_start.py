@@ -13,7 +13,7 @@ import torch
 from model.artifact.channels import CHANNEL_NAMES
 from model.artifact.encoder import BAG, TOWER_PARTS
 from model.artifact.generation import Generation
-from model.data.parent import LearnedClicks, NodeRows, learned_by, rows_in
+from model.data.parent import LearnedClicks, ParentRows, learned_by, rows_in
 from model.data.texts import HashedTexts
 from model.network.attention import ChannelAttention
 from model.network.network import DualChannelNetwork
@@ -48,7 +48,7 @@ class WarmStart:
 
     generation: Generation
     arrays: dict[str, Float32s]
-    rows: NodeRows
+    rows: ParentRows
     learned: LearnedClicks
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from model.artifact.store import ArtifactStore
-from model.publishing.refresh import TrainingInput, train_once
+from model.publishing.refresh import SnapshotInput, train_and_publish
 from model.settings import ModelSettings
 from stream.reading.manifest import read_manifest
 from stream.reading.reader import open_graph
@@ -33,8 +33,8 @@ def main() -> None:
         return False
 
     with open_graph(snapshot, StreamSettings()) as graph:
-        source = TrainingInput(snapshot=read_manifest(snapshot), arrays=graph.arrays())
-    train_once(source, ArtifactStore(artifacts), settings, stop=stop)
+        source = SnapshotInput(snapshot=read_manifest(snapshot), arrays=graph.arrays())
+    train_and_publish(source, ArtifactStore(artifacts), settings, is_cancelled=stop)
 
 
 if __name__ == "__main__":

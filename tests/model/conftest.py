@@ -12,7 +12,7 @@ from model.artifact.generation import Generation, open_generation
 from model.artifact.store import ArtifactStore
 from model.publishing.publish import publish
 from model.settings import ModelSettings
-from model.training.result import Trained
+from model.training.result import TrainedModel
 from model.training.train import train
 from stream.graph.arrays import GraphArrays
 from testing.small_shop import NOW_MS, MakeArrays, shop_events, shop_items, snapshot_of
@@ -25,7 +25,7 @@ def arrays(make_arrays: MakeArrays) -> GraphArrays:
 
 
 @pytest.fixture(scope="session")
-def trained(arrays: GraphArrays, settings: ModelSettings) -> Trained:
+def trained(arrays: GraphArrays, settings: ModelSettings) -> TrainedModel:
     """Return the shop's model."""
     return train(arrays, settings)
 
@@ -38,7 +38,7 @@ def artifacts(tmp_path: Path) -> ArtifactStore:
 
 @pytest.fixture
 def generation(
-    trained: Trained, arrays: GraphArrays, settings: ModelSettings, artifacts: ArtifactStore
+    trained: TrainedModel, arrays: GraphArrays, settings: ModelSettings, artifacts: ArtifactStore
 ) -> Generation:
     """Return the shop's model, published and live."""
     generation_id = publish(trained, arrays, snapshot_of(arrays), artifacts, settings, NOW_MS)

@@ -15,7 +15,7 @@ from model.artifact.generation import Generation, open_generation
 from model.artifact.store import ArtifactStore
 from model.errors import GateRefused, TrainingRefused
 from model.publishing.publish import publish
-from model.publishing.refresh import TrainingInput, train_once
+from model.publishing.refresh import SnapshotInput, train_and_publish
 from model.settings import ModelSettings
 from model.training.train import train
 from model.training.warm_start import open_warm_start
@@ -321,7 +321,7 @@ def test_a_snapshot_of_another_format_version_is_refused(
         ),
         open_graph(path, StreamSettings()) as graph,
     ):
-        train_once(TrainingInput(snapshot=info, arrays=graph.arrays()), artifacts, small)
+        train_and_publish(SnapshotInput(snapshot=info, arrays=graph.arrays()), artifacts, small)
 
     assert artifacts.generation_ids() == []
 

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from model.artifact.generation import Generation, open_generation
 from model.artifact.store import ArtifactStore
 from model.metrics import TunerMetrics
-from model.publishing.refresh import TrainingInput, train_once
+from model.publishing.refresh import SnapshotInput, train_and_publish
 from model.settings import ModelSettings
 from model.tuner import Snapshots, TunerEvent, run_tuner
 from stream.errors import StoreBusy
@@ -48,11 +48,11 @@ def snapshots_of(root: Path, work: Path) -> Snapshots:
     numbers = itertools.count()
 
     @contextmanager
-    def take() -> Iterator[TrainingInput]:
+    def take() -> Iterator[SnapshotInput]:
         path = work / f"snapshot-{next(numbers)}"
         info = take_snapshot(root, path, StreamSettings(), NOW_MS)
         with open_graph(path, StreamSettings()) as graph:
-            yield TrainingInput(snapshot=info, arrays=graph.arrays())
+            yield SnapshotInput(snapshot=info, arrays=graph.arrays())
 
     return take
 
@@ -71,7 +71,7 @@ class Run:
     def until(
         self,
         num_ends: int,
-        snapshots: Callable[[], AbstractContextManager[TrainingInput]],
+        snapshots: Callable[[], AbstractContextManager[SnapshotInput]],
         after: Callable[[TunerEvent], None] = lambda _: None,
         **changes: float,
     ) -> list[str]:
@@ -146,7 +146,7 @@ def test_a_generation_is_verified_once(
     One that it wrote itself, or verified already, is not again.
     """
     with snapshots() as source:
-        by_hand = train_once(source, artifacts, settings)
+        by_hand = train_and_publish(source, artifacts, settings)
     verified: list[tuple[str, bool]] = []
 
     def open_and_tell(path: Path, *, verify: bool = True) -> Generation:
@@ -175,7 +175,7 @@ def test_a_damaged_generation_is_no_warm_start(
 ) -> None:
     """The tuner begins from scratch."""
     with snapshots() as source:
-        by_hand = train_once(source, artifacts, settings)
+        by_hand = train_and_publish(source, artifacts, settings)
     path = artifacts.generation_path(by_hand) / "item_vectors.npy"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
 
@@ -236,7 +236,7 @@ def test_a_snapshot_that_fails_does_not_end_the_tuner(run: Run, snapshots: Snaps
     calls: list[int] = []
 
     @contextmanager
-    def sometimes() -> Iterator[TrainingInput]:
+    def sometimes() -> Iterator[SnapshotInput]:
         calls.append(1)
         if len(calls) == 1:
             raise StoreBusy("the store is open in another process")
@@ -251,7 +251,7 @@ def test_a_disk_that_fails_does_not_end_the_tuner(run: Run, snapshots: Snapshots
     calls: list[int] = []
 
     @contextmanager
-    def sometimes() -> Iterator[TrainingInput]:
+    def sometimes() -> Iterator[SnapshotInput]:
         calls.append(1)
         if len(calls) == 1:
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -284,7 +284,7 @@ def test_one_training_by_hand_is_published(
 ) -> None:
     """What `freshet train` does."""
     with snapshots() as source:
-        generation_id = train_once(source, artifacts, settings)
+        generation_id = train_and_publish(source, artifacts, settings)
 
     assert artifacts.current_id() == generation_id
     assert artifacts.manifest(generation_id).snapshot.graph_hash == source.snapshot.graph_hash

@@ -9,8 +9,8 @@ from freshet.stores.artifacts import writable_artifacts
 from freshet.stores.training_input import snapshot_input, store_input
 from freshet.terminal import options
 from freshet.terminal.progress import progress
-from model.errors import TrainingStopped
-from model.publishing.refresh import train_once
+from model.errors import TrainingCancelled
+from model.publishing.refresh import train_and_publish
 
 
 @click.command()
@@ -50,14 +50,14 @@ def train(
         source = read(path, stream_settings)
         with progress("training", "passes") as advance:
             try:
-                generation_id = train_once(
+                generation_id = train_and_publish(
                     source,
                     artifact_store,
                     settings,
                     on_progress=lambda each: advance(each.passes, each.max_passes),
-                    stop=stop.is_set,
+                    is_cancelled=stop.is_set,
                 )
-            except TrainingStopped:
+            except TrainingCancelled:
                 raise CommandError(
                     "stopped; no generation was published", exit_code=EXIT_INTERRUPTED
                 ) from None

@@ -13,7 +13,7 @@ from freshet.stores.training_input import store_input
 from freshet.terminal import options
 from freshet.terminal.addresses import TUNER_METRICS
 from model.metrics import TunerMetrics
-from model.publishing.refresh import TrainingInput
+from model.publishing.refresh import SnapshotInput
 from model.tuner import run_tuner
 from stream.reading.incremental import KnownGraph
 
@@ -65,7 +65,7 @@ def tune(
     registry = CollectorRegistry()
     counted, known = TunerMetrics(registry), KnownGraph()
 
-    def snapshots() -> AbstractContextManager[TrainingInput]:
+    def snapshots() -> AbstractContextManager[SnapshotInput]:
         return nullcontext(store_input(store, stream_settings, known))
 
     with metrics_endpoint(metrics, registry, default=TUNER_METRICS):

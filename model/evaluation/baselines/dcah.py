@@ -21,10 +21,10 @@ from model.data.texts import item_texts
 from model.evaluation.baselines.dcah_network import PaperGraph, PaperNetwork, Scorer
 from model.evaluation.cancellation import refuse_if_cancelled
 from model.evaluation.holdout import Holdout
-from model.network.graph import Visible
+from model.network.graph import VisibilityMask
 from model.ranking import quality_of, scored_ranks
 from model.training.optimizer import Adam
-from model.training.pretrain import ContrastSettings, draw_view, pretrain
+from model.training.pretraining import ContrastSettings, draw_view, pretrain
 from stream.dtypes import Float32s, Int64s
 from stream.graph.arrays import GraphArrays
 
@@ -130,20 +130,26 @@ class PaperRanker:
 
 
 def tune(
-    validation: Holdout, settings: PaperSettings, *, budget_seconds: float, stop: Callable[[], bool]
+    validation: Holdout,
+    settings: PaperSettings,
+    *,
+    budget_seconds: float,
+    is_cancelled: Callable[[], bool],
 ) -> FittedPaper:
     """Choose what the MLP reads, then the step, on the validation part.
 
     What is left of the time is shared.
 
     Raises:
-        TrainingStopped: `stop` said so.
+        TrainingCancelled: `is_cancelled` returned True.
     """
     end = time.monotonic() + budget_seconds
 
     def fit_one(candidate: PaperSettings, num_left: int) -> FittedPaper:
         now = time.monotonic()
-        return fit(validation, candidate, deadline=now + (end - now) / num_left, stop=stop)
+        return fit(
+            validation, candidate, deadline=now + (end - now) / num_left, is_cancelled=is_cancelled
+        )
 
     product = fit_one(replace(settings, scorer="product"), 3)
     concatenation = fit_one(replace(settings, scorer="concatenation"), 2)
@@ -153,7 +159,11 @@ def tune(
 
 
 def fit(
-    validation: Holdout, settings: PaperSettings, *, deadline: float, stop: Callable[[], bool]
+    validation: Holdout,
+    settings: PaperSettings,
+    *,
+    deadline: float,
+    is_cancelled: Callable[[], bool],
 ) -> FittedPaper:
     """Train until the validation part's pairs are ranked no better, the passes are
     done, or it is too late.
@@ -162,17 +172,17 @@ def fit(
         validation: what is learnt, and what is asked to stop in time.
         settings: size and step of the network, its switches.
         deadline: `time.monotonic` at which to end, whatever was reached.
-        stop: asked before every step.
+        is_cancelled: asked before every step.
 
     Raises:
-        TrainingStopped: `stop` said so.
+        TrainingCancelled: `is_cancelled` returned True.
     """
     run = _Run(validation.arrays, settings)
     asked = _some_queries(validation)
     ranker = PaperRanker(asked, run.network)
     every = math.ceil(_STEPS_BETWEEN / run.steps_a_pass)
     state, passes, worth, bad = run.state(), 0, 0.0, 0
-    for number in run.passes(deadline, stop):
+    for number in run.passes(deadline, is_cancelled):
         is_last = number == settings.max_passes or time.monotonic() > deadline
         if number % every and not is_last:
             continue
@@ -202,19 +212,19 @@ class _Run:
         self._features = self.network.features(texts)
         self.steps_a_pass = max(1, round(self._graph.edge.shape[1] / _BATCH))
 
-    def passes(self, deadline: float, stop: Callable[[], bool]) -> Iterator[int]:
+    def passes(self, deadline: float, is_cancelled: Callable[[], bool]) -> Iterator[int]:
         """Pre-train, where that is wanted, then train.
 
         Yield the number of each pass when it is done.
         """
         if self._settings.pretrains:
-            self._pretrain(deadline, stop)
+            self._pretrain(deadline, is_cancelled)
         optimizer = Adam(
             [(each, 1.0) for each in self.network.parameters()], self._settings.learning_rate
         )
         for number in range(1, self._settings.max_passes + 1):
             for batch in torch.randperm(self._graph.edge.shape[1]).tensor_split(self.steps_a_pass):
-                refuse_if_cancelled(stop)
+                refuse_if_cancelled(is_cancelled)
                 self._step(optimizer, batch)
             yield number
             if time.monotonic() > deadline:
@@ -224,12 +234,12 @@ class _Run:
         """Return a copy of the weights."""
         return {name: value.clone() for name, value in self.network.state_dict().items()}
 
-    def _pretrain(self, deadline: float, stop: Callable[[], bool]) -> None:
+    def _pretrain(self, deadline: float, is_cancelled: Callable[[], bool]) -> None:
         now = time.monotonic()
         end = now + _PRETRAINING_SHARE * (deadline - now)
 
         def is_over() -> bool:
-            refuse_if_cancelled(stop)
+            refuse_if_cancelled(is_cancelled)
             return time.monotonic() > end
 
         names = self.network.named_parameters()
@@ -237,7 +247,7 @@ class _Run:
         nodes = self._graph.connected()
         pretrain(self._encode, parameters, self._everything, nodes, _CONTRAST, is_over=is_over)
 
-    def _encode(self, visible: Visible) -> Tensor:
+    def _encode(self, visible: VisibilityMask) -> Tensor:
         vectors: Tensor = self.network(self._features, self._graph, visible)
         return vectors
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import HypergraphConv, SAGEConv
 
 from model.data.graph import whole_graph
-from model.network.graph import Visible
+from model.network.graph import VisibilityMask
 from model.network.sparse import Pattern
 from protos.text import text_features
 from stream.graph.arrays import GraphArrays
@@ -53,9 +53,9 @@ class PaperGraph:
             np.stack([part.incidence_node + shift, part.incidence_hyperedge])
         )
 
-    def everything(self) -> Visible:
+    def everything(self) -> VisibilityMask:
         """Hide nothing."""
-        return Visible(
+        return VisibilityMask(
             edge=torch.ones(self.edge.shape[1]),
             hyperedge=torch.ones(self.num_hyperedges),
             node=torch.ones(self.num_nodes),
@@ -70,7 +70,7 @@ class PaperGraph:
         has_neighbours[self.incidence[0]] = True
         return has_neighbours.nonzero().flatten()
 
-    def visible_edges(self, visible: Visible) -> Tensor:
+    def visible_edges(self, visible: VisibilityMask) -> Tensor:
         """Return ``int64 [2, 2 * num_visible]``, edges whose ends are both visible, in
         both directions.
         """
@@ -78,7 +78,7 @@ class PaperGraph:
         edge = self.edge[:, kept]
         return torch.cat([edge, edge.flip(0)], dim=1)
 
-    def visible_incidences(self, visible: Visible) -> Tensor:
+    def visible_incidences(self, visible: VisibilityMask) -> Tensor:
         """Return ``int64 [2, num_visible]``, node and hyperedge of incidences where
         both are visible.
         """
@@ -110,10 +110,10 @@ class PaperNetwork(nn.Module):
         self.bag = nn.Parameter(_FEATURE_STD * torch.randn(len(buckets), dim))
         self.sage = nn.ModuleList(SAGEConv(dim, dim) for _ in range(_LAYERS))
         self.hypergraph = nn.ModuleList(HypergraphConv(dim, dim) for _ in range(_LAYERS))
-        self.attention = ChannelAttention(dim)
+        self.attention = DcahAttention(dim)
         self.scorer = PairScorer(dim, scorer)
 
-    def features(self, texts: Sequence[str]) -> "Features":
+    def features(self, texts: Sequence[str]) -> "FeatureMeans":
         """Return what the network reads of texts.
 
         Their features, without those that were not trained on.
@@ -126,9 +126,11 @@ class PaperNetwork(nn.Module):
             ]
             for text in texts
         ]
-        return Features(rows, len(self._row))
+        return FeatureMeans(rows, len(self._row))
 
-    def forward(self, features: "Features", graph: PaperGraph, visible: Visible) -> Tensor:
+    def forward(
+        self, features: "FeatureMeans", graph: PaperGraph, visible: VisibilityMask
+    ) -> Tensor:
         """Return ``float32 [num_nodes, dim]``."""
         text = features.mean(self.bag)
         edges, incidences = graph.visible_edges(visible), graph.visible_incidences(visible)
@@ -142,7 +144,7 @@ class PaperNetwork(nn.Module):
         return fused
 
 
-class Features:
+class FeatureMeans:
     """Which rows of a table each text is the mean of.
 
     Args:
@@ -162,7 +164,7 @@ class Features:
         return self._pattern.product(self._weight, table)
 
 
-class ChannelAttention(nn.Module):
+class DcahAttention(nn.Module):
     """Weighs the channels of each node.
 
     The softmax over channels of ``a^T tanh(W h + b)``.

@@ -86,7 +86,7 @@ def fit(
     *,
     stop_by: Holdout | None,
     deadline: float,
-    stop: Callable[[], bool],
+    is_cancelled: Callable[[], bool],
 ) -> FittedLightGcn:
     """Train with Bayesian personalised ranking on all edges.
 
@@ -95,10 +95,10 @@ def fit(
         settings: size and step of the model, how many passes at most.
         stop_by: pairs to stop by; None: all passes are done.
         deadline: `time.monotonic` at which to end, whatever was reached.
-        stop: asked before every step.
+        is_cancelled: asked before every step.
 
     Raises:
-        TrainingStopped: `stop` said so.
+        TrainingCancelled: `is_cancelled` returned True.
     """
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
@@ -113,7 +113,7 @@ def fit(
         for batch in np.array_split(
             rng.permutation(edges.shape[1]), max(1, edges.shape[1] // _BATCH)
         ):
-            refuse_if_cancelled(stop)
+            refuse_if_cancelled(is_cancelled)
             _step(model, optimizer, edges[:, batch], both_ways, num_queries, num_items)
         is_last = number == settings.max_passes or time.monotonic() > deadline
         if stop_by is not None and (number % _EVERY == 0 or is_last):

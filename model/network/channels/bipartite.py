@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.data.counts import ChannelSize
 from model.data.graph import GraphPart
-from model.network.compressed_rows import Rows
-from model.network.graph import Hearing, Visible
-from model.network.messages import Messages, Weighted, draw
-from model.network.sparse import Adjacency, Matrix, Normalised
+from model.data.graph_size import ChannelSize
+from model.network.compressed_rows import CsrMatrix
+from model.network.graph import Hearing, VisibilityMask
+from model.network.messages import Messages, WeightedPattern, draw
+from model.network.sparse import Adjacency, Matrix, NormalisedAdjacency
 from model.settings import ModelSettings
 from stream.dtypes import Float32s, Int64s
 
@@ -58,7 +58,7 @@ class DeviceEdges:
         )
         self.weight = torch.from_numpy(part.edge_weight).to(device)
 
-    def open(self, visible: Visible) -> "OpenEdges":
+    def open(self, visible: VisibilityMask) -> "OpenEdges":
         """See `DeviceForm`."""
         return OpenEdges(self, visible)
 
@@ -66,7 +66,7 @@ class DeviceEdges:
 class OpenEdges:
     """What is visible of all edges, on the device; see `Hearing`."""
 
-    def __init__(self, edges: DeviceEdges, visible: Visible) -> None:
+    def __init__(self, edges: DeviceEdges, visible: VisibilityMask) -> None:
         self._adjacency = edges.adjacency
         self._weight = edges.weight * visible.edge
         self._node = visible.node
@@ -91,7 +91,7 @@ class OpenEdges:
         return self._adjacency.some_rows(self._matrix, nodes)
 
     @cached_property
-    def _matrix(self) -> Normalised:
+    def _matrix(self) -> NormalisedAdjacency:
         degrees = self._adjacency.degrees(self._weight)
         return self._adjacency.normalised(self._weight, degrees, self._node)
 
@@ -106,7 +106,7 @@ class HostEdges:
 
     def __init__(self, part: GraphPart) -> None:
         item = part.num_queries + part.edge_item
-        self.neighbours = Rows(
+        self.neighbours = CsrMatrix(
             np.concatenate([part.edge_query, item]),
             np.concatenate([item, part.edge_query]),
             part.num_nodes,
@@ -115,7 +115,7 @@ class HostEdges:
         self.num_nodes = part.num_nodes
         self.weight = part.edge_weight
 
-    def open(self, visible: Visible) -> "OpenHostEdges":
+    def open(self, visible: VisibilityMask) -> "OpenHostEdges":
         """See `HostForm`."""
         return OpenHostEdges(self, visible)
 
@@ -123,7 +123,7 @@ class HostEdges:
 class OpenHostEdges:
     """What is visible of all edges, in the host's memory; see `HostHearing`."""
 
-    def __init__(self, edges: HostEdges, visible: Visible) -> None:
+    def __init__(self, edges: HostEdges, visible: VisibilityMask) -> None:
         self._neighbours = edges.neighbours
         self._node: Float32s = visible.node.numpy()
         # An edge is two entries of the symmetric matrix, with one weight.
@@ -202,7 +202,7 @@ class LayeredEdges:
     """What a batch hears, on the device; see `Hearing`."""
 
     degree: Tensor
-    layers: list[Weighted]
+    layers: list[WeightedPattern]
 
     def along(self, x: Tensor, layer: int) -> Tensor:
         """Return the messages of a layer."""

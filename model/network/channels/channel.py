@@ -10,9 +10,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from model.data.counts import ChannelSize
 from model.data.graph import GraphPart
-from model.network.graph import Hearing, Visible
+from model.data.graph_size import ChannelSize
+from model.network.graph import Hearing, VisibilityMask
 from model.settings import ModelSettings
 from stream.dtypes import Int64s
 
@@ -20,7 +20,7 @@ from stream.dtypes import Int64s
 class DeviceForm(Protocol):
     """A channel's part of a whole graph, on the device: for steps that go over all."""
 
-    def open(self, visible: Visible) -> Hearing:
+    def open(self, visible: VisibilityMask) -> Hearing:
         """Return what all nodes hear where only `visible` is to be seen."""
 
 
@@ -29,7 +29,7 @@ class HostForm(Protocol):
     exports.
     """
 
-    def open(self, visible: Visible) -> "HostHearing":
+    def open(self, visible: VisibilityMask) -> "HostHearing":
         """Return what all nodes hear where only `visible`, on the host, is to be
         seen.
         """

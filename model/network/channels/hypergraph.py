@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.data.counts import ChannelSize
 from model.data.graph import GraphPart
-from model.network.compressed_rows import Rows
-from model.network.graph import Hearing, Visible
-from model.network.messages import Messages, Weighted, draw
+from model.data.graph_size import ChannelSize
+from model.network.compressed_rows import CsrMatrix
+from model.network.graph import Hearing, VisibilityMask
+from model.network.messages import Messages, WeightedPattern, draw
 from model.network.sparse import Matrix, Pattern, gather
 from model.settings import ModelSettings
 from stream.dtypes import Float32s, Int64s
@@ -52,7 +52,7 @@ class DeviceSessions:
             device,
         )
 
-    def open(self, visible: Visible) -> "OpenSessions":
+    def open(self, visible: VisibilityMask) -> "OpenSessions":
         """See `DeviceForm`."""
         return OpenSessions(self, visible)
 
@@ -60,7 +60,7 @@ class DeviceSessions:
 class OpenSessions:
     """What is visible of all hyperedges, on the device; see `Hearing`."""
 
-    def __init__(self, sessions: DeviceSessions, visible: Visible) -> None:
+    def __init__(self, sessions: DeviceSessions, visible: VisibilityMask) -> None:
         self._incidences = sessions.incidences
         self._open = gather(visible.hyperedge, sessions.incidences.row)
         self._node = visible.node
@@ -112,11 +112,11 @@ class HostSessions:
     """
 
     def __init__(self, part: GraphPart) -> None:
-        self.of_node = Rows(part.incidence_node, part.incidence_hyperedge, part.num_nodes)
-        self.members = Rows(part.incidence_hyperedge, part.incidence_node, part.num_hyperedges)
+        self.of_node = CsrMatrix(part.incidence_node, part.incidence_hyperedge, part.num_nodes)
+        self.members = CsrMatrix(part.incidence_hyperedge, part.incidence_node, part.num_hyperedges)
         self.num_nodes = part.num_nodes
 
-    def open(self, visible: Visible) -> "OpenHostSessions":
+    def open(self, visible: VisibilityMask) -> "OpenHostSessions":
         """See `HostForm`."""
         return OpenHostSessions(self, visible)
 
@@ -124,7 +124,7 @@ class HostSessions:
 class OpenHostSessions:
     """What is visible of all hyperedges, in the host's memory; see `HostHearing`."""
 
-    def __init__(self, sessions: HostSessions, visible: Visible) -> None:
+    def __init__(self, sessions: HostSessions, visible: VisibilityMask) -> None:
         self._sessions = sessions
         self._hyperedge: Float32s = visible.hyperedge.numpy()
         self._node: Float32s = visible.node.numpy()
@@ -207,8 +207,8 @@ class SessionMessages:
     """What a batch hears, on the device; see `Hearing`."""
 
     degree: Tensor
-    to_session: Weighted
-    from_session: Weighted
+    to_session: WeightedPattern
+    from_session: WeightedPattern
 
     def along(self, x: Tensor, layer: int) -> Tensor:  # noqa: ARG002  # it has one layer
         """Return D_v^-1 H D_e^-1 H^T x, of what was drawn."""

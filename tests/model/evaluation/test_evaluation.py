@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.errors import TrainingStopped
+from model.errors import TrainingCancelled
 from model.evaluation.baselines.lexical import Bm25, CoOccurrence, Popularity
 from model.evaluation.bootstrap import interval
-from model.evaluation.evaluation import MEAN, Evaluation, Score
+from model.evaluation.evaluation import MEAN, Evaluation, ModelScore
 from model.evaluation.holdout import SEGMENTS, Holdout, split_by_time
-from model.evaluation.models import MODELS, Task, ranks_of
+from model.evaluation.models import MODELS, FitTask, ranks_of
 from model.settings import ModelSettings
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
@@ -32,14 +32,14 @@ def holdouts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Holdout, Holdout
 @pytest.fixture(scope="module")
 def scores(
     holdouts: tuple[Holdout, Holdout], settings: ModelSettings
-) -> tuple[Evaluation, list[Score]]:
+) -> tuple[Evaluation, list[ModelScore]]:
     """Return all models, judged with two seeds."""
     evaluation = Evaluation(*holdouts, replace(settings, budget_seconds=20.0), seeds=(0, 1))
     return evaluation, [score for name in NAMES for score in evaluation.judge(name)]
 
 
 def test_every_model_is_better_than_nothing(
-    scores: tuple[Evaluation, list[Score]], holdouts: tuple[Holdout, Holdout]
+    scores: tuple[Evaluation, list[ModelScore]], holdouts: tuple[Holdout, Holdout]
 ) -> None:
     """A shop whose titles and clicks say what fits.
 
@@ -56,7 +56,7 @@ def test_every_model_is_better_than_nothing(
         assert means[name] > 1.5 * means["popularity"], means
 
 
-def test_means_have_intervals_around_them(scores: tuple[Evaluation, list[Score]]) -> None:
+def test_means_have_intervals_around_them(scores: tuple[Evaluation, list[ModelScore]]) -> None:
     """Each model has a row a segment and seed, and a mean whose interval holds it."""
     rows = scores[1]
 
@@ -70,7 +70,7 @@ def test_means_have_intervals_around_them(scores: tuple[Evaluation, list[Score]]
     assert all(not row.intervals for row in rows if row.seed != MEAN)
 
 
-def test_each_seed_says_what_was_chosen(scores: tuple[Evaluation, list[Score]]) -> None:
+def test_each_seed_says_what_was_chosen(scores: tuple[Evaluation, list[ModelScore]]) -> None:
     """Settings tuned on the validation part, passes of what is trained.
 
     A mean has none.
@@ -88,14 +88,16 @@ def test_a_fit_ends_between_two_steps(
 ) -> None:
     """Told to stop after it began, it asks once more and gives nothing."""
     answers = [False, False, True]
-    evaluation = Evaluation(*holdouts, settings, seeds=(0,), stop=lambda: answers.pop(0))
+    evaluation = Evaluation(*holdouts, settings, seeds=(0,), is_cancelled=lambda: answers.pop(0))
 
-    with pytest.raises(TrainingStopped):
+    with pytest.raises(TrainingCancelled):
         next(evaluation.judge(name))
     assert not answers
 
 
-def test_a_model_is_compared_on_the_same_queries(scores: tuple[Evaluation, list[Score]]) -> None:
+def test_a_model_is_compared_on_the_same_queries(
+    scores: tuple[Evaluation, list[ModelScore]],
+) -> None:
     """The difference is that of the means; against itself it is nothing, for sure."""
     evaluation, rows = scores
     means = {(row.model, row.segment): row.figures for row in rows if row.seed == MEAN}
@@ -127,8 +129,8 @@ def test_fitting_never_looks_at_the_test_pairs(
         assert np.array_equal(honest, other), name
 
 
-def _task(validation: Holdout, test: Holdout, settings: ModelSettings) -> Task:
-    return Task(validation=validation, test=test, settings=replace(settings, max_passes=2))
+def _task(validation: Holdout, test: Holdout, settings: ModelSettings) -> FitTask:
+    return FitTask(validation=validation, test=test, settings=replace(settings, max_passes=2))
 
 
 def test_bm25_finds_what_the_title_says(holdouts: tuple[Holdout, Holdout]) -> None:

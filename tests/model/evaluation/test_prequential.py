@@ -9,20 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.errors import EvaluationRefused, GateRefused, TrainingStopped
+from model.errors import EvaluationRefused, GateRefused, TrainingCancelled
 from model.evaluation.bootstrap import relative_interval
 from model.evaluation.prequential import (
     DAY_MS,
     NIGHTLY,
     SEGMENTS,
     STREAMED,
-    Clicks,
-    Comparison,
-    Plan,
+    AskedClicks,
+    PrequentialReplay,
     Read,
-    Replay,
+    ReplayPlan,
+    SystemComparison,
 )
-from model.publishing.refresh import train_once
+from model.publishing.refresh import train_and_publish
 from model.settings import ModelSettings
 from stream.events.types import Interaction
 from stream.graph.arrays import GraphArrays
@@ -81,7 +81,7 @@ def reader(tmp_path: Path) -> Reader:
     return make
 
 
-def _by_segment(found: list[Comparison]) -> dict[str, Comparison]:
+def _by_segment(found: list[SystemComparison]) -> dict[str, SystemComparison]:
     return {each.segment: each for each in found}
 
 
@@ -94,7 +94,7 @@ def test_one_learns_at_midnight_and_the_other_as_clicks_come(
     """
     events = over_days(shop_events(200), days=4)
     read, asked = reader(events)
-    replay = Replay(read, Plan(refresh_every=60, start_share=0.3), small)
+    replay = PrequentialReplay(read, ReplayPlan(refresh_every=60, start_share=0.3), small)
     asked.clear()
     _, efforts = replay.run()
     by_night = [ms for ms in asked[: efforts[0].trainings] if ms is not None]
@@ -111,7 +111,7 @@ def test_one_learns_at_midnight_and_the_other_as_clicks_come(
 def test_without_a_refresh_both_answer_alike(reader: Reader, small: ModelSettings) -> None:
     """One day and no refresh on it: the same model twice, no difference for sure."""
     read, _ = reader(over_days(shop_events(200), days=3))
-    found, _ = Replay(read, Plan(refresh_every=10_000, days=1), small).run()
+    found, _ = PrequentialReplay(read, ReplayPlan(refresh_every=10_000, days=1), small).run()
 
     for each in found:
         assert each.streamed == each.nightly
@@ -130,7 +130,7 @@ def test_what_comes_up_by_day_is_found_after_a_refresh(
     events = over_days(shop_events(150), days=3)
     launch = [at(3, hour / 4, f"n{hour}", "hover board", "board-black") for hour in range(60)]
     read, _ = reader(events + launch)
-    found, _ = Replay(read, Plan(refresh_every=20, days=1), small).run()
+    found, _ = PrequentialReplay(read, ReplayPlan(refresh_every=20, days=1), small).run()
     young = _by_segment(found)["young_items"]
 
     assert young.clicks == len(launch)
@@ -152,7 +152,7 @@ def test_clicks_are_grouped_by_what_was_known(make_arrays: MakeArrays) -> None:
             at(4, 1, "f", "gift", "mug-blue"),
         ]
     )
-    clicks = Clicks(whole=whole, fact=np.argsort(whole.fact_ms, kind="stable")[1:])
+    clicks = AskedClicks(whole=whole, fact=np.argsort(whole.fact_ms, kind="stable")[1:])
     found = {name: np.flatnonzero(clicks.segment(name)).tolist() for name in SEGMENTS}
 
     assert found == {
@@ -177,10 +177,10 @@ def test_a_refused_refresh_leaves_what_was_live(
     def refuse(*arguments: object, warm: object = None, **more: object) -> str:
         if warm is not None:
             raise GateRefused("20260101T000000Z-000000", ("it is worse",))
-        return train_once(*arguments, warm=None, **more)  # type: ignore[arg-type]
+        return train_and_publish(*arguments, warm=None, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("model.evaluation.prequential.train_once", refuse)
-    found, efforts = Replay(read, Plan(refresh_every=40, days=1), small).run()
+    monkeypatch.setattr("model.evaluation.prequential.train_and_publish", refuse)
+    found, efforts = PrequentialReplay(read, ReplayPlan(refresh_every=40, days=1), small).run()
 
     assert efforts[1].refused == efforts[1].trainings - 1 > 0
     assert found[0].streamed == found[0].nightly
@@ -191,8 +191,10 @@ def test_a_replay_ends_between_two_steps(reader: Reader, small: ModelSettings) -
     read, _ = reader(over_days(shop_events(100), days=3))
     answers = [False, False, True]
 
-    with pytest.raises(TrainingStopped):
-        Replay(read, Plan(refresh_every=40), small, stop=lambda: answers.pop(0)).run()
+    with pytest.raises(TrainingCancelled):
+        PrequentialReplay(
+            read, ReplayPlan(refresh_every=40), small, is_cancelled=lambda: answers.pop(0)
+        ).run()
     assert not answers
 
 
@@ -201,7 +203,7 @@ def test_a_log_of_one_day_is_refused(reader: Reader, small: ModelSettings) -> No
     read, _ = reader(shop_events(20))
 
     with pytest.raises(EvaluationRefused, match="give a longer log"):
-        Replay(read, Plan(refresh_every=40), small)
+        PrequentialReplay(read, ReplayPlan(refresh_every=40), small)
 
 
 def test_relative_intervals_hold_the_truth() -> None:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from model.data.training_set import TrainingSet, build_training_set
-from model.network.graph import Channels, Reach, Visible
+from model.network.graph import ChannelOutputs, ReceptiveField, VisibilityMask
 from model.network.network import DualChannelNetwork
-from model.network.whole_graph import Graph, WholeReach
+from model.network.whole_graph import FullReceptiveField, Graph
 from model.settings import ModelSettings
 from model.training.step import Learner
 from stream.events.types import Interaction
@@ -39,7 +39,7 @@ def random_network(data: TrainingSet, settings: ModelSettings) -> DualChannelNet
 
 
 def gradients(
-    network: DualChannelNetwork, channels_of: Callable[[], Channels]
+    network: DualChannelNetwork, channels_of: Callable[[], ChannelOutputs]
 ) -> tuple[list[Tensor], dict[str, Tensor]]:
     """Return what channels say, and the gradient of a random combination of it by
     parameter.
@@ -55,7 +55,7 @@ def gradients(
     }
 
 
-def assert_same(network: DualChannelNetwork, reach: Reach, nodes: Tensor) -> None:
+def assert_same(network: DualChannelNetwork, reach: ReceptiveField, nodes: Tensor) -> None:
     """Check that both ways say the same, and learn the same from it."""
     few, few_gradients = gradients(network, lambda: network.propagate_to(reach, nodes))
     all_, all_gradients = gradients(network, lambda: network.propagate(reach).of(nodes))
@@ -80,7 +80,9 @@ def test_a_few_nodes_are_as_among_all(
     nodes = torch.randperm(data.train.num_nodes)[: data.train.num_nodes // 2]
     assert (visible.node[nodes] == 0).any()
 
-    assert_same(random_network(data, settings), WholeReach(Graph(data.train, CPU), visible), nodes)
+    assert_same(
+        random_network(data, settings), FullReceptiveField(Graph(data.train, CPU), visible), nodes
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,13 +100,13 @@ def test_a_graph_of_almost_nothing(
     arrays = make_arrays(clicks)
     data = build_training_set(arrays, settings)
     graph, network = Graph(data.whole, CPU), random_network(data, settings)
-    everything = Visible.everything(graph)
-    nothing = Visible(
+    everything = VisibilityMask.everything(graph)
+    nothing = VisibilityMask(
         edge=0 * everything.edge, hyperedge=0 * everything.hyperedge, node=everything.node
     )
     for visible in (everything, nothing):
         for nodes in (torch.arange(graph.num_nodes), torch.tensor([1])):
-            assert_same(network, WholeReach(graph, visible), nodes)
+            assert_same(network, FullReceptiveField(graph, visible), nodes)
 
 
 @pytest.mark.parametrize("switched_off", ["use_bipartite", "use_hypergraph", "use_ids"])

@@ -12,11 +12,11 @@ from torch import Tensor
 from model.artifact.encoder import TextEncoder
 from model.data.graph import GraphPart
 from model.data.training_set import TrainingSet, build_training_set
-from model.network.graph import Propagated, Visible
+from model.network.graph import NodeVectors, VisibilityMask
 from model.network.network import DualChannelNetwork
-from model.network.whole_graph import Graph, WholeReach
+from model.network.whole_graph import FullReceptiveField, Graph
 from model.settings import ModelSettings
-from model.training.result import Trained
+from model.training.result import TrainedModel
 from model.training.step import Learner
 from model.training.warm_start import export_encoder
 from stream.graph.arrays import GraphArrays
@@ -48,7 +48,7 @@ def network(data: TrainingSet, settings: ModelSettings) -> DualChannelNetwork:
     return network
 
 
-def rows(nodes: Propagated) -> Tensor:
+def rows(nodes: NodeVectors) -> Tensor:
     """Return all nodes' vectors, queries first."""
     return torch.cat([nodes.query, nodes.item])
 
@@ -74,10 +74,10 @@ def test_a_query_without_neighbours_gets_the_encoders_vector(
     items.
     """
     graph = Graph(data.train, CPU)
-    hidden = replace(Visible.everything(graph), node=torch.zeros(data.train.num_nodes))
+    hidden = replace(VisibilityMask.everything(graph), node=torch.zeros(data.train.num_nodes))
     encoder = TextEncoder(export_encoder(network, data.texts, settings.num_buckets))
 
-    nodes = network(WholeReach(graph, hidden))
+    nodes = network(FullReceptiveField(graph, hidden))
 
     for query, text in enumerate(arrays.query_texts):
         assert np.abs(nodes.query[query].detach().numpy() - encoder.encode(text)).max() < 1e-5
@@ -95,7 +95,11 @@ def test_a_hidden_node_is_the_same_in_any_graph(
         node = torch.ones(part.num_nodes)
         node[:10] = 0
         sides.append(
-            rows(network(WholeReach(graph, replace(Visible.everything(graph), node=node))))[:10]
+            rows(
+                network(
+                    FullReceptiveField(graph, replace(VisibilityMask.everything(graph), node=node))
+                )
+            )[:10]
         )
 
     torch.testing.assert_close(sides[0], sides[1])
@@ -189,8 +193,8 @@ def reaches(make_arrays: MakeArrays, settings: ModelSettings, *, hide: bool) -> 
     query, item = arrays.query_texts.index("mug"), arrays.item_ids.index("target")
     edge = int(np.flatnonzero(data.train.edge_query == query)[0])
     graph = Graph(data.train, CPU)
-    visible = run.hide(torch.tensor([edge])) if hide else Visible.everything(graph)
-    run.network(WholeReach(graph, visible)).query[query].sum().backward()
+    visible = run.hide(torch.tensor([edge])) if hide else VisibilityMask.everything(graph)
+    run.network(FullReceptiveField(graph, visible)).query[query].sum().backward()
     gradient = run.network.ids.grad
     assert gradient is not None
     return float(gradient[arrays.num_queries + item].abs().max())
@@ -241,7 +245,7 @@ def test_a_share_of_nodes_is_hidden_in_every_step(
     assert not torch.equal(first, second)
 
 
-def test_known_nodes_listen_to_the_graph(trained: Trained) -> None:
+def test_known_nodes_listen_to_the_graph(trained: TrainedModel) -> None:
     """The attention that is stored is not all text."""
     assert trained.query_attention[:, 1:].sum(axis=1).max() > 0.2
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from model.data.training_set import TrainingSet, build_training_set
-from model.network.graph import Channels, Visible
-from model.network.host_graph import HostGraph, HostReach
+from model.network.graph import ChannelOutputs, VisibilityMask
+from model.network.host_graph import HostGraph, HostReceptiveField
 from model.network.network import DualChannelNetwork
-from model.network.sampled import SampledGraph, Subgraph
-from model.network.whole_graph import Graph, WholeReach
+from model.network.sampled import SampledGraph, SampledReceptiveField
+from model.network.whole_graph import FullReceptiveField, Graph
 from model.settings import ModelSettings
 from model.training.step import Learner
 from model.training.train import train
@@ -47,9 +47,9 @@ def random_network(data: TrainingSet, settings: ModelSettings) -> DualChannelNet
     return network
 
 
-def partly_hidden(graph: Graph) -> Visible:
+def partly_hidden(graph: Graph) -> VisibilityMask:
     """Hide a fifth of everything."""
-    return Visible(
+    return VisibilityMask(
         edge=(torch.rand(graph.num_edges) > 0.2).float(),
         hyperedge=(torch.rand(graph.num_hyperedges) > 0.2).float(),
         node=(torch.rand(graph.num_nodes) > 0.2).float(),
@@ -83,7 +83,7 @@ def test_where_no_bound_is_reached_it_is_the_whole_graphs_propagation(
     visible, (queries, items) = partly_hidden(graph), some_nodes(data)
     sampled = SampledGraph(data.train, data.texts, settings, CPU)
 
-    def found(channels: Channels) -> list[Tensor]:
+    def found(channels: ChannelOutputs) -> list[Tensor]:
         network.zero_grad()
         vectors, attention = zip(
             *(network.join(channels, nodes) for nodes in (queries, items)), strict=True
@@ -94,7 +94,7 @@ def test_where_no_bound_is_reached_it_is_the_whole_graphs_propagation(
         ]
         return [*vectors, *attention, *gradients]
 
-    whole = found(network.propagate(WholeReach(graph, visible)))
+    whole = found(network.propagate(FullReceptiveField(graph, visible)))
     drawn = found(network.propagate(sampled.reach(visible, torch.cat([queries, items]))))
 
     assert len(whole) == len(drawn)
@@ -118,7 +118,7 @@ def test_only_what_a_batch_reaches_is_propagated_over(
     graph = SampledGraph(data.whole, data.texts, settings, CPU)
     mug = arrays.query_texts.index("mug")
 
-    reach = graph.reach(Visible.everything(graph), torch.tensor([mug]))
+    reach = graph.reach(VisibilityMask.everything(graph), torch.tensor([mug]))
 
     items = arrays.num_queries + np.array([arrays.item_ids.index(name) for name in ("a", "b")])
     assert sorted(reach.nodes.tolist()) == sorted([mug, *items.tolist()])
@@ -133,15 +133,17 @@ def test_drawn_neighbours_are_right_on_average(data: TrainingSet, settings: Mode
     visible, starts = partly_hidden(graph), torch.cat(some_nodes(data))
     open_ = HostGraph(data.train, data.texts).open(visible)
 
-    def channels_of(channels: Channels) -> Tensor:
+    def channels_of(channels: ChannelOutputs) -> Tensor:
         rows = channels.rows(starts)
         return torch.stack([channel.vectors[rows] for channel in channels.each[1:]])
 
     with torch.no_grad():
-        expected = channels_of(network.propagate(WholeReach(graph, visible)))
+        expected = channels_of(network.propagate(FullReceptiveField(graph, visible)))
         draws = torch.stack(
             [
-                channels_of(network.propagate(Subgraph(open_, starts.numpy(), settings, CPU)))
+                channels_of(
+                    network.propagate(SampledReceptiveField(open_, starts.numpy(), settings, CPU))
+                )
                 for _ in range(200)
             ]
         )
@@ -157,7 +159,9 @@ def test_no_more_than_the_bound_is_drawn(data: TrainingSet, settings: ModelSetti
     graph = SampledGraph(data.train, data.texts, settings, CPU)
     starts = torch.arange(data.train.num_nodes)
 
-    drawn = graph.reach(Visible.everything(graph), starts).counts().channels["bipartite"].entries
+    drawn = (
+        graph.reach(VisibilityMask.everything(graph), starts).counts().channels["bipartite"].entries
+    )
 
     degrees = np.bincount(data.train.edge_query, minlength=data.train.num_queries).tolist()
     degrees += np.bincount(data.train.edge_item, minlength=data.train.num_items).tolist()
@@ -171,10 +175,12 @@ def test_what_is_hidden_is_not_drawn(data: TrainingSet, settings: ModelSettings)
     query = int(data.train.edge_query[0])
     of_query = np.flatnonzero(data.train.edge_query == query)
     its_sessions = data.train.incidence_hyperedge[data.train.incidence_node == query]
-    visible = Visible.everything(graph)
+    visible = VisibilityMask.everything(graph)
     visible.edge[of_query], visible.hyperedge[its_sessions] = 0.0, 0.0
 
-    assert graph.reach(Visible.everything(graph), torch.tensor([query])).counts().num_nodes > 1
+    assert (
+        graph.reach(VisibilityMask.everything(graph), torch.tensor([query])).counts().num_nodes > 1
+    )
     assert graph.reach(visible, torch.tensor([query])).nodes.tolist() == [query]
 
 
@@ -184,7 +190,7 @@ def test_a_dropped_node_reaches_nothing_and_has_no_id_vector(
     """As in the whole graph."""
     graph = SampledGraph(data.train, data.texts, settings, CPU)
     query = int(data.train.edge_query[0])
-    visible = Visible.everything(graph)
+    visible = VisibilityMask.everything(graph)
     visible.node[query] = 0.0
 
     reach = graph.reach(visible, torch.tensor([query]))
@@ -204,7 +210,10 @@ def test_an_export_over_the_hosts_memory_is_the_whole_graphs(
     open_ = HostGraph(data.whole, data.texts).open(visible)
 
     with torch.no_grad():
-        ours, theirs = network(HostReach(open_, CPU)), network(WholeReach(graph, visible))
+        ours, theirs = (
+            network(HostReceptiveField(open_, CPU)),
+            network(FullReceptiveField(graph, visible)),
+        )
 
     for name in ("query", "item", "query_attention", "item_attention"):
         torch.testing.assert_close(getattr(ours, name), getattr(theirs, name), rtol=0, atol=1e-5)

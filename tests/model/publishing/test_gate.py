@@ -11,12 +11,12 @@ from model.artifact.generation import Generation
 from model.publishing.gate import Candidate, judge
 from model.publishing.publish import _candidate
 from model.settings import ModelSettings
-from model.training.result import Trained
+from model.training.result import TrainedModel
 from stream.graph.arrays import GraphArrays
 
 
 @pytest.fixture
-def candidate(trained: Trained, arrays: GraphArrays) -> Candidate:
+def candidate(trained: TrainedModel, arrays: GraphArrays) -> Candidate:
     """Return the shop's model as it asks to go live."""
     return _candidate(trained, arrays, np.arange(arrays.num_items), 1.0)
 

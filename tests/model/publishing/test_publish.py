@@ -18,14 +18,14 @@ from model.errors import ArtifactError, GateRefused, GenerationCorrupt, Generati
 from model.publishing.publish import publish, use_generation
 from model.publishing.recall import index_recall
 from model.settings import ModelSettings
-from model.training.result import Trained
+from model.training.result import TrainedModel
 from model.training.train import train
 from stream.events.types import CatalogItem
 from stream.graph.arrays import GraphArrays
 from testing.small_shop import NOW_MS, MakeArrays, shop_events, shop_items, snapshot_of
 
 
-def shuffled(trained: Trained) -> Trained:
+def shuffled(trained: TrainedModel) -> TrainedModel:
     """Return a model that the gate refuses."""
     return replace(trained, item_vectors=np.random.default_rng(1).permutation(trained.item_vectors))
 
@@ -61,7 +61,7 @@ def test_the_manifest_says_where_it_came_from(generation: Generation, arrays: Gr
     ("name", "searched_with"), [("annoy", 321), ("exact", 0)], ids=["annoy", "exact"]
 )
 def test_the_manifest_says_how_the_index_was_judged(
-    trained: Trained,
+    trained: TrainedModel,
     arrays: GraphArrays,
     settings: ModelSettings,
     artifacts: ArtifactStore,
@@ -109,7 +109,7 @@ def test_following_the_gates_advice_on_the_index_makes_it_pass(
 
 
 def test_vectors_belong_to_their_ids(
-    generation: Generation, trained: Trained, arrays: GraphArrays
+    generation: Generation, trained: TrainedModel, arrays: GraphArrays
 ) -> None:
     """Row by row."""
     for row, item_id in enumerate(generation.item_ids):
@@ -160,7 +160,7 @@ def test_a_shop_with_nothing_to_show_is_published(
 
 def test_a_refused_generation_stays_on_disk_and_the_live_one_stays_live(
     generation: Generation,
-    trained: Trained,
+    trained: TrainedModel,
     arrays: GraphArrays,
     settings: ModelSettings,
     artifacts: ArtifactStore,
@@ -177,7 +177,7 @@ def test_a_refused_generation_stays_on_disk_and_the_live_one_stays_live(
 
 
 def test_a_first_generation_that_is_refused_leaves_nothing_live(
-    trained: Trained, arrays: GraphArrays, settings: ModelSettings, artifacts: ArtifactStore
+    trained: TrainedModel, arrays: GraphArrays, settings: ModelSettings, artifacts: ArtifactStore
 ) -> None:
     """Better no answer than a wrong one."""
     with pytest.raises(GateRefused):
@@ -188,7 +188,7 @@ def test_a_first_generation_that_is_refused_leaves_nothing_live(
 
 def test_a_crash_between_writing_and_going_live_leaves_both_complete(
     generation: Generation,
-    trained: Trained,
+    trained: TrainedModel,
     arrays: GraphArrays,
     settings: ModelSettings,
     artifacts: ArtifactStore,
@@ -212,7 +212,7 @@ def test_a_crash_between_writing_and_going_live_leaves_both_complete(
 
 
 def test_a_crash_while_writing_leaves_no_generation(
-    trained: Trained,
+    trained: TrainedModel,
     arrays: GraphArrays,
     settings: ModelSettings,
     artifacts: ArtifactStore,
@@ -233,7 +233,7 @@ def test_a_crash_while_writing_leaves_no_generation(
 
 
 def test_what_a_killed_writer_left_is_removed(
-    trained: Trained, arrays: GraphArrays, settings: ModelSettings, artifacts: ArtifactStore
+    trained: TrainedModel, arrays: GraphArrays, settings: ModelSettings, artifacts: ArtifactStore
 ) -> None:
     """Half a generation does not hold its disk space for ever."""
     left = artifacts.root / "generations" / ".20260101T000000Z-aaaaaa.0f0f.tmp"
@@ -246,7 +246,7 @@ def test_what_a_killed_writer_left_is_removed(
 
 
 def test_a_folder_that_cannot_be_written_is_said_so(
-    trained: Trained, arrays: GraphArrays, settings: ModelSettings, tmp_path: Path
+    trained: TrainedModel, arrays: GraphArrays, settings: ModelSettings, tmp_path: Path
 ) -> None:
     """With its name."""
     (tmp_path / "file").write_text("")
@@ -259,7 +259,7 @@ def test_a_folder_that_cannot_be_written_is_said_so(
 
 def test_old_generations_go_and_the_live_one_never_does(
     generation: Generation,
-    trained: Trained,
+    trained: TrainedModel,
     arrays: GraphArrays,
     settings: ModelSettings,
     artifacts: ArtifactStore,
@@ -296,7 +296,7 @@ def test_a_generation_that_is_not_there_cannot_be_used(
 
 def test_a_damaged_generation_cannot_be_used(
     generation: Generation,
-    trained: Trained,
+    trained: TrainedModel,
     arrays: GraphArrays,
     settings: ModelSettings,
     artifacts: ArtifactStore,
@@ -313,7 +313,7 @@ def test_a_damaged_generation_cannot_be_used(
 
 def test_a_damaged_live_generation_does_not_stop_the_next(
     generation: Generation,
-    trained: Trained,
+    trained: TrainedModel,
     arrays: GraphArrays,
     settings: ModelSettings,
     artifacts: ArtifactStore,

@@ -13,7 +13,7 @@ import torch
 from model.artifact.generation import Generation
 from model.settings import ModelSettings
 from model.training import train as training
-from model.training.result import Trained
+from model.training.result import TrainedModel
 from model.training.train import train
 from stream.graph.arrays import GraphArrays
 from testing.other_device import TwoPlacesError, device_elsewhere
@@ -35,7 +35,9 @@ def quick(settings: ModelSettings) -> ModelSettings:
     return replace(settings, max_passes=2, newest_passes=1, warm_passes=1)
 
 
-def both(monkeypatch: pytest.MonkeyPatch, run: Callable[[], Trained]) -> tuple[Trained, Trained]:
+def both(
+    monkeypatch: pytest.MonkeyPatch, run: Callable[[], TrainedModel]
+) -> tuple[TrainedModel, TrainedModel]:
     """Return what comes out on the CPU, and elsewhere."""
     here = run()
     with device_elsewhere(monkeypatch) as device:
@@ -43,7 +45,7 @@ def both(monkeypatch: pytest.MonkeyPatch, run: Callable[[], Trained]) -> tuple[T
         return here, run()
 
 
-def same(left: Trained, right: Trained) -> bool:
+def same(left: TrainedModel, right: TrainedModel) -> bool:
     """Whether two trainings came to the same."""
     names = ("query_vectors", "item_vectors", "query_attention", "item_attention")
     vectors = all(np.array_equal(getattr(left, name), getattr(right, name)) for name in names)

@@ -11,19 +11,19 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from model.data.counts import largest_batch
 from model.data.graph import GraphPart
+from model.data.graph_size import largest_batch
 from model.data.texts import HashedTexts
 from model.data.training_set import TrainingSet, build_training_set
 from model.errors import TrainingRefused
 from model.network.sampled import batch_counts
 from model.settings import ModelSettings
 from model.training.memory_estimate import (
-    Footprint,
-    full_footprint,
-    publishing_footprint,
+    MemoryEstimate,
+    estimate_full,
+    estimate_publishing,
+    estimate_sampled,
     readable_bytes,
-    sampled_footprint,
 )
 from model.training.memory_limit import choose_propagation, free_bytes
 from model.training.step import Learner
@@ -100,7 +100,7 @@ def step_once(data: TrainingSet, settings: ModelSettings, propagation: str) -> N
     assert best
 
 
-def recorded_part(footprint: Footprint) -> int:
+def recorded_part(footprint: MemoryEstimate) -> int:
     """Return the bytes of the parts that torch allocates; numpy makes the others."""
     return sum(size for name, size in footprint.parts if name not in NOT_RECORDED)
 
@@ -124,7 +124,7 @@ def test_the_sum_is_about_what_a_step_takes(
 
     peak = recorded_peak(lambda: step_once(data, settings, "full"))
 
-    assert 0.85 * peak < recorded_part(full_footprint(data, settings)) < 1.3 * peak
+    assert 0.85 * peak < recorded_part(estimate_full(data, settings)) < 1.3 * peak
 
 
 @pytest.mark.parametrize("batch_size", [200, 1500])
@@ -136,7 +136,7 @@ def test_pre_training_takes_two_views(batch_size: int) -> None:
 
     peak = recorded_peak(lambda: Learner(data, settings, CPU).pretrain(lambda: next(is_over)))
 
-    assert 0.85 * peak < recorded_part(full_footprint(data, settings)) < 1.3 * peak
+    assert 0.85 * peak < recorded_part(estimate_full(data, settings)) < 1.3 * peak
 
 
 def test_a_sampled_step_takes_about_what_a_batch_reaches() -> None:
@@ -146,16 +146,16 @@ def test_a_sampled_step_takes_about_what_a_batch_reaches() -> None:
 
     peak = recorded_peak(lambda: step_once(data, settings, "sampled"))
 
-    footprint = sampled_footprint(data, batch_counts(data, settings), settings, on_host=False)
+    footprint = estimate_sampled(data, batch_counts(data, settings), settings, on_host=False)
     assert 0.85 * peak < recorded_part(footprint) < 1.3 * peak
-    assert recorded_part(footprint) < 0.6 * recorded_part(full_footprint(data, settings))
+    assert recorded_part(footprint) < 0.6 * recorded_part(estimate_full(data, settings))
 
 
 def test_a_graph_that_fits_is_propagated_over_as_a_whole_and_another_is_sampled() -> None:
     """By the memory that the settings allow."""
     data = random_set(6000, 4000, 500, 20_000)
     settings = replace(SMALL, batch_size=50, num_negatives=0, num_layers=1, use_hypergraph=False)
-    full = full_footprint(data, settings).total_bytes
+    full = estimate_full(data, settings).total_bytes
 
     def chosen(memory_bytes: int) -> str:
         return choose_propagation(data, replace(settings, memory_bytes=memory_bytes), CPU)
@@ -183,7 +183,7 @@ def test_a_graph_that_cannot_fit_is_refused_with_the_sum(
     message = str(refused.value)
     data = build_training_set(arrays, settings)
     if propagation == "full":
-        assert str(full_footprint(data, small)) in message
+        assert str(estimate_full(data, small)) in message
     assert "parameters" in message
     assert "cpu has 256 KiB" in message
     assert advice in message
@@ -202,7 +202,7 @@ def test_an_index_that_cannot_be_built_is_refused_before_training() -> None:
     """By a forest that is larger than the model; the advice makes it fit."""
     data = random_set(300, 2000, 100, 3000)
     settings = replace(SMALL, num_trees=1000)
-    needs = publishing_footprint(data, settings)
+    needs = estimate_publishing(data, settings)
     settings = replace(settings, memory_bytes=needs.total_bytes - 1)
 
     with pytest.raises(TrainingRefused, match=r"lower model\.num_trees \(now 1000\)") as refused:

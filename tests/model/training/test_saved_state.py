@@ -15,12 +15,12 @@ import pytest
 
 from model.artifact.generation import Generation, open_generation
 from model.artifact.store import ArtifactStore
-from model.errors import GateRefused, TrainingStopped
+from model.errors import GateRefused, TrainingCancelled
 from model.publishing.gate import Verdict
-from model.publishing.refresh import TrainingInput, train_once
+from model.publishing.refresh import SnapshotInput, train_and_publish
 from model.ranking import Quality
 from model.settings import ModelSettings
-from model.training.result import Trained, TrainingProgress
+from model.training.result import TrainedModel, TrainingProgress
 from model.training.saved_state import SavedTraining, TrainingState, _read, training_key
 from model.training.train import train
 from stream.graph.arrays import GraphArrays
@@ -52,7 +52,7 @@ def short(settings: ModelSettings) -> ModelSettings:
 
 
 @pytest.fixture(scope="module")
-def whole(arrays: GraphArrays, short: ModelSettings) -> Trained:
+def whole(arrays: GraphArrays, short: ModelSettings) -> TrainedModel:
     """Return the model of a training that was never killed."""
     return train(arrays, short)
 
@@ -82,7 +82,7 @@ def folders(saved: SavedTraining) -> list[str]:
     return sorted(path.name for path in saved._folder.iterdir())
 
 
-def assert_same(left: Trained, right: Trained) -> None:
+def assert_same(left: TrainedModel, right: TrainedModel) -> None:
     """Check that two models are equal to the last bit, and were equally good and long
     in training.
     """
@@ -98,7 +98,11 @@ def assert_same(left: Trained, right: Trained) -> None:
 
 @pytest.mark.parametrize("passes", range(1, PASSES + 1))
 def test_a_training_killed_after_any_pass_gives_the_same_model(
-    whole: Trained, arrays: GraphArrays, short: ModelSettings, saved: SavedTraining, passes: int
+    whole: TrainedModel,
+    arrays: GraphArrays,
+    short: ModelSettings,
+    saved: SavedTraining,
+    passes: int,
 ) -> None:
     """Passes that were done are not done again."""
     with pytest.raises(Killed):
@@ -112,7 +116,7 @@ def test_a_training_killed_after_any_pass_gives_the_same_model(
 
 
 def test_a_training_killed_again_and_again_gives_the_same_model(
-    whole: Trained, arrays: GraphArrays, short: ModelSettings, saved: SavedTraining
+    whole: TrainedModel, arrays: GraphArrays, short: ModelSettings, saved: SavedTraining
 ) -> None:
     """One pass a life."""
     for passes in range(1, PASSES):
@@ -123,15 +127,15 @@ def test_a_training_killed_again_and_again_gives_the_same_model(
 
 
 def test_a_training_stopped_in_a_pass_repeats_that_pass(
-    whole: Trained, arrays: GraphArrays, short: ModelSettings, saved: SavedTraining
+    whole: TrainedModel, arrays: GraphArrays, short: ModelSettings, saved: SavedTraining
 ) -> None:
     """What is half done leaves no trace."""
     batches = int(whole.evaluation["steps"] / whole.evaluation["passes"])
     assert batches > 1
     asked = iter([*[False] * (2 * batches + 1), True])
 
-    with pytest.raises(TrainingStopped):
-        train(arrays, short, stop=lambda: next(asked), saved=saved)
+    with pytest.raises(TrainingCancelled):
+        train(arrays, short, is_cancelled=lambda: next(asked), saved=saved)
 
     assert folders(saved) == ["000002"]
     assert_same(train(arrays, short, saved=saved), whole)
@@ -242,7 +246,7 @@ def test_a_damaged_state_is_ignored_and_removed(
 
 
 def test_a_state_of_another_network_is_ignored(
-    whole: Trained,
+    whole: TrainedModel,
     arrays: GraphArrays,
     short: ModelSettings,
     saved: SavedTraining,
@@ -310,9 +314,9 @@ def once(
     on_progress: Callable[[TrainingProgress], None] | None = None,
 ) -> Generation:
     """Train and publish as the commands do."""
-    source = TrainingInput(snapshot=snapshot_of(arrays), arrays=arrays)
+    source = SnapshotInput(snapshot=snapshot_of(arrays), arrays=arrays)
     return open_generation(
-        store.generation_path(train_once(source, store, settings, on_progress=on_progress))
+        store.generation_path(train_and_publish(source, store, settings, on_progress=on_progress))
     )
 
 
@@ -386,8 +390,8 @@ def test_a_process_that_is_killed_is_resumed_by_another(
     assert len(list((artifacts.root / "training").glob("*/000002/state.json"))) == 1
 
     told: list[TrainingProgress] = []
-    source = TrainingInput(snapshot=info, arrays=arrays)
-    generation_id = train_once(source, artifacts, short, on_progress=told.append)
+    source = SnapshotInput(snapshot=info, arrays=arrays)
+    generation_id = train_and_publish(source, artifacts, short, on_progress=told.append)
 
     assert told[0].passes == 3
     generation = open_generation(artifacts.generation_path(generation_id))

@@ -12,12 +12,12 @@ import torch
 from model.artifact.encoder import TextEncoder
 from model.artifact.generation import Generation
 from model.data.training_set import build_training_set
-from model.errors import TrainingFailed, TrainingRefused, TrainingStopped
+from model.errors import TrainingCancelled, TrainingFailed, TrainingRefused
 from model.ranking import edge_ranks, quality_of
 from model.settings import ModelSettings
 from model.training.budget import Budget
 from model.training.early_stopping import BestPass
-from model.training.result import Trained, TrainingProgress
+from model.training.result import TrainedModel, TrainingProgress
 from model.training.step import Learner
 from model.training.train import Run, fit, train
 from model.training.warm_start import open_warm_start
@@ -27,7 +27,7 @@ from stream.graph.arrays import GraphArrays
 from testing.small_shop import MakeArrays, click, shop_events, shop_items, with_titles
 
 
-def same(left: Trained, right: Trained) -> bool:
+def same(left: TrainedModel, right: TrainedModel) -> bool:
     """Whether two models are equal to the last bit."""
     return all(
         np.array_equal(getattr(left, name), getattr(right, name))
@@ -41,7 +41,7 @@ def begun(settings: ModelSettings) -> Run:
     return Run(rng=np.random.default_rng(0), budget=budget, best=BestPass())
 
 
-def is_sound(trained: Trained, arrays: GraphArrays, settings: ModelSettings) -> bool:
+def is_sound(trained: TrainedModel, arrays: GraphArrays, settings: ModelSettings) -> bool:
     """Whether every vector is there, finite and of length one, and
     the encoder works.
     """
@@ -55,25 +55,25 @@ def is_sound(trained: Trained, arrays: GraphArrays, settings: ModelSettings) -> 
     )
 
 
-def best_items(trained: Trained, arrays: GraphArrays, text: str, k: int = 3) -> list[str]:
+def best_items(trained: TrainedModel, arrays: GraphArrays, text: str, k: int = 3) -> list[str]:
     """Return what a server would answer to a query never seen."""
     scores = trained.item_vectors @ TextEncoder(trained.encoder).encode(text)
     return [arrays.item_ids[item] for item in np.argsort(-scores)[:k]]
 
 
-def test_the_model_beats_popularity_by_far_on_edges_it_has_not_seen(trained: Trained) -> None:
+def test_the_model_beats_popularity_by_far_on_edges_it_has_not_seen(trained: TrainedModel) -> None:
     """On the newest edges, which it was not trained on."""
     assert trained.evaluation["validation_edges"] >= 20
     assert trained.evaluation["validation_mrr"] > 3 * trained.evaluation["popularity_mrr"]
 
 
-def test_an_unseen_spelling_finds_what_it_means(trained: Trained, arrays: GraphArrays) -> None:
+def test_an_unseen_spelling_finds_what_it_means(trained: TrainedModel, arrays: GraphArrays) -> None:
     """Through the text encoder alone."""
     assert "scarf-violet" in best_items(trained, arrays, "violett scarfs")
     assert "kettle-red" in best_items(trained, arrays, "kettle in red")
 
 
-def test_the_best_pass_is_what_is_kept(trained: Trained) -> None:
+def test_the_best_pass_is_what_is_kept(trained: TrainedModel) -> None:
     """The reported figure is that of the exported weights."""
     held_out = trained.held_out
     data = (held_out.query, held_out.item)
@@ -85,7 +85,7 @@ def test_the_best_pass_is_what_is_kept(trained: Trained) -> None:
     assert quality_of(ranks, held_out.query).mrr > 0.5 * trained.evaluation["validation_mrr"]
 
 
-def test_the_newest_facts_are_in_the_exported_vectors(trained: Trained) -> None:
+def test_the_newest_facts_are_in_the_exported_vectors(trained: TrainedModel) -> None:
     """What was held out to stop in time is propagated over in the end."""
     query, item = trained.held_out.query, trained.held_out.item
     without = (trained.held_out.query_vectors[query] * trained.held_out.item_vectors[item]).sum(
@@ -97,14 +97,14 @@ def test_the_newest_facts_are_in_the_exported_vectors(trained: Trained) -> None:
 
 
 def test_the_same_seed_gives_the_same_model(
-    trained: Trained, arrays: GraphArrays, settings: ModelSettings
+    trained: TrainedModel, arrays: GraphArrays, settings: ModelSettings
 ) -> None:
     """To the last bit, on the CPU."""
     assert same(train(arrays, settings), trained)
 
 
 def test_another_seed_gives_another_model(
-    trained: Trained, arrays: GraphArrays, settings: ModelSettings
+    trained: TrainedModel, arrays: GraphArrays, settings: ModelSettings
 ) -> None:
     """The seed is used."""
     assert not same(train(arrays, replace(settings, seed=1)), trained)
@@ -148,8 +148,8 @@ def test_a_stop_ends_training_between_steps(arrays: GraphArrays, settings: Model
         asked.append(len(asked) >= 3)
         return asked[-1]
 
-    with pytest.raises(TrainingStopped):
-        train(arrays, settings, stop=stop)
+    with pytest.raises(TrainingCancelled):
+        train(arrays, settings, is_cancelled=stop)
 
     assert len(asked) == 4
 
@@ -163,7 +163,7 @@ def test_a_loss_that_is_not_a_number_ends_training(
         learner.network.content.bag.fill_(torch.nan)
 
     with pytest.raises(TrainingFailed, match="loss became nan"):
-        fit(learner, begun(settings), 1, stop=lambda: False)
+        fit(learner, begun(settings), 1, is_cancelled=lambda: False)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
@@ -242,7 +242,7 @@ def test_an_empty_graph_is_refused(make_arrays: MakeArrays, settings: ModelSetti
 
 
 def test_where_nothing_happened_since_training_changes_nothing(
-    generation: Generation, trained: Trained, arrays: GraphArrays, settings: ModelSettings
+    generation: Generation, trained: TrainedModel, arrays: GraphArrays, settings: ModelSettings
 ) -> None:
     """All that the parent learned is left as it was."""
     warm = train(arrays, settings, warm=generation)
@@ -447,8 +447,8 @@ def test_pre_training_ends_when_it_is_asked_to_stop(
     arrays: GraphArrays, settings: ModelSettings
 ) -> None:
     """As a training does: nothing is returned."""
-    with pytest.raises(TrainingStopped):
-        train(arrays, replace(settings, pretrain_passes=10_000), stop=lambda: True)
+    with pytest.raises(TrainingCancelled):
+        train(arrays, replace(settings, pretrain_passes=10_000), is_cancelled=lambda: True)
 
 
 def test_held_out_facts_are_learnt_from_once_they_have_been_judged_by(
@@ -460,7 +460,7 @@ def test_held_out_facts_are_learnt_from_once_they_have_been_judged_by(
     """
     with_it, without = (train(arrays, replace(settings, newest_passes=passes)) for passes in (6, 0))
 
-    def mean_score(trained: Trained) -> float:
+    def mean_score(trained: TrainedModel) -> float:
         query, item = trained.held_out.query, trained.held_out.item
         return float((trained.query_vectors[query] * trained.item_vectors[item]).sum(axis=1).mean())
 

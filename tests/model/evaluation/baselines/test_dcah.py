@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from model.errors import TrainingStopped
+from model.errors import TrainingCancelled
 from model.evaluation.baselines import dcah_network
 from model.evaluation.baselines.dcah import FittedPaper, PaperRanker, PaperSettings, fit
 from model.evaluation.baselines.dcah_network import PairScorer, PaperGraph, Scorer
 from model.evaluation.baselines.lexical import Popularity
 from model.evaluation.holdout import Holdout, split_by_time
-from model.evaluation.models import MODELS, Task, ranks_of
+from model.evaluation.models import MODELS, FitTask, ranks_of
 from model.ranking import quality_of
 from model.settings import ModelSettings
-from model.training.pretrain import ContrastSettings, draw_view
+from model.training.pretraining import ContrastSettings, draw_view
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from testing.small_shop import fill_store, shop_events, shop_items
@@ -69,7 +69,7 @@ def test_fitting_never_looks_at_the_test_pairs(
     shuffled = replace(test, query=test.query[::-1].copy(), item=np.zeros_like(test.item))
     one_pass_each = replace(settings, budget_seconds=0.0)
     honest, other = (
-        MODELS[name].fit(Task(validation=validation, test=asked, settings=one_pass_each))[0]
+        MODELS[name].fit(FitTask(validation=validation, test=asked, settings=one_pass_each))[0]
         for asked in (test, shuffled)
     )
 
@@ -162,7 +162,7 @@ def test_a_table_holds_the_scores_of_pairs(reads: Scorer, monkeypatch: pytest.Mo
 
 def test_the_shortest_budget_still_gives_a_network(holdouts: tuple[Holdout, Holdout]) -> None:
     """One pass is made and judged before the time is looked at."""
-    assert fit(holdouts[0], SETTINGS, deadline=0.0, stop=lambda: False).passes == 1
+    assert fit(holdouts[0], SETTINGS, deadline=0.0, is_cancelled=lambda: False).passes == 1
 
 
 @pytest.mark.parametrize("settings", [replace(QUICK, pretrains=False), QUICK])
@@ -172,10 +172,10 @@ def test_a_fit_ends_between_two_steps(
     """Told to stop at the second step, of the pre-training where there is one."""
     asked = count()
 
-    with pytest.raises(TrainingStopped):
-        fit(holdouts[0], settings, deadline=float("inf"), stop=lambda: next(asked) == 1)
+    with pytest.raises(TrainingCancelled):
+        fit(holdouts[0], settings, deadline=float("inf"), is_cancelled=lambda: next(asked) == 1)
     assert next(asked) == 2
 
 
 def _fit(validation: Holdout, settings: PaperSettings) -> FittedPaper:
-    return fit(validation, settings, deadline=float("inf"), stop=lambda: False)
+    return fit(validation, settings, deadline=float("inf"), is_cancelled=lambda: False)

@@ -4,12 +4,12 @@ import numpy as np
 import torch
 
 from model.artifact.channels import CHANNELS
-from model.data.counts import Counts
+from model.data.graph_size import GraphSize
 from model.data.training_set import build_training_set
 from model.network.channels.table import PROPAGATIONS
-from model.network.graph import Visible
+from model.network.graph import VisibilityMask
 from model.network.host_graph import HostGraph
-from model.network.whole_graph import Graph, WholeReach
+from model.network.whole_graph import FullReceptiveField, Graph
 from model.settings import ModelSettings
 from stream.graph.arrays import GraphArrays
 
@@ -36,7 +36,7 @@ def test_all_forms_of_a_channel_say_the_same(arrays: GraphArrays, settings: Mode
     data = build_training_set(arrays, settings)
     graph, host = Graph(data.train, CPU), HostGraph(data.train, data.texts)
     torch.manual_seed(3)
-    visible = Visible(
+    visible = VisibilityMask(
         edge=(torch.rand(graph.num_edges) > 0.2).float(),
         hyperedge=(torch.rand(graph.num_hyperedges) > 0.2).float(),
         node=(torch.rand(graph.num_nodes) > 0.2).float(),
@@ -44,7 +44,7 @@ def test_all_forms_of_a_channel_say_the_same(arrays: GraphArrays, settings: Mode
     x, nodes = torch.randn(graph.num_nodes, 5), np.arange(graph.num_nodes)
     unbound = ModelSettings(num_neighbours=1 << 20)
     for channel in PROPAGATIONS:
-        on_device = WholeReach(graph, visible).channel(channel.name)
+        on_device = FullReceptiveField(graph, visible).channel(channel.name)
         on_host = host.open(visible).channels[channel.name]
         drawn = on_host.draw(nodes, unbound).hearing(nodes, CPU)
 
@@ -59,7 +59,7 @@ def test_all_forms_of_a_channel_say_the_same(arrays: GraphArrays, settings: Mode
 def test_the_size_of_every_channel_is_counted(arrays: GraphArrays, settings: ModelSettings) -> None:
     """The memory estimate knows no other."""
     data = build_training_set(arrays, settings)
-    counts = Counts.of(data.train, data.texts)
+    counts = GraphSize.of(data.train, data.texts)
 
     assert counts.channels.keys() == {channel.name for channel in PROPAGATIONS}
     assert all(size.entries > 0 for size in counts.channels.values())

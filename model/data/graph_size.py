@@ -28,7 +28,7 @@ class ChannelSize:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counts:
+class GraphSize:
     """The size of what is propagated over.
 
     A whole graph, or what a batch reaches of it.
@@ -48,9 +48,9 @@ class Counts:
     channels: Mapping[str, ChannelSize]
 
     @staticmethod
-    def of(part: GraphPart, texts: HashedTexts) -> "Counts":
+    def of(part: GraphPart, texts: HashedTexts) -> "GraphSize":
         """Count a graph and the texts of its nodes."""
-        return Counts(
+        return GraphSize(
             num_nodes=part.num_nodes,
             num_terms=texts.num_terms,
             num_features=len(texts.node) + len(texts.owner),

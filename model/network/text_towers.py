@@ -20,7 +20,7 @@ _FEATURE_STD = 0.3
 _OUT_STD = 0.02
 
 
-class ContentPath(nn.Module):
+class TextTowers(nn.Module):
     """Hashed text features to vectors: ``mean + W2 relu(W1 mean + b1) + b2``, a tower
     for each kind of node.
 

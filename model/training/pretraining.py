@@ -3,7 +3,7 @@ other among others'.
 
 After Han et al. (WSDM 2023): two views of both channels, and the loss of You et al.
 (GraphCL, NeurIPS 2020) and Zhu et al. (GRACE, 2020). It works on any network that
-propagates over what is `Visible` of a graph.
+propagates over what is `VisibilityMask` of a graph.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -14,14 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.network.graph import Visible
+from model.network.graph import VisibilityMask
 from model.training.optimizer import Adam
 
 
 class Encoder(Protocol):
     """Propagates over a graph."""
 
-    def __call__(self, visible: Visible) -> Tensor:
+    def __call__(self, visible: VisibilityMask) -> Tensor:
         """Return the vectors of all nodes, ``float32 [num_nodes, dim]``, with
         gradients.
         """
@@ -57,7 +57,7 @@ class ContrastSettings:
 def pretrain(
     encode: Encoder,
     parameters: Iterable[tuple[Tensor, float]],
-    everything: Visible,
+    everything: VisibilityMask,
     nodes: Tensor,
     settings: ContrastSettings,
     *,
@@ -100,13 +100,13 @@ def pretrain(
     return losses
 
 
-def draw_view(everything: Visible, settings: ContrastSettings) -> Visible:
+def draw_view(everything: VisibilityMask, settings: ContrastSettings) -> VisibilityMask:
     """Return a view: a random part of what is visible.
 
     One mask of nodes serves both channels, so that what is dropped in one is dropped in
     the other.
     """
-    return Visible(
+    return VisibilityMask(
         edge=everything.edge * _kept(everything.edge, settings.edge_dropout),
         hyperedge=everything.hyperedge * _kept(everything.hyperedge, settings.edge_dropout),
         node=everything.node * _kept(everything.node, settings.node_dropout),
@@ -133,7 +133,7 @@ class _ProjectionHead(nn.Sequential):
     ICML 2020).
     """
 
-    def __init__(self, encode: Encoder, everything: Visible, projection_dim: int) -> None:
+    def __init__(self, encode: Encoder, everything: VisibilityMask, projection_dim: int) -> None:
         with torch.no_grad():
             like = encode(everything)
         super().__init__(

@@ -9,16 +9,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.network.graph import Visible
-from model.training.pretrain import ContrastSettings, draw_view, info_nce, pretrain
+from model.network.graph import VisibilityMask
+from model.training.pretraining import ContrastSettings, draw_view, info_nce, pretrain
 
 NUM_NODES, DIM = 40, 8
 
 
 @pytest.fixture
-def everything() -> Visible:
+def everything() -> VisibilityMask:
     """Return a graph of as many edges and hyperedges as make shares visible."""
-    return Visible(edge=torch.ones(4000), hyperedge=torch.ones(3000), node=torch.ones(2000))
+    return VisibilityMask(edge=torch.ones(4000), hyperedge=torch.ones(3000), node=torch.ones(2000))
 
 
 class Encoder(nn.Module):
@@ -29,12 +29,12 @@ class Encoder(nn.Module):
         self.own = nn.Parameter(0.1 * torch.randn(NUM_NODES, DIM))
         self.noise = nn.Parameter(torch.ones(()))
 
-    def forward(self, visible: Visible) -> Tensor:
+    def forward(self, visible: VisibilityMask) -> Tensor:
         """Return ``float32 [NUM_NODES, DIM]``."""
         return self.own + self.noise * torch.randn(NUM_NODES, DIM) * (visible.edge.mean() < 1)
 
 
-def test_a_view_lacks_the_shares_that_are_asked_for(everything: Visible) -> None:
+def test_a_view_lacks_the_shares_that_are_asked_for(everything: VisibilityMask) -> None:
     """Edges and hyperedges by one share, nodes by theirs.
 
     What was hidden before stays hidden.
@@ -43,7 +43,7 @@ def test_a_view_lacks_the_shares_that_are_asked_for(everything: Visible) -> None
     hidden = torch.ones(4000)
     hidden[:100] = 0
     view = draw_view(
-        Visible(edge=hidden, hyperedge=everything.hyperedge, node=everything.node),
+        VisibilityMask(edge=hidden, hyperedge=everything.hyperedge, node=everything.node),
         ContrastSettings(edge_dropout=0.4, node_dropout=0.1),
     )
 
@@ -53,7 +53,7 @@ def test_a_view_lacks_the_shares_that_are_asked_for(everything: Visible) -> None
     assert not view.edge[:100].any()
 
 
-def test_two_views_differ(everything: Visible) -> None:
+def test_two_views_differ(everything: VisibilityMask) -> None:
     """They are drawn independently."""
     first, second = (draw_view(everything, ContrastSettings()) for _ in range(2))
 
@@ -108,7 +108,9 @@ def _pretrain(
     num_nodes: int = NUM_NODES - 1,
     is_over: object = None,
 ) -> list[float]:
-    everything = Visible(edge=torch.ones(50), hyperedge=torch.ones(50), node=torch.ones(NUM_NODES))
+    everything = VisibilityMask(
+        edge=torch.ones(50), hyperedge=torch.ones(50), node=torch.ones(NUM_NODES)
+    )
     parameters = [(parameter, 1.0) for parameter in encoder.parameters()]
     over = is_over if callable(is_over) else lambda: False
     return pretrain(
