@@ -32,8 +32,8 @@ from stream.reading.manifest import SnapshotCounts, SnapshotInfo
 
 Read = Callable[[int | None], GraphArrays]
 
-SEGMENTS = ("all", "repeated", "unseen", "new_queries", "young_queries", "young_items")
-FIGURES = ("mrr", "recall_10")
+CLICK_SEGMENTS = ("all", "repeated", "unseen", "new_queries", "young_queries", "young_items")
+CLICK_FIGURES = ("mrr", "recall_10")
 NIGHTLY, STREAMED = "nightly", "streamed"
 DAY_MS = 86_400_000
 # Ranks that count as found, of Recall@10.
@@ -60,10 +60,10 @@ class SystemComparison:
     """Both systems on the clicks of a segment.
 
     Attributes:
-        segment: one of `SEGMENTS`.
+        segment: one of `CLICK_SEGMENTS`.
         clicks: how many are asked.
         days: on how many days.
-        nightly: the rebuilt system's means, by name of `FIGURES`.
+        nightly: the rebuilt system's means, by name of `CLICK_FIGURES`.
         streamed: the refreshed system's.
         relative: by how much the second is above the first, as a share of the first; 0
             where that is 0.
@@ -125,7 +125,7 @@ class AskedClicks:
         return self.whole.fact_item[self.fact]
 
     def segment(self, name: str) -> Bools:
-        """Return ``bool [num_clicks]``: which clicks are in a segment of `SEGMENTS`.
+        """Return ``bool [num_clicks]``: which are in a segment of `CLICK_SEGMENTS`.
 
         A click is *repeated* where its pair was clicked before, *unseen* otherwise. A
         query is *new* at its first click, *young* for a day after it. An item is
@@ -207,7 +207,9 @@ class PrequentialReplay:
         rebuilt = replace(self._settings, gate_max_quality_drop=1.0)
         nightly, nightly_effort = self._walk(NIGHTLY, rebuilt, warm_starts=False)
         streamed, streamed_effort = self._walk(STREAMED, self._settings, warm_starts=True)
-        comparisons = [compare(self._clicks, segment, nightly, streamed) for segment in SEGMENTS]
+        comparisons = [
+            compare(self._clicks, segment, nightly, streamed) for segment in CLICK_SEGMENTS
+        ]
         return comparisons, [nightly_effort, streamed_effort]
 
     def _walk(
@@ -357,7 +359,7 @@ def compare(
 
     Args:
         clicks: what was asked.
-        segment: one of `SEGMENTS`.
+        segment: one of `CLICK_SEGMENTS`.
         nightly: the rank of each click, ``float64 [num_clicks]``.
         streamed: the same of the other system.
     """
@@ -373,16 +375,16 @@ def compare(
         streamed=means[1],
         relative={
             figure: means[1][figure] / means[0][figure] - 1 if means[0][figure] else 0.0
-            for figure in FIGURES
+            for figure in CLICK_FIGURES
         },
         intervals={
-            figure: relative_interval(other[figure], base[figure], day) for figure in FIGURES
+            figure: relative_interval(other[figure], base[figure], day) for figure in CLICK_FIGURES
         },
     )
 
 
 def _figures(ranks: Float64s) -> dict[str, Float64s]:
-    """Return each figure of `FIGURES` for each click, ``float64 [num_clicks]``."""
+    """Return each of `CLICK_FIGURES` for each click, ``float64 [num_clicks]``."""
     return {"mrr": 1.0 / ranks, "recall_10": (ranks <= _TOP).astype(np.float64)}
 
 

@@ -59,6 +59,7 @@ def train_and_publish(
             trained, source.arrays, source.snapshot, store, settings, now_ms(), verified=warm
         )
     except GateRefused:
+        # Resuming would give the same generation: the training is over.
         saved.remove()
         raise
     saved.remove()

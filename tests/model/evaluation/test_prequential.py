@@ -12,9 +12,9 @@ import pytest
 from model.errors import EvaluationRefused, GateRefused, TrainingCancelled
 from model.evaluation.bootstrap import relative_interval
 from model.evaluation.prequential import (
+    CLICK_SEGMENTS,
     DAY_MS,
     NIGHTLY,
-    SEGMENTS,
     STREAMED,
     AskedClicks,
     PrequentialReplay,
@@ -153,7 +153,7 @@ def test_clicks_are_grouped_by_what_was_known(make_arrays: MakeArrays) -> None:
         ]
     )
     clicks = AskedClicks(whole=whole, fact=np.argsort(whole.fact_ms, kind="stable")[1:])
-    found = {name: np.flatnonzero(clicks.segment(name)).tolist() for name in SEGMENTS}
+    found = {name: np.flatnonzero(clicks.segment(name)).tolist() for name in CLICK_SEGMENTS}
 
     assert found == {
         "all": [0, 1, 2, 3, 4],
