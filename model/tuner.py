@@ -87,7 +87,7 @@ class _Opener:
         self._verified = ""
 
     def open_live(self) -> Generation | None:
-        """Return the generation that training starts from.
+        """Return the parent of the next training.
 
         None where there is none, or where it cannot be read: then training starts from
         scratch.

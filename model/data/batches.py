@@ -24,7 +24,7 @@ def num_batches(num_edges: int, batch_size: int) -> int:
 
 
 def num_refresh_batches(num_edges: int, batch_size: int) -> int:
-    """Return how many there are in a pass over what is new since an earlier generation.
+    """Return how many there are in a pass over what is new since the parent.
 
     A step propagates over the whole graph, however few edges it supervises, and what is
     known is to move little: once there are four batches they grow, to four times
@@ -38,7 +38,7 @@ def pass_edges(recent: Bools, replay_share: float, rng: np.random.Generator) -> 
     """Return the edges of a pass: all recent ones and a fresh sample of the older ones.
 
     Args:
-        recent: ``bool [num_edges]``, those that no earlier generation has learned.
+        recent: ``bool [num_edges]``, those that the parent has not learned.
         replay_share: share of the others that is drawn.
         rng: draws them.
     """

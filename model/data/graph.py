@@ -56,8 +56,8 @@ class GraphPart:
 
     @property
     def seen(self) -> Bools:
-        """``bool [num_nodes]``: has an edge or is in a hyperedge, so that an id vector
-        can be learnt.
+        """``bool [num_nodes]``: has an edge or is in a hyperedge, so that an id
+        embedding can be learnt.
         """
         seen = np.zeros(self.num_nodes, dtype=np.bool_)
         seen[self.edge_query] = True

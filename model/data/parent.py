@@ -1,4 +1,4 @@
-"""What an earlier generation knows of today's graph.
+"""What the parent of a training knows of today's graph.
 
 The rows of its nodes, and the clicks it has learned.
 
@@ -22,7 +22,7 @@ from stream.graph.keysets import places_of
 
 @dataclass(frozen=True, kw_only=True)
 class ParentRows:
-    """The rows that nodes have in an earlier generation, by key and id, never by place.
+    """The rows that nodes have in the parent, by key and id, never by place.
 
     Attributes:
         query: ``int64 [num_queries]``; -1: it does not have the query.
@@ -35,7 +35,7 @@ class ParentRows:
 
 @dataclass(frozen=True, kw_only=True)
 class LearnedClicks:
-    """The clicks that an earlier generation has learned.
+    """The clicks that the parent has learned.
 
     Attributes:
         sessions: ``int64 [num_edges]``, how many sessions of each edge; 0: it does not
@@ -50,7 +50,7 @@ class LearnedClicks:
 def rows_in(
     generation: Generation, query_keys: NDArray[np.uint64], item_ids: Sequence[str]
 ) -> ParentRows:
-    """Return where an earlier generation has each of some queries and items."""
+    """Return where the parent has each of some queries and items."""
     row_of = {item_id: row for row, item_id in enumerate(generation.item_ids)}
     return ParentRows(
         query=places_of(generation.query_keys, query_keys),
@@ -65,7 +65,7 @@ def learned_by(generation: Generation, arrays: GraphArrays, rows: ParentRows) ->
     watermark only.
 
     Args:
-        generation: an earlier one.
+        generation: the parent.
         arrays: what is to be learned from.
         rows: of the queries and items of `arrays`, in `generation`.
     """

@@ -33,10 +33,10 @@ class TrainingSet:
         train: the graph without the newest facts; its edges are supervised.
         newest: ``int64 [num_newest]``, the edges of `whole` that the closing passes go
             over: those that `train` lacks, or, in a warm start, the edge of each click
-            that the earlier generation has not learned; but for `recent` ones.
-        recent: ``bool [num_edges of train]``, those no earlier generation has learned:
+            that the parent has not learned; but for `recent` ones.
+        recent: ``bool [num_edges of train]``, those the parent has not learned:
             each pass goes over all of these and a sample of the others. Where few are
-            new to that generation there are no passes.
+            new to it there are no passes.
         validation_query: ``int64 [num_validation]``, query of each held-out edge.
         validation_item: ``int64 [num_validation]``, item of each held-out edge.
         validation_first_ms: ``int64 [num_validation]``, when each held-out edge was
@@ -67,8 +67,7 @@ def build_training_set(
     Args:
         arrays: the merged graph of a snapshot.
         settings: the share that is held out, the number of text buckets.
-        learned: what the generation has learned that training starts from; None:
-            training is from scratch.
+        learned: what the parent has learned; None: training is from scratch.
     """
     whole = whole_graph(arrays)
     in_share = arrays.edge_first_ms >= _newest_share_ms(arrays, settings)
@@ -110,7 +109,7 @@ def _is_held_out(
 
     They are those first seen since the newest share of all facts began, `in_share`; of
     many the newest. Time alone decides, so edges of one millisecond go together; where
-    too few or most of all edges would go, none do. What an earlier generation has
+    too few or most of all edges would go, none do. What the parent has
     learned is not held out, and where no more are new to it than are in that share,
     they are, what came late as well.
     """

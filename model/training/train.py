@@ -199,7 +199,7 @@ def learn_newest(
         learner: learns from the whole graph by now.
         run: where the passes before ended.
         is_cancelled: as in `train`.
-        is_warm: training began from an earlier generation.
+        is_warm: training has a parent.
     """
     data, settings = learner.data, learner.settings
     passes = settings.warm_passes if is_warm else settings.newest_passes
@@ -223,7 +223,7 @@ def learn_newest(
 def _make_learner(
     data: TrainingSet, settings: ModelSettings, device: torch.device, warm_start: WarmStart | None
 ) -> Learner:
-    """Return the network as training begins: random, or of an earlier generation."""
+    """Return the network as training begins: random, or as its parent's."""
     propagation = choose_propagation(data, settings, device)
     torch.manual_seed(settings.seed)
     learner = Learner(data, settings, device, propagation)
@@ -236,7 +236,7 @@ def _make_learner(
 def _begin(
     learner: Learner, budget: Budget, warm_start: WarmStart | None, is_cancelled: Callable[[], bool]
 ) -> Run:
-    """Return where passes begin: as good as the earlier generation, or pre-trained."""
+    """Return where passes begin: as good as the parent, or pre-trained."""
     run = Run(rng=np.random.default_rng(learner.settings.seed), budget=budget, best=BestPass())
     if warm_start:
         return replace(run, best=better_pass(run.best, learner))
@@ -283,7 +283,7 @@ def _state(learner: Learner, run: Run) -> TrainingState:
 def _max_passes(data: TrainingSet, settings: ModelSettings, *, is_warm: bool) -> int:
     """Return how many passes there may be.
 
-    0 where an earlier generation has learned all but the newest facts: they are for the
+    0 where the parent has learned all but the newest facts: they are for the
     closing passes.
     """
     if not data.recent.any():

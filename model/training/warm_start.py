@@ -37,7 +37,7 @@ _PART_OF_LAYER = {
 
 @dataclass(frozen=True, kw_only=True)
 class WarmStart:
-    """An earlier generation's weights, checked to fit the settings.
+    """The parent's weights, checked to fit the settings.
 
     Attributes:
         generation: where they come from.
@@ -72,8 +72,8 @@ def open_warm_start(
 def apply_warm_start(warm: WarmStart, network: DualChannelNetwork, texts: HashedTexts) -> None:
     """Set the network's weights.
 
-    Shared ones are copied, id vectors by id, text features by bucket. What is new keeps
-    what the network was created with: a node no id vector, a feature a random one.
+    Shared ones are copied, id embeddings by id, text features by bucket. What is new
+    keeps what the network was created with: a node zeros, a feature random numbers.
     """
     generation = warm.generation
     with torch.no_grad():
@@ -140,8 +140,8 @@ def _problem(generation: Generation, arrays: dict[str, Float32s], settings: Mode
         return f"its channels are {had}, this version has {has}"
     manifest, encoder = generation.manifest, generation.encoder
     needed = {
-        "the query id vectors": (arrays.get(QUERY_IDS), (manifest.num_queries, settings.dim)),
-        "the item id vectors": (arrays.get(ITEM_IDS), (manifest.num_items, settings.dim)),
+        "the query id embeddings": (arrays.get(QUERY_IDS), (manifest.num_queries, settings.dim)),
+        "the item id embeddings": (arrays.get(ITEM_IDS), (manifest.num_items, settings.dim)),
         "the text features": (encoder.get(BAG), (settings.num_buckets, settings.dim)),
         "the query tower": (encoder.get("query.hidden_bias"), (settings.hidden,)),
         "the item tower": (encoder.get("item.hidden_bias"), (settings.hidden,)),
