@@ -6,12 +6,14 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from model.artifact.encoder import TextEncoder
 from model.artifact.generation import Generation, open_generation
-from model.artifact.index.engine import VectorIndex
+from model.artifact.index.engine import VectorIndex, load_engine
+from model.artifact.index.engines import ENGINES
 from model.errors import GenerationCorrupt
 from server.errors import CanaryFailed
 from server.settings import ServerSettings
@@ -19,6 +21,10 @@ from stream.clock import now_ms
 from stream.dtypes import Float32s
 
 logger = logging.getLogger(__name__)
+
+# Every engine that a generation may name, loaded with this module: a library that is
+# missing stops the start of a server, where the message says so, and no swap.
+INDEX_ENGINES: Final = {name: load_engine(name) for name in ENGINES}
 
 # Answers of a canary, and of a search that warms up: what a request asks for unless it
 # says otherwise.
