@@ -39,7 +39,7 @@ from stream.reading.manifest import (
 )
 from stream.reading.reader import GraphReader
 from stream.settings import StreamSettings
-from stream.shard.epochs import holds_records, open_epoch, shard_name
+from stream.shard.epochs import acquire_lease, holds_records, shard_name
 from stream.shard.shard import Shard
 from stream.store.store import REQUESTS_NAME, Store, StoreManifest
 from stream.store.store import read_manifest as read_store_manifest
@@ -118,7 +118,7 @@ def _answer(request: Path, shard: Shard) -> bool:
     try:
         shutil.rmtree(part, ignore_errors=True)
         shard.checkpoint(part)
-        shard.check_owned()
+        shard.check_lease()
         part.rename(done)
         logger.info("checkpoint made shard=%d request=%s", shard.index, request.stem)
     except StoreFenced:
@@ -173,10 +173,10 @@ def _copy_resting(
 ) -> bool:
     """Copy a shard that no process holds; return False where one does."""
     try:
-        tenure = open_epoch(root / shard_name(index))
+        lease = acquire_lease(root / shard_name(index))
     except StoreBusy:
         return False
-    shard = Shard(tenure, index, manifest.num_shards, settings)
+    shard = Shard(lease, index, manifest.num_shards, settings)
     try:
         shard.checkpoint(target)
     finally:

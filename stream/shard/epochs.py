@@ -1,14 +1,14 @@
-"""The epochs of a shard: which of its folders is current, who may write it, how it
-changes hands.
+"""The epochs of a shard: which of its folders is current, which process holds the lease
+to write it, and how the lease passes to another process.
 
 A shard's folder has a folder an epoch, ``e-000007``, with one RocksDB each. The highest
-number is current. Whoever writes an epoch holds a lock on its file ``OWNER``. An epoch
-appears by renaming a finished folder, its lock held already: of several contenders for
-a number the file system lets one win, and from then on everybody who has a lower epoch
-is fenced. A fenced process may still write in its own folder, which nobody reads any
-more.
+number is current. The process that writes an epoch holds a lock on its file ``OWNER``:
+that is its lease. An epoch appears by renaming a finished folder whose lock is held
+already. Of several processes that rename to one number the file system lets one
+succeed, and every process with a lower epoch is fenced from then on. A fenced process
+can still write to its own folder, but no process reads that folder.
 
-Epoch 0 is the shard's own folder: the layout of earlier stores, and that of snapshots.
+Epoch 0 is the shard's own folder: the flat layout of earlier stores and of snapshots.
 """
 
 import errno
@@ -44,7 +44,7 @@ def shard_name(index: int) -> str:
 def current_epoch(shard: Path) -> int:
     """Return the number of a shard's current epoch.
 
-    0: it has none yet, or is of the earlier layout.
+    It is 0 where the shard has no epoch yet, or has the flat layout.
     """
     try:
         names = os.listdir(shard)  # noqa: PTH208  # called before every write: a third of the time of iterdir
@@ -59,18 +59,17 @@ def epoch_folder(shard: Path, number: int) -> Path:
 
 
 def current_folder(shard: Path) -> Path:
-    """Return the folder of a shard's database as it is now.
-
-    The next moment it may be another.
+    """Return the folder of a shard's current database; a takeover may change it at any
+    moment.
     """
     return epoch_folder(shard, current_epoch(shard))
 
 
 def holds_records(shard: Path) -> bool:
-    """Return whether a shard has a database, also while it changes hands.
+    """Return whether a shard has a database, also while another process takes it over.
 
     Raises:
-        StoreUnreadable: it had one, and its table of contents is gone.
+        StoreUnreadable: the shard had a database, and its manifest file is missing.
     """
     while True:
         folder = current_folder(shard)
@@ -80,9 +79,10 @@ def holds_records(shard: Path) -> bool:
             return False
 
 
-class Scratch:
-    """A folder for something unfinished, which goes when it is released or when its
-    process died.
+class ScratchFolder:
+    """A locked folder for unfinished files.
+
+    It is removed when it is released, or by a later lease when its process died.
     """
 
     def __init__(self, shard: Path) -> None:
@@ -91,7 +91,7 @@ class Scratch:
             self.folder = shard / f".{uuid4().hex}{_UNFINISHED_SUFFIX}"
             self.folder.mkdir()
             self.lock = FileLock(self.folder / OWNER_NAME)
-            if self.lock.try_acquire():  # else somebody swept it up in between
+            if self.lock.try_acquire():  # else another process removed it meanwhile
                 return
 
     def release(self) -> None:
@@ -100,9 +100,9 @@ class Scratch:
         self.lock.release()
 
 
-class Tenure:
-    """The right to write one epoch of a shard, until it is released or a higher epoch
-    appears.
+class Lease:
+    """The right to write one epoch of a shard, valid until it is released or a higher
+    epoch appears.
 
     Attributes:
         shard: the shard's folder.
@@ -118,10 +118,10 @@ class Tenure:
 
     @property
     def is_current(self) -> bool:
-        """Whether nobody has taken the shard over; costs one look at a small folder."""
+        """Whether no other process took the shard over; lists one small folder."""
         return current_epoch(self.shard) == self.number
 
-    def sweep(self) -> None:
+    def remove_stale_epochs(self) -> None:
         """Remove earlier epochs and unfinished folders, except those that a process
         still holds.
         """
@@ -129,26 +129,23 @@ class Tenure:
             found = _EPOCH_NAME.fullmatch(path.name)
             if path.name.endswith(_UNFINISHED_SUFFIX) or (found and int(found[1]) < self.number):
                 _remove_unheld(path)
-        _remove_earlier_layout(self.shard)
+        _remove_flat_layout(self.shard)
 
     def release(self) -> None:
-        """Let others have the shard.
-
-        A folder that nobody will read again is removed.
-        """
+        """Let another process acquire the shard; remove the epoch if it is stale."""
         if not self.is_current:
-            _discard(self.folder)
+            _remove_epoch(self.folder)
         self._lock.release()
 
 
-def open_epoch(shard: Path, wait_seconds: float = 0.0, *, entitled: bool = False) -> Tenure:
-    """Win the right to write a shard as it is.
+def acquire_lease(shard: Path, wait_seconds: float = 0.0, *, may_take_over: bool = False) -> Lease:
+    """Acquire the lease on a shard.
 
     Args:
         shard: the shard's folder; made where there is none.
-        wait_seconds: how long to wait for another process to let go of it.
-        entitled: take it over from a process that does not let go: a new epoch, with a
-            copy of its records.
+        wait_seconds: how long to wait for another process to release it.
+        may_take_over: whether to take the shard over from a process that does not
+            release it: a new epoch begins with a copy of its entries.
 
     Raises:
         StoreBusy: another process has it.
@@ -156,12 +153,11 @@ def open_epoch(shard: Path, wait_seconds: float = 0.0, *, entitled: bool = False
         StoreWriteFailed: the disk refused.
     """
     deadline = time.monotonic() + wait_seconds
-    may_take_over = entitled
     while True:
         number = current_epoch(shard)
         lock = _epoch_lock(shard, number)
         if lock.try_acquire():
-            tenure = _resume(shard, number, lock)
+            lease = _acquire_current(shard, number, lock)
         elif time.monotonic() < deadline:
             time.sleep(_RETRY_SECONDS)
             continue
@@ -171,17 +167,17 @@ def open_epoch(shard: Path, wait_seconds: float = 0.0, *, entitled: bool = False
             logger.warning(
                 "taking over shard=%s epoch=%d holder=%s", shard.name, number, lock.holder()
             )
-            may_take_over = False  # whoever wins this race instead is let be
+            may_take_over = False  # once: another winner of this race keeps the shard
             deadline = time.monotonic() + wait_seconds
-            tenure = succeed(shard, number)
-        if tenure:
-            return tenure
+            lease = take_over(shard, number)
+        if lease:
+            return lease
 
 
-def succeed(shard: Path, number: int) -> Tenure | None:
-    """Begin the epoch after `number` with a copy of its records.
+def take_over(shard: Path, number: int) -> Lease | None:
+    """Begin the epoch after `number` with a copy of its entries.
 
-    None: somebody else did.
+    Return None where another process began one first.
     """
     try:
         return begin_epoch(
@@ -195,40 +191,40 @@ def succeed(shard: Path, number: int) -> Tenure | None:
         return None  # the winner may have removed it while it was copied
 
 
-def begin_epoch(shard: Path, number: int, fill: Callable[[Path], None]) -> Tenure | None:
+def begin_epoch(shard: Path, number: int, fill: Callable[[Path], None]) -> Lease | None:
     """Put a new epoch in place, which fences every lower one.
 
     Args:
         shard: the shard's folder.
         number: of the new epoch.
-        fill: puts a database into a folder, or leaves it as it is.
+        fill: puts a database into a folder, or leaves the folder empty.
 
     Returns:
-        None: somebody else was there first.
+        The lease; None: another process began the epoch first.
 
     Raises:
         StoreWriteFailed: the disk refused.
         StoreError: `fill` failed.
     """
     try:
-        scratch = Scratch(shard)
-        if not _appear(scratch, epoch_folder(shard, number), fill):
+        scratch = ScratchFolder(shard)
+        if not _rename_into_place(scratch, epoch_folder(shard, number), fill):
             return None
         sync_directory(shard)
     except OSError as error:
         raise StoreWriteFailed(
-            f"no epoch of {shard} could be made ({error}); free or mend the disk and start again"
+            f"no epoch of {shard} could be made ({error}); free or repair the disk, then restart"
         ) from error
-    tenure = Tenure(shard, number, scratch.lock)
-    if not tenure.is_current:
-        tenure.release()
+    lease = Lease(shard, number, scratch.lock)
+    if not lease.is_current:
+        lease.release()
         return None
-    return tenure
+    return lease
 
 
 def is_free(shard: Path, wait_seconds: float) -> bool:
-    """Return whether no process writes a shard, waiting a moment for one that is just
-    being copied.
+    """Return whether no process writes a shard, after at most `wait_seconds` for one
+    that is just being copied.
     """
     deadline = time.monotonic() + wait_seconds
     while not (is_free := _try_once(shard)) and time.monotonic() < deadline:
@@ -246,35 +242,32 @@ def _try_once(shard: Path) -> bool:
 
 
 def _epoch_lock(shard: Path, number: int) -> FileLock:
-    return FileLock(epoch_folder(shard, number) / OWNER_NAME if number else _earlier_lock(shard))
+    return FileLock(epoch_folder(shard, number) / OWNER_NAME if number else _flat_lock(shard))
 
 
-def _earlier_lock(shard: Path) -> Path:
+def _flat_lock(shard: Path) -> Path:
     return shard.with_name(f"{shard.name}.lock")
 
 
-def _resume(shard: Path, number: int, lock: FileLock) -> Tenure | None:
-    """Go on in the epoch whose lock was free, or from epoch 0 into the first.
+def _acquire_current(shard: Path, number: int, lock: FileLock) -> Lease | None:
+    """Acquire the epoch whose lock was free; from the flat layout, begin the first.
 
-    None: it is not current.
+    Return None where that epoch is not current any more.
     """
     if number:
-        tenure = Tenure(shard, number, lock)
-        if tenure.is_current:
-            return tenure
-        tenure.release()
+        lease = Lease(shard, number, lock)
+        if lease.is_current:
+            return lease
+        lease.release()
         return None
     try:
-        return succeed(shard, number) if current_epoch(shard) == number else None
+        return take_over(shard, number) if current_epoch(shard) == number else None
     finally:
         lock.release()
 
 
-def _appear(scratch: Scratch, target: Path, fill: Callable[[Path], None]) -> bool:
-    """Fill a folder and rename it to `target`.
-
-    Return False where that is there already.
-    """
+def _rename_into_place(scratch: ScratchFolder, target: Path, fill: Callable[[Path], None]) -> bool:
+    """Fill a folder and rename it to `target`; return False where `target` exists."""
     try:
         fill(scratch.folder)
         sync_tree(scratch.folder)
@@ -294,12 +287,12 @@ def _busy(shard: Path, lock: FileLock) -> StoreBusy:
 def _remove_unheld(folder: Path) -> None:
     lock = FileLock(folder / OWNER_NAME)
     if lock.try_acquire():
-        _discard(folder)
+        _remove_epoch(folder)
         lock.release()
 
 
-def _discard(folder: Path) -> None:
-    """Remove an epoch's folder: a half removed one must not look like an epoch."""
+def _remove_epoch(folder: Path) -> None:
+    """Remove an epoch's folder, renamed first so that no half of it looks whole."""
     unfinished = folder.with_name(f".{uuid4().hex}{_UNFINISHED_SUFFIX}")
     try:
         folder.rename(unfinished)
@@ -308,11 +301,9 @@ def _discard(folder: Path) -> None:
     rmtree(unfinished, ignore_errors=True)
 
 
-def _remove_earlier_layout(shard: Path) -> None:
-    """Remove the database in the shard's own folder, now that an
-    epoch has its records.
-    """
-    path = _earlier_lock(shard)
+def _remove_flat_layout(shard: Path) -> None:
+    """Remove the flat layout's database once an epoch has its entries."""
+    path = _flat_lock(shard)
     files = [each for each in shard.iterdir() if each.is_file()]
     if not files and not path.exists():
         return

@@ -1,4 +1,4 @@
-"""Writes the records of one shard, as the one process that holds its lock."""
+"""Writes the entries of one shard, as the one process that holds its lease."""
 
 import secrets
 import time
@@ -12,7 +12,7 @@ from stream.settings import StreamSettings
 from stream.shard import codec
 from stream.shard.codec import ShardFormat
 from stream.shard.dirty_log import DirtyLog
-from stream.shard.epochs import Tenure
+from stream.shard.epochs import Lease
 from stream.shard.names import KnownNames, text_hashes
 from stream.shard.reader import ShardReader
 from stream.shard.records import Records
@@ -27,13 +27,12 @@ class Shard(ShardReader):
     """One shard opened for writing. At most one process has it open at a time.
 
     Args:
-        tenure: the right to write it, from `stream.shard.epochs`; released when the
-            shard is closed.
+        lease: the right to write it, from `stream.shard.epochs`; `close` releases it.
         index: which of the store's shards.
         num_shards: how many there are.
         settings: how it is opened.
         memory: what it shares with other shards; None: it has its own.
-        database: what it is kept in; None: the RocksDB of the tenure's folder, which is
+        database: what it is kept in; None: the RocksDB of the lease's folder, which is
             opened.
 
     Raises:
@@ -44,7 +43,7 @@ class Shard(ShardReader):
 
     def __init__(
         self,
-        tenure: Tenure,
+        lease: Lease,
         index: int,
         num_shards: int,
         settings: StreamSettings,
@@ -60,40 +59,38 @@ class Shard(ShardReader):
         self._sync_every_seconds = settings.sync_every_ms / 1000
         self._synced_at = time.monotonic()
         self._unsynced = False
-        self._tenure = tenure
+        self._lease = lease
         self._dirty_log: DirtyLog | None = None
         self._unwritten_mark: bytes | None = secrets.token_bytes(_MARK_BYTES)
         try:
-            super().__init__(database or Database.open(tenure.folder, settings, memory))
+            super().__init__(database or Database.open(lease.folder, settings, memory))
             made_as = (index, num_shards, settings.half_life_ms, settings.session_gap_ms)
             self._check_format(ShardFormat(codec.FORMAT_VERSION, *made_as))
             self.erased = self.erased_keys()
-            tenure.sweep()
+            lease.remove_stale_epochs()
         except BaseException:
-            tenure.release()
+            lease.release()
             raise
 
     @property
     def folder(self) -> Path:
         """The shard's folder, whatever its epoch."""
-        return self._tenure.shard
+        return self._lease.shard
 
     @property
-    def is_owned(self) -> bool:
-        """Whether no other process has taken the shard over."""
-        return self._tenure.is_current
+    def holds_lease(self) -> bool:
+        """Whether this process still holds the lease: no other took the shard over."""
+        return self._lease.is_current
 
-    def check_owned(self) -> None:
-        """Check that no other process has taken the shard over.
-
-        Costs one look at a small folder.
+    def check_lease(self) -> None:
+        """Check that no other process took the shard over; lists one small folder.
 
         Raises:
-            StoreFenced: one has.
+            StoreFenced: another process did.
         """
-        if not self.is_owned:
+        if not self.holds_lease:
             raise StoreFenced(
-                f"another process took over {self._tenure.shard}, and nothing more was written "
+                f"another process took over {self._lease.shard}, and nothing more was written "
                 "there; "
                 "start this one again",
                 self.index,
@@ -108,7 +105,7 @@ class Shard(ShardReader):
             StoreFenced: another process took the shard over; nothing was applied.
             StoreWriteFailed: the disk refused; nothing was applied.
         """
-        self.check_owned()
+        self.check_lease()
         own, surplus, note = Puts(), list[bytes](), b""
         if self._unwritten_mark is not None:
             own.put(codec.WRITER_KEY, self._unwritten_mark)
@@ -168,7 +165,7 @@ class Shard(ShardReader):
             StoreFenced: another process took the shard over.
             StoreWriteFailed: it could not be made.
         """
-        self.check_owned()
+        self.check_lease()
         self._database.checkpoint(path)
 
     def compact(self) -> None:
@@ -189,7 +186,7 @@ class Shard(ShardReader):
             try:
                 self._database.close()
             finally:
-                self._tenure.release()
+                self._lease.release()
 
     def _notes(self) -> DirtyLog:
         """Return the log of what writes touched, read at the first write."""

@@ -72,7 +72,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         format_version: of the manifest.
         shard: whose it is.
-        term: of whoever made it.
+        term: of the process that made it.
         sequence: of the shard's state: writes so far.
         positions: the next offset of every partition that was applied.
         files: of the database.
@@ -86,8 +86,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[CheckpointFile, ...]
 
     @property
-    def progress(self) -> int:
-        """How far it is: the sum of its offsets."""
+    def offset_sum(self) -> int:
+        """The sum of its offsets: the larger, the newer the copy."""
         return sum(position.next_offset for position in self.positions)
 
 

@@ -1,6 +1,7 @@
-"""Which shards this process has.
+"""The shards whose lease this process holds.
 
-Opened, taken over or restored when they come, closed when they go.
+It opens, takes over or restores a shard that is assigned to it, and closes one that is
+assigned to another process.
 """
 
 import logging
@@ -16,11 +17,11 @@ from stream.events.types import Position
 from stream.metrics import StreamMetrics
 from stream.settings import StreamSettings
 from stream.shard.epochs import (
-    Tenure,
+    Lease,
+    acquire_lease,
     begin_epoch,
     current_epoch,
     holds_records,
-    open_epoch,
     shard_name,
 )
 from stream.shard.reader import FollowedShard
@@ -37,12 +38,12 @@ _RELEASE_SECONDS = 30.0
 
 
 class Ownership:
-    """The shards of a store that this process may write.
+    """The shards of a store whose lease this process holds.
 
-    Any consistent copy of a shard will do: it carries its own positions, and what comes
-    again changes nothing. So a shard is opened where it lies if possible, copied beside
-    a process that does not let go of it, or restored from its newest checkpoint where
-    that is further.
+    Any consistent copy of a shard will do: it carries its own positions, and repeated
+    records change nothing. So a shard is opened where it lies if possible, taken over
+    with a copy from a process that does not release it, or restored from its newest
+    checkpoint where that holds later offsets.
 
     Args:
         root: the store's folder.
@@ -77,45 +78,44 @@ class Ownership:
             )
 
     def acquire(self, index: int) -> Mapping[Position, int]:
-        """Open a shard that the group gave to this process, whoever else still has it.
+        """Open a shard that the group assigned to this process, taking it over where
+        another process still holds its lease.
 
         Returns:
-            The positions stored in it, from which it must be read on.
+            The positions stored in it, at which reading must start.
 
         Raises:
             StoreBusy: another process took it over at the same moment.
-            StoreMismatch: there is no such shard, or it was made otherwise.
+            StoreMismatch: there is no such shard, or it has other settings.
             StoreUnreadable: its files, or all its checkpoints, are damaged.
             CheckpointsUnavailable: it is not here, and its checkpoints cannot be
                 reached.
         """
-        if index in self._shards and not self._shards[index].is_owned:
+        if index in self._shards and not self._shards[index].holds_lease:
             self.lose(index)
         if index not in self._shards:
             self._check_index(index)
-            self._win(index)
+            self._take_over_or_restore(index)
         return self._shards[index].positions()
 
     def release(self, index: int) -> None:
-        """Force a shard to disk, close it and let others open it.
-
-        Then wait a while for its last checkpoint.
+        """Sync a shard to disk, close it, release its lease, and wait at most
+        `_RELEASE_SECONDS` for its last checkpoint.
 
         Raises:
-            StoreWriteFailed: the disk refused; what was not forced to it comes again
-                from the source.
+            StoreWriteFailed: the disk refused; what was not synced is read again from
+                the source.
         """
         self._release(index, time.monotonic() + _RELEASE_SECONDS)
 
     def lose(self, index: int) -> None:
-        """Close a shard that another process has been given.
-
-        No checkpoint of it appears any more.
+        """Close a shard that is assigned to another process, and upload no more
+        checkpoints of it.
         """
         if index in self._shards:
             if self._uploads:
                 self._uploads.forget(index)
-            self._close(index, "closed" if self._shards[index].is_owned else "fenced")
+            self._close(index, "closed" if self._shards[index].holds_lease else "fenced")
 
     def rest(self) -> None:
         """What is due between batches.
@@ -126,25 +126,25 @@ class Ownership:
             StoreFenced: another process took over a shard, which is closed now.
         """
         for index, shard in list(self._shards.items()):
-            if not shard.is_owned:
+            if not shard.holds_lease:
                 self.lose(index)
-                shard.check_owned()
+                shard.check_lease()
         if self._uploads:
             self._uploads.rest(self._shards)
 
     def open(self, index: int) -> Shard:
-        """Return a shard opened for writing, opening it on first use, which takes
-        nothing from anybody.
+        """Return a shard opened for writing, opening it on first use; that never takes
+        the shard over.
 
         Raises:
             StoreBusy: another process has it open.
             StoreUnreadable: its files are damaged.
-            StoreMismatch: there is no such shard, or it was made otherwise.
+            StoreMismatch: there is no such shard, or it has other settings.
         """
         if index not in self._shards:
             self._check_index(index)
-            tenure = open_epoch(self._path(index), self._settings.takeover_wait_seconds)
-            self._open(index, tenure, "opened")
+            lease = acquire_lease(self._path(index), self._settings.takeover_wait_seconds)
+            self._open(index, lease, "opened")
         return self._shards[index]
 
     def open_shards(self) -> dict[int, Shard]:
@@ -159,7 +159,7 @@ class Ownership:
 
     def _release(self, index: int, deadline: float) -> None:
         shard = self._shards.get(index)
-        if shard is None or not shard.is_owned:
+        if shard is None or not shard.holds_lease:
             self.lose(index)
             return
         if self._uploads and self._uploads.is_watching(index):
@@ -168,46 +168,44 @@ class Ownership:
         if self._uploads and not self._uploads.wait(max(deadline - time.monotonic(), 0.0)):
             logger.warning("checkpoint takes long shard=%d", index)
 
-    def _win(self, index: int) -> None:
-        """Open a shard, or restore it where its newest checkpoint is further than it is
-        here.
-        """
+    def _take_over_or_restore(self, index: int) -> None:
+        """Open a shard, or restore it if its newest checkpoint is ahead of it."""
         if self._checkpoints is None or self._uploads is None:
-            self._take(index)
+            self._open_here(index)
             return
-        progress = self._progress(index)
+        offset_sum = self._local_offset_sum(index)
         claim = None
         try:
             claim = self._checkpoints.claim(index)
-            restored = self._restore(self._checkpoints, index, progress)
+            restored = self._restore(self._checkpoints, index, offset_sum)
         except CheckpointsUnavailable as error:
-            if not progress:
+            if not offset_sum:
                 raise
             self._metrics.count_checkpoint(is_safe=False)
             logger.warning("going on without checkpoints shard=%d error=%s", index, error)
             restored = None
         if restored is None:
-            self._take(index)
+            self._open_here(index)
         self._uploads.watch(index, claim, restored.sequence if restored else None)
 
-    def _take(self, index: int) -> None:
-        """Open a shard as it lies here, beside a process that does not let go of it if
-        need be.
+    def _open_here(self, index: int) -> None:
+        """Open the copy on this machine, taking it over from a process that does not
+        release it.
         """
         path = self._path(index)
         before = current_epoch(path)
-        tenure = open_epoch(path, self._settings.takeover_wait_seconds, entitled=True)
-        self._open(index, tenure, "taken_over" if before and tenure.number > before else "opened")
+        lease = acquire_lease(path, self._settings.takeover_wait_seconds, may_take_over=True)
+        self._open(index, lease, "taken_over" if before and lease.number > before else "opened")
 
-    def _restore(self, checkpoints: Checkpoints, index: int, progress: int) -> Checkpoint | None:
-        """Put the newest sound checkpoint in the shard's place, if it is further than
-        `progress`.
+    def _restore(self, checkpoints: Checkpoints, index: int, offset_sum: int) -> Checkpoint | None:
+        """Restore the newest undamaged checkpoint, if its sum of offsets is above
+        `offset_sum`.
         """
         names = checkpoints.newest_first(index)
         for name in names:
             try:
                 checkpoint = checkpoints.read(index, name)
-                if checkpoint.progress <= progress:
+                if checkpoint.offset_sum <= offset_sum:
                     return None
                 self._open(index, self._fetch(checkpoints, checkpoint), "restored")
                 return checkpoint
@@ -215,7 +213,7 @@ class Ownership:
                 logger.warning(
                     "checkpoint passed over shard=%d name=%s error=%s", index, name, error
                 )
-        if names and not progress:
+        if names and not offset_sum:
             raise StoreUnreadable(
                 f"all checkpoints of shard {index} at {self._settings.checkpoints_url} are "
                 "damaged; "
@@ -223,19 +221,16 @@ class Ownership:
             )
         return None
 
-    def _fetch(self, checkpoints: Checkpoints, checkpoint: Checkpoint) -> Tenure:
+    def _fetch(self, checkpoints: Checkpoints, checkpoint: Checkpoint) -> Lease:
         path = self._path(checkpoint.shard)
         fill = partial(checkpoints.fetch, checkpoint)
-        tenure = begin_epoch(path, current_epoch(path) + 1, fill)
-        if tenure is None:
+        lease = begin_epoch(path, current_epoch(path) + 1, fill)
+        if lease is None:
             raise busy(path)
-        return tenure
+        return lease
 
-    def _progress(self, index: int) -> int:
-        """Return how far a shard is here, as `Checkpoint.progress`.
-
-        0: it is not here.
-        """
+    def _local_offset_sum(self, index: int) -> int:
+        """Return the sum of a shard's offsets on this machine; 0: it has no copy."""
         path = self._path(index)
         if not holds_records(path):
             return 0
@@ -245,12 +240,12 @@ class Ownership:
         finally:
             shard.close()
 
-    def _open(self, index: int, tenure: Tenure, kind: str) -> None:
+    def _open(self, index: int, lease: Lease, kind: str) -> None:
         self._shards[index] = Shard(
-            tenure, index, self._num_shards, self._settings, memory=self._memory
+            lease, index, self._num_shards, self._settings, memory=self._memory
         )
         self._metrics.count_handover(kind, len(self._shards))
-        logger.info("shard %s shard=%d epoch=%d", kind.replace("_", " "), index, tenure.number)
+        logger.info("shard %s shard=%d epoch=%d", kind.replace("_", " "), index, lease.number)
 
     def _close(self, index: int, kind: str) -> None:
         shard = self._shards.pop(index)

@@ -11,7 +11,7 @@ from threading import Thread
 from stream.errors import CheckpointRefused, StoreError, StreamError
 from stream.events.types import Position
 from stream.metrics import StreamMetrics
-from stream.shard.epochs import Scratch
+from stream.shard.epochs import ScratchFolder
 from stream.shard.shard import Shard
 from stream.store.checkpoints import Checkpoints, Claim
 
@@ -124,7 +124,7 @@ class Uploads:
         sequence = shard.state().sequence
         if not watched.is_wanted or watched.sequence == sequence:
             return
-        scratch = Scratch(shard.folder)
+        scratch = ScratchFolder(shard.folder)
         try:
             shard.checkpoint(scratch.folder / "database")
         except StoreError as error:
@@ -141,7 +141,7 @@ class Uploads:
         self,
         index: int,
         watched: _Watched,
-        scratch: Scratch,
+        scratch: ScratchFolder,
         sequence: int,
         positions: Mapping[Position, int],
     ) -> None:

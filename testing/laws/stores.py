@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 
 from stream.settings import StreamSettings
-from stream.shard.epochs import OWNER_NAME, Tenure, shard_name
+from stream.shard.epochs import OWNER_NAME, Lease, shard_name
 from stream.shard.locks import FileLock
 from stream.shard.reader import ShardReader, follow_shards
 from stream.shard.shard import Shard
@@ -52,7 +52,7 @@ class CaseShards(ABC):
         """Open all shards for reading."""
 
 
-class _MemoryTenure(Tenure):
+class _MemoryTenure(Lease):
     """The right to write a shard in memory, which nobody else wants."""
 
     def __init__(self, shard: Path) -> None:

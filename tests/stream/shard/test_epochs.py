@@ -1,6 +1,6 @@
 """Which folder of a shard is current, and who wins it.
 
-Races, crashes, the earlier layout, readers.
+Races, crashes, the flat layout, readers.
 """
 
 import shutil
@@ -15,14 +15,14 @@ from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard.epochs import (
     OWNER_NAME,
-    Scratch,
-    Tenure,
+    Lease,
+    ScratchFolder,
+    acquire_lease,
     begin_epoch,
     current_epoch,
     current_folder,
     holds_records,
     is_free,
-    open_epoch,
 )
 from stream.shard.locks import FileLock
 from stream.store.store import Store
@@ -63,24 +63,24 @@ def lay_out_as_before(store: Store) -> Path:
 
 def test_a_new_shard_begins_with_the_first_epoch(shard: Path) -> None:
     """It is won once, and goes on in the same epoch when it was released."""
-    tenure = open_epoch(shard)
+    lease = acquire_lease(shard)
 
     with pytest.raises(StoreBusy, match=r"open in another process \(pid \d+ on "):
-        open_epoch(shard)
-    tenure.release()
-    assert (tenure.number, open_epoch(shard).number, names(shard)) == (1, 1, ["e-000001"])
+        acquire_lease(shard)
+    lease.release()
+    assert (lease.number, acquire_lease(shard).number, names(shard)) == (1, 1, ["e-000001"])
 
 
 def test_entitled_contender_takes_over_and_fences(shard: Path) -> None:
-    """Who is entitled does not wait for ever.
+    """A process that may take over does not wait for ever.
 
     Whoever had the shard is not current any more.
     """
-    first = open_epoch(shard)
-    second = open_epoch(shard, entitled=True)
+    first = acquire_lease(shard)
+    second = acquire_lease(shard, may_take_over=True)
 
     assert (first.is_current, second.is_current, second.number) == (False, True, 2)
-    second.sweep()
+    second.remove_stale_epochs()
     assert names(shard) == ["e-000001", "e-000002"]
     first.release()
     assert names(shard) == ["e-000002"]
@@ -90,15 +90,15 @@ def test_one_of_many_contenders_wins_each_epoch(shard: Path) -> None:
     """However they race, no two have one epoch, one is current, and
     who lost is busy.
     """
-    paused = open_epoch(shard)
+    paused = acquire_lease(shard)
     start = threading.Barrier(8)
-    won: list[Tenure] = []
+    won: list[Lease] = []
     lost: list[StoreBusy] = []
 
     def contend() -> None:
         start.wait()
         try:
-            won.append(open_epoch(shard, 0.05, entitled=True))
+            won.append(acquire_lease(shard, 0.05, may_take_over=True))
         except StoreBusy as error:
             lost.append(error)
 
@@ -108,17 +108,17 @@ def test_one_of_many_contenders_wins_each_epoch(shard: Path) -> None:
     for thread in threads:
         thread.join(timeout=60)
 
-    numbers = [tenure.number for tenure in won]
+    numbers = [lease.number for lease in won]
     assert len(won) + len(lost) == 8
     assert won
     assert len(set(numbers)) == len(numbers)
-    assert [tenure.number for tenure in won if tenure.is_current] == [max(numbers)]
+    assert [lease.number for lease in won if lease.is_current] == [max(numbers)]
     assert not paused.is_current
 
 
 def test_lower_epoch_that_appears_late_is_not_won(shard: Path) -> None:
     """Whoever was slow finds a higher epoch, and has not fenced anybody."""
-    open_epoch(shard).release()
+    acquire_lease(shard).release()
     winner = begin_epoch(shard, 5, lambda _: None)
 
     assert begin_epoch(shard, 4, lambda _: None) is None
@@ -129,7 +129,7 @@ def test_lower_epoch_that_appears_late_is_not_won(shard: Path) -> None:
 
 def test_failure_while_an_epoch_is_filled_leaves_the_old_one(shard: Path) -> None:
     """What goes wrong half-way leaves no trace."""
-    open_epoch(shard).release()
+    acquire_lease(shard).release()
 
     def refuse(folder: Path) -> None:
         (folder / "CURRENT").touch()
@@ -154,7 +154,7 @@ def test_what_killed_processes_left_goes(open_store: OpenStore, settings: Stream
     (shard / ".1.tmp" / OWNER_NAME).unlink()
     (shard / ".0.tmp" / "CURRENT").unlink()
     (shard / ".2.tmp").mkdir()
-    alive = Scratch(shard)
+    alive = ScratchFolder(shard)
 
     assert graph_hash(store.root, settings) == before
     fill(open_store(), 1)
@@ -205,7 +205,7 @@ def test_fenced_shard_refuses_every_use(open_store: OpenStore, tmp_path: Path) -
     """
     store = open_store()
     fill(store, 0)
-    open_epoch(store.root / "shard-0000", entitled=True).release()
+    acquire_lease(store.root / "shard-0000", may_take_over=True).release()
 
     with pytest.raises(
         StoreFenced, match=r"took over .*shard-0000.* start this one again"
@@ -218,7 +218,7 @@ def test_fenced_shard_refuses_every_use(open_store: OpenStore, tmp_path: Path) -
     assert open_store().shard(0).positions() == {Position("numbers", 0): 1}
 
 
-def test_store_of_the_earlier_layout_opens(open_store: OpenStore, settings: StreamSettings) -> None:
+def test_store_of_the_flat_layout_opens(open_store: OpenStore, settings: StreamSettings) -> None:
     """Readers read it as it is.
 
     The first writer moves it into an epoch, and nothing is lost.
@@ -239,7 +239,7 @@ def test_store_of_the_earlier_layout_opens(open_store: OpenStore, settings: Stre
     assert not (store.root / "shard-0000.lock").exists()
 
 
-def test_store_of_the_earlier_layout_that_is_held(open_store: OpenStore) -> None:
+def test_store_of_the_flat_layout_that_is_held(open_store: OpenStore) -> None:
     """A process of the earlier version keeps others out, is taken over like any, and
     keeps its files.
     """
@@ -261,7 +261,7 @@ def test_store_of_the_earlier_layout_that_is_held(open_store: OpenStore) -> None
 
 
 def test_lost_table_of_contents_is_no_new_shard(open_store: OpenStore) -> None:
-    """Damage in the earlier layout does not turn into an empty first epoch."""
+    """Damage in the flat layout does not turn into an empty first epoch."""
     store = open_store()
     fill(store, 0)
     store.shard(0).compact()
@@ -276,9 +276,9 @@ def test_is_free(shard: Path) -> None:
     """A shard is free until it is won, and again afterwards; asking makes nothing."""
     assert is_free(shard, 0.0)
     assert not shard.exists()
-    tenure = open_epoch(shard)
+    lease = acquire_lease(shard)
     assert not is_free(shard, 0.0)
-    tenure.release()
+    lease.release()
     assert is_free(shard, 0.0)
 
 
