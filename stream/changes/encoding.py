@@ -28,7 +28,7 @@ def encode(plan: Plan, texts: Texts) -> Records:
         puts.extend(codec.one_keys(names.kind, names.new), codec.pack_names(names.new_texts))
     for item_key, item in plan.items.items():
         puts.put(codec.catalog_key(item_key), codec.pack_catalog(item))
-    puts.extend(*codec.pack_hulls(lookup.cut.hulls))
+    puts.extend(*codec.pack_windows(lookup.cut.windows))
     puts.extend(*codec.user_runs(plan.users.user, plan.users.session, sequence))
     puts.extend(*_session_records(plan, texts))
     puts.extend(codec.run_keys(codec.BY_QUERY, queries, sequence), query_runs)

@@ -225,7 +225,7 @@ def _parts(shard: Shard, orders: Sequence[Marker]) -> list[_Part]:
     parts = []
     for order in orders:
         if not room:
-            parts.append(_Part(order, FactColumns.none(), None))
+            parts.append(_Part(order, FactColumns.empty(), None))
             continue
         share = share_of(seen, order.kind, order.key, room, 0 if taken else 1)
         pairs = list(zip(share.facts.session.tolist(), share.facts.item.tolist(), strict=True))
@@ -242,12 +242,12 @@ def _removal(parts: Sequence[_Part]) -> Removal:
     finished = [part.order for part in parts if part.share is not None and part.share.is_all]
     none = np.empty(0, dtype=np.uint64)
     return Removal(
-        facts=FactColumns.concatenate([FactColumns.none(), *(part.facts for part in parts)]),
-        rows=FactColumns.concatenate([FactColumns.none(), *(share.rows for share in shares)]),
+        facts=FactColumns.concatenate([FactColumns.empty(), *(part.facts for part in parts)]),
+        rows=FactColumns.concatenate([FactColumns.empty(), *(share.rows for share in shares)]),
         sessions=distinct(np.concatenate([none, *(share.sessions for share in shares)])),
         seen=_seen(parts),
         items=_keys_of("item", finished),
-        visitors=_keys_of("user", finished),
+        users=_keys_of("user", finished),
     )
 
 

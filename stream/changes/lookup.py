@@ -15,7 +15,7 @@ from stream.events.columns import NO_KEY, EventColumns, Keys, ShardBatch, Texts
 from stream.events.types import CatalogItem, Position, Rejection
 from stream.graph.facts import FactColumns
 from stream.graph.keysets import distinct
-from stream.graph.sessions import Cut, RenamedFacts, cut_sessions, rename_facts
+from stream.graph.sessions import RenamedFacts, SessionCut, cut_sessions, rename_facts
 from stream.shard import codec
 from stream.shard.codec import Progress, ShardState, StoredSession
 from stream.shard.names import Hashes, text_hashes
@@ -91,7 +91,7 @@ class Lookup:
     catalog: Mapping[int, CatalogItem]
     queries: Names
     item_names: Names
-    cut: Cut
+    cut: SessionCut
     sessions: Sessions
     state: ShardState
     progress: Mapping[Position, Progress]
@@ -136,12 +136,12 @@ def look_up(shard: Shard, batch: ShardBatch, texts: Texts) -> Lookup:
     others = [key for key, record in records.items() if texts.sessions[key] != record.session_id]
     if others:
         is_other = np.isin(events.session, np.array(others, dtype=np.uint64))
-        visitors = distinct(events.user[is_other & is_cut])
-        is_other |= is_cut & np.isin(events.user, visitors)
+        unchanged_users = distinct(events.user[is_other & is_cut])
+        is_other |= is_cut & np.isin(events.user, unchanged_users)
         detail = "a session with the 64-bit key of another"
         accepted = accepted.without(batch, is_other, "key_collision", detail)
         records = {key: record for key, record in records.items() if key not in others}
-        cut = cut.without(visitors)  # nothing changes for who has events that are refused
+        cut = cut.without_users(unchanged_users)  # a refused event changes no window of its user
     return Lookup(
         batch=batch,
         events=events,
@@ -208,22 +208,22 @@ def _accepted_items(
 
 
 def _cut(
-    shard: Shard, events: EventColumns, is_cut: Bools, is_joining: Bools, texts: Texts
-) -> tuple[EventColumns, Cut]:
-    """Give events without a session one of their visitor's."""
+    shard: Shard, events: EventColumns, is_cut: Bools, extends_windows: Bools, texts: Texts
+) -> tuple[EventColumns, SessionCut]:
+    """Give each event without a session one of its user's sessions."""
     if not is_cut.any():
-        return events, Cut.none()
+        return events, SessionCut.empty()
     loose = events.take(is_cut)
-    known = shard.get_hulls(distinct(loose.user))
+    known = shard.get_windows(distinct(loose.user))
     gap_ms = shard.session_gap_ms
-    cut = cut_sessions(known, loose.user, loose.ts_ms, is_joining[is_cut], texts.users, gap_ms)
+    cut = cut_sessions(known, loose.user, loose.ts_ms, extends_windows[is_cut], texts.users, gap_ms)
     texts.sessions.update(cut.session_ids)
     session = events.session.copy()
     session[is_cut] = cut.session
     return replace(events, session=session), cut
 
 
-def _sessions(shard: Shard, records: dict[int, StoredSession], cut: Cut) -> Sessions:
+def _sessions(shard: Shard, records: dict[int, StoredSession], cut: SessionCut) -> Sessions:
     """Return what is stored of sessions, and what is left where renamed ones were."""
     try:
         keys = np.array(list(records), dtype=np.uint64)
@@ -232,7 +232,7 @@ def _sessions(shard: Shard, records: dict[int, StoredSession], cut: Cut) -> Sess
         raise store_error(shard.path, error) from error
     none = np.empty(0, dtype=np.uint64)
     if not len(cut.renames.old):
-        unchanged = RenamedFacts(stored, FactColumns.none(), FactColumns.none())
+        unchanged = RenamedFacts(stored, FactColumns.empty(), FactColumns.empty())
         return Sessions(records, unchanged, {}, none, none)
     facts = rename_facts(stored, cut.renames)
     queries = distinct(facts.gone.query[facts.gone.query != NO_KEY])

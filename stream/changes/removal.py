@@ -39,7 +39,7 @@ class Removal:
         seen: users known to have been seen in some of these sessions.
         items: ``uint64 [num_items]`` that lose their folded edges and their texts, too,
             ascending; no fact of theirs is left.
-        visitors: ``uint64 [num_users]`` whose cut sessions are forgotten.
+        users: ``uint64 [num_users]`` whose session windows are removed.
     """
 
     facts: FactColumns
@@ -47,7 +47,7 @@ class Removal:
     sessions: Keys
     seen: Mapping[int, Sequence[int]]
     items: Keys
-    visitors: Keys
+    users: Keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +110,7 @@ def plan_removal(shard: Shard, removal: Removal) -> Removed:
         item_runs.records,
         folded.records,
         _users_records(shard, removal, sessions.emptied),
-        Records(Puts(), codec.one_keys(codec.VISITOR, removal.visitors)),
+        Records(Puts(), codec.one_keys(codec.WINDOWS, removal.users)),
         Records(Puts(), codec.one_keys(codec.CATALOG, removal.items)),
         *(Records(Puts(), codec.one_keys(kind, keys)) for kind, keys in names.items()),
         Records.of({codec.STATE_KEY: codec.pack_state(state)}),

@@ -99,10 +99,10 @@ def _share_of_sessions(shard: Shard, sessions: Keys, room: int, least: int) -> S
     if num_taken < least and len(listed):
         part = _items_fitting(facts.slice(0, int(sizes[0])), room)
         return Share(
-            part, FactColumns.none(), listed[:1], len(sessions) == 1 and len(part) == sizes[0]
+            part, FactColumns.empty(), listed[:1], len(sessions) == 1 and len(part) == sizes[0]
         )
     facts = facts.slice(0, int(sizes[:num_taken].sum()))
-    return Share(facts, FactColumns.none(), listed[:num_taken], num_taken == len(sessions))
+    return Share(facts, FactColumns.empty(), listed[:num_taken], num_taken == len(sessions))
 
 
 def _share_of_item(seen: SeenSessions, item: int, room: int, least: int) -> Share:

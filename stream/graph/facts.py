@@ -84,7 +84,7 @@ class FactColumns:
         return len(self.stamp)
 
     @classmethod
-    def none(cls) -> Self:
+    def empty(cls) -> Self:
         """Return columns of length 0."""
         return cls(*(np.empty(0, dtype=np.uint64) for _ in range(4)))
 
@@ -99,7 +99,7 @@ class FactColumns:
         if len(parts) == 1:
             return parts[0]
         if not parts:
-            return cls.none()
+            return cls.empty()
         return cls(
             np.concatenate([part.session for part in parts]),
             np.concatenate([part.query for part in parts]),

@@ -1,16 +1,15 @@
-"""Pure: cuts events without a session into sessions by their visitor's inactivity, in
-any order of arrival.
+"""Pure: cuts events without a session into session windows by their user's inactivity,
+in any order of arrival.
 
-A visitor's events belong together as long as neighbours in time are at most the gap
-apart. All that has to be kept of a session to go on cutting is its hull, its first and
-last event time: any moment inside is within the gap of an event on either side. So an
-event belongs to the hulls that it is within the gap of, and joins them if there are
-several; whatever the order, the same hulls come out. Times of repeated events count
-too.
+A user's events belong together as long as neighbours in time are at most the gap apart.
+Cutting needs only a session's window, its first and last event time: every moment
+inside is within the gap of some event on either side. So an event belongs to the
+windows that it is within the gap of, and merges them if there are several: every order
+of arrival gives the same windows. Times of repeated events count too.
 
-A session is named after its visitor and its first event. When an earlier event comes,
-or one that bridges sessions, they are renamed: their facts are then those of a session
-of another name.
+A session is named after its user and its first event. An earlier event, or one that
+merges windows, renames sessions: their facts then belong to the session of the new
+name.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,18 +26,18 @@ from stream.graph.facts import FactColumns
 
 
 def cut_session_id(user_id: str, start_ms: int) -> str:
-    """Return the id of the session that a visitor began at a time."""
+    """Return the id of the session that a user began at a time."""
     return f"{CUT_PREFIX}{user_id}@{start_ms}"
 
 
 @dataclass(frozen=True, slots=True)
-class Hulls:
-    """First and last event times of visitors' sessions.
+class SessionWindows:
+    """Session windows: the first and last event times of users' sessions.
 
     Attributes:
-        user: ``uint64 [num_hulls]``.
-        start_ms: ``int64 [num_hulls]`` time of the first event.
-        end_ms: ``int64 [num_hulls]`` time of the last event.
+        user: ``uint64 [num_windows]``.
+        start_ms: ``int64 [num_windows]`` time of the first event.
+        end_ms: ``int64 [num_windows]`` time of the last event.
     """
 
     user: Keys
@@ -49,14 +48,14 @@ class Hulls:
         return len(self.user)
 
     @classmethod
-    def none(cls) -> Self:
+    def empty(cls) -> Self:
         """Return columns of length 0."""
         times = np.empty(0, dtype=np.int64)
         return cls(np.empty(0, dtype=np.uint64), times, times)
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
-        """Return the hulls of all parts, one after the other."""
+        """Return the windows of all parts, one after the other."""
         return cls(
             np.concatenate([part.user for part in parts]),
             np.concatenate([part.start_ms for part in parts]),
@@ -64,13 +63,16 @@ class Hulls:
         )
 
     def take(self, index: Int64s | Bools) -> Self:
-        """Return the hulls at these indexes, or where a mask is true."""
+        """Return the windows at these indexes, or where a mask is true."""
         return type(self)(self.user[index], self.start_ms[index], self.end_ms[index])
 
-    def joined(self, gap_ms: int) -> Self:
-        """Return hulls in order of (user, start), those of a user that are at most the
-        gap apart as one.
+    def merged(self, gap_ms: int) -> Self:
+        """Return windows in order of (user, start); those of a user that are at most
+        the gap apart are merged into one.
         """
+        # A sweep in order of (user, time): a window opens at its start and closes a gap
+        # after its end, opens before closes at a tie. Where the number of open windows
+        # rises to 1 a merged one begins; where it falls to 0 it ends.
         is_end = np.repeat([False, True], len(self))
         user = np.tile(self.user, 2)
         ts_ms = np.concatenate([self.start_ms, self.end_ms + gap_ms])
@@ -80,12 +82,15 @@ class Hulls:
         closes = order[num_open == 0]
         return type(self)(user[opens], ts_ms[opens], ts_ms[closes] - gap_ms)
 
-    def place_of(self, user: Keys, ts_ms: Int64s) -> Int64s:
-        """Return which hull each moment of a visitor is inside of, ``int64
+    def index_of(self, user: Keys, ts_ms: Int64s) -> Int64s:
+        """Return which window each moment of a user is inside of, ``int64
         [num_moments]``; -1: of none.
 
-        The hulls must be in order of (user, start), and apart.
+        The windows must be in order of (user, start), and more than the gap apart.
         """
+        # Sorted together by (user, time), a window before a moment at a tie: the number
+        # of windows up to a moment, less one, is the last window that began before it.
+        # The moment is inside if that window is of its user and has not ended.
         is_moment = np.repeat([False, True], [len(self), len(user)])
         order = np.lexsort(
             (is_moment, np.concatenate([self.start_ms, ts_ms]), np.concatenate([self.user, user]))
@@ -102,14 +107,13 @@ class Hulls:
 
 
 class Renames(NamedTuple):
-    """Sessions that have another name than before.
+    """Sessions that cutting renames.
 
     Attributes:
-        user: ``uint64 [num_renames]`` whose they are.
-        old: ``uint64 [num_renames]`` session key so far, each once. It never stands for
-            a session again.
-        new: ``uint64 [num_renames]`` session key from now on; of sessions that were
-            bridged the same.
+        user: ``uint64 [num_renames]`` the user of each.
+        old: ``uint64 [num_renames]`` session key before, each once. No session ever has
+            it again.
+        new: ``uint64 [num_renames]`` session key after; merged sessions share one.
     """
 
     user: Keys
@@ -117,45 +121,45 @@ class Renames(NamedTuple):
     new: Keys
 
 
-class Cut(NamedTuple):
-    """What cutting events makes of them, and of the sessions that were known.
+class SessionCut(NamedTuple):
+    """The sessions that cutting gives events, and its changes to stored sessions.
 
     Attributes:
         session: ``uint64 [num_events]`` session key; `NO_KEY`: the event is inside no
-            session and makes none.
-        session_ids: the texts of all session keys in here.
-        hulls: of all visitors in the events, by (user, start).
-        renames: the known sessions that have another name now.
+            window and makes none.
+        session_ids: the texts of all session keys in this object.
+        windows: of all users in the events, by (user, start).
+        renames: the stored sessions that are renamed.
     """
 
     session: Keys
     session_ids: dict[int, str]
-    hulls: Hulls
+    windows: SessionWindows
     renames: Renames
 
     @classmethod
-    def none(cls) -> Self:
-        """Return what cutting no event makes."""
+    def empty(cls) -> Self:
+        """Return the cut of no events."""
         keys = np.empty(0, dtype=np.uint64)
-        return cls(keys, {}, Hulls.none(), Renames(keys, keys, keys))
+        return cls(keys, {}, SessionWindows.empty(), Renames(keys, keys, keys))
 
-    def without(self, users: Keys) -> Self:
-        """Return what is left when nothing of these visitors changes."""
+    def without_users(self, users: Keys) -> Self:
+        """Return the cut without the changes to these users' windows and sessions."""
         is_renamed = ~np.isin(self.renames.user, users)
         return self._replace(
-            hulls=self.hulls.take(~np.isin(self.hulls.user, users)),
+            windows=self.windows.take(~np.isin(self.windows.user, users)),
             renames=Renames(*(column[is_renamed] for column in self.renames)),
         )
 
 
 class RenamedFacts(NamedTuple):
-    """Stored facts, told apart by whether their session has another name now.
+    """Stored facts, split by whether their session is renamed.
 
     Attributes:
-        kept: facts of sessions that have the name that they had.
-        gone: facts of sessions that have not, as they were stored.
-        arrived: the same under the new names; one may be among `kept`, or several times
-            here, at other times.
+        kept: facts of sessions that keep their name.
+        gone: facts of renamed sessions, as stored.
+        arrived: the same facts under the new names. A fact may also be among `kept`, or
+            be repeated here, at other times.
     """
 
     kept: FactColumns
@@ -164,43 +168,47 @@ class RenamedFacts(NamedTuple):
 
 
 def cut_sessions(
-    known: Hulls,
+    known: SessionWindows,
     user: Keys,
     ts_ms: Int64s,
-    is_joining: Bools,
+    extends_windows: Bools,
     user_ids: Mapping[int, str],
     gap_ms: int,
-) -> Cut:
-    """Cut events of visitors into sessions.
+) -> SessionCut:
+    """Cut events of users into sessions.
 
     Args:
-        known: hulls of all events of these visitors so far, apart.
+        known: windows of all earlier events of these users, more than the gap apart.
         user: ``uint64 [num_events]``.
         ts_ms: ``int64 [num_events]``.
-        is_joining: ``bool [num_events]`` whether an event counts; one that does not
-            finds its session, but begins, extends and bridges none.
+        extends_windows: ``bool [num_events]`` whether an event may begin, extend and
+            merge windows; one that may not only finds its session.
         user_ids: the texts of the users' keys.
-        gap_ms: neighbours in a session are at most so far apart.
+        gap_ms: the most milliseconds between neighbours in a session.
     """
-    moments = Hulls(user, ts_ms, ts_ms).take(is_joining)
-    hulls = Hulls.concatenate([known, moments]).joined(gap_ms)
-    place, new_place = hulls.place_of(user, ts_ms), hulls.place_of(known.user, known.start_ms)
-    is_renamed = hulls.start_ms[new_place] != known.start_ms
+    # Every known window lies inside one merged window. It is renamed if that one starts
+    # earlier: a session's id holds its start. `named` are the windows that need a key:
+    # those with an event, and those that a renamed session is in now.
+    moments = SessionWindows(user, ts_ms, ts_ms).take(extends_windows)
+    windows = SessionWindows.concatenate([known, moments]).merged(gap_ms)
+    place, new_place = windows.index_of(user, ts_ms), windows.index_of(known.user, known.start_ms)
+    is_renamed = windows.start_ms[new_place] != known.start_ms
     before, after = known.take(is_renamed), new_place[is_renamed]
     named = np.unique(np.concatenate([place[place >= 0], after]))
-    texts = list(_session_ids(hulls.take(named), user_ids))
+    texts = list(_session_ids(windows.take(named), user_ids))
     old_texts = list(_session_ids(before, user_ids))
     keys, old = _keys(texts), _keys(old_texts)
-    return Cut(
+    return SessionCut(
         session=_looked_up(place, named, keys),
         session_ids=dict(zip([*keys.tolist(), *old.tolist()], [*texts, *old_texts], strict=True)),
-        hulls=hulls,
+        windows=windows,
         renames=Renames(before.user, old, _looked_up(after, named, keys)),
     )
 
 
 def rename_facts(stored: FactColumns, renames: Renames) -> RenamedFacts:
     """Give stored facts of renamed sessions their new session."""
+    # Each old key is in `renames` once: a search in its sorted keys finds the new one.
     is_gone = np.isin(stored.session, renames.old)
     gone = stored.take(is_gone)
     order = np.argsort(renames.old)
@@ -210,8 +218,8 @@ def rename_facts(stored: FactColumns, renames: Renames) -> RenamedFacts:
     )
 
 
-def _session_ids(hulls: Hulls, user_ids: Mapping[int, str]) -> Iterator[str]:
-    for user, start_ms in zip(hulls.user.tolist(), hulls.start_ms.tolist(), strict=True):
+def _session_ids(windows: SessionWindows, user_ids: Mapping[int, str]) -> Iterator[str]:
+    for user, start_ms in zip(windows.user.tolist(), windows.start_ms.tolist(), strict=True):
         yield cut_session_id(user_ids[user], start_ms)
 
 
@@ -220,7 +228,9 @@ def _keys(texts: Sequence[str]) -> Keys:
 
 
 def _looked_up(place: Int64s, named: Int64s, keys: Keys) -> Keys:
-    """Return the key of each place; `named` has the places of `keys`, ascending."""
+    """Return the key of each window index, `NO_KEY` for -1; `named` has the indexes of
+    `keys`, ascending.
+    """
     is_inside = place >= 0
     found = np.full(len(place), NO_KEY, dtype=np.uint64)
     found[is_inside] = keys[np.searchsorted(named, place[is_inside])]

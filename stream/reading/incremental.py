@@ -184,7 +184,7 @@ def _together(parts: Sequence[Contents]) -> Contents:
     facts = FactColumns.concatenate([part.facts for part in parts])
     facts = facts.take(np.argsort(facts.session, kind="stable"))
     if _num_sessions(facts) < sum(_num_sessions(part.facts) for part in parts):
-        facts = merge_facts(FactColumns.none(), facts).facts
+        facts = merge_facts(FactColumns.empty(), facts).facts
     return Contents(
         facts=facts,
         queries=_union([part.queries for part in parts]),

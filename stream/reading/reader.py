@@ -459,7 +459,7 @@ class GraphReader:
                     codec.facts_of_sessions(np.array([key], dtype=np.uint64), [record])
                 )
         return {
-            key: merge_facts(FactColumns.none(), FactColumns.concatenate(found)).facts
+            key: merge_facts(FactColumns.empty(), FactColumns.concatenate(found)).facts
             for key, found in parts.items()
         }
 

@@ -52,7 +52,7 @@ def session_chunks(shards: Sequence[ShardReader]) -> Iterator[SessionChunk]:
             raise store_error(shards[0].path, error) from error
         ids = dict(zip(sessions.tolist(), [record.session_id for record in records], strict=True))
         if len(ids) < len(records):
-            facts = merge_facts(FactColumns.none(), facts).facts
+            facts = merge_facts(FactColumns.empty(), facts).facts
         yield SessionChunk(np.unique(sessions), list(ids.values()), facts)
 
 

@@ -22,7 +22,7 @@ from stream.graph.decay import Decayed, canonical
 from stream.graph.facts import Digest, FactColumns
 from stream.graph.folded import FoldedEdge, Tally
 from stream.graph.keysets import starts_of
-from stream.graph.sessions import Hulls
+from stream.graph.sessions import SessionWindows
 from stream.settings import DEFAULT_SESSION_GAP_SECONDS
 
 FORMAT_VERSION = 2
@@ -40,7 +40,7 @@ DIRTY = b"\x14"
 ERASED = b"\x15"
 AUDIT = b"\x16"
 FOLDED = b"\x17"
-VISITOR = b"\x18"
+WINDOWS = b"\x18"
 FOLDED_BY_ITEM = b"\x19"
 
 FORMAT_KEY = META + b"format"
@@ -59,7 +59,7 @@ _NO_TIME = -(2**63)
 _WORDS = np.dtype("<u8")
 _TIMES = np.dtype("<i8")
 _ROW_WORDS = 3
-_HULL_BYTES = 16
+_WINDOW_BYTES = 16
 
 _ONE_KEY = Struct(">BQ")
 _TWO_KEYS = Struct(">BQQ")
@@ -416,29 +416,31 @@ def unpack_users(value: bytes) -> tuple[Keys, Keys]:
     return pairs[:, 0].astype(np.uint64), pairs[:, 1].astype(np.uint64)
 
 
-def visitor_key(user: int) -> bytes:
-    """Return the key of the hulls of a visitor's cut sessions."""
-    return _ONE_KEY.pack(VISITOR[0], user)
+def windows_key(user: int) -> bytes:
+    """Return the key of the windows of a user's cut sessions."""
+    return _ONE_KEY.pack(WINDOWS[0], user)
 
 
-def pack_hulls(hulls: Hulls) -> tuple[list[bytes], list[bytes]]:
-    """Pack hulls, given by (user, start), as keys and values: one record a visitor."""
-    firsts = np.flatnonzero(starts_of(hulls.user))
-    packed = np.stack((hulls.start_ms, hulls.end_ms), axis=1).astype(_TIMES, copy=False).tobytes()
-    values = [b"\x01" + piece for piece in _split(packed, firsts * _HULL_BYTES)]
-    return one_keys(VISITOR, hulls.user[firsts]), values
+def pack_windows(windows: SessionWindows) -> tuple[list[bytes], list[bytes]]:
+    """Pack windows, given by (user, start), as keys and values: one entry a user."""
+    firsts = np.flatnonzero(starts_of(windows.user))
+    packed = (
+        np.stack((windows.start_ms, windows.end_ms), axis=1).astype(_TIMES, copy=False).tobytes()
+    )
+    values = [b"\x01" + piece for piece in _split(packed, firsts * _WINDOW_BYTES)]
+    return one_keys(WINDOWS, windows.user[firsts]), values
 
 
-def unpack_hulls(users: Keys, values: Sequence[bytes]) -> Hulls:
-    """Unpack the records of visitors whose keys these are."""
+def unpack_windows(users: Keys, values: Sequence[bytes]) -> SessionWindows:
+    """Unpack the windows of users whose keys these are."""
     for value in values:
         _check_version(value)
     pieces = [value[1:] for value in values]
     sizes = np.array([len(piece) for piece in pieces], dtype=np.int64)
-    if (sizes % _HULL_BYTES).any():
-        raise ValueError("a visitor's record does not hold whole hulls")
+    if (sizes % _WINDOW_BYTES).any():
+        raise ValueError("a user's entry does not hold whole windows")
     times = np.frombuffer(b"".join(pieces), dtype=_TIMES).astype(np.int64).reshape(-1, 2)
-    return Hulls(np.repeat(users, sizes // _HULL_BYTES), times[:, 0], times[:, 1])
+    return SessionWindows(np.repeat(users, sizes // _WINDOW_BYTES), times[:, 0], times[:, 1])
 
 
 def key_prefix(kind: bytes, key: int) -> bytes:

@@ -13,7 +13,7 @@ from stream.events.types import CatalogItem, Position
 from stream.graph.facts import FactColumns
 from stream.graph.folded import FoldedEdge, FoldedEdges
 from stream.graph.keysets import distinct
-from stream.graph.sessions import Hulls
+from stream.graph.sessions import SessionWindows
 from stream.shard import codec
 from stream.shard.codec import Progress, ShardFormat, ShardState, StoredSession
 from stream.shard.epochs import current_folder, holds_records
@@ -88,14 +88,14 @@ class ShardReader:
         """Return those of the sessions that are stored."""
         return self._get(keys, [codec.session_key(key) for key in keys], codec.unpack_session)
 
-    def get_hulls(self, users: Keys) -> Hulls:
-        """Return the stored hulls of visitors' cut sessions, in order of the users and
-        of start.
+    def get_windows(self, users: Keys) -> SessionWindows:
+        """Return the stored windows of users' cut sessions, in order of
+        (user, start).
         """
-        values = self._database.get(codec.one_keys(codec.VISITOR, users))
+        values = self._database.get(codec.one_keys(codec.WINDOWS, users))
         is_stored = np.array([value is not None for value in values], dtype=np.bool_)
         try:
-            return codec.unpack_hulls(
+            return codec.unpack_windows(
                 users[is_stored], [value for value in values if value is not None]
             )
         except codec.BAD_RECORD_ERRORS as error:

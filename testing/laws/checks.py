@@ -95,7 +95,7 @@ def _index_laws(case: Case, readers: Sequence[ShardReader]) -> Iterator[str]:
     for index, reader in enumerate(readers):
         records = list(reader.records(codec.BY_ITEM))
         facts = codec.by_item([key for key, _ in records], [value for _, value in records])
-        found = merge_facts(FactColumns.none(), facts).facts.digest() if records else Digest()
+        found = merge_facts(FactColumns.empty(), facts).facts.digest() if records else Digest()
         if found != reader.state().facts:
             yield f"shard {index} holds {found} by item, {reader.state().facts} by session"
     users = {

@@ -146,7 +146,7 @@ def check_runs(shard: Any) -> None:
         records = list(shard.records(kind))
         unpack = codec.by_item if kind == codec.BY_ITEM else codec.by_query
         found = unpack([key for key, _ in records], [value for _, value in records])
-        assert merge_facts(FactColumns.none(), found).facts.equals(expected)
+        assert merge_facts(FactColumns.empty(), found).facts.equals(expected)
         assert all(value for _, value in records)
 
 
@@ -546,7 +546,7 @@ def test_a_visitor_without_sessions_is_forgotten(open_store: OpenStore) -> None:
     applied = apply_to(shard, [event("", user_id="u-1", ts_ms=NOON_MS + 1)], [ask("user", "u-1")])
 
     assert (applied.erased_facts, applied.dropped) == (1, 1)
-    assert [key for key, _ in shard.records(codec.VISITOR)] == [codec.visitor_key(text_key("u-2"))]
+    assert [key for key, _ in shard.records(codec.WINDOWS)] == [codec.windows_key(text_key("u-2"))]
 
 
 def test_markers_are_there_after_reopening(open_store: OpenStore) -> None:

@@ -61,7 +61,7 @@ def test_the_facts_of_edges_are_each_there_once(facts: list[FactRow]) -> None:
 
 def test_nothing_has_no_edges() -> None:
     """Neither no facts nor facts that make none."""
-    for facts in (FactColumns.none(), columns([(1, NO_KEY, 2, 2, 5), (1, 7, 2, 1, 5)])):
+    for facts in (FactColumns.empty(), columns([(1, NO_KEY, 2, 2, 5), (1, 7, 2, 1, 5)])):
         edges = edges_of(facts)
         assert len(edges) == 0
         assert edges.weights(NOON_MS, HALF_LIFE_MS, WEIGHTS).tolist() == []

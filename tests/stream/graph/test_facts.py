@@ -77,7 +77,7 @@ def test_merging_is_the_union_at_earliest_times(
 def test_merging_twice_changes_nothing(parts: list[dict[FactKey, int]]) -> None:
     """What was merged already is neither new nor moved."""
     seen = FactColumns.concatenate([columns_of_map(part) for part in parts])
-    merged = merge_facts(FactColumns.none(), seen).facts
+    merged = merge_facts(FactColumns.empty(), seen).facts
     again = merge_facts(merged, seen)
 
     assert again.facts.equals(merged)
@@ -122,7 +122,7 @@ def test_digest_of_swapped_parts_is_another() -> None:
 
 def test_digest_of_nothing_is_zero() -> None:
     """It can be added without a trace."""
-    assert FactColumns.none().digest() == Digest() == Digest(0, 0, 0)
+    assert FactColumns.empty().digest() == Digest() == Digest(0, 0, 0)
 
 
 def test_digest_is_pinned() -> None:
@@ -245,7 +245,7 @@ def test_hyperedge_sizes_count_the_members(
 
 def test_nothing_has_no_hyperedges() -> None:
     """Columns of length 0 are fine everywhere."""
-    none = FactColumns.none()
+    none = FactColumns.empty()
 
     assert [part.tolist() for part in hyperedge_sizes(none)] == [[], []]
     assert kept_rows([]) == []

@@ -21,7 +21,7 @@ from stream.changes.apply import apply_batch
 from stream.errors import StoreMismatch, StoreUnreadable
 from stream.events.columns import Texts, batch_of
 from stream.events.types import Interaction, Position
-from stream.graph.sessions import Hulls, cut_session_id
+from stream.graph.sessions import SessionWindows, cut_session_id
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
@@ -164,9 +164,9 @@ def earliest_rows(shards: Sequence[ShardReader], kind: bytes) -> dict[tuple[int,
     return rows
 
 
-def hulls(shard: Shard, user_id: str = "u-1") -> list[tuple[int, int]]:
-    """Return the hulls that are stored of a visitor, in minutes since noon."""
-    found = shard.get_hulls(np.array([text_key(user_id)], dtype=np.uint64))
+def windows(shard: Shard, user_id: str = "u-1") -> list[tuple[int, int]]:
+    """Return the windows that are stored of a user, in minutes since noon."""
+    found = shard.get_windows(np.array([text_key(user_id)], dtype=np.uint64))
     return [
         ((start_ms - NOON_MS) // MINUTE_MS, (end_ms - NOON_MS) // MINUTE_MS)
         for start_ms, end_ms in zip(found.start_ms.tolist(), found.end_ms.tolist(), strict=True)
@@ -226,40 +226,40 @@ def fail(*_: object) -> None:
 
 @given(st.data())
 @settings(max_examples=100 * EFFORT)
-def test_hulls_do_not_depend_on_how_they_were_joined(data: st.DataObject) -> None:
-    """Joining all moments at once, or some first and the others to that, gives the same
-    hulls, apart.
+def test_windows_do_not_depend_on_how_they_were_merged(data: st.DataObject) -> None:
+    """Merging all moments at once, or some first and the others to that, gives the same
+    windows, apart.
     """
     times = data.draw(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 60)), max_size=20))
     first = data.draw(st.lists(st.sampled_from(times), max_size=20)) if times else []
-    joined = Hulls.concatenate([moments(first).joined(5), moments(times)]).joined(5)
-    expected = moments(times).joined(5)
+    merged = SessionWindows.concatenate([moments(first).merged(5), moments(times)]).merged(5)
+    expected = moments(times).merged(5)
 
-    assert rows_of(joined) == rows_of(expected) == sorted(rows_of(expected))
-    for before, after in pairwise(rows_of(joined)):
+    assert rows_of(merged) == rows_of(expected) == sorted(rows_of(expected))
+    for before, after in pairwise(rows_of(merged)):
         assert before[0] != after[0] or after[1] - before[2] > 5
-    places = joined.place_of(moments(times).user, moments(times).start_ms).tolist()
+    places = merged.index_of(moments(times).user, moments(times).start_ms).tolist()
     for (user, ts_ms), place in zip(times, places, strict=True):
-        assert rows_of(joined)[place][0] == user
-        assert rows_of(joined)[place][1] <= ts_ms <= rows_of(joined)[place][2]
+        assert rows_of(merged)[place][0] == user
+        assert rows_of(merged)[place][1] <= ts_ms <= rows_of(merged)[place][2]
 
 
-def moments(times: Sequence[tuple[int, int]]) -> Hulls:
-    """Return a hull of no length for each (user, time)."""
+def moments(times: Sequence[tuple[int, int]]) -> SessionWindows:
+    """Return a window of no length for each (user, time)."""
     ts_ms = np.array([ts_ms for _, ts_ms in times], dtype=np.int64)
-    return Hulls(np.array([user for user, _ in times], dtype=np.uint64), ts_ms, ts_ms)
+    return SessionWindows(np.array([user for user, _ in times], dtype=np.uint64), ts_ms, ts_ms)
 
 
-def rows_of(found: Hulls) -> list[tuple[int, int, int]]:
-    """Return hulls as tuples."""
+def rows_of(found: SessionWindows) -> list[tuple[int, int, int]]:
+    """Return windows as tuples."""
     return list(
         zip(found.user.tolist(), found.start_ms.tolist(), found.end_ms.tolist(), strict=True)
     )
 
 
 def test_moment_between_hulls_or_of_another_user_is_inside_of_none() -> None:
-    """A place is found by user and by both ends, which belong to the hull."""
-    known = Hulls(
+    """A place is found by user and by both ends, which belong to the window."""
+    known = SessionWindows(
         np.array([1, 1, 3], dtype=np.uint64),
         np.array([10, 30, 10], dtype=np.int64),
         np.array([20, 30, 20], dtype=np.int64),
@@ -267,8 +267,8 @@ def test_moment_between_hulls_or_of_another_user_is_inside_of_none() -> None:
     user = np.array([1, 1, 1, 1, 1, 2, 3, 3, 0], dtype=np.uint64)
     ts_ms = np.array([9, 10, 20, 21, 30, 15, 9, 15, 15], dtype=np.int64)
 
-    assert known.place_of(user, ts_ms).tolist() == [-1, 0, 0, -1, 1, -1, -1, 2, -1]
-    assert Hulls.none().place_of(user, ts_ms).tolist() == [-1] * 9
+    assert known.index_of(user, ts_ms).tolist() == [-1, 0, 0, -1, 1, -1, -1, 2, -1]
+    assert SessionWindows.empty().index_of(user, ts_ms).tolist() == [-1] * 9
 
 
 def test_gap_exactly_is_one_session_and_a_millisecond_more_is_two(open_store: OpenStore) -> None:
@@ -315,7 +315,7 @@ def test_late_event_renames_and_merges_sessions(
     apply_all(store, events)
     apply_all(store, [at(minutes, "x") for minutes in late])
 
-    assert hulls(store.shard(0)) == expected
+    assert windows(store.shard(0)) == expected
     assert_is_graph_of(store.root, [*events, *(at(minutes, "x") for minutes in late)])
 
 
@@ -343,7 +343,7 @@ def test_repeat_that_is_no_new_fact_extends_its_session(open_store: OpenStore) -
         apply_all(store, [at(minutes)])
     apply_all(store, [at(75, "b")])
 
-    assert hulls(store.shard(0)) == [(0, 75)]
+    assert windows(store.shard(0)) == [(0, 75)]
     assert dump(store.root, DEFAULTS)[-1]["items"] == ["a", "b"]
 
 
@@ -357,7 +357,7 @@ def test_renamed_facts_are_not_new(open_store: OpenStore) -> None:
 
 
 def test_visitors_do_not_meet(open_store: OpenStore) -> None:
-    """Another visitor's events at the same times are other sessions, and so are those
+    """Another user's events at the same times are other sessions, and so are those
     with a session id.
     """
     store = open_store()
@@ -388,12 +388,12 @@ def test_late_event_is_refused_unless_it_is_known(open_store: OpenStore) -> None
     assert [(refusal.record.offset, refusal.reason) for refusal in applied.refusals] == [
         (offset, "too_late") for offset in (4, 5, 6, 7, 8)
     ]
-    assert hulls(shard) == [(0, 10), (50, 50), (1000, 1001)]
-    assert hulls(shard, "u-2") == []
+    assert windows(shard) == [(0, 10), (50, 50), (1000, 1001)]
+    assert windows(shard, "u-2") == []
 
 
 def test_visitor_whose_session_shares_a_key_is_refused_whole(open_store: OpenStore) -> None:
-    """Where a session of a visitor cannot be, its hulls and sessions stay as they are.
+    """Where a session of a user cannot be, its windows and sessions stay as they are.
 
     Others go on.
     """
@@ -410,18 +410,18 @@ def test_visitor_whose_session_shares_a_key_is_refused_whole(open_store: OpenSto
         (0, "key_collision"),
         (1, "key_collision"),
     ]
-    assert (hulls(shard), hulls(shard, "u-2")) == ([(0, 0), (200, 200)], [(1, 1)])
+    assert (windows(shard), windows(shard, "u-2")) == ([(0, 0), (200, 200)], [(1, 1)])
     shard.write(Records.of({}, [taken]))
     assert_is_graph_of(store.root, [at(0), at(200), at(1, "b", "u-2"), event("s-1", user_id="u-1")])
 
 
 def test_damaged_hulls_stop_the_batch(open_store: OpenStore) -> None:
-    """A visitor's record that does not unpack is an error that names the store, not
+    """A user's record that does not unpack is an error that names the store, not
     other sessions.
     """
     shard = open_store().shard(0)
     for value in (b"\x01odd", b"\x09" + bytes(16)):
-        shard.write(Records.of({codec.visitor_key(text_key("u-1")): value}))
+        shard.write(Records.of({codec.windows_key(text_key("u-1")): value}))
         with pytest.raises(StoreUnreadable, match="shard-0000"):
             apply_events(shard, [at(0)])
 
@@ -484,7 +484,7 @@ def test_gap_of_the_store_counts(open_store: OpenStore) -> None:
     events = [at(0), at(1, "b"), at(3, "c")]
     apply_all(store, events)
 
-    assert hulls(store.shard(0)) == [(0, 1), (3, 3)]
+    assert windows(store.shard(0)) == [(0, 1), (3, 3)]
     assert_is_graph_of(store.root, events, short)
     with open_graph(store.root, DEFAULTS) as graph:
         assert graph.session_gap_ms == 60_000

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stream.events.columns import Keys
 from stream.events.types import CatalogItem, Position
 from stream.graph.facts import Digest
-from stream.graph.sessions import Hulls
+from stream.graph.sessions import SessionWindows
 from stream.shard import codec
 from stream.shard.codec import Progress, ShardFormat, ShardState, StoredSession
 from testing.graph.fact_rows import columns
@@ -201,7 +201,7 @@ def test_keys_by_the_thousand_are_those_made_one_by_one(keys: list[int], sequenc
 FACTS = columns([(5, 0, 2, 1, NOON_MS + 1), (5, 1, 2, 3, NOON_MS)])
 ITEM = CatalogItem(item_id="a", title="T", text="x", attributes={"k": "v"}, available=False)
 STATE = ShardState(7, NOON_MS, Digest(9, 2, 3), Digest(8, 4, LARGEST), 5, 6, 7)
-HULLS = Hulls(
+WINDOWS_SAMPLE = SessionWindows(
     keys_of([5, 5]), np.array([NOON_MS, NOON_MS + 9]), np.array([NOON_MS + 1, NOON_MS + 9])
 )
 USERS = codec.user_runs(keys_of([1, 2**63]), keys_of([5, 6]), 7)
@@ -224,7 +224,9 @@ GOLDEN = {
     "by item": codec.run_keys(codec.BY_ITEM, keys_of([2]), 7)[0]
     + codec.pack_rows(FACTS.query, FACTS.session, FACTS.stamp),
     "users": b"".join(key + value for key, value in zip(*USERS, strict=True)),
-    "visitor": b"".join(key + value for key, value in zip(*codec.pack_hulls(HULLS), strict=True)),
+    "visitor": b"".join(
+        key + value for key, value in zip(*codec.pack_windows(WINDOWS_SAMPLE), strict=True)
+    ),
     "dirty": codec.dirty_key(7) + codec.pack_dirty(keys_of([1]), keys_of([2, LARGEST])),
 }
 BYTES = {
@@ -308,7 +310,7 @@ UNPACKERS: dict[str, Callable[[bytes], object]] = {
     "name": partial(codec.unpack_name, codec.name_key(codec.ITEM_NAME, 1)),
     "position": partial(codec.unpack_progress, codec.position_key(Position("x", 0))),
     "dirty": codec.unpack_dirty,
-    "visitor": lambda value: codec.unpack_hulls(keys_of([1]), [value]),
+    "visitor": lambda value: codec.unpack_windows(keys_of([1]), [value]),
 }
 
 
