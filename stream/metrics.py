@@ -10,17 +10,20 @@ from stream.reasons import REASONS
 EVENT_TYPES = (*(action.label for action in Action), "catalog", "erasure", "ignored")
 """Values of the label `type`.
 
-"ignored" counts messages that are in order but not about an item.
+"ignored" counts valid messages that are not about an item.
 """
 
 HANDOVERS = ("opened", "taken_over", "restored", "closed", "fenced")
-"""Values of the label `kind`: how a shard came to this process, or left it."""
+"""Values of the label `kind`: how this process gained or lost a shard."""
 
+# Seconds, buckets of `freshet_stream_batch_seconds`: the usual steps of 1, 2.5 and 5,
+# from a write of a few events to a stalled disk. Chosen by hand. One bucket more at the
+# top, or one finer step, is one time series more.
 _BATCH_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 class StreamMetrics:
-    """What a worker counts. One instance a registry."""
+    """The counters and gauges of a worker; one instance per registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._events = Counter(
@@ -28,15 +31,13 @@ class StreamMetrics:
         )
         for kind in EVENT_TYPES:
             self._events.labels(kind)
-        self._new_facts = Counter(
-            "freshet_stream_new_facts_total", "Facts that were not known before.", registry=registry
-        )
+        self._new_facts = Counter("freshet_stream_new_facts_total", "New facts.", registry=registry)
         self._erased_facts = Counter(
-            "freshet_stream_erased_facts_total", "Facts that erasures took away.", registry=registry
+            "freshet_stream_erased_facts_total", "Facts removed by erasures.", registry=registry
         )
         self._dropped = Counter(
             "freshet_stream_dropped_total",
-            "Events of users, sessions or items that were erased, and so were not applied.",
+            "Events not applied because their user, session or item is erased.",
             registry=registry,
         )
         self._stalled = Counter(
@@ -46,35 +47,37 @@ class StreamMetrics:
         )
         self._quarantined = Counter(
             "freshet_stream_quarantined_total",
-            "Rejections put into quarantine, by reason.",
+            "Records quarantined, by reason.",
             ["reason"],
             registry=registry,
         )
         for reason in REASONS:
             self._quarantined.labels(reason)
         self._batches = Counter(
-            "freshet_stream_batches_total", "Batches written to the store.", registry=registry
+            "freshet_stream_batches_total", "Micro-batches written to the store.", registry=registry
         )
         self._batch_seconds = Histogram(
             "freshet_stream_batch_seconds",
-            "Time from the first decoded record of a batch to its durable write.",
+            "Seconds from handing the first record of a micro-batch to the decoder until "
+            "the write of its last shard returned. The write is then in the log of each "
+            "shard, which is synced to disk within stream.sync_every_ms.",
             buckets=_BATCH_SECONDS,
             registry=registry,
         )
         self._watermark = Gauge(
             "freshet_stream_graph_watermark_seconds",
-            "Unix time of the event time up to which the graph is applied; 0: nothing was applied.",
+            "Event time, as Unix time, up to which the graph is applied; 0: no event was applied.",
             registry=registry,
         )
         self._behind_records = Gauge(
             "freshet_stream_behind_records",
-            "Records that wait in the topics.",
+            "Records not applied yet, by topic and partition (consumer lag).",
             ["topic", "partition"],
             registry=registry,
         )
         self._behind_seconds = Gauge(
             "freshet_stream_behind_seconds",
-            "Now minus the graph watermark; 0: nothing waits.",
+            "Now minus the graph watermark; 0: no record waits.",
             registry=registry,
         )
 
@@ -83,23 +86,23 @@ class StreamMetrics:
         )
         self._handovers = Counter(
             "freshet_stream_handovers_total",
-            "Shards that came to this process or left it, by how.",
+            "Shards gained or lost by this process, by kind.",
             ["kind"],
             registry=registry,
         )
         for kind in HANDOVERS:
             self._handovers.labels(kind)
         self._checkpoints = Counter(
-            "freshet_stream_checkpoints_total", "Checkpoints of shards put away.", registry=registry
+            "freshet_stream_checkpoints_total", "Checkpoints of shards uploaded.", registry=registry
         )
         self._checkpoint_failures = Counter(
             "freshet_stream_checkpoint_failures_total",
-            "Checkpoints of shards that could not be put away; each is tried again.",
+            "Checkpoints of shards that failed to upload; each is retried.",
             registry=registry,
         )
 
     def count_handover(self, kind: str, num_open: int) -> None:
-        """Count a shard that came or left.
+        """Count a shard that this process gained or lost.
 
         Args:
             kind: one of `HANDOVERS`.
@@ -109,20 +112,25 @@ class StreamMetrics:
         self._shards.set(num_open)
 
     def count_checkpoint(self, *, is_safe: bool) -> None:
-        """Count a checkpoint that was put away, or could not be."""
+        """Count a checkpoint that was uploaded, or failed to upload."""
         (self._checkpoints if is_safe else self._checkpoint_failures).inc()
 
     def count_batch(self, events_by_type: Mapping[str, int], seconds: float) -> None:
-        """Count one applied batch."""
+        """Count one applied micro-batch.
+
+        Args:
+            events_by_type: its events, by a value of `EVENT_TYPES`.
+            seconds: from handing its first record to the decoder until the write of its
+                last shard returned.
+        """
         for kind, count in events_by_type.items():
             self._events.labels(kind).inc(count)
         self._batches.inc()
         self._batch_seconds.observe(seconds)
 
     def count_facts(self, *, new: int, erased: int, dropped: int) -> None:
-        """Count what one write did.
-
-        Facts that were new or erased, and events of what is to be forgotten.
+        """Count what one write did: new facts, erased ones, and events of
+        erased ids.
         """
         self._new_facts.inc(new)
         self._erased_facts.inc(erased)
@@ -133,7 +141,7 @@ class StreamMetrics:
         self._stalled.inc(seconds)
 
     def count_quarantined(self, count_by_reason: Mapping[str, int]) -> None:
-        """Count rejections that are safe in quarantine."""
+        """Count rejections that the quarantine has stored."""
         for reason, count in count_by_reason.items():
             self._quarantined.labels(reason).inc(count)
 
@@ -145,15 +153,15 @@ class StreamMetrics:
         is_behind: bool,
         behind_records: Mapping[tuple[str, int], int],
     ) -> None:
-        """Say how far the graph is, and how far behind that is.
+        """Set the gauges of the watermark and of the lag.
 
         Args:
-            watermark_ms: event time up to which the graph is applied; None: nothing was
-                applied.
-            now_ms: the clock.
-            is_behind: something waits in the source.
-            behind_records: records that wait, by topic and partition; partitions not
-                named are dropped.
+            watermark_ms: event time up to which the graph is applied; None: no event
+                was applied.
+            now_ms: the clock, in milliseconds since 1970.
+            is_behind: whether records of the source were not read yet.
+            behind_records: records not applied yet, by topic and partition; the gauges
+                of other partitions are removed.
         """
         self._watermark.set((watermark_ms or 0) / 1000)
         seconds = (now_ms - watermark_ms) / 1000 if is_behind and watermark_ms is not None else 0.0

@@ -1,6 +1,6 @@
-"""The loop: poll, decode, quarantine, apply, take note.
+"""The loop: poll, decode, quarantine, apply, commit.
 
-Positions move only with what was applied.
+Positions advance only together with the events before them.
 """
 
 import logging
@@ -14,8 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from stream.actions import Action
-from stream.batching import Intake, Sharding
-from stream.changes.apply import Applied, apply_batch
+from stream.changes.apply import ApplyResult, apply_batch
 from stream.changes.fold import fold_step
 from stream.clock import now_ms
 from stream.errors import SourceUnreadable, StoreFenced, StoreStalled
@@ -23,6 +22,7 @@ from stream.events.columns import ShardBatch
 from stream.events.fast_path import ColumnDecoder
 from stream.events.types import Position, RecordBatch, Rejection
 from stream.metrics import StreamMetrics
+from stream.micro_batch import MicroBatch, ShardRouter
 from stream.quarantine import Quarantine
 from stream.reading.snapshot import serve_requests
 from stream.settings import StreamSettings
@@ -30,18 +30,22 @@ from stream.store.store import Store
 
 logger = logging.getLogger(__name__)
 
-# Seconds between two settings of the gauges; Prometheus asks far less often.
+# Seconds between two updates of the gauges, chosen by hand: Prometheus scrapes every
+# 15 s or so. Twice as much makes them up to half a second old.
 _FRESHNESS_EVERY_SECONDS = 0.25
-# Seconds between two tries while the disk cannot keep up; the group is polled.
+# Seconds between two tries of a stalled write, chosen by hand; the group is polled
+# meanwhile. Twice as much adds up to 0.2 s to a stall.
 _STALLED_SECONDS = 0.2
-# Records folded after a batch: about 40 ms. Twice as many hold the next batch up
-# twice as long, and old sessions are gone in half the number of batches.
+# Entries folded after a micro-batch: about 40 ms. Twice as many delay the next
+# micro-batch twice as long, and fold old sessions in half as many.
 _FOLDED_AT_ONCE = 1000
-# Names read after a batch while a shard learns what it has: the next batch waits.
+# Names read after a micro-batch while a shard loads its name cache, chosen by hand.
+# Twice as many delay the next micro-batch twice as long, and load in half as many.
 _NAMES_AT_ONCE = 10_000
-# Session timeouts to wait for the group to say that a shard is somebody else's;
-# the broker tells within one, a client that is busy a little later.
-_LOSSES_PER_TIMEOUT = 3
+# Session timeouts to wait for the group to reassign a fenced shard: the broker does
+# within one, and a busy client learns of it a little later. Twice as many delay the
+# error of a shard that was fenced without a rebalance.
+_TIMEOUTS_TO_LOSE_SHARD = 3
 
 
 class Source(Protocol):
@@ -55,18 +59,18 @@ class Source(Protocol):
 
     @property
     def rebalances(self) -> int:
-        """How often what was handed out before may have become somebody else's to read,
-        or is read again.
+        """How often records returned before may belong to another worker now, or are
+        read again.
         """
 
     def start(self, store: Store) -> None:
-        """Go on from the positions of a store."""
+        """Start reading at the positions of a store."""
 
     def poll(self, max_wait_seconds: float) -> Sequence[RecordBatch]:
-        """Return the next records; waits at most so long where there are none."""
+        """Return the next records, after waiting at most so long for some."""
 
     def idle(self, seconds: float) -> None:
-        """Wait so long without handing anything out, and stay connected."""
+        """Wait so long without returning records, and stay connected."""
 
     @property
     def exhausted(self) -> bool:
@@ -74,32 +78,32 @@ class Source(Protocol):
 
     @property
     def is_behind(self) -> bool:
-        """Whether something waits to be read."""
+        """Whether there are records that were not read yet."""
 
     def behind_records(self) -> Mapping[tuple[str, int], int]:
-        """Return how many records wait, by topic and partition, as far as that is
-        known.
+        """Return how many records were not applied yet, by topic and partition, where
+        that is known.
         """
 
     def applied(self, positions: Mapping[Position, int]) -> None:
-        """Take note that everything before these positions is in the store."""
+        """Record that everything before these positions is applied."""
 
     def close(self) -> None:
-        """Release what is held."""
+        """Close files and connections."""
 
 
 @dataclass(slots=True, kw_only=True)
 class WorkerTotals:
-    """What a worker did since it began.
+    """What a worker did since it started.
 
     Attributes:
         records: messages or lines read.
         events: interactions and catalogue items applied.
-        new_facts: facts that were not known before.
+        new_facts: facts that were not stored before.
         quarantined: rejections.
-        ignored: messages that are in order but not about an item.
+        ignored: valid messages that are not about an item.
         batches: writes to the store, over all shards.
-        watermark_ms: event time up to which the graph is applied; None: nothing was
+        watermark_ms: event time up to which the graph is applied; None: no event was
             applied.
     """
 
@@ -123,33 +127,32 @@ def run_worker(  # noqa: PLR0913  # what it works with, and two options
     on_progress: Callable[[WorkerTotals], None] = lambda _totals: None,
     own_shards: Collection[int] | None = None,
 ) -> WorkerTotals:
-    """Apply what a source gives until it is exhausted or `stop` is set.
-
-    A batch that was begun is finished.
+    """Apply a source's records until it is exhausted or `stop` is set; a micro-batch
+    that was begun is finished.
 
     Args:
         source: closed at the end; the store and the quarantine stay open.
         store: opened for writing.
-        quarantine: where rejected records go, before the positions behind them move.
-        settings: sizes of batches, limits of events.
-        metrics: what is counted.
+        quarantine: stores rejected records before their offsets advance.
+        settings: sizes of micro-batches, limits of events.
+        metrics: receives the counts.
         stop: set it from a signal handler or another thread.
-        on_progress: called after each batch and each poll that found nothing.
-        own_shards: of a source that others read too: the shards that are this worker's;
-            None: all that come.
+        on_progress: called after each poll, and after the last write.
+        own_shards: the shards that this worker writes, where other processes read the
+            same source; None: all.
 
     Raises:
-        StreamError: the source, the store or the quarantine failed. What was not
-            applied will be read again.
+        StreamError: the source, the store or the quarantine failed. Records that were
+            not applied are read again.
     """
     worker = _Worker(source, store, quarantine, settings, metrics, stop, own_shards)
     try:
         source.start(store)
         while not stop.is_set() and not source.exhausted:
-            worker.take(worker.poll())
+            worker.add(worker.poll())
             if worker.is_due:
                 worker.apply()
-            worker.rest()
+            worker.run_due_work()
             on_progress(worker.totals)
         worker.apply()
         on_progress(worker.totals)
@@ -160,7 +163,7 @@ def run_worker(  # noqa: PLR0913  # what it works with, and two options
 
 
 class _Worker:
-    """The steps of the loop, and what they share."""
+    """The steps of the loop, and what they shard_batch."""
 
     def __init__(
         self,
@@ -181,35 +184,35 @@ class _Worker:
         self._settings = settings
         self._metrics = metrics
         self._own_shards = own_shards
-        self._sharding = Sharding(store.num_shards, by_partition=source.shards_by_partition)
-        self._pending = Intake()
-        self._pending_since = self._freshness_due = 0.0
+        self._router = ShardRouter(store.num_shards, by_partition=source.shards_by_partition)
+        self._micro_batch = MicroBatch()
+        self._micro_batch_since = self._freshness_due = 0.0
         self._rebalances = 0
         self._found_nothing = False
 
     @property
     def wait_seconds(self) -> float:
         """How long the next poll may wait."""
-        if not len(self._pending):
+        if not len(self._micro_batch):
             return self._settings.poll_seconds
-        waited = time.monotonic() - self._pending_since
+        waited = time.monotonic() - self._micro_batch_since
         return max(self._settings.batch_wait_ms / 1000 - waited, 0.0)
 
     @property
     def is_due(self) -> bool:
-        """Whether what was taken is to be written now.
-
-        Much waits, or for long, or nothing more comes.
+        """Whether to write the micro-batch now: it is full, its first record has waited
+        for `batch_wait_ms`, or the last poll found nothing.
         """
         return (
-            self._pending.num_events >= self._settings.batch_events
+            self._micro_batch.num_events >= self._settings.batch_events
             or self.wait_seconds == 0.0
             or self._found_nothing
         )
 
     def poll(self) -> Sequence[RecordBatch]:
-        """Return the next records; before a source that broke off is reported, what it
-        gave is applied.
+        """Return the next records.
+
+        Where the source cannot be read, what it returned before is applied first.
         """
         try:
             return self._source.poll(self.wait_seconds)
@@ -217,51 +220,53 @@ class _Worker:
             self.apply()
             raise
 
-    def take(self, found: Sequence[RecordBatch]) -> None:
-        """Decode records and keep them.
-
-        What was kept before is dropped where its partitions moved.
+    def add(self, found: Sequence[RecordBatch]) -> None:
+        """Decode records and add them to the micro-batch, which is dropped first where
+        its partitions may belong to another worker now.
         """
         if self._source.rebalances != self._rebalances:
             self._rebalances = self._source.rebalances
-            self._pending = Intake()
-        if found and not len(self._pending):
-            self._pending_since = time.monotonic()
+            self._micro_batch = MicroBatch()
+        if found and not len(self._micro_batch):
+            self._micro_batch_since = time.monotonic()
         now = now_ms()
         for batch in found:
-            self._pending.add(batch, self._decoder.decode(batch, now))
+            self._micro_batch.add(batch, self._decoder.decode(batch, now))
         self._found_nothing = not found
 
     def apply(self) -> None:
-        """Put the rejections away, then write every shard's share
-        with its positions.
+        """Quarantine the rejections, then write every shard's batch with its positions.
+
+        The time is taken from the first record's decoding to the last shard's write; a
+        micro-batch that is given up is not timed.
         """
-        pending, self._pending = self._pending, Intake()
+        pending, self._micro_batch = self._micro_batch, MicroBatch()
         if not len(pending):
             return
-        began = time.monotonic()
         if self._own_shards is None or 0 in self._own_shards:
-            self._put_away(pending.rejections)
+            self._quarantine_rejections(pending.rejections)
         counts = Counter({"ignored": pending.num_ignored})
-        for index, share in self._sharding.shares(pending, self._decoder.texts, self._own_shards):
-            share.retention_ms = self._retention_ms
-            applied = self._write(index, share)
+        for index, shard_batch in self._router.split(
+            pending, self._decoder.texts, self._own_shards
+        ):
+            shard_batch.retention_ms = self._retention_ms
+            applied = self._write(index, shard_batch)
             if applied is None:
                 return
-            self._count(share, applied, counts)
+            self._count(shard_batch, applied, counts)
+        seconds = time.monotonic() - self._micro_batch_since
         self._source.applied(pending.positions)
         self.totals.records += pending.num_records
         self.totals.ignored += pending.num_ignored
-        self._metrics.count_batch(+counts, time.monotonic() - began)
+        self._metrics.count_batch(+counts, seconds)
         self._decoder.forget_if_large()
 
-    def rest(self) -> None:
-        """What is due between batches.
-
-        Log, checkpoints, snapshots, folding what is old, names, gauges.
+    def run_due_work(self) -> None:
+        """Do what is due between micro-batches: sync the log, upload checkpoints, serve
+        snapshot requests, fold, load names, set the gauges.
         """
         self._store.sync_if_due()
-        self._store.ownership.rest()
+        self._store.ownership.run_due_work()
         serve_requests(self._store)
         for shard in self._store.open_shards():
             fold_step(shard, _FOLDED_AT_ONCE)
@@ -272,7 +277,7 @@ class _Worker:
             self.set_freshness()
 
     def set_freshness(self) -> None:
-        """Set the gauges that say how far the graph is."""
+        """Set the gauges of watermark and lag."""
         watermarks = [shard.state().watermark_ms for shard in self._store.open_shards()]
         self.totals.watermark_ms = min((ms for ms in watermarks if ms is not None), default=None)
         self._metrics.set_freshness(
@@ -284,21 +289,25 @@ class _Worker:
 
     @property
     def _retention_ms(self) -> int | None:
-        """How late an event may be; history files are never late."""
+        """How late an event may be; None for files, which hold history."""
         if not self._source.shards_by_partition:
             return None
         return round(self._settings.session_retention_seconds * 1000)
 
-    def _write(self, index: int, share: ShardBatch) -> Applied | None:
-        """Write one shard's share, waiting for a disk that is too slow.
+    def _write(self, index: int, shard_batch: ShardBatch) -> ApplyResult | None:
+        """Write one shard's batch, waiting while RocksDB stalls.
 
-        None: given up, to be read again.
+        Return None where the shard was lost meanwhile, or the worker is stopped: the
+        records are read again.
         """
         stalled_since = None
         while True:
             try:
                 applied = apply_batch(
-                    self._store.shard(index), share, self._decoder.texts, on_refused=self._put_away
+                    self._store.shard(index),
+                    shard_batch,
+                    self._decoder.texts,
+                    on_refused=self._quarantine_rejections,
                 )
             except StoreFenced:
                 if not self._has_lost_shards():
@@ -314,33 +323,34 @@ class _Worker:
             else:
                 if stalled_since is not None:
                     seconds = time.monotonic() - stalled_since
-                    logger.warning("going on shard=%d stalled_seconds=%.1f", index, seconds)
+                    logger.warning("resumed shard=%d stalled_seconds=%.1f", index, seconds)
                     self._metrics.count_stall(seconds)
                 return applied
 
     def _has_lost_shards(self) -> bool:
-        """Whether the source says so within some time.
+        """Return whether the group reassigns shards within a few session timeouts.
 
-        What is not applied is then read again.
+        Records that were not applied are then read again.
         """
-        deadline = time.monotonic() + _LOSSES_PER_TIMEOUT * self._settings.session_timeout_seconds
+        timeout = self._settings.session_timeout_seconds
+        deadline = time.monotonic() + _TIMEOUTS_TO_LOSE_SHARD * timeout
         while self._source.rebalances == self._rebalances and time.monotonic() < deadline:
             self._source.idle(_STALLED_SECONDS)
         return self._source.rebalances != self._rebalances
 
-    def _put_away(self, rejections: Sequence[Rejection]) -> None:
+    def _quarantine_rejections(self, rejections: Sequence[Rejection]) -> None:
         self._quarantine.put(rejections, now_ms())
         self.totals.quarantined += len(rejections)
         self._metrics.count_quarantined(Counter(rejection.reason for rejection in rejections))
 
-    def _count(self, share: ShardBatch, applied: Applied, counts: "Counter[str]") -> None:
+    def _count(self, shard_batch: ShardBatch, applied: ApplyResult, counts: "Counter[str]") -> None:
         self.totals.batches += 1
-        self.totals.events += len(share.events) + len(share.items)
+        self.totals.events += len(shard_batch.events) + len(shard_batch.items)
         self.totals.new_facts += applied.new_facts
         self._metrics.count_facts(
             new=applied.new_facts, erased=applied.erased_facts, dropped=applied.dropped
         )
-        by_action = np.bincount(share.events.action, minlength=len(Action) + 1).tolist()
+        by_action = np.bincount(shard_batch.events.action, minlength=len(Action) + 1).tolist()
         counts.update({action.label: by_action[action] for action in Action})
-        counts["catalog"] += len(share.items)
-        counts["erasure"] += len(share.erasures)
+        counts["catalog"] += len(shard_batch.items)
+        counts["erasure"] += len(shard_batch.erasures)

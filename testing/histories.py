@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from stream.actions import Action
-from stream.changes.apply import Applied, apply_batch
+from stream.changes.apply import ApplyResult, apply_batch
 from stream.events.columns import Texts, batch_of
 from stream.events.types import CatalogItem, Interaction, Position, Rejection
 from stream.kafka.partitioner import shard_of
@@ -87,7 +87,7 @@ def apply_events(
     items: Sequence[CatalogItem] = (),
     positions: Mapping[Position, int] | None = None,
     on_refused: Callable[[Sequence[Rejection]], None] | None = None,
-) -> Applied:
+) -> ApplyResult:
     """Apply events and catalogue items to a shard in one write."""
     texts = Texts()
     batch = batch_of(events, texts, items=items, positions=positions)

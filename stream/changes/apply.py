@@ -1,6 +1,5 @@
-"""A micro-batch of events becomes one write to one shard.
-
-Sessions, indexes, names, items and positions.
+"""Applies a micro-batch of events to one shard in one write: sessions, indexes, names,
+items and positions.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,15 +17,15 @@ from stream.shard.shard import Shard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Applied:
-    """What a batch did.
+class ApplyResult:
+    """What applying a batch did.
 
     Attributes:
-        new_facts: facts not known before.
+        new_facts: facts that were not stored before.
         duplicates: interactions that were accepted and made no new fact.
-        erased_facts: facts that erasures took away.
-        dropped: interactions of users, sessions or items that are to be forgotten.
-        refusals: what was left out, with reasons.
+        erased_facts: facts that erasures removed.
+        dropped: interactions of erased users, sessions or items.
+        refusals: events that were rejected, with reasons.
         sequence: writes applied to the shard since it was made, this one included.
         watermark_ms: the largest event time applied to the shard; None: no event was
             applied yet.
@@ -47,25 +46,24 @@ def apply_batch(
     texts: Texts,
     *,
     on_refused: Callable[[Sequence[Rejection]], None] | None = None,
-) -> Applied:
-    """Apply events, catalogue items and the positions behind them in one write.
+) -> ApplyResult:
+    """Apply events, catalogue items and the positions after them in one write, all or
+    none.
 
-    All of it or none.
-
-    Erasures come first, in writes of their own; what they erase, now or in an earlier
-    batch, is dropped.
+    Erasures come first, in writes of their own; events of ids that are erased, in this
+    batch or an earlier one, are dropped.
 
     Args:
-        shard: where to.
-        batch: events of sessions that live in this shard, in any order; the last state
-            of an item stays.
-        texts: what is behind the keys of the batch.
+        shard: written to.
+        batch: events of sessions of this shard, in any order; the newest state of an
+            item is kept.
+        texts: the texts of the batch's keys.
         on_refused: called with the refusals, if any, before the write; what it raises
             stops the write.
 
     Raises:
         StoreWriteFailed: the disk refused; nothing was applied.
-        StoreStalled: the disk cannot keep up for the moment; nothing was applied.
+        StoreStalled: flushes or compaction cannot keep up; nothing was applied.
         StoreUnreadable: the shard's files are damaged; nothing was applied.
     """
     survivors = without_erased(shard, batch, now_ms())
@@ -76,7 +74,7 @@ def apply_batch(
     shard.write(encode(plan, texts))
     for names in (plan.lookup.queries, plan.lookup.item_names):
         shard.known_names[names.kind].learn(names.learnt, names.learnt_hashes)
-    return Applied(
+    return ApplyResult(
         new_facts=plan.num_new,
         duplicates=int(plan.accepted.mask.sum()) - plan.num_new,
         erased_facts=survivors.erased_facts,

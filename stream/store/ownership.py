@@ -117,10 +117,9 @@ class Ownership:
                 self._uploads.forget(index)
             self._close(index, "closed" if self._shards[index].holds_lease else "fenced")
 
-    def rest(self) -> None:
-        """What is due between batches.
-
-        Noticing that a shard was taken over, putting checkpoints away.
+    def run_due_work(self) -> None:
+        """Do what is due between micro-batches: close shards that were taken over, and
+        upload checkpoints.
 
         Raises:
             StoreFenced: another process took over a shard, which is closed now.
@@ -130,7 +129,7 @@ class Ownership:
                 self.lose(index)
                 shard.check_lease()
         if self._uploads:
-            self._uploads.rest(self._shards)
+            self._uploads.run_due_work(self._shards)
 
     def open(self, index: int) -> Shard:
         """Return a shard opened for writing, opening it on first use; that never takes

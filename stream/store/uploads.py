@@ -85,7 +85,7 @@ class Uploads:
         if watched:
             watched.is_wanted = False
 
-    def rest(self, shards: Mapping[int, Shard]) -> None:
+    def run_due_work(self, shards: Mapping[int, Shard]) -> None:
         """Begin what is due most, unless something is on its way."""
         now = time.monotonic()
         due = [(each.due_at, index) for index, each in self._watched.items() if each.due_at <= now]

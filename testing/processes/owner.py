@@ -4,8 +4,8 @@
 It reads a command a line from standard input, and answers each in a line: ``apply N``
 (N more batches), ``write`` (batches without end, answered when many are applied), or a
 method of `stream.store.ownership.Ownership`: ``acquire``, ``release``, ``lose``,
-``rest``. The answer is how far the shard is, or the error's class. It leaves when
-standard input is closed.
+``run_due_work``. The answer is how far the shard is, or the error's class. It leaves
+when standard input is closed.
 """
 
 import sys
@@ -67,8 +67,8 @@ def obey(store: Store, command: str, argument: str) -> None:
                 say(position)
     elif command == "acquire":
         say(store.ownership.acquire(0).get(NUMBERS, 0))
-    elif command == "rest":
-        store.ownership.rest()
+    elif command == "run_due_work":
+        store.ownership.run_due_work()
         say("ok")
     else:
         getattr(store.ownership, command)(0)

@@ -18,6 +18,7 @@ from stream.actions import Action
 from stream.changes import lookup
 from stream.errors import QuarantineFailed, StoreFenced, StoreStalled, StoreWriteFailed
 from stream.events import interner as interning
+from stream.events.fast_path import ColumnDecoder
 from stream.events.types import Interaction, Position, RecordBatch, Rejection
 from stream.kafka.partitioner import shard_of
 from stream.metrics import StreamMetrics
@@ -457,12 +458,16 @@ class ScriptedSource:
         """Nothing to do."""
 
 
-def run_scripted(source: ScriptedSource, store: Store, settings: StreamSettings) -> WorkerTotals:
+def run_scripted(
+    source: ScriptedSource,
+    store: Store,
+    settings: StreamSettings,
+    registry: CollectorRegistry | None = None,
+) -> WorkerTotals:
     """Run a worker over a scripted source."""
     quarantine = FileQuarantine(store.root / FILE_NAME)
-    return run_worker(
-        source, store, quarantine, settings, StreamMetrics(CollectorRegistry()), StopEvent()
-    )
+    metrics = StreamMetrics(registry or CollectorRegistry())
+    return run_worker(source, store, quarantine, settings, metrics, StopEvent())
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, errors: list[Exception]) -> None:
@@ -475,6 +480,54 @@ def failing(monkeypatch: pytest.MonkeyPatch, errors: list[Exception]) -> None:
         write(shard, *arguments, **named)
 
     monkeypatch.setattr(Shard, "write", fail_first)
+
+
+class Clock:
+    """A clock that moves only when told to, in seconds."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        """Return the time."""
+        return self.now
+
+    def move(self, owner: type, name: str, patch: pytest.MonkeyPatch, seconds: float) -> None:
+        """Make each call of a method take so long."""
+        call = getattr(owner, name)
+
+        def moved(*arguments: Any, **named: Any) -> Any:
+            self.now += seconds
+            return call(*arguments, **named)
+
+        patch.setattr(owner, name, moved)
+
+
+def test_batch_seconds_run_from_decoding_to_the_write(
+    open_store: OpenStore, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A micro-batch of two polls is timed from the decoding of its first record, over
+    the wait for the second poll and the quarantine, until the write returned; neither
+    the first poll nor what follows the write counts.
+    """
+    store = open_store()
+    store.shard(0)
+    clock = Clock()
+    monkeypatch.setattr("stream.worker.time", clock)
+    clock.move(ScriptedSource, "poll", monkeypatch, 20.0)
+    clock.move(ColumnDecoder, "decode", monkeypatch, 4.0)
+    clock.move(FileQuarantine, "put", monkeypatch, 2.0)
+    clock.move(Shard, "write", monkeypatch, 1.0)
+    clock.move(ScriptedSource, "applied", monkeypatch, 1000.0)
+    lines = [line_of(one) for one in shop_events(10)]
+    source = ScriptedSource([[*lines[:5], b"not json"], lines[5:]])
+
+    totals = run_scripted(source, store, StreamSettings(batch_wait_ms=60_000), registry)
+
+    assert (totals.events, totals.quarantined) == (10, 1)
+    assert registry.get_sample_value("freshet_stream_batch_seconds_count") == 1
+    # Decoding, the second poll and its decoding, quarantine, write.
+    assert registry.get_sample_value("freshet_stream_batch_seconds_sum") == 31.0
 
 
 def test_stalled_disk_is_waited_for(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -529,7 +582,7 @@ def test_fenced_worker_that_keeps_its_partitions_ends(
     store.shard(0)
     source = ScriptedSource([[line_of(one) for one in shop_events(10)]])
     failing(monkeypatch, [StoreFenced("taken over", 0)])
-    monkeypatch.setattr("stream.worker._LOSSES_PER_TIMEOUT", 0)
+    monkeypatch.setattr("stream.worker._TIMEOUTS_TO_LOSE_SHARD", 0)
 
     with pytest.raises(StoreFenced):
         run_scripted(source, store, StreamSettings())

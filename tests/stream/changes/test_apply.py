@@ -17,7 +17,7 @@ from kafka.partitioner.default import murmur2
 
 from protos.text import text_key
 from stream.actions import Action
-from stream.changes.apply import Applied, apply_batch
+from stream.changes.apply import ApplyResult, apply_batch
 from stream.changes.encoding import encode
 from stream.changes.lookup import look_up
 from stream.changes.plan import merge
@@ -384,7 +384,7 @@ def apply_live(
     events: Sequence[Interaction],
     partition: int = 0,
     retention_ms: int | None = DAY_MS,
-) -> Applied:
+) -> ApplyResult:
     """Apply what was read of one partition as it came, with a bound on how late it may
     be.
     """

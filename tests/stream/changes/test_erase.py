@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from protos.text import text_key
 from stream.actions import Action
 from stream.changes import erase
-from stream.changes.apply import Applied, apply_batch
+from stream.changes.apply import ApplyResult, apply_batch
 from stream.changes.fold import fold_step
 from stream.errors import StoreUnreadable, StoreWriteFailed
 from stream.events.columns import NO_KEY, Texts, batch_of
@@ -84,7 +84,7 @@ def apply_to(
     asked: Sequence[Erasure] = (),
     items: Sequence[CatalogItem] = (),
     offset: int = 0,
-) -> Applied:
+) -> ApplyResult:
     """Apply events, erasures and catalogue items to a shard."""
     texts = Texts()
     batch = batch_of(

@@ -290,7 +290,7 @@ def test_lost_shard_leaves_no_checkpoint(
     monkeypatch.setattr(Checkpoints, "_describe", wait_first)
     store.ownership.acquire(0)
     apply_next(store)
-    rest_until(store, begun.is_set)
+    work_until(store, begun.is_set)
     assert apply_next(store) == 2
     store.ownership.lose(0)
     held.set()
@@ -302,11 +302,11 @@ def test_lost_shard_leaves_no_checkpoint(
     assert [path.name for path in (store.root / "shard-0000").iterdir()] == ["e-000001"]
 
 
-def rest_until(store: Store, is_there: Callable[[], object]) -> None:
+def work_until(store: Store, is_there: Callable[[], object]) -> None:
     """Rest between batches until something is there."""
     waiting = threading.Event()
     for _ in range(round(DEADLINE_SECONDS / 0.01)):
-        store.ownership.rest()
+        store.ownership.run_due_work()
         if is_there():
             return
         waiting.wait(0.01)
@@ -319,7 +319,7 @@ def test_checkpoints_are_made_now_and_then(open_machine: OpenMachine, place: Pat
     store.ownership.acquire(0)
     for _ in range(3):
         position = apply_next(store)
-        rest_until(store, (place / f"000001-{position:012d}.json").exists)
+        work_until(store, (place / f"000001-{position:012d}.json").exists)
 
     assert open_machine("two").ownership.acquire(0) == {NUMBERS: 3}
 
@@ -332,10 +332,10 @@ def test_failures_are_counted_and_tried_again(open_machine: OpenMachine, place: 
     apply_next(store)
     shutil.rmtree(place / "files")
     (place / "files").touch()
-    rest_until(store, lambda: registry.get_sample_value("freshet_stream_checkpoint_failures_total"))
+    work_until(store, lambda: registry.get_sample_value("freshet_stream_checkpoint_failures_total"))
     (place / "files").unlink()
     (place / "files").mkdir()
-    rest_until(store, lambda: registry.get_sample_value("freshet_stream_checkpoints_total"))
+    work_until(store, lambda: registry.get_sample_value("freshet_stream_checkpoints_total"))
 
     assert manifests(place)
     assert apply_next(store) == 2

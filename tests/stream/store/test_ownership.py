@@ -41,8 +41,8 @@ def test_paused_process_is_fenced_when_it_wakes(
     owner.wake()
 
     assert owner.ask("apply 1") == "StoreFenced"
-    assert owner.ask("rest") == "StoreFenced"
-    assert owner.ask("rest") == "ok"
+    assert owner.ask("run_due_work") == "StoreFenced"
+    assert owner.ask("run_due_work") == "ok"
     assert owner.leave() == 0
     assert folders(store) == ["e-000002"]
     assert [apply_next(store) for _ in range(9)][-1] == 40
@@ -206,7 +206,7 @@ def test_shard_that_does_not_exist(open_store: OpenStore) -> None:
         store.ownership.acquire(1)
     store.ownership.release(0)
     store.ownership.lose(0)
-    store.ownership.rest()
+    store.ownership.run_due_work()
 
 
 def test_what_is_counted(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_what_is_counted(tmp_path: Path) -> None:
         assert registry.get_sample_value("freshet_stream_shards") == 2
         other.ownership.acquire(0)
         with pytest.raises(StoreFenced):
-            store.ownership.rest()
+            store.ownership.run_due_work()
         store.ownership.release(1)
 
     counted = {

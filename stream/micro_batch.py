@@ -1,5 +1,5 @@
-"""What was decoded and waits to be written, and which shard each part
-of it belongs to.
+"""The micro-batch: decoded records that wait to be written, and their
+split by shard.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -12,47 +12,47 @@ from stream.events.fast_path import DecodedBatch
 from stream.events.types import CatalogItem, Erasure, Position, RecordBatch, Rejection
 from stream.kafka.partitioner import shard_of
 
-Entry = tuple[RecordBatch, DecodedBatch]
+MicroBatchPart = tuple[RecordBatch, DecodedBatch]
 
 
-class Intake:
-    """Batches of records with what they hold, in the order in which they were read."""
+class MicroBatch:
+    """Records with what was decoded from them, in the order in which they were read."""
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
+        self.parts: list[MicroBatchPart] = []
         self.num_events = 0
 
     def __len__(self) -> int:
-        return len(self.entries)
+        return len(self.parts)
 
     def add(self, batch: RecordBatch, decoded: DecodedBatch) -> None:
         """Add records."""
-        self.entries.append((batch, decoded))
+        self.parts.append((batch, decoded))
         self.num_events += len(decoded.events) + len(decoded.items) + len(decoded.erasures)
 
     @property
     def num_records(self) -> int:
         """How many records there are."""
-        return sum(len(batch) for batch, _ in self.entries)
+        return sum(len(batch) for batch, _ in self.parts)
 
     @property
     def num_ignored(self) -> int:
-        """How many messages were in order but not about an item."""
-        return sum(decoded.num_ignored for _, decoded in self.entries)
+        """How many valid messages were not about an item."""
+        return sum(decoded.num_ignored for _, decoded in self.parts)
 
     @property
     def rejections(self) -> list[Rejection]:
-        """What could not be decoded."""
-        return [rejection for _, decoded in self.entries for rejection in decoded.rejections]
+        """The records that could not be decoded."""
+        return [rejection for _, decoded in self.parts for rejection in decoded.rejections]
 
     @property
     def positions(self) -> dict[Position, int]:
-        """Where reading goes on in each partition after all of this."""
-        return {batch.position: batch.next_offset for batch, _ in self.entries}
+        """The next offset to read of each partition after these records."""
+        return {batch.position: batch.next_offset for batch, _ in self.parts}
 
 
-class Sharding:
-    """Cuts what was taken in into what each shard gets.
+class ShardRouter:
+    """Splits a micro-batch by shard.
 
     Args:
         by_partition: a record's partition is its shard; otherwise its session, item or
@@ -64,29 +64,38 @@ class Sharding:
         self._by_partition = by_partition
         self._num_shards = num_shards
 
-    def shares(
-        self, intake: Intake, texts: Texts, own_shards: Collection[int] | None
+    def split(
+        self, micro_batch: MicroBatch, texts: Texts, own_shards: Collection[int] | None
     ) -> Iterator[tuple[int, ShardBatch]]:
-        """Yield what each shard gets, by shard.
-
-        Only of `own_shards`, where those are given.
+        """Yield each shard's index and batch, only of `own_shards` where those are
+        given.
         """
-        cut = self._by_partitions(intake) if self._by_partition else self._by_ids(intake, texts)
-        return ((index, share) for index, share in cut if own_shards is None or index in own_shards)
+        cut = (
+            self._by_partitions(micro_batch)
+            if self._by_partition
+            else self._by_ids(micro_batch, texts)
+        )
+        return (
+            (index, shard_batch)
+            for index, shard_batch in cut
+            if own_shards is None or index in own_shards
+        )
 
-    def _by_partitions(self, intake: Intake) -> Iterator[tuple[int, ShardBatch]]:
-        entries: dict[int, list[Entry]] = {}
-        for entry in intake.entries:
-            batch, _ = entry
+    def _by_partitions(self, micro_batch: MicroBatch) -> Iterator[tuple[int, ShardBatch]]:
+        parts: dict[int, list[MicroBatchPart]] = {}
+        for part in micro_batch.parts:
+            batch, _ = part
             shard = batch.position.partition if batch.shard is None else batch.shard
-            entries.setdefault(shard, []).append(entry)
-        for shard in sorted(entries):
-            share = _all_of(entries[shard])
-            share.positions = {batch.position: batch.next_offset for batch in share.batches}
-            yield shard, share
+            parts.setdefault(shard, []).append(part)
+        for shard in sorted(parts):
+            shard_batch = _joined(parts[shard])
+            shard_batch.positions = {
+                batch.position: batch.next_offset for batch in shard_batch.batches
+            }
+            yield shard, shard_batch
 
-    def _by_ids(self, intake: Intake, texts: Texts) -> Iterator[tuple[int, ShardBatch]]:
-        whole = _all_of(intake.entries)
+    def _by_ids(self, micro_batch: MicroBatch, texts: Texts) -> Iterator[tuple[int, ShardBatch]]:
+        whole = _joined(micro_batch.parts)
         shard_of_event = self._shards_of_events(whole.events, texts)
         for shard in range(self._num_shards):
             is_here = np.flatnonzero(shard_of_event == shard)
@@ -100,14 +109,13 @@ class Sharding:
                     erasures=[
                         erasure for erasure in whole.erasures if self._is_for(erasure, shard)
                     ],
-                    positions=intake.positions,
+                    positions=micro_batch.positions,
                 ),
             )
 
     def _shards_of_events(self, events: EventColumns, texts: Texts) -> NDArray[np.int64]:
-        """Return the shard of each event.
-
-        That of its session's id, or of its user's where it has none.
+        """Return the shard of each event, ``int64 [num_events]``: by its session's id,
+        or by its user's id where it has no session.
         """
         if self._num_shards == 1:
             return np.zeros(len(events), dtype=np.int64)
@@ -126,20 +134,22 @@ class Sharding:
         return shard_of(item.item_id, self._num_shards)
 
     def _is_for(self, erasure: Erasure, shard: int) -> bool:
-        """A user or an item may be anywhere; a session lives in one shard."""
+        """Whether an erasure goes to a shard: a user or an item may be in any shard, a
+        session is in one.
+        """
         return erasure.kind != "session" or shard_of(erasure.id, self._num_shards) == shard
 
 
-def _all_of(entries: Sequence[Entry]) -> ShardBatch:
-    sizes = [len(decoded.events) for _, decoded in entries]
+def _joined(parts: Sequence[MicroBatchPart]) -> ShardBatch:
+    sizes = [len(decoded.events) for _, decoded in parts]
     return ShardBatch(
-        events=EventColumns.concatenate([decoded.events for _, decoded in entries]),
-        place=np.repeat(np.arange(len(entries), dtype=np.int32), sizes),
-        batches=[batch for batch, _ in entries],
+        events=EventColumns.concatenate([decoded.events for _, decoded in parts]),
+        place=np.repeat(np.arange(len(parts), dtype=np.int32), sizes),
+        batches=[batch for batch, _ in parts],
         items=[
             (item, place, row)
-            for place, (_, decoded) in enumerate(entries)
+            for place, (_, decoded) in enumerate(parts)
             for item, row in decoded.items
         ],
-        erasures=[erasure for _, decoded in entries for erasure in decoded.erasures],
+        erasures=[erasure for _, decoded in parts for erasure in decoded.erasures],
     )
