@@ -8,8 +8,8 @@ from bench.ingest.workbench import Workbench
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
-from stream.shard.records import Records
 from stream.shard.shard import Shard
+from stream.shard.shard_write import ShardWrite
 from stream.store.store import Store
 
 # Entries of a kind that are written alone to be weighed: some MB, over many blocks.
@@ -59,7 +59,7 @@ def _kind_bytes(bench: Workbench, store: Path, name: str) -> float:
         shard = only.shard(0)
         empty = _compacted_bytes(shard)
         for start in range(0, len(sample), 10_000):
-            shard.write(Records.of(dict(sample[start : start + 10_000])))
+            shard.write(ShardWrite.of(dict(sample[start : start + 10_000])))
         size = _compacted_bytes(shard) - empty
     return size / max(len(sample), 1)
 

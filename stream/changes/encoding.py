@@ -9,11 +9,11 @@ from stream.events.columns import NO_KEY, Keys, Texts
 from stream.graph.facts import FactColumns
 from stream.graph.keysets import distinct, starts_of
 from stream.shard import codec
-from stream.shard.records import Records, Touched
 from stream.shard.rocksdb import Puts
+from stream.shard.shard_write import ShardWrite, Touched
 
 
-def encode(plan: Plan, texts: Texts) -> Records:
+def encode(plan: Plan, texts: Texts) -> ShardWrite:
     """Return the records that carry out a plan: sessions, the facts behind queries and
     items, users, names, catalogue, state and positions.
     """
@@ -30,7 +30,7 @@ def encode(plan: Plan, texts: Texts) -> Records:
         puts.put(codec.catalog_key(item_key), codec.pack_catalog(item))
     puts.extend(*codec.pack_windows(lookup.cut.windows))
     puts.extend(*codec.user_runs(plan.users.user, plan.users.session, sequence))
-    puts.extend(*_session_records(plan, texts))
+    puts.extend(*_session_entries(plan, texts))
     puts.extend(codec.run_keys(codec.BY_QUERY, queries, sequence), query_runs)
     puts.extend(codec.run_keys(codec.BY_ITEM, items, sequence), item_runs)
     rows_left = lookup.sessions.rows_left
@@ -43,10 +43,10 @@ def encode(plan: Plan, texts: Texts) -> Records:
 
     deletes = codec.one_keys(codec.SESSION, lookup.cut.renames.old)
     deletes += [run for run, rows in rows_left.items() if not rows]
-    return Records(puts, deletes, _touched(plan, queries, items))
+    return ShardWrite(puts, deletes, _touched(plan, queries, items))
 
 
-def _session_records(plan: Plan, texts: Texts) -> tuple[list[bytes], list[bytes]]:
+def _session_entries(plan: Plan, texts: Texts) -> tuple[list[bytes], list[bytes]]:
     """Return the records of sessions with new or moved facts, or with new users."""
     facts, users, records = plan.facts, plan.users.by_session, plan.lookup.sessions.records
     firsts = np.flatnonzero(starts_of(facts.session))

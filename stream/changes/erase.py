@@ -19,16 +19,16 @@ from stream.events.types import CatalogItem, Erasure
 from stream.graph.facts import FactColumns
 from stream.graph.keysets import distinct
 from stream.shard import codec
-from stream.shard.codec import AuditRecord, ErasureKind, Marker, ShardState
+from stream.shard.codec import AuditEntry, ErasureKind, ErasureTombstone, ShardState
 from stream.shard.reader import ShardReader
-from stream.shard.records import Records
 from stream.shard.rocksdb import Puts, store_error
 from stream.shard.shard import Shard
+from stream.shard.shard_write import ShardWrite
 
 FACTS_A_WRITE = 50_000  # facts; bounds memory and how long a batch waits: both double with it
 
 
-_Record = TypeVar("_Record")
+_Value = TypeVar("_Value")
 
 
 class Survivors(NamedTuple):
@@ -80,7 +80,7 @@ def erase(shard: Shard, erasures: Sequence[Erasure], now_ms: int) -> int:
 
     The first write marks what is erased, so that nothing of it comes in again; each
     write takes at most about `FACTS_A_WRITE` facts and leaves the shard consistent; the
-    last one of an erasure writes its audit record.
+    last one of an erasure writes its audit entry.
 
     Raises:
         StoreWriteFailed: the disk refused; what was written is finished by the next
@@ -103,53 +103,57 @@ def lift(shard: Shard, kind: ErasureKind, text: str, now_ms: int) -> bool:
     """
     erase(shard, [], now_ms)
     key = text_key(text)
-    found = _marker(shard, kind, key)
+    found = _tombstone(shard, kind, key)
     if found is None:
         return False
-    followers = [marker.key for marker in _markers(shard, "session") if marker.cause == key]
+    followers = [
+        tombstone.key for tombstone in _tombstones(shard, "session") if tombstone.cause == key
+    ]
     followers = followers if kind == "user" else []
     state = _state_of_next_write(shard)
-    record = AuditRecord("lifted", kind, key, found.asked_ms, now_ms, 0, 0)
+    record = AuditEntry("lifted", kind, key, found.asked_ms, now_ms, 0, 0)
     puts = {
         codec.audit_key(state.sequence, 0): codec.pack_audit(record),
         codec.STATE_KEY: codec.pack_state(state),
     }
-    deletes = [codec.marker_key(kind, key)]
-    deletes += [codec.marker_key("session", session) for session in followers]
-    shard.write(Records.of(puts, deletes))
+    deletes = [codec.tombstone_key(kind, key)]
+    deletes += [codec.tombstone_key("session", session) for session in followers]
+    shard.write(ShardWrite.of(puts, deletes))
     shard.erased.remove("session", np.array(followers, dtype=np.uint64))
     shard.erased.remove(kind, np.array([key], dtype=np.uint64))
     return True
 
 
-def audit_records(shard: ShardReader) -> Iterator[AuditRecord]:
+def audit_entries(shard: ShardReader) -> Iterator[AuditEntry]:
     """Yield what was erased and lifted in a shard, oldest first.
 
     Raises:
-        StoreUnreadable: a record is damaged.
+        StoreUnreadable: an entry is damaged.
     """
-    return (_unpacked(shard, codec.unpack_audit, value) for _, value in shard.records(codec.AUDIT))
+    return (_unpacked(shard, codec.unpack_audit, value) for _, value in shard.entries(codec.AUDIT))
 
 
 # What is to be erased
 
 
-def _asked_for(shard: Shard, erasures: Sequence[Erasure]) -> dict[tuple[ErasureKind, int], Marker]:
+def _asked_for(
+    shard: Shard, erasures: Sequence[Erasure]
+) -> dict[tuple[ErasureKind, int], ErasureTombstone]:
     """Return the erasures that nobody asked for before, by key.
 
     Users are looked up fastest in that order.
     """
-    asked: dict[tuple[ErasureKind, int], Marker] = {}
+    asked: dict[tuple[ErasureKind, int], ErasureTombstone] = {}
     for erasure in erasures:
         place = erasure.kind, text_key(erasure.id)
-        known = _marker(shard, *place)
+        known = _tombstone(shard, *place)
         if known is None or known.cause != NO_KEY:
-            begun = shard.erased.pending.get(place, Marker(*place, erasure.ts_ms))
+            begun = shard.erased.pending.get(place, ErasureTombstone(*place, erasure.ts_ms))
             asked.setdefault(place, begun._replace(asked_ms=erasure.ts_ms, cause=NO_KEY))
     return dict(sorted(asked.items()))
 
 
-def _sessions_of_erased_users(shard: Shard, events: EventColumns) -> list[Marker]:
+def _sessions_of_erased_users(shard: Shard, events: EventColumns) -> list[ErasureTombstone]:
     """Return the sessions that are not erased yet, and that an erased
     user is seen in.
     """
@@ -160,47 +164,51 @@ def _sessions_of_erased_users(shard: Shard, events: EventColumns) -> list[Marker
     sessions, first = np.unique(events.session[is_seen], return_index=True)
     users = events.user[is_seen][first].tolist()
     asked_ms = {
-        user: marker.asked_ms for user in set(users) if (marker := _marker(shard, "user", user))
+        user: tombstone.asked_ms
+        for user in set(users)
+        if (tombstone := _tombstone(shard, "user", user))
     }
     return [
-        Marker("session", session, asked_ms[user], cause=user)
+        ErasureTombstone("session", session, asked_ms[user], cause=user)
         for session, user in zip(sessions.tolist(), users, strict=True)
     ]
 
 
-def _marker(shard: Shard, kind: ErasureKind, key: int) -> Marker | None:
-    record_key = codec.marker_key(kind, key)
-    (value,) = shard.get_values([record_key])
-    return None if value is None else _unpacked(shard, codec.unpack_marker, record_key, value)
+def _tombstone(shard: Shard, kind: ErasureKind, key: int) -> ErasureTombstone | None:
+    entry_key = codec.tombstone_key(kind, key)
+    (value,) = shard.get_values([entry_key])
+    return None if value is None else _unpacked(shard, codec.unpack_tombstone, entry_key, value)
 
 
-def _markers(shard: Shard, kind: ErasureKind) -> Iterator[Marker]:
-    for key, value in shard.records(codec.ERASED + codec.ERASURE_KINDS[kind]):
-        yield _unpacked(shard, codec.unpack_marker, key, value)
+def _tombstones(shard: Shard, kind: ErasureKind) -> Iterator[ErasureTombstone]:
+    for key, value in shard.entries(codec.ERASED + codec.ERASURE_KINDS[kind]):
+        yield _unpacked(shard, codec.unpack_tombstone, key, value)
 
 
-def _unpacked(shard: ShardReader, unpack: Callable[..., _Record], *packed: bytes) -> _Record:
+def _unpacked(shard: ShardReader, unpack: Callable[..., _Value], *packed: bytes) -> _Value:
     try:
         return unpack(*packed)
-    except codec.BAD_RECORD_ERRORS as error:
+    except codec.BAD_ENTRY_ERRORS as error:
         raise store_error(shard.path, error) from error
 
 
 # Erasing
 
 
-def _carry_out(shard: Shard, orders: Sequence[Marker], now_ms: int) -> int:
+def _carry_out(shard: Shard, orders: Sequence[ErasureTombstone], now_ms: int) -> int:
     """Carry erasures out, a write at a time; return how many facts that took away."""
     num_facts = 0
     while orders:
         parts = _parts(shard, orders)
         removed = plan_removal(shard, _removal(parts))
-        markers = _counted(parts, removed)
-        changed = _changed(shard, parts, markers)
-        write_removal(shard, removed, _marker_records(changed, markers, removed.sequence, now_ms))
+        tombstones = _counted(parts, removed)
+        changed = _changed(shard, parts, tombstones)
+        write_removal(
+            shard, removed, _tombstone_entries(changed, tombstones, removed.sequence, now_ms)
+        )
         shard.erased.add(changed)
         num_facts += sum(len(part.facts) for part in parts) + sum(removed.folded.values())
-        orders = [marker for marker in markers if not marker.is_finished]
+        orders = [tombstone for tombstone in tombstones if not tombstone.is_finished]
     return num_facts
 
 
@@ -213,12 +221,12 @@ class _Part(NamedTuple):
         share: all that it would take; None: there was no room left.
     """
 
-    order: Marker
+    order: ErasureTombstone
     facts: FactColumns
     share: Share | None
 
 
-def _parts(shard: Shard, orders: Sequence[Marker]) -> list[_Part]:
+def _parts(shard: Shard, orders: Sequence[ErasureTombstone]) -> list[_Part]:
     """Take in as much of each erasure as there is room for in one write."""
     seen, room = SeenSessions(shard), FACTS_A_WRITE
     taken: set[tuple[int, int]] = set()
@@ -261,71 +269,80 @@ def _seen(parts: Sequence[_Part]) -> dict[int, list[int]]:
     return seen
 
 
-def _keys_of(kind: ErasureKind, orders: Sequence[Marker]) -> Keys:
+def _keys_of(kind: ErasureKind, orders: Sequence[ErasureTombstone]) -> Keys:
     keys = [order.key for order in orders if order.kind == kind]
     return np.array(sorted(keys), dtype=np.uint64)
 
 
-def _counted(parts: Sequence[_Part], removed: Removed) -> list[Marker]:
+def _counted(parts: Sequence[_Part], removed: Removed) -> list[ErasureTombstone]:
     """Return the erasures as they stand after the write, with what it took away."""
     last_part: dict[int, int] = {}
     for number, part in enumerate(parts):
         last_part.update(dict.fromkeys(part.facts.session.tolist(), number))
     num_emptied = Counter(last_part[session] for session in removed.emptied)
-    markers = []
+    tombstones = []
     for number, (order, facts, share) in enumerate(parts):
         is_finished = order.is_finished if share is None else share.is_all
         num_folded = removed.folded.get(order.key, 0) if order.kind == "item" else 0
-        markers.append(
+        tombstones.append(
             order._replace(
                 is_finished=is_finished,
                 facts=order.facts + len(facts) + num_folded,
                 sessions=order.sessions + num_emptied[number],
             )
         )
-    return markers
+    return tombstones
 
 
-def _changed(shard: Shard, parts: Sequence[_Part], markers: Sequence[Marker]) -> list[Marker]:
-    """Return the markers that the write changes or adds.
+def _changed(
+    shard: Shard, parts: Sequence[_Part], tombstones: Sequence[ErasureTombstone]
+) -> list[ErasureTombstone]:
+    """Return the tombstones that the write changes or adds.
 
     A user's sessions are erased for good, too, those that nobody asked for themselves.
     """
-    after: dict[tuple[ErasureKind, int], Marker] = {}
+    after: dict[tuple[ErasureKind, int], ErasureTombstone] = {}
     for order, _, share in parts:
         if order.kind == "user" and share is not None:
             is_marked = shard.erased.holds("session", share.sessions)
             for session in share.sessions[~is_marked].tolist():
-                after["session", session] = Marker(
+                after["session", session] = ErasureTombstone(
                     "session", session, order.asked_ms, is_finished=True, cause=order.key
                 )
-    after.update({(marker.kind, marker.key): marker for marker in markers})
+    after.update({(tombstone.kind, tombstone.key): tombstone for tombstone in tombstones})
     before = shard.erased.pending
-    return [marker for place, marker in after.items() if before.get(place) != marker]
+    return [tombstone for place, tombstone in after.items() if before.get(place) != tombstone]
 
 
-def _marker_records(
-    changed: Sequence[Marker], markers: Sequence[Marker], sequence: int, now_ms: int
-) -> Records:
-    """Return the records of markers, and of the audit of finished erasures."""
+def _tombstone_entries(
+    changed: Sequence[ErasureTombstone],
+    tombstones: Sequence[ErasureTombstone],
+    sequence: int,
+    now_ms: int,
+) -> ShardWrite:
+    """Return the entries of tombstones, and of the audit of finished erasures."""
     puts = Puts()
-    for marker in changed:
-        puts.put(codec.marker_key(marker.kind, marker.key), codec.pack_marker(marker))
-    for number, record in enumerate(_audit(markers, now_ms)):
+    for tombstone in changed:
+        puts.put(
+            codec.tombstone_key(tombstone.kind, tombstone.key), codec.pack_tombstone(tombstone)
+        )
+    for number, record in enumerate(_audit(tombstones, now_ms)):
         puts.put(codec.audit_key(sequence, number), codec.pack_audit(record))
-    return Records(puts)
+    return ShardWrite(puts)
 
 
-def _audit(markers: Sequence[Marker], now_ms: int) -> Iterator[AuditRecord]:
+def _audit(tombstones: Sequence[ErasureTombstone], now_ms: int) -> Iterator[AuditEntry]:
     """Yield the records of the erasures that are finished."""
-    for marker in markers:
-        if not marker.is_finished:
+    for tombstone in tombstones:
+        if not tombstone.is_finished:
             continue
-        counts = marker.facts, marker.sessions
-        if marker.cause == NO_KEY:
-            yield AuditRecord("erased", marker.kind, marker.key, marker.asked_ms, now_ms, *counts)
+        counts = tombstone.facts, tombstone.sessions
+        if tombstone.cause == NO_KEY:
+            yield AuditEntry(
+                "erased", tombstone.kind, tombstone.key, tombstone.asked_ms, now_ms, *counts
+            )
         elif any(counts):
-            yield AuditRecord("erased", "user", marker.cause, marker.asked_ms, now_ms, *counts)
+            yield AuditEntry("erased", "user", tombstone.cause, tombstone.asked_ms, now_ms, *counts)
 
 
 # What comes later
@@ -369,8 +386,8 @@ def _note_users(shard: Shard, events: EventColumns) -> None:
         state = _state_of_next_write(shard)
         session, user = np.array(new, dtype=np.uint64).T
         notes = user_notes(session, user, state.sequence)
-        own = Records.of({codec.STATE_KEY: codec.pack_state(state)})
-        shard.write(Records.joined([notes, own]))
+        own = ShardWrite.of({codec.STATE_KEY: codec.pack_state(state)})
+        shard.write(ShardWrite.joined([notes, own]))
 
 
 def _state_of_next_write(shard: Shard) -> ShardState:

@@ -30,9 +30,9 @@ from stream.graph.keysets import distinct
 from stream.shard import codec
 from stream.shard.codec import ShardState, StoredSession
 from stream.shard.reader import ShardReader
-from stream.shard.records import Records
-from stream.shard.rocksdb import Puts, store_error
+from stream.shard.rocksdb import Entry, Puts, store_error
 from stream.shard.shard import Shard
+from stream.shard.shard_write import ShardWrite
 
 WALKS_PER_FOLD_AGE = 32
 """A new walk begins once the bound has moved by this part of the fold age.
@@ -40,9 +40,7 @@ WALKS_PER_FOLD_AGE = 32
 Twice as many: what is held past its age halves, and walks that find little cost double.
 """
 
-_KEY_END = 9  # bytes of a record key up to the end of its first 64-bit word
-
-_Record = tuple[bytes, bytes]
+_KEY_END = 9  # bytes of a entry key up to the end of its first 64-bit word
 
 
 class _Walk(NamedTuple):
@@ -135,15 +133,15 @@ def fold_returning(shard: Shard, sessions: Keys) -> None:
             np.array(list(ended), dtype=np.uint64), list(ended.values())
         )
         queries, items = distinct(facts.query[facts.query != NO_KEY]), distinct(facts.item)
-        by_query = _records_behind(shard, codec.BY_QUERY, queries)
-        by_item = _records_behind(shard, codec.BY_ITEM, items)
+        by_query = _entries_of(shard, codec.BY_QUERY, queries)
+        by_item = _entries_of(shard, codec.BY_ITEM, items)
         parts = [
             _fold_queries(shard, bound_ms, by_query),
             _fold_items(shard, bound_ms, by_item),
             _drop(ended),
         ]
         _write(shard, bound_ms, parts)
-    except codec.BAD_RECORD_ERRORS as error:
+    except codec.BAD_ENTRY_ERRORS as error:
         raise store_error(shard.path, error) from error
 
 
@@ -158,7 +156,7 @@ class _Folded(NamedTuple):
         num_incidences: how many items of hyperedges go with them.
     """
 
-    records: Records
+    records: ShardWrite
     digest: Digest = Digest()
     num_sessions: int = 0
     num_hyperedges: int = 0
@@ -167,7 +165,7 @@ class _Folded(NamedTuple):
 
 def _write(shard: Shard, bound_ms: int, parts: Sequence[_Folded]) -> None:
     """Write what folding changes, if there is anything."""
-    records = Records.joined(part.records for part in parts)
+    records = ShardWrite.joined(part.records for part in parts)
     if not records:
         return
     before = shard.state()
@@ -178,30 +176,30 @@ def _write(shard: Shard, bound_ms: int, parts: Sequence[_Folded]) -> None:
         folded_before_ms=max(bound_ms, before.folded_before_ms or bound_ms),
         folded=sum((part.digest for part in parts), before.folded),
     )
-    own = Records.of({codec.STATE_KEY: codec.pack_state(state)})
-    shard.write(Records.joined([records, own]))
+    own = ShardWrite.of({codec.STATE_KEY: codec.pack_state(state)})
+    shard.write(ShardWrite.joined([records, own]))
 
 
-def _fold_queries(shard: Shard, bound_ms: int, records: Sequence[_Record]) -> _Folded:
+def _fold_queries(shard: Shard, bound_ms: int, records: Sequence[Entry]) -> _Folded:
     """Fold the facts behind some queries; all records of each must be there."""
     return _fold_runs(shard, bound_ms, records, codec.FOLDED)
 
 
-def _fold_items(shard: Shard, bound_ms: int, records: Sequence[_Record]) -> _Folded:
+def _fold_items(shard: Shard, bound_ms: int, records: Sequence[Entry]) -> _Folded:
     """Fold the facts behind some items; all records of each must be there."""
     return _fold_runs(shard, bound_ms, records, codec.FOLDED_BY_ITEM)
 
 
 def _fold_runs(
-    shard: Shard, bound_ms: int, records: Sequence[_Record], folded_kind: bytes
+    shard: Shard, bound_ms: int, records: Sequence[Entry], folded_kind: bytes
 ) -> _Folded:
     is_by_query = folded_kind == codec.FOLDED
     unpack = codec.by_query if is_by_query else codec.by_item
     facts = distinct_facts(unpack([key for key, _ in records], [value for _, value in records]))
     is_folded = _are_ended(shard, bound_ms, facts)
     if not is_folded.any():
-        return _Folded(Records(Puts()))
-    folded = _folded_records(shard, folded_kind, edges_of(facts.take(is_folded)))
+        return _Folded(ShardWrite(Puts()))
+    folded = _folded_entries(shard, folded_kind, edges_of(facts.take(is_folded)))
     major, minor = (facts.query, facts.item) if is_by_query else (facts.item, facts.query)
     runs = _runs_by_key([key for key, _ in records])
     # By major key: the rows that stay of those queries or items that lose any.
@@ -218,10 +216,10 @@ def _fold_runs(
         if left:  # one run with what stays, in the place of the first
             puts.put(first, left)
         deletes += others if left else runs[key]
-    return _Folded(Records.joined([folded, Records(puts, deletes)]))
+    return _Folded(ShardWrite.joined([folded, ShardWrite(puts, deletes)]))
 
 
-def _folded_records(shard: Shard, kind: bytes, edges: EdgeColumns) -> Records:
+def _folded_entries(shard: Shard, kind: bytes, edges: EdgeColumns) -> ShardWrite:
     """Add edges to what is kept of them already."""
     columns = (edges.query, edges.item) if kind == codec.FOLDED else (edges.item, edges.query)
     keys = codec.pair_keys(kind, *columns)
@@ -231,7 +229,7 @@ def _folded_records(shard: Shard, kind: bytes, edges: EdgeColumns) -> Records:
         keys, _folded_edges(edges, shard.half_life_ms), stored, strict=True
     ):
         puts.put(key, codec.pack_folded(before.plus(edge) if before else edge))
-    return Records(puts)
+    return ShardWrite(puts)
 
 
 def _are_ended(shard: Shard, bound_ms: int, facts: FactColumns) -> Bools:
@@ -244,7 +242,7 @@ def _are_ended(shard: Shard, bound_ms: int, facts: FactColumns) -> Bools:
     return np.isin(facts.session, np.array(list(_ended(sessions, bound_ms)), dtype=np.uint64))
 
 
-def _fold_sessions(shard: Shard, bound_ms: int, records: Sequence[_Record]) -> _Folded:  # noqa: ARG001  # a step of the walk
+def _fold_sessions(shard: Shard, bound_ms: int, records: Sequence[Entry]) -> _Folded:  # noqa: ARG001  # a step of the walk
     """Drop those of the sessions that ended."""
     keys = codec.unpack_keys([key for key, _ in records]).tolist()
     sessions = [codec.unpack_session(value) for _, value in records]
@@ -254,13 +252,13 @@ def _fold_sessions(shard: Shard, bound_ms: int, records: Sequence[_Record]) -> _
 def _drop(sessions: dict[int, StoredSession]) -> _Folded:
     """Drop sessions whose facts are folded."""
     if not sessions:
-        return _Folded(Records(Puts()))
+        return _Folded(ShardWrite(Puts()))
     facts = codec.facts_of_sessions(
         np.array(list(sessions), dtype=np.uint64), list(sessions.values())
     )
     _, sizes = hyperedge_sizes(facts)
     return _Folded(
-        records=Records(Puts(), [codec.session_key(key) for key in sessions]),
+        records=ShardWrite(Puts(), [codec.session_key(key) for key in sessions]),
         digest=facts.digest(),
         num_sessions=len(sessions),
         num_hyperedges=int((sizes > 0).sum()),
@@ -268,7 +266,7 @@ def _drop(sessions: dict[int, StoredSession]) -> _Folded:
     )
 
 
-def _fold_users(shard: Shard, bound_ms: int, records: Sequence[_Record]) -> _Folded:  # noqa: ARG001  # a step of the walk
+def _fold_users(shard: Shard, bound_ms: int, records: Sequence[Entry]) -> _Folded:  # noqa: ARG001  # a step of the walk
     """Drop who was seen in sessions that are gone."""
     puts, deletes = Puts(), list[bytes]()
     for key, value in records:
@@ -283,7 +281,7 @@ def _fold_users(shard: Shard, bound_ms: int, records: Sequence[_Record]) -> _Fol
             puts.put(key, codec.pack_users(users[is_held], sessions[is_held]))
         elif not is_held.any():
             deletes.append(key)
-    return _Folded(Records(puts, deletes))
+    return _Folded(ShardWrite(puts, deletes))
 
 
 _STEPS = {
@@ -317,27 +315,27 @@ def _step(shard: Shard, walk: _Walk, max_records: int) -> int:
 
     Return how many rows and sessions were read, at least 1.
     """
-    records, num_read, next_start = _step_records(shard, walk, max_records)
+    records, num_read, next_start = _next_entries(shard, walk, max_records)
     if records:
         bound_ms = walk.bound_ms or 0
         try:
             _write(shard, bound_ms, [_STEPS[walk.kind](shard, bound_ms, records)])
-        except codec.BAD_RECORD_ERRORS as error:
+        except codec.BAD_ENTRY_ERRORS as error:
             raise store_error(shard.path, error) from error
     _walks[shard] = _advanced(walk, next_start)
     return max(num_read, 1)
 
 
-def _step_records(
+def _next_entries(
     shard: Shard, walk: _Walk, max_read: int
-) -> tuple[list[_Record], int, bytes | None]:
+) -> tuple[list[Entry], int, bytes | None]:
     """Return the next records, whole groups of one 64-bit key.
 
     How much that is, and where to go on.
     """
-    records: list[_Record] = []
+    records: list[Entry] = []
     num_read, has_rows = 0, walk.kind in {codec.BY_QUERY, codec.BY_ITEM}
-    for key, value in shard.records(walk.kind, walk.start):
+    for key, value in shard.entries(walk.kind, walk.start):
         if num_read >= max_read and key[:_KEY_END] != records[-1][0][:_KEY_END]:
             return records, num_read, key[1:]
         records.append((key, value))
@@ -352,8 +350,8 @@ def _advanced(walk: _Walk, next_start: bytes | None) -> _Walk:
     return walk._replace(kind=later[0] if later else b"", start=b"")
 
 
-def _runs_by_key(record_keys: Sequence[bytes]) -> dict[int, list[bytes]]:
-    groups = groupby(record_keys, lambda key: key[1:_KEY_END])
+def _runs_by_key(entry_keys: Sequence[bytes]) -> dict[int, list[bytes]]:
+    groups = groupby(entry_keys, lambda key: key[1:_KEY_END])
     return {int.from_bytes(key, "big"): list(runs) for key, runs in groups}
 
 
@@ -365,9 +363,9 @@ def _ended(sessions: dict[int, StoredSession], bound_ms: int) -> dict[int, Store
     return dict(compress(sessions.items(), (last_ms < bound_ms).tolist()))
 
 
-def _records_behind(shard: ShardReader, kind: bytes, keys: Keys) -> list[_Record]:
+def _entries_of(shard: ShardReader, kind: bytes, keys: Keys) -> list[Entry]:
     return [
-        record for key in keys.tolist() for record in shard.records(codec.key_prefix(kind, key))
+        record for key in keys.tolist() for record in shard.entries(codec.key_prefix(kind, key))
     ]
 
 

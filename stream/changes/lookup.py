@@ -50,7 +50,7 @@ class Sessions(NamedTuple):
         records: by key, those that are stored.
         facts: theirs, by whether their session has another name now.
         rows_left: for runs behind queries or items that hold facts of renamed sessions:
-            the rows that stay in each, by its record key.
+            the rows that stay in each, by its entry key.
         bare_queries: ``uint64 [num_queries]`` that had such runs, ascending.
         bare_items: ``uint64 [num_items]`` that had, ascending.
     """
@@ -109,7 +109,7 @@ def look_up(shard: Shard, batch: ShardBatch, texts: Texts) -> Lookup:
             added.
 
     Raises:
-        StoreUnreadable: a record is damaged.
+        StoreUnreadable: an entry is damaged.
     """
     state, progress = shard.state(), shard.progress()
 
@@ -228,7 +228,7 @@ def _sessions(shard: Shard, records: dict[int, StoredSession], cut: SessionCut) 
     try:
         keys = np.array(list(records), dtype=np.uint64)
         stored = codec.facts_of_sessions(keys, list(records.values()))
-    except codec.BAD_RECORD_ERRORS as error:
+    except codec.BAD_ENTRY_ERRORS as error:
         raise store_error(shard.path, error) from error
     none = np.empty(0, dtype=np.uint64)
     if not len(cut.renames.old):

@@ -16,9 +16,9 @@ from stream.graph.facts import Digest, FactColumns, hyperedge_sizes
 from stream.graph.keysets import contains, distinct, starts_of
 from stream.shard import codec
 from stream.shard.codec import ShardState, StoredSession
-from stream.shard.records import Records, Touched
 from stream.shard.rocksdb import Puts, store_error
 from stream.shard.shard import Shard
+from stream.shard.shard_write import ShardWrite, Touched
 
 # Bytes of runs that are rewritten together: bounds memory, which doubles with it.
 _RUN_BYTES_AT_ONCE = 64 * 1024 * 1024
@@ -62,7 +62,7 @@ class Removed:
         names: keys of names that go, by kind.
     """
 
-    records: Records
+    records: ShardWrite
     sequence: int
     emptied: Mapping[int, StoredSession]
     folded: Mapping[int, int]
@@ -74,7 +74,7 @@ def plan_removal(shard: Shard, removal: Removal) -> Removed:
     and items out of the runs. Writes nothing.
 
     Raises:
-        StoreUnreadable: a record is damaged.
+        StoreUnreadable: an entry is damaged.
     """
     before = shard.state()
     both = FactColumns.concatenate([removal.facts, removal.rows])
@@ -109,14 +109,14 @@ def plan_removal(shard: Shard, removal: Removal) -> Removed:
         query_runs.records,
         item_runs.records,
         folded.records,
-        _users_records(shard, removal, sessions.emptied),
-        Records(Puts(), codec.one_keys(codec.WINDOWS, removal.users)),
-        Records(Puts(), codec.one_keys(codec.CATALOG, removal.items)),
-        *(Records(Puts(), codec.one_keys(kind, keys)) for kind, keys in names.items()),
-        Records.of({codec.STATE_KEY: codec.pack_state(state)}),
+        _users_entries(shard, removal, sessions.emptied),
+        ShardWrite(Puts(), codec.one_keys(codec.WINDOWS, removal.users)),
+        ShardWrite(Puts(), codec.one_keys(codec.CATALOG, removal.items)),
+        *(ShardWrite(Puts(), codec.one_keys(kind, keys)) for kind, keys in names.items()),
+        ShardWrite.of({codec.STATE_KEY: codec.pack_state(state)}),
     ]
     return Removed(
-        records=Records.joined(parts, touched),
+        records=ShardWrite.joined(parts, touched),
         sequence=state.sequence,
         emptied=sessions.emptied,
         folded=folded.num_facts,
@@ -124,7 +124,7 @@ def plan_removal(shard: Shard, removal: Removal) -> Removed:
     )
 
 
-def write_removal(shard: Shard, removed: Removed, others: Records) -> None:
+def write_removal(shard: Shard, removed: Removed, others: ShardWrite) -> None:
     """Carry a removal out, together with other records.
 
     Raises:
@@ -132,10 +132,10 @@ def write_removal(shard: Shard, removed: Removed, others: Records) -> None:
     """
     for kind, keys in removed.names.items():  # before: a name that is not known is read
         shard.known_names[kind].forget(keys)
-    shard.write(Records.joined([removed.records, others], removed.records.touched))
+    shard.write(ShardWrite.joined([removed.records, others], removed.records.touched))
 
 
-def user_notes(session: Keys, user: Keys, sequence: int) -> Records:
+def user_notes(session: Keys, user: Keys, sequence: int) -> ShardWrite:
     """Return the records that keep users as seen in sessions whose records do not say
     so, given in order of (session, user).
     """
@@ -144,7 +144,7 @@ def user_notes(session: Keys, user: Keys, sequence: int) -> Records:
     puts.extend(list(keys), [codec.SEEN_VALUE] * len(session))
     order = np.lexsort((session, user))
     puts.extend(*codec.user_runs(user[order], session[order], sequence))
-    return Records(puts)
+    return ShardWrite(puts)
 
 
 # Sessions
@@ -161,7 +161,7 @@ class _Sessions(NamedTuple):
         num_incidences: how many items of hyperedges are lost.
     """
 
-    records: Records
+    records: ShardWrite
     emptied: dict[int, StoredSession]
     gone: FactColumns
     num_hyperedges: int
@@ -187,7 +187,7 @@ def _without_facts(shard: Shard, sessions: Keys, pairs: "_Pairs") -> _Sessions:
     emptied = {key: record for key, record in records.items() if key not in lasting}
     (_, old_sizes), (_, sizes) = hyperedge_sizes(stored), hyperedge_sizes(kept)
     return _Sessions(
-        records=Records(puts, [codec.session_key(key) for key in emptied]),
+        records=ShardWrite(puts, [codec.session_key(key) for key in emptied]),
         emptied=emptied,
         gone=gone,
         num_hyperedges=int((old_sizes > 0).sum()) - int((sizes > 0).sum()),
@@ -212,13 +212,13 @@ def facts_of(shard: Shard, records: Mapping[int, StoredSession]) -> FactColumns:
     """Return the facts of stored sessions, given by key.
 
     Raises:
-        StoreUnreadable: a record is damaged.
+        StoreUnreadable: an entry is damaged.
     """
     try:
         return codec.facts_of_sessions(
             np.array(list(records), dtype=np.uint64), list(records.values())
         )
-    except codec.BAD_RECORD_ERRORS as error:
+    except codec.BAD_ENTRY_ERRORS as error:
         raise store_error(shard.path, error) from error
 
 
@@ -234,23 +234,23 @@ class _Runs(NamedTuple):
             ascending.
     """
 
-    records: Records
+    records: ShardWrite
     bare: Keys
 
 
 def _without_rows(shard: Shard, kind: bytes, majors: Keys, pairs: "_Pairs") -> _Runs:
     """Rewrite the runs of queries or items without the rows of some pairs."""
-    parts: list[Records] = []
+    parts: list[ShardWrite] = []
     lasting = [_NONE]
     for keys, values in _runs_behind(shard, kind, majors):
         try:
             records, kept = _rewritten(kind, keys, values, pairs)
-        except codec.BAD_RECORD_ERRORS as error:
+        except codec.BAD_ENTRY_ERRORS as error:
             raise store_error(shard.path, error) from error
         parts.append(records)
         lasting.append(kept)
     bare = majors[~contains(distinct(np.concatenate(lasting)), majors)]
-    return _Runs(Records.joined(parts), bare)
+    return _Runs(ShardWrite.joined(parts), bare)
 
 
 def _runs_behind(
@@ -261,7 +261,7 @@ def _runs_behind(
     values: list[bytes] = []
     num_bytes = 0
     for major in majors.tolist():
-        for key, value in shard.records(codec.key_prefix(kind, major)):
+        for key, value in shard.entries(codec.key_prefix(kind, major)):
             keys.append(key)
             values.append(value)
             num_bytes += len(value)
@@ -274,7 +274,7 @@ def _runs_behind(
 
 def _rewritten(
     kind: bytes, keys: list[bytes], values: Sequence[bytes], pairs: "_Pairs"
-) -> tuple[Records, Keys]:
+) -> tuple[ShardWrite, Keys]:
     """Return what is written of the runs that change, and the queries or items of those
     that keep a row.
     """
@@ -293,7 +293,7 @@ def _rewritten(
     puts = Puts()
     puts.extend([keys[run] for run in np.flatnonzero(is_shrunk).tolist()], pieces)
     deletes = [keys[run] for run in np.flatnonzero(num_kept == 0).tolist()]
-    return Records(puts, deletes), major[num_kept > 0]
+    return ShardWrite(puts, deletes), major[num_kept > 0]
 
 
 # Folded edges and names
@@ -309,7 +309,7 @@ class _Folded(NamedTuple):
         digest: the fingerprint of these.
     """
 
-    records: Records
+    records: ShardWrite
     queries: Keys
     num_facts: dict[int, int]
     digest: Digest
@@ -328,7 +328,7 @@ def _folded_edges(shard: Shard, items: Keys) -> _Folded:
         queries.append(of_item)
         digests[item] = sum((edge.digest for edge in edges.values()), Digest())
     return _Folded(
-        records=Records(Puts(), deletes),
+        records=ShardWrite(Puts(), deletes),
         queries=distinct(np.concatenate(queries)),
         num_facts={item: digest.count for item, digest in digests.items()},
         digest=sum(digests.values(), Digest()),
@@ -349,7 +349,7 @@ def _bare_queries(shard: Shard, queries: Keys, items: Keys, without_rows: Keys) 
         query
         for query in queries.tolist()
         if {item for _, item in shard.folded_of(codec.FOLDED, query)} <= going
-        and (query in freed or not any(shard.records(codec.key_prefix(codec.BY_QUERY, query))))
+        and (query in freed or not any(shard.entries(codec.key_prefix(codec.BY_QUERY, query))))
     ]
     return np.array(bare, dtype=np.uint64)
 
@@ -363,7 +363,7 @@ def _without_folded(shard: Shard, kind: bytes, keys: Keys, *, has_folded: bool) 
 
 
 def _unlisted(shard: Shard, items: Keys) -> Keys:
-    """Return the items that have no catalogue record."""
+    """Return the items that have no catalogue entry."""
     listed = shard.get_values(codec.one_keys(codec.CATALOG, items))
     return items[np.array([value is None for value in listed], dtype=np.bool_)]
 
@@ -371,7 +371,9 @@ def _unlisted(shard: Shard, items: Keys) -> Keys:
 # Users
 
 
-def _users_records(shard: Shard, removal: Removal, emptied: Mapping[int, StoredSession]) -> Records:
+def _users_entries(
+    shard: Shard, removal: Removal, emptied: Mapping[int, StoredSession]
+) -> ShardWrite:
     """Remove who was seen in sessions that are erased.
 
     Keep it of others that lost their last fact.
@@ -386,7 +388,7 @@ def _users_records(shard: Shard, removal: Removal, emptied: Mapping[int, StoredS
     unseen: list[tuple[int, int]] = []
     for session, users in goes.items():
         if session not in left:
-            notes = [key for key, _ in shard.records(codec.seen_prefix(session))]
+            notes = [key for key, _ in shard.entries(codec.seen_prefix(session))]
             deletes += notes
             unseen += [(user, session) for user in (*users, *map(codec.unpack_seen_user, notes))]
     kept = [
@@ -397,18 +399,18 @@ def _users_records(shard: Shard, removal: Removal, emptied: Mapping[int, StoredS
     ]
     puts = Puts()
     puts.extend(kept, [codec.SEEN_VALUE] * len(kept))
-    return Records.joined([Records(puts, deletes), _without_users(shard, unseen)])
+    return ShardWrite.joined([ShardWrite(puts, deletes), _without_users(shard, unseen)])
 
 
-def _without_users(shard: Shard, unseen: Sequence[tuple[int, int]]) -> Records:
+def _without_users(shard: Shard, unseen: Sequence[tuple[int, int]]) -> ShardWrite:
     """Rewrite the records of users without pairs of user and session."""
     puts, deletes = Puts(), list[bytes]()
     if not unseen:
-        return Records(puts)
+        return ShardWrite(puts)
     user, session = np.array(unseen, dtype=np.uint64).T
     pairs = _Pairs(user, session)
     for prefix in sorted({codec.user_prefix(key) for key in user.tolist()}):
-        records = list(shard.records(prefix))
+        records = list(shard.entries(prefix))
         users, sessions = codec.unpack_users(b"".join(value for _, value in records))
         is_kept = ~pairs.hold(users, sessions)
         ends = np.cumsum([len(value) // codec.PAIR_BYTES for _, value in records])
@@ -421,7 +423,7 @@ def _without_users(shard: Shard, unseen: Sequence[tuple[int, int]]) -> Records:
                 puts.put(key, codec.pack_users(users[rows], sessions[rows]))
             else:
                 deletes.append(key)
-    return Records(puts, deletes)
+    return ShardWrite(puts, deletes)
 
 
 class _Pairs:

@@ -52,10 +52,10 @@ class SeenSessions:
         """Return the keys of the sessions that a user was seen in, ascending."""
         prefix = codec.user_prefix(user)
         if prefix != self._prefix:
-            packed = b"".join(value for _, value in self.shard.records(prefix))
+            packed = b"".join(value for _, value in self.shard.entries(prefix))
             try:
                 self._users, self._sessions = codec.unpack_users(packed)
-            except codec.BAD_RECORD_ERRORS as error:
+            except codec.BAD_ENTRY_ERRORS as error:
                 raise store_error(self.shard.path, error) from error
             self._prefix = prefix
         return distinct(self._sessions[self._users == np.uint64(user)])

@@ -21,7 +21,7 @@ from stream.shard import codec
 KINDS = ("edge", "hyperedge", "session", "item")
 """What is compared, in the order in which the first difference is looked for."""
 
-_Record = TypeVar("_Record")
+_Item = TypeVar("_Item")
 Value = Mapping[str, object]
 
 
@@ -132,8 +132,8 @@ def compare_graphs(
 
 
 def merge_join(
-    left: Iterable[_Record], right: Iterable[_Record], key: Callable[[_Record], Any]
-) -> Iterator[tuple[_Record | None, _Record | None]]:
+    left: Iterable[_Item], right: Iterable[_Item], key: Callable[[_Item], Any]
+) -> Iterator[tuple[_Item | None, _Item | None]]:
     """Pair up the records of two streams that are in strictly ascending order of `key`.
 
     Yields:
@@ -308,6 +308,6 @@ def _item_value(keyed: tuple[int, CatalogItem] | None) -> Value | None:
     return msgspec.to_builtins(keyed[1]) if keyed else None
 
 
-def _either(one: _Record | None, other: _Record | None) -> _Record:
+def _either(one: _Item | None, other: _Item | None) -> _Item:
     """Return the one that is there."""
-    return one if one is not None else cast("_Record", other)
+    return one if one is not None else cast("_Item", other)

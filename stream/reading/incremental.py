@@ -27,7 +27,7 @@ class Contents(NamedTuple):
             item, action).
         queries: texts of queries by key, ascending.
         items: ids of items by key, ascending.
-        catalog: catalogue records by item key, ascending.
+        catalog: catalogue entries by item key, ascending.
     """
 
     facts: FactColumns
@@ -57,7 +57,7 @@ class KnownGraph:
         """Return what the shards hold together.
 
         Raises:
-            StoreUnreadable: a record is damaged.
+            StoreUnreadable: an entry is damaged.
         """
         self.read_in_full = 0
         known: dict[bytes, _KnownShard] = {}

@@ -43,7 +43,7 @@ _DIGEST = Struct(">QQQ")
 # Sessions read in one look-up of a dump: bounds memory.
 _CHUNK_SESSIONS = 512
 
-_Record = TypeVar("_Record")
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -513,7 +513,7 @@ def _digest(parts: Iterator[FactColumns]) -> Digest:
     return sum((facts.digest() for facts in parts), Digest())
 
 
-def _first_of_each(records: Iterator[tuple[int, _Record]]) -> Iterator[tuple[int, _Record]]:
+def _first_of_each(records: Iterator[tuple[int, _Value]]) -> Iterator[tuple[int, _Value]]:
     last_key = None
     for key, record in records:
         if key != last_key:
@@ -550,7 +550,7 @@ def _json_line(record: dict[str, object]) -> str:
     return msgspec.json.encode(record).decode("utf-8")
 
 
-def _chunks(records: list[_Record], size: int) -> Iterator[list[_Record]]:
+def _chunks(records: list[_Value], size: int) -> Iterator[list[_Value]]:
     return (records[start : start + size] for start in range(0, len(records), size))
 
 

@@ -19,7 +19,7 @@ from stream.shard.rocksdb import store_error
 
 # Records a chunk: bounds memory, and is far more than an array costs to make.
 _CHUNK_RECORDS = 50_000
-# Bytes of a record key up to the end of its first 64-bit word.
+# Bytes of a entry key up to the end of its first 64-bit word.
 _KEY_END = 9
 
 
@@ -41,14 +41,14 @@ def session_chunks(shards: Sequence[ShardReader]) -> Iterator[SessionChunk]:
     """Yield all sessions in order of key; what several shards hold of one is joined.
 
     Raises:
-        StoreUnreadable: a record is damaged.
+        StoreUnreadable: an entry is damaged.
     """
     for keys, values in _chunks(shards, codec.SESSION):
         try:
             records = [codec.unpack_session(value) for value in values]
             sessions = codec.unpack_keys(keys)
             facts = codec.facts_of_sessions(sessions, records)
-        except codec.BAD_RECORD_ERRORS as error:
+        except codec.BAD_ENTRY_ERRORS as error:
             raise store_error(shards[0].path, error) from error
         ids = dict(zip(sessions.tolist(), [record.session_id for record in records], strict=True))
         if len(ids) < len(records):
@@ -62,14 +62,14 @@ def edge_chunks(shards: Sequence[ShardReader]) -> Iterator[EdgeColumns]:
     Those of a query are in one chunk.
 
     Raises:
-        StoreUnreadable: a record is damaged.
+        StoreUnreadable: an entry is damaged.
     """
     has_folded = any(shard.state().folded_before_ms is not None for shard in shards)
     kinds = (codec.BY_QUERY, codec.FOLDED) if has_folded else (codec.BY_QUERY,)
     for keys, values in _chunks(shards, *kinds):
         try:
             yield _edges(keys, values) if has_folded else edges_of(codec.by_query(keys, values))
-        except codec.BAD_RECORD_ERRORS as error:
+        except codec.BAD_ENTRY_ERRORS as error:
             raise store_error(shards[0].path, error) from error
 
 
@@ -77,9 +77,9 @@ def folded_edges(shards: Sequence[ShardReader]) -> FoldedEdges:
     """Return all folded edges, of all shards together.
 
     Raises:
-        StoreUnreadable: a record is damaged.
+        StoreUnreadable: an entry is damaged.
     """
-    return _folded(record for shard in shards for record in shard.records(codec.FOLDED))
+    return _folded(record for shard in shards for record in shard.entries(codec.FOLDED))
 
 
 def _edges(keys: list[bytes], values: list[bytes]) -> EdgeColumns:
@@ -105,7 +105,7 @@ def _chunks(
 
     Records that begin with the same 64-bit key stay together.
     """
-    scans = [shard.records(kind) for kind in kinds for shard in shards]
+    scans = [shard.entries(kind) for kind in kinds for shard in shards]
     behind_kind = None if len(kinds) == 1 else _behind_kind
     keys: list[bytes] = []
     values: list[bytes] = []

@@ -39,7 +39,7 @@ from stream.reading.manifest import (
 )
 from stream.reading.reader import GraphReader
 from stream.settings import StreamSettings
-from stream.shard.epochs import acquire_lease, holds_records, shard_name
+from stream.shard.epochs import acquire_lease, has_database, shard_name
 from stream.shard.shard import Shard
 from stream.store.store import REQUESTS_NAME, Store, StoreManifest
 from stream.store.store import read_manifest as read_store_manifest
@@ -81,7 +81,7 @@ def take_snapshot(
     with _new_snapshot(out) as folder:
         names = [shard_name(index) for index in range(manifest.num_shards)]
         present = {
-            index: name for index, name in enumerate(names) if holds_records(store_root / name)
+            index: name for index, name in enumerate(names) if has_database(store_root / name)
         }
         for index, name in present.items():
             _copy_shard(store_root, manifest, settings, index, folder / name, deadline)

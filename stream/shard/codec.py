@@ -50,7 +50,7 @@ WRITER_KEY = META + b"writer"
 ROW_BYTES = 24
 PAIR_BYTES = 16
 
-BAD_RECORD_ERRORS = (ValueError, IndexError, StructError, msgspec.MsgspecError)
+BAD_ENTRY_ERRORS = (ValueError, IndexError, StructError, msgspec.MsgspecError)
 """What unpacking raises on bytes that this module did not write."""
 
 _DEFAULT_SESSION_GAP_MS = round(DEFAULT_SESSION_GAP_SECONDS * 1000)
@@ -73,8 +73,8 @@ _CROWDED_HEAD = Struct(">BHI")
 _CROWDED_VERSION = 2
 _MAX_NARROW = (1 << 16) - 1
 _DIRTY_HEAD = Struct(">BI")
-_MARKER_KEY = Struct(">BBQ")
-_MARKER = Struct(">B?qQQQ")
+_TOMBSTONE_KEY = Struct(">BBQ")
+_TOMBSTONE = Struct(">B?qQQQ")
 _SEEN_KEY = Struct(">BBQQ")
 _AUDIT_KEY = Struct(">BQI")
 _AUDIT = Struct(">BBBQqqQQ")
@@ -158,20 +158,20 @@ class Progress(NamedTuple):
 
 
 class StoredSession(NamedTuple):
-    """A session record as it is stored; `facts` stays packed, see `unpack_rows`."""
+    """A session entry as it is stored; `facts` stays packed, see `unpack_rows`."""
 
     session_id: str
     user_keys: tuple[int, ...]
     facts: bytes
 
 
-class Marker(NamedTuple):
-    """Says that a user, a session or an item is erased for good.
+class ErasureTombstone(NamedTuple):
+    """Marks a user, a session or an item as erased for good.
 
     Attributes:
         kind: what `key` is of.
         key: of the text that was erased; the text itself is nowhere.
-        is_finished: whether all its facts are gone, and the audit record is written.
+        is_finished: whether all its facts are gone, and the audit entry is written.
         asked_ms: when it was asked for.
         cause: the user that a session was erased for; `NO_KEY`: it was asked for
             itself.
@@ -188,7 +188,7 @@ class Marker(NamedTuple):
     sessions: int = 0
 
 
-class AuditRecord(NamedTuple):
+class AuditEntry(NamedTuple):
     """What was done about an erasure.
 
     Attributes:
@@ -211,19 +211,19 @@ class AuditRecord(NamedTuple):
 
 
 def pack_format(shard_format: ShardFormat) -> bytes:
-    """Pack the shard's format record."""
+    """Pack the shard's format entry."""
     return _FORMAT.pack(_VERSION, *shard_format)
 
 
 def unpack_format(value: bytes) -> ShardFormat:
-    """Unpack the shard's format record."""
+    """Unpack the shard's format entry."""
     _check_version(value)
     layout = _FORMAT_WITHOUT_GAP if len(value) == _FORMAT_WITHOUT_GAP.size else _FORMAT
     return ShardFormat(*layout.unpack(value)[1:])
 
 
 def pack_state(state: ShardState) -> bytes:
-    """Pack the shard's state record."""
+    """Pack the shard's state entry."""
     counts = state.num_sessions, state.num_hyperedges, state.num_incidences
     return _STATE.pack(
         _VERSION,
@@ -238,7 +238,7 @@ def pack_state(state: ShardState) -> bytes:
 
 
 def unpack_state(value: bytes) -> ShardState:
-    """Unpack the shard's state record."""
+    """Unpack the shard's state entry."""
     _check_version(value)
     _, sequence, watermark_ms, *words = _STATE.unpack(value)
     num_sessions, num_hyperedges, num_incidences, folded_before_ms = words[6:10]
@@ -304,12 +304,12 @@ def unpack_name(key: bytes, value: bytes) -> tuple[int, str]:
 
 
 def catalog_key(item_key: int) -> bytes:
-    """Return the key of an item's catalogue record."""
+    """Return the key of an item's catalogue entry."""
     return _ONE_KEY.pack(CATALOG[0], item_key)
 
 
 def pack_catalog(item: CatalogItem) -> bytes:
-    """Pack an item's catalogue record: a version byte and MessagePack.
+    """Pack an item's catalogue entry: a version byte and MessagePack.
 
     A time that is not said is left out, so that such a record has the bytes it always
     had.
@@ -327,7 +327,7 @@ def unpack_catalog(key: bytes, value: bytes) -> tuple[int, CatalogItem]:
 
 
 def session_key(key: int) -> bytes:
-    """Return the key of a session record."""
+    """Return the key of a session entry."""
     return _ONE_KEY.pack(SESSION[0], key)
 
 
@@ -358,7 +358,7 @@ def _session_head(id_bytes: int, num_users: int) -> bytes:
 
 
 def unpack_session(value: bytes) -> StoredSession:
-    """Unpack a session record's value."""
+    """Unpack a session entry's value."""
     head = _CROWDED_HEAD if value[0] == _CROWDED_VERSION else _SESSION_HEAD
     version, id_bytes, num_users = head.unpack_from(value)
     if version not in {_VERSION, _CROWDED_VERSION}:
@@ -366,7 +366,7 @@ def unpack_session(value: bytes) -> StoredSession:
     users_at = head.size + id_bytes
     facts_at = users_at + 8 * num_users
     if facts_at > len(value) or (len(value) - facts_at) % ROW_BYTES:
-        raise ValueError(f"a session record of {len(value)} bytes does not hold whole facts")
+        raise ValueError(f"a session entry of {len(value)} bytes does not hold whole facts")
     user_keys = (
         tuple(np.frombuffer(value, _WORDS, num_users, users_at).tolist()) if num_users else ()
     )
@@ -397,7 +397,7 @@ def user_runs(users: Keys, sessions: Keys, sequence: int) -> tuple[list[bytes], 
 
 
 def user_prefix(user: int) -> bytes:
-    """Return what the keys of all records start with that may hold a user."""
+    """Return what the keys of all entries start with that may hold a user."""
     return USER + bytes([user >> 56])
 
 
@@ -444,23 +444,23 @@ def unpack_windows(users: Keys, values: Sequence[bytes]) -> SessionWindows:
 
 
 def key_prefix(kind: bytes, key: int) -> bytes:
-    """Return what the keys of all records of a query, an item or a user start with."""
+    """Return what the keys of all entries of a query, an item or a user start with."""
     return _ONE_KEY.pack(kind[0], key)
 
 
 def one_keys(kind: bytes, keys: Keys) -> list[bytes]:
-    """Return the record keys ``kind, key`` of many keys at once."""
-    return _record_keys(kind, [keys])
+    """Return the entry keys ``kind, key`` of many keys at once."""
+    return _entry_keys(kind, [keys])
 
 
 def run_keys(kind: bytes, keys: Keys, sequence: int) -> list[bytes]:
-    """Return the record keys ``kind, key, sequence`` of one write's runs of rows."""
-    return _record_keys(kind, [keys, np.full(len(keys), sequence, dtype=np.uint64)])
+    """Return the entry keys ``kind, key, sequence`` of one write's runs of rows."""
+    return _entry_keys(kind, [keys, np.full(len(keys), sequence, dtype=np.uint64)])
 
 
 def pair_keys(kind: bytes, keys: Keys, other: Keys) -> list[bytes]:
-    """Return the record keys ``kind, key, other`` of many pairs at once."""
-    return _record_keys(kind, [keys, other])
+    """Return the entry keys ``kind, key, other`` of many pairs at once."""
+    return _entry_keys(kind, [keys, other])
 
 
 def pack_rows(*words: Keys) -> bytes:
@@ -485,7 +485,7 @@ def unpack_rows(pieces: Sequence[bytes]) -> tuple[Keys, Keys, Keys, Int64s]:
     """
     sizes = np.array([len(piece) for piece in pieces], dtype=np.int64)
     if (sizes % ROW_BYTES).any():
-        raise ValueError("a record does not hold whole rows")
+        raise ValueError("an entry does not hold whole rows")
     words = np.frombuffer(b"".join(pieces), dtype=_WORDS).reshape(-1, _ROW_WORDS)
     return (
         words[:, 0].astype(np.uint64),
@@ -521,7 +521,7 @@ def unpack_keys(keys: Sequence[bytes], place: int = 0) -> Keys:
 
 
 def by_query(keys: Sequence[bytes], values: Sequence[bytes]) -> FactColumns:
-    """Unpack records of the kind `BY_QUERY`.
+    """Unpack entries of the kind `BY_QUERY`.
 
     Rows of (item, session, stamp) behind a query.
     """
@@ -530,7 +530,7 @@ def by_query(keys: Sequence[bytes], values: Sequence[bytes]) -> FactColumns:
 
 
 def by_item(keys: Sequence[bytes], values: Sequence[bytes]) -> FactColumns:
-    """Unpack records of the kind `BY_ITEM`.
+    """Unpack entries of the kind `BY_ITEM`.
 
     Rows of (query, session, stamp) behind an item.
     """
@@ -567,24 +567,31 @@ def unpack_dirty(value: bytes) -> tuple[Keys, Keys]:
     return words[:num_queries], words[num_queries:]
 
 
-def marker_key(kind: ErasureKind, key: int) -> bytes:
-    """Return the key of the marker of what is erased."""
-    return _MARKER_KEY.pack(ERASED[0], ERASURE_KINDS[kind][0], key)
+def tombstone_key(kind: ErasureKind, key: int) -> bytes:
+    """Return the key of the tombstone of what is erased."""
+    return _TOMBSTONE_KEY.pack(ERASED[0], ERASURE_KINDS[kind][0], key)
 
 
-def pack_marker(marker: Marker) -> bytes:
-    """Pack a marker's value."""
-    return _MARKER.pack(
-        _VERSION, marker.is_finished, marker.asked_ms, marker.cause, marker.facts, marker.sessions
+def pack_tombstone(tombstone: ErasureTombstone) -> bytes:
+    """Pack a tombstone's value."""
+    return _TOMBSTONE.pack(
+        _VERSION,
+        tombstone.is_finished,
+        tombstone.asked_ms,
+        tombstone.cause,
+        tombstone.facts,
+        tombstone.sessions,
     )
 
 
-def unpack_marker(key: bytes, value: bytes) -> Marker:
-    """Unpack a marker."""
+def unpack_tombstone(key: bytes, value: bytes) -> ErasureTombstone:
+    """Unpack a tombstone."""
     _check_version(value)
-    _, kind, text_key = _MARKER_KEY.unpack(key)
-    _, is_finished, asked_ms, cause, facts, sessions = _MARKER.unpack(value)
-    return Marker(_KIND_OF_BYTE[kind], text_key, asked_ms, is_finished, cause, facts, sessions)
+    _, kind, text_key = _TOMBSTONE_KEY.unpack(key)
+    _, is_finished, asked_ms, cause, facts, sessions = _TOMBSTONE.unpack(value)
+    return ErasureTombstone(
+        _KIND_OF_BYTE[kind], text_key, asked_ms, is_finished, cause, facts, sessions
+    )
 
 
 def seen_key(session: int, user: int) -> bytes:
@@ -596,7 +603,7 @@ def seen_key(session: int, user: int) -> bytes:
 
 def seen_prefix(session: int) -> bytes:
     """Return what the keys of all such records of a session start with."""
-    return _MARKER_KEY.pack(ERASED[0], SEEN[0], session)
+    return _TOMBSTONE_KEY.pack(ERASED[0], SEEN[0], session)
 
 
 def unpack_seen_user(key: bytes) -> int:
@@ -605,21 +612,21 @@ def unpack_seen_user(key: bytes) -> int:
 
 
 def audit_key(sequence: int, number: int) -> bytes:
-    """Return the key of one write's audit record number `number`."""
+    """Return the key of one write's audit entry number `number`."""
     return _AUDIT_KEY.pack(AUDIT[0], sequence, number)
 
 
-def pack_audit(record: AuditRecord) -> bytes:
-    """Pack an audit record."""
+def pack_audit(record: AuditEntry) -> bytes:
+    """Pack an audit entry."""
     deed, kind, *rest = record
     return _AUDIT.pack(_VERSION, _DEEDS.index(deed), ERASURE_KINDS[kind][0], *rest)
 
 
-def unpack_audit(value: bytes) -> AuditRecord:
-    """Unpack an audit record."""
+def unpack_audit(value: bytes) -> AuditEntry:
+    """Unpack an audit entry."""
     _check_version(value)
     _, deed, kind, *rest = _AUDIT.unpack(value)
-    return AuditRecord(_DEEDS[deed], _KIND_OF_BYTE[kind], *rest)
+    return AuditEntry(_DEEDS[deed], _KIND_OF_BYTE[kind], *rest)
 
 
 def pack_folded(edge: FoldedEdge) -> bytes:
@@ -673,7 +680,7 @@ def _digest_words(digest: Digest) -> tuple[int, int, int]:
     return digest.count, digest.first, digest.second
 
 
-def _record_keys(kind: bytes, words: Sequence[Keys]) -> list[bytes]:
+def _entry_keys(kind: bytes, words: Sequence[Keys]) -> list[bytes]:
     width = 1 + 8 * len(words)
     table = np.empty((len(words[0]), width), dtype=np.uint8)
     table[:, 0] = kind[0]
@@ -699,7 +706,7 @@ def _optional_time(ts_ms: int) -> int | None:
 
 def _check_version(value: bytes) -> None:
     if value[0] != _VERSION:
-        raise ValueError(f"a record has version {value[0]}, which this Freshet does not know")
+        raise ValueError(f"an entry has version {value[0]}, which this Freshet does not know")
 
 
 def _encode(text: str) -> bytes:

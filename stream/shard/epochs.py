@@ -65,7 +65,7 @@ def current_folder(shard: Path) -> Path:
     return epoch_folder(shard, current_epoch(shard))
 
 
-def holds_records(shard: Path) -> bool:
+def has_database(shard: Path) -> bool:
     """Return whether a shard has a database, also while another process takes it over.
 
     Raises:

@@ -12,7 +12,7 @@ from stream.dtypes import Bools
 from stream.events.columns import Keys
 from stream.graph.keysets import contains
 from stream.shard import codec
-from stream.shard.codec import ErasureKind, Marker
+from stream.shard.codec import ErasureKind, ErasureTombstone
 
 _KEY_PLACE = slice(2, 10)
 _FINISHED_PLACE = 1
@@ -31,18 +31,18 @@ class ErasedKeys:
     """
 
     def __init__(self) -> None:
-        self.pending: dict[tuple[ErasureKind, int], Marker] = {}
+        self.pending: dict[tuple[ErasureKind, int], ErasureTombstone] = {}
         self._keys = {kind: _KeySet(_NONE) for kind in codec.ERASURE_KINDS}
 
     @classmethod
-    def of_records(cls, records: Mapping[ErasureKind, Sequence[tuple[bytes, bytes]]]) -> Self:
-        """Return what the markers of a shard, in order of key, say."""
+    def of_entries(cls, records: Mapping[ErasureKind, Sequence[tuple[bytes, bytes]]]) -> Self:
+        """Return what the tombstones of a shard, in order of key, say."""
         erased = cls()
-        for kind, markers in records.items():
-            packed = b"".join(key[_KEY_PLACE] for key, _ in markers)
+        for kind, tombstones in records.items():
+            packed = b"".join(key[_KEY_PLACE] for key, _ in tombstones)
             erased._keys[kind] = _KeySet(np.frombuffer(packed, dtype=">u8").astype(np.uint64))
-            unfinished = (pair for pair in markers if not pair[1][_FINISHED_PLACE])
-            erased._note_pending(codec.unpack_marker(key, value) for key, value in unfinished)
+            unfinished = (pair for pair in tombstones if not pair[1][_FINISHED_PLACE])
+            erased._note_pending(codec.unpack_tombstone(key, value) for key, value in unfinished)
         return erased
 
     @property
@@ -54,27 +54,28 @@ class ErasedKeys:
         """Return which keys are erased."""
         return self._keys[kind].hold(keys)
 
-    def add(self, markers: Iterable[Marker]) -> None:
-        """Take note of markers that were written."""
-        markers = list(markers)
-        self._note_pending(markers)
+    def add(self, tombstones: Iterable[ErasureTombstone]) -> None:
+        """Take note of tombstones that were written."""
+        tombstones = list(tombstones)
+        self._note_pending(tombstones)
         for kind in codec.ERASURE_KINDS:
             keys = np.array(
-                [marker.key for marker in markers if marker.kind == kind], dtype=np.uint64
+                [tombstone.key for tombstone in tombstones if tombstone.kind == kind],
+                dtype=np.uint64,
             )
             if len(keys):
                 self._keys[kind] = _KeySet(np.union1d(self._keys[kind].keys, keys))
 
     def remove(self, kind: ErasureKind, keys: Keys) -> None:
-        """Take note of markers that were removed."""
+        """Take note of tombstones that were removed."""
         self._keys[kind] = _KeySet(np.setdiff1d(self._keys[kind].keys, keys))
 
-    def _note_pending(self, markers: Iterable[Marker]) -> None:
-        for marker in markers:
-            if marker.is_finished:
-                self.pending.pop((marker.kind, marker.key), None)
+    def _note_pending(self, tombstones: Iterable[ErasureTombstone]) -> None:
+        for tombstone in tombstones:
+            if tombstone.is_finished:
+                self.pending.pop((tombstone.kind, tombstone.key), None)
             else:
-                self.pending[marker.kind, marker.key] = marker
+                self.pending[tombstone.kind, tombstone.key] = tombstone
 
 
 class _KeySet:

@@ -16,12 +16,12 @@ from stream.graph.keysets import distinct
 from stream.graph.sessions import SessionWindows
 from stream.shard import codec
 from stream.shard.codec import Progress, ShardFormat, ShardState, StoredSession
-from stream.shard.epochs import current_folder, holds_records
+from stream.shard.epochs import current_folder, has_database
 from stream.shard.erased_keys import ErasedKeys
 from stream.shard.rocksdb import Database, store_error
 
 _Key = TypeVar("_Key")
-_Record = TypeVar("_Record")
+_Value = TypeVar("_Value")
 
 
 class ShardReader:
@@ -49,7 +49,7 @@ class ShardReader:
 
     def progress(self) -> dict[Position, Progress]:
         """Return how far every partition is that was applied to this shard."""
-        return dict(self._records(codec.POSITION, codec.unpack_progress))
+        return dict(self._entries(codec.POSITION, codec.unpack_progress))
 
     def positions(self) -> dict[Position, int]:
         """Return the next offset of every partition that was applied to this shard."""
@@ -57,18 +57,18 @@ class ShardReader:
 
     def query_names(self) -> Iterator[tuple[int, str]]:
         """Yield ``(query_key, text)`` by key."""
-        return self._records(codec.QUERY_NAME, codec.unpack_name)
+        return self._entries(codec.QUERY_NAME, codec.unpack_name)
 
     def item_names(self) -> Iterator[tuple[int, str]]:
         """Yield ``(item_key, item_id)`` by key."""
-        return self._records(codec.ITEM_NAME, codec.unpack_name)
+        return self._entries(codec.ITEM_NAME, codec.unpack_name)
 
     def catalog(self) -> Iterator[tuple[int, CatalogItem]]:
         """Yield ``(item_key, item)`` by key."""
-        return self._records(codec.CATALOG, codec.unpack_catalog)
+        return self._entries(codec.CATALOG, codec.unpack_catalog)
 
-    def records(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Yield the packed records of a kind, or of a longer prefix, by key from
+    def entries(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Yield the packed entries of a kind, or of a longer prefix, by key from
         ``prefix + start`` on.
         """
         return self._database.scan(prefix, start)
@@ -80,9 +80,9 @@ class ShardReader:
         """
         return self._get(keys, [codec.name_key(kind, key) for key in keys], codec.unpack_text)
 
-    def get_values(self, record_keys: Sequence[bytes]) -> list[bytes | None]:
+    def get_values(self, entry_keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the packed value of each record; None: not stored."""
-        return self._database.get(record_keys)
+        return self._database.get(entry_keys)
 
     def get_sessions(self, keys: Sequence[int]) -> dict[int, StoredSession]:
         """Return those of the sessions that are stored."""
@@ -98,7 +98,7 @@ class ShardReader:
             return codec.unpack_windows(
                 users[is_stored], [value for value in values if value is not None]
             )
-        except codec.BAD_RECORD_ERRORS as error:
+        except codec.BAD_ENTRY_ERRORS as error:
             raise store_error(self.path, error) from error
 
     def runs_without(self, kind: bytes, key: int, sessions: Keys) -> dict[bytes, bytes]:
@@ -113,7 +113,7 @@ class ShardReader:
         runs = dict(self._database.scan(codec.key_prefix(kind, key)))
         try:
             others = codec.without_sessions(list(runs.values()), sessions)
-        except codec.BAD_RECORD_ERRORS as error:
+        except codec.BAD_ENTRY_ERRORS as error:
             raise store_error(self.path, error) from error
         return {
             run: left for run, left in zip(runs, others, strict=True) if len(left) < len(runs[run])
@@ -145,11 +145,11 @@ class ShardReader:
         records = list(self._database.scan_each(prefixes, codec.pack_sequence(sequence + 1)))
         try:
             return codec.by_item([key for key, _ in records], [value for _, value in records])
-        except codec.BAD_RECORD_ERRORS as error:
+        except codec.BAD_ENTRY_ERRORS as error:
             raise store_error(self.path, error) from error
 
     def get_catalog(self, keys: Sequence[int]) -> dict[int, CatalogItem]:
-        """Return the catalogue records of those items that have one."""
+        """Return the catalogue entries of those items that have one."""
         packed = [codec.catalog_key(key) for key in keys]
         return self._get(
             keys, packed, lambda value: codec.unpack_catalog(codec.catalog_key(0), value)[1]
@@ -169,31 +169,31 @@ class ShardReader:
         """
         return dict(self._folded(codec.key_prefix(kind, key)))
 
-    def get_folded(self, record_keys: Sequence[bytes]) -> list[FoldedEdge | None]:
-        """Return folded edges in the order of their record keys.
+    def get_folded(self, entry_keys: Sequence[bytes]) -> list[FoldedEdge | None]:
+        """Return folded edges in the order of their entry keys.
 
         None: nothing of it was folded yet.
         """
         try:
-            values = self._database.get(record_keys)
+            values = self._database.get(entry_keys)
             return [codec.unpack_folded(value) if value else None for value in values]
-        except codec.BAD_RECORD_ERRORS as error:
+        except codec.BAD_ENTRY_ERRORS as error:
             raise store_error(self.path, error) from error
 
     def erased_keys(self) -> ErasedKeys:
         """Return what is erased.
 
         Raises:
-            StoreUnreadable: a record is damaged.
+            StoreUnreadable: an entry is damaged.
         """
         try:
-            return ErasedKeys.of_records(
+            return ErasedKeys.of_entries(
                 {
-                    kind: list(self.records(codec.ERASED + byte))
+                    kind: list(self.entries(codec.ERASED + byte))
                     for kind, byte in codec.ERASURE_KINDS.items()
                 }
             )
-        except codec.BAD_RECORD_ERRORS as error:
+        except codec.BAD_ENTRY_ERRORS as error:
             raise store_error(self.path, error) from error
 
     def dirty_since(self, sequence: int) -> tuple[Keys, Keys] | None:
@@ -201,7 +201,7 @@ class ShardReader:
         `sequence` touched.
 
         A node is touched by facts that are new, moved or erased, by its name, and an
-        item by its catalogue record. None: the shard no longer knows that far back;
+        item by its catalogue entry. None: the shard no longer knows that far back;
         take everything for touched.
         """
         oldest = next(self._database.scan(codec.DIRTY), None)
@@ -221,7 +221,7 @@ class ShardReader:
         """Close the database."""
         self._database.close()
 
-    def _one(self, key: bytes, unpack: Callable[[bytes], _Record]) -> _Record | None:
+    def _one(self, key: bytes, unpack: Callable[[bytes], _Value]) -> _Value | None:
         return self._get([key], [key], unpack).get(key)
 
     def _facts(
@@ -230,25 +230,23 @@ class ShardReader:
         records = list(self._database.scan(codec.key_prefix(kind, key)))
         try:
             return unpack([key for key, _ in records], [value for _, value in records])
-        except codec.BAD_RECORD_ERRORS as error:
+        except codec.BAD_ENTRY_ERRORS as error:
             raise store_error(self.path, error) from error
 
-    def _unpacked(
-        self, values: Sequence[bytes], unpack: Callable[[bytes], _Record]
-    ) -> list[_Record]:
+    def _unpacked(self, values: Sequence[bytes], unpack: Callable[[bytes], _Value]) -> list[_Value]:
         try:
             return [unpack(value) for value in values]
-        except codec.BAD_RECORD_ERRORS as error:
+        except codec.BAD_ENTRY_ERRORS as error:
             raise store_error(self.path, error) from error
 
     def _folded(self, prefix: bytes) -> Iterator[tuple[tuple[int, int], FoldedEdge]]:
-        return self._records(
+        return self._entries(
             prefix, lambda key, value: (codec.unpack_folded_pair(key), codec.unpack_folded(value))
         )
 
     def _get(
-        self, keys: Sequence[_Key], packed: list[bytes], unpack: Callable[[bytes], _Record]
-    ) -> dict[_Key, _Record]:
+        self, keys: Sequence[_Key], packed: list[bytes], unpack: Callable[[bytes], _Value]
+    ) -> dict[_Key, _Value]:
         """Return the records that are stored under `packed`, by the key in `keys` that
         each stands for.
         """
@@ -259,16 +257,14 @@ class ShardReader:
                 for key, value in zip(keys, values, strict=True)
                 if value is not None
             }
-        except codec.BAD_RECORD_ERRORS as error:
+        except codec.BAD_ENTRY_ERRORS as error:
             raise store_error(self.path, error) from error
 
-    def _records(
-        self, prefix: bytes, unpack: Callable[[bytes, bytes], _Record]
-    ) -> Iterator[_Record]:
+    def _entries(self, prefix: bytes, unpack: Callable[[bytes, bytes], _Value]) -> Iterator[_Value]:
         for key, value in self._database.scan(prefix):
             try:
                 record = unpack(key, value)
-            except codec.BAD_RECORD_ERRORS as error:
+            except codec.BAD_ENTRY_ERRORS as error:
                 raise store_error(self.path, error) from error
             yield record
 
@@ -305,7 +301,7 @@ def follow_shards(folders: Sequence[Path]) -> list[FollowedShard]:
     """
     shards: list[FollowedShard] = []
     try:
-        shards.extend(FollowedShard(path) for path in folders if holds_records(path))
+        shards.extend(FollowedShard(path) for path in folders if has_database(path))
     except StoreError:
         for shard in shards:
             shard.close()

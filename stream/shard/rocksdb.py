@@ -63,8 +63,12 @@ class Memory:
         options.set_write_buffer_manager(self._write_buffers)
 
 
+Entry = tuple[bytes, bytes]
+"""An entry of a database: its key and its value."""
+
+
 class Puts:
-    """Records to be written together.
+    """ShardWrite to be written together.
 
     Each kind's in ascending order of key is written fastest.
     """

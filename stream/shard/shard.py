@@ -15,8 +15,8 @@ from stream.shard.dirty_log import DirtyLog
 from stream.shard.epochs import Lease
 from stream.shard.names import KnownNames, text_hashes
 from stream.shard.reader import ShardReader
-from stream.shard.records import Records
 from stream.shard.rocksdb import Database, Memory, Puts
+from stream.shard.shard_write import ShardWrite
 from stream.shard.upgrade import OLD_VERSION, upgrade_shard
 
 _LAST_KEY = (1 << 64) - 1
@@ -96,7 +96,7 @@ class Shard(ShardReader):
                 self.index,
             )
 
-    def write(self, records: Records) -> None:
+    def write(self, records: ShardWrite) -> None:
         """Apply all puts and deletes or none of them, in one write.
 
         What they touch is noted for `dirty_since`, where it is anything.
@@ -126,13 +126,13 @@ class Shard(ShardReader):
         then on.
 
         Raises:
-            StoreUnreadable: a record is damaged.
+            StoreUnreadable: an entry is damaged.
         """
         for kind, known in self.known_names.items():
             if known.next_key is None or most <= 0:
                 continue
             start = codec.name_key(kind, known.next_key)[len(kind) :]
-            found = islice(self.records(kind, start), most)
+            found = islice(self.entries(kind, start), most)
             names = [codec.unpack_name(key, value) for key, value in found]
             keys = np.array([key for key, _ in names], dtype=np.uint64)
             next_key = min(names[-1][0] + 1, _LAST_KEY) if len(names) == most else None
@@ -191,7 +191,7 @@ class Shard(ShardReader):
     def _notes(self) -> DirtyLog:
         """Return the log of what writes touched, read at the first write."""
         if self._dirty_log is None:
-            stored = self.records(codec.DIRTY)
+            stored = self.entries(codec.DIRTY)
             self._dirty_log = DirtyLog(
                 (codec.unpack_sequence(key), len(value)) for key, value in stored
             )
@@ -202,7 +202,7 @@ class Shard(ShardReader):
         if found == expected._replace(format_version=OLD_VERSION):
             self._upgrade(expected)
         elif found is None:
-            self.write(Records.of({codec.FORMAT_KEY: codec.pack_format(expected)}))
+            self.write(ShardWrite.of({codec.FORMAT_KEY: codec.pack_format(expected)}))
         elif found != expected:
             self._database.close()
             raise StoreMismatch(

@@ -17,7 +17,7 @@ from stream.graph.facts import FactColumns, hyperedge_sizes, stamps
 from stream.graph.keysets import starts_of
 from stream.shard import codec
 from stream.shard.codec import Progress, ShardFormat, ShardState
-from stream.shard.rocksdb import Database, Puts, store_error
+from stream.shard.rocksdb import Database, Entry, Puts, store_error
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +36,6 @@ _LENGTH = Struct(">H")
 _NO_TIME = -(2**63)
 _FACT = np.dtype([("query", ">u8"), ("item", ">u8"), ("action", "u1"), ("ts_ms", ">i8")])
 
-_Record = tuple[bytes, bytes]
-
 
 def upgrade_shard(
     database: Database, shard_format: ShardFormat, chunk_sessions: int = _CHUNK_SESSIONS
@@ -47,7 +45,7 @@ def upgrade_shard(
     Where that was begun and killed, it goes on.
 
     Each write puts the new records of some sessions and deletes their old ones: what is
-    left of the old kind is still to be done. The format record comes last: until then
+    left of the old kind is still to be done. The format entry comes last: until then
     the shard opens only to be upgraded.
 
     Args:
@@ -61,7 +59,7 @@ def upgrade_shard(
     Raises:
         StoreWriteFailed: the disk refused; what was rewritten stays, the rest is done
             when it is opened next.
-        StoreUnreadable: a record is damaged.
+        StoreUnreadable: an entry is damaged.
     """
     num_sessions = 0
     logger.info(
@@ -75,7 +73,7 @@ def upgrade_shard(
             num_sessions += len(records)
         database.delete_range(_EDGES, _EDGES_END)
         _finish(database, shard_format)
-    except codec.BAD_RECORD_ERRORS as error:
+    except codec.BAD_ENTRY_ERRORS as error:
         raise store_error(database.path, error) from error
     database.sync()
     logger.info(
@@ -87,15 +85,15 @@ def upgrade_shard(
     return num_sessions
 
 
-def _chunks(database: Database, size: int) -> Iterator[list[_Record]]:
-    """Yield the old session records; each chunk is gone when the next is asked for."""
+def _chunks(database: Database, size: int) -> Iterator[list[Entry]]:
+    """Yield the old session entries; each chunk is gone when the next is asked for."""
     start = b""
     while records := list(islice(database.scan(_SESSION, start), size)):
         start = records[-1][0][1:]
         yield records
 
 
-def _rewrite_sessions(database: Database, records: list[_Record]) -> None:
+def _rewrite_sessions(database: Database, records: list[Entry]) -> None:
     sessions = codec.unpack_keys([key for key, _ in records])
     unpacked = [_unpack_session(value) for _, value in records]
     facts = _facts(sessions, [rows for _, _, rows in unpacked])
@@ -188,7 +186,7 @@ def _unpack_session(value: bytes) -> tuple[str, list[int], np.ndarray]:
         start += _LENGTH.size + user_bytes
         users.append(text_key(value[start - user_bytes : start].decode("utf-8", "surrogatepass")))
     if len(value) - start != num_facts * _FACT.itemsize:
-        raise ValueError(f"a session record of {len(value)} bytes does not hold {num_facts} facts")
+        raise ValueError(f"a session entry of {len(value)} bytes does not hold {num_facts} facts")
     return session_id, users, np.frombuffer(value, _FACT, offset=start)
 
 

@@ -21,7 +21,7 @@ from stream.shard.epochs import (
     acquire_lease,
     begin_epoch,
     current_epoch,
-    holds_records,
+    has_database,
     shard_name,
 )
 from stream.shard.reader import FollowedShard
@@ -231,7 +231,7 @@ class Ownership:
     def _local_offset_sum(self, index: int) -> int:
         """Return the sum of a shard's offsets on this machine; 0: it has no copy."""
         path = self._path(index)
-        if not holds_records(path):
+        if not has_database(path):
             return 0
         shard = FollowedShard(path)
         try:

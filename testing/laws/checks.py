@@ -93,7 +93,7 @@ def _index_laws(case: Case, readers: Sequence[ShardReader]) -> Iterator[str]:
     seen where.
     """
     for index, reader in enumerate(readers):
-        records = list(reader.records(codec.BY_ITEM))
+        records = list(reader.entries(codec.BY_ITEM))
         facts = codec.by_item([key for key, _ in records], [value for _, value in records])
         found = merge_facts(FactColumns.empty(), facts).facts.digest() if records else Digest()
         if found != reader.state().facts:
@@ -101,7 +101,7 @@ def _index_laws(case: Case, readers: Sequence[ShardReader]) -> Iterator[str]:
     users = {
         pair
         for reader in readers
-        for _, value in reader.records(codec.USER)
+        for _, value in reader.entries(codec.USER)
         for pair in _pairs(value)
     }
     expected = {

@@ -271,7 +271,7 @@ def test_shards(
     run(many)
     for shard in many.open_shards():
         sessions = {
-            codec.unpack_session(value).session_id for _, value in shard.records(codec.SESSION)
+            codec.unpack_session(value).session_id for _, value in shard.entries(codec.SESSION)
         }
         assert sessions
         assert {shard_of(session, num_shards) for session in sessions} == {shard.index}

@@ -9,9 +9,9 @@ from freshet.process import begin
 from freshet.terminal import options
 from freshet.terminal.output import table, when
 from protos.text import text_key
-from stream.changes.erase import audit_records
+from stream.changes.erase import audit_entries
 from stream.reading.reader import open_graph
-from stream.shard.codec import AuditRecord
+from stream.shard.codec import AuditEntry
 
 
 @click.command()
@@ -30,7 +30,7 @@ def erasures(*, store: Path, text: str | None, as_json: bool, config_file: Path 
         found = [
             (index, record)
             for index, shard in graph.shards()
-            for record in audit_records(shard)
+            for record in audit_entries(shard)
             if key in (None, record.key)
         ]
     found.sort(key=lambda entry: entry[1].done_ms)
@@ -42,11 +42,11 @@ def erasures(*, store: Path, text: str | None, as_json: bool, config_file: Path 
     click.echo(table(columns, rows) if rows else "nothing was erased")
 
 
-def _entry(record: AuditRecord) -> dict[str, object]:
+def _entry(record: AuditEntry) -> dict[str, object]:
     return {**record._asdict(), "key": _hex(record.key)}
 
 
-def _row(shard: int, record: AuditRecord) -> tuple[str, ...]:
+def _row(shard: int, record: AuditEntry) -> tuple[str, ...]:
     counts = f"{record.facts:,}", f"{record.sessions:,}"
     times = when(record.asked_ms), when(record.done_ms)
     return (*times, str(shard), record.deed, record.kind, _hex(record.key), *counts)

@@ -29,8 +29,8 @@ from stream.reading.incremental import KnownGraph
 from stream.reading.reader import GraphReader, open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
-from stream.shard.records import Records
 from stream.shard.shard import Shard
+from stream.shard.shard_write import ShardWrite
 from testing.histories import (
     EFFORT,
     NOON_MS,
@@ -283,7 +283,7 @@ def test_name_that_shares_a_key_is_refused(open_store: OpenStore, kind: bytes, t
     """
     shard = open_store().shard(0)
     shard.write(
-        Records.of({codec.name_key(kind, text_key(text)): codec.pack_name("somebody else")})
+        ShardWrite.of({codec.name_key(kind, text_key(text)): codec.pack_name("somebody else")})
     )
     applied = apply_events(
         shard, [event(), event(query="radio", item_id="b")], [CatalogItem(item_id="c")]
@@ -301,7 +301,7 @@ def test_session_that_shares_a_key_is_refused(open_store: OpenStore) -> None:
     """
     shard = open_store().shard(0)
     other = codec.pack_session("somebody else", (), b"\0" * codec.ROW_BYTES)
-    shard.write(Records.of({codec.session_key(text_key("s-1")): other}))
+    shard.write(ShardWrite.of({codec.session_key(text_key("s-1")): other}))
     applied = apply_events(shard, [event("s-1"), event("s-2")])
 
     assert [refusal.record.offset for refusal in applied.refusals] == [0]
@@ -314,7 +314,7 @@ def test_catalogue_item_that_shares_a_key_is_refused(open_store: OpenStore) -> N
     """
     shard = open_store().shard(0)
     shard.write(
-        Records.of(
+        ShardWrite.of(
             {codec.name_key(codec.ITEM_NAME, text_key("b")): codec.pack_name("somebody else")}
         )
     )
@@ -330,7 +330,7 @@ def test_refusals_are_handed_over_before_the_write(open_store: OpenStore) -> Non
     """
     shard = open_store().shard(0)
     shard.write(
-        Records.of(
+        ShardWrite.of(
             {codec.name_key(codec.ITEM_NAME, text_key("a")): codec.pack_name("somebody else")}
         )
     )
@@ -358,10 +358,10 @@ def test_planning_changes_nothing(open_store: OpenStore) -> None:
         items=[CatalogItem(item_id="d")],
         positions={Position("x", 0): 2},
     )
-    before = list(shard.records(b""))
+    before = list(shard.entries(b""))
     first, second = (encode(merge(look_up(shard, batch, texts)), texts) for _ in range(2))
 
-    assert list(shard.records(b"")) == before
+    assert list(shard.entries(b"")) == before
     assert list(first.puts.sections()) == list(second.puts.sections())
     assert first.deletes == second.deletes == []
     assert first.touched is not None
@@ -373,7 +373,7 @@ def test_damaged_record_stops_the_batch(open_store: OpenStore) -> None:
     wrong graph.
     """
     shard = open_store().shard(0)
-    shard.write(Records.of({codec.session_key(text_key("s-1")): b"\x09nonsense"}))
+    shard.write(ShardWrite.of({codec.session_key(text_key("s-1")): b"\x09nonsense"}))
 
     with pytest.raises(StoreUnreadable, match="shard-0000"):
         apply_events(shard, [event("s-1")])

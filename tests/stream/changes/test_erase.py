@@ -31,9 +31,9 @@ from stream.reading.scan import session_chunks
 from stream.settings import StreamSettings
 from stream.shard import codec
 from stream.shard import dirty_log as dirty
-from stream.shard.codec import AuditRecord
-from stream.shard.records import Records
+from stream.shard.codec import AuditEntry
 from stream.shard.shard import Shard
+from stream.shard.shard_write import ShardWrite
 from stream.store.store import Store
 from testing.graph.erasures import ASKED_MS, ERASABLE, erasures
 from testing.graph.folding import FOLDING, Step, deliver_steps, edges_by_item, folding_deliveries
@@ -143,7 +143,7 @@ def check_runs(shard: Any) -> None:
     held = FactColumns.concatenate([chunk.facts for chunk in session_chunks([shard])])
     expected_of = {codec.BY_ITEM: held, codec.BY_QUERY: held.take(held.query != NO_KEY)}
     for kind, expected in expected_of.items():
-        records = list(shard.records(kind))
+        records = list(shard.entries(kind))
         unpack = codec.by_item if kind == codec.BY_ITEM else codec.by_query
         found = unpack([key for key, _ in records], [value for _, value in records])
         assert merge_facts(FactColumns.empty(), found).facts.equals(expected)
@@ -312,7 +312,7 @@ def test_a_crash_between_the_writes_leaves_a_consistent_store_that_finishes(
 
 def audited_facts(shard: Shard) -> int:
     """Return how many facts the audit says were removed."""
-    return sum(record.facts for record in erase.audit_records(shard))
+    return sum(record.facts for record in erase.audit_entries(shard))
 
 
 @given(erasing_deliveries())
@@ -335,7 +335,7 @@ def test_nothing_of_an_erased_text_is_left_in_any_record(
         gone |= {each.query for each in events} - {each.query for each in left}
         gone |= {each.user_id for each in events}
         with Store.create_or_open(Path(folder, "erased"), DEFAULTS) as store:
-            everything = b"\n".join(key + value for key, value in store.shard(0).records(b""))
+            everything = b"\n".join(key + value for key, value in store.shard(0).entries(b""))
         assert [text for text in gone if text and text.encode() in everything] == []
 
 
@@ -396,8 +396,8 @@ def test_the_audit_says_what_was_done(
     again = apply_to(shard, asked=[ask(kind, text)])
 
     assert (applied.erased_facts, again.erased_facts) == (facts, 0)
-    assert list(erase.audit_records(shard)) == [
-        AuditRecord("erased", kind, text_key(text), ASKED_MS, 7, facts, sessions)
+    assert list(erase.audit_entries(shard)) == [
+        AuditEntry("erased", kind, text_key(text), ASKED_MS, 7, facts, sessions)
     ]
 
 
@@ -433,7 +433,7 @@ def test_a_session_is_erased_once_an_erased_user_is_seen_in_it(shard: Shard) -> 
 
     assert (applied.erased_facts, applied.dropped, applied.new_facts) == (1, 2, 0)
     assert [
-        (record.kind, record.facts, record.sessions) for record in erase.audit_records(shard)
+        (record.kind, record.facts, record.sessions) for record in erase.audit_entries(shard)
     ] == [
         ("user", 3, 2),
         ("user", 1, 1),
@@ -459,8 +459,8 @@ def test_a_user_seen_with_an_erased_item_only_takes_the_session_along(
     applied = apply_to(shard, asked=[ask("user", "u-1")])
 
     assert applied.erased_facts == 1
-    assert list(shard.records(codec.SESSION)) == list(shard.records(codec.USER)) == []
-    assert list(shard.records(codec.ERASED + codec.SEEN)) == []
+    assert list(shard.entries(codec.SESSION)) == list(shard.entries(codec.USER)) == []
+    assert list(shard.entries(codec.ERASED + codec.SEEN)) == []
 
 
 def test_what_was_touched_is_dirty(shard: Shard) -> None:
@@ -484,7 +484,7 @@ def test_erasing_moves_the_window_of_what_is_dirty(
     for session in ("s-1", "s-2", "s-3"):
         erase.erase(shard, [ask("session", session)], 0)
 
-    assert [codec.unpack_sequence(key) for key, _ in shard.records(codec.DIRTY)] == [3, 4]
+    assert [codec.unpack_sequence(key) for key, _ in shard.entries(codec.DIRTY)] == [3, 4]
 
 
 def test_a_name_comes_back_with_a_new_fact(shard: Shard) -> None:
@@ -521,7 +521,7 @@ def test_lifting_lets_events_count_again(shard: Shard) -> None:
 
     assert (applied.dropped, applied.new_facts) == (1, 1)
     assert not erase.lift(shard, "user", "u-1", 9)
-    assert list(erase.audit_records(shard))[-1] == AuditRecord(
+    assert list(erase.audit_entries(shard))[-1] == AuditEntry(
         "lifted", "user", text_key("u-1"), ASKED_MS, 9, 0, 0
     )
     assert apply_to(shard, asked=[ask("user", "u-1")]).erased_facts == 1
@@ -546,7 +546,7 @@ def test_a_visitor_without_sessions_is_forgotten(open_store: OpenStore) -> None:
     applied = apply_to(shard, [event("", user_id="u-1", ts_ms=NOON_MS + 1)], [ask("user", "u-1")])
 
     assert (applied.erased_facts, applied.dropped) == (1, 1)
-    assert [key for key, _ in shard.records(codec.WINDOWS)] == [codec.windows_key(text_key("u-2"))]
+    assert [key for key, _ in shard.entries(codec.WINDOWS)] == [codec.windows_key(text_key("u-2"))]
 
 
 def test_markers_are_there_after_reopening(open_store: OpenStore) -> None:
@@ -566,7 +566,7 @@ def test_a_large_session_is_cut(shard: Shard, monkeypatch: pytest.MonkeyPatch) -
     erase.erase(shard, [ask("session", "large")], 0)
 
     assert shard.state().sequence == before + 4
-    assert [(record.facts, record.sessions) for record in erase.audit_records(shard)] == [(10, 1)]
+    assert [(record.facts, record.sessions) for record in erase.audit_entries(shard)] == [(10, 1)]
 
 
 def test_a_disk_that_refuses_leaves_the_shard_as_it_was(
@@ -589,7 +589,7 @@ def test_a_disk_that_refuses_leaves_the_shard_as_it_was(
 @pytest.mark.parametrize("kind", [codec.BY_ITEM, codec.SESSION], ids=["run", "session"])
 def test_a_damaged_record_stops_the_erasure(shard: Shard, kind: bytes) -> None:
     """Damage is an error that names the store."""
-    shard.write(Records.of({key: b"\x09nonsense" for key, _ in shard.records(kind)}))
+    shard.write(ShardWrite.of({key: b"\x09nonsense" for key, _ in shard.entries(kind)}))
 
     with pytest.raises(StoreUnreadable, match="shard-0000"):
         apply_to(shard, asked=[ask("item", "a")])
@@ -619,14 +619,16 @@ def test_hashes_of_shards_add_up(open_store: OpenStore) -> None:
 
 
 def test_records_are_laid_out_as_the_page_says() -> None:
-    """Markers and audit records are stored for good: their bytes never change."""
-    marker = codec.Marker("item", 0x0102, 3, is_finished=True, cause=4, facts=5, sessions=6)
-    record = AuditRecord("lifted", "session", 7, 8, 9, 10, 11)
-    key, value = codec.marker_key("item", 0x0102), codec.pack_marker(marker)
+    """Markers and audit entries are stored for good: their bytes never change."""
+    tombstone = codec.ErasureTombstone(
+        "item", 0x0102, 3, is_finished=True, cause=4, facts=5, sessions=6
+    )
+    record = AuditEntry("lifted", "session", 7, 8, 9, 10, 11)
+    key, value = codec.tombstone_key("item", 0x0102), codec.pack_tombstone(tombstone)
 
     assert key.hex() == "15030000000000000102"
     assert value.hex() == "0101" + "".join(f"{number:016x}" for number in (3, 4, 5, 6))
-    assert codec.unpack_marker(key, value) == marker
+    assert codec.unpack_tombstone(key, value) == tombstone
     assert codec.seen_key(1, 2).hex() == "150400000000000000010000000000000002"
     assert codec.audit_key(1, 2).hex() == "16000000000000000100000002"
     packed = codec.pack_audit(record)

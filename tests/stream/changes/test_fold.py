@@ -27,8 +27,8 @@ from stream.reading.compare import compare_graphs
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
-from stream.shard.records import Records
 from stream.shard.rocksdb import Database
+from stream.shard.shard_write import ShardWrite
 from stream.store.store import Store
 from testing.graph.folding import (
     EVERYTHING,
@@ -130,8 +130,8 @@ def test_what_is_held_is_what_ended_inside_the_fold_age(
             stats = graph.stats()
         assert (stats.facts, stats.sessions) == (state.num_facts, state.num_sessions)
         with Store.create_or_open(root, FOLDING) as store:
-            rows = [len(value) for _, value in store.shard(0).records(codec.BY_ITEM)]
-            runs = [codec.unpack_users(value) for _, value in store.shard(0).records(codec.USER)]
+            rows = [len(value) for _, value in store.shard(0).entries(codec.BY_ITEM)]
+            runs = [codec.unpack_users(value) for _, value in store.shard(0).entries(codec.USER)]
             users = {session for _, sessions in runs for session in sessions.tolist()}
         assert sum(rows) == codec.ROW_BYTES * len(held.facts)
         assert users == {
@@ -164,7 +164,7 @@ def test_sizes_shrink(open_store: OpenStore) -> None:
     shard = store.shard(0)
     fold_all(shard)
     counts = {
-        kind: sum(1 for _ in shard.records(kind))
+        kind: sum(1 for _ in shard.entries(kind))
         for kind in (
             codec.SESSION,
             codec.USER,
@@ -205,7 +205,7 @@ def test_edges_are_folded_again_and_again(open_store: OpenStore) -> None:
         fold_all(shard)
 
         assert shard.state().num_facts == 8 * min(day + 1, 11)
-        assert sum(len(value) for _, value in shard.records(codec.BY_QUERY)) == 192 * min(
+        assert sum(len(value) for _, value in shard.entries(codec.BY_QUERY)) == 192 * min(
             day + 1, 11
         )
     assert_same_dump(edges_of(store.root), Oracle.of(events).edges(NOON_MS))
@@ -239,7 +239,7 @@ def test_the_bound_is_exact(open_store: OpenStore) -> None:
         edges_of(store.root),
         Oracle.of([*events, event("in time", ts_ms=bound_ms)]).edges(NOON_MS),
     )
-    assert sum(len(value) for _, value in shard.records(codec.BY_QUERY)) == 3 * codec.ROW_BYTES
+    assert sum(len(value) for _, value in shard.entries(codec.BY_QUERY)) == 3 * codec.ROW_BYTES
 
 
 def test_a_step_reads_no_more_than_it_may(open_store: OpenStore) -> None:
@@ -249,7 +249,7 @@ def test_a_step_reads_no_more_than_it_may(open_store: OpenStore) -> None:
     store = open_store(settings=FOLDING)
     old_and_new(store)
     shard = store.shard(0)
-    num_runs = sum(1 for _ in shard.records(codec.USER))
+    num_runs = sum(1 for _ in shard.entries(codec.USER))
     steps = []
     while read := fold_step(shard, 10):
         steps.append(read)
@@ -373,8 +373,8 @@ def test_a_lost_folded_edge_is_damage(open_store: OpenStore) -> None:
     store = open_store(settings=FOLDING)
     old_and_new(store)
     fold_all(store.shard(0))
-    (first, *_) = [key for key, _ in store.shard(0).records(codec.FOLDED)]
-    store.shard(0).write(Records.of({}, [first]))
+    (first, *_) = [key for key, _ in store.shard(0).entries(codec.FOLDED)]
+    store.shard(0).write(ShardWrite.of({}, [first]))
 
     with (
         open_graph(store.root, FOLDING) as graph,
@@ -460,7 +460,7 @@ def test_folded_edges_pack_and_unpack() -> None:
     with TemporaryDirectory() as folder, Store.create_or_open(Path(folder), FOLDING) as store:
         events = old_and_new(store)
         fold_all(store.shard(0))
-        parts = [codec.unpack_folded(value) for _, value in store.shard(0).records(codec.FOLDED)]
+        parts = [codec.unpack_folded(value) for _, value in store.shard(0).entries(codec.FOLDED)]
     first, second, third, *_ = parts
 
     assert sum(part.digest.count for part in parts) == len(events) - 1

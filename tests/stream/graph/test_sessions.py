@@ -26,9 +26,9 @@ from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
 from stream.shard.reader import ShardReader
-from stream.shard.records import Records
 from stream.shard.rocksdb import Database
 from stream.shard.shard import Shard
+from stream.shard.shard_write import ShardWrite
 from stream.store.store import Store
 from testing.histories import (
     EFFORT,
@@ -123,7 +123,7 @@ def users_of(shard: ShardReader) -> Iterator[tuple[int, int]]:
 
     Names of renamed ones may be kept.
     """
-    for _, value in shard.records(codec.USER):
+    for _, value in shard.entries(codec.USER):
         for user, session in zip(
             *(column.tolist() for column in codec.unpack_users(value)), strict=True
         ):
@@ -139,7 +139,7 @@ def contents(root: Path) -> dict[str, object]:
         states, shards = list(graph.shard_states().values()), graph._shards
         return {
             "sessions": sorted(
-                record for shard in shards for record in shard.records(codec.SESSION)
+                record for shard in shards for record in shard.entries(codec.SESSION)
             ),
             "users": sorted(pair for shard in shards for pair in users_of(shard)),
             "by query": earliest_rows(shards, codec.BY_QUERY),
@@ -154,7 +154,7 @@ def earliest_rows(shards: Sequence[ShardReader], kind: bytes) -> dict[tuple[int,
     """Return the earliest time of each fact in an index."""
     unpack = codec.by_query if kind == codec.BY_QUERY else codec.by_item
     rows: dict[tuple[int, ...], int] = {}
-    for key, value in (record for shard in shards for record in shard.records(kind)):
+    for key, value in (record for shard in shards for record in shard.entries(kind)):
         facts = unpack([key], [value])
         columns = facts.session, facts.query, facts.item, facts.action
         for *fact, ts_ms in zip(
@@ -401,7 +401,7 @@ def test_visitor_whose_session_shares_a_key_is_refused_whole(open_store: OpenSto
     shard = store.shard(0)
     apply_all(store, [at(0), at(200)])
     taken = codec.session_key(text_key(cut_session_id("u-1", NOON_MS - 5 * MINUTE_MS)))
-    shard.write(Records.of({taken: codec.pack_session("somebody else", (), b"")}))
+    shard.write(ShardWrite.of({taken: codec.pack_session("somebody else", (), b"")}))
     applied = apply_events(
         shard, [at(-5, "b"), at(201, "b"), at(1, "b", "u-2"), event("s-1", user_id="u-1")]
     )
@@ -411,7 +411,7 @@ def test_visitor_whose_session_shares_a_key_is_refused_whole(open_store: OpenSto
         (1, "key_collision"),
     ]
     assert (windows(shard), windows(shard, "u-2")) == ([(0, 0), (200, 200)], [(1, 1)])
-    shard.write(Records.of({}, [taken]))
+    shard.write(ShardWrite.of({}, [taken]))
     assert_is_graph_of(store.root, [at(0), at(200), at(1, "b", "u-2"), event("s-1", user_id="u-1")])
 
 
@@ -421,7 +421,7 @@ def test_damaged_hulls_stop_the_batch(open_store: OpenStore) -> None:
     """
     shard = open_store().shard(0)
     for value in (b"\x01odd", b"\x09" + bytes(16)):
-        shard.write(Records.of({codec.windows_key(text_key("u-1")): value}))
+        shard.write(ShardWrite.of({codec.windows_key(text_key("u-1")): value}))
         with pytest.raises(StoreUnreadable, match="shard-0000"):
             apply_events(shard, [at(0)])
 
@@ -464,7 +464,7 @@ def test_store_that_does_not_say_its_gap_has_the_default(open_store: OpenStore) 
     as_before = codec.pack_format(
         codec.ShardFormat(codec.FORMAT_VERSION, 0, 1, DEFAULTS.half_life_ms)
     )[:-8]
-    store.shard(0).write(Records.of({codec.FORMAT_KEY: as_before}))
+    store.shard(0).write(ShardWrite.of({codec.FORMAT_KEY: as_before}))
     store.close()
     manifest = json.loads((store.root / "store.json").read_text())
     del manifest["session_gap_seconds"]

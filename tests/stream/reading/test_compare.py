@@ -20,7 +20,7 @@ from stream.reading.compare import KINDS, Comparison, compare_graphs, merge_join
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
-from stream.shard.records import Records
+from stream.shard.shard_write import ShardWrite
 from stream.store.store import Store
 from testing.histories import (
     EFFORT,
@@ -141,8 +141,8 @@ def _plants(root: Path) -> list[tuple[str, Puts]]:
     """
     with open_graph(root, DEFAULTS) as graph:
         (shard,) = graph._shards
-        plants = [*_row_plants("edge", shard.records(codec.BY_QUERY))]
-        plants += _row_plants("session", shard.records(codec.SESSION))
+        plants = [*_row_plants("edge", shard.entries(codec.BY_QUERY))]
+        plants += _row_plants("session", shard.entries(codec.SESSION))
         queries, items = dict(shard.query_names()), dict(shard.item_names())
         known = {
             pair
@@ -181,7 +181,7 @@ def test_any_single_planted_difference_is_found(
         with Store.create_or_open(root / "damaged", DEFAULTS) as store:
             key, value = next(iter(puts.items()))
             assume(store.shard(0)._database.get([key]) != [value])
-            store.shard(0).write(Records.of(puts))
+            store.shard(0).write(ShardWrite.of(puts))
         found = compare(root / "damaged", root / "sound")
 
     assert not found.is_equal
@@ -252,7 +252,7 @@ def test_a_name_that_is_missing_is_damage(tmp_path: Path) -> None:
     build(tmp_path / "damaged", [[event()]], DEFAULTS, 1)
     with Store.create_or_open(tmp_path / "damaged", DEFAULTS) as store:
         row = struct.pack("<QQQ", 2, 3, NOON_MS * 8 + Action.CLICK)
-        store.shard(0).write(Records.of({codec.key_prefix(codec.BY_QUERY, 1) + bytes(8): row}))
+        store.shard(0).write(ShardWrite.of({codec.key_prefix(codec.BY_QUERY, 1) + bytes(8): row}))
 
     with pytest.raises(StoreUnreadable, match=r"damaged.*names are missing"):
         compare(tmp_path / "damaged", tmp_path / "sound")

@@ -23,7 +23,7 @@ from stream.graph.arrays import GraphArrays
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
-from stream.shard.records import Records
+from stream.shard.shard_write import ShardWrite
 from testing.histories import (
     EFFORT,
     NOON_MS,
@@ -254,7 +254,7 @@ def test_missing_names_are_damage(open_store: OpenStore) -> None:
     """
     store = open_store()
     apply_events(store.shard(0), [event(query="tv", item_id="a")])
-    store.shard(0).write(Records.of({}, [codec.name_key(codec.ITEM_NAME, text_key("a"))]))
+    store.shard(0).write(ShardWrite.of({}, [codec.name_key(codec.ITEM_NAME, text_key("a"))]))
 
     with open_graph(store.root, DEFAULTS) as graph:
         with pytest.raises(StoreUnreadable, match="names are missing"):

@@ -121,7 +121,7 @@ def test_users_round_trip(pairs: list[tuple[int, int]], sequence: int) -> None:
 
 @given(words, items)
 def test_catalog_round_trip(key: int, item: CatalogItem) -> None:
-    """A catalogue record comes back as it was."""
+    """A catalogue entry comes back as it was."""
     assert codec.unpack_catalog(codec.catalog_key(key), codec.pack_catalog(item)) == (key, item)
 
 
@@ -288,7 +288,7 @@ def test_golden_bytes(name: str) -> None:
 
 
 def test_a_catalogue_record_without_a_time_is_read() -> None:
-    """Records of earlier stores have no time; the item in them has none."""
+    """ShardWrite of earlier stores have no time; the item in them has none."""
     record = bytes.fromhex(BYTES["catalogue"])
 
     assert codec.unpack_catalog(record[:9], record[9:]) == (2, ITEM)
@@ -322,7 +322,7 @@ def test_foreign_bytes_are_refused(kind: str, value: bytes) -> None:
     """Bytes of another version, or damaged ones, raise an error that the store turns
     into its own.
     """
-    with pytest.raises(codec.BAD_RECORD_ERRORS):
+    with pytest.raises(codec.BAD_ENTRY_ERRORS):
         UNPACKERS[kind](value)
 
 
@@ -363,5 +363,5 @@ def test_users_that_are_cut_are_refused() -> None:
     """So is half a pair of a user and a session."""
     (value,) = codec.user_runs(keys_of([1]), keys_of([2]), 3)[1]
 
-    with pytest.raises(codec.BAD_RECORD_ERRORS):
+    with pytest.raises(codec.BAD_ENTRY_ERRORS):
         codec.unpack_users(value[:-8])

@@ -21,7 +21,7 @@ from stream.shard.epochs import (
     begin_epoch,
     current_epoch,
     current_folder,
-    holds_records,
+    has_database,
     is_free,
 )
 from stream.shard.locks import FileLock
@@ -230,7 +230,7 @@ def test_store_of_the_flat_layout_opens(open_store: OpenStore, settings: StreamS
     before = graph_hash(store.root, settings)
     shard = lay_out_as_before(store)
 
-    assert holds_records(shard)
+    assert has_database(shard)
     assert graph_hash(store.root, settings) == before
     later = open_store()
     fill(later, 20)

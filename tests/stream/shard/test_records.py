@@ -2,7 +2,7 @@
 
 import pytest
 
-from stream.shard.records import Records, Touched
+from stream.shard.shard_write import ShardWrite, Touched
 
 
 def test_parts_are_joined_in_order() -> None:
@@ -10,10 +10,10 @@ def test_parts_are_joined_in_order() -> None:
     their order.
     """
     touched = Touched(7)
-    joined = Records.joined(
+    joined = ShardWrite.joined(
         [
-            Records.of({b"\x02a": b"1", b"\x01a": b"2"}, [b"x"]),
-            Records.of({b"\x02a": b"3"}, [b"y"]),
+            ShardWrite.of({b"\x02a": b"1", b"\x01a": b"2"}, [b"x"]),
+            ShardWrite.of({b"\x02a": b"3"}, [b"y"]),
         ],
         touched,
     )
@@ -29,13 +29,13 @@ def test_parts_are_joined_in_order() -> None:
 @pytest.mark.parametrize(
     ("records", "is_any"),
     [
-        (Records.of({}), False),
-        (Records.joined([]), False),
-        (Records.of({b"k": b"v"}), True),
-        (Records.of({}, [b"k"]), True),
+        (ShardWrite.of({}), False),
+        (ShardWrite.joined([]), False),
+        (ShardWrite.of({b"k": b"v"}), True),
+        (ShardWrite.of({}, [b"k"]), True),
     ],
     ids=["nothing", "no part", "a put", "a delete"],
 )
-def test_records_are_true_where_they_change_anything(records: Records, is_any: bool) -> None:
+def test_records_are_true_where_they_change_anything(records: ShardWrite, is_any: bool) -> None:
     """A write of nothing can be told beforehand."""
     assert bool(records) is is_any

@@ -15,9 +15,9 @@ from stream.events.types import CatalogItem
 from stream.shard import codec
 from stream.shard import dirty_log as dirty
 from stream.shard.names import text_hashes
-from stream.shard.records import Records
 from stream.shard.rocksdb import Database
 from stream.shard.shard import Shard
+from stream.shard.shard_write import ShardWrite
 from testing.histories import NOON_MS, apply_events, event
 from tests.stream.conftest import OpenStore
 
@@ -109,7 +109,7 @@ def test_dirty_is_bound_by_bytes(open_store: OpenStore, monkeypatch: pytest.Monk
     assert one.dirty_since(2) is not None
 
     apply_events(one, [event("s-2", "many", f"i-{number}") for number in range(100)])
-    assert [codec.unpack_sequence(key) for key, _ in one.records(codec.DIRTY)] == [5]
+    assert [codec.unpack_sequence(key) for key, _ in one.entries(codec.DIRTY)] == [5]
 
 
 def test_a_write_that_fails_drops_no_note(
@@ -126,10 +126,10 @@ def test_a_write_that_fails_drops_no_note(
         patch.setattr(Database, "write", _refuse)
         with pytest.raises(StoreWriteFailed):
             apply_events(one, [event(item_id="i-2")])
-    assert [codec.unpack_sequence(key) for key, _ in one.records(codec.DIRTY)] == [1, 2]
+    assert [codec.unpack_sequence(key) for key, _ in one.entries(codec.DIRTY)] == [1, 2]
 
     apply_events(one, [event(item_id="i-2")])
-    assert [codec.unpack_sequence(key) for key, _ in one.records(codec.DIRTY)] == [2, 3]
+    assert [codec.unpack_sequence(key) for key, _ in one.entries(codec.DIRTY)] == [2, 3]
 
 
 def test_a_writer_leaves_its_mark(open_store: OpenStore) -> None:
@@ -178,7 +178,7 @@ READS: dict[bytes, Callable[[Shard], object]] = {
 def test_damaged_records_name_the_store(open_store: OpenStore, tmp_path: Path, kind: bytes) -> None:
     """What does not unpack is an error of the store's, not of the bytes."""
     one = open_store().shard(0)
-    one.write(Records.of({kind + bytes(8): b"\x01\x02\x03"}))
+    one.write(ShardWrite.of({kind + bytes(8): b"\x01\x02\x03"}))
 
     with pytest.raises(StoreUnreadable, match=str(tmp_path)):
         READS[kind](one)

@@ -21,8 +21,8 @@ from stream.reading.reader import open_graph
 from stream.reading.snapshot import take_snapshot
 from stream.settings import StreamSettings
 from stream.shard import codec, shard, upgrade
-from stream.shard.records import Records
 from stream.shard.rocksdb import Database, Puts
+from stream.shard.shard_write import ShardWrite
 from stream.store.store import Store
 from testing.histories import NOON_MS, apply_all, build, dump, event, graph_hash
 from testing.oracle import Oracle, assert_same_dump
@@ -90,11 +90,11 @@ def check(root: Path, tmp_path: Path) -> None:
     ):
         for index in range(2):
             sides = store.shard(index), new.shard(index)
-            sessions, other_sessions = (dict(side.records(codec.SESSION)) for side in sides)
+            sessions, other_sessions = (dict(side.entries(codec.SESSION)) for side in sides)
             assert sessions == other_sessions
-            users, other_users = (pairs(side.records(codec.USER)) for side in sides)
+            users, other_users = (pairs(side.entries(codec.USER)) for side in sides)
             assert users == other_users
-            rows, other_rows = (by_item(dict(side.records(codec.BY_ITEM))) for side in sides)
+            rows, other_rows = (by_item(dict(side.entries(codec.BY_ITEM))) for side in sides)
             assert rows == other_rows
 
 
@@ -143,7 +143,7 @@ def test_golden_store_of_version_1_is_upgraded(
     """
     with caplog.at_level(logging.INFO), Store.create_or_open(old, DEFAULTS) as store:
         for index in range(2):
-            assert all(not list(store.shard(index).records(kind)) for kind in OLD_KINDS)
+            assert all(not list(store.shard(index).entries(kind)) for kind in OLD_KINDS)
 
     assert [
         record.getMessage() for record in caplog.records if "sessions=" in record.getMessage()
@@ -260,7 +260,7 @@ def test_empty_shard_of_version_1_is_upgraded(
     """A shard that was opened and never written to has a format and nothing else."""
     store = open_store()
     old = codec.ShardFormat(upgrade.OLD_VERSION, 0, 1, settings.half_life_ms)
-    store.shard(0).write(Records.of({codec.FORMAT_KEY: codec.pack_format(old)}))
+    store.shard(0).write(ShardWrite.of({codec.FORMAT_KEY: codec.pack_format(old)}))
     store.close()
 
     assert open_store().shard(0).state() == codec.ShardState()

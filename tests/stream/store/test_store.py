@@ -15,7 +15,7 @@ from stream.settings import StreamSettings
 from stream.shard import codec
 from stream.shard.epochs import current_folder
 from stream.shard.reader import follow_shards
-from stream.shard.records import Records
+from stream.shard.shard_write import ShardWrite
 from stream.store.store import Store, read_manifest
 from testing.histories import NOON_MS, apply_all, apply_events, event, graph_hash
 from tests.stream.conftest import OpenStore, StartHolder, StartPython
@@ -196,7 +196,7 @@ def test_unknown_shard_version_is_refused_by_readers(
     """A shard of a later layout is refused by readers too."""
     store = open_store()
     later = codec.ShardFormat(3, 0, 1, settings.half_life_ms)
-    store.shard(0).write(Records.of({codec.FORMAT_KEY: codec.pack_format(later)}))
+    store.shard(0).write(ShardWrite.of({codec.FORMAT_KEY: codec.pack_format(later)}))
     store.close()
 
     with pytest.raises(StoreMismatch, match="format version 3"):

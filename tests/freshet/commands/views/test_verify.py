@@ -21,8 +21,8 @@ from stream.kafka.producer import EventProducer
 from stream.metrics import StreamMetrics
 from stream.quarantine import FILE_NAME, FileQuarantine
 from stream.settings import StreamSettings
-from stream.shard.records import Records
 from stream.shard.shard import Shard
+from stream.shard.shard_write import ShardWrite
 from stream.sources.topics import KafkaSource
 from stream.store.store import Store
 from stream.worker import WorkerTotals, run_worker
@@ -262,7 +262,7 @@ def test_topics_are_read_up_to_where_the_store_is(
     apply_topics(kafka_bootstrap, kafka_settings, root, 60)
     further = run(*arguments)
     with Store.create_or_open(root, kafka_settings) as store:
-        store.shard(0).write(Records.of(_without_last_fact(store.shard(0))))
+        store.shard(0).write(ShardWrite.of(_without_last_fact(store.shard(0))))
     tampered = run(*arguments, "--json")
 
     assert behind.returncode == 0, behind.stdout + behind.stderr
@@ -320,5 +320,5 @@ def _config(tmp_path: Path, settings: StreamSettings) -> Path:
 def _without_last_fact(shard: Shard) -> Mapping[bytes, bytes]:
     from stream.shard import codec
 
-    key, value = next(iter(shard.records(codec.SESSION)))
+    key, value = next(iter(shard.entries(codec.SESSION)))
     return {key: value[: -codec.ROW_BYTES]}

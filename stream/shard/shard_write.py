@@ -1,4 +1,4 @@
-"""What one write changes in a shard: the records that it puts and deletes."""
+"""What one write changes in a shard: the entries that it puts and deletes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,8 +27,8 @@ class Touched(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Records:
-    """Records to be put and deleted, all in one write or none.
+class ShardWrite:
+    """ShardWrite to be put and deleted, all in one write or none.
 
     Attributes:
         puts: the records that are put.
@@ -42,7 +42,7 @@ class Records:
 
     @classmethod
     def of(cls, puts: Mapping[bytes, bytes], deletes: Sequence[bytes] = ()) -> Self:
-        """Return records that are at hand by key."""
+        """Return the write that puts these entries, given by key."""
         return cls(Puts.of(puts), deletes)
 
     @classmethod
