@@ -12,9 +12,16 @@ from hashlib import blake2b
 from itertools import chain, pairwise
 from zlib import crc32
 
+# Characters of an n-gram; in every encoder's hashes, so a change needs a new training.
 CHAR_NGRAM_SIZES = (3, 4)
+# Words of a text that are hashed; longer than any title. In the hashes as well. Twice
+# as many double the longest encoding.
 _MAX_WORDS = 64
+# Characters of a word that are hashed; in the hashes as well. Twice as many double the
+# n-grams of the longest word.
 _MAX_WORD_CHARS = 64
+# Words whose features are cached, chosen by hand; not tuned. Twice as many take twice
+# the memory, and save the hashing of rare words.
 _WORDS_KEPT = 1 << 15
 
 

@@ -1,11 +1,12 @@
-"""What somebody can do to an item."""
+"""The actions of a user on an item."""
 
 from enum import IntEnum
 
 
 class Action(IntEnum):
-    """What somebody did to an item. The numbers are stored: never renumber."""
+    """What a user did to an item. The numbers are stored: never renumber."""
 
+    # Stored in the facts' stamps, in three bits: layout, not tunable.
     VIEW = 1
     CLICK = 2
     ADD_TO_CART = 3

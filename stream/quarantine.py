@@ -23,9 +23,14 @@ FILE_NAME = "quarantine/rejected.jsonl"
 """Where a store's quarantine file is, under the store's folder."""
 
 MAX_TOPIC_VALUE_BYTES = 512 * 1024
-"""A longer value is cut for the topic, whose brokers may not take it whole."""
+"""Bytes of a value; a longer one is cut for the topic.
 
+A broker takes 1 MiB of record by default, and base64 and headers add a third: twice as
+much would be refused there, and stop the stream.
+"""
 
+# Bytes read at once from the file's end to find its last whole line; chosen by hand.
+# Twice as much reads longer at the start and saves a step on very long lines.
 _TAIL_BYTES = 64 * 1024
 
 

@@ -1,4 +1,4 @@
-"""The settings of the stream room, with their units and bounds."""
+"""The settings of the stream package, with their units and bounds."""
 
 from dataclasses import dataclass, field
 
@@ -10,13 +10,18 @@ DEFAULT_SESSION_GAP_SECONDS = 1800.0
 
 KAFKA_CLIENTS = ("kafka-python", "confluent")
 
+# Bytes of an id. A cut session is named after its user, and its entry has two bytes for
+# the length of that name: twice as much would not fit.
+_MAX_ID_BYTES = 32 * 1024
+# Seconds, one hour: a folded sum grows by a bit for each half-life between its facts,
+# and two bytes count its bytes, which is enough for 60 years. Half as much halves them.
+# The upper bound, 100 years, is next to no decay.
 _MIN_HALF_LIFE_SECONDS = 3600.0
-_MAX_ID_BYTES = (
-    32 * 1024
-)  # a cut session is named after its user, and a record has two bytes for that length
-_MAX_HALF_LIFE_SECONDS = 100 * 365 * 86400.0
+_MAX_HALF_LIFE_SECONDS = 100 * 365 * 86400.0  # seconds; see above
+# Seconds; chosen by hand: below a second every event is a session, above a month
+# a session is a user.
 _MIN_SESSION_GAP_SECONDS = 1.0
-_MAX_SESSION_GAP_SECONDS = 30 * 86400.0
+_MAX_SESSION_GAP_SECONDS = 30 * 86400.0  # seconds; see above
 
 
 def _default_action_weights() -> dict[str, float]:
@@ -31,122 +36,163 @@ class StreamSettings:
         SettingsInvalid: a value is out of its bounds; the message names the key.
     """
 
+    # 30 days, chosen by hand: training does not read it, only dumps and edge weights
+    # do. Twice as long lets old facts weigh more.
     half_life_seconds: float = 30 * 86400.0
-    """After this long a fact weighs half.
+    """Half-life of a fact's weight, in seconds.
 
-    Fixed when a store is made; one hour to a hundred years.
+    Fixed when a store is created; one hour to 100 years.
     """
 
+    # Chosen by hand; used where the half-life is.
     action_weights: dict[str, float] = field(default_factory=_default_action_weights)
     """What a new fact weighs, by action; a view never makes an edge.
 
     Applied when the graph is read.
     """
 
+    # One process can write several shards, and several processes need several.
     num_shards: int = 1
-    """Shards of a new store. With Kafka it must be the partition count of the topics.
+    """Shards of a new store. With Kafka it must be the partition count of
+    the topics.
     """
 
+    # Sessions; 1 filters nothing. At 2, edges that one session made are not trained on.
     min_sessions: int = 1
-    """An edge counts for training once so many distinct sessions made it."""
+    """Fewest distinct sessions of an edge that is trained on."""
 
+    # Two days, chosen by hand; not tuned. Twice as long accepts later events, and the
+    # fold age must be at least twice this.
     session_retention_seconds: float = 48 * 3600.0
     """An event older than the newest of its partition by more than this is quarantined
     as too_late.
     """
 
     session_gap_seconds: float = DEFAULT_SESSION_GAP_SECONDS
-    """Events without a session id are cut into sessions where their user was inactive
-    for longer than this.
-    Fixed when a store is made; one second to thirty days."""
+    """Longest inactivity, in seconds, within a session of events without a session id.
 
+    Fixed when a store is created; one second to 30 days.
+    """
+
+    # 0, so that no store folds, and loses erasing by session, unless its owner asks.
     erasure_horizon_seconds: float = 0.0
-    """Sessions that ended longer ago are folded into exact sums and can no longer be
-    erased alone; events older than this are too_late, history too. 0: all is kept. At
-    least 2 x session_retention_seconds, and so
-    much that no session lasts longer than this less session_retention_seconds."""
+    """Sessions that ended longer ago are folded into exact sums, and can no longer be
+    erased alone; older events are too_late, in history files too. 0: no session is
+    folded.
 
+    At least 2 x session_retention_seconds, and more than the longest session plus
+    session_retention_seconds.
+    """
+
+    # Records; chosen by hand. Twice as many: fewer polls, each with twice the memory.
     batch_records: int = 1000
-    """Records taken from the source at once."""
+    """Most records that one poll of the source returns."""
 
+    # Events; chosen by hand: a write then merges tens of thousands at once. Twice as
+    # many apply more per CPU second, and each write takes longer and more memory.
     batch_events: int = 32_000
-    """Events written at once at most, about.
+    """Events of a micro-batch, about: one is written once it has as many.
 
-    A record may hold many, and is never split.
+    A record may hold many events, and is never split.
     """
 
+    # Milliseconds; chosen by hand. Twice as long: fewer, larger writes at a low rate,
+    # and a graph that is 100 ms older.
     batch_wait_ms: int = 100
-    """How long a record may wait for others to be written with it, where more keep
-    coming.
+    """Longest time, in milliseconds, that a record waits for its micro-
+    batch to fill.
     """
 
+    # Milliseconds; chosen by hand. Twice as long halves the fsyncs, and a power cut
+    # loses 400 ms of writes, which Kafka delivers again.
     sync_every_ms: int = 200
-    """How much a power cut can take: the log is forced to disk this often.
-
-    0: after every batch.
+    """How often the write-ahead log is synced to disk, in milliseconds: what a power
+    cut can lose. 0: after every write.
     """
 
+    # Bytes; chosen by hand. Twice as much: fewer flushes, 32 MiB more memory a shard.
     memtable_bytes: int = 32 * 1024 * 1024
-    """RocksDB's write buffer of a shard."""
+    """RocksDB's write buffer of a shard, in bytes."""
 
+    # Bytes; chosen by hand. Twice as much: fewer reads from disk of a large graph.
     block_cache_bytes: int = 256 * 1024 * 1024
-    """RocksDB's read cache, shared by all shards of a process.
+    """RocksDB's read cache, in bytes, shared by all shards of a process.
 
     Their write buffers count towards it.
     """
 
+    # Bytes, four memtables. Twice as much: fewer flushes with many shards.
     write_buffers_bytes: int = 128 * 1024 * 1024
-    """RocksDB's write buffers of all shards of a process together.
-
-    Over this they are written out.
+    """RocksDB's write buffers of all shards of a process together, in bytes; a larger
+    total is flushed.
     """
 
+    # Bytes, two memtables. Twice as much doubles what a restart replays.
     max_wal_bytes: int = 64 * 1024 * 1024
-    """Write-ahead log of a shard that a restart may have to replay."""
+    """Largest write-ahead log of a shard, in bytes; a restart replays at most this
+    much.
+    """
 
+    # Seconds, half the session timeout. Twice as long delays a takeover after a crash
+    # by 5 s more.
     takeover_wait_seconds: float = 5.0
-    """How long to wait for a process that has a shard.
+    """How long to wait, in seconds, for another process to release a shard.
 
-    Then it is busy, or taken over if Kafka says so.
+    After that opening fails, or takes the shard over if the consumer group assigned it
+    to this process.
     """
 
     checkpoints_url: str = ""
-    """Folder or fsspec URL of the shards' checkpoints, from which another machine goes
-    on. Empty: none.
+    """Folder or fsspec URL of the shards' checkpoints, from which another machine
+    restores them. Empty: no checkpoints.
     """
 
+    # Five minutes, chosen by hand. Twice as long halves the uploads, and a restored
+    # shard reads ten minutes from Kafka again.
     checkpoint_every_seconds: float = 300.0
-    """How often a shard that changed is put there.
+    """How often a shard that changed is checkpointed, in seconds.
 
-    What came since comes from Kafka again.
+    A restored shard reads later records from Kafka again.
     """
 
+    # Seconds; a snapshot of 10 million edges takes under one, so only a stalled process
+    # takes as long. Twice as long reports it a minute later.
     snapshot_timeout_seconds: float = 60.0
-    """How long to wait for the process that holds the store to answer a snapshot
-    request.
+    """How long to wait, in seconds, for the process that holds the store to answer a
+    snapshot request.
     """
 
+    # Bytes; what a Kafka broker takes by default. Twice as much needs brokers set so.
     max_record_bytes: int = 1024 * 1024
-    """Longer records are quarantined unread."""
+    """Largest record, in bytes; larger ones are quarantined without being decoded."""
 
+    # Bytes; chosen by hand, far over any real id. Twice as much lets garbage take more.
     max_field_bytes: int = 1024
-    """Longest session, user or item id, in UTF-8."""
+    """Longest session, user or item id, in bytes of UTF-8."""
 
+    # Bytes; chosen by hand. Twice as much lets pasted texts in as queries.
     max_query_bytes: int = 512
-    """Longest query, in UTF-8, before and after it is normalised."""
+    """Longest query, in bytes of UTF-8, before and after it is normalised."""
 
+    # Bytes; chosen by hand. Twice as much doubles the largest catalogue entry.
     max_text_bytes: int = 64 * 1024
-    """Longest catalogue title, text or attribute value, in UTF-8."""
+    """Longest catalogue title, text or attribute value, in bytes of UTF-8."""
 
+    # One hour, a clock in the next time zone. Twice as long lets one wrong clock move
+    # the watermark, from which lateness is measured, two hours ahead.
     max_future_seconds: float = 3600.0
-    """How far ahead of the clock an event time may be before it is called absurd."""
+    """How far ahead of the clock an event time may be, in seconds; later ones are
+    absurd.
+    """
 
+    # Seconds; chosen by hand. Twice as long finds new lines 0.2 s later.
     follow_poll_seconds: float = 0.2
-    """How often a followed file is looked at."""
+    """Poll interval of followed files, in seconds."""
 
+    # Seconds; chosen by hand. Twice as long notices a stop up to a second late.
     poll_seconds: float = 0.5
-    """How long one poll of Kafka may wait, and so how soon a stop or a snapshot request
-    is seen.
+    """Longest wait of one poll of Kafka, in seconds, and so the longest delay until a
+    stop or a snapshot request is noticed.
     """
 
     clicks_topic: str = "freshet.clicks"
@@ -162,9 +208,9 @@ class StreamSettings:
     """Compacted topic of items, keyed by item id."""
 
     erasures_topic: str = "freshet.erasures"
-    """Topic of users, sessions and items to forget.
+    """Topic of erasure requests.
 
-    It may be missing; every shard reads all of it.
+    Optional; every shard reads all of it.
     """
 
     quarantine_topic: str = "freshet.quarantine"
@@ -174,10 +220,10 @@ class StreamSettings:
     """Kafka consumer group. All processes of a group must read the same topics."""
 
     worker_id: str = ""
-    """Name of this process in the group, its own.
+    """Static member name of this process, unique in its group.
 
-    It has its partitions back when it is up again within `session_timeout_seconds`.
-    Empty: none, its partitions are given away when it ends.
+    A restart within `session_timeout_seconds` keeps its partitions. Empty: a dynamic
+    member, whose partitions are reassigned when it ends.
     """
 
     kafka_client: str = "kafka-python"
@@ -185,19 +231,31 @@ class StreamSettings:
     less CPU.
     """
 
+    # Seconds; chosen by hand for a broker that starts together with the worker. Twice
+    # as long reports a wrong address 30 s later.
     bootstrap_timeout_seconds: float = 30.0
-    """How long to wait at the start for a broker, and for the topics to exist."""
+    """How long to wait at the start, in seconds, for a broker and for the topics to
+    exist.
+    """
 
+    # Seconds; Kafka's default before 3.0. Twice as long leaves a killed worker's
+    # partitions unread twice as long, and tolerates longer pauses.
     session_timeout_seconds: float = 10.0
-    """After this silence the consumer group gives a worker's partitions away."""
+    """Time without heartbeats, in seconds, after which the consumer group reassigns a
+    worker's partitions.
+    """
 
+    # Seconds; Kafka's default of auto.commit.interval.ms. Twice as long shows lag
+    # monitors offsets of 10 s ago.
     commit_every_seconds: float = 5.0
-    """How often offsets are committed to Kafka.
+    """How often offsets are committed to Kafka, in seconds.
 
-    A courtesy to lag monitors, the store's positions count.
+    For lag monitoring only: the offsets in the store are authoritative.
     """
 
     def __post_init__(self) -> None:
+        # The bounds catch typing errors, a unit mistaken or a zero too many: chosen by
+        # hand, far beyond any use. 9999 shards are what `shard-0000` can name.
         self._check_weights()
         if self.kafka_client not in KAFKA_CLIENTS:
             raise SettingsInvalid(

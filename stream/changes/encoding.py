@@ -70,6 +70,7 @@ def _runs(major: Keys, minor: Keys, facts: FactColumns) -> tuple[Keys, list[byte
     """Return the distinct major keys, ascending, and the rows of (minor key, session,
     stamp) behind each.
     """
+    # Stable, so the rows of a (major, minor) pair keep their order by session.
     order = np.lexsort((minor, major))
     major, minor, facts = major[order], minor[order], facts.take(order)
     firsts = np.flatnonzero(starts_of(major))

@@ -357,6 +357,7 @@ def _runs_by_key(entry_keys: Sequence[bytes]) -> dict[int, list[bytes]]:
 
 def _ended(sessions: dict[int, StoredSession], bound_ms: int) -> dict[int, StoredSession]:
     """Return those of the sessions whose facts are all older than the bound."""
+    # Rows of all sessions, one session after the other: the newest row of each tells.
     _, _, stamp, sizes = codec.unpack_rows([record.facts for record in sessions.values()])
     last_ms = np.full(len(sizes), np.iinfo(np.int64).min)
     np.maximum.at(last_ms, np.repeat(np.arange(len(sizes)), sizes), times_of(stamp))

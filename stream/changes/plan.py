@@ -116,6 +116,7 @@ def _seen_users(seen: EventColumns, records: Mapping[int, StoredSession]) -> See
     known = {key: record.user_keys for key, record in records.items() if record.user_keys}
     has_user = seen.user != NO_KEY
     session, user = seen.session[has_user], seen.user[has_user]
+    # By (user, session), each pair once: user runs are written in that order.
     order = np.lexsort((session, user))
     order = order[starts_of(user[order], session[order])]
     session, user = session[order], user[order]

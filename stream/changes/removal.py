@@ -169,6 +169,8 @@ class _Sessions(NamedTuple):
 
 
 def _without_facts(shard: Shard, sessions: Keys, pairs: "_Pairs") -> _Sessions:
+    # Stored facts are by session, ascending, and stay so without those that go: a run
+    # of one session is its new value, and a session without a run is emptied.
     records = shard.get_sessions(sessions.tolist())
     stored = facts_of(shard, records)
     is_gone = pairs.hold(stored.session, stored.item)
@@ -278,6 +280,7 @@ def _rewritten(
     """Return what is written of the runs that change, and the queries or items of those
     that keep a row.
     """
+    # Rows of all runs, one run after the other; `run_of_row` says whose each row is.
     minor, session, stamp, sizes = codec.unpack_rows(values)
     major = codec.unpack_keys(keys)
     item = minor if kind == codec.BY_QUERY else np.repeat(major, sizes)
@@ -413,6 +416,8 @@ def _without_users(shard: Shard, unseen: Sequence[tuple[int, int]]) -> ShardWrit
         records = list(shard.entries(prefix))
         users, sessions = codec.unpack_users(b"".join(value for _, value in records))
         is_kept = ~pairs.hold(users, sessions)
+        # Pairs of all runs, one run after the other: the first end above a row is that
+        # of its run. Only runs that lose a pair are written again.
         ends = np.cumsum([len(value) // codec.PAIR_BYTES for _, value in records])
         for run in np.unique(np.searchsorted(ends, np.flatnonzero(~is_kept), "right")).tolist():
             key, value = records[run]
@@ -438,6 +443,8 @@ class _Pairs:
 
     def hold(self, left: Keys, right: Keys) -> Bools:
         """Return which pairs are in the set."""
+        # A pair can only be numbered where both sides are known: the rows left after
+        # each side are the ones whose number is looked up.
         is_in = contains(self._lefts, left)
         rows = np.flatnonzero(is_in)
         rows = rows[contains(self._rights, right[rows])]

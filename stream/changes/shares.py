@@ -112,6 +112,8 @@ def _share_of_item(seen: SeenSessions, item: int, room: int, least: int) -> Shar
     """
     finish_folding(seen.shard)
     rows = seen.shard.facts_of_item(item)
+    # Sessions in the order in which (query, session) meets them first: those taken now
+    # have few queries between them, so few runs are read.
     rows = rows.take(np.lexsort((rows.session, rows.query)))
     sessions, first, sizes = np.unique(rows.session, return_index=True, return_counts=True)
     order = np.argsort(first)
@@ -142,6 +144,7 @@ def _items_fitting(facts: FactColumns, room: int) -> FactColumns:
     """Return a session's facts on as many of its items as there is room for, at least
     one.
     """
+    # By item, so that an item's facts are one run and are taken whole.
     facts = facts.take(np.argsort(facts.item, kind="stable"))
     firsts = np.flatnonzero(starts_of(facts.item))
     sizes = np.diff(np.append(firsts, len(facts)))

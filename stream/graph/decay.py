@@ -13,7 +13,11 @@ import math
 import sys
 from typing import NamedTuple
 
+# Bits of the fraction of a decayed weight: a float keeps no more. More bits would make
+# the stored mantissas longer and no float more exact.
 _FRACTION_BITS = 52
+# Bits kept when a sum becomes a float: over the 53 that a float has, so that the shift
+# rounds below its precision. More change nothing.
 _FLOAT_BITS = 64
 
 

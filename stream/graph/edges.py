@@ -96,6 +96,9 @@ def edges_of(facts: FactColumns) -> EdgeColumns:
         none = np.empty(0, dtype=np.int64)
         actions = np.empty((0, NUM_ACTIONS + 1), dtype=np.int64)
         return EdgeColumns(facts.query, facts.item, none, none, none, actions, facts, none)
+    # Facts are by (query, item, session, action), each once: an edge is a run of one
+    # (query, item), its sessions are the runs of one session inside it, and its actions
+    # are counted in a row of cells, one cell an action.
     new_session = starts_of(facts.query, facts.item, facts.session).astype(np.int64)
     ts_ms, action = facts.ts_ms, facts.action
     edge_of_fact = np.cumsum(starts_of(facts.query, facts.item)) - 1

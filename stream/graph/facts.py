@@ -19,19 +19,25 @@ from stream.dtypes import Bools, Int64s
 from stream.events.columns import NO_KEY, EventColumns, Keys
 from stream.graph.keysets import starts_of
 
+# Items; bounds what one crawler's session weighs. Chosen by hand; part of the graph's
+# definition (docs/formats.md): twice as many give such sessions four times the pairs.
 MAX_HYPEREDGE_ITEMS = 50
+# Items; one item relates nothing to nothing. Part of the graph's definition.
 MIN_HYPEREDGE_ITEMS = 2
 NUM_ACTIONS = len(Action)
 
+# The layout of a stamp: the time above, the action in the lowest three bits.
 _ACTION_BITS = np.uint64(3)
 _ACTION_MASK = np.uint64(7)
 _TIME_BITS = np.uint64(61)
 _VIEW = int(Action.VIEW)
+# The constants of SplitMix64's finaliser, see `_mix`. Stored digests depend on them.
 _MIX_STEP = np.uint64(0x9E3779B97F4A7C15)
 _MIX_FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_SECOND = np.uint64(0x94D049BB133111EB)
+# Hexadecimal digits of pi, so that nobody chose them; one lane each.
 _LANE_SEEDS = (np.uint64(0x243F6A8885A308D3), np.uint64(0x13198A2E03707344))
-_WORD = 1 << 64
+_WORD = 1 << 64  # the modulus of a lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,11 @@ class Digest:
 
     Two sums, modulo 2^64, of differently seeded 64-bit mixes of each fact, and how many
     facts there are: sets of facts add up, over batches and over shards.
+
+    Attributes:
+        count: how many facts there are.
+        first: the sum of the first lane.
+        second: the sum of the second lane.
     """
 
     count: int = 0
@@ -210,6 +221,8 @@ def merge_facts(stored: FactColumns, seen: FactColumns) -> Merge:
     by_all = (by_time, facts.item, facts.query, facts.session)
     order = np.lexsort((~is_stored, *by_all) if len(stored) else by_all)
     facts, is_stored = facts.take(order), is_stored[order]
+    # Runs of one fact: its first row is the one to keep. A stored row that is not first
+    # has an earlier one before it, which moves the fact.
     starts = starts_of(facts.session, facts.query, facts.item, facts.stamp & _ACTION_MASK)
     firsts = np.flatnonzero(starts)
     was_stored = np.logical_or.reduceat(is_stored, firsts) if len(firsts) else is_stored
@@ -226,6 +239,8 @@ def hyperedge_sizes(facts: FactColumns) -> tuple[Keys, Int64s]:
     """Return the distinct sessions, ascending, and how many items their hyperedges keep
     (0: it has none).
     """
+    # Sorted by (session, item), each pair once: a session's run is as long as it has
+    # distinct items.
     order = np.lexsort((facts.item, facts.session))
     session, item = facts.session[order], facts.item[order]
     session = session[starts_of(session, item)]
@@ -249,6 +264,9 @@ def hyperedge_rows(
         ts_ms: of each row.
         rank_of_row: the place of the row's item id among item ids, in ascending order.
     """
+    # By (session, item, time), the first of each pair: an item at its earliest time.
+    # Those by (session, time, id): the first `MAX_HYPEREDGE_ITEMS` of each session
+    # stay.
     by_item = np.lexsort((ts_ms, item, session))
     rows = by_item[starts_of(session[by_item], item[by_item])]
     rows = rows[np.lexsort((rank_of_row[rows], ts_ms[rows], session[rows]))]

@@ -12,6 +12,7 @@ from protos import manifest_v1_pb2 as manifest_pb
 from stream.errors import SnapshotUnreadable, StoreMismatch
 from stream.events.types import Position
 
+# Of the manifest's layout, docs/formats.md.
 FORMAT_VERSION = 2
 MANIFEST_NAME = "manifest.json"
 

@@ -25,8 +25,9 @@ from stream.graph.keysets import starts_of
 from stream.graph.sessions import SessionWindows
 from stream.settings import DEFAULT_SESSION_GAP_SECONDS
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 2  # of a shard's layout, docs/formats.md
 
+# The kind byte of a key. Stored: never renumber.
 META = b"\x00"
 POSITION = b"\x01"
 QUERY_NAME = b"\x02"
@@ -47,19 +48,20 @@ FORMAT_KEY = META + b"format"
 STATE_KEY = META + b"state"
 WRITER_KEY = META + b"writer"
 
-ROW_BYTES = 24
-PAIR_BYTES = 16
+ROW_BYTES = 24  # three words of 64 bits
+PAIR_BYTES = 16  # two words of 64 bits
 
 BAD_ENTRY_ERRORS = (ValueError, IndexError, StructError, msgspec.MsgspecError)
 """What unpacking raises on bytes that this module did not write."""
 
 _DEFAULT_SESSION_GAP_MS = round(DEFAULT_SESSION_GAP_SECONDS * 1000)
-_VERSION = 1
-_NO_TIME = -(2**63)
+# The rest is layout too, fixed by docs/formats.md: not tunable.
+_VERSION = 1  # the first byte of most values
+_NO_TIME = -(2**63)  # stands for no time: no event is as old
 _WORDS = np.dtype("<u8")
 _TIMES = np.dtype("<i8")
-_ROW_WORDS = 3
-_WINDOW_BYTES = 16
+_ROW_WORDS = 3  # minor key, session, stamp
+_WINDOW_BYTES = 16  # first and last time
 
 _ONE_KEY = Struct(">BQ")
 _TWO_KEYS = Struct(">BQQ")
@@ -70,8 +72,8 @@ _POSITION_KEY = Struct(">BI")
 _POSITION = Struct(">BQq")
 _SESSION_HEAD = Struct(">BHH")
 _CROWDED_HEAD = Struct(">BHI")
-_CROWDED_VERSION = 2
-_MAX_NARROW = (1 << 16) - 1
+_CROWDED_VERSION = 2  # of a session entry with more users than two bytes count
+_MAX_NARROW = (1 << 16) - 1  # the most that two bytes count
 _DIRTY_HEAD = Struct(">BI")
 _TOMBSTONE_KEY = Struct(">BBQ")
 _TOMBSTONE = Struct(">B?qQQQ")
@@ -80,7 +82,7 @@ _AUDIT_KEY = Struct(">BQI")
 _AUDIT = Struct(">BBBQqqQQ")
 _WORD = Struct("<Q")
 _BIG_WORD = Struct(">Q")
-_FIRST_BYTE = np.uint64(56)
+_FIRST_BYTE = np.uint64(56)  # bits below the first byte of a key
 _FOLDED_HEAD = Struct(">BIqqQQB")
 _TALLY = Struct(">BIiH")
 
@@ -499,6 +501,8 @@ def without_sessions(pieces: Sequence[bytes], sessions: Keys) -> list[bytes]:
     """Return packed rows of kind `BY_QUERY` or `BY_ITEM`, piece by piece, without those
     of some sessions.
     """
+    # Rows of all pieces, one piece after the other, stay in order: the rows kept of
+    # each piece, counted, say where the pieces begin.
     first, session, stamp, sizes = unpack_rows(pieces)
     is_kept = ~np.isin(session, sessions)
     kept_of_piece = np.bincount(
@@ -682,6 +686,8 @@ def _digest_words(digest: Digest) -> tuple[int, int, int]:
 
 def _entry_keys(kind: bytes, words: Sequence[Keys]) -> list[bytes]:
     width = 1 + 8 * len(words)
+    # One row of bytes a key: the kind, then each word big-endian, so that keys sort as
+    # their words do.
     table = np.empty((len(words[0]), width), dtype=np.uint8)
     table[:, 0] = kind[0]
     for place, column in enumerate(words):

@@ -14,8 +14,9 @@ from stream.graph.keysets import contains
 from stream.shard import codec
 from stream.shard.codec import ErasureKind, ErasureTombstone
 
+# Where a tombstone's entry has its key, and in its value whether it is finished.
 _KEY_PLACE = slice(2, 10)
-_FINISHED_PLACE = 1
+_FINISHED_PLACE = 1  # bytes from the start, after the version
 # Bits more than keys have: with 16 places a key at most one other key in 16 is
 # searched for; one more bit halves that and doubles the table.
 _SPARE_BITS = 4

@@ -19,7 +19,7 @@ from stream.shard.rocksdb import Database, Memory, Puts
 from stream.shard.shard_write import ShardWrite
 from stream.shard.upgrade import OLD_VERSION, upgrade_shard
 
-_LAST_KEY = (1 << 64) - 1
+_LAST_KEY = (1 << 64) - 1  # the largest 64-bit key
 _MARK_BYTES = 16  # bytes; random, so that no two writers draw the same
 
 

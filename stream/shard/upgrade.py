@@ -21,11 +21,12 @@ from stream.shard.rocksdb import Database, Entry, Puts, store_error
 
 logger = logging.getLogger(__name__)
 
-OLD_VERSION = 1
+OLD_VERSION = 1  # the format version that is upgraded
 
 _SESSION = b"\x04"
 _EDGES, _EDGES_END = b"\x05", b"\x08"
-# Sessions rewritten in one write: bounds memory and what a crash does again.
+# Sessions rewritten in one write; chosen by hand. Twice as many take twice the memory,
+# and are done again after a crash.
 _CHUNK_SESSIONS = 2000
 
 _STATE = Struct(">BQqQ")
@@ -33,7 +34,7 @@ _POSITION_HEAD = Struct(">BI")
 _POSITION = Struct(">BQ")
 _SESSION_HEAD = Struct(">BHHI")
 _LENGTH = Struct(">H")
-_NO_TIME = -(2**63)
+_NO_TIME = -(2**63)  # stood for no time
 _FACT = np.dtype([("query", ">u8"), ("item", ">u8"), ("action", "u1"), ("ts_ms", ">i8")])
 
 
@@ -136,6 +137,7 @@ def _state_with(before: ShardState, facts: FactColumns, num_sessions: int) -> Sh
 def _put_runs(
     puts: Puts, kind: bytes, major: Keys, minor: Keys, facts: FactColumns, sequence: int
 ) -> None:
+    # By (major, minor): a run of one major key is one entry.
     order = np.lexsort((minor, major))
     major, minor, facts = major[order], minor[order], facts.take(order)
     firsts = np.flatnonzero(starts_of(major))

@@ -37,7 +37,7 @@ from stream.shard.epochs import shard_name
 # Twice as many: twice what the shards' changes take at the URL.
 KEPT_CHECKPOINTS = 2
 
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 1  # of a checkpoint's manifest, docs/formats.md
 _FILES = "files"
 _TERM = re.compile(r"(\d{6,})\.term")
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -20,7 +20,7 @@ from freshet_client.retries import DEFAULT_RETRY, RetryPolicy
 
 _SERVICE = retrieval_pb.DESCRIPTOR.services_by_name["RetrievalService"].full_name
 _TARGET = re.compile(r"(\[[^\[\]]+\]|[^\[\]:]+):([0-9]+)")
-_MAX_PORT = 65_535
+_MAX_PORT = 65_535  # TCP's highest port
 
 _FIRST_RECONNECT_MS = 100
 """Milliseconds before gRPC connects again after a first failure.
