@@ -270,7 +270,7 @@ class _Worker:
         serve_requests(self._store)
         for shard in self._store.open_shards():
             fold_step(shard, _FOLDED_AT_ONCE)
-            shard.learn_names(_NAMES_AT_ONCE)
+            shard.load_names(_NAMES_AT_ONCE)
         now = time.monotonic()
         if now >= self._freshness_due:
             self._freshness_due = now + _FRESHNESS_EVERY_SECONDS

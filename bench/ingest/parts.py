@@ -192,8 +192,8 @@ def _work(
 
 
 def _load_names(shard: Shard) -> None:
-    while any(known.next_key is not None for known in shard.known_names.values()):
-        shard.learn_names(_CHUNK)
+    while any(known.next_key is not None for known in shard.name_caches.values()):
+        shard.load_names(_CHUNK)
 
 
 class _Meter:

@@ -7,7 +7,7 @@ from freshet.stores.scratch import scratch_folder
 from model.publishing.refresh import SnapshotInput
 from stream.clock import now_ms
 from stream.reading import manifest
-from stream.reading.incremental import KnownGraph
+from stream.reading.incremental import GraphCache
 from stream.reading.reader import open_graph
 from stream.reading.snapshot import take_snapshot
 from stream.settings import StreamSettings
@@ -28,7 +28,7 @@ def snapshot_input(path: Path, settings: StreamSettings) -> SnapshotInput:
 
 
 def store_input(
-    store: Path, settings: StreamSettings, known: KnownGraph | None = None
+    store: Path, settings: StreamSettings, known: GraphCache | None = None
 ) -> SnapshotInput:
     """Return what a new snapshot of a store holds; the snapshot itself is removed.
 

@@ -73,7 +73,7 @@ def apply_batch(
         on_refused(plan.accepted.refusals)
     shard.write(encode(plan, texts))
     for names in (plan.lookup.queries, plan.lookup.item_names):
-        shard.known_names[names.kind].learn(names.learnt, names.learnt_hashes)
+        shard.name_caches[names.kind].add(names.learnt, names.learnt_hashes)
     return ApplyResult(
         new_facts=plan.num_new,
         duplicates=int(plan.accepted.mask.sum()) - plan.num_new,

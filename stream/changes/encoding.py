@@ -10,7 +10,7 @@ from stream.graph.facts import FactColumns
 from stream.graph.keysets import distinct, starts_of
 from stream.shard import codec
 from stream.shard.rocksdb import Puts
-from stream.shard.shard_write import ShardWrite, Touched
+from stream.shard.shard_write import DirtyKeys, ShardWrite
 
 
 def encode(plan: Plan, texts: Texts) -> ShardWrite:
@@ -43,7 +43,7 @@ def encode(plan: Plan, texts: Texts) -> ShardWrite:
 
     deletes = codec.one_keys(codec.SESSION, lookup.cut.renames.old)
     deletes += [run for run, rows in rows_left.items() if not rows]
-    return ShardWrite(puts, deletes, _touched(plan, queries, items))
+    return ShardWrite(puts, deletes, _dirty_keys(plan, queries, items))
 
 
 def _session_entries(plan: Plan, texts: Texts) -> tuple[list[bytes], list[bytes]]:
@@ -78,13 +78,13 @@ def _runs(major: Keys, minor: Keys, facts: FactColumns) -> tuple[Keys, list[byte
     return major[firsts], rows
 
 
-def _touched(plan: Plan, queries: Keys, items: Keys) -> Touched:
+def _dirty_keys(plan: Plan, queries: Keys, items: Keys) -> DirtyKeys:
     """Return the nodes with new, moved or renamed facts, new names or another state in
     the catalogue.
     """
     lookup = plan.lookup
     listed = np.array(list(plan.items), dtype=np.uint64)
-    return Touched(
+    return DirtyKeys(
         plan.state.sequence,
         queries=_union(queries, lookup.sessions.bare_queries, lookup.queries.new),
         items=_union(items, lookup.sessions.bare_items, lookup.item_names.new, listed),

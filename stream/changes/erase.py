@@ -157,10 +157,10 @@ def _sessions_of_erased_users(shard: Shard, events: EventColumns) -> list[Erasur
     """Return the sessions that are not erased yet, and that an erased
     user is seen in.
     """
-    is_seen = shard.erased.holds("user", events.user) & (events.session != NO_KEY)
+    is_seen = shard.erased.contains("user", events.user) & (events.session != NO_KEY)
     if not is_seen.any():
         return []
-    is_seen &= ~shard.erased.holds("session", events.session)
+    is_seen &= ~shard.erased.contains("session", events.session)
     sessions, first = np.unique(events.session[is_seen], return_index=True)
     users = events.user[is_seen][first].tolist()
     asked_ms = {
@@ -304,7 +304,7 @@ def _changed(
     after: dict[tuple[ErasureKind, int], ErasureTombstone] = {}
     for order, _, share in parts:
         if order.kind == "user" and share is not None:
-            is_marked = shard.erased.holds("session", share.sessions)
+            is_marked = shard.erased.contains("session", share.sessions)
             for session in share.sessions[~is_marked].tolist():
                 after["session", session] = ErasureTombstone(
                     "session", session, order.asked_ms, is_finished=True, cause=order.key
@@ -350,8 +350,8 @@ def _audit(tombstones: Sequence[ErasureTombstone], now_ms: int) -> Iterator[Audi
 
 def _masked(shard: Shard, batch: ShardBatch, erased_facts: int) -> Survivors:
     events, erased = batch.events, shard.erased
-    is_gone = erased.holds("user", events.user) | erased.holds("session", events.session)
-    is_on_item = erased.holds("item", events.item) & ~is_gone
+    is_gone = erased.contains("user", events.user) | erased.contains("session", events.session)
+    is_on_item = erased.contains("item", events.item) & ~is_gone
     if is_on_item.any():
         _note_users(shard, events.take(is_on_item))
     is_kept = ~(is_gone | is_on_item)
@@ -366,7 +366,7 @@ def _kept_items(
     shard: Shard, items: list[tuple[CatalogItem, int, int]]
 ) -> list[tuple[CatalogItem, int, int]]:
     keys = np.array([text_key(item.item_id) for item, _, _ in items], dtype=np.uint64)
-    is_erased: Bools = shard.erased.holds("item", keys)
+    is_erased: Bools = shard.erased.contains("item", keys)
     return [entry for entry, erased in zip(items, is_erased.tolist(), strict=True) if not erased]
 
 

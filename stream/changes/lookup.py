@@ -163,7 +163,7 @@ def _names(shard: Shard, kind: bytes, keys: Keys, texts: Mapping[int, str]) -> N
     """Tell which names are new, and which keys another text has."""
     named = [texts[key] for key in keys.tolist()]
     hashes = text_hashes(named)
-    is_stored, is_unsure = shard.known_names[kind].find(keys, hashes)
+    is_stored, is_unsure = shard.name_caches[kind].find(keys, hashes)
     is_new, is_taken = ~(is_stored | is_unsure), np.zeros(len(keys), dtype=np.bool_)
     stored = shard.get_values(codec.one_keys(kind, keys[is_unsure]))
     for place, value in zip(np.flatnonzero(is_unsure).tolist(), stored, strict=True):

@@ -18,7 +18,7 @@ from stream.shard import codec
 from stream.shard.codec import ShardState, StoredSession
 from stream.shard.rocksdb import Puts, store_error
 from stream.shard.shard import Shard
-from stream.shard.shard_write import ShardWrite, Touched
+from stream.shard.shard_write import DirtyKeys, ShardWrite
 
 # Bytes of runs that are rewritten together: bounds memory, which doubles with it.
 _RUN_BYTES_AT_ONCE = 64 * 1024 * 1024
@@ -99,7 +99,7 @@ def plan_removal(shard: Shard, removal: Removal) -> Removed:
         ),
     }
     state = _state_after(before, sessions, folded.digest)
-    touched = Touched(
+    dirty = DirtyKeys(
         state.sequence,
         queries=np.union1d(queries, folded.queries),
         items=np.union1d(items, removal.items),
@@ -116,7 +116,7 @@ def plan_removal(shard: Shard, removal: Removal) -> Removed:
         ShardWrite.of({codec.STATE_KEY: codec.pack_state(state)}),
     ]
     return Removed(
-        records=ShardWrite.joined(parts, touched),
+        records=ShardWrite.joined(parts, dirty),
         sequence=state.sequence,
         emptied=sessions.emptied,
         folded=folded.num_facts,
@@ -131,8 +131,8 @@ def write_removal(shard: Shard, removed: Removed, others: ShardWrite) -> None:
         StoreWriteFailed: the disk refused; nothing was applied.
     """
     for kind, keys in removed.names.items():  # before: a name that is not known is read
-        shard.known_names[kind].forget(keys)
-    shard.write(ShardWrite.joined([removed.records, others], removed.records.touched))
+        shard.name_caches[kind].remove(keys)
+    shard.write(ShardWrite.joined([removed.records, others], removed.records.dirty))
 
 
 def user_notes(session: Keys, user: Keys, sequence: int) -> ShardWrite:
@@ -173,7 +173,7 @@ def _without_facts(shard: Shard, sessions: Keys, pairs: "_Pairs") -> _Sessions:
     # of one session is its new value, and a session without a run is emptied.
     records = shard.get_sessions(sessions.tolist())
     stored = facts_of(shard, records)
-    is_gone = pairs.hold(stored.session, stored.item)
+    is_gone = pairs.contains(stored.session, stored.item)
     gone, kept = stored.take(is_gone), stored.take(~is_gone)
     firsts = np.flatnonzero(starts_of(kept.session))
     keys = kept.session[firsts]
@@ -284,7 +284,7 @@ def _rewritten(
     minor, session, stamp, sizes = codec.unpack_rows(values)
     major = codec.unpack_keys(keys)
     item = minor if kind == codec.BY_QUERY else np.repeat(major, sizes)
-    is_kept = ~pairs.hold(session, item)
+    is_kept = ~pairs.contains(session, item)
     run_of_row = np.repeat(np.arange(len(keys)), sizes)
     num_kept = np.bincount(run_of_row[is_kept], minlength=len(keys))
     # A run that loses some rows is put again with the others; one that loses all goes.
@@ -415,7 +415,7 @@ def _without_users(shard: Shard, unseen: Sequence[tuple[int, int]]) -> ShardWrit
     for prefix in sorted({codec.user_prefix(key) for key in user.tolist()}):
         records = list(shard.entries(prefix))
         users, sessions = codec.unpack_users(b"".join(value for _, value in records))
-        is_kept = ~pairs.hold(users, sessions)
+        is_kept = ~pairs.contains(users, sessions)
         # Pairs of all runs, one run after the other: the first end above a row is that
         # of its run. Only runs that lose a pair are written again.
         ends = np.cumsum([len(value) // codec.PAIR_BYTES for _, value in records])
@@ -441,7 +441,7 @@ class _Pairs:
         self._lefts, self._rights = distinct(left), distinct(right)
         self._numbers = np.unique(self._number(left, right))
 
-    def hold(self, left: Keys, right: Keys) -> Bools:
+    def contains(self, left: Keys, right: Keys) -> Bools:
         """Return which pairs are in the set."""
         # A pair can only be numbered where both sides are known: the rows left after
         # each side are the ones whose number is looked up.

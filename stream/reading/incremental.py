@@ -1,5 +1,5 @@
-"""What was read of a store's shards, kept so that the next snapshot is read only where
-something changed.
+"""Caches what was read of a store's shards, so that the next snapshot reads only what
+changed.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ from stream.shard.reader import ShardReader
 _Value = TypeVar("_Value")
 
 
-class Contents(NamedTuple):
+class ShardContents(NamedTuple):
     """What one shard, or all of them together, holds.
 
     Attributes:
@@ -36,14 +36,13 @@ class Contents(NamedTuple):
     catalog: Mapping[int, CatalogItem]
 
 
-class KnownGraph:
-    """Reads what shards hold; what it read before and no write touched since is not
-    read again.
+class GraphCache:
+    """Reads what shards hold, and reads only dirty keys again.
 
-    Keeps 32 bytes a fact, and all names. A shard is read in full where it is new,
-    somebody else wrote it or opened it anew, it no longer knows what was touched since,
-    or facts were erased, folded or moved to another session: the fingerprint of its
-    facts tells.
+    It keeps 32 bytes a fact, and all names. A shard is read in full where it is new,
+    another writer opened it, its log of dirty keys does not reach back to the last
+    read, or facts were erased, folded or moved to another session, which the
+    fingerprint of its facts shows.
 
     Attributes:
         read_in_full: how many shards the last `read` read in full.
@@ -51,17 +50,17 @@ class KnownGraph:
 
     def __init__(self) -> None:
         self.read_in_full = 0
-        self._shards: dict[bytes, _KnownShard] = {}
+        self._shards: dict[bytes, _CachedShard] = {}
 
-    def read(self, shards: Iterable[ShardReader]) -> Contents:
+    def read(self, shards: Iterable[ShardReader]) -> ShardContents:
         """Return what the shards hold together.
 
         Raises:
             StoreUnreadable: an entry is damaged.
         """
         self.read_in_full = 0
-        known: dict[bytes, _KnownShard] = {}
-        parts: list[Contents] = []
+        known: dict[bytes, _CachedShard] = {}
+        parts: list[ShardContents] = []
         for shard in shards:
             found = self._read_one(shard)
             parts.append(found.contents)
@@ -70,18 +69,18 @@ class KnownGraph:
         self._shards = known
         return _together(parts)
 
-    def _read_one(self, shard: ShardReader) -> "_KnownShard":
-        writer = shard.writer()
+    def _read_one(self, shard: ShardReader) -> "_CachedShard":
+        writer = shard.writer_id()
         known = self._shards.get(writer) if writer is not None else None
-        followed = known and known.follow(shard)
-        if followed is None:
+        updated = known and known.updated(shard)
+        if updated is None:
             self.read_in_full += 1
-            return _KnownShard.read(shard)
-        return followed
+            return _CachedShard.read(shard)
+        return updated
 
 
 @dataclass(frozen=True, kw_only=True)
-class _KnownShard:
+class _CachedShard:
     """A shard as it was after one of its writes.
 
     Attributes:
@@ -94,26 +93,26 @@ class _KnownShard:
     writer: bytes | None
     sequence: int
     held: Digest
-    contents: Contents
+    contents: ShardContents
 
     @classmethod
     def read(cls, shard: ShardReader) -> Self:
         """Read all of a shard."""
         state = shard.state()
-        contents = Contents(
+        contents = ShardContents(
             facts=FactColumns.concatenate([chunk.facts for chunk in session_chunks([shard])]),
             queries=dict(shard.query_names()),
             items=dict(shard.item_names()),
             catalog=dict(shard.catalog()),
         )
         return cls(
-            writer=shard.writer(),
+            writer=shard.writer_id(),
             sequence=state.sequence,
             held=state.facts - state.folded,
             contents=contents,
         )
 
-    def follow(self, shard: ShardReader) -> Self | None:
+    def updated(self, shard: ShardReader) -> Self | None:
         """Read what later writes touched.
 
         Return None where that does not tell what the shard holds now.
@@ -129,7 +128,7 @@ class _KnownShard:
         if held != state.facts - state.folded:
             return None
         asked = [key for key in queries.tolist() if key not in before.queries]
-        contents = Contents(
+        contents = ShardContents(
             facts=facts,
             queries=_updated(before.queries, asked, shard.get_names(codec.QUERY_NAME, asked)),
             items=_updated(
@@ -174,7 +173,7 @@ def _updated(
     return after if after.keys() == before.keys() else dict(sorted(after.items(), key=_key))
 
 
-def _together(parts: Sequence[Contents]) -> Contents:
+def _together(parts: Sequence[ShardContents]) -> ShardContents:
     """Return what shards hold together.
 
     Of a name that several hold, the first shard's; of an item, the newest state.
@@ -185,7 +184,7 @@ def _together(parts: Sequence[Contents]) -> Contents:
     facts = facts.take(np.argsort(facts.session, kind="stable"))
     if _num_sessions(facts) < sum(_num_sessions(part.facts) for part in parts):
         facts = merge_facts(FactColumns.empty(), facts).facts
-    return Contents(
+    return ShardContents(
         facts=facts,
         queries=_union([part.queries for part in parts]),
         items=_union([part.items for part in parts]),

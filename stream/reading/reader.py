@@ -25,7 +25,7 @@ from stream.graph.catalog import newest_over_shards
 from stream.graph.edges import EdgeColumns, edges_of, with_folded
 from stream.graph.facts import Digest, FactColumns, hyperedge_rows, hyperedge_sizes, merge_facts
 from stream.graph.folded import FoldedEdges, add_folded
-from stream.reading.incremental import KnownGraph
+from stream.reading.incremental import GraphCache
 from stream.reading.manifest import MANIFEST_NAME as SNAPSHOT_MANIFEST_NAME
 from stream.reading.manifest import read_manifest as read_snapshot_manifest
 from stream.reading.scan import SessionChunk, edge_chunks, folded_edges, session_chunks
@@ -33,7 +33,7 @@ from stream.settings import StreamSettings
 from stream.shard import codec
 from stream.shard.codec import ShardState
 from stream.shard.epochs import current_folder, shard_name
-from stream.shard.reader import ShardReader, follow_shards
+from stream.shard.reader import ShardReader, open_views
 from stream.shard.upgrade import OLD_VERSION
 from stream.store.store import read_manifest as read_store_manifest
 
@@ -138,7 +138,7 @@ class GraphReader:
         self._weights = {int(action): settings.weight_of(action) for action in Action}
         self._min_sessions = settings.min_sessions
         self._session_gap_ms = settings.session_gap_ms
-        self._shards: Sequence[ShardReader] = follow_shards(folders) if shards is None else shards
+        self._shards: Sequence[ShardReader] = open_views(folders) if shards is None else shards
         self._check_formats()
         self._folded_shards = [
             shard for shard in self._shards if shard.state().folded_before_ms is not None
@@ -280,7 +280,7 @@ class GraphReader:
         at_ms: int | None = None,
         *,
         before_ms: int | None = None,
-        known: KnownGraph | None = None,
+        known: GraphCache | None = None,
     ) -> GraphArrays:
         """Return the graph as arrays.
 
@@ -298,7 +298,7 @@ class GraphReader:
             StoreMismatch: `before_ms` is given, and facts were folded: they have no
                 times of their own.
         """
-        facts, queries, items, catalog = (known or KnownGraph()).read(self._shards)
+        facts, queries, items, catalog = (known or GraphCache()).read(self._shards)
         watermark_ms = self.watermark_ms or 0
         if before_ms is not None:
             if self._folded_shards:

@@ -24,7 +24,7 @@ from uuid import uuid4
 from stream.errors import StoreBusy, StoreError, StoreWriteFailed
 from stream.files import sync_directory, sync_tree
 from stream.shard.locks import FileLock
-from stream.shard.rocksdb import busy, copy_beside_writer, holds_database
+from stream.shard.rocksdb import busy, copy_while_written, holds_database
 
 logger = logging.getLogger(__name__)
 
@@ -183,7 +183,7 @@ def take_over(shard: Path, number: int) -> Lease | None:
         return begin_epoch(
             shard,
             number + 1,
-            lambda folder: copy_beside_writer(epoch_folder(shard, number), folder),
+            lambda folder: copy_while_written(epoch_folder(shard, number), folder),
         )
     except StoreError:
         if current_epoch(shard) == number:

@@ -51,9 +51,9 @@ class ErasedKeys:
         """Whether nothing is erased."""
         return not any(len(known.keys) for known in self._keys.values())
 
-    def holds(self, kind: ErasureKind, keys: Keys) -> Bools:
+    def contains(self, kind: ErasureKind, keys: Keys) -> Bools:
         """Return which keys are erased."""
-        return self._keys[kind].hold(keys)
+        return self._keys[kind].contains(keys)
 
     def add(self, tombstones: Iterable[ErasureTombstone]) -> None:
         """Take note of tombstones that were written."""
@@ -92,14 +92,14 @@ class _KeySet:
         self.keys = keys
         num_bits = min(max(len(keys).bit_length() + _SPARE_BITS, _SPARE_BITS), _MAX_BITS)
         self._shift = np.uint64(64 - num_bits)
-        self._begins_so = np.zeros(1 << num_bits if len(keys) else 0, dtype=np.bool_)
-        self._begins_so[keys >> self._shift] = True
+        self._has_prefix = np.zeros(1 << num_bits if len(keys) else 0, dtype=np.bool_)
+        self._has_prefix[keys >> self._shift] = True
 
-    def hold(self, keys: Keys) -> Bools:
+    def contains(self, keys: Keys) -> Bools:
         """Return which keys are in the set."""
         if not len(self.keys):
             return np.zeros(len(keys), dtype=np.bool_)
-        is_in: Bools = self._begins_so[keys >> self._shift]
+        is_in: Bools = self._has_prefix[keys >> self._shift]
         rows = np.flatnonzero(is_in)
         is_in[rows] = contains(self.keys, keys[rows])
         return is_in

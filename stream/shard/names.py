@@ -1,6 +1,4 @@
-"""Which names a shard has, kept in memory, so that hardly one is read to learn that it
-is there.
-"""
+"""Caches which names a shard stores, so that existing names need no read."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Self
@@ -28,26 +26,23 @@ def text_hashes(texts: Sequence[str]) -> Hashes:
     return np.array(list(map(hash, texts)), dtype=np.int64).astype(np.uint32)
 
 
-class KnownNames:
+class NameCache:
     """Keys of stored names of one kind, each with a hash of its text.
 
-    Twelve bytes a name.
-
-    What a shard has when it is opened is added from `next_key` on, a slice at a time.
-    Once there are too many names, all are dropped: what is not among these is then
-    read.
+    It takes twelve bytes a name. The names that a shard has when it is opened are added
+    from `next_key` on, a slice at a time. Once there are more than `max_names`, all are
+    dropped, and a name that is not cached is read.
 
     Attributes:
-        is_complete: whether a key that is not among these has no name in the shard.
-        next_key: the key from which on stored names are still to be added; None: no
-            more are to be.
+        is_complete: whether a key that is not cached has no name in the shard.
+        next_key: the first key whose stored name was not added yet; None: all were.
     """
 
     def __init__(self, max_names: int = _MAX_NAMES) -> None:
         self.is_complete = False
         self.next_key: int | None = 0
         self._max_names = max_names
-        self._most = self._newest = _Table.empty()
+        self._main = self._recent = _Table.empty()
 
     def find(self, keys: Keys, hashes: Hashes) -> tuple[Bools, Bools]:
         """Return which names are stored as they are, and which must be read to tell.
@@ -58,23 +53,23 @@ class KnownNames:
         """
         has_key = np.zeros(len(keys), dtype=np.bool_)
         is_stored = np.zeros(len(keys), dtype=np.bool_)
-        for table in (self._most, self._newest):
+        for table in (self._main, self._recent):
             place, is_here = table.find(keys)
             has_key |= is_here
             is_stored[is_here] |= table.hashes[place[is_here]] == hashes[is_here]
         return is_stored, has_key & ~is_stored if self.is_complete else ~is_stored
 
-    def learn(self, keys: Keys, hashes: Hashes) -> None:
+    def add(self, keys: Keys, hashes: Hashes) -> None:
         """Add names (keys ascending and distinct) that a finished write stored, or that
         were read.
         """
-        if len(self._most.keys) + len(self._newest.keys) + len(keys) > self._max_names:
-            self._most = self._newest = _Table.empty()
+        if len(self._main.keys) + len(self._recent.keys) + len(keys) > self._max_names:
+            self._main = self._recent = _Table.empty()
             self.is_complete, self.next_key = False, None
-        self._newest = self._newest.with_names(keys, hashes)
-        if len(self._newest.keys) * _MERGE_AT > len(self._most.keys):
-            self._most = self._most.with_names(*self._newest)
-            self._newest = _Table.empty()
+        self._recent = self._recent.with_names(keys, hashes)
+        if len(self._recent.keys) * _MERGE_AT > len(self._main.keys):
+            self._main = self._main.with_names(*self._recent)
+            self._recent = _Table.empty()
 
     def add_slice(self, keys: Keys, hashes: Hashes, next_key: int | None) -> None:
         """Add the stored names from `next_key` on, which moves on.
@@ -82,11 +77,11 @@ class KnownNames:
         None: these were the last.
         """
         self.next_key, self.is_complete = next_key, next_key is None
-        self.learn(keys, hashes)
+        self.add(keys, hashes)
 
-    def forget(self, keys: Keys) -> None:
+    def remove(self, keys: Keys) -> None:
         """No longer know some keys, given in ascending order."""
-        self._most, self._newest = self._most.without(keys), self._newest.without(keys)
+        self._main, self._recent = self._main.without(keys), self._recent.without(keys)
 
 
 class _Table(NamedTuple):

@@ -39,7 +39,7 @@ class ShardReader:
         """Return what the shard was made as; None: it is brand new."""
         return self._one(codec.FORMAT_KEY, codec.unpack_format)
 
-    def writer(self) -> bytes | None:
+    def writer_id(self) -> bytes | None:
         """Return the mark of whoever wrote last; None: no write has left one yet.
 
         A shard that is opened for writing draws another one. Under one mark, writes
@@ -269,7 +269,7 @@ class ShardReader:
             yield record
 
 
-class FollowedShard(ShardReader):
+class ShardView(ShardReader):
     """One shard, or a snapshot of one, opened for reading.
 
     As it was then, whoever goes on writing it.
@@ -282,7 +282,7 @@ class FollowedShard(ShardReader):
         self._links = tempfile.TemporaryDirectory(prefix="freshet-reader-")
         try:
             links = Path(self._links.name)
-            super().__init__(Database.open_beside_writer(path, links, lambda: current_folder(path)))
+            super().__init__(Database.open_while_written(path, links, lambda: current_folder(path)))
         except BaseException:
             self._links.cleanup()
             raise
@@ -293,15 +293,15 @@ class FollowedShard(ShardReader):
         self._links.cleanup()
 
 
-def follow_shards(folders: Sequence[Path]) -> list[FollowedShard]:
+def open_views(folders: Sequence[Path]) -> list[ShardView]:
     """Open shards for reading, those that exist.
 
     Raises:
         StoreUnreadable: one of them is damaged.
     """
-    shards: list[FollowedShard] = []
+    shards: list[ShardView] = []
     try:
-        shards.extend(FollowedShard(path) for path in folders if has_database(path))
+        shards.extend(ShardView(path) for path in folders if has_database(path))
     except StoreError:
         for shard in shards:
             shard.close()

@@ -143,7 +143,7 @@ class Database:
             raise store_error(path, error) from error
 
     @classmethod
-    def open_beside_writer(cls, path: Path, links: Path, find: Callable[[], Path]) -> Self:
+    def open_while_written(cls, path: Path, links: Path, find: Callable[[], Path]) -> Self:
         """Open for reading as it is now, through links in the folder `links`.
 
         Args:
@@ -338,14 +338,14 @@ def holds_database(path: Path) -> bool:
     return False
 
 
-def copy_beside_writer(source: Path, target: Path) -> None:
+def copy_while_written(source: Path, target: Path) -> None:
     """Copy a database as it is now into a folder, whoever goes on writing it.
 
     Nothing where there is none.
 
     Data files are linked: they never change. The table of contents and the logs grow,
     so they are copied: the table first, then the logs from the newest back, because a
-    log that has a successor is complete. As in `Database.open_beside_writer`, no file
+    log that has a successor is complete. As in `Database.open_while_written`, no file
     may be gone afterwards that was there before.
 
     Raises:

@@ -13,14 +13,14 @@ from stream.shard import codec
 from stream.shard.codec import ShardFormat
 from stream.shard.dirty_log import DirtyLog
 from stream.shard.epochs import Lease
-from stream.shard.names import KnownNames, text_hashes
+from stream.shard.names import NameCache, text_hashes
 from stream.shard.reader import ShardReader
 from stream.shard.rocksdb import Database, Memory, Puts
 from stream.shard.shard_write import ShardWrite
 from stream.shard.upgrade import OLD_VERSION, upgrade_shard
 
 _LAST_KEY = (1 << 64) - 1  # the largest 64-bit key
-_MARK_BYTES = 16  # bytes; random, so that no two writers draw the same
+_WRITER_ID_BYTES = 16  # bytes; random, so that no two writers draw the same
 
 
 class Shard(ShardReader):
@@ -55,13 +55,13 @@ class Shard(ShardReader):
         self.half_life_ms = settings.half_life_ms
         self.session_gap_ms = settings.session_gap_ms
         self.fold_age_ms = settings.fold_age_ms
-        self.known_names = {codec.QUERY_NAME: KnownNames(), codec.ITEM_NAME: KnownNames()}
+        self.name_caches = {codec.QUERY_NAME: NameCache(), codec.ITEM_NAME: NameCache()}
         self._sync_every_seconds = settings.sync_every_ms / 1000
         self._synced_at = time.monotonic()
         self._unsynced = False
         self._lease = lease
         self._dirty_log: DirtyLog | None = None
-        self._unwritten_mark: bytes | None = secrets.token_bytes(_MARK_BYTES)
+        self._pending_writer_id: bytes | None = secrets.token_bytes(_WRITER_ID_BYTES)
         try:
             super().__init__(database or Database.open(lease.folder, settings, memory))
             made_as = (index, num_shards, settings.half_life_ms, settings.session_gap_ms)
@@ -97,38 +97,40 @@ class Shard(ShardReader):
             )
 
     def write(self, records: ShardWrite) -> None:
-        """Apply all puts and deletes or none of them, in one write.
+        """Apply all puts and deletes, or none, in one write.
 
-        What they touch is noted for `dirty_since`, where it is anything.
+        Its dirty keys, if it has any, are stored for `dirty_since`.
 
         Raises:
             StoreFenced: another process took the shard over; nothing was applied.
             StoreWriteFailed: the disk refused; nothing was applied.
         """
         self.check_lease()
-        own, surplus, note = Puts(), list[bytes](), b""
-        if self._unwritten_mark is not None:
-            own.put(codec.WRITER_KEY, self._unwritten_mark)
-        touched = records.touched
-        if touched is not None and (len(touched.queries) or len(touched.items)):
-            note = codec.pack_dirty(touched.queries, touched.items)
-            own.put(codec.dirty_key(touched.sequence), note)
-            surplus = [codec.dirty_key(sequence) for sequence in self._notes().surplus(len(note))]
-        self._database.write(Puts.joined([records.puts, own]), [*surplus, *records.deletes])
-        if touched is not None and note:
-            self._notes().add(touched.sequence, len(note))
-        self._unwritten_mark = None
+        own, evicted, packed = Puts(), list[bytes](), b""
+        if self._pending_writer_id is not None:
+            own.put(codec.WRITER_KEY, self._pending_writer_id)
+        dirty = records.dirty
+        if dirty is not None and (len(dirty.queries) or len(dirty.items)):
+            packed = codec.pack_dirty(dirty.queries, dirty.items)
+            own.put(codec.dirty_key(dirty.sequence), packed)
+            evicted = [
+                codec.dirty_key(sequence) for sequence in self._writes().evicted_by(len(packed))
+            ]
+        self._database.write(Puts.joined([records.puts, own]), [*evicted, *records.deletes])
+        if dirty is not None and packed:
+            self._writes().add(dirty.sequence, len(packed))
+        self._pending_writer_id = None
         self._unsynced = True
         self.sync_if_due()
 
-    def learn_names(self, most: int) -> None:
+    def load_names(self, most: int) -> None:
         """Read on, by at most so many, in the names that are stored, to know them from
         then on.
 
         Raises:
             StoreUnreadable: an entry is damaged.
         """
-        for kind, known in self.known_names.items():
+        for kind, known in self.name_caches.items():
             if known.next_key is None or most <= 0:
                 continue
             start = codec.name_key(kind, known.next_key)[len(kind) :]
@@ -188,8 +190,8 @@ class Shard(ShardReader):
             finally:
                 self._lease.release()
 
-    def _notes(self) -> DirtyLog:
-        """Return the log of what writes touched, read at the first write."""
+    def _writes(self) -> DirtyLog:
+        """Return the log of what writes dirty, read at the first write."""
         if self._dirty_log is None:
             stored = self.entries(codec.DIRTY)
             self._dirty_log = DirtyLog(

@@ -12,7 +12,7 @@ from stream.shard.rocksdb import Puts
 _NO_KEYS: Keys = np.empty(0, dtype=np.uint64)
 
 
-class Touched(NamedTuple):
+class DirtyKeys(NamedTuple):
     """The nodes that a write touches, for `ShardReader.dirty_since`.
 
     Attributes:
@@ -33,12 +33,12 @@ class ShardWrite:
     Attributes:
         puts: the records that are put.
         deletes: the keys of the records that are deleted, after the puts.
-        touched: what is noted for `ShardReader.dirty_since`; None: nothing.
+        dirty: what is noted for `ShardReader.dirty_since`; None: nothing.
     """
 
     puts: Puts
     deletes: Sequence[bytes] = ()
-    touched: Touched | None = None
+    dirty: DirtyKeys | None = None
 
     @classmethod
     def of(cls, puts: Mapping[bytes, bytes], deletes: Sequence[bytes] = ()) -> Self:
@@ -46,11 +46,11 @@ class ShardWrite:
         return cls(Puts.of(puts), deletes)
 
     @classmethod
-    def joined(cls, parts: Iterable[Self], touched: Touched | None = None) -> Self:
-        """Return what all parts put and delete as one; what they touch is `touched`."""
+    def joined(cls, parts: Iterable[Self], dirty: DirtyKeys | None = None) -> Self:
+        """Return what all parts put and delete as one; what they touch is `dirty`."""
         listed = list(parts)
         deletes = [key for part in listed for key in part.deletes]
-        return cls(Puts.joined(part.puts for part in listed), deletes, touched)
+        return cls(Puts.joined(part.puts for part in listed), deletes, dirty)
 
     def __bool__(self) -> bool:
         """Whether anything is put or deleted."""

@@ -24,7 +24,7 @@ from stream.shard.epochs import (
     has_database,
     shard_name,
 )
-from stream.shard.reader import FollowedShard
+from stream.shard.reader import ShardView
 from stream.shard.rocksdb import Memory, busy
 from stream.shard.shard import Shard
 from stream.store.checkpoints import Checkpoint, Checkpoints
@@ -233,7 +233,7 @@ class Ownership:
         path = self._path(index)
         if not has_database(path):
             return 0
-        shard = FollowedShard(path)
+        shard = ShardView(path)
         try:
             return sum(shard.positions().values())
         finally:

@@ -11,7 +11,7 @@ from random import Random
 from stream.settings import StreamSettings
 from stream.shard.epochs import OWNER_NAME, Lease, shard_name
 from stream.shard.locks import FileLock
-from stream.shard.reader import ShardReader, follow_shards
+from stream.shard.reader import ShardReader, open_views
 from stream.shard.shard import Shard
 from stream.store.store import Store
 from testing.memory_rocksdb import MemoryDatabase, MemoryDisk
@@ -164,7 +164,7 @@ class RocksShards(CaseShards):
 
     def readers(self) -> list[ShardReader]:
         """Open all shards for reading."""
-        return [*follow_shards([self._folder(index) for index in range(self._num_shards)])]
+        return [*open_views([self._folder(index) for index in range(self._num_shards)])]
 
     def _folder(self, index: int) -> Path:
         return self._root / shard_name(index)

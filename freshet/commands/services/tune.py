@@ -15,7 +15,7 @@ from freshet.terminal.addresses import TUNER_METRICS
 from model.metrics import TunerMetrics
 from model.publishing.refresh import SnapshotInput
 from model.tuner import run_tuner
-from stream.reading.incremental import KnownGraph
+from stream.reading.incremental import GraphCache
 
 
 @click.command()
@@ -63,7 +63,7 @@ def tune(
     stream_settings = config.stream()
     artifact_store = writable_artifacts(artifacts)
     registry = CollectorRegistry()
-    counted, known = TunerMetrics(registry), KnownGraph()
+    counted, known = TunerMetrics(registry), GraphCache()
 
     def snapshots() -> AbstractContextManager[SnapshotInput]:
         return nullcontext(store_input(store, stream_settings, known))

@@ -25,7 +25,7 @@ from stream.errors import StoreUnreadable
 from stream.events.columns import Texts, batch_of
 from stream.events.types import CatalogItem, Interaction, Position, Rejection
 from stream.kafka.partitioner import shard_of
-from stream.reading.incremental import KnownGraph
+from stream.reading.incremental import GraphCache
 from stream.reading.reader import GraphReader, open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
@@ -241,7 +241,7 @@ def test_any_delivery_keeps_the_newest_states(
 
     found = {item.item_id: item for _, item in graph.catalog()}
     assert found == newest_states(item for item, _, _ in arriving)
-    catalog = KnownGraph().read(readers).catalog
+    catalog = GraphCache().read(readers).catalog
     assert {item.item_id: item for item in catalog.values()} == found
 
 
@@ -364,8 +364,8 @@ def test_planning_changes_nothing(open_store: OpenStore) -> None:
     assert list(shard.entries(b"")) == before
     assert list(first.puts.sections()) == list(second.puts.sections())
     assert first.deletes == second.deletes == []
-    assert first.touched is not None
-    assert first.touched.items.tolist() == sorted(map(text_key, ["a", "c", "d"]))
+    assert first.dirty is not None
+    assert first.dirty.items.tolist() == sorted(map(text_key, ["a", "c", "d"]))
 
 
 def test_damaged_record_stops_the_batch(open_store: OpenStore) -> None:

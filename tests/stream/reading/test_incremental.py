@@ -21,7 +21,7 @@ from stream.events.columns import ShardBatch, Texts, batch_of
 from stream.events.types import CatalogItem, Erasure, Interaction, Position
 from stream.graph.arrays import GraphArrays
 from stream.kafka.partitioner import shard_of
-from stream.reading.incremental import KnownGraph
+from stream.reading.incremental import GraphCache
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard import dirty_log as dirty
@@ -74,7 +74,7 @@ def test_what_changed_is_all_that_must_be_read(
     After each write, what is known and what is read is all there is.
     """
     with TemporaryDirectory() as folder:
-        root, known = Path(folder) / "store", KnownGraph()
+        root, known = Path(folder) / "store", GraphCache()
         store = Store.create_or_open(root, store_settings, 2)
         for step in steps:
             if isinstance(step, str):
@@ -106,7 +106,7 @@ def deliver(
     fold_step(shard, 1_000_000)
 
 
-def assert_read_again(root: Path, known: KnownGraph) -> None:
+def assert_read_again(root: Path, known: GraphCache) -> None:
     """Check that reading on gives what reading all gives."""
     with open_graph(root, DEFAULTS) as graph:
         assert_same_arrays(graph.arrays(known=known), graph.arrays())
@@ -129,7 +129,7 @@ def test_nothing_known_is_read_again(
     """New facts, moved ones, new names and catalogue items come without a look at any
     session.
     """
-    store, known = open_store(), KnownGraph()
+    store, known = open_store(), GraphCache()
     one = store.shard(0)
     apply_events(one, [event("s-1", "tv", "a", NOON_MS + 5), event("s-2", "tv", "b")])
     assert_read_again(store.root, known)
@@ -155,7 +155,7 @@ def test_a_name_without_a_fact_is_read(open_store: OpenStore) -> None:
     """What was asked in an event that came too late has a name, and no fact that would
     tell.
     """
-    store, known = open_store(), KnownGraph()
+    store, known = open_store(), GraphCache()
     one, position = store.shard(0), Position("topic", 0)
     apply_batch(one, *late_batch([event("s-1", "tv", "a", NOON_MS + 9_000)], position))
     assert_read_again(store.root, known)
@@ -175,7 +175,7 @@ def late_batch(events: Sequence[Interaction], position: Position) -> tuple[Shard
 
 def test_who_opened_it_anew_is_read_in_full(open_store: OpenStore) -> None:
     """Once, and then on from there."""
-    known = KnownGraph()
+    known = GraphCache()
     for number in range(2):
         with open_store() as store:
             for item in "ab":
@@ -189,7 +189,7 @@ def test_what_is_no_longer_noted_is_read_in_full(
 ) -> None:
     """More writes than notes are kept of."""
     monkeypatch.setattr(dirty, "MAX_WRITES", 2)
-    store, known = open_store(), KnownGraph()
+    store, known = open_store(), GraphCache()
     apply_events(store.shard(0), [event()])
     assert_read_again(store.root, known)
     for number in range(3):
@@ -202,7 +202,7 @@ def test_an_older_copy_is_read_in_full(open_store: OpenStore, tmp_path: Path) ->
     """A shard that went back, to a checkpoint say, is not taken for
     what it was later.
     """
-    store, known = open_store(), KnownGraph()
+    store, known = open_store(), GraphCache()
     one = store.shard(0)
     apply_events(one, [event()], [CatalogItem(item_id="a", title="before")])
     store.close()
@@ -219,7 +219,7 @@ def test_an_older_copy_is_read_in_full(open_store: OpenStore, tmp_path: Path) ->
 
 def test_erasing_is_read_in_full(open_store: OpenStore) -> None:
     """What is gone is no longer known."""
-    store, known = open_store(), KnownGraph()
+    store, known = open_store(), GraphCache()
     apply_events(store.shard(0), [event("s-1"), event("s-2", item_id="b")])
     assert_read_again(store.root, known)
     erase(store.shard(0), [Erasure(kind="session", id="s-1", ts_ms=NOON_MS)], 0)

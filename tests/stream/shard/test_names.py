@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.shard.names import KnownNames, text_hashes
+from stream.shard.names import NameCache, text_hashes
 
 Names = dict[int, int]
 
@@ -15,7 +15,7 @@ _STEPS = st.lists(
 )
 
 
-def _find(known: KnownNames, keys: list[int]) -> tuple[list[bool], list[bool]]:
+def _find(known: NameCache, keys: list[int]) -> tuple[list[bool], list[bool]]:
     is_stored, is_unsure = known.find(np.array(keys, dtype=np.uint64), _hashes(keys))
     return is_stored.tolist(), is_unsure.tolist()
 
@@ -32,14 +32,14 @@ def test_known_names_never_contradict_the_store(
 
     Once complete, unknown is not.
     """
-    known, stored = KnownNames(), set(stored)
+    known, stored = NameCache(), set(stored)
     for step, some in steps:
         keys = sorted(some)
         if step == "write":
-            known.learn(np.array(keys, dtype=np.uint64), _hashes(keys))
+            known.add(np.array(keys, dtype=np.uint64), _hashes(keys))
             stored |= some
         elif step == "forget":
-            known.forget(np.array(keys, dtype=np.uint64))
+            known.remove(np.array(keys, dtype=np.uint64))
             stored -= some
         elif known.next_key is not None:
             waiting = sorted(key for key in stored if key >= known.next_key)
@@ -54,7 +54,7 @@ def test_known_names_never_contradict_the_store(
 
 def test_the_first_slice_of_an_empty_shard_completes() -> None:
     """Nothing is read any more for a brand-new shard."""
-    known = KnownNames()
+    known = NameCache()
     assert _find(known, [1, 2]) == ([False, False], [True, True])
     known.add_slice(np.empty(0, dtype=np.uint64), text_hashes([]), None)
     assert _find(known, [1, 2]) == ([False, False], [False, False])
@@ -62,9 +62,9 @@ def test_the_first_slice_of_an_empty_shard_completes() -> None:
 
 def test_another_text_with_a_known_key_must_be_read() -> None:
     """A key alone proves nothing: the hash of the text has to agree."""
-    known = KnownNames()
+    known = NameCache()
     one = np.array([7], dtype=np.uint64)
-    known.learn(one, text_hashes(["red shoes"]))
+    known.add(one, text_hashes(["red shoes"]))
     assert known.find(one, text_hashes(["red shoes"]))[0].all()
     is_stored, is_unsure = known.find(one, text_hashes(["blue shoes"]))
     assert not is_stored.any()
@@ -75,10 +75,10 @@ def test_names_are_dropped_when_they_grow_too_many() -> None:
     """Memory is bounded: over the bound all but the newest are dropped, and what is
     stored is read.
     """
-    known = KnownNames(max_names=10)
+    known = NameCache(max_names=10)
     known.add_slice(np.arange(6, dtype=np.uint64), np.zeros(6, dtype=np.uint32), None)
     assert known.is_complete
-    known.learn(np.arange(6, 12, dtype=np.uint64), np.zeros(6, dtype=np.uint32))
+    known.add(np.arange(6, 12, dtype=np.uint64), np.zeros(6, dtype=np.uint32))
     assert not known.is_complete
     assert known.next_key is None
     is_stored, is_unsure = known.find(np.arange(12, dtype=np.uint64), np.zeros(12, dtype=np.uint32))

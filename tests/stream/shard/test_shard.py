@@ -1,6 +1,6 @@
 """What a shard remembers beside its records.
 
-Names known to be stored, what writes touched, users.
+Names known to be stored, what writes dirty, users.
 """
 
 from collections.abc import Callable
@@ -31,14 +31,14 @@ def test_names_of_an_opened_shard_are_learnt_in_slices(open_store: OpenStore) ->
     with open_store() as first:
         apply_events(first.shard(0), [event("s-1", "tv", item) for item in items])
     one = open_store().shard(0)
-    known = one.known_names[codec.ITEM_NAME]
+    known = one.name_caches[codec.ITEM_NAME]
     keys = np.sort(np.array([text_key(item) for item in items], dtype=np.uint64))
     by_key = {text_key(item): item for item in items}
     hashes = text_hashes([by_key[key] for key in keys.tolist()])
     for _ in range(6):
         assert not known.is_complete
         assert known.find(keys, hashes)[1].any()
-        one.learn_names(4)
+        one.load_names(4)
     assert known.is_complete
     is_stored, is_unsure = known.find(keys, hashes)
     assert is_stored.all()
@@ -80,7 +80,7 @@ def test_dirty_is_not_known_for_ever(
 ) -> None:
     """Only so many writes are kept.
 
-    Whoever asks further back must take everything for touched.
+    Whoever asks further back must take everything for dirty.
     """
     monkeypatch.setattr(dirty, "MAX_WRITES", 3)
     one = open_store().shard(0)
@@ -139,14 +139,14 @@ def test_a_writer_leaves_its_mark(open_store: OpenStore) -> None:
     """
     with open_store() as first:
         apply_events(first.shard(0), [event()])
-        mark = first.shard(0).writer()
+        mark = first.shard(0).writer_id()
         apply_events(first.shard(0), [event(item_id="b")])
         assert mark is not None
-        assert first.shard(0).writer() == mark
+        assert first.shard(0).writer_id() == mark
     again = open_store().shard(0)
-    assert again.writer() == mark
+    assert again.writer_id() == mark
     apply_events(again, [event(item_id="c")])
-    assert again.writer() not in {mark, None}
+    assert again.writer_id() not in {mark, None}
 
 
 def _refuse(*_: object) -> None:

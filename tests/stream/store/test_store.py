@@ -14,7 +14,7 @@ from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
 from stream.shard.epochs import current_folder
-from stream.shard.reader import follow_shards
+from stream.shard.reader import open_views
 from stream.shard.shard_write import ShardWrite
 from stream.store.store import Store, read_manifest
 from testing.histories import NOON_MS, apply_all, apply_events, event, graph_hash
@@ -427,7 +427,7 @@ def test_reading_leaves_no_folder_behind(
     graph_hash(store.root, settings)
     data_file(store).unlink()
     with pytest.raises(StoreUnreadable):
-        follow_shards([store.root / "shard-0000"])
+        open_views([store.root / "shard-0000"])
 
     assert list((tmp_path / "temporary").iterdir()) == []
 

@@ -2,20 +2,20 @@
 
 import pytest
 
-from stream.shard.shard_write import ShardWrite, Touched
+from stream.shard.shard_write import DirtyKeys, ShardWrite
 
 
 def test_parts_are_joined_in_order() -> None:
     """Of a key that two parts put, the later part's value is written last; deletes keep
     their order.
     """
-    touched = Touched(7)
+    dirty = DirtyKeys(7)
     joined = ShardWrite.joined(
         [
             ShardWrite.of({b"\x02a": b"1", b"\x01a": b"2"}, [b"x"]),
             ShardWrite.of({b"\x02a": b"3"}, [b"y"]),
         ],
-        touched,
+        dirty,
     )
 
     assert list(joined.puts.sections()) == [
@@ -23,7 +23,7 @@ def test_parts_are_joined_in_order() -> None:
         ([b"\x02a", b"\x02a"], [b"1", b"3"]),
     ]
     assert joined.deletes == [b"x", b"y"]
-    assert joined.touched is touched
+    assert joined.dirty is dirty
 
 
 @pytest.mark.parametrize(
