@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from model.errors import GenerationCorrupt
 from stream.dtypes import Float32s, Float64s, Int64s
-from stream.graph.keysets import places_of
+from stream.graph.keysets import indexes_of
 
 # What one explanation looks at, so that a query with a million clicks costs no more
 # than another: its strongest clicked items, and the newest hyperedges of a node. Chosen
@@ -311,7 +311,7 @@ def _shared_hyperedges(graph: PathGraph, node: int, other: int) -> _Shared:
     # of the shorter row are its newest.
     few, many = sorted(rows.values(), key=len)
     visited = few[-VISITED_HYPEREDGES:]
-    shared = visited[places_of(many, visited) >= 0]
+    shared = visited[indexes_of(many, visited) >= 0]
     has_all = any(len(row) == graph.node_degrees[each] for each, row in rows.items())
     weight = (1.0 / graph.hyperedge_sizes[shared]).sum() / max(1, int(graph.node_degrees[node]))
     return _Shared(
@@ -338,7 +338,7 @@ def _sessions_of(graph: PathGraph, query: int, items: Int32s) -> Int32s:
     0: none did.
     """
     row = _row(graph.click_starts, graph.click_items, query)
-    places = places_of(row, items)
+    places = indexes_of(row, items)
     sessions = _row(graph.click_starts, graph.click_sessions, query)
     found = np.zeros(len(items), dtype=np.int32)
     found[places >= 0] = sessions[places[places >= 0]]

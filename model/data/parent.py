@@ -17,7 +17,7 @@ from model.artifact.generation import Generation
 from model.artifact.paths import PathGraph
 from stream.dtypes import Bools, Int64s
 from stream.graph.arrays import GraphArrays
-from stream.graph.keysets import places_of
+from stream.graph.keysets import indexes_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ def rows_in(
     """Return where the parent has each of some queries and items."""
     row_of = {item_id: row for row, item_id in enumerate(generation.item_ids)}
     return ParentRows(
-        query=places_of(generation.query_keys, query_keys),
+        query=indexes_of(generation.query_keys, query_keys),
         item=np.array([row_of.get(item_id, -1) for item_id in item_ids], dtype=np.int64),
     )
 
@@ -126,4 +126,4 @@ def _places_of_clicks(paths: PathGraph, query: Int64s, item: Int64s) -> Int64s:
     counts = np.diff(paths.click_starts)
     codes = np.repeat(np.arange(len(counts)), counts) * num_items + paths.click_items
     asked = np.where((query >= 0) & (item >= 0), query * num_items + item, -1)
-    return places_of(codes, asked)
+    return indexes_of(codes, asked)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from stream.changes.encoding import encode
-from stream.changes.erase import without_erased
+from stream.changes.erase import drop_erased
 from stream.changes.fold import fold_returning
 from stream.changes.lookup import look_up
 from stream.changes.plan import merge
@@ -66,7 +66,7 @@ def apply_batch(
         StoreStalled: flushes or compaction cannot keep up; nothing was applied.
         StoreUnreadable: the shard's files are damaged; nothing was applied.
     """
-    survivors = without_erased(shard, batch, now_ms())
+    survivors = drop_erased(shard, batch, now_ms())
     fold_returning(shard, survivors.batch.events.session)
     plan = merge(look_up(shard, survivors.batch, texts))
     if plan.accepted.refusals and on_refused is not None:

@@ -7,7 +7,7 @@ import numpy as np
 from stream.changes.plan import Plan
 from stream.events.columns import NO_KEY, Keys, Texts
 from stream.graph.facts import FactColumns
-from stream.graph.keysets import distinct, starts_of
+from stream.graph.keysets import distinct, run_starts
 from stream.shard import codec
 from stream.shard.rocksdb import Puts
 from stream.shard.shard_write import DirtyKeys, ShardWrite
@@ -49,7 +49,7 @@ def encode(plan: Plan, texts: Texts) -> ShardWrite:
 def _session_entries(plan: Plan, texts: Texts) -> tuple[list[bytes], list[bytes]]:
     """Return the records of sessions with new or moved facts, or with new users."""
     facts, users, records = plan.facts, plan.users.by_session, plan.lookup.sessions.records
-    firsts = np.flatnonzero(starts_of(facts.session))
+    firsts = np.flatnonzero(run_starts(facts.session))
     sessions = facts.session[firsts].tolist()
     rows = codec.split_rows(codec.pack_rows(facts.query, facts.item, facts.stamp), firsts)
     values = codec.pack_sessions(
@@ -73,7 +73,7 @@ def _runs(major: Keys, minor: Keys, facts: FactColumns) -> tuple[Keys, list[byte
     # Stable, so the rows of a (major, minor) pair keep their order by session.
     order = np.lexsort((minor, major))
     major, minor, facts = major[order], minor[order], facts.take(order)
-    firsts = np.flatnonzero(starts_of(major))
+    firsts = np.flatnonzero(run_starts(major))
     rows = codec.split_rows(codec.pack_rows(minor, facts.session, facts.stamp), firsts)
     return major[firsts], rows
 

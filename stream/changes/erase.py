@@ -11,8 +11,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from protos.text import text_key
+from stream.changes.removables import Removable, SeenSessions, removable_of
 from stream.changes.removal import Removal, Removed, plan_removal, user_notes, write_removal
-from stream.changes.shares import SeenSessions, Share, share_of
 from stream.dtypes import Bools
 from stream.events.columns import NO_KEY, EventColumns, Keys, ShardBatch
 from stream.events.types import CatalogItem, Erasure
@@ -31,12 +31,12 @@ FACTS_A_WRITE = 50_000  # facts; bounds memory and how long a batch waits: both 
 _Value = TypeVar("_Value")
 
 
-class Survivors(NamedTuple):
-    """What is left of a batch to be applied.
+class ErasureOutcome(NamedTuple):
+    """What erasing leaves of a batch.
 
     Attributes:
-        batch: without what is erased.
-        erased_facts: facts that erasures took away.
+        batch: without the events of erased ids.
+        erased_facts: facts that erasures removed.
         dropped: interactions that were left out.
     """
 
@@ -45,15 +45,15 @@ class Survivors(NamedTuple):
     dropped: int
 
 
-def without_erased(shard: Shard, batch: ShardBatch, now_ms: int) -> Survivors:
-    """Carry out the erasures of a batch, and return the rest of it without what is
-    erased.
+def drop_erased(shard: Shard, batch: ShardBatch, now_ms: int) -> ErasureOutcome:
+    """Apply a batch's erasures and return its other events, without those of
+    erased ids.
 
     An event of an erased user erases its session as well: it makes no difference which
     of the two came first.
 
     Args:
-        shard: where to.
+        shard: written to.
         batch: events and erasures, of this shard or of none.
         now_ms: the time, for the audit.
 
@@ -66,10 +66,10 @@ def without_erased(shard: Shard, batch: ShardBatch, now_ms: int) -> Survivors:
     if batch.erasures or shard.erased.pending:
         erased_facts = erase(shard, batch.erasures, now_ms)
     if shard.erased.is_empty:
-        return Survivors(batch, erased_facts, 0)
+        return ErasureOutcome(batch, erased_facts, 0)
     found = _sessions_of_erased_users(shard, batch.events)
     if found:
-        erased_facts += _carry_out(shard, found, now_ms)
+        erased_facts += _erase_all(shard, found, now_ms)
     return _masked(shard, batch, erased_facts)
 
 
@@ -87,13 +87,12 @@ def erase(shard: Shard, erasures: Sequence[Erasure], now_ms: int) -> int:
             call.
         StoreUnreadable: the shard's files are damaged.
     """
-    orders = {**shard.erased.pending, **_asked_for(shard, erasures)}
-    return _carry_out(shard, list(orders.values()), now_ms)
+    orders = {**shard.erased.pending, **_requested(shard, erasures)}
+    return _erase_all(shard, list(orders.values()), now_ms)
 
 
 def lift(shard: Shard, kind: ErasureKind, text: str, now_ms: int) -> bool:
-    """Let events of a user, a session or an item count again, those that come from now
-    on, or come again.
+    """Lift an erasure: later events of the id count again, repeated ones included.
 
     Lifting a user lifts the sessions that were erased for that user, too. What was
     removed stays removed.
@@ -136,10 +135,10 @@ def audit_entries(shard: ShardReader) -> Iterator[AuditEntry]:
 # What is to be erased
 
 
-def _asked_for(
+def _requested(
     shard: Shard, erasures: Sequence[Erasure]
 ) -> dict[tuple[ErasureKind, int], ErasureTombstone]:
-    """Return the erasures that nobody asked for before, by key.
+    """Return the erasures that were not requested before, by key.
 
     Users are looked up fastest in that order.
     """
@@ -195,7 +194,7 @@ def _unpacked(shard: ShardReader, unpack: Callable[..., _Value], *packed: bytes)
 # Erasing
 
 
-def _carry_out(shard: Shard, orders: Sequence[ErasureTombstone], now_ms: int) -> int:
+def _erase_all(shard: Shard, orders: Sequence[ErasureTombstone], now_ms: int) -> int:
     """Carry erasures out, a write at a time; return how many facts that took away."""
     num_facts = 0
     while orders:
@@ -218,41 +217,51 @@ class _Part(NamedTuple):
     Attributes:
         order: the erasure as it was.
         facts: that no other erasure of the write takes.
-        share: all that it would take; None: there was no room left.
+        removable: all that it would take; None: there was no budget left.
     """
 
     order: ErasureTombstone
     facts: FactColumns
-    share: Share | None
+    removable: Removable | None
 
 
 def _parts(shard: Shard, orders: Sequence[ErasureTombstone]) -> list[_Part]:
-    """Take in as much of each erasure as there is room for in one write."""
-    seen, room = SeenSessions(shard), FACTS_A_WRITE
+    """Add as much of each erasure as fits into one write."""
+    seen, budget = SeenSessions(shard), FACTS_A_WRITE
     taken: set[tuple[int, int]] = set()
     parts = []
     for order in orders:
-        if not room:
+        if not budget:
             parts.append(_Part(order, FactColumns.empty(), None))
             continue
-        share = share_of(seen, order.kind, order.key, room, 0 if taken else 1)
-        pairs = list(zip(share.facts.session.tolist(), share.facts.item.tolist(), strict=True))
-        facts = share.facts.take(np.array([pair not in taken for pair in pairs], dtype=np.bool_))
+        removable = removable_of(seen, order.kind, order.key, budget, 0 if taken else 1)
+        pairs = list(
+            zip(removable.facts.session.tolist(), removable.facts.item.tolist(), strict=True)
+        )
+        facts = removable.facts.take(
+            np.array([pair not in taken for pair in pairs], dtype=np.bool_)
+        )
         taken.update(pairs)
-        room = max(room - len(facts), 0) if share.is_all else 0
-        parts.append(_Part(order, facts, share))
+        budget = max(budget - len(facts), 0) if removable.is_all else 0
+        parts.append(_Part(order, facts, removable))
     return parts
 
 
 def _removal(parts: Sequence[_Part]) -> Removal:
     """Return what all parts take out together."""
-    shares = [part.share for part in parts if part.share is not None]
-    finished = [part.order for part in parts if part.share is not None and part.share.is_all]
+    removables = [part.removable for part in parts if part.removable is not None]
+    finished = [
+        part.order for part in parts if part.removable is not None and part.removable.is_all
+    ]
     none = np.empty(0, dtype=np.uint64)
     return Removal(
         facts=FactColumns.concatenate([FactColumns.empty(), *(part.facts for part in parts)]),
-        rows=FactColumns.concatenate([FactColumns.empty(), *(share.rows for share in shares)]),
-        sessions=distinct(np.concatenate([none, *(share.sessions for share in shares)])),
+        rows=FactColumns.concatenate(
+            [FactColumns.empty(), *(removable.rows for removable in removables)]
+        ),
+        sessions=distinct(
+            np.concatenate([none, *(removable.sessions for removable in removables)])
+        ),
         seen=_seen(parts),
         items=_keys_of("item", finished),
         users=_keys_of("user", finished),
@@ -263,8 +272,8 @@ def _seen(parts: Sequence[_Part]) -> dict[int, list[int]]:
     """Return which erased users were seen in which of their sessions."""
     seen: dict[int, list[int]] = {}
     for part in parts:
-        if part.order.kind == "user" and part.share is not None:
-            for session in part.share.sessions.tolist():
+        if part.order.kind == "user" and part.removable is not None:
+            for session in part.removable.sessions.tolist():
                 seen.setdefault(session, []).append(part.order.key)
     return seen
 
@@ -281,8 +290,8 @@ def _counted(parts: Sequence[_Part], removed: Removed) -> list[ErasureTombstone]
         last_part.update(dict.fromkeys(part.facts.session.tolist(), number))
     num_emptied = Counter(last_part[session] for session in removed.emptied)
     tombstones = []
-    for number, (order, facts, share) in enumerate(parts):
-        is_finished = order.is_finished if share is None else share.is_all
+    for number, (order, facts, removable) in enumerate(parts):
+        is_finished = order.is_finished if removable is None else removable.is_all
         num_folded = removed.folded.get(order.key, 0) if order.kind == "item" else 0
         tombstones.append(
             order._replace(
@@ -302,10 +311,10 @@ def _changed(
     A user's sessions are erased for good, too, those that nobody asked for themselves.
     """
     after: dict[tuple[ErasureKind, int], ErasureTombstone] = {}
-    for order, _, share in parts:
-        if order.kind == "user" and share is not None:
-            is_marked = shard.erased.contains("session", share.sessions)
-            for session in share.sessions[~is_marked].tolist():
+    for order, _, removable in parts:
+        if order.kind == "user" and removable is not None:
+            is_marked = shard.erased.contains("session", removable.sessions)
+            for session in removable.sessions[~is_marked].tolist():
                 after["session", session] = ErasureTombstone(
                     "session", session, order.asked_ms, is_finished=True, cause=order.key
                 )
@@ -348,7 +357,7 @@ def _audit(tombstones: Sequence[ErasureTombstone], now_ms: int) -> Iterator[Audi
 # What comes later
 
 
-def _masked(shard: Shard, batch: ShardBatch, erased_facts: int) -> Survivors:
+def _masked(shard: Shard, batch: ShardBatch, erased_facts: int) -> ErasureOutcome:
     events, erased = batch.events, shard.erased
     is_gone = erased.contains("user", events.user) | erased.contains("session", events.session)
     is_on_item = erased.contains("item", events.item) & ~is_gone
@@ -357,9 +366,9 @@ def _masked(shard: Shard, batch: ShardBatch, erased_facts: int) -> Survivors:
     is_kept = ~(is_gone | is_on_item)
     items = _kept_items(shard, batch.items)
     if is_kept.all() and len(items) == len(batch.items):
-        return Survivors(batch, erased_facts, 0)
+        return ErasureOutcome(batch, erased_facts, 0)
     rest = replace(batch, events=events.take(is_kept), place=batch.place[is_kept], items=items)
-    return Survivors(rest, erased_facts, len(events) - len(rest.events))
+    return ErasureOutcome(rest, erased_facts, len(events) - len(rest.events))
 
 
 def _kept_items(

@@ -25,7 +25,7 @@ from stream.events.columns import NO_KEY, Keys
 from stream.graph.decay import ZERO, Decayed, add, contribution
 from stream.graph.edges import EdgeColumns, distinct_facts, edges_of
 from stream.graph.facts import Digest, FactColumns, hyperedge_sizes, times_of
-from stream.graph.folded import FoldedEdge, Tally
+from stream.graph.folded import FoldedEdge, FoldedFacts
 from stream.graph.keysets import distinct
 from stream.shard import codec
 from stream.shard.codec import ShardState, StoredSession
@@ -387,11 +387,12 @@ def _folded_edges(edges: EdgeColumns, half_life_ms: int) -> Iterator[FoldedEdge]
         )
 
 
-def _tallies(facts: Sequence[tuple[int, int]], half_life_ms: int) -> dict[int, Tally]:
+def _tallies(facts: Sequence[tuple[int, int]], half_life_ms: int) -> dict[int, FoldedFacts]:
     """Return the facts of an edge, given by time and action, summed up by action."""
     by_action: dict[int, list[Decayed]] = {}
     for ts_ms, action in facts:
         by_action.setdefault(action, []).append(contribution(ts_ms, half_life_ms))
     return {
-        action: Tally(len(parts), reduce(add, parts, ZERO)) for action, parts in by_action.items()
+        action: FoldedFacts(len(parts), reduce(add, parts, ZERO))
+        for action, parts in by_action.items()
     }

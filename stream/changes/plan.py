@@ -12,8 +12,8 @@ from stream.dtypes import Bools
 from stream.events.columns import NO_KEY, EventColumns, Keys
 from stream.events.types import CatalogItem, Position
 from stream.graph.catalog import newest
-from stream.graph.facts import Digest, FactColumns, Merge, hyperedge_sizes, merge_facts
-from stream.graph.keysets import starts_of
+from stream.graph.facts import Digest, FactColumns, MergedFacts, hyperedge_sizes, merge_facts
+from stream.graph.keysets import run_starts
 from stream.shard.codec import Progress, ShardState, StoredSession
 
 
@@ -60,7 +60,7 @@ class Plan:
 
 
 def merge(lookup: Lookup) -> Plan:
-    """Merge what a batch saw into what its sessions hold."""
+    """MergedFacts what a batch saw into what its sessions hold."""
     seen = lookup.events.take(lookup.accepted.mask & ~lookup.is_late)
     stored = lookup.sessions.facts
     merged = merge_facts(stored.kept, _together(stored.arrived, FactColumns.of_events(seen)))
@@ -88,7 +88,7 @@ def _together(one: FactColumns, other: FactColumns) -> FactColumns:
     return FactColumns.concatenate([part for part in (one, other) if len(part)])
 
 
-def _without_unknown(accepted: Acceptance, lookup: Lookup, merged: Merge) -> Acceptance:
+def _without_unknown(accepted: Acceptance, lookup: Lookup, merged: MergedFacts) -> Acceptance:
     """Refuse late events, but for those known at their time or an earlier one.
 
     They change nothing.
@@ -118,7 +118,7 @@ def _seen_users(seen: EventColumns, records: Mapping[int, StoredSession]) -> See
     session, user = seen.session[has_user], seen.user[has_user]
     # By (user, session), each pair once: user runs are written in that order.
     order = np.lexsort((session, user))
-    order = order[starts_of(user[order], session[order])]
+    order = order[run_starts(user[order], session[order])]
     session, user = session[order], user[order]
     if known:
         seen_in = {key: frozenset(users) for key, users in known.items()}
@@ -145,7 +145,7 @@ def _changed_items(lookup: Lookup) -> dict[int, CatalogItem]:
 
 
 def _state_after(
-    lookup: Lookup, accepted: Acceptance, merged: Merge, replaced: FactColumns
+    lookup: Lookup, accepted: Acceptance, merged: MergedFacts, replaced: FactColumns
 ) -> ShardState:
     before, stored = lookup.state, lookup.sessions.facts
     changed = merged.facts.take(merged.is_new | merged.is_moved)

@@ -13,7 +13,7 @@ import numpy as np
 from stream.dtypes import Bools
 from stream.events.columns import NO_KEY, Keys
 from stream.graph.facts import Digest, FactColumns, hyperedge_sizes
-from stream.graph.keysets import contains, distinct, starts_of
+from stream.graph.keysets import contains, distinct, run_starts
 from stream.shard import codec
 from stream.shard.codec import ShardState, StoredSession
 from stream.shard.rocksdb import Puts, store_error
@@ -175,7 +175,7 @@ def _without_facts(shard: Shard, sessions: Keys, pairs: "_Pairs") -> _Sessions:
     stored = facts_of(shard, records)
     is_gone = pairs.contains(stored.session, stored.item)
     gone, kept = stored.take(is_gone), stored.take(~is_gone)
-    firsts = np.flatnonzero(starts_of(kept.session))
+    firsts = np.flatnonzero(run_starts(kept.session))
     keys = kept.session[firsts]
     rows = codec.split_rows(codec.pack_rows(kept.query, kept.item, kept.stamp), firsts)
     lasting = {key: records[key] for key in keys.tolist()}

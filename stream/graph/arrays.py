@@ -14,7 +14,7 @@ from stream.events.columns import Keys
 from stream.events.types import CatalogItem
 from stream.graph.edges import EdgeColumns
 from stream.graph.facts import FactColumns, hyperedge_rows
-from stream.graph.keysets import places_of, starts_of
+from stream.graph.keysets import indexes_of, run_starts
 
 _MAX_FLOAT32 = float(np.finfo(np.float32).max)
 
@@ -148,9 +148,9 @@ class _Names:
         Raises:
             StoreUnreadable: a key has no name.
         """
-        index = places_of(self.keys, keys)
+        index = indexes_of(self.keys, keys)
         if (index < 0).any():
-            raise nameless(self._path)
+            raise missing_name_error(self._path)
         return index
 
     def ranks(self) -> Int64s:
@@ -177,7 +177,7 @@ def build_arrays(graph: "GraphParts", *, at_ms: int, watermark_ms: int) -> Graph
     listed = [graph.catalog.get(int(key), _NOT_LISTED) for key in items.keys]
     facts = graph.facts
     session_of = (
-        np.cumsum(starts_of(facts.session)) - 1 if len(facts) else np.empty(0, dtype=np.int64)
+        np.cumsum(run_starts(facts.session)) - 1 if len(facts) else np.empty(0, dtype=np.int64)
     )
     num_sessions = int(session_of[-1]) + 1 if len(facts) else 0
     fact_item, fact_ms = items.index_of(facts.item), facts.ts_ms
@@ -220,7 +220,7 @@ def build_arrays(graph: "GraphParts", *, at_ms: int, watermark_ms: int) -> Graph
     )
 
 
-def nameless(path: Path) -> StoreUnreadable:
+def missing_name_error(path: Path) -> StoreUnreadable:
     """Return the error for a key that no name is stored for."""
     return StoreUnreadable(
         f"store {path} has records whose names are missing; restore or rebuild it"

@@ -13,7 +13,7 @@ from stream.dtypes import Int64s
 from stream.events.columns import Keys
 from stream.graph.facts import NUM_ACTIONS, Digest, FactColumns
 from stream.graph.folded import FoldedEdge, FoldedEdges
-from stream.graph.keysets import starts_of
+from stream.graph.keysets import run_starts
 
 _MAX_FLOAT64 = float(np.finfo(np.float64).max)
 
@@ -91,7 +91,7 @@ def edges_of(facts: FactColumns) -> EdgeColumns:
     A fact may be there several times, with several times: the earliest counts.
     """
     facts = distinct_facts(facts.take(facts.makes_edge))
-    firsts = np.flatnonzero(starts_of(facts.query, facts.item))
+    firsts = np.flatnonzero(run_starts(facts.query, facts.item))
     if not len(firsts):
         none = np.empty(0, dtype=np.int64)
         actions = np.empty((0, NUM_ACTIONS + 1), dtype=np.int64)
@@ -99,9 +99,9 @@ def edges_of(facts: FactColumns) -> EdgeColumns:
     # Facts are by (query, item, session, action), each once: an edge is a run of one
     # (query, item), its sessions are the runs of one session inside it, and its actions
     # are counted in a row of cells, one cell an action.
-    new_session = starts_of(facts.query, facts.item, facts.session).astype(np.int64)
+    new_session = run_starts(facts.query, facts.item, facts.session).astype(np.int64)
     ts_ms, action = facts.ts_ms, facts.action
-    edge_of_fact = np.cumsum(starts_of(facts.query, facts.item)) - 1
+    edge_of_fact = np.cumsum(run_starts(facts.query, facts.item)) - 1
     cells = np.bincount(
         edge_of_fact * (NUM_ACTIONS + 1) + action, minlength=len(firsts) * (NUM_ACTIONS + 1)
     ).astype(np.int64)
@@ -133,8 +133,8 @@ def with_folded(edges: EdgeColumns, folded: FoldedEdges) -> EdgeColumns:
         columns.sessions[row] += edge.sessions
         columns.first_ms[row] = min(columns.first_ms[row], edge.first_ms)
         columns.last_ms[row] = max(columns.last_ms[row], edge.last_ms)
-        for action, tally in edge.actions.items():
-            columns.actions[row, action] += tally.num_facts
+        for action, of_action in edge.actions.items():
+            columns.actions[row, action] += of_action.num_facts
     return replace(columns, folded=by_row)
 
 
@@ -145,7 +145,7 @@ def distinct_facts(facts: FactColumns) -> FactColumns:
     action = facts.action
     order = np.lexsort((facts.stamp, action, facts.session, facts.item, facts.query))
     facts, action = facts.take(order), action[order]
-    return facts.take(starts_of(facts.query, facts.item, facts.session, action.astype(np.uint64)))
+    return facts.take(run_starts(facts.query, facts.item, facts.session, action.astype(np.uint64)))
 
 
 def _spread(edges: EdgeColumns, place: Int64s, pairs: list[tuple[int, int]]) -> EdgeColumns:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from stream.actions import Action
 from stream.dtypes import Bools, Int64s
 from stream.events.columns import NO_KEY, EventColumns, Keys
-from stream.graph.keysets import starts_of
+from stream.graph.keysets import run_starts
 
 # Items; bounds what one crawler's session weighs. Chosen by hand; part of the graph's
 # definition (docs/formats.md): twice as many give such sessions four times the pairs.
@@ -181,7 +181,7 @@ class FactColumns:
 
 
 @dataclass(frozen=True, slots=True)
-class Merge:
+class MergedFacts:
     """What merging seen facts into stored ones gives.
 
     Attributes:
@@ -208,9 +208,9 @@ def times_of(stamp: Keys) -> Int64s:
     return (stamp >> _ACTION_BITS).astype(np.int64)
 
 
-def merge_facts(stored: FactColumns, seen: FactColumns) -> Merge:
-    """Merge facts that were seen, in any order and however often, into facts that are
-    stored once each.
+def merge_facts(stored: FactColumns, seen: FactColumns) -> MergedFacts:
+    """MergedFacts facts that were seen, in any order and however often, into facts that
+    are stored once each.
     """
     facts = FactColumns.concatenate([stored, seen]) if len(stored) else seen
     is_stored = np.zeros(len(facts), dtype=np.bool_)
@@ -223,11 +223,11 @@ def merge_facts(stored: FactColumns, seen: FactColumns) -> Merge:
     facts, is_stored = facts.take(order), is_stored[order]
     # Runs of one fact: its first row is the one to keep. A stored row that is not first
     # has an earlier one before it, which moves the fact.
-    starts = starts_of(facts.session, facts.query, facts.item, facts.stamp & _ACTION_MASK)
+    starts = run_starts(facts.session, facts.query, facts.item, facts.stamp & _ACTION_MASK)
     firsts = np.flatnonzero(starts)
     was_stored = np.logical_or.reduceat(is_stored, firsts) if len(firsts) else is_stored
     is_moved = was_stored & ~is_stored[firsts]
-    return Merge(
+    return MergedFacts(
         facts=facts.take(firsts),
         is_new=~was_stored,
         is_moved=is_moved,
@@ -243,8 +243,8 @@ def hyperedge_sizes(facts: FactColumns) -> tuple[Keys, Int64s]:
     # distinct items.
     order = np.lexsort((facts.item, facts.session))
     session, item = facts.session[order], facts.item[order]
-    session = session[starts_of(session, item)]
-    firsts = np.flatnonzero(starts_of(session))
+    session = session[run_starts(session, item)]
+    firsts = np.flatnonzero(run_starts(session))
     sizes = np.minimum(np.diff(np.append(firsts, len(session))), MAX_HYPEREDGE_ITEMS)
     return session[firsts], np.where(sizes < MIN_HYPEREDGE_ITEMS, 0, sizes)
 
@@ -268,9 +268,9 @@ def hyperedge_rows(
     # Those by (session, time, id): the first `MAX_HYPEREDGE_ITEMS` of each session
     # stay.
     by_item = np.lexsort((ts_ms, item, session))
-    rows = by_item[starts_of(session[by_item], item[by_item])]
+    rows = by_item[run_starts(session[by_item], item[by_item])]
     rows = rows[np.lexsort((rank_of_row[rows], ts_ms[rows], session[rows]))]
-    firsts = np.flatnonzero(starts_of(session[rows]))
+    firsts = np.flatnonzero(run_starts(session[rows]))
     sizes = np.diff(np.append(firsts, len(rows)))
     place = np.arange(len(rows)) - np.repeat(firsts, sizes)
     is_kept = (np.repeat(sizes, sizes) >= MIN_HYPEREDGE_ITEMS) & (place < MAX_HYPEREDGE_ITEMS)

@@ -10,15 +10,15 @@ from stream.graph.decay import Decayed, add, weight_at
 from stream.graph.facts import Digest
 
 
-class Tally(NamedTuple):
+class FoldedFacts(NamedTuple):
     """The folded facts of one action: how many, and their exact decayed sum."""
 
     num_facts: int
     total: Decayed
 
-    def plus(self, other: "Tally") -> "Tally":
+    def plus(self, other: "FoldedFacts") -> "FoldedFacts":
         """Return both together."""
-        return Tally(self.num_facts + other.num_facts, add(self.total, other.total))
+        return FoldedFacts(self.num_facts + other.num_facts, add(self.total, other.total))
 
 
 class FoldedEdge(NamedTuple):
@@ -36,14 +36,14 @@ class FoldedEdge(NamedTuple):
     sessions: int
     first_ms: int
     last_ms: int
-    actions: Mapping[int, Tally]
+    actions: Mapping[int, FoldedFacts]
     digest: Digest
 
     def plus(self, other: Self) -> Self:
         """Return both together; they have no session in common."""
         actions = dict(self.actions)
-        for action, tally in other.actions.items():
-            actions[action] = actions[action].plus(tally) if action in actions else tally
+        for action, folded in other.actions.items():
+            actions[action] = actions[action].plus(folded) if action in actions else folded
         return type(self)(
             self.sessions + other.sessions,
             min(self.first_ms, other.first_ms),
@@ -55,8 +55,8 @@ class FoldedEdge(NamedTuple):
     def weight(self, at_ms: int, half_life_ms: int, weight_of_action: Mapping[int, float]) -> float:
         """Return what the folded facts weigh at `at_ms`."""
         return sum(
-            weight_of_action.get(action, 0.0) * weight_at(tally.total, at_ms, half_life_ms)
-            for action, tally in self.actions.items()
+            weight_of_action.get(action, 0.0) * weight_at(folded.total, at_ms, half_life_ms)
+            for action, folded in self.actions.items()
         )
 
 

@@ -9,7 +9,7 @@ from stream.dtypes import Bools, Int64s
 from stream.events.columns import Keys
 
 
-def places_of(ordered: NDArray[Any], asked: NDArray[Any]) -> Int64s:
+def indexes_of(ordered: NDArray[Any], asked: NDArray[Any]) -> Int64s:
     """Return ``int64 [num_asked]``: where each value is in `ordered`; -1: not there.
 
     Args:
@@ -25,11 +25,11 @@ def places_of(ordered: NDArray[Any], asked: NDArray[Any]) -> Int64s:
 
 def contains(ordered: Keys, keys: Keys) -> Bools:
     """Return ``bool [num_keys]``: which keys are among those in ascending order."""
-    is_in: Bools = places_of(ordered, keys) >= 0
+    is_in: Bools = indexes_of(ordered, keys) >= 0
     return is_in
 
 
-def starts_of(*columns: NDArray[np.uint64] | Int64s) -> Bools:
+def run_starts(*columns: NDArray[np.uint64] | Int64s) -> Bools:
     """Return True for each row of sorted columns that differs from
     the row before it.
     """
@@ -44,4 +44,4 @@ def starts_of(*columns: NDArray[np.uint64] | Int64s) -> Bools:
 def distinct(keys: Keys) -> Keys:
     """Return the distinct keys, ascending."""
     ordered = np.sort(keys)
-    return ordered[starts_of(ordered)]
+    return ordered[run_starts(ordered)]

@@ -26,7 +26,7 @@ Value = Mapping[str, object]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
+class GraphDifference:
     """One edge, hyperedge, session or catalogue item that two graphs do not have alike.
 
     Attributes:
@@ -51,7 +51,7 @@ class Difference:
 
 
 @dataclass(slots=True, kw_only=True)
-class Tally:
+class DifferenceCounts:
     """How often one kind differs.
 
     Attributes:
@@ -64,7 +64,7 @@ class Tally:
     missing: int = 0
     extra: int = 0
 
-    def count(self, difference: Difference) -> None:
+    def count(self, difference: GraphDifference) -> None:
         """Count one."""
         if difference.left is None:
             self.missing += 1
@@ -75,32 +75,32 @@ class Tally:
 
 
 @dataclass(slots=True, kw_only=True)
-class Comparison:
+class GraphComparison:
     """What `compare_graphs` found.
 
     Attributes:
         first: the first difference in canonical order; None: there is none.
-        tallies: how often each kind that was compared differs.
+        counts: how often each kind that was compared differs.
     """
 
-    first: Difference | None = None
-    tallies: dict[str, Tally]
+    first: GraphDifference | None = None
+    counts: dict[str, DifferenceCounts]
 
     @property
     def is_equal(self) -> bool:
         """Whether there is no difference."""
         return self.first is None
 
-    def add(self, difference: Difference) -> None:
+    def add(self, difference: GraphDifference) -> None:
         """Count a difference, and keep it if it comes first."""
-        self.tallies[difference.kind].count(difference)
+        self.counts[difference.kind].count(difference)
         if self.first is None or difference.place < self.first.place:
             self.first = difference
 
 
 def compare_graphs(
     left: GraphReader, right: GraphReader, *, with_catalog: bool = False
-) -> Comparison:
+) -> GraphComparison:
     """Compare two graphs exactly.
 
     The facts of sessions, and those that edges are made of.
@@ -119,7 +119,7 @@ def compare_graphs(
         StoreUnreadable: one of them is damaged.
     """
     kinds = KINDS if with_catalog else KINDS[:-1]
-    comparison = Comparison(tallies={kind: Tally() for kind in kinds})
+    comparison = GraphComparison(counts={kind: DifferenceCounts() for kind in kinds})
     sides = _Side(left), _Side(right)
     for difference in _edge_differences(*sides):
         comparison.add(difference)
@@ -229,7 +229,7 @@ class _Side:
         return self._graph.name_of(codec.ITEM_NAME, key)
 
 
-def _edge_differences(left: _Side, right: _Side) -> Iterator[Difference]:
+def _edge_differences(left: _Side, right: _Side) -> Iterator[GraphDifference]:
     """Yield edges made of different facts.
 
     Where counts and times are equal, their facts are shown.
@@ -241,7 +241,7 @@ def _edge_differences(left: _Side, right: _Side) -> Iterator[Difference]:
         values = one and one.value, other and other.value
         if values[0] == values[1]:
             values = _facts_value(left, one), _facts_value(right, other)
-        yield Difference(
+        yield GraphDifference(
             kind="edge",
             key={"query": side.query(edge.query), "item": side.item_id(edge.item)},
             left=values[0],
@@ -249,7 +249,7 @@ def _edge_differences(left: _Side, right: _Side) -> Iterator[Difference]:
         )
 
 
-def _session_differences(left: _Side, right: _Side) -> Iterator[Difference]:
+def _session_differences(left: _Side, right: _Side) -> Iterator[GraphDifference]:
     """Yield sessions with different facts, each after its hyperedge if that differs for
     it.
 
@@ -262,17 +262,19 @@ def _session_differences(left: _Side, right: _Side) -> Iterator[Difference]:
         key = {"session": _either(one, other).session_id}
         members, other_members = _hyperedge_value(left, one), _hyperedge_value(right, other)
         if members != other_members:
-            yield Difference(kind="hyperedge", key=key, left=members, right=other_members)
-        yield Difference(
+            yield GraphDifference(kind="hyperedge", key=key, left=members, right=other_members)
+        yield GraphDifference(
             kind="session", key=key, left=_facts_value(left, one), right=_facts_value(right, other)
         )
 
 
-def _catalog_differences(left: _Side, right: _Side) -> Iterator[Difference]:
+def _catalog_differences(left: _Side, right: _Side) -> Iterator[GraphDifference]:
     for one, other in merge_join(left.catalog(), right.catalog(), itemgetter(0)):
         if one != other:
             key = {"item": _either(one, other)[1].item_id}
-            yield Difference(kind="item", key=key, left=_item_value(one), right=_item_value(other))
+            yield GraphDifference(
+                kind="item", key=key, left=_item_value(one), right=_item_value(other)
+            )
 
 
 def _is_folded(left: _Side, one: _Session | None, right: _Side, other: _Session | None) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from stream.events.types import CatalogItem
 from stream.graph.catalog import newest_over_shards
 from stream.graph.facts import Digest, FactColumns, merge_facts
-from stream.graph.keysets import contains, distinct, starts_of
+from stream.graph.keysets import contains, distinct, run_starts
 from stream.reading.scan import session_chunks
 from stream.shard import codec
 from stream.shard.reader import ShardReader
@@ -213,4 +213,4 @@ def _key(record: tuple[int, object]) -> int:
 
 
 def _num_sessions(facts: FactColumns) -> int:
-    return int(starts_of(facts.session).sum()) if len(facts) else 0
+    return int(run_starts(facts.session).sum()) if len(facts) else 0

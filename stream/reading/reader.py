@@ -20,7 +20,7 @@ import numpy as np
 from stream.actions import Action
 from stream.errors import StoreMismatch, StoreUnreadable
 from stream.events.types import CatalogItem, Position
-from stream.graph.arrays import GraphArrays, GraphParts, build_arrays, nameless
+from stream.graph.arrays import GraphArrays, GraphParts, build_arrays, missing_name_error
 from stream.graph.catalog import newest_over_shards
 from stream.graph.edges import EdgeColumns, edges_of, with_folded
 from stream.graph.facts import Digest, FactColumns, hyperedge_rows, hyperedge_sizes, merge_facts
@@ -349,7 +349,7 @@ class GraphReader:
             found = shard.get_names(kind, [key])
             if found:
                 return found[key]
-        raise nameless(self.path)
+        raise missing_name_error(self.path)
 
     def catalog(self) -> Iterator[tuple[int, CatalogItem]]:
         """Yield ``(item_key, item)`` by key: of an item that several shards hold, the
@@ -472,7 +472,7 @@ class _Names(dict[int, str]):
         self._path = path
 
     def __missing__(self, key: int) -> str:
-        raise nameless(self._path)
+        raise missing_name_error(self._path)
 
 
 def graph_hash(facts: Digest, edge_facts: Digest) -> str:

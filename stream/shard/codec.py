@@ -20,8 +20,8 @@ from stream.events.columns import NO_KEY, Keys
 from stream.events.types import CatalogItem, Position
 from stream.graph.decay import Decayed, canonical
 from stream.graph.facts import Digest, FactColumns
-from stream.graph.folded import FoldedEdge, Tally
-from stream.graph.keysets import starts_of
+from stream.graph.folded import FoldedEdge, FoldedFacts
+from stream.graph.keysets import run_starts
 from stream.graph.sessions import SessionWindows
 from stream.settings import DEFAULT_SESSION_GAP_SECONDS
 
@@ -84,7 +84,7 @@ _WORD = Struct("<Q")
 _BIG_WORD = Struct(">Q")
 _FIRST_BYTE = np.uint64(56)  # bits below the first byte of a key
 _FOLDED_HEAD = Struct(">BIqqQQB")
-_TALLY = Struct(">BIiH")
+_FOLDED_FACTS = Struct(">BIiH")
 
 _catalog_encoder = msgspec.msgpack.Encoder()
 _catalog_decoder = msgspec.msgpack.Decoder(CatalogItem)
@@ -389,7 +389,7 @@ def user_runs(users: Keys, sessions: Keys, sequence: int) -> tuple[list[bytes], 
     share a first byte.
     """
     first_byte = users >> _FIRST_BYTE
-    firsts = np.flatnonzero(starts_of(first_byte))
+    firsts = np.flatnonzero(run_starts(first_byte))
     keys = [
         user_prefix(byte << 56) + _BIG_WORD.pack(sequence) for byte in first_byte[firsts].tolist()
     ]
@@ -425,7 +425,7 @@ def windows_key(user: int) -> bytes:
 
 def pack_windows(windows: SessionWindows) -> tuple[list[bytes], list[bytes]]:
     """Pack windows, given by (user, start), as keys and values: one entry a user."""
-    firsts = np.flatnonzero(starts_of(windows.user))
+    firsts = np.flatnonzero(run_starts(windows.user))
     packed = (
         np.stack((windows.start_ms, windows.end_ms), axis=1).astype(_TIMES, copy=False).tobytes()
     )
@@ -650,7 +650,8 @@ def pack_folded(edge: FoldedEdge) -> bytes:
         mantissa, shift_bytes = canonical(total)
         size = (mantissa.bit_length() + 7) >> 3
         pieces.append(
-            _TALLY.pack(action, num_facts, shift_bytes, size) + mantissa.to_bytes(size, "little")
+            _FOLDED_FACTS.pack(action, num_facts, shift_bytes, size)
+            + mantissa.to_bytes(size, "little")
         )
     return b"".join(pieces)
 
@@ -662,13 +663,13 @@ def unpack_folded(value: bytes) -> FoldedEdge:
     start = _FOLDED_HEAD.size
     actions = {}
     for _ in range(num_actions):
-        action, num_facts, shift_bytes, size = _TALLY.unpack_from(value, start)
-        start += _TALLY.size + size
+        action, num_facts, shift_bytes, size = _FOLDED_FACTS.unpack_from(value, start)
+        start += _FOLDED_FACTS.size + size
         mantissa = int.from_bytes(value[start - size : start], "little")
-        actions[action] = Tally(num_facts, Decayed(mantissa, shift_bytes))
+        actions[action] = FoldedFacts(num_facts, Decayed(mantissa, shift_bytes))
     if start != len(value):
         raise ValueError(f"a folded edge has {len(value)} bytes instead of {start}")
-    count = sum(tally.num_facts for tally in actions.values())
+    count = sum(folded.num_facts for folded in actions.values())
     return FoldedEdge(sessions, first_ms, last_ms, actions, Digest(count, first, second))
 
 

@@ -14,7 +14,7 @@ from protos.text import text_key
 from stream.events.columns import NO_KEY, Keys
 from stream.events.types import Position
 from stream.graph.facts import FactColumns, hyperedge_sizes, stamps
-from stream.graph.keysets import starts_of
+from stream.graph.keysets import run_starts
 from stream.shard import codec
 from stream.shard.codec import Progress, ShardFormat, ShardState
 from stream.shard.rocksdb import Database, Entry, Puts, store_error
@@ -140,7 +140,7 @@ def _put_runs(
     # By (major, minor): a run of one major key is one entry.
     order = np.lexsort((minor, major))
     major, minor, facts = major[order], minor[order], facts.take(order)
-    firsts = np.flatnonzero(starts_of(major))
+    firsts = np.flatnonzero(run_starts(major))
     rows = codec.split_rows(codec.pack_rows(minor, facts.session, facts.stamp), firsts)
     puts.extend(codec.run_keys(kind, major[firsts], sequence), rows)
 

@@ -11,7 +11,7 @@ import pytest
 
 from bench.laws import run, run_case, run_cases
 from stream.changes import plan
-from stream.graph.facts import FactColumns, Merge, merge_facts
+from stream.graph.facts import FactColumns, MergedFacts, merge_facts
 from testing.laws.case import random_case
 from testing.laws.delivery import Delivery
 
@@ -62,7 +62,7 @@ def test_a_broken_merge_is_found(
     and status 1.
     """
 
-    def forgetful(stored: FactColumns, seen: FactColumns) -> Merge:
+    def forgetful(stored: FactColumns, seen: FactColumns) -> MergedFacts:
         merge = merge_facts(stored, seen)
         return merge if len(stored) == 0 else replace(merge, is_moved=merge.is_moved & False)
 

@@ -18,7 +18,7 @@ from freshet.terminal import options
 from freshet.terminal.options import SourceAddress
 from freshet.terminal.output import table
 from freshet.terminal.progress import progress
-from stream.reading.compare import Comparison, compare_graphs
+from stream.reading.compare import GraphComparison, compare_graphs
 from stream.reading.reader import GraphReader, GraphSummary, open_graph
 from stream.settings import StreamSettings
 from stream.sources.files import FileSource
@@ -182,7 +182,7 @@ def _topics(bootstrap: str, graph: GraphReader, settings: StreamSettings) -> Top
     return TopicsUpTo(KafkaSource(bootstrap, settings), ends)
 
 
-def _as_json(comparison: Comparison, summary: GraphSummary | None) -> str:
+def _as_json(comparison: GraphComparison, summary: GraphSummary | None) -> str:
     first = comparison.first
     return json.dumps(
         {
@@ -196,13 +196,13 @@ def _as_json(comparison: Comparison, summary: GraphSummary | None) -> str:
             }
             if first
             else None,
-            "counts": {kind: asdict(tally) for kind, tally in comparison.tallies.items()},
+            "counts": {kind: asdict(counts) for kind, counts in comparison.counts.items()},
         },
         ensure_ascii=False,
     )
 
 
-def _as_text(comparison: Comparison, summary: GraphSummary | None) -> str:
+def _as_text(comparison: GraphComparison, summary: GraphSummary | None) -> str:
     if summary:
         stats = summary.stats
         return (
@@ -214,8 +214,8 @@ def _as_text(comparison: Comparison, summary: GraphSummary | None) -> str:
     assert first is not None  # noqa: S101  # equal graphs have a summary
     key = ", ".join(f"{name} {_compact(text)}" for name, text in first.key.items())
     rows = [
-        (kind, f"{tally.differing:,}", f"{tally.missing:,}", f"{tally.extra:,}")
-        for kind, tally in comparison.tallies.items()
+        (kind, f"{counts.differing:,}", f"{counts.missing:,}", f"{counts.extra:,}")
+        for kind, counts in comparison.counts.items()
     ]
     return "\n".join(
         (

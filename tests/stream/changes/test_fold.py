@@ -21,7 +21,7 @@ from stream.events.columns import Texts, batch_of
 from stream.events.types import Interaction, Position
 from stream.graph.decay import Decayed
 from stream.graph.facts import Digest
-from stream.graph.folded import FoldedEdge, Tally
+from stream.graph.folded import FoldedEdge, FoldedFacts
 from stream.kafka.partitioner import shard_of
 from stream.reading.compare import compare_graphs
 from stream.reading.reader import open_graph
@@ -399,7 +399,7 @@ def test_a_missing_session_that_was_not_folded_is_a_difference(
         with open_graph(folded.root, FOLDING) as graph, open_graph(store.root, FOREVER) as lacking:
             found = compare_graphs(graph, lacking)
         assert not found.is_equal
-        assert (found.tallies["session"].extra == 0) == expected
+        assert (found.counts["session"].extra == 0) == expected
 
 
 def test_shards_have_their_own_bounds(open_store: OpenStore) -> None:
@@ -425,7 +425,7 @@ FOLDED = FoldedEdge(
     sessions=2,
     first_ms=NOON_MS,
     last_ms=NOON_MS + 1,
-    actions={4: Tally(1, Decayed(5, 1)), 2: Tally(2, Decayed(3 << 16, 7))},
+    actions={4: FoldedFacts(1, Decayed(5, 1)), 2: FoldedFacts(2, Decayed(3 << 16, 7))},
     digest=Digest(3, 5, 2**64 - 1),
 )
 STATE = codec.ShardState(

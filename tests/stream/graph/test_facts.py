@@ -19,7 +19,7 @@ from stream.graph.facts import (
     hyperedge_sizes,
     merge_facts,
 )
-from stream.graph.keysets import distinct, starts_of
+from stream.graph.keysets import distinct, run_starts
 from testing.graph.fact_rows import FactKey, columns, earliest, rows_of
 
 LAST_MS = 2**60
@@ -171,7 +171,7 @@ def test_starts_of_runs(rows: list[tuple[int, int]]) -> None:
     """A row starts a run where any column differs from the row before."""
     table = np.array(rows, dtype=np.int64).reshape(-1, 2)
 
-    assert starts_of(table[:, 0], table[:, 1]).tolist() == [
+    assert run_starts(table[:, 0], table[:, 1]).tolist() == [
         place == 0 or row != rows[place - 1] for place, row in enumerate(rows)
     ]
 

@@ -16,7 +16,7 @@ from protos.text import text_key
 from stream.actions import Action
 from stream.errors import StoreUnreadable
 from stream.events.types import CatalogItem, Interaction
-from stream.reading.compare import KINDS, Comparison, compare_graphs, merge_join
+from stream.reading.compare import KINDS, GraphComparison, compare_graphs, merge_join
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
@@ -39,7 +39,7 @@ DEFAULTS = StreamSettings()
 Puts = Mapping[bytes, bytes]
 
 
-def compare(left: Path, right: Path, *, with_catalog: bool = False) -> Comparison:
+def compare(left: Path, right: Path, *, with_catalog: bool = False) -> GraphComparison:
     """Compare two stores, and check that the other way round says the same from the
     other side.
     """
@@ -49,9 +49,9 @@ def compare(left: Path, right: Path, *, with_catalog: bool = False) -> Compariso
     assert (there.first is None) == (back.first is None)
     if there.first and back.first:
         assert (there.first.place, there.first.left) == (back.first.place, back.first.right)
-    for kind, tally in there.tallies.items():
-        other_tally = back.tallies[kind]
-        assert (tally.differing, tally.missing) == (other_tally.differing, other_tally.extra)
+    for kind, counts in there.counts.items():
+        other_counts = back.counts[kind]
+        assert (counts.differing, counts.missing) == (other_counts.differing, other_counts.extra)
     return there
 
 
@@ -185,9 +185,9 @@ def test_any_single_planted_difference_is_found(
         found = compare(root / "damaged", root / "sound")
 
     assert not found.is_equal
-    tally = found.tallies[kind]
-    assert tally.differing + tally.missing + tally.extra == 1
-    others = [found.tallies[name] for name in found.tallies if name not in (kind, "hyperedge")]
+    counts = found.counts[kind]
+    assert counts.differing + counts.missing + counts.extra == 1
+    others = [found.counts[name] for name in found.counts if name not in (kind, "hyperedge")]
     assert all(other.differing == other.missing == other.extra == 0 for other in others)
 
 
@@ -203,9 +203,9 @@ def test_values_of_both_sides_are_told(tmp_path: Path) -> None:
     assert found.first.left is not None
     assert found.first.left["actions"] == {"click": 1}
     assert found.first.right is None
-    assert [found.tallies[kind].extra for kind in ("edge", "hyperedge", "session")] == [1, 0, 0]
-    assert found.tallies["session"].differing == 1
-    assert found.tallies["hyperedge"].differing == 0
+    assert [found.counts[kind].extra for kind in ("edge", "hyperedge", "session")] == [1, 0, 0]
+    assert found.counts["session"].differing == 1
+    assert found.counts["hyperedge"].differing == 0
 
 
 def test_the_first_difference_is_that_of_the_dump(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_the_first_difference_is_that_of_the_dump(tmp_path: Path) -> None:
 
     assert found.first
     assert found.first.key["query"] == min(names)
-    assert found.tallies["edge"].missing == len(names)
+    assert found.counts["edge"].missing == len(names)
 
 
 def test_catalogues_are_compared_when_asked_for(tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_catalogues_are_compared_when_asked_for(tmp_path: Path) -> None:
     assert compare(tmp_path / "left", tmp_path / "right").is_equal
     assert found.first
     assert (found.first.kind, dict(found.first.key)) == ("item", {"item": "a"})
-    assert tuple(found.tallies) == KINDS
+    assert tuple(found.counts) == KINDS
 
 
 def test_a_name_that_is_missing_is_damage(tmp_path: Path) -> None:
