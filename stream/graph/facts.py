@@ -209,7 +209,7 @@ def times_of(stamp: Keys) -> Int64s:
 
 
 def merge_facts(stored: FactColumns, seen: FactColumns) -> MergedFacts:
-    """MergedFacts facts that were seen, in any order and however often, into facts that
+    """Merge facts that were seen, in any order and however often, into facts that
     are stored once each.
     """
     facts = FactColumns.concatenate([stored, seen]) if len(stored) else seen
