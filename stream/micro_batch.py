@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stream.events.columns import NO_KEY, EventColumns, ShardBatch, Texts
 from stream.events.fast_path import DecodedBatch
-from stream.events.types import CatalogItem, Erasure, Position, RecordBatch, Rejection
+from stream.events.types import CatalogItem, Erasure, RecordBatch, Rejection, SourcePartition
 from stream.kafka.partitioner import shard_of
 
 MicroBatchPart = tuple[RecordBatch, DecodedBatch]
@@ -46,7 +46,7 @@ class MicroBatch:
         return [rejection for _, decoded in self.parts for rejection in decoded.rejections]
 
     @property
-    def positions(self) -> dict[Position, int]:
+    def positions(self) -> dict[SourcePartition, int]:
         """The next offset to read of each partition after these records."""
         return {batch.position: batch.next_offset for batch, _ in self.parts}
 

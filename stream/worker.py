@@ -20,7 +20,7 @@ from stream.clock import now_ms
 from stream.errors import SourceUnreadable, StoreFenced, StoreStalled
 from stream.events.columns import ShardBatch
 from stream.events.fast_path import ColumnDecoder
-from stream.events.types import Position, RecordBatch, Rejection
+from stream.events.types import RecordBatch, Rejection, SourcePartition
 from stream.metrics import StreamMetrics
 from stream.micro_batch import MicroBatch, ShardRouter
 from stream.quarantine import Quarantine
@@ -85,7 +85,7 @@ class Source(Protocol):
         that is known.
         """
 
-    def applied(self, positions: Mapping[Position, int]) -> None:
+    def applied(self, positions: Mapping[SourcePartition, int]) -> None:
         """Record that everything before these positions is applied."""
 
     def close(self) -> None:

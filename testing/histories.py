@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from stream.actions import Action
 from stream.changes.apply import ApplyResult, apply_batch
 from stream.events.columns import Texts, batch_of
-from stream.events.types import CatalogItem, Interaction, Position, Rejection
+from stream.events.types import CatalogItem, Interaction, Rejection, SourcePartition
 from stream.kafka.partitioner import shard_of
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
@@ -85,7 +85,7 @@ def apply_events(
     shard: Shard,
     events: Sequence[Interaction],
     items: Sequence[CatalogItem] = (),
-    positions: Mapping[Position, int] | None = None,
+    positions: Mapping[SourcePartition, int] | None = None,
     on_refused: Callable[[Sequence[Rejection]], None] | None = None,
 ) -> ApplyResult:
     """Apply events and catalogue items to a shard in one write."""
@@ -96,7 +96,7 @@ def apply_events(
 
 def apply_all(store: Store, events: Sequence[Interaction], offset: int = 0) -> None:
     """Apply events to the shards that they belong to, as a file source does."""
-    position = Position("file", 0)
+    position = SourcePartition("file", 0)
     for index in range(store.num_shards):
         own = [
             event

@@ -14,9 +14,9 @@ from stream.events.types import (
     CatalogItem,
     Erasure,
     Interaction,
-    Position,
     Record,
     RecordBatch,
+    SourcePartition,
 )
 from stream.reasons import REASONS
 from stream.settings import StreamSettings
@@ -103,7 +103,7 @@ def record(
     """Return a record with these bytes, or with this JSON."""
     content = value if value is None or isinstance(value, bytes) else json.dumps(value).encode()
     return Record(
-        position=Position(source, 0),
+        position=SourcePartition(source, 0),
         offset=0,
         next_offset=1,
         content_type=content_type,
@@ -115,7 +115,7 @@ def record(
 def records(found: Sequence[tuple[str, bytes | None]]) -> RecordBatch:
     """Return records of one partition, from their content-types and values."""
     return RecordBatch(
-        position=Position("freshet.clicks", 0),
+        position=SourcePartition("freshet.clicks", 0),
         offsets=range(len(found)),
         next_offsets=range(1, len(found) + 1),
         content_types=[content_type for content_type, _ in found],

@@ -12,7 +12,7 @@ from random import Random
 
 from model.settings import ModelSettings
 from stream.actions import Action
-from stream.events.types import CatalogItem, Interaction, Position
+from stream.events.types import CatalogItem, Interaction, SourcePartition
 from stream.graph.arrays import GraphArrays
 from stream.reading.manifest import SnapshotCounts, SnapshotInfo
 from stream.settings import StreamSettings
@@ -72,7 +72,7 @@ def fill_store(
 ) -> None:
     """Apply events and items to the store at `root`, made first where there is none."""
     with Store.create_or_open(root, StreamSettings()) as store:
-        apply_events(store.shard(0), events, items, {Position("test", 0): len(events)})
+        apply_events(store.shard(0), events, items, {SourcePartition("test", 0): len(events)})
 
 
 def snapshot_of(arrays: GraphArrays, *, graph_hash: str = "f" * 64) -> SnapshotInfo:

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import cast
 
 from protos import events_v1_pb2 as pb
-from stream.events.types import Interaction, Position, RecordBatch
+from stream.events.types import Interaction, RecordBatch, SourcePartition
 from stream.store.store import Store
 
 _EVENT_TYPE = "application/x-protobuf; messageType=freshet.events.v1.Event"
@@ -40,7 +40,7 @@ class MemorySource:
         self._exhausted = len(values) < self._poll_records
         count = len(values)
         batch = RecordBatch(
-            position=Position("memory", 0),
+            position=SourcePartition("memory", 0),
             offsets=range(count),
             next_offsets=range(1, count + 1),
             content_types=[_EVENT_TYPE] * count,
@@ -72,7 +72,7 @@ class MemorySource:
         """Nothing is known."""
         return {}
 
-    def applied(self, positions: Mapping[Position, int]) -> None:
+    def applied(self, positions: Mapping[SourcePartition, int]) -> None:
         """Nothing to do."""
 
     def close(self) -> None:

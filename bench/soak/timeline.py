@@ -9,14 +9,14 @@ from threading import Event
 
 from bench.soak.trial import NUM_PARTITIONS, Trial
 from stream.errors import StreamError
-from stream.events.types import Position
+from stream.events.types import SourcePartition
 from stream.reading.reader import open_graph
 from testing.soak.schedule import Fault, Pace, Step
 
 _TICK_SECONDS = 0.02  # how exactly faults and bursts are timed
 _LOOK_SECONDS = 0.5  # between two looks at the store while workers catch up
 
-Ends = Mapping[Position, int]
+Ends = Mapping[SourcePartition, int]
 
 
 def live_through(trial: Trial) -> None:
@@ -100,12 +100,12 @@ def _end_offsets(trial: Trial) -> Ends:
     ]
     with closing(KafkaConsumer(bootstrap_servers=trial.bootstrap)) as consumer:
         ends = consumer.end_offsets(partitions)
-    return {Position(each.topic, each.partition): int(end) for each, end in ends.items()}
+    return {SourcePartition(each.topic, each.partition): int(end) for each, end in ends.items()}
 
 
 def _not_reached(trial: Trial, ends: Ends) -> dict[str, str]:
     """Return the places where the store is not at the end yet, and how far it is."""
-    reached: dict[Position, int] = {}
+    reached: dict[SourcePartition, int] = {}
     try:
         with open_graph(trial.store, trial.settings) as graph:
             for positions in graph.positions().values():

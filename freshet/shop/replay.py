@@ -15,7 +15,7 @@ from stream.clock import now_ms
 from stream.errors import SourceUnreadable
 from stream.events.decoder import Decoder
 from stream.events.formats.catalog import JSON_ITEM
-from stream.events.types import CatalogItem, Erasure, Interaction, Position, Record
+from stream.events.types import CatalogItem, Erasure, Interaction, Record, SourcePartition
 from stream.kafka.producer import Encoding, EventProducer
 from stream.settings import StreamSettings
 from stream.sources.files import matching_files
@@ -143,7 +143,7 @@ def open_publisher(
         for entry in entries:
             line = msgspec.json.encode(entry)
             record = Record(
-                position=Position("", 0),
+                position=SourcePartition("", 0),
                 offset=0,
                 next_offset=0,
                 content_type="",
@@ -240,7 +240,7 @@ class _File:
 
     def __init__(self, path: Path, content_type: str, settings: StreamSettings) -> None:
         self._reader = LineReader(path, settings.max_record_bytes)
-        self._position = Position(str(path), 0)
+        self._position = SourcePartition(str(path), 0)
         self._content_type = content_type
         self.bytes_total = path.stat().st_size
 

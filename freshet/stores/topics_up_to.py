@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from freshet.terminal.progress import Advance
-from stream.events.types import Position, RecordBatch
+from stream.events.types import RecordBatch, SourcePartition
 from stream.sources.topics import KafkaSource
 from stream.store.store import Store
 
@@ -19,12 +19,12 @@ class TopicsUpTo:
 
     shards_by_partition = True
 
-    def __init__(self, source: KafkaSource, ends: Mapping[Position, int]) -> None:
+    def __init__(self, source: KafkaSource, ends: Mapping[SourcePartition, int]) -> None:
         self.num_partitions = source.num_partitions
         self._source = source
         self._ends = ends
-        self._begins: dict[Position, int] = {}
-        self._reached: dict[Position, int] = {}
+        self._begins: dict[SourcePartition, int] = {}
+        self._reached: dict[SourcePartition, int] = {}
 
     def start(self, store: Store) -> None:
         """Join a group of its own."""
@@ -78,7 +78,7 @@ class TopicsUpTo:
         """
         return self._source.behind_records()
 
-    def applied(self, positions: Mapping[Position, int]) -> None:
+    def applied(self, positions: Mapping[SourcePartition, int]) -> None:
         """Take note of what is in the store."""
         self._source.applied(positions)
 

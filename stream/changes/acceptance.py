@@ -8,8 +8,8 @@ import numpy as np
 
 from stream.dtypes import Bools
 from stream.events.columns import ShardBatch
-from stream.events.types import Position, Rejection
-from stream.shard.codec import Progress
+from stream.events.types import Rejection, SourcePartition
+from stream.shard.codec import PartitionProgress
 
 NEVER_MS = int(np.iinfo(np.int64).min)
 """The bound that no event is older than."""
@@ -43,7 +43,7 @@ class Acceptance:
 
 
 def late_events(
-    batch: ShardBatch, progress: Mapping[Position, Progress], fold_bound_ms: int
+    batch: ShardBatch, progress: Mapping[SourcePartition, PartitionProgress], fold_bound_ms: int
 ) -> Bools:
     """Return ``bool [num_events]``: which are older than their partition's retention
     bound, or than what may have been folded.

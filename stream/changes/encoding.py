@@ -39,7 +39,7 @@ def encode(plan: Plan, texts: Texts) -> ShardWrite:
             puts.put(run, rows)
     puts.put(codec.STATE_KEY, codec.pack_state(plan.state))
     for position, progress in plan.progress.items():
-        puts.put(codec.position_key(position), codec.pack_progress(progress))
+        puts.put(codec.position_key(position), codec.pack_partition_progress(progress))
 
     deletes = codec.one_keys(codec.SESSION, lookup.cut.renames.old)
     deletes += [run for run, rows in rows_left.items() if not rows]

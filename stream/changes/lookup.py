@@ -12,12 +12,12 @@ from stream.changes.acceptance import NEVER_MS, Acceptance, late_events
 from stream.changes.fold import fold_bound
 from stream.dtypes import Bools
 from stream.events.columns import NO_KEY, EventColumns, Keys, ShardBatch, Texts
-from stream.events.types import CatalogItem, Position, Rejection
+from stream.events.types import CatalogItem, Rejection, SourcePartition
 from stream.graph.facts import FactColumns
 from stream.graph.keysets import distinct
 from stream.graph.sessions import RenamedFacts, SessionCut, cut_sessions, rename_facts
 from stream.shard import codec
-from stream.shard.codec import Progress, ShardState, StoredSession
+from stream.shard.codec import PartitionProgress, ShardState, StoredSession
 from stream.shard.names import Hashes, text_hashes
 from stream.shard.rocksdb import store_error
 from stream.shard.shard import Shard
@@ -94,7 +94,7 @@ class Lookup:
     cut: SessionCut
     sessions: Sessions
     state: ShardState
-    progress: Mapping[Position, Progress]
+    progress: Mapping[SourcePartition, PartitionProgress]
 
 
 def look_up(shard: Shard, batch: ShardBatch, texts: Texts) -> Lookup:

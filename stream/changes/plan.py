@@ -10,11 +10,11 @@ from stream.changes.acceptance import Acceptance
 from stream.changes.lookup import Lookup
 from stream.dtypes import Bools
 from stream.events.columns import NO_KEY, EventColumns, Keys
-from stream.events.types import CatalogItem, Position
+from stream.events.types import CatalogItem, SourcePartition
 from stream.graph.catalog import newest
 from stream.graph.facts import Digest, FactColumns, MergedFacts, hyperedge_sizes, merge_facts
 from stream.graph.keysets import run_starts
-from stream.shard.codec import Progress, ShardState, StoredSession
+from stream.shard.codec import PartitionProgress, ShardState, StoredSession
 
 
 class SeenUsers(NamedTuple):
@@ -56,7 +56,7 @@ class Plan:
     users: SeenUsers
     items: Mapping[int, CatalogItem]
     state: ShardState
-    progress: Mapping[Position, Progress]
+    progress: Mapping[SourcePartition, PartitionProgress]
 
 
 def merge(lookup: Lookup) -> Plan:
@@ -162,7 +162,9 @@ def _state_after(
     )
 
 
-def _progress_after(lookup: Lookup, accepted: Acceptance) -> dict[Position, Progress]:
+def _progress_after(
+    lookup: Lookup, accepted: Acceptance
+) -> dict[SourcePartition, PartitionProgress]:
     """Return how far each partition is, with its largest event time applied."""
     batch = lookup.batch
     after = {}
@@ -173,7 +175,7 @@ def _progress_after(lookup: Lookup, accepted: Acceptance) -> dict[Position, Prog
             if records.position == position:
                 is_here = (batch.place == place) & accepted.mask
                 watermark_ms = _newest_ms(watermark_ms, lookup.events, is_here)
-        after[position] = Progress(next_offset, watermark_ms)
+        after[position] = PartitionProgress(next_offset, watermark_ms)
     return after
 
 

@@ -15,10 +15,10 @@ from stream.events.types import (
     CatalogItem,
     Erasure,
     Interaction,
-    Position,
     Record,
     RecordBatch,
     Rejection,
+    SourcePartition,
 )
 
 NO_KEY = 0
@@ -114,7 +114,7 @@ class ShardBatch:
     batches: list[RecordBatch] = field(default_factory=list)
     items: list[tuple[CatalogItem, int, int]] = field(default_factory=list)
     erasures: list[Erasure] = field(default_factory=list)
-    positions: dict[Position, int] = field(default_factory=dict)
+    positions: dict[SourcePartition, int] = field(default_factory=dict)
     retention_ms: int | None = None
 
     def record_of(self, event_index: int) -> Record:
@@ -152,8 +152,8 @@ def batch_of(
     *,
     items: Sequence[CatalogItem] = (),
     erasures: Sequence[Erasure] = (),
-    positions: Mapping[Position, int] | None = None,
-    source: Position = Position("memory", 0),  # noqa: B008  # frozen
+    positions: Mapping[SourcePartition, int] | None = None,
+    source: SourcePartition = SourcePartition("memory", 0),  # noqa: B008  # frozen
 ) -> ShardBatch:
     """Return a batch of events that are at hand as objects.
 

@@ -8,7 +8,7 @@ from stream.events.announcement import EVENT, ITEM, announced_format, messages_o
 from stream.events.fields import shown
 from stream.events.format import Content, Event, Format
 from stream.events.limits import Limits
-from stream.events.types import CatalogItem, Position, Record, Rejected, Rejection
+from stream.events.types import CatalogItem, Record, Rejected, Rejection, SourcePartition
 from stream.settings import StreamSettings
 
 # Pairs of a content-type and a topic's message. A broker has a handful; twice as many
@@ -60,7 +60,7 @@ class Decoder:
         rejections = [_rejection(record, problem) for problem in content.problems]
         return Decoded(content.events, rejections, content.num_ignored)
 
-    def format_of(self, position: Position, content_type: str) -> Format | None:
+    def format_of(self, position: SourcePartition, content_type: str) -> Format | None:
         """Return which format a record is in; None: one that Freshet does not read."""
         return self._format_of(content_type, self._message_of_topic.get(position.source, EVENT))
 

@@ -73,8 +73,8 @@ class Erasure:
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
-    """A place in a source: one partition of a topic, or one file (partition 0)."""
+class SourcePartition:
+    """One partition of a source: of a topic, or a file (partition 0)."""
 
     source: str
     partition: int
@@ -94,7 +94,7 @@ class Record:
         value: the bytes; None is a Kafka tombstone.
     """
 
-    position: Position
+    position: SourcePartition
     offset: int
     next_offset: int
     content_type: str
@@ -113,7 +113,7 @@ class RecordBatch:
             session or item says.
     """
 
-    position: Position
+    position: SourcePartition
     offsets: Sequence[int]
     next_offsets: Sequence[int]
     content_types: Sequence[str]

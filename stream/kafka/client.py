@@ -6,7 +6,7 @@ A place in a consumer group, and records of given partitions.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from stream.events.types import Position, RecordBatch
+from stream.events.types import RecordBatch, SourcePartition
 
 MAX_POLL_INTERVAL_SECONDS = 1800
 """How long a worker may be at work between two polls before its partitions are given
@@ -25,7 +25,7 @@ class BrokerAway(Exception):
 class OffsetsGone(Exception):
     """The broker does not have the offsets that were to be read next."""
 
-    def __init__(self, offsets: Mapping[Position, int]) -> None:
+    def __init__(self, offsets: Mapping[SourcePartition, int]) -> None:
         super().__init__(str(offsets))
         self.offsets = offsets
 
@@ -63,7 +63,7 @@ class Group(Protocol):
             SourceUnavailable: the group refuses this member.
         """
 
-    def commit(self, offsets: Mapping[Position, int], *, wait_seconds: float = 0.0) -> None:
+    def commit(self, offsets: Mapping[SourcePartition, int], *, wait_seconds: float = 0.0) -> None:
         """Tell Kafka how far it is, for lag monitors; a failure does not matter.
 
         Args:
@@ -80,13 +80,13 @@ class Group(Protocol):
 class Reader(Protocol):
     """Reads the partitions that it is given, as a member of no group."""
 
-    def assign(self, positions: Collection[Position]) -> None:
+    def assign(self, positions: Collection[SourcePartition]) -> None:
         """Read these and no others; go on where it was in those that it reads already.
 
         Seek in new ones.
         """
 
-    def seek(self, offsets: Mapping[Position, int | None]) -> None:
+    def seek(self, offsets: Mapping[SourcePartition, int | None]) -> None:
         """Go on at these offsets; None: at the oldest record."""
 
     def poll(self, max_wait_seconds: float) -> list[RecordBatch]:
@@ -98,26 +98,26 @@ class Reader(Protocol):
             SourceUnavailable: the broker refuses this client.
         """
 
-    def earliest(self, positions: Collection[Position]) -> Mapping[Position, int]:
+    def earliest(self, positions: Collection[SourcePartition]) -> Mapping[SourcePartition, int]:
         """Return the offsets of the oldest records.
 
         Raises:
             BrokerAway: they are not known.
         """
 
-    def end(self, position: Position) -> int | None:
+    def end(self, position: SourcePartition) -> int | None:
         """Return where a partition ended when it was last fetched from.
 
         None: it was not yet.
         """
 
-    def next_offset(self, position: Position) -> int | None:
+    def next_offset(self, position: SourcePartition) -> int | None:
         """Return where reading goes on, past what is not a record.
 
         None: not known yet.
         """
 
-    def answers(self, position: Position) -> bool:
+    def answers(self, position: SourcePartition) -> bool:
         """Return whether the broker answers within a moment."""
 
     def close(self) -> None:
@@ -173,7 +173,7 @@ class ContentTypes:
 
 
 def batch_of_columns(
-    position: Position,
+    position: SourcePartition,
     offsets: Sequence[int],
     headers: Iterable[Iterable[tuple[str, bytes | None]] | None],
     keys: Sequence[bytes | None],

@@ -22,7 +22,7 @@ from confluent_kafka import (
 )
 
 from stream.errors import SourceUnavailable
-from stream.events.types import Position, RecordBatch
+from stream.events.types import RecordBatch, SourcePartition
 from stream.kafka.client import (
     MAX_POLL_INTERVAL_SECONDS,
     BrokerAway,
@@ -169,7 +169,7 @@ class ConfluentGroup:
         if cause is not None and not _is_passing(cause):
             raise _refused(self._bootstrap, cause)
 
-    def commit(self, offsets: Mapping[Position, int], *, wait_seconds: float = 0.0) -> None:
+    def commit(self, offsets: Mapping[SourcePartition, int], *, wait_seconds: float = 0.0) -> None:
         """Tell Kafka how far it is."""
         packed = [_partition(position, offset) for position, offset in offsets.items()]
         with suppress(KafkaException):
@@ -216,9 +216,9 @@ class ConfluentReader:
         self._consumer = consumer
         self._max_records = max_records
         self._content_types = ContentTypes()
-        self._next: dict[Position, int | None] = {}
+        self._next: dict[SourcePartition, int | None] = {}
 
-    def assign(self, positions: Collection[Position]) -> None:
+    def assign(self, positions: Collection[SourcePartition]) -> None:
         """Read these and no others; `seek` starts the new ones."""
         dropped = [position for position in self._next if position not in positions]
         if dropped:
@@ -226,7 +226,7 @@ class ConfluentReader:
         for position in dropped:
             del self._next[position]
 
-    def seek(self, offsets: Mapping[Position, int | None]) -> None:
+    def seek(self, offsets: Mapping[SourcePartition, int | None]) -> None:
         """Go on at these offsets; None: at the oldest record.
 
         What was fetched before is dropped.
@@ -261,20 +261,20 @@ class ConfluentReader:
             self._handle(failed, batches)
         return batches
 
-    def earliest(self, positions: Collection[Position]) -> dict[Position, int]:
+    def earliest(self, positions: Collection[SourcePartition]) -> dict[SourcePartition, int]:
         """Return the offsets of the oldest records."""
         return {position: self._watermarks(position)[0] for position in positions}
 
-    def end(self, position: Position) -> int | None:
+    def end(self, position: SourcePartition) -> int | None:
         """Return where a partition ended when it was last fetched from."""
         _, end = self._consumer.get_watermark_offsets(_partition(position), cached=True)
         return end if end >= 0 else None
 
-    def next_offset(self, position: Position) -> int | None:
+    def next_offset(self, position: SourcePartition) -> int | None:
         """Return where reading goes on, past transaction marks too."""
         return self._next.get(position)
 
-    def answers(self, position: Position) -> bool:
+    def answers(self, position: SourcePartition) -> bool:
         """Return whether the broker answers within a moment."""
         try:
             self._watermarks(position)
@@ -287,7 +287,7 @@ class ConfluentReader:
         with suppress(KafkaException):
             self._consumer.close()
 
-    def _watermarks(self, position: Position) -> tuple[int, int]:
+    def _watermarks(self, position: SourcePartition) -> tuple[int, int]:
         try:
             found = self._consumer.get_watermark_offsets(
                 _partition(position), timeout=_ANSWER_SECONDS
@@ -303,7 +303,7 @@ class ConfluentReader:
 
         Records that came with it come again.
         """
-        gone: dict[Position, int] = {}
+        gone: dict[SourcePartition, int] = {}
         for message in failed:
             error = message.error()
             assert error is not None  # noqa: S101  # that is why it is here
@@ -319,7 +319,7 @@ class ConfluentReader:
             self.seek({batch.position: batch.offsets[0] for batch in batches})
             raise OffsetsGone(gone)
 
-    def _batch(self, position: Position, found: list[Any]) -> RecordBatch:
+    def _batch(self, position: SourcePartition, found: list[Any]) -> RecordBatch:
         return batch_of_columns(
             position,
             [message.offset() for message in found],
@@ -346,17 +346,17 @@ class _Causes:
             self.last = _text(error)
 
 
-def _partition(position: Position, offset: int | None = None) -> TopicPartition:
+def _partition(position: SourcePartition, offset: int | None = None) -> TopicPartition:
     if offset is None:
         return TopicPartition(position.source, position.partition)
     return TopicPartition(position.source, position.partition, offset)
 
 
-def _position(message: Message) -> Position:
+def _position(message: Message) -> SourcePartition:
     topic, partition = message.topic(), message.partition()
     assert topic is not None  # noqa: S101  # only messages of a partition are asked
     assert partition is not None  # noqa: S101  # as above
-    return Position(topic, partition)
+    return SourcePartition(topic, partition)
 
 
 def _is_passing(error: KafkaError) -> bool:

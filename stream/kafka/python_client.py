@@ -14,7 +14,7 @@ from kafka.errors import FencedInstanceIdError, KafkaError, OffsetOutOfRangeErro
 from kafka.future import Future
 
 from stream.errors import SourceUnavailable
-from stream.events.types import Position, RecordBatch
+from stream.events.types import RecordBatch, SourcePartition
 from stream.kafka.client import (
     MAX_POLL_INTERVAL_SECONDS,
     BrokerAway,
@@ -147,7 +147,7 @@ class KafkaPythonGroup:
         if failure is not None:
             raise _refused(self._bootstrap, failure) from failure
 
-    def commit(self, offsets: Mapping[Position, int], *, wait_seconds: float = 0.0) -> None:
+    def commit(self, offsets: Mapping[SourcePartition, int], *, wait_seconds: float = 0.0) -> None:
         """Tell Kafka how far it is.
 
         What is refused without waiting comes out of a later poll.
@@ -194,11 +194,11 @@ class KafkaPythonReader:
         self._consumer = consumer
         self._content_types = ContentTypes()
 
-    def assign(self, positions: Collection[Position]) -> None:
+    def assign(self, positions: Collection[SourcePartition]) -> None:
         """Read these and no others."""
         self._consumer.assign([_partition(position) for position in positions])
 
-    def seek(self, offsets: Mapping[Position, int | None]) -> None:
+    def seek(self, offsets: Mapping[SourcePartition, int | None]) -> None:
         """Go on at these offsets; None: at the oldest record."""
         for position, offset in offsets.items():
             if offset is None:
@@ -212,15 +212,17 @@ class KafkaPythonReader:
             polled = self._consumer.poll(timeout_ms=round(max_wait_seconds * 1000))
         except OffsetOutOfRangeError as error:
             raise OffsetsGone(
-                {Position(*each): offset for each, offset in error.args[0].items()}
+                {SourcePartition(*each): offset for each, offset in error.args[0].items()}
             ) from error
         except RetriableError as error:
             raise BrokerAway(str(error)) from error
         except KafkaError as error:
             raise _refused(self._bootstrap, error) from error
-        return [self._batch(Position(*partition), found) for partition, found in polled.items()]
+        return [
+            self._batch(SourcePartition(*partition), found) for partition, found in polled.items()
+        ]
 
-    def earliest(self, positions: Collection[Position]) -> dict[Position, int]:
+    def earliest(self, positions: Collection[SourcePartition]) -> dict[SourcePartition, int]:
         """Return the offsets of the oldest records."""
         try:
             found = self._consumer.beginning_offsets(
@@ -228,21 +230,21 @@ class KafkaPythonReader:
             )
         except KafkaError as error:
             raise BrokerAway(str(error)) from error
-        return {Position(*partition): offset for partition, offset in found.items()}
+        return {SourcePartition(*partition): offset for partition, offset in found.items()}
 
-    def end(self, position: Position) -> int | None:
+    def end(self, position: SourcePartition) -> int | None:
         """Return where a partition ended when it was last fetched from."""
         end: int | None = self._consumer.highwater(_partition(position))
         return end
 
-    def next_offset(self, position: Position) -> int | None:
+    def next_offset(self, position: SourcePartition) -> int | None:
         """Return where reading goes on, past transaction marks too."""
         with suppress(KafkaError):
             offset: int | None = self._consumer.position(_partition(position), timeout_ms=0)
             return offset
         return None
 
-    def answers(self, position: Position) -> bool:
+    def answers(self, position: SourcePartition) -> bool:
         """Return whether the broker answers within a moment."""
         try:
             self._consumer.end_offsets([_partition(position)], timeout_ms=_ANSWER_MS)
@@ -255,7 +257,7 @@ class KafkaPythonReader:
         with suppress(KafkaError):
             self._consumer.close(autocommit=False, timeout_ms=_CLOSE_MS)
 
-    def _batch(self, position: Position, found: list[Any]) -> RecordBatch:
+    def _batch(self, position: SourcePartition, found: list[Any]) -> RecordBatch:
         return batch_of_columns(
             position,
             [message.offset for message in found],
@@ -319,7 +321,7 @@ class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # the cl
         return told
 
 
-def _partition(position: Position) -> TopicPartition:
+def _partition(position: SourcePartition) -> TopicPartition:
     return TopicPartition(position.source, position.partition)
 
 

@@ -10,7 +10,7 @@ from google.protobuf import json_format
 
 from protos import manifest_v1_pb2 as manifest_pb
 from stream.errors import SnapshotUnreadable, StoreMismatch
-from stream.events.types import Position
+from stream.events.types import SourcePartition
 
 # Of the manifest's layout, docs/formats.md.
 FORMAT_VERSION = 2
@@ -33,7 +33,7 @@ class SnapshotShard:
     directory: str
     sequence: int
     watermark_ms: int
-    positions: Mapping[Position, int]
+    positions: Mapping[SourcePartition, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +178,7 @@ def _shard_from_proto(shard: manifest_pb.Shard) -> SnapshotShard:
         sequence=shard.sequence,
         watermark_ms=shard.watermark_ms,
         positions={
-            Position(position.source, position.partition): position.next_offset
+            SourcePartition(position.source, position.partition): position.next_offset
             for position in shard.positions
         },
     )

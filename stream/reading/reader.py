@@ -19,7 +19,7 @@ import numpy as np
 
 from stream.actions import Action
 from stream.errors import StoreMismatch, StoreUnreadable
-from stream.events.types import CatalogItem, Position
+from stream.events.types import CatalogItem, SourcePartition
 from stream.graph.arrays import GraphArrays, GraphParts, build_arrays, missing_name_error
 from stream.graph.catalog import newest_over_shards
 from stream.graph.edges import EdgeColumns, edges_of, with_folded
@@ -192,7 +192,7 @@ class GraphReader:
         indexes = {path: index for index, path in enumerate(self._folders)}
         return ((indexes[shard.path], shard) for shard in self._shards)
 
-    def positions(self) -> dict[int, dict[Position, int]]:
+    def positions(self) -> dict[int, dict[SourcePartition, int]]:
         """Return the next offsets, by shard index."""
         return {index: shard.positions() for index, shard in self.shards()}
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from stream.dtypes import Int64s
 from stream.events.columns import NO_KEY, Keys
-from stream.events.types import CatalogItem, Position
+from stream.events.types import CatalogItem, SourcePartition
 from stream.graph.decay import Decayed, canonical
 from stream.graph.facts import Digest, FactColumns
 from stream.graph.folded import FoldedEdge, FoldedFacts
@@ -150,7 +150,7 @@ class ShardState(NamedTuple):
         return self.facts.count - self.folded.count
 
 
-class Progress(NamedTuple):
+class PartitionProgress(NamedTuple):
     """Where to go on in a partition of a source, and its largest event time applied
     (None: none was).
     """
@@ -257,23 +257,27 @@ def unpack_state(value: bytes) -> ShardState:
     )
 
 
-def position_key(position: Position) -> bytes:
+def position_key(position: SourcePartition) -> bytes:
     """Return the key of how far one partition of a source is."""
     return _POSITION_KEY.pack(POSITION[0], position.partition) + _encode(position.source)
 
 
-def pack_progress(progress: Progress) -> bytes:
+def pack_partition_progress(progress: PartitionProgress) -> bytes:
     """Pack how far one partition of a source is."""
     return _POSITION.pack(_VERSION, progress.next_offset, _time(progress.watermark_ms))
 
 
-def unpack_progress(key: bytes, value: bytes) -> tuple[Position, Progress]:
+def unpack_partition_progress(
+    key: bytes, value: bytes
+) -> tuple[SourcePartition, PartitionProgress]:
     """Unpack how far one partition of a source is."""
     _check_version(value)
     partition = _POSITION_KEY.unpack_from(key)[1]
     source = _decode(key[_POSITION_KEY.size :])
     _, next_offset, watermark_ms = _POSITION.unpack(value)
-    return Position(source, partition), Progress(next_offset, _optional_time(watermark_ms))
+    return SourcePartition(source, partition), PartitionProgress(
+        next_offset, _optional_time(watermark_ms)
+    )
 
 
 def name_key(kind: bytes, key: int) -> bytes:

@@ -9,13 +9,13 @@ import numpy as np
 
 from stream.errors import StoreError
 from stream.events.columns import Keys
-from stream.events.types import CatalogItem, Position
+from stream.events.types import CatalogItem, SourcePartition
 from stream.graph.facts import FactColumns
 from stream.graph.folded import FoldedEdge, FoldedEdges
 from stream.graph.keysets import distinct
 from stream.graph.sessions import SessionWindows
 from stream.shard import codec
-from stream.shard.codec import Progress, ShardFormat, ShardState, StoredSession
+from stream.shard.codec import PartitionProgress, ShardFormat, ShardState, StoredSession
 from stream.shard.epochs import current_folder, has_database
 from stream.shard.erased_keys import ErasedKeys
 from stream.shard.rocksdb import Database, store_error
@@ -47,11 +47,11 @@ class ShardReader:
         """
         return self._one(codec.WRITER_KEY, bytes)
 
-    def progress(self) -> dict[Position, Progress]:
+    def progress(self) -> dict[SourcePartition, PartitionProgress]:
         """Return how far every partition is that was applied to this shard."""
-        return dict(self._entries(codec.POSITION, codec.unpack_progress))
+        return dict(self._entries(codec.POSITION, codec.unpack_partition_progress))
 
-    def positions(self) -> dict[Position, int]:
+    def positions(self) -> dict[SourcePartition, int]:
         """Return the next offset of every partition that was applied to this shard."""
         return {position: progress.next_offset for position, progress in self.progress().items()}
 

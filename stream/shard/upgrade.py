@@ -12,11 +12,11 @@ import numpy as np
 
 from protos.text import text_key
 from stream.events.columns import NO_KEY, Keys
-from stream.events.types import Position
+from stream.events.types import SourcePartition
 from stream.graph.facts import FactColumns, hyperedge_sizes, stamps
 from stream.graph.keysets import run_starts
 from stream.shard import codec
-from stream.shard.codec import Progress, ShardFormat, ShardState
+from stream.shard.codec import PartitionProgress, ShardFormat, ShardState
 from stream.shard.rocksdb import Database, Entry, Puts, store_error
 
 logger = logging.getLogger(__name__)
@@ -157,8 +157,11 @@ def _finish(database: Database, shard_format: ShardFormat) -> None:
         if len(value) == _POSITION.size:
             _, partition = _POSITION_HEAD.unpack_from(key)
             source = key[_POSITION_HEAD.size :].decode("utf-8", "surrogatepass")
-            progress = Progress(_POSITION.unpack(value)[1], watermark_ms=None)
-            puts.put(codec.position_key(Position(source, partition)), codec.pack_progress(progress))
+            progress = PartitionProgress(_POSITION.unpack(value)[1], watermark_ms=None)
+            puts.put(
+                codec.position_key(SourcePartition(source, partition)),
+                codec.pack_partition_progress(progress),
+            )
     database.write(puts)
 
 

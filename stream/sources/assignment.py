@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from stream.errors import StreamError
-from stream.events.types import Position, RecordBatch
+from stream.events.types import RecordBatch, SourcePartition
 from stream.kafka.client import Reader
 
 logger = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 class ShardOwner(Protocol):
     """Opens and closes this process's shards."""
 
-    def acquire(self, index: int, /) -> Mapping[Position, int]:
+    def acquire(self, index: int, /) -> Mapping[SourcePartition, int]:
         """Open a shard if it is not open, and return its stored positions.
 
         Raises:
@@ -51,7 +51,11 @@ class Assignment:
     """
 
     def __init__(
-        self, reader: Reader, owner: ShardOwner, topics: Sequence[str], erasures: Sequence[Position]
+        self,
+        reader: Reader,
+        owner: ShardOwner,
+        topics: Sequence[str],
+        erasures: Sequence[SourcePartition],
     ) -> None:
         self.changes = 0
         self._reader = reader
@@ -59,8 +63,8 @@ class Assignment:
         self._topics = topics
         self._erasures = erasures
         self._shards: set[int] = set()
-        self._handed: dict[Position, int] = {}
-        self._handed_erasures: dict[tuple[int, Position], int] = {}
+        self._handed: dict[SourcePartition, int] = {}
+        self._handed_erasures: dict[tuple[int, SourcePartition], int] = {}
         self._settled = 0
         self._failure: StreamError | None = None
 
@@ -70,9 +74,9 @@ class Assignment:
         return sorted(self._shards)
 
     @property
-    def partitions(self) -> Collection[Position]:
+    def partitions(self) -> Collection[SourcePartition]:
         """What they read of the keyed topics."""
-        return [Position(topic, shard) for shard in self.shards for topic in self._topics]
+        return [SourcePartition(topic, shard) for shard in self.shards for topic in self._topics]
 
     def assigned(self, partitions: Collection[int]) -> None:
         """Take note of shards to open; that may take long, so it waits for `settle`."""
@@ -134,7 +138,7 @@ class Assignment:
         copies = [self._copy(batch, shard) for shard in self.shards]
         return [copy for copy in copies if copy]
 
-    def rewound(self, offsets: Mapping[Position, int]) -> None:
+    def rewound(self, offsets: Mapping[SourcePartition, int]) -> None:
         """Take note that the reader goes on elsewhere than where the shards are."""
         for position, offset in offsets.items():
             if position in self._erasures:
@@ -153,7 +157,7 @@ class Assignment:
         self._shards.difference_update(shards)
         self.changes += 1
 
-    def _seek_partitions(self, stored: Mapping[int, Mapping[Position, int]]) -> None:
+    def _seek_partitions(self, stored: Mapping[int, Mapping[SourcePartition, int]]) -> None:
         starts = {
             position: stored[position.partition].get(position) for position in self.partitions
         }
@@ -172,7 +176,7 @@ class Assignment:
         self._handed = {position: start or 0 for position, start in starts.items()}
         self._reader.seek(moved)
 
-    def _seek_erasures(self, stored: Mapping[int, Mapping[Position, int]]) -> None:
+    def _seek_erasures(self, stored: Mapping[int, Mapping[SourcePartition, int]]) -> None:
         self._handed_erasures = {
             (shard, position): positions.get(position, 0)
             for shard, positions in stored.items()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stream.errors import SourceUnreadable
 from stream.events.formats.catalog import JSON_ITEM
-from stream.events.types import Position, RecordBatch
+from stream.events.types import RecordBatch, SourcePartition
 from stream.settings import StreamSettings
 from stream.sources.lines import Line, LineReader
 from stream.store.store import Store
@@ -56,7 +56,7 @@ class FileSource:
         self._settings = settings
         self._follow = follow
         self._files: dict[Path, _File] = {}
-        self._stored: Mapping[Position, int] = {}
+        self._stored: Mapping[SourcePartition, int] = {}
         self._awaited: set[str] = set()
         self._failure: SourceUnreadable | None = None
         self._find_files()
@@ -123,7 +123,7 @@ class FileSource:
         """Nothing: a file does not say how many records wait in it."""
         return {}
 
-    def applied(self, positions: Mapping[Position, int]) -> None:
+    def applied(self, positions: Mapping[SourcePartition, int]) -> None:
         """Nothing to do: the store alone remembers how far files were applied."""
 
     def close(self) -> None:
@@ -176,7 +176,7 @@ class _File:
         self._content_type = content_type
         self._max_line_bytes = max_line_bytes
         self._reader: LineReader | None = None
-        self._position = Position("", 0)
+        self._position = SourcePartition("", 0)
         self._was_replaced = False
         self.ended = False
 
@@ -187,7 +187,7 @@ class _File:
         return self._reader.bytes_done if self._reader else 0
 
     def read(
-        self, wanted: int, stored: Mapping[Position, int], *, follow: bool
+        self, wanted: int, stored: Mapping[SourcePartition, int], *, follow: bool
     ) -> RecordBatch | None:
         if self._reader is None:
             self._reader = self._opened(stored, follow=follow)
@@ -214,7 +214,7 @@ class _File:
             self._reader.close()
             self._reader = None
 
-    def _opened(self, stored: Mapping[Position, int], *, follow: bool) -> LineReader | None:
+    def _opened(self, stored: Mapping[SourcePartition, int], *, follow: bool) -> LineReader | None:
         if follow and not self._path.exists():
             return None
         reader = LineReader(self._path, self._max_line_bytes)
@@ -228,11 +228,13 @@ class _File:
         reader.close()
         return None
 
-    def _go_on(self, reader: LineReader, stored: Mapping[Position, int], *, follow: bool) -> bool:
+    def _go_on(
+        self, reader: LineReader, stored: Mapping[SourcePartition, int], *, follow: bool
+    ) -> bool:
         fingerprint = reader.fingerprint(whole_line=follow)
         if fingerprint is None:
             return False
-        self._position = Position(_position_name(self._path, fingerprint), 0)
+        self._position = SourcePartition(_position_name(self._path, fingerprint), 0)
         start = 0 if self._was_replaced else stored.get(self._position, 0)
         if not reader.skip_to(start):
             logger.warning("file shrunk path=%s stored_offset=%d", self._path, start)
@@ -267,7 +269,9 @@ def matching_files(pattern: str) -> list[Path]:
     return [path for path in paths if not path.is_dir()]
 
 
-def _least(positions_of_shards: Sequence[Mapping[Position, int]]) -> dict[Position, int]:
+def _least(
+    positions_of_shards: Sequence[Mapping[SourcePartition, int]],
+) -> dict[SourcePartition, int]:
     """What every shard has applied.
 
     A position that a shard does not know starts from 0.

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from stream.errors import SourceMismatch, SourceUnavailable
-from stream.events.types import Position, RecordBatch
+from stream.events.types import RecordBatch, SourcePartition
 from stream.kafka.client import BrokerAway, Group, OffsetsGone, Reader
 from stream.kafka.open import open_client
 from stream.settings import StreamSettings
@@ -46,10 +46,10 @@ class _Unapplied:
     """What was handed out and is not in the store yet, by partition."""
 
     def __init__(self) -> None:
-        self._begin: dict[Position, int] = {}
-        self._polled_end: dict[Position, int] = {}
+        self._begin: dict[SourcePartition, int] = {}
+        self._polled_end: dict[SourcePartition, int] = {}
 
-    def begin(self, position: Position) -> int | None:
+    def begin(self, position: SourcePartition) -> int | None:
         """Return the first offset that is not applied; None: all is."""
         return self._begin.get(position)
 
@@ -58,13 +58,13 @@ class _Unapplied:
         self._begin.setdefault(batch.position, batch.offsets[0])
         self._polled_end[batch.position] = batch.next_offset
 
-    def apply(self, position: Position, next_offset: int) -> None:
+    def apply(self, position: SourcePartition, next_offset: int) -> None:
         """Take note that everything before an offset is in the store."""
         self._begin[position] = next_offset
         if next_offset >= self._polled_end.get(position, 0):
             del self._begin[position]
 
-    def drop(self, assigned: Collection[Position]) -> None:
+    def drop(self, assigned: Collection[SourcePartition]) -> None:
         """Forget what was handed out: it is read again, where it is still assigned."""
         self._begin = {}
         self._polled_end = {
@@ -200,7 +200,7 @@ class KafkaSource:
                 behind[position.source, position.partition] = max(end - next_offset, 0)
         return behind
 
-    def applied(self, positions: Mapping[Position, int]) -> None:
+    def applied(self, positions: Mapping[SourcePartition, int]) -> None:
         """Take note that records are in the store, and now and then commit their
         offsets to Kafka.
         """
@@ -250,7 +250,7 @@ class KafkaSource:
                 )
             time.sleep(_TOPIC_RETRY_SECONDS)
 
-    def _find_erasures(self) -> list[Position]:
+    def _find_erasures(self) -> list[SourcePartition]:
         topic = self._settings.erasures_topic
         if not topic:
             return []
@@ -259,7 +259,7 @@ class KafkaSource:
             logger.warning(
                 "no erasures are read bootstrap=%s missing_topic=%s", self._bootstrap, topic
             )
-        return [Position(topic, partition) for partition in range(count)]
+        return [SourcePartition(topic, partition) for partition in range(count)]
 
     def _follow_group(self) -> bool:
         """Let the group take and give partitions; return whether it did."""
@@ -321,20 +321,20 @@ class KafkaSource:
             logger.warning("%s bootstrap=%s", event, self._bootstrap)
 
     def _answers(self) -> bool:
-        return self._joined.reader.answers(Position(self._topics[0], 0))
+        return self._joined.reader.answers(SourcePartition(self._topics[0], 0))
 
     @property
     def _joined(self) -> _Member:
         assert self._member is not None  # noqa: S101  # asked only between start and close
         return self._member
 
-    def _assigned(self) -> Collection[Position]:
+    def _assigned(self) -> Collection[SourcePartition]:
         if self._member is None:
             return []
         assignment = self._member.assignment
         return [*assignment.partitions, *(self._erasures if assignment.shards else [])]
 
-    def _next_offset(self, position: Position) -> int | None:
+    def _next_offset(self, position: SourcePartition) -> int | None:
         """The first offset not applied.
 
         The reader's own also moves past transaction marks.
@@ -354,7 +354,7 @@ class KafkaSource:
             wait_seconds=wait_seconds,
         )
 
-    def _restart_from_earliest(self, stored_offsets: Mapping[Position, int]) -> None:
+    def _restart_from_earliest(self, stored_offsets: Mapping[SourcePartition, int]) -> None:
         """Go on at the oldest record there is.
 
         The broker does not have the stored offset (any more).

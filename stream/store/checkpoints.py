@@ -29,7 +29,7 @@ from stream.errors import (
     SettingsInvalid,
     StreamError,
 )
-from stream.events.types import Position
+from stream.events.types import SourcePartition
 from stream.files import sha256_of
 from stream.shard.epochs import shard_name
 
@@ -192,7 +192,7 @@ class Checkpoints:
         claim: Claim,
         folder: Path,
         sequence: int,
-        positions: Mapping[Position, int],
+        positions: Mapping[SourcePartition, int],
         is_wanted: Callable[[], bool],
     ) -> Checkpoint:
         """Put a checkpoint there: files that are missing, then the manifest.

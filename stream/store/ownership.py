@@ -13,7 +13,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from stream.errors import CheckpointDamaged, CheckpointsUnavailable, StoreMismatch, StoreUnreadable
-from stream.events.types import Position
+from stream.events.types import SourcePartition
 from stream.metrics import StreamMetrics
 from stream.settings import StreamSettings
 from stream.shard.epochs import (
@@ -77,7 +77,7 @@ class Ownership:
                 self._checkpoints, settings.checkpoint_every_seconds, self._metrics
             )
 
-    def acquire(self, index: int) -> Mapping[Position, int]:
+    def acquire(self, index: int) -> Mapping[SourcePartition, int]:
         """Open a shard that the group assigned to this process, taking it over where
         another process still holds its lease.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from threading import Thread
 
 from stream.errors import CheckpointRefused, StoreError, StreamError
-from stream.events.types import Position
+from stream.events.types import SourcePartition
 from stream.metrics import StreamMetrics
 from stream.shard.epochs import ScratchFolder
 from stream.shard.shard import Shard
@@ -143,7 +143,7 @@ class Uploads:
         watched: _Watched,
         scratch: ScratchFolder,
         sequence: int,
-        positions: Mapping[Position, int],
+        positions: Mapping[SourcePartition, int],
     ) -> None:
         try:
             watched.claim = watched.claim or self._checkpoints.claim(index)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from random import Random
 
 from stream.actions import Action
-from stream.events.types import CatalogItem, Interaction, Position
+from stream.events.types import CatalogItem, Interaction, SourcePartition
 from stream.kafka.partitioner import shard_of
 from testing.oracle import newest_states
 
@@ -53,7 +53,7 @@ class Log:
         shards: the shards that its entries go to: one for a topic, all for a file.
     """
 
-    position: Position
+    position: SourcePartition
     entries: Sequence[Interaction | CatalogItem]
     shards: Sequence[int]
 
@@ -146,7 +146,9 @@ def _files(
     moved = [entry for entry in arriving[:cut] if not entry.ts_ms]
     parts: list[list[Interaction | CatalogItem]] = [[*early], [*moved, *arriving[cut:]]]
     shards = range(num_shards)
-    return [Log(Position(f"file {n}", 0), part, shards) for n, part in enumerate(parts) if part]
+    return [
+        Log(SourcePartition(f"file {n}", 0), part, shards) for n, part in enumerate(parts) if part
+    ]
 
 
 def _topics(
@@ -156,21 +158,23 @@ def _topics(
 
     Catalogue items with a time are in any partition, as if producers disagreed.
     """
-    partitions: dict[Position, list[Interaction | CatalogItem]] = {}
+    partitions: dict[SourcePartition, list[Interaction | CatalogItem]] = {}
     for entry in arriving:
         position = _position_of(entry, num_shards)
         if isinstance(entry, CatalogItem) and entry.ts_ms:
-            position = Position(position.source, draw.randrange(num_shards))
+            position = SourcePartition(position.source, draw.randrange(num_shards))
         partitions.setdefault(position, []).append(entry)
     return [
         Log(position, entries, [position.partition]) for position, entries in partitions.items()
     ]
 
 
-def _position_of(entry: Interaction | CatalogItem, num_shards: int) -> Position:
+def _position_of(entry: Interaction | CatalogItem, num_shards: int) -> SourcePartition:
     if isinstance(entry, CatalogItem):
-        return Position("catalog", shard_index_of(entry, num_shards))
-    return Position("clicks" if entry.query else "sessions", shard_index_of(entry, num_shards))
+        return SourcePartition("catalog", shard_index_of(entry, num_shards))
+    return SourcePartition(
+        "clicks" if entry.query else "sessions", shard_index_of(entry, num_shards)
+    )
 
 
 def shard_index_of(entry: Interaction | CatalogItem, num_shards: int) -> int:

@@ -7,7 +7,7 @@ from random import Random
 
 from stream.changes.apply import apply_batch
 from stream.events.columns import Texts, batch_of
-from stream.events.types import CatalogItem, Interaction, Position
+from stream.events.types import CatalogItem, Interaction, SourcePartition
 from stream.shard.shard import Shard
 from testing.laws.case import Case, Log, shard_index_of
 from testing.laws.stores import CaseShards
@@ -22,7 +22,7 @@ class _Worker:
 
     texts: Texts = field(default_factory=Texts)
     shards: dict[int, Shard] = field(default_factory=dict)
-    next_entries: dict[Position, int] = field(default_factory=dict)
+    next_entries: dict[SourcePartition, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ class _ShardWrite:
 
     events: list[Interaction] = field(default_factory=list)
     items: list[CatalogItem] = field(default_factory=list)
-    positions: dict[Position, int] = field(default_factory=dict)
+    positions: dict[SourcePartition, int] = field(default_factory=dict)
 
 
 _Fault = Callable[[_Worker], bool]
@@ -221,7 +221,7 @@ class Delivery:
         self.steps.append(f"{kind} {detail}")
 
 
-def _offsets(positions: Mapping[Position, int]) -> str:
+def _offsets(positions: Mapping[SourcePartition, int]) -> str:
     return (
         ", ".join(f"{p.source}/{p.partition}:{at}" for p, at in positions.items()) or "no new place"
     )

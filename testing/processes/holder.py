@@ -10,7 +10,7 @@ import sys
 from itertools import count
 from pathlib import Path
 
-from stream.events.types import Position
+from stream.events.types import SourcePartition
 from stream.reading.snapshot import serve_requests
 from stream.settings import StreamSettings
 from stream.store.store import Store
@@ -37,7 +37,7 @@ def main() -> None:
                     event(f"s-{number}", item_id=f"i-{item}", ts_ms=NOON_MS + number)
                     for item in range(number % 7)
                 ]
-                apply_events(shard, batch, [], {Position("numbers", 0): number + 1})
+                apply_events(shard, batch, [], {SourcePartition("numbers", 0): number + 1})
                 say(str(number + 1))
             if mode != "idle":
                 serve_requests(store)

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import cast
 
-from stream.events.types import Position, RecordBatch
+from stream.events.types import RecordBatch, SourcePartition
 from stream.settings import StreamSettings
 from stream.sources.topics import KafkaSource
 from stream.store.store import Store
@@ -17,7 +17,7 @@ from stream.store.store import Store
 _WAIT_SECONDS = 45.0  # for a rebalance, which waits for a lost member's session to end
 _POLL_SECONDS = 0.02  # of each member in turn, so that none misses its heartbeat
 
-Place = tuple[Position, int]
+Place = tuple[SourcePartition, int]
 
 
 class Shards:
@@ -29,7 +29,7 @@ class Shards:
     def __init__(self, num_shards: int) -> None:
         self.num_shards = num_shards
         self.owners: dict[int, Member] = {}
-        self.positions: dict[int, dict[Position, int]] = defaultdict(dict)
+        self.positions: dict[int, dict[SourcePartition, int]] = defaultdict(dict)
         self.given: dict[int, list[Place]] = defaultdict(list)
 
     def counts(self) -> Counter[Place]:
@@ -57,7 +57,7 @@ class Member:
         """The shards that it has open."""
         return sorted(shard for shard, owner in self._shards.owners.items() if owner is self)
 
-    def acquire(self, index: int) -> Mapping[Position, int]:
+    def acquire(self, index: int) -> Mapping[SourcePartition, int]:
         """Open a shard that nobody else may have."""
         assert self._shards.owners.get(index, self) is self
         self._shards.owners[index] = self

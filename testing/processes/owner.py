@@ -13,14 +13,14 @@ from itertools import count
 from pathlib import Path
 
 from stream.errors import StreamError
-from stream.events.types import Position
+from stream.events.types import SourcePartition
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.store.store import Store
 from testing.histories import NOON_MS, apply_events, event
 
 _BATCHES_BEFORE_ANSWER = 200  # so that some memtables of 64 KiB are full; chosen by hand
-NUMBERS = Position("numbers", 0)
+NUMBERS = SourcePartition("numbers", 0)
 
 
 def apply_next(store: Store) -> int:

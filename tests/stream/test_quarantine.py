@@ -10,7 +10,7 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 
 from stream.errors import QuarantineFailed
-from stream.events.types import Position, Record, Rejection
+from stream.events.types import Record, Rejection, SourcePartition
 from stream.quarantine import (
     MAX_TOPIC_VALUE_BYTES,
     FileQuarantine,
@@ -32,7 +32,7 @@ def rejection(
 ) -> Rejection:
     """Return a rejection of a record of a topic."""
     record = Record(
-        position=Position("freshet.clicks", partition),
+        position=SourcePartition("freshet.clicks", partition),
         offset=7,
         next_offset=8,
         content_type=content_type,

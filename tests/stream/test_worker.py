@@ -19,7 +19,7 @@ from stream.changes import lookup
 from stream.errors import QuarantineFailed, StoreFenced, StoreStalled, StoreWriteFailed
 from stream.events import interner as interning
 from stream.events.fast_path import ColumnDecoder
-from stream.events.types import Interaction, Position, RecordBatch, Rejection
+from stream.events.types import Interaction, RecordBatch, Rejection, SourcePartition
 from stream.kafka.partitioner import shard_of
 from stream.metrics import StreamMetrics
 from stream.quarantine import FILE_NAME, FileQuarantine, Quarantine, read_quarantine
@@ -418,7 +418,7 @@ class ScriptedSource:
         self._next += 1
         offsets = range(first, first + len(values))
         batch = RecordBatch(
-            position=Position("freshet.clicks", 0),
+            position=SourcePartition("freshet.clicks", 0),
             offsets=offsets,
             next_offsets=[offset + 1 for offset in offsets],
             content_types=[""] * len(values),
@@ -451,7 +451,7 @@ class ScriptedSource:
         """Nothing waits."""
         return {}
 
-    def applied(self, positions: Mapping[Position, int]) -> None:
+    def applied(self, positions: Mapping[SourcePartition, int]) -> None:
         """Nothing to do."""
 
     def close(self) -> None:
@@ -544,7 +544,7 @@ def test_stalled_disk_is_waited_for(open_store: OpenStore, monkeypatch: pytest.M
 
     assert totals.events == 100
     assert source.idled_seconds == pytest.approx(0.4)
-    assert store.shard(0).positions() == {Position("freshet.clicks", 0): 100}
+    assert store.shard(0).positions() == {SourcePartition("freshet.clicks", 0): 100}
 
 
 @pytest.mark.parametrize(

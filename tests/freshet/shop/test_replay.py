@@ -15,7 +15,7 @@ from kafka import KafkaConsumer, TopicPartition
 from freshet.shop.replay import ReplayOrder, ReplayTotals, open_publisher, replay
 from stream.errors import SourceUnreadable
 from stream.events.decoder import decode
-from stream.events.types import CatalogItem, Interaction, Position, Record
+from stream.events.types import CatalogItem, Interaction, Record, SourcePartition
 from stream.settings import StreamSettings
 from tests.conftest import TopicFactory
 
@@ -67,7 +67,7 @@ def events_in(bootstrap: str, topic: str, count: int) -> list[Interaction | Cata
     for message in read(bootstrap, topic, count):
         content_type = dict(message.headers)["content-type"].decode()
         record = Record(
-            position=Position(topic, 0),
+            position=SourcePartition(topic, 0),
             offset=message.offset,
             next_offset=message.offset + 1,
             content_type=content_type,

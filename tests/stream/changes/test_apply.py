@@ -23,7 +23,7 @@ from stream.changes.lookup import look_up
 from stream.changes.plan import merge
 from stream.errors import StoreUnreadable
 from stream.events.columns import Texts, batch_of
-from stream.events.types import CatalogItem, Interaction, Position, Rejection
+from stream.events.types import CatalogItem, Interaction, Rejection, SourcePartition
 from stream.kafka.partitioner import shard_of
 from stream.reading.incremental import GraphCache
 from stream.reading.reader import GraphReader, open_graph
@@ -172,7 +172,7 @@ def test_positions_are_kept_with_the_facts(open_store: OpenStore, tmp_path: Path
 
     Other sources keep theirs.
     """
-    clicks, views = Position("freshet.clicks", 0), Position("freshet.sessions", 0)
+    clicks, views = SourcePartition("freshet.clicks", 0), SourcePartition("freshet.sessions", 0)
     store = open_store()
     apply_events(store.shard(0), [event()], [], {clicks: 5, views: 7})
     apply_events(store.shard(0), [], [], {clicks: 6})
@@ -186,7 +186,7 @@ def test_empty_batch_moves_positions_only(open_store: OpenStore) -> None:
     its own.
     """
     shard = open_store().shard(0)
-    applied = apply_events(shard, [], [], {Position("freshet.clicks", 0): 3})
+    applied = apply_events(shard, [], [], {SourcePartition("freshet.clicks", 0): 3})
 
     assert (applied.sequence, applied.watermark_ms, applied.new_facts) == (1, None, 0)
 
@@ -252,11 +252,11 @@ def test_a_state_that_is_not_newer_changes_nothing(open_store: OpenStore) -> Non
     apply_events(shard, [], [newer])
     sequence = shard.state().sequence
     older = CatalogItem(item_id="a", title="older", ts_ms=NOON_MS)
-    apply_events(shard, [], [older, CatalogItem(item_id="a")], {Position("catalog", 0): 3})
+    apply_events(shard, [], [older, CatalogItem(item_id="a")], {SourcePartition("catalog", 0): 3})
 
     assert [item for _, item in shard.catalog()] == [newer]
     assert [keys.tolist() for keys in shard.dirty_since(sequence) or ()] == [[], []]
-    assert shard.positions() == {Position("catalog", 0): 3}
+    assert shard.positions() == {SourcePartition("catalog", 0): 3}
 
 
 def test_a_deleted_item_stays_deleted(open_store: OpenStore) -> None:
@@ -340,7 +340,7 @@ def test_refusals_are_handed_over_before_the_write(open_store: OpenStore) -> Non
 
     with pytest.raises(OSError, match="1 refusals"):
         apply_events(
-            shard, [event(), event(item_id="b")], [], {Position("x", 0): 2}, on_refused=fail
+            shard, [event(), event(item_id="b")], [], {SourcePartition("x", 0): 2}, on_refused=fail
         )
     assert shard.positions() == {}
     assert shard.state().sequence == 0
@@ -356,7 +356,7 @@ def test_planning_changes_nothing(open_store: OpenStore) -> None:
         [event(item_id="c"), event("", user_id="u-1", ts_ms=NOON_MS - 1)],
         texts,
         items=[CatalogItem(item_id="d")],
-        positions={Position("x", 0): 2},
+        positions={SourcePartition("x", 0): 2},
     )
     before = list(shard.entries(b""))
     first, second = (encode(merge(look_up(shard, batch, texts)), texts) for _ in range(2))
@@ -388,7 +388,7 @@ def apply_live(
     """Apply what was read of one partition as it came, with a bound on how late it may
     be.
     """
-    position, texts = Position("freshet.clicks", partition), Texts()
+    position, texts = SourcePartition("freshet.clicks", partition), Texts()
     batch = batch_of(events, texts, positions={position: len(events)}, source=position)
     batch.retention_ms = retention_ms
     return apply_batch(shard, batch, texts)
@@ -408,7 +408,7 @@ def test_unknown_event_that_is_too_late_is_refused(open_store: OpenStore) -> Non
         ("too_late", 1)
     ]
     assert f"over {DAY_MS} ms older" in applied.refusals[0].detail
-    assert applied.refusals[0].record.position == Position("freshet.clicks", 0)
+    assert applied.refusals[0].record.position == SourcePartition("freshet.clicks", 0)
     assert (applied.new_facts, applied.duplicates) == (2, 0)
     assert shard.state().num_sessions == 3
 
@@ -648,7 +648,7 @@ def test_killed_writer_resumes_to_the_same_graph(
     assert graph_hash(root, DEFAULTS) == graph_hash(tmp_path / "plain", DEFAULTS)
     assert_same_dump(dump(root, DEFAULTS, NOON_MS), Oracle.of(events).dump(NOON_MS))
     with open_graph(root, DEFAULTS) as graph:
-        assert graph.positions() == {0: {Position("events", 0): len(events)}}
+        assert graph.positions() == {0: {SourcePartition("events", 0): len(events)}}
 
 
 def test_a_session_id_that_everybody_sends_is_only_a_large_session(open_store: OpenStore) -> None:

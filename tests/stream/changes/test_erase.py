@@ -22,7 +22,7 @@ from stream.changes.apply import ApplyResult, apply_batch
 from stream.changes.fold import fold_step
 from stream.errors import StoreUnreadable, StoreWriteFailed
 from stream.events.columns import NO_KEY, Texts, batch_of
-from stream.events.types import CatalogItem, Erasure, Interaction, Position
+from stream.events.types import CatalogItem, Erasure, Interaction, SourcePartition
 from stream.graph.edges import edges_of
 from stream.graph.facts import FactColumns, merge_facts
 from stream.kafka.partitioner import shard_of
@@ -88,7 +88,7 @@ def apply_to(
     """Apply events, erasures and catalogue items to a shard."""
     texts = Texts()
     batch = batch_of(
-        events, texts, items=items, erasures=asked, positions={Position("file", 0): offset}
+        events, texts, items=items, erasures=asked, positions={SourcePartition("file", 0): offset}
     )
     return apply_batch(shard, batch, texts)
 

@@ -18,7 +18,7 @@ from stream.changes.apply import apply_batch
 from stream.changes.fold import WALKS_PER_FOLD_AGE, fold_step
 from stream.errors import StoreUnreadable, StoreWriteFailed
 from stream.events.columns import Texts, batch_of
-from stream.events.types import Interaction, Position
+from stream.events.types import Interaction, SourcePartition
 from stream.graph.decay import Decayed
 from stream.graph.facts import Digest
 from stream.graph.folded import FoldedEdge, FoldedFacts
@@ -303,7 +303,10 @@ def test_events_before_the_fold_bound_are_too_late_whether_or_not_anything_was_f
     """
     shard = open_store(settings=FOLDING).shard(0)
     apply_events(
-        shard, [event(ts_ms=NOON_MS), event("known", ts_ms=NOON_MS)], [], {Position("memory", 0): 1}
+        shard,
+        [event(ts_ms=NOON_MS), event("known", ts_ms=NOON_MS)],
+        [],
+        {SourcePartition("memory", 0): 1},
     )
     texts = Texts()
     ages_ms = [FOLD_AGE_MS + 1, FOLD_AGE_MS, RETENTION_MS + 1, RETENTION_MS]

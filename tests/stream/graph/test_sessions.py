@@ -20,7 +20,7 @@ from stream.actions import Action
 from stream.changes.apply import apply_batch
 from stream.errors import StoreMismatch, StoreUnreadable
 from stream.events.columns import Texts, batch_of
-from stream.events.types import Interaction, Position
+from stream.events.types import Interaction, SourcePartition
 from stream.graph.sessions import SessionWindows, cut_session_id
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
@@ -378,7 +378,7 @@ def test_late_event_is_refused_unless_it_is_known(open_store: OpenStore) -> None
     """
     shard = open_store().shard(0)
     known = [at(0), at(10, "b"), at(50, "c"), at(1000)]
-    apply_events(shard, known, positions={Position("memory", 0): 4})
+    apply_events(shard, known, positions={SourcePartition("memory", 0): 4})
     late = [at(0), at(10, "b"), at(5), at(5, "b"), at(30), at(500), at(20, "b"), at(0, "a", "u-2")]
     texts = Texts()
     batch = batch_of([at(1001), *late], texts)

@@ -14,7 +14,7 @@ from kafka import KafkaConsumer, TopicPartition
 from stream.actions import Action
 from stream.errors import PublishFailed
 from stream.events.decoder import decode
-from stream.events.types import CatalogItem, Erasure, Interaction, Position, Record
+from stream.events.types import CatalogItem, Erasure, Interaction, Record, SourcePartition
 from stream.kafka.partitioner import shard_of
 from stream.kafka.producer import Encoding, EventProducer, RecordProducer
 from stream.settings import StreamSettings
@@ -73,7 +73,7 @@ def read_all(bootstrap: str, topics: list[str], partitions: int) -> list[Any]:
 def decoded(message: Any, settings: StreamSettings) -> list[Interaction | CatalogItem]:
     """Decode one message as the source would."""
     record = Record(
-        position=Position(message.topic, message.partition),
+        position=SourcePartition(message.topic, message.partition),
         offset=message.offset,
         next_offset=message.offset + 1,
         content_type=dict(message.headers)["content-type"].decode(),

@@ -18,7 +18,7 @@ from stream.changes.apply import apply_batch
 from stream.changes.erase import erase
 from stream.changes.fold import fold_step
 from stream.events.columns import ShardBatch, Texts, batch_of
-from stream.events.types import CatalogItem, Erasure, Interaction, Position
+from stream.events.types import CatalogItem, Erasure, Interaction, SourcePartition
 from stream.graph.arrays import GraphArrays
 from stream.kafka.partitioner import shard_of
 from stream.reading.incremental import GraphCache
@@ -101,7 +101,9 @@ def deliver(
     own = [each for each in events if shard_of(each.session_id or each.user_id, 2) == index]
     texts = Texts()
     listed = [item for item, shard in catalog if shard == index]
-    batch = batch_of(own, texts, items=listed, erasures=asked, positions={Position("file", 0): 0})
+    batch = batch_of(
+        own, texts, items=listed, erasures=asked, positions={SourcePartition("file", 0): 0}
+    )
     apply_batch(shard, batch, texts)
     fold_step(shard, 1_000_000)
 
@@ -156,7 +158,7 @@ def test_a_name_without_a_fact_is_read(open_store: OpenStore) -> None:
     tell.
     """
     store, known = open_store(), GraphCache()
-    one, position = store.shard(0), Position("topic", 0)
+    one, position = store.shard(0), SourcePartition("topic", 0)
     apply_batch(one, *late_batch([event("s-1", "tv", "a", NOON_MS + 9_000)], position))
     assert_read_again(store.root, known)
     applied = apply_batch(one, *late_batch([event("s-2", "late", "l", NOON_MS)], position))
@@ -165,7 +167,9 @@ def test_a_name_without_a_fact_is_read(open_store: OpenStore) -> None:
     assert known.read_in_full == 0
 
 
-def late_batch(events: Sequence[Interaction], position: Position) -> tuple[ShardBatch, Texts]:
+def late_batch(
+    events: Sequence[Interaction], position: SourcePartition
+) -> tuple[ShardBatch, Texts]:
     """Return a batch that has a retention bound of a second."""
     texts = Texts()
     return replace(

@@ -20,7 +20,7 @@ from stream.errors import (
     StoreMismatch,
     StoreMissing,
 )
-from stream.events.types import CatalogItem, Position
+from stream.events.types import CatalogItem, SourcePartition
 from stream.reading.reader import open_graph
 from stream.reading.snapshot import SnapshotInfo, read_manifest, serve_requests, take_snapshot
 from stream.settings import StreamSettings
@@ -90,7 +90,7 @@ def test_manifest_is_protobuf_json(
 ) -> None:
     """Scripts find the contract's field names in ``manifest.json``."""
     store = open_store()
-    apply_events(store.shard(0), [event()], [], {Position("freshet.clicks", 0): 12})
+    apply_events(store.shard(0), [event()], [], {SourcePartition("freshet.clicks", 0): 12})
     store.close()
     take_snapshot(store.root, tmp_path / "out", settings, TAKEN_MS)
     written = json.loads((tmp_path / "out" / "manifest.json").read_text())
@@ -147,7 +147,7 @@ def test_snapshots_of_a_store_while_another_process_writes(
     process.communicate(timeout=60)
 
     assert process.returncode == 0
-    done = [info.shards[0].positions.get(Position("numbers", 0), 0) for info in infos]
+    done = [info.shards[0].positions.get(SourcePartition("numbers", 0), 0) for info in infos]
     assert done == sorted(set(done))
     assert [info.counts.facts for info in infos] == [
         sum(n % 7 for n in range(count)) for count in done

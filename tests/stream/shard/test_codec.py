@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.events.columns import Keys
-from stream.events.types import CatalogItem, Position
+from stream.events.types import CatalogItem, SourcePartition
 from stream.graph.facts import Digest
 from stream.graph.sessions import SessionWindows
 from stream.shard import codec
-from stream.shard.codec import Progress, ShardFormat, ShardState, StoredSession
+from stream.shard.codec import PartitionProgress, ShardFormat, ShardState, StoredSession
 from testing.graph.fact_rows import columns
 
 NOON_MS = 1_700_000_000_000
@@ -140,10 +140,13 @@ def test_progress_round_trip(
     source: str, partition: int, offset: int, watermark_ms: int | None
 ) -> None:
     """A place in a source comes back as it was, with and without a watermark."""
-    position, progress = Position(source, partition), Progress(offset, watermark_ms)
-    packed = codec.pack_progress(progress)
+    position, progress = SourcePartition(source, partition), PartitionProgress(offset, watermark_ms)
+    packed = codec.pack_partition_progress(progress)
 
-    assert codec.unpack_progress(codec.position_key(position), packed) == (position, progress)
+    assert codec.unpack_partition_progress(codec.position_key(position), packed) == (
+        position,
+        progress,
+    )
 
 
 @given(words, st.none() | times_ms, digests, digests, st.tuples(words, words, words))
@@ -210,9 +213,9 @@ GOLDEN = {
     "format": codec.FORMAT_KEY + codec.pack_format(ShardFormat(2, 2, 3, HALF_LIFE_MS, 1_800_000)),
     "state": codec.STATE_KEY + codec.pack_state(STATE),
     "state without events": codec.pack_state(ShardState(1)),
-    "position": codec.position_key(Position("freshet.clicks", 2))
-    + codec.pack_progress(Progress(41, NOON_MS)),
-    "position without events": codec.pack_progress(Progress(41, None)),
+    "position": codec.position_key(SourcePartition("freshet.clicks", 2))
+    + codec.pack_partition_progress(PartitionProgress(41, NOON_MS)),
+    "position without events": codec.pack_partition_progress(PartitionProgress(41, None)),
     "query name": codec.name_key(codec.QUERY_NAME, 1) + codec.pack_name("tv ü"),
     "item name": codec.name_key(codec.ITEM_NAME, LARGEST) + codec.pack_name("a"),
     "catalogue": codec.catalog_key(2) + codec.pack_catalog(ITEM),
@@ -308,7 +311,9 @@ UNPACKERS: dict[str, Callable[[bytes], object]] = {
     "session": codec.unpack_session,
     "catalogue": partial(codec.unpack_catalog, codec.catalog_key(1)),
     "name": partial(codec.unpack_name, codec.name_key(codec.ITEM_NAME, 1)),
-    "position": partial(codec.unpack_progress, codec.position_key(Position("x", 0))),
+    "position": partial(
+        codec.unpack_partition_progress, codec.position_key(SourcePartition("x", 0))
+    ),
     "dirty": codec.unpack_dirty,
     "visitor": lambda value: codec.unpack_windows(keys_of([1]), [value]),
 }

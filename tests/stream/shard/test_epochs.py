@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stream.errors import StoreBusy, StoreFenced, StoreUnreadable, StoreWriteFailed
-from stream.events.types import Position
+from stream.events.types import SourcePartition
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard.epochs import (
@@ -32,7 +32,9 @@ from tests.stream.conftest import OpenStore
 
 def fill(store: Store, number: int) -> None:
     """Apply a batch that makes the shard's facts as many as its position says."""
-    apply_events(store.shard(0), [event(f"s-{number}")], [], {Position("numbers", 0): number + 1})
+    apply_events(
+        store.shard(0), [event(f"s-{number}")], [], {SourcePartition("numbers", 0): number + 1}
+    )
 
 
 def names(shard: Path) -> list[str]:
@@ -172,7 +174,7 @@ def test_paused_between_copy_and_flip(open_store: OpenStore) -> None:
     shutil.copytree(shard / "e-000001", shard / ".0.tmp")
 
     fill(store, 1)
-    assert store.shard(0).positions() == {Position("numbers", 0): 2}
+    assert store.shard(0).positions() == {SourcePartition("numbers", 0): 2}
 
 
 def test_copy_misses_nothing_that_is_flushed_while_it_is_made(
@@ -194,7 +196,7 @@ def test_copy_misses_nothing_that_is_flushed_while_it_is_made(
 
     monkeypatch.setattr(shutil, "copyfile", copy_then_flush)
 
-    assert new.ownership.acquire(0) == {Position("numbers", 0): 30}
+    assert new.ownership.acquire(0) == {SourcePartition("numbers", 0): 30}
     assert new.shard(0).state().num_facts == 30
     assert flushes == []
 
@@ -215,7 +217,7 @@ def test_fenced_shard_refuses_every_use(open_store: OpenStore, tmp_path: Path) -
     with pytest.raises(StoreFenced):
         store.shard(0).checkpoint(tmp_path / "copy")
     store.close()
-    assert open_store().shard(0).positions() == {Position("numbers", 0): 1}
+    assert open_store().shard(0).positions() == {SourcePartition("numbers", 0): 1}
 
 
 def test_store_of_the_flat_layout_opens(open_store: OpenStore, settings: StreamSettings) -> None:
@@ -252,7 +254,7 @@ def test_store_of_the_flat_layout_that_is_held(open_store: OpenStore) -> None:
     with pytest.raises(StoreBusy):
         store.shard(0)
 
-    assert store.ownership.acquire(0) == {Position("numbers", 0): 1}
+    assert store.ownership.acquire(0) == {SourcePartition("numbers", 0): 1}
     assert (shard / "CURRENT").exists()
     store.close()
     lock.release()
@@ -306,7 +308,9 @@ def test_readers_while_a_shard_changes_hands(tmp_path: Path) -> None:
     try:
         for _ in range(30):
             with open_graph(root, settings) as graph:
-                assert graph.stats().facts == graph.positions()[0][Position("numbers", 0)] > 0
+                assert (
+                    graph.stats().facts == graph.positions()[0][SourcePartition("numbers", 0)] > 0
+                )
     finally:
         done.set()
         thread.join(timeout=60)

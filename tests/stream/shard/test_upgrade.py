@@ -16,7 +16,7 @@ import pytest
 from protos.text import text_key
 from stream.actions import Action
 from stream.errors import StoreMismatch, StoreWriteFailed
-from stream.events.types import CatalogItem, Interaction, Position
+from stream.events.types import CatalogItem, Interaction, SourcePartition
 from stream.reading.reader import open_graph
 from stream.reading.snapshot import take_snapshot
 from stream.settings import StreamSettings
@@ -74,7 +74,9 @@ def check(root: Path, tmp_path: Path) -> None:
     assert graph_hash(root, DEFAULTS) == graph_hash(tmp_path / "plain", DEFAULTS)
     with open_graph(root, DEFAULTS) as graph, open_graph(tmp_path / "plain", DEFAULTS) as plain:
         assert graph.recorded_hash() == graph.graph_hash()
-        assert graph.positions() == {n: {Position("freshet.clicks", n): 400} for n in range(2)}
+        assert graph.positions() == {
+            n: {SourcePartition("freshet.clicks", n): 400} for n in range(2)
+        }
         assert dict(graph.catalog()) == {text_key(item.item_id): item for item in golden_items()}
         stats, expected = graph.stats(), plain.stats()
         assert replace(stats, bytes_on_disk=0, catalog_items=0, items=0) == replace(

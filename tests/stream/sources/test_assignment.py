@@ -19,7 +19,7 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from deploy.kafka.broker import LocalBroker
 from deploy.kafka.topics import create_topics
 from stream.errors import SettingsInvalid, SourceUnavailable
-from stream.events.types import Position
+from stream.events.types import SourcePartition
 from stream.kafka.open import open_client
 from stream.kafka.partitioner import shard_of
 from stream.kafka.producer import RecordProducer
@@ -112,7 +112,7 @@ def fill(bootstrap: str, settings: StreamSettings, topics: list[str], count: int
             )
     producer.flush()
     producer.close()
-    return {(Position(*each), offset) for each in new for offset in range(count)}
+    return {(SourcePartition(*each), offset) for each in new for offset in range(count)}
 
 
 def keyed(settings: StreamSettings) -> list[str]:
@@ -215,7 +215,7 @@ def test_erasures_reach_every_shard(
     """
     topic = settings.erasures_topic
     first = fill(kafka_bootstrap, settings, [topic], 30)
-    shards.positions[2] = {Position(topic, partition): 20 for partition in range(PARTITIONS)}
+    shards.positions[2] = {SourcePartition(topic, partition): 20 for partition in range(PARTITIONS)}
     members = [start_member(), start_member()]
     run_until(
         members, lambda: all(len(shards.given[shard]) >= len(first) for shard in (0, 1, 3, 4, 5))
@@ -224,7 +224,7 @@ def test_erasures_reach_every_shard(
     fill(kafka_bootstrap, settings, [topic], 5)
     members[0].source.close()
     everything = first | {
-        (Position(topic, n), offset) for n in range(PARTITIONS) for offset in range(30, 35)
+        (SourcePartition(topic, n), offset) for n in range(PARTITIONS) for offset in range(30, 35)
     }
     run_until(
         members[1:], lambda: all(len(shards.given[n]) >= len(everything) for n in (0, 1, 3, 4, 5))

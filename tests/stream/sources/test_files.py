@@ -12,13 +12,13 @@ import pytest
 
 from stream.errors import SourceUnreadable
 from stream.events.formats.catalog import JSON_ITEM
-from stream.events.types import Position, Record
+from stream.events.types import Record, SourcePartition
 from stream.settings import StreamSettings
 from stream.sources.files import FileSource
 from testing.histories import apply_events
 from tests.stream.conftest import OpenStore
 
-Drained = tuple[list[bytes], dict[Position, int]]
+Drained = tuple[list[bytes], dict[SourcePartition, int]]
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def polled(source: FileSource) -> list[Record]:
     return [batch.record(row) for batch in batches for row in range(len(batch))]
 
 
-def positions_of(records: Sequence[Record]) -> dict[Position, int]:
+def positions_of(records: Sequence[Record]) -> dict[SourcePartition, int]:
     """Return how far the records reach."""
     return {record.position: record.next_offset for record in records}
 
@@ -46,7 +46,7 @@ def positions_of(records: Sequence[Record]) -> dict[Position, int]:
 def drain(source: FileSource) -> Drained:
     """Read a source to its end; return the lines and how far they reach."""
     values: list[bytes] = []
-    positions: dict[Position, int] = {}
+    positions: dict[SourcePartition, int] = {}
     while not source.exhausted:
         records = polled(source)
         assert len(records) <= 3

@@ -23,7 +23,7 @@ from kafka.structs import TopicPartition
 from prometheus_client import CollectorRegistry
 
 from stream.errors import SourceMismatch, SourceUnavailable, StreamError
-from stream.events.types import CatalogItem, Position
+from stream.events.types import CatalogItem, SourcePartition
 from stream.kafka.partitioner import shard_of
 from stream.kafka.producer import RecordProducer
 from stream.metrics import StreamMetrics
@@ -372,7 +372,7 @@ def test_records_that_are_polled_but_not_applied_count_as_behind(
     publish(kafka_bootstrap, settings, shop_events(500, seed=6))
     source = KafkaSource(kafka_bootstrap, settings)
     source.start(open_store(num_shards=PARTITIONS))
-    ends: dict[Position, int] = {}
+    ends: dict[SourcePartition, int] = {}
     while sum(ends.values()) < 500:
         found = source.poll(0.1)
         ends |= {batch.position: batch.next_offset for batch in found}
@@ -423,7 +423,7 @@ def test_stored_offset_that_the_broker_does_not_have(
     admin.close()
     store = open_store(num_shards=PARTITIONS)
     apply_events(
-        store.shard(partition), [], [], {Position(settings.clicks_topic, partition): stored}
+        store.shard(partition), [], [], {SourcePartition(settings.clicks_topic, partition): stored}
     )
     with caplog.at_level(logging.ERROR, "stream"):
         worker = start_worker(store)

@@ -18,7 +18,7 @@ from stream.errors import (
     SettingsInvalid,
     StoreUnreadable,
 )
-from stream.events.types import Position
+from stream.events.types import SourcePartition
 from stream.metrics import StreamMetrics
 from stream.settings import StreamSettings
 from stream.store.checkpoints import Checkpoints
@@ -69,7 +69,7 @@ def open_machine(tmp_path: Path, url: str) -> Iterator[OpenMachine]:
         store.close()
 
 
-def run_on(store: Store, batches: int) -> Mapping[Position, int]:
+def run_on(store: Store, batches: int) -> Mapping[SourcePartition, int]:
     """Have a machine acquire the shard, apply batches and release it.
 
     Return where it began.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stream.errors import StoreBusy, StoreError, StoreMismatch, StoreMissing, StoreUnreadable
-from stream.events.types import Position
+from stream.events.types import SourcePartition
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
@@ -356,7 +356,7 @@ def test_full_disk_applies_nothing_of_the_batch(
     assert "nothing of the batch was applied" in refusal
     shard = open_store().shard(0)
     last = int(applied[-1]) if applied else 1
-    assert shard.positions() == {Position("x", 0): last}
+    assert shard.positions() == {SourcePartition("x", 0): last}
     assert shard.state().num_facts == 1 + 50 * (last - 1)
 
 
@@ -406,7 +406,7 @@ def test_readers_beside_a_busy_writer_see_whole_batches(
     process = start_holder(tmp_path / "store", "write")
     for _ in range(15):
         with open_graph(tmp_path / "store", settings) as graph:
-            done = graph.positions()[0].get(Position("numbers", 0), 0)
+            done = graph.positions()[0].get(SourcePartition("numbers", 0), 0)
             stats = graph.stats()
             assert stats.facts == sum(number % 7 for number in range(done))
             assert graph.watermark_ms is None or graph.watermark_ms < NOON_MS + done
@@ -438,7 +438,7 @@ def test_untouched_shards_read_as_empty(open_store: OpenStore, settings: StreamS
     """
     store = open_store(num_shards=4)
     apply_events(store.shard(2), [event(ts_ms=NOON_MS)])
-    apply_events(store.shard(3), [], [], {Position("x", 3): 1})
+    apply_events(store.shard(3), [], [], {SourcePartition("x", 3): 1})
 
     with open_graph(store.root, settings) as graph:
         assert (graph.num_shards, graph.stats().facts, graph.watermark_ms) == (4, 1, NOON_MS)

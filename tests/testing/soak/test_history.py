@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from stream.events.decoder import decode
-from stream.events.types import CatalogItem, Interaction, Position, Record
+from stream.events.types import CatalogItem, Interaction, Record, SourcePartition
 from stream.settings import StreamSettings
 from testing.soak.history import Malformed, make_history
 
@@ -30,7 +30,7 @@ def test_a_history_is_the_same_by_seed_and_delivered_whole() -> None:
 
 def test_what_is_planted_is_malformed() -> None:
     """Each planted record is rejected, and gives no event."""
-    settings, position = StreamSettings(), Position("clicks", 0)
+    settings, position = StreamSettings(), SourcePartition("clicks", 0)
     planted = [
         each.content
         for each in make_history(5, 4_000).deliveries
