@@ -54,7 +54,7 @@ class ConfigError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class SettingEntry:
     """One setting as it stands: what `freshet config` shows.
 
     Attributes:
@@ -77,7 +77,7 @@ class Config:
     whole.
     """
 
-    def __init__(self, entries: list[Entry]) -> None:
+    def __init__(self, entries: list[SettingEntry]) -> None:
         self.entries = entries
 
     def stream(self, **flags: object) -> StreamSettings:
@@ -116,7 +116,7 @@ def load_config(path: Path | None, environment: Mapping[str, str]) -> Config:
     if path is None and environment.get(FILE_VARIABLE):
         path = Path(environment[FILE_VARIABLE])
     document = _read_document(path) if path is not None else {}
-    entries: list[Entry] = []
+    entries: list[SettingEntry] = []
     for table in SETTINGS:
         fields = _fields_of(table)
         origin = f"{path}: [{table}]"
@@ -225,7 +225,7 @@ def _merge(
     fields: Mapping[str, _Field],
     from_file: Mapping[str, object],
     from_environment: Mapping[str, object],
-) -> list[Entry]:
+) -> list[SettingEntry]:
     entries = []
     for key, field in fields.items():
         value, source = field.default, "default"
@@ -234,7 +234,9 @@ def _merge(
         if key in from_environment:
             value, source = _over(value, from_environment[key]), "environment"
         variable = f"FRESHET_{table}_{key}".upper()
-        entries.append(Entry(table=table, key=key, value=value, source=source, variable=variable))
+        entries.append(
+            SettingEntry(table=table, key=key, value=value, source=source, variable=variable)
+        )
     return entries
 
 

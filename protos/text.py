@@ -22,7 +22,7 @@ _MAX_WORDS = 64
 _MAX_WORD_CHARS = 64
 # Words whose features are cached, chosen by hand; not tuned. Twice as many take twice
 # the memory, and save the hashing of rare words.
-_WORDS_KEPT = 1 << 15
+_CACHED_WORDS = 1 << 15
 
 
 class _PunctuationToSpace(dict[int, int]):
@@ -104,7 +104,7 @@ def _terms(text: str, num_buckets: int) -> tuple[list[tuple[int, ...]], list[tup
     return of_words, of_pairs
 
 
-@lru_cache(maxsize=_WORDS_KEPT)
+@lru_cache(maxsize=_CACHED_WORDS)
 def _word_features(word: str, num_buckets: int) -> tuple[int, ...]:
     """Return the feature of a word itself, then those of its character n-grams.
 

@@ -137,7 +137,7 @@ def check_canaries(
         CanaryFailed: an id, a score or a vector is wrong, or the exact nearest item is
             missing too often.
     """
-    canaries = probe_vectors(generation, settings.num_canaries)
+    canaries = canary_vectors(generation, settings.num_canaries)
     if not len(canaries) or not len(index):
         return
     if not np.isfinite(canaries).all():
@@ -204,11 +204,11 @@ def warm_up(generation: Generation, index: VectorIndex, num_searches: int) -> No
     """Search the index often enough that its upper levels are mapped before the first
     request comes.
     """
-    for vector in probe_vectors(generation, num_searches):
+    for vector in canary_vectors(generation, num_searches):
         index.search(vector, _CANARY_K)
 
 
-def probe_vectors(generation: Generation, count: int) -> Float32s:
+def canary_vectors(generation: Generation, count: int) -> Float32s:
     """Return up to `count` vectors, ``float32 [m, dim]``, spread over the queries, or
     else the items.
     """

@@ -20,7 +20,7 @@ class QueryPath(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class RetrievalQuery:
     """A request within the limits: `query` is normalised and not
     empty, `k` at least 1.
     """
@@ -30,7 +30,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class RetrievalResult:
     """Ranked items, best first.
 
     Attributes:
@@ -46,7 +46,7 @@ class Answer:
     scores: Float32s
 
 
-def read_question(text: str, k: int, settings: ServerSettings) -> Question:
+def parse_request(text: str, k: int, settings: ServerSettings) -> RetrievalQuery:
     """Normalise a request and hold it to the limits.
 
     Args:
@@ -70,21 +70,21 @@ def read_question(text: str, k: int, settings: ServerSettings) -> Question:
     if not query:
         what = "is empty" if not text.strip() else "has no letter, digit or symbol"
         raise QueryRefused(f"the query {what}; send the text that was searched for")
-    return Question(query=query, k=k or settings.default_k)
+    return RetrievalQuery(query=query, k=k or settings.default_k)
 
 
-def retrieve(live: LiveGeneration, question: Question) -> Answer:
+def retrieve(live: LiveGeneration, query: RetrievalQuery) -> RetrievalResult:
     """Return the items nearest to a query, by its own vector if the graph knows it,
     else by the encoder's.
     """
-    vector = known_vector(live, question.query)
+    vector = known_vector(live, query.query)
     path = QueryPath.ENCODED if vector is None else QueryPath.KNOWN
     found, scores = live.index.search(
-        live.encoder.encode(question.query) if vector is None else vector, question.k
+        live.encoder.encode(query.query) if vector is None else vector, query.k
     )
     generation = live.generation
     items = generation.index_items[found].tolist()
-    return Answer(
+    return RetrievalResult(
         path=path,
         item_ids=[generation.item_ids[item] for item in items],
         titles=[generation.item_titles[item] for item in items],

@@ -1,4 +1,4 @@
-"""gRPC in, gRPC out: requests to questions, answers to responses, errors to status
+"""gRPC in, gRPC out: turns requests to queries, results to responses, errors to status
 codes.
 """
 
@@ -16,7 +16,7 @@ from server.errors import NoGeneration, ServerError
 from server.freshness import Receipt, receipt_of
 from server.live import LiveGeneration
 from server.metrics import ServerMetrics
-from server.retrieve import Answer, QueryPath, Question, read_question, retrieve
+from server.retrieve import QueryPath, RetrievalQuery, RetrievalResult, parse_request, retrieve
 from server.settings import ServerSettings
 from server.watcher import GenerationWatcher
 from stream.clock import now_ms
@@ -82,13 +82,13 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
         return None if live is None else receipt_of(live, self._clock_ms())
 
     def _retrieve(self, request: retrieval_pb.RetrieveRequest) -> retrieval_pb.RetrieveResponse:
-        question = read_question(request.query, request.k, self._settings)
+        query = parse_request(request.query, request.k, self._settings)
         live = self._watcher.live
         if live is None:
             raise NoGeneration(self._why_not_ready())
-        answer = retrieve(live, question)
+        answer = retrieve(live, query)
         self._metrics.queried(answer.path)
-        return _response(live, question, answer, self._clock_ms())
+        return _response(live, query, answer, self._clock_ms())
 
     def _freshness(self) -> retrieval_pb.GetFreshnessResponse:
         refusal = self._watcher.last_refusal
@@ -141,7 +141,7 @@ def _status_of(error: Exception, method: str) -> tuple[grpc.StatusCode, str]:
 
 
 def _response(
-    live: LiveGeneration, question: Question, answer: Answer, now_ms: int
+    live: LiveGeneration, query: RetrievalQuery, answer: RetrievalResult, now_ms: int
 ) -> retrieval_pb.RetrieveResponse:
     hits = zip(answer.item_ids, answer.scores.tolist(), answer.titles, strict=True)
     return retrieval_pb.RetrieveResponse(
@@ -151,7 +151,7 @@ def _response(
         ],
         receipt=_receipt_message(receipt_of(live, now_ms)),
         query_path=_PATHS[answer.path],
-        normalized_query=question.query,
+        normalized_query=query.query,
     )
 
 

@@ -47,7 +47,12 @@ class RefusalReason(StrEnum):
     UNEXPECTED = "unexpected"
 
 
-_PASSING = {RefusalReason.MISSING, RefusalReason.MEMORY, RefusalReason.IO, RefusalReason.UNEXPECTED}
+_TRANSIENT_REASONS = {
+    RefusalReason.MISSING,
+    RefusalReason.MEMORY,
+    RefusalReason.IO,
+    RefusalReason.UNEXPECTED,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,7 +244,9 @@ class GenerationWatcher:
             reason=reason,
             message=str(error) or type(error).__name__,
             files=files,
-            next_try=self._monotonic() + wait_seconds if reason in _PASSING else float("inf"),
+            next_try=self._monotonic() + wait_seconds
+            if reason in _TRANSIENT_REASONS
+            else float("inf"),
             wait_seconds=wait_seconds,
         )
         self._metrics.refused(reason)

@@ -4,7 +4,7 @@ import importlib
 
 import click
 
-from freshet.commands.table import SECTIONS, Entry
+from freshet.commands.table import SECTIONS, CommandEntry
 from freshet.process import missing_module
 
 _LOCATED = {
@@ -42,7 +42,7 @@ class CommandTable(click.Group):
                 )
 
 
-def _load(module_name: str, entry: Entry) -> click.Command:
+def _load(module_name: str, entry: CommandEntry) -> click.Command:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:

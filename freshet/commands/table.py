@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 
-class Entry(NamedTuple):
+class CommandEntry(NamedTuple):
     """One command: ``PACKAGE.NAME`` declares it, as a click command called ``NAME``.
 
     Attributes:
@@ -33,7 +33,7 @@ class Section:
 
     title: str
     package: str
-    entries: tuple[Entry, ...]
+    entries: tuple[CommandEntry, ...]
 
 
 SECTIONS = (
@@ -41,56 +41,64 @@ SECTIONS = (
         "Run it",
         "freshet.commands.services",
         (
-            Entry("stream", "Read events from Kafka or files into the graph.", "stream"),
-            Entry("tune", "Train on the graph and publish, again and again.", "model"),
-            Entry("serve", "Answer queries over gRPC from the newest generation.", "server"),
+            CommandEntry("stream", "Read events from Kafka or files into the graph.", "stream"),
+            CommandEntry("tune", "Train on the graph and publish, again and again.", "model"),
+            CommandEntry("serve", "Answer queries over gRPC from the newest generation.", "server"),
         ),
     ),
     Section(
         "Try it",
         "freshet.commands.trials",
         (
-            Entry("demo", "Show the whole system at work in two minutes.", "all"),
-            Entry("simulate", "Simulate a shop: its catalogue and its events, by seed.", "stream"),
-            Entry("replay", "Publish event files to Kafka, at N times real time.", "stream"),
-            Entry("query", "Ask a running server.", "client"),
+            CommandEntry("demo", "Show the whole system at work in two minutes.", "all"),
+            CommandEntry(
+                "simulate", "Simulate a shop: its catalogue and its events, by seed.", "stream"
+            ),
+            CommandEntry("replay", "Publish event files to Kafka, at N times real time.", "stream"),
+            CommandEntry("query", "Ask a running server.", "client"),
         ),
     ),
     Section(
         "Look",
         "freshet.commands.views",
         (
-            Entry("status", "Show every process: up or down, how fresh, what failed.", ""),
-            Entry("graph", "Print the hash, the edges or the size of a graph.", "stream"),
-            Entry("verify", "Check that a store holds the graph its source makes.", "stream"),
-            Entry("generations", "List generations, show one, or roll back to one.", "model"),
-            Entry(
+            CommandEntry("status", "Show every process: up or down, how fresh, what failed.", ""),
+            CommandEntry("graph", "Print the hash, the edges or the size of a graph.", "stream"),
+            CommandEntry(
+                "verify", "Check that a store holds the graph its source makes.", "stream"
+            ),
+            CommandEntry(
+                "generations", "List generations, show one, or roll back to one.", "model"
+            ),
+            CommandEntry(
                 "explain",
                 "Show which clicks and sessions link a query to an item.",
                 "",
             ),
-            Entry("quarantine", "List the records that could not be used, and why.", "stream"),
-            Entry("erasures", "List what was erased: what, when, how many facts.", "stream"),
-            Entry("config", "Show every setting, its value, and where it comes from.", ""),
+            CommandEntry(
+                "quarantine", "List the records that could not be used, and why.", "stream"
+            ),
+            CommandEntry("erasures", "List what was erased: what, when, how many facts.", "stream"),
+            CommandEntry("config", "Show every setting, its value, and where it comes from.", ""),
         ),
     ),
     Section(
         "By hand",
         "freshet.commands.jobs",
         (
-            Entry("snapshot", "Take a consistent snapshot of the graph.", "stream"),
-            Entry("train", "Train one generation and publish it.", "model"),
-            Entry(
+            CommandEntry("snapshot", "Take a consistent snapshot of the graph.", "stream"),
+            CommandEntry("train", "Train one generation and publish it.", "model"),
+            CommandEntry(
                 "evaluate",
                 "Measure retrieval on a log's own future, beside baselines.",
                 "model",
             ),
-            Entry(
+            CommandEntry(
                 "upgrade",
                 "Convert a store of an earlier version to today's format.",
                 "stream",
             ),
-            Entry("erase", "Forget a user, a session or an item, for good.", "stream"),
+            CommandEntry("erase", "Forget a user, a session or an item, for good.", "stream"),
         ),
     ),
 )

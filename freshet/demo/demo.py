@@ -6,10 +6,10 @@ import click
 
 from freshet.demo import steps
 from freshet.demo.farewell import say_farewell
-from freshet.demo.narrator import Story
+from freshet.demo.narrator import Narrator
 from freshet.demo.plan import DemoPlan
 from freshet.demo.ports import choose_addresses
-from freshet.demo.processes import Children, stop_others
+from freshet.demo.processes import DemoProcesses, stop_leftover_processes
 from freshet.demo.stage import Stage
 from freshet.demo.work_folder import WorkFolder, open_work_folder, running_pids
 from freshet.process import ended_by_signals, signals_ignored
@@ -23,9 +23,9 @@ def run_demo(plan: DemoPlan) -> None:
         CommandError: a process ended, or something did not happen in time; nothing is
             left running.
     """
-    story = Story()
+    story = Narrator()
     with ended_by_signals(), open_work_folder(plan.folder, plan.recipe()) as folder:
-        children = Children(folder.logs, folder.lock)
+        children = DemoProcesses(folder.logs, folder.lock)
         try:
             _tell(plan, folder, children, story)
         except KeyboardInterrupt:
@@ -39,11 +39,11 @@ def run_demo(plan: DemoPlan) -> None:
 
 def stop_demo(folder: Path) -> None:
     """Stop what ``--keep`` left running in a work folder."""
-    stopped = stop_others(running_pids(folder))
+    stopped = stop_leftover_processes(running_pids(folder))
     click.echo(f"stopped {', '.join(stopped)}" if stopped else f"nothing is running in {folder}")
 
 
-def _tell(plan: DemoPlan, folder: WorkFolder, children: Children, story: Story) -> None:
+def _tell(plan: DemoPlan, folder: WorkFolder, children: DemoProcesses, story: Narrator) -> None:
     at = choose_addresses(default_ports=plan.keep)
     with RetrievalClient(at.target, retry=None) as client:
         stage = Stage(

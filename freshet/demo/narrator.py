@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from freshet.terminal.output import duration, printable
-from freshet_client import Retrieved
+from freshet_client import RetrieveResult
 
 _LINE_EVERY_SECONDS = 5.0
 """Between two lines about the same waiting, where output is no terminal: it shows that
@@ -20,7 +20,7 @@ something moves, without a long wait filling the log.
 _INDENT = "   "
 
 
-class Story:
+class Narrator:
     """Prints the demo's story; on a terminal with colour and a spinner, elsewhere as
     plain lines.
     """
@@ -52,7 +52,7 @@ class Story:
         else:
             yield self._lines(text)
 
-    def answer(self, query: str, kind: str, answer: Retrieved, highlight: str = "") -> None:
+    def answer(self, query: str, kind: str, answer: RetrieveResult, highlight: str = "") -> None:
         """Show an answer and its receipt; `highlight` is an item id."""
         self._print(f'\n{_INDENT}"{printable(query)}"  ({printable(kind)})', "bold yellow")
         table = Table(box=box.SIMPLE_HEAD if self._console.is_terminal else None, padding=(0, 1))
@@ -97,7 +97,7 @@ class Story:
         return say
 
 
-def receipt_line(answer: Retrieved) -> str:
+def receipt_line(answer: RetrieveResult) -> str:
     """Return an answer's freshness receipt in words."""
     receipt = answer.receipt
     path = f"{answer.path} query" if answer.path else "query"

@@ -28,7 +28,7 @@ about ten.
 """
 
 
-class Children:
+class DemoProcesses:
     """Runs ``freshet`` subcommands as processes, each in a group of its own and with a
     log file.
 
@@ -85,8 +85,7 @@ class Children:
                     else f"ended with code {code}"
                 )
                 raise CommandError(
-                    f"the {name} {how}; its log {self._log_path(name)} ends: "
-                    f"{self._last_words(name)}"
+                    f"the {name} {how}; its log {self._log_path(name)} ends: {self._log_tail(name)}"
                 )
 
     def stop(self) -> None:
@@ -117,13 +116,13 @@ class Children:
     def _log_path(self, name: str) -> Path:
         return self._logs / f"{name}.log"
 
-    def _last_words(self, name: str) -> str:
+    def _log_tail(self, name: str) -> str:
         with self._log_path(name).open(encoding="utf-8", errors="replace") as log:
             last = [line.strip() for line in deque(log, maxlen=_LAST_LINES)]
         return " | ".join(line for line in last if line) or "(it is empty)"
 
 
-def stop_others(pids: Mapping[str, int]) -> list[str]:
+def stop_leftover_processes(pids: Mapping[str, int]) -> list[str]:
     """End processes that an earlier demo left running, as far as they still are ours.
 
     Return their names.

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from freshet.demo.narrator import Story
+from freshet.demo.narrator import Narrator
 from freshet.demo.plan import DemoPlan
-from freshet.demo.processes import Children
+from freshet.demo.processes import DemoProcesses
 from freshet.demo.work_folder import WorkFolder
 from freshet.probe import Addresses, Samples, read_metrics
 from freshet.process import CommandError
-from freshet_client import ClientError, Freshness, RetrievalClient, Retrieved
+from freshet_client import ClientError, Freshness, RetrievalClient, RetrieveResult
 
 T = TypeVar("T")
 
@@ -40,12 +40,12 @@ class Stage:
 
     plan: DemoPlan
     folder: WorkFolder
-    children: Children
-    story: Story
+    children: DemoProcesses
+    story: Narrator
     at: Addresses
     client: RetrievalClient
 
-    def retrieve(self, query: str) -> Retrieved:
+    def retrieve(self, query: str) -> RetrieveResult:
         """Return the server's answer to a query.
 
         Raises:

@@ -20,7 +20,7 @@ from freshet.process import CommandError
 from freshet.shop import feed
 from freshet.shop.shop import Shop
 from freshet.terminal.output import duration
-from freshet_client import Freshness, Retrieved
+from freshet_client import Freshness, RetrieveResult
 
 _TUNE_EVERY = "5s"
 """From one start of a training to the next. A refresh of the demo's shop takes up to
@@ -188,7 +188,7 @@ def launch(stage: Stage, queries: Queries) -> None:
     append_lines(folder.shop / "launches.jsonl", product.lines)
     story.note(f"it enters the catalogue, and {NUM_CLICKS} shoppers click it")
 
-    def found() -> Retrieved | None:
+    def found() -> RetrieveResult | None:
         answer = stage.retrieve(product.query)
         return answer if any(hit.item_id == product.item_id for hit in answer.hits) else None
 

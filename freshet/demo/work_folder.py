@@ -43,7 +43,7 @@ class Recipe:
 
 
 @dataclass(kw_only=True)
-class State:
+class WorkFolderState:
     """What the folder remembers from run to run.
 
     Attributes:
@@ -60,7 +60,7 @@ class State:
 class WorkFolder:
     """Paths and state of one work folder that is ours alone; see `open_work_folder`."""
 
-    def __init__(self, root: Path, lock: int, state: State) -> None:
+    def __init__(self, root: Path, lock: int, state: WorkFolderState) -> None:
         self.root = root
         self.lock = lock
         self.state = state
@@ -98,7 +98,7 @@ def open_work_folder(root: Path, recipe: Recipe) -> Iterator[WorkFolder]:
         state = _read_state(root)
         if state is None or state.recipe != recipe:
             _empty(root)
-            state = State(recipe=recipe)
+            state = WorkFolderState(recipe=recipe)
         state.pids = {}
         folder = WorkFolder(root, lock, state)
         folder.save()
@@ -153,10 +153,10 @@ def _refuse_foreign(root: Path) -> None:
         )
 
 
-def _read_state(root: Path) -> State | None:
+def _read_state(root: Path) -> WorkFolderState | None:
     try:
         stored = json.loads((root / _STATE).read_text(encoding="utf-8"))
-        return State(
+        return WorkFolderState(
             recipe=Recipe(**stored["recipe"]),
             num_launches=stored["num_launches"],
             pids=stored["pids"],

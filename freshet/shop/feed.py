@@ -52,7 +52,7 @@ Write = Callable[[Sequence[Line], Sequence[Line]], object]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class SimulationPlan:
     """What to simulate.
 
     Attributes:
@@ -98,7 +98,7 @@ class Order:
         return islice(shop.events(start_ms, self.rate or DEFAULT_RATE), self.total)
 
 
-def to_files(order: Order, folder: Path) -> None:
+def to_files(plan: SimulationPlan, folder: Path) -> None:
     """Write or, with a rate, append to ``events.jsonl`` and ``items.jsonl`` in a
     folder.
 
@@ -107,8 +107,8 @@ def to_files(order: Order, folder: Path) -> None:
         OSError: they cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if order.rate is not None:
-        _append(order, folder)
+    if plan.rate is not None:
+        _append(plan, folder)
         return
     for name in FILE_NAMES:
         if (folder / name).exists():
@@ -116,19 +116,19 @@ def to_files(order: Order, folder: Path) -> None:
                 f"{folder / name} exists already; choose another --out, or append live events "
                 "with --follow"
             )
-    shop = Shop(order.seed, order.num_items, bare_titles=order.bare_titles)
+    shop = Shop(plan.seed, plan.num_items, bare_titles=plan.bare_titles)
     with (
         stop_event() as stop,
         progress("simulating", "events") as advance,
         _whole_files(folder) as write,
     ):
         write(list(shop.catalog()), [])
-        _run(order, shop, stop, write, advance)
+        _run(plan, shop, stop, write, advance)
         if stop.is_set():
             raise CommandError("stopped early: nothing was written", exit_code=EXIT_INTERRUPTED)
 
 
-def to_kafka(order: Order, bootstrap: str, settings: StreamSettings) -> None:
+def to_kafka(plan: SimulationPlan, bootstrap: str, settings: StreamSettings) -> None:
     """Publish the catalogue and the events to Kafka.
 
     Raises:
@@ -136,14 +136,14 @@ def to_kafka(order: Order, bootstrap: str, settings: StreamSettings) -> None:
     """
     from freshet.shop.replay import open_publisher  # noqa: PLC0415  # files need no Kafka
 
-    shop = Shop(order.seed, order.num_items, bare_titles=order.bare_titles)
+    shop = Shop(plan.seed, plan.num_items, bare_titles=plan.bare_titles)
     with (
         stop_event() as stop,
         open_publisher(bootstrap, settings) as publish,
         progress("publishing", "events") as advance,
     ):
         publish(list(shop.catalog()))
-        _run(order, shop, stop, lambda items, events: publish([*items, *events]), advance)
+        _run(plan, shop, stop, lambda items, events: publish([*items, *events]), advance)
 
 
 def write_history(shop: Shop, num_events: int, folder: Path) -> int:
@@ -187,12 +187,12 @@ def _whole_files(folder: Path) -> Iterator[Write]:
             path.unlink(missing_ok=True)
 
 
-def _append(order: Order, folder: Path) -> None:
+def _append(plan: SimulationPlan, folder: Path) -> None:
     """Append what is due, whole lines at a time.
 
     The catalogue is written only where there is none.
     """
-    shop = Shop(order.seed, order.num_items, bare_titles=order.bare_titles)
+    shop = Shop(plan.seed, plan.num_items, bare_titles=plan.bare_titles)
     with (
         stop_event() as stop,
         (folder / "items.jsonl").open("ab", buffering=0) as items,
@@ -204,15 +204,15 @@ def _append(order: Order, folder: Path) -> None:
         _end_line(events, folder / "events.jsonl")
         if not items.tell():
             write(list(shop.catalog()), [])
-        _run(order, shop, stop, write, advance)
+        _run(plan, shop, stop, write, advance)
 
 
-def _run(order: Order, shop: Shop, stop: Event, write: Write, advance: Advance) -> None:
+def _run(plan: SimulationPlan, shop: Shop, stop: Event, write: Write, advance: Advance) -> None:
     num_written = 0
-    for items, events in order.chunks(shop, stop):
+    for items, events in plan.chunks(shop, stop):
         write(items, events)
         num_written += len(events)
-        advance(num_written, order.total)
+        advance(num_written, plan.total)
 
 
 def _writer(items: IO[bytes], events: IO[bytes]) -> Write:

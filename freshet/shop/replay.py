@@ -59,7 +59,7 @@ class ReplayTotals:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReplayOrder:
+class ReplayPlan:
     """What to publish, and how.
 
     Attributes:
@@ -78,7 +78,7 @@ class ReplayOrder:
 
 
 def replay(
-    order: ReplayOrder,
+    plan: ReplayPlan,
     bootstrap: str,
     settings: StreamSettings,
     *,
@@ -90,7 +90,7 @@ def replay(
     The same files give the same order.
 
     Args:
-        order: what to publish.
+        plan: what to publish.
         bootstrap: "host:port", or several with commas.
         settings: topics and limits.
         on_progress: called a few times a second, and at the end.
@@ -101,14 +101,14 @@ def replay(
         PublishFailed: the broker does not answer or does not take an event.
     """
     decoder = Decoder(settings)
-    item_files = [_File(path, JSON_ITEM, settings) for path in _named_files(order.items)]
-    event_files = [_File(path, "", settings) for path in _named_files(order.events)]
+    item_files = [_File(path, JSON_ITEM, settings) for path in _named_files(plan.items)]
+    event_files = [_File(path, "", settings) for path in _named_files(plan.events)]
     stop = stop or StopEvent()
     producer = EventProducer(
-        bootstrap, settings, encoding=order.encoding, batch_size=order.batch_size
+        bootstrap, settings, encoding=plan.encoding, batch_size=plan.batch_size
     )
     publisher = _Publisher(producer, [*item_files, *event_files], on_progress)
-    pace = _Pace(order.speed, stop, publisher.before_waiting)
+    pace = _Pace(plan.speed, stop, publisher.before_waiting)
     try:
         for file in item_files:
             publisher.publish_all((out for _, out in file.timeline(decoder)), stop)

@@ -29,7 +29,7 @@ Ctrl-C that much slower.
 
 
 @dataclass(frozen=True, kw_only=True)
-class History:
+class BackfillPlan:
     """What is loaded where.
 
     Attributes:
@@ -45,7 +45,7 @@ class History:
     settings: StreamSettings
 
 
-class _Report(NamedTuple):
+class _WorkerReport(NamedTuple):
     """How far one process is; the last one says whether it failed, and why."""
 
     bytes_done: int
@@ -54,7 +54,7 @@ class _Report(NamedTuple):
     failure: str = ""
 
 
-def backfill(history: History, num_workers: int, stop: Event, advance: Advance) -> WorkerTotals:
+def backfill(plan: BackfillPlan, num_workers: int, stop: Event, advance: Advance) -> WorkerTotals:
     """Load files with several processes.
 
     Each reads all of them and applies what belongs to its own shards.
@@ -63,7 +63,7 @@ def backfill(history: History, num_workers: int, stop: Event, advance: Advance) 
     processes.
 
     Args:
-        history: what is loaded where; the store is made where there is none.
+        plan: what is loaded where; the store is made where there is none.
         num_workers: processes; no more than the store has shards are started.
         stop: set: every process finishes its batch and ends.
         advance: is told how far the slowest is, in bytes.
@@ -72,31 +72,31 @@ def backfill(history: History, num_workers: int, stop: Event, advance: Advance) 
         CommandError: a process failed; the message is its own.
         StoreError: the store cannot be opened.
     """
-    with Store.create_or_open(history.root, history.settings) as store:
+    with Store.create_or_open(plan.root, plan.settings) as store:
         num_shards = store.num_shards
     shares = [
         range(first, num_shards, num_workers) for first in range(min(num_workers, num_shards))
     ]
     context = multiprocessing.get_context("spawn")
-    told_to_stop = context.Event()
+    stop_requested = context.Event()
     readers = []
     for share in shares:
         reader, writer = context.Pipe(duplex=False)
-        arguments = (history, list(share), writer, told_to_stop)
+        arguments = (plan, list(share), writer, stop_requested)
         context.Process(target=_load, args=arguments, daemon=True).start()
         writer.close()
         readers.append(reader)
-    return _follow(readers, stop, told_to_stop, advance)
+    return _follow(readers, stop, stop_requested, advance)
 
 
 def _follow(
-    readers: Sequence[Connection], stop: Event, told_to_stop: ProcessEvent, advance: Advance
+    readers: Sequence[Connection], stop: Event, stop_requested: ProcessEvent, advance: Advance
 ) -> WorkerTotals:
     """Collect reports until every process has ended.
 
     The first that fails stops the others.
     """
-    latest: dict[int, _Report] = {}
+    latest: dict[int, _WorkerReport] = {}
     failure = ""
     running = dict(enumerate(readers))
     while running:
@@ -110,7 +110,7 @@ def _follow(
                     latest[number].failure if number in latest else "a loading process died"
                 )
         if stop.is_set() or failure:
-            told_to_stop.set()
+            stop_requested.set()
         if latest:
             slowest = min(latest.values(), key=lambda report: report.bytes_done)
             advance(slowest.bytes_done, slowest.bytes_total)
@@ -137,50 +137,50 @@ def _sum(totals: Sequence[WorkerTotals]) -> WorkerTotals:
 
 
 def _load(
-    history: History, own_shards: Sequence[int], report: Connection, told_to_stop: ProcessEvent
+    plan: BackfillPlan, own_shards: Sequence[int], report: Connection, stop_requested: ProcessEvent
 ) -> None:
     """Apply the share of one process, and report how far it is until the end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     configure_logging(default="WARNING")
-    latest = _Report(0, 0, WorkerTotals())
+    latest = _WorkerReport(0, 0, WorkerTotals())
 
     def tell(bytes_done: int, bytes_total: int, totals: WorkerTotals) -> None:
         nonlocal latest
-        latest = _Report(bytes_done, bytes_total, totals)
+        latest = _WorkerReport(bytes_done, bytes_total, totals)
         report.send(latest)
 
     try:
-        _apply(history, own_shards, told_to_stop, tell)
+        _apply(plan, own_shards, stop_requested, tell)
     except Exception as error:  # noqa: BLE001  # what ends this process is the parent's to tell
         report.send(latest._replace(failure=describe_error(error)[0]))
     report.close()
 
 
 def _apply(
-    history: History,
+    plan: BackfillPlan,
     own_shards: Sequence[int],
-    told_to_stop: ProcessEvent,
+    stop_requested: ProcessEvent,
     tell: Callable[[int, int, WorkerTotals], None],
 ) -> None:
     source = FileSource(
-        history.paths, history.settings, catalog_paths=history.catalogs, own_shards=own_shards
+        plan.paths, plan.settings, catalog_paths=plan.catalogs, own_shards=own_shards
     )
     parent, stop = multiprocessing.parent_process(), Event()
 
     def on_progress(totals: WorkerTotals) -> None:
         tell(source.bytes_done, source.bytes_total, totals)
-        if told_to_stop.is_set() or (parent is not None and not parent.is_alive()):
+        if stop_requested.is_set() or (parent is not None and not parent.is_alive()):
             stop.set()
 
     with (
-        Store.create_or_open(history.root, history.settings) as store,
-        closing(FileQuarantine(history.root / FILE_NAME)) as quarantine,
+        Store.create_or_open(plan.root, plan.settings) as store,
+        closing(FileQuarantine(plan.root / FILE_NAME)) as quarantine,
     ):
         totals = run_worker(
             source,
             store,
             quarantine,
-            history.settings,
+            plan.settings,
             StreamMetrics(CollectorRegistry()),
             stop,
             on_progress=on_progress,

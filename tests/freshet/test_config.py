@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from freshet.config import ConfigError, Entry, load_config, parse_duration
+from freshet.config import ConfigError, SettingEntry, load_config, parse_duration
 
 
 def _write(tmp_path: Path, text: str) -> Path:
@@ -13,7 +13,7 @@ def _write(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def _entry(name: str, path: Path | None, environment: dict[str, str]) -> Entry:
+def _entry(name: str, path: Path | None, environment: dict[str, str]) -> SettingEntry:
     table, _, key = name.partition(".")
     return next(
         each
@@ -62,7 +62,7 @@ def test_each_entry_says_where_it_comes_from(tmp_path: Path) -> None:
     environment = {"FRESHET_MODEL_SEED": "9"}
 
     assert _entry("model.dim", path, environment).source == "file"
-    assert _entry("model.seed", path, environment) == Entry(
+    assert _entry("model.seed", path, environment) == SettingEntry(
         table="model", key="seed", value=9, source="environment", variable="FRESHET_MODEL_SEED"
     )
 

@@ -14,7 +14,7 @@ from model.artifact.writer import GenerationWriter
 from model.errors import GenerationCorrupt, GenerationMissing
 from model.settings import ModelSettings
 from server.errors import CanaryFailed
-from server.live import LiveGeneration, probe_vectors
+from server.live import LiveGeneration, canary_vectors
 from server.settings import ServerSettings
 from testing.small_generations import DIM, GOLDEN, INDEX_NAME, NOW_MS, Artifacts, make_catalogue
 
@@ -216,10 +216,10 @@ def test_probes_are_spread_and_different(artifacts: Artifacts) -> None:
     """
     live = load(artifacts, artifacts.write(make_catalogue(50, QUERIES)))
 
-    assert probe_vectors(live.generation, 1000).shape == (len(QUERIES), DIM)
-    some = probe_vectors(live.generation, 4)
+    assert canary_vectors(live.generation, 1000).shape == (len(QUERIES), DIM)
+    some = canary_vectors(live.generation, 4)
     assert np.array_equal(some, live.generation.query_vectors[[0, 10, 20, 30]])
-    assert probe_vectors(live.generation, 0).shape == (0, DIM)
+    assert canary_vectors(live.generation, 0).shape == (0, DIM)
 
 
 def test_the_index_goes_with_its_last_reader(artifacts: Artifacts) -> None:

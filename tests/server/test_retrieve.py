@@ -7,7 +7,7 @@ import pytest
 
 from server.errors import QueryRefused
 from server.live import LiveGeneration
-from server.retrieve import QueryPath, Question, known_vector, read_question, retrieve
+from server.retrieve import QueryPath, RetrievalQuery, known_vector, parse_request, retrieve
 from server.settings import ServerSettings
 from testing.small_generations import Artifacts, Catalogue, make_catalogue
 
@@ -49,7 +49,7 @@ def test_every_known_query_is_answered_from_its_own_vector(
     and cosines.
     """
     for query in QUERIES:
-        answer = retrieve(live, Question(query=query, k=10))
+        answer = retrieve(live, RetrievalQuery(query=query, k=10))
 
         expected = catalogue.nearest_to_query(query, 10)
         exact = (
@@ -69,10 +69,10 @@ def test_a_variant_in_case_or_punctuation_is_the_known_query(
     live: LiveGeneration, text: str
 ) -> None:
     """What normalises to a known query is that query."""
-    question = read_question(text, 5, SETTINGS)
+    query = parse_request(text, 5, SETTINGS)
 
-    assert question.query == "xbox 360"
-    assert retrieve(live, question).path is QueryPath.KNOWN
+    assert query.query == "xbox 360"
+    assert retrieve(live, query).path is QueryPath.KNOWN
 
 
 @pytest.mark.parametrize("text", ["xbox 36O", "no such thing", "🎮", "ڕۆژ", "a" * 100])
@@ -82,7 +82,7 @@ def test_an_unseen_query_is_answered_by_the_encoder(
     """A query that the graph does not know gets the items nearest to the encoder's
     vector of it.
     """
-    answer = retrieve(live, read_question(text, 10, SETTINGS))
+    answer = retrieve(live, parse_request(text, 10, SETTINGS))
 
     assert answer.path is QueryPath.ENCODED
     assert answer.item_ids == ids(live, catalogue.nearest_to_text(text, 10))
@@ -104,7 +104,7 @@ def test_two_texts_with_one_key_are_told_apart(live: LiveGeneration) -> None:
 
 def test_hidden_items_never_appear(live: LiveGeneration, catalogue: Catalogue) -> None:
     """Asking for everything gives everything that may be shown, once each."""
-    answer = retrieve(live, Question(query="xbox 360", k=1000))
+    answer = retrieve(live, RetrievalQuery(query="xbox 360", k=1000))
 
     shown = set(range(300)) - catalogue.hidden
     assert len(answer.item_ids) == len(shown)
@@ -114,7 +114,7 @@ def test_hidden_items_never_appear(live: LiveGeneration, catalogue: Catalogue) -
 @pytest.mark.parametrize(("k", "expected"), [(0, 7), (1, 1), (50, 50)])
 def test_k_within_its_limits(k: int, expected: int) -> None:
     """K is taken as asked, and 0 is the server's default."""
-    assert read_question("lamp", k, SETTINGS).k == expected
+    assert parse_request("lamp", k, SETTINGS).k == expected
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_k_within_its_limits(k: int, expected: int) -> None:
 def test_a_request_outside_the_limits_is_refused(text: str, k: int, words: str) -> None:
     """The message says which limit, and what it is."""
     with pytest.raises(QueryRefused, match=words):
-        read_question(text, k, SETTINGS)
+        parse_request(text, k, SETTINGS)
 
 
 def test_an_empty_catalogue_gives_an_empty_answer(artifacts: Artifacts) -> None:
@@ -141,4 +141,4 @@ def test_an_empty_catalogue_gives_an_empty_answer(artifacts: Artifacts) -> None:
     live = LiveGeneration.load(path, SETTINGS)
 
     for query in ("lamp", "unseen"):
-        assert retrieve(live, Question(query=query, k=3)).item_ids == []
+        assert retrieve(live, RetrievalQuery(query=query, k=3)).item_ids == []

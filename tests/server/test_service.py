@@ -18,7 +18,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 from protos import retrieval_v1_pb2 as retrieval_pb
 from protos import retrieval_v1_pb2_grpc as retrieval_grpc
 from server import errors
-from server.retrieve import Question
+from server.retrieve import RetrievalQuery
 from server.service import SERVICE_NAME, _status_of
 from testing.retrieval_server import (
     DEADLINE_SECONDS,
@@ -435,8 +435,8 @@ def test_a_request_given_up_in_the_queue_costs_nothing(
     entered, release = threading.Event(), threading.Event()
     worked_on: list[str] = []
 
-    def block(_live: object, question: Question, *_: object) -> retrieval_pb.RetrieveResponse:
-        worked_on.append(question.query)
+    def block(_live: object, query: RetrievalQuery, *_: object) -> retrieval_pb.RetrieveResponse:
+        worked_on.append(query.query)
         entered.set()
         release.wait(DEADLINE_SECONDS)
         return retrieval_pb.RetrieveResponse()

@@ -1,6 +1,6 @@
 """Asks a Freshet retrieval server; needs grpcio and protobuf alone."""
 
-from freshet_client.answers import Freshness, Hit, QueryPath, Receipt, Retrieved
+from freshet_client.answers import Freshness, Hit, QueryPath, Receipt, RetrieveResult
 from freshet_client.client import RetrievalClient
 from freshet_client.errors import (
     CallFailed,
@@ -25,7 +25,7 @@ __all__ = [
     "QueryRefused",
     "Receipt",
     "RetrievalClient",
-    "Retrieved",
+    "RetrieveResult",
     "RetryPolicy",
     "ServerBusy",
     "ServerUnreachable",

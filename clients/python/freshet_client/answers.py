@@ -55,7 +55,7 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Retrieved:
+class RetrieveResult:
     """An answer.
 
     Attributes:
@@ -92,9 +92,9 @@ class Freshness:
     last_refusal: str
 
 
-def retrieved_of(message: retrieval_pb.RetrieveResponse) -> Retrieved:
+def retrieve_result_of(message: retrieval_pb.RetrieveResponse) -> RetrieveResult:
     """Return the answer that a message holds."""
-    return Retrieved(
+    return RetrieveResult(
         hits=tuple(
             Hit(item_id=hit.item_id, title=hit.title, score=hit.score) for hit in message.hits
         ),

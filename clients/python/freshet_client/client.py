@@ -13,7 +13,7 @@ import grpc
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from freshet_client.answers import Freshness, Retrieved, freshness_of, retrieved_of
+from freshet_client.answers import Freshness, RetrieveResult, freshness_of, retrieve_result_of
 from freshet_client.errors import ClientError, NoGeneration, QueryRefused, SettingsInvalid, error_of
 from freshet_client.protos import retrieval_v1_pb2 as retrieval_pb
 from freshet_client.retries import DEFAULT_RETRY, RetryPolicy
@@ -94,7 +94,7 @@ class RetrievalClient:
 
     def retrieve(
         self, query: str, k: int = 0, *, timeout_seconds: float | None = None
-    ) -> Retrieved:
+    ) -> RetrieveResult:
         """Return the `k` items nearest to a query.
 
         Args:
@@ -109,7 +109,7 @@ class RetrievalClient:
             ServerUnreachable: no server answered in time.
             CallFailed: the server failed.
         """
-        return retrieved_of(self._retrieve(_request_of(query, k), timeout_seconds))
+        return retrieve_result_of(self._retrieve(_request_of(query, k), timeout_seconds))
 
     def retrieve_json(self, query: str, k: int = 0, *, timeout_seconds: float | None = None) -> str:
         """Return what the call returned as protobuf JSON with all fields.

@@ -89,7 +89,7 @@ def error_of(call: grpc.RpcError, target: str, timeout_seconds: float) -> Client
     kind, message = _MEANINGS.get(
         status, (CallFailed, "the server at {target} failed the call: {code}: {details}")
     )
-    if status is grpc.StatusCode.UNAVAILABLE and _says_not_ready(call.trailing_metadata()):
+    if status is grpc.StatusCode.UNAVAILABLE and _is_not_ready(call.trailing_metadata()):
         kind, message = NoGeneration, "the server at {target} is not ready: {details}"
     return kind(
         message.format(target=target, seconds=timeout_seconds, code=status.name, details=details),
@@ -130,5 +130,5 @@ _MEANINGS: dict[grpc.StatusCode, tuple[type[ClientError], str]] = {
 }
 
 
-def _says_not_ready(metadata: Iterable[tuple[str, str | bytes]] | None) -> bool:
+def _is_not_ready(metadata: Iterable[tuple[str, str | bytes]] | None) -> bool:
     return any(tuple(entry) == _NOT_READY for entry in metadata or ())

@@ -105,10 +105,10 @@ def _erase_in_store(
             if compact:
                 shard.compact()
             store.close_shard(index)
-    return _sentence(num_facts, num_lifted, lift=lift)
+    return _as_text(num_facts, num_lifted, lift=lift)
 
 
-def _sentence(num_facts: int, num_lifted: int, *, lift: bool) -> str:
+def _as_text(num_facts: int, num_lifted: int, *, lift: bool) -> str:
     if not lift:
         return f"erased: {num_facts:,} facts removed"
     return (

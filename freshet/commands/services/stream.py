@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from freshet.metrics import metrics_endpoint
 from freshet.process import begin, stop_event
-from freshet.stores.backfill import History, backfill
+from freshet.stores.backfill import BackfillPlan, backfill
 from freshet.stores.ingestion import apply_source
 from freshet.terminal import options
 from freshet.terminal.addresses import STREAM_METRICS
@@ -94,7 +94,7 @@ def stream(  # noqa: PLR0913  # the options of the command
     settings = begin(config_file, log_level="INFO" if runs_on else "WARNING").stream(
         checkpoints_url=checkpoints
     )
-    history = History(
+    plan = BackfillPlan(
         paths=[source.value for source in sources],
         catalogs=[catalog.value for catalog in catalogs],
         root=store,
@@ -110,10 +110,10 @@ def stream(  # noqa: PLR0913  # the options of the command
             totals = _apply_topics(sources[0].value, store, settings, counted, stop)
         elif workers > 1:
             with progress("applying", "bytes") as advance:
-                totals = backfill(history, workers, stop, advance)
+                totals = backfill(plan, workers, stop, advance)
         else:
-            totals = _apply_files(history, counted, stop, follow=follow)
-    click.echo(_sentence(totals), err=True)
+            totals = _apply_files(plan, counted, stop, follow=follow)
+    click.echo(_as_text(totals), err=True)
 
 
 def _check_sources(
@@ -139,12 +139,12 @@ def _check_workers(workers: int, *, is_files: bool, runs_on: bool) -> None:
 
 
 def _apply_files(
-    history: History, metrics: StreamMetrics, stop: Event, *, follow: bool
+    plan: BackfillPlan, metrics: StreamMetrics, stop: Event, *, follow: bool
 ) -> WorkerTotals:
-    settings = history.settings
-    source = FileSource(history.paths, settings, catalog_paths=history.catalogs, follow=follow)
+    settings = plan.settings
+    source = FileSource(plan.paths, settings, catalog_paths=plan.catalogs, follow=follow)
     with (
-        Store.create_or_open(history.root, settings, metrics=metrics) as store,
+        Store.create_or_open(plan.root, settings, metrics=metrics) as store,
         progress("applying", "bytes") as advance,
     ):
         return apply_source(
@@ -170,7 +170,7 @@ def _apply_topics(
         return run_worker(source, store, quarantine, settings, metrics, stop)
 
 
-def _sentence(totals: WorkerTotals) -> str:
+def _as_text(totals: WorkerTotals) -> str:
     parts = [f"{totals.events:,} events applied, {totals.new_facts:,} new facts"]
     if totals.quarantined:
         parts.append(f"{totals.quarantined:,} quarantined")

@@ -70,13 +70,13 @@ def replay(
     \b
     freshet replay --events log.jsonl.gz --items items.jsonl --to kafka:localhost:9092
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
-    order = files.ReplayOrder(
+    plan = files.ReplayPlan(
         events=events, items=items, speed=speed, encoding=encoding, batch_size=batch
     )
     settings = begin(config_file).stream()
     with stop_event() as stop, progress("publishing", "bytes") as advance:
         totals = files.replay(
-            order,
+            plan,
             brokers,
             settings,
             on_progress=lambda totals: advance(totals.bytes_done, totals.bytes_total),

@@ -76,7 +76,7 @@ def simulate(  # noqa: PLR0913  # an argument an option
         raise click.UsageError(
             "give either --out DIR or --to kafka:HOST:PORT", ctx=click.get_current_context()
         )
-    order = feed.Order(
+    plan = feed.SimulationPlan(
         seed=seed,
         num_items=num_items,
         num_events=num_events,
@@ -85,7 +85,7 @@ def simulate(  # noqa: PLR0913  # an argument an option
         bare_titles=bare_titles,
     )
     if out is not None:
-        feed.to_files(order, out)
+        feed.to_files(plan, out)
     else:
         settings = load_config(config_file, os.environ).stream()
-        feed.to_kafka(order, str(brokers), settings)
+        feed.to_kafka(plan, str(brokers), settings)

@@ -50,11 +50,11 @@ def status(*, stream: str, tuner: str, server: str, target: str, as_json: bool) 
     if as_json:
         click.echo(json.dumps({each.name: asdict(each) for each in processes}, indent=2))
     else:
-        click.echo(_screen(processes), nl=False)
+        click.echo(_as_screen(processes), nl=False)
     return 0 if all(each.up for each in processes) else 1
 
 
-def _screen(processes: Sequence[ProcessStatus]) -> str:
+def _as_screen(processes: Sequence[ProcessStatus]) -> str:
     blocks = []
     for each in processes:
         state = (
@@ -64,7 +64,7 @@ def _screen(processes: Sequence[ProcessStatus]) -> str:
         if each.problem:
             lines.append(f"        {each.problem}")
         lines += [
-            f"        {_sentence(name, value)}"
+            f"        {_as_text(name, value)}"
             for name, value in each.facts.items()
             if value is not None
         ]
@@ -72,7 +72,7 @@ def _screen(processes: Sequence[ProcessStatus]) -> str:
     return "\n".join(blocks)
 
 
-def _sentence(name: str, value: float | str | None) -> str:
+def _as_text(name: str, value: float | str | None) -> str:
     words = name.removesuffix("_seconds").removesuffix("_age").replace("_", " ")
     if isinstance(value, str):
         return f"{words:<20}{value}"

@@ -12,8 +12,8 @@ from uuid import uuid4
 import click
 
 from freshet.process import EXIT_INTERRUPTED, CommandError, begin, stop_event
+from freshet.stores.bounded_topics import BoundedTopics
 from freshet.stores.ingestion import apply_source
-from freshet.stores.topics_up_to import TopicsUpTo
 from freshet.terminal import options
 from freshet.terminal.options import SourceAddress
 from freshet.terminal.output import table
@@ -158,7 +158,7 @@ def _apply(
         raise CommandError("stopped; nothing was compared", exit_code=EXIT_INTERRUPTED)
 
 
-def _topics(bootstrap: str, graph: GraphReader, settings: StreamSettings) -> TopicsUpTo:
+def _topics(bootstrap: str, graph: GraphReader, settings: StreamSettings) -> BoundedTopics:
     """Return the topics up to the positions of the store.
 
     What comes after, it has not applied yet.
@@ -179,7 +179,7 @@ def _topics(bootstrap: str, graph: GraphReader, settings: StreamSettings) -> Top
             f"{graph.path} has read nothing of {' or '.join(sorted(filter(None, wanted)))}; "
             "give --against the files that it was built from, or --config with its topics"
         )
-    return TopicsUpTo(KafkaSource(bootstrap, settings), ends)
+    return BoundedTopics(KafkaSource(bootstrap, settings), ends)
 
 
 def _as_json(comparison: GraphComparison, summary: GraphSummary | None) -> str:
@@ -212,7 +212,7 @@ def _as_text(comparison: GraphComparison, summary: GraphSummary | None) -> str:
         )
     first = comparison.first
     assert first is not None  # noqa: S101  # equal graphs have a summary
-    key = ", ".join(f"{name} {_compact(text)}" for name, text in first.key.items())
+    key = ", ".join(f"{name} {_short_json(text)}" for name, text in first.key.items())
     rows = [
         (kind, f"{counts.differing:,}", f"{counts.missing:,}", f"{counts.extra:,}")
         for kind, counts in comparison.counts.items()
@@ -220,12 +220,12 @@ def _as_text(comparison: GraphComparison, summary: GraphSummary | None) -> str:
     return "\n".join(
         (
             f"different: first at the {first.kind} of {key}",
-            f"  the store has   {_compact(first.left) if first.left else 'nothing'}",
-            f"  the source has  {_compact(first.right) if first.right else 'nothing'}",
+            f"  the store has   {_short_json(first.left) if first.left else 'nothing'}",
+            f"  the source has  {_short_json(first.right) if first.right else 'nothing'}",
             table(("", "differing", "missing", "extra"), rows),
         )
     )
 
 
-def _compact(value: object) -> str:
+def _short_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)

@@ -41,7 +41,7 @@ def test_the_face_is_what_it_says() -> None:
         "QueryRefused",
         "Receipt",
         "RetrievalClient",
-        "Retrieved",
+        "RetrieveResult",
         "RetryPolicy",
         "ServerBusy",
         "ServerUnreachable",

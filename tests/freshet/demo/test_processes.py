@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from freshet.demo.processes import Children, stop_others
+from freshet.demo.processes import DemoProcesses, stop_leftover_processes
 from freshet.process import CommandError
 from tests.freshet.conftest import Until
 
@@ -14,11 +14,11 @@ LIVE_SHOP = ["simulate", "--items", "60", "--rate", "50", "--out"]
 
 
 @pytest.fixture
-def children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Children]:
-    """Children that log into the test's folder; all are ended afterwards."""
+def children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DemoProcesses]:
+    """DemoProcesses that log into the test's folder; all are ended afterwards."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[3]))
     lock = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
-    group = Children(tmp_path, lock)
+    group = DemoProcesses(tmp_path, lock)
     yield group
     group.stop()
     group.close()
@@ -34,7 +34,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def test_children_run_until_they_are_stopped(
-    children: Children, tmp_path: Path, eventually: Until
+    children: DemoProcesses, tmp_path: Path, eventually: Until
 ) -> None:
     """Stopping leaves none of them."""
     children.start("shop", [*LIVE_SHOP, str(tmp_path)])
@@ -48,7 +48,7 @@ def test_children_run_until_they_are_stopped(
 
 
 def test_children_run_beside_scripts_of_the_users_own(
-    children: Children, busy_folder: Path, eventually: Until, monkeypatch: pytest.MonkeyPatch
+    children: DemoProcesses, busy_folder: Path, eventually: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server.py or stream.py where the demo is started is not taken for ours."""
     monkeypatch.chdir(busy_folder)
@@ -62,7 +62,7 @@ def test_children_run_beside_scripts_of_the_users_own(
 
 
 def test_a_child_that_ended_is_told_with_its_last_words(
-    children: Children, eventually: Until
+    children: DemoProcesses, eventually: Until
 ) -> None:
     """Nobody has to look for the log of a process that did not start."""
     children.start("shop", ["simulate"])
@@ -72,7 +72,7 @@ def test_a_child_that_ended_is_told_with_its_last_words(
 
 
 def test_released_children_go_on_and_can_be_stopped_by_number(
-    children: Children, tmp_path: Path, eventually: Until
+    children: DemoProcesses, tmp_path: Path, eventually: Until
 ) -> None:
     """That is what --keep and --stop are."""
     children.start("shop", [*LIVE_SHOP, str(tmp_path)])
@@ -82,10 +82,10 @@ def test_released_children_go_on_and_can_be_stopped_by_number(
     children.stop()
 
     assert _is_alive(pids["shop"])
-    assert stop_others(pids) == ["shop"]
+    assert stop_leftover_processes(pids) == ["shop"]
     assert not _is_alive(pids["shop"])
 
 
 def test_a_number_that_is_not_ours_is_left_alone() -> None:
     """Only processes that run a command of ours are ended."""
-    assert stop_others({"init": 1}) == []
+    assert stop_leftover_processes({"init": 1}) == []

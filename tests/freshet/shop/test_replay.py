@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
-from freshet.shop.replay import ReplayOrder, ReplayTotals, open_publisher, replay
+from freshet.shop.replay import ReplayPlan, ReplayTotals, open_publisher, replay
 from stream.errors import SourceUnreadable
 from stream.events.decoder import decode
 from stream.events.types import CatalogItem, Interaction, Record, SourcePartition
@@ -96,7 +96,7 @@ def test_files_are_published_whole(
     )
     told: list[ReplayTotals] = []
     totals = replay(
-        ReplayOrder(events=[evens, odds], items=[items]),
+        ReplayPlan(events=[evens, odds], items=[items]),
         kafka_bootstrap,
         settings,
         on_progress=lambda totals: told.append(replace(totals)),
@@ -136,8 +136,8 @@ def test_pace(
             told.set()
 
     def run() -> None:
-        order = ReplayOrder(events=[path], speed=1.0, batch_size=batch_size)
-        results.append(replay(order, kafka_bootstrap, settings, on_progress=on_progress, stop=stop))
+        plan = ReplayPlan(events=[path], speed=1.0, batch_size=batch_size)
+        results.append(replay(plan, kafka_bootstrap, settings, on_progress=on_progress, stop=stop))
 
     thread = Thread(target=run)
     thread.start()
@@ -155,15 +155,15 @@ def test_fast_pace(kafka_bootstrap: str, settings: StreamSettings, tmp_path: Pat
         tmp_path / "events.jsonl",
         [line(NOON_MS - n * 86_400_000, f"i-{n}") for n in range(7, 0, -1)],
     )
-    order = ReplayOrder(events=[path], speed=1e6)
-    assert replay(order, kafka_bootstrap, settings).events == 7
+    plan = ReplayPlan(events=[path], speed=1e6)
+    assert replay(plan, kafka_bootstrap, settings).events == 7
     assert len(events_in(kafka_bootstrap, settings.clicks_topic, 7)) == 7
 
 
 def test_missing_file(settings: StreamSettings, tmp_path: Path, kafka_bootstrap: str) -> None:
     """A file that is not there is an error before anything is published."""
     with pytest.raises(SourceUnreadable, match="no file matches"):
-        replay(ReplayOrder(events=[str(tmp_path / "gone.jsonl")]), kafka_bootstrap, settings)
+        replay(ReplayPlan(events=[str(tmp_path / "gone.jsonl")]), kafka_bootstrap, settings)
 
 
 def test_open_publisher(kafka_bootstrap: str, settings: StreamSettings) -> None:

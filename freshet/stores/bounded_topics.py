@@ -8,7 +8,7 @@ from stream.sources.topics import KafkaSource
 from stream.store.store import Store
 
 
-class TopicsUpTo:
+class BoundedTopics:
     """A source that ends where another store had read to, so that a store which is
     written can be compared.
 
