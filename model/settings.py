@@ -1,7 +1,4 @@
-"""Settings of the model.
-
-The network, how it is trained, when a generation may go live.
-"""
+"""The settings of the model: the network, its training, and the gate."""
 
 from dataclasses import dataclass
 
@@ -10,6 +7,8 @@ from model.errors import SettingsInvalid
 
 _DEVICES = ("auto", "cpu", "cuda")
 _PROPAGATIONS = ("auto", "full", "sampled")
+# Lowest and highest value of each number. Chosen by hand, to refuse typing errors and
+# what cannot work; twice the highest would still run, slowly or to no use.
 _BOUNDS = {
     "dim": (2, 4096),
     "num_buckets": (16, 1 << 26),
@@ -53,19 +52,25 @@ _BOUNDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings:
-    """The table ``[model]``. Defaults suit a shop of up to some ten thousand items on
-    two CPU cores.
+    """The table ``[model]``. The defaults suit up to some ten thousand items on two CPU
+    cores; docs/experiments.md has what was tried.
 
     Raises:
         SettingsInvalid: a value is out of its bounds; the message names the key.
     """
 
+    # Floats. 64 is worse on both logs; 256 adds 1% and doubles index, memory and scan.
     dim: int = 128
     """Length of the vectors."""
+    # 64 MiB at 128 dimensions. By hand; not tuned. Twice as many: fewer collisions,
+    # twice the encoder's file.
     num_buckets: int = 1 << 17
     """Rows of the hashed text feature table."""
+    # By hand; not tuned. Twice as wide: twice the time of the towers.
     hidden: int = 128
     """Width of the hidden layer of the text towers."""
+    # Three layers were no better (lastfm 105/106 -> 103/100). Twice as many: twice the
+    # products over edges.
     num_layers: int = 2
     """Layers of graph convolution in the bipartite channel."""
     use_bipartite: bool = True
@@ -75,70 +80,89 @@ class ModelSettings:
     use_ids: bool = True
     """Give every node that has been seen a vector of its own beside its text."""
 
+    # Chosen with `batch_size`. Twice as much overfits lastfm (114/118 -> 106/112).
     learning_rate: float = 0.0015
-    """Step size of Adam; it decays to a tenth over `max_passes`."""
+    """Learning rate of Adam; it decays to a tenth over `max_passes`."""
+    # A factor. 5 to 10 lift retrieval by text alone from 387/517 to 466/640; twice as
+    # much is within that range.
     content_rate: float = 5.0
-    """Step size of the text path, as a multiple of `learning_rate`."""
+    """Learning rate of the text towers, as a multiple of `learning_rate`."""
+    # A factor. 1.0 memorises and costs new queries; docs/experiments.md has the table.
     id_rate: float = 0.2
-    """Step size of the nodes' own vectors, as a multiple of `learning_rate`.
-
-    What text and neighbours say of
-    a node is not to be learnt by heart."""
+    """Learning rate of the id embeddings, as a multiple of `learning_rate`: small, so
+    that they do not memorise what text and neighbours already explain.
+    """
+    # A weight. It lifts new queries by half a percent (545/718 -> 548/718); twice as
+    # much was not measured.
     content_loss: float = 0.5
-    """What it counts, beside the whole model's loss of 1, that a query's text alone
-    finds its items.
-    """
+    """Weight of the text-only loss, relative to the main loss of 1."""
+    # Per step: the average covers some 50 steps. The average lifts lastfm from 98/95 to
+    # 105/106. Half the distance to 1 (0.99) averages 100 steps; not measured.
     average_decay: float = 0.98
-    """Share of the running average of the weights that each step keeps.
-
-    The average is what is published.
+    """Decay of the exponential moving average of the weights, which is what is
+    published.
     """
+    # 1024 is as good, in twice the time. Twice as many: four times the scores of
+    # a step.
     batch_size: int = 2048
     """Edges supervised in one step."""
+    # Random clicked items are worse on lastfm (114/119 -> 113/113).
     num_negatives: int = 0
-    """Random clicked items that each step ranks besides those of its batch."""
+    """Sampled clicked items that each step ranks besides those of its batch."""
+    # 0.4 is worse (497/665 -> 491/654).
     node_dropout: float = 0.2
-    """Share of nodes that lose neighbours and id vector in a step, so that text alone
-    learns to land well.
+    """Share of nodes that lose neighbours and id embedding in a step and train from
+    text alone.
     """
+    # 0.3 and none make no difference that can be measured.
     edge_dropout: float = 0.1
-    """Share of edges and hyperedges taken out of the graph in a step (DropEdge)."""
+    """Share of edges and hyperedges left out of the graph in a step (DropEdge)."""
+    # By hand; not tuned, since it is learned. Twice as much starts slower.
     temperature: float = 0.1
-    """Where the learnt softmax temperature starts."""
+    """Initial softmax temperature; it is learned."""
+    # Half of `tune_every_seconds`, so that snapshot and gate fit beside it. By hand;
+    # not tuned.
     budget_seconds: float = 300.0
-    """Longest time from the snapshot's arrays to the exported generation, over
-    restarts.
+    """Time budget of a training, from the snapshot's arrays to the exported generation;
+    resumed runs included.
     """
+    # By hand; not tuned. Twice as long: a kill costs up to a minute.
     checkpoint_every_seconds: float = 30.0
-    """What a kill takes of a training: its state is written this often, after a pass.
-
-    0: every pass.
+    """Seconds between two saves of a training's state, each after a pass: what a kill
+    costs. 0: every pass.
     """
+    # By hand; early stopping ends before. Twice as many stretch the decay of the
+    # learning rate.
     max_passes: int = 30
     """Most passes over the supervised edges when training from scratch."""
+    # Pre-training hurts on both logs (docs/benchmarks.md).
     pretrain_passes: int = 0
     """Passes of contrastive pre-training before a training from scratch; 0: none."""
+    # 4 are worse (499/670 against 511/694), 30 equal, 60 worse.
     newest_passes: int = 12
-    """Passes over the held-out facts, once training was stopped by them.
-
-    0: they are only propagated over.
+    """Final passes over the held-out edges, after early stopping. 0: they are only
+    propagated over.
     """
+    # Measured: as good as 12 passes with smaller batches, in a third of the time.
     warm_passes: int = 3
-    """Passes over the clicks that the generation which training goes on from has not
-    learned. Where it lacks more edges than `validation_share` of the facts brought, the
-    most passes over those that are not held out,
-    too, which come first."""
+    """Passes of a warm-started training over the clicks that its parent has not
+    learned. If the parent lacks more edges than `validation_share` of the facts made,
+    also the most passes over those that are not held out, which come first.
+    """
+    # By hand; not tuned. Twice as many: trainings some passes longer.
     patience: int = 4
-    """Passes without a better validation result before training stops."""
+    """Early stopping: passes without a better validation result."""
+    # By hand; not tuned. Twice as much: less noise in the gate, less to learn before
+    # the final passes.
     validation_share: float = 0.1
-    """Share of the newest facts held out to stop in time and to judge the generation.
-    """
+    """Share of the newest facts held out for early stopping and for the gate."""
+    # By hand; not tuned. Twice as many take twice the time to rank after each pass.
     max_validation_edges: int = 2000
-    """Upper bound of the held-out edges."""
+    """Most edges that are held out."""
+    # By hand; not tuned: against forgetting. Twice as much: up to twice the time of a
+    # refresh.
     replay_share: float = 0.3
-    """Share of the edges that such a generation has learned that each of those passes
-    goes over again.
-    """
+    """Share of its parent's edges that each pass of a warm-started training replays."""
     seed: int = 0
     """Seed of everything random; the same seed gives the same generation on a CPU."""
     device: str = "auto"
@@ -153,46 +177,56 @@ class ModelSettings:
     memory_bytes: int = 0
     """Memory that training may take on its device; 0: what is free there."""
     propagation: str = "auto"
-    """``full``: each step goes over the whole graph.
-
-    ``sampled``: over drawn neighbours of its batch;
-    ``auto``: ``full`` where it fits `memory_bytes`."""
+    """``full``: each step goes over the whole graph. ``sampled``: over drawn neighbours
+    of its batch. ``auto``: ``full`` where it fits `memory_bytes`.
+    """
+    # By hand, near GraphSAGE's 25 and 10. Twice as many: less variance, up to four
+    # times the messages of two layers.
     num_neighbours: int = 20
-    """``sampled``: how many neighbours of a node are drawn in a layer at most.
-
-    So many of its hyperedges,
-    and of their members."""
+    """``sampled``: most neighbours of a node that are drawn in a layer, and most of its
+    hyperedges and of their members.
+    """
 
     index_engine: str = FIRST_ENGINE
     """Engine of the index: ``annoy``, or ``exact``, which scans all items for every
     answer.
     """
+    # By hand; not tuned. Twice as many: twice the size and the build time, more recall.
     num_trees: int = 30
-    """Trees of the Annoy index: a better forest against build time and size."""
+    """Trees of the Annoy index: more trees find more and take longer to build."""
+    # Some 1 to 2 ms of CPU (docs/benchmarks.md). Twice as many: about twice the time,
+    # more recall.
     index_search_k: int = 10_000
-    """Candidates that Annoy looks at for an answer: recall against time.
-
-    The gate measures recall with it, and servers search with it."""
+    """Candidates that Annoy examines for an answer: more recall, more time. The gate
+    measures recall with it, and servers search with it.
+    """
+    # By hand; not tuned. Twice as many: twice the disk.
     keep_generations: int = 5
     """Complete generations kept on disk; the live one is never removed."""
+    # By hand; not tuned. Twice as long: embeddings up to ten minutes older.
     tune_every_seconds: float = 600.0
-    """Period of `freshet tune`."""
+    """Period of `freshet tune`, from the start of one run to the next."""
 
+    # By hand; not tuned. 1 would demand an exact index.
     gate_min_index_recall: float = 0.9
     """Least share of the true ten nearest items that the index must find."""
+    # By hand; not tuned. At 1 it refuses nothing.
     gate_max_mean_cosine: float = 0.9
-    """Largest mean cosine between random pairs of items.
-
-    Above it the vectors have collapsed.
+    """Largest mean cosine between random pairs of items; above it the vectors have
+    collapsed.
     """
+    # By hand; not tuned: a greater loss points to a lost store. At 1 no item may leave.
     gate_min_coverage: float = 0.9
     """Least number of indexed items relative to the live generation, unless the
     catalogue itself shrank.
     """
+    # By hand: two trainings from scratch differ by 4%. Twice as much lets worse ones
+    # live.
     gate_max_quality_drop: float = 0.2
     """Largest relative loss of MRR against the live generation on the newest held-out
-    edges, and, of a
-    refresh, on edges that the live generation has learned."""
+    edges and, for a refresh, on edges that the live generation was trained on.
+    """
+    # By hand: fewer say little. Twice as many: small shops go unjudged for longer.
     gate_min_edges: int = 50
     """Edges below which quality is not compared."""
 

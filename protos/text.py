@@ -1,6 +1,5 @@
-"""Text rules that every package must apply identically.
-
-Query normalisation, 64-bit keys and n-gram features.
+"""Text rules that every package must apply identically: query normalisation, 64-bit
+keys and n-gram features.
 
 Golden vectors in ``tests/protos/test_text.py`` pin the results: a change here is a
 change of stored format.
@@ -42,9 +41,8 @@ _PUNCTUATION_TO_SPACE = _PunctuationToSpace()
 
 
 def normalize_query(text: str) -> str:
-    """Return the canonical form of a query.
-
-    NFKC, lower case, punctuation to spaces, spaces collapsed.
+    """Return the canonical form of a query: NFKC, lower case, punctuation to spaces,
+    spaces collapsed.
 
     Punctuation is Unicode's category P; separators (Z) and control characters (Cc)
     become spaces too. Everything else of every script is kept: letters, marks, numbers,
@@ -57,9 +55,8 @@ def normalize_query(text: str) -> str:
 
 
 def text_key(text: str) -> int:
-    """Return the 64-bit key of a string.
-
-    BLAKE2b-64 of its UTF-8 bytes, big-endian, as an unsigned int.
+    """Return the 64-bit key of a string: BLAKE2b-64 of its UTF-8 bytes, big-endian, as
+    an unsigned int.
     """
     return int.from_bytes(
         blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big"
@@ -108,7 +105,7 @@ def _terms(text: str, num_buckets: int) -> tuple[list[tuple[int, ...]], list[tup
 def _word_features(word: str, num_buckets: int) -> tuple[int, ...]:
     """Return the feature of a word itself, then those of its character n-grams.
 
-    Shops say few words often.
+    Few words are frequent, so results are cached.
     """
     marked = f"<{word}>"
     grams = [

@@ -26,11 +26,11 @@ from stream.clock import now_ms
 
 logger = logging.getLogger(__name__)
 
-# Two servers that share a port would each get half of the requests, and neither would
-# know.
+# Two servers that share a port would each get half of the requests, without an error.
 _OPTIONS = (("grpc.so_reuseport", 0),)
 _REFLECTION_THREADS = 2
-"""Reflection streams at once: two people with grpcurl; a third waits for one of them.
+"""Concurrent reflection streams: two people with grpcurl; a third waits for one of
+them.
 
 Each costs a sleeping thread, so twice as many would cost next to nothing.
 """
@@ -80,9 +80,8 @@ class RetrievalServer:
         """
 
     def start(self) -> bool:
-        """Listen, load what is current, and begin to watch.
-
-        Return whether requests are answered already.
+        """Listen, load the current generation and begin to watch; return whether the
+        server is ready.
 
         Raises:
             ArtifactsMissing: the artifacts folder is not a folder.
@@ -111,15 +110,12 @@ class RetrievalServer:
         return ready
 
     def wait(self, timeout_seconds: float | None = None) -> bool:
-        """Wait until the server has stopped.
-
-        Return False where the timeout came first.
-        """
+        """Wait until the server has stopped; return False if the timeout came first."""
         return self._stopped.wait(timeout_seconds)
 
     def stop(self, grace_seconds: float | None = None) -> None:
-        """Report NOT_SERVING, take no more requests, let those under way finish within
-        the grace, stop.
+        """Report NOT_SERVING, reject new requests, wait for running ones for the grace
+        period, and stop.
         """
         grace = self._settings.grace_seconds if grace_seconds is None else grace_seconds
         self._health.enter_graceful_shutdown()
@@ -172,7 +168,8 @@ class RetrievalServer:
 def check_can_listen(host: str, port: int) -> None:
     """Try each address that `host` stands for.
 
-    GRPC succeeds where one of several can be bound, and hides the others' failures.
+    gRPC succeeds if it can bind one of several addresses, and hides the failures of the
+    others.
 
     Raises:
         PortBusy: something listens on one of them.

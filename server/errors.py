@@ -16,14 +16,14 @@ Only those that say so are retriable.
 
 
 class ServerError(Exception):
-    """Anything that the server reports on purpose.
+    """An expected error of the server package.
 
     The message says what, where and what to do.
 
     Attributes:
         retriable: whether the same may succeed later.
         status: name of the gRPC status that a request which raises it ends with.
-            INTERNAL: the client is told nothing but where to look in the log.
+            INTERNAL: the client learns only which line of the log has the error.
     """
 
     retriable = False
@@ -49,7 +49,7 @@ class PortBusy(ListenFailed):
 
 
 class CanaryFailed(ServerError):
-    """A generation is intact, but what it answers is not what its vectors say."""
+    """A generation is intact, but its answers do not match its vectors."""
 
 
 class NoGeneration(ServerError):

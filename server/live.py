@@ -1,5 +1,5 @@
-"""One loaded generation: verified, asked canary queries, warmed, then searched by any
-number of threads.
+"""One loaded generation: verified, checked with canary queries, warmed up, then shared
+by all threads.
 """
 
 import logging
@@ -26,14 +26,14 @@ logger = logging.getLogger(__name__)
 # missing stops the start of a server, where the message says so, and no swap.
 INDEX_ENGINES: Final = {name: load_engine(name) for name in ENGINES}
 
-# Answers of a canary, and of a search that warms up: what a request asks for unless it
-# says otherwise.
+# Items that a canary and a warm-up search retrieve: the default of a request
+# (`server.default_k`). Twice as many compare twice the scores.
 _CANARY_K = 10
-# How far a score may be from the exact cosine: a hundred times what float32 rounds
-# off. Twice as much would still find an index of other vectors.
+# Largest error of a score, as a cosine: a hundred times what float32 rounds off. Twice
+# as much would still find an index of other vectors.
 _SCORE_TOLERANCE = 1e-3
-# Items scanned at once for the exact nearest: 32 MB of vectors at 128 dimensions. Twice
-# as many take twice the memory while a generation is loaded.
+# Items per block of the scan for the exact nearest: 32 MB of vectors at 128 dimensions.
+# Twice as many take twice the memory while a generation is loaded.
 _SCAN_ROWS = 65_536
 
 
@@ -41,7 +41,7 @@ _SCAN_ROWS = 65_536
 class LiveGeneration:
     """A generation fit to answer from.
 
-    Immutable, and never closed: its mappings go with its last reader.
+    Immutable, and never closed: its memory maps are freed with its last reader.
 
     Attributes:
         generation: the opened generation.
@@ -78,7 +78,7 @@ class LiveGeneration:
         Raises:
             GenerationMissing: there is no generation at `path`.
             GenerationCorrupt: it disagrees with its manifest or with itself.
-            CanaryFailed: its answers are not what its vectors say.
+            CanaryFailed: its answers do not match its vectors.
             OSError: it cannot be read.
             MemoryError: memory does not suffice for it.
         """
@@ -113,7 +113,7 @@ def check_consistent(generation: Generation) -> None:
     index_name = generation.index_path.name
     if index_name not in {entry.name for entry in generation.manifest.files}:
         raise GenerationCorrupt(
-            f"the manifest of {path} does not list {index_name}, so nothing vouches for it"
+            f"the manifest of {path} does not list {index_name}, so it has no checksum"
         )
     if not (keys[1:] > keys[:-1]).all():
         raise GenerationCorrupt(f"{path}/query_keys.npy is not in ascending order")
@@ -130,8 +130,8 @@ def check_consistent(generation: Generation) -> None:
 def check_canaries(
     generation: Generation, index: VectorIndex, encoder: TextEncoder, settings: ServerSettings
 ) -> None:
-    """Ask the index for what an exact scan of the vectors finds, and the encoder for a
-    vector.
+    """Compare the index with an exact scan of the vectors, and check that the encoder
+    makes a unit vector.
 
     Raises:
         CanaryFailed: an id, a score or a vector is wrong, or the exact nearest item is
@@ -159,8 +159,8 @@ def check_canaries(
 
 
 def _check_answer(generation: Generation, index: VectorIndex, canary: Float32s) -> float:
-    """Return the best score found for a canary, once ids and scores are what the
-    vectors say.
+    """Check ids and scores of a canary's answer against the vectors; return its best
+    score.
     """
     ids, scores = index.search(canary, min(_CANARY_K, len(index)))
     if not len(ids) or ids.min() < 0 or ids.max() >= len(index):
@@ -201,9 +201,7 @@ def _exact_best_scores(generation: Generation, canaries: Float32s) -> Float32s:
 
 
 def warm_up(generation: Generation, index: VectorIndex, num_searches: int) -> None:
-    """Search the index often enough that its upper levels are mapped before the first
-    request comes.
-    """
+    """Search the index until its upper levels are in the page cache."""
     for vector in canary_vectors(generation, num_searches):
         index.search(vector, _CANARY_K)
 

@@ -16,9 +16,8 @@ _REQUEST_SECONDS_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 
 
 
 class ServerMetrics:
-    """What on-call watches. Label values known beforehand exist at once.
-
-    A first event is an increase.
+    """The metrics of a server. Label values known beforehand exist from the start, so
+    that a first event is an increase.
 
     Args:
         registry: where the metrics are registered.
@@ -36,7 +35,7 @@ class ServerMetrics:
         )
         self._snapshot_age = Gauge(
             "freshet_server_snapshot_age_seconds",
-            "When the snapshot behind the live embeddings was taken, seconds ago; NaN: not ready",
+            "Age of the snapshot behind the live embeddings; NaN: not ready",
             registry=registry,
         )
         self._ready = Gauge(
@@ -76,7 +75,7 @@ class ServerMetrics:
         )
         self._refusals = Counter(
             "freshet_server_swap_refused",
-            "Generations that were tried and not taken",
+            "Generations that failed to load, by reason",
             ["reason"],
             registry=registry,
         )
@@ -91,9 +90,7 @@ class ServerMetrics:
             self._refusals.labels(reason)
 
     def watch(self, receipt_now: Callable[[], Receipt | None]) -> None:
-        """Have ages and readiness computed at each scrape from the receipt that an
-        answer would carry now.
-        """
+        """Compute ages and readiness at each scrape, from the current receipt."""
 
         def seconds(read: Callable[[Receipt], float]) -> Callable[[], float]:
             def now() -> float:
@@ -118,7 +115,7 @@ class ServerMetrics:
         self._queries.labels(path).inc()
 
     def swapped(self, old: str | None, new: str, at_ms: int) -> None:
-        """Note that generation `new` took the place of `old`; the old label goes."""
+        """Record that generation `new` replaced `old`, and remove the old label."""
         self._generation_info.labels(new).set(1)
         if old is not None and old != new:
             self._generation_info.remove(old)
@@ -126,5 +123,5 @@ class ServerMetrics:
         self._swaps.inc()
 
     def refused(self, reason: StrEnum) -> None:
-        """Count a generation that was tried and not taken."""
+        """Count a generation that failed to load."""
         self._refusals.labels(reason).inc()

@@ -21,9 +21,7 @@ class QueryPath(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrievalQuery:
-    """A request within the limits: `query` is normalised and not
-    empty, `k` at least 1.
-    """
+    """A valid request: `query` is normalised and not empty, `k` at least 1."""
 
     query: str
     k: int
@@ -47,7 +45,7 @@ class RetrievalResult:
 
 
 def parse_request(text: str, k: int, settings: ServerSettings) -> RetrievalQuery:
-    """Normalise a request and hold it to the limits.
+    """Normalise a request and check it against the limits.
 
     Args:
         text: the query as typed.

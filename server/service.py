@@ -26,7 +26,8 @@ logger = logging.getLogger(__name__)
 SERVICE_NAME = retrieval_pb.DESCRIPTOR.services_by_name["RetrievalService"].full_name
 
 NOT_READY_METADATA = (("freshet-reason", "not-ready"),)
-"""Trailing metadata that tells "no generation is live yet" from "no server there".
+"""Trailing metadata that distinguishes "no generation is live yet" from "no server
+there".
 
 Both are UNAVAILABLE. Part of the contract, see ``protos/retrieval_v1.proto``.
 """
@@ -40,7 +41,7 @@ Response = TypeVar("Response")
 
 
 class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
-    """Answers from whatever generation the watcher holds when a request comes.
+    """Answers each request from the watcher's live generation.
 
     Args:
         watcher: holds the live generation.
@@ -73,7 +74,7 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
         request: retrieval_pb.GetFreshnessRequest,  # noqa: ARG002  # the contract's signature
         context: grpc.ServicerContext,
     ) -> retrieval_pb.GetFreshnessResponse:
-        """Say what is answered from and how old it is; see the contract."""
+        """Return the freshness of the live generation; see the contract."""
         return self._answer("GetFreshness", context, self._freshness)
 
     def receipt_now(self) -> Receipt | None:
@@ -127,7 +128,7 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
 
 
 def _status_of(error: Exception, method: str) -> tuple[grpc.StatusCode, str]:
-    """Return the gRPC status of a failed request, and what the client is told."""
+    """Return the gRPC status of a failed request and the message for the client."""
     name = error.status if isinstance(error, ServerError) else ServerError.status
     if name != ServerError.status:
         return grpc.StatusCode[name], str(error)
@@ -136,7 +137,7 @@ def _status_of(error: Exception, method: str) -> tuple[grpc.StatusCode, str]:
     logger.error("request_failed method=%s error_id=%s", method, error_id, exc_info=error)
     return (
         grpc.StatusCode[name],
-        f"internal error; the server's log tells more under error_id={error_id}",
+        f"internal error; see the server's log under error_id={error_id}",
     )
 
 

@@ -22,7 +22,7 @@ class ServerSettings:
 
     # A first page of results. Twice as many hardly cost more: titles and ids.
     default_k: int = 10
-    """How many items a request gets that does not say."""
+    """Items that an answer has when the request sets no `k`."""
 
     # Some 11 ms of a core in Annoy at 100,000 items. Twice as many: twice that, which
     # other requests wait for.
@@ -32,45 +32,41 @@ class ServerSettings:
     # Twice the bytes that the stream takes of a query (`stream.max_query_bytes`): no
     # longer one was ever learned.
     max_query_chars: int = 1024
-    """The longest query that is read, in characters as typed."""
+    """Longest query that is accepted, in characters before normalisation."""
 
     # The cores of the smallest machine. More than there are cores wait for each other.
     num_threads: int = 2
-    """Threads that answer requests.
-
-    Of their work, only the searches run side by side.
-    """
+    """Threads that answer requests; only their index searches run in parallel."""
 
     # Two seconds of work at 500 calls a second (docs/benchmarks.md). Twice as many
     # wait twice as long for answers that their callers have given up on.
     max_waiting_requests: int = 1024
-    """Requests under way or waiting; one more is told RESOURCE_EXHAUSTED at once."""
+    """Requests running or waiting; a further one fails immediately with
+    RESOURCE_EXHAUSTED.
+    """
 
     # Reading one small file. Twice as long delays a generation by half a second more.
     watch_every_seconds: float = 0.5
-    """How often the `CURRENT` pointer is looked at."""
+    """Seconds between two polls of the `CURRENT` pointer."""
 
     # Pauses double from a second up to this. Twice as long delays a recovery by that.
     retry_seconds: float = 30.0
-    """The longest wait before a generation that failed for a passing reason is tried
-    again.
+    """Longest wait before a generation that failed for a transient reason is retried.
     """
 
     # A request takes milliseconds; orchestrators kill after 10 to 30 s.
     grace_seconds: float = 5.0
-    """How long requests under way may take to finish when the server is told to stop.
-    """
+    """Seconds that running requests get to finish at shutdown."""
 
     index_search_k: int = 0
-    """Candidates the index looks at for an answer, instead of those that its recall was
-    measured with.
-
-    0: those (`model.index_search_k` of the training)."""
+    """Candidates that the index examines for an answer; 0: as many as its recall was
+    measured with (`model.index_search_k` of the training).
+    """
 
     # Each is compared with an exact scan: for all of them one pass over the vectors.
     # Twice as many take up to twice the time before a generation goes live.
     num_canaries: int = 16
-    """Queries that a generation must answer rightly before it goes live."""
+    """Canary queries that are checked before a generation goes live."""
 
     # The gate wants 0.9 (`model.gate_min_index_recall`) of many; of 16, some miss by
     # chance. At 0.9 here sound generations would be refused now and then.
@@ -82,7 +78,7 @@ class ServerSettings:
     # A tenth of a second. Twice as many hardly map more of an index that was just read
     # through by its checksum.
     num_warmups: int = 64
-    """Searches done on a new index before the first request reaches it."""
+    """Warm-up searches on a new index, before its first request."""
 
     def __post_init__(self) -> None:
         split_address(self.listen, "listen")

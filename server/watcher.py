@@ -1,6 +1,6 @@
-"""Sees a new generation behind `CURRENT`, loads it aside, swaps one reference.
+"""Watches `CURRENT`, loads a new generation beside the live one, swaps one reference.
 
-A bad one changes nothing.
+A generation that fails to load changes nothing.
 """
 
 import errno
@@ -24,7 +24,7 @@ from stream.clock import now_ms
 logger = logging.getLogger(__name__)
 
 _FIRST_RETRY_SECONDS = 1.0
-"""Seconds before a generation that failed for a passing reason is tried again.
+"""Seconds before a generation that failed for a transient reason is retried.
 
 Each further wait is twice as long, up to `retry_seconds`. A try reads every file of the
 generation: shorter, and a server with a sick disk would do little else; twice as long,
@@ -36,7 +36,7 @@ Files = tuple[tuple[str, int, int], ...]
 
 
 class RefusalReason(StrEnum):
-    """Why a generation was not taken; values of the label `reason`."""
+    """Why a generation failed to load; values of the label `reason`."""
 
     POINTER = "pointer"
     MISSING = "missing"
@@ -57,7 +57,7 @@ _TRANSIENT_REASONS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """A generation that was tried and not taken.
+    """A generation that failed to load.
 
     Attributes:
         generation_id: what `CURRENT` named; empty where it named nothing that is an id.
@@ -81,10 +81,9 @@ class Refusal:
 class GenerationWatcher:
     """Holds the one reference to the live generation.
 
-    One thread of its own writes it, any number read it.
-
-    A reader takes `live` once and works with what it got: a generation that was swapped
-    out stays whole until its last reader has let go of it.
+    One thread of its own writes it, any number of threads read it. A reader takes
+    `live` once and works with that: a replaced generation stays open until its last
+    reader is done.
 
     Args:
         store: the artifacts folder.
@@ -123,22 +122,18 @@ class GenerationWatcher:
 
     @property
     def last_refusal(self) -> str:
-        """Why the newest generation that was tried was not taken.
-
-        Empty: it was, or none was tried.
-        """
+        """Why the newest generation failed to load; empty: it did not."""
         refusal = self._refusal
         return "" if refusal is None else refusal.message
 
     @property
     def stopped(self) -> bool:
-        """Whether nothing is watched (any more)."""
+        """Whether the watching thread does not run."""
         return self._thread is None or not self._thread.is_alive()
 
     def load_first(self) -> bool:
-        """Load what `CURRENT` names now, before watching.
-
-        Return False where there is no `CURRENT` yet.
+        """Load what `CURRENT` names, before watching; return False if there is no
+        `CURRENT` yet.
 
         Raises:
             ModelError: it is missing or corrupt, or `CURRENT` is.
@@ -169,17 +164,17 @@ class GenerationWatcher:
         self._thread.start()
 
     def stop(self) -> None:
-        """End watching; a load that is under way gets `grace_seconds` to finish and is
-        abandoned then.
+        """End watching; a running load gets `grace_seconds` to finish, then it is
+        abandoned.
         """
         self._stop.set()
         if self._thread is not None:
             self._thread.join(self._settings.grace_seconds)
 
     def poll(self) -> None:
-        """Look at `CURRENT` once and follow it if possible.
+        """Poll `CURRENT` once, and load the generation it names if that is a new one.
 
-        Never raises for what it finds there.
+        A generation that fails to load is counted and logged, never raised.
         """
         try:
             wanted = self._store.current_id()
@@ -229,7 +224,7 @@ class GenerationWatcher:
         logger.info("generation_live generation=%s before=%s", new.generation.id, old_id)
 
     def _refuse(self, generation_id: str, files: Files, error: Exception) -> None:
-        """Note a refusal: each try is counted, but the same refusal is logged once."""
+        """Record a refusal: count each try, but log the same refusal once."""
         reason = _reason_of(error)
         before = self._refusal
         again = before is not None and (before.generation_id, before.reason) == (
