@@ -2,6 +2,8 @@
 
 import gc
 import shutil
+import subprocess
+import sys
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -141,6 +143,17 @@ def searched_with(
         patch.setattr(ENGINE, "open", opened)
         load(artifacts, generation_id, **settings)
     return seen[0]
+
+
+def test_a_library_of_an_engine_that_is_missing_stops_the_start() -> None:
+    """With what to install; not the swap to a generation that needs it."""
+    code = "import sys; sys.modules['annoy'] = None; import server.app"
+    outcome = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+
+    assert outcome.returncode == 1
+    assert "index engine 'annoy' needs annoy, which is not installed" in outcome.stderr
 
 
 def test_the_index_is_searched_as_the_gate_searched_it(
