@@ -1,4 +1,4 @@
-"""Exits 0 when the gRPC server at HOST:PORT says that it is serving.
+"""Exits 0 if the gRPC server at HOST:PORT is serving.
 
 Python healthcheck.py HOST:PORT.
 """
@@ -9,6 +9,8 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+# Seconds, below the 5 that compose gives a check (deploy/compose.yaml). Twice as many
+# would be cut short there.
 _TIMEOUT_SECONDS = 4.0
 
 

@@ -1,7 +1,7 @@
-"""One TOML file and the environment into the settings of each package.
+"""Reads one TOML file and the environment into the settings of each package.
 
-A table a package (``[stream]``, ``[model]``, ``[server]``), a key a field of the
-package's frozen dataclass. What counts, strongest first: a command-line flag,
+There is a table a package (``[stream]``, ``[model]``, ``[server]``), a key a field of
+its frozen dataclass. What counts, strongest first: a command-line flag,
 ``FRESHET_<TABLE>_<KEY>`` in the environment, the file, the default.
 """
 
@@ -33,6 +33,7 @@ FILE_VARIABLE = "FRESHET_CONFIG"
 
 T = typing.TypeVar("T")
 
+# Seconds of each unit, as written in a value and as the end of a key.
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
 _DURATION_PIECE = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -55,7 +56,7 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class SettingEntry:
-    """One setting as it stands: what `freshet config` shows.
+    """One setting in force: what `freshet config` shows.
 
     Attributes:
         table: the package, such as ``stream``.

@@ -20,13 +20,13 @@ def metrics_endpoint(
     """Serve the registry at ``http://HOST:PORT/metrics`` while inside.
 
     Args:
-        given: the address that was asked for.
+        given: the address that the user gave.
         registry: what is served.
-        default: the address where none was asked for, if it is free; empty: then
+        default: the address where the user gave none, if it is free; empty: then
             nothing is served.
 
     Raises:
-        CommandError: the address that was asked for cannot be bound.
+        CommandError: the given address cannot be bound.
     """
     address = given or default
     if not address:

@@ -1,4 +1,4 @@
-"""Asks other processes how they are: their metrics, and a server's freshness."""
+"""Reads the status of other processes: their metrics, and a server's freshness."""
 
 import math
 import time
@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 _TIMEOUT_SECONDS = 2.0
 """The longest wait for an answer; on one network it takes milliseconds. Twice as much
-would let `freshet status` wait twice as long for an address where nobody answers.
+would let `freshet status` wait twice as long for an address where no process answers.
 """
 
 Samples = dict[str, list[tuple[dict[str, str], float]]]
@@ -19,9 +19,8 @@ Samples = dict[str, list[tuple[dict[str, str], float]]]
 
 @dataclass(frozen=True, kw_only=True)
 class Addresses:
-    """Where the processes answer, HOST:PORT each.
-
-    Three metrics endpoints, and the server's gRPC.
+    """Where the processes answer, HOST:PORT each: three metrics endpoints, and the
+    server's gRPC.
     """
 
     stream: str
@@ -32,11 +31,11 @@ class Addresses:
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessStatus:
-    """One process as it stands.
+    """The status of one process.
 
     Attributes:
         name: stream, tuner or server.
-        address: where it was asked.
+        address: where it was probed.
         up: whether it answered and is able to do its work.
         problem: why not; empty where it is up.
         facts: what there is to know, by name; numbers in the unit that the name ends
@@ -51,7 +50,7 @@ class ProcessStatus:
 
 
 def read_status(addresses: Addresses) -> list[ProcessStatus]:
-    """Ask every process; none of them has to answer."""
+    """Probe every process; none of them has to answer."""
     now = time.time()
     return [
         _from_metrics("stream", addresses.stream, lambda samples: _stream_facts(samples, now)),

@@ -1,4 +1,4 @@
-"""What every process does: obey signals, write a log, say errors in one line."""
+"""What every process does: handle signals, log, report errors in one line."""
 
 import _thread
 import logging
@@ -28,11 +28,12 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "client": ("freshet_client", "grpc"),
     "server": ("annoy", "grpc", "grpc_health", "grpc_reflection"),
 }
-"""What each extra of the installation brings, as it is imported."""
+"""The modules that each extra of the installation brings."""
 
 _LOG_FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s"
 _LOG_TIME = "%Y-%m-%dT%H:%M:%S"
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+# Exit codes as shells and click use them; 130 is 128 + SIGINT.
 _EXIT_FAILED = 1
 _EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -45,7 +46,7 @@ hangs in the way of the next demo for as long.
 
 
 class CommandError(Exception):
-    """A command cannot do what was asked.
+    """A command failed for a reason that its message explains.
 
     The message says what, where and what to do.
     """
@@ -58,15 +59,14 @@ class CommandError(Exception):
 def _known_errors() -> tuple[type[Exception], ...]:
     """Return the roots of the error trees whose messages are for operators.
 
-    What is not imported, such as the client that not everybody installs, cannot have
-    raised.
+    A package that is not imported, such as the optional client, cannot have raised.
     """
     client = sys.modules.get("freshet_client")
     return (CommandError, OSError, *PACKAGE_ERRORS, *([client.ClientError] if client else []))
 
 
 def missing_module(error: ModuleNotFoundError, command: str = "", extra: str = "") -> CommandError:
-    """Return the error that says what to install.
+    """Return the error that names what to install.
 
     Args:
         error: what the import raised.
@@ -153,9 +153,7 @@ def stop_event() -> Iterator[threading.Event]:
 
 @contextmanager
 def sigterm_exits(exit_code: int) -> Iterator[None]:
-    """Let SIGTERM end the program at once, where nothing is under way that has to be
-    finished.
-    """
+    """Let SIGTERM end the program immediately, while no work must be finished."""
 
     def leave(_number: int, _frame: FrameType | None) -> None:
         raise SystemExit(exit_code)

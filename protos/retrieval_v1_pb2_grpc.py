@@ -58,7 +58,7 @@ class RetrievalServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetFreshness(self, request, context):
-        """What the server is answering from, and how old it is. Never fails: `ready` says whether Retrieve would answer.
+        """The freshness of the live generation. Never fails: `ready` says whether Retrieve would answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

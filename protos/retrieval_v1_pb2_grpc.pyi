@@ -36,7 +36,7 @@ class RetrievalServiceStub:
     A server without a generation adds the trailing metadata "freshet-reason: not-ready", which tells it from no server at all.
     """
     GetFreshness: _grpc.UnaryUnaryMultiCallable[_retrieval_v1_pb2.GetFreshnessRequest, _retrieval_v1_pb2.GetFreshnessResponse]
-    """What the server is answering from, and how old it is. Never fails: `ready` says whether Retrieve would answer."""
+    """The freshness of the live generation. Never fails: `ready` says whether Retrieve would answer."""
 
 @_typing.type_check_only
 class RetrievalServiceAsyncStub(RetrievalServiceStub):
@@ -46,7 +46,7 @@ class RetrievalServiceAsyncStub(RetrievalServiceStub):
     A server without a generation adds the trailing metadata "freshet-reason: not-ready", which tells it from no server at all.
     """
     GetFreshness: _aio.UnaryUnaryMultiCallable[_retrieval_v1_pb2.GetFreshnessRequest, _retrieval_v1_pb2.GetFreshnessResponse]  # type: ignore[assignment]
-    """What the server is answering from, and how old it is. Never fails: `ready` says whether Retrieve would answer."""
+    """The freshness of the live generation. Never fails: `ready` says whether Retrieve would answer."""
 
 class RetrievalServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -65,6 +65,6 @@ class RetrievalServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _retrieval_v1_pb2.GetFreshnessRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_retrieval_v1_pb2.GetFreshnessResponse, _abc.Awaitable[_retrieval_v1_pb2.GetFreshnessResponse]]:
-        """What the server is answering from, and how old it is. Never fails: `ready` says whether Retrieve would answer."""
+        """The freshness of the live generation. Never fails: `ready` says whether Retrieve would answer."""
 
 def add_RetrievalServiceServicer_to_server(servicer: RetrievalServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -13,7 +13,7 @@ from deploy.kafka.topics import create_topics
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the broker until it is told to stop and return the exit status."""
+    """Run the broker until SIGTERM or SIGINT and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m deploy.kafka", description=__doc__)
     parser.add_argument(
         "--port", type=int, default=9092, help="where clients connect (default: %(default)s)"

@@ -27,9 +27,13 @@ from deploy.kafka.jars import kafka_jars
 
 _LOG = logging.getLogger(__name__)
 _HOST = "127.0.0.1"
+# Tries with other ports, should another process take a free port first. Chosen by hand.
 _START_ATTEMPTS = 3
+# Seconds until the broker must serve, and must have ended after SIGTERM: limits for a
+# loaded machine. Chosen by hand. Twice as long: a broken broker is noticed later.
 _START_SECONDS = 90.0
 _STOP_SECONDS = 30.0
+# Seconds between two checks of a starting broker. Twice as many: up to 0.1 s later.
 _POLL_SECONDS = 0.1
 
 # Kills the process group when the pipe on its standard input closes: the broker never
@@ -70,7 +74,7 @@ num.io.threads=4
 
 
 class BrokerError(Exception):
-    """The local broker could not do what was asked."""
+    """The local broker failed."""
 
     retriable = False
 
@@ -165,9 +169,7 @@ class LocalBroker:
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:
-        """Shut the broker down in good order and start it again on the same port and
-        data.
-        """
+        """Shut the broker down cleanly and start it again on the same port and data."""
         self._end(signal.SIGTERM)
         self.start()
 
@@ -176,7 +178,7 @@ class LocalBroker:
 
         Raises:
             BrokerFailedError: always, with the reason, for a broker never ends by
-                itself in good order.
+                itself cleanly.
         """
         if self._process is not None:
             self._process.wait()
@@ -295,7 +297,7 @@ class LocalBroker:
 
 
 def free_port() -> int:
-    """Return a loopback TCP port that nobody listens on just now."""
+    """Return a loopback TCP port that no process listens on now."""
     with socket.create_server((_HOST, 0)) as listener:
         port: int = listener.getsockname()[1]
         return port

@@ -13,6 +13,7 @@ from pathlib import Path
 
 POM = Path(__file__).with_name("pom.xml")
 _CACHE = Path(__file__).resolve().parents[2] / ".kafka"
+# What Kafka 4 needs.
 _MINIMUM_JAVA = 17
 _INSTALL = (
     "Freshet's tests need Java 17 or later and Maven: apt-get install default-jre-headless maven, "

@@ -1,6 +1,5 @@
-"""Creates Freshet's topics the way the stream expects them.
-
-Equally partitioned, the catalogue compacted.
+"""Creates Freshet's topics as the stream expects them: equally partitioned, the
+catalogue compacted.
 """
 
 from collections.abc import Mapping

@@ -11,7 +11,7 @@ class CommandEntry(NamedTuple):
     """One command: ``PACKAGE.NAME`` declares it, as a click command called ``NAME``.
 
     Attributes:
-        name: as it is typed.
+        name: what a user types.
         summary: what it does, in one line.
         extra: the extra of the installation that it needs; empty: none.
     """
@@ -55,7 +55,7 @@ SECTIONS = (
                 "simulate", "Simulate a shop: its catalogue and its events, by seed.", "stream"
             ),
             CommandEntry("replay", "Publish event files to Kafka, at N times real time.", "stream"),
-            CommandEntry("query", "Ask a running server.", "client"),
+            CommandEntry("query", "Query a running server.", "client"),
         ),
     ),
     Section(
@@ -75,9 +75,7 @@ SECTIONS = (
                 "Show which clicks and sessions link a query to an item.",
                 "",
             ),
-            CommandEntry(
-                "quarantine", "List the records that could not be used, and why.", "stream"
-            ),
+            CommandEntry("quarantine", "List the rejected records, and why.", "stream"),
             CommandEntry("erasures", "List what was erased: what, when, how many facts.", "stream"),
             CommandEntry("config", "Show every setting, its value, and where it comes from.", ""),
         ),

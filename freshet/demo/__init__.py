@@ -1,1 +1,1 @@
-"""The whole system in two minutes, told as a story."""
+"""The demo: the whole system in two minutes."""

@@ -1,4 +1,4 @@
-"""The whole system in two minutes: its processes, and a story told by their answers."""
+"""Runs the demo: starts the processes and prints the steps with their answers."""
 
 from pathlib import Path
 

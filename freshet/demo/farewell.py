@@ -11,7 +11,7 @@ from freshet.terminal.addresses import SERVER_TARGET
 
 
 def say_farewell(stage: Stage, queries: Queries) -> None:
-    """Stop everything, or release it to run without the demo; say what to try next."""
+    """Stop the processes, or let them outlive the demo; print what to try next."""
     if stage.plan.keep:
         heading, commands = "Everything keeps running.", _with_processes(stage, queries)
         stage.folder.state.pids = stage.children.pids

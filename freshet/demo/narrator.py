@@ -1,4 +1,4 @@
-"""What the demo says: steps, waits, answers with their receipts, commands to try."""
+"""Prints the demo: steps, waits, answers with their receipts, commands to try."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,21 +31,21 @@ class Narrator:
         self._num_steps = 0
 
     def open(self, title: str) -> None:
-        """Say what this is."""
+        """Print the title."""
         self._print(title, "bold cyan")
 
     def step(self, text: str) -> None:
-        """Begin the next step."""
+        """Print the title of the next step."""
         self._num_steps += 1
         self._print(f"\n{self._num_steps}. {text}", "bold")
 
     def note(self, text: str, style: str = "") -> None:
-        """Say something within a step."""
+        """Print a line within a step."""
         self._print(_INDENT + text, style)
 
     @contextmanager
     def waiting(self, text: str) -> Iterator[Callable[[str], None]]:
-        """Yield a function that says how the waiting goes."""
+        """Yield a function that shows the progress of a wait."""
         if self._console.is_terminal:
             with self._console.status(text) as status:
                 yield lambda detail: status.update(f"{text}: {detail}" if detail else text)
@@ -79,7 +79,7 @@ class Narrator:
 
     @property
     def elapsed_seconds(self) -> float:
-        """Since the beginning."""
+        """Seconds since the demo began."""
         return time.monotonic() - self._started
 
     def _print(self, text: str, style: str = "") -> None:

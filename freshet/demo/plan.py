@@ -1,4 +1,4 @@
-"""What a demo shows, as the command line asks for it."""
+"""What a demo shows, by the options of the command line."""
 
 from dataclasses import dataclass
 from pathlib import Path

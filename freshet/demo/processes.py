@@ -12,19 +12,19 @@ from pathlib import Path
 from freshet.process import LIFELINE_RELEASE, LIFELINE_VARIABLE, CommandError
 
 _GRACE_SECONDS = 10.0
-"""The longest that a process may take to end after SIGTERM: the stream finishes a
-batch, the server the requests under way. Twice as much only helps a machine that is
-that slow; what is killed loses nothing either.
+"""Seconds that a process may take to end after SIGTERM: the stream finishes a batch,
+the server its running requests. Twice as much helps only a very slow machine; a killed
+process loses nothing either.
 """
 
 _POLL_SECONDS = 0.05
-"""From one look at processes that are ending to the next: nobody notices so short a
-wait, and twenty looks a second cost nothing.
+"""Seconds between two checks of processes that are ending: too short to notice, and
+twenty checks a second cost nothing.
 """
 
 _LAST_LINES = 12
-"""Lines of a log that say why its process ended: an error is one line, a traceback
-about ten.
+"""Last lines of a log that show why its process ended: an error is one line, a
+traceback about ten.
 """
 
 
@@ -89,7 +89,7 @@ class DemoProcesses:
                 )
 
     def stop(self) -> None:
-        """End all of them: politely at first, by force after ten seconds."""
+        """End all of them: SIGTERM, then SIGKILL after ten seconds."""
         _signal_groups(list(self.pids.values()), signal.SIGTERM)
         deadline = time.monotonic() + _GRACE_SECONDS
         for child in self._running.values():
@@ -123,10 +123,7 @@ class DemoProcesses:
 
 
 def stop_leftover_processes(pids: Mapping[str, int]) -> list[str]:
-    """End processes that an earlier demo left running, as far as they still are ours.
-
-    Return their names.
-    """
+    """End the processes that an earlier demo left running; return their names."""
     ours = {name: pid for name, pid in pids.items() if _is_freshet(pid)}
     _signal_groups(list(ours.values()), signal.SIGTERM)
     deadline = time.monotonic() + _GRACE_SECONDS
@@ -139,7 +136,7 @@ def stop_leftover_processes(pids: Mapping[str, int]) -> list[str]:
 def _is_freshet(pid: int) -> bool:
     """Whether the process runs a command of ours.
 
-    The number alone may be another program's by now.
+    Another program may have got the number since.
     """
     if Path("/proc/self").exists():
         shown = _read(Path(f"/proc/{pid}/cmdline"))

@@ -1,4 +1,4 @@
-"""What the demo asks for, and the product that it launches."""
+"""The queries of the demo, and the product that it launches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,15 +16,14 @@ from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 
 NUM_CLICKS = 30
-"""Clicks on the new product. With five it came first already (seed 7); thirty leave
-room for other shops, and for a log whose words say little. Twice as many change
-nothing.
+"""Clicks on the new product. With five it came first already (seed 7); thirty suffice
+for other shops, and for a log with less telling words. Twice as many change nothing.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Queries:
-    """The three queries that are asked: often, hardly ever, and never typed before."""
+    """The three queries of the demo: a frequent, a rare and an unseen one."""
 
     frequent: str
     rare: str
@@ -45,8 +44,8 @@ class NewProduct:
 
 
 def choose_queries(store: Path, random: Random) -> Queries:
-    """Return the most frequent query of a store, a rare one, and a slip of the fingers
-    that nobody made yet.
+    """Return the most frequent query of a store, a rare one, and a misspelling that is
+    not in the log.
 
     Raises:
         CommandError: there is no query in the graph.
@@ -74,9 +73,7 @@ def choose_queries(store: Path, random: Random) -> Queries:
 
 
 def append_lines(path: Path, lines: Sequence[dict[str, object]]) -> None:
-    """Append JSON lines to a file in one write, so that whoever follows it sees them
-    together.
-    """
+    """Append JSON lines to a file in one write, so that a reader sees them together."""
     with path.open("ab", buffering=0) as file:
         file.write(msgspec.json.Encoder().encode_lines(lines))
 
@@ -92,9 +89,7 @@ def simulated_product(shop: Shop, number: int) -> NewProduct:
 
 
 def labelled_product(query: str, number: int, time_ms: int) -> NewProduct:
-    """Return a product for somebody's own log, labelled so that nobody takes it for a
-    real one.
-    """
+    """Return a product for the user's own log, labelled as one of the demo."""
     item_id, wanted = f"freshet-demo-{number}", f"demo product {number} {query}"
     item: dict[str, object] = {"item_id": item_id, "title": f"Demo product {number}: {query}"}
     clicks: list[dict[str, object]] = [

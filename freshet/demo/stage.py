@@ -16,9 +16,9 @@ from freshet_client import ClientError, Freshness, RetrievalClient, RetrieveResu
 T = TypeVar("T")
 
 POLL_SECONDS = 0.1
-"""From one look at the processes to the next: the times that the demo prints are this
-exact. Ten small requests a second cost a process nothing; twice as much would save
-nothing that anybody sees.
+"""Seconds between two checks of the processes: the times that the demo prints are this
+exact. Ten small requests a second cost a process nothing, so twice as much saves
+nothing.
 """
 
 _NUM_HITS = 5
@@ -33,9 +33,9 @@ class Stage:
         plan: what to show.
         folder: where everything is kept.
         children: the processes.
-        story: what is said.
+        story: prints the demo.
         at: where the processes answer.
-        client: asks the server.
+        client: queries the server.
     """
 
     plan: DemoPlan
@@ -54,7 +54,9 @@ class Stage:
         return self.client.retrieve(query, _NUM_HITS)
 
     def freshness(self) -> Freshness | None:
-        """Return what the server answers from; None while it does not answer."""
+        """Return the freshness of the live generation; None while the server does not
+        answer.
+        """
         try:
             return self.client.freshness()
         except ClientError:
@@ -73,7 +75,7 @@ class Stage:
             what: as the story calls the waiting.
             attempt: called again and again.
             limit_seconds: the longest wait.
-            detail: how far it is, in words.
+            detail: its progress, in words.
 
         Raises:
             CommandError: a process ended meanwhile, or the wait was too long.

@@ -1,4 +1,4 @@
-"""The steps of the demo, in the order in which they are told."""
+"""The steps of the demo, in order."""
 
 import shutil
 import time
@@ -23,14 +23,13 @@ from freshet.terminal.output import duration
 from freshet_client import Freshness, RetrieveResult
 
 _TUNE_EVERY = "5s"
-"""From one start of a training to the next. A refresh of the demo's shop takes up to
-four seconds on two busy cores; twice as much would show the new product up to five
-seconds later.
+"""Period of the trainings. A refresh of the demo's shop takes up to four seconds on two
+busy cores; twice as much would show the new product up to five seconds later.
 """
 
 _TUNE_BUDGET = "20s"
 """The longest training. The first one of the simulated shop takes half of it on two
-busy cores; with twice as much somebody's own large log would be learned better, and the
+busy cores; with twice as much a user's own large log would be learned better, and the
 demo would take longer than two minutes.
 """
 
@@ -41,18 +40,18 @@ events at 20,000 a second. Twice as much would let something that hangs do so lo
 
 _NEXT_GENERATION_SECONDS = 300.0
 """The longest that the new product may take to get into its answer. Ten seconds are
-usual; this leaves room for ten trainings of the whole budget, should the first of them
+usual; this suffices for ten trainings of the whole budget, should the first of them
 have begun before the clicks, or the gate refuse some.
 """
 
 _MAX_TUNER_FAILURES = 3
 """A graph that is too small at first may have grown by the next training; what fails
-three times in a row hardly works the fourth time.
+three times in a row will fail again.
 """
 
 
 def open_shop(stage: Stage) -> None:
-    """Simulate the shop's history, unless it is there or the log is somebody's own."""
+    """Simulate the shop's history, unless it exists or the user gave a log."""
     plan, story, shop = stage.plan, stage.story, stage.folder.shop
     if plan.events is not None:
         story.step(f"Your own log: {plan.events}")
@@ -88,7 +87,7 @@ def start_stream_and_server(stage: Stage) -> None:
 
 
 def await_graph(stage: Stage) -> None:
-    """Wait until the stream has caught up with the log, and say how fast it was."""
+    """Wait until the stream has caught up with the log, and print how fast it was."""
     story, address = stage.story, stage.at.stream
     story.step("Events flow into the graph")
     first_answer: list[float] = []
@@ -156,7 +155,7 @@ def await_generation(stage: Stage) -> None:
 
 
 def choose(stage: Stage) -> Queries:
-    """Return the queries that will be asked.
+    """Return the queries of the demo.
 
     Raises:
         CommandError: the log has none.
@@ -166,7 +165,7 @@ def choose(stage: Stage) -> Queries:
 
 
 def ask(stage: Stage, queries: Queries) -> None:
-    """Ask the three queries."""
+    """Run the three queries."""
     stage.story.step("Three queries: frequent, rare, never seen")
     for query, kind in (
         (queries.frequent, "frequent"),

@@ -16,10 +16,10 @@ from stream.files import replace_file
 _STATE = "demo.json"
 _LOCK = "demo.lock"
 _HEAD_BYTES = 4096
-"""How much of the beginning of a log tells it from others: two dozen events. A log that
-grows keeps its beginning.
+"""Bytes at the beginning of a log that identify it: two dozen events. A log that grows
+keeps its beginning.
 """
-_FORMAT = 1
+_FORMAT = 1  # of demo.json; a folder of another one is emptied
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,10 +110,7 @@ def open_work_folder(root: Path, recipe: Recipe) -> Iterator[WorkFolder]:
 
 
 def running_pids(root: Path) -> Mapping[str, int]:
-    """Return the processes that an earlier demo left running in a folder.
-
-    Empty: none.
-    """
+    """Return the processes that an earlier demo left running in a folder."""
     state = _read_state(root)
     if state is None or not (root / _LOCK).exists():
         return {}
@@ -125,9 +122,8 @@ def running_pids(root: Path) -> Mapping[str, int]:
 
 
 def fingerprint(path: Path | None) -> str:
-    """Return what tells one log from another: its path and a hash of how it begins.
-
-    Empty for None.
+    """Return what identifies a log: its path and a hash of its beginning; empty for
+    None.
 
     Raises:
         CommandError: it cannot be read.

@@ -1,1 +1,1 @@
-"""What `freshet evaluate` measures on a log of events, and how it says it."""
+"""What `freshet evaluate` measures on a log of events, and its reports."""

@@ -1,7 +1,4 @@
-"""The graph of a log to evaluate on.
-
-A store, a snapshot, or a scratch store of files.
-"""
+"""Opens the graph of a log to evaluate on: a store, a snapshot, or a scratch store."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -39,7 +36,7 @@ class EventLog:
 
 @contextmanager
 def until_stopped() -> Iterator[Event]:
-    """Yield an event that a signal sets, and say in one line that it was obeyed."""
+    """Yield an event that a signal sets, and print one line when it is set."""
     try:
         with stop_event() as stop:
             yield stop

@@ -1,4 +1,4 @@
-"""Judges models on the newest part of a log, and says what each is worth."""
+"""Evaluates models on the newest part of a log, and reports their scores."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Replays a log through two systems, and says by how much the fresher one is better.
+"""Replays a log through two systems, and reports by how much the fresher one is better.
 
 One is refreshed as clicks come, the other is rebuilt every night.
 """
@@ -38,8 +38,8 @@ def report(
     days: int | None,
     as_json: bool,
 ) -> None:
-    """Print what either system is worth on the clicks of a log, each asked before it is
-    learned from.
+    """Print the scores of both systems on the clicks of a log, each predicted before it
+    is learned from.
 
     Args:
         log: where the graph comes from.

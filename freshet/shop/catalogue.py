@@ -37,12 +37,12 @@ search has something to choose from.
 _BRANDS_APART = 4
 _BRANDS_OF_A_DEPARTMENT = 8
 """A department has eight of the forty brands, and shares four with the next: a brand
-tells something of a type, but not everything.
+narrows the type down, but does not determine it.
 """
 
 _HAS_TWO_ATTRIBUTES = 0.5
 """Every second product has two attributes, so that needs overlap. More would make
-products harder to tell apart by their words.
+products harder to distinguish by their words.
 """
 
 _SHORTEST_TREND_DAYS = 3.0
@@ -109,10 +109,7 @@ class Catalogue:
         )
 
     def companion(self, random: Random, kind: ProductType) -> ProductType:
-        """Return a type that goes with another.
-
-        One of the next two of its department.
-        """
+        """Return a type that goes with this one, of the next two of its department."""
         return one_of(random, self._companions[kind])
 
     def find(self, random: Random, need: Need) -> Product:

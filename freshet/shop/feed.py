@@ -1,4 +1,4 @@
-"""Writes the simulated shop into files or Kafka, all at once or live."""
+"""Writes the simulated shop into files or Kafka, its past or live."""
 
 import os
 import time
@@ -44,7 +44,7 @@ event be up to 0.1 s late.
 """
 
 _LONGEST_WAIT_SECONDS = 1.0
-"""From one look at the clock to the next, should somebody set it while nothing is due.
+"""Longest wait before the clock is read again, should it be set while nothing is due.
 """
 
 Line = Mapping[str, object]
@@ -60,7 +60,7 @@ class SimulationPlan:
         num_items: products in its first catalogue.
         num_events: stop after this many; None: 50,000 where `rate` is None, else no
             end.
-        rate: events a second in real time; None: all at once.
+        rate: events a second in real time; None: without pauses.
         start_ms: event time of the beginning; None: a fixed day, or now where there is
             a rate.
         bare_titles: see `freshet.shop.shop.Shop`.

@@ -6,11 +6,11 @@ from zlib import crc32
 
 from freshet.shop.words import Department
 
-_DAY_MS = 86_400_000
+_DAY_MS = 86_400_000  # a day
 
 _TREND = 0.8
-"""How far fashion moves a type: at its height it is wanted e^1.6, five times as much as
-at its low. Twice as much would let a few types have nearly all sales of a week.
+"""How much fashion moves a type: at its height it is wanted e^1.6, five times as much
+as at its low. Twice as much would let a few types have nearly all sales of a week.
 """
 
 

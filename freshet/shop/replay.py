@@ -21,10 +21,10 @@ from stream.settings import StreamSettings
 from stream.sources.files import matching_files
 from stream.sources.lines import LineReader
 
-AS_FAST_AS_POSSIBLE = 0.0
+AS_FAST_AS_POSSIBLE = 0.0  # a speed: no pauses
 
 _LINES_AT_ONCE = 500
-"""Lines read of a file at once, some 70 kB. Each file of a replay holds so many: twice
+"""Lines of one read of a file, some 70 kB. Each file of a replay holds as many: twice
 as many take twice the memory.
 """
 
@@ -38,7 +38,7 @@ Outgoing = Interaction | CatalogItem | Erasure | bytes
 
 @dataclass(slots=True, kw_only=True)
 class ReplayTotals:
-    """How far a replay is.
+    """Progress of a replay.
 
     Attributes:
         events: interactions published.

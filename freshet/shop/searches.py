@@ -1,7 +1,7 @@
 """What shoppers of the simulated shop type for what they need.
 
 A quarter of all queries are typed once, as in real logs: by wishes that few have, by
-other orders of words, abbreviations and slips of the fingers. The probabilities are
+    other orders of words, abbreviations and misspellings. The probabilities are
 chosen for that, not measured; twice as much of any makes the tail longer.
 """
 
@@ -21,21 +21,21 @@ _NAMES_PURPOSE = 0.06
 _TURNS_WORDS = 0.06
 _ABBREVIATES = 0.08
 
-# Of texts: the share with a slip, with another number (plural, singular), in capitals.
+# Of texts: the share with a misspelling, with another number (plural, singular), in
+# capitals.
 _MISSPELLS = 0.05
 _CHANGES_NUMBER = 0.04
 _CAPITALISES = 0.03
 
-# Of slips: the share that doubles a letter, and of the others the share that loses one;
-# the rest swaps two.
+# Of misspellings: the share that doubles a letter, and of the others the share that
+# loses one; the rest swaps two.
 _DOUBLES = 0.3
 _LOSES = 0.6
 
 
 def misspell(text: str, random: Random) -> str:
-    """Return the text with one slip of the fingers.
-
-    A letter doubled, lost, or swapped with the next.
+    """Return the text with one misspelling: a letter doubled, lost, or swapped with the
+    next.
     """
     places = [
         place

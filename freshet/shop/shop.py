@@ -27,8 +27,8 @@ as all others. Longer than nearly every session; twice as much changes nothing.
 """
 
 _TREND_EVERY_MS = 3_600_000
-"""From one look at the fashion to the next: a trend takes days, so an hour is exact
-enough, and half of it would take twice as long to compute.
+"""Milliseconds between two updates of the trends: a trend takes days, so an hour is
+exact enough, and half of it would take twice as long to compute.
 """
 
 _LAUNCH_EVERY_EVENTS = 2_000
@@ -56,8 +56,8 @@ class Shop:
         seed: the same seed gives the same shop and the same events.
         num_items: products in the first catalogue; more are launched as time goes by.
         num_users: shoppers; few of them come often.
-        bare_titles: the catalogue says nothing of a product but an article number;
-            shoppers do as ever.
+        bare_titles: the catalogue has only an article number of a product; shoppers do
+            as ever.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Shop:
     def launch_product(self, number: int) -> Launch:
         """Put a new product into the catalogue; another `number` is another product.
 
-        Its query is its name and its type: nobody has typed it before.
+        Its query is its name and its type, which is new to the log.
         """
         random = Random(f"launch {self._seed} {number}")
         product = self._catalogue.new_product(
@@ -134,8 +134,8 @@ class Shop:
         """Yield a search click on a launched product at each of the times, each in a
         session of its own.
 
-        Every third shopper searched for the type alone; every second one then looks at
-        two products like it.
+        Every third shopper searched for the type alone; every second one then views two
+        products like it.
         """
         random = Random(f"clicks {launch.product.item_id}")
         siblings = self._catalogue.of_type(launch.product.product_type)

@@ -23,7 +23,8 @@ _THIRD_CLICK = 0.1
 _VIEWS_ALIKE = 0.3
 
 # After a click: the share that puts it into the cart, and the share of those that buys
-# it. In real shops both are smaller, but then a short log would hardly have a purchase.
+# it. In real shops both are smaller, but then a short log would have almost no
+# purchase. Twice as much of either: twice the purchases.
 _ADDS_TO_CART = 0.25
 _BUYS = 0.5
 
@@ -38,7 +39,7 @@ _BETWEEN_NEEDS_MS = 30_000
 class Visit:
     """One shopper's session, event by event.
 
-    Its clock runs on as they read and think.
+    Its clock advances by their pauses.
     """
 
     def __init__(

@@ -1,6 +1,5 @@
-"""The words of the simulated shop.
-
-Departments, product types, attributes, invented brands and models.
+"""The words of the simulated shop: departments, product types, attributes, invented
+brands and models.
 """
 
 from dataclasses import dataclass

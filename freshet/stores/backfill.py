@@ -23,14 +23,14 @@ from stream.store.store import Store
 from stream.worker import WorkerTotals, run_worker
 
 _LOOK_SECONDS = 0.2
-"""From one look at whether somebody asked to stop to the next. Twice as much makes
-Ctrl-C that much slower.
+"""Seconds between two checks for a stop request. Twice as much makes Ctrl-C that much
+slower.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class BackfillPlan:
-    """What is loaded where.
+    """What to load, and into which store.
 
     Attributes:
         paths: event files or glob patterns.
@@ -46,7 +46,7 @@ class BackfillPlan:
 
 
 class _WorkerReport(NamedTuple):
-    """How far one process is; the last one says whether it failed, and why."""
+    """Progress of one process; the last report has its failure, if any."""
 
     bytes_done: int
     bytes_total: int
@@ -66,7 +66,7 @@ def backfill(plan: BackfillPlan, num_workers: int, stop: Event, advance: Advance
         plan: what is loaded where; the store is made where there is none.
         num_workers: processes; no more than the store has shards are started.
         stop: set: every process finishes its batch and ends.
-        advance: is told how far the slowest is, in bytes.
+        advance: called with the progress of the slowest process, in bytes.
 
     Raises:
         CommandError: a process failed; the message is its own.
@@ -139,7 +139,7 @@ def _sum(totals: Sequence[WorkerTotals]) -> WorkerTotals:
 def _load(
     plan: BackfillPlan, own_shards: Sequence[int], report: Connection, stop_requested: ProcessEvent
 ) -> None:
-    """Apply the share of one process, and report how far it is until the end."""
+    """Apply the share of one process, and report its progress until the end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     configure_logging(default="WARNING")
     latest = _WorkerReport(0, 0, WorkerTotals())
@@ -151,7 +151,7 @@ def _load(
 
     try:
         _apply(plan, own_shards, stop_requested, tell)
-    except Exception as error:  # noqa: BLE001  # what ends this process is the parent's to tell
+    except Exception as error:  # noqa: BLE001  # the parent reports what ended this process
         report.send(latest._replace(failure=describe_error(error)[0]))
     report.close()
 

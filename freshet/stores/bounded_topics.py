@@ -1,4 +1,4 @@
-"""Kafka topics as a source that ends where another store had read to."""
+"""Kafka topics as a source that ends at the positions of another store."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,8 +9,8 @@ from stream.store.store import Store
 
 
 class BoundedTopics:
-    """A source that ends where another store had read to, so that a store which is
-    written can be compared.
+    """A source that ends at the positions of another store, so that a store in use can
+    be compared.
 
     Args:
         source: the topics, from their beginning.
@@ -51,7 +51,7 @@ class BoundedTopics:
         return self._source.rebalances
 
     def show(self, advance: Advance) -> None:
-        """Show how far it is."""
+        """Show the progress."""
         passed = sum(
             min(self._reached.get(position, 0), end) for position, end in self._ends.items()
         )
@@ -79,7 +79,7 @@ class BoundedTopics:
         return self._source.behind_records()
 
     def applied(self, positions: Mapping[SourcePartition, int]) -> None:
-        """Take note of what is in the store."""
+        """Record what is in the store."""
         self._source.applied(positions)
 
     def close(self) -> None:
@@ -87,9 +87,9 @@ class BoundedTopics:
         self._source.close()
 
     def notes(self) -> list[str]:
-        """Say which partitions no longer have what the store had read.
+        """Describe the partitions that no longer have what the store read.
 
-        It shows as extra.
+        The comparison reports those facts as extra.
         """
         notes = []
         for position, end in sorted(

@@ -30,7 +30,7 @@ def apply_source(
         source: closed at the end.
         store: opened for writing; stays open.
         settings: sizes of batches, limits of events.
-        stop: asked between batches.
+        stop: checked between batches.
         metrics: what counts the batches; None: they are not counted.
         show_progress: called after each batch and each poll that found nothing.
 

@@ -19,7 +19,7 @@ _LOCK = "lock"
 def scratch_folder(store: Path) -> Iterator[Path]:
     """Yield a new folder in the store's ``scratch``, removed afterwards.
 
-    Those of dead processes go, too.
+    Folders of dead processes are removed, too.
 
     Raises:
         OSError: it cannot be made.
@@ -41,9 +41,9 @@ def scratch_folder(store: Path) -> Iterator[Path]:
 
 @contextmanager
 def _locked(root: Path) -> Iterator[None]:
-    """Keep others from sweeping meanwhile.
+    """Keep other processes from sweeping meanwhile.
 
-    A folder must be locked before they look at it.
+    A folder must be locked before they check it.
     """
     descriptor = os.open(root, os.O_RDONLY)
     try:
@@ -54,7 +54,7 @@ def _locked(root: Path) -> Iterator[None]:
 
 
 def _sweep(root: Path) -> None:
-    """Remove the folders that nobody holds locked: their process is gone."""
+    """Remove the folders that no process holds locked."""
     for folder in root.iterdir():
         with suppress(OSError):
             lock = os.open(folder / _LOCK, os.O_RDWR)

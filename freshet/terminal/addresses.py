@@ -1,4 +1,4 @@
-"""Where the processes answer, unless they are told otherwise."""
+"""The default addresses of the processes."""
 
 from server.settings import ServerSettings
 

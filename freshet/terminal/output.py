@@ -11,9 +11,8 @@ _CONTROLS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), "\N{REPLACEMENT CH
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as aligned columns under their headers.
-
-    No headers, no header line.
+    """Return rows as aligned columns under their headers; without headers, there is no
+    header line.
     """
     lines = [
         [printable(cell) for cell in line] for line in ([headers, *rows] if any(headers) else rows)

@@ -1,6 +1,5 @@
-"""How far long work is, on stderr.
-
-A bar on a terminal, a line now and then elsewhere.
+"""Shows the progress of long work on stderr: a bar on a terminal, else a line every few
+seconds.
 """
 
 import sys
@@ -13,16 +12,15 @@ import click
 Advance = Callable[[float, float | None], None]
 
 _LINE_EVERY_SECONDS = 5.0
-"""Between two lines where stderr is no terminal: often enough to see that work goes on,
-and 720 lines in an hour's log. Twice as much halves both.
+"""Seconds between two lines if stderr is no terminal: often enough to see progress, and
+720 lines in an hour's log. Twice as much halves both.
 """
 
 
 @contextmanager
 def progress(title: str, unit: str) -> Iterator[Advance]:
-    """Yield a function that takes how much is done, in `unit`, and of how much.
-
-    None: that is not known.
+    """Yield a function that takes how much is done, in `unit`, and of how much
+    (None: unknown).
     """
     if sys.stderr.isatty():
         with _bar(title) as advance:

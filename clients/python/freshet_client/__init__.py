@@ -1,4 +1,4 @@
-"""Asks a Freshet retrieval server; needs grpcio and protobuf alone."""
+"""Client of a Freshet retrieval server; needs only grpcio and protobuf."""
 
 from freshet_client.answers import Freshness, Hit, QueryPath, Receipt, RetrieveResult
 from freshet_client.client import RetrievalClient

@@ -20,7 +20,7 @@ from freshet_client.retries import DEFAULT_RETRY, RetryPolicy
 
 _SERVICE = retrieval_pb.DESCRIPTOR.services_by_name["RetrievalService"].full_name
 _TARGET = re.compile(r"(\[[^\[\]]+\]|[^\[\]:]+):([0-9]+)")
-_MAX_PORT = 65_535  # TCP's highest port
+_MAX_PORT = 65_535  # the largest number of a TCP port
 
 _FIRST_RECONNECT_MS = 100
 """Milliseconds before gRPC connects again after a first failure.
@@ -36,7 +36,7 @@ gRPC's own are 120,000: a client would not notice for two minutes that a server 
 """
 
 _POLL_SECONDS = 0.2
-"""How often a server that is not ready is asked whether it is.
+"""Seconds between two checks of a server that is not ready.
 
 A generation loads in seconds, and the question costs the server under a millisecond.
 """
@@ -135,7 +135,7 @@ class RetrievalClient:
         return _json(self._freshness(timeout_seconds))
 
     def is_ready(self, *, timeout_seconds: float | None = None) -> bool:
-        """Return whether a server is there that would answer a query now.
+        """Return whether a server would answer a query now.
 
         Raises:
             CallFailed: something else than a retrieval server answers at the target.
@@ -172,7 +172,7 @@ class RetrievalClient:
             pause.wait(_POLL_SECONDS)
 
     def close(self) -> None:
-        """Close the connection; calls under way are cancelled."""
+        """Close the connection; running calls are cancelled."""
         self._channel.close()
 
     def __enter__(self) -> Self:

@@ -56,7 +56,7 @@ class NoGeneration(ClientError):
 
 
 class ServerBusy(ClientError):
-    """The server has as many requests under way and waiting as it takes."""
+    """The server has as many running and waiting requests as it accepts."""
 
     retriable = True
 

@@ -13,9 +13,9 @@ _MAX_ATTEMPTS = 5
 _THROTTLE_TOKENS = 100
 """After half as many failed tries in a row calls are no longer tried again.
 
-A server that is down for long is then asked once a call instead of five times. 50
-failed tries are ten calls of five tries; with twice as many, clients would press twice
-as long on a server that fails.
+A server that is down for long then gets one try a call instead of five. 50 failed tries
+are ten calls of five tries; with twice as many, clients would press twice as long on a
+server that fails.
 """
 
 _THROTTLE_RATIO = 0.1

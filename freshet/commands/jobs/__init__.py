@@ -1,1 +1,1 @@
-"""By hand: what is done once, when somebody asks for it."""
+"""By hand: commands that run once, when an operator starts them."""

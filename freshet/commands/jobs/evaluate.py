@@ -1,4 +1,4 @@
-"""`freshet evaluate`: how good retrieval is on a log's own future."""
+"""`freshet evaluate`: offline evaluation of retrieval on a time split of a log."""
 
 from pathlib import Path
 
@@ -21,9 +21,9 @@ from freshet.terminal import options
     "--models",
     default="",
     metavar="NAME,...",
-    help="Models to judge, as listed above [default: all that need not be named].",
+    help="Models to evaluate, as listed above [default: all that need not be named].",
 )
-@click.option("--paper", is_flag=True, help="Judge the paper's configuration, too.")
+@click.option("--paper", is_flag=True, help="Evaluate the paper's configuration, too.")
 @click.option(
     "--seeds",
     "num_seeds",
@@ -40,7 +40,7 @@ from freshet.terminal import options
 @click.option(
     "--streamed",
     is_flag=True,
-    help="Replay the log: refreshed as clicks come, against rebuilt every night.",
+    help="Replay the log: streaming refreshes against nightly retraining.",
 )
 @click.option(
     "--refresh-every",
@@ -67,9 +67,9 @@ def evaluate(  # noqa: PLR0913  # an argument an option
     as_json: bool,
     config_file: Path | None,
 ) -> None:
-    """Measure how good retrieval is on a log's own future.
+    """Evaluate retrieval on the newest part of a log.
 
-    Models learn the past of a log and are asked its newest part.
+    Models are trained on the past of a log and evaluated on its newest part.
 
     The log is split by time. Settings are chosen on the 10% of the clicks after the
     first 70%; the newest 20% are the test. Only query-item pairs that are new at that
@@ -86,7 +86,7 @@ def evaluate(  # noqa: PLR0913  # an argument an option
 
     --streamed replays the log from the day on which half of its clicks are reached. It
     compares a system that is refreshed every N clicks, as freshet tune does it, with
-    one that is rebuilt every midnight (UTC). Both are asked each click before either
+    one that is rebuilt every midnight (UTC). Both predict each click before either
     learns from it, pairs seen before included. It prints MRR and Recall@10, and how
     much better the first system is, with 95% intervals over days.
 

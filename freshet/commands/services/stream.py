@@ -73,7 +73,7 @@ def stream(  # noqa: PLR0913  # the options of the command
     metrics: str | None,
     config_file: Path | None,
 ) -> None:
-    """Read events into the graph: files to their end, or Kafka until told to stop.
+    """Read events into the graph: files to their end, or Kafka until SIGTERM or Ctrl-C.
 
     Each batch is one atomic write, together with its position. However often you stop,
     kill and restart it, the graph is the one that a single undisturbed run would have

@@ -1,4 +1,4 @@
-"""`freshet tune`: trains and publishes again and again, until told to stop."""
+"""`freshet tune`: trains and publishes periodically, until SIGTERM or Ctrl-C."""
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path

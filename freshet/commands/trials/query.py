@@ -1,4 +1,4 @@
-"""`freshet query`: asks a running server."""
+"""`freshet query`: queries a running server."""
 
 import click
 
@@ -35,7 +35,7 @@ from freshet_client import RetrievalClient
 )
 @options.json_option
 def query(*, text: str, num_hits: int, target: str, timeout: float, as_json: bool) -> None:
-    """Ask a running server, and show how fresh its answer is.
+    """Query a running server, and show how fresh its answer is.
 
     \b
     freshet query "wireless headphones" -k 10 --target 127.0.0.1:50051 --json

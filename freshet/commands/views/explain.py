@@ -174,8 +174,8 @@ def _lines(generation: Generation, explanation: Explanation) -> list[str]:
         "" if generation.item_shown[explanation.item] else ", which is unavailable and not shown"
     )
     weights = [
-        ("the query listens to", *map("{:.3f}".format, explanation.query_attention)),
-        ("the item listens to", *map("{:.3f}".format, explanation.item_attention)),
+        ("attention of the query", *map("{:.3f}".format, explanation.query_attention)),
+        ("attention of the item", *map("{:.3f}".format, explanation.item_attention)),
     ]
     return [
         printable(f"'{explanation.query}' finds {_named(generation, explanation.item)}{hidden}"),
@@ -187,12 +187,12 @@ def _lines(generation: Generation, explanation: Explanation) -> list[str]:
 
 
 def _channel_lines(generation: Generation) -> list[str]:
-    """Return what a node hears in each channel; of a version with others, what is known
-    of them.
+    """Return a table of what each channel propagates, for the channels that this
+    version knows.
     """
     known = [channel for channel in CHANNELS if channel.name in generation.channels]
     rows = [(channel.name, channel.explains) for channel in known]
-    return [table(("channel", "what it says of each"), rows) + "\n"]
+    return [table(("channel", "what it propagates"), rows) + "\n"]
 
 
 def _path_lines(generation: Generation, explanation: Explanation) -> Sequence[str]:

@@ -76,7 +76,7 @@ def generations_show(*, generation_id: str | None, artifacts: Path, as_json: boo
 def generations_use(*, generation_id: str, artifacts: Path, as_json: bool) -> None:
     """Make a generation current, after verifying all its files.
 
-    Servers swap to it at once.
+    Servers swap to it within their poll interval.
     """
     store = existing_artifacts(artifacts)
     before = _current_id(store)
@@ -90,7 +90,7 @@ def generations_use(*, generation_id: str, artifacts: Path, as_json: bool) -> No
 def _current_id(store: ArtifactStore) -> str | None:
     """Return the current generation; None where there is none.
 
-    A pointer that names none is said on stderr: `use` replaces it.
+    A pointer that names none is reported on stderr: `use` replaces it.
     """
     try:
         return store.current_id()

@@ -16,7 +16,7 @@ from stream.reading.reader import GraphReader, open_graph
 
 @click.group()
 def graph() -> None:
-    """Look into the graph of a store, even while it is written, or of a snapshot."""
+    """Inspect the graph of a store, even while it is written, or of a snapshot."""
 
 
 @graph.command(name="hash")

@@ -1,4 +1,4 @@
-"""`freshet quarantine`: the records that could not be used, and why."""
+"""`freshet quarantine`: the rejected records, and why."""
 
 from collections import deque
 from pathlib import Path
@@ -14,7 +14,7 @@ from stream.quarantine import FILE_NAME, read_quarantine
 
 @click.group()
 def quarantine() -> None:
-    """Look at the records that could not be used."""
+    """Inspect the rejected records."""
 
 
 @quarantine.command(name="list")

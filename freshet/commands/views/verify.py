@@ -1,4 +1,4 @@
-"""`freshet verify`: does a store hold the graph that its source makes?"""
+"""`freshet verify`: compares a store with the graph that its source makes."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -26,10 +26,10 @@ from stream.sources.topics import KafkaSource
 from stream.store.store import Store
 from stream.worker import Source
 
-_EXIT_DIFFERENT = 1
+_EXIT_DIFFERENT = 1  # as of diff
 _SYNC_EVERY_MS = 60_000
 """From one sync to disk to the next, in the store that is thrown away: it need not
-survive a crash, so hardly ever.
+survive a crash, so the interval is long. Twice as much syncs half as often.
 """
 
 
@@ -122,7 +122,7 @@ def _rebuild(
     """Build a store from the files, then the topics, in this thread.
 
     Raises:
-        CommandError: it was told to stop.
+        CommandError: a signal stopped it.
     """
     paths = [source.value for source in sources if source.kind == "file"]
     files = FileSource(paths, settings, catalog_paths=[catalog.value for catalog in catalogs])
@@ -151,7 +151,7 @@ def _apply(
     """Apply a source.
 
     Raises:
-        CommandError: it was told to stop.
+        CommandError: a signal stopped it.
     """
     apply_source(source, store, settings, stop, show_progress=show_progress)
     if stop.is_set():
@@ -161,7 +161,7 @@ def _apply(
 def _topics(bootstrap: str, graph: GraphReader, settings: StreamSettings) -> BoundedTopics:
     """Return the topics up to the positions of the store.
 
-    What comes after, it has not applied yet.
+    The store has not applied later records yet.
 
     Raises:
         CommandError: the store has read nothing of them.
