@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+# Bounds in seconds: a refresh of a small shop takes 1, a large one its budget of 300,
+# and an hour is late for any. Twice as many would tell no alert more.
 _RUN_BUCKETS_SECONDS = (1, 2, 5, 10, 20, 60, 120, 300, 600, 1800, 3600)
 
 

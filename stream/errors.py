@@ -1,4 +1,4 @@
-"""The errors of the stream room, each with what the operator should do.
+"""The errors of the stream, each with what the operator should do.
 
 ::
 
@@ -30,7 +30,7 @@
 
 
 class StreamError(Exception):
-    """Something in the stream room went wrong.
+    """Something in the stream went wrong.
 
     The message is one line: what, where, what to do.
 

@@ -7,6 +7,7 @@ from google.protobuf import json_format
 from model.errors import GenerationCorrupt, GenerationMissing
 from protos import manifest_v1_pb2 as manifest_pb
 
+# Of the folder's layout: raised when a reader of the version before cannot read it.
 FORMAT_VERSION = 1
 
 

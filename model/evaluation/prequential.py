@@ -35,7 +35,7 @@ Read = Callable[[int | None], GraphArrays]
 CLICK_SEGMENTS = ("all", "repeated", "unseen", "new_queries", "young_queries", "young_items")
 CLICK_FIGURES = ("mrr", "recall_10")
 NIGHTLY, STREAMED = "nightly", "streamed"
-DAY_MS = 86_400_000
+DAY_MS = 86_400_000  # a day, in milliseconds
 # Ranks that count as found, of Recall@10.
 _TOP = 10
 

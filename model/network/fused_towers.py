@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+# Of a tower: weight and bias of each of its two layers.
 _PARAMETERS = 4
 
 

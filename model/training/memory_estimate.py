@@ -49,7 +49,7 @@ _EXPORTED_VECTORS = 8
 # Of a node: as published, as the held-out edges are judged by, and its id vector. Of an
 # item, without the deleted ones and without the unavailable ones.
 _PUBLISHED_VECTORS, _PICKED_VECTORS = 3, 2
-_UNIT = 1024
+_UNIT = 1024  # bytes, as the units below are binary
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 

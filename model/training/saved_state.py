@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 Arrays = dict[str, NDArray[Any]]
 
+# Of the state's layout: one of another version is ignored, and training restarts.
 _FORMAT_VERSION = 1
 _STATE_NAME = "state.json"
 _LEARNER, _BEST = "learner.", "best."

