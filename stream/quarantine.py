@@ -52,7 +52,7 @@ class QuarantinedRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the quarantine file.
 
     Attributes:
-        reason: one of `stream.events.types.REASONS`.
+        reason: one of `stream.reasons.REASONS`.
         detail: what was wrong, for people.
         source: topic or file.
         partition: of the topic; 0 for a file.

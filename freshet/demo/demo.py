@@ -7,7 +7,7 @@ import click
 from freshet.demo import steps
 from freshet.demo.farewell import say_farewell
 from freshet.demo.narrator import Narrator
-from freshet.demo.plan import DemoPlan
+from freshet.demo.options import DemoPlan
 from freshet.demo.ports import choose_addresses
 from freshet.demo.processes import DemoProcesses, stop_leftover_processes
 from freshet.demo.stage import Stage

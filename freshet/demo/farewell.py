@@ -5,7 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from freshet.demo.scenario import Queries
+from freshet.demo.queries import Queries
 from freshet.demo.stage import Stage
 from freshet.terminal.addresses import SERVER_TARGET
 

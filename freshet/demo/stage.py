@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from freshet.demo.narrator import Narrator
-from freshet.demo.plan import DemoPlan
+from freshet.demo.options import DemoPlan
 from freshet.demo.processes import DemoProcesses
 from freshet.demo.work_folder import WorkFolder
 from freshet.probe import Addresses, Samples, read_metrics

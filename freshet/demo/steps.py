@@ -5,15 +5,14 @@ import time
 from random import Random
 
 from freshet.demo.farewell import command_name
-from freshet.demo.scenario import (
+from freshet.demo.launch import (
     NUM_CLICKS,
     NewProduct,
-    Queries,
     append_lines,
-    choose_queries,
     labelled_product,
     simulated_product,
 )
+from freshet.demo.queries import Queries, choose_queries
 from freshet.demo.stage import POLL_SECONDS, Stage, samples_at
 from freshet.probe import Samples, total
 from freshet.process import CommandError

@@ -2,7 +2,7 @@
 
 Network, attention, `freshet explain`, the memory estimate, artifacts and the switches
 of ablations go over it; see `docs/how-to/add-a-channel.md`. How a channel propagates is
-in `model/network/channels/`.
+in `model/network/propagation/`.
 """
 
 from collections.abc import Collection
@@ -39,7 +39,7 @@ class ChannelSpec:
 
 # In the order of every attention vector, which artifacts store: a new channel comes
 # last. The numbers were read off torch's record of what it allocates; twice as much
-# would sample graphs that fit (tests/model/training/test_memory_estimate.py).
+# would sample graphs that fit (tests/model/training/limits/test_memory_estimate.py).
 CHANNELS: Final = (
     ChannelSpec(
         name=TEXT,

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from model.network.channels.bipartite import OpenEdges
-from model.network.channels.hypergraph import OpenSessions
+from model.network.propagation.bipartite import OpenEdges
+from model.network.propagation.hypergraph import OpenSessions
 from model.network.sparse import Matrix, weighted_sums
 from model.network.whole_graph import FullReceptiveField
 
@@ -64,9 +64,9 @@ def matrices_of(reach: FullReceptiveField, nodes: Tensor, num_layers: int) -> St
 
 
 class ChannelRows(NamedTuple):
-    """What is said of the wanted nodes, ``float32 [num_wanted, dim]`` each.
+    """The channels' outputs for the wanted nodes, ``float32 [num_wanted, dim]`` each.
 
-    See `model.network.graph.ChannelOutputOutputs`.
+    See `model.network.graph.ChannelOutputs`.
     """
 
     content: Tensor
@@ -81,17 +81,17 @@ def fused_channel_rows(
     """Return the channels of the wanted nodes.
 
     Args:
-        content: ``float32 [num_nodes, dim]``, what the text of each node says.
-        ids: ``float32 [num_nodes, dim]``, the nodes' own vectors.
+        content: ``float32 [num_nodes, dim]``, the text vector of each node.
+        ids: ``float32 [num_nodes, dim]``, the id embeddings.
         fed: a scalar, the hypergraph channel's share in what the bipartite one starts
             from.
         matrices: what may be used, and for which nodes.
     """
-    return ChannelRows(*_RowsOf.apply(content, ids, fed, matrices))
+    return ChannelRows(*_FusedChannels.apply(content, ids, fed, matrices))
 
 
-class _RowsOf(torch.autograd.Function):
-    """ChannelRows of the content x, and of what becomes of it.
+class _FusedChannels(torch.autograd.Function):
+    """The rows of the text vectors x, and of what the channels make of them.
 
     ``own = x + ids``, ``hypergraph = P own`` along sessions, ``start = own + fed
     hypergraph``, and ``bipartite``, the sum over layers of ``A^l start`` along edges.

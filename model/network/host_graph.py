@@ -12,10 +12,10 @@ from torch import Tensor
 
 from model.data.graph import GraphPart
 from model.data.texts import HashedTexts
-from model.network.channels.channel import HostHearing
-from model.network.channels.table import PROPAGATIONS
 from model.network.compressed_rows import CsrMatrix
 from model.network.graph import VisibilityMask
+from model.network.propagation.channel import HostHearing
+from model.network.propagation.table import PROPAGATIONS
 from model.network.text_towers import TextTowers
 from stream.dtypes import Float32s
 

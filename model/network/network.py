@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from model.artifact.channels import CHANNEL_NAMES, TEXT, channels_on, has_fused_step
 from model.data.texts import HashedTexts
 from model.network.attention import ChannelAttention
-from model.network.channels.channel import Propagation
-from model.network.channels.table import PROPAGATIONS
 from model.network.fused_channels import fused_channel_rows, matrices_of
 from model.network.graph import ChannelOutput, ChannelOutputs, NodeVectors, ReceptiveField
+from model.network.propagation.channel import Propagation
+from model.network.propagation.table import PROPAGATIONS
 from model.network.text_towers import TextTowers
 from model.network.whole_graph import FullReceptiveField
 from model.settings import ModelSettings

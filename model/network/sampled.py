@@ -21,12 +21,12 @@ from model.data.graph import GraphPart
 from model.data.graph_size import ChannelSize, GraphSize, largest_batch
 from model.data.texts import HashedTexts
 from model.data.training_set import TrainingSet
-from model.network.channels.channel import Drawn
-from model.network.channels.table import PROPAGATIONS
 from model.network.compressed_rows import CsrMatrix
 from model.network.graph import Hearing, VisibilityMask
 from model.network.host_graph import HostGraph, HostReceptiveField, MaskedHostGraph
 from model.network.messages import Messages
+from model.network.propagation.channel import Drawn
+from model.network.propagation.table import PROPAGATIONS
 from model.network.text_towers import TextTowers
 from model.settings import ModelSettings
 from stream.dtypes import Int64s

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from model.data.graph import GraphPart
-from model.network.channels.table import PROPAGATIONS
 from model.network.graph import Hearing, ReceptiveField, VisibilityMask
+from model.network.propagation.table import PROPAGATIONS
 from model.network.text_towers import TextTowers
 
 

@@ -134,6 +134,8 @@ def _check_spread(
     mean = candidate.item_vectors.mean(axis=0, dtype=np.float64)
     mean_cosine = float((num_items * (mean @ mean) - 1.0) / (num_items - 1))
     figures["mean_cosine"] = mean_cosine
+    # 0.9 by default. No cosine is above 1, so that 1 switches this off; twice the
+    # default is refused when settings are read.
     if mean_cosine > settings.gate_max_mean_cosine:
         limit = settings.gate_max_mean_cosine
         return [f"item vectors have collapsed: mean cosine {mean_cosine:.3f} is above {limit:g}"]

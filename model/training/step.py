@@ -1,6 +1,7 @@
 """One optimisation step: hide what is supervised, propagate, compare, move weights."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -9,12 +10,13 @@ from torch import Tensor
 from model.artifact.encoder import unit_rows
 from model.data.graph import GraphPart
 from model.data.training_set import TrainingSet
+from model.errors import TrainingCancelled, TrainingFailed
 from model.network.graph import PropagationGraph, VisibilityMask
 from model.network.network import DualChannelNetwork
 from model.network.sampled import SampledGraph
 from model.network.whole_graph import Graph
 from model.settings import ModelSettings
-from model.training.memory_limit import Propagation
+from model.training.limits.memory_limit import Propagation
 from model.training.objective import Objective
 from model.training.optimizer import Adam, WeightAverage
 from model.training.pretraining import ContrastSettings, pretrain
@@ -204,3 +206,35 @@ def _keep(count: int, dropped_share: float, device: torch.device) -> Tensor:
     Drawn on the CPU for every device.
     """
     return (torch.rand(count) >= dropped_share).float().to(device)
+
+
+def supervise(
+    learner: Learner,
+    batches: Sequence[Int64s],
+    until: float,
+    is_cancelled: Callable[[], bool],
+    steps_before: int,
+) -> list[float]:
+    """Make a step for each batch; return their losses, fewer where time ran out.
+
+    Args:
+        learner: makes the steps.
+        batches: ``int64 [batch]`` edges each.
+        until: `time.monotonic` after which no step begins.
+        is_cancelled: as in `train`.
+        steps_before: steps that training has made already.
+    """
+    losses: list[float] = []
+    for batch in batches:
+        if is_cancelled():
+            raise TrainingCancelled("training was asked to stop; nothing was published")
+        if time.monotonic() > until:
+            break
+        loss = learner.step(batch)
+        if not np.isfinite(loss):
+            raise TrainingFailed(
+                f"the loss became {loss} after {steps_before + len(losses)} steps; "
+                "lower model.learning_rate or change model.seed"
+            )
+        losses.append(loss)
+    return losses

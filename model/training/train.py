@@ -7,9 +7,9 @@ Nothing imports this module when it is itself imported: torch takes seconds to l
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -17,27 +17,27 @@ import torch
 
 from model.artifact.generation import Generation
 from model.data.batches import (
-    closing_pass_edges,
     num_batches,
-    num_refresh_batches,
     pass_edges,
     shuffled_batches,
 )
 from model.data.trainable import select_trainable
 from model.data.training_set import TrainingSet, build_training_set
-from model.errors import TrainingCancelled, TrainingFailed, TrainingRefused
+from model.errors import TrainingFailed, TrainingRefused
 from model.settings import ModelSettings
-from model.training.budget import Budget
 from model.training.early_stopping import (
     BestPass,
     better_pass,
     popularity_quality,
     restore_best,
 )
-from model.training.memory_limit import choose_propagation
+from model.training.limits.budget import Budget
+from model.training.limits.memory_limit import choose_propagation
+from model.training.newest_passes import learn_newest
 from model.training.result import HoldoutEdges, TrainedModel, TrainingProgress
+from model.training.run import Run
 from model.training.saved_state import SavedTraining, TrainingState
-from model.training.step import Learner
+from model.training.step import Learner, supervise
 from model.training.warm_start import (
     WarmStart,
     apply_warm_start,
@@ -45,7 +45,7 @@ from model.training.warm_start import (
     export_warm_start,
     open_warm_start,
 )
-from stream.dtypes import Float32s, Int64s
+from stream.dtypes import Float32s
 from stream.graph.arrays import GraphArrays
 
 logger = logging.getLogger(__name__)
@@ -57,11 +57,6 @@ _PASSES_WITHOUT_VALIDATION = 6
 # Chosen by hand; not tuned. Twice as much leaves the last passes less steady, which the
 # running average of the weights evens out.
 _FINAL_RATE = 0.1
-# Share of `model.learning_rate` in the closing passes. In replays of bestbuy_xbox
-# (docs/experiments.md, Refreshing) refreshes of 3 passes at 0.3 gain what 12 at 0.1 do,
-# and 12 at 0.3 gain less: rate times passes counts. Twice the rate was not tried; it
-# would move what is known more, or want half of the passes.
-_NEWEST_RATE = 0.3
 
 
 def train(
@@ -116,25 +111,6 @@ def train(
         return _export(learner, num_queries, held_out, figures, warm_start)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """Where a training is between two passes, besides its learner.
-
-    Attributes:
-        rng: orders batches; each draw changes it.
-        budget: how long it may take.
-        best: the best pass so far.
-        passes: passes done.
-        steps: steps done.
-    """
-
-    rng: np.random.Generator
-    budget: Budget
-    best: BestPass
-    passes: int = 0
-    steps: int = 0
-
-
 def fit(
     learner: Learner,
     run: Run,
@@ -167,7 +143,7 @@ def fit(
         learner.set_rate(_FINAL_RATE ** (run.passes / max_passes))
         edges = pass_edges(data.recent, settings.replay_share, run.rng)
         batches = shuffled_batches(edges, num_batches(len(edges), settings.batch_size), run.rng)
-        losses = _supervise(learner, batches, run.budget.passes_end, is_cancelled, run.steps)
+        losses = supervise(learner, batches, run.budget.passes_end, is_cancelled, run.steps)
         run = replace(run, steps=run.steps + len(losses))
         if len(losses) < len(batches):
             break
@@ -186,38 +162,6 @@ def fit(
         run = replace(run, best=better_pass(run.best, learner))
     restore_best(run.best, learner)
     return run
-
-
-def learn_newest(
-    learner: Learner, run: Run, is_cancelled: Callable[[], bool], *, is_warm: bool
-) -> None:
-    """Make the closing passes: over the newest edges beside as many others.
-
-    What is newest is what shoppers do now.
-
-    Args:
-        learner: learns from the whole graph by now.
-        run: where the passes before ended.
-        is_cancelled: as in `train`.
-        is_warm: training has a parent.
-    """
-    data, settings = learner.data, learner.settings
-    passes = settings.warm_passes if is_warm else settings.newest_passes
-    count = num_refresh_batches if is_warm else num_batches
-    others = np.setdiff1d(np.arange(len(data.whole.edge_query)), data.newest)
-    steps = run.steps
-    learner.average.restart()
-    learner.set_rate(_NEWEST_RATE)
-    for _ in range(passes if len(data.newest) else 0):
-        edges = closing_pass_edges(data.newest, others, run.rng)
-        batches = shuffled_batches(edges, count(len(edges), settings.batch_size), run.rng)
-        losses = _supervise(learner, batches, run.budget.end, is_cancelled, steps)
-        steps += len(losses)
-        if len(losses) < len(batches):
-            break
-    if passes and len(data.newest):
-        run.budget.refuse_no_step(steps)
-    learner.average.adopt()
 
 
 def _make_learner(
@@ -290,38 +234,6 @@ def _max_passes(data: TrainingSet, settings: ModelSettings, *, is_warm: bool) ->
         return 0
     passes = settings.warm_passes if is_warm else settings.max_passes
     return passes if len(data.validation_query) else min(passes, _PASSES_WITHOUT_VALIDATION)
-
-
-def _supervise(
-    learner: Learner,
-    batches: Sequence[Int64s],
-    until: float,
-    is_cancelled: Callable[[], bool],
-    steps_before: int,
-) -> list[float]:
-    """Make a step for each batch; return their losses, fewer where time ran out.
-
-    Args:
-        learner: makes the steps.
-        batches: ``int64 [batch]`` edges each.
-        until: `time.monotonic` after which no step begins.
-        is_cancelled: as in `train`.
-        steps_before: steps that training has made already.
-    """
-    losses: list[float] = []
-    for batch in batches:
-        if is_cancelled():
-            raise TrainingCancelled("training was asked to stop; nothing was published")
-        if time.monotonic() > until:
-            break
-        loss = learner.step(batch)
-        if not np.isfinite(loss):
-            raise TrainingFailed(
-                f"the loss became {loss} after {steps_before + len(losses)} steps; "
-                "lower model.learning_rate or change model.seed"
-            )
-        losses.append(loss)
-    return losses
 
 
 def _progress(run: Run, max_passes: int, loss: float) -> TrainingProgress:

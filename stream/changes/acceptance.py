@@ -1,14 +1,15 @@
 """Which events of a batch are accepted, and why the others are not."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
 from stream.dtypes import Bools
-from stream.events.columns import ShardBatch
+from stream.events.columns import EventColumns, ShardBatch
 from stream.events.types import Rejection, SourcePartition
+from stream.graph.facts import FactColumns
 from stream.shard.codec import PartitionProgress
 
 NEVER_MS = int(np.iinfo(np.int64).min)
@@ -64,3 +65,39 @@ def late_events(
         return np.zeros(len(batch.events), dtype=np.bool_)
     is_late: Bools = batch.events.ts_ms < np.array(bounds, dtype=np.int64)[batch.place]
     return is_late
+
+
+def without_late(
+    accepted: Acceptance,
+    batch: ShardBatch,
+    events: EventColumns,
+    is_late: Bools,
+    facts: FactColumns,
+    fold_bound_ms: int,
+) -> Acceptance:
+    """Refuse late events as `too_late`, but for those known at their time or an earlier
+    one: they change nothing.
+
+    Args:
+        accepted: the events accepted so far.
+        batch: where the events came from.
+        events: its events, with the sessions that they were cut into.
+        is_late: ``bool [num_events]`` of `late_events`.
+        facts: of the batch and its sessions, merged.
+        fold_bound_ms: as in `late_events`.
+    """
+    earliest_ms = dict(zip(_fact_keys(facts), facts.ts_ms.tolist(), strict=True))
+    late = FactColumns.of_events(events.take(is_late))
+    named = zip(_fact_keys(late), late.ts_ms.tolist(), strict=True)
+    is_unknown = np.zeros(len(events), dtype=np.bool_)
+    is_unknown[is_late] = [ts_ms < earliest_ms.get(key, ts_ms + 1) for key, ts_ms in named]
+    is_folded = is_unknown & (events.ts_ms < fold_bound_ms)
+    detail = "older than the fold age (stream.erasure_horizon_seconds)"
+    accepted = accepted.without(batch, is_folded, "too_late", detail)
+    detail = f"over {batch.retention_ms} ms older than the newest event of its partition"
+    return accepted.without(batch, is_unknown, "too_late", detail)
+
+
+def _fact_keys(facts: FactColumns) -> Iterator[tuple[int, int, int, int]]:
+    columns = facts.session, facts.query, facts.item, facts.action
+    return zip(*(column.tolist() for column in columns), strict=True)

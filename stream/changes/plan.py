@@ -1,12 +1,12 @@
 """Pure: what a batch changes in its shard, merged with what the shard holds."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from stream.changes.acceptance import Acceptance
+from stream.changes.acceptance import Acceptance, without_late
 from stream.changes.lookup import Lookup
 from stream.dtypes import Bools
 from stream.events.columns import NO_KEY, EventColumns, Keys
@@ -60,7 +60,7 @@ class Plan:
 
 
 def merge(lookup: Lookup) -> Plan:
-    """MergedFacts what a batch saw into what its sessions hold."""
+    """Merge what a batch saw into what its sessions hold."""
     seen = lookup.events.take(lookup.accepted.mask & ~lookup.is_late)
     stored = lookup.sessions.facts
     merged = merge_facts(stored.kept, _together(stored.arrived, FactColumns.of_events(seen)))
@@ -70,7 +70,14 @@ def merge(lookup: Lookup) -> Plan:
         num_new -= int(merge_facts(stored.kept, stored.arrived).is_new.sum())
     accepted = lookup.accepted
     if lookup.is_late.any():
-        accepted = _without_unknown(accepted, lookup, merged)
+        accepted = without_late(
+            accepted,
+            lookup.batch,
+            lookup.events,
+            lookup.is_late,
+            merged.facts,
+            lookup.fold_bound_ms,
+        )
     return Plan(
         lookup=lookup,
         accepted=accepted,
@@ -86,29 +93,6 @@ def merge(lookup: Lookup) -> Plan:
 
 def _together(one: FactColumns, other: FactColumns) -> FactColumns:
     return FactColumns.concatenate([part for part in (one, other) if len(part)])
-
-
-def _without_unknown(accepted: Acceptance, lookup: Lookup, merged: MergedFacts) -> Acceptance:
-    """Refuse late events, but for those known at their time or an earlier one.
-
-    They change nothing.
-    """
-    batch, events, is_late = lookup.batch, lookup.events, lookup.is_late
-    earliest_ms = dict(zip(_fact_keys(merged.facts), merged.facts.ts_ms.tolist(), strict=True))
-    late = FactColumns.of_events(events.take(is_late))
-    named = zip(_fact_keys(late), late.ts_ms.tolist(), strict=True)
-    is_unknown = np.zeros(len(events), dtype=np.bool_)
-    is_unknown[is_late] = [ts_ms < earliest_ms.get(key, ts_ms + 1) for key, ts_ms in named]
-    is_folded = is_unknown & (events.ts_ms < lookup.fold_bound_ms)
-    detail = "older than the fold age (stream.erasure_horizon_seconds)"
-    accepted = accepted.without(batch, is_folded, "too_late", detail)
-    detail = f"over {batch.retention_ms} ms older than the newest event of its partition"
-    return accepted.without(batch, is_unknown, "too_late", detail)
-
-
-def _fact_keys(facts: FactColumns) -> Iterator[tuple[int, int, int, int]]:
-    columns = facts.session, facts.query, facts.item, facts.action
-    return zip(*(column.tolist() for column in columns), strict=True)
 
 
 def _seen_users(seen: EventColumns, records: Mapping[int, StoredSession]) -> SeenUsers:

@@ -32,7 +32,7 @@ from stream.reading.scan import SessionChunk, edge_chunks, folded_edges, session
 from stream.settings import StreamSettings
 from stream.shard import codec
 from stream.shard.codec import ShardState
-from stream.shard.epochs import current_folder, shard_name
+from stream.shard.fencing import current_folder, shard_name
 from stream.shard.reader import ShardReader, open_views
 from stream.shard.upgrade import OLD_VERSION
 from stream.store.store import read_manifest as read_store_manifest

@@ -39,7 +39,7 @@ from stream.reading.manifest import (
 )
 from stream.reading.reader import GraphReader
 from stream.settings import StreamSettings
-from stream.shard.epochs import acquire_lease, has_database, shard_name
+from stream.shard.fencing import acquire_lease, has_database, shard_name
 from stream.shard.shard import Shard
 from stream.store.store import REQUESTS_NAME, Store, StoreManifest
 from stream.store.store import read_manifest as read_store_manifest

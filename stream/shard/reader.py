@@ -16,8 +16,8 @@ from stream.graph.keysets import distinct
 from stream.graph.sessions import SessionWindows
 from stream.shard import codec
 from stream.shard.codec import PartitionProgress, ShardFormat, ShardState, StoredSession
-from stream.shard.epochs import current_folder, has_database
 from stream.shard.erased_keys import ErasedKeys
+from stream.shard.fencing import current_folder, has_database
 from stream.shard.rocksdb import Database, store_error
 
 _Key = TypeVar("_Key")

@@ -68,9 +68,9 @@ Entry = tuple[bytes, bytes]
 
 
 class Puts:
-    """ShardWrite to be written together.
+    """Entries to be written together.
 
-    Each kind's in ascending order of key is written fastest.
+    Those of a kind in ascending order of key are written fastest.
     """
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from stream.settings import StreamSettings
 from stream.shard import codec
 from stream.shard.codec import ShardFormat
 from stream.shard.dirty_log import DirtyLog
-from stream.shard.epochs import Lease
+from stream.shard.fencing import Lease
 from stream.shard.names import NameCache, text_hashes
 from stream.shard.reader import ShardReader
 from stream.shard.rocksdb import Database, Memory, Puts
@@ -27,7 +27,7 @@ class Shard(ShardReader):
     """One shard opened for writing. At most one process has it open at a time.
 
     Args:
-        lease: the right to write it, from `stream.shard.epochs`; `close` releases it.
+        lease: the right to write it, from `stream.shard.fencing`; `close` releases it.
         index: which of the store's shards.
         num_shards: how many there are.
         settings: how it is opened.

@@ -28,7 +28,7 @@ class DirtyKeys(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ShardWrite:
-    """ShardWrite to be put and deleted, all in one write or none.
+    """Entries to be put and deleted, all in one write or none.
 
     Attributes:
         puts: the records that are put.

@@ -31,7 +31,7 @@ from stream.errors import (
 )
 from stream.events.types import SourcePartition
 from stream.files import sha256_of
-from stream.shard.epochs import shard_name
+from stream.shard.fencing import shard_name
 
 # Checkpoints of a shard; the second is for when a file of the newest is damaged.
 # Twice as many: twice what the shards' changes take at the URL.

@@ -16,7 +16,7 @@ from stream.errors import CheckpointDamaged, CheckpointsUnavailable, StoreMismat
 from stream.events.types import SourcePartition
 from stream.metrics import StreamMetrics
 from stream.settings import StreamSettings
-from stream.shard.epochs import (
+from stream.shard.fencing import (
     Lease,
     acquire_lease,
     begin_epoch,

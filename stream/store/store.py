@@ -13,7 +13,7 @@ from stream.files import replace_file
 from stream.metrics import StreamMetrics
 from stream.settings import DEFAULT_SESSION_GAP_SECONDS, StreamSettings
 from stream.shard import codec
-from stream.shard.epochs import is_free, shard_name
+from stream.shard.fencing import is_free, shard_name
 from stream.shard.rocksdb import busy
 from stream.shard.shard import Shard
 from stream.shard.upgrade import OLD_VERSION

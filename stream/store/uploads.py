@@ -11,7 +11,7 @@ from threading import Thread
 from stream.errors import CheckpointRefused, StoreError, StreamError
 from stream.events.types import SourcePartition
 from stream.metrics import StreamMetrics
-from stream.shard.epochs import ScratchFolder
+from stream.shard.fencing import ScratchFolder
 from stream.shard.shard import Shard
 from stream.store.checkpoints import Checkpoints, Claim
 

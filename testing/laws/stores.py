@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 
 from stream.settings import StreamSettings
-from stream.shard.epochs import OWNER_NAME, Lease, shard_name
+from stream.shard.fencing import OWNER_NAME, Lease, shard_name
 from stream.shard.locks import FileLock
 from stream.shard.reader import ShardReader, open_views
 from stream.shard.shard import Shard
@@ -52,7 +52,7 @@ class CaseShards(ABC):
         """Open all shards for reading."""
 
 
-class _MemoryTenure(Lease):
+class _MemoryLease(Lease):
     """The right to write a shard in memory, which nobody else wants."""
 
     def __init__(self, shard: Path) -> None:
@@ -63,7 +63,7 @@ class _MemoryTenure(Lease):
         """Always."""
         return True
 
-    def sweep(self) -> None:
+    def remove_stale_epochs(self) -> None:
         """Nothing to do."""
 
     def release(self) -> None:
@@ -90,7 +90,7 @@ class MemoryShards(CaseShards):
         """Return a shard opened for writing."""
         database = MemoryDatabase(self._folder(index), self._disk)
         self._shards[index] = Shard(
-            _MemoryTenure(database.path), index, self._num_shards, SETTINGS, database=database
+            _MemoryLease(database.path), index, self._num_shards, SETTINGS, database=database
         )
         return self._shards[index]
 

@@ -99,7 +99,7 @@ def error_of(call: grpc.RpcError, target: str, timeout_seconds: float) -> Client
 
 _MEANINGS: dict[grpc.StatusCode, tuple[type[ClientError], str]] = {
     grpc.StatusCode.INVALID_ARGUMENT: (QueryRefused, "{details}"),
-    # What a request field asks for does not hold: no server sends it yet.
+    # What a request field asks for does not hold.
     grpc.StatusCode.FAILED_PRECONDITION: (QueryRefused, "{details}"),
     grpc.StatusCode.UNAVAILABLE: (
         ServerUnreachable,

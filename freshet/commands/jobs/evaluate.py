@@ -77,12 +77,12 @@ def evaluate(  # noqa: PLR0913  # an argument an option
     NDCG@10, over all pairs and by segment, with 95% intervals over queries and seeds.
     The full model is compared with each other model by paired bootstrap.
 
-    Models: popularity, bm25, co-occurrence, lightgcn, text, hypergraph, bipartite, full
-    and paper: the configuration of Han et al. (WSDM 2023), for reference (SAGE and
-    hypergraph convolutions, attention, an MLP scorer). --paper adds it to --models.
-    These are judged only if they are named: paper+dropedge, paper+pretraining,
-    paper+pretraining+dropedge, and full, bipartite, hypergraph with +pretraining or
-    -dropedge.
+    Models: popularity, bm25, co-occurrence, lightgcn, text, each channel of the network
+    alone by its name (such as bipartite), full and paper: the configuration of Han et
+    al. (WSDM 2023), for reference (SAGE and hypergraph convolutions, attention, an MLP
+    scorer). --paper adds it to --models. These are judged only if they are named:
+    paper+dropedge, paper+pretraining, paper+pretraining+dropedge, and full and the
+    channels with +pretraining or -dropedge.
 
     --streamed replays the log from the day on which half of its clicks are reached. It
     compares a system that is refreshed every N clicks, as freshet tune does it, with

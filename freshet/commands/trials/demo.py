@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from freshet.demo.demo import run_demo, stop_demo
-from freshet.demo.plan import DEFAULT_EVENTS, DEFAULT_ITEMS, DEFAULT_SEED, DemoPlan
+from freshet.demo.options import DEFAULT_EVENTS, DEFAULT_ITEMS, DEFAULT_SEED, DemoPlan
 from freshet.terminal import options
 
 

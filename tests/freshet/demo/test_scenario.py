@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from freshet.demo.scenario import choose_queries, labelled_product, simulated_product
+from freshet.demo.launch import labelled_product, simulated_product
+from freshet.demo.queries import choose_queries
 from freshet.shop.shop import Shop
 from tests.freshet.conftest import Command
 

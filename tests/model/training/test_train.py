@@ -15,11 +15,12 @@ from model.data.training_set import build_training_set
 from model.errors import TrainingCancelled, TrainingFailed, TrainingRefused
 from model.ranking import edge_ranks, quality_of
 from model.settings import ModelSettings
-from model.training.budget import Budget
 from model.training.early_stopping import BestPass
+from model.training.limits.budget import Budget
 from model.training.result import TrainedModel, TrainingProgress
+from model.training.run import Run
 from model.training.step import Learner
-from model.training.train import Run, fit, train
+from model.training.train import fit, train
 from model.training.warm_start import open_warm_start
 from stream.actions import Action
 from stream.events.types import CatalogItem

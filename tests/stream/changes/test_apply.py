@@ -571,7 +571,7 @@ WRITER = """
 import json, sys
 from pathlib import Path
 from stream.errors import StoreStalled
-from stream.events.types import Interaction, Position
+from stream.events.types import Interaction, SourcePartition
 from stream.actions import Action
 from stream.settings import StreamSettings
 from stream.store.store import Store
@@ -590,7 +590,7 @@ events = [
     )
     for ts_ms, session, query, item, action in rows
 ]
-position = Position("events", 0)
+position = SourcePartition("events", 0)
 with Store.create_or_open(root, StreamSettings(memtable_bytes=65536)) as store:
     shard = store.shard(0)
     start = shard.positions().get(position, 0)

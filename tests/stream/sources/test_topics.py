@@ -30,7 +30,7 @@ from stream.metrics import StreamMetrics
 from stream.quarantine import FILE_NAME, FileQuarantine, read_quarantine
 from stream.reading.reader import open_graph
 from stream.settings import KAFKA_CLIENTS, StreamSettings
-from stream.shard.epochs import current_folder
+from stream.shard.fencing import current_folder
 from stream.sources.files import FileSource
 from stream.sources.topics import KafkaSource
 from stream.store.store import Store

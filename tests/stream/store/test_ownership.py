@@ -12,7 +12,7 @@ from stream.errors import StoreBusy, StoreFenced, StoreMismatch
 from stream.metrics import StreamMetrics
 from stream.reading.snapshot import serve_requests, take_snapshot
 from stream.settings import StreamSettings
-from stream.shard.epochs import current_epoch
+from stream.shard.fencing import current_epoch
 from stream.store.store import Store
 from testing.processes.owner import NUMBERS, apply_next, check_whole
 from tests.stream.conftest import OpenStore, StartOwner

@@ -13,7 +13,7 @@ from stream.events.types import SourcePartition
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
-from stream.shard.epochs import current_folder
+from stream.shard.fencing import current_folder
 from stream.shard.reader import open_views
 from stream.shard.shard_write import ShardWrite
 from stream.store.store import Store, read_manifest
@@ -321,20 +321,20 @@ import resource, signal, sys
 from pathlib import Path
 from testing.histories import apply_events
 from stream.errors import StoreWriteFailed
-from stream.events.types import Position
+from stream.events.types import SourcePartition
 from stream.settings import StreamSettings
 from stream.store.store import Store
 from testing.histories import event
 
 with Store.create_or_open(Path(sys.argv[1]), StreamSettings()) as store:
     shard = store.shard(0)
-    apply_events(shard, [event()], [], {Position("x", 0): 1})
+    apply_events(shard, [event()], [], {SourcePartition("x", 0): 1})
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
     try:
         for number in range(2, 100):
             events = [event(f"s-{number}-{place}") for place in range(50)]
-            apply_events(shard, events, [], {Position("x", 0): number})
+            apply_events(shard, events, [], {SourcePartition("x", 0): number})
             print(number, flush=True)
     except StoreWriteFailed as error:
         print("refused:", error, flush=True)

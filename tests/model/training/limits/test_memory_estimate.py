@@ -18,14 +18,14 @@ from model.data.training_set import TrainingSet, build_training_set
 from model.errors import TrainingRefused
 from model.network.sampled import batch_counts
 from model.settings import ModelSettings
-from model.training.memory_estimate import (
+from model.training.limits.memory_estimate import (
     MemoryEstimate,
     estimate_full,
     estimate_publishing,
     estimate_sampled,
     readable_bytes,
 )
-from model.training.memory_limit import choose_propagation, free_bytes
+from model.training.limits.memory_limit import choose_propagation, free_bytes
 from model.training.step import Learner
 from model.training.train import train
 from stream.graph.arrays import GraphArrays

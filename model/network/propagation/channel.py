@@ -2,7 +2,7 @@
 formula.
 
 A channel's file has one instance of `Propagation`; the table is in
-`model.network.channels.table`.
+`model.network.propagation.table`.
 """
 
 from typing import Protocol

@@ -3,7 +3,7 @@ settings.
 
 The factors say how many vectors of a node, and how many bytes of a score, are alive at
 once. They were read off torch's own record of what it allocates;
-`tests/model/training/test_memory_estimate.py` holds the sum to that record.
+`tests/model/training/limits/test_memory_estimate.py` holds the sum to that record.
 """
 
 import math

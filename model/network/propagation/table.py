@@ -6,9 +6,9 @@ A new channel is its file, its line here, and its spec in `model.artifact.channe
 
 from typing import Final
 
-from model.network.channels.bipartite import Bipartite
-from model.network.channels.channel import Propagation
-from model.network.channels.hypergraph import Hypergraph
+from model.network.propagation.bipartite import Bipartite
+from model.network.propagation.channel import Propagation
+from model.network.propagation.hypergraph import Hypergraph
 
 # The hypergraph channel first: it feeds the bipartite one.
 PROPAGATIONS: Final[tuple[Propagation, ...]] = (Hypergraph(), Bipartite())

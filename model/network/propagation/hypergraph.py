@@ -22,7 +22,7 @@ from stream.dtypes import Float32s, Int64s
 
 
 class Hypergraph:
-    """See `model.network.channels.channel.Propagation`."""
+    """See `model.network.propagation.channel.Propagation`."""
 
     name = "hypergraph"
     fed_by: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ import pytest
 
 from model.errors import TrainingFailed
 from model.settings import ModelSettings
-from model.training.budget import Budget
+from model.training.limits.budget import Budget
 
 
 def test_each_part_ends_before_the_next() -> None:

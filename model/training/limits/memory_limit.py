@@ -13,7 +13,7 @@ from model.data.training_set import TrainingSet
 from model.errors import TrainingRefused
 from model.network.sampled import batch_counts
 from model.settings import ModelSettings
-from model.training.memory_estimate import (
+from model.training.limits.memory_estimate import (
     MemoryEstimate,
     estimate_full,
     estimate_publishing,

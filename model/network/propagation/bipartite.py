@@ -25,7 +25,7 @@ _SMALL = 1e-9
 
 
 class Bipartite:
-    """See `model.network.channels.channel.Propagation`."""
+    """See `model.network.propagation.channel.Propagation`."""
 
     name = "bipartite"
     fed_by: tuple[str, ...] = ("hypergraph",)

@@ -13,7 +13,7 @@ from stream.errors import StoreBusy, StoreFenced, StoreUnreadable, StoreWriteFai
 from stream.events.types import SourcePartition
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
-from stream.shard.epochs import (
+from stream.shard.fencing import (
     OWNER_NAME,
     Lease,
     ScratchFolder,

@@ -1,0 +1,1 @@
+"""What bounds a training: time, memory, and what it takes of both."""

@@ -1,0 +1,27 @@
+"""Where a training is between two passes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.training.early_stopping import BestPass
+from model.training.limits.budget import Budget
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Where a training is between two passes, besides its learner.
+
+    Attributes:
+        rng: orders batches; each draw changes it.
+        budget: how long it may take.
+        best: the best pass so far.
+        passes: passes done.
+        steps: steps done.
+    """
+
+    rng: np.random.Generator
+    budget: Budget
+    best: BestPass
+    passes: int = 0
+    steps: int = 0
