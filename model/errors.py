@@ -9,19 +9,19 @@
     │   └── GenerationCorrupt    it is there and wrong
     ├── TrainingRefused          the snapshot cannot be trained on
     ├── TrainingFailed           training went wrong (retriable)
-    ├── TrainingCancelled          somebody asked training to stop (retriable)
+    ├── TrainingCancelled          the caller cancelled training (retriable)
     ├── EvaluationRefused        the log has nothing to evaluate on
     └── GateRefused              the new generation is worse than it may be
 """
 
 
 class ModelError(Exception):
-    """Anything the model reports on purpose.
+    """An expected error of the model package.
 
     The message says what, where and what to do.
 
     Attributes:
-        retriable: the same call may succeed later without anybody changing anything.
+        retriable: the same call may succeed later without a change.
     """
 
     retriable = False
@@ -60,12 +60,12 @@ class GenerationCorrupt(ArtifactError):
 class TrainingRefused(ModelError):
     """Nothing to learn from, settings or memory do not fit.
 
-    Feed events, or do what the message says.
+    Feed events, or follow the message.
     """
 
 
 class EvaluationRefused(ModelError):
-    """The log holds nothing that could be asked.
+    """The log has nothing to evaluate on.
 
     Give a longer one, with queries, and its catalogue.
     """
@@ -81,7 +81,7 @@ class TrainingFailed(ModelError):
 
 
 class TrainingCancelled(ModelError):
-    """Training was asked to stop before it was done.
+    """The caller cancelled training before it was done.
 
     Nothing was published; start it again when wanted.
     """

@@ -1,4 +1,4 @@
-"""What the tuner tells Prometheus."""
+"""The tuner's Prometheus metrics."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -13,12 +13,12 @@ class TunerMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._last_success = Gauge(
             "freshet_tuner_last_success_timestamp_seconds",
-            "When a run last ended well: a generation went live, or nothing had changed",
+            "Unix time of the last successful run: published or unchanged",
             registry=registry,
         )
         self._last_failure = Gauge(
             "freshet_tuner_last_failure_timestamp_seconds",
-            "When a run last failed",
+            "Unix time of the last failed run",
             registry=registry,
         )
         self._runs = Counter(

@@ -10,8 +10,8 @@ from stream.dtypes import Float32s, Float64s, Int64s
 FIGURES = ("mrr", "recall_10", "recall_100", "ndcg_10")
 # Ranks that count as found: the figures are named after them.
 _TOP, _DEEP = 10, 100
-# Scores worked out at once: 16 MiB of float32, whatever the number of items. Chosen by
-# hand. Twice as many take twice the memory.
+# Scores of a block: 16 MiB of float32, whatever the number of items. Chosen by hand.
+# Twice as many take twice the memory.
 _BLOCK_SCORES = 1 << 22
 
 

@@ -133,7 +133,7 @@ def _run_once(
         logger.info("tuning stopped seconds=%.1f", seconds())
     except (ModelError, StreamError, OSError) as error:
         reason = type(error).__name__
-        logger.error("tuning failed reason=%s error=%s", reason, error)  # noqa: TRY400  # the message says it all
+        logger.error("tuning failed reason=%s error=%s", reason, error)  # noqa: TRY400  # the message has the reason
         metrics.failed(reason=reason, now_seconds=time.time(), run_seconds=seconds())
         tell("failed", _live_id(opener.store), str(error))
     else:

@@ -1,8 +1,8 @@
 """What shoppers of the simulated shop type for what they need.
 
 A quarter of all queries are typed once, as in real logs: by wishes that few have, by
-    other orders of words, abbreviations and misspellings. The probabilities are
-chosen for that, not measured; twice as much of any makes the tail longer.
+other orders of words, abbreviations and misspellings. The probabilities are chosen for
+that, not measured; twice as much of any makes the tail longer.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The channels of the network: one list that everybody reads.
+"""The channels of the network: one list for training, serving and explaining.
 
 Network, attention, `freshet explain`, the memory estimate, artifacts and the switches
 of ablations go over it; see `docs/how-to/add-a-channel.md`. How a channel propagates is
@@ -18,7 +18,7 @@ class ChannelSpec:
 
     Attributes:
         name: in the manifest, in `freshet explain`, in the memory estimate.
-        explains: what a node hears in it, for somebody who asks why.
+        explains: what it propagates, for `freshet explain`.
         switch: the setting of ``[model]`` that takes it out; empty: it is always there.
         has_fused_kernel: a step propagates to the nodes that it compares with a
             gradient written out, in `model.network.fused_channels`.

@@ -1,6 +1,6 @@
 """The text path in plain numpy.
 
-What a server runs for a query that has never been seen.
+The text tower in numpy, which a server runs for unknown queries.
 
 A text becomes the mean of its features' rows in one table, shared by queries and items,
 and then goes through the tower of its kind: ``unit(mean + W2 relu(W1 mean + b1) +

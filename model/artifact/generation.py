@@ -35,7 +35,7 @@ from stream.files import sha256_of
 
 PATHS_PREFIX = "paths."
 
-# What servers searched every generation with that does not say how it was judged.
+# What servers search generations with whose manifest has no `search_k`.
 _FIRST_SEARCH_K = 10_000
 
 
@@ -113,7 +113,7 @@ class Generation:
 
     @property
     def search_k(self) -> int:
-        """How many candidates a search looked at when the gate measured recall."""
+        """Candidates that a search examined when the gate measured recall."""
         has_index = self.manifest.HasField("index")
         return self.manifest.index.search_k if has_index else _FIRST_SEARCH_K
 
@@ -121,7 +121,7 @@ class Generation:
         """Open the index, to be searched as the gate searched it.
 
         Args:
-            search_k: how many candidates a search looks at instead; 0: as many as then.
+            search_k: candidates that a search examines instead; 0: as many as then.
 
         Raises:
             GenerationCorrupt: the engine or its metric is another than this code's, or

@@ -1,13 +1,11 @@
-"""Why an item answers a query.
-
-The strongest paths of clicks and sessions between the two.
+"""Why an item answers a query: the strongest paths of clicks and sessions between them.
 
 The graph that a generation was propagated over is stored with it as a `PathGraph`, in
 compressed rows (`model.publishing.path_graph` builds it). A path's strength is the
 product of the weights that the network's channels have on its steps: its share in what
-travels between the two ends. What training learnt on top, the attention between
-channels and the factor that feeds the hypergraph channel into the bipartite one, is not
-in it.
+travels between the two ends. What training learned on top, the attention between
+channels and the factor that feeds the hypergraph channel into the bipartite one, is
+left out.
 
 - A step along a click has the weight ``a(q, i) = log1p(sessions) / sqrt(d_q d_i)``,
   where a node's ``d`` is the sum of ``log1p(sessions)`` over its clicks: an entry of
@@ -30,9 +28,9 @@ from model.errors import GenerationCorrupt
 from stream.dtypes import Float32s, Float64s, Int64s
 from stream.graph.keysets import indexes_of
 
-# What one explanation looks at, so that a query with a million clicks costs no more
-# than another: its strongest clicked items, and the newest hyperedges of a node. Chosen
-# by hand. Twice as many take twice the time, and add paths weaker than these.
+# Bounds of what one explanation visits, so that a query with a million clicks costs no
+# more than another: its strongest clicked items, and the newest hyperedges of a node.
+# Chosen by hand. Twice as many take twice the time, and add paths weaker than these.
 VISITED_ITEMS = 64
 VISITED_HYPEREDGES = 512
 
@@ -178,8 +176,8 @@ def strongest_paths(graph: PathGraph, query: int, item: int, limit: int) -> list
 
     The two ends meet in the inner product of their vectors, so a path may be walked
     from both of them: one of three clicks is there with two layers of convolution, too.
-    Looked at are the `VISITED_ITEMS` strongest clicks of the query, the stored queries
-    of the item, and for two nodes the `VISITED_HYPEREDGES` newest hyperedges of the one
+    Visited are the `VISITED_ITEMS` strongest clicks of the query, the stored queries of
+    the item, and for two nodes the `VISITED_HYPEREDGES` newest hyperedges of the one
     that has fewer: an item with a million clicks costs no more than one with a
     thousand. Equal strengths are in the order of the kinds above, then of the clicks.
 

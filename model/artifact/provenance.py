@@ -1,4 +1,4 @@
-"""Where a generation comes from: code, settings and catalogue, as its manifest says."""
+"""The provenance of a generation, for its manifest: code, settings and catalogue."""
 
 from dataclasses import Field, asdict
 from hashlib import sha256
@@ -11,7 +11,7 @@ CATALOG_KEY = "catalog_sha256"
 
 
 def catalog_hash(arrays: GraphArrays) -> str:
-    """Return a sha256 of what the catalogue says of every item."""
+    """Return a sha256 of the catalogue's data of every item."""
     digest = sha256()
     for strings in (arrays.item_ids, arrays.item_titles, arrays.item_texts):
         for string in strings:

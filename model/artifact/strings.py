@@ -12,7 +12,7 @@ from stream.dtypes import Int64s
 
 class StringTable(Sequence[str]):
     """Strings by dense index: memory-mapped UTF-8 and ``int64 [n + 1]`` offsets,
-    decoded when asked for.
+    decoded when read.
     """
 
     def __init__(self, offsets: Int64s, data: NDArray[np.uint8]) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 
 from stream.dtypes import Bools, Int64s
 
-# From so many batches on those of a refresh grow. Chosen by hand, so that refreshes of
-# the logs of docs/benchmarks.md stay the same. Twice as many: smaller steps, and more.
+# Number of batches from which those of a refresh grow. Chosen by hand, so that
+# refreshes of the logs of docs/benchmarks.md stay the same. Twice as many: smaller
+# steps, and more.
 _FEW_BATCHES = 4
 # Times `model.batch_size` that they grow to. In a shop of 1.1 million facts batches of
 # 4,096 and 8,192 learn no worse than 2,048 in 45 and 39 s of CPU in place of 61
@@ -19,15 +20,15 @@ _LARGEST_GROWTH = 4
 
 
 def num_batches(num_edges: int, batch_size: int) -> int:
-    """Return how many there are in a pass of a training."""
+    """Return the number of batches in a pass of a training."""
     return max(1, round(num_edges / batch_size))
 
 
 def num_refresh_batches(num_edges: int, batch_size: int) -> int:
-    """Return how many there are in a pass over what is new since the parent.
+    """Return the number of batches in a pass over what is new since the parent.
 
-    A step propagates over the whole graph, however few edges it supervises, and what is
-    known is to move little: once there are four batches they grow, to four times
+    A step propagates over the whole graph, however few edges it supervises, and known
+    vectors should move little: from four batches on they grow, to four times
     `batch_size` at most.
     """
     usual = num_batches(num_edges, batch_size)

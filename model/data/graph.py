@@ -1,6 +1,5 @@
-"""Snapshot arrays to the graph that is propagated over.
-
-Weighted edges, hyperedges, and what made what.
+"""Turns snapshot arrays into the graph that is propagated over: weighted edges,
+hyperedges, and which hyperedges made which edge.
 """
 
 from dataclasses import dataclass
@@ -57,7 +56,7 @@ class GraphPart:
     @property
     def seen(self) -> Bools:
         """``bool [num_nodes]``: has an edge or is in a hyperedge, so that an id
-        embedding can be learnt.
+        embedding can be learned.
         """
         seen = np.zeros(self.num_nodes, dtype=np.bool_)
         seen[self.edge_query] = True
@@ -93,9 +92,8 @@ def graph_part(arrays: GraphArrays, edges: Bools, sessions: Bools) -> GraphPart:
 
 
 def _propagation_weight(arrays: GraphArrays) -> Float32s:
-    """Sessions count, by their logarithm.
-
-    Age does not: an old click is the best a rare query has.
+    """The weight is the logarithm of the sessions. Age does not count: rare queries
+    have only old clicks.
     """
     return np.log1p(arrays.edge_sessions).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""How large a graph and its batches are: what memory and sampling follow from."""
+"""Counts of a graph and its batches, from which memory and sampling follow."""
 
 import math
 from collections.abc import Mapping

@@ -1,9 +1,9 @@
-"""What the parent of a training knows of today's graph.
+"""Which of today's nodes and edges the parent generation has.
 
 The rows of its nodes, and the clicks it has learned.
 
-Event time alone does not tell: a click may come late, and where partitions are not
-equally far a generation has learned clicks from after its watermark. So it is read off
+Event time alone does not suffice: a click may come late, and where partitions lag
+unequally, a generation has learned clicks from after its watermark. So it is read off
 the graph that is stored with a generation.
 """
 
@@ -22,7 +22,7 @@ from stream.graph.keysets import indexes_of
 
 @dataclass(frozen=True, kw_only=True)
 class ParentRows:
-    """The rows that nodes have in the parent, by key and id, never by place.
+    """The rows of nodes in the parent generation, found by key and id, never by row.
 
     Attributes:
         query: ``int64 [num_queries]``; -1: it does not have the query.
@@ -35,7 +35,7 @@ class ParentRows:
 
 @dataclass(frozen=True, kw_only=True)
 class LearnedClicks:
-    """The clicks that the parent has learned.
+    """The clicks that the parent generation has learned.
 
     Attributes:
         sessions: ``int64 [num_edges]``, how many sessions of each edge; 0: it does not
@@ -50,7 +50,7 @@ class LearnedClicks:
 def rows_in(
     generation: Generation, query_keys: NDArray[np.uint64], item_ids: Sequence[str]
 ) -> ParentRows:
-    """Return where the parent has each of some queries and items."""
+    """Return the rows that some queries and items have in the parent generation."""
     row_of = {item_id: row for row, item_id in enumerate(generation.item_ids)}
     return ParentRows(
         query=indexes_of(generation.query_keys, query_keys),
@@ -61,8 +61,8 @@ def rows_in(
 def learned_by(generation: Generation, arrays: GraphArrays, rows: ParentRows) -> LearnedClicks:
     """Return what a generation has learned of the edges of `arrays`.
 
-    One of a log without queries, or from before graphs were stored, says it by its
-    watermark only.
+    For one of a log without queries, or from before graphs were stored, its watermark
+    decides.
 
     Args:
         generation: the parent.
@@ -91,7 +91,7 @@ def has_learned(
         query: ``int64 [num_edges]``, an index of `rows.query`.
         item: ``int64 [num_edges]``, an index of `rows.item`.
         first_ms: ``int64 [num_edges]``, when each was first seen; for a generation that
-            says it by time only.
+            has it by time only.
     """
     if generation.paths is None:
         by_time: Bools = first_ms <= generation.manifest.snapshot.watermark_ms

@@ -1,4 +1,4 @@
-"""What nodes say: the texts of queries and items as hashed features, by term."""
+"""The texts of queries and items as hashed features, grouped by term."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,16 +13,15 @@ from stream.graph.arrays import GraphArrays
 
 @dataclass(frozen=True, kw_only=True)
 class HashedTexts:
-    """Hashed text features of nodes, by term.
+    """Hashed text features of nodes, by term: a word with its n-grams, or a pair of
+    words.
 
-    A word with its n-grams, or a pair of words.
-
-    Shops say few words often, so a term's features are added up once for all texts that
-    have it.
+    Few terms occur in many texts, so a term's features are summed once for all of them.
 
     Attributes:
         node: ``int64 [num_mentions]``, ascending: the node whose text
-        term: ``int64 [num_mentions]``, has this term; twice where it says it twice.
+        term: ``int64 [num_mentions]``, has this term; a text that repeats it is listed
+            as often.
         owner: ``int64 [num_features]``, ascending, the term of each feature; every term
             has one at least.
         feature: ``int64 [num_features]``, its row in `buckets`.

@@ -1,5 +1,5 @@
-"""What of a snapshot can be learned from: the graph without deleted items, and with
-titles for queries where nobody ever searched.
+"""The trainable part of a snapshot: the graph without deleted items, and with titles as
+queries where the log has no searches.
 """
 
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ _INCIDENCE_ARRAYS = ("incidence_session", "incidence_item", "incidence_ms")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainableGraph:
-    """Arrays that can be learned from.
+    """The arrays to train on.
 
     Attributes:
         arrays: without what deleted items took part in.

@@ -1,6 +1,5 @@
-"""Snapshot arrays to a training set.
-
-Which edges are supervised, which held out, which learned last.
+"""Turns snapshot arrays into a training set: which edges are supervised, which are held
+out, which are learned last.
 """
 
 from dataclasses import dataclass
@@ -129,8 +128,8 @@ def _is_held_out(
 def _newest_share_ms(arrays: GraphArrays, settings: ModelSettings) -> int:
     """Return when the newest share of all facts began.
 
-    A settled shop makes few new edges: then the share grows, up to half of the facts,
-    until there are enough to judge by.
+    A shop with a stable catalogue makes few new edges: then the share grows, up to half
+    of the facts, until there are enough to judge by.
     """
     if not len(arrays.fact_ms):
         return 0

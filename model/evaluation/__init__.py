@@ -1,6 +1,4 @@
-"""How good retrieval is on a log's own future.
-
-Split by time, baselines, models, intervals.
+"""Offline evaluation on a time split of a log: baselines, models, intervals.
 
 Training does not need any of it.
 """

@@ -1,4 +1,4 @@
-"""How sure a mean over queries and seeds is: bootstrap over both."""
+"""Bootstrap confidence intervals of means over queries and seeds."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from stream.dtypes import Float64s, Int64s
 # Draws behind an interval. Chosen by hand. Twice as many take twice as long, and halve
 # the variance of the interval's own ends.
 _RESAMPLES = 2000
-# Draws made at once, each a weight for every query. Chosen by hand. Twice as many take
+# Draws of a block, each a weight for every query. Chosen by hand. Twice as many take
 # twice the memory; and another number draws otherwise, so intervals move a little.
 _AT_ONCE = 50
 # Percentiles: a 95% interval.
@@ -18,7 +18,7 @@ def interval(values: Float64s) -> tuple[float, float]:
     """Return the 95% interval of the mean of `values` (Efron and Tibshirani, 1993:
     percentiles).
 
-    Queries and seeds are drawn anew together, each with replacement, so that the
+    Queries and seeds are resampled together, each with replacement, so that the
     interval holds for other queries and other seeds. Drawing is by a fixed seed: the
     same values give the same interval.
 
@@ -46,7 +46,7 @@ def relative_interval(ours: Float64s, theirs: Float64s, group: Int64s) -> tuple[
     """Return the 95% interval of ``mean(ours) / mean(theirs) - 1``, by paired bootstrap
     over groups.
 
-    Whole groups are drawn anew, with replacement: what is in one, such as a day, is not
+    Whole groups are resampled, with replacement: what is in one, such as a day, is not
     independent. Drawing is by a fixed seed.
 
     Args:

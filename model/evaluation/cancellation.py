@@ -1,4 +1,4 @@
-"""How an evaluation is cancelled: it asks a function between its steps."""
+"""Cancellation of an evaluation, checked between its steps."""
 
 from collections.abc import Callable
 
@@ -17,4 +17,4 @@ def refuse_if_cancelled(is_cancelled: Callable[[], bool]) -> None:
         TrainingCancelled: it did.
     """
     if is_cancelled():
-        raise TrainingCancelled("the evaluation was asked to stop before it was done")
+        raise TrainingCancelled("the evaluation was cancelled before it was done")

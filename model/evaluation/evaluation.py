@@ -1,6 +1,5 @@
-"""Fits models on a log's past and judges them on its future.
-
-Each seed, means, intervals, comparisons.
+"""Fits models on a log's past and evaluates them on its future: figures by seed, means,
+intervals, comparisons.
 """
 
 import time
@@ -28,7 +27,7 @@ class ModelScore:
         model: its name.
         segment: one of `SEGMENTS`.
         seed: the seed, or `MEAN`.
-        queries: how many queries are asked.
+        queries: number of evaluated queries.
         edges: how many unseen pairs they have.
         figures: by name of `FIGURES`.
         intervals: 95% intervals of the mean's figures; empty for one seed.
@@ -92,7 +91,7 @@ class Evaluation:
         settings: size and budget of the models; the seed is replaced by each of
             `seeds`.
         seeds: at least one.
-        is_cancelled: asked between the steps of a fit; True ends the evaluation.
+        is_cancelled: called between the steps of a fit; True ends the evaluation.
     """
 
     def __init__(

@@ -21,8 +21,9 @@ SEGMENTS = (
     "new_items",
     "isolated",
 )
-# Shares of a log's clicks: the newest fifth is asked, the tenth before it is tuned on.
-# All of docs/benchmarks.md is measured so; other shares give other figures.
+# Shares of a log's clicks: models are evaluated on the newest fifth, and tuned on the
+# tenth before it. All of docs/benchmarks.md is measured so; other shares give other
+# figures.
 VALIDATION_SHARE, TEST_SHARE = 0.1, 0.2
 # Clicks below which a query or an item is rare. Chosen by hand; the tables of
 # docs/benchmarks.md go by it. Twice as many move queries from frequent to rare.
@@ -31,7 +32,7 @@ _RARE_CLICKS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Holdout:
-    """What a model may learn from, and what it is asked afterwards.
+    """What a model may learn from, and the pairs it is evaluated on.
 
     Attributes:
         arrays: the graph of the events before the moment, with the whole catalogue.
@@ -77,19 +78,17 @@ class Holdout:
 
 
 def split_by_time(read: Callable[[int | None], GraphArrays]) -> tuple[Holdout, Holdout]:
-    """Return what to choose settings on, and what to report.
-
-    After 70% and after 80% of the clicks.
+    """Return the split to choose settings on, after 70% of the clicks, and the one to
+    report, after 80%.
 
     Args:
         read: returns the graph as the events before a time made it; None: all of it.
 
-    Returns:
-        The validation split, asked about the clicks from 70% to 80%, and the test
-        split, about the rest.
+    Returns: The validation split, evaluated on the clicks from 70% to 80%, and the test
+    split, about the rest.
 
     Raises:
-        EvaluationRefused: no pair is left to ask about.
+        EvaluationRefused: no pair is left to evaluate on.
     """
     whole = read(None)
     if not len(whole.fact_ms):

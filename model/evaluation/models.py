@@ -1,6 +1,5 @@
-"""The models that an evaluation compares.
-
-Each is tuned on the validation part, then fitted for the test.
+"""The models that an evaluation compares: each is tuned on the validation part, then
+fitted for the test.
 """
 
 import time
@@ -32,7 +31,7 @@ _LAYERS = (2, 3)
 # Share of LightGCN's budget that is kept for its fit for the test. By hand: its graph
 # is larger than that of a try. Twice as much leaves a tenth of the budget for each try.
 _LAST_FIT_SHARE = 0.4
-# Passes of pre-training where a model's name asks for it. Chosen by hand; not tuned: it
+# Passes of pre-training of the models whose name has it. Chosen by hand; not tuned: it
 # hurts on both logs (docs/benchmarks.md). Twice as many take twice as long.
 _PRETRAIN_PASSES = 10
 
@@ -45,7 +44,7 @@ class FitTask:
         validation: to choose settings on.
         test: to report; only its `arrays` and `texts` may be used for fitting.
         settings: size, seed, budget in seconds.
-        is_cancelled: asked between steps; True ends the fit with TrainingCancelled.
+        is_cancelled: called between steps; True ends the fit with TrainingCancelled.
     """
 
     validation: Holdout
@@ -159,7 +158,7 @@ def _network(
     def fit_network(task: FitTask) -> tuple[Ranker, dict[str, float]]:
         """Train on everything before the test.
 
-        Its newest eighth, the validation part, says when to stop.
+        Its newest eighth, the validation part, is for early stopping.
         """
         settings = replace(
             task.settings,
@@ -183,7 +182,7 @@ def _paper(*, drops_edges: bool, pretrains: bool) -> Fitter:
     def fit_best(task: FitTask) -> tuple[Ranker, dict[str, float]]:
         """Tune on the validation part, then propagate over everything before the test.
 
-        It is not trained again: it starts from texts, and what it has learnt serves on
+        It is not trained again: it starts from texts, and what it has learned serves on
         any graph.
         """
         settings = PaperSettings(

@@ -1,8 +1,7 @@
-"""Replays a log in order of time.
+"""Replays a log in order of time, to compare nightly retraining with streaming
+refreshes.
 
-A model rebuilt every night beside one that is refreshed as clicks come.
-
-Each click is asked of both before either learns from it (prequential evaluation: Dawid,
+Both predict each click before either learns from it (prequential evaluation: Dawid,
 1984). Both train and publish as `freshet tune` does, into folders of their own, and
 answer from what is live there: a query that is known by its vector, another through the
 text encoder. All clicks count, those of pairs seen before too.
@@ -42,12 +41,13 @@ _TOP = 10
 
 @dataclass(frozen=True, kw_only=True)
 class ReplayPlan:
-    """What is asked, and how often the streamed system is refreshed.
+    """Which clicks are predicted, and how often the streamed system is refreshed.
 
     Attributes:
         refresh_every: clicks from one refresh to the next.
-        start_share: share of the clicks that come before the first day that is asked.
-        days: ask about the newest so many days only; None: all from `start_share` on.
+        start_share: share of the clicks before the first predicted day. Half, chosen by
+            hand: a larger one leaves fewer clicks to compare.
+        days: predict only the newest so many days; None: all from `start_share` on.
     """
 
     refresh_every: int
@@ -61,7 +61,7 @@ class SystemComparison:
 
     Attributes:
         segment: one of `CLICK_SEGMENTS`.
-        clicks: how many are asked.
+        clicks: number of predicted clicks.
         days: on how many days.
         nightly: the rebuilt system's means, by name of `CLICK_FIGURES`.
         streamed: the refreshed system's.
@@ -98,8 +98,8 @@ class SystemCost:
 
 @dataclass(frozen=True, kw_only=True)
 class AskedClicks:
-    """The clicks that are asked, in order of time, and the graph of the whole log that
-    they are in.
+    """The predicted clicks, in order of time, and the graph of the whole log that they
+    are in.
 
     Attributes:
         whole: all of the log.
@@ -151,8 +151,8 @@ class AskedClicks:
         return chosen
 
     def _age(self, group: Int64s) -> Int64s:
-        """Return for each asked click how long ago its group of facts began, ``int64
-        [num_clicks]``.
+        """Return for each predicted click how long ago its group of facts began,
+        ``int64 [num_clicks]``.
         """
         _, number = np.unique(group, return_inverse=True)
         first = np.full(len(group), np.iinfo(np.int64).max)
@@ -162,13 +162,13 @@ class AskedClicks:
 
 
 class PrequentialReplay:
-    """Both systems, walked through a log.
+    """Both systems on a log, step by step.
 
     Args:
         read: returns the graph as the events before a time made it; None: all of it.
-        plan: what is asked.
+        plan: what is predicted.
         settings: of both systems.
-        is_cancelled: asked between steps; True ends the replay.
+        is_cancelled: called between steps; True ends the replay.
         on_progress: called with trainings done and how many there will be.
     """
 
@@ -193,7 +193,7 @@ class PrequentialReplay:
         self._done = 0
 
     def run(self) -> tuple[list[SystemComparison], list[SystemCost]]:
-        """Ask all clicks of both systems.
+        """Predict all clicks by both systems.
 
         Return the figures by segment, and what each system did.
 
@@ -250,7 +250,7 @@ class ReplayedSystem:
         settings: of the model.
         warm_starts: whether a training starts from the live generation, or from
             scratch.
-        is_cancelled: asked between the steps of a training.
+        is_cancelled: called between the steps of a training.
     """
 
     def __init__(
@@ -296,7 +296,7 @@ class ReplayedSystem:
         Infinity where the live generation does not have the item.
         """
         live = self._live
-        assert live is not None  # noqa: S101  # whoever asks has let it learn
+        assert live is not None  # noqa: S101  # ranks follow a first training
         shown = np.flatnonzero(live.item_shown)
         row_of = {live.item_ids[item]: row for row, item in enumerate(shown.tolist())}
         row = np.array(
@@ -315,8 +315,8 @@ class ReplayedSystem:
 
 
 def clicks_of(whole: GraphArrays, plan: ReplayPlan) -> AskedClicks:
-    """Return the clicks that a plan asks, from the first midnight after its first part
-    on.
+    """Return the predicted clicks of a plan, from the first midnight after its first
+    part on.
 
     Raises:
         EvaluationRefused: there are none, or nothing comes before them.
@@ -358,7 +358,7 @@ def compare(
     """Compare two systems in a segment.
 
     Args:
-        clicks: what was asked.
+        clicks: the predicted clicks.
         segment: one of `CLICK_SEGMENTS`.
         nightly: the rank of each click, ``float64 [num_clicks]``.
         streamed: the same of the other system.

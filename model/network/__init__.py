@@ -1,1 +1,1 @@
-"""The network of the paper, and its propagation."""
+"""The dual-channel network and its propagation."""

@@ -9,9 +9,8 @@ from model.artifact.channels import CHANNELS
 
 
 class ChannelAttention(nn.Module):
-    """How much a node listens to each channel.
-
-    By what the channel says, and by how much it has to go on.
+    """Weights of each node over its channels, from the channel's vector and the node's
+    degree in each.
     """
 
     def __init__(self, dim: int) -> None:
@@ -25,7 +24,7 @@ class ChannelAttention(nn.Module):
         """Return ``float32 [n, num_channels]``, the weights of ``vectors [n,
         num_channels, dim]``.
 
-        A silent channel gets none.
+        A channel in which the node has degree 0 gets weight 0.
         """
         scores = (torch.tanh(self.project(vectors)) * self.score).sum(dim=2) + self.bias
         scores = scores + torch.log1p(degrees) @ self.degree

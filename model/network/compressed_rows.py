@@ -11,8 +11,7 @@ from stream.dtypes import Float32s, Int64s
 class CsrMatrix:
     """The entries of a sparse matrix in order of their rows.
 
-    A product over it gathers nothing: `embedding_bag` on the CPU adds rows where they
-    are.
+    Products use `embedding_bag`, which sums rows on the CPU without gathering them.
 
     Args:
         row: ``int64 [num_entries]``, row of each entry.

@@ -1,13 +1,12 @@
-"""What the channels say of a few nodes of a whole graph, with a gradient written out.
+"""Fused kernel: channels of a few nodes of a whole graph, with a written-out gradient.
 
-Few passes over memory.
-
-`DualChannelNetwork.propagate` says the same of all nodes, and reads like the formulas.
-A training step needs the nodes that it compares; most of its time goes into reading and
-writing a row for every node. So the last layer of the bipartite channel is computed for
-the wanted nodes alone, and the gradient, which is linear in what comes back, is added
-up in place. Both agree to rounding (`tests/model/network/test_fused_channels.py`); what
-it saves is in `docs/decisions/0002-propagation.md`.
+It takes few passes over memory. `DualChannelNetwork.propagate` computes the same for
+all nodes, and reads like the formulas. A training step needs the nodes that it
+compares; most of its time goes into reading and writing a row for every node. So the
+last layer of the bipartite channel is computed for the wanted nodes alone, and the
+gradient, which is linear in the incoming one, is added up in place. Both agree to
+rounding (`tests/model/network/test_fused_channels.py`);
+`docs/decisions/0002-propagation.md` has what it saves.
 """
 
 from dataclasses import dataclass
@@ -46,9 +45,7 @@ class StepMatrices:
 
 
 def matrices_of(reach: FullReceptiveField, nodes: Tensor, num_layers: int) -> StepMatrices:
-    """Return what it takes to get the channels of some nodes, ``int64 [n]`` and
-    distinct.
-    """
+    """Return the matrices of the channels of some nodes, ``int64 [n]`` and distinct."""
     edges, sessions = reach.channel("bipartite"), reach.channel("hypergraph")
     if not isinstance(edges, OpenEdges) or not isinstance(sessions, OpenSessions):
         raise TypeError("the fused kernel is written for clicks and sessions on the device")
@@ -121,15 +118,15 @@ class _FusedChannels(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         content, own, bipartite, hypergraph = (gradient.contiguous() for gradient in gradients)
         matrices: StepMatrices = ctx.matrices
-        said, fed = ctx.saved_tensors
+        hypergraph_rows, fed = ctx.saved_tensors
         nodes = matrices.nodes
         total = weighted_sums(bipartite, *matrices.last[1])
         for _ in range(matrices.layers - 1):
             total = weighted_sums(total.index_add_(0, nodes, bipartite), *matrices.edges[1])
-        of_fed = torch.dot(total.view(-1), said.view(-1))
-        heard = (total * fed).index_add_(0, nodes, hypergraph)
-        heard = weighted_sums(heard, *matrices.from_session[1])
-        total += weighted_sums(heard, *matrices.to_session[1])
+        of_fed = torch.dot(total.view(-1), hypergraph_rows.view(-1))
+        of_sessions = (total * fed).index_add_(0, nodes, hypergraph)
+        of_sessions = weighted_sums(of_sessions, *matrices.from_session[1])
+        total += weighted_sums(of_sessions, *matrices.to_session[1])
         total.index_add_(0, nodes, own)
         of_ids = total * matrices.has_id[:, None]
         return total.index_add_(0, nodes, content), of_ids, of_fed.view_as(fed), None

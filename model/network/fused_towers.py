@@ -1,7 +1,6 @@
-"""The text towers of both kinds of node in one product each, with a gradient written
-out.
+"""Fused kernel: the text towers of both kinds of node, with a written-out gradient.
 
-The same as ``x + tower(x)`` of the queries beside that of the items
+It computes the same as ``x + tower(x)`` of the queries beside that of the items
 (`tests/model/network/test_fused_towers.py`), without the copies that slicing and
 joining a row for every node makes, forward and in the gradient.
 """

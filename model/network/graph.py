@@ -1,5 +1,5 @@
-"""What is propagated over, and what comes of it: the types that all forms of a graph
-share.
+"""The types that all forms of a propagation graph share: masks, receptive fields,
+channel outputs.
 """
 
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class VisibilityMask:
 
 @dataclass(frozen=True, kw_only=True)
 class NodeVectors:
-    """Unit vectors of all nodes, and how much each channel had to say in them.
+    """Unit vectors of all nodes, and the attention weights of their channels.
 
     Attributes:
         query: ``float32 [num_queries, dim]``.
@@ -56,9 +56,8 @@ class NodeVectors:
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelOutput:
-    """One channel's vectors ``float32 [num_nodes, dim]``, and each node's degree in it.
-
-    0: it is silent.
+    """One channel's vectors ``float32 [num_nodes, dim]``, and each node's degree in it;
+    0: no message reaches the node in this channel.
     """
 
     vectors: Tensor
@@ -67,7 +66,7 @@ class ChannelOutput:
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelOutputs:
-    """What each channel says of every node, before attention joins them.
+    """The vectors of each channel for every node, before attention joins them.
 
     Attributes:
         content: ``float32 [num_nodes, dim]``, each node's text alone, without an id
@@ -87,8 +86,8 @@ class ChannelOutputs:
     def of(self, nodes: Tensor) -> "ChannelOutputs":
         """Return the channels of some distinct nodes alone.
 
-        Whoever reads rows several times makes a gradient of all nodes each time; of
-        these it is a small one.
+        Each read of rows makes a gradient of the size of what it reads from: of few
+        nodes it is small.
 
         Args:
             nodes: ``int64 [n]``, in any order.
@@ -102,17 +101,15 @@ class ChannelOutputs:
 
 
 class Hearing(Protocol):
-    """What the nodes of one propagation hear of each other in one channel."""
+    """The messages of one propagation in one channel."""
 
     @property
     def degree(self) -> Tensor:
-        """``float32 [num_rows]``, how much each node has to hear.
-
-        0: nothing, the channel is silent for it.
-        """
+        """``float32 [num_rows]``, the degree of each node; 0: no message reaches it."""
 
     def along(self, x: Tensor, layer: int) -> Tensor:
-        """Return what each node hears of ``x [num_rows, dim]``, in the same shape.
+        """Return the messages that reach each node from ``x [num_rows, dim]``, in the
+        same shape.
 
         Args:
             x: a vector of each node.
@@ -121,7 +118,7 @@ class Hearing(Protocol):
 
 
 class ReceptiveField(Protocol):
-    """The nodes of one propagation, and how they hear of each other."""
+    """The receptive field of one propagation: its nodes and their messages."""
 
     @property
     def nodes(self) -> Tensor | None:
@@ -133,18 +130,18 @@ class ReceptiveField(Protocol):
     def id_vectors(self, table: Tensor) -> Tensor:
         """Return ``float32 [num_rows, dim]`` out of ``[num_nodes, dim]``.
 
-        Zeros for who is new or hidden.
+        Rows of new or hidden nodes are zeros.
         """
 
     def channel(self, name: str) -> "Hearing":
-        """Return what is heard in a channel of the table."""
+        """Return the messages of a channel of the table."""
 
 
 class PropagationGraph(Protocol):
     """A graph that steps propagate over.
 
     Attributes:
-        home: where what is visible of it is said.
+        home: the device on which visibility masks are.
         num_nodes: queries and items.
         num_edges: query-item edges.
         num_hyperedges: sessions.
@@ -156,7 +153,7 @@ class PropagationGraph(Protocol):
     num_hyperedges: int
 
     def reach(self, visible: VisibilityMask, starts: Tensor) -> ReceptiveField:
-        """Return what it takes to get the vectors of some nodes, with gradients.
+        """Return the receptive field of some nodes, with gradients.
 
         Args:
             visible: what may be used, on `home`.
@@ -164,6 +161,6 @@ class PropagationGraph(Protocol):
         """
 
     def reach_all(self) -> ReceptiveField:
-        """Return what it takes to get the vectors of all nodes with nothing hidden,
-        without gradients.
+        """Return the receptive field of all nodes with nothing hidden, without
+        gradients.
         """

@@ -19,8 +19,8 @@ from model.network.propagation.table import PROPAGATIONS
 from model.network.text_towers import TextTowers
 from stream.dtypes import Float32s
 
-# Nodes whose text goes through the towers at once: 16 MB of vectors on the device at
-# 128 dimensions. Twice as many take twice the memory there, and hardly less time.
+# Nodes of a block that goes through the text towers: 16 MB of vectors on the device at
+# 128 dimensions. Twice as many take twice the memory there, and about the same time.
 _BLOCK_NODES = 1 << 15
 
 
@@ -44,19 +44,18 @@ class HostGraph:
         self._seen = part.seen
 
     def open(self, visible: VisibilityMask) -> "MaskedHostGraph":
-        """Return the graph as it is where only `visible` is to be seen."""
+        """Return the graph under a visibility mask."""
         opened = {name: channel.open(visible) for name, channel in self.channels.items()}
         return MaskedHostGraph(graph=self, channels=opened, own=self._seen * visible.node.numpy())
 
 
 @dataclass(frozen=True, kw_only=True)
 class MaskedHostGraph:
-    """What is visible of a graph in one propagation, and the degrees that follow from
-    all of it.
+    """The visible part of a graph in one propagation, and its degrees.
 
     Attributes:
         graph: all of it.
-        channels: what is heard in each channel, by name.
+        channels: the messages of each channel, by name.
         own: ``float32 [num_nodes]``; 1: with its id vector.
     """
 

@@ -28,10 +28,10 @@ from model.network.whole_graph import FullReceptiveField
 from model.settings import ModelSettings
 
 # Where the hypergraph channel's share in what the bipartite one starts from begins; it
-# is learnt. Chosen with the step sizes on two logs (docs/experiments.md), in place of
+# is learned. Chosen with the step sizes on two logs (docs/experiments.md), in place of
 # 0.5.
 _FED_HYPERGRAPH = 0.1
-# Nodes whose channels are joined at once: 4 MB a channel at 128 dimensions, which an
+# Nodes of a block whose channels are joined: 4 MB a channel at 128 dimensions, which an
 # export takes beside the channels. Twice as many take twice that, and no less time.
 _BLOCK_NODES = 1 << 13
 
@@ -77,19 +77,18 @@ class DualChannelNetwork(nn.Module):
         )
 
     def propagate(self, reach: ReceptiveField) -> ChannelOutputs:
-        """Return what each channel says of every node that is reached."""
+        """Return the channels of every node that is reached."""
         with self._dense():
             content = reach.content(self.content)
         own = content + reach.id_vectors(self.ids) if self._settings.use_ids else content
-        said = {TEXT: ChannelOutput(vectors=own, degree=own.new_ones(len(own)))}
+        outputs = {TEXT: ChannelOutput(vectors=own, degree=own.new_ones(len(own)))}
         for channel in PROPAGATIONS:
-            said[channel.name] = self._propagate(channel, said, reach)
-        return ChannelOutputs(content=content, each=_in_order(said), nodes=reach.nodes)
+            outputs[channel.name] = self._propagate(channel, outputs, reach)
+        return ChannelOutputs(content=content, each=_in_order(outputs), nodes=reach.nodes)
 
     def propagate_to(self, reach: ReceptiveField, nodes: Tensor) -> ChannelOutputs:
-        """Return what each channel says of some distinct nodes, ``int64 [n]``.
-
-        For a step, with gradients.
+        """Return the channels of some distinct nodes, ``int64 [n]``, for a step with
+        gradients.
         """
         if not (has_fused_step(self._settings) and isinstance(reach, FullReceptiveField)):
             return self.propagate(reach).of(nodes)
@@ -98,10 +97,10 @@ class DualChannelNetwork(nn.Module):
             content = reach.content(self.content)
         matrices = matrices_of(reach, nodes, self._settings.num_layers)
         rows = fused_channel_rows(content, self.ids, self.fed_hypergraph, matrices)
-        said = {TEXT: ChannelOutput(vectors=rows.own, degree=rows.own.new_ones(len(nodes)))}
+        outputs = {TEXT: ChannelOutput(vectors=rows.own, degree=rows.own.new_ones(len(nodes)))}
         for name, vectors in (("bipartite", rows.bipartite), ("hypergraph", rows.hypergraph)):
-            said[name] = ChannelOutput(vectors=vectors, degree=reach.channel(name).degree[nodes])
-        return ChannelOutputs(content=rows.content, each=_in_order(said), nodes=nodes)
+            outputs[name] = ChannelOutput(vectors=vectors, degree=reach.channel(name).degree[nodes])
+        return ChannelOutputs(content=rows.content, each=_in_order(outputs), nodes=nodes)
 
     def join(self, channels: ChannelOutputs, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """Return unit vectors ``float32 [n, dim]`` of some nodes, and the attention
@@ -131,30 +130,32 @@ class DualChannelNetwork(nn.Module):
         return vectors, attention
 
     def _propagate(
-        self, channel: Propagation, said: dict[str, ChannelOutput], reach: ReceptiveField
+        self, channel: Propagation, outputs: dict[str, ChannelOutput], reach: ReceptiveField
     ) -> ChannelOutput:
-        """Return what a channel says, given what those before it have said."""
-        own = said[TEXT].vectors
+        """Return a channel's output, given those of the channels before it."""
+        own = outputs[TEXT].vectors
         if channel.name not in channels_on(self._settings):
-            return _silent(own)
+            return _without_messages(own)
         start = own
         for name in channel.fed_by:
-            start = start + self._fed[name].to(own.device) * said[name].vectors
+            start = start + self._fed[name].to(own.device) * outputs[name].vectors
         hearing = reach.channel(channel.name)
         vectors = channel.propagate(start, hearing, self._settings)
         return ChannelOutput(vectors=vectors, degree=hearing.degree)
 
     @property
     def _fed(self) -> dict[str, Tensor]:
-        """The learnt share of each channel that feeds another."""
+        """The learned share of each channel that feeds another."""
         return {"hypergraph": self.fed_hypergraph}
 
 
-def _in_order(said: dict[str, ChannelOutput]) -> tuple[ChannelOutput, ...]:
-    """Return the channels in the order of attention, silent those that said nothing."""
-    own = said[TEXT].vectors
-    return tuple(said[name] if name in said else _silent(own) for name in CHANNEL_NAMES)
+def _in_order(outputs: dict[str, ChannelOutput]) -> tuple[ChannelOutput, ...]:
+    """Return the channels in the order of attention; degree 0 means no output."""
+    own = outputs[TEXT].vectors
+    return tuple(
+        outputs[name] if name in outputs else _without_messages(own) for name in CHANNEL_NAMES
+    )
 
 
-def _silent(like: Tensor) -> ChannelOutput:
+def _without_messages(like: Tensor) -> ChannelOutput:
     return ChannelOutput(vectors=torch.zeros_like(like), degree=like.new_zeros(len(like)))

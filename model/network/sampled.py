@@ -1,15 +1,14 @@
-"""What a batch reaches of a graph, with a bound on how many neighbours are drawn for
-each node.
+"""Neighbour sampling: the receptive field of a batch, with a bound on the neighbours
+that are drawn for each node.
 
-It walks back what the network propagates over, channel by channel: a layer of the
+It walks the network's propagation backwards, channel by channel: a layer of the
 bipartite one after the other, then the hyperedges of every node reached and their
 members, because the hypergraph channel feeds the bipartite one.
 
 Degrees are those of the whole visible graph. Of a node's neighbours at most a bound are
-drawn, uniformly and without replacement, anew for every layer; what is drawn counts as
-much more as was left out, so that every message is right on average, and exactly where
-the bound is not reached. Why, and what it costs:
-`docs/decisions/0006-sampled-propagation.md`.
+drawn, uniformly and without replacement, again for every layer. What is drawn is scaled
+by the inverse sampling rate, so every message is unbiased, and exact where the bound is
+not reached. `docs/decisions/0006-sampled-propagation.md` has the reasons and the cost.
 """
 
 import numpy as np
@@ -66,7 +65,7 @@ class SampledGraph:
 
 
 def batch_counts(data: TrainingSet, settings: ModelSettings) -> GraphSize:
-    """Return how much of the graph a batch reaches; one is drawn to see."""
+    """Return the size of a batch's receptive field, of one that is drawn for it."""
     part, cpu = data.whole, torch.device("cpu")
     rng = np.random.default_rng(settings.seed)
     edges = rng.permutation(len(part.edge_query))[: largest_batch(data, settings)]
@@ -128,9 +127,9 @@ class SampledReceptiveField:
 def _walk_back(
     open_: MaskedHostGraph, reached: Int64s, settings: ModelSettings
 ) -> tuple[Int64s, dict[str, Drawn]]:
-    """Draw what some nodes hear in each channel, the last to propagate first.
+    """Draw the messages to some nodes in each channel, the last to propagate first.
 
-    Whatever feeds a channel must be right for all nodes that are heard in it.
+    A channel that feeds another one is drawn for all senders of that one, too.
 
     Returns:
         All nodes reached, ascending, and what was drawn of each channel that is on.
@@ -144,10 +143,7 @@ def _walk_back(
 
 
 def _features(features: CsrMatrix, nodes: Int64s) -> Messages:
-    """Return what each of some nodes hears of its text.
-
-    The mean over all of its features.
-    """
+    """Return the mean over all text features of each of some nodes."""
     places = features.places(nodes)
     row = features.row[places]
     mean = (1.0 / np.maximum(features.lengths[row], 1)).astype(np.float32)

@@ -21,9 +21,8 @@ _SMALL = 1e-9
 
 
 class Adjacency:
-    """The query-item graph as one symmetric matrix over all nodes, queries first.
-
-    Weighted at every step.
+    """The query-item graph as one symmetric matrix over all nodes, queries first;
+    each step has weights of its own.
 
     Args:
         edge_query: ``int64 [num_edges]``.

@@ -1,4 +1,4 @@
-"""The content path: the text of a node to its own vector."""
+"""The text towers: hashed text features to a node's vector."""
 
 from functools import cached_property
 

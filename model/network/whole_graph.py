@@ -14,7 +14,7 @@ class Graph:
 
     Attributes:
         channels: each channel's part of it, by name.
-        seen: ``float32 [num_nodes]``; 1: an id vector can be learnt.
+        seen: ``float32 [num_nodes]``; 1: an id vector can be learned.
     """
 
     def __init__(self, part: GraphPart, device: torch.device) -> None:
@@ -27,11 +27,11 @@ class Graph:
         self.seen = torch.from_numpy(part.seen).to(device).float()
 
     def reach(self, visible: VisibilityMask, starts: Tensor) -> ReceptiveField:  # noqa: ARG002  # all nodes are reached
-        """See `Propagable`."""
+        """See `PropagationGraph`."""
         return FullReceptiveField(self, visible)
 
     def reach_all(self) -> ReceptiveField:
-        """See `Propagable`."""
+        """See `PropagationGraph`."""
         return FullReceptiveField(self, VisibilityMask.everything(self))
 
 
@@ -59,7 +59,7 @@ class FullReceptiveField:
         return table * self.has_id()[:, None]
 
     def channel(self, name: str) -> Hearing:
-        """See `ReceptiveField`; opened when it is first asked for."""
+        """See `ReceptiveField`; opened at its first use."""
         if name not in self._opened:
             self._opened[name] = self._graph.channels[name].open(self._visible)
         return self._opened[name]

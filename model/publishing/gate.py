@@ -16,8 +16,8 @@ from model.ranking import edge_ranks, quality_of
 from model.settings import ModelSettings
 from stream.dtypes import Float32s, Int64s
 
-# How far a vector's length may be from 1: a thousand float32 roundings of a sound one.
-# Twice as much would still tell a vector that was never scaled.
+# Largest error of a vector's length: a thousand float32 roundings. Twice as much would
+# still find a vector that was never scaled.
 _NORM_TOLERANCE = 1e-3
 # Items and edges below which a mean over them says little, and is not judged. Twice as
 # many: shops of up to forty items go unjudged.
@@ -37,10 +37,10 @@ _KEPT_SAMPLE = 500
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """The generation that asks to go live.
+    """The generation that may go live.
 
     Attributes:
-        dim: what the settings say its dimension is.
+        dim: its dimension by the settings.
         query_keys: ``uint64 [num_queries]``.
         query_texts: normalised, by query index.
         query_vectors: ``float32 [num_queries, dim]``.
@@ -49,7 +49,7 @@ class Candidate:
         hidden_ids: ids that the catalogue calls deleted or unavailable: they are absent
             for a reason.
         index_recall: share of the true ten nearest items that its index finds.
-        parent: the generation that it went on from; empty: none.
+        parent: the generation it was warm-started from; empty: none.
         known: query and item of edges it was trained on, ``int64 [n]`` each.
         known_first_ms: ``int64 [n]``, when each of those was first seen.
         held_out: query and item of edges it was not trained on, ``int64 [n]`` each.
@@ -182,9 +182,7 @@ class _Live(NamedTuple):
 def _check_coverage(
     candidate: Candidate, current: Generation, settings: ModelSettings
 ) -> list[str]:
-    """An item may leave because the catalogue says so, not because a store was lost or
-    mixed up.
-    """
+    """Items may leave with the catalogue, not because a store was lost or mixed up."""
     present = set(candidate.item_ids) | candidate.hidden_ids
     current_ids = list(current.item_ids)
     shown = [current_ids[index] for index in current.index_items.tolist()]
@@ -214,7 +212,7 @@ def _check_kept(
 ) -> list[str]:
     """A refresh may learn and must not forget.
 
-    Compare as published, on edges that the live one learned.
+    Compares the published vectors on edges that the live generation was trained on.
     """
     if candidate.parent != live.generation.id:
         return []
@@ -229,9 +227,8 @@ def _check_kept(
 
 
 class _Compared(NamedTuple):
-    """Two generations on the same edges.
-
-    How many, and the MRR of the candidate and of the live one.
+    """Two generations on the same edges: their number, and the MRR of the candidate and
+    of the live generation.
 
     None: there are too few to say.
     """
@@ -250,7 +247,7 @@ def _compare(
     """Rank the items of edges among those that both have.
 
     Args:
-        candidate: the generation that asks to go live.
+        candidate: the generation that may go live.
         live: the live one.
         edges: query and item of each.
         vectors: the candidate's of queries and of items.

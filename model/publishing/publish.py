@@ -46,8 +46,8 @@ def publish(
     """Write a generation, judge it, and make it the live one if it passes.
 
     Args:
-        trained: what training handed on.
-        arrays: what it was trained on; says which items may be shown.
+        trained: the trained model.
+        arrays: what it was trained on; it has which items may be shown.
         snapshot: where the arrays came from.
         store: the artifact folder.
         settings: the index engine, bounds of the gate, how many generations to keep.
@@ -143,7 +143,7 @@ def _write_arrays(
 def _build_index(
     vectors: Float32s, query_vectors: Float32s, folder: Path, settings: ModelSettings
 ) -> float:
-    """Write the index file; return its recall, searched as the manifest will say."""
+    """Write the index file; return its recall, with the manifest's `search_k`."""
     engine = load_engine(settings.index_engine)
     path = folder / engine.file_name
     engine.build(vectors, path, settings)

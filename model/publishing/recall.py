@@ -5,13 +5,12 @@ import numpy as np
 from model.artifact.index.engine import VectorIndex
 from stream.dtypes import Float32s
 
-# Queries asked: a recall of 0.9 is then known to about 0.01. Twice as many: to 0.7 of
-# that, in twice the time, which is half a second at 100,000 items.
+# Queries of a measurement: a recall of 0.9 is then known to about 0.01. Twice as many:
+# to 0.7 of that, in twice the time, which is half a second at 100,000 items.
 _QUERIES = 200
 # Items that each is to find: a first page of results, and what `index_recall_10` says.
 _K = 10
-# Exact scores computed at once: 16 MB. Twice as many take twice the memory and no less
-# time.
+# Exact scores of a block: 16 MB. Twice as many take twice the memory and no less time.
 _SCORES = 1 << 22
 # Items whose cosines differ by less may stand in for each other: ten float32 steps
 # near 1. Twice as much could hide a miss among near duplicates.

@@ -1,6 +1,4 @@
-"""Early stopping: the pass that ranks the held-out edges best is kept, and says when to
-stop.
-"""
+"""Early stopping: keeps the pass that ranks the held-out edges best."""
 
 from dataclasses import dataclass, field, replace
 
@@ -28,14 +26,14 @@ class BestPass:
     bad_passes: int = 0
 
     def should_stop(self, patience: int) -> bool:
-        """Return whether so many passes brought nothing better that training ends."""
+        """Return whether `patience` passes brought nothing better."""
         return self.bad_passes >= patience
 
 
 def better_pass(best: BestPass, learner: Learner) -> BestPass:
-    """Validate the running average as it is now; return the better of it and `best`.
+    """Validate the current moving average; return the better of it and `best`.
 
-    Where nothing is held out, `best` stays what it is, and no pass is a bad one.
+    Where nothing is held out, `best` is unchanged, and no pass counts as bad.
     """
     if not len(learner.data.validation_query):
         return best

@@ -25,10 +25,10 @@ def learn_newest(
 ) -> None:
     """Make the closing passes: over the newest edges beside as many others.
 
-    What is newest is what shoppers do now.
+    The newest edges are most like the next ones.
 
     Args:
-        learner: learns from the whole graph by now.
+        learner: already learns from the whole graph.
         run: where the passes before ended.
         is_cancelled: as in `train`.
         is_warm: training has a parent.

@@ -1,6 +1,5 @@
-"""What a step is to make better.
-
-The items of supervised edges above others, from the graph and from text.
+"""The training loss: it ranks the items of supervised edges above others, from the
+graph and from text.
 """
 
 from dataclasses import dataclass
@@ -83,7 +82,7 @@ class Objective:
         """Return the loss of supervised edges, a scalar.
 
         Each query is to find its item among the candidates, ``-log softmax(s / t - log
-        expected)`` with the learnt temperature ``t`` (sampling-bias correction: Yi et
+        expected)`` with the learned temperature ``t`` (sampling-bias correction: Yi et
         al., RecSys 2019). Other items that the query is known to lead to are not
         counted against it. Times `content_loss`, the query's text alone is to find the
         same item among the same vectors: that is how a query that is new will ask.
@@ -118,8 +117,8 @@ class Objective:
         """Return the items to rank, where each supervised one is among them, how often
         each is expected.
 
-        The random ones are drawn from items with clicks: an item without any has done
-        nothing wrong.
+        The random ones are drawn from items with clicks: an item without clicks is no
+        evidence.
         """
         # Supervised items come first and ascending, random ones after them, so `target`
         # holds for both.

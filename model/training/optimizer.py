@@ -1,5 +1,4 @@
-"""Adam with a step size for each parameter, and the running average of what it passes
-through.
+"""Adam with a step size for each parameter, and the moving average of the weights.
 
 `torch.optim.Adam` does the same as ours, but imports torch's compiler when it is made,
 which takes longer than training a small shop does.

@@ -29,14 +29,14 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ContrastSettings:
-    """How views are made, and how long they are learnt from.
+    """How views are made, and how long training on them takes.
 
     The defaults were chosen by hand and not tuned: pre-training hurts on both logs of
-    docs/benchmarks.md, and is off unless asked for.
+    docs/benchmarks.md, and is off by default.
 
     Attributes:
         passes: passes over the nodes.
-        batch_size: nodes that are told apart in one step.
+        batch_size: nodes that are contrasted in one step.
         learning_rate: step size of Adam.
         edge_dropout: share of edges, and of hyperedges, that a view goes without.
         node_dropout: share of nodes that a view goes without.
@@ -63,18 +63,18 @@ def pretrain(
     *,
     is_over: Callable[[], bool] = lambda: False,
 ) -> list[float]:
-    """Move the parameters of a network so that it tells nodes apart whatever of the
-    graph is missing.
+    """Move the parameters of a network so that it distinguishes nodes whatever part of
+    the graph is missing.
 
     Draws from torch's generator: `torch.manual_seed` before it makes it repeatable.
 
     Args:
         encode: the network on its graph.
-        parameters: what is learnt of it, each with its own factor on the step size.
+        parameters: what is learned of it, each with its own factor on the step size.
         everything: the whole graph, which views are made of.
-        nodes: ``int64 [num_nodes_with_neighbours]``, the nodes to tell apart.
+        nodes: ``int64 [num_nodes_with_neighbours]``, the nodes to distinguish.
         settings: views, step, duration.
-        is_over: asked before each step; from the first True on nothing more is done.
+        is_over: called before each step; the first True ends pre-training.
 
     Returns:
         The mean loss of each pass that made a step.

@@ -8,7 +8,7 @@ from stream.dtypes import Float32s, Int64s
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingProgress:
-    """How far a training is, after a pass.
+    """Progress of a training, after a pass.
 
     Attributes:
         passes: passes done.

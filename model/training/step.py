@@ -75,12 +75,12 @@ class Learner:
         self._source_hyperedge = torch.from_numpy(part.source_hyperedge).to(self.train_graph.home)
 
     def pretrain(self, is_over: Callable[[], bool]) -> None:
-        """Learn to tell nodes apart in two views of the training graph.
+        """Learn to distinguish nodes in two views of the training graph.
 
         See `model.training.pretraining`.
 
         Args:
-            is_over: asked before each step; True ends it.
+            is_over: called before each step; True ends pre-training.
         """
         graph = self.train_graph
         contrast = ContrastSettings(
@@ -133,10 +133,10 @@ class Learner:
     def hide(self, edges: Tensor) -> VisibilityMask:
         """Return what a step that supervises `edges` may see.
 
-        Nothing answers itself: the edges go, and so do the hyperedges of the sessions
-        that made them. Some nodes lose all neighbours, in both channels, and their id
-        vector, so that text alone learns to land well. Some more edges and hyperedges
-        go at random (DropEdge).
+        Supervised edges must not predict themselves: the edges go, and so do the
+        hyperedges of the sessions that made them. Some nodes lose all neighbours, in
+        both channels, and their id vector, so that text alone learns to land well. Some
+        more edges and hyperedges go at random (DropEdge).
         """
         settings, graph = self.settings, self.train_graph
         edges = edges.to(graph.home)
@@ -227,7 +227,7 @@ def supervise(
     losses: list[float] = []
     for batch in batches:
         if is_cancelled():
-            raise TrainingCancelled("training was asked to stop; nothing was published")
+            raise TrainingCancelled("training was cancelled; nothing was published")
         if time.monotonic() > until:
             break
         loss = learner.step(batch)

@@ -51,7 +51,7 @@ from stream.graph.arrays import GraphArrays
 logger = logging.getLogger(__name__)
 
 # Most passes where nothing is held out to stop them by, in a shop of a few dozen edges.
-# Chosen by hand; not tuned. Twice as many learn those few by heart.
+# Chosen by hand; not tuned. Twice as many memorise those few.
 _PASSES_WITHOUT_VALIDATION = 6
 # Share of `model.learning_rate` that is left at the last pass; it falls exponentially.
 # Chosen by hand; not tuned. Twice as much leaves the last passes less steady, which the
@@ -76,7 +76,7 @@ def train(
         warm: a generation to start from; one that does not fit the settings is ignored
             with a warning.
         on_progress: called after every pass.
-        is_cancelled: asked before every step; True stops at once.
+        is_cancelled: called before every step; True ends training.
         saved: where this very training saves its state after its passes, and resumes
             from if it was killed; the model is the same as if it never was.
 
@@ -121,7 +121,7 @@ def fit(
     saved: SavedTraining | None = None,
 ) -> Run:
     """Make passes until validation stops getting better, all are done, or the budget is
-    used up; leave the learner's network as it was after the best one.
+    used up; leave the learner with the network of the best one.
 
     Args:
         learner: what is trained.
@@ -211,7 +211,7 @@ def _resume(learner: Learner, budget: Budget, saved: SavedTraining | None) -> Ru
 
 
 def _state(learner: Learner, run: Run) -> TrainingState:
-    """Return what `_resume` goes by."""
+    """Return what `_resume` needs."""
     return TrainingState(
         passes=run.passes,
         steps=run.steps,

@@ -97,7 +97,7 @@ class AnnoyVectors:
         path: the index file.
         dim: length of the vectors.
         count: how many vectors the file must hold.
-        search_k: how many candidates a search looks at besides those a large `k` needs:
+        search_k: candidates that a search examines beyond those that a large `k` needs:
             recall against time.
 
     Raises:

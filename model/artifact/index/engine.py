@@ -1,5 +1,5 @@
-"""What an index engine is: it builds an index file, searches it, and says what that
-costs.
+"""The interface of an index engine: it builds an index file, searches it, and estimates
+its memory.
 
 The builder (`model.publishing.publish`), the gate, the server and the memory estimate
 know engines by this interface alone.
@@ -30,7 +30,7 @@ class IndexSettings(Protocol):
 
     @property
     def index_search_k(self) -> int:
-        """How many candidates a search looks at, for an engine that looks at some."""
+        """Candidates that a search examines, for an engine that examines some."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +121,7 @@ class Engine(Protocol):
         """
 
     def search_k(self, settings: IndexSettings) -> int:
-        """Return how many candidates a search is to look at; 0: it looks at all.
+        """Return how many candidates a search examines; 0: all.
 
         The gate measures recall with it, the manifest records it, and a server searches
         with it.

@@ -16,8 +16,8 @@ _HEADER_BYTES = 128  # of a .npy file
 # Seconds a byte to write: a disk of 100 MB/s. Half as fast takes twice the time, which
 # for ten million items of 128 dimensions is a minute off the training budget.
 _SECONDS_PER_BYTE = 1e-8
-# Rows scored again at once, in float64: 8 MB at 128 dimensions. Only vectors that are
-# nearly equal make more than one block; twice as many take twice the memory.
+# Rows of a block that is scored again in float64: 8 MB at 128 dimensions. Only vectors
+# that are nearly equal make more than one block; twice as many take twice the memory.
 _BLOCK_ROWS = 1 << 13
 
 
@@ -63,7 +63,7 @@ class ExactVectors:
     """A matrix of unit vectors; see `VectorIndex`.
 
     Answers are the same on every machine and in any number of threads: what a float32
-    product cannot tell apart is compared in float64, and equal cosines go by id.
+    product cannot separate is compared in float64, and equal cosines go by id.
 
     Args:
         path: the index file.

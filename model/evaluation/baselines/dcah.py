@@ -1,6 +1,5 @@
-"""The paper's own configuration as a reference.
-
-Learnt as link prediction, asked through its MLP.
+"""The paper's own configuration as a reference: trained on link prediction, scored by
+its MLP.
 
 Han et al., "Search Behavior Prediction: A Hypergraph Perspective" (WSDM 2023). Unlike
 our own training it leaves the edges that a step supervises in the graph that the step
@@ -31,8 +30,8 @@ from stream.graph.arrays import GraphArrays
 # Edges in a step. By hand: nearly all of a step is propagation, whatever its edges.
 # Twice as many halve the steps of a pass.
 _BATCH = 4096
-# Random items that each edge's is told from. Chosen by hand; not tuned. Twice as many
-# make scoring twice as long.
+# Random items that each edge's item is ranked against. Chosen by hand; not tuned. Twice
+# as many make scoring twice as long.
 _NEGATIVES = 5
 # Norm that gradients are cut to. Chosen by hand; not tuned. Twice as much lets through
 # larger steps at first.
@@ -40,8 +39,8 @@ _LARGEST_GRADIENT = 2.0
 # Steps from one validation to the next, and how many without a better one end a fit.
 # Chosen by hand; twice as many of either train longer after the best pass.
 _STEPS_BETWEEN, _PATIENCE = 25, 6
-# Queries that a validation asks. By hand: an MLP scores every pair. Twice as many are
-# surer and take twice as long.
+# Queries of a validation. By hand: an MLP scores every pair. Twice as many are surer
+# and take twice as long.
 _ASKED_QUERIES = 500
 # Times the step that is tried last, once the scorer is chosen. By hand: the usual step
 # may be too large. Twice as much is nearly the same step.
@@ -60,12 +59,13 @@ class PaperSettings:
     Attributes:
         dim: length of all vectors.
         num_buckets: of hashed text features.
-        learning_rate: step size of Adam.
+        learning_rate: step size of Adam; `tune` tries a smaller one, too.
         scorer: what the MLP reads of a pair.
         drops_edges: leave random edges and hyperedges out of each step's graph (Rong et
             al., ICLR 2020).
         pretrains: learn from two views of the graph before anything else.
-        max_passes: most passes over the edges.
+        max_passes: most passes over the edges; early stopping ends before. Chosen by
+            hand.
         seed: of everything random.
     """
 
@@ -84,7 +84,7 @@ class FittedPaper:
     """A trained network.
 
     Attributes:
-        network: as it was when it was worth most.
+        network: the one with the best validation score.
         settings: that it was trained with.
         passes: passes over the edges until then.
         worth: MRR and Recall@10 on the validation part then, added.
@@ -117,7 +117,7 @@ class PaperRanker:
         self.propagate()
 
     def propagate(self) -> None:
-        """Take over what the network has learnt by now."""
+        """Propagate with the network's current weights."""
         with torch.no_grad():
             vectors = self._network(self._features, self._graph, self._graph.everything())
         self._query, self._item = vectors.tensor_split([self._graph.num_queries])
@@ -166,13 +166,13 @@ def fit(
     is_cancelled: Callable[[], bool],
 ) -> FittedPaper:
     """Train until the validation part's pairs are ranked no better, the passes are
-    done, or it is too late.
+    done, or the deadline passes.
 
     Args:
-        validation: what is learnt, and what is asked to stop in time.
+        validation: what to learn from, and the pairs for early stopping.
         settings: size and step of the network, its switches.
         deadline: `time.monotonic` at which to end, whatever was reached.
-        is_cancelled: asked before every step.
+        is_cancelled: called before every step.
 
     Raises:
         TrainingCancelled: `is_cancelled` returned True.

@@ -1,6 +1,5 @@
-"""The network of Han et al.
-
-(WSDM 2023; DCAH): SAGE and hypergraph convolutions, attention, an MLP scorer.
+"""The network of Han et al. (WSDM 2023; DCAH): SAGE and hypergraph convolutions,
+attention, an MLP scorer.
 """
 
 import math
@@ -89,7 +88,7 @@ class PaperGraph:
 class PaperNetwork(nn.Module):
     """Both channels start from text alone: there are no id vectors.
 
-    The mean of learnt vectors of hashed features stands in for the paper's pre-trained
+    The mean of learned vectors of hashed features stands in for the paper's pre-trained
     sentence vectors; at first its length is about one, like theirs. Sessions hold their
     queries beside their items, as everywhere here; the paper's hold items only. The MLP
     reads both vectors, or their product as in the authors' code.
@@ -205,7 +204,7 @@ class PairScorer(nn.Module):
         return logits
 
     def table(self, query: Tensor, item: Tensor) -> Tensor:
-        """Return ``float32 [num_queries, num_items]``, every pair, worked out in blocks
+        """Return ``float32 [num_queries, num_items]``, every pair, computed in blocks
         of bounded size.
         """
         rows = math.ceil(_BLOCK_FLOATS / max(1, item.numel()))

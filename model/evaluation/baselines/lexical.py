@@ -1,6 +1,5 @@
-"""Rankers that learn no vectors.
-
-Popularity, BM25 over titles, co-occurrence with query expansion.
+"""Rankers that learn no vectors: popularity, BM25 over titles, co-occurrence with query
+expansion.
 """
 
 import logging
@@ -80,9 +79,11 @@ class CoOccurrence:
     the same words.
 
     A query's seeds are its clicked items, ``w = log(1 + clicks)``, and, times
-    `expansion`, those of the ten known queries most like it by BM25, in proportion. An
-    item scores its own seed weight and, times `neighbours`, the sum over seeds of ``w``
-    times the cosine of the two items over sessions (Linden et al., 2003).
+    `expansion`, those of the ten most similar known queries by BM25, in proportion to
+    their scores. The factors are tuned; the ten is chosen by hand, twice as many add
+    weaker ones. An item scores its own seed weight and, times `neighbours`, the sum
+    over seeds of ``w`` times the cosine of the two items over sessions (Linden et al.,
+    2003).
     """
 
     holdout: Holdout
@@ -100,8 +101,8 @@ class CoOccurrence:
         self._popularity = popularity(arrays)
 
     def scores(self, queries: Int64s) -> Float32s:
-        """Return seeds and their neighbours, with popularity where neither says
-        anything.
+        """Return seeds and their neighbours, with popularity where neither scores an
+        item.
         """
         alike = torch.from_numpy(np.stack([self._alike(query) for query in queries.tolist()]))
         seeds = torch.sparse.mm(self._clicks.T, alike.T)

@@ -97,7 +97,7 @@ def fit(
         settings: size and step of the model, how many passes at most.
         stop_by: pairs to stop by; None: all passes are done.
         deadline: `time.monotonic` at which to end, whatever was reached.
-        is_cancelled: asked before every step.
+        is_cancelled: called before every step.
 
     Raises:
         TrainingCancelled: `is_cancelled` returned True.

@@ -1,4 +1,4 @@
-"""The bipartite channel: queries and items hear each other along clicks.
+"""The bipartite channel: messages between queries and items, along clicks.
 
 Light graph convolution (He et al., SIGIR 2020) over the weighted query-item matrix `A`:
 ``sum over l from 1 of (D^-1/2 A D^-1/2)^l x``.
@@ -142,7 +142,7 @@ class OpenHostEdges:
         return self._neighbours.product(self._values, x).mul_(node)
 
     def draw(self, nodes: Int64s, settings: ModelSettings) -> "DrawnEdges":
-        """See `HostHearing`; neighbours are drawn anew for every layer, the last layer
+        """See `HostHearing`; neighbours are drawn again for every layer, the last layer
         first.
         """
         layers: list[Messages] = []
@@ -199,7 +199,7 @@ class DrawnEdges:
 
 @dataclass(frozen=True, kw_only=True)
 class LayeredEdges:
-    """What a batch hears, on the device; see `Hearing`."""
+    """The messages of a batch, on the device; see `Hearing`."""
 
     degree: Tensor
     layers: list[WeightedPattern]

@@ -21,7 +21,7 @@ class DeviceForm(Protocol):
     """A channel's part of a whole graph, on the device: for steps that go over all."""
 
     def open(self, visible: VisibilityMask) -> Hearing:
-        """Return what all nodes hear where only `visible` is to be seen."""
+        """Return the messages to all nodes under a visibility mask."""
 
 
 class HostForm(Protocol):
@@ -30,23 +30,21 @@ class HostForm(Protocol):
     """
 
     def open(self, visible: VisibilityMask) -> "HostHearing":
-        """Return what all nodes hear where only `visible`, on the host, is to be
-        seen.
-        """
+        """Return the messages to all nodes under a visibility mask, on the host."""
 
 
 class HostHearing(Hearing, Protocol):
-    """What all nodes hear in one channel, in the host's memory.
+    """The messages to all nodes in one channel, in the host's memory.
 
     `along` has no gradient here.
     """
 
     def draw(self, nodes: Int64s, settings: ModelSettings) -> "Drawn":
-        """Draw what some nodes, ``int64 [n]`` ascending and distinct, hear.
+        """Draw the messages to some nodes, ``int64 [n]`` ascending and distinct.
 
         Of a node's neighbours at most `settings.num_neighbours` are drawn, uniformly
-        and without replacement; each counts as much more as were left out. Numbers come
-        from torch's generator.
+        and without replacement; each is scaled by the inverse sampling rate. Numbers
+        come from torch's generator.
         """
 
 
@@ -55,7 +53,7 @@ class Drawn(Protocol):
 
     @property
     def senders(self) -> Int64s:
-        """``int64 [m]``, the nodes that are heard."""
+        """``int64 [m]``, the nodes that send."""
 
     @property
     def size(self) -> ChannelSize:
@@ -73,7 +71,7 @@ class Propagation(Protocol):
     Attributes:
         name: its name in `model.artifact.channels`.
         fed_by: channels, before it in the table, whose vectors it starts from beside
-            the node's own, each times a learnt share.
+            the node's own, each times a learned share.
     """
 
     name: str
@@ -90,6 +88,6 @@ class Propagation(Protocol):
 
         Args:
             start: ``float32 [num_rows, dim]``, what it propagates.
-            hearing: what is heard in it.
+            hearing: its messages.
             settings: of the network.
         """

@@ -1,7 +1,7 @@
-"""The hypergraph channel: what was in one session hears of each other.
+"""The hypergraph channel: messages between the nodes of one session.
 
-Node to session to node, with `H` the incidence of nodes and hyperedges (sessions) and
-`D_v`, `D_e` their degrees: ``D_v^-1 H D_e^-1 H^T x``.
+From node to session to node, with `H` the incidence of nodes and hyperedges (sessions)
+and `D_v`, `D_e` their degrees: ``D_v^-1 H D_e^-1 H^T x``.
 """
 
 from dataclasses import dataclass
@@ -72,27 +72,27 @@ class OpenSessions:
 
     def along(self, x: Tensor, layer: int) -> Tensor:  # noqa: ARG002  # it has one layer
         """Return D_v^-1 H D_e^-1 H^T x."""
-        told = self._incidences.product(self._told, x)
-        return self._incidences.transposed_product(self._heard, told)
+        of_sessions = self._incidences.product(self._to_session, x)
+        return self._incidences.transposed_product(self._from_session, of_sessions)
 
     def to_session(self) -> tuple[Matrix, Matrix]:
         """Return D_e^-1 H^T and its transpose."""
-        return self._incidences.both(self._told)
+        return self._incidences.both(self._to_session)
 
     def from_session(self) -> tuple[Matrix, Matrix]:
         """Return D_v^-1 H and its transpose."""
-        matrix, transposed = self._incidences.both(self._heard)
+        matrix, transposed = self._incidences.both(self._from_session)
         return transposed, matrix
 
     @cached_property
-    def _told(self) -> Tensor:
+    def _to_session(self) -> Tensor:
         """Entries of H D_e^-1: a session is the mean of its members."""
         size = self._incidences.row_sums(self._open).clamp(min=1.0)
         return self._open / gather(size, self._incidences.row)
 
     @cached_property
-    def _heard(self) -> Tensor:
-        """Entries of D_v^-1 H: a node hears the mean of its sessions, a hidden one
+    def _from_session(self) -> Tensor:
+        """Entries of D_v^-1 H: a node gets the mean of its sessions, a hidden one
         nothing.
         """
         share = self._node / self._member_degree.clamp(min=1.0)
@@ -204,7 +204,7 @@ class DrawnSessions:
 
 @dataclass(frozen=True, kw_only=True)
 class SessionMessages:
-    """What a batch hears, on the device; see `Hearing`."""
+    """The messages of a batch, on the device; see `Hearing`."""
 
     degree: Tensor
     to_session: WeightedPattern

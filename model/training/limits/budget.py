@@ -70,8 +70,8 @@ class Budget:
     def refuse_no_step(self, steps: int) -> None:
         """Refuse a training that had no time for a step.
 
-        What was not learned must not be taken for known, which the watermark of a
-        generation says.
+        A generation's watermark claims that its clicks are learned, so a run without a
+        step must not publish.
 
         Args:
             steps: steps done.

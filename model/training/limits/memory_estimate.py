@@ -70,7 +70,7 @@ class MemoryEstimate:
         return sum(size for _, size in self.parts)
 
     def __str__(self) -> str:
-        """Return the sum: the parts, then what they come to."""
+        """Return the parts and their sum, as text."""
         parts = " + ".join(f"{name} {readable_bytes(size)}" for name, size in self.parts if size)
         return f"{parts} = {readable_bytes(self.total_bytes)}"
 
@@ -140,9 +140,8 @@ def readable_bytes(size: float) -> str:
 
 
 def _state(data: TrainingSet, settings: ModelSettings) -> tuple[tuple[str, int], ...]:
-    """Return the parameters and what is kept beside each.
-
-    Two moments, average and best, a gradient.
+    """Return the parameters and what is kept beside each: two moments, average
+    and best, a gradient.
     """
     parameters = _FLOAT * (sum(_table_sizes(data, settings)) + _shared_size(settings))
     return (
@@ -254,7 +253,7 @@ def _pretraining_step(
 
 def _score_bytes(data: TrainingSet, settings: ModelSettings) -> int:
     """Return what it takes to score candidates for the queries of a batch, as many as
-    are to be expected.
+    are expected.
     """
     train, batch = data.train, largest_batch(data, settings)
     clicks = np.bincount(train.edge_item, minlength=train.num_items)

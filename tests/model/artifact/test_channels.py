@@ -1,4 +1,4 @@
-"""The list of channels: what everybody reads of it agrees."""
+"""The list of channels: training, serving and explaining agree on it."""
 
 from dataclasses import fields, replace
 from itertools import product

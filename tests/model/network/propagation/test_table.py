@@ -1,4 +1,4 @@
-"""The table of channels that propagate, beside the list that everybody reads."""
+"""The table of channels that propagate, beside the list of all channels."""
 
 import numpy as np
 import torch
