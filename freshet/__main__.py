@@ -1,7 +1,7 @@
 """The entry point of the `freshet` command.
 
 ``python -m freshet`` does the same, but imports from the folder that it is typed in:
-beside somebody's own server.py only `freshet` works.
+beside a user's own server.py only `freshet` works.
 """
 
 import os

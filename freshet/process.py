@@ -130,7 +130,7 @@ def describe_error(error: Exception) -> tuple[str, int]:
 def stop_event() -> Iterator[threading.Event]:
     """Yield an event that SIGTERM and SIGINT set.
 
-    A second SIGINT ends the process at once.
+    A second SIGINT ends the process immediately.
     """
     stop = threading.Event()
 

@@ -6,7 +6,7 @@
     ├── SettingsInvalid          a setting has a value that cannot work
     ├── ArtifactError            a generation or the artifact folder cannot be used
     │   ├── GenerationMissing    it is not there (retriable: it may appear)
-    │   └── GenerationCorrupt    it is there and wrong
+    │   └── GenerationCorrupt    it exists but is damaged
     ├── TrainingRefused          the snapshot cannot be trained on
     ├── TrainingFailed           training went wrong (retriable)
     ├── TrainingCancelled          the caller cancelled training (retriable)

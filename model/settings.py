@@ -226,7 +226,7 @@ class ModelSettings:
     """Largest relative loss of MRR against the live generation on the newest held-out
     edges and, for a refresh, on edges that the live generation was trained on.
     """
-    # By hand: fewer say little. Twice as many: small shops go unjudged for longer.
+    # By hand: fewer are too noisy. Twice as many: small shops go unjudged for longer.
     gate_min_edges: int = 50
     """Edges below which quality is not compared."""
 

@@ -122,20 +122,20 @@ def _run_once(
     def seconds() -> float:
         return time.monotonic() - began
 
-    def tell(kind: str, generation_id: str, detail: str = "") -> None:
+    def notify(kind: str, generation_id: str, detail: str = "") -> None:
         on_event(
             TunerEvent(kind=kind, generation_id=generation_id, detail=detail, seconds=seconds())
         )
 
     try:
-        outcome, generation_id = _tune(snapshots, opener, settings, stop, tell)
+        outcome, generation_id = _tune(snapshots, opener, settings, stop, notify)
     except TrainingCancelled:
         logger.info("tuning stopped seconds=%.1f", seconds())
     except (ModelError, StreamError, OSError) as error:
         reason = type(error).__name__
         logger.error("tuning failed reason=%s error=%s", reason, error)  # noqa: TRY400  # the message has the reason
         metrics.failed(reason=reason, now_seconds=time.time(), run_seconds=seconds())
-        tell("failed", _live_id(opener.store), str(error))
+        notify("failed", _live_id(opener.store), str(error))
     else:
         logger.info(
             "tuning done outcome=%s generation=%s seconds=%.1f", outcome, generation_id, seconds()
@@ -146,7 +146,7 @@ def _run_once(
             now_seconds=time.time(),
             run_seconds=seconds(),
         )
-        tell(outcome, generation_id)
+        notify(outcome, generation_id)
 
 
 def _tune(
@@ -154,14 +154,14 @@ def _tune(
     opener: _Opener,
     settings: ModelSettings,
     stop: Event,
-    tell: Callable[[str, str], None],
+    notify: Callable[[str, str], None],
 ) -> tuple[str, str]:
     """Return the outcome, and the generation that is live after it."""
     with snapshots() as source:
         live = opener.open_live()
         if live is not None and _same(live.manifest, source, settings):
             return "unchanged", live.id
-        tell("training", live.id if live is not None else "")
+        notify("training", live.id if live is not None else "")
         generation_id = train_and_publish(
             source, opener.store, settings, warm=live, is_cancelled=stop.is_set
         )

@@ -11,7 +11,7 @@
     ├── NoGeneration       nothing is live yet (retriable: it becomes live by itself)
     └── QueryRefused       a request is outside the limits (change the request)
 
-Only those that say so are retriable.
+Only those marked so are retriable.
 """
 
 

@@ -10,8 +10,8 @@ from server.freshness import Receipt
 from server.retrieve import QueryPath
 
 # Seconds. A search takes 1 to 4 ms of CPU (docs/benchmarks.md), a client waits for 5 s:
-# a bucket for each doubling or so in between tells p50 and p99 within a factor of two.
-# Twice as many would tell finer, and double the series of the histogram.
+# a bucket for each doubling or so in between gives p50 and p99 within a factor of two.
+# Twice as many would be finer, and double the series of the histogram.
 _REQUEST_SECONDS_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5)
 
 

@@ -20,14 +20,14 @@ class ServerSettings:
     metrics: str = "127.0.0.1:9103"
     """Where Prometheus finds the metrics, HOST:PORT."""
 
-    # A first page of results. Twice as many hardly cost more: titles and ids.
+    # A first page of results. Twice as many cost little more: titles and ids.
     default_k: int = 10
     """Items that an answer has when the request sets no `k`."""
 
     # Some 11 ms of a core in Annoy at 100,000 items. Twice as many: twice that, which
     # other requests wait for.
     max_k: int = 1000
-    """The most items a request may ask for."""
+    """Largest `k` of a request."""
 
     # Twice the bytes that the stream takes of a query (`stream.max_query_bytes`): no
     # longer one was ever learned.
@@ -75,8 +75,8 @@ class ServerSettings:
     the index.
     """
 
-    # A tenth of a second. Twice as many hardly map more of an index that was just read
-    # through by its checksum.
+    # A tenth of a second. Twice as many map little more of an index whose checksum was
+    # just computed.
     num_warmups: int = 64
     """Warm-up searches on a new index, before its first request."""
 

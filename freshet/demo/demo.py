@@ -17,7 +17,7 @@ from freshet_client import RetrievalClient
 
 
 def run_demo(plan: DemoPlan) -> None:
-    """Tell the story.
+    """Run the demo.
 
     Raises:
         CommandError: a process ended, or something did not happen in time; nothing is
@@ -55,7 +55,7 @@ def _tell(plan: DemoPlan, folder: WorkFolder, children: DemoProcesses, story: Na
         steps.await_graph(stage)
         steps.start_shoppers(stage)
         if plan.events is not None:
-            steps.choose(stage)  # a log with nothing to ask for ends the demo before a training
+            steps.choose(stage)  # a log without queries ends the demo before a training
         steps.await_generation(stage)
         queries = steps.choose(stage)
         steps.ask(stage, queries)

@@ -32,7 +32,7 @@ def choose_queries(store: Path, random: Random) -> Queries:
     with open_graph(store, StreamSettings()) as graph:
         arrays = graph.arrays()
     if not len(arrays.edge_query):
-        raise CommandError("the log has no click with a query, so there is nothing to ask for")
+        raise CommandError("the log has no click with a query, so the demo has no query to run")
     num_sessions = np.bincount(
         arrays.edge_query, arrays.edge_sessions, minlength=arrays.num_queries
     )

@@ -212,4 +212,4 @@ def _check_tuner(stage: Stage) -> None:
     samples = samples_at(stage.at.tuner)
     if (total(samples, "freshet_tuner_failures_total") or 0.0) >= _MAX_TUNER_FAILURES:
         log = stage.folder.logs / "tuner.log"
-        raise CommandError(f"the tuner fails to make a generation; its log {log} says why")
+        raise CommandError(f"the tuner fails to make a generation; see its log {log}")

@@ -158,8 +158,8 @@ def write_history(shop: Shop, num_events: int, folder: Path) -> int:
     start_ms = now - int(1000 * num_events / DEFAULT_EVENTS_PER_SECOND)
     events = list(islice(shop.events(start_ms, DEFAULT_EVENTS_PER_SECOND), num_events))
     times_ms = [_time_ms(event) for event in events]
-    # How long a number of events takes is the shop's to say: what is known is when they
-    # must end.
+    # Only the shop knows how long a number of events takes: known is when they must
+    # end.
     shift_ms = now - times_ms[-1]
     shifted = [
         {**event, "ts_ms": ts_ms + shift_ms} for event, ts_ms in zip(events, times_ms, strict=True)

@@ -62,5 +62,7 @@ class Product:
         }
 
     def bare_record(self) -> dict[str, str]:
-        """Return a line of the catalogue file that does not tell what it is."""
+        """Return a line of the catalogue file whose title does not describe the
+        product.
+        """
         return {"item_id": self.item_id, "title": f"Article {crc32(self.item_id.encode()):010d}"}

@@ -16,7 +16,7 @@ from freshet.shop.words import ABBREVIATIONS
 _BEGINS_BROAD = 0.3
 _SEARCHES_AGAIN = 0.15
 
-# Of texts: the share that says what for, puts the first word last, abbreviates.
+# Of texts: the share that names the purpose, puts the first word last, abbreviates.
 _NAMES_PURPOSE = 0.06
 _TURNS_WORDS = 0.06
 _ABBREVIATES = 0.08
@@ -53,7 +53,7 @@ def misspell(text: str, random: Random) -> str:
 
 
 def searches(random: Random, need: Need) -> Iterator[tuple[str, Need]]:
-    """Yield one to three searches for a need, from broad to narrow, with what each asks
+    """Yield one to three searches for a need, from broad to narrow, with what each is
     for.
     """
     kind = need.product_type

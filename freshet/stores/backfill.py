@@ -144,13 +144,13 @@ def _load(
     configure_logging(default="WARNING")
     latest = _WorkerReport(0, 0, WorkerTotals())
 
-    def tell(bytes_done: int, bytes_total: int, totals: WorkerTotals) -> None:
+    def report_progress(bytes_done: int, bytes_total: int, totals: WorkerTotals) -> None:
         nonlocal latest
         latest = _WorkerReport(bytes_done, bytes_total, totals)
         report.send(latest)
 
     try:
-        _apply(plan, own_shards, stop_requested, tell)
+        _apply(plan, own_shards, stop_requested, report_progress)
     except Exception as error:  # noqa: BLE001  # the parent reports what ended this process
         report.send(latest._replace(failure=describe_error(error)[0]))
     report.close()
@@ -160,7 +160,7 @@ def _apply(
     plan: BackfillPlan,
     own_shards: Sequence[int],
     stop_requested: ProcessEvent,
-    tell: Callable[[int, int, WorkerTotals], None],
+    report_progress: Callable[[int, int, WorkerTotals], None],
 ) -> None:
     source = FileSource(
         plan.paths, plan.settings, catalog_paths=plan.catalogs, own_shards=own_shards
@@ -168,7 +168,7 @@ def _apply(
     parent, stop = multiprocessing.parent_process(), Event()
 
     def on_progress(totals: WorkerTotals) -> None:
-        tell(source.bytes_done, source.bytes_total, totals)
+        report_progress(source.bytes_done, source.bytes_total, totals)
         if stop_requested.is_set() or (parent is not None and not parent.is_alive()):
             stop.set()
 
@@ -186,4 +186,4 @@ def _apply(
             on_progress=on_progress,
             own_shards=own_shards,
         )
-    tell(source.bytes_done, source.bytes_total, totals)
+    report_progress(source.bytes_done, source.bytes_total, totals)

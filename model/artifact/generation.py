@@ -1,5 +1,5 @@
-"""The artifact folder: write a generation in one step, read it back verified, say which
-one is current.
+"""The artifact folder: writes a generation in one step, reads it back verified, names
+which one is current.
 
 Layout (`docs/formats.md` has the details)::
 
@@ -200,7 +200,7 @@ def _check_file(path: Path, entry: manifest_pb.File, *, verify: bool) -> None:
         raise GenerationCorrupt(f"{path} is missing; the manifest lists it") from None
     if size_bytes != entry.size_bytes:
         raise GenerationCorrupt(
-            f"{path} has {size_bytes} bytes, its manifest says {entry.size_bytes}"
+            f"{path} has {size_bytes} bytes, its manifest has {entry.size_bytes}"
         )
     if verify and sha256_of(path) != entry.sha256:
         raise GenerationCorrupt(f"{path} does not have the sha256 that its manifest gives")
@@ -302,7 +302,7 @@ def _check_shapes(generation: Generation) -> None:
         found = getattr(generation, name).shape
         if found != shape:
             raise GenerationCorrupt(
-                f"{generation.path}/{name}.npy has shape {found}, its manifest says {shape}"
+                f"{generation.path}/{name}.npy has shape {found}, its manifest has {shape}"
             )
     for name, count in (
         ("item_ids", num_items),

@@ -45,7 +45,7 @@ class PathGraph:
 
     Row `n` of a compressed array is ``starts[n]`` to ``starts[n + 1]``. Hyperedges
     stand for sessions and are numbered by the time of their last event, the newest
-    highest; nothing says whose session it was, or when.
+    highest; it has neither the user of a session nor its time.
 
     Attributes:
         click_starts: ``int64 [num_queries + 1]``.
@@ -82,7 +82,7 @@ class PathGraph:
         return len(self.click_starts) - 1
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """Return the arrays by name, as they are stored."""
+        """Return the stored arrays by name."""
         return {name: getattr(self, name) for name in ARRAY_TYPES}
 
 
@@ -175,7 +175,7 @@ def strongest_paths(graph: PathGraph, query: int, item: int, limit: int) -> list
     """Return the strongest paths from a query to an item, strongest first.
 
     The two ends meet in the inner product of their vectors, so a path may be walked
-    from both of them: one of three clicks is there with two layers of convolution, too.
+    from both of them: one of three clicks exists with two layers of convolution, too.
     Visited are the `VISITED_ITEMS` strongest clicks of the query, the stored queries of
     the item, and for two nodes the `VISITED_HYPEREDGES` newest hyperedges of the one
     that has fewer: an item with a million clicks costs no more than one with a

@@ -13,7 +13,7 @@ from protos import manifest_v1_pb2 as manifest_pb
 _ID_PATTERN = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
 
 # Random bits of an id behind its millisecond: with them the suffix is six hexadecimal
-# digits. One more would make it seven, which no earlier reader takes for an id.
+# digits. One more would make it seven, which no earlier reader accepts as an id.
 _RANDOM_BITS = 14
 
 

@@ -23,7 +23,7 @@ class StringTable(Sequence[str]):
         return len(self._offsets) - 1
 
     def __iter__(self) -> Iterator[str]:
-        """Yield all strings; read at once, many times as fast as one by one."""
+        """Yield all strings; one read of all is many times as fast as one by one."""
         data, offsets = self._data.tobytes(), self._offsets.tolist()
         return (data[start:end].decode("utf-8") for start, end in pairwise(offsets))
 

@@ -58,7 +58,7 @@ class Holdout:
         Queries and items are *frequent* from five clicks out of a search before the
         moment, *rare* below, *new* with none. A pair is *isolated* where its query or
         its item has no edge at all (Han et al., section 5.4: nodes that the bipartite
-        graph alone says nothing of).
+        graph alone has no information on).
         """
         if name == "all":
             return np.ones(len(self.query), dtype=np.bool_)
@@ -113,10 +113,10 @@ def split_by_time(read: Callable[[int | None], GraphArrays]) -> tuple[Holdout, H
 
 
 def _holdout(known: GraphArrays, whole: GraphArrays, begin_ms: int, end_ms: int) -> Holdout:
-    asked = (whole.fact_ms >= begin_ms) & (whole.fact_ms < end_ms)
+    in_period = (whole.fact_ms >= begin_ms) & (whole.fact_ms < end_ms)
     query_keys, item_keys = (
-        whole.query_keys[whole.fact_query[asked]],
-        whole.item_keys[whole.fact_item[asked]],
+        whole.query_keys[whole.fact_query[in_period]],
+        whole.item_keys[whole.fact_item[in_period]],
     )
     is_known = np.isin(item_keys, known.item_keys[~known.item_deleted])
     query_keys, item_keys = query_keys[is_known], item_keys[is_known]

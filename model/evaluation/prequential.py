@@ -47,7 +47,8 @@ class ReplayPlan:
         refresh_every: clicks from one refresh to the next.
         start_share: share of the clicks before the first predicted day. Half, chosen by
             hand: a larger one leaves fewer clicks to compare.
-        days: predict only the newest so many days; None: all from `start_share` on.
+        days: predict only the clicks of the newest N days; None: all from `start_share`
+            on.
     """
 
     refresh_every: int
@@ -344,7 +345,7 @@ def midnights(ms: Int64s) -> list[int]:
 
 
 def refreshes(ms: Int64s, every: int) -> list[int]:
-    """Return the first midnight, then the time of every so many clicks.
+    """Return the first midnight, then the time of every N-th click.
 
     AskedClicks of one time go together.
     """

@@ -19,7 +19,7 @@ from stream.dtypes import Float32s, Int64s
 # Largest error of a vector's length: a thousand float32 roundings. Twice as much would
 # still find a vector that was never scaled.
 _NORM_TOLERANCE = 1e-3
-# Items and edges below which a mean over them says little, and is not judged. Twice as
+# Items and edges below which a mean over them is too noisy, and is not judged. Twice as
 # many: shops of up to forty items go unjudged.
 _LEAST_ITEMS = 20
 _LEAST_KNOWN_EDGES = 50
@@ -230,7 +230,7 @@ class _Compared(NamedTuple):
     """Two generations on the same edges: their number, and the MRR of the candidate and
     of the live generation.
 
-    None: there are too few to say.
+    None: there are too few.
     """
 
     num_edges: int

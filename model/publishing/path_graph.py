@@ -30,8 +30,8 @@ def build_path_graph(arrays: GraphArrays, items: Int64s, num_queries: int) -> Pa
         items: ``int64 [n]`` ascending, the items of `arrays` that the generation has;
             clicks on others, and their places in hyperedges, are left out, as training
             leaves out what was deleted.
-        num_queries: queries that the generation has, the first so many of `arrays`;
-            with none there is nothing to find a path from, and the graph is empty.
+        num_queries: queries that the generation has, the first of `arrays`; with none
+            there is nothing to find a path from, and the graph is empty.
     """
     row_of = np.full(arrays.num_items, -1, dtype=np.int64)
     row_of[items] = np.arange(len(items))

@@ -8,7 +8,8 @@ from stream.dtypes import Float32s
 # Queries of a measurement: a recall of 0.9 is then known to about 0.01. Twice as many:
 # to 0.7 of that, in twice the time, which is half a second at 100,000 items.
 _QUERIES = 200
-# Items that each is to find: a first page of results, and what `index_recall_10` says.
+# Items that each should find: a first page of results, and the ten of
+# `index_recall_10`.
 _K = 10
 # Exact scores of a block: 16 MB. Twice as many take twice the memory and no less time.
 _SCORES = 1 << 22
@@ -24,7 +25,8 @@ def index_recall(index: VectorIndex, vectors: Float32s, query_vectors: Float32s)
     Args:
         index: an index of `vectors`.
         vectors: ``float32 [n, dim]``; none: the recall is 1.
-        query_vectors: ``float32 [num_queries, dim]``; none: the vectors themselves ask.
+        query_vectors: ``float32 [num_queries, dim]``; none: the item vectors are the
+            queries.
     """
     source = query_vectors if len(query_vectors) else vectors
     if not len(vectors):

@@ -85,7 +85,7 @@ class Objective:
         expected)`` with the learned temperature ``t`` (sampling-bias correction: Yi et
         al., RecSys 2019). Other items that the query is known to lead to are not
         counted against it. Times `content_loss`, the query's text alone is to find the
-        same item among the same vectors: that is how a query that is new will ask.
+        same item among the same vectors: as a new query will be scored.
 
         What a query's known items leave of the candidates is the same for all its
         edges, and is scored once.
@@ -148,8 +148,9 @@ class _KnownItems:
 
         The candidate is a known item of the query.
         """
-        # One entry for each known item of each asked query, query by query: `row` is
-        # the query's place, `first` shifts a running number to its place in `_item`.
+        # One entry for each known item of each query of the batch, query by query:
+        # `row` is the query's place, `first` shifts a running number to its place in
+        # `_item`.
         count = self._count[query]
         row = torch.repeat_interleave(torch.arange(len(query), device=query.device), count)
         first = torch.repeat_interleave(self._start[query] - (count.cumsum(0) - count), count)

@@ -104,7 +104,7 @@ def train(
             learner, run, passes, is_cancelled=is_cancelled, on_progress=on_progress, saved=saved
         )
         # Judged before the newest facts are learned: the gate and the figures are to be
-        # about a model that did not see what it is asked.
+        # about a model that did not see the edges it is judged by.
         held_out, figures = _held_out(learner, num_queries), _figures(learner, run)
         learner.learn_from(data.whole)
         learn_newest(learner, run, is_cancelled, is_warm=warm_start is not None)

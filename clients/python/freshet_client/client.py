@@ -1,4 +1,4 @@
-"""A small client: asks a retrieval server and returns our own types, or raises one
+"""A small client: calls a retrieval server and returns our own types, or raises one
 clear error.
 """
 
@@ -62,7 +62,7 @@ class RetrievalClient:
 
     Args:
         target: HOST:PORT of the server.
-        timeout_seconds: how long a call may take that does not say itself, all its
+        timeout_seconds: how long a call without a timeout of its own may take, all its
             tries together.
         retry: when a call is tried again; None: never.
 

@@ -11,7 +11,7 @@
     │   └── DeadlineExceeded  no answer in time (retriable, with a longer deadline)
     └── CallFailed            the server answered with an error (look at its log)
 
-Only those that say so are retriable. What the client's retry policy covers was tried
+Only those marked so are retriable. What the client's retry policy covers was tried
 again before an error arrives.
 """
 
@@ -99,7 +99,7 @@ def error_of(call: grpc.RpcError, target: str, timeout_seconds: float) -> Client
 
 _MEANINGS: dict[grpc.StatusCode, tuple[type[ClientError], str]] = {
     grpc.StatusCode.INVALID_ARGUMENT: (QueryRefused, "{details}"),
-    # What a request field asks for does not hold.
+    # A condition of a request field does not hold.
     grpc.StatusCode.FAILED_PRECONDITION: (QueryRefused, "{details}"),
     grpc.StatusCode.UNAVAILABLE: (
         ServerUnreachable,

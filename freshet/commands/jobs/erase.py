@@ -69,23 +69,23 @@ def erase(
             "--lift and --compact go with --store", ctx=click.get_current_context()
         )
     settings = begin(config_file).stream()
-    asked = Erasure(kind=kind, id=text, ts_ms=now_ms())
+    erasure = Erasure(kind=kind, id=text, ts_ms=now_ms())
     if store is not None:
-        said = _erase_in_store(asked, store, settings, lift=lift, compact=compact)
+        outcome = _erase_in_store(erasure, store, settings, lift=lift, compact=compact)
     else:
-        said = _publish(asked, str(kafka), settings)
-    click.echo(said, err=True)
+        outcome = _publish(erasure, str(kafka), settings)
+    click.echo(outcome, err=True)
 
 
-def _publish(asked: Erasure, brokers: str, settings: StreamSettings) -> str:
+def _publish(erasure: Erasure, brokers: str, settings: StreamSettings) -> str:
     with closing(EventProducer(brokers, settings)) as producer:
-        producer.publish_erasure(asked)
+        producer.publish_erasure(erasure)
         producer.flush()
     return f"published to {settings.erasures_topic}: each stream erases it as it reads the topic"
 
 
 def _erase_in_store(
-    asked: Erasure, root: Path, settings: StreamSettings, *, lift: bool, compact: bool
+    erasure: Erasure, root: Path, settings: StreamSettings, *, lift: bool, compact: bool
 ) -> str:
     """Erase in every shard of a store, or lift the erasure there."""
     manifest = read_manifest(root)
@@ -99,9 +99,9 @@ def _erase_in_store(
         for index in range(store.num_shards):
             shard = store.shard(index)
             if lift:
-                num_lifted += erasing.lift(shard, asked.kind, asked.id, now_ms())
+                num_lifted += erasing.lift(shard, erasure.kind, erasure.id, now_ms())
             else:
-                num_facts += erasing.erase(shard, [asked], now_ms())
+                num_facts += erasing.erase(shard, [erasure], now_ms())
             if compact:
                 shard.compact()
             store.close_shard(index)

@@ -178,8 +178,8 @@ def fit(
         TrainingCancelled: `is_cancelled` returned True.
     """
     run = _Run(validation.arrays, settings)
-    asked = _some_queries(validation)
-    ranker = PaperRanker(asked, run.network)
+    sampled = _some_queries(validation)
+    ranker = PaperRanker(sampled, run.network)
     every = math.ceil(_STEPS_BETWEEN / run.steps_a_pass)
     state, passes, worth, bad = run.state(), 0, 0.0, 0
     for number in run.passes(deadline, is_cancelled):
@@ -187,7 +187,7 @@ def fit(
         if number % every and not is_last:
             continue
         ranker.propagate()
-        found = _worth(ranker, asked)
+        found = _worth(ranker, sampled)
         if found > worth:
             state, passes, worth, bad = run.state(), number, found, 0
         else:
@@ -270,14 +270,14 @@ class _Run:
 
 
 def _some_queries(holdout: Holdout) -> Holdout:
-    """Return the holdout with pairs of at most so many queries.
+    """Return the holdout with the pairs of a sample of its queries.
 
     An MLP takes long over all.
     """
     queries = np.unique(holdout.query)
     drawn = np.random.default_rng(0).permutation(queries)[:_ASKED_QUERIES]
-    asked = np.isin(holdout.query, drawn)
-    return replace(holdout, query=holdout.query[asked], item=holdout.item[asked])
+    sampled = np.isin(holdout.query, drawn)
+    return replace(holdout, query=holdout.query[sampled], item=holdout.item[sampled])
 
 
 def _worth(ranker: PaperRanker, holdout: Holdout) -> float:

@@ -1,7 +1,7 @@
 """Pure: how many bytes training takes at its peak, part by part, from counts and
 settings.
 
-The factors say how many vectors of a node, and how many bytes of a score, are alive at
+The factors are how many vectors of a node, and how many bytes of a score, are alive at
 once. They were read off torch's own record of what it allocates;
 `tests/model/training/limits/test_memory_estimate.py` holds the sum to that record.
 """
@@ -40,8 +40,8 @@ _JOINED_VECTORS = 18
 _BYTES_OF_PAIR, _JOINED_VECTORS_OF_VIEWS = 18, 14
 # Vectors of a node that the text path keeps for its gradient.
 _TEXT_VECTORS = 3
-# Vectors of a node that come and go on the way back through the plain network, through
-# the fused propagation, and through the fused towers.
+# Vectors of a node that are alive for a while in the backward pass through the plain
+# network, through the fused propagation, and through the fused towers.
 _BACKWARD_VECTORS = 4.2
 _BACKWARD_VECTORS_OF_FEW, _LIFTED_VECTORS = 3, 2
 # Vectors of a node while all are exported over the host's graph.
@@ -58,8 +58,7 @@ class MemoryEstimate:
     """Bytes by part.
 
     Attributes:
-        parts: name and bytes of each part, in the order in which training comes to need
-            them.
+        parts: name and bytes of each part, in the order in which training needs them.
     """
 
     parts: tuple[tuple[str, int], ...]
@@ -206,10 +205,10 @@ def _step(
     middles = _FLOAT * _largest_middles(counts) * settings.dim + 2 * vectors
     moved = _FLOAT * max(_table_sizes(data, settings))
     terms = vectors + _FLOAT * counts.num_terms * settings.dim
-    passing = max(_score_bytes(data, settings), backward, middles, terms, moved)
+    transient = max(_score_bytes(data, settings), backward, middles, terms, moved)
     return (
         *_activations(counts, settings),
-        ("candidates' scores or gradients of activations", passing),
+        ("candidates' scores or gradients of activations", transient),
     )
 
 

@@ -44,7 +44,7 @@ def choose_propagation(
     data: TrainingSet, settings: ModelSettings, device: torch.device
 ) -> Propagation:
     """Return how to propagate: over the whole graph where that fits, unless the
-    settings say otherwise.
+    settings choose.
 
     Raises:
         TrainingRefused: it does not fit, or the generation that it makes could not be
