@@ -76,7 +76,9 @@ def test_only_the_tests_of_bench_import_it_and_only_what_is_public(path: Path) -
     assert [pair for pair in found if not public or "._" in pair[0] or pair[1][:1] == "_"] == []
 
 
-@pytest.mark.parametrize("package", ["protos", "stream", "model", "server", "freshet", "deploy"])
+@pytest.mark.parametrize(
+    "package", ["protos", "stream", "model", "server", "freshet", "clients", "examples", "deploy"]
+)
 def test_the_product_imports_none_of_them(package: str) -> None:
     """What is installed needs no test tool."""
     found = {str(path): [module for module, _ in imports_of(path)] for path in modules(package)}
