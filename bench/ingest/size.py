@@ -8,8 +8,8 @@ from bench.ingest.workbench import Workbench
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
+from stream.shard.changed_entries import ShardWrite
 from stream.shard.shard import Shard
-from stream.shard.shard_write import ShardWrite
 from stream.store.store import Store
 
 # Entries of a kind that are written alone to be weighed: some MB, over many blocks.

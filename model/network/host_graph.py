@@ -15,7 +15,7 @@ from model.data.texts import HashedTexts
 from model.network.compressed_rows import CsrMatrix
 from model.network.graph import VisibilityMask
 from model.network.propagation.channel import HostHearing
-from model.network.propagation.table import PROPAGATIONS
+from model.network.propagation.propagations import PROPAGATIONS
 from model.network.text_towers import TextTowers
 from stream.dtypes import Float32s
 

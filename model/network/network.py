@@ -22,7 +22,7 @@ from model.network.attention import ChannelAttention
 from model.network.fused_channels import fused_channel_rows, matrices_of
 from model.network.graph import ChannelOutput, ChannelOutputs, NodeVectors, ReceptiveField
 from model.network.propagation.channel import Propagation
-from model.network.propagation.table import PROPAGATIONS
+from model.network.propagation.propagations import PROPAGATIONS
 from model.network.text_towers import TextTowers
 from model.network.whole_graph import FullReceptiveField
 from model.settings import ModelSettings

@@ -25,7 +25,7 @@ from model.network.graph import Hearing, VisibilityMask
 from model.network.host_graph import HostGraph, HostReceptiveField, MaskedHostGraph
 from model.network.messages import Messages
 from model.network.propagation.channel import Drawn
-from model.network.propagation.table import PROPAGATIONS
+from model.network.propagation.propagations import PROPAGATIONS
 from model.network.text_towers import TextTowers
 from model.settings import ModelSettings
 from stream.dtypes import Int64s

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from model.data.graph import GraphPart
 from model.network.graph import Hearing, ReceptiveField, VisibilityMask
-from model.network.propagation.table import PROPAGATIONS
+from model.network.propagation.propagations import PROPAGATIONS
 from model.network.text_towers import TextTowers
 
 

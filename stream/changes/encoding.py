@@ -9,8 +9,8 @@ from stream.events.columns import NO_KEY, Keys, Texts
 from stream.graph.facts import FactColumns
 from stream.graph.keysets import distinct, run_starts
 from stream.shard import codec
+from stream.shard.changed_entries import DirtyKeys, ShardWrite
 from stream.shard.rocksdb import Puts
-from stream.shard.shard_write import DirtyKeys, ShardWrite
 
 
 def encode(plan: Plan, texts: Texts) -> ShardWrite:

@@ -19,11 +19,11 @@ from stream.events.types import CatalogItem, Erasure
 from stream.graph.facts import FactColumns
 from stream.graph.keysets import distinct
 from stream.shard import codec
+from stream.shard.changed_entries import ShardWrite
 from stream.shard.codec import AuditEntry, ErasureKind, ErasureTombstone, ShardState
 from stream.shard.reader import ShardReader
 from stream.shard.rocksdb import Puts, store_error
 from stream.shard.shard import Shard
-from stream.shard.shard_write import ShardWrite
 
 FACTS_A_WRITE = 50_000  # facts; bounds memory and how long a batch waits: both double with it
 

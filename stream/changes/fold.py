@@ -28,11 +28,11 @@ from stream.graph.facts import Digest, FactColumns, hyperedge_sizes, times_of
 from stream.graph.folded import FoldedEdge, FoldedFacts
 from stream.graph.keysets import distinct
 from stream.shard import codec
+from stream.shard.changed_entries import ShardWrite
 from stream.shard.codec import ShardState, StoredSession
 from stream.shard.reader import ShardReader
 from stream.shard.rocksdb import Entry, Puts, store_error
 from stream.shard.shard import Shard
-from stream.shard.shard_write import ShardWrite
 
 WALKS_PER_FOLD_AGE = 32
 """A new walk begins once the bound has moved by this part of the fold age.

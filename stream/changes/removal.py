@@ -15,10 +15,10 @@ from stream.events.columns import NO_KEY, Keys
 from stream.graph.facts import Digest, FactColumns, hyperedge_sizes
 from stream.graph.keysets import contains, distinct, run_starts
 from stream.shard import codec
+from stream.shard.changed_entries import DirtyKeys, ShardWrite
 from stream.shard.codec import ShardState, StoredSession
 from stream.shard.rocksdb import Puts, store_error
 from stream.shard.shard import Shard
-from stream.shard.shard_write import DirtyKeys, ShardWrite
 
 # Bytes of runs that are rewritten together: bounds memory, which doubles with it.
 _RUN_BYTES_AT_ONCE = 64 * 1024 * 1024

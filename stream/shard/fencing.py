@@ -21,7 +21,7 @@ from pathlib import Path
 from shutil import rmtree
 from uuid import uuid4
 
-from stream.errors import StoreBusy, StoreError, StoreWriteFailed
+from stream.errors import StoreBusy, StoreError, StoreFenced, StoreWriteFailed
 from stream.files import sync_directory, sync_tree
 from stream.shard.locks import FileLock
 from stream.shard.rocksdb import busy, copy_while_written, holds_database
@@ -120,6 +120,22 @@ class Lease:
     def is_current(self) -> bool:
         """Whether no other process took the shard over; lists one small folder."""
         return current_epoch(self.shard) == self.number
+
+    def check(self, index: int) -> None:
+        """Check, before each write, that this process was not fenced.
+
+        Args:
+            index: of the shard, for whoever closes it.
+
+        Raises:
+            StoreFenced: another process took the shard over.
+        """
+        if not self.is_current:
+            raise StoreFenced(
+                f"another process took over {self.shard}, and nothing more was written there; "
+                "start this one again",
+                index,
+            )
 
     def remove_stale_epochs(self) -> None:
         """Remove earlier epochs and unfinished folders, except those that a process

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from stream.errors import StoreFenced, StoreMismatch
+from stream.errors import StoreMismatch
 from stream.settings import StreamSettings
 from stream.shard import codec
+from stream.shard.changed_entries import ShardWrite
 from stream.shard.codec import ShardFormat
 from stream.shard.dirty_log import DirtyLog
 from stream.shard.fencing import Lease
 from stream.shard.names import NameCache, text_hashes
 from stream.shard.reader import ShardReader
 from stream.shard.rocksdb import Database, Memory, Puts
-from stream.shard.shard_write import ShardWrite
 from stream.shard.upgrade import OLD_VERSION, upgrade_shard
 
 _LAST_KEY = (1 << 64) - 1  # the largest 64-bit key
@@ -88,13 +88,7 @@ class Shard(ShardReader):
         Raises:
             StoreFenced: another process did.
         """
-        if not self.holds_lease:
-            raise StoreFenced(
-                f"another process took over {self._lease.shard}, and nothing more was written "
-                "there; "
-                "start this one again",
-                self.index,
-            )
+        self._lease.check(self.index)
 
     def write(self, records: ShardWrite) -> None:
         """Apply all puts and deletes, or none, in one write.

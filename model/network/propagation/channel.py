@@ -2,7 +2,7 @@
 formula.
 
 A channel's file has one instance of `Propagation`; the table is in
-`model.network.propagation.table`.
+`model.network.propagation.propagations`.
 """
 
 from typing import Protocol

@@ -29,8 +29,8 @@ from stream.reading.incremental import GraphCache
 from stream.reading.reader import GraphReader, open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
+from stream.shard.changed_entries import ShardWrite
 from stream.shard.shard import Shard
-from stream.shard.shard_write import ShardWrite
 from testing.histories import (
     EFFORT,
     NOON_MS,

@@ -31,9 +31,9 @@ from stream.reading.scan import session_chunks
 from stream.settings import StreamSettings
 from stream.shard import codec
 from stream.shard import dirty_log as dirty
+from stream.shard.changed_entries import ShardWrite
 from stream.shard.codec import AuditEntry
 from stream.shard.shard import Shard
-from stream.shard.shard_write import ShardWrite
 from stream.store.store import Store
 from testing.graph.erasures import ASKED_MS, ERASABLE, erasures
 from testing.graph.folding import FOLDING, Step, deliver_steps, edges_by_item, folding_deliveries

@@ -27,8 +27,8 @@ from stream.reading.compare import compare_graphs
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
+from stream.shard.changed_entries import ShardWrite
 from stream.shard.rocksdb import Database
-from stream.shard.shard_write import ShardWrite
 from stream.store.store import Store
 from testing.graph.folding import (
     EVERYTHING,

@@ -25,10 +25,10 @@ from stream.graph.sessions import SessionWindows, cut_session_id
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
+from stream.shard.changed_entries import ShardWrite
 from stream.shard.reader import ShardReader
 from stream.shard.rocksdb import Database
 from stream.shard.shard import Shard
-from stream.shard.shard_write import ShardWrite
 from stream.store.store import Store
 from testing.histories import (
     EFFORT,

@@ -20,7 +20,7 @@ from stream.reading.compare import KINDS, GraphComparison, compare_graphs, merge
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
-from stream.shard.shard_write import ShardWrite
+from stream.shard.changed_entries import ShardWrite
 from stream.store.store import Store
 from testing.histories import (
     EFFORT,

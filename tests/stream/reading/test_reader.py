@@ -23,7 +23,7 @@ from stream.graph.arrays import GraphArrays
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
-from stream.shard.shard_write import ShardWrite
+from stream.shard.changed_entries import ShardWrite
 from testing.histories import (
     EFFORT,
     NOON_MS,

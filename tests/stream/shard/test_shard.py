@@ -14,10 +14,10 @@ from stream.errors import StoreUnreadable, StoreWriteFailed
 from stream.events.types import CatalogItem
 from stream.shard import codec
 from stream.shard import dirty_log as dirty
+from stream.shard.changed_entries import ShardWrite
 from stream.shard.names import text_hashes
 from stream.shard.rocksdb import Database
 from stream.shard.shard import Shard
-from stream.shard.shard_write import ShardWrite
 from testing.histories import NOON_MS, apply_events, event
 from tests.stream.conftest import OpenStore
 

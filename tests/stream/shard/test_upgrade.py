@@ -21,8 +21,8 @@ from stream.reading.reader import open_graph
 from stream.reading.snapshot import take_snapshot
 from stream.settings import StreamSettings
 from stream.shard import codec, shard, upgrade
+from stream.shard.changed_entries import ShardWrite
 from stream.shard.rocksdb import Database, Puts
-from stream.shard.shard_write import ShardWrite
 from stream.store.store import Store
 from testing.histories import NOON_MS, apply_all, build, dump, event, graph_hash
 from testing.oracle import Oracle, assert_same_dump

@@ -13,9 +13,9 @@ from stream.events.types import SourcePartition
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
+from stream.shard.changed_entries import ShardWrite
 from stream.shard.fencing import current_folder
 from stream.shard.reader import open_views
-from stream.shard.shard_write import ShardWrite
 from stream.store.store import Store, read_manifest
 from testing.histories import NOON_MS, apply_all, apply_events, event, graph_hash
 from tests.stream.conftest import OpenStore, StartHolder, StartPython

@@ -21,8 +21,8 @@ from stream.kafka.producer import EventProducer
 from stream.metrics import StreamMetrics
 from stream.quarantine import FILE_NAME, FileQuarantine
 from stream.settings import StreamSettings
+from stream.shard.changed_entries import ShardWrite
 from stream.shard.shard import Shard
-from stream.shard.shard_write import ShardWrite
 from stream.sources.topics import KafkaSource
 from stream.store.store import Store
 from stream.worker import WorkerTotals, run_worker

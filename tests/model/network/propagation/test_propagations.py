@@ -8,7 +8,7 @@ from model.data.graph_size import GraphSize
 from model.data.training_set import build_training_set
 from model.network.graph import VisibilityMask
 from model.network.host_graph import HostGraph
-from model.network.propagation.table import PROPAGATIONS
+from model.network.propagation.propagations import PROPAGATIONS
 from model.network.whole_graph import FullReceptiveField, Graph
 from model.settings import ModelSettings
 from stream.graph.arrays import GraphArrays

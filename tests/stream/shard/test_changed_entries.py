@@ -2,7 +2,7 @@
 
 import pytest
 
-from stream.shard.shard_write import DirtyKeys, ShardWrite
+from stream.shard.changed_entries import DirtyKeys, ShardWrite
 
 
 def test_parts_are_joined_in_order() -> None:
