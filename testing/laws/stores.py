@@ -53,7 +53,7 @@ class CaseShards(ABC):
 
 
 class _MemoryLease(Lease):
-    """The right to write a shard in memory, which nobody else wants."""
+    """A lease on a shard in memory, which no other process takes over."""
 
     def __init__(self, shard: Path) -> None:
         super().__init__(shard, 0, FileLock(shard / OWNER_NAME))
