@@ -1,6 +1,7 @@
 """The stream's Prometheus metrics, created when a worker is wired."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -26,79 +27,69 @@ class StreamMetrics:
     """The counters and gauges of a worker; one instance per registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._events = Counter(
-            "freshet_stream_events_total", "Events applied, by type.", ["type"], registry=registry
-        )
+        counter = partial(Counter, registry=registry)
+        gauge = partial(Gauge, registry=registry)
+        histogram = partial(Histogram, registry=registry)
+        self._events = counter("freshet_stream_events_total", "Events applied, by type.", ["type"])
         for kind in EVENT_TYPES:
             self._events.labels(kind)
-        self._new_facts = Counter("freshet_stream_new_facts_total", "New facts.", registry=registry)
-        self._erased_facts = Counter(
-            "freshet_stream_erased_facts_total", "Facts removed by erasures.", registry=registry
+        self._new_facts = counter("freshet_stream_new_facts_total", "New facts.")
+        self._erased_facts = counter(
+            "freshet_stream_erased_facts_total", "Facts removed by erasures."
         )
-        self._dropped = Counter(
+        self._dropped = counter(
             "freshet_stream_dropped_total",
             "Events not applied because their user, session or item is erased.",
-            registry=registry,
         )
-        self._stalled = Counter(
+        self._stalled = counter(
             "freshet_stream_stalled_seconds_total",
             "Time that writes waited because RocksDB could not keep up.",
-            registry=registry,
         )
-        self._quarantined = Counter(
+        self._quarantined = counter(
             "freshet_stream_quarantined_total",
             "Records quarantined, by reason.",
             ["reason"],
-            registry=registry,
         )
         for reason in REASONS:
             self._quarantined.labels(reason)
-        self._batches = Counter(
-            "freshet_stream_batches_total", "Micro-batches written to the store.", registry=registry
+        self._batches = counter(
+            "freshet_stream_batches_total", "Micro-batches written to the store."
         )
-        self._batch_seconds = Histogram(
+        self._batch_seconds = histogram(
             "freshet_stream_batch_seconds",
             "Seconds from handing the first record of a micro-batch to the decoder until "
             "the write of its last shard returned. The write is then in the log of each "
             "shard, which is synced to disk within stream.sync_every_ms.",
             buckets=_BATCH_SECONDS,
-            registry=registry,
         )
-        self._watermark = Gauge(
+        self._watermark = gauge(
             "freshet_stream_graph_watermark_seconds",
             "Event time, as Unix time, up to which the graph is applied; 0: no event was applied.",
-            registry=registry,
         )
-        self._behind_records = Gauge(
+        self._behind_records = gauge(
             "freshet_stream_behind_records",
             "Records not applied yet, by topic and partition (consumer lag).",
             ["topic", "partition"],
-            registry=registry,
         )
-        self._behind_seconds = Gauge(
+        self._behind_seconds = gauge(
             "freshet_stream_behind_seconds",
             "Now minus the graph watermark; 0: no record waits.",
-            registry=registry,
         )
 
-        self._shards = Gauge(
-            "freshet_stream_shards", "Shards that this process has open.", registry=registry
-        )
-        self._handovers = Counter(
+        self._shards = gauge("freshet_stream_shards", "Shards that this process has open.")
+        self._handovers = counter(
             "freshet_stream_handovers_total",
             "Shards gained or lost by this process, by kind.",
             ["kind"],
-            registry=registry,
         )
         for kind in HANDOVERS:
             self._handovers.labels(kind)
-        self._checkpoints = Counter(
-            "freshet_stream_checkpoints_total", "Checkpoints of shards uploaded.", registry=registry
+        self._checkpoints = counter(
+            "freshet_stream_checkpoints_total", "Checkpoints of shards uploaded."
         )
-        self._checkpoint_failures = Counter(
+        self._checkpoint_failures = counter(
             "freshet_stream_checkpoint_failures_total",
             "Checkpoints of shards that failed to upload; each is retried.",
-            registry=registry,
         )
 
     def count_handover(self, kind: str, num_open: int) -> None:
