@@ -24,7 +24,7 @@
     │   ├── SourceUnreadable   a file is missing, cut short, or may not be read
     │   ├── SourceUnavailable  no broker answers, or a topic is missing (retriable)
     │   └── SourceMismatch     the topics' partitions do not fit each other or the store
-    ├── QuarantineFailed       rejected records could not be put away (retriable)
+    ├── QuarantineFailed       rejected records could not be kept (retriable)
     └── PublishFailed          an event could not be handed to the broker (retriable)
 """
 
@@ -194,7 +194,7 @@ class SourceMismatch(SourceError):
 
 
 class QuarantineFailed(StreamError):
-    """Rejected records could not be put away, so their batch was not applied.
+    """Rejected records could not be kept, so their batch was not applied.
 
     Mend disk or topic, restart.
     """

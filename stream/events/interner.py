@@ -1,4 +1,4 @@
-"""Texts to 64-bit keys, each worked out once.
+"""Texts to 64-bit keys, each computed once.
 
 Checked, brought to canonical form, hashed.
 """

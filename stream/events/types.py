@@ -88,7 +88,7 @@ class Record:
         position: where it was read.
         offset: its Kafka offset, or for a file the byte at which its line starts in the
             unpacked content.
-        next_offset: where reading goes on after it.
+        next_offset: where reading resumes after it.
         content_type: the announced encoding; empty: none was announced.
         key: the record's key; None for files.
         value: the bytes; None is a Kafka tombstone.
@@ -126,7 +126,7 @@ class RecordBatch:
 
     @property
     def next_offset(self) -> int:
-        """Where reading goes on after all of them."""
+        """Where reading resumes after all of them."""
         return self.next_offsets[-1]
 
     def rows(self, begin: int, end: int) -> "RecordBatch":

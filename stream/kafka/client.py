@@ -19,7 +19,7 @@ _MAX_CONTENT_TYPES = 1000
 
 
 class BrokerAway(Exception):
-    """The broker did not answer; the client goes on trying by itself."""
+    """The broker did not answer; the client retries by itself."""
 
 
 class OffsetsGone(Exception):
@@ -112,7 +112,7 @@ class Reader(Protocol):
         """
 
     def next_offset(self, position: SourcePartition) -> int | None:
-        """Return where reading goes on, past what is not a record.
+        """Return where reading resumes, past what is not a record.
 
         None: not known yet.
         """

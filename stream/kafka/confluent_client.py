@@ -271,7 +271,7 @@ class ConfluentReader:
         return end if end >= 0 else None
 
     def next_offset(self, position: SourcePartition) -> int | None:
-        """Return where reading goes on, past transaction marks too."""
+        """Return where reading resumes, past transaction marks too."""
         return self._next.get(position)
 
     def answers(self, position: SourcePartition) -> bool:
@@ -299,7 +299,7 @@ class ConfluentReader:
         return found
 
     def _handle(self, failed: list[Message], batches: list[RecordBatch]) -> None:
-        """Take note of ends, and raise what is more than that.
+        """Record ends, and raise what is more than that.
 
         Records that came with it come again.
         """
@@ -360,7 +360,7 @@ def _position(message: Message) -> SourcePartition:
 
 
 def _is_passing(error: KafkaError) -> bool:
-    """Whether the client goes on by itself.
+    """Whether the client recovers by itself.
 
     Brokers that are away, leaders that move, ends of partitions.
     """

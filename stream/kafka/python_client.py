@@ -238,7 +238,7 @@ class KafkaPythonReader:
         return end
 
     def next_offset(self, position: SourcePartition) -> int | None:
-        """Return where reading goes on, past transaction marks too."""
+        """Return where reading resumes, past transaction marks too."""
         with suppress(KafkaError):
             offset: int | None = self._consumer.position(_partition(position), timeout_ms=0)
             return offset

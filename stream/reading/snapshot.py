@@ -128,7 +128,7 @@ def _answer(request: Path, shard: Shard) -> bool:
             "checkpoint failed shard=%d request=%s error=%s", shard.index, request.stem, error
         )
         # On a full disk even this may fail: the requester then runs into its timeout,
-        # and the stream goes on.
+        # and the stream continues.
         with suppress(OSError):
             replace_file(request.with_suffix(".failed"), str(error).encode())
     request.unlink(missing_ok=True)

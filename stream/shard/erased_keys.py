@@ -56,7 +56,7 @@ class ErasedKeys:
         return self._keys[kind].contains(keys)
 
     def add(self, tombstones: Iterable[ErasureTombstone]) -> None:
-        """Take note of tombstones that were written."""
+        """Record tombstones that were written."""
         tombstones = list(tombstones)
         self._note_pending(tombstones)
         for kind in codec.ERASURE_KINDS:
@@ -68,7 +68,7 @@ class ErasedKeys:
                 self._keys[kind] = _KeySet(np.union1d(self._keys[kind].keys, keys))
 
     def remove(self, kind: ErasureKind, keys: Keys) -> None:
-        """Take note of tombstones that were removed."""
+        """Record tombstones that were removed."""
         self._keys[kind] = _KeySet(np.setdiff1d(self._keys[kind].keys, keys))
 
     def _note_pending(self, tombstones: Iterable[ErasureTombstone]) -> None:

@@ -272,7 +272,7 @@ class ShardReader:
 class ShardView(ShardReader):
     """One shard, or a snapshot of one, opened for reading.
 
-    As it was then, whoever goes on writing it.
+    As of then, while another process may write it.
 
     It is opened through a temporary folder of links, because opening writes files of
     its own: nothing in `path` is touched, and no right to write there is needed.

@@ -339,7 +339,7 @@ def holds_database(path: Path) -> bool:
 
 
 def copy_while_written(source: Path, target: Path) -> None:
-    """Copy a database as it is now into a folder, whoever goes on writing it.
+    """Copy a database into a folder, while another process may write it.
 
     Nothing where there is none.
 
@@ -361,7 +361,7 @@ def copy_while_written(source: Path, target: Path) -> None:
             _copy_files(source, target)
             _check_copy(target)
         except FileNotFoundError:
-            pass  # put away meanwhile
+            pass  # deleted meanwhile
         except StoreError:
             if attempt == _OPEN_ATTEMPTS:
                 raise

@@ -43,7 +43,7 @@ def upgrade_shard(
 ) -> int:
     """Bring a shard of format version 1 to the present one.
 
-    Where that was begun and killed, it goes on.
+    An upgrade that was killed is resumed.
 
     Each write puts the new records of some sessions and deletes their old ones: what is
     left of the old kind is still to be done. The format entry comes last: until then

@@ -79,7 +79,7 @@ class Assignment:
         return [SourcePartition(topic, shard) for shard in self.shards for topic in self._topics]
 
     def assigned(self, partitions: Collection[int]) -> None:
-        """Take note of shards to open; that may take long, so it waits for `settle`."""
+        """Record shards to open; that may take long, so it waits for `settle`."""
         logger.info("partitions assigned partitions=%s", list(partitions))
         self._shards.update(partitions)
         self.changes += 1
@@ -139,7 +139,7 @@ class Assignment:
         return [copy for copy in copies if copy]
 
     def rewound(self, offsets: Mapping[SourcePartition, int]) -> None:
-        """Take note that the reader goes on elsewhere than where the shards are."""
+        """Record that the reader resumes elsewhere than where the shards are."""
         for position, offset in offsets.items():
             if position in self._erasures:
                 self._handed_erasures |= {(shard, position): offset for shard in self._shards}

@@ -62,7 +62,7 @@ class FileSource:
         self._find_files()
 
     def start(self, store: Store) -> None:
-        """Go on from the positions of a store.
+        """Resume from the positions of a store.
 
         Of each file, the least that all its shards have applied.
         """

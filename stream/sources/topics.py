@@ -54,12 +54,12 @@ class _Unapplied:
         return self._begin.get(position)
 
     def hand_out(self, batch: RecordBatch) -> None:
-        """Take note of records that were read."""
+        """Record the records that were read."""
         self._begin.setdefault(batch.position, batch.offsets[0])
         self._polled_end[batch.position] = batch.next_offset
 
     def apply(self, position: SourcePartition, next_offset: int) -> None:
-        """Take note that everything before an offset is in the store."""
+        """Record that everything before an offset is in the store."""
         self._begin[position] = next_offset
         if next_offset >= self._polled_end.get(position, 0):
             del self._begin[position]
@@ -201,7 +201,7 @@ class KafkaSource:
         return behind
 
     def applied(self, positions: Mapping[SourcePartition, int]) -> None:
-        """Take note that records are in the store, and now and then commit their
+        """Record that records are in the store, and now and then commit their
         offsets to Kafka.
         """
         for position, next_offset in positions.items():
