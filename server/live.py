@@ -4,6 +4,7 @@ by all threads.
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,9 +12,10 @@ from typing import Final
 import numpy as np
 
 from model.artifact.encoder import TextEncoder
-from model.artifact.generation import Generation, open_generation
+from model.artifact.generation import WARM_PREFIX, Generation, open_generation
 from model.artifact.index.engine import VectorIndex, load_engine
 from model.artifact.index.engines import ENGINES
+from model.artifact.private_files import as_it_is, private_files
 from model.errors import GenerationCorrupt
 from server.errors import CanaryFailed
 from server.settings import ServerSettings
@@ -66,8 +68,8 @@ class LiveGeneration:
     ) -> "LiveGeneration":
         """Verify, open, try and warm the generation in a folder.
 
-        Verifying reads every file through, which brings the index into the page cache
-        before it is mapped.
+        What is checked and served is a copy in memory that nobody else can change,
+        unless `server.copy_to_memory` is off.
 
         Args:
             path: the generation's folder.
@@ -82,9 +84,15 @@ class LiveGeneration:
             OSError: it cannot be read.
             MemoryError: memory does not suffice for it.
         """
-        generation = open_generation(path, verify=True, on_file=on_file)
-        check_consistent(generation)
-        index = generation.open_index(search_k=settings.index_search_k)
+        files = private_files() if settings.copy_to_memory else nullcontext(as_it_is)
+        with files as copied:
+
+            def open_file(file: Path) -> Path:
+                return file if file.name.startswith(WARM_PREFIX) else copied(file)
+
+            generation = open_generation(path, verify=True, on_file=on_file, open_file=open_file)
+            check_consistent(generation)
+            index = generation.open_index(search_k=settings.index_search_k, open_file=open_file)
         if settings.index_search_k not in (0, generation.search_k):
             logger.warning(
                 "index searched with server.index_search_k=%d recall_measured_with=%d",

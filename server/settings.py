@@ -63,6 +63,13 @@ class ServerSettings:
     measured with (`model.index_search_k` of the training).
     """
 
+    copy_to_memory: bool = True
+    """Whether generations are copied into memory and served from there, where nothing
+    that happens to their files can harm the server; two of them at a swap. False: their
+    files are mapped, and only what is asked for takes memory, but a file that is copied
+    over while it is served ends the server. Linux only; elsewhere files are mapped.
+    """
+
     # Each is compared with an exact scan: for all of them one pass over the vectors.
     # Twice as many take up to twice the time before a generation goes live.
     num_canaries: int = 16

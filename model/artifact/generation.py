@@ -26,6 +26,7 @@ from model.artifact.index.engine import Engine, VectorIndex, load_engine
 from model.artifact.index.engines import FIRST_ENGINE
 from model.artifact.manifest import read_manifest
 from model.artifact.paths import ARRAY_TYPES, PathGraph, check_path_graph
+from model.artifact.private_files import OpenFile, as_it_is
 from model.artifact.strings import StringTable
 from model.errors import GenerationCorrupt
 from protos import manifest_v1_pb2 as manifest_pb
@@ -34,6 +35,8 @@ from stream.dtypes import Bools, Float32s, Int64s
 from stream.files import sha256_of
 
 PATHS_PREFIX = "paths."
+WARM_PREFIX = "warm."
+"""Of the names of files that a later training starts from; servers do not read them."""
 
 # What servers search generations with whose manifest has no `search_k`.
 _FIRST_SEARCH_K = 10_000
@@ -117,11 +120,12 @@ class Generation:
         has_index = self.manifest.HasField("index")
         return self.manifest.index.search_k if has_index else _FIRST_SEARCH_K
 
-    def open_index(self, *, search_k: int = 0) -> VectorIndex:
+    def open_index(self, *, search_k: int = 0, open_file: OpenFile = as_it_is) -> VectorIndex:
         """Open the index, to be searched as the gate searched it.
 
         Args:
             search_k: candidates that a search examines instead; 0: as many as then.
+            open_file: as in `open_generation`.
 
         Raises:
             GenerationCorrupt: the engine or its metric is another than this code's, or
@@ -133,9 +137,8 @@ class Generation:
                 f"the index {self.index_path} has metric {manifest.metric!r}; "
                 f"this code reads {engine.metric!r}"
             )
-        return engine.open(
-            self.index_path, manifest.dim, manifest.num_indexed, search_k or self.search_k
-        )
+        path = open_file(self.index_path)
+        return engine.open(path, manifest.dim, manifest.num_indexed, search_k or self.search_k)
 
     def find_query(self, text: str) -> int | None:
         """Return the dense index of a normalised query, or None where it is not in the
@@ -162,7 +165,11 @@ class Generation:
 
 
 def open_generation(
-    path: Path, *, verify: bool = True, on_file: Callable[[Path], None] | None = None
+    path: Path,
+    *,
+    verify: bool = True,
+    on_file: Callable[[Path], None] | None = None,
+    open_file: OpenFile = as_it_is,
 ) -> Generation:
     """Open a generation and check it against its manifest.
 
@@ -174,6 +181,8 @@ def open_generation(
             checked).
         on_file: called with each file once it has been checked; reading it brought it
             into the page cache.
+        open_file: where to read each file, such as a private copy of it
+            (`model.artifact.private_files`); it is what is checked, too.
 
     Raises:
         GenerationMissing: there is no generation at `path`.
@@ -182,86 +191,105 @@ def open_generation(
     """
     manifest = read_manifest(path)
     for entry in manifest.files:
-        _check_file(path / entry.name, entry, verify=verify)
+        _check_file(path / entry.name, entry, open_file, verify=verify)
         if on_file is not None:
             on_file(path / entry.name)
     try:
-        generation = _map_arrays(path, manifest)
+        generation = _Mapper(path, manifest, open_file).generation()
     except (OSError, ValueError) as error:
         raise GenerationCorrupt(f"generation {path} cannot be read: {error}") from error
     _check_shapes(generation)
     return generation
 
 
-def _check_file(path: Path, entry: manifest_pb.File, *, verify: bool) -> None:
+def _check_file(path: Path, entry: manifest_pb.File, open_file: OpenFile, *, verify: bool) -> None:
     try:
-        size_bytes = path.stat().st_size
+        content = open_file(path)
+        size_bytes = content.stat().st_size
     except FileNotFoundError:
         raise GenerationCorrupt(f"{path} is missing; the manifest lists it") from None
     if size_bytes != entry.size_bytes:
         raise GenerationCorrupt(
             f"{path} has {size_bytes} bytes, its manifest has {entry.size_bytes}"
         )
-    if verify and sha256_of(path) != entry.sha256:
+    if verify and sha256_of(content) != entry.sha256:
         raise GenerationCorrupt(f"{path} does not have the sha256 that its manifest gives")
 
 
-def _map_arrays(path: Path, manifest: manifest_pb.Generation) -> Generation:
-    return Generation(
-        id=manifest.generation_id,
-        path=path,
-        manifest=manifest,
-        item_ids=_strings(path, "item_ids"),
-        item_titles=_strings(path, "item_titles"),
-        item_vectors=_array(path, "item_vectors", np.float32),
-        item_shown=_array(path, "item_shown", np.bool_),
-        index_items=_array(path, "index_items", np.int64),
-        query_keys=_array(path, "query_keys", np.uint64),
-        query_texts=_strings(path, "query_texts"),
-        query_vectors=_array(path, "query_vectors", np.float32),
-        channel_attention_items=_array(path, "channel_attention_items", np.float32),
-        channel_attention_queries=_array(path, "channel_attention_queries", np.float32),
-        paths=_paths(path, manifest),
-        encoder=_named_arrays(path, manifest, "encoder."),
-        warm=_named_arrays(path, manifest, "warm."),
-    )
+@dataclass(frozen=True, slots=True)
+class _Mapper:
+    """Maps the files of one generation."""
 
+    path: Path
+    manifest: manifest_pb.Generation
+    open_file: OpenFile
 
-def _paths(path: Path, manifest: manifest_pb.Generation) -> PathGraph | None:
-    """Map the graph of paths; None where the manifest lists no part of it."""
-    if not any(entry.name.startswith(PATHS_PREFIX) for entry in manifest.files):
-        return None
-    return PathGraph(
-        **{
-            name: _array(path, f"{PATHS_PREFIX}{name}", dtype)
-            for name, dtype in ARRAY_TYPES.items()
+    def generation(self) -> Generation:
+        return Generation(
+            id=self.manifest.generation_id,
+            path=self.path,
+            manifest=self.manifest,
+            item_ids=self._strings("item_ids"),
+            item_titles=self._strings("item_titles"),
+            item_vectors=self._array("item_vectors", np.float32),
+            item_shown=self._array("item_shown", np.bool_),
+            index_items=self._array("index_items", np.int64),
+            query_keys=self._array("query_keys", np.uint64),
+            query_texts=self._strings("query_texts"),
+            query_vectors=self._array("query_vectors", np.float32),
+            channel_attention_items=self._array("channel_attention_items", np.float32),
+            channel_attention_queries=self._array("channel_attention_queries", np.float32),
+            paths=self._paths(),
+            encoder=self._named_arrays("encoder."),
+            warm=self._named_arrays(WARM_PREFIX),
+        )
+
+    def _paths(self) -> PathGraph | None:
+        """Map the graph of paths; None where the manifest lists no part of it."""
+        if not any(entry.name.startswith(PATHS_PREFIX) for entry in self.manifest.files):
+            return None
+        arrays = {
+            name: self._array(f"{PATHS_PREFIX}{name}", dtype) for name, dtype in ARRAY_TYPES.items()
         }
-    )
+        return PathGraph(**arrays)
 
+    def _named_arrays(self, prefix: str) -> dict[str, Float32s]:
+        """Map every array that the manifest lists under a prefix; names come without
+        it.
+        """
+        files = [
+            entry.name.removesuffix(".npy")
+            for entry in self.manifest.files
+            if entry.name.endswith(".npy")
+        ]
+        return {
+            name.removeprefix(prefix): self._array(name, np.float32)
+            for name in files
+            if name.startswith(prefix)
+        }
 
-def _named_arrays(path: Path, manifest: manifest_pb.Generation, prefix: str) -> dict[str, Float32s]:
-    """Map every array that the manifest lists under a prefix; names come without it."""
-    files = [
-        entry.name.removesuffix(".npy") for entry in manifest.files if entry.name.endswith(".npy")
-    ]
-    return {
-        name.removeprefix(prefix): _array(path, name, np.float32)
-        for name in files
-        if name.startswith(prefix)
-    }
+    def _array(self, name: str, dtype: type[np.generic]) -> NDArray[Any]:
+        file = self.open_file(self.path / f"{name}.npy")
+        # An empty array cannot be memory-mapped.
+        mapped: NDArray[Any] = (
+            np.load(file, mmap_mode="r", allow_pickle=False)
+            if _has_rows(file)
+            else np.load(file, allow_pickle=False)
+        )
+        if mapped.dtype != dtype:
+            raise GenerationCorrupt(
+                f"{self.path}/{name}.npy holds {mapped.dtype}, not {np.dtype(dtype)}"
+            )
+        return mapped
 
-
-def _array(path: Path, name: str, dtype: type[np.generic]) -> NDArray[Any]:
-    file = path / f"{name}.npy"
-    # An empty array cannot be memory-mapped.
-    mapped: NDArray[Any] = (
-        np.load(file, mmap_mode="r", allow_pickle=False)
-        if _has_rows(file)
-        else np.load(file, allow_pickle=False)
-    )
-    if mapped.dtype != dtype:
-        raise GenerationCorrupt(f"{file} holds {mapped.dtype}, not {np.dtype(dtype)}")
-    return mapped
+    def _strings(self, name: str) -> StringTable:
+        file = self.open_file(self.path / f"{name}.utf8")
+        data = (
+            np.memmap(file, dtype=np.uint8, mode="r")
+            if file.stat().st_size
+            else np.zeros(0, dtype=np.uint8)
+        )
+        return StringTable(self._array(f"{name}.offsets", np.int64), data)
 
 
 def _has_rows(file: Path) -> bool:
@@ -274,16 +302,6 @@ def _has_rows(file: Path) -> bool:
         )
         shape, _, _ = read_header(handle)
     return bool(np.prod(shape))
-
-
-def _strings(path: Path, name: str) -> StringTable:
-    file = path / f"{name}.utf8"
-    data = (
-        np.memmap(file, dtype=np.uint8, mode="r")
-        if file.stat().st_size
-        else np.zeros(0, dtype=np.uint8)
-    )
-    return StringTable(_array(path, f"{name}.offsets", np.int64), data)
 
 
 def _check_shapes(generation: Generation) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from model.artifact.index.annoy import ENGINE, AnnoyVectors
+from model.artifact.private_files import HAS_PRIVATE_FILES
 from model.artifact.writer import GenerationWriter
 from model.errors import GenerationCorrupt, GenerationMissing
 from model.settings import ModelSettings
@@ -42,6 +43,59 @@ def test_every_file_is_read_before_the_index_is_mapped(artifacts: Artifacts) -> 
 
     assert sorted(read) == sorted(entry.name for entry in live.generation.manifest.files)
     assert INDEX_NAME in read
+
+
+SEARCH_AFTER_EMPTYING = """
+import os, sys
+from pathlib import Path
+from server.live import LiveGeneration, canary_vectors
+from server.settings import ServerSettings
+
+live = LiveGeneration.load(Path(sys.argv[1]), ServerSettings())
+for file in Path(sys.argv[1]).iterdir():
+    os.truncate(file, 0)
+found = [live.index.search(vector, 3)[0] for vector in canary_vectors(live.generation, 40)]
+rows = [row for ids in found for row in live.generation.index_items[ids]]
+titles = [live.generation.item_titles[row] for row in rows]
+print(len(titles), live.generation.find_query("query 7"), live.encoder.encode("new").shape)
+"""
+
+
+@pytest.mark.skipif(not HAS_PRIVATE_FILES, reason="the system has no files in memory")
+@pytest.mark.parametrize("engine", ["annoy", "exact"])
+def test_files_that_are_copied_over_do_not_end_the_process(
+    artifacts: Artifacts, engine: str
+) -> None:
+    """`cp` shortens a file before it writes it again: whoever has it
+    mapped dies of the next read, so the server serves a copy.
+    """
+    catalogue = make_catalogue(50, QUERIES)
+    catalogue.settings = ModelSettings(index_engine=engine)
+    path = artifacts.store.generation_path(artifacts.write(catalogue))
+
+    done = subprocess.run(
+        [sys.executable, "-c", SEARCH_AFTER_EMPTYING, str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[0] == "120"
+
+
+def test_a_generation_can_be_mapped_where_it_lies(artifacts: Artifacts) -> None:
+    """For a machine whose memory does not hold two generations."""
+    path = artifacts.store.generation_path(artifacts.write(make_catalogue(50, QUERIES)))
+
+    mapped = LiveGeneration.load(path, ServerSettings(copy_to_memory=False)).generation
+    copied = LiveGeneration.load(path, ServerSettings(copy_to_memory=True)).generation
+    (path / "item_vectors.npy").write_bytes(
+        (path / "item_vectors.npy").read_bytes()[:-4] + bytes(4)
+    )
+
+    assert mapped.item_vectors[-1, -1] == 0
+    assert copied.item_vectors[-1, -1] != 0
 
 
 def test_a_missing_generation_is_named(artifacts: Artifacts) -> None:

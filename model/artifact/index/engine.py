@@ -51,8 +51,9 @@ class IndexCost:
 class VectorIndex(Protocol):
     """An index file, memory-mapped and read-only.
 
-    Searches may run in any number of threads. The file is never overwritten, and the
-    mapping goes with the last reader.
+    Searches may run in any number of threads. The mapping goes with the last reader; a
+    file that might be overwritten meanwhile is opened as a private copy
+    (`model.artifact.private_files`).
     """
 
     def __len__(self) -> int:
