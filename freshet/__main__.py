@@ -5,15 +5,21 @@ beside a user's own server.py only `freshet` works.
 """
 
 import os
+import signal
 import sys
 import warnings
+from types import FrameType
 
-from freshet import process
-from freshet.commands.cli import cli
+from freshet.commands.table import SERVICES
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    if any(entry.name in sys.argv[1:] for entry in SERVICES.entries):
+        signal.signal(signal.SIGTERM, _leave)
+    from freshet import process  # noqa: PLC0415  # takes up to a second to import
+    from freshet.commands.cli import cli  # noqa: PLC0415  # as above
+
     if not sys.warnoptions:
         # What libraries warn their developers of is noise to an operator; -W brings it
         # back.
@@ -22,6 +28,13 @@ def main() -> None:
     # import a server.py or random.py that happens to lie in the user's folder.
     os.environ["PYTHONSAFEPATH"] = "1"
     sys.exit(process.run(cli))
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    """End a service that is still starting: orchestrators stop those, too, and take
+    every exit code but 0 for a failure.
+    """
+    raise SystemExit(0)
 
 
 if __name__ == "__main__":

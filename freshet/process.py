@@ -1,6 +1,7 @@
 """What every process does: handle signals, log, report errors in one line."""
 
 import _thread
+import importlib.util
 import logging
 import os
 import signal
@@ -65,24 +66,35 @@ def _known_errors() -> tuple[type[Exception], ...]:
     return (CommandError, OSError, *PACKAGE_ERRORS, *([client.ClientError] if client else []))
 
 
-def missing_module(error: ModuleNotFoundError, command: str = "", extra: str = "") -> CommandError:
-    """Return the error that names what to install.
+def missing_module(
+    error: ModuleNotFoundError, command: str = "", extras: tuple[str, ...] = ()
+) -> CommandError:
+    """Return the error that names what to install: the extras that are missing, and no
+    other.
 
     Args:
         error: what the import raised.
         command: the command that is not able to run, such as ``freshet tune``; empty:
             not known.
-        extra: the extra that the command needs; empty: the one that brings the module.
+        extras: what the command needs.
     """
     name = str(error.name)
     brought_by = [each for each, modules in EXTRAS.items() if name.partition(".")[0] in modules]
+    missing = [extra for extra in extras if not _is_installed(extra)]
     if not brought_by:
         advice = "install Freshet again: pip install --force-reinstall freshet"
-    elif command and extra:
-        advice = f"install what `{command}` needs: pip install 'freshet[{extra}]'"
+    elif command and missing:
+        advice = f"install what `{command}` needs: pip install 'freshet[{','.join(missing)}]'"
     else:
         advice = f"install the extra that brings it: pip install 'freshet[{brought_by[0]}]'"
     return CommandError(f"this installation has no {name}; {advice}")
+
+
+def _is_installed(extra: str) -> bool:
+    try:
+        return all(importlib.util.find_spec(module) is not None for module in EXTRAS[extra])
+    except ModuleNotFoundError:
+        return False
 
 
 def run(command: click.Command, arguments: list[str] | None = None) -> int:
@@ -149,20 +161,6 @@ def stop_event() -> Iterator[threading.Event]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def sigterm_exits(exit_code: int) -> Iterator[None]:
-    """Let SIGTERM end the program immediately, while no work must be finished."""
-
-    def leave(_number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(exit_code)
-
-    previous = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 @contextmanager

@@ -19,6 +19,12 @@ from stream.errors import StreamError
 
 logger = logging.getLogger(__name__)
 
+# Seconds until the second look for something to learn from while no generation is live;
+# each further pause is twice as long, up to the period. A look at an empty store takes
+# milliseconds, and a first training may fail for a reason that lasts. Twice as long:
+# the first answers come up to that much later.
+_FIRST_PAUSE_SECONDS = 2.0
+
 _NOT_THE_MODELS = frozenset(
     {
         "budget_seconds",
@@ -66,14 +72,20 @@ def run_tuner(
 
     A run that finds nothing new publishes nothing and counts as a success: what is live
     is up to date. A run that fails is logged and counted by the class of its error, and
-    the next period tries again.
+    the next period tries again; while no generation is live, it tries again sooner.
     """
     metrics.started(settings.tune_every_seconds)
     opener = _Opener(store)
+    first_pause = _FIRST_PAUSE_SECONDS
     while not stop.is_set():
         began = time.monotonic()
         _run_once(snapshots, opener, settings, metrics, stop, on_event)
-        stop.wait(max(0.0, settings.tune_every_seconds - (time.monotonic() - began)))
+        if _live_id(store):
+            pause = settings.tune_every_seconds - (time.monotonic() - began)
+        else:
+            pause = min(first_pause, settings.tune_every_seconds)
+            first_pause *= 2
+        stop.wait(max(0.0, pause))
 
 
 class _Opener:

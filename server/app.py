@@ -44,8 +44,8 @@ class RetrievalServer:
 
     Args:
         settings: the server's settings.
-        artifacts_path: the artifacts folder; it must exist, a generation in it need
-            not.
+        artifacts_path: the artifacts folder; neither it nor a generation in it need
+            exist yet.
         registry: where the metrics are registered.
         clock_ms: the time now, UTC epoch milliseconds.
     """
@@ -84,17 +84,22 @@ class RetrievalServer:
         server is ready.
 
         Raises:
-            ArtifactsMissing: the artifacts folder is not a folder.
+            ArtifactsMissing: the artifacts folder is something else.
             PortBusy: something else listens on the address.
             ListenFailed: the address cannot be listened on for another reason.
             ModelError: the current generation is missing or corrupt.
             ServerError: it failed its canary queries.
             OSError: it cannot be read.
         """
-        if not self._artifacts_path.is_dir():
+        if not self._artifacts_path.exists():
+            logger.warning(
+                "artifacts folder %s is not there yet; waiting for a tuner to make it",
+                self._artifacts_path,
+            )
+        elif not self._artifacts_path.is_dir():
             raise ArtifactsMissing(
-                f"the artifacts folder {self._artifacts_path} is not there; "
-                "name the folder that the tuner writes to"
+                f"the artifacts folder {self._artifacts_path} is not a folder; "
+                "name the one that the tuner writes to"
             )
         self._server = self._listen()
         try:

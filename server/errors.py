@@ -4,7 +4,7 @@
 
     ServerError
     ├── SettingsInvalid    a setting is out of range (correct it)
-    ├── ArtifactsMissing   the artifacts folder is not there (give the right one)
+    ├── ArtifactsMissing   the artifacts folder is no folder (give the right one)
     ├── ListenFailed       the address cannot be listened on (choose another)
     │   └── PortBusy       something listens there already (retriable once it stopped)
     ├── CanaryFailed       a generation answers canaries wrongly (train again)
@@ -35,7 +35,7 @@ class SettingsInvalid(ServerError):
 
 
 class ArtifactsMissing(ServerError):
-    """The artifacts folder does not exist, or is not a folder."""
+    """There is something else where the artifacts folder should be."""
 
 
 class ListenFailed(ServerError):

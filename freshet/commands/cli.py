@@ -46,7 +46,7 @@ def _load(module_name: str, entry: CommandEntry) -> click.Command:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        raise missing_module(error, f"freshet {entry.name}", entry.extra) from error
+        raise missing_module(error, f"freshet {entry.name}", entry.extras) from error
     command: click.Command = getattr(module, entry.name)
     command.short_help = entry.summary
     return command

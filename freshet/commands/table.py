@@ -13,12 +13,12 @@ class CommandEntry(NamedTuple):
     Attributes:
         name: what a user types.
         summary: what it does, in one line.
-        extra: the extra of the installation that it needs; empty: none.
+        extras: the extras of the installation that it needs.
     """
 
     name: str
     summary: str
-    extra: str
+    extras: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -36,67 +36,88 @@ class Section:
     entries: tuple[CommandEntry, ...]
 
 
-SECTIONS = (
-    Section(
-        "Run it",
-        "freshet.commands.services",
-        (
-            CommandEntry("stream", "Read events from Kafka or files into the graph.", "stream"),
-            CommandEntry("tune", "Train on the graph and publish, again and again.", "model"),
-            CommandEntry("serve", "Answer queries over gRPC from the newest generation.", "server"),
+SERVICES = Section(
+    "Run it",
+    "freshet.commands.services",
+    (
+        CommandEntry("stream", "Read events from Kafka or files into the graph.", ("stream",)),
+        CommandEntry("tune", "Train on the graph and publish, again and again.", ("model",)),
+        CommandEntry(
+            "serve",
+            "Answer queries over gRPC from the newest generation.",
+            ("server",),
         ),
     ),
+)
+"""What runs until it is stopped."""
+
+SECTIONS = (
+    SERVICES,
     Section(
         "Try it",
         "freshet.commands.trials",
         (
-            CommandEntry("demo", "Show the whole system at work in two minutes.", "all"),
             CommandEntry(
-                "simulate", "Simulate a shop: its catalogue and its events, by seed.", "stream"
+                "demo",
+                "Show the whole system at work in two minutes.",
+                ("stream", "model", "server"),
             ),
-            CommandEntry("replay", "Publish event files to Kafka, at N times real time.", "stream"),
-            CommandEntry("query", "Query a running server.", "client"),
+            CommandEntry(
+                "simulate",
+                "Simulate a shop: its catalogue and its events, by seed.",
+                ("stream",),
+            ),
+            CommandEntry(
+                "replay",
+                "Publish event files to Kafka, at N times real time.",
+                ("stream",),
+            ),
+            CommandEntry("query", "Query a running server.", ("client",)),
         ),
     ),
     Section(
         "Look",
         "freshet.commands.views",
         (
-            CommandEntry("status", "Show every process: up or down, how fresh, what failed.", ""),
-            CommandEntry("graph", "Print the hash, the edges or the size of a graph.", "stream"),
+            CommandEntry("status", "Show every process: up or down, how fresh, what failed."),
+            CommandEntry("graph", "Print the hash, the edges or the size of a graph.", ("stream",)),
             CommandEntry(
-                "verify", "Check that a store holds the graph its source makes.", "stream"
+                "verify",
+                "Check that a store holds the graph its source makes.",
+                ("stream",),
             ),
             CommandEntry(
-                "generations", "List generations, show one, or roll back to one.", "model"
+                "generations",
+                "List generations, show one, or roll back to one.",
+                ("model",),
             ),
+            CommandEntry("explain", "Show which clicks and sessions link a query to an item."),
+            CommandEntry("quarantine", "List the rejected records, and why.", ("stream",)),
             CommandEntry(
-                "explain",
-                "Show which clicks and sessions link a query to an item.",
-                "",
+                "erasures",
+                "List what was erased: what, when, how many facts.",
+                ("stream",),
             ),
-            CommandEntry("quarantine", "List the rejected records, and why.", "stream"),
-            CommandEntry("erasures", "List what was erased: what, when, how many facts.", "stream"),
-            CommandEntry("config", "Show every setting, its value, and where it comes from.", ""),
+            CommandEntry("config", "Show every setting, its value, and where it comes from."),
         ),
     ),
     Section(
         "By hand",
         "freshet.commands.jobs",
         (
-            CommandEntry("snapshot", "Take a consistent snapshot of the graph.", "stream"),
-            CommandEntry("train", "Train one generation and publish it.", "model"),
+            CommandEntry("snapshot", "Take a consistent snapshot of the graph.", ("stream",)),
+            CommandEntry("train", "Train one generation and publish it.", ("model",)),
             CommandEntry(
                 "evaluate",
                 "Measure retrieval on a log's own future, beside baselines.",
-                "model",
+                ("model",),
             ),
             CommandEntry(
                 "upgrade",
                 "Convert a store of an earlier version to today's format.",
-                "stream",
+                ("stream",),
             ),
-            CommandEntry("erase", "Forget a user, a session or an item, for good.", "stream"),
+            CommandEntry("erase", "Forget a user, a session or an item, for good.", ("stream",)),
         ),
     ),
 )

@@ -3,13 +3,13 @@
 import logging
 from pathlib import Path
 
-from freshet.stores.scratch import scratch_folder
 from model.publishing.refresh import SnapshotInput
 from stream.clock import now_ms
 from stream.reading import manifest
 from stream.reading.incremental import GraphCache
 from stream.reading.reader import open_graph
 from stream.reading.snapshot import take_snapshot
+from stream.scratch import scratch_folder
 from stream.settings import StreamSettings
 from stream.store import store as stores
 

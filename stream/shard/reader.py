@@ -1,7 +1,7 @@
 """Reads the records of one shard, whoever writes it."""
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from stream.graph.facts import FactColumns
 from stream.graph.folded import FoldedEdge, FoldedEdges
 from stream.graph.keysets import distinct
 from stream.graph.sessions import SessionWindows
+from stream.scratch import temporary_folder
 from stream.shard import codec
 from stream.shard.codec import PartitionProgress, ShardFormat, ShardState, StoredSession
 from stream.shard.erased_keys import ErasedKeys
@@ -279,18 +280,18 @@ class ShardView(ShardReader):
     """
 
     def __init__(self, path: Path) -> None:
-        self._links = tempfile.TemporaryDirectory(prefix="freshet-reader-")
+        self._links = ExitStack()
         try:
-            links = Path(self._links.name)
+            links = self._links.enter_context(temporary_folder("freshet-reader-", path.parent))
             super().__init__(Database.open_while_written(path, links, lambda: current_folder(path)))
         except BaseException:
-            self._links.cleanup()
+            self._links.close()
             raise
 
     def close(self) -> None:
         """Close the database and remove the links."""
         super().close()
-        self._links.cleanup()
+        self._links.close()
 
 
 def open_views(folders: Sequence[Path]) -> list[ShardView]:

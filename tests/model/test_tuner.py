@@ -288,3 +288,41 @@ def test_one_training_by_hand_is_published(
 
     assert artifacts.current_id() == generation_id
     assert artifacts.manifest(generation_id).snapshot.graph_hash == source.snapshot.graph_hash
+
+
+def test_the_tuner_looks_again_soon_until_a_first_generation_is_live(
+    artifacts: ArtifactStore,
+    settings: ModelSettings,
+    registry: CollectorRegistry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On the first day nothing has to wait for a whole period; then the
+    period counts.
+    """
+    monkeypatch.setattr("model.tuner._FIRST_PAUSE_SECONDS", 1.0)
+    fill_store(tmp_path / "empty", [], shop_items())
+    fill_store(tmp_path / "full", shop_events(400), shop_items())
+    roots = iter([tmp_path / "empty", tmp_path / "empty", tmp_path / "full"])
+    pauses: list[float] = []
+
+    def take() -> AbstractContextManager[SnapshotInput]:
+        return snapshots_of(next(roots), tmp_path / f"{len(pauses)}")()
+
+    class Stop(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            pauses.append(timeout or 0.0)
+            if len(pauses) == 3:
+                self.set()
+            return self.is_set()
+
+    run_tuner(
+        take,
+        artifacts,
+        replace(settings, tune_every_seconds=3600.0),
+        TunerMetrics(registry),
+        Stop(),
+    )
+
+    assert pauses[:2] == [1.0, 2.0]
+    assert pauses[2] > 1800.0

@@ -87,12 +87,28 @@ def test_an_address_of_another_machine_is_refused(artifacts: Artifacts, host: st
 
 
 def test_artifacts_must_be_a_folder(tmp_path: Path) -> None:
-    """A folder that is not there, and a file in its place, are refused by name."""
+    """A file in the place of the folder is refused by name."""
     (tmp_path / "file").write_text("x")
 
-    for path in (tmp_path / "nowhere", tmp_path / "file"):
-        with pytest.raises(ArtifactsMissing, match=path.name):
-            make_server(path).start()
+    with pytest.raises(ArtifactsMissing, match="file"):
+        make_server(tmp_path / "file").start()
+
+
+def test_a_server_waits_for_a_folder_that_the_tuner_has_yet_to_make(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The processes can be started in any order; the log says what is
+    waited for.
+    """
+    server = make_server(tmp_path / "artifacts")
+    try:
+        assert not server.start()
+        assert str(tmp_path / "artifacts") in caplog.text
+        Artifacts(tmp_path / "artifacts").publish(make_catalogue(30, ["lamp"]))
+        with RetrievalClient(server.address) as client:
+            client.wait_until_ready(DEADLINE_SECONDS)
+    finally:
+        server.stop(grace_seconds=0)
 
 
 def test_a_corrupt_start_leaves_nothing_behind(artifacts: Artifacts, free_port: object) -> None:

@@ -7,7 +7,7 @@ import click
 from prometheus_client import CollectorRegistry
 
 from freshet.metrics import metrics_endpoint
-from freshet.process import begin, sigterm_exits, stop_event
+from freshet.process import begin, stop_event
 from freshet.stores.artifacts import writable_artifacts
 from freshet.stores.training_input import store_input
 from freshet.terminal import options
@@ -69,7 +69,7 @@ def tune(
         return nullcontext(store_input(store, stream_settings, known))
 
     with metrics_endpoint(metrics, registry, default=TUNER_METRICS):
-        with sigterm_exits(0):
-            import model.training.train  # noqa: F401, PLC0415  # torch takes seconds
+        import model.training.train  # noqa: F401, PLC0415  # torch takes seconds
+
         with stop_event() as stop:
             run_tuner(snapshots, artifact_store, settings, counted, stop)

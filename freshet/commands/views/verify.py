@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Event
 from uuid import uuid4
 
@@ -20,6 +19,7 @@ from freshet.terminal.output import table
 from freshet.terminal.progress import progress
 from stream.reading.compare import GraphComparison, compare_graphs
 from stream.reading.reader import GraphReader, GraphSummary, open_graph
+from stream.scratch import temporary_folder
 from stream.settings import StreamSettings
 from stream.sources.files import FileSource
 from stream.sources.topics import KafkaSource
@@ -85,10 +85,10 @@ def verify(
     with (
         stop_event() as stop,
         open_graph(store, settings) as graph,
-        TemporaryDirectory(prefix="freshet-verify-") as folder,
+        temporary_folder("freshet-verify-", store) as folder,
     ):
         settings = _settings_to_rebuild(settings, graph)
-        scratch = Path(folder) / "store"
+        scratch = folder / "store"
         _rebuild(scratch, graph, sources, catalogs, settings, stop)
         with open_graph(scratch, settings) as rebuilt:
             comparison = compare_graphs(graph, rebuilt, with_catalog=bool(catalogs))

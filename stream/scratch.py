@@ -1,6 +1,7 @@
-"""Folders for temporary snapshots inside the store, where hard links work.
+"""Folders for temporary files: inside the store, where hard links work, or wherever the
+system has room for such files.
 
-What a crash left behind is removed.
+What a crash left behind in the store is removed.
 """
 
 import fcntl
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import rmtree
+from tempfile import TemporaryDirectory, gettempdir
 from uuid import uuid4
 
 _FOLDER = "scratch"
@@ -37,6 +39,25 @@ def scratch_folder(store: Path) -> Iterator[Path]:
     finally:
         rmtree(folder, ignore_errors=True)
         os.close(lock)
+
+
+@contextmanager
+def temporary_folder(prefix: str, store: Path) -> Iterator[Path]:
+    """Yield a new folder, removed afterwards, among the system's temporary files; where
+    the system has no place for them (a read-only root without ``/tmp``), in the store's
+    ``scratch``.
+
+    Raises:
+        OSError: it cannot be made in either.
+    """
+    try:
+        parent = gettempdir()
+    except FileNotFoundError:
+        with scratch_folder(store) as folder:
+            yield folder
+        return
+    with TemporaryDirectory(prefix=prefix, dir=parent) as name:
+        yield Path(name)
 
 
 @contextmanager
