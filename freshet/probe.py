@@ -110,6 +110,7 @@ def _stream_facts(samples: Samples, now: float) -> dict[str, float | str | None]
         "watermark_age_seconds": now - watermark if watermark else None,
         "behind_seconds": total(samples, "freshet_stream_behind_seconds"),
         "behind_records": total(samples, "freshet_stream_behind_records"),
+        "records_lost": total(samples, "freshet_stream_records_lost_total"),
     }
 
 

@@ -1,6 +1,6 @@
 """The stream's Prometheus metrics, created when a worker is wired."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -76,6 +76,12 @@ class StreamMetrics:
             "Now minus the graph watermark; 0: no record waits.",
         )
 
+        self._lost = counter(
+            "freshet_stream_records_lost_total",
+            "Records that a topic no longer had when they were to be read, because its "
+            "retention was faster; offsets are counted, so a compacted topic shows more.",
+            ["topic"],
+        )
         self._shards = gauge("freshet_stream_shards", "Shards that this process has open.")
         self._handovers = counter(
             "freshet_stream_handovers_total",
@@ -91,6 +97,15 @@ class StreamMetrics:
             "freshet_stream_checkpoint_failures_total",
             "Checkpoints of shards that failed to upload; each is retried.",
         )
+
+    def watch_topics(self, topics: Iterable[str]) -> None:
+        """Show topics with a count of 0, before anything is counted of them."""
+        for topic in topics:
+            self._lost.labels(topic)
+
+    def count_lost(self, topic: str, num_records: int) -> None:
+        """Count records that a topic no longer had when they were to be read."""
+        self._lost.labels(topic).inc(num_records)
 
     def count_handover(self, kind: str, num_open: int) -> None:
         """Count a shard that this process gained or lost.

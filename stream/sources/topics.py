@@ -8,10 +8,13 @@ import time
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
+from prometheus_client import CollectorRegistry
+
 from stream.errors import SourceMismatch, SourceUnavailable
 from stream.events.types import RecordBatch, SourcePartition
 from stream.kafka.client import BrokerAway, Group, OffsetsGone, Reader
 from stream.kafka.open import open_client
+from stream.metrics import StreamMetrics
 from stream.settings import StreamSettings
 from stream.sources.assignment import Assignment
 from stream.store.store import Store
@@ -84,6 +87,7 @@ class KafkaSource:
     Args:
         bootstrap: "host:port", or several with commas.
         settings: topics, group, timeouts, which client.
+        metrics: what is counted; None: nothing.
 
     Raises:
         SettingsInvalid: the client is not installed.
@@ -93,9 +97,12 @@ class KafkaSource:
 
     shards_by_partition = True
 
-    def __init__(self, bootstrap: str, settings: StreamSettings) -> None:
+    def __init__(
+        self, bootstrap: str, settings: StreamSettings, metrics: StreamMetrics | None = None
+    ) -> None:
         self._bootstrap = bootstrap
         self._settings = settings
+        self._metrics = metrics or StreamMetrics(CollectorRegistry())
         self._topics = [
             topic
             for topic in (settings.clicks_topic, settings.sessions_topic, settings.catalog_topic)
@@ -110,6 +117,7 @@ class KafkaSource:
         self._is_away = False
         self.num_partitions = self._count_partitions()
         self._erasures = self._find_erasures()
+        self._metrics.watch_topics([*self._topics, *filter(None, [settings.erasures_topic])])
 
     def start(self, store: Store) -> None:
         """Join the consumer group; shards are opened as their partitions are assigned.
@@ -366,6 +374,8 @@ class KafkaSource:
             logger.warning("poll failed bootstrap=%s error=%s", self._bootstrap, error)
             return
         for position, stored in stored_offsets.items():
+            num_lost = max(earliest[position] - stored, 0)
+            self._metrics.count_lost(position.source, num_lost)
             logger.error(
                 "offset out of range topic=%s partition=%d stored=%d going_on_at=%d "
                 "records_lost=%d",
@@ -373,7 +383,7 @@ class KafkaSource:
                 position.partition,
                 stored,
                 earliest[position],
-                max(earliest[position] - stored, 0),
+                num_lost,
             )
         reader.seek(dict(earliest))
         assignment.rewound(earliest)

@@ -121,6 +121,7 @@ def _busy_stream(registry: CollectorRegistry) -> None:
     metrics.count_batch({"click": 7, "view": 3}, 0.01)
     metrics.count_facts(new=6, erased=0, dropped=0)
     metrics.count_quarantined({"malformed": 2})
+    metrics.count_lost("clicks", 7)
     now_ms = time.time_ns() // 1_000_000
     metrics.set_freshness(
         watermark_ms=now_ms - 60_000,

@@ -81,6 +81,17 @@ def test_freshness() -> None:
     assert sample(registry, "freshet_stream_behind_seconds") == 0
 
 
+def test_lost_records_are_counted_by_topic() -> None:
+    """A topic is there with 0 before it loses any."""
+    registry = CollectorRegistry()
+    metrics = StreamMetrics(registry)
+    metrics.watch_topics(["clicks", "sessions"])
+    metrics.count_lost("clicks", 70)
+
+    assert sample(registry, "freshet_stream_records_lost_total", topic="clicks") == 70
+    assert sample(registry, "freshet_stream_records_lost_total", topic="sessions") == 0
+
+
 def test_two_workers_in_one_process() -> None:
     """Metrics belong to their registry, so two workers do not clash."""
     StreamMetrics(CollectorRegistry())

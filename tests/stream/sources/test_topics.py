@@ -125,14 +125,15 @@ class Worker:
         }
 
     def _run(self, bootstrap: str, store: Store, settings: StreamSettings) -> None:
+        metrics = StreamMetrics(self.registry)
         try:
             with closing(FileQuarantine(store.root / FILE_NAME)) as quarantine:
                 run_worker(
-                    KafkaSource(bootstrap, settings),
+                    KafkaSource(bootstrap, settings, metrics),
                     store,
                     quarantine,
                     settings,
-                    StreamMetrics(self.registry),
+                    metrics,
                     self._stop,
                     on_progress=self._note,
                 )
@@ -429,6 +430,9 @@ def test_stored_offset_that_the_broker_does_not_have(
         worker = start_worker(store)
         worker.wait_for_records(4)
         assert worker.stop().records == 4
+    name = "freshet_stream_records_lost_total"
+    assert worker.sample(name, topic=settings.clicks_topic) == lost
+    assert worker.sample(name, topic=settings.sessions_topic) == 0
     assert f"stored={stored} going_on_at=6 records_lost={lost}" in caplog.text
 
 
