@@ -92,6 +92,8 @@ class Record:
         content_type: the announced encoding; empty: none was announced.
         key: the record's key; None for files.
         value: the bytes; None is a Kafka tombstone.
+        time_ms: the record's own time, UTC epoch milliseconds: when the broker appended
+            it or its producer made it, as the topic is set. None: not known.
     """
 
     position: SourcePartition
@@ -100,6 +102,7 @@ class Record:
     content_type: str
     key: bytes | None
     value: bytes | None
+    time_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +114,7 @@ class RecordBatch:
     Attributes:
         shard: the shard that they are for; None: their partition's, or what their
             session or item says.
+        times_ms: as `Record.time_ms`, of each; empty: none is known, as in files.
     """
 
     position: SourcePartition
@@ -120,6 +124,7 @@ class RecordBatch:
     keys: Sequence[bytes | None]
     values: Sequence[bytes | None]
     shard: int | None = None
+    times_ms: Sequence[int] = ()
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -138,6 +143,7 @@ class RecordBatch:
             content_types=self.content_types[begin:end],
             keys=self.keys[begin:end],
             values=self.values[begin:end],
+            times_ms=self.times_ms[begin:end],
         )
 
     def before(self, offset: int) -> "RecordBatch":
@@ -153,6 +159,7 @@ class RecordBatch:
             content_type=self.content_types[row],
             key=self.keys[row],
             value=self.values[row],
+            time_ms=self.times_ms[row] if self.times_ms else None,
         )
 
 

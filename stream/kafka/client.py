@@ -172,12 +172,13 @@ class ContentTypes:
         return text
 
 
-def batch_of_columns(
+def batch_of_columns(  # a column each
     position: SourcePartition,
     offsets: Sequence[int],
     headers: Iterable[Iterable[tuple[str, bytes | None]] | None],
     keys: Sequence[bytes | None],
     values: Sequence[bytes | None],
+    times_ms: Sequence[int],
     content_types: ContentTypes,
 ) -> RecordBatch:
     """Return Kafka records of one partition as a batch."""
@@ -189,4 +190,5 @@ def batch_of_columns(
         content_types=[of(each) for each in headers],
         keys=keys,
         values=values,
+        times_ms=times_ms,
     )

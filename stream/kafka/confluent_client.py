@@ -326,6 +326,7 @@ class ConfluentReader:
             [message.headers() for message in found],
             [message.key() for message in found],
             [message.value() for message in found],
+            [message.timestamp()[1] for message in found],
             self._content_types,
         )
 

@@ -264,6 +264,7 @@ class KafkaPythonReader:
             [message.headers for message in found],
             [message.key for message in found],
             [message.value for message in found],
+            [message.timestamp for message in found],
             self._content_types,
         )
 

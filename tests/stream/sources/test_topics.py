@@ -23,7 +23,7 @@ from kafka.structs import TopicPartition
 from prometheus_client import CollectorRegistry
 
 from stream.errors import SourceMismatch, SourceUnavailable, StreamError
-from stream.events.types import CatalogItem, SourcePartition
+from stream.events.types import CatalogItem, Record, SourcePartition
 from stream.kafka.partitioner import shard_of
 from stream.kafka.producer import RecordProducer
 from stream.metrics import StreamMetrics
@@ -385,6 +385,27 @@ def test_records_that_are_polled_but_not_applied_count_as_behind(
     assert sum(source.behind_records().values()) == 0
     assert not source.is_behind
     source.close()
+
+
+def test_records_come_with_their_own_time(
+    kafka_bootstrap: str, settings: StreamSettings, open_store: OpenStore
+) -> None:
+    """Each record's time is what its producer gave it, row by row."""
+    times_ms = [NOON_MS + 1000 * number for number in range(5)]
+    producer: Any = KafkaProducer(bootstrap_servers=kafka_bootstrap)
+    for time_ms in times_ms:
+        producer.send(settings.clicks_topic, b"{}", partition=0, timestamp_ms=time_ms)
+    producer.close()
+    source = KafkaSource(kafka_bootstrap, settings)
+    source.start(open_store(num_shards=PARTITIONS))
+    found: list[Record] = []
+    while len(found) < len(times_ms):
+        for batch in source.poll(0.1):
+            tail = batch.rows(0, len(batch))
+            found += [tail.record(row) for row in range(len(tail))]
+    source.close()
+
+    assert [record.time_ms for record in found] == times_ms
 
 
 def test_lag(
