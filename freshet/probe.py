@@ -5,7 +5,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -53,7 +53,7 @@ def read_status(addresses: Addresses) -> list[ProcessStatus]:
     """Probe every process; none of them has to answer."""
     now = time.time()
     return [
-        _from_metrics("stream", addresses.stream, lambda samples: _stream_facts(samples, now)),
+        _stream_status(addresses.stream, now),
         _from_metrics("tuner", addresses.tuner, lambda samples: _tuner_facts(samples, now)),
         _server_status(addresses),
     ]
@@ -101,16 +101,26 @@ def _from_metrics(
     return ProcessStatus(name=name, address=address, up=True, problem="", facts=facts_of(samples))
 
 
+def _stream_status(address: str, now: float) -> ProcessStatus:
+    """A stream whose broker does not answer runs, and cannot do its work."""
+    status = _from_metrics("stream", address, lambda samples: _stream_facts(samples, now))
+    silent = status.facts.get("broker_silent_seconds")
+    if not isinstance(silent, float) or not silent:
+        return status
+    return replace(status, up=False, problem=f"Kafka has not answered for {silent:.0f} s")
+
+
 def _stream_facts(samples: Samples, now: float) -> dict[str, float | str | None]:
     watermark = total(samples, "freshet_stream_graph_watermark_seconds")
     return {
         "events": total(samples, "freshet_stream_events_total"),
         "new_facts": total(samples, "freshet_stream_new_facts_total"),
         "quarantined": total(samples, "freshet_stream_quarantined_total"),
-        "watermark_age_seconds": now - watermark if watermark else None,
+        "watermark_age_seconds": max(now - watermark, 0.0) if watermark else None,
         "behind_seconds": total(samples, "freshet_stream_behind_seconds"),
         "behind_records": total(samples, "freshet_stream_behind_records"),
         "records_lost": total(samples, "freshet_stream_records_lost_total"),
+        "broker_silent_seconds": total(samples, "freshet_stream_broker_silent_seconds"),
     }
 
 

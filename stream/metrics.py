@@ -1,6 +1,7 @@
 """The stream's Prometheus metrics, created when a worker is wired."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -21,6 +22,24 @@ HANDOVERS = ("opened", "taken_over", "restored", "closed", "fenced")
 # from a write of a few events to a stalled disk. Chosen by hand. One bucket more at the
 # top, or one finer step, is one time series more.
 _BATCH_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lag:
+    """What waits in a source.
+
+    Attributes:
+        records: how many records are not applied yet, by topic and partition, where
+            that is known.
+        seconds: how long the oldest of them has waited, by topic and partition; 0: none
+            waits. Of files, one for all.
+        silent_seconds: how long ago the broker was last heard, once it does not answer;
+            0: it does.
+    """
+
+    records: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    seconds: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    silent_seconds: float = 0.0
 
 
 class StreamMetrics:
@@ -73,7 +92,17 @@ class StreamMetrics:
         )
         self._behind_seconds = gauge(
             "freshet_stream_behind_seconds",
-            "Now minus the graph watermark; 0: no record waits.",
+            "How long the oldest record that is not applied has waited, over all partitions, "
+            "by when it arrived; 0: none waits. While the broker is away, at least since then.",
+        )
+        self._partition_behind_seconds = gauge(
+            "freshet_stream_partition_behind_seconds",
+            "The same of one partition.",
+            ["topic", "partition"],
+        )
+        self._broker_silent_seconds = gauge(
+            "freshet_stream_broker_silent_seconds",
+            "Time since the broker was last heard, once it does not answer; 0: it does.",
         )
 
         self._lost = counter(
@@ -151,27 +180,21 @@ class StreamMetrics:
         for reason, count in count_by_reason.items():
             self._quarantined.labels(reason).inc(count)
 
-    def set_freshness(
-        self,
-        *,
-        watermark_ms: int | None,
-        now_ms: int,
-        is_behind: bool,
-        behind_records: Mapping[tuple[str, int], int],
-    ) -> None:
+    def set_freshness(self, *, watermark_ms: int | None, lag: Lag) -> None:
         """Set the gauges of the watermark and of the lag.
 
         Args:
             watermark_ms: event time up to which the graph is applied; None: no event
                 was applied.
-            now_ms: the clock, in milliseconds since 1970.
-            is_behind: whether records of the source were not read yet.
-            behind_records: records not applied yet, by topic and partition; the gauges
-                of other partitions are removed.
+            lag: what waits; the gauges of other partitions are removed.
         """
         self._watermark.set((watermark_ms or 0) / 1000)
-        seconds = (now_ms - watermark_ms) / 1000 if is_behind and watermark_ms is not None else 0.0
-        self._behind_seconds.set(max(seconds, 0.0))
-        self._behind_records.clear()
-        for (topic, partition), waiting in behind_records.items():
-            self._behind_records.labels(topic, partition).set(waiting)
+        self._behind_seconds.set(max([lag.silent_seconds, *lag.seconds.values()]))
+        self._broker_silent_seconds.set(lag.silent_seconds)
+        for gauge, waiting in (
+            (self._behind_records, lag.records),
+            (self._partition_behind_seconds, lag.seconds),
+        ):
+            gauge.clear()
+            for (topic, partition), value in waiting.items():
+                gauge.labels(topic, partition).set(value)

@@ -21,7 +21,7 @@ from stream.errors import SourceUnreadable, StoreFenced, StoreStalled
 from stream.events.columns import ShardBatch
 from stream.events.fast_path import ColumnDecoder
 from stream.events.types import RecordBatch, Rejection, SourcePartition
-from stream.metrics import StreamMetrics
+from stream.metrics import Lag, StreamMetrics
 from stream.micro_batch import MicroBatch, ShardRouter
 from stream.quarantine import Quarantine
 from stream.reading.snapshot import serve_requests
@@ -76,14 +76,8 @@ class Source(Protocol):
     def exhausted(self) -> bool:
         """Whether everything was read and nothing more will come."""
 
-    @property
-    def is_behind(self) -> bool:
-        """Whether there are records that were not read yet."""
-
-    def behind_records(self) -> Mapping[tuple[str, int], int]:
-        """Return how many records were not applied yet, by topic and partition, where
-        that is known.
-        """
+    def lag(self) -> Lag:
+        """Return what was not applied yet."""
 
     def applied(self, positions: Mapping[SourcePartition, int]) -> None:
         """Record that everything before these positions is applied."""
@@ -282,9 +276,7 @@ class _Worker:
         self.totals.watermark_ms = min((ms for ms in watermarks if ms is not None), default=None)
         self._metrics.set_freshness(
             watermark_ms=self.totals.watermark_ms,
-            now_ms=now_ms(),
-            is_behind=self._source.is_behind,
-            behind_records=self._source.behind_records(),
+            lag=self._source.lag(),
         )
 
     @property

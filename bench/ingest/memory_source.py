@@ -7,6 +7,7 @@ from typing import cast
 
 from protos import events_v1_pb2 as pb
 from stream.events.types import Interaction, RecordBatch, SourcePartition
+from stream.metrics import Lag
 from stream.store.store import Store
 
 _EVENT_TYPE = "application/x-protobuf; messageType=freshet.events.v1.Event"
@@ -63,14 +64,9 @@ class MemorySource:
         """Whether all records were returned."""
         return self._exhausted
 
-    @property
-    def is_behind(self) -> bool:
-        """Always: it has more at once."""
-        return True
-
-    def behind_records(self) -> Mapping[tuple[str, int], int]:
+    def lag(self) -> Lag:
         """Nothing is known."""
-        return {}
+        return Lag()
 
     def applied(self, positions: Mapping[SourcePartition, int]) -> None:
         """Nothing to do."""

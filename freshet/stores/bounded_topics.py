@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from freshet.terminal.progress import Advance
 from stream.events.types import RecordBatch, SourcePartition
+from stream.metrics import Lag
 from stream.sources.topics import KafkaSource
 from stream.store.store import Store
 
@@ -67,16 +68,9 @@ class BoundedTopics:
             for position, end in self._ends.items()
         )
 
-    @property
-    def is_behind(self) -> bool:
-        """Whether something waits to be read."""
-        return not self.exhausted
-
-    def behind_records(self) -> Mapping[tuple[str, int], int]:
-        """Return how many records wait, by topic and partition, those after the ends
-        included.
-        """
-        return self._source.behind_records()
+    def lag(self) -> Lag:
+        """Return what waits, what comes after the ends included."""
+        return self._source.lag()
 
     def applied(self, positions: Mapping[SourcePartition, int]) -> None:
         """Record what is in the store."""

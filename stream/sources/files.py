@@ -6,14 +6,20 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from stream.clock import now_ms
 from stream.errors import SourceUnreadable
 from stream.events.formats.catalog import JSON_ITEM
 from stream.events.types import RecordBatch, SourcePartition
+from stream.metrics import Lag
 from stream.settings import StreamSettings
+from stream.sources.arrivals import Arrivals
 from stream.sources.lines import Line, LineReader
 from stream.store.store import Store
 
 logger = logging.getLogger(__name__)
+
+# What the lag of all files together is called in the metrics.
+_ALL_FILES = ("files", 0)
 
 
 class FileSource:
@@ -104,10 +110,20 @@ class FileSource:
             and all(file.ended for file in self._files.values())
         )
 
-    @property
-    def is_behind(self) -> bool:
-        """Whether content that is there already was not handed out yet."""
-        return self.bytes_done < self.bytes_total
+    def lag(self) -> Lag:
+        """Return how long content has waited that is there and was not handed out yet.
+
+        A file does not say how many records wait in it, nor when they came: what is
+        there at the start counts from the first look.
+        """
+        now, at_ms = time.monotonic(), now_ms()
+        oldest = 0.0
+        for path, file in self._files.items():
+            arrivals, size = file.arrivals, _size_bytes(path)
+            arrivals.see_end(size, heard=now, now=now)
+            done = size if file.ended else file.bytes_done
+            oldest = max(oldest, arrivals.age_seconds(done, now=now, now_ms=at_ms))
+        return Lag(seconds={_ALL_FILES: oldest})
 
     @property
     def bytes_total(self) -> int:
@@ -118,10 +134,6 @@ class FileSource:
     def bytes_done(self) -> int:
         """How much of `bytes_total` was read."""
         return sum(min(file.bytes_done, _size_bytes(path)) for path, file in self._files.items())
-
-    def behind_records(self) -> dict[tuple[str, int], int]:
-        """Nothing: a file does not say how many records wait in it."""
-        return {}
 
     def applied(self, positions: Mapping[SourcePartition, int]) -> None:
         """Nothing to do: the store alone remembers how far files were applied."""
@@ -178,6 +190,7 @@ class _File:
         self._reader: LineReader | None = None
         self._position = SourcePartition("", 0)
         self._was_replaced = False
+        self.arrivals = Arrivals()
         self.ended = False
 
     @property

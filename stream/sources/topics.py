@@ -5,17 +5,20 @@ A member of a consumer group that reads the partitions of its shards.
 
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry
 
+from stream.clock import now_ms
 from stream.errors import SourceMismatch, SourceUnavailable
 from stream.events.types import RecordBatch, SourcePartition
 from stream.kafka.client import BrokerAway, Group, OffsetsGone, Reader
 from stream.kafka.open import open_client
-from stream.metrics import StreamMetrics
+from stream.metrics import Lag, StreamMetrics
 from stream.settings import StreamSettings
+from stream.sources.arrivals import Arrivals
 from stream.sources.assignment import Assignment
 from stream.store.store import Store
 
@@ -113,7 +116,9 @@ class KafkaSource:
         self._client = open_client(bootstrap, settings)
         self._member: _Member | None = None
         self._unapplied = _Unapplied()
+        self._arrivals: defaultdict[SourcePartition, Arrivals] = defaultdict(Arrivals)
         self._committed_at = self._contact_at = self._changed_at = time.monotonic()
+        self._heard_at = self._contact_at
         self._is_away = False
         self.num_partitions = self._count_partitions()
         self._erasures = self._find_erasures()
@@ -189,12 +194,26 @@ class KafkaSource:
         """Never: a topic does not end."""
         return False
 
-    @property
-    def is_behind(self) -> bool:
-        """Whether records wait in the assigned partitions, or may wait because the
-        broker is away.
+    def lag(self) -> Lag:
+        """Return what waits in the assigned partitions.
+
+        While the broker is away nobody knows what waits: something may have since then.
         """
-        return self._is_away or any(self.behind_records().values())
+        now, at_ms = time.monotonic(), now_ms()
+        silent = now - self._heard_at if self._is_away else 0.0
+        records, seconds = {}, {}
+        for position in self._assigned():
+            place = position.source, position.partition
+            end, next_offset = self._joined.reader.end(position), self._next_offset(position)
+            if end is not None and next_offset is not None:
+                records[place] = max(end - next_offset, 0)
+                arrivals = self._arrivals[position]
+                arrivals.see_end(end, heard=self._heard_at, now=now)
+                age = arrivals.age_seconds(next_offset, now=now, now_ms=at_ms)
+                seconds[place] = max(age, silent)
+            elif silent:
+                seconds[place] = silent
+        return Lag(records=records, seconds=seconds, silent_seconds=silent)
 
     def behind_records(self) -> dict[tuple[str, int], int]:
         """Return how many records wait, by topic and partition.
@@ -279,7 +298,10 @@ class KafkaSource:
         if not assignment.settle():
             return False
         self._changed_at = time.monotonic()
-        self._unapplied.drop(set(self._assigned()))
+        assigned = set(self._assigned())
+        self._unapplied.drop(assigned)
+        for position in self._arrivals.keys() - assigned:
+            del self._arrivals[position]
         return True
 
     def _look_seconds(self) -> float:
@@ -306,6 +328,8 @@ class KafkaSource:
             return []
         self._check_contact(has_records=bool(found))
         for batch in found:
+            if batch.times_ms and self._unapplied.begin(batch.position) is None:
+                self._arrivals[batch.position].see_time(batch.times_ms[0])
             self._unapplied.hand_out(batch)
         return [share for batch in found for share in assignment.hand_out(batch)]
 
@@ -324,6 +348,8 @@ class KafkaSource:
         if not has_records:
             self._commit()
         was_away, self._is_away = self._is_away, not (has_records or self._answers())
+        if not self._is_away:
+            self._heard_at = time.monotonic()
         if self._is_away != was_away:
             event = "broker away" if self._is_away else "broker back"
             logger.warning("%s bootstrap=%s", event, self._bootstrap)

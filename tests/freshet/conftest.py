@@ -20,7 +20,7 @@ from freshet.probe import Addresses
 from model.metrics import TunerMetrics
 from server.app import RetrievalServer
 from server.settings import ServerSettings
-from stream.metrics import StreamMetrics
+from stream.metrics import Lag, StreamMetrics
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CONSOLE_SCRIPT = Path(sys.executable).with_name("freshet")
@@ -125,9 +125,7 @@ def _busy_stream(registry: CollectorRegistry) -> None:
     now_ms = time.time_ns() // 1_000_000
     metrics.set_freshness(
         watermark_ms=now_ms - 60_000,
-        now_ms=now_ms,
-        is_behind=True,
-        behind_records={("clicks", 0): 5},
+        lag=Lag(records={("clicks", 0): 5}, seconds={("clicks", 0): 60.0}),
     )
 
 

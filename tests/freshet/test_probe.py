@@ -3,8 +3,11 @@
 from collections.abc import Callable
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from freshet.metrics import metrics_endpoint
 from freshet.probe import Addresses, ProcessStatus, read_metrics, read_status, total
+from stream.metrics import Lag, StreamMetrics
 
 
 def _by_name(processes: list[ProcessStatus]) -> dict[str, ProcessStatus]:
@@ -58,3 +61,17 @@ def test_a_metric_that_is_not_exported_has_no_total(addresses: Addresses) -> Non
 
     assert total(samples, "freshet_stream_events_total") == 10
     assert total(samples, "freshet_nothing_total") is None
+
+
+def test_a_stream_whose_broker_is_silent_is_not_up(free_port: Callable[[], int]) -> None:
+    """It answers, but cannot do its work."""
+    registry = CollectorRegistry()
+    StreamMetrics(registry).set_freshness(watermark_ms=None, lag=Lag(silent_seconds=90.0))
+    at, nobody = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    with metrics_endpoint(at, registry):
+        processes = read_status(Addresses(stream=at, tuner=nobody, server=nobody, target=nobody))
+    stream = _by_name(processes)["stream"]
+
+    assert not stream.up
+    assert stream.problem == "Kafka has not answered for 90 s"
+    assert stream.facts["broker_silent_seconds"] == 90

@@ -4,7 +4,7 @@ dashboards rely on.
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from stream.metrics import StreamMetrics
+from stream.metrics import Lag, StreamMetrics
 
 
 def sample(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
@@ -55,28 +55,33 @@ def test_counts() -> None:
 
 
 def test_freshness() -> None:
-    """Behind is now minus the watermark while something waits, else zero.
+    """Behind is the oldest of all partitions that have something waiting, else zero.
 
     Partitions taken away go.
     """
     registry = CollectorRegistry()
     metrics = StreamMetrics(registry)
-    metrics.set_freshness(
-        watermark_ms=90_500,
-        now_ms=100_000,
-        is_behind=True,
-        behind_records={("t", 0): 5, ("t", 1): 0},
+    lag = Lag(
+        records={("t", 0): 5, ("t", 1): 0},
+        seconds={("t", 0): 9.5, ("t", 1): 0.0},
+        silent_seconds=7.0,
     )
+    metrics.set_freshness(watermark_ms=90_500, lag=lag)
     assert sample(registry, "freshet_stream_graph_watermark_seconds") == 90.5
     assert sample(registry, "freshet_stream_behind_seconds") == 9.5
+    assert sample(registry, "freshet_stream_broker_silent_seconds") == 7.0
+    name = "freshet_stream_partition_behind_seconds"
+    assert sample(registry, name, topic="t", partition="0") == 9.5
+    assert sample(registry, name, topic="t", partition="1") == 0
     assert sample(registry, "freshet_stream_behind_records", topic="t", partition="0") == 5
-    metrics.set_freshness(
-        watermark_ms=90_500, now_ms=200_000, is_behind=False, behind_records={("t", 1): 0}
-    )
+    lag = Lag(records={("t", 1): 0}, seconds={("t", 1): 0.0})
+    metrics.set_freshness(watermark_ms=90_500, lag=lag)
     assert sample(registry, "freshet_stream_behind_seconds") == 0
+    assert sample(registry, "freshet_stream_broker_silent_seconds") == 0
+    assert sample(registry, name, topic="t", partition="0") is None
     assert sample(registry, "freshet_stream_behind_records", topic="t", partition="0") is None
     assert sample(registry, "freshet_stream_behind_records", topic="t", partition="1") == 0
-    metrics.set_freshness(watermark_ms=None, now_ms=200_000, is_behind=True, behind_records={})
+    metrics.set_freshness(watermark_ms=None, lag=Lag())
     assert sample(registry, "freshet_stream_graph_watermark_seconds") == 0
     assert sample(registry, "freshet_stream_behind_seconds") == 0
 

@@ -21,7 +21,7 @@ from stream.events import interner as interning
 from stream.events.fast_path import ColumnDecoder
 from stream.events.types import Interaction, RecordBatch, Rejection, SourcePartition
 from stream.kafka.partitioner import shard_of
-from stream.metrics import StreamMetrics
+from stream.metrics import Lag, StreamMetrics
 from stream.quarantine import FILE_NAME, FileQuarantine, Quarantine, read_quarantine
 from stream.reading.snapshot import take_snapshot
 from stream.settings import StreamSettings
@@ -445,11 +445,9 @@ class ScriptedSource:
         """Whether every poll was made."""
         return self._next == len(self._polls)
 
-    is_behind = False
-
-    def behind_records(self) -> dict[tuple[str, int], int]:
+    def lag(self) -> Lag:
         """Nothing waits."""
-        return {}
+        return Lag()
 
     def applied(self, positions: Mapping[SourcePartition, int]) -> None:
         """Nothing to do."""

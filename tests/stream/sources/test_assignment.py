@@ -433,11 +433,25 @@ def lose_and_find_a_broker() -> None:
         ]
         run_until(members, lambda: all(set(own.counts()) == expected for own in shards))
         broker.kill()
-        run_until(members, lambda: all(member.source.is_behind for member in members))
+        run_until(
+            members,
+            lambda: all(member.source.lag().silent_seconds > 0.0 for member in members),
+        )
+        for member in members:
+            lag = member.source.lag()
+            assert all(seconds >= lag.silent_seconds for seconds in lag.seconds.values())
         broker.start()
         fill(broker.bootstrap, all_settings[0], keyed(all_settings[0]), 5)
         run_until(members, lambda: all(len(own.counts()) == 2 * len(expected) for own in shards))
-        assert not any(member.source.is_behind for member in members)
+        run_until(
+            members,
+            lambda: (
+                not any(
+                    member.source.lag().silent_seconds or any(member.source.lag().seconds.values())
+                    for member in members
+                )
+            ),
+        )
         for member in members:
             member.source.close()
 

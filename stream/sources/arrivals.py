@@ -1,0 +1,87 @@
+"""How old the oldest waiting record of a partition is, by when records arrived.
+
+Pure: the clocks are arguments.
+"""
+
+from bisect import bisect_right
+from typing import NamedTuple
+
+from stream.events.limits import EARLIEST_MS
+
+# Ends remembered of a partition, each with two times: some 40 KiB, and about a minute
+# of a busy partition in full detail. Twice as many takes twice that and tells the ages
+# within a backlog more finely.
+_MAX_ENDS = 256
+
+
+class _SeenEnd(NamedTuple):
+    """Where a partition ended, and from when to when it is known to have ended there.
+
+    Seconds of the monotonic clock.
+    """
+
+    end: int
+    first: float
+    last: float
+
+
+class Arrivals:
+    """When the records of one partition arrived, as far as its end tells.
+
+    A record came after the last moment at which the partition still ended before it,
+    and before the first at which it ended behind it. The time that the record itself
+    carries is believed between these two, so that no clock but this machine's own can
+    hide a backlog or make one up.
+    """
+
+    def __init__(self) -> None:
+        self._seen: list[_SeenEnd] = []
+        self._time_ms: int | None = None
+
+    def see_end(self, end: int, *, heard: float, now: float) -> None:
+        """Record where the partition ends.
+
+        Args:
+            end: offset behind its last record.
+            heard: monotonic seconds; its broker was last heard then.
+            now: monotonic seconds.
+        """
+        if self._seen and end < self._seen[-1].end:  # made anew, or cut back
+            self._seen.clear()
+        if self._seen and end == self._seen[-1].end:
+            last = self._seen[-1]
+            self._seen[-1] = last._replace(last=max(last.last, heard))
+            return
+        self._seen.append(_SeenEnd(end, now, heard))
+        if len(self._seen) > _MAX_ENDS:
+            # Any end may be left out: what arrived about then is known less exactly.
+            self._seen = [*self._seen[:-1:2], self._seen[-1]]
+
+    def see_time(self, time_ms: int) -> None:
+        """Record the time that the oldest waiting record carries, or the newest applied
+        one, which is older.
+        """
+        self._time_ms = time_ms if time_ms >= EARLIEST_MS else None
+
+    def age_seconds(self, offset: int, *, now: float, now_ms: int) -> float:
+        """Return how long the record at an offset has waited; 0: there is none.
+
+        What is older than that is forgotten.
+
+        Args:
+            offset: of the oldest record that is not applied.
+            now: monotonic seconds.
+            now_ms: the clock at the same moment, to compare records' times with.
+        """
+        behind = bisect_right(self._seen, offset, key=lambda seen: seen.end)
+        if behind:
+            del self._seen[: behind - 1]
+            behind = 1
+        if behind == len(self._seen):
+            return 0.0
+        least = now - self._seen[behind].first
+        most = now - self._seen[0].last if behind else None
+        told = None if self._time_ms is None else (now_ms - self._time_ms) / 1000
+        if most is None:
+            return max(least, told or 0.0)
+        return max(least, most if told is None else min(told, most))

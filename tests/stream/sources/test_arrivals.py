@@ -1,0 +1,118 @@
+"""When records arrived, and how long the oldest has waited."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.sources.arrivals import Arrivals
+
+NOW_MS = 1_800_000_000_000
+"""The clock at monotonic second 1000."""
+
+HOUR = 3600.0
+
+
+def age(arrivals: Arrivals, offset: int, now: float) -> float:
+    """Return the age of the record at an offset, the clocks going alike."""
+    return arrivals.age_seconds(offset, now=now, now_ms=NOW_MS + round(1000 * (now - 1000)))
+
+
+def test_none_waits() -> None:
+    """Nothing behind the last applied record, and nothing known: no age."""
+    arrivals = Arrivals()
+    assert age(arrivals, 0, 1000.0) == 0.0
+    arrivals.see_end(7, heard=1000.0, now=1000.0)
+    arrivals.see_time(NOW_MS - 20 * 3_600_000)
+    assert age(arrivals, 7, 1100.0) == 0.0
+
+
+def test_a_partition_that_was_quiet_is_as_old_as_what_came_now() -> None:
+    """The newest applied record is a day old; what waits came a second ago."""
+    arrivals = Arrivals()
+    arrivals.see_end(7, heard=1000.0, now=1000.0)
+    arrivals.see_time(NOW_MS - 86_400_000)
+    assert age(arrivals, 7, 1000.0) == 0.0
+    arrivals.see_end(7, heard=1060.0, now=1060.0)
+    arrivals.see_end(8, heard=1061.0, now=1061.0)
+    assert age(arrivals, 7, 1062.0) == 2.0
+
+
+def test_a_backlog_from_before_the_start_is_as_old_as_its_records_say() -> None:
+    """Nobody saw it arrive: the records' own time tells."""
+    arrivals = Arrivals()
+    arrivals.see_time(NOW_MS - 7_200_000)
+    arrivals.see_end(500, heard=1000.0, now=1000.0)
+    assert age(arrivals, 0, 1000.0) == 2 * HOUR
+    assert age(arrivals, 100, 1010.0) == 2 * HOUR + 10.0
+
+
+def test_a_backlog_without_times_counts_from_when_it_was_seen() -> None:
+    """A record of no time, or of an absurd one, is at least as old as its sighting."""
+    arrivals = Arrivals()
+    arrivals.see_end(500, heard=1000.0, now=1000.0)
+    assert age(arrivals, 0, 1030.0) == 30.0
+    arrivals.see_time(NOW_MS // 1000)  # seconds where milliseconds belong
+    assert age(arrivals, 0, 1030.0) == 30.0
+
+
+def test_a_clock_that_is_fast_hides_nothing() -> None:
+    """Records of an hour in the future have waited since they were first seen."""
+    arrivals = Arrivals()
+    arrivals.see_end(10, heard=1000.0, now=1000.0)
+    arrivals.see_time(NOW_MS + 3_600_000)
+    assert age(arrivals, 0, 1300.0) == 300.0
+
+
+def test_a_clock_that_is_slow_makes_no_backlog() -> None:
+    """Records of two hours ago that came just now have waited since now."""
+    arrivals = Arrivals()
+    arrivals.see_end(10, heard=1000.0, now=1000.0)
+    arrivals.see_time(NOW_MS - 7_200_000)
+    arrivals.see_end(11, heard=1001.0, now=1001.0)
+    assert age(arrivals, 10, 1002.0) == 2.0
+
+
+def test_a_broker_that_was_silent_may_have_had_records_all_the_time() -> None:
+    """What came after a silence is as old as the silence, at the most."""
+    arrivals = Arrivals()
+    arrivals.see_end(10, heard=1000.0, now=1000.0)
+    arrivals.see_end(10, heard=1000.0, now=1200.0)
+    arrivals.see_end(12, heard=1201.0, now=1201.0)
+    assert age(arrivals, 10, 1201.0) == 201.0
+
+
+def test_a_partition_made_anew_is_seen_anew() -> None:
+    """An end that goes back says nothing about the records of before."""
+    arrivals = Arrivals()
+    arrivals.see_end(100, heard=1000.0, now=1000.0)
+    arrivals.see_end(5, heard=1010.0, now=1010.0)
+    assert age(arrivals, 0, 1012.0) == 2.0
+    assert age(arrivals, 5, 1012.0) == 0.0
+
+
+@given(
+    growth=st.lists(st.integers(0, 5), min_size=1, max_size=700),
+    clock_error_ms=st.integers(-10_000_000, 10_000_000),
+    read=st.floats(0.0, 1.0),
+)
+def test_age_is_between_what_the_ends_say(
+    growth: list[int], clock_error_ms: int, read: float
+) -> None:
+    """A clock that is right is believed, however many ends there were; one that is
+    wrong moves an age no further than the time between two looks, while all are known.
+    """
+    arrivals, arrived = Arrivals(), []
+    arrivals.see_end(0, heard=1000.0, now=1000.0)
+    for second, count in enumerate(growth, 1001):
+        arrived += [float(second)] * count
+        arrivals.see_end(len(arrived), heard=second, now=second)
+    now = 1000.0 + len(growth)
+    offset = int(read * len(arrived))
+    if offset == len(arrived):
+        assert age(arrivals, offset, now) == 0.0
+        return
+    told_ms = NOW_MS + round(1000 * (arrived[offset] - 1000))
+    arrivals.see_time(told_ms)
+    assert age(arrivals, offset, now) == now - arrived[offset]
+    arrivals.see_time(told_ms + clock_error_ms)
+    slack = 1.0 if len(growth) < 256 else len(growth)
+    assert abs(age(arrivals, offset, now) - (now - arrived[offset])) <= slack
