@@ -71,6 +71,10 @@ class StreamMetrics:
         )
         for reason in REASONS:
             self._quarantined.labels(reason)
+        self._rejected_erasures = counter(
+            "freshet_stream_rejected_erasures_total",
+            "Erasures quarantined instead of carried out; also counted by reason.",
+        )
         self._batches = counter(
             "freshet_stream_batches_total", "Micro-batches written to the store."
         )
@@ -179,6 +183,10 @@ class StreamMetrics:
         """Count rejections that the quarantine has stored."""
         for reason, count in count_by_reason.items():
             self._quarantined.labels(reason).inc(count)
+
+    def count_rejected_erasures(self, count: int) -> None:
+        """Count erasures among the rejections that the quarantine has stored."""
+        self._rejected_erasures.inc(count)
 
     def set_freshness(self, *, watermark_ms: int | None, lag: Lag) -> None:
         """Set the gauges of the watermark and of the lag.

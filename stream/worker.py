@@ -18,6 +18,7 @@ from stream.changes.apply import ApplyResult, apply_batch
 from stream.changes.fold import fold_step
 from stream.clock import now_ms
 from stream.errors import SourceUnreadable, StoreFenced, StoreStalled
+from stream.events.announcement import means_erasure
 from stream.events.columns import ShardBatch
 from stream.events.fast_path import ColumnDecoder
 from stream.events.types import RecordBatch, Rejection, SourcePartition
@@ -334,6 +335,9 @@ class _Worker:
         self._quarantine.put(rejections, now_ms())
         self.totals.quarantined += len(rejections)
         self._metrics.count_quarantined(Counter(rejection.reason for rejection in rejections))
+        self._metrics.count_rejected_erasures(
+            sum(means_erasure(rejection.record, self._settings) for rejection in rejections)
+        )
 
     def _count(self, shard_batch: ShardBatch, applied: ApplyResult, counts: "Counter[str]") -> None:
         self.totals.batches += 1

@@ -87,7 +87,7 @@ def erase(shard: Shard, erasures: Sequence[Erasure], now_ms: int) -> int:
             call.
         StoreUnreadable: the shard's files are damaged.
     """
-    orders = {**shard.erased.pending, **_requested(shard, erasures)}
+    orders = {**shard.erased.pending, **_requested(shard, erasures, now_ms)}
     return _erase_all(shard, list(orders.values()), now_ms)
 
 
@@ -136,7 +136,7 @@ def audit_entries(shard: ShardReader) -> Iterator[AuditEntry]:
 
 
 def _requested(
-    shard: Shard, erasures: Sequence[Erasure]
+    shard: Shard, erasures: Sequence[Erasure], now_ms: int
 ) -> dict[tuple[ErasureKind, int], ErasureTombstone]:
     """Return the erasures that were not requested before, by key.
 
@@ -147,8 +147,9 @@ def _requested(
         place = erasure.kind, text_key(erasure.id)
         known = _tombstone(shard, *place)
         if known is None or known.cause != NO_KEY:
-            begun = shard.erased.pending.get(place, ErasureTombstone(*place, erasure.ts_ms))
-            asked.setdefault(place, begun._replace(asked_ms=erasure.ts_ms, cause=NO_KEY))
+            asked_ms = erasure.ts_ms or now_ms
+            begun = shard.erased.pending.get(place, ErasureTombstone(*place, asked_ms))
+            asked.setdefault(place, begun._replace(asked_ms=asked_ms, cause=NO_KEY))
     return dict(sorted(asked.items()))
 
 

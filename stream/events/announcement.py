@@ -7,6 +7,7 @@ from protos import events_v1_pb2 as pb
 from stream.events.format import Format
 from stream.events.formats.table import FORMATS
 from stream.events.sniffer import ANY_JSON, ITEM_JSON
+from stream.events.types import Record
 from stream.settings import StreamSettings
 
 EVENT = pb.Event.DESCRIPTOR.full_name
@@ -16,6 +17,7 @@ ERASURE = pb.Erasure.DESCRIPTOR.full_name
 _OTHER_NAMES = {"": "application/json", "application/protobuf": "application/x-protobuf"}
 _PARAMETER = re.compile(r';\s*messagetype\s*=\s*"?([^";\s]+)"?', re.IGNORECASE)
 _ANY_MESSAGE = ""
+_ERASURE_MARKS = (b'"erase"', b"freshet.erasure")
 
 
 def messages_of_topics(settings: StreamSettings) -> Mapping[str, str]:
@@ -23,6 +25,19 @@ def messages_of_topics(settings: StreamSettings) -> Mapping[str, str]:
     messages = {settings.catalog_topic: ITEM, settings.erasures_topic: ERASURE}
     messages.pop("", None)
     return messages
+
+
+def means_erasure(record: Record, settings: StreamSettings) -> bool:
+    """Return whether a record that cannot be used was meant as an erasure, as far as
+    that can be told of something malformed: where it came from, its content-type, or
+    what JSON of an erasure has.
+    """
+    value = record.value or b""
+    return (
+        (bool(settings.erasures_topic) and record.position.source == settings.erasures_topic)
+        or ERASURE in record.content_type
+        or any(mark in value for mark in _ERASURE_MARKS)
+    )
 
 
 def announced_format(content_type: str, message_of_source: str) -> Format | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
-from stream.events.announcement import EVENT, ITEM, announced_format, messages_of_topics
+from stream.events.announcement import ERASURE, EVENT, ITEM, announced_format, messages_of_topics
 from stream.events.fields import shown
 from stream.events.format import Content, Event, Format
 from stream.events.limits import Limits
@@ -78,7 +78,14 @@ class Decoder:
 
     def _tombstone(self, record: Record, limits: Limits) -> Content:
         """A deletion: of no event time, for a record has no more than its key."""
-        if self._message_of_topic.get(record.position.source) != ITEM:
+        message = self._message_of_topic.get(record.position.source)
+        if message == ERASURE:
+            raise Rejected(
+                "malformed",
+                "the record has no value: an erasure must say whether its id is of a user, "
+                "a session or an item",
+            )
+        if message != ITEM:
             raise Rejected("malformed", "the record has no value")
         if not record.key:
             raise Rejected("missing_field", "a deletion needs the item id as its key")

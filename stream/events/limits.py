@@ -92,6 +92,14 @@ class Limits:
         """Check the time of a catalogue item's state, which may be left out: 0."""
         return self.time(ts_ms) if ts_ms else 0
 
+    def asked_time(self, ts_ms: int) -> int:
+        """Return the time at which an erasure was asked for; 0 where that cannot be
+        believed.
+
+        No erasure is refused for its time.
+        """
+        return ts_ms if EARLIEST_MS <= ts_ms <= self.latest_ms else 0
+
     def id(self, name: str, text: str) -> str:
         """Check an id that must be there."""
         if not text or text.isspace():

@@ -64,7 +64,8 @@ class Erasure:
     Attributes:
         kind: what `id` names.
         id: a user, session or item id.
-        ts_ms: when it was asked for.
+        ts_ms: when it was asked for; 0: not said, or not to be believed. It then counts
+            as asked for when it is read.
     """
 
     kind: Literal["user", "session", "item"]

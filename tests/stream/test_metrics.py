@@ -24,6 +24,7 @@ def test_names() -> None:
         'freshet_stream_events_total{type="catalog"} 0.0',
         "freshet_stream_new_facts_total 0.0",
         'freshet_stream_quarantined_total{reason="malformed"} 0.0',
+        "freshet_stream_rejected_erasures_total 0.0",
         "freshet_stream_batches_total 0.0",
         "freshet_stream_batch_seconds_count 0.0",
         "freshet_stream_graph_watermark_seconds 0.0",

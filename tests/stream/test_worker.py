@@ -175,6 +175,18 @@ def test_bad_lines_are_quarantined_and_the_rest_applied(
     )
 
 
+def test_a_rejected_erasure_is_counted_by_itself(
+    run: Run, events_path: Path, open_store: OpenStore, registry: CollectorRegistry
+) -> None:
+    """Somebody's data stays because of it, so it is more than one bad line of many."""
+    good = b'{"erase": "item", "id": "i-9"}'
+    write_lines(events_path, [b'{"erase": "user", "id": " "}', b"{", good])
+    totals = run(open_store())
+
+    assert totals.quarantined == 2
+    assert registry.get_sample_value("freshet_stream_rejected_erasures_total") == 1
+
+
 def test_file_of_nothing_but_bad_lines(
     run: Run, events_path: Path, open_store: OpenStore, settings: StreamSettings
 ) -> None:

@@ -10,7 +10,8 @@ from freshet.process import begin
 from freshet.terminal import options
 from stream.changes import erase as erasing
 from stream.clock import now_ms
-from stream.events.types import Erasure
+from stream.events.limits import Limits
+from stream.events.types import Erasure, Rejected
 from stream.kafka.producer import EventProducer
 from stream.settings import StreamSettings
 from stream.shard.codec import ErasureKind
@@ -69,12 +70,29 @@ def erase(
             "--lift and --compact go with --store", ctx=click.get_current_context()
         )
     settings = begin(config_file).stream()
-    erasure = Erasure(kind=kind, id=text, ts_ms=now_ms())
+    erasure = Erasure(kind=kind, id=_checked(text, settings), ts_ms=now_ms())
     if store is not None:
         outcome = _erase_in_store(erasure, store, settings, lift=lift, compact=compact)
     else:
         outcome = _publish(erasure, str(kafka), settings)
     click.echo(outcome, err=True)
+
+
+def _checked(text: str, settings: StreamSettings) -> str:
+    """Return an id that the stream will take, which rejects others after they are
+    published.
+    """
+    try:
+        text.encode()
+        return Limits.at(settings, now_ms()).id("ID", text)
+    except UnicodeEncodeError:
+        problem = "ID is not UTF-8"
+    except Rejected as rejected:
+        problem = rejected.detail
+    raise click.UsageError(
+        f"{problem}; no event can have such an id, and nothing was erased or published",
+        ctx=click.get_current_context(),
+    )
 
 
 def _publish(erasure: Erasure, brokers: str, settings: StreamSettings) -> str:

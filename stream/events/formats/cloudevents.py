@@ -29,7 +29,7 @@ def _read(envelope: dict[str, Any], limits: Limits) -> Content:
     if kind == "freshet.catalog":
         return Content((item_of(_with_state_time(data, envelope), limits),))
     if kind == "freshet.erasure":
-        return Content((erasure_of(_with_time(data, envelope), limits),))
+        return Content((erasure_of(_with_any_time(data, envelope), limits),))
     if kind != "freshet.event":
         data = data | {"type": kind.removeprefix(_PREFIX)}
     return Content((interaction_of(_with_time(data, envelope), limits),))
@@ -40,6 +40,11 @@ def _with_time(data: dict[str, Any], envelope: Mapping[str, Any]) -> dict[str, A
     if data.get("ts_ms") is not None:
         return data
     return data | {"ts_ms": fields.iso_time(envelope, "time")}
+
+
+def _with_any_time(data: dict[str, Any], envelope: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an erasure's data with its time, which nobody has to say."""
+    return data if data.get("ts_ms") is not None else data | {"ts_ms": envelope.get("time")}
 
 
 def _with_state_time(data: dict[str, Any], envelope: Mapping[str, Any]) -> dict[str, Any]:

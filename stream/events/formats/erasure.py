@@ -20,9 +20,28 @@ def erasure_of(line: Mapping[str, Any], limits: Limits) -> Erasure:
     kind = fields.string(line, "erase", required=True)
     if kind not in _KINDS:
         raise Rejected("unknown_type", f"erase is {fields.shown(kind)}, not user, session or item")
-    ts_ms = limits.time(fields.integer(line, "ts_ms"))
-    erased_id = limits.id("id", fields.string(line, "id", required=True))
-    return Erasure(kind=_KINDS[kind], id=erased_id, ts_ms=ts_ms)
+    erased_id = limits.id("id", _id(line))
+    return Erasure(kind=_KINDS[kind], id=erased_id, ts_ms=_asked_ms(line, limits))
+
+
+def _id(line: Mapping[str, Any]) -> str:
+    """Return the id; a whole number is the text of it."""
+    value = line.get("id")
+    if isinstance(value, int) and not isinstance(value, bool) and not fields.is_huge(value):
+        return str(value)
+    return fields.string(line, "id", required=True)
+
+
+def _asked_ms(line: Mapping[str, Any], limits: Limits) -> int:
+    """Return when it was asked for, or 0.
+
+    An erasure is never refused for its time: a clock that is wrong must not keep
+    somebody's data.
+    """
+    try:
+        return limits.asked_time(fields.time(line, "ts_ms"))
+    except Rejected:
+        return 0
 
 
 def _read(line: dict[str, Any], limits: Limits) -> Content:

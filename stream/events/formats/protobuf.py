@@ -85,8 +85,8 @@ def _decode_erasure(value: bytes, limits: Limits) -> Content:
     kind = _ERASURE_KINDS.get(message.kind)
     if kind is None:
         raise Rejected("unknown_type", f"erasure kind number {message.kind}")
-    ts_ms = limits.time(message.ts_ms)
-    return Content((Erasure(kind=kind, id=limits.id("id", message.id), ts_ms=ts_ms),))
+    erased_id = limits.id("id", message.id)
+    return Content((Erasure(kind=kind, id=erased_id, ts_ms=limits.asked_time(message.ts_ms)),))
 
 
 PROTOBUF_EVENT = Format(

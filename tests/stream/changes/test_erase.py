@@ -634,3 +634,16 @@ def test_records_are_laid_out_as_the_page_says() -> None:
     packed = codec.pack_audit(record)
     assert packed.hex() == "010102" + "".join(f"{number:016x}" for number in (7, 8, 9, 10, 11))
     assert codec.unpack_audit(packed) == record
+
+
+def test_an_erasure_without_a_time_was_asked_for_when_it_is_carried_out(
+    open_store: OpenStore,
+) -> None:
+    """A clock that is wrong keeps nobody's data; the audit has a time all the same."""
+    shard = open_store().shard(0)
+    apply_to(shard, [event("s-1")])
+    erase.erase(shard, [Erasure(kind="session", id="s-1", ts_ms=0)], NOON_MS)
+
+    assert list(erase.audit_entries(shard)) == [
+        AuditEntry("erased", "session", text_key("s-1"), NOON_MS, NOON_MS, 1, 1)
+    ]

@@ -2,13 +2,21 @@
 
 import pytest
 
-from stream.events.announcement import ERASURE, EVENT, ITEM, announced_format, messages_of_topics
+from stream.events.announcement import (
+    ERASURE,
+    EVENT,
+    ITEM,
+    announced_format,
+    means_erasure,
+    messages_of_topics,
+)
 from stream.events.format import Format
 from stream.events.formats.cloudevents import CLOUD_EVENTS
 from stream.events.formats.protobuf import PROTOBUF_ERASURE, PROTOBUF_EVENT, PROTOBUF_ITEM
 from stream.events.formats.table import FORMATS
 from stream.events.sniffer import ANY_JSON, ITEM_JSON
 from stream.settings import StreamSettings
+from testing.records import record
 
 ANNOUNCED = [(each, form) for form in (*FORMATS, ITEM_JSON) for each in form.content_types]
 
@@ -58,3 +66,28 @@ def test_topics_announce_items_and_erasures() -> None:
     settings = StreamSettings(catalog_topic="items", erasures_topic="")
 
     assert messages_of_topics(settings) == {"items": ITEM}
+
+
+@pytest.mark.parametrize(
+    ("value", "content_type", "source", "is_meant"),
+    [
+        (b"garbage", "", "freshet.erasures", True),
+        (None, "", "freshet.erasures", True),
+        (b"\xff", f"application/x-protobuf; messageType={ERASURE}", "freshet.clicks", True),
+        (b'{"erase": "user", "id": ""}', "", "log.jsonl", True),
+        (b'{"type": "freshet.erasure", "data"', "", "freshet.clicks", True),
+        (b'{"type": "click"}', "", "freshet.clicks", False),
+        (None, "", "freshet.catalog", False),
+    ],
+)
+def test_what_is_meant_as_an_erasure(
+    value: bytes | None, content_type: str, source: str, is_meant: bool
+) -> None:
+    """It has an alert of its own when it cannot be carried out, also where it is cut
+    short.
+    """
+    found = record(value, content_type, source=source)
+
+    assert means_erasure(found, StreamSettings()) is is_meant
+    unnamed = StreamSettings(erasures_topic="")
+    assert not means_erasure(record(b"x", source=""), unnamed)

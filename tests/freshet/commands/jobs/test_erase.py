@@ -107,6 +107,10 @@ def test_an_erasure_is_published(run: Command, monkeypatch: pytest.MonkeyPatch) 
         ),
         (["user", "u", "--kafka", "h:1", "--lift"], "--lift and --compact go with --store"),
         (["shop", "u", "--store", "x"], "'shop' is not one of"),
+        (["user", "", "--kafka", "h:1"], "nothing was erased or published"),
+        (["user", " ", "--store", "x"], "ID is absent or empty"),
+        (["item", "i" * 1025, "--kafka", "h:1"], "ID is longer than 1024 bytes"),
+        (["item", "\udcff", "--kafka", "h:1"], "ID is not UTF-8"),
     ],
 )
 def test_a_wrong_command_line_is_refused(arguments: list[str], said: str, run: Command) -> None:
