@@ -6,6 +6,7 @@ A file beside the store, or a topic.
 import logging
 import os
 from base64 import b64decode, b64encode
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +14,7 @@ from typing import Protocol
 import msgspec
 
 from stream.errors import PublishFailed, QuarantineFailed
-from stream.events.types import Rejection
+from stream.events.types import Rejection, SourcePartition
 from stream.kafka.producer import Headers, RecordProducer
 from stream.settings import StreamSettings
 
@@ -123,6 +124,60 @@ class FileQuarantine:
             self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644
         )
         _cut_torn_line(self._descriptor)
+
+
+class RejectedRecords:
+    """What was rejected of one source.
+
+    Attributes:
+        num_records: how many records; one may be rejected for several reasons.
+        reasons: how many for each reason.
+        examples: the first rejection for each reason.
+    """
+
+    def __init__(self) -> None:
+        self.num_records = 0
+        self.reasons: Counter[str] = Counter()
+        self.examples: dict[str, Rejection] = {}
+
+    @property
+    def main_reason(self) -> str:
+        """The most frequent reason; there must be one."""
+        return max(self.reasons, key=self.reasons.__getitem__)
+
+
+class QuarantineTally:
+    """Puts rejections into a quarantine, and counts them by source.
+
+    Args:
+        quarantine: where they go; closed with this.
+    """
+
+    def __init__(self, quarantine: Quarantine) -> None:
+        self._quarantine = quarantine
+        self._sources: dict[SourcePartition, RejectedRecords] = {}
+
+    def put(self, rejections: Sequence[Rejection], now_ms: int) -> None:
+        """Put rejections away, and count them.
+
+        Raises:
+            QuarantineFailed: they are not safe.
+        """
+        self._quarantine.put(rejections, now_ms)
+        for rejection in rejections:
+            of_source = self._sources.setdefault(rejection.record.position, RejectedRecords())
+            of_source.reasons[rejection.reason] += 1
+            of_source.examples.setdefault(rejection.reason, rejection)
+        for position, _ in {(each.record.position, each.record.offset) for each in rejections}:
+            self._sources[position].num_records += 1
+
+    def of(self, position: SourcePartition) -> RejectedRecords:
+        """Return what was rejected of a source."""
+        return self._sources.get(position, RejectedRecords())
+
+    def close(self) -> None:
+        """Close the quarantine."""
+        self._quarantine.close()
 
 
 class TopicQuarantine:

@@ -7,7 +7,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Event as StopEvent
 from typing import Protocol
 
@@ -93,7 +93,8 @@ class WorkerTotals:
 
     Attributes:
         records: messages or lines read.
-        events: interactions and catalogue items applied.
+        applied: how many ``events`` (interactions) and ``items`` (states of catalogue
+            items) were applied.
         new_facts: facts that were not stored before.
         quarantined: rejections.
         ignored: valid messages that are not about an item.
@@ -103,12 +104,22 @@ class WorkerTotals:
     """
 
     records: int = 0
-    events: int = 0
+    applied: "Counter[str]" = field(default_factory=Counter)
     new_facts: int = 0
     quarantined: int = 0
     ignored: int = 0
     batches: int = 0
     watermark_ms: int | None = None
+
+    @property
+    def events(self) -> int:
+        """Interactions applied."""
+        return self.applied["events"]
+
+    @property
+    def items(self) -> int:
+        """States of catalogue items applied."""
+        return self.applied["items"]
 
 
 def run_worker(  # noqa: PLR0913  # what it works with, and two options
@@ -341,7 +352,7 @@ class _Worker:
 
     def _count(self, shard_batch: ShardBatch, applied: ApplyResult, counts: "Counter[str]") -> None:
         self.totals.batches += 1
-        self.totals.events += len(shard_batch.events) + len(shard_batch.items)
+        self.totals.applied.update(events=len(shard_batch.events), items=len(shard_batch.items))
         self.totals.new_facts += applied.new_facts
         self._metrics.count_facts(
             new=applied.new_facts, erased=applied.erased_facts, dropped=applied.dropped

@@ -18,6 +18,7 @@ from stream.events.formats.catalog import JSON_ITEM
 from stream.events.types import CatalogItem, Erasure, Interaction, Record, SourcePartition
 from stream.kafka.producer import Encoding, EventProducer
 from stream.settings import StreamSettings
+from stream.sources.content import is_pipe
 from stream.sources.files import matching_files
 from stream.sources.lines import LineReader
 
@@ -287,5 +288,9 @@ def _named_files(patterns: Sequence[str]) -> list[Path]:
         found = matching_files(pattern)
         if not found:
             raise SourceUnreadable(f"no file matches {pattern}: check the path")
+        for path in filter(is_pipe, found):
+            raise SourceUnreadable(
+                f"{path} is a pipe, and a replay reads files; write it to a file first"
+            )
         paths |= dict.fromkeys(found)
     return list(paths)

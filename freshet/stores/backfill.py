@@ -2,6 +2,7 @@
 
 import multiprocessing
 import signal
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -16,9 +17,10 @@ from prometheus_client import CollectorRegistry
 from freshet.process import CommandError, configure_logging, describe_error
 from freshet.terminal.progress import Advance
 from stream.metrics import StreamMetrics
-from stream.quarantine import FILE_NAME, FileQuarantine
+from stream.quarantine import FILE_NAME, FileQuarantine, QuarantineTally
 from stream.settings import StreamSettings
 from stream.sources.files import FileSource
+from stream.sources.verdict import FileVerdicts, judge_files
 from stream.store.store import Store
 from stream.worker import WorkerTotals, run_worker
 
@@ -46,15 +48,20 @@ class BackfillPlan:
 
 
 class _WorkerReport(NamedTuple):
-    """Progress of one process; the last report has its failure, if any."""
+    """Progress of one process; the last report has its failure, if any, and the
+    verdicts of the process that quarantines.
+    """
 
     bytes_done: int
     bytes_total: int
     totals: WorkerTotals
     failure: str = ""
+    verdicts: FileVerdicts = FileVerdicts("", ())
 
 
-def backfill(plan: BackfillPlan, num_workers: int, stop: Event, advance: Advance) -> WorkerTotals:
+def backfill(
+    plan: BackfillPlan, num_workers: int, stop: Event, advance: Advance
+) -> tuple[WorkerTotals, FileVerdicts]:
     """Load files with several processes.
 
     Each reads all of them and applies what belongs to its own shards.
@@ -67,6 +74,9 @@ def backfill(plan: BackfillPlan, num_workers: int, stop: Event, advance: Advance
         num_workers: processes; no more than the store has shards are started.
         stop: set: every process finishes its batch and ends.
         advance: called with the progress of the slowest process, in bytes.
+
+    Returns:
+        What all processes did, and what is wrong with files as a whole.
 
     Raises:
         CommandError: a process failed; the message is its own.
@@ -91,7 +101,7 @@ def backfill(plan: BackfillPlan, num_workers: int, stop: Event, advance: Advance
 
 def _follow(
     readers: Sequence[Connection], stop: Event, stop_requested: ProcessEvent, advance: Advance
-) -> WorkerTotals:
+) -> tuple[WorkerTotals, FileVerdicts]:
     """Collect reports until every process has ended.
 
     The first that fails stops the others.
@@ -116,7 +126,8 @@ def _follow(
             advance(slowest.bytes_done, slowest.bytes_total)
     if failure:
         raise CommandError(failure)
-    return _sum([report.totals for report in latest.values()])
+    # The first process has shard 0, and with it the quarantine.
+    return _sum([report.totals for report in latest.values()]), latest[0].verdicts
 
 
 def _sum(totals: Sequence[WorkerTotals]) -> WorkerTotals:
@@ -128,7 +139,7 @@ def _sum(totals: Sequence[WorkerTotals]) -> WorkerTotals:
     return replace(
         totals[0],
         records=max(each.records for each in totals),
-        events=sum(each.events for each in totals),
+        applied=sum((each.applied for each in totals), Counter()),
         new_facts=sum(each.new_facts for each in totals),
         quarantined=sum(each.quarantined for each in totals),
         batches=sum(each.batches for each in totals),
@@ -150,7 +161,8 @@ def _load(
         report.send(latest)
 
     try:
-        _apply(plan, own_shards, stop_requested, report_progress)
+        verdicts = _apply(plan, own_shards, stop_requested, report_progress)
+        report.send(latest._replace(verdicts=verdicts))
     except Exception as error:  # noqa: BLE001  # the parent reports what ended this process
         report.send(latest._replace(failure=describe_error(error)[0]))
     report.close()
@@ -161,7 +173,7 @@ def _apply(
     own_shards: Sequence[int],
     stop_requested: ProcessEvent,
     report_progress: Callable[[int, int, WorkerTotals], None],
-) -> None:
+) -> FileVerdicts:
     source = FileSource(
         plan.paths, plan.settings, catalog_paths=plan.catalogs, own_shards=own_shards
     )
@@ -174,7 +186,7 @@ def _apply(
 
     with (
         Store.create_or_open(plan.root, plan.settings) as store,
-        closing(FileQuarantine(plan.root / FILE_NAME)) as quarantine,
+        closing(QuarantineTally(FileQuarantine(plan.root / FILE_NAME))) as quarantine,
     ):
         totals = run_worker(
             source,
@@ -187,3 +199,4 @@ def _apply(
             own_shards=own_shards,
         )
     report_progress(source.bytes_done, source.bytes_total, totals)
+    return judge_files([] if stop.is_set() else source.files_read, quarantine)

@@ -7,7 +7,7 @@ from threading import Event
 from prometheus_client import CollectorRegistry
 
 from stream.metrics import StreamMetrics
-from stream.quarantine import FILE_NAME, FileQuarantine
+from stream.quarantine import FILE_NAME, FileQuarantine, QuarantineTally
 from stream.settings import StreamSettings
 from stream.store.store import Store
 from stream.worker import Source, WorkerTotals, run_worker
@@ -21,6 +21,7 @@ def apply_source(
     *,
     metrics: StreamMetrics | None = None,
     show_progress: Callable[[], None] = lambda: None,
+    judge: Callable[[QuarantineTally], None] = lambda _tally: None,
 ) -> WorkerTotals:
     """Apply what a source gives until it ends or `stop` is set.
 
@@ -33,13 +34,14 @@ def apply_source(
         stop: checked between batches.
         metrics: what counts the batches; None: they are not counted.
         show_progress: called after each batch and each poll that found nothing.
+        judge: called at the end with what was rejected of each source.
 
     Raises:
         StreamError: the source, the store or the quarantine failed.
     """
     counted = metrics or StreamMetrics(CollectorRegistry())
-    with closing(FileQuarantine(store.root / FILE_NAME)) as quarantine:
-        return run_worker(
+    with closing(QuarantineTally(FileQuarantine(store.root / FILE_NAME))) as quarantine:
+        totals = run_worker(
             source,
             store,
             quarantine,
@@ -48,3 +50,5 @@ def apply_source(
             stop,
             on_progress=lambda _totals: show_progress(),
         )
+        judge(quarantine)
+    return totals

@@ -2,8 +2,10 @@
 
 import glob
 import logging
+import select
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stream.clock import now_ms
@@ -20,6 +22,31 @@ logger = logging.getLogger(__name__)
 
 # What the lag of all files together is called in the metrics.
 _ALL_FILES = ("files", 0)
+# In the place of a fingerprint in a pipe's position, which nothing is resumed from.
+_PIPE = "pipe"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRead:
+    """What was read of a file.
+
+    Attributes:
+        path: absolute.
+        position: what its records come from.
+        num_lines: that were read, blank ones left out; 0 where all was applied before.
+        from_start: it was not resumed.
+        head: its first bytes, unpacked; empty where it was resumed.
+        is_pipe: it can be read only once.
+        is_catalog: its lines were to be catalogue items.
+    """
+
+    path: Path
+    position: SourcePartition
+    num_lines: int
+    from_start: bool
+    head: bytes
+    is_pipe: bool
+    is_catalog: bool
 
 
 class FileSource:
@@ -27,7 +54,8 @@ class FileSource:
 
     A position is named by the file's absolute path and a fingerprint, so that a file
     that was replaced or rotated is read from its start; facts seen twice change
-    nothing.
+    nothing. A pipe cannot be read again, so there is no going on in it: whatever comes
+    out of it is read.
 
     Args:
         paths: event files, or glob patterns of them.
@@ -89,7 +117,8 @@ class FileSource:
         if not records and self._failure:
             raise self._failure
         if not records and not self.exhausted:
-            self.idle(min(self._settings.follow_poll_seconds, max_wait_seconds))
+            self._wait(min(self._settings.follow_poll_seconds, max_wait_seconds))
+            records = self._read()
         return records
 
     def idle(self, seconds: float) -> None:
@@ -126,6 +155,11 @@ class FileSource:
         return Lag(seconds={_ALL_FILES: oldest})
 
     @property
+    def files_read(self) -> list[FileRead]:
+        """What was read so far of each file that was opened."""
+        return [file.so_far for file in self._files.values() if file.so_far is not None]
+
+    @property
     def bytes_total(self) -> int:
         """Size of all files as they are on disk."""
         return sum(_size_bytes(path) for path in self._files)
@@ -142,6 +176,14 @@ class FileSource:
         """Close all files."""
         for file in self._files.values():
             file.close()
+
+    def _wait(self, seconds: float) -> None:
+        """Wait, but not after something came out of a pipe."""
+        waiting = select.poll()
+        for file in self._files.values():
+            if file.pipe_descriptor is not None:
+                waiting.register(file.pipe_descriptor, select.POLLIN)
+        waiting.poll(seconds * 1000)
 
     def _find_files(self) -> None:
         for pattern, content_type in self._patterns:
@@ -191,6 +233,7 @@ class _File:
         self._position = SourcePartition("", 0)
         self._was_replaced = False
         self.arrivals = Arrivals()
+        self.so_far: FileRead | None = None
         self.ended = False
 
     @property
@@ -198,6 +241,11 @@ class _File:
         if self.ended:
             return _size_bytes(self._path)
         return self._reader.bytes_done if self._reader else 0
+
+    @property
+    def pipe_descriptor(self) -> int | None:
+        """The open pipe; None: it is a file, or not open."""
+        return self._reader.descriptor if self._reader and self._reader.is_pipe else None
 
     def read(
         self, wanted: int, stored: Mapping[SourcePartition, int], *, follow: bool
@@ -207,16 +255,17 @@ class _File:
         if self._reader is None:
             self.ended = not follow
             return None
-        lines = self._reader.read(wanted, final=not follow)
-        if not lines and follow and self._reader.was_replaced():
-            lines = self._reader.read(wanted, final=True)
-        if not lines and self._reader.was_rewritten and not follow:
+        reader = self._reader
+        lines = reader.read(wanted, final=not follow or reader.is_pipe)
+        if not lines and follow and reader.was_replaced():
+            lines = reader.read(wanted, final=True)
+        if not lines and reader.was_rewritten and not follow:
             raise SourceUnreadable(f"{self._path} was rewritten while it was read; run it again")
-        if not lines and self._reader.ended:
+        if not lines and reader.ended:
             self._was_replaced = follow
-            self.ended = not follow
+            self.ended = not follow or _is_inherited(self._path)
             self.close()
-        return self._batch(lines) if lines else None
+        return self._batch(reader, lines) if lines else None
 
     def end(self) -> None:
         self.ended = True
@@ -244,6 +293,10 @@ class _File:
     def _go_on(
         self, reader: LineReader, stored: Mapping[SourcePartition, int], *, follow: bool
     ) -> bool:
+        if reader.is_pipe:
+            self._position = SourcePartition(_position_name(self._path, _PIPE), 0)
+            self.so_far = self._nothing_read(from_start=True, is_pipe=True)
+            return True
         fingerprint = reader.fingerprint(whole_line=follow)
         if fingerprint is None:
             return False
@@ -251,9 +304,26 @@ class _File:
         start = 0 if self._was_replaced else stored.get(self._position, 0)
         if not reader.skip_to(start):
             logger.warning("file shrunk path=%s stored_offset=%d", self._path, start)
+            start = 0
+        self.so_far = self._nothing_read(from_start=not start, is_pipe=False)
         return True
 
-    def _batch(self, lines: Sequence[Line]) -> RecordBatch:
+    def _nothing_read(self, *, from_start: bool, is_pipe: bool) -> FileRead:
+        return FileRead(
+            path=self._path,
+            position=self._position,
+            num_lines=0,
+            from_start=from_start,
+            head=b"",
+            is_pipe=is_pipe,
+            is_catalog=bool(self._content_type),
+        )
+
+    def _batch(self, reader: LineReader, lines: Sequence[Line]) -> RecordBatch:
+        assert self.so_far is not None  # noqa: S101  # set when it was opened
+        self.so_far = replace(
+            self.so_far, num_lines=self.so_far.num_lines + len(lines), head=reader.head
+        )
         return RecordBatch(
             position=self._position,
             offsets=[line.offset for line in lines],
@@ -294,6 +364,11 @@ def _least(
         position: min([offset, *(other.get(position, 0) for other in others)])
         for position, offset in first.items()
     }
+
+
+def _is_inherited(path: Path) -> bool:
+    """Whether a path names what the parent process opened, which nobody opens anew."""
+    return path.resolve().is_relative_to("/proc")
 
 
 def _position_name(path: Path, fingerprint: str) -> str:

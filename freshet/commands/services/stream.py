@@ -9,19 +9,21 @@ import click
 from prometheus_client import CollectorRegistry
 
 from freshet.metrics import metrics_endpoint
-from freshet.process import begin, stop_event
+from freshet.process import CommandError, begin, stop_event
 from freshet.stores.backfill import BackfillPlan, backfill
 from freshet.stores.ingestion import apply_source
 from freshet.terminal import options
 from freshet.terminal.addresses import STREAM_METRICS
 from freshet.terminal.options import SourceAddress
-from freshet.terminal.output import when
+from freshet.terminal.output import printable, when
 from freshet.terminal.progress import progress
 from stream.metrics import StreamMetrics
-from stream.quarantine import TopicQuarantine
+from stream.quarantine import FILE_NAME, QuarantineTally, TopicQuarantine
 from stream.settings import StreamSettings
+from stream.sources.content import is_pipe
 from stream.sources.files import FileSource
 from stream.sources.topics import KafkaSource
+from stream.sources.verdict import FileVerdicts, judge_files
 from stream.store.store import Store
 from stream.worker import WorkerTotals, run_worker
 
@@ -85,7 +87,9 @@ def stream(  # noqa: PLR0913  # the options of the command
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
     _check_sources(sources, catalogs, follow=follow)
     is_kafka = sources[0].kind == "kafka"
-    _check_workers(workers, is_files=not is_kafka, runs_on=follow or metrics is not None)
+    _check_workers(
+        workers, [*sources, *catalogs], is_files=not is_kafka, runs_on=follow or metrics is not None
+    )
     if checkpoints and not is_kafka:
         raise click.UsageError(
             "--checkpoints is for a kafka: source", ctx=click.get_current_context()
@@ -108,12 +112,19 @@ def stream(  # noqa: PLR0913  # the options of the command
     ):
         if is_kafka:
             totals = _apply_topics(sources[0].value, store, settings, counted, stop)
+            verdicts = FileVerdicts("", ())
         elif workers > 1:
             with progress("applying", "bytes") as advance:
-                totals = backfill(plan, workers, stop, advance)
+                totals, verdicts = backfill(plan, workers, stop, advance)
         else:
-            totals = _apply_files(plan, counted, stop, follow=follow)
+            totals, verdicts = _apply_files(plan, counted, stop, follow=follow)
+    for doubtful in verdicts.doubtful:
+        click.echo(f"freshet: warning: {printable(doubtful)}", err=True)
     click.echo(_as_text(totals), err=True)
+    if verdicts.unusable:
+        raise CommandError(
+            f"{printable(verdicts.unusable)}; the lines are in {store / FILE_NAME}",
+        )
 
 
 def _check_sources(
@@ -129,25 +140,40 @@ def _check_sources(
         raise click.UsageError("--catalog and --follow are for file: sources", ctx=ctx)
 
 
-def _check_workers(workers: int, *, is_files: bool, runs_on: bool) -> None:
+def _check_workers(
+    workers: int, sources: Sequence[SourceAddress], *, is_files: bool, runs_on: bool
+) -> None:
     if workers > 1 and (not is_files or runs_on):
         raise click.UsageError(
             "--workers is for file: sources that end, without --follow and --metrics; "
             "with Kafka start freshet stream several times",
             ctx=click.get_current_context(),
         )
+    pipes = [source.value for source in sources if is_files and is_pipe(Path(source.value))]
+    if workers > 1 and pipes:
+        raise click.UsageError(
+            f"{pipes[0]} is a pipe, which one process reads; leave --workers out",
+            ctx=click.get_current_context(),
+        )
 
 
 def _apply_files(
     plan: BackfillPlan, metrics: StreamMetrics, stop: Event, *, follow: bool
-) -> WorkerTotals:
+) -> tuple[WorkerTotals, FileVerdicts]:
     settings = plan.settings
+    verdicts = FileVerdicts("", ())
+
+    def judge(tally: QuarantineTally) -> None:
+        nonlocal verdicts
+        if not follow and not stop.is_set():
+            verdicts = judge_files(source.files_read, tally)
+
     source = FileSource(plan.paths, settings, catalog_paths=plan.catalogs, follow=follow)
     with (
         Store.create_or_open(plan.root, settings, metrics=metrics) as store,
         progress("applying", "bytes") as advance,
     ):
-        return apply_source(
+        totals = apply_source(
             source,
             store,
             settings,
@@ -156,7 +182,9 @@ def _apply_files(
             show_progress=lambda: (
                 None if follow else advance(source.bytes_done, source.bytes_total)
             ),
+            judge=judge,
         )
+    return totals, verdicts
 
 
 def _apply_topics(
@@ -172,6 +200,8 @@ def _apply_topics(
 
 def _as_text(totals: WorkerTotals) -> str:
     parts = [f"{totals.events:,} events applied, {totals.new_facts:,} new facts"]
+    if totals.items:
+        parts.append(f"{totals.items:,} catalogue items")
     if totals.quarantined:
         parts.append(f"{totals.quarantined:,} quarantined")
     if totals.watermark_ms:

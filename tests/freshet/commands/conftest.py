@@ -31,7 +31,7 @@ def store(tmp_path: Path, run: Command) -> Path:
     )
     assert outcome.returncode == 0, outcome.stderr
     assert outcome.stdout == ""
-    assert "4 events applied, 2 new facts, 1 quarantined" in outcome.stderr
+    assert "2 events applied, 2 new facts, 2 catalogue items, 1 quarantined" in outcome.stderr
     return path
 
 

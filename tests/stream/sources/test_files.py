@@ -4,8 +4,10 @@ missing or damaged.
 
 import gzip
 import logging
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,11 @@ def poll_until(source: FileSource, done: Callable[[list[bytes]], bool]) -> list[
     while not done(values):
         values += values_of(polled(source))
     return values
+
+
+def is_sized(values: list[bytes], size: int) -> bool:
+    """Return whether there are that many."""
+    return len(values) >= size
 
 
 def lines(*names: str) -> bytes:
@@ -377,3 +384,66 @@ def test_position_names_are_storable(
     (found,) = positions
     assert found.source.encode().startswith(str(tmp_path).encode())
     assert found.partition == 0
+
+
+def test_pipes_are_not_resumed(
+    tmp_path: Path, settings: StreamSettings, open_store: OpenStore
+) -> None:
+    """What comes out of a pipe is always new, also where an earlier pipe of that name
+    began in the same way; its position says that it is one.
+    """
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    store = open_store()
+    for content in (lines("a1", "a2", "a3", "a4"), lines("a1", "b2")):
+        source = FileSource([str(path)], settings)
+        source.start(store)
+        source.poll(0.0)
+        with path.open("wb") as writer:
+            writer.write(content)
+        values, positions = drain(source)
+        assert values == content.splitlines()
+        assert positions == {SourcePartition(f"{path}#pipe", 0): len(content)}
+        (read,) = source.files_read
+        assert (read.num_lines, read.is_pipe) == (len(values), True)
+        apply_events(store.shard(0), [], positions=positions)
+
+
+def test_following_a_fifo(tmp_path: Path, settings: StreamSettings, open_store: OpenStore) -> None:
+    """A followed FIFO takes one writer after the other, each with its last line."""
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    source = FileSource([str(path)], settings, follow=True)
+    source.start(open_store())
+    for content in (b"a1\na2", b"b1\n"):
+        source.poll(0.0)
+        with path.open("wb") as writer:
+            writer.write(content)
+        expected = content.splitlines()
+        assert poll_until(source, partial(is_sized, size=len(expected))) == expected
+        source.poll(0.0)
+    assert not source.exhausted
+    source.close()
+
+
+def test_reports_what_was_read_of_each_file(
+    tmp_path: Path, settings: StreamSettings, open_store: OpenStore
+) -> None:
+    """Lines and first bytes of what this run read, and whether it was resumed."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(lines("a1", "a2"))
+    store = open_store()
+    source = FileSource([str(path)], settings, catalog_paths=[str(tmp_path / "*.jsonl")])
+    source.start(store)
+    _, positions = drain(source)
+    (read,) = source.files_read
+    assert (read.path, read.num_lines, read.head) == (path, 2, b"a1\na2\n")
+    assert (read.from_start, read.is_pipe, read.is_catalog) == (True, False, True)
+
+    apply_events(store.shard(0), [], positions=positions)
+    path.write_bytes(lines("a1", "a2", "a3"))
+    source = FileSource([str(path)], settings)
+    source.start(store)
+    drain(source)
+    (read,) = source.files_read
+    assert (read.num_lines, read.from_start, read.is_catalog) == (1, False, False)

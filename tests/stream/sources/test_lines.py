@@ -3,6 +3,9 @@ stays bounded.
 """
 
 import gzip
+import os
+import socket
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +14,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from stream.errors import SourceUnreadable
+from stream.sources.forms import binary_form
 from stream.sources.lines import Line, LineReader
 
 MAX_LINE_BYTES = 1000
@@ -100,7 +104,8 @@ def test_resuming_at_any_line_gives_the_rest(
     gzip.
     """
     content = b"".join(content.replace(b"\n", b"") + b"\n" for content in contents)
-    assume(not content.startswith(b"\xef\xbb\xbf"))  # a byte order mark is not content
+    assume(b"\xef\xbb\xbf" not in content)  # a byte order mark is not content
+    assume(not content.startswith(b"\x1f\x8b") and binary_form(content) is None)
     for path in written(tmp_path_factory.mktemp("lines"), content):
         lines = read_all(path, at_once=at_once)
         assert [line.content for line in lines] == [
@@ -198,11 +203,60 @@ def test_memory_of_a_line_without_end(tmp_path: Path) -> None:
     reader.close()
 
 
-def test_byte_order_mark(tmp_path: Path) -> None:
-    """A byte order mark before the first line is no part of it."""
-    path = tmp_path / "marked"
-    path.write_bytes(b"\xef\xbb\xbfone\n")
-    assert read_all(path) == [Line(0, 7, b"one")]
+def test_byte_order_marks(tmp_path: Path) -> None:
+    """A byte order mark before a line is no part of it, also where files that have one
+    were joined; a line of nothing else is blank, and within a line it stays.
+    """
+    mark = b"\xef\xbb\xbf"
+    for path in written(tmp_path, mark + b"one\n" + mark + mark + b"two\n" + mark + b"\nt" + mark):
+        assert read_all(path) == [
+            Line(0, 7, b"one"),
+            Line(7, 17, b"two"),
+            Line(21, 21, b"t" + mark),
+        ]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_pipe(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    """A FIFO is read as far as its writer got, without waiting; its end is that of the
+    writer, not that nobody has opened it yet.
+    """
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    packed = pack(b"one\ntwo\n" + b"x" * 50)
+    reader = LineReader(path, MAX_LINE_BYTES)
+    assert reader.is_pipe
+    assert reader.read(10, final=True) == []
+    assert not reader.ended
+    with path.open("wb", buffering=0) as writer:
+        writer.write(packed[:20])
+        first = reader.read(10, final=True)
+        assert reader.read(10, final=True) == []
+        assert not reader.ended
+        writer.write(packed[20:])
+    found = [*first, *reader.read(10, final=True)]
+    assert [line.content for line in found] == [b"one", b"two", b"x" * 50]
+    assert reader.read(10, final=True) == []
+    assert reader.ended
+    reader.close()
+
+
+def test_pipe_whose_writer_is_gone_already(tmp_path: Path) -> None:
+    """What is left in an anonymous pipe is read, and then it has ended."""
+    reading, writing = os.pipe()
+    os.write(writing, b"one\n")
+    os.close(writing)
+    assert [line.content for line in read_all(Path(f"/dev/fd/{reading}"))] == [b"one"]
+    os.close(reading)
+
+
+def test_socket(tmp_path: Path) -> None:
+    """A socket cannot be opened by its name, and the error says what can."""
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        with pytest.raises(SourceUnreadable, match="is a socket; read it through a pipe"):
+            LineReader(path, MAX_LINE_BYTES)
 
 
 def test_fingerprint(tmp_path: Path) -> None:
