@@ -3,9 +3,7 @@
 A format's column path reads what is plainly good; the rest is decoded one by one.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +13,7 @@ from stream.actions import Action
 from stream.events.columns import NO_KEY, EventColumns, Keys, Texts, no_events
 from stream.events.decoder import Decoder
 from stream.events.format import Format
-from stream.events.interner import UNUSABLE, Interner
+from stream.events.interner import UNUSABLE, Canonical, Interner
 from stream.events.limits import CUT_PREFIX, EARLIEST_MS, Limits
 from stream.events.raw_columns import RawColumns, RawTexts, Rows, raw_columns_of
 from stream.events.types import CatalogItem, Erasure, Interaction, RecordBatch, Rejection
@@ -61,14 +59,10 @@ class ColumnDecoder:
         self._settings = settings
         self._full = Decoder(settings)
         max_id, max_query = settings.max_field_bytes, settings.max_query_bytes
-        self._sessions = Interner(
-            self.texts.sessions, partial(_session_ids, max_bytes=max_id), empty=NO_KEY
-        )
-        self._users = Interner(self.texts.users, partial(_user_ids, max_bytes=max_id), empty=NO_KEY)
-        self._queries = Interner(
-            self.texts.queries, partial(_queries, max_bytes=max_query), empty=NO_KEY
-        )
-        self._items = Interner(self.texts.items, partial(_ids, max_bytes=max_id))
+        self._sessions = Interner(self.texts.sessions, _session_ids(max_id), empty=NO_KEY)
+        self._users = Interner(self.texts.users, _user_ids(max_id), empty=NO_KEY)
+        self._queries = Interner(self.texts.queries, _queries(max_query), empty=NO_KEY)
+        self._items = Interner(self.texts.items, _ids(max_id))
 
     def decode(self, batch: RecordBatch, now_ms: int) -> DecodedBatch:
         """Return what records hold; what is wrong with them comes back as rejections.
@@ -190,32 +184,41 @@ def _whole_records(columns: EventColumns, is_good: NDArray[np.bool_]) -> tuple[E
     return columns.take(~np.isin(columns.row, bad_rows)), bad_rows.tolist()
 
 
-# What an interner asks of new texts: their canonical form, or None where a text may not
-# be used, or not without a closer look.
+# What an interner asks of a new text: its canonical form, or None where the text may
+# not be used, or not without a closer look.
 
 
-def _ids(texts: list[str], max_bytes: int) -> Sequence[str | None]:
-    if len(max(texts, key=len)) * 4 <= max_bytes and not any(map(str.isspace, texts)):
-        return texts
-    return [None if text.isspace() or _is_long(text, max_bytes) else text for text in texts]
+def _ids(max_bytes: int) -> Canonical:
+    def canonical(text: str) -> str | None:
+        return None if text.isspace() or _is_long(text, max_bytes) else text
+
+    return canonical
 
 
-def _session_ids(texts: list[str], max_bytes: int) -> Sequence[str | None]:
-    found = _ids(texts, max_bytes)
-    return [None if text is None or text.startswith(CUT_PREFIX) else text for text in found]
+def _session_ids(max_bytes: int) -> Canonical:
+    canonical_id = _ids(max_bytes)
+
+    def canonical(text: str) -> str | None:
+        return None if text.startswith(CUT_PREFIX) else canonical_id(text)
+
+    return canonical
 
 
-def _user_ids(texts: list[str], max_bytes: int) -> Sequence[str | None]:
-    return [None if _is_long(text, max_bytes) else text.strip() and text for text in texts]
+def _user_ids(max_bytes: int) -> Canonical:
+    def canonical(text: str) -> str | None:
+        return None if _is_long(text, max_bytes) else text.strip() and text
+
+    return canonical
 
 
-def _queries(texts: list[str], max_bytes: int) -> Sequence[str | None]:
-    return [None if _is_long(text, max_bytes) else _query(text, max_bytes) for text in texts]
+def _queries(max_bytes: int) -> Canonical:
+    def canonical(text: str) -> str | None:
+        if _is_long(text, max_bytes):
+            return None
+        query = normalize_query(text)
+        return None if not query or _is_long(query, max_bytes) else query
 
-
-def _query(text: str, max_bytes: int) -> str | None:
-    query = normalize_query(text)
-    return None if not query or _is_long(query, max_bytes) else query
+    return canonical
 
 
 def _is_long(text: str, max_bytes: int) -> bool:

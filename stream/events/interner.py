@@ -16,60 +16,64 @@ UNUSABLE = (1 << 64) - 1
 Too long, empty, or with the key of another text.
 """
 
+Canonical = Callable[[str], str | None]
+"""Returns the canonical form of a text, None for one that cannot be used."""
+
 
 class Interner:
     """Keys by text as it came.
 
     Args:
         texts: the canonical texts by key, filled on the way.
-        canonical: returns the canonical forms of texts, None for one that cannot be
-            used.
+        canonical: the canonical form of a text that is not known yet.
         empty: what a text interns to whose canonical form is empty.
     """
 
     def __init__(
-        self,
-        texts: dict[int, str],
-        canonical: Callable[[list[str]], Sequence[str | None]],
-        *,
-        empty: int = UNUSABLE,
+        self, texts: dict[int, str], canonical: Canonical, *, empty: int = UNUSABLE
     ) -> None:
         self._texts = texts
-        self._canonical = canonical
-        self._empty = empty
-        self._keys = {"": empty}
+        self._keys = _LearntKeys(texts, canonical, empty)
 
     def keys(self, texts: Sequence[str]) -> Keys:
         """Return the key of each text: ``uint64 [num_texts]``."""
-        keys = self._keys
-        new = [text for text in dict.fromkeys(texts) if text not in keys]
-        unusable = self._learn(new) if new else []
-        found = np.fromiter(map(keys.__getitem__, texts), dtype=np.uint64, count=len(texts))
-        for text in unusable:  # not kept: what cannot be used may be long, and never the same twice
-            del keys[text]
-        return found
+        found = map(self._keys.__getitem__, texts)
+        return np.fromiter(found, dtype=np.uint64, count=len(texts))
 
-    def forget_if_large(self, max_texts: int) -> None:
-        """Forget all texts once there are many.
+    def forget_if_large(self, max_texts: int) -> bool:
+        """Forget all texts once there are many; return whether they were forgotten.
 
         Not while keys of them wait to be applied.
         """
-        if len(self._keys) > max_texts:
+        is_large = len(self._keys) > max_texts
+        if is_large:
             self._texts.clear()
-            self._keys = {"": self._empty}
+            self._keys.clear()
+        return is_large
 
-    def _learn(self, new: list[str]) -> list[str]:
-        """Add texts; return those that cannot be used."""
-        canonical = self._canonical(new)
-        keys = [text_key(text) if text else self._unhashed(text) for text in canonical]
-        known = self._texts.setdefault
-        bad: list[str] = []
-        for place, (key, text) in enumerate(zip(keys, canonical, strict=True)):
-            if key == UNUSABLE or (text and (key == NO_KEY or known(key, text) != text)):
-                keys[place] = UNUSABLE
-                bad.append(new[place])
-        self._keys.update(zip(new, keys, strict=True))
-        return bad
 
-    def _unhashed(self, text: str | None) -> int:
-        return UNUSABLE if text is None else self._empty
+class _LearntKeys(dict[str, int]):
+    """Keys by text, which learns a text that it is asked for: one look-up for each that
+    it has met before.
+    """
+
+    def __init__(self, texts: dict[int, str], canonical: Canonical, empty: int) -> None:
+        super().__init__()
+        self._texts = texts
+        self._canonical = canonical
+        self._empty = empty
+
+    def __missing__(self, text: str) -> int:
+        canonical = self._canonical(text) if text else ""
+        if canonical:
+            key = text_key(canonical)
+            if key in _RESERVED or self._texts.setdefault(key, canonical) != canonical:
+                key = UNUSABLE
+        else:
+            key = UNUSABLE if canonical is None else self._empty
+        if key != UNUSABLE:  # what cannot be used may be long, and never the same twice
+            self[text] = key
+        return key
+
+
+_RESERVED = frozenset({NO_KEY, UNUSABLE})

@@ -115,7 +115,7 @@ def test_batches_decode_as_their_records_do(found: list[tuple[str, bytes | None]
 
 def test_texts_are_forgotten_once_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was interned goes only when it is large, and is worked out anew."""
-    monkeypatch.setattr("stream.events.fast_path._MAX_TEXTS", 3)
+    monkeypatch.setattr("stream.events.fast_path._MAX_TEXTS", 2)
     decoder = ColumnDecoder(SETTINGS)
     line = b'{"ts_ms": 1700000000000, "type": "view", "session_id": "s-%d", "item_id": "a"}'
     for number in range(3):
