@@ -142,8 +142,8 @@ def to_kafka(plan: SimulationPlan, bootstrap: str, settings: StreamSettings) -> 
         open_publisher(bootstrap, settings) as publish,
         progress("publishing", "events") as advance,
     ):
-        publish(list(shop.catalog()))
-        _run(plan, shop, stop, lambda items, events: publish([*items, *events]), advance)
+        publish(list(shop.catalog()), [])
+        _run(plan, shop, stop, publish, advance)
 
 
 def write_history(shop: Shop, num_events: int, folder: Path) -> int:

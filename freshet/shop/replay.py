@@ -129,9 +129,9 @@ def replay(
 @contextmanager
 def open_publisher(
     bootstrap: str, settings: StreamSettings | None = None, *, batch_size: int = 64
-) -> Iterator[Callable[[Sequence[Mapping[str, Any]]], None]]:
-    """Yield a function that publishes neutral event and catalogue dicts, acknowledged
-    when it returns.
+) -> Iterator[Callable[[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]], None]]:
+    """Yield a function that publishes dicts of catalogue items, then of neutral events,
+    acknowledged when it returns.
 
     Raises:
         PublishFailed: the broker does not answer or does not take an event.
@@ -140,14 +140,14 @@ def open_publisher(
     decoder = Decoder(settings)
     producer = EventProducer(bootstrap, settings, batch_size=batch_size)
 
-    def publish(entries: Sequence[Mapping[str, Any]]) -> None:
+    def publish_all(entries: Sequence[Mapping[str, Any]], content_type: str) -> None:
         for entry in entries:
             line = msgspec.json.encode(entry)
             record = Record(
                 position=SourcePartition("", 0),
                 offset=0,
                 next_offset=0,
-                content_type="",
+                content_type=content_type,
                 key=None,
                 value=line,
             )
@@ -156,6 +156,10 @@ def open_publisher(
                     producer.publish_raw(out)
                 else:
                     producer.publish(out)
+
+    def publish(items: Sequence[Mapping[str, Any]], events: Sequence[Mapping[str, Any]]) -> None:
+        publish_all(items, JSON_ITEM)
+        publish_all(events, "")
         producer.flush()
 
     try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from protos import events_v1_pb2 as pb
 from stream.events.format import Format
 from stream.events.formats.table import FORMATS
-from stream.events.sniffer import ANY_JSON, ITEM_JSON
+from stream.events.sniffer import SOURCE_FORMATS
 from stream.events.types import Record
 from stream.settings import StreamSettings
 
@@ -18,10 +18,11 @@ _OTHER_NAMES = {"": "application/json", "application/protobuf": "application/x-p
 _PARAMETER = re.compile(r';\s*messagetype\s*=\s*"?([^";\s]+)"?', re.IGNORECASE)
 _ANY_MESSAGE = ""
 _ERASURE_MARKS = (b'"erase"', b"freshet.erasure")
+_MESSAGES = frozenset({EVENT, ITEM, ERASURE})
 
 
 def messages_of_topics(settings: StreamSettings) -> Mapping[str, str]:
-    """Return the messages that topics announce; any other source announces events."""
+    """Return the messages that topics hold; any other source holds events."""
     messages = {settings.catalog_topic: ITEM, settings.erasures_topic: ERASURE}
     messages.pop("", None)
     return messages
@@ -50,7 +51,9 @@ def announced_format(content_type: str, message_of_source: str) -> Format | None
     media_type, message = _parts(content_type, message_of_source)
     media_type = _OTHER_NAMES.get(media_type, media_type)
     found = _BY_ANNOUNCEMENT.get((media_type, message))
-    return found or _BY_ANNOUNCEMENT.get((media_type, _ANY_MESSAGE))
+    if found is None and message in _MESSAGES:
+        return _BY_ANNOUNCEMENT.get((media_type, _ANY_MESSAGE))
+    return found
 
 
 def _parts(content_type: str, default_message: str) -> tuple[str, str]:
@@ -61,6 +64,6 @@ def _parts(content_type: str, default_message: str) -> tuple[str, str]:
 
 _BY_ANNOUNCEMENT = {
     _parts(content_type, _ANY_MESSAGE): form
-    for form in (*FORMATS, ANY_JSON, ITEM_JSON)
+    for form in (*FORMATS, *SOURCE_FORMATS)
     for content_type in form.content_types
 }

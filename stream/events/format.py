@@ -47,8 +47,8 @@ class Format:
         name: for people and tests.
         content_types: what announces it: a media type, in lower case, with
             ``; messageType=NAME`` where the media type alone does not say enough.
-        keys: JSON that nothing announces is of this format if it has one of these keys,
-            and none of a format further up in the table.
+        keys: an event in JSON of which its content-type says no more is of this format
+            if it has one of these keys, and none of a format further up in the table.
         decode: returns what a record holds.
         read: the same for JSON that is parsed already; a format with `keys` has it.
         read_columns: the fast path, if there is one. It takes the values of a batch and

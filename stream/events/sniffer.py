@@ -1,27 +1,21 @@
-"""Tells JSON by its keys, where nothing announces which format it is in."""
+"""JSON of which no more is announced than that it is JSON: the source says what it
+holds, and keys tell in which form.
+"""
 
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
-from stream.events.fields import json_object, shown
+from stream.events.fields import json_object
 from stream.events.format import Content, Format, ReadObject, json_format
 from stream.events.formats.catalog import JSON_ITEM, read_item
-from stream.events.formats.cloudevents import CLOUD_EVENTS
-from stream.events.formats.neutral import plain_content, read_columns
+from stream.events.formats.cloudevents import CLOUD_ERASURES, CLOUD_ITEMS
+from stream.events.formats.erasure import JSON_ERASURE, read_erasure
+from stream.events.formats.neutral import plain_content, read_columns, reject_foreign
 from stream.events.formats.table import FORMATS
 from stream.events.limits import Limits
-from stream.events.types import Rejected
-
-_SHOWN_KEYS = 5  # of an object of no known form: enough to know what sent it
 
 
-def reject_unknown(found: dict[str, Any], _limits: Limits) -> NoReturn:
-    """Reject a JSON object that no format knows, with some of its keys."""
-    keys = ", ".join(map(shown, [*found][:_SHOWN_KEYS]))
-    raise Rejected("unknown_type", f"JSON of no known form, with the keys {keys}")
-
-
-def reader_by_keys(formats: Sequence[Format], otherwise: ReadObject = reject_unknown) -> ReadObject:
+def reader_by_keys(formats: Sequence[Format], otherwise: ReadObject = reject_foreign) -> ReadObject:
     """Return what reads a JSON object as the first of some formats that has one of its
     keys.
 
@@ -40,23 +34,47 @@ def reader_by_keys(formats: Sequence[Format], otherwise: ReadObject = reject_unk
     return read
 
 
-_read_any = reader_by_keys(FORMATS)
-_read_item = reader_by_keys([CLOUD_EVENTS], otherwise=read_item)
+def _in_envelope_or_bare(envelope: Format, bare: ReadObject) -> ReadObject:
+    """Return what reads an object as a CloudEvent where it is one, else by itself."""
+    read_envelope = envelope.read
+    assert read_envelope is not None  # noqa: S101  # it is JSON
+
+    def read(found: dict[str, Any], limits: Limits) -> Content:
+        return (read_envelope if "specversion" in found else bare)(found, limits)
+
+    return read
 
 
-def _decode_any(value: bytes, limits: Limits) -> Content:
+_read_event = reader_by_keys(FORMATS)
+
+
+def _decode_event(value: bytes, limits: Limits) -> Content:
     """Try first what nearly every line is, which spares the look at its keys."""
     content = plain_content(value, limits)
-    return _read_any(json_object(value), limits) if content is None else content
+    return _read_event(json_object(value), limits) if content is None else content
 
 
-ANY_JSON = Format(
-    name="json",
+EVENT_JSON = Format(
+    name="json event",
     content_types=("application/json",),
-    decode=_decode_any,
+    decode=_decode_event,
     read_columns=read_columns,
 )
-"""JSON of which no more is announced than that it is JSON."""
+"""An event in JSON, of the form that its keys tell."""
 
-ITEM_JSON = json_format(name="json item", content_types=(JSON_ITEM,), read=_read_item)
-"""JSON that is announced as a catalogue item, bare or in a CloudEvent."""
+ITEM_JSON = json_format(
+    name="json item",
+    content_types=(JSON_ITEM,),
+    read=_in_envelope_or_bare(CLOUD_ITEMS, read_item),
+)
+"""A catalogue item in JSON, bare or in a CloudEvent."""
+
+ERASURE_JSON = json_format(
+    name="json erasure",
+    content_types=(JSON_ERASURE,),
+    read=_in_envelope_or_bare(CLOUD_ERASURES, read_erasure),
+)
+"""An erasure in JSON, bare or in a CloudEvent."""
+
+SOURCE_FORMATS = (EVENT_JSON, ITEM_JSON, ERASURE_JSON, CLOUD_ITEMS, CLOUD_ERASURES)
+"""What JSON is by what its source holds, beside the formats of the table."""

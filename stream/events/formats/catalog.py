@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from stream.events import fields
-from stream.events.format import Content, json_format
+from stream.events.format import Content
 from stream.events.limits import Limits
 from stream.events.types import CatalogItem
 
@@ -55,6 +55,3 @@ def _extra_attributes(line: Mapping[str, Any]) -> dict[str, str]:
 def read_item(line: dict[str, Any], limits: Limits) -> Content:
     """Return a line's item as what a record held."""
     return Content((item_of(line, limits),))
-
-
-CATALOG = json_format(name="catalog", keys=("item_id",), read=read_item)

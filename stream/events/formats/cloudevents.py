@@ -1,36 +1,95 @@
-"""CloudEvents 1.0, structured: an envelope around any other JSON of Freshet's own."""
+"""CloudEvents 1.0: an envelope around any other JSON of Freshet's own."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from stream.events import fields
-from stream.events.format import Content, json_format
+from stream.events.format import Content, Format, ReadObject
 from stream.events.formats.catalog import item_of
 from stream.events.formats.erasure import erasure_of
 from stream.events.formats.neutral import interaction_of
 from stream.events.limits import Limits
 from stream.events.types import Rejected
 
+Entity = Literal["event", "catalog", "erasure"]
+"""What an envelope holds, by the name that its type gives it."""
+
 _PREFIX = "freshet."
+# What the types of foreign envelopes say of an item that is gone. Taken for a state it
+# would be listed again.
+_DELETIONS = ("delete", "remove", "tombstone")
 
 
-def _read(envelope: dict[str, Any], limits: Limits) -> Content:
+def envelope_reader(source: Entity, *, is_announced: bool) -> ReadObject:
+    """Return what reads an envelope of a source of events, items or erasures.
+
+    Args:
+        source: what the source holds.
+        is_announced: a content-type or headers say that it is a CloudEvent, so that its
+            type says what it holds, whatever the source. Otherwise the source does, and
+            a type that says something else is rejected.
+    """
+
+    def read(envelope: dict[str, Any], limits: Limits) -> Content:
+        kind = _kind(envelope)
+        data = envelope.get("data")
+        if not isinstance(data, dict):
+            fields.reject_type("data", "an object", data)
+        entity = _entity(kind, source)
+        if entity != source and not is_announced:
+            raise Rejected(
+                "unknown_type",
+                f"CloudEvents type {fields.shown(kind)} in a source of {source}s; publish it to "
+                "its own topic, or with the content-type application/cloudevents+json",
+            )
+        return _content(entity, kind, data, envelope, limits)
+
+    return read
+
+
+def _kind(envelope: Mapping[str, Any]) -> str:
     if envelope.get("specversion") != "1.0":
         version = fields.shown(envelope.get("specversion"))
         raise Rejected("unknown_type", f"CloudEvents version {version}, not 1.0")
-    kind = fields.string(envelope, "type", required=True)
-    if not kind.startswith(_PREFIX):
-        raise Rejected(
-            "unknown_type", f"CloudEvents type {fields.shown(kind)} does not begin with 'freshet.'"
-        )
-    data = envelope.get("data")
-    if not isinstance(data, dict):
-        fields.reject_type("data", "an object", data)
+    return fields.string(envelope, "type", required=True)
+
+
+def _entity(kind: str, source: Entity) -> Entity:
+    """Return what an envelope holds: what a type of Freshet's own says, else what its
+    source holds.
+    """
     if kind == "freshet.catalog":
-        return Content((item_of(_with_state_time(data, envelope), limits),))
+        return "catalog"
     if kind == "freshet.erasure":
+        return "erasure"
+    return "event" if kind.startswith(_PREFIX) else source
+
+
+def _content(
+    entity: Entity,
+    kind: str,
+    data: dict[str, Any],
+    envelope: Mapping[str, Any],
+    limits: Limits,
+) -> Content:
+    if entity == "catalog":
+        if not kind.startswith(_PREFIX) and any(word in kind.lower() for word in _DELETIONS):
+            raise Rejected(
+                "unknown_type",
+                f"CloudEvents type {fields.shown(kind)} looks like a deletion; publish "
+                'freshet.catalog with "deleted": true, or a record without a value',
+            )
+        return Content((item_of(_with_state_time(data, envelope), limits),))
+    if entity == "erasure":
         return Content((erasure_of(_with_any_time(data, envelope), limits),))
-    if kind != "freshet.event":
+    if not kind.startswith(_PREFIX):
+        if data.get("type") is None:
+            raise Rejected(
+                "unknown_type",
+                f"CloudEvents type {fields.shown(kind)} is none of Freshet's, and the data have "
+                "no type: call it freshet.click, freshet.view, ..., or say type in the data",
+            )
+    elif kind != "freshet.event":
         data = data | {"type": kind.removeprefix(_PREFIX)}
     return Content((interaction_of(_with_time(data, envelope), limits),))
 
@@ -57,9 +116,29 @@ def _with_state_time(data: dict[str, Any], envelope: Mapping[str, Any]) -> dict[
     return data | {"ts_ms": fields.iso_time(envelope, "time")}
 
 
-CLOUD_EVENTS = json_format(
-    name="cloudevents",
-    content_types=("application/cloudevents+json",),
-    keys=("specversion",),
-    read=_read,
+def _format(source: Entity, name: str, content_type: str, *keys: str) -> Format:
+    read = envelope_reader(source, is_announced=True)
+
+    def decode(value: bytes, limits: Limits) -> Content:
+        return read(fields.json_object(value), limits)
+
+    return Format(
+        name=name,
+        content_types=(content_type,),
+        keys=keys,
+        decode=decode,
+        read=envelope_reader(source, is_announced=False),
+    )
+
+
+CLOUD_EVENTS = _format("event", "cloudevents", "application/cloudevents+json", "specversion")
+CLOUD_ITEMS = _format(
+    "catalog",
+    "cloudevents of items",
+    "application/cloudevents+json; messageType=freshet.events.v1.CatalogItem",
+)
+CLOUD_ERASURES = _format(
+    "erasure",
+    "cloudevents of erasures",
+    "application/cloudevents+json; messageType=freshet.events.v1.Erasure",
 )

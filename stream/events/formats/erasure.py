@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from stream.events import fields
-from stream.events.format import Content, json_format
+from stream.events.format import Content
 from stream.events.limits import Limits
 from stream.events.types import Erasure, Rejected
+
+JSON_ERASURE = "application/json; messageType=freshet.events.v1.Erasure"
+"""The content-type of JSON that is an erasure whatever its keys."""
 
 _KINDS: Mapping[str, Literal["user", "session", "item"]] = {
     "user": "user",
@@ -44,8 +47,6 @@ def _asked_ms(line: Mapping[str, Any], limits: Limits) -> int:
         return 0
 
 
-def _read(line: dict[str, Any], limits: Limits) -> Content:
+def read_erasure(line: dict[str, Any], limits: Limits) -> Content:
+    """Return a line's erasure as what a record held."""
     return Content((erasure_of(line, limits),))
-
-
-ERASURE = json_format(name="erasure", keys=("erase",), read=_read)

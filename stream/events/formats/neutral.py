@@ -1,7 +1,7 @@
 """Neutral lines: Freshet's own JSON of an interaction."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 import numpy as np
@@ -11,7 +11,7 @@ from stream.events import fields
 from stream.events.format import Content, json_format
 from stream.events.limits import Limits
 from stream.events.raw_columns import RawColumns, RawTexts, Rows, parse_all
-from stream.events.types import Interaction
+from stream.events.types import Interaction, Rejected
 
 _SEARCH_CLICK = "search-click"
 _SEARCH_CLICKS = frozenset({_SEARCH_CLICK, _SEARCH_CLICK.replace("-", "_")})
@@ -20,6 +20,18 @@ _ACTION_NUMBERS: Mapping[str, int] = {
     for name, action in fields.ACTIONS.items()
     for spelling in (name, name.replace("-", "_"))
 }
+_FIELDS: Mapping[str, bool] = {
+    "ts_ms": True,
+    "type": True,
+    "item_id": True,
+    "session_id": False,
+    "user_id": False,
+    "query": False,
+}
+"""The fields of a neutral line, and whether each must be there."""
+
+_SHOWN_KEYS = 5  # of an object of no known form: enough to know what sent it
+_SHOWN_CHARS = 40  # of each of them: longer than any name
 _TIME_BITS = 63  # of a 64-bit integer with a sign
 
 
@@ -51,6 +63,8 @@ def plain_content(value: bytes, limits: Limits) -> Content | None:
         return None
     if line.data is not msgspec.UNSET or line.action_name is not msgspec.UNSET:
         return None
+    if not line.session_id and not line.user_id:
+        return None
     interaction = limits.interaction(
         ts_ms=line.ts_ms,
         session_id=line.session_id or "",
@@ -65,6 +79,8 @@ def plain_content(value: bytes, limits: Limits) -> Content | None:
 
 def interaction_of(line: Mapping[str, Any], limits: Limits) -> Interaction:
     """Return the interaction of a neutral line's fields."""
+    if _missing(line):
+        reject_foreign(line, limits)
     kind = fields.string(line, "type", required=True)
     return limits.interaction(
         ts_ms=fields.integer(line, "ts_ms"),
@@ -75,6 +91,35 @@ def interaction_of(line: Mapping[str, Any], limits: Limits) -> Interaction:
         action=fields.action(kind),
         needs_query=kind in _SEARCH_CLICKS,
     )
+
+
+def reject_foreign(line: Mapping[str, Any], _limits: Limits) -> NoReturn:
+    """Reject an object that is no event of a form that is read, with the fields that it
+    lacks and the first of those that no event has.
+    """
+    foreign = [name for name in line if name not in _FIELDS]
+    detail = f"no event of a form that is read: without {', '.join(_missing(line))}"
+    if foreign:
+        named = ", ".join(repr(name[:_SHOWN_CHARS]) for name in foreign[:_SHOWN_KEYS])
+        detail += f", and with the fields {named}, which are none of its own; {_advice(line)}"
+    raise Rejected("missing_field" if line.keys() & _FIELDS.keys() else "unknown_type", detail)
+
+
+def _missing(line: Mapping[str, Any]) -> list[str]:
+    """Return what a neutral line needs and this one lacks."""
+    missing = [name for name, is_needed in _FIELDS.items() if is_needed and line.get(name) is None]
+    has_actor = any(line.get(name) not in (None, "") for name in ("session_id", "user_id"))
+    return missing if has_actor else [*missing, "session_id or user_id"]
+
+
+def _advice(line: Mapping[str, Any]) -> str:
+    if "erase" in line:
+        return "an erasure goes to the erasures topic, or is done by freshet erase"
+    if "item_id" in line and line.keys() & {"title", "attributes", "available"}:
+        return "a catalogue item goes to the catalogue topic, or into a file of --catalog"
+    if line.keys() == {"schema", "payload"}:
+        return "write bare values: set value.converter.schemas.enable to false"
+    return "rename what is misnamed"
 
 
 def read_columns(values: Sequence[Any], rows: Rows) -> tuple[RawColumns, Rows]:

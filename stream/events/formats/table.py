@@ -1,9 +1,7 @@
 """The table of formats: one more is one more line."""
 
 from stream.events.format import Format
-from stream.events.formats.catalog import CATALOG
 from stream.events.formats.cloudevents import CLOUD_EVENTS
-from stream.events.formats.erasure import ERASURE
 from stream.events.formats.neutral import NEUTRAL
 from stream.events.formats.protobuf import PROTOBUF_ERASURE, PROTOBUF_EVENT, PROTOBUF_ITEM
 from stream.events.formats.protobuf_batch import PROTOBUF_BATCH
@@ -11,17 +9,16 @@ from stream.events.formats.ubi import UBI
 
 FORMATS: tuple[Format, ...] = (
     CLOUD_EVENTS,
-    ERASURE,
     UBI,
     NEUTRAL,
-    CATALOG,
     PROTOBUF_EVENT,
     PROTOBUF_BATCH,
     PROTOBUF_ITEM,
     PROTOBUF_ERASURE,
 )
-"""All formats.
+"""All formats of events, and the messages in protobuf.
 
-JSON that nothing announces is of the first that has one of its keys, so that a format
-with keys of its own comes before one with common keys, such as ``type``.
+An event in JSON of which its content-type says no more is of the first that has one of
+its keys, so that a format with keys of its own comes before one with common keys, such
+as ``type``.
 """

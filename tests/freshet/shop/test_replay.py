@@ -170,11 +170,8 @@ def test_open_publisher(kafka_bootstrap: str, settings: StreamSettings) -> None:
     """Neutral dicts of events and items can be published as they are made."""
     with open_publisher(kafka_bootstrap, settings) as publish:
         publish(
-            [
-                {"item_id": "i-1", "title": "T"},
-                line(NOON_MS, "i-1"),
-                line(NOON_MS, "i-2", query=None),
-            ]
+            [{"item_id": "i-1", "title": "T"}],
+            [line(NOON_MS, "i-1"), line(NOON_MS, "i-2", query=None)],
         )
     assert [event.item_id for event in events_in(kafka_bootstrap, settings.clicks_topic, 1)] == [
         "i-1"

@@ -6,15 +6,18 @@ import pytest
 
 from stream.events.format import Content, json_format
 from stream.events.formats.catalog import JSON_ITEM
+from stream.events.formats.erasure import JSON_ERASURE
 from stream.events.limits import Limits
 from stream.events.sniffer import reader_by_keys
-from stream.events.types import CatalogItem, Rejected
+from stream.events.types import CatalogItem, Erasure, Rejected
 from testing.records import (
     CLICK,
+    CLOUD,
     NEUTRAL,
     NOW_MS,
     SETTINGS,
     TS_MS,
+    UBI,
     cloud_item,
     events_of,
     rejection_of,
@@ -41,7 +44,9 @@ def test_the_first_format_with_a_key_reads(found: dict[str, Any], name: str) -> 
 
 
 def test_json_of_no_known_form() -> None:
-    """It is rejected with a few of its keys; `otherwise` reads it, if there is one."""
+    """It is rejected with a few of its fields; `otherwise` reads it, if there is
+    one.
+    """
     found = {name * 200: 1 for name in "uvwxyz"}
 
     with pytest.raises(Rejected) as rejected:
@@ -77,17 +82,94 @@ def test_plain_neutral_lines_come_first(key: str, reason: str | None) -> None:
         assert rejection_of(line) == (reason, "timestamp is absent")
 
 
-def test_a_line_with_a_time_is_an_event_where_nothing_announces_an_item() -> None:
-    """Without an announcement the keys decide, and a time is an event's."""
-    line = {"item_id": "i1", "title": "T", "ts_ms": TS_MS}
+_ITEM_LINE = {"item_id": "i1", "title": "T"}
+_ITEM = CatalogItem(item_id="i1", title="T")
+_ERASURE_LINE = {"erase": "user", "id": "u1", "ts_ms": TS_MS}
+_ERASURE = Erasure(kind="user", id="u1", ts_ms=TS_MS)
+_CLOUD_EVENT = {"specversion": "1.0", "type": "freshet.event", "data": dict(NEUTRAL)}
+_CLOUD_ITEM = cloud_item(_ITEM_LINE, time=None)
+_CLOUD_ERASURE = {"specversion": "1.0", "type": "freshet.erasure", "data": _ERASURE_LINE}
+_EVENT_SOURCES = ["freshet.clicks", "freshet.sessions", "/logs/events.jsonl#0"]
 
-    assert rejection_of(line) == ("missing_field", "type is absent")
+
+@pytest.mark.parametrize("content_type", ["", "application/json", "application/json; charset=x"])
+@pytest.mark.parametrize(
+    ("sources", "line", "event"),
+    [
+        (_EVENT_SOURCES, NEUTRAL, CLICK),
+        (_EVENT_SOURCES, UBI, CLICK),
+        (_EVENT_SOURCES, _CLOUD_EVENT, CLICK),
+        (["freshet.catalog"], _ITEM_LINE, _ITEM),
+        (["freshet.catalog"], _CLOUD_ITEM, _ITEM),
+        (["freshet.catalog"], {**_ITEM_LINE, "erase": "user"}, None),
+        (["freshet.catalog"], {**NEUTRAL, "action_name": "click"}, None),
+        (["freshet.erasures"], _ERASURE_LINE, _ERASURE),
+        (["freshet.erasures"], _CLOUD_ERASURE, _ERASURE),
+    ],
+)
+def test_a_source_decides_what_a_record_is(
+    sources: list[str], line: dict[str, Any], event: Any, content_type: str
+) -> None:
+    """Keys tell the form of an event, never whether it is one: an item with the keys of
+    an event is an item.
+    """
+    for source in sources:
+        (found,) = events_of(line, content_type, source=source)
+        assert found == event if event else type(found) is CatalogItem
 
 
-def test_an_announced_item_may_come_in_an_envelope() -> None:
-    """A CloudEvent is read as one where an item is announced in JSON."""
-    cloud = cloud_item({"item_id": "i1"}, time=None)
-    item = CatalogItem(item_id="i1")
+@pytest.mark.parametrize(
+    ("sources", "line", "reason", "detail"),
+    [
+        (_EVENT_SOURCES, _ITEM_LINE, "missing_field", "--catalog"),
+        (_EVENT_SOURCES, {**_ITEM_LINE, "ts_ms": TS_MS}, "missing_field", "--catalog"),
+        (_EVENT_SOURCES, _ERASURE_LINE, "missing_field", "freshet erase"),
+        (_EVENT_SOURCES, _CLOUD_ITEM, "unknown_type", "freshet.catalog"),
+        (_EVENT_SOURCES, _CLOUD_ERASURE, "unknown_type", "freshet.erasure"),
+        (["freshet.catalog"], _ERASURE_LINE, "missing_field", "item_id"),
+        (["freshet.catalog"], _CLOUD_EVENT, "unknown_type", "freshet.event"),
+        (["freshet.catalog"], _CLOUD_ERASURE, "unknown_type", "freshet.erasure"),
+        (["freshet.erasures"], NEUTRAL, "missing_field", "erase"),
+        (["freshet.erasures"], _ITEM_LINE, "missing_field", "erase"),
+        (["freshet.erasures"], _CLOUD_EVENT, "unknown_type", "freshet.event"),
+    ],
+)
+def test_a_record_of_another_kind_is_refused(
+    sources: list[str], line: dict[str, Any], reason: str, detail: str
+) -> None:
+    """What a source does not hold is never taken for it, nor for what it looks like."""
+    for source in sources:
+        found, said = rejection_of(line, source=source)
+        assert (found, detail in said) == (reason, True)
 
-    assert events_of(cloud, JSON_ITEM) == [item]
-    assert events_of(cloud, source="freshet.catalog") == [item]
+
+@pytest.mark.parametrize("source", [*_EVENT_SOURCES, "freshet.catalog", "freshet.erasures"])
+def test_a_content_type_decides_before_the_source(source: str) -> None:
+    """Whoever says what a record is may send it anywhere."""
+    for line, content_type, event in (
+        (NEUTRAL, "application/json; messageType=freshet.events.v1.Event", CLICK),
+        (_ITEM_LINE, JSON_ITEM, _ITEM),
+        (_CLOUD_ITEM, JSON_ITEM, _ITEM),
+        (_ERASURE_LINE, JSON_ERASURE, _ERASURE),
+        (_CLOUD_EVENT, CLOUD, CLICK),
+        (_CLOUD_ITEM, CLOUD, _ITEM),
+        (_CLOUD_ERASURE, CLOUD, _ERASURE),
+    ):
+        assert events_of(line, content_type, source=source) == [event]
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ({"event": "click", "item_id": "i1"}, ["ts_ms", "type", "session_id", "'event'"]),
+        ({**NEUTRAL, "item_id": None, "itemId": "i1"}, ["item_id", "'itemId'"]),
+        ({"ts_ms": TS_MS, "type": "view", "item_id": "i1", "visit": 3}, ["session_id", "'visit'"]),
+        ({"behavior": "pv", "time": 3, "user_id": "u", "item_id": "i"}, ["'behavior'", "'time'"]),
+        ({"schema": {}, "payload": dict(NEUTRAL)}, ["schemas.enable"]),
+    ],
+)
+def test_misnamed_fields_are_named(line: dict[str, Any], named: list[str]) -> None:
+    """The detail has what is missing and what is there instead."""
+    _, detail = rejection_of(line)
+
+    assert [name for name in named if name not in detail] == []

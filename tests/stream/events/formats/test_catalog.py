@@ -20,6 +20,7 @@ from testing.records import (
     events_of,
     reason_of,
     record,
+    rejection_of,
 )
 
 
@@ -39,7 +40,7 @@ def test_catalogue_line() -> None:
         "attributes": {"colour": "red"},
         "available": False,
     }
-    assert events_of(line) == [
+    assert events_of(line, JSON_ITEM) == [
         CatalogItem(
             item_id="i1",
             title="A title",
@@ -129,4 +130,4 @@ def test_rejected_times_of_catalogue_items(ts_ms: Any, reason: str) -> None:
 )
 def test_rejected_catalogue_lines(line: dict[str, Any], reason: str) -> None:
     """A catalogue line is held to types and sizes too."""
-    assert reason_of(decode(record(line), SETTINGS, NOW_MS))[0] == reason
+    assert rejection_of(line, JSON_ITEM)[0] == reason

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from protos import events_v1_pb2 as pb
+from stream.events.formats.erasure import JSON_ERASURE
 from stream.events.types import Erasure
 from testing.records import CLOUD, ERASURE, TS_MS, events_of, rejection_of
 
@@ -23,7 +24,8 @@ def test_every_encoding_of_an_erasure() -> None:
     }
     message = pb.Erasure(kind=pb.ERASURE_KIND_USER, id="u1", ts_ms=TS_MS).SerializeToString()
 
-    assert events_of(LINE) == [USER]
+    assert events_of(LINE, JSON_ERASURE) == [USER]
+    assert events_of(LINE, source="freshet.erasures") == [USER]
     assert events_of(cloud, CLOUD) == [USER]
     assert events_of(message, ERASURE) == [USER]
     assert events_of(message, "application/x-protobuf", source="freshet.erasures") == [USER]
@@ -32,7 +34,9 @@ def test_every_encoding_of_an_erasure() -> None:
 @pytest.mark.parametrize("kind", ["user", "session", "item"])
 def test_what_can_be_erased(kind: Any) -> None:
     """A user, a session and an item can be."""
-    assert events_of({**LINE, "erase": kind}) == [Erasure(kind=kind, id="u1", ts_ms=TS_MS)]
+    assert events_of({**LINE, "erase": kind}, JSON_ERASURE) == [
+        Erasure(kind=kind, id="u1", ts_ms=TS_MS)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -43,7 +47,7 @@ def test_no_erasure_is_refused_for_its_time(said: Any) -> None:
     cloud = {"specversion": "1.0", "type": "freshet.erasure", "time": said, "data": LINE}
     untimed = {key: value for key, value in LINE.items() if key != "ts_ms"}
 
-    assert events_of({**LINE, "ts_ms": said}) == [replace(USER, ts_ms=0)]
+    assert events_of({**LINE, "ts_ms": said}, JSON_ERASURE) == [replace(USER, ts_ms=0)]
     assert events_of({**cloud, "data": untimed}, CLOUD) == [replace(USER, ts_ms=0)]
 
 
@@ -52,14 +56,14 @@ def test_an_erasure_that_says_nothing_of_its_time() -> None:
     message = pb.Erasure(kind=pb.ERASURE_KIND_USER, id="u1").SerializeToString()
     ahead = pb.Erasure(kind=pb.ERASURE_KIND_USER, id="u1", ts_ms=TS_MS * 9).SerializeToString()
 
-    assert events_of({"erase": "user", "id": "u1"}) == [replace(USER, ts_ms=0)]
+    assert events_of({"erase": "user", "id": "u1"}, JSON_ERASURE) == [replace(USER, ts_ms=0)]
     for found in (message, ahead):
         assert events_of(found, ERASURE) == [replace(USER, ts_ms=0)]
 
 
 def test_a_number_is_an_id() -> None:
     """Platforms whose ids are numbers write them so."""
-    assert events_of({**LINE, "id": 4711}) == [replace(USER, id="4711")]
+    assert events_of({**LINE, "id": 4711}, JSON_ERASURE) == [replace(USER, id="4711")]
 
 
 def test_a_deletion_on_the_erasures_topic_is_no_erasure() -> None:
@@ -85,7 +89,7 @@ def test_a_deletion_on_the_erasures_topic_is_no_erasure() -> None:
 )
 def test_rejected_erasures(change: dict[str, Any], reason: str) -> None:
     """An erasure that cannot be understood is rejected with its reason."""
-    assert rejection_of({**LINE, **change})[0] == reason
+    assert rejection_of({**LINE, **change}, JSON_ERASURE)[0] == reason
 
 
 @pytest.mark.parametrize(

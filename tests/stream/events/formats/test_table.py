@@ -37,10 +37,8 @@ _USER = Erasure(kind="user", id="u1", ts_ms=TS_MS)
 
 EXAMPLES: dict[str, tuple[object, Event]] = {
     "cloudevents": (_CLOUD, CLICK),
-    "erasure": ({"erase": "user", "id": "u1", "ts_ms": TS_MS}, _USER),
     "ubi": (UBI, CLICK),
     "neutral": (NEUTRAL, CLICK),
-    "catalog": ({"item_id": "i1", "title": "T"}, CatalogItem(item_id="i1", title="T")),
     "protobuf event": (event(), CLICK),
     "protobuf batch": (batch().SerializeToString(), CLICK),
     "protobuf item": (
