@@ -49,7 +49,7 @@ class Quarantine(Protocol):
         """Release what is held."""
 
 
-class QuarantinedRecord(msgspec.Struct, frozen=True, kw_only=True):
+class QuarantinedRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line of the quarantine file.
 
     Attributes:
@@ -62,6 +62,7 @@ class QuarantinedRecord(msgspec.Struct, frozen=True, kw_only=True):
         key_base64: the record's key; None: it had none.
         value_base64: the record's bytes; None: it had none.
         at_ms: when it was rejected.
+        headers: what else said what it is.
     """
 
     reason: str
@@ -73,6 +74,7 @@ class QuarantinedRecord(msgspec.Struct, frozen=True, kw_only=True):
     key_base64: str | None
     value_base64: str | None
     at_ms: int
+    headers: tuple[tuple[str, str], ...] = ()
 
     @property
     def value(self) -> bytes | None:
@@ -270,6 +272,7 @@ def _line(rejection: Rejection, now_ms: int) -> bytes:
         key_base64=_base64(record.key),
         value_base64=_base64(record.value),
         at_ms=now_ms,
+        headers=tuple(record.headers),
     )
     return msgspec.json.encode(quarantined) + b"\n"
 
@@ -280,7 +283,7 @@ def _base64(content: bytes | None) -> str | None:
 
 def _headers(rejection: Rejection, now_ms: int) -> Headers:
     record = rejection.record
-    headers = {
+    headers = dict(record.headers) | {
         "reason": rejection.reason,
         "detail": rejection.detail,
         "source-topic": record.position.source,

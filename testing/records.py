@@ -13,6 +13,7 @@ from stream.events.limits import EARLIEST_MS
 from stream.events.types import (
     CatalogItem,
     Erasure,
+    Headers,
     Interaction,
     Record,
     RecordBatch,
@@ -99,6 +100,7 @@ def record(
     *,
     source: str = "freshet.clicks",
     key: bytes | None = None,
+    headers: Headers = (),
 ) -> Record:
     """Return a record with these bytes, or with this JSON."""
     content = value if value is None or isinstance(value, bytes) else json.dumps(value).encode()
@@ -109,11 +111,14 @@ def record(
         content_type=content_type,
         key=key,
         value=content,
+        headers=headers,
     )
 
 
-def records(found: Sequence[tuple[str, bytes | None]]) -> RecordBatch:
-    """Return records of one partition, from their content-types and values."""
+def records(
+    found: Sequence[tuple[str, bytes | None]], headers: Sequence[Headers] = ()
+) -> RecordBatch:
+    """Return records of one partition, from their content-types, values and headers."""
     return RecordBatch(
         position=SourcePartition("freshet.clicks", 0),
         offsets=range(len(found)),
@@ -121,6 +126,7 @@ def records(found: Sequence[tuple[str, bytes | None]]) -> RecordBatch:
         content_types=[content_type for content_type, _ in found],
         keys=[None] * len(found),
         values=[value for _, value in found],
+        headers=headers,
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from protos import events_v1_pb2 as pb
 from stream.events.format import Format
+from stream.events.formats.cloudevents import Entity
 from stream.events.formats.table import FORMATS
 from stream.events.sniffer import SOURCE_FORMATS
 from stream.events.types import Record
@@ -18,7 +19,8 @@ _OTHER_NAMES = {"": "application/json", "application/protobuf": "application/x-p
 _PARAMETER = re.compile(r';\s*messagetype\s*=\s*"?([^";\s]+)"?', re.IGNORECASE)
 _ANY_MESSAGE = ""
 _ERASURE_MARKS = (b'"erase"', b"freshet.erasure")
-_MESSAGES = frozenset({EVENT, ITEM, ERASURE})
+_ENTITIES: Mapping[str, Entity] = {EVENT: "event", ITEM: "catalog", ERASURE: "erasure"}
+_STRUCTURED = "application/cloudevents"
 
 
 def messages_of_topics(settings: StreamSettings) -> Mapping[str, str]:
@@ -51,9 +53,22 @@ def announced_format(content_type: str, message_of_source: str) -> Format | None
     media_type, message = _parts(content_type, message_of_source)
     media_type = _OTHER_NAMES.get(media_type, media_type)
     found = _BY_ANNOUNCEMENT.get((media_type, message))
-    if found is None and message in _MESSAGES:
+    if found is None and message in _ENTITIES:
         return _BY_ANNOUNCEMENT.get((media_type, _ANY_MESSAGE))
     return found
+
+
+def binary_source(content_type: str, message_of_source: str) -> Entity | None:
+    """Return what the source of a CloudEvent in binary mode holds; None: its data are
+    not JSON, or its content-type alone says what it is.
+
+    Args:
+        content_type: of the data; empty: it is JSON.
+        message_of_source: what the record is where its content-type names no message.
+    """
+    media_type, message = _parts(content_type, message_of_source)
+    is_json = media_type in ("", "application/json") or media_type.endswith("+json")
+    return _ENTITIES.get(message) if is_json and not media_type.startswith(_STRUCTURED) else None
 
 
 def _parts(content_type: str, default_message: str) -> tuple[str, str]:

@@ -4,9 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
-from stream.events.announcement import ERASURE, EVENT, ITEM, announced_format, messages_of_topics
+from stream.events.announcement import (
+    ERASURE,
+    EVENT,
+    ITEM,
+    announced_format,
+    binary_source,
+    messages_of_topics,
+)
 from stream.events.fields import shown
 from stream.events.format import Content, Event, Format
+from stream.events.formats.cloudevents import read_binary
 from stream.events.limits import Limits
 from stream.events.types import CatalogItem, Record, Rejected, Rejection, SourcePartition
 from stream.settings import StreamSettings
@@ -71,6 +79,11 @@ class Decoder:
             raise Rejected(
                 "oversized", f"the record has {len(record.value)} bytes of {self._max_record}"
             )
+        if record.headers:
+            message = self._message_of_topic.get(record.position.source, EVENT)
+            source = binary_source(record.content_type, message)
+            if source is not None:
+                return read_binary(record.value, record.headers, source, limits)
         form = self.format_of(record.position, record.content_type)
         if form is None:
             raise Rejected("unknown_encoding", f"content-type {shown(record.content_type)}")

@@ -94,14 +94,20 @@ class ColumnDecoder:
             interner.forget_if_large(_MAX_TEXTS)
 
     def _rows_by_format(self, batch: RecordBatch) -> dict[Format | None, Rows]:
-        """Return the rows of each format; None: those of no usable length or format."""
+        """Return the rows of each format.
+
+        None: those of no usable length or format, and those that are more than their
+        value says.
+        """
         of_type = {
             content_type: self._full.format_of(batch.position, content_type)
             for content_type in set(batch.content_types)
         }
         limit = self._settings.max_record_bytes
-        if len(of_type) == 1 and all(
-            value is not None and len(value) <= limit for value in batch.values
+        if (
+            len(of_type) == 1
+            and not batch.headers
+            and all(value is not None and len(value) <= limit for value in batch.values)
         ):
             return {form: list(range(len(batch))) for form in of_type.values()}
         rows: dict[Format | None, Rows] = {}
@@ -109,6 +115,8 @@ class ColumnDecoder:
             zip(batch.content_types, batch.values, strict=True)
         ):
             form = of_type[content_type] if value is not None and len(value) <= limit else None
+            if batch.headers and batch.headers[row]:
+                form = None
             rows.setdefault(form, []).append(row)
         return rows
 

@@ -81,6 +81,12 @@ class SourcePartition:
     partition: int
 
 
+Headers = Sequence[tuple[str, str]]
+"""Record headers that say what a record is, beside its content-type: the attributes of
+a CloudEvent in binary mode, ``ce_type`` and the like.
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One message as it came: a Kafka record or a line of a file, not yet decoded.
@@ -95,6 +101,7 @@ class Record:
         value: the bytes; None is a Kafka tombstone.
         time_ms: the record's own time, UTC epoch milliseconds: when the broker appended
             it or its producer made it, as the topic is set. None: not known.
+        headers: what else says what it is; mostly none.
     """
 
     position: SourcePartition
@@ -104,6 +111,7 @@ class Record:
     key: bytes | None
     value: bytes | None
     time_ms: int | None = None
+    headers: Headers = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +124,7 @@ class RecordBatch:
         shard: the shard that they are for; None: their partition's, or what their
             session or item says.
         times_ms: as `Record.time_ms`, of each; empty: none is known, as in files.
+        headers: of each record; empty: none has any.
     """
 
     position: SourcePartition
@@ -126,6 +135,7 @@ class RecordBatch:
     values: Sequence[bytes | None]
     shard: int | None = None
     times_ms: Sequence[int] = ()
+    headers: Sequence[Headers] = ()
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -145,6 +155,7 @@ class RecordBatch:
             keys=self.keys[begin:end],
             values=self.values[begin:end],
             times_ms=self.times_ms[begin:end],
+            headers=self.headers[begin:end],
         )
 
     def before(self, offset: int) -> "RecordBatch":
@@ -161,6 +172,7 @@ class RecordBatch:
             key=self.keys[row],
             value=self.values[row],
             time_ms=self.times_ms[row] if self.times_ms else None,
+            headers=self.headers[row] if self.headers else (),
         )
 
 

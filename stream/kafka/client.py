@@ -3,10 +3,10 @@
 A place in a consumer group, and records of given partitions.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from stream.events.types import RecordBatch, SourcePartition
+from stream.events.types import Headers, RecordBatch, SourcePartition
 
 MAX_POLL_INTERVAL_SECONDS = 1800
 """How long a worker may be at work between two polls before its partitions are given
@@ -14,6 +14,8 @@ away.
 """
 
 _CONTENT_TYPE = "content-type"
+_CLOUD_EVENT_PREFIX = "ce_"
+_CLOUD_EVENT_MARK = "ce_specversion"  # the attribute that every CloudEvent must have
 # Headers remembered as text; a topic has a handful, and garbage must not fill memory.
 _MAX_CONTENT_TYPES = 1000
 
@@ -149,21 +151,34 @@ class KafkaClient(Protocol):
         """
 
 
+RawHeaders = Sequence[tuple[str, bytes | None]] | None
+"""The headers of a record as both client libraries hand them out."""
+
+
 class ContentTypes:
     """Reads the announced encoding off a record's headers, each distinct one decoded
     once.
+
+    Attributes:
+        has_cloud_events: whether a record that was read had attributes of a CloudEvent
+            in its headers.
     """
 
     def __init__(self) -> None:
         self._texts: dict[bytes | None, str] = {}
+        self.has_cloud_events = False
 
-    def of(self, headers: Iterable[tuple[str, bytes | None]] | None) -> str:
+    def of(self, headers: RawHeaders) -> str:
         """Return the content type; empty: none is announced."""
+        content_type = None
         for name, value in headers or ():
             if name == _CONTENT_TYPE or name.lower() == _CONTENT_TYPE:
-                text = self._texts.get(value)
-                return self._learn(value) if text is None else text
-        return ""
+                if content_type is None:
+                    text = self._texts.get(value)
+                    content_type = self._learn(value) if text is None else text
+            elif name == _CLOUD_EVENT_MARK:
+                self.has_cloud_events = True
+        return content_type or ""
 
     def _learn(self, value: bytes | None) -> str:
         if len(self._texts) >= _MAX_CONTENT_TYPES:
@@ -175,7 +190,7 @@ class ContentTypes:
 def batch_of_columns(  # a column each
     position: SourcePartition,
     offsets: Sequence[int],
-    headers: Iterable[Iterable[tuple[str, bytes | None]] | None],
+    headers: Sequence[RawHeaders],
     keys: Sequence[bytes | None],
     values: Sequence[bytes | None],
     times_ms: Sequence[int],
@@ -183,12 +198,26 @@ def batch_of_columns(  # a column each
 ) -> RecordBatch:
     """Return Kafka records of one partition as a batch."""
     of = content_types.of
+    content_types.has_cloud_events = False
+    announced = [of(each) for each in headers]
+    has_cloud_events = content_types.has_cloud_events
     return RecordBatch(
         position=position,
         offsets=offsets,
         next_offsets=[offset + 1 for offset in offsets],
-        content_types=[of(each) for each in headers],
+        content_types=announced,
         keys=keys,
         values=values,
         times_ms=times_ms,
+        headers=[_attributes(each) for each in headers] if has_cloud_events else (),
     )
+
+
+def _attributes(headers: RawHeaders) -> Headers:
+    """Return the attributes of a CloudEvent in binary mode; none: it is not one."""
+    found = [
+        (name, (value or b"").decode("utf-8", "replace"))
+        for name, value in headers or ()
+        if name.startswith(_CLOUD_EVENT_PREFIX)
+    ]
+    return found if any(name == _CLOUD_EVENT_MARK for name, _ in found) else ()

@@ -10,7 +10,7 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 
 from stream.errors import QuarantineFailed
-from stream.events.types import Record, Rejection, SourcePartition
+from stream.events.types import Headers, Record, Rejection, SourcePartition
 from stream.quarantine import (
     MAX_TOPIC_VALUE_BYTES,
     FileQuarantine,
@@ -29,6 +29,7 @@ def rejection(
     key: bytes | None = b"k",
     partition: int = 1,
     content_type: str = "x/y",
+    headers: Headers = (),
 ) -> Rejection:
     """Return a rejection of a record of a topic."""
     record = Record(
@@ -38,6 +39,7 @@ def rejection(
         content_type=content_type,
         key=key,
         value=value,
+        headers=headers,
     )
     return Rejection(record=record, reason="malformed", detail="not JSON: ü")
 
@@ -71,6 +73,21 @@ def test_file_keeps_everything(path: Path) -> None:
     assert first.value == b"\xff\n{"
     assert second.value is None
     assert second.key_base64 is None
+
+
+def test_file_keeps_the_attributes_of_a_cloud_event(path: Path) -> None:
+    """Without them the record would be another one; where there are none, nothing is
+    written.
+    """
+    headers = (("ce_specversion", "1.0"), ("ce_type", "freshet.click"))
+    quarantine = FileQuarantine(path)
+    quarantine.put([rejection(headers=headers), rejection()], NOW_MS)
+    quarantine.close()
+
+    first, second = read_quarantine(path)
+
+    assert (first.headers, second.headers) == (headers, ())
+    assert b"headers" not in path.read_bytes().splitlines()[1]
 
 
 def test_file_is_made_with_the_first_rejection(path: Path) -> None:
@@ -153,8 +170,13 @@ def test_topic_keeps_everything(kafka_bootstrap: str, kafka_topics: TopicFactory
         kafka_bootstrap, StreamSettings(quarantine_topic=topics["quarantine"])
     )
     huge = b"y" * (MAX_TOPIC_VALUE_BYTES + 1)
+    cloud = (("ce_specversion", "1.0"), ("ce_type", "ü"))
     quarantine.put(
-        [rejection(), rejection(value=None, key=None, content_type=""), rejection(value=huge)],
+        [
+            rejection(),
+            rejection(value=None, key=None, content_type=""),
+            rejection(value=huge, headers=cloud),
+        ],
         NOW_MS,
     )
     quarantine.close()
@@ -172,6 +194,7 @@ def test_topic_keeps_everything(kafka_bootstrap: str, kafka_topics: TopicFactory
     assert (second.key, second.value) == (None, b"")
     assert dict(second.headers)["source-value"] == b"null"
     assert third.value == huge[:-1]
+    assert {name: dict(third.headers)[name].decode() for name, _ in cloud} == dict(cloud)
     assert dict(third.headers)["source-value-bytes"] == str(len(huge)).encode()
 
 

@@ -179,7 +179,7 @@ def test_a_rejected_erasure_is_counted_by_itself(
     run: Run, events_path: Path, open_store: OpenStore, registry: CollectorRegistry
 ) -> None:
     """Somebody's data stays because of it, so it is more than one bad line of many."""
-    good = b'{"erase": "item", "id": "i-9"}'
+    good = line_of(shop_events()[0])
     write_lines(events_path, [b'{"erase": "user", "id": " "}', b"{", good])
     totals = run(open_store())
 

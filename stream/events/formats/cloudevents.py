@@ -1,4 +1,6 @@
-"""CloudEvents 1.0: an envelope around any other JSON of Freshet's own."""
+"""CloudEvents 1.0: an envelope around any other JSON of Freshet's own, in the value
+(structured mode) or in the headers (binary mode).
+"""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -9,12 +11,13 @@ from stream.events.formats.catalog import item_of
 from stream.events.formats.erasure import erasure_of
 from stream.events.formats.neutral import interaction_of
 from stream.events.limits import Limits
-from stream.events.types import Rejected
+from stream.events.types import Headers, Rejected
 
 Entity = Literal["event", "catalog", "erasure"]
 """What an envelope holds, by the name that its type gives it."""
 
 _PREFIX = "freshet."
+_ATTRIBUTE = "ce_"
 # What the types of foreign envelopes say of an item that is gone. Taken for a state it
 # would be listed again.
 _DELETIONS = ("delete", "remove", "tombstone")
@@ -116,8 +119,26 @@ def _with_state_time(data: dict[str, Any], envelope: Mapping[str, Any]) -> dict[
     return data | {"ts_ms": fields.iso_time(envelope, "time")}
 
 
+def read_binary(value: bytes, headers: Headers, source: Entity, limits: Limits) -> Content:
+    """Return what a CloudEvent in Kafka's binary mode holds.
+
+    Args:
+        value: its data, in JSON.
+        headers: its attributes, each with ``ce_`` before its name.
+        source: what the source holds, where its type does not say.
+        limits: what is believed.
+    """
+    envelope: dict[str, Any] = {name.removeprefix(_ATTRIBUTE): text for name, text in headers}
+    return _ANNOUNCED[source](envelope | {"data": fields.json_object(value)}, limits)
+
+
+_ANNOUNCED: Mapping[Entity, ReadObject] = {
+    source: envelope_reader(source, is_announced=True) for source in ("event", "catalog", "erasure")
+}
+
+
 def _format(source: Entity, name: str, content_type: str, *keys: str) -> Format:
-    read = envelope_reader(source, is_announced=True)
+    read = _ANNOUNCED[source]
 
     def decode(value: bytes, limits: Limits) -> Content:
         return read(fields.json_object(value), limits)

@@ -202,6 +202,38 @@ def test_topics_become_the_graph(
     assert deleted == {f"i-{number}": number == 3 for number in range(20)}
 
 
+def test_cloud_events_in_binary_mode(
+    kafka_bootstrap: str, settings: StreamSettings, open_store: OpenStore, start_worker: StartWorker
+) -> None:
+    """Events and items whose attributes are in the headers, as the SDKs of CloudEvents
+    send them; a rejected one keeps its headers.
+    """
+    cloud = [*JSON, ("ce_specversion", b"1.0"), ("ce_time", b"2023-11-14T12:00:00Z")]
+    data = {"session_id": "s", "query": "tv", "item_id": "i"}
+    item = {"item_id": "i", "title": "T", "query": "not of an item"}
+    raw = RecordProducer(kafka_bootstrap, settings)
+    for topic, kind, value in (
+        (settings.clicks_topic, b"freshet.click", data),
+        (settings.catalog_topic, b"freshet.catalog", item),
+        (settings.clicks_topic, b"com.shop.click", data),
+    ):
+        line = json.dumps(value).encode()
+        raw.send(topic, 0, b"k", line, [*cloud, ("ce_type", kind)])
+    raw.flush()
+    raw.close()
+    store = open_store(num_shards=PARTITIONS)
+
+    worker = start_worker(store)
+    worker.wait_for_records(3)
+    totals = worker.stop()
+
+    assert (totals.new_facts, totals.events, totals.quarantined) == (1, 2, 1)
+    with open_graph(store.root, settings) as graph:
+        assert graph.arrays().item_titles == ["T"]
+    (rejected,) = read_quarantine(store.root / FILE_NAME)
+    assert dict(rejected.headers)["ce_type"] == "com.shop.click"
+
+
 def test_restart_goes_on_where_the_store_is(
     kafka_bootstrap: str, settings: StreamSettings, open_store: OpenStore, start_worker: StartWorker
 ) -> None:

@@ -1,23 +1,31 @@
-"""CloudEvents: their type, their time, their data."""
+"""CloudEvents: their type, their time, their data, in the value or in the headers."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from stream.actions import Action
 from stream.events.decoder import decode
-from stream.events.types import CatalogItem
+from stream.events.formats.catalog import JSON_ITEM
+from stream.events.types import CatalogItem, Erasure, Headers
 from testing.records import (
     CLICK,
     CLOUD,
+    EVENT,
     NEUTRAL,
     NOW_MS,
     SETTINGS,
     TS_MS,
+    check_batch_decodes_as_its_records,
     cloud_item,
+    event,
     events_of,
     reason_of,
     record,
+    records,
+    rejection_of,
 )
 
 
@@ -95,3 +103,121 @@ def test_rejected_times_of_cloud_events_with_an_item(time: str, reason: str) -> 
     cloud = cloud_item({"item_id": "i1"}, time)
 
     assert reason_of(decode(record(cloud, CLOUD), SETTINGS, NOW_MS))[0] == reason
+
+
+_DATA = {"session_id": "s1", "user_id": "u1", "query": "Xbox-360!", "item_id": "i1"}
+_TIME = "2023-11-14T21:56:40Z"
+_ITEM = CatalogItem(item_id="i1", title="T", ts_ms=TS_MS)
+_USER = Erasure(kind="user", id="u1", ts_ms=TS_MS)
+
+
+def attributes(kind: str, time: str | None = _TIME, version: str = "1.0") -> Headers:
+    """Return the headers of a CloudEvent in binary mode."""
+    said = {
+        "ce_specversion": version,
+        "ce_id": "1",
+        "ce_source": "/shop",
+        "ce_type": kind,
+        "ce_time": time,
+    }
+    return [(name, value) for name, value in said.items() if value is not None]
+
+
+@pytest.mark.parametrize("content_type", ["", "application/json", "application/vnd.shop+json"])
+@pytest.mark.parametrize(
+    ("source", "kind", "data", "expected"),
+    [
+        ("freshet.clicks", "freshet.click", _DATA, CLICK),
+        ("freshet.clicks", "freshet.search_click", _DATA, CLICK),
+        ("freshet.sessions", "freshet.event", {**_DATA, "type": "click"}, CLICK),
+        ("freshet.clicks", "com.shop.click", {**_DATA, "type": "click"}, CLICK),
+        (
+            "freshet.clicks",
+            "freshet.click",
+            {**_DATA, "ts_ms": TS_MS + 1},
+            replace(CLICK, ts_ms=TS_MS + 1),
+        ),
+        ("freshet.catalog", "freshet.catalog", {"item_id": "i1", "title": "T"}, _ITEM),
+        ("freshet.catalog", "com.shop.product.updated", {"item_id": "i1", "title": "T"}, _ITEM),
+        ("freshet.clicks", "freshet.catalog", {"item_id": "i1", "title": "T"}, _ITEM),
+        ("freshet.erasures", "freshet.erasure", {"erase": "user", "id": "u1"}, _USER),
+        ("freshet.erasures", "com.shop.forget", {"erase": "user", "id": "u1"}, _USER),
+    ],
+)
+def test_binary_mode(
+    source: str, kind: str, data: dict[str, Any], expected: Any, content_type: str
+) -> None:
+    """The headers say what the structured mode's envelope says; what a foreign type
+    holds is the source's to say.
+    """
+    headers = attributes(kind)
+
+    assert events_of(data, content_type, source=source, headers=headers) == [expected]
+
+
+def test_content_types_go_before_the_headers_of_a_cloud_event() -> None:
+    """Protobuf and the structured mode need no headers; a message that is named is
+    what the source holds.
+    """
+    headers = attributes("com.shop.thing")
+    cloud = {"specversion": "1.0", "type": "freshet.click", "time": _TIME, "data": _DATA}
+
+    assert events_of(event(), EVENT, headers=headers) == [CLICK]
+    assert events_of(cloud, CLOUD, headers=headers) == [CLICK]
+    assert events_of({"item_id": "i1", "title": "T"}, JSON_ITEM, headers=headers) == [_ITEM]
+
+
+@pytest.mark.parametrize(
+    ("source", "headers", "data", "reason", "detail"),
+    [
+        ("freshet.clicks", attributes("freshet.click", None), _DATA, "missing_field", "time"),
+        ("freshet.clicks", attributes("freshet.hover"), _DATA, "unknown_type", "hover"),
+        ("freshet.clicks", attributes("com.shop.click"), _DATA, "unknown_type", "com.shop.click"),
+        (
+            "freshet.clicks",
+            attributes("freshet.click", version="0.3"),
+            _DATA,
+            "unknown_type",
+            "1.0",
+        ),
+        ("freshet.clicks", [("ce_specversion", "1.0")], _DATA, "missing_field", "type"),
+        ("freshet.clicks", attributes("freshet.click"), b"[]", "wrong_type", "an object"),
+        ("freshet.clicks", attributes("freshet.click"), b"{", "malformed", "not JSON"),
+        (
+            "freshet.catalog",
+            attributes("com.shop.product.deleted"),
+            {"item_id": "i1"},
+            "unknown_type",
+            "deletion",
+        ),
+    ],
+)
+def test_rejected_in_binary_mode(
+    source: str, headers: Headers, data: Any, reason: str, detail: str
+) -> None:
+    """What is wrong is told apart as in the structured mode."""
+    found, said = rejection_of(data, "application/json", source=source, headers=headers)
+
+    assert (found, detail in said) == (reason, True)
+
+
+def test_binary_mode_in_a_batch() -> None:
+    """Records with and without attributes are each read as what they are, also where
+    one would be a neutral line without them.
+    """
+    line = json.dumps(NEUTRAL).encode()
+    found: list[tuple[str, Headers]] = [
+        ("", ()),
+        ("", attributes("freshet.view")),
+        ("", attributes("com.shop.click")),
+        ("text/plain", attributes("freshet.view")),
+        (EVENT, attributes("freshet.view")),
+    ]
+    batch = records([(name, line) for name, _ in found], [headers for _, headers in found])
+
+    check_batch_decodes_as_its_records(batch, SETTINGS)
+    check_batch_decodes_as_its_records(batch.rows(1, 3), SETTINGS)
+    assert batch.rows(1, 3).record(0).headers == attributes("freshet.view")
+    assert [found.action for found in events_of(line, headers=attributes("freshet.view"))] == [
+        Action.VIEW
+    ]
