@@ -7,7 +7,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from stream.actions import Action
-from stream.reasons import REASONS
+from stream.reasons import REASONS, REPAIRS, Repair
 
 EVENT_TYPES = (*(action.label for action in Action), "catalog", "erasure", "ignored")
 """Values of the label `type`.
@@ -75,6 +75,13 @@ class StreamMetrics:
             "freshet_stream_rejected_erasures_total",
             "Erasures quarantined instead of carried out; also counted by reason.",
         )
+        self._repairs = counter(
+            "freshet_stream_repairs_total",
+            "Texts of catalogue items that were cut or left out, by what was done.",
+            ["kind"],
+        )
+        for repair in REPAIRS:
+            self._repairs.labels(repair)
         self._batches = counter(
             "freshet_stream_batches_total", "Micro-batches written to the store."
         )
@@ -187,6 +194,11 @@ class StreamMetrics:
     def count_rejected_erasures(self, count: int) -> None:
         """Count erasures among the rejections that the quarantine has stored."""
         self._rejected_erasures.inc(count)
+
+    def count_repairs(self, count_by_kind: Mapping[Repair, int]) -> None:
+        """Count what was mended of catalogue items that are used."""
+        for kind, count in count_by_kind.items():
+            self._repairs.labels(kind).inc(count)
 
     def set_freshness(self, *, watermark_ms: int | None, lag: Lag) -> None:
         """Set the gauges of the watermark and of the lag.

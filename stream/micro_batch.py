@@ -2,6 +2,7 @@
 split by shard.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from stream.events.columns import NO_KEY, EventColumns, ShardBatch, Texts
 from stream.events.fast_path import DecodedBatch
 from stream.events.types import CatalogItem, Erasure, RecordBatch, Rejection, SourcePartition
 from stream.kafka.partitioner import shard_of
+from stream.reasons import Repair
 
 MicroBatchPart = tuple[RecordBatch, DecodedBatch]
 
@@ -39,6 +41,11 @@ class MicroBatch:
     def num_ignored(self) -> int:
         """How many valid messages were not about an item."""
         return sum(decoded.num_ignored for _, decoded in self.parts)
+
+    @property
+    def repairs(self) -> Counter[Repair]:
+        """How often texts of items were cut or left out."""
+        return sum((decoded.repairs for _, decoded in self.parts), Counter())
 
     @property
     def rejections(self) -> list[Rejection]:

@@ -1,7 +1,12 @@
-"""Why a record is rejected: the machine-readable reasons, each with what it means."""
+"""Why a record is rejected, and what is mended of one that is used: the
+machine-readable words, each with what it means.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
 
 REASONS = {
-    "unknown_encoding": "the content-type is not one that Freshet reads",
+    "unknown_encoding": "the content-type or the framing is not one that Freshet reads",
     "malformed": "the bytes do not parse as what the content-type announces",
     "unknown_type": "the type or action is not one that Freshet knows",
     "missing_field": "a required field is absent or empty",
@@ -11,4 +16,12 @@ REASONS = {
     "oversized": "a field or the record is longer than allowed",
     "key_collision": "two different strings share a 64-bit key",
     "too_late": "the event is older than the retention bound allows, and not known yet",
+}
+
+Repair = Literal["cut", "dropped"]
+"""What was done to a catalogue item, which is used all the same."""
+
+REPAIRS: Mapping[Repair, str] = {
+    "cut": "a title, a text or the value of an attribute was longer than allowed, and was cut",
+    "dropped": "a field or an attribute of no usable form was left out",
 }

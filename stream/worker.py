@@ -265,6 +265,7 @@ class _Worker:
         self.totals.records += pending.num_records
         self.totals.ignored += pending.num_ignored
         self._metrics.count_batch(+counts, seconds)
+        self._metrics.count_repairs(pending.repairs)
         self._decoder.forget_if_large()
 
     def run_due_work(self) -> None:

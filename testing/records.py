@@ -1,7 +1,9 @@
 """Records for decoding, and what they must decode to."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from protos import events_v1_pb2 as pb
@@ -130,7 +132,9 @@ def records(
     )
 
 
-def events_of(value: bytes | Mapping[str, Any], content_type: str = "", **more: Any) -> list[Any]:
+def events_of(
+    value: bytes | Mapping[str, Any] | None, content_type: str = "", **more: Any
+) -> list[Any]:
     """Decode what must be good."""
     decoded = decode(record(value, content_type, **more), SETTINGS, NOW_MS)
     assert not decoded.rejections
@@ -187,6 +191,7 @@ def check_batch_decodes_as_its_records(batch: RecordBatch, settings: StreamSetti
         (rejection for _, one in expected for rejection in one.rejections), key=repr
     )
     assert decoded.num_ignored == sum(one.num_ignored for _, one in expected)
+    assert decoded.repairs == Counter(chain.from_iterable(one.repairs for _, one in expected))
 
 
 def _interactions(texts: Texts, columns: EventColumns) -> list[tuple[int, Interaction]]:

@@ -14,9 +14,11 @@ from stream.events.announcement import (
 )
 from stream.events.fields import shown
 from stream.events.format import Content, Event, Format
+from stream.events.formats.change_capture import item_id_of_key
 from stream.events.formats.cloudevents import read_binary
 from stream.events.limits import Limits
 from stream.events.types import CatalogItem, Record, Rejected, Rejection, SourcePartition
+from stream.reasons import Repair
 from stream.settings import StreamSettings
 
 # Pairs of a content-type and a topic's message. A broker has a handful; twice as many
@@ -33,11 +35,13 @@ class Decoded:
         rejections: the bad ones: at most one for each reason, with the whole record.
         num_ignored: messages that are in order but are not about an item, such as
             impressions.
+        repairs: one for each text of an item that was cut, and each that was left out.
     """
 
     events: Sequence[Event]
     rejections: Sequence[Rejection] = ()
     num_ignored: int = 0
+    repairs: Sequence[Repair] = ()
 
 
 class Decoder:
@@ -63,10 +67,8 @@ class Decoder:
             content = self._content(record, self._limits_at(now_ms))
         except Rejected as rejected:
             return Decoded((), (_rejection(record, rejected),))
-        if not content.problems:
-            return Decoded(content.events, (), content.num_ignored)
         rejections = [_rejection(record, problem) for problem in content.problems]
-        return Decoded(content.events, rejections, content.num_ignored)
+        return Decoded(content.events, rejections, content.num_ignored, content.repairs)
 
     def format_of(self, position: SourcePartition, content_type: str) -> Format | None:
         """Return which format a record is in; None: one that Freshet does not read."""
@@ -102,11 +104,8 @@ class Decoder:
             raise Rejected("malformed", "the record has no value")
         if not record.key:
             raise Rejected("missing_field", "a deletion needs the item id as its key")
-        try:
-            item_id = record.key.decode()
-        except UnicodeDecodeError:
-            raise Rejected("malformed", "the key is not UTF-8") from None
-        return Content((CatalogItem(item_id=limits.id("key", item_id), deleted=True),))
+        item_id = limits.id("key", item_id_of_key(record.key))
+        return Content((CatalogItem(item_id=item_id, deleted=True),))
 
 
 def decode(record: Record, settings: StreamSettings, now_ms: int) -> Decoded:

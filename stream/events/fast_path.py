@@ -3,6 +3,7 @@
 A format's column path reads what is plainly good; the rest is decoded one by one.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from stream.events.interner import UNUSABLE, Canonical, Interner
 from stream.events.limits import CUT_PREFIX, EARLIEST_MS, Limits
 from stream.events.raw_columns import RawColumns, RawTexts, Rows, raw_columns_of
 from stream.events.types import CatalogItem, Erasure, Interaction, RecordBatch, Rejection
+from stream.reasons import Repair
 from stream.settings import StreamSettings
 
 # Texts of each kind that stay interned between batches: some 60 MiB of ids or queries
@@ -36,6 +38,7 @@ class DecodedBatch:
         rejections: what cannot be used: at most one for each reason of a record.
         num_ignored: messages that are in order but are not about an item, such as
             impressions.
+        repairs: how often texts of items were cut or left out.
     """
 
     events: EventColumns
@@ -43,6 +46,7 @@ class DecodedBatch:
     erasures: list[Erasure] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
     num_ignored: int = 0
+    repairs: Counter[Repair] = field(default_factory=Counter)
 
 
 class ColumnDecoder:
@@ -135,6 +139,7 @@ class ColumnDecoder:
             found = self._full.decode(batch.record(row), now_ms)
             decoded.rejections += found.rejections
             decoded.num_ignored += found.num_ignored
+            decoded.repairs.update(found.repairs)
             for event in found.events:
                 if isinstance(event, Interaction):
                     interactions.append(event)

@@ -3,9 +3,12 @@
 Each returns a value of its type, or raises `Rejected` with what is wrong.
 """
 
+import json
+import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 import msgspec
 
@@ -19,27 +22,102 @@ ACTIONS: Mapping[str, Action] = {action.label: action for action in Action} | {
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_SECOND = timedelta(seconds=1)
+_NO_TIME = timedelta()
 _OBJECT_DECODER = msgspec.json.Decoder()
 
 _SHOWN_CHARS = 80  # of a text in a rejection: a line of a terminal; no record is quoted whole
 _MAX_INTEGER_BITS = 64  # what columns and stored records hold; JSON knows no bound
+# The bits of a float's whole numbers: of a larger one the last digits may be another's.
+_MAX_EXACT = 2.0**53
+# A magic byte and a number of four: the frame of Confluent's schema registry.
+_CONFLUENT_BYTES = 5
+# A magic byte, one for the compression and a UUID: the frame of AWS Glue's.
+_GLUE_BYTES = 18
+_TRUTHS: Mapping[str, bool] = {
+    "true": True,
+    "false": False,
+    "yes": True,
+    "no": False,
+    "1": True,
+    "0": False,
+}
+
+_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_WHOLE_NUMBER = re.compile(r"([+-]?\d{1,30})(?:\.\d*)?", re.ASCII)
+_SECOND_60 = re.compile(r"(\d{4}-?\d\d-?\d\d[T ]\d\d:?\d\d:?)60(?!\d)(.*)", re.ASCII)
+_UTC = re.compile(r" ?(?:UTC|GMT)$")
 
 
 def json_object(value: bytes) -> dict[str, Any]:
     """Return the JSON object that the bytes are."""
-    try:
-        found = _OBJECT_DECODER.decode(value)
-    except RecursionError:
-        raise Rejected("malformed", "the JSON is nested too deeply") from None
-    except ValueError as error:
-        raise Rejected("malformed", f"not JSON: {error}") from None
+    found = json_value(value)
     if not isinstance(found, dict):
         reject_type("the JSON", "an object", found)
     return found
 
 
+def json_value(value: bytes) -> Any:
+    """Return the JSON that the bytes are.
+
+    Half a surrogate pair, which no text may have, stays in it: whoever reads a field
+    decides.
+    """
+    try:
+        return _OBJECT_DECODER.decode(value)
+    except RecursionError:
+        raise Rejected("malformed", "the JSON is nested too deeply") from None
+    except ValueError as error:
+        if _ESCAPED_SURROGATE.search(value):
+            return _json_with_surrogates(value)
+        reject_framed(value)
+        raise Rejected("malformed", f"not JSON: {error}") from None
+
+
+def reject_framed(value: bytes) -> None:
+    """Reject bytes that a schema registry's serializer framed.
+
+    Neither JSON nor protobuf begins so.
+    """
+    if value[:1] == b"\x00" and len(value) > _CONFLUENT_BYTES:
+        number = int.from_bytes(value[1:_CONFLUENT_BYTES], "big")
+        found = f"0 and the schema id {number}, as Confluent's schema registry"
+    elif value[:2] in (b"\x03\x00", b"\x03\x05") and len(value) > _GLUE_BYTES:
+        found = f"3 and the schema version {value[2:_GLUE_BYTES].hex()}, as AWS Glue's registry"
+    else:
+        return
+    raise Rejected(
+        "unknown_encoding",
+        f"the bytes begin with {found} frames them; publish JSON or protobuf by a serializer "
+        "without a registry, or convert the topic",
+    )
+
+
+def _json_with_surrogates(value: bytes) -> Any:
+    try:
+        text = value.decode("utf-8", "surrogatepass")
+        return json.loads(text, parse_constant=_no_number, parse_float=_finite)
+    except RecursionError:
+        raise Rejected("malformed", "the JSON is nested too deeply") from None
+    except ValueError as error:
+        raise Rejected("malformed", f"not JSON: {error}") from None
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_number("a number out of range")
+
+
 def string(fields: Mapping[str, Any], name: str, *, required: bool = False) -> str:
-    """Return a string; "" where it is absent or null and not required."""
+    """Return a string; "" where it is absent or null and not required.
+
+    Half a surrogate pair in it becomes U+FFFD.
+    """
     value = fields.get(name)
     if value is None:
         if required:
@@ -47,32 +125,77 @@ def string(fields: Mapping[str, Any], name: str, *, required: bool = False) -> s
         return ""
     if not isinstance(value, str):
         reject_type(name, "a string", value)
-    return value
+    return mended(value)
 
 
-def integer(fields: Mapping[str, Any], name: str, *, default: int | None = None) -> int:
-    """Return an integer of any size; where it is absent or null, the default.
+def text(fields: Mapping[str, Any], name: str) -> str:
+    """Return a string, or a number as JSON writes it; "" where it is absent or null."""
+    value = fields.get(name)
+    return number_text(value) if is_number(value) else string(fields, name)
 
-    Without a default it is required.
+
+def identifier(fields: Mapping[str, Any], name: str, *, required: bool = False) -> str:
+    """Return an id: a string, or a whole number as its decimal text.
+
+    "" where it is absent or null and not required. Half a surrogate pair is rejected:
+    two ids that differ in it would become one.
+    """
+    value = fields.get(name)
+    if isinstance(value, str):
+        if not value.isascii() and _SURROGATE.search(value):
+            raise Rejected("malformed", f"{name} has half a surrogate pair: {shown(value)}")
+        return value
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _MAX_EXACT:
+        return str(int(value))
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if value is not None:
+        reject_type(name, "a string or a whole number", value)
+    return string(fields, name, required=required)
+
+
+def mended(text: str) -> str:
+    """Return a text in which half a surrogate pair is U+FFFD; a whole one is its
+    character.
+    """
+    if text.isascii() or not _SURROGATE.search(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Return whether a JSON value is a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def number_text(value: float) -> str:
+    """Return a number, or true or false, as JSON writes it, whatever its size."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return msgspec.json.encode(value).decode()
+
+
+def truth(fields: Mapping[str, Any], name: str, *, default: bool) -> bool:
+    """Return true or false, also where it is a text or a number that says so.
+
+    The default where it is absent or null.
     """
     value = fields.get(name)
     if value is None:
-        if default is None:
-            raise Rejected("missing_field", f"{name} is absent")
         return default
-    if not isinstance(value, int) or isinstance(value, bool):
-        reject_type(name, "an integer", value)
-    return value
-
-
-def boolean(fields: Mapping[str, Any], name: str, *, default: bool) -> bool:
-    """Return true or false; the default where it is absent or null."""
-    value = fields.get(name)
-    if value is None:
-        return default
-    if not isinstance(value, bool):
+    found = as_truth(value)
+    if found is None:
         reject_type(name, "true or false", value)
-    return value
+    return found
+
+
+def as_truth(value: object) -> bool | None:
+    """Return what a JSON value says of true or false; None: neither."""
+    if isinstance(value, bool):
+        return value
+    if is_number(value):
+        return bool(value) if value in (0, 1) else None
+    return _TRUTHS.get(value.strip().lower()) if isinstance(value, str) else None
 
 
 def mapping(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -85,24 +208,39 @@ def mapping(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
     return value
 
 
-def string_mapping(fields: Mapping[str, Any], name: str) -> dict[str, str]:
-    """Return an object of strings; null in it is ""."""
-    found = mapping(fields, name)
-    return {key: string(found, key) for key in found}
+def time(fields: Mapping[str, Any], name: str, *, default: int | None = None) -> int:
+    """Return a time in UTC epoch milliseconds: a number of them, of which a fraction is
+    dropped, also as text, or ISO 8601.
 
-
-def time(fields: Mapping[str, Any], name: str) -> int:
-    """Return a required time in UTC epoch milliseconds: a string is ISO 8601."""
-    value = fields.get(name)
-    return _iso_ms(name, value) if isinstance(value, str) else integer(fields, name)
-
-
-def iso_time(fields: Mapping[str, Any], name: str) -> int:
-    """Return a required ISO 8601 time in UTC epoch milliseconds.
-
-    One without an offset is taken as UTC.
+    Where it is absent or null, the default; without a default it is required. An ISO
+    time without an offset is taken as UTC, and second 60 is the next minute's first.
     """
-    return _iso_ms(name, string(fields, name, required=True))
+    value = fields.get(name)
+    if value is None:
+        if default is None:
+            raise Rejected("missing_field", f"{name} is absent")
+        return default
+    if isinstance(value, str):
+        return _time_of_text(name, value.strip())
+    if not is_number(value):
+        reject_type(name, "a time in milliseconds or ISO 8601", value)
+    return math.floor(value)
+
+
+def _time_of_text(name: str, text: str) -> int:
+    number = _WHOLE_NUMBER.fullmatch(text)
+    if number is not None:
+        return int(number[1])
+    iso = _UTC.sub("Z", text.upper())
+    second_60 = _SECOND_60.fullmatch(iso)
+    try:
+        moment = datetime.fromisoformat(f"{second_60[1]}59{second_60[2]}" if second_60 else iso)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return (moment - _EPOCH + (_SECOND if second_60 else _NO_TIME)) // _MILLISECOND
+    except ValueError:
+        raise Rejected(
+            "malformed", f"{name} is not a time in milliseconds or ISO 8601: {shown(text)}"
+        ) from None
 
 
 def action(name: str, actions: Mapping[str, Action] = ACTIONS) -> Action:
@@ -138,13 +276,3 @@ def shown(value: object) -> str:
 def is_huge(value: object) -> bool:
     """Return whether a value is an integer that nothing here can store."""
     return isinstance(value, int) and value.bit_length() > _MAX_INTEGER_BITS
-
-
-def _iso_ms(name: str, text: str) -> int:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise Rejected("malformed", f"{name} is not an ISO 8601 time: {shown(text)}") from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return (moment - _EPOCH) // _MILLISECOND

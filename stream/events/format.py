@@ -8,6 +8,7 @@ from stream.events.fields import json_object
 from stream.events.limits import Limits
 from stream.events.raw_columns import RawColumns, Rows
 from stream.events.types import CatalogItem, Erasure, Interaction, Rejected
+from stream.reasons import Repair
 
 Event = Interaction | CatalogItem | Erasure
 
@@ -22,11 +23,13 @@ class Content:
         events: the good ones, in the order in which the record has them.
         problems: what is wrong with others: at most one for each reason.
         num_ignored: messages that are in order but are not about an item.
+        repairs: one for each text of an item that was cut, and each that was left out.
     """
 
     events: Sequence[Event]
     problems: Sequence[Rejected] = ()
     num_ignored: int = 0
+    repairs: Sequence[Repair] = ()
 
 
 IGNORED = Content((), num_ignored=1)

@@ -1,20 +1,31 @@
 """Bounds of what is believed of an event, whatever its format."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import lru_cache
 from typing import Self
 
 from protos.text import normalize_query
 from stream.actions import Action
 from stream.events.fields import shown
-from stream.events.types import Interaction, Rejected
+from stream.events.types import CatalogItem, Interaction, Rejected
+from stream.reasons import Repair
 from stream.settings import StreamSettings
+
+_ELLIPSIS = "\u2026"  # the end of a text that was cut
 
 CUT_PREFIX = "cut:"
 """What the ids of cut sessions begin with; no id of a platform may."""
 
 EARLIEST_MS = 946_684_800_000
 """The first event time that is believed: the year 2000."""
+
+_OTHER_UNITS = (
+    ("seconds", Fraction(1000), "multiply by 1000"),
+    ("microseconds", Fraction(1, 1000), "divide by 1000"),
+    ("nanoseconds", Fraction(1, 1_000_000), "divide by 1000000"),
+)
+"""Units of time that are taken for milliseconds, each with how many of these it has."""
 
 # Queries: some 14 MiB. Twice as many takes twice that, and saves normalising rare ones
 # again; the frequent ones fit.
@@ -30,7 +41,8 @@ class Limits:
     Attributes:
         max_id_bytes: of a session, user or item id, and of the name of an attribute.
         max_query_bytes: of a query, as typed and once normalised.
-        max_text_bytes: of a title, a text and the value of an attribute.
+        max_text_bytes: of a title, a text and the value of an attribute; longer ones
+            are cut.
         latest_ms: the last event time that is believed, UTC epoch milliseconds.
     """
 
@@ -80,17 +92,48 @@ class Limits:
             action=action,
         )
 
+    def item(self, item: CatalogItem, repairs: list[Repair]) -> CatalogItem:
+        """Return a catalogue item with its texts cut to length, and without attributes
+        whose names are too long.
+
+        Args:
+            item: as it came.
+            repairs: gets one for each text that is cut and each attribute that is left
+                out.
+        """
+        attributes = {
+            name: self._cut(value, repairs)
+            for name, value in item.attributes.items()
+            if _fits(name, self.max_id_bytes)
+        }
+        repairs += ["dropped"] * (len(item.attributes) - len(attributes))
+        return replace(
+            item,
+            item_id=self.id("item_id", item.item_id),
+            title=self._cut(item.title, repairs),
+            text=self._cut(item.text, repairs),
+            attributes=attributes,
+            ts_ms=self.time(item.ts_ms) if item.ts_ms else 0,
+        )
+
     def time(self, ts_ms: int) -> int:
         """Check an event time."""
         if not EARLIEST_MS <= ts_ms <= self.latest_ms:
             raise Rejected(
-                "absurd_timestamp", f"{shown(ts_ms)} is before the year 2000 or in the future"
+                "absurd_timestamp",
+                f"{shown(ts_ms)} is before the year 2000 or in the future{self._other_unit(ts_ms)}",
             )
         return ts_ms
 
-    def state_time(self, ts_ms: int) -> int:
-        """Check the time of a catalogue item's state, which may be left out: 0."""
-        return self.time(ts_ms) if ts_ms else 0
+    def _other_unit(self, ts_ms: int) -> str:
+        """Return what a time looks like that would be good in another unit.
+
+        It is never converted: a clock that was reset gives such numbers too.
+        """
+        for unit, in_one, advice in _OTHER_UNITS:
+            if EARLIEST_MS <= ts_ms * in_one <= self.latest_ms:
+                return f"; it looks like {unit}, not milliseconds: {advice}"
+        return ""
 
     def asked_time(self, ts_ms: int) -> int:
         """Return the time at which an erasure was asked for; 0 where that cannot be
@@ -105,17 +148,6 @@ class Limits:
         if not text or text.isspace():
             raise Rejected("missing_field", f"{name} is absent or empty")
         return self._sized(name, text, self.max_id_bytes)
-
-    def text(self, name: str, text: str) -> str:
-        """Check a text that may be empty."""
-        return self._sized(name, text, self.max_text_bytes)
-
-    def attributes(self, attributes: dict[str, str]) -> dict[str, str]:
-        """Check the attributes of an item."""
-        for name, value in attributes.items():
-            self._sized("the name of an attribute", name, self.max_id_bytes)
-            self.text(f"attribute {shown(name)}", value)
-        return attributes
 
     def _session_id(self, session_id: str, user_id: str) -> str:
         """A session may be without an id where the user is known.
@@ -138,9 +170,21 @@ class Limits:
             raise Rejected("empty_query", f"nothing is left of {shown(raw)} once it is normalised")
         return self._sized("query", query, self.max_query_bytes)
 
+    def _cut(self, text: str, repairs: list[Repair]) -> str:
+        """Return a text that is not too long; one that was ends in an ellipsis."""
+        if _fits(text, self.max_text_bytes):
+            return text
+        repairs.append("cut")
+        num_bytes = self.max_text_bytes - len(_ELLIPSIS.encode())
+        return text.encode()[:num_bytes].decode(errors="ignore") + _ELLIPSIS
+
     def _sized(self, name: str, text: str, max_bytes: int) -> str:
-        # A character is at most four bytes, so nearly every string is cleared without
-        # being encoded.
-        if len(text) * 4 > max_bytes and len(text.encode()) > max_bytes:
+        if not _fits(text, max_bytes):
             raise Rejected("oversized", f"{name} is longer than {max_bytes} bytes")
         return text
+
+
+def _fits(text: str, max_bytes: int) -> bool:
+    # A character is at most four bytes, so nearly every string is cleared without
+    # being encoded.
+    return len(text) * 4 <= max_bytes or len(text.encode()) <= max_bytes

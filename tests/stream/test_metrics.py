@@ -44,6 +44,9 @@ def test_counts() -> None:
     metrics.count_facts(new=1, erased=0, dropped=0)
     metrics.count_stall(2.5)
     metrics.count_quarantined({"malformed": 2})
+    metrics.count_repairs({"cut": 4})
+    assert sample(registry, "freshet_stream_repairs_total", kind="cut") == 4
+    assert sample(registry, "freshet_stream_repairs_total", kind="dropped") == 0
     assert sample(registry, "freshet_stream_events_total", type="click") == 4
     assert sample(registry, "freshet_stream_events_total", type="catalog") == 1
     assert sample(registry, "freshet_stream_new_facts_total") == 3

@@ -187,6 +187,29 @@ def test_a_rejected_erasure_is_counted_by_itself(
     assert registry.get_sample_value("freshet_stream_rejected_erasures_total") == 1
 
 
+def test_items_with_odd_values_are_used_and_counted(
+    tmp_path: Path, settings: StreamSettings, registry: CollectorRegistry, open_store: OpenStore
+) -> None:
+    """What of an item was cut or left out is a metric, over all batches."""
+    path = tmp_path / "items.jsonl"
+    items = [
+        {"item_id": number, "title": True, "text": "x" * 70_000, "attributes": [1]}
+        for number in range(60)
+    ]
+    write_lines(path, [json.dumps(item).encode() for item in items])
+    source = FileSource([], settings, catalog_paths=[str(path)])
+    store = open_store()
+    quarantine = FileQuarantine(store.root / FILE_NAME)
+
+    totals = run_worker(source, store, quarantine, settings, StreamMetrics(registry), StopEvent())
+
+    def repairs(kind: str) -> float | None:
+        return registry.get_sample_value("freshet_stream_repairs_total", {"kind": kind})
+
+    assert (totals.applied["items"], totals.quarantined) == (60, 0)
+    assert (repairs("cut"), repairs("dropped")) == (60, 120)
+
+
 def test_file_of_nothing_but_bad_lines(
     run: Run, events_path: Path, open_store: OpenStore, settings: StreamSettings
 ) -> None:

@@ -1,57 +1,145 @@
 """Catalogue items in JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-import msgspec
 
 from stream.events import fields
 from stream.events.format import Content
+from stream.events.formats.change_capture import row_of
 from stream.events.limits import Limits
 from stream.events.types import CatalogItem
+from stream.reasons import Repair
 
 JSON_ITEM = "application/json; messageType=freshet.events.v1.CatalogItem"
 """The content-type of JSON that is a catalogue item whatever its keys."""
 
+_Scalar = str | int | float
+_Named = tuple[str, _Scalar]
+
 _KNOWN_FIELDS = {"item_id", "title", "text", "attributes", "available", "deleted", "ts_ms"}
-
-
-def item_of(line: Mapping[str, Any], limits: Limits) -> CatalogItem:
-    """Return the catalogue item of a line's fields.
-
-    Strings beyond the known fields join the text; with numbers and booleans they are
-    attributes too.
-    """
-    extras = _extra_attributes(line)
-    texts = [
-        fields.string(line, "text"),
-        *(extras[name] for name in extras if isinstance(line[name], str)),
-    ]
-    return CatalogItem(
-        item_id=limits.id("item_id", fields.string(line, "item_id", required=True)),
-        title=limits.text("title", fields.string(line, "title")),
-        text=limits.text("text", "\n".join(text for text in texts if text.strip())),
-        attributes=limits.attributes(extras | fields.string_mapping(line, "attributes")),
-        available=fields.boolean(line, "available", default=True),
-        deleted=fields.boolean(line, "deleted", default=False),
-        ts_ms=limits.state_time(fields.integer(line, "ts_ms", default=0)),
-    )
-
-
-def _extra_attributes(line: Mapping[str, Any]) -> dict[str, str]:
-    """What a line says beyond the known fields.
-
-    Lists, objects and null are left out.
-    """
-    return {
-        name: value if isinstance(value, str) else msgspec.json.encode(value).decode()
-        for name, value in line.items()
-        if name not in _KNOWN_FIELDS
-        and isinstance(value, str | int | float)
-        and not fields.is_huge(value)
-    }
+_SEPARATOR = ", "
+# Lists and objects within each other, of an attribute such as size.shoe.eu.label. What
+# is deeper is a document, not an attribute.
+_MAX_DEPTH = 5
+_SCHEMA_ORG = ("https://schema.org/", "http://schema.org/")
+_AVAILABILITY: Mapping[str, bool] = {
+    "available": True,
+    "instock": True,
+    "onlineonly": True,
+    "instoreonly": True,
+    "limitedavailability": True,
+    "preorder": True,
+    "presale": True,
+    "backorder": True,
+    "outofstock": False,
+    "soldout": False,
+    "unavailable": False,
+    "discontinued": False,
+}
+"""Availabilities of schema.org and Google's product data, without what is between
+words.
+"""
 
 
 def read_item(line: dict[str, Any], limits: Limits) -> Content:
-    """Return a line's item as what a record held."""
-    return Content((item_of(line, limits),))
+    """Return the catalogue item of a line's fields, or of a record of change capture.
+
+    Strings beyond the known fields join the text; with numbers and booleans they are
+    attributes too. What cannot be used is left out, and said.
+    """
+    row = row_of(line)
+    repairs: list[Repair] = []
+    extras = _leaves(
+        {name: value for name, value in row.items() if name not in _KNOWN_FIELDS}, repairs
+    )
+    words = [text for _, text in extras if isinstance(text, str)]
+    texts = [_text_of(row.get("text"), repairs), *words]
+    item = CatalogItem(
+        item_id=fields.identifier(row, "item_id", required=True),
+        title=_text_of(row.get("title"), repairs),
+        text="\n".join(text for text in texts if text.strip()),
+        attributes=_joined(extras) | _joined(_leaves(row.get("attributes"), repairs)),
+        available=_is_available(row.get("available"), repairs),
+        deleted=fields.truth(row, "deleted", default=False),
+        ts_ms=fields.time(row, "ts_ms", default=0),
+    )
+    return Content((limits.item(item, repairs),), repairs=repairs)
+
+
+def _leaves(found: object, repairs: list[Repair]) -> list[_Named]:
+    """Return the values in an object, each with its name: the members of a list have
+    its name, and the fields of an object their own behind its name and a dot.
+    """
+    if found is not None and not isinstance(found, dict):
+        repairs.append("dropped")
+        return []
+    leaves: list[_Named] = []
+    for name, value in (found or {}).items():
+        _add_leaves(leaves, fields.mended(name), value, _MAX_DEPTH, repairs)
+    return leaves
+
+
+def _add_leaves(
+    leaves: list[_Named], name: str, value: object, depth: int, repairs: list[Repair]
+) -> None:
+    if not isinstance(value, dict | list):
+        scalar = _scalar(value)
+        leaves += [] if scalar is None else [(name, scalar)]
+    elif not depth:
+        repairs.append("dropped")
+    elif isinstance(value, list):
+        for each in value:
+            _add_leaves(leaves, name, each, depth - 1, repairs)
+    else:
+        for inner, each in value.items():
+            _add_leaves(leaves, f"{name}.{fields.mended(inner)}", each, depth - 1, repairs)
+
+
+def _joined(leaves: Sequence[_Named]) -> dict[str, str]:
+    """Return attributes, each with all its values."""
+    texts: dict[str, list[str]] = {}
+    for name, value in leaves:
+        texts.setdefault(name, []).append(_text(value))
+    return {name: _SEPARATOR.join(values) for name, values in texts.items()}
+
+
+def _text_of(value: object, repairs: list[Repair]) -> str:
+    """Return a title or a text: a string, a number, or several of them."""
+    texts = []
+    for each in value if isinstance(value, list) else [value]:
+        scalar = _scalar(each)
+        if scalar is None or isinstance(scalar, bool):
+            repairs += [] if each is None else ["dropped"]
+        else:
+            texts.append(_text(scalar))
+    return " ".join(texts)
+
+
+def _scalar(value: object) -> _Scalar | None:
+    """Return a string, mended, a number, true or false; None: it is none of them."""
+    if isinstance(value, str):
+        return fields.mended(value)
+    return value if isinstance(value, int | float) else None
+
+
+def _text(scalar: _Scalar) -> str:
+    return scalar if isinstance(scalar, str) else fields.number_text(scalar)
+
+
+def _is_available(value: object, repairs: list[Repair]) -> bool:
+    """Return whether an item is available; it is unless it says otherwise."""
+    found = fields.as_truth(value)
+    if found is None and isinstance(value, str):
+        found = _availability(value)
+    elif found is None and isinstance(value, int | float):
+        found = value > 0
+    if found is None and value is not None:
+        repairs.append("dropped")
+    return found is not False
+
+
+def _availability(text: str) -> bool | None:
+    name = text.strip().lower()
+    for prefix in _SCHEMA_ORG:
+        name = name.removeprefix(prefix)
+    return _AVAILABILITY.get("".join(filter(str.isalnum, name)))

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from stream.events import fields
 from stream.events.format import Content, Format, ReadObject
-from stream.events.formats.catalog import item_of
+from stream.events.formats.catalog import read_item
 from stream.events.formats.erasure import erasure_of
 from stream.events.formats.neutral import interaction_of
 from stream.events.limits import Limits
@@ -82,7 +82,7 @@ def _content(
                 f"CloudEvents type {fields.shown(kind)} looks like a deletion; publish "
                 'freshet.catalog with "deleted": true, or a record without a value',
             )
-        return Content((item_of(_with_state_time(data, envelope), limits),))
+        return read_item(_with_state_time(data, envelope), limits)
     if entity == "erasure":
         return Content((erasure_of(_with_any_time(data, envelope), limits),))
     if not kind.startswith(_PREFIX):
@@ -101,7 +101,7 @@ def _with_time(data: dict[str, Any], envelope: Mapping[str, Any]) -> dict[str, A
     """Return an event's data with its time: its own, else the envelope's."""
     if data.get("ts_ms") is not None:
         return data
-    return data | {"ts_ms": fields.iso_time(envelope, "time")}
+    return data | {"ts_ms": fields.time(envelope, "time")}
 
 
 def _with_any_time(data: dict[str, Any], envelope: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,9 +114,9 @@ def _with_state_time(data: dict[str, Any], envelope: Mapping[str, Any]) -> dict[
 
     Neither has to say one.
     """
-    if not fields.string(envelope, "time") or fields.integer(data, "ts_ms", default=0):
+    if fields.time(data, "ts_ms", default=0):
         return data
-    return data | {"ts_ms": fields.iso_time(envelope, "time")}
+    return data | {"ts_ms": envelope.get("time")}
 
 
 def read_binary(value: bytes, headers: Headers, source: Entity, limits: Limits) -> Content:

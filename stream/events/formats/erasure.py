@@ -23,16 +23,8 @@ def erasure_of(line: Mapping[str, Any], limits: Limits) -> Erasure:
     kind = fields.string(line, "erase", required=True)
     if kind not in _KINDS:
         raise Rejected("unknown_type", f"erase is {fields.shown(kind)}, not user, session or item")
-    erased_id = limits.id("id", _id(line))
+    erased_id = limits.id("id", fields.identifier(line, "id", required=True))
     return Erasure(kind=_KINDS[kind], id=erased_id, ts_ms=_asked_ms(line, limits))
-
-
-def _id(line: Mapping[str, Any]) -> str:
-    """Return the id; a whole number is the text of it."""
-    value = line.get("id")
-    if isinstance(value, int) and not isinstance(value, bool) and not fields.is_huge(value):
-        return str(value)
-    return fields.string(line, "id", required=True)
 
 
 def _asked_ms(line: Mapping[str, Any], limits: Limits) -> int:

@@ -83,11 +83,11 @@ def interaction_of(line: Mapping[str, Any], limits: Limits) -> Interaction:
         reject_foreign(line, limits)
     kind = fields.string(line, "type", required=True)
     return limits.interaction(
-        ts_ms=fields.integer(line, "ts_ms"),
-        session_id=fields.string(line, "session_id"),
-        user_id=fields.string(line, "user_id"),
-        query=fields.string(line, "query"),
-        item_id=fields.string(line, "item_id", required=True),
+        ts_ms=fields.time(line, "ts_ms"),
+        session_id=fields.identifier(line, "session_id"),
+        user_id=fields.identifier(line, "user_id"),
+        query=fields.text(line, "query"),
+        item_id=fields.identifier(line, "item_id", required=True),
         action=fields.action(kind),
         needs_query=kind in _SEARCH_CLICKS,
     )

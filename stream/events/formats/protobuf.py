@@ -8,10 +8,12 @@ from google.protobuf.message import Message as ProtobufMessage
 
 from protos import events_v1_pb2 as pb
 from stream.actions import Action
+from stream.events.fields import reject_framed
 from stream.events.format import Content, Format
 from stream.events.limits import Limits
 from stream.events.raw_columns import RawColumns, Rows, parse_all, raw_columns_of
 from stream.events.types import CatalogItem, Erasure, Rejected
+from stream.reasons import Repair
 
 _MEDIA_TYPE = "application/x-protobuf"
 _ACTIONS = {int(action): action for action in Action}
@@ -34,6 +36,7 @@ def parsed(message: type[_Message], value: bytes) -> _Message:
     try:
         return message.FromString(value)
     except DecodeError as error:
+        reject_framed(value)
         name = message.DESCRIPTOR.full_name
         raise Rejected("malformed", f"not a {name}: {error}") from None
 
@@ -69,15 +72,16 @@ def _read_event_columns(values: Sequence[Any], rows: Rows) -> tuple[RawColumns, 
 def _decode_item(value: bytes, limits: Limits) -> Content:
     item = parsed(pb.CatalogItem, value)
     decoded = CatalogItem(
-        item_id=limits.id("item_id", item.item_id),
-        title=limits.text("title", item.title),
-        text=limits.text("text", item.text),
-        attributes=limits.attributes(dict(item.attributes)),
+        item_id=item.item_id,
+        title=item.title,
+        text=item.text,
+        attributes=dict(item.attributes),
         available=not item.unavailable,
         deleted=item.deleted,
-        ts_ms=limits.state_time(item.ts_ms),
+        ts_ms=item.ts_ms,
     )
-    return Content((decoded,))
+    repairs: list[Repair] = []
+    return Content((limits.item(decoded, repairs),), repairs=repairs)
 
 
 def _decode_erasure(value: bytes, limits: Limits) -> Content:

@@ -15,7 +15,7 @@ _ACTIONS = {**fields.ACTIONS, "click-through": Action.CLICK, "watch": Action.VIE
 def _read(event: dict[str, Any], limits: Limits) -> Content:
     kind = fields.string(event, "action_name", required=True)
     attributes = fields.mapping(event, "event_attributes")
-    item_id = _object_id(fields.mapping(attributes, "object"))
+    item_id = fields.identifier(fields.mapping(attributes, "object"), "object_id")
     action = _ACTIONS.get(kind.replace("_", "-"))
     if kind == "impression" or (action is None and not item_id):
         return IGNORED
@@ -26,8 +26,8 @@ def _read(event: dict[str, Any], limits: Limits) -> Content:
         raise Rejected("missing_field", "a click with a query_id must carry the text in user_query")
     interaction = limits.interaction(
         ts_ms=fields.time(event, "timestamp"),
-        session_id=fields.string(event, "session_id") or fields.string(event, "client_id"),
-        user_id=fields.string(event, "user_id"),
+        session_id=fields.identifier(event, "session_id") or fields.identifier(event, "client_id"),
+        user_id=fields.identifier(event, "user_id"),
         query=query,
         item_id=item_id,
         action=action,
@@ -35,15 +35,8 @@ def _read(event: dict[str, Any], limits: Limits) -> Content:
     return Content((interaction,))
 
 
-def _object_id(item: Mapping[str, Any]) -> str:
-    value = item.get("object_id")
-    if isinstance(value, int) and not isinstance(value, bool) and not fields.is_huge(value):
-        return str(value)
-    return fields.string(item, "object_id")
-
-
 def _query(event: Mapping[str, Any], attributes: Mapping[str, Any]) -> str:
-    query = fields.string(event, "user_query") or fields.string(attributes, "user_query")
+    query = fields.text(event, "user_query") or fields.text(attributes, "user_query")
     if not query and fields.string(event, "message_type").upper() == "QUERY":
         query = fields.string(event, "message")
     return query

@@ -22,6 +22,7 @@ from testing.records import (
     SETTINGS,
     UBI,
     check_never_raises,
+    event,
     reason_of,
     record,
 )
@@ -35,7 +36,7 @@ from testing.records import (
         (b'{"ts_ms": NaN}', "malformed"),
         (b'{"ts_ms": 1e999}', "malformed"),
         (b'{"session_id": "\xff"}', "malformed"),
-        (b'{"session_id": "\\ud800"}', "malformed"),
+        (b'{"session_id": "\\ud800"}', "missing_field"),
         (b'{"ts_ms": 1', "malformed"),
         (b"[" * 100_000, "malformed"),
         (b'{"a":' * 100_000, "malformed"),
@@ -61,6 +62,41 @@ def test_oversized_record() -> None:
     """A record beyond the limit is rejected without being parsed."""
     value = json.dumps({**NEUTRAL, "pad": "x" * SETTINGS.max_record_bytes}).encode()
     assert reason_of(decode(record(value), SETTINGS, NOW_MS))[0] == "oversized"
+
+
+_GLUE = b"\3%b" + bytes(range(16)) + b"{}"
+
+
+@pytest.mark.parametrize("source", ["freshet.clicks", "freshet.catalog", "freshet.erasures"])
+@pytest.mark.parametrize(
+    "content_type",
+    ["", "application/json", CLOUD, JSON_ITEM, "application/x-protobuf", EVENT, BATCH, ITEM],
+)
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [
+        (b"\0\0\0\1\2" + json.dumps(dict(NEUTRAL)).encode(), "schema id 258, as Confluent"),
+        (b"\0\0\0\0\7\0" + event(), "schema id 7, as Confluent"),
+        (_GLUE % b"\0", "AWS Glue"),
+        (_GLUE % b"\5", "AWS Glue"),
+    ],
+)
+def test_framing_of_a_schema_registry(
+    value: bytes, named: str, content_type: str, source: str
+) -> None:
+    """It is named, whatever is announced inside of it, with what to do."""
+    reason, detail = reason_of(decode(record(value, content_type, source=source), SETTINGS, NOW_MS))
+
+    assert reason == "unknown_encoding"
+    assert named in detail
+    assert "without a registry" in detail
+
+
+@pytest.mark.parametrize("value", [b"\0", b"\0\0\0\0\1", b"\3\0abc", b"\3\7" + b"x" * 30, b"\1"])
+def test_bytes_that_only_begin_like_a_frame(value: bytes) -> None:
+    """What is shorter, or goes on otherwise, is malformed as anything else."""
+    for content_type in ("", EVENT):
+        assert reason_of(decode(record(value, content_type), SETTINGS, NOW_MS))[0] == "malformed"
 
 
 @pytest.mark.parametrize(

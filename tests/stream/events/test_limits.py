@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 
 from stream.actions import Action
 from stream.events.limits import EARLIEST_MS, Limits
-from stream.events.types import Rejected
+from stream.events.types import CatalogItem, Rejected
+from stream.reasons import Repair
 from stream.settings import StreamSettings
 
 NOW_MS = 1_700_000_000_000
@@ -34,33 +36,78 @@ def test_times() -> None:
         assert reason_of(partial(LIMITS.time, ts_ms)) == "absurd_timestamp"
 
 
+@pytest.mark.parametrize(
+    ("ts_ms", "unit"),
+    [
+        (NOW_MS // 1000, "seconds"),
+        (NOW_MS * 1000, "microseconds"),
+        (NOW_MS * 1_000_000, "nanoseconds"),
+        (EARLIEST_MS // 1000, "seconds"),
+        (EARLIEST_MS // 1000 - 1, None),
+        (NOW_MS + 1501, None),
+        (2**70, None),
+    ],
+)
+def test_times_in_another_unit(ts_ms: int, unit: str | None) -> None:
+    """They are not converted, but the detail says what they look like."""
+    with pytest.raises(Rejected) as rejected:
+        LIMITS.time(ts_ms)
+
+    assert rejected.value.reason == "absurd_timestamp"
+    found = f"looks like {unit}," in rejected.value.detail
+    assert found if unit else "looks like" not in rejected.value.detail
+
+
+def item(**fields: Any) -> tuple[CatalogItem, list[Repair]]:
+    """Return what is kept of an item, and what was mended of it."""
+    repairs: list[Repair] = []
+    return LIMITS.item(CatalogItem(**{"item_id": "i", **fields}), repairs), repairs
+
+
 def test_a_state_may_have_no_time() -> None:
     """Only a catalogue item may leave its time out; if it says one, bounds hold."""
-    assert (LIMITS.state_time(0), LIMITS.state_time(NOW_MS)) == (0, NOW_MS)
-    assert reason_of(lambda: LIMITS.state_time(1)) == "absurd_timestamp"
+    assert [item(ts_ms=ts_ms)[0].ts_ms for ts_ms in (0, NOW_MS)] == [0, NOW_MS]
+    assert reason_of(lambda: item(ts_ms=1)) == "absurd_timestamp"
 
 
 def test_sizes_are_in_bytes() -> None:
     """The longest of each is still good, and one byte more is not."""
     assert LIMITS.id("id", "é" * 8) == "é" * 8
     assert reason_of(lambda: LIMITS.id("id", "é" * 8 + "x")) == "oversized"
-    assert LIMITS.text("text", "é" * 16) == "é" * 16
-    assert reason_of(lambda: LIMITS.text("text", "é" * 16 + "x")) == "oversized"
+
+
+@pytest.mark.parametrize("name", ["title", "text"])
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("", ""),
+        ("é" * 16, "é" * 16),
+        ("é" * 16 + "x", "é" * 14 + "…"),
+        ("x" * 33, "x" * 29 + "…"),
+        ("x" * 27 + "é" * 9, "x" * 27 + "é…"),
+        ("x" * 28 + "é" * 9, "x" * 28 + "…"),
+    ],
+)
+def test_texts_are_cut(name: str, text: str, kept: str) -> None:
+    """Between characters, to no more bytes than allowed with the ellipsis."""
+    found, repairs = item(**{name: text})
+
+    assert (getattr(found, name), repairs) == (kept, [] if text == kept else ["cut"])
+    assert len(kept.encode()) <= 32
 
 
 def test_attributes() -> None:
-    """Names are as long as ids, values as texts."""
-    fitting = {"é" * 8: "é" * 16}
+    """A value is cut as a text is; one whose name is longer than an id is left out."""
+    found, repairs = item(attributes={"é" * 8: "é" * 16, "x" * 17: "", "y": "z" * 33})
 
-    assert LIMITS.attributes(fitting) == fitting
-    assert reason_of(lambda: LIMITS.attributes({"x" * 17: ""})) == "oversized"
-    assert reason_of(lambda: LIMITS.attributes({"x": "y" * 33})) == "oversized"
+    assert found.attributes == {"é" * 8: "é" * 16, "y": "z" * 29 + "…"}
+    assert sorted(repairs) == ["cut", "dropped"]
 
 
 def test_ids_that_say_nothing() -> None:
-    """An id of nothing but space is none; a format's empty text is fine."""
+    """An id of nothing but space is none."""
     assert reason_of(lambda: LIMITS.id("id", " \t")) == "missing_field"
-    assert LIMITS.text("text", "") == ""
+    assert reason_of(lambda: item(item_id=" ")) == "missing_field"
 
 
 @pytest.mark.parametrize(

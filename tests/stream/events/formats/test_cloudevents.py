@@ -73,7 +73,8 @@ def test_cloud_event() -> None:
         ({"time": "yesterday"}, "malformed"),
         ({"time": "1999-12-31T23:59:59Z"}, "absurd_timestamp"),
         ({"time": "0001-01-01T00:00:00+23:59"}, "absurd_timestamp"),
-        ({"time": 3}, "wrong_type"),
+        ({"time": 3}, "absurd_timestamp"),
+        ({"time": {}}, "wrong_type"),
     ],
 )
 def test_rejected_cloud_events(change: dict[str, Any], reason: str) -> None:

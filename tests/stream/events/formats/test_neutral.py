@@ -13,6 +13,7 @@ from testing.records import (
     NEUTRAL,
     NOW_MS,
     SETTINGS,
+    TS_MS,
     events_of,
     reason_of,
     record,
@@ -54,6 +55,31 @@ def test_user_is_optional() -> None:
     assert events_of({**NEUTRAL, "user_id": None})[0].user_id == ""
 
 
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"item_id": 4711}, {"item_id": "4711"}),
+        ({"item_id": 12.0}, {"item_id": "12"}),
+        ({"session_id": 81}, {"session_id": "81"}),
+        ({"session_id": None, "user_id": 77}, {"session_id": "", "user_id": "77"}),
+        ({"user_id": 2**70}, {"user_id": str(2**70)}),
+        ({"query": 360}, {"query": "360"}),
+        ({"query": "xbox\ud83d"}, {"query": "xbox\ufffd"}),
+        ({"ts_ms": float(TS_MS)}, {}),
+        ({"ts_ms": TS_MS + 0.75}, {}),
+        ({"ts_ms": str(TS_MS)}, {}),
+        ({"ts_ms": f"{TS_MS}.75"}, {}),
+        ({"ts_ms": "2023-11-14T21:56:40Z"}, {}),
+        ({"ts_ms": "2023-11-14t21:55:60z"}, {"ts_ms": TS_MS - 40_000}),
+    ],
+)
+def test_odd_values_are_used(change: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Numbers are ids and texts, texts are times, and half a surrogate pair costs its
+    character.
+    """
+    assert events_of({**NEUTRAL, **change}) == [replace(CLICK, **expected)]
+
+
 def test_other_fields_are_ignored() -> None:
     """What a line says beyond the known fields does no harm, whatever it is called."""
     assert events_of({**NEUTRAL, "page": {"a": [1]}, "price": 1.5, "data": {"x": 1}}) == [CLICK]
@@ -64,8 +90,10 @@ def test_other_fields_are_ignored() -> None:
     [
         ({"ts_ms": None}, "missing_field"),
         ({"ts_ms": True}, "wrong_type"),
-        ({"ts_ms": 1.5}, "wrong_type"),
-        ({"ts_ms": "now"}, "wrong_type"),
+        ({"ts_ms": 1.5}, "absurd_timestamp"),
+        ({"ts_ms": "now"}, "malformed"),
+        ({"ts_ms": NOW_MS // 1000}, "absurd_timestamp"),
+        ({"ts_ms": []}, "wrong_type"),
         ({"ts_ms": EARLIEST_MS - 1}, "absurd_timestamp"),
         ({"ts_ms": NOW_MS + 3_600_001}, "absurd_timestamp"),
         ({"ts_ms": -1}, "absurd_timestamp"),
@@ -76,7 +104,11 @@ def test_other_fields_are_ignored() -> None:
         ({"session_id": "", "user_id": ""}, "missing_field"),
         ({"session_id": None, "user_id": None}, "missing_field"),
         ({"session_id": "  "}, "missing_field"),
-        ({"session_id": 7}, "wrong_type"),
+        ({"session_id": 7.5}, "wrong_type"),
+        ({"session_id": True}, "wrong_type"),
+        ({"session_id": "\ud83d"}, "malformed"),
+        ({"user_id": "\ud83d"}, "malformed"),
+        ({"item_id": "\ud83d"}, "malformed"),
         ({"session_id": "s" * 1025}, "oversized"),
         ({"session_id": "é" * 513}, "oversized"),
         ({"user_id": "u" * 1025}, "oversized"),

@@ -1,0 +1,105 @@
+"""Change capture: the rows and keys that Debezium and Kafka Connect write."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from stream.events import fields
+from stream.events.types import Rejected
+
+_STATES = ("c", "r", "u")  # created, read in a snapshot, updated
+_DELETED = "d"
+_METADATA = "__"  # what the names of fields that Debezium adds to a row begin with
+_OF_JSON = ("{", "[", '"')
+_KEY_FIELDS = ("item_id", "id")
+_SHOWN_NAMES = 5  # of a key's fields: enough to know it
+
+
+def row_of(line: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of the item that a record of change capture holds, a deletion
+    included.
+
+    A bare item is returned as it is.
+    """
+    found = _payload(line, "the value")
+    if not isinstance(found, dict):
+        fields.reject_type("payload", "an object", found)
+    if "op" in found and found.keys() & {"before", "after"}:
+        return _changed_row(found)
+    return _unwrapped_row(found)
+
+
+def item_id_of_key(key: bytes) -> str:
+    """Return the id of the item that a deletion's key names: the key itself, or what
+    JSON in it says.
+    """
+    fields.reject_framed(key)
+    try:
+        text = key.decode()
+    except UnicodeDecodeError:
+        raise Rejected("malformed", "the key is not UTF-8") from None
+    if text.startswith("Struct{"):
+        raise Rejected(
+            "malformed",
+            f"the key {fields.shown(text)} is a Connect struct as text; set key.converter to "
+            "org.apache.kafka.connect.json.JsonConverter",
+        )
+    if not text.lstrip().startswith(_OF_JSON):
+        return text
+    try:
+        found = fields.json_value(key)
+    except Rejected:
+        return text
+    return _id_of(_payload(found, "the key"))
+
+
+def _id_of(found: Any) -> str:
+    if not isinstance(found, dict):
+        return fields.identifier({"the key": found}, "the key", required=True)
+    for name in _KEY_FIELDS:
+        if found.get(name) is not None:
+            return fields.identifier(found, name)
+    names = ", ".join(map(fields.shown, [*found][:_SHOWN_NAMES]))
+    raise Rejected(
+        "missing_field", f"the key is JSON with the fields {names}; it needs item_id or id"
+    )
+
+
+def _payload(found: Any, name: str) -> Any:
+    """Return what Connect wrote with its schema beside it; anything else as it is."""
+    if not isinstance(found, dict) or found.keys() != {"schema", "payload"}:
+        return found
+    if found["payload"] is None:
+        raise Rejected(
+            "missing_field", f"the payload of {name} is null; a deletion is a record without value"
+        )
+    return found["payload"]
+
+
+def _changed_row(change: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row of an envelope: its state after the change, or its deletion."""
+    operation = fields.string(change, "op", required=True)
+    source = fields.mapping(change, "source")
+    changed_ms = source.get("ts_ms") or change.get("ts_ms")
+    if operation == _DELETED:
+        before = fields.mapping(change, "before")
+        return {"item_id": before.get("item_id"), "deleted": True, "ts_ms": changed_ms}
+    if operation not in _STATES:
+        raise Rejected(
+            "unknown_type",
+            f"op {fields.shown(operation)} of a change is not one of c, r, u and d; filter it out",
+        )
+    row = fields.mapping(change, "after")
+    return row if fields.time(row, "ts_ms", default=0) else row | {"ts_ms": changed_ms}
+
+
+def _unwrapped_row(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row without what Debezium added to it, which is taken over."""
+    added = {name: value for name, value in row.items() if name.startswith(_METADATA)}
+    if not added:
+        return row
+    bare = {name: value for name, value in row.items() if name not in added}
+    if not fields.time(bare, "ts_ms", default=0):
+        bare["ts_ms"] = added.get("__source_ts_ms") or added.get("__ts_ms")
+    if fields.truth(added, "__deleted", default=False) or added.get("__op") == _DELETED:
+        bare["deleted"] = True
+    return bare
