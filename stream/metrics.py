@@ -7,12 +7,18 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from stream.actions import Action
-from stream.reasons import REASONS, REPAIRS, Repair
+from stream.reasons import IGNORED, REASONS, REPAIRS, Repair
 
-EVENT_TYPES = (*(action.label for action in Action), "catalog", "erasure", "ignored")
+EVENT_TYPES = (*(action.label for action in Action), "catalog", "erasure", "search", "ignored")
 """Values of the label `type`.
 
-"ignored" counts valid messages that are not about an item.
+"search" counts texts of searches that actions may name; "ignored" valid messages that
+are not about an item.
+"""
+
+NAMED_SEARCHES = ("named", "joined", "expired", "overused")
+"""Values of the label `kind`: actions that name their search by an id, those that found
+its text, those given up without, and what an id has too much of.
 """
 
 HANDOVERS = ("opened", "taken_over", "restored", "closed", "fenced")
@@ -82,6 +88,21 @@ class StreamMetrics:
         )
         for repair in REPAIRS:
             self._repairs.labels(repair)
+        self._ignored = counter(
+            "freshet_stream_ignored_total",
+            "Messages in order but not about an item, by reason.",
+            ["reason"],
+        )
+        for reason in IGNORED:
+            self._ignored.labels(reason)
+        self._named_searches = counter(
+            "freshet_stream_named_searches_total",
+            "Actions that name their search by an id: named, joined with its text at once "
+            "or later, expired without it, overused where an id has too many to hold.",
+            ["kind"],
+        )
+        for kind in NAMED_SEARCHES:
+            self._named_searches.labels(kind)
         self._batches = counter(
             "freshet_stream_batches_total", "Micro-batches written to the store."
         )
@@ -181,6 +202,20 @@ class StreamMetrics:
         self._new_facts.inc(new)
         self._erased_facts.inc(erased)
         self._dropped.inc(dropped)
+
+    def count_ignored(self, count_by_reason: Mapping[str, int]) -> None:
+        """Count messages that were in order but not about an item."""
+        for reason, count in count_by_reason.items():
+            self._ignored.labels(reason).inc(count)
+
+    def count_named_searches(
+        self, *, named: int = 0, joined: int = 0, expired: int = 0, overused: int = 0
+    ) -> None:
+        """Count actions that name their search by an id."""
+        counts = {"named": named, "joined": joined, "expired": expired, "overused": overused}
+        for kind, count in counts.items():
+            if count:
+                self._named_searches.labels(kind).inc(count)
 
     def count_stall(self, seconds: float) -> None:
         """Count the time that a write had to wait for the disk."""

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.events.columns import NO_KEY, EventColumns, ShardBatch, Texts
+from stream.events.columns import NO_KEY, EventColumns, References, ShardBatch, Texts
 from stream.events.fast_path import DecodedBatch
 from stream.events.types import CatalogItem, Erasure, RecordBatch, Rejection, SourcePartition
 from stream.kafka.partitioner import shard_of
@@ -30,7 +30,9 @@ class MicroBatch:
     def add(self, batch: RecordBatch, decoded: DecodedBatch) -> None:
         """Add records."""
         self.parts.append((batch, decoded))
-        self.num_events += len(decoded.events) + len(decoded.items) + len(decoded.erasures)
+        self.num_events += (
+            len(decoded.events) + len(decoded.items) + len(decoded.erasures) + len(decoded.searches)
+        )
 
     @property
     def num_records(self) -> int:
@@ -38,9 +40,14 @@ class MicroBatch:
         return sum(len(batch) for batch, _ in self.parts)
 
     @property
-    def num_ignored(self) -> int:
-        """How many valid messages were not about an item."""
-        return sum(decoded.num_ignored for _, decoded in self.parts)
+    def ignored(self) -> "Counter[str]":
+        """How many valid messages were not about an item, by reason."""
+        return sum((decoded.ignored for _, decoded in self.parts), Counter[str]())
+
+    @property
+    def num_searches(self) -> int:
+        """How many texts of searches there are."""
+        return sum(len(decoded.searches) for _, decoded in self.parts)
 
     @property
     def repairs(self) -> Counter[Repair]:
@@ -117,6 +124,10 @@ class ShardRouter:
                         erasure for erasure in whole.erasures if self._is_for(erasure, shard)
                     ],
                     positions=micro_batch.positions,
+                    references=whole.references.take(shard_of_event == shard),
+                    # Which shards an id's actions are in is not known: their sessions
+                    # decide, which no search has to name.
+                    searches=whole.searches,
                 ),
             )
 
@@ -159,4 +170,6 @@ def _joined(parts: Sequence[MicroBatchPart]) -> ShardBatch:
             for item, row in decoded.items
         ],
         erasures=[erasure for _, decoded in parts for erasure in decoded.erasures],
+        references=References.concatenate([decoded.references for _, decoded in parts], sizes),
+        searches=[search for _, decoded in parts for search in decoded.searches],
     )

@@ -1,4 +1,4 @@
-"""Why a record is rejected, and what is mended of one that is used: the
+"""Why a record is rejected or ignored, and what is mended of one that is used: the
 machine-readable words, each with what it means.
 """
 
@@ -25,3 +25,12 @@ REPAIRS: Mapping[Repair, str] = {
     "cut": "a title, a text or the value of an attribute was longer than allowed, and was cut",
     "dropped": "a field or an attribute of no usable form was left out",
 }
+
+IGNORED = {
+    "impression": "something was shown",
+    "other_action": "an action that makes no fact, such as a filter, a hover or a login",
+    "no_item": "an action on nothing, or on something that is no item, such as a brand",
+    "index_line": "the line before a document in a bulk export",
+    "other": "anything else that is in order but not about an item",
+}
+"""Why a message that is in order is of no use."""

@@ -74,6 +74,16 @@ class StreamSettings:
     Fixed when a store is created; one second to 30 days.
     """
 
+    # Seven days, chosen by hand: a purchase a week after its search is still of it, as
+    # shops credit clicks. Twice as long holds twice as many texts, some 0.3 kB each.
+    query_join_seconds: float = 7 * 86400.0
+    """An action that names its search by a query id gets the search's text if their
+    times are at most this far apart, in seconds.
+
+    Both are held for each other this long, and session_retention_seconds longer, by the
+    clock.
+    """
+
     # 0, so that no store folds, and loses erasing by session, unless its owner asks.
     erasure_horizon_seconds: float = 0.0
     """Sessions that ended longer ago are folded into exact sums, and can no longer be
@@ -279,6 +289,7 @@ class StreamSettings:
             _MIN_SESSION_GAP_SECONDS,
             _MAX_SESSION_GAP_SECONDS,
         )
+        _check_bounds("query_join_seconds", self.query_join_seconds, 1.0, 365 * 86400.0)
         self._check_fold_age()
         _check_bounds("batch_records", self.batch_records, 1, 100_000)
         _check_bounds("batch_events", self.batch_events, 1, 1_000_000)
@@ -337,6 +348,18 @@ class StreamSettings:
         0: there is none.
         """
         return round(self.erasure_horizon_seconds * 1000)
+
+    @property
+    def query_join_ms(self) -> int:
+        """How far apart a search and an action that names it may be: whole
+        milliseconds.
+        """
+        return round(self.query_join_seconds * 1000)
+
+    @property
+    def query_keep_ms(self) -> int:
+        """How long both are held for each other: whole milliseconds."""
+        return self.query_join_ms + round(self.session_retention_seconds * 1000)
 
     @property
     def half_life_ms(self) -> int:

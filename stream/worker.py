@@ -16,6 +16,7 @@ import numpy as np
 from stream.actions import Action
 from stream.changes.apply import ApplyResult, apply_batch
 from stream.changes.fold import fold_step
+from stream.changes.forget import forget_step
 from stream.clock import now_ms
 from stream.errors import SourceUnreadable, StoreFenced, StoreStalled
 from stream.events.announcement import means_erasure
@@ -40,6 +41,9 @@ _STALLED_SECONDS = 0.2
 # Entries folded after a micro-batch: about 40 ms. Twice as many delay the next
 # micro-batch twice as long, and fold old sessions in half as many.
 _FOLDED_AT_ONCE = 1000
+# Ids of searches read after a micro-batch to see which are held for too long: about a
+# millisecond. Twice as many delay the next micro-batch twice as long.
+_FORGOTTEN_AT_ONCE = 1000
 # Names read after a micro-batch while a shard loads its name cache, chosen by hand.
 # Twice as many delay the next micro-batch twice as long, and load in half as many.
 _NAMES_AT_ONCE = 10_000
@@ -251,7 +255,8 @@ class _Worker:
             return
         if self._own_shards is None or 0 in self._own_shards:
             self._quarantine_rejections(pending.rejections)
-        counts = Counter({"ignored": pending.num_ignored})
+        ignored = pending.ignored
+        counts = Counter({"ignored": ignored.total(), "search": pending.num_searches})
         for index, shard_batch in self._router.split(
             pending, self._decoder.texts, self._own_shards
         ):
@@ -263,14 +268,15 @@ class _Worker:
         seconds = time.monotonic() - self._micro_batch_since
         self._source.applied(pending.positions)
         self.totals.records += pending.num_records
-        self.totals.ignored += pending.num_ignored
+        self.totals.ignored += ignored.total()
+        self._metrics.count_ignored(ignored)
         self._metrics.count_batch(+counts, seconds)
         self._metrics.count_repairs(pending.repairs)
         self._decoder.forget_if_large()
 
     def run_due_work(self) -> None:
         """Do what is due between micro-batches: sync the log, upload checkpoints, serve
-        snapshot requests, fold, load names, set the gauges.
+        snapshot requests, fold, load names, forget searches, set the gauges.
         """
         self._store.sync_if_due()
         self._store.ownership.run_due_work()
@@ -278,6 +284,8 @@ class _Worker:
         for shard in self._store.open_shards():
             fold_step(shard, _FOLDED_AT_ONCE)
             shard.load_names(_NAMES_AT_ONCE)
+            expired = forget_step(shard, _FORGOTTEN_AT_ONCE, now_ms())
+            self._metrics.count_named_searches(expired=expired)
         now = time.monotonic()
         if now >= self._freshness_due:
             self._freshness_due = now + _FRESHNESS_EVERY_SECONDS
@@ -357,6 +365,9 @@ class _Worker:
         self.totals.new_facts += applied.new_facts
         self._metrics.count_facts(
             new=applied.new_facts, erased=applied.erased_facts, dropped=applied.dropped
+        )
+        self._metrics.count_named_searches(
+            named=applied.named, joined=applied.joined, overused=applied.overused
         )
         by_action = np.bincount(shard_batch.events.action, minlength=len(Action) + 1).tolist()
         counts.update({action.label: by_action[action] for action in Action})

@@ -11,7 +11,7 @@ from itertools import zip_longest
 from typing import Any
 
 from stream.actions import Action
-from stream.events.types import CatalogItem, Interaction
+from stream.events.types import CatalogItem, Interaction, SearchRecord
 
 # The stream settings' defaults and the definition's bound (docs/formats.md), not
 # imported: the store is under test.
@@ -97,6 +97,30 @@ def newest_states(states: Iterable[CatalogItem]) -> dict[str, CatalogItem]:
 def _age(state: CatalogItem) -> tuple[Any, ...]:
     texts = state.title, state.text, list(state.attributes.items())
     return state.ts_ms, state.deleted, *texts, state.available
+
+
+def with_searches(
+    events: Iterable[Interaction], searches: Sequence[SearchRecord], join_ms: int
+) -> list[Interaction]:
+    """Return events, and each that names a search again as an event of its query.
+
+    Texts of one id count from the bound before the earliest to the bound after the
+    latest record that says them of one visitor.
+    """
+    spans: dict[tuple[str, str, frozenset[str]], list[int]] = defaultdict(list)
+    for search in searches:
+        spans[search.query_id, search.query, frozenset(search.user_ids)].append(search.ts_ms)
+    found = []
+    for event in events:
+        found.append(replace(event, query_id="", alias_id=""))
+        found += [
+            replace(event, query=query, query_id="", alias_id="")
+            for (query_id, query, _), times in spans.items()
+            if query
+            and query_id == event.query_id
+            and min(times) - join_ms <= event.ts_ms <= max(times) + join_ms
+        ]
+    return found
 
 
 def with_sessions(events: Iterable[Interaction], gap_ms: int) -> list[Interaction]:

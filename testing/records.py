@@ -3,14 +3,16 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
 from protos import events_v1_pb2 as pb
+from protos.text import text_key
 from stream.actions import Action
 from stream.events.columns import NO_KEY, EventColumns, Texts
 from stream.events.decoder import Decoded, Decoder, decode
-from stream.events.fast_path import ColumnDecoder
+from stream.events.fast_path import ColumnDecoder, DecodedBatch
 from stream.events.limits import EARLIEST_MS
 from stream.events.types import (
     CatalogItem,
@@ -19,6 +21,7 @@ from stream.events.types import (
     Interaction,
     Record,
     RecordBatch,
+    SearchRecord,
     SourcePartition,
 )
 from stream.reasons import REASONS
@@ -53,12 +56,23 @@ UBI: Mapping[str, Any] = {
     "action_name": "click",
     "query_id": "q1",
     "session_id": "s1",
-    "client_id": "c1",
-    "user_id": "u1",
+    "client_id": "u1",
     "timestamp": "2023-11-14T21:56:40+00:00",
     "user_query": "Xbox-360!",
     "event_attributes": {"object": {"object_id": "i1"}, "position": {"ordinal": 3}},
 }
+UBI_SEARCH: Mapping[str, Any] = {
+    "application": "shop",
+    "query_id": "q1",
+    "client_id": "u1",
+    "user_query": "Xbox-360!",
+    "query_attributes": {},
+    "query_response_id": "r1",
+    "query_response_hit_ids": ["i1", "i2"],
+    "timestamp": "2023-11-14T21:56:40+00:00",
+}
+SEARCH = SearchRecord(query_id="q1", query="xbox 360", user_ids=("u1",), ts_ms=TS_MS)
+"""What `UBI_SEARCH` is."""
 
 
 def event(**fields: Any) -> bytes:
@@ -164,6 +178,9 @@ def check_never_raises(found: Record) -> None:
         assert len(rejection.detail) < _MAX_DETAIL_CHARS
         rejection.detail.encode()
     for event in decoded.events:
+        if isinstance(event, SearchRecord):
+            assert event.query_id.strip()
+            continue
         (event.id if isinstance(event, Erasure) else event.item_id).encode()
         if isinstance(event, Interaction):
             assert event.session_id.strip() or event.user_id.strip()
@@ -180,18 +197,39 @@ def check_batch_decodes_as_its_records(batch: RecordBatch, settings: StreamSetti
 
     expected = [(row, full.decode(batch.record(row), NOW_MS)) for row in range(len(batch))]
     events = [(row, event) for row, one in expected for event in one.events]
+    interactions = [(row, event) for row, event in events if isinstance(event, Interaction)]
     assert sorted(_interactions(decoder.texts, decoded.events), key=repr) == sorted(
-        ((row, event) for row, event in events if isinstance(event, Interaction)), key=repr
+        ((row, replace(event, query_id="", alias_id="")) for row, event in interactions), key=repr
+    )
+    assert sorted(_references(decoded)) == sorted(
+        (row, _key(event.query_id), _key(event.alias_id))
+        for row, event in interactions
+        if event.query_id or event.alias_id
     )
     assert decoded.items == [
         (event, row) for row, event in events if isinstance(event, CatalogItem)
     ]
+    assert decoded.searches == [event for _, event in events if isinstance(event, SearchRecord)]
     assert decoded.erasures == [event for _, event in events if isinstance(event, Erasure)]
     assert sorted(decoded.rejections, key=repr) == sorted(
         (rejection for _, one in expected for rejection in one.rejections), key=repr
     )
-    assert decoded.num_ignored == sum(one.num_ignored for _, one in expected)
     assert decoded.repairs == Counter(chain.from_iterable(one.repairs for _, one in expected))
+    ignored = Counter[str]()
+    for _, one in expected:
+        ignored[one.ignored_as] += one.num_ignored
+    assert decoded.ignored == +ignored
+
+
+def _references(decoded: DecodedBatch) -> list[tuple[int, int, int]]:
+    """Return what events say beside their columns, each with its row."""
+    found = decoded.references
+    rows = decoded.events.row[found.event].tolist()
+    return list(zip(rows, found.query_id.tolist(), found.alias.tolist(), strict=True))
+
+
+def _key(text: str) -> int:
+    return text_key(text) if text else NO_KEY
 
 
 def _interactions(texts: Texts, columns: EventColumns) -> list[tuple[int, Interaction]]:

@@ -2,9 +2,9 @@
 
 import heapq
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event as StopEvent
 from typing import Any
@@ -15,7 +15,14 @@ from stream.clock import now_ms
 from stream.errors import SourceUnreadable
 from stream.events.decoder import Decoder
 from stream.events.formats.catalog import JSON_ITEM
-from stream.events.types import CatalogItem, Erasure, Interaction, Record, SourcePartition
+from stream.events.types import (
+    CatalogItem,
+    Erasure,
+    Interaction,
+    Record,
+    SearchRecord,
+    SourcePartition,
+)
 from stream.kafka.producer import Encoding, EventProducer
 from stream.settings import StreamSettings
 from stream.sources.content import is_pipe
@@ -34,7 +41,13 @@ _PROGRESS_EVERY_SECONDS = 0.2
 much makes a progress bar jerk.
 """
 
+_MAX_SEARCHES = 1_000_000
+"""Texts of searches that are remembered for actions that name them, some 250 MB. Twice
+as many take twice the memory, and join actions that come twice as many searches later.
+"""
+
 Outgoing = Interaction | CatalogItem | Erasure | bytes
+Found = Outgoing | SearchRecord
 
 
 @dataclass(slots=True, kw_only=True)
@@ -112,11 +125,11 @@ def replay(
     pace = _Pace(plan.speed, stop, publisher.before_waiting)
     try:
         for file in item_files:
-            publisher.publish_all((out for _, out in file.timeline(decoder)), stop)
+            publisher.publish_all(_Searches().joined(file.timeline(decoder)), stop)
         timeline = heapq.merge(
             *(file.timeline(decoder) for file in event_files), key=lambda timed: timed[0]
         )
-        publisher.publish_all(pace.paced(timeline), stop)
+        publisher.publish_all(pace.paced(_Searches().timed(timeline)), stop)
         producer.flush()
     finally:
         producer.close()
@@ -137,7 +150,7 @@ def open_publisher(
         PublishFailed: the broker does not answer or does not take an event.
     """
     settings = settings or StreamSettings()
-    decoder = Decoder(settings)
+    decoder, searches = Decoder(settings), _Searches()
     producer = EventProducer(bootstrap, settings, batch_size=batch_size)
 
     def publish_all(entries: Sequence[Mapping[str, Any]], content_type: str) -> None:
@@ -151,7 +164,7 @@ def open_publisher(
                 key=None,
                 value=line,
             )
-            for out in _outgoing(decoder, record):
+            for out in searches.joined((0, found) for found in _found(decoder, record)):
                 if isinstance(out, bytes):
                     producer.publish_raw(out)
                 else:
@@ -214,6 +227,33 @@ class _Publisher:
             self.totals.event_ms = out.ts_ms
 
 
+class _Searches:
+    """Gives actions that name their search by an id its text, where that came before.
+
+    The stream joins them in any order, but only within a partition, and a search does
+    not say in which partitions the sessions are that name it.
+    """
+
+    def __init__(self) -> None:
+        self._query_of_id: dict[str, str] = {}
+
+    def joined(self, found: Iterable[tuple[int, Found]]) -> Iterator[Outgoing]:
+        """Yield what is found, without the searches."""
+        return (out for _, out in self.timed(found))
+
+    def timed(self, found: Iterable[tuple[int, Found]]) -> Iterator[tuple[int, Outgoing]]:
+        """Yield what is found with its times, without the searches."""
+        for ts_ms, out in found:
+            if isinstance(out, SearchRecord):
+                self._query_of_id[out.query_id] = out.query
+                if len(self._query_of_id) > _MAX_SEARCHES:
+                    del self._query_of_id[next(iter(self._query_of_id))]
+            elif isinstance(out, Interaction) and out.query_id in self._query_of_id:
+                yield ts_ms, replace(out, query=self._query_of_id[out.query_id])
+            else:
+                yield ts_ms, out
+
+
 class _Pace:
     """Lets events pass when they are due."""
 
@@ -253,15 +293,15 @@ class _File:
     def bytes_done(self) -> int:
         return min(self._reader.bytes_done, self.bytes_total)
 
-    def timeline(self, decoder: Decoder) -> Iterator[tuple[int, Outgoing]]:
+    def timeline(self, decoder: Decoder) -> Iterator[tuple[int, Found]]:
         """Yield what each line holds, with its event time.
 
         What has none has that of the line before.
         """
         ts_ms = 0
         for record in self._records():
-            for out in _outgoing(decoder, record):
-                ts_ms = out.ts_ms if isinstance(out, Interaction) else ts_ms
+            for out in _found(decoder, record):
+                ts_ms = out.ts_ms if isinstance(out, Interaction | SearchRecord) else ts_ms
                 yield ts_ms, out
 
     def close(self) -> None:
@@ -280,7 +320,7 @@ class _File:
                 )
 
 
-def _outgoing(decoder: Decoder, record: Record) -> list[Outgoing]:
+def _found(decoder: Decoder, record: Record) -> list[Found]:
     """Return what a line holds; what cannot be decoded goes out unchanged."""
     decoded = decoder.decode(record, now_ms())
     return [*decoded.events, *(rejection.record.value or b"" for rejection in decoded.rejections)]

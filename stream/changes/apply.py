@@ -5,14 +5,17 @@ items and positions.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from stream.changes.aliases import alias_notes, with_aliases
 from stream.changes.encoding import encode
 from stream.changes.erase import drop_erased
 from stream.changes.fold import fold_returning
+from stream.changes.join import join
 from stream.changes.lookup import look_up
 from stream.changes.plan import merge
 from stream.clock import now_ms
 from stream.events.columns import ShardBatch, Texts
 from stream.events.types import Rejection
+from stream.shard.changed_entries import ShardWrite
 from stream.shard.shard import Shard
 
 
@@ -26,6 +29,9 @@ class ApplyResult:
         erased_facts: facts that erasures removed.
         dropped: interactions of erased users, sessions or items.
         refusals: events that were rejected, with reasons.
+        named: actions that name their search by an id.
+        joined: those of them, and of earlier ones, that found the text of it.
+        overused: actions and texts that were not held, because their id has too many.
         sequence: writes applied to the shard since it was made, this one included.
         watermark_ms: the largest event time applied to the shard; None: no event was
             applied yet.
@@ -36,6 +42,9 @@ class ApplyResult:
     erased_facts: int = 0
     dropped: int = 0
     refusals: tuple[Rejection, ...] = ()
+    named: int = 0
+    joined: int = 0
+    overused: int = 0
     sequence: int
     watermark_ms: int | None
 
@@ -51,7 +60,8 @@ def apply_batch(
     none.
 
     Erasures come first, in writes of their own; events of ids that are erased, in this
-    batch or an earlier one, are dropped.
+    batch or an earlier one, are dropped. Actions that name their search by an id are
+    joined with its text, in this batch or an earlier one, in the same write.
 
     Args:
         shard: written to.
@@ -66,12 +76,20 @@ def apply_batch(
         StoreStalled: flushes or compaction cannot keep up; nothing was applied.
         StoreUnreadable: the shard's files are damaged; nothing was applied.
     """
-    survivors = drop_erased(shard, batch, now_ms())
-    fold_returning(shard, survivors.batch.events.session)
-    plan = merge(look_up(shard, survivors.batch, texts))
+    now = now_ms()
+    if len(batch.references):
+        batch = with_aliases(batch)
+    survivors = drop_erased(shard, batch, now)
+    joined = join(shard, survivors.batch, texts, now)
+    fold_returning(shard, joined.batch.events.session)
+    plan = merge(look_up(shard, joined.batch, texts))
     if plan.accepted.refusals and on_refused is not None:
         on_refused(plan.accepted.refusals)
-    shard.write(encode(plan, texts))
+    changes = encode(plan, texts)
+    if len(batch.references) or batch.searches:
+        others = (joined.puts, alias_notes(survivors.batch))
+        changes = ShardWrite.joined([changes, *map(ShardWrite, others)], changes.dirty)
+    shard.write(changes)
     for names in (plan.lookup.queries, plan.lookup.item_names):
         shard.name_caches[names.kind].add(names.learnt, names.learnt_hashes)
     return ApplyResult(
@@ -80,6 +98,9 @@ def apply_batch(
         erased_facts=survivors.erased_facts,
         dropped=survivors.dropped,
         refusals=plan.accepted.refusals,
+        named=joined.named,
+        joined=joined.joined,
+        overused=joined.overused,
         sequence=plan.state.sequence,
         watermark_ms=plan.state.watermark_ms,
     )

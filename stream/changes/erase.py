@@ -11,11 +11,13 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from protos.text import text_key
+from stream.changes.aliases import alias_pairs, users_of
+from stream.changes.forget import forget_erased
 from stream.changes.removables import Removable, SeenSessions, removable_of
 from stream.changes.removal import Removal, Removed, plan_removal, user_notes, write_removal
 from stream.dtypes import Bools
 from stream.events.columns import NO_KEY, EventColumns, Keys, ShardBatch
-from stream.events.types import CatalogItem, Erasure
+from stream.events.types import CatalogItem, Erasure, SearchRecord
 from stream.graph.facts import FactColumns
 from stream.graph.keysets import distinct
 from stream.shard import codec
@@ -49,8 +51,8 @@ def drop_erased(shard: Shard, batch: ShardBatch, now_ms: int) -> ErasureOutcome:
     """Apply a batch's erasures and return its other events, without those of
     erased ids.
 
-    An event of an erased user erases its session as well: it makes no difference which
-    of the two came first.
+    An event of an erased user erases its session as well, and one that is seen with an
+    erased alias its user: it makes no difference which of the two came first.
 
     Args:
         shard: written to.
@@ -67,9 +69,10 @@ def drop_erased(shard: Shard, batch: ShardBatch, now_ms: int) -> ErasureOutcome:
         erased_facts = erase(shard, batch.erasures, now_ms)
     if shard.erased.is_empty:
         return ErasureOutcome(batch, erased_facts, 0)
-    found = _sessions_of_erased_users(shard, batch.events)
-    if found:
-        erased_facts += _erase_all(shard, found, now_ms)
+    for find in (_users_of_erased_aliases, _sessions_of_erased_users):
+        found = find(shard, batch)
+        if found:
+            erased_facts += _erase_all(shard, found, now_ms)
     return _masked(shard, batch, erased_facts)
 
 
@@ -88,14 +91,19 @@ def erase(shard: Shard, erasures: Sequence[Erasure], now_ms: int) -> int:
         StoreUnreadable: the shard's files are damaged.
     """
     orders = {**shard.erased.pending, **_requested(shard, erasures, now_ms)}
-    return _erase_all(shard, list(orders.values()), now_ms)
+    for _, alias in [place for place in orders if place[0] == "user"]:
+        for user in users_of(shard, alias):
+            if _tombstone(shard, "user", user) is None:
+                follower = ErasureTombstone("user", user, orders["user", alias].asked_ms)
+                orders.setdefault(("user", user), follower._replace(cause=alias))
+    return _erase_all(shard, list(dict(sorted(orders.items())).values()), now_ms)
 
 
 def lift(shard: Shard, kind: ErasureKind, text: str, now_ms: int) -> bool:
     """Lift an erasure: later events of the id count again, repeated ones included.
 
-    Lifting a user lifts the sessions that were erased for that user, too. What was
-    removed stays removed.
+    Lifting a user lifts the sessions and the users that were erased for that user, too.
+    What was removed stays removed.
 
     Returns:
         Whether it was erased.
@@ -105,10 +113,8 @@ def lift(shard: Shard, kind: ErasureKind, text: str, now_ms: int) -> bool:
     found = _tombstone(shard, kind, key)
     if found is None:
         return False
-    followers = [
-        tombstone.key for tombstone in _tombstones(shard, "session") if tombstone.cause == key
-    ]
-    followers = followers if kind == "user" else []
+    users = _followers(shard, "user", {key}) if kind == "user" else []
+    followers = _followers(shard, "session", {key, *users}) if kind == "user" else []
     state = _state_of_next_write(shard)
     record = AuditEntry("lifted", kind, key, found.asked_ms, now_ms, 0, 0)
     puts = {
@@ -117,8 +123,10 @@ def lift(shard: Shard, kind: ErasureKind, text: str, now_ms: int) -> bool:
     }
     deletes = [codec.tombstone_key(kind, key)]
     deletes += [codec.tombstone_key("session", session) for session in followers]
+    deletes += [codec.tombstone_key("user", user) for user in users]
     shard.write(ShardWrite.of(puts, deletes))
     shard.erased.remove("session", np.array(followers, dtype=np.uint64))
+    shard.erased.remove("user", np.array(users, dtype=np.uint64))
     shard.erased.remove(kind, np.array([key], dtype=np.uint64))
     return True
 
@@ -153,10 +161,29 @@ def _requested(
     return dict(sorted(asked.items()))
 
 
-def _sessions_of_erased_users(shard: Shard, events: EventColumns) -> list[ErasureTombstone]:
+def _users_of_erased_aliases(shard: Shard, batch: ShardBatch) -> list[ErasureTombstone]:
+    """Return the users that are not erased yet, and that an erased
+    alias is seen with.
+    """
+    pairs = alias_pairs(batch)
+    if not pairs:
+        return []
+    alias, user = np.array(pairs, dtype=np.uint64).T
+    is_met = shard.erased.contains("user", alias) & ~shard.erased.contains("user", user)
+    asked = [_tombstone(shard, "user", key) for key in alias[is_met].tolist()]
+    orders = {
+        key: ErasureTombstone("user", key, known.asked_ms, cause=known.key)
+        for key, known in zip(user[is_met].tolist(), asked, strict=True)
+        if known is not None
+    }
+    return [orders[key] for key in sorted(orders)]
+
+
+def _sessions_of_erased_users(shard: Shard, batch: ShardBatch) -> list[ErasureTombstone]:
     """Return the sessions that are not erased yet, and that an erased
     user is seen in.
     """
+    events = batch.events
     is_seen = shard.erased.contains("user", events.user) & (events.session != NO_KEY)
     if not is_seen.any():
         return []
@@ -185,6 +212,11 @@ def _tombstones(shard: Shard, kind: ErasureKind) -> Iterator[ErasureTombstone]:
         yield _unpacked(shard, codec.unpack_tombstone, key, value)
 
 
+def _followers(shard: Shard, kind: ErasureKind, causes: set[int]) -> list[int]:
+    """Return what was erased for some users."""
+    return [tombstone.key for tombstone in _tombstones(shard, kind) if tombstone.cause in causes]
+
+
 def _unpacked(shard: ShardReader, unpack: Callable[..., _Value], *packed: bytes) -> _Value:
     try:
         return unpack(*packed)
@@ -198,6 +230,8 @@ def _unpacked(shard: ShardReader, unpack: Callable[..., _Value], *packed: bytes)
 def _erase_all(shard: Shard, orders: Sequence[ErasureTombstone], now_ms: int) -> int:
     """Carry erasures out, a write at a time; return how many facts that took away."""
     num_facts = 0
+    if orders:
+        forget_erased(shard, orders)
     while orders:
         parts = _parts(shard, orders)
         removed = plan_removal(shard, _removal(parts))
@@ -366,9 +400,17 @@ def _masked(shard: Shard, batch: ShardBatch, erased_facts: int) -> ErasureOutcom
         _note_users(shard, events.take(is_on_item))
     is_kept = ~(is_gone | is_on_item)
     items = _kept_items(shard, batch.items)
-    if is_kept.all() and len(items) == len(batch.items):
+    searches = _kept_searches(shard, batch.searches)
+    if is_kept.all() and len(items) == len(batch.items) and len(searches) == len(batch.searches):
         return ErasureOutcome(batch, erased_facts, 0)
-    rest = replace(batch, events=events.take(is_kept), place=batch.place[is_kept], items=items)
+    rest = replace(
+        batch,
+        events=events.take(is_kept),
+        place=batch.place[is_kept],
+        items=items,
+        references=batch.references.take(is_kept),
+        searches=searches,
+    )
     return ErasureOutcome(rest, erased_facts, len(events) - len(rest.events))
 
 
@@ -378,6 +420,14 @@ def _kept_items(
     keys = np.array([text_key(item.item_id) for item, _, _ in items], dtype=np.uint64)
     is_erased: Bools = shard.erased.contains("item", keys)
     return [entry for entry, erased in zip(items, is_erased.tolist(), strict=True) if not erased]
+
+
+def _kept_searches(shard: Shard, searches: list[SearchRecord]) -> list[SearchRecord]:
+    def is_kept(search: SearchRecord) -> bool:
+        users = np.array([text_key(user) for user in search.user_ids], dtype=np.uint64)
+        return not shard.erased.contains("user", users).any()
+
+    return [search for search in searches if is_kept(search)]
 
 
 def _note_users(shard: Shard, events: EventColumns) -> None:

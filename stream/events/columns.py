@@ -18,6 +18,7 @@ from stream.events.types import (
     Record,
     RecordBatch,
     Rejection,
+    SearchRecord,
     SourcePartition,
 )
 
@@ -81,6 +82,70 @@ _DTYPES = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class References:
+    """What some events say beside their columns; most say nothing of it.
+
+    Attributes:
+        event: ``int64 [num_references]`` index of the event, ascending.
+        query_id: ``uint64 [num_references]`` key of the id of the search that it came
+            from, whose text it does not have; `NO_KEY`: none.
+        alias: ``uint64 [num_references]`` key of another id of its user; `NO_KEY`:
+            none.
+    """
+
+    event: NDArray[np.int64]
+    query_id: Keys
+    alias: Keys
+
+    def __len__(self) -> int:
+        return len(self.event)
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Return no references."""
+        keys = np.empty(0, dtype=np.uint64)
+        return cls(event=np.empty(0, dtype=np.int64), query_id=keys, alias=keys)
+
+    @classmethod
+    def of(cls, events: Sequence[Interaction]) -> Self:
+        """Return what events that are at hand as objects say beside their columns."""
+        rows = [row for row, event in enumerate(events) if event.query_id or event.alias_id]
+        return cls(
+            event=np.array(rows, dtype=np.int64),
+            query_id=_keys([events[row].query_id for row in rows], {}),
+            alias=_keys([events[row].alias_id for row in rows], {}),
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self], sizes: Sequence[int]) -> Self:
+        """Return the references of parts whose events, so many each, stand one after
+        the other.
+        """
+        if not any(len(part) for part in parts):
+            return cls.empty()
+        starts = np.cumsum([0, *sizes[:-1]])
+        return cls(
+            event=np.concatenate(
+                [part.event + start for part, start in zip(parts, starts, strict=True)]
+            ),
+            query_id=np.concatenate([part.query_id for part in parts]),
+            alias=np.concatenate([part.alias for part in parts]),
+        )
+
+    def take(self, mask: NDArray[np.bool_]) -> Self:
+        """Return the references of the events that stay if those of a mask do."""
+        if not len(self):
+            return self
+        stays = mask[self.event]
+        place = np.cumsum(mask) - 1
+        return type(self)(
+            event=place[self.event[stays]],
+            query_id=self.query_id[stays],
+            alias=self.alias[stays],
+        )
+
+
 @dataclass(slots=True)
 class Texts:
     """The texts behind the keys in columns, by key.
@@ -107,6 +172,8 @@ class ShardBatch:
         positions: where to go on reading in every partition that was read from.
         retention_ms: events that are older than the newest of their partition by more
             are too late; None: the batch is history, and nothing is.
+        references: what some events say beside their columns.
+        searches: the texts of searches that events may name, in order.
     """
 
     events: EventColumns
@@ -116,6 +183,8 @@ class ShardBatch:
     erasures: list[Erasure] = field(default_factory=list)
     positions: dict[SourcePartition, int] = field(default_factory=dict)
     retention_ms: int | None = None
+    references: References = field(default_factory=References.empty)
+    searches: list[SearchRecord] = field(default_factory=list)
 
     def record_of(self, event_index: int) -> Record:
         """Return the record that an event came in."""
@@ -152,6 +221,7 @@ def batch_of(
     *,
     items: Sequence[CatalogItem] = (),
     erasures: Sequence[Erasure] = (),
+    searches: Sequence[SearchRecord] = (),
     positions: Mapping[SourcePartition, int] | None = None,
     source: SourcePartition = SourcePartition("memory", 0),  # noqa: B008  # frozen
 ) -> ShardBatch:
@@ -176,6 +246,8 @@ def batch_of(
         items=[(item, 0, len(events) + number) for number, item in enumerate(items)],
         erasures=list(erasures),
         positions=dict(positions or {}),
+        references=References.of(events),
+        searches=list(searches),
     )
 
 

@@ -36,12 +36,14 @@ class Decoded:
         num_ignored: messages that are in order but are not about an item, such as
             impressions.
         repairs: one for each text of an item that was cut, and each that was left out.
+        ignored_as: why, one of `stream.reasons.IGNORED`.
     """
 
     events: Sequence[Event]
     rejections: Sequence[Rejection] = ()
     num_ignored: int = 0
     repairs: Sequence[Repair] = ()
+    ignored_as: str = "other"
 
 
 class Decoder:
@@ -68,7 +70,9 @@ class Decoder:
         except Rejected as rejected:
             return Decoded((), (_rejection(record, rejected),))
         rejections = [_rejection(record, problem) for problem in content.problems]
-        return Decoded(content.events, rejections, content.num_ignored, content.repairs)
+        return Decoded(
+            content.events, rejections, content.num_ignored, content.repairs, content.ignored_as
+        )
 
     def format_of(self, position: SourcePartition, content_type: str) -> Format | None:
         """Return which format a record is in; None: one that Freshet does not read."""

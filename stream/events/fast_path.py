@@ -11,13 +11,20 @@ from numpy.typing import NDArray
 
 from protos.text import normalize_query
 from stream.actions import Action
-from stream.events.columns import NO_KEY, EventColumns, Keys, Texts, no_events
+from stream.events.columns import NO_KEY, EventColumns, Keys, References, Texts, no_events
 from stream.events.decoder import Decoder
 from stream.events.format import Format
 from stream.events.interner import UNUSABLE, Canonical, Interner
 from stream.events.limits import CUT_PREFIX, EARLIEST_MS, Limits
 from stream.events.raw_columns import RawColumns, RawTexts, Rows, raw_columns_of
-from stream.events.types import CatalogItem, Erasure, Interaction, RecordBatch, Rejection
+from stream.events.types import (
+    CatalogItem,
+    Erasure,
+    Interaction,
+    RecordBatch,
+    Rejection,
+    SearchRecord,
+)
 from stream.reasons import Repair
 from stream.settings import StreamSettings
 
@@ -36,17 +43,21 @@ class DecodedBatch:
         items: catalogue items in order, each with the row of its record.
         erasures: what to forget.
         rejections: what cannot be used: at most one for each reason of a record.
-        num_ignored: messages that are in order but are not about an item, such as
-            impressions.
         repairs: how often texts of items were cut or left out.
+        ignored: how many messages are in order but not about an item, by reason, one
+            of `stream.reasons.IGNORED`.
+        references: what some interactions say beside their columns.
+        searches: the texts of searches that interactions may name, in order.
     """
 
     events: EventColumns
     items: list[tuple[CatalogItem, int]] = field(default_factory=list)
     erasures: list[Erasure] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
-    num_ignored: int = 0
     repairs: Counter[Repair] = field(default_factory=Counter)
+    ignored: Counter[str] = field(default_factory=Counter)
+    references: References = field(default_factory=References.empty)
+    searches: list[SearchRecord] = field(default_factory=list)
 
 
 class ColumnDecoder:
@@ -86,6 +97,10 @@ class ColumnDecoder:
             parts.append(good)
             others += unread + bad_rows
         decoded = self._decode_one_by_one(batch, sorted(others), now_ms)
+        if len(decoded.references):
+            sizes = [*map(len, parts), len(decoded.events)]
+            no_references = [References.empty()] * len(parts)
+            decoded.references = References.concatenate([*no_references, decoded.references], sizes)
         parts = [part for part in (*parts, decoded.events) if len(part)]
         return replace(decoded, events=EventColumns.concatenate(parts or [no_events()]))
 
@@ -138,24 +153,30 @@ class ColumnDecoder:
         for row in rows:
             found = self._full.decode(batch.record(row), now_ms)
             decoded.rejections += found.rejections
-            decoded.num_ignored += found.num_ignored
             decoded.repairs.update(found.repairs)
+            if found.num_ignored:
+                decoded.ignored[found.ignored_as] += found.num_ignored
             for event in found.events:
                 if isinstance(event, Interaction):
                     interactions.append(event)
                     interaction_rows.append(row)
                 elif isinstance(event, CatalogItem):
                     decoded.items.append((event, row))
+                elif isinstance(event, SearchRecord):
+                    decoded.searches.append(event)
                 else:
                     decoded.erasures.append(event)
         columns, is_good = self._checked(raw_columns_of(interactions, interaction_rows), now_ms)
-        decoded.events = columns.take(is_good)
         detail = "a text of the event has the 64-bit key of another"
         decoded.rejections += [
             Rejection(record=batch.record(row), reason="key_collision", detail=detail)
             for row in np.unique(columns.row[~is_good]).tolist()
         ]
-        return decoded
+        return replace(
+            decoded,
+            events=columns.take(is_good),
+            references=References.of(interactions).take(is_good),
+        )
 
     def _checked(self, raw: RawColumns, now_ms: int) -> tuple[EventColumns, NDArray[np.bool_]]:
         """Return events by the keys of their texts, and which of them are plainly good:

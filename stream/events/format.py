@@ -7,10 +7,10 @@ from typing import Any
 from stream.events.fields import json_object
 from stream.events.limits import Limits
 from stream.events.raw_columns import RawColumns, Rows
-from stream.events.types import CatalogItem, Erasure, Interaction, Rejected
+from stream.events.types import CatalogItem, Erasure, Interaction, Rejected, SearchRecord
 from stream.reasons import Repair
 
-Event = Interaction | CatalogItem | Erasure
+Event = Interaction | CatalogItem | Erasure | SearchRecord
 
 
 @dataclass(slots=True)
@@ -24,12 +24,14 @@ class Content:
         problems: what is wrong with others: at most one for each reason.
         num_ignored: messages that are in order but are not about an item.
         repairs: one for each text of an item that was cut, and each that was left out.
+        ignored_as: why, one of `stream.reasons.IGNORED`.
     """
 
     events: Sequence[Event]
     problems: Sequence[Rejected] = ()
     num_ignored: int = 0
     repairs: Sequence[Repair] = ()
+    ignored_as: str = "other"
 
 
 IGNORED = Content((), num_ignored=1)

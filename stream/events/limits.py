@@ -8,7 +8,7 @@ from typing import Self
 from protos.text import normalize_query
 from stream.actions import Action
 from stream.events.fields import shown
-from stream.events.types import CatalogItem, Interaction, Rejected
+from stream.events.types import CatalogItem, Interaction, Rejected, SearchRecord
 from stream.reasons import Repair
 from stream.settings import StreamSettings
 
@@ -61,7 +61,7 @@ class Limits:
             latest_ms=now_ms + round(settings.max_future_seconds * 1000),
         )
 
-    def interaction(
+    def interaction(  # noqa: PLR0913  # what an interaction has
         self,
         *,
         ts_ms: int,
@@ -71,6 +71,8 @@ class Limits:
         item_id: str,
         action: Action,
         needs_query: bool = False,
+        query_id: str = "",
+        alias_id: str = "",
     ) -> Interaction:
         """Return an interaction with its query normalised.
 
@@ -82,6 +84,8 @@ class Limits:
             item_id: must not be blank.
             action: what was done.
             needs_query: the format says that there is a query: none is wrong.
+            query_id: names a search whose text is elsewhere; empty: none.
+            alias_id: another id of the user; empty or blank: none.
         """
         return Interaction(
             ts_ms=self.time(ts_ms),
@@ -90,6 +94,29 @@ class Limits:
             query=self._query(query, action, needs_query=needs_query),
             item_id=self.id("item_id", item_id),
             action=action,
+            query_id=query_id and self.id("query_id", query_id),
+            alias_id=self._sized("alias_id", alias_id, self.max_id_bytes)
+            if alias_id.strip()
+            else "",
+        )
+
+    def search(
+        self, *, query_id: str, query: str, user_ids: tuple[str, ...], ts_ms: int
+    ) -> SearchRecord:
+        """Return the record of a search with its query normalised.
+
+        Args:
+            query_id: by which actions name it; must not be blank.
+            query: as typed; may be empty.
+            user_ids: of one visitor; empty and blank ones are left out.
+            ts_ms: event time, UTC epoch milliseconds.
+        """
+        known = (self._sized("user_id", text, self.max_id_bytes) for text in user_ids)
+        return SearchRecord(
+            query_id=self.id("query_id", query_id),
+            query=self._query(query, Action.VIEW, needs_query=False),
+            user_ids=tuple(dict.fromkeys(text for text in known if text.strip())),
+            ts_ms=self.time(ts_ms),
         )
 
     def item(self, item: CatalogItem, repairs: list[Repair]) -> CatalogItem:

@@ -18,6 +18,12 @@ class Interaction:
     `query` is normalised; empty: the action did not come from a search. Where
     `session_id` is empty, `user_id` is not: the user's events are cut into sessions by
     inactivity.
+
+    Attributes:
+        query_id: names the search whose text is in a `SearchRecord`; empty where
+            `query` is the text, or there was no search.
+        alias_id: another id of the same visitor, who can be erased by either; empty:
+            none.
     """
 
     ts_ms: int
@@ -26,6 +32,8 @@ class Interaction:
     query: str
     item_id: str
     action: Action
+    query_id: str = ""
+    alias_id: str = ""
 
     @property
     def key(self) -> str:
@@ -53,6 +61,23 @@ class CatalogItem:
     available: bool = True
     deleted: bool = False
     ts_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchRecord:
+    """What was searched for, under the id by which later actions name the search.
+
+    Attributes:
+        query_id: the id.
+        query: the normalised text; empty: it had none, such as a page of a category.
+        user_ids: who searched: no, one or two ids of one visitor.
+        ts_ms: event time, UTC epoch milliseconds.
+    """
+
+    query_id: str
+    query: str
+    user_ids: tuple[str, ...]
+    ts_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,6 +43,7 @@ AUDIT = b"\x16"
 FOLDED = b"\x17"
 WINDOWS = b"\x18"
 FOLDED_BY_ITEM = b"\x19"
+QUERY_ID = b"\x1a"
 
 FORMAT_KEY = META + b"format"
 STATE_KEY = META + b"state"
@@ -101,7 +102,11 @@ SEEN = b"\x04"
 of them.
 """
 
+ALIAS = b"\x05"
+"""The byte behind `ERASED` of ids that were seen with a user whose sessions are cut."""
+
 SEEN_VALUE = b"\x01"
+"""The value of both, which say all in their keys."""
 
 _KIND_OF_BYTE = {packed[0]: kind for kind, packed in ERASURE_KINDS.items()}
 _DEEDS: tuple[Deed, ...] = ("erased", "lifted")
@@ -615,8 +620,18 @@ def seen_prefix(session: int) -> bytes:
 
 
 def unpack_seen_user(key: bytes) -> int:
-    """Unpack the user."""
+    """Unpack the user of `seen_key` or `alias_key`."""
     return int(_SEEN_KEY.unpack(key)[3])
+
+
+def alias_key(alias: int, user: int) -> bytes:
+    """Return the key that says an id was seen with a user whose sessions are cut."""
+    return _SEEN_KEY.pack(ERASED[0], ALIAS[0], alias, user)
+
+
+def alias_prefix(alias: int) -> bytes:
+    """Return what the keys of all such records of an id start with."""
+    return _TOMBSTONE_KEY.pack(ERASED[0], ALIAS[0], alias)
 
 
 def audit_key(sequence: int, number: int) -> bytes:

@@ -19,6 +19,7 @@ from stream.shard import codec
 from stream.shard.codec import PartitionProgress, ShardFormat, ShardState, StoredSession
 from stream.shard.erased_keys import ErasedKeys
 from stream.shard.fencing import current_folder, has_database
+from stream.shard.query_ids import QueryIdEntry, query_id_key, unpack_query_id
 from stream.shard.rocksdb import Database, store_error
 
 _Key = TypeVar("_Key")
@@ -101,6 +102,10 @@ class ShardReader:
             )
         except codec.BAD_ENTRY_ERRORS as error:
             raise store_error(self.path, error) from error
+
+    def get_query_ids(self, keys: Sequence[int]) -> dict[int, QueryIdEntry]:
+        """Return what is held of those ids of searches of which anything is."""
+        return self._get(keys, [query_id_key(key) for key in keys], unpack_query_id)
 
     def runs_without(self, kind: bytes, key: int, sessions: Keys) -> dict[bytes, bytes]:
         """Return those runs behind a query or an item that have rows of some sessions,

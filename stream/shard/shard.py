@@ -55,6 +55,8 @@ class Shard(ShardReader):
         self.half_life_ms = settings.half_life_ms
         self.session_gap_ms = settings.session_gap_ms
         self.fold_age_ms = settings.fold_age_ms
+        self.query_join_ms = settings.query_join_ms
+        self.query_keep_ms = settings.query_keep_ms
         self.name_caches = {codec.QUERY_NAME: NameCache(), codec.ITEM_NAME: NameCache()}
         self._sync_every_seconds = settings.sync_every_ms / 1000
         self._synced_at = time.monotonic()

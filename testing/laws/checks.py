@@ -27,14 +27,15 @@ def broken_laws(case: Case, shards: CaseShards) -> list[str]:
     """
     readers = shards.readers()
     try:
-        graph = _graph_of(readers)
+        graph = graph_of(readers)
         return [*_graph_laws(case, graph), *_count_laws(case, readers), *_index_laws(case, readers)]
     finally:
         for reader in readers:
             reader.close()
 
 
-def _graph_of(readers: Sequence[ShardReader]) -> GraphReader:
+def graph_of(readers: Sequence[ShardReader]) -> GraphReader:
+    """Return the graph of shards that are open for reading."""
     folders = [reader.path for reader in readers]
     return GraphReader(
         folders[0].parent, folders, SETTINGS, SETTINGS.half_life_seconds, shards=readers
@@ -61,7 +62,7 @@ def _plain_hash(case: Case) -> str:
     shards, texts = MemoryShards(Path("plain"), 1), Texts()
     apply_batch(shards.open(0), batch_of(case.events, texts), texts)
     shards.close(0)
-    return _graph_of(shards.readers()).recorded_hash()
+    return graph_of(shards.readers()).recorded_hash()
 
 
 def _count_laws(case: Case, readers: Sequence[ShardReader]) -> Iterator[str]:

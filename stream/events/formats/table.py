@@ -5,12 +5,15 @@ from stream.events.formats.cloudevents import CLOUD_EVENTS
 from stream.events.formats.neutral import NEUTRAL
 from stream.events.formats.protobuf import PROTOBUF_ERASURE, PROTOBUF_EVENT, PROTOBUF_ITEM
 from stream.events.formats.protobuf_batch import PROTOBUF_BATCH
-from stream.events.formats.ubi import UBI
+from stream.events.formats.ubi import INDEX_LINE, UBI, UBI_HIT, UBI_SEARCH
 
 FORMATS: tuple[Format, ...] = (
     CLOUD_EVENTS,
     UBI,
+    UBI_SEARCH,
+    UBI_HIT,
     NEUTRAL,
+    INDEX_LINE,
     PROTOBUF_EVENT,
     PROTOBUF_BATCH,
     PROTOBUF_ITEM,

@@ -1,38 +1,127 @@
-"""User Behavior Insights 1.3 events."""
+"""User Behavior Insights 1.x: actions, the searches that they name, bulk exports."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from stream.actions import Action
 from stream.events import fields
-from stream.events.format import IGNORED, Content, json_format
+from stream.events.format import Content, json_format
+from stream.events.formats.neutral import reject_foreign
 from stream.events.limits import Limits
 from stream.events.types import Rejected
 
 _ACTIONS = {**fields.ACTIONS, "click-through": Action.CLICK, "watch": Action.VIEW}
 
+# What names a property of items, or a part of a page, where it names an object's field.
+# UBI leaves it free; these are what its collector and its demonstration shops write.
+_NOT_ITEM_FIELDS = frozenset(
+    {
+        "banner",
+        "brand",
+        "button",
+        "category",
+        "color",
+        "colour",
+        "facet",
+        "filter",
+        "location",
+        "menu",
+        "price",
+        "size",
+        "sort",
+        "suggestion",
+        "supplier",
+        "type",
+    }
+)
 
-def _read(event: dict[str, Any], limits: Limits) -> Content:
-    kind = fields.string(event, "action_name", required=True)
-    attributes = fields.mapping(event, "event_attributes")
-    item_id = fields.identifier(fields.mapping(attributes, "object"), "object_id")
+_SEARCH_KEYS = (
+    "user_query",
+    "query_response_id",
+    "query_response_hit_ids",
+    "query_response_objects_ids",
+)
+_BULK_KEYS = ("index", "create")
+_INDEX_LINE_KEYS = frozenset({"_index", "_id", "_type", "routing"})
+
+
+def _ignored(reason: str) -> Content:
+    return Content((), num_ignored=1, ignored_as=reason)
+
+
+_IMPRESSION = _ignored("impression")
+_OTHER_ACTION = _ignored("other_action")
+_NO_ITEM = _ignored("no_item")
+_INDEX_LINE = _ignored("index_line")
+
+
+def _read_action(event: dict[str, Any], limits: Limits) -> Content:
+    kind = fields.string(event, "action_name", required=True).strip().lower()
+    if kind == "impression":
+        return _IMPRESSION
     action = _ACTIONS.get(kind.replace("_", "-"))
-    if kind == "impression" or (action is None and not item_id):
-        return IGNORED
     if action is None:
-        fields.reject_action(kind)
+        return _OTHER_ACTION
+    ts_ms = fields.time(event, "timestamp")
+    attributes = fields.mapping(event, "event_attributes")
+    item = fields.mapping(attributes, "object")
+    item_id = fields.identifier(item, "object_id")
+    if not item_id.strip() or str(item.get("object_id_field")).lower() in _NOT_ITEM_FIELDS:
+        return _NO_ITEM
     query = _query(event, attributes)
-    if action == Action.CLICK and not query and fields.string(event, "query_id"):
-        raise Rejected("missing_field", "a click with a query_id must carry the text in user_query")
+    session_id, user_id, alias_id = _visitor(event)
     interaction = limits.interaction(
-        ts_ms=fields.time(event, "timestamp"),
-        session_id=fields.identifier(event, "session_id") or fields.identifier(event, "client_id"),
-        user_id=fields.identifier(event, "user_id"),
+        ts_ms=ts_ms,
+        session_id=session_id,
+        user_id=user_id,
         query=query,
         item_id=item_id,
         action=action,
+        query_id="" if query else fields.identifier(event, "query_id").strip(),
+        alias_id=alias_id,
     )
     return Content((interaction,))
+
+
+def _read_search(record: dict[str, Any], limits: Limits) -> Content:
+    search = limits.search(
+        query_id=fields.identifier(record, "query_id"),
+        query=fields.string(record, "user_query"),
+        user_ids=(fields.identifier(record, "client_id"), fields.identifier(record, "user_id")),
+        ts_ms=fields.time(record, "timestamp"),
+    )
+    return Content((search,))
+
+
+def _read_index_line(line: dict[str, Any], limits: Limits) -> Content:
+    (kind, *others) = line
+    described = line[kind]
+    if others or not isinstance(described, dict) or not described.keys() <= _INDEX_LINE_KEYS:
+        reject_foreign(line, limits)
+    return _INDEX_LINE
+
+
+def _read_hit(hit: dict[str, Any], limits: Limits) -> Content:
+    """Read the document of an index, as searches return and exports write it."""
+    document = fields.mapping(hit, "_source")
+    if "action_name" in document:
+        return _read_action(document, limits)
+    if any(key in document for key in _SEARCH_KEYS):
+        return _read_search(document, limits)
+    raise Rejected("unknown_type", "_source is neither an action nor a query of UBI")
+
+
+def _visitor(event: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return an event's session, its user, and another id of the user, "" for none.
+
+    A client is a browser, whoever is logged in, and searches always name it. So it is
+    what visits are cut by where there is no session.
+    """
+    session_id = fields.identifier(event, "session_id")
+    client_id, user_id = fields.identifier(event, "client_id"), fields.identifier(event, "user_id")
+    ids = (user_id, client_id) if session_id.strip() else (client_id, user_id)
+    first, *others = [text for text in dict.fromkeys(ids) if text.strip()] or [""]
+    return session_id, first, others[0] if others else ""
 
 
 def _query(event: Mapping[str, Any], attributes: Mapping[str, Any]) -> str:
@@ -42,4 +131,7 @@ def _query(event: Mapping[str, Any], attributes: Mapping[str, Any]) -> str:
     return query
 
 
-UBI = json_format(name="ubi", keys=("action_name",), read=_read)
+UBI = json_format(name="ubi", keys=("action_name",), read=_read_action)
+UBI_SEARCH = json_format(name="ubi search", keys=_SEARCH_KEYS, read=_read_search)
+UBI_HIT = json_format(name="ubi hit", keys=("_source",), read=_read_hit)
+INDEX_LINE = json_format(name="index line", keys=_BULK_KEYS, read=_read_index_line)

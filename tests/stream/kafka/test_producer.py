@@ -14,7 +14,7 @@ from kafka import KafkaConsumer, TopicPartition
 from stream.actions import Action
 from stream.errors import PublishFailed
 from stream.events.decoder import decode
-from stream.events.types import CatalogItem, Erasure, Interaction, Record, SourcePartition
+from stream.events.types import CatalogItem, Interaction, Record, SourcePartition
 from stream.kafka.partitioner import shard_of
 from stream.kafka.producer import Encoding, EventProducer, RecordProducer
 from stream.settings import StreamSettings
@@ -82,7 +82,7 @@ def decoded(message: Any, settings: StreamSettings) -> list[Interaction | Catalo
     )
     found = decode(record, settings, NOON_MS)
     assert not found.rejections
-    return [event for event in found.events if not isinstance(event, Erasure)]
+    return [event for event in found.events if isinstance(event, Interaction | CatalogItem)]
 
 
 def by_session_and_topic(

@@ -1,21 +1,40 @@
-"""UBI events: where UBI 1.3 puts what is read."""
+"""UBI: where UBI 1.x puts what is read, and what is passed over."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from stream.actions import Action
 from stream.events.decoder import decode
+from stream.reasons import IGNORED
 from testing.records import (
     CLICK,
     NOW_MS,
+    SEARCH,
     SETTINGS,
     TS_MS,
     UBI,
+    UBI_SEARCH,
     events_of,
     reason_of,
     record,
+    rejection_of,
 )
+
+
+def about(**fields: Any) -> dict[str, Any]:
+    """Return the attributes of an event on an object."""
+    return {"event_attributes": {"object": fields}}
+
+
+def ignored_as(message: Mapping[str, Any]) -> str:
+    """Return why a message is ignored, which holds nothing and has nothing wrong."""
+    decoded = decode(record(message), SETTINGS, NOW_MS)
+    assert (list(decoded.events), list(decoded.rejections), decoded.num_ignored) == ([], [], 1)
+    assert decoded.ignored_as in IGNORED
+    return decoded.ignored_as
 
 
 def test_ubi_click() -> None:
@@ -32,7 +51,7 @@ def test_ubi_click() -> None:
         ("view", Action.VIEW),
         ("watch", Action.VIEW),
         ("add_to_cart", Action.ADD_TO_CART),
-        ("purchase", Action.PURCHASE),
+        ("Purchase", Action.PURCHASE),
     ],
 )
 def test_ubi_actions(name: str, action: Action) -> None:
@@ -41,9 +60,7 @@ def test_ubi_actions(name: str, action: Action) -> None:
 
 
 def test_ubi_variants() -> None:
-    """UBI leaves freedom in where the query is, how time is written, numeric ids,
-    client or session.
-    """
+    """UBI leaves freedom in where the query is, how time is written, numeric ids."""
     without_query = {name: value for name, value in UBI.items() if name != "user_query"}
     for variant in (
         {**without_query, "message_type": "QUERY", "message": "Xbox-360!"},
@@ -56,39 +73,142 @@ def test_ubi_variants() -> None:
         {**UBI, "timestamp": "2023-11-14T22:56:40.000+01:00"},
     ):
         assert events_of(variant) == [CLICK]
-    assert events_of({**UBI, "session_id": None})[0].session_id == "c1"
-    assert events_of({**UBI, "event_attributes": {"object": {"object_id": 17}}})[0].item_id == "17"
+    assert events_of({**UBI, **about(object_id=17)})[0].item_id == "17"
+
+
+def test_an_action_without_a_text_names_its_search() -> None:
+    """The id counts where the text is not there: whatever the action is."""
+    for name, action in (("click", Action.CLICK), ("purchase", Action.PURCHASE)):
+        found = events_of({**UBI, "action_name": name, "user_query": None})
+        assert found == [replace(CLICK, action=action, query="", query_id="q1")]
+    assert events_of({**UBI, "user_query": "", "query_id": 7})[0].query_id == "7"
+    assert events_of({**UBI, "user_query": "", "query_id": " "})[0].query_id == ""
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("ids", "session_id", "user_id", "alias_id"),
     [
-        {"action_name": "impression"},
-        {"action_name": "page_exit", "event_attributes": {"object": {"idle": 3}}},
-        {"action_name": "on_search", "event_attributes": None},
+        ({"session_id": "s1", "client_id": "c1", "user_id": "u1"}, "s1", "u1", "c1"),
+        ({"session_id": "s1", "client_id": "c1"}, "s1", "c1", ""),
+        ({"session_id": "s1", "client_id": "u1", "user_id": "u1"}, "s1", "u1", ""),
+        ({"session_id": "s1"}, "s1", "", ""),
+        ({"client_id": "c1", "user_id": "u1"}, "", "c1", "u1"),
+        ({"client_id": "c1", "session_id": ""}, "", "c1", ""),
+        ({"user_id": "u1", "client_id": ""}, "", "u1", ""),
+        ({"client_id": 12, "user_id": 7}, "", "12", "7"),
     ],
 )
-def test_ubi_messages_that_are_ignored(change: dict[str, Any]) -> None:
-    """Impressions, and whatever an application logs that is not about an item, are
-    counted and left out.
+def test_who_it_was(ids: dict[str, Any], session_id: str, user_id: str, alias_id: str) -> None:
+    """A client is no session: it is the visitor where there is none, and an id to be
+    erased by beside that of who is logged in.
     """
-    decoded = decode(record({**UBI, **change}), SETTINGS, NOW_MS)
-    assert (list(decoded.events), list(decoded.rejections), decoded.num_ignored) == ([], [], 1)
+    (found,) = events_of({**UBI, "session_id": None, "client_id": None, **ids})
+    assert (found.session_id, found.user_id, found.alias_id) == (session_id, user_id, alias_id)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"action_name": "impression"}, "impression"),
+        ({"action_name": "page_exit", **about(idle=3)}, "other_action"),
+        ({"action_name": "on_search", "event_attributes": None}, "other_action"),
+        ({"action_name": "wishlist"}, "other_action"),
+        ({"action_name": "brand_filter", **about(object_id="Acme")}, "other_action"),
+        ({"action_name": "login", "timestamp": None, "client_id": None}, "other_action"),
+        ({"event_attributes": None}, "no_item"),
+        (about(), "no_item"),
+        (about(object_id=" "), "no_item"),
+        (about(object_id="Acme", object_id_field="brand"), "no_item"),
+        (about(object_id="top left", object_id_field="Location"), "no_item"),
+    ],
+)
+def test_actions_of_no_use(change: dict[str, Any], reason: str) -> None:
+    """What an application logs that is not about an item is counted and left out."""
+    assert ignored_as({**UBI, **change}) == reason
+
+
+@pytest.mark.parametrize("field", ["sku", "ean", "product", "isbn_code", None, ["brand"]])
+def test_any_other_field_may_name_items(field: object) -> None:
+    """What the field of an item's id is called is free."""
+    assert events_of({**UBI, **about(object_id="i1", object_id_field=field)}) == [CLICK]
+
+
+def test_ubi_search() -> None:
+    """A query record gives the text of its id, and who searched."""
+    assert events_of(UBI_SEARCH) == [SEARCH]
+    both = {**UBI_SEARCH, "user_id": "m1", "timestamp": TS_MS}
+    assert events_of(both) == [replace(SEARCH, user_ids=("u1", "m1"))]
+    assert events_of({**UBI_SEARCH, "client_id": None}) == [replace(SEARCH, user_ids=())]
+    assert events_of({**UBI_SEARCH, "query_id": 12}) == [replace(SEARCH, query_id="12")]
+
+
+@pytest.mark.parametrize("text", ["", None, "  ", "*:*"])
+def test_a_search_without_a_text(text: str | None) -> None:
+    """A page of a category has an id that actions name, and no text."""
+    assert events_of({**UBI_SEARCH, "user_query": text}) == [replace(SEARCH, query="")]
 
 
 @pytest.mark.parametrize(
     ("change", "reason", "detail"),
     [
-        ({"action_name": "wishlist"}, "unknown_type", "wishlist"),
-        ({"user_query": None}, "missing_field", "user_query"),
-        ({"event_attributes": {"object": {}}}, "missing_field", "item_id"),
-        ({"event_attributes": {"object": {"object_id": True}}}, "wrong_type", "object_id"),
+        ({"query_id": None}, "missing_field", "query_id"),
+        ({"query_id": []}, "wrong_type", "query_id"),
+        ({"timestamp": None}, "missing_field", "timestamp"),
+        ({"timestamp": 7}, "absurd_timestamp", "7"),
+        ({"user_query": "a" * 600}, "oversized", "query"),
+        ({"query_id": "a" * 2000}, "oversized", "query_id"),
+    ],
+)
+def test_rejected_searches(change: dict[str, Any], reason: str, detail: str) -> None:
+    """A rejected query record names the field that is wrong."""
+    found = rejection_of({**UBI_SEARCH, **change})
+    assert found[0] == reason
+    assert detail in found[1]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"index": {"_index": "ubi_queries", "_id": "7"}},
+        {"index": {}},
+        {"create": {"_index": "ubi_events"}},
+    ],
+)
+def test_index_lines(line: dict[str, Any]) -> None:
+    """The lines before documents in a bulk export are passed over."""
+    assert ignored_as(line) == "index_line"
+
+
+@pytest.mark.parametrize("line", [{"index": 3}, {"index": {}, "a": 1}, {"index": {"a": 1}}])
+def test_what_only_looks_like_an_index_line(line: dict[str, Any]) -> None:
+    """Anything else with such a key is unknown."""
+    assert rejection_of(line)[0] == "unknown_type"
+
+
+def test_hits() -> None:
+    """The documents of an index are read out of what surrounds them."""
+    around = {"_index": "ubi", "_id": "1", "_score": 1.0}
+    assert events_of({**around, "_source": UBI}) == [CLICK]
+    assert events_of({**around, "_source": UBI_SEARCH}) == [SEARCH]
+    assert rejection_of({**around, "_source": {"title": "T"}})[0] == "unknown_type"
+    assert rejection_of({**around, "_source": [UBI]})[0] == "wrong_type"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "detail"),
+    [
+        (about(object_id=True), "wrong_type", "object_id"),
         ({"event_attributes": []}, "wrong_type", "event_attributes"),
         ({"session_id": None, "client_id": "", "user_id": ""}, "missing_field", "session_id"),
         ({"timestamp": None}, "missing_field", "timestamp"),
         ({"timestamp": "soon"}, "malformed", "timestamp"),
         ({"timestamp": {}}, "wrong_type", "timestamp"),
         ({"user_query": ["a"]}, "wrong_type", "user_query"),
+        ({"user_query": None, "query_id": ["a"]}, "wrong_type", "query_id"),
+        ({"user_query": None, "query_id": "a" * 2000}, "oversized", "query_id"),
+        ({"user_id": "a" * 2000}, "oversized", "user_id"),
+        ({"client_id": "a" * 2000, "user_id": "u1"}, "oversized", "alias_id"),
+        ({"action_name": 3}, "wrong_type", "action_name"),
     ],
 )
 def test_rejected_ubi(change: dict[str, Any], reason: str, detail: str) -> None:
