@@ -162,6 +162,15 @@ def rejection_of(
     return reason_of(decode(record(value, content_type, **more), SETTINGS, NOW_MS))
 
 
+def outcome_of(value: Mapping[str, Any]) -> tuple[list[Any], list[tuple[str, str]], int]:
+    """Return the events of an event in JSON, the reasons and details of what is
+    rejected of it, and how much is ignored.
+    """
+    decoded = decode(record(value), SETTINGS, NOW_MS)
+    rejections = [(each.reason, each.detail) for each in decoded.rejections]
+    return list(decoded.events), rejections, decoded.num_ignored
+
+
 def reason_of(decoded: Decoded) -> tuple[str, str]:
     """Return the one reason and detail of what must be rejected."""
     assert not decoded.events

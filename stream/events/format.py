@@ -1,10 +1,11 @@
 """What a format is: how its records are told, and how they are read."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stream.events.fields import json_object
+from stream.events.fields import json_object, reject_type
 from stream.events.limits import Limits
 from stream.events.raw_columns import RawColumns, Rows
 from stream.events.types import CatalogItem, Erasure, Interaction, Rejected, SearchRecord
@@ -36,6 +37,54 @@ class Content:
 
 IGNORED = Content((), num_ignored=1)
 """A record that is in order but not about an item, such as an impression."""
+
+
+def content_of_products(
+    products: object, name: str, read: Callable[[dict[str, Any]], Interaction]
+) -> Content:
+    """Return what a record of many products holds: an interaction with each, or what is
+    wrong with it. One of none is ignored.
+
+    Args:
+        products: the value of a field, which must be a list of objects.
+        name: of the field.
+        read: returns the interaction with one product, or rejects it.
+    """
+    if not isinstance(products, list):
+        reject_type(name, "a list", products)
+    events: list[Event] = []
+    problems: list[tuple[int, Rejected]] = []
+    for number, product in enumerate(products):
+        try:
+            if not isinstance(product, dict):
+                reject_type("the product", "an object", product)
+            events.append(read(product))
+        except Rejected as rejected:
+            problems.append((number, rejected))
+    if not products:
+        return IGNORED
+    return Content(events, first_of_each_reason(problems, f"entry %d of {name}"))
+
+
+def first_of_each_reason(problems: Sequence[tuple[int, Rejected]], place: str) -> list[Rejected]:
+    """Return one problem a reason: its first event's, and how many more there are.
+
+    Each comes with the whole record in quarantine, so that there must not be many.
+
+    Args:
+        problems: each with the number of its event in the record.
+        place: names an event of the record, with ``%d`` for its number.
+    """
+    counts = Counter(problem.reason for _, problem in problems)
+    first: dict[str, Rejected] = {}
+    for number, problem in problems:
+        if problem.reason not in first:
+            num_others = counts[problem.reason] - 1
+            others = f" (and {num_others} more)" if num_others else ""
+            detail = f"{place % number}: {problem.detail}{others}"
+            first[problem.reason] = Rejected(problem.reason, detail)
+    return list(first.values())
+
 
 DecodeBytes = Callable[[bytes, Limits], Content]
 ReadObject = Callable[[dict[str, Any], Limits], Content]

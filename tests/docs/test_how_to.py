@@ -28,12 +28,12 @@ def test_the_example_of_an_event_format_is_read() -> None:
     (module,) = blocks("add-an-event-format.md", "python")
     names: dict[str, Any] = {}
     exec(module, names)
-    segment: Format = names["SEGMENT"]
-    read = reader_by_keys([segment, *FORMATS])
+    posthog: Format = names["POSTHOG"]
+    read = reader_by_keys([posthog, *FORMATS])
     limits = Limits.at(SETTINGS, NOW_MS)
 
     (click,) = read(msgspec.json.decode(message), limits).events
-    other = read(msgspec.json.decode(message) | {"event": "Video Started"}, limits)
+    other = read(msgspec.json.decode(message) | {"event": "$pageview"}, limits)
 
     assert click == replace(CLICK, session_id="", user_id="u-1")
     assert (other.events, other.num_ignored) == ((), 1)

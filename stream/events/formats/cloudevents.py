@@ -9,7 +9,7 @@ from stream.events import fields
 from stream.events.format import Content, Format, ReadObject
 from stream.events.formats.catalog import read_item
 from stream.events.formats.erasure import erasure_of
-from stream.events.formats.neutral import interaction_of
+from stream.events.formats.neutral import read_line
 from stream.events.limits import Limits
 from stream.events.types import Headers, Rejected
 
@@ -94,7 +94,7 @@ def _content(
             )
     elif kind != "freshet.event":
         data = data | {"type": kind.removeprefix(_PREFIX)}
-    return Content((interaction_of(_with_time(data, envelope), limits),))
+    return read_line(_with_time(data, envelope), limits)
 
 
 def _with_time(data: dict[str, Any], envelope: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.events import fields
-from stream.events.format import Content, json_format
+from stream.events.format import Content, content_of_products, json_format
 from stream.events.limits import Limits
 from stream.events.raw_columns import RawColumns, RawTexts, Rows, parse_all
 from stream.events.types import Interaction, Rejected
@@ -63,7 +63,7 @@ def plain_content(value: bytes, limits: Limits) -> Content | None:
         return None
     if line.data is not msgspec.UNSET or line.action_name is not msgspec.UNSET:
         return None
-    if not line.session_id and not line.user_id:
+    if not line.item_id or not (line.session_id or line.user_id):
         return None
     interaction = limits.interaction(
         ts_ms=line.ts_ms,
@@ -77,8 +77,26 @@ def plain_content(value: bytes, limits: Limits) -> Content | None:
     return Content((interaction,))
 
 
-def interaction_of(line: Mapping[str, Any], limits: Limits) -> Interaction:
-    """Return the interaction of a neutral line's fields."""
+def read_line(line: Mapping[str, Any], limits: Limits) -> Content:
+    """Return what a neutral line's fields hold: an interaction with its item, or with
+    each of its items.
+    """
+    items = line.get("items")
+    if line.get("item_id") not in (None, "") or items is None:
+        return Content((_interaction(line, limits),))
+    if isinstance(items, list):
+        items = [
+            {"item_id": each} if isinstance(each, str | int | float) else each for each in items
+        ]
+
+    def read(item: Mapping[str, Any]) -> Interaction:
+        item_id = fields.identifier(item, "item_id", required=True)
+        return _interaction({**line, "item_id": item_id}, limits)
+
+    return content_of_products(items, "items", read)
+
+
+def _interaction(line: Mapping[str, Any], limits: Limits) -> Interaction:
     if _missing(line):
         reject_foreign(line, limits)
     kind = fields.string(line, "type", required=True)
@@ -156,8 +174,4 @@ def _times(listed: Sequence[int]) -> NDArray[np.int64]:
         return np.array(fitting, dtype=np.int64)
 
 
-def _read(line: dict[str, Any], limits: Limits) -> Content:
-    return Content((interaction_of(line, limits),))
-
-
-NEUTRAL = json_format(name="neutral", keys=("ts_ms", "type"), read=_read)
+NEUTRAL = json_format(name="neutral", keys=("ts_ms",), read=read_line)

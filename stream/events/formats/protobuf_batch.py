@@ -1,6 +1,5 @@
 """Protobuf `EventBatch`: many interactions by columns in one record."""
 
-from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
@@ -10,7 +9,7 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from protos import events_v1_pb2 as pb
-from stream.events.format import Content, Event, Format
+from stream.events.format import Content, Event, Format, first_of_each_reason
 from stream.events.formats.protobuf import action_of, content_type_of, parsed
 from stream.events.limits import Limits
 from stream.events.raw_columns import RawColumns, RawTexts, Rows, parse_all
@@ -51,7 +50,7 @@ def _decode(value: bytes, limits: Limits) -> Content:
             problems.append((number, Rejected("malformed", detail)))
         except Rejected as rejected:
             problems.append((number, rejected))
-    return Content(events, _first_of_each_reason(problems))
+    return Content(events, first_of_each_reason(problems, "event %d of the batch"))
 
 
 def _check_lengths(batch: pb.EventBatch) -> None:
@@ -63,22 +62,6 @@ def _check_lengths(batch: pb.EventBatch) -> None:
         raise Rejected(
             "malformed", "user_ids must be empty or have one entry for each of session_ids"
         )
-
-
-def _first_of_each_reason(problems: Sequence[tuple[int, Rejected]]) -> list[Rejected]:
-    """Return one problem a reason: its first event's, and how many more there are.
-
-    Each comes with the whole record in quarantine, so that there must not be many.
-    """
-    counts = Counter(problem.reason for _, problem in problems)
-    first: dict[str, Rejected] = {}
-    for number, problem in problems:
-        if problem.reason not in first:
-            num_others = counts[problem.reason] - 1
-            others = f" (and {num_others} more)" if num_others else ""
-            detail = f"event {number} of the batch: {problem.detail}{others}"
-            first[problem.reason] = Rejected(problem.reason, detail)
-    return list(first.values())
 
 
 class _Batch(NamedTuple):

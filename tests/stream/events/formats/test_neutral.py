@@ -15,8 +15,10 @@ from testing.records import (
     SETTINGS,
     TS_MS,
     events_of,
+    outcome_of,
     reason_of,
     record,
+    rejection_of,
 )
 
 
@@ -78,6 +80,42 @@ def test_odd_values_are_used(change: dict[str, Any], expected: dict[str, Any]) -
     character.
     """
     assert events_of({**NEUTRAL, **change}) == [replace(CLICK, **expected)]
+
+
+_ORDER = {**NEUTRAL, "type": "purchase", "item_id": None}
+
+
+@pytest.mark.parametrize(
+    "items", [[{"item_id": "i1"}, {"item_id": 2, "price": 3}], ["i1", 2], ["i1", {"item_id": 2.0}]]
+)
+@pytest.mark.parametrize("item_id", [None, ""])
+def test_an_order_of_many_items(items: list[Any], item_id: str | None) -> None:
+    """Each is an interaction of its own, also in a CloudEvent."""
+    line = {**_ORDER, "item_id": item_id, "items": items}
+    bought = replace(CLICK, action=Action.PURCHASE)
+    expected = [bought, replace(bought, item_id="2")]
+
+    assert events_of(line) == expected
+    cloud = {"specversion": "1.0", "type": "freshet.purchase", "data": line}
+    assert events_of(cloud) == expected
+
+
+def test_a_bad_item_of_an_order_does_not_cost_the_others() -> None:
+    """Each is told, a reason once; one that has an item by itself needs no others."""
+    items: list[Any] = [{"item_id": ""}, "i1", {}, {"item_id": []}]
+    no_id = "item_id must be a string or a whole number, not a list"
+
+    assert outcome_of({**_ORDER, "items": items}) == (
+        [replace(CLICK, action=Action.PURCHASE)],
+        [
+            ("missing_field", "entry 0 of items: item_id is absent or empty (and 1 more)"),
+            ("wrong_type", f"entry 3 of items: {no_id}"),
+        ],
+        0,
+    )
+    assert outcome_of({**_ORDER, "items": []}) == ([], [], 1)
+    assert events_of({**NEUTRAL, "items": 7}) == [CLICK]
+    assert rejection_of({**_ORDER, "items": 7})[0] == "wrong_type"
 
 
 def test_other_fields_are_ignored() -> None:

@@ -1,5 +1,6 @@
 """What must hold of every format of the table."""
 
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -9,12 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protos import events_v1_pb2 as pb
+from stream.actions import Action
+from stream.events.decoder import decode
 from stream.events.format import Event, Format
 from stream.events.formats.table import FORMATS
 from stream.events.types import CatalogItem, Erasure
 from testing.records import (
     CLICK,
     NEUTRAL,
+    NOW_MS,
     SEARCH,
     SETTINGS,
     TS_MS,
@@ -23,7 +27,7 @@ from testing.records import (
     batch,
     check_batch_decodes_as_its_records,
     event,
-    events_of,
+    record,
     records,
 )
 
@@ -37,6 +41,28 @@ _CLOUD = {
 _ITEM = CatalogItem(item_id="i1", title="T", ts_ms=TS_MS)
 _USER = Erasure(kind="user", id="u1", ts_ms=TS_MS)
 
+_ORDERED = replace(CLICK, session_id="", query="", action=Action.PURCHASE)
+_SEGMENT = {
+    "type": "track",
+    "event": "Order Completed",
+    "messageId": "m1",
+    "userId": "u1",
+    "timestamp": "2023-11-14T21:56:40.000Z",
+    "properties": {"products": [{"product_id": "i1"}, {"product_id": "i2"}, {}]},
+}
+_GA4 = {
+    "event_name": "purchase",
+    "event_timestamp": TS_MS * 1000,
+    "user_pseudo_id": "u1",
+    "items": [{"item_id": "i1"}, {"item_id": "i2"}],
+}
+_RETAIL = {
+    "eventType": "purchase-complete",
+    "visitorId": "u1",
+    "eventTime": "2023-11-14T21:56:40Z",
+    "productDetails": [{"product": {"id": "i1"}}, {"product": {"id": "i2"}}],
+}
+
 EXAMPLES: dict[str, tuple[object, Event | None]] = {
     "cloudevents": (_CLOUD, CLICK),
     "ubi": (UBI, CLICK),
@@ -44,6 +70,9 @@ EXAMPLES: dict[str, tuple[object, Event | None]] = {
     "ubi hit": ({"_index": "ubi_events", "_id": "1", "_source": UBI}, CLICK),
     "index line": ({"index": {"_index": "ubi_events", "_id": "1"}}, None),
     "neutral": (NEUTRAL, CLICK),
+    "segment": (_SEGMENT, _ORDERED),
+    "ga4": (_GA4, _ORDERED),
+    "retail": (_RETAIL, _ORDERED),
     "protobuf event": (event(), CLICK),
     "protobuf batch": (batch().SerializeToString(), CLICK),
     "protobuf item": (
@@ -86,7 +115,8 @@ def test_an_example_is_told_and_read(form: Format) -> None:
 
     assert announcements(form)
     for content_type in announcements(form):
-        assert next(iter(events_of(value_of(form), content_type)), None) == expected
+        decoded = decode(record(value_of(form), content_type), SETTINGS, NOW_MS)
+        assert next(iter(decoded.events), None) == expected
 
 
 def test_a_format_that_is_told_by_keys_can_read_json() -> None:

@@ -1,0 +1,84 @@
+"""Events of Google Analytics 4, as its export to BigQuery has them."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from stream.actions import Action
+from stream.events import fields
+from stream.events.format import IGNORED, Content, content_of_products, json_format
+from stream.events.limits import Limits
+from stream.events.types import Interaction, Rejected
+
+_ACTIONS: Mapping[str, Action] = {
+    "view_item": Action.VIEW,
+    "select_item": Action.CLICK,
+    "add_to_cart": Action.ADD_TO_CART,
+    "purchase": Action.PURCHASE,
+}
+_VALUES = ("string_value", "int_value", "float_value", "double_value")
+_NOT_SET = "(not set)"  # what it writes where a site said nothing
+_MICROSECONDS = 1000  # in a millisecond
+
+
+def _read(event: dict[str, Any], limits: Limits) -> Content:
+    action = _ACTIONS.get(fields.string(event, "event_name", required=True))
+    is_of_somebody = event.get("user_pseudo_id") is not None or event.get("user_id") is not None
+    if action is None or event.get("items") is None or not is_of_somebody:
+        return IGNORED
+    read = partial(_interaction, event, _parameters(event), action, limits)
+    return content_of_products(event["items"], "items", read)
+
+
+def _interaction(
+    event: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    action: Action,
+    limits: Limits,
+    item: Mapping[str, Any],
+) -> Interaction:
+    device = fields.identifier(event, "user_pseudo_id")
+    user = fields.identifier(event, "user_id") or device
+    visit = fields.identifier(parameters, "ga_session_id")
+    item_id = fields.identifier(item, "item_id", required=True)
+    return limits.interaction(
+        ts_ms=_time_ms(event),
+        # a visit is the second in which it began: only of its device it is an id
+        session_id=f"{device or user}.{visit}" if visit else "",
+        user_id=user,
+        query=fields.text(parameters, "search_term"),
+        item_id="" if item_id == _NOT_SET else item_id,
+        action=action,
+    )
+
+
+def _time_ms(event: Mapping[str, Any]) -> int:
+    """Return when it happened; the export counts microseconds."""
+    text = fields.identifier(event, "event_timestamp", required=True)
+    try:
+        return int(text) // _MICROSECONDS
+    except ValueError:
+        raise Rejected(
+            "malformed", f"event_timestamp is not in microseconds: {fields.shown(text)}"
+        ) from None
+
+
+def _parameters(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the event's parameters by name."""
+    listed = event.get("event_params")
+    if listed is None:
+        return {}
+    if not isinstance(listed, list):
+        fields.reject_type("event_params", "a list", listed)
+    return {
+        fields.string(each, "key"): _value_of(fields.mapping(each, "value"))
+        for each in listed
+        if isinstance(each, dict)
+    }
+
+
+def _value_of(value: Mapping[str, Any]) -> Any:
+    return next((value[kind] for kind in _VALUES if value.get(kind) is not None), None)
+
+
+GA4 = json_format(name="ga4", keys=("event_timestamp", "user_pseudo_id"), read=_read)

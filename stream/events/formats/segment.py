@@ -1,0 +1,77 @@
+"""Track calls of Segment and RudderStack, by the names of their e-commerce events."""
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from stream.actions import Action
+from stream.events import fields
+from stream.events.format import IGNORED, Content, content_of_products, json_format
+from stream.events.formats.neutral import reject_foreign
+from stream.events.limits import Limits
+from stream.events.types import Interaction
+
+_ACTIONS: Mapping[str, Action] = {
+    "product viewed": Action.VIEW,
+    "viewed product": Action.VIEW,
+    "product clicked": Action.CLICK,
+    "clicked product": Action.CLICK,
+    "product added": Action.ADD_TO_CART,
+    "added product": Action.ADD_TO_CART,
+    "order completed": Action.PURCHASE,
+    "completed order": Action.PURCHASE,
+}
+"""By both versions of the events' names, in small letters and with spaces."""
+
+_OTHER_CALLS = frozenset({"alias", "group", "identify", "page", "screen"})
+_BETWEEN_WORDS = re.compile(r"[\s_-]+")
+_TIMES = ("timestamp", "originalTimestamp")
+_ITEM_IDS = ("product_id", "sku")
+
+
+def _read(call: dict[str, Any], limits: Limits) -> Content:
+    kind = fields.string(call, "type").lower()
+    if kind in _OTHER_CALLS:
+        return IGNORED
+    if kind != "track":
+        reject_foreign(call, limits)
+    name = fields.string(call, "event", required=True)
+    action = _ACTIONS.get(_BETWEEN_WORDS.sub(" ", name.strip().lower()))
+    if action is None:
+        return IGNORED
+    properties = fields.mapping(call, "properties")
+    products = properties.get("products")
+    read = partial(_interaction, call, properties, action, limits)
+    if products is None:
+        return Content((read(properties),))
+    return content_of_products(products, "products", read)
+
+
+def _interaction(
+    call: Mapping[str, Any],
+    properties: Mapping[str, Any],
+    action: Action,
+    limits: Limits,
+    product: Mapping[str, Any],
+) -> Interaction:
+    device = fields.identifier(call, "anonymousId")
+    user = fields.identifier(call, "userId") or device
+    visit = fields.identifier(fields.mapping(call, "context"), "sessionId")
+    return limits.interaction(
+        ts_ms=fields.time(call, _first(call, _TIMES)),
+        # a visit is a number that says when it began: only of its device it is an id
+        session_id=f"{device or user}.{visit}" if visit else "",
+        user_id=user,
+        query=fields.text(properties, "query"),
+        item_id=fields.identifier(product, _first(product, _ITEM_IDS), required=True),
+        action=action,
+    )
+
+
+def _first(found: Mapping[str, Any], names: tuple[str, ...]) -> str:
+    """Return the first of some names that has a value, or the first."""
+    return next((name for name in names if found.get(name) not in (None, "")), names[0])
+
+
+SEGMENT = json_format(name="segment", keys=("messageId", "anonymousId", "properties"), read=_read)
