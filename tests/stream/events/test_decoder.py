@@ -1,7 +1,7 @@
 """Decoding: bytes of every kind, every reason to reject, and never an exception."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from stream.events.decoder import decode
 from stream.events.formats.catalog import JSON_ITEM
-from stream.events.types import CatalogItem
+from stream.events.formats.erasure import JSON_ERASURE
+from stream.events.types import CatalogItem, Headers
 from testing.records import (
     BATCH,
     CLICK,
@@ -20,8 +21,10 @@ from testing.records import (
     NEUTRAL,
     NOW_MS,
     SETTINGS,
+    TS_MS,
     UBI,
     check_never_raises,
+    cloud_item,
     event,
     reason_of,
     record,
@@ -137,13 +140,27 @@ def test_tombstone_deletes_the_item_named_by_its_key() -> None:
         assert reason_of(decode(bad, SETTINGS, NOW_MS))[0] == reason
 
 
+SOURCES = st.sampled_from(["freshet.clicks", "freshet.catalog", "freshet.erasures", "log.jsonl"])
+HEADERS = st.sampled_from(
+    [
+        (),
+        (("ce_specversion", "1.0"), ("ce_type", "freshet.click"), ("ce_time", "2023-11-14")),
+        (("ce_specversion", "1.0"), ("ce_type", "com.shop.thing")),
+        (("ce_specversion", "2"),),
+    ]
+)
 CONTENT_TYPES = st.sampled_from(
-    ["", "application/json", CLOUD, EVENT, BATCH, ITEM, JSON_ITEM, "x/y"]
+    ["", "application/json", CLOUD, EVENT, BATCH, ITEM, JSON_ITEM, JSON_ERASURE, "x/y"]
 )
 
 
 JSON_VALUES: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=True) | st.text(max_size=20),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=True)
+    | st.text(st.characters(), max_size=20)
+    | st.sampled_from(["\ud83d", "a\ude00", "2023-11-14T21:56:60z", "1e5", "true", "cut:u@1"]),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
     ),
@@ -151,40 +168,77 @@ JSON_VALUES: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+ITEM_LINE = {"item_id": "i1", "title": "T", "attributes": {"a": "b"}, "__deleted": "false"}
+MESSAGES: Sequence[Mapping[str, Any]] = [
+    NEUTRAL,
+    UBI,
+    {"specversion": "1.0", "type": "freshet.click", "data": dict(NEUTRAL)},
+    cloud_item(ITEM_LINE, time="2023-11-14T21:56:40Z"),
+    ITEM_LINE,
+    {"op": "u", "before": ITEM_LINE, "after": ITEM_LINE, "source": {"ts_ms": TS_MS}},
+    {"schema": {}, "payload": ITEM_LINE},
+    {"erase": "user", "id": "u1", "ts_ms": TS_MS},
+    {**NEUTRAL, "item_id": None, "items": [{"item_id": "i1"}, "i2"]},
+    {
+        "type": "track",
+        "event": "Order Completed",
+        "messageId": "m1",
+        "userId": "u1",
+        "context": {"sessionId": 3},
+        "timestamp": "2023-11-14T21:56:40Z",
+        "properties": {"products": [{"product_id": "i1"}, {"sku": "i2"}]},
+    },
+    {
+        "event_name": "purchase",
+        "event_timestamp": TS_MS * 1000,
+        "user_pseudo_id": "u1",
+        "event_params": [{"key": "ga_session_id", "value": {"int_value": 3}}],
+        "items": [{"item_id": "i1"}, {"item_id": 2}],
+    },
+    {
+        "eventType": "purchase-complete",
+        "visitorId": "u1",
+        "eventTime": "2023-11-14T21:56:40Z",
+        "productDetails": [{"product": {"id": "i1"}}, {"product": {"name": "a/i2"}}],
+    },
+]
 FIELD_NAMES = st.sampled_from(
-    [
-        *NEUTRAL,
-        *UBI,
-        "specversion",
-        "data",
-        "time",
-        "title",
-        "text",
-        "attributes",
-        "available",
-        "deleted",
-    ]
+    sorted(
+        {name for message in MESSAGES for name in message}
+        | {"time", "text", "available", "deleted", "__op"}
+    )
 )
 
 
-@given(st.binary(max_size=200), CONTENT_TYPES)
-def test_any_bytes_are_decoded_or_rejected(value: bytes, content_type: str) -> None:
+@given(st.binary(max_size=200), CONTENT_TYPES, SOURCES, HEADERS)
+def test_any_bytes_are_decoded_or_rejected(
+    value: bytes, content_type: str, source: str, headers: Headers
+) -> None:
     """Whatever bytes come under whatever content-type, decoding answers with events or
     reasons.
     """
-    check_never_raises(record(value, content_type))
+    check_never_raises(record(value, content_type, source=source, headers=headers))
+    check_never_raises(record(None, content_type, source=source, headers=headers, key=value))
 
 
 @given(
-    st.sampled_from(
-        [NEUTRAL, UBI, {"specversion": "1.0", "type": "freshet.click", "data": dict(NEUTRAL)}]
-    ),
+    st.sampled_from(MESSAGES),
     st.dictionaries(FIELD_NAMES, JSON_VALUES, max_size=4),
     st.sampled_from(["", CLOUD, JSON_ITEM]),
+    SOURCES,
+    HEADERS,
+    st.booleans(),
 )
-def test_any_change_of_a_message_is_decoded_or_rejected(
-    message: Mapping[str, Any], changes: dict[str, Any], content_type: str
+def test_any_change_of_a_message_is_decoded_or_rejected(  # one a source of trouble
+    message: Mapping[str, Any],
+    changes: dict[str, Any],
+    content_type: str,
+    source: str,
+    headers: Headers,
+    escaped: bool,  # hypothesis passes it by place
 ) -> None:
     """Known messages with any fields replaced by any JSON are decoded or rejected."""
-    value = json.dumps({**message, **changes}, ensure_ascii=False).encode("utf-8", "surrogatepass")
-    check_never_raises(record(value, content_type))
+    text = json.dumps({**message, **changes}, ensure_ascii=escaped)
+    value = text.encode("utf-8", "surrogatepass")
+    check_never_raises(record(value, content_type, source=source, headers=headers))
+    check_never_raises(record(None, content_type, source=source, key=value))

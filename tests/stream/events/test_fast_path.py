@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from protos import events_v1_pb2 as pb
 from stream.events.fast_path import ColumnDecoder
+from stream.events.types import Headers
 from stream.settings import StreamSettings
 from testing.records import (
     BATCH,
@@ -77,14 +78,15 @@ neutral_lines = st.builds(
         "",
         json.dumps({name: value for name, value in fields.items() if value != "-"}).encode(),
     ),
-    ts_ms=times | st.sampled_from([2**70, "-", None, "soon"]),
+    ts_ms=times | st.sampled_from([2**70, "-", None, "soon", str(NOW_MS), NOW_MS + 0.5, "1e9"]),
     type=st.sampled_from(
         ["search_click", "click", "view", "add-to-cart", "add_to_cart", "purchase", "swipe", 3]
     ),
-    session_id=ids | st.sampled_from(["-", None]),
-    user_id=ids | st.sampled_from(["-", None]),
-    query=queries | st.sampled_from(["-", None]),
-    item_id=ids | st.sampled_from(["-", None]),
+    session_id=ids | st.sampled_from(["-", None, 7, 12.0, 1.5, True, "\ud83d"]),
+    user_id=ids | st.sampled_from(["-", None, 7, 12.0, 1.5, "\ud83d"]),
+    query=queries | st.sampled_from(["-", None, 360, True, "tv\ud83d"]),
+    item_id=ids | st.sampled_from(["-", None, 7, 12.0, 2**70, 1.5, [], "\ud83d"]),
+    items=st.sampled_from(["-", "-", ["i-1", 2, {}], []]),
     data=st.sampled_from(["-", "-", {}]),
     action_name=st.sampled_from(["-", "-", "click"]),
 )
@@ -106,11 +108,29 @@ others = st.sampled_from(
 )
 
 
-@given(st.lists(protobuf_events | protobuf_batches() | neutral_lines | others, max_size=12))
+BINARY = (
+    ("ce_specversion", "1.0"),
+    ("ce_type", "freshet.view"),
+    ("ce_time", "2023-11-14T21:56:40Z"),
+)
+
+
+@given(
+    st.lists(protobuf_events | protobuf_batches() | neutral_lines | others, max_size=12),
+    st.none() | st.integers(0, 2**12 - 1),
+)
 @settings(max_examples=400)
-def test_batches_decode_as_their_records_do(found: list[tuple[str, bytes | None]]) -> None:
-    """The same events, items, erasures and rejections, each with its record."""
-    check_batch_decodes_as_its_records(records(found), SETTINGS)
+def test_batches_decode_as_their_records_do(
+    found: list[tuple[str, bytes | None]], in_binary_mode: int | None
+) -> None:
+    """The same events, items, erasures and rejections, each with its record, also where
+    some are CloudEvents by their headers.
+    """
+    headers: list[Headers] = []
+    if in_binary_mode is not None:
+        headers = [BINARY if in_binary_mode >> row & 1 else () for row in range(len(found))]
+
+    check_batch_decodes_as_its_records(records(found, headers), SETTINGS)
 
 
 def test_texts_are_forgotten_once_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
