@@ -79,6 +79,37 @@ def events_in(bootstrap: str, topic: str, count: int) -> list[Interaction | Cata
     return found
 
 
+def test_actions_go_out_with_the_text_of_the_search_that_they_name(
+    kafka_bootstrap: str, settings: StreamSettings, tmp_path: Path
+) -> None:
+    """A search that came before gives its text, in another file too; it is not sent."""
+
+    def clicked(query_id: str, ts_ms: int) -> dict[str, Any]:
+        return {
+            "action_name": "click",
+            "query_id": query_id,
+            "session_id": "s",
+            "timestamp": ts_ms,
+            "event_attributes": {"object": {"object_id": "i"}},
+        }
+
+    searched = {"query_id": "q-1", "user_query": "Green tea", "timestamp": NOON_MS}
+    searches = write(tmp_path / "searches.ndjson", [searched])
+    clicks = write(
+        tmp_path / "clicks.ndjson", [clicked("q-1", NOON_MS + 1), clicked("q-2", NOON_MS + 2)]
+    )
+
+    totals = replay(ReplayPlan(events=[clicks, searches]), kafka_bootstrap, settings)
+
+    assert (totals.events, totals.raw) == (2, 0)
+    (joined,) = events_in(kafka_bootstrap, settings.clicks_topic, 1)
+    (other,) = events_in(kafka_bootstrap, settings.sessions_topic, 1)
+    assert isinstance(joined, Interaction)
+    assert (joined.query, joined.ts_ms) == ("green tea", NOON_MS + 1)
+    assert isinstance(other, Interaction)
+    assert (other.query, other.ts_ms) == ("", NOON_MS + 2)
+
+
 def test_files_are_published_whole(
     kafka_bootstrap: str, settings: StreamSettings, tmp_path: Path
 ) -> None:
