@@ -4,6 +4,7 @@ import _thread
 import importlib.util
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
@@ -17,6 +18,7 @@ from types import FrameType
 import click
 
 from freshet.config import PACKAGE_ERRORS, Config, ConfigError, load_config
+from stream.errors import refusal
 
 LOG_LEVEL_VARIABLE = "FRESHET_LOG_LEVEL"
 LIFELINE_VARIABLE = "FRESHET_LIFELINE"
@@ -39,6 +41,9 @@ _EXIT_FAILED = 1
 _EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 _EXIT_BROKEN_PIPE = 1
+# Open files that a process allows itself; no store is known that needs more. Twice as
+# many would do no harm but to programs that it starts and that walk over all numbers.
+_MOST_FILES = 65_536
 _LIFELINE_GRACE_SECONDS = 15.0
 """How long a process whose parent died may take to end by itself: longer than a batch,
 or than the ten seconds that the demo grants. Twice as much would leave an orphan that
@@ -215,7 +220,18 @@ def begin(config_file: Path | None, *, log_level: str = "WARNING") -> Config:
         ConfigError: a setting is wrong.
     """
     configure_logging(default=log_level)
+    raise_file_limit()
     return load_config(config_file, os.environ)
+
+
+def raise_file_limit() -> None:
+    """Allow this process as many open files as it may give itself: a store with many
+    shards holds many, and the usual limit is that of programs that wait with select(2).
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < highest:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest, hard))
 
 
 def configure_logging(*, default: str) -> None:
@@ -250,7 +266,8 @@ def _await_parent(descriptor: int) -> None:
 
 def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror}"
+        refused = refusal(error)
+        return f"{error.filename}: {error.strerror}{f'; {refused}' if refused else ''}"
     return " ".join(str(error).split()) or type(error).__name__
 
 

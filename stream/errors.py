@@ -10,6 +10,7 @@
     │   ├── StoreBusy       another process has the shard open (retriable)
     │   ├── StoreFenced     another process took the shard over (retriable)
     │   ├── StoreUnreadable the files are damaged, or are not what they should be
+    │   ├── StoreRefused    the operating system refuses open files, rights or memory
     │   ├── StoreStalled    RocksDB refuses writes: the disk is too slow (retriable)
     │   ├── StoreWriteFailed  the disk refused a write: nothing was applied
     │   ├── CheckpointsUnavailable  their URL cannot be reached (retriable)
@@ -27,6 +28,12 @@
     ├── QuarantineFailed       rejected records could not be kept (retriable)
     └── PublishFailed          an event could not be handed to the broker (retriable)
 """
+
+import errno
+import os
+import resource
+from collections.abc import Mapping
+from contextlib import suppress
 
 
 class StreamError(Exception):
@@ -95,6 +102,13 @@ class StoreUnreadable(StoreError):
     """The files of a store are damaged.
 
     Restore them from a snapshot, or rebuild the store.
+    """
+
+
+class StoreRefused(StoreError):
+    """The operating system refuses what opening the store takes; its files are whole.
+
+    Raise the limit or give the right that the message names, then start again.
     """
 
 
@@ -209,3 +223,55 @@ class PublishFailed(StreamError):
     """
 
     retriable = True
+
+
+# What a process holds open of a shard besides its data files: lock, log, manifest and
+# write-ahead log of RocksDB, its folder twice, and OWNER. RocksDB decides.
+_FILES_OF_SHARD = 7
+# The limit that the advice names: what RocksDB's own guide starts at. Twice as much
+# does no harm.
+_ADVISED_FILES = 65_536
+_REFUSALS: Mapping[int, str] = {
+    errno.EMFILE: "",  # said with its figures
+    errno.ENFILE: "the machine's limit of open files is reached; raise fs.file-max",
+    errno.ENOSPC: "the disk is full; free space",
+    errno.EDQUOT: "the disk quota is used up; free space, or raise it",
+    errno.EFBIG: "the largest size of a file is reached; raise it (ulimit -f)",
+    errno.EACCES: "the rights do not allow it; check owner and mode",
+    errno.EPERM: "the rights do not allow it; check owner and mode",
+    errno.EROFS: "the file system is read-only; mount it for writing",
+    errno.ENOMEM: "there is no memory left; give the process or the machine more",
+    errno.EAGAIN: "no more threads may be started; raise their limit (ulimit -u)",
+    errno.EMLINK: "the file system allows no more links to a file; use another one",
+}
+"""What the operating system refuses, and what to do: by error number, of whose texts
+one is in what RocksDB says.
+"""
+
+
+def refusal(error: BaseException) -> str | None:
+    """Return what the operating system refuses and what to do, as one clause; None: the
+    error is another.
+
+    What is behind it is looked at too, by its error number, or, where a library gives
+    only text, by what the system says of that number.
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    if number not in _REFUSALS:
+        text = str(error)
+        number = next((each for each in _REFUSALS if os.strerror(each) in text), None)
+    if number is None:
+        behind = error.__cause__
+        return None if behind is None else refusal(behind)
+    return _open_files_refusal() if number == errno.EMFILE else _REFUSALS[number]
+
+
+def _open_files_refusal() -> str:
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    text = f"this process reached its limit of {limit:,} open files"
+    with suppress(OSError):  # no more files: not even the list of those that are open
+        text += f" ({len(os.listdir('/proc/self/fd')):,} are open)"  # noqa: PTH208
+    return (
+        f"{text}; a shard takes {_FILES_OF_SHARD} and one for each of its data files: raise the "
+        f"limit (ulimit -n {_ADVISED_FILES}; LimitNOFILE= in systemd, ulimits in compose)"
+    )

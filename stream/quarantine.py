@@ -13,7 +13,7 @@ from typing import Protocol
 
 import msgspec
 
-from stream.errors import PublishFailed, QuarantineFailed
+from stream.errors import PublishFailed, QuarantineFailed, refusal
 from stream.events.types import Rejection, SourcePartition
 from stream.kafka.producer import Headers, RecordProducer
 from stream.settings import StreamSettings
@@ -108,8 +108,8 @@ class FileQuarantine:
             os.fsync(self._descriptor)
         except OSError as error:
             raise QuarantineFailed(
-                f"{self._path} could not be written ({error.strerror}); mend the disk, then "
-                "start again"
+                f"{self._path} could not be written ({error.strerror}); "
+                f"{refusal(error) or 'mend the disk'}, then start again"
             ) from error
 
     def close(self) -> None:
@@ -253,7 +253,7 @@ def read_quarantine(path: Path) -> Iterator[QuarantinedRecord]:
         return
     except OSError as error:
         raise QuarantineFailed(
-            f"{path} cannot be read ({error.strerror}); check its rights"
+            f"{path} cannot be read ({error.strerror}); {refusal(error) or 'check the disk'}"
         ) from error
 
 

@@ -32,6 +32,7 @@ from model.errors import GenerationCorrupt
 from protos import manifest_v1_pb2 as manifest_pb
 from protos.text import text_key
 from stream.dtypes import Bools, Float32s, Int64s
+from stream.errors import refusal
 from stream.files import sha256_of
 
 PATHS_PREFIX = "paths."
@@ -197,6 +198,8 @@ def open_generation(
     try:
         generation = _Mapper(path, manifest, open_file).generation()
     except (OSError, ValueError) as error:
+        if refusal(error):
+            raise
         raise GenerationCorrupt(f"generation {path} cannot be read: {error}") from error
     _check_shapes(generation)
     return generation

@@ -6,6 +6,7 @@ from google.protobuf import json_format
 
 from model.errors import GenerationCorrupt, GenerationMissing
 from protos import manifest_v1_pb2 as manifest_pb
+from stream.errors import refusal
 
 # Of the folder's layout: raised when a reader of the version before cannot read it.
 FORMAT_VERSION = 1
@@ -21,6 +22,8 @@ def read_manifest(path: Path) -> manifest_pb.Generation:
     except (FileNotFoundError, NotADirectoryError):
         raise GenerationMissing(f"no generation at {path}: {MANIFEST_NAME} is not there") from None
     except (OSError, UnicodeDecodeError) as error:
+        if refusal(error):
+            raise
         raise GenerationCorrupt(f"{path / MANIFEST_NAME} cannot be read: {error}") from error
     try:
         manifest = json_format.Parse(text, manifest_pb.Generation(), ignore_unknown_fields=True)

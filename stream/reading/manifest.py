@@ -9,7 +9,7 @@ from pathlib import Path
 from google.protobuf import json_format
 
 from protos import manifest_v1_pb2 as manifest_pb
-from stream.errors import SnapshotUnreadable, StoreMismatch
+from stream.errors import SnapshotUnreadable, StoreMismatch, refusal
 from stream.events.types import SourcePartition
 
 # Of the manifest's layout, docs/formats.md.
@@ -115,7 +115,7 @@ def read_manifest(path: Path) -> SnapshotInfo:
         message = json_format.Parse(text, manifest_pb.Snapshot(), ignore_unknown_fields=True)
     except (OSError, UnicodeDecodeError, json_format.ParseError) as error:
         raise SnapshotUnreadable(
-            f"{path} is no readable snapshot ({error}); take a new one"
+            f"{path} is no readable snapshot ({error}); {refusal(error) or 'take a new one'}"
         ) from error
     if message.format_version == 0:
         raise SnapshotUnreadable(

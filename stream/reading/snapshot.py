@@ -28,6 +28,7 @@ from stream.errors import (
     StoreBusy,
     StoreFenced,
     StreamError,
+    refusal,
 )
 from stream.files import new_directory, replace_file
 from stream.reading.manifest import (
@@ -261,7 +262,8 @@ def _new_snapshot(out: Path) -> Iterator[Path]:
         ) from error
     except OSError as error:
         raise SnapshotError(
-            f"no snapshot can be written to {out} ({error}); check the path and the disk"
+            f"no snapshot can be written to {out} ({error}); "
+            f"{refusal(error) or 'check the path and the disk'}"
         ) from error
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from shutil import rmtree
 from uuid import uuid4
 
-from stream.errors import StoreBusy, StoreError, StoreFenced, StoreWriteFailed
+from stream.errors import StoreBusy, StoreError, StoreFenced, StoreWriteFailed, refusal
 from stream.files import sync_directory, sync_tree
 from stream.shard.locks import FileLock
 from stream.shard.rocksdb import busy, copy_while_written, holds_database
@@ -229,7 +229,8 @@ def begin_epoch(shard: Path, number: int, fill: Callable[[Path], None]) -> Lease
         sync_directory(shard)
     except OSError as error:
         raise StoreWriteFailed(
-            f"no epoch of {shard} could be made ({error}); free or repair the disk, then restart"
+            f"no epoch of {shard} could be made ({error}); "
+            f"{refusal(error) or 'free or repair the disk'}, then restart"
         ) from error
     lease = Lease(shard, number, scratch.lock)
     if not lease.is_current:

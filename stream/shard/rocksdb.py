@@ -24,7 +24,15 @@ from rocksdict import (
     WriteOptions,
 )
 
-from stream.errors import StoreBusy, StoreError, StoreStalled, StoreUnreadable, StoreWriteFailed
+from stream.errors import (
+    StoreBusy,
+    StoreError,
+    StoreRefused,
+    StoreStalled,
+    StoreUnreadable,
+    StoreWriteFailed,
+    refusal,
+)
 from stream.settings import StreamSettings
 
 # Bits; RocksDB's usual choice: one look-up in a hundred reads a block in vain.
@@ -239,8 +247,7 @@ class Database:
                 ) from error
             raise StoreWriteFailed(
                 f"store {self.path} could not be written ({error}); nothing of the batch was "
-                "applied: "
-                "free or mend the disk and start again"
+                f"applied: {_advice(error)}"
             ) from error
 
     def delete_range(self, start: bytes, end: bytes) -> None:
@@ -255,8 +262,7 @@ class Database:
             self._rdict.delete_range(start, end)
         except Exception as error:
             raise StoreWriteFailed(
-                f"store {self.path} could not be written ({error}); free or mend the disk and "
-                "start again"
+                f"store {self.path} could not be written ({error}); {_advice(error)}"
             ) from error
 
     def sync(self) -> None:
@@ -269,7 +275,7 @@ class Database:
             self._rdict.flush_wal(sync=True)
         except Exception as error:
             raise StoreWriteFailed(
-                f"store {self.path} could not be forced to disk ({error}); mend the disk"
+                f"store {self.path} could not be forced to disk ({error}); {_advice(error)}"
             ) from error
 
     def checkpoint(self, path: Path) -> None:
@@ -284,7 +290,7 @@ class Database:
             Checkpoint(self._rdict).create_checkpoint(str(path))
         except Exception as error:
             raise StoreWriteFailed(
-                f"no checkpoint of {self.path} could be made at {path} ({error})"
+                f"no checkpoint of {self.path} could be made at {path} ({error}); {_advice(error)}"
             ) from error
 
     def compact(self) -> None:
@@ -303,8 +309,7 @@ class Database:
             self._rdict.close()
         except Exception as error:
             raise StoreWriteFailed(
-                f"store {self.path} could not be closed ({error}); free or mend the disk and "
-                "start again"
+                f"store {self.path} could not be closed ({error}); {_advice(error)}"
             ) from error
 
     def _check_end(self, last_key: bytes) -> None:
@@ -398,9 +403,16 @@ def store_error(path: Path, error: Exception) -> StoreError:
         return StoreWriteFailed(
             f"store {path} could not be opened ({text}); free space and start again"
         )
+    if refused := refusal(error):
+        return StoreRefused(f"store {path} cannot be opened ({text}): {refused}, then start again")
     return StoreUnreadable(
         f"store {path} cannot be read ({text}); restore it from a snapshot, or build it again"
     )
+
+
+def _advice(error: Exception) -> str:
+    """Return what to do after a write failed."""
+    return f"{refusal(error) or 'free or mend the disk'}, then start again"
 
 
 def _open_linked(path: Path, links: Path) -> Rdict:

@@ -6,7 +6,7 @@ import stat
 import zlib
 from pathlib import Path
 
-from stream.errors import SourceUnreadable
+from stream.errors import SourceUnreadable, refusal
 from stream.sources.forms import binary_form
 
 HEAD_BYTES = 4096
@@ -286,4 +286,6 @@ def _open(path: Path, flags: int) -> int:
             raise SourceUnreadable(
                 f"{path} is a socket; read it through a pipe: ... | cat | freshet ..."
             ) from error
-        raise SourceUnreadable(f"{path} cannot be opened: {error.strerror}") from error
+        refused = refusal(error)
+        advice = f"; {refused}" if refused else ""
+        raise SourceUnreadable(f"{path} cannot be opened: {error.strerror}{advice}") from error

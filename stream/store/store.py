@@ -8,7 +8,14 @@ from uuid import uuid4
 
 import msgspec
 
-from stream.errors import StoreMismatch, StoreMissing, StoreUnreadable, StoreWriteFailed
+from stream.errors import (
+    StoreMismatch,
+    StoreMissing,
+    StoreRefused,
+    StoreUnreadable,
+    StoreWriteFailed,
+    refusal,
+)
 from stream.files import replace_file
 from stream.metrics import StreamMetrics
 from stream.settings import DEFAULT_SESSION_GAP_SECONDS, StreamSettings
@@ -67,6 +74,8 @@ def read_manifest(root: Path) -> StoreManifest:
             f"there is no store at {root}; check the path, or make one with: freshet stream"
         ) from error
     except (OSError, msgspec.MsgspecError) as error:
+        if refused := refusal(error):
+            raise StoreRefused(f"{path} cannot be read ({error}): {refused}") from error
         raise StoreUnreadable(
             f"{path} cannot be read ({error}); restore it, or build the store again"
         ) from error
@@ -218,8 +227,8 @@ class Store:
                 _write_manifest(self.root, self._manifest)
             except OSError as error:
                 raise StoreWriteFailed(
-                    f"{self.root / MANIFEST_NAME} could not be written ({error}); mend the "
-                    "disk, start again"
+                    f"{self.root / MANIFEST_NAME} could not be written ({error}); "
+                    f"{refusal(error) or 'mend the disk'}, then start again"
                 ) from error
             logger.info("store upgraded root=%s format_version=%d", self.root, codec.FORMAT_VERSION)
 
@@ -248,7 +257,7 @@ def _create(root: Path, settings: StreamSettings, num_shards: int) -> StoreManif
         _write_manifest(root, manifest)
     except OSError as error:
         raise StoreUnreadable(
-            f"no store can be made at {root} ({error}); check the path and its rights"
+            f"no store can be made at {root} ({error}); {refusal(error) or 'check the path'}"
         ) from error
     logger.info(
         "store made root=%s num_shards=%d half_life_seconds=%g",

@@ -1,6 +1,7 @@
 """Tests of what every process does alike."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 from freshet import process
 from freshet.config import ConfigError
-from freshet.process import CommandError, describe_error
+from freshet.process import CommandError, describe_error, raise_file_limit
 from stream.errors import StoreMissing
 from tests.freshet.conftest import ROOT, Until
 
@@ -207,3 +208,17 @@ def test_the_log_level_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(ConfigError, match=r"LOUD.*known: DEBUG"):
         process.configure_logging(default="INFO")
+
+
+def test_file_limit_is_raised_as_far_as_it_may_be() -> None:
+    """The soft limit of open files goes up to the hard one, and never down."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 500), hard))
+    try:
+        raise_file_limit()
+        raised, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        assert raised == (65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536))
+        raise_file_limit()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == raised
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -12,6 +12,7 @@ from annoy import AnnoyIndex
 from model.artifact.index.engine import Engine, IndexCost, IndexSettings, check_search
 from model.errors import ArtifactError, GenerationCorrupt
 from stream.dtypes import Float32s, Int64s
+from stream.errors import refusal
 
 _METRIC: Final = "euclidean"
 
@@ -144,6 +145,8 @@ def _load(path: Path, dim: int, count: int) -> AnnoyIndex | None:
     try:
         index.load(str(path))
     except OSError as error:
+        if refusal(error):
+            raise
         raise GenerationCorrupt(f"the index {path} cannot be loaded: {error}") from error
     if index.get_n_items() != count:
         raise GenerationCorrupt(

@@ -11,6 +11,7 @@ import numpy as np
 from model.artifact.index.engine import Engine, IndexCost, IndexSettings, check_search
 from model.errors import ArtifactError, GenerationCorrupt
 from stream.dtypes import Float32s, Float64s, Int64s
+from stream.errors import refusal
 
 _HEADER_BYTES = 128  # of a .npy file
 # Seconds a byte to write: a disk of 100 MB/s. Half as fast takes twice the time, which
@@ -117,6 +118,8 @@ def _load(path: Path, dim: int, count: int) -> Float32s:
         # An empty array cannot be memory-mapped.
         mapped = np.load(path, mmap_mode="r" if count else None, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
+        if refusal(error):
+            raise
         raise GenerationCorrupt(f"the index {path} cannot be loaded: {error}") from error
     vectors: Float32s = np.asarray(mapped)
     if vectors.dtype != np.float32 or vectors.shape != (count, dim):
