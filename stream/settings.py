@@ -53,8 +53,9 @@ class StreamSettings:
 
     # One process can write several shards, and several processes need several.
     num_shards: int = 1
-    """Shards of a new store. With Kafka it must be the partition count of
-    the topics.
+    """Shards of a new store that files are read into.
+
+    With Kafka the partition count of the topics decides.
     """
 
     # Sessions; 1 filters nothing. At 2, edges that one session made are not trained on.

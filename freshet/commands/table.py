@@ -117,6 +117,7 @@ SECTIONS = (
                 "Convert a store of an earlier version to today's format.",
                 ("stream",),
             ),
+            CommandEntry("reshard", "Give a store more shards, for more partitions.", ("stream",)),
             CommandEntry("erase", "Forget a user, a session or an item, for good.", ("stream",)),
         ),
     ),

@@ -197,17 +197,29 @@ class Shard(ShardReader):
 
     def _check_format(self, expected: ShardFormat) -> None:
         found = self.format()
-        if found == expected._replace(format_version=OLD_VERSION):
-            self._upgrade(expected)
-        elif found is None:
+        if found is None:
             self.write(ShardWrite.of({codec.FORMAT_KEY: codec.pack_format(expected)}))
-        elif found != expected:
+            return
+        made_as = found._replace(num_shards=expected.num_shards)
+        if found.num_shards > expected.num_shards and made_as == expected:
+            self._database.close()
+            store = self.folder.parent
+            raise StoreMismatch(
+                f"store.json of {store} says {expected.num_shards} shards, but {self.folder.name} "
+                f"is one of {found.num_shards}; say so with: freshet reshard --store {store} "
+                f"--shards {found.num_shards}"
+            )
+        if made_as == expected._replace(format_version=OLD_VERSION):
+            self._upgrade(expected)
+        elif made_as != expected:
             self._database.close()
             raise StoreMismatch(
                 f"store {self.path} was made as {found._asdict()}, but {expected._asdict()} is "
                 "asked for; "
                 "use its own settings, or build a new store from the source"
             )
+        elif found != expected:  # the store has more shards since
+            self.write(ShardWrite.of({codec.FORMAT_KEY: codec.pack_format(expected)}))
 
     def _upgrade(self, expected: ShardFormat) -> None:
         try:

@@ -128,14 +128,16 @@ class KafkaSource:
         """Join the consumer group; shards are opened as their partitions are assigned.
 
         Raises:
-            SourceMismatch: the store has another number of shards than the topics have
-                partitions.
+            SourceMismatch: the store has more shards than the topics have partitions.
             SourceUnavailable: no broker answers.
         """
-        if store.num_shards != self.num_partitions:
+        if store.num_shards > self.num_partitions:
             raise SourceMismatch(
                 f"the topics have {self.num_partitions} partitions, but store {store.root} has "
-                f"{store.num_shards} shards: use another store, or build it again from the topics"
+                f"{store.num_shards} shards, and those without a partition would hear of no "
+                f"erasure: give {', '.join(self._topics)} {store.num_shards} partitions "
+                f"(kafka-topics.sh --alter --topic T --partitions {store.num_shards}), or read "
+                "them into a new store"
             )
         reader = self._client.reader()
         assignment = Assignment(reader, store.ownership, self._topics, self._erasures)

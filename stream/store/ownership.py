@@ -27,6 +27,7 @@ from stream.shard.fencing import (
 from stream.shard.reader import ShardView
 from stream.shard.rocksdb import Memory, busy
 from stream.shard.shard import Shard
+from stream.store import manifest
 from stream.store.checkpoints import Checkpoint, Checkpoints
 from stream.store.uploads import Uploads
 
@@ -52,6 +53,10 @@ class Ownership:
             are kept.
         metrics: what is counted; None: nothing.
 
+    Attributes:
+        num_shards: how many shards the store has, as far as this process knows: another
+            process may have given it more.
+
     Raises:
         SettingsInvalid: `checkpoints_url` cannot be used.
     """
@@ -63,8 +68,8 @@ class Ownership:
         settings: StreamSettings,
         metrics: StreamMetrics | None = None,
     ) -> None:
+        self.num_shards = num_shards
         self._root = root
-        self._num_shards = num_shards
         self._settings = settings
         self._metrics = metrics or StreamMetrics(CollectorRegistry())
         self._memory = Memory(settings)
@@ -81,12 +86,14 @@ class Ownership:
         """Open a shard that the group assigned to this process, taking it over where
         another process still holds its lease.
 
+        A store that does not have as many shards is grown.
+
         Returns:
             The positions stored in it, at which reading must start.
 
         Raises:
             StoreBusy: another process took it over at the same moment.
-            StoreMismatch: there is no such shard, or it has other settings.
+            StoreMismatch: it has other settings, or there can be no such shard.
             StoreUnreadable: its files, or all its checkpoints, are damaged.
             CheckpointsUnavailable: it is not here, and its checkpoints cannot be
                 reached.
@@ -94,9 +101,20 @@ class Ownership:
         if index in self._shards and not self._shards[index].holds_lease:
             self.lose(index)
         if index not in self._shards:
-            self._check_index(index)
+            self.grow(index + 1)
             self._take_over_or_restore(index)
         return self._shards[index].positions()
+
+    def grow(self, num_shards: int) -> None:
+        """Give the store at least so many shards.
+
+        Raises:
+            StoreMismatch: it cannot have so many.
+            StoreBusy: another process is changing ``store.json``, and does not end.
+            StoreWriteFailed: the disk refused; the store is as it was.
+        """
+        if num_shards > self.num_shards:
+            self.num_shards = manifest.grow(self._root, num_shards).num_shards
 
     def release(self, index: int) -> None:
         """Sync a shard to disk, close it, release its lease, and wait at most
@@ -240,8 +258,9 @@ class Ownership:
             shard.close()
 
     def _open(self, index: int, lease: Lease, kind: str) -> None:
+        self.num_shards = max(self.num_shards, manifest.read_manifest(self._root).num_shards)
         self._shards[index] = Shard(
-            lease, index, self._num_shards, self._settings, memory=self._memory
+            lease, index, self.num_shards, self._settings, memory=self._memory
         )
         self._metrics.count_handover(kind, len(self._shards))
         logger.info("shard %s shard=%d epoch=%d", kind.replace("_", " "), index, lease.number)
@@ -253,10 +272,10 @@ class Ownership:
         shard.close()
 
     def _check_index(self, index: int) -> None:
-        if not 0 <= index < self._num_shards:
+        if not 0 <= index < self.num_shards:
             raise StoreMismatch(
-                f"store {self._root} has shards 0 to {self._num_shards - 1}, not {index}; "
-                "the topics' partition count must be the store's num_shards"
+                f"store {self._root} has shards 0 to {self.num_shards - 1}, not {index}; give it "
+                f"more with: freshet reshard --store {self._root} --shards {index + 1}"
             )
 
     def _path(self, index: int) -> Path:

@@ -6,87 +6,32 @@ from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
-import msgspec
-
 from stream.errors import (
     StoreMismatch,
     StoreMissing,
-    StoreRefused,
     StoreUnreadable,
-    StoreWriteFailed,
     refusal,
 )
-from stream.files import replace_file
 from stream.metrics import StreamMetrics
-from stream.settings import DEFAULT_SESSION_GAP_SECONDS, StreamSettings
+from stream.settings import StreamSettings
 from stream.shard import codec
 from stream.shard.fencing import is_free, shard_name
 from stream.shard.rocksdb import busy
 from stream.shard.shard import Shard
-from stream.shard.upgrade import OLD_VERSION
+from stream.store.manifest import (
+    MANIFEST_NAME,
+    StoreManifest,
+    note_format_version,
+    read_manifest,
+    write_manifest,
+)
 from stream.store.ownership import Ownership
 
 logger = logging.getLogger(__name__)
 
-MANIFEST_NAME = "store.json"
+__all__ = ["MANIFEST_NAME", "REQUESTS_NAME", "Store", "StoreManifest", "read_manifest"]
+
 REQUESTS_NAME = "requests"
-
-
-class StoreManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    """What ``store.json`` says of a store.
-
-    Attributes:
-        format_version: of the layout in `stream.shard.codec`; the version before it is
-            read too, for its shards say themselves which they have, and are brought to
-            the present one when they are opened for writing.
-        store_id: a random name, made once.
-        num_shards: how many shards there are.
-        half_life_seconds: of the decay.
-        session_gap_seconds: of inactivity that sessions were cut at, where events came
-            without session ids.
-    """
-
-    format_version: int
-    store_id: str
-    num_shards: int
-    half_life_seconds: float
-    session_gap_seconds: float = DEFAULT_SESSION_GAP_SECONDS
-
-
-def read_manifest(root: Path) -> StoreManifest:
-    """Read ``store.json``.
-
-    Raises:
-        StoreMissing: there is no store at `root`.
-        StoreUnreadable: the file does not parse.
-        StoreMismatch: the store has a format that this version does not know.
-    """
-    path = root / MANIFEST_NAME
-    try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=StoreManifest)
-    except FileNotFoundError as error:
-        if (root / shard_name(0)).exists():
-            raise StoreUnreadable(
-                f"store {root} has shards but no {MANIFEST_NAME}; restore the file, or build "
-                "the store again"
-            ) from error
-        raise StoreMissing(
-            f"there is no store at {root}; check the path, or make one with: freshet stream"
-        ) from error
-    except (OSError, msgspec.MsgspecError) as error:
-        if refused := refusal(error):
-            raise StoreRefused(f"{path} cannot be read ({error}): {refused}") from error
-        raise StoreUnreadable(
-            f"{path} cannot be read ({error}); restore it, or build the store again"
-        ) from error
-    if manifest.format_version not in (OLD_VERSION, codec.FORMAT_VERSION):
-        raise StoreMismatch(
-            f"store {root} has format version {manifest.format_version}, this version of "
-            "Freshet reads "
-            f"{codec.FORMAT_VERSION}; use the version that wrote it, or build a new store from "
-            "the source"
-        )
-    return manifest
 
 
 class Store:
@@ -97,7 +42,7 @@ class Store:
     Attributes:
         root: the store's folder.
         settings: how it is opened.
-        store_id: what its manifest says; so `num_shards`.
+        store_id: what its manifest says.
         ownership: which of its shards this process has, and how they come and go with
             Kafka's group.
     """
@@ -112,8 +57,7 @@ class Store:
         self.root = root
         self.settings = settings
         self.store_id = manifest.store_id
-        self.num_shards = manifest.num_shards
-        self._manifest = manifest
+        self._format_version = manifest.format_version
         self.ownership = Ownership(root, manifest.num_shards, settings, metrics)
 
     @classmethod
@@ -130,13 +74,13 @@ class Store:
             root: the store's folder.
             settings: `half_life_seconds` and `session_gap_seconds` must be the store's
                 own.
-            num_shards: must be the store's own; None: what it has, or
-                `settings.num_shards` for a new one.
+            num_shards: of a new one; one that there is and has fewer is grown. None:
+                what it has, or `settings.num_shards` for a new one.
             metrics: what is counted; None: nothing.
 
         Raises:
-            StoreMismatch: the store was made with another half-life, session gap or
-                shard count, or another version.
+            StoreMismatch: the store was made with another half-life or session gap,
+                or another version.
             StoreUnreadable: the store is damaged, or `root` cannot be written.
         """
         try:
@@ -149,9 +93,31 @@ class Store:
         _check_same(
             root, "session_gap_seconds", manifest.session_gap_seconds, settings.session_gap_seconds
         )
+        store = cls(root, settings, manifest, metrics)
         if num_shards is not None:
-            _check_same(root, "num_shards", manifest.num_shards, num_shards)
-        return cls(root, settings, manifest, metrics)
+            store.ownership.grow(num_shards)
+        return store
+
+    @property
+    def num_shards(self) -> int:
+        """How many shards it has, as far as this process knows."""
+        return self.ownership.num_shards
+
+    def grow(self, num_shards: int) -> None:
+        """Give the store so many shards, as `stream.store.manifest.grow` does.
+
+        Raises:
+            StoreMismatch: it has more already, or cannot have so many.
+            StoreBusy: another process is changing ``store.json``, and does not end.
+            StoreWriteFailed: the disk refused; the store is as it was.
+        """
+        self.ownership.grow(num_shards)
+        if self.num_shards > num_shards:
+            raise StoreMismatch(
+                f"store {self.root} has {self.num_shards} shards, and cannot have only "
+                f"{num_shards}: the facts of the others would have no place; build a new store "
+                "from the source"
+            )
 
     def shard(self, index: int) -> "Shard":
         """Return a shard opened for writing, opening it on first use.
@@ -217,19 +183,10 @@ class Store:
         to have it.
         """
         if (
-            self._manifest.format_version != codec.FORMAT_VERSION
+            self._format_version != codec.FORMAT_VERSION
             and len(self.open_shards()) == self.num_shards
         ):
-            self._manifest = msgspec.structs.replace(
-                self._manifest, format_version=codec.FORMAT_VERSION
-            )
-            try:
-                _write_manifest(self.root, self._manifest)
-            except OSError as error:
-                raise StoreWriteFailed(
-                    f"{self.root / MANIFEST_NAME} could not be written ({error}); "
-                    f"{refusal(error) or 'mend the disk'}, then start again"
-                ) from error
+            self._format_version = note_format_version(self.root).format_version
             logger.info("store upgraded root=%s format_version=%d", self.root, codec.FORMAT_VERSION)
 
     def __enter__(self) -> Self:
@@ -254,7 +211,7 @@ def _create(root: Path, settings: StreamSettings, num_shards: int) -> StoreManif
     )
     try:
         root.mkdir(parents=True, exist_ok=True)
-        _write_manifest(root, manifest)
+        write_manifest(root, manifest)
     except OSError as error:
         raise StoreUnreadable(
             f"no store can be made at {root} ({error}); {refusal(error) or 'check the path'}"
@@ -266,10 +223,6 @@ def _create(root: Path, settings: StreamSettings, num_shards: int) -> StoreManif
         manifest.half_life_seconds,
     )
     return read_manifest(root)
-
-
-def _write_manifest(root: Path, manifest: StoreManifest) -> None:
-    replace_file(root / MANIFEST_NAME, msgspec.json.encode(manifest) + b"\n")
 
 
 def _check_same(root: Path, name: str, stored: float, configured: float) -> None:

@@ -549,14 +549,18 @@ def test_shard_that_cannot_be_opened(
             worker.stop()
 
 
-def test_store_with_another_number_of_shards(
+def test_store_with_more_shards_than_partitions(
     kafka_bootstrap: str, settings: StreamSettings, open_store: OpenStore
 ) -> None:
-    """A store that does not fit the topics is an error that names both numbers."""
+    """A store with shards that no partition belongs to is an error that names both
+    numbers, and what to do.
+    """
     source = KafkaSource(kafka_bootstrap, settings)
     assert source.num_partitions == PARTITIONS
-    with pytest.raises(SourceMismatch, match=r"have 3 partitions, but store .* has 2 shards"):
-        source.start(open_store(num_shards=2))
+    with pytest.raises(
+        SourceMismatch, match=r"have 3 partitions, but store .* has 4 shards.*--partitions 4"
+    ):
+        source.start(open_store(num_shards=4))
 
 
 def test_topics_with_different_numbers_of_partitions(

@@ -13,7 +13,7 @@ from stream.metrics import StreamMetrics
 from stream.reading.snapshot import serve_requests, take_snapshot
 from stream.settings import StreamSettings
 from stream.shard.fencing import current_epoch
-from stream.store.store import Store
+from stream.store.store import Store, read_manifest
 from testing.processes.owner import NUMBERS, apply_next, check_whole
 from tests.stream.conftest import OpenStore, StartOwner
 
@@ -195,15 +195,19 @@ def test_snapshot_is_answered_by_the_new_owner(open_store: OpenStore, tmp_path: 
     assert take_snapshot(old.root, tmp_path / "out", HASTY, 0).counts.facts == 0
 
 
-def test_shard_that_does_not_exist(open_store: OpenStore) -> None:
-    """The group's partitions must be the store's shards.
+def test_partition_that_the_store_has_no_shard_for(open_store: OpenStore) -> None:
+    """The store grows by the shards that the group gives; who was not given one is told
+    how to add them.
 
     What is not open is neither released nor lost.
     """
     store = open_store()
 
-    with pytest.raises(StoreMismatch, match="shards 0 to 0, not 1"):
-        store.ownership.acquire(1)
+    with pytest.raises(StoreMismatch, match=r"shards 0 to 0, not 1.*--shards 2"):
+        store.ownership.open(1)
+    assert store.ownership.acquire(2) == {}
+    assert store.num_shards == 3
+    assert read_manifest(store.root).num_shards == 3
     store.ownership.release(0)
     store.ownership.lose(0)
     store.ownership.run_due_work()

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from stream.errors import StoreBusy, StoreError, StoreMismatch, StoreMissing, StoreUnreadable
+from stream.errors import (
+    StoreBusy,
+    StoreError,
+    StoreMismatch,
+    StoreMissing,
+    StoreUnreadable,
+    StoreWriteFailed,
+)
 from stream.events.types import SourcePartition
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
@@ -59,33 +66,95 @@ def test_store_reopens_as_it_was(open_store: OpenStore, settings: StreamSettings
     assert graph_hash(store.root, settings) == before
 
 
-@pytest.mark.parametrize(
-    ("changed", "num_shards", "words"),
-    [
-        ({"half_life_seconds": 86400.0}, None, "half_life_seconds = 2592000.0, but 86400"),
-        ({}, 2, "num_shards = 1, but 2"),
-    ],
-    ids=["half-life", "shards"],
-)
-def test_other_settings_are_refused(
-    open_store: OpenStore,
-    settings: StreamSettings,
-    changed: dict[str, float],
-    num_shards: int | None,
-    words: str,
-) -> None:
-    """Another half-life or shard count is an error that names the store, both values
-    and what to do.
+def test_other_settings_are_refused(open_store: OpenStore, settings: StreamSettings) -> None:
+    """Another half-life is an error that names the store, both values and what to
+    do.
     """
     store = open_store()
     store.close()
 
     with pytest.raises(StoreMismatch) as caught:
-        open_store(num_shards=num_shards, settings=replace(settings, **changed))  # type: ignore[arg-type]  # by name
+        open_store(settings=replace(settings, half_life_seconds=86400.0))
     message = str(caught.value)
     assert str(store.root) in message
-    assert words in message
+    assert "half_life_seconds = 2592000.0, but 86400" in message
     assert "build a new store" in message
+
+
+def test_store_grows_and_keeps_its_graph(open_store: OpenStore, settings: StreamSettings) -> None:
+    """More shards change neither the graph nor what is written, also while another
+    process writes and still knows of fewer.
+    """
+    store = open_store(num_shards=2)
+    fill(store, 10)
+    before = graph_hash(store.root, settings)
+    other = open_store()
+    other.grow(5)
+    assert graph_hash(store.root, settings) == before
+    assert (store.num_shards, read_manifest(store.root).num_shards) == (2, 5)
+    fill(store, 20)
+    store.close()
+    fill(other, 30)
+
+    assert {shard.index for shard in other.open_shards()} == set(range(5))
+    with open_graph(store.root, settings) as graph:
+        assert (graph.num_shards, graph.stats().sessions) == (5, 30)
+
+
+def test_store_that_has_as_many_shards_stays_as_it_is(open_store: OpenStore) -> None:
+    """Growing twice is growing once; growing to fewer is an error that says what to
+    do.
+    """
+    store = open_store(num_shards=3)
+    content = (store.root / "store.json").read_bytes()
+    store.grow(3)
+    assert open_store(num_shards=2).num_shards == 3
+    with pytest.raises(StoreMismatch, match=r"has 3 shards, and cannot have only 2.*new store"):
+        store.grow(2)
+    with pytest.raises(StoreMismatch, match="9999 are the most"):
+        store.grow(10_000)
+
+    assert (store.root / "store.json").read_bytes() == content
+
+
+def test_growing_that_is_cut_short_can_be_repeated(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is there until the last moment is the store as it was; nothing stays
+    locked.
+    """
+    store = open_store()
+
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("stream.store.manifest.replace_file", full)
+        with pytest.raises(StoreWriteFailed, match="No space left"):
+            store.grow(4)
+    assert read_manifest(store.root).num_shards == 1
+    store.grow(4)
+    assert read_manifest(store.root).num_shards == 4
+
+
+def test_manifest_that_is_older_than_its_shards(open_store: OpenStore) -> None:
+    """Shards that ``store.json`` does not know of any more are an error, whose advice
+    brings them back.
+    """
+    store = open_store(num_shards=2)
+    old = (store.root / "store.json").read_bytes()
+    store.grow(4)
+    fill(store, 10)
+    store.close()
+    (store.root / "store.json").write_bytes(old)
+    stale = open_store()
+    with pytest.raises(StoreMismatch, match=r"reshard --store .* --shards 4"):
+        stale.shard(1)
+    stale.grow(4)
+
+    made_as = stale.shard(1).format()
+    assert made_as is not None
+    assert made_as.num_shards == 4
 
 
 def test_shard_outside_the_store_is_refused(open_store: OpenStore) -> None:
