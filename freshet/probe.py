@@ -119,6 +119,7 @@ def _stream_facts(samples: Samples, now: float) -> dict[str, float | str | None]
         "watermark_age_seconds": max(now - watermark, 0.0) if watermark else None,
         "behind_seconds": total(samples, "freshet_stream_behind_seconds"),
         "behind_records": total(samples, "freshet_stream_behind_records"),
+        "shards_without_owner": total(samples, "freshet_stream_shards_without_owner"),
         "records_lost": total(samples, "freshet_stream_records_lost_total"),
         "broker_silent_seconds": total(samples, "freshet_stream_broker_silent_seconds"),
     }

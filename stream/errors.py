@@ -24,6 +24,7 @@
     ├── SourceError
     │   ├── SourceUnreadable   a file is missing, cut short, or may not be read
     │   ├── SourceUnavailable  no broker answers, or a topic is missing (retriable)
+    │   ├── TopicRecreated     a topic is not the one that the store has read
     │   └── SourceMismatch     the topics' partitions do not fit each other or the store
     ├── QuarantineFailed       rejected records could not be kept (retriable)
     └── PublishFailed          an event could not be handed to the broker (retriable)
@@ -198,6 +199,13 @@ class SourceUnavailable(SourceError):
     """
 
     retriable = True
+
+
+class TopicRecreated(SourceError):
+    """A topic is not the one that the store has read, and the settings say to stop.
+
+    Set stream.on_topic_recreated to "read" to read it from its start.
+    """
 
 
 class SourceMismatch(SourceError):

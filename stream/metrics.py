@@ -143,6 +143,17 @@ class StreamMetrics:
             "retention was faster; offsets are counted, so a compacted topic shows more.",
             ["topic"],
         )
+        self._recreated = counter(
+            "freshet_stream_topics_recreated_total",
+            "Times that a shard found a topic to be another one than it had read: made "
+            "again, cut short, or another cluster's. It was read from its start.",
+            ["topic"],
+        )
+        self._without_owner = gauge(
+            "freshet_stream_shards_without_owner",
+            "Shards that no process of the consumer group has, of as many as the topics have "
+            "partitions; each process shows the same.",
+        )
         self._shards = gauge("freshet_stream_shards", "Shards that this process has open.")
         self._handovers = counter(
             "freshet_stream_handovers_total",
@@ -163,10 +174,19 @@ class StreamMetrics:
         """Show topics with a count of 0, before anything is counted of them."""
         for topic in topics:
             self._lost.labels(topic)
+            self._recreated.labels(topic)
 
     def count_lost(self, topic: str, num_records: int) -> None:
         """Count records that a topic no longer had when they were to be read."""
         self._lost.labels(topic).inc(num_records)
+
+    def count_recreated(self, topic: str) -> None:
+        """Count a topic that is another one than a shard had read."""
+        self._recreated.labels(topic).inc()
+
+    def set_shards_without_owner(self, num_shards: int) -> None:
+        """Set how many shards no process of the group has."""
+        self._without_owner.set(num_shards)
 
     def count_handover(self, kind: str, num_open: int) -> None:
         """Count a shard that this process gained or lost.

@@ -9,6 +9,7 @@ DEFAULT_SESSION_GAP_SECONDS = 1800.0
 """The gap of stores that do not say which they were made with."""
 
 KAFKA_CLIENTS = ("kafka-python", "confluent")
+RECREATED_TOPIC_POLICIES = ("read", "stop")
 
 # Bytes of an id. A cut session is named after its user, and its entry has two bytes for
 # the length of that name: twice as much would not fit.
@@ -227,6 +228,21 @@ class StreamSettings:
     quarantine_topic: str = "freshet.quarantine"
     """Topic that rejected records go to."""
 
+    # Seconds; chosen by hand, a few small requests each time. Twice as long finds new
+    # partitions, and topics that were made again, 15 s later.
+    topic_check_seconds: float = 15.0
+    """How often the topics are looked at, in seconds: for more partitions, for topics
+    that were deleted and made again, and for shards that no process has.
+    """
+
+    on_topic_recreated: str = "read"
+    """What happens when a topic is not the one that the store has read: it was deleted
+    and made again, ends before the stored offset, or is another cluster's.
+
+    read: it is read from its start, which counts nothing twice. stop: the stream ends
+    with an error that names the topic.
+    """
+
     group_id: str = "freshet"
     """Kafka consumer group. All processes of a group must read the same topics."""
 
@@ -273,6 +289,11 @@ class StreamSettings:
                 f"stream.kafka_client is {self.kafka_client!r}; it must be "
                 f"{' or '.join(KAFKA_CLIENTS)}"
             )
+        if self.on_topic_recreated not in RECREATED_TOPIC_POLICIES:
+            raise SettingsInvalid(
+                f"stream.on_topic_recreated is {self.on_topic_recreated!r}; it must be "
+                f"{' or '.join(RECREATED_TOPIC_POLICIES)}"
+            )
         _check_bounds(
             "half_life_seconds",
             self.half_life_seconds,
@@ -316,6 +337,7 @@ class StreamSettings:
             _check_bounds(name, getattr(self, name), 0.01, 86400.0)
         _check_bounds("takeover_wait_seconds", self.takeover_wait_seconds, 0.0, 3600.0)
         _check_bounds("session_timeout_seconds", self.session_timeout_seconds, 1.0, 86400.0)
+        _check_bounds("topic_check_seconds", self.topic_check_seconds, 0.1, 3600.0)
         for name in ("follow_poll_seconds", "poll_seconds"):
             _check_bounds(name, getattr(self, name), 0.001, 3600.0)
         _check_bounds("max_future_seconds", self.max_future_seconds, 0.0, 10 * 365 * 86400.0)

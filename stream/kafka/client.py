@@ -4,7 +4,7 @@ A place in a consumer group, and records of given partitions.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from stream.events.types import Headers, RecordBatch, SourcePartition
 
@@ -126,6 +126,41 @@ class Reader(Protocol):
         """Disconnect."""
 
 
+class TopicDescription(NamedTuple):
+    """What a broker says of a topic.
+
+    Attributes:
+        num_partitions: 0: there is no such topic.
+        topic_id: differs between two topics that had one name, one after the other or
+            in two clusters; empty: there is no such topic, or the broker gives none
+            (before Kafka 2.8).
+    """
+
+    num_partitions: int
+    topic_id: str
+
+
+class Admin(Protocol):
+    """Asks the brokers about topics and groups. Used by one thread."""
+
+    def describe(self, topics: Collection[str]) -> Mapping[str, TopicDescription]:
+        """Return what the brokers say of topics.
+
+        Raises:
+            BrokerAway: they do not, or not now.
+        """
+
+    def assigned(self, topic: str) -> Collection[int]:
+        """Return the partitions of a topic that members of the settings' group have.
+
+        Raises:
+            BrokerAway: the brokers do not say, or not now.
+        """
+
+    def close(self) -> None:
+        """Disconnect."""
+
+
 class KafkaClient(Protocol):
     """A client library."""
 
@@ -145,6 +180,13 @@ class KafkaClient(Protocol):
 
     def reader(self) -> Reader:
         """Connect a reader.
+
+        Raises:
+            SourceUnavailable: no broker answers.
+        """
+
+    def admin(self) -> Admin:
+        """Connect what asks about topics and groups.
 
         Raises:
             SourceUnavailable: no broker answers.

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -18,8 +19,10 @@ from confluent_kafka import (
     KafkaError,
     KafkaException,
     Message,
+    TopicCollection,
     TopicPartition,
 )
+from confluent_kafka.admin import AdminClient
 
 from stream.errors import SourceUnavailable
 from stream.events.types import RecordBatch, SourcePartition
@@ -29,6 +32,7 @@ from stream.kafka.client import (
     Changes,
     ContentTypes,
     OffsetsGone,
+    TopicDescription,
     batch_of_columns,
 )
 from stream.settings import StreamSettings
@@ -37,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 # Seconds for a broker to show that it is there.
 _ANSWER_SECONDS = 1.0
+# Seconds for an answer about topics and groups, which nobody waits for; chosen by hand.
+_ADMIN_SECONDS = 5.0
 # Seconds to leave the group in; without that the broker waits a session timeout.
 _CLOSE_SECONDS = 5.0
 # Seconds between two looks whether the group was left.
@@ -78,6 +84,7 @@ class ConfluentClient:
             "heartbeat.interval.ms": session_ms // 4,
             "max.poll.interval.ms": MAX_POLL_INTERVAL_SECONDS * 1000,
             "partition.assignment.strategy": "cooperative-sticky",
+            "topic.metadata.refresh.interval.ms": self._topic_check_ms,
         }
         if self._settings.worker_id:
             options["group.instance.id"] = self._settings.worker_id
@@ -95,6 +102,20 @@ class ConfluentClient:
         return ConfluentReader(
             self._bootstrap, self._connect(_Causes(), **options), self._settings.batch_records
         )
+
+    def admin(self) -> "ConfluentAdmin":
+        """Make what asks about topics and groups; it connects when it is asked."""
+        options: dict[str, Any] = {
+            "bootstrap.servers": self._bootstrap,
+            "client.id": "freshet-stream",
+            "error_cb": lambda _error: None,  # what is asked says itself what went wrong
+            "log_level": 0,
+        }
+        return ConfluentAdmin(AdminClient(options), self._settings.group_id)
+
+    @property
+    def _topic_check_ms(self) -> int:
+        return round(self._settings.topic_check_seconds * 1000)
 
     def _connect(self, causes: "_Causes", **options: Any) -> Consumer:
         return Consumer(
@@ -329,6 +350,53 @@ class ConfluentReader:
             [message.timestamp()[1] for message in found],
             self._content_types,
         )
+
+
+class ConfluentAdmin:
+    """Asks the brokers about topics and groups."""
+
+    def __init__(self, client: AdminClient, group_id: str) -> None:
+        self._client = client
+        self._group_id = group_id
+
+    def describe(self, topics: Collection[str]) -> dict[str, TopicDescription]:
+        """Return what the brokers say of topics."""
+        asked = self._client.describe_topics(
+            TopicCollection(list(topics)), request_timeout=_ADMIN_SECONDS
+        )
+        return {topic: _description(answer) for topic, answer in asked.items()}
+
+    def assigned(self, topic: str) -> set[int]:
+        """Return the partitions of a topic that members of the group have."""
+        asked = self._client.describe_consumer_groups(
+            [self._group_id], request_timeout=_ADMIN_SECONDS
+        )
+        try:
+            members = asked[self._group_id].result().members
+        except KafkaException as error:
+            raise BrokerAway(_text(error.args[0])) from error
+        return {
+            each.partition
+            for member in members
+            if member.assignment is not None
+            for each in member.assignment.topic_partitions
+            if each.topic == topic
+        }
+
+    def close(self) -> None:
+        """Do nothing: it disconnects when it is forgotten."""
+
+
+def _description(answer: Any) -> TopicDescription:
+    try:
+        found = answer.result()
+    except KafkaException as error:
+        if error.args[0].code() in _MISSING:
+            return TopicDescription(0, "")
+        raise BrokerAway(_text(error.args[0])) from error
+    words = found.topic_id.get_most_significant_bits(), found.topic_id.get_least_significant_bits()
+    number = (words[0] % (1 << 64) << 64) + words[1] % (1 << 64)
+    return TopicDescription(len(found.partitions), str(UUID(int=number)) if number else "")
 
 
 class _Causes:

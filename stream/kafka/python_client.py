@@ -9,6 +9,7 @@ from threading import Event, Thread
 from typing import Any
 
 from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka.admin import KafkaAdminClient
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import FencedInstanceIdError, KafkaError, OffsetOutOfRangeError, RetriableError
 from kafka.future import Future
@@ -21,6 +22,7 @@ from stream.kafka.client import (
     Changes,
     ContentTypes,
     OffsetsGone,
+    TopicDescription,
     batch_of_columns,
 )
 from stream.kafka.reach import Connections, reaching
@@ -30,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 # Milliseconds for a broker to show that it is there.
 _ANSWER_MS = 1000
+# Milliseconds for an answer about topics and groups, which nobody waits for; chosen by
+# hand.
+_ADMIN_MS = 5000
 # Milliseconds to leave the group in; else the broker waits a session timeout.
 _CLOSE_MS = 5000
 # Milliseconds between two polls of the thread that keeps the membership.
@@ -72,6 +77,7 @@ class KafkaPythonClient:
                 session_timeout_ms=session_ms,
                 heartbeat_interval_ms=session_ms // 4,
                 max_poll_interval_ms=MAX_POLL_INTERVAL_SECONDS * 1000,
+                metadata_max_age_ms=round(self._settings.topic_check_seconds * 1000),
             )
             return KafkaPythonGroup(self._bootstrap, consumer, connections, topic, assignor)
 
@@ -85,6 +91,18 @@ class KafkaPythonClient:
                 max_poll_records=self._settings.batch_records,
             )
         return KafkaPythonReader(self._bootstrap, consumer)
+
+    def admin(self) -> "KafkaPythonAdmin":
+        """Connect what asks about topics and groups."""
+        with self._reaching() as connections:
+            client = KafkaAdminClient(
+                bootstrap_servers=self._bootstrap.split(","),
+                client_id="freshet-stream",
+                bootstrap_timeout_ms=_ADMIN_MS,
+                request_timeout_ms=_ADMIN_MS,
+                kafka_client=connections,
+            )
+        return KafkaPythonAdmin(client, self._settings.group_id)
 
     def _reaching(self) -> Any:
         return reaching(self._bootstrap, SourceUnavailable)
@@ -267,6 +285,45 @@ class KafkaPythonReader:
             [message.timestamp for message in found],
             self._content_types,
         )
+
+
+class KafkaPythonAdmin:
+    """Asks the brokers about topics and groups."""
+
+    def __init__(self, client: Any, group_id: str) -> None:
+        self._client = client
+        self._group_id = group_id
+
+    def describe(self, topics: Collection[str]) -> dict[str, TopicDescription]:
+        """Return what the brokers say of topics."""
+        try:
+            found = self._client.describe_topics(list(topics))
+        except KafkaError as error:
+            raise BrokerAway(str(error)) from error
+        return {
+            each["name"]: TopicDescription(len(each["partitions"]), each.get("topic_id") or "")
+            for each in found
+        }
+
+    def assigned(self, topic: str) -> set[int]:
+        """Return the partitions of a topic that members of the group have."""
+        try:
+            members = self._client.describe_groups([self._group_id])[self._group_id]["members"]
+        except KafkaError as error:
+            raise BrokerAway(str(error)) from error
+        shares = [member["member_assignment"] or {} for member in members]
+        return {
+            partition
+            for share in shares
+            for each in share.get("assigned_partitions", ())
+            if each["topic"] == topic
+            for partition in each["partitions"]
+        }
+
+    def close(self) -> None:
+        """Disconnect."""
+        with suppress(KafkaError):
+            self._client.close()
 
 
 class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # the client is not typed

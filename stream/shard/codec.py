@@ -48,6 +48,7 @@ QUERY_ID = b"\x1a"
 FORMAT_KEY = META + b"format"
 STATE_KEY = META + b"state"
 WRITER_KEY = META + b"writer"
+TOPIC_ID = META + b"topic:"
 
 ROW_BYTES = 24  # three words of 64 bits
 PAIR_BYTES = 16  # two words of 64 bits
@@ -260,6 +261,22 @@ def unpack_state(value: bytes) -> ShardState:
         folded_before_ms=_optional_time(folded_before_ms),
         folded=Digest(*words[10:]),
     )
+
+
+def topic_id_key(topic: str) -> bytes:
+    """Return the key of which topic the positions under a name are in."""
+    return TOPIC_ID + _encode(topic)
+
+
+def pack_topic_id(topic_id: str) -> bytes:
+    """Pack which topic the positions under a name are in."""
+    return bytes([_VERSION]) + _encode(topic_id)
+
+
+def unpack_topic_id(key: bytes, value: bytes) -> tuple[str, str]:
+    """Unpack a topic's name and id."""
+    _check_version(value)
+    return _decode(key[len(TOPIC_ID) :]), _decode(value[1:])
 
 
 def position_key(position: SourcePartition) -> bytes:

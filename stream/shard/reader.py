@@ -57,6 +57,13 @@ class ShardReader:
         """Return the next offset of every partition that was applied to this shard."""
         return {position: progress.next_offset for position, progress in self.progress().items()}
 
+    def topic_ids(self) -> dict[str, str]:
+        """Return the id of the topic that the positions under a name are in.
+
+        Left out: names of which no broker has told one.
+        """
+        return dict(self._entries(codec.TOPIC_ID, codec.unpack_topic_id))
+
     def query_names(self) -> Iterator[tuple[int, str]]:
         """Yield ``(query_key, text)`` by key."""
         return self._entries(codec.QUERY_NAME, codec.unpack_name)

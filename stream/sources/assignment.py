@@ -5,13 +5,14 @@ As the group gives and as its shards have stored.
 
 import logging
 from bisect import bisect_left
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Protocol
 
 from stream.errors import StreamError
 from stream.events.types import RecordBatch, SourcePartition
 from stream.kafka.client import Reader
+from stream.sources.topic_watch import TopicLayout
 
 logger = logging.getLogger(__name__)
 
@@ -19,11 +20,14 @@ logger = logging.getLogger(__name__)
 class ShardOwner(Protocol):
     """Opens and closes this process's shards."""
 
-    def acquire(self, index: int, /) -> Mapping[SourcePartition, int]:
-        """Open a shard if it is not open, and return its stored positions.
+    def acquire(self, index: int, topic_ids: Mapping[str, str], /) -> Mapping[SourcePartition, int]:
+        """Open a shard if it is not open, and return its stored positions in the topics
+        of these ids.
 
         Raises:
             StoreError: it cannot be opened.
+            TopicRecreated: it has read another topic of that name, and the settings say
+                to stop.
         """
 
     def release(self, index: int, /) -> None:
@@ -43,8 +47,7 @@ class Assignment:
     Args:
         reader: reads what this says.
         owner: of the shards.
-        topics: the keyed topics.
-        erasures: all partitions of the erasures topic.
+        layout: what there is to read.
 
     Attributes:
         changes: how often partitions came or went.
@@ -54,14 +57,12 @@ class Assignment:
         self,
         reader: Reader,
         owner: ShardOwner,
-        topics: Sequence[str],
-        erasures: Sequence[SourcePartition],
+        layout: TopicLayout,
     ) -> None:
         self.changes = 0
         self._reader = reader
         self._owner = owner
-        self._topics = topics
-        self._erasures = erasures
+        self._layout = layout
         self._shards: set[int] = set()
         self._handed: dict[SourcePartition, int] = {}
         self._handed_erasures: dict[tuple[int, SourcePartition], int] = {}
@@ -76,7 +77,17 @@ class Assignment:
     @property
     def partitions(self) -> Collection[SourcePartition]:
         """What they read of the keyed topics."""
-        return [SourcePartition(topic, shard) for shard in self.shards for topic in self._topics]
+        return self._layout.partitions_of(self.shards)
+
+    @property
+    def erasures(self) -> Collection[SourcePartition]:
+        """What they all read of the erasures; nothing without shards."""
+        return self._layout.erasure_partitions() if self._shards else []
+
+    def rearrange(self, layout: TopicLayout) -> None:
+        """Record that the topics are others, or have more partitions, for `settle`."""
+        self._layout = layout
+        self.changes += 1
 
     def assigned(self, partitions: Collection[int]) -> None:
         """Record shards to open; that may take long, so it waits for `settle`."""
@@ -119,8 +130,9 @@ class Assignment:
         if self._settled == self.changes:
             return False
         self._settled = self.changes
-        stored = {shard: self._owner.acquire(shard) for shard in self.shards}
-        self._reader.assign([*self.partitions, *(self._erasures if stored else ())])
+        topic_ids = self._layout.topic_ids
+        stored = {shard: self._owner.acquire(shard, topic_ids) for shard in self.shards}
+        self._reader.assign([*self.partitions, *self.erasures])
         self._seek_partitions(stored)
         self._seek_erasures(stored)
         return True
@@ -130,7 +142,7 @@ class Assignment:
 
         Of erasures, every shard's own copy.
         """
-        if batch.position not in self._erasures:
+        if batch.position.source not in self._layout.erasures:
             if batch.position not in self._handed:
                 return []
             self._handed[batch.position] = batch.next_offset
@@ -141,7 +153,7 @@ class Assignment:
     def rewound(self, offsets: Mapping[SourcePartition, int]) -> None:
         """Record that the reader resumes elsewhere than where the shards are."""
         for position, offset in offsets.items():
-            if position in self._erasures:
+            if position.source in self._layout.erasures:
                 self._handed_erasures |= {(shard, position): offset for shard in self._shards}
             else:
                 self._handed[position] = offset
@@ -180,12 +192,11 @@ class Assignment:
         self._handed_erasures = {
             (shard, position): positions.get(position, 0)
             for shard, positions in stored.items()
-            for position in self._erasures
+            for position in self.erasures
         }
         least = {
             position: min(self._handed_erasures[shard, position] for shard in stored)
-            for position in self._erasures
-            if stored
+            for position in self.erasures
         }
         self._reader.seek({position: start or None for position, start in least.items()})
 

@@ -20,7 +20,9 @@ from stream.metrics import Lag, StreamMetrics
 from stream.settings import StreamSettings
 from stream.sources.arrivals import Arrivals
 from stream.sources.assignment import Assignment
+from stream.sources.topic_watch import TopicLayout, TopicWatch
 from stream.store.store import Store
+from stream.store.topic_ids import recreated_error
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +48,7 @@ class _Member(NamedTuple):
     group: Group
     reader: Reader
     assignment: Assignment
+    store: Store
 
 
 class _Unapplied:
@@ -95,7 +98,7 @@ class KafkaSource:
     Raises:
         SettingsInvalid: the client is not installed.
         SourceUnavailable: no broker answers, or topics are missing.
-        SourceMismatch: the topics have different numbers of partitions.
+        SourceMismatch: a topic has more partitions than the first one.
     """
 
     shards_by_partition = True
@@ -120,9 +123,22 @@ class KafkaSource:
         self._committed_at = self._contact_at = self._changed_at = time.monotonic()
         self._heard_at = self._contact_at
         self._is_away = False
-        self.num_partitions = self._count_partitions()
-        self._erasures = self._find_erasures()
-        self._metrics.watch_topics([*self._topics, *filter(None, [settings.erasures_topic])])
+        self._watch = TopicWatch(
+            self._client, self._find_topics(), settings.topic_check_seconds, self._metrics
+        )
+        self._watch.look()
+        self._watch.adopt()
+        self._metrics.watch_topics([*self._topics, *self._watch.layout.erasures])
+
+    @property
+    def num_partitions(self) -> int:
+        """How many partitions the group shares out."""
+        return self._watch.layout.num_shards
+
+    @property
+    def topic_ids(self) -> Mapping[str, str]:
+        """Which topics there are, by name; an id is empty where it is not known."""
+        return self._watch.layout.topic_ids
 
     def start(self, store: Store) -> None:
         """Join the consumer group; shards are opened as their partitions are assigned.
@@ -131,6 +147,18 @@ class KafkaSource:
             SourceMismatch: the store has more shards than the topics have partitions.
             SourceUnavailable: no broker answers.
         """
+        self._check_shards(store)
+        reader = self._client.reader()
+        assignment = Assignment(reader, store.ownership, self._watch.layout)
+        try:
+            self._member = _Member(self._client.group(self._topics[0]), reader, assignment, store)
+        except BaseException:
+            reader.close()
+            raise
+        self._watch.start()
+
+    def _check_shards(self, store: Store) -> None:
+        """Check that every shard has a partition, and so hears of erasures."""
         if store.num_shards > self.num_partitions:
             raise SourceMismatch(
                 f"the topics have {self.num_partitions} partitions, but store {store.root} has "
@@ -139,13 +167,6 @@ class KafkaSource:
                 f"(kafka-topics.sh --alter --topic T --partitions {store.num_shards}), or read "
                 "them into a new store"
             )
-        reader = self._client.reader()
-        assignment = Assignment(reader, store.ownership, self._topics, self._erasures)
-        try:
-            self._member = _Member(self._client.group(self._topics[0]), reader, assignment)
-        except BaseException:
-            reader.close()
-            raise
 
     def poll(self, max_wait_seconds: float) -> list[RecordBatch]:
         """Return the next records, as soon as there are any.
@@ -158,6 +179,7 @@ class KafkaSource:
         Raises:
             SourceUnavailable: the broker refuses this consumer.
             StoreError: a shard that was assigned cannot be opened.
+            TopicRecreated: a topic is another one, and the settings say to stop.
         """
         deadline = time.monotonic() + max_wait_seconds
         while True:
@@ -240,23 +262,34 @@ class KafkaSource:
 
     def close(self) -> None:
         """Commit what is applied, close the shards, leave the group and disconnect."""
+        self._watch.close()
         if self._member is None:
             return
         self._commit(wait_seconds=_COMMIT_SECONDS)
-        group, reader, assignment = self._member
+        group, reader, assignment, _ = self._member
         assignment.close()
         group.close()
         reader.close()
         self._member = None
 
-    def _count_partitions(self) -> int:
+    def _find_topics(self) -> TopicLayout:
+        """Return the topics, once they are there and fit each other."""
         counts = self._wait_for_topics()
-        if len(set(counts.values())) > 1:
+        first = self._topics[0]
+        larger = {topic: count for topic, count in counts.items() if count > counts[first]}
+        if larger:
             raise SourceMismatch(
-                f"the topics must have equally many partitions, but have {_listed(counts)}; "
-                "create them anew"
+                f"{first} has {counts[first]} partitions, fewer than {_listed(larger)}, and nobody "
+                f"would read the others: give it as many (kafka-topics.sh --alter --topic {first} "
+                f"--partitions {max(larger.values())})"
             )
-        return max(counts.values())
+        if len(set(counts.values())) > 1:
+            logger.warning(
+                "topics have different numbers of partitions counts=%s; give all as many as %s",
+                dict(counts),
+                first,
+            )
+        return TopicLayout(counts, self._find_erasures(), {})
 
     def _wait_for_topics(self) -> Mapping[str, int]:
         deadline = time.monotonic() + self._settings.bootstrap_timeout_seconds
@@ -279,24 +312,29 @@ class KafkaSource:
                 )
             time.sleep(_TOPIC_RETRY_SECONDS)
 
-    def _find_erasures(self) -> list[SourcePartition]:
+    def _find_erasures(self) -> Mapping[str, int]:
         topic = self._settings.erasures_topic
         if not topic:
-            return []
+            return {}
         count = self._client.partition_counts([topic])[topic]
         if not count:
             logger.warning(
                 "no erasures are read bootstrap=%s missing_topic=%s", self._bootstrap, topic
             )
-        return [SourcePartition(topic, partition) for partition in range(count)]
+        return {topic: count}
 
     def _follow_group(self) -> bool:
         """Let the group take and give partitions; return whether it did."""
-        group, _, assignment = self._joined
+        group, _, assignment, store = self._joined
         try:
             group.poll(assignment)
         except BrokerAway as error:
             self._wait_out(error)
+        num_before = self.num_partitions
+        if self._watch.adopt():
+            if self.num_partitions < num_before:  # the topic is another one
+                self._check_shards(store)
+            assignment.rearrange(self._watch.layout)
         if not assignment.settle():
             return False
         self._changed_at = time.monotonic()
@@ -315,7 +353,7 @@ class KafkaSource:
         return _REBALANCE_LOOK_SECONDS if is_changing else _LOOK_SECONDS
 
     def _read(self, max_wait_seconds: float) -> list[RecordBatch]:
-        _, reader, assignment = self._joined
+        _, reader, assignment, _ = self._joined
         if not assignment.shards:
             time.sleep(max_wait_seconds)
             self._check_contact(has_records=False)
@@ -368,7 +406,7 @@ class KafkaSource:
         if self._member is None:
             return []
         assignment = self._member.assignment
-        return [*assignment.partitions, *(self._erasures if assignment.shards else [])]
+        return [*assignment.partitions, *assignment.erasures]
 
     def _next_offset(self, position: SourcePartition) -> int | None:
         """The first offset not applied.
@@ -383,7 +421,7 @@ class KafkaSource:
         self._committed_at = time.monotonic()
         if self._member is None:
             return
-        group, _, assignment = self._member
+        group, _, assignment, _ = self._member
         offsets = {position: self._next_offset(position) for position in assignment.partitions}
         group.commit(
             {position: offset for position, offset in offsets.items() if offset is not None},
@@ -393,28 +431,46 @@ class KafkaSource:
     def _restart_from_earliest(self, stored_offsets: Mapping[SourcePartition, int]) -> None:
         """Go on at the oldest record there is.
 
-        The broker does not have the stored offset (any more).
+        The broker does not have the stored offset (any more): retention passed it, or
+        the topic is another one, of which the next look at the group makes sure.
+
+        Raises:
+            TopicRecreated: a topic ends before its offset, and the settings say to
+                stop.
         """
-        _, reader, assignment = self._joined
+        _, reader, assignment, _ = self._joined
+        known = self._watch.layout.topic_ids
+        self._watch.look()
         try:
             earliest = reader.earliest(stored_offsets)
         except BrokerAway as error:
             logger.warning("poll failed bootstrap=%s error=%s", self._bootstrap, error)
             return
+        if self._watch.adopt():
+            assignment.rearrange(self._watch.layout)
         for position, stored in stored_offsets.items():
-            num_lost = max(earliest[position] - stored, 0)
-            self._metrics.count_lost(position.source, num_lost)
-            logger.error(
-                "offset out of range topic=%s partition=%d stored=%d going_on_at=%d "
-                "records_lost=%d",
-                position.source,
-                position.partition,
-                stored,
-                earliest[position],
-                num_lost,
-            )
+            if self._watch.layout.topic_ids.get(position.source) == known.get(position.source):
+                self._note_gap(position, stored, earliest[position])
         reader.seek(dict(earliest))
         assignment.rewound(earliest)
+
+    def _note_gap(self, position: SourcePartition, stored: int, earliest: int) -> None:
+        """Tell that a topic begins after the stored offset, or ends before it."""
+        num_lost = max(earliest - stored, 0)
+        if not num_lost and self._settings.on_topic_recreated == "stop":
+            raise recreated_error(position.source, f"has the offset {stored}, which was read")
+        if num_lost:
+            self._metrics.count_lost(position.source, num_lost)
+        else:
+            self._metrics.count_recreated(position.source)
+        logger.error(
+            "offset out of range topic=%s partition=%d stored=%d going_on_at=%d records_lost=%d",
+            position.source,
+            position.partition,
+            stored,
+            earliest,
+            num_lost,
+        )
 
 
 def _listed(counts: Mapping[str, int]) -> str:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from prometheus_client import CollectorRegistry
 
@@ -29,6 +30,7 @@ from stream.shard.rocksdb import Memory, busy
 from stream.shard.shard import Shard
 from stream.store import manifest
 from stream.store.checkpoints import Checkpoint, Checkpoints
+from stream.store.topic_ids import adopt_topics
 from stream.store.uploads import Uploads
 
 logger = logging.getLogger(__name__)
@@ -82,11 +84,18 @@ class Ownership:
                 self._checkpoints, settings.checkpoint_every_seconds, self._metrics
             )
 
-    def acquire(self, index: int) -> Mapping[SourcePartition, int]:
+    def acquire(
+        self, index: int, topic_ids: Mapping[str, str] = MappingProxyType({})
+    ) -> Mapping[SourcePartition, int]:
         """Open a shard that the group assigned to this process, taking it over where
         another process still holds its lease.
 
         A store that does not have as many shards is grown.
+
+        Args:
+            index: the shard's.
+            topic_ids: which topics there are now, by name; positions in others of the
+                same names are forgotten.
 
         Returns:
             The positions stored in it, at which reading must start.
@@ -97,12 +106,15 @@ class Ownership:
             StoreUnreadable: its files, or all its checkpoints, are damaged.
             CheckpointsUnavailable: it is not here, and its checkpoints cannot be
                 reached.
+            TopicRecreated: a topic is another one, and the settings say to stop.
         """
         if index in self._shards and not self._shards[index].holds_lease:
             self.lose(index)
         if index not in self._shards:
             self.grow(index + 1)
             self._take_over_or_restore(index)
+        for topic in adopt_topics(self._shards[index], topic_ids, self._settings):
+            self._metrics.count_recreated(topic)
         return self._shards[index].positions()
 
     def grow(self, num_shards: int) -> None:

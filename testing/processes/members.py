@@ -57,10 +57,11 @@ class Member:
         """The shards that it has open."""
         return sorted(shard for shard, owner in self._shards.owners.items() if owner is self)
 
-    def acquire(self, index: int) -> Mapping[SourcePartition, int]:
+    def acquire(self, index: int, topic_ids: Mapping[str, str]) -> Mapping[SourcePartition, int]:
         """Open a shard that nobody else may have."""
         assert self._shards.owners.get(index, self) is self
         self._shards.owners[index] = self
+        del topic_ids
         return dict(self._shards.positions[index])
 
     def release(self, index: int) -> None:

@@ -70,6 +70,7 @@ def settings(topics: Mapping[str, str], request: pytest.FixtureRequest) -> Strea
         poll_seconds=0.1,
         commit_every_seconds=0.2,
         bootstrap_timeout_seconds=10.0,
+        topic_check_seconds=0.5,
     )
 
 
@@ -563,21 +564,93 @@ def test_store_with_more_shards_than_partitions(
         source.start(open_store(num_shards=4))
 
 
+@pytest.mark.parametrize("count", [2, 5])
 def test_topics_with_different_numbers_of_partitions(
-    kafka_bootstrap: str, settings: StreamSettings
+    kafka_bootstrap: str,
+    settings: StreamSettings,
+    count: int,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Topics that are not equally partitioned are an error that lists them."""
+    """A topic may have fewer partitions than the first one, with a warning; with more
+    it is an error that lists them, and says what to do.
+    """
     odd = f"{settings.clicks_topic}.odd"
     admin: Any = KafkaAdminClient(bootstrap_servers=kafka_bootstrap)
-    admin.create_topics([NewTopic(odd, 2, 1)])
+    admin.create_topics([NewTopic(odd, count, 1)])
+    asked = replace(settings, sessions_topic=odd)
     try:
-        with pytest.raises(SourceMismatch, match=f"{odd} 2"):
-            KafkaSource(
-                kafka_bootstrap, StreamSettings(**asdict(settings) | {"sessions_topic": odd})
-            )
+        if count > PARTITIONS:
+            with pytest.raises(SourceMismatch, match=rf"fewer than {odd} 5.*--partitions 5"):
+                KafkaSource(kafka_bootstrap, asked)
+        else:
+            assert KafkaSource(kafka_bootstrap, asked).num_partitions == PARTITIONS
+            assert "different numbers of partitions" in caplog.text
     finally:
         admin.delete_topics([odd])
         admin.close()
+
+
+def test_partitions_added_to_a_running_stream(
+    kafka_bootstrap: str, settings: StreamSettings, open_store: OpenStore, start_worker: StartWorker
+) -> None:
+    """The store grows, what is in the added partitions of all topics is read, and an
+    erasure in one of them reaches every shard.
+    """
+    first, second = shop_events(100, seed=4), shop_events(200, seed=5)
+    publish(kafka_bootstrap, settings, first)
+    store = open_store(num_shards=PARTITIONS)
+    worker = start_worker(store)
+    worker.wait_for_records(100)
+    admin: Any = KafkaAdminClient(bootstrap_servers=kafka_bootstrap)
+    keyed = (settings.clicks_topic, settings.sessions_topic, settings.catalog_topic)
+    admin.create_partitions(dict.fromkeys(keyed, 5))
+    admin.create_partitions({settings.erasures_topic: 4})
+    admin.close()
+    worker.wait_until(lambda: len(store.open_shards()) == 5)
+    publish(kafka_bootstrap, settings, second)
+    raw = RecordProducer(kafka_bootstrap, settings)
+    erasure = json.dumps({"erase": "session", "id": "s-1", "ts_ms": NOON_MS}).encode()
+    raw.send(settings.erasures_topic, 3, b"s-1", erasure, JSON)
+    raw.flush()
+    raw.close()
+    worker.wait_until(lambda: worker.totals.records >= 300 + 5)
+    worker.wait_until(lambda: worker.sample("freshet_stream_shards_without_owner") == 0)
+    worker.stop()
+
+    kept = [each for each in [*first, *second] if each.session_id != "s-1"]
+    assert_same_dump(dump(store.root, settings, NOON_MS), Oracle.of(kept).dump(NOON_MS))
+
+
+def test_topic_that_is_made_again_under_a_running_stream(
+    kafka_bootstrap: str,
+    settings: StreamSettings,
+    open_store: OpenStore,
+    start_worker: StartWorker,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What is in the new topic is read from its start, and the log says so."""
+    first, second = shop_events(100, seed=6), shop_events(300, seed=7)
+    publish(kafka_bootstrap, settings, first)
+    store = open_store(num_shards=PARTITIONS)
+    worker = start_worker(store)
+    worker.wait_for_records(100)
+    admin: Any = KafkaAdminClient(bootstrap_servers=kafka_bootstrap)
+    admin.delete_topics([settings.clicks_topic])
+    while settings.clicks_topic in admin.list_topics():
+        pass
+    admin.create_topics([NewTopic(settings.clicks_topic, PARTITIONS, 1)])
+    admin.close()
+    publish(kafka_bootstrap, settings, second)
+    expected = len(Oracle.of([*first, *second]).facts)
+    worker.wait_until(
+        lambda: sum(shard.state().num_facts for shard in store.open_shards()) == expected
+    )
+    worker.stop()
+
+    assert caplog.text.count("topic was made again") == PARTITIONS
+    assert_same_dump(
+        dump(store.root, settings, NOON_MS), Oracle.of([*first, *second]).dump(NOON_MS)
+    )
 
 
 def test_missing_topic(

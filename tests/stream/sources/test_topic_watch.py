@@ -1,0 +1,172 @@
+"""What is noticed of topics that change, without a broker."""
+
+import logging
+from collections.abc import Collection, Mapping
+from typing import cast
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from stream.errors import SourceUnavailable
+from stream.events.types import SourcePartition
+from stream.kafka.client import BrokerAway, KafkaClient, TopicDescription
+from stream.metrics import StreamMetrics
+from stream.sources.topic_watch import TopicLayout, TopicWatch
+
+LAYOUT = TopicLayout({"clicks": 2, "sessions": 2}, {"erasures": 1}, {"clicks": "a"})
+
+
+class Brokers:
+    """A client whose brokers say what a test says."""
+
+    def __init__(self) -> None:
+        self.topics: dict[str, TopicDescription] = {}
+        self.owned: set[int] = {0, 1}
+        self.problem: Exception | None = None
+        self.num_open = 0
+
+    def admin(self) -> "Brokers":
+        """Connect."""
+        if isinstance(self.problem, SourceUnavailable):
+            raise self.problem
+        self.num_open += 1
+        return self
+
+    def describe(self, topics: Collection[str]) -> Mapping[str, TopicDescription]:
+        """Describe those that there are."""
+        if self.problem:
+            raise self.problem
+        return {topic: self.topics.get(topic, TopicDescription(0, "")) for topic in topics}
+
+    def assigned(self, topic: str) -> Collection[int]:
+        """Return what the group has."""
+        assert topic == "clicks"
+        return self.owned
+
+    def close(self) -> None:
+        """Disconnect."""
+        self.num_open -= 1
+
+
+def watch(brokers: Brokers, every_seconds: float = 60.0) -> tuple[TopicWatch, CollectorRegistry]:
+    """Return a watch on the brokers, and where its metrics are."""
+    registry = CollectorRegistry()
+    client = cast("KafkaClient", brokers)
+    return TopicWatch(client, LAYOUT, every_seconds, StreamMetrics(registry)), registry
+
+
+def test_what_shards_read() -> None:
+    """The first topic has a partition for every shard that the group gives, also for
+    one that nobody has described yet; of others those that there are.
+    """
+    assert LAYOUT.partitions_of([1, 2]) == [
+        SourcePartition("clicks", 1),
+        SourcePartition("sessions", 1),
+        SourcePartition("clicks", 2),
+    ]
+    assert LAYOUT.erasure_partitions() == [SourcePartition("erasures", 0)]
+    assert LAYOUT.num_shards == 2
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ({"sessions": (5, "s")}, {"sessions": 5}),
+        ({"clicks": (1, "a")}, {}),
+        ({"clicks": (1, "b")}, {"clicks": 1}),
+        ({"clicks": (0, "")}, {}),
+        ({"erasures": (3, "")}, {"erasures": 3}),
+    ],
+    ids=["more", "stale-broker", "made-again", "missing", "erasures"],
+)
+def test_counts_follow_the_topics(
+    found: dict[str, tuple[int, str]], expected: dict[str, int]
+) -> None:
+    """Counts grow; they shrink only where the topic is another one, and stay where
+    there is none for the moment.
+    """
+    after = LAYOUT.updated({name: TopicDescription(*each) for name, each in found.items()})
+    counts = {**after.keyed, **after.erasures}
+
+    assert counts == {"clicks": 2, "sessions": 2, "erasures": 1} | expected
+
+
+def test_ids_follow_the_topics() -> None:
+    """A topic that is gone keeps its id, so that the next one of its name is told from
+    it.
+    """
+    gone = LAYOUT.updated({"clicks": TopicDescription(0, "")})
+    again = gone.updated({"clicks": TopicDescription(2, "b"), "sessions": TopicDescription(2, "")})
+
+    assert gone == LAYOUT
+    assert again.topic_ids == {"clicks": "b", "sessions": ""}
+
+
+def test_news_is_taken_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A look changes nothing until the worker takes it; the log names what changed."""
+    brokers = Brokers()
+    brokers.topics = {"clicks": TopicDescription(4, "a")}
+    watched, _ = watch(brokers)
+    with caplog.at_level(logging.WARNING, "stream"):
+        assert watched.look()
+
+    assert watched.layout == LAYOUT
+    assert watched.adopt()
+    assert not watched.adopt()
+    assert watched.layout.num_shards == 4
+    assert "topic=clicks partitions=4 before=2" in caplog.text
+    assert brokers.num_open == 0
+
+
+@pytest.mark.parametrize("problem", [BrokerAway("away"), SourceUnavailable("away")])
+def test_brokers_that_do_not_tell(problem: Exception) -> None:
+    """Nothing is taken for changed."""
+    brokers = Brokers()
+    brokers.problem = problem
+    watched, _ = watch(brokers)
+
+    assert not watched.look()
+    assert not watched.adopt()
+    assert brokers.num_open == 0
+
+
+def test_shards_without_an_owner_are_counted_and_named(caplog: pytest.LogCaptureFixture) -> None:
+    """What no member has in two looks in a row is in the log; the metric knows at once.
+
+    A topic with more partitions than the group shares out counts, too.
+    """
+    brokers = Brokers()
+    brokers.topics = {"clicks": TopicDescription(3, "a"), "sessions": TopicDescription(4, "s")}
+    watched, registry = watch(brokers, every_seconds=0.001)
+
+    def without_owner() -> float | None:
+        return registry.get_sample_value("freshet_stream_shards_without_owner")
+
+    with caplog.at_level(logging.ERROR, "stream"):
+        watched.start()
+        while without_owner() != 2 or "shards without an owner" not in caplog.text:
+            pass
+        brokers.owned = {0, 1, 2, 3}
+        while without_owner():
+            pass
+        watched.close()
+
+    assert "shards=[2, 3]" in caplog.text
+
+
+def test_a_watch_survives_brokers_that_go_away() -> None:
+    """It looks again, with a new connection, until it is closed."""
+    brokers = Brokers()
+    watched, _ = watch(brokers, every_seconds=0.001)
+    watched.start()
+    brokers.problem = BrokerAway("away")
+    while brokers.num_open:
+        pass
+    brokers.topics = {"sessions": TopicDescription(3, "s")}
+    brokers.problem = None
+    while not watched.adopt():
+        pass
+    watched.close()
+
+    assert watched.layout.keyed["sessions"] == 3
+    assert brokers.num_open == 0
