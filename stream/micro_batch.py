@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stream.events.columns import NO_KEY, EventColumns, References, ShardBatch, Texts
 from stream.events.fast_path import DecodedBatch
-from stream.events.types import CatalogItem, Erasure, RecordBatch, Rejection, SourcePartition
+from stream.events.types import CatalogItem, RecordBatch, Rejection, SourcePartition
 from stream.kafka.partitioner import shard_of
 from stream.reasons import Repair
 
@@ -120,9 +120,7 @@ class ShardRouter:
                     place=whole.place[is_here],
                     batches=whole.batches,
                     items=[item for item in whole.items if self._shard_of_item(item[0]) == shard],
-                    erasures=[
-                        erasure for erasure in whole.erasures if self._is_for(erasure, shard)
-                    ],
+                    erasures=whole.erasures,  # a session may be in several, too
                     positions=micro_batch.positions,
                     references=whole.references.take(shard_of_event == shard),
                     # Which shards an id's actions are in is not known: their sessions
@@ -150,12 +148,6 @@ class ShardRouter:
 
     def _shard_of_item(self, item: CatalogItem) -> int:
         return shard_of(item.item_id, self._num_shards)
-
-    def _is_for(self, erasure: Erasure, shard: int) -> bool:
-        """Whether an erasure goes to a shard: a user or an item may be in any shard, a
-        session is in one.
-        """
-        return erasure.kind != "session" or shard_of(erasure.id, self._num_shards) == shard
 
 
 def _joined(parts: Sequence[MicroBatchPart]) -> ShardBatch:

@@ -16,7 +16,13 @@ from stream.graph.keysets import distinct
 from stream.graph.sessions import SessionWindows
 from stream.scratch import temporary_folder
 from stream.shard import codec
-from stream.shard.codec import PartitionProgress, ShardFormat, ShardState, StoredSession
+from stream.shard.codec import (
+    ErasureTombstone,
+    PartitionProgress,
+    ShardFormat,
+    ShardState,
+    StoredSession,
+)
 from stream.shard.erased_keys import ErasedKeys
 from stream.shard.fencing import current_folder, has_database
 from stream.shard.query_ids import QueryIdEntry, query_id_key, unpack_query_id
@@ -208,6 +214,11 @@ class ShardReader:
             )
         except codec.BAD_ENTRY_ERRORS as error:
             raise store_error(self.path, error) from error
+
+    def tombstones(self) -> Iterator[ErasureTombstone]:
+        """Yield the tombstones of all that is erased, by kind and key."""
+        for byte in codec.ERASURE_KINDS.values():
+            yield from self._entries(codec.ERASED + byte, codec.unpack_tombstone)
 
     def dirty_since(self, sequence: int) -> tuple[Keys, Keys] | None:
         """Return the keys of queries and of items, ascending, that writes after

@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -34,6 +35,7 @@ class Shard(ShardReader):
         memory: what it shares with other shards; None: it has its own.
         database: what it is kept in; None: the RocksDB of the lease's folder, which is
             opened.
+        first_entries: asked for what a brand-new shard begins with.
 
     Raises:
         StoreUnreadable: its files are damaged.
@@ -50,6 +52,7 @@ class Shard(ShardReader):
         *,
         memory: Memory | None = None,
         database: Database | None = None,
+        first_entries: Callable[[], Mapping[bytes, bytes]] = dict,
     ) -> None:
         self.index = index
         self.half_life_ms = settings.half_life_ms
@@ -67,7 +70,7 @@ class Shard(ShardReader):
         try:
             super().__init__(database or Database.open(lease.folder, settings, memory))
             made_as = (index, num_shards, settings.half_life_ms, settings.session_gap_ms)
-            self._check_format(ShardFormat(codec.FORMAT_VERSION, *made_as))
+            self._check_format(ShardFormat(codec.FORMAT_VERSION, *made_as), first_entries)
             self.erased = self.erased_keys()
             lease.remove_stale_epochs()
         except BaseException:
@@ -195,10 +198,13 @@ class Shard(ShardReader):
             )
         return self._dirty_log
 
-    def _check_format(self, expected: ShardFormat) -> None:
+    def _check_format(
+        self, expected: ShardFormat, first_entries: Callable[[], Mapping[bytes, bytes]]
+    ) -> None:
         found = self.format()
         if found is None:
-            self.write(ShardWrite.of({codec.FORMAT_KEY: codec.pack_format(expected)}))
+            own = {codec.FORMAT_KEY: codec.pack_format(expected)}
+            self.write(ShardWrite.of({**own, **first_entries()}))
             return
         made_as = found._replace(num_shards=expected.num_shards)
         if found.num_shards > expected.num_shards and made_as == expected:

@@ -13,12 +13,14 @@ from types import MappingProxyType
 
 from prometheus_client import CollectorRegistry
 
+from stream.clock import now_ms
 from stream.errors import CheckpointDamaged, CheckpointsUnavailable, StoreMismatch, StoreUnreadable
 from stream.events.types import SourcePartition
 from stream.metrics import StreamMetrics
 from stream.settings import StreamSettings
 from stream.shard.fencing import (
     Lease,
+    ScratchFolder,
     acquire_lease,
     begin_epoch,
     current_epoch,
@@ -30,6 +32,7 @@ from stream.shard.rocksdb import Memory, busy
 from stream.shard.shard import Shard
 from stream.store import manifest
 from stream.store.checkpoints import Checkpoint, Checkpoints
+from stream.store.new_shard import Sibling, first_entries
 from stream.store.topic_ids import adopt_topics
 from stream.store.uploads import Uploads
 
@@ -76,6 +79,7 @@ class Ownership:
         self._metrics = metrics or StreamMetrics(CollectorRegistry())
         self._memory = Memory(settings)
         self._shards: dict[int, Shard] = {}
+        self._seen: dict[int, Sibling] = {}
         self._checkpoints: Checkpoints | None = None
         self._uploads: Uploads | None = None
         if settings.checkpoints_url:
@@ -272,10 +276,64 @@ class Ownership:
     def _open(self, index: int, lease: Lease, kind: str) -> None:
         self.num_shards = max(self.num_shards, manifest.read_manifest(self._root).num_shards)
         self._shards[index] = Shard(
-            lease, index, self.num_shards, self._settings, memory=self._memory
+            lease,
+            index,
+            self.num_shards,
+            self._settings,
+            memory=self._memory,
+            first_entries=lambda: first_entries(self._siblings(index), now_ms()),
         )
         self._metrics.count_handover(kind, len(self._shards))
         logger.info("shard %s shard=%d epoch=%d", kind.replace("_", " "), index, lease.number)
+
+    def _siblings(self, index: int) -> list[Sibling]:
+        """Return what the other shards know that a new one must know: those that are
+        here, or else the first that has a checkpoint.
+
+        Of one that is not open here, what it knew when it was first looked at will do:
+        its positions say how far that goes.
+
+        Raises:
+            StoreUnreadable: one is damaged.
+            CheckpointsUnavailable: none is here, and checkpoints cannot be reached.
+        """
+        topic = self._settings.erasures_topic
+        found = [Sibling.read(shard, topic) for shard in self._shards.values()]
+        for other in range(self.num_shards):
+            if other == index or other in self._shards:
+                continue
+            if other not in self._seen and has_database(self._path(other)):
+                self._seen[other] = self._view(self._path(other))
+            if other in self._seen:
+                found.append(self._seen[other])
+        return found or self._siblings_elsewhere(index)
+
+    def _siblings_elsewhere(self, index: int) -> list[Sibling]:
+        """Return what the first shard knew that has a checkpoint which can be read."""
+        if self._checkpoints is None:
+            return []
+        for other in range(self.num_shards):
+            for name in self._checkpoints.newest_first(other):
+                scratch = ScratchFolder(self._path(index))
+                try:
+                    folder = scratch.folder / "database"
+                    folder.mkdir()
+                    self._checkpoints.fetch(self._checkpoints.read(other, name), folder)
+                    return [self._view(folder)]
+                except CheckpointDamaged as error:
+                    logger.warning(
+                        "checkpoint passed over shard=%d name=%s error=%s", other, name, error
+                    )
+                finally:
+                    scratch.release()
+        return []
+
+    def _view(self, path: Path) -> Sibling:
+        shard = ShardView(path)
+        try:
+            return Sibling.read(shard, self._settings.erasures_topic)
+        finally:
+            shard.close()
 
     def _close(self, index: int, kind: str) -> None:
         shard = self._shards.pop(index)
