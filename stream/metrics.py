@@ -154,6 +154,17 @@ class StreamMetrics:
             "Shards that no process of the consumer group has, of as many as the topics have "
             "partitions; each process shows the same.",
         )
+        self._clock_offset_seconds = gauge(
+            "freshet_stream_clock_offset_seconds",
+            "How far the times that Kafka keeps with records are ahead of this machine's clock "
+            "when they are read; negative: how far behind it though they had just arrived. "
+            "The median of the last batches; 0: nothing shows a difference.",
+        )
+        self._events_ahead = counter(
+            "freshet_stream_events_ahead_total",
+            "Interactions applied whose time was over a minute ahead of the record's time in "
+            "Kafka, or of the clock.",
+        )
         self._shards = gauge("freshet_stream_shards", "Shards that this process has open.")
         self._handovers = counter(
             "freshet_stream_handovers_total",
@@ -255,17 +266,26 @@ class StreamMetrics:
         for kind, count in count_by_kind.items():
             self._repairs.labels(kind).inc(count)
 
-    def set_freshness(self, *, watermark_ms: int | None, lag: Lag) -> None:
-        """Set the gauges of the watermark and of the lag.
+    def count_events_ahead(self, count: int) -> None:
+        """Count interactions applied that say to be from the future."""
+        self._events_ahead.inc(count)
+
+    def set_freshness(
+        self, *, watermark_ms: int | None, lag: Lag, clock_offset_seconds: float
+    ) -> None:
+        """Set the gauges of the watermark, of the lag and of the clocks.
 
         Args:
             watermark_ms: event time up to which the graph is applied; None: no event
                 was applied.
             lag: what waits; the gauges of other partitions are removed.
+            clock_offset_seconds: how far records' own times are ahead of this machine's
+                clock.
         """
         self._watermark.set((watermark_ms or 0) / 1000)
         self._behind_seconds.set(max([lag.silent_seconds, *lag.seconds.values()]))
         self._broker_silent_seconds.set(lag.silent_seconds)
+        self._clock_offset_seconds.set(clock_offset_seconds)
         for gauge, waiting in (
             (self._behind_records, lag.records),
             (self._partition_behind_seconds, lag.seconds),

@@ -119,6 +119,7 @@ class ShardRouter:
                     events=whole.events.take(is_here),
                     place=whole.place[is_here],
                     batches=whole.batches,
+                    read_ms=whole.read_ms,
                     items=[item for item in whole.items if self._shard_of_item(item[0]) == shard],
                     erasures=whole.erasures,  # a session may be in several, too
                     positions=micro_batch.positions,
@@ -156,6 +157,7 @@ def _joined(parts: Sequence[MicroBatchPart]) -> ShardBatch:
         events=EventColumns.concatenate([decoded.events for _, decoded in parts]),
         place=np.repeat(np.arange(len(parts), dtype=np.int32), sizes),
         batches=[batch for batch, _ in parts],
+        read_ms=[decoded.read_ms for _, decoded in parts],
         items=[
             (item, place, row)
             for place, (_, decoded) in enumerate(parts)

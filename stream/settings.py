@@ -193,8 +193,8 @@ class StreamSettings:
     # One hour, a clock in the next time zone. Twice as long lets one wrong clock move
     # the watermark, from which lateness is measured, two hours ahead.
     max_future_seconds: float = 3600.0
-    """How far ahead of the clock an event time may be, in seconds; later ones are
-    absurd.
+    """How far ahead an event time may be, in seconds, of this machine's clock or of the
+    time that records carry in Kafka, whichever is later; later ones are absurd.
     """
 
     # Seconds; chosen by hand. Twice as long finds new lines 0.2 s later.

@@ -68,6 +68,11 @@ class MemorySource:
         """Nothing is known."""
         return Lag()
 
+    @property
+    def clock_offset_ms(self) -> int:
+        """Nothing is known."""
+        return 0
+
     def applied(self, positions: Mapping[SourcePartition, int]) -> None:
         """Nothing to do."""
 

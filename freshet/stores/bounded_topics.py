@@ -72,6 +72,11 @@ class BoundedTopics:
         """Return what waits, what comes after the ends included."""
         return self._source.lag()
 
+    @property
+    def clock_offset_ms(self) -> int:
+        """How far records' times in Kafka are ahead of this machine's clock."""
+        return self._source.clock_offset_ms
+
     def applied(self, positions: Mapping[SourcePartition, int]) -> None:
         """Record what is in the store."""
         self._source.applied(positions)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream.changes.acceptance import Acceptance, without_late
 from stream.changes.lookup import Lookup
@@ -137,7 +138,7 @@ def _state_after(
     _, old_sizes = hyperedge_sizes(_together(stored.kept, stored.gone))
     return before._replace(
         sequence=before.sequence + 1,
-        watermark_ms=_newest_ms(before.watermark_ms, lookup.events, accepted.mask),
+        watermark_ms=_newest_ms(before.watermark_ms, lookup.batch.seen_ms()[accepted.mask]),
         facts=before.facts + changed.digest() - replaced.digest(),
         edge_facts=before.edge_facts + _edge_digest(changed) - _edge_digest(replaced),
         num_sessions=before.num_sessions + len(sessions) - len(lookup.sessions.records),
@@ -158,20 +159,16 @@ def _progress_after(
         for place, records in enumerate(batch.batches):
             if records.position == position:
                 is_here = (batch.place == place) & accepted.mask
-                watermark_ms = _newest_ms(watermark_ms, lookup.events, is_here)
+                watermark_ms = _newest_ms(watermark_ms, lookup.events.ts_ms[is_here])
         after[position] = PartitionProgress(next_offset, watermark_ms)
     return after
 
 
-def _newest_ms(known_ms: int | None, events: EventColumns, mask: Bools) -> int | None:
-    """Return the largest of a time and those of the events in a mask.
-
-    None: there is none.
-    """
-    times = events.ts_ms[mask]
-    if not len(times):
+def _newest_ms(known_ms: int | None, times_ms: NDArray[np.int64]) -> int | None:
+    """Return the largest of a time and others; None: there is none."""
+    if not len(times_ms):
         return known_ms
-    newest_ms = int(times.max())
+    newest_ms = int(times_ms.max())
     return newest_ms if known_ms is None else max(known_ms, newest_ms)
 
 

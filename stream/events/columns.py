@@ -25,6 +25,11 @@ from stream.events.types import (
 NO_KEY = 0
 """The key that stands for "none": no query, no user, no session. No text has it."""
 
+# The largest time there is: what has no time of its own bounds nothing.
+_NEVER_MS = np.iinfo(np.int64).max
+# The year 2000: a record's time before it was not set, or is in another unit.
+_FIRST_RECORD_MS = 946_684_800_000
+
 Keys = NDArray[np.uint64]
 
 
@@ -167,6 +172,8 @@ class ShardBatch:
         events: interactions, in the order in which they were read.
         place: ``int32 [num_events]`` index into `batches` of each event's records.
         batches: the records that events, items and erasures came in.
+        read_ms: the clock when each of `batches` was read, in milliseconds; empty: not
+            known.
         items: catalogue items in order, each with its place and row.
         erasures: what to forget, in order.
         positions: where to go on reading in every partition that was read from.
@@ -179,12 +186,33 @@ class ShardBatch:
     events: EventColumns
     place: NDArray[np.int32]
     batches: list[RecordBatch] = field(default_factory=list)
+    read_ms: list[int] = field(default_factory=list)
     items: list[tuple[CatalogItem, int, int]] = field(default_factory=list)
     erasures: list[Erasure] = field(default_factory=list)
     positions: dict[SourcePartition, int] = field(default_factory=dict)
     retention_ms: int | None = None
     references: References = field(default_factory=References.empty)
     searches: list[SearchRecord] = field(default_factory=list)
+
+    def seen_ms(self) -> NDArray[np.int64]:
+        """Return the time up to which each event shows that events were seen, ``int64
+        [num_events]``: its own, but no later than its record's and than the clock.
+        """
+        own = self.events.ts_ms
+        if not self.read_ms or not len(own):
+            return own
+        # What was held back until now came in records of before.
+        held = [max(self.read_ms)] * (len(self.batches) - len(self.read_ms))
+        bound = np.array([*self.read_ms, *held], dtype=np.int64)[self.place]
+        if any(records.times_ms for records in self.batches):
+            starts = np.cumsum([0, *(len(records) for records in self.batches[:-1])])
+            times = np.concatenate([_record_times(records) for records in self.batches])
+            bound = np.minimum(bound, times[starts[self.place] + self.events.row])
+        return np.where(own < bound, own, bound)
+
+    def num_ahead(self, tolerance_ms: int) -> int:
+        """Return how many events are further ahead of `seen_ms` than that."""
+        return int(np.count_nonzero(self.events.ts_ms - self.seen_ms() > tolerance_ms))
 
     def record_of(self, event_index: int) -> Record:
         """Return the record that an event came in."""
@@ -194,6 +222,14 @@ class ShardBatch:
     def rejection(self, event_index: int, reason: str, detail: str) -> Rejection:
         """Return what puts an event's record into quarantine."""
         return Rejection(record=self.record_of(event_index), reason=reason, detail=detail)
+
+
+def _record_times(records: RecordBatch) -> NDArray[np.int64]:
+    """Return the records' own times; those that have none, the end of time."""
+    if not records.times_ms:
+        return np.full(len(records), _NEVER_MS)
+    times = np.array(records.times_ms, dtype=np.int64)
+    return np.where(times < _FIRST_RECORD_MS, _NEVER_MS, times)
 
 
 def no_events() -> EventColumns:

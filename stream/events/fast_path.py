@@ -48,6 +48,7 @@ class DecodedBatch:
             of `stream.reasons.IGNORED`.
         references: what some interactions say beside their columns.
         searches: the texts of searches that interactions may name, in order.
+        read_ms: the clock by which the times of its events were judged.
     """
 
     events: EventColumns
@@ -58,6 +59,7 @@ class DecodedBatch:
     ignored: Counter[str] = field(default_factory=Counter)
     references: References = field(default_factory=References.empty)
     searches: list[SearchRecord] = field(default_factory=list)
+    read_ms: int = 0
 
 
 class ColumnDecoder:
@@ -102,7 +104,8 @@ class ColumnDecoder:
             no_references = [References.empty()] * len(parts)
             decoded.references = References.concatenate([*no_references, decoded.references], sizes)
         parts = [part for part in (*parts, decoded.events) if len(part)]
-        return replace(decoded, events=EventColumns.concatenate(parts or [no_events()]))
+        events = EventColumns.concatenate(parts or [no_events()])
+        return replace(decoded, events=events, read_ms=now_ms)
 
     def forget_if_large(self) -> None:
         """Forget texts once there are many.

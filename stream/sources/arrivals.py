@@ -57,6 +57,14 @@ class Arrivals:
             # Any end may be left out: what arrived about then is known less exactly.
             self._seen = [*self._seen[:-1:2], self._seen[-1]]
 
+    def not_before(self, offset: int) -> float | None:
+        """Return the last monotonic second at which a record had not arrived.
+
+        None: it may always have been there.
+        """
+        behind = bisect_right(self._seen, offset, key=lambda seen: seen.end)
+        return self._seen[behind - 1].last if behind else None
+
     def see_time(self, time_ms: int) -> None:
         """Record the time that the oldest waiting record carries, or the newest applied
         one, which is older.

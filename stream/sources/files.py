@@ -169,6 +169,11 @@ class FileSource:
         """How much of `bytes_total` was read."""
         return sum(min(file.bytes_done, _size_bytes(path)) for path, file in self._files.items())
 
+    @property
+    def clock_offset_ms(self) -> int:
+        """Nothing is known: a line has no time but its event's."""
+        return 0
+
     def applied(self, positions: Mapping[SourcePartition, int]) -> None:
         """Nothing to do: the store alone remembers how far files were applied."""
 

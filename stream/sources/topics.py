@@ -20,6 +20,7 @@ from stream.metrics import Lag, StreamMetrics
 from stream.settings import StreamSettings
 from stream.sources.arrivals import Arrivals
 from stream.sources.assignment import Assignment
+from stream.sources.record_clock import RecordClock
 from stream.sources.topic_watch import TopicLayout, TopicWatch
 from stream.store.store import Store
 from stream.store.topic_ids import recreated_error
@@ -119,6 +120,7 @@ class KafkaSource:
         self._client = open_client(bootstrap, settings)
         self._member: _Member | None = None
         self._unapplied = _Unapplied()
+        self._clock = RecordClock()
         self._arrivals: defaultdict[SourcePartition, Arrivals] = defaultdict(Arrivals)
         self._committed_at = self._contact_at = self._changed_at = time.monotonic()
         self._heard_at = self._contact_at
@@ -238,6 +240,11 @@ class KafkaSource:
             elif silent:
                 seconds[place] = silent
         return Lag(records=records, seconds=seconds, silent_seconds=silent)
+
+    @property
+    def clock_offset_ms(self) -> int:
+        """How far records' times in Kafka are ahead of this machine's clock."""
+        return self._clock.offset_ms(now_ms())
 
     def behind_records(self) -> dict[tuple[str, int], int]:
         """Return how many records wait, by topic and partition.
@@ -368,10 +375,19 @@ class KafkaSource:
             return []
         self._check_contact(has_records=bool(found))
         for batch in found:
-            if batch.times_ms and self._unapplied.begin(batch.position) is None:
-                self._arrivals[batch.position].see_time(batch.times_ms[0])
+            self._see_times(batch)
             self._unapplied.hand_out(batch)
         return [share for batch in found for share in assignment.hand_out(batch)]
+
+    def _see_times(self, batch: RecordBatch) -> None:
+        if not batch.times_ms:
+            return
+        arrivals, read_ms = self._arrivals[batch.position], now_ms()
+        if self._unapplied.begin(batch.position) is None:
+            arrivals.see_time(batch.times_ms[0])
+        last = arrivals.not_before(batch.offsets[0])
+        after_ms = None if last is None else read_ms - 1000 * (time.monotonic() - last)
+        self._clock.see(batch.times_ms, read_ms=read_ms, after_ms=after_ms)
 
     def _wait_out(self, error: BrokerAway) -> None:
         logger.warning("poll failed bootstrap=%s error=%s", self._bootstrap, error)

@@ -126,6 +126,7 @@ def _busy_stream(registry: CollectorRegistry) -> None:
     metrics.set_freshness(
         watermark_ms=now_ms - 60_000,
         lag=Lag(records={("clicks", 0): 5}, seconds={("clicks", 0): 60.0}),
+        clock_offset_seconds=0.0,
     )
 
 

@@ -66,7 +66,9 @@ def test_a_metric_that_is_not_exported_has_no_total(addresses: Addresses) -> Non
 def test_a_stream_whose_broker_is_silent_is_not_up(free_port: Callable[[], int]) -> None:
     """It answers, but cannot do its work."""
     registry = CollectorRegistry()
-    StreamMetrics(registry).set_freshness(watermark_ms=None, lag=Lag(silent_seconds=90.0))
+    StreamMetrics(registry).set_freshness(
+        watermark_ms=None, lag=Lag(silent_seconds=90.0), clock_offset_seconds=0.0
+    )
     at, nobody = (f"127.0.0.1:{free_port()}" for _ in range(2))
     with metrics_endpoint(at, registry):
         processes = read_status(Addresses(stream=at, tuner=nobody, server=nobody, target=nobody))

@@ -70,22 +70,23 @@ def test_freshness() -> None:
         seconds={("t", 0): 9.5, ("t", 1): 0.0},
         silent_seconds=7.0,
     )
-    metrics.set_freshness(watermark_ms=90_500, lag=lag)
+    metrics.set_freshness(watermark_ms=90_500, lag=lag, clock_offset_seconds=-7.5)
     assert sample(registry, "freshet_stream_graph_watermark_seconds") == 90.5
     assert sample(registry, "freshet_stream_behind_seconds") == 9.5
     assert sample(registry, "freshet_stream_broker_silent_seconds") == 7.0
+    assert sample(registry, "freshet_stream_clock_offset_seconds") == -7.5
     name = "freshet_stream_partition_behind_seconds"
     assert sample(registry, name, topic="t", partition="0") == 9.5
     assert sample(registry, name, topic="t", partition="1") == 0
     assert sample(registry, "freshet_stream_behind_records", topic="t", partition="0") == 5
     lag = Lag(records={("t", 1): 0}, seconds={("t", 1): 0.0})
-    metrics.set_freshness(watermark_ms=90_500, lag=lag)
+    metrics.set_freshness(watermark_ms=90_500, lag=lag, clock_offset_seconds=-7.5)
     assert sample(registry, "freshet_stream_behind_seconds") == 0
     assert sample(registry, "freshet_stream_broker_silent_seconds") == 0
     assert sample(registry, name, topic="t", partition="0") is None
     assert sample(registry, "freshet_stream_behind_records", topic="t", partition="0") is None
     assert sample(registry, "freshet_stream_behind_records", topic="t", partition="1") == 0
-    metrics.set_freshness(watermark_ms=None, lag=Lag())
+    metrics.set_freshness(watermark_ms=None, lag=Lag(), clock_offset_seconds=0.0)
     assert sample(registry, "freshet_stream_graph_watermark_seconds") == 0
     assert sample(registry, "freshet_stream_behind_seconds") == 0
 

@@ -436,6 +436,8 @@ class ScriptedSource:
 
     def __init__(self, polls: Sequence[Sequence[bytes]]) -> None:
         self.rebalances = 0
+        self.clock_offset_ms = 0
+        self.times_ms: Sequence[int] = ()
         self.idled_seconds = 0.0
         self.on_idle: Callable[[], None] = lambda: None
         self._polls = list(polls)
@@ -459,6 +461,7 @@ class ScriptedSource:
             content_types=[""] * len(values),
             keys=[None] * len(values),
             values=values,
+            times_ms=self.times_ms,
         )
         return [batch]
 
@@ -561,6 +564,54 @@ def test_batch_seconds_run_from_decoding_to_the_write(
     assert registry.get_sample_value("freshet_stream_batch_seconds_count") == 1
     # Decoding, the second poll and its decoding, quarantine, write.
     assert registry.get_sample_value("freshet_stream_batch_seconds_sum") == 31.0
+
+
+@pytest.mark.parametrize("offset_ms", [0, -7_200_000, 7_200_000])
+def test_events_are_judged_by_the_later_clock(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch, offset_ms: int
+) -> None:
+    """Live events are used by a worker whose clock is two hours slow, where the
+    records' own times show it; without that they are from the future.
+    """
+    monkeypatch.setattr("stream.worker.now_ms", lambda: NOON_MS - 7_200_000)
+    source = ScriptedSource([[line_of(event(ts_ms=NOON_MS))]])
+    source.clock_offset_ms = offset_ms
+    registry = CollectorRegistry()
+    totals = run_scripted(source, open_store(), StreamSettings(), registry)
+    is_used = offset_ms > 0
+    assert (totals.events, totals.quarantined) == ((1, 0) if is_used else (0, 1))
+    offset = registry.get_sample_value("freshet_stream_clock_offset_seconds")
+    assert offset == offset_ms / 1000
+
+
+@pytest.mark.parametrize(
+    ("times_ms", "watermark_ms"),
+    [
+        ((), NOON_MS),  # no time but the worker's clock
+        ((NOON_MS - 1000, NOON_MS - 500), NOON_MS - 500),
+        ((NOON_MS - 1000, NOON_MS + 2_400_000), NOON_MS),  # its producer's clock is fast, too
+        ((NOON_MS - 1000, -1), NOON_MS),  # a record without a time
+        ((NOON_MS - 1000, NOON_MS // 1000), NOON_MS),  # seconds
+    ],
+)
+def test_an_event_of_the_future_moves_no_watermark(
+    open_store: OpenStore,
+    monkeypatch: pytest.MonkeyPatch,
+    times_ms: Sequence[int],
+    watermark_ms: int,
+) -> None:
+    """It is used and counted, and the graph is complete up to its record's time at the
+    most: nobody has seen more.
+    """
+    monkeypatch.setattr("stream.worker.now_ms", lambda: NOON_MS)
+    ahead = event(item_id="b", ts_ms=NOON_MS + 2_400_000)
+    source = ScriptedSource([[line_of(event(ts_ms=NOON_MS - 60_000)), line_of(ahead)]])
+    source.times_ms = times_ms
+    registry = CollectorRegistry()
+    totals = run_scripted(source, open_store(), StreamSettings(), registry)
+    assert (totals.events, totals.quarantined) == (2, 0)
+    assert totals.watermark_ms == watermark_ms
+    assert registry.get_sample_value("freshet_stream_events_ahead_total") == 1
 
 
 def test_stalled_disk_is_waited_for(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:

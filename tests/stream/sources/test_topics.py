@@ -22,6 +22,7 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.structs import TopicPartition
 from prometheus_client import CollectorRegistry
 
+from stream.clock import now_ms
 from stream.errors import SourceMismatch, SourceUnavailable, StreamError
 from stream.events.types import CatalogItem, Record, SourcePartition
 from stream.kafka.partitioner import shard_of
@@ -439,6 +440,25 @@ def test_records_come_with_their_own_time(
     source.close()
 
     assert [record.time_ms for record in found] == times_ms
+
+
+def test_a_clock_that_is_two_hours_slow_costs_no_event(
+    kafka_bootstrap: str,
+    settings: StreamSettings,
+    open_store: OpenStore,
+    start_worker: StartWorker,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Events of now are used, and the offset of the clock is told."""
+    for module in ("stream.worker", "stream.sources.topics"):
+        monkeypatch.setattr(f"{module}.now_ms", lambda: now_ms() - 7_200_000)
+    publish(kafka_bootstrap, settings, [event(ts_ms=now_ms(), item_id=f"i-{n}") for n in range(20)])
+    worker = start_worker(open_store(num_shards=PARTITIONS))
+    worker.wait_for_records(20)
+    worker.wait_until(lambda: (worker.sample("freshet_stream_clock_offset_seconds") or 0) > 7000)
+    totals = worker.stop()
+    assert (totals.events, totals.quarantined) == (20, 0)
+    assert worker.sample("freshet_stream_events_ahead_total") == 0
 
 
 def test_lag(

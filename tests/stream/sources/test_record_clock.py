@@ -1,0 +1,61 @@
+"""How far a clock is from the records' times, told from how long they waited."""
+
+import pytest
+
+from stream.sources.record_clock import RecordClock
+
+NOW_MS = 1_800_000_000_000
+HOUR_MS = 3_600_000
+
+
+def offset(*batches: tuple[list[int], float | None]) -> int:
+    """Return the offset after batches read now: their times, and a moment before."""
+    clock = RecordClock()
+    for times_ms, after_ms in batches:
+        clock.see(times_ms, read_ms=NOW_MS, after_ms=after_ms)
+    return clock.offset_ms(NOW_MS)
+
+
+def test_clocks_that_agree() -> None:
+    """A record between the last moment without it and its reading shows nothing."""
+    assert offset() == 0
+    assert offset(([NOW_MS - 500], NOW_MS - 1000.0)) == 0
+
+
+def test_a_backlog_is_no_offset() -> None:
+    """What is old and may always have been there only waited."""
+    assert offset(([NOW_MS - 9 * HOUR_MS], None)) == 0
+    assert offset(([NOW_MS - HOUR_MS] * 500, NOW_MS - 2.0 * HOUR_MS)) == 0
+
+
+def test_a_clock_that_is_slow_is_told_by_records_ahead_of_it() -> None:
+    """Nothing is read before it was made, backlog or not."""
+    assert offset(([NOW_MS + 2 * HOUR_MS], None)) == 2 * HOUR_MS
+    assert offset(([NOW_MS + 2 * HOUR_MS], NOW_MS - 1000.0)) == 2 * HOUR_MS
+
+
+def test_a_clock_that_is_fast_is_told_by_what_just_arrived() -> None:
+    """A record of an hour ago that was not there a second ago."""
+    assert offset(([NOW_MS - HOUR_MS], NOW_MS - 1000.0)) == 1000 - HOUR_MS
+
+
+@pytest.mark.parametrize("in_one_batch", [True, False])
+def test_one_producer_of_four_does_not_count(in_one_batch: bool) -> None:
+    """The median of a batch, and of batches, is that of the others."""
+    times_ms = [NOW_MS - 10, NOW_MS + HOUR_MS, NOW_MS - 5, NOW_MS - 1] * 25
+    cut = [times_ms] if in_one_batch else [[each] for each in times_ms]
+    assert offset(*((each, NOW_MS - 1000.0) for each in cut)) == 0
+
+
+def test_records_without_a_time_show_nothing() -> None:
+    """Not set, or seconds where milliseconds belong."""
+    assert offset(([-1, 0, NOW_MS // 1000], NOW_MS - 1000.0)) == 0
+    assert offset(([-1, NOW_MS + HOUR_MS], None)) == HOUR_MS
+
+
+def test_what_was_seen_long_ago_is_forgotten() -> None:
+    """The clock may have been set since, back or forth."""
+    clock = RecordClock()
+    clock.see([NOW_MS + HOUR_MS], read_ms=NOW_MS, after_ms=None)
+    assert clock.offset_ms(NOW_MS + 599_000) == HOUR_MS
+    assert clock.offset_ms(NOW_MS + HOUR_MS) == 0
