@@ -45,3 +45,9 @@ def distinct(keys: Keys) -> Keys:
     """Return the distinct keys, ascending."""
     ordered = np.sort(keys)
     return ordered[run_starts(ordered)]
+
+
+def repeated(keys: Keys) -> Keys:
+    """Return the keys that are there more than once, ascending."""
+    ordered = np.sort(keys)
+    return distinct(ordered[1:][ordered[1:] == ordered[:-1]])

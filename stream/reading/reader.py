@@ -19,12 +19,14 @@ import numpy as np
 
 from stream.actions import Action
 from stream.errors import StoreMismatch, StoreUnreadable
+from stream.events.columns import Keys
 from stream.events.types import CatalogItem, SourcePartition
 from stream.graph.arrays import GraphArrays, GraphParts, build_arrays, missing_name_error
 from stream.graph.catalog import newest_over_shards
 from stream.graph.edges import EdgeColumns, edges_of, with_folded
 from stream.graph.facts import Digest, FactColumns, hyperedge_rows, hyperedge_sizes, merge_facts
 from stream.graph.folded import FoldedEdges, add_folded
+from stream.graph.keysets import repeated
 from stream.reading.incremental import GraphCache
 from stream.reading.manifest import MANIFEST_NAME as SNAPSHOT_MANIFEST_NAME
 from stream.reading.manifest import read_manifest as read_snapshot_manifest
@@ -225,9 +227,13 @@ class GraphReader:
                 damaged or lost.
         """
         facts = edge_facts = Digest()
+        sessions: list[Keys] = []  # eight bytes a session
         for index, shard in self.shards():
             state = shard.state()
-            held = _digest(chunk.facts for chunk in session_chunks([shard]))
+            held = Digest()
+            for chunk in session_chunks([shard]):
+                held += chunk.facts.digest()
+                sessions.append(chunk.keys)
             held += state.folded
             on_edges = sum((edges.digest() for edges in edge_chunks([shard])), Digest())
             if (held, on_edges) != (state.facts, state.edge_facts):
@@ -238,12 +244,33 @@ class GraphReader:
                     f"{state.edge_facts.count}"
                 )
             facts, edge_facts = facts + held, edge_facts + on_edges
-        return graph_hash(facts, edge_facts)
+        in_several = repeated(np.concatenate([np.empty(0, dtype=np.uint64), *sessions]))
+        again, on_edges_again = self._counted_again(in_several)
+        return graph_hash(facts - again, edge_facts - on_edges_again)
+
+    def _counted_again(self, sessions: Keys) -> tuple[Digest, Digest]:
+        """Return what adding up the shards counts of some sessions more than once, of
+        all facts and of those that make edges.
+        """
+        again = on_edges = Digest()
+        for keys in _chunks(sessions.tolist(), _CHUNK_SESSIONS):
+            held = FactColumns.concatenate(
+                [
+                    codec.facts_of_sessions(np.array([key], dtype=np.uint64), [record])
+                    for shard in self._shards
+                    for key, record in shard.get_sessions(keys).items()
+                ]
+            )
+            once = merge_facts(FactColumns.empty(), held).facts
+            again += held.digest() - once.digest()
+            on_edges += held.take(held.makes_edge).digest()
+            on_edges = on_edges - once.take(once.makes_edge).digest()
+        return again, on_edges
 
     def recorded_hash(self) -> str:
         """Return what `graph_hash` must be, from the sums that every write kept.
 
-        Reads nothing else.
+        Reads nothing else, and so counts a fact that several shards hold in each.
         """
         states = self.shard_states().values()
         facts = sum((state.facts for state in states), Digest())
@@ -507,10 +534,6 @@ def _advice(format_version: int) -> str:
     if format_version == OLD_VERSION:
         return "bring it to that with: freshet upgrade --store DIR (freshet stream does it too)"
     return "use the version that wrote it"
-
-
-def _digest(parts: Iterator[FactColumns]) -> Digest:
-    return sum((facts.digest() for facts in parts), Digest())
 
 
 def _first_of_each(records: Iterator[tuple[int, _Value]]) -> Iterator[tuple[int, _Value]]:
