@@ -33,6 +33,9 @@ FILE_VARIABLE = "FRESHET_CONFIG"
 
 T = typing.TypeVar("T")
 
+# What is shown of a secret that is set, whatever its length.
+_MASK = "********"
+
 # Seconds of each unit, as written in a value and as the end of a key.
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
@@ -71,6 +74,12 @@ class SettingEntry:
     value: object
     source: str
     variable: str
+
+    @property
+    def masked(self) -> "SettingEntry":
+        """The same, without the value where that is a secret: fit to be shown."""
+        is_secret = _fields_of(self.table)[self.key].is_secret
+        return dataclasses.replace(self, value=_MASK) if is_secret and self.value else self
 
 
 class Config:
@@ -151,6 +160,7 @@ class _Field:
     key: str
     annotation: object
     default: object
+    is_secret: bool
 
     @property
     def unit_seconds(self) -> float | None:
@@ -164,7 +174,12 @@ def _fields_of(table: str) -> dict[str, _Field]:
     settings_type = SETTINGS[table]
     hints = typing.get_type_hints(settings_type)
     return {
-        field.name: _Field(key=field.name, annotation=hints[field.name], default=_default_of(field))
+        field.name: _Field(
+            key=field.name,
+            annotation=hints[field.name],
+            default=_default_of(field),
+            is_secret=bool(field.metadata.get("secret")),
+        )
         for field in dataclasses.fields(settings_type)
         if field.init
     }
@@ -256,6 +271,8 @@ def _advice(name: str, known: typing.Iterable[str]) -> str:
 def _typed(origin: str, value: object, field: _Field) -> object:
     """Return a TOML value as the field's type; a duration may be text such as 10m."""
     kind = _plain(field.annotation)
+    if field.is_secret and not isinstance(value, str):
+        raise ConfigError(f"{origin} must be text in quotes")  # and shows nothing of it
     if typing.get_origin(kind) is dict and isinstance(value, dict):
         number = typing.get_args(kind)[1]
         return {str(key): _scalar(f"{origin}.{key}", item, number) for key, item in value.items()}

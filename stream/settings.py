@@ -1,15 +1,24 @@
 """The settings of the stream package, with their units and bounds."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 
 from stream.actions import Action
 from stream.errors import SettingsInvalid
+
+SECRET: Mapping[str, bool] = MappingProxyType({"secret": True})
+"""Metadata of a field whose value is shown to nobody."""
 
 DEFAULT_SESSION_GAP_SECONDS = 1800.0
 """The gap of stores that do not say which they were made with."""
 
 KAFKA_CLIENTS = ("kafka-python", "confluent")
 RECREATED_TOPIC_POLICIES = ("read", "stop")
+
+SECURITY_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+SASL_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+HOSTNAME_CHECKS = ("https", "none")
 
 # Bytes of an id. A cut session is named after its user, and its entry has two bytes for
 # the length of that name: twice as much would not fit.
@@ -258,6 +267,41 @@ class StreamSettings:
     less CPU.
     """
 
+    security_protocol: str = "PLAINTEXT"
+    """How the broker is spoken to: PLAINTEXT, SSL, SASL_PLAINTEXT (a password in the
+    clear) or SASL_SSL. This and the next keys are named as in Kafka, and count for all
+    that Freshet does there.
+    """
+
+    sasl_mechanism: str = ""
+    """How the user is proven: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."""
+
+    sasl_username: str = ""
+    """User, or the key of a managed Kafka."""
+
+    sasl_password: str = field(default="", repr=False, metadata=SECRET)
+    """Password, or the secret of a managed Kafka; best from the environment."""
+
+    sasl_password_file: str = ""
+    """File with the password instead; a line end behind it does not count."""
+
+    ssl_ca_location: str = ""
+    """PEM file of certificates that the broker's is signed by. Empty: those that the
+    system trusts.
+    """
+
+    ssl_certificate_location: str = ""
+    """PEM file of this client's own certificate, where the broker wants one."""
+
+    ssl_key_location: str = ""
+    """PEM file of its private key. Empty: the key is in the certificate's file."""
+
+    ssl_key_password: str = field(default="", repr=False, metadata=SECRET)
+    """Password of the private key, if it has one; best from the environment."""
+
+    ssl_endpoint_identification_algorithm: str = "https"
+    """https: the broker's certificate must name its host. none: any that is trusted."""
+
     # Seconds; chosen by hand for a broker that starts together with the worker. Twice
     # as long reports a wrong address 30 s later.
     bootstrap_timeout_seconds: float = 30.0
@@ -284,16 +328,9 @@ class StreamSettings:
         # The bounds catch typing errors, a unit mistaken or a zero too many: chosen by
         # hand, far beyond any use. 9999 shards are what `shard-0000` can name.
         self._check_weights()
-        if self.kafka_client not in KAFKA_CLIENTS:
-            raise SettingsInvalid(
-                f"stream.kafka_client is {self.kafka_client!r}; it must be "
-                f"{' or '.join(KAFKA_CLIENTS)}"
-            )
-        if self.on_topic_recreated not in RECREATED_TOPIC_POLICIES:
-            raise SettingsInvalid(
-                f"stream.on_topic_recreated is {self.on_topic_recreated!r}; it must be "
-                f"{' or '.join(RECREATED_TOPIC_POLICIES)}"
-            )
+        _check_choice("kafka_client", self.kafka_client, KAFKA_CLIENTS)
+        _check_choice("on_topic_recreated", self.on_topic_recreated, RECREATED_TOPIC_POLICIES)
+        self._check_security()
         _check_bounds(
             "half_life_seconds",
             self.half_life_seconds,
@@ -353,6 +390,53 @@ class StreamSettings:
         for label, weight in self.action_weights.items():
             _check_bounds(f"action_weights.{label}", weight, 0.0, 1e6)
 
+    def _check_security(self) -> None:
+        """Check what Kafka's own clients find out late, or not at all."""
+        _check_choice("security_protocol", self.security_protocol, SECURITY_PROTOCOLS)
+        _check_choice(
+            "ssl_endpoint_identification_algorithm",
+            self.ssl_endpoint_identification_algorithm,
+            HOSTNAME_CHECKS,
+        )
+        if self.uses_sasl:
+            _check_choice("sasl_mechanism", self.sasl_mechanism, SASL_MECHANISMS)
+            if not self.sasl_username or not (self.sasl_password or self.sasl_password_file):
+                raise SettingsInvalid(
+                    f"stream.security_protocol is {self.security_protocol}, which needs "
+                    "stream.sasl_username and stream.sasl_password or stream.sasl_password_file"
+                )
+            if self.sasl_password and self.sasl_password_file:
+                raise SettingsInvalid(
+                    "stream.sasl_password and stream.sasl_password_file are both set; keep one"
+                )
+        self._check_unused("sasl_", "SASL_SSL", is_used=self.uses_sasl)
+        self._check_unused("ssl_", "SSL or SASL_SSL", is_used=self.uses_tls)
+        has_key = self.ssl_key_location or self.ssl_key_password
+        if has_key and not self.ssl_certificate_location:
+            raise SettingsInvalid(
+                "a private key is set without stream.ssl_certificate_location; name the "
+                "certificate that it belongs to"
+            )
+
+    def _check_unused(self, prefix: str, better: str, *, is_used: bool) -> None:
+        for each in fields(self):
+            name, value = each.name, getattr(self, each.name)
+            if name.startswith(prefix) and value != each.default and not is_used:
+                raise SettingsInvalid(
+                    f"stream.{name} is set, but stream.security_protocol is "
+                    f"{self.security_protocol}, which has no use for it; set that to {better}"
+                )
+
+    @property
+    def uses_sasl(self) -> bool:
+        """Whether the broker wants a user and a password."""
+        return self.security_protocol.startswith("SASL_")
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether what goes to the broker and back is encrypted."""
+        return self.security_protocol.endswith("SSL")
+
     def _check_fold_age(self) -> None:
         _check_bounds(
             "erasure_horizon_seconds", self.erasure_horizon_seconds, 0.0, 100 * 365 * 86400.0
@@ -400,6 +484,11 @@ class StreamSettings:
         An action that is not listed weighs nothing.
         """
         return float(self.action_weights.get(action.label, 0.0))
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise SettingsInvalid(f"stream.{name} is {value!r}; it must be {' or '.join(choices)}")
 
 
 def _check_bounds(name: str, value: float, low: float, high: float) -> None:

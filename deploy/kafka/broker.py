@@ -24,6 +24,7 @@ from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from deploy.kafka.jars import kafka_jars
+from deploy.kafka.secured import SecuredListeners
 
 _LOG = logging.getLogger(__name__)
 _HOST = "127.0.0.1"
@@ -43,9 +44,9 @@ _GUARD = 'exec 3<&0; (read -r _ <&3; kill -9 0) & exec "$@" 3<&- </dev/null'
 _CONFIG = """\
 process.roles=broker,controller
 node.id=1
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
-advertised.listeners=PLAINTEXT://{host}:{port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners={clients},CONTROLLER://{host}:{controller_port}
+advertised.listeners={clients}
+listener.security.protocol.map={protocols},CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 controller.quorum.voters=1@{host}:{controller_port}
 log.dirs={data}
@@ -101,14 +102,18 @@ class LocalBroker:
 
     Args:
         port: where clients connect; None takes a free one.
+        secured: more listeners, each on a free port.
 
     Attributes:
         bootstrap: "host:port" for clients, the same over restarts; valid once started.
+        secured_bootstraps: the same of each of the secured listeners, by its name.
     """
 
-    def __init__(self, port: int | None = None) -> None:
+    def __init__(self, port: int | None = None, *, secured: SecuredListeners | None = None) -> None:
         self.bootstrap = ""
+        self.secured_bootstraps: dict[str, str] = {}
         self._wanted_port = port
+        self._secured = secured
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -200,16 +205,14 @@ class LocalBroker:
         _require_free(port)
         self._folder = folder = Path(tempfile.mkdtemp(prefix="freshet-kafka-"))
         self.bootstrap = f"{_HOST}:{port}"
-        config = _CONFIG.format(
-            host=_HOST, port=port, controller_port=free_port(), data=folder / "data"
-        )
-        (folder / "server.properties").write_text(config, "utf-8")
+        (folder / "server.properties").write_text(self._config(folder / "data"), "utf-8")
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         java = self._java(
             lib, "-Xmx128m", "-XX:TieredStopAtLevel=1", main="kafka.tools.StorageTool"
         )
+        more = self._secured.format_arguments if self._secured else ()
         done = subprocess.run(
-            [*java, "format", f"--cluster-id={cluster}", "-c", "server.properties"],
+            [*java, "format", f"--cluster-id={cluster}", "-c", "server.properties", *more],
             cwd=folder,
             capture_output=True,
             text=True,
@@ -220,6 +223,23 @@ class LocalBroker:
                 f"Kafka's storage could not be formatted:\n{done.stdout}{done.stderr}"
             )
         return folder
+
+    def _config(self, data: Path) -> str:
+        """Return the broker's configuration, with a port for each secured listener."""
+        secured = self._secured
+        protocols = {"PLAINTEXT": "PLAINTEXT", **(secured.protocols if secured else {})}
+        addresses = {"PLAINTEXT": self.bootstrap}
+        addresses |= {name: f"{_HOST}:{free_port()}" for name in protocols if name not in addresses}
+        self.secured_bootstraps = {**addresses}
+        del self.secured_bootstraps["PLAINTEXT"]
+        config = _CONFIG.format(
+            host=_HOST,
+            clients=",".join(f"{name}://{address}" for name, address in addresses.items()),
+            protocols=",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
+            controller_port=free_port(),
+            data=data,
+        )
+        return config + (secured.config if secured else "")
 
     def _launch(self, lib: Path, folder: Path) -> None:
         if self._process is not None:

@@ -35,6 +35,8 @@ from stream.kafka.client import (
     TopicDescription,
     batch_of_columns,
 )
+from stream.kafka.refusals import unreachable
+from stream.kafka.security import confluent_options
 from stream.settings import StreamSettings
 
 logger = logging.getLogger(__name__)
@@ -49,6 +51,8 @@ _CLOSE_SECONDS = 5.0
 _CLOSE_POLL_SECONDS = 0.05
 # KiB fetched ahead of the worker: bounds memory; many times a batch.
 _MAX_FETCHED_KBYTES = 32 * 1024
+# Complaints remembered of a client that lives long; the first tries say all.
+_MAX_CAUSES = 9
 _CAUSE = re.compile(r"(?:\[thrd:[^\]]*\]: )?(?:\S+: )*(?P<cause>.*?)(?: \(after .*)?$", re.DOTALL)
 _MISSING = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}  # noqa: SLF001  # their public name
 _REFUSALS = {KafkaError._AUTHENTICATION, KafkaError._FATAL}  # noqa: SLF001  # as above
@@ -132,6 +136,7 @@ class ConfluentClient:
                 # thread that closing waits for while it holds the interpreter's lock:
                 # neither would ever return.
                 "log_level": 0,
+                **confluent_options(self._settings),
                 **options,
             }
         )
@@ -141,11 +146,8 @@ class ConfluentClient:
             found = consumer.list_topics(topic, timeout=self._settings.bootstrap_timeout_seconds)
         except KafkaException as error:
             consumer.poll(0)  # lets it say why
-            raise SourceUnavailable(
-                f"no Kafka broker answers at {self._bootstrap} "
-                f"({causes.last or _text(error.args[0])}); "
-                "check the address and that the broker runs"
-            ) from error
+            noted = causes.noted or [_text(error.args[0])]
+            raise SourceUnavailable(unreachable(self._bootstrap, noted, self._settings)) from error
         metadata = found.topics[topic]
         if metadata.error is not None and metadata.error.code() not in _MISSING:
             raise _refused(self._bootstrap, metadata.error)
@@ -400,19 +402,17 @@ def _description(answer: Any) -> TopicDescription:
 
 
 class _Causes:
-    """Remembers what the client last complained about that is not
-    just a consequence.
-    """
+    """Remembers what the client complained about that is not just a consequence."""
 
     def __init__(self) -> None:
-        self.last = ""
+        self.noted: list[str] = []
         self.fatal: KafkaError | None = None
 
     def note(self, error: KafkaError) -> None:
         if error.fatal():
             self.fatal = error
         elif error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # its public name
-            self.last = _text(error)
+            self.noted = [*self.noted[-_MAX_CAUSES:], _text(error)]
 
 
 def _partition(position: SourcePartition, offset: int | None = None) -> TopicPartition:

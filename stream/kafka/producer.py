@@ -17,6 +17,7 @@ from stream.events.formats.protobuf import content_type_of
 from stream.events.types import CatalogItem, Erasure, Interaction
 from stream.kafka.partitioner import shard_of
 from stream.kafka.reach import reaching
+from stream.kafka.security import python_options
 from stream.settings import StreamSettings
 
 Encoding = Literal["protobuf", "json"]
@@ -58,7 +59,8 @@ class RecordProducer:
         settings: how long to wait for the broker.
 
     Raises:
-        PublishFailed: no broker answers.
+        PublishFailed: no broker answers, or it refuses this client.
+        SettingsInvalid: a file for TLS or of a password cannot be used.
     """
 
     def __init__(self, bootstrap: str, settings: StreamSettings) -> None:
@@ -66,7 +68,8 @@ class RecordProducer:
         self._bootstrap = bootstrap
         self._pending: list[Any] = []
         self._num_partitions: dict[str, int] = {}
-        with reaching(bootstrap, PublishFailed) as connections:
+        security = python_options(settings)
+        with reaching(bootstrap, settings, PublishFailed) as connections:
             self._producer = KafkaProducer(
                 kafka_client=connections,
                 bootstrap_servers=bootstrap.split(","),
@@ -79,6 +82,7 @@ class RecordProducer:
                 linger_ms=_LINGER_MS,
                 batch_size=_BATCH_BYTES,
                 metrics_enabled=False,
+                **security,
             )
 
     def num_partitions(self, topic: str) -> int:

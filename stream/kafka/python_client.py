@@ -26,6 +26,7 @@ from stream.kafka.client import (
     batch_of_columns,
 )
 from stream.kafka.reach import Connections, reaching
+from stream.kafka.security import python_options
 from stream.settings import StreamSettings
 
 logger = logging.getLogger(__name__)
@@ -105,7 +106,7 @@ class KafkaPythonClient:
         return KafkaPythonAdmin(client, self._settings.group_id)
 
     def _reaching(self) -> Any:
-        return reaching(self._bootstrap, SourceUnavailable)
+        return reaching(self._bootstrap, self._settings, SourceUnavailable)
 
     def _connect(self, **more: Any) -> Any:
         return KafkaConsumer(
@@ -116,6 +117,7 @@ class KafkaPythonClient:
             enable_auto_commit=False,
             check_crcs=True,
             metrics_enabled=False,
+            **python_options(self._settings),
             **more,
         )
 

@@ -10,13 +10,17 @@ from kafka.errors import KafkaError
 from kafka.net.compat import KafkaNetClient
 
 from stream.errors import StreamError
+from stream.kafka.refusals import unreachable
+from stream.settings import StreamSettings
 
-_CAUSE = re.compile(r"\w+Error: (?P<cause>.*?)(?: \(backoff .*)?$")
+_CAUSE = re.compile(r"(?:\w+Error: |\[Error \d+\] )(?P<cause>.*?)(?: \(backoff .*)?$")
 _CONSEQUENCES = ("Unable to bootstrap", "Bootstrap failed")
 
 
 @contextmanager
-def reaching(bootstrap: str, error_type: type[StreamError]) -> Iterator["Connections"]:
+def reaching(
+    bootstrap: str, settings: StreamSettings, error_type: type[StreamError]
+) -> Iterator["Connections"]:
     """Turn a failure to connect within the block into one error that names the cause.
 
     The client raises "unable to bootstrap" whatever went wrong, and tells the cause to
@@ -25,6 +29,7 @@ def reaching(bootstrap: str, error_type: type[StreamError]) -> Iterator["Connect
 
     Args:
         bootstrap: "host:port", or several with commas.
+        settings: how it is reached.
         error_type: what to raise.
 
     Yields:
@@ -44,11 +49,7 @@ def reaching(bootstrap: str, error_type: type[StreamError]) -> Iterator["Connect
         yield connections
     except (KafkaError, ValueError) as error:
         connections.close()
-        cause = causes.last or str(error)
-        raise error_type(
-            f"no Kafka broker answers at {bootstrap} ({cause}); check the address and that the "
-            "broker runs"
-        ) from error
+        raise error_type(unreachable(bootstrap, causes.noted or [str(error)], settings)) from error
     finally:
         log.removeHandler(causes)
         log.propagate = propagate
@@ -73,16 +74,14 @@ class Connections:
 
 
 class _Causes(logging.Handler):
-    """Remembers the last thing the client complained about that is not just a
-    consequence.
-    """
+    """Remembers what the client complained about that is not just a consequence."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.last = ""
+        self.noted: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
         found = _CAUSE.search(message)
         if found and not any(consequence in message for consequence in _CONSEQUENCES):
-            self.last = found["cause"]
+            self.noted.append(found["cause"])

@@ -74,3 +74,61 @@ def test_negative_weight_is_refused() -> None:
     """An action cannot weigh less than nothing."""
     with pytest.raises(SettingsInvalid, match=r"stream\.action_weights\.click is -1"):
         StreamSettings(action_weights={"click": -1.0})
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"security_protocol": "TLS"}, "security_protocol is 'TLS'; it must be PLAINTEXT or SSL"),
+        ({"security_protocol": "SASL_SSL"}, "sasl_mechanism is ''; it must be PLAIN"),
+        (
+            {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "sasl_username": "u"},
+            "needs stream.sasl_username and stream.sasl_password or stream.sasl_password_file",
+        ),
+        (
+            {
+                "security_protocol": "SASL_SSL",
+                "sasl_mechanism": "PLAIN",
+                "sasl_username": "u",
+                "sasl_password": "hush",
+                "sasl_password_file": "f",
+            },
+            "are both set; keep one",
+        ),
+        ({"sasl_password": "hush"}, "sasl_password is set, .* PLAINTEXT.*; set that to SASL_SSL"),
+        (
+            {"security_protocol": "SSL", "sasl_username": "u"},
+            "sasl_username is set, .* is SSL, which has no use for it",
+        ),
+        ({"ssl_ca_location": "ca"}, "ssl_ca_location is set, .*; set that to SSL or SASL_SSL"),
+        (
+            {"ssl_endpoint_identification_algorithm": "none"},
+            "ssl_endpoint_identification_algorithm is set, but",
+        ),
+        (
+            {"security_protocol": "SSL", "ssl_endpoint_identification_algorithm": ""},
+            "ssl_endpoint_identification_algorithm is ''; it must be https or none",
+        ),
+        ({"security_protocol": "SSL", "ssl_key_location": "k"}, "ssl_certificate_location"),
+    ],
+)
+def test_security_that_does_not_fit_together_is_refused(
+    values: dict[str, Any], expected: str
+) -> None:
+    """The message names the settings, and no secret."""
+    with pytest.raises(SettingsInvalid, match=expected) as raised:
+        StreamSettings(**values)
+    assert "hush" not in str(raised.value)
+
+
+def test_secrets_are_not_in_the_text_of_settings() -> None:
+    """Logs and tracebacks may show settings."""
+    settings = StreamSettings(
+        security_protocol="SASL_SSL",
+        sasl_mechanism="PLAIN",
+        sasl_username="u",
+        sasl_password="hush",
+        ssl_certificate_location="c",
+        ssl_key_password="hush too",
+    )
+    assert "hush" not in repr(settings)

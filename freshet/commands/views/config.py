@@ -18,8 +18,10 @@ from freshet.terminal.output import table
 def config(*, config_file: Path | None, as_json: bool) -> None:
     """Show every setting, its value, where it comes from, and the environment variable
     that overrides it.
+
+    Of a secret it shows only that it is set.
     """
-    entries = load_config(config_file, os.environ).entries
+    entries = [entry.masked for entry in load_config(config_file, os.environ).entries]
     if as_json:
         click.echo(json.dumps([asdict(entry) for entry in entries], default=str, indent=2))
         return

@@ -22,3 +22,25 @@ def test_config_shows_every_key(run: Command, tmp_path: Path) -> None:
         "variable": "FRESHET_MODEL_TUNE_EVERY_SECONDS",
     }
     assert "FRESHET_STREAM_ACTION_WEIGHTS" in run("config").stdout
+
+
+def test_secrets_are_masked(run: Command, tmp_path: Path) -> None:
+    """Neither form shows more of them than that they are set, nor does an error."""
+    path = tmp_path / "freshet.toml"
+    lines = ["[stream]", 'security_protocol = "SASL_SSL"', 'sasl_mechanism = "PLAIN"']
+    lines += ['sasl_username = "key"', 'sasl_password = "hush"']
+    path.write_text("\n".join(lines))
+
+    as_table, as_json = run("config", "--config", path), run("config", "--config", path, "--json")
+    shown = {entry["key"]: entry["value"] for entry in json.loads(as_json.stdout)}
+
+    assert as_table.returncode == as_json.returncode == 0
+    assert "hush" not in as_table.stdout + as_json.stdout
+    assert (shown["sasl_username"], shown["sasl_password"]) == ("key", "********")
+    assert shown["ssl_key_password"] == ""
+
+    path.write_text("[stream]\nsasl_password = 8437\n")
+    refused = run("config", "--config", path)
+    assert refused.returncode == 2
+    assert "sasl_password must be text in quotes" in refused.stderr
+    assert "8437" not in refused.stderr

@@ -1,0 +1,211 @@
+"""TLS and passwords against a real broker, and what is said when they do not fit."""
+
+import gc
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.kafka.broker import LocalBroker
+from deploy.kafka.secured import PASSWORD, USER, SecuredListeners, secured_listeners
+from deploy.kafka.topics import create_topics
+from stream.errors import PublishFailed, SettingsInvalid, SourceUnavailable
+from stream.events.types import SourcePartition
+from stream.kafka.open import open_client
+from stream.kafka.producer import RecordProducer
+from stream.kafka.refusals import unreachable
+from stream.settings import KAFKA_CLIENTS, StreamSettings
+
+pytestmark = [
+    pytest.mark.timeout(120),
+    # kafka-python leaves sockets of connections that failed to the garbage collector
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+WRONG_PASSWORD = "stream.sasl_username, its password or stream.sasl_mechanism is wrong"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Secured:
+    """A broker with a listener of every kind, and the files for them."""
+
+    broker: LocalBroker
+    listeners: SecuredListeners
+
+    def address(self, listener: str) -> str:
+        """Return where a listener is; PLAINTEXT wants nothing."""
+        return self.broker.secured_bootstraps.get(listener, self.broker.bootstrap)
+
+    def settings(self, client: str, protocol: str, **more: Any) -> StreamSettings:
+        """Return settings for a protocol that fit the broker, but for those given."""
+        own: dict[str, Any] = {"kafka_client": client, "security_protocol": protocol}
+        if protocol.endswith("SSL"):
+            own["ssl_ca_location"] = str(self.listeners.ca)
+        if protocol.startswith("SASL"):
+            own |= {"sasl_mechanism": "SCRAM-SHA-256", "sasl_username": USER}
+            own["sasl_password"] = PASSWORD
+        return StreamSettings(**{**own, "bootstrap_timeout_seconds": 4.0, **more})
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """Collect what a refused client left, before another test is blamed for it."""
+    yield
+    gc.collect()
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    """One broker for all tests here, with topics of one partition."""
+    listeners = secured_listeners(tmp_path_factory.mktemp("certificates"))
+    with LocalBroker(secured=listeners) as broker:
+        create_topics(broker.bootstrap, partitions=1)
+        yield Secured(broker=broker, listeners=listeners)
+
+
+def round_trip(bootstrap: str, settings: StreamSettings) -> None:
+    """Publish a record and read it, and be in a group, as the settings say."""
+    producer = RecordProducer(bootstrap, settings)
+    producer.send(settings.clicks_topic, 0, None, b"{}", [])
+    producer.flush()
+    producer.close()
+    client = open_client(bootstrap, settings)
+    assert client.partition_counts([settings.clicks_topic]) == {settings.clicks_topic: 1}
+    client.group(settings.clicks_topic).close()
+    reader = client.reader()
+    position = SourcePartition(settings.clicks_topic, 0)
+    reader.assign([position])
+    reader.seek({position: None})
+    found = reader.poll(0.5)
+    while not found:
+        found = reader.poll(0.5)
+    reader.close()
+    assert found[0].values[0] == b"{}"
+
+
+@pytest.mark.parametrize("client", KAFKA_CLIENTS)
+@pytest.mark.parametrize(
+    ("listener", "protocol", "more"),
+    [
+        ("TLS", "SSL", {}),
+        ("BOTH", "SASL_SSL", {}),
+        ("BOTH", "SASL_SSL", {"sasl_mechanism": "PLAIN"}),
+        ("PASSWORD", "SASL_PLAINTEXT", {"sasl_mechanism": "SCRAM-SHA-512"}),
+    ],
+)
+def test_what_fits(
+    secured: Secured, client: str, listener: str, protocol: str, more: Mapping[str, Any]
+) -> None:
+    """Every protocol and mechanism, to produce, to read and to be in a group."""
+    round_trip(secured.address(listener), secured.settings(client, protocol, **more))
+
+
+@pytest.mark.parametrize("client", KAFKA_CLIENTS)
+@pytest.mark.parametrize("in_one_file", [True, False])
+def test_certificate_of_the_client(
+    secured: Secured, tmp_path: Path, client: str, in_one_file: bool
+) -> None:
+    """A broker may want one; its key is beside it or in the same file."""
+    certificate, key = secured.listeners.client_certificate, secured.listeners.client_key
+    files = {"ssl_certificate_location": str(certificate), "ssl_key_location": str(key)}
+    if in_one_file:
+        both = tmp_path / "client.pem"
+        both.write_text(certificate.read_text() + key.read_text())
+        files = {"ssl_certificate_location": str(both)}
+    round_trip(secured.address("MUTUAL"), secured.settings(client, "SSL", **files))
+
+
+def test_password_from_a_file(secured: Secured, tmp_path: Path) -> None:
+    """The line end that editors put behind it is not part of it."""
+    path = tmp_path / "password"
+    path.write_text(PASSWORD + "\n")
+    more = {"sasl_password": "", "sasl_password_file": str(path)}
+    settings = secured.settings("kafka-python", "SASL_SSL", **more)
+    round_trip(secured.address("BOTH"), settings)
+
+
+@pytest.mark.parametrize("client", KAFKA_CLIENTS)
+@pytest.mark.parametrize(
+    ("listener", "protocol", "more", "meaning"),
+    [
+        ("BOTH", "SASL_SSL", {"sasl_password": "not it"}, WRONG_PASSWORD),
+        ("BOTH", "SASL_SSL", {"sasl_mechanism": "PLAIN", "sasl_username": "x"}, WRONG_PASSWORD),
+        ("TLS", "SSL", {"ssl_ca_location": "other"}, "signed by nobody in stream.ssl_ca_location"),
+        ("TLS", "SSL", {"ssl_ca_location": ""}, "signed by nobody in stream.ssl_ca_location"),
+        ("TLS", "PLAINTEXT", {}, "see stream.security_protocol"),
+        ("PASSWORD", "PLAINTEXT", {}, "see stream.security_protocol"),
+        ("PLAINTEXT", "SSL", {}, "it does not speak TLS there; see stream.security_protocol"),
+        ("PLAINTEXT", "SASL_PLAINTEXT", {}, "it wants no password there"),
+        ("MUTUAL", "SSL", {}, "set stream.ssl_certificate_location"),
+    ],
+)
+def test_what_does_not_fit(
+    secured: Secured,
+    client: str,
+    listener: str,
+    protocol: str,
+    more: dict[str, Any],
+    meaning: str,
+) -> None:
+    """One line names the address, the cause and the setting, and no password."""
+    if more.get("ssl_ca_location") == "other":
+        more = {"ssl_ca_location": str(secured.listeners.other_ca)}
+    bootstrap, settings = secured.address(listener), secured.settings(client, protocol, **more)
+    with pytest.raises(SourceUnavailable) as raised:
+        open_client(bootstrap, settings).partition_counts([settings.clicks_topic])
+    message = str(raised.value)
+    assert message.startswith(f"Kafka at {bootstrap} ")
+    assert meaning in message
+    assert "\n" not in message
+    assert PASSWORD not in message
+
+
+def test_producer_that_is_refused(secured: Secured) -> None:
+    """What publishes says the same."""
+    settings = secured.settings("kafka-python", "SASL_SSL", sasl_password="not it")
+    with pytest.raises(PublishFailed, match=WRONG_PASSWORD):
+        RecordProducer(secured.address("BOTH"), settings)
+
+
+@pytest.mark.parametrize("client", KAFKA_CLIENTS)
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"ssl_ca_location": "absent.pem"}, "ssl_ca_location: .*absent.pem cannot be read"),
+        ({"ssl_ca_location": "garbage.pem"}, "garbage.pem holds no certificate in PEM"),
+        ({"ssl_certificate_location": "garbage.pem"}, "no certificate and its key in PEM"),
+        ({"sasl_password_file": "absent"}, "sasl_password_file: .*absent cannot be read"),
+        ({"sasl_password_file": "empty"}, "sasl_password_file: .*empty is empty"),
+        ({"sasl_password_file": "latin-1"}, "latin-1 is not UTF-8"),
+    ],
+)
+def test_files_that_cannot_be_used(
+    tmp_path: Path, client: str, more: Mapping[str, str], expected: str
+) -> None:
+    """They are named by their setting before any broker is asked."""
+    (tmp_path / "garbage.pem").write_text("garbage")
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "latin-1").write_bytes(b"p\xe4ss")
+    own: dict[str, Any] = {"kafka_client": client, "security_protocol": "SASL_SSL"}
+    own |= {"sasl_mechanism": "PLAIN", "sasl_username": "u"}
+    if "sasl_password_file" not in more:
+        own["sasl_password"] = "x"
+    own |= {name: str(tmp_path / value) for name, value in more.items()}
+    settings = StreamSettings(**own)
+    with pytest.raises(SettingsInvalid, match=expected):
+        open_client("127.0.0.1:1", settings).partition_counts(["t"])
+
+
+def test_causes_that_say_more_count_more() -> None:
+    """The last complaint is often only a consequence; one that nothing is known of is
+    told as it is.
+    """
+    settings = StreamSettings()
+    causes = ["Invalid frame length: 352518912", "socket disconnected"]
+    assert "it speaks TLS there" in unreachable("b:1", causes, settings)
+    assert unreachable("b:1", ["socket disconnected", "111 ECONNREFUSED"], settings) == (
+        "no Kafka broker answers at b:1 (111 ECONNREFUSED); check the address and that the "
+        "broker runs"
+    )
