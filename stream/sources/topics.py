@@ -18,6 +18,7 @@ from stream.kafka.client import BrokerAway, Group, OffsetsGone, Reader
 from stream.kafka.open import open_client
 from stream.metrics import Lag, StreamMetrics
 from stream.settings import StreamSettings
+from stream.shard.fencing import has_database, shard_name
 from stream.sources.arrivals import Arrivals
 from stream.sources.assignment import Assignment
 from stream.sources.record_clock import RecordClock
@@ -146,7 +147,7 @@ class KafkaSource:
         """Join the consumer group; shards are opened as their partitions are assigned.
 
         Raises:
-            SourceMismatch: the store has more shards than the topics have partitions.
+            SourceMismatch: a shard that holds something has no partition.
             SourceUnavailable: no broker answers.
         """
         self._check_shards(store)
@@ -160,12 +161,19 @@ class KafkaSource:
         self._watch.start()
 
     def _check_shards(self, store: Store) -> None:
-        """Check that every shard has a partition, and so hears of erasures."""
-        if store.num_shards > self.num_partitions:
+        """Check that every shard that holds anything has a partition, and so hears of
+        erasures.
+        """
+        orphans = [
+            name
+            for name in map(shard_name, range(self.num_partitions, store.num_shards))
+            if has_database(store.root / name)
+        ]
+        if orphans:
             raise SourceMismatch(
                 f"the topics have {self.num_partitions} partitions, but store {store.root} has "
-                f"{store.num_shards} shards, and those without a partition would hear of no "
-                f"erasure: give {', '.join(self._topics)} {store.num_shards} partitions "
+                f"{store.num_shards} shards, and {', '.join(orphans)} would hear of no erasure: "
+                f"give {', '.join(self._topics)} {store.num_shards} partitions "
                 f"(kafka-topics.sh --alter --topic T --partitions {store.num_shards}), or read "
                 "them into a new store"
             )

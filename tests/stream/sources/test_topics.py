@@ -36,7 +36,7 @@ from stream.sources.files import FileSource
 from stream.sources.topics import KafkaSource
 from stream.store.store import Store
 from stream.worker import WorkerTotals, run_worker
-from testing.histories import NOON_MS, apply_events, dump, event
+from testing.histories import NOON_MS, apply_all, apply_events, dump, event, graph_hash
 from testing.oracle import Oracle, assert_same_dump
 from testing.processes.worker import run_and_kill
 from testing.topics import publish, shop_events
@@ -573,15 +573,41 @@ def test_shard_that_cannot_be_opened(
 def test_store_with_more_shards_than_partitions(
     kafka_bootstrap: str, settings: StreamSettings, open_store: OpenStore
 ) -> None:
-    """A store with shards that no partition belongs to is an error that names both
-    numbers, and what to do.
+    """A shard that holds something and has no partition is an error that names both
+    numbers, and what to do; an empty one waits for its partition.
     """
     source = KafkaSource(kafka_bootstrap, settings)
     assert source.num_partitions == PARTITIONS
+    store = open_store(num_shards=5)
+    source.start(store)
+    source.close()
+    store.shard(3)
     with pytest.raises(
-        SourceMismatch, match=r"have 3 partitions, but store .* has 4 shards.*--partitions 4"
+        SourceMismatch,
+        match=r"have 3 partitions, but store .* has 5 shards, and shard-0003 .*--partitions 5",
     ):
-        source.start(open_store(num_shards=4))
+        KafkaSource(kafka_bootstrap, settings).start(store)
+
+
+def test_topics_on_a_store_that_files_were_read_into(
+    kafka_bootstrap: str, settings: StreamSettings, open_store: OpenStore, start_worker: StartWorker
+) -> None:
+    """A store of one shard grows to the topics' partitions, and what is in the files
+    and in the topics counts once.
+    """
+    events = shop_events(100, seed=11)
+    store = open_store(num_shards=1)
+    apply_all(store, events)
+    publish(kafka_bootstrap, settings, events)
+    before = graph_hash(store.root, settings)
+    store.close()
+    grown = open_store(num_shards=PARTITIONS)
+    worker = start_worker(grown)
+    worker.wait_for_records(100)
+    worker.stop()
+
+    assert grown.num_shards == PARTITIONS
+    assert graph_hash(store.root, settings) == before
 
 
 @pytest.mark.parametrize("count", [2, 5])
