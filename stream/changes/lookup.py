@@ -118,9 +118,9 @@ def look_up(shard: Shard, batch: ShardBatch, texts: Texts) -> Lookup:
     for (item, _, _), key in zip(batch.items, item_keys, strict=True):
         texts.items.setdefault(key, item.item_id)
     query_keys = distinct(batch.events.query)
-    queries = _names(shard, codec.QUERY_NAME, query_keys[query_keys != NO_KEY], texts.queries)
+    queries = _names(shard, codec.QUERY_NAME, query_keys[query_keys != NO_KEY], texts)
     named = distinct(np.append(batch.events.item, np.array(item_keys, dtype=np.uint64)))
-    item_names = _names(shard, codec.ITEM_NAME, named, texts.items)
+    item_names = _names(shard, codec.ITEM_NAME, named, texts)
     accepted = _with_free_keys(batch, queries.taken, item_names.taken)
     items, accepted = _accepted_items(batch, item_keys, item_names.taken, texts, accepted)
 
@@ -159,24 +159,26 @@ def look_up(shard: Shard, batch: ShardBatch, texts: Texts) -> Lookup:
     )
 
 
-def _names(shard: Shard, kind: bytes, keys: Keys, texts: Mapping[int, str]) -> Names:
+def _names(shard: Shard, kind: bytes, keys: Keys, texts: Texts) -> Names:
     """Tell which names are new, and which keys another text has."""
-    named = [texts[key] for key in keys.tolist()]
+    cache = shard.name_caches[kind]
+    keys = keys[~cache.recall(keys, texts.generation)]
+    text_of = texts.queries if kind == codec.QUERY_NAME else texts.items
+    named = [text_of[key] for key in keys.tolist()]
     hashes = text_hashes(named)
-    is_stored, is_unsure = shard.name_caches[kind].find(keys, hashes)
+    is_stored, is_unsure = cache.find(keys, hashes)
     is_new, is_taken = ~(is_stored | is_unsure), np.zeros(len(keys), dtype=np.bool_)
     stored = shard.get_values(codec.one_keys(kind, keys[is_unsure]))
     for place, value in zip(np.flatnonzero(is_unsure).tolist(), stored, strict=True):
         is_new[place] = value is None
         is_taken[place] = value is not None and value != codec.pack_name(named[place])
-    is_learnt = ~(is_stored | is_taken)
     return Names(
         kind=kind,
         new=keys[is_new],
         new_texts=list(compress(named, is_new.tolist())),
         taken=keys[is_taken],
-        learnt=keys[is_learnt],
-        learnt_hashes=hashes[is_learnt],
+        learnt=keys[~is_taken],
+        learnt_hashes=hashes[~is_taken],
     )
 
 

@@ -156,12 +156,17 @@ class Texts:
     """The texts behind the keys in columns, by key.
 
     One object a process; what decodes fills it.
+
+    Attributes:
+        generation: another object once texts were forgotten. Within one, a key stands
+            for one text.
     """
 
     sessions: dict[int, str] = field(default_factory=dict)
     users: dict[int, str] = field(default_factory=dict)
     queries: dict[int, str] = field(default_factory=dict)
     items: dict[int, str] = field(default_factory=dict)
+    generation: object = field(default_factory=object)
 
 
 @dataclass(slots=True)

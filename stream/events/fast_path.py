@@ -112,8 +112,10 @@ class ColumnDecoder:
 
         Call it only when everything that was decoded is applied.
         """
-        for interner in (self._sessions, self._users, self._queries, self._items):
-            interner.forget_if_large(_MAX_TEXTS)
+        interners = (self._sessions, self._users, self._queries, self._items)
+        forgotten = [interner.forget_if_large(_MAX_TEXTS) for interner in interners]
+        if any(forgotten):
+            self.texts.generation = object()
 
     def _rows_by_format(self, batch: RecordBatch) -> dict[Format | None, Rows]:
         """Return the rows of each format.

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from stream.dtypes import Bools
 from stream.events.columns import Keys
+from stream.graph.keysets import contains, distinct
 
 # Names of one kind; at 12 bytes 48 MB. Beyond that a name is read to know it.
 _MAX_NAMES = 4_000_000
@@ -33,6 +34,9 @@ class NameCache:
     from `next_key` on, a slice at a time. Once there are more than `max_names`, all are
     dropped, and a name that is not cached is read.
 
+    Of a name that was compared with its text, and whose text was not forgotten since,
+    the key alone tells.
+
     Attributes:
         is_complete: whether a key that is not cached has no name in the shard.
         next_key: the first key whose stored name was not added yet; None: all were.
@@ -43,6 +47,19 @@ class NameCache:
         self.next_key: int | None = 0
         self._max_names = max_names
         self._main = self._recent = _Table.empty()
+        self._generation: object = None
+        self._compared = _KeySet.empty()
+
+    def recall(self, keys: Keys, generation: object) -> Bools:
+        """Return which keys are known to be stored with their texts of this generation.
+
+        Args:
+            keys: ``uint64 [num_keys]``, ascending and distinct.
+            generation: `stream.events.columns.Texts.generation` of the texts.
+        """
+        if generation is not self._generation:
+            self._generation, self._compared = generation, _KeySet.empty()
+        return self._compared.contains(keys)
 
     def find(self, keys: Keys, hashes: Hashes) -> tuple[Bools, Bools]:
         """Return which names are stored as they are, and which must be read to tell.
@@ -61,15 +78,10 @@ class NameCache:
 
     def add(self, keys: Keys, hashes: Hashes) -> None:
         """Add names (keys ascending and distinct) that a finished write stored, or that
-        were read.
+        were compared with what is stored, of the generation that was last recalled.
         """
-        if len(self._main.keys) + len(self._recent.keys) + len(keys) > self._max_names:
-            self._main = self._recent = _Table.empty()
-            self.is_complete, self.next_key = False, None
-        self._recent = self._recent.with_names(keys, hashes)
-        if len(self._recent.keys) * _MERGE_AT > len(self._main.keys):
-            self._main = self._main.with_names(*self._recent)
-            self._recent = _Table.empty()
+        self._compared = self._compared.with_keys(keys)
+        self._add(keys, hashes)
 
     def add_slice(self, keys: Keys, hashes: Hashes, next_key: int | None) -> None:
         """Add the stored names from `next_key` on, which moves on.
@@ -77,11 +89,21 @@ class NameCache:
         None: these were the last.
         """
         self.next_key, self.is_complete = next_key, next_key is None
-        self.add(keys, hashes)
+        self._add(keys, hashes)
 
     def remove(self, keys: Keys) -> None:
         """No longer know some keys, given in ascending order."""
         self._main, self._recent = self._main.without(keys), self._recent.without(keys)
+        self._compared = self._compared.without(keys)
+
+    def _add(self, keys: Keys, hashes: Hashes) -> None:
+        if len(self._main.keys) + len(self._recent.keys) + len(keys) > self._max_names:
+            self._main = self._recent = _Table.empty()
+            self.is_complete, self.next_key = False, None
+        self._recent = self._recent.with_names(keys, hashes)
+        if len(self._recent.keys) * _MERGE_AT > len(self._main.keys):
+            self._main = self._main.with_names(*self._recent)
+            self._recent = _Table.empty()
 
 
 class _Table(NamedTuple):
@@ -111,3 +133,28 @@ class _Table(NamedTuple):
     def without(self, keys: Keys) -> Self:
         is_kept = ~np.isin(self.keys, keys)
         return type(self)(self.keys[is_kept], self.hashes[is_kept])
+
+
+class _KeySet(NamedTuple):
+    """Keys in two ascending runs, so that adding some does not copy all."""
+
+    main: Keys
+    recent: Keys
+
+    @classmethod
+    def empty(cls) -> Self:
+        return cls(np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.uint64))
+
+    def contains(self, keys: Keys) -> Bools:
+        return contains(self.main, keys) | contains(self.recent, keys)
+
+    def with_keys(self, keys: Keys) -> Self:
+        recent = distinct(np.concatenate([self.recent, keys]))
+        if len(recent) * _MERGE_AT > len(self.main):
+            return type(self)(distinct(np.concatenate([self.main, recent])), recent[:0])
+        return self._replace(recent=recent)
+
+    def without(self, keys: Keys) -> Self:
+        return type(self)(
+            self.main[~np.isin(self.main, keys)], self.recent[~np.isin(self.recent, keys)]
+        )

@@ -50,6 +50,8 @@ def test_known_names_never_contradict_the_store(
         for key, is_stored, is_unsure in zip(asked, *_find(known, asked), strict=True):
             assert is_unsure or is_stored == (key in stored)
             assert not (is_unsure and known.is_complete)
+        recalled = known.recall(np.array(asked, dtype=np.uint64), "one generation").tolist()
+        assert {key for key, is_known in zip(asked, recalled, strict=True) if is_known} <= stored
 
 
 def test_the_first_slice_of_an_empty_shard_completes() -> None:
@@ -69,6 +71,20 @@ def test_another_text_with_a_known_key_must_be_read() -> None:
     is_stored, is_unsure = known.find(one, text_hashes(["blue shoes"]))
     assert not is_stored.any()
     assert is_unsure.all()
+
+
+def test_a_compared_name_is_recalled_until_texts_are_forgotten() -> None:
+    """The key alone tells of names that were written or compared.
+
+    Not of what was only loaded, and not once its text may be another.
+    """
+    known, asked = NameCache(), np.arange(1, 6, dtype=np.uint64)
+    known.add_slice(asked[:2], _hashes([1, 2]), 3)
+    assert known.recall(asked, "first").tolist() == [False] * 5
+    known.add(asked[1:4], _hashes([2, 3, 4]))
+    known.remove(asked[3:])
+    assert known.recall(asked, "first").tolist() == [False, True, True, False, False]
+    assert known.recall(asked, "second").tolist() == [False] * 5
 
 
 def test_names_are_dropped_when_they_grow_too_many() -> None:
