@@ -15,7 +15,7 @@ from stream.events.types import RecordBatch, SourcePartition
 from stream.metrics import Lag
 from stream.settings import StreamSettings
 from stream.sources.arrivals import Arrivals
-from stream.sources.lines import Line, LineReader
+from stream.sources.lines import LineReader, Lines
 from stream.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -261,9 +261,9 @@ class _File:
             self.ended = not follow
             return None
         reader = self._reader
-        lines = reader.read(wanted, final=not follow or reader.is_pipe)
+        lines = reader.read_columns(wanted, final=not follow or reader.is_pipe)
         if not lines and follow and reader.was_replaced():
-            lines = reader.read(wanted, final=True)
+            lines = reader.read_columns(wanted, final=True)
         if not lines and reader.was_rewritten and not follow:
             raise SourceUnreadable(f"{self._path} was rewritten while it was read; run it again")
         if not lines and reader.ended:
@@ -324,18 +324,18 @@ class _File:
             is_catalog=bool(self._content_type),
         )
 
-    def _batch(self, reader: LineReader, lines: Sequence[Line]) -> RecordBatch:
+    def _batch(self, reader: LineReader, lines: Lines) -> RecordBatch:
         assert self.so_far is not None  # noqa: S101  # set when it was opened
         self.so_far = replace(
             self.so_far, num_lines=self.so_far.num_lines + len(lines), head=reader.head
         )
         return RecordBatch(
             position=self._position,
-            offsets=[line.offset for line in lines],
-            next_offsets=[line.next_offset for line in lines],
+            offsets=lines.offsets,
+            next_offsets=lines.next_offsets,
             content_types=[self._content_type] * len(lines),
             keys=[None] * len(lines),
-            values=[line.content for line in lines],
+            values=lines.contents,
         )
 
 

@@ -3,10 +3,14 @@
 Resumable, followable, bounded in memory.
 """
 
-from collections import deque
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import compress
 from pathlib import Path
+from typing import Self
+
+import numpy as np
 
 from stream.errors import SourceUnreadable
 from stream.sources.content import HEAD_BYTES, Content
@@ -21,6 +25,41 @@ class Line:
     offset: int
     next_offset: int
     content: bytes
+
+
+@dataclass(slots=True)
+class Lines:
+    """Lines as columns of equal length; `Line` says what each holds."""
+
+    offsets: list[int] = field(default_factory=list)
+    next_offsets: list[int] = field(default_factory=list)
+    contents: list[bytes] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.contents)
+
+    def __iter__(self) -> Iterator[Line]:
+        return map(Line, self.offsets, self.next_offsets, self.contents)
+
+    def extend(self, others: Self) -> None:
+        """Add lines behind these."""
+        self.offsets += others.offsets
+        self.next_offsets += others.next_offsets
+        self.contents += others.contents
+
+    def rows(self, start: int, end: int | None = None) -> Self:
+        """Return the lines from one row to before another."""
+        return type(self)(
+            self.offsets[start:end], self.next_offsets[start:end], self.contents[start:end]
+        )
+
+    def where(self, mask: list[bool]) -> Self:
+        """Return the lines where a mask is true."""
+        return type(self)(
+            list(compress(self.offsets, mask)),
+            list(compress(self.next_offsets, mask)),
+            list(compress(self.contents, mask)),
+        )
 
 
 class LineReader:
@@ -44,7 +83,7 @@ class LineReader:
         self._path = path
         self._max_line_bytes = max_line_bytes
         self._content = Content(path)
-        self._lines: deque[Line] = deque()
+        self._waiting = Lines()
         self._offset = 0
         self._rest = b""
         self._num_dropped = 0
@@ -90,6 +129,10 @@ class LineReader:
         return True
 
     def read(self, max_lines: int, *, final: bool) -> list[Line]:
+        """Return the next lines one by one; `read_columns` says which."""
+        return list(self.read_columns(max_lines, final=final))
+
+    def read_columns(self, max_lines: int, *, final: bool) -> Lines:
         """Return the next lines that are not blank; none when there are none now.
 
         A byte order mark at the start of a line is no part of it: files that have one
@@ -105,14 +148,13 @@ class LineReader:
             SourceUnreadable: the file is damaged, or cut short; every line before that
                 was returned.
         """
-        taken: list[Line] = []
+        taken = Lines()
         while len(taken) < max_lines:
-            if not self._lines and not self._fill(final=final):
+            if not len(self._waiting) and not self._fill(final=final):
                 break
-            while self._lines and len(taken) < max_lines:
-                line = self._lines.popleft()
-                if line.content and not line.content.isspace():
-                    taken.append(line)
+            wanted = max_lines - len(taken)
+            taken.extend(self._waiting.rows(0, wanted))
+            self._waiting = self._waiting.rows(wanted)
         if not taken and final and self.ended and self._content.is_cut_short:
             raise SourceUnreadable(
                 f"{self._path} is cut short: its gzip data ends in the middle; copy it again"
@@ -150,16 +192,19 @@ class LineReader:
             self._cut(chunk)
         elif final and self._content.is_at_end:
             self._cut_last()
-        return bool(chunk or self._lines)
+        return bool(chunk or len(self._waiting))
 
     def _cut(self, chunk: bytes) -> None:
         if not self._offset and len(self.head) < HEAD_BYTES:
             self.head += chunk[: HEAD_BYTES - len(self.head)]
         *complete, self._rest = (self._rest + chunk).split(b"\n")
-        for content in complete:
-            next_offset = self._offset + len(content) + self._num_dropped + 1
-            self._lines.append(self._line(next_offset, content))
-            self._offset, self._num_dropped = next_offset, 0
+        if complete:
+            sizes = np.fromiter(map(len, complete), dtype=np.int64, count=len(complete)) + 1
+            sizes[0] += self._num_dropped
+            ends = self._offset + np.cumsum(sizes)
+            lines = Lines((ends - sizes).tolist(), ends.tolist(), complete)
+            self._waiting = self._usable(lines, int(sizes.max()))
+            self._offset, self._num_dropped = int(ends[-1]), 0
         excess = len(self._rest) - self._max_line_bytes - 1
         if excess > 0:
             self._rest = self._rest[:-excess]
@@ -168,9 +213,26 @@ class LineReader:
     def _cut_last(self) -> None:
         self.ended = True
         if self._rest and not self._content.was_rewritten:
-            self._lines.append(self._line(self._offset, self._rest))
+            lines = Lines([self._offset], [self._offset], [self._rest])
+            self._waiting = self._usable(lines, len(self._rest))
 
-    def _line(self, next_offset: int, content: bytes) -> Line:
-        while content.startswith(_BYTE_ORDER_MARK):
-            content = content.removeprefix(_BYTE_ORDER_MARK)
-        return Line(self._offset, next_offset, content[: self._max_line_bytes + 1])
+    def _usable(self, lines: Lines, longest: int) -> Lines:
+        """Return lines without byte order marks, cut at the bound, those that are not
+        blank.
+        """
+        contents = lines.contents
+        starts = {content[:1] for content in contents}
+        if _BYTE_ORDER_MARK[:1] in starts:
+            contents = [_without_marks(content) for content in contents]
+        if longest > self._max_line_bytes:
+            contents = [content[: self._max_line_bytes + 1] for content in contents]
+        lines.contents = contents
+        if all(contents) and not any(map(bytes.isspace, contents)):
+            return lines
+        return lines.where([bool(content) and not content.isspace() for content in contents])
+
+
+def _without_marks(content: bytes) -> bytes:
+    while content.startswith(_BYTE_ORDER_MARK):
+        content = content.removeprefix(_BYTE_ORDER_MARK)
+    return content
