@@ -88,16 +88,16 @@ def parse_all(
         rows: those to parse; their values are bytes.
         errors: what says that bytes cannot be read.
     """
-    try:
-        return [parse(values[row]) for row in rows], rows, []
-    except errors:
-        pass
-    parsed, good, bad = [], [], []
-    for row in rows:
+    parsed: list[_Parsed] = []
+    bad: Rows = []
+    found = map(parse, map(values.__getitem__, rows))
+    while len(parsed) + len(bad) < len(rows):
         try:
-            parsed.append(parse(values[row]))
+            # Broken off by what cannot be read, it goes on behind that.
+            for one in found:
+                parsed.append(one)  # noqa: PERF402  # what was parsed before an error must stay
         except errors:
-            bad.append(row)
-        else:
-            good.append(row)
+            bad.append(rows[len(parsed) + len(bad)])
+    bad_rows = set(bad)
+    good = [row for row in rows if row not in bad_rows] if bad else rows
     return parsed, good, bad

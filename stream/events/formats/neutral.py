@@ -1,7 +1,7 @@
 """Neutral lines: Freshet's own JSON of an interaction."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import msgspec
 import numpy as np
@@ -35,21 +35,34 @@ _SHOWN_CHARS = 40  # of each of them: longer than any name
 _TIME_BITS = 63  # of a 64-bit integer with a sign
 
 
-class _Line(msgspec.Struct):
+# No number is both: a field of this type makes the line one of another form.
+_Nothing = Annotated[int, msgspec.Meta(gt=0, lt=0)]
+
+
+class _Line(msgspec.Struct, gc=False):
     """The form of nearly every line, read without a detour.
 
     Whatever does not fit it, or has one of the last two keys, which CloudEvents and UBI
-    have, is read again, field by field.
+    have, is read again, field by field. It holds texts and numbers alone, so that it
+    can be part of no cycle.
     """
 
     ts_ms: int
-    type: str
+    type: Literal[
+        "view",
+        "click",
+        "add-to-cart",
+        "add_to_cart",
+        "purchase",
+        "search-click",
+        "search_click",
+    ]
     item_id: str
     session_id: str | None = None
     user_id: str | None = None
     query: str | None = None
-    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    action_name: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    data: _Nothing | msgspec.UnsetType = msgspec.UNSET
+    action_name: _Nothing | msgspec.UnsetType = msgspec.UNSET
 
 
 _LINE_DECODER = msgspec.json.Decoder(_Line)
@@ -60,8 +73,6 @@ def plain_content(value: bytes, limits: Limits) -> Content | None:
     try:
         line = _LINE_DECODER.decode(value)
     except (ValueError, RecursionError):
-        return None
-    if line.data is not msgspec.UNSET or line.action_name is not msgspec.UNSET:
         return None
     if not line.item_id or not (line.session_id or line.user_id):
         return None
@@ -150,20 +161,21 @@ def read_columns(values: Sequence[Any], rows: Rows) -> tuple[RawColumns, Rows]:
         user=RawTexts([line.user_id or "" for line in lines]),
         query=RawTexts([line.query or "" for line in lines]),
         item=RawTexts([line.item_id for line in lines]),
-        action=np.array([_action_number(line) for line in lines], dtype=np.int64),
+        action=_action_numbers(lines),
         row=np.array(good_rows, dtype=np.int32),
     )
     return columns, bad_rows
 
 
-def _action_number(line: _Line) -> int:
-    """Return the number of a plain line's action; 0: the line is not plainly good."""
-    is_plain = (
-        line.data is msgspec.UNSET
-        and line.action_name is msgspec.UNSET
-        and (bool(line.query) or line.type not in _SEARCH_CLICKS)
-    )
-    return _ACTION_NUMBERS.get(line.type, 0) if is_plain else 0
+def _action_numbers(lines: Sequence[_Line]) -> NDArray[np.int64]:
+    """Return the number of each line's action; 0: the line is not plainly good."""
+    kinds = [line.type for line in lines]
+    found = map(_ACTION_NUMBERS.__getitem__, kinds)
+    numbers = np.fromiter(found, dtype=np.int64, count=len(kinds))
+    if not _SEARCH_CLICKS.isdisjoint(kinds):
+        lacking = [line.type in _SEARCH_CLICKS and not line.query for line in lines]
+        numbers[np.array(lacking, dtype=np.bool_)] = 0
+    return numbers
 
 
 def _times(listed: Sequence[int]) -> NDArray[np.int64]:

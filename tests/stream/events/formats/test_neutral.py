@@ -1,5 +1,6 @@
 """Neutral lines: what is read of them, and what is wrong with others."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from stream.actions import Action
 from stream.events.decoder import decode
+from stream.events.formats.neutral import read_columns
 from stream.events.limits import EARLIEST_MS
 from testing.records import (
     CLICK,
@@ -37,11 +39,15 @@ def test_neutral_line() -> None:
         ("add-to-cart", Action.ADD_TO_CART),
         ("purchase", Action.PURCHASE),
         ("search-click", Action.CLICK),
+        ("search_click", Action.CLICK),
     ],
 )
 def test_neutral_types(kind: str, action: Action) -> None:
-    """Every documented type maps to its action."""
-    assert events_of({**NEUTRAL, "type": kind}) == [replace(CLICK, action=action)]
+    """Every documented type maps to its action, also when many lines are read."""
+    line = {**NEUTRAL, "type": kind}
+    assert events_of(line) == [replace(CLICK, action=action)]
+    columns, unread = read_columns([json.dumps(line).encode()], [0])
+    assert (columns.action.tolist(), unread) == ([action], [])
 
 
 @pytest.mark.parametrize("query", [None, "", "  \t"])
