@@ -7,7 +7,7 @@ import numpy as np
 from stream.changes.plan import Plan
 from stream.events.columns import NO_KEY, Keys, Texts
 from stream.graph.facts import FactColumns
-from stream.graph.keysets import distinct, run_starts
+from stream.graph.keysets import distinct, order_by, run_starts
 from stream.shard import codec
 from stream.shard.changed_entries import DirtyKeys, ShardWrite
 from stream.shard.rocksdb import Puts
@@ -71,7 +71,7 @@ def _runs(major: Keys, minor: Keys, facts: FactColumns) -> tuple[Keys, list[byte
     stamp) behind each.
     """
     # Stable, so the rows of a (major, minor) pair keep their order by session.
-    order = np.lexsort((minor, major))
+    order = order_by(major, minor)
     major, minor, facts = major[order], minor[order], facts.take(order)
     firsts = np.flatnonzero(run_starts(major))
     rows = codec.split_rows(codec.pack_rows(minor, facts.session, facts.stamp), firsts)

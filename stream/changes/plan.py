@@ -14,7 +14,7 @@ from stream.events.columns import NO_KEY, EventColumns, Keys
 from stream.events.types import CatalogItem, SourcePartition
 from stream.graph.catalog import newest
 from stream.graph.facts import Digest, FactColumns, MergedFacts, hyperedge_sizes, merge_facts
-from stream.graph.keysets import run_starts
+from stream.graph.keysets import order_by, run_starts
 from stream.shard.codec import PartitionProgress, ShardState, StoredSession
 
 
@@ -102,7 +102,7 @@ def _seen_users(seen: EventColumns, records: Mapping[int, StoredSession]) -> See
     has_user = seen.user != NO_KEY
     session, user = seen.session[has_user], seen.user[has_user]
     # By (user, session), each pair once: user runs are written in that order.
-    order = np.lexsort((session, user))
+    order = order_by(user, session)
     order = order[run_starts(user[order], session[order])]
     session, user = session[order], user[order]
     if known:

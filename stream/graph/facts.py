@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from stream.actions import Action
 from stream.dtypes import Bools, Int64s
 from stream.events.columns import NO_KEY, EventColumns, Keys
-from stream.graph.keysets import run_starts
+from stream.graph.keysets import order_by, run_starts
 
 # Items; bounds what one crawler's session weighs. Chosen by hand; part of the graph's
 # definition (docs/formats.md): twice as many give such sessions four times the pairs.
@@ -218,8 +218,7 @@ def merge_facts(stored: FactColumns, seen: FactColumns) -> MergedFacts:
     # Actions, then times: of each fact the earliest comes first, and a stored one
     # before an equal seen one.
     by_time = ((facts.stamp & _ACTION_MASK) << _TIME_BITS) | (facts.stamp >> _ACTION_BITS)
-    by_all = (by_time, facts.item, facts.query, facts.session)
-    order = np.lexsort((~is_stored, *by_all) if len(stored) else by_all)
+    order = order_by(facts.session, facts.query, facts.item, by_time, ~is_stored)
     facts, is_stored = facts.take(order), is_stored[order]
     # Runs of one fact: its first row is the one to keep. A stored row that is not first
     # has an earlier one before it, which moves the fact.
@@ -241,7 +240,7 @@ def hyperedge_sizes(facts: FactColumns) -> tuple[Keys, Int64s]:
     """
     # Sorted by (session, item), each pair once: a session's run is as long as it has
     # distinct items.
-    order = np.lexsort((facts.item, facts.session))
+    order = order_by(facts.session, facts.item)
     session, item = facts.session[order], facts.item[order]
     session = session[run_starts(session, item)]
     firsts = np.flatnonzero(run_starts(session))

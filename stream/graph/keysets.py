@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from stream.dtypes import Bools, Int64s
 from stream.events.columns import Keys
 
+_WORD_BITS = np.uint64(64)
+
 
 def indexes_of(ordered: NDArray[Any], asked: NDArray[Any]) -> Int64s:
     """Return ``int64 [num_asked]``: where each value is in `ordered`; -1: not there.
@@ -27,6 +29,30 @@ def contains(ordered: Keys, keys: Keys) -> Bools:
     """Return ``bool [num_keys]``: which keys are among those in ascending order."""
     is_in: Bools = indexes_of(ordered, keys) >= 0
     return is_in
+
+
+def order_by(first: Keys, second: Keys, *others: NDArray[Any]) -> Int64s:
+    """Return ``int64 [num_rows]``: the rows in ascending order by columns, of which the
+    first counts most; rows that are equal in all stay as they are.
+
+    It is `numpy.lexsort`, for keys that seldom agree in their upper bits: two sorts of
+    whole words are several times as fast as one of rows.
+    """
+    order = np.argsort(first)
+    ordered = first[order]
+    rank = np.cumsum(run_starts(ordered)).astype(np.uint64)
+    bits = np.uint64(int(rank[-1]).bit_length() if len(rank) else 0)
+    # The rank of the first key above as many bits as there is room for of the second.
+    words = (rank << (_WORD_BITS - bits)) | (second[order] >> bits)
+    by_word = np.argsort(words)
+    order, words = order[by_word], words[by_word]
+    is_next_equal = words[1:] == words[:-1]
+    tied = np.flatnonzero(np.append(is_next_equal, False) | np.append(False, is_next_equal))
+    if len(tied):
+        rows = np.sort(order[tied])
+        columns = [column[rows] for column in (first, second, *others)]
+        order[tied] = rows[np.lexsort(columns[::-1])]
+    return order
 
 
 def run_starts(*columns: NDArray[np.uint64] | Int64s) -> Bools:
