@@ -493,6 +493,8 @@ def _options(settings: StreamSettings, memory: Memory) -> Options:
     options.set_block_based_table_factory(table)
     options.set_compression_type(DBCompressionType.lz4())
     options.set_write_buffer_size(settings.memtable_bytes)
+    # A shard is written by one thread, which then need not guard against others.
+    options.set_allow_concurrent_memtable_write(False)
     options.set_level_zero_file_num_compaction_trigger(_FILES_BEFORE_COMPACTION)
     options.set_max_total_wal_size(settings.max_wal_bytes)
     options.set_max_log_file_size(_MAX_INFO_LOG_BYTES)

@@ -128,7 +128,7 @@ def test_file_becomes_the_graph(
     store.close()
     oracle = Oracle.of(events)
     assert_same_dump(dump(store.root, settings), oracle.dump(max(item.ts_ms for item in events)))
-    assert totals.records == totals.events == 400
+    assert totals.records == totals.applied["events"] == 400
     assert totals.new_facts == len(oracle.facts)
     assert totals.batches == 8
     assert totals.watermark_ms == max(interaction.ts_ms for interaction in events)
@@ -560,7 +560,7 @@ def test_batch_seconds_run_from_decoding_to_the_write(
 
     totals = run_scripted(source, store, StreamSettings(batch_wait_ms=60_000), registry)
 
-    assert (totals.events, totals.quarantined) == (10, 1)
+    assert (totals.applied["events"], totals.quarantined) == (10, 1)
     assert registry.get_sample_value("freshet_stream_batch_seconds_count") == 1
     # Decoding, the second poll and its decoding, quarantine, write.
     assert registry.get_sample_value("freshet_stream_batch_seconds_sum") == 31.0
@@ -579,7 +579,7 @@ def test_events_are_judged_by_the_later_clock(
     registry = CollectorRegistry()
     totals = run_scripted(source, open_store(), StreamSettings(), registry)
     is_used = offset_ms > 0
-    assert (totals.events, totals.quarantined) == ((1, 0) if is_used else (0, 1))
+    assert (totals.applied["events"], totals.quarantined) == ((1, 0) if is_used else (0, 1))
     offset = registry.get_sample_value("freshet_stream_clock_offset_seconds")
     assert offset == offset_ms / 1000
 
@@ -609,9 +609,34 @@ def test_an_event_of_the_future_moves_no_watermark(
     source.times_ms = times_ms
     registry = CollectorRegistry()
     totals = run_scripted(source, open_store(), StreamSettings(), registry)
-    assert (totals.events, totals.quarantined) == (2, 0)
+    assert (totals.applied["events"], totals.quarantined) == (2, 0)
     assert totals.watermark_ms == watermark_ms
     assert registry.get_sample_value("freshet_stream_events_ahead_total") == 1
+
+
+@pytest.mark.parametrize(
+    ("batch_records", "batches"),
+    # 41 polls of 1/16 s each: 1/8 s is over after the third, 10/8 s after the 21st.
+    [pytest.param(3, 14, id="all that waits"), pytest.param(2, 2, id="a backlog")],
+)
+def test_a_backlog_is_read_in_larger_batches(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch, batch_records: int, batches: int
+) -> None:
+    """While each poll returns as many records as it may, they wait ten times as long
+    for more.
+    """
+    store = open_store()
+    store.shard(0)
+    clock = Clock()
+    monkeypatch.setattr("stream.worker.time", clock)
+    clock.move(ScriptedSource, "poll", monkeypatch, 0.0625)
+    lines = [line_of(one) for one in shop_events(82)]
+    source = ScriptedSource([lines[at : at + 2] for at in range(0, 82, 2)])
+
+    settings = StreamSettings(batch_wait_ms=125, batch_records=batch_records)
+    totals = run_scripted(source, store, settings)
+
+    assert (totals.applied["events"], totals.batches) == (82, batches)
 
 
 def test_stalled_disk_is_waited_for(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -626,7 +651,7 @@ def test_stalled_disk_is_waited_for(open_store: OpenStore, monkeypatch: pytest.M
 
     totals = run_scripted(source, store, StreamSettings())
 
-    assert totals.events == 100
+    assert totals.applied["events"] == 100
     assert source.idled_seconds == pytest.approx(0.4)
     assert store.shard(0).positions() == {SourcePartition("freshet.clicks", 0): 100}
 
@@ -652,7 +677,7 @@ def test_batch_of_a_shard_that_moved_is_dropped_and_read_again(
     totals = run_scripted(source, store, StreamSettings(batch_events=10))
 
     assert source.rebalances == 1
-    assert totals.events == 100
+    assert totals.applied["events"] == 100
     assert_same_dump(dump(store.root, StreamSettings(), NOON_MS), Oracle.of(events).dump(NOON_MS))
 
 
