@@ -154,6 +154,18 @@ def identifier(fields: Mapping[str, Any], name: str, *, required: bool = False) 
     return string(fields, name, required=required)
 
 
+def visitor(session_id: str, user_id: str, device_id: str) -> tuple[str, str]:
+    """Return what a visitor is known by, and another id of the same visitor, "" for
+    none.
+
+    A device, such as a browser's cookie, is there whoever is logged in. So it is what
+    visits are cut by where there is no session.
+    """
+    ids = (user_id, device_id) if session_id.strip() else (device_id, user_id)
+    first, *others = [text for text in dict.fromkeys(ids) if text.strip()] or [""]
+    return first, others[0] if others else ""
+
+
 def mended(text: str) -> str:
     """Return a text in which half a surrogate pair is U+FFFD; a whole one is its
     character.

@@ -35,8 +35,13 @@ class Content:
     ignored_as: str = "other"
 
 
-IGNORED = Content((), num_ignored=1)
-"""A record that is in order but not about an item, such as an impression."""
+def ignored(reason: str) -> Content:
+    """Return what a record held that is in order and of no use, such as an impression.
+
+    Args:
+        reason: one of `stream.reasons.IGNORED`.
+    """
+    return Content((), num_ignored=1, ignored_as=reason)
 
 
 def content_of_products(
@@ -62,7 +67,7 @@ def content_of_products(
         except Rejected as rejected:
             problems.append((number, rejected))
     if not products:
-        return IGNORED
+        return ignored("no_item")
     return Content(events, first_of_each_reason(problems, f"entry %d of {name}"))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from stream.actions import Action
 from stream.events import fields
-from stream.events.format import IGNORED, Content, content_of_products, json_format
+from stream.events.format import Content, content_of_products, ignored, json_format
 from stream.events.limits import Limits
 from stream.events.types import Interaction, Rejected
 
@@ -23,9 +23,12 @@ _MICROSECONDS = 1000  # in a millisecond
 
 def _read(event: dict[str, Any], limits: Limits) -> Content:
     action = _ACTIONS.get(fields.string(event, "event_name", required=True))
-    is_of_somebody = event.get("user_pseudo_id") is not None or event.get("user_id") is not None
-    if action is None or event.get("items") is None or not is_of_somebody:
-        return IGNORED
+    if action is None:
+        return ignored("other_action")
+    if event.get("items") is None:
+        return ignored("no_item")
+    if event.get("user_pseudo_id") is None and event.get("user_id") is None:
+        return ignored("other")
     read = partial(_interaction, event, _parameters(event), action, limits)
     return content_of_products(event["items"], "items", read)
 
@@ -38,14 +41,17 @@ def _interaction(
     item: Mapping[str, Any],
 ) -> Interaction:
     device = fields.identifier(event, "user_pseudo_id")
-    user = fields.identifier(event, "user_id") or device
+    user = fields.identifier(event, "user_id")
     visit = fields.identifier(parameters, "ga_session_id")
     item_id = fields.identifier(item, "item_id", required=True)
+    # a visit is the second in which it began: only of its device it is an id
+    session_id = f"{device or user}.{visit}" if visit else ""
+    user_id, alias_id = fields.visitor(session_id, user, device)
     return limits.interaction(
         ts_ms=_time_ms(event),
-        # a visit is the second in which it began: only of its device it is an id
-        session_id=f"{device or user}.{visit}" if visit else "",
-        user_id=user,
+        session_id=session_id,
+        user_id=user_id,
+        alias_id=alias_id,
         query=fields.text(parameters, "search_term"),
         item_id="" if item_id == _NOT_SET else item_id,
         action=action,

@@ -6,7 +6,7 @@ from typing import Any
 
 from stream.actions import Action
 from stream.events import fields
-from stream.events.format import IGNORED, Content, content_of_products, json_format
+from stream.events.format import Content, content_of_products, ignored, json_format
 from stream.events.limits import Limits
 from stream.events.types import Interaction, Rejected
 
@@ -31,7 +31,7 @@ _OF_NO_USE = frozenset(
 def _read(event: dict[str, Any], limits: Limits) -> Content:
     kind = fields.string(event, "eventType", required=True)
     if kind in _OF_NO_USE:
-        return IGNORED
+        return ignored("other_action")
     action = _ACTIONS.get(kind)
     if action is None:
         raise Rejected("unknown_type", f"unknown eventType {fields.shown(kind)}")
@@ -44,11 +44,17 @@ def _read(event: dict[str, Any], limits: Limits) -> Content:
 def _interaction(
     event: Mapping[str, Any], action: Action, limits: Limits, detail: Mapping[str, Any]
 ) -> Interaction:
-    user = fields.identifier(fields.mapping(event, "userInfo"), "userId")
+    session_id = fields.identifier(event, "sessionId")
+    user_id, alias_id = fields.visitor(
+        session_id,
+        fields.identifier(fields.mapping(event, "userInfo"), "userId"),
+        fields.identifier(event, "visitorId"),
+    )
     return limits.interaction(
         ts_ms=fields.time(event, "eventTime"),
-        session_id=fields.identifier(event, "sessionId"),
-        user_id=user or fields.identifier(event, "visitorId"),
+        session_id=session_id,
+        user_id=user_id,
+        alias_id=alias_id,
         query=fields.text(event, "searchQuery"),
         item_id=_product_id(fields.mapping(detail, "product")),
         action=action,

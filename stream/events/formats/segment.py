@@ -7,7 +7,7 @@ from typing import Any
 
 from stream.actions import Action
 from stream.events import fields
-from stream.events.format import IGNORED, Content, content_of_products, json_format
+from stream.events.format import Content, content_of_products, ignored, json_format
 from stream.events.formats.neutral import reject_foreign
 from stream.events.limits import Limits
 from stream.events.types import Interaction
@@ -33,13 +33,13 @@ _ITEM_IDS = ("product_id", "sku")
 def _read(call: dict[str, Any], limits: Limits) -> Content:
     kind = fields.string(call, "type").lower()
     if kind in _OTHER_CALLS:
-        return IGNORED
+        return ignored("other")
     if kind != "track":
         reject_foreign(call, limits)
     name = fields.string(call, "event", required=True)
     action = _ACTIONS.get(_BETWEEN_WORDS.sub(" ", name.strip().lower()))
     if action is None:
-        return IGNORED
+        return ignored("other_action")
     properties = fields.mapping(call, "properties")
     products = properties.get("products")
     read = partial(_interaction, call, properties, action, limits)
@@ -56,13 +56,16 @@ def _interaction(
     product: Mapping[str, Any],
 ) -> Interaction:
     device = fields.identifier(call, "anonymousId")
-    user = fields.identifier(call, "userId") or device
+    user = fields.identifier(call, "userId")
     visit = fields.identifier(fields.mapping(call, "context"), "sessionId")
+    # a visit is a number that says when it began: only of its device it is an id
+    session_id = f"{device or user}.{visit}" if visit else ""
+    user_id, alias_id = fields.visitor(session_id, user, device)
     return limits.interaction(
         ts_ms=fields.time(call, _first(call, _TIMES)),
-        # a visit is a number that says when it began: only of its device it is an id
-        session_id=f"{device or user}.{visit}" if visit else "",
-        user_id=user,
+        session_id=session_id,
+        user_id=user_id,
+        alias_id=alias_id,
         query=fields.text(properties, "query"),
         item_id=fields.identifier(product, _first(product, _ITEM_IDS), required=True),
         action=action,

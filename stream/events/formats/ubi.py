@@ -5,7 +5,7 @@ from typing import Any
 
 from stream.actions import Action
 from stream.events import fields
-from stream.events.format import Content, json_format
+from stream.events.format import Content, ignored, json_format
 from stream.events.formats.neutral import reject_foreign
 from stream.events.limits import Limits
 from stream.events.types import Rejected
@@ -45,14 +45,10 @@ _BULK_KEYS = ("index", "create")
 _INDEX_LINE_KEYS = frozenset({"_index", "_id", "_type", "routing"})
 
 
-def _ignored(reason: str) -> Content:
-    return Content((), num_ignored=1, ignored_as=reason)
-
-
-_IMPRESSION = _ignored("impression")
-_OTHER_ACTION = _ignored("other_action")
-_NO_ITEM = _ignored("no_item")
-_INDEX_LINE = _ignored("index_line")
+_IMPRESSION = ignored("impression")
+_OTHER_ACTION = ignored("other_action")
+_NO_ITEM = ignored("no_item")
+_INDEX_LINE = ignored("index_line")
 
 
 def _read_action(event: dict[str, Any], limits: Limits) -> Content:
@@ -69,7 +65,10 @@ def _read_action(event: dict[str, Any], limits: Limits) -> Content:
     if not item_id.strip() or str(item.get("object_id_field")).lower() in _NOT_ITEM_FIELDS:
         return _NO_ITEM
     query = _query(event, attributes)
-    session_id, user_id, alias_id = _visitor(event)
+    session_id = fields.identifier(event, "session_id")
+    user_id, alias_id = fields.visitor(
+        session_id, fields.identifier(event, "user_id"), fields.identifier(event, "client_id")
+    )
     interaction = limits.interaction(
         ts_ms=ts_ms,
         session_id=session_id,
@@ -86,7 +85,7 @@ def _read_action(event: dict[str, Any], limits: Limits) -> Content:
 def _read_search(record: dict[str, Any], limits: Limits) -> Content:
     search = limits.search(
         query_id=fields.identifier(record, "query_id"),
-        query=fields.string(record, "user_query"),
+        query=fields.text(record, "user_query"),
         user_ids=(fields.identifier(record, "client_id"), fields.identifier(record, "user_id")),
         ts_ms=fields.time(record, "timestamp"),
     )
@@ -109,19 +108,6 @@ def _read_hit(hit: dict[str, Any], limits: Limits) -> Content:
     if any(key in document for key in _SEARCH_KEYS):
         return _read_search(document, limits)
     raise Rejected("unknown_type", "_source is neither an action nor a query of UBI")
-
-
-def _visitor(event: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Return an event's session, its user, and another id of the user, "" for none.
-
-    A client is a browser, whoever is logged in, and searches always name it. So it is
-    what visits are cut by where there is no session.
-    """
-    session_id = fields.identifier(event, "session_id")
-    client_id, user_id = fields.identifier(event, "client_id"), fields.identifier(event, "user_id")
-    ids = (user_id, client_id) if session_id.strip() else (client_id, user_id)
-    first, *others = [text for text in dict.fromkeys(ids) if text.strip()] or [""]
-    return session_id, first, others[0] if others else ""
 
 
 def _query(event: Mapping[str, Any], attributes: Mapping[str, Any]) -> str:

@@ -57,7 +57,11 @@ def test_events(name: str, action: Action) -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"user_id": "u-1"}, {"user_id": "u-1"}),
+        ({"user_id": "u-1"}, {"user_id": "u-1", "alias_id": "p.1"}),
+        (
+            {"user_id": "u-1", "event_params": []},
+            {"session_id": "", "query": "", "alias_id": "u-1"},
+        ),
         (
             {"user_id": "u-1", "user_pseudo_id": None},
             {"user_id": "u-1", "session_id": "u-1.1699998"},

@@ -41,7 +41,11 @@ def test_events(kind: str, action: Action) -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"userInfo": {"userId": "u-1"}}, {"user_id": "u-1"}),
+        ({"userInfo": {"userId": "u-1"}}, {"alias_id": "u-1"}),
+        (
+            {"userInfo": {"userId": "u-1"}, "sessionId": "s-1"},
+            {"session_id": "s-1", "user_id": "u-1", "alias_id": "v-1"},
+        ),
         ({"userInfo": {"ipAddress": "::1"}}, {}),
         ({"sessionId": "s-1"}, {"session_id": "s-1"}),
         ({"sessionId": 5, "visitorId": 6}, {"session_id": "5", "user_id": "6"}),
@@ -50,7 +54,9 @@ def test_events(kind: str, action: Action) -> None:
     ],
 )
 def test_where_the_fields_are(change: dict[str, Any], expected: dict[str, Any]) -> None:
-    """A user that is known counts before the visitor."""
+    """In a session a user that is known counts before the visitor; otherwise the
+    visitor's events are cut into sessions.
+    """
     assert events_of({**EVENT, **change})[0] == replace(BOUGHT, **expected)
 
 

@@ -19,7 +19,13 @@ CALL = {
     "properties": {"product_id": "i1", "sku": "k1", "query": "Red Mug!", "position": 3},
 }
 CLICK = Interaction(
-    ts_ms=TS_MS, session_id="", user_id="u-1", query="red mug", item_id="i1", action=Action.CLICK
+    ts_ms=TS_MS,
+    session_id="",
+    user_id="a-1",
+    alias_id="u-1",
+    query="red mug",
+    item_id="i1",
+    action=Action.CLICK,
 )
 
 
@@ -63,12 +69,18 @@ def test_an_order_of_many_products() -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"userId": None}, {"user_id": "a-1"}),
-        ({"userId": ""}, {"user_id": "a-1"}),
-        ({"userId": 7}, {"user_id": "7"}),
-        ({"anonymousId": None}, {}),
-        ({"context": {"sessionId": 1699998}}, {"session_id": "a-1.1699998"}),
-        ({"context": {"sessionId": 9}, "anonymousId": None}, {"session_id": "u-1.9"}),
+        ({"userId": None}, {"alias_id": ""}),
+        ({"userId": ""}, {"alias_id": ""}),
+        ({"userId": 7}, {"alias_id": "7"}),
+        ({"anonymousId": None}, {"user_id": "u-1", "alias_id": ""}),
+        (
+            {"context": {"sessionId": 1699998}},
+            {"session_id": "a-1.1699998", "user_id": "u-1", "alias_id": "a-1"},
+        ),
+        (
+            {"context": {"sessionId": 9}, "anonymousId": None},
+            {"session_id": "u-1.9", "user_id": "u-1", "alias_id": ""},
+        ),
         ({"context": {"library": {}}}, {}),
         ({"timestamp": None, "originalTimestamp": "2023-11-14T21:56:40Z"}, {}),
         ({"properties": {"sku": "k1"}}, {"item_id": "k1", "query": ""}),
@@ -77,8 +89,8 @@ def test_an_order_of_many_products() -> None:
     ],
 )
 def test_where_the_fields_are(change: dict[str, Any], expected: dict[str, Any]) -> None:
-    """A visit is an id only together with its device; without one the user's events are
-    cut into sessions.
+    """A visit is an id only together with its device; without one the device's events
+    are cut into sessions.
     """
     assert events_of({**CALL, **change}) == [replace(CLICK, **expected)]
 
