@@ -1,11 +1,11 @@
 """Random deliveries against the graph's laws: ``python -m bench laws``.
 
-A case is a random set of events, delivered in random order with repeats, in random
-batches, over up to three shards, with crashes between any two writes, and with shards
-that move between workers or come back from a checkpoint. Afterwards hash, dump, counts
-and indexes must be those of a plain build of the set. Most cases run over an in-memory
-twin of RocksDB, whose crashes may also be power cuts, some over RocksDB itself. A case
-follows from the seed and its number alone.
+A case is a random set of events, and of searches that some of them name, delivered in
+random order with repeats, in random batches, over up to three shards, with crashes
+between any two writes, and with shards that move between workers or come back from a
+checkpoint. Afterwards hash, dump, counts and indexes must be those of a plain build of
+the set. Most cases run over an in-memory twin of RocksDB, whose crashes may also be
+power cuts, some over RocksDB itself. A case follows from the seed and its number alone.
 """
 
 import argparse

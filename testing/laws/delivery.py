@@ -7,7 +7,7 @@ from random import Random
 
 from stream.changes.apply import apply_batch
 from stream.events.columns import Texts, batch_of
-from stream.events.types import CatalogItem, Interaction, SourcePartition
+from stream.events.types import CatalogItem, Interaction, SearchRecord, SourcePartition
 from stream.shard.shard import Shard
 from testing.laws.case import Case, Log, shard_index_of
 from testing.laws.stores import CaseShards
@@ -31,6 +31,7 @@ class _ShardWrite:
 
     events: list[Interaction] = field(default_factory=list)
     items: list[CatalogItem] = field(default_factory=list)
+    searches: list[SearchRecord] = field(default_factory=list)
     positions: dict[SourcePartition, int] = field(default_factory=dict)
 
 
@@ -88,6 +89,7 @@ class Delivery:
             own.events,
             worker.texts,
             items=own.items,
+            searches=own.searches,
             positions=own.positions,
         )
         apply_batch(worker.shards[index], batch, worker.texts)
@@ -122,6 +124,11 @@ class Delivery:
     def _add_entries(self, log: Log, start: int, end: int, writes: dict[int, _ShardWrite]) -> None:
         touched = set(log.shards) if self._marks_idle else set()
         for entry in log.entries[start:end]:
+            if isinstance(entry, SearchRecord):
+                touched.update(log.shards)
+                for index in log.shards:
+                    writes.setdefault(index, _ShardWrite()).searches.append(entry)
+                continue
             is_file = len(log.shards) > 1
             index = shard_index_of(entry, self._case.num_shards) if is_file else log.shards[0]
             touched.add(index)
