@@ -65,7 +65,9 @@ def _read_action(event: dict[str, Any], limits: Limits) -> Content:
     if not item_id.strip() or str(item.get("object_id_field")).lower() in _NOT_ITEM_FIELDS:
         return _NO_ITEM
     query = _query(event, attributes)
+    query_id = "" if query else fields.identifier(event, "query_id")
     session_id = fields.identifier(event, "session_id")
+    session_id = session_id if session_id.strip() else ""
     user_id, alias_id = fields.visitor(
         session_id, fields.identifier(event, "user_id"), fields.identifier(event, "client_id")
     )
@@ -76,7 +78,7 @@ def _read_action(event: dict[str, Any], limits: Limits) -> Content:
         query=query,
         item_id=item_id,
         action=action,
-        query_id="" if query else fields.identifier(event, "query_id").strip(),
+        query_id=query_id if query_id.strip() else "",
         alias_id=alias_id,
     )
     return Content((interaction,))

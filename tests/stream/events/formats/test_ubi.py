@@ -93,7 +93,7 @@ def test_an_action_without_a_text_names_its_search() -> None:
         ({"session_id": "s1", "client_id": "u1", "user_id": "u1"}, "s1", "u1", ""),
         ({"session_id": "s1"}, "s1", "", ""),
         ({"client_id": "c1", "user_id": "u1"}, "", "c1", "u1"),
-        ({"client_id": "c1", "session_id": ""}, "", "c1", ""),
+        ({"client_id": "c1", "session_id": " "}, "", "c1", ""),
         ({"user_id": "u1", "client_id": ""}, "", "u1", ""),
         ({"client_id": 12, "user_id": 7}, "", "12", "7"),
     ],
@@ -140,6 +140,7 @@ def test_ubi_search() -> None:
     assert events_of(both) == [replace(SEARCH, user_ids=("u1", "m1"))]
     assert events_of({**UBI_SEARCH, "client_id": None}) == [replace(SEARCH, user_ids=())]
     assert events_of({**UBI_SEARCH, "query_id": 12}) == [replace(SEARCH, query_id="12")]
+    assert events_of({**UBI_SEARCH, "user_query": 360}) == [replace(SEARCH, query="360")]
 
 
 @pytest.mark.parametrize("text", ["", None, "  ", "*:*"])
