@@ -1,13 +1,13 @@
 """Catalogue items in JSON."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from stream.events import fields
 from stream.events.format import Content
 from stream.events.formats.change_capture import row_of
 from stream.events.limits import Limits
-from stream.events.types import CatalogItem
+from stream.events.types import CatalogItem, Rejected
 from stream.reasons import Repair
 
 JSON_ITEM = "application/json; messageType=freshet.events.v1.CatalogItem"
@@ -18,6 +18,8 @@ _Named = tuple[str, _Scalar]
 
 _KNOWN_FIELDS = {"item_id", "title", "text", "attributes", "available", "deleted", "ts_ms"}
 _SEPARATOR = ", "
+_SHOWN_FIELDS = 5  # of an item without an id: enough to know what sent it
+_SHOWN_CHARS = 40  # of each of their names: longer than any
 # Lists and objects within each other, of an attribute such as size.shoe.eu.label. What
 # is deeper is a document, not an attribute.
 _MAX_DEPTH = 5
@@ -48,6 +50,8 @@ def read_item(line: dict[str, Any], limits: Limits) -> Content:
     attributes too. What cannot be used is left out, and said.
     """
     row = row_of(line)
+    if row.get("item_id") is None:
+        _reject_nameless(row)
     repairs: list[Repair] = []
     extras = _leaves(
         {name: value for name, value in row.items() if name not in _KNOWN_FIELDS}, repairs
@@ -64,6 +68,14 @@ def read_item(line: dict[str, Any], limits: Limits) -> Content:
         ts_ms=fields.time(row, "ts_ms", default=0),
     )
     return Content((limits.item(item, repairs),), repairs=repairs)
+
+
+def _reject_nameless(row: Mapping[str, Any]) -> NoReturn:
+    names = ", ".join(repr(name[:_SHOWN_CHARS]) for name in [*row][:_SHOWN_FIELDS])
+    raise Rejected(
+        "missing_field",
+        f"item_id is absent; the fields are {names or 'none'}: rename the one that names the item",
+    )
 
 
 def _leaves(found: object, repairs: list[Repair]) -> list[_Named]:

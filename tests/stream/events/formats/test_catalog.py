@@ -140,6 +140,16 @@ def test_rejected_catalogue_lines(line: dict[str, Any], reason: str) -> None:
     assert rejection_of(line, JSON_ITEM)[0] == reason
 
 
+@pytest.mark.parametrize("line", [{}, {"id": "A", "name": "Lamp"}, {"item_id": None, "sku": 1}])
+def test_an_item_without_an_id_is_named_by_what_it_has(line: dict[str, Any]) -> None:
+    """Its fields are in the detail, so that the misnamed one is seen."""
+    reason, detail = rejection_of(line, JSON_ITEM)
+
+    assert reason == "missing_field"
+    assert "item_id is absent" in detail
+    assert [name for name in line if repr(name) not in detail] == []
+
+
 @pytest.mark.parametrize(
     ("line", "kept", "repairs"),
     [
