@@ -117,6 +117,7 @@ class WorkerTotals:
         new_facts: facts that were not stored before.
         quarantined: rejections.
         ignored: valid messages that are not about an item.
+        searches: texts of searches that actions may name.
         batches: writes to the store, over all shards.
         watermark_ms: event time up to which the graph is applied; None: no event was
             applied.
@@ -127,6 +128,7 @@ class WorkerTotals:
     new_facts: int = 0
     quarantined: int = 0
     ignored: int = 0
+    searches: int = 0
     batches: int = 0
     watermark_ms: int | None = None
 
@@ -285,6 +287,7 @@ class _Worker:
         self._source.applied(pending.positions)
         self.totals.records += pending.num_records
         self.totals.ignored += ignored.total()
+        self.totals.searches += pending.num_searches
         self._metrics.count_ignored(ignored)
         self._metrics.count_batch(+counts, seconds)
         self._metrics.count_repairs(pending.repairs)

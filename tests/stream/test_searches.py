@@ -118,6 +118,7 @@ def test_two_files_in_two_runs(
         totals = read(store, [path], metrics)
         store.close()
         assert totals.quarantined == 0
+        assert totals.searches == (len(SEARCHES) if path == searches else 0)
         assert totals.ignored == NUM_VISITORS * NUM_SEARCHES
 
     assert edges(store) == EXPECTED

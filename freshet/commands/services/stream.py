@@ -202,6 +202,10 @@ def _as_text(totals: WorkerTotals) -> str:
     parts = [f"{totals.events:,} events applied, {totals.new_facts:,} new facts"]
     if totals.items:
         parts.append(f"{totals.items:,} catalogue items")
+    if totals.searches:
+        parts.append(f"{totals.searches:,} searches")
+    if totals.ignored:
+        parts.append(f"{totals.ignored:,} ignored")
     if totals.quarantined:
         parts.append(f"{totals.quarantined:,} quarantined")
     if totals.watermark_ms:

@@ -36,6 +36,17 @@ def test_a_file_of_another_form_is_an_error(run: Command, tmp_path: Path) -> Non
     assert last.endswith(f"the lines are in {tmp_path}/s/quarantine/rejected.jsonl")
 
 
+def test_an_export_of_searches_is_no_failure(run: Command, tmp_path: Path) -> None:
+    """Query records and what is ignored are said, and are in order without an event."""
+    search = {"query_id": "q-1", "user_query": "lamp", "timestamp": 1_760_000_000_000}
+    events = write_lines(tmp_path / "ubi_queries.ndjson", [{"index": {"_id": "1"}}, search])
+
+    outcome = run("stream", "--source", f"file:{events}", "--store", tmp_path / "s")
+
+    assert outcome.returncode == 0
+    assert "0 events applied, 0 new facts, 1 searches, 1 ignored" in outcome.stderr
+
+
 def test_several_processes_judge_files_too(run: Command, tmp_path: Path) -> None:
     """With --workers it is the same error; a file that is mostly bad is a warning."""
     bad = write_lines(tmp_path / "bad.jsonl", [{"ts_ms": 1_760_000_000, **CLICK}])
