@@ -1,66 +1,84 @@
-"""Text rules that every package must apply identically: query normalisation, 64-bit
-keys and n-gram features.
+"""Text rules that every package must apply identically: entities, query normalisation,
+64-bit keys and n-gram features.
 
 Golden vectors in ``tests/protos/test_text.py`` pin the results: a change here is a
 change of stored format.
 """
 
+import re
 import unicodedata
 from functools import lru_cache
 from hashlib import blake2b
+from html import unescape
 from itertools import chain, pairwise
 from zlib import crc32
 
-# Characters of an n-gram; in every encoder's hashes, so a change needs a new training.
-CHAR_NGRAM_SIZES = (3, 4)
-# Words of a text that are hashed; longer than any title. In the hashes as well. Twice
-# as many double the longest encoding.
-_MAX_WORDS = 64
-# Characters of a word that are hashed; in the hashes as well. Twice as many double the
-# n-grams of the longest word.
-_MAX_WORD_CHARS = 64
+from protos.characters import INVISIBLE, PLAIN, ZWJ, ZWNJ, without_idle_joiners
+from protos.words import NGRAM_SIZES, char_ngrams, ngram_sizes, spaced_words, words_of
+
 # Words whose features are cached, chosen by hand; not tuned. Twice as many take twice
 # the memory, and save the hashing of rare words.
 _CACHED_WORDS = 1 << 15
 
 
-class _PunctuationToSpace(dict[int, int]):
-    """A `str.translate` table, filled as characters are met.
+# An HTML entity as far as it is read: by name or by number, with its semicolon. Some
+# names are read without one by browsers, but `drum&notes` means what it says.
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 
-    What separates words becomes a space.
+# What a capital I with a dot becomes when it is folded.
+_DOTTED_I = re.compile("i\u0307+")
+
+
+def read_entities(text: str) -> str:
+    """Return a text with HTML's entities as the characters that they stand for.
+
+    Read once: what comes out of ``&amp;lt;`` is ``&lt;``. Names that HTML does not have
+    stay as they are, and so do tags.
     """
-
-    def __missing__(self, code: int) -> int:
-        category = unicodedata.category(chr(code))
-        kept = category[0] not in "PZ" and category != "Cc"
-        self[code] = code if kept else ord(" ")
-        return self[code]
+    return _ENTITY.sub(lambda found: unescape(found[0]), text) if "&" in text else text
 
 
-_PUNCTUATION_TO_SPACE = _PunctuationToSpace()
+def escape_entities(text: str) -> str:
+    """Return a text of which `read_entities` makes this one."""
+    return text.replace("&", "&amp;") if _ENTITY.search(text) else text
 
 
 def normalize_query(text: str) -> str:
-    """Return the canonical form of a query: NFKC, lower case, punctuation to spaces,
-    spaces collapsed.
+    """Return the canonical form of a query: entities read, then the normal form.
 
+    It may be empty. A normalised query is its own canonical form.
+    """
+    return normal_form(read_entities(text))
+
+
+def normal_form(text: str) -> str:
+    """Return a text without what is not seen or not said: NFKC, case folded, ASCII
+    digits, punctuation to spaces, spaces collapsed.
+
+    Invisible characters go, but for `joiners that show
+    <protos.characters.without_idle_joiners>`. The Turkish dotted and dotless i are one.
     Punctuation is Unicode's category P; separators (Z) and control characters (Cc)
     become spaces too. Everything else of every script is kept: letters, marks, numbers,
-    symbols (``c++``, ``$5``), joiners. Idempotent. It may be empty.
+    symbols (``c++``, ``$5``). Idempotent. It may be empty.
     """
     if text.isascii():  # nearly every query of many shops: folded by the byte
-        return b" ".join(text.encode().translate(_FOLDED_ASCII).split()).decode()
-    return _normalized(text)
+        return b" ".join(text.encode().translate(_PLAIN_ASCII).split()).decode()
+    return " ".join(_plain(text).split())
 
 
-def _normalized(text: str) -> str:
-    folded = unicodedata.normalize("NFKC", text).lower()
-    if not folded.isascii():
-        folded = unicodedata.normalize("NFKC", folded)
-    return " ".join(folded.translate(_PUNCTUATION_TO_SPACE).split())
+def _plain(text: str) -> str:
+    folded = unicodedata.normalize("NFKC", text.translate(INVISIBLE)).casefold()
+    # A capital I is that of either letter, so no text with it would find the other.
+    folded = _DOTTED_I.sub("i", folded.replace("\u0131", "i"))
+    plain = unicodedata.normalize("NFKC", folded).translate(PLAIN)
+    if ZWNJ in plain or ZWJ in plain:
+        shown = without_idle_joiners(plain)
+        if shown != plain:  # what was apart may be one letter now
+            return _plain(shown)
+    return plain
 
 
-_FOLDED_ASCII = "".join(_normalized(chr(code)) or " " for code in range(128)).encode().ljust(256)
+_PLAIN_ASCII = "".join(_plain(chr(code)) for code in range(128)).encode().ljust(256)
 """What each ASCII byte becomes; the other half is never asked for."""
 
 
@@ -73,17 +91,23 @@ def text_key(text: str) -> int:
     )
 
 
-def text_features(text: str, num_buckets: int) -> list[int]:
+def text_features(text: str, num_buckets: int, *, cuts_words: bool = True) -> list[int]:
     """Return the hashed features of a text, each in ``0..num_buckets - 1``.
 
     Repeats and order are kept.
 
-    Features are words, pairs of neighbouring words, and character n-grams of sizes
-    `CHAR_NGRAM_SIZES` of each word between boundary marks, hashed by CRC-32. At most 64
-    words of 64 characters are read. The same text always gives the same features, in
-    training and in serving.
+    Features are `words <protos.words.words_of>`, pairs of neighbouring words, and
+    `character n-grams <protos.words.char_ngrams>` of each word between boundary marks,
+    hashed by CRC-32. The same text always gives the same features, in training and in
+    serving.
+
+    Args:
+        text: in any form; its normal form is hashed.
+        num_buckets: how many features there may be.
+        cuts_words: whether words are cut where a script has no spaces, and n-grams
+            follow the script; False: the features of before that.
     """
-    of_words, of_pairs = _terms(text, num_buckets)
+    of_words, of_pairs = _terms(text, num_buckets, cuts_words=cuts_words)
     features = [of_word[0] for of_word in of_words]
     features += chain.from_iterable(of_pairs)
     for of_word in of_words:
@@ -96,15 +120,17 @@ def text_terms(text: str, num_buckets: int) -> list[tuple[int, ...]]:
 
     Repeats are kept.
     """
-    of_words, of_pairs = _terms(text, num_buckets)
+    of_words, of_pairs = _terms(text, num_buckets, cuts_words=True)
     return of_words + of_pairs
 
 
-def _terms(text: str, num_buckets: int) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
-    words = [
-        word[:_MAX_WORD_CHARS] for word in normalize_query(text).split(" ")[:_MAX_WORDS] if word
-    ]
-    of_words = [_word_features(word, num_buckets) for word in words]
+def _terms(
+    text: str, num_buckets: int, *, cuts_words: bool
+) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+    normal = normal_form(text)
+    cut = cuts_words and not normal.isascii()
+    words = words_of(normal) if cut else spaced_words(normal)
+    of_words = [_word_features(word, num_buckets, cut=cut) for word in words]
     of_pairs: list[tuple[int, ...]] = [
         (_bucket(f"p:{first} {second}", num_buckets),) for first, second in pairwise(words)
     ]
@@ -112,18 +138,13 @@ def _terms(text: str, num_buckets: int) -> tuple[list[tuple[int, ...]], list[tup
 
 
 @lru_cache(maxsize=_CACHED_WORDS)
-def _word_features(word: str, num_buckets: int) -> tuple[int, ...]:
+def _word_features(word: str, num_buckets: int, *, cut: bool) -> tuple[int, ...]:
     """Return the feature of a word itself, then those of its character n-grams.
 
     Few words are frequent, so results are cached.
     """
-    marked = f"<{word}>"
-    grams = [
-        marked[start : start + size]
-        for size in CHAR_NGRAM_SIZES
-        for start in range(len(marked) - size + 1)
-    ]
-    return tuple(_bucket(gram, num_buckets) for gram in ["w:" + word, *grams])
+    sizes = ngram_sizes(word) if cut else NGRAM_SIZES
+    return tuple(_bucket(gram, num_buckets) for gram in ["w:" + word, *char_ngrams(word, sizes)])
 
 
 def _bucket(gram: str, num_buckets: int) -> int:

@@ -99,7 +99,7 @@ class LiveGeneration:
                 settings.index_search_k,
                 generation.search_k,
             )
-        encoder = TextEncoder(generation.encoder)
+        encoder = generation.text_encoder()
         check_canaries(generation, index, encoder, settings)
         warm_up(generation, index, settings.num_warmups)
         return cls(generation=generation, index=index, encoder=encoder, live_since_ms=clock_ms())

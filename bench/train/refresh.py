@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from model.artifact.encoder import TextEncoder
 from model.artifact.generation import Generation, open_generation
 from model.artifact.store import ArtifactStore
 from model.evaluation.holdout import Holdout, split_by_time
@@ -96,7 +95,7 @@ def _ranker(live: Generation, test: Holdout) -> VectorRanker:
     """Answer as a server does: a query that is known by its vector, another through the
     text encoder.
     """
-    encoder = TextEncoder(live.encoder)
+    encoder = live.text_encoder()
     row_of = {int(key): row for row, key in enumerate(live.query_keys)}
     known = [row_of.get(int(key)) for key in test.arrays.query_keys]
     rows = [*known, *[None] * (len(test.texts) - len(known))]

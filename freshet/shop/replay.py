@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from protos.text import escape_entities
 from stream.clock import now_ms
 from stream.errors import SourceUnreadable
 from stream.events.decoder import Decoder
@@ -323,7 +324,20 @@ class _File:
 def _found(decoder: Decoder, record: Record) -> list[Found]:
     """Return what a line holds; what cannot be decoded goes out unchanged."""
     decoded = decoder.decode(record, now_ms())
-    return [*decoded.events, *(rejection.record.value or b"" for rejection in decoded.rejections)]
+    events = [
+        _as_it_came(event) if isinstance(event, CatalogItem) else event for event in decoded.events
+    ]
+    return [*events, *(rejection.record.value or b"" for rejection in decoded.rejections)]
+
+
+def _as_it_came(item: CatalogItem) -> CatalogItem:
+    """Return an item whose texts are read as they are: entities are read once."""
+    return replace(
+        item,
+        title=escape_entities(item.title),
+        text=escape_entities(item.text),
+        attributes={name: escape_entities(value) for name, value in item.attributes.items()},
+    )
 
 
 def _named_files(patterns: Sequence[str]) -> list[Path]:

@@ -47,15 +47,18 @@ class TextEncoder:
             ``item``) ``<tower>.hidden_weight`` ``float32 [hidden, dim]``,
             ``<tower>.hidden_bias`` ``float32 [hidden]``, ``<tower>.out_weight``
             ``float32 [dim, hidden]`` and ``<tower>.out_bias`` ``float32 [dim]``.
+        cuts_words: as in `protos.text.text_features`; False for what was trained
+            before words were cut.
 
     Raises:
         GenerationCorrupt: an array is missing or has another shape than the others
             imply.
     """
 
-    def __init__(self, arrays: Mapping[str, Float32s]) -> None:
+    def __init__(self, arrays: Mapping[str, Float32s], *, cuts_words: bool = True) -> None:
         _check_arrays(arrays)
         self._bag = arrays[BAG]
+        self._cuts_words = cuts_words
         self._towers = {
             tower: tuple(np.asarray(arrays[f"{tower}.{part}"]) for part in TOWER_PARTS)
             for tower in ("query", "item")
@@ -90,7 +93,7 @@ class TextEncoder:
         return unit_rows(mean + out_weight @ hidden + out_bias)
 
     def _mean_row(self, text: str) -> Float32s:
-        features = text_features(text, len(self._bag))
+        features = text_features(text, len(self._bag), cuts_words=self._cuts_words)
         if not features:
             return np.zeros(self.dim, dtype=np.float32)
         mean: Float32s = self._bag[features].mean(axis=0, dtype=np.float32)

@@ -22,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.artifact.channels import FIRST_CHANNELS
+from model.artifact.encoder import TextEncoder
 from model.artifact.index.engine import Engine, VectorIndex, load_engine
 from model.artifact.index.engines import FIRST_ENGINE
-from model.artifact.manifest import read_manifest
+from model.artifact.manifest import SPACED_WORDS_VERSION, read_manifest
 from model.artifact.paths import ARRAY_TYPES, PathGraph, check_path_graph
 from model.artifact.private_files import OpenFile, as_it_is
 from model.artifact.strings import StringTable
@@ -120,6 +121,19 @@ class Generation:
         """Candidates that a search examined when the gate measured recall."""
         has_index = self.manifest.HasField("index")
         return self.manifest.index.search_k if has_index else _FIRST_SEARCH_K
+
+    def text_encoder(self) -> TextEncoder:
+        """Return what encodes texts as this generation was trained to.
+
+        Raises:
+            GenerationCorrupt: an array is missing or has the wrong shape.
+        """
+        return TextEncoder(self.encoder, cuts_words=not self.has_spaced_words)
+
+    @property
+    def has_spaced_words(self) -> bool:
+        """Whether it was trained before words were cut where a script has no spaces."""
+        return self.manifest.format_version == SPACED_WORDS_VERSION
 
     def open_index(self, *, search_k: int = 0, open_file: OpenFile = as_it_is) -> VectorIndex:
         """Open the index, to be searched as the gate searched it.

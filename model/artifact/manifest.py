@@ -8,8 +8,11 @@ from model.errors import GenerationCorrupt, GenerationMissing
 from protos import manifest_v1_pb2 as manifest_pb
 from stream.errors import refusal
 
-# Of the folder's layout: raised when a reader of the version before cannot read it.
-FORMAT_VERSION = 1
+# Of the folder's layout, and of what its numbers mean: raised when a reader of the
+# version before cannot read it.
+FORMAT_VERSION = 2
+# Its texts are hashed by words between spaces alone, in every script.
+SPACED_WORDS_VERSION = 1
 
 
 MANIFEST_NAME = "manifest.json"
@@ -31,7 +34,7 @@ def read_manifest(path: Path) -> manifest_pb.Generation:
         raise GenerationCorrupt(
             f"{path / MANIFEST_NAME} is not a generation manifest: {error}"
         ) from error
-    if manifest.format_version != FORMAT_VERSION:
+    if manifest.format_version not in (SPACED_WORDS_VERSION, FORMAT_VERSION):
         raise GenerationCorrupt(
             f"{path} has generation format {manifest.format_version}, this code reads "
             f"{FORMAT_VERSION}; "

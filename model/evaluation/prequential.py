@@ -16,7 +16,6 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from model.artifact.encoder import TextEncoder
 from model.artifact.generation import Generation, open_generation
 from model.artifact.store import ArtifactStore
 from model.errors import EvaluationRefused, GateRefused
@@ -397,7 +396,7 @@ def _query_vectors(live: Generation, whole: GraphArrays, queries: Int64s) -> Flo
     """Return ``float32 [len(queries), dim]``, as a server would answer queries of the
     whole log.
     """
-    encoder = TextEncoder(live.encoder)
+    encoder = live.text_encoder()
     row_of = {int(key): row for row, key in enumerate(live.query_keys)}
     rows = [row_of.get(int(whole.query_keys[query])) for query in queries]
     vectors = [

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.artifact.encoder import TextEncoder
 from model.artifact.generation import Generation
 from model.artifact.index.engine import load_engine
 from model.data.parent import ParentRows, has_learned, rows_in
@@ -290,7 +289,7 @@ def _live_vectors(candidate: Candidate, live: _Live, queries: Int64s) -> Float32
     A known vector, else its text encoder's.
     """
     current, row = live.generation, live.rows.query[queries]
-    encoder = TextEncoder(current.encoder)
+    encoder = current.text_encoder()
     vectors = np.empty((len(queries), current.manifest.dim), dtype=np.float32)
     vectors[row >= 0] = current.query_vectors[row[row >= 0]]
     for place in np.flatnonzero(row < 0).tolist():

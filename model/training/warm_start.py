@@ -6,6 +6,7 @@ Nodes are found again by id, never by row.
 
 import logging
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from model.data.texts import HashedTexts
 from model.network.attention import ChannelAttention
 from model.network.network import DualChannelNetwork
 from model.settings import ModelSettings
+from protos.text import text_features
 from stream.dtypes import Float32s
 from stream.graph.arrays import GraphArrays
 
@@ -59,7 +61,7 @@ def open_warm_start(
     holds NaN.
     """
     arrays = generation.warm
-    problem = _problem(generation, arrays, settings)
+    problem = _problem(generation, arrays, settings) or _problem_of_texts(generation, graph)
     if problem:
         logger.warning("warm start ignored generation=%s reason=%s", generation.id, problem)
         return None
@@ -131,6 +133,20 @@ def _copy_ids(warm: WarmStart, network: DualChannelNetwork) -> None:
         network.ids[torch.from_numpy(first + known).to(home)] = _tensor(
             warm.arrays[name][old[known]]
         ).to(home)
+
+
+def _problem_of_texts(generation: Generation, graph: GraphArrays) -> str:
+    """Return why its text features are not those of today; empty: they are."""
+    if not generation.has_spaced_words:
+        return ""
+    num_buckets = len(generation.encoder[BAG])
+    texts = chain(graph.query_texts, graph.item_titles, graph.item_texts)
+    is_cut = any(
+        text_features(text, num_buckets) != text_features(text, num_buckets, cuts_words=False)
+        for text in texts
+        if not text.isascii()
+    )
+    return "its words are not cut where a script has no spaces" if is_cut else ""
 
 
 def _problem(generation: Generation, arrays: dict[str, Float32s], settings: ModelSettings) -> str:

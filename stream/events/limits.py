@@ -5,7 +5,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Self
 
-from protos.text import normalize_query
+from protos.text import normalize_query, read_entities
 from stream.actions import Action
 from stream.events.fields import shown
 from stream.events.types import CatalogItem, Interaction, Rejected, SearchRecord
@@ -120,8 +120,8 @@ class Limits:
         )
 
     def item(self, item: CatalogItem, repairs: list[Repair]) -> CatalogItem:
-        """Return a catalogue item with its texts cut to length, and without attributes
-        whose names are too long.
+        """Return a catalogue item with HTML's entities read in its texts, which are cut
+        to length, and without attributes whose names are too long.
 
         Args:
             item: as it came.
@@ -129,7 +129,7 @@ class Limits:
                 out.
         """
         attributes = {
-            name: self._cut(value, repairs)
+            name: self._cut(read_entities(value), repairs)
             for name, value in item.attributes.items()
             if _fits(name, self.max_id_bytes)
         }
@@ -137,8 +137,8 @@ class Limits:
         return replace(
             item,
             item_id=self.id("item_id", item.item_id),
-            title=self._cut(item.title, repairs),
-            text=self._cut(item.text, repairs),
+            title=self._cut(read_entities(item.title), repairs),
+            text=self._cut(read_entities(item.text), repairs),
             attributes=attributes,
             ts_ms=self.time(item.ts_ms) if item.ts_ms else 0,
         )

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protos.text import normalize_query, text_features, text_key
+from protos.text import (
+    escape_entities,
+    normal_form,
+    normalize_query,
+    read_entities,
+    text_features,
+    text_key,
+)
 
 GOLDEN_QUERIES = {
     "Xbox 360": "xbox 360",
@@ -15,12 +22,18 @@ GOLDEN_QUERIES = {
     "X-Box_360": "x box 360",
     "c++ & $5": "c++ $5",
     "ＡＢＣ　１２３": "abc 123",
-    "ﬁne Straße": "fine straße",
+    "ﬁne Straße": "fine strasse",
     "Кофе-машина №1": "кофе машина no1",
     "ノート・パソコン": "ノート パソコン",
     "tab\tnew\nline\x00nul": "tab new line nul",
     "¿Qué?": "qué",
     "نمی\u200cخواهم": "نمی\u200cخواهم",
+    "ΟΔΟΣ οδος": "οδοσ οδοσ",
+    "İSTANBUL Iğdır ışık": "istanbul iğdir işik",
+    "۱۲ ١٢ १२ ๑๒": "12 12 12 12",
+    "ﾊﾝｶﾞｰ １２": "ハンガー 12",
+    "a&amp;b &quot;x&quot; 5&#39; &eacute;t&#xE9;": "a b x 5 été",
+    "drum&notes &amp;lt; &nosuch;": "drum notes lt nosuch",
     "?!…": "",
     "": "",
 }
@@ -54,11 +67,109 @@ GOLDEN_FEATURES = {
 
 @pytest.mark.parametrize(("typed", "normalized"), GOLDEN_QUERIES.items())
 def test_normalize_query_matches_golden_vectors(typed: str, normalized: str) -> None:
-    """NFKC, lower case, punctuation and controls to spaces, spaces collapsed.
+    """NFKC, case folded, ASCII digits, punctuation to spaces, spaces collapsed.
 
     Symbols stay.
     """
     assert normalize_query(typed) == normalized
+
+
+@pytest.mark.parametrize(
+    "unseen",
+    [
+        *("\u00ad", "\u034f", "\u061c", "\u180e", "\u200b", "\u200c", "\u200d", "\u200e"),
+        *("\u200f", "\u202a", "\u202e", "\u2060", "\u2066", "\u2069", "\u3164", "\ufe0f"),
+        *("\ufeff", "\uffa0", "\U000e0001", "\U000e0100"),
+    ],
+)
+def test_invisible_characters_make_no_other_query(unseen: str) -> None:
+    """Whatever nobody sees is nothing, wherever it stands, and however often."""
+    for text in (f"{unseen}red shoes", f"red{unseen} shoes", f"red sh{unseen * 2}oes{unseen}"):
+        assert normalize_query(text) == "red shoes"
+    assert normalize_query(unseen) == ""
+
+
+@pytest.mark.parametrize("blank", ["\u00a0", "\u2007", "\u202f", "\u3000", "\u2800", "\u2028"])
+def test_other_spaces_are_spaces(blank: str) -> None:
+    """What looks like a space is one."""
+    assert normalize_query(f"red{blank}shoes{blank}") == "red shoes"
+
+
+JOINERS_THAT_SHOW = [
+    "می\u200cخواهم",  # Persian: letters that would join
+    "مِ\u200cخ",  # with a vowel sign between
+    "क्\u200dष",  # Devanagari: a half form, not a conjunct
+    "क्\u200cष",  # a virama that shows
+    "র\u200d্য",  # Bengali: before the virama
+    "👩\u200d💻",
+    "👩🏽\u200d💻",
+    "❤\u200d🔥",
+]
+
+
+@pytest.mark.parametrize("text", JOINERS_THAT_SHOW)
+def test_joiners_that_show_stay(text: str) -> None:
+    """Where a script or an emoji needs one, it is another text with it than without."""
+    assert normalize_query(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("کار\u200cها", "کارها"),  # the letter before never joins the next one
+        ("می\u200c", "می"),
+        ("می\u200c خ", "می خ"),
+        ("می\u200c\u200cخ", "می\u200cخ"),
+        ("می\u200dخ", "میخ"),
+        ("❤\ufe0f\u200d🔥", "❤\u200d🔥"),
+        ("👩\u200da", "👩a"),
+        ("i\u200c\u0307", "i"),
+    ],
+)
+def test_joiners_that_do_not_show_go(text: str, seen: str) -> None:
+    """Between letters that do not join anyway, at an end, doubled, or elsewhere."""
+    assert normalize_query(text) == seen
+
+
+@given(
+    st.text(
+        st.sampled_from("iIİıaé \u0301\u0307\u0345\u094d\u200c\u200d\u200b\ufe0fکاریخक👩💻🏽-ⓘ&;")
+    )
+)
+def test_normalize_query_is_idempotent_for_joiners_and_marks(text: str) -> None:
+    """Also where taking one character away brings others together."""
+    once = normalize_query(text)
+
+    assert normalize_query(once) == once
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("Tom &amp; Jerry&#39;s", "Tom & Jerry's"),
+        ("&quot;5&Prime;&quot; &lt;b&gt;", '"5″" <b>'),
+        ("&#x1F600;&#128;", "😀€"),
+        ("&amp;amp;", "&amp;"),
+        ("AT&T R&D drum&notes a&lt b", "AT&T R&D drum&notes a&lt b"),
+        ("&nosuch; &; &#; &#xfffffff;", "&nosuch; &; &#; &#xfffffff;"),
+    ],
+)
+def test_entities_are_read_once(text: str, read: str) -> None:
+    """With their semicolon, those that HTML has; what comes out is not read again."""
+    assert read_entities(text) == read
+    assert read_entities(escape_entities(text)) == text
+
+
+@given(st.text("&amp;#39x;l t", max_size=20))
+def test_escaped_entities_are_read_as_the_text(text: str) -> None:
+    """Reading undoes escaping, for any text."""
+    assert read_entities(escape_entities(text)) == text
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_ascii_is_folded_like_the_rest(text: str) -> None:
+    """The fast path of ASCII gives what the full rules give."""
+    assert normal_form(text) == normal_form(text + "\u200b")
 
 
 @given(st.text())

@@ -14,7 +14,6 @@ from freshet.stores.artifacts import current_generation
 from freshet.terminal import options
 from freshet.terminal.output import printable, table
 from model.artifact.channels import CHANNELS, TEXT
-from model.artifact.encoder import TextEncoder
 from model.artifact.generation import Generation
 from model.artifact.paths import (
     AnyPath,
@@ -122,7 +121,7 @@ def _query_side(
     """
     if row is None:
         text_alone = tuple(float(name == TEXT) for name in generation.channels)
-        return TextEncoder(generation.encoder).encode(query), text_alone
+        return generation.text_encoder().encode(query), text_alone
     return generation.query_vectors[row], tuple(generation.channel_attention_queries[row].tolist())
 
 

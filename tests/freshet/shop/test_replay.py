@@ -115,7 +115,7 @@ def test_files_are_published_whole(
 ) -> None:
     """Items come first; events of several files are merged by time.
 
-    What cannot be decoded goes along raw.
+    What cannot be decoded goes along raw, and entities are read once.
     """
     evens = write(
         tmp_path / "evens.jsonl.gz", [line(NOON_MS + n, f"i-{n}") for n in range(0, 100, 2)]
@@ -123,7 +123,8 @@ def test_files_are_published_whole(
     odd_lines: list[Any] = [line(NOON_MS + n, f"i-{n}") for n in range(1, 100, 2)]
     odds = write(tmp_path / "odds.jsonl", [*odd_lines[:10], b"broken", *odd_lines[10:]])
     items = write(
-        tmp_path / "items.jsonl", [{"item_id": f"i-{n}", "title": f"T{n}"} for n in range(5)]
+        tmp_path / "items.jsonl",
+        [{"item_id": f"i-{n}", "title": f"T{n} &amp;lt;"} for n in range(5)],
     )
     told: list[ReplayTotals] = []
     totals = replay(
@@ -144,7 +145,7 @@ def test_files_are_published_whole(
     found = events_in(kafka_bootstrap, settings.clicks_topic, 101)
     assert [event.item_id for event in found] == [f"i-{n}" for n in range(100)]
     catalog = events_in(kafka_bootstrap, settings.catalog_topic, 5)
-    assert catalog == [CatalogItem(item_id=f"i-{n}", title=f"T{n}") for n in range(5)]
+    assert catalog == [CatalogItem(item_id=f"i-{n}", title=f"T{n} &lt;") for n in range(5)]
 
 
 @pytest.mark.parametrize("batch_size", [1, 64])

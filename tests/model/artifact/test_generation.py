@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from google.protobuf import json_format
 
+from model.artifact.encoder import BAG, TextEncoder
 from model.artifact.generation import Generation, open_generation
-from model.artifact.manifest import MANIFEST_NAME, read_manifest
+from model.artifact.manifest import MANIFEST_NAME, SPACED_WORDS_VERSION, read_manifest
 from model.artifact.store import ArtifactStore, new_generation_id
 from model.artifact.strings import StringTable
 from model.artifact.writer import GenerationWriter
@@ -119,6 +120,21 @@ def test_a_newer_format_is_refused_with_what_to_do(generation: Generation) -> No
 
     with pytest.raises(GenerationCorrupt, match="format 99"):
         open_generation(generation.path)
+
+
+def test_texts_are_encoded_as_the_generation_was_trained(generation: Generation) -> None:
+    """One from before words were cut is asked with whole words, where that differs."""
+    generation.encoder[BAG] = np.random.default_rng(0).random(
+        generation.encoder[BAG].shape, np.float32
+    )
+    new = generation.text_encoder()
+    generation.manifest.format_version = SPACED_WORDS_VERSION
+    old = generation.text_encoder()
+
+    assert (old.encode("red shoes") == new.encode("red shoes")).all()
+    whole = TextEncoder(generation.encoder, cuts_words=False)
+    assert (old.encode("红鞋") == whole.encode("红鞋")).all()
+    assert not (old.encode("红鞋") == new.encode("红鞋")).all()
 
 
 def test_a_field_from_the_future_is_ignored(generation: Generation) -> None:

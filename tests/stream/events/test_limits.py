@@ -104,6 +104,20 @@ def test_attributes() -> None:
     assert sorted(repairs) == ["cut", "dropped"]
 
 
+def test_entities() -> None:
+    """Entities are read in the texts of an item, before they are measured."""
+    found, repairs = item(
+        item_id="&lt;i",
+        title="Tom &amp;amp; Jerry",
+        text="&quot;" * 8,
+        attributes={"&lt;": "5&#39;", "b": "R&D"},
+    )
+
+    assert (found.item_id, found.title, found.text) == ("&lt;i", "Tom &amp; Jerry", '"' * 8)
+    assert found.attributes == {"&lt;": "5'", "b": "R&D"}
+    assert not repairs
+
+
 def test_ids_that_say_nothing() -> None:
     """An id of nothing but space is none."""
     assert reason_of(lambda: LIMITS.id("id", " \t")) == "missing_field"
