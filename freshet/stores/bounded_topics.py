@@ -1,6 +1,6 @@
 """Kafka topics as a source that ends at the positions of another store."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from freshet.terminal.progress import Advance
 from stream.events.types import RecordBatch, SourcePartition
@@ -16,14 +16,21 @@ class BoundedTopics:
     Args:
         source: the topics, from their beginning.
         ends: where to end in each partition; of others nothing is read.
+        recreated: topics that are not the ones which the other store has read.
     """
 
     shards_by_partition = True
 
-    def __init__(self, source: KafkaSource, ends: Mapping[SourcePartition, int]) -> None:
+    def __init__(
+        self,
+        source: KafkaSource,
+        ends: Mapping[SourcePartition, int],
+        recreated: Collection[str] = (),
+    ) -> None:
         self.num_partitions = source.num_partitions
         self._source = source
         self._ends = ends
+        self._recreated = recreated
         self._begins: dict[SourcePartition, int] = {}
         self._reached: dict[SourcePartition, int] = {}
 
@@ -90,7 +97,10 @@ class BoundedTopics:
 
         The comparison reports those facts as extra.
         """
-        notes = []
+        notes = [
+            f"{topic} was made again since the store read it: what it held before is gone"
+            for topic in sorted(self._recreated)
+        ]
         for position, end in sorted(
             self._ends.items(), key=lambda each: (each[0].source, each[0].partition)
         ):

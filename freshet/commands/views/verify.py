@@ -1,7 +1,7 @@
 """`freshet verify`: compares a store with the graph that its source makes."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -179,7 +179,18 @@ def _topics(bootstrap: str, graph: GraphReader, settings: StreamSettings) -> Bou
             f"{graph.path} has read nothing of {' or '.join(sorted(filter(None, wanted)))}; "
             "give --against the files that it was built from, or --config with its topics"
         )
-    return BoundedTopics(KafkaSource(bootstrap, settings), ends)
+    source = KafkaSource(bootstrap, settings)
+    return BoundedTopics(source, ends, _recreated(graph, source.topic_ids))
+
+
+def _recreated(graph: GraphReader, topic_ids: Mapping[str, str]) -> set[str]:
+    """Return the topics that are not the ones that the store has read."""
+    return {
+        topic
+        for _, shard in graph.shards()
+        for topic, known in shard.topic_ids().items()
+        if topic_ids.get(topic) not in (None, "", known)
+    }
 
 
 def _as_json(comparison: GraphComparison, summary: GraphSummary | None) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from kafka import TopicPartition
-from kafka.admin import KafkaAdminClient
+from kafka.admin import KafkaAdminClient, NewTopic
 from prometheus_client import CollectorRegistry
 
 from stream.actions import Action
@@ -322,3 +322,28 @@ def _without_last_fact(shard: Shard) -> Mapping[bytes, bytes]:
 
     key, value = next(iter(shard.entries(codec.SESSION)))
     return {key: value[: -codec.ROW_BYTES]}
+
+
+@pytest.mark.timeout(90)
+def test_a_topic_that_was_made_again_is_told(
+    kafka_bootstrap: str, kafka_settings: StreamSettings, tmp_path: Path, run: Command
+) -> None:
+    """What the store read of the old one cannot be compared with the new one."""
+    config = _config(tmp_path, kafka_settings)
+    root = tmp_path / "store"
+    publish(kafka_bootstrap, kafka_settings, clicks(50))
+    apply_topics(kafka_bootstrap, kafka_settings, root, 50)
+    topic = kafka_settings.clicks_topic
+    admin: Any = KafkaAdminClient(bootstrap_servers=kafka_bootstrap)
+    admin.delete_topics([topic])
+    while topic in admin.list_topics():
+        pass
+    admin.create_topics([NewTopic(topic, PARTITIONS, 1)])
+    admin.close()
+
+    outcome = run(
+        "verify", "--store", root, "--against", f"kafka:{kafka_bootstrap}", "--config", config
+    )
+
+    assert outcome.returncode == 1
+    assert f"note: {topic} was made again since the store read it" in outcome.stderr
