@@ -180,6 +180,27 @@ class StreamMetrics:
             "freshet_stream_checkpoint_failures_total",
             "Checkpoints of shards that failed to upload; each is retried.",
         )
+        self._purges = counter(
+            "freshet_stream_purges_total",
+            "Purges: erased bytes left a shard's files, or its checkpoints.",
+        )
+        self._purge_failures = counter(
+            "freshet_stream_purge_failures_total",
+            "Purges of shards that failed; each is tried again.",
+        )
+        self._unpurged = gauge(
+            "freshet_stream_unpurged_seconds",
+            "Age of the oldest erasure whose bytes are still in a shard's files or "
+            "checkpoints; 0: none.",
+        )
+
+    def count_purge(self, *, is_done: bool) -> None:
+        """Count a purge of a shard's files or checkpoints, or one that failed."""
+        (self._purges if is_done else self._purge_failures).inc()
+
+    def set_unpurged(self, seconds: float) -> None:
+        """Set the age of the oldest erasure that is not purged; 0: there is none."""
+        self._unpurged.set(seconds)
 
     def watch_topics(self, topics: Iterable[str]) -> None:
         """Show topics with a count of 0, before anything is counted of them."""

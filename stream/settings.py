@@ -28,6 +28,8 @@ _MAX_ID_BYTES = 32 * 1024
 # The upper bound, 100 years, is next to no decay.
 _MIN_HALF_LIFE_SECONDS = 3600.0
 _MAX_HALF_LIFE_SECONDS = 100 * 365 * 86400.0  # seconds; see above
+# Seconds, 30 days; chosen by hand: who has to erase has to within a month.
+_MAX_PURGE_SECONDS = 30 * 86400.0
 # Seconds; chosen by hand: below a second every event is a session, above a month
 # a session is a user.
 _MIN_SESSION_GAP_SECONDS = 1.0
@@ -174,6 +176,15 @@ class StreamSettings:
     """How often a shard that changed is checkpointed, in seconds.
 
     A restored shard reads later records from Kafka again.
+    """
+
+    # An hour, chosen by hand: far below what any law asks for, and a shard's files are
+    # rewritten at most so often. Twice as long halves that.
+    purge_after_seconds: float = 3600.0
+    """How long after an erasure, in seconds, the files of a shard are rewritten so that
+    its bytes leave them, and then its checkpoints.
+
+    Erasures of that time are purged together.
     """
 
     # Seconds; a snapshot of 10 million edges takes under one, so only a stalled process
@@ -373,6 +384,7 @@ class StreamSettings:
         ):
             _check_bounds(name, getattr(self, name), 0.01, 86400.0)
         _check_bounds("takeover_wait_seconds", self.takeover_wait_seconds, 0.0, 3600.0)
+        _check_bounds("purge_after_seconds", self.purge_after_seconds, 0.0, _MAX_PURGE_SECONDS)
         _check_bounds("session_timeout_seconds", self.session_timeout_seconds, 1.0, 86400.0)
         _check_bounds("topic_check_seconds", self.topic_check_seconds, 0.1, 3600.0)
         for name in ("follow_poll_seconds", "poll_seconds"):

@@ -112,12 +112,11 @@ class WorkerTotals:
 
     Attributes:
         records: messages or lines read.
-        applied: how many ``events`` (interactions) and ``items`` (states of catalogue
-            items) were applied.
+        applied: how many ``events`` (interactions), ``items`` (states of catalogue
+            items) and ``searches`` (texts that actions may name) were applied.
         new_facts: facts that were not stored before.
         quarantined: rejections.
         ignored: valid messages that are not about an item.
-        searches: texts of searches that actions may name.
         batches: writes to the store, over all shards.
         watermark_ms: event time up to which the graph is applied; None: no event was
             applied.
@@ -128,7 +127,6 @@ class WorkerTotals:
     new_facts: int = 0
     quarantined: int = 0
     ignored: int = 0
-    searches: int = 0
     batches: int = 0
     watermark_ms: int | None = None
 
@@ -141,6 +139,11 @@ class WorkerTotals:
     def items(self) -> int:
         """States of catalogue items applied."""
         return self.applied["items"]
+
+    @property
+    def searches(self) -> int:
+        """Texts of searches applied."""
+        return self.applied["searches"]
 
 
 def run_worker(  # noqa: PLR0913  # what it works with, and two options
@@ -182,6 +185,8 @@ def run_worker(  # noqa: PLR0913  # what it works with, and two options
             worker.run_due_work()
             on_progress(worker.totals)
         worker.apply()
+        if source.exhausted:  # nobody may open the store again for long
+            store.ownership.purge_now()
         on_progress(worker.totals)
         worker.set_freshness()
     finally:
@@ -287,7 +292,7 @@ class _Worker:
         self._source.applied(pending.positions)
         self.totals.records += pending.num_records
         self.totals.ignored += ignored.total()
-        self.totals.searches += pending.num_searches
+        self.totals.applied["searches"] += pending.num_searches
         self._metrics.count_ignored(ignored)
         self._metrics.count_batch(+counts, seconds)
         self._metrics.count_repairs(pending.repairs)

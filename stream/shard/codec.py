@@ -44,6 +44,7 @@ FOLDED = b"\x17"
 WINDOWS = b"\x18"
 FOLDED_BY_ITEM = b"\x19"
 QUERY_ID = b"\x1a"
+PURGED = b"\x1e"
 
 FORMAT_KEY = META + b"format"
 STATE_KEY = META + b"state"
@@ -82,6 +83,8 @@ _TOMBSTONE = Struct(">B?qQQQ")
 _SEEN_KEY = Struct(">BBQQ")
 _AUDIT_KEY = Struct(">BQI")
 _AUDIT = Struct(">BBBQqqQQ")
+_PURGE_KEY = Struct(">BBQ")
+_PURGE = Struct(">Bq?")
 _WORD = Struct("<Q")
 _BIG_WORD = Struct(">Q")
 _FIRST_BYTE = np.uint64(56)  # bits below the first byte of a key
@@ -94,9 +97,13 @@ _catalog_decoder = msgspec.msgpack.Decoder(CatalogItem)
 
 ErasureKind = Literal["user", "session", "item"]
 Deed = Literal["erased", "lifted"]
+PurgePlace = Literal["files", "checkpoints"]
 
 ERASURE_KINDS: dict[ErasureKind, bytes] = {"user": b"\x01", "session": b"\x02", "item": b"\x03"}
 """What can be erased, and the byte behind `ERASED` that stands for it."""
+
+PURGE_PLACES: dict[PurgePlace, bytes] = {"files": b"\x01", "checkpoints": b"\x02"}
+"""Where erased bytes are, and the byte behind `PURGED` that stands for it."""
 
 SEEN = b"\x04"
 """The byte behind `ERASED` of users that were seen in a session, which holds no record
@@ -110,6 +117,7 @@ SEEN_VALUE = b"\x01"
 """The value of both, which say all in their keys."""
 
 _KIND_OF_BYTE = {packed[0]: kind for kind, packed in ERASURE_KINDS.items()}
+_PLACE_OF_BYTE = {packed[0]: place for place, packed in PURGE_PLACES.items()}
 _DEEDS: tuple[Deed, ...] = ("erased", "lifted")
 
 
@@ -216,6 +224,22 @@ class AuditEntry(NamedTuple):
     done_ms: int
     facts: int
     sessions: int
+
+
+class Purge(NamedTuple):
+    """Erased bytes left a place.
+
+    Attributes:
+        place: which.
+        sequence: of the last write whose erasures' bytes are gone.
+        done_ms: when that was done.
+        has_checkpoints: whether the shard's checkpoints were kept anywhere then.
+    """
+
+    place: PurgePlace
+    sequence: int
+    done_ms: int
+    has_checkpoints: bool
 
 
 def pack_format(shard_format: ShardFormat) -> bytes:
@@ -656,6 +680,11 @@ def audit_key(sequence: int, number: int) -> bytes:
     return _AUDIT_KEY.pack(AUDIT[0], sequence, number)
 
 
+def unpack_audit_sequence(key: bytes) -> int:
+    """Unpack which write an audit entry is of."""
+    return int(_AUDIT_KEY.unpack(key)[1])
+
+
 def pack_audit(record: AuditEntry) -> bytes:
     """Pack an audit entry."""
     deed, kind, *rest = record
@@ -667,6 +696,20 @@ def unpack_audit(value: bytes) -> AuditEntry:
     _check_version(value)
     _, deed, kind, *rest = _AUDIT.unpack(value)
     return AuditEntry(_DEEDS[deed], _KIND_OF_BYTE[kind], *rest)
+
+
+def pack_purge(purge: Purge) -> tuple[bytes, bytes]:
+    """Pack a purge: its key and its value."""
+    key = _PURGE_KEY.pack(PURGED[0], PURGE_PLACES[purge.place][0], purge.sequence)
+    return key, _PURGE.pack(_VERSION, purge.done_ms, purge.has_checkpoints)
+
+
+def unpack_purge(key: bytes, value: bytes) -> Purge:
+    """Unpack a purge."""
+    _check_version(value)
+    _, place, sequence = _PURGE_KEY.unpack(key)
+    _, done_ms, has_checkpoints = _PURGE.unpack(value)
+    return Purge(_PLACE_OF_BYTE[place], sequence, done_ms, has_checkpoints)
 
 
 def pack_folded(edge: FoldedEdge) -> bytes:

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -16,6 +17,7 @@ from rocksdict import (
     BlockBasedOptions,
     Cache,
     Checkpoint,
+    CompactOptions,
     DBCompressionType,
     Options,
     Rdict,
@@ -73,6 +75,10 @@ class Memory:
 
 Entry = tuple[bytes, bytes]
 """An entry of a database: its key and its value."""
+
+
+KeyRange = tuple[bytes | None, bytes | None]
+"""From a key up to another; None: from the first one, up to the last one."""
 
 
 class Puts:
@@ -295,8 +301,45 @@ class Database:
 
     def compact(self) -> None:
         """Rewrite the files into as few bytes as they need."""
-        self._rdict.flush()
-        self._rdict.compact_range(None, None)
+        self.flush()
+        self.rewrite((None, None))
+
+    def flush(self) -> None:
+        """Write what is in memory to data files; the logs of it are removed.
+
+        Raises:
+            StoreWriteFailed: the disk refused.
+        """
+        try:
+            self._rdict.flush()
+        except Exception as error:
+            raise self._not_rewritten(error) from error
+
+    def slices(self, size_bytes: int) -> list[KeyRange]:
+        """Cut all keys into ranges, each of about so many bytes of data files."""
+        files = self._rdict.live_files()
+        deepest = max((file["level"] for file in files), default=0)
+        bounds: list[bytes | None] = [None]
+        num_bytes = 0
+        for file in sorted(files, key=lambda file: bytes(file["start_key"])):
+            if file["level"] == deepest and num_bytes >= size_bytes:
+                bounds.append(bytes(file["start_key"]))
+                num_bytes = 0
+            num_bytes += file["size"]
+        return list(pairwise([*bounds, None]))
+
+    def rewrite(self, keys: KeyRange) -> None:
+        """Rewrite the files of a range of keys, without what was deleted.
+
+        Other threads may write meanwhile.
+
+        Raises:
+            StoreWriteFailed: the disk refused; what was there is still there.
+        """
+        try:
+            self._rdict.compact_range(*keys, _beside_others())
+        except Exception as error:
+            raise self._not_rewritten(error) from error
 
     def close(self) -> None:
         """Close.
@@ -311,6 +354,11 @@ class Database:
             raise StoreWriteFailed(
                 f"store {self.path} could not be closed ({error}); {_advice(error)}"
             ) from error
+
+    def _not_rewritten(self, error: Exception) -> StoreWriteFailed:
+        return StoreWriteFailed(
+            f"the files of {self.path} could not be rewritten ({error}); free or mend the disk"
+        )
 
     def _check_end(self, last_key: bytes) -> None:
         """Tell the end of the data from damage.
@@ -472,6 +520,13 @@ def _without_waiting() -> WriteOptions:
     """
     options = WriteOptions()
     options.no_slowdown = True
+    return options
+
+
+def _beside_others() -> CompactOptions:
+    """A compaction by hand that does not keep RocksDB from its own."""
+    options = CompactOptions()
+    options.set_exclusive_manual_compaction(False)
     return options
 
 

@@ -21,6 +21,10 @@ from stream.shard.rocksdb import Database, Memory, Puts
 from stream.shard.upgrade import OLD_VERSION, upgrade_shard
 
 _LAST_KEY = (1 << 64) - 1  # the largest 64-bit key
+# Bytes of data files rewritten in one step of a purge: about a second, which is how
+# long closing the shard may have to wait. Twice as many: twice as long, in half the
+# steps.
+_PURGED_AT_ONCE_BYTES = 64 * 1024 * 1024
 _WRITER_ID_BYTES = 16  # bytes; random, so that no two writers draw the same
 
 
@@ -172,6 +176,37 @@ class Shard(ShardReader):
     def compact(self) -> None:
         """Rewrite the shard's files into as few bytes as they need."""
         self._database.compact()
+
+    def purge(self, is_wanted: Callable[[], bool]) -> bool:
+        """Rewrite the shard's files, some at a time, so that nothing that was deleted
+        before is left in them or in the log.
+
+        Another thread may write the shard meanwhile.
+
+        Args:
+            is_wanted: asked before each part; False: the rest is left.
+
+        Returns:
+            Whether all was rewritten.
+
+        Raises:
+            StoreWriteFailed: the disk refused.
+        """
+        self._database.flush()
+        for keys in self._database.slices(_PURGED_AT_ONCE_BYTES):
+            if not is_wanted():
+                return False
+            self._database.rewrite(keys)
+        return True
+
+    def has_other_copies(self) -> bool:
+        """Return whether the shard's folder has more than this database, such as one
+        that is just being uploaded, or that a paused process still holds.
+
+        What nobody holds is removed first.
+        """
+        self._lease.remove_stale_epochs()
+        return any(path != self._lease.folder for path in self._lease.shard.iterdir())
 
     def close(self) -> None:
         """Force the shard to disk, close it, and let others open it.

@@ -33,6 +33,7 @@ from stream.shard.shard import Shard
 from stream.store import manifest
 from stream.store.checkpoints import Checkpoint, Checkpoints
 from stream.store.new_shard import Sibling, first_entries
+from stream.store.purges import Purger
 from stream.store.topic_ids import adopt_topics
 from stream.store.uploads import Uploads
 
@@ -87,6 +88,11 @@ class Ownership:
             self._uploads = Uploads(
                 self._checkpoints, settings.checkpoint_every_seconds, self._metrics
             )
+        self._purger = Purger(
+            settings.purge_after_seconds,
+            self._metrics,
+            has_checkpoints=self._checkpoints is not None,
+        )
 
     def acquire(
         self, index: int, topic_ids: Mapping[str, str] = MappingProxyType({})
@@ -164,6 +170,19 @@ class Ownership:
                 shard.check_lease()
         if self._uploads:
             self._uploads.run_due_work(self._shards)
+        self._purger.run_due_work(self._shards)
+
+    def purge_now(self) -> bool:
+        """Purge the open shards of what was erased from them, without waiting for more.
+
+        Returns:
+            Whether nothing is due any more; a shard of which a paused process holds
+            another copy is.
+
+        Raises:
+            StoreError: one is damaged, was taken over, or could not be written.
+        """
+        return self._purger.purge_now(self._shards)
 
     def open(self, index: int) -> Shard:
         """Return a shard opened for writing, opening it on first use; that never takes
@@ -336,6 +355,7 @@ class Ownership:
             shard.close()
 
     def _close(self, index: int, kind: str) -> None:
+        self._purger.forget(index)
         shard = self._shards.pop(index)
         self._metrics.count_handover(kind, len(self._shards))
         logger.info("shard %s shard=%d", kind, index)

@@ -38,9 +38,12 @@ from stream.store.store import Store, read_manifest
     help="Let its events count again, in --store; removed facts stay removed.",
 )
 @click.option(
-    "--compact",
-    is_flag=True,
-    help="Rewrite the files of --store, so that the erased bytes leave the disk.",
+    "--compact/--no-compact",
+    default=None,
+    help=(
+        "Rewrite the files of --store at once, so that the erased bytes leave the disk "
+        "[default], or leave that to the stream that opens it next."
+    ),
 )
 @options.config_option
 def erase(
@@ -50,7 +53,7 @@ def erase(
     kafka: str | None,
     store: Path | None,
     lift: bool,
-    compact: bool,
+    compact: bool | None,
     config_file: Path | None,
 ) -> None:
     """Forget a user, a session or an item for good.
@@ -65,14 +68,14 @@ def erase(
         raise click.UsageError(
             "give either --kafka HOST:PORT or --store DIR", ctx=click.get_current_context()
         )
-    if store is None and (lift or compact):
+    if store is None and (lift or compact is not None):
         raise click.UsageError(
             "--lift and --compact go with --store", ctx=click.get_current_context()
         )
     settings = begin(config_file).stream()
     erasure = Erasure(kind=kind, id=_checked(text, settings), ts_ms=now_ms())
     if store is not None:
-        outcome = _erase_in_store(erasure, store, settings, lift=lift, compact=compact)
+        outcome = _erase_in_store(erasure, store, settings, lift=lift, compact=compact is not False)
     else:
         outcome = _publish(erasure, str(kafka), settings)
     click.echo(outcome, err=True)
@@ -113,6 +116,7 @@ def _erase_in_store(
         session_gap_seconds=manifest.session_gap_seconds,
     )
     num_facts = num_lifted = 0
+    is_purged = compact
     with Store.create_or_open(root, settings) as store:
         for index in range(store.num_shards):
             shard = store.shard(index)
@@ -121,16 +125,15 @@ def _erase_in_store(
             else:
                 num_facts += erasing.erase(shard, [erasure], now_ms())
             if compact:
-                shard.compact()
+                is_purged &= store.ownership.purge_now()
             store.close_shard(index)
-    return _as_text(num_facts, num_lifted, lift=lift)
+    if lift:
+        return _lifted_text(num_lifted)
+    bytes_text = "out of the store's files" if is_purged else "still in the store's files"
+    return f"erased: {num_facts:,} facts removed, and their bytes are {bytes_text}"
 
 
-def _as_text(num_facts: int, num_lifted: int, *, lift: bool) -> str:
-    if not lift:
-        return f"erased: {num_facts:,} facts removed"
-    return (
-        f"lifted in {num_lifted} shards: its events count again"
-        if num_lifted
-        else "it was not erased"
-    )
+def _lifted_text(num_lifted: int) -> str:
+    if not num_lifted:
+        return "it was not erased"
+    return f"lifted in {num_lifted} shards: its events count again"

@@ -10,7 +10,8 @@ import pytest
 from protos.text import text_key
 from stream.settings import StreamSettings
 from stream.store.store import Store
-from testing.histories import apply_events, event
+from testing.event_lines import CLICK, write_lines
+from testing.histories import NOON_MS, apply_events, event
 from tests.freshet.conftest import Command
 
 
@@ -34,13 +35,19 @@ def test_an_erasure_in_a_store_is_carried_out_and_listed(store: Path, run: Comma
     listed = json.loads(run("erasures", "--store", store, "--json").stdout)
 
     assert (outcome.returncode, outcome.stdout) == (0, "")
-    assert outcome.stderr == "erased: 3 facts removed\n"
+    assert outcome.stderr == (
+        "erased: 3 facts removed, and their bytes are out of the store's files\n"
+    )
     assert [
         (entry["shard"], entry["deed"], entry["facts"], entry["sessions"]) for entry in listed
     ] == [
         (0, "erased", 1, 1),
         (1, "erased", 2, 1),
     ]
+    assert all(entry["files_done_ms"] >= entry["done_ms"] for entry in listed)
+    assert {(entry["has_checkpoints"], entry["checkpoints_done_ms"]) for entry in listed} == {
+        (False, None)
+    }
     assert {(entry["kind"], entry["key"]) for entry in listed} == {
         ("user", f"{text_key('u-1'):016x}")
     }
@@ -56,6 +63,25 @@ def test_the_audit_can_be_asked_for_one_id(store: Path, run: Command) -> None:
     assert about_item.count("erased  item") == 2
     assert "session " not in about_item
     assert run("erasures", "--store", store, "--id", "never").stdout == "nothing was erased\n"
+
+
+def test_the_files_may_be_left_to_the_next_stream(
+    store: Path, run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then the audit says that the bytes wait; a stream that ends purges them."""
+    left = run("erase", "user", "u-1", "--store", store, "--no-compact")
+    waiting = json.loads(run("erasures", "--store", store, "--json").stdout)
+    shown = run("erasures", "--store", store).stdout
+    log = write_lines(tmp_path / "log.jsonl", [{**CLICK, "ts_ms": NOON_MS}])
+    monkeypatch.setenv("FRESHET_STREAM_HALF_LIFE_SECONDS", "1d")
+    streamed = run("stream", "--source", f"file:{log}", "--store", store)
+    purged = json.loads(run("erasures", "--store", store, "--json").stdout)
+
+    assert streamed.returncode == 0
+    assert left.stderr.endswith("their bytes are still in the store's files\n")
+    assert [entry["files_done_ms"] for entry in waiting] == [None, None]
+    assert shown.count("waits") == 4
+    assert all(entry["files_done_ms"] for entry in purged)
 
 
 def test_lifting_is_listed_too(store: Path, run: Command) -> None:
