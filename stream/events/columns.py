@@ -116,10 +116,23 @@ class References:
     def of(cls, events: Sequence[Interaction]) -> Self:
         """Return what events that are at hand as objects say beside their columns."""
         rows = [row for row, event in enumerate(events) if event.query_id or event.alias_id]
+        return cls.of_texts(
+            rows,
+            [events[row].query_id for row in rows],
+            [events[row].alias_id for row in rows],
+        )
+
+    @classmethod
+    def of_texts(
+        cls, rows: Sequence[int], query_ids: Sequence[str], alias_ids: Sequence[str]
+    ) -> Self:
+        """Return what the events of some rows say: ids of searches and of their users,
+        "" for none.
+        """
         return cls(
             event=np.array(rows, dtype=np.int64),
-            query_id=_keys([events[row].query_id for row in rows], {}),
-            alias=_keys([events[row].alias_id for row in rows], {}),
+            query_id=_keys(query_ids, {}),
+            alias=_keys(alias_ids, {}),
         )
 
     @classmethod

@@ -89,20 +89,21 @@ class ColumnDecoder:
             now_ms: the clock, to tell event times in the future.
         """
         parts: list[EventColumns] = []
+        references: list[References] = []
         others: Rows = []
         for form, rows in self._rows_by_format(batch).items():
             if form is None or form.read_columns is None:
                 others += rows
                 continue
             raw, unread = form.read_columns(batch.values, rows)
-            good, bad_rows = _whole_records(*self._checked(raw, now_ms))
-            parts.append(good)
-            others += unread + bad_rows
+            columns, is_good = self._checked(raw, now_ms)
+            is_whole = _whole_records(columns.row, is_good)
+            parts.append(columns if is_whole.all() else columns.take(is_whole))
+            references.append(_references(raw).take(is_whole))
+            others += unread + np.unique(columns.row[~is_whole]).tolist()
         decoded = self._decode_one_by_one(batch, sorted(others), now_ms)
-        if len(decoded.references):
-            sizes = [*map(len, parts), len(decoded.events)]
-            no_references = [References.empty()] * len(parts)
-            decoded.references = References.concatenate([*no_references, decoded.references], sizes)
+        sizes = [*map(len, parts), len(decoded.events)]
+        decoded.references = References.concatenate([*references, decoded.references], sizes)
         parts = [part for part in (*parts, decoded.events) if len(part)]
         events = EventColumns.concatenate(parts or [no_events()])
         return replace(decoded, events=events, read_ms=now_ms)
@@ -207,6 +208,11 @@ class ColumnDecoder:
         for keys in (columns.session, columns.user, columns.query, columns.item):
             is_good &= keys != np.uint64(UNUSABLE)
         is_good &= (columns.session != NO_KEY) | (columns.user != NO_KEY)
+        for texts in (raw.query_id, raw.alias):
+            longest = max(map(len, texts), default=0)
+            if longest * 4 > self._settings.max_field_bytes:
+                is_long = [_is_long(text, self._settings.max_field_bytes) for text in texts]
+                is_good &= ~np.array(is_long, dtype=np.bool_)
         return columns, is_good
 
 
@@ -216,12 +222,20 @@ def _keys(interner: Interner, raw: RawTexts) -> Keys:
     return keys if raw.index is None else keys[raw.index]
 
 
-def _whole_records(columns: EventColumns, is_good: NDArray[np.bool_]) -> tuple[EventColumns, Rows]:
-    """Return the events of records that are good as a whole, and the others' rows."""
-    if is_good.all():
-        return columns, []
-    bad_rows = np.unique(columns.row[~is_good])
-    return columns.take(~np.isin(columns.row, bad_rows)), bad_rows.tolist()
+def _whole_records(row: NDArray[np.int32], is_good: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which events are of records that are good as a whole."""
+    return is_good if is_good.all() else ~np.isin(row, row[~is_good])
+
+
+def _references(raw: RawColumns) -> References:
+    """Return what events say beside their columns."""
+    if not any(raw.query_id) and not any(raw.alias):
+        return References.empty()
+    pairs = zip(raw.query_id, raw.alias, strict=True)
+    rows = [row for row, pair in enumerate(pairs) if any(pair)]
+    return References.of_texts(
+        rows, [raw.query_id[row] for row in rows], [raw.alias[row] for row in rows]
+    )
 
 
 # What an interner asks of a new text: its canonical form, or None where the text may

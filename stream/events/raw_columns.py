@@ -1,7 +1,9 @@
 """What a format reads of many records at once, before anything of it is checked."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,6 +15,9 @@ Rows = list[int]
 """Which records of a batch, ascending."""
 
 _Parsed = TypeVar("_Parsed")
+
+_TIME_BITS = 63  # of a 64-bit integer with a sign
+_is_plain_iso = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{3})?Z", re.ASCII).fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,9 @@ class RawColumns:
         action: ``int64 [num_events]`` numbers of `stream.actions.Action`; any other
             number sends the record to be decoded by itself.
         row: ``int32 [num_events]`` the record that each came in.
+        query_id: of the search that an event names, "": none; empty: no event names
+            one.
+        alias: another id of an event's user, "": none; empty: no event has one.
     """
 
     ts_ms: NDArray[np.int64]
@@ -54,6 +62,78 @@ class RawColumns:
     item: RawTexts
     action: NDArray[np.int64]
     row: NDArray[np.int32]
+    query_id: Sequence[str] = ()
+    alias: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return len(self.ts_ms)
+
+
+def joined(parts: Sequence[RawColumns]) -> RawColumns:
+    """Return the events of all parts, of which each has one text an event."""
+    if len(parts) == 1:
+        return parts[0]
+    return RawColumns(
+        ts_ms=np.concatenate([part.ts_ms for part in parts]),
+        session=RawTexts(list(chain.from_iterable(part.session.texts for part in parts))),
+        user=RawTexts(list(chain.from_iterable(part.user.texts for part in parts))),
+        query=RawTexts(list(chain.from_iterable(part.query.texts for part in parts))),
+        item=RawTexts(list(chain.from_iterable(part.item.texts for part in parts))),
+        action=np.concatenate([part.action for part in parts]),
+        row=np.concatenate([part.row for part in parts]),
+        query_id=_joined_or_none([part.query_id for part in parts], parts),
+        alias=_joined_or_none([part.alias for part in parts], parts),
+    )
+
+
+def _joined_or_none(columns: Sequence[Sequence[str]], parts: Sequence[RawColumns]) -> list[str]:
+    if not any(columns):
+        return []
+    return [
+        text
+        for column, part in zip(columns, parts, strict=True)
+        for text in (column or [""] * len(part))
+    ]
+
+
+def times_of(listed: Sequence[int | str]) -> NDArray[np.int64]:
+    """Return times in UTC epoch milliseconds, given so or in ISO 8601: ``int64
+    [num_times]``. What is not plainly one is 0.
+
+    Plain is ``YYYY-MM-DDTHH:MM:SS``, milliseconds or none, and a ``Z``; and a number of
+    64 bits.
+    """
+    texts = [time[:-1] if isinstance(time, str) and _is_plain_iso(time) else "" for time in listed]
+    numbers = whole_times([0 if isinstance(time, str) else time for time in listed])
+    is_text = np.array([bool(text) for text in texts], dtype=np.bool_)
+    if is_text.any():
+        numbers[is_text] = _iso_times([text for text in texts if text])
+    return numbers
+
+
+def whole_times(listed: Sequence[int]) -> NDArray[np.int64]:
+    """Return numbers as they are, those that fit no 64 bits as 0: ``int64
+    [num_times]``.
+    """
+    try:
+        return np.array(listed, dtype=np.int64)
+    except OverflowError:
+        fitting = [time if time.bit_length() <= _TIME_BITS else 0 for time in listed]
+        return np.array(fitting, dtype=np.int64)
+
+
+def _iso_times(texts: Sequence[str]) -> NDArray[np.int64]:
+    try:
+        return np.array(texts, dtype="datetime64[ms]").astype(np.int64)
+    except ValueError:
+        return np.array([_iso_time(text) for text in texts], dtype=np.int64)
+
+
+def _iso_time(text: str) -> int:
+    try:
+        return int(np.datetime64(text, "ms").astype(np.int64))
+    except ValueError:
+        return 0
 
 
 def raw_columns_of(events: Sequence[Interaction | Any], rows: Rows) -> RawColumns:

@@ -7,12 +7,14 @@ from typing import Any
 
 from stream.events.fields import json_object
 from stream.events.format import Content, Format, ReadObject, json_format
+from stream.events.formats import cloudevents, neutral, ubi
 from stream.events.formats.catalog import JSON_ITEM, read_item
 from stream.events.formats.cloudevents import CLOUD_ERASURES, CLOUD_ITEMS
 from stream.events.formats.erasure import JSON_ERASURE, read_erasure
-from stream.events.formats.neutral import plain_content, read_columns, reject_foreign
+from stream.events.formats.neutral import plain_content, reject_foreign
 from stream.events.formats.table import FORMATS
 from stream.events.limits import Limits
+from stream.events.raw_columns import RawColumns, Rows, joined
 
 
 def reader_by_keys(formats: Sequence[Format], otherwise: ReadObject = reject_foreign) -> ReadObject:
@@ -54,11 +56,37 @@ def _decode_event(value: bytes, limits: Limits) -> Content:
     return _read_event(json_object(value), limits) if content is None else content
 
 
+_COLUMNS = {
+    b'"specversion"': cloudevents.read_columns,
+    b'"action_name"': ubi.read_columns,
+    b"": neutral.read_columns,
+}
+"""What reads many lines of each form at once, by what lines of that form alone have; in
+the order in which forms are tried.
+"""
+
+
+def _read_event_columns(values: Sequence[Any], rows: Rows) -> tuple[RawColumns, Rows]:
+    """Read lines as those of one form, the first one's, then those that are of no such
+    form as those of the others.
+    """
+    first = next((mark for mark in _COLUMNS if rows and mark in values[rows[0]]), b"")
+    columns, unread = _COLUMNS[first](values, rows)
+    parts = [columns]
+    for mark, read in _COLUMNS.items():
+        marked = [row for row in unread if mark != first and mark in values[row]]
+        if marked:
+            columns, still_unread = read(values, marked)
+            parts.append(columns)
+            unread = sorted({*unread} - {*marked} | {*still_unread})
+    return joined(parts), unread
+
+
 EVENT_JSON = Format(
     name="json event",
     content_types=("application/json",),
     decode=_decode_event,
-    read_columns=read_columns,
+    read_columns=_read_event_columns,
 )
 """An event in JSON, of the form that its keys tell."""
 

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from stream.events import fields
 from stream.events.format import Content, content_of_products, json_format
 from stream.events.limits import Limits
-from stream.events.raw_columns import RawColumns, RawTexts, Rows, parse_all
+from stream.events.raw_columns import RawColumns, RawTexts, Rows, parse_all, whole_times
 from stream.events.types import Interaction, Rejected
 
 _SEARCH_CLICK = "search-click"
 _SEARCH_CLICKS = frozenset({_SEARCH_CLICK, _SEARCH_CLICK.replace("-", "_")})
-_ACTION_NUMBERS: Mapping[str, int] = {
+_ACTION_NUMBERS: Mapping[str, int] = {"": 0} | {
     spelling: int(action)
     for name, action in fields.ACTIONS.items()
     for spelling in (name, name.replace("-", "_"))
@@ -32,11 +32,18 @@ _FIELDS: Mapping[str, bool] = {
 
 _SHOWN_KEYS = 5  # of an object of no known form: enough to know what sent it
 _SHOWN_CHARS = 40  # of each of them: longer than any name
-_TIME_BITS = 63  # of a 64-bit integer with a sign
 
 
-# No number is both: a field of this type makes the line one of another form.
-_Nothing = Annotated[int, msgspec.Meta(gt=0, lt=0)]
+Nothing = Annotated[int, msgspec.Meta(gt=0, lt=0)]
+"""The type of a field that makes a line one of another form: no number is both."""
+
+ActionName = Literal[
+    "view", "click", "add-to-cart", "add_to_cart", "purchase", "search-click", "search_click"
+]
+"""The actions of neutral lines, as the decoder tells them apart."""
+
+UNREADABLE = (ValueError, RecursionError)
+"""What the decoder raises on what does not have the form it is for."""
 
 
 class _Line(msgspec.Struct, gc=False):
@@ -48,21 +55,13 @@ class _Line(msgspec.Struct, gc=False):
     """
 
     ts_ms: int
-    type: Literal[
-        "view",
-        "click",
-        "add-to-cart",
-        "add_to_cart",
-        "purchase",
-        "search-click",
-        "search_click",
-    ]
+    type: ActionName
     item_id: str
     session_id: str | None = None
     user_id: str | None = None
     query: str | None = None
-    data: _Nothing | msgspec.UnsetType = msgspec.UNSET
-    action_name: _Nothing | msgspec.UnsetType = msgspec.UNSET
+    data: Nothing | msgspec.UnsetType = msgspec.UNSET
+    action_name: Nothing | msgspec.UnsetType = msgspec.UNSET
 
 
 _LINE_DECODER = msgspec.json.Decoder(_Line)
@@ -72,7 +71,7 @@ def plain_content(value: bytes, limits: Limits) -> Content | None:
     """Return what a plain neutral line holds; None: the bytes are not one."""
     try:
         line = _LINE_DECODER.decode(value)
-    except (ValueError, RecursionError):
+    except UNREADABLE:
         return None
     if not line.item_id or not (line.session_id or line.user_id):
         return None
@@ -153,37 +152,34 @@ def _advice(line: Mapping[str, Any]) -> str:
 
 def read_columns(values: Sequence[Any], rows: Rows) -> tuple[RawColumns, Rows]:
     """Read plain lines; the rows returned beside them are of no such form."""
-    errors = (ValueError, RecursionError)
-    lines, good_rows, bad_rows = parse_all(_LINE_DECODER.decode, values, rows, errors)
+    lines, good_rows, bad_rows = parse_all(_LINE_DECODER.decode, values, rows, UNREADABLE)
+    queries = [line.query or "" for line in lines]
     columns = RawColumns(
-        ts_ms=_times([line.ts_ms for line in lines]),
+        ts_ms=whole_times([line.ts_ms for line in lines]),
         session=RawTexts([line.session_id or "" for line in lines]),
         user=RawTexts([line.user_id or "" for line in lines]),
-        query=RawTexts([line.query or "" for line in lines]),
+        query=RawTexts(queries),
         item=RawTexts([line.item_id for line in lines]),
-        action=_action_numbers(lines),
+        action=action_numbers([line.type for line in lines], queries),
         row=np.array(good_rows, dtype=np.int32),
     )
     return columns, bad_rows
 
 
-def _action_numbers(lines: Sequence[_Line]) -> NDArray[np.int64]:
-    """Return the number of each line's action; 0: the line is not plainly good."""
-    kinds = [line.type for line in lines]
+def action_numbers(kinds: Sequence[str], queries: Sequence[str]) -> NDArray[np.int64]:
+    """Return the number of each event's action; 0: it has none, or lacks a query.
+
+    Args:
+        kinds: names of actions, as `ActionName` has them, "": none.
+        queries: of the same events, "": none.
+    """
     found = map(_ACTION_NUMBERS.__getitem__, kinds)
     numbers = np.fromiter(found, dtype=np.int64, count=len(kinds))
     if not _SEARCH_CLICKS.isdisjoint(kinds):
-        lacking = [line.type in _SEARCH_CLICKS and not line.query for line in lines]
+        pairs = zip(kinds, queries, strict=True)
+        lacking = [kind in _SEARCH_CLICKS and not query for kind, query in pairs]
         numbers[np.array(lacking, dtype=np.bool_)] = 0
     return numbers
-
-
-def _times(listed: Sequence[int]) -> NDArray[np.int64]:
-    try:
-        return np.array(listed, dtype=np.int64)
-    except OverflowError:
-        fitting = [time if time.bit_length() <= _TIME_BITS else 0 for time in listed]
-        return np.array(fitting, dtype=np.int64)
 
 
 NEUTRAL = json_format(name="neutral", keys=("ts_ms",), read=read_line)

@@ -1,16 +1,25 @@
 """User Behavior Insights 1.x: actions, the searches that they name, bulk exports."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
 
 from stream.actions import Action
 from stream.events import fields
 from stream.events.format import Content, ignored, json_format
-from stream.events.formats.neutral import reject_foreign
+from stream.events.formats.neutral import UNREADABLE, Nothing, reject_foreign
 from stream.events.limits import Limits
+from stream.events.raw_columns import RawColumns, RawTexts, Rows, parse_all, times_of
 from stream.events.types import Rejected
 
 _ACTIONS = {**fields.ACTIONS, "click-through": Action.CLICK, "watch": Action.VIEW}
+_PLAIN_ACTIONS: Mapping[str, int] = {
+    spelling: int(action)
+    for name, action in _ACTIONS.items()
+    for spelling in (name, name.replace("-", "_"))
+}
 
 # What names a property of items, or a part of a page, where it names an object's field.
 # UBI leaves it free; these are what its collector and its demonstration shops write.
@@ -117,6 +126,97 @@ def _query(event: Mapping[str, Any], attributes: Mapping[str, Any]) -> str:
     if not query and fields.string(event, "message_type").upper() == "QUERY":
         query = fields.string(event, "message")
     return query
+
+
+class _Object(msgspec.Struct, gc=False):
+    object_id: str | int
+    object_id_field: str | None = None
+
+
+class _Attributes(msgspec.Struct, gc=False):
+    object: _Object
+    user_query: str | None = None
+
+
+class _Action(msgspec.Struct, gc=False):
+    """The form of nearly every action on an item, read without a detour.
+
+    Whatever does not fit it, or has the last key, which CloudEvents have, is read
+    again, field by field.
+    """
+
+    action_name: Literal[
+        "view",
+        "watch",
+        "click",
+        "click-through",
+        "click_through",
+        "search-click",
+        "search_click",
+        "add-to-cart",
+        "add_to_cart",
+        "purchase",
+    ]
+    timestamp: str | int
+    event_attributes: _Attributes
+    session_id: str | None = None
+    client_id: str | None = None
+    user_id: str | None = None
+    query_id: str | None = None
+    user_query: str | None = None
+    message_type: str | None = None
+    specversion: Nothing | msgspec.UnsetType = msgspec.UNSET
+
+
+_ACTION_DECODER = msgspec.json.Decoder(_Action)
+
+
+def read_columns(values: Sequence[Any], rows: Rows) -> tuple[RawColumns, Rows]:
+    """Read plain actions; the rows returned beside them are of no such form."""
+    events, good_rows, bad_rows = parse_all(_ACTION_DECODER.decode, values, rows, UNREADABLE)
+    queries = [each.user_query or each.event_attributes.user_query or "" for each in events]
+    visitors = [_plain_visitor(each) for each in events]
+    items = [each.event_attributes.object.object_id for each in events]
+    columns = RawColumns(
+        ts_ms=times_of([each.timestamp for each in events]),
+        session=RawTexts([session_id for session_id, _, _ in visitors]),
+        user=RawTexts([user_id for _, user_id, _ in visitors]),
+        query=RawTexts(queries),
+        item=RawTexts([str(item) for item in items]),
+        action=np.array(
+            [_action_number(*pair) for pair in zip(events, queries, strict=True)], dtype=np.int64
+        ),
+        row=np.array(good_rows, dtype=np.int32),
+        query_id=[
+            "" if query else (each.query_id or "").strip()
+            for each, query in zip(events, queries, strict=True)
+        ],
+        alias=[alias_id for _, _, alias_id in visitors],
+    )
+    return columns, bad_rows
+
+
+def _plain_visitor(event: _Action) -> tuple[str, str, str]:
+    """Return what `_visitor` returns."""
+    session_id, client_id, user_id = event.session_id or "", event.client_id, event.user_id
+    if not client_id or not user_id or client_id == user_id:
+        only_id = client_id or user_id or ""
+        return session_id, only_id, ""
+    if not client_id.strip() or not user_id.strip():
+        return session_id, client_id if client_id.strip() else user_id, ""
+    if session_id.strip():
+        return session_id, user_id, client_id
+    return session_id, client_id, user_id
+
+
+def _action_number(event: _Action, query: str) -> int:
+    """Return the number of an action; 0: it is not plainly good."""
+    field = event.event_attributes.object.object_id_field
+    is_item = field is None or field.lower() not in _NOT_ITEM_FIELDS
+    has_message = event.message_type is not None and event.message_type.upper() == "QUERY"
+    if not is_item or (has_message and not query):
+        return 0
+    return _PLAIN_ACTIONS[event.action_name]
 
 
 UBI = json_format(name="ubi", keys=("action_name",), read=_read_action)

@@ -3,6 +3,8 @@ records.
 """
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -89,6 +91,91 @@ neutral_lines = st.builds(
     items=st.sampled_from(["-", "-", ["i-1", 2, {}], []]),
     data=st.sampled_from(["-", "-", {}]),
     action_name=st.sampled_from(["-", "-", "click"]),
+)
+
+
+def _json_lines(
+    build: Callable[..., dict[str, Any]], **values: st.SearchStrategy[Any]
+) -> st.SearchStrategy[tuple[str, bytes]]:
+    """Return lines of some fields; one that is "-" is absent."""
+
+    def line(**found: Any) -> tuple[str, bytes]:
+        return "", json.dumps(build(**{k: v for k, v in found.items() if v != "-"})).encode()
+
+    return st.builds(line, **values)
+
+
+good_ids = st.sampled_from(["s-1", "s-2", "é漢"])
+odd_ids = good_ids | good_ids | ids | st.sampled_from(["-", None, 7, True])
+odd_times = (
+    st.just(NOW_MS)
+    | times
+    | st.sampled_from(
+        [
+            "2024-05-01T10:00:00Z",
+            "2024-05-01T10:00:00.250Z",
+            "2024-05-01t10:00:00z",
+            "2024-05-01T10:00:60Z",
+            "2024-13-01T10:00:00Z",
+            "2024-05-01T10:00:00+02:00",
+            "2024-05-01T10:00:00",
+            "1714557600000",
+            "",
+            "-",
+            None,
+        ]
+    )
+)
+kinds = st.sampled_from(["view", "click", "purchase"]) | st.sampled_from(
+    ["view", "click", "search_click", "Click", "watch", "impression", "swipe", "-", 3]
+)
+
+
+def _action(attribute_query: str | None = None, **fields: Any) -> dict[str, Any]:
+    item = {name: fields.pop(name) for name in tuple(fields) if name.startswith("object_id")}
+    return fields | {"event_attributes": {"object": item, "user_query": attribute_query}}
+
+
+ubi_actions = _json_lines(
+    _action,
+    action_name=kinds,
+    timestamp=odd_times,
+    session_id=odd_ids,
+    client_id=odd_ids,
+    user_id=odd_ids,
+    query_id=odd_ids | st.just("  q-1 "),
+    user_query=queries | st.sampled_from(["-", None, 4]),
+    message_type=st.sampled_from(["-", "-", "INFO", "query"]),
+    message=st.sampled_from(["-", "tv"]),
+    specversion=st.sampled_from(["-", "-", "-", "1.0"]),
+    object_id=odd_ids,
+    object_id_field=st.sampled_from(["-", "-", "product", "Price"]),
+    attribute_query=st.sampled_from(["-", "-", "tv"]),
+)
+
+
+def _envelope(**fields: Any) -> dict[str, Any]:
+    inner = [name for name in fields if name.startswith("data_")]
+    data = {name.removeprefix("data_"): fields[name] for name in inner}
+    around = {name: value for name, value in fields.items() if name not in inner}
+    return {"data": data} | around
+
+
+cloud_events = _json_lines(
+    _envelope,
+    specversion=st.sampled_from(["1.0", "1.0", "1.0", "0.3"]),
+    type=st.sampled_from(["freshet.view", "freshet.click", "freshet.event"])
+    | st.sampled_from(["freshet.search_click", "freshet.swipe", "shop.click"]),
+    time=st.sampled_from(["2024-05-01T10:00:00Z", "2024-05-01T10:00:00.250Z"])
+    | st.just("2024-05-01T10:00:00.999Z")
+    | odd_times,
+    data=st.sampled_from([*["-"] * 9, [], "x"]),
+    data_ts_ms=st.just("-") | st.just("-") | st.just(NOW_MS) | odd_times,
+    data_type=st.just("-") | st.just("view") | kinds,
+    data_session_id=odd_ids,
+    data_user_id=odd_ids,
+    data_query=queries | st.sampled_from(["-", None, 4]),
+    data_item_id=odd_ids,
 )
 others = st.sampled_from(
     [

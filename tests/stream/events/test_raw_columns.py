@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from stream.actions import Action
-from stream.events.raw_columns import parse_all, raw_columns_of
+from stream.events.raw_columns import parse_all, raw_columns_of, times_of
 from testing.records import CLICK
 
 
@@ -30,3 +30,16 @@ def test_what_cannot_be_parsed_is_told_by_its_row() -> None:
     assert parse_all(int, values, [0, 2, 4], ValueError) == ([1, 3, 5], [0, 2, 4], [])
     assert parse_all(int, values, [0, 1, 4], ValueError) == ([1, 5], [0, 4], [1])
     assert parse_all(int, values, [], ValueError) == ([], [], [])
+
+
+def test_times_are_numbers_or_plain_texts() -> None:
+    """One that is neither plainly, or that no calendar has, is 0, and hurts no other."""
+    given = [7, "2024-05-01T10:00:00Z", "2024-05-01T10:00:00.250Z", "2024-05-01", 2**70, "-001"]
+
+    assert times_of(given).tolist() == [7, 1714557600000, 1714557600250, 0, 0, 0]
+    assert times_of([*given[1:3], "2024-02-30T10:00:00Z"]).tolist() == [
+        1714557600000,
+        1714557600250,
+        0,
+    ]
+    assert times_of([]).tolist() == []
