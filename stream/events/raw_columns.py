@@ -154,6 +154,19 @@ def raw_columns_of(events: Sequence[Interaction | Any], rows: Rows) -> RawColumn
     )
 
 
+def reading_whole(decode: Callable[[bytes], _Parsed]) -> Callable[[bytes], _Parsed]:
+    """Return a decoder that refuses bytes which are not UTF-8, also where they are in a
+    text that it passes over.
+    """
+
+    def read(value: bytes) -> _Parsed:
+        if not value.isascii():
+            value.decode()
+        return decode(value)
+
+    return read
+
+
 def parse_all(
     parse: Callable[[bytes], _Parsed],
     values: Sequence[Any],

@@ -14,7 +14,7 @@ from stream.events.formats.catalog import read_item
 from stream.events.formats.erasure import erasure_of
 from stream.events.formats.neutral import UNREADABLE, ActionName, action_numbers, read_line
 from stream.events.limits import Limits
-from stream.events.raw_columns import RawColumns, RawTexts, Rows, parse_all, times_of
+from stream.events.raw_columns import RawColumns, RawTexts, Rows, parse_all, reading_whole, times_of
 from stream.events.types import Headers, Rejected
 
 Entity = Literal["event", "catalog", "erasure"]
@@ -160,7 +160,9 @@ def read_columns(values: Sequence[Any], rows: Rows) -> tuple[RawColumns, Rows]:
     """Read plain envelopes of events; the rows returned beside them are of no such
     form.
     """
-    envelopes, good_rows, bad_rows = parse_all(_ENVELOPE_DECODER.decode, values, rows, UNREADABLE)
+    envelopes, good_rows, bad_rows = parse_all(
+        reading_whole(_ENVELOPE_DECODER.decode), values, rows, UNREADABLE
+    )
     listed = [each.data for each in envelopes]
     kinds = [
         (each.data.type or "") if each.type == "freshet.event" else each.type[len(_PREFIX) :]

@@ -64,6 +64,31 @@ class _Line(msgspec.Struct, gc=False):
     action_name: Nothing | msgspec.UnsetType = msgspec.UNSET
 
 
+class _NumberedLine(msgspec.Struct, gc=False):
+    """The same form, of a platform whose ids are numbers."""
+
+    ts_ms: int
+    type: ActionName
+    item_id: str | int
+    session_id: str | int | None = None
+    user_id: str | int | None = None
+    query: str | None = None
+    data: Nothing | msgspec.UnsetType = msgspec.UNSET
+    action_name: Nothing | msgspec.UnsetType = msgspec.UNSET
+
+    def as_line(self) -> _Line:
+        """Return the line with its ids as texts."""
+        return _Line(
+            ts_ms=self.ts_ms,
+            type=self.type,
+            item_id=str(self.item_id),
+            session_id=None if self.session_id is None else str(self.session_id),
+            user_id=None if self.user_id is None else str(self.user_id),
+            query=self.query,
+        )
+
+
+_NUMBERED_DECODER = msgspec.json.Decoder(_NumberedLine)
 _LINE_DECODER = msgspec.json.Decoder(_Line)
 
 
@@ -153,6 +178,11 @@ def _advice(line: Mapping[str, Any]) -> str:
 def read_columns(values: Sequence[Any], rows: Rows) -> tuple[RawColumns, Rows]:
     """Read plain lines; the rows returned beside them are of no such form."""
     lines, good_rows, bad_rows = parse_all(_LINE_DECODER.decode, values, rows, UNREADABLE)
+    if bad_rows:
+        decode = _NUMBERED_DECODER.decode
+        numbered, numbered_rows, bad_rows = parse_all(decode, values, bad_rows, UNREADABLE)
+        lines += [line.as_line() for line in numbered]
+        good_rows = [*good_rows, *numbered_rows]
     queries = [line.query or "" for line in lines]
     columns = RawColumns(
         ts_ms=whole_times([line.ts_ms for line in lines]),

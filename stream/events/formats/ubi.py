@@ -11,7 +11,7 @@ from stream.events import fields
 from stream.events.format import Content, ignored, json_format
 from stream.events.formats.neutral import UNREADABLE, Nothing, reject_foreign
 from stream.events.limits import Limits
-from stream.events.raw_columns import RawColumns, RawTexts, Rows, parse_all, times_of
+from stream.events.raw_columns import RawColumns, RawTexts, Rows, parse_all, reading_whole, times_of
 from stream.events.types import Rejected
 
 _ACTIONS = {**fields.ACTIONS, "click-through": Action.CLICK, "watch": Action.VIEW}
@@ -173,7 +173,9 @@ _ACTION_DECODER = msgspec.json.Decoder(_Action)
 
 def read_columns(values: Sequence[Any], rows: Rows) -> tuple[RawColumns, Rows]:
     """Read plain actions; the rows returned beside them are of no such form."""
-    events, good_rows, bad_rows = parse_all(_ACTION_DECODER.decode, values, rows, UNREADABLE)
+    events, good_rows, bad_rows = parse_all(
+        reading_whole(_ACTION_DECODER.decode), values, rows, UNREADABLE
+    )
     queries = [each.user_query or each.event_attributes.user_query or "" for each in events]
     visitors = [_plain_visitor(each) for each in events]
     items = [each.event_attributes.object.object_id for each in events]

@@ -33,8 +33,15 @@ def test_what_cannot_be_parsed_is_told_by_its_row() -> None:
 
 
 def test_times_are_numbers_or_plain_texts() -> None:
-    """One that is neither plainly, or that no calendar has, is 0, and hurts no other."""
-    given = [7, "2024-05-01T10:00:00Z", "2024-05-01T10:00:00.250Z", "2024-05-01", 2**70, "-001"]
+    """One that is neither plainly, or that no calendar has, is 0, hurting no other."""
+    given: list[int | str] = [
+        7,
+        "2024-05-01T10:00:00Z",
+        "2024-05-01T10:00:00.250Z",
+        "2024-05-01",
+        2**70,
+        "-001",
+    ]
 
     assert times_of(given).tolist() == [7, 1714557600000, 1714557600250, 0, 0, 0]
     assert times_of([*given[1:3], "2024-02-30T10:00:00Z"]).tolist() == [

@@ -88,6 +88,26 @@ def test_odd_values_are_used(change: dict[str, Any], expected: dict[str, Any]) -
     assert events_of({**NEUTRAL, **change}) == [replace(CLICK, **expected)]
 
 
+def test_lines_with_numbers_as_ids_have_the_column_path() -> None:
+    """They are read with the plain ones; what neither form fits is left."""
+    lines: list[dict[str, Any]] = [
+        {**NEUTRAL},
+        {**NEUTRAL, "item_id": 4711, "session_id": 0, "user_id": None},
+        {**NEUTRAL, "item_id": 1.5},
+        {**NEUTRAL, "user_id": 2**70},
+        {**NEUTRAL, "item_id": 7, "data": 1},
+    ]
+    values = [json.dumps(line).encode() for line in lines]
+
+    columns, unread = read_columns(values, [*range(len(lines))])
+
+    assert columns.row.tolist() == [0, 1, 3]
+    assert unread == [2, 4]
+    assert columns.item.texts == ["i1", "4711", "i1"]
+    assert columns.session.texts == ["s1", "0", "s1"]
+    assert columns.user.texts == ["u1", "", str(2**70)]
+
+
 _ORDER = {**NEUTRAL, "type": "purchase", "item_id": None}
 
 
