@@ -1,6 +1,6 @@
 """The product that the demo launches, and the clicks that it gets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,16 +18,17 @@ for other shops, and for a log with less telling words. Twice as many change not
 @dataclass(frozen=True, kw_only=True)
 class NewProduct:
     """The product that is launched, what is typed for it, and the lines to append to
-    the log.
+    the catalogue and to the log.
     """
 
     item_id: str
     title: str
     query: str
-    lines: Sequence[dict[str, object]]
+    item: Mapping[str, object]
+    clicks: Sequence[Mapping[str, object]]
 
 
-def append_lines(path: Path, lines: Sequence[dict[str, object]]) -> None:
+def append_lines(path: Path, lines: Sequence[Mapping[str, object]]) -> None:
     """Append JSON lines to a file in one write, so that a reader sees them together."""
     with path.open("ab", buffering=0) as file:
         file.write(msgspec.json.Encoder().encode_lines(lines))
@@ -37,9 +38,12 @@ def simulated_product(shop: Shop, number: int) -> NewProduct:
     """Return a product of a simulated shop, with clicks of just now."""
     launch = shop.launch_product(number)
     clicks = shop.launch_events(launch, [now_ms() - click for click in range(NUM_CLICKS)])
-    lines: list[dict[str, object]] = [{**launch.product.record()}, *clicks]
     return NewProduct(
-        item_id=launch.product.item_id, title=launch.product.title, query=launch.query, lines=lines
+        item_id=launch.product.item_id,
+        title=launch.product.title,
+        query=launch.query,
+        item=launch.product.record(),
+        clicks=list(clicks),
     )
 
 
@@ -59,5 +63,5 @@ def labelled_product(query: str, number: int, time_ms: int) -> NewProduct:
         for click in range(NUM_CLICKS)
     ]
     return NewProduct(
-        item_id=item_id, title=str(item["title"]), query=wanted, lines=[item, *clicks]
+        item_id=item_id, title=str(item["title"]), query=wanted, item=item, clicks=clicks
     )

@@ -21,6 +21,9 @@ from freshet.shop.shop import Shop
 from freshet.terminal.output import duration
 from freshet_client import Freshness, RetrieveResult
 
+_LAUNCHED_ITEMS = "launched-items.jsonl"
+_LAUNCH_CLICKS = "launches.jsonl"
+
 _TUNE_EVERY = "5s"
 """Period of the trainings. A refresh of the demo's shop takes up to four seconds on two
 busy cores; twice as much would show the new product up to five seconds later.
@@ -74,10 +77,10 @@ def start_stream_and_server(stage: Stage) -> None:
     events = plan.events or folder.shop / "events.jsonl"
     catalog = plan.items if plan.events else folder.shop / "items.jsonl"
     stream = ["stream", "--follow", "--store", str(folder.store), "--metrics", at.stream]
-    for path in (events, folder.shop / "launches.jsonl"):
+    for path in (events, folder.shop / _LAUNCH_CLICKS):
         stream += ["--source", f"file:{path}"]
-    if catalog is not None:
-        stream += ["--catalog", f"file:{catalog}"]
+    for items in filter(None, (catalog, folder.shop / _LAUNCHED_ITEMS)):
+        stream += ["--catalog", f"file:{items}"]
     serve = ["serve", "--artifacts", str(folder.artifacts)]
     stage.children.start("stream", stream)
     stage.children.start("server", [*serve, "--metrics", at.server, "--listen", at.target])
@@ -183,7 +186,8 @@ def launch(stage: Stage, queries: Queries) -> None:
     story.step(f"A new product appears, {product.item_id}: {product.title}")
     story.answer(product.query, "before", stage.retrieve(product.query))
     started = time.monotonic()
-    append_lines(folder.shop / "launches.jsonl", product.lines)
+    append_lines(folder.shop / _LAUNCHED_ITEMS, [product.item])
+    append_lines(folder.shop / _LAUNCH_CLICKS, product.clicks)
     story.note(f"it enters the catalogue, and {NUM_CLICKS} shoppers click it")
 
     def found() -> RetrieveResult | None:

@@ -19,7 +19,7 @@ _HEAD_BYTES = 4096
 """Bytes at the beginning of a log that identify it: two dozen events. A log that grows
 keeps its beginning.
 """
-_FORMAT = 1  # of demo.json; a folder of another one is emptied
+_FORMAT = 2  # of demo.json; a folder of another one is emptied
 
 
 @dataclass(frozen=True, kw_only=True)

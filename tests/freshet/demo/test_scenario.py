@@ -43,9 +43,8 @@ def test_launched_products_are_new_each_time() -> None:
     assert len({product.item_id for product in products}) == 4
     assert len({product.query for product in products}) == 4
     for product in products:
-        item, *clicks = product.lines
-        assert item["item_id"] == product.item_id
+        assert product.item["item_id"] == product.item_id
         assert any(
             click["item_id"] == product.item_id and click["query"] == product.query
-            for click in clicks
+            for click in product.clicks
         )
