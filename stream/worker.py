@@ -142,7 +142,7 @@ class WorkerTotals:
 
     @property
     def searches(self) -> int:
-        """Texts of searches applied."""
+        """Texts of searches applied, each once, though it may be for all shards."""
         return self.applied["searches"]
 
 
@@ -276,7 +276,8 @@ class _Worker:
         pending, self._micro_batch = self._micro_batch, MicroBatch()
         if not len(pending):
             return
-        if self._own_shards is None or 0 in self._own_shards:
+        speaks_for_all = self._own_shards is None or 0 in self._own_shards
+        if speaks_for_all:
             self._quarantine_rejections(pending.rejections)
         ignored = pending.ignored
         counts = Counter({"ignored": ignored.total(), "search": pending.num_searches})
@@ -292,7 +293,8 @@ class _Worker:
         self._source.applied(pending.positions)
         self.totals.records += pending.num_records
         self.totals.ignored += ignored.total()
-        self.totals.applied["searches"] += pending.num_searches
+        if speaks_for_all:
+            self.totals.applied["searches"] += pending.num_searches
         self._metrics.count_ignored(ignored)
         self._metrics.count_batch(+counts, seconds)
         self._metrics.count_repairs(pending.repairs)

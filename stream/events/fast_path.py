@@ -103,10 +103,10 @@ class ColumnDecoder:
             others += unread + np.unique(columns.row[~is_whole]).tolist()
         decoded = self._decode_one_by_one(batch, sorted(others), now_ms)
         sizes = [*map(len, parts), len(decoded.events)]
-        decoded.references = References.concatenate([*references, decoded.references], sizes)
+        found = References.concatenate([*references, decoded.references], sizes)
         parts = [part for part in (*parts, decoded.events) if len(part)]
         events = EventColumns.concatenate(parts or [no_events()])
-        return replace(decoded, events=events, read_ms=now_ms)
+        return replace(decoded, events=events, references=found, read_ms=now_ms)
 
     def forget_if_large(self) -> None:
         """Forget texts once there are many.
