@@ -28,6 +28,7 @@ from stream.errors import (
     CheckpointsUnavailable,
     SettingsInvalid,
     StreamError,
+    refusal,
 )
 from stream.events.types import SourcePartition
 from stream.files import sha256_of
@@ -326,8 +327,8 @@ class Checkpoints:
             ) from error
         except Exception as error:
             raise CheckpointsUnavailable(
-                f"the checkpoints at {self._url} cannot be reached ({error}); check URL, "
-                "network and rights"
+                f"the checkpoints at {self._url} cannot be reached ({error}); "
+                f"{refusal(error) or 'check URL, network and rights'}"
             ) from error
 
 

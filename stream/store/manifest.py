@@ -70,6 +70,8 @@ def read_manifest(root: Path) -> StoreManifest:
     path = root / MANIFEST_NAME
     try:
         manifest = msgspec.json.decode(path.read_bytes(), type=StoreManifest)
+    except NotADirectoryError as error:
+        raise StoreMissing(f"{root} is no folder; give the folder of a store") from error
     except FileNotFoundError as error:
         if (root / shard_name(0)).exists():
             raise StoreUnreadable(

@@ -83,6 +83,7 @@ def stream(  # noqa: PLR0913  # the options of the command
 
     \b
     freshet stream --source file:log.jsonl.gz --catalog file:items.jsonl --store shop
+    zcat old/*.gz | freshet stream --source file:/dev/stdin --store shop.store
     freshet stream --source kafka:localhost:9092 --store shop.store
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
     _check_sources(sources, catalogs, follow=follow)

@@ -1,6 +1,7 @@
 """Opening stores: what is pinned, who may write, what damage looks like."""
 
 import json
+import os
 import shutil
 import signal
 from dataclasses import replace
@@ -299,6 +300,14 @@ def test_damage_is_found_by_scans(open_store: OpenStore, settings: StreamSetting
         pytest.raises(StoreUnreadable, match="shard-0000"),
     ):
         graph.summary()
+
+
+def test_a_file_is_no_store(settings: StreamSettings, tmp_path: Path) -> None:
+    """A file or a pipe in a store's place is no damage of one."""
+    os.mkfifo(tmp_path / "fifo")
+
+    with pytest.raises(StoreMissing, match="fifo is no folder; give the folder of a store"):
+        open_graph(tmp_path / "fifo", settings)
 
 
 def test_shard_without_its_table_of_contents_is_damage(
