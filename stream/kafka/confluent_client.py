@@ -114,6 +114,7 @@ class ConfluentClient:
             "client.id": "freshet-stream",
             "error_cb": lambda _error: None,  # what is asked says itself what went wrong
             "log_level": 0,
+            **confluent_options(self._settings),
         }
         return ConfluentAdmin(AdminClient(options), self._settings.group_id)
 

@@ -102,6 +102,7 @@ class KafkaPythonClient:
                 bootstrap_timeout_ms=_ADMIN_MS,
                 request_timeout_ms=_ADMIN_MS,
                 kafka_client=connections,
+                **python_options(self._settings),
             )
         return KafkaPythonAdmin(client, self._settings.group_id)
 

@@ -8,7 +8,7 @@ from contextlib import closing
 from threading import Event, Lock, Thread
 from typing import NamedTuple
 
-from stream.errors import SourceUnavailable
+from stream.errors import SourceUnavailable, StreamError
 from stream.events.types import SourcePartition
 from stream.kafka.client import Admin, BrokerAway, KafkaClient, TopicDescription
 from stream.metrics import StreamMetrics
@@ -149,7 +149,7 @@ class TopicWatch:
                 admin = admin or self._client.admin()
                 self._note(admin)
                 self._note_owners(admin)
-            except (BrokerAway, SourceUnavailable) as error:
+            except (BrokerAway, StreamError) as error:
                 logger.info("topics not looked at error=%s", error)
                 if admin is not None:
                     admin.close()

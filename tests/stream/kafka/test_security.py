@@ -13,6 +13,7 @@ from deploy.kafka.secured import PASSWORD, USER, SecuredListeners, secured_liste
 from deploy.kafka.topics import create_topics
 from stream.errors import PublishFailed, SettingsInvalid, SourceUnavailable
 from stream.events.types import SourcePartition
+from stream.kafka.client import TopicDescription
 from stream.kafka.open import open_client
 from stream.kafka.producer import RecordProducer
 from stream.kafka.refusals import unreachable
@@ -73,6 +74,12 @@ def round_trip(bootstrap: str, settings: StreamSettings) -> None:
     producer.close()
     client = open_client(bootstrap, settings)
     assert client.partition_counts([settings.clicks_topic]) == {settings.clicks_topic: 1}
+    admin = client.admin()
+    described = admin.describe([settings.clicks_topic, "nothing"])
+    admin.close()
+    assert described[settings.clicks_topic].num_partitions == 1
+    assert described[settings.clicks_topic].topic_id
+    assert described["nothing"] == TopicDescription(0, "")
     client.group(settings.clicks_topic).close()
     reader = client.reader()
     position = SourcePartition(settings.clicks_topic, 0)
