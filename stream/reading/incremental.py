@@ -13,6 +13,7 @@ from stream.graph.catalog import newest_over_shards
 from stream.graph.facts import Digest, FactColumns, merge_facts
 from stream.graph.keysets import contains, distinct, run_starts
 from stream.reading.scan import session_chunks
+from stream.reading.visits import NO_VISITS, JoinedVisits
 from stream.shard import codec
 from stream.shard.reader import ShardReader
 
@@ -52,8 +53,14 @@ class GraphCache:
         self.read_in_full = 0
         self._shards: dict[bytes, _CachedShard] = {}
 
-    def read(self, shards: Iterable[ShardReader]) -> ShardContents:
+    def read(
+        self, shards: Iterable[ShardReader], visits: JoinedVisits = NO_VISITS
+    ) -> ShardContents:
         """Return what the shards hold together.
+
+        Args:
+            shards: to read.
+            visits: sessions that are part of others.
 
         Raises:
             StoreUnreadable: an entry is damaged.
@@ -67,7 +74,7 @@ class GraphCache:
             if found.writer is not None:
                 known[found.writer] = found
         self._shards = known
-        return _together(parts)
+        return _together(parts, visits)
 
     def _read_one(self, shard: ShardReader) -> "_CachedShard":
         writer = shard.writer_id()
@@ -173,14 +180,14 @@ def _updated(
     return after if after.keys() == before.keys() else dict(sorted(after.items(), key=_key))
 
 
-def _together(parts: Sequence[ShardContents]) -> ShardContents:
+def _together(parts: Sequence[ShardContents], visits: JoinedVisits) -> ShardContents:
     """Return what shards hold together.
 
     Of a name that several hold, the first shard's; of an item, the newest state.
     """
     if len(parts) == 1:
         return parts[0]
-    facts = FactColumns.concatenate([part.facts for part in parts])
+    facts = visits.joined(FactColumns.concatenate([part.facts for part in parts]))
     facts = facts.take(np.argsort(facts.session, kind="stable"))
     if _num_sessions(facts) < sum(_num_sessions(part.facts) for part in parts):
         facts = merge_facts(FactColumns.empty(), facts).facts

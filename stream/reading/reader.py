@@ -5,6 +5,7 @@ Dump, hash, statistics, arrays for training.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from heapq import merge
 from itertools import groupby
@@ -26,11 +27,12 @@ from stream.graph.catalog import newest_over_shards
 from stream.graph.edges import EdgeColumns, edges_of, with_folded
 from stream.graph.facts import Digest, FactColumns, hyperedge_rows, hyperedge_sizes, merge_facts
 from stream.graph.folded import FoldedEdges, add_folded
-from stream.graph.keysets import repeated
+from stream.graph.keysets import distinct, repeated
 from stream.reading.incremental import GraphCache
 from stream.reading.manifest import MANIFEST_NAME as SNAPSHOT_MANIFEST_NAME
 from stream.reading.manifest import read_manifest as read_snapshot_manifest
 from stream.reading.scan import SessionChunk, edge_chunks, folded_edges, session_chunks
+from stream.reading.visits import JoinedVisits, join_visits
 from stream.settings import StreamSettings
 from stream.shard import codec
 from stream.shard.codec import ShardState
@@ -245,6 +247,7 @@ class GraphReader:
                 )
             facts, edge_facts = facts + held, edge_facts + on_edges
         in_several = repeated(np.concatenate([np.empty(0, dtype=np.uint64), *sessions]))
+        in_several = distinct(np.concatenate([in_several, self._visits.new]))
         again, on_edges_again = self._counted_again(in_several)
         return graph_hash(facts - again, edge_facts - on_edges_again)
 
@@ -254,14 +257,15 @@ class GraphReader:
         """
         again = on_edges = Digest()
         for keys in _chunks(sessions.tolist(), _CHUNK_SESSIONS):
+            parts = self._visits.parts_of(np.array(keys, dtype=np.uint64)).tolist()
             held = FactColumns.concatenate(
                 [
                     codec.facts_of_sessions(np.array([key], dtype=np.uint64), [record])
                     for shard in self._shards
-                    for key, record in shard.get_sessions(keys).items()
+                    for key, record in shard.get_sessions(parts).items()
                 ]
             )
-            once = merge_facts(FactColumns.empty(), held).facts
+            once = merge_facts(FactColumns.empty(), self._visits.joined(held)).facts
             again += held.digest() - once.digest()
             on_edges += held.take(held.makes_edge).digest()
             on_edges = on_edges - once.take(once.makes_edge).digest()
@@ -325,7 +329,7 @@ class GraphReader:
             StoreMismatch: `before_ms` is given, and facts were folded: they have no
                 times of their own.
         """
-        facts, queries, items, catalog = (known or GraphCache()).read(self._shards)
+        facts, queries, items, catalog = (known or GraphCache()).read(self._shards, self._visits)
         watermark_ms = self.watermark_ms or 0
         if before_ms is not None:
             if self._folded_shards:
@@ -355,11 +359,11 @@ class GraphReader:
 
     def sessions(self) -> Iterator[SessionChunk]:
         """Yield all sessions by key, a chunk at a time."""
-        return session_chunks(self._shards)
+        return session_chunks(self._shards, self._visits)
 
     def edges(self) -> Iterator[EdgeColumns]:
         """Yield all edges by (query key, item key), a chunk at a time."""
-        return edge_chunks(self._shards)
+        return edge_chunks(self._shards, self._visits)
 
     def names(self, kind: bytes) -> Iterator[tuple[int, str]]:
         """Yield ``(key, text)`` by key; `kind` is `codec.QUERY_NAME` or `ITEM_NAME`."""
@@ -390,16 +394,14 @@ class GraphReader:
 
     def edges_of_query(self, query_key: int) -> EdgeColumns:
         """Return the edges of one query, by item key."""
-        edges = edges_of(
-            FactColumns.concatenate([shard.facts_of_query(query_key) for shard in self._shards])
-        )
+        facts = [shard.facts_of_query(query_key) for shard in self._shards]
+        edges = edges_of(self._visits.joined(FactColumns.concatenate(facts)))
         return with_folded(edges, self._folded_of(codec.FOLDED, query_key))
 
     def edges_of_item(self, item_key: int) -> EdgeColumns:
         """Return the edges of one item, by query key."""
-        edges = edges_of(
-            FactColumns.concatenate([shard.facts_of_item(item_key) for shard in self._shards])
-        )
+        facts = [shard.facts_of_item(item_key) for shard in self._shards]
+        edges = edges_of(self._visits.joined(FactColumns.concatenate(facts)))
         return with_folded(edges, self._folded_of(codec.FOLDED_BY_ITEM, item_key))
 
     def close(self) -> None:
@@ -418,6 +420,11 @@ class GraphReader:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    @cached_property
+    def _visits(self) -> JoinedVisits:
+        """The visits of which several shards have a part."""
+        return join_visits(self._shards, self.session_gap_ms)
 
     def _check_formats(self) -> None:
         for shard in self._shards:
@@ -479,12 +486,13 @@ class GraphReader:
                     yield line
 
     def _facts_of_sessions(self, keys: list[int]) -> dict[int, FactColumns]:
+        asked = self._visits.parts_of(np.array(keys, dtype=np.uint64)).tolist()
         parts: dict[int, list[FactColumns]] = {key: [] for key in keys}
         for shard in self._shards:
-            for key, record in shard.get_sessions(keys).items():
-                parts[key].append(
-                    codec.facts_of_sessions(np.array([key], dtype=np.uint64), [record])
-                )
+            for key, record in shard.get_sessions(asked).items():
+                facts = codec.facts_of_sessions(np.array([key], dtype=np.uint64), [record])
+                for whole in set(self._visits.joined(facts).session.tolist()):
+                    parts[whole].append(self._visits.joined(facts))
         return {
             key: merge_facts(FactColumns.empty(), FactColumns.concatenate(found)).facts
             for key, found in parts.items()

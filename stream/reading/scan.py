@@ -2,7 +2,7 @@
 time, as columns.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from heapq import merge
 from itertools import compress
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from stream.events.columns import Keys
 from stream.graph.edges import EdgeColumns, edges_of, with_folded
 from stream.graph.facts import FactColumns, merge_facts
 from stream.graph.folded import FoldedEdges, add_folded
+from stream.reading.visits import NO_VISITS, JoinedVisits
 from stream.shard import codec
 from stream.shard.reader import ShardReader
 from stream.shard.rocksdb import store_error
@@ -37,13 +38,19 @@ class SessionChunk(NamedTuple):
     facts: FactColumns
 
 
-def session_chunks(shards: Sequence[ShardReader]) -> Iterator[SessionChunk]:
+def session_chunks(
+    shards: Sequence[ShardReader], visits: JoinedVisits = NO_VISITS
+) -> Iterator[SessionChunk]:
     """Yield all sessions in order of key; what several shards hold of one is joined.
+
+    Args:
+        shards: to read.
+        visits: sessions that are part of others.
 
     Raises:
         StoreUnreadable: an entry is damaged.
     """
-    for keys, values in _chunks(shards, codec.SESSION):
+    for keys, values in _chunks(shards, codec.SESSION, visits=visits):
         try:
             records = [codec.unpack_session(value) for value in values]
             sessions = codec.unpack_keys(keys)
@@ -56,10 +63,16 @@ def session_chunks(shards: Sequence[ShardReader]) -> Iterator[SessionChunk]:
         yield SessionChunk(np.unique(sessions), list(ids.values()), facts)
 
 
-def edge_chunks(shards: Sequence[ShardReader]) -> Iterator[EdgeColumns]:
+def edge_chunks(
+    shards: Sequence[ShardReader], visits: JoinedVisits = NO_VISITS
+) -> Iterator[EdgeColumns]:
     """Yield all edges in order of (query key, item key).
 
     Those of a query are in one chunk.
+
+    Args:
+        shards: to read.
+        visits: sessions that are part of others.
 
     Raises:
         StoreUnreadable: an entry is damaged.
@@ -68,7 +81,11 @@ def edge_chunks(shards: Sequence[ShardReader]) -> Iterator[EdgeColumns]:
     kinds = (codec.BY_QUERY, codec.FOLDED) if has_folded else (codec.BY_QUERY,)
     for keys, values in _chunks(shards, *kinds):
         try:
-            yield _edges(keys, values) if has_folded else edges_of(codec.by_query(keys, values))
+            yield (
+                _edges(keys, values, visits)
+                if has_folded
+                else edges_of(visits.joined(codec.by_query(keys, values)))
+            )
         except codec.BAD_ENTRY_ERRORS as error:
             raise store_error(shards[0].path, error) from error
 
@@ -82,12 +99,13 @@ def folded_edges(shards: Sequence[ShardReader]) -> FoldedEdges:
     return _folded(record for shard in shards for record in shard.entries(codec.FOLDED))
 
 
-def _edges(keys: list[bytes], values: list[bytes]) -> EdgeColumns:
+def _edges(keys: list[bytes], values: list[bytes], visits: JoinedVisits) -> EdgeColumns:
     """Return the edges of records of both kinds, those of facts and
     the folded ones.
     """
     is_run = [key[:1] == codec.BY_QUERY for key in keys]
-    edges = edges_of(codec.by_query(list(compress(keys, is_run)), list(compress(values, is_run))))
+    facts = codec.by_query(list(compress(keys, is_run)), list(compress(values, is_run)))
+    edges = edges_of(visits.joined(facts))
     records = zip(keys, values, strict=True)
     return with_folded(edges, _folded(compress(records, (not run for run in is_run))))
 
@@ -99,13 +117,16 @@ def _folded(records: Iterable[tuple[bytes, bytes]]) -> FoldedEdges:
 
 
 def _chunks(
-    shards: Sequence[ShardReader], *kinds: bytes
+    shards: Sequence[ShardReader], *kinds: bytes, visits: JoinedVisits = NO_VISITS
 ) -> Iterator[tuple[list[bytes], list[bytes]]]:
     """Yield packed keys and values.
 
     Records that begin with the same 64-bit key stay together.
     """
     scans = [shard.entries(kind) for kind in kinds for shard in shards]
+    if len(visits):
+        scans = [_without(scan, visits.old_entries) for scan in scans]
+        scans.append(iter(visits.entries))
     behind_kind = None if len(kinds) == 1 else _behind_kind
     keys: list[bytes] = []
     values: list[bytes] = []
@@ -117,6 +138,12 @@ def _chunks(
         values.append(value)
     if keys:
         yield keys, values
+
+
+def _without(
+    entries: Iterable[tuple[bytes, bytes]], keys: Container[bytes]
+) -> Iterator[tuple[bytes, bytes]]:
+    return (entry for entry in entries if entry[0] not in keys)
 
 
 def _behind_kind(record: tuple[bytes, bytes]) -> bytes:

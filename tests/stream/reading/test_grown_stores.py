@@ -9,14 +9,16 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from protos.text import text_key
 from stream.events.types import Interaction
 from stream.graph.keysets import repeated
+from stream.reading.compare import compare_graphs
 from stream.reading.incremental import GraphCache
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.store.store import Store
 from testing.histories import NOON_MS, apply_events, deliveries, dump, event, graph_hash
-from testing.oracle import Oracle, assert_same_dump
+from testing.oracle import Oracle, assert_same_dump, with_sessions
 
 DEFAULTS = StreamSettings()
 
@@ -51,11 +53,57 @@ def test_where_a_fact_is_does_not_matter(
         deliver(grown, placed)
         deliver(plain, [(1, 0, events)])
 
-        assert_same_dump(dump(grown, DEFAULTS, NOON_MS), Oracle.of(events).dump(NOON_MS))
+        assert_same_dump(
+            dump(grown, DEFAULTS, NOON_MS),
+            Oracle.of(with_sessions(events, DEFAULTS.session_gap_ms)).dump(NOON_MS),
+        )
         assert graph_hash(grown, DEFAULTS) == graph_hash(plain, DEFAULTS)
         with open_graph(grown, DEFAULTS) as one, open_graph(plain, DEFAULTS) as other:
             assert one.stats().facts == other.stats().facts
             assert one.stats().hyperedges == other.stats().hyperedges
+
+
+visited = st.builds(
+    event,
+    session_id=st.just(""),
+    query=st.sampled_from(["", "tv"]),
+    item_id=st.sampled_from(["a", "b", "c"]),
+    # A third of the gap apart: visits of several events, and gaps between them.
+    ts_ms=st.integers(0, 15).map(lambda step: NOON_MS + step * DEFAULTS.session_gap_ms // 3),
+    user_id=st.sampled_from(["u-1", "u-2", "u@3"]),
+)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.lists(visited, min_size=1, max_size=4)), max_size=6)
+)
+@hypothesis_settings(max_examples=40)
+def test_visits_that_were_cut_in_several_shards_are_joined(
+    batches: list[tuple[int, list[Interaction]]],
+) -> None:
+    """A user's events without a session id, in whatever shards they came, repeats
+    included, make the visits, the graph and the hash of one shard.
+    """
+    events = [each for _, batch in batches for each in batch]
+    with TemporaryDirectory() as folder:
+        grown, plain = Path(folder, "grown"), Path(folder, "plain")
+        deliver(grown, [(3, index, batch) for index, batch in batches])
+        deliver(grown, [(3, 0, events[:2])])
+        deliver(plain, [(1, 0, events)])
+
+        expected = Oracle.of(with_sessions(events, DEFAULTS.session_gap_ms))
+        assert_same_dump(dump(grown, DEFAULTS, NOON_MS), expected.dump(NOON_MS))
+        assert graph_hash(grown, DEFAULTS) == graph_hash(plain, DEFAULTS)
+        with open_graph(grown, DEFAULTS) as one, open_graph(plain, DEFAULTS) as other:
+            assert compare_graphs(one, other).is_equal
+            assert one.arrays(NOON_MS).num_sessions == other.arrays(NOON_MS).num_sessions
+            assert (
+                one.arrays(NOON_MS).edge_sessions.tolist()
+                == other.arrays(NOON_MS).edge_sessions.tolist()
+            )
+            assert {
+                item: one.edges_of_item(text_key(item)).sessions.tolist() for item in "abc"
+            } == {item: other.edges_of_item(text_key(item)).sessions.tolist() for item in "abc"}
 
 
 def test_what_is_cached_of_a_store_that_grows(tmp_path: Path) -> None:
