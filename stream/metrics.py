@@ -165,6 +165,12 @@ class StreamMetrics:
             "Interactions applied whose time was over a minute ahead of the record's time in "
             "Kafka, or of the clock.",
         )
+        self._skipped = counter(
+            "freshet_stream_records_skipped_total",
+            "Records of compressed batches that could not be unpacked, by topic and reason: "
+            "too_large (more than stream.max_batch_bytes) or damaged.",
+            ["topic", "reason"],
+        )
         self._shards = gauge("freshet_stream_shards", "Shards that this process has open.")
         self._handovers = counter(
             "freshet_stream_handovers_total",
@@ -286,6 +292,10 @@ class StreamMetrics:
         """Count what was mended of catalogue items that are used."""
         for kind, count in count_by_kind.items():
             self._repairs.labels(kind).inc(count)
+
+    def count_skipped(self, topic: str, reason: str, count: int) -> None:
+        """Count the records of a batch that was passed over."""
+        self._skipped.labels(topic, reason).inc(count)
 
     def count_events_ahead(self, count: int) -> None:
         """Count interactions applied that say to be from the future."""

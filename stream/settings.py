@@ -198,6 +198,15 @@ class StreamSettings:
     max_record_bytes: int = 1024 * 1024
     """Largest record, in bytes; larger ones are quarantined without being decoded."""
 
+    # Bytes: events compress 5 to 20 times, and a broker takes batches of 1 MiB.
+    # Twice as much lets one batch take some 200 MiB more memory while it is read.
+    max_batch_bytes: int = 64 * 1024 * 1024
+    """What a compressed batch of Kafka may unpack to, in bytes; one that is more is
+    passed over, and its records counted.
+
+    With the client confluent it holds for zstd alone, and there 100 MB is the least.
+    """
+
     # Bytes; chosen by hand, far over any real id. Twice as much lets garbage take more.
     max_field_bytes: int = 1024
     """Longest session, user or item id, in bytes of UTF-8."""
@@ -373,6 +382,8 @@ class StreamSettings:
             "max_record_bytes",
         ):
             _check_bounds(name, getattr(self, name), 64 * 1024, 64 * 1024**3)
+        # 2 GB are what both clients can count to.
+        _check_bounds("max_batch_bytes", self.max_batch_bytes, 64 * 1024, 2_000_000_000)
         _check_bounds("max_field_bytes", self.max_field_bytes, 16, _MAX_ID_BYTES)
         for name in ("max_query_bytes", "max_text_bytes"):
             _check_bounds(name, getattr(self, name), 16, 16 * 1024**2)

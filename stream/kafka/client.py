@@ -4,6 +4,7 @@ A place in a consumer group, and records of given partitions.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from stream.events.types import Headers, RecordBatch, SourcePartition
@@ -30,6 +31,28 @@ class OffsetsGone(Exception):
     def __init__(self, offsets: Mapping[SourcePartition, int]) -> None:
         super().__init__(str(offsets))
         self.offsets = offsets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassedOver:
+    """A batch of records that a reader could not unpack, and went on behind.
+
+    Attributes:
+        position: where it is.
+        first_offset: of its first record.
+        next_offset: where reading resumed.
+        num_records: how many records it has.
+        reason: ``too_large`` (it unpacks to more than `max_batch_bytes`) or
+            ``damaged``.
+        detail: what was wrong, for people.
+    """
+
+    position: SourcePartition
+    first_offset: int
+    next_offset: int
+    num_records: int
+    reason: str
+    detail: str
 
 
 class Changes(Protocol):
@@ -118,6 +141,9 @@ class Reader(Protocol):
 
         None: not known yet.
         """
+
+    def passed_over(self) -> Sequence[PassedOver]:
+        """Return the batches that were passed over since the last call."""
 
     def answers(self, position: SourcePartition) -> bool:
         """Return whether the broker answers within a moment."""

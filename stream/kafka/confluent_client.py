@@ -32,9 +32,11 @@ from stream.kafka.client import (
     Changes,
     ContentTypes,
     OffsetsGone,
+    PassedOver,
     TopicDescription,
     batch_of_columns,
 )
+from stream.kafka.python_client import KafkaPythonClient
 from stream.kafka.refusals import unreachable
 from stream.kafka.security import confluent_options
 from stream.settings import StreamSettings
@@ -51,6 +53,8 @@ _CLOSE_SECONDS = 5.0
 _CLOSE_POLL_SECONDS = 0.05
 # KiB fetched ahead of the worker: bounds memory; many times a batch.
 _MAX_FETCHED_KBYTES = 32 * 1024
+# Bytes; the library's own default. Half as much would be less than a fetch may bring.
+_LEAST_RECEIVED_BYTES = 100_000_000
 # Complaints remembered of a client that lives long; the first tries say all.
 _MAX_CAUSES = 9
 _CAUSE = re.compile(r"(?:\[thrd:[^\]]*\]: )?(?:\S+: )*(?P<cause>.*?)(?: \(after .*)?$", re.DOTALL)
@@ -102,10 +106,10 @@ class ConfluentClient:
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
             "queued.max.messages.kbytes": _MAX_FETCHED_KBYTES,
+            # It bounds what zstd unpacks to, and must be above the largest fetch.
+            "receive.message.max.bytes": max(_LEAST_RECEIVED_BYTES, self._settings.max_batch_bytes),
         }
-        return ConfluentReader(
-            self._bootstrap, self._connect(_Causes(), **options), self._settings.batch_records
-        )
+        return ConfluentReader(self._bootstrap, self._connect(_Causes(), **options), self._settings)
 
     def admin(self) -> "ConfluentAdmin":
         """Make what asks about topics and groups; it connects when it is asked."""
@@ -235,10 +239,11 @@ class ConfluentGroup:
 class ConfluentReader:
     """Reads the partitions that it is given."""
 
-    def __init__(self, bootstrap: str, consumer: Consumer, max_records: int) -> None:
+    def __init__(self, bootstrap: str, consumer: Consumer, settings: StreamSettings) -> None:
         self._bootstrap = bootstrap
         self._consumer = consumer
-        self._max_records = max_records
+        self._settings = settings
+        self._passed_over: list[PassedOver] = []
         self._content_types = ContentTypes()
         self._next: dict[SourcePartition, int | None] = {}
 
@@ -271,7 +276,7 @@ class ConfluentReader:
         messages = self._consumer.consume(1, max_wait_seconds)
         if not messages:
             return []
-        messages += self._consumer.consume(self._max_records - 1, 0)
+        messages += self._consumer.consume(self._settings.batch_records - 1, 0)
         found: dict[tuple[str | None, int | None], list[Any]] = defaultdict(list)
         failed = []
         for message in messages:
@@ -297,6 +302,11 @@ class ConfluentReader:
     def next_offset(self, position: SourcePartition) -> int | None:
         """Return where reading resumes, past transaction marks too."""
         return self._next.get(position)
+
+    def passed_over(self) -> list[PassedOver]:
+        """Return the batches that were passed over since the last call."""
+        found, self._passed_over = self._passed_over, []
+        return found
 
     def answers(self, position: SourcePartition) -> bool:
         """Return whether the broker answers within a moment."""
@@ -333,6 +343,8 @@ class ConfluentReader:
             assert error is not None  # noqa: S101  # that is why it is here
             if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # its public name
                 self._next[_position(message)] = message.offset()
+            elif error.code() == KafkaError._BAD_COMPRESSION:  # noqa: SLF001  # its public name
+                self._pass_over(_position(message), message.offset())
             elif error.code() in _GONE and message.topic() is not None:
                 gone[_position(message)] = self._next.get(_position(message)) or 0
             elif not _is_passing(error):
@@ -342,6 +354,20 @@ class ConfluentReader:
         if gone:
             self.seek({batch.position: batch.offsets[0] for batch in batches})
             raise OffsetsGone(gone)
+
+    def _pass_over(self, position: SourcePartition, offset: int | None) -> None:
+        """Go on behind a batch that the library could not unpack.
+
+        It does not say where that ends; the other client, which is always there, does.
+        """
+        first = offset if offset is not None and offset >= 0 else self._next.get(position) or 0
+        other = KafkaPythonClient(self._bootstrap, self._settings)
+        found = other.failing_batch(position, first)
+        if found is None:
+            logger.warning("batch not unpacked position=%s offset=%d", position, first)
+        else:
+            self._passed_over.append(found)
+            self.seek({position: found.next_offset})
 
     def _batch(self, position: SourcePartition, found: list[Any]) -> RecordBatch:
         return batch_of_columns(

@@ -22,9 +22,11 @@ from stream.kafka.client import (
     Changes,
     ContentTypes,
     OffsetsGone,
+    PassedOver,
     TopicDescription,
     batch_of_columns,
 )
+from stream.kafka.python_batches import bound_batches
 from stream.kafka.reach import Connections, reaching
 from stream.kafka.security import python_options
 from stream.settings import StreamSettings
@@ -36,6 +38,8 @@ _ANSWER_MS = 1000
 # Milliseconds for an answer about topics and groups, which nobody waits for; chosen by
 # hand.
 _ADMIN_MS = 5000
+# Seconds that a fetch of one batch is waited for at a time.
+_FETCH_SECONDS = 0.5
 # Milliseconds to leave the group in; else the broker waits a session timeout.
 _CLOSE_MS = 5000
 # Milliseconds between two polls of the thread that keeps the membership.
@@ -91,7 +95,27 @@ class KafkaPythonClient:
                 isolation_level="read_committed",
                 max_poll_records=self._settings.batch_records,
             )
-        return KafkaPythonReader(self._bootstrap, consumer)
+        return KafkaPythonReader(self._bootstrap, consumer, self._settings.max_batch_bytes)
+
+    def failing_batch(self, position: SourcePartition, offset: int) -> PassedOver | None:
+        """Return the batch at an offset if it cannot be unpacked.
+
+        None: it can, or is not to be had within `bootstrap_timeout_seconds`.
+        """
+        reader = self.reader()
+        deadline = time.monotonic() + self._settings.bootstrap_timeout_seconds
+        try:
+            reader.assign([position])
+            reader.seek({position: offset})
+            while time.monotonic() < deadline:
+                found, failed = reader.poll(_FETCH_SECONDS), reader.passed_over()
+                if found or failed:
+                    return failed[0] if failed and failed[0].next_offset > offset else None
+        except (BrokerAway, OffsetsGone):
+            return None
+        finally:
+            reader.close()
+        return None
 
     def admin(self) -> "KafkaPythonAdmin":
         """Connect what asks about topics and groups."""
@@ -210,9 +234,11 @@ class KafkaPythonGroup:
 class KafkaPythonReader:
     """Reads the partitions that it is given."""
 
-    def __init__(self, bootstrap: str, consumer: Any) -> None:
+    def __init__(self, bootstrap: str, consumer: Any, max_batch_bytes: int) -> None:
         self._bootstrap = bootstrap
         self._consumer = consumer
+        self._passed_over: list[PassedOver] = []
+        bound_batches(consumer, max_batch_bytes, self._passed_over.append)
         self._content_types = ContentTypes()
 
     def assign(self, positions: Collection[SourcePartition]) -> None:
@@ -264,6 +290,12 @@ class KafkaPythonReader:
             offset: int | None = self._consumer.position(_partition(position), timeout_ms=0)
             return offset
         return None
+
+    def passed_over(self) -> list[PassedOver]:
+        """Return the batches that were passed over since the last call."""
+        found = self._passed_over.copy()
+        self._passed_over.clear()
+        return found
 
     def answers(self, position: SourcePartition) -> bool:
         """Return whether the broker answers within a moment."""

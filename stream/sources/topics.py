@@ -6,7 +6,7 @@ A member of a consumer group that reads the partitions of its shards.
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry
@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from stream.clock import now_ms
 from stream.errors import SourceMismatch, SourceUnavailable
 from stream.events.types import RecordBatch, SourcePartition
-from stream.kafka.client import BrokerAway, Group, OffsetsGone, Reader
+from stream.kafka.client import BrokerAway, Group, OffsetsGone, PassedOver, Reader
 from stream.kafka.open import open_client
 from stream.metrics import Lag, StreamMetrics
 from stream.settings import StreamSettings
@@ -382,6 +382,7 @@ class KafkaSource:
             self._wait_out(error)
             return []
         self._check_contact(has_records=bool(found))
+        self._count_passed_over(reader.passed_over())
         for batch in found:
             self._see_times(batch)
             self._unapplied.hand_out(batch)
@@ -396,6 +397,21 @@ class KafkaSource:
         last = arrivals.not_before(batch.offsets[0])
         after_ms = None if last is None else read_ms - 1000 * (time.monotonic() - last)
         self._clock.see(batch.times_ms, read_ms=read_ms, after_ms=after_ms)
+
+    def _count_passed_over(self, batches: Sequence[PassedOver]) -> None:
+        for each in batches:
+            self._metrics.count_skipped(each.position.source, each.reason, each.num_records)
+            logger.error(
+                "batch passed over topic=%s partition=%d first_offset=%d going_on_at=%d "
+                "records_skipped=%d reason=%s detail=%s",
+                each.position.source,
+                each.position.partition,
+                each.first_offset,
+                each.next_offset,
+                each.num_records,
+                each.reason,
+                each.detail,
+            )
 
     def _wait_out(self, error: BrokerAway) -> None:
         logger.warning("poll failed bootstrap=%s error=%s", self._bootstrap, error)

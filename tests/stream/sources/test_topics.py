@@ -17,6 +17,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.structs import TopicPartition
@@ -459,6 +460,56 @@ def test_a_clock_that_is_two_hours_slow_costs_no_event(
     totals = worker.stop()
     assert (totals.events, totals.quarantined) == (20, 0)
     assert worker.sample("freshet_stream_events_ahead_total") == 0
+
+
+def test_every_codec_is_read(
+    kafka_bootstrap: str, settings: StreamSettings, open_store: OpenStore, start_worker: StartWorker
+) -> None:
+    """Producers compress as they like."""
+    for number, codec in enumerate(("none", "gzip", "snappy", "lz4", "zstd")):
+        producer = Producer({"bootstrap.servers": kafka_bootstrap, "compression.type": codec})
+        for item in range(30):
+            one = event(session_id=f"s-{number}", item_id=f"i-{item}")
+            line = json.dumps({**asdict(one), "type": "click", "action": None})
+            producer.produce(settings.clicks_topic, line.encode(), partition=0)
+        assert producer.flush(30) == 0
+    worker = start_worker(open_store(num_shards=PARTITIONS))
+    worker.wait_for_records(150)
+    totals = worker.stop()
+    assert (totals.events, totals.quarantined) == (150, 0)
+
+
+@pytest.mark.parametrize("is_last", [True, False])
+def test_a_batch_that_unpacks_to_too_much_is_passed_over(
+    kafka_bootstrap: str,
+    settings: StreamSettings,
+    open_store: OpenStore,
+    start_worker: StartWorker,
+    caplog: pytest.LogCaptureFixture,
+    is_last: bool,
+) -> None:
+    """Some kilobytes that are 120 MB wedge nothing: what is behind them is read, and
+    their number told.
+    """
+    lines = [
+        json.dumps({**asdict(event(item_id=item)), "type": "click", "action": None}).encode()
+        for item in ("a", "b")
+    ]
+    options: dict[str, Any] = {"bootstrap.servers": kafka_bootstrap, "compression.type": "zstd"}
+    options |= {"message.max.bytes": 200_000_000, "linger.ms": 0}
+    producer = Producer(options)
+    for value in (lines[0], b"0" * 120_000_000, *([] if is_last else lines[1:])):
+        producer.produce(settings.clicks_topic, value, partition=0)
+        assert producer.flush(60) == 0
+    with caplog.at_level(logging.ERROR, "stream"):
+        worker = start_worker(open_store(num_shards=PARTITIONS))
+        name, labels = "freshet_stream_records_skipped_total", {"topic": settings.clicks_topic}
+        worker.wait_until(lambda: worker.sample(name, reason="too_large", **labels) == 1)
+        worker.wait_for_records(1 if is_last else 2)
+        worker.wait_until(lambda: worker.behind().get((settings.clicks_topic, 0)) == 0)
+        totals = worker.stop()
+    assert (totals.events, totals.quarantined) == (1 if is_last else 2, 0)
+    assert "first_offset=1 going_on_at=2 records_skipped=1 reason=too_large" in caplog.text
 
 
 def test_lag(
