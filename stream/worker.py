@@ -3,10 +3,12 @@
 Positions advance only together with the events before them.
 """
 
+import gc
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event as StopEvent
 from typing import Protocol
@@ -59,6 +61,13 @@ _BACKLOG_WAITS = 10
 # within one, and a busy client learns of it a little later. Twice as many delay the
 # error of a shard that was fenced without a rebalance.
 _TIMEOUTS_TO_LOSE_SHARD = 3
+
+
+# Containers made between two passes of the garbage collector, where Python's own choice
+# is 700: a few micro-batches make as many. Each pass looks at the lists of the batch in
+# vain, for what is decoded and applied makes no cycles. Twice as many: half the passes,
+# and cycles of that many containers wait.
+_CONTAINERS_A_PASS = 50_000
 
 
 class Source(Protocol):
@@ -176,6 +185,17 @@ def run_worker(  # noqa: PLR0913  # what it works with, and two options
             not applied are read again.
     """
     worker = _Worker(source, store, quarantine, settings, metrics, stop, own_shards)
+    with _rare_collections():
+        return _run(worker, source, store, stop, on_progress)
+
+
+def _run(
+    worker: "_Worker",
+    source: Source,
+    store: Store,
+    stop: StopEvent,
+    on_progress: Callable[[WorkerTotals], None],
+) -> WorkerTotals:
     try:
         source.start(store)
         while not stop.is_set() and not source.exhausted:
@@ -192,6 +212,17 @@ def run_worker(  # noqa: PLR0913  # what it works with, and two options
     finally:
         source.close()
     return worker.totals
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Let the garbage collector pass seldom within the block."""
+    before = gc.get_threshold()
+    gc.set_threshold(_CONTAINERS_A_PASS, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 class _Worker:

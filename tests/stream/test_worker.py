@@ -2,6 +2,7 @@
 disk always does.
 """
 
+import gc
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,13 @@ from prometheus_client import CollectorRegistry
 
 from stream.actions import Action
 from stream.changes import lookup
-from stream.errors import QuarantineFailed, StoreFenced, StoreStalled, StoreWriteFailed
+from stream.errors import (
+    QuarantineFailed,
+    SourceUnreadable,
+    StoreFenced,
+    StoreStalled,
+    StoreWriteFailed,
+)
 from stream.events import interner as interning
 from stream.events.fast_path import ColumnDecoder
 from stream.events.types import Interaction, RecordBatch, Rejection, SourcePartition
@@ -612,6 +619,26 @@ def test_an_event_of_the_future_moves_no_watermark(
     assert (totals.applied["events"], totals.quarantined) == (2, 0)
     assert totals.watermark_ms == watermark_ms
     assert registry.get_sample_value("freshet_stream_events_ahead_total") == 1
+
+
+def test_garbage_is_collected_seldom_while_it_runs(open_store: OpenStore) -> None:
+    """The threshold is another one for the loop alone, also where that fails."""
+    before = gc.get_threshold()
+    source, seen = ScriptedSource([[line_of(one) for one in shop_events(3)]]), list[int]()
+
+    def fail(_totals: WorkerTotals) -> None:
+        seen.append(gc.get_threshold()[0])
+        raise SourceUnreadable("no more")
+
+    store = open_store()
+    quarantine, metrics = FileQuarantine(store.root / FILE_NAME), StreamMetrics(CollectorRegistry())
+    with pytest.raises(SourceUnreadable):
+        run_worker(
+            source, store, quarantine, StreamSettings(), metrics, StopEvent(), on_progress=fail
+        )
+
+    assert seen[0] > before[0]
+    assert gc.get_threshold() == before
 
 
 @pytest.mark.parametrize(
