@@ -4,6 +4,7 @@ import sys
 from importlib import import_module
 
 MEASUREMENTS = {
+    "files": "bench.files.files",
     "ingest": "bench.ingest.ingest",
     "laws": "bench.laws",
     "quality": "bench.quality",

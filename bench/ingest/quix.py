@@ -3,16 +3,20 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from bench.ingest.quix_environment import QuixMissing, quix_python
+from bench.environment import EnvironmentMissing, python_with
 from bench.ingest.topics import publish
 from bench.ingest.workbench import Workbench, reported
 from protos import events_v1_pb2
 from stream.settings import KAFKA_CLIENTS
 
+_QUIX_VERSION = "3.28.1"
+# Our stubs refuse a protobuf that is older than what generated them.
+_QUIX_PACKAGES = [f"quixstreams=={_QUIX_VERSION}", f"protobuf=={version('protobuf')}"]
 _CPU = itemgetter("cpu_seconds")
 _QUIX_APP = str(Path(__file__).parent / "quix_app.py")
 _TURNS = 3  # runs of each, in turn; the best counts, since others use the machine
@@ -23,8 +27,8 @@ def measure_quix(bench: Workbench) -> None:
     each in turn.
     """
     try:
-        python = quix_python()
-    except QuixMissing as missing:
+        python = python_with(f"quix-{_QUIX_VERSION}", _QUIX_PACKAGES)
+    except EnvironmentMissing as missing:
         print(f"no comparison with Quix Streams: {missing}", file=sys.stderr)
         return
     topic, theirs = publish(bench, batch_size=1), []

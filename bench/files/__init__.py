@@ -1,0 +1,1 @@
+"""What a file of events costs, beside DuckDB and Polars."""
