@@ -190,7 +190,7 @@ def read_columns(values: Sequence[Any], rows: Rows) -> tuple[RawColumns, Rows]:
         ),
         row=np.array(good_rows, dtype=np.int32),
         query_id=[
-            "" if query else (each.query_id or "").strip()
+            "" if query or not each.query_id or each.query_id.isspace() else each.query_id
             for each, query in zip(events, queries, strict=True)
         ],
         alias=[alias_id for _, _, alias_id in visitors],
@@ -199,16 +199,14 @@ def read_columns(values: Sequence[Any], rows: Rows) -> tuple[RawColumns, Rows]:
 
 
 def _plain_visitor(event: _Action) -> tuple[str, str, str]:
-    """Return what `_visitor` returns."""
+    """Return an event's session, its user, and another id of the user, "" for none."""
     session_id, client_id, user_id = event.session_id or "", event.client_id, event.user_id
-    if not client_id or not user_id or client_id == user_id:
-        only_id = client_id or user_id or ""
-        return session_id, only_id, ""
-    if not client_id.strip() or not user_id.strip():
-        return session_id, client_id if client_id.strip() else user_id, ""
-    if session_id.strip():
-        return session_id, user_id, client_id
-    return session_id, client_id, user_id
+    if session_id.isspace():
+        session_id = ""
+    if client_id and user_id:
+        return session_id, *fields.visitor(session_id, user_id, client_id)
+    only_id = client_id or user_id or ""
+    return session_id, only_id, ""
 
 
 def _action_number(event: _Action, query: str) -> int:
