@@ -3,19 +3,24 @@
 A file beside the store, or a topic.
 """
 
+import fcntl
 import logging
 import os
 from base64 import b64decode, b64encode
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
+from uuid import uuid4
 
 import msgspec
 
 from stream.errors import PublishFailed, QuarantineFailed, refusal
-from stream.events.types import Rejection, SourcePartition
+from stream.events.types import Record, Rejection, SourcePartition
+from stream.files import sync_directory
 from stream.kafka.producer import Headers, RecordProducer
+from stream.kafka.python_client import KafkaPythonClient, StoredRecord
 from stream.settings import StreamSettings
 
 logger = logging.getLogger(__name__)
@@ -29,6 +34,20 @@ MAX_TOPIC_VALUE_BYTES = 512 * 1024
 A broker takes 1 MiB of record by default, and base64 and headers add a third: twice as
 much would be refused there, and stop the stream.
 """
+
+REPLAYED = "replayed"
+"""The reason of a record of the topic that says: the record of this place was published
+again, and waits in the quarantine no longer.
+"""
+
+_CONTENT_TYPE = "content-type"
+_OWN_HEADERS = frozenset(
+    {
+        *("reason", "detail", "at-ms", _CONTENT_TYPE),
+        *("source-topic", "source-partition", "source-offset"),
+        *("source-time-ms", "source-value", "source-value-bytes"),
+    }
+)
 
 # Bytes read at once from the file's end to find its last whole line; chosen by hand.
 # Twice as much reads longer at the start and saves a step on very long lines.
@@ -49,6 +68,10 @@ class Quarantine(Protocol):
         """Release what is held."""
 
 
+Place = tuple[str, int, int]
+"""Source, partition and offset of a record."""
+
+
 class QuarantinedRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line of the quarantine file.
 
@@ -62,6 +85,8 @@ class QuarantinedRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
         key_base64: the record's key; None: it had none.
         value_base64: the record's bytes; None: it had none.
         at_ms: when it was rejected.
+        time_ms: the record's own time; None: not known.
+        value_bytes: how long the record was whose value is cut; None: it is whole.
         headers: what else said what it is.
     """
 
@@ -74,7 +99,28 @@ class QuarantinedRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     key_base64: str | None
     value_base64: str | None
     at_ms: int
+    time_ms: int | None = None
+    value_bytes: int | None = None
     headers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def place(self) -> Place:
+        """Where the record was read, which names it."""
+        return self.source, self.partition, self.offset
+
+    @property
+    def record(self) -> Record:
+        """The record as it came, to be decoded again."""
+        return Record(
+            position=SourcePartition(self.source, self.partition),
+            offset=self.offset,
+            next_offset=self.offset + 1,
+            content_type=self.content_type,
+            key=None if self.key_base64 is None else b64decode(self.key_base64),
+            value=self.value,
+            time_ms=self.time_ms,
+            headers=self.headers,
+        )
 
     @property
     def value(self) -> bytes | None:
@@ -103,9 +149,11 @@ class FileQuarantine:
             return
         lines = b"".join(_line(rejection, now_ms) for rejection in rejections)
         try:
-            self._open()
-            _write_all(self._descriptor, lines)
-            os.fsync(self._descriptor)
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with _locked(self._path):
+                self._open()
+                _write_all(self._descriptor, lines)
+                os.fsync(self._descriptor)
         except OSError as error:
             raise QuarantineFailed(
                 f"{self._path} could not be written ({error.strerror}); "
@@ -119,9 +167,9 @@ class FileQuarantine:
             self._descriptor = -1
 
     def _open(self) -> None:
-        if self._descriptor >= 0:
+        if self._descriptor >= 0 and _is_same_file(self._descriptor, self._path):
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self.close()
         self._descriptor = os.open(
             self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644
         )
@@ -231,6 +279,72 @@ class TopicQuarantine:
         self._producer.send(self._topic, partition, record.key, value, _headers(rejection, now_ms))
 
 
+def read_quarantine_topic(bootstrap: str, settings: StreamSettings) -> list[QuarantinedRecord]:
+    """Return what the quarantine topic holds now, without what was published again
+    since.
+
+    In the order of the topic's partitions, each from its oldest record on.
+
+    Args:
+        bootstrap: "host:port", or several with commas.
+        settings: name of the topic.
+
+    Raises:
+        SourceUnavailable: no broker answers, or the topic is not there.
+    """
+    waiting: dict[Place, list[QuarantinedRecord]] = {}
+    for record in KafkaPythonClient(bootstrap, settings).stored_records(settings.quarantine_topic):
+        quarantined = _of_topic(record)
+        if quarantined.reason == REPLAYED:
+            waiting.pop(quarantined.place, None)
+        else:
+            waiting.setdefault(quarantined.place, []).append(quarantined)
+    return [quarantined for places in waiting.values() for quarantined in places]
+
+
+def publish_again(
+    bootstrap: str, settings: StreamSettings, records: Sequence[QuarantinedRecord], now_ms: int
+) -> None:
+    """Publish quarantined records to the partitions that they came from, as they came,
+    and then note in the quarantine topic that they were.
+
+    A crash between the two publishes them again with the next call, which does no harm.
+
+    Raises:
+        PublishFailed: no broker answers, or a topic or partition is not there.
+    """
+    once = {quarantined.place: quarantined for quarantined in records}.values()
+    with closing(RecordProducer(bootstrap, settings)) as producer:
+        for quarantined in once:
+            record = quarantined.record
+            headers = [*quarantined.headers]
+            if record.content_type:
+                headers.append((_CONTENT_TYPE, record.content_type))
+            producer.send(
+                quarantined.source,
+                quarantined.partition,
+                record.key,
+                record.value,
+                [(name, value.encode()) for name, value in headers],
+            )
+        producer.flush()
+        num_partitions = producer.num_partitions(settings.quarantine_topic)
+        for quarantined in once:
+            marks = _place_headers(quarantined.place) | {
+                "reason": REPLAYED,
+                "detail": "published again",
+                "at-ms": str(now_ms),
+            }
+            producer.send(
+                settings.quarantine_topic,
+                quarantined.partition % num_partitions,
+                quarantined.record.key,
+                b"",
+                [(name, value.encode()) for name, value in marks.items()],
+            )
+        producer.flush()
+
+
 def read_quarantine(path: Path) -> Iterator[QuarantinedRecord]:
     """Yield what a quarantine file holds, oldest first; nothing where there is no file.
 
@@ -257,6 +371,84 @@ def read_quarantine(path: Path) -> Iterator[QuarantinedRecord]:
         ) from error
 
 
+def remove_quarantined(path: Path, is_removed: Callable[[QuarantinedRecord], bool]) -> int:
+    """Rewrite a quarantine file without some of its records; return how many those are.
+
+    A stream may append to it meanwhile, and waits for no more than what it has appended
+    since the rewriting began. A crash leaves the old file or the new one.
+
+    Raises:
+        QuarantineFailed: the file cannot be read, or the disk refused.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    try:
+        while True:
+            with path.open("rb") as source, temporary.open("wb") as target:
+                num_removed = _copy_others(source, target, is_removed)
+                with _locked(path):
+                    if not _is_same_file(source.fileno(), path):
+                        continue  # rewritten by another process meanwhile
+                    num_removed += _copy_others(source, target, is_removed)
+                    target.flush()
+                    os.fsync(target.fileno())
+                    temporary.replace(path)
+            sync_directory(path.parent)
+            return num_removed
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise QuarantineFailed(
+            f"{path} could not be rewritten, and is untouched ({error.strerror}); "
+            f"{refusal(error) or 'mend the disk'}, then try again"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _copy_others(
+    source: BinaryIO, target: BinaryIO, is_removed: Callable[[QuarantinedRecord], bool]
+) -> int:
+    """Copy the whole lines from here on but for some records; return how many these
+    are.
+    """
+    num_removed = 0
+    for line in iter(source.readline, b""):
+        if not line.endswith(b"\n"):
+            source.seek(-len(line), os.SEEK_CUR)  # being written, or torn by a crash
+            break
+        if _is_readable(line) and is_removed(_DECODER.decode(line)):
+            num_removed += 1
+        else:
+            target.write(line)
+    return num_removed
+
+
+def _is_readable(line: bytes) -> bool:
+    try:
+        _DECODER.decode(line)
+    except ValueError:
+        return False
+    return True
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keep other processes from appending to a quarantine file, or rewriting it."""
+    descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_same_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
 _DECODER = msgspec.json.Decoder(QuarantinedRecord)
 
 
@@ -272,6 +464,7 @@ def _line(rejection: Rejection, now_ms: int) -> bytes:
         key_base64=_base64(record.key),
         value_base64=_base64(record.value),
         at_ms=now_ms,
+        time_ms=record.time_ms,
         headers=tuple(record.headers),
     )
     return msgspec.json.encode(quarantined) + b"\n"
@@ -286,18 +479,54 @@ def _headers(rejection: Rejection, now_ms: int) -> Headers:
     headers = dict(record.headers) | {
         "reason": rejection.reason,
         "detail": rejection.detail,
-        "source-topic": record.position.source,
-        "source-partition": str(record.position.partition),
-        "source-offset": str(record.offset),
+        **_place_headers((record.position.source, record.position.partition, record.offset)),
         "at-ms": str(now_ms),
     }
     if record.content_type:
         headers["content-type"] = record.content_type
+    if record.time_ms is not None:
+        headers["source-time-ms"] = str(record.time_ms)
     if record.value is None:
         headers["source-value"] = "null"
     elif len(record.value) > MAX_TOPIC_VALUE_BYTES:
         headers["source-value-bytes"] = str(len(record.value))
     return [(name, value.encode("utf-8", "backslashreplace")) for name, value in headers.items()]
+
+
+def _place_headers(place: Place) -> dict[str, str]:
+    source, partition, offset = place
+    return {
+        "source-topic": source,
+        "source-partition": str(partition),
+        "source-offset": str(offset),
+    }
+
+
+def _of_topic(record: StoredRecord) -> QuarantinedRecord:
+    """Return a record of the quarantine topic; of one that is not ours, what can be
+    told.
+    """
+    texts = {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers}
+    value = None if texts.get("source-value") == "null" else record.value
+    return QuarantinedRecord(
+        reason=texts.get("reason", ""),
+        detail=texts.get("detail", ""),
+        source=texts.get("source-topic", ""),
+        partition=_number(texts, "source-partition") or 0,
+        offset=_number(texts, "source-offset") or 0,
+        content_type=texts.get(_CONTENT_TYPE, ""),
+        key_base64=_base64(record.key),
+        value_base64=_base64(value),
+        at_ms=_number(texts, "at-ms") or record.time_ms,
+        time_ms=_number(texts, "source-time-ms"),
+        value_bytes=_number(texts, "source-value-bytes"),
+        headers=tuple((name, text) for name, text in texts.items() if name not in _OWN_HEADERS),
+    )
+
+
+def _number(texts: Mapping[str, str], name: str) -> int | None:
+    text = texts.get(name, "")
+    return int(text) if text.isdecimal() else None
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

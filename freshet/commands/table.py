@@ -92,7 +92,11 @@ SECTIONS = (
                 ("model",),
             ),
             CommandEntry("explain", "Show which clicks and sessions link a query to an item."),
-            CommandEntry("quarantine", "List the rejected records, and why.", ("stream",)),
+            CommandEntry(
+                "quarantine",
+                "List the rejected records, or let them in now.",
+                ("stream",),
+            ),
             CommandEntry(
                 "erasures",
                 "List what was erased: what, when, how many facts.",

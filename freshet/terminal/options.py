@@ -1,7 +1,9 @@
 """The options that several commands share, and the types of their values."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,6 +12,7 @@ import click
 from freshet.config import parse_duration
 from server.addresses import split_address
 from server.errors import SettingsInvalid
+from stream.clock import now_ms
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -98,6 +101,28 @@ class DurationType(click.ParamType[float]):
             return self.fail(str(error), param, ctx)
 
 
+class TimeType(click.ParamType[int]):
+    """A time: ISO 8601 (UTC where it says no other), or a duration ago such as
+    ``2h``.
+    """
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return it in UTC epoch milliseconds."""
+        if isinstance(value, int):
+            return value
+        with suppress(ValueError):
+            moment = datetime.fromisoformat(value)
+            return round(
+                (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000
+            )
+        try:
+            return now_ms() - round(parse_duration(value) * 1000)
+        except ValueError:
+            return self.fail(f"{value!r} is neither an ISO 8601 time nor a duration", param, ctx)
+
+
 class SpeedType(click.ParamType[float]):
     """Times real time; ``max``, which is 0, is as fast as possible."""
 
@@ -123,6 +148,7 @@ BROKERS = BrokersType()
 SOURCE = SourceType()
 DURATION = DurationType()
 SPEED = SpeedType()
+TIME = TimeType()
 FOLDER = click.Path(path_type=Path, file_okay=True)
 FILE = click.Path(path_type=Path, dir_okay=True)
 

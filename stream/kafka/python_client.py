@@ -3,10 +3,10 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from threading import Event, Thread
-from typing import Any
+from typing import Any, NamedTuple
 
 from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.admin import KafkaAdminClient
@@ -46,6 +46,20 @@ _CLOSE_MS = 5000
 _GROUP_POLL_MS = 500
 
 _Say = Callable[[Changes, Collection[int]], None]
+
+
+class StoredRecord(NamedTuple):
+    """A record of a topic, whole.
+
+    Attributes:
+        headers: names and values, in order.
+        time_ms: its own time, UTC epoch milliseconds.
+    """
+
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+    time_ms: int
 
 
 class KafkaPythonClient:
@@ -130,6 +144,19 @@ class KafkaPythonClient:
             )
         return KafkaPythonAdmin(client, self._settings.group_id)
 
+    def stored_records(self, topic: str) -> Iterator[StoredRecord]:
+        """Yield the records that a topic has now, a partition's in order.
+
+        Raises:
+            SourceUnavailable: no broker answers, or there is no such topic.
+        """
+        with self._reaching() as connections:
+            consumer = self._connect(kafka_client=connections, isolation_level="read_committed")
+            try:
+                yield from _to_the_end(consumer, topic, self._bootstrap)
+            finally:
+                consumer.close(autocommit=False)
+
     def _reaching(self) -> Any:
         return reaching(self._bootstrap, self._settings, SourceUnavailable)
 
@@ -145,6 +172,22 @@ class KafkaPythonClient:
             **python_options(self._settings),
             **more,
         )
+
+
+def _to_the_end(consumer: Any, topic: str, bootstrap: str) -> Iterator[StoredRecord]:
+    numbers = consumer.partitions_for_topic(topic)
+    if not numbers:
+        raise SourceUnavailable(f"Kafka at {bootstrap} has no topic {topic}; check its name")
+    partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
+    consumer.assign(partitions)
+    ends = consumer.end_offsets(partitions)
+    consumer.seek_to_beginning(*partitions)
+    while any(consumer.position(partition) < ends[partition] for partition in partitions):
+        for found in consumer.poll(timeout_ms=_ANSWER_MS).values():
+            for message in found:
+                yield StoredRecord(
+                    message.key, message.value, tuple(message.headers), message.timestamp
+                )
 
 
 class KafkaPythonGroup:

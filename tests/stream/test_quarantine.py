@@ -3,6 +3,7 @@ in the topic.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from stream.quarantine import (
     QuarantinedRecord,
     TopicQuarantine,
     read_quarantine,
+    remove_quarantined,
 )
 from stream.settings import StreamSettings
 from tests.conftest import TopicFactory
@@ -206,3 +208,79 @@ def test_topic_that_is_missing(kafka_bootstrap: str) -> None:
     settings = StreamSettings(quarantine_topic="no-such-topic", bootstrap_timeout_seconds=2.0)
     with pytest.raises(QuarantineFailed, match="no-such-topic"):
         TopicQuarantine(kafka_bootstrap, settings)
+
+
+def lines_of(path: Path) -> list[str]:
+    """Return the details of a quarantine file's records."""
+    return [record.detail for record in read_quarantine(path)]
+
+
+def numbered(number: int) -> Rejection:
+    """Return a rejection with a detail of its own."""
+    return replace(rejection(), detail=str(number))
+
+
+def test_records_are_removed_while_others_come(path: Path) -> None:
+    """A stream that has the file open appends to the new one; what cannot be read
+    stays, and so does what it has appended since.
+    """
+    quarantine = FileQuarantine(path)
+    quarantine.put([numbered(0), numbered(1)], NOW_MS)
+    with path.open("ab") as file:
+        file.write(b"not ours\n")
+    seen: list[str] = []
+
+    def is_removed(record: QuarantinedRecord) -> bool:
+        if not seen:
+            quarantine.put([numbered(2), numbered(3)], NOW_MS)
+        seen.append(record.detail)
+        return record.detail in "03"
+
+    assert remove_quarantined(path, is_removed) == 2
+    quarantine.put([numbered(4)], NOW_MS)
+    quarantine.close()
+
+    assert lines_of(path) == ["1", "2", "4"]
+    assert b"not ours\n" in path.read_bytes()
+    assert {each.name for each in path.parent.iterdir()} == {"rejected.jsonl", "rejected.lock"}
+
+
+def test_two_that_remove_at_once_lose_nothing(path: Path) -> None:
+    """Who finds the file rewritten by another begins again."""
+    quarantine = FileQuarantine(path)
+    quarantine.put([numbered(number) for number in range(3)], NOW_MS)
+    others = [1]
+
+    def is_removed(record: QuarantinedRecord) -> bool:
+        if others:
+            others.pop()
+            assert remove_quarantined(path, lambda each: each.detail == "1") == 1
+            quarantine.put([numbered(9)], NOW_MS)
+        return record.detail == "0"
+
+    assert remove_quarantined(path, is_removed) == 1
+    quarantine.close()
+
+    assert lines_of(path) == ["2", "9"]
+
+
+def test_nothing_to_remove_and_nothing_to_rewrite(tmp_path: Path) -> None:
+    """No file is no error; one that cannot be rewritten is, and stays."""
+    assert remove_quarantined(tmp_path / "none" / "rejected.jsonl", lambda _: True) == 0
+    (tmp_path / "folder.jsonl").mkdir()
+    with pytest.raises(QuarantineFailed, match="untouched"):
+        remove_quarantined(tmp_path / "folder.jsonl", lambda _: True)
+
+
+@pytest.mark.parametrize("value", [b"\xff\n{", b"", None])
+def test_a_record_comes_back_as_it_came(path: Path, value: bytes | None) -> None:
+    """Everything that decoding looks at is kept."""
+    found = rejection(value=value, key=None)
+    headers = (("ce_type", "freshet.click"), ("ce_specversion", "1.0"))
+    found = replace(found, record=replace(found.record, time_ms=NOW_MS, headers=headers))
+    quarantine = FileQuarantine(path)
+    quarantine.put([found], NOW_MS)
+    quarantine.close()
+    (read,) = read_quarantine(path)
+
+    assert read.record == found.record

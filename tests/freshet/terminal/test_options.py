@@ -2,7 +2,7 @@
 
 import pytest
 
-from freshet.terminal.options import BROKERS, SOURCE, SPEED, SourceAddress
+from freshet.terminal.options import BROKERS, SOURCE, SPEED, TIME, SourceAddress
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,21 @@ def test_speeds() -> None:
     """A number of times real time; max is as fast as possible."""
     assert SPEED.convert("max", None, None) == 0.0
     assert SPEED.convert("2.5", None, None) == 2.5
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2023-11-14T22:13:20Z", 1_700_000_000_000),
+        ("2023-11-14 22:13:20", 1_700_000_000_000),
+        ("2023-11-14T23:13:20.5+01:00", 1_700_000_000_500),
+        ("2023-11-14", 1_699_920_000_000),
+        ("90s", 1_700_000_000_000),
+        ("1h30m", 1_700_000_090_000 - 5_400_000),
+    ],
+)
+def test_times(text: str, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ISO 8601, in UTC where nothing else is said, or a duration ago."""
+    monkeypatch.setattr("freshet.terminal.options.now_ms", lambda: 1_700_000_090_000)
+
+    assert TIME.convert(text, None, None) == expected

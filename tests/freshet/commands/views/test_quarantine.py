@@ -2,8 +2,21 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from stream.events.types import Headers, RecordBatch, Rejection, SourcePartition
+from stream.kafka.python_client import KafkaPythonClient
+from stream.quarantine import TopicQuarantine
+from stream.settings import StreamSettings
+from stream.store.store import Store
+from testing.event_lines import CLICK, write_lines
+from testing.histories import NOON_MS
+from tests.conftest import TopicFactory
 from tests.freshet.conftest import Command
+
+LONG = "a query of more than sixteen bytes"
 
 
 def test_the_quarantine_can_be_listed(store: Path, run: Command) -> None:
@@ -19,3 +32,205 @@ def test_the_quarantine_can_be_listed(store: Path, run: Command) -> None:
         run("quarantine", "list", "--store", store, "--reason", "malformed").stdout
         == "nothing is quarantined\n"
     )
+
+
+@pytest.fixture
+def tight(tmp_path: Path, run: Command, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store that was filled under settings that were too tight, and too early."""
+    path = tmp_path / "tight.store"
+    lines = [
+        {**CLICK, "ts_ms": NOON_MS},
+        {**CLICK, "ts_ms": NOON_MS, "query": LONG},
+        {**CLICK, "ts_ms": NOON_MS, "query": LONG, "item_id": "i2"},
+        {**CLICK, "ts_ms": NOON_MS, "query": "#"},
+    ]
+    items = [{"item_id": "i1", "title": LONG}, {"item_id": "i2", "title": "Red"}]
+    with monkeypatch.context() as patch:
+        patch.setenv("FRESHET_STREAM_MAX_QUERY_BYTES", "16")
+        patch.setenv("FRESHET_STREAM_MAX_TEXT_BYTES", "16")
+        outcome = run(
+            *("stream", "--store", path),
+            *("--source", f"file:{write_lines(tmp_path / 'log.jsonl', lines)}"),
+            *("--catalog", f"file:{write_lines(tmp_path / 'items.jsonl', items)}"),
+        )
+    assert outcome.returncode == 0, outcome.stderr
+    return path
+
+
+def listed(run: Command, *arguments: object) -> list[Any]:
+    """Return what the quarantine has."""
+    return [
+        json.loads(line)
+        for line in run("quarantine", "list", *arguments, "--json").stdout.splitlines()
+    ]
+
+
+def stats(run: Command, store: Path) -> dict[str, Any]:
+    """Return what is in a store."""
+    found: dict[str, Any] = json.loads(run("graph", "stats", "--store", store, "--json").stdout)
+    return found
+
+
+def test_what_was_rejected_for_our_reason_comes_in(
+    tight: Path, run: Command, tmp_path: Path
+) -> None:
+    """Events and items come in, as if the settings had been right from the start; what
+    is still wrong stays, and the list shrinks.
+    """
+    whole = tmp_path / "whole.store"
+    sources = [f"file:{tmp_path / name}" for name in ("log.jsonl", "items.jsonl")]
+    run("stream", "--store", whole, "--source", sources[0], "--catalog", sources[1])
+    assert {entry["reason"] for entry in listed(run, "--store", tight)} == {
+        *("oversized", "empty_query")
+    }
+    outcome = run("quarantine", "replay", "--store", tight)
+
+    assert outcome.returncode == 0, outcome.stderr
+    assert [entry["reason"] for entry in listed(run, "--store", tight)] == ["empty_query"]
+    for path in (tight, whole):
+        assert stats(run, path)["facts"] == 3
+    hashes = {run("graph", "hash", "--store", path).stdout for path in (tight, whole)}
+    assert len(hashes) == 1
+    again = run("quarantine", "replay", "--store", tight)
+    assert again.stdout.split() == [
+        *("reason", "come", "in", "stay", "because", "empty_query", "0", "1", "empty_query")
+    ]
+
+
+def test_a_replay_leaves_the_positions_of_files_where_they_are(
+    tight: Path, run: Command, tmp_path: Path
+) -> None:
+    """The next stream reads nothing again, and nothing less."""
+    with Store.create_or_open(tight, StreamSettings()) as store:
+        before = store.shard(0).positions()
+    run("quarantine", "replay", "--store", tight)
+
+    with Store.create_or_open(tight, StreamSettings()) as store:
+        assert store.shard(0).positions() == before
+
+
+def test_only_what_was_chosen_is_replayed(tight: Path, run: Command) -> None:
+    """By reason and by time; a dry run changes nothing."""
+    before = listed(run, "--store", tight)
+    for chosen in (
+        ("--dry-run",),
+        ("--reason", "malformed"),
+        ("--until", "1h"),
+        ("--since", "2999-01-01"),
+        ("--reason", "empty_query", "--since", "1h"),
+    ):
+        assert run("quarantine", "replay", "--store", tight, *chosen).returncode == 0
+        assert listed(run, "--store", tight) == before
+    dry = run("quarantine", "replay", "--store", tight, "--dry-run", "--reason", "oversized")
+    assert dry.stderr == "nothing was changed\n"
+    real = run("quarantine", "replay", "--store", tight, "--reason", "oversized", "--since", "1h")
+
+    assert real.stdout == dry.stdout
+    assert [entry["reason"] for entry in listed(run, "--store", tight)] == ["empty_query"]
+
+
+def test_a_store_in_use_is_not_replayed_into(
+    tight: Path, run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error says what to do; the quarantine is as it was."""
+    before = listed(run, "--store", tight)
+    monkeypatch.setenv("FRESHET_STREAM_TAKEOVER_WAIT_SECONDS", "0")
+    with Store.create_or_open(tight, StreamSettings()) as store:
+        store.shard(0)
+        outcome = run("quarantine", "replay", "--store", tight)
+
+    assert outcome.returncode == 1
+    assert "stop that one" in outcome.stderr
+    assert listed(run, "--store", tight) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "give either --store DIR or --kafka HOST:PORT"),
+        (["--store", "x", "--kafka", "h:1"], "give either --store DIR or --kafka HOST:PORT"),
+        (["--store", "x", "--since", "soon"], "neither an ISO 8601 time nor a duration"),
+        (["--store", "x", "--reason", "bad_luck"], "'bad_luck' is not one of"),
+    ],
+)
+def test_a_wrong_command_line_is_refused(arguments: list[str], said: str, run: Command) -> None:
+    """One line says what to give."""
+    outcome = run("quarantine", "replay", *arguments)
+
+    assert outcome.returncode == 2
+    assert said in outcome.stderr
+
+
+@pytest.mark.timeout(240)
+def test_records_of_topics_go_back_to_where_they_came_from(
+    kafka_bootstrap: str,
+    kafka_topics: TopicFactory,
+    run: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Once, whole, to their partition; what is refused again, cut, too late waits."""
+    topics = kafka_topics(partitions=2)
+    for name, topic in topics.items():
+        monkeypatch.setenv(f"FRESHET_STREAM_{name.upper()}_TOPIC", topic)
+    settings = StreamSettings(quarantine_topic=topics["quarantine"])
+    good = json.dumps({**CLICK, "ts_ms": NOON_MS}).encode()
+    binary = (("ce_specversion", "1.0"), ("ce_type", "freshet.search_click"))
+    item = json.dumps({"item_id": "i1"}).encode()
+    rejections = [
+        rejected(topics["clicks"], 0, good, "absurd_timestamp"),
+        rejected(topics["clicks"], 0, good, "absurd_timestamp"),
+        rejected(topics["catalog"], 0, item, "oversized"),
+        rejected(topics["clicks"], 1, b"{", "malformed"),
+        rejected(topics["clicks"], 2, good, "too_late"),
+        rejected(topics["clicks"], 3, b" " * 600_000 + good, "oversized"),
+        rejected("another", 4, good, "oversized"),
+        rejected(topics["sessions"], 5, good, "unknown_type", binary),
+    ]
+    quarantine = TopicQuarantine(kafka_bootstrap, settings)
+    quarantine.put(rejections, NOON_MS)
+    quarantine.close()
+    where = ("--kafka", kafka_bootstrap)
+    first = listed(run, *where)
+    dry = run("quarantine", "replay", *where, "--dry-run")
+    assert listed(run, *where) == first
+    real = run("quarantine", "replay", *where)
+    assert real.returncode == 0, real.stderr
+
+    assert real.stdout == dry.stdout
+    assert [entry["time_ms"] for entry in first] == [NOON_MS + 5] * 8
+    assert sorted(entry["reason"] for entry in listed(run, *where)) == [
+        *("malformed", "oversized", "oversized", "too_late")
+    ]
+    assert published(kafka_bootstrap, topics["clicks"]) == [(b"k", good, "application/json")]
+    assert published(kafka_bootstrap, topics["catalog"]) == [(b"k", item, "application/json")]
+    (event,) = KafkaPythonClient(kafka_bootstrap, settings).stored_records(topics["sessions"])
+    assert dict(event.headers).items() >= {name: text.encode() for name, text in binary}.items()
+    run("quarantine", "replay", *where, "--reason", "too_late")
+    assert len(published(kafka_bootstrap, topics["clicks"])) == 2
+    assert len(listed(run, *where)) == 3
+
+
+def rejected(
+    topic: str, offset: int, value: bytes, reason: str, headers: Headers = ()
+) -> Rejection:
+    """Return the rejection of a record of partition 1 of a topic."""
+    batch = RecordBatch(
+        position=SourcePartition(topic, 1),
+        offsets=[offset],
+        next_offsets=[offset + 1],
+        content_types=["application/json"],
+        keys=[b"k"],
+        values=[value],
+        times_ms=[NOON_MS + 5],
+        headers=[headers],
+    )
+    return Rejection(record=batch.record(0), reason=reason, detail="of this test")
+
+
+def published(bootstrap: str, topic: str) -> list[tuple[bytes | None, bytes | None, str]]:
+    """Return what a topic has: keys, values and content-types."""
+    found = KafkaPythonClient(bootstrap, StreamSettings()).stored_records(topic)
+    return [
+        (record.key, record.value, (dict(record.headers)["content-type"] or b"").decode())
+        for record in found
+    ]
