@@ -8,7 +8,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from threading import Event as StopEvent
 from typing import Protocol
@@ -17,6 +17,7 @@ import numpy as np
 
 from stream.actions import Action
 from stream.changes.apply import ApplyResult, apply_batch
+from stream.changes.erase import erase
 from stream.changes.fold import fold_step
 from stream.changes.forget import forget_step
 from stream.clock import now_ms
@@ -30,6 +31,7 @@ from stream.micro_batch import MicroBatch, ShardRouter
 from stream.quarantine import Quarantine
 from stream.reading.snapshot import serve_requests
 from stream.settings import StreamSettings
+from stream.shard.shard import Shard
 from stream.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -339,6 +341,7 @@ class _Worker:
         self._store.ownership.run_due_work()
         serve_requests(self._store)
         for shard in self._store.open_shards():
+            self._finish_erasures(shard)
             fold_step(shard, _FOLDED_AT_ONCE)
             shard.load_names(_NAMES_AT_ONCE)
             expired = forget_step(shard, _FORGOTTEN_AT_ONCE, now_ms())
@@ -347,6 +350,15 @@ class _Worker:
         if now >= self._freshness_due:
             self._freshness_due = now + _FRESHNESS_EVERY_SECONDS
             self.set_freshness()
+
+    def _finish_erasures(self, shard: Shard) -> None:
+        """Carry out what was erased by hand in another copy, or was broken off; while
+        RocksDB stalls, the next time.
+        """
+        if shard.erased.pending:
+            with suppress(StoreStalled):
+                erased = erase(shard, [], now_ms())
+                self._metrics.count_facts(new=0, erased=erased, dropped=0)
 
     def set_freshness(self) -> None:
         """Set the gauges of watermark and lag."""

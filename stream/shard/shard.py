@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from stream.errors import StoreMismatch
+from stream.events.columns import NO_KEY
 from stream.settings import StreamSettings
 from stream.shard import codec
 from stream.shard.changed_entries import ShardWrite
-from stream.shard.codec import ShardFormat
+from stream.shard.codec import ErasureTombstone, ShardFormat
 from stream.shard.dirty_log import DirtyLog
 from stream.shard.fencing import Lease
 from stream.shard.names import NameCache, text_hashes
 from stream.shard.reader import ShardReader
-from stream.shard.rocksdb import Database, Memory, Puts
+from stream.shard.rocksdb import Database, Memory, Puts, store_error
 from stream.shard.upgrade import OLD_VERSION, upgrade_shard
 
 _LAST_KEY = (1 << 64) - 1  # the largest 64-bit key
@@ -125,6 +126,25 @@ class Shard(ShardReader):
         self._pending_writer_id = None
         self._unsynced = True
         self.sync_if_due()
+
+    def mark_erased(self, tombstone: ErasureTombstone) -> bool:
+        """Mark what is to be erased where the shard does not know it yet, to be carried
+        out like an erasure that was broken off; return whether it is new.
+
+        Raises:
+            StoreFenced: another process took the shard over.
+            StoreWriteFailed: the disk refused.
+        """
+        key = codec.tombstone_key(tombstone.kind, tombstone.key)
+        (value,) = self.get_values([key])
+        try:
+            if value is not None and codec.unpack_tombstone(key, value).cause == NO_KEY:
+                return False
+        except codec.BAD_ENTRY_ERRORS as error:
+            raise store_error(self.path, error) from error
+        self.write(ShardWrite.of({key: codec.pack_tombstone(tombstone)}))
+        self.erased.add([tombstone])
+        return True
 
     def load_names(self, most: int) -> None:
         """Read on, by at most so many, in the names that are stored, to know them from

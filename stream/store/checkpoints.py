@@ -6,6 +6,7 @@
       000007.term                      whoever writes the shard's has this term
       000007-000000000123.json         a checkpoint: term and sequence; last written
       files/<sha256>                   the files of its checkpoints, each once
+      erased/user-<key>.json           an erasure that was asked for by hand
 
 A checkpoint with a higher term, then a higher sequence, is newer. Whoever gets a shard
 claims the next term, so that nothing which an earlier holder still puts there is ever
@@ -32,6 +33,7 @@ from stream.errors import (
 )
 from stream.events.types import SourcePartition
 from stream.files import sha256_of
+from stream.shard.codec import ErasureKind, ErasureTombstone
 from stream.shard.fencing import shard_name
 
 # Checkpoints of a shard; the second is for when a file of the newest is damaged.
@@ -40,6 +42,7 @@ KEPT_CHECKPOINTS = 2
 
 _FORMAT_VERSION = 1  # of a checkpoint's manifest, docs/formats.md
 _FILES = "files"
+_ERASED = "erased"
 _TERM = re.compile(r"(\d{6,})\.term")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MANIFEST = re.compile(r"(\d{6,})-(\d{12,})\.json")
@@ -90,6 +93,32 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     def offset_sum(self) -> int:
         """The sum of its offsets: the larger, the newer the copy."""
         return sum(position.next_offset for position in self.positions)
+
+
+class NotedErasure(msgspec.Struct, frozen=True, kw_only=True):
+    """An erasure by hand, for whoever has a copy of the shard that is without it.
+
+    A topic says so to every copy; what is done by hand, one copy alone knows.
+
+    Attributes:
+        kind: what `key` is of.
+        key: of the text that is erased, in hexadecimal.
+        asked_ms: when it was asked for.
+    """
+
+    kind: ErasureKind
+    key: str
+    asked_ms: int
+
+    @property
+    def name(self) -> str:
+        """The name of its file."""
+        return f"{self.kind}-{self.key}.json"
+
+    @property
+    def tombstone(self) -> ErasureTombstone:
+        """The erasure as a shard has it that is still to carry it out."""
+        return ErasureTombstone(self.kind, int(self.key, 16), self.asked_ms)
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,6 +198,42 @@ class Checkpoints:
             self._files.pipe_file(self._term_path(claim), claim.mark.encode())
         return claim
 
+    def note_erasure(self, shard: int, erasure: NotedErasure) -> None:
+        """Note an erasure by hand, before it is carried out anywhere.
+
+        Raises:
+            CheckpointsUnavailable: the URL cannot be reached.
+        """
+        with self._reaching():
+            self._files.makedirs(self._path(shard, _ERASED), exist_ok=True)
+            path = self._path(shard, _ERASED, erasure.name)
+            self._files.pipe_file(path, msgspec.json.encode(erasure) + b"\n")
+
+    def forget_erasure(self, shard: int, erasure: NotedErasure) -> None:
+        """Remove the note of an erasure that is lifted.
+
+        Raises:
+            CheckpointsUnavailable: the URL cannot be reached.
+        """
+        with self._reaching(), suppress(FileNotFoundError):
+            self._files.rm_file(self._path(shard, _ERASED, erasure.name))
+
+    def noted_erasures(self, shard: int) -> tuple[list[NotedErasure], int]:
+        """Return the erasures that were noted, and how many notes do not parse.
+
+        Raises:
+            CheckpointsUnavailable: the URL cannot be reached.
+        """
+        erasures, num_damaged = [], 0
+        for entry in self._list(self._path(shard, _ERASED)):
+            with self._reaching():
+                content = self._files.cat_file(entry["name"])
+            try:
+                erasures.append(msgspec.json.decode(content, type=NotedErasure))
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                num_damaged += 1
+        return erasures, num_damaged
+
     def fetch(self, checkpoint: Checkpoint, folder: Path) -> None:
         """Put the files of a checkpoint into a folder and verify them.
 
@@ -195,6 +260,8 @@ class Checkpoints:
         sequence: int,
         positions: Mapping[SourcePartition, int],
         is_wanted: Callable[[], bool],
+        *,
+        num_kept: int = KEPT_CHECKPOINTS,
     ) -> Checkpoint:
         """Put a checkpoint there: files that are missing, then the manifest.
 
@@ -206,6 +273,7 @@ class Checkpoints:
             sequence: of the shard's state in it.
             positions: the shard's positions in it.
             is_wanted: asked once more before the manifest is written.
+            num_kept: how many checkpoints stay, this one included.
 
         Raises:
             CheckpointRefused: somebody else has claimed the shard since, or it is not
@@ -233,7 +301,7 @@ class Checkpoints:
         with self._reaching():
             path = self._path(claim.shard, _manifest_name(checkpoint))
             self._files.pipe_file(path, msgspec.json.encode(checkpoint) + b"\n")
-        self._prune(claim)
+        self._prune(claim, num_kept)
         return checkpoint
 
     def _put_files(self, checkpoint: Checkpoint, folder: Path) -> None:
@@ -245,11 +313,11 @@ class Checkpoints:
                     self._files.put_file(str(folder / file.name), path)
                 self._distrusted.discard(file.sha256)
 
-    def _prune(self, claim: Claim) -> None:
+    def _prune(self, claim: Claim, num_kept: int) -> None:
         """Keep the newest checkpoints that can be read, their files, and the newest
         term.
         """
-        kept = self._newest_readable(claim.shard)
+        kept = self._newest_readable(claim.shard, num_kept)
         needed = {file.sha256 for checkpoint in kept.values() for file in checkpoint.files}
         old = [name for name in self.newest_first(claim.shard) if name not in kept]
         terms = [match for match in map(_TERM.fullmatch, self._names(claim.shard)) if match]
@@ -259,12 +327,12 @@ class Checkpoints:
             with self._reaching(), suppress(FileNotFoundError):
                 self._files.rm_file(self._path(claim.shard, name))
 
-    def _newest_readable(self, shard: int) -> dict[str, Checkpoint]:
+    def _newest_readable(self, shard: int, most: int) -> dict[str, Checkpoint]:
         kept: dict[str, Checkpoint] = {}
         for name in self.newest_first(shard):
             with suppress(CheckpointDamaged):
                 kept[name] = self.read(shard, name)
-            if len(kept) == KEPT_CHECKPOINTS:
+            if len(kept) == most:
                 break
         return kept
 

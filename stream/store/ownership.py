@@ -7,6 +7,7 @@ assigned to another process.
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -31,7 +32,7 @@ from stream.shard.reader import ShardView
 from stream.shard.rocksdb import Memory, busy
 from stream.shard.shard import Shard
 from stream.store import manifest
-from stream.store.checkpoints import Checkpoint, Checkpoints
+from stream.store.checkpoints import Checkpoint, Checkpoints, NotedErasure
 from stream.store.new_shard import Sibling, first_entries
 from stream.store.purges import Purger
 from stream.store.topic_ids import adopt_topics
@@ -88,11 +89,7 @@ class Ownership:
             self._uploads = Uploads(
                 self._checkpoints, settings.checkpoint_every_seconds, self._metrics
             )
-        self._purger = Purger(
-            settings.purge_after_seconds,
-            self._metrics,
-            has_checkpoints=self._checkpoints is not None,
-        )
+        self._purger = Purger(settings.purge_after_seconds, self._metrics, self._uploads)
 
     def acquire(
         self, index: int, topic_ids: Mapping[str, str] = MappingProxyType({})
@@ -123,6 +120,7 @@ class Ownership:
         if index not in self._shards:
             self.grow(index + 1)
             self._take_over_or_restore(index)
+            self._mark_noted(index)
         for topic in adopt_topics(self._shards[index], topic_ids, self._settings):
             self._metrics.count_recreated(topic)
         return self._shards[index].positions()
@@ -137,6 +135,25 @@ class Ownership:
         """
         if num_shards > self.num_shards:
             self.num_shards = manifest.grow(self._root, num_shards).num_shards
+
+    def acquire_to_erase(self, index: int, erasure: NotedErasure, *, is_lifted: bool) -> None:
+        """Note an erasure by hand, or that it is lifted, where the shard's checkpoints
+        are, and open the newest copy of the shard, here or there.
+
+        Whoever gets the shard later then carries it out, whatever copy that has. Does
+        nothing where the shard has no checkpoints.
+
+        Raises:
+            CheckpointsUnavailable: they cannot be reached; nothing was done.
+            StoreError: the shard cannot be opened.
+        """
+        if self._checkpoints is None or not self._is_kept(self._checkpoints, index):
+            return
+        if is_lifted:
+            self._checkpoints.forget_erasure(index, erasure)
+        else:
+            self._checkpoints.note_erasure(index, erasure)
+        self.acquire(index)
 
     def release(self, index: int) -> None:
         """Sync a shard to disk, close it, release its lease, and wait at most
@@ -281,14 +298,46 @@ class Ownership:
             raise busy(path)
         return lease
 
+    def _is_kept(self, checkpoints: Checkpoints, index: int) -> bool:
+        """Return whether there are checkpoints of this very shard: of the same sources,
+        where it is here at all.
+        """
+        for name in checkpoints.newest_first(index):
+            with suppress(CheckpointDamaged):
+                kept = checkpoints.read(index, name).positions
+                here = {position.source for position in self._local_positions(index)}
+                return not here or any(position.source in here for position in kept)
+        return False
+
+    def _mark_noted(self, index: int) -> None:
+        """Mark what was erased by hand in another copy of the shard, to be carried out
+        before its next batch.
+        """
+        if self._checkpoints is None:
+            return
+        try:
+            noted, num_damaged = self._checkpoints.noted_erasures(index)
+        except CheckpointsUnavailable as error:
+            self._metrics.count_checkpoint(is_safe=False)
+            logger.warning("erasures by hand not read shard=%d error=%s", index, error)
+            return
+        self._metrics.count_rejected_erasures(num_damaged)
+        for erasure in noted:
+            if self._shards[index].mark_erased(erasure.tombstone):
+                logger.info("erased by hand elsewhere shard=%d name=%s", index, erasure.name)
+
     def _local_offset_sum(self, index: int) -> int:
         """Return the sum of a shard's offsets on this machine; 0: it has no copy."""
+        return sum(self._local_positions(index).values())
+
+    def _local_positions(self, index: int) -> Mapping[SourcePartition, int]:
+        """Return the positions of a shard on this machine; none: it has no copy."""
         path = self._path(index)
         if not has_database(path):
-            return 0
+            return {}
         shard = ShardView(path)
         try:
-            return sum(shard.positions().values())
+            return shard.positions()
         finally:
             shard.close()
 

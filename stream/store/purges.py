@@ -13,9 +13,10 @@ from threading import Thread
 from stream.clock import now_ms
 from stream.errors import StoreError
 from stream.metrics import StreamMetrics
-from stream.shard.codec import Purge
+from stream.shard.codec import PURGE_PLACES, Purge, PurgePlace
 from stream.shard.shard import Shard
 from stream.store.purge_log import note_purge, purged_sequence, unpurged_since_ms
+from stream.store.uploads import Uploads
 
 logger = logging.getLogger(__name__)
 
@@ -63,23 +64,24 @@ class _Run:
 
 
 class Purger:
-    """Purges shards of what was erased.
+    """Purges shards of what was erased: their files, then their checkpoints.
 
     Args:
         after_seconds: how long an erasure may wait for others to be purged with.
         metrics: what is counted.
-        has_checkpoints: whether the shards' checkpoints are kept anywhere.
+        uploads: of the shards' checkpoints; None: there are none.
     """
 
     def __init__(
-        self, after_seconds: float, metrics: StreamMetrics, *, has_checkpoints: bool
+        self, after_seconds: float, metrics: StreamMetrics, uploads: Uploads | None
     ) -> None:
         self._after_ms = after_seconds * 1000
         self._metrics = metrics
-        self._has_checkpoints = has_checkpoints
+        self._uploads = uploads
         self._run: _Run | None = None
         self._look_at = 0.0
-        self._purged: dict[int, int] = {}
+        self._purged: dict[tuple[int, PurgePlace], int] = {}
+        self._replacing: dict[int, tuple[int, int]] = {}
 
     def run_due_work(self, shards: Mapping[int, Shard]) -> None:
         """Record what is done, begin what is due most.
@@ -94,31 +96,34 @@ class Purger:
         self._look_at = time.monotonic() + _LOOK_SECONDS
         if self._run is not None:
             self._end(self._run)
-        waiting = self._waiting(shards)
-        now = now_ms()
-        oldest_ms = min(waiting.values(), default=now)
-        self._metrics.set_unpurged(max(now - oldest_ms, 0) / 1000)
-        if self._run is None and waiting and oldest_ms + self._after_ms <= now:
+        self._replace_checkpoints(shards)
+        waiting, now = self._waiting(shards, "files"), now_ms()
+        oldest_ms = min([*waiting.values(), *self._waiting(shards, "checkpoints").values(), now])
+        self._metrics.set_unpurged((now - oldest_ms) / 1000)
+        if self._run is None:
             self._begin(shards, waiting)
 
     def purge_now(self, shards: Mapping[int, Shard]) -> bool:
-        """Purge the files of shards at once, those that something was erased from.
+        """Purge shards at once, those that something was erased from.
 
         Returns:
             Whether nothing is due any more; a shard of which a paused process holds
-            another copy is.
+            another copy is, and one whose checkpoints cannot be reached.
 
         Raises:
             StoreError: a shard is damaged, was taken over, or could not be written.
         """
-        for index in self._waiting(shards):
+        for index in self._waiting(shards, "files"):
             self.forget(index)
             shard = shards[index]
             sequence = shard.state().sequence
             shard.purge(lambda: True)
             if not shard.has_other_copies():
-                self._note(shard, sequence)
-        return not self._waiting(shards)
+                self._note(shard, "files", sequence)
+        for index in self._replaceable(shards):
+            if self._uploads and self._uploads.replace_now(index, shards[index]):
+                self._note(shards[index], "checkpoints", self._purged[index, "files"])
+        return not (self._waiting(shards, "files") or self._waiting(shards, "checkpoints"))
 
     def forget(self, index: int) -> None:
         """Leave a shard that is about to be closed; what is due is done by whoever
@@ -127,18 +132,27 @@ class Purger:
         if self._run is not None and self._run.shard.index == index:
             self._run.wait()
             self._run = None
-        self._purged.pop(index, None)
+        self._replacing.pop(index, None)
+        for place in PURGE_PLACES:
+            self._purged.pop((index, place), None)
 
-    def _waiting(self, shards: Mapping[int, Shard]) -> dict[int, int]:
-        """Return the time of the oldest erasure that is not purged, by shard."""
+    def _waiting(self, shards: Mapping[int, Shard], place: PurgePlace) -> dict[int, int]:
+        """Return the time of the oldest erasure that a place is not purged of, by
+        shard.
+        """
         waiting = {}
         for index, shard in shards.items():
-            if index not in self._purged:
-                self._purged[index] = purged_sequence(shard, "files")
-            since_ms = unpurged_since_ms(shard, self._purged[index])
+            if place == "checkpoints" and not self._has_checkpoints(index):
+                continue
+            if (index, place) not in self._purged:
+                self._purged[index, place] = purged_sequence(shard, place)
+            since_ms = unpurged_since_ms(shard, self._purged[index, place])
             if since_ms is not None:
                 waiting[index] = since_ms
         return waiting
+
+    def _has_checkpoints(self, index: int) -> bool:
+        return self._uploads is not None and self._uploads.is_watching(index)
 
     def _begin(self, shards: Mapping[int, Shard], waiting: Mapping[int, int]) -> None:
         """Begin with the oldest; a shard of which there are other copies waits."""
@@ -158,10 +172,36 @@ class Purger:
             logger.warning("purge failed shard=%d error=%s", run.shard.index, run.error)
         elif run.is_done and not run.shard.has_other_copies():
             self._run = None
-            self._note(run.shard, run.sequence)
+            self._note(run.shard, "files", run.sequence)
 
-    def _note(self, shard: Shard, sequence: int) -> None:
-        note_purge(shard, Purge("files", sequence, now_ms(), self._has_checkpoints))
-        self._purged[shard.index] = sequence
+    def _replaceable(self, shards: Mapping[int, Shard]) -> list[int]:
+        """Return the shards whose files are purged of what is in their checkpoints."""
+        waiting = self._waiting(shards, "checkpoints")
+        self._waiting(shards, "files")
+        return [
+            index
+            for index in waiting
+            if self._purged[index, "files"] > self._purged[index, "checkpoints"]
+        ]
+
+    def _replace_checkpoints(self, shards: Mapping[int, Shard]) -> None:
+        """Have checkpoints replaced by ones of purged files, and record those that
+        were.
+        """
+        if self._uploads is None:
+            return
+        for index in self._replaceable(shards):
+            num_replaced = self._uploads.num_replaced(index)
+            if index not in self._replacing:
+                self._replacing[index] = num_replaced, self._purged[index, "files"]
+                self._uploads.replace(index)
+            elif num_replaced > self._replacing[index][0]:
+                _, sequence = self._replacing.pop(index)
+                self._note(shards[index], "checkpoints", sequence)
+
+    def _note(self, shard: Shard, place: PurgePlace, sequence: int) -> None:
+        has_checkpoints = self._has_checkpoints(shard.index)
+        note_purge(shard, Purge(place, sequence, now_ms(), has_checkpoints))
+        self._purged[shard.index, place] = sequence
         self._metrics.count_purge(is_done=True)
-        logger.info("purged shard=%d sequence=%d", shard.index, sequence)
+        logger.info("purged shard=%d place=%s sequence=%d", shard.index, place, sequence)

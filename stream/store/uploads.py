@@ -13,7 +13,7 @@ from stream.events.types import SourcePartition
 from stream.metrics import StreamMetrics
 from stream.shard.fencing import ScratchFolder
 from stream.shard.shard import Shard
-from stream.store.checkpoints import Checkpoints, Claim
+from stream.store.checkpoints import KEPT_CHECKPOINTS, Checkpoints, Claim
 
 logger = logging.getLogger(__name__)
 
@@ -30,12 +30,16 @@ class _Watched:
         sequence: of the newest checkpoint that is known to be safe; None: none is.
         due_at: when it is looked at next, on the monotonic clock.
         is_wanted: the shard is still ours, and nobody else keeps its checkpoints.
+        replaces: whether the next one replaces all that are there.
+        num_replaced: how often that was done.
     """
 
     claim: Claim | None
     sequence: int | None
     due_at: float
     is_wanted: bool = True
+    replaces: bool = False
+    num_replaced: int = 0
 
 
 class Uploads:
@@ -76,6 +80,28 @@ class Uploads:
         """Whether checkpoints of a shard are kept."""
         return index in self._watched
 
+    def replace(self, index: int) -> None:
+        """Replace all checkpoints of a shard by one of the shard as it is from now on,
+        as soon as may be.
+        """
+        self._watched[index].replaces = True
+        self._watched[index].due_at = time.monotonic()
+
+    def num_replaced(self, index: int) -> int:
+        """Return how often the checkpoints of a shard were replaced."""
+        return self._watched[index].num_replaced
+
+    def replace_now(self, index: int, shard: Shard) -> bool:
+        """Replace all checkpoints of a shard, and wait for it; return whether it could
+        be done.
+        """
+        self.wait(None)
+        self.replace(index)
+        before = self.num_replaced(index)
+        self._begin(index, shard)
+        self.wait(None)
+        return self.num_replaced(index) > before
+
     def forget(self, index: int) -> None:
         """Keep no more checkpoints of a shard.
 
@@ -108,8 +134,11 @@ class Uploads:
             logger.warning("checkpoint left out shard=%d reason=another one takes long", index)
         self._watched.pop(index, None)
 
-    def wait(self, seconds: float) -> bool:
-        """Wait until nothing is on its way; return False where that takes longer."""
+    def wait(self, seconds: float | None) -> bool:
+        """Wait until nothing is on its way; return False where that takes longer.
+
+        None: however long it takes.
+        """
         if self._thread is not None:
             self._thread.join(seconds)
         return self.is_idle
@@ -122,7 +151,7 @@ class Uploads:
         watched = self._watched[index]
         watched.due_at = time.monotonic() + self._every_seconds
         sequence = shard.state().sequence
-        if not watched.is_wanted or watched.sequence == sequence:
+        if not watched.is_wanted or (watched.sequence == sequence and not watched.replaces):
             return
         scratch = ScratchFolder(shard.folder)
         try:
@@ -131,19 +160,21 @@ class Uploads:
             scratch.release()
             self._failed(index, watched, error)
             return
-        arguments = (index, watched, scratch, sequence, shard.positions())
+        replaces, watched.replaces = watched.replaces, False
+        arguments = (index, watched, scratch, sequence, shard.positions(), replaces)
         self._thread = Thread(
             target=self._put, args=arguments, name=f"checkpoint-{index}", daemon=True
         )
         self._thread.start()
 
-    def _put(
+    def _put(  # what a thread is given
         self,
         index: int,
         watched: _Watched,
         scratch: ScratchFolder,
         sequence: int,
         positions: Mapping[SourcePartition, int],
+        replaces: bool,  # noqa: FBT001  # as above
     ) -> None:
         try:
             watched.claim = watched.claim or self._checkpoints.claim(index)
@@ -153,8 +184,10 @@ class Uploads:
                 sequence,
                 positions,
                 lambda: watched.is_wanted,
+                num_kept=1 if replaces else KEPT_CHECKPOINTS,
             )
             watched.sequence = sequence
+            watched.num_replaced += replaces
             self._metrics.count_checkpoint(is_safe=True)
             logger.info(
                 "checkpoint safe shard=%d term=%d sequence=%d", index, watched.claim.term, sequence
@@ -163,6 +196,7 @@ class Uploads:
             watched.is_wanted = False
             logger.warning("checkpoint refused shard=%d error=%s", index, error)
         except StreamError as error:
+            watched.replaces |= replaces
             self._failed(index, watched, error)
         finally:
             scratch.release()

@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from protos.text import text_key
 from stream.actions import Action
 from stream.changes import lookup
+from stream.changes.erase import audit_entries
 from stream.errors import (
     QuarantineFailed,
     SourceUnreadable,
@@ -33,6 +35,7 @@ from stream.quarantine import FILE_NAME, FileQuarantine, Quarantine, read_quaran
 from stream.reading.snapshot import take_snapshot
 from stream.settings import StreamSettings
 from stream.shard import codec
+from stream.shard.codec import ErasureTombstone
 from stream.shard.shard import Shard
 from stream.sources.files import FileSource
 from stream.store.store import Store
@@ -215,6 +218,24 @@ def test_items_with_odd_values_are_used_and_counted(
 
     assert (totals.applied["items"], totals.quarantined) == (60, 0)
     assert (repairs("cut"), repairs("dropped")) == (60, 120)
+
+
+def test_what_was_erased_in_another_copy_is_carried_out_without_a_batch(
+    run: Run, events_path: Path, open_store: OpenStore
+) -> None:
+    """A topic may be quiet for long; a mark that is known already is none."""
+    events = shop_events()
+    write_lines(events_path, [line_of(each) for each in events])
+    store = open_store()
+    run(store)
+    shard, key = store.shard(0), text_key(events[0].session_id)
+    assert shard.mark_erased(ErasureTombstone("session", key, 5))
+    assert not shard.mark_erased(ErasureTombstone("session", key, 6))
+    assert run(store).records == 0
+
+    (entry,) = audit_entries(shard)
+    assert (entry.key, entry.asked_ms, entry.sessions) == (key, 5, 1)
+    assert not shard.get_sessions([key])
 
 
 def test_file_of_nothing_but_bad_lines(

@@ -8,6 +8,7 @@ import click
 
 from freshet.process import begin
 from freshet.terminal import options
+from protos.text import text_key
 from stream.changes import erase as erasing
 from stream.clock import now_ms
 from stream.events.limits import Limits
@@ -15,6 +16,7 @@ from stream.events.types import Erasure, Rejected
 from stream.kafka.producer import EventProducer
 from stream.settings import StreamSettings
 from stream.shard.codec import ErasureKind
+from stream.store.checkpoints import NotedErasure
 from stream.store.store import Store, read_manifest
 
 
@@ -115,10 +117,14 @@ def _erase_in_store(
         half_life_seconds=manifest.half_life_seconds,
         session_gap_seconds=manifest.session_gap_seconds,
     )
+    key = f"{text_key(erasure.id):016x}"
+    noted = NotedErasure(kind=erasure.kind, key=key, asked_ms=erasure.ts_ms)
     num_facts = num_lifted = 0
     is_purged = compact
     with Store.create_or_open(root, settings) as store:
+        store.check_free()
         for index in range(store.num_shards):
+            store.ownership.acquire_to_erase(index, noted, is_lifted=lift)
             shard = store.shard(index)
             if lift:
                 num_lifted += erasing.lift(shard, erasure.kind, erasure.id, now_ms())

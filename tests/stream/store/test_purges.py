@@ -6,24 +6,28 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Event as ThreadEvent
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from stream.changes.erase import erase, lift
 from stream.clock import now_ms
-from stream.errors import StoreWriteFailed
-from stream.events.types import CatalogItem, Erasure
+from stream.errors import CheckpointsUnavailable, StoreWriteFailed
+from stream.events.types import CatalogItem, Erasure, SourcePartition
 from stream.metrics import StreamMetrics
 from stream.settings import StreamSettings
 from stream.shard import rocksdb
 from stream.shard.locks import FileLock
 from stream.shard.shard import Shard
 from stream.store import purges
+from stream.store.checkpoints import Checkpoint, Checkpoints
 from stream.store.purge_log import AuditedPurge, audited_purges
 from stream.store.store import Store
+from stream.store.uploads import Uploads
 from testing.histories import apply_events, event
 from tests.stream.conftest import OpenStore, StartPython
 
@@ -301,3 +305,98 @@ def test_slices_cover_all_keys(tmp_path: Path) -> None:
     database.compact()
     assert ranges_join(database.slices(1))
     database.close()
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> StreamSettings:
+    """Settings of a store whose checkpoints are kept in a folder."""
+    return replace(AT_ONCE, checkpoints_url=f"file://{tmp_path}/kept", checkpoint_every_seconds=0.1)
+
+
+def fill_and_keep(store: Store) -> Path:
+    """Put marks into the first shard and into two checkpoints; return their folder."""
+    for number in range(2):
+        store.ownership.acquire(0)
+        fill(store.shard(0))
+        more = [event(f"s-more-{number}", item_id="i")]
+        apply_events(store.shard(0), more, [], {SourcePartition("clicks", 0): number + 1})
+        store.ownership.release(0)
+    store.ownership.acquire(0)
+    folder = store.root.parent / "kept"
+    assert marks_in(folder) == set(MARKS) - {MARKS[0]}
+    assert len(list(folder.rglob("0*.json"))) == 2
+    return folder
+
+
+def has_clean_checkpoints(store: Store) -> bool:
+    """Return whether the checkpoints of the first shard are purged of all that it
+    erased.
+    """
+    return all(entry.checkpoints is not None for entry in audited(store))
+
+
+def test_checkpoints_are_replaced_by_ones_of_purged_files(
+    open_store: OpenStore, kept: StreamSettings
+) -> None:
+    """No older one is left, and no file of theirs; what is restored has the erasure."""
+    store = open_store(settings=kept)
+    folder = fill_and_keep(store)
+    erase(store.shard(0), ASKED, 2)
+    run_due_work(store, lambda: has_clean_checkpoints(store))
+
+    assert marks_in(folder) == marks_in(store.root) == set()
+    for entry in audited(store):
+        assert entry.files is not None
+        assert entry.checkpoints is not None
+        assert entry.files.has_checkpoints
+        assert entry.checkpoints.done_ms >= entry.files.done_ms
+    records = [entry.record for entry in audited(store)]
+    store.close()
+    other = open_store(root=store.root.parent / "other", settings=kept)
+    other.ownership.acquire(0)
+    assert [entry.record for entry in audited(other)] == records
+
+
+def test_a_place_that_is_away_is_purged_once_it_is_back(
+    open_store: OpenStore, kept: StreamSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then the audit says that the checkpoints wait."""
+    store = open_store(settings=kept)
+    folder = fill_and_keep(store)
+    erase(store.shard(0), ASKED, 2)
+    put, failures = Checkpoints.put, [1, 2, 3]
+
+    def away(self: Checkpoints, *arguments: Any, **named: Any) -> Checkpoint:
+        if failures:
+            failures.pop()
+            raise CheckpointsUnavailable("away")
+        return put(self, *arguments, **named)
+
+    monkeypatch.setattr(Checkpoints, "put", away)
+    run_due_work(store, lambda: is_purged(store))
+    assert not has_clean_checkpoints(store)
+    assert marks_in(folder)
+    run_due_work(store, lambda: has_clean_checkpoints(store))
+
+    assert not failures
+    assert marks_in(folder) == set()
+
+
+def test_checkpoints_that_were_left_are_replaced_by_the_next_owner(
+    open_store: OpenStore, kept: StreamSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that ended between the purge of the files and that of the checkpoints
+    leaves it to whoever gets the shard.
+    """
+    store = open_store(settings=replace(kept, checkpoint_every_seconds=3600.0))
+    folder = fill_and_keep(store)
+    erase(store.shard(0), ASKED, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Uploads, "replace", lambda *_: None)
+        run_due_work(store, lambda: is_purged(store))
+        store.ownership.lose(0)
+        assert marks_in(folder)
+    store.ownership.acquire(0)
+    run_due_work(store, lambda: has_clean_checkpoints(store))
+
+    assert marks_in(folder) == set()

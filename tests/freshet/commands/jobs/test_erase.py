@@ -1,6 +1,8 @@
 """Tests of `freshet erase` and `freshet erasures`."""
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,12 @@ import msgspec
 import pytest
 
 from protos.text import text_key
+from stream.changes.erase import audit_entries, erase
+from stream.errors import CheckpointsUnavailable
+from stream.events.types import SourcePartition
 from stream.settings import StreamSettings
+from stream.shard.reader import ShardView
+from stream.store.checkpoints import Checkpoints
 from stream.store.store import Store
 from testing.event_lines import CLICK, write_lines
 from testing.histories import NOON_MS, apply_events, event
@@ -154,3 +161,113 @@ def test_a_store_that_is_not_there_is_not_made(tmp_path: Path, run: Command) -> 
     assert outcome.returncode == 1
     assert "no store" in outcome.stderr
     assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.fixture
+def machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Store]]:
+    """A function that opens the store of a machine; all share their checkpoints."""
+    url = f"file://{tmp_path / 'checkpoints'}"
+    monkeypatch.setenv("FRESHET_STREAM_CHECKPOINTS_URL", url)
+    with ExitStack() as stores:
+        yield lambda name: stores.enter_context(
+            Store.create_or_open(tmp_path / name, StreamSettings(checkpoints_url=url))
+        )
+
+
+def facts_on(machine: Store) -> int:
+    """Have a machine get the shard and do what is due; return how many facts it has."""
+    machine.ownership.acquire(0)
+    shard = machine.shard(0)
+    erase(shard, [], NOON_MS)
+    count = shard.state().facts.count
+    machine.ownership.release(0)
+    return count
+
+
+def erased_on(machine: Store) -> list[tuple[str, int]]:
+    """Return the audit of a machine's shard, in short."""
+    with ExitStack() as views:
+        view = ShardView(machine.root / "shard-0000")
+        views.callback(view.close)
+        return [(record.deed, record.key) for record in audit_entries(view)]
+
+
+def test_an_erasure_by_hand_is_in_what_other_machines_restore(
+    run: Command, machines: Callable[[str], Store], tmp_path: Path
+) -> None:
+    """The checkpoints are replaced; a machine that has a copy as far as that, from
+    before, carries the erasure out when it gets the shard.
+    """
+    first, second = machines("first"), machines("second")
+    first.ownership.acquire(0)
+    events = [event("s-1", user_id="u-1"), event("s-2", user_id="u-2")]
+    apply_events(first.shard(0), events, [], {SourcePartition("freshet.clicks", 0): 7})
+    first.ownership.release(0)
+    assert facts_on(second) == 2
+    outcome = run("erase", "user", "u-1", "--store", first.root)
+    assert outcome.returncode == 0, outcome.stderr
+    (entry,) = json.loads(run("erasures", "--store", first.root, "--json").stdout)
+
+    assert entry["checkpoints_done_ms"] >= entry["files_done_ms"] >= entry["done_ms"]
+    kept = (tmp_path / "checkpoints" / "shard-0000").glob("0*.json")
+    assert {path.name[:6] for path in kept} == {"000003"}
+    assert facts_on(machines("third")) == 1
+    assert facts_on(second) == 1
+    assert erased_on(second) == [("erased", text_key("u-1"))]
+    assert run("erase", "--lift", "user", "u-1", "--store", first.root).returncode == 0
+    assert facts_on(machines("fourth")) == 1
+
+
+def test_an_erasure_by_hand_takes_the_newest_copy_first(
+    run: Command, machines: Callable[[str], Store]
+) -> None:
+    """A machine that is behind does not put its old copy over the newer one."""
+    first, second = machines("first"), machines("second")
+    position = SourcePartition("freshet.clicks", 0)
+    first.ownership.acquire(0)
+    apply_events(first.shard(0), [event("s-1", user_id="u-1")], [], {position: 7})
+    first.ownership.release(0)
+    second.ownership.acquire(0)
+    apply_events(second.shard(0), [event("s-2"), event("s-3", user_id="u-1")], [], {position: 9})
+    second.ownership.release(0)
+    run("erase", "user", "u-1", "--store", first.root)
+
+    assert facts_on(machines("third")) == 1
+
+
+def test_checkpoints_that_cannot_be_reached_refuse_an_erasure_by_hand(
+    run: Command, machines: Callable[[str], Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is erased here that another machine would bring back."""
+    first = machines("first")
+    first.ownership.acquire(0)
+    apply_events(first.shard(0), [event("s-1")], [], {SourcePartition("freshet.clicks", 0): 7})
+    first.ownership.release(0)
+
+    def away(*_: object) -> None:
+        raise CheckpointsUnavailable("the checkpoints cannot be reached")
+
+    monkeypatch.setattr(Checkpoints, "note_erasure", away)
+    outcome = run("erase", "session", "s-1", "--store", first.root)
+
+    assert outcome.returncode == 1
+    assert "cannot be reached" in outcome.stderr
+    assert erased_on(first) == []
+
+
+def test_checkpoints_of_another_store_are_left_alone(
+    run: Command, machines: Callable[[str], Store], store: Path
+) -> None:
+    """A store of files that finds some at the URL neither takes nor replaces them."""
+    first = machines("first")
+    first.ownership.acquire(0)
+    apply_events(first.shard(0), [event("s-1")], [], {SourcePartition("freshet.clicks", 0): 7})
+    first.ownership.release(0)
+    with Store.create_or_open(store, StreamSettings(half_life_seconds=86400.0), 2) as opened:
+        apply_events(opened.shard(0), [event("s-4")], [], {SourcePartition("log#1", 0): 3})
+    run("erase", "user", "u-1", "--store", store)
+
+    assert erased_on(first) == []
+    assert facts_on(machines("third")) == 1
+    entries = json.loads(run("erasures", "--store", store, "--json").stdout)
+    assert [entry["has_checkpoints"] for entry in entries] == [False, False]
