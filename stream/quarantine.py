@@ -9,7 +9,7 @@ import os
 from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 from uuid import uuid4
@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 FILE_NAME = "quarantine/rejected.jsonl"
 """Where a store's quarantine file is, under the store's folder."""
+
+_REDACTIONS_NAME = "quarantine/redactions.jsonl"
 
 MAX_TOPIC_VALUE_BYTES = 512 * 1024
 """Bytes of a value; a longer one is cut for the topic.
@@ -403,6 +405,58 @@ def remove_quarantined(path: Path, is_removed: Callable[[QuarantinedRecord], boo
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+class Redaction(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the file that says what was redacted from the quarantine file.
+
+    Attributes:
+        kind: ``user``, ``session`` or ``item``.
+        key: of the id, 16 hexadecimal digits.
+        done_ms: when its records were removed.
+        num_removed: how many.
+    """
+
+    kind: str
+    key: str
+    done_ms: int
+    num_removed: int
+
+
+def note_redaction(root: Path, redaction: Redaction) -> None:
+    """Note a redaction beside a store's quarantine file.
+
+    Raises:
+        QuarantineFailed: the disk refused.
+    """
+    path = root / _REDACTIONS_NAME
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(msgspec.json.encode(redaction) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise QuarantineFailed(
+            f"{path} could not be written ({error.strerror}); "
+            f"{refusal(error) or 'mend the disk'}, then try again"
+        ) from error
+
+
+def read_redactions(root: Path) -> list[Redaction]:
+    """Return the redactions of a store's quarantine file, oldest first.
+
+    A line that a crash cut short is left out: its redaction was not reported as done.
+    """
+    try:
+        lines = (root / _REDACTIONS_NAME).read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    found = []
+    for line in lines:
+        with suppress(ValueError):
+            found.append(msgspec.json.decode(line, type=Redaction))
+    return found
 
 
 def _copy_others(

@@ -1,16 +1,26 @@
-"""Quarantined records again: decoded as they came, and applied to a store."""
+"""Quarantined records again: decoded as they came and applied to a store, or searched
+for an id.
+"""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby, islice
 from operator import attrgetter
+from pathlib import Path
+from typing import Any
 
+import msgspec
+
+from protos.text import text_key
 from stream.changes.apply import apply_batch
 from stream.clock import now_ms
 from stream.events.fast_path import ColumnDecoder
 from stream.events.types import Record, RecordBatch, Rejection, SourcePartition
 from stream.micro_batch import MicroBatch, ShardRouter
 from stream.quarantine import Place, QuarantinedRecord
+from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
+from stream.shard import codec
 from stream.store.store import Store
 
 
@@ -51,6 +61,67 @@ def apply_again(
             _note(refused, applied.refusals)
         decoder.forget_if_large()
     return refused
+
+
+def mentions(quarantined: QuarantinedRecord, text: str, keys: Collection[int]) -> bool:
+    """Return whether a record has an id in it, or a text with one of some 64-bit keys.
+
+    In JSON ids are looked for as whole values; in anything else, such as protobuf and
+    what does not parse, as bytes anywhere, which may find more than the id.
+
+    Args:
+        quarantined: the record.
+        text: the id.
+        keys: of other texts that count.
+    """
+
+    def is_meant(found: str) -> bool:
+        return found == text or (bool(keys) and text_key(found) in keys)
+
+    record = quarantined.record
+    if record.key is not None and is_meant(record.key.decode("utf-8", "replace")):
+        return True
+    if any(is_meant(value) for _, value in record.headers):
+        return True
+    for content in (record.key, record.value):
+        try:
+            found = list(_texts(msgspec.json.decode(content or b"null")))
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            forms = text.encode(), msgspec.json.encode(text)[1:-1], json.dumps(text)[1:-1].encode()
+            if content is record.value and any(form in (content or b"") for form in forms):
+                return True
+        else:
+            if any(map(is_meant, found)):
+                return True
+    return False
+
+
+def keys_erased_with(root: Path, user: str, settings: StreamSettings) -> set[int]:
+    """Return the keys of the sessions that a store erased for a user.
+
+    Raises:
+        StoreError: the store is damaged, or there is none.
+    """
+    cause = text_key(user)
+    prefix = codec.ERASED + codec.ERASURE_KINDS["session"]
+    with open_graph(root, settings) as graph:
+        tombstones = [
+            codec.unpack_tombstone(*entry)
+            for _, shard in graph.shards()
+            for entry in shard.entries(prefix)
+        ]
+    return {tombstone.key for tombstone in tombstones if tombstone.cause == cause}
+
+
+def _texts(found: Any) -> Iterator[str]:
+    """Yield the texts and numbers of JSON, whose ids may be either."""
+    if isinstance(found, dict):
+        found = [*found.keys(), *found.values()]
+    if isinstance(found, list):
+        for each in found:
+            yield from _texts(each)
+    elif isinstance(found, str | int):
+        yield str(found)
 
 
 def _note(refused: dict[Place, Rejection], rejections: Sequence[Rejection]) -> None:

@@ -1,6 +1,7 @@
 """`freshet erasures`: what was erased from a store, and when."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -9,13 +10,14 @@ from freshet.process import begin
 from freshet.terminal import options
 from freshet.terminal.output import table, when
 from protos.text import text_key
+from stream.quarantine import Redaction, read_redactions
 from stream.reading.reader import open_graph
 from stream.shard.codec import AuditEntry, Purge
 from stream.store.purge_log import AuditedPurge, audited_purges
 
 _COLUMNS = (
     *("asked", "done", "shard", "what", "kind", "key", "facts", "sessions"),
-    *("files", "checkpoints"),
+    *("files", "checkpoints", "quarantine"),
 )
 
 
@@ -29,7 +31,8 @@ def erasures(*, store: Path, text: str | None, as_json: bool, config_file: Path 
 
     The store may be in use. Ids are not kept: each is shown as its 64-bit key. --id
     computes the key of an id. "done" is when it left the graph, "files" and
-    "checkpoints" when the last of its bytes left those.
+    "checkpoints" when the last of its bytes left those, "quarantine" when the
+    quarantine file was redacted of it (freshet quarantine redact).
     """
     key = None if text is None else text_key(text)
     with open_graph(store, begin(config_file).stream()) as graph:
@@ -40,14 +43,16 @@ def erasures(*, store: Path, text: str | None, as_json: bool, config_file: Path 
             if key in (None, entry.record.key)
         ]
     found.sort(key=lambda each: each[1].record.done_ms)
+    redactions = read_redactions(store)
     if as_json:
-        click.echo(json.dumps([{"shard": index, **_entry(entry)} for index, entry in found]))
+        entries = [{"shard": index, **_entry(entry, redactions)} for index, entry in found]
+        click.echo(json.dumps(entries))
         return
-    rows = [_row(index, entry) for index, entry in found]
+    rows = [_row(index, entry, redactions) for index, entry in found]
     click.echo(table(_COLUMNS, rows) if rows else "nothing was erased")
 
 
-def _entry(entry: AuditedPurge) -> dict[str, object]:
+def _entry(entry: AuditedPurge, redactions: Sequence[Redaction]) -> dict[str, object]:
     record, files, checkpoints = entry
     return {
         **record._asdict(),
@@ -55,17 +60,29 @@ def _entry(entry: AuditedPurge) -> dict[str, object]:
         "files_done_ms": files and files.done_ms,
         "checkpoints_done_ms": checkpoints and checkpoints.done_ms,
         "has_checkpoints": files and files.has_checkpoints,
+        "quarantine_done_ms": _redacted_ms(record, redactions),
     }
 
 
-def _row(shard: int, entry: AuditedPurge) -> tuple[str, ...]:
+def _row(shard: int, entry: AuditedPurge, redactions: Sequence[Redaction]) -> tuple[str, ...]:
     record, files, checkpoints = entry
+    redacted_ms = _redacted_ms(record, redactions)
     times = when(record.asked_ms), when(record.done_ms)
     counts = f"{record.facts:,}", f"{record.sessions:,}"
-    places = _purged(record, files), _purged(record, checkpoints)
+    kept = _purged(record, checkpoints)
     if files and not files.has_checkpoints:
-        places = places[0], "-"
+        kept = "-"
+    places = _purged(record, files), kept, when(redacted_ms) if redacted_ms else "-"
     return (*times, str(shard), record.deed, record.kind, _hex(record.key), *counts, *places)
+
+
+def _redacted_ms(record: AuditEntry, redactions: Sequence[Redaction]) -> int | None:
+    """Return when the quarantine file was first redacted of what was erased."""
+    if record.deed == "lifted":
+        return None
+    place = record.kind, _hex(record.key)
+    times = [each.done_ms for each in redactions if (each.kind, each.key) == place]
+    return min((time_ms for time_ms in times if time_ms >= record.done_ms), default=None)
 
 
 def _purged(record: AuditEntry, purge: Purge | None) -> str:

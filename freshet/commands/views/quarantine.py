@@ -10,14 +10,17 @@ import click
 import msgspec
 
 from freshet.process import CommandError, begin
-from freshet.stores.quarantined import apply_again, refused_again
+from freshet.stores.quarantined import apply_again, keys_erased_with, mentions, refused_again
 from freshet.terminal import options
 from freshet.terminal.output import table, when, write_lines
+from protos.text import text_key
 from stream.clock import now_ms
 from stream.quarantine import (
     FILE_NAME,
     Place,
     QuarantinedRecord,
+    Redaction,
+    note_redaction,
     publish_again,
     read_quarantine,
     read_quarantine_topic,
@@ -199,6 +202,32 @@ def quarantine_replay(  # the options of the command
     click.echo(_as_text(found, held_back))
     if dry_run:
         click.echo("nothing was changed", err=True)
+
+
+@quarantine.command(name="redact")
+@click.argument("kind", type=click.Choice(["user", "session", "item"]))
+@click.argument("text", metavar="ID")
+@options.store_option
+@options.config_option
+def quarantine_redact(*, kind: str, text: str, store: Path, config_file: Path | None) -> None:
+    """Remove the records that have an erased id in them from a store's quarantine.
+
+    For a user also those of the sessions that were erased with it. In JSON the id is
+    looked for as a whole value; in other records, such as protobuf and what does not
+    parse, as bytes anywhere, which may remove more. The stream may run. What the
+    quarantine topic holds stays until its retention ends.
+
+    \b
+    freshet quarantine redact user u-4711 --store shop.store
+    """  # noqa: D301  # click takes the backspace itself for "do not wrap"
+    settings = begin(config_file).stream()
+    keys = keys_erased_with(store, text, settings) if kind == "user" else set()
+    num_removed = remove_quarantined(store / FILE_NAME, lambda record: mentions(record, text, keys))
+    redaction = Redaction(
+        kind=kind, key=f"{text_key(text):016x}", done_ms=now_ms(), num_removed=num_removed
+    )
+    note_redaction(store, redaction)
+    click.echo(f"{num_removed:,} records removed from the quarantine")
 
 
 def _replay_file(

@@ -1,14 +1,17 @@
 """Tests of `freshet quarantine`."""
 
 import json
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from freshet.stores.quarantined import mentions
+from protos.text import text_key
 from stream.events.types import Headers, RecordBatch, Rejection, SourcePartition
 from stream.kafka.python_client import KafkaPythonClient
-from stream.quarantine import TopicQuarantine
+from stream.quarantine import QuarantinedRecord, TopicQuarantine
 from stream.settings import StreamSettings
 from stream.store.store import Store
 from testing.event_lines import CLICK, write_lines
@@ -159,6 +162,70 @@ def test_a_wrong_command_line_is_refused(arguments: list[str], said: str, run: C
 
     assert outcome.returncode == 2
     assert said in outcome.stderr
+
+
+def test_what_was_erased_is_redacted_on_request(run: Command, tmp_path: Path) -> None:
+    """Records with the id in them, in whatever form, and those of the sessions that
+    went with a user; others stay, also where an id only begins like it.
+    """
+    path = tmp_path / "shop.store"
+    good = {**CLICK, "ts_ms": NOON_MS, "session_id": "s-erased", "user_id": "u-7"}
+    bad = [
+        {"ts_ms": NOON_MS, "type": "odd", "user_id": "u-7"},
+        {"ts_ms": NOON_MS, "type": "odd", "session_id": "s-erased"},
+        {"ts_ms": NOON_MS, "type": "odd", "who": {"ids": [1, "u-7"]}},
+        {"ts_ms": NOON_MS, "type": "odd", "user_id": "u-77", "n": 1},
+    ]
+    log = write_lines(tmp_path / "log.jsonl", [good, *bad])
+    with log.open("a") as file:
+        file.write('{"user_id": "u-7", "cut\n')
+    run("stream", "--source", f"file:{log}", "--store", path)
+    assert len(listed(run, "--store", path)) == 5
+    run("erase", "user", "u-7", "--store", path)
+    (before,) = json.loads(run("erasures", "--store", path, "--json").stdout)
+    outcome = run("quarantine", "redact", "user", "u-7", "--store", path)
+    (after,) = json.loads(run("erasures", "--store", path, "--json").stdout)
+
+    assert outcome.stdout == "4 records removed from the quarantine\n"
+    assert len(listed(run, "--store", path)) == 1
+    assert (before["quarantine_done_ms"], after["quarantine_done_ms"] >= after["done_ms"]) == (
+        *(None, True),
+    )
+    left = [each.read_bytes() for each in path.rglob("*") if each.is_file()]
+    assert not any(b"s-erased" in content or b'"u-7"' in content for content in left)
+
+
+@pytest.mark.parametrize(
+    ("value", "key", "is_found"),
+    [
+        (b'{"id": 4711}', None, True),
+        (b'{"4711": 1}', None, True),
+        (b'{"id": "47110"}', None, False),
+        (b"\x0a\x044711\xff", None, True),
+        (b"{}", b"4711", True),
+        (b"{}", b"47110", False),
+        (None, b"x", False),
+        (b'{"id": "s-1"}', None, True),
+    ],
+)
+def test_where_an_id_is_looked_for(value: bytes | None, key: bytes | None, is_found: bool) -> None:
+    """As a whole value in JSON, also as a number; as bytes in anything else; as a
+    record's key; and other texts by their keys.
+    """
+    base64 = [None if each is None else b64encode(each).decode() for each in (key, value)]
+    found = QuarantinedRecord(
+        reason="malformed",
+        detail="",
+        source="freshet.clicks",
+        partition=0,
+        offset=0,
+        content_type="",
+        key_base64=base64[0],
+        value_base64=base64[1],
+        at_ms=NOON_MS,
+    )
+
+    assert mentions(found, "4711", {text_key("s-1")}) is is_found
 
 
 @pytest.mark.timeout(240)
