@@ -15,7 +15,7 @@ REASONS = {
     "absurd_timestamp": "the event time is before the year 2000 or too far in the future",
     "oversized": "a field or the record is longer than allowed",
     "key_collision": "two different strings share a 64-bit key",
-    "too_late": "the event is older than the retention bound allows, and not known yet",
+    "too_late": "the event is older than one before it allows, and not known yet",
 }
 
 Repair = Literal["cut", "dropped"]

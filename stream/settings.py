@@ -77,8 +77,8 @@ class StreamSettings:
     # Two days, chosen by hand; not tuned. Twice as long accepts later events, and the
     # fold age must be at least twice this.
     session_retention_seconds: float = 48 * 3600.0
-    """An event older than the newest of its partition by more than this is quarantined
-    as too_late.
+    """An event older than one before it in its partition by more than this, in seconds,
+    is late: quarantined as too_late.
     """
 
     session_gap_seconds: float = DEFAULT_SESSION_GAP_SECONDS

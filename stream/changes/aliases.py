@@ -12,6 +12,7 @@ import numpy as np
 
 from stream.events.columns import NO_KEY, EventColumns, ShardBatch
 from stream.shard import codec
+from stream.shard.erased_keys import ErasedKeys
 from stream.shard.reader import ShardReader
 from stream.shard.rocksdb import Puts
 
@@ -46,11 +47,19 @@ def alias_pairs(batch: ShardBatch) -> list[tuple[int, int]]:
     return sorted(set(zip(references.alias[is_aliased].tolist(), users.tolist(), strict=True)))
 
 
-def alias_notes(batch: ShardBatch) -> Puts:
-    """Return the records that keep which aliases users have whose sessions are cut."""
+def alias_notes(batch: ShardBatch, erased: ErasedKeys) -> Puts:
+    """Return the records that keep which aliases users have whose sessions are cut.
+
+    Args:
+        batch: as it was read: an event that is dropped for its item tells of its user.
+        erased: users of whom nothing is kept.
+    """
     puts = Puts()
-    for alias, user in alias_pairs(batch):
-        puts.put(codec.alias_key(alias, user), codec.SEEN_VALUE)
+    pairs = alias_pairs(batch)
+    users = np.array([user for _, user in pairs], dtype=np.uint64)
+    for (alias, user), is_erased in zip(pairs, erased.contains("user", users), strict=True):
+        if not is_erased:
+            puts.put(codec.alias_key(alias, user), codec.SEEN_VALUE)
     return puts
 
 

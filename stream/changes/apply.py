@@ -5,10 +5,11 @@ items and positions.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from stream.changes.acceptance import lateness
 from stream.changes.aliases import alias_notes, with_aliases
 from stream.changes.encoding import encode
 from stream.changes.erase import drop_erased
-from stream.changes.fold import fold_returning
+from stream.changes.fold import fold_bound, fold_returning
 from stream.changes.join import join
 from stream.changes.lookup import look_up
 from stream.changes.plan import merge
@@ -33,8 +34,7 @@ class ApplyResult:
         joined: those of them, and of earlier ones, that found the text of it.
         overused: actions and texts that were not held, because their id has too many.
         sequence: writes applied to the shard since it was made, this one included.
-        watermark_ms: the largest event time applied to the shard; None: no event was
-            applied yet.
+        watermark_ms: the largest event time read for the shard; None: none was yet.
     """
 
     new_facts: int
@@ -79,18 +79,21 @@ def apply_batch(
     now = now_ms()
     if len(batch.references):
         batch = with_aliases(batch)
-    survivors = drop_erased(shard, batch, now)
-    joined = join(shard, survivors.batch, texts, now)
+    progress = shard.progress()
+    bound_ms = fold_bound(shard.state(), progress, shard.fold_age_ms)
+    late = lateness(batch, progress, bound_ms, shard.fold_age_ms)
+    survivors = drop_erased(shard, batch, late, now)
+    joined = join(shard, survivors.batch, survivors.late, texts, now)
     fold_returning(shard, joined.batch.events.session)
-    plan = merge(look_up(shard, joined.batch, texts))
+    plan = merge(look_up(shard, joined.batch, joined.late, survivors.visits, texts))
     if plan.accepted.refusals and on_refused is not None:
         on_refused(plan.accepted.refusals)
     changes = encode(plan, texts)
     if len(batch.references) or batch.searches:
-        others = (joined.puts, alias_notes(survivors.batch))
+        others = (joined.puts, alias_notes(batch, shard.erased))
         changes = ShardWrite.joined([changes, *map(ShardWrite, others)], changes.dirty)
     shard.write(changes)
-    for names in (plan.lookup.queries, plan.lookup.item_names):
+    for names in (plan.queries, plan.item_names):
         shard.name_caches[names.kind].add(names.learnt, names.learnt_hashes)
     return ApplyResult(
         new_facts=plan.num_new,

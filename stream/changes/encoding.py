@@ -24,7 +24,7 @@ def encode(plan: Plan, texts: Texts) -> ShardWrite:
     items, item_runs = _runs(changed.item, changed.query, changed)
 
     puts = Puts()
-    for names in (lookup.queries, lookup.item_names):
+    for names in (plan.queries, plan.item_names):
         puts.extend(codec.one_keys(names.kind, names.new), codec.pack_names(names.new_texts))
     for item_key, item in plan.items.items():
         puts.put(codec.catalog_key(item_key), codec.pack_catalog(item))
@@ -86,8 +86,8 @@ def _dirty_keys(plan: Plan, queries: Keys, items: Keys) -> DirtyKeys:
     listed = np.array(list(plan.items), dtype=np.uint64)
     return DirtyKeys(
         plan.state.sequence,
-        queries=_union(queries, lookup.sessions.bare_queries, lookup.queries.new),
-        items=_union(items, lookup.sessions.bare_items, lookup.item_names.new, listed),
+        queries=_union(queries, lookup.sessions.bare_queries, plan.queries.new),
+        items=_union(items, lookup.sessions.bare_items, plan.item_names.new, listed),
     )
 
 

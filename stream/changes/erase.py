@@ -11,12 +11,13 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from protos.text import text_key
+from stream.changes.acceptance import Lateness
 from stream.changes.aliases import alias_pairs, users_of
 from stream.changes.forget import forget_erased
 from stream.changes.removables import Removable, SeenSessions, removable_of
 from stream.changes.removal import Removal, Removed, plan_removal, user_notes, write_removal
 from stream.dtypes import Bools
-from stream.events.columns import NO_KEY, EventColumns, Keys, ShardBatch
+from stream.events.columns import NO_KEY, EventColumns, Keys, ShardBatch, no_events
 from stream.events.types import CatalogItem, Erasure, SearchRecord
 from stream.graph.facts import FactColumns
 from stream.graph.keysets import distinct
@@ -38,25 +39,32 @@ class ErasureOutcome(NamedTuple):
 
     Attributes:
         batch: without the events of erased ids.
+        late: which of its events are late.
+        visits: events without a session that are dropped for their item alone: they
+            still say when their user was there.
         erased_facts: facts that erasures removed.
         dropped: interactions that were left out.
     """
 
     batch: ShardBatch
+    late: Lateness
+    visits: EventColumns
     erased_facts: int
     dropped: int
 
 
-def drop_erased(shard: Shard, batch: ShardBatch, now_ms: int) -> ErasureOutcome:
+def drop_erased(shard: Shard, batch: ShardBatch, late: Lateness, now_ms: int) -> ErasureOutcome:
     """Apply a batch's erasures and return its other events, without those of
     erased ids.
 
     An event of an erased user erases its session as well, and one that is seen with an
-    erased alias its user: it makes no difference which of the two came first.
+    erased alias its user: it makes no difference which of the two came first. A late
+    event erases no session: had it come first, it would have been refused.
 
     Args:
         shard: written to.
         batch: events and erasures, of this shard or of none.
+        late: which of the events are late.
         now_ms: the time, for the audit.
 
     Raises:
@@ -68,12 +76,12 @@ def drop_erased(shard: Shard, batch: ShardBatch, now_ms: int) -> ErasureOutcome:
     if batch.erasures or shard.erased.pending:
         erased_facts = erase(shard, batch.erasures, now_ms)
     if shard.erased.is_empty:
-        return ErasureOutcome(batch, erased_facts, 0)
-    for find in (_users_of_erased_aliases, _sessions_of_erased_users):
-        found = find(shard, batch)
-        if found:
-            erased_facts += _erase_all(shard, found, now_ms)
-    return _masked(shard, batch, erased_facts)
+        return ErasureOutcome(batch, late, no_events(), erased_facts, 0)
+    if found := _users_of_erased_aliases(shard, batch):
+        erased_facts += _erase_all(shard, found, now_ms)
+    if found := _sessions_of_erased_users(shard, batch.events.take(~late.is_late)):
+        erased_facts += _erase_all(shard, found, now_ms)
+    return _masked(shard, batch, late, erased_facts)
 
 
 def erase(shard: Shard, erasures: Sequence[Erasure], now_ms: int) -> int:
@@ -179,11 +187,10 @@ def _users_of_erased_aliases(shard: Shard, batch: ShardBatch) -> list[ErasureTom
     return [orders[key] for key in sorted(orders)]
 
 
-def _sessions_of_erased_users(shard: Shard, batch: ShardBatch) -> list[ErasureTombstone]:
+def _sessions_of_erased_users(shard: Shard, events: EventColumns) -> list[ErasureTombstone]:
     """Return the sessions that are not erased yet, and that an erased
     user is seen in.
     """
-    events = batch.events
     is_seen = shard.erased.contains("user", events.user) & (events.session != NO_KEY)
     if not is_seen.any():
         return []
@@ -392,17 +399,17 @@ def _audit(tombstones: Sequence[ErasureTombstone], now_ms: int) -> Iterator[Audi
 # What comes later
 
 
-def _masked(shard: Shard, batch: ShardBatch, erased_facts: int) -> ErasureOutcome:
+def _masked(shard: Shard, batch: ShardBatch, late: Lateness, erased_facts: int) -> ErasureOutcome:
     events, erased = batch.events, shard.erased
     is_gone = erased.contains("user", events.user) | erased.contains("session", events.session)
     is_on_item = erased.contains("item", events.item) & ~is_gone
-    if is_on_item.any():
-        _note_users(shard, events.take(is_on_item))
+    on_item = events.take(is_on_item & ~late.is_late)
+    _note_users(shard, on_item)
     is_kept = ~(is_gone | is_on_item)
     items = _kept_items(shard, batch.items)
     searches = _kept_searches(shard, batch.searches)
     if is_kept.all() and len(items) == len(batch.items) and len(searches) == len(batch.searches):
-        return ErasureOutcome(batch, erased_facts, 0)
+        return ErasureOutcome(batch, late, no_events(), erased_facts, 0)
     rest = replace(
         batch,
         events=events.take(is_kept),
@@ -411,7 +418,13 @@ def _masked(shard: Shard, batch: ShardBatch, erased_facts: int) -> ErasureOutcom
         references=batch.references.take(is_kept),
         searches=searches,
     )
-    return ErasureOutcome(rest, erased_facts, len(events) - len(rest.events))
+    return ErasureOutcome(
+        batch=rest,
+        late=late.take(is_kept),
+        visits=on_item.take(on_item.session == NO_KEY),
+        erased_facts=erased_facts,
+        dropped=len(events) - len(rest.events),
+    )
 
 
 def _kept_items(

@@ -1,18 +1,18 @@
 """Folds sessions that ended longer ago than the fold age into their edges, a bounded
 number of records at a time.
 
-A session is folded whole once its last fact is older than the watermark less the fold
-age (`stream.erasure_horizon_seconds`): its facts become exact sums in the records of
-folded edges, then the session goes. That changes no edge, so it does not matter when it
-is done; events that old are refused, and a session that comes back after it ended so
-long ago begins anew.
+A session is folded whole once its last fact is older than what was read less the fold
+age (`stream.erasure_horizon_seconds`, see `fold_bound`): its facts become exact sums in
+the records of folded edges, then the session goes. That changes no edge, so it does not
+matter when it is done; events that old are refused, and a session that comes back after
+it ended so long ago begins anew.
 
 The walk goes over the facts behind queries, then over those behind items, then over the
 sessions, then over their users, all for the one bound that held when it began. When it
 comes to a session its facts are gone from both others.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from itertools import compress, groupby, pairwise
 from typing import NamedTuple
@@ -22,6 +22,7 @@ import numpy as np
 
 from stream.dtypes import Bools
 from stream.events.columns import NO_KEY, Keys
+from stream.events.types import SourcePartition
 from stream.graph.decay import ZERO, Decayed, add, contribution
 from stream.graph.edges import EdgeColumns, distinct_facts, edges_of
 from stream.graph.facts import Digest, FactColumns, hyperedge_sizes, times_of
@@ -29,7 +30,7 @@ from stream.graph.folded import FoldedEdge, FoldedFacts
 from stream.graph.keysets import distinct
 from stream.shard import codec
 from stream.shard.changed_entries import ShardWrite
-from stream.shard.codec import ShardState, StoredSession
+from stream.shard.codec import PartitionProgress, ShardState, StoredSession
 from stream.shard.reader import ShardReader
 from stream.shard.rocksdb import Entry, Puts, store_error
 from stream.shard.shard import Shard
@@ -63,17 +64,26 @@ _walks: WeakKeyDictionary[Shard, _Walk] = WeakKeyDictionary()
 """
 
 
-def fold_bound(state: ShardState, fold_age_ms: int) -> int | None:
+def fold_bound(
+    state: ShardState, progress: Mapping[SourcePartition, PartitionProgress], fold_age_ms: int
+) -> int | None:
     """Return the time before which facts are, or may have been, folded.
 
     None: nothing is and nothing was.
 
-    What was folded stays so when the fold age is set higher, or to 0, which is never.
+    It is the fold age before the newest event of the partition that is least far, so
+    that no partition takes anything from another by running ahead. One that is more
+    than the fold age behind the newest of all no longer counts: a file that was read to
+    its end, a topic that nobody writes to. What was folded stays so when the fold age
+    is set higher, or to 0, which is never.
     """
-    bounds = [state.folded_before_ms]
+    bounds = [] if state.folded_before_ms is None else [state.folded_before_ms]
     if fold_age_ms and state.watermark_ms is not None:
-        bounds.append(state.watermark_ms - fold_age_ms)
-    return max((bound for bound in bounds if bound is not None), default=None)
+        newest_ms = [each.watermark_ms for each in progress.values()]
+        oldest_ms = state.watermark_ms - fold_age_ms
+        counting = [ms for ms in newest_ms if ms is not None and ms >= oldest_ms]
+        bounds.append(min(counting, default=state.watermark_ms) - fold_age_ms)
+    return max(bounds, default=None)
 
 
 def fold_step(shard: Shard, max_records: int) -> int:
@@ -122,7 +132,7 @@ def fold_returning(shard: Shard, sessions: Keys) -> None:
     Raises:
         StoreError: the shard is damaged, or the disk refused; nothing was applied.
     """
-    bound_ms = fold_bound(shard.state(), shard.fold_age_ms)
+    bound_ms = fold_bound(shard.state(), shard.progress(), shard.fold_age_ms)
     if bound_ms is None or not len(sessions):
         return
     try:
@@ -301,7 +311,7 @@ def _due_walk(shard: Shard) -> _Walk:
     walk = _walks.get(shard, _Walk())
     if walk.kind:
         return walk
-    bound_ms = fold_bound(shard.state(), shard.fold_age_ms)
+    bound_ms = fold_bound(shard.state(), shard.progress(), shard.fold_age_ms)
     if bound_ms is None:
         return walk
     most_ms = shard.fold_age_ms // WALKS_PER_FOLD_AGE

@@ -13,9 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from protos.text import text_key
-from stream.changes.acceptance import NEVER_MS, late_events
-from stream.changes.fold import fold_bound
-from stream.dtypes import Bools
+from stream.changes.acceptance import Lateness
 from stream.events.columns import NO_KEY, EventColumns, Keys, ShardBatch, Texts
 from stream.events.types import RecordBatch, SearchRecord, SourcePartition
 from stream.shard.query_ids import (
@@ -50,6 +48,7 @@ class Joined(NamedTuple):
 
     Attributes:
         batch: with the actions as actions of the queries that they name, at its end.
+        late: which of its events are late.
         puts: what is held of its ids now.
         named: actions that name a search, late ones left out.
         joined: those of them, and of actions held, that found that search now.
@@ -57,19 +56,21 @@ class Joined(NamedTuple):
     """
 
     batch: ShardBatch
+    late: Lateness
     puts: Puts
     named: int = 0
     joined: int = 0
     overused: int = 0
 
 
-def join(shard: Shard, batch: ShardBatch, texts: Texts, now_ms: int) -> Joined:
+def join(shard: Shard, batch: ShardBatch, late: Lateness, texts: Texts, now_ms: int) -> Joined:
     """Return a batch with what its actions, and those held for it, are of by the texts
     of the searches that they name.
 
     Args:
         shard: read, not written.
         batch: without what is erased.
+        late: which of its events are late: whatever these named is held already.
         texts: what is behind the keys of the batch; what is added is added here.
         now_ms: the clock.
 
@@ -78,10 +79,8 @@ def join(shard: Shard, batch: ShardBatch, texts: Texts, now_ms: int) -> Joined:
     """
     references = batch.references
     if not len(references) and not batch.searches:
-        return Joined(batch, Puts())
-    bound_ms = fold_bound(shard.state(), shard.fold_age_ms)
-    bound_ms = NEVER_MS if bound_ms is None else bound_ms
-    is_named = _in_time(shard, batch, bound_ms) & (references.query_id != NO_KEY)
+        return Joined(batch, late, Puts())
+    is_named = ~late.is_late[references.event] & (references.query_id != NO_KEY)
     named = list(
         zip(
             references.query_id[is_named].tolist(),
@@ -102,9 +101,11 @@ def join(shard: Shard, batch: ShardBatch, texts: Texts, now_ms: int) -> Joined:
     for key, found in ids.items():
         if found.has_changed:
             puts.put(query_id_key(key), pack_query_id(found.entry(), now_ms))
-    pairs = [pair for found in ids.values() for pair in found.pairs(shard.query_join_ms, bound_ms)]
+    bounds_ms = shard.query_join_ms, late.fold_bound_ms
+    pairs = [pair for found in ids.values() for pair in found.pairs(*bounds_ms)]
     return Joined(
         batch=_with_queries(batch, pairs, texts) if pairs else batch,
+        late=late.with_more_in_time(len(pairs)),
         puts=puts,
         named=len(named),
         joined=sum(found.num_joined(shard.query_join_ms) for found in ids.values()),
@@ -221,18 +222,6 @@ def _queries(action: NamedAction, found: Iterable[SearchText], join_ms: int) -> 
 
 def _is_near(action: NamedAction, text: SearchText, join_ms: int) -> bool:
     return text.first_ms - join_ms <= action.ts_ms <= text.last_ms + join_ms
-
-
-def _in_time(shard: Shard, batch: ShardBatch, fold_bound_ms: int) -> Bools:
-    """Return ``bool [num_references]``: whose events are not late.
-
-    A late one is refused, or says nothing new: whatever it named is held already.
-    """
-    if not len(batch.references):
-        return np.empty(0, dtype=np.bool_)
-    is_late = late_events(batch, shard.progress(), fold_bound_ms)
-    in_time: Bools = ~is_late[batch.references.event]
-    return in_time
 
 
 def _actions(events: EventColumns, texts: Texts) -> Iterator[NamedAction]:

@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import compress
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from protos.text import text_key
-from stream.changes.acceptance import NEVER_MS, Acceptance, late_events
-from stream.changes.fold import fold_bound
+from stream.changes.acceptance import Acceptance, Lateness
 from stream.dtypes import Bools
 from stream.events.columns import NO_KEY, EventColumns, Keys, ShardBatch, Texts
 from stream.events.types import CatalogItem, Rejection, SourcePartition
@@ -42,6 +41,16 @@ class Names(NamedTuple):
     learnt: Keys
     learnt_hashes: Hashes
 
+    def of(self, keys: Keys) -> Self:
+        """Return those of the names that are of some keys."""
+        is_new, is_learnt = np.isin(self.new, keys), np.isin(self.learnt, keys)
+        return self._replace(
+            new=self.new[is_new],
+            new_texts=list(compress(self.new_texts, is_new.tolist())),
+            learnt=self.learnt[is_learnt],
+            learnt_hashes=self.learnt_hashes[is_learnt],
+        )
+
 
 class Sessions(NamedTuple):
     """The sessions of a batch, as they are stored.
@@ -70,8 +79,7 @@ class Lookup:
         batch: as it came.
         events: its events; those that came without a session have one now.
         accepted: which of them are accepted, as far as stored keys tell.
-        is_late: ``bool [num_events]`` older than the bounds of their partitions.
-        fold_bound_ms: facts before this may have been folded.
+        late: which of them are late.
         items: accepted states of catalogue items with their keys, in order.
         catalog: the stored states of these items, by key.
         queries: the names of its queries.
@@ -85,8 +93,7 @@ class Lookup:
     batch: ShardBatch
     events: EventColumns
     accepted: Acceptance
-    is_late: Bools
-    fold_bound_ms: int
+    late: Lateness
     items: list[tuple[int, CatalogItem]]
     catalog: Mapping[int, CatalogItem]
     queries: Names
@@ -97,7 +104,9 @@ class Lookup:
     progress: Mapping[SourcePartition, PartitionProgress]
 
 
-def look_up(shard: Shard, batch: ShardBatch, texts: Texts) -> Lookup:
+def look_up(
+    shard: Shard, batch: ShardBatch, late: Lateness, visits: EventColumns, texts: Texts
+) -> Lookup:
     """Read what a batch meets in a shard, and cut its events without a session.
 
     Events are refused whose texts have the key of another text in the shard.
@@ -105,6 +114,8 @@ def look_up(shard: Shard, batch: ShardBatch, texts: Texts) -> Lookup:
     Args:
         shard: where the batch goes.
         batch: without what is erased.
+        late: which of its events are late.
+        visits: events that are no part of the batch, and say when users were there.
         texts: what is behind the keys of the batch; ids of sessions that are cut are
             added.
 
@@ -124,14 +135,13 @@ def look_up(shard: Shard, batch: ShardBatch, texts: Texts) -> Lookup:
     accepted = _with_free_keys(batch, queries.taken, item_names.taken)
     items, accepted = _accepted_items(batch, item_keys, item_names.taken, texts, accepted)
 
-    bound_ms = fold_bound(state, shard.fold_age_ms)
-    fold_bound_ms = NEVER_MS if bound_ms is None else bound_ms
-    is_late = late_events(batch, progress, fold_bound_ms) & accepted.mask
     is_cut = accepted.mask & (batch.events.session == NO_KEY)
-    events, cut = _cut(shard, batch.events, is_cut, ~is_late, texts)
+    events, cut = _cut(shard, batch.events, is_cut, ~late.is_late, visits, texts)
 
     # Which sessions are met follows from the cut, renamed ones under both names.
-    keys = distinct(np.append(events.session[accepted.mask], cut.renames.old))
+    keys = distinct(
+        np.concatenate([events.session[accepted.mask], cut.renames.old, cut.renames.new])
+    )
     records = shard.get_sessions(keys.tolist())
     others = [key for key, record in records.items() if texts.sessions[key] != record.session_id]
     if others:
@@ -146,8 +156,7 @@ def look_up(shard: Shard, batch: ShardBatch, texts: Texts) -> Lookup:
         batch=batch,
         events=events,
         accepted=accepted,
-        is_late=is_late,
-        fold_bound_ms=fold_bound_ms,
+        late=late,
         items=items,
         catalog=shard.get_catalog(sorted({key for key, _ in items})),
         queries=queries,
@@ -210,18 +219,24 @@ def _accepted_items(
 
 
 def _cut(
-    shard: Shard, events: EventColumns, is_cut: Bools, extends_windows: Bools, texts: Texts
+    shard: Shard,
+    events: EventColumns,
+    is_cut: Bools,
+    extends_windows: Bools,
+    visits: EventColumns,
+    texts: Texts,
 ) -> tuple[EventColumns, SessionCut]:
     """Give each event without a session one of its user's sessions."""
-    if not is_cut.any():
-        return events, SessionCut.empty()
     loose = events.take(is_cut)
-    known = shard.get_windows(distinct(loose.user))
-    gap_ms = shard.session_gap_ms
-    cut = cut_sessions(known, loose.user, loose.ts_ms, extends_windows[is_cut], texts.users, gap_ms)
+    moments = EventColumns.concatenate([part for part in (loose, visits) if len(part)] or [loose])
+    if not len(moments):
+        return events, SessionCut.empty()
+    known, gap_ms = shard.get_windows(distinct(moments.user)), shard.session_gap_ms
+    extends = np.append(extends_windows[is_cut], np.ones(len(visits), dtype=np.bool_))
+    cut = cut_sessions(known, moments.user, moments.ts_ms, extends, texts.users, gap_ms)
     texts.sessions.update(cut.session_ids)
     session = events.session.copy()
-    session[is_cut] = cut.session
+    session[is_cut] = cut.session[: len(loose)]
     return replace(events, session=session), cut
 
 

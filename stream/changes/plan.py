@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stream.changes.acceptance import Acceptance, without_late
-from stream.changes.lookup import Lookup
+from stream.changes.lookup import Lookup, Names
 from stream.dtypes import Bools
 from stream.events.columns import NO_KEY, EventColumns, Keys
 from stream.events.types import CatalogItem, SourcePartition
 from stream.graph.catalog import newest
 from stream.graph.facts import Digest, FactColumns, MergedFacts, hyperedge_sizes, merge_facts
 from stream.graph.keysets import order_by, run_starts
+from stream.graph.sessions import Renames
 from stream.shard.codec import PartitionProgress, ShardState, StoredSession
 
 
@@ -39,6 +39,8 @@ class Plan:
     Attributes:
         lookup: the batch, and what it met.
         accepted: which of its events are accepted.
+        queries: the names of queries that these bring.
+        item_names: the names of items that these and catalogue items bring.
         facts: all facts of its sessions, in ascending order of (session, query, item,
             action).
         is_changed: ``bool [num_facts]`` which of them are new or moved.
@@ -51,6 +53,8 @@ class Plan:
 
     lookup: Lookup
     accepted: Acceptance
+    queries: Names
+    item_names: Names
     facts: FactColumns
     is_changed: Bools
     num_new: int
@@ -62,7 +66,7 @@ class Plan:
 
 def merge(lookup: Lookup) -> Plan:
     """Merge what a batch saw into what its sessions hold."""
-    seen = lookup.events.take(lookup.accepted.mask & ~lookup.is_late)
+    seen = lookup.events.take(lookup.accepted.mask & ~lookup.late.is_late)
     stored = lookup.sessions.facts
     merged = merge_facts(stored.kept, _together(stored.arrived, FactColumns.of_events(seen)))
     replaced = _together(merged.replaced, stored.gone)
@@ -70,37 +74,47 @@ def merge(lookup: Lookup) -> Plan:
     if len(stored.arrived):
         num_new -= int(merge_facts(stored.kept, stored.arrived).is_new.sum())
     accepted = lookup.accepted
-    if lookup.is_late.any():
-        accepted = without_late(
-            accepted,
-            lookup.batch,
-            lookup.events,
-            lookup.is_late,
-            merged.facts,
-            lookup.fold_bound_ms,
-        )
+    if lookup.late.is_late.any():
+        accepted = without_late(accepted, lookup.batch, lookup.events, lookup.late, merged.facts)
+    queries, item_names = _names(lookup, accepted)
     return Plan(
         lookup=lookup,
         accepted=accepted,
+        queries=queries,
+        item_names=item_names,
         facts=merged.facts,
         is_changed=merged.is_new | merged.is_moved,
         num_new=num_new,
-        users=_seen_users(seen, lookup.sessions.records),
+        users=_seen_users(seen, lookup.cut.renames, lookup.sessions.records),
         items=_changed_items(lookup),
-        state=_state_after(lookup, accepted, merged, replaced),
-        progress=_progress_after(lookup, accepted),
+        state=_state_after(lookup, merged, replaced),
+        progress=_progress_after(lookup),
     )
+
+
+def _names(lookup: Lookup, accepted: Acceptance) -> tuple[Names, Names]:
+    """Return the names that are needed: a refused event leaves no text."""
+    if accepted.mask.all():
+        return lookup.queries, lookup.item_names
+    events = lookup.events.take(accepted.mask)
+    listed = np.array([key for key, _ in lookup.items], dtype=np.uint64)
+    return lookup.queries.of(events.query), lookup.item_names.of(np.append(events.item, listed))
 
 
 def _together(one: FactColumns, other: FactColumns) -> FactColumns:
     return FactColumns.concatenate([part for part in (one, other) if len(part)])
 
 
-def _seen_users(seen: EventColumns, records: Mapping[int, StoredSession]) -> SeenUsers:
-    """Tell which users are new in which sessions, and who all were seen there."""
+def _seen_users(
+    seen: EventColumns, renames: Renames, records: Mapping[int, StoredSession]
+) -> SeenUsers:
+    """Tell which users are new in which sessions, and who all were seen there: of a
+    renamed session its user, in the new one.
+    """
     known = {key: record.user_keys for key, record in records.items() if record.user_keys}
     has_user = seen.user != NO_KEY
-    session, user = seen.session[has_user], seen.user[has_user]
+    session = np.append(seen.session[has_user], renames.new)
+    user = np.append(seen.user[has_user], renames.user)
     # By (user, session), each pair once: user runs are written in that order.
     order = order_by(user, session)
     order = order[run_starts(user[order], session[order])]
@@ -129,16 +143,16 @@ def _changed_items(lookup: Lookup) -> dict[int, CatalogItem]:
     return {key: after[key] for key in sorted(after) if after[key] is not lookup.catalog.get(key)}
 
 
-def _state_after(
-    lookup: Lookup, accepted: Acceptance, merged: MergedFacts, replaced: FactColumns
-) -> ShardState:
+def _state_after(lookup: Lookup, merged: MergedFacts, replaced: FactColumns) -> ShardState:
     before, stored = lookup.state, lookup.sessions.facts
     changed = merged.facts.take(merged.is_new | merged.is_moved)
+    times_ms = (before.watermark_ms, lookup.late.seen_ms)
+    known_ms = [time_ms for time_ms in times_ms if time_ms is not None]
     sessions, sizes = hyperedge_sizes(merged.facts)
     _, old_sizes = hyperedge_sizes(_together(stored.kept, stored.gone))
     return before._replace(
         sequence=before.sequence + 1,
-        watermark_ms=_newest_ms(before.watermark_ms, lookup.batch.seen_ms()[accepted.mask]),
+        watermark_ms=max(known_ms, default=None),
         facts=before.facts + changed.digest() - replaced.digest(),
         edge_facts=before.edge_facts + _edge_digest(changed) - _edge_digest(replaced),
         num_sessions=before.num_sessions + len(sessions) - len(lookup.sessions.records),
@@ -147,29 +161,15 @@ def _state_after(
     )
 
 
-def _progress_after(
-    lookup: Lookup, accepted: Acceptance
-) -> dict[SourcePartition, PartitionProgress]:
-    """Return how far each partition is, with its largest event time applied."""
-    batch = lookup.batch
+def _progress_after(lookup: Lookup) -> dict[SourcePartition, PartitionProgress]:
+    """Return how far each partition is, with the largest event time read of it."""
     after = {}
-    for position, next_offset in batch.positions.items():
+    for position, next_offset in lookup.batch.positions.items():
         known = lookup.progress.get(position)
-        watermark_ms = None if known is None else known.watermark_ms
-        for place, records in enumerate(batch.batches):
-            if records.position == position:
-                is_here = (batch.place == place) & accepted.mask
-                watermark_ms = _newest_ms(watermark_ms, lookup.events.ts_ms[is_here])
-        after[position] = PartitionProgress(next_offset, watermark_ms)
+        known_ms = None if known is None else known.watermark_ms
+        newest_ms = lookup.late.newest_ms.get(position, known_ms)
+        after[position] = PartitionProgress(next_offset, newest_ms)
     return after
-
-
-def _newest_ms(known_ms: int | None, times_ms: NDArray[np.int64]) -> int | None:
-    """Return the largest of a time and others; None: there is none."""
-    if not len(times_ms):
-        return known_ms
-    newest_ms = int(times_ms.max())
-    return newest_ms if known_ms is None else max(known_ms, newest_ms)
 
 
 def _edge_digest(facts: FactColumns) -> Digest:

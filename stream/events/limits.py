@@ -176,6 +176,16 @@ class Limits:
             raise Rejected("missing_field", f"{name} is absent or empty")
         return self._sized(name, text, self.max_id_bytes)
 
+    def erased_id(self, kind: str, text: str) -> str:
+        """Check the id of a user, a session or an item to forget."""
+        if kind == "session" and text.startswith(CUT_PREFIX):
+            raise Rejected(
+                "malformed",
+                f"id begins with {CUT_PREFIX}: the ids of sessions that were cut change with "
+                "earlier events; erase their user",
+            )
+        return self.id("id", text)
+
     def _session_id(self, session_id: str, user_id: str) -> str:
         """A session may be without an id where the user is known.
 

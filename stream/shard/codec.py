@@ -136,7 +136,7 @@ class ShardState(NamedTuple):
 
     Attributes:
         sequence: writes applied since it was made.
-        watermark_ms: the largest event time applied; None: no event yet.
+        watermark_ms: the largest event time read; None: no event yet.
         facts: the fingerprint and number of all facts, folded ones included.
         edge_facts: the same of those that make edges.
         num_sessions: sessions with a fact that is held.
@@ -165,8 +165,8 @@ class ShardState(NamedTuple):
 
 
 class PartitionProgress(NamedTuple):
-    """Where to go on in a partition of a source, and its largest event time applied
-    (None: none was).
+    """Where to go on in a partition of a source, and the largest time of the events
+    that were read of it (None: none was).
     """
 
     next_offset: int

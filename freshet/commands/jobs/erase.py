@@ -11,7 +11,7 @@ from freshet.terminal import options
 from protos.text import text_key
 from stream.changes import erase as erasing
 from stream.clock import now_ms
-from stream.events.limits import Limits
+from stream.events.limits import CUT_PREFIX, Limits
 from stream.events.types import Erasure, Rejected
 from stream.kafka.producer import EventProducer
 from stream.settings import StreamSettings
@@ -69,6 +69,12 @@ def erase(
     if (kafka is None) == (store is None):
         raise click.UsageError(
             "give either --kafka HOST:PORT or --store DIR", ctx=click.get_current_context()
+        )
+    if kind == "session" and text.startswith(CUT_PREFIX) and not lift:
+        raise click.UsageError(
+            f"the ids of sessions that Freshet cut ({CUT_PREFIX}USER@MS) change with earlier "
+            "events; erase the user",
+            ctx=click.get_current_context(),
         )
     if store is None and (lift or compact is not None):
         raise click.UsageError(

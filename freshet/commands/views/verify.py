@@ -129,7 +129,8 @@ def _rebuild(
     topics = [
         _topics(source.value, graph, settings) for source in sources if source.kind == "kafka"
     ]
-    num_shards = max((each.num_partitions for each in topics), default=1)
+    # As many as the store has: with a fold age, what is late in a file is so by shard.
+    num_shards = max((each.num_partitions for each in topics), default=graph.num_shards)
     with Store.create_or_open(scratch, settings, num_shards) as store:
         with progress("rebuilding", "bytes") as advance:
             _apply(

@@ -23,7 +23,7 @@ def erasure_of(line: Mapping[str, Any], limits: Limits) -> Erasure:
     kind = fields.string(line, "erase", required=True)
     if kind not in _KINDS:
         raise Rejected("unknown_type", f"erase is {fields.shown(kind)}, not user, session or item")
-    erased_id = limits.id("id", fields.identifier(line, "id", required=True))
+    erased_id = limits.erased_id(kind, fields.identifier(line, "id", required=True))
     return Erasure(kind=_KINDS[kind], id=erased_id, ts_ms=_asked_ms(line, limits))
 
 

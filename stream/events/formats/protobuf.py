@@ -89,7 +89,7 @@ def _decode_erasure(value: bytes, limits: Limits) -> Content:
     kind = _ERASURE_KINDS.get(message.kind)
     if kind is None:
         raise Rejected("unknown_type", f"erasure kind number {message.kind}")
-    erased_id = limits.id("id", message.id)
+    erased_id = limits.erased_id(kind, message.id)
     return Content((Erasure(kind=kind, id=erased_id, ts_ms=limits.asked_time(message.ts_ms)),))
 
 

@@ -17,12 +17,13 @@ from kafka.partitioner.default import murmur2
 
 from protos.text import text_key
 from stream.actions import Action
+from stream.changes.acceptance import lateness
 from stream.changes.apply import ApplyResult, apply_batch
 from stream.changes.encoding import encode
 from stream.changes.lookup import look_up
 from stream.changes.plan import merge
 from stream.errors import StoreUnreadable
-from stream.events.columns import Texts, batch_of
+from stream.events.columns import Texts, batch_of, no_events
 from stream.events.types import CatalogItem, Interaction, Rejection, SourcePartition
 from stream.kafka.partitioner import shard_of
 from stream.reading.incremental import GraphCache
@@ -43,7 +44,7 @@ from testing.histories import (
     graph_hash,
 )
 from testing.laws.stores import MemoryShards
-from testing.oracle import HALF_LIFE_SECONDS, Fact, Oracle, assert_same_dump, newest_states
+from testing.oracle import HALF_LIFE_SECONDS, Oracle, assert_same_dump, newest_states
 from tests.stream.conftest import OpenStore, StartPython
 
 DAY_MS = 86_400_000
@@ -359,7 +360,10 @@ def test_planning_changes_nothing(open_store: OpenStore) -> None:
         positions={SourcePartition("x", 0): 2},
     )
     before = list(shard.entries(b""))
-    first, second = (encode(merge(look_up(shard, batch, texts)), texts) for _ in range(2))
+    late = lateness(batch, shard.progress(), None, 0)
+    first, second = (
+        encode(merge(look_up(shard, batch, late, no_events(), texts)), texts) for _ in range(2)
+    )
 
     assert list(shard.entries(b"")) == before
     assert list(first.puts.sections()) == list(second.puts.sections())
@@ -501,44 +505,6 @@ def test_order_inside_the_bound_leaves_no_trace(
     for batch in batches:
         assert apply_live(shard, batch, retention_ms=max(times) - min(times)).refusals == ()
     assert shard.state().facts == plain.state().facts
-
-
-@given(deliveries(), st.sampled_from([0, 11 * DAY_MS + 1, 30 * DAY_MS]))
-@settings(max_examples=50 * EFFORT)
-def test_exactly_what_is_late_and_unknown_is_refused(
-    delivery: tuple[list[Interaction], list[list[Interaction]]], retention_ms: int
-) -> None:
-    """Of each batch: older than the newest before it by more than the bound, and no
-    repeat.
-    """
-    _, batches = delivery
-    shard, applied, newest_ms = memory_shard(), list[Interaction](), 0
-    for batch in batches:
-        late = [number for number, one in enumerate(batch) if one.ts_ms < newest_ms - retention_ms]
-        facts = Oracle.of(
-            [*applied, *(one for number, one in enumerate(batch) if number not in late)]
-        ).facts
-        refused = [
-            number
-            for number in late
-            if facts.get(fact_of(batch[number]), NEVER_MS) > batch[number].ts_ms
-        ]
-        found = apply_live(shard, batch, retention_ms=retention_ms).refusals
-
-        assert [refusal.record.offset for refusal in found] == refused
-        applied += [one for number, one in enumerate(batch) if number not in refused]
-        newest_ms = max([newest_ms, *(one.ts_ms for one in applied)])
-    plain = memory_shard()
-    apply_live(plain, applied, retention_ms=None)
-    assert shard.state().facts == plain.state().facts
-
-
-NEVER_MS = 2**62
-
-
-def fact_of(one: Interaction) -> Fact:
-    """Return which fact an event is."""
-    return one.session_id, one.query, one.item_id, one.action
 
 
 def memory_shard() -> Shard:

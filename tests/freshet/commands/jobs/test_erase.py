@@ -144,6 +144,7 @@ def test_an_erasure_is_published(run: Command, monkeypatch: pytest.MonkeyPatch) 
         (["user", " ", "--store", "x"], "ID is absent or empty"),
         (["item", "i" * 1025, "--kafka", "h:1"], "ID is longer than 1024 bytes"),
         (["item", "\udcff", "--kafka", "h:1"], "ID is not UTF-8"),
+        (["session", "cut:u@1700000000000", "--kafka", "h:1"], "erase the user"),
     ],
 )
 def test_a_wrong_command_line_is_refused(arguments: list[str], said: str, run: Command) -> None:

@@ -85,6 +85,7 @@ def test_a_deletion_on_the_erasures_topic_is_no_erasure() -> None:
         ({"id": True}, "wrong_type"),
         ({"id": 7.5}, "wrong_type"),
         ({"id": "u" * 1025}, "oversized"),
+        ({"erase": "session", "id": "cut:u1@1700000000000"}, "malformed"),
     ],
 )
 def test_rejected_erasures(change: dict[str, Any], reason: str) -> None:
@@ -97,6 +98,7 @@ def test_rejected_erasures(change: dict[str, Any], reason: str) -> None:
     [
         ({"kind": 0}, "unknown_type"),
         ({"id": " "}, "missing_field"),
+        ({"kind": pb.ERASURE_KIND_SESSION, "id": "cut:u1@1700000000000"}, "malformed"),
     ],
 )
 def test_rejected_protobuf_erasures(fields: dict[str, Any], reason: str) -> None:
