@@ -1,7 +1,7 @@
 """One record to the events in it, or to the reason why it cannot be used."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 from stream.events.announcement import (
@@ -16,7 +16,7 @@ from stream.events.fields import shown
 from stream.events.format import Content, Event, Format
 from stream.events.formats.change_capture import item_id_of_key
 from stream.events.formats.cloudevents import read_binary
-from stream.events.limits import Limits
+from stream.events.limits import EARLIEST_MS, Limits
 from stream.events.types import CatalogItem, Record, Rejected, Rejection, SourcePartition
 from stream.reasons import Repair
 from stream.settings import StreamSettings
@@ -65,14 +65,14 @@ class Decoder:
             record: as the source returned it.
             now_ms: the clock, to tell event times in the future.
         """
+        limits = self._limits_at(now_ms)
         try:
-            content = self._content(record, self._limits_at(now_ms))
+            content = self._content(record, limits)
         except Rejected as rejected:
             return Decoded((), (_rejection(record, rejected),))
+        events = [_with_time(event, record, limits) for event in content.events]
         rejections = [_rejection(record, problem) for problem in content.problems]
-        return Decoded(
-            content.events, rejections, content.num_ignored, content.repairs, content.ignored_as
-        )
+        return Decoded(events, rejections, content.num_ignored, content.repairs, content.ignored_as)
 
     def format_of(self, position: SourcePartition, content_type: str) -> Format | None:
         """Return which format a record is in; None: one that Freshet does not read."""
@@ -96,7 +96,7 @@ class Decoder:
         return form.decode(record.value, limits)
 
     def _tombstone(self, record: Record, limits: Limits) -> Content:
-        """A deletion: of no event time, for a record has no more than its key."""
+        """A deletion: it says no event time, for a record has no more than its key."""
         message = self._message_of_topic.get(record.position.source)
         if message == ERASURE:
             raise Rejected(
@@ -115,6 +115,16 @@ class Decoder:
 def decode(record: Record, settings: StreamSettings, now_ms: int) -> Decoded:
     """Decode one record; a loop should keep a `Decoder`."""
     return Decoder(settings).decode(record, now_ms)
+
+
+def _with_time(event: Event, record: Record, limits: Limits) -> Event:
+    """Return a state of an item that says no time as of the time of its record, where
+    that is to be believed; anything else as it is.
+    """
+    if not isinstance(event, CatalogItem) or event.ts_ms or record.time_ms is None:
+        return event
+    is_believed = EARLIEST_MS <= record.time_ms <= limits.latest_ms
+    return replace(event, ts_ms=record.time_ms) if is_believed else event
 
 
 def _rejection(record: Record, problem: Rejected) -> Rejection:

@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protos import events_v1_pb2 as pb
 from stream.events.decoder import decode
 from stream.events.formats.catalog import JSON_ITEM
 from stream.events.formats.erasure import JSON_ERASURE
+from stream.events.limits import EARLIEST_MS
 from stream.events.types import CatalogItem, Headers
 from testing.records import (
     BATCH,
@@ -138,6 +141,65 @@ def test_tombstone_deletes_the_item_named_by_its_key() -> None:
         (record(None, key=b"i1"), "malformed"),
     ):
         assert reason_of(decode(bad, SETTINGS, NOW_MS))[0] == reason
+
+
+@pytest.mark.parametrize(
+    ("record_ms", "ts_ms"),
+    [
+        (None, 0),
+        (NOW_MS - 5, NOW_MS - 5),
+        (EARLIEST_MS, EARLIEST_MS),
+        (EARLIEST_MS - 1, 0),
+        (-1, 0),
+        (NOW_MS + 3_600_000, NOW_MS + 3_600_000),
+        (NOW_MS + 3_600_001, 0),
+    ],
+)
+@pytest.mark.parametrize("form", ["no value", "deleted", "json", "cloudevent", "protobuf"])
+def test_a_state_that_says_no_time_is_of_its_records(
+    form: str, record_ms: int | None, ts_ms: int
+) -> None:
+    """Also a deletion without a value.
+
+    A time that is not to be believed is as good as none.
+    """
+    line: dict[str, Any] = {"item_id": "i1", "deleted": form == "deleted"}
+    values = {
+        "no value": (None, ""),
+        "deleted": (line, ""),
+        "json": (line, ""),
+        "cloudevent": (
+            {
+                "specversion": "1.0",
+                "type": "freshet.catalog",
+                "id": "1",
+                "source": "x",
+                "data": line,
+            },
+            CLOUD,
+        ),
+        "protobuf": (pb.CatalogItem(item_id="i1").SerializeToString(), ITEM),
+    }
+    value, content_type = values[form]
+    state = record(value, content_type, source="freshet.catalog", key=b"i1")
+    decoded = decode(replace(state, time_ms=record_ms), SETTINGS, NOW_MS)
+
+    assert list(decoded.events) == [
+        CatalogItem(item_id="i1", deleted=form in {"no value", "deleted"}, ts_ms=ts_ms)
+    ]
+
+
+def test_what_says_a_time_keeps_it() -> None:
+    """The time of the record is that of a state only where there is no other, and never
+    that of an event.
+    """
+    for said, ts_ms in (({"ts_ms": TS_MS}, TS_MS), ({"ts_ms": None}, NOW_MS), ({}, NOW_MS)):
+        state = record({"item_id": "i1", **said}, source="freshet.catalog")
+        (item,) = decode(replace(state, time_ms=NOW_MS), SETTINGS, NOW_MS).events
+        assert item == CatalogItem(item_id="i1", ts_ms=ts_ms)
+    assert list(decode(replace(record(NEUTRAL), time_ms=NOW_MS), SETTINGS, NOW_MS).events) == [
+        CLICK
+    ]
 
 
 SOURCES = st.sampled_from(["freshet.clicks", "freshet.catalog", "freshet.erasures", "log.jsonl"])
