@@ -1,11 +1,14 @@
 """Random deliveries against the graph's laws: ``python -m bench laws``.
 
-A case is a random set of events, and of searches that some of them name, delivered in
-random order with repeats, in random batches, over up to three shards, with crashes
-between any two writes, and with shards that move between workers or come back from a
-checkpoint. Afterwards hash, dump, counts and indexes must be those of a plain build of
-the set. Most cases run over an in-memory twin of RocksDB, whose crashes may also be
-power cuts, some over RocksDB itself. A case follows from the seed and its number alone.
+A case is a random set of events, some without a session, of searches that some of them
+name, of catalogue items and of erasures, in every encoding, spread over files or topics
+by one partitioner or several, in order or not, with a bound on how late an event may be
+that some are exactly at. They are delivered with repeats, in random batches, over up to
+three shards, with crashes between any two writes, and with shards that move between
+workers or come back from a checkpoint. Afterwards hash, dump, catalogue, counts and
+indexes must be those of a plain build of what the definition makes of the logs. Most
+cases run over an in-memory twin of RocksDB, whose crashes may also be power cuts, some
+over RocksDB itself. A case follows from the seed and its number alone.
 """
 
 import argparse
@@ -34,6 +37,8 @@ _COUNTED = {
     "cases": "cases",
     "rocksdb cases": "of them over RocksDB",
     "event": "events",
+    "late": "of them too late",
+    "erasure": "erasures",
     "write": "batches written",
     "crash": "crashes",
     "restart": "restarts",
@@ -115,7 +120,7 @@ def run_case(seed: int, number: int, folder: Path, *, over_rocksdb: bool) -> Out
         shards: CaseShards = kind(Path(own), case.num_shards)
         delivery = Delivery(case, shards, draw)
         broken = _broken(case, delivery, shards)
-    counts = Counter({"cases": 1, "rocksdb cases": int(over_rocksdb), "event": len(case.events)})
+    counts = Counter({"cases": 1, "rocksdb cases": int(over_rocksdb), "event": case.num_events})
     failures = [_report(seed, case, delivery.steps, broken)] if broken else []
     return Outcome(counts + delivery.counts, failures)
 
@@ -157,12 +162,13 @@ def _mapped(num_workers: int) -> Iterator[Callable[..., Iterator[Outcome]]]:
 
 def _report(seed: int, case: Case, steps: Sequence[str], broken: Sequence[str]) -> str:
     lines = [
-        f"case {case.number} of seed {seed}, {case.num_shards} shards, {case.num_workers} workers:"
+        f"case {case.number} of seed {seed}, {case.num_shards} shards, {case.num_workers} workers:",
+        f"retention {case.retention_ms} ms",
     ]
     for log in case.logs:
         lines += [
             f"  {log.position.source}/{log.position.partition}",
-            *(f"    {e}" for e in log.entries),
+            *(f"    {number}: {e}" for number, e in enumerate(log.entries())),
         ]
     lines += [
         "happened:",

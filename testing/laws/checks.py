@@ -9,11 +9,14 @@ from pathlib import Path
 from protos.text import text_key
 from stream.changes.apply import apply_batch
 from stream.events.columns import Texts, batch_of
+from stream.events.limits import CUT_PREFIX
+from stream.events.types import Interaction
 from stream.graph.facts import Digest, FactColumns, merge_facts
 from stream.reading.reader import GraphReader
 from stream.shard import codec
 from stream.shard.reader import ShardReader
-from testing.laws.case import NOON_MS, Case, shard_index_of
+from testing.laws.case import NOON_MS, Case
+from testing.laws.expected import ExpectedShard, expected_items, expected_shards
 from testing.laws.stores import SETTINGS, CaseShards, MemoryShards
 from testing.oracle import Oracle, first_difference
 
@@ -25,10 +28,15 @@ def broken_laws(case: Case, shards: CaseShards) -> list[str]:
         case: what was delivered.
         shards: where to; all shards are closed.
     """
+    expected = expected_shards(case, round(SETTINGS.session_gap_seconds * 1000))
     readers = shards.readers()
     try:
         graph = graph_of(readers)
-        return [*_graph_laws(case, graph), *_count_laws(case, readers), *_index_laws(case, readers)]
+        return [
+            *_graph_laws(expected, graph),
+            *_count_laws(case, expected, readers),
+            *_index_laws(expected, readers),
+        ]
     finally:
         for reader in readers:
             reader.close()
@@ -42,76 +50,91 @@ def graph_of(readers: Sequence[ShardReader]) -> GraphReader:
     )
 
 
-def _graph_laws(case: Case, graph: GraphReader) -> Iterator[str]:
-    found, plain = graph.graph_hash(), _plain_hash(case)
+def _graph_laws(expected: Sequence[ExpectedShard], graph: GraphReader) -> Iterator[str]:
+    events = [event for shard in expected for event in shard.events]
+    found, plain = graph.graph_hash(), _plain_hash(events)
     if found != plain:
         yield f"the graph's hash is {found}, that of a plain batch build {plain}"
     if found != graph.recorded_hash():
         yield f"the graph's hash is {found}, that of the recorded sums {graph.recorded_hash()}"
     dump = [json.loads(line) for line in graph.dump(NOON_MS)]
-    difference = first_difference(dump, Oracle.of(case.events).dump(NOON_MS))
+    difference = first_difference(dump, Oracle.of(events).dump(NOON_MS))
     if difference:
         yield f"the dump differs: {difference}"
     items = {item.item_id: item for _, item in graph.catalog()}
-    if items != case.items():
-        yield f"the catalogue is {items}, expected {case.items()}"
+    if items != expected_items(expected):
+        yield f"the catalogue is {items}, expected {expected_items(expected)}"
 
 
-def _plain_hash(case: Case) -> str:
+def _plain_hash(events: Sequence[Interaction]) -> str:
     """Return the hash of a graph that is built in one shard and one write."""
     shards, texts = MemoryShards(Path("plain"), 1), Texts()
-    apply_batch(shards.open(0), batch_of(case.events, texts), texts)
+    apply_batch(shards.open(0), batch_of(events, texts), texts)
     shards.close(0)
     return graph_of(shards.readers()).recorded_hash()
 
 
-def _count_laws(case: Case, readers: Sequence[ShardReader]) -> Iterator[str]:
+def _count_laws(
+    case: Case, expected: Sequence[ExpectedShard], readers: Sequence[ShardReader]
+) -> Iterator[str]:
     """Compare every shard's positions, and what its state says is in it."""
-    for index, reader in enumerate(readers):
+    for index, (reader, own) in enumerate(zip(readers, expected, strict=True)):
         state, progress = reader.state(), reader.progress()
-        own = [event for event in case.events if shard_index_of(event, case.num_shards) == index]
-        oracle = Oracle.of(own)
+        oracle = Oracle.of(own.events)
         hyperedges = oracle.hyperedges()
-        expected = (
+        counts = (
             len({session for session, *_ in oracle.facts}),
             len(hyperedges),
             sum(len(line["items"]) for line in hyperedges),
-            max((event.ts_ms for event in own), default=None),
+            max((event.ts_ms for event in own.read), default=None),
         )
         counted = state.num_sessions, state.num_hyperedges, state.num_incidences, state.watermark_ms
-        if counted != expected:
-            yield (
-                f"shard {index} counts {counted} sessions, hyperedges, items, time; not {expected}"
-            )
+        if counted != counts:
+            yield f"shard {index} counts {counted} sessions, hyperedges, items, time; not {counts}"
         for log in case.logs:
             at = progress[log.position].next_offset if log.position in progress else 0
-            if len(log.shards) == 1 and index in log.shards and at != len(log.entries):
-                yield f"shard {index} is at {at} of {log.position}, which has {len(log.entries)}"
+            if len(log.shards) == 1 and index in log.shards and at != len(log.records):
+                yield f"shard {index} is at {at} of {log.position}, which has {len(log.records)}"
 
 
-def _index_laws(case: Case, readers: Sequence[ShardReader]) -> Iterator[str]:
-    """Compare what is found by item with what is found by session, and which users were
-    seen where.
+def _index_laws(expected: Sequence[ExpectedShard], readers: Sequence[ShardReader]) -> Iterator[str]:
+    """Compare what is found by item with what is found by session, the names, and which
+    users were seen where.
     """
-    for index, reader in enumerate(readers):
+    for index, (reader, own) in enumerate(zip(readers, expected, strict=True)):
         records = list(reader.entries(codec.BY_ITEM))
         facts = codec.by_item([key for key, _ in records], [value for _, value in records])
         found = merge_facts(FactColumns.empty(), facts).facts.digest() if records else Digest()
         if found != reader.state().facts:
             yield f"shard {index} holds {found} by item, {reader.state().facts} by session"
-    users = {
-        pair
-        for reader in readers
-        for _, value in reader.entries(codec.USER)
-        for pair in _pairs(value)
-    }
-    expected = {
+        names = {text for _, text in reader.query_names()}
+        needed = {event.query for event in own.events if event.query}
+        if names != needed:
+            yield f"shard {index} has the queries {names}, and needs {needed}"
+        yield from _user_laws(index, own, reader)
+
+
+def _user_laws(index: int, own: ExpectedShard, reader: ShardReader) -> Iterator[str]:
+    """Compare who is known to have been seen in which session: everybody who left a
+    fact there, and nobody who is erased.
+
+    A session that was renamed, or that lives on without what an erased item was in it,
+    may leave a pair that nothing needs.
+    """
+    users = {pair for _, value in reader.entries(codec.USER) for pair in _pairs(value)}
+    needed = {
         (text_key(event.user_id), text_key(event.session_id))
-        for event in case.events
+        for event in own.events
         if event.user_id
     }
-    if users != expected:
-        yield f"{len(users)} users in sessions are stored, expected {len(expected)}"
+    if not needed <= users:
+        yield f"shard {index} lacks {len(needed - users)} of {len(needed)} users in sessions"
+    erased = {text_key(user) for user in own.erased_users} & {user for user, _ in users}
+    if erased:
+        yield f"shard {index} knows {len(erased)} erased users"
+    has_visits = any(event.session_id.startswith(CUT_PREFIX) for event in own.named)
+    if users != needed and not has_visits and len(own.events) == len(own.named):
+        yield f"shard {index} has {len(users)} users in sessions, expected {len(needed)}"
 
 
 def _pairs(value: bytes) -> Iterator[tuple[int, int]]:

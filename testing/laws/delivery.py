@@ -6,33 +6,28 @@ from dataclasses import dataclass, field
 from random import Random
 
 from stream.changes.apply import apply_batch
-from stream.events.columns import Texts, batch_of
-from stream.events.types import CatalogItem, Interaction, SearchRecord, SourcePartition
+from stream.events.columns import ShardBatch
+from stream.events.fast_path import ColumnDecoder
+from stream.events.types import RecordBatch, SourcePartition
+from stream.micro_batch import MicroBatch, ShardRouter
 from stream.shard.shard import Shard
-from testing.laws.case import Case, Log, shard_index_of
-from testing.laws.stores import CaseShards
+from testing.laws.case import NOON_MS, Case, Log
+from testing.laws.stores import SETTINGS, CaseShards
 
+_NOW_MS = NOON_MS + 100 * 86_400_000  # after every event
 _MAX_FAULTS = 6  # in a case; more would leave few writes undisturbed
 _FAULT_SHARE = 0.4  # of writes after which one of them happens, while any is left
 
 
 @dataclass(slots=True)
 class _Worker:
-    """A process: what it holds open, what it has decoded, where it reads on."""
+    """A process: what it holds open, what it has decoded, where it reads on in each
+    log, by the log's number.
+    """
 
-    texts: Texts = field(default_factory=Texts)
+    decoder: ColumnDecoder = field(default_factory=lambda: ColumnDecoder(SETTINGS))
     shards: dict[int, Shard] = field(default_factory=dict)
-    next_entries: dict[SourcePartition, int] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _ShardWrite:
-    """What one shard gets of a batch."""
-
-    events: list[Interaction] = field(default_factory=list)
-    items: list[CatalogItem] = field(default_factory=list)
-    searches: list[SearchRecord] = field(default_factory=list)
-    positions: dict[SourcePartition, int] = field(default_factory=dict)
+    next_records: dict[int, int] = field(default_factory=dict)
 
 
 _Fault = Callable[[_Worker], bool]
@@ -61,6 +56,7 @@ class Delivery:
         self._largest = draw.choice((3, 10, 30, 100))
         self._marks_idle = draw.random() < 0.5  # or only shards with something to do move on
         self._copies: list[tuple[int, str]] = []
+        self._router = ShardRouter(case.num_shards, by_partition=case.by_partition)
         self._workers = [_Worker() for _ in range(case.num_workers)]
 
     def run(self) -> None:
@@ -75,7 +71,7 @@ class Delivery:
 
     def _deliver(self, worker: _Worker) -> None:
         """Apply one batch, a write a shard; something may come between any two."""
-        writes = list(self._cut_batch(worker).items())
+        writes = self._cut_batch(worker)
         self._draw.shuffle(writes)
         for index, own in writes:
             self._write(worker, index, own)
@@ -84,61 +80,67 @@ class Delivery:
                 if self._draw.choice(self._faults(worker))(worker):
                     return
 
-    def _write(self, worker: _Worker, index: int, own: _ShardWrite) -> None:
-        batch = batch_of(
-            own.events,
-            worker.texts,
-            items=own.items,
-            searches=own.searches,
-            positions=own.positions,
-        )
-        apply_batch(worker.shards[index], batch, worker.texts)
+    def _write(self, worker: _Worker, index: int, batch: ShardBatch) -> None:
+        batch.retention_ms = self._case.retention_ms
+        applied = apply_batch(worker.shards[index], batch, worker.decoder.texts)
+        wrong = [one for one in applied.refusals if one.reason != "too_late"]
+        if wrong:
+            raise AssertionError(f"refused: {wrong}")
+        self.counts["late"] += len(applied.refusals)
+        self.counts["erasure"] += len(batch.erasures)
         self._note(
             "write",
-            f"shard {index}, {len(own.events)} events, then at {_offsets(own.positions)}",
+            f"shard {index}, {len(batch.events)} events, {len(applied.refusals)} late, "
+            f"{len(batch.erasures)} erasures, then at {_offsets(batch.positions)}",
         )
 
     # Reading
 
-    def _logs_of(self, worker: _Worker) -> Iterator[Log]:
-        return (log for log in self._case.logs if log.shards[0] in worker.shards)
+    def _logs_of(self, worker: _Worker) -> Iterator[tuple[int, Log]]:
+        return (
+            (number, log)
+            for number, log in enumerate(self._case.logs)
+            if log.shards[0] in worker.shards
+        )
 
-    def _rest_of(self, worker: _Worker) -> list[Log]:
+    def _rest_of(self, worker: _Worker) -> list[tuple[int, Log]]:
         return [
-            log
-            for log in self._logs_of(worker)
-            if worker.next_entries[log.position] < len(log.entries)
+            (number, log)
+            for number, log in self._logs_of(worker)
+            if worker.next_records[number] < len(log.records)
         ]
 
-    def _cut_batch(self, worker: _Worker) -> dict[int, _ShardWrite]:
-        """Read on in some logs, and divide what was read among the shards."""
+    def _cut_batch(self, worker: _Worker) -> list[tuple[int, ShardBatch]]:
+        """Read on in some logs, decode, and divide what was read among the shards."""
         unread = self._rest_of(worker)
-        writes: dict[int, _ShardWrite] = {}
-        for log in self._draw.sample(unread, self._draw.randint(1, len(unread))):
-            start = worker.next_entries[log.position]
-            end = min(start + self._draw.randint(1, self._largest), len(log.entries))
-            worker.next_entries[log.position] = end
-            self._add_entries(log, start, end, writes)
-        return writes
+        micro_batch = MicroBatch()
+        for number, log in self._draw.sample(unread, self._draw.randint(1, len(unread))):
+            start = worker.next_records[number]
+            end = min(start + self._draw.randint(1, self._largest), len(log.records))
+            worker.next_records[number] = end
+            records = self._records(log, start, end)
+            decoded = worker.decoder.decode(records, _NOW_MS)
+            if decoded.rejections or decoded.ignored:
+                raise AssertionError(f"not decoded: {decoded.rejections}, {decoded.ignored}")
+            micro_batch.add(records, decoded)
+        writes = self._router.split(micro_batch, worker.decoder.texts, list(worker.shards))
+        return [(index, own) for index, own in writes if self._marks_idle or _has_content(own)]
 
-    def _add_entries(self, log: Log, start: int, end: int, writes: dict[int, _ShardWrite]) -> None:
-        touched = set(log.shards) if self._marks_idle else set()
-        for entry in log.entries[start:end]:
-            if isinstance(entry, SearchRecord):
-                touched.update(log.shards)
-                for index in log.shards:
-                    writes.setdefault(index, _ShardWrite()).searches.append(entry)
-                continue
-            is_file = len(log.shards) > 1
-            index = shard_index_of(entry, self._case.num_shards) if is_file else log.shards[0]
-            touched.add(index)
-            own = writes.setdefault(index, _ShardWrite())
-            if isinstance(entry, Interaction):
-                own.events.append(entry)
-            else:
-                own.items.append(entry)
-        for index in sorted(touched):
-            writes.setdefault(index, _ShardWrite()).positions[log.position] = end
+    def _records(self, log: Log, start: int, end: int) -> RecordBatch:
+        """Return some records of a log as a source hands them out."""
+        records = log.records[start:end]
+        times_ms = [record.time_ms for record in records if record.time_ms is not None]
+        return RecordBatch(
+            position=log.position,
+            offsets=range(start, end),
+            next_offsets=range(start + 1, end + 1),
+            content_types=[record.encoding.content_type for record in records],
+            keys=[record.key for record in records],
+            values=[record.encoding.write(record.entries) for record in records],
+            headers=[record.encoding.headers(record.entries[0]) for record in records],
+            shard=log.shards[0] if self._case.by_partition else None,
+            times_ms=times_ms,
+        )
 
     def _read_on(self, worker: _Worker) -> None:
         """Go on where the shards say.
@@ -146,9 +148,9 @@ class Delivery:
         Of each log, the least that its shards have applied.
         """
         stored = {index: shard.positions() for index, shard in worker.shards.items()}
-        worker.next_entries = {
-            log.position: min(stored[index].get(log.position, 0) for index in log.shards)
-            for log in self._logs_of(worker)
+        worker.next_records = {
+            number: min(stored[index].get(log.position, 0) for index in log.shards)
+            for number, log in self._logs_of(worker)
         }
 
     # Faults. Each says whether the batch ends with it
@@ -167,7 +169,7 @@ class Delivery:
         for index in held:
             self._shards.kill(index, self._draw)
         self._note("crash", f"of the worker of shards {held}")
-        worker.shards, worker.texts = {}, Texts()
+        worker.shards, worker.decoder = {}, ColumnDecoder(SETTINGS)
         self._open(worker, held)
         return True
 
@@ -176,7 +178,7 @@ class Delivery:
         held = list(worker.shards)
         for index in held:
             self._close(worker, index)
-        worker.texts = Texts()
+        worker.decoder = ColumnDecoder(SETTINGS)
         self._open(worker, held)
         self._note("restart", f"of the worker of shards {held}")
         return True
@@ -226,6 +228,10 @@ class Delivery:
     def _note(self, kind: str, detail: str) -> None:
         self.counts[kind] += 1
         self.steps.append(f"{kind} {detail}")
+
+
+def _has_content(batch: ShardBatch) -> bool:
+    return bool(len(batch.events) or batch.items or batch.erasures or batch.searches)
 
 
 def _offsets(positions: Mapping[SourcePartition, int]) -> str:

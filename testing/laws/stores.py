@@ -14,12 +14,19 @@ from stream.shard.locks import FileLock
 from stream.shard.reader import ShardReader, open_views
 from stream.shard.shard import Shard
 from stream.store.store import Store
+from testing.laws.case import CATALOG, CLICKS, ERASURES, VIEWS
 from testing.memory_rocksdb import MemoryDatabase, MemoryDisk
 
 _KILL_SHARE = 0.5  # of kills that keep all writes; the others are power cuts
 
 SETTINGS = StreamSettings(
-    sync_every_ms=60_000, memtable_bytes=1024 * 1024, block_cache_bytes=1024 * 1024
+    sync_every_ms=60_000,
+    memtable_bytes=1024 * 1024,
+    block_cache_bytes=1024 * 1024,
+    clicks_topic=CLICKS,
+    sessions_topic=VIEWS,
+    catalog_topic=CATALOG,
+    erasures_topic=ERASURES,
 )
 """The clock forces nothing to disk, so that a case is the same whenever it is run."""
 

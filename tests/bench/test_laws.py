@@ -4,14 +4,22 @@ And that it finds what is broken.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bench.laws import run, run_case, run_cases
-from stream.changes import plan
+from stream.changes import acceptance, apply, erase, plan
+from stream.changes.acceptance import Lateness
+from stream.changes.erase import ErasureOutcome
+from stream.events.columns import ShardBatch, no_events
+from stream.events.types import SourcePartition
 from stream.graph.facts import FactColumns, MergedFacts, merge_facts
+from stream.shard.codec import PartitionProgress
+from stream.shard.shard import Shard
 from testing.laws.case import random_case
 from testing.laws.delivery import Delivery
 
@@ -26,7 +34,7 @@ def test_a_thousand_cases() -> None:
     assert outcome.failures == []
     assert outcome.counts["cases"] == 1000
     assert outcome.counts["rocksdb cases"] == 20
-    for fault in ("crash", "restart", "move", "checkpoint", "restore", "sync"):
+    for fault in ("crash", "restart", "move", "checkpoint", "restore", "sync", "late", "erasure"):
         assert outcome.counts[fault] > 30
 
 
@@ -86,6 +94,43 @@ def test_a_broken_order_of_catalogue_states_is_found(monkeypatch: pytest.MonkeyP
     (failure,) = run_cases(seed=1, numbers=range(300), rocksdb_every=0).failures[:1]
 
     assert "the catalogue is" in failure
+
+
+def test_a_bound_that_is_taken_batch_by_batch_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that measures lateness by what earlier batches held breaks a law."""
+
+    def by_batch(
+        batch: ShardBatch,
+        progress: Mapping[SourcePartition, PartitionProgress],
+        fold_bound_ms: int | None,
+        fold_age_ms: int,
+    ) -> Lateness:
+        one_by_one = acceptance.lateness(batch, progress, fold_bound_ms, fold_age_ms)
+        newest_ms = [
+            -(2**62) if at is None or at.watermark_ms is None else at.watermark_ms
+            for at in (progress.get(records.position) for records in batch.batches)
+        ]
+        bounds_ms = np.array(newest_ms, dtype=np.int64)[batch.place] - (batch.retention_ms or 2**62)
+        return replace(one_by_one, is_late=batch.events.ts_ms < bounds_ms)
+
+    monkeypatch.setattr(apply, "lateness", by_batch)
+    (failure,) = run_cases(seed=1, numbers=range(300), rocksdb_every=0).failures[:1]
+
+    assert "that of a plain batch build" in failure
+
+
+def test_visits_that_are_cut_by_what_came_first_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that forgets when a user was there, where the erasure of the item came
+    before the event, breaks a law.
+    """
+
+    def forgetful(shard: Shard, batch: ShardBatch, late: Lateness, now_ms: int) -> ErasureOutcome:
+        return erase.drop_erased(shard, batch, late, now_ms)._replace(visits=no_events())
+
+    monkeypatch.setattr(apply, "drop_erased", forgetful)
+    (failure,) = run_cases(seed=1, numbers=range(600), rocksdb_every=0).failures[:1]
+
+    assert "cut:v-" in failure
 
 
 def test_an_error_on_the_way_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
