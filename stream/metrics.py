@@ -103,6 +103,11 @@ class StreamMetrics:
         )
         for kind in NAMED_SEARCHES:
             self._named_searches.labels(kind)
+        self._wide_sessions = counter(
+            "freshet_stream_wide_sessions_total",
+            "Sessions that came to have more facts or users than a person's: of a crawler, "
+            "or of an id that many share.",
+        )
         self._batches = counter(
             "freshet_stream_batches_total", "Micro-batches written to the store."
         )
@@ -274,6 +279,10 @@ class StreamMetrics:
         for kind, count in counts.items():
             if count:
                 self._named_searches.labels(kind).inc(count)
+
+    def count_wide_sessions(self, count: int) -> None:
+        """Count sessions that became wide."""
+        self._wide_sessions.inc(count)
 
     def count_stall(self, seconds: float) -> None:
         """Count the time that a write had to wait for the disk."""

@@ -437,6 +437,9 @@ class _Worker:
         self._metrics.count_facts(
             new=applied.new_facts, erased=applied.erased_facts, dropped=applied.dropped
         )
+        self._metrics.count_wide_sessions(len(applied.widened))
+        for session_id in applied.widened:
+            logger.warning("wide session id=%r", session_id)
         self._metrics.count_named_searches(
             named=applied.named, joined=applied.joined, overused=applied.overused
         )

@@ -33,6 +33,7 @@ class ApplyResult:
         named: actions that name their search by an id.
         joined: those of them, and of earlier ones, that found the text of it.
         overused: actions and texts that were not held, because their id has too many.
+        widened: ids of the sessions that became wide (`stream.shard.codec.WIDE_ROWS`).
         sequence: writes applied to the shard since it was made, this one included.
         watermark_ms: the largest event time read for the shard; None: none was yet.
     """
@@ -45,6 +46,7 @@ class ApplyResult:
     named: int = 0
     joined: int = 0
     overused: int = 0
+    widened: tuple[str, ...] = ()
     sequence: int
     watermark_ms: int | None
 
@@ -104,6 +106,7 @@ def apply_batch(
         named=joined.named,
         joined=joined.joined,
         overused=joined.overused,
+        widened=tuple(texts.sessions[key] for key in plan.widened),
         sequence=plan.state.sequence,
         watermark_ms=plan.state.watermark_ms,
     )

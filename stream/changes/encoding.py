@@ -31,6 +31,8 @@ def encode(plan: Plan, texts: Texts) -> ShardWrite:
     puts.extend(*codec.pack_windows(lookup.cut.windows))
     puts.extend(*codec.user_runs(plan.users.user, plan.users.session, sequence))
     puts.extend(*_session_entries(plan, texts))
+    if plan.wide:
+        _put_wide_sessions(puts, plan, texts)
     puts.extend(codec.run_keys(codec.BY_QUERY, queries, sequence), query_runs)
     puts.extend(codec.run_keys(codec.BY_ITEM, items, sequence), item_runs)
     rows_left = lookup.sessions.rows_left
@@ -43,12 +45,19 @@ def encode(plan: Plan, texts: Texts) -> ShardWrite:
 
     deletes = codec.one_keys(codec.SESSION, lookup.cut.renames.old)
     deletes += [run for run, rows in rows_left.items() if not rows]
+    deletes += lookup.sessions.gone_keys
     return ShardWrite(puts, deletes, _dirty_keys(plan, queries, items))
 
 
 def _session_entries(plan: Plan, texts: Texts) -> tuple[list[bytes], list[bytes]]:
-    """Return the records of sessions with new or moved facts, or with new users."""
+    """Return the records of sessions with new or moved facts, or with new users; of
+    those alone that are not wide.
+    """
     facts, users, records = plan.facts, plan.users.by_session, plan.lookup.sessions.records
+    is_changed = plan.is_changed
+    if plan.wide:
+        is_narrow = ~np.isin(facts.session, np.array(list(plan.wide), dtype=np.uint64))
+        facts, is_changed = facts.take(is_narrow), is_changed[is_narrow]
     firsts = np.flatnonzero(run_starts(facts.session))
     sessions = facts.session[firsts].tolist()
     rows = codec.split_rows(codec.pack_rows(facts.query, facts.item, facts.stamp), firsts)
@@ -58,12 +67,26 @@ def _session_entries(plan: Plan, texts: Texts) -> tuple[list[bytes], list[bytes]
     keys = codec.one_keys(codec.SESSION, facts.session[firsts])
     if not records or not len(firsts):
         return keys, values
-    has_changed = np.logical_or.reduceat(plan.is_changed, firsts).tolist()
+    has_changed = np.logical_or.reduceat(is_changed, firsts).tolist()
     is_put = [
         changed or key not in records or users.get(key, ()) != records[key].user_keys
         for key, changed in zip(sessions, has_changed, strict=True)
     ]
     return list(compress(keys, is_put)), list(compress(values, is_put))
+
+
+def _put_wide_sessions(puts: Puts, plan: Plan, texts: Texts) -> None:
+    """Put what is new of wide sessions; of those that become it, all."""
+    stored = plan.lookup.sessions.wide
+    is_wide = np.isin(plan.facts.session, np.array(list(plan.wide), dtype=np.uint64))
+    is_stored = np.isin(plan.facts.session, np.array(list(stored), dtype=np.uint64))
+    puts.extend(*codec.wide_facts(plan.facts.take(is_wide & (plan.is_changed | ~is_stored))))
+    for key, items in plan.wide.items():
+        if key not in stored or items != stored[key].items:
+            entry = codec.pack_wide_session(texts.sessions[key], items)
+            puts.put(codec.session_key(key), entry)
+        for user in plan.users.by_session.get(key, ()):
+            puts.put(codec.seen_key(key, user), codec.SEEN_VALUE)
 
 
 def _runs(major: Keys, minor: Keys, facts: FactColumns) -> tuple[Keys, list[bytes]]:

@@ -252,11 +252,14 @@ def _are_ended(shard: Shard, bound_ms: int, facts: FactColumns) -> Bools:
     return np.isin(facts.session, np.array(list(_ended(sessions, bound_ms)), dtype=np.uint64))
 
 
-def _fold_sessions(shard: Shard, bound_ms: int, records: Sequence[Entry]) -> _Folded:  # noqa: ARG001  # a step of the walk
+def _fold_sessions(shard: Shard, bound_ms: int, records: Sequence[Entry]) -> _Folded:
     """Drop those of the sessions that ended."""
     keys = codec.unpack_keys([key for key, _ in records]).tolist()
-    sessions = [codec.unpack_session(value) for _, value in records]
-    return _drop(_ended(dict(zip(keys, sessions, strict=True)), bound_ms))
+    sessions = {
+        key: shard.whole_session(key, codec.unpack_session(value))
+        for key, (_, value) in zip(keys, records, strict=True)
+    }
+    return _drop(_ended(sessions, bound_ms))
 
 
 def _drop(sessions: dict[int, StoredSession]) -> _Folded:
@@ -267,8 +270,13 @@ def _drop(sessions: dict[int, StoredSession]) -> _Folded:
         np.array(list(sessions), dtype=np.uint64), list(sessions.values())
     )
     _, sizes = hyperedge_sizes(facts)
+    deletes = [codec.session_key(key) for key in sessions]
+    wides = {key: session for key, session in sessions.items() if session.items is not None}
+    of_wide = np.isin(facts.session, np.array(list(wides), dtype=np.uint64))
+    deletes += codec.wide_fact_keys(facts.take(of_wide))
+    deletes += [codec.seen_key(key, user) for key in wides for user in wides[key].user_keys]
     return _Folded(
-        records=ShardWrite(Puts(), [codec.session_key(key) for key in sessions]),
+        records=ShardWrite(Puts(), deletes),
         digest=facts.digest(),
         num_sessions=len(sessions),
         num_hyperedges=int((sizes > 0).sum()),
@@ -281,7 +289,7 @@ def _fold_users(shard: Shard, bound_ms: int, records: Sequence[Entry]) -> _Folde
     puts, deletes = Puts(), list[bytes]()
     for key, value in records:
         users, sessions = codec.unpack_users(value)
-        held = shard.get_sessions(distinct(sessions).tolist())
+        held = shard.get_session_entries(distinct(sessions).tolist())
         is_held = np.isin(sessions, np.array(list(held), dtype=np.uint64))
         noted = map(codec.seen_key, sessions.tolist(), users.tolist())
         is_held |= np.array(

@@ -1,6 +1,6 @@
 """What a batch meets in its shard: everything that is read before it is merged."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
 from typing import NamedTuple, Self
@@ -57,7 +57,11 @@ class Sessions(NamedTuple):
 
     Attributes:
         records: by key, those that are stored.
-        facts: theirs, by whether their session has another name now.
+        wide: those of them whose facts and users are entries of their own; `records`
+            has the users that the batch meets of these.
+        facts: theirs, by whether their session has another name now; of wide ones those
+            that the batch meets.
+        gone_keys: entries of facts and users of wide sessions that are renamed.
         rows_left: for runs behind queries or items that hold facts of renamed sessions:
             the rows that stay in each, by its entry key.
         bare_queries: ``uint64 [num_queries]`` that had such runs, ascending.
@@ -65,7 +69,9 @@ class Sessions(NamedTuple):
     """
 
     records: Mapping[int, StoredSession]
+    wide: Mapping[int, StoredSession]
     facts: RenamedFacts
+    gone_keys: Sequence[bytes]
     rows_left: Mapping[bytes, bytes]
     bare_queries: Keys
     bare_items: Keys
@@ -142,7 +148,7 @@ def look_up(
     keys = distinct(
         np.concatenate([events.session[accepted.mask], cut.renames.old, cut.renames.new])
     )
-    records = shard.get_sessions(keys.tolist())
+    records = shard.get_session_entries(keys.tolist())
     others = [key for key, record in records.items() if texts.sessions[key] != record.session_id]
     if others:
         is_other = np.isin(events.session, np.array(others, dtype=np.uint64))
@@ -162,7 +168,7 @@ def look_up(
         queries=queries,
         item_names=item_names,
         cut=cut,
-        sessions=_sessions(shard, records, cut),
+        sessions=_sessions(shard, records, cut, events.take(accepted.mask)),
         state=state,
         progress=progress,
     )
@@ -240,17 +246,24 @@ def _cut(
     return replace(events, session=session), cut
 
 
-def _sessions(shard: Shard, records: dict[int, StoredSession], cut: SessionCut) -> Sessions:
+def _sessions(
+    shard: Shard, records: dict[int, StoredSession], cut: SessionCut, events: EventColumns
+) -> Sessions:
     """Return what is stored of sessions, and what is left where renamed ones were."""
+    wides, gone_keys = _wide_sessions(shard, records, cut, events)
     try:
         keys = np.array(list(records), dtype=np.uint64)
         stored = codec.facts_of_sessions(keys, list(records.values()))
     except codec.BAD_ENTRY_ERRORS as error:
         raise store_error(shard.path, error) from error
+    if wides:
+        is_wide = np.isin(events.session, np.array(list(wides), dtype=np.uint64))
+        met = shard.get_wide_facts(FactColumns.of_events(events.take(is_wide)))
+        stored = FactColumns.concatenate([stored, met])
     none = np.empty(0, dtype=np.uint64)
     if not len(cut.renames.old):
         unchanged = RenamedFacts(stored, FactColumns.empty(), FactColumns.empty())
-        return Sessions(records, unchanged, {}, none, none)
+        return Sessions(records, wides, unchanged, gone_keys, {}, none, none)
     facts = rename_facts(stored, cut.renames)
     queries = distinct(facts.gone.query[facts.gone.query != NO_KEY])
     items = distinct(facts.gone.item)
@@ -258,4 +271,37 @@ def _sessions(shard: Shard, records: dict[int, StoredSession], cut: SessionCut) 
     for kind, majors in ((codec.BY_QUERY, queries), (codec.BY_ITEM, items)):
         for key in majors.tolist():
             rows_left.update(shard.runs_without(kind, key, cut.renames.old))
-    return Sessions(records, facts, rows_left, queries, items)
+    return Sessions(records, wides, facts, gone_keys, rows_left, queries, items)
+
+
+def _wide_sessions(
+    shard: Shard, records: dict[int, StoredSession], cut: SessionCut, events: EventColumns
+) -> tuple[dict[int, StoredSession], list[bytes]]:
+    """Complete the wide sessions among `records`: those that renaming moves or moves
+    into with all that is in them, the others with the users that a batch meets.
+
+    Return these others as they are stored, and the entries of what is moved.
+    """
+    wides = {key: record for key, record in records.items() if record.items is not None}
+    if not wides:
+        return {}, []
+    old, new = cut.renames.old.tolist(), cut.renames.new.tolist()
+    gone_keys: list[bytes] = []
+    for key in wides.keys() & {*old, *new}:
+        whole = records[key] = shard.whole_session(key, wides.pop(key))
+        if key in old:
+            facts = codec.facts_of_sessions(np.array([key], dtype=np.uint64), [whole])
+            gone_keys += codec.wide_fact_keys(facts)
+            gone_keys += [codec.seen_key(key, user) for user in whole.user_keys]
+    is_met = np.isin(events.session, np.array(list(wides), dtype=np.uint64))
+    is_met &= events.user != NO_KEY
+    session, user = events.session[is_met].tolist(), events.user[is_met].tolist()
+    pairs = sorted(set(zip(session, user, strict=True)))
+    known: dict[int, list[int]] = {}
+    values = shard.get_values([codec.seen_key(*pair) for pair in pairs])
+    for (session_key, user_key), value in zip(pairs, values, strict=True):
+        if value is not None:
+            known.setdefault(session_key, []).append(user_key)
+    for key, users in known.items():
+        records[key] = records[key]._replace(user_keys=tuple(users))
+    return wides, gone_keys

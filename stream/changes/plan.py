@@ -1,6 +1,6 @@
 """Pure: what a batch changes in its shard, merged with what the shard holds."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -8,13 +8,21 @@ import numpy as np
 
 from stream.changes.acceptance import Acceptance, without_late
 from stream.changes.lookup import Lookup, Names
-from stream.dtypes import Bools
+from stream.dtypes import Bools, Int64s
 from stream.events.columns import NO_KEY, EventColumns, Keys
 from stream.events.types import CatalogItem, SourcePartition
 from stream.graph.catalog import newest
-from stream.graph.facts import Digest, FactColumns, MergedFacts, hyperedge_sizes, merge_facts
+from stream.graph.facts import (
+    MIN_HYPEREDGE_ITEMS,
+    Digest,
+    FactColumns,
+    MergedFacts,
+    hyperedge_sizes,
+    merge_facts,
+)
 from stream.graph.keysets import order_by, run_starts
 from stream.graph.sessions import Renames
+from stream.shard import codec
 from stream.shard.codec import PartitionProgress, ShardState, StoredSession
 
 
@@ -46,6 +54,8 @@ class Plan:
         is_changed: ``bool [num_facts]`` which of them are new or moved.
         num_new: how many are new, those of renamed sessions not among them.
         users: who was seen in its sessions.
+        wide: the sessions that are wide after the write, with the items of their
+            entries (`stream.shard.codec.first_items`).
         items: the catalogue items that have another state now, by key.
         state: of the shard, after the batch.
         progress: how far each partition is, after the batch.
@@ -59,9 +69,16 @@ class Plan:
     is_changed: Bools
     num_new: int
     users: SeenUsers
+    wide: Mapping[int, tuple[int, ...]]
     items: Mapping[int, CatalogItem]
     state: ShardState
     progress: Mapping[SourcePartition, PartitionProgress]
+
+    @property
+    def widened(self) -> list[int]:
+        """The sessions that were not wide before, by key."""
+        records = self.lookup.sessions.records
+        return [key for key in self.wide if key not in records or records[key].items is None]
 
 
 def merge(lookup: Lookup) -> Plan:
@@ -77,6 +94,8 @@ def merge(lookup: Lookup) -> Plan:
     if lookup.late.is_late.any():
         accepted = without_late(accepted, lookup.batch, lookup.events, lookup.late, merged.facts)
     queries, item_names = _names(lookup, accepted)
+    users = _seen_users(seen, lookup.cut.renames, lookup.sessions.records)
+    wides = _wide_after(lookup, merged.facts, users)
     return Plan(
         lookup=lookup,
         accepted=accepted,
@@ -85,9 +104,10 @@ def merge(lookup: Lookup) -> Plan:
         facts=merged.facts,
         is_changed=merged.is_new | merged.is_moved,
         num_new=num_new,
-        users=_seen_users(seen, lookup.cut.renames, lookup.sessions.records),
+        users=users,
+        wide=wides,
         items=_changed_items(lookup),
-        state=_state_after(lookup, merged, replaced),
+        state=_state_after(lookup, merged, replaced, wides),
         progress=_progress_after(lookup),
     )
 
@@ -143,22 +163,70 @@ def _changed_items(lookup: Lookup) -> dict[int, CatalogItem]:
     return {key: after[key] for key in sorted(after) if after[key] is not lookup.catalog.get(key)}
 
 
-def _state_after(lookup: Lookup, merged: MergedFacts, replaced: FactColumns) -> ShardState:
+def _wide_after(lookup: Lookup, facts: FactColumns, users: SeenUsers) -> dict[int, tuple[int, ...]]:
+    """Return the sessions that are wide, or become it, with the items of their
+    entries.
+    """
+    records, stored = lookup.sessions.records, lookup.sessions.wide
+    firsts = np.flatnonzero(run_starts(facts.session))
+    sizes = np.diff(np.append(firsts, len(facts)))
+    large = [key for key, own in users.by_session.items() if len(own) > codec.WIDE_ROWS]
+    large += [key for key, record in records.items() if record.items is not None]
+    is_wide = (sizes > codec.WIDE_ROWS) | np.isin(facts.session[firsts], _keys_of(large))
+    found = {}
+    for first, size in zip(firsts[is_wide].tolist(), sizes[is_wide].tolist(), strict=True):
+        key = int(facts.session[first])
+        known = stored[key].items if key in stored else None
+        found[key] = codec.first_items(known or (), facts.item[first : first + size])
+    return found
+
+
+def _state_after(
+    lookup: Lookup,
+    merged: MergedFacts,
+    replaced: FactColumns,
+    wides: Mapping[int, tuple[int, ...]],
+) -> ShardState:
     before, stored = lookup.state, lookup.sessions.facts
     changed = merged.facts.take(merged.is_new | merged.is_moved)
     times_ms = (before.watermark_ms, lookup.late.seen_ms)
     known_ms = [time_ms for time_ms in times_ms if time_ms is not None]
-    sessions, sizes = hyperedge_sizes(merged.facts)
-    _, old_sizes = hyperedge_sizes(_together(stored.kept, stored.gone))
+    # Of sessions that were wide only a part is here: their entries tell the rest.
+    known = lookup.sessions.wide
+    num_others = len(lookup.sessions.records) - len(known)
+    sessions, sizes = hyperedge_sizes(_outside(merged.facts, known))
+    _, old_sizes = hyperedge_sizes(_outside(_together(stored.kept, stored.gone), known))
+    if known:
+        old_items = {key: record.items or () for key, record in known.items()}
+        items = [wides.get(key, old_items[key]) for key in known]
+        sizes = np.append(sizes, _sizes(items))
+        old_sizes = np.append(old_sizes, _sizes(list(old_items.values())))
     return before._replace(
         sequence=before.sequence + 1,
         watermark_ms=max(known_ms, default=None),
         facts=before.facts + changed.digest() - replaced.digest(),
         edge_facts=before.edge_facts + _edge_digest(changed) - _edge_digest(replaced),
-        num_sessions=before.num_sessions + len(sessions) - len(lookup.sessions.records),
+        num_sessions=before.num_sessions + len(sessions) - num_others,
         num_hyperedges=before.num_hyperedges + int((sizes > 0).sum()) - int((old_sizes > 0).sum()),
         num_incidences=before.num_incidences + int(sizes.sum()) - int(old_sizes.sum()),
     )
+
+
+def _keys_of(sessions: Iterable[int]) -> Keys:
+    return np.array(list(sessions), dtype=np.uint64)
+
+
+def _outside(facts: FactColumns, sessions: Mapping[int, object]) -> FactColumns:
+    """Return the facts of other sessions than these."""
+    return facts.take(~np.isin(facts.session, _keys_of(sessions))) if sessions else facts
+
+
+def _sizes(items: Sequence[tuple[int, ...]]) -> Int64s:
+    """Return how many items the hyperedges of wide sessions keep, ``int64
+    [num_sessions]``; 0: it has none.
+    """
+    sizes = np.array([len(own) for own in items], dtype=np.int64)
+    return np.where(sizes < MIN_HYPEREDGE_ITEMS, 0, sizes)
 
 
 def _progress_after(lookup: Lookup) -> dict[SourcePartition, PartitionProgress]:

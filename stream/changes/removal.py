@@ -179,17 +179,22 @@ def _without_facts(shard: Shard, sessions: Keys, pairs: "_Pairs") -> _Sessions:
     keys = kept.session[firsts]
     rows = codec.split_rows(codec.pack_rows(kept.query, kept.item, kept.stamp), firsts)
     lasting = {key: records[key] for key in keys.tolist()}
-    values = codec.pack_sessions(
-        [record.session_id for record in lasting.values()],
-        [record.user_keys for record in lasting.values()],
-        rows,
-    )
+    wides = [key for key, record in records.items() if record.items is not None]
+    items = codec.first_items_of(kept, wides)
+    values = [
+        codec.pack_session(record.session_id, record.user_keys, own)
+        if record.items is None
+        else codec.pack_wide_session(record.session_id, items[key])
+        for (key, record), own in zip(lasting.items(), rows, strict=True)
+    ]
     puts = Puts()
     puts.extend(codec.one_keys(codec.SESSION, keys), values)
+    of_wide = np.isin(gone.session, np.array(wides, dtype=np.uint64))
+    deletes = codec.wide_fact_keys(gone.take(of_wide))
     emptied = {key: record for key, record in records.items() if key not in lasting}
     (_, old_sizes), (_, sizes) = hyperedge_sizes(stored), hyperedge_sizes(kept)
     return _Sessions(
-        records=ShardWrite(puts, [codec.session_key(key) for key in emptied]),
+        records=ShardWrite(puts, [*deletes, *(codec.session_key(key) for key in emptied)]),
         emptied=emptied,
         gone=gone,
         num_hyperedges=int((old_sizes > 0).sum()) - int((sizes > 0).sum()),
@@ -386,7 +391,7 @@ def _users_entries(
     """
     goes = {key: tuple(removal.seen.get(key, ())) for key in removal.sessions.tolist()}
     goes.update({key: goes[key] + emptied[key].user_keys for key in goes if key in emptied})
-    left = shard.get_sessions([key for key in goes if key not in emptied])
+    left = shard.get_session_entries([key for key in goes if key not in emptied])
     deletes: list[bytes] = []
     unseen: list[tuple[int, int]] = []
     for session, users in goes.items():

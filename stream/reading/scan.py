@@ -123,7 +123,11 @@ def _chunks(
 
     Records that begin with the same 64-bit key stay together.
     """
-    scans = [shard.entries(kind) for kind in kinds for shard in shards]
+    scans = [
+        shard.session_entries() if kind == codec.SESSION else shard.entries(kind)
+        for kind in kinds
+        for shard in shards
+    ]
     if len(visits):
         scans = [_without(scan, visits.old_entries) for scan in scans]
         scans.append(iter(visits.entries))

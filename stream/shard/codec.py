@@ -19,9 +19,9 @@ from stream.dtypes import Int64s
 from stream.events.columns import NO_KEY, Keys
 from stream.events.types import CatalogItem, SourcePartition
 from stream.graph.decay import Decayed, canonical
-from stream.graph.facts import Digest, FactColumns
+from stream.graph.facts import MAX_HYPEREDGE_ITEMS, Digest, FactColumns
 from stream.graph.folded import FoldedEdge, FoldedFacts
-from stream.graph.keysets import run_starts
+from stream.graph.keysets import distinct, run_starts
 from stream.graph.sessions import SessionWindows
 from stream.settings import DEFAULT_SESSION_GAP_SECONDS
 
@@ -44,6 +44,7 @@ FOLDED = b"\x17"
 WINDOWS = b"\x18"
 FOLDED_BY_ITEM = b"\x19"
 QUERY_ID = b"\x1a"
+WIDE_FACT = b"\x1b"
 PURGED = b"\x1e"
 
 FORMAT_KEY = META + b"format"
@@ -53,6 +54,15 @@ TOPIC_ID = META + b"topic:"
 
 ROW_BYTES = 24  # three words of 64 bits
 PAIR_BYTES = 16  # two words of 64 bits
+
+# Facts, and users, of a session that is one entry: some 48 KiB, far over what a person
+# does. Twice as many double what a batch that touches such a session writes.
+WIDE_ROWS = 2048
+"""A session that has more is wide: each of its facts and users is an entry of its own.
+
+A crawler's session, or one whose id is "null", grows for ever, and what a batch adds to
+it must not cost what is there.
+"""
 
 BAD_ENTRY_ERRORS = (ValueError, IndexError, StructError, msgspec.MsgspecError)
 """What unpacking raises on bytes that this module did not write."""
@@ -76,6 +86,8 @@ _POSITION = Struct(">BQq")
 _SESSION_HEAD = Struct(">BHH")
 _CROWDED_HEAD = Struct(">BHI")
 _CROWDED_VERSION = 2  # of a session entry with more users than two bytes count
+_WIDE_KEY = np.dtype([("kind", "u1"), ("word", ">u8", 4)])
+_WIDE_VERSION = 3  # of a session entry whose facts and users are entries of their own
 _MAX_NARROW = (1 << 16) - 1  # the most that two bytes count
 _DIRTY_HEAD = Struct(">BI")
 _TOMBSTONE_KEY = Struct(">BBQ")
@@ -174,11 +186,20 @@ class PartitionProgress(NamedTuple):
 
 
 class StoredSession(NamedTuple):
-    """A session entry as it is stored; `facts` stays packed, see `unpack_rows`."""
+    """A session entry as it is stored.
+
+    Attributes:
+        session_id: its id.
+        user_keys: who was seen in it.
+        facts: packed, see `unpack_rows`.
+        items: None, but for a wide session (`WIDE_ROWS`), whose facts and users
+            are entries of their own: some distinct items, as many as a hyperedge keeps.
+    """
 
     session_id: str
     user_keys: tuple[int, ...]
     facts: bytes
+    items: tuple[int, ...] | None = None
 
 
 class ErasureTombstone(NamedTuple):
@@ -409,8 +430,76 @@ def _session_head(id_bytes: int, num_users: int) -> bytes:
     return _SESSION_HEAD.pack(_VERSION, id_bytes, num_users)
 
 
+def pack_wide_session(session_id: str, items: Sequence[int]) -> bytes:
+    """Pack the entry of a wide session: its id, and some distinct items of it."""
+    text = _encode(session_id)
+    head = _CROWDED_HEAD.pack(_WIDE_VERSION, len(text), len(items))
+    return head + text + np.array(items, dtype=_WORDS).tobytes()
+
+
+def is_wide_session(value: bytes) -> bool:
+    """Whether a session entry's value is that of a wide session."""
+    return value[0] == _WIDE_VERSION
+
+
+def _unpack_wide_session(value: bytes) -> StoredSession:
+    _, id_bytes, num_items = _CROWDED_HEAD.unpack_from(value)
+    items_at = _CROWDED_HEAD.size + id_bytes
+    if items_at + 8 * num_items != len(value):
+        raise ValueError(f"the entry of a wide session has {len(value)} bytes")
+    items = tuple(np.frombuffer(value, _WORDS, num_items, items_at).tolist())
+    return StoredSession(_decode(value[_CROWDED_HEAD.size : items_at]), (), b"", items)
+
+
+def wide_fact_keys(facts: FactColumns) -> list[bytes]:
+    """Return the key of each fact of wide sessions."""
+    columns = facts.session, facts.query, facts.item, facts.action.astype(np.uint64)
+    return _entry_keys(WIDE_FACT, columns)
+
+
+def wide_facts(facts: FactColumns) -> tuple[list[bytes], list[bytes]]:
+    """Return the keys and values of facts of wide sessions."""
+    return wide_fact_keys(facts), [_WORD.pack(stamp) for stamp in facts.stamp.tolist()]
+
+
+def unpack_wide_facts(keys: Sequence[bytes], values: Sequence[bytes]) -> FactColumns:
+    """Unpack facts of wide sessions.
+
+    Raises:
+        ValueError: they are damaged.
+    """
+    words = np.frombuffer(b"".join(keys), _WIDE_KEY)["word"]
+    stamp = np.frombuffer(b"".join(values), _WORDS)
+    if len(stamp) != len(words):
+        raise ValueError(f"{len(words)} facts of a session have {len(stamp)} times")
+    session, query, item = (words[:, place].astype(np.uint64) for place in range(3))
+    return FactColumns(session, query, item, stamp.astype(np.uint64))
+
+
+def first_items(known: Sequence[int], items: Keys) -> tuple[int, ...]:
+    """Return distinct items of a session, as many as a hyperedge keeps: they tell how
+    many it has.
+    """
+    if len(known) >= MAX_HYPEREDGE_ITEMS:
+        return tuple(known)
+    both = distinct(np.append(np.array(known, dtype=np.uint64), items))
+    return tuple(both[:MAX_HYPEREDGE_ITEMS].tolist())
+
+
+def first_items_of(facts: FactColumns, sessions: Sequence[int]) -> dict[int, tuple[int, ...]]:
+    """Return the `first_items` of sessions, of all their facts, given in order of
+    session.
+    """
+    keys = np.array(sessions, dtype=np.uint64)
+    lows, highs = facts.session.searchsorted(keys), facts.session.searchsorted(keys, "right")
+    bounds = zip(sessions, lows.tolist(), highs.tolist(), strict=True)
+    return {key: first_items((), facts.item[low:high]) for key, low, high in bounds}
+
+
 def unpack_session(value: bytes) -> StoredSession:
     """Unpack a session entry's value."""
+    if is_wide_session(value):
+        return _unpack_wide_session(value)
     head = _CROWDED_HEAD if value[0] == _CROWDED_VERSION else _SESSION_HEAD
     version, id_bytes, num_users = head.unpack_from(value)
     if version not in {_VERSION, _CROWDED_VERSION}:

@@ -32,6 +32,11 @@ _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
 
+def _columns(entries: Sequence[tuple[bytes, bytes]]) -> tuple[list[bytes], list[bytes]]:
+    """Return the keys of entries, and their values."""
+    return [key for key, _ in entries], [value for _, value in entries]
+
+
 class ShardReader:
     """Reads the records of one database."""
 
@@ -100,7 +105,60 @@ class ShardReader:
         return self._database.get(entry_keys)
 
     def get_sessions(self, keys: Sequence[int]) -> dict[int, StoredSession]:
-        """Return those of the sessions that are stored."""
+        """Return those of the sessions that are stored, wide ones with all that is in
+        them.
+        """
+        parts = self.get_session_entries(keys)
+        return {key: self.whole_session(key, record) for key, record in parts.items()}
+
+    def whole_session(self, key: int, entry: StoredSession) -> StoredSession:
+        """Return a session with the facts and users of it that are entries of their
+        own.
+        """
+        if entry.items is None:
+            return entry
+        stored = list(self.entries(codec.key_prefix(codec.WIDE_FACT, key)))
+        try:
+            facts = codec.unpack_wide_facts(
+                [key for key, _ in stored], [value for _, value in stored]
+            )
+            users = [codec.unpack_seen_user(key) for key, _ in self.entries(codec.seen_prefix(key))]
+        except codec.BAD_ENTRY_ERRORS as error:
+            raise store_error(self.path, error) from error
+        rows = codec.pack_rows(facts.query, facts.item, facts.stamp)
+        return entry._replace(user_keys=tuple(users), facts=bytes(rows))
+
+    def session_entries(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the packed entries of sessions by key, of wide ones as if they were
+        not.
+        """
+        for key, value in self.entries(codec.SESSION):
+            if codec.is_wide_session(value):
+                whole = self.whole_session(
+                    codec.unpack_keys([key]).item(), codec.unpack_session(value)
+                )
+                yield key, codec.pack_session(whole.session_id, whole.user_keys, whole.facts)
+            else:
+                yield key, value
+
+    def get_wide_facts(self, facts: FactColumns) -> FactColumns:
+        """Return those of the facts of wide sessions that are stored, as they are, in
+        order of their keys.
+        """
+        keys = sorted(set(codec.wide_fact_keys(facts)))
+        values = self.get_values(keys)
+        stored = [(key, value) for key, value in zip(keys, values, strict=True) if value]
+        try:
+            return codec.unpack_wide_facts(
+                [key for key, _ in stored], [value for _, value in stored]
+            )
+        except codec.BAD_ENTRY_ERRORS as error:
+            raise store_error(self.path, error) from error
+
+    def get_session_entries(self, keys: Sequence[int]) -> dict[int, StoredSession]:
+        """Return those of the sessions that are stored, of wide ones their entry
+        alone.
+        """
         return self._get(keys, [codec.session_key(key) for key in keys], codec.unpack_session)
 
     def get_windows(self, users: Keys) -> SessionWindows:

@@ -16,7 +16,12 @@ from stream.reading.reader import GraphReader
 from stream.shard import codec
 from stream.shard.reader import ShardReader
 from testing.laws.case import NOON_MS, Case
-from testing.laws.expected import ExpectedShard, expected_items, expected_shards
+from testing.laws.expected import (
+    ExpectedShard,
+    expected_items,
+    expected_shards,
+    joined_visits,
+)
 from testing.laws.stores import SETTINGS, CaseShards, MemoryShards
 from testing.oracle import Oracle, first_difference
 
@@ -51,7 +56,7 @@ def graph_of(readers: Sequence[ShardReader]) -> GraphReader:
 
 
 def _graph_laws(expected: Sequence[ExpectedShard], graph: GraphReader) -> Iterator[str]:
-    events = [event for shard in expected for event in shard.events]
+    events = joined_visits(expected)
     found, plain = graph.graph_hash(), _plain_hash(events)
     if found != plain:
         yield f"the graph's hash is {found}, that of a plain batch build {plain}"

@@ -1,8 +1,9 @@
 """What the definition makes of a case, shard by shard, by sorting and plain sets."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from stream.events.limits import CUT_PREFIX
 from stream.events.types import CatalogItem, Erasure, Interaction, SearchRecord
 from stream.kafka.partitioner import shard_of
 from testing.laws.case import Case, Log, shard_index_of
@@ -46,6 +47,27 @@ def expected_items(shards: Sequence[ExpectedShard]) -> dict[str, CatalogItem]:
     An item's states without a time are in one log only.
     """
     return newest_states(state for shard in shards for state in shard.states)
+
+
+def joined_visits(shards: Sequence[ExpectedShard]) -> list[Interaction]:
+    """Return what is left of all shards' events, with the sessions that readers give
+    them: the visits that several shards cut a part of are cut as one.
+    """
+    gap_ms = round(SETTINGS.session_gap_seconds * 1000)
+    cut = [
+        replace(event, session_id="")
+        for shard in shards
+        for event in shard.named
+        if event.session_id.startswith(CUT_PREFIX)
+    ]
+    session_of = {(one.user_id, one.ts_ms): one.session_id for one in with_sessions(cut, gap_ms)}
+    return [
+        replace(event, session_id=session_of[event.user_id, event.ts_ms])
+        if event.session_id.startswith(CUT_PREFIX)
+        else event
+        for shard in shards
+        for event in shard.events
+    ]
 
 
 def _expected(case: Case, index: int, gap_ms: int) -> ExpectedShard:

@@ -18,6 +18,7 @@ from stream.changes.erase import ErasureOutcome
 from stream.events.columns import ShardBatch, no_events
 from stream.events.types import SourcePartition
 from stream.graph.facts import FactColumns, MergedFacts, merge_facts
+from stream.shard import codec
 from stream.shard.codec import PartitionProgress
 from stream.shard.shard import Shard
 from testing.laws.case import random_case
@@ -36,6 +37,13 @@ def test_a_thousand_cases() -> None:
     assert outcome.counts["rocksdb cases"] == 20
     for fault in ("crash", "restart", "move", "checkpoint", "restore", "sync", "late", "erasure"):
         assert outcome.counts[fault] > 30
+
+
+def test_wide_sessions_obey_the_laws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where nearly every session is one."""
+    monkeypatch.setattr(codec, "WIDE_ROWS", 2)
+
+    assert run_cases(seed=3, numbers=range(150), rocksdb_every=0).failures == []
 
 
 def test_a_case_follows_from_seed_and_number(tmp_path: Path) -> None:

@@ -43,6 +43,8 @@ def test_counts() -> None:
     metrics.count_batch({"click": 1}, 0.02)
     metrics.count_facts(new=1, erased=0, dropped=0)
     metrics.count_stall(2.5)
+    metrics.count_wide_sessions(2)
+    metrics.count_wide_sessions(0)
     metrics.count_quarantined({"malformed": 2})
     metrics.count_repairs({"cut": 4})
     assert sample(registry, "freshet_stream_repairs_total", kind="cut") == 4
@@ -53,6 +55,7 @@ def test_counts() -> None:
     assert sample(registry, "freshet_stream_erased_facts_total") == 5
     assert sample(registry, "freshet_stream_dropped_total") == 1
     assert sample(registry, "freshet_stream_stalled_seconds_total") == 2.5
+    assert sample(registry, "freshet_stream_wide_sessions_total") == 2
     assert sample(registry, "freshet_stream_batches_total") == 2
     assert sample(registry, "freshet_stream_batch_seconds_count") == 2
     assert sample(registry, "freshet_stream_quarantined_total", reason="malformed") == 2
