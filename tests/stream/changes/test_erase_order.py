@@ -83,11 +83,19 @@ def contents(shard: Shard) -> dict[str, Any]:
     state = shard.state()
     return {
         "state": state._replace(sequence=0),
-        "sessions": [value for _, value in shard.entries(codec.SESSION)],
+        "sessions": [session(shard, key) for key, _ in shard.entries(codec.SESSION)],
         "names": [*shard.entries(codec.QUERY_NAME), *shard.entries(codec.ITEM_NAME)],
         "catalog": list(shard.entries(codec.CATALOG)),
         "windows": list(shard.entries(codec.WINDOWS)),
     }
+
+
+def session(shard: Shard, entry_key: bytes) -> tuple[str, bytes, set[int]]:
+    """Return a session's id, facts and users, wherever these are noted."""
+    key = codec.unpack_keys([entry_key]).item()
+    (found,) = shard.get_sessions([key]).values()
+    noted = {codec.unpack_seen_user(note) for note, _ in shard.entries(codec.seen_prefix(key))}
+    return found.session_id, found.facts, {*found.user_keys, *noted}
 
 
 def survivors(history: Sequence[Entry]) -> list[Interaction]:
