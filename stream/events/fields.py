@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, NoReturn, TypeGuard
 
 import msgspec
@@ -37,17 +38,27 @@ _GLUE_BYTES = 18
 _TRUTHS: Mapping[str, bool] = {
     "true": True,
     "false": False,
+    "t": True,
+    "f": False,
     "yes": True,
     "no": False,
+    "y": True,
+    "n": False,
     "1": True,
     "0": False,
 }
 
-_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# What strict JSON has not and many write: half a surrogate pair, and numbers that are
+# none, or none that a float can be.
+_LOOSE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]|NaN|Infinity|[eE]\+?\d{3}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _WHOLE_NUMBER = re.compile(r"([+-]?\d{1,30})(?:\.\d*)?", re.ASCII)
+_WITH_EXPONENT = re.compile(r"[+-]?\d{1,30}(?:\.\d{0,30})?E[+-]?\d{1,2}", re.ASCII)
 _SECOND_60 = re.compile(r"(\d{4}-?\d\d-?\d\d[T ]\d\d:?\d\d:?)60(?!\d)(.*)", re.ASCII)
 _UTC = re.compile(r" ?(?:UTC|GMT)$")
+# The name of a zone behind a time that has its offset, as RFC 9557 and Java write it.
+_ZONE = re.compile(r"(?<=[Z\d])\[[^\[\]]*\]$")
 
 
 def json_object(value: bytes) -> dict[str, Any]:
@@ -61,18 +72,28 @@ def json_object(value: bytes) -> dict[str, Any]:
 def json_value(value: bytes) -> Any:
     """Return the JSON that the bytes are.
 
-    Half a surrogate pair, which no text may have, stays in it: whoever reads a field
-    decides.
+    A byte order mark before it is no part of it. Half a surrogate pair, which no text
+    may have, stays in it: whoever reads a field decides. ``NaN``, ``Infinity`` and
+    numbers beyond a float are null.
     """
     try:
         return _OBJECT_DECODER.decode(value)
     except RecursionError:
         raise Rejected("malformed", "the JSON is nested too deeply") from None
     except ValueError as error:
-        if _ESCAPED_SURROGATE.search(value):
-            return _json_with_surrogates(value)
+        if value.startswith(_BYTE_ORDER_MARK):
+            return json_value(value.lstrip(_BYTE_ORDER_MARK))
+        if _LOOSE.search(value):
+            return _loose_json(value)
         reject_framed(value)
+        reject_empty(value)
         raise Rejected("malformed", f"not JSON: {error}") from None
+
+
+def reject_empty(value: bytes) -> None:
+    """Reject no bytes at all, which are not the same as no value."""
+    if not value:
+        raise Rejected("malformed", "the value is empty; a deletion is a record without a value")
 
 
 def reject_framed(value: bytes) -> None:
@@ -94,7 +115,7 @@ def reject_framed(value: bytes) -> None:
     )
 
 
-def _json_with_surrogates(value: bytes) -> Any:
+def _loose_json(value: bytes) -> Any:
     try:
         text = value.decode("utf-8", "surrogatepass")
         return json.loads(text, parse_constant=_no_number, parse_float=_finite)
@@ -104,13 +125,13 @@ def _json_with_surrogates(value: bytes) -> Any:
         raise Rejected("malformed", f"not JSON: {error}") from None
 
 
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no JSON")
+def _no_number(_text: str) -> None:
+    """``NaN`` and infinities are null, as absent."""
 
 
-def _finite(text: str) -> float:
+def _finite(text: str) -> float | None:
     number = float(text)
-    return number if math.isfinite(number) else _no_number("a number out of range")
+    return number if math.isfinite(number) else None
 
 
 def string(fields: Mapping[str, Any], name: str, *, required: bool = False) -> str:
@@ -190,10 +211,10 @@ def number_text(value: float) -> str:
 def truth(fields: Mapping[str, Any], name: str, *, default: bool) -> bool:
     """Return true or false, also where it is a text or a number that says so.
 
-    The default where it is absent or null.
+    The default where it is absent, null or blank.
     """
     value = fields.get(name)
-    if value is None:
+    if is_nothing(value):
         return default
     found = as_truth(value)
     if found is None:
@@ -210,6 +231,11 @@ def as_truth(value: object) -> bool | None:
     return _TRUTHS.get(value.strip().lower()) if isinstance(value, str) else None
 
 
+def is_nothing(value: object) -> bool:
+    """Return whether a value says nothing: it is null, or a blank text."""
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
 def mapping(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return an object; an empty one where it is absent or null."""
     value = fields.get(name)
@@ -224,11 +250,11 @@ def time(fields: Mapping[str, Any], name: str, *, default: int | None = None) ->
     """Return a time in UTC epoch milliseconds: a number of them, of which a fraction is
     dropped, also as text, or ISO 8601.
 
-    Where it is absent or null, the default; without a default it is required. An ISO
-    time without an offset is taken as UTC, and second 60 is the next minute's first.
+    Where it is absent, null or blank, the default; without a default it is required.
+    An ISO time without an offset is UTC, and second 60 is the next minute's first.
     """
     value = fields.get(name)
-    if value is None:
+    if is_nothing(value):
         if default is None:
             raise Rejected("missing_field", f"{name} is absent")
         return default
@@ -243,7 +269,9 @@ def _time_of_text(name: str, text: str) -> int:
     number = _WHOLE_NUMBER.fullmatch(text)
     if number is not None:
         return int(number[1])
-    iso = _UTC.sub("Z", text.upper())
+    if _WITH_EXPONENT.fullmatch(text.upper()):
+        return math.floor(Decimal(text))
+    iso = _UTC.sub("Z", _ZONE.sub("", text.upper()))
     second_60 = _SECOND_60.fullmatch(iso)
     try:
         moment = datetime.fromisoformat(f"{second_60[1]}59{second_60[2]}" if second_60 else iso)
