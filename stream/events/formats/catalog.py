@@ -1,5 +1,6 @@
 """Catalogue items in JSON."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -17,13 +18,16 @@ _Scalar = str | int | float
 _Named = tuple[str, _Scalar]
 
 _KNOWN_FIELDS = {"item_id", "title", "text", "attributes", "available", "deleted", "ts_ms"}
+_OF_STATES = _KNOWN_FIELDS - {"item_id", "ts_ms"}
+_OF_ACTIONS = {"ts_ms", "type"}
 _SEPARATOR = ", "
 _SHOWN_FIELDS = 5  # of an item without an id: enough to know what sent it
 _SHOWN_CHARS = 40  # of each of their names: longer than any
 # Lists and objects within each other, of an attribute such as size.shoe.eu.label. What
 # is deeper is a document, not an attribute.
 _MAX_DEPTH = 5
-_SCHEMA_ORG = ("https://schema.org/", "http://schema.org/")
+_QUANTITY = re.compile(r"[+-]?\d{1,15}(\.\d{0,15})?", re.ASCII)
+_SCHEMA_ORG = ("https://schema.org/", "http://schema.org/", "schema:")
 _AVAILABILITY: Mapping[str, bool] = {
     "available": True,
     "instock": True,
@@ -33,13 +37,20 @@ _AVAILABILITY: Mapping[str, bool] = {
     "preorder": True,
     "presale": True,
     "backorder": True,
+    "madetoorder": True,
+    "availablefororder": True,
     "outofstock": False,
+    "temporarilyoutofstock": False,
+    "notinstock": False,
     "soldout": False,
+    "reserved": False,
     "unavailable": False,
+    "temporarilyunavailable": False,
+    "notavailable": False,
     "discontinued": False,
 }
-"""Availabilities of schema.org and Google's product data, without what is between
-words.
+"""Availabilities of schema.org and of the product data of Google and Facebook, without
+what is between words.
 """
 
 
@@ -52,6 +63,7 @@ def read_item(line: dict[str, Any], limits: Limits) -> Content:
     row = row_of(line)
     if row.get("item_id") is None:
         _reject_nameless(row)
+    _reject_event(row)
     repairs: list[Repair] = []
     extras = _leaves(
         {name: value for name, value in row.items() if name not in _KNOWN_FIELDS}, repairs
@@ -76,6 +88,20 @@ def _reject_nameless(row: Mapping[str, Any]) -> NoReturn:
         "missing_field",
         f"item_id is absent; the fields are {names or 'none'}: rename the one that names the item",
     )
+
+
+def _reject_event(row: Mapping[str, Any]) -> None:
+    """Reject what is an event and says nothing of an item, so that no catalogue gets
+    the ids of sessions and users in the place of texts.
+    """
+    is_action = row.keys() >= _OF_ACTIONS and "user_id" in row
+    if (is_action or "session_id" in row) and not row.keys() & _OF_STATES:
+        raise Rejected(
+            "unknown_type",
+            "it has session_id, or ts_ms, type and user_id, and no title, text, attributes, "
+            "available or deleted, so it is an event; publish it to the topic of clicks or "
+            "sessions, or give its file with --source",
+        )
 
 
 def _leaves(found: object, repairs: list[Repair]) -> list[_Named]:
@@ -145,13 +171,15 @@ def _is_available(value: object, repairs: list[Repair]) -> bool:
         found = _availability(value)
     elif found is None and isinstance(value, int | float):
         found = value > 0
-    if found is None and value is not None:
+    if found is None and not fields.is_nothing(value):
         repairs.append("dropped")
     return found is not False
 
 
 def _availability(text: str) -> bool | None:
     name = text.strip().lower()
+    if _QUANTITY.fullmatch(name):
+        return float(name) > 0
     for prefix in _SCHEMA_ORG:
         name = name.removeprefix(prefix)
     return _AVAILABILITY.get("".join(filter(str.isalnum, name)))

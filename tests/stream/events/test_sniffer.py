@@ -102,7 +102,7 @@ _EVENT_SOURCES = ["freshet.clicks", "freshet.sessions", "/logs/events.jsonl#0"]
         (["freshet.catalog"], _ITEM_LINE, _ITEM),
         (["freshet.catalog"], _CLOUD_ITEM, _ITEM),
         (["freshet.catalog"], {**_ITEM_LINE, "erase": "user"}, None),
-        (["freshet.catalog"], {**NEUTRAL, "action_name": "click"}, None),
+        (["freshet.catalog"], {**NEUTRAL, "action_name": "click", "title": "T"}, None),
         (["freshet.erasures"], _ERASURE_LINE, _ERASURE),
         (["freshet.erasures"], _CLOUD_ERASURE, _ERASURE),
     ],
@@ -111,7 +111,7 @@ def test_a_source_decides_what_a_record_is(
     sources: list[str], line: dict[str, Any], event: Any, content_type: str
 ) -> None:
     """Keys tell the form of an event, never whether it is one: an item with the keys of
-    an event is an item.
+    an event is an item, if it has one of an item's own.
     """
     for source in sources:
         (found,) = events_of(line, content_type, source=source)
@@ -127,6 +127,7 @@ def test_a_source_decides_what_a_record_is(
         (_EVENT_SOURCES, _CLOUD_ITEM, "unknown_type", "freshet.catalog"),
         (_EVENT_SOURCES, _CLOUD_ERASURE, "unknown_type", "freshet.erasure"),
         (["freshet.catalog"], _ERASURE_LINE, "missing_field", "item_id"),
+        (["freshet.catalog"], NEUTRAL, "unknown_type", "--source"),
         (["freshet.catalog"], _CLOUD_EVENT, "unknown_type", "freshet.event"),
         (["freshet.catalog"], _CLOUD_ERASURE, "unknown_type", "freshet.erasure"),
         (["freshet.erasures"], NEUTRAL, "missing_field", "erase"),

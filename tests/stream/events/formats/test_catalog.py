@@ -140,6 +140,30 @@ def test_rejected_catalogue_lines(line: dict[str, Any], reason: str) -> None:
     assert rejection_of(line, JSON_ITEM)[0] == reason
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"ts_ms": TS_MS, "type": "view", "user_id": "jane", "item_id": "i"},
+        {"event": "click", "session_id": "s", "user_id": "jane", "query": "q", "item_id": "i"},
+    ],
+)
+def test_an_event_is_no_item(line: dict[str, Any]) -> None:
+    """Else the ids of its session and user became texts of the item, out of reach of
+    their erasure, and its title was gone.
+    """
+    reason, detail = rejection_of(line, JSON_ITEM)
+
+    assert reason == "unknown_type"
+    assert "--source" in detail
+    assert events_of({**line, "title": "T"}, JSON_ITEM) != []
+
+
+def test_a_seller_makes_no_event() -> None:
+    """A marketplace names the user that sells an item."""
+    line = {"item_id": "i", "name": "Lamp", "user_id": 7, "type": "used"}
+    assert events_of(line, JSON_ITEM)[0].attributes["user_id"] == "7"
+
+
 @pytest.mark.parametrize("line", [{}, {"id": "A", "name": "Lamp"}, {"item_id": None, "sku": 1}])
 def test_an_item_without_an_id_is_named_by_what_it_has(line: dict[str, Any]) -> None:
     """Its fields are in the detail, so that the misnamed one is seen."""
@@ -207,6 +231,16 @@ def test_an_item_without_an_id_is_named_by_what_it_has(line: dict[str, Any]) -> 
         ),
         ({"available": "in stock"}, {}, []),
         ({"available": "perhaps"}, {}, ["dropped"]),
+        ({"available": " "}, {}, []),
+        *(
+            ({"available": value}, {"available": True}, [])
+            for value in ("5", "0.5", "schema:MadeToOrder", "available for order")
+        ),
+        *(
+            ({"available": value}, {"available": False}, [])
+            for value in ("-2", "0.0", "https://schema.org/Reserved", "Not in stock", "n")
+        ),
+        ({"attributes": {"price": float("nan")}}, {}, []),
         ({"available": ["no"]}, {}, ["dropped"]),
         *(
             ({"available": value}, {"available": True}, [])
