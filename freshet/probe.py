@@ -14,6 +14,12 @@ _TIMEOUT_SECONDS = 2.0
 would let `freshet status` wait twice as long for an address where no process answers.
 """
 
+_STREAM_PROBLEMS = {
+    "broker_silent_seconds": "Kafka has not answered for {:.0f} s",
+    "quarantine_waiting_seconds": "the quarantine topic has taken no record for {:.0f} s",
+}
+"""What keeps a stream from its work, by the fact that has the seconds of it."""
+
 Samples = dict[str, list[tuple[dict[str, str], float]]]
 
 
@@ -102,12 +108,15 @@ def _from_metrics(
 
 
 def _stream_status(address: str, now: float) -> ProcessStatus:
-    """A stream whose broker does not answer runs, and cannot do its work."""
+    """A stream whose broker or quarantine does not answer runs, and cannot do its
+    work.
+    """
     status = _from_metrics("stream", address, lambda samples: _stream_facts(samples, now))
-    silent = status.facts.get("broker_silent_seconds")
-    if not isinstance(silent, float) or not silent:
-        return status
-    return replace(status, up=False, problem=f"Kafka has not answered for {silent:.0f} s")
+    for fact, problem in _STREAM_PROBLEMS.items():
+        seconds = status.facts.get(fact)
+        if isinstance(seconds, float) and seconds:
+            return replace(status, up=False, problem=problem.format(seconds))
+    return status
 
 
 def _stream_facts(samples: Samples, now: float) -> dict[str, float | str | None]:
@@ -122,6 +131,7 @@ def _stream_facts(samples: Samples, now: float) -> dict[str, float | str | None]
         "shards_without_owner": total(samples, "freshet_stream_shards_without_owner"),
         "records_lost": total(samples, "freshet_stream_records_lost_total"),
         "broker_silent_seconds": total(samples, "freshet_stream_broker_silent_seconds"),
+        "quarantine_waiting_seconds": total(samples, "freshet_stream_quarantine_waiting_seconds"),
     }
 
 

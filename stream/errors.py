@@ -27,6 +27,7 @@
     │   ├── TopicRecreated     a topic is not the one that the store has read
     │   └── SourceMismatch     the topics' partitions do not fit each other or the store
     ├── QuarantineFailed       rejected records could not be kept (retriable)
+    │   └── QuarantineUnavailable  their topic is gone, or its broker (retriable)
     └── PublishFailed          an event could not be handed to the broker (retriable)
 """
 
@@ -222,6 +223,13 @@ class QuarantineFailed(StreamError):
     """
 
     retriable = True
+
+
+class QuarantineUnavailable(QuarantineFailed):
+    """The quarantine topic does not take rejected records: it is gone, or its broker.
+
+    Create it again, or mend the broker; the stream waits, and loses nothing.
+    """
 
 
 class PublishFailed(StreamError):

@@ -77,6 +77,11 @@ class StreamMetrics:
         )
         for reason in REASONS:
             self._quarantined.labels(reason)
+        self._quarantine_waiting = gauge(
+            "freshet_stream_quarantine_waiting_seconds",
+            "How long rejected records have waited for a quarantine that does not take them, "
+            "and with them the stream; 0: none waits.",
+        )
         self._rejected_erasures = counter(
             "freshet_stream_rejected_erasures_total",
             "Erasures quarantined instead of carried out; also counted by reason.",
@@ -292,6 +297,10 @@ class StreamMetrics:
         """Count rejections that the quarantine has stored."""
         for reason, count in count_by_reason.items():
             self._quarantined.labels(reason).inc(count)
+
+    def set_quarantine_waiting(self, seconds: float) -> None:
+        """Set how long rejections have waited for the quarantine; 0: none does."""
+        self._quarantine_waiting.set(seconds)
 
     def count_rejected_erasures(self, count: int) -> None:
         """Count erasures among the rejections that the quarantine has stored."""

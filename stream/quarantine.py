@@ -10,13 +10,14 @@ from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 from uuid import uuid4
 
 import msgspec
 
-from stream.errors import PublishFailed, QuarantineFailed, refusal
+from stream.errors import PublishFailed, QuarantineFailed, QuarantineUnavailable, refusal
 from stream.events.types import Record, Rejection, SourcePartition
 from stream.files import sync_directory
 from stream.kafka.producer import Headers, RecordProducer
@@ -42,6 +43,10 @@ REPLAYED = "replayed"
 again, and waits in the quarantine no longer.
 """
 
+# Seconds that the topic has to take rejected records, or to show that it is there;
+# then the worker sees to its partitions and to a stop, and tries again. Twice as many
+# make others wait twice as long for a shard of a worker whose quarantine is away.
+_PUT_SECONDS = 5.0
 _CONTENT_TYPE = "content-type"
 _OWN_HEADERS = frozenset(
     {
@@ -236,49 +241,76 @@ class TopicQuarantine:
     """Produces rejections to the quarantine topic, with the original key and value, and
     the rest in headers.
 
+    Where the topic does not take them it connects anew with the next call: a topic that
+    was made again may have other partitions.
+
     Args:
         bootstrap: "host:port", or several with commas.
         settings: name of the topic.
 
     Raises:
-        QuarantineFailed: no broker answers, or the topic is not there.
+        QuarantineUnavailable: no broker answers, or the topic is not there.
     """
 
     def __init__(self, bootstrap: str, settings: StreamSettings) -> None:
         self._topic = settings.quarantine_topic
-        try:
-            self._producer = RecordProducer(bootstrap, settings)
-        except PublishFailed as error:
-            raise QuarantineFailed(str(error)) from error
-        try:
-            self._num_partitions = self._producer.num_partitions(self._topic)
-        except PublishFailed as error:
-            self._producer.close()
-            raise QuarantineFailed(str(error)) from error
+        self._bootstrap = bootstrap
+        self._settings = settings
+        self._connected: _Connected | None = self._connect(settings.bootstrap_timeout_seconds)
 
     def put(self, rejections: Sequence[Rejection], now_ms: int) -> None:
         """Produce rejections and wait until they are acknowledged.
 
         Raises:
-            QuarantineFailed: they are not.
+            QuarantineUnavailable: they are not, within some seconds; some of them may
+                be in the topic all the same.
         """
+        if not rejections:
+            return
+        if self._connected is None:
+            self._connected = self._connect(_PUT_SECONDS)
+        producer, num_partitions = self._connected
         try:
             for rejection in rejections:
-                self._send(rejection, now_ms)
-            if rejections:
-                self._producer.flush()
+                record = rejection.record
+                producer.send(
+                    self._topic,
+                    record.position.partition % num_partitions,
+                    record.key,
+                    (record.value or b"")[:MAX_TOPIC_VALUE_BYTES],
+                    _headers(rejection, now_ms),
+                )
+            producer.flush()
         except PublishFailed as error:
-            raise QuarantineFailed(str(error)) from error
+            self.close()
+            raise QuarantineUnavailable(str(error)) from error
 
     def close(self) -> None:
         """Disconnect."""
-        self._producer.close()
+        connected, self._connected = self._connected, None
+        if connected is not None:
+            connected.producer.close()
 
-    def _send(self, rejection: Rejection, now_ms: int) -> None:
-        record = rejection.record
-        value = (record.value or b"")[:MAX_TOPIC_VALUE_BYTES]
-        partition = record.position.partition % self._num_partitions
-        self._producer.send(self._topic, partition, record.key, value, _headers(rejection, now_ms))
+    def _connect(self, within_seconds: float) -> "_Connected":
+        settings = replace(
+            self._settings,
+            bootstrap_timeout_seconds=min(within_seconds, self._settings.bootstrap_timeout_seconds),
+        )
+        producer: RecordProducer | None = None
+        try:
+            producer = RecordProducer(self._bootstrap, settings, delivery_seconds=_PUT_SECONDS)
+            return _Connected(producer, producer.num_partitions(self._topic))
+        except PublishFailed as error:
+            if producer is not None:
+                producer.close()
+            raise QuarantineUnavailable(str(error)) from error
+
+
+class _Connected(NamedTuple):
+    """A producer, and how many partitions its topic had when it connected."""
+
+    producer: RecordProducer
+    num_partitions: int
 
 
 def read_quarantine_topic(bootstrap: str, settings: StreamSettings) -> list[QuarantinedRecord]:

@@ -21,7 +21,13 @@ from stream.changes.erase import erase
 from stream.changes.fold import fold_step
 from stream.changes.forget import forget_step
 from stream.clock import now_ms
-from stream.errors import SourceUnreadable, StoreFenced, StoreStalled
+from stream.errors import (
+    QuarantineUnavailable,
+    SourceUnreadable,
+    StoreFenced,
+    StoreStalled,
+    StreamError,
+)
 from stream.events.announcement import means_erasure
 from stream.events.columns import ShardBatch
 from stream.events.fast_path import ColumnDecoder
@@ -227,6 +233,26 @@ def _rare_collections() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
+@dataclass(slots=True)
+class _Waiting:
+    """A wait for RocksDB, or for the quarantine.
+
+    Attributes:
+        since: when it began, on the monotonic clock; None: nothing was waited for.
+        cause: what was said of it last.
+        is_for_quarantine: what is waited for now.
+    """
+
+    since: float | None = None
+    cause: str = ""
+    is_for_quarantine: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts."""
+        return 0.0 if self.since is None else time.monotonic() - self.since
+
+
 class _Worker:
     """The steps of the loop, and what they shard_batch."""
 
@@ -310,8 +336,8 @@ class _Worker:
         if not len(pending):
             return
         speaks_for_all = self._own_shards is None or 0 in self._own_shards
-        if speaks_for_all:
-            self._quarantine_rejections(pending.rejections)
+        if speaks_for_all and not self._put_away(pending.rejections):
+            return
         ignored = pending.ignored
         counts = Counter({"ignored": ignored.total(), "search": pending.num_searches})
         for index, shard_batch in self._router.split(
@@ -377,13 +403,31 @@ class _Worker:
             return None
         return round(self._settings.session_retention_seconds * 1000)
 
+    def _put_away(self, rejections: Sequence[Rejection]) -> bool:
+        """Quarantine rejections, waiting while the quarantine is away.
+
+        Return False where the worker lost partitions meanwhile, or is stopped: the
+        records are read again.
+        """
+        waiting = _Waiting()
+        while True:
+            try:
+                self._quarantine_rejections(rejections)
+            except QuarantineUnavailable as error:
+                if not self._wait_out(error, waiting):
+                    return False
+            else:
+                self._end_wait(waiting)
+                return True
+
     def _write(self, index: int, shard_batch: ShardBatch) -> ApplyResult | None:
-        """Write one shard's batch, waiting while RocksDB stalls.
+        """Write one shard's batch, waiting while RocksDB stalls or the quarantine is
+        away.
 
         Return None where the shard was lost meanwhile, or the worker is stopped: the
         records are read again.
         """
-        stalled_since = None
+        waiting = _Waiting()
         while True:
             try:
                 applied = apply_batch(
@@ -396,19 +440,37 @@ class _Worker:
                 if not self._has_lost_shards():
                     raise
                 return None
-            except StoreStalled as error:
-                if stalled_since is None:
-                    logger.warning("stalled shard=%d error=%s", index, error)
-                    stalled_since = time.monotonic()
-                self._source.idle(_STALLED_SECONDS)
-                if self._stop.is_set() or self._source.rebalances != self._rebalances:
+            except (StoreStalled, QuarantineUnavailable) as error:
+                if not self._wait_out(error, waiting):
                     return None
             else:
-                if stalled_since is not None:
-                    seconds = time.monotonic() - stalled_since
-                    logger.warning("resumed shard=%d stalled_seconds=%.1f", index, seconds)
-                    self._metrics.count_stall(seconds)
+                self._end_wait(waiting)
                 return applied
+
+    def _wait_out(self, error: StreamError, waiting: "_Waiting") -> bool:
+        """Wait a moment, as a member of the group; return whether to try again."""
+        if waiting.since is None:
+            waiting.since = time.monotonic()
+        if waiting.cause != str(error):
+            waiting.cause = str(error)
+            logger.warning("waiting error=%s", error)
+        waiting.is_for_quarantine = isinstance(error, QuarantineUnavailable)
+        if waiting.is_for_quarantine:
+            self._metrics.set_quarantine_waiting(waiting.seconds)
+        self._source.idle(_STALLED_SECONDS)
+        self.set_freshness()
+        if not self._stop.is_set() and self._source.rebalances == self._rebalances:
+            return True
+        self._end_wait(waiting)
+        return False
+
+    def _end_wait(self, waiting: "_Waiting") -> None:
+        if waiting.since is None:
+            return
+        logger.warning("wait ended seconds=%.1f", waiting.seconds)
+        self._metrics.set_quarantine_waiting(0.0)
+        if not waiting.is_for_quarantine:
+            self._metrics.count_stall(waiting.seconds)
 
     def _has_lost_shards(self) -> bool:
         """Return whether the group reassigns shards within a few session timeouts.

@@ -1,13 +1,12 @@
 """Events and rejected records to Kafka topics: the one place that produces."""
 
 from collections.abc import MutableSequence, Sequence
-from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
 from kafka import KafkaProducer
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 
 from protos import events_v1_pb2 as pb
 from stream.actions import Action
@@ -43,6 +42,12 @@ _BATCH_BYTES = 128 * 1024
 # Records between two looks at whether they arrived. Twice as many wait half as often
 # for the slowest, and an error is told that much later.
 _MAX_IN_FLIGHT = 20_000
+# Seconds after which a record that was sent has failed, as in the library: the restart
+# of a broker is within. Twice as many: a topic that is gone is told that much later.
+_DELIVERY_SECONDS = 120.0
+# Milliseconds that a request is waited for, as in the library. Twice as many ask a
+# broker that does not answer half as often.
+_REQUEST_MS = 30_000
 # A broker that is away must not hold up an exit for longer than a person waits; what
 # was flushed is safe, so that twice as long saves nothing.
 _CLOSE_SECONDS = 2.0
@@ -57,24 +62,32 @@ class RecordProducer:
     Args:
         bootstrap: "host:port", or several with commas.
         settings: how long to wait for the broker.
+        delivery_seconds: after which a record that was sent has failed.
 
     Raises:
         PublishFailed: no broker answers, or it refuses this client.
         SettingsInvalid: a file for TLS or of a password cannot be used.
     """
 
-    def __init__(self, bootstrap: str, settings: StreamSettings) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        settings: StreamSettings,
+        *,
+        delivery_seconds: float = _DELIVERY_SECONDS,
+    ) -> None:
         timeout_ms = round(settings.bootstrap_timeout_seconds * 1000)
         self._bootstrap = bootstrap
+        self._delivery_seconds = delivery_seconds
         self._pending: list[Any] = []
         self._num_partitions: dict[str, int] = {}
+        delivery_ms = round(delivery_seconds * 1000)
         security = python_options(settings)
         with reaching(bootstrap, settings, PublishFailed) as connections:
             self._producer = KafkaProducer(
                 kafka_client=connections,
                 bootstrap_servers=bootstrap.split(","),
                 bootstrap_timeout_ms=timeout_ms,
-                max_block_ms=timeout_ms,
                 allow_auto_create_topics=False,
                 enable_idempotence=True,
                 acks="all",
@@ -82,6 +95,9 @@ class RecordProducer:
                 linger_ms=_LINGER_MS,
                 batch_size=_BATCH_BYTES,
                 metrics_enabled=False,
+                max_block_ms=min(timeout_ms, delivery_ms),
+                delivery_timeout_ms=delivery_ms,
+                request_timeout_ms=min(_REQUEST_MS, delivery_ms - _LINGER_MS),
                 **security,
             )
 
@@ -121,21 +137,27 @@ class RecordProducer:
         """
         pending, self._pending = self._pending, []
         try:
-            self._producer.flush()
+            # the library forgets its own bound where a topic has vanished
+            self._producer.flush(timeout=self._delivery_seconds)
         except KafkaError as error:
-            raise self._failed("all topics", error) from error
+            topics = ", ".join(sorted({topic for topic, _ in pending}))
+            raise self._failed(topics, error) from error
         for topic, future in pending:
             if not future.succeeded():
                 raise self._failed(topic, future.exception) from future.exception
 
     def close(self) -> None:
         """Disconnect. What was not flushed may be lost."""
-        with suppress(KafkaError):
+        try:
             self._producer.close(timeout=_CLOSE_SECONDS)
+        except KafkaError:  # it waits for records first, and then has closed nothing
+            self._producer._sender.force_close()  # noqa: SLF001  # there is no other way
 
     def _partitions_for(self, topic: str) -> Sequence[int]:
         try:
             partitions = self._producer.partitions_for(topic)
+        except KafkaTimeoutError:  # the library asks again until then
+            partitions = None
         except KafkaError as error:
             raise self._failed(topic, error) from error
         if not partitions:

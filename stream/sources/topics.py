@@ -96,6 +96,7 @@ class KafkaSource:
         bootstrap: "host:port", or several with commas.
         settings: topics, group, timeouts, which client.
         metrics: what is counted; None: nothing.
+        needed: topics that must be there, too, and are not read.
 
     Raises:
         SettingsInvalid: the client is not installed.
@@ -106,7 +107,12 @@ class KafkaSource:
     shards_by_partition = True
 
     def __init__(
-        self, bootstrap: str, settings: StreamSettings, metrics: StreamMetrics | None = None
+        self,
+        bootstrap: str,
+        settings: StreamSettings,
+        metrics: StreamMetrics | None = None,
+        *,
+        needed: Sequence[str] = (),
     ) -> None:
         self._bootstrap = bootstrap
         self._settings = settings
@@ -127,7 +133,7 @@ class KafkaSource:
         self._heard_at = self._contact_at
         self._is_away = False
         self._watch = TopicWatch(
-            self._client, self._find_topics(), settings.topic_check_seconds, self._metrics
+            self._client, self._find_topics(needed), settings.topic_check_seconds, self._metrics
         )
         self._watch.look()
         self._watch.adopt()
@@ -287,9 +293,10 @@ class KafkaSource:
         reader.close()
         self._member = None
 
-    def _find_topics(self) -> TopicLayout:
+    def _find_topics(self, needed: Sequence[str]) -> TopicLayout:
         """Return the topics, once they are there and fit each other."""
-        counts = self._wait_for_topics()
+        found = self._wait_for_topics([*self._topics, *needed])
+        counts = {topic: found[topic] for topic in self._topics}
         first = self._topics[0]
         larger = {topic: count for topic, count in counts.items() if count > counts[first]}
         if larger:
@@ -306,11 +313,11 @@ class KafkaSource:
             )
         return TopicLayout(counts, self._find_erasures(), {})
 
-    def _wait_for_topics(self) -> Mapping[str, int]:
+    def _wait_for_topics(self, topics: Sequence[str]) -> Mapping[str, int]:
         deadline = time.monotonic() + self._settings.bootstrap_timeout_seconds
         is_told = False
         while True:
-            counts = self._client.partition_counts(self._topics)
+            counts = self._client.partition_counts(topics)
             missing = [topic for topic, count in counts.items() if not count]
             if not missing:
                 return counts
@@ -320,12 +327,19 @@ class KafkaSource:
                 )
                 is_told = True
             if time.monotonic() >= deadline:
-                raise SourceUnavailable(
-                    f"Kafka at {self._bootstrap} has no topic {', '.join(missing)}; create it "
-                    "with as many "
-                    "partitions as the others, or leave a topic out by setting its name to ''"
-                )
+                raise self._missing(missing)
             time.sleep(_TOPIC_RETRY_SECONDS)
+
+    def _missing(self, topics: Sequence[str]) -> SourceUnavailable:
+        advice = "create it"
+        if any(topic in self._topics for topic in topics):
+            advice += (
+                " with as many partitions as the others, or leave a topic out by setting its name "
+                "to ''"
+            )
+        return SourceUnavailable(
+            f"Kafka at {self._bootstrap} has no topic {', '.join(topics)}; {advice}"
+        )
 
     def _find_erasures(self) -> Mapping[str, int]:
         topic = self._settings.erasures_topic

@@ -77,3 +77,16 @@ def test_a_stream_whose_broker_is_silent_is_not_up(free_port: Callable[[], int])
     assert not stream.up
     assert stream.problem == "Kafka has not answered for 90 s"
     assert stream.facts["broker_silent_seconds"] == 90
+
+
+def test_a_stream_that_waits_for_its_quarantine_is_not_up(free_port: Callable[[], int]) -> None:
+    """It answers, but applies nothing."""
+    registry = CollectorRegistry()
+    StreamMetrics(registry).set_quarantine_waiting(70.0)
+    at, nobody = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    with metrics_endpoint(at, registry):
+        processes = read_status(Addresses(stream=at, tuner=nobody, server=nobody, target=nobody))
+    stream = _by_name(processes)["stream"]
+
+    assert not stream.up
+    assert stream.problem == "the quarantine topic has taken no record for 70 s"

@@ -3,14 +3,16 @@ in the topic.
 """
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kafka import KafkaConsumer, TopicPartition
+from kafka.admin import KafkaAdminClient, NewTopic
 
-from stream.errors import QuarantineFailed
+from stream.errors import QuarantineFailed, QuarantineUnavailable
 from stream.events.types import Headers, Record, Rejection, SourcePartition
 from stream.quarantine import (
     MAX_TOPIC_VALUE_BYTES,
@@ -206,8 +208,32 @@ def test_topic_that_is_missing(kafka_bootstrap: str) -> None:
     bad message.
     """
     settings = StreamSettings(quarantine_topic="no-such-topic", bootstrap_timeout_seconds=2.0)
-    with pytest.raises(QuarantineFailed, match="no-such-topic"):
+    with pytest.raises(QuarantineUnavailable, match="there is no topic no-such-topic"):
         TopicQuarantine(kafka_bootstrap, settings)
+
+
+@pytest.mark.timeout(120)
+def test_topic_that_vanishes_and_comes_back(
+    kafka_bootstrap: str, kafka_topics: TopicFactory
+) -> None:
+    """A topic that vanished is named within seconds, each time; one that is made again,
+    with fewer partitions, takes the records.
+    """
+    topic = kafka_topics(partitions=2)["quarantine"]
+    settings = StreamSettings(quarantine_topic=topic, bootstrap_timeout_seconds=2.0)
+    admin: Any = KafkaAdminClient(bootstrap_servers=kafka_bootstrap)
+    with closing(TopicQuarantine(kafka_bootstrap, settings)) as quarantine, closing(admin):
+        quarantine.put([rejection()], NOW_MS)
+        admin.delete_topics([topic])
+        for _ in range(2):
+            with pytest.raises(QuarantineUnavailable, match=topic):
+                quarantine.put([rejection()], NOW_MS)
+        quarantine.put([], NOW_MS)
+        admin.create_topics([NewTopic(topic, 1, 1)])
+        quarantine.put([rejection()], NOW_MS)
+
+    (found,) = read_topic(kafka_bootstrap, topic, 0, 1)
+    assert dict(found.headers)["source-partition"] == b"1"
 
 
 def lines_of(path: Path) -> list[str]:

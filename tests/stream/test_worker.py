@@ -4,6 +4,7 @@ disk always does.
 
 import gc
 import json
+import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -21,6 +22,7 @@ from stream.changes import lookup
 from stream.changes.erase import audit_entries
 from stream.errors import (
     QuarantineFailed,
+    QuarantineUnavailable,
     SourceUnreadable,
     StoreFenced,
     StoreStalled,
@@ -702,6 +704,69 @@ def test_stalled_disk_is_waited_for(open_store: OpenStore, monkeypatch: pytest.M
     assert totals.applied["events"] == 100
     assert source.idled_seconds == pytest.approx(0.4)
     assert store.shard(0).positions() == {SourcePartition("freshet.clicks", 0): 100}
+
+
+class AwayQuarantine:
+    """A quarantine that is away for the first puts, and says what was put later."""
+
+    def __init__(self, num_failures: int) -> None:
+        self.num_failures = num_failures
+        self.found: list[Rejection] = []
+
+    def put(self, rejections: Sequence[Rejection], now_ms: int) -> None:
+        """Take rejections, or not yet."""
+        if self.num_failures and rejections:
+            self.num_failures -= 1
+            raise QuarantineUnavailable("there is no topic q")
+        self.found += rejections
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+def test_quarantine_that_is_away_is_waited_for(
+    open_store: OpenStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is applied before the rejected records are safe; the wait is named, and
+    shown while it lasts.
+    """
+    store = open_store()
+    store.shard(0)
+    source = ScriptedSource([[b"garbage", *(line_of(one) for one in shop_events(10))]])
+    quarantine, registry = AwayQuarantine(2), CollectorRegistry()
+    waited: list[float] = []
+    metrics = StreamMetrics(registry)
+
+    def look() -> None:
+        waited.append(registry.get_sample_value("freshet_stream_quarantine_waiting_seconds") or 0.0)
+        assert not store.shard(0).positions()
+
+    source.on_idle = look
+    with caplog.at_level(logging.WARNING, "stream"):
+        totals = run_worker(source, store, quarantine, StreamSettings(), metrics, StopEvent())
+
+    assert (totals.applied["events"], totals.quarantined, len(quarantine.found)) == (10, 1, 1)
+    assert len(waited) == 2
+    assert waited[1] > 0
+    assert registry.get_sample_value("freshet_stream_quarantine_waiting_seconds") == 0
+    assert registry.get_sample_value("freshet_stream_stalled_seconds_total") == 0
+    assert caplog.text.count("waiting error=there is no topic q") == 1
+    assert store.shard(0).positions() == {SourcePartition("freshet.clicks", 0): 11}
+
+
+def test_stop_while_the_quarantine_is_away_loses_nothing(open_store: OpenStore) -> None:
+    """The records behind what was rejected are read again by the next worker."""
+    store = open_store()
+    store.shard(0)
+    stop = StopEvent()
+    source = ScriptedSource([[b"garbage", *(line_of(one) for one in shop_events(10))]])
+    source.on_idle = stop.set
+    metrics = StreamMetrics(CollectorRegistry())
+
+    totals = run_worker(source, store, AwayQuarantine(9), StreamSettings(), metrics, stop)
+
+    assert (totals.applied["events"], totals.quarantined) == (0, 0)
+    assert not store.shard(0).positions()
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,7 @@ def _apply_files(
 def _apply_topics(
     bootstrap: str, root: Path, settings: StreamSettings, metrics: StreamMetrics, stop: Event
 ) -> WorkerTotals:
-    source = KafkaSource(bootstrap, settings, metrics)
+    source = KafkaSource(bootstrap, settings, metrics, needed=[settings.quarantine_topic])
     with (
         closing(TopicQuarantine(bootstrap, settings)) as quarantine,
         Store.create_or_open(root, settings, source.num_partitions, metrics) as store,

@@ -764,6 +764,8 @@ def test_missing_topic(
     ):
         KafkaSource(kafka_bootstrap, StreamSettings(**changed | {"sessions_topic": "gone"}))
     assert caplog.text.count("waiting for topics") == 1
+    with pytest.raises(SourceUnavailable, match=r"no topic quarantine-gone; create it$"):
+        KafkaSource(kafka_bootstrap, StreamSettings(**changed), needed=["quarantine-gone"])
     assert (
         KafkaSource(
             kafka_bootstrap, StreamSettings(**changed | {"sessions_topic": ""})
