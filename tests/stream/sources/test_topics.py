@@ -189,7 +189,7 @@ def test_topics_become_the_graph(
     raw.close()
     store = open_store(num_shards=PARTITIONS)
     worker = start_worker(store)
-    worker.wait_until(lambda: worker.totals.events == 621)
+    worker.wait_until(lambda: worker.totals.applied.total() == 621)
     totals = worker.stop()
     assert_same_dump(dump(store.root, settings, NOON_MS), Oracle.of(events).dump(NOON_MS))
     assert totals.quarantined == 200
@@ -230,7 +230,7 @@ def test_cloud_events_in_binary_mode(
     worker.wait_for_records(3)
     totals = worker.stop()
 
-    assert (totals.new_facts, totals.events, totals.quarantined) == (1, 2, 1)
+    assert (totals.new_facts, totals.events, totals.items, totals.quarantined) == (1, 1, 1, 1)
     with open_graph(store.root, settings) as graph:
         assert graph.arrays().item_titles == ["T"]
     (rejected,) = read_quarantine(store.root / FILE_NAME)
