@@ -15,7 +15,11 @@ EVENT = pb.Event.DESCRIPTOR.full_name
 ITEM = pb.CatalogItem.DESCRIPTOR.full_name
 ERASURE = pb.Erasure.DESCRIPTOR.full_name
 
-_OTHER_NAMES = {"": "application/json", "application/protobuf": "application/x-protobuf"}
+_OTHER_NAMES = {
+    "": "application/json",
+    "text/json": "application/json",
+    "application/protobuf": "application/x-protobuf",
+}
 _PARAMETER = re.compile(r';\s*messagetype\s*=\s*"?([^";\s]+)"?', re.IGNORECASE)
 _ANY_MESSAGE = ""
 _ERASURE_MARKS = (b'"erase"', b"freshet.erasure")
@@ -67,7 +71,7 @@ def binary_source(content_type: str, message_of_source: str) -> Entity | None:
         message_of_source: what the record is where its content-type names no message.
     """
     media_type, message = _parts(content_type, message_of_source)
-    is_json = media_type in ("", "application/json") or media_type.endswith("+json")
+    is_json = not media_type or media_type.endswith(("/json", "+json"))
     return _ENTITIES.get(message) if is_json and not media_type.startswith(_STRUCTURED) else None
 
 

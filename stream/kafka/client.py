@@ -244,7 +244,7 @@ class ContentTypes:
                 if content_type is None:
                     text = self._texts.get(value)
                     content_type = self._learn(value) if text is None else text
-            elif name == _CLOUD_EVENT_MARK:
+            elif name.lower() == _CLOUD_EVENT_MARK:
                 self.has_cloud_events = True
         return content_type or ""
 
@@ -286,6 +286,6 @@ def _attributes(headers: RawHeaders) -> Headers:
     found = [
         (name, (value or b"").decode("utf-8", "replace"))
         for name, value in headers or ()
-        if name.startswith(_CLOUD_EVENT_PREFIX)
+        if name.lower().startswith(_CLOUD_EVENT_PREFIX)
     ]
-    return found if any(name == _CLOUD_EVENT_MARK for name, _ in found) else ()
+    return found if any(name.lower() == _CLOUD_EVENT_MARK for name, _ in found) else ()

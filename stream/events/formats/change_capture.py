@@ -20,12 +20,27 @@ def row_of(line: dict[str, Any]) -> dict[str, Any]:
 
     A bare item is returned as it is.
     """
-    found = _payload(line, "the value")
-    if not isinstance(found, dict):
-        fields.reject_type("payload", "an object", found)
+    found = payload_of(line)
     if "op" in found and found.keys() & {"before", "after"}:
         return _changed_row(found)
     return _unwrapped_row(found)
+
+
+def payload_of(line: dict[str, Any]) -> dict[str, Any]:
+    """Return what Connect wrote with its schema beside it; anything else as it is."""
+    found = _payload(line, "the value")
+    if not isinstance(found, dict):
+        fields.reject_type("payload", "an object", found)
+    return found
+
+
+def says_deleted(row: Mapping[str, Any]) -> bool:
+    """Return whether a row, or a change of one, says itself that it is a deletion."""
+    return (
+        _DELETED in (row.get("op"), row.get("__op"))
+        or fields.truth(row, "deleted", default=False)
+        or fields.truth(row, "__deleted", default=False)
+    )
 
 
 def item_id_of_key(key: bytes) -> str:

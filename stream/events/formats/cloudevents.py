@@ -2,6 +2,7 @@
 (structured mode) or in the headers (binary mode).
 """
 
+from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ import numpy as np
 from stream.events import fields
 from stream.events.format import Content, Format, ReadColumns, ReadObject
 from stream.events.formats.catalog import read_item
+from stream.events.formats.change_capture import payload_of, says_deleted
 from stream.events.formats.erasure import erasure_of
 from stream.events.formats.neutral import UNREADABLE, ActionName, action_numbers, read_line
 from stream.events.limits import Limits
@@ -24,7 +26,23 @@ _PREFIX = "freshet."
 _ATTRIBUTE = "ce_"
 # What the types of foreign envelopes say of an item that is gone. Taken for a state it
 # would be listed again.
-_DELETIONS = ("delete", "remove", "tombstone")
+_DELETIONS = (
+    "archive",
+    "delete",
+    "destroy",
+    "discontinue",
+    "erased",
+    "expire",
+    "purge",
+    "remove",
+    "retire",
+    "tombstone",
+    "unlist",
+    "unpublish",
+    "withdraw",
+)
+# Where Debezium says in an envelope what was done, which its data then do not say.
+_OPERATION = "iodebeziumop"
 
 
 def envelope_reader(source: Entity, *, is_announced: bool) -> ReadObject:
@@ -39,9 +57,7 @@ def envelope_reader(source: Entity, *, is_announced: bool) -> ReadObject:
 
     def read(envelope: dict[str, Any], limits: Limits) -> Content:
         kind = _kind(envelope)
-        data = envelope.get("data")
-        if not isinstance(data, dict):
-            fields.reject_type("data", "an object", data)
+        data = _data(envelope)
         entity = _entity(kind, source)
         if entity != source and not is_announced:
             raise Rejected(
@@ -59,6 +75,19 @@ def _kind(envelope: Mapping[str, Any]) -> str:
         version = fields.shown(envelope.get("specversion"))
         raise Rejected("unknown_type", f"CloudEvents version {version}, not 1.0")
     return fields.string(envelope, "type", required=True)
+
+
+def _data(envelope: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the data of an envelope: an object, or the bytes of one in Base64."""
+    data, packed = envelope.get("data"), envelope.get("data_base64")
+    if data is None and isinstance(packed, str):
+        try:
+            return fields.json_object(b64decode(packed, validate=True))
+        except ValueError:
+            raise Rejected("malformed", "data_base64 is not Base64") from None
+    if not isinstance(data, dict):
+        fields.reject_type("data", "an object", data)
+    return data
 
 
 def _entity(kind: str, source: Entity) -> Entity:
@@ -80,7 +109,9 @@ def _content(
     limits: Limits,
 ) -> Content:
     if entity == "catalog":
-        if not kind.startswith(_PREFIX) and any(word in kind.lower() for word in _DELETIONS):
+        data = _with_operation(payload_of(data), envelope)
+        looks_deleted = any(word in kind.lower() for word in _DELETIONS)
+        if looks_deleted and not kind.startswith(_PREFIX) and not says_deleted(data):
             raise Rejected(
                 "unknown_type",
                 f"CloudEvents type {fields.shown(kind)} looks like a deletion; publish "
@@ -101,9 +132,17 @@ def _content(
     return read_line(_with_time(data, envelope), limits)
 
 
+def _with_operation(data: dict[str, Any], envelope: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what Debezium changed with what was done, which its envelope may say."""
+    if "op" in data or _OPERATION not in envelope:
+        return data
+    is_change = bool(data.keys() & {"before", "after"})
+    return data | {"op" if is_change else "__op": envelope[_OPERATION]}
+
+
 def _with_time(data: dict[str, Any], envelope: Mapping[str, Any]) -> dict[str, Any]:
     """Return an event's data with its time: its own, else the envelope's."""
-    if data.get("ts_ms") is not None:
+    if not fields.is_nothing(data.get("ts_ms")):
         return data
     return data | {"ts_ms": fields.time(envelope, "time")}
 
@@ -192,7 +231,9 @@ def read_binary(value: bytes, headers: Headers, source: Entity, limits: Limits) 
         source: what the source holds, where its type does not say.
         limits: what is believed.
     """
-    envelope: dict[str, Any] = {name.removeprefix(_ATTRIBUTE): text for name, text in headers}
+    envelope: dict[str, Any] = {
+        name.lower().removeprefix(_ATTRIBUTE): text for name, text in headers
+    }
     return _ANNOUNCED[source](envelope | {"data": fields.json_object(value)}, limits)
 
 

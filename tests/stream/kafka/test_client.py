@@ -23,6 +23,7 @@ _CLOUD: list[tuple[str, bytes | None]] = [
         ([[("x", b"1"), ("content-type", b"a"), ("content-type", b"b")]], ["a"], ()),
         ([[("content-type", None)]], [""], ()),
         ([[("ce_type", b"freshet.click")]], [""], ()),
+        ([[("CE_SpecVersion", b"1.0")]], [""], [[("CE_SpecVersion", "1.0")]]),
         (
             [None, _CLOUD, [("ce_type", b"x")]],
             ["", "application/json", ""],

@@ -1,6 +1,7 @@
 """CloudEvents: their type, their time, their data, in the value or in the headers."""
 
 import json
+from base64 import b64encode
 from dataclasses import replace
 from typing import Any
 
@@ -124,7 +125,9 @@ def attributes(kind: str, time: str | None = _TIME, version: str = "1.0") -> Hea
     return [(name, value) for name, value in said.items() if value is not None]
 
 
-@pytest.mark.parametrize("content_type", ["", "application/json", "application/vnd.shop+json"])
+@pytest.mark.parametrize(
+    "content_type", ["", "application/json", "text/json", "application/vnd.shop+json"]
+)
 @pytest.mark.parametrize(
     ("source", "kind", "data", "expected"),
     [
@@ -154,6 +157,56 @@ def test_binary_mode(
     headers = attributes(kind)
 
     assert events_of(data, content_type, source=source, headers=headers) == [expected]
+
+
+_GONE = CatalogItem(item_id="i1", deleted=True, ts_ms=TS_MS)
+_CHANGE = {"before": {"item_id": "i1"}, "after": None}
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "data", "expected"),
+    [
+        ("io.debezium.postgresql.DataChangeEvent", "d", _CHANGE, _GONE),
+        ("io.debezium.x", "d", {"schema": {}, "payload": _CHANGE}, _GONE),
+        ("io.debezium.x", "d", {"item_id": "i1"}, _GONE),
+        ("io.debezium.x", "u", {"after": {"item_id": "i1", "title": "T"}}, _ITEM),
+        ("io.debezium.x", None, {"schema": {}, "payload": {**_CHANGE, "op": "d"}}, _GONE),
+        ("com.shop.product.deleted", None, {"item_id": "i1", "deleted": True}, _GONE),
+        ("com.shop.product.removed", None, {"item_id": "i1", "__deleted": "true"}, _GONE),
+    ],
+)
+def test_change_capture_in_an_envelope(
+    kind: str, more: str | None, data: dict[str, Any], expected: CatalogItem
+) -> None:
+    """Debezium says beside the data what was done; a deletion that the data say too is
+    one, whatever the type is called.
+    """
+    operation = {} if more is None else {"iodebeziumop": more}
+    cloud = {"specversion": "1.0", "type": kind, "time": _TIME, "data": data, **operation}
+    headers = [*attributes(kind), *((f"ce_{name}", text) for name, text in operation.items())]
+
+    assert events_of(cloud, source="freshet.catalog") == [expected]
+    assert events_of(data, source="freshet.catalog", headers=headers) == [expected]
+
+
+@pytest.mark.parametrize("word", ["deleted", "Destroyed", "unpublished", "archived", "purge"])
+def test_what_may_be_a_deletion_is_no_state(word: str) -> None:
+    """Its data name the item and say no more: taken for a state they would list it,
+    without its title.
+    """
+    cloud = {"specversion": "1.0", "type": f"com.shop.product.{word}", "data": {"item_id": "i1"}}
+
+    assert rejection_of(cloud, source="freshet.catalog")[0] == "unknown_type"
+
+
+def test_data_in_base64() -> None:
+    """Some SDKs pack what they were given as bytes, JSON too."""
+    packed = b64encode(json.dumps(_DATA).encode()).decode()
+    cloud = {"specversion": "1.0", "type": "freshet.click", "time": _TIME, "data_base64": packed}
+
+    assert events_of(cloud) == [CLICK]
+    for broken, reason in (("!", "malformed"), (packed[:-4], "malformed"), (7, "wrong_type")):
+        assert rejection_of({**cloud, "data_base64": broken})[0] == reason
 
 
 def test_content_types_go_before_the_headers_of_a_cloud_event() -> None:
