@@ -191,7 +191,7 @@ class Limits:
 
         It is then cut by inactivity.
         """
-        if not session_id and user_id.strip():
+        if user_id.strip() and not session_id.strip():
             return ""
         if session_id.startswith(CUT_PREFIX):
             raise Rejected(

@@ -19,7 +19,7 @@ from stream.events.raw_columns import RawColumns, Rows, joined
 
 def reader_by_keys(formats: Sequence[Format], otherwise: ReadObject = reject_foreign) -> ReadObject:
     """Return what reads a JSON object as the first of some formats that has one of its
-    keys.
+    keys with a value, or, where no format has, with null.
 
     Args:
         formats: in the order in which they are tried.
@@ -28,10 +28,12 @@ def reader_by_keys(formats: Sequence[Format], otherwise: ReadObject = reject_for
     readers = [(key, form.read) for form in formats if form.read for key in form.keys]
 
     def read(found: dict[str, Any], limits: Limits) -> Content:
-        for key, read_as in readers:
-            if key in found:
+        named = [(key, read_as) for key, read_as in readers if key in found]
+        for key, read_as in named:
+            if found[key] is not None:
                 return read_as(found, limits)
-        return otherwise(found, limits)
+        read_as = named[0][1] if named else otherwise
+        return read_as(found, limits)
 
     return read
 
@@ -42,7 +44,8 @@ def _in_envelope_or_bare(envelope: Format, bare: ReadObject) -> ReadObject:
     assert read_envelope is not None  # noqa: S101  # it is JSON
 
     def read(found: dict[str, Any], limits: Limits) -> Content:
-        return (read_envelope if "specversion" in found else bare)(found, limits)
+        is_enveloped = found.get("specversion") is not None
+        return (read_envelope if is_enveloped else bare)(found, limits)
 
     return read
 

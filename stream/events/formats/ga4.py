@@ -25,12 +25,19 @@ def _read(event: dict[str, Any], limits: Limits) -> Content:
     action = _ACTIONS.get(fields.string(event, "event_name", required=True))
     if action is None:
         return ignored("other_action")
-    if event.get("items") is None:
+    items = event.get("items")
+    if items is None:
         return ignored("no_item")
-    if event.get("user_pseudo_id") is None and event.get("user_id") is None:
+    if all(fields.is_nothing(event.get(name)) for name in ("user_pseudo_id", "user_id")):
         return ignored("other")
+    if isinstance(items, list):
+        items = [each for each in items if not _is_not_set(each)]
     read = partial(_interaction, event, _parameters(event), action, limits)
-    return content_of_products(event["items"], "items", read)
+    return content_of_products(items, "items", read)
+
+
+def _is_not_set(item: object) -> bool:
+    return isinstance(item, dict) and item.get("item_id") == _NOT_SET
 
 
 def _interaction(
@@ -43,9 +50,9 @@ def _interaction(
     device = fields.identifier(event, "user_pseudo_id")
     user = fields.identifier(event, "user_id")
     visit = fields.identifier(parameters, "ga_session_id")
-    item_id = fields.identifier(item, "item_id", required=True)
     # a visit is the second in which it began: only of its device it is an id
-    session_id = f"{device or user}.{visit}" if visit else ""
+    whose = device if device.strip() else user
+    session_id = f"{whose}.{visit}" if visit.strip() else ""
     user_id, alias_id = fields.visitor(session_id, user, device)
     return limits.interaction(
         ts_ms=_time_ms(event),
@@ -53,7 +60,7 @@ def _interaction(
         user_id=user_id,
         alias_id=alias_id,
         query=fields.text(parameters, "search_term"),
-        item_id="" if item_id == _NOT_SET else item_id,
+        item_id=fields.identifier(item, "item_id", required=True),
         action=action,
     )
 

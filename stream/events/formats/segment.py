@@ -59,7 +59,8 @@ def _interaction(
     user = fields.identifier(call, "userId")
     visit = fields.identifier(fields.mapping(call, "context"), "sessionId")
     # a visit is a number that says when it began: only of its device it is an id
-    session_id = f"{device or user}.{visit}" if visit else ""
+    whose = device if device.strip() else user
+    session_id = f"{whose}.{visit}" if visit.strip() and whose.strip() else ""
     user_id, alias_id = fields.visitor(session_id, user, device)
     return limits.interaction(
         ts_ms=fields.time(call, _first(call, _TIMES)),

@@ -51,7 +51,24 @@ _SEARCH_KEYS = (
     "query_response_objects_ids",
 )
 _BULK_KEYS = ("index", "create")
-_INDEX_LINE_KEYS = frozenset({"_index", "_id", "_type", "routing"})
+_INDEX_LINE_KEYS = frozenset(
+    {
+        "_id",
+        "_index",
+        "_routing",
+        "_type",
+        "dynamic_templates",
+        "if_primary_term",
+        "if_seq_no",
+        "list_executed_pipelines",
+        "pipeline",
+        "require_alias",
+        "require_data_stream",
+        "routing",
+        "version",
+        "version_type",
+    }
+)
 
 
 _IMPRESSION = ignored("impression")
@@ -123,8 +140,8 @@ def _read_hit(hit: dict[str, Any], limits: Limits) -> Content:
 
 def _query(event: Mapping[str, Any], attributes: Mapping[str, Any]) -> str:
     query = fields.text(event, "user_query") or fields.text(attributes, "user_query")
-    if not query and fields.string(event, "message_type").upper() == "QUERY":
-        query = fields.string(event, "message")
+    if not query and str(event.get("message_type")).upper() == "QUERY":
+        query = fields.text(event, "message")
     return query
 
 

@@ -34,11 +34,18 @@ def _named(name: str) -> Content:
 
 @pytest.mark.parametrize(
     ("found", "name"),
-    [({"c": 1}, "second"), ({"b": None}, "first"), ({"c": 1, "a": 2}, "first")],
+    [
+        ({"c": 1}, "second"),
+        ({"b": None}, "first"),
+        ({"c": 1, "a": 2}, "first"),
+        ({"a": None, "c": 1}, "second"),
+        ({"a": None, "c": None}, "first"),
+    ],
 )
 def test_the_first_format_with_a_key_reads(found: dict[str, Any], name: str) -> None:
-    """Any key of a format is enough, whatever its value, and the order of the formats
-    counts, not that of the keys.
+    """Any key of a format is enough, and the order of the formats counts, not that of
+    the keys. Tables of several forms write null for what a row has not, so a key with
+    null counts where no other does.
     """
     assert reader_by_keys([FIRST, SECOND])(found, LIMITS) == _named(name)
 
@@ -80,6 +87,15 @@ def test_plain_neutral_lines_come_first(key: str, reason: str | None) -> None:
         assert events_of(line) == [CLICK]
     else:
         assert rejection_of(line) == (reason, "timestamp is absent")
+
+
+def test_rows_of_a_table_of_several_forms() -> None:
+    """Each has all columns, most of them null."""
+    nothing = {"specversion": None, "action_name": None, "_source": None, "user_query": None}
+
+    assert events_of({**nothing, **NEUTRAL}) == [CLICK]
+    assert events_of({**nothing, **UBI, "ts_ms": None}) == [CLICK]
+    assert events_of({**nothing, **_ITEM_LINE}, source="freshet.catalog") == [_ITEM]
 
 
 _ITEM_LINE = {"item_id": "i1", "title": "T"}

@@ -92,17 +92,22 @@ def test_where_the_fields_are(change: dict[str, Any], expected: dict[str, Any]) 
         ),
         {"items": []},
         {"items": None},
+        {"items": [{"item_id": "(not set)"}]},
         {"user_pseudo_id": None},
+        {"user_pseudo_id": "", "user_id": " "},
     ],
 )
 def test_events_of_no_use(change: dict[str, Any]) -> None:
-    """Lists, searches, and what is of no item or of nobody known are ignored."""
+    """Lists, searches, and what is of no item or of nobody known are ignored.
+
+    All visitors who gave no consent are not one with the ids of their visits.
+    """
     assert outcome_of({**EVENT, **change}) == ([], [], 1)
 
 
 def test_a_bad_item_does_not_cost_the_others() -> None:
-    """Each is told, a reason once."""
-    items = [{"item_id": "(not set)"}, {"item_id": "i1"}, {"item_name": "x"}, []]
+    """Each is told, a reason once; one that is not set is none."""
+    items = [{"item_id": "(not set)"}, {"item_id": ""}, {"item_id": "i1"}, {"item_name": "x"}, []]
 
     assert outcome_of({**EVENT, "items": items}) == (
         [CLICK],

@@ -66,6 +66,7 @@ def test_user_is_optional() -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
+        ({"session_id": " "}, {"session_id": ""}),
         ({"item_id": 4711}, {"item_id": "4711"}),
         ({"item_id": 12.0}, {"item_id": "12"}),
         ({"session_id": 81}, {"session_id": "81"}),
@@ -167,7 +168,7 @@ def test_other_fields_are_ignored() -> None:
         ({"type": "hover"}, "unknown_type"),
         ({"session_id": "", "user_id": ""}, "missing_field"),
         ({"session_id": None, "user_id": None}, "missing_field"),
-        ({"session_id": "  "}, "missing_field"),
+        ({"session_id": "  ", "user_id": " "}, "missing_field"),
         ({"session_id": 7.5}, "wrong_type"),
         ({"session_id": True}, "wrong_type"),
         ({"session_id": "\ud83d"}, "malformed"),

@@ -81,6 +81,10 @@ def test_an_order_of_many_products() -> None:
             {"context": {"sessionId": 9}, "anonymousId": None},
             {"session_id": "u-1.9", "user_id": "u-1", "alias_id": ""},
         ),
+        (
+            {"context": {"sessionId": 9}, "anonymousId": " "},
+            {"session_id": "u-1.9", "user_id": "u-1", "alias_id": ""},
+        ),
         ({"context": {"library": {}}}, {}),
         ({"timestamp": None, "originalTimestamp": "2023-11-14T21:56:40Z"}, {}),
         ({"properties": {"sku": "k1"}}, {"item_id": "k1", "query": ""}),
@@ -124,6 +128,11 @@ def test_calls_of_no_use(change: dict[str, Any]) -> None:
         ({"properties": {"products": {}}}, "wrong_type", "products"),
         ({"userId": None, "anonymousId": None}, "missing_field", "session_id"),
         ({"context": {"sessionId": {}}}, "wrong_type", "sessionId"),
+        (
+            {"context": {"sessionId": 9}, "anonymousId": "", "userId": None},
+            "missing_field",
+            "session_id",
+        ),
     ],
 )
 def test_rejected_calls(change: dict[str, Any], reason: str, detail: str) -> None:

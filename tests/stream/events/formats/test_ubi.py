@@ -173,6 +173,8 @@ def test_rejected_searches(change: dict[str, Any], reason: str, detail: str) -> 
         {"index": {"_index": "ubi_queries", "_id": "7"}},
         {"index": {}},
         {"create": {"_index": "ubi_events"}},
+        {"create": {"_index": "ubi_events", "pipeline": "p", "require_alias": True}},
+        {"index": {"_id": "7", "version": 3, "version_type": "external", "if_seq_no": 1}},
     ],
 )
 def test_index_lines(line: dict[str, Any]) -> None:
@@ -184,6 +186,18 @@ def test_index_lines(line: dict[str, Any]) -> None:
 def test_what_only_looks_like_an_index_line(line: dict[str, Any]) -> None:
     """Anything else with such a key is unknown."""
     assert rejection_of(line)[0] == "unknown_type"
+
+
+@pytest.mark.parametrize(
+    ("change", "query"),
+    [
+        ({"message_type": "Query", "message": 501}, "501"),
+        ({"message_type": 5, "message": {}}, ""),
+    ],
+)
+def test_messages(change: dict[str, Any], query: str) -> None:
+    """A number is a query too, and a message of another type says nothing."""
+    assert events_of({**UBI, "user_query": None, **change})[0].query == query
 
 
 def test_hits() -> None:
