@@ -25,7 +25,7 @@ LIFELINE_VARIABLE = "FRESHET_LIFELINE"
 LIFELINE_RELEASE = b"."
 
 EXTRAS: Mapping[str, tuple[str, ...]] = {
-    "stream": ("crc32c", "fsspec", "kafka", "lz4", "rocksdict", "zstandard"),
+    "stream": ("cramjam", "crc32c", "fsspec", "kafka", "lz4", "rocksdict", "zstandard"),
     "confluent": ("confluent_kafka",),
     "model": ("annoy", "bm25s", "torch", "torch_geometric"),
     "client": ("freshet_client", "grpc"),
