@@ -64,9 +64,11 @@ def judge_files(files: Sequence[FileRead], tally: QuarantineTally) -> FileVerdic
             )
         elif rejected.num_records * 2 > file.num_lines:
             share = 100 * rejected.num_records // file.num_lines
+            form = text_form(file.head) if file.head else None
+            why = f"it {form}" if form else f"most of that {_main_reason(rejected)}"
             doubtful.append(
                 f"{share}% of {file.path} cannot be used ({rejected.num_records:,} of "
-                f"{file.num_lines:,} lines): most of that {_main_reason(rejected)}"
+                f"{file.num_lines:,} lines): {why}"
             )
     more = len(unusable) - _MAX_NAMED
     named = unusable[:_MAX_NAMED] + ([f"nor can anything in {more:,} more files"] * (more > 0))
@@ -80,6 +82,7 @@ def _what_is_wrong(file: FileRead, rejected: RejectedRecords) -> str:
         form
         or _of_other_kind(file, rejected)
         or _of_other_unit(rejected)
+        or _of_other_encoding(rejected)
         or (f"has {file.num_lines:,} lines, most of which {_main_reason(rejected)}")
     )
 
@@ -102,6 +105,17 @@ def _of_other_unit(rejected: RejectedRecords) -> str | None:
     for unit, factor, advice in _UNITS:
         if found and int(int(found[0]) * factor) in _PLAUSIBLE_MS:
             return f"has its times in {unit}, not in milliseconds ({found[0]}); {advice}"
+    return None
+
+
+def _of_other_encoding(rejected: RejectedRecords) -> str | None:
+    """Return what to do about text that is not UTF-8."""
+    if rejected.main_reason != "malformed":
+        return None
+    try:
+        (rejected.examples["malformed"].record.value or b"").decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return "is not in UTF-8; convert it, as by: iconv -f WINDOWS-1252 -t UTF-8 FILE"
     return None
 
 

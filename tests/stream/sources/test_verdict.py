@@ -112,6 +112,21 @@ def test_more_than_half_unusable(tally: QuarantineTally) -> None:
     )
 
 
+def test_more_than_half_of_an_array(tally: QuarantineTally) -> None:
+    """The last object of an array with one a line has no comma and can be used."""
+    tally.put([rejected("a", n) for n in range(3)], 0)
+    _, (warning,) = judge_files([read_of("a", 4, b'[\n{"a":1},\n{"b":2}\n]\n')], tally)
+    assert "75% of /a cannot be used" in warning
+    assert "it starts like a JSON array" in warning
+
+
+def test_other_encodings(tally: QuarantineTally) -> None:
+    """Lines that look like JSON and are not UTF-8 are told by that."""
+    tally.put([rejected("a", 0, value='{"query": "café"}'.encode("latin-1"))], 0)
+    unusable, _ = judge_files([read_of("a", 1, b'{"query')], tally)
+    assert "is not in UTF-8" in unusable
+
+
 def test_only_the_last_line_again(tally: QuarantineTally) -> None:
     """A last line without a newline, which each run reads again, condemns no file."""
     tally.put([rejected("a", 90)], 0)
