@@ -4,12 +4,13 @@ A format's column path reads what is plainly good; the rest is decoded one by on
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from protos.text import normalize_query
+from protos.text import normalize_queries, normalize_query
 from stream.actions import Action
 from stream.events.columns import NO_KEY, EventColumns, Keys, References, Texts, no_events
 from stream.events.decoder import Decoder
@@ -238,41 +239,58 @@ def _references(raw: RawColumns) -> References:
     )
 
 
-# What an interner asks of a new text: its canonical form, or None where the text may
-# not be used, or not without a closer look.
+# What an interner asks of new texts: the canonical form of each, or None where the text
+# may not be used, or not without a closer look.
 
 
 def _ids(max_bytes: int) -> Canonical:
-    def canonical(text: str) -> str | None:
-        return None if text.isspace() or _is_long(text, max_bytes) else text
+    def canonical(texts: list[str]) -> Sequence[str | None]:
+        if not any(map(str.isspace, texts)) and not _any_is_long(texts, max_bytes):
+            return texts
+        return [None if text.isspace() or _is_long(text, max_bytes) else text for text in texts]
 
     return canonical
 
 
 def _session_ids(max_bytes: int) -> Canonical:
-    canonical_id = _ids(max_bytes)
+    canonical_ids = _ids(max_bytes)
 
-    def canonical(text: str) -> str | None:
-        return None if text.startswith(CUT_PREFIX) else canonical_id(text)
+    def canonical(texts: list[str]) -> Sequence[str | None]:
+        ids = canonical_ids(texts)
+        if CUT_PREFIX not in "".join(texts):
+            return ids
+        return [None if each and each.startswith(CUT_PREFIX) else each for each in ids]
 
     return canonical
 
 
 def _user_ids(max_bytes: int) -> Canonical:
-    def canonical(text: str) -> str | None:
-        return None if _is_long(text, max_bytes) else text.strip() and text
+    def canonical(texts: list[str]) -> Sequence[str | None]:
+        if not any(map(str.isspace, texts)) and not _any_is_long(texts, max_bytes):
+            return texts
+        return [None if _is_long(text, max_bytes) else text.strip() and text for text in texts]
 
     return canonical
 
 
 def _queries(max_bytes: int) -> Canonical:
-    def canonical(text: str) -> str | None:
-        if _is_long(text, max_bytes):
-            return None
-        query = normalize_query(text)
+    def canonical(texts: list[str]) -> Sequence[str | None]:
+        if not _any_is_long(texts, max_bytes):
+            queries = normalize_queries(texts)
+            if all(queries) and not _any_is_long(queries, max_bytes):
+                return queries
+        return [form(text) if text else "" for text in texts]
+
+    def form(text: str) -> str | None:
+        query = "" if _is_long(text, max_bytes) else normalize_query(text)
         return None if not query or _is_long(query, max_bytes) else query
 
     return canonical
+
+
+def _any_is_long(texts: Sequence[str], max_bytes: int) -> bool:
+    """Return whether a text may be longer than that: none is of a quarter of it."""
+    return max(map(len, texts), default=0) * 4 > max_bytes
 
 
 def _is_long(text: str, max_bytes: int) -> bool:

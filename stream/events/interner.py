@@ -3,11 +3,13 @@
 Checked, brought to canonical form, hashed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import compress, repeat
+from typing import cast
 
 import numpy as np
 
-from protos.text import text_key
+from protos.text import text_keys
 from stream.events.columns import NO_KEY, Keys
 
 UNUSABLE = (1 << 64) - 1
@@ -16,8 +18,8 @@ UNUSABLE = (1 << 64) - 1
 Too long, empty, or with the key of another text.
 """
 
-Canonical = Callable[[str], str | None]
-"""Returns the canonical form of a text, None for one that cannot be used."""
+Canonical = Callable[[list[str]], Sequence[str | None]]
+"""Returns the canonical form of each text, None for one that cannot be used."""
 
 
 class Interner:
@@ -25,7 +27,7 @@ class Interner:
 
     Args:
         texts: the canonical texts by key, filled on the way.
-        canonical: the canonical form of a text that is not known yet.
+        canonical: the canonical forms of texts that are not known yet.
         empty: what a text interns to whose canonical form is empty.
     """
 
@@ -33,12 +35,40 @@ class Interner:
         self, texts: dict[int, str], canonical: Canonical, *, empty: int = UNUSABLE
     ) -> None:
         self._texts = texts
-        self._keys = _LearntKeys(texts, canonical, empty)
+        self._canonical = canonical
+        self._empty = empty
+        self._keys: dict[str, int] = {}
 
     def keys(self, texts: Sequence[str]) -> Keys:
         """Return the key of each text: ``uint64 [num_texts]``."""
-        found = map(self._keys.__getitem__, texts)
-        return np.fromiter(found, dtype=np.uint64, count=len(texts))
+        keys = _looked_up(self._keys, texts)
+        rows = np.flatnonzero(keys == np.uint64(UNUSABLE))
+        if len(rows):
+            unknown = [texts[row] for row in rows.tolist()]
+            learnt = self._learn(list(dict.fromkeys(unknown)))
+            self._keys.update(learnt)
+            keys[rows] = _looked_up(learnt, unknown)
+        return keys
+
+    def _learn(self, texts: list[str]) -> dict[str, int]:
+        """Return the keys of distinct texts, but of what cannot be used: that may be
+        long, and never the same twice.
+        """
+        forms = self._canonical(texts)
+        learnt: dict[str, int] = {}
+        if not all(forms):
+            if self._empty != UNUSABLE:
+                pairs = zip(texts, forms, strict=True)
+                learnt = {text: self._empty for text, form in pairs if form == ""}
+            texts, forms = list(compress(texts, forms)), list(compress(forms, forms))
+        usable = cast("Sequence[str]", forms)
+        keys = text_keys(usable)
+        is_own = [
+            key not in _RESERVED and self._texts.setdefault(key, form) == form
+            for key, form in zip(keys, usable, strict=True)
+        ]
+        learnt.update(compress(zip(texts, keys, strict=True), is_own))
+        return learnt
 
     def forget_if_large(self, max_texts: int) -> bool:
         """Forget all texts once there are many; return whether they were forgotten.
@@ -52,28 +82,10 @@ class Interner:
         return is_large
 
 
-class _LearntKeys(dict[str, int]):
-    """Keys by text, which learns a text that it is asked for: one look-up for each that
-    it has met before.
-    """
-
-    def __init__(self, texts: dict[int, str], canonical: Canonical, empty: int) -> None:
-        super().__init__()
-        self._texts = texts
-        self._canonical = canonical
-        self._empty = empty
-
-    def __missing__(self, text: str) -> int:
-        canonical = self._canonical(text) if text else ""
-        if canonical:
-            key = text_key(canonical)
-            if key in _RESERVED or self._texts.setdefault(key, canonical) != canonical:
-                key = UNUSABLE
-        else:
-            key = UNUSABLE if canonical is None else self._empty
-        if key != UNUSABLE:  # what cannot be used may be long, and never the same twice
-            self[text] = key
-        return key
+def _looked_up(known: Mapping[str, int], texts: Sequence[str]) -> Keys:
+    """Return the key of each text; `UNUSABLE`: it is not among them."""
+    found = map(known.get, texts, repeat(UNUSABLE))
+    return np.fromiter(found, dtype=np.uint64, count=len(texts))
 
 
 _RESERVED = frozenset({NO_KEY, UNUSABLE})

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from protos.text import (
     escape_entities,
     normal_form,
+    normalize_queries,
     normalize_query,
     read_entities,
     text_features,
     text_key,
+    text_keys,
 )
 
 GOLDEN_QUERIES = {
@@ -194,6 +196,25 @@ def test_normalized_queries_have_single_inner_spaces(text: str) -> None:
     normalized = normalize_query(text)
 
     assert normalized == " ".join(normalized.split())
+
+
+@given(st.lists(st.text() | st.text(st.characters(max_codepoint=127)) | st.just("a &amp; b")))
+def test_many_queries_are_normalised_as_each_is(texts: list[str]) -> None:
+    """Blank, empty and foreign texts among them change nothing."""
+    assert normalize_queries(texts) == [normalize_query(text) for text in texts]
+
+
+@given(st.lists(st.text(st.sampled_from(" -aB\t\n"))))
+def test_many_ascii_queries_are_normalised_as_each_is(texts: list[str]) -> None:
+    """Spaces at an end of one do not reach its neighbours."""
+    assert normalize_queries(texts) == [normalize_query(text) for text in texts]
+
+
+@given(st.lists(st.text(st.characters())))
+def test_many_keys_are_those_of_each(texts: list[str]) -> None:
+    """Also where one of them cannot be encoded."""
+    texts = [*texts, "\ud800"]
+    assert list(text_keys(texts)) == [text_key(text) for text in texts]
 
 
 @pytest.mark.parametrize(("text", "key"), GOLDEN_KEYS.items())

@@ -416,8 +416,10 @@ def test_key_collisions_are_quarantined(
 
     The second one's record goes to the quarantine.
     """
-    for module in (lookup, interning):
-        monkeypatch.setattr(module, "text_key", lambda text: 1 + len(text))
+    monkeypatch.setattr(lookup, "text_key", lambda text: 1 + len(text))
+    monkeypatch.setattr(
+        interning, "text_keys", lambda texts: tuple(1 + len(text) for text in texts)
+    )
     first, second = event(item_id="one"), event(item_id="two")
     write_lines(events_path, [line_of(first), b"bad", line_of(second)])
     store = open_store()

@@ -76,11 +76,11 @@ class _Batch(NamedTuple):
     user_ids: Sequence[str]
     queries: Sequence[str]
     item_ids: Sequence[str]
-    ts_offset_ms: list[int]
-    session: list[int]
-    query: list[int]
-    item: list[int]
-    action: list[int]
+    ts_offset_ms: Sequence[int]
+    session: Sequence[int]
+    query: Sequence[int]
+    item: Sequence[int]
+    action: Sequence[int]
 
 
 def _read_columns(values: Sequence[Any], rows: Rows) -> tuple[RawColumns, Rows]:
@@ -110,18 +110,19 @@ def _read_columns(values: Sequence[Any], rows: Rows) -> tuple[RawColumns, Rows]:
 
 
 def _batch_of(message: pb.EventBatch, row: int) -> _Batch:
+    # Sliced: protobuf makes a list of it at once, three times as fast as by iteration.
     return _Batch(
         row=row,
         base_ts_ms=message.base_ts_ms,
-        session_ids=message.session_ids,
-        user_ids=message.user_ids or [""] * len(message.session_ids),
-        queries=["", *message.queries],
-        item_ids=message.item_ids,
-        ts_offset_ms=list(message.ts_offset_ms),
-        session=list(message.session),
-        query=list(message.query),
-        item=list(message.item),
-        action=list(message.action),
+        session_ids=message.session_ids[:],
+        user_ids=message.user_ids[:] or [""] * len(message.session_ids),
+        queries=["", *message.queries[:]],
+        item_ids=message.item_ids[:],
+        ts_offset_ms=message.ts_offset_ms[:],
+        session=message.session[:],
+        query=message.query[:],
+        item=message.item[:],
+        action=message.action[:],
     )
 
 
@@ -140,7 +141,7 @@ def _is_sound(batch: _Batch) -> bool:
 
 
 def _index(
-    parts: Sequence[tuple[list[int], Sequence[str]]], num_events: NDArray[np.int64]
+    parts: Sequence[tuple[Sequence[int], Sequence[str]]], num_events: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Return where each event's text is in the joined tables: ``int64 [num_rows]``.
 
@@ -163,7 +164,7 @@ def _times(batches: Sequence[_Batch], num_events: NDArray[np.int64]) -> NDArray[
     return np.where(has_overflown, 0, times)
 
 
-def _numbers(columns: Sequence[list[int]]) -> NDArray[np.int64]:
+def _numbers(columns: Sequence[Sequence[int]]) -> NDArray[np.int64]:
     return np.array(_joined(columns), dtype=np.int64)
 
 

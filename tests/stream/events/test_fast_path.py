@@ -236,7 +236,7 @@ def test_a_text_with_the_key_of_another_is_rejected(monkeypatch: pytest.MonkeyPa
     """Two items that share a key are never taken for one: the second is rejected, with
     its record.
     """
-    monkeypatch.setattr("stream.events.interner.text_key", len)
+    monkeypatch.setattr("stream.events.interner.text_keys", lambda texts: tuple(map(len, texts)))
     batch = records([(EVENT, event(item_id="one")), (EVENT, event(item_id="two"))])
 
     decoded = ColumnDecoder(SETTINGS).decode(batch, NOW_MS)
