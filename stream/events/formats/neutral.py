@@ -93,11 +93,18 @@ _LINE_DECODER = msgspec.json.Decoder(_Line)
 
 
 def plain_content(value: bytes, limits: Limits) -> Content | None:
-    """Return what a plain neutral line holds; None: the bytes are not one."""
+    """Return what a plain neutral line holds; None: the bytes are not one.
+
+    Plain are the lines that `read_columns` reads, so that a line is of one form
+    whether it is read by itself or among others.
+    """
     try:
         line = _LINE_DECODER.decode(value)
     except UNREADABLE:
-        return None
+        try:
+            line = _NUMBERED_DECODER.decode(value).as_line()
+        except UNREADABLE:
+            return None
     if not line.item_id or not (line.session_id or line.user_id):
         return None
     interaction = limits.interaction(

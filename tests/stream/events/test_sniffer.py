@@ -1,5 +1,6 @@
 """JSON that nothing announces is told by its keys."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from stream.events.format import Content, json_format
 from stream.events.formats.catalog import JSON_ITEM
 from stream.events.formats.erasure import JSON_ERASURE
+from stream.events.formats.neutral import read_columns
 from stream.events.limits import Limits
 from stream.events.sniffer import reader_by_keys
 from stream.events.types import CatalogItem, Erasure, Rejected
@@ -87,6 +89,17 @@ def test_plain_neutral_lines_come_first(key: str, reason: str | None) -> None:
         assert events_of(line) == [CLICK]
     else:
         assert rejection_of(line) == (reason, "timestamp is absent")
+
+
+@pytest.mark.parametrize("key", ["specversion", "_source", "user_query", "index", "properties"])
+@pytest.mark.parametrize("session_id", ["s1", 5])
+def test_a_line_is_of_one_form_alone_and_among_others(key: str, session_id: str | int) -> None:
+    """Ids that are numbers make no difference, to either reader."""
+    line = {**NEUTRAL, "session_id": session_id, key: "1"}
+    columns, unread = read_columns([json.dumps(line).encode()], [0])
+
+    assert [event.session_id for event in events_of(line)] == [str(session_id)]
+    assert (columns.session.texts, unread) == ([str(session_id)], [])
 
 
 def test_rows_of_a_table_of_several_forms() -> None:
