@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 from uuid import uuid4
 
 import msgspec
@@ -20,9 +20,11 @@ import msgspec
 from stream.errors import PublishFailed, QuarantineFailed, QuarantineUnavailable, refusal
 from stream.events.types import Record, Rejection, SourcePartition
 from stream.files import sync_directory
-from stream.kafka.producer import Headers, RecordProducer
-from stream.kafka.python_client import KafkaPythonClient, StoredRecord
 from stream.settings import StreamSettings
+
+if TYPE_CHECKING:  # who reads files does not wait for a client of Kafka
+    from stream.kafka.producer import Headers, RecordProducer
+    from stream.kafka.python_client import StoredRecord
 
 logger = logging.getLogger(__name__)
 
@@ -292,6 +294,8 @@ class TopicQuarantine:
             connected.producer.close()
 
     def _connect(self, within_seconds: float) -> "_Connected":
+        from stream.kafka.producer import RecordProducer  # noqa: PLC0415  # not for files
+
         settings = replace(
             self._settings,
             bootstrap_timeout_seconds=min(within_seconds, self._settings.bootstrap_timeout_seconds),
@@ -309,7 +313,7 @@ class TopicQuarantine:
 class _Connected(NamedTuple):
     """A producer, and how many partitions its topic had when it connected."""
 
-    producer: RecordProducer
+    producer: "RecordProducer"
     num_partitions: int
 
 
@@ -326,6 +330,8 @@ def read_quarantine_topic(bootstrap: str, settings: StreamSettings) -> list[Quar
     Raises:
         SourceUnavailable: no broker answers, or the topic is not there.
     """
+    from stream.kafka.python_client import KafkaPythonClient  # noqa: PLC0415  # not for files
+
     waiting: dict[Place, list[QuarantinedRecord]] = {}
     for record in KafkaPythonClient(bootstrap, settings).stored_records(settings.quarantine_topic):
         quarantined = _of_topic(record)
@@ -347,6 +353,8 @@ def publish_again(
     Raises:
         PublishFailed: no broker answers, or a topic or partition is not there.
     """
+    from stream.kafka.producer import RecordProducer  # noqa: PLC0415  # not for files
+
     once = {quarantined.place: quarantined for quarantined in records}.values()
     with closing(RecordProducer(bootstrap, settings)) as producer:
         for quarantined in once:
@@ -560,7 +568,7 @@ def _base64(content: bytes | None) -> str | None:
     return None if content is None else b64encode(content).decode()
 
 
-def _headers(rejection: Rejection, now_ms: int) -> Headers:
+def _headers(rejection: Rejection, now_ms: int) -> "Headers":
     record = rejection.record
     headers = dict(record.headers) | {
         "reason": rejection.reason,
@@ -588,7 +596,7 @@ def _place_headers(place: Place) -> dict[str, str]:
     }
 
 
-def _of_topic(record: StoredRecord) -> QuarantinedRecord:
+def _of_topic(record: "StoredRecord") -> QuarantinedRecord:
     """Return a record of the quarantine topic; of one that is not ours, what can be
     told.
     """

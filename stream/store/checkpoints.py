@@ -20,7 +20,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from uuid import uuid4
 
-import fsspec
 import msgspec
 
 from stream.errors import (
@@ -142,6 +141,8 @@ class Checkpoints:
     """
 
     def __init__(self, url: str) -> None:
+        import fsspec  # noqa: PLC0415  # most stores have no checkpoints
+
         self._url = url
         self._hashes: dict[int, dict[tuple[int, int, int], str]] = {}
         self._distrusted: set[str] = set()

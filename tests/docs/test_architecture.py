@@ -81,6 +81,24 @@ def test_hashing_texts_loads_no_database() -> None:
     assert {"rocksdict", "fsspec", "prometheus_client", "torch", "kafka"} & set(found) == set()
 
 
+def test_streaming_files_loads_no_client_of_kafka(tmp_path: Path) -> None:
+    """Who reads files into a store without checkpoints does not wait for Kafka's
+    clients, nor for fsspec.
+    """
+    code = (
+        "import sys, freshet.commands.services.stream\n"
+        "from stream.settings import StreamSettings\n"
+        "from stream.store.store import Store\n"
+        "from pathlib import Path\n"
+        "with Store.create_or_open(Path(sys.argv[1]), StreamSettings(), 1): pass\n"
+        "print(*sorted(sys.modules))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "store")]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert {"fsspec", "kafka", "confluent_kafka", "torch"} & set(found.stdout.split()) == set()
+
+
 def test_contributors_are_led_to_every_how_to() -> None:
     """Each how-to page has its line in CONTRIBUTING.md, and each line its page."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
