@@ -15,7 +15,6 @@ from struct import Struct
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 
-import msgspec
 import numpy as np
 
 from stream.actions import Action
@@ -26,8 +25,9 @@ from stream.graph.arrays import GraphArrays, GraphParts, build_arrays, missing_n
 from stream.graph.catalog import newest_over_shards
 from stream.graph.edges import EdgeColumns, edges_of, with_folded
 from stream.graph.facts import Digest, FactColumns, hyperedge_rows, hyperedge_sizes, merge_facts
-from stream.graph.folded import FoldedEdges, add_folded
+from stream.graph.folded import add_folded
 from stream.graph.keysets import distinct, repeated
+from stream.reading.dump import ItemNames, edge_lines, hyperedge_lines
 from stream.reading.incremental import GraphCache
 from stream.reading.manifest import MANIFEST_NAME as SNAPSHOT_MANIFEST_NAME
 from stream.reading.manifest import read_manifest as read_snapshot_manifest
@@ -44,7 +44,7 @@ from stream.store.store import read_manifest as read_store_manifest
 __all__ = ["GraphArrays", "GraphReader", "GraphStats", "GraphSummary", "graph_hash", "open_graph"]
 
 _DIGEST = Struct(">QQQ")
-# Sessions read in one look-up of a dump: bounds memory.
+# Sessions read in one look-up of those that are in several shards: bounds memory.
 _CHUNK_SESSIONS = 512
 
 _Value = TypeVar("_Value")
@@ -212,9 +212,14 @@ class GraphReader:
             at_ms: the time that weights are taken at; None: the watermark.
         """
         at_ms = self._time(at_ms)
-        item_ids = self._item_ids()
-        yield from self._edge_lines(item_ids, at_ms)
-        yield from self._hyperedge_lines(item_ids)
+        items = ItemNames(self.path, self.names(codec.ITEM_NAME))
+        yield from edge_lines(
+            self.names(codec.QUERY_NAME),
+            items,
+            self.edges_of_queries,
+            lambda edges: edges.weights(at_ms, self.half_life_ms, self._weights),
+        )
+        yield from hyperedge_lines(self.sessions(), items)
 
     def graph_hash(self) -> str:
         """Return a hash of the set of facts, as the sessions hold it and as the edges
@@ -394,15 +399,25 @@ class GraphReader:
 
     def edges_of_query(self, query_key: int) -> EdgeColumns:
         """Return the edges of one query, by item key."""
-        facts = [shard.facts_of_query(query_key) for shard in self._shards]
+        return self.edges_of_queries(np.array([query_key], dtype=np.uint64))
+
+    def edges_of_queries(self, queries: Keys) -> EdgeColumns:
+        """Return the edges of queries, by (query key, item key).
+
+        Args:
+            queries: ``uint64 [num_queries]`` their keys, ascending.
+        """
+        facts = [shard.facts_of_queries(queries) for shard in self._shards]
         edges = edges_of(self._visits.joined(FactColumns.concatenate(facts)))
-        return with_folded(edges, self._folded_of(codec.FOLDED, query_key))
+        folded = [shard.folded_of_queries(queries) for shard in self._folded_shards]
+        return with_folded(edges, add_folded(folded))
 
     def edges_of_item(self, item_key: int) -> EdgeColumns:
         """Return the edges of one item, by query key."""
         facts = [shard.facts_of_item(item_key) for shard in self._shards]
         edges = edges_of(self._visits.joined(FactColumns.concatenate(facts)))
-        return with_folded(edges, self._folded_of(codec.FOLDED_BY_ITEM, item_key))
+        folded = [shard.folded_of(codec.FOLDED_BY_ITEM, item_key) for shard in self._folded_shards]
+        return with_folded(edges, add_folded(folded))
 
     def close(self) -> None:
         """Close the shards."""
@@ -445,9 +460,6 @@ class GraphReader:
         facts = FactColumns.concatenate([chunk.facts for chunk in self.edges()])
         return with_folded(edges_of(facts), folded_edges(self._folded_shards))
 
-    def _folded_of(self, kind: bytes, key: int) -> FoldedEdges:
-        return add_folded([shard.folded_of(kind, key) for shard in self._folded_shards])
-
     def _time(self, at_ms: int | None) -> int:
         return (self.watermark_ms or 0) if at_ms is None else at_ms
 
@@ -460,54 +472,6 @@ class GraphReader:
         """
         scans = [scan(shard) for shard in self._shards]
         return scans[0] if len(scans) == 1 else _first_of_each(merge(*scans, key=itemgetter(0)))
-
-    def _item_ids(self) -> "_Names":
-        return _Names(self.path, self.names(codec.ITEM_NAME))
-
-    def _edge_lines(self, item_ids: "_Names", at_ms: int) -> Iterator[str]:
-        for query, query_key in sorted((text, key) for key, text in self.names(codec.QUERY_NAME)):
-            edges = self.edges_of_query(query_key)
-            weights = edges.weights(at_ms, self.half_life_ms, self._weights)
-            ids = [item_ids[item] for item in edges.item.tolist()]
-            for row in sorted(range(len(ids)), key=ids.__getitem__):
-                yield _edge_line(query, ids[row], edges, row, float(weights[row]))
-
-    def _hyperedge_lines(self, item_ids: "_Names") -> Iterator[str]:
-        sessions = sorted(
-            pair
-            for chunk in self.sessions()
-            for pair in zip(chunk.session_ids, chunk.keys.tolist(), strict=True)
-        )
-        for chunk in _chunks(sessions, _CHUNK_SESSIONS):
-            facts = self._facts_of_sessions([key for _, key in chunk])
-            for session_id, key in chunk:
-                line = _hyperedge_line(session_id, facts[key], item_ids)
-                if line:
-                    yield line
-
-    def _facts_of_sessions(self, keys: list[int]) -> dict[int, FactColumns]:
-        asked = self._visits.parts_of(np.array(keys, dtype=np.uint64)).tolist()
-        parts: dict[int, list[FactColumns]] = {key: [] for key in keys}
-        for shard in self._shards:
-            for key, record in shard.get_sessions(asked).items():
-                facts = codec.facts_of_sessions(np.array([key], dtype=np.uint64), [record])
-                for whole in set(self._visits.joined(facts).session.tolist()):
-                    parts[whole].append(self._visits.joined(facts))
-        return {
-            key: merge_facts(FactColumns.empty(), FactColumns.concatenate(found)).facts
-            for key, found in parts.items()
-        }
-
-
-class _Names(dict[int, str]):
-    """Texts by key. A key without a text means that the store is damaged."""
-
-    def __init__(self, path: Path, names: Iterator[tuple[int, str]]) -> None:
-        super().__init__(names)
-        self._path = path
-
-    def __missing__(self, key: int) -> str:
-        raise missing_name_error(self._path)
 
 
 def graph_hash(facts: Digest, edge_facts: Digest) -> str:
@@ -550,35 +514,6 @@ def _first_of_each(records: Iterator[tuple[int, _Value]]) -> Iterator[tuple[int,
         if key != last_key:
             yield key, record
         last_key = key
-
-
-def _edge_line(query: str, item_id: str, edges: EdgeColumns, row: int, weight: float) -> str:
-    return _json_line(
-        {
-            "kind": "edge",
-            "query": query,
-            "item": item_id,
-            "weight": weight,
-            "sessions": int(edges.sessions[row]),
-            "first_ms": int(edges.first_ms[row]),
-            "last_ms": int(edges.last_ms[row]),
-            "actions": edges.actions_of(row),
-        }
-    )
-
-
-def _hyperedge_line(session_id: str, facts: FactColumns, item_ids: Mapping[int, str]) -> str:
-    items = hyperedge_members(facts, item_ids) if len(facts) > 1 else []
-    if not items:
-        return ""
-    last_ms = int(facts.ts_ms.max())
-    return _json_line(
-        {"kind": "hyperedge", "session": session_id, "items": items, "last_ms": last_ms}
-    )
-
-
-def _json_line(record: dict[str, object]) -> str:
-    return msgspec.json.encode(record).decode("utf-8")
 
 
 def _chunks(records: list[_Value], size: int) -> Iterator[list[_Value]]:

@@ -196,19 +196,22 @@ class ShardReader:
             run: left for run, left in zip(runs, others, strict=True) if len(left) < len(runs[run])
         }
 
-    def facts_of_query(self, query_key: int) -> FactColumns:
-        """Return the facts that make the edges of a query.
+    def facts_of_queries(self, queries: Keys) -> FactColumns:
+        """Return the facts that make the edges of queries.
 
         One may be there again with a later time.
+
+        Args:
+            queries: ``uint64 [num_queries]`` query keys, ascending.
         """
-        return self._facts(codec.BY_QUERY, query_key, codec.by_query)
+        return self._facts(codec.one_keys(codec.BY_QUERY, queries), codec.by_query)
 
     def facts_of_item(self, item_key: int) -> FactColumns:
         """Return the facts on an item, out of any query or none.
 
         One may be there again with a later time.
         """
-        return self._facts(codec.BY_ITEM, item_key, codec.by_item)
+        return self._facts([codec.key_prefix(codec.BY_ITEM, item_key)], codec.by_item)
 
     def facts_on_items_since(self, items: Keys, sequence: int) -> FactColumns:
         """Return the facts on items that writes after `sequence` brought, new ones and
@@ -219,11 +222,7 @@ class ShardReader:
             sequence: of the last write that is left out.
         """
         prefixes = codec.one_keys(codec.BY_ITEM, items)
-        records = list(self._database.scan_each(prefixes, codec.pack_sequence(sequence + 1)))
-        try:
-            return codec.by_item([key for key, _ in records], [value for _, value in records])
-        except codec.BAD_ENTRY_ERRORS as error:
-            raise store_error(self.path, error) from error
+        return self._facts(prefixes, codec.by_item, codec.pack_sequence(sequence + 1))
 
     def get_catalog(self, keys: Sequence[int]) -> dict[int, CatalogItem]:
         """Return the catalogue entries of those items that have one."""
@@ -244,7 +243,15 @@ class ShardReader:
 
         `kind` is `codec.FOLDED` or `FOLDED_BY_ITEM`.
         """
-        return dict(self._folded(codec.key_prefix(kind, key)))
+        return self._folded([codec.key_prefix(kind, key)])
+
+    def folded_of_queries(self, queries: Keys) -> FoldedEdges:
+        """Return the folded edges of queries.
+
+        Args:
+            queries: ``uint64 [num_queries]`` query keys, ascending.
+        """
+        return self._folded(codec.one_keys(codec.FOLDED, queries))
 
     def get_folded(self, entry_keys: Sequence[bytes]) -> list[FoldedEdge | None]:
         """Return folded edges in the order of their entry keys.
@@ -307,11 +314,14 @@ class ShardReader:
         return self._get([key], [key], unpack).get(key)
 
     def _facts(
-        self, kind: bytes, key: int, unpack: Callable[[list[bytes], list[bytes]], FactColumns]
+        self,
+        prefixes: Sequence[bytes],
+        unpack: Callable[[list[bytes], list[bytes]], FactColumns],
+        start: bytes = b"",
     ) -> FactColumns:
-        records = list(self._database.scan(codec.key_prefix(kind, key)))
+        keys, values = _columns(list(self._database.scan_each(prefixes, start)))
         try:
-            return unpack([key for key, _ in records], [value for _, value in records])
+            return unpack(keys, values)
         except codec.BAD_ENTRY_ERRORS as error:
             raise store_error(self.path, error) from error
 
@@ -321,10 +331,14 @@ class ShardReader:
         except codec.BAD_ENTRY_ERRORS as error:
             raise store_error(self.path, error) from error
 
-    def _folded(self, prefix: bytes) -> Iterator[tuple[tuple[int, int], FoldedEdge]]:
-        return self._entries(
-            prefix, lambda key, value: (codec.unpack_folded_pair(key), codec.unpack_folded(value))
-        )
+    def _folded(self, prefixes: Sequence[bytes]) -> FoldedEdges:
+        records = self._database.scan_each(prefixes, b"")
+        try:
+            return {
+                codec.unpack_folded_pair(key): codec.unpack_folded(value) for key, value in records
+            }
+        except codec.BAD_ENTRY_ERRORS as error:
+            raise store_error(self.path, error) from error
 
     def _get(
         self, keys: Sequence[_Key], packed: list[bytes], unpack: Callable[[bytes], _Value]

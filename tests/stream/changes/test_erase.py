@@ -600,7 +600,8 @@ def test_edges_of_an_item_are_gone(shard: Shard) -> None:
     apply_to(shard, asked=[ask("item", "a")])
 
     assert len(edges_of(shard.facts_of_item(text_key("a")))) == 0
-    assert text_key("a") not in shard.facts_of_query(text_key("tv")).item
+    tv = np.array([text_key("tv")], dtype=np.uint64)
+    assert text_key("a") not in shard.facts_of_queries(tv).item
     assert np.array_equal(shard.facts_of_item(text_key("c")).session, [text_key("s-3")])
 
 

@@ -20,6 +20,7 @@ from stream.actions import Action
 from stream.errors import StoreUnreadable
 from stream.events.types import CatalogItem, Interaction
 from stream.graph.arrays import GraphArrays
+from stream.reading import dump as reading_dump
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
@@ -36,7 +37,7 @@ from testing.histories import (
     graph_hash,
     interactions,
 )
-from testing.oracle import Oracle
+from testing.oracle import Oracle, assert_same_dump
 from tests.stream.conftest import OpenStore
 
 DAY_MS = 86_400_000
@@ -416,3 +417,23 @@ def test_arrays_bound_hyperedges_as_the_dump_does(open_store: OpenStore, num_ite
 
     assert line["items"] == [f"i-{n:02d}" for n in range(min(num_items, 50))]
     assert [arrays.item_ids[item] for item in arrays.incidence_item] == line["items"]
+
+
+def test_dump_is_the_same_whatever_is_read_at_once(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Queries and lines are read and encoded by the chunk: lines come in order over
+    their bounds, texts with line ends and quotes in them included.
+    """
+    texts = ["b", 'a "b"', "line\u2028end", "é", "日本"]
+    events = [
+        event("s-1" if at % 3 else "s\n2", text, f"i\n{at % 4}", ts_ms=NOON_MS + at)
+        for at, text in enumerate(texts * 3)
+    ]
+    store = open_store(settings=StreamSettings(num_shards=2))
+    apply_all(store, events)
+    whole = dump(store.root, DEFAULTS, NOON_MS)
+    monkeypatch.setattr(reading_dump, "_CHUNK_QUERIES", 2)
+    monkeypatch.setattr(reading_dump, "_CHUNK_LINES", 2)
+    assert dump(store.root, DEFAULTS, NOON_MS) == whole
+    assert_same_dump(whole, Oracle.of(events).dump(NOON_MS))

@@ -169,7 +169,7 @@ def test_users_are_found_by_their_key(open_store: OpenStore) -> None:
 READS: dict[bytes, Callable[[Shard], object]] = {
     codec.DIRTY: lambda one: one.dirty_since(-1),
     codec.USER: lambda one: one.sessions_of_user(0),
-    codec.BY_QUERY: lambda one: one.facts_of_query(0),
+    codec.BY_QUERY: lambda one: one.facts_of_queries(np.zeros(1, dtype=np.uint64)),
     codec.BY_ITEM: lambda one: one.facts_of_item(0),
 }
 
