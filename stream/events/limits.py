@@ -200,7 +200,7 @@ class Limits:
         return self.id("session_id", session_id)
 
     def _query(self, raw: str, action: Action, *, needs_query: bool) -> str:
-        if not raw and not needs_query:
+        if not needs_query and not raw.strip():
             return ""
         query = _normalized(self._sized("query", raw, self.max_query_bytes))
         if not query and (needs_query or action != Action.VIEW):

@@ -139,10 +139,15 @@ def _read_hit(hit: dict[str, Any], limits: Limits) -> Content:
 
 
 def _query(event: Mapping[str, Any], attributes: Mapping[str, Any]) -> str:
-    query = fields.text(event, "user_query") or fields.text(attributes, "user_query")
-    if not query and str(event.get("message_type")).upper() == "QUERY":
-        query = fields.text(event, "message")
-    return query
+    """Return the first query that is not blank, or ""."""
+    for said in (event, attributes):
+        query = fields.text(said, "user_query")
+        if query.strip():
+            return query
+    if str(event.get("message_type")).upper() != "QUERY":
+        return ""
+    query = fields.text(event, "message")
+    return query if query.strip() else ""
 
 
 class _Object(msgspec.Struct, gc=False):

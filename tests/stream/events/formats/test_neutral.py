@@ -51,8 +51,9 @@ def test_neutral_types(kind: str, action: Action) -> None:
 
 
 @pytest.mark.parametrize("query", [None, "", "  \t"])
-def test_view_without_query(query: str | None) -> None:
-    """A view needs no query, and a blank one is none."""
+def test_actions_without_query(query: str | None) -> None:
+    """Only a search click needs a query, and a blank one is none."""
+    assert events_of({**NEUTRAL, "type": "purchase", "query": query})[0].query == ""
     assert events_of({**NEUTRAL, "type": "view", "query": query})[0].query == ""
 
 

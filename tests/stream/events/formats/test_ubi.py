@@ -188,11 +188,21 @@ def test_what_only_looks_like_an_index_line(line: dict[str, Any]) -> None:
     assert rejection_of(line)[0] == "unknown_type"
 
 
+@pytest.mark.parametrize("blank", ["", "  ", "\t"])
+def test_a_blank_query_leaves_the_search_that_is_named(blank: str) -> None:
+    """A form sends it where nobody typed anything."""
+    event = {**UBI, "user_query": blank, "query_id": "q-1"}
+
+    assert [(each.query, each.query_id) for each in events_of(event)] == [("", "q-1")]
+
+
 @pytest.mark.parametrize(
     ("change", "query"),
     [
         ({"message_type": "Query", "message": 501}, "501"),
         ({"message_type": 5, "message": {}}, ""),
+        ({"user_query": " ", "message_type": "QUERY", "message": "tea"}, "tea"),
+        ({"user_query": " ", "message_type": "QUERY", "message": " "}, ""),
     ],
 )
 def test_messages(change: dict[str, Any], query: str) -> None:
