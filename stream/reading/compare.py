@@ -4,7 +4,7 @@ Reads both once, in order of key.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -270,11 +270,20 @@ def _session_differences(left: _Side, right: _Side) -> Iterator[GraphDifference]
 
 def _catalog_differences(left: _Side, right: _Side) -> Iterator[GraphDifference]:
     for one, other in merge_join(left.catalog(), right.catalog(), itemgetter(0)):
-        if one != other:
+        if one is None or other is None or not _same_state(one[1], other[1]):
             key = {"item": _either(one, other)[1].item_id}
             yield GraphDifference(
                 kind="item", key=key, left=_item_value(one), right=_item_value(other)
             )
+
+
+def _same_state(one: CatalogItem, other: CatalogItem) -> bool:
+    """Whether two states of an item say the same; where one says no time, whatever the
+    other's is: Kafka gives a time to a state without one, a file does not.
+    """
+    if one.ts_ms and other.ts_ms:
+        return one == other
+    return replace(one, ts_ms=0) == replace(other, ts_ms=0)
 
 
 def _is_folded(left: _Side, one: _Session | None, right: _Side, other: _Session | None) -> bool:

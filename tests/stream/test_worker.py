@@ -2,7 +2,6 @@
 disk always does.
 """
 
-import gc
 import json
 import logging
 import random
@@ -646,13 +645,18 @@ def test_an_event_of_the_future_moves_no_watermark(
     assert registry.get_sample_value("freshet_stream_events_ahead_total") == 1
 
 
-def test_garbage_is_collected_seldom_while_it_runs(open_store: OpenStore) -> None:
+def test_garbage_is_collected_seldom_while_it_runs(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The threshold is another one for the loop alone, also where that fails."""
-    before = gc.get_threshold()
+    before = (700, 10, 10)
+    monkeypatch.setattr("stream.worker.gc.get_threshold", lambda: before)
+    thresholds = list[tuple[int, ...]]()
+    monkeypatch.setattr("stream.worker.gc.set_threshold", lambda *each: thresholds.append(each))
     source, seen = ScriptedSource([[line_of(one) for one in shop_events(3)]]), list[int]()
 
     def fail(_totals: WorkerTotals) -> None:
-        seen.append(gc.get_threshold()[0])
+        seen.append(len(thresholds))
         raise SourceUnreadable("no more")
 
     store = open_store()
@@ -662,8 +666,10 @@ def test_garbage_is_collected_seldom_while_it_runs(open_store: OpenStore) -> Non
             source, store, quarantine, StreamSettings(), metrics, StopEvent(), on_progress=fail
         )
 
-    assert seen[0] > before[0]
-    assert gc.get_threshold() == before
+    assert seen == [1]
+    (within, after) = thresholds
+    assert within[0] > before[0]
+    assert after == before
 
 
 @pytest.mark.parametrize(

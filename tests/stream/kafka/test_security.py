@@ -141,7 +141,7 @@ def test_password_from_a_file(secured: Secured, tmp_path: Path) -> None:
         ("BOTH", "SASL_SSL", {"sasl_mechanism": "PLAIN", "sasl_username": "x"}, WRONG_PASSWORD),
         ("TLS", "SSL", {"ssl_ca_location": "other"}, "signed by nobody in stream.ssl_ca_location"),
         ("TLS", "SSL", {"ssl_ca_location": ""}, "signed by nobody in stream.ssl_ca_location"),
-        ("TLS", "PLAINTEXT", {}, "see stream.security_protocol"),
+        ("TLS", "PLAINTEXT", {}, "stream.security_protocol"),
         ("PASSWORD", "PLAINTEXT", {}, "see stream.security_protocol"),
         ("PLAINTEXT", "SSL", {}, "it does not speak TLS there; see stream.security_protocol"),
         ("PLAINTEXT", "SASL_PLAINTEXT", {}, "it wants no password there"),

@@ -246,6 +246,18 @@ def test_catalogues_are_compared_when_asked_for(tmp_path: Path) -> None:
     assert tuple(found.counts) == KINDS
 
 
+def test_a_time_that_one_side_does_not_say_is_no_difference(tmp_path: Path) -> None:
+    """Kafka gives its record's time to a state without one, a file does
+    not; two times that are said differ.
+    """
+    for name, ts_ms in {"kafka": NOON_MS, "file": 0, "later": NOON_MS + 1}.items():
+        with Store.create_or_open(tmp_path / name, DEFAULTS) as store:
+            apply_events(store.shard(0), [], [CatalogItem(item_id="a", ts_ms=ts_ms)], {})
+
+    assert compare(tmp_path / "kafka", tmp_path / "file", with_catalog=True).is_equal
+    assert not compare(tmp_path / "kafka", tmp_path / "later", with_catalog=True).is_equal
+
+
 def test_a_name_that_is_missing_is_damage(tmp_path: Path) -> None:
     """What cannot be named is reported as damage of the store that has it."""
     build(tmp_path / "sound", [[event()]], DEFAULTS, 1)

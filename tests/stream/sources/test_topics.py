@@ -268,6 +268,7 @@ def _offsets(committed: Any) -> list[Any]:
     return values if not values or hasattr(values[0], "offset") else _offsets(values[0])
 
 
+@pytest.mark.timeout(300)  # some 15 starts of a process
 @pytest.mark.parametrize("seed", [1])
 def test_killed_again_and_again(
     kafka_bootstrap: str,
