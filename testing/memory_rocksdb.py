@@ -58,6 +58,11 @@ class MemoryDatabase(Database):
         for key in sorted(key for key in records if key >= first_key and key.startswith(prefix)):
             yield key, records[key]
 
+    def scan_each(self, prefixes: Sequence[bytes], start: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield, prefix by prefix, the records from ``prefix + start`` on."""
+        for prefix in prefixes:
+            yield from self.scan(prefix, start)
+
     def write(self, puts: Puts, deletes: Sequence[bytes] = ()) -> None:
         """Apply all puts, then all deletes."""
         records = dict(self._newest())
