@@ -321,7 +321,8 @@ def read_quarantine_topic(bootstrap: str, settings: StreamSettings) -> list[Quar
     """Return what the quarantine topic holds now, without what was published again
     since.
 
-    In the order of the topic's partitions, each from its oldest record on.
+    In the order of the topic's partitions, each from its oldest record on. What is
+    there twice comes once: an erasure is rejected by each shard, and a crash repeats.
 
     Args:
         bootstrap: "host:port", or several with commas.
@@ -332,14 +333,15 @@ def read_quarantine_topic(bootstrap: str, settings: StreamSettings) -> list[Quar
     """
     from stream.kafka.python_client import KafkaPythonClient  # noqa: PLC0415  # not for files
 
-    waiting: dict[Place, list[QuarantinedRecord]] = {}
+    waiting: dict[Place, dict[tuple[str, str], QuarantinedRecord]] = {}
     for record in KafkaPythonClient(bootstrap, settings).stored_records(settings.quarantine_topic):
         quarantined = _of_topic(record)
         if quarantined.reason == REPLAYED:
             waiting.pop(quarantined.place, None)
         else:
-            waiting.setdefault(quarantined.place, []).append(quarantined)
-    return [quarantined for places in waiting.values() for quarantined in places]
+            of_place = waiting.setdefault(quarantined.place, {})
+            of_place.setdefault((quarantined.reason, quarantined.detail), quarantined)
+    return [quarantined for places in waiting.values() for quarantined in places.values()]
 
 
 def publish_again(

@@ -216,6 +216,7 @@ class KafkaSource:
         deadline = time.monotonic() + seconds
         while True:
             self._follow_group()
+            self._check_contact(has_records=False)
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 return

@@ -433,6 +433,8 @@ def lose_and_find_a_broker() -> None:
         ]
         run_until(members, lambda: all(set(own.counts()) == expected for own in shards))
         broker.kill()
+        while not members[0].source.lag().silent_seconds:
+            members[0].source.idle(0.1)  # as while a write or the quarantine is waited for
         run_until(
             members,
             lambda: all(member.source.lag().silent_seconds > 0.0 for member in members),

@@ -20,9 +20,10 @@ def test_the_screen_shows_all_three(addresses: Addresses, run: Command) -> None:
         "stream  up",
         "tuner   up",
         "server  DOWN",
-        "last failure reason GateRefused",
+        "last failure reason   GateRefused",
         "15 min",
         "no generation is live yet",
+        "shards without owner  0",
     ):
         assert part in screen.stdout
     assert json.loads(as_json.stdout)["tuner"]["facts"]["last_failure_reason"] == "GateRefused"
