@@ -34,7 +34,7 @@ from stream.events.fast_path import ColumnDecoder
 from stream.events.types import RecordBatch, Rejection, SourcePartition
 from stream.metrics import Lag, StreamMetrics
 from stream.micro_batch import MicroBatch, ShardRouter
-from stream.quarantine import Quarantine
+from stream.quarantine.rejections import Quarantine
 from stream.reading.snapshot import serve_requests
 from stream.settings import StreamSettings
 from stream.shard.shard import Shard

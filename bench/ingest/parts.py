@@ -22,7 +22,9 @@ from bench.ingest.workload import first_events, shop_events
 from stream.changes.apply import apply_batch
 from stream.events.columns import Texts, batch_of
 from stream.metrics import StreamMetrics
-from stream.quarantine import FILE_NAME, FileQuarantine, Quarantine, TopicQuarantine
+from stream.quarantine.file import FILE_NAME, FileQuarantine
+from stream.quarantine.rejections import Quarantine
+from stream.quarantine.topic import TopicQuarantine
 from stream.settings import StreamSettings
 from stream.shard.shard import Shard
 from stream.sources.files import FileSource

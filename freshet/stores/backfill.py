@@ -17,7 +17,8 @@ from prometheus_client import CollectorRegistry
 from freshet.process import CommandError, configure_logging, describe_error
 from freshet.terminal.progress import Advance
 from stream.metrics import StreamMetrics
-from stream.quarantine import FILE_NAME, FileQuarantine, QuarantineTally
+from stream.quarantine.file import FILE_NAME, FileQuarantine
+from stream.quarantine.rejections import QuarantineTally
 from stream.settings import StreamSettings
 from stream.sources.files import FileSource
 from stream.sources.verdict import FileVerdicts, judge_files

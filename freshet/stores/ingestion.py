@@ -7,7 +7,8 @@ from threading import Event
 from prometheus_client import CollectorRegistry
 
 from stream.metrics import StreamMetrics
-from stream.quarantine import FILE_NAME, FileQuarantine, QuarantineTally
+from stream.quarantine.file import FILE_NAME, FileQuarantine
+from stream.quarantine.rejections import QuarantineTally
 from stream.settings import StreamSettings
 from stream.store.store import Store
 from stream.worker import Source, WorkerTotals, run_worker

@@ -17,7 +17,7 @@ from stream.clock import now_ms
 from stream.events.fast_path import ColumnDecoder
 from stream.events.types import Record, RecordBatch, Rejection, SourcePartition
 from stream.micro_batch import MicroBatch, ShardRouter
-from stream.quarantine import Place, QuarantinedRecord
+from stream.quarantine.records import Place, QuarantinedRecord
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from stream.events.types import Rejection
-from stream.quarantine import QuarantineTally, RejectedRecords
+from stream.quarantine.rejections import QuarantineTally, RejectedRecords
 from stream.sources.files import FileRead
 from stream.sources.forms import text_form
 

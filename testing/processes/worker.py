@@ -16,7 +16,7 @@ from threading import Event as StopEvent
 from prometheus_client import CollectorRegistry
 
 from stream.metrics import StreamMetrics
-from stream.quarantine import FILE_NAME, FileQuarantine
+from stream.quarantine.file import FILE_NAME, FileQuarantine
 from stream.settings import StreamSettings
 from stream.sources.files import FileSource
 from stream.sources.topics import KafkaSource

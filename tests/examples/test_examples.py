@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stream.quarantine import FILE_NAME
+from stream.quarantine.file import FILE_NAME
 from testing.retrieval_server import serving
 
 _EXAMPLES = Path(__file__).resolve().parents[2] / "examples"

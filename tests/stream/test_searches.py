@@ -18,7 +18,7 @@ from stream.events.fast_path import ColumnDecoder
 from stream.events.types import RecordBatch, SourcePartition
 from stream.metrics import StreamMetrics
 from stream.micro_batch import MicroBatch, ShardRouter
-from stream.quarantine import FILE_NAME, FileQuarantine
+from stream.quarantine.file import FILE_NAME, FileQuarantine
 from stream.settings import StreamSettings
 from stream.sources.files import FileSource
 from stream.store.store import Store

@@ -32,7 +32,8 @@ from stream.events.fast_path import ColumnDecoder
 from stream.events.types import Interaction, RecordBatch, Rejection, SourcePartition
 from stream.kafka.partitioner import shard_of
 from stream.metrics import Lag, StreamMetrics
-from stream.quarantine import FILE_NAME, FileQuarantine, Quarantine, read_quarantine
+from stream.quarantine.file import FILE_NAME, FileQuarantine, read_quarantine
+from stream.quarantine.rejections import Quarantine
 from stream.reading.snapshot import take_snapshot
 from stream.settings import StreamSettings
 from stream.shard import codec

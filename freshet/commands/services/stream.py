@@ -18,7 +18,9 @@ from freshet.terminal.options import SourceAddress
 from freshet.terminal.output import printable, when
 from freshet.terminal.progress import progress
 from stream.metrics import StreamMetrics
-from stream.quarantine import FILE_NAME, QuarantineTally, TopicQuarantine
+from stream.quarantine.file import FILE_NAME
+from stream.quarantine.rejections import QuarantineTally
+from stream.quarantine.topic import TopicQuarantine
 from stream.settings import StreamSettings
 from stream.sources.content import is_pipe
 from stream.sources.files import FileSource

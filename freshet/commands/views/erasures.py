@@ -10,7 +10,7 @@ from freshet.process import begin
 from freshet.terminal import options
 from freshet.terminal.output import table, when
 from protos.text import text_key
-from stream.quarantine import Redaction, read_redactions
+from stream.quarantine.redactions import Redaction, read_redactions
 from stream.reading.reader import open_graph
 from stream.shard.codec import AuditEntry, Purge
 from stream.store.purge_log import AuditedPurge, audited_purges

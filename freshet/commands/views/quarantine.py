@@ -15,17 +15,10 @@ from freshet.terminal import options
 from freshet.terminal.output import table, when, write_lines
 from protos.text import text_key
 from stream.clock import now_ms
-from stream.quarantine import (
-    FILE_NAME,
-    Place,
-    QuarantinedRecord,
-    Redaction,
-    note_redaction,
-    publish_again,
-    read_quarantine,
-    read_quarantine_topic,
-    remove_quarantined,
-)
+from stream.quarantine.file import FILE_NAME, read_quarantine, remove_quarantined
+from stream.quarantine.records import Place, QuarantinedRecord
+from stream.quarantine.redactions import Redaction, note_redaction
+from stream.quarantine.topic import publish_again, read_quarantine_topic
 from stream.reasons import REASONS
 from stream.settings import StreamSettings
 from stream.store.store import Store, read_manifest

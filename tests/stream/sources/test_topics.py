@@ -29,7 +29,7 @@ from stream.events.types import CatalogItem, Record, SourcePartition
 from stream.kafka.partitioner import shard_of
 from stream.kafka.producer import RecordProducer
 from stream.metrics import StreamMetrics
-from stream.quarantine import FILE_NAME, FileQuarantine, read_quarantine
+from stream.quarantine.file import FILE_NAME, FileQuarantine, read_quarantine
 from stream.reading.reader import open_graph
 from stream.settings import KAFKA_CLIENTS, StreamSettings
 from stream.shard.fencing import current_folder

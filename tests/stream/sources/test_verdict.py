@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from stream.events.types import Record, Rejection, SourcePartition
-from stream.quarantine import FileQuarantine, QuarantineTally
+from stream.quarantine.file import FileQuarantine
+from stream.quarantine.rejections import QuarantineTally
 from stream.sources.files import FileRead
 from stream.sources.verdict import judge_files
 

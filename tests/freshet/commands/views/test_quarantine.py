@@ -11,7 +11,8 @@ from freshet.stores.quarantined import mentions
 from protos.text import text_key
 from stream.events.types import Headers, RecordBatch, Rejection, SourcePartition
 from stream.kafka.python_client import KafkaPythonClient
-from stream.quarantine import QuarantinedRecord, TopicQuarantine
+from stream.quarantine.records import QuarantinedRecord
+from stream.quarantine.topic import TopicQuarantine
 from stream.settings import StreamSettings
 from stream.store.store import Store
 from testing.event_lines import CLICK, write_lines

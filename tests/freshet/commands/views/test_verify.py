@@ -19,7 +19,7 @@ from stream.actions import Action
 from stream.events.types import Interaction
 from stream.kafka.producer import EventProducer
 from stream.metrics import StreamMetrics
-from stream.quarantine import FILE_NAME, FileQuarantine
+from stream.quarantine.file import FILE_NAME, FileQuarantine
 from stream.settings import StreamSettings
 from stream.shard.changed_entries import ShardWrite
 from stream.shard.shard import Shard

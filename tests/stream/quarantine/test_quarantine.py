@@ -14,14 +14,9 @@ from kafka.admin import KafkaAdminClient, NewTopic
 
 from stream.errors import QuarantineFailed, QuarantineUnavailable
 from stream.events.types import Headers, Record, Rejection, SourcePartition
-from stream.quarantine import (
-    MAX_TOPIC_VALUE_BYTES,
-    FileQuarantine,
-    QuarantinedRecord,
-    TopicQuarantine,
-    read_quarantine,
-    remove_quarantined,
-)
+from stream.quarantine.file import FileQuarantine, read_quarantine, remove_quarantined
+from stream.quarantine.records import MAX_TOPIC_VALUE_BYTES, QuarantinedRecord
+from stream.quarantine.topic import TopicQuarantine
 from stream.settings import StreamSettings
 from tests.conftest import TopicFactory
 

@@ -1,0 +1,183 @@
+"""The quarantine topic: written, read, and published again from."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from stream.errors import PublishFailed, QuarantineUnavailable
+from stream.events.types import Rejection
+from stream.quarantine.records import (
+    CONTENT_TYPE,
+    MAX_TOPIC_VALUE_BYTES,
+    Place,
+    QuarantinedRecord,
+    headers_of,
+    of_topic,
+    place_headers,
+)
+from stream.settings import StreamSettings
+
+if TYPE_CHECKING:  # who reads files does not wait for a client of Kafka
+    from stream.kafka.producer import RecordProducer
+
+REPLAYED = "replayed"
+"""The reason of a record of the topic that says: the record of this place was published
+again, and waits in the quarantine no longer.
+"""
+
+
+# Seconds that the topic has to take rejected records, or to show that it is there;
+# then the worker sees to its partitions and to a stop, and tries again. Twice as many
+# make others wait twice as long for a shard of a worker whose quarantine is away.
+_PUT_SECONDS = 5.0
+
+
+class TopicQuarantine:
+    """Produces rejections to the quarantine topic, with the original key and value, and
+    the rest in headers.
+
+    Where the topic does not take them it connects anew with the next call: a topic that
+    was made again may have other partitions.
+
+    Args:
+        bootstrap: "host:port", or several with commas.
+        settings: name of the topic.
+
+    Raises:
+        QuarantineUnavailable: no broker answers, or the topic is not there.
+    """
+
+    def __init__(self, bootstrap: str, settings: StreamSettings) -> None:
+        self._topic = settings.quarantine_topic
+        self._bootstrap = bootstrap
+        self._settings = settings
+        self._connected: _Connected | None = self._connect(settings.bootstrap_timeout_seconds)
+
+    def put(self, rejections: Sequence[Rejection], now_ms: int) -> None:
+        """Produce rejections and wait until they are acknowledged.
+
+        Raises:
+            QuarantineUnavailable: they are not, within some seconds; some of them may
+                be in the topic all the same.
+        """
+        if not rejections:
+            return
+        if self._connected is None:
+            self._connected = self._connect(_PUT_SECONDS)
+        producer, num_partitions = self._connected
+        try:
+            for rejection in rejections:
+                record = rejection.record
+                producer.send(
+                    self._topic,
+                    record.position.partition % num_partitions,
+                    record.key,
+                    (record.value or b"")[:MAX_TOPIC_VALUE_BYTES],
+                    headers_of(rejection, now_ms),
+                )
+            producer.flush()
+        except PublishFailed as error:
+            self.close()
+            raise QuarantineUnavailable(str(error)) from error
+
+    def close(self) -> None:
+        """Disconnect."""
+        connected, self._connected = self._connected, None
+        if connected is not None:
+            connected.producer.close()
+
+    def _connect(self, within_seconds: float) -> "_Connected":
+        from stream.kafka.producer import RecordProducer  # noqa: PLC0415  # not for files
+
+        settings = replace(
+            self._settings,
+            bootstrap_timeout_seconds=min(within_seconds, self._settings.bootstrap_timeout_seconds),
+        )
+        producer: RecordProducer | None = None
+        try:
+            producer = RecordProducer(self._bootstrap, settings, delivery_seconds=_PUT_SECONDS)
+            return _Connected(producer, producer.num_partitions(self._topic))
+        except PublishFailed as error:
+            if producer is not None:
+                producer.close()
+            raise QuarantineUnavailable(str(error)) from error
+
+
+class _Connected(NamedTuple):
+    """A producer, and how many partitions its topic had when it connected."""
+
+    producer: "RecordProducer"
+    num_partitions: int
+
+
+def read_quarantine_topic(bootstrap: str, settings: StreamSettings) -> list[QuarantinedRecord]:
+    """Return what the quarantine topic holds now, without what was published again
+    since.
+
+    In the order of the topic's partitions, each from its oldest record on. What is
+    there twice comes once: an erasure is rejected by each shard, and a crash repeats.
+
+    Args:
+        bootstrap: "host:port", or several with commas.
+        settings: name of the topic.
+
+    Raises:
+        SourceUnavailable: no broker answers, or the topic is not there.
+    """
+    from stream.kafka.python_client import KafkaPythonClient  # noqa: PLC0415  # not for files
+
+    waiting: dict[Place, dict[tuple[str, str], QuarantinedRecord]] = {}
+    for record in KafkaPythonClient(bootstrap, settings).stored_records(settings.quarantine_topic):
+        quarantined = of_topic(record)
+        if quarantined.reason == REPLAYED:
+            waiting.pop(quarantined.place, None)
+        else:
+            of_place = waiting.setdefault(quarantined.place, {})
+            of_place.setdefault((quarantined.reason, quarantined.detail), quarantined)
+    return [quarantined for places in waiting.values() for quarantined in places.values()]
+
+
+def publish_again(
+    bootstrap: str, settings: StreamSettings, records: Sequence[QuarantinedRecord], now_ms: int
+) -> None:
+    """Publish quarantined records to the partitions that they came from, as they came,
+    and then note in the quarantine topic that they were.
+
+    A crash between the two publishes them again with the next call, which does no harm.
+
+    Raises:
+        PublishFailed: no broker answers, or a topic or partition is not there.
+    """
+    from stream.kafka.producer import RecordProducer  # noqa: PLC0415  # not for files
+
+    once = {quarantined.place: quarantined for quarantined in records}.values()
+    with closing(RecordProducer(bootstrap, settings)) as producer:
+        for quarantined in once:
+            record = quarantined.record
+            headers = [*quarantined.headers]
+            if record.content_type:
+                headers.append((CONTENT_TYPE, record.content_type))
+            producer.send(
+                quarantined.source,
+                quarantined.partition,
+                record.key,
+                record.value,
+                [(name, value.encode()) for name, value in headers],
+            )
+        producer.flush()
+        num_partitions = producer.num_partitions(settings.quarantine_topic)
+        for quarantined in once:
+            marks = place_headers(quarantined.place) | {
+                "reason": REPLAYED,
+                "detail": "published again",
+                "at-ms": str(now_ms),
+            }
+            producer.send(
+                settings.quarantine_topic,
+                quarantined.partition % num_partitions,
+                quarantined.record.key,
+                b"",
+                [(name, value.encode()) for name, value in marks.items()],
+            )
+        producer.flush()
