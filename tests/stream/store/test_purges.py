@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from stream.changes.apply import apply_batch
 from stream.changes.erase import erase, lift
 from stream.clock import now_ms
 from stream.errors import CheckpointsUnavailable, StoreWriteFailed
-from stream.events.types import CatalogItem, Erasure, SourcePartition
+from stream.events.columns import Texts, batch_of
+from stream.events.types import CatalogItem, Erasure, SearchRecord, SourcePartition
 from stream.metrics import StreamMetrics
 from stream.settings import StreamSettings
 from stream.shard import rocksdb
@@ -28,7 +30,7 @@ from stream.store.checkpoints import Checkpoint, Checkpoints
 from stream.store.purge_log import AuditedPurge, audited_purges
 from stream.store.store import Store
 from stream.store.uploads import Uploads
-from testing.histories import apply_events, event
+from testing.histories import NOON_MS, apply_events, event
 from tests.stream.conftest import OpenStore, StartPython
 
 AT_ONCE = StreamSettings(purge_after_seconds=0.0)
@@ -101,6 +103,26 @@ def test_no_file_has_erased_bytes_after_a_purge(open_store: OpenStore) -> None:
     assert all(now_ms() >= entry.files.done_ms > 2 for entry in audited(store) if entry.files)
     assert all(entry.checkpoints is None for entry in audited(store))
     assert len(list(store.shard(0).item_names())) == 51
+
+
+def test_what_is_held_of_a_search_is_purged_with_its_visitor(open_store: OpenStore) -> None:
+    """The text of a search, and an action that waits for another, are of
+    the visitor who made them.
+    """
+    store = open_store(settings=AT_ONCE)
+    texts = Texts()
+    batch = batch_of(
+        [replace(event(SESSION, user_id=USER, query="", item_id=ITEM), query_id="never-comes")],
+        texts,
+        searches=[SearchRecord(query_id="q-1", query=QUERY, user_ids=(USER,), ts_ms=NOON_MS)],
+    )
+    apply_batch(store.shard(0), batch, texts)
+    store.shard(0).compact()
+    assert {QUERY.encode(), ITEM.encode()} <= marks_in(store.root)
+    erase(store.shard(0), ASKED[:1], 2)
+    run_due_work(store, lambda: is_purged(store))
+
+    assert marks_in(store.root) == set()
 
 
 def test_erasures_wait_to_be_purged_together(open_store: OpenStore) -> None:
