@@ -450,6 +450,7 @@ def test_a_request_given_up_in_the_queue_costs_nothing(
         assert entered.wait(DEADLINE_SECONDS)
         with pytest.raises(grpc.RpcError):
             stub.Retrieve(retrieval_pb.RetrieveRequest(query="given up"), timeout=0.3)
+        threading.Event().wait(1.0)  # the server learns of it a moment after the caller
         release.set()
         first.result()
 
