@@ -187,6 +187,18 @@ def visitor(session_id: str, user_id: str, device_id: str) -> tuple[str, str]:
     return first, others[0] if others else ""
 
 
+def device_visit(device_id: str, user_id: str, visit: str) -> tuple[str, str, str]:
+    """Return the session of a visit that is counted by device, and the visitor as
+    `visitor` does, "" for none.
+
+    Such a visit is a number that says when it began: it is an id only of its device, or
+    of its user where no device is said.
+    """
+    whose = device_id if device_id.strip() else user_id
+    session_id = f"{whose}.{visit}" if visit.strip() and whose.strip() else ""
+    return session_id, *visitor(session_id, user_id, device_id)
+
+
 def mended(text: str) -> str:
     """Return a text in which half a surrogate pair is U+FFFD; a whole one is its
     character.

@@ -47,13 +47,11 @@ def _interaction(
     limits: Limits,
     item: Mapping[str, Any],
 ) -> Interaction:
-    device = fields.identifier(event, "user_pseudo_id")
-    user = fields.identifier(event, "user_id")
-    visit = fields.identifier(parameters, "ga_session_id")
-    # a visit is the second in which it began: only of its device it is an id
-    whose = device if device.strip() else user
-    session_id = f"{whose}.{visit}" if visit.strip() else ""
-    user_id, alias_id = fields.visitor(session_id, user, device)
+    session_id, user_id, alias_id = fields.device_visit(
+        fields.identifier(event, "user_pseudo_id"),
+        fields.identifier(event, "user_id"),
+        fields.identifier(parameters, "ga_session_id"),
+    )
     return limits.interaction(
         ts_ms=_time_ms(event),
         session_id=session_id,

@@ -55,13 +55,11 @@ def _interaction(
     limits: Limits,
     product: Mapping[str, Any],
 ) -> Interaction:
-    device = fields.identifier(call, "anonymousId")
-    user = fields.identifier(call, "userId")
-    visit = fields.identifier(fields.mapping(call, "context"), "sessionId")
-    # a visit is a number that says when it began: only of its device it is an id
-    whose = device if device.strip() else user
-    session_id = f"{whose}.{visit}" if visit.strip() and whose.strip() else ""
-    user_id, alias_id = fields.visitor(session_id, user, device)
+    session_id, user_id, alias_id = fields.device_visit(
+        fields.identifier(call, "anonymousId"),
+        fields.identifier(call, "userId"),
+        fields.identifier(fields.mapping(call, "context"), "sessionId"),
+    )
     return limits.interaction(
         ts_ms=fields.time(call, _first(call, _TIMES)),
         session_id=session_id,
