@@ -29,9 +29,10 @@ $(STAMP): pyproject.toml clients/python/pyproject.toml constraints.txt deploy/se
 demo: setup  ## Show the whole system at work in two minutes (ARGS="--keep", ARGS="--events FILE --items FILE")
 	@$(BIN)/freshet demo $(ARGS)
 
+# Two files at a time, each process with a broker of its own: a test mostly waits. More would want more than two cores.
 test: setup  ## Run every test, against a real Kafka (ARGS="-k NAME")
 	@[ -n "$${FRESHET_TEST_KAFKA:-}" ] || $(BIN)/python -m deploy.kafka.jars
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 check: setup  ## Check format, lint, types, imports, stubs, contracts, alert rules, changelog
 	@$(BIN)/ruff format --check --quiet . || { echo "check: run $(BIN)/ruff format ."; exit 1; }
