@@ -7,7 +7,8 @@ and then goes through the tower of its kind: ``unit(mean + W2 relu(W1 mean + b1)
 b2)``. `model.network.text_towers.TextTowers` is its twin.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -20,6 +21,9 @@ Tower = Literal["query", "item"]
 
 BAG = "bag"
 TOWER_PARTS = ("hidden_weight", "hidden_bias", "out_weight", "out_bias")
+# Texts that are encoded in one go: some 20 MB of features' rows at 128 dimensions.
+# Twice as many take twice that, and no less time a text.
+_BLOCK_TEXTS = 1024
 # A shorter vector has no direction: the rounding of its parts is longer. Twice as much
 # changes nothing: trained vectors are a billion times as long.
 _SMALLEST_NORM = 1e-12
@@ -86,11 +90,42 @@ class TextEncoder:
         """
         return self._encode(text, "item")
 
+    def contents(self, texts: Sequence[str], tower: Tower) -> Float32s:
+        """Return ``float32 [num_texts, dim]``, not scaled: what the network's channels
+        start from.
+        """
+        blocks = [
+            self._contents(texts[start : start + _BLOCK_TEXTS], tower)
+            for start in range(0, len(texts), _BLOCK_TEXTS)
+        ]
+        return np.concatenate(blocks) if blocks else np.zeros((0, self.dim), dtype=np.float32)
+
     def _encode(self, text: str, tower: Tower) -> Float32s:
         hidden_weight, hidden_bias, out_weight, out_bias = self._towers[tower]
         mean = self._mean_row(text)
         hidden = np.maximum(hidden_weight @ mean + hidden_bias, 0.0)
         return unit_rows(mean + out_weight @ hidden + out_bias)
+
+    def _contents(self, texts: Sequence[str], tower: Tower) -> Float32s:
+        hidden_weight, hidden_bias, out_weight, out_bias = self._towers[tower]
+        mean = self._mean_rows(texts)
+        hidden = np.maximum(mean @ hidden_weight.T + hidden_bias, 0.0)
+        contents: Float32s = mean + hidden @ out_weight.T + out_bias
+        return contents
+
+    def _mean_rows(self, texts: Sequence[str]) -> Float32s:
+        features = [
+            text_features(text, len(self._bag), cuts_words=self._cuts_words) for text in texts
+        ]
+        lengths = np.array([len(each) for each in features], dtype=np.int64)
+        means = np.zeros((len(texts), self.dim), dtype=np.float32)
+        has_any = lengths > 0
+        if has_any.any():
+            flat = np.fromiter(chain.from_iterable(features), np.int64, int(lengths.sum()))
+            starts = (np.cumsum(lengths) - lengths)[has_any]
+            sums = np.add.reduceat(self._bag[flat], starts, axis=0)
+            means[has_any] = sums / lengths[has_any, None].astype(np.float32)
+        return means
 
     def _mean_row(self, text: str) -> Float32s:
         features = text_features(text, len(self._bag), cuts_words=self._cuts_words)

@@ -76,6 +76,21 @@ def test_queries_and_items_go_through_their_own_tower(
     assert not np.allclose(encoder.encode("red mug"), encoder.encode_item("red mug"))
 
 
+def test_contents_are_what_unit_vectors_are_scaled_from(
+    encoder_arrays: dict[str, NDArray[np.float32]],
+) -> None:
+    """Many texts in one go, empty ones among them, as one by one."""
+    encoder = TextEncoder(encoder_arrays)
+    texts = ["red mug", "", "lamp", "..."] * 300
+
+    contents = encoder.contents(texts, "item")
+
+    assert contents.dtype == np.float32
+    for text, row in zip(texts[:4], contents[-4:], strict=True):
+        np.testing.assert_allclose(unit_rows(row), encoder.encode_item(text), atol=1e-6)
+    assert encoder.contents([], "query").shape == (0, encoder.dim)
+
+
 @pytest.mark.parametrize("name", ["bag", "query.hidden_bias", "item.out_weight"])
 def test_a_missing_array_is_named(
     encoder_arrays: dict[str, NDArray[np.float32]], name: str

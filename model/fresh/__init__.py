@@ -1,0 +1,1 @@
+"""The fresh lane: vectors of what changed since a generation; no torch."""
