@@ -6,7 +6,9 @@
     ├── SettingsInvalid          a setting has a value that cannot work
     ├── ArtifactError            a generation or the artifact folder cannot be used
     │   ├── GenerationMissing    it is not there (retriable: it may appear)
-    │   └── GenerationCorrupt    it exists but is damaged
+    │   ├── GenerationCorrupt    it exists but is damaged
+    │   ├── SegmentRefused       a segment of an overlay cannot be used
+    │   └── OverlayLocked        another refresher writes overlays (retriable)
     ├── TrainingRefused          the snapshot cannot be trained on
     ├── TrainingFailed           training went wrong (retriable)
     ├── TrainingCancelled          the caller cancelled training (retriable)
@@ -55,6 +57,29 @@ class GenerationCorrupt(ArtifactError):
 
     Roll back to another one, or train again.
     """
+
+
+class SegmentRefused(ArtifactError):
+    """A segment of an overlay, or the pointer to the newest one, cannot be used.
+
+    It changes nothing; start the refresher again, and it writes a full one.
+
+    Attributes:
+        fault: the kind of failure, see `model.artifact.overlay.segment.SegmentFault`.
+    """
+
+    def __init__(self, fault: str, message: str) -> None:
+        super().__init__(message)
+        self.fault = fault
+
+
+class OverlayLocked(ArtifactError):
+    """Another refresher writes the overlays of this artifacts folder.
+
+    Stop one of the two; the other goes on.
+    """
+
+    retriable = True
 
 
 class TrainingRefused(ModelError):

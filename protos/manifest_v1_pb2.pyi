@@ -168,3 +168,73 @@ class Gate(_message.Message):
     passed: bool
     reasons: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, passed: _Optional[bool] = ..., reasons: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Segment(_message.Message):
+    __slots__ = ("format_version", "generation_id", "sequence", "writer", "is_full", "created_ms", "dim", "num_items", "num_queries", "num_gone_items", "num_gone_queries", "marks", "reflected_ms", "watermark_ms", "oldest", "newest", "sections")
+    FORMAT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_ID_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    WRITER_FIELD_NUMBER: _ClassVar[int]
+    IS_FULL_FIELD_NUMBER: _ClassVar[int]
+    CREATED_MS_FIELD_NUMBER: _ClassVar[int]
+    DIM_FIELD_NUMBER: _ClassVar[int]
+    NUM_ITEMS_FIELD_NUMBER: _ClassVar[int]
+    NUM_QUERIES_FIELD_NUMBER: _ClassVar[int]
+    NUM_GONE_ITEMS_FIELD_NUMBER: _ClassVar[int]
+    NUM_GONE_QUERIES_FIELD_NUMBER: _ClassVar[int]
+    MARKS_FIELD_NUMBER: _ClassVar[int]
+    REFLECTED_MS_FIELD_NUMBER: _ClassVar[int]
+    WATERMARK_MS_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_FIELD_NUMBER: _ClassVar[int]
+    NEWEST_FIELD_NUMBER: _ClassVar[int]
+    SECTIONS_FIELD_NUMBER: _ClassVar[int]
+    format_version: int
+    generation_id: str
+    sequence: int
+    writer: str
+    is_full: bool
+    created_ms: int
+    dim: int
+    num_items: int
+    num_queries: int
+    num_gone_items: int
+    num_gone_queries: int
+    marks: _containers.RepeatedCompositeFieldContainer[ShardMark]
+    reflected_ms: int
+    watermark_ms: int
+    oldest: StageTimes
+    newest: StageTimes
+    sections: _containers.RepeatedCompositeFieldContainer[Section]
+    def __init__(self, format_version: _Optional[int] = ..., generation_id: _Optional[str] = ..., sequence: _Optional[int] = ..., writer: _Optional[str] = ..., is_full: _Optional[bool] = ..., created_ms: _Optional[int] = ..., dim: _Optional[int] = ..., num_items: _Optional[int] = ..., num_queries: _Optional[int] = ..., num_gone_items: _Optional[int] = ..., num_gone_queries: _Optional[int] = ..., marks: _Optional[_Iterable[_Union[ShardMark, _Mapping]]] = ..., reflected_ms: _Optional[int] = ..., watermark_ms: _Optional[int] = ..., oldest: _Optional[_Union[StageTimes, _Mapping]] = ..., newest: _Optional[_Union[StageTimes, _Mapping]] = ..., sections: _Optional[_Iterable[_Union[Section, _Mapping]]] = ...) -> None: ...
+
+class ShardMark(_message.Message):
+    __slots__ = ("shard", "writer", "sequence")
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    WRITER_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    shard: int
+    writer: str
+    sequence: int
+    def __init__(self, shard: _Optional[int] = ..., writer: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
+
+class StageTimes(_message.Message):
+    __slots__ = ("event_ms", "record_ms", "durable_ms")
+    EVENT_MS_FIELD_NUMBER: _ClassVar[int]
+    RECORD_MS_FIELD_NUMBER: _ClassVar[int]
+    DURABLE_MS_FIELD_NUMBER: _ClassVar[int]
+    event_ms: int
+    record_ms: int
+    durable_ms: int
+    def __init__(self, event_ms: _Optional[int] = ..., record_ms: _Optional[int] = ..., durable_ms: _Optional[int] = ...) -> None: ...
+
+class Section(_message.Message):
+    __slots__ = ("name", "dtype", "shape", "offset")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DTYPE_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    dtype: str
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    offset: int
+    def __init__(self, name: _Optional[str] = ..., dtype: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., offset: _Optional[int] = ...) -> None: ...

@@ -1,0 +1,1 @@
+"""Overlay segments: what was recomputed of a generation after its snapshot."""

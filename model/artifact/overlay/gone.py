@@ -1,0 +1,123 @@
+"""The file ``GONE``: items that are deleted since the oldest kept generation, so that
+no generation shows them, whichever is live.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from model.artifact.overlay.encoding import (
+    SEGMENT_VERSION,
+    Sections,
+    pack,
+    text_sections,
+    texts_of,
+    unpack,
+)
+from model.artifact.overlay.segment import SegmentFault
+from model.artifact.overlay.writing import replace_unsynced
+from model.errors import SegmentRefused
+from protos import manifest_v1_pb2 as manifest_pb
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """When an item went.
+
+    Attributes:
+        catalog_ms: event time of its deletion in the catalogue; 0: it has none.
+        at_ms: when the refresher learned of it, UTC epoch milliseconds.
+    """
+
+    catalog_ms: int
+    at_ms: int
+
+
+def encode_gone(gone: Mapping[str, Gone]) -> bytes:
+    """Return the content of the file, by item id."""
+    sections: Sections = {
+        **text_sections("gone_items", gone),
+        "gone_item_ms": np.array([one.catalog_ms for one in gone.values()], dtype="<i8"),
+        "gone_at_ms": np.array([one.at_ms for one in gone.values()], dtype="<i8"),
+    }
+    header = manifest_pb.Segment(
+        format_version=SEGMENT_VERSION, is_full=True, num_gone_items=len(gone)
+    )
+    return pack(header, sections)
+
+
+def read_gone(path: Path) -> dict[str, Gone]:
+    """Read the file; empty where it is not there.
+
+    Raises:
+        SegmentRefused: it is damaged.
+        OSError: it cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    sections = unpack(data, str(path), manifest_pb.Segment())
+    try:
+        ids = texts_of(sections, "gone_items")
+        times = zip(sections["gone_item_ms"].tolist(), sections["gone_at_ms"].tolist(), strict=True)
+        return {id_: Gone(*pair) for id_, pair in zip(ids, times, strict=True)}
+    except (KeyError, ValueError) as error:
+        raise SegmentRefused(SegmentFault.CORRUPT, f"{path}: {error}") from error
+
+
+class GoneList:
+    """The file, as its one writer keeps it.
+
+    Args:
+        path: the file; one that is damaged is begun anew, and logged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._gone: dict[str, Gone] = {}
+        try:
+            self._gone = read_gone(path)
+        except SegmentRefused as error:
+            logger.error(  # noqa: TRY400  # the message says it all
+                "gone_list_lost file=%s why=%s; a generation from before may show what was "
+                "deleted since",
+                path,
+                error,
+            )
+
+    @property
+    def items(self) -> Mapping[str, Gone]:
+        """What is gone, by item id."""
+        return self._gone
+
+    def change(self, gone: Mapping[str, Gone], listed: Iterable[str]) -> None:
+        """Add what is gone now, take out what is listed again, and write the file if
+        that changes anything.
+
+        Raises:
+            OSError: it cannot be written; what it held is as it was.
+        """
+        changed = {**self._gone, **gone}
+        for item_id in listed:
+            changed.pop(item_id, None)
+        self._write(changed)
+
+    def forget(self, before_ms: int) -> None:
+        """Take out what went before the snapshot of the oldest kept generation, which
+        no generation shows.
+
+        Raises:
+            OSError: as for `change`.
+        """
+        self._write({id_: one for id_, one in self._gone.items() if one.at_ms >= before_ms})
+
+    def _write(self, changed: dict[str, Gone]) -> None:
+        if changed != self._gone:
+            replace_unsynced(self._path, encode_gone(changed))
+            self._gone = changed

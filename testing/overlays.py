@@ -1,0 +1,55 @@
+"""Small overlay rows with random vectors."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.artifact.encoder import unit_rows
+from model.artifact.overlay.segment import OverlayRows
+from protos.text import text_key
+
+
+def random_units(random: np.random.Generator, count: int, dim: int) -> NDArray[np.float32]:
+    """Return ``float32 [count, dim]`` random unit vectors."""
+    return unit_rows(random.standard_normal((count, dim)).astype(np.float32))
+
+
+def overlay_rows(
+    dim: int,
+    *,
+    items: Mapping[str, NDArray[np.float32]] | None = None,
+    queries: Mapping[str, NDArray[np.float32]] | None = None,
+    gone_items: Iterable[str] = (),
+    gone_queries: Iterable[str] = (),
+    hidden: Iterable[str] = (),
+) -> OverlayRows:
+    """Return rows of named vectors.
+
+    Args:
+        dim: length of the vectors.
+        items: vectors by id; the title of each is ``new`` and its id.
+        queries: vectors by normalised text.
+        gone_items: ids that are gone.
+        gone_queries: texts of queries that are gone.
+        hidden: ids of `items` that are unavailable.
+    """
+    items, queries, gone = items or {}, queries or {}, tuple(gone_items)
+    hidden = frozenset(hidden)
+    return OverlayRows(
+        item_ids=tuple(items),
+        item_titles=tuple(f"new {item}" for item in items),
+        item_attributes=("",) * len(items),
+        item_shown=np.array([item not in hidden for item in items], dtype=np.bool_),
+        item_catalog_ms=np.zeros(len(items), dtype=np.int64),
+        item_vectors=_matrix(items, dim),
+        query_texts=tuple(queries),
+        query_vectors=_matrix(queries, dim),
+        gone_items=gone,
+        gone_item_ms=np.zeros(len(gone), dtype=np.int64),
+        gone_queries=np.array([text_key(text) for text in gone_queries], dtype=np.uint64),
+    )
+
+
+def _matrix(vectors: Mapping[str, NDArray[np.float32]], dim: int) -> NDArray[np.float32]:
+    return np.array(list(vectors.values()), dtype=np.float32).reshape(len(vectors), dim)
