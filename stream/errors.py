@@ -21,6 +21,7 @@
     │   ├── SnapshotTimedOut    the holder of the store did not answer (retriable)
     │   ├── SnapshotRefused     the holder could not make the checkpoint (retriable)
     │   └── SnapshotUnreadable  the folder is no snapshot, or is damaged
+    ├── FeedUnreadable      the files of the change feed cannot be read (retriable)
     ├── SourceError
     │   ├── SourceUnreadable   a file is missing, cut short, or may not be read
     │   ├── SourceUnavailable  no broker answers, or a topic is missing (retriable)
@@ -180,6 +181,15 @@ class SnapshotRefused(SnapshotError):
 
 class SnapshotUnreadable(SnapshotError):
     """The folder is no snapshot, or is damaged. Take a new one."""
+
+
+class FeedUnreadable(StreamError):
+    """The files of the change feed cannot be read.
+
+    Mend the disk or the rights; without the feed, changes come with the next snapshot.
+    """
+
+    retriable = True
 
 
 class SourceError(StreamError):

@@ -178,6 +178,13 @@ class StreamSettings:
     A restored shard reads later records from Kafka again.
     """
 
+    # Bytes, chosen by hand: some two million events. Twice as many let whoever follows
+    # the graph be away twice as long before it needs a new snapshot.
+    feed_bytes: int = 256 * 1024 * 1024
+    """What the change feed of a shard keeps on disk, in bytes; the oldest changes go
+    first. 0: no feed is kept, and changes reach answers with the next generation.
+    """
+
     # An hour, chosen by hand: far below what any law asks for, and a shard's files are
     # rewritten at most so often. Twice as long halves that.
     purge_after_seconds: float = 3600.0
@@ -382,6 +389,8 @@ class StreamSettings:
             "max_record_bytes",
         ):
             _check_bounds(name, getattr(self, name), 64 * 1024, 64 * 1024**3)
+        if self.feed_bytes:
+            _check_bounds("feed_bytes", self.feed_bytes, 64 * 1024, 64 * 1024**3)
         # 2 GB are what both clients can count to.
         _check_bounds("max_batch_bytes", self.max_batch_bytes, 64 * 1024, 2_000_000_000)
         _check_bounds("max_field_bytes", self.max_field_bytes, 16, _MAX_ID_BYTES)

@@ -3,7 +3,9 @@ items and positions.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from stream.changes.acceptance import lateness
 from stream.changes.aliases import alias_notes, with_aliases
@@ -12,10 +14,13 @@ from stream.changes.erase import drop_erased
 from stream.changes.fold import fold_bound, fold_returning
 from stream.changes.join import join
 from stream.changes.lookup import look_up
-from stream.changes.plan import merge
+from stream.changes.plan import Plan, merge
 from stream.clock import now_ms
-from stream.events.columns import ShardBatch, Texts
+from stream.events.columns import Keys, ShardBatch, Texts
 from stream.events.types import Rejection
+from stream.feed.changes import SessionChanges, ShardChanges
+from stream.feed.members import FactTable, edge_changes, session_changes, wide_changes
+from stream.shard import codec
 from stream.shard.changed_entries import ShardWrite
 from stream.shard.shard import Shard
 
@@ -91,9 +96,13 @@ def apply_batch(
     if plan.accepted.refusals and on_refused is not None:
         on_refused(plan.accepted.refusals)
     changes = encode(plan, texts)
+    if shard.keeps_feed:
+        changes = replace(changes, changes=_told(shard, batch, plan, texts, now))
     if len(batch.references) or batch.searches:
         others = (joined.puts, alias_notes(batch, shard.erased))
-        changes = ShardWrite.joined([changes, *map(ShardWrite, others)], changes.dirty)
+        changes = ShardWrite.joined(
+            [changes, *map(ShardWrite, others)], changes.dirty, changes.changes
+        )
     shard.write(changes)
     for names in (plan.queries, plan.item_names):
         shard.name_caches[names.kind].add(names.learnt, names.learnt_hashes)
@@ -110,3 +119,72 @@ def apply_batch(
         sequence=plan.state.sequence,
         watermark_ms=plan.state.watermark_ms,
     )
+
+
+def _told(
+    shard: Shard, batch: ShardBatch, plan: Plan, texts: Texts, written_ms: int
+) -> ShardChanges:
+    """Return what the feed tells of a plan."""
+    wide = plan.lookup.sessions.wide
+    old_stamp = plan.facts.stamp
+    if len(plan.replaced):
+        old_stamp = old_stamp.copy()
+        old_stamp[plan.is_changed & ~plan.is_new] = plan.replaced.stamp
+    table = FactTable(
+        facts=plan.facts,
+        was_in=~plan.is_new,
+        is_in=np.ones(len(plan.facts), dtype=np.bool_),
+        old_stamp=old_stamp,
+    )
+    edges = edge_changes(table.with_gone(plan.lookup.sessions.facts.gone))
+    whole = table
+    if wide:
+        whole = table.take(~np.isin(plan.facts.session, np.array(list(wide), dtype=np.uint64)))
+    sessions = session_changes(
+        whole.with_gone(plan.lookup.sessions.facts.gone),
+        lambda keys: _item_ids(shard, keys, texts),
+    )
+    if wide:
+        sessions = SessionChanges.joined([sessions, _wide_told(plan)])
+    times = _record_times(batch)
+    return ShardChanges(
+        shard=shard.index,
+        sequence=plan.state.sequence,
+        written_ms=written_ms,
+        oldest_record_ms=min(times, default=0),
+        newest_record_ms=max(times, default=0),
+        consumed_ms=min(batch.read_ms, default=0),
+        event_ms=int(batch.events.ts_ms.max(initial=0)),
+        edges=edges,
+        sessions=sessions,
+        query_names=dict(zip(plan.queries.new.tolist(), plan.queries.new_texts, strict=True)),
+        item_names=dict(zip(plan.item_names.new.tolist(), plan.item_names.new_texts, strict=True)),
+        catalog=plan.items,
+    )
+
+
+def _wide_told(plan: Plan) -> SessionChanges:
+    """Return the changes of sessions that were wide before."""
+    wide, searched = plan.lookup.sessions.wide, plan.lookup.sessions.searched
+    facts = plan.facts.take(plan.is_new & plan.facts.makes_edge)
+    facts = facts.take(np.isin(facts.session, np.array(list(wide), dtype=np.uint64)))
+    pairs = set(zip(facts.session.tolist(), facts.query.tolist(), strict=True)) - searched
+    joined: dict[int, list[int]] = {}
+    for session, query in sorted(pairs):
+        joined.setdefault(session, []).append(query)
+    before = {key: record.items or () for key, record in wide.items()}
+    after = {key: plan.wide.get(key, items) for key, items in before.items()}
+    return wide_changes(before, after, joined)
+
+
+def _item_ids(shard: Shard, keys: Keys, texts: Texts) -> dict[int, str]:
+    """Return the ids of items, of a batch or stored before."""
+    known = {key: texts.items[key] for key in keys.tolist() if key in texts.items}
+    others = [key for key in keys.tolist() if key not in known]
+    return {**known, **shard.get_names(codec.ITEM_NAME, others)}
+
+
+def _record_times(batch: ShardBatch) -> list[int]:
+    """Return the least and the largest time of each batch's records that have one."""
+    times = [records.times_ms for records in batch.batches if records.times_ms]
+    return [each for own in times for each in (min(own), max(own)) if each > 0]

@@ -8,11 +8,12 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from protos.text import text_key
+from stream.actions import Action
 from stream.changes.acceptance import Acceptance, Lateness
 from stream.dtypes import Bools
 from stream.events.columns import NO_KEY, EventColumns, Keys, ShardBatch, Texts
 from stream.events.types import CatalogItem, Rejection, SourcePartition
-from stream.graph.facts import FactColumns
+from stream.graph.facts import FactColumns, stamps
 from stream.graph.keysets import distinct
 from stream.graph.sessions import RenamedFacts, SessionCut, cut_sessions, rename_facts
 from stream.shard import codec
@@ -60,7 +61,9 @@ class Sessions(NamedTuple):
         wide: those of them whose facts and users are entries of their own; `records`
             has the users that the batch meets of these.
         facts: theirs, by whether their session has another name now; of wide ones those
-            that the batch meets.
+            that the batch meets, with other actions on the same.
+        searched: pairs of a wide session and a query of the batch that has a fact there
+            that makes an edge.
         gone_keys: entries of facts and users of wide sessions that are renamed.
         rows_left: for runs behind queries or items that hold facts of renamed sessions:
             the rows that stay in each, by its entry key.
@@ -71,6 +74,7 @@ class Sessions(NamedTuple):
     records: Mapping[int, StoredSession]
     wide: Mapping[int, StoredSession]
     facts: RenamedFacts
+    searched: frozenset[tuple[int, int]]
     gone_keys: Sequence[bytes]
     rows_left: Mapping[bytes, bytes]
     bare_queries: Keys
@@ -256,14 +260,16 @@ def _sessions(
         stored = codec.facts_of_sessions(keys, list(records.values()))
     except codec.BAD_ENTRY_ERRORS as error:
         raise store_error(shard.path, error) from error
+    searched: frozenset[tuple[int, int]] = frozenset()
     if wides:
         is_wide = np.isin(events.session, np.array(list(wides), dtype=np.uint64))
-        met = shard.get_wide_facts(FactColumns.of_events(events.take(is_wide)))
-        stored = FactColumns.concatenate([stored, met])
+        met = FactColumns.of_events(events.take(is_wide))
+        searched = _searched(shard, met)
+        stored = FactColumns.concatenate([stored, shard.get_wide_facts(_all_actions(met))])
     none = np.empty(0, dtype=np.uint64)
     if not len(cut.renames.old):
         unchanged = RenamedFacts(stored, FactColumns.empty(), FactColumns.empty())
-        return Sessions(records, wides, unchanged, gone_keys, {}, none, none)
+        return Sessions(records, wides, unchanged, searched, gone_keys, {}, none, none)
     facts = rename_facts(stored, cut.renames)
     queries = distinct(facts.gone.query[facts.gone.query != NO_KEY])
     items = distinct(facts.gone.item)
@@ -271,7 +277,24 @@ def _sessions(
     for kind, majors in ((codec.BY_QUERY, queries), (codec.BY_ITEM, items)):
         for key in majors.tolist():
             rows_left.update(shard.runs_without(kind, key, cut.renames.old))
-    return Sessions(records, wides, facts, gone_keys, rows_left, queries, items)
+    return Sessions(records, wides, facts, searched, gone_keys, rows_left, queries, items)
+
+
+def _all_actions(met: FactColumns) -> FactColumns:
+    """Return facts with every action on what they are on."""
+    actions = np.tile(np.array(list(Action), dtype=np.uint8), len(met))
+    each = np.repeat(np.arange(len(met)), len(Action))
+    times = np.zeros(len(actions), dtype=np.int64)
+    return FactColumns(met.session[each], met.query[each], met.item[each], stamps(times, actions))
+
+
+def _searched(shard: Shard, met: FactColumns) -> frozenset[tuple[int, int]]:
+    """Return those pairs of a wide session and a query, of some facts, that have a
+    stored fact that makes an edge.
+    """
+    met = met.take(met.makes_edge)
+    pairs = set(zip(met.session.tolist(), met.query.tolist(), strict=True))
+    return frozenset(pair for pair in sorted(pairs) if shard.has_wide_edge(*pair))
 
 
 def _wide_sessions(

@@ -52,6 +52,8 @@ class Plan:
         facts: all facts of its sessions, in ascending order of (session, query, item,
             action).
         is_changed: ``bool [num_facts]`` which of them are new or moved.
+        is_new: ``bool [num_facts]`` which of them their session did not have.
+        replaced: the stored facts that moved, as they were.
         num_new: how many are new, those of renamed sessions not among them.
         users: who was seen in its sessions.
         wide: the sessions that are wide after the write, with the items of their
@@ -67,6 +69,8 @@ class Plan:
     item_names: Names
     facts: FactColumns
     is_changed: Bools
+    is_new: Bools
+    replaced: FactColumns
     num_new: int
     users: SeenUsers
     wide: Mapping[int, tuple[int, ...]]
@@ -103,6 +107,8 @@ def merge(lookup: Lookup) -> Plan:
         item_names=item_names,
         facts=merged.facts,
         is_changed=merged.is_new | merged.is_moved,
+        is_new=merged.is_new,
+        replaced=merged.replaced,
         num_new=num_new,
         users=users,
         wide=wides,

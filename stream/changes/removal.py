@@ -10,8 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stream.clock import now_ms
 from stream.dtypes import Bools
 from stream.events.columns import NO_KEY, Keys
+from stream.feed.changes import EdgeChanges, ShardChanges
+from stream.feed.members import FactTable, edge_changes, session_changes
 from stream.graph.facts import Digest, FactColumns, hyperedge_sizes
 from stream.graph.keysets import contains, distinct, run_starts
 from stream.shard import codec
@@ -116,11 +119,37 @@ def plan_removal(shard: Shard, removal: Removal) -> Removed:
         ShardWrite.of({codec.STATE_KEY: codec.pack_state(state)}),
     ]
     return Removed(
-        records=ShardWrite.joined(parts, dirty),
+        records=ShardWrite.joined(
+            parts, dirty, _told(shard, state.sequence, sessions, folded, names)
+        ),
         sequence=state.sequence,
         emptied=sessions.emptied,
         folded=folded.num_facts,
         names=names,
+    )
+
+
+def _told(
+    shard: Shard,
+    sequence: int,
+    sessions: "_Sessions",
+    folded: "_Folded",
+    names: Mapping[bytes, Keys],
+) -> ShardChanges | None:
+    """Return what the feed tells of a removal."""
+    if not shard.keeps_feed:
+        return None
+    table = sessions.table
+    return ShardChanges(
+        shard=shard.index,
+        sequence=sequence,
+        written_ms=now_ms(),
+        edges=EdgeChanges.joined([edge_changes(table), folded.edges]),
+        sessions=session_changes(
+            table, lambda keys: shard.get_names(codec.ITEM_NAME, keys.tolist()), sessions.wides
+        ),
+        gone_queries=names[codec.QUERY_NAME],
+        gone_items=names[codec.ITEM_NAME],
     )
 
 
@@ -132,7 +161,8 @@ def write_removal(shard: Shard, removed: Removed, others: ShardWrite) -> None:
     """
     for kind, keys in removed.names.items():  # before: a name that is not known is read
         shard.name_caches[kind].remove(keys)
-    shard.write(ShardWrite.joined([removed.records, others], removed.records.dirty))
+    records = removed.records
+    shard.write(ShardWrite.joined([records, others], records.dirty, records.changes))
 
 
 def user_notes(session: Keys, user: Keys, sequence: int) -> ShardWrite:
@@ -157,6 +187,8 @@ class _Sessions(NamedTuple):
         records: what is written of them.
         emptied: those that have no fact left, as they were.
         gone: the facts that they lose.
+        table: their facts before and after.
+        wides: ``uint64 [num_wides]`` those of them that are wide.
         num_hyperedges: how many hyperedges are lost.
         num_incidences: how many items of hyperedges are lost.
     """
@@ -164,6 +196,8 @@ class _Sessions(NamedTuple):
     records: ShardWrite
     emptied: dict[int, StoredSession]
     gone: FactColumns
+    table: FactTable
+    wides: Keys
     num_hyperedges: int
     num_incidences: int
 
@@ -197,6 +231,13 @@ def _without_facts(shard: Shard, sessions: Keys, pairs: "_Pairs") -> _Sessions:
         records=ShardWrite(puts, [*deletes, *(codec.session_key(key) for key in emptied)]),
         emptied=emptied,
         gone=gone,
+        table=FactTable(
+            facts=stored,
+            was_in=np.ones(len(stored), dtype=np.bool_),
+            is_in=~is_gone,
+            old_stamp=stored.stamp,
+        ),
+        wides=np.array(wides, dtype=np.uint64),
         num_hyperedges=int((old_sizes > 0).sum()) - int((sizes > 0).sum()),
         num_incidences=int(old_sizes.sum()) - int(sizes.sum()),
     )
@@ -313,12 +354,14 @@ class _Folded(NamedTuple):
     Attributes:
         records: what is written.
         queries: ``uint64 [num_queries]`` of the edges, ascending.
+        edges: what they take from edges' sessions.
         num_facts: how many facts they stand for, by item.
         digest: the fingerprint of these.
     """
 
     records: ShardWrite
     queries: Keys
+    edges: EdgeChanges
     num_facts: dict[int, int]
     digest: Digest
 
@@ -327,6 +370,7 @@ def _folded_edges(shard: Shard, items: Keys) -> _Folded:
     deletes: list[bytes] = []
     queries = [_NONE]
     digests: dict[int, Digest] = {}
+    changes = [EdgeChanges.empty()]
     for item in items.tolist():
         edges = shard.folded_of(codec.FOLDED_BY_ITEM, item)
         of_item = np.array(sorted(query for query, _ in edges), dtype=np.uint64)
@@ -335,9 +379,12 @@ def _folded_edges(shard: Shard, items: Keys) -> _Folded:
         deletes += codec.pair_keys(codec.FOLDED_BY_ITEM, this, of_item)
         queries.append(of_item)
         digests[item] = sum((edge.digest for edge in edges.values()), Digest())
+        sessions = [-edges[int(query), item].sessions for query in of_item]
+        changes.append(EdgeChanges(of_item, this, np.array(sessions, dtype=np.int64)))
     return _Folded(
         records=ShardWrite(Puts(), deletes),
         queries=distinct(np.concatenate(queries)),
+        edges=EdgeChanges.joined(changes),
         num_facts={item: digest.count for item, digest in digests.items()},
         digest=sum(digests.values(), Digest()),
     )

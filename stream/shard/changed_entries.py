@@ -7,6 +7,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from stream.events.columns import Keys
+from stream.feed.changes import ShardChanges
 from stream.shard.rocksdb import Puts
 
 _NO_KEYS: Keys = np.empty(0, dtype=np.uint64)
@@ -34,11 +35,13 @@ class ShardWrite:
         puts: the records that are put.
         deletes: the keys of the records that are deleted, after the puts.
         dirty: what is noted for `ShardReader.dirty_since`; None: nothing.
+        changes: what the feed tells of the write; None: nothing.
     """
 
     puts: Puts
     deletes: Sequence[bytes] = ()
     dirty: DirtyKeys | None = None
+    changes: ShardChanges | None = None
 
     @classmethod
     def of(cls, puts: Mapping[bytes, bytes], deletes: Sequence[bytes] = ()) -> Self:
@@ -46,11 +49,18 @@ class ShardWrite:
         return cls(Puts.of(puts), deletes)
 
     @classmethod
-    def joined(cls, parts: Iterable[Self], dirty: DirtyKeys | None = None) -> Self:
-        """Return what all parts put and delete as one; what they touch is `dirty`."""
+    def joined(
+        cls,
+        parts: Iterable[Self],
+        dirty: DirtyKeys | None = None,
+        changes: ShardChanges | None = None,
+    ) -> Self:
+        """Return what all parts put and delete as one; what they touch is `dirty`, and
+        what the feed tells of it `changes`.
+        """
         listed = list(parts)
         deletes = [key for part in listed for key in part.deletes]
-        return cls(Puts.joined(part.puts for part in listed), deletes, dirty)
+        return cls(Puts.joined(part.puts for part in listed), deletes, dirty, changes)
 
     def __bool__(self) -> bool:
         """Whether anything is put or deleted."""

@@ -457,6 +457,11 @@ def wide_fact_keys(facts: FactColumns) -> list[bytes]:
     return _entry_keys(WIDE_FACT, columns)
 
 
+def wide_prefix(session: int, query: int) -> bytes:
+    """Return what the keys of a wide session's facts out of a query start with."""
+    return _TWO_KEYS.pack(WIDE_FACT[0], session, query)
+
+
 def wide_facts(facts: FactColumns) -> tuple[list[bytes], list[bytes]]:
     """Return the keys and values of facts of wide sessions."""
     return wide_fact_keys(facts), [_WORD.pack(stamp) for stamp in facts.stamp.tolist()]

@@ -155,6 +155,11 @@ class ShardReader:
         except codec.BAD_ENTRY_ERRORS as error:
             raise store_error(self.path, error) from error
 
+    def has_wide_edge(self, session: int, query: int) -> bool:
+        """Return whether a wide session has a fact of a query that makes an edge."""
+        found = self.entries(codec.wide_prefix(session, query))
+        return any(codec.unpack_wide_facts([key], [value]).makes_edge[0] for key, value in found)
+
     def get_session_entries(self, keys: Sequence[int]) -> dict[int, StoredSession]:
         """Return those of the sessions that are stored, of wide ones their entry
         alone.

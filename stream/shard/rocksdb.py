@@ -120,6 +120,15 @@ class Puts:
             kept_keys += keys
             kept_values += values
 
+    def newest(self, key: bytes) -> bytes | None:
+        """Return the value that a key is given last; None: it is given none.
+
+        Looks at all entries of its kind.
+        """
+        keys, values = self._sections.get(key[:1], ((), ()))
+        found = [value for each, value in zip(keys, values, strict=True) if each == key]
+        return found[-1] if found else None
+
     def sections(self) -> Iterator[tuple[list[bytes], list[bytes]]]:
         """Yield keys and values, a kind at a time, in ascending order of kind."""
         return (section for _, section in sorted(self._sections.items()))

@@ -10,10 +10,13 @@ import numpy as np
 
 from stream.errors import StoreMismatch
 from stream.events.columns import NO_KEY
+from stream.feed.changes import ShardChanges, WriterMark
+from stream.feed.folder import feed_folder
+from stream.feed.writer import FeedWriter, remove_feed
 from stream.settings import StreamSettings
 from stream.shard import codec
 from stream.shard.changed_entries import ShardWrite
-from stream.shard.codec import ErasureTombstone, ShardFormat
+from stream.shard.codec import ErasureTombstone, ShardFormat, ShardState
 from stream.shard.dirty_log import DirtyLog
 from stream.shard.fencing import Lease
 from stream.shard.names import NameCache, text_hashes
@@ -66,12 +69,15 @@ class Shard(ShardReader):
         self.query_join_ms = settings.query_join_ms
         self.query_keep_ms = settings.query_keep_ms
         self.name_caches = {codec.QUERY_NAME: NameCache(), codec.ITEM_NAME: NameCache()}
+        self._feed_bytes = settings.feed_bytes
+        self._feed: FeedWriter | None = None
         self._sync_every_seconds = settings.sync_every_ms / 1000
         self._synced_at = time.monotonic()
         self._unsynced = False
         self._lease = lease
         self._dirty_log: DirtyLog | None = None
-        self._pending_writer_id: bytes | None = secrets.token_bytes(_WRITER_ID_BYTES)
+        self._writer_id = secrets.token_bytes(_WRITER_ID_BYTES)
+        self._has_written = False
         try:
             super().__init__(database or Database.open(lease.folder, settings, memory))
             made_as = (index, num_shards, settings.half_life_ms, settings.session_gap_ms)
@@ -81,6 +87,11 @@ class Shard(ShardReader):
         except BaseException:
             lease.release()
             raise
+
+    @property
+    def keeps_feed(self) -> bool:
+        """Whether what its writes change is told to whoever follows it."""
+        return self._feed_bytes > 0
 
     @property
     def folder(self) -> Path:
@@ -103,7 +114,8 @@ class Shard(ShardReader):
     def write(self, records: ShardWrite) -> None:
         """Apply all puts and deletes, or none, in one write.
 
-        Its dirty keys, if it has any, are stored for `dirty_since`.
+        Its dirty keys, if it has any, are stored for `dirty_since`; what it changes
+        is in the feed once it is applied.
 
         Raises:
             StoreFenced: another process took the shard over; nothing was applied.
@@ -111,8 +123,8 @@ class Shard(ShardReader):
         """
         self.check_lease()
         own, evicted, packed = Puts(), list[bytes](), b""
-        if self._pending_writer_id is not None:
-            own.put(codec.WRITER_KEY, self._pending_writer_id)
+        if not self._has_written:
+            own.put(codec.WRITER_KEY, self._writer_id)
         dirty = records.dirty
         if dirty is not None and (len(dirty.queries) or len(dirty.items)):
             packed = codec.pack_dirty(dirty.queries, dirty.items)
@@ -120,12 +132,43 @@ class Shard(ShardReader):
             evicted = [
                 codec.dirty_key(sequence) for sequence in self._writes().evicted_by(len(packed))
             ]
+        feed, state = self.feed(), _state_in(records)
+        if feed is not None:
+            feed.append(_told(feed, self.index, records, state))
         self._database.write(Puts.joined([records.puts, own]), [*evicted, *records.deletes])
+        if feed is not None:
+            feed.commit(state and (state.sequence, state.watermark_ms or 0))
         if dirty is not None and packed:
             self._writes().add(dirty.sequence, len(packed))
-        self._pending_writer_id = None
+        self._has_written = True
         self._unsynced = True
         self.sync_if_due()
+
+    def feed(self) -> FeedWriter | None:
+        """Return what writes the shard's feed; None: there is none.
+
+        Where none is kept, what there is of it is removed before the first write.
+
+        Raises:
+            StoreUnreadable: an entry is damaged.
+        """
+        folder = feed_folder(self.folder)
+        if not self.keeps_feed:
+            if not self._has_written:
+                remove_feed(folder)
+            return None
+        if self._feed is None:
+            state, writer = self.state(), self.writer_id() or b""
+            self._feed = FeedWriter(
+                folder,
+                shard=self.index,
+                epoch=self._lease.number,
+                writer=self._writer_id.hex(),
+                mark=WriterMark(writer.hex(), state.sequence),
+                watermark_ms=state.watermark_ms or 0,
+                most_bytes=self._feed_bytes,
+            )
+        return self._feed
 
     def mark_erased(self, tombstone: ErasureTombstone) -> bool:
         """Mark what is to be erased where the shard does not know it yet, to be carried
@@ -235,6 +278,8 @@ class Shard(ShardReader):
             StoreWriteFailed: the disk refused; what was not forced to it comes again
                 from the source.
         """
+        if self._feed is not None:
+            self._feed.close()
         try:
             if self._unsynced:
                 self.sync()
@@ -288,3 +333,20 @@ class Shard(ShardReader):
         except BaseException:
             self._database.close()
             raise
+
+
+def _state_in(records: ShardWrite) -> ShardState | None:
+    """Return the shard's state that a write has; None: it leaves the state alone."""
+    packed = records.puts.newest(codec.STATE_KEY)
+    return None if packed is None else codec.unpack_state(packed)
+
+
+def _told(
+    feed: FeedWriter, shard: int, records: ShardWrite, state: ShardState | None
+) -> ShardChanges | None:
+    """Return what the feed tells of a write: a record for each sequence, so that one
+    that is missing is missed.
+    """
+    if records.changes is not None or state is None or state.sequence == feed.mark.sequence:
+        return records.changes
+    return ShardChanges(shard=shard, sequence=state.sequence)

@@ -21,6 +21,7 @@ _KILL_SHARE = 0.5  # of kills that keep all writes; the others are power cuts
 
 SETTINGS = StreamSettings(
     sync_every_ms=60_000,
+    feed_bytes=0,
     memtable_bytes=1024 * 1024,
     block_cache_bytes=1024 * 1024,
     clicks_topic=CLICKS,
@@ -83,11 +84,13 @@ class MemoryShards(CaseShards):
     A kill may be a power cut, which loses writes that were not forced to disk.
 
     Args:
-        folder: what paths begin with; nothing is written there.
+        folder: what paths begin with; nothing but a feed is written there.
         num_shards: how many there are.
+        settings: how they are opened; without a feed as they are.
     """
 
-    def __init__(self, folder: Path, num_shards: int) -> None:
+    def __init__(self, folder: Path, num_shards: int, settings: StreamSettings = SETTINGS) -> None:
+        self._settings = settings
         self._root = folder
         self._num_shards = num_shards
         self._disk = MemoryDisk()
@@ -97,7 +100,7 @@ class MemoryShards(CaseShards):
         """Return a shard opened for writing."""
         database = MemoryDatabase(self._folder(index), self._disk)
         self._shards[index] = Shard(
-            _MemoryLease(database.path), index, self._num_shards, SETTINGS, database=database
+            _MemoryLease(database.path), index, self._num_shards, self._settings, database=database
         )
         return self._shards[index]
 

@@ -120,6 +120,7 @@ def test_machine_without_a_shard_asks_the_checkpoints(
     assert second.ownership.acquire(2, {}) == {ERASURES: 1}
     assert apply_events(second.shard(2), [event("s-3", user_id="u-1")]).dropped == 1
     assert sorted(each.name for each in (tmp_path / "second").iterdir()) == [
+        "feed",
         "shard-0002",
         "store.json",
         "store.json.lock",
