@@ -36,18 +36,20 @@ class Snapshot(_message.Message):
     def __init__(self, format_version: _Optional[int] = ..., snapshot_id: _Optional[str] = ..., taken_ms: _Optional[int] = ..., watermark_ms: _Optional[int] = ..., graph_hash: _Optional[str] = ..., shards: _Optional[_Iterable[_Union[Shard, _Mapping]]] = ..., half_life_seconds: _Optional[float] = ..., action_weights: _Optional[_Mapping[str, float]] = ..., counts: _Optional[_Union[Counts, _Mapping]] = ...) -> None: ...
 
 class Shard(_message.Message):
-    __slots__ = ("shard", "directory", "sequence", "watermark_ms", "positions")
+    __slots__ = ("shard", "directory", "sequence", "watermark_ms", "positions", "writer")
     SHARD_FIELD_NUMBER: _ClassVar[int]
     DIRECTORY_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     WATERMARK_MS_FIELD_NUMBER: _ClassVar[int]
     POSITIONS_FIELD_NUMBER: _ClassVar[int]
+    WRITER_FIELD_NUMBER: _ClassVar[int]
     shard: int
     directory: str
     sequence: int
     watermark_ms: int
     positions: _containers.RepeatedCompositeFieldContainer[Position]
-    def __init__(self, shard: _Optional[int] = ..., directory: _Optional[str] = ..., sequence: _Optional[int] = ..., watermark_ms: _Optional[int] = ..., positions: _Optional[_Iterable[_Union[Position, _Mapping]]] = ...) -> None: ...
+    writer: str
+    def __init__(self, shard: _Optional[int] = ..., directory: _Optional[str] = ..., sequence: _Optional[int] = ..., watermark_ms: _Optional[int] = ..., positions: _Optional[_Iterable[_Union[Position, _Mapping]]] = ..., writer: _Optional[str] = ...) -> None: ...
 
 class Position(_message.Message):
     __slots__ = ("source", "partition", "next_offset")

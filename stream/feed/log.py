@@ -172,6 +172,8 @@ def path_between(
         NoPath: the logs do not reach back to `since`, or the shard's history does not
             lead over it.
     """
+    if since.sequence and not since.writer:
+        raise NoPath("nothing says who wrote it by then")
     spans: list[Span] = []
     place = until
     while place != since:

@@ -11,6 +11,7 @@ from google.protobuf import json_format
 from protos import manifest_v1_pb2 as manifest_pb
 from stream.errors import SnapshotUnreadable, StoreMismatch, refusal
 from stream.events.types import SourcePartition
+from stream.feed import WriterMark
 
 # Of the manifest's layout, docs/formats.md.
 FORMAT_VERSION = 2
@@ -27,6 +28,7 @@ class SnapshotShard:
         sequence: batches applied since the store was made.
         watermark_ms: the largest event time applied; 0: none was.
         positions: the next offset of each partition.
+        writer: the id of whoever wrote it last, in hexadecimal; empty: not known.
     """
 
     shard: int
@@ -34,6 +36,12 @@ class SnapshotShard:
     sequence: int
     watermark_ms: int
     positions: Mapping[SourcePartition, int]
+    writer: str = ""
+
+    @property
+    def mark(self) -> WriterMark:
+        """Its place in the shard's change feed."""
+        return WriterMark(self.writer, self.sequence)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +155,7 @@ def _shard_to_proto(shard: SnapshotShard) -> manifest_pb.Shard:
         sequence=shard.sequence,
         watermark_ms=shard.watermark_ms,
         positions=positions,
+        writer=shard.writer,
     )
 
 
@@ -181,4 +190,5 @@ def _shard_from_proto(shard: manifest_pb.Shard) -> SnapshotShard:
             SourcePartition(position.source, position.partition): position.next_offset
             for position in shard.positions
         },
+        writer=shard.writer,
     )

@@ -220,6 +220,7 @@ def _describe(
     ) as graph:
         graph_hash, watermark_ms = graph.recorded_hash(), graph.watermark_ms
         states, positions = graph.shard_states(), graph.positions()
+        writers = {index: shard.writer_id() or b"" for index, shard in graph.shards()}
     return SnapshotInfo(
         snapshot_id=f"{datetime.fromtimestamp(now_ms / 1000, UTC):%Y%m%dT%H%M%SZ}-{graph_hash[:8]}",
         path=out,
@@ -242,6 +243,7 @@ def _describe(
                 sequence=states[place].sequence,
                 watermark_ms=states[place].watermark_ms or 0,
                 positions=positions[place],
+                writer=writers[place].hex(),
             )
             for place, (index, name) in enumerate(shards.items())
         ),

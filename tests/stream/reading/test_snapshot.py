@@ -21,6 +21,7 @@ from stream.errors import (
     StoreMissing,
 )
 from stream.events.types import CatalogItem, SourcePartition
+from stream.feed import open_feed
 from stream.reading.reader import open_graph
 from stream.reading.snapshot import SnapshotInfo, read_manifest, serve_requests, take_snapshot
 from stream.settings import StreamSettings
@@ -68,6 +69,27 @@ def test_snapshot_of_a_resting_store_is_the_store(
     assert sum(shard.sequence for shard in info.shards) == 4
     assert {offset for shard in info.shards for offset in shard.positions.values()} == {77, 78}
     assert info.watermark_ms == min(shard.watermark_ms for shard in info.shards)
+
+
+def test_changes_since_a_snapshot_are_in_the_feed(
+    open_store: OpenStore, settings: StreamSettings, tmp_path: Path
+) -> None:
+    """Its manifest says where in each shard's feed it is, also over a restart."""
+    store = open_store(num_shards=2)
+    apply_all(store, [event(f"s-{n}", item_id="a", ts_ms=NOON_MS + n) for n in range(9)])
+    store.close()
+    info = take_snapshot(store.root, tmp_path / "out", settings, TAKEN_MS)
+    marks = {shard.shard: shard.mark for shard in read_manifest(tmp_path / "out").shards}
+    feed = open_feed(store.root)
+    before = feed.read(marks)
+    again = open_store(num_shards=2)
+    apply_all(again, [event("s-1", "radio", "b", NOON_MS + 99)])
+    after = feed.read(marks)
+
+    assert all(shard.writer for shard in info.shards)
+    assert (before.changes, before.gaps) == ([], {})
+    assert after.gaps == {}
+    assert [list(each.query_names.values()) for each in after.changes] == [["radio"]]
 
 
 def test_snapshot_stays_as_it_was(
