@@ -1,8 +1,9 @@
 """Reads one TOML file and the environment into the settings of each package.
 
-There is a table a package (``[stream]``, ``[model]``, ``[server]``), a key a field of
-its frozen dataclass. What counts, strongest first: a command-line flag,
-``FRESHET_<TABLE>_<KEY>`` in the environment, the file, the default.
+There is a table a package (``[stream]``, ``[model]``, ``[server]``) and one of the
+refresher (``[refresh]``), a key a field of its frozen dataclass. What counts, strongest
+first: a command-line flag, ``FRESHET_<TABLE>_<KEY>`` in the environment, the file, the
+default.
 """
 
 import dataclasses
@@ -17,14 +18,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.errors import ModelError
+from model.refresh_settings import RefreshSettings
 from model.settings import ModelSettings
 from server.errors import ServerError
 from server.settings import ServerSettings
 from stream.errors import StreamError
 from stream.settings import StreamSettings
 
-SETTINGS = {"stream": StreamSettings, "model": ModelSettings, "server": ServerSettings}
-"""The settings of each package, by the name of its table."""
+SETTINGS = {
+    "stream": StreamSettings,
+    "model": ModelSettings,
+    "refresh": RefreshSettings,
+    "server": ServerSettings,
+}
+"""The settings of each package and of the refresher, by the name of their table."""
 
 PACKAGE_ERRORS = (StreamError, ModelError, ServerError)
 """The roots of the error trees of the packages."""
@@ -102,6 +109,10 @@ class Config:
         """Return the model's settings; see `stream`."""
         return self._build(ModelSettings, "model", flags)
 
+    def refresh(self, **flags: object) -> RefreshSettings:
+        """Return the refresher's settings; see `stream`."""
+        return self._build(RefreshSettings, "refresh", flags)
+
     def server(self, **flags: object) -> ServerSettings:
         """Return the server's settings; see `stream`."""
         return self._build(ServerSettings, "server", flags)
@@ -134,7 +145,7 @@ def load_config(path: Path | None, environment: Mapping[str, str]) -> Config:
         from_environment = _values_from_environment(table, environment, fields)
         entries += _merge(table, fields, from_file, from_environment)
     config = Config(entries)
-    for build in (config.stream, config.model, config.server):
+    for build in (config.stream, config.model, config.refresh, config.server):
         build()  # values that do not fit together refuse to start, too
     return config
 

@@ -86,7 +86,7 @@ def _metrics() -> Iterator[tuple[str, ...]]:
 
 
 def _errors() -> Iterator[tuple[str, ...]]:
-    for package in (*SETTINGS, "freshet_client"):
+    for package in ("stream", "model", "server", "freshet_client"):
         module = importlib.import_module(f"{package}.errors")
         for name, error in vars(module).items():
             if inspect.isclass(error) and error.__module__ == module.__name__:
