@@ -45,6 +45,12 @@ class TunerMetrics:
             buckets=_RUN_BUCKETS_SECONDS,
             registry=registry,
         )
+        self._early = Counter(
+            "freshet_tuner_early_runs",
+            "Runs begun before their period, because a refresher wanted a generation, by reason",
+            ["reason"],
+            registry=registry,
+        )
         self._every = Gauge("freshet_tuner_every_seconds", "Period of the runs", registry=registry)
         self._generation = Gauge(
             "freshet_tuner_generation_info",
@@ -56,6 +62,10 @@ class TunerMetrics:
     def started(self, every_seconds: float) -> None:
         """The tuner is up."""
         self._every.set(every_seconds)
+
+    def wanted_early(self, reason: str) -> None:
+        """A run begins before its period, for `reason`."""
+        self._early.labels(reason).inc()
 
     def succeeded(
         self, *, outcome: str, generation_id: str, now_seconds: float, run_seconds: float

@@ -1,4 +1,7 @@
-"""The periodic loop: take a snapshot, refresh the live generation with it."""
+"""The periodic loop: take a snapshot, refresh the live generation with it.
+
+A refresher that wants a generation early (`model.artifact.wanted`) shortens the wait.
+"""
 
 import logging
 import time
@@ -7,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from threading import Event
 
+from model.artifact import wanted
 from model.artifact.generation import Generation, open_generation
 from model.artifact.provenance import CATALOG_KEY, catalog_hash, model_settings
 from model.artifact.store import ArtifactStore
@@ -24,6 +28,10 @@ logger = logging.getLogger(__name__)
 # milliseconds, and a first training may fail for a reason that lasts. Twice as long:
 # the first answers come up to that much later.
 _FIRST_PAUSE_SECONDS = 2.0
+
+# Seconds between two looks for a refresher that wants a generation early. A look is one
+# system call; a training takes seconds to minutes. Twice as long: begun a second later.
+_LOOK_SECONDS = 1.0
 
 _NOT_THE_MODELS = frozenset(
     {
@@ -85,7 +93,35 @@ def run_tuner(
         else:
             pause = min(first_pause, settings.tune_every_seconds)
             first_pause *= 2
-        stop.wait(max(0.0, pause))
+        _wait(max(0.0, pause), store, metrics, stop)
+
+
+def _wait(seconds: float, store: ArtifactStore, metrics: TunerMetrics, stop: Event) -> None:
+    """Wait for the next run, less where a generation is wanted early.
+
+    The wish is then counted and withdrawn: the run that follows fulfils it. One that
+    cannot be withdrawn would be fulfilled without end, and shortens nothing.
+    """
+    left = seconds
+    while not stop.is_set() and left > 0:
+        early = wanted.asked(store.root)
+        if early is not None and _is_withdrawn(store):
+            logger.info("tuning early reason=%s detail=%s", early.reason, early.detail)
+            metrics.wanted_early(early.reason)
+            return
+        # A wish that stays is not looked at again before the next run.
+        look = left if early is not None else min(left, _LOOK_SECONDS)
+        stop.wait(look)
+        left -= look
+
+
+def _is_withdrawn(store: ArtifactStore) -> bool:
+    try:
+        wanted.withdraw(store.root)
+    except OSError as error:
+        logger.warning("tuning not early: the wish cannot be withdrawn error=%s", error)
+        return False
+    return True
 
 
 class _Opener:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from model.artifact import wanted
 from model.artifact.generation import Generation, open_generation
 from model.artifact.store import ArtifactStore
 from model.metrics import TunerMetrics
@@ -301,6 +302,7 @@ def test_the_tuner_looks_again_soon_until_a_first_generation_is_live(
     period counts.
     """
     monkeypatch.setattr("model.tuner._FIRST_PAUSE_SECONDS", 1.0)
+    monkeypatch.setattr("model.tuner._LOOK_SECONDS", 86_400.0)
     fill_store(tmp_path / "empty", [], shop_items())
     fill_store(tmp_path / "full", shop_events(400), shop_items())
     roots = iter([tmp_path / "empty", tmp_path / "empty", tmp_path / "full"])
@@ -326,3 +328,42 @@ def test_the_tuner_looks_again_soon_until_a_first_generation_is_live(
 
     assert pauses[:2] == [1.0, 2.0]
     assert pauses[2] > 1800.0
+
+
+def test_a_generation_that_is_wanted_early_is_begun_early(
+    run: Run, snapshots: Snapshots, artifacts: ArtifactStore, registry: CollectorRegistry
+) -> None:
+    """Long before the period is over, once, and counted by its reason."""
+
+    def want_one(event: TunerEvent) -> None:
+        if event.kind == "published":
+            wish = wanted.Wanted(reason=wanted.EarlyReason.DRIFT, detail="by a lot", at_ms=NOW_MS)
+            wanted.ask(artifacts.root, wish)
+
+    kinds = run.until(2, snapshots, after=want_one, tune_every_seconds=86_400.0)
+
+    assert kinds == ["training", "published", "unchanged"]
+    assert wanted.asked(artifacts.root) is None
+    assert registry.get_sample_value("freshet_tuner_early_runs_total", {"reason": "drift"}) == 1
+
+
+def test_a_wish_that_cannot_be_withdrawn_is_not_fulfilled_without_end(
+    run: Run,
+    snapshots: Snapshots,
+    artifacts: ArtifactStore,
+    registry: CollectorRegistry,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The period goes on as if nobody had asked."""
+
+    def refuse(_: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    wish = wanted.Wanted(reason=wanted.EarlyReason.DRIFT, detail="", at_ms=NOW_MS)
+    wanted.ask(artifacts.root, wish)
+    monkeypatch.setattr(wanted, "withdraw", refuse)
+
+    kinds = run.until(2, snapshots)
+
+    assert kinds == ["training", "published", "unchanged"]
+    assert registry.get_sample_value("freshet_tuner_early_runs_total", {"reason": "drift"}) is None
