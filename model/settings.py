@@ -200,6 +200,11 @@ class ModelSettings:
     """Candidates that Annoy examines for an answer: more recall, more time. The gate
     measures recall with it, and servers search with it.
     """
+    fresh_state: bool = True
+    """Store with a generation what the fresh lane (`freshet refresh`) continues from:
+    about 8 bytes a dimension for each query and item. Without it, only new items and
+    deletions are fresh between generations.
+    """
     # By hand; not tuned. Twice as many: twice the disk.
     keep_generations: int = 5
     """Complete generations kept on disk; the live one is never removed."""

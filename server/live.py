@@ -90,7 +90,9 @@ class LiveGeneration:
             def open_file(file: Path) -> Path:
                 return file if file.name.startswith(WARM_PREFIX) else copied(file)
 
-            generation = open_generation(path, verify=True, on_file=on_file, open_file=open_file)
+            generation = open_generation(
+                path, verify=True, on_file=on_file, open_file=open_file, has_fresh=False
+            )
             check_consistent(generation)
             index = generation.open_index(search_k=settings.index_search_k, open_file=open_file)
         if settings.index_search_k not in (0, generation.search_k):

@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 
 from model.artifact.channels import FIRST_CHANNELS
 from model.artifact.encoder import TextEncoder
+from model.artifact.fresh_arrays import ARRAY_TYPES as FRESH_TYPES
+from model.artifact.fresh_arrays import FRESH_PREFIX, LAYER, FreshArrays, check_fresh_arrays
 from model.artifact.index.engine import Engine, VectorIndex, load_engine
 from model.artifact.index.engines import FIRST_ENGINE
 from model.artifact.manifest import SPACED_WORDS_VERSION, read_manifest
@@ -70,6 +72,8 @@ class Generation:
             queries.
         paths: the graph behind the vectors, see `model.artifact.paths`; None: it was
             written before that was stored.
+        fresh: what the fresh lane continues from, see `model.artifact.fresh_arrays`;
+            None: it is not stored, or the reader left it out.
         encoder: the text encoder's arrays by name, see
             `model.artifact.encoder.TextEncoder`.
         warm: what a later training starts from besides the encoder, by name, see
@@ -90,6 +94,7 @@ class Generation:
     channel_attention_items: Float32s
     channel_attention_queries: Float32s
     paths: PathGraph | None
+    fresh: FreshArrays | None
     encoder: dict[str, Float32s]
     warm: dict[str, Float32s]
 
@@ -185,6 +190,7 @@ def open_generation(
     verify: bool = True,
     on_file: Callable[[Path], None] | None = None,
     open_file: OpenFile = as_it_is,
+    has_fresh: bool = True,
 ) -> Generation:
     """Open a generation and check it against its manifest.
 
@@ -198,6 +204,8 @@ def open_generation(
             into the page cache.
         open_file: where to read each file, such as a private copy of it
             (`model.artifact.private_files`); it is what is checked, too.
+        has_fresh: False leaves out what only the fresh lane reads, unchecked: it is
+            most of a generation.
 
     Raises:
         GenerationMissing: there is no generation at `path`.
@@ -205,6 +213,10 @@ def open_generation(
             names the file.
     """
     manifest = read_manifest(path)
+    if not has_fresh:
+        others = [each for each in manifest.files if not each.name.startswith(FRESH_PREFIX)]
+        del manifest.files[:]
+        manifest.files.extend(others)
     for entry in manifest.files:
         _check_file(path / entry.name, entry, open_file, verify=verify)
         if on_file is not None:
@@ -257,6 +269,7 @@ class _Mapper:
             channel_attention_items=self._array("channel_attention_items", np.float32),
             channel_attention_queries=self._array("channel_attention_queries", np.float32),
             paths=self._paths(),
+            fresh=self._fresh(),
             encoder=self._named_arrays("encoder."),
             warm=self._named_arrays(WARM_PREFIX),
         )
@@ -269,6 +282,26 @@ class _Mapper:
             name: self._array(f"{PATHS_PREFIX}{name}", dtype) for name, dtype in ARRAY_TYPES.items()
         }
         return PathGraph(**arrays)
+
+    def _fresh(self) -> FreshArrays | None:
+        """Map what the fresh lane continues from; None where the manifest lists no part
+        of it.
+        """
+        names = {entry.name for entry in self.manifest.files}
+        if not any(name.startswith(FRESH_PREFIX) for name in names):
+            return None
+        layers = sum(name.startswith(f"{FRESH_PREFIX}{LAYER}") for name in names)
+        arrays = {
+            name: self._array(f"{FRESH_PREFIX}{name}", dtype) for name, dtype in FRESH_TYPES.items()
+        }
+        return FreshArrays(
+            **arrays,
+            layers=tuple(
+                self._array(f"{FRESH_PREFIX}{LAYER}{number}", np.float16)
+                for number in range(1, layers + 1)
+            ),
+            gone_ids=self._strings(f"{FRESH_PREFIX}gone_ids"),
+        )
 
     def _named_arrays(self, prefix: str) -> dict[str, Float32s]:
         """Map every array that the manifest lists under a prefix; names come without
@@ -348,3 +381,5 @@ def _check_shapes(generation: Generation) -> None:
             raise GenerationCorrupt(f"{generation.path}/{name}.utf8 does not hold {count} strings")
     if generation.paths is not None:
         check_path_graph(generation.paths, num_queries, num_items)
+    if generation.fresh is not None:
+        check_fresh_arrays(generation.fresh, generation.paths, dim)

@@ -7,6 +7,7 @@ import numpy as np
 from google.protobuf import json_format
 from numpy.typing import NDArray
 
+from model.artifact.fresh_arrays import FRESH_PREFIX, FreshArrays
 from model.artifact.generation import PATHS_PREFIX
 from model.artifact.manifest import FORMAT_VERSION, MANIFEST_NAME
 from model.artifact.paths import PathGraph
@@ -31,6 +32,12 @@ class GenerationWriter:
         """Write the arrays of a graph of paths as ``paths.<name>.npy``."""
         for name, array in graph.arrays().items():
             self.add_array(f"{PATHS_PREFIX}{name}", array)
+
+    def add_fresh(self, fresh: FreshArrays) -> None:
+        """Write what the fresh lane continues from as ``fresh.<name>.npy``."""
+        for name, array in fresh.arrays().items():
+            self.add_array(f"{FRESH_PREFIX}{name}", array)
+        self.add_strings(f"{FRESH_PREFIX}gone_ids", fresh.gone_ids)
 
     def add_strings(self, name: str, strings: Iterable[str]) -> None:
         """Write strings as ``<name>.utf8`` with ``<name>.offsets.npy`` (``int64 [n +

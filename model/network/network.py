@@ -11,6 +11,7 @@ hyperedges (sessions), `D` with an index their degrees, `x` a node's own vector.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +35,11 @@ _FED_HYPERGRAPH = 0.1
 # Nodes of a block whose channels are joined: 4 MB a channel at 128 dimensions, which an
 # export takes beside the channels. Twice as many take twice that, and no less time.
 _BLOCK_NODES = 1 << 13
+
+OnLayer = Callable[[str, Tensor], None]
+"""Takes a channel's name and the vectors that one of its layers makes, ``float32
+[num_rows, dim]``.
+"""
 
 
 class DualChannelNetwork(nn.Module):
@@ -65,25 +71,36 @@ class DualChannelNetwork(nn.Module):
         self.log_temperature = nn.Parameter(torch.tensor(math.log(settings.temperature)))
         self.to(device)
 
-    def forward(self, reach: ReceptiveField) -> NodeVectors:
+    def forward(self, reach: ReceptiveField, on_layer: OnLayer | None = None) -> NodeVectors:
         """Propagate over all nodes, and join their channels, a block of nodes at a
         time.
+
+        Args:
+            reach: all nodes.
+            on_layer: as in `propagate`.
         """
-        channels = self.propagate(reach)
+        channels = self.propagate(reach, on_layer)
         query, query_attention = self._join_range(channels, 0, self._num_queries)
         item, item_attention = self._join_range(channels, self._num_queries, len(self.ids))
         return NodeVectors(
             query=query, item=item, query_attention=query_attention, item_attention=item_attention
         )
 
-    def propagate(self, reach: ReceptiveField) -> ChannelOutputs:
-        """Return the channels of every node that is reached."""
+    def propagate(self, reach: ReceptiveField, on_layer: OnLayer | None = None) -> ChannelOutputs:
+        """Return the channels of every node that is reached.
+
+        Args:
+            reach: the nodes, and who hears of whom.
+            on_layer: called with what each channel's layers make, the text's as well.
+        """
         with self._dense():
             content = reach.content(self.content)
         own = content + reach.id_vectors(self.ids) if self._settings.use_ids else content
         outputs = {TEXT: ChannelOutput(vectors=own, degree=own.new_ones(len(own)))}
+        on_layer = on_layer or (lambda *_: None)
+        on_layer(TEXT, own)
         for channel in PROPAGATIONS:
-            outputs[channel.name] = self._propagate(channel, outputs, reach)
+            outputs[channel.name] = self._propagate(channel, outputs, reach, on_layer)
         return ChannelOutputs(content=content, each=_in_order(outputs), nodes=reach.nodes)
 
     def propagate_to(self, reach: ReceptiveField, nodes: Tensor) -> ChannelOutputs:
@@ -130,7 +147,11 @@ class DualChannelNetwork(nn.Module):
         return vectors, attention
 
     def _propagate(
-        self, channel: Propagation, outputs: dict[str, ChannelOutput], reach: ReceptiveField
+        self,
+        channel: Propagation,
+        outputs: dict[str, ChannelOutput],
+        reach: ReceptiveField,
+        on_layer: OnLayer,
     ) -> ChannelOutput:
         """Return a channel's output, given those of the channels before it."""
         own = outputs[TEXT].vectors
@@ -140,8 +161,13 @@ class DualChannelNetwork(nn.Module):
         for name in channel.fed_by:
             start = start + self._fed[name].to(own.device) * outputs[name].vectors
         hearing = reach.channel(channel.name)
-        vectors = channel.propagate(start, hearing, self._settings)
-        return ChannelOutput(vectors=vectors, degree=hearing.degree)
+        total: Tensor | None = None
+        for layer in channel.layers(start, hearing, self._settings):
+            on_layer(channel.name, layer)
+            total = layer if total is None else total + layer
+        return ChannelOutput(
+            vectors=torch.zeros_like(own) if total is None else total, degree=hearing.degree
+        )
 
     @property
     def _fed(self) -> dict[str, Tensor]:

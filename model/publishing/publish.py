@@ -14,6 +14,7 @@ from model.artifact.provenance import CATALOG_KEY, catalog_hash, code_version, m
 from model.artifact.store import ArtifactStore, new_generation_id
 from model.artifact.writer import GenerationWriter
 from model.errors import ArtifactError, GateRefused, GenerationCorrupt, GenerationMissing
+from model.publishing.fresh_arrays import build_fresh_arrays
 from model.publishing.gate import Candidate, Verdict, judge
 from model.publishing.path_graph import build_path_graph
 from model.publishing.recall import index_recall
@@ -133,7 +134,10 @@ def _write_arrays(
     writer.add_array("query_vectors", trained.query_vectors)
     writer.add_array("channel_attention_items", trained.item_attention[items])
     writer.add_array("channel_attention_queries", trained.query_attention)
-    writer.add_paths(build_path_graph(arrays, items, num_queries))
+    paths = build_path_graph(arrays, items, num_queries)
+    writer.add_paths(paths)
+    if trained.states is not None:
+        writer.add_fresh(build_fresh_arrays(trained, trained.states, arrays, items, paths))
     for name, array in trained.encoder.items():
         writer.add_array(f"encoder.{name}", array)
     for name, array in trained.warm.items():

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from model.settings import ModelSettings
-from stream.dtypes import Float32s, Int64s
+from stream.dtypes import Float16s, Float32s, Int64s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,21 @@ class HoldoutEdges:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LayerStates:
+    """What the layers of the network made of each node, for the fresh lane.
+
+    Attributes:
+        own: ``float16 [num_nodes, dim]``, queries first: text and id vector.
+        hypergraph: ``float16 [num_nodes, dim]``, the hypergraph channel.
+        layers: ``float16 [num_nodes, dim]`` for each layer of the bipartite channel.
+    """
+
+    own: Float16s
+    hypergraph: Float16s
+    layers: tuple[Float16s, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainedModel:
     """A trained model as plain arrays, by the dense indexes of the snapshot's arrays.
 
@@ -60,6 +75,8 @@ class TrainedModel:
         warm: what a later run starts from, besides the encoder.
         held_out: for the gate.
         evaluation: figures for the manifest.
+        states: what the fresh lane continues from; None: it was not asked for, or there
+            are no queries.
         parent: the generation it was warm-started from; empty: none.
         settings: what it was trained with.
     """
@@ -70,6 +87,7 @@ class TrainedModel:
     item_attention: Float32s
     encoder: dict[str, Float32s]
     warm: dict[str, Float32s]
+    states: LayerStates | None
     held_out: HoldoutEdges
     evaluation: dict[str, float]
     parent: str

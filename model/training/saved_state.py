@@ -41,7 +41,13 @@ _STATE_NAME = "state.json"
 _LEARNER, _BEST = "learner.", "best."
 # Settings that change how long a training takes and what is kept of it, not the model.
 _NOT_THE_TRAININGS = frozenset(
-    {"budget_seconds", "checkpoint_every_seconds", "keep_generations", "tune_every_seconds"}
+    {
+        "budget_seconds",
+        "checkpoint_every_seconds",
+        "fresh_state",
+        "keep_generations",
+        "tune_every_seconds",
+    }
 )
 
 

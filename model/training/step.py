@@ -12,7 +12,7 @@ from model.data.graph import GraphPart
 from model.data.training_set import TrainingSet
 from model.errors import TrainingCancelled, TrainingFailed
 from model.network.graph import PropagationGraph, VisibilityMask
-from model.network.network import DualChannelNetwork
+from model.network.network import DualChannelNetwork, OnLayer
 from model.network.sampled import SampledGraph
 from model.network.whole_graph import Graph
 from model.settings import ModelSettings
@@ -187,12 +187,18 @@ class Learner:
             for name, tensor in tensors.items()
         }
 
-    def vectors(self, graph: PropagationGraph) -> tuple[Float32s, Float32s, Float32s, Float32s]:
+    def vectors(
+        self, graph: PropagationGraph, on_layer: OnLayer | None = None
+    ) -> tuple[Float32s, Float32s, Float32s, Float32s]:
         """Return query vectors, item vectors and their attention with everything of
         `graph` visible.
+
+        Args:
+            graph: what is propagated over.
+            on_layer: as in `DualChannelNetwork.propagate`.
         """
         with torch.no_grad():
-            nodes = self.network(graph.reach_all())
+            nodes = self.network(graph.reach_all(), on_layer)
         query, item, query_attention, item_attention = (
             array.float().cpu().numpy()
             for array in (nodes.query, nodes.item, nodes.query_attention, nodes.item_attention)

@@ -31,6 +31,7 @@ from model.training.early_stopping import (
     popularity_quality,
     restore_best,
 )
+from model.training.layer_states import LayerKeeper
 from model.training.limits.budget import Budget
 from model.training.limits.memory_limit import choose_propagation
 from model.training.newest_passes import learn_newest
@@ -288,8 +289,10 @@ def _export(
 ) -> TrainedModel:
     """Propagate over all facts; return everything as arrays."""
     data, settings = learner.data, learner.settings
+    keeper = LayerKeeper()
+    keeps = settings.fresh_state and num_queries > 0
     query_vectors, item_vectors, query_attention, item_attention = learner.vectors(
-        learner.train_graph
+        learner.train_graph, keeper.keep if keeps else None
     )
     _refuse_nan(query_vectors, item_vectors)
     warm = export_warm_start(learner.network, data.whole.num_queries)
@@ -300,6 +303,7 @@ def _export(
         item_attention=item_attention,
         encoder=export_encoder(learner.network, data.texts, settings.num_buckets),
         warm={**warm, "query_ids": warm["query_ids"][:num_queries]},
+        states=keeper.states() if keeps else None,
         held_out=held_out,
         evaluation=figures,
         parent=warm_start.generation.id if warm_start else "",

@@ -35,6 +35,8 @@ class GraphArrays:
         item_texts: whatever else the catalogue says of them; may be empty.
         item_available: ``bool [num_items]``; False: learn from it, do not show it.
         item_deleted: ``bool [num_items]``; True: neither learn from it nor show it.
+        item_catalog_ms: ``int64 [num_items]`` event time of the catalogue's state; 0:
+            there is none, or it does not say.
         edge_query: ``int64 [num_edges]`` query index; edges are in ascending order of
             (query, item).
         edge_item: ``int64 [num_edges]`` item index.
@@ -68,6 +70,7 @@ class GraphArrays:
     item_texts: list[str]
     item_available: NDArray[np.bool_]
     item_deleted: NDArray[np.bool_]
+    item_catalog_ms: Int64s
     edge_query: Int64s
     edge_item: Int64s
     edge_weight: NDArray[np.float32]
@@ -199,6 +202,7 @@ def build_arrays(graph: "GraphParts", *, at_ms: int, watermark_ms: int) -> Graph
         item_texts=[item.text for item in listed],
         item_available=np.array([item.available for item in listed], dtype=np.bool_),
         item_deleted=np.array([item.deleted for item in listed], dtype=np.bool_),
+        item_catalog_ms=np.array([item.ts_ms for item in listed], dtype=np.int64),
         edge_query=queries.index_of(edges.query[is_supported]),
         edge_item=items.index_of(edges.item[is_supported]),
         edge_weight=np.minimum(weights[is_supported], _MAX_FLOAT32).astype(np.float32),

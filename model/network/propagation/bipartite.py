@@ -4,6 +4,7 @@ Light graph convolution (He et al., SIGIR 2020) over the weighted query-item mat
 ``sum over l from 1 of (D^-1/2 A D^-1/2)^l x``.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -38,15 +39,12 @@ class Bipartite:
         """See `Propagation`."""
         return HostEdges(part)
 
-    def propagate(self, start: Tensor, hearing: Hearing, settings: ModelSettings) -> Tensor:
-        """Query to item and back: the sum over layers of (D^-1/2 A D^-1/2)^l x, l from
-        1.
-        """
-        layer = total = hearing.along(start, 0)
-        for number in range(1, settings.num_layers):
+    def layers(self, start: Tensor, hearing: Hearing, settings: ModelSettings) -> Iterator[Tensor]:
+        """Query to item and back: (D^-1/2 A D^-1/2)^l x, l from 1."""
+        layer = start
+        for number in range(settings.num_layers):
             layer = hearing.along(layer, number)
-            total = total + layer
-        return total
+            yield layer
 
 
 class DeviceEdges:

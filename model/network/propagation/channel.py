@@ -5,6 +5,7 @@ A channel's file has one instance of `Propagation`; the table is in
 `model.network.propagation.propagations`.
 """
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import torch
@@ -83,8 +84,9 @@ class Propagation(Protocol):
     def on_host(self, part: GraphPart) -> HostForm:
         """Return its part of a graph in the host's memory."""
 
-    def propagate(self, start: Tensor, hearing: Hearing, settings: ModelSettings) -> Tensor:
-        """Return the channel's vectors, ``float32 [num_rows, dim]``.
+    def layers(self, start: Tensor, hearing: Hearing, settings: ModelSettings) -> Iterator[Tensor]:
+        """Yield the vectors of each layer, ``float32 [num_rows, dim]``; the channel's
+        are their sum.
 
         Args:
             start: ``float32 [num_rows, dim]``, what it propagates.

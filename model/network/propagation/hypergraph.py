@@ -4,6 +4,7 @@ From node to session to node, with `H` the incidence of nodes and hyperedges (se
 and `D_v`, `D_e` their degrees: ``D_v^-1 H D_e^-1 H^T x``.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -35,9 +36,14 @@ class Hypergraph:
         """See `Propagation`."""
         return HostSessions(part)
 
-    def propagate(self, start: Tensor, hearing: Hearing, settings: ModelSettings) -> Tensor:  # noqa: ARG002  # it has one layer
+    def layers(
+        self,
+        start: Tensor,
+        hearing: Hearing,
+        settings: ModelSettings,  # noqa: ARG002  # it has one layer
+    ) -> Iterator[Tensor]:
         """Node to session to node: D_v^-1 H D_e^-1 H^T x."""
-        return hearing.along(start, 0)
+        yield hearing.along(start, 0)
 
 
 class DeviceSessions:

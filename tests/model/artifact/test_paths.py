@@ -412,7 +412,7 @@ def sealed_again(generation: Generation) -> Generation:
 
 def test_a_generation_from_before_has_no_paths_and_opens(generation: Generation) -> None:
     """It has the same format version and no such files."""
-    for file in generation.path.glob("paths.*"):
+    for file in (*generation.path.glob("paths.*"), *generation.path.glob("fresh.*")):
         file.unlink()
 
     assert sealed_again(generation).paths is None
