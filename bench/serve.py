@@ -155,6 +155,13 @@ class _Shell(retrieval_grpc.RetrievalServiceServicer):
     ) -> retrieval_pb.GetFreshnessResponse:
         return retrieval_pb.GetFreshnessResponse()
 
+    def GetAsked(  # noqa: N802  # the contract's name
+        self,
+        request: retrieval_pb.GetAskedRequest,  # noqa: ARG002  # the contract's signature
+        context: grpc.ServicerContext,  # noqa: ARG002  # the contract's signature
+    ) -> retrieval_pb.GetAskedResponse:
+        return retrieval_pb.GetAskedResponse()
+
 
 def _measure(
     name: str,

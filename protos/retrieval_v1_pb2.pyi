@@ -12,17 +12,29 @@ class QueryPath(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     QUERY_PATH_UNSPECIFIED: _ClassVar[QueryPath]
     QUERY_PATH_KNOWN: _ClassVar[QueryPath]
     QUERY_PATH_ENCODED: _ClassVar[QueryPath]
+    QUERY_PATH_FRESH: _ClassVar[QueryPath]
 QUERY_PATH_UNSPECIFIED: QueryPath
 QUERY_PATH_KNOWN: QueryPath
 QUERY_PATH_ENCODED: QueryPath
+QUERY_PATH_FRESH: QueryPath
 
 class RetrieveRequest(_message.Message):
-    __slots__ = ("query", "k")
+    __slots__ = ("query", "k", "min_freshness")
     QUERY_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
+    MIN_FRESHNESS_FIELD_NUMBER: _ClassVar[int]
     query: str
     k: int
-    def __init__(self, query: _Optional[str] = ..., k: _Optional[int] = ...) -> None: ...
+    min_freshness: MinFreshness
+    def __init__(self, query: _Optional[str] = ..., k: _Optional[int] = ..., min_freshness: _Optional[_Union[MinFreshness, _Mapping]] = ...) -> None: ...
+
+class MinFreshness(_message.Message):
+    __slots__ = ("reflected_ms", "max_age_seconds")
+    REFLECTED_MS_FIELD_NUMBER: _ClassVar[int]
+    MAX_AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    reflected_ms: int
+    max_age_seconds: float
+    def __init__(self, reflected_ms: _Optional[int] = ..., max_age_seconds: _Optional[float] = ...) -> None: ...
 
 class RetrieveResponse(_message.Message):
     __slots__ = ("hits", "receipt", "query_path", "normalized_query")
@@ -47,35 +59,85 @@ class Hit(_message.Message):
     def __init__(self, item_id: _Optional[str] = ..., score: _Optional[float] = ..., title: _Optional[str] = ...) -> None: ...
 
 class FreshnessReceipt(_message.Message):
-    __slots__ = ("generation", "watermark_ms", "watermark_age_seconds", "snapshot_ms", "snapshot_age_seconds", "live_since_ms")
+    __slots__ = ("generation", "watermark_ms", "watermark_age_seconds", "snapshot_ms", "snapshot_age_seconds", "live_since_ms", "overlay_sequence", "reflected_ms", "age_seconds")
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     WATERMARK_MS_FIELD_NUMBER: _ClassVar[int]
     WATERMARK_AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_MS_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     LIVE_SINCE_MS_FIELD_NUMBER: _ClassVar[int]
+    OVERLAY_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    REFLECTED_MS_FIELD_NUMBER: _ClassVar[int]
+    AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     generation: str
     watermark_ms: int
     watermark_age_seconds: float
     snapshot_ms: int
     snapshot_age_seconds: float
     live_since_ms: int
-    def __init__(self, generation: _Optional[str] = ..., watermark_ms: _Optional[int] = ..., watermark_age_seconds: _Optional[float] = ..., snapshot_ms: _Optional[int] = ..., snapshot_age_seconds: _Optional[float] = ..., live_since_ms: _Optional[int] = ...) -> None: ...
+    overlay_sequence: int
+    reflected_ms: int
+    age_seconds: float
+    def __init__(self, generation: _Optional[str] = ..., watermark_ms: _Optional[int] = ..., watermark_age_seconds: _Optional[float] = ..., snapshot_ms: _Optional[int] = ..., snapshot_age_seconds: _Optional[float] = ..., live_since_ms: _Optional[int] = ..., overlay_sequence: _Optional[int] = ..., reflected_ms: _Optional[int] = ..., age_seconds: _Optional[float] = ...) -> None: ...
 
 class GetFreshnessRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class GetFreshnessResponse(_message.Message):
-    __slots__ = ("ready", "receipt", "num_items", "num_queries", "last_refusal")
+    __slots__ = ("ready", "receipt", "num_items", "num_queries", "last_refusal", "overlay")
     READY_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
     NUM_ITEMS_FIELD_NUMBER: _ClassVar[int]
     NUM_QUERIES_FIELD_NUMBER: _ClassVar[int]
     LAST_REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    OVERLAY_FIELD_NUMBER: _ClassVar[int]
     ready: bool
     receipt: FreshnessReceipt
     num_items: int
     num_queries: int
     last_refusal: str
-    def __init__(self, ready: _Optional[bool] = ..., receipt: _Optional[_Union[FreshnessReceipt, _Mapping]] = ..., num_items: _Optional[int] = ..., num_queries: _Optional[int] = ..., last_refusal: _Optional[str] = ...) -> None: ...
+    overlay: OverlayState
+    def __init__(self, ready: _Optional[bool] = ..., receipt: _Optional[_Union[FreshnessReceipt, _Mapping]] = ..., num_items: _Optional[int] = ..., num_queries: _Optional[int] = ..., last_refusal: _Optional[str] = ..., overlay: _Optional[_Union[OverlayState, _Mapping]] = ...) -> None: ...
+
+class OverlayState(_message.Message):
+    __slots__ = ("sequence", "num_items", "num_queries", "num_gone_items", "behind", "last_refusal", "pending_generation", "written_ms")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    NUM_ITEMS_FIELD_NUMBER: _ClassVar[int]
+    NUM_QUERIES_FIELD_NUMBER: _ClassVar[int]
+    NUM_GONE_ITEMS_FIELD_NUMBER: _ClassVar[int]
+    BEHIND_FIELD_NUMBER: _ClassVar[int]
+    LAST_REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    PENDING_GENERATION_FIELD_NUMBER: _ClassVar[int]
+    WRITTEN_MS_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    num_items: int
+    num_queries: int
+    num_gone_items: int
+    behind: str
+    last_refusal: str
+    pending_generation: str
+    written_ms: int
+    def __init__(self, sequence: _Optional[int] = ..., num_items: _Optional[int] = ..., num_queries: _Optional[int] = ..., num_gone_items: _Optional[int] = ..., behind: _Optional[str] = ..., last_refusal: _Optional[str] = ..., pending_generation: _Optional[str] = ..., written_ms: _Optional[int] = ...) -> None: ...
+
+class GetAskedRequest(_message.Message):
+    __slots__ = ("limit",)
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    limit: int
+    def __init__(self, limit: _Optional[int] = ...) -> None: ...
+
+class GetAskedResponse(_message.Message):
+    __slots__ = ("queries", "window_seconds")
+    QUERIES_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    queries: _containers.RepeatedCompositeFieldContainer[AskedQuery]
+    window_seconds: float
+    def __init__(self, queries: _Optional[_Iterable[_Union[AskedQuery, _Mapping]]] = ..., window_seconds: _Optional[float] = ...) -> None: ...
+
+class AskedQuery(_message.Message):
+    __slots__ = ("query", "count")
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    query: str
+    count: int
+    def __init__(self, query: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...

@@ -44,6 +44,11 @@ class RetrievalServiceStub:
                 request_serializer=protos_dot_retrieval__v1__pb2.GetFreshnessRequest.SerializeToString,
                 response_deserializer=protos_dot_retrieval__v1__pb2.GetFreshnessResponse.FromString,
                 _registered_method=True)
+        self.GetAsked = channel.unary_unary(
+                '/freshet.retrieval.v1.RetrievalService/GetAsked',
+                request_serializer=protos_dot_retrieval__v1__pb2.GetAskedRequest.SerializeToString,
+                response_deserializer=protos_dot_retrieval__v1__pb2.GetAskedResponse.FromString,
+                _registered_method=True)
 
 
 class RetrievalServiceServicer:
@@ -51,6 +56,7 @@ class RetrievalServiceServicer:
 
     def Retrieve(self, request, context):
         """The k items nearest to a query. INVALID_ARGUMENT: empty query or k out of range; UNAVAILABLE: no generation is live yet.
+        FAILED_PRECONDITION: the answer would not be as fresh as `min_freshness` wants; the trailing metadata "freshet-reflected-ms" says how fresh it could be.
         A server without a generation adds the trailing metadata "freshet-reason: not-ready", which tells it from no server at all.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -59,6 +65,13 @@ class RetrievalServiceServicer:
 
     def GetFreshness(self, request, context):
         """The freshness of the live generation. Never fails: `ready` says whether Retrieve would answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetAsked(self, request, context):
+        """The queries that were asked most in the last minutes: what a refresher recomputes first. Counts are estimates: memory is bounded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -76,6 +89,11 @@ def add_RetrievalServiceServicer_to_server(servicer, server):
                     servicer.GetFreshness,
                     request_deserializer=protos_dot_retrieval__v1__pb2.GetFreshnessRequest.FromString,
                     response_serializer=protos_dot_retrieval__v1__pb2.GetFreshnessResponse.SerializeToString,
+            ),
+            'GetAsked': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAsked,
+                    request_deserializer=protos_dot_retrieval__v1__pb2.GetAskedRequest.FromString,
+                    response_serializer=protos_dot_retrieval__v1__pb2.GetAskedResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -132,6 +150,33 @@ class RetrievalService:
             '/freshet.retrieval.v1.RetrievalService/GetFreshness',
             protos_dot_retrieval__v1__pb2.GetFreshnessRequest.SerializeToString,
             protos_dot_retrieval__v1__pb2.GetFreshnessResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAsked(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/freshet.retrieval.v1.RetrievalService/GetAsked',
+            protos_dot_retrieval__v1__pb2.GetAskedRequest.SerializeToString,
+            protos_dot_retrieval__v1__pb2.GetAskedResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -33,20 +33,26 @@ class RetrievalServiceStub:
     def __new__(cls, channel: _aio.Channel) -> RetrievalServiceAsyncStub: ...
     Retrieve: _grpc.UnaryUnaryMultiCallable[_retrieval_v1_pb2.RetrieveRequest, _retrieval_v1_pb2.RetrieveResponse]
     """The k items nearest to a query. INVALID_ARGUMENT: empty query or k out of range; UNAVAILABLE: no generation is live yet.
+    FAILED_PRECONDITION: the answer would not be as fresh as `min_freshness` wants; the trailing metadata "freshet-reflected-ms" says how fresh it could be.
     A server without a generation adds the trailing metadata "freshet-reason: not-ready", which tells it from no server at all.
     """
     GetFreshness: _grpc.UnaryUnaryMultiCallable[_retrieval_v1_pb2.GetFreshnessRequest, _retrieval_v1_pb2.GetFreshnessResponse]
     """The freshness of the live generation. Never fails: `ready` says whether Retrieve would answer."""
+    GetAsked: _grpc.UnaryUnaryMultiCallable[_retrieval_v1_pb2.GetAskedRequest, _retrieval_v1_pb2.GetAskedResponse]
+    """The queries that were asked most in the last minutes: what a refresher recomputes first. Counts are estimates: memory is bounded."""
 
 @_typing.type_check_only
 class RetrievalServiceAsyncStub(RetrievalServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Retrieve: _aio.UnaryUnaryMultiCallable[_retrieval_v1_pb2.RetrieveRequest, _retrieval_v1_pb2.RetrieveResponse]  # type: ignore[assignment]
     """The k items nearest to a query. INVALID_ARGUMENT: empty query or k out of range; UNAVAILABLE: no generation is live yet.
+    FAILED_PRECONDITION: the answer would not be as fresh as `min_freshness` wants; the trailing metadata "freshet-reflected-ms" says how fresh it could be.
     A server without a generation adds the trailing metadata "freshet-reason: not-ready", which tells it from no server at all.
     """
     GetFreshness: _aio.UnaryUnaryMultiCallable[_retrieval_v1_pb2.GetFreshnessRequest, _retrieval_v1_pb2.GetFreshnessResponse]  # type: ignore[assignment]
     """The freshness of the live generation. Never fails: `ready` says whether Retrieve would answer."""
+    GetAsked: _aio.UnaryUnaryMultiCallable[_retrieval_v1_pb2.GetAskedRequest, _retrieval_v1_pb2.GetAskedResponse]  # type: ignore[assignment]
+    """The queries that were asked most in the last minutes: what a refresher recomputes first. Counts are estimates: memory is bounded."""
 
 class RetrievalServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -56,6 +62,7 @@ class RetrievalServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_retrieval_v1_pb2.RetrieveResponse, _abc.Awaitable[_retrieval_v1_pb2.RetrieveResponse]]:
         """The k items nearest to a query. INVALID_ARGUMENT: empty query or k out of range; UNAVAILABLE: no generation is live yet.
+        FAILED_PRECONDITION: the answer would not be as fresh as `min_freshness` wants; the trailing metadata "freshet-reflected-ms" says how fresh it could be.
         A server without a generation adds the trailing metadata "freshet-reason: not-ready", which tells it from no server at all.
         """
 
@@ -66,5 +73,13 @@ class RetrievalServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_retrieval_v1_pb2.GetFreshnessResponse, _abc.Awaitable[_retrieval_v1_pb2.GetFreshnessResponse]]:
         """The freshness of the live generation. Never fails: `ready` says whether Retrieve would answer."""
+
+    @_abc_1.abstractmethod
+    def GetAsked(
+        self,
+        request: _retrieval_v1_pb2.GetAskedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_retrieval_v1_pb2.GetAskedResponse, _abc.Awaitable[_retrieval_v1_pb2.GetAskedResponse]]:
+        """The queries that were asked most in the last minutes: what a refresher recomputes first. Counts are estimates: memory is bounded."""
 
 def add_RetrievalServiceServicer_to_server(servicer: RetrievalServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -14,13 +14,16 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from prometheus_client import CollectorRegistry
 
+from model.artifact.overlay.folder import OverlayFolder
 from model.artifact.store import ArtifactStore
 from protos import retrieval_v1_pb2_grpc as retrieval_grpc
 from server.addresses import split_address
+from server.asked import AskedQueries
 from server.errors import ArtifactsMissing, ListenFailed, PortBusy
-from server.metrics import ServerMetrics
+from server.metrics import OverlayMetrics, ServerMetrics
 from server.service import SERVICE_NAME, RetrievalService
 from server.settings import ServerSettings
+from server.views import LiveViews
 from server.watcher import GenerationWatcher, RefusalReason
 from stream.clock import now_ms
 
@@ -61,12 +64,29 @@ class RetrievalServer:
         self._settings = settings
         self._artifacts_path = artifacts_path
         self._metrics = ServerMetrics(registry, RefusalReason)
+        overlay_metrics = OverlayMetrics(registry)
+        self._views = LiveViews(
+            OverlayFolder.of(artifacts_path),
+            settings,
+            self._metrics,
+            overlay_metrics,
+            on_live=self._serving,
+            clock_ms=clock_ms,
+        )
         store = ArtifactStore(artifacts_path)
         self._watcher = GenerationWatcher(
-            store, settings, self._metrics, on_live=self._serving, clock_ms=clock_ms
+            store, self._views, settings, self._metrics, clock_ms=clock_ms
         )
-        self._service = RetrievalService(self._watcher, settings, self._metrics, clock_ms=clock_ms)
+        self._service = RetrievalService(
+            self._views,
+            self._watcher,
+            settings,
+            self._metrics,
+            AskedQueries(settings.asked_queries),
+            clock_ms=clock_ms,
+        )
         self._metrics.watch(self._service.receipt_now)
+        overlay_metrics.watch(lambda: self._views.live, clock_ms)
         self._health = health.HealthServicer()
         self._pool = ThreadPoolExecutor(settings.num_threads, "grpc")
         self._health_pool = ThreadPoolExecutor(1, "grpc-health")
@@ -109,6 +129,7 @@ class RetrievalServer:
             self.stop(grace_seconds=0)
             raise
         self._watcher.start()
+        self._views.start()
         logger.info(
             "serving address=%s ready=%s artifacts=%s", self.address, ready, self._artifacts_path
         )
@@ -127,6 +148,7 @@ class RetrievalServer:
         if self._server is not None:
             self._server.stop(grace).wait()
         self._watcher.stop()
+        self._views.stop()
         for pool in (self._pool, self._health_pool, self._reflection_pool):
             pool.shutdown(wait=False)
         self._stopped.set()

@@ -9,6 +9,7 @@
     │   └── PortBusy       something listens there already (retriable once it stopped)
     ├── CanaryFailed       a generation answers canaries wrongly (train again)
     ├── NoGeneration       nothing is live yet (retriable: it becomes live by itself)
+    ├── NotFreshEnough     an answer is older than wanted (retriable: it gets fresher)
     └── QueryRefused       a request is outside the limits (change the request)
 
 Only those marked so are retriable.
@@ -57,6 +58,22 @@ class NoGeneration(ServerError):
 
     retriable = True
     status = "UNAVAILABLE"
+
+
+class NotFreshEnough(ServerError):
+    """An answer would not be as fresh as the request wants.
+
+    Attributes:
+        reflected_ms: what the freshest answer reflects now, UTC epoch milliseconds; 0:
+            not known.
+    """
+
+    retriable = True
+    status = "FAILED_PRECONDITION"
+
+    def __init__(self, message: str, reflected_ms: int = 0) -> None:
+        super().__init__(message)
+        self.reflected_ms = reflected_ms
 
 
 class QueryRefused(ServerError):

@@ -1,10 +1,10 @@
-"""How old an answer is: the freshness receipt, from the live generation's provenance
-and the time now.
-"""
+"""How old an answer is: the freshness receipt, from the live view and the time now."""
 
 from dataclasses import dataclass
 
-from server.live import LiveGeneration
+from server.errors import NotFreshEnough
+from server.overlay.view import LiveView
+from server.retrieve import RetrievalQuery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +20,10 @@ class Receipt:
         snapshot_ms: when the snapshot of the graph behind the embeddings was taken.
         snapshot_age_seconds: how long ago that was; never negative.
         live_since_ms: when the server swapped to the generation.
+        overlay_sequence: the newest segment of the overlay in it; 0: none is.
+        reflected_ms: every record that had reached the topics by then, in broker time,
+            is in the answer; 0: not known.
+        age_seconds: how long ago that was; never negative, 0 where it is not known.
     """
 
     generation: str
@@ -28,19 +32,71 @@ class Receipt:
     snapshot_ms: int
     snapshot_age_seconds: float
     live_since_ms: int
+    overlay_sequence: int
+    reflected_ms: int
+    age_seconds: float
 
 
-def receipt_of(live: LiveGeneration, now_ms: int) -> Receipt:
-    """Return the receipt of an answer that `live` gives at `now_ms`."""
-    snapshot = live.generation.manifest.snapshot
+def receipt_of(view: LiveView, now_ms: int) -> Receipt:
+    """Return the receipt of an answer that `view` gives at `now_ms`."""
+    snapshot, claim = view.live.generation.manifest.snapshot, view.claim
+    watermark_ms = max(snapshot.watermark_ms, claim.watermark_ms)
     return Receipt(
-        generation=live.generation.id,
-        watermark_ms=snapshot.watermark_ms,
-        watermark_age_seconds=age_seconds(snapshot.watermark_ms, now_ms),
+        generation=view.generation_id,
+        watermark_ms=watermark_ms,
+        watermark_age_seconds=age_seconds(watermark_ms, now_ms),
         snapshot_ms=snapshot.taken_ms,
         snapshot_age_seconds=age_seconds(snapshot.taken_ms, now_ms),
-        live_since_ms=live.live_since_ms,
+        live_since_ms=view.live_since_ms,
+        overlay_sequence=view.overlay.sequence,
+        reflected_ms=claim.reflected_ms,
+        age_seconds=age_seconds(claim.reflected_ms, now_ms) if claim.reflected_ms else 0.0,
     )
+
+
+def check_freshness(query: RetrievalQuery, receipt: Receipt) -> None:
+    """Check that an answer with this receipt is as fresh as a request wants.
+
+    Raises:
+        NotFreshEnough: it is not; the message says how fresh it is.
+    """
+    reflected_ms = receipt.reflected_ms
+    if query.min_reflected_ms > reflected_ms:
+        short = (
+            f"it is {(query.min_reflected_ms - reflected_ms) / 1000:.1f} s short"
+            if reflected_ms
+            else "nothing says how fresh it is, because no refresher runs"
+        )
+        raise NotFreshEnough(
+            f"the answer reflects {reflected_ms}, the request wants {query.min_reflected_ms}: "
+            f"{short}",
+            reflected_ms,
+        )
+    if reflected_ms and receipt.age_seconds <= query.max_age_seconds:
+        return
+    if query.max_age_seconds != float("inf"):
+        age = f"{receipt.age_seconds:.1f} s old" if reflected_ms else "of an age that nobody knows"
+        raise NotFreshEnough(
+            f"the answer is {age}, the request wants {query.max_age_seconds:g} s at most",
+            reflected_ms,
+        )
+
+
+def why_behind(view: LiveView, now_ms: int, silent_seconds: float) -> str:
+    """Return why a view is not as fresh as it could be, one line for people; empty: it
+    is.
+
+    Args:
+        view: the live view.
+        now_ms: the time now, UTC epoch milliseconds.
+        silent_seconds: how long a refresher may say nothing.
+    """
+    if view.newest is None:
+        return "no refresher has written an overlay of this generation; run freshet refresh"
+    silence = age_seconds(view.newest.written_ms, now_ms)
+    if silence > silent_seconds:
+        return f"the refresher has said nothing for {silence:.0f} s; see whether it runs"
+    return view.newest.claim.reason
 
 
 def age_seconds(then_ms: int, now_ms: int) -> float:

@@ -133,6 +133,8 @@ def check_consistent(generation: Generation) -> None:
         raise GenerationCorrupt(
             f"{path}/index_items.npy names items that the generation does not have"
         )
+    if not (index_items[1:] > index_items[:-1]).all():
+        raise GenerationCorrupt(f"{path}/index_items.npy is not in ascending order")
     if not generation.item_shown[index_items].all():
         raise GenerationCorrupt(f"the index of {path} holds items that must not be shown")
 

@@ -3,6 +3,7 @@ codes.
 """
 
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable
@@ -12,12 +13,14 @@ import grpc
 
 from protos import retrieval_v1_pb2 as retrieval_pb
 from protos import retrieval_v1_pb2_grpc as retrieval_grpc
-from server.errors import NoGeneration, ServerError
-from server.freshness import Receipt, receipt_of
-from server.live import LiveGeneration
+from server.asked import AskedQueries
+from server.errors import NoGeneration, NotFreshEnough, ServerError
+from server.freshness import Receipt, check_freshness, receipt_of, why_behind
 from server.metrics import ServerMetrics
+from server.overlay.view import LiveView
 from server.retrieve import QueryPath, RetrievalQuery, RetrievalResult, parse_request, retrieve
 from server.settings import ServerSettings
+from server.views import LiveViews
 from server.watcher import GenerationWatcher
 from stream.clock import now_ms
 
@@ -32,7 +35,15 @@ there".
 Both are UNAVAILABLE. Part of the contract, see ``protos/retrieval_v1.proto``.
 """
 
+REFLECTED_METADATA = "freshet-reflected-ms"
+"""Key of the trailing metadata that says how fresh an answer could be, where a request
+wants a fresher one.
+
+Part of the contract, see ``protos/retrieval_v1.proto``.
+"""
+
 _PATHS = {
+    QueryPath.FRESH: retrieval_pb.QUERY_PATH_FRESH,
     QueryPath.KNOWN: retrieval_pb.QUERY_PATH_KNOWN,
     QueryPath.ENCODED: retrieval_pb.QUERY_PATH_ENCODED,
 }
@@ -41,26 +52,32 @@ Response = TypeVar("Response")
 
 
 class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
-    """Answers each request from the watcher's live generation.
+    """Answers each request from the live view.
 
     Args:
-        watcher: holds the live generation.
+        views: holds the live view.
+        watcher: loads generations.
         settings: limits of requests.
         metrics: where requests are counted.
+        asked: where queries are counted.
         clock_ms: the time now, UTC epoch milliseconds.
     """
 
     def __init__(
         self,
+        views: LiveViews,
         watcher: GenerationWatcher,
         settings: ServerSettings,
         metrics: ServerMetrics,
+        asked: AskedQueries,
         *,
         clock_ms: Callable[[], int] = now_ms,
     ) -> None:
+        self._views = views
         self._watcher = watcher
         self._settings = settings
         self._metrics = metrics
+        self._asked = asked
         self._clock_ms = clock_ms
 
     def Retrieve(
@@ -77,31 +94,62 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
         """Return the freshness of the live generation; see the contract."""
         return self._answer("GetFreshness", context, self._freshness)
 
+    def GetAsked(
+        self, request: retrieval_pb.GetAskedRequest, context: grpc.ServicerContext
+    ) -> retrieval_pb.GetAskedResponse:
+        """Return what was asked most in the last minutes; see the contract."""
+        return self._answer("GetAsked", context, lambda: self._most_asked(request.limit))
+
     def receipt_now(self) -> Receipt | None:
         """Return the receipt an answer would carry now; None: not ready."""
-        live = self._watcher.live
-        return None if live is None else receipt_of(live, self._clock_ms())
+        view = self._views.live
+        return None if view is None else receipt_of(view, self._clock_ms())
 
     def _retrieve(self, request: retrieval_pb.RetrieveRequest) -> retrieval_pb.RetrieveResponse:
-        query = parse_request(request.query, request.k, self._settings)
-        live = self._watcher.live
-        if live is None:
+        query = _query_of(request, self._settings)
+        view = self._views.live
+        if view is None:
             raise NoGeneration(self._why_not_ready())
-        answer = retrieve(live, query)
+        check_freshness(query, receipt_of(view, self._clock_ms()))
+        answer = retrieve(view, query)
         self._metrics.queried(answer.path)
-        return _response(live, query, answer, self._clock_ms())
+        self._asked.add(query.query)
+        return _response(query, answer, receipt_of(view, self._clock_ms()))
 
     def _freshness(self) -> retrieval_pb.GetFreshnessResponse:
         refusal = self._watcher.last_refusal
-        live = self._watcher.live
-        if live is None:
+        view = self._views.live
+        if view is None:
             return retrieval_pb.GetFreshnessResponse(ready=False, last_refusal=refusal)
         return retrieval_pb.GetFreshnessResponse(
             ready=True,
-            receipt=_receipt_message(receipt_of(live, self._clock_ms())),
-            num_items=live.generation.manifest.num_items,
-            num_queries=live.generation.manifest.num_queries,
+            receipt=_receipt_message(receipt_of(view, self._clock_ms())),
+            num_items=view.live.generation.manifest.num_items,
+            num_queries=view.live.generation.manifest.num_queries,
             last_refusal=refusal,
+            overlay=self._overlay(view),
+        )
+
+    def _overlay(self, view: LiveView) -> retrieval_pb.OverlayState:
+        overlay, heard_ms = view.overlay, 0 if view.newest is None else view.newest.written_ms
+        return retrieval_pb.OverlayState(
+            sequence=overlay.sequence,
+            num_items=len(overlay.rows.item_ids),
+            num_queries=len(overlay.rows.query_texts),
+            num_gone_items=overlay.num_gone_items,
+            behind=why_behind(view, self._clock_ms(), self._settings.overlay_silent_seconds),
+            last_refusal=self._views.last_refusal,
+            pending_generation=self._views.pending_id,
+            written_ms=heard_ms,
+        )
+
+    def _most_asked(self, limit: int) -> retrieval_pb.GetAskedResponse:
+        return retrieval_pb.GetAskedResponse(
+            queries=[
+                retrieval_pb.AskedQuery(query=query, count=count)
+                for query, count in self._asked.most(limit or None)
+            ],
+            window_seconds=self._asked.window_seconds,
         )
 
     def _why_not_ready(self) -> str:
@@ -122,6 +170,8 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
             self._metrics.answered(method, code.name, time.perf_counter() - started)
             if isinstance(error, NoGeneration):
                 context.set_trailing_metadata(NOT_READY_METADATA)
+            elif isinstance(error, NotFreshEnough):
+                context.set_trailing_metadata(((REFLECTED_METADATA, str(error.reflected_ms)),))
             context.abort(code, details)
         self._metrics.answered(method, grpc.StatusCode.OK.name, time.perf_counter() - started)
         return response
@@ -141,8 +191,22 @@ def _status_of(error: Exception, method: str) -> tuple[grpc.StatusCode, str]:
     )
 
 
+def _query_of(request: retrieval_pb.RetrieveRequest, settings: ServerSettings) -> RetrievalQuery:
+    wanted = request.min_freshness
+    max_age_seconds = (
+        wanted.max_age_seconds if wanted.WhichOneof("limit") == "max_age_seconds" else math.inf
+    )
+    return parse_request(
+        request.query,
+        request.k,
+        settings,
+        min_reflected_ms=wanted.reflected_ms,
+        max_age_seconds=max_age_seconds,
+    )
+
+
 def _response(
-    live: LiveGeneration, query: RetrievalQuery, answer: RetrievalResult, now_ms: int
+    query: RetrievalQuery, answer: RetrievalResult, receipt: Receipt
 ) -> retrieval_pb.RetrieveResponse:
     hits = zip(answer.item_ids, answer.scores.tolist(), answer.titles, strict=True)
     return retrieval_pb.RetrieveResponse(
@@ -150,7 +214,7 @@ def _response(
             retrieval_pb.Hit(item_id=item_id, score=score, title=title)
             for item_id, score, title in hits
         ],
-        receipt=_receipt_message(receipt_of(live, now_ms)),
+        receipt=_receipt_message(receipt),
         query_path=_PATHS[answer.path],
         normalized_query=query.query,
     )
@@ -164,4 +228,7 @@ def _receipt_message(receipt: Receipt) -> retrieval_pb.FreshnessReceipt:
         snapshot_ms=receipt.snapshot_ms,
         snapshot_age_seconds=receipt.snapshot_age_seconds,
         live_since_ms=receipt.live_since_ms,
+        overlay_sequence=receipt.overlay_sequence,
+        reflected_ms=receipt.reflected_ms,
+        age_seconds=receipt.age_seconds,
     )

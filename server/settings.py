@@ -49,6 +49,27 @@ class ServerSettings:
     watch_every_seconds: float = 0.5
     """Seconds between two polls of the `CURRENT` pointer."""
 
+    # A stat and a read of a small file. Twice as long adds half of that to every click.
+    overlay_every_seconds: float = 0.1
+    """Seconds between two looks for new segments of the overlay."""
+
+    # A refresher replays some minutes of events onto a new generation in seconds. Twice
+    # as long, and one that never comes keeps an old generation live for twice as long.
+    overlay_wait_seconds: float = 120.0
+    """Longest wait of a newer generation, or of a refresher that began anew, until it
+    is as fresh as what is live; then it goes live as it is, and receipts say so.
+    """
+
+    # A refresher says something each second: five missed are no pause of its machine.
+    # Twice as long tells of a dead one later.
+    overlay_silent_seconds: float = 5.0
+    """Seconds without a word of the refresher after which the server says so."""
+
+    # Some 100 bytes each. A refresher wants the few thousand that are asked most. Twice
+    # as many take twice the memory, and tell it of what hardly anybody asks.
+    asked_queries: int = 4096
+    """Most queries whose askings are counted, for the refresher."""
+
     # Pauses double from a second up to this. Twice as long delays a recovery by that.
     retry_seconds: float = 30.0
     """Longest wait before a generation that failed for a transient reason is retried.
@@ -96,14 +117,21 @@ class ServerSettings:
             "max_query_chars",
             "num_threads",
             "max_waiting_requests",
+            "asked_queries",
         )
         for name in counts:
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         for name in ("index_search_k", "num_canaries", "num_warmups"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
-        for name in ("watch_every_seconds", "retry_seconds"):
+        for name in (
+            "watch_every_seconds",
+            "retry_seconds",
+            "overlay_every_seconds",
+            "overlay_silent_seconds",
+        ):
             _require(getattr(self, name) > 0, name, getattr(self, name), "more than 0")
-        _require(self.grace_seconds >= 0, "grace_seconds", self.grace_seconds, "at least 0")
+        for name in ("grace_seconds", "overlay_wait_seconds"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         _require(0 <= self.canary_floor <= 1, "canary_floor", self.canary_floor, "from 0 to 1")
         _require(
             self.default_k <= self.max_k,

@@ -1,4 +1,4 @@
-"""Watches `CURRENT`, loads a new generation beside the live one, swaps one reference.
+"""Watches `CURRENT`, and loads a new generation beside the live one.
 
 A generation that fails to load changes nothing.
 """
@@ -19,6 +19,7 @@ from server.errors import CanaryFailed, ServerError
 from server.live import LiveGeneration
 from server.metrics import ServerMetrics
 from server.settings import ServerSettings
+from server.views import LiveViews
 from stream.clock import now_ms
 
 logger = logging.getLogger(__name__)
@@ -79,17 +80,13 @@ class Refusal:
 
 
 class GenerationWatcher:
-    """Holds the one reference to the live generation.
-
-    One thread of its own writes it, any number of threads read it. A reader takes
-    `live` once and works with that: a replaced generation stays open until its last
-    reader is done.
+    """Loads what `CURRENT` names and offers it to the live views.
 
     Args:
         store: the artifacts folder.
+        views: what a loaded generation is offered to.
         settings: the server's settings.
-        metrics: where swaps and refusals are counted.
-        on_live: called in the watching thread each time a generation has gone live.
+        metrics: where refusals are counted.
         clock_ms: the time now, UTC epoch milliseconds.
         monotonic: seconds on a clock that never goes back.
     """
@@ -97,28 +94,22 @@ class GenerationWatcher:
     def __init__(
         self,
         store: ArtifactStore,
+        views: LiveViews,
         settings: ServerSettings,
         metrics: ServerMetrics,
         *,
-        on_live: Callable[[], None] = lambda: None,
         clock_ms: Callable[[], int] = now_ms,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
+        self._views = views
         self._settings = settings
         self._metrics = metrics
-        self._on_live = on_live
         self._clock_ms = clock_ms
         self._monotonic = monotonic
-        self._live: LiveGeneration | None = None
         self._refusal: Refusal | None = None
         self._stop = Event()
         self._thread: Thread | None = None
-
-    @property
-    def live(self) -> LiveGeneration | None:
-        """The generation to answer from; None: none is live yet."""
-        return self._live
 
     @property
     def last_refusal(self) -> str:
@@ -144,7 +135,7 @@ class GenerationWatcher:
         wanted = self._store.current_id()
         while wanted is not None:
             try:
-                self._swap(self._load(wanted))
+                self._take(self._load(wanted))
                 return True
             except (ModelError, ServerError, OSError) as error:
                 # A tuner may have published another one and pruned this one meanwhile.
@@ -181,11 +172,14 @@ class GenerationWatcher:
         except (ArtifactError, OSError) as error:
             self._refuse("", (), error)
             return
-        live = self._live
+        live = self._views.live
         if wanted is None:
             return
-        if live is not None and wanted == live.generation.id:
+        if live is not None and wanted == live.generation_id:
+            self._views.withdraw()
             self._refusal = None
+            return
+        if wanted == self._views.pending_id:
             return
         files = _files_of(self._store.generation_path(wanted))
         if self._worth_trying(wanted, files):
@@ -206,7 +200,7 @@ class GenerationWatcher:
 
     def _try(self, wanted: str, files: Files) -> None:
         try:
-            self._swap(self._load(wanted))
+            self._take(self._load(wanted))
         except Exception as error:  # noqa: BLE001  # whatever is wrong with the new one, the old one must stay live
             self._refuse(wanted, files, error)
 
@@ -214,14 +208,9 @@ class GenerationWatcher:
         path = self._store.generation_path(generation_id)
         return LiveGeneration.load(path, self._settings, clock_ms=self._clock_ms)
 
-    def _swap(self, new: LiveGeneration) -> None:
-        old = self._live
-        self._live = new
+    def _take(self, new: LiveGeneration) -> None:
         self._refusal = None
-        old_id = None if old is None else old.generation.id
-        self._metrics.swapped(old_id, new.generation.id, new.live_since_ms)
-        self._on_live()
-        logger.info("generation_live generation=%s before=%s", new.generation.id, old_id)
+        self._views.offer(new)
 
     def _refuse(self, generation_id: str, files: Files, error: Exception) -> None:
         """Record a refusal: count each try, but log the same refusal once."""

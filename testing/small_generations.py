@@ -149,13 +149,15 @@ def _fill(folder: Path, generation_id: str, catalogue: Catalogue) -> manifest_pb
     writer = GenerationWriter(folder)
     order = sorted(range(len(catalogue.queries)), key=lambda row: text_key(catalogue.queries[row]))
     num_items, num_queries = len(catalogue.titles), len(catalogue.queries)
-    shown = np.array([item not in catalogue.hidden for item in range(num_items)], dtype=np.bool_)
+    items = sorted(range(num_items), key=lambda item: text_key(f"{generation_id}/{item}"))
+    shown = np.array([item not in catalogue.hidden for item in items], dtype=np.bool_)
     index_items = np.flatnonzero(shown).astype(np.int64)
-    writer.add_strings("item_ids", [f"{generation_id}/{item}" for item in range(num_items)])
-    writer.add_strings("item_titles", catalogue.titles)
+    item_vectors = catalogue.item_vectors[items]
+    writer.add_strings("item_ids", [f"{generation_id}/{item}" for item in items])
+    writer.add_strings("item_titles", [catalogue.titles[item] for item in items])
     writer.add_strings("query_texts", [catalogue.queries[row] for row in order])
     arrays = {
-        "item_vectors": catalogue.item_vectors,
+        "item_vectors": item_vectors,
         "item_shown": shown,
         "index_items": index_items,
         "query_keys": np.array(
@@ -169,7 +171,7 @@ def _fill(folder: Path, generation_id: str, catalogue: Catalogue) -> manifest_pb
     for name, array in arrays.items():
         writer.add_array(name, array)
     engine = load_engine(catalogue.settings.index_engine)
-    engine.build(catalogue.item_vectors[index_items], folder / engine.file_name, catalogue.settings)
+    engine.build(item_vectors[index_items], folder / engine.file_name, catalogue.settings)
     return manifest_pb.Generation(
         generation_id=generation_id,
         created_ms=catalogue.created_ms,

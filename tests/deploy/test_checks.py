@@ -75,7 +75,7 @@ def test_a_contract_may_grow_and_not_break(repository: Path, base: Callable[[Pat
     is refused by name, committed or not.
     """
     base(repository)
-    _change(repository, "uint32 k = 2;", "uint32 k = 2;\n  double max_age_seconds = 3;")
+    _change(repository, "uint32 k = 2;", "uint32 k = 2;\n  uint32 min_hits = 30;")
     grown = _check(repository)
     _change(repository, "string query = 1;", "string text = 1;")
     renamed = _check(repository)

@@ -2,6 +2,7 @@
 
 from server.freshness import age_seconds, receipt_of
 from server.live import LiveGeneration
+from server.overlay.view import LiveView
 from server.settings import ServerSettings
 from testing.small_generations import NOW_MS, Artifacts, make_catalogue
 
@@ -15,7 +16,7 @@ def test_ages_are_taken_at_the_given_time(artifacts: Artifacts) -> None:
     path = artifacts.store.generation_path(artifacts.write(catalogue))
     live = LiveGeneration.load(path, ServerSettings(), clock_ms=lambda: NOW_MS - 1)
 
-    receipt = receipt_of(live, NOW_MS)
+    receipt = receipt_of(LiveView.bare(live), NOW_MS)
 
     assert receipt.generation == path.name
     assert (receipt.watermark_ms, receipt.watermark_age_seconds) == (NOW_MS - 61_500, 61.5)

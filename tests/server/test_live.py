@@ -175,7 +175,7 @@ def test_an_index_that_finds_too_little_fails_its_canaries(artifacts: Artifacts)
 
     def search_little(folder: Path) -> None:
         (folder / INDEX_NAME).unlink()
-        vectors = make_catalogue(3000, QUERIES).item_vectors
+        vectors = np.load(folder / "item_vectors.npy")
         ENGINE.build(vectors, folder / INDEX_NAME, ModelSettings(num_trees=1, seed=1))
 
     poor = artifacts.write(make_catalogue(3000, QUERIES), break_it=search_little)
@@ -234,7 +234,9 @@ def test_a_generation_of_the_exact_engine_answers(artifacts: Artifacts) -> None:
 
     assert live.generation.index_path.name == "index.npy"
     ids, _ = live.index.search(catalogue.query_vectors[3], 10)
-    assert ids.tolist() == catalogue.exact(catalogue.query_vectors[3], 10)
+    assert [live.generation.item_ids[item] for item in ids.tolist()] == [
+        f"{live.generation.id}/{item}" for item in catalogue.exact(catalogue.query_vectors[3], 10)
+    ]
 
 
 def test_a_generation_from_before_engines_had_names_goes_live(artifacts: Artifacts) -> None:

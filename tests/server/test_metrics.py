@@ -32,6 +32,9 @@ def make_receipt(*, watermark_age_seconds: float, snapshot_age_seconds: float) -
         snapshot_ms=2,
         snapshot_age_seconds=snapshot_age_seconds,
         live_since_ms=3,
+        overlay_sequence=0,
+        reflected_ms=0,
+        age_seconds=0.0,
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from server.errors import QueryRefused
 from server.live import LiveGeneration
+from server.overlay.view import LiveView
 from server.retrieve import QueryPath, RetrievalQuery, known_vector, parse_request, retrieve
 from server.settings import ServerSettings
 from testing.small_generations import Artifacts, Catalogue, make_catalogue
@@ -31,19 +32,19 @@ def catalogue() -> Catalogue:
 
 
 @pytest.fixture
-def live(artifacts: Artifacts, catalogue: Catalogue) -> LiveGeneration:
+def live(artifacts: Artifacts, catalogue: Catalogue) -> LiveView:
     """The catalogue, live."""
     path = artifacts.store.generation_path(artifacts.write(catalogue))
-    return LiveGeneration.load(path, SETTINGS)
+    return LiveView.bare(LiveGeneration.load(path, SETTINGS))
 
 
-def ids(live: LiveGeneration, items: list[int]) -> list[str]:
+def ids(live: LiveView, items: list[int]) -> list[str]:
     """External ids of item indexes."""
-    return [f"{live.generation.id}/{item}" for item in items]
+    return [f"{live.generation_id}/{item}" for item in items]
 
 
 def test_every_known_query_is_answered_from_its_own_vector(
-    live: LiveGeneration, catalogue: Catalogue
+    live: LiveView, catalogue: Catalogue
 ) -> None:
     """A known query gets the items nearest to its vector, best first, with their titles
     and cosines.
@@ -65,9 +66,7 @@ def test_every_known_query_is_answered_from_its_own_vector(
 @pytest.mark.parametrize(
     "text", ["XBOX 360", "  xbox   360 ", "Xbox-360!", "xbox\t360", "Ｘｂｏｘ ３６０"]
 )
-def test_a_variant_in_case_or_punctuation_is_the_known_query(
-    live: LiveGeneration, text: str
-) -> None:
+def test_a_variant_in_case_or_punctuation_is_the_known_query(live: LiveView, text: str) -> None:
     """What normalises to a known query is that query."""
     query = parse_request(text, 5, SETTINGS)
 
@@ -77,7 +76,7 @@ def test_a_variant_in_case_or_punctuation_is_the_known_query(
 
 @pytest.mark.parametrize("text", ["xbox 36O", "no such thing", "🎮", "ڕۆژ", "a" * 100])
 def test_an_unseen_query_is_answered_by_the_encoder(
-    live: LiveGeneration, catalogue: Catalogue, text: str
+    live: LiveView, catalogue: Catalogue, text: str
 ) -> None:
     """A query that the graph does not know gets the items nearest to the encoder's
     vector of it.
@@ -88,21 +87,20 @@ def test_an_unseen_query_is_answered_by_the_encoder(
     assert answer.item_ids == ids(live, catalogue.nearest_to_text(text, 10))
 
 
-def test_two_texts_with_one_key_are_told_apart(live: LiveGeneration) -> None:
+def test_two_texts_with_one_key_are_told_apart(live: LiveView) -> None:
     """A query whose key is in the table under another text is not known."""
-    row = list(live.generation.query_texts).index("halo 3")
-    texts = list(live.generation.query_texts)
+    generation = live.live.generation
+    texts = list(generation.query_texts)
+    row = texts.index("halo 3")
     texts[row] = "another text with the same key"
-    collided = dataclasses.replace(
-        live,
-        generation=dataclasses.replace(live.generation, query_texts=texts),  # type: ignore[arg-type]
-    )
+    other = dataclasses.replace(generation, query_texts=texts)  # type: ignore[arg-type]
+    collided = LiveView.bare(dataclasses.replace(live.live, generation=other))
 
     assert known_vector(live, "halo 3") is not None
     assert known_vector(collided, "halo 3") is None
 
 
-def test_hidden_items_never_appear(live: LiveGeneration, catalogue: Catalogue) -> None:
+def test_hidden_items_never_appear(live: LiveView, catalogue: Catalogue) -> None:
     """Asking for everything gives everything that may be shown, once each."""
     answer = retrieve(live, RetrievalQuery(query="xbox 360", k=1000))
 
@@ -138,7 +136,7 @@ def test_a_request_outside_the_limits_is_refused(text: str, k: int, words: str) 
 def test_an_empty_catalogue_gives_an_empty_answer(artifacts: Artifacts) -> None:
     """A generation without items answers with nothing, not with an error."""
     path = artifacts.store.generation_path(artifacts.write(make_catalogue(0, ["lamp"])))
-    live = LiveGeneration.load(path, SETTINGS)
+    live = LiveView.bare(LiveGeneration.load(path, SETTINGS))
 
     for query in ("lamp", "unseen"):
         assert retrieve(live, RetrievalQuery(query=query, k=3)).item_ids == []

@@ -435,7 +435,7 @@ def test_a_request_given_up_in_the_queue_costs_nothing(
     entered, release = threading.Event(), threading.Event()
     worked_on: list[str] = []
 
-    def block(_live: object, query: RetrievalQuery, *_: object) -> retrieval_pb.RetrieveResponse:
+    def block(query: RetrievalQuery, *_: object) -> retrieval_pb.RetrieveResponse:
         worked_on.append(query.query)
         entered.set()
         release.wait(DEADLINE_SECONDS)

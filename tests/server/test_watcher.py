@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import pytest
 from prometheus_client import CollectorRegistry
 
+from model.artifact.overlay.folder import OverlayFolder
 from model.errors import ArtifactError, GenerationCorrupt, GenerationMissing
-from server.metrics import ServerMetrics
+from server.metrics import OverlayMetrics, ServerMetrics
 from server.settings import ServerSettings
+from server.views import LiveViews
 from server.watcher import GenerationWatcher, RefusalReason
 from testing.retrieval_server import wait_until
 from testing.small_generations import NOW_MS, Artifacts, make_catalogue
@@ -33,6 +35,7 @@ class Watched:
     """A watcher whose polls the test makes itself."""
 
     watcher: GenerationWatcher
+    views: LiveViews
     registry: CollectorRegistry
     clock: Clock
     went_live: list[str]
@@ -40,8 +43,8 @@ class Watched:
     @property
     def live_id(self) -> str | None:
         """Id of the live generation."""
-        live = self.watcher.live
-        return None if live is None else live.generation.id
+        live = self.views.live
+        return None if live is None else live.generation_id
 
     def refusals(self, reason: RefusalReason) -> float | None:
         """How many tries were refused for a reason."""
@@ -54,15 +57,21 @@ class Watched:
 def watched(artifacts: Artifacts) -> Watched:
     """A watcher over `artifacts` that has loaded nothing yet."""
     registry, clock, went_live = CollectorRegistry(), Clock(), []
-    watcher = GenerationWatcher(
-        artifacts.store,
-        ServerSettings(watch_every_seconds=0.02, retry_seconds=4.0),
-        ServerMetrics(registry, RefusalReason),
+    settings = ServerSettings(watch_every_seconds=0.02, retry_seconds=4.0)
+    metrics = ServerMetrics(registry, RefusalReason)
+    views = LiveViews(
+        OverlayFolder.of(artifacts.root),
+        settings,
+        metrics,
+        OverlayMetrics(registry),
         on_live=lambda: went_live.append("live"),
         clock_ms=lambda: NOW_MS,
         monotonic=clock,
     )
-    return Watched(watcher, registry, clock, went_live)
+    watcher = GenerationWatcher(
+        artifacts.store, views, settings, metrics, clock_ms=lambda: NOW_MS, monotonic=clock
+    )
+    return Watched(watcher, views, registry, clock, went_live)
 
 
 def test_nothing_is_live_without_a_pointer(watched: Watched) -> None:

@@ -1,12 +1,21 @@
 """Client of a Freshet retrieval server; needs only grpcio and protobuf."""
 
-from freshet_client.answers import Freshness, Hit, QueryPath, Receipt, RetrieveResult
+from freshet_client.answers import (
+    AskedQueries,
+    Freshness,
+    Hit,
+    OverlayState,
+    QueryPath,
+    Receipt,
+    RetrieveResult,
+)
 from freshet_client.client import RetrievalClient
 from freshet_client.errors import (
     CallFailed,
     ClientError,
     DeadlineExceeded,
     NoGeneration,
+    NotFreshEnough,
     QueryRefused,
     ServerBusy,
     ServerUnreachable,
@@ -15,12 +24,15 @@ from freshet_client.errors import (
 from freshet_client.retries import RetryPolicy
 
 __all__ = [
+    "AskedQueries",
     "CallFailed",
     "ClientError",
     "DeadlineExceeded",
     "Freshness",
     "Hit",
     "NoGeneration",
+    "NotFreshEnough",
+    "OverlayState",
     "QueryPath",
     "QueryRefused",
     "Receipt",

@@ -1,5 +1,6 @@
 """What a server answers: our own frozen types, read from the contract's messages."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -15,10 +16,14 @@ class QueryPath(StrEnum):
     ENCODED = "encoded"
     """It was never seen before: the text encoder made its vector."""
 
+    FRESH = "fresh"
+    """It was seen since the generation was trained: the overlay has its vector."""
+
 
 _PATHS = {
     retrieval_pb.QUERY_PATH_KNOWN: QueryPath.KNOWN,
     retrieval_pb.QUERY_PATH_ENCODED: QueryPath.ENCODED,
+    retrieval_pb.QUERY_PATH_FRESH: QueryPath.FRESH,
 }
 
 
@@ -39,11 +44,16 @@ class Receipt:
 
     Attributes:
         generation: id of the generation.
-        watermark_ms: event time up to which everything is reflected; 0: no event was.
+        watermark_ms: event time up to which everything is reflected, by the generation
+            or its overlay; 0: no event was.
         watermark_age_seconds: how long ago that was; never negative.
         snapshot_ms: when the snapshot of the graph behind the embeddings was taken.
         snapshot_age_seconds: how long ago that was; never negative.
         live_since_ms: when the server swapped to the generation.
+        overlay_sequence: the newest segment of the overlay in it; 0: none is.
+        reflected_ms: every record that had reached the topics by then, in broker time,
+            is in the answer; 0: not known.
+        age_seconds: how long ago that was; never negative; None: not known.
     """
 
     generation: str
@@ -52,6 +62,9 @@ class Receipt:
     snapshot_ms: int
     snapshot_age_seconds: float
     live_since_ms: int
+    overlay_sequence: int = 0
+    reflected_ms: int = 0
+    age_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +86,46 @@ class RetrieveResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OverlayState:
+    """What a server holds beside its generation.
+
+    Attributes:
+        sequence: the newest segment; 0: none is.
+        num_items: items with a vector in it.
+        num_queries: queries with one.
+        num_gone_items: items that no answer has any more.
+        behind: why it is not as fresh as it could be; empty: it is.
+        last_refusal: why the newest segment was not taken; empty: it was.
+        pending_generation: the generation that is loaded and waits until it is as fresh
+            as the live one; empty: none does.
+        written_ms: when the refresher last said how fresh it is, UTC epoch
+            milliseconds; 0: never.
+    """
+
+    sequence: int
+    num_items: int
+    num_queries: int
+    num_gone_items: int
+    behind: str
+    last_refusal: str
+    pending_generation: str
+    written_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedQueries:
+    """What a server was asked most.
+
+    Attributes:
+        counts: how often, by normalised query, most asked first; estimates.
+        window_seconds: how long they reach back.
+    """
+
+    counts: Mapping[str, int]
+    window_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Freshness:
     """What a server answers from.
 
@@ -83,6 +136,8 @@ class Freshness:
         num_queries: known queries of the generation.
         last_refusal: why the newest generation that it tried was not taken; empty: it
             was.
+        overlay: what is held beside the generation; None: the server is not ready, or
+            knows of no overlays.
     """
 
     ready: bool
@@ -90,6 +145,7 @@ class Freshness:
     num_items: int
     num_queries: int
     last_refusal: str
+    overlay: OverlayState | None = None
 
 
 def retrieve_result_of(message: retrieval_pb.RetrieveResponse) -> RetrieveResult:
@@ -112,6 +168,28 @@ def freshness_of(message: retrieval_pb.GetFreshnessResponse) -> Freshness:
         num_items=message.num_items,
         num_queries=message.num_queries,
         last_refusal=message.last_refusal,
+        overlay=_overlay_of(message.overlay) if message.HasField("overlay") else None,
+    )
+
+
+def asked_of(message: retrieval_pb.GetAskedResponse) -> AskedQueries:
+    """Return the queries that a message holds."""
+    return AskedQueries(
+        counts={asked.query: asked.count for asked in message.queries},
+        window_seconds=message.window_seconds,
+    )
+
+
+def _overlay_of(message: retrieval_pb.OverlayState) -> OverlayState:
+    return OverlayState(
+        sequence=message.sequence,
+        num_items=message.num_items,
+        num_queries=message.num_queries,
+        num_gone_items=message.num_gone_items,
+        behind=message.behind,
+        last_refusal=message.last_refusal,
+        pending_generation=message.pending_generation,
+        written_ms=message.written_ms,
     )
 
 
@@ -123,4 +201,7 @@ def _receipt_of(message: retrieval_pb.FreshnessReceipt) -> Receipt:
         snapshot_ms=message.snapshot_ms,
         snapshot_age_seconds=message.snapshot_age_seconds,
         live_since_ms=message.live_since_ms,
+        overlay_sequence=message.overlay_sequence,
+        reflected_ms=message.reflected_ms,
+        age_seconds=message.age_seconds if message.reflected_ms else None,
     )

@@ -13,7 +13,14 @@ import grpc
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from freshet_client.answers import Freshness, RetrieveResult, freshness_of, retrieve_result_of
+from freshet_client.answers import (
+    AskedQueries,
+    Freshness,
+    RetrieveResult,
+    asked_of,
+    freshness_of,
+    retrieve_result_of,
+)
 from freshet_client.errors import ClientError, NoGeneration, QueryRefused, SettingsInvalid, error_of
 from freshet_client.protos import retrieval_v1_pb2 as retrieval_pb
 from freshet_client.retries import DEFAULT_RETRY, RetryPolicy
@@ -91,32 +98,73 @@ class RetrievalClient:
             request_serializer=retrieval_pb.GetFreshnessRequest.SerializeToString,
             response_deserializer=retrieval_pb.GetFreshnessResponse.FromString,
         )
+        self._call_asked = self._channel.unary_unary(
+            f"/{_SERVICE}/GetAsked",
+            request_serializer=retrieval_pb.GetAskedRequest.SerializeToString,
+            response_deserializer=retrieval_pb.GetAskedResponse.FromString,
+        )
 
     def retrieve(
-        self, query: str, k: int = 0, *, timeout_seconds: float | None = None
+        self,
+        query: str,
+        k: int = 0,
+        *,
+        min_reflected_ms: int = 0,
+        max_age_seconds: float | None = None,
+        timeout_seconds: float | None = None,
     ) -> RetrieveResult:
-        """Return the `k` items nearest to a query.
+        """Return the `k` nearest items to a query.
 
         Args:
             query: as typed; the server normalises it.
             k: how many items; 0: as many as the server gives by default.
+            min_reflected_ms: least `Receipt.reflected_ms` of the answer, such as that
+                of an earlier one; 0: any.
+            max_age_seconds: greatest `Receipt.age_seconds` of the answer; None: any.
+                Give one of the two at most.
             timeout_seconds: how long this call may take; None: the client's default.
 
         Raises:
             QueryRefused: the query or `k` is outside the server's limits.
+            NotFreshEnough: the answer would be older than that; how fresh it could be
+                is in the error.
             NoGeneration: the server has no generation yet.
             ServerBusy: the server has too many requests waiting.
             ServerUnreachable: no server answered in time.
             CallFailed: the server failed.
         """
-        return retrieve_result_of(self._retrieve(_request_of(query, k), timeout_seconds))
+        request = _request_of(query, k, min_reflected_ms, max_age_seconds)
+        return retrieve_result_of(self._retrieve(request, timeout_seconds))
 
-    def retrieve_json(self, query: str, k: int = 0, *, timeout_seconds: float | None = None) -> str:
+    def retrieve_json(
+        self,
+        query: str,
+        k: int = 0,
+        *,
+        min_reflected_ms: int = 0,
+        max_age_seconds: float | None = None,
+        timeout_seconds: float | None = None,
+    ) -> str:
         """Return what the call returned as protobuf JSON with all fields.
 
         Takes and raises what `retrieve` does.
         """
-        return _json(self._retrieve(_request_of(query, k), timeout_seconds))
+        request = _request_of(query, k, min_reflected_ms, max_age_seconds)
+        return _json(self._retrieve(request, timeout_seconds))
+
+    def asked(self, limit: int = 0, *, timeout_seconds: float | None = None) -> AskedQueries:
+        """Return what the server was asked most in the last minutes.
+
+        Args:
+            limit: at most so many queries; 0: all that are counted.
+            timeout_seconds: how long this call may take; None: the client's default.
+
+        Raises:
+            ServerUnreachable: no server answered in time.
+            CallFailed: the server failed, or is too old to count.
+        """
+        request = retrieval_pb.GetAskedRequest(limit=limit)
+        return asked_of(self._call(self._call_asked, request, timeout_seconds))
 
     def freshness(self, *, timeout_seconds: float | None = None) -> Freshness:
         """Return what the server answers from, and how old that is.
@@ -239,13 +287,24 @@ def _retry_options(retry: RetryPolicy | None) -> tuple[tuple[str, int | str], ..
     return (("grpc.service_config", retry.service_config(_SERVICE)),)
 
 
-def _request_of(query: str, k: int) -> retrieval_pb.RetrieveRequest:
+def _request_of(
+    query: str, k: int, min_reflected_ms: int, max_age_seconds: float | None
+) -> retrieval_pb.RetrieveRequest:
+    if min_reflected_ms and max_age_seconds is not None:
+        raise QueryRefused(
+            "min_reflected_ms and max_age_seconds are both given; give one of the two"
+        )
     try:
-        return retrieval_pb.RetrieveRequest(query=query, k=k)
+        request = retrieval_pb.RetrieveRequest(query=query, k=k)
     except UnicodeEncodeError:
         raise QueryRefused("the query is not valid Unicode; send it as UTF-8") from None
     except ValueError:
         raise QueryRefused(f"k is {k}; it must be a small whole number, 0 or more") from None
+    if max_age_seconds is not None:
+        request.min_freshness.max_age_seconds = max_age_seconds
+    elif min_reflected_ms:
+        request.min_freshness.reflected_ms = min_reflected_ms
+    return request
 
 
 def _json(message: Message) -> str:

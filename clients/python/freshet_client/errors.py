@@ -5,6 +5,7 @@
     ClientError
     ├── SettingsInvalid       the target or a setting cannot work (correct it)
     ├── QueryRefused          the request is outside the limits (change the request)
+    │   └── NotFreshEnough    an answer is too old for it (retriable: it gets fresher)
     ├── NoGeneration          nothing is live yet (retriable: it becomes live by itself)
     ├── ServerBusy            too many requests wait (retriable, after a pause)
     ├── ServerUnreachable     no server answers (retriable: start one)
@@ -19,6 +20,7 @@ from collections.abc import Iterable
 
 import grpc
 
+_REFLECTED_KEY = "freshet-reflected-ms"
 _NOT_READY = ("freshet-reason", "not-ready")
 """Trailing metadata of the contract, see ``protos/retrieval_v1.proto``."""
 
@@ -47,6 +49,23 @@ class SettingsInvalid(ClientError):
 
 class QueryRefused(ClientError):
     """The request is outside the limits of the contract or of the server."""
+
+
+class NotFreshEnough(QueryRefused):
+    """The answer would not be as fresh as the request wants.
+
+    Ask again in a moment, or for less.
+
+    Attributes:
+        reflected_ms: what an answer would reflect now, UTC epoch milliseconds, as in
+            `Receipt`; 0: not known.
+    """
+
+    retriable = True
+
+    def __init__(self, message: str, *, code: str = "", reflected_ms: int = 0) -> None:
+        super().__init__(message, code=code)
+        self.reflected_ms = reflected_ms
 
 
 class NoGeneration(ClientError):
@@ -91,6 +110,9 @@ def error_of(call: grpc.RpcError, target: str, timeout_seconds: float) -> Client
     )
     if status is grpc.StatusCode.UNAVAILABLE and _is_not_ready(call.trailing_metadata()):
         kind, message = NoGeneration, "the server at {target} is not ready: {details}"
+    reflected_ms = _reflected_ms(call.trailing_metadata())
+    if status is grpc.StatusCode.FAILED_PRECONDITION and reflected_ms is not None:
+        return NotFreshEnough(details, code=status.name, reflected_ms=reflected_ms)
     return kind(
         message.format(target=target, seconds=timeout_seconds, code=status.name, details=details),
         code=status.name,
@@ -132,3 +154,9 @@ _MEANINGS: dict[grpc.StatusCode, tuple[type[ClientError], str]] = {
 
 def _is_not_ready(metadata: Iterable[tuple[str, str | bytes]] | None) -> bool:
     return any(tuple(entry) == _NOT_READY for entry in metadata or ())
+
+
+def _reflected_ms(metadata: Iterable[tuple[str, str | bytes]] | None) -> int | None:
+    """Return how fresh an answer could be; None: the server does not say."""
+    values = [value for key, value in metadata or () if key == _REFLECTED_KEY]
+    return int(values[0]) if values and str(values[0]).isdecimal() else None

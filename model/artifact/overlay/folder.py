@@ -4,7 +4,6 @@ Layout (`docs/formats-artifacts.md`)::
 
     ARTIFACTS/fresh/LOCK                        held by the one refresher
     ARTIFACTS/fresh/GONE                        items that no generation may show
-    ARTIFACTS/fresh/WANTED                      asks the tuner for a generation early
     ARTIFACTS/fresh/<generation>/NEWEST         the segments that count
     ARTIFACTS/fresh/<generation>/<n>.segment    a segment
 """
@@ -45,11 +44,6 @@ class OverlayFolder:
     def gone_path(self) -> Path:
         """Items that no generation may show."""
         return self.root / "GONE"
-
-    @property
-    def wanted_path(self) -> Path:
-        """What asks the tuner for a generation early."""
-        return self.root / "WANTED"
 
     def generation_path(self, generation_id: str) -> Path:
         """Return the folder of a generation's segments, whether it exists or not."""

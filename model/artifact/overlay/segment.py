@@ -165,24 +165,27 @@ class Segment:
     newest: StageTimes
     rows: OverlayRows
 
-    def follows(self, before: "Segment | None") -> None:
+    def check_follows(self, sequence: int, writer: str) -> None:
         """Check that it can be taken after another one.
+
+        Args:
+            sequence: the other's; 0: there is none.
+            writer: the other's.
 
         Raises:
             SegmentRefused: it is a delta on something else.
         """
         if self.is_full:
             return
-        if before is None or self.sequence != before.sequence + 1:
-            have = "none" if before is None else before.sequence
+        if self.sequence != sequence + 1 or not sequence:
             raise SegmentRefused(
                 SegmentFault.SEQUENCE,
                 f"segment {self.sequence} of {self.generation_id} is a delta on "
-                f"{self.sequence - 1}, and {have} is loaded",
+                f"{self.sequence - 1}, and {sequence or 'none'} is loaded",
             )
-        if self.writer != before.writer:
+        if self.writer != writer:
             raise SegmentRefused(
                 SegmentFault.WRITER,
                 f"segment {self.sequence} of {self.generation_id} is a delta by "
-                f"{self.writer}, the one before it is by {before.writer}",
+                f"{self.writer}, the one before it is by {writer}",
             )

@@ -31,12 +31,15 @@ def _project(folder: Path) -> dict[str, Any]:
 def test_the_face_is_what_it_says() -> None:
     """What may be imported is listed, and there."""
     assert set(freshet_client.__all__) == {
+        "AskedQueries",
         "CallFailed",
         "ClientError",
         "DeadlineExceeded",
         "Freshness",
         "Hit",
         "NoGeneration",
+        "NotFreshEnough",
+        "OverlayState",
         "QueryPath",
         "QueryRefused",
         "Receipt",

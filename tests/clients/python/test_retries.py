@@ -58,6 +58,12 @@ class Scripted(retrieval_grpc.RetrievalServiceServicer):
         """Say that it is ready."""
         return retrieval_pb.GetFreshnessResponse(ready=True)
 
+    def GetAsked(  # noqa: N802  # the contract's name
+        self, request: retrieval_pb.GetAskedRequest, context: grpc.ServicerContext
+    ) -> retrieval_pb.GetAskedResponse:
+        """Say that nothing was asked."""
+        return retrieval_pb.GetAskedResponse()
+
 
 @contextmanager
 def scripted(*failures: grpc.StatusCode) -> Iterator[tuple[Scripted, str]]:

@@ -196,15 +196,15 @@ def test_a_delta_follows_the_one_before_it_by_the_same_writer() -> None:
     full = segment_of(some_rows())
     delta = replace(full, is_full=False, sequence=8)
 
-    full.follows(None)
-    full.follows(delta)
-    delta.follows(full)
-    for before, fault in (
-        (None, SegmentFault.SEQUENCE),
-        (replace(full, sequence=6), SegmentFault.SEQUENCE),
-        (replace(full, sequence=8), SegmentFault.SEQUENCE),
-        (replace(full, writer="another"), SegmentFault.WRITER),
+    full.check_follows(0, "")
+    full.check_follows(9, "another")
+    delta.check_follows(7, full.writer)
+    for sequence, writer, fault in (
+        (0, "", SegmentFault.SEQUENCE),
+        (6, full.writer, SegmentFault.SEQUENCE),
+        (8, full.writer, SegmentFault.SEQUENCE),
+        (7, "another", SegmentFault.WRITER),
     ):
         with pytest.raises(SegmentRefused) as refused:
-            delta.follows(before)
+            delta.check_follows(sequence, writer)
         assert refused.value.fault is fault

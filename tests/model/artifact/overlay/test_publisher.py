@@ -61,11 +61,11 @@ def vectors_read(folder: OverlayFolder) -> dict[str, NDArray[np.float32]]:
         folder.segment(GENERATION, sequence, dim=DIM)
         for sequence in range(newest.first_sequence, newest.sequence + 1)
     ]
-    before = None
+    sequence, writer = 0, ""
     for segment in segments:
-        segment.follows(before)
+        segment.check_follows(sequence, writer)
         assert segment.writer == newest.writer
-        before = segment
+        sequence, writer = segment.sequence, segment.writer
     rows = merge_rows([segment.rows for segment in segments])
     return dict(zip(rows.item_ids, rows.item_vectors, strict=True))
 

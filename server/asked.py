@@ -1,0 +1,102 @@
+"""Counts what is asked, in bounded memory: space-saving (Metwally et al., ICDT 2005)
+over the last minutes.
+"""
+
+import time
+from collections.abc import Callable
+from threading import Lock
+
+# Seconds that one summary counts before the next begins; counts reach back one to two
+# of them. A hub's neighbours are recomputed within seconds to minutes: twice as long,
+# and what was asked an hour of a sale ago still comes first.
+_SUMMARY_SECONDS = 150.0
+
+
+class Summary:
+    """The most frequent of a stream of texts; each count is at most too high, by the
+    smallest of all.
+
+    Args:
+        capacity: most texts that are counted at a time.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._counts: dict[str, int] = {}
+        self._by_count: dict[int, dict[str, None]] = {}
+        self._least = 0
+
+    def add(self, text: str) -> None:
+        """Count a text once, in place of one of the rarest where there is no room."""
+        count = self._counts.get(text)
+        if count is None:
+            count = 0
+            if len(self._counts) >= self._capacity:
+                count = self._least
+                rarest = next(iter(self._by_count[count]))
+                del self._counts[rarest]
+                self._remove(rarest, count)
+        else:
+            self._remove(text, count)
+        self._counts[text] = count + 1
+        self._by_count.setdefault(count + 1, {})[text] = None
+        # The least count rises by one at a time: a text of it is counted once more.
+        self._least = min(self._least, count + 1) if self._least in self._by_count else count + 1
+
+    def counts(self) -> dict[str, int]:
+        """Return the count of each text that is counted."""
+        return dict(self._counts)
+
+    def _remove(self, text: str, count: int) -> None:
+        texts = self._by_count[count]
+        del texts[text]
+        if not texts:
+            del self._by_count[count]
+
+
+class AskedQueries:
+    """What was asked most in the last minutes; any number of threads may share one.
+
+    Args:
+        capacity: most queries that are counted at a time.
+        monotonic: seconds on a clock that never goes back.
+    """
+
+    window_seconds = 2 * _SUMMARY_SECONDS
+    """How long counts reach back at most."""
+
+    def __init__(self, capacity: int, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._capacity = capacity
+        self._monotonic = monotonic
+        self._lock = Lock()
+        self._now = Summary(capacity)
+        self._before = Summary(capacity)
+        self._began = monotonic()
+
+    def add(self, query: str) -> None:
+        """Count a query that was asked."""
+        with self._lock:
+            self._turn()
+            self._now.add(query)
+
+    def most(self, limit: int | None = None) -> list[tuple[str, int]]:
+        """Return queries with their counts, most asked first.
+
+        Args:
+            limit: at most so many; None: all that are counted.
+        """
+        with self._lock:
+            self._turn()
+            counts, before = self._now.counts(), self._before.counts()
+        for query, count in before.items():
+            counts[query] = counts.get(query, 0) + count
+        return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:limit]
+
+    def _turn(self) -> None:
+        """Begin a new summary where the last is full of time."""
+        passed = self._monotonic() - self._began
+        if passed < _SUMMARY_SECONDS:
+            return
+        self._before = self._now if passed < 2 * _SUMMARY_SECONDS else Summary(self._capacity)
+        self._now = Summary(self._capacity)
+        self._began += passed

@@ -1,0 +1,1 @@
+"""What a server holds beside its generation: the overlay, and what is hidden by it."""

@@ -1,0 +1,145 @@
+"""An overlay ready to be searched beside the index of its generation."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+
+from model.artifact.overlay.segment import Claim, OverlayRows, no_rows
+from server.live import LiveGeneration
+from stream.dtypes import Float32s, Int64s
+
+_NOT_INDEXED = -1  # no id of an index
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOverlay:
+    """What changes the answers of a generation.
+
+    Immutable, so any number of threads may share one.
+
+    Attributes:
+        sequence: the newest segment in it; 0: none is.
+        writer: who wrote it.
+        claim: how fresh it makes the answers.
+        rows: what all segments together say.
+        items: row of each item in `rows`, by id.
+        queries: row of each query in `rows`, by normalised text.
+        shown: ``int64 [n]``, rows of the items that answers may have, ascending.
+        vectors: ``float32 [n, dim]``, their vectors.
+        gone_queries: keys of queries that the generation's vectors are not used for.
+        gone_items: by id, when each item went that no answer may have, UTC epoch
+            milliseconds.
+        hidden: ``int64``, ascending ids of the index of what it must not answer with:
+            gone, or in `rows`.
+    """
+
+    sequence: int
+    writer: str
+    claim: Claim
+    rows: OverlayRows
+    items: Mapping[str, int]
+    queries: Mapping[str, int]
+    shown: Int64s
+    vectors: Float32s
+    gone_queries: frozenset[int]
+    gone_items: Mapping[str, int]
+    hidden: Int64s
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether a segment is in it."""
+        return self.sequence > 0
+
+    @property
+    def num_gone_items(self) -> int:
+        """How many items no answer may have."""
+        return len({*self.rows.gone_items, *self.gone_items})
+
+
+@dataclass(frozen=True)
+class IndexPlaces:
+    """Where items are in the index of a generation; each is looked up once.
+
+    Args:
+        live: the generation.
+    """
+
+    live: LiveGeneration
+    _known: dict[str, int] = field(default_factory=dict, init=False)
+
+    def of(self, item_ids: Iterable[str]) -> Int64s:
+        """Return the index's ids of those items that it has, ``int64``, ascending."""
+        places = [
+            self._known[id_] if id_ in self._known else self._look_up(id_) for id_ in item_ids
+        ]
+        found = np.array(places, dtype=np.int64)
+        return np.unique(found[found != _NOT_INDEXED])
+
+    def _look_up(self, item_id: str) -> int:
+        generation = self.live.generation
+        item = generation.find_item(item_id)
+        place = _NOT_INDEXED
+        if item is not None:
+            at = int(np.searchsorted(generation.index_items, item))
+            if at < len(generation.index_items) and generation.index_items[at] == item:
+                place = at
+        self._known[item_id] = place
+        return place
+
+
+def no_overlay(live: LiveGeneration, gone: Mapping[str, int], places: IndexPlaces) -> HeldOverlay:
+    """Return what is held beside a generation without segments: what is gone.
+
+    Args:
+        live: the generation.
+        gone: as in `hold`.
+        places: of `live`.
+    """
+    dim = live.generation.manifest.dim
+    return hold(live, no_rows(dim), Claim(), sequence=0, writer="", gone=gone, places=places)
+
+
+def hold(
+    live: LiveGeneration,
+    rows: OverlayRows,
+    claim: Claim,
+    *,
+    sequence: int,
+    writer: str,
+    gone: Mapping[str, int],
+    places: IndexPlaces,
+) -> HeldOverlay:
+    """Make an overlay ready.
+
+    Args:
+        live: the generation that it is beside.
+        rows: what its segments say.
+        claim: how fresh they are.
+        sequence: the newest of them.
+        writer: who wrote it.
+        gone: items that are gone in whichever generation is live, by id, and when they
+            went; a generation whose snapshot is newer than that knows better.
+        places: of `live`.
+    """
+    taken_ms = live.generation.manifest.snapshot.taken_ms
+    hidden_now = {id_: at_ms for id_, at_ms in gone.items() if at_ms >= taken_ms}
+    items = {id_: row for row, id_ in enumerate(rows.item_ids)}
+    is_answered = rows.item_shown.copy()
+    for id_ in hidden_now.keys() & items.keys():
+        is_answered[items[id_]] = False
+    shown = np.flatnonzero(is_answered).astype(np.int64)
+    return HeldOverlay(
+        sequence=sequence,
+        writer=writer,
+        claim=claim,
+        rows=rows,
+        items=MappingProxyType(items),
+        queries=MappingProxyType({text: row for row, text in enumerate(rows.query_texts)}),
+        shown=shown,
+        vectors=np.ascontiguousarray(rows.item_vectors[shown]),
+        gone_queries=frozenset(rows.gone_queries.tolist()),
+        gone_items=MappingProxyType(hidden_now),
+        hidden=places.of((*rows.item_ids, *rows.gone_items, *hidden_now)),
+    )

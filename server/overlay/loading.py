@@ -1,0 +1,138 @@
+"""Reads overlay segments from the artifacts folder into a view."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from model.artifact.overlay.folder import OverlayFolder
+from model.artifact.overlay.gone import read_gone
+from model.artifact.overlay.merge import merge_rows
+from model.artifact.overlay.pointer import Newest
+from model.artifact.overlay.segment import Segment, SegmentFault
+from model.errors import SegmentRefused
+from server.overlay.held import hold
+from server.overlay.view import NOTHING_GONE, LiveView
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """What was taken of the segments that a pointer names.
+
+    Attributes:
+        view: with those that are fit, up to the first that is not; its claim is theirs.
+        taken: the new ones in it, oldest first.
+        refusal: why the rest was not taken; None: all was.
+    """
+
+    view: LiveView
+    taken: tuple[Segment, ...] = ()
+    refusal: Exception | None = None
+
+
+def load_segments(folder: OverlayFolder, newest: Newest, view: LiveView) -> Loaded:
+    """Take the segments that `newest` names and a view of its generation does not have.
+
+    Only deltas, where the view has segments of the same writer and none that a newer
+    full one replaced.
+    """
+    before = view.overlay
+    goes_on = before.writer == newest.writer and newest.first_sequence <= before.sequence
+    if goes_on and newest.sequence == before.sequence:
+        overlay = replace(before, claim=newest.claim)
+        return Loaded(view=replace(view, overlay=overlay, claim=newest.claim, newest=newest))
+    after = before.sequence if goes_on else 0
+    taken, refusal = _read(folder, newest, after=after, dim=before.rows.dim)
+    if not taken:
+        return Loaded(view=view, refusal=refusal)
+    claim = newest.claim if refusal is None else taken[-1].claim
+    parts = [*([before.rows] if goes_on else []), *(segment.rows for segment in taken)]
+    listed = {item for segment in taken for item in segment.rows.item_ids}
+    carried = {id_: at for id_, at in view.carried_gone.items() if id_ not in listed}
+    overlay = hold(
+        view.live,
+        merge_rows(parts) if len(parts) > 1 else parts[0],
+        claim,
+        sequence=taken[-1].sequence,
+        writer=newest.writer,
+        gone={**carried, **view.gone},
+        places=view.places,
+    )
+    pointer = newest if refusal is None else view.newest
+    grown = replace(view, overlay=overlay, claim=claim, newest=pointer, carried_gone=carried)
+    return Loaded(view=grown, taken=tuple(taken), refusal=refusal)
+
+
+def _read(
+    folder: OverlayFolder, newest: Newest, *, after: int, dim: int
+) -> tuple[list[Segment], Exception | None]:
+    """Read the segments behind `after` (0: from the newest full one), as far as they
+    are fit, and say why it was no further.
+    """
+    taken: list[Segment] = []
+    sequence, writer = after, newest.writer if after else ""
+    if newest.sequence < after:
+        return [], SegmentRefused(
+            SegmentFault.SEQUENCE,
+            f"the newest segment of {newest.generation_id} is {newest.sequence}, and "
+            f"{after} is loaded",
+        )
+    for number in range(after + 1 if after else newest.first_sequence, newest.sequence + 1):
+        try:
+            segment = folder.segment(newest.generation_id, number, dim=dim)
+            segment.check_follows(sequence, writer)
+            _check_writer(segment, newest)
+        except (SegmentRefused, OSError) as error:
+            return taken, error
+        taken.append(segment)
+        sequence, writer = segment.sequence, segment.writer
+    return taken, None
+
+
+def _check_writer(segment: Segment, newest: Newest) -> None:
+    if segment.writer != newest.writer:
+        raise SegmentRefused(
+            SegmentFault.WRITER,
+            f"segment {segment.sequence} of {newest.generation_id} is by {segment.writer}, its "
+            f"pointer by {newest.writer}",
+        )
+
+
+class GoneFile:
+    """The list of gone items, read again only where its file has changed.
+
+    Args:
+        path: the file; it need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._state: tuple[int, ...] = ()
+        self._gone = NOTHING_GONE
+
+    def read(self) -> Mapping[str, int]:
+        """Return by id when each item went, UTC epoch milliseconds.
+
+        The same object as long as the file is the same.
+
+        Raises:
+            SegmentRefused: it is damaged; `gone` is what it said before.
+            OSError: it cannot be read; likewise.
+        """
+        state = _state_of(self._path)
+        if state != self._state:
+            self._gone = {id_: one.at_ms for id_, one in read_gone(self._path).items()}
+            self._state = state
+        return self._gone
+
+    @property
+    def gone(self) -> Mapping[str, int]:
+        """What was read last."""
+        return self._gone
+
+
+def _state_of(path: Path) -> tuple[int, ...]:
+    try:
+        stat = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns

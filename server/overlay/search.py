@@ -1,0 +1,111 @@
+"""Pure: the items nearest to a vector, of a generation's index and its overlay
+together.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from server.live import LiveGeneration
+from server.overlay.held import HeldOverlay
+from stream.dtypes import Bools, Float32s, Int64s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nearest:
+    """Items, best first.
+
+    Attributes:
+        from_overlay: ``bool [n]``, whether each is a row of the overlay.
+        rows: ``int64 [n]``, its row in the overlay, or its index in the generation.
+        scores: ``float32 [n]`` cosines, descending.
+    """
+
+    from_overlay: Bools
+    rows: Int64s
+    scores: Float32s
+
+
+def search(live: LiveGeneration, overlay: HeldOverlay, vector: Float32s, k: int) -> Nearest:
+    """Return the `k` nearest items, or all there are.
+
+    What the overlay hides does not cost places: the index is asked for more until `k`
+    are left. Where it has all items nearest to the vector, as the exact engine has, so
+    has the answer.
+
+    Args:
+        live: the generation.
+        overlay: its overlay.
+        vector: ``float32 [dim]``, a unit vector.
+        k: how many, at least one.
+    """
+    own = _scan(overlay, vector)
+    ids, scores, least = _search_index(live, overlay, own, vector, k)
+    rows, cosines = _best_of_overlay(overlay, own, vector, k, least)
+    all_scores = np.concatenate([scores, cosines])
+    best = np.argsort(-all_scores, kind="stable")[:k]
+    return Nearest(
+        from_overlay=best >= len(ids),
+        rows=np.concatenate([live.generation.index_items[ids], rows])[best],
+        scores=all_scores[best],
+    )
+
+
+def _scan(overlay: HeldOverlay, vector: Float32s) -> Float32s:
+    """Return ``float32 [n]`` cosines of all that the overlay may answer with, rounded
+    as a matrix product is.
+    """
+    product: Float32s = overlay.vectors @ vector
+    return product
+
+
+def _search_index(
+    live: LiveGeneration, overlay: HeldOverlay, own: Float32s, vector: Float32s, k: int
+) -> tuple[Int64s, Float32s, float]:
+    """Return what the index answers and is not hidden, ids and cosines, and the cosine
+    above which it has nothing more.
+
+    Enough is asked for that, with what the overlay has above that cosine, `k` items
+    remain.
+    """
+    size, hidden = len(live.index), overlay.hidden
+    if not size:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32), -np.inf
+    most = min(k + len(hidden), size)
+    count = min(k, size)
+    while True:
+        ids, scores = live.index.search(vector, count)
+        has_more = len(ids) == count < size
+        least = float(scores[-1]) if has_more else -np.inf
+        if not len(hidden):
+            return ids, scores, least
+        kept = ~_contains(hidden, ids)
+        if count >= most or kept.sum() + (own >= least).sum() >= k:
+            return ids[kept], scores[kept], least
+        # Each further search costs as much as the first: doubled, there are few.
+        count = min(2 * count, most)
+
+
+def _best_of_overlay(
+    overlay: HeldOverlay, own: Float32s, vector: Float32s, k: int, least: float
+) -> tuple[Int64s, Float32s]:
+    """Return up to `k` rows of the overlay and more that a matrix product cannot tell
+    apart, with their cosines, of those that may be in the answer.
+
+    All that have more than `least`: below, the index might have something nearer, and
+    has `k` items before it.
+    """
+    rounding = 2 * len(vector) * float(np.finfo(np.float32).eps)
+    near = np.flatnonzero(own >= least - rounding)
+    if len(near) > k:
+        bound = np.partition(own[near], len(near) - k)[len(near) - k]
+        near = near[own[near] >= bound - rounding]
+    # Each row is summed by itself, as the exact engine does: the same on every machine.
+    cosines = (overlay.vectors[near] * vector.astype(np.float64)).sum(axis=1)
+    return overlay.shown[near], cosines.astype(np.float32)
+
+
+def _contains(ascending: Int64s, values: Int64s) -> Bools:
+    places = np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)
+    found: Bools = ascending[places] == values
+    return found
