@@ -9,6 +9,7 @@ DATA ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-done
+NATIVE := native/pyproject.toml $(wildcard native/freshet_native/*.c native/freshet_native/source/*.h)
 
 # Hard links save gigabytes of copies; where cache and .venv are on different disks uv copies by itself.
 export UV_LINK_MODE ?= hardlink
@@ -22,7 +23,7 @@ help:  ## Show the targets
 setup: $(STAMP)  ## Create .venv with everything at its tested version
 	@:
 
-$(STAMP): pyproject.toml clients/python/pyproject.toml constraints.txt deploy/setup.sh
+$(STAMP): pyproject.toml clients/python/pyproject.toml $(NATIVE) constraints.txt deploy/setup.sh
 	@deploy/setup.sh "$(PYTHON)" "$(VENV)"
 	@touch $@
 
@@ -60,5 +61,5 @@ constraints: setup  ## Pin the newest versions that pyproject.toml allows, with 
 	@deploy/constraints.sh "$(BIN)/uv"
 
 clean:  ## Remove everything that was made: .venv, Kafka's jars, tools, caches
-	@rm -rf $(VENV) .kafka .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info clients/python/build clients/python/*.egg-info
+	@rm -rf $(VENV) .kafka .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info clients/python/build clients/python/*.egg-info native/build native/*.egg-info native/freshet_native/*.so
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -18,7 +18,7 @@ command -v "$python" >/dev/null ||
 "$python" -c 'import ensurepip, venv' 2>/dev/null ||
     fail "this Python cannot create virtual environments: apt-get install python3-venv"
 command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null ||
-    fail "annoy is built from source and no C++ compiler was found: apt-get install g++ python3-dev"
+    fail "annoy and freshet-native are built from source and no C++ compiler was found: apt-get install g++ python3-dev"
 
 "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$python" -m venv "$venv"
 
@@ -30,5 +30,5 @@ sed -n '/^uv==/,/[^\\]$/p' constraints.txt >"$venv/uv.txt"
 echo "setup: installing the tested versions into $venv (about 6 GB with torch)"
 uv=("$venv/bin/uv" pip install --quiet --python "$venv/bin/python")
 "${uv[@]}" --require-hashes --build-constraints constraints.txt -r constraints.txt
-"${uv[@]}" --no-deps --no-build-isolation --config-settings editable_mode=compat -e . -e clients/python
+"${uv[@]}" --no-deps --no-build-isolation --config-settings editable_mode=compat -e . -e clients/python -e native
 echo "setup: done"

@@ -64,7 +64,7 @@ def normal_form(text: str) -> str:
     symbols (``c++``, ``$5``). Idempotent. It may be empty.
     """
     if text.isascii():  # nearly every query of many shops: folded by the byte
-        return b" ".join(text.encode().translate(_PLAIN_ASCII).split()).decode()
+        return b" ".join(text.encode().translate(PLAIN_ASCII).split()).decode()
     return " ".join(_plain(text).split())
 
 
@@ -93,13 +93,13 @@ def _plain(text: str) -> str:
     return plain
 
 
-_PLAIN_ASCII = "".join(_plain(chr(code)) for code in range(128)).encode().ljust(256)
+PLAIN_ASCII = "".join(_plain(chr(code)) for code in range(128)).encode().ljust(256)
 """What each ASCII byte becomes; the other half is never asked for."""
 
 _LINE_END = b"\xff"
 """Ends a text among several: no ASCII text has it."""
 
-_PLAIN_ASCII_LINES = _PLAIN_ASCII[:-1] + _LINE_END
+_PLAIN_ASCII_LINES = PLAIN_ASCII[:-1] + _LINE_END
 
 
 def text_key(text: str) -> int:

@@ -28,6 +28,7 @@ from stream.errors import (
     StoreStalled,
     StreamError,
 )
+from stream.events import native
 from stream.events.announcement import means_erasure
 from stream.events.columns import ShardBatch
 from stream.events.fast_path import ColumnDecoder
@@ -193,6 +194,7 @@ def run_worker(  # noqa: PLR0913  # what it works with, and two options
             not applied are read again.
     """
     worker = _Worker(source, store, quarantine, settings, metrics, stop, own_shards)
+    logger.info("plain records are read by %s", "freshet_native" if native.IS_HERE else "Python")
     with _rare_collections():
         return _run(worker, source, store, stop, on_progress)
 

@@ -197,17 +197,24 @@ def check_never_raises(found: Record) -> None:
 
 
 def check_batch_decodes_as_its_records(batch: RecordBatch, settings: StreamSettings) -> None:
-    """Check that the fast path gives the same events, items, erasures and rejections as
-    decoding record by record, each with its record.
+    """Check that the fast path, with `freshet_native` and without, gives the same
+    events, items, erasures and rejections as decoding record by record, each with its
+    record; and the same again once its texts are known.
     """
-    decoder, full = ColumnDecoder(settings), Decoder(settings)
+    for natively in (False, True):
+        decoder = ColumnDecoder(settings, natively=natively)
+        for _ in range(2):
+            _check_decoded(batch, decoder.decode(batch, NOW_MS), decoder.texts, settings)
 
-    decoded = decoder.decode(batch, NOW_MS)
 
+def _check_decoded(
+    batch: RecordBatch, decoded: DecodedBatch, texts: Texts, settings: StreamSettings
+) -> None:
+    full = Decoder(settings)
     expected = [(row, full.decode(batch.record(row), NOW_MS)) for row in range(len(batch))]
     events = [(row, event) for row, one in expected for event in one.events]
     interactions = [(row, event) for row, event in events if isinstance(event, Interaction)]
-    assert sorted(_interactions(decoder.texts, decoded.events), key=repr) == sorted(
+    assert sorted(_interactions(texts, decoded.events), key=repr) == sorted(
         ((row, replace(event, query_id="", alias_id="")) for row, event in interactions), key=repr
     )
     assert sorted(_references(decoded)) == sorted(

@@ -10,13 +10,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from protos.text import normalize_queries, normalize_query
+from protos.text import PLAIN_ASCII, normalize_queries, normalize_query
 from stream.actions import Action
+from stream.events import native
 from stream.events.columns import NO_KEY, EventColumns, Keys, References, Texts, no_events
 from stream.events.decoder import Decoder
-from stream.events.format import Format
+from stream.events.format import Format, ReadColumns
 from stream.events.interner import UNUSABLE, Canonical, Interner
 from stream.events.limits import CUT_PREFIX, EARLIEST_MS, Limits
+from stream.events.native import Plain
 from stream.events.raw_columns import RawColumns, RawTexts, Rows, raw_columns_of
 from stream.events.types import (
     CatalogItem,
@@ -68,19 +70,28 @@ class ColumnDecoder:
 
     Never raises on what a record contains.
 
+    Args:
+        settings: the limits.
+        natively: whether `freshet_native` reads what is plain; None: where it is
+            installed. The results are the same.
+
     Attributes:
         texts: what is behind the keys of the columns returned so far.
     """
 
-    def __init__(self, settings: StreamSettings) -> None:
+    def __init__(self, settings: StreamSettings, *, natively: bool | None = None) -> None:
         self.texts = Texts()
+        self._is_native = native.IS_HERE if natively is None else natively
         self._settings = settings
         self._full = Decoder(settings)
         max_id, max_query = settings.max_field_bytes, settings.max_query_bytes
-        self._sessions = Interner(self.texts.sessions, _session_ids(max_id), empty=NO_KEY)
-        self._users = Interner(self.texts.users, _user_ids(max_id), empty=NO_KEY)
-        self._queries = Interner(self.texts.queries, _queries(max_query), empty=NO_KEY)
-        self._items = Interner(self.texts.items, _ids(max_id))
+        texts, ids = self.texts, Plain(max_id)
+        own_ids = Plain(max_id, reserved_prefix=CUT_PREFIX)
+        queries = Plain(max_query, forms=PLAIN_ASCII)
+        self._sessions = self._interner(texts.sessions, _session_ids(max_id), own_ids, NO_KEY)
+        self._users = self._interner(texts.users, _user_ids(max_id), ids, NO_KEY)
+        self._queries = self._interner(texts.queries, _queries(max_query), queries, NO_KEY)
+        self._items = self._interner(texts.items, _ids(max_id), ids, UNUSABLE)
 
     def decode(self, batch: RecordBatch, now_ms: int) -> DecodedBatch:
         """Return what records hold; what is wrong with them comes back as rejections.
@@ -93,15 +104,17 @@ class ColumnDecoder:
         references: list[References] = []
         others: Rows = []
         for form, rows in self._rows_by_format(batch).items():
-            if form is None or form.read_columns is None:
-                others += rows
-                continue
-            raw, unread = form.read_columns(batch.values, rows)
-            columns, is_good = self._checked(raw, now_ms)
-            is_whole = _whole_records(columns.row, is_good)
-            parts.append(columns if is_whole.all() else columns.take(is_whole))
-            references.append(_references(raw).take(is_whole))
-            others += unread + np.unique(columns.row[~is_whole]).tolist()
+            unread = rows
+            for read in self._readers(form):
+                if not unread:
+                    break
+                raw, unread = read(batch.values, unread)
+                columns, is_good = self._checked(raw, now_ms)
+                is_whole = _whole_records(columns.row, is_good)
+                parts.append(columns if is_whole.all() else columns.take(is_whole))
+                references.append(_references(raw).take(is_whole))
+                others += np.unique(columns.row[~is_whole]).tolist()
+            others += unread
         decoded = self._decode_one_by_one(batch, sorted(others), now_ms)
         sizes = [*map(len, parts), len(decoded.events)]
         found = References.concatenate([*references, decoded.references], sizes)
@@ -118,6 +131,20 @@ class ColumnDecoder:
         forgotten = [interner.forget_if_large(_MAX_TEXTS) for interner in interners]
         if any(forgotten):
             self.texts.generation = object()
+
+    def _interner(
+        self, texts: dict[int, str], canonical: Canonical, plain: Plain, empty: int
+    ) -> Interner:
+        return Interner(texts, canonical, plain if self._is_native else None, empty=empty)
+
+    def _readers(self, form: Format | None) -> list[ReadColumns]:
+        """Return what reads many records of a format at once, in the order in which it
+        is tried.
+        """
+        if form is None:
+            return []
+        readers = (form.read_natively if self._is_native else None, form.read_columns)
+        return [read for read in readers if read is not None]
 
     def _rows_by_format(self, batch: RecordBatch) -> dict[Format | None, Rows]:
         """Return the rows of each format.

@@ -113,6 +113,8 @@ class Format:
         read_columns: the fast path, if there is one. It takes the values of a batch and
             the rows that are of this format, and returns what it could read, and the
             rows that must be decoded one by one.
+        read_natively: the same by `freshet_native`, which is asked first where it is
+            installed, and leaves more rows.
     """
 
     name: str
@@ -121,6 +123,7 @@ class Format:
     decode: DecodeBytes
     read: ReadObject | None = None
     read_columns: ReadColumns | None = None
+    read_natively: ReadColumns | None = None
 
 
 def json_format(

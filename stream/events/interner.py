@@ -5,12 +5,14 @@ Checked, brought to canonical form, hashed.
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import compress, repeat
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 
 from protos.text import text_keys
+from stream.events import native
 from stream.events.columns import NO_KEY, Keys
+from stream.events.native import Plain
 
 UNUSABLE = (1 << 64) - 1
 """What a text interns to that cannot be used.
@@ -22,31 +24,55 @@ Canonical = Callable[[list[str]], Sequence[str | None]]
 """Returns the canonical form of each text, None for one that cannot be used."""
 
 
+class _Known(Protocol):
+    """Texts with their keys."""
+
+    def find(self, texts: Sequence[str], keys: Keys) -> list[int]:
+        """Write the keys of texts, and return the rows of those that are not known."""
+
+    def add(self, known: dict[str, int]) -> None:
+        """Know the keys of texts from now on."""
+
+    def clear(self) -> None:
+        """Know none."""
+
+    def __len__(self) -> int:
+        """How many are known."""
+
+
 class Interner:
     """Keys by text as it came.
 
     Args:
         texts: the canonical texts by key, filled on the way.
         canonical: the canonical forms of texts that are not known yet.
+        plain: which texts `freshet_native` knows by itself; None: it is not used.
         empty: what a text interns to whose canonical form is empty.
     """
 
     def __init__(
-        self, texts: dict[int, str], canonical: Canonical, *, empty: int = UNUSABLE
+        self,
+        texts: dict[int, str],
+        canonical: Canonical,
+        plain: Plain | None,
+        *,
+        empty: int = UNUSABLE,
     ) -> None:
         self._texts = texts
         self._canonical = canonical
         self._empty = empty
-        self._keys: dict[str, int] = {}
+        self._known: _Known = _Dict()
+        if plain is not None:
+            self._known = native.text_table(texts, plain, takes_empty=empty == NO_KEY)
 
     def keys(self, texts: Sequence[str]) -> Keys:
         """Return the key of each text: ``uint64 [num_texts]``."""
-        keys = _looked_up(self._keys, texts)
-        rows = np.flatnonzero(keys == np.uint64(UNUSABLE))
-        if len(rows):
-            unknown = [texts[row] for row in rows.tolist()]
+        keys = np.empty(len(texts), dtype=np.uint64)
+        rows = self._known.find(texts, keys)
+        if rows:
+            unknown = [texts[row] for row in rows]
             learnt = self._learn(list(dict.fromkeys(unknown)))
-            self._keys.update(learnt)
+            self._known.add(learnt)
             keys[rows] = _looked_up(learnt, unknown)
         return keys
 
@@ -75,11 +101,31 @@ class Interner:
 
         Not while keys of them wait to be applied.
         """
-        is_large = len(self._keys) > max_texts
+        is_large = len(self._known) > max_texts
         if is_large:
             self._texts.clear()
-            self._keys.clear()
+            self._known.clear()
         return is_large
+
+
+class _Dict:
+    """Texts with their keys, without `freshet_native`."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, int] = {}
+
+    def find(self, texts: Sequence[str], keys: Keys) -> list[int]:
+        keys[:] = _looked_up(self._keys, texts)
+        return np.flatnonzero(keys == np.uint64(UNUSABLE)).tolist()
+
+    def add(self, known: dict[str, int]) -> None:
+        self._keys.update(known)
+
+    def clear(self) -> None:
+        self._keys.clear()
+
+    def __len__(self) -> int:
+        return len(self._keys)
 
 
 def _looked_up(known: Mapping[str, int], texts: Sequence[str]) -> Keys:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.events.native import Columns
 from stream.events.types import Interaction
 
 Rows = list[int]
@@ -67,6 +68,23 @@ class RawColumns:
 
     def __len__(self) -> int:
         return len(self.ts_ms)
+
+
+def columns_of_bytes(found: Columns) -> tuple[RawColumns, Rows]:
+    """Return what `freshet_native` read, of which each event has its own texts, and the
+    rows that it left.
+    """
+    ts_ms, action, row, session, user, query, item, unread = found
+    columns = RawColumns(
+        ts_ms=np.frombuffer(ts_ms, dtype=np.int64),
+        session=RawTexts(session),
+        user=RawTexts(user),
+        query=RawTexts(query),
+        item=RawTexts(item),
+        action=np.frombuffer(action, dtype=np.int64),
+        row=np.frombuffer(row, dtype=np.int32),
+    )
+    return columns, unread
 
 
 def joined(parts: Sequence[RawColumns]) -> RawColumns:

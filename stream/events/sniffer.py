@@ -85,11 +85,21 @@ def _read_event_columns(values: Sequence[Any], rows: Rows) -> tuple[RawColumns, 
     return joined(parts), unread
 
 
+def _read_event_natively(values: Sequence[Any], rows: Rows) -> tuple[RawColumns, Rows]:
+    """Read neutral lines, where the first is one for all that its marks say; otherwise
+    none, so that lines of another form are not looked at in vain.
+    """
+    is_marked = any(mark and mark in values[rows[0]] for mark in _COLUMNS)
+    columns, unread = neutral.read_natively(values, [] if is_marked else rows)
+    return columns, rows if is_marked else unread
+
+
 EVENT_JSON = Format(
     name="json event",
     content_types=("application/json",),
     decode=_decode_event,
     read_columns=_read_event_columns,
+    read_natively=_read_event_natively,
 )
 """An event in JSON, of the form that its keys tell."""
 

@@ -25,7 +25,7 @@ class _Worker:
     log, by the log's number.
     """
 
-    decoder: ColumnDecoder = field(default_factory=lambda: ColumnDecoder(SETTINGS))
+    decoder: ColumnDecoder
     shards: dict[int, Shard] = field(default_factory=dict)
     next_records: dict[int, int] = field(default_factory=dict)
 
@@ -57,7 +57,8 @@ class Delivery:
         self._marks_idle = draw.random() < 0.5  # or only shards with something to do move on
         self._copies: list[tuple[int, str]] = []
         self._router = ShardRouter(case.num_shards, by_partition=case.by_partition)
-        self._workers = [_Worker() for _ in range(case.num_workers)]
+        self._decoders = self._made_decoders()
+        self._workers = [_Worker(next(self._decoders)) for _ in range(case.num_workers)]
 
     def run(self) -> None:
         """Deliver until every log has been read to its end, and close all shards."""
@@ -163,13 +164,22 @@ class Delivery:
             faults += [self._restore, self._restore]
         return faults
 
+    def _made_decoders(self) -> Iterator[ColumnDecoder]:
+        """Yield the decoder of each worker: in turn with `freshet_native` and without,
+        beginning by the case.
+        """
+        natively = self._case.number % 2 == 0
+        while True:
+            yield ColumnDecoder(SETTINGS, natively=natively)
+            natively = not natively
+
     def _crash(self, worker: _Worker) -> bool:
         """Kill a worker; another starts in its place."""
         held = list(worker.shards)
         for index in held:
             self._shards.kill(index, self._draw)
         self._note("crash", f"of the worker of shards {held}")
-        worker.shards, worker.decoder = {}, ColumnDecoder(SETTINGS)
+        worker.shards, worker.decoder = {}, next(self._decoders)
         self._open(worker, held)
         return True
 
@@ -178,7 +188,7 @@ class Delivery:
         held = list(worker.shards)
         for index in held:
             self._close(worker, index)
-        worker.decoder = ColumnDecoder(SETTINGS)
+        worker.decoder = next(self._decoders)
         self._open(worker, held)
         self._note("restart", f"of the worker of shards {held}")
         return True

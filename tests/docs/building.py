@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "architecture.md"
 PACKAGES = ("protos", "stream", "model", "server", "freshet", "testing", "bench")
 CLIENT = "freshet_client"
-_FOLDERS = (*PACKAGES, f"clients/python/{CLIENT}")
+_FOLDERS = (*PACKAGES, f"clients/python/{CLIENT}", "native/freshet_native")
 _PLACE = re.compile(r"<!-- building -->\n.*?<!-- end building -->", re.DOTALL)
 
 

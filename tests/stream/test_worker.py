@@ -28,6 +28,7 @@ from stream.errors import (
     StoreWriteFailed,
 )
 from stream.events import interner as interning
+from stream.events import native
 from stream.events.fast_path import ColumnDecoder
 from stream.events.types import Interaction, RecordBatch, Rejection, SourcePartition
 from stream.kafka.partitioner import shard_of
@@ -96,6 +97,13 @@ def registry() -> CollectorRegistry:
 def events_path(tmp_path: Path) -> Path:
     """Where the events are read from."""
     return tmp_path / "events.jsonl"
+
+
+@pytest.fixture(params=[True, False], ids=["natively", "in Python"], autouse=True)
+def _natively(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read plain records with `freshet_native`, and without."""
+    assert native.IS_HERE
+    monkeypatch.setattr(native, "IS_HERE", request.param)
 
 
 @pytest.fixture
@@ -416,6 +424,7 @@ def test_key_collisions_are_quarantined(
 
     The second one's record goes to the quarantine.
     """
+    monkeypatch.setattr(native, "IS_HERE", False)  # it hashes by itself
     monkeypatch.setattr(lookup, "text_key", lambda text: 1 + len(text))
     monkeypatch.setattr(
         interning, "text_keys", lambda texts: tuple(1 + len(text) for text in texts)

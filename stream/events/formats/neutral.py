@@ -7,10 +7,17 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.events import fields
+from stream.events import fields, native
 from stream.events.format import Content, content_of_products, json_format
 from stream.events.limits import Limits
-from stream.events.raw_columns import RawColumns, RawTexts, Rows, parse_all, whole_times
+from stream.events.raw_columns import (
+    RawColumns,
+    RawTexts,
+    Rows,
+    columns_of_bytes,
+    parse_all,
+    whole_times,
+)
 from stream.events.types import Interaction, Rejected
 
 _SEARCH_CLICK = "search-click"
@@ -201,6 +208,18 @@ def read_columns(values: Sequence[Any], rows: Rows) -> tuple[RawColumns, Rows]:
         row=np.array(good_rows, dtype=np.int32),
     )
     return columns, bad_rows
+
+
+def read_natively(values: Sequence[Any], rows: Rows) -> tuple[RawColumns, Rows]:
+    """Read plain lines by `freshet_native`; the rows returned beside them may be plain,
+    too.
+    """
+    return columns_of_bytes(native.read_neutral(values, rows, _NATIVE_ACTIONS))
+
+
+_NATIVE_ACTIONS = tuple(
+    (name, number, name in _SEARCH_CLICKS) for name, number in _ACTION_NUMBERS.items() if name
+)
 
 
 def action_numbers(kinds: Sequence[str], queries: Sequence[str]) -> NDArray[np.int64]:

@@ -8,10 +8,17 @@ from google.protobuf.message import Message as ProtobufMessage
 
 from protos import events_v1_pb2 as pb
 from stream.actions import Action
+from stream.events import native
 from stream.events.fields import reject_framed
 from stream.events.format import Content, Format
 from stream.events.limits import Limits
-from stream.events.raw_columns import RawColumns, Rows, parse_all, raw_columns_of
+from stream.events.raw_columns import (
+    RawColumns,
+    Rows,
+    columns_of_bytes,
+    parse_all,
+    raw_columns_of,
+)
 from stream.events.types import CatalogItem, Erasure, Rejected
 from stream.reasons import Repair
 
@@ -69,6 +76,10 @@ def _read_event_columns(values: Sequence[Any], rows: Rows) -> tuple[RawColumns, 
     return raw_columns_of(events, good_rows), bad_rows
 
 
+def _read_events_natively(values: Sequence[Any], rows: Rows) -> tuple[RawColumns, Rows]:
+    return columns_of_bytes(native.read_events(values, rows))
+
+
 def _decode_item(value: bytes, limits: Limits) -> Content:
     item = parsed(pb.CatalogItem, value)
     decoded = CatalogItem(
@@ -98,6 +109,7 @@ PROTOBUF_EVENT = Format(
     content_types=(content_type_of(pb.Event),),
     decode=_decode_event,
     read_columns=_read_event_columns,
+    read_natively=_read_events_natively,
 )
 PROTOBUF_ITEM = Format(
     name="protobuf item", content_types=(content_type_of(pb.CatalogItem),), decode=_decode_item

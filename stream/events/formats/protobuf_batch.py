@@ -1,6 +1,7 @@
 """Protobuf `EventBatch`: many interactions by columns in one record."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
@@ -9,10 +10,11 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from protos import events_v1_pb2 as pb
+from stream.events import native
 from stream.events.format import Content, Event, Format, first_of_each_reason
 from stream.events.formats.protobuf import action_of, content_type_of, parsed
 from stream.events.limits import Limits
-from stream.events.raw_columns import RawColumns, RawTexts, Rows, parse_all
+from stream.events.raw_columns import RawColumns, RawTexts, Rows, columns_of_bytes, parse_all
 from stream.events.types import Rejected
 
 _Entry = TypeVar("_Entry")
@@ -109,6 +111,20 @@ def _read_columns(values: Sequence[Any], rows: Rows) -> tuple[RawColumns, Rows]:
     return columns, bad_rows
 
 
+def _read_natively(values: Sequence[Any], rows: Rows) -> tuple[RawColumns, Rows]:
+    found, indexes = native.read_batches(values, rows)
+    tables, unread = columns_of_bytes(found)
+    session, query, item = (np.frombuffer(index, dtype=np.int64) for index in indexes)
+    columns = replace(
+        tables,
+        session=RawTexts(tables.session.texts, session),
+        user=RawTexts(tables.user.texts, session),
+        query=RawTexts(tables.query.texts, query),
+        item=RawTexts(tables.item.texts, item),
+    )
+    return columns, unread
+
+
 def _batch_of(message: pb.EventBatch, row: int) -> _Batch:
     # Sliced: protobuf makes a list of it at once, three times as fast as by iteration.
     return _Batch(
@@ -177,4 +193,5 @@ PROTOBUF_BATCH = Format(
     content_types=(content_type_of(pb.EventBatch),),
     decode=_decode,
     read_columns=_read_columns,
+    read_natively=_read_natively,
 )

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protos import events_v1_pb2 as pb
+from protos.text import text_key
 from stream.events.fast_path import ColumnDecoder
 from stream.events.types import Headers
 from stream.settings import StreamSettings
@@ -220,10 +221,13 @@ def test_batches_decode_as_their_records_do(
     check_batch_decodes_as_its_records(records(found, headers), SETTINGS)
 
 
-def test_texts_are_forgotten_once_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("natively", [False, True])
+def test_texts_are_forgotten_once_there_are_many(
+    monkeypatch: pytest.MonkeyPatch, natively: bool
+) -> None:
     """What was interned goes only when it is large, and is worked out anew."""
     monkeypatch.setattr("stream.events.fast_path._MAX_TEXTS", 2)
-    decoder = ColumnDecoder(SETTINGS)
+    decoder = ColumnDecoder(SETTINGS, natively=natively)
     line = b'{"ts_ms": 1700000000000, "type": "view", "session_id": "s-%d", "item_id": "a"}'
     for number in range(3):
         decoder.decode(records([("", line % number)]), NOW_MS)
@@ -232,14 +236,16 @@ def test_texts_are_forgotten_once_there_are_many(monkeypatch: pytest.MonkeyPatch
     assert len(decoder.decode(records([("", line % 1)]), NOW_MS).events) == 1
 
 
-def test_a_text_with_the_key_of_another_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("natively", [False, True])
+def test_a_text_with_the_key_of_another_is_rejected(natively: bool) -> None:
     """Two items that share a key are never taken for one: the second is rejected, with
     its record.
     """
-    monkeypatch.setattr("stream.events.interner.text_keys", lambda texts: tuple(map(len, texts)))
+    decoder = ColumnDecoder(SETTINGS, natively=natively)
+    decoder.texts.items[text_key("two")] = "another"
     batch = records([(EVENT, event(item_id="one")), (EVENT, event(item_id="two"))])
 
-    decoded = ColumnDecoder(SETTINGS).decode(batch, NOW_MS)
+    decoded = decoder.decode(batch, NOW_MS)
 
     assert decoded.events.row.tolist() == [0]
     assert [(each.reason, each.record) for each in decoded.rejections] == [
