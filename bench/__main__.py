@@ -5,6 +5,7 @@ from importlib import import_module
 
 MEASUREMENTS = {
     "files": "bench.files.files",
+    "freshness": "bench.freshness.freshness",
     "ingest": "bench.ingest.ingest",
     "laws": "bench.laws",
     "quality": "bench.quality",

@@ -1,0 +1,182 @@
+"""The phases of a run: the start, probing under load and at rest, and throughput."""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from functools import partial
+from threading import Event
+
+from bench.figures import Figure, print_figure
+from bench.freshness.prober import Outcome, Prober
+from bench.freshness.probes import Probe, ProbeMaker, interleaved
+from bench.freshness.report import claim_figures, latency_figures
+from bench.freshness.system import System
+from bench.freshness.throughput import Applied, Backlogs, best
+from freshet.shop import feed
+from freshet.shop.shop import Shop
+from freshet_client import RetrievalClient
+from stream.clock import now_ms
+
+_SETTLE_SECONDS = 10.0  # from the start of a load until probes begin; chosen by hand
+_REFRESHER = "refresh"  # the command of the refresher's process below the tuner
+_MAX_SHOWN_FAILURES = 5  # of calls, below the table
+
+
+class Trial:
+    """What the phases of one run share.
+
+    Args:
+        system: runs.
+        bootstrap: "host:port" of its broker.
+        options: of the command line.
+        maker: of probes.
+    """
+
+    def __init__(
+        self, system: System, bootstrap: str, options: argparse.Namespace, maker: ProbeMaker
+    ) -> None:
+        self.system = system
+        self.bootstrap = bootstrap
+        self.options = options
+        self.maker = maker
+        self.figures: list[Figure] = []
+        self.problems: list[str] = []
+        self._next_number = 0
+
+    def add(self, figure: Figure) -> None:
+        """Add a figure and show it."""
+        self.figures.append(figure)
+        print_figure(figure)
+
+    def take_numbers(self, count: int) -> int:
+        """Return the first of so many numbers of probes that none has had."""
+        first = self._next_number
+        self._next_number += count
+        return first
+
+
+def begin(trial: Trial, shop: Shop) -> None:
+    """Publish the shop's history and what probes need of it, start the system, and wait
+    until the first generation answers.
+    """
+    system, options, folder = trial.system, trial.options, trial.system.folder / "history"
+    folder.mkdir()
+    feed.write_history(shop, options.history, folder)
+    items, events = trial.maker.history(now_ms())
+    for name, lines in (("items.jsonl", items), ("events.jsonl", events)):
+        with (folder / name).open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+    files = ("--events", folder / "events.jsonl", "--items", folder / "items.jsonl")
+    system.run("replay", *files, "--to", system.source, "--speed", "max", "--batch", 64)
+    system.start_stream()
+    system.until(system.is_caught_up, "the stream applies the history")
+    lane = ("--fresh-every", options.fresh_every) if options.fresh_every else ()
+    system.start_tuner(options.every, *lane)
+    system.start_server()
+    with RetrievalClient(system.target, retry=None) as client:
+        system.until(partial(client.is_ready, timeout_seconds=1.0), "a first generation")
+
+
+def measure_phase(trial: Trial, phase: str, count: int, shop_options: tuple[object, ...]) -> None:
+    """Probe under load, or at rest."""
+    system, options = trial.system, trial.options
+    if phase == "load":
+        load = ("simulate", *shop_options, "--to", system.source, "--rate", options.rate)
+        system.start("load", *load)
+        Event().wait(_SETTLE_SECONDS)
+    before, began = system.events_applied(), time.monotonic()
+    cpu_before = {name: system.cpu_seconds(name) for name in ("stream", "tuner", "server")}
+    outcome = _probe(trial, count)
+    seconds = time.monotonic() - began
+    applied = (system.events_applied() - before) / seconds
+    cores = {name: (system.cpu_seconds(name) - used) / seconds for name, used in cpu_before.items()}
+    if phase == "load":
+        system.stop("load")
+    note = ", ".join(f"{name} {share:.0%} of a core" for name, share in cores.items())
+    trial.add(Figure(name=f"{phase}: events applied", value=round(applied), unit="/s", note=note))
+    for figure in (
+        *latency_figures(phase, outcome.sightings, options.timeout),
+        *claim_figures(phase, outcome.sightings),
+    ):
+        trial.add(figure)
+    trial.add(Figure(name=f"{phase}: probes not usable", value=outcome.num_unusable, unit=""))
+    trial.add(
+        Figure(name=f"{phase}: probes failed", value=len(outcome.failures), unit="", target="0")
+    )
+    trial.problems += outcome.failures[:_MAX_SHOWN_FAILURES]
+
+
+def _probe(trial: Trial, count: int) -> Outcome:
+    system, options = trial.system, trial.options
+    first = trial.take_numbers(count)
+
+    def maker(kind: str, number: int) -> Callable[[], Probe]:
+        return lambda: trial.maker.probe(kind, number, now_ms())
+
+    plan = interleaved(options.kinds, first, count, options.probe_every)
+    with Prober(trial.bootstrap, system.target, system.store, options.timeout) as prober:
+        probes = ((due, maker(kind, number)) for due, kind, number in plan)
+        return prober.run(probes, system.check)
+
+
+def measure_rest(trial: Trial) -> None:
+    """Measure what each process costs while nothing happens and nobody asks."""
+    system, seconds = trial.system, trial.options.rest_seconds
+    used = {name: partial(system.cpu_seconds, name) for name in ("stream", "tuner", "server")}
+    before = {name: read() for name, read in used.items()}
+    refresher_before = system.cpu_seconds_of_child("tuner", _REFRESHER)
+    Event().wait(seconds)
+    for process, read in used.items():
+        share = round(100 * (read() - before[process]) / seconds, 2)
+        trial.add(Figure(name=f"rest: CPU of the {process}", value=share, unit="% of a core"))
+    refresher = system.cpu_seconds_of_child("tuner", _REFRESHER)
+    if refresher is not None and refresher_before is not None:
+        share = 100 * (refresher - refresher_before) / seconds
+        trial.add(
+            Figure(
+                name="rest: CPU of the refresher",
+                value=round(share, 2),
+                unit="% of a core",
+                target="< 3",
+            )
+        )
+
+
+def measure_throughput(trial: Trial, shop_options: tuple[object, ...]) -> None:
+    """Apply backlogs in turn without and with the refresher."""
+    system, options = trial.system, trial.options
+    if not options.fresh_every:
+        return
+    for name in ("tuner", "stream"):
+        system.stop(name)
+    backlogs = Backlogs(system, shop_options, options.backlog)
+    measured: dict[bool, list[Applied]] = {False: [], True: []}
+    for _ in range(options.turns):
+        for is_on in (False, True):
+            if is_on:
+                system.start_refresher(options.fresh_every)
+            measured[is_on].append(backlogs.apply())
+            if is_on:
+                system.stop("refresher")
+    off, on = best(measured[False]), best(measured[True])
+    for name, each in (("off", off), ("on", on)):
+        note = f"{each.events_a_cpu_second:,.0f} a CPU-second of the stream"
+        trial.add(
+            Figure(
+                name=f"ingest, refresher {name}",
+                value=round(each.events_a_second),
+                unit="events/s",
+                note=note,
+            )
+        )
+    by_cpu = on.events_a_cpu_second / off.events_a_cpu_second
+    trial.add(
+        Figure(
+            name="ingest, refresher on / off",
+            value=round(on.events_a_second / off.events_a_second, 3),
+            unit="x",
+            target=">= 0.95",
+            note=f"by the stream's CPU {by_cpu:.3f} x",
+        )
+    )

@@ -1,0 +1,146 @@
+"""Publishes probes through Kafka, and asks over gRPC until answers show them."""
+
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event, Lock, Thread
+from types import TracebackType
+from typing import Self
+
+from bench.freshness.durable import DurableWatch
+from bench.freshness.probes import Probe, Question
+from bench.freshness.sightings import Answer, Published, Sighting, follow
+from freshet_client import RetrievalClient, RetrieveResult
+from stream.kafka.producer import EventProducer
+from stream.settings import StreamSettings
+
+FIRST = 10
+"""How many items of an answer a shopper looks at: an item that is not among them counts
+as not found.
+"""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of the probes.
+
+    Attributes:
+        sightings: one a question, and one a new item for its durability.
+        num_unusable: probes that were not published, as an answer showed them before.
+        failures: what calls or the broker failed with; such probes count nowhere else.
+    """
+
+    sightings: list[Sighting] = field(default_factory=list)
+    num_unusable: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+class Prober:
+    """Probes one system.
+
+    Args:
+        bootstrap: "host:port" of its broker.
+        target: "host:port" of its server.
+        store: its store, which is looked at for what is durable.
+        timeout_seconds: after which a probe counts as never seen.
+    """
+
+    def __init__(self, bootstrap: str, target: str, store: Path, timeout_seconds: float) -> None:
+        self.outcome = Outcome()
+        self._producer = EventProducer(bootstrap, StreamSettings())
+        self._client = RetrievalClient(target)
+        self._durable = DurableWatch(store, timeout_seconds)
+        self._timeout_seconds = timeout_seconds
+        self._publishing, self._counting = Lock(), Lock()
+        self._stop = Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._durable.close()
+        self._client.close()
+        with closing(self._producer):
+            pass
+
+    def run(
+        self, probes: Iterable[tuple[float, Callable[[], Probe]]], check: Callable[[], object]
+    ) -> Outcome:
+        """Publish each probe when it is due and follow it; return when the last one is
+        seen or given up.
+
+        Args:
+            probes: seconds from now, in ascending order, and what makes the probe then.
+            check: called between two probes.
+        """
+        began, threads = time.monotonic(), []
+        for due, make in probes:
+            while (seconds := due - (time.monotonic() - began)) > 0:
+                self._stop.wait(min(seconds, 1.0))
+                check()
+            thread = Thread(target=self._probe, args=(make,), daemon=True)
+            thread.start()
+            threads.append(thread)
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(1.0)
+                check()
+        return self.outcome
+
+    def _probe(self, make: Callable[[], Probe]) -> None:
+        try:
+            found = self._sightings(make())
+        except Exception as error:  # noqa: BLE001  # told with the figures
+            with self._counting:
+                self.outcome.failures.append(f"{type(error).__name__}: {error}")
+            return
+        with self._counting:
+            self.outcome.sightings += found
+            self.outcome.num_unusable += not found
+
+    def _sightings(self, probe: Probe) -> list[Sighting]:
+        """Return a sighting for each question, those of the same probe asked in turn;
+        none where an answer shows the probe before it is published.
+        """
+        if any(self._ask(each).has_item == each.wanted for each in probe.questions):
+            return []
+        published = self._publish(probe)
+        with ThreadPoolExecutor(len(probe.questions)) as asking:
+            following = [asking.submit(self._follow, each, published) for each in probe.questions]
+            durable = (
+                [self._durable.follow(probe.new_item_id, published)] if probe.new_item_id else []
+            )
+            return [each.result() for each in following] + durable
+
+    def _follow(self, question: Question, published: Published) -> Sighting:
+        return follow(question, published, self._ask, self._stop.wait, self._timeout_seconds)
+
+    def _publish(self, probe: Probe) -> Published:
+        with self._publishing:
+            sent = time.time()
+            for event in probe.events:
+                self._producer.publish(event)
+            self._producer.flush()
+            return Published(sent=sent, acknowledged=time.time())
+
+    def _ask(self, question: Question) -> Answer:
+        result = self._client.retrieve(question.query, FIRST)
+        return Answer(
+            at=time.time(),
+            has_item=any(hit.item_id == question.item_id for hit in result.hits),
+            reflected_ms=claimed_ms(result),
+        )
+
+
+def claimed_ms(result: RetrieveResult) -> int:
+    """Return the time up to which an answer claims to reflect everything."""
+    return result.receipt.watermark_ms

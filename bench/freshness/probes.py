@@ -1,0 +1,197 @@
+"""What the probes of freshness publish, and what must then be seen from outside.
+
+Every probe has ids and words of its own, so that none is answered by another's traces.
+What must exist before (a known query, a product that will be deleted) is part of the
+history that the system starts from.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from stream.actions import Action
+from stream.events.types import CatalogItem, Interaction
+
+NEW_QUERY = "click on a new query, to changed answer"
+KNOWN_QUERY = "click on a known query, to changed answer"
+NEW_ITEM_BY_TITLE = "new item, to found by its title"
+NEW_ITEM_BY_QUERY = "new item, first event to found by its query"
+GONE_ITEM = "deletion, to gone from answers"
+DURABLE = "event, to durable in the graph"
+
+KINDS = ("new_query", "known_query", "new_item", "gone_item")
+"""The kinds of probe; each also tells when its event was durable, where one made a new
+item.
+"""
+
+_SYLLABLES = tuple(f"{head}{tail}" for head in "bdfgklmnprstvz" for tail in ("a", "e", "i", "o"))
+# Spreads numbers that follow each other over the words: coprime to their count.
+_STEP = 92_821
+# What words are used for: two of each title, one of each kind of query; and one spare.
+_USES = 8
+_QUERY_KINDS = ("new", "known", "wanted")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked until the answer shows a probe.
+
+    Attributes:
+        figure: what the time until then measures.
+        query: as typed.
+        item_id: the item that is looked for.
+        wanted: True: until it is among the first, False: until it is not.
+    """
+
+    figure: str
+    query: str
+    item_id: str
+    wanted: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """Events to publish, and the questions whose answers they must change.
+
+    Attributes:
+        events: published together, in this order.
+        questions: asked before, to be sure that none shows it yet, and then until all
+            do.
+        new_item_id: an item that no event named before, to look for in the graph;
+            empty: none.
+    """
+
+    events: Sequence[Interaction | CatalogItem]
+    questions: Sequence[Question]
+    new_item_id: str = ""
+
+
+class ProbeMaker:
+    """Makes probes, and what of them belongs to the history.
+
+    Args:
+        item_ids: items of the shop that clicks may fall on.
+        num_prepared: how many probes of each kind the history is prepared for.
+    """
+
+    def __init__(self, item_ids: Sequence[str], num_prepared: int) -> None:
+        self._item_ids = item_ids
+        self._num_prepared = num_prepared
+
+    def history(self, now_ms: int) -> tuple[list[dict[str, str]], list[dict[str, object]]]:
+        """Return the lines of the catalogue and of the events that probes need to find
+        when they begin.
+        """
+        numbers = range(self._num_prepared)
+        items = [{"item_id": _doomed_id(number), "title": _title(number)} for number in numbers]
+        events: list[dict[str, object]] = [
+            {
+                "ts_ms": now_ms,
+                "type": Action.CLICK.label,
+                "session_id": f"before-{number}",
+                "user_id": f"before-{number}",
+                "query": _query("known", number),
+                "item_id": self._item(2 * number),
+            }
+            for number in numbers
+        ]
+        return items, events
+
+    def probe(self, kind: str, number: int, now_ms: int) -> Probe:
+        """Return the probe of a kind of `KINDS` with a number that the history is
+        prepared for.
+        """
+        if kind == "new_query":
+            return self._click(NEW_QUERY, _query("new", number), number, now_ms)
+        if kind == "known_query":
+            return self._click(KNOWN_QUERY, _query("known", number), number, now_ms)
+        return _new_item(number, now_ms) if kind == "new_item" else _gone_item(number, now_ms)
+
+    def _click(self, figure: str, query: str, number: int, now_ms: int) -> Probe:
+        item_id = self._item(2 * number + 1)
+        event = Interaction(
+            ts_ms=now_ms,
+            session_id=f"probe-{query}",
+            user_id=f"probe-{query}",
+            query=query,
+            item_id=item_id,
+            action=Action.CLICK,
+        )
+        question = Question(figure=figure, query=query, item_id=item_id, wanted=True)
+        return Probe(events=[event], questions=[question])
+
+    def _item(self, number: int) -> str:
+        return self._item_ids[number * _STEP % len(self._item_ids)]
+
+
+def _new_item(number: int, now_ms: int) -> Probe:
+    """Return a product that nobody knows yet: its record, then a click from a query
+    that shares no word with its title.
+    """
+    item_id, query = f"probe-item-{number}", _query("wanted", number)
+    title = f"{_word(5, number)} {_word(6, number)} novelty"
+    item = CatalogItem(item_id=item_id, title=title, ts_ms=now_ms)
+    click = Interaction(
+        ts_ms=now_ms,
+        session_id=f"probe-{query}",
+        user_id=f"probe-{query}",
+        query=query,
+        item_id=item_id,
+        action=Action.CLICK,
+    )
+    by_title = Question(figure=NEW_ITEM_BY_TITLE, query=title, item_id=item_id, wanted=True)
+    by_query = Question(figure=NEW_ITEM_BY_QUERY, query=query, item_id=item_id, wanted=True)
+    return Probe(events=[item, click], questions=[by_title, by_query], new_item_id=item_id)
+
+
+def _gone_item(number: int, now_ms: int) -> Probe:
+    """Return the end of a product of the history: deleted, or every other time no
+    longer available.
+    """
+    is_deleted = number % 2 == 0
+    item = CatalogItem(
+        item_id=_doomed_id(number),
+        title=_title(number),
+        available=is_deleted,
+        deleted=is_deleted,
+        ts_ms=now_ms,
+    )
+    question = Question(figure=GONE_ITEM, query=_title(number), item_id=item.item_id, wanted=False)
+    return Probe(events=[item], questions=[question])
+
+
+def interleaved(
+    kinds: Sequence[str], first: int, count: int, every_seconds: float
+) -> Iterator[tuple[float, str, int]]:
+    """Yield (seconds from the start, kind, number) of probes, the kinds evenly over
+    each interval.
+
+    Args:
+        kinds: in turn.
+        first: number of the first probe of each kind.
+        count: probes of each kind.
+        every_seconds: from one of a kind to its next.
+    """
+    for number in range(count):
+        for place, kind in enumerate(kinds):
+            yield (number + place / len(kinds)) * every_seconds, kind, first + number
+
+
+def _doomed_id(number: int) -> str:
+    return f"probe-doomed-{number}"
+
+
+def _title(number: int) -> str:
+    return f"{_word(0, number)} {_word(1, number)} clearance"
+
+
+def _query(kind: str, number: int) -> str:
+    return f"{_word(2 + _QUERY_KINDS.index(kind), number)} {kind} {number}"
+
+
+def _word(use: int, number: int) -> str:
+    """Return a made-up word: another use or number is another word, as long as there
+    are some 20,000 numbers.
+    """
+    size = len(_SYLLABLES)
+    place = (use + _USES * number) * _STEP % size**3
+    return "".join(_SYLLABLES[place // size**power % size] for power in (2, 1, 0))

@@ -1,0 +1,83 @@
+"""Turns sightings into figures."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+
+from bench.figures import Figure
+from bench.freshness.probes import (
+    DURABLE,
+    GONE_ITEM,
+    KNOWN_QUERY,
+    NEW_ITEM_BY_QUERY,
+    NEW_ITEM_BY_TITLE,
+    NEW_QUERY,
+)
+from bench.freshness.sightings import Sighting, percentile
+
+TARGETS: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        DURABLE: (0.3, 1.0),
+        NEW_QUERY: (1.5, 4.0),
+        KNOWN_QUERY: (1.5, 4.0),
+        NEW_ITEM_BY_TITLE: (2.0, 5.0),
+        NEW_ITEM_BY_QUERY: (2.0, 5.0),
+        GONE_ITEM: (0.7, 1.5),
+    }
+)
+"""Seconds that half of the probes, and that all but one in a hundred, may take."""
+
+CLAIM_TARGET_SECONDS = 0.5
+"""By how much what an answer says of its freshness may be off."""
+
+
+def latency_figures(
+    phase: str, sightings: Sequence[Sighting], timeout_seconds: float
+) -> Iterator[Figure]:
+    """Yield p50, p99 and the largest time of each figure.
+
+    Args:
+        phase: under which load.
+        sightings: of all probes.
+        timeout_seconds: the time of a probe that was never seen.
+    """
+    for name, targets in TARGETS.items():
+        found = [each for each in sightings if each.figure == name]
+        if not found:
+            continue
+        seconds = [min(each.seconds, timeout_seconds) for each in found]
+        num_unseen = sum(each.seen is None for each in found)
+        note = f"{len(found):,} probes" + (
+            f", {num_unseen} not within {timeout_seconds:.0f} s" if num_unseen else ""
+        )
+        for label, share, target in (
+            ("p50", 0.5, f"<= {targets[0]:g}"),
+            ("p99", 0.99, f"<= {targets[1]:g}"),
+            ("most", 1.0, ""),
+        ):
+            value = _rounded(percentile(seconds, share))
+            yield Figure(
+                name=f"{phase}: {name}, {label}", value=value, unit="s", target=target, note=note
+            )
+
+
+def claim_figures(phase: str, sightings: Sequence[Sighting]) -> Iterator[Figure]:
+    """Yield by how much answers were wrong about their own freshness, and how many
+    claimed what they did not show.
+    """
+    errors = [each.claim_error_seconds for each in sightings]
+    known = [error for error in errors if error is not None]
+    if not known:
+        return
+    target = f"<= {CLAIM_TARGET_SECONDS:g}"
+    for label, share in (("p50", 0.5), ("p99", 0.99), ("most", 1.0)):
+        value = _rounded(percentile(known, share))
+        name = f"{phase}: freshness reported against truth, {label}"
+        yield Figure(name=name, value=value, unit="s", target=target, note=f"{len(known):,} probes")
+    num_over = sum(each.is_overclaimed for each in sightings)
+    yield Figure(
+        name=f"{phase}: answers that claimed too much", value=num_over, unit="", target="0"
+    )
+
+
+def _rounded(seconds: float) -> float:
+    return float(f"{seconds:.3g}")

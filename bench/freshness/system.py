@@ -1,0 +1,206 @@
+"""The whole system as processes over a real Kafka, as the README starts it."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from threading import Event
+
+from deploy.kafka.broker import free_port
+from freshet.probe import Samples, read_metrics, total
+from testing.soak.workers import ROOT, clean_environment, freshet, run_freshet
+
+_START_SECONDS = 900.0  # for a first training, on a machine that is busy; chosen by hand
+_STOP_SECONDS = 60.0  # for a process that got SIGTERM: a training ends between two steps
+_POLL_SECONDS = 0.1  # between two looks at what is waited for
+_TAIL_CHARACTERS = 2000  # of a log in an error
+_TICKS = os.sysconf("SC_CLK_TCK")  # a second, of /proc
+
+_CONFIG = """\
+[stream]
+num_shards = {partitions}
+"""
+
+
+class System:
+    """Starts and stops the processes of one store and one artifact folder.
+
+    Args:
+        folder: for store, artifacts and logs.
+        bootstrap: "host:port" of the broker.
+        partitions: of each topic, and shards.
+    """
+
+    def __init__(self, folder: Path, bootstrap: str, partitions: int) -> None:
+        self.folder = folder
+        self.source = f"kafka:{bootstrap}"
+        self.store = folder / "store"
+        self.artifacts = folder / "artifacts"
+        self.target = f"127.0.0.1:{free_port()}"
+        self.metrics: Mapping[str, str] = {
+            name: f"127.0.0.1:{free_port()}" for name in ("stream", "tuner", "refresher", "server")
+        }
+        self._config = folder / "freshet.toml"
+        self._config.write_text(_CONFIG.format(partitions=partitions))
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def run(self, *arguments: object) -> str:
+        """Run a command to its end and return its output.
+
+        Raises:
+            SystemExit: it failed.
+        """
+        return run_freshet(*arguments, "--config", self._config)
+
+    def start(self, name: str, *arguments: object) -> None:
+        """Start a long-running command; its log is ``NAME.log``."""
+        with self._log(name).open("ab") as log:
+            self._running[name] = subprocess.Popen(
+                freshet(*arguments, "--config", self._config),
+                cwd=ROOT,
+                env=clean_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def start_stream(self) -> None:
+        """Start the stream on the topics."""
+        address = self.metrics["stream"]
+        source = ("--source", self.source, "--store", self.store)
+        self.start("stream", "stream", *source, "--metrics", address)
+
+    def start_tuner(self, every: str, *more: object) -> None:
+        """Start the tuner with its period, and more of its options."""
+        folders = ("--store", self.store, "--artifacts", self.artifacts)
+        address = self.metrics["tuner"]
+        self.start("tuner", "tune", *folders, "--every", every, *more, "--metrics", address)
+
+    def start_refresher(self, every: str) -> None:
+        """Start a refresher of its own, where no tuner has one."""
+        folders = ("--store", self.store, "--artifacts", self.artifacts)
+        address = self.metrics["refresher"]
+        self.start("refresher", "refresh", *folders, "--every", every, "--metrics", address)
+
+    def start_server(self) -> None:
+        """Start the server."""
+        address = self.metrics["server"]
+        where = ("--artifacts", self.artifacts, "--listen", self.target)
+        self.start("server", "serve", *where, "--metrics", address)
+
+    def stop(self, name: str) -> None:
+        """Ask a process to stop and wait for it; one that does not is killed."""
+        process = self._running.pop(name)
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def stop_all(self) -> None:
+        """Stop whatever runs."""
+        for name in list(self._running):
+            self.stop(name)
+
+    def samples(self, name: str) -> Samples:
+        """Return the metrics of a process; none where it does not answer."""
+        try:
+            return read_metrics(self.metrics[name])
+        except (OSError, ValueError):
+            return {}
+
+    def events_applied(self) -> float:
+        """Return how many events the running stream has applied."""
+        return total(self.samples("stream"), "freshet_stream_events_total") or 0.0
+
+    def is_caught_up(self) -> bool:
+        """Whether the running stream has applied something, and nothing waits."""
+        samples = self.samples("stream")
+        behind = total(samples, "freshet_stream_behind_records")
+        return bool(total(samples, "freshet_stream_events_total")) and behind == 0
+
+    def until(
+        self, condition: Callable[[], object], what: str, seconds: float = _START_SECONDS
+    ) -> None:
+        """Wait until a condition holds.
+
+        Raises:
+            SystemExit: a process ended, or it takes too long.
+        """
+        pause, deadline = Event(), time.monotonic() + seconds
+        while not condition():
+            self.check()
+            if time.monotonic() > deadline:
+                raise SystemExit(f"{what}: not within {seconds:.0f} s")
+            pause.wait(_POLL_SECONDS)
+
+    def check(self) -> None:
+        """See that all processes still run.
+
+        Raises:
+            SystemExit: one has ended.
+        """
+        for name, process in self._running.items():
+            if process.poll() is not None:
+                tail = self._log(name).read_text("utf-8", "replace")[-_TAIL_CHARACTERS:]
+                raise SystemExit(f"the {name} ended with {process.returncode}:\n{tail}")
+
+    def cpu_seconds(self, name: str) -> float:
+        """Return the CPU time that a process and the processes below it have used."""
+        pid = self._running[name].pid
+        return sum(map(_cpu_seconds, [pid, *_below(pid)]))
+
+    def cpu_seconds_of_child(self, name: str, word: str) -> float | None:
+        """Return the CPU time of the process below another whose command line has a
+        word; None: there is none.
+        """
+        for pid in _below(self._running[name].pid):
+            if word in _command_line(pid):
+                return _cpu_seconds(pid)
+        return None
+
+    def is_running(self, name: str) -> bool:
+        """Whether a process was started and not stopped."""
+        return name in self._running
+
+    def _log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+
+def _below(pid: int) -> list[int]:
+    """Return the processes that a process started, and those that they did."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        if fields := _stat(path):
+            parents[int(path.parent.name)] = int(fields[1])
+    found, waiting = [], [pid]
+    while waiting:
+        parent = waiting.pop()
+        children = [child for child, of in parents.items() if of == parent]
+        found += children
+        waiting += children
+    return found
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = _stat(Path(f"/proc/{pid}/stat"))
+    # User and system time, the 14th and 15th of proc(5), where the state is the third.
+    return (int(fields[11]) + int(fields[12])) / _TICKS if fields else 0.0
+
+
+def _stat(path: Path) -> list[str]:
+    """Return the fields of a process from its state on; none where it has ended."""
+    try:
+        return path.read_text("utf-8", "replace").rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _command_line(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text("utf-8", "replace").split("\0")
+    except OSError:
+        return []

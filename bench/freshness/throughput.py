@@ -1,0 +1,76 @@
+"""What the stream applies while the refresher runs, against without it."""
+
+import time
+from dataclasses import dataclass
+from threading import Event
+
+from bench.freshness.system import System
+
+_WAIT_SECONDS = 0.05  # between two looks at the stream's counter: 1% of what is measured
+_APPLIED_SECONDS = 600.0  # for a backlog, on a machine that is busy; chosen by hand
+# From one piece of the log to the next, in the shop's own time: longer than any piece.
+_APART_MS = 100 * 86_400_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Applied:
+    """How fast a backlog was applied.
+
+    Attributes:
+        events_a_second: by the clock.
+        events_a_cpu_second: of the stream's process.
+    """
+
+    events_a_second: float
+    events_a_cpu_second: float
+
+
+class Backlogs:
+    """Backlogs of the shop's events, each of sessions that were not there before.
+
+    Args:
+        system: whose broker and store; neither stream nor load may run.
+        shop_options: of ``freshet simulate``, so that the shop is the same.
+        num_events: of a backlog.
+    """
+
+    def __init__(self, system: System, shop_options: tuple[object, ...], num_events: int) -> None:
+        self._system = system
+        self._shop_options = shop_options
+        self._num_events = num_events
+        self._num_made = 0
+
+    def apply(self) -> Applied:
+        """Publish a backlog, start the stream, and measure from its first event applied
+        to its last; it is stopped again.
+        """
+        system = self._system
+        self._publish()
+        system.start_stream()
+        system.until(system.events_applied, "the stream applies", _APPLIED_SECONDS)
+        first, began = system.events_applied(), time.monotonic()
+        cpu_before, pause = system.cpu_seconds("stream"), Event()
+        while (applied := system.events_applied()) < self._num_events:
+            system.check()
+            pause.wait(_WAIT_SECONDS)
+        seconds = time.monotonic() - began
+        cpu_seconds = system.cpu_seconds("stream") - cpu_before
+        system.stop("stream")
+        return Applied(
+            events_a_second=(applied - first) / seconds,
+            events_a_cpu_second=(applied - first) / cpu_seconds,
+        )
+
+    def _publish(self) -> None:
+        self._num_made += 1
+        start_ms = int(time.time() * 1000) - self._num_made * _APART_MS
+        folder = self._system.folder / f"backlog-{self._num_made}"
+        size = ("--events", self._num_events, "--start-ms", start_ms)
+        self._system.run("simulate", *self._shop_options, *size, "--out", folder)
+        events = ("--events", folder / "events.jsonl")
+        self._system.run("replay", *events, "--to", self._system.source, "--speed", "max")
+
+
+def best(measured: list[Applied]) -> Applied:
+    """Return the best of some turns: others were disturbed by whatever else runs."""
+    return max(measured, key=lambda each: each.events_a_second)

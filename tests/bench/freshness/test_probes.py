@@ -1,0 +1,99 @@
+"""Probes: of words and ids of their own, with what they need in the history."""
+
+from itertools import chain
+
+from bench.freshness.probes import (
+    GONE_ITEM,
+    KINDS,
+    KNOWN_QUERY,
+    NEW_ITEM_BY_QUERY,
+    NEW_ITEM_BY_TITLE,
+    NEW_QUERY,
+    Probe,
+    ProbeMaker,
+    interleaved,
+)
+from stream.events.types import CatalogItem, Interaction
+
+_ITEMS = [f"p{number}" for number in range(40)]
+_MAKER = ProbeMaker(_ITEMS, num_prepared=200)
+
+
+def _probe(kind: str, number: int) -> Probe:
+    return _MAKER.probe(kind, number, now_ms=5)
+
+
+def test_no_two_probes_share_a_query_or_a_session() -> None:
+    """What is asked of one is asked of no other, and none continues another's
+    session.
+    """
+    probes = [_probe(kind, number) for kind in KINDS for number in range(200)]
+    queries = [question.query for probe in probes for question in probe.questions]
+    words = [query.split()[0] for query in queries]
+    sessions = [
+        event.session_id
+        for event in chain.from_iterable(probe.events for probe in probes)
+        if isinstance(event, Interaction)
+    ]
+
+    assert len(set(queries)) == len(queries) == 5 * 200
+    assert len(set(words)) == len(words)
+    assert len(set(sessions)) == len(sessions) == 3 * 200
+
+
+def test_the_history_has_what_probes_need() -> None:
+    """A known query was clicked before, on another item; a product that goes was
+    listed.
+    """
+    items, events = _MAKER.history(now_ms=3)
+    clicked = {str(event["query"]): event["item_id"] for event in events}
+    listed = {item["item_id"]: item["title"] for item in items}
+
+    for number in range(200):
+        (known,) = _probe("known_query", number).questions
+        (gone,) = _probe("gone_item", number).questions
+        assert clicked[known.query] != known.item_id
+        assert listed[gone.item_id] == gone.query
+        assert _probe("new_query", number).questions[0].query not in clicked
+        assert _probe("new_item", number).new_item_id not in listed
+
+
+def test_each_kind_publishes_what_its_questions_ask_for() -> None:
+    """By hand, the third of each."""
+    by_kind = {kind: _probe(kind, 3) for kind in KINDS}
+    click, record = by_kind["new_query"].events[0], by_kind["new_item"].events[0]
+
+    assert isinstance(click, Interaction)
+    assert isinstance(record, CatalogItem)
+    assert by_kind["new_query"].questions[0].query == click.query
+    assert by_kind["new_query"].questions[0].item_id == click.item_id
+    assert by_kind["new_item"].questions[0].query == record.title
+    assert [[question.figure for question in probe.questions] for probe in by_kind.values()] == [
+        [NEW_QUERY],
+        [KNOWN_QUERY],
+        [NEW_ITEM_BY_TITLE, NEW_ITEM_BY_QUERY],
+        [GONE_ITEM],
+    ]
+
+
+def test_products_are_deleted_and_become_unavailable_in_turn() -> None:
+    """Both must go from answers."""
+    states = [_probe("gone_item", number).events[0] for number in range(4)]
+
+    assert all(isinstance(state, CatalogItem) for state in states)
+    assert [state.deleted for state in states if isinstance(state, CatalogItem)] == [
+        *(True, False, True, False)
+    ]
+    assert [state.available for state in states if isinstance(state, CatalogItem)] == [
+        *(True, False, True, False)
+    ]
+
+
+def test_kinds_are_spread_over_an_interval() -> None:
+    """Two of each of two kinds, each two seconds apart."""
+    assert list(interleaved(["a", "b"], first=7, count=2, every_seconds=2.0)) == [
+        (0.0, "a", 7),
+        (1.0, "b", 7),
+        (2.0, "a", 8),
+        (3.0, "b", 8),
+    ]
