@@ -2,7 +2,8 @@
 measures it.
 
 Each log is split by time and all models are asked its newest part; then it is replayed
-through a system that is refreshed as clicks come and one that is rebuilt every night.
+through a system that is refreshed as clicks come, one that is rebuilt every night, and
+one with the fresh lane between two nights.
 JSON lines are printed as they come, then the tables of docs/benchmarks.md. Settings of
 the model come from the environment (`freshet config`).
 """
@@ -19,10 +20,11 @@ from freshet.config import load_config
 from freshet.evaluation.event_log import EventLog, open_log
 from freshet.evaluation.holdout_report import difference_json, score_json
 from freshet.evaluation.replay_report import comparison_json, effort_json
+from model.evaluation.asked import ReplayPlan
 from model.evaluation.evaluation import MEAN, Evaluation, ModelScore
 from model.evaluation.holdout import split_by_time
 from model.evaluation.models import MODELS
-from model.evaluation.prequential import PrequentialReplay, ReplayPlan, SystemComparison, SystemCost
+from model.evaluation.prequential import PrequentialReplay, SystemComparison, SystemCost
 from model.settings import ModelSettings
 from stream.graph.arrays import GraphArrays
 from stream.settings import StreamSettings
@@ -83,7 +85,10 @@ def _measure(
         yield f"{log}\n\n{quality_table(_evaluate(log, read, settings, options))}"
     if log in options.replay:
         plan = ReplayPlan(refresh_every=options.refresh_every, days=options.days)
-        yield f"{log}\n\n{replay_table(*_replay(log, read, settings, plan))}"
+        comparisons, efforts = _replay(log, read, settings, plan)
+        for system in dict.fromkeys(each.system for each in comparisons):
+            chosen = [each for each in comparisons if each.system == system]
+            yield f"{log}\n\n{replay_table(chosen, efforts)}"
 
 
 def _evaluate(
@@ -152,8 +157,8 @@ def quality_table(means: Sequence[ModelScore]) -> str:
 
 
 def replay_table(comparisons: Sequence[SystemComparison], efforts: Sequence[SystemCost]) -> str:
-    """Return what both systems are worth by segment as Markdown, and below what they
-    did.
+    """Return what a system and the nightly one are worth by segment as Markdown, and
+    below what all did.
     """
     rows = [
         (
@@ -171,7 +176,7 @@ def replay_table(comparisons: Sequence[SystemComparison], efforts: Sequence[Syst
     by_figure = [
         f"{figure} {each}"
         for figure in ("MRR", "R@10")
-        for each in ("nightly", "streamed", "relative (95%)")
+        for each in ("nightly", comparisons[0].system, "relative (95%)")
     ]
     return (
         f"{_markdown(('clicks of', 'number', *by_figure), rows)}\n\n{comparisons[0].days} days; "
@@ -183,7 +188,7 @@ def _cells(comparison: SystemComparison, figure: str) -> tuple[str, str, str]:
     low, high = comparison.intervals[figure]
     return (
         _short(comparison.nightly[figure]),
-        _short(comparison.streamed[figure]),
+        _short(comparison.fresher[figure]),
         f"{comparison.relative[figure]:+.1%} ({low:+.1%} to {high:+.1%})",
     )
 

@@ -14,7 +14,7 @@ from model.artifact.generation import Generation, open_generation
 from model.artifact.store import ArtifactStore
 from model.evaluation.holdout import Holdout, split_by_time
 from model.evaluation.models import VectorRanker, ranks_of
-from model.evaluation.prequential import ReplayedSystem
+from model.evaluation.replayed import ReplayedSystem
 from model.ranking import Quality, quality_of
 from model.settings import ModelSettings
 from stream.dtypes import Float32s

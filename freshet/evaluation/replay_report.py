@@ -1,6 +1,7 @@
-"""Replays a log through two systems, and reports by how much the fresher one is better.
+"""Replays a log through three systems, and reports what freshness is worth.
 
-One is refreshed as clicks come, the other is rebuilt every night.
+One is rebuilt every night, one is refreshed as clicks come, and one is rebuilt every
+night and has the fresh lane.
 """
 
 import json
@@ -12,7 +13,8 @@ import click
 from freshet.evaluation.event_log import EventLog, open_log, until_stopped
 from freshet.terminal.output import table
 from freshet.terminal.progress import progress
-from model.evaluation.prequential import PrequentialReplay, ReplayPlan, SystemComparison, SystemCost
+from model.evaluation.asked import ReplayPlan
+from model.evaluation.prequential import PrequentialReplay, SystemComparison, SystemCost
 from model.settings import ModelSettings
 from stream.settings import StreamSettings
 
@@ -20,10 +22,6 @@ DEFAULT_REFRESH_EVERY = 1000
 """Clicks from one refresh to the next: a few dozen refreshes on a log of fifty thousand
 clicks. Twice as many halve how long a replay takes, and how fresh the system is.
 """
-_HEADERS = (
-    *("segment", "clicks", "days", "MRR nightly", "streamed", "relative", "95%"),
-    *("R@10 nightly", "streamed", "relative", "95%"),
-)
 _EFFORT_HEADERS = ("system", "trainings", "refused", "s each")
 _DIGITS = 4
 """Decimals in JSON: the intervals are wider than the third."""
@@ -38,7 +36,7 @@ def report(
     days: int | None,
     as_json: bool,
 ) -> None:
-    """Print the scores of both systems on the clicks of a log, each predicted before it
+    """Print the scores of all systems on the clicks of a log, each predicted before it
     is learned from.
 
     Args:
@@ -64,6 +62,7 @@ def report(
             lambda before_ms: graph.arrays(before_ms=before_ms),
             plan,
             settings,
+            min_sessions=stream_settings.min_sessions,
             is_cancelled=stop.is_set,
             on_progress=advance,
         )
@@ -76,12 +75,14 @@ def report(
 
 
 def comparison_json(comparison: SystemComparison) -> dict[str, Any]:
-    """Return a segment's figures as one flat object."""
+    """Return a segment's figures of one system beside the nightly one as one flat
+    object.
+    """
     figures = {"segment": comparison.segment, "clicks": comparison.clicks, "days": comparison.days}
     for name, interval in comparison.intervals.items():
         figures |= {
             f"{name}_nightly": round(comparison.nightly[name], _DIGITS),
-            f"{name}_streamed": round(comparison.streamed[name], _DIGITS),
+            f"{name}_{comparison.system}": round(comparison.fresher[name], _DIGITS),
             f"{name}_relative": round(comparison.relative[name], _DIGITS),
             f"{name}_relative_interval": [round(bound, _DIGITS) for bound in interval],
         }
@@ -99,6 +100,22 @@ def effort_json(effort: SystemCost) -> dict[str, Any]:
 
 
 def _as_tables(comparisons: Sequence[SystemComparison], efforts: Sequence[SystemCost]) -> str:
+    systems = dict.fromkeys(each.system for each in comparisons)
+    tables = [_as_table([each for each in comparisons if each.system == name]) for name in systems]
+    efforts_rows = [
+        (each.system, f"{each.trainings:,}", str(each.refused), f"{each.seconds:.1f}")
+        for each in efforts
+    ]
+    return "\n\n".join([*tables, table(_EFFORT_HEADERS, efforts_rows)])
+
+
+def _as_table(comparisons: Sequence[SystemComparison]) -> str:
+    """Return one system beside the nightly one."""
+    system = comparisons[0].system
+    headers = (
+        *("segment", "clicks", "days", "MRR nightly", system, "relative", "95%"),
+        *("R@10 nightly", system, "relative", "95%"),
+    )
     rows = [
         (
             each.segment,
@@ -109,16 +126,12 @@ def _as_tables(comparisons: Sequence[SystemComparison], efforts: Sequence[System
         )
         for each in comparisons
     ]
-    efforts_rows = [
-        (each.system, f"{each.trainings:,}", str(each.refused), f"{each.seconds:.1f}")
-        for each in efforts
-    ]
-    return f"{table(_HEADERS, rows)}\n\n{table(_EFFORT_HEADERS, efforts_rows)}"
+    return table(headers, rows)
 
 
 def _cells(comparison: SystemComparison, figure: str) -> Iterator[str]:
     low, high = comparison.intervals[figure]
     yield f"{comparison.nightly[figure]:.3f}"
-    yield f"{comparison.streamed[figure]:.3f}"
+    yield f"{comparison.fresher[figure]:.3f}"
     yield f"{comparison.relative[figure]:+.1%}"
     yield f"{low:+.1%} to {high:+.1%}"

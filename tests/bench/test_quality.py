@@ -64,8 +64,8 @@ def test_a_log_is_replayed(
 
     lines = capsys.readouterr().out.splitlines()
     rows = [json.loads(line) for line in lines if line.startswith("{")]
-    assert [row["system"] for row in rows if "system" in row] == ["nightly", "streamed"]
-    assert sum(line.startswith("| all | ") for line in lines) == 1
+    assert [row["system"] for row in rows if "system" in row] == ["nightly", "streamed", "fresh"]
+    assert sum(line.startswith("| all | ") for line in lines) == 2
     assert f"| {rows[0]['clicks']:,} | " in next(
         line for line in lines if line.startswith("| all | ")
     )

@@ -40,7 +40,7 @@ from freshet.terminal import options
 @click.option(
     "--streamed",
     is_flag=True,
-    help="Replay the log: streaming refreshes against nightly retraining.",
+    help="Replay the log: what refreshes and the fresh lane bring over nightly retraining.",
 )
 @click.option(
     "--refresh-every",
@@ -84,11 +84,12 @@ def evaluate(  # noqa: PLR0913  # an argument an option
     paper+dropedge, paper+pretraining, paper+pretraining+dropedge, and full and the
     channels with +pretraining or -dropedge.
 
-    --streamed replays the log from the day on which half of its clicks are reached. It
-    compares a system that is refreshed every N clicks, as freshet tune does it, with
-    one that is rebuilt every midnight (UTC). Both predict each click before either
+    --streamed replays the log from the day on which half of its clicks are reached. One
+    system is rebuilt every midnight (UTC), another refreshed every N clicks, as freshet
+    tune does it, and the third is the first with the fresh lane: it answers two seconds
+    later with each click, as freshet refresh does it. All predict each click before any
     learns from it, pairs seen before included. It prints MRR and Recall@10, and how
-    much better the first system is, with 95% intervals over days.
+    much better each is than the first, with 95% intervals over days.
 
     \b
     freshet evaluate --events events.jsonl.gz --items items.jsonl.gz

@@ -10,16 +10,14 @@ import numpy as np
 import pytest
 
 from model.errors import EvaluationRefused, GateRefused, TrainingCancelled
+from model.evaluation.asked import CLICK_SEGMENTS, DAY_MS, AskedClicks, ReplayPlan
 from model.evaluation.bootstrap import relative_interval
 from model.evaluation.prequential import (
-    CLICK_SEGMENTS,
-    DAY_MS,
+    FRESH,
     NIGHTLY,
     STREAMED,
-    AskedClicks,
     PrequentialReplay,
     Read,
-    ReplayPlan,
     SystemComparison,
 )
 from model.publishing.refresh import train_and_publish
@@ -81,8 +79,8 @@ def reader(tmp_path: Path) -> Reader:
     return make
 
 
-def _by_segment(found: list[SystemComparison]) -> dict[str, SystemComparison]:
-    return {each.segment: each for each in found}
+def _by_segment(found: list[SystemComparison], system: str) -> dict[str, SystemComparison]:
+    return {each.segment: each for each in found if each.system == system}
 
 
 def test_one_learns_at_midnight_and_the_other_as_clicks_come(
@@ -101,7 +99,7 @@ def test_one_learns_at_midnight_and_the_other_as_clicks_come(
     by_clicks = [ms for ms in asked[efforts[0].trainings :] if ms is not None]
     tested = sorted({event.ts_ms for event in events if event.ts_ms >= by_night[0]})
 
-    assert [effort.system for effort in efforts] == [NIGHTLY, STREAMED]
+    assert [effort.system for effort in efforts] == [NIGHTLY, STREAMED, FRESH]
     assert [(ms - _FIRST_DAY) / DAY_MS for ms in by_night] == [1.0, 2.0, 3.0]
     assert by_clicks[0] == by_night[0]
     assert len(by_clicks) == 1 + (len(tested) - 1) // 60
@@ -113,8 +111,8 @@ def test_without_a_refresh_both_answer_alike(reader: Reader, small: ModelSetting
     read, _ = reader(over_days(shop_events(200), days=3))
     found, _ = PrequentialReplay(read, ReplayPlan(refresh_every=10_000, days=1), small).run()
 
-    for each in found:
-        assert each.streamed == each.nightly
+    for each in _by_segment(found, STREAMED).values():
+        assert each.fresher == each.nightly
         assert each.intervals == {"mrr": (0.0, 0.0), "recall_10": (0.0, 0.0)}
     assert found[0].clicks > 0
     assert found[0].days == 1
@@ -131,16 +129,16 @@ def test_what_comes_up_by_day_is_found_after_a_refresh(
     launch = [at(3, hour / 4, f"n{hour}", "hover board", "board-black") for hour in range(60)]
     read, _ = reader(events + launch)
     found, _ = PrequentialReplay(read, ReplayPlan(refresh_every=20, days=1), small).run()
-    young = _by_segment(found)["young_items"]
+    young = _by_segment(found, STREAMED)["young_items"]
 
     assert young.clicks == len(launch)
     assert young.nightly == {"mrr": 0.0, "recall_10": 0.0}
-    assert young.streamed["recall_10"] == pytest.approx(40 / 60)
+    assert young.fresher["recall_10"] == pytest.approx(40 / 60)
 
 
 def test_clicks_are_grouped_by_what_was_known(make_arrays: MakeArrays) -> None:
-    """By hand: a pair again after days, a known query with a new item, a new query that
-    comes again.
+    """By hand: a pair again after days, a known query with a new item, a new query with
+    a second click, one that comes again within the day, and one after days.
     """
     whole = make_arrays(
         [
@@ -148,6 +146,7 @@ def test_clicks_are_grouped_by_what_was_known(make_arrays: MakeArrays) -> None:
             at(2, 1, "b", "red mug", "mug-red"),
             at(2, 2, "c", "red mug", "mug-blue"),
             at(2, 3, "d", "gift", "mug-red"),
+            at(2, 3.5, "d", "gift", "mug-blue"),
             at(2, 4, "e", "gift", "mug-red"),
             at(4, 1, "f", "gift", "mug-blue"),
         ]
@@ -156,12 +155,14 @@ def test_clicks_are_grouped_by_what_was_known(make_arrays: MakeArrays) -> None:
     found = {name: np.flatnonzero(clicks.segment(name)).tolist() for name in CLICK_SEGMENTS}
 
     assert found == {
-        "all": [0, 1, 2, 3, 4],
-        "repeated": [0, 3],
-        "unseen": [1, 2, 4],
+        "all": [0, 1, 2, 3, 4, 5],
+        "repeated": [0, 4, 5],
+        "unseen": [1, 2, 3],
         "new_queries": [2],
-        "young_queries": [3],
-        "young_items": [1],
+        "young_queries": [3, 4],
+        "second_asks": [4],
+        "young_items": [1, 3],
+        "newest_items": [1],
     }
 
 
@@ -179,11 +180,11 @@ def test_a_refused_refresh_leaves_what_was_live(
             raise GateRefused("20260101T000000Z-000000", ("it is worse",))
         return train_and_publish(*arguments, warm=None, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("model.evaluation.prequential.train_and_publish", refuse)
+    monkeypatch.setattr("model.evaluation.replayed.train_and_publish", refuse)
     found, efforts = PrequentialReplay(read, ReplayPlan(refresh_every=40, days=1), small).run()
 
     assert efforts[1].refused == efforts[1].trainings - 1 > 0
-    assert found[0].streamed == found[0].nightly
+    assert found[0].fresher == found[0].nightly
 
 
 def test_a_replay_ends_between_two_steps(reader: Reader, small: ModelSettings) -> None:

@@ -66,22 +66,27 @@ def test_the_paper_is_judged_beside_others(run: Command, log: list[str]) -> None
 
 
 def test_a_replay_compares_both_systems(run: Command, log: list[str], tmp_path: Path) -> None:
-    """A row a segment and one a system, as JSON; the same figures in the table."""
+    """A row a segment and system beside the nightly one, and one a system, as JSON; the
+    same figures in the tables.
+    """
     small = tmp_path / "small.toml"
     small.write_text("[model]\ndim = 8\nmax_passes = 2\nnum_threads = 1\n", encoding="utf-8")
     replay = ["evaluate", *log, "--streamed", "--refresh-every", 40, "--days", 1, "--config", small]
     found = run(*replay, "--json")
     rows = [json.loads(line) for line in found.stdout.splitlines()]
     all_clicks, systems = rows[0], [row for row in rows if "system" in row]
+    (fresh,) = (row for row in rows if row.get("segment") == "all" and "mrr_fresh" in row)
 
     assert found.returncode == 0, found.stderr
     assert all_clicks["segment"] == "all"
     assert all_clicks["recall_10_relative"] == pytest.approx(
         all_clicks["recall_10_streamed"] / all_clicks["recall_10_nightly"] - 1, abs=1e-3
     )
-    assert [row["system"] for row in systems] == ["nightly", "streamed"]
+    assert [row["system"] for row in systems] == ["nightly", "streamed", "fresh"]
     assert systems[0]["trainings"] == 1
-    assert f"{all_clicks['mrr_streamed']:.3f}" in run(*replay).stdout
+    table = run(*replay).stdout
+    assert f"{all_clicks['mrr_streamed']:.3f}" in table
+    assert f"{fresh['mrr_fresh']:.3f}" in table
 
 
 @pytest.mark.parametrize("more", [["--streamed", "--models", "full"], ["--days", "3"]])
