@@ -33,7 +33,6 @@ def run(argv: Sequence[str]) -> None:
     """Measure, print a table, then one JSON line a figure."""
     options = _parse(argv)
     count = max(1, round(options.seconds / options.probe_every))
-    shop_options = ("--seed", options.seed, "--items", options.items)
     with _folder(options.folder) as folder, LocalBroker() as broker:
         create_topics(broker.bootstrap, partitions=options.partitions)
         system = System(folder, broker.bootstrap, options.partitions)
@@ -45,11 +44,11 @@ def run(argv: Sequence[str]) -> None:
         try:
             begin(trial, shop)
             for phase in options.phases:
-                measure_phase(trial, phase, count, shop_options)
+                measure_phase(trial, phase, count)
             if options.rest_seconds:
                 measure_rest(trial)
             if options.backlog:
-                measure_throughput(trial, shop_options)
+                measure_throughput(trial)
         finally:
             system.stop_all()
     names = ("seconds", "probe_every", "rate", "every", "fresh_every", "items", "history")
@@ -82,7 +81,12 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--phases", nargs="*", choices=_PHASES, default=list(_PHASES))
-    parser.add_argument("--rate", type=float, default=200.0, help="events a second of the load")
+    parser.add_argument(
+        "--rate",
+        type=float,
+        default=200.0,
+        help="events a second of the load; 0: half of what a backlog is applied at",
+    )
     parser.add_argument("--every", default="10m", help="from one training to the next")
     parser.add_argument(
         "--fresh-every", default="1s", help="of the fresh lane; empty: run without it"

@@ -40,6 +40,8 @@ class Trial:
         self.bootstrap = bootstrap
         self.options = options
         self.maker = maker
+        self.shop = ("--seed", options.seed, "--items", options.items)
+        self.backlogs = Backlogs(system, self.shop, options.backlog)
         self.figures: list[Figure] = []
         self.problems: list[str] = []
         self._next_number = 0
@@ -78,11 +80,12 @@ def begin(trial: Trial, shop: Shop) -> None:
         system.until(partial(client.is_ready, timeout_seconds=1.0), "a first generation")
 
 
-def measure_phase(trial: Trial, phase: str, count: int, shop_options: tuple[object, ...]) -> None:
+def measure_phase(trial: Trial, phase: str, count: int) -> None:
     """Probe under load, or at rest."""
     system, options = trial.system, trial.options
     if phase == "load":
-        load = ("simulate", *shop_options, "--to", system.source, "--rate", options.rate)
+        rate = options.rate or _half_of_the_limit(trial)
+        load = ("simulate", *trial.shop, "--to", system.source, "--rate", rate)
         system.start("load", *load)
         Event().wait(_SETTLE_SECONDS)
     before, began = system.events_applied(), time.monotonic()
@@ -105,6 +108,17 @@ def measure_phase(trial: Trial, phase: str, count: int, shop_options: tuple[obje
         Figure(name=f"{phase}: probes failed", value=len(outcome.failures), unit="", target="0")
     )
     trial.problems += outcome.failures[:_MAX_SHOWN_FAILURES]
+
+
+def _half_of_the_limit(trial: Trial) -> float:
+    """Apply a backlog beside everything else; return half of its events a second."""
+    trial.system.stop("stream")
+    applied = trial.backlogs.apply()
+    trial.system.start_stream()
+    note = f"{applied.events_a_cpu_second:,.0f} a CPU-second of the stream"
+    value = round(applied.events_a_second)
+    trial.add(Figure(name="load: ingest limit", value=value, unit="events/s", note=note))
+    return applied.events_a_second / 2
 
 
 def _probe(trial: Trial, count: int) -> Outcome:
@@ -143,20 +157,19 @@ def measure_rest(trial: Trial) -> None:
         )
 
 
-def measure_throughput(trial: Trial, shop_options: tuple[object, ...]) -> None:
+def measure_throughput(trial: Trial) -> None:
     """Apply backlogs in turn without and with the refresher."""
     system, options = trial.system, trial.options
     if not options.fresh_every:
         return
     for name in ("tuner", "stream"):
         system.stop(name)
-    backlogs = Backlogs(system, shop_options, options.backlog)
     measured: dict[bool, list[Applied]] = {False: [], True: []}
     for _ in range(options.turns):
         for is_on in (False, True):
             if is_on:
                 system.start_refresher(options.fresh_every)
-            measured[is_on].append(backlogs.apply())
+            measured[is_on].append(trial.backlogs.apply())
             if is_on:
                 system.stop("refresher")
     off, on = best(measured[False]), best(measured[True])
