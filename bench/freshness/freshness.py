@@ -50,6 +50,7 @@ def run(argv: Sequence[str]) -> None:
             if options.backlog:
                 measure_throughput(trial)
         finally:
+            trial.durable.close()
             system.stop_all()
     names = ("seconds", "probe_every", "rate", "every", "fresh_every", "items", "history")
     conditions = {name: getattr(options, name) for name in names}

@@ -8,6 +8,7 @@ from functools import partial
 from threading import Event
 
 from bench.figures import Figure, print_figure
+from bench.freshness.durable import DurableWatch
 from bench.freshness.prober import Outcome, Prober
 from bench.freshness.probes import Probe, ProbeMaker, interleaved
 from bench.freshness.report import claim_figures, latency_figures
@@ -41,6 +42,7 @@ class Trial:
         self.options = options
         self.maker = maker
         self.shop = ("--seed", options.seed, "--items", options.items)
+        self.durable = DurableWatch(system.store, options.timeout)
         self.backlogs = Backlogs(system, self.shop, options.backlog)
         self.figures: list[Figure] = []
         self.problems: list[str] = []
@@ -129,7 +131,7 @@ def _probe(trial: Trial, count: int) -> Outcome:
         return lambda: trial.maker.probe(kind, number, now_ms())
 
     plan = interleaved(options.kinds, first, count, options.probe_every)
-    with Prober(trial.bootstrap, system.target, system.store, options.timeout) as prober:
+    with Prober(trial.bootstrap, system.target, trial.durable, options.timeout) as prober:
         probes = ((due, maker(kind, number)) for due, kind, number in plan)
         return prober.run(probes, system.check)
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Self
@@ -44,15 +43,17 @@ class Prober:
     Args:
         bootstrap: "host:port" of its broker.
         target: "host:port" of its server.
-        store: its store, which is looked at for what is durable.
+        durable: watches its store.
         timeout_seconds: after which a probe counts as never seen.
     """
 
-    def __init__(self, bootstrap: str, target: str, store: Path, timeout_seconds: float) -> None:
+    def __init__(
+        self, bootstrap: str, target: str, durable: DurableWatch, timeout_seconds: float
+    ) -> None:
         self.outcome = Outcome()
         self._producer = EventProducer(bootstrap, StreamSettings())
         self._client = RetrievalClient(target)
-        self._durable = DurableWatch(store, timeout_seconds)
+        self._durable = durable
         self._timeout_seconds = timeout_seconds
         self._publishing, self._counting = Lock(), Lock()
         self._stop = Event()
@@ -67,7 +68,6 @@ class Prober:
         trace: TracebackType | None,
     ) -> None:
         self._stop.set()
-        self._durable.close()
         self._client.close()
         with closing(self._producer):
             pass
@@ -113,6 +113,8 @@ class Prober:
         """
         if any(self._ask(each).has_item == each.wanted for each in probe.questions):
             return []
+        if probe.new_item_id:
+            self._durable.expect(probe.new_item_id)
         published = self._publish(probe)
         with ThreadPoolExecutor(len(probe.questions)) as asking:
             following = [asking.submit(self._follow, each, published) for each in probe.questions]
