@@ -1,63 +1,103 @@
-"""What changed in the graph: many writes of the feed as one."""
+"""Many writes of the feed as one."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.dtypes import Int64s
+from stream.dtypes import Bools, Int64s
 from stream.events.types import CatalogItem
-
-Keys = NDArray[np.uint64]
-
-
-def _no_keys() -> Keys:
-    return np.zeros(0, dtype=np.uint64)
+from stream.feed.changes import EdgeChanges, ShardChanges
+from stream.graph.catalog import newest_over_shards
 
 
 @dataclass(frozen=True, kw_only=True)
-class Members:
-    """Keys of the nodes of some sessions, as compressed rows.
+class MergedChanges:
+    """What several writes changed together.
 
     Attributes:
-        starts: ``int64 [num_sessions + 1]``.
-        keys: ``uint64 [starts[-1]]``.
+        edges: each once, over all shards.
+        session: ``int64 [num_members]`` ascending, a number for each touched session in
+            each write.
+        member: ``uint64 [num_members]``, key of an item or a query.
+        is_item: ``bool [num_members]``.
+        was_in: ``bool [num_members]``, in the hyperedge before the write.
+        is_in: ``bool [num_members]``, in it afterwards.
+        is_partial: ``bool [num_members]``, of a session of which not all are told.
+        query_names: texts of keys.
+        item_names: ids of keys.
+        catalog: the newest state of each item, by key.
+        gone_queries: ``uint64 [n]``, keys that a shard has nothing of any more.
+        gone_items: ``uint64 [n]``, the same of items.
     """
 
-    starts: Int64s = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
-    keys: Keys = field(default_factory=_no_keys)
+    edges: EdgeChanges
+    session: Int64s
+    member: NDArray[np.uint64]
+    is_item: Bools
+    was_in: Bools
+    is_in: Bools
+    is_partial: Bools
+    query_names: Mapping[int, str]
+    item_names: Mapping[int, str]
+    catalog: Mapping[int, CatalogItem]
+    gone_queries: NDArray[np.uint64]
+    gone_items: NDArray[np.uint64]
 
 
-@dataclass(frozen=True, kw_only=True)
-class GraphChanges:
-    """What some writes changed, in their order.
+def merged(changes: Sequence[ShardChanges]) -> MergedChanges:
+    """Return what writes changed together, whatever the order of their shards."""
+    sessions = [each.sessions for each in changes]
+    firsts = np.cumsum([0, *map(len, sessions)])
+    edges = EdgeChanges(
+        _joined([each.edges.query for each in changes], np.uint64),
+        _joined([each.edges.item for each in changes], np.uint64),
+        _joined([each.edges.sessions for each in changes], np.int64),
+    )
+    return MergedChanges(
+        edges=edges.summed(),
+        session=_joined(
+            [
+                each.session_of_member + first
+                for each, first in zip(sessions, firsts.tolist(), strict=False)
+            ],
+            np.int64,
+        ),
+        member=_joined([each.member for each in sessions], np.uint64),
+        is_item=~_joined([each.is_query for each in sessions], np.bool_),
+        was_in=_joined([each.was_in for each in sessions], np.bool_),
+        is_in=_joined([each.is_in for each in sessions], np.bool_),
+        is_partial=_joined(
+            [each.is_partial[each.session_of_member] for each in sessions], np.bool_
+        ),
+        query_names={key: name for each in changes for key, name in each.query_names.items()},
+        item_names={key: name for each in changes for key, name in each.item_names.items()},
+        catalog=_newest_states(changes),
+        gone_queries=np.unique(_joined([each.gone_queries for each in changes], np.uint64)),
+        gone_items=np.unique(_joined([each.gone_items for each in changes], np.uint64)),
+    )
 
-    Attributes:
-        edge_query: ``uint64 [num_edges]``, query key of each edge that changed.
-        edge_item: ``uint64 [num_edges]``, its item key.
-        edge_sessions: ``int64 [num_edges]``, distinct sessions that it gained or lost.
-        items_before: items of each touched session's hyperedge, before; none where it
-            had no hyperedge.
-        queries_before: queries of the same hyperedge.
-        items_after: items of the hyperedge afterwards.
-        queries_after: its queries.
-        query_names: texts of keys that are new.
-        item_names: ids of keys that are new.
-        catalog: catalogue states by item key, the newest of each.
-        gone_items: ``uint64 [n]``, keys of items that an erasure removed.
-        gone_queries: ``uint64 [n]``, keys of queries that an erasure removed.
+
+def _newest_states(changes: Sequence[ShardChanges]) -> dict[int, CatalogItem]:
+    """Return the state of each item that counts: the last that a shard stored, and of
+    those of several shards the newest.
     """
+    by_shard: dict[int, dict[int, CatalogItem]] = {}
+    for each in changes:
+        states = by_shard.setdefault(each.shard, {})
+        states.update(each.catalog)
+        for key in each.gone_items.tolist():
+            states.pop(key, None)
+    keys = {key for states in by_shard.values() for key in states}
+    return {
+        key: newest_over_shards(
+            [by_shard[shard][key] for shard in sorted(by_shard) if key in by_shard[shard]]
+        )
+        for key in keys
+    }
 
-    edge_query: Keys = field(default_factory=_no_keys)
-    edge_item: Keys = field(default_factory=_no_keys)
-    edge_sessions: Int64s = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    items_before: Members = field(default_factory=Members)
-    queries_before: Members = field(default_factory=Members)
-    items_after: Members = field(default_factory=Members)
-    queries_after: Members = field(default_factory=Members)
-    query_names: Mapping[int, str] = field(default_factory=dict)
-    item_names: Mapping[int, str] = field(default_factory=dict)
-    catalog: Mapping[int, CatalogItem] = field(default_factory=dict)
-    gone_items: Keys = field(default_factory=_no_keys)
-    gone_queries: Keys = field(default_factory=_no_keys)
+
+def _joined(columns: Sequence[NDArray[Any]], dtype: type) -> NDArray[Any]:
+    return np.concatenate([np.zeros(0, dtype=dtype), *columns])

@@ -1,88 +1,367 @@
 """Vectors of what changed since a generation, recomputed round by round."""
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from model.artifact.encoder import unit_rows
 from model.artifact.generation import Generation
-from model.fresh.changes import GraphChanges
+from model.fresh.active.graph import ActiveGraph
+from model.fresh.active.hyperedges import SessionMembers
+from model.fresh.active.origin import Origin
+from model.fresh.active.sums import norms
+from model.fresh.audit import worst_cosine
+from model.fresh.changes import MergedChanges, merged
+from model.fresh.directory import Directory, Keys
 from model.fresh.limits import RoundLimits
+from model.fresh.network import FrozenNetwork
 from model.fresh.result import RoundResult
+from stream.dtypes import Bools, Float32s, Int64s
 from stream.events.types import CatalogItem
+from stream.feed.changes import ShardChanges
+
+logger = logging.getLogger(__name__)
+
+# Estimated movement in radians below which the vector of an active node is not computed
+# again: a cosine of 0.999998. Twice as much saves little.
+_QUIET = 0.002
+# Movement in radians below which a vector is not published again. Twice as much: a
+# cosine of 0.999998 is not told.
+_SAME = 0.001
+# Relative movement of a text vector below which a text is the same: float16 rounds off
+# a twentieth of it, bfloat16 on a GPU less than half. Twice as much: a small change of
+# a long text waits for the next generation.
+_SAME_TEXT = 0.01
+# A movement that is always looked at.
+_ANY = np.float32(np.inf)
+
+
+@dataclass
+class _Round:
+    """What one round does beside moving vectors.
+
+    Attributes:
+        named: slots whose click or session changed: published whether they moved or
+            not.
+        listed: items to publish because of their catalogue state, by key.
+        gone: items that are gone, by key.
+        gone_queries: keys of queries that are gone.
+    """
+
+    named: set[int] = field(default_factory=set)
+    listed: set[int] = field(default_factory=set)
+    gone: set[int] = field(default_factory=set)
+    gone_queries: list[int] = field(default_factory=list)
 
 
 class FreshState:
     """What changed since a generation, and the vectors of it, in memory.
 
+    A generation without `Generation.fresh` is followed in part: items that are listed
+    get the vector of their text, and deleted ones are gone.
+
     Args:
         generation: the generation; read, never changed.
         min_sessions: distinct sessions below which an edge does not count.
         limits: what bounds the work of a round.
+
+    Raises:
+        GenerationCorrupt: its weights are not those of this code's network.
     """
 
     def __init__(
         self, generation: Generation, *, min_sessions: int = 1, limits: RoundLimits | None = None
     ) -> None:
         self._generation = generation
-        self._encoder = generation.text_encoder()
-        self._min_sessions = min_sessions
         self._limits = limits or RoundLimits()
-        self._num_items = 0
+        self._network = FrozenNetwork(generation)
+        fresh, paths = generation.fresh, generation.paths
+        self._origin = (
+            Origin(generation, fresh, paths, self._network.fed_hypergraph)
+            if fresh is not None and paths is not None
+            else None
+        )
+        self._graph = ActiveGraph(self._origin, self._network, min_sessions, self._limits)
+        self._directory = Directory(generation, self._origin, self._graph)
+        self._published: set[int] = set()
+        self._gone: dict[int, tuple[str, int]] = {}
+        self._poisoned: set[int] = set()
+        self._audited = 0
 
     @property
     def num_items(self) -> int:
         """Items that have a vector other than the generation's."""
-        return self._num_items
+        return len(self._published)
 
     def apply(
-        self,
-        changes: Sequence[GraphChanges],
-        asked: Mapping[str, float] | None = None,  # noqa: ARG002  # nothing is carried over
+        self, changes: Sequence[ShardChanges], asked: Mapping[str, float] | None = None
     ) -> RoundResult:
         """Take changes in and recompute what they move.
+
+        What is named in them is always recomputed, whatever the limits: queries and
+        items of changed edges, members of changed sessions, items with a new text.
 
         Args:
             changes: in the order of their writes; none: what was carried over alone.
             asked: how often each normalised query text is asked, for what is carried
                 over.
         """
-        catalog = {key: item for each in changes for key, item in each.catalog.items()}
-        listed = [item for item in catalog.values() if item.available and not item.deleted]
-        gone = [item for item in catalog.values() if not item.available or item.deleted]
-        self._num_items += len(listed)
-        return RoundResult(
-            item_ids=tuple(item.item_id for item in listed),
-            item_titles=tuple(item.title for item in listed),
-            item_attributes=tuple(json.dumps(item.attributes) for item in listed),
-            item_texts=tuple(item.text for item in listed),
-            item_shown=np.ones(len(listed), dtype=np.bool_),
-            item_catalog_ms=np.array([item.ts_ms for item in listed], dtype=np.int64),
-            item_vectors=unit_rows(
-                self._encoder.contents([text_of(item) for item in listed], "item")
-            ),
-            query_texts=(),
-            query_vectors=np.zeros((0, self._encoder.dim), dtype=np.float32),
-            gone_items=tuple(item.item_id for item in gone),
-            gone_item_ms=np.array([item.ts_ms for item in gone], dtype=np.int64),
-            gone_queries=np.zeros(0, dtype=np.uint64),
-            recomputed=len(listed),
-            carried=0,
-            withheld=0.0,
-            poisoned=0,
-        )
+        change, round_ = merged(changes), _Round()
+        listed = {key: item.item_id for key, item in change.catalog.items()}
+        self._directory.learn(change.query_names, {**change.item_names, **listed})
+        texts = self._take_states(change, round_)
+        self._take_graph(change, texts, round_)
+        self._take_erasures(change, round_)
+        self._take_waiting(asked or {})
+        return self._result(round_)
 
-    def audit(self, count: int) -> float:  # noqa: ARG002  # a text's vector is exact
+    def audit(self, count: int) -> float:
         """Compare some vectors with what a full pass gives them; return the worst
         cosine, 1 where there is nothing to compare.
 
         Args:
-            count: vectors to compare.
+            count: vectors to compare; each call goes on where the last one ended.
         """
-        return 1.0
+        active = self._graph.nodes.count
+        slots = (self._audited + np.arange(min(count, active))) % max(1, active)
+        self._audited = (self._audited + len(slots)) % max(1, active)
+        return worst_cosine(self._origin, self._graph, slots)
+
+    def _take_states(self, change: MergedChanges, round_: _Round) -> list[int]:
+        """Take catalogue states in; return the keys of items whose text is to be
+        read.
+        """
+        texts: list[int] = []
+        for key, state in change.catalog.items():
+            before = self._directory.item(key)
+            if not self._directory.note(key, state):
+                continue
+            if not state.deleted:
+                texts.append(key)
+            if state.deleted or not state.available:
+                self._gone[key] = (state.item_id, state.ts_ms)
+                round_.gone.add(key)
+                continue
+            was_hidden = self._gone.pop(key, None) is not None
+            if was_hidden or before is None or not before.available or _differs(before, state):
+                round_.listed.add(key)
+        return texts
+
+    def _take_graph(self, change: MergedChanges, texts: Sequence[int], round_: _Round) -> None:
+        """Make active what is named, and change texts, sessions and edges."""
+        queries = [change.edges.query, change.member[~change.is_item]]
+        items = [change.edges.item, change.member[change.is_item]]
+        moved = [self._move_texts(texts)]
+        if self._origin is not None:
+            moved += [self._wake(queries, is_item=False), self._wake(items, is_item=True)]
+            moved += [self._change_sessions(change), self._change_edges(change)]
+        slots = np.unique(np.concatenate(moved))
+        self._graph.nodes.columns.unrest[slots] = _ANY
+        round_.named.update(slots.tolist())
+        self._graph.spread(slots)
+
+    def _wake(self, keys: Sequence[Keys], *, is_item: bool) -> Int64s:
+        """Make nodes active, new ones among them; return the slots of those that were
+        not.
+        """
+        wanted = np.unique(np.concatenate(keys))
+        rows = self._directory.rows(wanted, is_item=is_item)
+        rows = rows[(rows >= 0) & (self._graph.rows.slots(rows) < 0)]
+        new = self._directory.nameless(wanted, is_item=is_item)
+        return np.concatenate([self._graph.activate(rows), self._add_new(new, is_item=is_item)])
+
+    def _add_new(self, keys: Sequence[int], *, is_item: bool) -> Int64s:
+        if not keys:
+            return np.zeros(0, dtype=np.int64)
+        texts = [self._directory.text(key, is_item=is_item) for key in keys]
+        own = self._network.contents(texts, "item" if is_item else "query")
+        slots = self._graph.add_new(own, np.full(len(keys), is_item))
+        self._directory.add(keys, slots, is_item=is_item)
+        return slots
+
+    def _move_texts(self, keys: Sequence[int]) -> Int64s:
+        """Read the texts of items anew; return the slots of what moved."""
+        wanted = np.array(keys, dtype=np.uint64)
+        new = self._directory.nameless(wanted, is_item=True)
+        added = self._add_new(new, is_item=True)
+        if self._origin is None:
+            return added
+        known = wanted[~np.isin(wanted, np.array(new, dtype=np.uint64))]
+        rows = self._directory.rows(known, is_item=True)
+        slots = self._directory.slots(known, is_item=True)
+        texts = [self._directory.text(key, is_item=True) for key in known.tolist()]
+        own = self._network.contents(texts, "item")
+        own[rows >= 0] += self._origin.id_vectors(rows[rows >= 0])
+        before = np.empty_like(own)
+        before[slots >= 0] = self._graph.nodes.columns.own[slots[slots >= 0]]
+        before[slots < 0] = self._origin.own(rows[slots < 0])
+        size = norms(own - before)
+        with np.errstate(invalid="ignore"):
+            moves = np.isfinite(size) & (size > _SAME_TEXT * norms(before))
+        asleep = moves & (slots < 0)
+        slots[asleep] = self._graph.activate(rows[asleep])
+        return np.union1d(added, self._graph.change_texts(slots[moves], own[moves]))
+
+    def _change_sessions(self, change: MergedChanges) -> Int64s:
+        slot = np.empty(len(change.member), dtype=np.int64)
+        for is_item in (False, True):
+            rows = change.is_item == is_item
+            slot[rows] = self._directory.slots(change.member[rows], is_item=is_item)
+        # What has no slot was deleted before the generation, and is no member of its
+        # hyperedges either.
+        known = slot >= 0
+        self._graph.change_sessions(
+            SessionMembers(
+                session=change.session[known],
+                slot=slot[known],
+                was_in=change.was_in[known],
+                is_in=change.is_in[known],
+                is_partial=change.is_partial[known],
+            )
+        )
+        return np.unique(slot[known])
+
+    def _change_edges(self, change: MergedChanges) -> Int64s:
+        query = self._directory.slots(change.edges.query, is_item=False)
+        item = self._directory.slots(change.edges.item, is_item=True)
+        known = (query >= 0) & (item >= 0)
+        query, item = query[known], item[known]
+        self._graph.change_edges(query, item, change.edges.sessions[known])
+        return np.unique(np.concatenate([query, item]))
+
+    def _take_erasures(self, change: MergedChanges, round_: _Round) -> None:
+        """Take away what an erasure left nothing of, in any shard."""
+        columns = self._graph.nodes.columns
+        for keys, is_item in ((change.gone_queries, False), (change.gone_items, True)):
+            slots = self._directory.slots(keys, is_item=is_item)
+            for key, slot in zip(keys.tolist(), slots.tolist(), strict=True):
+                if slot >= 0 and (columns.weight[slot] or columns.hyperedges[slot]):
+                    continue
+                if is_item and (item := self._directory.item(key)) is not None:
+                    self._gone[key] = (item.item_id, item.ts_ms)
+                    round_.gone.add(key)
+                    round_.listed.discard(key)
+                elif not is_item:
+                    round_.gone_queries.append(key)
+                self._directory.forget(key, is_item=is_item)
+
+    def _take_waiting(self, asked: Mapping[str, float]) -> None:
+        """Recompute neighbours, those of these, and so on, as far as a round goes."""
+        waiting, room = self._graph.waiting, self._limits.max_round_nodes
+        if waiting is None:
+            return
+        while room > 0:
+            rows = waiting.take(room, asked)
+            if not len(rows):
+                break
+            room -= len(rows)
+            slots = self._graph.activate(rows)
+            self._graph.nodes.columns.unrest[slots] = _ANY
+            self._graph.spread(slots)
+        waiting.end_round()
+
+    def _result(self, round_: _Round) -> RoundResult:
+        nodes, waiting = self._graph.nodes, self._graph.waiting
+        slots = np.flatnonzero(nodes.columns.unrest[: nodes.count] > _QUIET)
+        vectors = nodes.vectors(slots)
+        told = self._told(slots, vectors, round_)
+        nodes.columns.unrest[slots] = 0.0
+        nodes.columns.vector[slots[told]] = vectors[told]
+        is_item = nodes.columns.is_item[slots]
+        query_texts, query_vectors = self._queries(slots[told & ~is_item])
+        items, item_vectors = self._items(slots[told & is_item], round_)
+        gone = [self._gone[key] for key in sorted(round_.gone & self._gone.keys())]
+        return RoundResult(
+            item_ids=tuple(item.item_id for item in items),
+            item_titles=tuple(item.title for item in items),
+            item_attributes=tuple(_attributes(item) for item in items),
+            item_texts=tuple(item.text for item in items),
+            item_shown=np.ones(len(items), dtype=np.bool_),
+            item_catalog_ms=np.array([item.ts_ms for item in items], dtype=np.int64),
+            item_vectors=item_vectors,
+            query_texts=tuple(query_texts),
+            query_vectors=query_vectors,
+            gone_items=tuple(item_id for item_id, _ in gone),
+            gone_item_ms=np.array([ts_ms for _, ts_ms in gone], dtype=np.int64),
+            gone_queries=np.array(round_.gone_queries, dtype=np.uint64),
+            recomputed=len(slots),
+            carried=len(waiting.rows) if waiting is not None else 0,
+            withheld=waiting.largest if waiting is not None else 0.0,
+            poisoned=len(self._poisoned),
+        )
+
+    def _told(self, slots: Int64s, vectors: Float32s, round_: _Round) -> Bools:
+        """Return ``bool [n]``: whose vector is published.
+
+        Of those that are named or moved, the finite ones; not a new query that no edge
+        supports, which has the vector that a server makes of its text.
+        """
+        columns = self._graph.nodes.columns
+        is_finite = np.isfinite(vectors.sum(axis=1))
+        self._note_poison(slots, ~is_finite)
+        before = columns.vector[slots]
+        named = np.isin(slots, np.array(sorted(round_.named), dtype=np.int64))
+        moved = norms(np.nan_to_num(vectors) - before) > _SAME
+        is_unpublished = ~before.any(axis=1)
+        is_bare = ~columns.is_item[slots] & (columns.weight[slots] == 0.0) & is_unpublished
+        told: Bools = is_finite & (named | moved) & ~is_bare
+        return told
+
+    def _queries(self, slots: Int64s) -> tuple[list[str], Float32s]:
+        """Return texts and vectors of queries, without those that are erased."""
+        texts = [self._directory.query_text(slot) for slot in slots.tolist()]
+        kept = [place for place, text in enumerate(texts) if text]
+        vectors: Float32s = self._graph.nodes.columns.vector[slots[kept]]
+        return [texts[place] for place in kept], vectors
+
+    def _items(self, slots: Int64s, round_: _Round) -> tuple[list[CatalogItem], Float32s]:
+        """Return items and their vectors, those that are listed alone among them, and
+        without those that are not shown.
+        """
+        keys = [self._directory.item_key(slot) for slot in slots.tolist()]
+        listed = np.array(sorted(round_.listed.difference(keys)), dtype=np.uint64)
+        vectors = self._graph.nodes.columns.vector[slots]
+        items: list[CatalogItem] = []
+        kept: list[int] = []
+        for place, key in enumerate([*keys, *listed.tolist()]):
+            item = self._directory.item(key)
+            if item is not None and item.available and key not in self._gone:
+                items.append(item)
+                kept.append(place)
+                self._published.add(key)
+        self._published -= round_.gone
+        return items, np.concatenate([vectors, self._vectors_of(listed)])[kept]
+
+    def _vectors_of(self, keys: Keys) -> Float32s:
+        """Return ``float32 [n, dim]``, the vectors of items as they are published."""
+        rows = self._directory.rows(keys, is_item=True)
+        slots = self._directory.slots(keys, is_item=True)
+        vectors = np.zeros((len(keys), self._network.dim), dtype=np.float32)
+        vectors[slots >= 0] = self._graph.nodes.columns.vector[slots[slots >= 0]]
+        asleep = (slots < 0) & (rows >= 0)
+        items = rows[asleep] - len(self._generation.query_keys)
+        vectors[asleep] = self._generation.item_vectors[items]
+        return vectors
+
+    def _note_poison(self, slots: Int64s, is_poison: Bools) -> None:
+        """Count and log nodes whose vector is not finite, by name, once each."""
+        for slot in set(slots[is_poison].tolist()) - self._poisoned:
+            if self._graph.nodes.columns.is_item[slot]:
+                item = self._directory.item(self._directory.item_key(slot))
+                name = item.item_id if item is not None else ""
+            else:
+                name = self._directory.query_text(slot)
+            logger.warning("vector is not finite and is left out node=%r", name)
+        self._poisoned.update(slots[is_poison].tolist())
+        self._poisoned.difference_update(slots[~is_poison].tolist())
 
 
-def text_of(item: CatalogItem) -> str:
-    """Return what the text tower reads of an item."""
-    return f"{item.title} {item.text}" if item.text else item.title
+def _differs(before: CatalogItem, state: CatalogItem) -> bool:
+    """Return whether an answer shows a difference between two states of an item."""
+    return before.title != state.title or before.attributes != state.attributes
+
+
+def _attributes(item: CatalogItem) -> str:
+    return json.dumps(item.attributes, ensure_ascii=False) if item.attributes else ""

@@ -1,39 +1,444 @@
-"""The fresh lane's state: what rounds recompute."""
+"""The fresh lane against a full pass of torch's network with the same weights."""
 
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
 
 import numpy as np
+import pytest
 
-from model.artifact.generation import open_generation
-from model.fresh.changes import GraphChanges
+from model.artifact.generation import Generation, open_generation
+from model.artifact.store import ArtifactStore
+from model.errors import GateRefused
+from model.fresh.limits import RoundLimits
+from model.fresh.result import RoundResult
 from model.fresh.state import FreshState
+from model.publishing.publish import publish
+from model.settings import ModelSettings
+from model.training.train import train
 from protos.text import text_key
-from stream.events.types import CatalogItem
-from testing.small_generations import Artifacts, make_catalogue
+from stream.dtypes import Float32s
+from stream.events.types import CatalogItem, Interaction
+from stream.graph.arrays import GraphArrays
+from testing.fresh_rounds import changes_between, full_pass
+from testing.small_shop import (
+    NOW_MS,
+    MakeArrays,
+    click,
+    shop_events,
+    shop_items,
+    small_settings,
+    snapshot_of,
+)
+
+SETTINGS = replace(small_settings(), max_passes=2, newest_passes=2)
+UNBOUND = RoundLimits(
+    max_round_nodes=1 << 30, max_neighbours=1 << 30, least_movement=0.0, longest_row=1 << 30
+)
+
+Publish = Callable[..., Generation]
 
 
-def test_a_listed_item_gets_the_vector_of_its_text_and_a_deleted_one_is_gone(
-    tmp_path: Path,
+@pytest.fixture(scope="module")
+def publish_graph(tmp_path_factory: pytest.TempPathFactory) -> Publish:
+    """Return a function that trains on a graph and opens the generation."""
+
+    def published(arrays: GraphArrays, settings: ModelSettings = SETTINGS) -> Generation:
+        store = ArtifactStore(tmp_path_factory.mktemp("artifacts"))
+        trained = train(arrays, settings)
+        try:
+            name = publish(trained, arrays, snapshot_of(arrays), store, settings, NOW_MS)
+        except GateRefused as refused:
+            name = refused.generation_id
+        return open_generation(store.generation_path(name))
+
+    return published
+
+
+@dataclass
+class Shop:
+    """Events so far, a generation of some of them, and the state that follows."""
+
+    generation: Generation
+    state: FreshState
+    make_arrays: MakeArrays
+    events: list[Interaction]
+    items: list[CatalogItem]
+    results: list[RoundResult] = field(default_factory=list)
+
+    def round(
+        self,
+        events: Sequence[Interaction] = (),
+        catalog: Sequence[CatalogItem] = (),
+        asked: Mapping[str, float] | None = None,
+    ) -> RoundResult:
+        """Add events and catalogue states in one round."""
+        return self.becomes([*self.events, *events], catalog, asked)
+
+    def becomes(
+        self,
+        events: Sequence[Interaction],
+        catalog: Sequence[CatalogItem] = (),
+        asked: Mapping[str, float] | None = None,
+    ) -> RoundResult:
+        """Change the events to others in one round."""
+        states = {item.item_id: item for item in [*self.items, *catalog]}
+        self.items = list(states.values())
+        changes = changes_between(
+            self.events,
+            events,
+            catalog,
+            gone_queries=sorted(_queries(self.events) - _queries(events)),
+            gone_items=sorted(_items(self.events) - _items(events) - states.keys()),
+        )
+        self.events = list(events)
+        self.results.append(self.state.apply([changes], asked))
+        return self.results[-1]
+
+    def worst(self, result: RoundResult) -> float:
+        """Return the worst cosine of a round's vectors with those of a full pass."""
+        queries, items = self.full_pass()
+        cosines = [
+            float(vector @ vectors[name])
+            for vectors, names, rows in (
+                (queries, result.query_texts, result.query_vectors),
+                (items, result.item_ids, result.item_vectors),
+            )
+            for name, vector in zip(names, rows, strict=True)
+        ]
+        assert cosines
+        return min(cosines)
+
+    def full_pass(self) -> tuple[dict[str, Float32s], dict[str, Float32s]]:
+        """Return the vectors of all queries and items over the graph as it is now."""
+        arrays = self.make_arrays(self.events, self.items)
+        return full_pass(self.generation, arrays, SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def shop_generation(publish_graph: Publish, make_arrays: MakeArrays) -> Generation:
+    """Return a generation of 150 sessions of the small shop."""
+    return publish_graph(make_arrays(shop_events(150), shop_items()))
+
+
+@pytest.fixture
+def open_shop(
+    shop_generation: Generation, make_arrays: MakeArrays
+) -> Callable[[RoundLimits], Shop]:
+    """Return a function that starts from the generation within limits."""
+
+    def opened(limits: RoundLimits) -> Shop:
+        state = FreshState(shop_generation, limits=limits)
+        return Shop(shop_generation, state, make_arrays, shop_events(150), shop_items())
+
+    return opened
+
+
+def _queries(events: Sequence[Interaction]) -> set[str]:
+    return {event.query for event in events if event.query}
+
+
+def _items(events: Sequence[Interaction]) -> set[str]:
+    return {event.item_id for event in events}
+
+
+OpenShop = Callable[[RoundLimits], Shop]
+
+
+def drawn_events(random: Random, count: int) -> list[Interaction]:
+    """Return clicks of sessions, queries and items that are new or known."""
+    events = []
+    for number in range(count):
+        event = random.choice(shop_events(300, seed=7))
+        if random.random() < 0.5:
+            event = replace(event, session_id=f"new-{random.randint(0, 4)}")
+        if random.random() < 0.3:
+            event = replace(event, query=f"never asked {random.randint(0, 4)}")
+        if random.random() < 0.3:
+            event = replace(event, item_id=f"launch-{random.randint(0, 3)}")
+        events.append(replace(event, ts_ms=event.ts_ms + number))
+    return events
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("limits", [UNBOUND, RoundLimits()], ids=["unbound", "default"])
+def test_rounds_give_what_a_full_pass_gives(
+    open_shop: OpenShop, limits: RoundLimits, seed: int
 ) -> None:
-    """A catalogue state alone makes an item, or takes one away."""
-    artifacts = Artifacts(tmp_path / "artifacts")
-    generation_id = artifacts.write(make_catalogue(5))
-    generation = open_generation(artifacts.store.generation_path(generation_id))
-    listed = CatalogItem(item_id="new", title="Blue Lamp", text="glass", attributes={"a": "b"})
-    deleted = CatalogItem(item_id="old", deleted=True, ts_ms=7)
-    state = FreshState(generation)
+    """New clicks, queries, items and sessions, sessions that grow, texts that change
+    and come late, and events that are erased, over several rounds.
+    """
+    shop, random = open_shop(limits), Random(seed)
+    for number in range(4):
+        events = drawn_events(random, 15)
+        kept = list(shop.events)
+        if number % 2:
+            random.shuffle(kept)
+            kept = kept[10:]
+        catalog = [
+            replace(random.choice(shop_items()), title=f"Renamed {number}", ts_ms=number + 1),
+            CatalogItem(item_id=f"launch-{number}", title=f"Novel Gadget {number}"),
+        ]
 
-    result = state.apply(
-        [GraphChanges(catalog={text_key(item.item_id): item for item in (listed, deleted)})]
+        result = shop.becomes([*kept, *events], catalog)
+
+        assert {event.query for event in events} <= set(result.query_texts)
+        assert {event.item_id for event in events} <= set(result.item_ids)
+        assert {item.item_id for item in catalog} <= set(result.item_ids)
+        assert shop.worst(result) > (0.99999 if limits is UNBOUND else 0.999)
+        assert shop.state.audit(100) > 0.999
+
+
+def test_without_bounds_every_vector_is_that_of_a_full_pass(open_shop: OpenShop) -> None:
+    """Also of who is not published, because it does not move."""
+    shop = open_shop(UNBOUND)
+    for number in range(3):
+        shop.round(drawn_events(Random(number), 20))
+    queries, items = shop.full_pass()
+    found_queries = dict(
+        zip(shop.generation.query_texts, shop.generation.query_vectors, strict=True)
     )
+    found_items = dict(zip(shop.generation.item_ids, shop.generation.item_vectors, strict=True))
+    before = min(float(found_queries[text] @ queries[text]) for text in found_queries)
+    for result in shop.results:
+        found_queries |= dict(zip(result.query_texts, result.query_vectors, strict=True))
+        found_items |= dict(zip(result.item_ids, result.item_vectors, strict=True))
+
+    assert before < 0.99
+    assert min(float(found_queries[text] @ queries[text]) for text in queries) > 0.9999
+    assert min(float(found_items[item] @ items[item]) for item in items) > 0.9999
+    assert queries.keys() == found_queries.keys()
+    assert items.keys() == found_items.keys()
+
+
+def test_a_click_on_a_hub_moves_a_bounded_number(
+    publish_graph: Publish, make_arrays: MakeArrays
+) -> None:
+    """An item with 300 queries: the click's own query and item, and few others."""
+    events = [
+        click(number * 60_000, f"s{number}", f"query {number}", "hub") for number in range(300)
+    ]
+    events += [
+        click(number, f"t{number}", f"query {number}", f"item {number % 9}") for number in range(40)
+    ]
+    generation = publish_graph(make_arrays(events))
+    limits = RoundLimits(max_round_nodes=20, max_neighbours=5, longest_row=50, least_movement=0.0)
+    shop = Shop(generation, FreshState(generation, limits=limits), make_arrays, events, [])
+
+    result = shop.round([click(1, "new", "query 7", "hub")])
+
+    assert "query 7" in result.query_texts
+    assert "hub" in result.item_ids
+    # The two, what the hub reaches, what those reach in turn: each five at most.
+    assert result.recomputed <= 2 + limits.max_round_nodes
+    assert shop.worst(result) > 0.999
+
+
+def test_what_does_not_fit_a_round_is_done_later_most_asked_first(
+    publish_graph: Publish, make_arrays: MakeArrays
+) -> None:
+    """A popular item gets a new text: its queries move, a few in each round."""
+    items = [CatalogItem(item_id="lamp", title="Old Lamp")]
+    events = [
+        click(number * 60_000, f"s{number}", f"query {number}", "lamp") for number in range(40)
+    ]
+    events += [
+        click(number, f"t{number}", f"other {number}", f"item {number % 9}") for number in range(40)
+    ]
+    generation = publish_graph(make_arrays(events, items))
+    limits = RoundLimits(max_round_nodes=6, max_neighbours=100, least_movement=1e-4)
+    shop = Shop(generation, FreshState(generation, limits=limits), make_arrays, events, items)
+    asked = {"query 33": 9.0, "query 4": 2.0, "never heard of": 5.0}
+
+    first = shop.round(
+        catalog=[CatalogItem(item_id="lamp", title="Bicycle Pump", ts_ms=1)], asked=asked
+    )
+    later = [shop.round(asked=asked) for _ in range(20)]
+
+    assert first.item_ids == ("lamp",)
+    assert {"query 33", "query 4"} <= set(first.query_texts)
+    assert first.carried >= 34
+    assert first.withheld > limits.least_movement
+    assert len(first.query_texts) <= 6
+    assert all(len(result.query_texts) <= 6 for result in later)
+    moved = {text for result in [first, *later] for text in result.query_texts}
+    assert {f"query {number}" for number in range(40)} <= moved
+    assert later[-1].carried == 0
+    assert all(shop.worst(result) > 0.999 for result in later if result.query_texts)
+
+
+def test_a_vector_that_is_not_finite_is_left_out_and_named(
+    shop_generation: Generation, make_arrays: MakeArrays, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And spoils no other: the item of a poisoned query moves as if it were alone."""
+    fresh = shop_generation.fresh
+    assert fresh is not None
+    poisoned = np.array(fresh.own)
+    row = shop_generation.find_query("red mug")
+    assert row is not None
+    poisoned[row] = np.nan
+    generation = replace(shop_generation, fresh=replace(fresh, own=poisoned))
+    shop = Shop(generation, FreshState(generation), make_arrays, shop_events(150), shop_items())
+
+    result = shop.round(
+        [click(1, "new", "red mug", "mug-red"), click(2, "new", "blue lamp", "lamp-blue")]
+    )
+
+    assert result.poisoned == 1
+    assert "red mug" not in result.query_texts
+    assert {"mug-red", "lamp-blue"} <= set(result.item_ids)
+    assert np.isfinite(result.item_vectors).all()
+    assert np.isfinite(result.query_vectors).all()
+    assert "node='red mug'" in caplog.text
+    caplog.clear()
+    again = shop.round([click(3, "other", "red mug", "mug-blue")])
+    assert again.poisoned == 1
+    assert not caplog.text
+
+
+def test_nothing_changed_costs_nothing(open_shop: OpenShop) -> None:
+    """A round without changes is empty, and so is one that repeats what is known."""
+    shop = open_shop(RoundLimits())
+    shop.round(drawn_events(Random(5), 20))
+    while shop.round().recomputed:
+        pass
+
+    result = shop.state.apply([])
+
+    assert not result.query_texts
+    assert not result.item_ids
+    assert result.recomputed == 0
+    assert shop.round(shop.events[:5]).recomputed == 0
+
+
+def test_rows_that_are_read_depend_on_what_changed(
+    publish_graph: Publish, make_arrays: MakeArrays
+) -> None:
+    """The same clicks in a graph eight times as large touch as many nodes."""
+    touched = []
+    for copies in (1, 8):
+        events = [
+            replace(
+                event,
+                session_id=f"{copy}-{event.session_id}",
+                query=f"{event.query} c{copy}",
+                item_id=f"{event.item_id} c{copy}",
+            )
+            for copy in range(copies)
+            for event in shop_events(60)
+        ]
+        generation = publish_graph(make_arrays(events), replace(SETTINGS, max_passes=1))
+        shop = Shop(generation, FreshState(generation), make_arrays, events, [])
+        shop.round([replace(event, session_id=f"new {event.session_id}") for event in events[:10]])
+        touched.append(shop.results[0].recomputed)
+
+    assert touched[0] > 10
+    assert touched[1] <= 1.5 * touched[0]
+
+
+def test_catalogue_states_list_and_hide_items(open_shop: OpenShop) -> None:
+    """The newest counts; what changes nothing is not published again."""
+    shop = open_shop(RoundLimits())
+    mug, lamp = shop_items()[0], shop_items()[7]
+
+    same = shop.round(catalog=[mug])
+    gone = shop.round(
+        catalog=[replace(mug, deleted=True, ts_ms=50), replace(lamp, available=False, ts_ms=50)]
+    )
+    clicked = shop.round([click(1, "new", "red mug", mug.item_id)])
+    older = shop.round(catalog=[replace(mug, ts_ms=40, title="Late")])
+    back = shop.round(catalog=[replace(mug, ts_ms=60, attributes={"colour": "red"})])
+    renamed = shop.round(catalog=[replace(mug, ts_ms=70, title="Teapot", text="of clay")])
+
+    assert same.item_ids == ()
+    assert dict(zip(gone.gone_items, gone.gone_item_ms.tolist(), strict=True)) == {
+        mug.item_id: 50,
+        lamp.item_id: 50,
+    }
+    assert mug.item_id not in clicked.item_ids
+    assert older.item_ids == ()
+    assert older.gone_items == ()
+    assert back.item_ids == (mug.item_id,)
+    assert back.item_attributes == ('{"colour": "red"}',)
+    assert back.item_shown.tolist() == [True]
+    place = renamed.item_ids.index(mug.item_id)
+    assert renamed.item_titles[place] == "Teapot"
+    assert renamed.item_texts[place] == "of clay"
+    assert renamed.item_catalog_ms[place] == 70
+    assert shop.state.num_items >= 1
+
+
+def test_a_new_item_has_its_text_and_then_its_clicks(open_shop: OpenShop) -> None:
+    """Whichever comes first, title or click."""
+    shop = open_shop(RoundLimits())
+    text = shop.generation.text_encoder()
+
+    listed = shop.round(catalog=[CatalogItem(item_id="new", title="Glass Teapot")])
+    clicked = shop.round([click(1, "a", "teapot", "new")])
+    nameless = shop.round([click(2, "b", "pump", "nameless")])
+    named = shop.round(catalog=[CatalogItem(item_id="nameless", title="Bicycle Pump")])
+
+    np.testing.assert_allclose(listed.item_vectors[0], text.encode_item("Glass Teapot"), atol=1e-5)
+    assert set(clicked.item_ids) >= {"new"}
+    assert set(clicked.query_texts) >= {"teapot"}
+    query = clicked.query_vectors[clicked.query_texts.index("teapot")]
+    item = clicked.item_vectors[clicked.item_ids.index("new")]
+    assert query @ item > text.encode("teapot") @ text.encode_item("Glass Teapot")
+    assert nameless.item_titles == ("",)
+    assert named.item_titles[named.item_ids.index("nameless")] == "Bicycle Pump"
+    assert "pump" in named.query_texts
+    assert shop.worst(named) > 0.999
+
+
+def test_what_an_erasure_removes_is_gone(open_shop: OpenShop) -> None:
+    """A query and an item that nobody else had; what others have stays."""
+    shop = open_shop(RoundLimits())
+    events = shop.events
+    shop.round([click(1, "a", "secret", "hidden thing"), click(2, "a", "red mug", "mug-red")])
+
+    result = shop.becomes(events)
+    back = shop.round([click(3, "b", "secret", "mug-red")])
+
+    assert result.gone_items == ("hidden thing",)
+    assert result.gone_queries.tolist() == [text_key("secret")]
+    assert "secret" not in result.query_texts
+    assert "mug-red" in result.item_ids
+    assert shop.worst(result) > 0.999
+    assert "secret" in back.query_texts
+
+
+def test_an_edge_of_too_few_sessions_does_not_count(open_shop: OpenShop) -> None:
+    """And its query, if new, is not told."""
+    shop = open_shop(RoundLimits())
+    state = FreshState(shop.generation, min_sessions=2)
+
+    def clicks(sessions: int) -> RoundResult:
+        before = [*shop.events, *new(sessions - 1)]
+        return state.apply([changes_between(before, [*shop.events, *new(sessions)])])
+
+    def new(sessions: int) -> list[Interaction]:
+        return [click(each, f"n{each}", "rare words", "mug-red") for each in range(sessions)]
+
+    assert "rare words" not in clicks(1).query_texts
+    assert "rare words" in clicks(2).query_texts
+
+
+def test_without_its_state_a_generation_is_followed_by_texts_alone(
+    shop_generation: Generation,
+) -> None:
+    """New items and deletions are there at once; clicks wait for a generation."""
+    state = FreshState(replace(shop_generation, fresh=None))
+    listed = CatalogItem(item_id="new", title="Blue Lamp", text="glass")
+    deleted = CatalogItem(item_id="mug-red", deleted=True, ts_ms=7)
+    events = [click(1, "a", "red mug", "mug-blue")]
+
+    result = state.apply([changes_between([], events, [listed, deleted])])
 
     assert result.item_ids == ("new",)
-    assert result.item_attributes == ('{"a": "b"}',)
-    assert result.gone_items == ("old",)
-    assert result.gone_item_ms.tolist() == [7]
+    assert result.gone_items == ("mug-red",)
+    assert state.audit(10) == 1.0
     np.testing.assert_allclose(
         result.item_vectors[0],
-        generation.text_encoder().encode_item("Blue Lamp glass"),
-        atol=1e-6,
+        shop_generation.text_encoder().encode_item("Blue Lamp glass"),
+        atol=1e-5,
     )
-    assert state.num_items == 1

@@ -1,0 +1,200 @@
+"""The active nodes of the fresh lane: they may differ from the generation's."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from model.fresh.active.origin import NodeStates
+from model.fresh.network import ChannelRows, FrozenNetwork
+from stream.dtypes import Bools, Float32s, Float64s, Int64s
+
+# Slots that there is room for at first. Twice as many: twice the memory of a refresher
+# that has little to do.
+_FIRST_ROOM = 256
+# A degree below it is what sums of floats leave behind of 0: no edge weighs less than
+# ln 2.
+_NO_WEIGHT = 1e-6
+
+
+class ActiveRows:
+    """Which nodes of the generation are active.
+
+    Args:
+        num_nodes: nodes of the generation; memory is taken for those that are asked.
+    """
+
+    def __init__(self, num_nodes: int) -> None:
+        # A slot more by one: what was never written is zeros that nobody wrote, either.
+        self._slot = np.zeros(num_nodes, dtype=np.int32)
+
+    def slots(self, rows: Int64s) -> Int64s:
+        """Return ``int64 [n]``, slots of nodes; -1: not active, or no such node."""
+        known = self._slot[np.maximum(rows, 0)].astype(np.int64) - 1 if len(self._slot) else -1
+        return np.where(rows >= 0, known, -1)
+
+    def set(self, rows: Int64s, slots: Int64s) -> None:
+        """Make nodes active."""
+        self._slot[rows] = slots + 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeColumns:
+    """The state of all active nodes by slot, with room for more; see `NodeStates`.
+
+    Attributes:
+        row: ``int64 [room]``, the node of the generation; -1: it is new.
+        is_item: ``bool [room]``.
+        own: ``float32 [room, dim]``.
+        hypergraph: ``float32 [room, dim]``.
+        hyperedges: ``float64 [room]``.
+        weight: ``float64 [room]``.
+        heard: ``float32 [room, num_layers, dim]``.
+        sent: ``float32 [room, num_layers, dim]``, what its neighbours were told last.
+        returns: ``float32 [room]``, less what active neighbours send back.
+        sensitivity: ``float32 [room]``.
+        vector: ``float32 [room, dim]``, as published last.
+        unrest: ``float32 [room]``, estimated movement since `vector` was computed, in
+            radians.
+    """
+
+    row: Int64s
+    is_item: Bools
+    own: Float32s
+    hypergraph: Float32s
+    hyperedges: Float64s
+    weight: Float64s
+    heard: Float32s
+    sent: Float32s
+    returns: Float32s
+    sensitivity: Float32s
+    vector: Float32s
+    unrest: Float32s
+
+
+class Nodes:
+    """Grows by slots; a slot is one node, for good.
+
+    Attributes:
+        columns: their state. Read it anew after adding.
+        count: active nodes.
+    """
+
+    def __init__(self, num_layers: int, network: FrozenNetwork) -> None:
+        self._network = network
+        dim, room = network.dim, _FIRST_ROOM
+        layers = (room, num_layers, dim)
+        self.columns = NodeColumns(
+            row=np.zeros(room, dtype=np.int64),
+            is_item=np.zeros(room, dtype=np.bool_),
+            own=np.zeros((room, dim), dtype=np.float32),
+            hypergraph=np.zeros((room, dim), dtype=np.float32),
+            hyperedges=np.zeros(room, dtype=np.float64),
+            weight=np.zeros(room, dtype=np.float64),
+            heard=np.zeros(layers, dtype=np.float32),
+            sent=np.zeros(layers, dtype=np.float32),
+            returns=np.zeros(room, dtype=np.float32),
+            sensitivity=np.zeros(room, dtype=np.float32),
+            vector=np.zeros((room, dim), dtype=np.float32),
+            unrest=np.zeros(room, dtype=np.float32),
+        )
+        self.count = 0
+
+    def add(self, rows: Int64s, is_item: Bools, states: NodeStates, vectors: Float32s) -> Int64s:
+        """Add nodes; return their slots, ``int64 [n]``.
+
+        Args:
+            rows: ``int64 [n]``, nodes of the generation; -1: new.
+            is_item: ``bool [n]``.
+            states: of the nodes.
+            vectors: ``float32 [n, dim]``, as they are published.
+        """
+        slots = np.arange(self.count, self.count + len(rows))
+        self._make_room(self.count + len(rows))
+        self.count += len(rows)
+        columns = self.columns
+        columns.row[slots], columns.is_item[slots] = rows, is_item
+        columns.vector[slots], columns.unrest[slots] = vectors, 0.0
+        for field in fields(states):
+            getattr(columns, field.name)[slots] = getattr(states, field.name)
+        return slots
+
+    def new_states(self, own: Float32s) -> NodeStates:
+        """Return the state of nodes that have nothing but their text."""
+        count, dim = own.shape
+        layers = (count, self.columns.heard.shape[1], dim)
+        return NodeStates(
+            own=own,
+            hypergraph=np.zeros((count, dim), dtype=np.float32),
+            hyperedges=np.zeros(count, dtype=np.float64),
+            weight=np.zeros(count, dtype=np.float64),
+            heard=np.zeros(layers, dtype=np.float32),
+            sent=np.zeros(layers, dtype=np.float32),
+            returns=np.zeros(count, dtype=np.float32),
+            sensitivity=np.ones(count, dtype=np.float32),
+        )
+
+    def to_send(self, slots: Int64s, layer: int) -> Float32s:
+        """Return ``float32 [n, dim]``, what nodes send for a layer by their state."""
+        columns = self.columns
+        weight = columns.weight[slots]
+        if layer:
+            value, share = columns.heard[slots, layer - 1], weight
+        else:
+            share = np.sqrt(weight)
+            value = columns.own[slots] + self._network.fed_hypergraph * self._hypergraph(slots)
+        sent = np.zeros_like(value)
+        np.divide(value, share.astype(np.float32)[:, None], out=sent, where=share[:, None] > 0)
+        messages: Float32s = sent.astype(np.float32)
+        return messages
+
+    def vectors(self, slots: Int64s, heard: Float32s | None = None) -> Float32s:
+        """Return ``float32 [n, dim]``, unit vectors by the state; NaN where it is not
+        finite.
+
+        Args:
+            slots: ``int64 [n]``.
+            heard: ``float32 [n, num_layers, dim]``, what they have heard; None: as the
+                state has it.
+        """
+        columns = self.columns
+        weight = columns.weight[slots]
+        root = np.sqrt(weight).astype(np.float32)[:, None]
+        total = (columns.heard[slots] if heard is None else heard).sum(axis=1)
+        bipartite = np.zeros_like(total)
+        np.divide(total, root, out=bipartite, where=root > 0)
+        channels = ChannelRows(
+            text=columns.own[slots],
+            bipartite=bipartite,
+            hypergraph=self._hypergraph(slots),
+            weights=weight,
+            hyperedges=columns.hyperedges[slots],
+        )
+        return self._network.join(channels, columns.is_item[slots])
+
+    def settle(self, slots: Int64s) -> None:
+        """Set to 0 what sums of floats leave behind where a node has lost its last edge
+        or hyperedge.
+        """
+        columns = self.columns
+        alone = slots[columns.weight[slots] < _NO_WEIGHT]
+        columns.weight[alone], columns.heard[alone] = 0.0, 0.0
+        outside = slots[columns.hyperedges[slots] < 1.0]
+        columns.hyperedges[outside], columns.hypergraph[outside] = 0.0, 0.0
+
+    def _hypergraph(self, slots: Int64s) -> Float32s:
+        columns = self.columns
+        share = np.maximum(columns.hyperedges[slots], 1.0).astype(np.float32)
+        mean: Float32s = columns.hypergraph[slots] / share[:, None]
+        return mean
+
+    def _make_room(self, wanted: int) -> None:
+        room = len(self.columns.row)
+        if wanted <= room:
+            return
+        room = max(wanted, 2 * room)
+        grown = {}
+        for field in fields(self.columns):
+            old = getattr(self.columns, field.name)
+            grown[field.name] = np.zeros((room, *old.shape[1:]), dtype=old.dtype)
+            grown[field.name][: self.count] = old[: self.count]
+        self.columns = NodeColumns(**grown)

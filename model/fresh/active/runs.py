@@ -1,0 +1,71 @@
+"""Pairs of whole numbers, found by the first, that grow by the thousand."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from stream.dtypes import Int64s
+
+
+class Found(NamedTuple):
+    """Pairs that were asked for.
+
+    Attributes:
+        place: ``int64 [n]``, which of the asked keys each is of.
+        value: ``int64 [n]``.
+    """
+
+    place: Int64s
+    value: Int64s
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Pairs in ascending order of key."""
+
+    key: Int64s
+    value: Int64s
+
+
+class MultiMap:
+    """Values by key, of which a key may have many.
+
+    Sorted runs, the longest first, each more than twice as long as the next: adding
+    merges as few as keep it so, and a look goes through as many as the logarithm of all
+    pairs.
+    """
+
+    def __init__(self) -> None:
+        self._runs: list[_Run] = []
+
+    def add(self, key: Int64s, value: Int64s) -> None:
+        """Add pairs, ``int64 [n]`` each."""
+        if not len(key):
+            return
+        runs = [_Run(key, value)]
+        while self._runs and len(self._runs[-1].key) <= 2 * sum(len(run.key) for run in runs):
+            runs.append(self._runs.pop())
+        # Older pairs first, and stay so: values of a key are in the order of adding.
+        key = np.concatenate([run.key for run in reversed(runs)])
+        value = np.concatenate([run.value for run in reversed(runs)])
+        order = np.argsort(key, kind="stable")
+        self._runs.append(_Run(key[order], value[order]))
+
+    def find(self, asked: Int64s) -> Found:
+        """Return all pairs of some keys."""
+        places, values = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for run in self._runs:
+            first = np.searchsorted(run.key, asked, side="left")
+            count = np.searchsorted(run.key, asked, side="right") - first
+            places.append(np.repeat(np.arange(len(asked)), count))
+            values.append(run.value[spans(first, count)])
+        return Found(np.concatenate(places), np.concatenate(values))
+
+
+def spans(first: Int64s, count: Int64s) -> Int64s:
+    """Return ``int64 [sum of count]``: from each first number as many as its count, one
+    span after the other.
+    """
+    total = int(count.sum())
+    return np.repeat(first - (np.cumsum(count) - count), count) + np.arange(total)

@@ -1,0 +1,149 @@
+"""The network of a generation with its weights as they are, in numpy.
+
+The formulas are those of `model.network.network`; a test holds the two to each other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.artifact.channels import CHANNEL_NAMES, FIRST_CHANNELS
+from model.artifact.encoder import Tower, unit_rows
+from model.artifact.generation import Generation
+from model.errors import GenerationCorrupt
+from stream.dtypes import Bools, Float32s, Float64s
+
+
+# A number whose square float32 still has. Twice as much: the same; trained vectors have
+# lengths near 1.
+_LARGEST = 1e15
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelRows:
+    """The channels of some nodes, and their degrees in them.
+
+    Attributes:
+        text: ``float32 [n, dim]``, text and id vector.
+        bipartite: ``float32 [n, dim]``, the sum over layers.
+        hypergraph: ``float32 [n, dim]``.
+        weights: ``float64 [n]``, degree in the bipartite channel; 0: it is silent.
+        hyperedges: ``float64 [n]``, degree in the hypergraph channel; 0: it is silent.
+    """
+
+    text: Float32s
+    bipartite: Float32s
+    hypergraph: Float32s
+    weights: Float64s
+    hyperedges: Float64s
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Attention:
+    """The weights of the attention of one kind of node; as `ChannelAttention`."""
+
+    project: Float32s
+    project_bias: Float32s
+    score: Float32s
+    bias: Float32s
+    degree: Float32s
+
+
+class FrozenNetwork:
+    """A generation's text towers, share of the hypergraph channel, and attention.
+
+    Args:
+        generation: where the weights are.
+
+    Attributes:
+        fed_hypergraph: the hypergraph channel's share in what the bipartite one starts
+            from.
+        has_bipartite: whether the bipartite channel is switched on.
+        has_hypergraph: the same of the hypergraph channel.
+
+    Raises:
+        GenerationCorrupt: a weight is missing, or the channels are not those of this
+            code.
+    """
+
+    def __init__(self, generation: Generation) -> None:
+        if generation.channels != FIRST_CHANNELS or CHANNEL_NAMES != FIRST_CHANNELS:
+            raise GenerationCorrupt(
+                f"generation {generation.id} has the channels {', '.join(generation.channels)}; "
+                f"the fresh lane computes {', '.join(FIRST_CHANNELS)}"
+            )
+        self._encoder = generation.text_encoder()
+        self._attention = {kind: _attention_of(generation, kind) for kind in ("query", "item")}
+        self.fed_hypergraph = float(_weight(generation, "fed_hypergraph").reshape(-1)[0])
+        self.has_bipartite = generation.manifest.model.get("use_bipartite", "True") == "True"
+        self.has_hypergraph = generation.manifest.model.get("use_hypergraph", "True") == "True"
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+        return self._encoder.dim
+
+    def contents(self, texts: Sequence[str], tower: Tower) -> Float32s:
+        """Return ``float32 [num_texts, dim]``, what the text channel makes of texts."""
+        return self._encoder.contents(texts, tower)
+
+    def join(self, channels: ChannelRows, is_item: Bools) -> Float32s:
+        """Return unit vectors ``float32 [n, dim]`` of some nodes; a row that has no
+        finite one is NaN.
+
+        Args:
+            channels: of the nodes.
+            is_item: ``bool [n]``; False: a query.
+        """
+        vectors = np.empty_like(channels.text)
+        for kind, rows in (("query", ~is_item), ("item", is_item)):
+            if rows.any():
+                vectors[rows] = self._join(channels, rows, self._attention[kind])
+        return vectors
+
+    def _join(self, channels: ChannelRows, rows: Bools, attention: _Attention) -> Float32s:
+        each = np.stack(
+            [channels.text[rows], channels.bipartite[rows], channels.hypergraph[rows]], axis=1
+        )
+        degrees = np.stack(
+            [
+                np.ones(len(each)),
+                channels.weights[rows] * self.has_bipartite,
+                channels.hyperedges[rows] * self.has_hypergraph,
+            ],
+            axis=1,
+        ).astype(np.float32)
+        with np.errstate(invalid="ignore", over="ignore"):
+            hidden = np.tanh(each @ attention.project.T + attention.project_bias)
+            scores = (hidden * attention.score).sum(axis=2) + attention.bias
+            scores += np.log1p(degrees) @ attention.degree
+            scores[degrees == 0] = -np.inf
+            shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+            shares /= shares.sum(axis=1, keepdims=True)
+            joined = np.einsum("nc,ncd->nd", shares, each)
+            has_vector = np.abs(joined).max(axis=1) < _LARGEST
+        vectors = unit_rows(np.where(has_vector[:, None], joined, 0.0))
+        vectors[~has_vector] = np.nan
+        return vectors
+
+
+def _attention_of(generation: Generation, kind: str) -> _Attention:
+    weights = {
+        name: _weight(generation, f"attention.{kind}.{name}")
+        for name in ("project.weight", "project.bias", "score", "bias", "degree")
+    }
+    return _Attention(
+        project=weights["project.weight"],
+        project_bias=weights["project.bias"],
+        score=weights["score"],
+        bias=weights["bias"],
+        degree=weights["degree"],
+    )
+
+
+def _weight(generation: Generation, name: str) -> Float32s:
+    array = generation.warm.get(f"weight.{name}")
+    if array is None:
+        raise GenerationCorrupt(f"generation {generation.id} lacks warm.weight.{name}; train again")
+    return np.array(array, dtype=np.float32)

@@ -1,0 +1,139 @@
+"""Graphs that grow: what changed by definition, and what a full pass gives."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import torch
+
+from model.artifact.encoder import BAG
+from model.artifact.generation import Generation
+from model.data.training_set import build_training_set
+from model.network.network import DualChannelNetwork
+from model.network.whole_graph import Graph
+from model.settings import ModelSettings
+from model.training.warm_start import apply_warm_start, open_warm_start
+from protos.text import text_key
+from stream.actions import Action
+from stream.dtypes import Float32s
+from stream.events.types import CatalogItem, Interaction
+from stream.feed.changes import EdgeChanges, SessionChanges, ShardChanges
+from stream.graph.arrays import GraphArrays
+from stream.graph.facts import MAX_HYPEREDGE_ITEMS, MIN_HYPEREDGE_ITEMS
+
+CPU = torch.device("cpu")
+
+
+def changes_between(
+    before: Sequence[Interaction],
+    after: Sequence[Interaction],
+    catalog: Iterable[CatalogItem] = (),
+    *,
+    gone_queries: Sequence[str] = (),
+    gone_items: Sequence[str] = (),
+) -> ShardChanges:
+    """Return what a write changed that made the events `after` of the events
+    `before`, in plain Python.
+
+    Names of all events are given: more than a shard would.
+    """
+    old, new = _pairs(before), _pairs(after)
+    edges = {
+        pair: len(new.get(pair, ())) - len(old.get(pair, ())) for pair in old.keys() | new.keys()
+    }
+    changed = sorted((pair, count) for pair, count in edges.items() if count)
+    return ShardChanges(
+        shard=0,
+        sequence=1,
+        edges=EdgeChanges(
+            np.array([text_key(query) for (query, _), _ in changed], dtype=np.uint64),
+            np.array([text_key(item) for (_, item), _ in changed], dtype=np.uint64),
+            np.array([count for _, count in changed], dtype=np.int64),
+        ),
+        sessions=_sessions(_hyperedges(before), _hyperedges(after)),
+        query_names={text_key(event.query): event.query for event in after if event.query},
+        item_names={text_key(event.item_id): event.item_id for event in after},
+        catalog={text_key(item.item_id): item for item in catalog},
+        gone_queries=np.array([text_key(text) for text in gone_queries], dtype=np.uint64),
+        gone_items=np.array([text_key(item) for item in gone_items], dtype=np.uint64),
+    )
+
+
+def full_pass(
+    generation: Generation, arrays: GraphArrays, settings: ModelSettings
+) -> tuple[dict[str, Float32s], dict[str, Float32s]]:
+    """Return the unit vectors of all queries by text, and of all items by id, that the
+    network gives them over a graph with the weights of a generation.
+    """
+    warm = open_warm_start(generation, arrays, settings)
+    assert warm is not None
+    data = build_training_set(arrays, settings)
+    network = DualChannelNetwork(data.texts, settings, arrays.num_queries, arrays.num_items, CPU)
+    apply_warm_start(warm, network, data.texts)
+    with torch.no_grad():
+        # A feature that the generation does not know is zeros to its encoder.
+        known = np.asarray(generation.encoder[BAG])[data.texts.buckets].any(axis=1)
+        network.content.bag[torch.from_numpy(~known)] = 0.0
+        vectors = network(Graph(data.whole, CPU).reach_all())
+    queries = dict(zip(arrays.query_texts, vectors.query.numpy(), strict=True))
+    return queries, dict(zip(arrays.item_ids, vectors.item.numpy(), strict=True))
+
+
+def _pairs(events: Iterable[Interaction]) -> Mapping[tuple[str, str], set[str]]:
+    """Return the distinct sessions of each edge."""
+    sessions: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for event in events:
+        if event.query and event.action != Action.VIEW:
+            sessions[event.query, event.item_id].add(event.session_id)
+    return sessions
+
+
+def _hyperedges(events: Iterable[Interaction]) -> dict[str, tuple[set[str], set[str]]]:
+    """Return the items and the queries of each session's hyperedge."""
+    first_ms: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    queries: defaultdict[str, set[str]] = defaultdict(set)
+    for event in events:
+        items = first_ms[event.session_id]
+        items[event.item_id] = min(event.ts_ms, items.get(event.item_id, event.ts_ms))
+        if event.query and event.action != Action.VIEW:
+            queries[event.session_id].add(event.query)
+    return {
+        session: (_earliest(items), queries[session])
+        for session, items in first_ms.items()
+        if len(items) >= MIN_HYPEREDGE_ITEMS
+    }
+
+
+def _earliest(first_ms: Mapping[str, int]) -> set[str]:
+    by_time = sorted(first_ms, key=lambda item: (first_ms[item], item))
+    return set(by_time[:MAX_HYPEREDGE_ITEMS])
+
+
+def _sessions(
+    before: Mapping[str, tuple[set[str], set[str]]], after: Mapping[str, tuple[set[str], set[str]]]
+) -> SessionChanges:
+    nobody: tuple[set[str], set[str]] = (set(), set())
+    changed = [
+        session
+        for session in sorted(before.keys() | after.keys())
+        if before.get(session, nobody) != after.get(session, nobody)
+    ]
+    rows: list[tuple[int, bool, bool, bool]] = []
+    starts = [0]
+    for session in changed:
+        old, new = before.get(session, nobody), after.get(session, nobody)
+        for kind, is_query in ((0, False), (1, True)):
+            rows += [
+                (text_key(name), is_query, name in old[kind], name in new[kind])
+                for name in sorted(old[kind] | new[kind])
+            ]
+        starts.append(len(rows))
+    columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
+    return SessionChanges(
+        starts=np.array(starts, dtype=np.int64),
+        is_partial=np.zeros(len(changed), dtype=np.bool_),
+        member=np.array(columns[0], dtype=np.uint64),
+        is_query=np.array(columns[1], dtype=np.bool_),
+        was_in=np.array(columns[2], dtype=np.bool_),
+        is_in=np.array(columns[3], dtype=np.bool_),
+    )

@@ -1,0 +1,34 @@
+"""Sums of rows into rows that are named more than once."""
+
+import numpy as np
+import pytest
+
+import model.fresh.active.sums
+from model.fresh.active.sums import add_numbers, add_products
+
+
+@pytest.mark.parametrize("block", [1, 7, 1 << 15])
+def test_every_product_is_added_once(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    """Whatever the size of a block."""
+    monkeypatch.setattr(model.fresh.active.sums, "_BLOCK_ROWS", block)
+    random = np.random.default_rng(block)
+    target = random.normal(size=(6, 3)).astype(np.float32)
+    source = random.normal(size=(5, 3)).astype(np.float32)
+    index, at = random.integers(0, 6, 50), random.integers(0, 5, 50)
+    weight = random.normal(size=50)
+    expected = target.astype(np.float64)
+    np.add.at(expected, index, weight[:, None] * source[at])
+
+    add_products(target, index, weight, source, at)
+
+    np.testing.assert_allclose(target, expected, atol=1e-4)
+
+
+def test_numbers_are_added_to_those_that_are_named() -> None:
+    """Twice where twice named; nothing where nothing is."""
+    target = np.zeros(4)
+
+    add_numbers(target, np.array([1, 3, 1]), np.array([1.0, 2.0, 4.0]))
+    add_numbers(target, np.zeros(0, dtype=np.int64), np.zeros(0))
+
+    assert target.tolist() == [0.0, 5.0, 0.0, 2.0]
