@@ -110,6 +110,13 @@ class Source(Protocol):
     def lag(self) -> Lag:
         """Return what was not applied yet."""
 
+    def reflected_ms(self) -> Mapping[int, int]:
+        """Return, by shard, the time up to which everything that had arrived for it is
+        applied, in the time of the records.
+
+        Left out: shards of which nothing can be said now.
+        """
+
     @property
     def clock_offset_ms(self) -> int:
         """How far the records' own times are ahead of this machine's clock.
@@ -389,7 +396,7 @@ class _Worker:
                 self._metrics.count_facts(new=0, erased=erased, dropped=0)
 
     def set_freshness(self) -> None:
-        """Set the gauges of watermark and lag."""
+        """Set the gauges of watermark and lag, and renew the feeds."""
         watermarks = [shard.state().watermark_ms for shard in self._store.open_shards()]
         self.totals.watermark_ms = min((ms for ms in watermarks if ms is not None), default=None)
         self._metrics.set_freshness(
@@ -397,6 +404,17 @@ class _Worker:
             lag=self._source.lag(),
             clock_offset_seconds=self._source.clock_offset_ms / 1000,
         )
+        self._renew_feeds()
+
+    def _renew_feeds(self) -> None:
+        """Say in the feeds up to when they tell all."""
+        feeds = {shard.index: shard.feed() for shard in self._store.open_shards()}
+        if not any(feeds.values()):
+            return
+        reflected = self._source.reflected_ms()
+        for index, feed in feeds.items():
+            if feed is not None:
+                feed.renew(reflected.get(index, 0))
 
     @property
     def _retention_ms(self) -> int | None:

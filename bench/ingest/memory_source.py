@@ -68,6 +68,10 @@ class MemorySource:
         """Nothing is known."""
         return Lag()
 
+    def reflected_ms(self) -> Mapping[int, int]:
+        """Nothing is known."""
+        return {}
+
     @property
     def clock_offset_ms(self) -> int:
         """Nothing is known."""

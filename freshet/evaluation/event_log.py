@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
@@ -68,7 +68,7 @@ def open_log(log: EventLog, settings: StreamSettings, stop: Event) -> Iterator[G
 def _build(log: EventLog, root: Path, settings: StreamSettings, stop: Event) -> None:
     paths = [str(path) for path in log.events]
     source = FileSource(paths, settings, catalog_paths=[str(path) for path in log.items])
-    with Store.create_or_open(root, settings) as store:
+    with Store.create_or_open(root, replace(settings, feed_bytes=0)) as store:
         totals = apply_source(source, store, settings, stop)
     refuse_if_cancelled(stop.is_set)
     if totals.quarantined:

@@ -79,6 +79,10 @@ class BoundedTopics:
         """Return what waits, what comes after the ends included."""
         return self._source.lag()
 
+    def reflected_ms(self) -> Mapping[int, int]:
+        """Nothing: it leaves out what comes after the ends."""
+        return {}
+
     @property
     def clock_offset_ms(self) -> int:
         """How far records' times in Kafka are ahead of this machine's clock."""

@@ -18,7 +18,7 @@ from stream.changes.plan import Plan, merge
 from stream.clock import now_ms
 from stream.events.columns import Keys, ShardBatch, Texts
 from stream.events.types import Rejection
-from stream.feed.changes import SessionChanges, ShardChanges
+from stream.feed.changes import KeyedTexts, SessionChanges, ShardChanges
 from stream.feed.members import FactTable, edge_changes, session_changes, wide_changes
 from stream.shard import codec
 from stream.shard.changed_entries import ShardWrite
@@ -135,6 +135,7 @@ def _told(
         was_in=~plan.is_new,
         is_in=np.ones(len(plan.facts), dtype=np.bool_),
         old_stamp=old_stamp,
+        by_item=plan.by_item,
     )
     edges = edge_changes(table.with_gone(plan.lookup.sessions.facts.gone))
     whole = table
@@ -157,8 +158,8 @@ def _told(
         event_ms=int(batch.events.ts_ms.max(initial=0)),
         edges=edges,
         sessions=sessions,
-        query_names=dict(zip(plan.queries.new.tolist(), plan.queries.new_texts, strict=True)),
-        item_names=dict(zip(plan.item_names.new.tolist(), plan.item_names.new_texts, strict=True)),
+        query_names=KeyedTexts(plan.queries.new, plan.queries.new_texts),
+        item_names=KeyedTexts(plan.item_names.new, plan.item_names.new_texts),
         catalog=plan.items,
     )
 

@@ -54,6 +54,7 @@ class Plan:
         is_changed: ``bool [num_facts]`` which of them are new or moved.
         is_new: ``bool [num_facts]`` which of them their session did not have.
         replaced: the stored facts that moved, as they were.
+        by_item: ``int64 [num_facts]`` the facts in order of (session, item).
         num_new: how many are new, those of renamed sessions not among them.
         users: who was seen in its sessions.
         wide: the sessions that are wide after the write, with the items of their
@@ -71,6 +72,7 @@ class Plan:
     is_changed: Bools
     is_new: Bools
     replaced: FactColumns
+    by_item: Int64s
     num_new: int
     users: SeenUsers
     wide: Mapping[int, tuple[int, ...]]
@@ -100,6 +102,7 @@ def merge(lookup: Lookup) -> Plan:
     queries, item_names = _names(lookup, accepted)
     users = _seen_users(seen, lookup.cut.renames, lookup.sessions.records)
     wides = _wide_after(lookup, merged.facts, users)
+    by_item = order_by(merged.facts.session, merged.facts.item)
     return Plan(
         lookup=lookup,
         accepted=accepted,
@@ -109,11 +112,12 @@ def merge(lookup: Lookup) -> Plan:
         is_changed=merged.is_new | merged.is_moved,
         is_new=merged.is_new,
         replaced=merged.replaced,
+        by_item=by_item,
         num_new=num_new,
         users=users,
         wide=wides,
         items=_changed_items(lookup),
-        state=_state_after(lookup, merged, replaced, wides),
+        state=_state_after(lookup, merged, by_item, replaced, wides),
         progress=_progress_after(lookup),
     )
 
@@ -190,6 +194,7 @@ def _wide_after(lookup: Lookup, facts: FactColumns, users: SeenUsers) -> dict[in
 def _state_after(
     lookup: Lookup,
     merged: MergedFacts,
+    by_item: Int64s,
     replaced: FactColumns,
     wides: Mapping[int, tuple[int, ...]],
 ) -> ShardState:
@@ -200,7 +205,11 @@ def _state_after(
     # Of sessions that were wide only a part is here: their entries tell the rest.
     known = lookup.sessions.wide
     num_others = len(lookup.sessions.records) - len(known)
-    sessions, sizes = hyperedge_sizes(_outside(merged.facts, known))
+    sessions, sizes = (
+        hyperedge_sizes(_outside(merged.facts, known))
+        if known
+        else hyperedge_sizes(merged.facts, by_item)
+    )
     _, old_sizes = hyperedge_sizes(_outside(_together(stored.kept, stored.gone), known))
     if known:
         old_items = {key: record.items or () for key, record in known.items()}

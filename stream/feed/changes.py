@@ -4,8 +4,9 @@ No session, no user and no time of a single event is in it: an erasure finds not
 here but names.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -187,6 +188,37 @@ class SessionChanges:
         return member[is_there & is_query], member[is_there & ~is_query]
 
 
+class KeyedTexts(Mapping[int, str]):
+    """Texts by key, of which a mapping is made when one is asked for.
+
+    Args:
+        keys: ``uint64 [num_texts]``.
+        texts: of each.
+    """
+
+    def __init__(self, keys: Keys, texts: Sequence[str]) -> None:
+        self.keys_of_texts = keys
+        self.texts = texts
+
+    @cached_property
+    def _by_key(self) -> dict[int, str]:
+        return dict(zip(self.keys_of_texts.tolist(), self.texts, strict=True))
+
+    def __getitem__(self, key: int) -> str:
+        return self._by_key[key]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._by_key)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mapping) and self._by_key == dict(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as a dict
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardChanges:
     """What one write of a shard changed. Times are epoch milliseconds, 0: unknown.
@@ -222,8 +254,8 @@ class ShardChanges:
     event_ms: int = 0
     edges: EdgeChanges = field(default_factory=EdgeChanges.empty)
     sessions: SessionChanges = field(default_factory=SessionChanges.empty)
-    query_names: Mapping[int, str] = field(default_factory=dict)
-    item_names: Mapping[int, str] = field(default_factory=dict)
+    query_names: KeyedTexts = field(default_factory=lambda: KeyedTexts(_NO_KEYS, ()))
+    item_names: KeyedTexts = field(default_factory=lambda: KeyedTexts(_NO_KEYS, ()))
     catalog: Mapping[int, CatalogItem] = field(default_factory=dict)
     gone_queries: NDArray[np.uint64] = field(default_factory=lambda: _NO_KEYS)
     gone_items: NDArray[np.uint64] = field(default_factory=lambda: _NO_KEYS)

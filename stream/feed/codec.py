@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from stream.events.columns import Keys
 from stream.events.types import CatalogItem
-from stream.feed.changes import EdgeChanges, SessionChanges, ShardChanges
+from stream.feed.changes import EdgeChanges, KeyedTexts, SessionChanges, ShardChanges
 
 BAD_RECORD_ERRORS = (ValueError, IndexError, StructError, msgspec.MsgspecError)
 """What unpacking raises on bytes that this module did not write."""
@@ -154,25 +154,27 @@ class _Texts(NamedTuple):
     blob: bytes
 
     @classmethod
-    def of(cls, keys: Sequence[int], texts: Sequence[bytes]) -> "_Texts":
-        return cls(
-            np.array(keys, dtype=np.uint64),
-            np.array(list(map(len, texts)), dtype=np.int64),
-            b"".join(texts),
-        )
-
-    @classmethod
-    def of_names(cls, names: Mapping[int, str]) -> "_Texts":
-        texts = [text.encode("utf-8", "surrogatepass") for text in names.values()]
-        return cls.of(list(names), texts)
+    def of_names(cls, names: KeyedTexts) -> "_Texts":
+        texts: Sequence[str] | Sequence[bytes] = names.texts
+        joined = "".join(names.texts)
+        blob = joined.encode("utf-8", "surrogatepass")
+        if len(blob) > len(joined):  # a character of some text is several bytes
+            texts = [text.encode("utf-8", "surrogatepass") for text in names.texts]
+        return cls(names.keys_of_texts, _sizes(texts), blob)
 
     @classmethod
     def of_catalog(cls, catalog: Mapping[int, CatalogItem]) -> "_Texts":
-        return cls.of(list(catalog), [_encoder.encode(item) for item in catalog.values()])
+        items = [_encoder.encode(item) for item in catalog.values()]
+        keys = np.array(list(catalog), dtype=np.uint64)
+        return cls(keys, _sizes(items), b"".join(items))
 
     @property
     def counts(self) -> tuple[int, int]:
         return len(self.keys), len(self.blob)
+
+
+def _sizes(texts: Sequence[str] | Sequence[bytes]) -> NDArray[np.int64]:
+    return np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
 
 
 _COUNTS = (
@@ -213,7 +215,8 @@ def _cut(blob: bytes, sizes: Sequence[int]) -> list[bytes]:
     return [blob[low:high] for low, high in pairwise(accumulate(sizes, initial=0))]
 
 
-def _names(keys: Keys, texts: Sequence[bytes]) -> dict[int, str]:
+def _names(keys: Keys, texts: Sequence[bytes]) -> KeyedTexts:
     """Return names by key; one that was redacted is empty, and left out."""
-    pairs = zip(keys.tolist(), texts, strict=True)
-    return {key: text.decode("utf-8", "surrogatepass") for key, text in pairs if text}
+    is_kept = np.array([bool(text) for text in texts], dtype=np.bool_)
+    kept = [text.decode("utf-8", "surrogatepass") for text in texts if text]
+    return KeyedTexts(keys[is_kept], kept)

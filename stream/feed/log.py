@@ -130,8 +130,8 @@ def unpack_head(packed: bytes) -> LogHead:
 
 
 def frame(record: bytes) -> bytes:
-    """Return a record as it stands in a log: its size, its crc32, itself."""
-    return _FRAME.pack(len(record), zlib.crc32(record)) + record
+    """Return what stands before a record in a log: its size and its crc32."""
+    return _FRAME.pack(len(record), zlib.crc32(record))
 
 
 def frames(content: bytes, start: int) -> Iterator[Frame]:

@@ -34,12 +34,15 @@ class FactTable:
         is_in: ``bool [num_facts]`` there after.
         old_stamp: ``uint64 [num_facts]`` `FactColumns.stamp` before, of those that were
             there.
+        by_item: ``int64 [num_facts]`` the facts in order of (session, item); None: it
+            is found.
     """
 
     facts: FactColumns
     was_in: Bools
     is_in: Bools
     old_stamp: Keys
+    by_item: Int64s | None = None
 
     def take(self, index: Int64s | Bools) -> "FactTable":
         """Return the facts at these indexes, or where a mask is true."""
@@ -128,7 +131,9 @@ def session_changes(
 def _items(table: FactTable, number: Int64s, num_sessions: int, item_ids: ItemIds) -> MemberRows:
     """Return the items that hyperedges keep, by (session, item)."""
     facts = table.facts
-    order = order_by(facts.session, facts.item)
+    order = table.by_item
+    if order is None:
+        order = order_by(facts.session, facts.item)
     session, item = number[order], facts.item[order]
     firsts = np.flatnonzero(run_starts(session, item))
     rows = MemberRows(

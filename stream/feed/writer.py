@@ -1,5 +1,6 @@
 """Writes the feed of one shard: a record before each write, the status after it."""
 
+import errno
 import logging
 import os
 import shutil
@@ -15,7 +16,7 @@ from stream.clock import now_ms
 from stream.feed.changes import ShardChanges, WriterMark
 from stream.feed.codec import pack_changes
 from stream.feed.folder import FeedFolder
-from stream.feed.log import HEAD_BYTES, LogHead, LogName, frame, pack_head, unpack_head
+from stream.feed.log import FRAME_BYTES, HEAD_BYTES, LogHead, LogName, frame, pack_head, unpack_head
 from stream.feed.status import Status, newest_status, pack_status, status_name
 
 logger = logging.getLogger(__name__)
@@ -105,11 +106,11 @@ class FeedWriter:
             with self._lock:
                 log = self._current_log()
                 if changes is not None:
-                    packed = frame(pack_changes(changes))
+                    record = pack_changes(changes)
                     if self._pending:
                         os.ftruncate(log.descriptor, log.size)
-                    self._pending = len(packed)
-                    _write_all(log.descriptor, packed, log.size)
+                    self._pending = FRAME_BYTES + len(record)
+                    _write_all(log.descriptor, [frame(record), record], log.size)
         except OSError as error:
             self._lose(error)
 
@@ -187,7 +188,7 @@ class FeedWriter:
         descriptor = os.open(self._folder / str(name), flags, 0o644)
         head = LogHead(self._shard, self._writer, name.first, previous)
         try:
-            _write_all(descriptor, pack_head(head), 0)
+            _write_all(descriptor, [pack_head(head)], 0)
         except OSError:
             os.close(descriptor)
             raise
@@ -260,9 +261,12 @@ def _lineage(files: FeedFolder, mark: WriterMark) -> Sequence[LogName]:
     return found
 
 
-def _write_all(descriptor: int, content: bytes, offset: int) -> None:
-    """Write at an offset; one system call but where the disk takes less."""
-    view = memoryview(content)
-    while view:
-        count = os.pwrite(descriptor, view, offset)
-        view, offset = view[count:], offset + count
+def _write_all(descriptor: int, parts: Sequence[bytes], offset: int) -> None:
+    """Write parts at an offset, in one system call.
+
+    Raises:
+        OSError: the disk refused, or took only some of it.
+    """
+    size = sum(map(len, parts))
+    if os.pwritev(descriptor, parts, offset) < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -234,13 +234,19 @@ def merge_facts(stored: FactColumns, seen: FactColumns) -> MergedFacts:
     )
 
 
-def hyperedge_sizes(facts: FactColumns) -> tuple[Keys, Int64s]:
+def hyperedge_sizes(facts: FactColumns, order: Int64s | None = None) -> tuple[Keys, Int64s]:
     """Return the distinct sessions, ascending, and how many items their hyperedges keep
     (0: it has none).
+
+    Args:
+        facts: of the sessions.
+        order: ``int64 [num_facts]`` the facts in order of (session, item); None: it is
+            found.
     """
     # Sorted by (session, item), each pair once: a session's run is as long as it has
     # distinct items.
-    order = order_by(facts.session, facts.item)
+    if order is None:
+        order = order_by(facts.session, facts.item)
     session, item = facts.session[order], facts.item[order]
     session = session[run_starts(session, item)]
     firsts = np.flatnonzero(run_starts(session))

@@ -142,6 +142,14 @@ class Reader(Protocol):
         None: not known yet.
         """
 
+    def ends(self, positions: Collection[SourcePartition]) -> Mapping[SourcePartition, int]:
+        """Ask where partitions end now: every record that had reached one when it was
+        asked is before its end.
+
+        Raises:
+            BrokerAway: the broker does not answer within a moment.
+        """
+
     def passed_over(self) -> Sequence[PassedOver]:
         """Return the batches that were passed over since the last call."""
 

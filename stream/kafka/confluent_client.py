@@ -303,6 +303,10 @@ class ConfluentReader:
         """Return where reading resumes, past transaction marks too."""
         return self._next.get(position)
 
+    def ends(self, positions: Collection[SourcePartition]) -> dict[SourcePartition, int]:
+        """Ask where partitions end now, one after the other."""
+        return {position: self._watermarks(position)[1] for position in positions}
+
     def passed_over(self) -> list[PassedOver]:
         """Return the batches that were passed over since the last call."""
         found, self._passed_over = self._passed_over, []

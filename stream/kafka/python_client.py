@@ -334,6 +334,15 @@ class KafkaPythonReader:
             return offset
         return None
 
+    def ends(self, positions: Collection[SourcePartition]) -> dict[SourcePartition, int]:
+        """Ask where partitions end now."""
+        asked = [_partition(position) for position in positions]
+        try:
+            found = self._consumer.end_offsets(asked, timeout_ms=_ANSWER_MS)
+        except KafkaError as error:
+            raise BrokerAway(str(error)) from error
+        return {SourcePartition(*partition): offset for partition, offset in found.items()}
+
     def passed_over(self) -> list[PassedOver]:
         """Return the batches that were passed over since the last call."""
         found = self._passed_over.copy()

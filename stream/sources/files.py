@@ -2,6 +2,7 @@
 
 import glob
 import logging
+import math
 import select
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -90,6 +91,8 @@ class FileSource:
         self._settings = settings
         self._follow = follow
         self._files: dict[Path, _File] = {}
+        self._shards: list[int] = []
+        self._is_unapplied = False
         self._stored: Mapping[SourcePartition, int] = {}
         self._awaited: set[str] = set()
         self._failure: SourceUnreadable | None = None
@@ -100,8 +103,9 @@ class FileSource:
 
         Of each file, the least that all its shards have applied.
         """
-        shards = range(store.num_shards) if self._own_shards is None else sorted(self._own_shards)
-        self._stored = _least([store.shard(number).positions() for number in shards])
+        own = self._own_shards
+        self._shards = list(range(store.num_shards)) if own is None else sorted(own)
+        self._stored = _least([store.shard(number).positions() for number in self._shards])
 
     def poll(self, max_wait_seconds: float) -> Sequence[RecordBatch]:
         """Return the next records, file after file; none when there are none now.
@@ -119,6 +123,7 @@ class FileSource:
         if not records and not self.exhausted:
             self._wait(min(self._settings.follow_poll_seconds, max_wait_seconds))
             records = self._read()
+        self._is_unapplied |= bool(records)
         return records
 
     def idle(self, seconds: float) -> None:
@@ -169,13 +174,27 @@ class FileSource:
         """How much of `bytes_total` was read."""
         return sum(min(file.bytes_done, _size_bytes(path)) for path, file in self._files.items())
 
+    def reflected_ms(self) -> dict[int, int]:
+        """Return, for every shard, the time up to which all that had come into the
+        files is applied; nothing while what was handed out is not.
+        """
+        if self._is_unapplied:
+            return {}
+        at_ms = now_ms()
+        waited = max(self.lag().seconds.values())
+        told_ms = at_ms - math.ceil(waited * 1000) - 1 if waited else at_ms
+        return dict.fromkeys(self._shards, told_ms)
+
     @property
     def clock_offset_ms(self) -> int:
         """Nothing is known: a line has no time but its event's."""
         return 0
 
-    def applied(self, positions: Mapping[SourcePartition, int]) -> None:
-        """Nothing to do: the store alone remembers how far files were applied."""
+    def applied(self, positions: Mapping[SourcePartition, int]) -> None:  # noqa: ARG002  # all that was handed out is
+        """Record that what was handed out is in the store, which alone remembers how
+        far files were applied.
+        """
+        self._is_unapplied = False
 
     def close(self) -> None:
         """Close all files."""

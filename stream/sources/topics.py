@@ -4,6 +4,7 @@ A member of a consumer group that reads the partitions of its shards.
 """
 
 import logging
+import math
 import time
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -255,6 +256,60 @@ class KafkaSource:
             elif silent:
                 seconds[place] = silent
         return Lag(records=records, seconds=seconds, silent_seconds=silent)
+
+    def reflected_ms(self) -> dict[int, int]:
+        """Return, by shard, the time up to which all that had reached its partitions is
+        applied, in the time of Kafka's records.
+
+        Where nothing is known to wait the broker is asked: what it had then is all
+        there was until then. Else it is the time of what waits longest, less 1. Left
+        out: shards of which nothing can be said now.
+        """
+        if self._member is None or self._is_away:
+            return {}
+        asked_at, asked_ms = time.monotonic(), now_ms()
+        try:
+            ends = self._joined.reader.ends(self._idle())
+        except BrokerAway as error:
+            logger.warning("ends not known bootstrap=%s error=%s", self._bootstrap, error)
+            return {}
+        now, at_ms, ahead_ms = time.monotonic(), now_ms(), self.clock_offset_ms
+        claims: dict[SourcePartition, int] = {}
+        for position in self._assigned():
+            next_offset, known = self._next_offset(position), self._joined.reader.end(position)
+            end = max(ends.get(position, 0), known or 0)
+            if next_offset is None or (known is None and position not in ends):
+                claims[position] = 0
+            elif next_offset >= end:
+                claims[position] = asked_ms + ahead_ms
+            else:
+                arrivals = self._arrivals[position]
+                arrivals.see_end(end, heard=asked_at, now=now)
+                age = arrivals.age_seconds(next_offset, now=now, now_ms=at_ms)
+                claims[position] = at_ms + ahead_ms - math.ceil(age * 1000) - 1
+        return self._by_shard(claims)
+
+    def _idle(self) -> list[SourcePartition]:
+        """Return the partitions in which nothing is known to wait."""
+        places = [
+            (position, self._joined.reader.end(position), self._next_offset(position))
+            for position in self._assigned()
+        ]
+        return [
+            position
+            for position, end, next_offset in places
+            if end is None or next_offset is None or next_offset >= end
+        ]
+
+    def _by_shard(self, claims: Mapping[SourcePartition, int]) -> dict[int, int]:
+        """Return the least of each shard's partitions, and of all erasures."""
+        assignment = self._joined.assignment
+        everywhere = [claims[position] for position in assignment.erasures]
+        found: dict[int, list[int]] = {shard: [*everywhere] for shard in assignment.shards}
+        for position in assignment.partitions:
+            found[position.partition].append(claims[position])
+        least = {shard: min(own, default=0) for shard, own in found.items()}
+        return {shard: told_ms for shard, told_ms in least.items() if told_ms}
 
     @property
     def clock_offset_ms(self) -> int:

@@ -31,6 +31,7 @@ from stream.events import interner as interning
 from stream.events import native
 from stream.events.fast_path import ColumnDecoder
 from stream.events.types import Interaction, RecordBatch, Rejection, SourcePartition
+from stream.feed import open_feed
 from stream.kafka.partitioner import shard_of
 from stream.metrics import Lag, StreamMetrics
 from stream.quarantine.file import FILE_NAME, FileQuarantine, read_quarantine
@@ -479,6 +480,7 @@ class ScriptedSource:
         self.rebalances = 0
         self.clock_offset_ms = 0
         self.times_ms: Sequence[int] = ()
+        self.reflected: dict[int, int] = {}
         self.idled_seconds = 0.0
         self.on_idle: Callable[[], None] = lambda: None
         self._polls = list(polls)
@@ -527,6 +529,10 @@ class ScriptedSource:
     def lag(self) -> Lag:
         """Nothing waits."""
         return Lag()
+
+    def reflected_ms(self) -> dict[int, int]:
+        """Return what the test says."""
+        return self.reflected
 
     def applied(self, positions: Mapping[SourcePartition, int]) -> None:
         """Nothing to do."""
@@ -578,6 +584,19 @@ class Clock:
             return call(*arguments, **named)
 
         patch.setattr(owner, name, moved)
+
+
+def test_feeds_say_up_to_when_all_is_applied(open_store: OpenStore) -> None:
+    """What the source claims, and never less than was claimed before."""
+    store = open_store(num_shards=1)
+    feed, claims = open_feed(store.root), list[int]()
+    for claim in ({0: 5000}, {}, {0: 4000}, {0: 6000}):
+        source = ScriptedSource([[line_of(event())]])
+        source.reflected = claim
+        run_scripted(source, store, StreamSettings())
+        claims.append(feed.read({}).reflected_ms)
+
+    assert claims == [5000, 5000, 5000, 6000]
 
 
 def test_batch_seconds_run_from_decoding_to_the_write(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
@@ -101,6 +102,8 @@ def stream(  # noqa: PLR0913  # the options of the command
     settings = begin(config_file, log_level="INFO" if runs_on else "WARNING").stream(
         checkpoints_url=checkpoints
     )
+    if not runs_on:  # nobody follows a bulk load: a feed would cost more than it tells
+        settings = replace(settings, feed_bytes=0)
     plan = BackfillPlan(
         paths=[source.value for source in sources],
         catalogs=[catalog.value for catalog in catalogs],

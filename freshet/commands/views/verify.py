@@ -131,7 +131,7 @@ def _rebuild(
     ]
     # As many as the store has: with a fold age, what is late in a file is so by shard.
     num_shards = max((each.num_partitions for each in topics), default=graph.num_shards)
-    with Store.create_or_open(scratch, settings, num_shards) as store:
+    with Store.create_or_open(scratch, replace(settings, feed_bytes=0), num_shards) as store:
         with progress("rebuilding", "bytes") as advance:
             _apply(
                 files, store, settings, stop, lambda: advance(files.bytes_done, files.bytes_total)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from stream.clock import now_ms
 from stream.errors import SourceUnreadable
 from stream.events.formats.catalog import JSON_ITEM
 from stream.events.types import Record, SourcePartition
@@ -278,6 +279,34 @@ def test_following_a_file_that_is_cut_back_and_grows_unseen(
     assert poll_until(source, lambda values: len(values) == 100) == [
         line.encode() for line in fresh
     ]
+    source.close()
+
+
+def test_what_is_claimed_of_files_ends_before_what_waits(
+    tmp_path: Path, settings: StreamSettings, open_store: OpenStore
+) -> None:
+    """Nothing new while what was handed out is not applied; the present once all is; no
+    more than before it came while a line waits.
+    """
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(lines("a1"))
+    source = FileSource([str(path)], settings, follow=True)
+    source.start(open_store(num_shards=2))
+    assert poll_until(source, bool) == [b"a1"]
+    handed_out = source.reflected_ms()
+    source.applied({})
+    before_ms = now_ms()
+    applied = source.reflected_ms()
+    between_ms = now_ms()
+    with path.open("ab") as file:
+        file.write(lines("a2"))
+    waiting = source.reflected_ms()
+
+    assert handed_out == {}
+    assert applied.keys() == waiting.keys() == {0, 1}
+    assert before_ms <= applied[0] <= between_ms
+    assert waiting[0] < now_ms()
+    assert waiting[0] <= between_ms + 1
     source.close()
 
 

@@ -26,6 +26,7 @@ from prometheus_client import CollectorRegistry
 from stream.clock import now_ms
 from stream.errors import SourceMismatch, SourceUnavailable, StreamError
 from stream.events.types import CatalogItem, Record, SourcePartition
+from stream.feed import open_feed
 from stream.kafka.partitioner import shard_of
 from stream.kafka.producer import RecordProducer
 from stream.metrics import StreamMetrics
@@ -421,6 +422,55 @@ def test_records_that_are_polled_but_not_applied_count_as_behind(
     assert sum(source.behind_records().values()) == 0
     assert not any(source.lag().seconds.values())
     source.close()
+
+
+def test_nothing_is_claimed_of_what_waits(
+    kafka_bootstrap: str, settings: StreamSettings, open_store: OpenStore
+) -> None:
+    """What waits holds its shard's claim back, and only its; what is applied does not,
+    though nothing more comes.
+    """
+    source = KafkaSource(kafka_bootstrap, settings)
+    source.start(open_store(num_shards=PARTITIONS))
+    while len(source.reflected_ms()) < PARTITIONS:
+        source.poll(0.1)
+    publish(kafka_bootstrap, settings, [event("s-1", ts_ms=NOON_MS)])
+    published_ms, shard = now_ms(), shard_of("s-1", PARTITIONS)
+    found = source.poll(0.1)
+    while not found:
+        found = source.poll(0.1)
+    waiting = source.reflected_ms()
+    source.applied({batch.position: batch.next_offset for batch in found})
+    applied = source.reflected_ms()
+    source.close()
+
+    assert waiting[shard] < found[0].times_ms[0] <= published_ms
+    assert all(waiting[other] >= published_ms for other in range(PARTITIONS) if other != shard)
+    assert min(applied.values()) >= published_ms
+
+
+def test_a_published_event_is_in_the_feed_once_it_is_claimed(
+    kafka_bootstrap: str, settings: StreamSettings, open_store: OpenStore, start_worker: StartWorker
+) -> None:
+    """And its claim goes on while nobody publishes."""
+    store = open_store(num_shards=PARTITIONS)
+    feed, worker = open_feed(store.root), start_worker(store)
+    worker.wait_until(lambda: feed.read({}).reflected_ms > 0)
+    publish(kafka_bootstrap, settings, [event("s-1", "radio", ts_ms=NOON_MS)])
+    published_ms = now_ms()
+    claims: list[tuple[int, bool]] = []
+
+    def is_claimed() -> bool:
+        read = feed.read({})
+        has_it = any("radio" in each.query_names.values() for each in read.changes)
+        claims.append((read.reflected_ms, has_it))
+        return read.reflected_ms > published_ms + 1000
+
+    worker.wait_until(is_claimed)
+    worker.stop()
+
+    assert [has_it for reflected_ms, has_it in claims if reflected_ms >= published_ms]
+    assert all(has_it for reflected_ms, has_it in claims if reflected_ms >= published_ms)
 
 
 def test_records_come_with_their_own_time(
