@@ -6,8 +6,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
+
+if TYPE_CHECKING:
+    from freshet_client import OverlayState, Receipt
 
 _TIMEOUT_SECONDS = 2.0
 """The longest wait for an answer; on one network it takes milliseconds. Twice as much
@@ -185,8 +189,27 @@ def _freshness(target: str) -> tuple[str, dict[str, float | str | None]]:
         "items": freshness.num_items,
         "queries": freshness.num_queries,
         "last_refusal": freshness.last_refusal or None,
+        **_overlay_facts(freshness.overlay, freshness.receipt),
     }
     return ("" if freshness.ready else "no generation is live yet"), facts
+
+
+def _overlay_facts(
+    overlay: "OverlayState | None", receipt: "Receipt | None"
+) -> dict[str, float | str | None]:
+    """Return what there is to know of the fresh lane; nothing where there is none."""
+    if overlay is None or receipt is None or not (overlay.written_ms or overlay.last_refusal):
+        return {}
+    return {
+        "reflected_age_seconds": receipt.age_seconds,
+        "overlay_segment": overlay.sequence,
+        "overlay_items": overlay.num_items,
+        "overlay_queries": overlay.num_queries,
+        "gone_items": overlay.num_gone_items,
+        "overlay_behind": overlay.behind or None,
+        "overlay_refusal": overlay.last_refusal or None,
+        "waits_for_overlay": overlay.pending_generation or None,
+    }
 
 
 def _label(samples: Samples, name: str, label: str) -> str | None:

@@ -68,7 +68,12 @@ def serving(artifacts_path: Path) -> Iterator[Serve]:
 
     def start(**settings: object) -> RunningServer:
         registry = CollectorRegistry()
-        defaults = {"listen": "127.0.0.1:0", "watch_every_seconds": 0.02, "grace_seconds": 5.0}
+        defaults = {
+            "listen": "127.0.0.1:0",
+            "watch_every_seconds": 0.02,
+            "overlay_every_seconds": 0.01,
+            "grace_seconds": 5.0,
+        }
         made = ServerSettings(**{**defaults, **settings})  # type: ignore[arg-type]
         server = RetrievalServer(made, artifacts_path, registry, clock_ms=lambda: NOW_MS)
         running.append(server)

@@ -43,6 +43,7 @@ class Catalogue:
     watermark_ms: int = NOW_MS - 60_000
     taken_ms: int = NOW_MS - 30_000
     created_ms: int = NOW_MS
+    item_ids: list[str] | None = None  # None: the id of the generation, and a number
     item_vectors: NDArray[np.float32] = field(init=False)
     query_vectors: NDArray[np.float32] = field(init=False)
 
@@ -149,11 +150,12 @@ def _fill(folder: Path, generation_id: str, catalogue: Catalogue) -> manifest_pb
     writer = GenerationWriter(folder)
     order = sorted(range(len(catalogue.queries)), key=lambda row: text_key(catalogue.queries[row]))
     num_items, num_queries = len(catalogue.titles), len(catalogue.queries)
-    items = sorted(range(num_items), key=lambda item: text_key(f"{generation_id}/{item}"))
+    ids = catalogue.item_ids or [f"{generation_id}/{item}" for item in range(num_items)]
+    items = sorted(range(num_items), key=lambda item: text_key(ids[item]))
     shown = np.array([item not in catalogue.hidden for item in items], dtype=np.bool_)
     index_items = np.flatnonzero(shown).astype(np.int64)
     item_vectors = catalogue.item_vectors[items]
-    writer.add_strings("item_ids", [f"{generation_id}/{item}" for item in items])
+    writer.add_strings("item_ids", [ids[item] for item in items])
     writer.add_strings("item_titles", [catalogue.titles[item] for item in items])
     writer.add_strings("query_texts", [catalogue.queries[row] for row in order])
     arrays = {

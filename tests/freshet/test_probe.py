@@ -1,13 +1,24 @@
 """Tests of asking other processes how they are."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from freshet.metrics import metrics_endpoint
 from freshet.probe import Addresses, ProcessStatus, read_metrics, read_status, total
+from model.artifact.overlay.folder import OverlayFolder
+from model.artifact.overlay.gone import GoneList
+from model.artifact.overlay.publisher import OverlayPublisher
+from model.artifact.overlay.segment import Claim
+from server.app import RetrievalServer
+from server.settings import ServerSettings
+from stream.clock import now_ms
 from stream.metrics import Lag, StreamMetrics
+from testing.overlays import overlay_rows
+from testing.retrieval_server import wait_until
+from testing.small_generations import DIM, Artifacts, make_catalogue
 
 
 def _by_name(processes: list[ProcessStatus]) -> dict[str, ProcessStatus]:
@@ -41,6 +52,34 @@ def test_a_server_without_a_generation_is_not_up(addresses: Addresses) -> None:
     assert not server.up
     assert server.problem == "no generation is live yet"
     assert server.facts["watermark_age_seconds"] is None
+
+
+def test_a_server_tells_of_its_overlay(free_port: Callable[[], int], tmp_path: Path) -> None:
+    """How fresh answers are, and why they are not fresher; nothing where no refresher
+    ever ran.
+    """
+    artifacts = Artifacts(tmp_path / "artifacts")
+    generation_id = artifacts.publish(make_catalogue(20, ["lamp"]))
+    registry, at, nobody = CollectorRegistry(), *(f"127.0.0.1:{free_port()}" for _ in range(2))
+    server = RetrievalServer(ServerSettings(listen="127.0.0.1:0"), artifacts.root, registry)
+    with metrics_endpoint(at, registry):
+        server.start()
+        where = Addresses(stream=nobody, tuner=nobody, server=at, target=server.address)
+        before = _by_name(read_status(where))["server"]
+        folder = OverlayFolder.of(artifacts.root)
+        publisher = OverlayPublisher(folder, generation_id, DIM, GoneList(folder.gone_path))
+        claim = Claim(reflected_ms=now_ms() - 90_000, reason="the store does not answer")
+        publisher.publish(overlay_rows(DIM, gone_items=["a", "b"]), claim)
+        wait_until(lambda: "gone_items" in _by_name(read_status(where))["server"].facts, "it")
+        after = _by_name(read_status(where))["server"].facts
+        server.stop(grace_seconds=0)
+
+    assert before.up
+    assert not {"overlay_behind", "overlay_segment"} & before.facts.keys()
+    assert (after["overlay_segment"], after["overlay_items"], after["gone_items"]) == (1, 0, 2)
+    assert after["overlay_behind"] == "the store does not answer"
+    assert after["reflected_age_seconds"] == pytest.approx(90, abs=30)
+    assert (after["overlay_refusal"], after["waits_for_overlay"]) == (None, None)
 
 
 def test_what_does_not_answer_is_down(free_port: Callable[[], int], addresses: Addresses) -> None:

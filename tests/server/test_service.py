@@ -1,5 +1,6 @@
 """The contract over a real socket."""
 
+import contextlib
 import functools
 import inspect
 import logging
@@ -9,17 +10,23 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
+import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
 
+from model.artifact.overlay.folder import OverlayFolder
+from model.artifact.overlay.gone import GoneList
+from model.artifact.overlay.publisher import OverlayPublisher
+from model.artifact.overlay.segment import Claim
 from protos import retrieval_v1_pb2 as retrieval_pb
 from protos import retrieval_v1_pb2_grpc as retrieval_grpc
 from server import errors
 from server.retrieve import RetrievalQuery
 from server.service import SERVICE_NAME, _status_of
+from testing.overlays import overlay_rows, random_units
 from testing.retrieval_server import (
     DEADLINE_SECONDS,
     Call,
@@ -29,7 +36,7 @@ from testing.retrieval_server import (
     wait_until,
     watch_health,
 )
-from testing.small_generations import NOW_MS, Artifacts, make_catalogue
+from testing.small_generations import DIM, NOW_MS, Artifacts, make_catalogue
 
 QUERIES = ["xbox 360", "halo 3", *[f"query {n}" for n in range(50)]]
 
@@ -473,3 +480,152 @@ def test_every_error_names_a_status() -> None:
         assert status is grpc.StatusCode[kind.status]
         assert (told == "the reason") == (status is not grpc.StatusCode.INTERNAL)
     assert {errors.QueryRefused, errors.NoGeneration, errors.CanaryFailed} <= set(kinds)
+
+
+def publish_overlay(artifacts: Artifacts, generation_id: str, reflected_ms: int) -> None:
+    """Write an overlay with one item, one query and one deletion."""
+    folder = OverlayFolder.of(artifacts.root)
+    publisher = OverlayPublisher(
+        folder, generation_id, DIM, GoneList(folder.gone_path), clock_ms=lambda: NOW_MS - 500
+    )
+    vector = random_units(np.random.default_rng(5), 1, DIM)[0]
+    publisher.publish(
+        overlay_rows(
+            DIM,
+            items={"new": vector},
+            queries={"brand new": vector},
+            gone_items=[f"{generation_id}/3"],
+        ),
+        Claim(reflected_ms=reflected_ms, watermark_ms=NOW_MS - 1_000),
+    )
+
+
+def reflected_of(error: grpc.RpcError) -> int:
+    """Return how fresh an answer could be, from the metadata of an error."""
+    metadata = {entry.key: entry.value for entry in error.trailing_metadata()}
+    return int(metadata["freshet-reflected-ms"])
+
+
+def ask(server: RunningServer, **limits: float) -> retrieval_pb.RetrieveResponse:
+    """Ask for an answer at least so fresh."""
+    wanted = retrieval_pb.MinFreshness(**limits)  # type: ignore[arg-type]
+    request = retrieval_pb.RetrieveRequest(query="brand new", min_freshness=wanted)
+    with grpc.insecure_channel(server.address) as channel:
+        return stub_of(channel).Retrieve(request, timeout=DEADLINE_SECONDS)
+
+
+def test_an_answer_from_the_overlay_says_so(artifacts: Artifacts, serve: Serve) -> None:
+    """The item that is new since the training, the query's path, and the receipt."""
+    publish_overlay(artifacts, artifacts.publish(make_catalogue(30, QUERIES)), NOW_MS - 1_500)
+    server = serve()
+
+    response = retrieve(server, "brand new", 3)
+
+    assert (response.hits[0].item_id, response.hits[0].title) == ("new", "new new")
+    assert response.query_path == retrieval_pb.QUERY_PATH_FRESH
+    receipt = response.receipt
+    assert (receipt.overlay_sequence, receipt.reflected_ms) == (1, NOW_MS - 1_500)
+    assert receipt.age_seconds == 1.5
+    assert (receipt.watermark_ms, receipt.watermark_age_seconds) == (NOW_MS - 1_000, 1.0)
+    assert server.metric("freshet_server_overlay_age_seconds") == 1.5
+    assert server.metric("freshet_server_overlay_silence_seconds") == 0.5
+    state = freshness(server).overlay
+    assert (state.sequence, state.num_items, state.num_queries, state.num_gone_items) == (
+        1,
+        1,
+        1,
+        1,
+    )
+    assert (state.behind, state.last_refusal, state.pending_generation) == ("", "", "")
+    assert state.written_ms == NOW_MS - 500
+
+
+def test_an_answer_as_fresh_as_wanted_is_given(artifacts: Artifacts, serve: Serve) -> None:
+    """At the bound, too."""
+    publish_overlay(artifacts, artifacts.publish(make_catalogue(30, QUERIES)), NOW_MS - 1_500)
+    server = serve()
+
+    for limits in ({"reflected_ms": NOW_MS - 1_500}, {"max_age_seconds": 1.5}, {"reflected_ms": 0}):
+        assert ask(server, **limits).receipt.reflected_ms == NOW_MS - 1_500
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"reflected_ms": NOW_MS - 1_499}, r"0\.0 s short"),
+        ({"reflected_ms": NOW_MS + 500}, r"2\.0 s short"),
+        ({"max_age_seconds": 1.4}, r"is 1\.5 s old, the request wants 1\.4 s at most"),
+    ],
+)
+def test_an_answer_that_would_be_older_is_refused_with_how_fresh_it_is(
+    artifacts: Artifacts, serve: Serve, limits: dict[str, float], words: str
+) -> None:
+    """FAILED_PRECONDITION, in words and as metadata."""
+    publish_overlay(artifacts, artifacts.publish(make_catalogue(30, QUERIES)), NOW_MS - 1_500)
+    server = serve()
+
+    with pytest.raises(grpc.RpcError, match=words) as caught:
+        ask(server, **limits)
+
+    assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert reflected_of(caught.value) == NOW_MS - 1_500
+    labels = {"method": "Retrieve", "code": "FAILED_PRECONDITION"}
+    assert server.metric("freshet_server_requests_total", **labels) == 1
+
+
+@pytest.mark.parametrize("limits", [{"reflected_ms": 1}, {"max_age_seconds": 1e9}])
+def test_nothing_is_promised_where_no_refresher_runs(
+    artifacts: Artifacts, serve: Serve, limits: dict[str, float]
+) -> None:
+    """The age of an answer is not known, so none is young enough."""
+    artifacts.publish(make_catalogue(30, QUERIES))
+    server = serve()
+
+    with pytest.raises(grpc.RpcError, match=r"nothing says|nobody knows") as caught:
+        ask(server, **limits)
+
+    assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert reflected_of(caught.value) == 0
+    assert "run freshet refresh" in freshness(server).overlay.behind
+
+
+@pytest.mark.parametrize(
+    "limits", [{"reflected_ms": -1}, {"max_age_seconds": 0.0}, {"max_age_seconds": float("nan")}]
+)
+def test_what_no_answer_can_be_is_an_invalid_argument(
+    artifacts: Artifacts, serve: Serve, limits: dict[str, float]
+) -> None:
+    """It would never be answered."""
+    artifacts.publish(make_catalogue(30, QUERIES))
+
+    with pytest.raises(grpc.RpcError, match="min_freshness") as caught:
+        ask(serve(), **limits)
+
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_refresher_that_says_nothing_is_told(artifacts: Artifacts, serve: Serve) -> None:
+    """What it said last is not repeated as if it were news."""
+    publish_overlay(artifacts, artifacts.publish(make_catalogue(30, QUERIES)), NOW_MS - 1_500)
+
+    behind = freshness(serve(overlay_silent_seconds=0.4)).overlay.behind
+
+    assert "the refresher has said nothing for" in behind
+
+
+def test_what_is_asked_most_is_told(artifacts: Artifacts, serve: Serve) -> None:
+    """As normalised; refused queries are not counted."""
+    artifacts.publish(make_catalogue(30, QUERIES))
+    server = serve()
+    for query in ("Halo 3", "halo-3", "lamp", "?!"):
+        with contextlib.suppress(grpc.RpcError):
+            retrieve(server, query)
+
+    with grpc.insecure_channel(server.address) as channel:
+        response = stub_of(channel).GetAsked(
+            retrieval_pb.GetAskedRequest(limit=5), timeout=DEADLINE_SECONDS
+        )
+
+    asked = [(each.query, each.count) for each in response.queries]
+    assert asked == [("halo 3", 2), ("lamp", 1)]
+    assert response.window_seconds > 0

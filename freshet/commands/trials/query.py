@@ -33,8 +33,31 @@ from freshet_client import RetrievalClient
     show_default=True,
     help="Longest wait for the answer.",
 )
+@click.option(
+    "--max-age",
+    type=options.DURATION,
+    default=None,
+    help="Greatest age of the answer, such as 2s; it fails where the answer would be older.",
+)
+@click.option(
+    "--min-reflected",
+    "min_reflected_ms",
+    type=click.IntRange(min=1),
+    default=None,
+    metavar="MS",
+    help="Least reflected time of the answer, UTC epoch milliseconds, as a receipt has it.",
+)
 @options.json_option
-def query(*, text: str, num_hits: int, target: str, timeout: float, as_json: bool) -> None:
+def query(
+    *,
+    text: str,
+    num_hits: int,
+    target: str,
+    timeout: float,
+    max_age: float | None,
+    min_reflected_ms: int | None,
+    as_json: bool,
+) -> None:
     """Query a running server, and show how fresh its answer is.
 
     \b
@@ -42,9 +65,17 @@ def query(*, text: str, num_hits: int, target: str, timeout: float, as_json: boo
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
     with RetrievalClient(target, timeout_seconds=timeout, retry=None) as client:
         if as_json:
-            click.echo(client.retrieve_json(text, num_hits))
+            found = client.retrieve_json(
+                text,
+                num_hits,
+                min_reflected_ms=min_reflected_ms or 0,
+                max_age_seconds=max_age,
+            )
+            click.echo(found)
             return
-        answer = client.retrieve(text, num_hits)
+        answer = client.retrieve(
+            text, num_hits, min_reflected_ms=min_reflected_ms or 0, max_age_seconds=max_age
+        )
     rows = [
         (str(rank), f"{hit.score:.3f}", hit.item_id, hit.title)
         for rank, hit in enumerate(answer.hits, start=1)
@@ -57,3 +88,9 @@ def query(*, text: str, num_hits: int, target: str, timeout: float, as_json: boo
         f" ({duration(receipt.watermark_age_seconds)} ago), query {answer.path or 'unknown'}",
         err=True,
     )
+    if receipt.age_seconds is not None:
+        click.echo(
+            f"overlay {receipt.overlay_sequence}, all that had reached the topics by "
+            f"{when(receipt.reflected_ms)} is in it ({receipt.age_seconds:.1f} s ago)",
+            err=True,
+        )

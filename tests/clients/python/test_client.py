@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable
 
 import grpc
+import numpy as np
 import pytest
 
 from freshet_client import (
@@ -13,6 +14,7 @@ from freshet_client import (
     DeadlineExceeded,
     Freshness,
     NoGeneration,
+    NotFreshEnough,
     QueryPath,
     QueryRefused,
     RetrievalClient,
@@ -20,8 +22,13 @@ from freshet_client import (
     ServerUnreachable,
     SettingsInvalid,
 )
+from model.artifact.overlay.folder import OverlayFolder
+from model.artifact.overlay.gone import GoneList
+from model.artifact.overlay.publisher import OverlayPublisher
+from model.artifact.overlay.segment import Claim
+from testing.overlays import overlay_rows, random_units
 from testing.retrieval_server import Serve
-from testing.small_generations import NOW_MS, Artifacts, make_catalogue
+from testing.small_generations import DIM, NOW_MS, Artifacts, make_catalogue
 
 
 def test_an_answer_comes_in_our_own_types(artifacts: Artifacts, serve: Serve) -> None:
@@ -57,6 +64,62 @@ def test_freshness_comes_in_our_own_types(artifacts: Artifacts, serve: Serve) ->
     assert (after.ready, after.num_items, after.num_queries) == (True, 50, 1)
     assert after.receipt is not None
     assert after.receipt.live_since_ms == NOW_MS
+
+
+def publish_overlay(artifacts: Artifacts, generation_id: str) -> None:
+    """Write an overlay with one item, for a query that the generation does not know."""
+    folder = OverlayFolder.of(artifacts.root)
+    publisher = OverlayPublisher(folder, generation_id, DIM, GoneList(folder.gone_path))
+    vector = random_units(np.random.default_rng(5), 1, DIM)[0]
+    rows = overlay_rows(DIM, items={"new": vector}, queries={"brand new": vector})
+    publisher.publish(rows, Claim(reflected_ms=NOW_MS - 1_500, reason="half of it waits"))
+
+
+def test_an_overlay_comes_in_our_own_types(artifacts: Artifacts, serve: Serve) -> None:
+    """In the receipt of an answer, and in what the server says of itself."""
+    artifacts.publish(make_catalogue(50, ["desk lamp"]))
+    with serve().client() as client:
+        bare = client.retrieve("desk lamp").receipt
+    publish_overlay(artifacts, bare.generation)
+    with serve().client() as client:
+        answer = client.retrieve("brand new", 1, min_reflected_ms=NOW_MS - 1_500)
+        overlay = client.freshness().overlay
+
+    assert (bare.overlay_sequence, bare.reflected_ms, bare.age_seconds) == (0, 0, None)
+    assert (answer.hits[0].item_id, answer.path) == ("new", QueryPath.FRESH)
+    receipt = answer.receipt
+    assert (receipt.overlay_sequence, receipt.reflected_ms) == (1, NOW_MS - 1_500)
+    assert receipt.age_seconds == 1.5
+    assert overlay is not None
+    assert (overlay.sequence, overlay.num_items, overlay.num_queries) == (1, 1, 1)
+    assert overlay.behind == "half of it waits"
+
+
+def test_what_is_not_fresh_enough_is_an_error_of_its_own(
+    artifacts: Artifacts, serve: Serve
+) -> None:
+    """It says how fresh the answer could be, and that asking again may help."""
+    publish_overlay(artifacts, artifacts.publish(make_catalogue(50, ["desk lamp"])))
+    with serve().client() as client:
+        for wanted in ({"max_age_seconds": 1.0}, {"min_reflected_ms": NOW_MS}):
+            with pytest.raises(NotFreshEnough, match=r"1\.5 s") as caught:
+                client.retrieve("brand new", **wanted)
+            assert caught.value.reflected_ms == NOW_MS - 1_500
+            assert (caught.value.code, caught.value.retriable) == ("FAILED_PRECONDITION", True)
+        with pytest.raises(QueryRefused, match="give one of the two"):
+            client.retrieve_json("brand new", min_reflected_ms=1, max_age_seconds=1.0)
+
+
+def test_what_is_asked_most_comes_by_query(artifacts: Artifacts, serve: Serve) -> None:
+    """With how often, most asked first."""
+    artifacts.publish(make_catalogue(50, ["desk lamp"]))
+    with serve().client() as client:
+        for query in ("other", "Desk Lamp!", "desk lamp"):
+            client.retrieve(query)
+        asked = client.asked(1)
+
+    assert asked.counts == {"desk lamp": 2}
+    assert asked.window_seconds > 0
 
 
 def test_json_has_every_field(artifacts: Artifacts, serve: Serve) -> None:
