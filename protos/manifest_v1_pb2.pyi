@@ -76,7 +76,7 @@ class Counts(_message.Message):
     def __init__(self, facts: _Optional[int] = ..., sessions: _Optional[int] = ..., hyperedges: _Optional[int] = ..., incidences: _Optional[int] = ..., edge_facts: _Optional[int] = ...) -> None: ...
 
 class Generation(_message.Message):
-    __slots__ = ("format_version", "generation_id", "parent", "created_ms", "code_version", "snapshot", "dim", "metric", "num_items", "num_queries", "num_indexed", "seed", "evaluation", "model", "files", "gate", "index", "channels")
+    __slots__ = ("format_version", "generation_id", "parent", "created_ms", "code_version", "snapshot", "dim", "metric", "num_items", "num_queries", "num_indexed", "seed", "evaluation", "model", "files", "gate", "index", "channels", "context_weight", "context_query_weight")
     class EvaluationEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -109,6 +109,8 @@ class Generation(_message.Message):
     GATE_FIELD_NUMBER: _ClassVar[int]
     INDEX_FIELD_NUMBER: _ClassVar[int]
     CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_QUERY_WEIGHT_FIELD_NUMBER: _ClassVar[int]
     format_version: int
     generation_id: str
     parent: str
@@ -127,7 +129,9 @@ class Generation(_message.Message):
     gate: Gate
     index: Index
     channels: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, format_version: _Optional[int] = ..., generation_id: _Optional[str] = ..., parent: _Optional[str] = ..., created_ms: _Optional[int] = ..., code_version: _Optional[str] = ..., snapshot: _Optional[_Union[SnapshotRef, _Mapping]] = ..., dim: _Optional[int] = ..., metric: _Optional[str] = ..., num_items: _Optional[int] = ..., num_queries: _Optional[int] = ..., num_indexed: _Optional[int] = ..., seed: _Optional[int] = ..., evaluation: _Optional[_Mapping[str, float]] = ..., model: _Optional[_Mapping[str, str]] = ..., files: _Optional[_Iterable[_Union[File, _Mapping]]] = ..., gate: _Optional[_Union[Gate, _Mapping]] = ..., index: _Optional[_Union[Index, _Mapping]] = ..., channels: _Optional[_Iterable[str]] = ...) -> None: ...
+    context_weight: float
+    context_query_weight: float
+    def __init__(self, format_version: _Optional[int] = ..., generation_id: _Optional[str] = ..., parent: _Optional[str] = ..., created_ms: _Optional[int] = ..., code_version: _Optional[str] = ..., snapshot: _Optional[_Union[SnapshotRef, _Mapping]] = ..., dim: _Optional[int] = ..., metric: _Optional[str] = ..., num_items: _Optional[int] = ..., num_queries: _Optional[int] = ..., num_indexed: _Optional[int] = ..., seed: _Optional[int] = ..., evaluation: _Optional[_Mapping[str, float]] = ..., model: _Optional[_Mapping[str, str]] = ..., files: _Optional[_Iterable[_Union[File, _Mapping]]] = ..., gate: _Optional[_Union[Gate, _Mapping]] = ..., index: _Optional[_Union[Index, _Mapping]] = ..., channels: _Optional[_Iterable[str]] = ..., context_weight: _Optional[float] = ..., context_query_weight: _Optional[float] = ...) -> None: ...
 
 class Index(_message.Message):
     __slots__ = ("engine", "search_k")

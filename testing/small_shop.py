@@ -67,6 +67,29 @@ def shop_events(num_sessions: int, seed: int = 0) -> list[Interaction]:
     return events
 
 
+def browsing_events(num_sessions: int, *, follows_intent: bool, seed: int = 0) -> list[Interaction]:
+    """Return sessions of three clicks: one query names a kind and a colour, those after
+    it do not say what is wanted.
+
+    Args:
+        num_sessions: how many.
+        follows_intent: all clicks of a session are on the kind that its first query
+            names; else the later ones are on any.
+        seed: of the draws.
+    """
+    random = Random(seed)
+    events = []
+    for number in range(num_sessions):
+        kind = random.choice(KINDS)
+        for step in range(3):
+            colour, extras = random.choice(COLOURS), random.sample(EXTRAS, 3)
+            wanted = kind if follows_intent or step == 0 else random.choice(KINDS)
+            query = f"{extras[0]} {colour} {kind}" if step == 0 else " ".join(extras)
+            ms = number * 60_000 + step * 1000
+            events.append(click(ms, f"s{number}", query, f"{wanted}-{colour}"))
+    return events
+
+
 def fill_store(
     root: Path, events: Sequence[Interaction], items: Sequence[CatalogItem] = ()
 ) -> None:

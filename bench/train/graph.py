@@ -81,6 +81,7 @@ def _supervised(texts: HashedTexts, part: GraphPart) -> TrainingSet:
         validation_query=nothing,
         validation_item=nothing,
         validation_first_ms=nothing,
+        unseen_since_ms=np.iinfo(np.int64).max,
     )
 
 

@@ -31,6 +31,7 @@ from model.artifact.manifest import SPACED_WORDS_VERSION, read_manifest
 from model.artifact.paths import ARRAY_TYPES, PathGraph, check_path_graph
 from model.artifact.private_files import OpenFile, as_it_is
 from model.artifact.strings import StringTable
+from model.context import ContextWeights
 from model.errors import GenerationCorrupt
 from protos import manifest_v1_pb2 as manifest_pb
 from protos.text import text_key
@@ -126,6 +127,13 @@ class Generation:
         """Candidates that a search examined when the gate measured recall."""
         has_index = self.manifest.HasField("index")
         return self.manifest.index.search_k if has_index else _FIRST_SEARCH_K
+
+    @property
+    def context_weights(self) -> ContextWeights:
+        """What the running session is worth to a query; 0 where nobody validated it."""
+        return ContextWeights(
+            items=self.manifest.context_weight, queries=self.manifest.context_query_weight
+        )
 
     def text_encoder(self) -> TextEncoder:
         """Return what encodes texts as this generation was trained to.

@@ -40,6 +40,8 @@ class TrainingSet:
         validation_item: ``int64 [num_validation]``, item of each held-out edge.
         validation_first_ms: ``int64 [num_validation]``, when each held-out edge was
             first seen.
+        unseen_since_ms: `train` has no session and no new edge since then; the end of
+            time where nothing is held out.
     """
 
     texts: HashedTexts
@@ -50,6 +52,7 @@ class TrainingSet:
     validation_query: Int64s
     validation_item: Int64s
     validation_first_ms: Int64s
+    unseen_since_ms: int
 
     @property
     def held_out(self) -> tuple[Int64s, Int64s]:
@@ -73,7 +76,8 @@ def build_training_set(
     few_are_new = learned is not None and bool((learned.sessions == 0).sum() <= in_share.sum())
     is_held_out = _is_held_out(arrays, settings, learned, in_share, few_are_new=few_are_new)
     held_out, known = np.flatnonzero(is_held_out), np.flatnonzero(~is_held_out)
-    sessions = _sessions_before(arrays, is_held_out, learned)
+    begin_ms = _begin_ms(arrays, is_held_out, learned)
+    sessions = _sessions_before(arrays, is_held_out, begin_ms)
     train = graph_part(arrays, ~is_held_out, sessions) if len(held_out) else whole
     # `known` are the edges of `train`, in its order. An edge is either recent, and in
     # every pass, or new in some of its clicks, and in the closing ones once for each.
@@ -93,6 +97,7 @@ def build_training_set(
         validation_query=arrays.edge_query[validated],
         validation_item=arrays.edge_item[validated],
         validation_first_ms=arrays.edge_first_ms[validated],
+        unseen_since_ms=begin_ms,
     )
 
 
@@ -148,15 +153,17 @@ def _nth_newest(times_ms: Int64s, n: int) -> int:
     return int(np.partition(times_ms, place)[place]) if len(times_ms) else 0
 
 
-def _sessions_before(
-    arrays: GraphArrays, is_held_out: Bools, learned: LearnedClicks | None
-) -> Bools:
+def _begin_ms(arrays: GraphArrays, is_held_out: Bools, learned: LearnedClicks | None) -> int:
+    """Return when the held-out time began, after all that the parent has learned."""
+    until_ms = learned.until_ms if learned is not None else -1
+    times_ms = arrays.edge_first_ms[is_held_out]
+    return int(times_ms[times_ms > until_ms].min(initial=np.iinfo(np.int64).max))
+
+
+def _sessions_before(arrays: GraphArrays, is_held_out: Bools, begin_ms: int) -> Bools:
     """Return ``bool [num_sessions]``: ended before the held-out time began, and made no
     held-out edge.
     """
-    until_ms = learned.until_ms if learned is not None else -1
-    times_ms = arrays.edge_first_ms[is_held_out]
-    begin_ms = times_ms[times_ms > until_ms].min(initial=np.iinfo(np.int64).max)
     before: Bools = arrays.session_last_ms < begin_ms
     before[arrays.fact_session[is_held_out[arrays.edge_of_fact]]] = False
     return before

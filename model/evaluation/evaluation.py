@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from model.evaluation.bootstrap import interval
+from model.bootstrap import interval
 from model.evaluation.cancellation import never, refuse_if_cancelled
 from model.evaluation.holdout import SEGMENTS, Holdout
 from model.evaluation.models import MODELS, FitTask, ranks_of

@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from model.bootstrap import relative_interval
 from model.evaluation.asked import (
     CLICK_SEGMENTS,
     DAY_MS,
@@ -24,7 +25,6 @@ from model.evaluation.asked import (
     midnights,
     refreshes,
 )
-from model.evaluation.bootstrap import relative_interval
 from model.evaluation.cancellation import never, refuse_if_cancelled
 from model.evaluation.lane import ReplayedLane
 from model.evaluation.log_changes import LogChanges

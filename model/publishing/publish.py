@@ -13,7 +13,9 @@ from model.artifact.index.engine import load_engine
 from model.artifact.provenance import CATALOG_KEY, catalog_hash, code_version, model_settings
 from model.artifact.store import ArtifactStore, new_generation_id
 from model.artifact.writer import GenerationWriter
+from model.context import NO_CONTEXT, ContextWeights
 from model.errors import ArtifactError, GateRefused, GenerationCorrupt, GenerationMissing
+from model.publishing.context_weights import choose_context_weights
 from model.publishing.fresh_arrays import build_fresh_arrays
 from model.publishing.gate import Candidate, Verdict, judge
 from model.publishing.path_graph import build_path_graph
@@ -73,10 +75,13 @@ def publish(
             index_items = np.flatnonzero(shown)
             vectors = trained.item_vectors[items][index_items]
             recall = _build_index(vectors, trained.query_vectors, folder, settings)
-            verdict = judge(
-                _candidate(trained, arrays, items, recall), _live(store, verified), settings
-            )
+            live = _live(store, verified)
+            verdict = judge(_candidate(trained, arrays, items, recall), live, settings)
+            context = choose_context_weights(trained, arrays, _standing(trained.parent, live))
             manifest = _manifest(trained, arrays, snapshot, settings, verdict)
+            manifest.evaluation.update(context.figures)
+            manifest.context_weight = context.weights.items
+            manifest.context_query_weight = context.weights.queries
             manifest.generation_id, manifest.created_ms = generation_id, now_ms
             manifest.num_items, manifest.num_indexed = len(items), len(index_items)
             manifest.evaluation["index_recall_10"] = recall
@@ -227,6 +232,11 @@ def _live(store: ArtifactStore, verified: Generation | None) -> Generation | Non
     except (GenerationCorrupt, GenerationMissing, ArtifactError) as error:
         logger.warning("live generation cannot be compared with error=%s", error)
         return None
+
+
+def _standing(parent: str, live: Generation | None) -> ContextWeights:
+    """Return the context weights that a training goes on from: its parent's."""
+    return live.context_weights if live is not None and live.id == parent else NO_CONTEXT
 
 
 def _prune(store: ArtifactStore, keep: int) -> None:

@@ -36,6 +36,8 @@ class HoldoutEdges:
         query_vectors: ``float32 [num_queries, dim]``, propagated over the training
             graph alone.
         item_vectors: ``float32 [num_items, dim]``, the same.
+        begin_ms: no session since then is in that graph; the end of time where it is
+            the whole one.
     """
 
     query: Int64s
@@ -43,6 +45,7 @@ class HoldoutEdges:
     first_ms: Int64s
     query_vectors: Float32s
     item_vectors: Float32s
+    begin_ms: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -257,6 +257,7 @@ def _held_out(learner: Learner, num_queries: int) -> HoldoutEdges:
         first_ms=data.validation_first_ms[kept],
         query_vectors=query_vectors[:num_queries],
         item_vectors=item_vectors,
+        begin_ms=data.unseen_since_ms,
     )
 
 

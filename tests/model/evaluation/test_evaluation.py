@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model.bootstrap import interval
 from model.errors import TrainingCancelled
 from model.evaluation.baselines.lexical import Bm25, CoOccurrence, Popularity
-from model.evaluation.bootstrap import interval
 from model.evaluation.evaluation import MEAN, Evaluation, ModelScore
 from model.evaluation.holdout import SEGMENTS, Holdout, split_by_time
 from model.evaluation.models import MODELS, FitTask, ranks_of

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model.bootstrap import relative_interval
 from model.errors import EvaluationRefused, GateRefused, TrainingCancelled
 from model.evaluation.asked import CLICK_SEGMENTS, DAY_MS, AskedClicks, ReplayPlan
-from model.evaluation.bootstrap import relative_interval
 from model.evaluation.prequential import (
     FRESH,
     NIGHTLY,

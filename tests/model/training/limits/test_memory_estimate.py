@@ -74,6 +74,7 @@ def random_set(num_queries: int, num_items: int, num_buckets: int, num_edges: in
         validation_query=none,
         validation_item=none,
         validation_first_ms=none,
+        unseen_since_ms=np.iinfo(np.int64).max,
     )
 
 

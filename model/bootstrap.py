@@ -1,4 +1,4 @@
-"""Bootstrap confidence intervals of means over queries and seeds."""
+"""Bootstrap confidence intervals of means: over queries and seeds, over groups."""
 
 import numpy as np
 
