@@ -46,7 +46,7 @@ class DurableWatch:
                 self._changed.wait(1.0)
             self._waiting.discard(key)
             at = self._found.pop(key, None)
-        seen = None if at is None else Answer(at=at, has_item=True, reflected_ms=0)
+        seen = None if at is None else Answer(at=at, is_found=True)
         return Sighting(figure=DURABLE, published=published, unseen=None, seen=seen, num_answers=1)
 
     def close(self) -> None:

@@ -11,14 +11,18 @@ from typing import Self
 
 from bench.freshness.durable import DurableWatch
 from bench.freshness.probes import Probe, Question
-from bench.freshness.sightings import Answer, Published, Sighting, follow
-from freshet_client import RetrievalClient, RetrieveResult
+from bench.freshness.sightings import Answer, Published, Sighting, follow, shows
+from freshet_client import QueryPath, RetrievalClient, RetrieveResult
 from stream.kafka.producer import EventProducer
 from stream.settings import StreamSettings
 
-FIRST = 10
-"""How many items of an answer a shopper looks at: an item that is not among them counts
-as not found.
+_FIRST = 10
+"""Items of an answer that a shopper looks at: one that is not among them counts as not
+found. The last of them is what a click falls on.
+"""
+
+_ASKED = 20
+"""Items that are asked for: one that others push out of the first ten keeps its score.
 """
 
 
@@ -108,23 +112,33 @@ class Prober:
             self.outcome.num_unusable += not found
 
     def _sightings(self, probe: Probe) -> list[Sighting]:
-        """Return a sighting for each question, those of the same probe asked in turn;
-        none where an answer shows the probe before it is published.
+        """Return a sighting for each question; none where an answer shows the probe
+        before it is published.
         """
-        if any(self._ask(each).has_item == each.wanted for each in probe.questions):
+        results = [self._retrieve(each) for each in probe.questions]
+        probe = probe.clicking(results[0].hits[:_FIRST][-1].item_id)
+        before = [
+            _answer(each, result) for each, result in zip(probe.questions, results, strict=True)
+        ]
+        asked = list(zip(probe.questions, before, strict=True))
+        if any(shows(each.change, None, answer) for each, answer in asked):
             return []
         if probe.new_item_id:
             self._durable.expect(probe.new_item_id)
         published = self._publish(probe)
-        with ThreadPoolExecutor(len(probe.questions)) as asking:
-            following = [asking.submit(self._follow, each, published) for each in probe.questions]
+        with ThreadPoolExecutor(len(asked)) as asking:
+            following = [
+                asking.submit(self._follow, each, answer, published) for each, answer in asked
+            ]
             durable = (
                 [self._durable.follow(probe.new_item_id, published)] if probe.new_item_id else []
             )
             return [each.result() for each in following] + durable
 
-    def _follow(self, question: Question, published: Published) -> Sighting:
-        return follow(question, published, self._ask, self._stop.wait, self._timeout_seconds)
+    def _follow(self, question: Question, before: Answer, published: Published) -> Sighting:
+        return follow(
+            question, before, published, self._ask, self._stop.wait, self._timeout_seconds
+        )
 
     def _publish(self, probe: Probe) -> Published:
         with self._publishing:
@@ -135,12 +149,22 @@ class Prober:
             return Published(sent=sent, acknowledged=time.time())
 
     def _ask(self, question: Question) -> Answer:
-        result = self._client.retrieve(question.query, FIRST)
-        return Answer(
-            at=time.time(),
-            has_item=any(hit.item_id == question.item_id for hit in result.hits),
-            reflected_ms=claimed_ms(result),
-        )
+        return _answer(question, self._retrieve(question))
+
+    def _retrieve(self, question: Question) -> RetrieveResult:
+        return self._client.retrieve(question.query, _ASKED)
+
+
+def _answer(question: Question, result: RetrieveResult) -> Answer:
+    scores = {hit.item_id: hit.score for hit in result.hits}
+    first = [hit.item_id for hit in result.hits[:_FIRST]]
+    return Answer(
+        at=time.time(),
+        is_found=question.item_id in first,
+        score=scores.get(question.item_id),
+        is_encoded=result.path is QueryPath.ENCODED,
+        reflected_ms=claimed_ms(result),
+    )
 
 
 def claimed_ms(result: RetrieveResult) -> int:

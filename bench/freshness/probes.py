@@ -6,7 +6,8 @@ history that the system starts from.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
 
 from stream.actions import Action
 from stream.events.types import CatalogItem, Interaction
@@ -31,6 +32,15 @@ _USES = 8
 _QUERY_KINDS = ("new", "known", "wanted")
 
 
+class Change(Enum):
+    """What makes an answer show a probe."""
+
+    FOUND = "the item is among the first"
+    GONE = "the item is not among the first any more"
+    OWN_VECTOR = "the query is no longer answered by its text alone"
+    RISEN = "the item's score is higher than before"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Question:
     """What is asked until the answer shows a probe.
@@ -38,14 +48,14 @@ class Question:
     Attributes:
         figure: what the time until then measures.
         query: as typed.
-        item_id: the item that is looked for.
-        wanted: True: until it is among the first, False: until it is not.
+        item_id: the item that is looked for; empty: the one that is clicked.
+        change: what must be seen.
     """
 
     figure: str
     query: str
     item_id: str
-    wanted: bool
+    change: Change
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +63,9 @@ class Probe:
     """Events to publish, and the questions whose answers they must change.
 
     Attributes:
-        events: published together, in this order.
-        questions: asked before, to be sure that none shows it yet, and then until all
-            do.
+        events: published together, in this order; a click that names no item falls on
+            the last one of the answer before.
+        questions: asked before, and then until all answers show the probe.
         new_item_id: an item that no event named before, to look for in the graph;
             empty: none.
     """
@@ -64,12 +74,25 @@ class Probe:
     questions: Sequence[Question]
     new_item_id: str = ""
 
+    def clicking(self, item_id: str) -> "Probe":
+        """Return the probe with its click on an item."""
+        return replace(
+            self,
+            events=[
+                event if event.item_id else replace(event, item_id=item_id) for event in self.events
+            ],
+            questions=[
+                question if question.item_id else replace(question, item_id=item_id)
+                for question in self.questions
+            ],
+        )
+
 
 class ProbeMaker:
     """Makes probes, and what of them belongs to the history.
 
     Args:
-        item_ids: items of the shop that clicks may fall on.
+        item_ids: items of the shop, for the clicks that made known queries known.
         num_prepared: how many probes of each kind the history is prepared for.
     """
 
@@ -90,7 +113,7 @@ class ProbeMaker:
                 "session_id": f"before-{number}",
                 "user_id": f"before-{number}",
                 "query": _query("known", number),
-                "item_id": self._item(2 * number),
+                "item_id": self._item_ids[number * _STEP % len(self._item_ids)],
             }
             for number in numbers
         ]
@@ -101,26 +124,23 @@ class ProbeMaker:
         prepared for.
         """
         if kind == "new_query":
-            return self._click(NEW_QUERY, _query("new", number), number, now_ms)
+            return _click(NEW_QUERY, _query("new", number), Change.OWN_VECTOR, now_ms)
         if kind == "known_query":
-            return self._click(KNOWN_QUERY, _query("known", number), number, now_ms)
+            return _click(KNOWN_QUERY, _query("known", number), Change.RISEN, now_ms)
         return _new_item(number, now_ms) if kind == "new_item" else _gone_item(number, now_ms)
 
-    def _click(self, figure: str, query: str, number: int, now_ms: int) -> Probe:
-        item_id = self._item(2 * number + 1)
-        event = Interaction(
-            ts_ms=now_ms,
-            session_id=f"probe-{query}",
-            user_id=f"probe-{query}",
-            query=query,
-            item_id=item_id,
-            action=Action.CLICK,
-        )
-        question = Question(figure=figure, query=query, item_id=item_id, wanted=True)
-        return Probe(events=[event], questions=[question])
 
-    def _item(self, number: int) -> str:
-        return self._item_ids[number * _STEP % len(self._item_ids)]
+def _click(figure: str, query: str, change: Change, now_ms: int) -> Probe:
+    event = Interaction(
+        ts_ms=now_ms,
+        session_id=f"probe-{query}",
+        user_id=f"probe-{query}",
+        query=query,
+        item_id="",
+        action=Action.CLICK,
+    )
+    question = Question(figure=figure, query=query, item_id="", change=change)
+    return Probe(events=[event], questions=[question])
 
 
 def _new_item(number: int, now_ms: int) -> Probe:
@@ -138,8 +158,8 @@ def _new_item(number: int, now_ms: int) -> Probe:
         item_id=item_id,
         action=Action.CLICK,
     )
-    by_title = Question(figure=NEW_ITEM_BY_TITLE, query=title, item_id=item_id, wanted=True)
-    by_query = Question(figure=NEW_ITEM_BY_QUERY, query=query, item_id=item_id, wanted=True)
+    by_title = Question(figure=NEW_ITEM_BY_TITLE, query=title, item_id=item_id, change=Change.FOUND)
+    by_query = Question(figure=NEW_ITEM_BY_QUERY, query=query, item_id=item_id, change=Change.FOUND)
     return Probe(events=[item, click], questions=[by_title, by_query], new_item_id=item_id)
 
 
@@ -155,7 +175,9 @@ def _gone_item(number: int, now_ms: int) -> Probe:
         deleted=is_deleted,
         ts_ms=now_ms,
     )
-    question = Question(figure=GONE_ITEM, query=_title(number), item_id=item.item_id, wanted=False)
+    question = Question(
+        figure=GONE_ITEM, query=_title(number), item_id=item.item_id, change=Change.GONE
+    )
     return Probe(events=[item], questions=[question])
 
 

@@ -7,11 +7,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench.freshness.probes import Question
+from bench.freshness.probes import Change, Question
 
 # Seconds between two questions about one probe: a fortieth of the targets. Half as many
 # ask twice as often, which the server and this process pay for.
 _LEAST_WAIT_SECONDS = 0.05
+# By how much the same score may differ: of sums of 128 products in float32, in another
+# order. Twice as much would miss twice as small an effect of a click.
+_NOISE = 1e-4
 # Of a probe's age, where that is more: what takes minutes need not be known to 0.05 s.
 _WAIT_SHARE = 0.05
 
@@ -22,14 +25,18 @@ class Answer:
 
     Attributes:
         at: when it had come.
-        has_item: the item that was looked for is among the first.
+        is_found: the item that was looked for is among the first.
+        score: its score; None: it is not in the answer at all.
+        is_encoded: the query was answered by its text alone.
         reflected_ms: the time up to which, it says, every record is in it; 0: it does
             not say.
     """
 
     at: float
-    has_item: bool
-    reflected_ms: int
+    is_found: bool
+    score: float | None = None
+    is_encoded: bool = False
+    reflected_ms: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +102,34 @@ class Sighting:
         )
 
 
+def shows(change: Change, before: Answer | None, answer: Answer) -> bool:
+    """Return whether an answer shows a probe.
+
+    Args:
+        change: what must be seen.
+        before: the answer before it was published; None: this is that one.
+        answer: the answer.
+    """
+    match change:
+        case Change.FOUND:
+            return answer.is_found
+        case Change.GONE:
+            return not answer.is_found
+        case Change.OWN_VECTOR:
+            return not answer.is_encoded
+        case Change.RISEN:
+            least = _least_score(before)
+            return least is not None and answer.score is not None and answer.score > least
+
+
+def _least_score(before: Answer | None) -> float | None:
+    """Return the score above which an item has risen; None: it was not scored."""
+    return None if before is None or before.score is None else before.score + _NOISE
+
+
 def follow(
     question: Question,
+    before: Answer,
     published: Published,
     ask: Callable[[Question], Answer],
     wait: Callable[[float], object],
@@ -106,6 +139,7 @@ def follow(
 
     Args:
         question: what is asked.
+        before: the answer before the probe was published.
         published: when the probe was.
         ask: asks the server.
         wait: waits so many seconds.
@@ -116,7 +150,7 @@ def follow(
     while True:
         answer = ask(question)
         num_answers += 1
-        is_seen = answer.has_item == question.wanted
+        is_seen = shows(question.change, before, answer)
         age = answer.at - published.sent
         if is_seen or age > timeout_seconds:
             return Sighting(

@@ -7,11 +7,11 @@ from bench.freshness.sightings import Answer, Published, Sighting
 
 def sighting(figure: str, seconds: float | None, *, claimed_ms: int = 0) -> Sighting:
     """Return a probe that was seen after so many seconds; None: never."""
-    seen = Answer(at=1.0 + (seconds or 0.0), has_item=True, reflected_ms=claimed_ms)
+    seen = Answer(at=1.0 + (seconds or 0.0), is_found=True, reflected_ms=claimed_ms)
     return Sighting(
         figure=figure,
         published=Published(sent=1.0, acknowledged=1.0),
-        unseen=Answer(at=1.0, has_item=False, reflected_ms=claimed_ms),
+        unseen=Answer(at=1.0, is_found=False, reflected_ms=claimed_ms),
         seen=None if seconds is None else seen,
         num_answers=1,
     )

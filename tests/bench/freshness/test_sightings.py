@@ -4,23 +4,31 @@ from collections.abc import Sequence
 
 import pytest
 
-from bench.freshness.probes import NEW_QUERY, Question
-from bench.freshness.sightings import Answer, Published, Sighting, follow, percentile
+from bench.freshness.probes import NEW_QUERY, Change, Question
+from bench.freshness.sightings import Answer, Published, Sighting, follow, percentile, shows
 
-_QUESTION = Question(figure=NEW_QUERY, query="lamp", item_id="p1", wanted=True)
+_QUESTION = Question(figure=NEW_QUERY, query="lamp", item_id="p1", change=Change.FOUND)
 _PUBLISHED = Published(sent=100.0, acknowledged=100.5)
 
 
-def answer(at: float, reflected: float = 0.0, *, has_item: bool = False) -> Answer:
+def answer(at: float, reflected: float = 0.0, *, score: float | None = None) -> Answer:
     """Return an answer that claims to reflect a time, in seconds."""
-    return Answer(at=at, has_item=has_item, reflected_ms=round(1000 * reflected))
+    return Answer(
+        at=at,
+        is_found=score is not None,
+        score=score,
+        is_encoded=True,
+        reflected_ms=round(1000 * reflected),
+    )
 
 
 def followed(answers: Sequence[Answer], timeout: float = 60.0) -> tuple[Sighting, list[float]]:
     """Return what comes of answers, and how long was waited after each."""
     waits: list[float] = []
     coming = iter(answers)
-    sighting = follow(_QUESTION, _PUBLISHED, lambda _: next(coming), waits.append, timeout)
+    sighting = follow(
+        _QUESTION, answer(99.0), _PUBLISHED, lambda _: next(coming), waits.append, timeout
+    )
     return sighting, waits
 
 
@@ -31,7 +39,7 @@ def sighting(unseen: Answer | None, seen: Answer | None) -> Sighting:
 
 def test_a_probe_is_seen_by_the_first_answer_that_shows_it() -> None:
     """From before it was sent to after the answer had come."""
-    answers = [answer(100.1), answer(102.0), answer(103.0, has_item=True)]
+    answers = [answer(100.1), answer(102.0), answer(103.0, score=0.5)]
     found, waits = followed(answers)
 
     assert found.seconds == 3.0
@@ -40,13 +48,23 @@ def test_a_probe_is_seen_by_the_first_answer_that_shows_it() -> None:
     assert waits == pytest.approx([0.05, 0.1])
 
 
-def test_what_must_go_is_seen_when_it_is_gone() -> None:
-    """A question that wants an item away."""
-    question = Question(figure=NEW_QUERY, query="lamp", item_id="p1", wanted=False)
-    coming = iter([answer(101.0, has_item=True), answer(101.5)])
-    found = follow(question, _PUBLISHED, lambda _: next(coming), lambda _: None, 60.0)
-
-    assert found.seconds == 1.5
+@pytest.mark.parametrize(
+    ("change", "before", "unseen", "seen"),
+    [
+        (Change.FOUND, answer(0), answer(1), answer(1, score=0.1)),
+        (Change.GONE, answer(0, score=0.9), answer(1, score=0.9), answer(1)),
+        (Change.RISEN, answer(0, score=0.5), answer(1, score=0.50001), answer(1, score=0.51)),
+        (Change.RISEN, answer(0, score=0.5), answer(1), answer(1, score=0.6)),
+        (Change.OWN_VECTOR, answer(0), answer(1, score=0.9), Answer(at=1.0, is_found=False)),
+    ],
+)
+def test_an_answer_shows_a_probe(
+    change: Change, before: Answer, unseen: Answer, seen: Answer
+) -> None:
+    """What each kind of change is seen by; the answer before never shows it."""
+    assert not shows(change, None, before)
+    assert not shows(change, before, unseen)
+    assert shows(change, before, seen)
 
 
 def test_a_probe_that_is_not_seen_in_time_has_no_time() -> None:
