@@ -14,7 +14,6 @@ from model.artifact.generation import Generation
 from model.errors import GenerationCorrupt
 from stream.dtypes import Bools, Float32s, Float64s
 
-
 # A number whose square float32 still has. Twice as much: the same; trained vectors have
 # lengths near 1.
 _LARGEST = 1e15

@@ -15,7 +15,7 @@ from stream.shard.reader import ShardReader, open_views
 from stream.shard.shard import Shard
 from stream.store.store import Store
 from testing.laws.case import CATALOG, CLICKS, ERASURES, VIEWS
-from testing.memory_rocksdb import MemoryDatabase, MemoryDisk
+from testing.stand_ins.memory_rocksdb import MemoryDatabase, MemoryDisk
 
 _KILL_SHARE = 0.5  # of kills that keep all writes; the others are power cuts
 

@@ -12,7 +12,7 @@ from stream.errors import StoreError, StoreWriteFailed
 from stream.settings import StreamSettings
 from stream.shard.rocksdb import Database, Puts
 from testing.histories import EFFORT
-from testing.memory_rocksdb import MemoryDatabase, MemoryDisk
+from testing.stand_ins.memory_rocksdb import MemoryDatabase, MemoryDisk
 
 SETTINGS = StreamSettings(memtable_bytes=65536)
 

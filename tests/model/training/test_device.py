@@ -16,8 +16,8 @@ from model.training import train as training
 from model.training.result import TrainedModel
 from model.training.train import train
 from stream.graph.arrays import GraphArrays
-from testing.other_device import TwoPlacesError, device_elsewhere
 from testing.small_shop import MakeArrays, click, shop_events, shop_items
+from testing.stand_ins.other_device import TwoPlacesError, device_elsewhere
 
 VARIANTS: dict[str, dict[str, object]] = {
     "full": {},

@@ -19,8 +19,8 @@ from stream.shard.reader import ShardReader
 from stream.shard.rocksdb import Puts
 from testing.graph.fact_rows import columns, rows_of
 from testing.histories import EFFORT, interactions
-from testing.memory_rocksdb import MemoryDatabase, MemoryDisk
 from testing.oracle import Oracle
+from testing.stand_ins.memory_rocksdb import MemoryDatabase, MemoryDisk
 
 Row = tuple[int, int, int, int, int]
 
