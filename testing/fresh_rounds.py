@@ -17,7 +17,7 @@ from protos.text import text_key
 from stream.actions import Action
 from stream.dtypes import Float32s
 from stream.events.types import CatalogItem, Interaction
-from stream.feed.changes import EdgeChanges, SessionChanges, ShardChanges
+from stream.feed.changes import EdgeChanges, KeyedTexts, SessionChanges, ShardChanges
 from stream.graph.arrays import GraphArrays
 from stream.graph.facts import MAX_HYPEREDGE_ITEMS, MIN_HYPEREDGE_ITEMS
 
@@ -51,8 +51,8 @@ def changes_between(
             np.array([count for _, count in changed], dtype=np.int64),
         ),
         sessions=_sessions(_hyperedges(before), _hyperedges(after)),
-        query_names={text_key(event.query): event.query for event in after if event.query},
-        item_names={text_key(event.item_id): event.item_id for event in after},
+        query_names=_named({event.query for event in after if event.query}),
+        item_names=_named({event.item_id for event in after}),
         catalog={text_key(item.item_id): item for item in catalog},
         gone_queries=np.array([text_key(text) for text in gone_queries], dtype=np.uint64),
         gone_items=np.array([text_key(item) for item in gone_items], dtype=np.uint64),
@@ -77,6 +77,11 @@ def full_pass(
         vectors = network(Graph(data.whole, CPU).reach_all())
     queries = dict(zip(arrays.query_texts, vectors.query.numpy(), strict=True))
     return queries, dict(zip(arrays.item_ids, vectors.item.numpy(), strict=True))
+
+
+def _named(texts: Iterable[str]) -> KeyedTexts:
+    ordered = sorted(texts)
+    return KeyedTexts(np.array([text_key(text) for text in ordered], dtype=np.uint64), ordered)
 
 
 def _pairs(events: Iterable[Interaction]) -> Mapping[tuple[str, str], set[str]]:

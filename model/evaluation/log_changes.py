@@ -1,10 +1,12 @@
 """What changed in the graph of a log between two times, as a store's feed tells it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from model.fresh.changes import GraphChanges, Members
 from stream.dtypes import Int64s
 from stream.events.columns import Keys
+from stream.feed.changes import EdgeChanges, KeyedTexts, MemberRows, SessionChanges, ShardChanges
 from stream.graph.arrays import GraphArrays
 from stream.graph.facts import MIN_HYPEREDGE_ITEMS
 
@@ -31,7 +33,7 @@ class LogChanges:
         self._touched, self._touched_ms = sessions[order], times[order]
         self._named = _first_times(whole)
 
-    def between(self, since_ms: int, until_ms: int) -> GraphChanges | None:
+    def between(self, since_ms: int, until_ms: int) -> ShardChanges | None:
         """Return what events from one time on and before another changed; None:
         nothing.
         """
@@ -43,22 +45,28 @@ class LogChanges:
         after = [self._members(session, until_ms) for session in sessions]
         clicks = slice(*np.searchsorted(self._click_ms, [since_ms, until_ms]).tolist())
         whole, (query_ms, item_ms) = self._whole, self._named
-        return GraphChanges(
-            edge_query=self._click_query[clicks],
-            edge_item=self._click_item[clicks],
-            edge_sessions=np.ones(clicks.stop - clicks.start, dtype=np.int64),
-            items_before=_rows(whole.item_keys, [items for items, _ in before]),
-            queries_before=_rows(whole.query_keys, [queries for _, queries in before]),
-            items_after=_rows(whole.item_keys, [items for items, _ in after]),
-            queries_after=_rows(whole.query_keys, [queries for _, queries in after]),
-            query_names={
-                int(whole.query_keys[query]): whole.query_texts[query]
-                for query in _within(query_ms, since_ms, until_ms)
-            },
-            item_names={
-                int(whole.item_keys[item]): whole.item_ids[item]
-                for item in _within(item_ms, since_ms, until_ms)
-            },
+        once = np.ones(clicks.stop - clicks.start, dtype=np.int64)
+        edges = EdgeChanges(self._click_query[clicks], self._click_item[clicks], once)
+        rows = [
+            _rows(number, keys, was, now, is_query=is_query)
+            for number, (old, new) in enumerate(zip(before, after, strict=True))
+            for keys, was, now, is_query in (
+                (whole.item_keys, old[0], new[0], False),
+                (whole.query_keys, old[1], new[1], True),
+            )
+        ]
+        members = MemberRows(*map(np.concatenate, zip(*rows, strict=True)))
+        return ShardChanges(
+            shard=0,
+            sequence=0,
+            edges=edges.summed(),
+            sessions=SessionChanges.of_rows(members, np.zeros(len(sessions), dtype=np.bool_)),
+            query_names=_names(
+                whole.query_keys, whole.query_texts, _within(query_ms, since_ms, until_ms)
+            ),
+            item_names=_names(
+                whole.item_keys, whole.item_ids, _within(item_ms, since_ms, until_ms)
+            ),
         )
 
     def _members(self, session: int, before_ms: int) -> tuple[Int64s, Int64s]:
@@ -114,7 +122,17 @@ def _within(named: tuple[Int64s, Int64s], since_ms: int, until_ms: int) -> list[
     return found
 
 
-def _rows(keys: Keys, rows: list[Int64s]) -> Members:
-    """Return the keys of some nodes a session, as compressed rows."""
-    starts = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
-    return Members(starts=starts, keys=keys[np.concatenate(rows)])
+def _names(keys: Keys, texts: Sequence[str], nodes: list[int]) -> KeyedTexts:
+    return KeyedTexts(keys[nodes], [texts[node] for node in nodes])
+
+
+def _rows(session: int, keys: Keys, was: Int64s, now: Int64s, *, is_query: bool) -> MemberRows:
+    """Return a session's members of one kind, before and after."""
+    nodes = np.union1d(was, now).astype(np.int64)
+    return MemberRows(
+        session=np.full(len(nodes), session, dtype=np.int64),
+        member=keys[nodes],
+        is_query=np.full(len(nodes), is_query),
+        was_in=np.isin(nodes, was),
+        is_in=np.isin(nodes, now),
+    )

@@ -10,16 +10,16 @@ from model.artifact.generation import Generation, open_generation
 from model.evaluation.asked import AskedClicks
 from model.evaluation.lane import DELAY_MS, LaneView, ReplayedLane
 from model.evaluation.log_changes import LogChanges
-from model.fresh.changes import GraphChanges
 from model.fresh.result import RoundResult
 from stream.dtypes import Float32s
+from stream.feed.changes import ShardChanges
 from testing.small_generations import DIM, Artifacts, make_catalogue
 from testing.small_shop import START_MS, MakeArrays, click
 
 
 @pytest.fixture
 def live(tmp_path: Path) -> Generation:
-    """Return a generation of four items and one query; the last item is hidden."""
+    """Return a generation of four items and one query; an item is hidden."""
     artifacts = Artifacts(tmp_path / "artifacts")
     catalogue = make_catalogue(4, ["lamp"])
     catalogue.hidden = frozenset({3})
@@ -69,7 +69,8 @@ def test_newer_vectors_replace_older_ones(live: Generation) -> None:
     none.
     """
     view = LaneView(live)
-    known = live.item_ids[1]
+    first, second, _ = np.flatnonzero(live.item_shown).tolist()
+    known = live.item_ids[second]
     view.take(result({known: axis(0), "new": axis(1)}))
     view.take(result({"new": axis(2)}))
     view.take(result({"unavailable": axis(3)}, shown=False))
@@ -77,7 +78,7 @@ def test_newer_vectors_replace_older_ones(live: Generation) -> None:
     assert view.item_vectors.shape == (4, DIM)
     assert (view.row_of(known), view.row_of("new"), view.row_of("unavailable")) == (1, 3, -1)
     np.testing.assert_array_equal(view.item_vectors[[1, 3]], [axis(0), axis(2)])
-    np.testing.assert_array_equal(view.item_vectors[0], live.item_vectors[0])
+    np.testing.assert_array_equal(view.item_vectors[0], live.item_vectors[first])
 
 
 class Scripted:
@@ -88,10 +89,10 @@ class Scripted:
     """
 
     def __init__(self, results: Sequence[RoundResult]) -> None:
-        self.taken: list[Sequence[GraphChanges]] = []
+        self.taken: list[Sequence[ShardChanges]] = []
         self._results = iter(results)
 
-    def apply(self, changes: Sequence[GraphChanges]) -> RoundResult:
+    def apply(self, changes: Sequence[ShardChanges]) -> RoundResult:
         """Return what comes next."""
         self.taken.append(changes)
         return next(self._results)
