@@ -200,6 +200,11 @@ class KeyedTexts(Mapping[int, str]):
         self.keys_of_texts = keys
         self.texts = texts
 
+    @classmethod
+    def of(cls, texts: Mapping[int, str]) -> Self:
+        """Return texts that are at hand by key."""
+        return cls(np.array(list(texts), dtype=np.uint64), list(texts.values()))
+
     @cached_property
     def _by_key(self) -> dict[int, str]:
         return dict(zip(self.keys_of_texts.tolist(), self.texts, strict=True))

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from threading import Lock
+from threading import Condition
 from typing import NamedTuple
 
 import msgspec
@@ -16,7 +16,16 @@ from stream.clock import now_ms
 from stream.feed.changes import ShardChanges, WriterMark
 from stream.feed.codec import pack_changes
 from stream.feed.folder import FeedFolder
-from stream.feed.log import FRAME_BYTES, HEAD_BYTES, LogHead, LogName, frame, pack_head, unpack_head
+from stream.feed.log import (
+    FRAME_BYTES,
+    HEAD_BYTES,
+    LogHead,
+    LogName,
+    frame,
+    frames,
+    pack_head,
+    unpack_head,
+)
 from stream.feed.status import Status, newest_status, pack_status, status_name
 
 logger = logging.getLogger(__name__)
@@ -79,7 +88,7 @@ class FeedWriter:
         self._shard = shard
         self._writer = writer
         self._most_bytes = most_bytes
-        self._lock = Lock()
+        self._lock = Condition()
         self._log: _OpenLog | None = None
         self._pending = 0
         self._status = _first_status(folder, shard, mark, watermark_ms)
@@ -107,12 +116,19 @@ class FeedWriter:
                 log = self._current_log()
                 if changes is not None:
                     record = pack_changes(changes)
-                    if self._pending:
-                        os.ftruncate(log.descriptor, log.size)
                     self._pending = FRAME_BYTES + len(record)
                     _write_all(log.descriptor, [frame(record), record], log.size)
         except OSError as error:
             self._lose(error)
+
+    def abandon(self) -> None:
+        """Take back what was appended: the shard was not written."""
+        with self._lock:
+            if self._log is not None and self._pending:
+                with suppress(OSError):  # what is behind the status never counts
+                    os.ftruncate(self._log.descriptor, self._log.size)
+            self._pending = 0
+            self._lock.notify_all()
 
     def commit(self, state: tuple[int, int] | None = None) -> None:
         """Let what was appended count, after the shard was written.
@@ -124,6 +140,7 @@ class FeedWriter:
             if self._log is not None:
                 self._log = self._log._replace(size=self._log.size + self._pending)
             self._pending = 0
+            self._lock.notify_all()
         sequence, watermark_ms = state or (self._status.sequence, self._status.watermark_ms)
         self._put_status(
             writer=self._writer,
@@ -144,9 +161,12 @@ class FeedWriter:
             reflected_ms=max(reflected_ms, self._status.reflected_ms),
         )
 
-    def close(self) -> None:
-        """Close the log that is open."""
+    def end_log(self) -> None:
+        """Close the log that is open, also from another thread; the next write begins
+        another one.
+        """
         with self._lock:
+            self._lock.wait_for(lambda: not self._pending)
             self._close_log()
 
     def _put_status(
@@ -184,6 +204,8 @@ class FeedWriter:
         name = LogName(previous.sequence + 1, self._writer)
         self._folder.mkdir(parents=True, exist_ok=True)
         self._trim(previous)
+        if previous.writer and previous.writer != self._writer:
+            self.num_gaps += _cut_off(FeedFolder(self._folder), self._folder, previous)
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         descriptor = os.open(self._folder / str(name), flags, 0o644)
         head = LogHead(self._shard, self._writer, name.first, previous)
@@ -228,6 +250,26 @@ class FeedWriter:
 def remove_feed(folder: Path) -> None:
     """Remove the feed of a shard that is written without one from now on."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _cut_off(files: FeedFolder, folder: Path, mark: WriterMark) -> int:
+    """Cut off what another writer appended behind a place, and the shard does not have;
+    return how many records before it are missing, such as after a power cut.
+    """
+    names = [name for name in _lineage(files, mark)[:1] if name.writer == mark.writer]
+    if not names:
+        return 0
+    path, last, end = folder / str(names[0]), names[0].first - 1, HEAD_BYTES
+    size = path.stat().st_size
+    for each in frames(files.read(names[0], HEAD_BYTES), HEAD_BYTES):
+        if each.sequence > mark.sequence:
+            break
+        last, end = each.sequence, each.end
+    if end < size:
+        os.truncate(path, end)
+    if last < mark.sequence:
+        logger.warning("feed has a gap log=%s records_missing=%d", path, mark.sequence - last)
+    return mark.sequence - last
 
 
 def _first_status(folder: Path, shard: int, mark: WriterMark, watermark_ms: int) -> Status:

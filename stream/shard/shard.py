@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from stream.errors import StoreMismatch
+from stream.errors import StoreMismatch, StoreWriteFailed
 from stream.events.columns import NO_KEY
 from stream.feed.changes import ShardChanges, WriterMark
 from stream.feed.folder import feed_folder
+from stream.feed.redaction import redact_feed
 from stream.feed.writer import FeedWriter, remove_feed
 from stream.settings import StreamSettings
 from stream.shard import codec
@@ -135,7 +136,12 @@ class Shard(ShardReader):
         feed, state = self.feed(), _state_in(records)
         if feed is not None:
             feed.append(_told(feed, self.index, records, state))
-        self._database.write(Puts.joined([records.puts, own]), [*evicted, *records.deletes])
+        try:
+            self._database.write(Puts.joined([records.puts, own]), [*evicted, *records.deletes])
+        except BaseException:
+            if feed is not None:
+                feed.abandon()
+            raise
         if feed is not None:
             feed.commit(state and (state.sequence, state.watermark_ms or 0))
         if dirty is not None and packed:
@@ -242,7 +248,7 @@ class Shard(ShardReader):
 
     def purge(self, is_wanted: Callable[[], bool]) -> bool:
         """Rewrite the shard's files, some at a time, so that nothing that was deleted
-        before is left in them or in the log.
+        before is left in them or in the log, and its feed without the texts of it.
 
         Another thread may write the shard meanwhile.
 
@@ -260,7 +266,15 @@ class Shard(ShardReader):
             if not is_wanted():
                 return False
             self._database.rewrite(keys)
-        return True
+        if self._feed is not None:
+            self._feed.end_log()
+        folder = feed_folder(self.folder)
+        try:
+            return redact_feed(folder, is_wanted)
+        except OSError as error:
+            raise StoreWriteFailed(
+                f"the feed at {folder} could not be rewritten ({error}); free or mend the disk"
+            ) from error
 
     def has_other_copies(self) -> bool:
         """Return whether the shard's folder has more than this database, such as one
@@ -279,7 +293,7 @@ class Shard(ShardReader):
                 from the source.
         """
         if self._feed is not None:
-            self._feed.close()
+            self._feed.end_log()
         try:
             if self._unsynced:
                 self.sync()

@@ -20,6 +20,8 @@ from stream.clock import now_ms
 from stream.errors import CheckpointsUnavailable, StoreWriteFailed
 from stream.events.columns import Texts, batch_of
 from stream.events.types import CatalogItem, Erasure, SearchRecord, SourcePartition
+from stream.feed import open_feed
+from stream.feed.codec import pack_changes
 from stream.metrics import StreamMetrics
 from stream.settings import StreamSettings
 from stream.shard import rocksdb
@@ -103,6 +105,33 @@ def test_no_file_has_erased_bytes_after_a_purge(open_store: OpenStore) -> None:
     assert all(now_ms() >= entry.files.done_ms > 2 for entry in audited(store) if entry.files)
     assert all(entry.checkpoints is None for entry in audited(store))
     assert len(list(store.shard(0).item_names())) == 51
+
+
+def test_a_purged_feed_is_read_on_and_read_again(open_store: OpenStore) -> None:
+    """Whoever follows it goes on where he was; whoever begins anew finds all but the
+    texts.
+    """
+    store = open_store(settings=AT_ONCE)
+    fill(store.shard(0))
+    feed = open_feed(store.root)
+    begun = feed.read({})
+    erase(store.shard(0), ASKED, 2)
+    run_due_work(store, lambda: is_purged(store))
+    apply_events(store.shard(0), [event("s-1", "radio", "i-99")])
+    followed, anew = feed.read(begun.marks), open_feed(store.root).read({})
+
+    assert followed.gaps == anew.gaps == {}
+    assert followed.marks == anew.marks
+    later = anew.changes[len(begun.changes) :]
+    assert list(map(pack_changes, later)) == list(map(pack_changes, followed.changes))
+    assert [each.sequence for each in [*begun.changes, *followed.changes]] == [
+        each.sequence for each in anew.changes
+    ]
+    names = {text for each in anew.changes for text in each.query_names.values()}
+    names |= {text for each in anew.changes for text in each.item_names.values()}
+    assert {"radio", "i-99", "i-1"} <= names
+    assert not {QUERY, ITEM} & names
+    assert not any(ITEM in str(each.catalog) for each in anew.changes)
 
 
 def test_what_is_held_of_a_search_is_purged_with_its_visitor(open_store: OpenStore) -> None:
