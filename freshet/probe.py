@@ -24,17 +24,21 @@ _STREAM_PROBLEMS = {
 }
 """What keeps a stream from its work, by the fact that has the seconds of it."""
 
+_PASSES_BY_ITSELF = {"replay", "burst"}
+"""Reasons of a refresher for being behind that no one has to do anything about."""
+
 Samples = dict[str, list[tuple[dict[str, str], float]]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Addresses:
-    """Where the processes answer, HOST:PORT each: three metrics endpoints, and the
+    """Where the processes answer, HOST:PORT each: four metrics endpoints, and the
     server's gRPC.
     """
 
     stream: str
     tuner: str
+    refresher: str
     server: str
     target: str
 
@@ -44,12 +48,13 @@ class ProcessStatus:
     """The status of one process.
 
     Attributes:
-        name: stream, tuner or server.
+        name: stream, tuner, refresher or server.
         address: where it was probed.
         up: whether it answered and is able to do its work.
         problem: why not; empty where it is up.
         facts: what there is to know, by name; numbers in the unit that the name ends
             in.
+        is_wanted: False: it does not run, and nothing misses it.
     """
 
     name: str
@@ -57,15 +62,18 @@ class ProcessStatus:
     up: bool
     problem: str
     facts: dict[str, float | str | None] = field(default_factory=dict)
+    is_wanted: bool = True
 
 
 def read_status(addresses: Addresses) -> list[ProcessStatus]:
     """Probe every process; none of them has to answer."""
     now = time.time()
+    server = _server_status(addresses)
     return [
         _stream_status(addresses.stream, now),
         _from_metrics("tuner", addresses.tuner, lambda samples: _tuner_facts(samples, now)),
-        _server_status(addresses),
+        _refresher_status(addresses.refresher, server),
+        server,
     ]
 
 
@@ -98,14 +106,17 @@ def total(samples: Samples, name: str) -> float | None:
 
 
 def _from_metrics(
-    name: str, address: str, facts_of: Callable[[Samples], dict[str, float | str | None]]
+    name: str,
+    address: str,
+    facts_of: Callable[[Samples], dict[str, float | str | None]],
+    prefix: str = "",
 ) -> ProcessStatus:
     try:
         samples = read_metrics(address)
     except (OSError, ValueError) as error:
         problem = f"no metrics at {address}: {_cause(error)}"
         return ProcessStatus(name=name, address=address, up=False, problem=problem)
-    if not any(sample.startswith(f"freshet_{name}_") for sample in samples):
+    if not any(sample.startswith(f"freshet_{prefix or name}_") for sample in samples):
         problem = f"what answers at {address} is not the {name}"
         return ProcessStatus(name=name, address=address, up=False, problem=problem)
     return ProcessStatus(name=name, address=address, up=True, problem="", facts=facts_of(samples))
@@ -151,6 +162,39 @@ def _tuner_facts(samples: Samples, now: float) -> dict[str, float | str | None]:
     }
 
 
+def _refresher_status(address: str, server: ProcessStatus) -> ProcessStatus:
+    """A refresher is optional: where none answers and the server has nothing of one,
+    nobody has started one.
+    """
+    status = _from_metrics("refresher", address, _refresher_facts, "refresh")
+    if not status.facts and not server.facts.get("overlay_sequence"):
+        problem = f"{status.problem}; answers are as fresh as the generation"
+        return replace(status, up=True, problem=problem, is_wanted=False)
+    behind = status.facts.get("behind_reason")
+    if not behind or behind in _PASSES_BY_ITSELF:
+        return status
+    return replace(status, up=False, problem=str(status.facts["behind"]))
+
+
+def _refresher_facts(samples: Samples) -> dict[str, float | str | None]:
+    return {
+        "generation": _label(samples, "freshet_refresh_generation_info", "generation"),
+        "sequence": total(samples, "freshet_refresh_sequence"),
+        "overlay_age_seconds": total(samples, "freshet_refresh_age_seconds"),
+        "overlay_items": total(samples, "freshet_refresh_overlay_items"),
+        "overlay_queries": total(samples, "freshet_refresh_overlay_queries"),
+        "rounds": total(samples, "freshet_refresh_rounds_total"),
+        "recomputed": total(samples, "freshet_refresh_recomputed_total"),
+        "waiting_changes": total(samples, "freshet_refresh_waiting_changes"),
+        "carried": total(samples, "freshet_refresh_carried"),
+        "audit_cosine": total(samples, "freshet_refresh_audit_cosine"),
+        "poisoned": total(samples, "freshet_refresh_poisoned_total"),
+        "generations_wanted": total(samples, "freshet_refresh_wanted_total"),
+        "behind_reason": _label(samples, "freshet_refresh_behind_info", "reason"),
+        "behind": _label(samples, "freshet_refresh_behind_info", "detail"),
+    }
+
+
 def _server_status(addresses: Addresses) -> ProcessStatus:
     status = _from_metrics("server", addresses.server, _server_facts)
     if not status.up:
@@ -170,6 +214,8 @@ def _server_facts(samples: Samples) -> dict[str, float | str | None]:
         "generation": _label(samples, "freshet_server_generation_info", "generation"),
         "watermark_age_seconds": total(samples, "freshet_server_watermark_age_seconds"),
         "snapshot_age_seconds": total(samples, "freshet_server_snapshot_age_seconds"),
+        "overlay_sequence": total(samples, "freshet_server_overlay_sequence"),
+        "overlay_age_seconds": total(samples, "freshet_server_overlay_age_seconds"),
         "requests": total(samples, "freshet_server_requests_total"),
         "swaps": total(samples, "freshet_server_swaps_total"),
         "refused": total(samples, "freshet_server_swap_refused_total"),

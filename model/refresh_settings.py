@@ -13,11 +13,10 @@ _BOUNDS = {
     "max_round_changes": (1, 1 << 24),
     "max_round_nodes": (1, 1 << 24),
     "max_neighbours": (0, 1 << 20),
-    "full_every_segments": (1, 10_000),
-    "keep_seconds": (0.0, 86400.0),
     "audit_every_seconds": (0.1, 86400.0),
     "audit_nodes": (0, 10_000),
     "min_audit_cosine": (-1.0, 1.0),
+    "max_withheld_radians": (0.0, 4.0),
     "ask_again_seconds": (1.0, 30 * 86400.0),
     "asked_every_seconds": (0.1, 86400.0),
     "behind_after_seconds": (0.1, 86400.0),
@@ -45,9 +44,7 @@ class RefreshSettings:
     # A server scans them exactly, in 0.1 to 0.3 ms. Twice as many: twice that, and a
     # full segment of 10 MB.
     max_overlay_items: int = 10_000
-    """Items of the overlay above which the tuner is asked for a generation early. From
-    twice as many on, neighbours of what changed stay as they are.
-    """
+    """Items of the overlay above which the tuner is asked for a generation early."""
     # Facts, sessions and catalogue states; some tenths of a second of CPU. Twice as
     # many: rounds of a burst that take twice as long.
     max_round_changes: int = 20_000
@@ -61,12 +58,6 @@ class RefreshSettings:
     # that move less.
     max_neighbours: int = 64
     """Neighbours that one change reaches at most; those that it moves most."""
-    # A server that starts reads at most so many files. Twice as many: twice the files.
-    full_every_segments: int = 64
-    """Segments after which one is written that replaces all before it."""
-    # Long enough to open what a pointer named a moment ago. Twice as much: more files.
-    keep_seconds: float = 30.0
-    """How long a segment that was replaced is kept, in seconds."""
     # Costs a few milliseconds. Twice as much: drift is seen ten seconds later.
     audit_every_seconds: float = 10.0
     """How often vectors of the overlay are compared with what a full pass would give,
@@ -81,6 +72,11 @@ class RefreshSettings:
     min_audit_cosine: float = 0.99
     """Cosine to what a full pass would give below which the tuner is asked for a
     generation early.
+    """
+    # An angle: a cosine of 0.955. By hand. Twice as much: 0.825, and answers show it.
+    max_withheld_radians: float = 0.3
+    """Movement of a vector that waits or is not followed, estimated in radians, above
+    which the tuner is asked for a generation early.
     """
     # By hand, about a training: while one runs, asking brings no other. Twice as long:
     # a tuner that failed is asked five minutes later.

@@ -42,6 +42,7 @@ SERVICES = Section(
     (
         CommandEntry("stream", "Read events from Kafka or files into the graph.", ("stream",)),
         CommandEntry("tune", "Train on the graph and publish, again and again.", ("model",)),
+        CommandEntry("refresh", "Bring clicks into answers within seconds.", ("stream",)),
         CommandEntry(
             "serve",
             "Answer queries over gRPC from the newest generation.",

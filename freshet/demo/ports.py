@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 from freshet.probe import Addresses
 from freshet.terminal.addresses import (
+    REFRESHER_METRICS,
     SERVER_METRICS,
     SERVER_TARGET,
     STREAM_METRICS,
@@ -13,7 +14,7 @@ from freshet.terminal.addresses import (
 )
 from server.addresses import split_address
 
-_DEFAULTS = (STREAM_METRICS, TUNER_METRICS, SERVER_METRICS, SERVER_TARGET)
+_DEFAULTS = (STREAM_METRICS, TUNER_METRICS, REFRESHER_METRICS, SERVER_METRICS, SERVER_TARGET)
 
 
 def choose_addresses(*, default_ports: bool) -> Addresses:
@@ -25,8 +26,8 @@ def choose_addresses(*, default_ports: bool) -> Addresses:
     """
     usual = [split_address(address)[1] for address in _DEFAULTS]
     ports = free_ports(usual if default_ports else [0] * len(usual))
-    stream, tuner, server, target = (f"127.0.0.1:{port}" for port in ports)
-    return Addresses(stream=stream, tuner=tuner, server=server, target=target)
+    stream, tuner, refresher, server, target = (f"127.0.0.1:{port}" for port in ports)
+    return Addresses(stream=stream, tuner=tuner, refresher=refresher, server=server, target=target)
 
 
 def free_ports(wanted: Sequence[int]) -> list[int]:

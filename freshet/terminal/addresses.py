@@ -4,5 +4,6 @@ from server.settings import ServerSettings
 
 STREAM_METRICS = "127.0.0.1:9101"
 TUNER_METRICS = "127.0.0.1:9102"
+REFRESHER_METRICS = "127.0.0.1:9104"
 SERVER_METRICS = ServerSettings.metrics
 SERVER_TARGET = ServerSettings.listen

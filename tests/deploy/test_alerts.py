@@ -10,6 +10,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from model.metrics import TunerMetrics
+from model.refresher.metrics import RefresherMetrics
 from server.metrics import ServerMetrics
 from stream.metrics import StreamMetrics
 
@@ -26,10 +27,11 @@ def _rules() -> list[dict[str, Any]]:
 
 
 def _exported() -> set[str]:
-    """The series names that the three processes serve."""
+    """The series names that the four processes serve."""
     registry = CollectorRegistry()
     StreamMetrics(registry)
     TunerMetrics(registry)
+    RefresherMetrics(registry)
     ServerMetrics(registry)
     return {
         family.name + suffix for family in registry.collect() for suffix in _SUFFIXES[family.type]

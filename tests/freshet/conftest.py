@@ -18,6 +18,8 @@ from freshet.commands.cli import cli
 from freshet.metrics import metrics_endpoint
 from freshet.probe import Addresses
 from model.metrics import TunerMetrics
+from model.refresher.metrics import RefresherMetrics
+from model.refresher.reasons import Behind, Trouble
 from server.app import RetrievalServer
 from server.settings import ServerSettings
 from stream.metrics import Lag, StreamMetrics
@@ -100,20 +102,27 @@ def eventually() -> Until:
 
 @pytest.fixture
 def addresses(free_port: Callable[[], int], tmp_path: Path) -> Iterator[Addresses]:
-    """A stream and a tuner that have done something, and a server that waits for its
-    first generation.
+    """A stream and a tuner that have done something, a refresher that cannot publish,
+    and a server that waits for its first generation.
     """
-    stream, tuner, server = CollectorRegistry(), CollectorRegistry(), CollectorRegistry()
+    stream, tuner, refresher, server = (CollectorRegistry() for _ in range(4))
     _busy_stream(stream)
     _failing_tuner(tuner)
-    at = [f"127.0.0.1:{free_port()}" for _ in range(3)]
+    _late_refresher(refresher)
+    at = [f"127.0.0.1:{free_port()}" for _ in range(4)]
     retrieval = RetrievalServer(ServerSettings(listen="127.0.0.1:0"), tmp_path, server)
     with ExitStack() as stack:
-        for address, registry in zip(at, (stream, tuner, server), strict=True):
+        for address, registry in zip(at, (stream, tuner, refresher, server), strict=True):
             stack.enter_context(metrics_endpoint(address, registry))
         retrieval.start()
         stack.callback(retrieval.stop)
-        yield Addresses(stream=at[0], tuner=at[1], server=at[2], target=retrieval.address)
+        yield Addresses(
+            stream=at[0],
+            tuner=at[1],
+            refresher=at[2],
+            server=at[3],
+            target=retrieval.address,
+        )
 
 
 def _busy_stream(registry: CollectorRegistry) -> None:
@@ -137,3 +146,11 @@ def _failing_tuner(registry: CollectorRegistry) -> None:
         outcome="published", generation_id="g1", now_seconds=time.time() - 900, run_seconds=20.0
     )
     metrics.failed(reason="GateRefused", now_seconds=time.time() - 30, run_seconds=20.0)
+
+
+def _late_refresher(registry: CollectorRegistry) -> None:
+    metrics = RefresherMetrics(registry)
+    metrics.claimed(time.time_ns() // 1_000_000 - 90_000)
+    metrics.overlay(generation="g1", sequence=7, items=3, queries=4)
+    trouble = Trouble(Behind.PUBLISH, "the folder is full; free space")
+    metrics.behind(trouble, gaps=0, clock_ahead_seconds=0.0)

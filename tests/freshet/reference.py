@@ -18,6 +18,7 @@ from freshet.commands.cli import cli
 from freshet.commands.table import SECTIONS
 from freshet.config import SETTINGS, load_config
 from model.metrics import TunerMetrics
+from model.refresher.metrics import RefresherMetrics
 from server.metrics import ServerMetrics
 from stream.metrics import StreamMetrics
 from stream.reasons import REASONS
@@ -73,7 +74,7 @@ def _commands() -> Iterator[tuple[str, ...]]:
 
 
 def _metrics() -> Iterator[tuple[str, ...]]:
-    for make in (StreamMetrics, TunerMetrics, ServerMetrics):
+    for make in (StreamMetrics, TunerMetrics, RefresherMetrics, ServerMetrics):
         registry = CollectorRegistry()
         make(registry)
         labels = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from dataclasses import replace
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -15,10 +16,18 @@ from model.artifact.overlay.segment import Claim
 from server.app import RetrievalServer
 from server.settings import ServerSettings
 from stream.clock import now_ms
+from model.refresher.metrics import RefresherMetrics
+from model.refresher.reasons import Behind, Trouble
 from stream.metrics import Lag, StreamMetrics
 from testing.overlays import overlay_rows
 from testing.retrieval_server import wait_until
 from testing.small_generations import DIM, Artifacts, make_catalogue
+
+
+def _all_at(address: str) -> Addresses:
+    return Addresses(
+        stream=address, tuner=address, refresher=address, server=address, target=address
+    )
 
 
 def _by_name(processes: list[ProcessStatus]) -> dict[str, ProcessStatus]:
@@ -85,7 +94,9 @@ def test_a_server_tells_of_its_overlay(free_port: Callable[[], int], tmp_path: P
 def test_what_does_not_answer_is_down(free_port: Callable[[], int], addresses: Addresses) -> None:
     """A wrong port is told from a process that is another one."""
     nowhere = f"127.0.0.1:{free_port()}"
-    mixed_up = Addresses(stream=addresses.tuner, tuner=nowhere, server=nowhere, target=nowhere)
+    mixed_up = replace(
+        addresses, stream=addresses.tuner, tuner=nowhere, server=nowhere, target=nowhere
+    )
 
     processes = _by_name(read_status(mixed_up))
 
@@ -110,7 +121,7 @@ def test_a_stream_whose_broker_is_silent_is_not_up(free_port: Callable[[], int])
     )
     at, nobody = (f"127.0.0.1:{free_port()}" for _ in range(2))
     with metrics_endpoint(at, registry):
-        processes = read_status(Addresses(stream=at, tuner=nobody, server=nobody, target=nobody))
+        processes = read_status(replace(_all_at(nobody), stream=at))
     stream = _by_name(processes)["stream"]
 
     assert not stream.up
@@ -124,8 +135,43 @@ def test_a_stream_that_waits_for_its_quarantine_is_not_up(free_port: Callable[[]
     StreamMetrics(registry).set_quarantine_waiting(70.0)
     at, nobody = (f"127.0.0.1:{free_port()}" for _ in range(2))
     with metrics_endpoint(at, registry):
-        processes = read_status(Addresses(stream=at, tuner=nobody, server=nobody, target=nobody))
+        processes = read_status(replace(_all_at(nobody), stream=at))
     stream = _by_name(processes)["stream"]
 
     assert not stream.up
     assert stream.problem == "the quarantine topic has taken no record for 70 s"
+
+
+def test_a_refresher_that_is_behind_is_not_up_and_says_why(addresses: Addresses) -> None:
+    """It answers, but its overlay gets older."""
+    refresher = _by_name(read_status(addresses))["refresher"]
+
+    assert not refresher.up
+    assert refresher.problem == "the folder is full; free space"
+    assert refresher.facts["overlay_age_seconds"] == pytest.approx(90, abs=30)
+    assert (refresher.facts["generation"], refresher.facts["overlay_items"]) == ("g1", 3)
+
+
+@pytest.mark.parametrize("reason", [Behind.REPLAY, Behind.BURST])
+def test_a_refresher_that_is_catching_up_is_up(
+    free_port: Callable[[], int], reason: Behind
+) -> None:
+    """Nobody has to do anything about it."""
+    registry = CollectorRegistry()
+    RefresherMetrics(registry).behind(Trouble(reason, "so"), gaps=0, clock_ahead_seconds=0.0)
+    at, nobody = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    with metrics_endpoint(at, registry):
+        refresher = _by_name(read_status(replace(_all_at(nobody), refresher=at)))["refresher"]
+
+    assert refresher.up
+    assert refresher.facts["behind"] == "so"
+
+
+def test_without_a_refresher_nothing_is_missed(free_port: Callable[[], int]) -> None:
+    """It is optional: a system that never had one is whole."""
+    nobody = f"127.0.0.1:{free_port()}"
+    refresher = _by_name(read_status(_all_at(nobody)))["refresher"]
+
+    assert refresher.up
+    assert not refresher.is_wanted
+    assert "answers are as fresh as the generation" in refresher.problem

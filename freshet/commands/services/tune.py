@@ -9,9 +9,10 @@ from prometheus_client import CollectorRegistry
 from freshet.metrics import metrics_endpoint
 from freshet.process import begin, stop_event
 from freshet.stores.artifacts import writable_artifacts
+from freshet.stores.refresher_process import refresher_process
 from freshet.stores.training_input import store_input
 from freshet.terminal import options
-from freshet.terminal.addresses import TUNER_METRICS
+from freshet.terminal.addresses import REFRESHER_METRICS, TUNER_METRICS
 from model.metrics import TunerMetrics
 from model.publishing.refresh import SnapshotInput
 from model.tuner import run_tuner
@@ -37,15 +38,30 @@ from stream.reading.incremental import GraphCache
 @click.option(
     "--seed", type=int, help="Seed of all random choices [default: the setting model.seed]."
 )
+@click.option(
+    "--fresh-every",
+    type=options.DURATION,
+    help="Also run `freshet refresh` beside it, with so much time between two rounds, such as 1s.",
+)
+@click.option(
+    "--fresh-metrics",
+    type=options.ADDRESS,
+    help=(
+        "Address at which that one serves Prometheus metrics "
+        f"[default: {REFRESHER_METRICS}, if it is free]."
+    ),
+)
 @options.metrics_option
 @options.config_option
-def tune(
+def tune(  # noqa: PLR0913  # the options of the command
     *,
     store: Path,
     artifacts: Path,
     every: float | None,
     budget: float | None,
     seed: int | None,
+    fresh_every: float | None,
+    fresh_metrics: str | None,
     metrics: str | None,
     config_file: Path | None,
 ) -> None:
@@ -53,11 +69,17 @@ def tune(
 
     Each training continues from the live generation. A new generation goes live only if
     it passes the gate. A failed training is logged and counted by its reason, and the
-    next period tries again; the live generation stays.
+    next period tries again; the live generation stays. With --fresh-every, answers
+    follow clicks within seconds in between.
 
     \b
     freshet tune --store shop.store --artifacts artifacts --every 10m
+    freshet tune --store shop.store --artifacts artifacts --fresh-every 1s
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
+    if fresh_every is None and fresh_metrics:
+        raise click.UsageError(
+            "--fresh-metrics is for --fresh-every", ctx=click.get_current_context()
+        )
     config = begin(config_file, log_level="INFO")
     settings = config.model(tune_every_seconds=every, budget_seconds=budget, seed=seed)
     stream_settings = config.stream()
@@ -68,7 +90,19 @@ def tune(
     def snapshots() -> AbstractContextManager[SnapshotInput]:
         return nullcontext(store_input(store, stream_settings, known))
 
-    with metrics_endpoint(metrics, registry, default=TUNER_METRICS):
+    refresher: AbstractContextManager[None] = nullcontext()
+    if fresh_every is not None:
+        config.refresh(fresh_every_seconds=fresh_every)  # refused here, not there
+        refresher = refresher_process(
+            {
+                "--store": store,
+                "--artifacts": artifacts,
+                "--every": f"{fresh_every}s",
+                "--metrics": fresh_metrics,
+                "--config": config_file,
+            }
+        )
+    with refresher, metrics_endpoint(metrics, registry, default=TUNER_METRICS):
         import model.training.train  # noqa: F401, PLC0415  # torch takes seconds
 
         with stop_event() as stop:

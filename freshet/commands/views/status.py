@@ -13,6 +13,8 @@ from freshet.terminal.output import duration
 # Characters that the name of a fact takes; the longest has 20. Twice as many: a gap
 # that the eye cannot cross.
 _NAME_WIDTH = 22
+# The same of the name of a process; the longest has 9.
+_PROCESS_WIDTH = 11
 
 
 @click.command()
@@ -31,6 +33,13 @@ _NAME_WIDTH = 22
     help="Metrics address of the tuner.",
 )
 @click.option(
+    "--refresher",
+    default=addresses.REFRESHER_METRICS,
+    show_default=True,
+    type=options.ADDRESS,
+    help="Metrics address of the refresher, if there is one.",
+)
+@click.option(
     "--server",
     default=addresses.SERVER_METRICS,
     show_default=True,
@@ -45,12 +54,16 @@ _NAME_WIDTH = 22
     help="gRPC address of the server.",
 )
 @options.json_option
-def status(*, stream: str, tuner: str, server: str, target: str, as_json: bool) -> int:
+def status(  # the options of the command
+    *, stream: str, tuner: str, refresher: str, server: str, target: str, as_json: bool
+) -> int:
     """Show every process on one screen.
 
     The exit code is 1 if a process is down or not ready.
     """
-    processes = read_status(Addresses(stream=stream, tuner=tuner, server=server, target=target))
+    processes = read_status(
+        Addresses(stream=stream, tuner=tuner, refresher=refresher, server=server, target=target)
+    )
     if as_json:
         click.echo(json.dumps({each.name: asdict(each) for each in processes}, indent=2))
     else:
@@ -61,19 +74,24 @@ def status(*, stream: str, tuner: str, server: str, target: str, as_json: bool) 
 def _as_screen(processes: Sequence[ProcessStatus]) -> str:
     blocks = []
     for each in processes:
-        state = (
-            click.style("up  ", fg="green") if each.up else click.style("DOWN", fg="red", bold=True)
-        )
-        lines = [f"{each.name:<8}{state}  {each.address}"]
+        lines = [f"{each.name:<{_PROCESS_WIDTH}}{_state(each)}  {each.address}"]
         if each.problem:
-            lines.append(f"        {each.problem}")
+            lines.append(f"{'':<{_PROCESS_WIDTH}}{each.problem}")
         lines += [
-            f"        {_as_text(name, value)}"
+            f"{'':<{_PROCESS_WIDTH}}{_as_text(name, value)}"
             for name, value in each.facts.items()
             if value is not None
         ]
         blocks.append("\n".join(lines) + "\n")
     return "\n".join(blocks)
+
+
+def _state(process: ProcessStatus) -> str:
+    if not process.is_wanted:
+        return "off "
+    if process.up:
+        return click.style("up  ", fg="green")
+    return click.style("DOWN", fg="red", bold=True)
 
 
 def _as_text(name: str, value: float | str | None) -> str:

@@ -6,20 +6,23 @@ from freshet.probe import Addresses
 from tests.freshet.conftest import Command
 
 
-def test_the_screen_shows_all_three(addresses: Addresses, run: Command) -> None:
+def test_the_screen_shows_all_of_them(addresses: Addresses, run: Command) -> None:
     """One screen for people, the same as JSON for scripts, and a code that says whether
     all is well.
     """
     at = ["--stream", addresses.stream, "--tuner", addresses.tuner]
     at += ["--server", addresses.server, "--target", addresses.target]
+    at += ["--refresher", addresses.refresher]
 
     screen, as_json = run("status", *at), run("status", *at, "--json")
 
     assert screen.returncode == as_json.returncode == 1
     for part in (
-        "stream  up",
-        "tuner   up",
-        "server  DOWN",
+        "stream     up",
+        "tuner      up",
+        "refresher  DOWN",
+        "the folder is full; free space",
+        "server     DOWN",
         "last failure reason   GateRefused",
         "15 min",
         "no generation is live yet",

@@ -1,0 +1,71 @@
+"""`freshet refresh`: brings changes into answers within seconds."""
+
+from pathlib import Path
+
+import click
+from prometheus_client import CollectorRegistry
+
+from freshet.metrics import metrics_endpoint
+from freshet.process import begin, stop_event
+from freshet.stores.artifacts import writable_artifacts
+from freshet.terminal import options
+from freshet.terminal.addresses import REFRESHER_METRICS
+from model.artifact.generation import Generation
+from model.fresh.limits import RoundLimits
+from model.fresh.state import FreshState
+from model.refresher.loop import run_refresher
+from model.refresher.metrics import RefresherMetrics
+from model.refresher.parts import Parts
+from stream.feed.reader import open_feed
+
+
+@click.command()
+@options.store_option
+@options.artifacts_option
+@click.option(
+    "--every",
+    type=options.DURATION,
+    help="Time between two rounds, such as 1s [default: the setting refresh.fresh_every_seconds].",
+)
+@options.metrics_option
+@options.config_option
+def refresh(
+    *,
+    store: Path,
+    artifacts: Path,
+    every: float | None,
+    metrics: str | None,
+    config_file: Path | None,
+) -> None:
+    """Recompute about once a second what changed since the live generation.
+
+    Servers that share the artifacts folder answer from it at once. One process an
+    artifacts folder does this, until SIGTERM or Ctrl-C; a second one says who does, and
+    ends.
+
+    \b
+    freshet refresh --store shop.store --artifacts artifacts
+    """  # noqa: D301  # click takes the backspace itself for "do not wrap"
+    config = begin(config_file, log_level="INFO")
+    settings, stream_settings = config.refresh(fresh_every_seconds=every), config.stream()
+    limits = RoundLimits(
+        max_round_nodes=settings.max_round_nodes, max_neighbours=settings.max_neighbours
+    )
+    registry = CollectorRegistry()
+
+    def vectors_of(generation: Generation) -> FreshState:
+        return FreshState(generation, min_sessions=stream_settings.min_sessions, limits=limits)
+
+    artifact_store = writable_artifacts(artifacts)
+    with (
+        metrics_endpoint(metrics, registry, default=REFRESHER_METRICS),
+        stop_event() as stop,
+    ):
+        parts = Parts(
+            artifacts=artifact_store,
+            open_feed=lambda: open_feed(store),
+            vectors_of=vectors_of,
+            settings=settings,
+            metrics=RefresherMetrics(registry),
+        )
+        run_refresher(parts, stop)

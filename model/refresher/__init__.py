@@ -1,0 +1,1 @@
+"""The refresher: keeps an overlay over the live generation fresh; no torch."""

@@ -1,0 +1,371 @@
+"""One generation and the overlay over it: reads the feed, recomputes, publishes."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from model.artifact.generation import Generation
+from model.artifact.overlay.folder import OverlayFolder
+from model.artifact.overlay.gone import GoneList
+from model.artifact.overlay.merge import merge_rows
+from model.artifact.overlay.pointer import Newest
+from model.artifact.overlay.publisher import OverlayPublisher
+from model.artifact.overlay.segment import Claim, OverlayRows, no_rows
+from model.errors import SegmentRefused
+from model.refresher.backlog import Backlog, Batch, is_urgent
+from model.refresher.claims import (
+    carried,
+    covers,
+    first_claim,
+    marks_of,
+    places_of,
+    stages_of,
+    with_reason,
+)
+from model.refresher.parts import Parts, Vectors
+from model.refresher.rows import checked_rows
+from stream.feed.changes import ShardChanges, WriterMark
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a lane has come.
+
+    Attributes:
+        marks: the place in the feed that was read last, by shard.
+        claim: what has been taken in.
+        gaps: why the changes of a shard since the generation are not all known.
+        is_begun: whether the feed was read at all.
+        is_caught_up: whether all that the feed had was taken in at some time.
+        is_rewound: whether a shard went back, so that all has to be done again.
+        ahead_ms: how far the feed's times are ahead of this machine's clock; 0: not.
+        late_ms: how old new writes are when they are read, by this machine's clock.
+    """
+
+    marks: Mapping[int, WriterMark]
+    claim: Claim
+    gaps: Mapping[int, str] = field(default_factory=dict)
+    is_begun: bool = False
+    is_caught_up: bool = False
+    is_rewound: bool = False
+    ahead_ms: int = 0
+    late_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """What was recomputed and is not published yet.
+
+    Attributes:
+        parts: rows of each round.
+        changes: the writes that they are the first to have.
+        embedded: when each round was done, by the monotonic clock, and how many writes
+            it took in.
+    """
+
+    parts: tuple[OverlayRows, ...] = ()
+    changes: tuple[ShardChanges, ...] = ()
+    embedded: tuple[tuple[float, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """What a round did.
+
+    Attributes:
+        carried: nodes that wait for a later one.
+        withheld: the largest movement that waits or is not followed, in radians.
+    """
+
+    carried: int = 0
+    withheld: float = 0.0
+
+
+class Names:
+    """What an overlay has vectors of."""
+
+    def __init__(self) -> None:
+        self.items: set[str] = set()
+        self.queries: set[str] = set()
+
+    def take(self, rows: OverlayRows) -> None:
+        """Take in rows that were published."""
+        self.items.difference_update(rows.gone_items)
+        self.items.update(rows.item_ids)
+        self.queries.update(rows.query_texts)
+
+
+class Lane:
+    """A generation, and what the feed says since its snapshot.
+
+    Where an overlay of the generation is there from before, nothing is published until
+    all that it claims is reached again: freshness never goes back. Where the feed does
+    not reach back to the snapshot, its rows stay, and those of what changes go on top.
+
+    Args:
+        parts: what the refresher works with.
+        generation: the generation.
+        vectors: its vectors.
+        gone: the items that no generation may show.
+    """
+
+    def __init__(
+        self, parts: Parts, generation: Generation, vectors: Vectors, gone: GoneList
+    ) -> None:
+        self.generation_id = generation.id
+        self.names = Names()
+        self._parts = parts
+        self._vectors = vectors
+        self._dim = generation.manifest.dim
+        self._feed = parts.open_feed()
+        self._folder = OverlayFolder.of(parts.artifacts.root)
+        self._publisher = OverlayPublisher(
+            self._folder, generation.id, self._dim, gone, clock_ms=parts.clock_ms
+        )
+        self._floor = _newest_of(self._folder, generation.id)
+        self._backlog = Backlog()
+        self._pending = Pending()
+        self._last = Round()
+        self._published: Claim | None = None
+        self._next_round = 0.0
+        claim = first_claim(generation.manifest.snapshot)
+        self._progress = Progress(marks=places_of(claim.marks), claim=claim)
+
+    @property
+    def progress(self) -> Progress:
+        """How far it has come."""
+        return self._progress
+
+    @property
+    def published(self) -> Claim | None:
+        """What is claimed for what was published last; None: nothing was yet."""
+        return self._published
+
+    @property
+    def last_round(self) -> Round:
+        """What the last round did."""
+        return self._last
+
+    @property
+    def sequence(self) -> int:
+        """Number of the newest segment."""
+        return self._publisher.sequence
+
+    @property
+    def waiting(self) -> int:
+        """Changes that were read and wait for a round."""
+        return self._backlog.size
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it is behind the overlay that was there before it."""
+        progress, floor = self._progress, self._floor
+        if self._published is not None or floor is None or progress.gaps:
+            return False
+        return not covers(progress.claim, floor.claim)
+
+    def close(self) -> None:
+        """Give the feed back."""
+        self._feed.close()
+
+    def is_due(self, now: float) -> bool:
+        """Whether a round is due, by the monotonic clock: its time has come, or there
+        is more than one round takes in.
+        """
+        waiting, settings = self._backlog.size, self._parts.settings
+        return (
+            now >= self._next_round
+            or waiting >= settings.max_round_changes
+            or (waiting > 0 and not self._progress.is_caught_up)
+        )
+
+    def look(self) -> bool:
+        """Read what is new in the feed, unless much waits already.
+
+        Returns:
+            Whether it should not wait for the next round.
+
+        Raises:
+            StreamError: the feed cannot be read.
+            OSError: the same.
+        """
+        progress = self._progress
+        if self._backlog.size >= self._parts.settings.max_round_changes:
+            return False
+        read = self._feed.read(progress.marks)
+        lost = dict(progress.gaps) if progress.is_begun else {}
+        if read.gaps and not progress.is_begun and self._floor is not None:
+            lost = dict(read.gaps)
+            read = self._feed.read({**read.marks, **self._go_on_from(self._floor, lost)})
+        gaps = {**lost, **read.gaps}
+        if gaps.keys() - progress.gaps.keys():
+            logger.warning("feed_gap generation=%s shards=%s", self.generation_id, gaps)
+        now = self._parts.clock_ms()
+        is_whole = not gaps and not read.has_more
+        self._backlog.add(
+            Batch(
+                changes=read.changes,
+                marks=read.marks,
+                reflected_ms=read.reflected_ms if is_whole else 0,
+                watermark_ms=read.watermark_ms if is_whole else 0,
+                is_end=not read.has_more,
+            )
+        )
+        self._progress = replace(
+            progress,
+            marks=read.marks,
+            gaps=gaps,
+            is_begun=True,
+            is_rewound=progress.is_begun and read.rewound,
+            ahead_ms=max(read.reflected_ms - now, 0),
+            late_ms=_lateness(read.changes, now, progress),
+        )
+        return is_urgent(read.changes)
+
+    def round(self, asked: Mapping[str, float]) -> None:
+        """Take in what waits, as much as one round may, and recompute what it moves."""
+        settings, metrics = self._parts.settings, self._parts.metrics
+        taken, done = self._backlog.take(settings.max_round_changes)
+        began = self._parts.monotonic()
+        self._next_round = began + (0.0 if self._backlog.size else settings.fresh_every_seconds)
+        if taken or self._last.carried:
+            result = self._vectors.apply(taken, asked)
+            rows, unfit = checked_rows(result)
+            now = self._parts.monotonic()
+            self._last = Round(carried=result.carried, withheld=result.withheld)
+            self._pending = Pending(
+                parts=self._pending.parts if rows.is_empty else (*self._pending.parts, rows),
+                changes=(*self._pending.changes, *map(_times_of, taken)),
+                embedded=(*self._pending.embedded, (now, len(taken))),
+            )
+            if unfit:
+                logger.error("vectors_unfit generation=%s names=%s", self.generation_id, unfit)
+            metrics.poisoned(result.poisoned + len(unfit))
+            metrics.round_done(
+                seconds=now - began,
+                recomputed=result.recomputed,
+                carried=result.carried,
+                withheld=result.withheld,
+            )
+            self._count_embedded(taken)
+        if done is not None:
+            self._reach(done)
+
+    def publish(self, reason: str) -> bool:
+        """Publish what was recomputed, and how fresh the overlay is by now.
+
+        Args:
+            reason: why it is behind, for people; empty: it is not.
+
+        Returns:
+            Whether anything was published; False: it is held.
+
+        Raises:
+            SegmentRefused: another refresher writes the overlay by now.
+            OSError: it cannot be written; what was recomputed stays for the next time.
+        """
+        if self.is_held:
+            return False
+        claim = self._progress.claim
+        if self._floor is not None and not self._progress.gaps:
+            claim = carried(claim, self._floor.claim)
+        claim = with_reason(claim, reason, self._parts.clock_ms())
+        pending = self._pending
+        if pending.parts or self._published is None:
+            rows = merge_rows((no_rows(self._dim), *pending.parts))
+            oldest, newest = stages_of(pending.changes)
+            self._publisher.publish(rows, claim, oldest=oldest, newest=newest)
+            self.names.take(rows)
+            now = self._parts.monotonic()
+            for embedded, writes in pending.embedded:
+                self._parts.metrics.published(now - embedded, writes)
+        else:
+            self._publisher.renew(claim)
+        self._pending = Pending()
+        self._published = claim
+        return True
+
+    def audit(self) -> float:
+        """Return the worst cosine of some vectors to what a full pass would give."""
+        return self._vectors.audit(self._parts.settings.audit_nodes)
+
+    def _reach(self, batch: Batch) -> None:
+        """All that a look at the feed brought is taken in."""
+        claim = self._progress.claim
+        self._progress = replace(
+            self._progress,
+            claim=Claim(
+                reflected_ms=max(claim.reflected_ms, batch.reflected_ms),
+                watermark_ms=batch.watermark_ms or claim.watermark_ms,
+                marks=claim.marks if self._progress.gaps else marks_of(batch.marks),
+            ),
+            is_caught_up=self._progress.is_caught_up or batch.is_end,
+        )
+
+    def _go_on_from(self, floor: Newest, lost: Mapping[int, str]) -> dict[int, WriterMark]:
+        """Take over the rows of the overlay from before, and return where it ended in
+        the shards that the feed does not know all of.
+        """
+        try:
+            rows = _rows_of(self._folder, floor, self._dim)
+        except (SegmentRefused, OSError) as error:
+            logger.warning("overlay_lost generation=%s error=%s", self.generation_id, error)
+            return {}
+        self._pending = Pending(parts=(rows,))
+        places = places_of(floor.claim.marks)
+        return {shard: places[shard] for shard in lost if shard in places}
+
+    def _count_embedded(self, taken: Iterable[ShardChanges]) -> None:
+        """Count how long writes took; those that are read again took no such time."""
+        if self._progress.is_caught_up:
+            now = self._parts.clock_ms()
+            for each in taken:
+                self._parts.metrics.embedded((now - each.written_ms) / 1000)
+
+
+def _times_of(changes: ShardChanges) -> ShardChanges:
+    """Return a write without what it changed."""
+    return ShardChanges(
+        shard=changes.shard,
+        sequence=changes.sequence,
+        written_ms=changes.written_ms,
+        oldest_record_ms=changes.oldest_record_ms,
+        newest_record_ms=changes.newest_record_ms,
+        consumed_ms=changes.consumed_ms,
+        event_ms=changes.event_ms,
+    )
+
+
+def _lateness(changes: Iterable[ShardChanges], now_ms: int, progress: Progress) -> int:
+    """Return how old the newest write is that was just read, by this machine's clock.
+
+    While a lane catches up, writes are old whatever the clock.
+    """
+    written = max((each.written_ms for each in changes), default=0)
+    if not written or not progress.is_caught_up:
+        return progress.late_ms
+    return max(now_ms - written, 0)
+
+
+def _newest_of(folder: OverlayFolder, generation_id: str) -> Newest | None:
+    """Return what the overlay of a generation claims that is there already."""
+    try:
+        return folder.newest(generation_id)
+    except (SegmentRefused, OSError) as error:
+        logger.warning("overlay_lost generation=%s error=%s", generation_id, error)
+        return None
+
+
+def _rows_of(folder: OverlayFolder, newest: Newest, dim: int) -> OverlayRows:
+    """Return all rows of an overlay.
+
+    Raises:
+        SegmentRefused: one of its segments cannot be used.
+        OSError: one cannot be read.
+    """
+    numbers = range(newest.first_sequence, newest.sequence + 1)
+    return merge_rows(
+        [folder.segment(newest.generation_id, number, dim=dim).rows for number in numbers]
+    )

@@ -1,0 +1,1 @@
+"""What a refresher works with, in memory."""

@@ -1,0 +1,598 @@
+"""The refresher from look to look, over a feed in memory."""
+
+import errno
+import os
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from model.artifact.overlay.lock import OverlayLock
+from model.artifact.wanted import EarlyReason, asked
+from model.errors import OverlayLocked, SegmentRefused
+from model.refresh_settings import RefreshSettings
+from model.refresher.loop import Refresher, run_refresher
+from stream.errors import FeedUnreadable
+from stream.events.types import CatalogItem
+from testing.small_generations import NOW_MS, make_catalogue
+from tests.model.refresher.conftest import Bench
+
+LAMP = CatalogItem(item_id="lamp-1", title="Lamp", ts_ms=NOW_MS - 5)
+
+
+def publish(bench: Bench, seed: int = 0, *, created_ms: int = NOW_MS) -> str:
+    """Publish a generation of twenty items, and return its id."""
+    catalogue = make_catalogue(20, ["red lamp"], seed=seed)
+    catalogue.created_ms = created_ms
+    return bench.artifacts.publish(catalogue)
+
+
+def test_a_live_generation_gets_an_overlay_that_says_how_fresh_it_is(bench: Bench) -> None:
+    """Before anything has changed."""
+    live = publish(bench)
+
+    bench.refresher()
+
+    newest = bench.newest(live)
+    assert newest.claim.reflected_ms == NOW_MS
+    assert newest.claim.reason == ""
+    assert bench.rows(live).is_empty
+    assert bench.metric("age_seconds") == 0
+    assert bench.metric("generation_info", {"generation": live}) == 1
+    assert bench.behind() is None
+
+
+def test_what_is_written_to_the_graph_is_published_with_what_it_claims(bench: Bench) -> None:
+    """The claim is that of the feed, and no younger."""
+    live = publish(bench)
+    refresher = bench.refresher()
+
+    bench.feed.name_query("new query", written_ms=NOW_MS + 300, event_ms=NOW_MS + 100)
+    bench.go(refresher)
+
+    newest = bench.newest(live)
+    assert bench.rows(live).query_texts == ("new query",)
+    assert newest.claim.reflected_ms == bench.feed.reflected_ms
+    assert newest.claim.watermark_ms == NOW_MS + 100
+    assert newest.claim.marks[0].sequence == 1
+    assert bench.metric("overlay_queries") == 1
+    assert bench.metric("rounds_total") == 1
+    assert bench.metric("embedded_seconds_sum") == pytest.approx(0.7)
+    assert bench.metric("published_seconds_count") == 1
+
+
+def test_a_round_waits_for_its_time_and_a_deletion_does_not(bench: Bench) -> None:
+    """A click takes up to a period, a product that is gone only a look."""
+    live = publish(bench)
+    refresher = bench.refresher()
+
+    bench.feed.name_query("soon")
+    bench.go(refresher, 0.1)
+    assert bench.rows(live).query_texts == ()
+    bench.feed.list_item(CatalogItem(item_id="x-1", deleted=True, ts_ms=NOW_MS))
+    bench.go(refresher, 0.1)
+
+    assert bench.rows(live).gone_items == ("x-1",)
+    assert bench.rows(live).query_texts == ("soon",)
+
+
+def test_nothing_new_says_only_how_fresh_it_is_by_now(bench: Bench) -> None:
+    """No segment is written, and nothing is computed."""
+    live = publish(bench)
+    refresher = bench.refresher()
+    before = bench.newest(live)
+
+    bench.go(refresher)
+    bench.go(refresher)
+
+    after = bench.newest(live)
+    assert after.sequence == before.sequence
+    assert after.claim.reflected_ms == before.claim.reflected_ms + 2000
+    assert bench.vectors[live].rounds == []
+
+
+def test_what_is_carried_over_is_recomputed_though_nothing_new_comes(bench: Bench) -> None:
+    """Until nothing is."""
+    live = publish(bench)
+    refresher = bench.refresher()
+    bench.vectors[live].carried = [7, 3, 0]
+
+    bench.feed.name_query("q")
+    for _ in range(5):
+        bench.go(refresher)
+
+    assert [len(changes) for changes in bench.vectors[live].rounds] == [1, 0, 0]
+    assert bench.metric("carried") == 0
+
+
+def test_a_burst_is_taken_in_round_by_round_and_claimed_at_its_end(bench: Bench) -> None:
+    """No round takes in more than its bound, the work follows at once, and nothing is
+    claimed before it is done.
+    """
+    live = publish(bench)
+    bench.settings = RefreshSettings(max_round_changes=100)
+    refresher = bench.refresher()
+    before = bench.newest(live).claim.reflected_ms
+    for number in range(1000):
+        bench.feed.list_item(CatalogItem(item_id=f"i-{number}", title="T", ts_ms=NOW_MS))
+    bench.go(refresher, 1.0)
+
+    claims = [bench.newest(live).claim.reflected_ms]
+    while refresher.step():
+        claims.append(bench.newest(live).claim.reflected_ms)
+
+    assert len(bench.vectors[live].rounds) == 10
+    assert max(map(len, bench.vectors[live].rounds)) == 100
+    assert claims == [before] * 9
+    assert bench.newest(live).claim.reflected_ms == bench.feed.reflected_ms
+    assert len(bench.rows(live).item_ids) == 1000
+    assert bench.metric("waiting_changes") == 0
+
+
+def test_a_new_generation_replaces_the_old_one_when_it_has_all_of_it(bench: Bench) -> None:
+    """What changed since its snapshot is taken in beside the old one, which goes on."""
+    first = publish(bench)
+    refresher = bench.refresher()
+    for number in range(20):
+        bench.feed.name_query(f"q{number}")
+        bench.go(refresher)
+    bench.feed.most = 2
+
+    second = publish(bench, 1, created_ms=NOW_MS + 5000)
+    bench.open(refresher)
+    seen: list[int] = []
+    while len(refresher.lanes) == 2:
+        bench.feed.name_query(f"during {len(seen)}")
+        bench.go(refresher)
+        seen.append(bench.newest(first).claim.reflected_ms)
+        assert len(seen) < 50
+
+    assert seen == sorted(seen)
+    assert seen[-1] > seen[0]
+    assert [lane.generation_id for lane in refresher.lanes] == [second]
+    assert bench.newest(second).claim.reflected_ms >= seen[-1]
+    assert set(bench.rows(second).query_texts) >= {f"q{number}" for number in range(20)}
+
+
+def test_a_generation_that_is_left_again_is_not_followed_further(bench: Bench) -> None:
+    """`CURRENT` went to it and back."""
+    first = publish(bench)
+    refresher = bench.refresher()
+    bench.feed.most = 1
+    for number in range(20):
+        bench.feed.name_query(f"q{number}")
+    publish(bench, 1, created_ms=NOW_MS + 5000)
+    bench.open(refresher)
+
+    bench.artifacts.use(first)
+    bench.go(refresher)
+
+    assert [lane.generation_id for lane in refresher.lanes] == [first]
+
+
+def test_after_a_rollback_the_older_generation_is_refreshed(bench: Bench) -> None:
+    """From where its own overlay ended, and what was deleted since stays gone."""
+    first = publish(bench)
+    refresher = bench.refresher()
+    second = publish(bench, 1, created_ms=NOW_MS + 5000)
+    bench.open(refresher)
+    bench.go(refresher)
+    bench.feed.list_item(CatalogItem(item_id="x-1", deleted=True, ts_ms=NOW_MS))
+    bench.go(refresher)
+    assert [lane.generation_id for lane in refresher.lanes] == [second]
+
+    bench.artifacts.use(first)
+    bench.open(refresher)
+    bench.go(refresher)
+
+    assert [lane.generation_id for lane in refresher.lanes] == [first]
+    assert bench.rows(first).gone_items == ("x-1",)
+    assert bench.newest(first).claim.reflected_ms == bench.feed.reflected_ms
+
+
+def test_a_refresher_that_was_killed_goes_on_and_nothing_goes_back(bench: Bench) -> None:
+    """The new one publishes nothing before it has all that the old one claimed; the
+    numbers of segments go on.
+    """
+    live = publish(bench)
+    refresher = bench.refresher()
+    for number in range(5):
+        bench.feed.name_query(f"q{number}")
+        bench.go(refresher)
+    before = bench.newest(live)
+
+    bench.feed.most = 1
+    again = bench.refresher()
+    steps = 0
+    while (newest := bench.newest(live)).writer == before.writer:
+        assert newest == before
+        again.step()
+        steps += 1
+        assert steps < 50
+
+    assert steps > 1
+    assert newest.sequence > before.sequence
+    assert newest.claim.reflected_ms >= before.claim.reflected_ms
+    assert len(bench.rows(live).query_texts) == 5
+
+
+def test_killed_between_segment_and_pointer_the_number_is_not_used_twice(bench: Bench) -> None:
+    """A file that no pointer names is no segment, whatever is in it."""
+    live = publish(bench)
+    bench.refresher()
+    before = bench.newest(live)
+    bench.folder.segment_path(live, before.sequence + 1).write_bytes(b"half a segm")
+
+    bench.refresher()
+
+    assert bench.newest(live).sequence == before.sequence + 2
+    assert bench.rows(live).is_empty
+
+
+def test_two_refreshers_never_write_at_once(bench: Bench) -> None:
+    """The second one says who has the lock, and ends."""
+    publish(bench)
+    lock = OverlayLock(bench.folder.lock_path)
+    try:
+        with pytest.raises(OverlayLocked, match=rf"pid {os.getpid()} on "):
+            run_refresher(bench.parts(), Event())
+    finally:
+        lock.release()
+    assert bench.folder.generation_ids() == []
+
+
+def test_one_that_was_replaced_ends_instead_of_writing(bench: Bench) -> None:
+    """Where a lock means nothing, such as over some network file systems."""
+    publish(bench)
+    first, second = bench.refresher(), bench.refresher()
+    bench.go(second)
+
+    with pytest.raises(SegmentRefused, match="taken over"):
+        bench.go(first)
+
+
+def test_a_gap_is_told_asked_about_once_and_claimed_not(bench: Bench) -> None:
+    """A feed that does not reach back to the generation: a training mends it."""
+    live = publish(bench)
+    for number in range(5):
+        bench.feed.name_query(f"q{number}")
+    bench.feed.starts[0] = 3
+    refresher = bench.refresher()
+    bench.go(refresher)
+
+    newest = bench.newest(live)
+    assert newest.claim.reflected_ms == 0
+    assert "shard 0: the log begins later" in newest.claim.reason
+    assert bench.behind() == ("gap", newest.claim.reason)
+    assert bench.metric("gaps") == 1
+    wish = asked(bench.artifacts.root)
+    assert wish is not None
+    assert wish.reason is EarlyReason.FEED_GAP
+    assert bench.metric("wanted_total", {"reason": "feed_gap"}) == 1
+    bench.go(refresher, 3600.0)
+    assert bench.metric("wanted_total", {"reason": "feed_gap"}) == 1
+
+
+def test_after_a_gap_the_overlay_from_before_stays(bench: Bench) -> None:
+    """A restart long after the snapshot loses nothing that answers had already."""
+    live = publish(bench)
+    refresher = bench.refresher()
+    for number in range(5):
+        bench.feed.list_item(CatalogItem(item_id=f"i{number}", ts_ms=NOW_MS))
+        bench.go(refresher)
+    bench.feed.starts[0] = 4
+
+    again = bench.refresher()
+    bench.feed.list_item(CatalogItem(item_id="i5", ts_ms=NOW_MS))
+    bench.go(again)
+
+    assert sorted(bench.rows(live).item_ids) == [f"i{number}" for number in range(6)]
+    assert bench.newest(live).claim.reflected_ms == 0
+    assert bench.metric("overlay_items") == 6
+
+
+def test_two_generations_with_gaps_end_the_wait_for_one_without(bench: Bench) -> None:
+    """Else answers would be made of an old one for ever."""
+    publish(bench)
+    refresher = bench.refresher()
+    for number in range(5):
+        bench.feed.name_query(f"q{number}")
+        bench.go(refresher)
+    bench.feed.starts[0] = 3
+    second = publish(bench, 1, created_ms=NOW_MS + 5000)
+    bench.open(refresher)
+    bench.go(refresher)
+    assert len(refresher.lanes) == 2
+
+    third = publish(bench, 2, created_ms=NOW_MS + 9000)
+    bench.open(refresher)
+    bench.go(refresher)
+
+    assert [lane.generation_id for lane in refresher.lanes] == [third]
+    assert second != third
+
+
+def test_a_shard_that_went_back_is_taken_in_anew(bench: Bench) -> None:
+    """What was applied and then lost must not count twice; until all of it is there
+    again, the overlay stays as it was.
+    """
+    live = publish(bench)
+    refresher = bench.refresher()
+    for number in range(5):
+        bench.feed.name_query(f"q{number}")
+        bench.go(refresher)
+    before = bench.newest(live)
+
+    bench.feed.written = bench.feed.written[:3]
+    bench.feed.writers[0] = "cd34"
+    bench.feed.reflected_ms = before.claim.reflected_ms - 3000
+    refresher.step()
+    bench.open(refresher)
+    refresher.step()
+    assert bench.newest(live) == before
+    bench.feed.name_query("q4 again")
+    bench.go(refresher)
+
+    assert bench.newest(live).claim.reflected_ms > before.claim.reflected_ms
+    assert bench.newest(live).claim.marks[0].writer == "cd34"
+    assert bench.rows(live).query_texts == ("q0", "q1", "q2", "q4 again")
+    assert len(bench.vectors[live].rounds[0]) == 3
+
+
+def test_a_feed_that_cannot_be_read_is_told_and_the_age_grows(bench: Bench) -> None:
+    """And what comes afterwards is taken in as if nothing had been."""
+    live = publish(bench)
+    refresher = bench.refresher()
+    bench.feed.error = FeedUnreadable("the feed at /x cannot be read")
+    before = bench.newest(live).claim.reflected_ms
+    for _ in range(30):
+        bench.go(refresher)
+
+    assert bench.newest(live).claim.reflected_ms == before
+    assert bench.newest(live).claim.reason == "the feed at /x cannot be read"
+    assert bench.behind() == ("feed", "the feed at /x cannot be read")
+    assert bench.metric("age_seconds") == 30
+    assert bench.metric("failures_total", {"reason": "FeedUnreadable"}) == 30
+    bench.feed.error = None
+    bench.go(refresher)
+    assert bench.behind() is None
+    assert bench.metric("age_seconds") == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "the file system is read-only")],
+)
+def test_a_folder_that_takes_nothing_is_told_and_nothing_is_lost(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, number: int, said: str
+) -> None:
+    """What was recomputed meanwhile is published once it can be."""
+    live = publish(bench)
+    refresher = bench.refresher()
+    before = bench.newest(live)
+
+    def refuse(path: Path, _: bytes) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("model.artifact.overlay.publisher.replace_unsynced", refuse)
+        bench.feed.name_query("one")
+        bench.go(refresher)
+        bench.feed.name_query("two")
+        bench.go(refresher, 30.0)
+        behind = bench.behind()
+        assert behind is not None
+        assert behind[0] == "publish"
+        assert said in behind[1]
+        assert bench.metric("age_seconds") == 31
+        assert bench.newest(live) == before
+    bench.go(refresher)
+
+    assert bench.rows(live).query_texts == ("one", "two")
+    assert bench.behind() is None
+
+
+def test_a_folder_that_takes_no_lock_is_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one that is mounted read-only; the process says why it waits."""
+
+    def refuse(_: Path) -> OverlayLock:
+        raise OSError(errno.EROFS, "Read-only file system", "/artifacts/fresh")
+
+    class Stop(Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            del timeout
+            self.set()
+            return True
+
+    monkeypatch.setattr("model.refresher.loop.OverlayLock", refuse)
+    run_refresher(bench.parts(), Stop())
+
+    behind = bench.behind()
+    assert behind is not None
+    assert behind[0] == "publish"
+    assert "/artifacts/fresh: Read-only file system" in behind[1]
+
+
+def test_a_poison_vector_is_left_out_counted_and_named(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others are published."""
+    live = publish(bench)
+    refresher = bench.refresher()
+    bench.vectors[live].poison = frozenset({"bad"})
+
+    bench.feed.name_query("good")
+    bench.feed.name_query("bad")
+    bench.go(refresher)
+
+    assert bench.rows(live).query_texts == ("good",)
+    assert bench.metric("poisoned_total") == 1
+    assert "names=('bad',)" in caplog.text
+
+
+def test_an_unexpected_failure_makes_the_lane_anew(bench: Bench) -> None:
+    """From the generation and the feed; the overlay stays meanwhile, and tells why."""
+    live = publish(bench)
+    refresher = bench.refresher()
+    bench.feed.name_query("one")
+    bench.go(refresher)
+    before = bench.newest(live)
+    bench.vectors[live].error = ZeroDivisionError("oh")
+
+    bench.feed.name_query("two")
+    bench.go(refresher)
+    assert bench.behind() == ("failed", "unexpected ZeroDivisionError: oh")
+    assert bench.newest(live) == before
+    assert refresher.lanes == ()
+    bench.go(refresher, 0.5)
+    assert refresher.lanes == ()
+    bench.clock.ms += 1000
+    bench.open(refresher)
+    bench.go(refresher)
+
+    assert bench.rows(live).query_texts == ("one", "two")
+    assert bench.behind() is None
+
+
+def test_a_damaged_generation_changes_nothing_but_what_is_told(bench: Bench) -> None:
+    """The old one is refreshed further, and a mended one is taken up."""
+    first = publish(bench)
+    refresher = bench.refresher()
+    second = publish(bench, 1, created_ms=NOW_MS + 5000)
+    bench.artifacts.damage(second)
+
+    for _ in range(200):
+        bench.go(refresher, 0.1)
+        if bench.behind() is not None:
+            break
+        Event().wait(0.005)
+
+    behind = bench.behind()
+    assert behind is not None
+    assert behind[0] == "generation"
+    assert second in behind[1]
+    assert [lane.generation_id for lane in refresher.lanes] == [first]
+    assert bench.newest(first).claim.reflected_ms >= NOW_MS
+
+
+def test_a_clock_that_is_slow_claims_no_more_than_it_knows(bench: Bench) -> None:
+    """An hour behind the stream's: nobody is told of an age below nothing."""
+    live = publish(bench)
+    refresher = bench.refresher()
+
+    bench.feed.reflected_ms = bench.clock.ms + 3_600_000
+    bench.clock.ms += 1000
+    refresher.step()
+
+    assert bench.newest(live).claim.reflected_ms == bench.clock.ms
+    assert bench.metric("clock_ahead_seconds") == 3599
+    behind = bench.behind()
+    assert behind is not None
+    assert behind[0] == "clock"
+
+
+def test_a_clock_that_is_fast_is_named(bench: Bench) -> None:
+    """What was written just now looks an hour old: it is the clock, not the graph."""
+    publish(bench)
+    refresher = bench.refresher()
+    bench.clock.ms += 3_600_000
+    bench.feed.name_query("one", written_ms=bench.clock.ms - 3_600_000)
+    refresher.step()
+    refresher.step()
+
+    behind = bench.behind()
+    assert behind is not None
+    assert behind[0] == "clock"
+    assert "ahead of the stream's" in behind[1]
+
+
+def test_a_stream_that_stands_is_told(bench: Bench) -> None:
+    """The refresher is up to date with it, and the age grows."""
+    publish(bench)
+    refresher = bench.refresher()
+    bench.clock.ms += 60_000
+    refresher.step()
+
+    behind = bench.behind()
+    assert behind is not None
+    assert behind[0] == "graph"
+    assert bench.metric("age_seconds") == 60
+
+
+def test_drift_asks_for_a_generation_again_only_after_a_while(bench: Bench) -> None:
+    """A tuner that failed is asked again, one that works is not pestered."""
+    live = publish(bench)
+    refresher = bench.refresher()
+    bench.vectors[live].cosine = 0.9
+
+    for _ in range(100):
+        bench.go(refresher, 10.0)
+
+    wish = asked(bench.artifacts.root)
+    assert wish is not None
+    assert wish.reason is EarlyReason.DRIFT
+    assert bench.metric("wanted_total", {"reason": "drift"}) == 4
+    assert bench.metric("audit_cosine") == 0.9
+
+
+def test_an_overlay_over_its_bound_asks_for_a_generation(bench: Bench) -> None:
+    """And goes on refreshing."""
+    live = publish(bench)
+    bench.settings = RefreshSettings(max_overlay_items=3)
+    refresher = bench.refresher()
+    for number in range(4):
+        bench.feed.list_item(CatalogItem(item_id=f"i{number}", ts_ms=NOW_MS))
+        bench.go(refresher)
+
+    wish = asked(bench.artifacts.root)
+    assert wish is not None
+    assert wish.reason is EarlyReason.OVERLAY_FULL
+    assert len(bench.rows(live).item_ids) == 4
+
+
+def test_movement_that_is_withheld_asks_for_a_generation(bench: Bench) -> None:
+    """Beyond the limit only."""
+    live = publish(bench)
+    refresher = bench.refresher()
+    bench.vectors[live].withheld = 0.2
+    bench.feed.name_query("one")
+    bench.go(refresher)
+    assert asked(bench.artifacts.root) is None
+
+    bench.vectors[live].withheld = 0.4
+    bench.feed.name_query("two")
+    bench.go(refresher)
+
+    wish = asked(bench.artifacts.root)
+    assert wish is not None
+    assert wish.reason is EarlyReason.WITHHELD
+    assert bench.metric("withheld_radians") == 0.4
+
+
+def test_overlays_of_removed_generations_go(bench: Bench) -> None:
+    """With the first handover after the tuner removed them."""
+    first = publish(bench)
+    refresher = bench.refresher()
+    second = publish(bench, 1, created_ms=NOW_MS + 5000)
+    bench.artifacts.store.remove(first)
+    bench.open(refresher)
+    bench.go(refresher)
+
+    assert bench.folder.generation_ids() == [second]
+
+
+def test_before_there_is_a_generation_it_waits(bench: Bench) -> None:
+    """And says for what; a pointer that is damaged is told, too."""
+    refresher = Refresher(bench.parts())
+    refresher.step()
+    assert bench.behind() == ("no_generation", "no generation is live yet: see the tuner")
+
+    (bench.artifacts.root / "CURRENT").write_text("what?")
+    refresher.step()
+
+    behind = bench.behind()
+    assert behind is not None
+    assert behind[0] == "generation"
+    assert bench.metric("age_seconds") != bench.metric("age_seconds")  # not a number
