@@ -61,6 +61,20 @@ class BrokersType(click.ParamType[str]):
         return addresses
 
 
+class AddressesType(click.ParamType[tuple[str, ...]]):
+    """``HOST:PORT[,HOST:PORT]``."""
+
+    name = "HOST:PORT[,HOST:PORT]"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Return the addresses."""
+        if isinstance(value, tuple):
+            return value
+        return tuple(ADDRESS.convert(each, param, ctx) for each in str(value).split(","))
+
+
 class SourceType(click.ParamType[SourceAddress]):
     """``file:PATH_OR_GLOB`` or ``kafka:HOST:PORT[,HOST:PORT]``."""
 
@@ -144,6 +158,7 @@ class SpeedType(click.ParamType[float]):
 
 
 ADDRESS = AddressType()
+ADDRESSES = AddressesType()
 BROKERS = BrokersType()
 SOURCE = SourceType()
 DURATION = DurationType()

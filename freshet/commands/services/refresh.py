@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 from freshet.metrics import metrics_endpoint
 from freshet.process import begin, stop_event
 from freshet.stores.artifacts import writable_artifacts
+from freshet.stores.most_asked import most_asked
 from freshet.terminal import options
 from freshet.terminal.addresses import REFRESHER_METRICS
 from model.artifact.generation import Generation
@@ -27,6 +28,12 @@ from stream.feed.reader import open_feed
     type=options.DURATION,
     help="Time between two rounds, such as 1s [default: the setting refresh.fresh_every_seconds].",
 )
+@click.option(
+    "--servers",
+    type=options.ADDRESSES,
+    default=(),
+    help="gRPC addresses of servers: what they are asked most is refreshed first.",
+)
 @options.metrics_option
 @options.config_option
 def refresh(
@@ -34,6 +41,7 @@ def refresh(
     store: Path,
     artifacts: Path,
     every: float | None,
+    servers: tuple[str, ...],
     metrics: str | None,
     config_file: Path | None,
 ) -> None:
@@ -59,6 +67,7 @@ def refresh(
     artifact_store = writable_artifacts(artifacts)
     with (
         metrics_endpoint(metrics, registry, default=REFRESHER_METRICS),
+        most_asked(servers, settings.asked_every_seconds) as asked,
         stop_event() as stop,
     ):
         parts = Parts(
@@ -67,5 +76,6 @@ def refresh(
             vectors_of=vectors_of,
             settings=settings,
             metrics=RefresherMetrics(registry),
+            asked=asked,
         )
         run_refresher(parts, stop)

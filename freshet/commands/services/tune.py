@@ -51,6 +51,12 @@ from stream.reading.incremental import GraphCache
         f"[default: {REFRESHER_METRICS}, if it is free]."
     ),
 )
+@click.option(
+    "--servers",
+    type=options.ADDRESSES,
+    default=(),
+    help="gRPC addresses of servers: what they are asked most is refreshed first.",
+)
 @options.metrics_option
 @options.config_option
 def tune(  # noqa: PLR0913  # the options of the command
@@ -62,6 +68,7 @@ def tune(  # noqa: PLR0913  # the options of the command
     seed: int | None,
     fresh_every: float | None,
     fresh_metrics: str | None,
+    servers: tuple[str, ...],
     metrics: str | None,
     config_file: Path | None,
 ) -> None:
@@ -76,9 +83,9 @@ def tune(  # noqa: PLR0913  # the options of the command
     freshet tune --store shop.store --artifacts artifacts --every 10m
     freshet tune --store shop.store --artifacts artifacts --fresh-every 1s
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
-    if fresh_every is None and fresh_metrics:
+    if fresh_every is None and (servers or fresh_metrics):
         raise click.UsageError(
-            "--fresh-metrics is for --fresh-every", ctx=click.get_current_context()
+            "--servers and --fresh-metrics are for --fresh-every", ctx=click.get_current_context()
         )
     config = begin(config_file, log_level="INFO")
     settings = config.model(tune_every_seconds=every, budget_seconds=budget, seed=seed)
@@ -98,6 +105,7 @@ def tune(  # noqa: PLR0913  # the options of the command
                 "--store": store,
                 "--artifacts": artifacts,
                 "--every": f"{fresh_every}s",
+                "--servers": ",".join(servers),
                 "--metrics": fresh_metrics,
                 "--config": config_file,
             }

@@ -127,7 +127,7 @@ def test_flags_of_the_refresher_need_one(shop: Shop, made: Path, run: Command) -
     )
 
     assert outcome.returncode == 2
-    assert "--fresh-metrics is for --fresh-every" in outcome.stderr
+    assert "--servers and --fresh-metrics are for --fresh-every" in outcome.stderr
 
 
 def test_it_loads_no_torch_and_no_database() -> None:
