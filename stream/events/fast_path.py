@@ -34,6 +34,10 @@ from stream.settings import StreamSettings
 # Texts of each kind that stay interned between batches: some 60 MiB of ids or queries
 # of 20 characters. Twice as many takes twice that, and hashes fewer texts again.
 _MAX_TEXTS = 300_000
+# Records that `freshet_native` left which are read by columns once more: fewer cost less
+# one by one, mostly because they cannot be used. Chosen by hand: twice as many help
+# where no more than that are bad, and cost where they are good.
+_WORTH_A_COLUMN = 8
 _FIRST_ACTION, _LAST_ACTION = min(Action), max(Action)
 
 
@@ -106,14 +110,21 @@ class ColumnDecoder:
         for form, rows in self._rows_by_format(batch).items():
             unread = rows
             for read in self._readers(form):
-                if not unread:
+                if len(unread) < (1 if unread is rows else _WORTH_A_COLUMN):
                     break
                 raw, unread = read(batch.values, unread)
+                if not len(raw):
+                    continue
                 columns, is_good = self._checked(raw, now_ms)
-                is_whole = _whole_records(columns.row, is_good)
-                parts.append(columns if is_whole.all() else columns.take(is_whole))
-                references.append(_references(raw).take(is_whole))
-                others += np.unique(columns.row[~is_whole]).tolist()
+                if is_good.all():
+                    parts.append(columns)
+                    references.append(_references(raw))
+                else:
+                    bad_rows = set(columns.row[~is_good].tolist())
+                    is_whole = _are_of_others(columns.row, bad_rows)
+                    parts.append(columns.take(is_whole))
+                    references.append(_references(raw).take(is_whole))
+                    others += bad_rows
             others += unread
         decoded = self._decode_one_by_one(batch, sorted(others), now_ms)
         sizes = [*map(len, parts), len(decoded.events)]
@@ -157,17 +168,21 @@ class ColumnDecoder:
             for content_type in set(batch.content_types)
         }
         limit = self._settings.max_record_bytes
-        if (
-            len(of_type) == 1
-            and not batch.headers
-            and None not in batch.values
-            and max(map(len, batch.values), default=0) <= limit  # type: ignore[arg-type]  # no None
-        ):
-            return {form: list(range(len(batch))) for form in of_type.values()}
+        types, values = batch.content_types, batch.values
         rows: dict[Format | None, Rows] = {}
-        for row, (content_type, value) in enumerate(
-            zip(batch.content_types, batch.values, strict=True)
+        if (
+            not batch.headers and None not in values and max(map(len, values), default=0) <= limit  # type: ignore[arg-type]  # no None
         ):
+            if len(of_type) == 1:
+                return {form: list(range(len(batch))) for form in of_type.values()}
+            forms = list(dict.fromkeys(of_type.values()))
+            number_of = {content_type: forms.index(form) for content_type, form in of_type.items()}
+            numbers = np.fromiter(map(number_of.__getitem__, types), np.int64, len(types))
+            return {
+                form: np.flatnonzero(numbers == number).tolist()
+                for number, form in enumerate(forms)
+            }
+        for row, (content_type, value) in enumerate(zip(types, values, strict=True)):
             form = of_type[content_type] if value is not None and len(value) <= limit else None
             if batch.headers and batch.headers[row]:
                 form = None
@@ -201,11 +216,13 @@ class ColumnDecoder:
                     decoded.searches.append(event)
                 else:
                     decoded.erasures.append(event)
+        if not interactions:
+            return decoded
         columns, is_good = self._checked(raw_columns_of(interactions, interaction_rows), now_ms)
         detail = "a text of the event has the 64-bit key of another"
         decoded.rejections += [
             Rejection(record=batch.record(row), reason="key_collision", detail=detail)
-            for row in np.unique(columns.row[~is_good]).tolist()
+            for row in sorted(set(columns.row[~is_good].tolist()))
         ]
         return replace(
             decoded,
@@ -250,9 +267,11 @@ def _keys(interner: Interner, raw: RawTexts) -> Keys:
     return keys if raw.index is None else keys[raw.index]
 
 
-def _whole_records(row: NDArray[np.int32], is_good: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return which events are of records that are good as a whole."""
-    return is_good if is_good.all() else ~np.isin(row, row[~is_good])
+def _are_of_others(row: NDArray[np.int32], bad_rows: set[int]) -> NDArray[np.bool_]:
+    """Return which events are of other records than these: ``bool [num_events]``."""
+    is_bad = np.zeros(int(row.max()) + 1, dtype=np.bool_)
+    is_bad[list(bad_rows)] = True
+    return ~is_bad[row]
 
 
 def _references(raw: RawColumns) -> References:
