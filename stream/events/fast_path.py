@@ -34,9 +34,9 @@ from stream.settings import StreamSettings
 # Texts of each kind that stay interned between batches: some 60 MiB of ids or queries
 # of 20 characters. Twice as many takes twice that, and hashes fewer texts again.
 _MAX_TEXTS = 300_000
-# Records that `freshet_native` left which are read by columns once more: fewer cost less
-# one by one, mostly because they cannot be used. Chosen by hand: twice as many help
-# where no more than that are bad, and cost where they are good.
+# Records that `freshet_native` left which are read by columns once more: fewer cost
+# less one by one, mostly because they cannot be used. Chosen by hand: twice as many
+# help where no more than that are bad, and cost where they are good.
 _WORTH_A_COLUMN = 8
 _FIRST_ACTION, _LAST_ACTION = min(Action), max(Action)
 
