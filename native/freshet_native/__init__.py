@@ -5,9 +5,10 @@ stream does in Python, with the same results.
 from freshet_native._records import (
     TextColumn,
     TextTable,
+    cut,
     read_batches,
     read_events,
     read_neutral,
 )
 
-__all__ = ["TextColumn", "TextTable", "read_batches", "read_events", "read_neutral"]
+__all__ = ["TextColumn", "TextTable", "cut", "read_batches", "read_events", "read_neutral"]

@@ -7,7 +7,33 @@
 #include "source/json.h"
 #include "source/protobuf.h"
 
+static PyObject *cut(PyObject *Py_UNUSED(module), PyObject *args) {
+    Py_buffer packed, starts;
+    if (!PyArg_ParseTuple(args, "y*y*:cut", &packed, &starts))
+        return NULL;
+    const int64_t *at = starts.buf;
+    Py_ssize_t count = starts.len / (Py_ssize_t)sizeof *at;
+    PyObject *pieces = PyList_New(count);
+    for (Py_ssize_t place = 0; pieces != NULL && place < count; place++) {
+        int64_t end = place + 1 < count ? at[place + 1] : packed.len;
+        PyObject *piece = NULL;
+        if (at[place] < 0 || at[place] > end || end > packed.len)
+            PyErr_SetString(PyExc_ValueError, "starts must be places in the bytes, ascending");
+        else
+            piece = PyBytes_FromStringAndSize((const char *)packed.buf + at[place],
+                                              (Py_ssize_t)(end - at[place]));
+        if (piece == NULL)
+            Py_CLEAR(pieces);
+        else
+            PyList_SetItem(pieces, place, piece); /* takes it */
+    }
+    PyBuffer_Release(&packed);
+    PyBuffer_Release(&starts);
+    return pieces;
+}
+
 static PyMethodDef functions[] = {
+    {"cut", cut, METH_VARARGS, "cut(packed, starts): the pieces that begin at places of bytes."},
     {"read_neutral", read_neutral, METH_VARARGS, "read_neutral(values, rows, actions)"},
     {"read_events", read_events, METH_VARARGS, "read_events(values, rows)"},
     {"read_batches", read_batches, METH_VARARGS, "read_batches(values, rows)"},

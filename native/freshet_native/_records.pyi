@@ -40,6 +40,7 @@ _IndexedColumns: TypeAlias = tuple[
     bytearray,
 ]
 
+def cut(packed: bytes, starts: Any) -> list[bytes]: ...
 def read_neutral(
     values: Sequence[Any], rows: list[int], actions: tuple[tuple[str, int, bool], ...]
 ) -> _Columns: ...

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 IS_HERE = find_spec("freshet_native") is not None
 """Whether the library is installed.
 
@@ -71,6 +74,17 @@ def text_table(texts: dict[int, str], plain: Plain, *, takes_empty: bool) -> "Te
     seed = secrets.token_bytes(_SEED_BYTES)
     prefix = plain.reserved_prefix.encode()
     return TextTable(texts, seed, plain.max_bytes, takes_empty, prefix, plain.forms)
+
+
+def cut(packed: bytes, starts: NDArray[np.int64]) -> list[bytes]:
+    """Cut bytes into pieces that begin at these places, ascending; the last one ends
+    with the bytes.
+
+    Args:
+        packed: what is cut.
+        starts: ``int64 [num_pieces]``, contiguous.
+    """
+    return freshet_native.cut(packed, starts)
 
 
 def read_neutral(

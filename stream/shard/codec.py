@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.dtypes import Int64s
+from stream.events import native
 from stream.events.columns import NO_KEY, Keys
 from stream.events.types import CatalogItem, SourcePartition
 from stream.graph.decay import Decayed, canonical
@@ -867,11 +868,14 @@ def _entry_keys(kind: bytes, words: Sequence[Keys]) -> list[bytes]:
     for place, column in enumerate(words):
         at = 1 + 8 * place
         table[:, at : at + 8] = column.astype(">u8").view(np.uint8).reshape(-1, 8)
-    packed = table.tobytes()
-    return [packed[at : at + width] for at in range(0, len(packed), width)]
+    # As void scalars, which become bytes: a third of what slices cost.
+    keys: list[bytes] = table.view(f"V{width}").ravel().tolist()
+    return keys
 
 
 def _split(packed: bytes, starts: Int64s) -> list[bytes]:
+    if native.IS_HERE:
+        return native.cut(packed, np.ascontiguousarray(starts))
     bounds = [*starts.tolist(), len(packed)]
     return [packed[low:high] for low, high in pairwise(bounds)]
 

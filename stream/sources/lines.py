@@ -197,13 +197,15 @@ class LineReader:
     def _cut(self, chunk: bytes) -> None:
         if not self._offset and len(self.head) < HEAD_BYTES:
             self.head += chunk[: HEAD_BYTES - len(self.head)]
-        *complete, self._rest = (self._rest + chunk).split(b"\n")
+        whole = self._rest + chunk
+        complete = whole.split(b"\n")
+        self._rest = complete.pop()
         if complete:
             sizes = np.fromiter(map(len, complete), dtype=np.int64, count=len(complete)) + 1
             sizes[0] += self._num_dropped
             ends = self._offset + np.cumsum(sizes)
             lines = Lines((ends - sizes).tolist(), ends.tolist(), complete)
-            self._waiting = self._usable(lines, int(sizes.max()))
+            self._waiting = self._usable(lines, whole, int(sizes.max()))
             self._offset, self._num_dropped = int(ends[-1]), 0
         excess = len(self._rest) - self._max_line_bytes - 1
         if excess > 0:
@@ -214,15 +216,14 @@ class LineReader:
         self.ended = True
         if self._rest and not self._content.was_rewritten:
             lines = Lines([self._offset], [self._offset], [self._rest])
-            self._waiting = self._usable(lines, len(self._rest))
+            self._waiting = self._usable(lines, self._rest, len(self._rest))
 
-    def _usable(self, lines: Lines, longest: int) -> Lines:
-        """Return lines without byte order marks, cut at the bound, those that are not
-        blank.
+    def _usable(self, lines: Lines, whole: bytes, longest: int) -> Lines:
+        """Return lines, which were cut from `whole`, without byte order marks, cut at
+        the bound, those that are not blank.
         """
         contents = lines.contents
-        starts = {content[:1] for content in contents}
-        if _BYTE_ORDER_MARK[:1] in starts:
+        if _BYTE_ORDER_MARK in whole:
             contents = [_without_marks(content) for content in contents]
         if longest > self._max_line_bytes:
             contents = [content[: self._max_line_bytes + 1] for content in contents]

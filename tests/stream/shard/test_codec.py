@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream.events import native
 from stream.events.columns import Keys
 from stream.events.types import CatalogItem, SourcePartition
 from stream.graph.facts import Digest
@@ -81,7 +82,10 @@ def test_rows_round_trip(pieces: list[list[tuple[int, ...]]]) -> None:
     table = [row for piece in pieces for row in piece]
     assert list(zip(first.tolist(), second.tolist(), third.tolist(), strict=True)) == table
     assert sizes.tolist() == [len(piece) for piece in pieces]
-    assert codec.split_rows(b"".join(packed), starts) == packed
+    for natively in (False, True):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(native, "IS_HERE", natively)
+            assert codec.split_rows(b"".join(packed), starts) == packed
 
 
 @given(tables, words, words)
