@@ -1,8 +1,8 @@
 """Tests of asking other processes how they are."""
 
 from collections.abc import Callable
-from pathlib import Path
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -13,11 +13,11 @@ from model.artifact.overlay.folder import OverlayFolder
 from model.artifact.overlay.gone import GoneList
 from model.artifact.overlay.publisher import OverlayPublisher
 from model.artifact.overlay.segment import Claim
+from model.refresher.metrics import RefresherMetrics
+from model.refresher.reasons import Behind, Trouble
 from server.app import RetrievalServer
 from server.settings import ServerSettings
 from stream.clock import now_ms
-from model.refresher.metrics import RefresherMetrics
-from model.refresher.reasons import Behind, Trouble
 from stream.metrics import Lag, StreamMetrics
 from testing.overlays import overlay_rows
 from testing.retrieval_server import wait_until
@@ -73,7 +73,7 @@ def test_a_server_tells_of_its_overlay(free_port: Callable[[], int], tmp_path: P
     server = RetrievalServer(ServerSettings(listen="127.0.0.1:0"), artifacts.root, registry)
     with metrics_endpoint(at, registry):
         server.start()
-        where = Addresses(stream=nobody, tuner=nobody, server=at, target=server.address)
+        where = replace(_all_at(nobody), server=at, target=server.address)
         before = _by_name(read_status(where))["server"]
         folder = OverlayFolder.of(artifacts.root)
         publisher = OverlayPublisher(folder, generation_id, DIM, GoneList(folder.gone_path))
