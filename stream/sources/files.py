@@ -92,7 +92,7 @@ class FileSource:
         self._follow = follow
         self._files: dict[Path, _File] = {}
         self._shards: list[int] = []
-        self._is_unapplied = False
+        self._handed_out = _HandedOut()
         self._stored: Mapping[SourcePartition, int] = {}
         self._awaited: set[str] = set()
         self._failure: SourceUnreadable | None = None
@@ -123,7 +123,7 @@ class FileSource:
         if not records and not self.exhausted:
             self._wait(min(self._settings.follow_poll_seconds, max_wait_seconds))
             records = self._read()
-        self._is_unapplied |= bool(records)
+        self._handed_out.is_unapplied |= bool(records)
         return records
 
     def idle(self, seconds: float) -> None:
@@ -176,10 +176,14 @@ class FileSource:
 
     def reflected_ms(self) -> dict[int, int]:
         """Return, for every shard, the time up to which all that had come into the
-        files is applied; nothing while what was handed out is not.
+        files is applied.
+
+        While what was handed out is not applied, what was said last; nothing yet: no
+        end of the files was reached.
         """
-        if self._is_unapplied:
-            return {}
+        if self._handed_out.is_unapplied:
+            claimed_ms = self._handed_out.claimed_ms
+            return dict.fromkeys(self._shards, claimed_ms) if claimed_ms else {}
         at_ms = now_ms()
         waited = max(self.lag().seconds.values())
         told_ms = at_ms - math.ceil(waited * 1000) - 1 if waited else at_ms
@@ -194,7 +198,7 @@ class FileSource:
         """Record that what was handed out is in the store, which alone remembers how
         far files were applied.
         """
-        self._is_unapplied = False
+        self._handed_out.apply()
 
     def close(self) -> None:
         """Close all files."""
@@ -227,13 +231,15 @@ class FileSource:
 
     def _read(self) -> list[RecordBatch]:
         batches: list[RecordBatch] = []
-        wanted = self._settings.batch_records
+        wanted, asked_ms = self._settings.batch_records, now_ms()
         for file in self._files.values():
             if wanted and not file.ended:
                 batch = self._read_file(file, wanted)
                 if batch is not None:
                     batches.append(batch)
                     wanted -= len(batch)
+        if wanted:
+            self._handed_out.complete_ms = asked_ms
         return batches
 
     def _read_file(self, file: "_File", wanted: int) -> RecordBatch | None:
@@ -244,6 +250,26 @@ class FileSource:
             self._failure = self._failure or error
             file.end()
             return None
+
+
+@dataclass(slots=True)
+class _HandedOut:
+    """What a source has handed out to be applied. Times are epoch milliseconds, 0: not
+    yet.
+
+    Attributes:
+        complete_ms: all that had come by then was handed out.
+        claimed_ms: and all that had come by then is applied.
+        is_unapplied: something is not.
+    """
+
+    complete_ms: int = 0
+    claimed_ms: int = 0
+    is_unapplied: bool = False
+
+    def apply(self) -> None:
+        """Take all that was handed out for applied."""
+        self.claimed_ms, self.is_unapplied = self.complete_ms, False
 
 
 class _File:

@@ -5,6 +5,7 @@ missing or damaged.
 import gzip
 import logging
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -279,6 +280,35 @@ def test_following_a_file_that_is_cut_back_and_grows_unseen(
     assert poll_until(source, lambda values: len(values) == 100) == [
         line.encode() for line in fresh
     ]
+    source.close()
+
+
+def test_what_is_claimed_of_files_grows_while_they_grow(
+    tmp_path: Path, settings: StreamSettings, open_store: OpenStore
+) -> None:
+    """With each part that is applied, though the next one is handed out already; never
+    more than had come by then.
+    """
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(lines("a1"))
+    source = FileSource([str(path)], settings, follow=True)
+    source.start(open_store())
+    claims = []
+    for number in range(2, 5):
+        began_ms = now_ms()
+        poll_until(source, bool)
+        source.applied({})
+        ended_ms = now_ms()
+        time.sleep(0.002)
+        with path.open("ab") as file:
+            file.write(lines(f"a{number}"))
+        poll_until(source, bool)
+        claims.append((began_ms, source.reflected_ms()[0], ended_ms))
+        source.applied({})
+        with path.open("ab") as file:
+            file.write(lines(f"b{number}"))
+
+    assert all(began_ms <= claimed_ms <= ended_ms for began_ms, claimed_ms, ended_ms in claims)
     source.close()
 
 
