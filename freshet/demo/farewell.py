@@ -38,7 +38,8 @@ def command_name() -> str:
 
 def _with_processes(stage: Stage, queries: Queries) -> list[list[str]]:
     at = stage.at
-    metrics = ["--stream", at.stream, "--tuner", at.tuner, "--server", at.server]
+    metrics = ["--stream", at.stream, "--tuner", at.tuner]
+    metrics += ["--refresher", at.refresher, "--server", at.server]
     return [
         ["status", *metrics, "--target", at.target],
         ["query", queries.frequent, "--target", at.target],

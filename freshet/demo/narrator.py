@@ -101,8 +101,10 @@ def receipt_line(answer: RetrieveResult) -> str:
     """Return an answer's freshness receipt in words."""
     receipt = answer.receipt
     path = f"{answer.path} query" if answer.path else "query"
+    overlay = f" with overlay {receipt.overlay_sequence}" if receipt.overlay_sequence else ""
+    age = receipt.age_seconds if receipt.overlay_sequence else receipt.watermark_age_seconds
+    reflected = "" if age is None else f", reflects all that came until {duration(age)} ago"
     return (
-        f"receipt: {path}, generation {receipt.generation}, reflects events up to "
-        f"{duration(receipt.watermark_age_seconds)} ago, graph "
+        f"receipt: {path}, generation {receipt.generation}{overlay}{reflected}, trained on a graph "
         f"{duration(receipt.snapshot_age_seconds)} old"
     )

@@ -20,13 +20,22 @@ from freshet.shop import feed
 from freshet.shop.shop import Shop
 from freshet.terminal.output import duration
 from freshet_client import Freshness, RetrieveResult
+from model.artifact.generation import open_generation
+from model.artifact.store import ArtifactStore
 
 _LAUNCHED_ITEMS = "launched-items.jsonl"
 _LAUNCH_CLICKS = "launches.jsonl"
 
-_TUNE_EVERY = "5s"
+_TUNE_EVERY = "10s"
 """Period of the trainings. A refresh of the demo's shop takes up to four seconds on two
-busy cores; twice as much would show the new product up to five seconds later.
+busy cores; with twice as much the demo would wait ten seconds longer for the generation
+that has learned the new product.
+"""
+
+_FRESH_EVERY = "0.5s"
+"""Time between two rounds of the refresher: half of the default, which is for shops a
+thousand times larger. Twice as much would show the new product a quarter of a second
+later.
 """
 
 _TUNE_BUDGET = "20s"
@@ -41,9 +50,10 @@ events at 20,000 a second. Twice as much would let something that hangs do so lo
 """
 
 _NEXT_GENERATION_SECONDS = 300.0
-"""The longest that the new product may take to get into its answer. Ten seconds are
-usual; this suffices for ten trainings of the whole budget, should the first of them
-have begun before the clicks, or the gate refuse some.
+"""The longest that the new product may take to get into its answer, and then into a
+generation. A second and ten seconds are usual; this suffices for ten trainings of the
+whole budget, should the first of them have begun before the clicks, or the gate refuse
+some.
 """
 
 _MAX_TUNER_FAILURES = 3
@@ -135,13 +145,14 @@ def await_generation(stage: Stage) -> None:
     """Start the tuner, and wait until a generation of its is live."""
     story, folder, at = stage.story, stage.folder, stage.at
     started = time.monotonic()
-    before = stage.freshness()
-    is_first = before is None or not before.ready
+    is_first = not ArtifactStore(folder.artifacts).current_id()
     story.step("The tuner trains a first generation" if is_first else "The tuner continues")
     tune = ["tune", "--store", str(folder.store), "--artifacts", str(folder.artifacts)]
     tune += ["--every", _TUNE_EVERY, "--budget", _TUNE_BUDGET, "--metrics", at.tuner]
-    stage.children.start("tuner", tune)
+    tune += ["--fresh-every", _FRESH_EVERY, "--fresh-metrics", at.refresher]
+    stage.children.start("tuner", [*tune, "--servers", at.target])
     story.note(f"tuner    metrics http://{at.tuner}/metrics")
+    story.note(f"its refresher    http://{at.refresher}/metrics")
 
     def live() -> Freshness | None:
         _check_tuner(stage)
@@ -178,13 +189,16 @@ def ask(stage: Stage, queries: Queries) -> None:
 
 
 def launch(stage: Stage, queries: Queries) -> None:
-    """Launch a product, let shoppers click it, and wait until it is found."""
+    """Launch a product, let shoppers click it, and wait until it is found: by the fresh
+    lane, and then by a generation that has learned it.
+    """
     story, folder = stage.story, stage.folder
     folder.state.num_launches += 1
     folder.save()
     product = _new_product(stage, queries)
     story.step(f"A new product appears, {product.item_id}: {product.title}")
-    story.answer(product.query, "before", stage.retrieve(product.query))
+    before = stage.retrieve(product.query)
+    story.answer(product.query, "before", before)
     started = time.monotonic()
     append_lines(folder.shop / _LAUNCHED_ITEMS, [product.item])
     append_lines(folder.shop / _LAUNCH_CLICKS, product.clicks)
@@ -194,11 +208,36 @@ def launch(stage: Stage, queries: Queries) -> None:
         answer = stage.retrieve(product.query)
         return answer if any(hit.item_id == product.item_id for hit in answer.hits) else None
 
-    after = stage.wait_for("until the next generation", found, _NEXT_GENERATION_SECONDS)
+    after = stage.wait_for("until answers follow", found, _NEXT_GENERATION_SECONDS)
     seconds = time.monotonic() - started
     story.answer(product.query, "after", after, highlight=product.item_id)
+    is_fresh = after.receipt.generation == before.receipt.generation
+    how = "by the fresh lane, before any training" if is_fresh else "by a new generation"
     story.note(
-        f"the answer changed {seconds:.1f} s after the first click, with no restart",
+        f"the answer changed {seconds:.1f} s after the first click, {how}",
+        "bold green",
+    )
+    if is_fresh:
+        _await_learned(stage, product, started)
+
+
+def _await_learned(stage: Stage, product: NewProduct, started: float) -> None:
+    """Wait until a generation has learned the product, of which the answer shows
+    nothing but its receipt.
+    """
+    store = ArtifactStore(stage.folder.artifacts)
+
+    def learned() -> RetrieveResult | None:
+        answer = stage.retrieve(product.query)
+        generation = open_generation(store.generation_path(answer.receipt.generation), verify=False)
+        return answer if generation.find_item(product.item_id) is not None else None
+
+    answer = stage.wait_for("until a generation has learned it", learned, _NEXT_GENERATION_SECONDS)
+    seconds = time.monotonic() - started
+    stage.story.answer(product.query, "learned", answer, highlight=product.item_id)
+    stage.story.note(
+        f"generation {answer.receipt.generation} has learned it, {seconds:.1f} s after the first "
+        "click, with no restart",
         "bold green",
     )
 
