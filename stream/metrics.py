@@ -7,6 +7,8 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from stream.actions import Action
+from stream.dtypes import Float64s, Int64s
+from stream.histogram import ArrayHistogram
 from stream.reasons import IGNORED, REASONS, REPAIRS, Repair
 
 EVENT_TYPES = (*(action.label for action in Action), "catalog", "erasure", "search", "ignored")
@@ -28,6 +30,21 @@ HANDOVERS = ("opened", "taken_over", "restored", "closed", "fenced")
 # from a write of a few events to a stalled disk. Chosen by hand. One bucket more at the
 # top, or one finer step, is one time series more.
 _BATCH_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+STAGES = ("broker", "consumed", "durable")
+"""Values of the label `stage`: what an event has reached.
+
+The broker, from when it happened; the worker, from there; the graph, from there.
+"""
+
+# Seconds, buckets of `freshet_stream_stage_seconds`: the usual steps of 1, 2.5 and 5,
+# from a broker on the same machine to a shop's telephones that were offline for hours.
+# Chosen by hand. One more is three time series more.
+_STAGE_SECONDS = (
+    *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+    *(30.0, 60.0, 300.0, 3600.0, 86400.0),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +139,37 @@ class StreamMetrics:
             "the write of its last shard returned. The write is then in the log of each "
             "shard, which is synced to disk within stream.sync_every_ms.",
             buckets=_BATCH_SECONDS,
+        )
+        self._stages = ArrayHistogram(
+            "freshet_stream_stage_seconds",
+            "Seconds from one stage to the next, by the stage that is reached: broker, from "
+            "the event's own time to its record's in Kafka, by events; consumed, from there to "
+            "the worker, and durable, from there to the graph, by records.",
+            label="stage",
+            values=STAGES,
+            bounds=_STAGE_SECONDS,
+            registry=registry,
+        )
+        self._skew = counter(
+            "freshet_stream_clock_skew_total",
+            "Events or records that reached a stage before the one before it, by the clocks; "
+            "they are in no bucket of freshet_stream_stage_seconds.",
+            ["stage"],
+        )
+        for stage in STAGES:
+            self._skew.labels(stage)
+        self._feed_bytes = gauge(
+            "freshet_stream_feed_bytes", "Bytes of the change feeds of the open shards."
+        )
+        self._feed_gaps = counter(
+            "freshet_stream_feed_gaps_total",
+            "Writes that are missing in a change feed, because the disk refused them or lost "
+            "power: whoever follows it needs a new snapshot.",
+        )
+        self._reflected = gauge(
+            "freshet_stream_reflected_seconds",
+            "Unix time up to which everything that had reached the topics is applied, in the "
+            "time of Kafka's records, over all open shards; 0: nothing can be said.",
         )
         self._watermark = gauge(
             "freshet_stream_graph_watermark_seconds",
@@ -249,6 +297,38 @@ class StreamMetrics:
     def count_checkpoint(self, *, is_safe: bool) -> None:
         """Count a checkpoint that was uploaded, or failed to upload."""
         (self._checkpoints if is_safe else self._checkpoint_failures).inc()
+
+    def observe_stages(
+        self, seconds_by_stage: Mapping[str, tuple[Float64s, Int64s | None]]
+    ) -> None:
+        """Count how long events took.
+
+        Args:
+            seconds_by_stage: seconds and how often each counts (None: once), by a value
+                of `STAGES`; negative ones are counted as clock skew.
+        """
+        for stage, (seconds, weights) in seconds_by_stage.items():
+            is_skewed = seconds < 0
+            if is_skewed.any():
+                skewed = is_skewed.sum() if weights is None else weights[is_skewed].sum()
+                self._skew.labels(stage).inc(int(skewed))
+                seconds = seconds[~is_skewed]  # noqa: PLW2901  # the rest of them
+                weights = None if weights is None else weights[~is_skewed]  # noqa: PLW2901  # as above
+            if len(seconds):
+                self._stages.observe(stage, seconds, weights)
+
+    def set_feeds(self, *, num_bytes: int, new_gaps: int, reflected_ms: int) -> None:
+        """Set what the feeds of the open shards hold, and count writes that are missing
+        in them.
+
+        Args:
+            num_bytes: of all.
+            new_gaps: writes that are missing since the last call.
+            reflected_ms: up to when they tell all; 0: nothing can be said.
+        """
+        self._feed_bytes.set(num_bytes)
+        self._feed_gaps.inc(new_gaps)
+        self._reflected.set(reflected_ms / 1000)
 
     def count_batch(self, events_by_type: Mapping[str, int], seconds: float) -> None:
         """Count one applied micro-batch.

@@ -412,9 +412,14 @@ class _Worker:
         if not any(feeds.values()):
             return
         reflected = self._source.reflected_ms()
-        for index, feed in feeds.items():
-            if feed is not None:
-                feed.renew(reflected.get(index, 0))
+        kept = {index: feed for index, feed in feeds.items() if feed is not None}
+        for index, feed in kept.items():
+            feed.renew(reflected.get(index, 0))
+        self._metrics.set_feeds(
+            num_bytes=sum(feed.num_bytes for feed in kept.values()),
+            new_gaps=sum(feed.take_gaps() for feed in kept.values()),
+            reflected_ms=min(feed.reflected_ms for feed in kept.values()),
+        )
 
     @property
     def _retention_ms(self) -> int | None:
@@ -516,6 +521,9 @@ class _Worker:
         self.totals.applied.update(events=len(shard_batch.events), items=len(shard_batch.items))
         self.totals.new_facts += applied.new_facts
         self._metrics.count_events_ahead(shard_batch.num_ahead(_AHEAD_MS))
+        self._metrics.observe_stages(
+            shard_batch.stage_seconds(now_ms(), self._source.clock_offset_ms)
+        )
         self._metrics.count_facts(
             new=applied.new_facts, erased=applied.erased_facts, dropped=applied.dropped
         )

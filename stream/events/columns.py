@@ -228,6 +228,32 @@ class ShardBatch:
             bound = np.minimum(bound, times[starts[self.place] + self.events.row])
         return np.where(own < bound, own, bound)
 
+    def stage_seconds(
+        self, durable_ms: int, ahead_ms: int
+    ) -> dict[str, tuple[NDArray[np.float64], NDArray[np.int64] | None]]:
+        """Return how many seconds events and records took from stage to stage, and how
+        often each counts (None: once), by the stage that they reached
+        (`stream.metrics.STAGES`).
+
+        Args:
+            durable_ms: the clock when they were applied.
+            ahead_ms: how far the records' own times are ahead of the clock.
+        """
+        batches = self.batches[: len(self.read_ms)]
+        sizes = np.array([len(records) for records in batches], dtype=np.int64)
+        read_ms = np.array(self.read_ms, dtype=np.int64)
+        found: dict[str, tuple[NDArray[np.float64], NDArray[np.int64] | None]] = {
+            "durable": ((durable_ms - read_ms) / 1000, sizes)
+        }
+        if not any(records.times_ms for records in batches):
+            return found
+        times = np.concatenate([_record_times(records) for records in batches])
+        has_time = times != _NEVER_MS
+        consumed = (np.repeat(read_ms, sizes) + ahead_ms - times)[has_time]
+        row = (np.cumsum(sizes) - sizes)[self.place] + self.events.row
+        waited = (times[row] - self.events.ts_ms)[has_time[row]]
+        return {**found, "consumed": (consumed / 1000, None), "broker": (waited / 1000, None)}
+
     def num_ahead(self, tolerance_ms: int) -> int:
         """Return how many events are further ahead of `seen_ms` than that."""
         return int(np.count_nonzero(self.events.ts_ms - self.seen_ms() > tolerance_ms))

@@ -259,8 +259,8 @@ class ShardChanges:
     event_ms: int = 0
     edges: EdgeChanges = field(default_factory=EdgeChanges.empty)
     sessions: SessionChanges = field(default_factory=SessionChanges.empty)
-    query_names: KeyedTexts = field(default_factory=lambda: KeyedTexts(_NO_KEYS, ()))
-    item_names: KeyedTexts = field(default_factory=lambda: KeyedTexts(_NO_KEYS, ()))
+    query_names: Mapping[int, str] = field(default_factory=dict)
+    item_names: Mapping[int, str] = field(default_factory=dict)
     catalog: Mapping[int, CatalogItem] = field(default_factory=dict)
     gone_queries: NDArray[np.uint64] = field(default_factory=lambda: _NO_KEYS)
     gone_items: NDArray[np.uint64] = field(default_factory=lambda: _NO_KEYS)

@@ -154,7 +154,8 @@ class _Texts(NamedTuple):
     blob: bytes
 
     @classmethod
-    def of_names(cls, names: KeyedTexts) -> "_Texts":
+    def of_names(cls, known: Mapping[int, str]) -> "_Texts":
+        names = known if isinstance(known, KeyedTexts) else KeyedTexts.of(known)
         texts: Sequence[str] | Sequence[bytes] = names.texts
         joined = "".join(names.texts)
         blob = joined.encode("utf-8", "surrogatepass")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from stream.feed.changes import KeyedTexts, ShardChanges
+from stream.feed.changes import ShardChanges
 from stream.feed.codec import pack_changes, unpack_changes
 from stream.feed.folder import FeedFolder
 from stream.feed.log import HEAD_BYTES, frame, frames
@@ -82,8 +82,8 @@ def _redacted(record: bytes, gone: _Gone) -> bytes:
     before = unpack_changes(record)
     after = replace(
         before,
-        query_names=_kept_names(before.query_names, gone.queries, before),
-        item_names=_kept_names(before.item_names, gone.items, before),
+        query_names=_kept(before.query_names, gone.queries, before),
+        item_names=_kept(before.item_names, gone.items, before),
         catalog=_kept(before.catalog, gone.items, before),
     )
     is_same = (after.query_names, after.item_names, after.catalog) == (
@@ -92,10 +92,6 @@ def _redacted(record: bytes, gone: _Gone) -> bytes:
         before.catalog,
     )
     return record if is_same else pack_changes(after).ljust(len(record), b"\0")
-
-
-def _kept_names(names: KeyedTexts, gone: Mapping[int, int], of: ShardChanges) -> KeyedTexts:
-    return KeyedTexts.of(_kept(names, gone, of))
 
 
 def _kept(

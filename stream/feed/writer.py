@@ -67,8 +67,6 @@ class FeedWriter:
         watermark_ms: the largest event time applied; 0: none was.
         most_bytes: that all logs may have.
 
-    Attributes:
-        num_gaps: writes that are missing in the feed, as far as this process knows.
     """
 
     def __init__(  # what it is told once
@@ -82,7 +80,7 @@ class FeedWriter:
         watermark_ms: int,
         most_bytes: int,
     ) -> None:
-        self.num_gaps = 0
+        self._num_gaps = self._other_bytes = 0
         self._folder = folder
         self._status_path = folder / status_name(epoch)
         self._shard = shard
@@ -102,6 +100,18 @@ class FeedWriter:
     def reflected_ms(self) -> int:
         """What the status says of that."""
         return self._status.reflected_ms
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all logs, from when one was last begun."""
+        return self._other_bytes + (self._log.size if self._log else 0)
+
+    def take_gaps(self) -> int:
+        """Return how many writes are missing since the last call, as far as this
+        process knows.
+        """
+        found, self._num_gaps = self._num_gaps, 0
+        return found
 
     def append(self, changes: ShardChanges | None) -> None:
         """Append what a write is about to change, before the shard is written.
@@ -205,7 +215,7 @@ class FeedWriter:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._trim(previous)
         if previous.writer and previous.writer != self._writer:
-            self.num_gaps += _cut_off(FeedFolder(self._folder), self._folder, previous)
+            self._num_gaps += _cut_off(FeedFolder(self._folder), self._folder, previous)
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         descriptor = os.open(self._folder / str(name), flags, 0o644)
         head = LogHead(self._shard, self._writer, name.first, previous)
@@ -227,11 +237,13 @@ class FeedWriter:
         """
         files = FeedFolder(self._folder)
         lineage = _lineage(files, mark)
-        kept, room = 0, self._most_bytes - self._most_bytes // _LOGS
+        kept, most_bytes = 0, self._most_bytes - self._most_bytes // _LOGS
+        self._other_bytes = 0
         for name in lineage:
-            room -= (self._folder / str(name)).stat().st_size
-            if room < 0 or kept + 1 >= _MOST_LOGS:
+            size = (self._folder / str(name)).stat().st_size
+            if self._other_bytes + size > most_bytes or kept + 1 >= _MOST_LOGS:
                 break
+            self._other_bytes += size
             kept += 1
         for name in set(files.logs()) - set(lineage[:kept]):
             (self._folder / str(name)).unlink(missing_ok=True)
@@ -241,7 +253,7 @@ class FeedWriter:
 
     def _lose(self, error: OSError) -> None:
         """Go on without a record: the next log begins behind the gap."""
-        self.num_gaps += 1
+        self._num_gaps += 1
         logger.warning("feed not written shard=%d error=%s", self._shard, error)
         with self._lock, suppress(OSError):
             self._close_log()

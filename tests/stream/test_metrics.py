@@ -2,6 +2,7 @@
 dashboards rely on.
 """
 
+import numpy as np
 from prometheus_client import CollectorRegistry, generate_latest
 
 from stream.metrics import Lag, StreamMetrics
@@ -28,6 +29,9 @@ def test_names() -> None:
         "freshet_stream_batches_total 0.0",
         "freshet_stream_batch_seconds_count 0.0",
         "freshet_stream_graph_watermark_seconds 0.0",
+        'freshet_stream_stage_seconds_count{stage="durable"} 0.0',
+        'freshet_stream_clock_skew_total{stage="broker"} 0.0',
+        "freshet_stream_feed_gaps_total 0.0",
         "# TYPE freshet_stream_behind_records gauge",
         "freshet_stream_behind_seconds 0.0",
     ):
@@ -109,3 +113,28 @@ def test_two_workers_in_one_process() -> None:
     """Metrics belong to their registry, so two workers do not clash."""
     StreamMetrics(CollectorRegistry())
     StreamMetrics(CollectorRegistry())
+
+
+def test_stages_that_a_clock_turns_round_are_counted_apart() -> None:
+    """Negative seconds are skew, with their weight, and in no bucket."""
+    registry = CollectorRegistry()
+    metrics = StreamMetrics(registry)
+    seconds, weights = np.array([0.02, -0.5, 2.0]), np.array([4, 3, 2])
+    metrics.observe_stages({"consumed": (seconds, None), "durable": (seconds, weights)})
+
+    for stage, skewed, counted in (("consumed", 1, 2), ("durable", 3, 6), ("broker", 0, 0)):
+        assert sample(registry, "freshet_stream_clock_skew_total", stage=stage) == skewed
+        assert sample(registry, "freshet_stream_stage_seconds_count", stage=stage) == counted
+    assert sample(registry, "freshet_stream_stage_seconds_sum", stage="durable") == 4.08
+
+
+def test_feeds() -> None:
+    """Gaps add up; bytes and time are those of the last look."""
+    registry = CollectorRegistry()
+    metrics = StreamMetrics(registry)
+    metrics.set_feeds(num_bytes=7, new_gaps=2, reflected_ms=1500)
+    metrics.set_feeds(num_bytes=9, new_gaps=1, reflected_ms=2500)
+
+    assert sample(registry, "freshet_stream_feed_bytes") == 9
+    assert sample(registry, "freshet_stream_feed_gaps_total") == 3
+    assert sample(registry, "freshet_stream_reflected_seconds") == 2.5
