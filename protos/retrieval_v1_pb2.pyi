@@ -19,14 +19,18 @@ QUERY_PATH_ENCODED: QueryPath
 QUERY_PATH_FRESH: QueryPath
 
 class RetrieveRequest(_message.Message):
-    __slots__ = ("query", "k", "min_freshness")
+    __slots__ = ("query", "k", "min_freshness", "context_item_ids", "context_queries")
     QUERY_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
     MIN_FRESHNESS_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_QUERIES_FIELD_NUMBER: _ClassVar[int]
     query: str
     k: int
     min_freshness: MinFreshness
-    def __init__(self, query: _Optional[str] = ..., k: _Optional[int] = ..., min_freshness: _Optional[_Union[MinFreshness, _Mapping]] = ...) -> None: ...
+    context_item_ids: _containers.RepeatedScalarFieldContainer[str]
+    context_queries: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, query: _Optional[str] = ..., k: _Optional[int] = ..., min_freshness: _Optional[_Union[MinFreshness, _Mapping]] = ..., context_item_ids: _Optional[_Iterable[str]] = ..., context_queries: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class MinFreshness(_message.Message):
     __slots__ = ("reflected_ms", "max_age_seconds")
@@ -37,16 +41,18 @@ class MinFreshness(_message.Message):
     def __init__(self, reflected_ms: _Optional[int] = ..., max_age_seconds: _Optional[float] = ...) -> None: ...
 
 class RetrieveResponse(_message.Message):
-    __slots__ = ("hits", "receipt", "query_path", "normalized_query")
+    __slots__ = ("hits", "receipt", "query_path", "normalized_query", "context_members")
     HITS_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
     QUERY_PATH_FIELD_NUMBER: _ClassVar[int]
     NORMALIZED_QUERY_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_MEMBERS_FIELD_NUMBER: _ClassVar[int]
     hits: _containers.RepeatedCompositeFieldContainer[Hit]
     receipt: FreshnessReceipt
     query_path: QueryPath
     normalized_query: str
-    def __init__(self, hits: _Optional[_Iterable[_Union[Hit, _Mapping]]] = ..., receipt: _Optional[_Union[FreshnessReceipt, _Mapping]] = ..., query_path: _Optional[_Union[QueryPath, str]] = ..., normalized_query: _Optional[str] = ...) -> None: ...
+    context_members: int
+    def __init__(self, hits: _Optional[_Iterable[_Union[Hit, _Mapping]]] = ..., receipt: _Optional[_Union[FreshnessReceipt, _Mapping]] = ..., query_path: _Optional[_Union[QueryPath, str]] = ..., normalized_query: _Optional[str] = ..., context_members: _Optional[int] = ...) -> None: ...
 
 class Hit(_message.Message):
     __slots__ = ("item_id", "score", "title")

@@ -127,6 +127,9 @@ def check_consistent(generation: Generation) -> None:
         )
     if not (keys[1:] > keys[:-1]).all():
         raise GenerationCorrupt(f"{path}/query_keys.npy is not in ascending order")
+    items = generation.item_keys
+    if items is not None and not (items[1:] > items[:-1]).all():
+        raise GenerationCorrupt(f"{path}/item_keys.npy is not in ascending order")
     if len(index_items) and (
         index_items.min() < 0 or index_items.max() >= len(generation.item_ids)
     ):

@@ -1,7 +1,7 @@
 """The server's Prometheus metrics, made when it is wired."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -11,6 +11,7 @@ from server.freshness import Receipt, age_seconds
 from server.overlay.refusals import REASONS
 from server.overlay.view import LiveView
 from server.retrieve import QueryPath
+from server.session.shift import MemberOutcome
 
 # Seconds. A search takes 1 to 4 ms of CPU (docs/benchmarks.md), a client waits for 5 s:
 # a bucket for each doubling or so in between gives p50 and p99 within a factor of two.
@@ -76,6 +77,12 @@ class ServerMetrics:
             ["path"],
             registry=registry,
         )
+        self._context_members = Counter(
+            "freshet_server_context_members",
+            "Items and queries of running sessions that requests brought, by what became of them",
+            ["outcome"],
+            registry=registry,
+        )
         self._swaps = Counter(
             "freshet_server_swaps",
             "Generations that went live, the first one included",
@@ -94,6 +101,8 @@ class ServerMetrics:
         )
         for path in QueryPath:
             self._queries.labels(path)
+        for outcome in MemberOutcome:
+            self._context_members.labels(outcome)
         for reason in refusal_reasons:
             self._refusals.labels(reason)
 
@@ -118,9 +127,13 @@ class ServerMetrics:
         self._requests.labels(method, code).inc()
         self._request_seconds.labels(method).observe(seconds)
 
-    def queried(self, path: QueryPath) -> None:
-        """Count an answered query."""
+    def queried(self, path: QueryPath, context: Mapping[MemberOutcome, int]) -> None:
+        """Count an answered query, and how many members of its session met with each
+        outcome.
+        """
         self._queries.labels(path).inc()
+        for outcome, members in context.items():
+            self._context_members.labels(outcome).inc(members)
 
     def swapped(self, old: str | None, new: str, at_ms: int) -> None:
         """Record that generation `new` replaced `old`, and remove the old label."""

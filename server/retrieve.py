@@ -1,15 +1,19 @@
 """Pure: a query's text to ranked items, from one live view."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 
-from protos.text import normalize_query, text_key
+from protos.text import normalize_query
 from server.errors import QueryRefused
 from server.overlay.search import Nearest, search
+from server.overlay.vectors import fresh_vector, known_vector
 from server.overlay.view import LiveView
+from server.session.context import NO_SESSION, SessionContext, parse_context
+from server.session.shift import MemberOutcome, shift
 from server.settings import ServerSettings
 from stream.dtypes import Float32s
 
@@ -32,12 +36,14 @@ class RetrievalQuery:
         min_reflected_ms: least reflected time of the answer, UTC epoch milliseconds; 0:
             any.
         max_age_seconds: greatest age of the answer; infinity: any.
+        context: the running session.
     """
 
     query: str
     k: int
     min_reflected_ms: int = 0
     max_age_seconds: float = math.inf
+    context: SessionContext = NO_SESSION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +55,14 @@ class RetrievalResult:
         item_ids: external ids.
         titles: titles, empty where the catalogue has none.
         scores: ``float32 [len(item_ids)]`` cosines, descending.
+        context: how many members of the session met with each outcome.
     """
 
     path: QueryPath
     item_ids: list[str]
     titles: list[str]
     scores: Float32s
+    context: Mapping[MemberOutcome, int]
 
 
 def parse_request(
@@ -64,6 +72,8 @@ def parse_request(
     *,
     min_reflected_ms: int = 0,
     max_age_seconds: float = math.inf,
+    context_item_ids: Sequence[str] = (),
+    context_queries: Sequence[str] = (),
 ) -> RetrievalQuery:
     """Normalise a request and check it against the limits.
 
@@ -73,6 +83,8 @@ def parse_request(
         settings: the limits.
         min_reflected_ms: see `RetrievalQuery`.
         max_age_seconds: see `RetrievalQuery`.
+        context_item_ids: items of the running session, oldest first.
+        context_queries: its queries as typed, oldest first.
 
     Raises:
         QueryRefused: the query is empty (as typed, or once normalised) or too long, `k`
@@ -104,42 +116,37 @@ def parse_request(
         k=k or settings.default_k,
         min_reflected_ms=min_reflected_ms,
         max_age_seconds=max_age_seconds,
+        context=parse_context(context_item_ids, context_queries, query, settings.max_query_chars),
     )
 
 
 def retrieve(view: LiveView, query: RetrievalQuery) -> RetrievalResult:
     """Return the items nearest to a query, by its own vector if the overlay or the
-    generation knows it, else by the encoder's.
+    generation knows it, else by the encoder's; in a session by the vector that it is
+    shifted to.
     """
-    path, vector = query_vector(view, query.query)
-    return _result(view, path, search(view.live, view.overlay, vector, query.k))
+    path, own = query_vector(view, query.query)
+    vector, outcomes = shift(view, own, query.context)
+    nearest = search(view.live, view.overlay, vector, query.k)
+    return _result(view, path, nearest, outcomes)
 
 
 def query_vector(view: LiveView, query: str) -> tuple[QueryPath, Float32s]:
     """Return the vector ``float32 [dim]`` of a normalised query, and where it came
     from.
     """
-    row = view.overlay.queries.get(query)
-    if row is not None:
-        return QueryPath.FRESH, view.overlay.rows.query_vectors[row]
+    fresh = fresh_vector(view, query)
+    if fresh is not None:
+        return QueryPath.FRESH, fresh
     vector = known_vector(view, query)
     if vector is not None:
         return QueryPath.KNOWN, vector
     return QueryPath.ENCODED, view.live.encoder.encode(query)
 
 
-def known_vector(view: LiveView, query: str) -> Float32s | None:
-    """Return the generation's vector ``float32 [dim]`` of a normalised query, or None
-    where it is not in the graph, or was erased since.
-    """
-    generation, gone = view.live.generation, view.overlay.gone_queries
-    row = generation.find_query(query)
-    if row is None or (gone and text_key(query) in gone):
-        return None
-    return np.asarray(generation.query_vectors[row])
-
-
-def _result(view: LiveView, path: QueryPath, nearest: Nearest) -> RetrievalResult:
+def _result(
+    view: LiveView, path: QueryPath, nearest: Nearest, outcomes: Mapping[MemberOutcome, int]
+) -> RetrievalResult:
     generation, fresh = view.live.generation, view.overlay.rows
     found = list(zip(nearest.from_overlay.tolist(), nearest.rows.tolist(), strict=True))
     return RetrievalResult(
@@ -152,4 +159,5 @@ def _result(view: LiveView, path: QueryPath, nearest: Nearest) -> RetrievalResul
             for is_fresh, row in found
         ],
         scores=np.clip(nearest.scores, -1.0, 1.0),
+        context=outcomes,
     )

@@ -19,6 +19,7 @@ from server.freshness import Receipt, check_freshness, receipt_of, why_behind
 from server.metrics import ServerMetrics
 from server.overlay.view import LiveView
 from server.retrieve import QueryPath, RetrievalQuery, RetrievalResult, parse_request, retrieve
+from server.session.shift import MemberOutcome
 from server.settings import ServerSettings
 from server.views import LiveViews
 from server.watcher import GenerationWatcher
@@ -112,7 +113,7 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
             raise NoGeneration(self._why_not_ready())
         check_freshness(query, receipt_of(view, self._clock_ms()))
         answer = retrieve(view, query)
-        self._metrics.queried(answer.path)
+        self._metrics.queried(answer.path, answer.context)
         self._asked.add(query.query)
         return _response(query, answer, receipt_of(view, self._clock_ms()))
 
@@ -202,6 +203,8 @@ def _query_of(request: retrieval_pb.RetrieveRequest, settings: ServerSettings) -
         settings,
         min_reflected_ms=wanted.reflected_ms,
         max_age_seconds=max_age_seconds,
+        context_item_ids=request.context_item_ids,
+        context_queries=request.context_queries,
     )
 
 
@@ -217,6 +220,7 @@ def _response(
         receipt=_receipt_message(receipt),
         query_path=_PATHS[answer.path],
         normalized_query=query.query,
+        context_members=answer.context.get(MemberOutcome.USED, 0),
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from model.artifact.index.engine import load_engine
 from model.artifact.index.engines import FIRST_ENGINE
 from model.artifact.store import ArtifactStore, new_generation_id
 from model.artifact.writer import GenerationWriter
+from model.context import NO_CONTEXT, ContextWeights
 from model.settings import ModelSettings
 from protos import manifest_v1_pb2 as manifest_pb
 from protos.text import normalize_query, text_key
@@ -44,6 +46,7 @@ class Catalogue:
     taken_ms: int = NOW_MS - 30_000
     created_ms: int = NOW_MS
     item_ids: list[str] | None = None  # None: the id of the generation, and a number
+    context_weights: ContextWeights = NO_CONTEXT
     item_vectors: NDArray[np.float32] = field(init=False)
     query_vectors: NDArray[np.float32] = field(init=False)
 
@@ -158,7 +161,8 @@ def _fill(folder: Path, generation_id: str, catalogue: Catalogue) -> manifest_pb
     writer.add_strings("item_ids", [ids[item] for item in items])
     writer.add_strings("item_titles", [catalogue.titles[item] for item in items])
     writer.add_strings("query_texts", [catalogue.queries[row] for row in order])
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
+        "item_keys": np.array([text_key(ids[item]) for item in items], dtype=np.uint64),
         "item_vectors": item_vectors,
         "item_shown": shown,
         "index_items": index_items,
@@ -186,6 +190,8 @@ def _fill(folder: Path, generation_id: str, catalogue: Catalogue) -> manifest_pb
             taken_ms=catalogue.taken_ms, watermark_ms=catalogue.watermark_ms
         ),
         gate=manifest_pb.Gate(passed=True),
+        context_weight=catalogue.context_weights.items,
+        context_query_weight=catalogue.context_weights.queries,
         index=manifest_pb.Index(
             engine=catalogue.settings.index_engine, search_k=engine.search_k(catalogue.settings)
         ),

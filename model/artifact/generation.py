@@ -57,6 +57,8 @@ class Generation:
         path: its folder.
         manifest: counts, provenance, evaluation.
         item_ids: external ids, by dense item index.
+        item_keys: ``uint64 [num_items]`` ascending `protos.text.text_key` of the ids;
+            None: it was written before they were stored.
         item_titles: titles, by dense item index; empty where the catalogue has none.
         item_vectors: ``float32 [num_items, dim]`` unit vectors.
         item_shown: ``bool [num_items]``; False: deleted or unavailable, not in the
@@ -85,6 +87,7 @@ class Generation:
     path: Path
     manifest: manifest_pb.Generation
     item_ids: StringTable
+    item_keys: NDArray[np.uint64] | None
     item_titles: StringTable
     item_vectors: Float32s
     item_shown: Bools
@@ -188,7 +191,10 @@ class Generation:
         """Return the dense index of an item, or None where the generation does not have
         it.
         """
-        row = bisect_left(self.item_ids, text_key(item_id), key=text_key)
+        if self.item_keys is None:
+            row = bisect_left(self.item_ids, text_key(item_id), key=text_key)
+        else:
+            row = int(np.searchsorted(self.item_keys, np.uint64(text_key(item_id))))
         return row if row < len(self.item_ids) and self.item_ids[row] == item_id else None
 
 
@@ -267,6 +273,7 @@ class _Mapper:
             path=self.path,
             manifest=self.manifest,
             item_ids=self._strings("item_ids"),
+            item_keys=self._keys("item_keys"),
             item_titles=self._strings("item_titles"),
             item_vectors=self._array("item_vectors", np.float32),
             item_shown=self._array("item_shown", np.bool_),
@@ -281,6 +288,11 @@ class _Mapper:
             encoder=self._named_arrays("encoder."),
             warm=self._named_arrays(WARM_PREFIX),
         )
+
+    def _keys(self, name: str) -> NDArray[np.uint64] | None:
+        """Map an array of keys; None where the manifest does not list it."""
+        is_there = any(entry.name == f"{name}.npy" for entry in self.manifest.files)
+        return self._array(name, np.uint64) if is_there else None
 
     def _paths(self) -> PathGraph | None:
         """Map the graph of paths; None where the manifest lists no part of it."""
@@ -338,7 +350,8 @@ class _Mapper:
             raise GenerationCorrupt(
                 f"{self.path}/{name}.npy holds {mapped.dtype}, not {np.dtype(dtype)}"
             )
-        return mapped
+        # A plain array over the same map: `np.memmap` is ten times as slow to index.
+        return np.asarray(mapped)
 
     def _strings(self, name: str) -> StringTable:
         file = self.open_file(self.path / f"{name}.utf8")
@@ -374,6 +387,8 @@ def _check_shapes(generation: Generation) -> None:
         "channel_attention_items": (num_items, len(generation.channels)),
         "channel_attention_queries": (num_queries, len(generation.channels)),
     }
+    if generation.item_keys is not None:
+        expected["item_keys"] = (num_items,)
     for name, shape in expected.items():
         found = getattr(generation, name).shape
         if found != shape:

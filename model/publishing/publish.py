@@ -129,6 +129,7 @@ def _write_arrays(
     writer: GenerationWriter, trained: TrainedModel, arrays: GraphArrays, items: Int64s
 ) -> None:
     writer.add_strings("item_ids", _pick(arrays.item_ids, items))
+    writer.add_array("item_keys", arrays.item_keys[items])
     writer.add_strings("item_titles", _pick(arrays.item_titles, items))
     writer.add_array("item_vectors", trained.item_vectors[items])
     writer.add_array("item_shown", arrays.item_available[items])

@@ -31,6 +31,8 @@ class HeldOverlay:
         gone_queries: keys of queries that the generation's vectors are not used for.
         gone_items: by id, when each item went that no answer may have, UTC epoch
             milliseconds.
+        gone_ids: ids of all items that no answer may have: `gone_items`, and what the
+            segments say is gone.
         hidden: ``int64``, ascending ids of the index of what it must not answer with:
             gone, or in `rows`.
     """
@@ -45,6 +47,7 @@ class HeldOverlay:
     vectors: Float32s
     gone_queries: frozenset[int]
     gone_items: Mapping[str, int]
+    gone_ids: frozenset[str]
     hidden: Int64s
 
     @property
@@ -55,7 +58,7 @@ class HeldOverlay:
     @property
     def num_gone_items(self) -> int:
         """How many items no answer may have."""
-        return len({*self.rows.gone_items, *self.gone_items})
+        return len(self.gone_ids)
 
 
 @dataclass(frozen=True)
@@ -141,5 +144,6 @@ def hold(
         vectors=np.ascontiguousarray(rows.item_vectors[shown]),
         gone_queries=frozenset(rows.gone_queries.tolist()),
         gone_items=MappingProxyType(hidden_now),
+        gone_ids=frozenset((*rows.gone_items, *hidden_now)),
         hidden=places.of((*rows.item_ids, *rows.gone_items, *hidden_now)),
     )

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from server.freshness import Receipt
 from server.metrics import ServerMetrics
 from server.retrieve import QueryPath
+from server.session.shift import MemberOutcome
 from server.watcher import RefusalReason
 
 
@@ -85,6 +86,9 @@ def test_known_labels_exist_before_their_first_event(
         )
     for path in QueryPath:
         assert registry.get_sample_value("freshet_server_queries_total", {"path": path}) == 0
+    for outcome in MemberOutcome:
+        members = {"outcome": str(outcome)}
+        assert registry.get_sample_value("freshet_server_context_members_total", members) == 0
 
     metrics.refused(RefusalReason.CORRUPT)
 
@@ -100,7 +104,7 @@ def test_requests_are_counted_and_timed(
     into the histogram.
     """
     metrics.answered("Retrieve", "OK", 0.004)
-    metrics.queried(QueryPath.ENCODED)
+    metrics.queried(QueryPath.ENCODED, {MemberOutcome.USED: 2, MemberOutcome.UNKNOWN: 1})
 
     labels = {"method": "Retrieve", "code": "OK"}
     assert registry.get_sample_value("freshet_server_requests_total", labels) == 1
@@ -109,4 +113,7 @@ def test_requests_are_counted_and_timed(
         == 0.004
     )
     assert registry.get_sample_value("freshet_server_queries_total", {"path": "encoded"}) == 1
+    members = "freshet_server_context_members_total"
+    assert registry.get_sample_value(members, {"outcome": "used"}) == 2
+    assert registry.get_sample_value(members, {"outcome": "unknown"}) == 1
     assert b"freshet_server_request_seconds_bucket" in generate_latest(registry)

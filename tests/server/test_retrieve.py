@@ -7,8 +7,9 @@ import pytest
 
 from server.errors import QueryRefused
 from server.live import LiveGeneration
+from server.overlay.vectors import known_vector
 from server.overlay.view import LiveView
-from server.retrieve import QueryPath, RetrievalQuery, known_vector, parse_request, retrieve
+from server.retrieve import QueryPath, RetrievalQuery, parse_request, retrieve
 from server.settings import ServerSettings
 from testing.small_generations import Artifacts, Catalogue, make_catalogue
 

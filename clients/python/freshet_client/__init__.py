@@ -22,11 +22,13 @@ from freshet_client.errors import (
     SettingsInvalid,
 )
 from freshet_client.retries import RetryPolicy
+from freshet_client.session import Context
 
 __all__ = [
     "AskedQueries",
     "CallFailed",
     "ClientError",
+    "Context",
     "DeadlineExceeded",
     "Freshness",
     "Hit",

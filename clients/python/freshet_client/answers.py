@@ -77,12 +77,14 @@ class RetrieveResult:
         path: where the query's vector came from; None: one that only a newer client
             knows.
         normalized_query: what the server made of the query.
+        context_members: how many items and queries of the session shifted the query.
     """
 
     hits: tuple[Hit, ...]
     receipt: Receipt
     path: QueryPath | None
     normalized_query: str
+    context_members: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +159,7 @@ def retrieve_result_of(message: retrieval_pb.RetrieveResponse) -> RetrieveResult
         receipt=_receipt_of(message.receipt),
         path=_PATHS.get(message.query_path),
         normalized_query=message.normalized_query,
+        context_members=message.context_members,
     )
 
 

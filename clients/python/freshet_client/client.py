@@ -24,6 +24,7 @@ from freshet_client.answers import (
 from freshet_client.errors import ClientError, NoGeneration, QueryRefused, SettingsInvalid, error_of
 from freshet_client.protos import retrieval_v1_pb2 as retrieval_pb
 from freshet_client.retries import DEFAULT_RETRY, RetryPolicy
+from freshet_client.session import NO_CONTEXT, Context
 
 _SERVICE = retrieval_pb.DESCRIPTOR.services_by_name["RetrievalService"].full_name
 _TARGET = re.compile(r"(\[[^\[\]]+\]|[^\[\]:]+):([0-9]+)")
@@ -111,6 +112,7 @@ class RetrievalClient:
         *,
         min_reflected_ms: int = 0,
         max_age_seconds: float | None = None,
+        context: Context = NO_CONTEXT,
         timeout_seconds: float | None = None,
     ) -> RetrieveResult:
         """Return the `k` nearest items to a query.
@@ -122,6 +124,7 @@ class RetrievalClient:
                 of an earlier one; 0: any.
             max_age_seconds: greatest `Receipt.age_seconds` of the answer; None: any.
                 Give one of the two at most.
+            context: what the shopper has done in this session.
             timeout_seconds: how long this call may take; None: the client's default.
 
         Raises:
@@ -133,7 +136,7 @@ class RetrievalClient:
             ServerUnreachable: no server answered in time.
             CallFailed: the server failed.
         """
-        request = _request_of(query, k, min_reflected_ms, max_age_seconds)
+        request = _request_of(query, k, min_reflected_ms, max_age_seconds, context)
         return retrieve_result_of(self._retrieve(request, timeout_seconds))
 
     def retrieve_json(
@@ -143,13 +146,14 @@ class RetrievalClient:
         *,
         min_reflected_ms: int = 0,
         max_age_seconds: float | None = None,
+        context: Context = NO_CONTEXT,
         timeout_seconds: float | None = None,
     ) -> str:
         """Return what the call returned as protobuf JSON with all fields.
 
         Takes and raises what `retrieve` does.
         """
-        request = _request_of(query, k, min_reflected_ms, max_age_seconds)
+        request = _request_of(query, k, min_reflected_ms, max_age_seconds, context)
         return _json(self._retrieve(request, timeout_seconds))
 
     def asked(self, limit: int = 0, *, timeout_seconds: float | None = None) -> AskedQueries:
@@ -288,16 +292,27 @@ def _retry_options(retry: RetryPolicy | None) -> tuple[tuple[str, int | str], ..
 
 
 def _request_of(
-    query: str, k: int, min_reflected_ms: int, max_age_seconds: float | None
+    query: str,
+    k: int,
+    min_reflected_ms: int,
+    max_age_seconds: float | None,
+    context: Context,
 ) -> retrieval_pb.RetrieveRequest:
     if min_reflected_ms and max_age_seconds is not None:
         raise QueryRefused(
             "min_reflected_ms and max_age_seconds are both given; give one of the two"
         )
     try:
-        request = retrieval_pb.RetrieveRequest(query=query, k=k)
+        request = retrieval_pb.RetrieveRequest(
+            query=query,
+            k=k,
+            context_item_ids=context.item_ids,
+            context_queries=context.queries,
+        )
     except UnicodeEncodeError:
-        raise QueryRefused("the query is not valid Unicode; send it as UTF-8") from None
+        raise QueryRefused(
+            "the query or its context is not valid Unicode; send it as UTF-8"
+        ) from None
     except ValueError:
         raise QueryRefused(f"k is {k}; it must be a small whole number, 0 or more") from None
     if max_age_seconds is not None:

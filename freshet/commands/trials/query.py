@@ -5,7 +5,7 @@ import click
 from freshet.terminal import options
 from freshet.terminal.addresses import SERVER_TARGET
 from freshet.terminal.output import duration, table, when
-from freshet_client import RetrievalClient
+from freshet_client import Context, RetrievalClient
 
 
 @click.command()
@@ -47,8 +47,22 @@ from freshet_client import RetrievalClient
     metavar="MS",
     help="Least reflected time of the answer, UTC epoch milliseconds, as a receipt has it.",
 )
+@click.option(
+    "--context",
+    "context_item_ids",
+    multiple=True,
+    metavar="ITEM",
+    help="Item of the running session, oldest first (repeatable).",
+)
+@click.option(
+    "--context-query",
+    "context_queries",
+    multiple=True,
+    metavar="TEXT",
+    help="Earlier query of the running session, oldest first (repeatable).",
+)
 @options.json_option
-def query(
+def query(  # noqa: PLR0913  # an argument an option
     *,
     text: str,
     num_hits: int,
@@ -56,13 +70,17 @@ def query(
     timeout: float,
     max_age: float | None,
     min_reflected_ms: int | None,
+    context_item_ids: tuple[str, ...],
+    context_queries: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Query a running server, and show how fresh its answer is.
 
     \b
     freshet query "wireless headphones" -k 10 --target 127.0.0.1:50051 --json
+    freshet query "wireless headphones" --context 4711 --context 815
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
+    context = Context(item_ids=context_item_ids, queries=context_queries)
     with RetrievalClient(target, timeout_seconds=timeout, retry=None) as client:
         if as_json:
             found = client.retrieve_json(
@@ -70,11 +88,16 @@ def query(
                 num_hits,
                 min_reflected_ms=min_reflected_ms or 0,
                 max_age_seconds=max_age,
+                context=context,
             )
             click.echo(found)
             return
         answer = client.retrieve(
-            text, num_hits, min_reflected_ms=min_reflected_ms or 0, max_age_seconds=max_age
+            text,
+            num_hits,
+            min_reflected_ms=min_reflected_ms or 0,
+            max_age_seconds=max_age,
+            context=context,
         )
     rows = [
         (str(rank), f"{hit.score:.3f}", hit.item_id, hit.title)
@@ -85,7 +108,8 @@ def query(
     click.echo(
         f"\ngeneration {receipt.generation}, everything up to {when(receipt.watermark_ms)} "
         "reflected"
-        f" ({duration(receipt.watermark_age_seconds)} ago), query {answer.path or 'unknown'}",
+        f" ({duration(receipt.watermark_age_seconds)} ago), query {answer.path or 'unknown'}"
+        f"{_shifted_by(answer.context_members)}",
         err=True,
     )
     if receipt.age_seconds is not None:
@@ -94,3 +118,7 @@ def query(
             f"{when(receipt.reflected_ms)} is in it ({receipt.age_seconds:.1f} s ago)",
             err=True,
         )
+
+
+def _shifted_by(members: int) -> str:
+    return f", shifted by {members} of its session" if members else ""

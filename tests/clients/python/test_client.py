@@ -11,6 +11,7 @@ import pytest
 from freshet_client import (
     CallFailed,
     ClientError,
+    Context,
     DeadlineExceeded,
     Freshness,
     NoGeneration,
@@ -26,6 +27,7 @@ from model.artifact.overlay.folder import OverlayFolder
 from model.artifact.overlay.gone import GoneList
 from model.artifact.overlay.publisher import OverlayPublisher
 from model.artifact.overlay.segment import Claim
+from model.context import ContextWeights
 from testing.overlays import overlay_rows, random_units
 from testing.retrieval_server import Serve
 from testing.small_generations import DIM, NOW_MS, Artifacts, make_catalogue
@@ -47,6 +49,24 @@ def test_an_answer_comes_in_our_own_types(artifacts: Artifacts, serve: Serve) ->
     assert answer.receipt.watermark_age_seconds == 60.0
     assert (answer.path, answer.normalized_query) == (QueryPath.KNOWN, "desk lamp")
     assert (unseen.path, len(unseen.hits)) == (QueryPath.ENCODED, 10)
+
+
+def test_a_session_arrives(artifacts: Artifacts, serve: Serve) -> None:
+    """Its items and queries shift the answer, and the answer says how many did."""
+    catalogue = make_catalogue(50, ["desk lamp", "bulb"])
+    catalogue.context_weights = ContextWeights(items=3.0, queries=1.0)
+    generation_id = artifacts.publish(catalogue)
+    session = Context(item_ids=["nobody's", f"{generation_id}/7"], queries=["Bulb!"])
+
+    with serve().client() as client:
+        alone = client.retrieve("desk lamp", 3)
+        answer = client.retrieve("desk lamp", 3, context=session)
+        as_json = json.loads(client.retrieve_json("desk lamp", 3, context=session))
+
+    assert (alone.context_members, answer.context_members) == (0, 2)
+    assert answer.hits[0].item_id == f"{generation_id}/7"
+    assert answer.hits != alone.hits
+    assert as_json["context_members"] == 2
 
 
 def test_freshness_comes_in_our_own_types(artifacts: Artifacts, serve: Serve) -> None:
@@ -131,7 +151,8 @@ def test_json_has_every_field(artifacts: Artifacts, serve: Serve) -> None:
         answer = json.loads(client.retrieve_json("desk lamp", 7))
         freshness = json.loads(client.freshness_json())
 
-    assert set(answer) == {"hits", "receipt", "query_path", "normalized_query"}
+    fields = {"hits", "receipt", "query_path", "normalized_query", "context_members"}
+    assert set(answer) == fields
     assert all(set(hit) == {"item_id", "score", "title"} for hit in answer["hits"])
     assert answer["query_path"] == "QUERY_PATH_KNOWN"
     assert set(answer["receipt"]) >= {"generation", "watermark_ms", "watermark_age_seconds"}

@@ -34,6 +34,7 @@ def test_the_face_is_what_it_says() -> None:
         "AskedQueries",
         "CallFailed",
         "ClientError",
+        "Context",
         "DeadlineExceeded",
         "Freshness",
         "Hit",

@@ -1,5 +1,6 @@
 """The artifact folder: what is written is read back, and nothing damaged is."""
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -291,3 +292,14 @@ def test_an_engine_of_another_version_is_refused(generation: Generation) -> None
 
     with pytest.raises(GenerationCorrupt, match=r"'tomorrow' is not known.*train again"):
         generation.open_index()
+
+
+def test_an_item_is_found_with_and_without_stored_keys(generation: Generation) -> None:
+    """A generation from before they were stored is searched by its ids."""
+    assert generation.item_keys is not None
+    older = dataclasses.replace(generation, item_keys=None)
+
+    for row, item_id in enumerate(generation.item_ids):
+        assert generation.find_item(item_id) == older.find_item(item_id) == row
+    assert generation.find_item("nobody's") is None
+    assert older.find_item("nobody's") is None

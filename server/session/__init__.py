@@ -1,0 +1,1 @@
+"""The running session of a request: what of it counts, and where it draws the query."""
