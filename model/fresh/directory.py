@@ -121,16 +121,21 @@ class Directory:
             return self._key_of_new[slot]
         return int(fresh.item_keys[row - len(self._generation.query_keys)])
 
-    def item(self, key: int) -> CatalogItem | None:
+    def item(self, key: int, row: int | None = None) -> CatalogItem | None:
         """Return what is known of an item: the catalogue's state since the generation,
         else id, title and whether it is shown as the generation has them; None: it is
         erased, or not known.
+
+        Args:
+            key: of its id.
+            row: its node in the generation, -1 if it has none; None: to be found.
         """
         if key in self._states:
             return self._states[key]
         if key in self._erased[True]:
             return None
-        row = int(self.rows(np.array([key], dtype=np.uint64), is_item=True)[0])
+        if row is None:
+            row = int(self.rows(np.array([key], dtype=np.uint64), is_item=True)[0])
         if row >= 0:
             item = row - len(self._generation.query_keys)
             return CatalogItem(

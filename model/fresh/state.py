@@ -25,11 +25,11 @@ from stream.feed.changes import ShardChanges
 logger = logging.getLogger(__name__)
 
 # Estimated movement in radians below which the vector of an active node is not computed
-# again: a cosine of 0.999998. Twice as much saves little.
-_QUIET = 0.002
-# Movement in radians below which a vector is not published again. Twice as much: a
-# cosine of 0.999998 is not told.
-_SAME = 0.001
+# again: a cosine of 0.99999. Twice as much: a third fewer are, and 0.99995.
+_QUIET = 0.005
+# Movement in radians below which a vector is not published again: a cosine of 0.99999.
+# Twice as much: segments half as large, and 0.99995.
+_SAME = 0.005
 # Relative movement of a text vector below which a text is the same: float16 rounds off
 # a twentieth of it, bfloat16 on a GPU less than half. Twice as much: a small change of
 # a long text waits for the next generation.
@@ -321,12 +321,14 @@ class FreshState:
         without those that are not shown.
         """
         keys = [self._directory.item_key(slot) for slot in slots.tolist()]
+        rows = self._graph.nodes.columns.row[slots].tolist()
         listed = np.array(sorted(round_.listed.difference(keys)), dtype=np.uint64)
         vectors = self._graph.nodes.columns.vector[slots]
         items: list[CatalogItem] = []
         kept: list[int] = []
-        for place, key in enumerate([*keys, *listed.tolist()]):
-            item = self._directory.item(key)
+        rows += self._directory.rows(listed, is_item=True).tolist()
+        for place, (key, row) in enumerate(zip([*keys, *listed.tolist()], rows, strict=True)):
+            item = self._directory.item(key, row)
             if item is not None and item.available and key not in self._gone:
                 items.append(item)
                 kept.append(place)

@@ -18,10 +18,10 @@ from model.fresh.limits import RoundLimits
 from model.fresh.network import FrozenNetwork
 from stream.dtypes import Bools, Float32s, Int64s
 
-# The least relative change of a message that is passed on; float16 rounds off five
-# times as much. Smaller ones add up until they are larger. Ten times as much: errors
-# of a cosine of 0.9999.
-_LEAST_CHANGE = 1e-4
+# The least relative change of a message that is passed on; float16 rounds off half as
+# much. Smaller ones add up until they are larger. Ten times as much: errors of a
+# hundredth of a radian; a tenth: twice as many messages.
+_LEAST_CHANGE = 1e-3
 # A look for one neighbour in a sorted row costs about as much as reading so many: a
 # longer row is searched for the active nodes instead of read. Twice as many: up to
 # twice the time of a hub that becomes active.

@@ -8,7 +8,7 @@ import numpy as np
 from model.fresh.active.nodes import ActiveRows, Nodes
 from model.fresh.active.origin import Origin
 from model.fresh.active.runs import MultiMap
-from model.fresh.active.sums import add_numbers, add_products
+from model.fresh.active.sums import add_numbers, add_products, sums_of_runs
 from stream.dtypes import Bools, Float32s, Int64s
 from stream.graph.keysets import run_starts
 
@@ -121,7 +121,7 @@ class Hyperedges:
         has_items = np.add.reduceat(columns.is_item[slot].astype(np.int64), starts) > 0
         own = columns.own[slot]
         own[~np.isfinite(own).all(axis=1)] = 0.0
-        means = np.add.reduceat(own, starts, axis=0)
+        means = sums_of_runs(own, starts)
         means /= sizes[:, None].astype(np.float32)
         number = np.repeat(np.arange(len(starts)), sizes)
         joins_or_leaves = ~members.is_partial | (members.was_in != members.is_in)

@@ -16,7 +16,7 @@ from model.fresh.state import FreshState
 from model.publishing.publish import publish
 from model.settings import ModelSettings
 from model.training.train import train
-from protos.text import text_key
+from protos.text import text_key, text_keys
 from stream.dtypes import Float32s
 from stream.events.types import CatalogItem, Interaction
 from stream.graph.arrays import GraphArrays
@@ -180,10 +180,12 @@ def test_rounds_give_what_a_full_pass_gives(
             CatalogItem(item_id=f"launch-{number}", title=f"Novel Gadget {number}"),
         ]
 
+        edges = changes_between(shop.events, [*kept, *events]).edges
         result = shop.becomes([*kept, *events], catalog)
 
-        assert {event.query for event in events} <= set(result.query_texts)
-        assert {event.item_id for event in events} <= set(result.item_ids)
+        queries, items = text_keys(result.query_texts), text_keys(result.item_ids)
+        assert set(edges.query.tolist()) <= {*queries, *result.gone_queries.tolist()}
+        assert set(edges.item.tolist()) <= {*items, *text_keys(result.gone_items)}
         assert {item.item_id for item in catalog} <= set(result.item_ids)
         assert shop.worst(result) > (0.99999 if limits is UNBOUND else 0.999)
         assert shop.state.audit(100) > 0.999

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import model.fresh.active.sums
-from model.fresh.active.sums import add_numbers, add_products
+from model.fresh.active.sums import add_numbers, add_products, sums_of_runs
 
 
 @pytest.mark.parametrize("block", [1, 7, 1 << 15])
@@ -32,3 +32,16 @@ def test_numbers_are_added_to_those_that_are_named() -> None:
     add_numbers(target, np.zeros(0, dtype=np.int64), np.zeros(0))
 
     assert target.tolist() == [0.0, 5.0, 0.0, 2.0]
+
+
+@pytest.mark.parametrize("tail", [1, 5, 400])
+def test_sums_of_runs_are_those_of_reduceat(tail: int) -> None:
+    """Many short runs, and a few long ones."""
+    random = np.random.default_rng(tail)
+    sizes = np.concatenate([random.integers(1, 4, 60), random.integers(1, 1 + tail, 5)])
+    firsts = np.cumsum(sizes) - sizes
+    rows = random.normal(size=(int(sizes.sum()), 3)).astype(np.float32)
+
+    expected = np.add.reduceat(rows.astype(np.float64), firsts, axis=0)
+
+    np.testing.assert_allclose(sums_of_runs(rows, firsts), expected, atol=1e-4)
