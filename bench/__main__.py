@@ -9,6 +9,7 @@ MEASUREMENTS = {
     "ingest": "bench.ingest.ingest",
     "laws": "bench.laws",
     "quality": "bench.quality",
+    "refresher": "bench.fresh.refresher",
     "serve": "bench.serve",
     "soak": "bench.soak.soak",
     "train": "bench.train.train",

@@ -12,7 +12,14 @@ from model.data.training_set import build_training_set
 from model.network.network import DualChannelNetwork
 from model.network.whole_graph import Graph
 from model.settings import ModelSettings
-from model.training.warm_start import apply_warm_start, open_warm_start
+from model.training.layer_states import LayerKeeper
+from model.training.result import HoldoutEdges, TrainedModel
+from model.training.warm_start import (
+    apply_warm_start,
+    export_encoder,
+    export_warm_start,
+    open_warm_start,
+)
 from protos.text import text_key
 from stream.actions import Action
 from stream.dtypes import Float32s
@@ -77,6 +84,40 @@ def full_pass(
         vectors = network(Graph(data.whole, CPU).reach_all())
     queries = dict(zip(arrays.query_texts, vectors.query.numpy(), strict=True))
     return queries, dict(zip(arrays.item_ids, vectors.item.numpy(), strict=True))
+
+
+def untrained(arrays: GraphArrays, settings: ModelSettings) -> TrainedModel:
+    """Return a model with random text towers, no id vectors, and channels that count
+    alike; nothing is held out.
+    """
+    torch.manual_seed(settings.seed)
+    data = build_training_set(arrays, settings)
+    network = DualChannelNetwork(data.texts, settings, arrays.num_queries, arrays.num_items, CPU)
+    keeper = LayerKeeper()
+    with torch.no_grad():
+        nodes = network(Graph(data.whole, CPU).reach_all(), keeper.keep)
+    query_vectors, item_vectors = nodes.query.numpy(), nodes.item.numpy()
+    nothing = np.zeros(0, dtype=np.int64)
+    return TrainedModel(
+        query_vectors=query_vectors,
+        item_vectors=item_vectors,
+        query_attention=nodes.query_attention.numpy(),
+        item_attention=nodes.item_attention.numpy(),
+        encoder=export_encoder(network, data.texts, settings.num_buckets),
+        warm=export_warm_start(network, arrays.num_queries),
+        states=keeper.states(),
+        held_out=HoldoutEdges(
+            query=nothing,
+            item=nothing,
+            first_ms=nothing,
+            query_vectors=query_vectors,
+            item_vectors=item_vectors,
+            begin_ms=int(np.iinfo(np.int64).max),
+        ),
+        evaluation={},
+        parent="",
+        settings=settings,
+    )
 
 
 def _named(texts: Iterable[str]) -> KeyedTexts:

@@ -89,8 +89,8 @@ def _part(size: Size, rng: np.random.Generator) -> GraphPart:
     num_queries = size.nodes // 2
     num_items = size.nodes - num_queries
     num_hyperedges = max(1, size.incidences // _MEMBERS)
-    edges = _distinct_pairs(size.edges, num_queries, num_items, rng)
-    incidences = _distinct_pairs(size.incidences, num_hyperedges, size.nodes, rng)
+    edges = distinct_pairs(size.edges, num_queries, num_items, rng)
+    incidences = distinct_pairs(size.incidences, num_hyperedges, size.nodes, rng)
     made = rng.integers(0, size.edges, _SOURCES * num_hyperedges)
     by_edge = np.argsort(made, kind="stable")
     return GraphPart(
@@ -112,14 +112,14 @@ def _texts(num_nodes: int, rng: np.random.Generator) -> HashedTexts:
     num_terms = max(_TERMS, num_nodes // _TEXTS_OF_TERM)
     return HashedTexts(
         node=np.repeat(np.arange(num_nodes, dtype=np.int64), _TERMS),
-        term=_heavy_tailed(num_nodes * _TERMS, num_terms, rng),
+        term=heavy_tailed(num_nodes * _TERMS, num_terms, rng),
         owner=np.repeat(np.arange(num_terms, dtype=np.int64), _FEATURES),
-        feature=_heavy_tailed(num_terms * _FEATURES, num_buckets, rng),
+        feature=heavy_tailed(num_terms * _FEATURES, num_buckets, rng),
         buckets=np.arange(num_buckets, dtype=np.int64),
     )
 
 
-def _distinct_pairs(
+def distinct_pairs(
     count: int, num_first: int, num_second: int, rng: np.random.Generator
 ) -> tuple[Int64s, Int64s]:
     """Return `count` distinct pairs in ascending order; both sides are heavy-tailed."""
@@ -132,12 +132,13 @@ def _distinct_pairs(
     codes = np.zeros(0, dtype=np.int64)
     while len(codes) < count:
         drawn = int(_MORE * (count - len(codes))) + 1
-        first = first_of[_heavy_tailed(drawn, num_first, rng)]
-        second = second_of[_heavy_tailed(drawn, num_second, rng)]
+        first = first_of[heavy_tailed(drawn, num_first, rng)]
+        second = second_of[heavy_tailed(drawn, num_second, rng)]
         codes = np.unique(np.concatenate([codes, first * num_second + second]))
     codes = np.sort(rng.permutation(codes)[:count])
     return codes // num_second, codes % num_second
 
 
-def _heavy_tailed(count: int, num_ranks: int, rng: np.random.Generator) -> Int64s:
+def heavy_tailed(count: int, num_ranks: int, rng: np.random.Generator) -> Int64s:
+    """Return random ranks from 0, the lowest most often."""
     return (num_ranks * rng.random(count) ** _TAIL).astype(np.int64)

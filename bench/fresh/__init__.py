@@ -1,0 +1,1 @@
+"""What the fresh lane costs, and how near it comes to a full pass."""
