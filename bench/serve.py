@@ -242,7 +242,9 @@ def write_generation(
     texts = sorted((f"query {row}" for row in range(num_queries)), key=text_key)
     with new_directory(ArtifactStore(root).generation_path(generation_id)) as folder:
         writer = GenerationWriter(folder)
-        writer.add_strings("item_ids", [f"item-{row:07d}" for row in range(num_items)])
+        writer.add_strings(
+            "item_ids", sorted((f"item-{row:07d}" for row in range(num_items)), key=text_key)
+        )
         writer.add_strings(
             "item_titles", [f"A product with a title, number {row}" for row in range(num_items)]
         )
