@@ -1,7 +1,7 @@
 """One generation and the overlay over it: reads the feed, recomputes, publishes."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from model.artifact.generation import Generation
@@ -27,6 +27,10 @@ from model.refresher.rows import checked_rows
 from stream.feed.changes import ShardChanges, WriterMark
 
 logger = logging.getLogger(__name__)
+
+# Rounds that are kept apart while they cannot be published: then their rows are merged,
+# and of their times the oldest and the newest stay. Twice as many: twice the memory.
+_MOST_PENDING = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +72,24 @@ class Pending:
     parts: tuple[OverlayRows, ...] = ()
     changes: tuple[ShardChanges, ...] = ()
     embedded: tuple[tuple[float, int], ...] = ()
+
+    def with_round(
+        self, rows: OverlayRows, taken: Sequence[ShardChanges], done: float
+    ) -> "Pending":
+        """Return this and what a round recomputed.
+
+        Args:
+            rows: of the round.
+            taken: the writes that it took in.
+            done: when, by the monotonic clock.
+        """
+        parts = self.parts if rows.is_empty else (*self.parts, rows)
+        changes = (*self.changes, *map(_times_of, taken))
+        return Pending(
+            parts=parts if len(parts) <= _MOST_PENDING else (merge_rows(parts),),
+            changes=(*changes[:1], *changes[1:][-_MOST_PENDING:]),
+            embedded=(*self.embedded, (done, len(taken)))[-_MOST_PENDING:],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,11 +257,7 @@ class Lane:
             rows, unfit = checked_rows(result)
             now = self._parts.monotonic()
             self._last = Round(carried=result.carried, withheld=result.withheld)
-            self._pending = Pending(
-                parts=self._pending.parts if rows.is_empty else (*self._pending.parts, rows),
-                changes=(*self._pending.changes, *map(_times_of, taken)),
-                embedded=(*self._pending.embedded, (now, len(taken))),
-            )
+            self._pending = self._pending.with_round(rows, taken, now)
             if unfit:
                 logger.error("vectors_unfit generation=%s names=%s", self.generation_id, unfit)
             metrics.poisoned(result.poisoned + len(unfit))

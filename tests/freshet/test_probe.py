@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 
 from freshet.metrics import metrics_endpoint
 from freshet.probe import Addresses, ProcessStatus, read_metrics, read_status, total
@@ -175,3 +175,18 @@ def test_without_a_refresher_nothing_is_missed(free_port: Callable[[], int]) -> 
     assert refresher.up
     assert not refresher.is_wanted
     assert "answers are as fresh as the generation" in refresher.problem
+
+
+def test_a_refresher_that_died_is_missed_where_answers_have_an_overlay(
+    free_port: Callable[[], int],
+) -> None:
+    """The server knows that there was one."""
+    registry = CollectorRegistry()
+    Gauge("freshet_server_overlay_sequence", "", registry=registry).set(7)
+    at, nobody = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    with metrics_endpoint(at, registry):
+        refresher = _by_name(read_status(replace(_all_at(nobody), server=at)))["refresher"]
+
+    assert not refresher.up
+    assert refresher.is_wanted
+    assert "no metrics at" in refresher.problem

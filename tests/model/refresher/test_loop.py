@@ -14,7 +14,7 @@ from model.refresh_settings import RefreshSettings
 from model.refresher.loop import Refresher, run_refresher
 from stream.errors import FeedUnreadable
 from stream.events.types import CatalogItem
-from testing.small_generations import NOW_MS, make_catalogue
+from testing.small_generations import DIM, NOW_MS, make_catalogue
 from tests.model.refresher.conftest import Bench
 
 LAMP = CatalogItem(item_id="lamp-1", title="Lamp", ts_ms=NOW_MS - 5)
@@ -390,6 +390,36 @@ def test_a_folder_that_takes_nothing_is_told_and_nothing_is_lost(
 
     assert bench.rows(live).query_texts == ("one", "two")
     assert bench.behind() is None
+
+
+def test_what_cannot_be_published_for_long_stays_small(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hours of a full disk: the newest rows of each name wait, and the oldest time."""
+    live = publish(bench)
+    refresher = bench.refresher()
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("model.artifact.overlay.publisher.replace_unsynced", refuse)
+        for number in range(300):
+            bench.feed.list_item(
+                CatalogItem(item_id=f"i-{number % 5}", title=f"T {number}", ts_ms=NOW_MS),
+                written_ms=NOW_MS + number,
+            )
+            bench.go(refresher)
+        pending = refresher.lanes[0]._pending
+        assert len(pending.parts) <= 64
+        assert len(pending.changes) <= 65
+        assert len(pending.embedded) <= 64
+    bench.go(refresher)
+
+    assert sorted(bench.rows(live).item_titles) == [f"T {number}" for number in range(295, 300)]
+    segment = bench.folder.segment(live, bench.newest(live).sequence, dim=DIM)
+    assert segment.oldest.durable_ms == NOW_MS
+    assert segment.newest.durable_ms == NOW_MS + 299
 
 
 def test_a_folder_that_takes_no_lock_is_waited_for(
