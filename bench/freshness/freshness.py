@@ -16,6 +16,7 @@ from bench.figures import print_header, write_json
 from bench.freshness.phases import (
     Trial,
     begin,
+    measure_age,
     measure_phase,
     measure_rest,
     measure_throughput,
@@ -47,6 +48,7 @@ def run(argv: Sequence[str]) -> None:
                 measure_phase(trial, phase, count)
             if options.rest_seconds:
                 measure_rest(trial)
+                measure_age(trial)
             if options.backlog:
                 measure_throughput(trial)
         finally:

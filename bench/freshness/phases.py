@@ -12,6 +12,7 @@ from bench.freshness.durable import DurableWatch
 from bench.freshness.prober import Outcome, Prober
 from bench.freshness.probes import Probe, ProbeMaker, interleaved
 from bench.freshness.report import claim_figures, latency_figures
+from bench.freshness.sightings import percentile
 from bench.freshness.system import System
 from bench.freshness.throughput import Applied, Backlogs, best
 from freshet.shop import feed
@@ -20,6 +21,8 @@ from freshet_client import RetrievalClient
 from stream.clock import now_ms
 
 _SETTLE_SECONDS = 10.0  # from the start of a load until probes begin; chosen by hand
+_NUM_AGES, _AGE_SECONDS = 100, 0.13  # asked so often, so far apart: over some rounds
+_FRESH_SECONDS = 3.0  # answers so young have all that there is; twice the usual age
 _REFRESHER = "refresh"  # the command of the refresher's process below the tuner
 _MAX_SHOWN_FAILURES = 5  # of calls, below the table
 
@@ -75,9 +78,8 @@ def begin(trial: Trial, shop: Shop) -> None:
     system.run("replay", *files, "--to", system.source, "--speed", "max", "--batch", 64)
     system.start_stream()
     system.until(system.is_caught_up, "the stream applies the history")
-    lane = ("--fresh-every", options.fresh_every) if options.fresh_every else ()
-    system.start_tuner(options.every, *lane)
     system.start_server()
+    system.start_tuner(options.every, options.fresh_every)
     with RetrievalClient(system.target, retry=None) as client:
         system.until(partial(client.is_ready, timeout_seconds=1.0), "a first generation")
 
@@ -114,9 +116,7 @@ def measure_phase(trial: Trial, phase: str, count: int) -> None:
 
 def _half_of_the_limit(trial: Trial) -> float:
     """Apply a backlog beside everything else; return half of its events a second."""
-    trial.system.stop("stream")
     applied = trial.backlogs.apply()
-    trial.system.start_stream()
     note = f"{applied.events_a_cpu_second:,.0f} a CPU-second of the stream"
     value = round(applied.events_a_second)
     trial.add(Figure(name="load: ingest limit", value=value, unit="events/s", note=note))
@@ -159,18 +159,44 @@ def measure_rest(trial: Trial) -> None:
         )
 
 
+def measure_age(trial: Trial) -> None:
+    """Ask how old answers are while nothing happens; in truth they have all."""
+    pause, ages = Event(), []
+    with RetrievalClient(trial.system.target) as client:
+        for _ in range(_NUM_AGES):
+            receipt = client.freshness().receipt
+            if receipt is not None and receipt.age_seconds is not None:
+                ages.append(receipt.age_seconds)
+            pause.wait(_AGE_SECONDS)
+    for label, share in (("p50", 0.5), ("p99", 0.99)) if ages else ():
+        value = round(percentile(ages, share), 3)
+        trial.add(Figure(name=f"rest: age that answers report, {label}", value=value, unit="s"))
+
+
+def _await_freshness(trial: Trial) -> None:
+    """Wait until answers reflect what there is."""
+    with RetrievalClient(trial.system.target) as client:
+
+        def is_fresh() -> bool:
+            receipt = client.freshness().receipt
+            age = receipt.age_seconds if receipt else None
+            return age is not None and age < _FRESH_SECONDS
+
+        trial.system.until(is_fresh, "answers are fresh")
+
+
 def measure_throughput(trial: Trial) -> None:
     """Apply backlogs in turn without and with the refresher."""
     system, options = trial.system, trial.options
     if not options.fresh_every:
         return
-    for name in ("tuner", "stream"):
-        system.stop(name)
+    system.stop("tuner")
     measured: dict[bool, list[Applied]] = {False: [], True: []}
     for _ in range(options.turns):
         for is_on in (False, True):
             if is_on:
                 system.start_refresher(options.fresh_every)
+                _await_freshness(trial)
             measured[is_on].append(trial.backlogs.apply())
             if is_on:
                 system.stop("refresher")

@@ -163,10 +163,5 @@ def _answer(question: Question, result: RetrieveResult) -> Answer:
         is_found=question.item_id in first,
         score=scores.get(question.item_id),
         is_encoded=result.path is QueryPath.ENCODED,
-        reflected_ms=claimed_ms(result),
+        reflected_ms=result.receipt.reflected_ms,
     )
-
-
-def claimed_ms(result: RetrieveResult) -> int:
-    """Return the time up to which an answer claims to reflect everything."""
-    return result.receipt.watermark_ms

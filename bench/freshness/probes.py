@@ -8,6 +8,7 @@ history that the system starts from.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from random import Random
 
 from stream.actions import Action
 from stream.events.types import CatalogItem, Interaction
@@ -184,8 +185,9 @@ def _gone_item(number: int, now_ms: int) -> Probe:
 def interleaved(
     kinds: Sequence[str], first: int, count: int, every_seconds: float
 ) -> Iterator[tuple[float, str, int]]:
-    """Yield (seconds from the start, kind, number) of probes, the kinds evenly over
-    each interval.
+    """Yield (seconds from the start, kind, number) of probes, each kind at random
+    within its part of each interval: what happens every second must not meet a probe at
+    the same moment each time.
 
     Args:
         kinds: in turn.
@@ -193,9 +195,11 @@ def interleaved(
         count: probes of each kind.
         every_seconds: from one of a kind to its next.
     """
+    random = Random(first)
     for number in range(count):
         for place, kind in enumerate(kinds):
-            yield (number + place / len(kinds)) * every_seconds, kind, first + number
+            place_in_interval = (place + random.random()) / len(kinds)
+            yield (number + place_in_interval) * every_seconds, kind, first + number
 
 
 def _doomed_id(number: int) -> str:

@@ -12,15 +12,18 @@ from deploy.kafka.broker import free_port
 from freshet.probe import Samples, read_metrics, total
 from testing.soak.workers import ROOT, clean_environment, freshet, run_freshet
 
-_START_SECONDS = 900.0  # for a first training, on a machine that is busy; chosen by hand
+_LONGEST_SECONDS = 900.0  # of a first training, on a machine that is busy; chosen by hand
 _STOP_SECONDS = 60.0  # for a process that got SIGTERM: a training ends between two steps
-_POLL_SECONDS = 0.1  # between two looks at what is waited for
+_LOOK_SECONDS = 0.1  # between two looks at what is waited for
 _TAIL_CHARACTERS = 2000  # of a log in an error
 _TICKS = os.sysconf("SC_CLK_TCK")  # a second, of /proc
 
+# A paused stream keeps its partitions while a backlog is published, which takes up to a
+# minute on a busy machine.
 _CONFIG = """\
 [stream]
 num_shards = {partitions}
+session_timeout_seconds = 120.0
 """
 
 
@@ -72,23 +75,36 @@ class System:
         source = ("--source", self.source, "--store", self.store)
         self.start("stream", "stream", *source, "--metrics", address)
 
-    def start_tuner(self, every: str, *more: object) -> None:
-        """Start the tuner with its period, and more of its options."""
+    def start_tuner(self, every: str, fresh_every: str) -> None:
+        """Start the tuner with its period, and with that of its refresher; without one
+        where that is empty.
+        """
         folders = ("--store", self.store, "--artifacts", self.artifacts)
-        address = self.metrics["tuner"]
-        self.start("tuner", "tune", *folders, "--every", every, *more, "--metrics", address)
+        more: tuple[object, ...] = ("--metrics", self.metrics["tuner"])
+        if fresh_every:
+            more += ("--fresh-every", fresh_every, "--servers", self.target)
+            more += ("--fresh-metrics", self.metrics["refresher"])
+        self.start("tuner", "tune", *folders, "--every", every, *more)
 
     def start_refresher(self, every: str) -> None:
         """Start a refresher of its own, where no tuner has one."""
         folders = ("--store", self.store, "--artifacts", self.artifacts)
-        address = self.metrics["refresher"]
-        self.start("refresher", "refresh", *folders, "--every", every, "--metrics", address)
+        more = ("--servers", self.target, "--metrics", self.metrics["refresher"])
+        self.start("refresher", "refresh", *folders, "--every", every, *more)
 
     def start_server(self) -> None:
         """Start the server."""
         address = self.metrics["server"]
         where = ("--artifacts", self.artifacts, "--listen", self.target)
         self.start("server", "serve", *where, "--metrics", address)
+
+    def pause(self, name: str) -> None:
+        """Suspend a process with SIGSTOP."""
+        self._running[name].send_signal(signal.SIGSTOP)
+
+    def wake(self, name: str) -> None:
+        """Let a paused process run again."""
+        self._running[name].send_signal(signal.SIGCONT)
 
     def stop(self, name: str) -> None:
         """Ask a process to stop and wait for it; one that does not is killed."""
@@ -123,19 +139,19 @@ class System:
         return bool(total(samples, "freshet_stream_events_total")) and behind == 0
 
     def until(
-        self, condition: Callable[[], object], what: str, seconds: float = _START_SECONDS
+        self, condition: Callable[[], object], what: str, *, look_seconds: float = _LOOK_SECONDS
     ) -> None:
-        """Wait until a condition holds.
+        """Wait until a condition holds, looking every so many seconds.
 
         Raises:
             SystemExit: a process ended, or it takes too long.
         """
-        pause, deadline = Event(), time.monotonic() + seconds
+        pause, deadline = Event(), time.monotonic() + _LONGEST_SECONDS
         while not condition():
             self.check()
             if time.monotonic() > deadline:
-                raise SystemExit(f"{what}: not within {seconds:.0f} s")
-            pause.wait(_POLL_SECONDS)
+                raise SystemExit(f"{what}: not within {_LONGEST_SECONDS:.0f} s")
+            pause.wait(look_seconds)
 
     def check(self) -> None:
         """See that all processes still run.

@@ -89,10 +89,15 @@ def test_products_are_deleted_and_become_unavailable_in_turn() -> None:
 
 
 def test_kinds_are_spread_over_an_interval() -> None:
-    """Two of each of two kinds, each two seconds apart."""
-    assert list(interleaved(["a", "b"], first=7, count=2, every_seconds=2.0)) == [
-        (0.0, "a", 7),
-        (1.0, "b", 7),
-        (2.0, "a", 8),
-        (3.0, "b", 8),
+    """Two of each of two kinds: somewhere in the first and the second half of every two
+    seconds.
+    """
+    found = list(interleaved(["a", "b"], first=7, count=2, every_seconds=2.0))
+
+    assert [(int(due), kind, number) for due, kind, number in found] == [
+        (0, "a", 7),
+        (1, "b", 7),
+        (2, "a", 8),
+        (3, "b", 8),
     ]
+    assert len({due % 1.0 for due, _, _ in found}) == 4
