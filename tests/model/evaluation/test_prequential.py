@@ -118,12 +118,12 @@ def test_without_a_refresh_both_answer_alike(reader: Reader, small: ModelSetting
     assert found[0].days == 1
 
 
-def test_what_comes_up_by_day_is_found_after_a_refresh(
+def test_what_comes_up_by_day_is_found_after_a_refresh_or_by_the_lane(
     reader: Reader, small: ModelSettings
 ) -> None:
     """A product that no catalogue has, clicked on its first day.
 
-    Tomorrow's rebuild is too late for it.
+    Tomorrow's rebuild is too late for it; the fresh lane misses its first click alone.
     """
     events = over_days(shop_events(150), days=3)
     launch = [at(3, hour / 4, f"n{hour}", "hover board", "board-black") for hour in range(60)]
@@ -134,6 +134,9 @@ def test_what_comes_up_by_day_is_found_after_a_refresh(
     assert young.clicks == len(launch)
     assert young.nightly == {"mrr": 0.0, "recall_10": 0.0}
     assert young.fresher["recall_10"] == pytest.approx(40 / 60)
+    lane = _by_segment(found, FRESH)["young_items"]
+    assert lane.nightly == young.nightly
+    assert lane.fresher["recall_10"] == pytest.approx(59 / 60)
 
 
 def test_clicks_are_grouped_by_what_was_known(make_arrays: MakeArrays) -> None:
