@@ -44,11 +44,19 @@ class Directory:
             self._names[is_item].update(names)
             self._erased[is_item].difference_update(names)
 
-    def note(self, key: int, state: CatalogItem) -> bool:
-        """Note the catalogue's state of an item; return False where a newer one is
-        known.
+    def note(self, key: int, row: int, state: CatalogItem) -> bool:
+        """Note the catalogue's state of an item; return False where it is known, or a
+        newer one is.
+
+        Args:
+            key: of its id.
+            row: its node in the generation; -1: it has none.
+            state: the state.
         """
-        if state.ts_ms and state.ts_ms < self._known_ms(key, state.item_id):
+        before = self._states.get(key)
+        if before == state:
+            return False
+        if state.ts_ms and state.ts_ms < self._known_ms(key, row, state.item_id):
             return False
         self._states[key] = state
         self.learn({}, {key: state.item_id})
@@ -121,21 +129,19 @@ class Directory:
             return self._key_of_new[slot]
         return int(fresh.item_keys[row - len(self._generation.query_keys)])
 
-    def item(self, key: int, row: int | None = None) -> CatalogItem | None:
+    def item(self, key: int, row: int) -> CatalogItem | None:
         """Return what is known of an item: the catalogue's state since the generation,
         else id, title and whether it is shown as the generation has them; None: it is
         erased, or not known.
 
         Args:
             key: of its id.
-            row: its node in the generation, -1 if it has none; None: to be found.
+            row: its node in the generation; -1: it has none.
         """
         if key in self._states:
             return self._states[key]
         if key in self._erased[True]:
             return None
-        if row is None:
-            row = int(self.rows(np.array([key], dtype=np.uint64), is_item=True)[0])
         if row >= 0:
             item = row - len(self._generation.query_keys)
             return CatalogItem(
@@ -146,14 +152,13 @@ class Directory:
         name = self._names[True].get(key)
         return CatalogItem(item_id=name) if name is not None else None
 
-    def _known_ms(self, key: int, item_id: str) -> int:
+    def _known_ms(self, key: int, row: int, item_id: str) -> int:
         """Return the time of the newest state of an item that is known; 0: none."""
         if key in self._states:
             return self._states[key].ts_ms
         fresh = self._generation.fresh
         if fresh is None:
             return 0
-        row = int(self.rows(np.array([key], dtype=np.uint64), is_item=True)[0])
         if row >= 0:
             return int(fresh.item_catalog_ms[row - len(self._generation.query_keys)])
         place = bisect_left(fresh.gone_ids, key, key=text_key)

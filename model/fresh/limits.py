@@ -18,6 +18,11 @@ class RoundLimits:
     # that move less.
     max_neighbours: int = 64
     """Neighbours that one changed node reaches in a round; those that it moves most."""
+    # 4 KB each: a gigabyte. Twice as many: twice that.
+    max_active_nodes: int = 1 << 18
+    """Nodes that differ from the generation, above which neighbours stay as they
+    are.
+    """
     # Radians: a cosine of 0.9999. Twice as much: a cosine of 0.9995 is not noticed.
     least_movement: float = 0.015
     """Estimated movement of a neighbour below which it stays as it is, in radians."""

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from model.fresh.directory import Directory, Keys
 from model.fresh.limits import RoundLimits
 from model.fresh.network import FrozenNetwork
 from model.fresh.result import RoundResult
-from stream.dtypes import Bools, Float32s, Int64s
+from stream.dtypes import Bools, Float32s, Float64s, Int64s
 from stream.events.types import CatalogItem
 from stream.feed.changes import ShardChanges
 
@@ -76,6 +76,7 @@ class FreshState:
     ) -> None:
         self._generation = generation
         self._limits = limits or RoundLimits()
+        self._counts_queries_by_edges = min_sessions > 1
         self._network = FrozenNetwork(generation)
         fresh, paths = generation.fresh, generation.paths
         self._origin = (
@@ -134,9 +135,11 @@ class FreshState:
         read.
         """
         texts: list[int] = []
-        for key, state in change.catalog.items():
-            before = self._directory.item(key)
-            if not self._directory.note(key, state):
+        keys = np.array(list(change.catalog), dtype=np.uint64)
+        rows = self._directory.rows(keys, is_item=True).tolist()
+        for (key, state), row in zip(change.catalog.items(), rows, strict=True):
+            before = self._directory.item(key, row)
+            if not self._directory.note(key, row, state):
                 continue
             if not state.deleted:
                 texts.append(key)
@@ -156,7 +159,10 @@ class FreshState:
         moved = [self._move_texts(texts)]
         if self._origin is not None:
             moved += [self._wake(queries, is_item=False), self._wake(items, is_item=True)]
-            moved += [self._change_sessions(change), self._change_edges(change)]
+            members = self._members(change)
+            before = self._graph.nodes.columns.weight[members.slot]
+            moved += [self._change_edges(change), np.unique(members.slot)]
+            self._graph.change_sessions(self._supported(members, before))
         slots = np.unique(np.concatenate(moved))
         self._graph.nodes.columns.unrest[slots] = _ANY
         round_.named.update(slots.tolist())
@@ -197,14 +203,16 @@ class FreshState:
         before = np.empty_like(own)
         before[slots >= 0] = self._graph.nodes.columns.own[slots[slots >= 0]]
         before[slots < 0] = self._origin.own(rows[slots < 0])
-        size = norms(own - before)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
+            size = norms(own - before)
             moves = np.isfinite(size) & (size > _SAME_TEXT * norms(before))
+        for place in np.flatnonzero(~np.isfinite(size)).tolist():
+            logger.warning("text has no finite vector and is left out item=%r", texts[place])
         asleep = moves & (slots < 0)
         slots[asleep] = self._graph.activate(rows[asleep])
         return np.union1d(added, self._graph.change_texts(slots[moves], own[moves]))
 
-    def _change_sessions(self, change: MergedChanges) -> Int64s:
+    def _members(self, change: MergedChanges) -> SessionMembers:
         slot = np.empty(len(change.member), dtype=np.int64)
         for is_item in (False, True):
             rows = change.is_item == is_item
@@ -212,16 +220,27 @@ class FreshState:
         # What has no slot was deleted before the generation, and is no member of its
         # hyperedges either.
         known = slot >= 0
-        self._graph.change_sessions(
-            SessionMembers(
-                session=change.session[known],
-                slot=slot[known],
-                was_in=change.was_in[known],
-                is_in=change.is_in[known],
-                is_partial=change.is_partial[known],
-            )
+        return SessionMembers(
+            session=change.session[known],
+            slot=slot[known],
+            was_in=change.was_in[known],
+            is_in=change.is_in[known],
+            is_partial=change.is_partial[known],
         )
-        return np.unique(slot[known])
+
+    def _supported(self, members: SessionMembers, weight_before: Float64s) -> SessionMembers:
+        """Leave out queries that no edge supports: training does not have them in
+        hyperedges where edges of few sessions do not count.
+        """
+        if not self._counts_queries_by_edges:
+            return members
+        columns = self._graph.nodes.columns
+        is_item, weight = columns.is_item[members.slot], columns.weight[members.slot]
+        return replace(
+            members,
+            was_in=members.was_in & (is_item | (weight_before > 0)),
+            is_in=members.is_in & (is_item | (weight > 0)),
+        )
 
     def _change_edges(self, change: MergedChanges) -> Int64s:
         query = self._directory.slots(change.edges.query, is_item=False)
@@ -235,11 +254,12 @@ class FreshState:
         """Take away what an erasure left nothing of, in any shard."""
         columns = self._graph.nodes.columns
         for keys, is_item in ((change.gone_queries, False), (change.gone_items, True)):
+            rows = self._directory.rows(keys, is_item=is_item)
             slots = self._directory.slots(keys, is_item=is_item)
-            for key, slot in zip(keys.tolist(), slots.tolist(), strict=True):
+            for key, row, slot in zip(keys.tolist(), rows.tolist(), slots.tolist(), strict=True):
                 if slot >= 0 and (columns.weight[slot] or columns.hyperedges[slot]):
                     continue
-                if is_item and (item := self._directory.item(key)) is not None:
+                if is_item and (item := self._directory.item(key, row)) is not None:
                     self._gone[key] = (item.item_id, item.ts_ms)
                     round_.gone.add(key)
                     round_.listed.discard(key)
@@ -249,9 +269,12 @@ class FreshState:
 
     def _take_waiting(self, asked: Mapping[str, float]) -> None:
         """Recompute neighbours, those of these, and so on, as far as a round goes."""
-        waiting, room = self._graph.waiting, self._limits.max_round_nodes
+        waiting = self._graph.waiting
         if waiting is None:
             return
+        room = min(
+            self._limits.max_round_nodes, self._limits.max_active_nodes - self._graph.nodes.count
+        )
         while room > 0:
             rows = waiting.take(room, asked)
             if not len(rows):
@@ -323,18 +346,23 @@ class FreshState:
         keys = [self._directory.item_key(slot) for slot in slots.tolist()]
         rows = self._graph.nodes.columns.row[slots].tolist()
         listed = np.array(sorted(round_.listed.difference(keys)), dtype=np.uint64)
-        vectors = self._graph.nodes.columns.vector[slots]
+        vectors = np.concatenate(
+            [self._graph.nodes.columns.vector[slots], self._vectors_of(listed)]
+        )
+        # A listed item whose vector is not finite has never had one.
+        has_vector = (norms(vectors) > 0).tolist()
         items: list[CatalogItem] = []
         kept: list[int] = []
         rows += self._directory.rows(listed, is_item=True).tolist()
         for place, (key, row) in enumerate(zip([*keys, *listed.tolist()], rows, strict=True)):
             item = self._directory.item(key, row)
-            if item is not None and item.available and key not in self._gone:
+            is_shown = item is not None and item.available and key not in self._gone
+            if item is not None and is_shown and has_vector[place]:
                 items.append(item)
                 kept.append(place)
                 self._published.add(key)
         self._published -= round_.gone
-        return items, np.concatenate([vectors, self._vectors_of(listed)])[kept]
+        return items, vectors[kept]
 
     def _vectors_of(self, keys: Keys) -> Float32s:
         """Return ``float32 [n, dim]``, the vectors of items as they are published."""
@@ -351,7 +379,8 @@ class FreshState:
         """Count and log nodes whose vector is not finite, by name, once each."""
         for slot in set(slots[is_poison].tolist()) - self._poisoned:
             if self._graph.nodes.columns.is_item[slot]:
-                item = self._directory.item(self._directory.item_key(slot))
+                row = int(self._graph.nodes.columns.row[slot])
+                item = self._directory.item(self._directory.item_key(slot), row)
                 name = item.item_id if item is not None else ""
             else:
                 name = self._directory.query_text(slot)

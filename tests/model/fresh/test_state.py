@@ -16,7 +16,7 @@ from model.fresh.state import FreshState
 from model.publishing.publish import publish
 from model.settings import ModelSettings
 from model.training.train import train
-from protos.text import text_key, text_keys
+from protos.text import text_features, text_key, text_keys
 from stream.dtypes import Float32s
 from stream.events.types import CatalogItem, Interaction
 from stream.graph.arrays import GraphArrays
@@ -423,6 +423,63 @@ def test_an_edge_of_too_few_sessions_does_not_count(open_shop: OpenShop) -> None
 
     assert "rare words" not in clicks(1).query_texts
     assert "rare words" in clicks(2).query_texts
+
+
+def test_a_query_of_too_few_sessions_is_in_no_hyperedge(open_shop: OpenShop) -> None:
+    """Two items in one session are as if they had been viewed without a search."""
+    shop = open_shop(RoundLimits())
+    clicks = [click(1, "n", "rare words", "mug-red"), click(2, "n", "rare words", "lamp-blue")]
+    views = [replace(event, query="") for event in clicks]
+
+    found = [
+        FreshState(shop.generation, min_sessions=2).apply(
+            [changes_between(shop.events, [*shop.events, *events])]
+        )
+        for events in (clicks, views)
+    ]
+
+    with_query, without = (
+        dict(zip(each.item_ids, each.item_vectors, strict=True)) for each in found
+    )
+    assert with_query.keys() == without.keys() == {"lamp-blue", "mug-red"}
+    for item_id, vector in with_query.items():
+        np.testing.assert_allclose(vector, without[item_id], atol=1e-6)
+
+
+def test_above_its_bound_only_what_is_named_becomes_active(open_shop: OpenShop) -> None:
+    """Neighbours then wait for a generation."""
+    shop = open_shop(replace(UNBOUND, max_active_nodes=1))
+
+    result = shop.round([click(1, "new", "red mug", "mug-red")])
+
+    assert result.query_texts == ("red mug",)
+    assert result.item_ids == ("mug-red",)
+    assert result.carried > 0
+    assert result.withheld > 0
+
+
+def test_a_text_without_a_finite_vector_changes_nothing(
+    shop_generation: Generation, make_arrays: MakeArrays, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The item keeps its vector, and is named in the log; its neighbours do, too."""
+    encoder = dict(shop_generation.encoder)
+    bag = np.array(encoder["bag"])
+    bag[text_features("teapot", len(bag))] = np.nan
+    generation = replace(shop_generation, encoder={**encoder, "bag": bag})
+    shop = Shop(generation, FreshState(generation), make_arrays, shop_events(150), shop_items())
+    states = [
+        CatalogItem(item_id="mug-red", title="Teapot", ts_ms=1),
+        CatalogItem(item_id="new", title="Teapot", ts_ms=1),
+    ]
+
+    result = shop.round(catalog=states)
+
+    row = generation.find_item("mug-red")
+    assert row is not None
+    np.testing.assert_array_equal(result.item_vectors, [generation.item_vectors[row]])
+    assert result.item_ids == ("mug-red",)
+    assert "Teapot" in caplog.text
+    assert "node='new'" in caplog.text
 
 
 def test_without_its_state_a_generation_is_followed_by_texts_alone(
