@@ -7,9 +7,10 @@ from model.fresh.active.origin import Origin
 from model.fresh.active.sums import add_products
 from stream.dtypes import Float32s, Int64s
 
-# Clicks of a node, and of all its neighbours, above which it is not audited: a tenth of
-# a second. Twice as many: twice that.
-_MOST_CLICKS = 1 << 18
+# Neighbours of a node, and clicks of all of them, above which it is not audited: a few
+# milliseconds and megabytes. Twice as many: twice that, for nodes that drift less.
+_MOST_NEIGHBOURS = 1 << 11
+_MOST_CLICKS = 1 << 16
 
 
 def worst_cosine(origin: Origin | None, graph: ActiveGraph, slots: Int64s) -> float:
@@ -46,7 +47,7 @@ def _heard(origin: Origin, graph: ActiveGraph, slot: int) -> Float32s | None:
         heard[layer] += weight @ nodes.to_send(found.other, layer)
     if row < 0:
         return heard
-    if int(origin.num_clicks(np.array([row]))[0]) > _MOST_CLICKS:
+    if int(origin.num_clicks(np.array([row]))[0]) > _MOST_NEIGHBOURS:
         return None
     clicks = origin.clicks(np.array([row]))
     asleep = np.flatnonzero(graph.rows.slots(clicks.other) < 0)

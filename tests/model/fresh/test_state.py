@@ -10,6 +10,8 @@ import pytest
 from model.artifact.generation import Generation, open_generation
 from model.artifact.store import ArtifactStore
 from model.errors import GateRefused
+from model.fresh.active.nodes import Nodes
+from model.fresh.directory import Directory
 from model.fresh.limits import RoundLimits
 from model.fresh.result import RoundResult
 from model.fresh.state import FreshState
@@ -423,6 +425,37 @@ def test_an_edge_of_too_few_sessions_does_not_count(open_shop: OpenShop) -> None
 
     assert "rare words" not in clicks(1).query_texts
     assert "rare words" in clicks(2).query_texts
+
+
+def test_an_audit_says_how_far_from_a_full_pass_it_is(open_shop: OpenShop) -> None:
+    """Where no neighbour is recomputed: the worst cosine is that of a full pass."""
+    shop = open_shop(RoundLimits(max_round_nodes=0))
+    states = [replace(item, title=f"Novel {item.item_id}", ts_ms=1) for item in shop_items()[:9]]
+    shop.round(drawn_events(Random(2), 12), states)
+
+    queries, items = shop.full_pass()
+
+    nodes, names = shop.state._graph.nodes, shop.state._directory
+    cosines = [
+        float(vector @ (items[key] if is_item else queries[key]))
+        for slot, vector, is_item in zip(
+            range(nodes.count),
+            nodes.vectors(np.arange(nodes.count)),
+            nodes.columns.is_item[: nodes.count].tolist(),
+            strict=True,
+        )
+        if (key := _name_of(names, nodes, slot, is_item=is_item))
+    ]
+    assert len(cosines) == nodes.count
+    assert min(cosines) < 0.9999
+    assert shop.state.audit(nodes.count) == pytest.approx(min(cosines), abs=2e-4)
+
+
+def _name_of(names: Directory, nodes: Nodes, slot: int, *, is_item: bool) -> str:
+    if not is_item:
+        return names.query_text(slot)
+    item = names.item(names.item_key(slot), int(nodes.columns.row[slot]))
+    return item.item_id if item is not None else ""
 
 
 def test_a_query_of_too_few_sessions_is_in_no_hyperedge(open_shop: OpenShop) -> None:
