@@ -175,7 +175,7 @@ def path_between(
     if since.sequence and not since.writer:
         raise NoPath("nothing says who wrote it by then")
     spans: list[Span] = []
-    place = until
+    left, place = list(names), until
     while place != since:
         if place == WriterMark():
             raise NoPath("its history does not lead over what was read", rewound=True)
@@ -184,9 +184,10 @@ def path_between(
                 f"it went back to write {place.sequence}, and {since.sequence} was read",
                 rewound=True,
             )
-        name = _log_of(names, place)
+        name = _log_of(left, place)
         if name is None:
             raise NoPath(f"its log does not reach back to write {since.sequence}")
+        left.remove(name)
         if place.sequence >= name.first:
             spans.append(Span(name, place.sequence))
         if name.writer == since.writer and since.sequence >= name.first - 1:

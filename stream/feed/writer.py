@@ -223,6 +223,7 @@ class FeedWriter:
             _write_all(descriptor, [pack_head(head)], 0)
         except OSError:
             os.close(descriptor)
+            (self._folder / str(name)).unlink(missing_ok=True)  # no log without a whole head
             raise
         return _OpenLog(name, descriptor, HEAD_BYTES)
 
