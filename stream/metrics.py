@@ -166,6 +166,10 @@ class StreamMetrics:
             "Writes that are missing in a change feed, because the disk refused them or lost "
             "power: whoever follows it needs a new snapshot.",
         )
+        self._feed_upload_failures = counter(
+            "freshet_stream_feed_upload_failures_total",
+            "Uploads of change feeds beside the checkpoints that failed; each is retried.",
+        )
         self._reflected = gauge(
             "freshet_stream_reflected_seconds",
             "Unix time up to which everything that had reached the topics is applied, in the "
@@ -316,6 +320,10 @@ class StreamMetrics:
                 weights = None if weights is None else weights[~is_skewed]  # noqa: PLW2901  # as above
             if len(seconds):
                 self._stages.observe(stage, seconds, weights)
+
+    def count_feed_upload_failure(self) -> None:
+        """Count a feed that could not be put beside the checkpoints."""
+        self._feed_upload_failures.inc()
 
     def set_feeds(self, *, num_bytes: int, new_gaps: int, reflected_ms: int) -> None:
         """Set what the feeds of the open shards hold, and count writes that are missing

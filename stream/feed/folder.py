@@ -1,5 +1,7 @@
 """The folder of a shard's feed: where it is, and its files as the reader sees them."""
 
+import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -8,6 +10,7 @@ from stream.feed.log import LogName
 from stream.feed.status import Status, newest_status, unpack_status
 
 _FOLDER = "feed"
+_SHARD_PREFIX = "shard-"
 
 
 def feed_folder(shard: Path) -> Path:
@@ -35,6 +38,50 @@ class FeedFiles(Protocol):
     def read(self, name: LogName, start: int, end: int | None = None) -> bytes:
         """Return a part of a log; None: up to its end."""
 
+    def rewrite(self, name: LogName, content: bytes) -> None:
+        """Replace a log in one step, for good."""
+
+
+class FeedPlace(Protocol):
+    """Where the feeds of all shards are."""
+
+    def shards(self) -> set[int]:
+        """Return the shards that have one.
+
+        Raises:
+            OSError: the place cannot be read.
+        """
+
+    def files(self, index: int) -> FeedFiles:
+        """Return the files of a shard's feed."""
+
+
+class FeedFolders:
+    """The feeds of all shards in the folder of a store."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def shards(self) -> set[int]:
+        """Return the shards that have one."""
+        try:
+            return shard_numbers(path.name for path in self._root.iterdir())
+        except FileNotFoundError:
+            return set()
+
+    def files(self, index: int) -> FeedFiles:
+        """Return the files of a shard's feed."""
+        return FeedFolder(self._root / f"{_SHARD_PREFIX}{index:04d}")
+
+    def __str__(self) -> str:
+        return str(self._root)
+
+
+def shard_numbers(names: Iterable[str]) -> set[int]:
+    """Return the shards that folders are named after."""
+    numbers = {name.removeprefix(_SHARD_PREFIX) for name in names if _SHARD_PREFIX in name}
+    return {int(number) for number in numbers if number.isdigit()}
+
 
 class FeedFolder:
     """The files of one shard's feed in a folder."""
@@ -51,7 +98,10 @@ class FeedFolder:
 
     def logs(self) -> list[LogName]:
         """Return the names of all logs."""
-        found = (LogName.parse(path.name) for path in self._path.iterdir())
+        try:
+            found = [LogName.parse(path.name) for path in self._path.iterdir()]
+        except FileNotFoundError:
+            return []
         return [name for name in found if name]
 
     def read(self, name: LogName, start: int, end: int | None = None) -> bytes:
@@ -59,3 +109,13 @@ class FeedFolder:
         with (self._path / str(name)).open("rb") as file:
             file.seek(start)
             return file.read(-1 if end is None else end - start)
+
+    def rewrite(self, name: LogName, content: bytes) -> None:
+        """Replace a log in one step, for good."""
+        path = self._path / str(name)
+        temporary = path.with_name(f".{path.name}.tmp")
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)

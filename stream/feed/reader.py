@@ -1,6 +1,6 @@
 """Reads what the shards of a store changed, from their feeds."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -8,18 +8,10 @@ from typing import NamedTuple
 from stream.errors import FeedUnreadable, refusal
 from stream.feed.changes import ShardChanges, WriterMark
 from stream.feed.codec import BAD_RECORD_ERRORS, unpack_changes
-from stream.feed.folder import FeedFiles, FeedFolder, feed_root
-from stream.feed.log import (
-    HEAD_BYTES,
-    Frame,
-    LogHead,
-    LogName,
-    NoPath,
-    Span,
-    frames,
-    path_between,
-    unpack_head,
-)
+from stream.feed.folder import FeedFolders, FeedPlace, feed_root
+from stream.feed.follower import ShardFollower
+from stream.feed.log import NoPath
+from stream.feed.objects import FeedObjects
 from stream.feed.status import Status
 
 __all__ = ["Feed", "FeedRead", "open_feed"]
@@ -29,7 +21,6 @@ __all__ = ["Feed", "FeedRead", "open_feed"]
 _MOST_BYTES = 64 * 1024 * 1024
 # Tries of a shard whose logs are removed or rewritten while they are read.
 _ATTEMPTS = 3
-_SHARD_PREFIX = "shard-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,14 +51,6 @@ class FeedRead:
     has_more: bool
 
 
-class _Cursor(NamedTuple):
-    """Where in a log a place is."""
-
-    mark: WriterMark
-    name: LogName
-    end: int
-
-
 class _ShardRead(NamedTuple):
     """What was read of one shard."""
 
@@ -78,27 +61,32 @@ class _ShardRead(NamedTuple):
     rewound: bool = False
 
 
-def open_feed(store: Path) -> "Feed":
-    """Open the feeds of a store's shards; any number may read them, and the store need
-    not be there yet.
+def open_feed(source: Path | str) -> "Feed":
+    """Open the feeds of a store's shards; any number may read them, and nothing need be
+    there yet.
 
     Args:
-        store: its folder.
+        source: the store's folder; or, as text, the URL of its checkpoints
+            (`stream.checkpoints_url`), of whichever machine has which shard.
+
+    Raises:
+        SettingsInvalid: the URL is none that can be used.
     """
-    return Feed(feed_root(store))
+    if isinstance(source, Path):
+        return Feed(FeedFolders(feed_root(source)))
+    return Feed(FeedObjects(source))
 
 
 class Feed:
     """The feeds of a store's shards.
 
     Args:
-        root: the folder of the feeds.
+        place: where they are.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._heads: dict[LogName, LogHead] = {}
-        self._cursors: dict[int, _Cursor] = {}
+    def __init__(self, place: FeedPlace) -> None:
+        self._place = place
+        self._followers: dict[int, ShardFollower] = {}
 
     def read(self, since: Mapping[int, WriterMark]) -> FeedRead:
         """Return what changed since a place in the history of each shard.
@@ -112,17 +100,17 @@ class Feed:
         Raises:
             FeedUnreadable: the files cannot be read.
         """
-        files = self._shards()
+        shards = self._shards()
         changes: list[ShardChanges] = []
         marks, gaps = dict(since), dict[int, str]()
         reflected, watermarks = list[int](), list[int]()
         left, rewound, has_more = _MOST_BYTES, False, False
-        for index in sorted(files.keys() | since.keys()):
-            status = self._status(files, index)
+        for index in sorted(shards | since.keys()):
+            status = self._status(index) if index in shards else None
             if status is None:
                 gaps[index] = "no feed of it is kept"
                 continue
-            found = self._read_shard(files[index], index, since, status, left)
+            found = self._read_shard(index, since.get(index, WriterMark()), status, left)
             marks[index] = found.mark
             changes += found.changes
             left -= found.num_bytes
@@ -146,113 +134,55 @@ class Feed:
 
     def close(self) -> None:
         """Forget what is known of the files."""
-        self._heads.clear()
-        self._cursors.clear()
+        self._followers.clear()
 
-    def _shards(self) -> dict[int, FeedFiles]:
+    def _shards(self) -> set[int]:
         try:
-            names = [path.name for path in self._root.iterdir()]
-        except FileNotFoundError:
-            return {}
+            return self._place.shards()
         except OSError as error:
-            raise _unreadable(self._root, error) from error
-        numbers = {name.removeprefix(_SHARD_PREFIX): name for name in names}
-        return {
-            int(number): FeedFolder(self._root / name)
-            for number, name in numbers.items()
-            if number.isdigit()
-        }
+            raise self._unreadable(error) from error
 
-    def _status(self, files: Mapping[int, FeedFiles], index: int) -> Status | None:
-        if index not in files:
-            return None
+    def _status(self, index: int) -> Status | None:
         try:
-            return files[index].status()
+            return self._follower(index).files.status()
         except (OSError, ValueError) as error:
-            raise _unreadable(self._root, error) from error
+            raise self._unreadable(error) from error
+
+    def _follower(self, index: int) -> ShardFollower:
+        if index not in self._followers:
+            self._followers[index] = ShardFollower(self._place.files(index))
+        return self._followers[index]
 
     def _read_shard(
-        self,
-        files: FeedFiles,
-        index: int,
-        since: Mapping[int, WriterMark],
-        status: Status,
-        most_bytes: int,
+        self, index: int, since: WriterMark, status: Status, most_bytes: int
     ) -> _ShardRead:
-        mark = since.get(index, WriterMark())
-        if mark == status.mark or most_bytes <= 0:
-            return _ShardRead([], mark, 0)
-        for attempt in range(1, _ATTEMPTS + 1):
+        if since == status.mark or most_bytes <= 0:
+            return _ShardRead([], since, 0)
+        for _ in range(_ATTEMPTS):
             try:
-                return self._read_path(files, index, mark, status, most_bytes)
+                return _read_on(self._follower(index), since, status, most_bytes)
             except NoPath as gap:
-                return _ShardRead([], mark, 0, str(gap), gap.rewound)
+                return _ShardRead([], since, 0, str(gap), gap.rewound)
             except FileNotFoundError:
-                if attempt == _ATTEMPTS:
-                    break
+                continue
             except (OSError, *BAD_RECORD_ERRORS) as error:
-                raise _unreadable(self._root, error) from error
-        return _ShardRead([], mark, 0, "its logs go faster than they can be read")
+                raise self._unreadable(error) from error
+        return _ShardRead([], since, 0, "its logs go faster than they can be read")
 
-    def _read_path(
-        self, files: FeedFiles, index: int, since: WriterMark, status: Status, most_bytes: int
-    ) -> _ShardRead:
-        changes: list[ShardChanges] = []
-        mark, num_bytes = since, 0
-        for span, start in self._spans(files, index, since, status.mark):
-            is_newest = str(span.name) == status.file
-            content = files.read(span.name, start, status.offset if is_newest else None)
-            for each in _records(frames(content, start), mark.sequence, span.last):
-                changes.append(unpack_changes(each.record))
-                mark = WriterMark(span.name.writer, each.sequence)
-                self._cursors[index] = _Cursor(mark, span.name, each.end)
-                num_bytes += len(each.record)
-                if num_bytes >= most_bytes:
-                    return _ShardRead(changes, mark, num_bytes)
-        return _ShardRead(changes, status.mark, num_bytes)
-
-    def _spans(
-        self, files: FeedFiles, index: int, since: WriterMark, until: WriterMark
-    ) -> Iterator[tuple[Span, int]]:
-        """Yield the parts of logs from one place to another, and where to begin in
-        each.
-        """
-        known = self._cursors.get(index)
-        if known and known.mark == since and since.writer == until.writer:
-            names = [name for name in files.logs() if name.writer == until.writer]
-        else:
-            known, names = None, files.logs()
-
-        def head_of(name: LogName) -> LogHead:
-            if name not in self._heads:
-                self._heads[name] = unpack_head(files.read(name, 0, HEAD_BYTES))
-            return self._heads[name]
-
-        for span in path_between(names, head_of, since, until):
-            is_known = known is not None and known.name == span.name
-            yield span, known.end if known and is_known else HEAD_BYTES
+    def _unreadable(self, error: Exception) -> FeedUnreadable:
+        advice = refusal(error) or "it is tried again; take a new snapshot if that does not help"
+        return FeedUnreadable(f"the feed at {self._place} cannot be read ({error}); {advice}")
 
 
-def _records(found: Iterator[Frame], since: int, last: int) -> Iterator[Frame]:
-    """Yield the records after a sequence up to another.
-
-    Raises:
-        NoPath: one of them is missing.
-    """
-    expected = since + 1
-    for each in found:
-        if each.sequence > last:
-            break
-        if each.sequence < expected:
-            continue
-        if each.sequence > expected:
-            break
-        yield each
-        expected += 1
-    if expected <= last:
-        raise NoPath(f"the record of write {expected} is missing")
-
-
-def _unreadable(root: Path, error: Exception) -> FeedUnreadable:
-    advice = refusal(error) or "it is tried again; take a new snapshot if that does not help"
-    return FeedUnreadable(f"the feed at {root} cannot be read ({error}); {advice}")
+def _read_on(
+    follower: ShardFollower, since: WriterMark, status: Status, most_bytes: int
+) -> _ShardRead:
+    changes: list[ShardChanges] = []
+    num_bytes = 0
+    for name, each in follower.frames(since, status):
+        changes.append(unpack_changes(each.record))
+        num_bytes += len(each.record)
+        if num_bytes >= most_bytes:
+            mark = WriterMark(name.writer, each.sequence)
+            return _ShardRead(changes, mark, num_bytes)
+    return _ShardRead(changes, status.mark, num_bytes)

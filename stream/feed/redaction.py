@@ -1,16 +1,14 @@
 """Takes out of a feed's logs the texts that an erasure took out of the shard."""
 
-import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from stream.feed.changes import ShardChanges
 from stream.feed.codec import pack_changes, unpack_changes
-from stream.feed.folder import FeedFolder
-from stream.feed.log import HEAD_BYTES, frame, frames
+from stream.feed.folder import FeedFiles
+from stream.feed.log import HEAD_BYTES, LogName, frame, frames
 
 _Text = TypeVar("_Text")
 
@@ -22,40 +20,39 @@ class _Gone(NamedTuple):
     items: dict[int, int]
 
 
-def redact_feed(folder: Path, is_wanted: Callable[[], bool]) -> bool:
+def redact_feed(files: FeedFiles, is_wanted: Callable[[], bool]) -> bool:
     """Rewrite the logs in which an erasure left texts, without these.
 
     A record stays as long as it was, so that whoever reads goes on where it was.
 
     Args:
-        folder: of the shard's feed; nobody appends to a log that is there.
+        files: of the feed; nobody appends to a log that is there.
         is_wanted: asked before each log; False: the rest is left.
 
     Returns:
         Whether all was done.
 
     Raises:
-        OSError: the disk refused; what was there is still there.
+        OSError: they cannot be read or written; what was there is still there.
     """
-    files = FeedFolder(folder)
     gone = _Gone({}, {})
-    paths = [folder / str(name) for name in files.logs()] if folder.exists() else []
-    for path in paths:
+    names = files.logs()
+    for name in names:
         if not is_wanted():
             return False
-        _note_gone(path, gone)
-    for path in paths if gone.queries or gone.items else ():
+        _note_gone(files, name, gone)
+    for name in names if gone.queries or gone.items else ():
         if not is_wanted():
             return False
         with suppress(FileNotFoundError):  # removed meanwhile, being the oldest
-            _redact_log(path, gone)
+            _redact_log(files, name, gone)
     return True
 
 
-def _note_gone(path: Path, gone: _Gone) -> None:
+def _note_gone(files: FeedFiles, name: LogName, gone: _Gone) -> None:
     """Note which texts the records of a log say to be gone."""
     with suppress(FileNotFoundError):
-        for each in frames(path.read_bytes()[HEAD_BYTES:], HEAD_BYTES):
+        for each in frames(files.read(name, HEAD_BYTES), HEAD_BYTES):
             changes = unpack_changes(each.record)
             for known, keys in (
                 (gone.queries, changes.gone_queries),
@@ -65,8 +62,8 @@ def _note_gone(path: Path, gone: _Gone) -> None:
                     known[key] = max(known.get(key, 0), each.sequence)
 
 
-def _redact_log(path: Path, gone: _Gone) -> None:
-    content = path.read_bytes()
+def _redact_log(files: FeedFiles, name: LogName, gone: _Gone) -> None:
+    content = files.read(name, 0)
     parts, is_changed = [content[:HEAD_BYTES]], False
     for each in frames(content[HEAD_BYTES:], HEAD_BYTES):
         record = _redacted(each.record, gone)
@@ -74,7 +71,7 @@ def _redact_log(path: Path, gone: _Gone) -> None:
         parts += [frame(record), record]
     # What is behind the last whole record was never applied, and goes as well.
     if is_changed or sum(map(len, parts)) < len(content):
-        _replace(path, b"".join(parts))
+        files.rewrite(name, b"".join(parts))
 
 
 def _redacted(record: bytes, gone: _Gone) -> bytes:
@@ -98,12 +95,3 @@ def _kept(
     texts: Mapping[int, _Text], gone: Mapping[int, int], of: ShardChanges
 ) -> dict[int, _Text]:
     return {key: text for key, text in texts.items() if gone.get(key, 0) <= of.sequence}
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)

@@ -56,7 +56,12 @@ def status_name(epoch: int) -> str:
 def newest_status(names: list[str]) -> str | None:
     """Return the name of the status that counts; None: there is none."""
     found = [name for name in names if name.endswith(_SUFFIX) and name[0] != "."]
-    return max(found, key=lambda name: int(name.removesuffix(_SUFFIX)), default=None)
+    return max(found, key=term_of, default=None)
+
+
+def term_of(name: str) -> int:
+    """Return the epoch, or the term, that a status is of by its name."""
+    return int(name.removesuffix(_SUFFIX))
 
 
 def pack_status(status: Status) -> bytes:

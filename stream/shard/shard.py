@@ -11,7 +11,7 @@ import numpy as np
 from stream.errors import StoreMismatch, StoreWriteFailed
 from stream.events.columns import NO_KEY
 from stream.feed.changes import ShardChanges, WriterMark
-from stream.feed.folder import feed_folder
+from stream.feed.folder import FeedFolder, feed_folder
 from stream.feed.redaction import redact_feed
 from stream.feed.writer import FeedWriter, remove_feed
 from stream.settings import StreamSettings
@@ -270,7 +270,7 @@ class Shard(ShardReader):
             self._feed.end_log()
         folder = feed_folder(self.folder)
         try:
-            return redact_feed(folder, is_wanted)
+            return redact_feed(FeedFolder(folder), is_wanted)
         except OSError as error:
             raise StoreWriteFailed(
                 f"the feed at {folder} could not be rewritten ({error}); free or mend the disk"

@@ -33,6 +33,7 @@ from stream.shard.rocksdb import Memory, busy
 from stream.shard.shard import Shard
 from stream.store import manifest
 from stream.store.checkpoints import Checkpoint, Checkpoints, NotedErasure
+from stream.store.feed_uploads import FeedUploads
 from stream.store.new_shard import Sibling, first_entries
 from stream.store.purges import Purger
 from stream.store.topic_ids import adopt_topics
@@ -84,10 +85,14 @@ class Ownership:
         self._seen: dict[int, Sibling] = {}
         self._checkpoints: Checkpoints | None = None
         self._uploads: Uploads | None = None
+        self._feed_uploads: FeedUploads | None = None
         if settings.checkpoints_url:
             self._checkpoints = Checkpoints(settings.checkpoints_url)
+            feeds = self._feed_uploads = FeedUploads(
+                root, settings.checkpoints_url, settings.feed_bytes, self._metrics
+            )
             self._uploads = Uploads(
-                self._checkpoints, settings.checkpoint_every_seconds, self._metrics
+                self._checkpoints, settings.checkpoint_every_seconds, self._metrics, feeds.redact
             )
         self._purger = Purger(settings.purge_after_seconds, self._metrics, self._uploads)
 
@@ -225,12 +230,16 @@ class Ownership:
         deadline = time.monotonic() + _RELEASE_SECONDS
         for index in list(self._shards):
             self._release(index, deadline)
+        if self._feed_uploads:
+            self._feed_uploads.close()
 
     def _release(self, index: int, deadline: float) -> None:
         shard = self._shards.get(index)
         if shard is None or not shard.holds_lease:
             self.lose(index)
             return
+        if self._feed_uploads:
+            self._feed_uploads.finish(index, max(deadline - time.monotonic(), 0.0))
         if self._uploads and self._uploads.is_watching(index):
             self._uploads.finish(index, shard, max(deadline - time.monotonic(), 0.0))
         self._close(index, "closed")
@@ -256,6 +265,8 @@ class Ownership:
         if restored is None:
             self._open_here(index)
         self._uploads.watch(index, claim, restored.sequence if restored else None)
+        if self._feed_uploads and self._settings.feed_bytes:
+            self._feed_uploads.watch(index, partial(self._uploads.term, index))
 
     def _open_here(self, index: int) -> None:
         """Open the copy on this machine, taking it over from a process that does not
@@ -405,6 +416,8 @@ class Ownership:
 
     def _close(self, index: int, kind: str) -> None:
         self._purger.forget(index)
+        if self._feed_uploads:
+            self._feed_uploads.forget(index)
         shard = self._shards.pop(index)
         self._metrics.count_handover(kind, len(self._shards))
         logger.info("shard %s shard=%d", kind, index)

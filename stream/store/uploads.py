@@ -4,7 +4,7 @@ error.
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Thread
 
@@ -49,11 +49,18 @@ class Uploads:
         checkpoints: where they are put.
         every_seconds: how often.
         metrics: what is counted.
+        redact: called with a shard once its checkpoints are replaced, to take what is
+            erased out of whatever else is there.
     """
 
     def __init__(
-        self, checkpoints: Checkpoints, every_seconds: float, metrics: StreamMetrics
+        self,
+        checkpoints: Checkpoints,
+        every_seconds: float,
+        metrics: StreamMetrics,
+        redact: Callable[[int], None] = lambda _index: None,
     ) -> None:
+        self._redact = redact
         self._checkpoints = checkpoints
         self._every_seconds = every_seconds
         self._metrics = metrics
@@ -75,6 +82,12 @@ class Uploads:
                 else None.
         """
         self._watched[index] = _Watched(claim, sequence, time.monotonic() + self._every_seconds)
+
+    def term(self, index: int) -> int | None:
+        """Return our term of a shard; None: none is claimed yet, or any more."""
+        watched = self._watched.get(index)
+        claim = watched.claim if watched and watched.is_wanted else None
+        return claim.term if claim else None
 
     def is_watching(self, index: int) -> bool:
         """Whether checkpoints of a shard are kept."""
@@ -187,6 +200,8 @@ class Uploads:
                 num_kept=1 if replaces else KEPT_CHECKPOINTS,
             )
             watched.sequence = sequence
+            if replaces:
+                self._redact(index)
             watched.num_replaced += replaces
             self._metrics.count_checkpoint(is_safe=True)
             logger.info(
