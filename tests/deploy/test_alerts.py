@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from model.metrics import TunerMetrics
 from model.refresher.metrics import RefresherMetrics
-from server.metrics import ServerMetrics
+from server.metrics import OverlayMetrics, ServerMetrics
 from stream.metrics import StreamMetrics
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -33,6 +33,7 @@ def _exported() -> set[str]:
     TunerMetrics(registry)
     RefresherMetrics(registry)
     ServerMetrics(registry)
+    OverlayMetrics(registry)
     return {
         family.name + suffix for family in registry.collect() for suffix in _SUFFIXES[family.type]
     }
