@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from model.artifact.overlay.chain import read_chain
 from model.artifact.overlay.folder import OverlayFolder
 from model.artifact.overlay.gone import read_gone
 from model.artifact.overlay.merge import merge_rows
 from model.artifact.overlay.pointer import Newest
-from model.artifact.overlay.segment import Segment, SegmentFault
-from model.errors import SegmentRefused
+from model.artifact.overlay.segment import Segment
 from server.overlay.held import hold
 from server.overlay.view import NOTHING_GONE, LiveView
 
@@ -41,7 +41,7 @@ def load_segments(folder: OverlayFolder, newest: Newest, view: LiveView) -> Load
         overlay = replace(before, claim=newest.claim)
         return Loaded(view=replace(view, overlay=overlay, claim=newest.claim, newest=newest))
     after = before.sequence if goes_on else 0
-    taken, refusal = _read(folder, newest, after=after, dim=before.rows.dim)
+    taken, refusal = read_chain(folder, newest, after=after, dim=before.rows.dim)
     if not taken:
         return Loaded(view=view, refusal=refusal)
     claim = newest.claim if refusal is None else taken[-1].claim
@@ -60,41 +60,6 @@ def load_segments(folder: OverlayFolder, newest: Newest, view: LiveView) -> Load
     pointer = newest if refusal is None else view.newest
     grown = replace(view, overlay=overlay, claim=claim, newest=pointer, carried_gone=carried)
     return Loaded(view=grown, taken=tuple(taken), refusal=refusal)
-
-
-def _read(
-    folder: OverlayFolder, newest: Newest, *, after: int, dim: int
-) -> tuple[list[Segment], Exception | None]:
-    """Read the segments behind `after` (0: from the newest full one), as far as they
-    are fit, and say why it was no further.
-    """
-    taken: list[Segment] = []
-    sequence, writer = after, newest.writer if after else ""
-    if newest.sequence < after:
-        return [], SegmentRefused(
-            SegmentFault.SEQUENCE,
-            f"the newest segment of {newest.generation_id} is {newest.sequence}, and "
-            f"{after} is loaded",
-        )
-    for number in range(after + 1 if after else newest.first_sequence, newest.sequence + 1):
-        try:
-            segment = folder.segment(newest.generation_id, number, dim=dim)
-            segment.check_follows(sequence, writer)
-            _check_writer(segment, newest)
-        except (SegmentRefused, OSError) as error:
-            return taken, error
-        taken.append(segment)
-        sequence, writer = segment.sequence, segment.writer
-    return taken, None
-
-
-def _check_writer(segment: Segment, newest: Newest) -> None:
-    if segment.writer != newest.writer:
-        raise SegmentRefused(
-            SegmentFault.WRITER,
-            f"segment {segment.sequence} of {newest.generation_id} is by {segment.writer}, its "
-            f"pointer by {newest.writer}",
-        )
 
 
 class GoneFile:

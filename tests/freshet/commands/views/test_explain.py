@@ -6,16 +6,22 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from model.artifact.overlay.folder import OverlayFolder
+from model.artifact.overlay.gone import GoneList
+from model.artifact.overlay.publisher import OverlayPublisher
+from model.artifact.overlay.segment import Claim, OverlayRows
 from model.artifact.paths import PathGraph
 from model.artifact.store import ArtifactStore, new_generation_id
 from model.artifact.writer import GenerationWriter
 from protos import manifest_v1_pb2 as manifest_pb
 from protos.text import text_key
 from stream.files import replace_file
+from testing.overlays import overlay_rows
 from tests.freshet.conftest import ROOT, Command
 
 DIM = 2
@@ -160,6 +166,53 @@ def test_the_same_as_json(artifacts: Path, run: Command) -> None:
         "A",
         False,
     )
+
+
+def publish_overlay(root: Path, rows: OverlayRows) -> None:
+    """Write an overlay of the current generation."""
+    generation_id = ArtifactStore(root).current_id()
+    assert generation_id is not None
+    folder = OverlayFolder.of(root)
+    OverlayPublisher(folder, generation_id, DIM, GoneList(folder.gone_path)).publish(rows, Claim())
+
+
+def test_what_the_overlay_has_is_explained_by_it(artifacts: Path, run: Command) -> None:
+    """The score is that of the answer, and it is said whose vectors are newer; a
+    deleted item is named as such.
+    """
+    east, north = np.eye(2, dtype=np.float32)
+    rows = overlay_rows(
+        DIM,
+        items={"A": east, "new": north},
+        queries={"teapot": north, "mug": east},
+        gone_items=["C"],
+        gone_queries=["cup"],
+    )
+    publish_overlay(artifacts, rows)
+
+    def shown(query: str, item: str) -> dict[str, Any]:
+        told = run("explain", "--artifacts", artifacts, query, item, "--json")
+        found: dict[str, Any] = json.loads(told.stdout)
+        return found
+
+    moved = run("explain", "--artifacts", artifacts, "mug", "A").stdout
+    assert "score 1.000" in moved
+    assert "vector of the query and the item from overlay segment 1" in moved
+    assert "2 sessions that searched 'mug' clicked it" in moved
+    new = run("explain", "--artifacts", artifacts, "teapot", "new").stdout
+    assert "'teapot' finds 'new new' (new)\nscore 1.000" in new
+    assert "newer than the generation" in new
+    assert "attention of" not in new
+    assert (
+        "deleted since and is in no answer"
+        in run("explain", "--artifacts", artifacts, "mug", "C").stdout
+    )
+    assert (shown("mug", "C")["gone"], shown("mug", "C")["shown"]) == (True, False)
+    assert not shown("cup", "A")["query_known"]
+    assert shown("teapot", "new")["item_attention"] is None
+    only_query = shown("mug", "B")
+    assert (only_query["query_from_overlay"], only_query["item_from_overlay"]) == (True, False)
+    assert only_query["overlay"] == 1
 
 
 def test_no_more_paths_than_asked_for(artifacts: Path, run: Command) -> None:
