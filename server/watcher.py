@@ -133,6 +133,8 @@ class GenerationWatcher:
             MemoryError: it does not fit into memory.
         """
         wanted = self._store.current_id()
+        if wanted is not None and self._loaded_fresher(wanted):
+            return True
         while wanted is not None:
             try:
                 self._take(self._load(wanted))
@@ -148,6 +150,22 @@ class GenerationWatcher:
                 wanted = newer
         logger.info("waiting_for_first_generation artifacts=%s", self._store.root)
         return False
+
+    def _loaded_fresher(self, wanted: str) -> bool:
+        """Load the generation before the wanted one, where its overlay is ahead.
+
+        A server that ran on would still answer from it: the refresher has not caught up
+        on the wanted one yet, which is loaded next, and waits for that.
+        """
+        fresher = self._views.fresher_than(wanted, self._store.generation_ids())
+        if not fresher:
+            return False
+        try:
+            self._take(self._load(fresher))
+        except (ModelError, ServerError, OSError) as error:
+            logger.warning("fresher_generation_refused generation=%s why=%s", fresher, error)
+            return False
+        return True
 
     def start(self) -> None:
         """Begin to watch, in a thread of its own."""

@@ -482,6 +482,43 @@ def test_a_newer_generation_waits_for_its_overlay(shop: Shop) -> None:
     assert shop.shows("replayed")
 
 
+def test_a_server_that_starts_is_as_fresh_as_one_that_ran_on(shop: Shop) -> None:
+    """`CURRENT` names a generation that the refresher has not caught up on: the one
+    before answers, with its overlay, until it has.
+    """
+    first = shop.generation()
+    shop.publisher(first).publish(new_item("clicked"), claim(100))
+    second = shop.generation()
+
+    assert shop.watcher.load_first()
+    assert (shop.view.generation_id, shop.view.claim.reflected_ms) == (first, 100)
+    shop.poll()
+    assert (shop.view.generation_id, shop.views.pending_id) == (first, second)
+    shop.publisher(second).publish(new_item("replayed"), claim(100))
+    shop.poll()
+    assert shop.view.generation_id == second
+
+
+@pytest.mark.parametrize("why", ["silent", "behind", "corrupt", "no overlay"])
+def test_a_server_starts_with_the_wanted_generation_otherwise(shop: Shop, why: str) -> None:
+    """An overlay that nobody writes any more, or that is behind, or a generation that
+    is damaged, is no reason for another one.
+    """
+    first = shop.generation()
+    if why != "no overlay":
+        shop.publisher(first).publish(new_item("clicked"), claim(100))
+    if why == "corrupt":
+        shop.artifacts.damage(first)
+    second = shop.generation()
+    if why == "silent":
+        shop.clock.seconds += WAIT_SECONDS + 1
+    if why == "behind":
+        shop.publisher(second).publish(new_item("replayed"), claim(100))
+
+    assert shop.watcher.load_first()
+    assert shop.view.generation_id == second
+
+
 def test_a_generation_without_an_overlay_before_it_goes_live_at_once(shop: Shop) -> None:
     """As it does where no refresher runs."""
     shop.generation()
