@@ -31,8 +31,8 @@ class RefreshSettings:
         SettingsInvalid: a value is out of its bounds; the message names the key.
     """
 
-    # A click changes answers after half of it in the mean. Twice as much: half a second
-    # later, at half the rounds.
+    # In a busy shop a click waits for half of it in the mean. Twice as much: half a
+    # second later, at half the rounds.
     fresh_every_seconds: float = 1.0
     """Shortest time between two rounds, in seconds. Deletions, erasures and new items
     do not wait for it.

@@ -152,6 +152,7 @@ class Lane:
         self._last = Round()
         self._published: Claim | None = None
         self._next_round = 0.0
+        self._next_renewal = 0.0
         claim = first_claim(generation.manifest.snapshot)
         self._progress = Progress(marks=places_of(claim.marks), claim=claim)
 
@@ -193,14 +194,19 @@ class Lane:
         self._feed.close()
 
     def is_due(self, now: float) -> bool:
-        """Whether a round is due, by the monotonic clock: its time has come, or there
-        is more than one round takes in.
+        """Whether a round is due, by the monotonic clock.
+
+        What waits is taken in once its time has come, at once where the round before it
+        was long ago, or where there is more than one round takes in. Where nothing
+        waits, it is time to say how fresh the overlay is by now.
         """
         waiting, settings = self._backlog.size, self._parts.settings
+        if not waiting and not self._last.carried:
+            return now >= self._next_renewal
         return (
             now >= self._next_round
             or waiting >= settings.max_round_changes
-            or (waiting > 0 and not self._progress.is_caught_up)
+            or not self._progress.is_caught_up
         )
 
     def look(self) -> bool:
@@ -251,8 +257,9 @@ class Lane:
         settings, metrics = self._parts.settings, self._parts.metrics
         taken, done = self._backlog.take(settings.max_round_changes)
         began = self._parts.monotonic()
-        self._next_round = began + (0.0 if self._backlog.size else settings.fresh_every_seconds)
+        self._next_renewal = began + settings.fresh_every_seconds
         if taken or self._last.carried:
+            self._next_round = began if self._backlog.size else self._next_renewal
             result = self._vectors.apply(taken, asked)
             rows, unfit = checked_rows(result)
             now = self._parts.monotonic()

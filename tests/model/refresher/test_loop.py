@@ -62,18 +62,27 @@ def test_what_is_written_to_the_graph_is_published_with_what_it_claims(bench: Be
 
 
 def test_a_round_waits_for_its_time_and_a_deletion_does_not(bench: Bench) -> None:
-    """A click takes up to a period, a product that is gone only a look."""
+    """A click after a while is taken in at once, the next one waits for up to a period,
+    and a product that is gone only for a look.
+    """
     live = publish(bench)
     refresher = bench.refresher()
 
+    bench.feed.name_query("at once")
+    bench.go(refresher, 0.1)
+    assert bench.rows(live).query_texts == ("at once",)
     bench.feed.name_query("soon")
     bench.go(refresher, 0.1)
-    assert bench.rows(live).query_texts == ()
+    assert bench.rows(live).query_texts == ("at once",)
     bench.feed.list_item(CatalogItem(item_id="x-1", deleted=True, ts_ms=NOW_MS))
     bench.go(refresher, 0.1)
-
     assert bench.rows(live).gone_items == ("x-1",)
-    assert bench.rows(live).query_texts == ("soon",)
+    assert bench.rows(live).query_texts == ("at once", "soon")
+    bench.feed.name_query("later")
+    bench.go(refresher, 0.5)
+    assert bench.rows(live).query_texts == ("at once", "soon")
+    bench.go(refresher, 0.5)
+    assert bench.rows(live).query_texts == ("at once", "soon", "later")
 
 
 def test_nothing_new_says_only_how_fresh_it_is_by_now(bench: Bench) -> None:
@@ -158,9 +167,10 @@ def test_a_generation_that_is_left_again_is_not_followed_further(bench: Bench) -
     """`CURRENT` went to it and back."""
     first = publish(bench)
     refresher = bench.refresher()
-    bench.feed.most = 1
     for number in range(20):
         bench.feed.name_query(f"q{number}")
+    bench.go(refresher)
+    bench.feed.most = 1
     publish(bench, 1, created_ms=NOW_MS + 5000)
     bench.open(refresher)
 
