@@ -17,20 +17,23 @@ NEW_QUERY = "click on a new query, to changed answer"
 KNOWN_QUERY = "click on a known query, to changed answer"
 NEW_ITEM_BY_TITLE = "new item, to found by its title"
 NEW_ITEM_BY_QUERY = "new item, first event to found by its query"
+NEW_ITEM_BY_OTHER_WORDS = "new item, first event to found by other words"
 GONE_ITEM = "deletion, to gone from answers"
 DURABLE = "event, to durable in the graph"
 
-KINDS = ("new_query", "known_query", "new_item", "gone_item")
-"""The kinds of probe; each also tells when its event was durable, where one made a new
-item.
+KINDS = ("new_query", "known_query", "new_item", "gone_item", "other_words")
+"""The kinds of probe: a click on a query that is new, or known; a product that is new,
+whose query is its name; one that goes; and a new product whose query shares no word
+with its title, so that one click alone leads there.
 """
 
 _SYLLABLES = tuple(f"{head}{tail}" for head in "bdfgklmnprstvz" for tail in ("a", "e", "i", "o"))
 # Spreads numbers that follow each other over the words: coprime to their count.
 _STEP = 92_821
-# What words are used for: two of each title, one of each kind of query; and one spare.
-_USES = 8
-_QUERY_KINDS = ("new", "known", "wanted")
+# What words are used for: two of each title, one of each kind of query.
+_USES = 9
+_DOOMED, _NAMES, _OTHER_NAMES = (0, 1), (2, 3), (4, 5)
+_QUERY_USES = {"new": 6, "known": 7, "other": 8}
 
 
 class Change(Enum):
@@ -128,7 +131,9 @@ class ProbeMaker:
             return _click(NEW_QUERY, _query("new", number), Change.OWN_VECTOR, now_ms)
         if kind == "known_query":
             return _click(KNOWN_QUERY, _query("known", number), Change.RISEN, now_ms)
-        return _new_item(number, now_ms) if kind == "new_item" else _gone_item(number, now_ms)
+        if kind == "gone_item":
+            return _gone_item(number, now_ms)
+        return _new_item(number, now_ms, by_name=kind == "new_item")
 
 
 def _click(figure: str, query: str, change: Change, now_ms: int) -> Probe:
@@ -144,24 +149,34 @@ def _click(figure: str, query: str, change: Change, now_ms: int) -> Probe:
     return Probe(events=[event], questions=[question])
 
 
-def _new_item(number: int, now_ms: int) -> Probe:
+def _new_item(number: int, now_ms: int, *, by_name: bool) -> Probe:
     """Return a product that nobody knows yet: its record, then a click from a query
-    that shares no word with its title.
+    that is its name, or that shares no word with its title.
     """
-    item_id, query = f"probe-item-{number}", _query("wanted", number)
-    title = f"{_word(5, number)} {_word(6, number)} novelty"
-    item = CatalogItem(item_id=item_id, title=title, ts_ms=now_ms)
+    uses, kind = (_NAMES, "wanted") if by_name else (_OTHER_NAMES, "other")
+    name, series = (_word(use, number) for use in uses)
+    item_id = f"probe-{kind}-{number}"
+    query = f"{name} {series} {number}" if by_name else _query(kind, number)
+    item = CatalogItem(item_id=item_id, title=f"{name} {series} novelty", ts_ms=now_ms)
     click = Interaction(
         ts_ms=now_ms,
-        session_id=f"probe-{query}",
-        user_id=f"probe-{query}",
+        session_id=f"probe-{kind}-{number}",
+        user_id=f"probe-{kind}-{number}",
         query=query,
         item_id=item_id,
         action=Action.CLICK,
     )
-    by_title = Question(figure=NEW_ITEM_BY_TITLE, query=title, item_id=item_id, change=Change.FOUND)
-    by_query = Question(figure=NEW_ITEM_BY_QUERY, query=query, item_id=item_id, change=Change.FOUND)
-    return Probe(events=[item, click], questions=[by_title, by_query], new_item_id=item_id)
+    by_query = Question(
+        figure=NEW_ITEM_BY_QUERY if by_name else NEW_ITEM_BY_OTHER_WORDS,
+        query=query,
+        item_id=item_id,
+        change=Change.FOUND,
+    )
+    by_title = Question(
+        figure=NEW_ITEM_BY_TITLE, query=item.title, item_id=item_id, change=Change.FOUND
+    )
+    questions = [by_title, by_query] if by_name else [by_query]
+    return Probe(events=[item, click], questions=questions, new_item_id=item_id)
 
 
 def _gone_item(number: int, now_ms: int) -> Probe:
@@ -207,16 +222,16 @@ def _doomed_id(number: int) -> str:
 
 
 def _title(number: int) -> str:
-    return f"{_word(0, number)} {_word(1, number)} clearance"
+    return " ".join([*(_word(use, number) for use in _DOOMED), "clearance"])
 
 
 def _query(kind: str, number: int) -> str:
-    return f"{_word(2 + _QUERY_KINDS.index(kind), number)} {kind} {number}"
+    return f"{_word(_QUERY_USES[kind], number)} {kind} {number}"
 
 
 def _word(use: int, number: int) -> str:
-    """Return a made-up word: another use or number is another word, as long as there
-    are some 20,000 numbers.
+    """Return a made-up word; another use or number is another word, up to some 19,000
+    numbers.
     """
     size = len(_SYLLABLES)
     place = (use + _USES * number) * _STEP % size**3

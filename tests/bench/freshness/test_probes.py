@@ -6,6 +6,7 @@ from bench.freshness.probes import (
     GONE_ITEM,
     KINDS,
     KNOWN_QUERY,
+    NEW_ITEM_BY_OTHER_WORDS,
     NEW_ITEM_BY_QUERY,
     NEW_ITEM_BY_TITLE,
     NEW_QUERY,
@@ -15,6 +16,7 @@ from bench.freshness.probes import (
 )
 from stream.events.types import CatalogItem, Interaction
 
+_PLAIN = {"new", "known", "other"}
 _ITEMS = [f"p{number}" for number in range(40)]
 _MAKER = ProbeMaker(_ITEMS, num_prepared=200)
 
@@ -29,16 +31,16 @@ def test_no_two_probes_share_a_query_or_a_session() -> None:
     """
     probes = [_probe(kind, number) for kind in KINDS for number in range(200)]
     queries = [question.query for probe in probes for question in probe.questions]
-    words = [query.split()[0] for query in queries]
+    made_up = {word for query in queries for word in query.split()[:2] if word not in _PLAIN}
     sessions = [
         event.session_id
         for event in chain.from_iterable(probe.events for probe in probes)
         if isinstance(event, Interaction)
     ]
 
-    assert len(set(queries)) == len(queries) == 5 * 200
-    assert len(set(words)) == len(words)
-    assert len(set(sessions)) == len(sessions) == 3 * 200
+    assert len(set(queries)) == len(queries) == 6 * 200
+    assert len(made_up) == (1 + 1 + 2 + 2 + 1) * 200
+    assert len(set(sessions)) == len(sessions) == 4 * 200
 
 
 def test_the_history_has_what_probes_need() -> None:
@@ -72,6 +74,7 @@ def test_each_kind_publishes_what_its_questions_ask_for() -> None:
         [KNOWN_QUERY],
         [NEW_ITEM_BY_TITLE, NEW_ITEM_BY_QUERY],
         [GONE_ITEM],
+        [NEW_ITEM_BY_OTHER_WORDS],
     ]
 
 
