@@ -367,6 +367,7 @@ class _Worker:
         self._metrics.count_batch(+counts, seconds)
         self._metrics.count_repairs(pending.repairs)
         self._decoder.forget_if_large()
+        self._freshness_due = 0.0  # who reads what was written wants to know up to when it is all
 
     def run_due_work(self) -> None:
         """Do what is due between micro-batches: sync the log, upload checkpoints, serve
