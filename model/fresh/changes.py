@@ -29,8 +29,8 @@ class MergedChanges:
         query_names: texts of keys.
         item_names: ids of keys.
         catalog: the newest state of each item, by key.
-        gone_queries: ``uint64 [n]``, keys that a shard has nothing of any more.
-        gone_items: ``uint64 [n]``, the same of items.
+        gone_queries: keys that a shard has nothing of any more, and which shards.
+        gone_items: the same of items.
     """
 
     edges: EdgeChanges
@@ -43,8 +43,8 @@ class MergedChanges:
     query_names: Mapping[int, str]
     item_names: Mapping[int, str]
     catalog: Mapping[int, CatalogItem]
-    gone_queries: NDArray[np.uint64]
-    gone_items: NDArray[np.uint64]
+    gone_queries: Mapping[int, set[int]]
+    gone_items: Mapping[int, set[int]]
 
 
 def merged(changes: Sequence[ShardChanges]) -> MergedChanges:
@@ -75,9 +75,18 @@ def merged(changes: Sequence[ShardChanges]) -> MergedChanges:
         query_names={key: name for each in changes for key, name in each.query_names.items()},
         item_names={key: name for each in changes for key, name in each.item_names.items()},
         catalog=_newest_states(changes),
-        gone_queries=np.unique(_joined([each.gone_queries for each in changes], np.uint64)),
-        gone_items=np.unique(_joined([each.gone_items for each in changes], np.uint64)),
+        gone_queries=_shards_of([(each.shard, each.gone_queries) for each in changes]),
+        gone_items=_shards_of([(each.shard, each.gone_items) for each in changes]),
     )
+
+
+def _shards_of(gone: Sequence[tuple[int, NDArray[np.uint64]]]) -> dict[int, set[int]]:
+    """Return which shards name each key."""
+    shards: dict[int, set[int]] = {}
+    for shard, keys in gone:
+        for key in keys.tolist():
+            shards.setdefault(key, set()).add(shard)
+    return shards
 
 
 def _newest_states(changes: Sequence[ShardChanges]) -> dict[int, CatalogItem]:

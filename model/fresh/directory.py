@@ -152,6 +152,17 @@ class Directory:
         name = self._names[True].get(key)
         return CatalogItem(item_id=name) if name is not None else None
 
+    def is_listed(self, key: int, row: int) -> bool:
+        """Return whether the catalogue has an item, as far as is known."""
+        if key in self._states:
+            return not self._states[key].deleted
+        if row < 0:
+            return False
+        item = row - len(self._generation.query_keys)
+        fresh = self._generation.fresh
+        has_time = fresh is not None and bool(fresh.item_catalog_ms[item])
+        return has_time or bool(self._generation.item_titles[item])
+
     def _known_ms(self, key: int, row: int, item_id: str) -> int:
         """Return the time of the newest state of an item that is known; 0: none."""
         if key in self._states:

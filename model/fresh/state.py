@@ -21,6 +21,7 @@ from model.fresh.result import RoundResult
 from stream.dtypes import Bools, Float32s, Float64s, Int64s
 from stream.events.types import CatalogItem
 from stream.feed.changes import ShardChanges
+from stream.kafka.partitioner import shard_of
 
 logger = logging.getLogger(__name__)
 
@@ -252,12 +253,13 @@ class FreshState:
 
     def _take_erasures(self, change: MergedChanges, round_: _Round) -> None:
         """Take away what an erasure left nothing of, in any shard."""
-        columns = self._graph.nodes.columns
-        for keys, is_item in ((change.gone_queries, False), (change.gone_items, True)):
+        for gone, is_item in ((change.gone_queries, False), (change.gone_items, True)):
+            keys = np.array(list(gone), dtype=np.uint64)
             rows = self._directory.rows(keys, is_item=is_item)
             slots = self._directory.slots(keys, is_item=is_item)
-            for key, row, slot in zip(keys.tolist(), rows.tolist(), slots.tolist(), strict=True):
-                if slot >= 0 and (columns.weight[slot] or columns.hyperedges[slot]):
+            has_neighbours = self._graph.has_neighbours(rows, slots)
+            for key, row, is_left in zip(gone, rows.tolist(), has_neighbours.tolist(), strict=True):
+                if is_left or (is_item and self._is_listed_elsewhere(key, row, gone[key])):
                     continue
                 if is_item and (item := self._directory.item(key, row)) is not None:
                     self._gone[key] = (item.item_id, item.ts_ms)
@@ -266,6 +268,16 @@ class FreshState:
                 elif not is_item:
                     round_.gone_queries.append(key)
                 self._directory.forget(key, is_item=is_item)
+
+    def _is_listed_elsewhere(self, key: int, row: int, shards: set[int]) -> bool:
+        """Return whether the catalogue has an item in another shard than those that
+        have nothing of it any more.
+        """
+        item = self._directory.item(key, row)
+        if item is None or not self._directory.is_listed(key, row):
+            return False
+        num_shards = max(1, len(self._generation.manifest.snapshot.shards))
+        return shard_of(item.item_id, num_shards) not in shards
 
     def _take_waiting(self, asked: Mapping[str, float]) -> None:
         """Recompute neighbours, those of these, and so on, as far as a round goes."""

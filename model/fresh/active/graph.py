@@ -95,6 +95,23 @@ class ActiveGraph:
         self._hyperedges.catch_up(slots)
         return slots
 
+    def has_neighbours(self, rows: Int64s, slots: Int64s) -> Bools:
+        """Return ``bool [n]``, which nodes have an edge or a hyperedge.
+
+        Args:
+            rows: ``int64 [n]``, their nodes in the generation; -1: they have none.
+            slots: ``int64 [n]``; -1: they are as the generation has them.
+        """
+        found = np.zeros(len(rows), dtype=np.bool_)
+        active, asleep = slots >= 0, (slots < 0) & (rows >= 0)
+        columns = self.nodes.columns
+        found[active] = (columns.weight[slots[active]] > 0) | (
+            columns.hyperedges[slots[active]] > 0
+        )
+        if self._origin is not None:
+            found[asleep] = self._origin.is_seen(rows[asleep])
+        return found
+
     def change_texts(self, slots: Int64s, own: Float32s) -> Int64s:
         """Give distinct nodes other text vectors; return the slots of all nodes that
         this moves.

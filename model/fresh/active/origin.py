@@ -151,8 +151,12 @@ class Origin:
         queries, items = self._ids
         if queries is None or items is None:
             return np.zeros((len(rows), self._vectors[0].shape[1]), dtype=np.float32)
-        is_seen = (self._paths["node_weights"][rows] > 0) | (self._paths["node_degrees"][rows] > 0)
-        return self._by_kind(rows, (queries, items)) * is_seen[:, None]
+        return self._by_kind(rows, (queries, items)) * self.is_seen(rows)[:, None]
+
+    def is_seen(self, rows: Int64s) -> Bools:
+        """Return ``bool [n]``, which nodes have an edge or a hyperedge."""
+        seen: Bools = self._paths["node_weights"][rows] > 0
+        return seen | (self._paths["node_degrees"][rows] > 0)
 
     def num_clicks(self, rows: Int64s) -> Int64s:
         """Return ``int64 [n]``, how many neighbours each node has."""

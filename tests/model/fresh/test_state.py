@@ -22,6 +22,7 @@ from protos.text import text_features, text_key, text_keys
 from stream.dtypes import Float32s
 from stream.events.types import CatalogItem, Interaction
 from stream.graph.arrays import GraphArrays
+from stream.kafka.partitioner import shard_of
 from testing.fresh_rounds import changes_between, full_pass
 from testing.small_shop import (
     NOW_MS,
@@ -409,6 +410,29 @@ def test_what_an_erasure_removes_is_gone(open_shop: OpenShop) -> None:
     assert "mug-red" in result.item_ids
     assert shop.worst(result) > 0.999
     assert "secret" in back.query_texts
+
+
+def test_what_another_shard_has_is_not_gone(
+    publish_graph: Publish, make_arrays: MakeArrays
+) -> None:
+    """A shard that has nothing of a query or an item any more says nothing of others:
+    not of their clicks, and not of the catalogue, which has an item in one shard.
+    """
+    items = [CatalogItem(item_id="listed", title="Teapot")]
+    events = [*shop_events(60), click(1, "s", "red mug", "unlisted")]
+    generation = publish_graph(make_arrays(events, items), replace(SETTINGS, max_passes=1))
+    for _ in range(2):
+        generation.manifest.snapshot.shards.add()
+    home = shard_of("listed", 2)
+
+    def gone(shard: int, *item_ids: str, queries: Sequence[str] = ()) -> RoundResult:
+        changes = changes_between([], [], gone_items=item_ids, gone_queries=queries)
+        return FreshState(generation).apply([replace(changes, shard=shard)])
+
+    assert gone(0, "unlisted", queries=["red mug"]).gone_items == ()
+    assert not len(gone(0, queries=["red mug"]).gone_queries)
+    assert gone(1 - home, "listed").gone_items == ()
+    assert gone(home, "listed").gone_items == ("listed",)
 
 
 def test_an_edge_of_too_few_sessions_does_not_count(open_shop: OpenShop) -> None:
