@@ -230,7 +230,10 @@ class LiveViews:
         return newest if self._refusals.is_worth_trying(source, newest) else None
 
     def _loaded(self, view: LiveView, newest: Newest) -> Loaded:
-        loaded = load_segments(self._folder, newest, view)
+        try:
+            loaded = load_segments(self._folder, newest, view)
+        except Exception as error:  # noqa: BLE001  # an overlay may hold up no generation
+            loaded = Loaded(view=view, refusal=error)
         if loaded.refusal is None:
             self._refusals.clear(view.generation_id)
         else:

@@ -658,6 +658,27 @@ def test_stages_of_new_segments_are_observed(shop: Shop) -> None:
     assert shop.value("freshet_server_overlay_end_to_end_seconds_sum") == pytest.approx(1.5)
 
 
+def test_a_bug_in_an_overlay_holds_up_no_generation(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes live without, and the overlay is tried again."""
+    generation_id = shop.generation()
+    shop.publisher(generation_id).publish(new_item("new"), claim(1))
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("server.views.load_segments", fail)
+        assert shop.watcher.load_first()
+    assert (shop.view.generation_id, shop.view.overlay.sequence) == (generation_id, 0)
+    assert shop.refused("unexpected") == 1
+
+    shop.clock.seconds += 1
+    shop.poll()
+    assert shop.shows("new")
+
+
 def test_the_thread_lives_on_whatever_a_poll_raises(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -669,7 +690,7 @@ def test_the_thread_lives_on_whatever_a_poll_raises(
         raise ZeroDivisionError("a bug")
 
     with monkeypatch.context() as patch:
-        patch.setattr("server.views.load_segments", fail)
+        patch.setattr(LiveViews, "_advance_live", fail)
         publisher.publish(new_item("new"), claim(1))
         shop.views.start()
         wait_until(lambda: (shop.refused("unexpected") or 0) > 0, "the bug is counted")

@@ -263,7 +263,7 @@ def _rows_of(sections: Sections, name: str) -> OverlayRows:
             )
     try:
         texts = {text: texts_of(sections, text) for text in _TEXTS}
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise SegmentRefused(SegmentFault.CORRUPT, f"{name}: {error}") from error
     return OverlayRows(**texts, **{array: sections[array] for array in _ARRAYS})  # type: ignore[arg-type]
 

@@ -67,7 +67,7 @@ def read_gone(path: Path) -> dict[str, Gone]:
         ids = texts_of(sections, "gone_items")
         times = zip(sections["gone_item_ms"].tolist(), sections["gone_at_ms"].tolist(), strict=True)
         return {id_: Gone(*pair) for id_, pair in zip(ids, times, strict=True)}
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise SegmentRefused(SegmentFault.CORRUPT, f"{path}: {error}") from error
 
 

@@ -22,6 +22,7 @@ from model.artifact.overlay.segment import (
     no_rows,
 )
 from model.errors import SegmentRefused
+from protos import manifest_v1_pb2 as manifest_pb
 from testing.overlays import overlay_rows, random_units
 
 DIM = 8
@@ -155,6 +156,25 @@ def test_rows_that_contradict_themselves_are_refused(
 ) -> None:
     """Though their checksum is right."""
     assert fault_of(encode_segment(segment_of(broken(some_rows())))) is fault
+
+
+def test_sections_of_another_kind_are_refused() -> None:
+    """Whoever wrote the file: its checksum vouches for nothing but its bytes."""
+    segment = segment_of(some_rows())
+    header = manifest_pb.Segment()
+    sections = encoding.unpack(encode_segment(segment), "it", header)
+    others = {
+        "item_ids.offsets": sections["item_ids.offsets"].astype(np.float64),
+        "item_titles.utf8": np.full_like(sections["item_titles.utf8"], 0xFF),
+        "query_texts.offsets": sections["query_texts.offsets"] + 1,
+        "item_vectors": sections["item_vectors"].astype(np.float64),
+        "gone_queries": sections["gone_queries"].astype(np.int64),
+    }
+
+    for name, other in others.items():
+        assert fault_of(encoding.pack(header, sections | {name: other})) is SegmentFault.CORRUPT
+        rest = {each: array for each, array in sections.items() if each != name}
+        assert fault_of(encoding.pack(header, rest)) is SegmentFault.CORRUPT
 
 
 def test_a_newer_format_is_refused_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
