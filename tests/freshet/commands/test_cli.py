@@ -109,7 +109,7 @@ def test_every_command_explains_itself(path: tuple[str, ...], run: Command) -> N
         (("serve",), {"--artifacts", "--listen", "--metrics", "--config"}),
         (("snapshot",), {"--store", "--out"}),
         (("train",), {"--store", "--snapshot", "--artifacts", "--budget", "--seed"}),
-        (("query",), {"-k", "--target", "--json"}),
+        (("query",), {"-k", "--target", "--max-age", "--min-reflected", "--json"}),
         (("graph", "dump"), {"--store", "--snapshot", "--format", "--at"}),
         (("graph", "hash"), {"--store", "--snapshot"}),
         (("graph", "stats"), {"--store", "--snapshot", "--json"}),
