@@ -17,6 +17,8 @@ class EarlyReason(StrEnum):
     DRIFT = "drift"
     WITHHELD = "withheld"
     FEED_GAP = "feed_gap"
+    OLD_GENERATION = "old_generation"
+    FAILED = "failed"
     OTHER = "other"
 
 

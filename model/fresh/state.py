@@ -93,6 +93,13 @@ class FreshState:
         self._audited = 0
 
     @property
+    def is_partial(self) -> bool:
+        """Whether the generation has nothing to continue from: clicks and sessions then
+        wait for the next one.
+        """
+        return self._origin is None
+
+    @property
     def num_items(self) -> int:
         """Items that have a vector other than the generation's."""
         return len(self._published)

@@ -34,14 +34,9 @@ class Wish(NamedTuple):
 
 def trouble_of(lane: Lane, settings: RefreshSettings, now_ms: int) -> Trouble | None:
     """Return why what a lane publishes is behind; None: it is not."""
+    if lane.is_gapped:
+        return _lacks(lane)
     progress = lane.progress
-    if progress.gaps:
-        shards = "; ".join(f"shard {shard}: {why}" for shard, why in sorted(progress.gaps.items()))
-        return Trouble(
-            Behind.GAP,
-            f"the feed does not reach back to generation {lane.generation_id} ({shards}); the "
-            "next generation mends it",
-        )
     limit_ms = settings.behind_after_seconds * _MS
     if progress.ahead_ms > limit_ms:
         return _SLOW_CLOCK
@@ -57,6 +52,21 @@ def trouble_of(lane: Lane, settings: RefreshSettings, now_ms: int) -> Trouble | 
     return _FAST_CLOCK if progress.late_ms > limit_ms else _OLD_GRAPH
 
 
+def _lacks(lane: Lane) -> Trouble:
+    if lane.is_partial:
+        return Trouble(
+            Behind.GENERATION,
+            f"generation {lane.generation_id} has nothing to continue from, as those of earlier "
+            "versions: clicks wait for the next one; new and deleted items do not",
+        )
+    shards = "; ".join(f"shard {shard}: {why}" for shard, why in sorted(lane.progress.gaps.items()))
+    return Trouble(
+        Behind.GAP,
+        f"the feed does not reach back to generation {lane.generation_id} ({shards}); the next "
+        "generation mends it",
+    )
+
+
 def wish_of(lane: Lane, cosine: float, settings: RefreshSettings) -> Wish | None:
     """Return why a generation would help; None: it would not.
 
@@ -65,6 +75,8 @@ def wish_of(lane: Lane, cosine: float, settings: RefreshSettings) -> Wish | None
         cosine: the worst of its last audit.
         settings: the limits.
     """
+    if lane.is_partial:
+        return Wish(EarlyReason.OLD_GENERATION, "the live one has nothing to continue from")
     if lane.progress.gaps:
         return Wish(EarlyReason.FEED_GAP, "the feed does not reach back to its snapshot")
     if not cosine >= settings.min_audit_cosine:

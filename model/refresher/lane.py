@@ -182,10 +182,24 @@ class Lane:
         return self._backlog.size
 
     @property
+    def is_partial(self) -> bool:
+        """Whether clicks and sessions wait for the next generation: this one has
+        nothing to continue from.
+        """
+        return self._vectors.is_partial
+
+    @property
+    def is_gapped(self) -> bool:
+        """Whether it lacks some of what changed, so that it claims no more than the
+        generation does.
+        """
+        return self.is_partial or bool(self._progress.gaps)
+
+    @property
     def is_held(self) -> bool:
         """Whether it is behind the overlay that was there before it."""
         progress, floor = self._progress, self._floor
-        if self._published is not None or floor is None or progress.gaps:
+        if self._published is not None or floor is None or self.is_gapped:
             return False
         return not covers(progress.claim, floor.claim)
 
@@ -231,7 +245,7 @@ class Lane:
         if gaps.keys() - progress.gaps.keys():
             logger.warning("feed_gap generation=%s shards=%s", self.generation_id, gaps)
         now = self._parts.clock_ms()
-        is_whole = not gaps and not read.has_more
+        is_whole = not gaps and not self.is_partial and not read.has_more
         self._backlog.add(
             Batch(
                 changes=read.changes,
@@ -294,7 +308,7 @@ class Lane:
         if self.is_held:
             return False
         claim = self._progress.claim
-        if self._floor is not None and not self._progress.gaps:
+        if self._floor is not None and not self.is_gapped:
             claim = carried(claim, self._floor.claim)
         claim = with_reason(claim, reason, self._parts.clock_ms())
         pending = self._pending
@@ -324,7 +338,7 @@ class Lane:
             claim=Claim(
                 reflected_ms=max(claim.reflected_ms, batch.reflected_ms),
                 watermark_ms=batch.watermark_ms or claim.watermark_ms,
-                marks=claim.marks if self._progress.gaps else marks_of(batch.marks),
+                marks=claim.marks if self.is_gapped else marks_of(batch.marks),
             ),
             is_caught_up=self._progress.is_caught_up or batch.is_end,
         )

@@ -164,6 +164,7 @@ class Refresher:
         except Exception as error:  # noqa: BLE001  # a lane is made again from its generation and the feed
             self._lose(lane)
             failed = self._teller.failed(Behind.FAILED, error)
+            self._wishes.lost(lane.generation_id)
             return self._opener.failed(lane.generation_id, failed), False
         return trouble, self._publish(lane, trouble)
 
@@ -191,7 +192,7 @@ class Refresher:
         if len(self._lanes) < 2:  # noqa: PLR2004  # the one and the next
             return
         old, new = self._lanes
-        if new.progress.gaps:
+        if new.is_gapped:
             self._gapped |= {new.generation_id}
         elif new.progress.is_begun:
             self._gapped = frozenset()
@@ -230,6 +231,6 @@ class Refresher:
 
 
 def _replaces(new: Lane, old: Lane) -> bool:
-    if new.published is None or new.progress.gaps:
+    if new.published is None or new.is_gapped:
         return False
     return old.published is None or covers(new.published, old.published)

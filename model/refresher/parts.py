@@ -31,6 +31,10 @@ class ChangeFeed(Protocol):
 class Vectors(Protocol):
     """The vectors of what changed since a generation."""
 
+    @property
+    def is_partial(self) -> bool:
+        """What `model.fresh.state.FreshState.is_partial` says."""
+
     def apply(
         self, changes: Sequence[ShardChanges], asked: Mapping[str, float] | None = None
     ) -> RoundResult:

@@ -10,6 +10,12 @@ from model.refresher.parts import Parts
 
 logger = logging.getLogger(__name__)
 
+# Failures of the lanes of one generation: one may be chance, such as memory. Twice as
+# many: asked some seconds later.
+_MOST_LOST = 2
+# Reasons that lie in what a generation begins with.
+_OF_ITS_FEED = {EarlyReason.FEED_GAP, EarlyReason.OLD_GENERATION}
+
 
 class Wishes:
     """Audits now and then, and asks where an overlay has become too large or too far
@@ -25,12 +31,24 @@ class Wishes:
         self._next_audit = 0.0
         self._next_ask = 0.0
         self._asked_for_gap = False
+        self._lost: tuple[str, int] = ("", 0)
+
+    def lost(self, generation_id: str) -> None:
+        """The lane of a generation failed.
+
+        What fails on the same change again and again is mended by a generation that has
+        the change.
+        """
+        known, times = self._lost
+        self._lost = (generation_id, times + 1 if known == generation_id else 1)
+        if self._lost[1] >= _MOST_LOST and self._parts.monotonic() >= self._next_ask:
+            self._ask(Wish(EarlyReason.FAILED, f"the lane of {generation_id} fails again"))
 
     def consider(self, lanes: Sequence[Lane]) -> None:
         """Ask for a generation where it would help, and none was asked for lately.
 
-        While one is brought up to date already, only a gap of that one is a reason; and
-        for a gap nobody asks twice in a row: the generation that came did not help.
+        While one is brought up to date already, only what that one lacks is a reason;
+        and for that nobody asks twice in a row: the generation that came did not help.
         """
         if not lanes:
             return
@@ -41,13 +59,12 @@ class Wishes:
             self._audit(lanes[0])
         generation_id, cosine = self._audited
         wish = wish_of(lane, cosine if generation_id == lane.generation_id else 1.0, settings)
-        if len(lanes) > 1 and wish is not None and wish.reason is not EarlyReason.FEED_GAP:
+        if len(lanes) > 1 and wish is not None and wish.reason not in _OF_ITS_FEED:
             return
-        if not lane.progress.gaps and lane.progress.is_begun:
+        if not lane.is_gapped and lane.progress.is_begun:
             self._asked_for_gap = False
         if wish is not None and now >= self._next_ask and self._may_help(wish):
             self._ask(wish)
-            self._next_ask = now + settings.ask_again_seconds
 
     def _audit(self, lane: Lane) -> None:
         try:
@@ -60,12 +77,13 @@ class Wishes:
         self._parts.metrics.audited(cosine)
 
     def _may_help(self, wish: Wish) -> bool:
-        if wish.reason is not EarlyReason.FEED_GAP:
+        if wish.reason not in _OF_ITS_FEED:
             return True
         is_first, self._asked_for_gap = not self._asked_for_gap, True
         return is_first
 
     def _ask(self, wish: Wish) -> None:
+        self._next_ask = self._parts.monotonic() + self._parts.settings.ask_again_seconds
         wanted = Wanted(reason=wish.reason, detail=wish.detail, at_ms=self._parts.clock_ms())
         try:
             ask(self._parts.artifacts.root, wanted)

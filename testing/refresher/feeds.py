@@ -110,6 +110,7 @@ class NamedVectors:
         withheld: what each round withholds.
         carried: nodes that each of the next rounds carries over.
         poison: names whose vector is not finite.
+        is_partial: whether clicks are not followed.
         error: what the next round raises; None: nothing.
     """
 
@@ -119,6 +120,7 @@ class NamedVectors:
     withheld: float = 0.0
     carried: list[int] = field(default_factory=list)
     poison: frozenset[str] = frozenset()
+    is_partial: bool = False
     error: Exception | None = None
 
     def apply(

@@ -2,11 +2,13 @@
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
 import pytest
 
+from model.artifact.generation import Generation
 from model.artifact.overlay.lock import OverlayLock
 from model.artifact.wanted import EarlyReason, asked
 from model.errors import OverlayLocked, SegmentRefused
@@ -14,6 +16,7 @@ from model.refresh_settings import RefreshSettings
 from model.refresher.loop import Refresher, run_refresher
 from stream.errors import FeedUnreadable
 from stream.events.types import CatalogItem
+from testing.refresher.feeds import NamedVectors
 from testing.small_generations import DIM, NOW_MS, make_catalogue
 from tests.model.refresher.conftest import Bench
 
@@ -494,6 +497,45 @@ def test_an_unexpected_failure_makes_the_lane_anew(bench: Bench) -> None:
 
     assert bench.rows(live).query_texts == ("one", "two")
     assert bench.behind() is None
+
+
+def test_what_fails_again_and_again_asks_for_a_generation(bench: Bench) -> None:
+    """One that has the change in its snapshot does not have to take it in."""
+    live = publish(bench)
+    refresher = bench.refresher()
+    for _ in range(2):
+        bench.feed.name_query("two")
+        bench.vectors[live].error = ZeroDivisionError("oh")
+        bench.go(refresher)
+        assert refresher.lanes == ()
+        bench.clock.ms += 60_000
+        bench.open(refresher)
+
+    wish = asked(bench.artifacts.root)
+    assert wish is not None
+    assert wish.reason is EarlyReason.FAILED
+    assert bench.metric("wanted_total", {"reason": "failed"}) == 1
+
+
+def test_a_generation_of_an_earlier_version_is_claimed_no_further(bench: Bench) -> None:
+    """Its clicks wait for the next one, which is asked for; new items do not wait."""
+    live = publish(bench)
+
+    def partial(generation: Generation) -> NamedVectors:
+        return replace(bench.begin_vectors(generation), is_partial=True)
+
+    refresher = bench.refresher(vectors_of=partial)
+    bench.feed.list_item(LAMP)
+    bench.go(refresher)
+
+    newest = bench.newest(live)
+    assert bench.rows(live).item_ids == ("lamp-1",)
+    assert newest.claim.reflected_ms == 0
+    assert newest.claim.marks == {}
+    assert "has nothing to continue from" in newest.claim.reason
+    wish = asked(bench.artifacts.root)
+    assert wish is not None
+    assert wish.reason is EarlyReason.OLD_GENERATION
 
 
 def test_a_damaged_generation_changes_nothing_but_what_is_told(bench: Bench) -> None:
