@@ -44,16 +44,24 @@ class ShopLane:
     Attributes:
         root: folder of both.
         num_shards: of the store.
+        checkpoints: URL of the shards' checkpoints, from which the feed is read; empty:
+            there are none.
     """
 
     root: Path
     num_shards: int = 1
+    checkpoints: str = ""
     _offsets: Iterator[int] = field(default_factory=lambda: count(1))
 
     @property
     def store(self) -> Path:
         """The store's folder."""
         return self.root / "store"
+
+    @property
+    def settings(self) -> StreamSettings:
+        """Those of the store."""
+        return StreamSettings(checkpoints_url=self.checkpoints)
 
     @property
     def artifacts(self) -> ArtifactStore:
@@ -70,7 +78,9 @@ class ShopLane:
             Up to when, in broker time, the worker says that everything is applied.
         """
         position = {SourcePartition("test", shard): next(self._offsets)}
-        with Store.create_or_open(self.store, StreamSettings(), self.num_shards) as store:
+        with Store.create_or_open(self.store, self.settings, self.num_shards) as store:
+            for index in range(self.num_shards):
+                store.ownership.acquire(index)
             apply_events(store.shard(shard), events, items, position)
             applied_ms = now_ms()
             for index in range(self.num_shards):
@@ -97,7 +107,7 @@ class ShopLane:
 
         return Parts(
             artifacts=self.artifacts,
-            open_feed=lambda: open_feed(self.store),
+            open_feed=lambda: open_feed(self.checkpoints or self.store),
             vectors_of=vectors_of,
             settings=settings,
             metrics=RefresherMetrics(registry or CollectorRegistry()),

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from shutil import copytree, rmtree
 
@@ -161,6 +162,23 @@ def test_a_shard_that_goes_back_to_a_checkpoint_is_counted_once(lane: ShopLane) 
     scores = [hit.score for hit in before.hits]
     assert [hit.score for hit in after.hits] == pytest.approx(scores, abs=1e-4)
     assert after.receipt.reflected_ms > before.receipt.reflected_ms
+
+
+def test_a_shard_that_moves_to_another_machine_goes_on(tmp_path: Path) -> None:
+    """The refresher follows the feed beside the checkpoints, whoever writes it."""
+    first = ShopLane(root=tmp_path, checkpoints=str(tmp_path / "kept"))
+    first.write(shop_events(300), shop_items())
+    first.train()
+    (tmp_path / "elsewhere").mkdir()
+    second = replace(first, root=tmp_path / "elsewhere")
+    with first.refreshing(), first.serving() as client:
+        wait_for(client, first.write([], [NEW]))
+        written = second.write([click(10**9, "moved", "xylotrim", "scarf-violet")])
+        wait_for(client, written)
+        by_title, by_query = client.retrieve(NEW.title, 5), client.retrieve("xylotrim", 5)
+
+    assert ids_of(by_title)[0] == "lamp-pack"
+    assert ids_of(by_query)[0] == "scarf-violet"
 
 
 def test_a_feed_that_lost_its_logs_is_mended_by_the_next_generation(lane: ShopLane) -> None:

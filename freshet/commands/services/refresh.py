@@ -1,5 +1,6 @@
 """`freshet refresh`: brings changes into answers within seconds."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -19,9 +20,27 @@ from model.refresher.metrics import RefresherMetrics
 from model.refresher.parts import Parts
 from stream.feed.reader import open_feed
 
+# Seconds between two looks where what changes is read from a URL, to which it comes
+# about once a second: each look is a request, which object stores charge for. Twice as
+# many: half the requests, and changes are seen up to half a second later.
+_URL_POLL_SECONDS = 0.5
+
 
 @click.command()
-@options.store_option
+@click.option(
+    "--store",
+    type=options.FOLDER,
+    metavar="DIR",
+    help="Folder of the graph store, beside which the stream writes what changes.",
+)
+@click.option(
+    "--checkpoints",
+    metavar="URL",
+    help=(
+        "Folder or fsspec URL of the shards' checkpoints, to read what changes from there: "
+        "where the streams are on other machines."
+    ),
+)
 @options.artifacts_option
 @click.option(
     "--every",
@@ -38,7 +57,8 @@ from stream.feed.reader import open_feed
 @options.config_option
 def refresh(
     *,
-    store: Path,
+    store: Path | None,
+    checkpoints: str | None,
     artifacts: Path,
     every: float | None,
     servers: tuple[str, ...],
@@ -53,7 +73,9 @@ def refresh(
 
     \b
     freshet refresh --store shop.store --artifacts artifacts
+    freshet refresh --checkpoints s3://bucket/shop --artifacts artifacts
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
+    source = _one_source(store, checkpoints)
     config = begin(config_file, log_level="INFO")
     settings, stream_settings = config.refresh(fresh_every_seconds=every), config.stream()
     limits = RoundLimits(
@@ -65,6 +87,10 @@ def refresh(
         return FreshState(generation, min_sessions=stream_settings.min_sessions, limits=limits)
 
     artifact_store = writable_artifacts(artifacts)
+    open_feed(source).close()  # a URL that cannot be used is refused here
+    if checkpoints is not None:
+        poll_seconds = max(settings.poll_seconds, _URL_POLL_SECONDS)
+        settings = replace(settings, poll_seconds=poll_seconds)
     with (
         metrics_endpoint(metrics, registry, default=REFRESHER_METRICS),
         most_asked(servers, settings.asked_every_seconds) as asked,
@@ -72,10 +98,18 @@ def refresh(
     ):
         parts = Parts(
             artifacts=artifact_store,
-            open_feed=lambda: open_feed(store),
+            open_feed=lambda: open_feed(source),
             vectors_of=vectors_of,
             settings=settings,
             metrics=RefresherMetrics(registry),
             asked=asked,
         )
         run_refresher(parts, stop)
+
+
+def _one_source(store: Path | None, checkpoints: str | None) -> Path | str:
+    if (store is None) == (checkpoints is None):
+        raise click.UsageError(
+            "give either --store DIR or --checkpoints URL", ctx=click.get_current_context()
+        )
+    return str(checkpoints) if store is None else store

@@ -130,6 +130,23 @@ def test_flags_of_the_refresher_need_one(shop: Shop, made: Path, run: Command) -
     assert "--servers and --fresh-metrics are for --fresh-every" in outcome.stderr
 
 
+@pytest.mark.parametrize("given", [(), ("--store", "a", "--checkpoints", "b")])
+def test_one_place_is_followed(made: Path, run: Command, given: tuple[str, ...]) -> None:
+    """The store's folder or the checkpoints, not both, not none."""
+    outcome = run("refresh", "--artifacts", made, *given)
+
+    assert outcome.returncode == 2
+    assert "give either --store DIR or --checkpoints URL" in outcome.stderr
+
+
+def test_a_url_that_cannot_be_used_is_refused_at_once(made: Path, run: Command) -> None:
+    """In one line that names it."""
+    outcome = run("refresh", "--artifacts", made, "--checkpoints", "what://is/this")
+
+    assert outcome.returncode == 1
+    assert "what://is/this" in outcome.stderr
+
+
 def test_it_loads_no_torch_and_no_database() -> None:
     """It starts in a second and stays small."""
     code = "import sys, freshet.commands.services.refresh; print(*sorted(sys.modules))"
