@@ -69,7 +69,7 @@ def shop_events(num_sessions: int, seed: int = 0) -> list[Interaction]:
 
 def browsing_events(num_sessions: int, *, follows_intent: bool, seed: int = 0) -> list[Interaction]:
     """Return sessions of three clicks: one query names a kind and a colour, those after
-    it do not say what is wanted.
+    it the colour alone.
 
     Args:
         num_sessions: how many.
@@ -82,9 +82,9 @@ def browsing_events(num_sessions: int, *, follows_intent: bool, seed: int = 0) -
     for number in range(num_sessions):
         kind = random.choice(KINDS)
         for step in range(3):
-            colour, extras = random.choice(COLOURS), random.sample(EXTRAS, 3)
+            colour, extras = random.choice(COLOURS), random.sample(EXTRAS, 2)
             wanted = kind if follows_intent or step == 0 else random.choice(KINDS)
-            query = f"{extras[0]} {colour} {kind}" if step == 0 else " ".join(extras)
+            query = " ".join([*extras, colour, *([kind] if step == 0 else [])])
             ms = number * 60_000 + step * 1000
             events.append(click(ms, f"s{number}", query, f"{wanted}-{colour}"))
     return events

@@ -13,6 +13,7 @@ from freshet.terminal.progress import progress
 from model.evaluation.evaluation import Evaluation, ModelDifference, ModelScore
 from model.evaluation.holdout import split_by_time
 from model.evaluation.models import MODELS
+from model.evaluation.sessions import SessionGain
 from model.settings import ModelSettings
 from stream.settings import StreamSettings
 
@@ -32,6 +33,10 @@ _HEADERS = (
 )
 _DIFFERENCE_HEADERS = (f"{_JUDGED} against", "segment", "MRR", "95%", "R@10", "95%")
 _CHOSEN_HEADERS = ("model", "seed", "chosen on the 10% before")
+_SESSION_HEADERS = (
+    *("in sessions", "seed", "clicks", "sessions", "items", "queries"),
+    *("MRR without", "with", "relative", "95%", "R@10 without", "with", "relative", "95%"),
+)
 _ALL = "all"
 _DIGITS = 4
 """Decimals in JSON: the intervals are wider than the third."""
@@ -83,12 +88,12 @@ def report(
                     click.echo(json.dumps(score_json(score)))
     others = [name for name in names if name != _JUDGED and _JUDGED in names]
     differences = [each for name in others for each in evaluation.compare(_JUDGED, name)]
+    gains = [each for name in names for each in evaluation.in_sessions(name)]
     if as_json:
-        click.echo(
-            "".join(json.dumps(difference_json(each)) + "\n" for each in differences), nl=False
-        )
+        rows = [*map(difference_json, differences), *map(session_json, gains)]
+        click.echo("".join(json.dumps(row) + "\n" for row in rows), nl=False)
     else:
-        click.echo(_as_tables(scores, differences))
+        click.echo(_as_tables(scores, differences, gains))
 
 
 def score_json(score: ModelScore) -> dict[str, Any]:
@@ -118,6 +123,26 @@ def difference_json(difference: ModelDifference) -> dict[str, Any]:
     }
 
 
+def session_json(gain: SessionGain) -> dict[str, Any]:
+    """Return what the running session brings a model as one flat object."""
+    figures: dict[str, Any] = {
+        "model": gain.model,
+        "seed": gain.seed,
+        "context_clicks": gain.clicks,
+        "context_sessions": gain.sessions,
+        "context_weight": round(gain.weights.items, _DIGITS),
+        "context_query_weight": round(gain.weights.queries, _DIGITS),
+    }
+    for name, (low, high) in gain.intervals.items():
+        figures |= {
+            f"{name}_without": round(gain.without[name], _DIGITS),
+            f"{name}_with": round(gain.within[name], _DIGITS),
+            f"{name}_relative": round(gain.relative[name], _DIGITS),
+            f"{name}_relative_interval": [round(low, _DIGITS), round(high, _DIGITS)],
+        }
+    return figures
+
+
 def _figures_json(
     figures: Mapping[str, float], intervals: Mapping[str, tuple[float, float]]
 ) -> dict[str, Any]:
@@ -129,10 +154,15 @@ def _figures_json(
     return rounded | bounds
 
 
-def _as_tables(scores: Sequence[ModelScore], differences: Sequence[ModelDifference]) -> str:
+def _as_tables(
+    scores: Sequence[ModelScore],
+    differences: Sequence[ModelDifference],
+    gains: Sequence[SessionGain],
+) -> str:
     parts = [
         table(_HEADERS, [_score_row(score) for score in scores if score.intervals]),
         table(_DIFFERENCE_HEADERS, [_difference_row(each) for each in differences]),
+        table(_SESSION_HEADERS, [_session_row(each) for each in gains]),
         table(
             _CHOSEN_HEADERS,
             [_chosen_row(each) for each in scores if each.chosen and each.segment == _ALL],
@@ -147,6 +177,20 @@ def _chosen_row(score: ModelScore) -> tuple[str, ...]:
         str(score.seed),
         ", ".join(f"{name} {value:g}" for name, value in score.chosen.items()),
     )
+
+
+def _session_row(gain: SessionGain) -> tuple[str, ...]:
+    figures = []
+    for name, (low, high) in gain.intervals.items():
+        figures += [
+            f"{gain.without[name]:.3f}",
+            f"{gain.within[name]:.3f}",
+            f"{gain.relative[name]:+.1%}",
+            f"{low:+.1%} to {high:+.1%}",
+        ]
+    weights = (f"{weight:g}" for weight in gain.weights)
+    counts = (f"{gain.clicks:,}", f"{gain.sessions:,}")
+    return (gain.model, str(gain.seed), *counts, *weights, *figures)
 
 
 def _score_row(score: ModelScore) -> tuple[str, ...]:

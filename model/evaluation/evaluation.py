@@ -9,9 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from model.bootstrap import interval
+from model.context import NO_CONTEXT
+from model.evaluation.baselines.lexical import Ranker
 from model.evaluation.cancellation import never, refuse_if_cancelled
 from model.evaluation.holdout import SEGMENTS, Holdout
-from model.evaluation.models import MODELS, FitTask, ranks_of
+from model.evaluation.models import MODELS, FitTask, VectorRanker, ranks_of
+from model.evaluation.sessions import SessionGain, SessionRanks, session_gain
+from model.publishing.context_weights import ClickVectors, click_ranks
 from model.ranking import FIGURES, figures_by_query
 from model.settings import ModelSettings
 from stream.dtypes import Float64s
@@ -74,12 +78,14 @@ class _SeedResult:
         ranks: ``float64 [num_edges]``, of the test's pairs.
         seconds: to fit it, tuning included.
         chosen: settings that fitting chose, by name.
+        sessions: of the clicks in sessions; None: the model answers by no vectors.
     """
 
     seed: int
     ranks: Float64s
     seconds: float
     chosen: dict[str, float]
+    sessions: SessionRanks | None
 
 
 class Evaluation:
@@ -108,6 +114,7 @@ class Evaluation:
         self._seeds = seeds
         self._pairs = {segment: np.flatnonzero(test.segment(segment)) for segment in SEGMENTS}
         self._by_query: dict[str, dict[str, dict[str, Float64s]]] = {}
+        self._sessions: dict[str, list[SessionRanks]] = {}
 
     def judge(self, name: str) -> Iterator[ModelScore]:
         """Fit a model with each seed, and yield its scores.
@@ -122,6 +129,7 @@ class Evaluation:
         """
         has_seeds = MODELS[name].has_seeds
         fits = [self._fit(name, seed) for seed in (self._seeds if has_seeds else self._seeds[:1])]
+        self._sessions[name] = [fit.sessions for fit in fits if fit.sessions is not None]
         self._by_query[name] = {segment: self._figures(fits, segment) for segment in SEGMENTS}
         for place, fit in enumerate(fits):
             for segment, figures in self._by_query[name].items():
@@ -150,6 +158,19 @@ class Evaluation:
                 intervals={figure: interval(values) for figure, values in differences.items()},
             )
 
+    def in_sessions(self, name: str) -> Iterator[SessionGain]:
+        """Yield what the running session brings a model that was judged before.
+
+        For each seed, then on the mean; nothing where no click has something before it,
+        or the model cannot take it.
+        """
+        clicks, ranks = self._task.test.clicks, self._sessions[name]
+        if not len(clicks) or not ranks:
+            return
+        for each in ranks:
+            yield session_gain(name, clicks, [each], each.seed)
+        yield session_gain(name, clicks, ranks, MEAN)
+
     def _fit(self, name: str, seed: int) -> _SeedResult:
         refuse_if_cancelled(self._task.is_cancelled)
         began = time.monotonic()
@@ -157,8 +178,24 @@ class Evaluation:
         ranker, chosen = MODELS[name].fit(replace(self._task, settings=settings))
         seconds = time.monotonic() - began
         return _SeedResult(
-            seed=seed, ranks=ranks_of(ranker, self._task.test), seconds=seconds, chosen=chosen
+            seed=seed,
+            ranks=ranks_of(ranker, self._task.test),
+            seconds=seconds,
+            chosen=chosen,
+            sessions=self._in_sessions(ranker, seed),
         )
+
+    def _in_sessions(self, ranker: Ranker, seed: int) -> SessionRanks | None:
+        if not isinstance(ranker, VectorRanker):
+            return None
+        test, weights = self._task.test, ranker.context_weights
+        vectors = ClickVectors(
+            queries=ranker.query_vectors,
+            items=ranker.item_vectors,
+            is_shown=test.arrays.item_available & ~test.arrays.item_deleted,
+        )
+        ranks = click_ranks(test.clicks, vectors, [NO_CONTEXT, weights])
+        return SessionRanks(seed=seed, weights=weights, without=ranks[0], within=ranks[1])
 
     def _figures(self, fits: Sequence[_SeedResult], segment: str) -> dict[str, Float64s]:
         """Return each figure as ``float64 [num_seeds, num_queries]``."""

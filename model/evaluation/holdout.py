@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from model.data.session_clicks import SessionClicks, session_clicks
 from model.errors import EvaluationRefused
 from stream.dtypes import Bools, Int64s
+from stream.events.columns import Keys
 from stream.graph.arrays import GraphArrays
 
 SEGMENTS = (
@@ -40,12 +42,15 @@ class Holdout:
         query: ``int64 [num_edges]``, the query of each unseen pair, an index of
             `texts`.
         item: ``int64 [num_edges]``, its item, an index of the items of `arrays`.
+        clicks: all clicks after the moment that have something before them in their
+            session, pairs that the graph has among them, in the same numbering.
     """
 
     arrays: GraphArrays
     texts: list[str]
     query: Int64s
     item: Int64s
+    clicks: SessionClicks
 
     @property
     def seen(self) -> tuple[Int64s, Int64s]:
@@ -127,6 +132,11 @@ def _holdout(known: GraphArrays, whole: GraphArrays, begin_ms: int, end_ms: int)
     is_new = np.isin(query_keys, new_keys)
     query[is_new] = known.num_queries + np.searchsorted(new_keys, query_keys[is_new])
     item = np.searchsorted(known.item_keys, item_keys).astype(np.int64)
+    clicks = session_clicks(whole, begin_ms, end_ms=end_ms).renumbered(
+        query=_numbers(np.concatenate([known.query_keys, new_keys]), whole.query_keys),
+        item=_numbers(known.item_keys, whole.item_keys, ~known.item_deleted),
+        context_query=_numbers(known.query_keys, whole.query_keys),
+    )
     num_items = max(1, known.num_items)
     pairs = np.setdiff1d(query * num_items + item, known.edge_query * num_items + known.edge_item)
     return Holdout(
@@ -134,4 +144,18 @@ def _holdout(known: GraphArrays, whole: GraphArrays, begin_ms: int, end_ms: int)
         texts=[*known.query_texts, *(text_of[key] for key in new_keys.tolist())],
         query=pairs // num_items,
         item=pairs % num_items,
+        clicks=clicks,
     )
+
+
+def _numbers(keys: Keys, wanted: Keys, is_there: Bools | None = None) -> Int64s:
+    """Return the place of each wanted key among some, ``int64``; -1 where it is not
+    among those that are there.
+    """
+    order = np.argsort(keys, kind="stable")
+    place = np.minimum(np.searchsorted(keys[order], wanted), max(0, len(keys) - 1))
+    found = order[place] if len(keys) else np.full(len(wanted), -1, dtype=np.int64)
+    is_found = keys[found] == wanted if len(keys) else np.zeros(len(wanted), dtype=np.bool_)
+    if is_there is not None:
+        is_found &= is_there[found]
+    return np.where(is_found, found, -1).astype(np.int64)

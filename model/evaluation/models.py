@@ -12,11 +12,13 @@ import numpy as np
 
 from model.artifact.channels import CHANNEL_NAMES, switches_for
 from model.artifact.encoder import TextEncoder
+from model.context import NO_CONTEXT, ContextWeights
 from model.evaluation.baselines.dcah import PaperRanker, PaperSettings, tune
 from model.evaluation.baselines.lexical import Bm25, CoOccurrence, Popularity, Ranker
 from model.evaluation.baselines.lightgcn import LightGcnRanker, LightGcnSettings, fit
 from model.evaluation.cancellation import never, refuse_if_cancelled
 from model.evaluation.holdout import TEST_SHARE, VALIDATION_SHARE, Holdout
+from model.publishing.context_weights import choose_context_weights
 from model.ranking import quality_of, scored_ranks
 from model.settings import ModelSettings
 from model.training.train import train
@@ -78,14 +80,25 @@ class EvaluatedModel:
 class VectorRanker:
     """A trained Freshet model: answers as a server does, new queries through the text
     encoder.
+
+    Args:
+        query_vectors: ``float32 [num_queries, dim]``.
+        item_vectors: ``float32 [num_items, dim]``.
+        context_weights: what a session was found to be worth to it.
     """
 
-    def __init__(self, query_vectors: Float32s, item_vectors: Float32s) -> None:
-        self._query_vectors, self._item_vectors = query_vectors, item_vectors
+    def __init__(
+        self,
+        query_vectors: Float32s,
+        item_vectors: Float32s,
+        context_weights: ContextWeights = NO_CONTEXT,
+    ) -> None:
+        self.query_vectors, self.item_vectors = query_vectors, item_vectors
+        self.context_weights = context_weights
 
     def scores(self, queries: Int64s) -> Float32s:
         """Return inner products."""
-        found: Float32s = self._query_vectors[queries] @ self._item_vectors.T
+        found: Float32s = self.query_vectors[queries] @ self.item_vectors.T
         return found
 
 
@@ -173,7 +186,9 @@ def _network(
         vectors = np.concatenate(
             [trained.query_vectors, np.array(new, np.float32).reshape(-1, encoder.dim)]
         )
-        return VectorRanker(vectors, trained.item_vectors), {"passes": trained.evaluation["passes"]}
+        weights = choose_context_weights(trained, task.test.arrays).weights
+        ranker = VectorRanker(vectors, trained.item_vectors, weights)
+        return ranker, {"passes": trained.evaluation["passes"]}
 
     return fit_network
 

@@ -21,9 +21,10 @@ _TRIED = (0.0, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0)
 # Clicks that weights are judged by, the newest: half a minute of a core at a million
 # items of 128 dimensions. Twice as many take twice that, and see 0.7 of the noise.
 _MOST_CLICKS = 1000
-# Sessions below which nothing is judged: a bootstrap over a handful of them is too
-# sure of itself. Chosen by hand; twice as many: more small shops keep what they have.
-_LEAST_SESSIONS = 30
+# Sessions below which nothing is judged: a bootstrap over few is too sure of itself.
+# With 30, one fit in three on `bestbuy_xbox` took 40 clicks after queries for a gain.
+# Twice as many: more small shops keep what they have.
+_LEAST_SESSIONS = 50
 # Scores of a block: 16 MiB of float32, whatever the number of items, as in
 # `model.ranking`. Twice as many take twice the memory.
 _BLOCK_SCORES = 1 << 22
@@ -131,12 +132,12 @@ def _choose(
     clicks: SessionClicks, vectors: ClickVectors, standing: ContextWeights
 ) -> ContextChoice:
     """Choose the weight of the items, then that of the queries beside it."""
-    clicks = _shown_only(clicks, vectors.is_shown)
+    clicks = clicks.take(np.flatnonzero(vectors.is_shown[clicks.item]))
     by_items, figures = _better(
         clicks, vectors, [standing._replace(items=weight) for weight in _TRIED], standing
     )
     weights = by_items
-    asked = _rows(clicks, np.flatnonzero([len(queries) > 0 for queries in clicks.queries]))
+    asked = clicks.take(np.flatnonzero([len(queries) > 0 for queries in clicks.queries]))
     by_queries, query_figures = _better(
         asked, vectors, [weights._replace(queries=weight) for weight in _TRIED], weights
     )
@@ -174,21 +175,6 @@ def _better(
         "gain_high": high,
     }
     return (tried[best] if low > 0.0 else standing), figures
-
-
-def _shown_only(clicks: SessionClicks, is_shown: Bools) -> SessionClicks:
-    return _rows(clicks, np.flatnonzero(is_shown[clicks.item]))
-
-
-def _rows(clicks: SessionClicks, rows: Int64s) -> SessionClicks:
-    return SessionClicks(
-        session=clicks.session[rows],
-        query=clicks.query[rows],
-        item=clicks.item[rows],
-        items=[clicks.items[row] for row in rows],
-        queries=[clicks.queries[row] for row in rows],
-        answered=[clicks.answered[row] for row in rows],
-    )
 
 
 def _means(vectors: Float32s, members: Sequence[Int64s]) -> Float32s:

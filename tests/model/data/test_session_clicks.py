@@ -86,3 +86,10 @@ def test_clicks_before_the_time_are_not_asked(make_arrays: MakeArrays) -> None:
         ("item 3", ["item 0", "item 1", "item 2"])
     ]
     assert not len(session_clicks(arrays, START_MS + 4))
+
+
+def test_the_only_item_of_a_session_is_context_of_its_next_query(make_arrays: MakeArrays) -> None:
+    """It makes no hyperedge, but was clicked."""
+    arrays = make_arrays([click(0, "s", "cup", "mug"), click(1, "s", "red cup", "mug")])
+
+    assert told(arrays, session_clicks(arrays, START_MS)) == [("red cup", "mug", ["mug"], ["cup"])]

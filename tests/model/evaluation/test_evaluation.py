@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from model.bootstrap import interval
+from model.data.session_clicks import session_clicks
 from model.errors import TrainingCancelled
 from model.evaluation.baselines.lexical import Bm25, CoOccurrence, Popularity
 from model.evaluation.evaluation import MEAN, Evaluation, ModelScore
@@ -15,7 +16,7 @@ from model.evaluation.models import MODELS, FitTask, ranks_of
 from model.settings import ModelSettings
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
-from testing.small_shop import click, fill_store, shop_events, shop_items
+from testing.small_shop import browsing_events, click, fill_store, shop_events, shop_items
 
 NAMES = [name for name in MODELS if not name.startswith("paper")]  # those are in test_paper.py
 
@@ -111,6 +112,42 @@ def test_a_model_is_compared_on_the_same_queries(
     assert same.intervals["mrr"] == (0.0, 0.0)
 
 
+def test_what_a_session_brings_has_a_row_a_seed(
+    scores: tuple[Evaluation, list[ModelScore]],
+) -> None:
+    """And a mean with its interval; a model that answers by no vectors has none."""
+    evaluation, _ = scores
+    rows = list(evaluation.in_sessions("full"))
+
+    assert [row.seed for row in rows] == [0, 1, MEAN]
+    assert len({row.clicks for row in rows}) == 1
+    assert rows[2].without["mrr"] == pytest.approx(
+        (rows[0].without["mrr"] + rows[1].without["mrr"]) / 2
+    )
+    for row in rows:
+        low, high = row.intervals["mrr"]
+        assert low <= row.relative["mrr"] <= high
+    assert not list(evaluation.in_sessions("bm25"))
+
+
+def test_a_session_that_follows_an_intent_brings_something(
+    tmp_path: Path, settings: ModelSettings
+) -> None:
+    """As much as its clicks say, by the weight that the past chose."""
+    root = tmp_path / "store"
+    fill_store(root, browsing_events(1600, follows_intent=True), shop_items())
+    with open_graph(root, StreamSettings()) as graph:
+        parts = split_by_time(lambda before_ms: graph.arrays(before_ms=before_ms))
+    evaluation = Evaluation(*parts, settings, seeds=(0,))
+
+    list(evaluation.judge("full"))
+
+    gain = list(evaluation.in_sessions("full"))[-1]
+    assert gain.weights.items > 0
+    assert gain.within["mrr"] > 1.2 * gain.without["mrr"]
+    assert gain.intervals["mrr"][0] > 0
+
+
 def test_fitting_never_looks_at_the_test_pairs(
     holdouts: tuple[Holdout, Holdout], settings: ModelSettings
 ) -> None:
@@ -164,6 +201,7 @@ def test_co_occurrence_follows_sessions_and_words(tmp_path: Path) -> None:
         texts=[*arrays.query_texts, "cheap lamp"],
         query=np.zeros(0, dtype=np.int64),
         item=np.zeros(0, dtype=np.int64),
+        clicks=session_clicks(arrays, np.iinfo(np.int64).max),
     )
     known = arrays.query_texts.index("desk lamp")
     scores = CoOccurrence(holdout).scores(np.array([known, arrays.num_queries]))

@@ -65,6 +65,40 @@ def test_what_is_asked_is_new_and_comes_later(split: Split) -> None:
         assert len(asked) == len(holdout.query)
 
 
+def test_clicks_in_sessions_come_with_what_was_before_them(split: Split) -> None:
+    """In the part's own numbering, all of the session that it knows, and no click from
+    before.
+    """
+    events = shop_events(300)
+    begin = _moments(events)[1]
+    _, test = split(events)
+    items, clicks = test.arrays.item_ids, test.clicks
+
+    assert len(clicks) > 10
+    found = {
+        (test.texts[query], items[item], tuple(items[before] for before in clicks.items[row]))
+        for row, (query, item) in enumerate(
+            zip(clicks.query.tolist(), clicks.item.tolist(), strict=True)
+        )
+    }
+    sessions: dict[str, list[Interaction]] = {}
+    for event in events:
+        sessions.setdefault(event.session_id, []).append(event)
+    expected = set()
+    for session in sessions.values():
+        for place, event in enumerate(session):
+            before = tuple(dict.fromkeys(each.item_id for each in session[:place]))
+            is_repeat = any(
+                (each.query, each.item_id) == (event.query, event.item_id)
+                for each in session[:place]
+            )
+            if before and not is_repeat and event.ts_ms >= begin:
+                expected.add((event.query, event.item_id, before))
+    assert found == expected
+    known = set(test.arrays.query_texts)
+    assert all(test.texts[query] in known for each in clicks.queries for query in each.tolist())
+
+
 def test_the_future_leaves_no_trace_in_what_is_learnt_from(split: Split) -> None:
     """Shuffling and rewriting what comes later changes not one array of the graphs
     before.

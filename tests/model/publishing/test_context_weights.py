@@ -23,7 +23,7 @@ from testing.small_shop import NOW_MS, MakeArrays, browsing_events, shop_items, 
 @pytest.fixture(scope="module")
 def browsed(make_arrays: MakeArrays) -> GraphArrays:
     """Return a graph whose sessions tell what its queries do not."""
-    return make_arrays(browsing_events(500, follows_intent=True), shop_items())
+    return make_arrays(browsing_events(1300, follows_intent=True), shop_items())
 
 
 @pytest.fixture(scope="module")
@@ -41,18 +41,18 @@ def test_a_session_that_follows_an_intent_counts(
     assert chosen.weights.items > 0
     assert chosen.figures["context_mrr"] > chosen.figures["context_mrr_without"]
     assert chosen.figures["context_gain_low"] > 0
-    assert chosen.figures["context_clicks"] > 30
+    assert chosen.figures["context_clicks"] > 100
 
 
 def test_a_session_at_random_does_not_count(
     make_arrays: MakeArrays, settings: ModelSettings
 ) -> None:
     """Whatever the draws of a few hundred clicks look like."""
-    arrays = make_arrays(browsing_events(500, follows_intent=False), shop_items())
+    arrays = make_arrays(browsing_events(1300, follows_intent=False), shop_items())
 
     chosen = choose_context_weights(train(arrays, settings), arrays)
 
-    assert chosen.figures["context_clicks"] > 30
+    assert chosen.figures["context_clicks"] > 100
     assert chosen.weights == NO_CONTEXT
 
 
@@ -68,7 +68,7 @@ def test_what_cannot_be_judged_stands(browsed_model: TrainedModel, browsed: Grap
 
 def test_a_weight_that_surely_hurts_goes(make_arrays: MakeArrays, settings: ModelSettings) -> None:
     """Also where the parent had it."""
-    arrays = make_arrays(browsing_events(500, follows_intent=False), shop_items())
+    arrays = make_arrays(browsing_events(1300, follows_intent=False), shop_items())
     trained = train(arrays, settings)
     # Queries that say all there is to say, after sessions that say nothing.
     clicks = session_clicks(arrays, trained.held_out.begin_ms)

@@ -43,6 +43,21 @@ def test_scores_say_what_was_chosen(run: Command, log: list[str]) -> None:
     assert f"k1 {best['k1']:g}, b {best['b']:g}" in run("evaluate", *log, "--models", "bm25").stdout
 
 
+def test_what_sessions_bring_is_a_row_of_its_own(run: Command, log: list[str]) -> None:
+    """Without and with the session, by the weights that the past chose."""
+    options = ("--models", "text", "--seeds", 1, "--budget", "2s")
+    found = run("evaluate", *log, *options, "--json")
+
+    assert found.returncode == 0, found.stderr
+    rows = [json.loads(line) for line in found.stdout.splitlines()]
+    gains = [row for row in rows if "context_clicks" in row]
+    assert [(row["model"], row["seed"]) for row in gains] == [("text", 0), ("text", "mean")]
+    assert gains[0]["context_clicks"] > 0
+    if gains[0]["context_weight"] == gains[0]["context_query_weight"] == 0:
+        assert gains[0]["mrr_with"] == gains[0]["mrr_without"]
+    assert "in sessions" in run("evaluate", *log, *options).stdout
+
+
 def test_the_paper_is_judged_beside_others(run: Command, log: list[str]) -> None:
     """With `--paper` it is added to the models that are named."""
     found = run(
