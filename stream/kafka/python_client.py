@@ -339,6 +339,8 @@ class KafkaPythonReader:
         asked = [_partition(position) for position in positions]
         try:
             found = self._consumer.end_offsets(asked, timeout_ms=_ANSWER_MS)
+        except KeyError as error:  # how the library says that a partition has no leader now
+            raise BrokerAway(f"no answer for {error}") from error
         except KafkaError as error:
             raise BrokerAway(str(error)) from error
         return {SourcePartition(*partition): offset for partition, offset in found.items()}
@@ -353,7 +355,7 @@ class KafkaPythonReader:
         """Return whether the broker answers within a moment."""
         try:
             self._consumer.end_offsets([_partition(position)], timeout_ms=_ANSWER_MS)
-        except KafkaError:
+        except (KafkaError, KeyError):  # the latter: the partition has no leader now
             return False
         return True
 
