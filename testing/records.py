@@ -251,7 +251,7 @@ def _key(text: str) -> int:
 def _interactions(texts: Texts, columns: EventColumns) -> list[tuple[int, Interaction]]:
     """Return columns as objects again, each with its row."""
 
-    def text(known: dict[int, str], key: Any) -> str:
+    def text(known: Mapping[int, str], key: Any) -> str:
         return "" if int(key) == NO_KEY else known[int(key)]
 
     return [

@@ -6,9 +6,22 @@ from freshet_native._records import (
     TextColumn,
     TextTable,
     cut,
+    indexes_of,
     read_batches,
     read_events,
     read_neutral,
+    text_checks,
+    united,
 )
 
-__all__ = ["TextColumn", "TextTable", "cut", "read_batches", "read_events", "read_neutral"]
+__all__ = [
+    "TextColumn",
+    "TextTable",
+    "cut",
+    "indexes_of",
+    "read_batches",
+    "read_events",
+    "read_neutral",
+    "text_checks",
+    "united",
+]

@@ -105,7 +105,8 @@ def apply_batch(
         )
     shard.write(changes)
     for names in (plan.queries, plan.item_names):
-        shard.name_caches[names.kind].add(names.learnt, names.learnt_hashes)
+        known = shard.name_caches[names.kind]
+        known.add(names.learnt, names.learnt_hashes, names.is_found)
     return ApplyResult(
         new_facts=plan.num_new,
         duplicates=int(plan.accepted.mask.sum()) - plan.num_new,

@@ -5,7 +5,7 @@ from itertools import compress
 import numpy as np
 
 from stream.changes.plan import Plan
-from stream.events.columns import NO_KEY, Keys, Texts
+from stream.events.columns import NO_KEY, Keys, Texts, texts_of
 from stream.graph.facts import FactColumns
 from stream.graph.keysets import distinct, order_by, run_starts
 from stream.shard import codec
@@ -62,7 +62,9 @@ def _session_entries(plan: Plan, texts: Texts) -> tuple[list[bytes], list[bytes]
     sessions = facts.session[firsts].tolist()
     rows = codec.split_rows(codec.pack_rows(facts.query, facts.item, facts.stamp), firsts)
     values = codec.pack_sessions(
-        [texts.sessions[key] for key in sessions], [users.get(key, ()) for key in sessions], rows
+        texts_of(texts.sessions, facts.session[firsts]),
+        [users.get(key, ()) for key in sessions],
+        rows,
     )
     keys = codec.one_keys(codec.SESSION, facts.session[firsts])
     if not records or not len(firsts):

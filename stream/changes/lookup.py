@@ -11,14 +11,14 @@ from protos.text import text_key
 from stream.actions import Action
 from stream.changes.acceptance import Acceptance, Lateness
 from stream.dtypes import Bools
-from stream.events.columns import NO_KEY, EventColumns, Keys, ShardBatch, Texts
+from stream.events.columns import NO_KEY, EventColumns, Keys, ShardBatch, Texts, texts_of
 from stream.events.types import CatalogItem, Rejection, SourcePartition
 from stream.graph.facts import FactColumns, stamps
 from stream.graph.keysets import distinct
 from stream.graph.sessions import RenamedFacts, SessionCut, cut_sessions, rename_facts
 from stream.shard import codec
 from stream.shard.codec import PartitionProgress, ShardState, StoredSession
-from stream.shard.names import Hashes, text_hashes
+from stream.shard.names import Hashes, hashes_of
 from stream.shard.rocksdb import store_error
 from stream.shard.shard import Shard
 
@@ -33,6 +33,7 @@ class Names(NamedTuple):
         taken: ``uint64 [num_taken]`` keys that the shard has for another text.
         learnt: ``uint64 [num_learnt]`` keys to be known once the batch is written.
         learnt_hashes: ``uint32 [num_learnt]`` of their texts.
+        is_found: ``bool [num_learnt]`` which of them were known as they are before.
     """
 
     kind: bytes
@@ -41,6 +42,7 @@ class Names(NamedTuple):
     taken: Keys
     learnt: Keys
     learnt_hashes: Hashes
+    is_found: Bools
 
     def of(self, keys: Keys) -> Self:
         """Return those of the names that are of some keys."""
@@ -50,6 +52,7 @@ class Names(NamedTuple):
             new_texts=list(compress(self.new_texts, is_new.tolist())),
             learnt=self.learnt[is_learnt],
             learnt_hashes=self.learnt_hashes[is_learnt],
+            is_found=self.is_found[is_learnt],
         )
 
 
@@ -183,21 +186,23 @@ def _names(shard: Shard, kind: bytes, keys: Keys, texts: Texts) -> Names:
     cache = shard.name_caches[kind]
     keys = keys[~cache.recall(keys, texts.generation)]
     text_of = texts.queries if kind == codec.QUERY_NAME else texts.items
-    named = [text_of[key] for key in keys.tolist()]
-    hashes = text_hashes(named)
+    hashes = hashes_of(text_of, keys)
     is_stored, is_unsure = cache.find(keys, hashes)
     is_new, is_taken = ~(is_stored | is_unsure), np.zeros(len(keys), dtype=np.bool_)
     stored = shard.get_values(codec.one_keys(kind, keys[is_unsure]))
-    for place, value in zip(np.flatnonzero(is_unsure).tolist(), stored, strict=True):
+    unsure = texts_of(text_of, keys[is_unsure])
+    places = np.flatnonzero(is_unsure).tolist()
+    for place, value, text in zip(places, stored, unsure, strict=True):
         is_new[place] = value is None
-        is_taken[place] = value is not None and value != codec.pack_name(named[place])
+        is_taken[place] = value is not None and value != codec.pack_name(text)
     return Names(
         kind=kind,
         new=keys[is_new],
-        new_texts=list(compress(named, is_new.tolist())),
+        new_texts=texts_of(text_of, keys[is_new]),
         taken=keys[is_taken],
         learnt=keys[~is_taken],
         learnt_hashes=hashes[~is_taken],
+        is_found=is_stored[~is_taken],
     )
 
 

@@ -3,7 +3,7 @@
 What the graph is fed with.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protos.text import text_key
+from stream.events.native import LearntTexts
 from stream.events.types import (
     CatalogItem,
     Erasure,
@@ -175,11 +176,23 @@ class Texts:
             for one text.
     """
 
-    sessions: dict[int, str] = field(default_factory=dict)
-    users: dict[int, str] = field(default_factory=dict)
-    queries: dict[int, str] = field(default_factory=dict)
-    items: dict[int, str] = field(default_factory=dict)
+    sessions: MutableMapping[int, str] = field(default_factory=dict)
+    users: MutableMapping[int, str] = field(default_factory=dict)
+    queries: MutableMapping[int, str] = field(default_factory=dict)
+    items: MutableMapping[int, str] = field(default_factory=dict)
     generation: object = field(default_factory=object)
+
+
+def texts_of(known: Mapping[int, str], keys: Keys) -> list[str]:
+    """Return the text of each key; many at once cost a fraction.
+
+    Args:
+        known: some of a `Texts`.
+        keys: ``uint64 [num_keys]``.
+    """
+    if isinstance(known, LearntTexts):
+        return known.of(keys)
+    return [known[key] for key in keys.tolist()]
 
 
 @dataclass(slots=True)
@@ -331,7 +344,7 @@ def batch_of(
     )
 
 
-def _keys(texts: Sequence[str], known: dict[int, str]) -> Keys:
+def _keys(texts: Sequence[str], known: MutableMapping[int, str]) -> Keys:
     keys = [text_key(text) if text else NO_KEY for text in texts]
     known.update((key, text) for key, text in zip(keys, texts, strict=True) if key != NO_KEY)
     return np.array(keys, dtype=np.uint64)

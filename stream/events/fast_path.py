@@ -18,7 +18,7 @@ from stream.events.decoder import Decoder
 from stream.events.format import Format, ReadColumns
 from stream.events.interner import UNUSABLE, Canonical, Interner
 from stream.events.limits import CUT_PREFIX, EARLIEST_MS, Limits
-from stream.events.native import Plain
+from stream.events.native import LearntTexts, Plain
 from stream.events.raw_columns import RawColumns, RawTexts, Rows, raw_columns_of
 from stream.events.types import (
     CatalogItem,
@@ -84,18 +84,15 @@ class ColumnDecoder:
     """
 
     def __init__(self, settings: StreamSettings, *, natively: bool | None = None) -> None:
-        self.texts = Texts()
         self._is_native = native.IS_HERE if natively is None else natively
         self._settings = settings
         self._full = Decoder(settings)
         max_id, max_query = settings.max_field_bytes, settings.max_query_bytes
-        texts, ids = self.texts, Plain(max_id)
-        own_ids = Plain(max_id, reserved_prefix=CUT_PREFIX)
-        queries = Plain(max_query, forms=PLAIN_ASCII)
-        self._sessions = self._interner(texts.sessions, _session_ids(max_id), own_ids, NO_KEY)
-        self._users = self._interner(texts.users, _user_ids(max_id), ids, NO_KEY)
-        self._queries = self._interner(texts.queries, _queries(max_query), queries, NO_KEY)
-        self._items = self._interner(texts.items, _ids(max_id), ids, UNUSABLE)
+        texts = self.texts = _native_texts(settings) if self._is_native else Texts()
+        self._sessions = Interner(texts.sessions, _session_ids(max_id), empty=NO_KEY)
+        self._users = Interner(texts.users, _user_ids(max_id), empty=NO_KEY)
+        self._queries = Interner(texts.queries, _queries(max_query), empty=NO_KEY)
+        self._items = Interner(texts.items, _ids(max_id))
 
     def decode(self, batch: RecordBatch, now_ms: int) -> DecodedBatch:
         """Return what records hold; what is wrong with them comes back as rejections.
@@ -142,11 +139,6 @@ class ColumnDecoder:
         forgotten = [interner.forget_if_large(_MAX_TEXTS) for interner in interners]
         if any(forgotten):
             self.texts.generation = object()
-
-    def _interner(
-        self, texts: dict[int, str], canonical: Canonical, plain: Plain, empty: int
-    ) -> Interner:
-        return Interner(texts, canonical, plain if self._is_native else None, empty=empty)
 
     def _readers(self, form: Format | None) -> list[ReadColumns]:
         """Return what reads many records of a format at once, in the order in which it
@@ -259,6 +251,19 @@ class ColumnDecoder:
                 is_long = [_is_long(text, self._settings.max_field_bytes) for text in texts]
                 is_good &= ~np.array(is_long, dtype=np.bool_)
         return columns, is_good
+
+
+def _native_texts(settings: StreamSettings) -> Texts:
+    """Return texts that `freshet_native` learns where they are plain."""
+    ids = Plain(settings.max_field_bytes)
+    own_ids = Plain(settings.max_field_bytes, reserved_prefix=CUT_PREFIX)
+    queries = Plain(settings.max_query_bytes, forms=PLAIN_ASCII)
+    return Texts(
+        sessions=LearntTexts(own_ids, takes_empty=True),
+        users=LearntTexts(ids, takes_empty=True),
+        queries=LearntTexts(queries, takes_empty=True),
+        items=LearntTexts(ids, takes_empty=False),
+    )
 
 
 def _keys(interner: Interner, raw: RawTexts) -> Keys:

@@ -3,16 +3,15 @@
 Checked, brought to canonical form, hashed.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from itertools import compress, repeat
 from typing import Protocol, cast
 
 import numpy as np
 
 from protos.text import text_keys
-from stream.events import native
 from stream.events.columns import NO_KEY, Keys
-from stream.events.native import Plain
+from stream.events.native import LearntTexts
 
 UNUSABLE = (1 << 64) - 1
 """What a text interns to that cannot be used.
@@ -44,26 +43,23 @@ class Interner:
     """Keys by text as it came.
 
     Args:
-        texts: the canonical texts by key, filled on the way.
+        texts: the canonical texts by key, filled on the way; where they are those of
+            `freshet_native`, its table knows the keys of texts.
         canonical: the canonical forms of texts that are not known yet.
-        plain: which texts `freshet_native` knows by itself; None: it is not used.
         empty: what a text interns to whose canonical form is empty.
     """
 
     def __init__(
         self,
-        texts: dict[int, str],
+        texts: MutableMapping[int, str],
         canonical: Canonical,
-        plain: Plain | None,
         *,
         empty: int = UNUSABLE,
     ) -> None:
         self._texts = texts
         self._canonical = canonical
         self._empty = empty
-        self._known: _Known = _Dict()
-        if plain is not None:
-            self._known = native.text_table(texts, plain, takes_empty=empty == NO_KEY)
+        self._known: _Known = texts.table if isinstance(texts, LearntTexts) else _Dict()
 
     def keys(self, texts: Sequence[str]) -> Keys:
         """Return the key of each text: ``uint64 [num_texts]``."""

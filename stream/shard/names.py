@@ -1,14 +1,16 @@
 """Caches which names a shard stores, so that existing names need no read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.dtypes import Bools
-from stream.events.columns import Keys
-from stream.graph.keysets import contains, distinct
+from stream.events import native
+from stream.events.columns import Keys, texts_of
+from stream.events.native import LearntTexts
+from stream.graph.keysets import distinct, indexes_of
 
 # Names of one kind; at 12 bytes 48 MB. Beyond that a name is read to know it.
 _MAX_NAMES = 4_000_000
@@ -24,7 +26,21 @@ def text_hashes(texts: Sequence[str]) -> Hashes:
 
     Another process has others.
     """
+    if native.IS_HERE:
+        return native.text_checks(texts)
     return np.array(list(map(hash, texts)), dtype=np.int64).astype(np.uint32)
+
+
+def hashes_of(known: Mapping[int, str], keys: Keys) -> Hashes:
+    """Return the `text_hashes` of the texts of some keys, ``uint32 [num_keys]``.
+
+    Args:
+        known: some of a `stream.events.columns.Texts`.
+        keys: ``uint64 [num_keys]``.
+    """
+    if isinstance(known, LearntTexts):
+        return known.checks_of(keys)
+    return text_hashes(texts_of(known, keys))
 
 
 class NameCache:
@@ -76,12 +92,21 @@ class NameCache:
             is_stored[is_here] |= table.hashes[place[is_here]] == hashes[is_here]
         return is_stored, has_key & ~is_stored if self.is_complete else ~is_stored
 
-    def add(self, keys: Keys, hashes: Hashes) -> None:
+    def add(self, keys: Keys, hashes: Hashes, is_found: Bools | None = None) -> None:
         """Add names (keys ascending and distinct) that a finished write stored, or that
         were compared with what is stored, of the generation that was last recalled.
+
+        Args:
+            keys: ``uint64 [num_names]``.
+            hashes: ``uint32 [num_names]``, of their texts.
+            is_found: ``bool [num_names]`` which of them were found as they are; None:
+                none was.
         """
         self._compared = self._compared.with_keys(keys)
-        self._add(keys, hashes)
+        if is_found is None:
+            self._add(keys, hashes)
+        else:
+            self._add(keys[~is_found], hashes[~is_found])
 
     def add_slice(self, keys: Keys, hashes: Hashes, next_key: int | None) -> None:
         """Add the stored names from `next_key` on, which moves on.
@@ -106,6 +131,20 @@ class NameCache:
             self._recent = _Table.empty()
 
 
+def _united(first: Keys, second: Keys) -> Keys:
+    """Return the keys of two columns in ascending order, ascending, each once."""
+    if native.IS_HERE:
+        return native.united(first, second)[0]
+    return distinct(np.concatenate([first, second]))
+
+
+def _places(ordered: Keys, asked: Keys) -> NDArray[np.int64]:
+    """Return where each of some keys is among others, ``int64 [num_asked]``; -1: it is
+    not there. Both are in ascending order.
+    """
+    return native.indexes_of(ordered, asked) if native.IS_HERE else indexes_of(ordered, asked)
+
+
 class _Table(NamedTuple):
     """Keys in ascending order, each once, with their hashes."""
 
@@ -117,14 +156,16 @@ class _Table(NamedTuple):
         return cls(np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.uint32))
 
     def find(self, keys: Keys) -> tuple[NDArray[np.int64], Bools]:
-        """Return where each key is or would be, and whether it is there."""
-        place = np.searchsorted(self.keys, keys)
-        if not len(self.keys):
-            return place, np.zeros(len(keys), dtype=np.bool_)
-        is_here: Bools = self.keys[np.minimum(place, len(self.keys) - 1)] == keys
-        return place, is_here
+        """Return where each key is, which says nothing of one that is not there, and
+        whether it is there.
+        """
+        place = _places(self.keys, keys)
+        return place, place >= 0
 
     def with_names(self, keys: Keys, hashes: Hashes) -> Self:
+        if native.IS_HERE:
+            united, places = native.united(self.keys, keys)
+            return type(self)(united, np.concatenate([self.hashes, hashes])[places])
         is_new = ~self.find(keys)[1]
         every = np.concatenate([self.keys, keys[is_new]])
         order = np.argsort(every, kind="stable")  # two ascending runs: one pass
@@ -146,12 +187,12 @@ class _KeySet(NamedTuple):
         return cls(np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.uint64))
 
     def contains(self, keys: Keys) -> Bools:
-        return contains(self.main, keys) | contains(self.recent, keys)
+        return (_places(self.main, keys) >= 0) | (_places(self.recent, keys) >= 0)
 
     def with_keys(self, keys: Keys) -> Self:
-        recent = distinct(np.concatenate([self.recent, keys]))
+        recent = _united(self.recent, keys)
         if len(recent) * _MERGE_AT > len(self.main):
-            return type(self)(distinct(np.concatenate([self.main, recent])), recent[:0])
+            return type(self)(_united(self.main, recent), recent[:0])
         return self._replace(recent=recent)
 
     def without(self, keys: Keys) -> Self:

@@ -61,7 +61,7 @@ def test_without_it_the_stream_decodes_in_python() -> None:
         "batch = records([('', json.dumps(dict(NEUTRAL)).encode()), (EVENT, event())])\n"
         "decoder = ColumnDecoder(SETTINGS)\n"
         "print(IS_HERE, file=sys.stderr)\n"
-        "print(decoder.decode(batch, NOW_MS).events, decoder.texts.queries)\n"
+        "print(decoder.decode(batch, NOW_MS).events, dict(decoder.texts.queries))\n"
     )
     done = {
         how: subprocess.run(

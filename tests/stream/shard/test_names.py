@@ -1,9 +1,13 @@
 """Names kept in memory say the same as the shard would."""
 
+from collections.abc import Iterator
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream.events import native
 from stream.shard.names import NameCache, text_hashes
 
 Names = dict[int, int]
@@ -13,6 +17,14 @@ _STEPS = st.lists(
     st.tuples(st.sampled_from(["write", "slice", "forget"]), st.sets(_KEYS, max_size=12)),
     max_size=10,
 )
+
+
+@pytest.fixture(params=[True, False], ids=["natively", "in Python"], autouse=True, scope="module")
+def _natively(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Look keys up with `freshet_native`, and without."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native, "IS_HERE", request.param)
+        yield
 
 
 def _find(known: NameCache, keys: list[int]) -> tuple[list[bool], list[bool]]:
