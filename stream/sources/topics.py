@@ -269,7 +269,8 @@ class KafkaSource:
             return {}
         asked_at, asked_ms = time.monotonic(), now_ms()
         try:
-            ends = self._joined.reader.ends(self._idle())
+            idle = self._idle()
+            ends = self._joined.reader.ends(idle) if idle else {}
         except BrokerAway as error:
             logger.warning("ends not known bootstrap=%s error=%s", self._bootstrap, error)
             return {}
