@@ -120,8 +120,8 @@ def session_changes(
     if partial is not None and len(partial):
         is_partial = np.isin(table.facts.session[starts], partial)
         is_told &= ~(is_partial[rows.session] & rows.is_query & (rows.was_in == rows.is_in))
-    rows = rows.take(is_told)
-    rows = rows.take(np.argsort(rows.session, kind="stable"))
+    told = np.flatnonzero(is_told)
+    rows = rows.take(told[np.argsort(rows.session[told], kind="stable")])
     dense = np.cumsum(is_changed) - 1
     return SessionChanges.of_rows(
         rows._replace(session=dense[rows.session]), is_partial[is_changed]

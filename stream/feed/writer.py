@@ -193,11 +193,13 @@ class FeedWriter:
             watermark_ms=watermark_ms,
             written_ms=now_ms(),
         )
-        temporary = self._status_path.with_name(f".{self._status_path.name}.tmp")
+        packed = pack_status(self._status)
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(pack_status(self._status))
-            temporary.rename(self._status_path)
+            try:
+                _replace(self._status_path, packed)
+            except FileNotFoundError:  # nothing was ever told of the shard
+                self._folder.mkdir(parents=True, exist_ok=True)
+                _replace(self._status_path, packed)
         except OSError as error:
             logger.warning("feed status not written shard=%d error=%s", self._shard, error)
 
@@ -314,6 +316,17 @@ def _lineage(files: FeedFolder, mark: WriterMark) -> Sequence[LogName]:
         except ValueError:
             break
     return found
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Replace a file in one step, without forcing it to disk."""
+    temporary = f"{path}.tmp"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(descriptor, content)
+    finally:
+        os.close(descriptor)
+    os.rename(temporary, path)  # noqa: PTH104  # a path object costs as much again
 
 
 def _write_all(descriptor: int, parts: Sequence[bytes], offset: int) -> None:
