@@ -180,14 +180,13 @@ class LiveViews:
         """Return the live view with what is new of its overlay, never less than it has,
         and whether there is something that has less.
 
-        A refresher that began anew may have less so far: its segments wait.
+        A refresher that began anew may have less so far: its segments wait. Those of
+        one writer only add to each other, also where a full one replaces deltas.
         """
         newest = self._newest(live)
         if newest is None:
             return live, False
-        begins_anew = live.overlay.is_loaded and (
-            newest.writer != live.overlay.writer or newest.first_sequence > live.overlay.sequence
-        )
+        begins_anew = live.overlay.is_loaded and newest.writer != live.overlay.writer
         is_behind = begins_anew and not covers(newest.claim, live.claim)
         if is_behind and not self._has_waited(live.generation_id):
             return live, True
