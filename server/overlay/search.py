@@ -11,12 +11,12 @@ from server.live import LiveGeneration
 from server.overlay.held import HeldOverlay
 from stream.dtypes import Bools, Float32s, Int64s
 
-# More of the index than `k` that a first search asks for: so many, and this share of
-# those that are hidden by chance. Most that is hidden is in the overlay, near where it
-# was: with 4 in 10 items hidden, one search in 40 was done again, and without this one
-# in 5. Twice as many make an approximate search of 100 cost a twentieth more.
-_MORE = 2
-_MORE_OF_HIDDEN = 0.25
+# Of the items that are hidden among the nearest `k` by chance, the share that a first
+# search asks the index for beside them. Most that is hidden is in the overlay, near
+# where it was: without these, one search in 20 (8 in 100 items hidden) to one in 5 (40)
+# is done again. Each costs an approximate search a twentieth at k = 10; twice as many
+# cost more than they save.
+_MORE_OF_HIDDEN = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ def _search_index(
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32), -np.inf
     most = min(k + len(hidden), size)
     by_chance = math.ceil(_MORE_OF_HIDDEN * k * len(hidden) / size)
-    count = min(k + _MORE + by_chance, most)
+    count, more = min(k + by_chance, most), 2
     while True:
         ids, scores = live.index.search(vector, count)
         has_more = len(ids) == count < size
@@ -89,10 +89,11 @@ def _search_index(
         if not len(hidden):
             return ids, scores, least
         kept = ~_contains(hidden, ids)
-        if count >= most or kept.sum() + (own >= least).sum() >= k:
+        missing = k - int(kept.sum()) - int((own >= least).sum())
+        if count >= most or missing <= 0:
             return ids[kept], scores[kept], least
-        # Each further search costs as much as the first: doubled, there are few.
-        count = min(2 * count, most)
+        # A further search costs as much as the first: ever more, so that there are few.
+        count, more = min(count + more * missing, most), 2 * more
 
 
 def _best_of_overlay(
@@ -104,6 +105,8 @@ def _best_of_overlay(
     All that have more than `least`: below, the index might have something nearer, and
     has `k` items before it.
     """
+    if not len(own):
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
     rounding = 2 * len(vector) * float(np.finfo(np.float32).eps)
     near = np.flatnonzero(own >= least - rounding)
     if len(near) > k:
