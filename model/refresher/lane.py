@@ -167,6 +167,15 @@ class Lane:
         return self._published
 
     @property
+    def served(self) -> Claim | None:
+        """What is claimed for the overlay that is there, whoever published it; None:
+        none is.
+        """
+        if self._published is not None or self._floor is None:
+            return self._published
+        return self._floor.claim
+
+    @property
     def last_round(self) -> Round:
         """What the last round did."""
         return self._last

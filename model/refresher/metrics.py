@@ -49,7 +49,11 @@ class RefresherMetrics:
         self._audit = gauge(
             "audit_cosine", "Worst cosine of the last audit to what a full pass would give"
         )
-        self._gaps = gauge("gaps", "Shards whose feed does not reach back to the generation")
+        self._gaps = gauge(
+            "gaps",
+            "Shards whose feed does not reach back to the generation; 1 also where that has "
+            "nothing to continue from",
+        )
         self._age = gauge(
             "age_seconds",
             "Time since which some record may be missing from the overlay; NaN: nothing is "

@@ -53,9 +53,11 @@ class Teller:
             lane = lanes[0]
             trouble = trouble or trouble_of(lane, settings, self._parts.clock_ms())
             gaps, ahead_ms = len(lane.progress.gaps), lane.progress.ahead_ms
+            gaps = max(gaps, int(lane.is_partial))
             metrics.waiting(lane.waiting)
+            if lane.served is not None:
+                metrics.claimed(lane.served.reflected_ms)
             if lane.published is not None:
-                metrics.claimed(lane.published.reflected_ms)
                 metrics.overlay(
                     generation=lane.generation_id,
                     sequence=lane.sequence,

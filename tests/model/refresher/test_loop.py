@@ -219,6 +219,7 @@ def test_a_refresher_that_was_killed_goes_on_and_nothing_goes_back(bench: Bench)
     steps = 0
     while (newest := bench.newest(live)).writer == before.writer:
         assert newest == before
+        assert bench.metric("age_seconds") == 0
         again.step()
         steps += 1
         assert steps < 50
@@ -533,6 +534,7 @@ def test_a_generation_of_an_earlier_version_is_claimed_no_further(bench: Bench) 
     assert newest.claim.reflected_ms == 0
     assert newest.claim.marks == {}
     assert "has nothing to continue from" in newest.claim.reason
+    assert bench.metric("gaps") == 1
     wish = asked(bench.artifacts.root)
     assert wish is not None
     assert wish.reason is EarlyReason.OLD_GENERATION
