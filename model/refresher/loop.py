@@ -17,7 +17,6 @@ from model.refresher.parts import Parts
 from model.refresher.reasons import Behind, Trouble
 from model.refresher.telling import Teller
 from model.refresher.wishes import Wishes
-from stream.errors import StreamError
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +24,9 @@ logger = logging.getLogger(__name__)
 # is hoped to. One may be chance, such as a bulk load; twice as many serve an old one
 # for longer.
 _MOST_GAPPED = 2
+# Milliseconds that the clocks of tuner and refresher may differ by: what is gone is
+# forgotten so much later. Twice as many keep some more ids.
+_CLOCKS_APART_MS = 3_600_000
 
 
 def run_refresher(parts: Parts, stop: Event) -> None:
@@ -152,7 +154,7 @@ class Refresher:
         is_urgent, trouble = False, None
         try:
             is_urgent = lane.look()
-        except (StreamError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  # whatever is wrong with the feed, what was read is published
             trouble = self._teller.failed(Behind.FEED, error)
         if lane.progress.is_rewound:
             self._lose(lane)
@@ -161,20 +163,20 @@ class Refresher:
             return trouble, False
         try:
             lane.round(self._parts.asked())
-        except Exception as error:  # noqa: BLE001  # a lane is made again from its generation and the feed
+            return trouble, self._publish(lane, trouble)
+        except Exception as error:  # a lane is made again from its generation and the feed
+            if isinstance(error, SegmentRefused) and error.fault == SegmentFault.WRITER:
+                raise
             self._lose(lane)
-            failed = self._teller.failed(Behind.FAILED, error)
             self._wishes.lost(lane.generation_id)
+            failed = self._teller.failed(Behind.FAILED, error)
             return self._opener.failed(lane.generation_id, failed), False
-        return trouble, self._publish(lane, trouble)
 
     def _publish(self, lane: Lane, trouble: Trouble | None) -> bool:
         trouble = trouble or trouble_of(lane, self._parts.settings, self._parts.clock_ms())
         try:
             is_published = lane.publish("" if trouble is None else trouble.detail)
-        except (SegmentRefused, OSError) as error:
-            if isinstance(error, SegmentRefused) and error.fault == SegmentFault.WRITER:
-                raise
+        except OSError as error:
             self._unpublished = self._teller.failed(Behind.PUBLISH, error)
             return False
         if is_published:
@@ -212,7 +214,8 @@ class Refresher:
             for generation_id in set(self._folder.generation_ids()) - set(kept):
                 rmtree(self._folder.generation_path(generation_id), ignore_errors=True)
             if kept:
-                self._gone.forget(artifacts.manifest(kept[0]).snapshot.taken_ms)
+                taken_ms = artifacts.manifest(kept[0]).snapshot.taken_ms
+                self._gone.forget(taken_ms - _CLOCKS_APART_MS)
         except (ModelError, OSError) as error:
             logger.warning("overlays_not_cleared error=%s", error)
 

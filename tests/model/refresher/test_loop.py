@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
+import numpy as np
 import pytest
 
 from model.artifact.generation import Generation
@@ -498,6 +499,41 @@ def test_an_unexpected_failure_makes_the_lane_anew(bench: Bench) -> None:
 
     assert bench.rows(live).query_texts == ("one", "two")
     assert bench.behind() is None
+
+
+def test_rows_that_no_reader_would_take_make_the_lane_anew(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else they would be refused at each try, with all that comes after them."""
+    live = publish(bench)
+    refresher = bench.refresher()
+    bench.vectors[live].poison = frozenset({"bad"})
+    bench.feed.name_query("good")
+    bench.feed.name_query("bad")
+    with monkeypatch.context() as patch:
+        patch.setattr("model.refresher.rows._is_fit", lambda rows: np.ones(len(rows), np.bool_))
+        bench.go(refresher)
+
+    behind = bench.behind()
+    assert behind is not None
+    assert behind[0] == "failed"
+    bench.clock.ms += 2000
+    bench.open(refresher)
+    bench.go(refresher)
+    assert bench.rows(live).query_texts == ("good", "bad")
+    assert bench.behind() is None
+
+
+def test_an_unexpected_failure_of_the_feed_is_told(bench: Bench) -> None:
+    """What was read before goes on being published."""
+    live = publish(bench)
+    refresher = bench.refresher()
+    bench.feed.error = KeyError("what")
+    before = bench.newest(live)
+    bench.go(refresher)
+
+    assert bench.behind() == ("feed", "unexpected KeyError: 'what'")
+    assert bench.newest(live).written_ms > before.written_ms
 
 
 def test_what_fails_again_and_again_asks_for_a_generation(bench: Bench) -> None:
