@@ -36,6 +36,9 @@ def test_serve_answers_and_ends_when_told_to(
             run("query", "Running  SHOES", "-k", 3, "--target", target, "--json").stdout
         )
         table = run("query", "running shoes", "-k", 3, "--target", target)
+        hit = answer["hits"][0]["item_id"]
+        session = ("--context", hit, "--context-query", "shoes")
+        in_session = run("query", "running shoes", *session, "--target", target, "--json")
         busy = run(
             "serve",
             "--artifacts",
@@ -49,7 +52,9 @@ def test_serve_answers_and_ends_when_told_to(
         server.send_signal(signal.SIGTERM)
 
     assert server.wait(30) == 0
-    assert set(answer) == {"hits", "receipt", "query_path", "normalized_query"}
+    fields = {"hits", "receipt", "query_path", "normalized_query", "context_members"}
+    assert set(answer) == fields
+    assert json.loads(in_session.stdout)["normalized_query"] == "running shoes"
     assert answer["normalized_query"] == "running shoes"
     assert answer["receipt"]["generation"] == shop.generation_ids[1]
     assert set(answer["hits"][0]) == {"item_id", "score", "title"}
