@@ -24,7 +24,9 @@ clicks. Twice as many halve how long a replay takes, and how fresh the system is
 """
 _EFFORT_HEADERS = ("system", "trainings", "refused", "s each")
 _DIGITS = 4
-"""Decimals in JSON: the intervals are wider than the third."""
+"""Decimals in JSON: the intervals are wider than the third, and a round of the fresh
+lane takes milliseconds.
+"""
 
 
 def report(
@@ -95,7 +97,7 @@ def effort_json(effort: SystemCost) -> dict[str, Any]:
         "system": effort.system,
         "trainings": effort.trainings,
         "refused": effort.refused,
-        "seconds": round(effort.seconds, 1),
+        "seconds": round(effort.seconds, _DIGITS),
     }
 
 
@@ -103,7 +105,7 @@ def _as_tables(comparisons: Sequence[SystemComparison], efforts: Sequence[System
     systems = dict.fromkeys(each.system for each in comparisons)
     tables = [_as_table([each for each in comparisons if each.system == name]) for name in systems]
     efforts_rows = [
-        (each.system, f"{each.trainings:,}", str(each.refused), f"{each.seconds:.1f}")
+        (each.system, f"{each.trainings:,}", str(each.refused), f"{each.seconds:.3g}")
         for each in efforts
     ]
     return "\n\n".join([*tables, table(_EFFORT_HEADERS, efforts_rows)])
