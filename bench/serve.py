@@ -5,6 +5,8 @@
 import argparse
 import itertools
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import grpc
@@ -21,8 +23,13 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
 from model.artifact.encoder import unit_rows
+from model.artifact.generation import open_generation
 from model.artifact.index.engine import load_engine
 from model.artifact.index.engines import ENGINES, FIRST_ENGINE
+from model.artifact.overlay.folder import OverlayFolder
+from model.artifact.overlay.gone import GoneList
+from model.artifact.overlay.publisher import OverlayPublisher
+from model.artifact.overlay.segment import Claim, no_rows
 from model.artifact.store import ArtifactStore, new_generation_id
 from model.artifact.writer import GenerationWriter
 from model.settings import ModelSettings
@@ -31,6 +38,11 @@ from protos import retrieval_v1_pb2 as retrieval_pb
 from protos import retrieval_v1_pb2_grpc as retrieval_grpc
 from protos.text import text_key
 from server.app import RetrievalServer
+from server.live import LiveGeneration
+from server.overlay.loading import load_segments
+from server.overlay.search import search
+from server.overlay.view import LiveView
+from server.retrieve import RetrievalQuery, retrieve
 from server.settings import ServerSettings
 from stream.clock import now_ms
 from stream.files import new_directory, replace_file
@@ -38,6 +50,15 @@ from stream.files import new_directory, replace_file
 _HIDDEN, _NUM_BUCKETS = 128, 1 << 17  # of the encoder: the model settings' defaults
 # Vectors lie in clusters, as trained ones do, not in pure noise; chosen by hand.
 _CLUSTERS, _SPREAD = 200, 0.5
+# How far an item of the overlay has moved, as a share of its length; chosen by hand.
+_MOVED = 0.3
+# Of measurements with an overlay and without. Twice as many: twice as long, and a
+# figure that the rest of the machine disturbs less.
+_ROUNDS = 3
+# Calls of a block, a twentieth of a second of CPU, and blocks of each kind: the median
+# of so many is within 2 in 100 on a busy machine. Twice as many: twice as long.
+_BLOCK_CALLS, _BLOCKS = 25, 40
+_RECALL_QUERIES = 500  # some 5,000 places: a recall within .005
 _READY = "ready "
 
 
@@ -63,7 +84,14 @@ def run(argv: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_generation(Path(folder), options.items, options.queries, options.dim, options.engine)
         rows = list(_measure_all(Path(folder), options))
+        inside = ""
+        if options.overlay:
+            rows += _measure_overlay(Path(folder), options, rows)
+            with _process("overlay", Path(folder)) as (line, _):
+                inside = line
     _print(rows)
+    if inside:
+        print(inside)
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -72,9 +100,12 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--queries", type=int, default=20_000)
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--engine", choices=list(ENGINES), default=FIRST_ENGINE)
+    parser.add_argument(
+        "--overlay", type=int, default=10_000, help="items of the overlay; 0: measure without"
+    )
     parser.add_argument("--calls", type=int, default=2000, help="calls measured a row")
     parser.add_argument("--clients", type=int, default=2, help="clients calling at once")
-    parser.add_argument("--part", choices=["server", "shell"], help=argparse.SUPPRESS)
+    parser.add_argument("--part", choices=["server", "shell", "overlay"], help=argparse.SUPPRESS)
     parser.add_argument("--artifacts", default="", help=argparse.SUPPRESS)
     return parser.parse_args(argv)
 
@@ -94,14 +125,40 @@ def _measure_all(folder: Path, options: argparse.Namespace) -> Iterator[Measured
                 yield _measure(name, k, requests, address, process, options, shell.cpu_ms_per_call)
 
 
+def _measure_overlay(
+    folder: Path, options: argparse.Namespace, rows: Sequence[Measured]
+) -> Iterator[Measured]:
+    """Measure known queries with an overlay and without, in turn, so that both see the
+    same machine; the round with the least CPU of each counts.
+    """
+    shells = {row.k: row.cpu_ms_per_call for row in rows if row.name == "empty shell"}
+    known = [retrieval_pb.RetrieveRequest(query=f"query {row}") for row in range(options.queries)]
+    measured: dict[tuple[int, str], list[Measured]] = {}
+    for _ in range(_ROUNDS):
+        for name in ("no overlay", "overlay"):
+            if name == "overlay":
+                write_overlay(folder, options.overlay)
+            with _process("server", folder) as (address, process):
+                for k, shell in shells.items():
+                    row = _measure(name, k, known, address, process, options, shell)
+                    measured.setdefault((k, name), []).append(row)
+            if name == "overlay":
+                shutil.rmtree(OverlayFolder.of(folder).root)
+    write_overlay(folder, options.overlay)
+    for key in sorted(measured):
+        yield min(measured[key], key=lambda row: row.cpu_ms_per_call)
+
+
 @contextmanager
 def _process(part: str, folder: Path) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
     """Run the server or the shell in a process of its own, so that its CPU time can be
     read apart.
     """
     command = [sys.executable, "-m", "bench.serve", "--part", part, "--artifacts", str(folder)]
+    # As `freshet serve` sets it.
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     ) as process:
         line = process.stdout.readline() if process.stdout else ""
         if not line.startswith(_READY):
@@ -115,6 +172,10 @@ def _process(part: str, folder: Path) -> Iterator[tuple[str, "subprocess.Popen[s
 def _serve_part(part: str, folder: Path) -> None:
     """Serve until standard input closes."""
     settings = ServerSettings(listen="127.0.0.1:0")
+    if part == "overlay":
+        figures = {"bench": "serve overlay", **asdict(overlay_figures(folder))}
+        print(f"{_READY}{json.dumps(figures)}", flush=True)
+        return
     if part == "server":
         server = RetrievalServer(settings, folder, CollectorRegistry())
         server.start()
@@ -268,6 +329,108 @@ def write_generation(
             )
         )
     replace_file(root / "CURRENT", generation_id.encode())
+
+
+def write_overlay(root: Path, num_items: int) -> None:
+    """Publish an overlay of the current generation: four in five of its items are of
+    the generation and moved a little, one is new.
+    """
+    store = ArtifactStore(root)
+    generation = open_generation(store.generation_path(store.current_id() or ""))
+    random, dim = np.random.default_rng(1), generation.manifest.dim
+    known = random.choice(len(generation.item_ids), num_items * 4 // 5, replace=False)
+    noise = random.standard_normal((len(known), dim)) * (_MOVED / np.sqrt(dim))
+    moved = unit_rows((generation.item_vectors[known] + noise).astype(np.float32))
+    num_new = num_items - len(known)
+    ids = [*(generation.item_ids[item] for item in known), *map("new-{}".format, range(num_new))]
+    rows = replace(
+        no_rows(dim),
+        item_ids=tuple(ids),
+        item_titles=tuple(f"A title of {item}" for item in ids),
+        item_attributes=("",) * len(ids),
+        item_shown=np.ones(len(ids), dtype=np.bool_),
+        item_catalog_ms=np.zeros(len(ids), dtype=np.int64),
+        item_vectors=np.concatenate([moved, _clustered(random, num_new, dim)]),
+    )
+    folder = OverlayFolder.of(root)
+    publisher = OverlayPublisher(folder, generation.id, dim, GoneList(folder.gone_path))
+    publisher.publish(rows, Claim(reflected_ms=now_ms()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverlayFigures:
+    """What an overlay does to answers, measured without gRPC around them.
+
+    Attributes:
+        index_recall_10: recall@10 of the index alone, against an exact scan of what it
+            has.
+        overlay_recall_10: of index and overlay together, against one of both.
+        num_queries: how many were asked.
+        cpu_ms: CPU of a `retrieve`, by ``k=<k>`` and ``overlay k=<k>``.
+    """
+
+    index_recall_10: float
+    overlay_recall_10: float
+    num_queries: int
+    cpu_ms: dict[str, float]
+
+
+def overlay_figures(root: Path) -> OverlayFigures:
+    """Compare answers with exact scans, and what they cost with and without the overlay
+    that is there.
+    """
+    store = ArtifactStore(root)
+    path = store.generation_path(store.current_id() or "")
+    # A recall is what is measured here, so none is asked for.
+    settings = ServerSettings(canary_floor=0.0)
+    bare = LiveView.bare(LiveGeneration.load(path, settings))
+    folder = OverlayFolder.of(root)
+    newest = folder.newest(bare.generation_id)
+    if newest is None:
+        raise SystemExit(f"{folder.root} has no overlay")
+    view = load_segments(folder, newest, bare).view
+    generation, rows = bare.live.generation, view.overlay.rows
+    queries = generation.query_vectors[:_RECALL_QUERIES]
+    items = dict(zip(generation.item_ids, generation.item_vectors, strict=True))
+    merged = {**items, **dict(zip(rows.item_ids, rows.item_vectors, strict=True))}
+    return OverlayFigures(
+        index_recall_10=_recall(bare, items, queries),
+        overlay_recall_10=_recall(view, merged, queries),
+        num_queries=len(queries),
+        cpu_ms=_cpu_inside(bare, view),
+    )
+
+
+def _cpu_inside(bare: LiveView, view: LiveView) -> dict[str, float]:
+    """Return the CPU of a `retrieve` in milliseconds: medians over blocks of calls,
+    with the overlay and without in turn.
+    """
+    texts = list(bare.live.generation.query_texts)[: _BLOCKS * _BLOCK_CALLS]
+    found: dict[str, list[float]] = {}
+    for k in (10, 100):
+        for block in range(0, len(texts), _BLOCK_CALLS):
+            for name, each in ((f"k={k}", bare), (f"overlay k={k}", view)):
+                started = time.thread_time()
+                for text in texts[block : block + _BLOCK_CALLS]:
+                    retrieve(each, RetrievalQuery(query=text, k=k))
+                seconds = time.thread_time() - started
+                found.setdefault(name, []).append(1000 * seconds / _BLOCK_CALLS)
+    return {name: round(float(np.median(blocks)), 3) for name, blocks in found.items()}
+
+
+def _recall(
+    view: LiveView, vectors: dict[str, NDArray[np.float32]], queries: NDArray[np.float32]
+) -> float:
+    ids, matrix = list(vectors), np.array(list(vectors.values()))
+    generation, rows = view.live.generation, view.overlay.rows
+    found = 0
+    for query in queries:
+        exact = {ids[row] for row in np.argpartition(-(matrix @ query), 10)[:10].tolist()}
+        nearest = search(view.live, view.overlay, query, 10)
+        pairs = zip(nearest.from_overlay.tolist(), nearest.rows.tolist(), strict=True)
+        answer = {rows.item_ids[row] if fresh else generation.item_ids[row] for fresh, row in pairs}
+        found += len(exact & answer)
+    return round(found / (10 * len(queries)), 4)
 
 
 def _clustered(random: np.random.Generator, count: int, dim: int) -> NDArray[np.float32]:
