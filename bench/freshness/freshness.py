@@ -109,7 +109,9 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         default=60_000,
         help="events applied with the refresher on and off; 0: leave it out",
     )
-    parser.add_argument("--turns", type=int, default=2, help="with the refresher on and off, each")
+    parser.add_argument(
+        "--turns", type=int, default=2, help="with the refresher on and off, each; 0: none"
+    )
     parser.add_argument("--seed", type=int, default=7, help="of the shop")
     parser.add_argument(
         "--folder", type=Path, help="keep store, artifacts and logs in this new folder"

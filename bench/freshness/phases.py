@@ -188,7 +188,7 @@ def _await_freshness(trial: Trial) -> None:
 def measure_throughput(trial: Trial) -> None:
     """Apply backlogs in turn without and with the refresher."""
     system, options = trial.system, trial.options
-    if not options.fresh_every:
+    if not options.fresh_every or not options.turns:
         return
     system.stop("tuner")
     measured: dict[bool, list[Applied]] = {False: [], True: []}
