@@ -90,7 +90,7 @@ def test_an_uncommitted_break_is_found_without_tag_or_branch(repository: Path) -
     """Without either, what is written is compared with what is committed."""
     _git(repository, "branch", "--move", "only")
     contract = repository / "protos" / "retrieval_v1.proto"
-    contract.write_text(contract.read_text("utf-8").replace("uint32 k = 2;", "uint32 k = 5;"))
+    contract.write_text(contract.read_text("utf-8").replace("uint32 k = 2;", "uint32 k = 15;"))
 
     assert _check(repository).returncode == 1
 
