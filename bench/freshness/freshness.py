@@ -106,7 +106,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--backlog",
         type=int,
-        default=60_000,
+        default=200_000,
         help="events applied with the refresher on and off; 0: leave it out",
     )
     parser.add_argument(

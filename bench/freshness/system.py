@@ -18,12 +18,9 @@ _LOOK_SECONDS = 0.1  # between two looks at what is waited for
 _TAIL_CHARACTERS = 2000  # of a log in an error
 _TICKS = os.sysconf("SC_CLK_TCK")  # a second, of /proc
 
-# A paused stream keeps its partitions while a backlog is published, which takes up to a
-# minute on a busy machine.
 _CONFIG = """\
 [stream]
 num_shards = {partitions}
-session_timeout_seconds = 120.0
 """
 
 
@@ -97,14 +94,6 @@ class System:
         address = self.metrics["server"]
         where = ("--artifacts", self.artifacts, "--listen", self.target)
         self.start("server", "serve", *where, "--metrics", address)
-
-    def pause(self, name: str) -> None:
-        """Suspend a process with SIGSTOP."""
-        self._running[name].send_signal(signal.SIGSTOP)
-
-    def wake(self, name: str) -> None:
-        """Let a paused process run again."""
-        self._running[name].send_signal(signal.SIGCONT)
 
     def stop(self, name: str) -> None:
         """Ask a process to stop and wait for it; one that does not is killed."""
