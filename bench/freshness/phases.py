@@ -16,11 +16,12 @@ from bench.freshness.sightings import percentile
 from bench.freshness.system import System
 from bench.freshness.throughput import Applied, Backlogs, best
 from freshet.shop import feed
-from freshet.shop.shop import Shop
+from freshet.shop.shop import DEFAULT_EVENTS_PER_SECOND, Shop
 from freshet_client import RetrievalClient
 from stream.clock import now_ms
 
 _SETTLE_SECONDS = 10.0  # from the start of a load until probes begin; chosen by hand
+_LIVE_RATE = 1000.0  # events a second up to which the shop is simulated as it goes
 _NUM_AGES, _AGE_SECONDS = 100, 0.13  # asked so often, so far apart: over some rounds
 _FRESH_SECONDS = 3.0  # answers so young have all that there is; twice the usual age
 _REFRESHER = "refresh"  # the command of the refresher's process below the tuner
@@ -88,9 +89,7 @@ def measure_phase(trial: Trial, phase: str, count: int) -> None:
     """Probe under load, or at rest."""
     system, options = trial.system, trial.options
     if phase == "load":
-        rate = options.rate or _half_of_the_limit(trial)
-        load = ("simulate", *trial.shop, "--to", system.source, "--rate", rate)
-        system.start("load", *load)
+        system.start("load", *_load(trial, options.rate or _half_of_the_limit(trial)))
         Event().wait(_SETTLE_SECONDS)
     before, began = system.events_applied(), time.monotonic()
     cpu_before = {name: system.cpu_seconds(name) for name in ("stream", "tuner", "server")}
@@ -112,6 +111,20 @@ def measure_phase(trial: Trial, phase: str, count: int) -> None:
         Figure(name=f"{phase}: probes failed", value=len(outcome.failures), unit="", target="0")
     )
     trial.problems += outcome.failures[:_MAX_SHOWN_FAILURES]
+
+
+def _load(trial: Trial, rate: float) -> tuple[object, ...]:
+    """Return the command that lets so many events come a second.
+
+    A busy shop is written first and replayed: to simulate it live, the quarter of an
+    hour before has to be simulated as well.
+    """
+    to = ("--to", trial.system.source)
+    if rate <= _LIVE_RATE:
+        return ("simulate", *trial.shop, *to, "--rate", rate)
+    seconds = _SETTLE_SECONDS + trial.options.seconds + 2 * trial.options.timeout
+    events = trial.backlogs.write(round(rate * seconds))
+    return ("replay", "--events", events, *to, "--speed", rate / DEFAULT_EVENTS_PER_SECOND)
 
 
 def _half_of_the_limit(trial: Trial) -> float:

@@ -2,12 +2,13 @@
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.freshness.system import System
 
 _LOOK_SECONDS = 0.05  # between two looks at the stream's counter: 1% of what is measured
 # From one piece of the log to the next, in the shop's own time: longer than any piece.
-_APART_MS = 100 * 86_400_000
+_APART_MS = 1000 * 86_400_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +63,18 @@ class Backlogs:
         )
 
     def _publish(self) -> None:
+        events = self.write(self._num_events)
+        to = ("--to", self._system.source, "--speed", "max")
+        self._system.run("replay", "--events", events, *to)
+
+    def write(self, num_events: int) -> Path:
+        """Write events of sessions that were not there before; return their file."""
         self._num_made += 1
         start_ms = int(time.time() * 1000) - self._num_made * _APART_MS
         folder = self._system.folder / f"backlog-{self._num_made}"
-        size = ("--events", self._num_events, "--start-ms", start_ms)
+        size = ("--events", num_events, "--start-ms", start_ms)
         self._system.run("simulate", *self._shop_options, *size, "--out", folder)
-        events = ("--events", folder / "events.jsonl")
-        self._system.run("replay", *events, "--to", self._system.source, "--speed", "max")
+        return folder / "events.jsonl"
 
 
 def best(measured: list[Applied]) -> Applied:
