@@ -1,5 +1,6 @@
 """Turns sightings into figures."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
@@ -78,10 +79,10 @@ def claim_figures(phase: str, sightings: Sequence[Sighting]) -> Iterator[Figure]
         value = _rounded(percentile(known, share))
         name = f"{phase}: freshness reported against truth, {label}"
         yield Figure(name=name, value=value, unit="s", target=target, note=f"{len(known):,} probes")
-    num_over = sum(each.is_overclaimed for each in sightings)
-    yield Figure(
-        name=f"{phase}: answers that claimed too much", value=num_over, unit="", target="0"
-    )
+    over = Counter(each.figure for each in sightings if each.is_overclaimed)
+    name = f"{phase}: answers that claimed too much"
+    note = "; ".join(f"{count} of {figure}" for figure, count in over.items())
+    yield Figure(name=name, value=over.total(), unit="", target="0", note=note)
 
 
 def _rounded(seconds: float) -> float:

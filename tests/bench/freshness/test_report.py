@@ -47,3 +47,4 @@ def test_claims_are_summed_up_where_there_were_any() -> None:
 
     assert [figure.value for figure in found] == [2.0, 2.0, 2.0, 1]
     assert found[-1].target == "0"
+    assert found[-1].note == f"1 of {NEW_QUERY}"
