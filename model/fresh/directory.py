@@ -131,7 +131,8 @@ class Directory:
 
     def item(self, key: int, row: int) -> CatalogItem | None:
         """Return what is known of an item: the catalogue's state since the generation,
-        else id, title and whether it is shown as the generation has them; None: it is
+        else id, title and whether it is shown as the generation has them, which knows
+        also of items that it lacks because they were deleted before it; None: it is
         erased, or not known.
 
         Args:
@@ -150,7 +151,12 @@ class Directory:
                 available=bool(self._generation.item_shown[item]),
             )
         name = self._names[True].get(key)
-        return CatalogItem(item_id=name) if name is not None else None
+        if name is None:
+            return None
+        gone_ms = self._gone_ms(key, name)
+        if gone_ms is None:
+            return CatalogItem(item_id=name)
+        return CatalogItem(item_id=name, available=False, deleted=True, ts_ms=gone_ms)
 
     def is_listed(self, key: int, row: int) -> bool:
         """Return whether the catalogue has an item, as far as is known."""
@@ -172,9 +178,18 @@ class Directory:
             return 0
         if row >= 0:
             return int(fresh.item_catalog_ms[row - len(self._generation.query_keys)])
+        return self._gone_ms(key, item_id) or 0
+
+    def _gone_ms(self, key: int, item_id: str) -> int | None:
+        """Return since when the generation's catalogue calls an item gone; 0: not said,
+        None: it does not.
+        """
+        fresh = self._generation.fresh
+        if fresh is None:
+            return None
         place = bisect_left(fresh.gone_ids, key, key=text_key)
         is_gone = place < len(fresh.gone_ids) and fresh.gone_ids[place] == item_id
-        return int(fresh.gone_catalog_ms[place]) if is_gone else 0
+        return int(fresh.gone_catalog_ms[place]) if is_gone else None
 
 
 def text_of(item: CatalogItem) -> str:

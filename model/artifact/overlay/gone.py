@@ -3,7 +3,7 @@ no generation shows them, whichever is live.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,16 +96,25 @@ class GoneList:
         """What is gone, by item id."""
         return self._gone
 
-    def change(self, gone: Mapping[str, Gone], listed: Iterable[str]) -> None:
+    def change(self, gone: Mapping[str, Gone], listed: Mapping[str, int]) -> None:
         """Add what is gone now, take out what is listed again, and write the file if
         that changes anything.
+
+        A vector alone lists nothing: a generation from before has one of an item that
+        was deleted since, and a click may move it.
+
+        Args:
+            gone: what is gone, by item id.
+            listed: time of the catalogue state of items that are shown, by id; 0: none.
+                One that is older than the deletion does not list the item again.
 
         Raises:
             OSError: it cannot be written; what it held is as it was.
         """
         changed = {**self._gone, **gone}
-        for item_id in listed:
-            changed.pop(item_id, None)
+        for item_id, catalog_ms in listed.items():
+            if item_id in changed and catalog_ms >= changed[item_id].catalog_ms:
+                del changed[item_id]
         self._write(changed)
 
     def forget(self, before_ms: int) -> None:

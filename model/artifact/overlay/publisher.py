@@ -214,9 +214,11 @@ def _size(rows: OverlayRows) -> int:
     return len(rows.item_ids) + len(rows.query_texts) + len(rows.gone_items)
 
 
-def _shown(rows: OverlayRows) -> list[str]:
-    pairs = zip(rows.item_ids, rows.item_shown.tolist(), strict=True)
-    return [item for item, is_shown in pairs if is_shown]
+def _shown(rows: OverlayRows) -> dict[str, int]:
+    """Return the times of the catalogue states of the items that are shown, by id."""
+    shown, times = rows.item_shown.tolist(), rows.item_catalog_ms.tolist()
+    states = zip(rows.item_ids, shown, times, strict=True)
+    return {item: catalog_ms for item, is_shown, catalog_ms in states if is_shown}
 
 
 def _newest_sequence(folder: OverlayFolder, generation_id: str) -> int:

@@ -373,6 +373,27 @@ def test_catalogue_states_list_and_hide_items(open_shop: OpenShop) -> None:
     assert shop.state.num_items >= 1
 
 
+def test_a_click_on_what_was_deleted_before_the_generation_does_not_list_it(
+    publish_graph: Publish, make_arrays: MakeArrays
+) -> None:
+    """Shoppers still reach its page; only the catalogue lists it again."""
+    deleted = CatalogItem(item_id="old kettle", deleted=True, ts_ms=50)
+    items = [*shop_items(), deleted]
+    generation = publish_graph(make_arrays(shop_events(150), items))
+    shop = Shop(generation, FreshState(generation), make_arrays, shop_events(150), items)
+
+    clicked = shop.round([click(1, "a", "kettle", "old kettle")])
+    unknown = shop.round([click(2, "b", "pump", "never listed")])
+    older = shop.round(catalog=[CatalogItem(item_id="old kettle", title="Kettle", ts_ms=40)])
+    back = shop.round(catalog=[CatalogItem(item_id="old kettle", title="Kettle", ts_ms=60)])
+
+    assert generation.find_item("old kettle") is None
+    assert "old kettle" not in clicked.item_ids
+    assert "never listed" in unknown.item_ids
+    assert "old kettle" not in older.item_ids
+    assert back.item_titles[back.item_ids.index("old kettle")] == "Kettle"
+
+
 def test_a_new_item_has_its_text_and_then_its_clicks(open_shop: OpenShop) -> None:
     """Whichever comes first, title or click."""
     shop = open_shop(RoundLimits())

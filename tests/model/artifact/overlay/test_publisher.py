@@ -1,5 +1,6 @@
 """What a refresher publishes is what a reader finds, whenever either begins."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -220,6 +221,24 @@ def test_gone_items_are_listed_until_they_come_back(folder: OverlayFolder) -> No
     kept = GoneList(folder.gone_path)
     kept.forget(before_ms=clock.now_ms)
     assert set(read_gone(folder.gone_path)) == {"c"}
+
+
+@pytest.mark.parametrize(
+    ("state_ms", "is_gone"),
+    [(0, True), (49, True), (50, False), (60, False)],
+    ids=["moved by a click", "older state", "same time", "newer state"],
+)
+def test_only_a_state_as_new_as_its_deletion_lists_an_item_again(
+    folder: OverlayFolder, state_ms: int, is_gone: bool
+) -> None:
+    """A generation from before still has a vector of it, which clicks may move."""
+    deleted = overlay_rows(DIM, gone_items=("a",))
+    publisher = publisher_of(folder)
+    publisher.publish(replace(deleted, gone_item_ms=np.array([50])), Claim())
+
+    publisher.publish(replace(one_item("a"), item_catalog_ms=np.array([state_ms])), Claim())
+
+    assert ("a" in read_gone(folder.gone_path)) is is_gone
 
 
 def test_a_damaged_list_of_gone_items_is_begun_anew(
