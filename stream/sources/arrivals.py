@@ -3,6 +3,7 @@
 Pure: the clocks are arguments.
 """
 
+import math
 from bisect import bisect_right
 from typing import NamedTuple
 
@@ -37,6 +38,7 @@ class Arrivals:
     def __init__(self) -> None:
         self._seen: list[_SeenEnd] = []
         self._time_ms: int | None = None
+        self._idle_at: float | None = None
 
     def see_end(self, end: int, *, heard: float, now: float) -> None:
         """Record where the partition ends.
@@ -70,6 +72,29 @@ class Arrivals:
         one, which is older.
         """
         self._time_ms = time_ms if time_ms >= EARLIEST_MS else None
+
+    def see_idle(self, at: float) -> None:
+        """Record that the broker, asked at this monotonic second, had nothing that was
+        not applied.
+        """
+        self._idle_at = at
+
+    def waits_since_ms(self, *, now: float, now_ms: int, ahead_ms: int) -> int | None:
+        """Return a time, in that of records, before which the oldest waiting record had
+        not arrived; None: it may always have been there.
+
+        Never too late, unlike an age: when the broker knew an end that came with
+        records is not known, only when it was asked for one.
+
+        Args:
+            now: monotonic seconds.
+            now_ms: the clock at the same moment.
+            ahead_ms: how far the times of records are ahead of that clock.
+        """
+        known = [] if self._time_ms is None else [self._time_ms]
+        if self._idle_at is not None:
+            known.append(now_ms + ahead_ms - math.ceil(1000 * (now - self._idle_at)))
+        return max(known, default=None)
 
     def age_seconds(self, offset: int, *, now: float, now_ms: int) -> float:
         """Return how long the record at an offset has waited; 0: there is none.

@@ -4,7 +4,6 @@ A member of a consumer group that reads the partitions of its shards.
 """
 
 import logging
-import math
 import time
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -262,8 +261,9 @@ class KafkaSource:
         applied, in the time of Kafka's records.
 
         Where nothing is known to wait the broker is asked: what it had then is all
-        there was until then. Else it is the time of what waits longest, less 1. Left
-        out: shards of which nothing can be said now.
+        there was until then. Else it is the time of what waits longest, or of when the
+        broker last had nothing more, less 1. Left out: shards of which nothing can be
+        said now.
         """
         if self._member is None or self._is_away:
             return {}
@@ -283,11 +283,12 @@ class KafkaSource:
                 claims[position] = 0
             elif next_offset >= end:
                 claims[position] = asked_ms + ahead_ms
+                self._arrivals[position].see_idle(asked_at)
             else:
                 arrivals = self._arrivals[position]
                 arrivals.see_end(end, heard=asked_at, now=now)
-                age = arrivals.age_seconds(next_offset, now=now, now_ms=at_ms)
-                claims[position] = at_ms + ahead_ms - math.ceil(age * 1000) - 1
+                since_ms = arrivals.waits_since_ms(now=now, now_ms=at_ms, ahead_ms=ahead_ms)
+                claims[position] = 0 if since_ms is None else since_ms - 1
         return self._by_shard(claims)
 
     def _idle(self) -> list[SourcePartition]:

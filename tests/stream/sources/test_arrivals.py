@@ -89,6 +89,28 @@ def test_a_partition_made_anew_is_seen_anew() -> None:
     assert age(arrivals, 5, 1012.0) == 0.0
 
 
+def test_what_waits_is_not_said_to_have_come_later_than_it_may_have() -> None:
+    """By its own time, and by when the broker, asked, had nothing more: not by an end
+    that came with the records of another partition.
+    """
+    arrivals = Arrivals()
+
+    def since(now: float, ahead_ms: int = 0) -> int | None:
+        now_ms = NOW_MS + round(1000 * (now - 1000))
+        return arrivals.waits_since_ms(now=now, now_ms=now_ms, ahead_ms=ahead_ms)
+
+    arrivals.see_end(7, heard=1000.0, now=1000.0)
+    assert since(1001.0) is None
+    arrivals.see_time(NOW_MS - 5_000)
+    assert since(1001.0) == NOW_MS - 5_000
+    arrivals.see_idle(1002.0)
+    arrivals.see_end(8, heard=1003.0, now=1003.0)
+    assert since(1004.0) == NOW_MS + 2_000
+    assert since(1004.0, ahead_ms=60_000) == NOW_MS + 62_000
+    arrivals.see_time(NOW_MS + 2_500)
+    assert since(1004.0) == NOW_MS + 2_500
+
+
 @given(
     growth=st.lists(st.integers(0, 5), min_size=1, max_size=700),
     clock_error_ms=st.integers(-10_000_000, 10_000_000),

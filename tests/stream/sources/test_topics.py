@@ -449,6 +449,38 @@ def test_nothing_is_claimed_of_what_waits(
     assert min(applied.values()) >= published_ms
 
 
+def test_nothing_is_claimed_of_a_backlog_before_it_is_read(
+    kafka_bootstrap: str, settings: StreamSettings, open_store: OpenStore
+) -> None:
+    """At a start some partitions are read after others: until then their end alone is
+    known.
+    """
+    sessions = [f"s-{number}" for number in range(8 * PARTITIONS)]
+    publish(kafka_bootstrap, settings, [event(each, ts_ms=NOON_MS) for each in sessions])
+    published_ms = now_ms()
+    waiting = {(shard_of(each, PARTITIONS), place) for place, each in enumerate(sessions)}
+    left = {shard: sum(1 for own, _ in waiting if own == shard) for shard in range(PARTITIONS)}
+    assert min(left.values()) > 0
+    source = KafkaSource(kafka_bootstrap, replace(settings, batch_records=4))
+    source.start(open_store(num_shards=PARTITIONS))
+    early: list[tuple[int, int]] = []
+
+    while any(left.values()):
+        found = source.poll(0.1)
+        claims = source.reflected_ms()
+        early += [(shard, ms) for shard, ms in claims.items() if left[shard] and ms > published_ms]
+        source.applied({batch.position: batch.next_offset for batch in found})
+        for batch in found:
+            left[batch.position.partition] -= len(batch.offsets)
+
+    while len(source.reflected_ms()) < PARTITIONS:
+        source.poll(0.1)
+    applied = source.reflected_ms()
+    source.close()
+    assert early == []
+    assert min(applied.values()) >= published_ms
+
+
 def test_a_published_event_is_in_the_feed_once_it_is_claimed(
     kafka_bootstrap: str, settings: StreamSettings, open_store: OpenStore, start_worker: StartWorker
 ) -> None:
