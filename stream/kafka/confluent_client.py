@@ -16,6 +16,7 @@ from confluent_kafka import (
     OFFSET_BEGINNING,
     OFFSET_END,
     Consumer,
+    IsolationLevel,
     KafkaError,
     KafkaException,
     Message,
@@ -23,6 +24,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from stream.errors import SourceUnavailable
 from stream.events.types import RecordBatch, SourcePartition
@@ -109,10 +111,18 @@ class ConfluentClient:
             # It bounds what zstd unpacks to, and must be above the largest fetch.
             "receive.message.max.bytes": max(_LEAST_RECEIVED_BYTES, self._settings.max_batch_bytes),
         }
-        return ConfluentReader(self._bootstrap, self._connect(_Causes(), **options), self._settings)
+        return ConfluentReader(
+            self._bootstrap,
+            self._connect(_Causes(), **options),
+            self._admin_client(),
+            self._settings,
+        )
 
     def admin(self) -> "ConfluentAdmin":
         """Make what asks about topics and groups; it connects when it is asked."""
+        return ConfluentAdmin(self._admin_client(), self._settings.group_id)
+
+    def _admin_client(self) -> AdminClient:
         options: dict[str, Any] = {
             "bootstrap.servers": self._bootstrap,
             "client.id": "freshet-stream",
@@ -120,7 +130,7 @@ class ConfluentClient:
             "log_level": 0,
             **confluent_options(self._settings),
         }
-        return ConfluentAdmin(AdminClient(options), self._settings.group_id)
+        return AdminClient(options)
 
     @property
     def _topic_check_ms(self) -> int:
@@ -239,9 +249,12 @@ class ConfluentGroup:
 class ConfluentReader:
     """Reads the partitions that it is given."""
 
-    def __init__(self, bootstrap: str, consumer: Consumer, settings: StreamSettings) -> None:
+    def __init__(
+        self, bootstrap: str, consumer: Consumer, admin: AdminClient, settings: StreamSettings
+    ) -> None:
         self._bootstrap = bootstrap
         self._consumer = consumer
+        self._admin = admin
         self._settings = settings
         self._passed_over: list[PassedOver] = []
         self._content_types = ContentTypes()
@@ -304,8 +317,24 @@ class ConfluentReader:
         return self._next.get(position)
 
     def ends(self, positions: Collection[SourcePartition]) -> dict[SourcePartition, int]:
-        """Ask where partitions end now, one after the other."""
-        return {position: self._watermarks(position)[1] for position in positions}
+        """Ask where partitions end now.
+
+        On a connection of its own: on the consumer's, each answer waits for the fetch
+        before it, half a second where nothing comes.
+        """
+        newest: Any = OffsetSpec
+        asked = self._admin.list_offsets(
+            {_partition(position): newest.latest() for position in positions},
+            isolation_level=IsolationLevel.READ_COMMITTED,
+            request_timeout=_ANSWER_SECONDS,
+        )
+        try:
+            return {
+                SourcePartition(at.topic, at.partition): answer.result().offset
+                for at, answer in asked.items()
+            }
+        except KafkaException as error:
+            raise BrokerAway(_text(error.args[0])) from error
 
     def passed_over(self) -> list[PassedOver]:
         """Return the batches that were passed over since the last call."""
