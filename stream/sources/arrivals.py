@@ -40,17 +40,21 @@ class Arrivals:
         self._time_ms: int | None = None
         self._idle_at: float | None = None
 
-    def see_end(self, end: int, *, heard: float, now: float) -> None:
+    def see_end(self, end: int, *, heard: float, now: float, is_stale: bool = False) -> None:
         """Record where the partition ends.
 
         Args:
             end: offset behind its last record.
-            heard: monotonic seconds; its broker was last heard then.
+            heard: monotonic seconds; the end was learned then, or later.
             now: monotonic seconds.
+            is_stale: the broker may not have been asked since the last time, so that an
+                end that did not change says nothing.
         """
         if self._seen and end < self._seen[-1].end:  # made anew, or cut back
             self._seen.clear()
         if self._seen and end == self._seen[-1].end:
+            if is_stale:
+                return
             last = self._seen[-1]
             self._seen[-1] = last._replace(last=max(last.last, heard))
             return
@@ -79,21 +83,28 @@ class Arrivals:
         """
         self._idle_at = at
 
-    def waits_since_ms(self, *, now: float, now_ms: int, ahead_ms: int) -> int | None:
+    def waits_since_ms(self, offset: int, *, now: float, now_ms: int, ahead_ms: int) -> int | None:
         """Return a time, in that of records, before which the oldest waiting record had
         not arrived; None: it may always have been there.
 
         Never too late, unlike an age: when the broker knew an end that came with
-        records is not known, only when it was asked for one.
+        records is not known, only when it was asked for one. The time that the record
+        carries counts, but no later than the record was first seen.
 
         Args:
+            offset: of the oldest record that is not applied.
             now: monotonic seconds.
             now_ms: the clock at the same moment.
             ahead_ms: how far the times of records are ahead of that clock.
         """
-        known = [] if self._time_ms is None else [self._time_ms]
-        if self._idle_at is not None:
-            known.append(now_ms + ahead_ms - math.ceil(1000 * (now - self._idle_at)))
+
+        def in_records_time(at: float) -> int:
+            return now_ms + ahead_ms - math.ceil(1000 * (now - at))
+
+        known = [] if self._idle_at is None else [in_records_time(self._idle_at)]
+        behind = bisect_right(self._seen, offset, key=lambda seen: seen.end)
+        if self._time_ms is not None and behind < len(self._seen):
+            known.append(min(self._time_ms, in_records_time(self._seen[behind].first)))
         return max(known, default=None)
 
     def age_seconds(self, offset: int, *, now: float, now_ms: int) -> float:

@@ -5,7 +5,7 @@ A member of a consumer group that reads the partitions of its shards.
 
 import logging
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
@@ -38,10 +38,35 @@ _CONTACT_SECONDS = 5.0
 # Seconds between two looks at the group while nothing changes. Twice as many: a
 # rebalance begins up to so much later.
 _LOOK_SECONDS = 0.25
+# Looks at the ends, four times a second, within which a client that waits for records
+# has asked the broker for them at least once: every half second. Twice as many tell
+# half as exactly when something came.
+_LOOKS_PER_FETCH = 5
 # Seconds between two looks while partitions move: each of several steps waits.
 _REBALANCE_LOOK_SECONDS = 0.02
 # Seconds after a change for which another step may follow.
 _REBALANCE_SECONDS = 3.0
+
+
+class _Heard:
+    """When the brokers were heard, in monotonic seconds.
+
+    Attributes:
+        at: the last time.
+    """
+
+    def __init__(self, at: float) -> None:
+        self.at = at
+        self._looks = deque([at], maxlen=_LOOKS_PER_FETCH)
+
+    def look(self) -> None:
+        """Remember when they had been heard at this look."""
+        self._looks.append(self.at)
+
+    @property
+    def asked_at(self) -> float:
+        """A moment after which a waiting client has asked each partition for more."""
+        return self._looks[0]
 
 
 class _Member(NamedTuple):
@@ -130,7 +155,7 @@ class KafkaSource:
         self._clock = RecordClock()
         self._arrivals: defaultdict[SourcePartition, Arrivals] = defaultdict(Arrivals)
         self._committed_at = self._contact_at = self._changed_at = time.monotonic()
-        self._heard_at = self._contact_at
+        self._heard = _Heard(self._contact_at)
         self._is_away = False
         self._watch = TopicWatch(
             self._client, self._find_topics(needed), settings.topic_check_seconds, self._metrics
@@ -241,15 +266,16 @@ class KafkaSource:
         While the broker is away nobody knows what waits: something may have since then.
         """
         now, at_ms = time.monotonic(), now_ms()
-        silent = now - self._heard_at if self._is_away else 0.0
+        silent = now - self._heard.at if self._is_away else 0.0
+        self._heard.look()
         records, seconds = {}, {}
         for position in self._assigned():
             place = position.source, position.partition
             end, next_offset = self._joined.reader.end(position), self._next_offset(position)
             if end is not None and next_offset is not None:
                 records[place] = max(end - next_offset, 0)
-                arrivals = self._arrivals[position]
-                arrivals.see_end(end, heard=self._heard_at, now=now)
+                arrivals, waits = self._arrivals[position], next_offset < end
+                arrivals.see_end(end, heard=self._heard.asked_at, now=now, is_stale=waits)
                 age = arrivals.age_seconds(next_offset, now=now, now_ms=at_ms)
                 seconds[place] = max(age, silent)
             elif silent:
@@ -279,15 +305,19 @@ class KafkaSource:
         for position in self._assigned():
             next_offset, known = self._next_offset(position), self._joined.reader.end(position)
             end = max(ends.get(position, 0), known or 0)
+            arrivals = self._arrivals[position]
+            if position in ends:
+                arrivals.see_end(ends[position], heard=asked_at, now=now)
             if next_offset is None or (known is None and position not in ends):
                 claims[position] = 0
             elif next_offset >= end:
                 claims[position] = asked_ms + ahead_ms
-                self._arrivals[position].see_idle(asked_at)
+                arrivals.see_idle(asked_at)
             else:
-                arrivals = self._arrivals[position]
-                arrivals.see_end(end, heard=asked_at, now=now)
-                since_ms = arrivals.waits_since_ms(now=now, now_ms=at_ms, ahead_ms=ahead_ms)
+                arrivals.see_end(end, heard=self._heard.asked_at, now=now, is_stale=True)
+                since_ms = arrivals.waits_since_ms(
+                    next_offset, now=now, now_ms=at_ms, ahead_ms=ahead_ms
+                )
                 claims[position] = 0 if since_ms is None else since_ms - 1
         return self._by_shard(claims)
 
@@ -501,7 +531,7 @@ class KafkaSource:
             self._commit()
         was_away, self._is_away = self._is_away, not (has_records or self._answers())
         if not self._is_away:
-            self._heard_at = time.monotonic()
+            self._heard.at = time.monotonic()
         if self._is_away != was_away:
             event = "broker away" if self._is_away else "broker back"
             logger.warning("%s bootstrap=%s", event, self._bootstrap)

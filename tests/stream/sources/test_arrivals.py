@@ -1,5 +1,6 @@
 """When records arrived, and how long the oldest has waited."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -95,14 +96,14 @@ def test_what_waits_is_not_said_to_have_come_later_than_it_may_have() -> None:
     """
     arrivals = Arrivals()
 
-    def since(now: float, ahead_ms: int = 0) -> int | None:
+    def since(now: float, offset: int = 7, ahead_ms: int = 0) -> int | None:
         now_ms = NOW_MS + round(1000 * (now - 1000))
-        return arrivals.waits_since_ms(now=now, now_ms=now_ms, ahead_ms=ahead_ms)
+        return arrivals.waits_since_ms(offset, now=now, now_ms=now_ms, ahead_ms=ahead_ms)
 
     arrivals.see_end(7, heard=1000.0, now=1000.0)
-    assert since(1001.0) is None
+    assert since(1001.0, 0) is None
     arrivals.see_time(NOW_MS - 5_000)
-    assert since(1001.0) == NOW_MS - 5_000
+    assert since(1001.0, 0) == NOW_MS - 5_000
     arrivals.see_idle(1002.0)
     arrivals.see_end(8, heard=1003.0, now=1003.0)
     assert since(1004.0) == NOW_MS + 2_000
@@ -138,3 +139,38 @@ def test_age_is_between_what_the_ends_say(
     arrivals.see_time(told_ms + clock_error_ms)
     slack = 1.0 if len(growth) < 256 else len(growth)
     assert abs(age(arrivals, offset, now) - (now - arrived[offset])) <= slack
+
+
+def test_an_end_that_nobody_asked_for_again_says_nothing() -> None:
+    """Behind a backlog a client does not ask: what came meanwhile is not younger for
+    it.
+    """
+    arrivals = Arrivals()
+    arrivals.see_end(100, heard=1000.0, now=1000.0)
+    arrivals.see_end(100, heard=1002.0, now=1002.0, is_stale=True)
+    arrivals.see_end(200, heard=1001.0, now=1002.1, is_stale=True)
+    arrivals.see_time(NOW_MS + 1000)
+
+    assert age(arrivals, 150, 1002.2) == pytest.approx(1.2)
+    assert arrivals.not_before(150) == 1000.0
+
+
+@pytest.mark.parametrize("ahead_ms", [-5000, 0, 5000])
+def test_a_record_of_the_future_waits_since_it_was_seen(ahead_ms: int) -> None:
+    """What waits is claimed in the records' own time, whatever this machine's clock
+    says, but never up to a time that was yet to come when it was seen.
+    """
+    arrivals = Arrivals()
+    arrivals.see_end(100, heard=1000.0, now=1000.0)
+
+    def since_ms(offset: int) -> int | None:
+        return arrivals.waits_since_ms(
+            offset, now=1010.0, now_ms=NOW_MS + 10_000, ahead_ms=ahead_ms
+        )
+
+    assert since_ms(0) is None
+    arrivals.see_time(NOW_MS - 60_000)
+    assert since_ms(0) == NOW_MS - 60_000
+    arrivals.see_time(NOW_MS + 3_600_000)
+    assert since_ms(0) == NOW_MS + ahead_ms
+    assert since_ms(100) is None
