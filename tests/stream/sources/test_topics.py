@@ -191,6 +191,7 @@ def test_topics_become_the_graph(
     store = open_store(num_shards=PARTITIONS)
     worker = start_worker(store)
     worker.wait_until(lambda: worker.totals.applied.total() == 621)
+    worker.wait_until(lambda: worker.totals.quarantined == 200)
     totals = worker.stop()
     assert_same_dump(dump(store.root, settings, NOON_MS), Oracle.of(events).dump(NOON_MS))
     assert totals.quarantined == 200
