@@ -319,7 +319,6 @@ class FreshState:
             item_ids=tuple(item.item_id for item in items),
             item_titles=tuple(item.title for item in items),
             item_attributes=tuple(_attributes(item) for item in items),
-            item_texts=tuple(item.text for item in items),
             item_shown=np.ones(len(items), dtype=np.bool_),
             item_catalog_ms=np.array([item.ts_ms for item in items], dtype=np.int64),
             item_vectors=item_vectors,

@@ -141,7 +141,6 @@ class NamedVectors:
             item_ids=tuple(items),
             item_titles=tuple(item.title for item in listed),
             item_attributes=("",) * len(listed),
-            item_texts=("",) * len(listed),
             item_shown=np.array([item.available for item in listed], dtype=np.bool_),
             item_catalog_ms=np.array([item.ts_ms for item in listed], dtype=np.int64),
             item_vectors=self._vectors(items),

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from random import Random
+from shutil import copytree
 from threading import Event, Thread
 
 import pytest
@@ -27,6 +28,8 @@ from freshet.shop.searches import misspell
 from freshet.shop.shop import Shop
 from freshet_client import ClientError, RetrievalClient
 from protos.text import normalize_query
+from testing.refresher.shop_lane import ShopLane
+from testing.small_shop import shop_events, shop_items
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEADLINE_SECONDS = 240.0
@@ -203,6 +206,22 @@ class System:
 
     def _command(self, arguments: Sequence[object]) -> list[str]:
         return [sys.executable, "-m", "freshet", *map(str, arguments)]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a store and one generation, to be copied."""
+    lane = ShopLane(root=tmp_path_factory.mktemp("trained"))
+    lane.write(shop_events(300), shop_items())
+    lane.train()
+    return lane.root
+
+
+@pytest.fixture
+def lane(trained: Path, tmp_path: Path) -> ShopLane:
+    """The shop with one generation, of this test's own."""
+    copytree(trained, tmp_path / "shop")
+    return ShopLane(root=tmp_path / "shop")
 
 
 @pytest.fixture(scope="module")

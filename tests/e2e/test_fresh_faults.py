@@ -30,22 +30,6 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 NEW = CatalogItem(item_id="lamp-pack", title="Amber Backpack Lamp")
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a store and one generation, to be copied."""
-    lane = ShopLane(root=tmp_path_factory.mktemp("trained"))
-    lane.write(shop_events(300), shop_items())
-    lane.train()
-    return lane.root
-
-
-@pytest.fixture
-def lane(trained: Path, tmp_path: Path) -> ShopLane:
-    """The shop with one generation, of this test's own."""
-    copytree(trained, tmp_path / "shop")
-    return ShopLane(root=tmp_path / "shop")
-
-
 def wait_for(client: RetrievalClient, since_ms: int) -> None:
     """Wait until answers claim everything up to then."""
     wait_until(

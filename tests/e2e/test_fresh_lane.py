@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from shutil import copytree
 from threading import Event, Thread
 
 import pytest
@@ -23,22 +22,6 @@ from testing.small_shop import click, shop_events, shop_items
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NEW = CatalogItem(item_id="lamp-pack", title="Amber Backpack Lamp")
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a store and one generation, to be copied."""
-    lane = ShopLane(root=tmp_path_factory.mktemp("trained"))
-    lane.write(shop_events(300), shop_items())
-    lane.train()
-    return lane.root
-
-
-@pytest.fixture
-def lane(trained: Path, tmp_path: Path) -> ShopLane:
-    """The shop with one generation, of this test's own."""
-    copytree(trained, tmp_path / "shop")
-    return ShopLane(root=tmp_path / "shop")
 
 
 @pytest.fixture

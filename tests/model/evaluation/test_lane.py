@@ -48,7 +48,6 @@ def result(
         item_ids=tuple(items),
         item_titles=("",) * len(items),
         item_attributes=("",) * len(items),
-        item_texts=("",) * len(items),
         item_shown=np.full(len(items), shown),
         item_catalog_ms=np.zeros(len(items), dtype=np.int64),
         item_vectors=np.array([*nothing, *items.values()], dtype=np.float32).reshape(-1, DIM),
