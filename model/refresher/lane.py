@@ -41,6 +41,8 @@ class Progress:
         marks: the place in the feed that was read last, by shard.
         claim: what has been taken in.
         gaps: why the changes of a shard since the generation are not all known.
+        skipped: those of them behind which reading went on; the others are over once
+            the feed leads on from where it was read.
         is_begun: whether the feed was read at all.
         is_caught_up: whether all that the feed had was taken in at some time.
         is_rewound: whether a shard went back, so that all has to be done again.
@@ -51,6 +53,7 @@ class Progress:
     marks: Mapping[int, WriterMark]
     claim: Claim
     gaps: Mapping[int, str] = field(default_factory=dict)
+    skipped: Mapping[int, str] = field(default_factory=dict)
     is_begun: bool = False
     is_caught_up: bool = False
     is_rewound: bool = False
@@ -246,11 +249,11 @@ class Lane:
         if self._backlog.size >= self._parts.settings.max_round_changes:
             return False
         read = self._feed.read(progress.marks)
-        lost = dict(progress.gaps) if progress.is_begun else {}
+        skipped = dict(progress.skipped)
         if read.gaps and not progress.is_begun and self._floor is not None:
-            lost = dict(read.gaps)
-            read = self._feed.read({**read.marks, **self._go_on_from(self._floor, lost)})
-        gaps = {**lost, **read.gaps}
+            skipped = dict(read.gaps)
+            read = self._feed.read({**read.marks, **self._go_on_from(self._floor, skipped)})
+        gaps = {**skipped, **read.gaps}
         if gaps.keys() - progress.gaps.keys():
             logger.warning("feed_gap generation=%s shards=%s", self.generation_id, gaps)
         now = self._parts.clock_ms()
@@ -268,6 +271,7 @@ class Lane:
             progress,
             marks=read.marks,
             gaps=gaps,
+            skipped=skipped,
             is_begun=True,
             is_rewound=progress.is_begun and read.rewound,
             ahead_ms=max(read.reflected_ms - now, 0),

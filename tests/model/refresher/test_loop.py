@@ -288,6 +288,27 @@ def test_a_gap_is_told_asked_about_once_and_claimed_not(bench: Bench) -> None:
     assert bench.metric("wanted_total", {"reason": "feed_gap"}) == 1
 
 
+def test_a_gap_is_over_once_the_feed_leads_on_from_the_snapshot(bench: Bench) -> None:
+    """Such as that of a store that only files were loaded into, once a stream goes on:
+    nothing was missed.
+    """
+    live = publish(bench)
+    bench.feed.name_query("q0")
+    bench.feed.starts[0] = 3
+    refresher = bench.refresher()
+    bench.go(refresher)
+    told = bench.newest(live).claim
+    bench.feed.starts[0] = 0
+    bench.feed.list_item(CatalogItem(item_id="i0", ts_ms=NOW_MS))
+    bench.go(refresher)
+
+    assert "shard 0: the log begins later" in told.reason
+    assert told.reflected_ms == 0
+    assert bench.newest(live).claim.reason == ""
+    assert bench.newest(live).claim.reflected_ms > 0
+    assert bench.metric("gaps") == 0
+
+
 def test_after_a_gap_the_overlay_from_before_stays(bench: Bench) -> None:
     """A restart long after the snapshot loses nothing that answers had already."""
     live = publish(bench)
