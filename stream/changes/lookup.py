@@ -13,7 +13,7 @@ from stream.changes.acceptance import Acceptance, Lateness
 from stream.dtypes import Bools
 from stream.events.columns import NO_KEY, EventColumns, Keys, ShardBatch, Texts, texts_of
 from stream.events.types import CatalogItem, Rejection, SourcePartition
-from stream.graph.facts import FactColumns, stamps
+from stream.graph.facts import MIN_HYPEREDGE_ITEMS, FactColumns, stamps
 from stream.graph.keysets import distinct
 from stream.graph.sessions import RenamedFacts, SessionCut, cut_sessions, rename_facts
 from stream.shard import codec
@@ -302,11 +302,25 @@ def _searched(shard: Shard, met: FactColumns) -> frozenset[tuple[int, int]]:
     return frozenset(pair for pair in sorted(pairs) if shard.has_wide_edge(*pair))
 
 
+def _may_become_hyperedges(wides: Mapping[int, StoredSession], events: EventColumns) -> list[int]:
+    """Return the wide sessions with too few items for a hyperedge that a batch may
+    bring more: what is in one became a member of nothing before.
+    """
+    few = {key: record.items or () for key, record in wides.items()}
+    few = {key: items for key, items in few.items() if len(items) < MIN_HYPEREDGE_ITEMS}
+    if not few:
+        return []
+    is_met = np.isin(events.session, np.array(list(few), dtype=np.uint64))
+    met = set(zip(events.session[is_met].tolist(), events.item[is_met].tolist(), strict=True))
+    return [*{session for session, item in met if item not in few[session]}]
+
+
 def _wide_sessions(
     shard: Shard, records: dict[int, StoredSession], cut: SessionCut, events: EventColumns
 ) -> tuple[dict[int, StoredSession], list[bytes]]:
     """Complete the wide sessions among `records`: those that renaming moves or moves
-    into with all that is in them, the others with the users that a batch meets.
+    into, or that may become hyperedges now, with all that is in them; the others with
+    the users that a batch meets.
 
     Return these others as they are stored, and the entries of what is moved.
     """
@@ -315,7 +329,7 @@ def _wide_sessions(
         return {}, []
     old, new = cut.renames.old.tolist(), cut.renames.new.tolist()
     gone_keys: list[bytes] = []
-    for key in wides.keys() & {*old, *new}:
+    for key in wides.keys() & {*old, *new, *_may_become_hyperedges(wides, events)}:
         whole = records[key] = shard.whole_session(key, wides.pop(key))
         if key in old:
             facts = codec.facts_of_sessions(np.array([key], dtype=np.uint64), [whole])

@@ -78,16 +78,17 @@ class MemoryDatabase(Database):
         del self._states[:-1]
 
     def checkpoint(self, path: Path) -> None:
-        """Make a copy at `path`.
+        """Make a copy at `path`; everything is forced to disk, as RocksDB flushes it
+        first.
 
         Raises:
             StoreWriteFailed: there is something already.
         """
-        self._newest()
         if path in self._disk:
             raise StoreWriteFailed(
                 f"no checkpoint of {self.path} could be made at {path} (it exists)"
             )
+        self.sync()
         self._disk.copy(self.path, path)
 
     def compact(self) -> None:

@@ -13,7 +13,7 @@ from stream.feed import Feed, FeedRead, WriterMark, open_feed
 from stream.shard import codec
 from stream.shard.reader import ShardReader
 from testing.graph.feed_replay import PlainGraph, plain_graph
-from testing.histories import EFFORT
+from testing.histories import EFFORT, apply_events, event
 from testing.laws.case import Case, random_case
 from testing.laws.checks import graph_of
 from testing.laws.delivery import Delivery, _Worker
@@ -73,6 +73,23 @@ def test_wide_sessions_are_told(
         found = graphs.get(index, PlainGraph.empty())
         if max(Counter(_items_of_sessions(reader)).values(), default=0) <= 50:
             _assert_same(found, reader)
+
+
+def test_a_wide_session_of_one_item_becomes_a_hyperedge_with_all_its_queries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those asked long before its second item came are members as well."""
+    monkeypatch.setattr(codec, "WIDE_ROWS", 3)
+    shards = MemoryShards(tmp_path, 1, _FEED)
+    shard = shards.open(0)
+    apply_events(shard, [event(query=query) for query in ("tv", "lamp", "sofa", "desk")])
+    apply_events(shard, [event(query="tv", item_id="b")])
+    apply_events(shard, [event(query="bed", item_id="c")])
+
+    (reader,) = shards.readers()
+    (graph,) = _by_shard(open_feed(tmp_path).read({})).values()
+    _assert_same(graph, reader)
+    assert sum(graph.degrees[True, key] for key in graph.queries) == 5
 
 
 @pytest.mark.parametrize("number", range(40 * EFFORT))
