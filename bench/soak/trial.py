@@ -14,8 +14,11 @@ from testing.soak.workers import WorkerPool
 
 NUM_PARTITIONS = 3  # one a worker by default; more move at each fault
 
+# A worker may start while the broker is away, which on a busy machine takes longer to
+# come back than workers usually wait for one (30 s). Twice as long: the same.
 _CONFIG = """\
 [stream]
+bootstrap_timeout_seconds = 120
 num_shards = {partitions}
 session_timeout_seconds = {session_timeout}
 batch_records = 50
