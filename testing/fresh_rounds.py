@@ -88,11 +88,12 @@ def full_pass(
 
 def untrained(arrays: GraphArrays, settings: ModelSettings) -> TrainedModel:
     """Return a model with random text towers, no id vectors, and channels that count
-    alike; nothing is held out.
+    alike, but for one of items; nothing is held out.
     """
     torch.manual_seed(settings.seed)
     data = build_training_set(arrays, settings)
     network = DualChannelNetwork(data.texts, settings, arrays.num_queries, arrays.num_items, CPU)
+    network.attention_of("item").set_share("hypergraph", 0.3)
     keeper = LayerKeeper()
     with torch.no_grad():
         nodes = network(Graph(data.whole, CPU).reach_all(), keeper.keep)

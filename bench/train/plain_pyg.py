@@ -55,16 +55,16 @@ class PlainNetwork(DualChannelNetwork):
             seen: ``float32 [num_nodes]``; 0: the node has no id vector.
         """
         mean = F.embedding_bag(self._features, self.content.bag, self._starts, mode="mean")
-        content = self.content.lift(mean, self._num_queries)
+        content = self.content.lift(mean, self.num_queries)
         own = content + self.ids * (seen * visible)[:, None]
-        hypergraph = (
-            self.hypergraph(own, incidence_index, num_edges=num_hyperedges) * visible[:, None]
-        )
-        layer = own + self.fed_hypergraph * hypergraph
-        total = torch.zeros_like(layer)
+        layer, total = own, torch.zeros_like(own)
         for convolution in self.layers:
             layer = convolution(layer, edge_index) * visible[:, None]
             total = total + layer
+        carried = own + self.fed_bipartite * total
+        hypergraph = (
+            self.hypergraph(carried, incidence_index, num_edges=num_hyperedges) * visible[:, None]
+        )
         return ChannelOutputs(
             content=content,
             each=(

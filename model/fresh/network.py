@@ -47,6 +47,7 @@ class _Attention:
     score: Float32s
     bias: Float32s
     degree: Float32s
+    offset: Float32s
 
 
 class FrozenNetwork:
@@ -56,8 +57,8 @@ class FrozenNetwork:
         generation: where the weights are.
 
     Attributes:
-        fed_hypergraph: the hypergraph channel's share in what the bipartite one starts
-            from.
+        fed_bipartite: the bipartite channel's share in what the hypergraph one carries;
+            None: the generation is from before it carried any.
         has_bipartite: whether the bipartite channel is switched on.
         has_hypergraph: the same of the hypergraph channel.
 
@@ -74,7 +75,8 @@ class FrozenNetwork:
             )
         self._encoder = generation.text_encoder()
         self._attention = {kind: _attention_of(generation, kind) for kind in ("query", "item")}
-        self.fed_hypergraph = float(_weight(generation, "fed_hypergraph").reshape(-1)[0])
+        fed = generation.warm.get("weight.fed_bipartite")
+        self.fed_bipartite = None if fed is None else float(np.asarray(fed).reshape(-1)[0])
         self.has_bipartite = generation.manifest.model.get("use_bipartite", "True") == "True"
         self.has_hypergraph = generation.manifest.model.get("use_hypergraph", "True") == "True"
 
@@ -115,7 +117,7 @@ class FrozenNetwork:
         ).astype(np.float32)
         with np.errstate(invalid="ignore", over="ignore"):
             hidden = np.tanh(each @ attention.project.T + attention.project_bias)
-            scores = (hidden * attention.score).sum(axis=2) + attention.bias
+            scores = (hidden * attention.score).sum(axis=2) + attention.bias + attention.offset
             scores += np.log1p(degrees) @ attention.degree
             scores[degrees == 0] = -np.inf
             shares = np.exp(scores - scores.max(axis=1, keepdims=True))
@@ -138,7 +140,18 @@ def _attention_of(generation: Generation, kind: str) -> _Attention:
         score=weights["score"],
         bias=weights["bias"],
         degree=weights["degree"],
+        offset=_offset(generation, kind),
     )
+
+
+def _offset(generation: Generation, kind: str) -> Float32s:
+    """Return what channels are let in with; as they are, in a generation from before
+    that was chosen.
+    """
+    name = f"attention.{kind}.offset"
+    if f"weight.{name}" not in generation.warm:
+        return np.zeros(len(CHANNEL_NAMES), dtype=np.float32)
+    return _weight(generation, name)
 
 
 def _weight(generation: Generation, name: str) -> Float32s:

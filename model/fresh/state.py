@@ -60,8 +60,9 @@ class _Round:
 class FreshState:
     """What changed since a generation, and the vectors of it, in memory.
 
-    A generation without `Generation.fresh` is followed in part: items that are listed
-    get the vector of their text, and deleted ones are gone.
+    A generation without `Generation.fresh`, or from before hyperedges carried what
+    clicks say of their members, is followed in part: items that are listed get the
+    vector of their text, and deleted ones are gone.
 
     Args:
         generation: the generation; read, never changed.
@@ -79,10 +80,10 @@ class FreshState:
         self._limits = limits or RoundLimits()
         self._counts_queries_by_edges = min_sessions > 1
         self._network = FrozenNetwork(generation)
-        fresh, paths = generation.fresh, generation.paths
+        fresh, paths, fed = generation.fresh, generation.paths, self._network.fed_bipartite
         self._origin = (
-            Origin(generation, fresh, paths, self._network.fed_hypergraph)
-            if fresh is not None and paths is not None
+            Origin(generation, fresh, paths, fed)
+            if fresh is not None and paths is not None and fed is not None
             else None
         )
         self._graph = ActiveGraph(self._origin, self._network, min_sessions, self._limits)
@@ -124,6 +125,7 @@ class FreshState:
         self._take_graph(change, texts, round_)
         self._take_erasures(change, round_)
         self._take_waiting(asked or {})
+        self._graph.tell_hyperedges()
         return self._result(round_)
 
     def audit(self, count: int) -> float:
@@ -218,7 +220,8 @@ class FreshState:
             logger.warning("text has no finite vector and is left out item=%r", texts[place])
         asleep = moves & (slots < 0)
         slots[asleep] = self._graph.activate(rows[asleep])
-        return np.union1d(added, self._graph.change_texts(slots[moves], own[moves]))
+        self._graph.change_texts(slots[moves], own[moves])
+        return np.union1d(added, slots[moves])
 
     def _members(self, change: MergedChanges) -> SessionMembers:
         slot = np.empty(len(change.member), dtype=np.int64)

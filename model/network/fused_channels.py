@@ -3,7 +3,6 @@
 It takes few passes over memory. `DualChannelNetwork.propagate` computes the same for
 all nodes, and reads like the formulas. A training step needs the nodes that it
 compares; most of its time goes into reading and writing a row for every node. So the
-last layer of the bipartite channel is computed for the wanted nodes alone, and the
 gradient, which is linear in the incoming one, is added up in place. Both agree to
 rounding (`tests/model/network/test_fused_channels.py`);
 `docs/decisions/0002-propagation.md` has what it saves.
@@ -28,7 +27,6 @@ class StepMatrices:
     Attributes:
         layers: layers of the bipartite channel, at least one.
         edges: D^-1/2 A D^-1/2, ``[num_nodes, num_nodes]``.
-        last: its rows of the wanted nodes, ``[num_wanted, num_nodes]``.
         to_session: D_e^-1 H^T, ``[num_hyperedges, num_nodes]``.
         from_session: D_v^-1 H, ``[num_nodes, num_hyperedges]``.
         has_id: ``float32 [num_nodes]``; 1: with its id vector.
@@ -37,7 +35,6 @@ class StepMatrices:
 
     layers: int
     edges: tuple[Matrix, Matrix]
-    last: tuple[Matrix, Matrix]
     to_session: tuple[Matrix, Matrix]
     from_session: tuple[Matrix, Matrix]
     has_id: Tensor
@@ -52,7 +49,6 @@ def matrices_of(reach: FullReceptiveField, nodes: Tensor, num_layers: int) -> St
     return StepMatrices(
         layers=num_layers,
         edges=edges.both(),
-        last=edges.some_rows(nodes),
         to_session=sessions.to_session(),
         from_session=sessions.from_session(),
         has_id=reach.has_id(),
@@ -80,8 +76,8 @@ def fused_channel_rows(
     Args:
         content: ``float32 [num_nodes, dim]``, the text vector of each node.
         ids: ``float32 [num_nodes, dim]``, the id embeddings.
-        fed: a scalar, the hypergraph channel's share in what the bipartite one starts
-            from.
+        fed: a scalar, the bipartite channel's share in what the hypergraph one
+            carries.
         matrices: what may be used, and for which nodes.
     """
     return ChannelRows(*_FusedChannels.apply(content, ids, fed, matrices))
@@ -90,8 +86,8 @@ def fused_channel_rows(
 class _FusedChannels(torch.autograd.Function):
     """The rows of the text vectors x, and of what the channels make of them.
 
-    ``own = x + ids``, ``hypergraph = P own`` along sessions, ``start = own + fed
-    hypergraph``, and ``bipartite``, the sum over layers of ``A^l start`` along edges.
+    ``own = x + ids``, ``bipartite``, the sum over layers of ``A^l own`` along edges,
+    and ``hypergraph = P (own + fed bipartite)`` along sessions.
     """
 
     @staticmethod
@@ -100,33 +96,34 @@ class _FusedChannels(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         nodes = matrices.nodes
         own = torch.addcmul(content, ids, matrices.has_id[:, None])
-        hypergraph = weighted_sums(
-            weighted_sums(own, *matrices.to_session[0]), *matrices.from_session[0]
-        )
-        layer = torch.addcmul(own, hypergraph, fed)
-        own = own[nodes]
-        bipartite = torch.zeros_like(own)
+        layer = bipartite = weighted_sums(own, *matrices.edges[0])
         for _ in range(matrices.layers - 1):
             layer = weighted_sums(layer, *matrices.edges[0])
-            bipartite += layer[nodes]
-        bipartite += weighted_sums(layer, *matrices.last[0])
+            bipartite = bipartite + layer
+        carried = torch.addcmul(own, bipartite, fed)
+        hypergraph = weighted_sums(
+            weighted_sums(carried, *matrices.to_session[0]), *matrices.from_session[0]
+        )
         ctx.matrices = matrices
-        ctx.save_for_backward(hypergraph, fed)
-        return content[nodes], own, bipartite, hypergraph[nodes]
+        ctx.save_for_backward(bipartite, fed)
+        return content[nodes], own[nodes], bipartite[nodes], hypergraph[nodes]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         content, own, bipartite, hypergraph = (gradient.contiguous() for gradient in gradients)
         matrices: StepMatrices = ctx.matrices
-        hypergraph_rows, fed = ctx.saved_tensors
+        bipartite_rows, fed = ctx.saved_tensors
         nodes = matrices.nodes
-        total = weighted_sums(bipartite, *matrices.last[1])
+        total = torch.zeros_like(bipartite_rows).index_add_(0, nodes, hypergraph)
+        total = weighted_sums(total, *matrices.from_session[1])
+        total = weighted_sums(total, *matrices.to_session[1])
+        of_fed = torch.dot(total.view(-1), bipartite_rows.view(-1))
+        # Each layer of the channel is in its sum, and the next one is made of it.
+        of_sum = (total * fed).index_add_(0, nodes, bipartite)
+        of_layer = weighted_sums(of_sum, *matrices.edges[1])
         for _ in range(matrices.layers - 1):
-            total = weighted_sums(total.index_add_(0, nodes, bipartite), *matrices.edges[1])
-        of_fed = torch.dot(total.view(-1), hypergraph_rows.view(-1))
-        of_sessions = (total * fed).index_add_(0, nodes, hypergraph)
-        of_sessions = weighted_sums(of_sessions, *matrices.from_session[1])
-        total += weighted_sums(of_sessions, *matrices.to_session[1])
+            of_layer = weighted_sums(of_layer.add_(of_sum), *matrices.edges[1])
+        total += of_layer
         total.index_add_(0, nodes, own)
         of_ids = total * matrices.has_id[:, None]
         return total.index_add_(0, nodes, content), of_ids, of_fed.view_as(fed), None

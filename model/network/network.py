@@ -3,8 +3,9 @@ attention between them.
 
 After "Search Behavior Prediction: A Hypergraph Perspective" (Han et al., WSDM 2023;
 DCAH), with three differences: a node starts from its hashed text, not from a
-pre-trained sentence vector; the hypergraph channel also feeds the bipartite one; and a
-score is the inner product of unit vectors, because an index searches by it.
+pre-trained sentence vector; the hypergraph channel carries what the bipartite one makes
+of a node beside the node itself; and a score is the inner product of unit vectors,
+because an index searches by it.
 
 Formulas below: `A` is the weighted query-item matrix, `H` the incidence of nodes and
 hyperedges (sessions), `D` with an index their degrees, `x` a node's own vector.
@@ -28,10 +29,10 @@ from model.network.text_towers import TextTowers
 from model.network.whole_graph import FullReceptiveField
 from model.settings import ModelSettings
 
-# Where the hypergraph channel's share in what the bipartite one starts from begins; it
-# is learned. Chosen with the step sizes on two logs (docs/experiments.md), in place of
-# 0.5.
-_FED_HYPERGRAPH = 0.1
+# Where the bipartite channel's share in what the hypergraph one carries begins; it is
+# learned. By hand; docs/experiments.md has what the share is worth. Twice as much
+# begins at what training finds where sessions hold views.
+_FED_BIPARTITE = 0.3
 # Nodes of a block whose channels are joined: 4 MB a channel at 128 dimensions, which an
 # export takes beside the channels. Twice as many take twice that, and no less time.
 _BLOCK_NODES = 1 << 13
@@ -46,6 +47,7 @@ class DualChannelNetwork(nn.Module):
     """All parameters of the model; `forward` returns every node's unit vector.
 
     Attributes:
+        num_queries: how many of its nodes, the first, are queries.
         half_precision: text towers and attention multiply in bfloat16; sparse products
             and scores never do.
     """
@@ -60,11 +62,11 @@ class DualChannelNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self._settings = settings
-        self._num_queries = num_queries
+        self.num_queries = num_queries
         self.half_precision = settings.mixed_precision and device.type == "cuda"
         self.content = TextTowers(texts, settings, num_queries + num_items)
         self.ids = nn.Parameter(torch.zeros(num_queries + num_items, settings.dim))
-        self.fed_hypergraph = nn.Parameter(torch.tensor(_FED_HYPERGRAPH))
+        self.fed_bipartite = nn.Parameter(torch.tensor(_FED_BIPARTITE))
         self.attention = nn.ModuleDict(
             {kind: ChannelAttention(settings.dim) for kind in ("query", "item")}
         )
@@ -80,8 +82,8 @@ class DualChannelNetwork(nn.Module):
             on_layer: as in `propagate`.
         """
         channels = self.propagate(reach, on_layer)
-        query, query_attention = self._join_range(channels, 0, self._num_queries)
-        item, item_attention = self._join_range(channels, self._num_queries, len(self.ids))
+        query, query_attention = self._join_range(channels, 0, self.num_queries)
+        item, item_attention = self._join_range(channels, self.num_queries, len(self.ids))
         return NodeVectors(
             query=query, item=item, query_attention=query_attention, item_attention=item_attention
         )
@@ -113,7 +115,7 @@ class DualChannelNetwork(nn.Module):
         with self._dense():
             content = reach.content(self.content)
         matrices = matrices_of(reach, nodes, self._settings.num_layers)
-        rows = fused_channel_rows(content, self.ids, self.fed_hypergraph, matrices)
+        rows = fused_channel_rows(content, self.ids, self.fed_bipartite, matrices)
         outputs = {TEXT: ChannelOutput(vectors=rows.own, degree=rows.own.new_ones(len(nodes)))}
         for name, vectors in (("bipartite", rows.bipartite), ("hypergraph", rows.hypergraph)):
             outputs[name] = ChannelOutput(vectors=vectors, degree=reach.channel(name).degree[nodes])
@@ -127,7 +129,7 @@ class DualChannelNetwork(nn.Module):
             channels: of `propagate`.
             nodes: ``int64 [n]``, all of them queries or all of them items.
         """
-        kind = "query" if len(nodes) and int(nodes[0]) < self._num_queries else "item"
+        kind = "query" if len(nodes) and int(nodes[0]) < self.num_queries else "item"
         rows = channels.rows(nodes)
         vectors = torch.stack([channel.vectors[rows] for channel in channels.each], dim=1)
         degrees = torch.stack([channel.degree[rows] for channel in channels.each], dim=1)
@@ -136,12 +138,26 @@ class DualChannelNetwork(nn.Module):
             attention: Tensor = self.attention[kind](vectors, degrees)
         return F.normalize((attention[:, :, None] * vectors).sum(dim=1), dim=1), attention
 
+    def attention_of(self, kind: str) -> ChannelAttention:
+        """Return the attention of queries (``query``) or of items (``item``)."""
+        attention: ChannelAttention = self.attention[kind]  # type: ignore[assignment]
+        return attention
+
+    def join_all(self, channels: ChannelOutputs, nodes: Tensor) -> Tensor:
+        """Return what `join` does of any number of nodes, a block at a time, where the
+        channels are: ``float32 [n, dim]``.
+        """
+        return self._join_blocks(channels, nodes)[0]
+
     def _dense(self) -> torch.autocast:
         return torch.autocast(self.ids.device.type, torch.bfloat16, enabled=self.half_precision)
 
     def _join_range(self, channels: ChannelOutputs, start: int, end: int) -> tuple[Tensor, Tensor]:
+        return self._join_blocks(channels, torch.arange(start, end, device=channels.content.device))
+
+    def _join_blocks(self, channels: ChannelOutputs, nodes: Tensor) -> tuple[Tensor, Tensor]:
         home = channels.content.device
-        blocks = torch.split(torch.arange(start, end, device=home), _BLOCK_NODES)
+        blocks = torch.split(nodes, _BLOCK_NODES)
         joined = [[each.to(home) for each in self.join(channels, block)] for block in blocks]
         vectors, attention = (torch.cat(each) for each in zip(*joined, strict=True))
         return vectors, attention
@@ -172,7 +188,7 @@ class DualChannelNetwork(nn.Module):
     @property
     def _fed(self) -> dict[str, Tensor]:
         """The learned share of each channel that feeds another."""
-        return {"hypergraph": self.fed_hypergraph}
+        return {"bipartite": self.fed_bipartite}
 
 
 def _in_order(outputs: dict[str, ChannelOutput]) -> tuple[ChannelOutput, ...]:

@@ -1,9 +1,10 @@
 """Neighbour sampling: the receptive field of a batch, with a bound on the neighbours
 that are drawn for each node.
 
-It walks the network's propagation backwards, channel by channel: a layer of the
-bipartite one after the other, then the hyperedges of every node reached and their
-members, because the hypergraph channel feeds the bipartite one.
+It walks the network's propagation backwards, channel by channel: the hyperedges of the
+wanted nodes and their members, then, a layer of the bipartite one after the other, the
+neighbours of every node reached, because the bipartite channel feeds the hypergraph
+one.
 
 Degrees are those of the whole visible graph. Of a node's neighbours at most a bound are
 drawn, uniformly and without replacement, again for every layer. What is drawn is scaled

@@ -47,7 +47,6 @@ class Adjacency:
         # symmetric, is its own transpose.
         order = np.lexsort([column, row])
         counts = np.bincount(row, minlength=self._num_nodes)
-        self._counts = torch.from_numpy(counts).to(device)
         self._starts = _index(np.cumsum(counts) - counts, device)
         self._row = _index(row[order], device)
         self._column = _index(column[order], device)
@@ -86,36 +85,6 @@ class Adjacency:
         """Return the matrix and its transpose."""
         pattern = self._column, self._starts
         return (normalised.values, *pattern), (normalised.transposed, *pattern)
-
-    def some_rows(
-        self, normalised: "NormalisedAdjacency", nodes: Tensor
-    ) -> tuple["Matrix", "Matrix"]:
-        """Return the rows of some nodes, ``int64 [n]`` and distinct, and their
-        transpose.
-
-        The pattern is symmetric: a row of the transpose has the entries of that row
-        whose column is wanted.
-        """
-        # The places of all entries of the wanted rows, a row after the other.
-        counts = self._counts[nodes]
-        ends = counts.cumsum(0)
-        first = torch.repeat_interleave(self._starts[nodes] - (ends - counts), counts)
-        place = first + torch.arange(len(first), device=nodes.device)
-        column = gather(self._column, place)
-        rows = gather(normalised.values, place), column, (ends - counts).to(torch.int32)
-        number = torch.full((self._num_nodes,), -1, dtype=torch.int32, device=nodes.device)
-        number[nodes] = torch.arange(len(nodes), dtype=torch.int32, device=nodes.device)
-        # The transpose, by its columns: of each row of the pattern, the entries whose
-        # column is wanted.
-        row = gather(number, self._column)
-        before = F.pad((row >= 0).cumsum(0, dtype=torch.int32), (1, 0))
-        wanted = (row >= 0).nonzero()[:, 0]
-        transposed = (
-            gather(normalised.transposed, wanted),
-            gather(row, wanted),
-            gather(before, self._starts),
-        )
-        return rows, transposed
 
 
 @dataclass(frozen=True, kw_only=True)

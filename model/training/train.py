@@ -25,18 +25,19 @@ from model.data.trainable import select_trainable
 from model.data.training_set import TrainingSet, build_training_set
 from model.errors import TrainingFailed, TrainingRefused
 from model.settings import ModelSettings
-from model.training.early_stopping import (
+from model.training.layer_states import LayerKeeper
+from model.training.limits.budget import Budget
+from model.training.limits.memory_limit import choose_propagation
+from model.training.passes.channel_shares import choose_channel_shares
+from model.training.passes.early_stopping import (
     BestPass,
     better_pass,
     popularity_quality,
     restore_best,
 )
-from model.training.layer_states import LayerKeeper
-from model.training.limits.budget import Budget
-from model.training.limits.memory_limit import choose_propagation
-from model.training.newest_passes import learn_newest
+from model.training.passes.newest_passes import learn_newest
+from model.training.passes.run import Run
 from model.training.result import HoldoutEdges, TrainedModel, TrainingProgress
-from model.training.run import Run
 from model.training.saved_state import SavedTraining, TrainingState
 from model.training.step import Learner, supervise
 from model.training.warm_start import (
@@ -106,7 +107,9 @@ def train(
         )
         # Judged before the newest facts are learned: the gate and the figures are to be
         # about a model that did not see the edges it is judged by.
-        held_out, figures = _held_out(learner, num_queries), _figures(learner, run)
+        shares = choose_channel_shares(learner)
+        held_out = _held_out(learner, num_queries)
+        figures = {**_figures(learner, run), **shares}
         learner.learn_from(data.whole)
         learn_newest(learner, run, is_cancelled, is_warm=warm_start is not None)
         return _export(learner, num_queries, held_out, figures, warm_start)

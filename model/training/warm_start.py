@@ -5,6 +5,7 @@ Nodes are found again by id, never by row.
 """
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 QUERY_IDS = "query_ids"
 ITEM_IDS = "item_ids"
+_FED = "fed_bipartite"
 _WEIGHT = "weight."
 _PART_OF_LAYER = {
     "hidden_weight": "0.weight",
@@ -79,7 +81,7 @@ def apply_warm_start(warm: WarmStart, network: DualChannelNetwork, texts: Hashed
     """
     generation = warm.generation
     with torch.no_grad():
-        for name, parameter in network.named_parameters():
+        for name, parameter in _weights(network):
             if _WEIGHT + name in warm.arrays:
                 parameter.copy_(_tensor(warm.arrays[_WEIGHT + name]).reshape(parameter.shape))
         for kind in ("query", "item"):
@@ -100,7 +102,7 @@ def export_warm_start(network: DualChannelNetwork, num_queries: int) -> dict[str
     ids = _array(network.ids)
     shared = {
         _WEIGHT + name: _array(parameter)
-        for name, parameter in network.named_parameters()
+        for name, parameter in _weights(network)
         if name != "ids" and not name.startswith("content.")
     }
     return {QUERY_IDS: ids[:num_queries], ITEM_IDS: ids[num_queries:], **shared}
@@ -123,6 +125,12 @@ def export_encoder(
         for part in TOWER_PARTS
     }
     return {BAG: bag, **towers}
+
+
+def _weights(network: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield all weights by name: those that steps learn, and the others."""
+    yield from network.named_parameters()
+    yield from network.named_buffers()
 
 
 def _copy_ids(warm: WarmStart, network: DualChannelNetwork) -> None:
@@ -162,14 +170,15 @@ def _problem(generation: Generation, arrays: dict[str, Float32s], settings: Mode
         "the query tower": (encoder.get("query.hidden_bias"), (settings.hidden,)),
         "the item tower": (encoder.get("item.hidden_bias"), (settings.hidden,)),
     }
+    # A weight that the generation's network did not have keeps what it begins with, but
+    # for that without which the channels feed each other the other way round.
+    for name, shape in _shared_shapes(settings).items():
+        if _WEIGHT + name in arrays or name == _FED:
+            needed[name] = arrays.get(_WEIGHT + name), shape
     for name, (array, shape) in needed.items():
         if array is None:
             return f"{name}: not stored"
         if array.shape != shape:
-            return f"{name}: shape {array.shape}, the network of these settings has {shape}"
-    for name, shape in _shared_shapes(settings).items():
-        array = arrays.get(_WEIGHT + name)
-        if array is not None and array.shape != shape:
             return f"{name}: shape {array.shape}, the network of these settings has {shape}"
     if not all(np.isfinite(array).all() for array in (*arrays.values(), *encoder.values())):
         return "it holds values that are not finite"
@@ -188,9 +197,9 @@ def _shared_shapes(settings: ModelSettings) -> dict[str, tuple[int, ...]]:
         **{
             f"attention.{kind}.{name}": tuple(parameter.shape)
             for kind in ("query", "item")
-            for name, parameter in attention.named_parameters()
+            for name, parameter in _weights(attention)
         },
-        "fed_hypergraph": (1,),
+        _FED: (1,),
         "log_temperature": (1,),
     }
 

@@ -112,11 +112,16 @@ class ActiveGraph:
             found[asleep] = self._origin.is_seen(rows[asleep])
         return found
 
-    def change_texts(self, slots: Int64s, own: Float32s) -> Int64s:
-        """Give distinct nodes other text vectors; return the slots of all nodes that
-        this moves.
+    def change_texts(self, slots: Int64s, own: Float32s) -> None:
+        """Give distinct nodes other text vectors."""
+        self.nodes.columns.own[slots] = own
+
+    def tell_hyperedges(self) -> None:
+        """Let nodes whose vector is to be computed again tell their hyperedges what has
+        changed of them; those hear that are active.
         """
-        return self._hyperedges.move(slots, own)
+        columns, count = self.nodes.columns, self.nodes.count
+        self._hyperedges.tell(np.flatnonzero(columns.unrest[:count] > 0))
 
     def change_sessions(self, members: SessionMembers) -> None:
         """Take touched sessions in."""

@@ -1,4 +1,6 @@
-"""The hyperedges of active nodes: what sessions change of them, and new texts."""
+"""The hyperedges of active nodes: what sessions change of them, and what their members
+become.
+"""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -8,14 +10,19 @@ import numpy as np
 from model.fresh.active.nodes import ActiveRows, Nodes
 from model.fresh.active.origin import Origin
 from model.fresh.active.runs import MultiMap
-from model.fresh.active.sums import add_numbers, add_products, sums_of_runs
+from model.fresh.active.sums import add_numbers, add_products, norms, sums_of_runs
 from stream.dtypes import Bools, Float32s, Int64s
 from stream.graph.keysets import run_starts
 
-# Hyperedges of a node that learn of its new text: its newest, as many as a generation
-# keeps for sure. Twice as many: twice the time of a text, for a part in a hundred of
-# the others' channel.
-_HYPEREDGES_OF_TEXT = 64
+# Hyperedges of a node that learn what has changed of it: its newest, half as many as a
+# generation keeps for sure. Twice as many: twice the time of what many sessions have,
+# for a part in a hundred of the others' channel.
+_HYPEREDGES = 32
+# The least relative change of what a node's hyperedges have of it that they are told;
+# smaller ones add up until they are larger. In the mean of a hyperedge it is a part of
+# that. Ten times as much: errors of hundredths of a radian; a tenth: popular items tell
+# all of their sessions of each click.
+_LEAST_CHANGE = 1e-2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +62,9 @@ class _Sets(NamedTuple):
 class Hyperedges:
     """Keeps the hypergraph channel's sums of active nodes.
 
-    A sum is over a node's hyperedges, of the mean of their members. It changes with the
-    sessions that are touched, and with texts: then each hyperedge of the node tells its
-    other members.
+    A sum is over a node's hyperedges, of the mean of what their members are. It changes
+    with the sessions that are touched, and with members that become something else:
+    then each hyperedge of theirs tells its other members.
 
     Args:
         origin: the generation's nodes; None: only new ones are known.
@@ -70,7 +77,6 @@ class Hyperedges:
         self._nodes = nodes
         self._active = active
         self._changed = _ChangedSets()
-        self._texts = _ChangedTexts()
 
     def change(self, members: SessionMembers) -> None:
         """Take touched sessions in; all members are active."""
@@ -78,36 +84,69 @@ class Hyperedges:
             self._add(members, mask, sign)
         self._nodes.settle(np.unique(members.slot))
 
-    def move(self, slots: Int64s, own: Float32s) -> Int64s:
-        """Give distinct nodes another text vector, ``float32 [n, dim]``; return the
-        slots of all nodes that this moves.
+    def tell(self, slots: Int64s) -> None:
+        """Tell the hyperedges of distinct nodes what is to be carried of them, where
+        that has changed enough.
         """
         columns = self._nodes.columns
-        moved = own - columns.own[slots]
-        columns.own[slots] = own
+        carried = self._nodes.to_carry(slots)
+        moved = carried - columns.carried[slots]
+        with np.errstate(invalid="ignore", over="ignore"):
+            size = norms(moved)
+            tells = np.isfinite(size) & (size > _LEAST_CHANGE * norms(carried))
+        slots, moved, size = slots[tells], moved[tells], size[tells]
+        columns.carried[slots] = carried[tells]
+        columns.drift[slots] += moved
         told, place, share = self._changed.neighbours(slots)
-        add_products(columns.hypergraph, told, share, moved, place)
-        if self._origin is None:
-            return np.union1d(slots, told)
-        self._texts.add(slots, columns.row[slots], self._origin)
-        member, place, share = self._texts.told_by(slots)
-        active = self._active.slots(member)
-        is_active = active >= 0
-        active = active[is_active]
-        add_products(columns.hypergraph, active, share[is_active], moved, place[is_active])
-        return np.unique(np.concatenate([slots, told, active]))
+        self._hear(told, place, share, moved, size)
+        self._hear(*self._members_of(slots), moved, size)
 
     def catch_up(self, slots: Int64s) -> None:
-        """Tell nodes of the generation that have just become active which texts have
-        changed in their hyperedges.
+        """Tell nodes of the generation that have just become active what has changed of
+        the active members of their hyperedges.
         """
-        columns, origin = self._nodes.columns, self._origin
-        if origin is None:
+        origin, columns = self._origin, self._nodes.columns
+        if origin is None or not len(slots):
             return
-        place, changer, share = self._texts.heard_by(columns.row[slots])
-        if len(place):
-            moved = columns.own[changer] - origin.own(columns.row[changer])
-            add_products(columns.hypergraph, slots[place], share, moved, np.arange(len(place)))
+        place, hyperedge = origin.hyperedges(columns.row[slots], _HYPEREDGES)
+        of_hyperedge, member = origin.members(hyperedge)
+        share = 1.0 / np.bincount(of_hyperedge, minlength=len(hyperedge))[of_hyperedge]
+        other = self._active.slots(member)
+        heard = np.flatnonzero(other >= 0)
+        heard = heard[columns.drift[other[heard]].any(axis=1)]
+        told = slots[place[of_hyperedge[heard]]]
+        add_products(columns.hypergraph, told, share[heard], columns.drift, other[heard])
+
+    def _members_of(self, slots: Int64s) -> tuple[Int64s, Int64s, Float32s]:
+        """Return the active members of the generation's hyperedges of some nodes: slot,
+        the place of the node among `slots`, and its share in the mean; ``[n]`` each.
+        """
+        origin, rows = self._origin, self._nodes.columns.row[slots]
+        known = np.flatnonzero(rows >= 0)
+        if origin is None or not len(known):
+            nobody = np.zeros(0, dtype=np.int64)
+            return nobody, nobody, np.zeros(0, dtype=np.float32)
+        place, hyperedge = origin.hyperedges(rows[known], _HYPEREDGES)
+        of_hyperedge, member = origin.members(hyperedge)
+        share = 1.0 / np.bincount(of_hyperedge, minlength=len(hyperedge))[of_hyperedge]
+        told = self._active.slots(member)
+        kept = np.flatnonzero(told >= 0)
+        return told[kept], known[place[of_hyperedge[kept]]], share[kept].astype(np.float32)
+
+    def _hear(
+        self, told: Int64s, place: Int64s, share: Float32s, moved: Float32s, size: Float32s
+    ) -> None:
+        """Add what nodes are told to their sums, and to what their vectors may have
+        moved.
+        """
+        columns = self._nodes.columns
+        add_products(columns.hypergraph, told, share, moved, place)
+        # The channel counts for no more than all of a vector, which is about as long as
+        # the node's own.
+        length = norms(columns.own[told]) * np.maximum(columns.hyperedges[told], 1.0)
+        movement = np.zeros(len(told))
+        np.divide(np.abs(share) * size[place], length, out=movement, where=length > 0)
+        add_numbers(columns.unrest, told, movement)
 
     def _add(self, members: SessionMembers, mask: Bools, sign: float) -> None:
         columns = self._nodes.columns
@@ -119,9 +158,9 @@ class Hyperedges:
         # Training has no hyperedge of queries alone, which is what is left of a session
         # whose items are gone.
         has_items = np.add.reduceat(columns.is_item[slot].astype(np.int64), starts) > 0
-        own = columns.own[slot]
-        own[~np.isfinite(own).all(axis=1)] = 0.0
-        means = sums_of_runs(own, starts)
+        carried = columns.carried[slot]
+        carried[~np.isfinite(carried).all(axis=1)] = 0.0
+        means = sums_of_runs(carried, starts)
         means /= sizes[:, None].astype(np.float32)
         number = np.repeat(np.arange(len(starts)), sizes)
         joins_or_leaves = ~members.is_partial | (members.was_in != members.is_in)
@@ -165,65 +204,11 @@ class _ChangedSets:
         node among `slots`, and the node's share in the set's mean; ``[n]`` each.
         """
         found = self._of_slot.find(slots)
-        told, place, share = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0)]
-        for at, number in zip(found.place.tolist(), found.value.tolist(), strict=True):
-            members, count = self._members[number], self._count[number]
-            if count:
-                told.append(members)
-                place.append(np.full(len(members), at))
-                share.append(np.full(len(members), count / len(members)))
-        return np.concatenate(told), np.concatenate(place), np.concatenate(share).astype(np.float32)
-
-
-class _ChangedTexts:
-    """Nodes of the generation with another text, and who shares their hyperedges."""
-
-    def __init__(self) -> None:
-        self._known: set[int] = set()
-        nobody = np.zeros(0, dtype=np.int64)
-        self._entries = _Entries(nobody, nobody, np.zeros(0, dtype=np.float32))
-        self._of_member = MultiMap()
-        self._of_changer = MultiMap()
-
-    def add(self, slots: Int64s, rows: Int64s, origin: Origin) -> None:
-        """Note the hyperedges of nodes whose text changes for the first time."""
-        for slot, row in zip(slots.tolist(), rows.tolist(), strict=True):
-            if row < 0 or slot in self._known:
-                continue
-            self._known.add(slot)
-            hyperedges = origin.hyperedges(row, _HYPEREDGES_OF_TEXT)
-            place, member = origin.members(hyperedges)
-            sizes = np.bincount(place, minlength=len(hyperedges))
-            numbers = np.arange(len(member)) + len(self._entries.member)
-            changer = np.full(len(member), slot)
-            self._entries = _Entries(
-                np.append(self._entries.changer, changer),
-                np.append(self._entries.member, member),
-                np.append(self._entries.share, (1.0 / sizes[place]).astype(np.float32)),
-            )
-            self._of_member.add(member, numbers)
-            self._of_changer.add(changer, numbers)
-
-    def told_by(self, slots: Int64s) -> tuple[Int64s, Int64s, Float32s]:
-        """Return who hears of some nodes: the member's node in the generation, the
-        place of the one that changes among `slots`, and its share; ``[n]`` each.
-        """
-        found = self._of_changer.find(slots)
-        return self._entries.member[found.value], found.place, self._entries.share[found.value]
-
-    def heard_by(self, rows: Int64s) -> tuple[Int64s, Int64s, Float32s]:
-        """Return of whom some nodes of the generation hear: the place of the node among
-        `rows`, the slot of the one that changed, and its share; ``[n]`` each.
-        """
-        found = self._of_member.find(rows)
-        return found.place, self._entries.changer[found.value], self._entries.share[found.value]
-
-
-class _Entries(NamedTuple):
-    """Who hears of a new text: slot of the one that changed, node that hears of it, and
-    the share of one in the mean that the other has of it.
-    """
-
-    changer: Int64s
-    member: Int64s
-    share: Float32s
+        numbers = found.value.tolist()
+        count = np.array([self._count[number] for number in numbers], dtype=np.float32)
+        members = [self._members[number] for number in numbers]
+        sizes = np.array([len(each) for each in members], dtype=np.int64)
+        told: Int64s = np.concatenate([np.zeros(0, np.int64), *members])
+        share = np.repeat(count / np.maximum(sizes, 1), sizes).astype(np.float32)
+        counts = np.flatnonzero(share)
+        return told[counts], np.repeat(found.place, sizes)[counts], share[counts]

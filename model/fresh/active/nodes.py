@@ -45,6 +45,8 @@ class NodeColumns:
         row: ``int64 [room]``, the node of the generation; -1: it is new.
         is_item: ``bool [room]``.
         own: ``float32 [room, dim]``.
+        carried: ``float32 [room, dim]``, what its hyperedges were told last.
+        drift: ``float32 [room, dim]``, by how much that is not what the generation has.
         hypergraph: ``float32 [room, dim]``.
         hyperedges: ``float64 [room]``.
         weight: ``float64 [room]``.
@@ -60,6 +62,8 @@ class NodeColumns:
     row: Int64s
     is_item: Bools
     own: Float32s
+    carried: Float32s
+    drift: Float32s
     hypergraph: Float32s
     hyperedges: Float64s
     weight: Float64s
@@ -87,6 +91,8 @@ class Nodes:
             row=np.zeros(room, dtype=np.int64),
             is_item=np.zeros(room, dtype=np.bool_),
             own=np.zeros((room, dim), dtype=np.float32),
+            carried=np.zeros((room, dim), dtype=np.float32),
+            drift=np.zeros((room, dim), dtype=np.float32),
             hypergraph=np.zeros((room, dim), dtype=np.float32),
             hyperedges=np.zeros(room, dtype=np.float64),
             weight=np.zeros(room, dtype=np.float64),
@@ -114,6 +120,7 @@ class Nodes:
         columns = self.columns
         columns.row[slots], columns.is_item[slots] = rows, is_item
         columns.vector[slots], columns.unrest[slots] = vectors, 0.0
+        columns.drift[slots] = 0.0
         for field in fields(states):
             getattr(columns, field.name)[slots] = getattr(states, field.name)
         return slots
@@ -124,6 +131,7 @@ class Nodes:
         layers = (count, self.columns.heard.shape[1], dim)
         return NodeStates(
             own=own,
+            carried=own,
             hypergraph=np.zeros((count, dim), dtype=np.float32),
             hyperedges=np.zeros(count, dtype=np.float64),
             weight=np.zeros(count, dtype=np.float64),
@@ -140,8 +148,7 @@ class Nodes:
         if layer:
             value, share = columns.heard[slots, layer - 1], weight
         else:
-            share = np.sqrt(weight)
-            value = columns.own[slots] + self._network.fed_hypergraph * self._hypergraph(slots)
+            value, share = columns.own[slots], np.sqrt(weight)
         sent = np.zeros_like(value)
         np.divide(value, share.astype(np.float32)[:, None], out=sent, where=share[:, None] > 0)
         messages: Float32s = sent.astype(np.float32)
@@ -157,19 +164,23 @@ class Nodes:
                 state has it.
         """
         columns = self.columns
-        weight = columns.weight[slots]
-        root = np.sqrt(weight).astype(np.float32)[:, None]
-        total = (columns.heard[slots] if heard is None else heard).sum(axis=1)
-        bipartite = np.zeros_like(total)
-        np.divide(total, root, out=bipartite, where=root > 0)
+        share = np.maximum(columns.hyperedges[slots], 1.0).astype(np.float32)
         channels = ChannelRows(
             text=columns.own[slots],
-            bipartite=bipartite,
-            hypergraph=self._hypergraph(slots),
-            weights=weight,
+            bipartite=self._bipartite(slots, heard),
+            hypergraph=columns.hypergraph[slots] / share[:, None],
+            weights=columns.weight[slots],
             hyperedges=columns.hyperedges[slots],
         )
         return self._network.join(channels, columns.is_item[slots])
+
+    def to_carry(self, slots: Int64s) -> Float32s:
+        """Return ``float32 [n, dim]``, what hyperedges are to have of nodes by their
+        state.
+        """
+        share = self._network.fed_bipartite or 0.0
+        carried: Float32s = self.columns.own[slots] + share * self._bipartite(slots)
+        return carried
 
     def settle(self, slots: Int64s) -> None:
         """Set to 0 what sums of floats leave behind where a node has lost its last edge
@@ -181,11 +192,13 @@ class Nodes:
         outside = slots[columns.hyperedges[slots] < 1.0]
         columns.hyperedges[outside], columns.hypergraph[outside] = 0.0, 0.0
 
-    def _hypergraph(self, slots: Int64s) -> Float32s:
+    def _bipartite(self, slots: Int64s, heard: Float32s | None = None) -> Float32s:
         columns = self.columns
-        share = np.maximum(columns.hyperedges[slots], 1.0).astype(np.float32)
-        mean: Float32s = columns.hypergraph[slots] / share[:, None]
-        return mean
+        root = np.sqrt(columns.weight[slots]).astype(np.float32)[:, None]
+        total: Float32s = (columns.heard[slots] if heard is None else heard).sum(axis=1)
+        bipartite = np.zeros_like(total)
+        np.divide(total, root, out=bipartite, where=root > 0)
+        return bipartite
 
     def _make_room(self, wanted: int) -> None:
         room = len(self.columns.row)

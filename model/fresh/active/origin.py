@@ -20,8 +20,10 @@ class NodeStates:
 
     Attributes:
         own: ``float32 [n, dim]``, text and id vector.
-        hypergraph: ``float32 [n, dim]``, the sum over hyperedges of their members'
-            mean.
+        carried: ``float32 [n, dim]``, what its hyperedges have of it: `own`, and a
+            share of its bipartite channel.
+        hypergraph: ``float32 [n, dim]``, the sum over hyperedges of the mean of what
+            they have of their members.
         hyperedges: ``float64 [n]``, in how many hyperedges each is.
         weight: ``float64 [n]``, degree in the bipartite channel.
         heard: ``float32 [n, num_layers, dim]``: of each layer, the weighted sum of what
@@ -33,6 +35,7 @@ class NodeStates:
     """
 
     own: Float32s
+    carried: Float32s
     hypergraph: Float32s
     hyperedges: Float64s
     weight: Float64s
@@ -62,8 +65,7 @@ class Origin:
 
     Args:
         generation: one that has what the fresh lane continues from.
-        fed_hypergraph: the hypergraph channel's share in what the bipartite one starts
-            from.
+        fed_bipartite: the bipartite channel's share in what the hypergraph one carries.
 
     Attributes:
         num_queries: how many of its nodes are queries.
@@ -72,9 +74,9 @@ class Origin:
     """
 
     def __init__(
-        self, generation: Generation, fresh: FreshArrays, paths: PathGraph, fed_hypergraph: float
+        self, generation: Generation, fresh: FreshArrays, paths: PathGraph, fed_bipartite: float
     ) -> None:
-        self._fed_hypergraph = fed_hypergraph
+        self._fed_bipartite = fed_bipartite
         self._query_keys = np.asarray(generation.query_keys)
         self._vectors = (
             np.asarray(generation.query_vectors),
@@ -109,13 +111,14 @@ class Origin:
         shape = (len(rows), self.num_layers, own.shape[1])
         heard, sent = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
         # A layer is what was heard over the root of the degree, and is sent over it.
-        for number, layer in enumerate([own + self._fed_hypergraph * hypergraph, *layers]):
+        for number, layer in enumerate([own, *layers]):
             if number < self.num_layers:
                 np.divide(layer, root, out=sent[:, number], where=root > 0)
             if number:
                 heard[:, number - 1] = layer * root
         return NodeStates(
             own=own,
+            carried=own + self._fed_bipartite * np.add.reduce(layers),
             hypergraph=hypergraph * hyperedges.astype(np.float32)[:, None],
             hyperedges=hyperedges,
             weight=weight,
@@ -206,14 +209,15 @@ class Origin:
         best = np.argpartition(-clicks.sessions, count)[:count]
         return Clicks(*(column[best] for column in clicks))
 
-    def hyperedges(self, row: int, count: int) -> Int64s:
-        """Return ``int64 [n]``, the newest hyperedges of a node."""
+    def hyperedges(self, rows: Int64s, count: int) -> tuple[Int64s, Int64s]:
+        """Return the newest hyperedges of some nodes, so many of each: the place of the
+        node among `rows`, and the hyperedge, ``int64 [n]`` each.
+        """
         starts = self._paths["node_starts"]
-        first, end = int(starts[row]), int(starts[row + 1])
-        newest: Int64s = self._paths["node_hyperedges"][max(first, end - count) : end].astype(
-            np.int64
-        )
-        return newest
+        end = starts[rows + 1].astype(np.int64)
+        sizes = np.minimum(end - starts[rows], count)
+        newest = self._paths["node_hyperedges"][spans(end - sizes, sizes)].astype(np.int64)
+        return np.repeat(np.arange(len(rows)), sizes), newest
 
     def members(self, hyperedges: Int64s) -> tuple[Int64s, Int64s]:
         """Return the hyperedge's place and the node of each member of some hyperedges,

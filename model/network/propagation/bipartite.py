@@ -29,7 +29,7 @@ class Bipartite:
     """See `model.network.propagation.channel.Propagation`."""
 
     name = "bipartite"
-    fed_by: tuple[str, ...] = ("hypergraph",)
+    fed_by: tuple[str, ...] = ()
 
     def on_device(self, part: GraphPart, device: torch.device) -> "DeviceEdges":
         """See `Propagation`."""
@@ -81,12 +81,6 @@ class OpenEdges:
     def both(self) -> tuple[Matrix, Matrix]:
         """Return D^-1/2 A D^-1/2 and its transpose."""
         return self._adjacency.both(self._matrix)
-
-    def some_rows(self, nodes: Tensor) -> tuple[Matrix, Matrix]:
-        """Return its rows of some nodes, ``int64 [n]`` and distinct, and their
-        transpose.
-        """
-        return self._adjacency.some_rows(self._matrix, nodes)
 
     @cached_property
     def _matrix(self) -> NormalisedAdjacency:

@@ -26,7 +26,7 @@ class Hypergraph:
     """See `model.network.propagation.channel.Propagation`."""
 
     name = "hypergraph"
-    fed_by: tuple[str, ...] = ()
+    fed_by: tuple[str, ...] = ("bipartite",)
 
     def on_device(self, part: GraphPart, device: torch.device) -> "DeviceSessions":
         """See `Propagation`."""

@@ -10,5 +10,5 @@ from model.network.propagation.bipartite import Bipartite
 from model.network.propagation.channel import Propagation
 from model.network.propagation.hypergraph import Hypergraph
 
-# The hypergraph channel first: it feeds the bipartite one.
-PROPAGATIONS: Final[tuple[Propagation, ...]] = (Hypergraph(), Bipartite())
+# The bipartite channel first: it feeds the hypergraph one.
+PROPAGATIONS: Final[tuple[Propagation, ...]] = (Bipartite(), Hypergraph())

@@ -233,7 +233,8 @@ def test_steps_have_the_same_losses_as_over_the_whole_graph(
             learner.step(np.arange(start, start + 60)) for start in range(0, 240, 60)
         ]
 
-    assert losses["sampled"] == pytest.approx(losses["full"], abs=1e-5)
+    # Sums are in another order, and the optimiser makes a step of a gradient near 0.
+    assert losses["sampled"] == pytest.approx(losses["full"], rel=1e-4)
 
 
 def test_a_sampled_training_is_as_good(arrays: GraphArrays, settings: ModelSettings) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from model.network.sparse import Adjacency, Pattern, weighted_sums
+from model.network.sparse import Adjacency, Pattern
 
 CPU = torch.device("cpu")
 
@@ -100,22 +100,3 @@ def test_two_averaging_products_are_a_hypergraph_convolution() -> None:
     )
 
     torch.testing.assert_close(found, expected.detach())
-
-
-@pytest.mark.parametrize("wanted", [[], [9], [10, 0, 7, 3], list(range(11))])
-@pytest.mark.parametrize("num_entries", [0, 1, 14])
-def test_some_rows_of_the_graph(num_entries: int, wanted: list[int]) -> None:
-    """They are those of the whole matrix, and their transpose is theirs."""
-    _, row, column = random_pattern(6, 5, num_entries)
-    adjacency = Adjacency(row, column, 6, 5, CPU)
-    weight = torch.rand(num_entries) + 0.1
-    matrix = adjacency.normalised(
-        weight, adjacency.degrees(weight), (torch.arange(11) != 3).float()
-    )
-    nodes = torch.tensor(wanted, dtype=torch.int64)
-    whole = adjacency.convolve(matrix, torch.eye(11))
-
-    rows, transposed = adjacency.some_rows(matrix, nodes)
-
-    torch.testing.assert_close(weighted_sums(torch.eye(11), *rows), whole[nodes])
-    torch.testing.assert_close(weighted_sums(torch.eye(len(nodes)), *transposed), whole[nodes].T)

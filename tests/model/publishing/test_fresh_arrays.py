@@ -38,8 +38,7 @@ def test_layers_are_those_of_the_network(generation: Generation, settings: Model
     adjacency += adjacency.T
     weights = adjacency.sum(axis=1)
     root = np.sqrt(np.maximum(weights, 1e-9))
-    fed = float(generation.warm["weight.fed_hypergraph"].reshape(-1)[0])
-    layer = fresh.own.astype(np.float64) + fed * fresh.hypergraph.astype(np.float64)
+    layer = fresh.own.astype(np.float64)
 
     for stored in fresh.layers:
         layer = (adjacency / root[:, None] / root) @ layer
@@ -49,8 +48,10 @@ def test_layers_are_those_of_the_network(generation: Generation, settings: Model
 
 
 def test_hypergraph_is_the_mean_over_hyperedges_of_their_members(generation: Generation) -> None:
-    """By the transposed hyperedges, which have every member of the stored ones."""
+    """Of what these carry, by the transposed hyperedges, which have every member."""
     fresh, paths = parts(generation)
+    fed = float(generation.warm["weight.fed_bipartite"].reshape(-1)[0])
+    carried = fresh.own + fed * np.sum(fresh.layers, axis=0, dtype=np.float64)
     edges = [
         fresh.hyperedge_nodes[start:end]
         for start, end in zip(fresh.hyperedge_starts, fresh.hyperedge_starts[1:], strict=False)
@@ -60,7 +61,7 @@ def test_hypergraph_is_the_mean_over_hyperedges_of_their_members(generation: Gen
         row = paths.node_hyperedges[paths.node_starts[node] : paths.node_starts[node + 1]]
         if not len(row) or len(row) < paths.node_degrees[node]:
             continue
-        means = [fresh.own[edges[edge]].astype(np.float64).mean(axis=0) for edge in row]
+        means = [carried[edges[edge]].mean(axis=0) for edge in row]
         np.testing.assert_allclose(fresh.hypergraph[node], np.mean(means, axis=0), atol=5e-3)
 
 

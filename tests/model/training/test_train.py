@@ -15,10 +15,10 @@ from model.data.training_set import build_training_set
 from model.errors import TrainingCancelled, TrainingFailed, TrainingRefused
 from model.ranking import edge_ranks, quality_of
 from model.settings import ModelSettings
-from model.training.early_stopping import BestPass
 from model.training.limits.budget import Budget
+from model.training.passes.early_stopping import BestPass
+from model.training.passes.run import Run
 from model.training.result import TrainedModel, TrainingProgress
-from model.training.run import Run
 from model.training.step import Learner
 from model.training.train import fit, train
 from model.training.warm_start import open_warm_start
@@ -395,7 +395,7 @@ def test_a_generation_that_lacks_a_shared_weight_is_started_from(
     generation: Generation, arrays: GraphArrays, settings: ModelSettings
 ) -> None:
     """One from before the weight was there: it keeps what the network begins with."""
-    older = {name: array for name, array in generation.warm.items() if "fed" not in name}
+    older = {name: array for name, array in generation.warm.items() if "offset" not in name}
     assert len(older) < len(generation.warm)
 
     assert train(arrays, settings, warm=replace(generation, warm=older)).parent == generation.id

@@ -13,16 +13,14 @@ from stream.graph.arrays import GraphArrays
 from testing.small_generations import GOLDEN
 
 
-def test_a_generation_from_before_channels_had_names_is_gone_on_from(
-    arrays: GraphArrays, settings: ModelSettings
+def test_a_generation_whose_hyperedges_carried_no_clicks_is_ignored(
+    arrays: GraphArrays, settings: ModelSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its network is the one of today."""
+    """It lacks a weight of the network of today."""
     of_its_shape = replace(settings, dim=8, hidden=4, num_buckets=64)
 
-    warm = open_warm_start(open_generation(GOLDEN), arrays, of_its_shape)
-
-    assert warm is not None
-    assert {"weight.attention.query.score", "weight.fed_hypergraph"} <= warm.arrays.keys()
+    assert open_warm_start(open_generation(GOLDEN), arrays, of_its_shape) is None
+    assert "fed_bipartite" in caplog.text
 
 
 @pytest.mark.parametrize("names", [(*CHANNEL_NAMES, "images"), CHANNEL_NAMES[::-1]])

@@ -8,7 +8,7 @@ import torch
 from model.data.training_set import build_training_set
 from model.ranking import Quality
 from model.settings import ModelSettings
-from model.training.early_stopping import BestPass, better_pass, restore_best
+from model.training.passes.early_stopping import BestPass, better_pass, restore_best
 from model.training.step import Learner
 from stream.graph.arrays import GraphArrays
 
@@ -30,7 +30,7 @@ def results(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Let validations give these figures, in this order."""
     figures: list[float] = []
     monkeypatch.setattr(
-        "model.training.early_stopping._validate", lambda _: quality(figures.pop(0))
+        "model.training.passes.early_stopping._validate", lambda _: quality(figures.pop(0))
     )
     return figures
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.training.early_stopping import BestPass
 from model.training.limits.budget import Budget
+from model.training.passes.early_stopping import BestPass
 
 
 @dataclass(frozen=True, kw_only=True)

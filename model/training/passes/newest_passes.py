@@ -10,7 +10,7 @@ from model.data.batches import (
     num_refresh_batches,
     shuffled_batches,
 )
-from model.training.run import Run
+from model.training.passes.run import Run
 from model.training.step import Learner, supervise
 
 # Share of `model.learning_rate` in the closing passes. In replays of bestbuy_xbox
