@@ -10,11 +10,20 @@ from freshet.evaluation.event_log import EventLog, open_log, until_stopped
 from freshet.process import CommandError
 from freshet.terminal.output import table
 from freshet.terminal.progress import progress
-from model.evaluation.evaluation import Evaluation, ModelDifference, ModelScore
-from model.evaluation.holdout import split_by_time
+from model.evaluation.evaluation import (
+    TITLE_FIGURE,
+    Evaluation,
+    ModelDifference,
+    ModelScore,
+    TitleScore,
+)
+from model.evaluation.hidden_queries import HiddenQueries
+from model.evaluation.holdout import Holdout, split_by_time
 from model.evaluation.models import MODELS
 from model.evaluation.sessions import SessionGain
 from model.settings import ModelSettings
+from stream.reading.incremental import GraphCache
+from stream.reading.reader import GraphReader
 from stream.settings import StreamSettings
 
 _JUDGED = "full"
@@ -28,16 +37,22 @@ _HEADERS = (
     "R@10",
     "95%",
     "R@100",
+    "95%",
     "NDCG@10",
     "fit s",
 )
-_DIFFERENCE_HEADERS = (f"{_JUDGED} against", "segment", "MRR", "95%", "R@10", "95%")
+_DIFFERENCE_HEADERS = (
+    *(f"{_JUDGED} against", "segment", "MRR", "95%", "R@10", "95%", "R@100", "95%"),
+)
+_TITLE_HEADERS = ("asked by its title", "segment", "titles", "first ten", "95%", "median rank")
+_TITLE_DIFFERENCE_HEADERS = (f"{_JUDGED} against", "segment", "first ten", "95%")
 _CHOSEN_HEADERS = ("model", "seed", "chosen on the 10% before")
 _SESSION_HEADERS = (
     *("in sessions", "seed", "clicks", "sessions", "items", "queries"),
     *("MRR without", "with", "relative", "95%", "R@10 without", "with", "relative", "95%"),
 )
 _ALL = "all"
+_SHOWN = ("mrr", "recall_10", "recall_100")
 _DIGITS = 4
 """Decimals in JSON: the intervals are wider than the third."""
 
@@ -50,6 +65,7 @@ def report(
     models: Sequence[str],
     num_seeds: int,
     as_json: bool,
+    views: HiddenQueries | None = None,
 ) -> None:
     """Print what each model is worth on the newest part of a log, and how the full
     model compares.
@@ -62,6 +78,7 @@ def report(
             unless others are named.
         num_seeds: how often each model that has a seed is fitted.
         as_json: one JSON object a line instead of tables.
+        views: which search clicks of the past are views to the models; None: none.
 
     Raises:
         CommandError: there is no such model, or the evaluation was stopped.
@@ -77,7 +94,7 @@ def report(
     scores: list[ModelScore] = []
     with until_stopped() as stop, progress("evaluating", "models") as advance:
         with open_log(log, stream_settings, stop) as graph:
-            validation, test = split_by_time(lambda before_ms: graph.arrays(before_ms=before_ms))
+            validation, test = split_graph(graph, views)
         seeds = range(settings.seed, settings.seed + num_seeds)
         evaluation = Evaluation(validation, test, settings, seeds, stop.is_set)
         for place, name in enumerate(names):
@@ -85,15 +102,67 @@ def report(
             for score in evaluation.judge(name):
                 scores.append(score)
                 if as_json:
-                    click.echo(json.dumps(score_json(score)))
+                    click.echo(json.dumps(score_json(score) | views_json(views)))
     others = [name for name in names if name != _JUDGED and _JUDGED in names]
     differences = [each for name in others for each in evaluation.compare(_JUDGED, name)]
     gains = [each for name in names for each in evaluation.in_sessions(name)]
+    titles = [each for name in names for each in evaluation.own_titles(name)]
     if as_json:
-        rows = [*map(difference_json, differences), *map(session_json, gains)]
-        click.echo("".join(json.dumps(row) + "\n" for row in rows), nl=False)
-    else:
-        click.echo(_as_tables(scores, differences, gains))
+        rows = [
+            *map(title_json, titles),
+            *map(difference_json, differences),
+            *map(session_json, gains),
+        ]
+        lines = [json.dumps(row | views_json(views)) + "\n" for row in rows]
+        click.echo("".join(lines), nl=False)
+        return
+    if views:
+        click.echo(f"{views_line(views)}\n")
+    click.echo(_as_tables(scores, titles, differences, gains))
+
+
+def split_graph(graph: GraphReader, views: HiddenQueries | None = None) -> tuple[Holdout, Holdout]:
+    """Return the validation and the test split of a log.
+
+    Args:
+        graph: of the log.
+        views: which search clicks of each split's past are views to the models; None:
+            none.
+
+    Raises:
+        EvaluationRefused: there is nothing to evaluate on.
+        StoreMismatch: the store has folded facts, which have no times of their own.
+    """
+    cache = GraphCache()  # the store is read once, not once a moment
+    return split_by_time(
+        lambda before_ms: graph.arrays(before_ms=before_ms, known=cache),
+        (lambda before_ms: graph.arrays(before_ms=before_ms, known=cache, rewrite=views))
+        if views
+        else None,
+    )
+
+
+def views_json(views: HiddenQueries | None) -> dict[str, Any]:
+    """Return what share of the past's search clicks were views, for every line; nothing
+    where none were.
+    """
+    return {"views_share": views.share, "views_seed": views.seed} if views else {}
+
+
+def views_line(views: HiddenQueries) -> str:
+    """Say what share of the past's search clicks were views."""
+    return f"{views.share:.0%} of the past's search clicks are views here (seed {views.seed})."
+
+
+def lost_line(differences: Sequence[ModelDifference]) -> str:
+    """Say which figures of which segments the model loses beyond noise, and to what."""
+    lost = [
+        f"{each.segment} {figure} to {each.against} {each.figures[figure]:+.3f} "
+        f"({each.intervals[figure][0]:+.3f} to {each.intervals[figure][1]:+.3f})"
+        for each in differences
+        for figure in each.lost
+    ]
+    return f"lost beyond noise: {'; '.join(lost) or 'none'}"
 
 
 def score_json(score: ModelScore) -> dict[str, Any]:
@@ -120,6 +189,21 @@ def difference_json(difference: ModelDifference) -> dict[str, Any]:
         "against": difference.against,
         "segment": difference.segment,
         **_figures_json(difference.figures, difference.intervals),
+    }
+
+
+def title_json(score: TitleScore) -> dict[str, Any]:
+    """Return how well a model finds items by their titles as one flat object."""
+    interval = score.interval
+    bounds = [round(bound, _DIGITS) for bound in interval] if interval else None
+    return {
+        "model": score.model,
+        "segment": score.segment,
+        "seed": score.seed,
+        "titles": score.titles,
+        TITLE_FIGURE: round(score.found, _DIGITS),
+        **({f"{TITLE_FIGURE}_interval": bounds} if bounds else {}),
+        "median_rank": score.median_rank,
     }
 
 
@@ -156,19 +240,27 @@ def _figures_json(
 
 def _as_tables(
     scores: Sequence[ModelScore],
+    titles: Sequence[TitleScore],
     differences: Sequence[ModelDifference],
     gains: Sequence[SessionGain],
 ) -> str:
+    by_title = [each for each in differences if TITLE_FIGURE in each.figures]
+    by_pair = [each for each in differences if TITLE_FIGURE not in each.figures]
     parts = [
         table(_HEADERS, [_score_row(score) for score in scores if score.intervals]),
-        table(_DIFFERENCE_HEADERS, [_difference_row(each) for each in differences]),
+        table(_TITLE_HEADERS, [_title_row(each) for each in titles if each.interval]),
+        table(_DIFFERENCE_HEADERS, [_difference_row(each, _SHOWN) for each in by_pair]),
+        table(
+            _TITLE_DIFFERENCE_HEADERS, [_difference_row(each, (TITLE_FIGURE,)) for each in by_title]
+        ),
         table(_SESSION_HEADERS, [_session_row(each) for each in gains]),
         table(
             _CHOSEN_HEADERS,
             [_chosen_row(each) for each in scores if each.chosen and each.segment == _ALL],
         ),
     ]
-    return "\n\n".join(part for part in parts if "\n" in part)
+    lost = [lost_line(differences)] if differences else []
+    return "\n\n".join([*(part for part in parts if "\n" in part), *lost])
 
 
 def _chosen_row(score: ModelScore) -> tuple[str, ...]:
@@ -194,33 +286,35 @@ def _session_row(gain: SessionGain) -> tuple[str, ...]:
 
 
 def _score_row(score: ModelScore) -> tuple[str, ...]:
-    figures = {name: f"{value:.3f}" for name, value in score.figures.items()}
-    bounds = {name: f"{low:.3f} to {high:.3f}" for name, (low, high) in score.intervals.items()}
     return (
         score.model,
         score.segment,
         f"{score.queries:,}",
         f"{score.edges:,}",
-        figures["mrr"],
-        bounds["mrr"],
-        figures["recall_10"],
-        bounds["recall_10"],
-        figures["recall_100"],
-        figures["ndcg_10"],
+        *(cell for figure in _SHOWN for cell in _cells(score, figure, "")),
+        f"{score.figures['ndcg_10']:.3f}",
         f"{score.seconds:.0f}",
     )
 
 
-def _difference_row(difference: ModelDifference) -> tuple[str, ...]:
-    figures = {name: f"{value:+.3f}" for name, value in difference.figures.items()}
-    bounds = {
-        name: f"{low:+.3f} to {high:+.3f}" for name, (low, high) in difference.intervals.items()
-    }
+def _title_row(score: TitleScore) -> tuple[str, ...]:
+    low, high = score.interval or (0.0, 0.0)
     return (
-        difference.against,
-        difference.segment,
-        figures["mrr"],
-        bounds["mrr"],
-        figures["recall_10"],
-        bounds["recall_10"],
+        score.model,
+        score.segment,
+        f"{score.titles:,}",
+        f"{score.found:.3f}",
+        f"{low:.3f} to {high:.3f}",
+        f"{score.median_rank:g}",
     )
+
+
+def _difference_row(difference: ModelDifference, figures: Sequence[str]) -> tuple[str, ...]:
+    cells = (cell for figure in figures for cell in _cells(difference, figure, "+"))
+    return (difference.against, difference.segment, *cells)
+
+
+def _cells(row: ModelScore | ModelDifference, figure: str, sign: str) -> tuple[str, str]:
+    """Return a figure and its interval; the sign is a plus where it is always shown."""
+    low, high = row.intervals[figure]
+    return f"{row.figures[figure]:{sign}.3f}", f"{low:{sign}.3f} to {high:{sign}.3f}"

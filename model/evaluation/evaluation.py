@@ -14,6 +14,7 @@ from model.evaluation.baselines.lexical import Ranker
 from model.evaluation.cancellation import never, refuse_if_cancelled
 from model.evaluation.holdout import SEGMENTS, Holdout
 from model.evaluation.models import MODELS, FitTask, VectorRanker, ranks_of
+from model.evaluation.own_titles import TITLE_SEGMENTS, title_ranks
 from model.evaluation.sessions import SessionGain, SessionRanks, session_gain
 from model.publishing.context_weights import ClickVectors, click_ranks
 from model.ranking import FIGURES, figures_by_query
@@ -21,6 +22,12 @@ from model.settings import ModelSettings
 from stream.dtypes import Float64s
 
 MEAN = "mean"
+TITLE_FIGURE = "found_10"
+# Figures by which a segment counts as lost: what the tables show. NDCG@10 says little
+# beside MRR and Recall@10.
+_COMPARED = ("mrr", "recall_10", "recall_100", TITLE_FIGURE)
+# Ranks that count as found: the figure is named after them.
+_TOP = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +64,8 @@ class ModelDifference:
     Attributes:
         model: the one.
         against: the other.
-        segment: one of `SEGMENTS`.
-        figures: the difference, by name of `FIGURES`.
+        segment: one of `SEGMENTS`, or of `TITLE_SEGMENTS`.
+        figures: the difference, by name of `FIGURES`; of titles, of `TITLE_FIGURE`.
         intervals: 95% intervals of it, by paired bootstrap.
     """
 
@@ -67,6 +74,37 @@ class ModelDifference:
     segment: str
     figures: dict[str, float]
     intervals: dict[str, tuple[float, float]]
+
+    @property
+    def lost(self) -> list[str]:
+        """The figures that the model loses by more than noise: their 95% interval lies
+        below 0.
+        """
+        bounds = self.intervals
+        return [figure for figure in _COMPARED if figure in bounds and bounds[figure][1] < 0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TitleScore:
+    """How well a model finds items without clicks by their exact titles.
+
+    Attributes:
+        model: its name.
+        segment: one of `TITLE_SEGMENTS`.
+        seed: the seed, or `MEAN`.
+        titles: how many are asked for.
+        found: share of them whose item is among the first ten of an exact search.
+        interval: 95% interval of the mean's share; None for one seed.
+        median_rank: of the item, from 1; on the mean over all seeds together.
+    """
+
+    model: str
+    segment: str
+    seed: int | str
+    titles: int
+    found: float
+    interval: tuple[float, float] | None
+    median_rank: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,10 +117,12 @@ class _SeedResult:
         seconds: to fit it, tuning included.
         chosen: settings that fitting chose, by name.
         sessions: of the clicks in sessions; None: the model answers by no vectors.
+        title_ranks: ``float64 [num_titles]``, of the test's titles.
     """
 
     seed: int
     ranks: Float64s
+    title_ranks: Float64s
     seconds: float
     chosen: dict[str, float]
     sessions: SessionRanks | None
@@ -115,6 +155,7 @@ class Evaluation:
         self._pairs = {segment: np.flatnonzero(test.segment(segment)) for segment in SEGMENTS}
         self._by_query: dict[str, dict[str, dict[str, Float64s]]] = {}
         self._sessions: dict[str, list[SessionRanks]] = {}
+        self._title_ranks: dict[str, Float64s] = {}
 
     def judge(self, name: str) -> Iterator[ModelScore]:
         """Fit a model with each seed, and yield its scores.
@@ -130,6 +171,7 @@ class Evaluation:
         has_seeds = MODELS[name].has_seeds
         fits = [self._fit(name, seed) for seed in (self._seeds if has_seeds else self._seeds[:1])]
         self._sessions[name] = [fit.sessions for fit in fits if fit.sessions is not None]
+        self._title_ranks[name] = np.stack([fit.title_ranks for fit in fits])
         self._by_query[name] = {segment: self._figures(fits, segment) for segment in SEGMENTS}
         for place, fit in enumerate(fits):
             for segment, figures in self._by_query[name].items():
@@ -145,18 +187,42 @@ class Evaluation:
     def compare(self, name: str, against: str) -> Iterator[ModelDifference]:
         """Yield by how much a model is better than another, a segment at a time.
 
-        Both were judged before.
+        Both were judged before. Titles come last.
         """
         for segment in SEGMENTS:
             ours, theirs = self._by_query[name][segment], self._by_query[against][segment]
-            differences = {figure: ours[figure] - theirs[figure] for figure in FIGURES}
-            yield ModelDifference(
-                model=name,
-                against=against,
-                segment=segment,
-                figures={figure: _mean(values) for figure, values in differences.items()},
-                intervals={figure: interval(values) for figure, values in differences.items()},
-            )
+            by_query = {figure: ours[figure] - theirs[figure] for figure in FIGURES}
+            yield _difference(name, against, segment, by_query)
+        for segment in self._asked_titles():
+            found = self._found(name, segment) - self._found(against, segment)
+            yield _difference(name, against, segment, {TITLE_FIGURE: found})
+
+    def own_titles(self, name: str) -> Iterator[TitleScore]:
+        """Yield how well a model that was judged before finds items without clicks by
+        their titles.
+
+        For each seed, then on the mean, a segment at a time; nothing of a segment
+        without items.
+        """
+        for segment in self._asked_titles():
+            ranks = self._title_ranks[name][:, self._task.test.titles.segments[segment]]
+            seeds = self._seeds if MODELS[name].has_seeds else self._seeds[:1]
+            for seed, of_seed in zip(seeds, ranks, strict=True):
+                yield _title_score(name, segment, seed, of_seed[None])
+            mean = _title_score(name, segment, MEAN, ranks)
+            yield replace(mean, interval=interval(self._found(name, segment)))
+
+    def _asked_titles(self) -> Iterator[str]:
+        """Yield the title segments that have items."""
+        segments = self._task.test.titles.segments
+        return (segment for segment in TITLE_SEGMENTS if segments[segment].any())
+
+    def _found(self, name: str, segment: str) -> Float64s:
+        """Return which titles of a segment are found, ``float64 [num_seeds,
+        num_titles]``.
+        """
+        chosen = self._task.test.titles.segments[segment]
+        return (self._title_ranks[name][:, chosen] <= _TOP).astype(np.float64)
 
     def in_sessions(self, name: str) -> Iterator[SessionGain]:
         """Yield what the running session brings a model that was judged before.
@@ -180,6 +246,7 @@ class Evaluation:
         return _SeedResult(
             seed=seed,
             ranks=ranks_of(ranker, self._task.test),
+            title_ranks=title_ranks(ranker.scores, self._task.test.titles, self._task.test.arrays),
             seconds=seconds,
             chosen=chosen,
             sessions=self._in_sessions(ranker, seed),
@@ -219,6 +286,32 @@ class Evaluation:
             seconds=fit.seconds,
             chosen=fit.chosen,
         )
+
+
+def _difference(
+    name: str, against: str, segment: str, values: dict[str, Float64s]
+) -> ModelDifference:
+    """Return a difference from values by figure, ``float64 [num_seeds, n]`` each."""
+    return ModelDifference(
+        model=name,
+        against=against,
+        segment=segment,
+        figures={figure: _mean(each) for figure, each in values.items()},
+        intervals={figure: interval(each) for figure, each in values.items()},
+    )
+
+
+def _title_score(name: str, segment: str, seed: int | str, ranks: Float64s) -> TitleScore:
+    """Return a score from ranks ``float64 [num_seeds, num_titles]``."""
+    return TitleScore(
+        model=name,
+        segment=segment,
+        seed=seed,
+        titles=ranks.shape[1],
+        found=float((ranks <= _TOP).mean()),
+        interval=None,
+        median_rank=float(np.median(ranks)),
+    )
 
 
 def _mean(values: Float64s) -> float:

@@ -317,6 +317,7 @@ class GraphReader:
         *,
         before_ms: int | None = None,
         known: GraphCache | None = None,
+        rewrite: Callable[[FactColumns], FactColumns] | None = None,
     ) -> GraphArrays:
         """Return the graph as arrays.
 
@@ -329,21 +330,25 @@ class GraphReader:
                 events leave no trace. None: take all.
             known: what was read of earlier snapshots of the same store, so that only
                 what changed is read; None: all is read.
+            rewrite: returns other facts to make the graph of, in ascending order of
+                (session, query, item, action), for an experiment on it; None: the facts
+                as they are.
 
         Raises:
-            StoreMismatch: `before_ms` is given, and facts were folded: they have no
-                times of their own.
+            StoreMismatch: `before_ms` or `rewrite` is given, and facts were folded:
+                they are no longer there by themselves.
         """
         facts, queries, items, catalog = (known or GraphCache()).read(self._shards, self._visits)
         watermark_ms = self.watermark_ms or 0
-        if before_ms is not None:
+        if before_ms is not None or rewrite is not None:
             if self._folded_shards:
                 raise StoreMismatch(
                     f"{self.path} has folded facts (stream.erasure_horizon_seconds), which have "
                     "no times of "
                     "their own; take the event log instead"
                 )
-            facts = facts.take(facts.ts_ms < before_ms)
+            facts = facts if before_ms is None else facts.take(facts.ts_ms < before_ms)
+            facts = facts if rewrite is None else rewrite(facts)
             watermark_ms = int(facts.ts_ms.max(initial=0))
             asked, met = set(facts.query.tolist()), set(facts.item.tolist()).union(catalog)
             queries = {key: text for key, text in queries.items() if key in asked}

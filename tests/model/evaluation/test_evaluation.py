@@ -10,10 +10,12 @@ from model.bootstrap import interval
 from model.data.session_clicks import session_clicks
 from model.errors import TrainingCancelled
 from model.evaluation.baselines.lexical import Bm25, CoOccurrence, Popularity
-from model.evaluation.evaluation import MEAN, Evaluation, ModelScore
+from model.evaluation.evaluation import MEAN, TITLE_FIGURE, Evaluation, ModelScore
 from model.evaluation.holdout import SEGMENTS, Holdout, split_by_time
 from model.evaluation.models import MODELS, FitTask, ranks_of
+from model.evaluation.own_titles import TITLE_SEGMENTS
 from model.settings import ModelSettings
+from stream.events.types import CatalogItem
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from testing.small_shop import browsing_events, click, fill_store, shop_events, shop_items
@@ -25,7 +27,11 @@ NAMES = [name for name in MODELS if not name.startswith("paper")]  # those are i
 def holdouts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Holdout, Holdout]:
     """Return the shop's validation and test split."""
     root = tmp_path_factory.mktemp("log") / "store"
-    fill_store(root, shop_events(300), shop_items())
+    items = [
+        CatalogItem(item_id=f"rare-{number}", title=f"unheard {word}")
+        for number, word in enumerate(("zither", "sextant", "quern"))
+    ]
+    fill_store(root, shop_events(300), [*shop_items(), *items])
     with open_graph(root, StreamSettings()) as graph:
         return split_by_time(lambda before_ms: graph.arrays(before_ms=before_ms))
 
@@ -102,14 +108,57 @@ def test_a_model_is_compared_on_the_same_queries(
     """The difference is that of the means; against itself it is nothing, for sure."""
     evaluation, rows = scores
     means = {(row.model, row.segment): row.figures for row in rows if row.seed == MEAN}
-    for difference in evaluation.compare("full", "bm25"):
-        expected = (
-            means["full", difference.segment]["mrr"] - means["bm25", difference.segment]["mrr"]
-        )
-        assert difference.figures["mrr"] == pytest.approx(expected)
+    means |= {
+        (name, row.segment): {TITLE_FIGURE: row.found}
+        for name in ("full", "bm25")
+        for row in evaluation.own_titles(name)
+        if row.seed == MEAN
+    }
+    differences = list(evaluation.compare("full", "bm25"))
+    assert [each.segment for each in differences] == [*SEGMENTS, *TITLE_SEGMENTS]
+    for difference in differences:
+        ours, theirs = (means[name, difference.segment] for name in ("full", "bm25"))
+        for figure, value in difference.figures.items():
+            assert value == pytest.approx(ours[figure] - theirs[figure])
     same = next(evaluation.compare("bm25", "bm25"))
     assert same.figures["mrr"] == 0.0
     assert same.intervals["mrr"] == (0.0, 0.0)
+
+
+def test_what_is_lost_beyond_noise_is_told(
+    scores: tuple[Evaluation, list[ModelScore]],
+) -> None:
+    """Popularity loses to BM25 over all pairs and by titles; a model loses nothing to
+    itself.
+    """
+    evaluation, _ = scores
+    lost = {each.segment: each.lost for each in evaluation.compare("popularity", "bm25")}
+
+    assert {"mrr", "recall_10"} <= set(lost["all"])
+    assert lost["own_title"] == [TITLE_FIGURE]
+    assert not any(each.lost for each in evaluation.compare("bm25", "bm25"))
+    assert not any(each.lost for each in evaluation.compare("bm25", "popularity"))
+
+
+def test_titles_of_items_without_clicks_are_asked_for(
+    scores: tuple[Evaluation, list[ModelScore]],
+) -> None:
+    """Of every model, a row a segment and seed, and the mean with its interval; BM25
+    finds them at once, popularity never.
+    """
+    evaluation, _ = scores
+    for name in NAMES:
+        rows = list(evaluation.own_titles(name))
+        means = [row for row in rows if row.seed == MEAN]
+        assert [row.segment for row in means] == list(TITLE_SEGMENTS)
+        assert {row.titles for row in rows} == {3}
+        for row in means:
+            assert row.interval is not None
+            assert row.interval[0] <= row.found <= row.interval[1]
+    best, worst = (next(evaluation.own_titles(name)) for name in ("bm25", "popularity"))
+    assert (best.found, best.median_rank) == (1.0, 1.0)
+    assert worst.found == 0.0
+    assert worst.median_rank > 10
 
 
 def test_what_a_session_brings_has_a_row_a_seed(

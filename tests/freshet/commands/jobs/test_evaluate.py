@@ -104,7 +104,65 @@ def test_a_replay_compares_both_systems(run: Command, log: list[str], tmp_path: 
     assert f"{fresh['mrr_fresh']:.3f}" in table
 
 
-@pytest.mark.parametrize("more", [["--streamed", "--models", "full"], ["--days", "3"]])
+def test_a_share_of_the_past_can_be_views(run: Command, log: list[str]) -> None:
+    """The same pairs, less to learn from; the report says the share."""
+    options = ("--models", "co-occurrence,popularity")
+    plain, hidden = (
+        [
+            json.loads(line)
+            for line in run("evaluate", *log, *options, *more, "--json").stdout.splitlines()
+        ]
+        for more in ([], ["--views-share", "0.8", "--views-seed", "3"])
+    )
+
+    assert {(row["views_share"], row["views_seed"]) for row in hidden} == {(0.8, 3)}
+    assert not any("views_share" in row for row in plain)
+    first, other = (
+        next(row for row in rows if row["segment"] == "all") for rows in (plain, hidden)
+    )
+    assert first["edges"] == other["edges"]
+    assert other["mrr"] < first["mrr"]
+    told = run("evaluate", *log, "--models", "popularity", "--views-share", "0.8").stdout
+    assert told.startswith("80% of the past's search clicks are views here (seed 0).\n")
+
+
+def test_titles_and_losses_are_told(run: Command, log: list[str], tmp_path: Path) -> None:
+    """Items of further catalogue files, asked for by their titles.
+
+    What the full model loses to the others is the last line.
+    """
+    small = tmp_path / "small.toml"
+    small.write_text("[model]\ndim = 8\nmax_passes = 1\nnum_threads = 1\n", encoding="utf-8")
+    wider = tmp_path / "wider.jsonl"
+    titles = ({"item_id": f"w{number}", "title": f"Wider {number}"} for number in range(20))
+    wider.write_text("".join(json.dumps(row) + "\n" for row in titles), encoding="utf-8")
+    command = ["evaluate", *log, "--items", wider, "--models", "bm25,full", "--seeds", 1]
+    found = run(*command, "--config", small, "--json")
+    rows = [json.loads(line) for line in found.stdout.splitlines()]
+
+    assert found.returncode == 0, found.stderr
+    bm25 = [row for row in rows if row.get("titles") and row["model"] == "bm25"]
+    assert [(row["segment"], row["seed"]) for row in bm25] == [
+        (segment, seed) for segment in ("own_title", "own_title_no_session") for seed in (0, "mean")
+    ]
+    assert {(row["titles"], row["found_10"], row["median_rank"]) for row in bm25} == {
+        (20, 1.0, 1.0)
+    }
+    assert {row["segment"] for row in rows if "against" in row} >= {"all", "own_title"}
+    lines = run(*command, "--config", small).stdout.splitlines()
+    assert any(line.startswith("bm25 ") and "own_title_no_session  20 " in line for line in lines)
+    assert lines[-1].startswith("lost beyond noise: ")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--streamed", "--models", "full"],
+        ["--streamed", "--views-share", "0.5"],
+        ["--days", "3"],
+        ["--views-seed", "3"],
+    ],
+)
 def test_options_of_the_other_evaluation_are_refused(
     run: Command, log: list[str], more: list[str]
 ) -> None:
