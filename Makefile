@@ -48,7 +48,7 @@ check: setup  ## Check format, lint, types, imports, stubs, contracts, alert rul
 bench: setup  ## Measure (ARGS="--help")
 	@$(BIN)/python -m bench $(ARGS)
 
-bench-quality: setup  ## Reproduce the tables of retrieval quality (DATA=FOLDER of logs, ARGS="--logs bestbuy_xbox")
+bench-quality: setup  ## Reproduce the tables of retrieval quality (DATA=FOLDER of logs, ARGS="--logs lastfm_hetrec@80")
 	@$(BIN)/python -m bench quality $(if $(DATA),--data $(DATA)) $(ARGS)
 
 protos: setup  ## Generate the stubs from the .proto files

@@ -8,7 +8,7 @@ MEASUREMENTS = {
     "freshness": "bench.freshness.freshness",
     "ingest": "bench.ingest.ingest",
     "laws": "bench.laws",
-    "quality": "bench.quality",
+    "quality": "bench.quality.quality",
     "refresher": "bench.fresh.refresher",
     "serve": "bench.serve",
     "soak": "bench.soak.soak",

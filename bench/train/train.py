@@ -20,7 +20,7 @@ from threading import Event
 import numpy as np
 
 from bench.figures import Figure, print_figure, print_header, write_json
-from bench.quality import data_folder
+from bench.quality.logs import data_folder
 from bench.train.child import LEARNERS, Child, open_child
 from bench.train.graph import Size, save_set, synthetic
 from bench.train.refresh import Read, Refresh, cold, warm

@@ -1,0 +1,1 @@
+"""Retrieval quality on real logs and simulated shops: `python -m bench quality`."""
