@@ -65,7 +65,7 @@ class Hit(_message.Message):
     def __init__(self, item_id: _Optional[str] = ..., score: _Optional[float] = ..., title: _Optional[str] = ...) -> None: ...
 
 class FreshnessReceipt(_message.Message):
-    __slots__ = ("generation", "watermark_ms", "watermark_age_seconds", "snapshot_ms", "snapshot_age_seconds", "live_since_ms", "overlay_sequence", "reflected_ms", "age_seconds")
+    __slots__ = ("generation", "watermark_ms", "watermark_age_seconds", "snapshot_ms", "snapshot_age_seconds", "live_since_ms", "overlay_sequence", "reflected_ms", "age_seconds", "refused_generation")
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     WATERMARK_MS_FIELD_NUMBER: _ClassVar[int]
     WATERMARK_AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
@@ -75,6 +75,7 @@ class FreshnessReceipt(_message.Message):
     OVERLAY_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     REFLECTED_MS_FIELD_NUMBER: _ClassVar[int]
     AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_GENERATION_FIELD_NUMBER: _ClassVar[int]
     generation: str
     watermark_ms: int
     watermark_age_seconds: float
@@ -84,7 +85,8 @@ class FreshnessReceipt(_message.Message):
     overlay_sequence: int
     reflected_ms: int
     age_seconds: float
-    def __init__(self, generation: _Optional[str] = ..., watermark_ms: _Optional[int] = ..., watermark_age_seconds: _Optional[float] = ..., snapshot_ms: _Optional[int] = ..., snapshot_age_seconds: _Optional[float] = ..., live_since_ms: _Optional[int] = ..., overlay_sequence: _Optional[int] = ..., reflected_ms: _Optional[int] = ..., age_seconds: _Optional[float] = ...) -> None: ...
+    refused_generation: str
+    def __init__(self, generation: _Optional[str] = ..., watermark_ms: _Optional[int] = ..., watermark_age_seconds: _Optional[float] = ..., snapshot_ms: _Optional[int] = ..., snapshot_age_seconds: _Optional[float] = ..., live_since_ms: _Optional[int] = ..., overlay_sequence: _Optional[int] = ..., reflected_ms: _Optional[int] = ..., age_seconds: _Optional[float] = ..., refused_generation: _Optional[str] = ...) -> None: ...
 
 class GetFreshnessRequest(_message.Message):
     __slots__ = ()

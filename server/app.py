@@ -23,8 +23,9 @@ from server.errors import ArtifactsMissing, ListenFailed, PortBusy
 from server.metrics import OverlayMetrics, ServerMetrics
 from server.service import SERVICE_NAME, RetrievalService
 from server.settings import ServerSettings
+from server.swaps.refusals import RefusalReason
 from server.views import LiveViews
-from server.watcher import GenerationWatcher, RefusalReason
+from server.watcher import GenerationWatcher
 from stream.clock import now_ms
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,10 @@ them.
 Each costs a sleeping thread, so twice as many would cost next to nothing.
 """
 _HEALTH_NAMES = (health.OVERALL_HEALTH, SERVICE_NAME)
+NEWEST_HEALTH = "freshet.newest"
+"""Health of the newest generation: NOT_SERVING while an older one answers in its place,
+because it is refused.
+"""
 
 
 class RetrievalServer:
@@ -75,7 +80,12 @@ class RetrievalServer:
         )
         store = ArtifactStore(artifacts_path)
         self._watcher = GenerationWatcher(
-            store, self._views, settings, self._metrics, clock_ms=clock_ms
+            store,
+            self._views,
+            settings,
+            self._metrics,
+            on_refusal=self._newest_refused,
+            clock_ms=clock_ms,
         )
         self._service = RetrievalService(
             self._views,
@@ -85,9 +95,9 @@ class RetrievalServer:
             AskedQueries(settings.asked_queries),
             clock_ms=clock_ms,
         )
+        self._health = health.HealthServicer()
         self._metrics.watch(self._service.receipt_now)
         overlay_metrics.watch(lambda: self._views.live, clock_ms)
-        self._health = health.HealthServicer()
         self._pool = ThreadPoolExecutor(settings.num_threads, "grpc")
         self._health_pool = ThreadPoolExecutor(1, "grpc-health")
         self._reflection_pool = ThreadPoolExecutor(_REFLECTION_THREADS, "grpc-reflection")
@@ -157,6 +167,7 @@ class RetrievalServer:
     def _listen(self) -> grpc.Server:
         for name in _HEALTH_NAMES:
             self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._newest_refused(is_refused=False)
         server = grpc.server(
             self._pool,
             options=_OPTIONS,
@@ -190,6 +201,10 @@ class RetrievalServer:
     def _serving(self) -> None:
         for name in _HEALTH_NAMES:
             self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    def _newest_refused(self, is_refused: bool) -> None:  # noqa: FBT001  # a callback's one argument
+        status = health_pb2.HealthCheckResponse
+        self._health.set(NEWEST_HEALTH, status.NOT_SERVING if is_refused else status.SERVING)
 
 
 def check_can_listen(host: str, port: int) -> None:

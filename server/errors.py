@@ -8,6 +8,8 @@
     ├── ListenFailed       the address cannot be listened on (choose another)
     │   └── PortBusy       something listens there already (retriable once it stopped)
     ├── CanaryFailed       a generation answers canaries wrongly (train again)
+    ├── GenerationShrunk   a generation lacks most items of the live one (see why)
+    ├── LoadStuck          a generation does not load in time (retriable: it may yet)
     ├── NoGeneration       nothing is live yet (retriable: it becomes live by itself)
     ├── NotFreshEnough     an answer is older than wanted (retriable: it gets fresher)
     └── QueryRefused       a request is outside the limits (change the request)
@@ -51,6 +53,16 @@ class PortBusy(ListenFailed):
 
 class CanaryFailed(ServerError):
     """A generation is intact, but its answers do not match its vectors."""
+
+
+class GenerationShrunk(ServerError):
+    """A generation has far fewer items than the live one."""
+
+
+class LoadStuck(ServerError):
+    """A generation takes longer to load than it may."""
+
+    retriable = True
 
 
 class NoGeneration(ServerError):

@@ -24,6 +24,8 @@ class Receipt:
         reflected_ms: every record that had reached the topics by then, in broker time,
             is in the answer; 0: not known.
         age_seconds: how long ago that was; never negative, 0 where it is not known.
+        refused_generation: what `CURRENT` names and this server refused; empty:
+            nothing.
     """
 
     generation: str
@@ -35,10 +37,13 @@ class Receipt:
     overlay_sequence: int
     reflected_ms: int
     age_seconds: float
+    refused_generation: str = ""
 
 
-def receipt_of(view: LiveView, now_ms: int) -> Receipt:
-    """Return the receipt of an answer that `view` gives at `now_ms`."""
+def receipt_of(view: LiveView, now_ms: int, refused_generation: str = "") -> Receipt:
+    """Return the receipt of an answer that `view` gives at `now_ms`, while a generation
+    is refused.
+    """
     snapshot, claim = view.live.generation.manifest.snapshot, view.claim
     watermark_ms = max(snapshot.watermark_ms, claim.watermark_ms)
     return Receipt(
@@ -51,6 +56,7 @@ def receipt_of(view: LiveView, now_ms: int) -> Receipt:
         overlay_sequence=view.overlay.sequence,
         reflected_ms=claim.reflected_ms,
         age_seconds=age_seconds(claim.reflected_ms, now_ms) if claim.reflected_ms else 0.0,
+        refused_generation=refused_generation,
     )
 
 

@@ -99,6 +99,16 @@ class ServerMetrics:
             "When the live generation went live, Unix time; 0: none did",
             registry=registry,
         )
+        self._newest_refused = Gauge(
+            "freshet_server_newest_refused",
+            "1: the generation that CURRENT names is refused, and an older one answers",
+            registry=registry,
+        )
+        self._heartbeat = Gauge(
+            "freshet_server_watcher_heartbeat_timestamp_seconds",
+            "When CURRENT was last looked at, Unix time; it stands still while a generation loads",
+            registry=registry,
+        )
         for path in QueryPath:
             self._queries.labels(path)
         for outcome in MemberOutcome:
@@ -146,6 +156,14 @@ class ServerMetrics:
     def refused(self, reason: StrEnum) -> None:
         """Count a generation that failed to load."""
         self._refusals.labels(reason).inc()
+
+    def newest_refused(self, *, is_refused: bool) -> None:
+        """Record whether the generation that `CURRENT` names is refused."""
+        self._newest_refused.set(is_refused)
+
+    def heard_watcher(self) -> None:
+        """Record that the watcher is alive."""
+        self._heartbeat.set_to_current_time()
 
 
 class OverlayMetrics:

@@ -104,7 +104,10 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
     def receipt_now(self) -> Receipt | None:
         """Return the receipt an answer would carry now; None: not ready."""
         view = self._views.live
-        return None if view is None else receipt_of(view, self._clock_ms())
+        return None if view is None else self._receipt(view)
+
+    def _receipt(self, view: LiveView) -> Receipt:
+        return receipt_of(view, self._clock_ms(), self._watcher.refused_id)
 
     def _retrieve(self, request: retrieval_pb.RetrieveRequest) -> retrieval_pb.RetrieveResponse:
         query = _query_of(request, self._settings)
@@ -115,7 +118,7 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
         answer = retrieve(view, query)
         self._metrics.queried(answer.path, answer.context)
         self._asked.add(query.query)
-        return _response(query, answer, receipt_of(view, self._clock_ms()))
+        return _response(query, answer, self._receipt(view))
 
     def _freshness(self) -> retrieval_pb.GetFreshnessResponse:
         refusal = self._watcher.last_refusal
@@ -124,7 +127,7 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
             return retrieval_pb.GetFreshnessResponse(ready=False, last_refusal=refusal)
         return retrieval_pb.GetFreshnessResponse(
             ready=True,
-            receipt=_receipt_message(receipt_of(view, self._clock_ms())),
+            receipt=_receipt_message(self._receipt(view)),
             num_items=view.live.generation.manifest.num_items,
             num_queries=view.live.generation.manifest.num_queries,
             last_refusal=refusal,
@@ -235,4 +238,5 @@ def _receipt_message(receipt: Receipt) -> retrieval_pb.FreshnessReceipt:
         overlay_sequence=receipt.overlay_sequence,
         reflected_ms=receipt.reflected_ms,
         age_seconds=receipt.age_seconds,
+        refused_generation=receipt.refused_generation,
     )

@@ -75,6 +75,21 @@ class ServerSettings:
     """Longest wait before a generation that failed for a transient reason is retried.
     """
 
+    # A million items of 64 dimensions take 11 s from a cold disk. Twice as long waits
+    # twice as long for a disk that hangs.
+    load_seconds: float = 300.0
+    """Longest load of a generation; then it is given up, refused as `stuck`, and tried
+    again.
+    """
+
+    # A catalogue loses a tenth of its items in a bad night; half of them is a broken
+    # feed. Twice as much (all of them) would refuse each deletion.
+    min_items_share: float = 0.5
+    """Indexed items that a newer generation must have, as a share of the live one's;
+    below it is refused as `shrunk`. 0: any number. Going back to an older one is never
+    held to it.
+    """
+
     # A request takes milliseconds; orchestrators kill after 10 to 30 s.
     grace_seconds: float = 5.0
     """Seconds that running requests get to finish at shutdown."""
@@ -126,13 +141,15 @@ class ServerSettings:
         for name in (
             "watch_every_seconds",
             "retry_seconds",
+            "load_seconds",
             "overlay_every_seconds",
             "overlay_silent_seconds",
         ):
             _require(getattr(self, name) > 0, name, getattr(self, name), "more than 0")
         for name in ("grace_seconds", "overlay_wait_seconds"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
-        _require(0 <= self.canary_floor <= 1, "canary_floor", self.canary_floor, "from 0 to 1")
+        for name in ("canary_floor", "min_items_share"):
+            _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "from 0 to 1")
         _require(
             self.default_k <= self.max_k,
             "default_k",

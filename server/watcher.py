@@ -3,80 +3,33 @@
 A generation that fails to load changes nothing.
 """
 
-import errno
 import logging
-import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
-from pathlib import Path
 from threading import Event, Thread
 
 from model.artifact.store import ArtifactStore
 from model.errors import ArtifactError, GenerationCorrupt, GenerationMissing, ModelError
-from server.errors import CanaryFailed, ServerError
+from server.errors import GenerationShrunk, ServerError
 from server.live import LiveGeneration
 from server.metrics import ServerMetrics
+from server.overlay.view import LiveView
 from server.settings import ServerSettings
+from server.swaps.loader import Loader
+from server.swaps.refusals import (
+    POINTER_NAME,
+    Files,
+    Refusal,
+    RefusalReason,
+    files_of,
+    log_refusal,
+    refusal_of,
+)
+from server.swaps.start import fallbacks
 from server.views import LiveViews
 from stream.clock import now_ms
 
 logger = logging.getLogger(__name__)
-
-_FIRST_RETRY_SECONDS = 1.0
-"""Seconds before a generation that failed for a transient reason is retried.
-
-Each further wait is twice as long, up to `retry_seconds`. A try reads every file of the
-generation: shorter, and a server with a sick disk would do little else; twice as long,
-and a copy that is nearly there goes live two seconds late instead of one.
-"""
-
-Files = tuple[tuple[str, int, int], ...]
-"""Name, size and modification time of each file of a folder."""
-
-
-class RefusalReason(StrEnum):
-    """Why a generation failed to load; values of the label `reason`."""
-
-    POINTER = "pointer"
-    MISSING = "missing"
-    CORRUPT = "corrupt"
-    CANARY = "canary"
-    MEMORY = "memory"
-    IO = "io"
-    UNEXPECTED = "unexpected"
-
-
-_TRANSIENT_REASONS = {
-    RefusalReason.MISSING,
-    RefusalReason.MEMORY,
-    RefusalReason.IO,
-    RefusalReason.UNEXPECTED,
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """A generation that failed to load.
-
-    Attributes:
-        generation_id: what `CURRENT` named; empty where it named nothing that is an id.
-        reason: the kind of failure.
-        message: what was wrong, where, and what to do.
-        files: names, sizes and times of its files before it was tried: another state is
-            worth another try.
-        next_try: when to try again though nothing has changed, on the monotonic clock;
-            infinity: never.
-        wait_seconds: how long that wait is.
-    """
-
-    generation_id: str
-    reason: RefusalReason
-    message: str
-    files: Files
-    next_try: float
-    wait_seconds: float
 
 
 class GenerationWatcher:
@@ -87,6 +40,8 @@ class GenerationWatcher:
         views: what a loaded generation is offered to.
         settings: the server's settings.
         metrics: where refusals are counted.
+        on_refusal: called with whether the newest generation is refused, each time that
+            changes.
         clock_ms: the time now, UTC epoch milliseconds.
         monotonic: seconds on a clock that never goes back.
     """
@@ -98,6 +53,7 @@ class GenerationWatcher:
         settings: ServerSettings,
         metrics: ServerMetrics,
         *,
+        on_refusal: Callable[[bool], None] = lambda _is_refused: None,
         clock_ms: Callable[[], int] = now_ms,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -105,8 +61,9 @@ class GenerationWatcher:
         self._views = views
         self._settings = settings
         self._metrics = metrics
-        self._clock_ms = clock_ms
+        self._on_refusal = on_refusal
         self._monotonic = monotonic
+        self._loader = Loader(settings, clock_ms=clock_ms)
         self._refusal: Refusal | None = None
         self._stop = Event()
         self._thread: Thread | None = None
@@ -118,20 +75,39 @@ class GenerationWatcher:
         return "" if refusal is None else refusal.message
 
     @property
+    def refused_id(self) -> str:
+        """The generation that `CURRENT` names and that is refused, or ``CURRENT`` where
+        that names none; empty: nothing is.
+        """
+        refusal = self._refusal
+        return "" if refusal is None else refusal.generation_id or POINTER_NAME
+
+    @property
     def stopped(self) -> bool:
         """Whether the watching thread does not run."""
         return self._thread is None or not self._thread.is_alive()
 
     def load_first(self) -> bool:
-        """Load what `CURRENT` names, before watching; return False if there is no
-        `CURRENT` yet.
+        """Load what `CURRENT` names, before watching, or else the newest generation
+        that is fit; return False if there is no `CURRENT` yet.
 
         Raises:
-            ModelError: it is missing or corrupt, or `CURRENT` is.
-            ServerError: it failed its canary queries.
-            OSError: it cannot be read.
-            MemoryError: it does not fit into memory.
+            ModelError: it is missing or corrupt, or `CURRENT` is, and there is no other
+                that is fit.
+            ServerError: it failed its canary queries, likewise.
+            OSError: it cannot be read, likewise.
         """
+        try:
+            return self._load_wanted()
+        except (ModelError, ServerError, OSError, MemoryError) as error:
+            if self._loaded_fallback(error):
+                return True
+            if isinstance(error, GenerationMissing | GenerationCorrupt):
+                advice = "go back with `freshet generations use ID`, or train again"
+                raise type(error)(f"{error}; {advice}") from error
+            raise
+
+    def _load_wanted(self) -> bool:
         wanted = self._store.current_id()
         if wanted is not None and self._loaded_fresher(wanted):
             return True
@@ -139,12 +115,9 @@ class GenerationWatcher:
             try:
                 self._take(self._load(wanted))
                 return True
-            except (ModelError, ServerError, OSError) as error:
+            except (ModelError, ServerError, OSError):
                 # A tuner may have published another one and pruned this one meanwhile.
                 newer = self._store.current_id()
-                if newer == wanted and isinstance(error, GenerationMissing | GenerationCorrupt):
-                    advice = "go back with `freshet generations use ID`, or train again"
-                    raise type(error)(f"{error}; {advice}") from error
                 if newer == wanted:
                     raise
                 wanted = newer
@@ -167,6 +140,39 @@ class GenerationWatcher:
             return False
         return True
 
+    def _loaded_fallback(self, error: Exception) -> bool:
+        """Load the best generation that is fit instead of the wanted one, and keep
+        saying that the wanted one is refused.
+        """
+        try:
+            wanted = self._store.current_id()
+        except (ArtifactError, OSError):
+            wanted = None
+        files = () if wanted is None else files_of(self._store.generation_path(wanted))
+        for generation_id in fallbacks(wanted, self._passed_ids()):
+            try:
+                self._take(self._load(generation_id))
+            except (ModelError, ServerError, OSError, MemoryError) as refused:
+                logger.warning("fallback_refused generation=%s why=%s", generation_id, refused)
+                continue
+            logger.error("started_from_fallback generation=%s wanted=%s", generation_id, wanted)
+            self._refuse(wanted or "", files, error)
+            return True
+        return False
+
+    def _passed_ids(self) -> list[str]:
+        """Return the generations that passed the gate, oldest first."""
+        try:
+            return [id_ for id_ in self._store.generation_ids() if self._has_passed(id_)]
+        except OSError:
+            return []
+
+    def _has_passed(self, generation_id: str) -> bool:
+        try:
+            return self._store.manifest(generation_id).gate.passed
+        except (ModelError, OSError):
+            return False
+
     def start(self) -> None:
         """Begin to watch, in a thread of its own."""
         self._thread = Thread(target=self._run, name="generation-watcher", daemon=True)
@@ -185,6 +191,7 @@ class GenerationWatcher:
 
         A generation that fails to load is counted and logged, never raised.
         """
+        self._metrics.heard_watcher()
         try:
             wanted = self._store.current_id()
         except (ArtifactError, OSError) as error:
@@ -192,14 +199,16 @@ class GenerationWatcher:
             return
         live = self._views.live
         if wanted is None:
+            if live is not None:
+                self._refuse("", (), _pointer_gone(self._store))
             return
         if live is not None and wanted == live.generation_id:
             self._views.withdraw()
-            self._refusal = None
+            self._set_refusal(None)
             return
         if wanted == self._views.pending_id:
             return
-        files = _files_of(self._store.generation_path(wanted))
+        files = files_of(self._store.generation_path(wanted))
         if self._worth_trying(wanted, files):
             self._try(wanted, files)
 
@@ -218,83 +227,68 @@ class GenerationWatcher:
 
     def _try(self, wanted: str, files: Files) -> None:
         try:
-            self._take(self._load(wanted))
+            new = self._load(wanted)
+            _check_size(new, self._views.live, self._settings.min_items_share)
+            self._take(new)
         except Exception as error:  # noqa: BLE001  # whatever is wrong with the new one, the old one must stay live
             self._refuse(wanted, files, error)
 
     def _load(self, generation_id: str) -> LiveGeneration:
-        path = self._store.generation_path(generation_id)
-        return LiveGeneration.load(path, self._settings, clock_ms=self._clock_ms)
+        return self._loader.load(self._store.generation_path(generation_id))
 
     def _take(self, new: LiveGeneration) -> None:
-        self._refusal = None
+        self._set_refusal(None)
         self._views.offer(new)
 
     def _refuse(self, generation_id: str, files: Files, error: Exception) -> None:
         """Record a refusal: count each try, but log the same refusal once."""
-        reason = _reason_of(error)
         before = self._refusal
-        again = before is not None and (before.generation_id, before.reason) == (
+        refusal = refusal_of(
             generation_id,
-            reason,
+            files,
+            error,
+            before,
+            self._monotonic(),
+            self._settings.retry_seconds,
         )
-        if again and reason is RefusalReason.POINTER:
+        again = before is not None and before.is_same(generation_id, refusal.reason)
+        if again and refusal.reason is RefusalReason.POINTER:
             return
-        wait_seconds = self._next_wait(before if again else None)
-        self._refusal = Refusal(
-            generation_id=generation_id,
-            reason=reason,
-            message=str(error) or type(error).__name__,
-            files=files,
-            next_try=self._monotonic() + wait_seconds
-            if reason in _TRANSIENT_REASONS
-            else float("inf"),
-            wait_seconds=wait_seconds,
-        )
-        self._metrics.refused(reason)
+        self._set_refusal(refusal)
+        self._metrics.refused(refusal.reason)
         if not again:
-            _log_refusal(self._refusal, error)
+            log_refusal(refusal, error)
 
-    def _next_wait(self, before: Refusal | None) -> float:
-        wait_seconds = _FIRST_RETRY_SECONDS if before is None else 2 * before.wait_seconds
-        return min(wait_seconds, self._settings.retry_seconds)
+    def _set_refusal(self, refusal: Refusal | None) -> None:
+        self._refusal = refusal
+        self._metrics.newest_refused(is_refused=refusal is not None)
+        self._on_refusal(refusal is not None)
 
 
-def _log_refusal(refusal: Refusal, error: Exception) -> None:
-    unexpected = error if refusal.reason is RefusalReason.UNEXPECTED else None
-    logger.error(
-        "generation_refused generation=%s reason=%s why=%s",
-        refusal.generation_id,
-        refusal.reason,
-        refusal.message,
-        exc_info=unexpected,
+def _pointer_gone(store: ArtifactStore) -> ArtifactError:
+    if not store.root.is_dir():
+        return ArtifactError(
+            f"the artifacts folder {store.root} is gone, and this server answers on from what it "
+            "has; mount it again"
+        )
+    return ArtifactError(
+        f"{store.root / POINTER_NAME} is gone, and this server answers on from what it has; "
+        "choose a generation with `freshet generations use ID`"
     )
 
 
-def _reason_of(error: Exception) -> RefusalReason:
-    kinds: tuple[tuple[type[Exception], RefusalReason], ...] = (
-        (GenerationMissing, RefusalReason.MISSING),
-        (GenerationCorrupt, RefusalReason.CORRUPT),
-        (ArtifactError, RefusalReason.POINTER),
-        (CanaryFailed, RefusalReason.CANARY),
-        (MemoryError, RefusalReason.MEMORY),
-        (OSError, RefusalReason.IO),
-    )
-    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
-        return RefusalReason.MEMORY
-    return next(
-        (reason for kind, reason in kinds if isinstance(error, kind)), RefusalReason.UNEXPECTED
-    )
+def _check_size(new: LiveGeneration, live: LiveView | None, least_share: float) -> None:
+    """Check that a newer generation has not lost most items of the live one.
 
-
-def _files_of(path: Path) -> Files:
-    """Return name, size and modification time of each file in a folder.
-
-    Empty where it cannot be read.
+    Raises:
+        GenerationShrunk: it has.
     """
-    try:
-        with os.scandir(path) as entries:
-            stats = [(entry.name, entry.stat()) for entry in entries]
-    except OSError:
-        return ()
-    return tuple(sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats))
+    if live is None or new.generation.id < live.generation_id:
+        return
+    count = new.generation.manifest.num_indexed
+    before = live.live.generation.manifest.num_indexed
+    if count < least_share * before:
+        raise GenerationShrunk(
+            f"generation {new.generation.id} has {count} items to show, the live one {before}; "
+            "see what became of the catalogue, or lower server.min_items_share"
+        )

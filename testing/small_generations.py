@@ -47,6 +47,7 @@ class Catalogue:
     created_ms: int = NOW_MS
     item_ids: list[str] | None = None  # None: the id of the generation, and a number
     context_weights: ContextWeights = NO_CONTEXT
+    passed_gate: bool = True
     item_vectors: NDArray[np.float32] = field(init=False)
     query_vectors: NDArray[np.float32] = field(init=False)
 
@@ -189,7 +190,7 @@ def _fill(folder: Path, generation_id: str, catalogue: Catalogue) -> manifest_pb
         snapshot=manifest_pb.SnapshotRef(
             taken_ms=catalogue.taken_ms, watermark_ms=catalogue.watermark_ms
         ),
-        gate=manifest_pb.Gate(passed=True),
+        gate=manifest_pb.Gate(passed=catalogue.passed_gate),
         context_weight=catalogue.context_weights.items,
         context_query_weight=catalogue.context_weights.queries,
         index=manifest_pb.Index(

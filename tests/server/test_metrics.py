@@ -9,7 +9,7 @@ from server.freshness import Receipt
 from server.metrics import ServerMetrics
 from server.retrieve import QueryPath
 from server.session.shift import MemberOutcome
-from server.watcher import RefusalReason
+from server.swaps.refusals import RefusalReason
 
 
 @pytest.fixture

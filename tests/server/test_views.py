@@ -21,8 +21,9 @@ from server.metrics import OverlayMetrics, ServerMetrics
 from server.overlay.view import LiveView
 from server.retrieve import RetrievalQuery, retrieve
 from server.settings import ServerSettings
+from server.swaps.refusals import RefusalReason
 from server.views import LiveViews
-from server.watcher import GenerationWatcher, RefusalReason
+from server.watcher import GenerationWatcher
 from stream.dtypes import Float32s
 from testing.overlays import overlay_rows, random_units
 from testing.retrieval_server import wait_until

@@ -11,10 +11,11 @@ from model.artifact.overlay.folder import OverlayFolder
 from model.errors import ArtifactError, GenerationCorrupt, GenerationMissing
 from server.metrics import OverlayMetrics, ServerMetrics
 from server.settings import ServerSettings
+from server.swaps.refusals import RefusalReason
 from server.views import LiveViews
-from server.watcher import GenerationWatcher, RefusalReason
+from server.watcher import GenerationWatcher
 from testing.retrieval_server import wait_until
-from testing.small_generations import NOW_MS, Artifacts, make_catalogue
+from testing.small_generations import NOW_MS, Artifacts, Catalogue, make_catalogue
 
 UNKNOWN_ID = "20260101T000000Z-abcdef"
 
@@ -51,6 +52,13 @@ class Watched:
         return self.registry.get_sample_value(
             "freshet_server_swap_refused_total", {"reason": reason}
         )
+
+
+def made_at(second: int, num_items: int) -> Catalogue:
+    """Return a catalogue whose generation sorts by its second."""
+    catalogue = make_catalogue(num_items, ["lamp"])
+    catalogue.created_ms = NOW_MS + 1000 * second
+    return catalogue
 
 
 @pytest.fixture
@@ -119,7 +127,54 @@ def test_a_pointer_that_goes_away_changes_nothing(artifacts: Artifacts, watched:
     watched.watcher.poll()
 
     assert watched.live_id == first
-    assert watched.watcher.last_refusal == ""
+    assert "CURRENT is gone" in watched.watcher.last_refusal
+    assert watched.watcher.refused_id == "CURRENT"
+    assert watched.refusals(RefusalReason.POINTER) == 1
+
+
+def test_a_folder_that_goes_away_is_said(artifacts: Artifacts, watched: Watched) -> None:
+    """A mount that is gone leaves the live generation, and a refusal that names it."""
+    first = artifacts.publish(make_catalogue(30, ["lamp"]))
+    watched.watcher.load_first()
+    shutil.rmtree(artifacts.root)
+
+    for _ in range(3):
+        watched.watcher.poll()
+
+    assert watched.live_id == first
+    assert f"{artifacts.root} is gone" in watched.watcher.last_refusal
+    assert watched.refusals(RefusalReason.POINTER) == 1
+
+
+def test_a_generation_that_lost_most_items_is_refused(
+    artifacts: Artifacts, watched: Watched
+) -> None:
+    """A broken feed does not empty the shop; going back to a small one is free."""
+    small = artifacts.publish(made_at(1, 10))
+    watched.watcher.load_first()
+    large = artifacts.publish(made_at(2, 50))
+    watched.watcher.poll()
+    empty = artifacts.publish(made_at(3, 0))
+
+    watched.watcher.poll()
+
+    assert watched.live_id == large
+    assert watched.refusals(RefusalReason.SHRUNK) == 1
+    assert empty in watched.watcher.last_refusal
+    artifacts.use(small)
+    watched.watcher.poll()
+    assert watched.live_id == small
+
+
+def test_the_watcher_has_a_heartbeat(artifacts: Artifacts, watched: Watched) -> None:
+    """Each look at `CURRENT` is told, whatever it holds."""
+    name = "freshet_server_watcher_heartbeat_timestamp_seconds"
+    assert watched.registry.get_sample_value(name) == 0
+
+    watched.watcher.poll()
+
+    assert (watched.registry.get_sample_value(name) or 0) > 0
+    assert not artifacts.store.generation_ids()
 
 
 def test_a_corrupt_generation_is_refused_once(
@@ -317,6 +372,52 @@ def test_whatever_a_load_raises_the_watcher_lives_on(
     watched.clock.seconds += 1
     watched.watcher.poll()
     assert watched.live_id == second
+
+
+@pytest.mark.parametrize("what", ["corrupt", "missing", "rubbish"])
+def test_a_start_falls_back_to_the_newest_that_is_fit(
+    artifacts: Artifacts, watched: Watched, what: str
+) -> None:
+    """While `CURRENT` is bad the newest generation that passes serves, and what was
+    refused is said until it is mended.
+    """
+    artifacts.publish(made_at(1, 30))
+    second = artifacts.publish(made_at(2, 31))
+    third = artifacts.publish(made_at(3, 32))
+    artifacts.damage(third)
+    if what == "missing":
+        shutil.rmtree(artifacts.store.generation_path(third))
+    if what == "rubbish":
+        (artifacts.root / "CURRENT").write_text("rubbish")
+
+    assert watched.watcher.load_first() is True
+
+    assert watched.live_id == second
+    assert watched.watcher.refused_id == ("CURRENT" if what == "rubbish" else third)
+    assert watched.registry.get_sample_value("freshet_server_newest_refused") == 1
+    for _ in range(3):
+        watched.watcher.poll()
+    assert watched.live_id == second
+    assert watched.watcher.last_refusal
+
+    fourth = artifacts.publish(made_at(4, 33))
+    watched.watcher.poll()
+    assert watched.live_id == fourth
+    assert watched.watcher.refused_id == ""
+    assert watched.registry.get_sample_value("freshet_server_newest_refused") == 0
+
+
+def test_a_start_never_falls_back_to_what_the_gate_refused(
+    artifacts: Artifacts, watched: Watched
+) -> None:
+    """A generation that is on disk to be looked into serves nobody."""
+    judged = make_catalogue(30, ["lamp"])
+    judged.passed_gate = False
+    artifacts.write(judged)
+    artifacts.damage(artifacts.publish(make_catalogue(31, ["lamp"])))
+
+    with pytest.raises(GenerationCorrupt):
+        watched.watcher.load_first()
 
 
 def test_a_corrupt_first_generation_is_raised(artifacts: Artifacts, watched: Watched) -> None:

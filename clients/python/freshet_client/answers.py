@@ -54,6 +54,8 @@ class Receipt:
         reflected_ms: every record that had reached the topics by then, in broker time,
             is in the answer; 0: not known.
         age_seconds: how long ago that was; never negative; None: not known.
+        refused_generation: the newer generation that the server refused, so that it
+            answers from this one; empty: none.
     """
 
     generation: str
@@ -65,6 +67,7 @@ class Receipt:
     overlay_sequence: int = 0
     reflected_ms: int = 0
     age_seconds: float | None = None
+    refused_generation: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,4 +210,5 @@ def _receipt_of(message: retrieval_pb.FreshnessReceipt) -> Receipt:
         overlay_sequence=message.overlay_sequence,
         reflected_ms=message.reflected_ms,
         age_seconds=message.age_seconds if message.reflected_ms else None,
+        refused_generation=message.refused_generation,
     )

@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19protos/retrieval_v1.proto\x12\x14\x66reshet.retrieval.v1\"\x99\x01\n\x0fRetrieveRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\t\n\x01k\x18\x02 \x01(\r\x12\x39\n\rmin_freshness\x18\x03 \x01(\x0b\x32\".freshet.retrieval.v1.MinFreshness\x12\x18\n\x10\x63ontext_item_ids\x18\x04 \x03(\t\x12\x17\n\x0f\x63ontext_queries\x18\x05 \x03(\t\"J\n\x0cMinFreshness\x12\x16\n\x0creflected_ms\x18\x01 \x01(\x03H\x00\x12\x19\n\x0fmax_age_seconds\x18\x02 \x01(\x01H\x00\x42\x07\n\x05limit\"\xdc\x01\n\x10RetrieveResponse\x12\'\n\x04hits\x18\x01 \x03(\x0b\x32\x19.freshet.retrieval.v1.Hit\x12\x37\n\x07receipt\x18\x02 \x01(\x0b\x32&.freshet.retrieval.v1.FreshnessReceipt\x12\x33\n\nquery_path\x18\x03 \x01(\x0e\x32\x1f.freshet.retrieval.v1.QueryPath\x12\x18\n\x10normalized_query\x18\x04 \x01(\t\x12\x17\n\x0f\x63ontext_members\x18\x05 \x01(\r\"4\n\x03Hit\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12\r\n\x05title\x18\x03 \x01(\t\"\xea\x01\n\x10\x46reshnessReceipt\x12\x12\n\ngeneration\x18\x01 \x01(\t\x12\x14\n\x0cwatermark_ms\x18\x02 \x01(\x03\x12\x1d\n\x15watermark_age_seconds\x18\x03 \x01(\x01\x12\x13\n\x0bsnapshot_ms\x18\x04 \x01(\x03\x12\x1c\n\x14snapshot_age_seconds\x18\x05 \x01(\x01\x12\x15\n\rlive_since_ms\x18\x06 \x01(\x03\x12\x18\n\x10overlay_sequence\x18\x07 \x01(\x04\x12\x14\n\x0creflected_ms\x18\x08 \x01(\x03\x12\x13\n\x0b\x61ge_seconds\x18\t \x01(\x01\"\x15\n\x13GetFreshnessRequest\"\xd1\x01\n\x14GetFreshnessResponse\x12\r\n\x05ready\x18\x01 \x01(\x08\x12\x37\n\x07receipt\x18\x02 \x01(\x0b\x32&.freshet.retrieval.v1.FreshnessReceipt\x12\x11\n\tnum_items\x18\x03 \x01(\x04\x12\x13\n\x0bnum_queries\x18\x04 \x01(\x04\x12\x14\n\x0clast_refusal\x18\x05 \x01(\t\x12\x33\n\x07overlay\x18\x06 \x01(\x0b\x32\".freshet.retrieval.v1.OverlayState\"\xb6\x01\n\x0cOverlayState\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x11\n\tnum_items\x18\x02 \x01(\x04\x12\x13\n\x0bnum_queries\x18\x03 \x01(\x04\x12\x16\n\x0enum_gone_items\x18\x04 \x01(\x04\x12\x0e\n\x06\x62\x65hind\x18\x05 \x01(\t\x12\x14\n\x0clast_refusal\x18\x06 \x01(\t\x12\x1a\n\x12pending_generation\x18\x07 \x01(\t\x12\x12\n\nwritten_ms\x18\x08 \x01(\x03\" \n\x0fGetAskedRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"]\n\x10GetAskedResponse\x12\x31\n\x07queries\x18\x01 \x03(\x0b\x32 .freshet.retrieval.v1.AskedQuery\x12\x16\n\x0ewindow_seconds\x18\x02 \x01(\x01\"*\n\nAskedQuery\x12\r\n\x05query\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x04*k\n\tQueryPath\x12\x1a\n\x16QUERY_PATH_UNSPECIFIED\x10\x00\x12\x14\n\x10QUERY_PATH_KNOWN\x10\x01\x12\x16\n\x12QUERY_PATH_ENCODED\x10\x02\x12\x14\n\x10QUERY_PATH_FRESH\x10\x03\x32\xaf\x02\n\x10RetrievalService\x12Y\n\x08Retrieve\x12%.freshet.retrieval.v1.RetrieveRequest\x1a&.freshet.retrieval.v1.RetrieveResponse\x12\x65\n\x0cGetFreshness\x12).freshet.retrieval.v1.GetFreshnessRequest\x1a*.freshet.retrieval.v1.GetFreshnessResponse\x12Y\n\x08GetAsked\x12%.freshet.retrieval.v1.GetAskedRequest\x1a&.freshet.retrieval.v1.GetAskedResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19protos/retrieval_v1.proto\x12\x14\x66reshet.retrieval.v1\"\x99\x01\n\x0fRetrieveRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\t\n\x01k\x18\x02 \x01(\r\x12\x39\n\rmin_freshness\x18\x03 \x01(\x0b\x32\".freshet.retrieval.v1.MinFreshness\x12\x18\n\x10\x63ontext_item_ids\x18\x04 \x03(\t\x12\x17\n\x0f\x63ontext_queries\x18\x05 \x03(\t\"J\n\x0cMinFreshness\x12\x16\n\x0creflected_ms\x18\x01 \x01(\x03H\x00\x12\x19\n\x0fmax_age_seconds\x18\x02 \x01(\x01H\x00\x42\x07\n\x05limit\"\xdc\x01\n\x10RetrieveResponse\x12\'\n\x04hits\x18\x01 \x03(\x0b\x32\x19.freshet.retrieval.v1.Hit\x12\x37\n\x07receipt\x18\x02 \x01(\x0b\x32&.freshet.retrieval.v1.FreshnessReceipt\x12\x33\n\nquery_path\x18\x03 \x01(\x0e\x32\x1f.freshet.retrieval.v1.QueryPath\x12\x18\n\x10normalized_query\x18\x04 \x01(\t\x12\x17\n\x0f\x63ontext_members\x18\x05 \x01(\r\"4\n\x03Hit\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12\r\n\x05title\x18\x03 \x01(\t\"\x86\x02\n\x10\x46reshnessReceipt\x12\x12\n\ngeneration\x18\x01 \x01(\t\x12\x14\n\x0cwatermark_ms\x18\x02 \x01(\x03\x12\x1d\n\x15watermark_age_seconds\x18\x03 \x01(\x01\x12\x13\n\x0bsnapshot_ms\x18\x04 \x01(\x03\x12\x1c\n\x14snapshot_age_seconds\x18\x05 \x01(\x01\x12\x15\n\rlive_since_ms\x18\x06 \x01(\x03\x12\x18\n\x10overlay_sequence\x18\x07 \x01(\x04\x12\x14\n\x0creflected_ms\x18\x08 \x01(\x03\x12\x13\n\x0b\x61ge_seconds\x18\t \x01(\x01\x12\x1a\n\x12refused_generation\x18\n \x01(\t\"\x15\n\x13GetFreshnessRequest\"\xd1\x01\n\x14GetFreshnessResponse\x12\r\n\x05ready\x18\x01 \x01(\x08\x12\x37\n\x07receipt\x18\x02 \x01(\x0b\x32&.freshet.retrieval.v1.FreshnessReceipt\x12\x11\n\tnum_items\x18\x03 \x01(\x04\x12\x13\n\x0bnum_queries\x18\x04 \x01(\x04\x12\x14\n\x0clast_refusal\x18\x05 \x01(\t\x12\x33\n\x07overlay\x18\x06 \x01(\x0b\x32\".freshet.retrieval.v1.OverlayState\"\xb6\x01\n\x0cOverlayState\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x11\n\tnum_items\x18\x02 \x01(\x04\x12\x13\n\x0bnum_queries\x18\x03 \x01(\x04\x12\x16\n\x0enum_gone_items\x18\x04 \x01(\x04\x12\x0e\n\x06\x62\x65hind\x18\x05 \x01(\t\x12\x14\n\x0clast_refusal\x18\x06 \x01(\t\x12\x1a\n\x12pending_generation\x18\x07 \x01(\t\x12\x12\n\nwritten_ms\x18\x08 \x01(\x03\" \n\x0fGetAskedRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"]\n\x10GetAskedResponse\x12\x31\n\x07queries\x18\x01 \x03(\x0b\x32 .freshet.retrieval.v1.AskedQuery\x12\x16\n\x0ewindow_seconds\x18\x02 \x01(\x01\"*\n\nAskedQuery\x12\r\n\x05query\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x04*k\n\tQueryPath\x12\x1a\n\x16QUERY_PATH_UNSPECIFIED\x10\x00\x12\x14\n\x10QUERY_PATH_KNOWN\x10\x01\x12\x16\n\x12QUERY_PATH_ENCODED\x10\x02\x12\x14\n\x10QUERY_PATH_FRESH\x10\x03\x32\xaf\x02\n\x10RetrievalService\x12Y\n\x08Retrieve\x12%.freshet.retrieval.v1.RetrieveRequest\x1a&.freshet.retrieval.v1.RetrieveResponse\x12\x65\n\x0cGetFreshness\x12).freshet.retrieval.v1.GetFreshnessRequest\x1a*.freshet.retrieval.v1.GetFreshnessResponse\x12Y\n\x08GetAsked\x12%.freshet.retrieval.v1.GetAskedRequest\x1a&.freshet.retrieval.v1.GetAskedResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.retrieval_v1_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_QUERYPATH']._serialized_start=1390
-  _globals['_QUERYPATH']._serialized_end=1497
+  _globals['_QUERYPATH']._serialized_start=1418
+  _globals['_QUERYPATH']._serialized_end=1525
   _globals['_RETRIEVEREQUEST']._serialized_start=52
   _globals['_RETRIEVEREQUEST']._serialized_end=205
   _globals['_MINFRESHNESS']._serialized_start=207
@@ -42,19 +42,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HIT']._serialized_start=506
   _globals['_HIT']._serialized_end=558
   _globals['_FRESHNESSRECEIPT']._serialized_start=561
-  _globals['_FRESHNESSRECEIPT']._serialized_end=795
-  _globals['_GETFRESHNESSREQUEST']._serialized_start=797
-  _globals['_GETFRESHNESSREQUEST']._serialized_end=818
-  _globals['_GETFRESHNESSRESPONSE']._serialized_start=821
-  _globals['_GETFRESHNESSRESPONSE']._serialized_end=1030
-  _globals['_OVERLAYSTATE']._serialized_start=1033
-  _globals['_OVERLAYSTATE']._serialized_end=1215
-  _globals['_GETASKEDREQUEST']._serialized_start=1217
-  _globals['_GETASKEDREQUEST']._serialized_end=1249
-  _globals['_GETASKEDRESPONSE']._serialized_start=1251
-  _globals['_GETASKEDRESPONSE']._serialized_end=1344
-  _globals['_ASKEDQUERY']._serialized_start=1346
-  _globals['_ASKEDQUERY']._serialized_end=1388
-  _globals['_RETRIEVALSERVICE']._serialized_start=1500
-  _globals['_RETRIEVALSERVICE']._serialized_end=1803
+  _globals['_FRESHNESSRECEIPT']._serialized_end=823
+  _globals['_GETFRESHNESSREQUEST']._serialized_start=825
+  _globals['_GETFRESHNESSREQUEST']._serialized_end=846
+  _globals['_GETFRESHNESSRESPONSE']._serialized_start=849
+  _globals['_GETFRESHNESSRESPONSE']._serialized_end=1058
+  _globals['_OVERLAYSTATE']._serialized_start=1061
+  _globals['_OVERLAYSTATE']._serialized_end=1243
+  _globals['_GETASKEDREQUEST']._serialized_start=1245
+  _globals['_GETASKEDREQUEST']._serialized_end=1277
+  _globals['_GETASKEDRESPONSE']._serialized_start=1279
+  _globals['_GETASKEDRESPONSE']._serialized_end=1372
+  _globals['_ASKEDQUERY']._serialized_start=1374
+  _globals['_ASKEDQUERY']._serialized_end=1416
+  _globals['_RETRIEVALSERVICE']._serialized_start=1528
+  _globals['_RETRIEVALSERVICE']._serialized_end=1831
 # @@protoc_insertion_point(module_scope)

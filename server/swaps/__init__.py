@@ -1,0 +1,1 @@
+"""Which generation is taken, when, and why one is not."""

@@ -1,0 +1,115 @@
+"""Loads a generation in a thread of its own, which a deadline abandons."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event, Lock, Thread
+
+from server.errors import LoadStuck
+from server.live import LiveGeneration
+from server.settings import ServerSettings
+from stream.clock import now_ms
+
+logger = logging.getLogger(__name__)
+
+# A thread that hangs in a read of a dead network disk cannot be ended, only left
+# behind, with what it holds. Twice as many would let a dead disk hold twice the memory.
+_MOST_ABANDONED = 2
+
+
+class Loader:
+    """Loads generations, one at a time, each within `load_seconds`.
+
+    A load that takes longer is told to end, which it does after the file that it is at;
+    one that hangs in the operating system is left behind.
+
+    Args:
+        settings: the server's settings.
+        clock_ms: the time now, UTC epoch milliseconds.
+    """
+
+    def __init__(self, settings: ServerSettings, *, clock_ms: Callable[[], int] = now_ms) -> None:
+        self._settings = settings
+        self._clock_ms = clock_ms
+        self._lock = Lock()
+        self.abandoned = 0
+        """Loads that were given up and have not ended."""
+
+    def load(self, path: Path) -> LiveGeneration:
+        """Load the generation in a folder; see `LiveGeneration.load`.
+
+        Raises:
+            LoadStuck: it took longer than `load_seconds`, or loads that hang hold as
+                much as they may.
+        """
+        if self.abandoned >= _MOST_ABANDONED:
+            raise LoadStuck(
+                f"{self.abandoned} loads hang, so {path} is not tried; "
+                "see whether its disk answers, then restart the server"
+            )
+        attempt = _Attempt(path, self._settings, self._clock_ms)
+        if not attempt.done.wait(self._settings.load_seconds):
+            self._abandon(attempt)
+            raise LoadStuck(
+                f"{path} took longer than server.load_seconds ({self._settings.load_seconds:g}) to "
+                "load; see whether its disk answers, or raise the setting"
+            )
+        return attempt.result()
+
+    def _abandon(self, attempt: "_Attempt") -> None:
+        with self._lock:
+            self.abandoned += 1
+        attempt.give_up(self._ended)
+
+    def _ended(self) -> None:
+        with self._lock:
+            self.abandoned -= 1
+
+
+class _Attempt:
+    """One load, in a thread that ends with it.
+
+    Attributes:
+        done: set once it has ended.
+    """
+
+    def __init__(self, path: Path, settings: ServerSettings, clock_ms: Callable[[], int]) -> None:
+        self.done = Event()
+        self._loaded: LiveGeneration | None = None
+        self._error: BaseException | None = None
+        self._given_up = Event()
+        self._thread = Thread(
+            target=self._run, args=(path, settings, clock_ms), name="generation-load", daemon=True
+        )
+        self._thread.start()
+
+    def result(self) -> LiveGeneration:
+        """Return what was loaded, or raise what went wrong; once `done` is set."""
+        if self._loaded is None:
+            raise self._error or LoadStuck("given up")
+        return self._loaded
+
+    def give_up(self, on_end: Callable[[], None]) -> None:
+        """Tell the load to end, and say when it has."""
+        self._given_up.set()
+
+        def wait() -> None:
+            self.done.wait()
+            on_end()
+
+        Thread(target=wait, name="generation-load-end", daemon=True).start()
+
+    def _run(self, path: Path, settings: ServerSettings, clock_ms: Callable[[], int]) -> None:
+        try:
+            self._loaded = LiveGeneration.load(
+                path, settings, clock_ms=clock_ms, on_file=self._check_time
+            )
+        except BaseException as error:  # noqa: BLE001  # it is raised where the load was asked for
+            self._error = error
+        if self._given_up.is_set():
+            self._loaded = None
+        self.done.set()
+
+    def _check_time(self, path: Path) -> None:
+        if self._given_up.is_set():
+            raise LoadStuck(f"given up before {path}")
