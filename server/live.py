@@ -11,12 +11,12 @@ from typing import Final
 
 import numpy as np
 
+from model.artifact.checks.verified import open_verified
 from model.artifact.encoder import TextEncoder
-from model.artifact.generation import WARM_PREFIX, Generation, open_generation
+from model.artifact.generation import WARM_PREFIX, Generation
 from model.artifact.index.engine import VectorIndex, load_engine
 from model.artifact.index.engines import ENGINES
 from model.artifact.private_files import as_it_is, private_files
-from model.errors import GenerationCorrupt
 from server.errors import CanaryFailed
 from server.settings import ServerSettings
 from stream.clock import now_ms
@@ -90,10 +90,7 @@ class LiveGeneration:
             def open_file(file: Path) -> Path:
                 return file if file.name.startswith(WARM_PREFIX) else copied(file)
 
-            generation = open_generation(
-                path, verify=True, on_file=on_file, open_file=open_file, has_fresh=False
-            )
-            check_consistent(generation)
+            generation = open_verified(path, on_file=on_file, open_file=open_file, has_fresh=False)
             index = generation.open_index(search_k=settings.index_search_k, open_file=open_file)
         if settings.index_search_k not in (0, generation.search_k):
             logger.warning(
@@ -105,41 +102,6 @@ class LiveGeneration:
         check_canaries(generation, index, encoder, settings)
         warm_up(generation, index, settings.num_warmups)
         return cls(generation=generation, index=index, encoder=encoder, live_since_ms=clock_ms())
-
-
-def check_consistent(generation: Generation) -> None:
-    """Check what answering relies on and the manifest's counts do not show.
-
-    Raises:
-        GenerationCorrupt: the folder has another generation's name, the manifest does
-            not list the index, keys are not ascending, or the index holds an item that
-            does not exist or must not be shown.
-    """
-    path, index_items, keys = generation.path, generation.index_items, generation.query_keys
-    if generation.id != path.name:
-        raise GenerationCorrupt(
-            f"{path} holds generation {generation.id}; its folder must carry that name"
-        )
-    index_name = generation.index_path.name
-    if index_name not in {entry.name for entry in generation.manifest.files}:
-        raise GenerationCorrupt(
-            f"the manifest of {path} does not list {index_name}, so it has no checksum"
-        )
-    if not (keys[1:] > keys[:-1]).all():
-        raise GenerationCorrupt(f"{path}/query_keys.npy is not in ascending order")
-    items = generation.item_keys
-    if items is not None and not (items[1:] > items[:-1]).all():
-        raise GenerationCorrupt(f"{path}/item_keys.npy is not in ascending order")
-    if len(index_items) and (
-        index_items.min() < 0 or index_items.max() >= len(generation.item_ids)
-    ):
-        raise GenerationCorrupt(
-            f"{path}/index_items.npy names items that the generation does not have"
-        )
-    if not (index_items[1:] > index_items[:-1]).all():
-        raise GenerationCorrupt(f"{path}/index_items.npy is not in ascending order")
-    if not generation.item_shown[index_items].all():
-        raise GenerationCorrupt(f"the index of {path} holds items that must not be shown")
 
 
 def check_canaries(

@@ -2,12 +2,15 @@
 one, never a mix.
 """
 
+import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
+from typing import BinaryIO
 from uuid import uuid4
 
 
@@ -75,6 +78,35 @@ def sync_tree(root: Path) -> None:
             finally:
                 os.close(descriptor)
         sync_directory(Path(folder))
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Open a plain file to be read, and nothing else: a device, a pipe or a link is an
+    error, and none of them is waited for.
+
+    Raises:
+        FileNotFoundError: there is nothing at `path`.
+        OSError: it is something else, or may not be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is no plain file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read_plain(path: Path, most_bytes: int) -> bytes:
+    """Return the content of a plain file that is no larger than it may be.
+
+    Raises:
+        FileNotFoundError: there is nothing at `path`.
+        OSError: it is something else, larger, or may not be read.
+    """
+    with open_plain(path) as file:
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise OSError(errno.EFBIG, f"has more than {most_bytes} bytes", str(path))
+    return content
 
 
 def sha256_of(path: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.artifact.checks.canaries import make_canaries
 from model.artifact.encoder import TextEncoder, unit_rows
 from model.artifact.index.engine import load_engine
 from model.artifact.index.engines import FIRST_ENGINE
@@ -196,4 +197,16 @@ def _fill(folder: Path, generation_id: str, catalogue: Catalogue) -> manifest_pb
         index=manifest_pb.Index(
             engine=catalogue.settings.index_engine, search_k=engine.search_k(catalogue.settings)
         ),
+        canaries=_canaries(catalogue, ids),
+    )
+
+
+def _canaries(catalogue: Catalogue, ids: Sequence[str]) -> list[manifest_pb.Canary]:
+    shown = [item for item in range(len(ids)) if item not in catalogue.hidden]
+    return make_canaries(
+        catalogue.queries,
+        catalogue.query_vectors,
+        TextEncoder(catalogue.encoder_arrays).encode,
+        catalogue.item_vectors[shown],
+        lambda row: (ids[shown[row]], catalogue.titles[shown[row]]),
     )

@@ -24,6 +24,7 @@ TOWER_PARTS = ("hidden_weight", "hidden_bias", "out_weight", "out_bias")
 # Texts that are encoded in one go: some 20 MB of features' rows at 128 dimensions.
 # Twice as many take twice that, and no less time a text.
 _BLOCK_TEXTS = 1024
+_AXES_OF_A_MATRIX = 2
 # A shorter vector has no direction: the rounding of its parts is longer. Twice as much
 # changes nothing: trained vectors are a billion times as long.
 _SMALLEST_NORM = 1e-12
@@ -140,9 +141,11 @@ def _check_arrays(arrays: Mapping[str, Float32s]) -> None:
     missing = [name for name in wanted if name not in arrays]
     if missing:
         raise GenerationCorrupt(f"the text encoder lacks {', '.join(missing)}; train again")
+    if arrays[BAG].ndim != _AXES_OF_A_MATRIX or not len(arrays[BAG]):
+        raise GenerationCorrupt(f"the text encoder's {BAG} has shape {arrays[BAG].shape}: no rows")
     dim = arrays[BAG].shape[-1]
     for tower in ("query", "item"):
-        hidden = arrays[f"{tower}.hidden_bias"].shape[0]
+        hidden = arrays[f"{tower}.hidden_bias"].size
         shapes = ((hidden, dim), (hidden,), (dim, hidden), (dim,))
         for part, shape in zip(TOWER_PARTS, shapes, strict=True):
             found = arrays[f"{tower}.{part}"].shape

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.artifact.channels import FIRST_CHANNELS
+from model.artifact.checks.listing import check_listing
 from model.artifact.encoder import TextEncoder
 from model.artifact.fresh_arrays import ARRAY_TYPES as FRESH_TYPES
 from model.artifact.fresh_arrays import FRESH_PREFIX, LAYER, FreshArrays, check_fresh_arrays
@@ -227,6 +228,7 @@ def open_generation(
             names the file.
     """
     manifest = read_manifest(path)
+    check_listing(path, manifest, unread_prefix=None if has_fresh else FRESH_PREFIX)
     if not has_fresh:
         others = [each for each in manifest.files if not each.name.startswith(FRESH_PREFIX)]
         del manifest.files[:]
@@ -236,7 +238,9 @@ def open_generation(
         if on_file is not None:
             on_file(path / entry.name)
     try:
-        generation = _Mapper(path, manifest, open_file).generation()
+        generation = _Mapper(
+            path, manifest, open_file, frozenset(entry.name for entry in manifest.files)
+        ).generation()
     except (OSError, ValueError) as error:
         if refusal(error):
             raise
@@ -266,6 +270,7 @@ class _Mapper:
     path: Path
     manifest: manifest_pb.Generation
     open_file: OpenFile
+    listed: frozenset[str]
 
     def generation(self) -> Generation:
         return Generation(
@@ -338,8 +343,14 @@ class _Mapper:
             if name.startswith(prefix)
         }
 
+    def _file(self, name: str) -> Path:
+        """Return where to read a file, which the manifest must vouch for."""
+        if name not in self.listed:
+            raise GenerationCorrupt(f"{self.path / name} is missing; the manifest does not list it")
+        return self.open_file(self.path / name)
+
     def _array(self, name: str, dtype: type[np.generic]) -> NDArray[Any]:
-        file = self.open_file(self.path / f"{name}.npy")
+        file = self._file(f"{name}.npy")
         # An empty array cannot be memory-mapped.
         mapped: NDArray[Any] = (
             np.load(file, mmap_mode="r", allow_pickle=False)
@@ -354,13 +365,18 @@ class _Mapper:
         return np.asarray(mapped)
 
     def _strings(self, name: str) -> StringTable:
-        file = self.open_file(self.path / f"{name}.utf8")
+        file = self._file(f"{name}.utf8")
         data = (
             np.memmap(file, dtype=np.uint8, mode="r")
             if file.stat().st_size
             else np.zeros(0, dtype=np.uint8)
         )
-        return StringTable(self._array(f"{name}.offsets", np.int64), data)
+        offsets = self._array(f"{name}.offsets", np.int64)
+        if offsets.ndim != 1 or not len(offsets):
+            raise GenerationCorrupt(
+                f"{self.path}/{name}.offsets.npy has shape {offsets.shape}, which bounds no strings"
+            )
+        return StringTable(offsets, data)
 
 
 def _has_rows(file: Path) -> bool:

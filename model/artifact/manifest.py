@@ -7,6 +7,7 @@ from google.protobuf import json_format
 from model.errors import GenerationCorrupt, GenerationMissing
 from protos import manifest_v1_pb2 as manifest_pb
 from stream.errors import refusal
+from stream.files import read_plain
 
 # Of the folder's layout, and of what its numbers mean: raised when a reader of the
 # version before cannot read it.
@@ -17,11 +18,15 @@ SPACED_WORDS_VERSION = 1
 
 MANIFEST_NAME = "manifest.json"
 
+# A manifest has some 30 kB, with 500 shards some 200. Twice as much would let twice as
+# much be read before a checksum is known.
+_MOST_BYTES = 16 << 20
+
 
 def read_manifest(path: Path) -> manifest_pb.Generation:
     """Read the manifest of the generation in a folder; see `ArtifactStore.manifest`."""
     try:
-        text = (path / MANIFEST_NAME).read_text(encoding="utf-8")
+        text = read_plain(path / MANIFEST_NAME, _MOST_BYTES).decode("utf-8")
     except (FileNotFoundError, NotADirectoryError):
         raise GenerationMissing(f"no generation at {path}: {MANIFEST_NAME} is not there") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -221,6 +221,33 @@ def check_path_graph(graph: PathGraph, num_queries: int, num_items: int) -> None
     _check_lengths(graph, lengths)
 
 
+def check_path_contents(graph: PathGraph) -> None:
+    """Check that every row and every member of a graph of the right shapes exists.
+
+    Raises:
+        GenerationCorrupt: a number is out of range; the message names its array.
+    """
+    num_queries, num_items = graph.num_queries, len(graph.item_starts) - 1
+    for name in ("click_starts", "item_starts", "node_starts"):
+        starts = getattr(graph, name)
+        if starts[0] != 0 or not (starts[1:] >= starts[:-1]).all():
+            raise GenerationCorrupt(f"paths.{name}.npy does not ascend from 0")
+    bounds = {
+        "click_items": (0, num_items),
+        "click_sessions": (1, None),
+        "item_queries": (0, num_queries),
+        "node_hyperedges": (0, len(graph.hyperedge_sizes)),
+        "node_degrees": (0, None),
+        "hyperedge_sizes": (1, None),
+    }
+    for name, (least, end) in bounds.items():
+        values = getattr(graph, name)
+        if len(values) and (values.min() < least or (end is not None and values.max() >= end)):
+            raise GenerationCorrupt(f"paths.{name}.npy has a number that is out of range")
+    if not (np.isfinite(graph.node_weights) & (graph.node_weights >= 0)).all():
+        raise GenerationCorrupt("paths.node_weights.npy has a weight that is none")
+
+
 def _check_lengths(graph: PathGraph, lengths: dict[str, int]) -> None:
     for name, length in lengths.items():
         found = getattr(graph, name).shape

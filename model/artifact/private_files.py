@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from stream.files import open_plain
+
 HAS_PRIVATE_FILES: Final = hasattr(os, "memfd_create")
 """Whether this system has files in memory without a name: Linux has."""
 
@@ -43,7 +45,7 @@ def private_files() -> Iterator[OpenFile]:
 
     def copied(path: Path) -> Path:
         if path not in copies:
-            with path.open("rb") as source:
+            with open_plain(path) as source:
                 copies[path] = os.memfd_create(path.name, os.MFD_CLOEXEC)
                 with open(copies[path], "wb", closefd=False) as copy:
                     shutil.copyfileobj(source, copy)

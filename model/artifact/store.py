@@ -9,8 +9,12 @@ from shutil import rmtree
 from model.artifact.manifest import read_manifest
 from model.errors import ArtifactError
 from protos import manifest_v1_pb2 as manifest_pb
+from stream.files import read_plain
 
 _ID_PATTERN = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
+
+# An id has 23 characters; somebody's editor may add line ends. Twice as many: no harm.
+_MOST_POINTER_BYTES = 4096
 
 # Random bits of an id behind its millisecond: with them the suffix is six hexadecimal
 # digits. One more would make it seven, which no earlier reader accepts as an id.
@@ -54,9 +58,10 @@ class ArtifactStore:
             ArtifactError: the pointer holds something that is not a generation id.
         """
         try:
-            text = (self.root / "CURRENT").read_text(encoding="utf-8", errors="replace").strip()
+            content = read_plain(self.root / "CURRENT", _MOST_POINTER_BYTES)
         except FileNotFoundError:
             return None
+        text = content.decode("utf-8", errors="replace").strip()
         if not _ID_PATTERN.fullmatch(text):
             raise ArtifactError(
                 f"{self.root / 'CURRENT'} does not hold a generation id; "

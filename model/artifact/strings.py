@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from stream.dtypes import Int64s
 
+_UTF8_MARK, _UTF8_CONTINUES = 0b1100_0000, 0b1000_0000  # of a byte that begins no character
+
 
 class StringTable(Sequence[str]):
     """Strings by dense index: memory-mapped UTF-8 and ``int64 [n + 1]`` offsets,
@@ -19,6 +21,29 @@ class StringTable(Sequence[str]):
         # Plain arrays over the same map: `np.memmap` is ten times as slow to index.
         self._offsets = np.asarray(offsets)
         self._data = np.asarray(data)
+
+    def fault(self, *, may_be_empty: bool) -> str:
+        """Return what is wrong with the table, so that reading a string would go wrong;
+        empty: nothing.
+
+        Args:
+            may_be_empty: whether a string may be empty.
+        """
+        offsets, data = self._offsets, self._data
+        if not len(offsets) or offsets[0] != 0 or offsets[-1] != len(data):
+            return "does not begin and end where its offsets do"
+        if not (offsets[1:] >= offsets[:-1]).all():
+            return "has offsets that do not ascend"
+        if not may_be_empty and not (offsets[1:] > offsets[:-1]).all():
+            return "has an empty string"
+        try:
+            str(data.tobytes(), "utf-8")
+        except UnicodeDecodeError as error:
+            return f"is not UTF-8 at byte {error.start}"
+        starts = offsets[offsets < len(data)]
+        if ((data[starts] & _UTF8_MARK) == _UTF8_CONTINUES).any():
+            return "has an offset within a character"
+        return ""
 
     def __len__(self) -> int:
         return len(self._offsets) - 1

@@ -8,6 +8,9 @@ from shutil import rmtree
 import numpy as np
 
 from model.artifact.channels import CHANNEL_NAMES
+from model.artifact.checks.canaries import make_canaries
+from model.artifact.checks.verified import open_verified
+from model.artifact.encoder import TextEncoder
 from model.artifact.generation import Generation, open_generation
 from model.artifact.index.engine import load_engine
 from model.artifact.provenance import CATALOG_KEY, catalog_hash, code_version, model_settings
@@ -85,6 +88,7 @@ def publish(
             manifest.generation_id, manifest.created_ms = generation_id, now_ms
             manifest.num_items, manifest.num_indexed = len(items), len(index_items)
             manifest.evaluation["index_recall_10"] = recall
+            manifest.canaries.extend(_canaries(trained, arrays, items[index_items]))
             writer.seal(manifest)
     except OSError as error:
         raise ArtifactError(
@@ -117,7 +121,7 @@ def use_generation(store: ArtifactStore, generation_id: str, *, verify: bool = T
             f"no generation {generation_id} in {store.root}; the newest there: {known}"
         )
     if verify:
-        open_generation(store.generation_path(generation_id))
+        open_verified(store.generation_path(generation_id))
     try:
         replace_file(store.root / "CURRENT", f"{generation_id}\n".encode())
     except OSError as error:
@@ -159,6 +163,23 @@ def _build_index(
     engine.build(vectors, path, settings)
     index = engine.open(path, vectors.shape[1], len(vectors), engine.search_k(settings))
     return index_recall(index, vectors, query_vectors)
+
+
+def _canaries(
+    trained: TrainedModel, arrays: GraphArrays, shown: Int64s
+) -> list[manifest_pb.Canary]:
+    """Return what the generation must answer; `shown` are the items of its index."""
+
+    def item_of(row: int) -> tuple[str, str]:
+        return arrays.item_ids[shown[row]], arrays.item_titles[shown[row]]
+
+    return make_canaries(
+        arrays.query_texts[: len(trained.query_vectors)],
+        trained.query_vectors,
+        TextEncoder(trained.encoder).encode,
+        trained.item_vectors[shown],
+        item_of,
+    )
 
 
 def _candidate(

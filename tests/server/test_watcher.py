@@ -3,10 +3,12 @@
 import logging
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from model.artifact.index.engine import load_engine
 from model.artifact.overlay.folder import OverlayFolder
 from model.errors import ArtifactError, GenerationCorrupt, GenerationMissing
 from server.metrics import OverlayMetrics, ServerMetrics
@@ -15,7 +17,7 @@ from server.swaps.refusals import RefusalReason
 from server.views import LiveViews
 from server.watcher import GenerationWatcher
 from testing.retrieval_server import wait_until
-from testing.small_generations import NOW_MS, Artifacts, Catalogue, make_catalogue
+from testing.small_generations import INDEX_NAME, NOW_MS, Artifacts, Catalogue, make_catalogue
 
 UNKNOWN_ID = "20260101T000000Z-abcdef"
 
@@ -241,7 +243,7 @@ def test_a_copy_that_ends_while_it_is_refused_is_taken(
         raise GenerationCorrupt("cut short")
 
     with monkeypatch.context() as patch:
-        patch.setattr("server.live.open_generation", fail_then_finish)
+        patch.setattr("server.live.open_verified", fail_then_finish)
         watched.watcher.poll()
     assert watched.refusals(RefusalReason.CORRUPT) == 1
 
@@ -324,12 +326,16 @@ def test_a_pointer_that_is_no_id_is_told_once(artifacts: Artifacts, watched: Wat
 
 
 def test_failed_canaries_are_a_reason_of_their_own(artifacts: Artifacts, watched: Watched) -> None:
-    """A well-formed generation with useless vectors is refused as `canary`."""
+    """A well-formed index of other vectors is refused as `canary`."""
     artifacts.publish(make_catalogue(30, ["lamp"]))
     watched.watcher.load_first()
-    broken = make_catalogue(30, ["lamp"])
-    broken.query_vectors[:] = float("nan")
-    artifacts.publish(broken)
+    sound = make_catalogue(30, ["lamp"])
+
+    def build_of_others(folder: Path) -> None:
+        vectors = make_catalogue(30, seed=9).item_vectors
+        load_engine(sound.settings.index_engine).build(vectors, folder / INDEX_NAME, sound.settings)
+
+    artifacts.publish(sound, break_it=build_of_others)
 
     watched.watcher.poll()
 
@@ -363,7 +369,7 @@ def test_whatever_a_load_raises_the_watcher_lives_on(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr("server.live.open_generation", fail)
+        patch.setattr("server.live.open_verified", fail)
         watched.watcher.poll()
     assert watched.live_id == first
     assert watched.refusals(reason) == 1

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from annoy import AnnoyIndex
 
+from model.artifact.index.annoy_file import check_annoy_file
 from model.artifact.index.engine import Engine, IndexCost, IndexSettings, check_search
 from model.errors import ArtifactError, GenerationCorrupt
 from stream.dtypes import Float32s, Int64s
@@ -102,8 +103,8 @@ class AnnoyVectors:
             recall against time.
 
     Raises:
-        GenerationCorrupt: the file cannot be loaded, or holds another number of vectors
-            than `count`.
+        GenerationCorrupt: the file cannot be loaded, holds another number of vectors
+            than `count`, or is no tree that can be searched.
     """
 
     def __init__(self, path: Path, dim: int, count: int, search_k: int) -> None:
@@ -143,6 +144,7 @@ def _load(path: Path, dim: int, count: int) -> AnnoyIndex | None:
         return None
     index = AnnoyIndex(dim, _METRIC)
     try:
+        check_annoy_file(path, dim, count)
         index.load(str(path))
     except OSError as error:
         if refusal(error):

@@ -1,0 +1,1 @@
+"""Whether a generation is what its manifest says, and what answers rely on."""

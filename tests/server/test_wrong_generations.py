@@ -1,0 +1,66 @@
+"""Hundreds of wrong generations, most of them sealed: all refused, none fatal."""
+
+import logging
+import shutil
+from pathlib import Path
+
+import pytest
+
+from model.artifact.checks.verified import open_verified
+from model.errors import ModelError
+from server.errors import ServerError
+from server.live import LiveGeneration
+from server.settings import ServerSettings
+from testing.small_generations import Artifacts, make_catalogue
+from testing.wrong_generations import wrong_generations
+
+logger = logging.getLogger(__name__)
+
+AT_LEAST = 300
+"""How many ways there must be; the generator makes some more."""
+
+
+def refusal(path: Path) -> str:
+    """Return why a server refuses a generation; empty: it takes it, or fails in another
+    way.
+    """
+    try:
+        LiveGeneration.load(path, ServerSettings(num_warmups=0))
+    except (ModelError, ServerError, OSError) as error:
+        return str(error) or type(error).__name__
+    except Exception:
+        logger.exception("unexpected path=%s", path)
+    return ""
+
+
+def test_whatever_is_wrong_with_a_generation_it_is_refused(
+    artifacts: Artifacts, tmp_path: Path
+) -> None:
+    """With a reason each, in the process that asks; the whole one is taken."""
+    queries = ["lamp", "red shoe", *(f"query {number}" for number in range(30))]
+    generation_id = artifacts.write(make_catalogue(150, queries))
+    whole = artifacts.store.generation_path(generation_id)
+    assert refusal(whole) == ""
+
+    reasons: dict[str, str] = {}
+    for name, break_it in wrong_generations(whole):
+        copy = tmp_path / "wrong" / generation_id
+        shutil.copytree(whole, copy)
+        break_it(copy)
+        reasons[name] = refusal(copy)
+        shutil.rmtree(copy)
+
+    assert [name for name, reason in reasons.items() if not reason] == []
+    assert len(reasons) >= AT_LEAST
+
+
+def test_choosing_a_wrong_generation_by_hand_is_refused_too(artifacts: Artifacts) -> None:
+    """`freshet generations use` checks what a server does, but for the search."""
+
+    def break_it(folder: Path) -> None:
+        (folder / "item_titles.utf8").write_bytes(b"\xff")
+
+    generation_id = artifacts.write(make_catalogue(150, ["lamp"]), break_it=break_it)
+
+    with pytest.raises(ModelError, match="item_titles"):
+        open_verified(artifacts.store.generation_path(generation_id))
