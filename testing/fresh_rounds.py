@@ -1,5 +1,6 @@
 """Graphs that grow: what changed by definition, and what a full pass gives."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -67,10 +68,11 @@ def changes_between(
 
 
 def full_pass(
-    generation: Generation, arrays: GraphArrays, settings: ModelSettings
+    generation: Generation, arrays: GraphArrays, settings: ModelSettings, since: GraphArrays
 ) -> tuple[dict[str, Float32s], dict[str, Float32s]]:
     """Return the unit vectors of all queries by text, and of all items by id, that the
-    network gives them over a graph with the weights of a generation.
+    network gives them over a graph with the weights of a generation, queries moved by
+    the clicks that are new since the generation's graph.
     """
     warm = open_warm_start(generation, arrays, settings)
     assert warm is not None
@@ -83,7 +85,31 @@ def full_pass(
         network.content.bag[torch.from_numpy(~known)] = 0.0
         vectors = network(Graph(data.whole, CPU).reach_all())
     queries = dict(zip(arrays.query_texts, vectors.query.numpy(), strict=True))
-    return queries, dict(zip(arrays.item_ids, vectors.item.numpy(), strict=True))
+    items = dict(zip(arrays.item_ids, vectors.item.numpy(), strict=True))
+    for query, clicked in _new_clicks(arrays, since).items():
+        count, share = sum(clicked.values()), sum(map(math.log1p, clicked.values()))
+        mean = sum(math.log1p(each) * items[item] for item, each in clicked.items()) / share
+        moved = queries[query] + generation.feedback_weight * math.log1p(count) * mean
+        queries[query] = (moved / np.linalg.norm(moved)).astype(np.float32)
+    return queries, items
+
+
+def _new_clicks(arrays: GraphArrays, since: GraphArrays) -> dict[str, dict[str, int]]:
+    """Return how many more sessions clicked each item for each query."""
+    before, after = _edges(since), _edges(arrays)
+    clicks: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for (query, item), sessions in after.items():
+        if (more := sessions - before.get((query, item), 0)) > 0:
+            clicks[query][item] = more
+    return clicks
+
+
+def _edges(arrays: GraphArrays) -> dict[tuple[str, str], int]:
+    columns = (arrays.edge_query.tolist(), arrays.edge_item.tolist(), arrays.edge_sessions.tolist())
+    return {
+        (arrays.query_texts[query], arrays.item_ids[item]): sessions
+        for query, item, sessions in zip(*columns, strict=True)
+    }
 
 
 def untrained(arrays: GraphArrays, settings: ModelSettings) -> TrainedModel:

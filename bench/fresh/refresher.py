@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from bench.figures import Figure, print_figure, print_header, write_json
-from bench.fresh.shop import Shop, graph_of, make_shop, next_round
+from bench.fresh.shop import graph_of, make_shop, next_round
 from model.artifact.fresh_arrays import FRESH_PREFIX
 from model.artifact.generation import Generation, open_generation
 from model.artifact.store import ArtifactStore
@@ -77,7 +77,8 @@ def run(argv: Sequence[str]) -> None:
 def _measure(bench: Bench, edges: int) -> None:
     """Measure one size of graph."""
     shop = make_shop(edges, max(1000, edges // _EDGES_OF_NODE), seed=1)
-    generation = _published(bench, edges, graph_of(shop))
+    graph = graph_of(shop)
+    generation = _published(bench, edges, graph)
     rounds: list[ShardChanges] = []
     for number in range(bench.options.rounds + 1):
         shop, changes = next_round(shop, bench.options.nodes, seed=100 + number)
@@ -95,7 +96,8 @@ def _measure(bench: Bench, edges: int) -> None:
     bench.add(f"open, {edges:,} edges", round(measured["open"], 3), "CPU s")
     bench.add(f"peak memory, {edges:,} edges", round(measured["peak_mib"]), "MiB")
     if bench.options.full_pass:
-        _add_cosines(bench, edges, generation, shop, vectors)
+        whole = full_pass(generation, graph_of(shop), bench.settings, graph)
+        _add_cosines(bench, edges, whole, vectors)
 
 
 def _published(bench: Bench, edges: int, arrays: GraphArrays) -> Generation:
@@ -158,15 +160,13 @@ def _rounds(
 def _add_cosines(
     bench: Bench,
     edges: int,
-    generation: Generation,
-    shop: Shop,
+    whole: tuple[dict[str, Float32s], dict[str, Float32s]],
     vectors: dict[str, dict[str, Float32s]],
 ) -> None:
-    queries, items = full_pass(generation, graph_of(shop), bench.settings)
     cosines = np.array(
         [
-            float(vector @ whole[name])
-            for kind, whole in (("query", queries), ("item", items))
+            float(vector @ there[name])
+            for kind, there in zip(("query", "item"), whole, strict=True)
             for name, vector in vectors[kind].items()
         ]
     )

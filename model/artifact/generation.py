@@ -139,6 +139,13 @@ class Generation:
             items=self.manifest.context_weight, queries=self.manifest.context_query_weight
         )
 
+    @property
+    def feedback_weight(self) -> float:
+        """What clicks since the snapshot are worth to their queries; 0 where nobody
+        validated it.
+        """
+        return self.manifest.feedback_weight
+
     def text_encoder(self) -> TextEncoder:
         """Return what encodes texts as this generation was trained to.
 

@@ -86,7 +86,7 @@ def session_clicks(
         end_ms: they are before that; None: up to the newest.
         most: only the newest so many; None: all.
     """
-    facts = _first_facts(arrays)
+    facts = first_facts(arrays)
     facts = facts[arrays.fact_ms[facts] >= begin_ms]
     if end_ms is not None:
         facts = facts[arrays.fact_ms[facts] < end_ms]
@@ -111,7 +111,7 @@ def _known(numbers: Int64s) -> Int64s:
     return numbers[numbers >= 0]
 
 
-def _first_facts(arrays: GraphArrays) -> Int64s:
+def first_facts(arrays: GraphArrays) -> Int64s:
     """Return the earliest fact of each session, query and item, whatever the action."""
     order = np.lexsort(
         (arrays.fact_ms, arrays.fact_item, arrays.fact_query, arrays.fact_session)

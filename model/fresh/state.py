@@ -86,7 +86,13 @@ class FreshState:
             if fresh is not None and paths is not None and fed is not None
             else None
         )
-        self._graph = ActiveGraph(self._origin, self._network, min_sessions, self._limits)
+        self._graph = ActiveGraph(
+            self._origin,
+            self._network,
+            self._limits,
+            feedback_weight=generation.feedback_weight,
+            min_sessions=min_sessions,
+        )
         self._directory = Directory(generation, self._origin, self._graph)
         self._published: set[int] = set()
         self._gone: dict[int, tuple[str, int]] = {}
@@ -309,8 +315,7 @@ class FreshState:
 
     def _result(self, round_: _Round) -> RoundResult:
         nodes, waiting = self._graph.nodes, self._graph.waiting
-        slots = np.flatnonzero(nodes.columns.unrest[: nodes.count] > _QUIET)
-        vectors = nodes.vectors(slots)
+        slots, vectors = self._recomputed()
         told = self._told(slots, vectors, round_)
         nodes.columns.unrest[slots] = 0.0
         nodes.columns.vector[slots[told]] = vectors[told]
@@ -334,6 +339,20 @@ class FreshState:
             carried=len(waiting.rows) if waiting is not None else 0,
             withheld=waiting.largest if waiting is not None else 0.0,
             poisoned=len(self._poisoned),
+        )
+
+    def _recomputed(self) -> tuple[Int64s, Float32s]:
+        """Return the slots whose vectors may have moved, and the vectors: of nodes that
+        have, then of queries that follow what they were clicked for.
+        """
+        columns, feedback = self._graph.nodes.columns, self._graph.feedback
+        slots = np.flatnonzero(columns.unrest[: self._graph.nodes.count] > _QUIET)
+        vectors = feedback.vectors(slots)
+        moved = norms(np.nan_to_num(vectors) - columns.vector[slots]) > _SAME
+        followers = np.setdiff1d(feedback.followers(slots[moved]), slots)
+        return (
+            np.concatenate([slots, followers]),
+            np.concatenate([vectors, feedback.vectors(followers)]),
         )
 
     def _told(self, slots: Int64s, vectors: Float32s, round_: _Round) -> Bools:

@@ -19,6 +19,7 @@ from model.artifact.writer import GenerationWriter
 from model.context import NO_CONTEXT, ContextWeights
 from model.errors import ArtifactError, GateRefused, GenerationCorrupt, GenerationMissing
 from model.publishing.context_weights import choose_context_weights
+from model.publishing.feedback_weight import FIRST_WEIGHT, choose_feedback_weight
 from model.publishing.fresh_arrays import build_fresh_arrays
 from model.publishing.gate import Candidate, Verdict, judge
 from model.publishing.path_graph import build_path_graph
@@ -80,11 +81,14 @@ def publish(
             recall = _build_index(vectors, trained.query_vectors, folder, settings)
             live = _live(store, verified)
             verdict = judge(_candidate(trained, arrays, items, recall), live, settings)
-            context = choose_context_weights(trained, arrays, _standing(trained.parent, live))
+            parent = live if live is not None and live.id == trained.parent else None
+            context = choose_context_weights(trained, arrays, _standing_context(parent))
+            feedback = choose_feedback_weight(trained, arrays, _standing_feedback(parent))
             manifest = _manifest(trained, arrays, snapshot, settings, verdict)
-            manifest.evaluation.update(context.figures)
+            manifest.evaluation.update(context.figures | feedback.figures)
             manifest.context_weight = context.weights.items
             manifest.context_query_weight = context.weights.queries
+            manifest.feedback_weight = feedback.weight
             manifest.generation_id, manifest.created_ms = generation_id, now_ms
             manifest.num_items, manifest.num_indexed = len(items), len(index_items)
             manifest.evaluation["index_recall_10"] = recall
@@ -256,9 +260,16 @@ def _live(store: ArtifactStore, verified: Generation | None) -> Generation | Non
         return None
 
 
-def _standing(parent: str, live: Generation | None) -> ContextWeights:
-    """Return the context weights that a training goes on from: its parent's."""
-    return live.context_weights if live is not None and live.id == parent else NO_CONTEXT
+def _standing_context(parent: Generation | None) -> ContextWeights:
+    """Return the context weights that a training goes on from."""
+    return NO_CONTEXT if parent is None else parent.context_weights
+
+
+def _standing_feedback(parent: Generation | None) -> float:
+    """Return the feedback weight that a training goes on from."""
+    if parent is None or not parent.manifest.HasField("feedback_weight"):
+        return FIRST_WEIGHT
+    return parent.feedback_weight
 
 
 def _prune(store: ArtifactStore, keep: int) -> None:

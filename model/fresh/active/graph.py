@@ -8,6 +8,7 @@ is not active is what the generation says.
 
 import numpy as np
 
+from model.fresh.active.feedback import Feedback
 from model.fresh.active.hyperedges import Hyperedges, SessionMembers
 from model.fresh.active.links import Links, pair_codes
 from model.fresh.active.nodes import ActiveRows, Nodes
@@ -34,13 +35,15 @@ class ActiveGraph:
     Args:
         origin: the generation's nodes; None: only new ones are known.
         network: its weights.
-        min_sessions: distinct sessions below which an edge does not count.
         limits: what bounds the work of a round.
+        feedback_weight: what clicks since the generation are worth to their queries.
+        min_sessions: distinct sessions below which an edge does not count.
 
     Attributes:
         nodes: the state of the active nodes.
         rows: which nodes of the generation are active.
         links: the edges among active nodes.
+        feedback: the vectors, as they are published.
         waiting: nodes of the generation that are not active and would move.
     """
 
@@ -48,8 +51,10 @@ class ActiveGraph:
         self,
         origin: Origin | None,
         network: FrozenNetwork,
-        min_sessions: int,
         limits: RoundLimits,
+        *,
+        feedback_weight: float,
+        min_sessions: int,
     ) -> None:
         self._origin = origin
         self._longest_row = limits.longest_row
@@ -57,6 +62,7 @@ class ActiveGraph:
         self.nodes = Nodes(self._num_layers, network)
         self.rows = ActiveRows(origin.num_nodes if origin is not None else 0)
         self.links = Links(min_sessions)
+        self.feedback = Feedback(self.nodes, self.links, feedback_weight)
         self.waiting = Waiting(origin, self.rows, limits) if origin is not None else None
         self._hyperedges = Hyperedges(origin, self.nodes, self.rows)
 

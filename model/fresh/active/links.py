@@ -38,6 +38,7 @@ class Links:
         self._min_sessions = min_sessions
         self._ends = np.zeros((_FIRST_ROOM, 2), dtype=np.int64)
         self._sessions = np.zeros(_FIRST_ROOM, dtype=np.int64)
+        self._new_sessions = np.zeros(_FIRST_ROOM, dtype=np.int64)
         self._weight = np.zeros(_FIRST_ROOM, dtype=np.float64)
         self._count = 0
         self._of_slot = MultiMap()
@@ -83,10 +84,17 @@ class Links:
         """Return ``float64 [n]``."""
         return self._weight[links]
 
+    def new_sessions(self, links: Int64s) -> Int64s:
+        """Return ``int64 [n]``, sessions since the generation; 0 where an edge weighs
+        nothing.
+        """
+        return np.where(self._weight[links] > 0, np.maximum(0, self._new_sessions[links]), 0)
+
     def change(self, links: Int64s, sessions: Int64s) -> Float64s:
         """Add sessions to distinct edges; return by how much their weights change."""
         before = self._weight[links]
         self._sessions[links] = np.maximum(0, self._sessions[links] + sessions)
+        self._new_sessions[links] += sessions
         self._weight[links] = self.weight_of(self._sessions[links])
         return self._weight[links] - before
 
@@ -101,6 +109,7 @@ class Links:
         room = max(wanted, 2 * room)
         self._ends = _grown(self._ends, room)
         self._sessions = _grown(self._sessions, room)
+        self._new_sessions = _grown(self._new_sessions, room)
         self._weight = _grown(self._weight, room)
 
 

@@ -68,6 +68,10 @@ class Shop:
     events: list[Interaction]
     items: list[CatalogItem]
     results: list[RoundResult] = field(default_factory=list)
+    before: GraphArrays = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.before = self.make_arrays(self.events, self.items)
 
     def round(
         self,
@@ -115,7 +119,7 @@ class Shop:
     def full_pass(self) -> tuple[dict[str, Float32s], dict[str, Float32s]]:
         """Return the vectors of all queries and items over the graph as it is now."""
         arrays = self.make_arrays(self.events, self.items)
-        return full_pass(self.generation, arrays, SETTINGS)
+        return full_pass(self.generation, arrays, SETTINGS, self.before)
 
 
 @pytest.fixture(scope="module")
@@ -484,7 +488,7 @@ def test_an_audit_says_how_far_from_a_full_pass_it_is(open_shop: OpenShop) -> No
         float(vector @ (items[key] if is_item else queries[key]))
         for slot, vector, is_item in zip(
             range(nodes.count),
-            nodes.vectors(np.arange(nodes.count)),
+            shop.state._graph.feedback.vectors(np.arange(nodes.count)),
             nodes.columns.is_item[: nodes.count].tolist(),
             strict=True,
         )

@@ -1,0 +1,114 @@
+"""A click brings its item at once, whatever the words of its query."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from model.artifact.generation import Generation
+from model.fresh.result import RoundResult
+from model.fresh.state import FreshState
+from stream.dtypes import Float32s
+from stream.events.types import CatalogItem, Interaction
+from testing.fresh_rounds import changes_between
+from testing.small_shop import click, shop_events
+
+QUERY = "xylophone"
+NOVEL = CatalogItem(item_id="novel", title="Zither Quartz")
+
+
+def clicks(count: int, item: str = NOVEL.item_id) -> list[Interaction]:
+    """Return a click for `QUERY` of each of some sessions."""
+    return [click(number, f"{item}-{number}", QUERY, item) for number in range(count)]
+
+
+def query_of(result: RoundResult) -> Float32s:
+    """Return the vector that was published for `QUERY`."""
+    vector: Float32s = result.query_vectors[result.query_texts.index(QUERY)]
+    return vector
+
+
+def rank(generation: Generation, results: list[RoundResult], item: str) -> int:
+    """Return which place an item has for `QUERY`, from 1."""
+    vectors = dict(zip(generation.item_ids, generation.item_vectors, strict=True))
+    for result in results:
+        vectors |= dict(zip(result.item_ids, result.item_vectors, strict=True))
+    query = next(query_of(each) for each in reversed(results) if QUERY in each.query_texts)
+    scores = {name: float(vector @ query) for name, vector in vectors.items()}
+    return 1 + sum(score > scores[item] for score in scores.values())
+
+
+def weighing(generation: Generation, weight: float) -> Generation:
+    """Return the generation with another feedback weight."""
+    manifest = type(generation.manifest)()
+    manifest.CopyFrom(generation.manifest)
+    manifest.feedback_weight = weight
+    return replace(generation, manifest=manifest)
+
+
+def test_a_new_query_finds_what_was_clicked_for_it(generation: Generation) -> None:
+    """One click, and no word in common: the item is the first answer."""
+    change, cosines = changes_between([], clicks(1), [NOVEL]), {}
+    for weight in (0.0, 0.4):
+        result = FreshState(weighing(generation, weight)).apply([change])
+        cosines[weight] = float(
+            query_of(result) @ result.item_vectors[result.item_ids.index(NOVEL.item_id)]
+        )
+
+    assert rank(generation, [result], NOVEL.item_id) == 1
+    assert cosines[0.4] > cosines[0.0] + 0.05
+
+
+def test_a_known_query_moves_further_with_each_session(generation: Generation) -> None:
+    """Towards what is clicked now; without a weight it stays nearly where it is."""
+    text = shop_events(400)[0].query or ""
+    item = next(id_ for id_ in generation.item_ids if not text.endswith(id_.split("-")[0]))
+    events = [click(number, f"new-{number}", text, item) for number in range(9)]
+    cosines = {}
+    for weight in (0.0, 0.4):
+        state = FreshState(weighing(generation, weight))
+        for before, after in ((0, 1), (1, 9)):
+            result = state.apply([changes_between(events[:before], events[:after])])
+            query = result.query_vectors[result.query_texts.index(text)]
+            cosines[weight, after] = float(query @ result.item_vectors[result.item_ids.index(item)])
+
+    assert cosines[0.4, 1] > cosines[0.0, 1]
+    assert cosines[0.4, 9] > cosines[0.4, 1]
+    assert cosines[0.4, 9] - cosines[0.0, 9] > cosines[0.4, 1] - cosines[0.0, 1]
+
+
+def test_a_query_follows_an_item_that_moves(generation: Generation) -> None:
+    """It is published again with the item, though nothing of its own has changed."""
+    state = FreshState(generation)
+    first = state.apply([changes_between([], clicks(1), [NOVEL])])
+    renamed = replace(NOVEL, title="Blue Kettle", ts_ms=NOVEL.ts_ms + 1)
+
+    later = state.apply([changes_between([], [], [renamed])])
+
+    assert QUERY in later.query_texts
+    assert not np.allclose(query_of(later), query_of(first), atol=0.01)
+    assert rank(generation, [first, later], NOVEL.item_id) == 1
+    assert state.audit(100) > 0.999
+
+
+def test_an_erased_click_is_worth_nothing(generation: Generation) -> None:
+    """The query is again what its other clicks make it."""
+    state, twice = FreshState(generation), clicks(1) + clicks(1, generation.item_ids[0])
+    state.apply([changes_between([], twice, [NOVEL])])
+
+    result = state.apply([changes_between(twice, twice[1:])])
+    alone = FreshState(generation).apply([changes_between([], twice[1:], [NOVEL])])
+
+    assert float(query_of(result) @ query_of(alone)) > 0.9999
+
+
+def test_an_item_without_a_finite_vector_moves_no_query(generation: Generation) -> None:
+    """It is poison by itself, and its queries are not."""
+    state = FreshState(generation)
+    state.apply([changes_between([], clicks(1), [NOVEL])])
+    nodes = state._graph.nodes
+    nodes.columns.own[np.flatnonzero(nodes.columns.is_item[: nodes.count])] = np.nan
+
+    result = state.apply([changes_between(clicks(1), clicks(2))])
+
+    assert result.poisoned >= 1
+    assert np.isfinite(result.query_vectors).all()

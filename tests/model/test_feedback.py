@@ -1,0 +1,63 @@
+"""Queries go towards what was clicked for them, and stay vectors of length one."""
+
+import numpy as np
+import pytest
+
+from model.artifact.encoder import unit_rows
+from model.feedback import NewClicks, fed_back
+from stream.dtypes import Float32s
+
+
+def rows(count: int, seed: int = 0) -> Float32s:
+    """Return unit vectors at random."""
+    return unit_rows(np.random.default_rng(seed).normal(size=(count, 8)).astype(np.float32))
+
+
+def clicks(*columns: tuple[int, int], seed: int = 1) -> NewClicks:
+    """Return clicks of (query, sessions), each on an item of its own."""
+    place, sessions = zip(*columns, strict=True)
+    return NewClicks(np.array(place), np.array(sessions), rows(len(columns), seed))
+
+
+def test_a_query_goes_towards_what_was_clicked_for_it() -> None:
+    """The further, the more sessions clicked it; others stay to the last bit."""
+    queries = rows(3)
+
+    once = fed_back(queries, clicks((1, 1)), 0.4)
+    often = fed_back(queries, clicks((1, 20)), 0.4)
+
+    item = clicks((1, 1)).items[0]
+    assert queries[1] @ item < once[1] @ item < often[1] @ item < 1.0
+    assert np.array_equal(once[[0, 2]], queries[[0, 2]])
+    assert np.linalg.norm(often, axis=1) == pytest.approx(np.ones(3), abs=1e-6)
+
+
+def test_it_is_the_formula() -> None:
+    """Whatever the order of the clicks."""
+    queries, given = rows(2), clicks((1, 3), (0, 1), (1, 1))
+    mean = (np.log1p(3) * given.items[0] + np.log1p(1) * given.items[2]) / (
+        np.log1p(3) + np.log1p(1)
+    )
+    wanted = queries[1] + 0.4 * np.log1p(4) * mean
+
+    assert fed_back(queries, given, 0.4)[1] == pytest.approx(
+        wanted / np.linalg.norm(wanted), abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.4])
+def test_no_click_moves_nothing(weight: float) -> None:
+    """Nor does a click that is worth nothing."""
+    queries, nothing = rows(2), NewClicks(*(np.zeros(0, np.int64),) * 2, rows(0))
+
+    assert np.array_equal(fed_back(queries, nothing, weight), queries)
+    assert fed_back(queries, clicks((0, 3)), 0.0) == pytest.approx(queries, abs=1e-6)
+
+
+def test_a_query_opposite_to_its_items_stays() -> None:
+    """There is nowhere to go; and what is not finite stays so, to be found."""
+    query = rows(1)
+    opposite = NewClicks(np.array([0]), np.array([1]), -query)
+
+    assert np.array_equal(fed_back(query, opposite, 1 / float(np.log1p(1))), query)
+    assert np.isnan(fed_back(np.full_like(query, np.nan), opposite, 0.4)).all()
