@@ -3,12 +3,12 @@ its MLP.
 
 Han et al., "Search Behavior Prediction: A Hypergraph Perspective" (WSDM 2023). Unlike
 our own training it leaves the edges that a step supervises in the graph that the step
-propagates over.
+propagates over, as the public code does. In brackets below: names of that code.
 """
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,20 +25,10 @@ from model.ranking import quality_of, scored_ranks
 from model.training.optimizer import Adam
 from model.training.pretraining import ContrastSettings, draw_view, pretrain
 from stream.dtypes import Float32s, Int64s
-from stream.graph.arrays import GraphArrays
 
-# Edges in a step. By hand: nearly all of a step is propagation, whatever its edges.
-# Twice as many halve the steps of a pass.
-_BATCH = 4096
-# Random items that each edge's item is ranked against. Chosen by hand; not tuned. Twice
-# as many make scoring twice as long.
-_NEGATIVES = 5
-# Norm that gradients are cut to. Chosen by hand; not tuned. Twice as much lets through
-# larger steps at first.
+# Norm that gradients are cut to [grad_clip_norm]. As there; not tuned. Twice as much
+# lets through larger steps at first.
 _LARGEST_GRADIENT = 2.0
-# Steps from one validation to the next, and how many without a better one end a fit.
-# Chosen by hand; twice as many of either train longer after the best pass.
-_STEPS_BETWEEN, _PATIENCE = 25, 6
 # Queries of a validation. By hand: an MLP scores every pair. Twice as many are surer
 # and take twice as long.
 _ASKED_QUERIES = 500
@@ -49,7 +39,6 @@ _SLOWER = 0.4
 # much leaves a fifth for training.
 _PRETRAINING_SHARE = 0.4
 _CONTRAST = ContrastSettings()
-_DROP_EDGE = replace(_CONTRAST, node_dropout=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +51,18 @@ class PaperSettings:
         learning_rate: step size of Adam; `tune` tries a smaller one, too.
         scorer: what the MLP reads of a pair.
         drops_edges: leave random edges and hyperedges out of each step's graph (Rong et
-            al., ICLR 2020).
-        pretrains: learn from two views of the graph before anything else.
+            al., ICLR 2020) [use_drop_edge].
+        pretrains: learn from two views of the graph before anything else [pretrain.py].
+        contrast: how, and how many edges DropEdge drops.
+        has_hypergraph: False: the query-item channel alone, see `PaperNetwork`.
+        batch_size: edges in a step; nearly all of a step is propagation, whatever its
+            edges.
+        wrong_items: random items that each edge's item is told from [num_neg].
+        wrong_queries: random queries that each edge's query is told from.
         max_passes: most passes over the edges; early stopping ends before. Chosen by
             hand.
+        steps_between: steps from one validation to the next, in whole passes.
+        patience: validations without a better one that end a fit.
         seed: of everything random.
     """
 
@@ -75,7 +72,14 @@ class PaperSettings:
     scorer: Scorer = "product"
     drops_edges: bool = False
     pretrains: bool = False
+    contrast: ContrastSettings = _CONTRAST
+    has_hypergraph: bool = True
+    batch_size: int = 4096
+    wrong_items: int = 5
+    wrong_queries: int = 0
     max_passes: int = 500
+    steps_between: int = 25
+    patience: int = 6
     seed: int = 0
 
 
@@ -87,7 +91,8 @@ class FittedPaper:
         network: the one with the best validation score.
         settings: that it was trained with.
         passes: passes over the edges until then.
-        worth: MRR and Recall@10 on the validation part then, added.
+        worth: what the validation part said then; by time, its MRR and Recall@10,
+            added.
     """
 
     network: PaperNetwork
@@ -177,58 +182,106 @@ def fit(
     Raises:
         TrainingCancelled: `is_cancelled` returned True.
     """
-    run = _Run(validation.arrays, settings)
+    arrays = validation.arrays
+    graph = PaperGraph(arrays, num_queries=arrays.num_queries)
+    texts = [*arrays.query_texts, *item_texts(arrays)]
+    training = PaperTraining(graph, texts, graph.edge, settings)
     sampled = _some_queries(validation)
-    ranker = PaperRanker(sampled, run.network)
-    every = math.ceil(_STEPS_BETWEEN / run.steps_a_pass)
-    state, passes, worth, bad = run.state(), 0, 0.0, 0
-    for number in run.passes(deadline, is_cancelled):
+    ranker = PaperRanker(sampled, training.network)
+
+    def worth() -> float:
+        ranker.propagate()
+        return _worth(ranker, sampled)
+
+    return fit_until(training, worth, deadline=deadline, is_cancelled=is_cancelled)
+
+
+def fit_until(
+    training: "PaperTraining",
+    worth: Callable[[], float],
+    *,
+    deadline: float,
+    is_cancelled: Callable[[], bool],
+) -> FittedPaper:
+    """Train until `worth` gets no better, the passes are done, or the deadline passes.
+
+    Args:
+        training: a network on its graph; it ends with its best weights.
+        worth: says how good the network is on the validation part.
+        deadline: as in `fit`.
+        is_cancelled: as in `fit`.
+
+    Raises:
+        TrainingCancelled: `is_cancelled` returned True.
+    """
+    settings = training.settings
+    every = math.ceil(settings.steps_between / training.steps_a_pass)
+    state, passes, best, bad = training.state(), 0, 0.0, 0
+    for number in training.passes(deadline, is_cancelled):
         is_last = number == settings.max_passes or time.monotonic() > deadline
         if number % every and not is_last:
             continue
-        ranker.propagate()
-        found = _worth(ranker, sampled)
-        if found > worth:
-            state, passes, worth, bad = run.state(), number, found, 0
+        found = worth()
+        if found > best:
+            state, passes, best, bad = training.state(), number, found, 0
         else:
             bad += 1
-        if bad >= _PATIENCE:
+        if bad >= settings.patience:
             break
-    run.network.load_state_dict(state)
-    return FittedPaper(network=run.network, settings=settings, passes=passes, worth=worth)
+    training.network.load_state_dict(state)
+    return FittedPaper(network=training.network, settings=settings, passes=passes, worth=best)
 
 
-class _Run:
-    """A network on a graph, pre-trained and trained on it."""
+class PaperTraining:
+    """A network on a graph, pre-trained and trained on it [model.train].
 
-    def __init__(self, arrays: GraphArrays, settings: PaperSettings) -> None:
+    Args:
+        graph: what messages travel over.
+        texts: of its nodes.
+        edge: ``int64 [2, num_edges]``, the nodes of each edge that is learned: a query
+            and an item.
+        settings: size and step of the network, its switches.
+    """
+
+    def __init__(
+        self, graph: PaperGraph, texts: Sequence[str], edge: Tensor, settings: PaperSettings
+    ) -> None:
         torch.manual_seed(settings.seed)
-        self._settings = settings
-        self._num_items = arrays.num_items
-        self._graph = PaperGraph(arrays, num_queries=arrays.num_queries)
-        self._everything = self._graph.everything()
-        texts = [*arrays.query_texts, *item_texts(arrays)]
-        self.network = PaperNetwork(texts, settings.num_buckets, settings.dim, settings.scorer)
+        self.settings = settings
+        self._graph, self._edge = graph, edge
+        self._everything = graph.everything()
+        self.network = PaperNetwork(
+            texts,
+            settings.num_buckets,
+            settings.dim,
+            settings.scorer,
+            has_hypergraph=settings.has_hypergraph,
+        )
         self._features = self.network.features(texts)
-        self.steps_a_pass = max(1, round(self._graph.edge.shape[1] / _BATCH))
+        self.steps_a_pass = max(1, round(edge.shape[1] / settings.batch_size))
 
     def passes(self, deadline: float, is_cancelled: Callable[[], bool]) -> Iterator[int]:
         """Pre-train, where that is wanted, then train.
 
         Yield the number of each pass when it is done.
         """
-        if self._settings.pretrains:
+        if self.settings.pretrains:
             self._pretrain(deadline, is_cancelled)
         optimizer = Adam(
-            [(each, 1.0) for each in self.network.parameters()], self._settings.learning_rate
+            [(each, 1.0) for each in self.network.parameters()], self.settings.learning_rate
         )
-        for number in range(1, self._settings.max_passes + 1):
-            for batch in torch.randperm(self._graph.edge.shape[1]).tensor_split(self.steps_a_pass):
+        for number in range(1, self.settings.max_passes + 1):
+            for batch in torch.randperm(self._edge.shape[1]).tensor_split(self.steps_a_pass):
                 refuse_if_cancelled(is_cancelled)
                 self._step(optimizer, batch)
             yield number
             if time.monotonic() > deadline:
                 break
+
+    @torch.no_grad()
+    def vectors(self) -> Tensor:
+        """Return ``float32 [num_nodes, dim]``, over the whole graph."""
+        return self._encode(self._everything)
 
     def state(self) -> dict[str, Tensor]:
         """Return a copy of the weights."""
@@ -245,28 +298,39 @@ class _Run:
         names = self.network.named_parameters()
         parameters = [(value, 1.0) for name, value in names if not name.startswith("scorer.")]
         nodes = self._graph.connected()
-        pretrain(self._encode, parameters, self._everything, nodes, _CONTRAST, is_over=is_over)
+        contrast = self.settings.contrast
+        pretrain(self._encode, parameters, self._everything, nodes, contrast, is_over=is_over)
 
     def _encode(self, visible: VisibilityMask) -> Tensor:
         vectors: Tensor = self.network(self._features, self._graph, visible)
         return vectors
 
     def _step(self, optimizer: Adam, batch: Tensor) -> None:
-        visible = (
-            draw_view(self._everything, _DROP_EDGE)
-            if self._settings.drops_edges
-            else self._everything
-        )
+        """Tell edges from random pairs by cross-entropy [loss.ce_loss]."""
+        settings, everything = self.settings, self._everything
+        only_edges = replace(settings.contrast, node_dropout=0.0)
+        visible = draw_view(everything, only_edges) if settings.drops_edges else everything
         optimizer.zero_grad()
         vectors = self._encode(visible)
-        query, item = self._graph.edge[:, batch]
-        wrong = self._graph.num_queries + torch.randint(self._num_items, (_NEGATIVES * len(batch),))
+        query, item = self._edge[:, batch]
+        wrong_query, wrong_item = self._wrong_pairs(query, item)
         right_score = self.network.scorer(vectors[query], vectors[item])
-        wrong_score = self.network.scorer(vectors[query.repeat(_NEGATIVES)], vectors[wrong])
+        wrong_score = self.network.scorer(vectors[wrong_query], vectors[wrong_item])
         loss = F.softplus(-right_score).mean() + F.softplus(wrong_score).mean()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT)
         optimizer.step()
+
+    def _wrong_pairs(self, query: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
+        """Return each query with random items, then each item with random queries."""
+        settings, num_queries = self.settings, self._graph.num_queries
+        num_items = self._graph.num_nodes - num_queries
+        items = num_queries + torch.randint(num_items, (settings.wrong_items * len(item),))
+        queries = torch.randint(num_queries, (settings.wrong_queries * len(query),))
+        return (
+            torch.cat([query.repeat(settings.wrong_items), queries]),
+            torch.cat([items, item.repeat(settings.wrong_queries)]),
+        )
 
 
 def _some_queries(holdout: Holdout) -> Holdout:

@@ -1,20 +1,33 @@
 """The network of Han et al. (WSDM 2023; DCAH): SAGE and hypergraph convolutions,
 attention, an MLP scorer.
+
+In the order of the paper's method and of its public code
+(amazon-science/dual-channel-hypergraph-neural-network, Apache-2.0; its names in
+brackets): the query-item graph and the hypergraph (`PaperGraph`), a channel for each
+(`MeanConvolution` for [layer.SAGE], `HypergraphConvolution` for [layer.HyperGCN]),
+attention between the two (`DcahAttention`, [dual_model.Attention]), and the
+score of a pair (`PairScorer`, [layer.MLPPredictor], [layer.MLPCatPredictor]). The
+layers are those of PyTorch Geometric, which the public code uses, written as products
+with sparse matrices: these take a third of the time.
+
+`A` is the query-item matrix over all nodes, `H` the incidence of nodes and hyperedges,
+`D`, `B` and `C` the diagonal matrices of the nodes' hyperedges, the hyperedges' nodes
+and the nodes' neighbours.
 """
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import HypergraphConv, SAGEConv
 
 from model.data.graph import whole_graph
 from model.network.graph import VisibilityMask
-from model.network.sparse import Pattern
+from model.network.sparse import Pattern, gather
 from protos.text import text_features
 from stream.graph.arrays import GraphArrays
 
@@ -31,7 +44,7 @@ Scorer = Literal["concatenation", "product"]
 
 
 class PaperGraph:
-    """Edges and hyperedges as PyG wants them.
+    """The query-item graph and the hypergraph of sessions.
 
     Nodes are numbered queries first, then items.
 
@@ -39,18 +52,29 @@ class PaperGraph:
         arrays: the graph.
         num_queries: how many queries there are; those behind the ones of `arrays` have
             no neighbours.
+        sessions_hold_queries: a hyperedge holds the session's queries beside its items,
+            as everywhere here; False: items alone, as in the paper.
     """
 
-    def __init__(self, arrays: GraphArrays, *, num_queries: int) -> None:
+    def __init__(
+        self, arrays: GraphArrays, *, num_queries: int, sessions_hold_queries: bool = True
+    ) -> None:
         part = whole_graph(arrays)
         self.num_queries = num_queries
         self.num_nodes = num_queries + part.num_items
         self.num_hyperedges = part.num_hyperedges
-        self.edge = torch.from_numpy(np.stack([part.edge_query, num_queries + part.edge_item]))
-        shift = (part.incidence_node >= part.num_queries) * (num_queries - part.num_queries)
-        self.incidence = torch.from_numpy(
-            np.stack([part.incidence_node + shift, part.incidence_hyperedge])
-        )
+        edge_item = num_queries + part.edge_item
+        self.edge = torch.from_numpy(np.stack([part.edge_query, edge_item]))
+        is_item = part.incidence_node >= part.num_queries
+        node = part.incidence_node + is_item * (num_queries - part.num_queries)
+        kept = is_item | sessions_hold_queries
+        node, hyperedge = node[kept], part.incidence_hyperedge[kept]
+        self.incidence = torch.from_numpy(np.stack([node, hyperedge]))
+        device = torch.device("cpu")
+        listener = np.concatenate([part.edge_query, edge_item])
+        speaker = np.concatenate([edge_item, part.edge_query])
+        self._neighbours = Pattern(listener, speaker, self.num_nodes, self.num_nodes, device)
+        self._members = Pattern(hyperedge, node, self.num_hyperedges, self.num_nodes, device)
 
     def everything(self) -> VisibilityMask:
         """Hide nothing."""
@@ -69,29 +93,96 @@ class PaperGraph:
         has_neighbours[self.incidence[0]] = True
         return has_neighbours.nonzero().flatten()
 
-    def visible_edges(self, visible: VisibilityMask) -> Tensor:
-        """Return ``int64 [2, 2 * num_visible]``, edges whose ends are both visible, in
-        both directions.
+    def open(self, visible: VisibilityMask) -> "OpenGraph":
+        """Return the messages of the edges whose ends are visible, and of the
+        incidences whose node and hyperedge are.
         """
-        kept = (visible.edge * visible.node[self.edge[0]] * visible.node[self.edge[1]]) > 0
-        edge = self.edge[:, kept]
-        return torch.cat([edge, edge.flip(0)], dim=1)
-
-    def visible_incidences(self, visible: VisibilityMask) -> Tensor:
-        """Return ``int64 [2, num_visible]``, node and hyperedge of incidences where
-        both are visible.
-        """
+        ends = visible.edge * visible.node[self.edge[0]] * visible.node[self.edge[1]]
+        edges = ends.repeat(2)
         node, hyperedge = self.incidence
-        return self.incidence[:, (visible.node[node] * visible.hyperedge[hyperedge]) > 0]
+        incidences = visible.node[node] * visible.hyperedge[hyperedge]
+        return OpenGraph(
+            neighbours=self._neighbours,
+            mean=edges / gather(self._neighbours.row_sums(edges).clamp(1.0), self._neighbours.row),
+            members=self._members,
+            to_hyperedge=incidences
+            / gather(self._members.row_sums(incidences).clamp(1.0), self._members.row),
+            to_node=incidences
+            / gather(self._members.column_sums(incidences).clamp(1.0), self._members.column),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenGraph:
+    """What is visible of a graph, as the matrices that messages go by.
+
+    Attributes:
+        neighbours: where ``C^-1 A`` has entries.
+        mean: ``float32 [2 * num_edges]``, its values.
+        members: where ``B^-1 H^T`` and ``(D^-1 H)^T`` have entries.
+        to_hyperedge: ``float32 [num_incidences]``, the values of the first.
+        to_node: ``float32 [num_incidences]``, those of the second.
+    """
+
+    neighbours: Pattern
+    mean: Tensor
+    members: Pattern
+    to_hyperedge: Tensor
+    to_node: Tensor
+
+    def along_edges(self, x: Tensor) -> Tensor:
+        """Return ``C^-1 A x``: the mean of each node's neighbours, or zeros."""
+        return self.neighbours.product(self.mean, x)
+
+    def along_hyperedges(self, x: Tensor) -> Tensor:
+        """Return ``D^-1 H B^-1 H^T x``: the mean over a node's hyperedges of their
+        nodes' means, or zeros.
+        """
+        return self.members.transposed_product(
+            self.to_node, self.members.product(self.to_hyperedge, x)
+        )
+
+
+class MeanConvolution(nn.Module):
+    """A layer of the query-item channel: ``C^-1 A x W_1 + x W_2 + b`` (GraphSAGE with
+    means, Hamilton et al., NeurIPS 2017; `torch_geometric.nn.SAGEConv`).
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.neighbours = nn.Linear(dim, dim)
+        self.own = nn.Linear(dim, dim, bias=False)
+
+    def forward(self, x: Tensor, graph: OpenGraph) -> Tensor:
+        """Return ``float32 [num_nodes, dim]``."""
+        out: Tensor = self.neighbours(graph.along_edges(x)) + self.own(x)
+        return out
+
+
+class HypergraphConvolution(nn.Module):
+    """A layer of the hypergraph channel: ``D^-1 H B^-1 H^T x W + b`` (Bai et al.,
+    Pattern Recognition 2021; `torch_geometric.nn.HypergraphConv`).
+
+    A node in no hyperedge gets `b` alone.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Linear(dim, dim, bias=False)
+        self.bias = nn.Parameter(torch.zeros(dim))
+        nn.init.xavier_uniform_(self.weight.weight)
+
+    def forward(self, x: Tensor, graph: OpenGraph) -> Tensor:
+        """Return ``float32 [num_nodes, dim]``."""
+        return graph.along_hyperedges(self.weight(x)) + self.bias
 
 
 class PaperNetwork(nn.Module):
     """Both channels start from text alone: there are no id vectors.
 
     The mean of learned vectors of hashed features stands in for the paper's pre-trained
-    sentence vectors; at first its length is about one, like theirs. Sessions hold their
-    queries beside their items, as everywhere here; the paper's hold items only. The MLP
-    reads both vectors, or their product as in the authors' code.
+    sentence vectors; at first its length is about one, like theirs. The MLP reads both
+    vectors, or their product as in the authors' code.
 
     Args:
         texts: of the nodes that are trained on; the buckets of their features get
@@ -99,17 +190,29 @@ class PaperNetwork(nn.Module):
         num_buckets: that features are hashed to.
         dim: length of all vectors.
         scorer: what the MLP reads of a pair.
+        has_hypergraph: False: the query-item channel alone, and no attention. It is
+            then the GraphSAGE that the paper's gains are over.
     """
 
-    def __init__(self, texts: Sequence[str], num_buckets: int, dim: int, scorer: Scorer) -> None:
+    def __init__(
+        self,
+        texts: Sequence[str],
+        num_buckets: int,
+        dim: int,
+        scorer: Scorer,
+        *,
+        has_hypergraph: bool = True,
+    ) -> None:
         super().__init__()
         self._num_buckets = num_buckets
         buckets = sorted({bucket for text in texts for bucket in text_features(text, num_buckets)})
         self._row = {bucket: row for row, bucket in enumerate(buckets)}
         self.bag = nn.Parameter(_FEATURE_STD * torch.randn(len(buckets), dim))
-        self.sage = nn.ModuleList(SAGEConv(dim, dim) for _ in range(_LAYERS))
-        self.hypergraph = nn.ModuleList(HypergraphConv(dim, dim) for _ in range(_LAYERS))
-        self.attention = DcahAttention(dim)
+        self.bipartite = nn.ModuleList(MeanConvolution(dim) for _ in range(_LAYERS))
+        self.hypergraph = nn.ModuleList(
+            HypergraphConvolution(dim) for _ in range(_LAYERS * has_hypergraph)
+        )
+        self.attention = DcahAttention(dim) if has_hypergraph else None
         self.scorer = PairScorer(dim, scorer)
 
     def features(self, texts: Sequence[str]) -> "FeatureMeans":
@@ -130,17 +233,24 @@ class PaperNetwork(nn.Module):
     def forward(
         self, features: "FeatureMeans", graph: PaperGraph, visible: VisibilityMask
     ) -> Tensor:
-        """Return ``float32 [num_nodes, dim]``."""
-        text = features.mean(self.bag)
-        edges, incidences = graph.visible_edges(visible), graph.visible_incidences(visible)
-        bipartite, hypergraph = text, text
-        for layer, (sage, convolution) in enumerate(zip(self.sage, self.hypergraph, strict=True)):
-            if layer:
-                bipartite, hypergraph = bipartite.relu(), hypergraph.relu()
-            bipartite = sage(bipartite, edges)
-            hypergraph = convolution(hypergraph, incidences, num_edges=graph.num_hyperedges)
+        """Return ``float32 [num_nodes, dim]``.
+
+        A channel is its layers with a ReLU between them, both from the same texts;
+        attention joins what the two say of a node.
+        """
+        text, messages = features.mean(self.bag), graph.open(visible)
+        bipartite = _layers(self.bipartite, text, messages)
+        if self.attention is None:
+            return bipartite
+        hypergraph = _layers(self.hypergraph, text, messages)
         fused: Tensor = self.attention(torch.stack([bipartite, hypergraph], dim=1))
         return fused
+
+
+def _layers(layers: nn.ModuleList, x: Tensor, graph: OpenGraph) -> Tensor:
+    for number, layer in enumerate(layers):
+        x = layer(x.relu() if number else x, graph)
+    return x
 
 
 class FeatureMeans:
@@ -164,9 +274,11 @@ class FeatureMeans:
 
 
 class DcahAttention(nn.Module):
-    """Weighs the channels of each node.
+    """Weighs the channels of each node: the softmax over channels of ``a^T tanh(W h +
+    b)``, with `h` what a channel says of it; the node's vector is the sum of both,
+    each times its weight.
 
-    The softmax over channels of ``a^T tanh(W h + b)``.
+    One weight a channel; the public code has one for each number of the vector.
     """
 
     def __init__(self, dim: int) -> None:

@@ -9,11 +9,18 @@ from itertools import count
 import numpy as np
 import pytest
 import torch
+from torch_geometric.nn import HypergraphConv, SAGEConv
 
 from model.errors import TrainingCancelled
 from model.evaluation.baselines import dcah_network
 from model.evaluation.baselines.dcah import FittedPaper, PaperRanker, PaperSettings, fit
-from model.evaluation.baselines.dcah_network import PairScorer, PaperGraph, Scorer
+from model.evaluation.baselines.dcah_network import (
+    HypergraphConvolution,
+    MeanConvolution,
+    PairScorer,
+    PaperGraph,
+    Scorer,
+)
 from model.evaluation.baselines.lexical import Popularity
 from model.evaluation.holdout import Holdout, split_by_time
 from model.evaluation.models import MODELS, FitTask, ranks_of
@@ -122,16 +129,85 @@ def test_a_dropped_node_is_dropped_in_both_channels(
     torch.manual_seed(0)
     view = draw_view(graph.everything(), ContrastSettings(edge_dropout=0.2, node_dropout=0.3))
     dropped = torch.nonzero(view.node == 0).flatten()
-    edges, incidences = graph.visible_edges(view), graph.visible_incidences(view)
+    everyone = torch.ones(graph.num_nodes, 1)
+    spoken = torch.zeros(graph.num_nodes, 1)
+    spoken[dropped] = 1.0
+    messages = graph.open(view)
 
     assert torch.isin(graph.edge, dropped).any()
     assert torch.isin(graph.incidence[0], dropped).any()
-    assert not torch.isin(edges, dropped).any()
-    assert not torch.isin(incidences[0], dropped).any()
+    for hear in (messages.along_edges, messages.along_hyperedges):
+        assert not hear(everyone)[dropped].any()
+        assert not hear(spoken).any()
     query = int(dropped[0])
     texts = [*arrays.query_texts, arrays.query_texts[query], *arrays.item_titles]
     vectors = quick.network(quick.network.features(texts), graph, view)
     assert torch.allclose(vectors[query], vectors[arrays.num_queries], atol=1e-6)
+
+
+def test_layers_are_those_of_pytorch_geometric(holdouts: tuple[Holdout, Holdout]) -> None:
+    """The public code of the paper uses these; so do ours, by other products, over what
+    a view shows.
+    """
+    arrays = holdouts[0].arrays
+    graph = PaperGraph(arrays, num_queries=arrays.num_queries + 1)
+    torch.manual_seed(0)
+    view = draw_view(graph.everything(), ContrastSettings(edge_dropout=0.3, node_dropout=0.0))
+    x = torch.randn(graph.num_nodes, 6)
+    sage, convolution = SAGEConv(6, 6), HypergraphConv(6, 6)
+    mean, hypergraph = MeanConvolution(6), HypergraphConvolution(6)
+    mean.neighbours.load_state_dict(sage.lin_l.state_dict())
+    mean.own.load_state_dict(sage.lin_r.state_dict())
+    hypergraph.load_state_dict(
+        {"weight.weight": convolution.lin.weight, "bias": torch.full_like(convolution.bias, 0.5)}
+    )
+    convolution.bias.data.fill_(0.5)
+    edge = graph.edge[:, view.edge > 0]
+    incidence = graph.incidence[:, view.hyperedge[graph.incidence[1]] > 0]
+
+    assert torch.allclose(
+        mean(x, graph.open(view)), sage(x, torch.cat([edge, edge.flip(0)], dim=1)), atol=1e-5
+    )
+    assert torch.allclose(
+        hypergraph(x, graph.open(view)),
+        convolution(x, incidence, num_edges=graph.num_hyperedges),
+        atol=1e-5,
+    )
+
+
+def test_without_its_hypergraph_sessions_say_nothing(holdouts: tuple[Holdout, Holdout]) -> None:
+    """The same scores whatever the sessions hold; with it, others."""
+    validation, _ = holdouts
+    arrays = validation.arrays
+    alone = replace(
+        validation,
+        arrays=replace(
+            arrays,
+            incidence_session=arrays.incidence_session[:0],
+            incidence_item=arrays.incidence_item[:0],
+            incidence_ms=arrays.incidence_ms[:0],
+        ),
+    )
+    settings = replace(SETTINGS, max_passes=1, has_hypergraph=False)
+    with_it = replace(settings, has_hypergraph=True)
+    pairs = [_fit(validation, settings), _fit(validation, with_it)]
+    for fitted, is_alike in zip(pairs, (True, False), strict=True):
+        queries = np.arange(5)
+        ours, theirs = (
+            PaperRanker(each, fitted.network).scores(queries) for each in (validation, alone)
+        )
+        assert np.array_equal(ours, theirs) == is_alike
+
+
+def test_sessions_of_items_alone_leave_queries_out(holdouts: tuple[Holdout, Holdout]) -> None:
+    """As in the paper: items stay where they were."""
+    arrays = holdouts[0].arrays
+    size = arrays.num_queries
+    both = PaperGraph(arrays, num_queries=size)
+    items = PaperGraph(arrays, num_queries=size, sessions_hold_queries=False)
+
+    assert (both.incidence[0] < size).any()
+    assert torch.equal(items.incidence, both.incidence[:, both.incidence[0] >= size])
 
 
 def test_new_queries_are_heard_by_the_words_that_were_learnt(
