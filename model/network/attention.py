@@ -1,4 +1,9 @@
-"""Attention between the channels of a node."""
+"""Attention between the channels of a node.
+
+After Han et al. (WSDM 2023): ``softmax over channels of a_c^T tanh(W h_c + b) + b_c``,
+with `h_c` the channel's vector of the node; a vector `a_c` for each channel in place of
+one for all, and the logarithm of the node's degree in each channel are ours.
+"""
 
 import math
 

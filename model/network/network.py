@@ -2,13 +2,32 @@
 attention between them.
 
 After "Search Behavior Prediction: A Hypergraph Perspective" (Han et al., WSDM 2023;
-DCAH), with three differences: a node starts from its hashed text, not from a
-pre-trained sentence vector; the hypergraph channel carries what the bipartite one makes
-of a node beside the node itself; and a score is the inner product of unit vectors,
-because an index searches by it.
+DCAH). `A` is the weighted query-item matrix, `H` the incidence of nodes and hyperedges
+(sessions), `D` with an index their degrees, `x` a node's own vector. In the order of
+the paper's method:
 
-Formulas below: `A` is the weighted query-item matrix, `H` the incidence of nodes and
-hyperedges (sessions), `D` with an index their degrees, `x` a node's own vector.
+1. What a node starts from: there a sentence vector of its text, trained elsewhere; here
+   ``x = text + id``, both learned (`TextTowers`, `DualChannelNetwork.ids`).
+2. The query-item graph: there two layers of GraphSAGE, ``D^-1 A x W_1 + x W_2 + b``
+   with a ReLU; here ``sum over l of (D^-1/2 A D^-1/2)^l x``, without weights
+   (`model.network.propagation.bipartite`).
+3. The hypergraph, where a session is a hyperedge: there two layers of
+   ``D_v^-1 H D_e^-1 H^T x W + b`` over items; here one of ``D_v^-1 H D_e^-1 H^T c``
+   over items and queries (`model.network.propagation.hypergraph`), where ``c`` is the
+   node's own vector and, times a learned share (`DualChannelNetwork.fed_bipartite`),
+   what step 2 made of it.
+4. Attention between the channels: there the softmax of ``a^T tanh(W h + b)`` over the
+   two; here over three, text being one, with a term for the node's degree in each
+   (`model.network.attention`), and with a share that held-out edges choose
+   (`model.training.passes.channel_shares`).
+5. The score of a pair: there an MLP over both vectors; here the inner product of unit
+   vectors, because an index searches by it (`DualChannelNetwork.join`).
+6. Training: there cross-entropy over random wrong pairs, the supervised edges staying
+   in the graph; here a softmax over the batch with these edges hidden
+   (`model.training.step`). Contrastive pre-training on two views
+   (`model.training.pretraining`) and DropEdge are as there, the first off by default.
+
+The paper's own, line by line, is `model.evaluation.baselines.dcah_network`.
 """
 
 import math

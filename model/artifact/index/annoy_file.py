@@ -96,7 +96,7 @@ def _is_wrong(
     pair = children[:, :2]
     split_wrong: Bools = ((pair < 0) | (pair >= numbers[:, None])).any(axis=1)
     below = all_descendants[np.where(np.expand_dims(split_wrong, 1), 0, pair)].astype(np.int64)
-    split_wrong |= below.sum(axis=1) != descendants
-    split_wrong |= ~np.isfinite(block.view(np.float32)[:, HEADER_WORDS:]).all(axis=1)
+    is_finite = np.isfinite(block.view(np.float32)[:, HEADER_WORDS:]).all(axis=1)
+    split_wrong = split_wrong | (below.sum(axis=1) != descendants) | ~is_finite
     wrong: Bools = (descendants < 1) | np.where(is_list, listed_wrong, split_wrong)
     return wrong
