@@ -90,6 +90,25 @@ def browsing_events(num_sessions: int, *, follows_intent: bool, seed: int = 0) -
     return events
 
 
+def wide_items() -> list[CatalogItem]:
+    """Return the ninety items of `wide_events`."""
+    return [CatalogItem(item_id=f"t{number}", title=f"Thing {number}") for number in range(90)]
+
+
+def wide_events(num_sessions: int, seed: int = 0) -> list[Interaction]:
+    """Return sessions of one to four clicks among ninety items, few of them popular,
+    each found by its number and an extra word.
+    """
+    random = Random(seed)
+    events = []
+    for number in range(num_sessions):
+        for step in range(random.randint(1, 4)):
+            item = int(90 * random.random() ** 2)
+            query = f"{random.choice(EXTRAS)} thing {item}"
+            events.append(click(number * 60_000 + step * 1000, f"s{number}", query, f"t{item}"))
+    return events
+
+
 def fill_store(
     root: Path, events: Sequence[Interaction], items: Sequence[CatalogItem] = ()
 ) -> None:

@@ -94,9 +94,9 @@ def _is_wrong(
     is_listed = np.arange(children.shape[1])[None, :] < descendants[:, None]
     listed_wrong = (is_listed & ((children < 0) | (children >= count))).any(axis=1)
     pair = children[:, :2]
-    split_wrong: Bools = ((pair < 0) | (pair >= numbers[:, None])).any(axis=1)
+    split_wrong = ((pair < 0) | (pair >= numbers[:, None])).any(axis=1)
     below = all_descendants[np.where(np.expand_dims(split_wrong, 1), 0, pair)].astype(np.int64)
     is_finite = np.isfinite(block.view(np.float32)[:, HEADER_WORDS:]).all(axis=1)
-    split_wrong = split_wrong | (below.sum(axis=1) != descendants) | ~is_finite
-    wrong: Bools = (descendants < 1) | np.where(is_list, listed_wrong, split_wrong)
+    splits_wrong = split_wrong | (below.sum(axis=1) != descendants) | ~is_finite
+    wrong: Bools = (descendants < 1) | np.where(is_list, listed_wrong, splits_wrong)
     return wrong

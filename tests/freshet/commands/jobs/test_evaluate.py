@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from model.training.optimizer import Adam
-from testing.small_shop import START_MS, shop_events, shop_items
+from testing.small_shop import START_MS, shop_events, shop_items, wide_events
 from tests.freshet.conftest import Command
 
 
@@ -78,6 +78,41 @@ def test_the_paper_is_judged_beside_others(run: Command, log: list[str]) -> None
         "popularity",
         "paper",
     }
+
+
+def test_the_paper_has_a_protocol_of_its_own(run: Command, tmp_path: Path, log: list[str]) -> None:
+    """A row a kind of messages, group, seed and mean, and the gains, as JSON; the same
+    figures in the tables; a log too small is refused in one line.
+    """
+    wide = tmp_path / "wide.jsonl"
+    clicks = (
+        {**asdict(event), "type": "search_click", "action": None} for event in wide_events(400)
+    )
+    wide.write_text("".join(json.dumps(row) + "\n" for row in clicks), encoding="utf-8")
+    paper = ["--protocol", "paper", "--seeds", 1, "--budget", "0s", "--models"]
+    command = ["evaluate", "--events", wide, *paper, "paper-hypergraph,paper"]
+    found = run(*command, "--json")
+
+    assert found.returncode == 0, found.stderr
+    rows = [json.loads(line) for line in found.stdout.splitlines()]
+    scores, gains = (
+        [row for row in rows if ("against" in row) == has_other] for has_other in (False, True)
+    )
+    assert {(row["model"], row["messages"], row["group"], row["seed"]) for row in scores} == {
+        (model, messages, group, seed)
+        for model in ("paper-hypergraph", "paper")
+        for messages in ("leak", "clean")
+        for group in ("all", "head", "tail1", "tail2", "isolated")
+        for seed in (0, "mean")
+    }
+    assert {(row["model"], row["against"]) for row in gains} == {("paper", "paper-hypergraph")}
+    tables = run(*command).stdout
+    assert f"{scores[-1]['mrr']:.3f}" in tables
+    assert f"{gains[-1]['recall_relative']:+.1%}" in tables
+    assert run("evaluate", *log, *paper, "nonsense").returncode == 1
+    refused = run("evaluate", *log, *paper, "paper")
+    assert refused.returncode == 1
+    assert "50 wrong items" in refused.stderr
 
 
 def test_a_replay_compares_both_systems(run: Command, log: list[str], tmp_path: Path) -> None:
@@ -161,6 +196,8 @@ def test_titles_and_losses_are_told(run: Command, log: list[str], tmp_path: Path
         ["--streamed", "--views-share", "0.5"],
         ["--days", "3"],
         ["--views-seed", "3"],
+        ["--streamed", "--protocol", "paper"],
+        ["--views-share", "0.5", "--protocol", "paper"],
     ],
 )
 def test_options_of_the_other_evaluation_are_refused(
