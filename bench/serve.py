@@ -22,16 +22,18 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
-from model.artifact.encoder import unit_rows
+from model.artifact.encoder import TextEncoder, unit_rows
 from model.artifact.generation import open_generation
 from model.artifact.index.engine import load_engine
-from model.artifact.index.engines import ENGINES, FIRST_ENGINE
+from model.artifact.index.engines import AUTO, ENGINES
 from model.artifact.overlay.folder import OverlayFolder
 from model.artifact.overlay.gone import GoneList
 from model.artifact.overlay.publisher import OverlayPublisher
 from model.artifact.overlay.segment import Claim, no_rows
 from model.artifact.store import ArtifactStore, new_generation_id
 from model.artifact.writer import GenerationWriter
+from model.publishing.index.choice import build_index
+from model.publishing.index.questions import Kind
 from model.settings import ModelSettings
 from protos import manifest_v1_pb2 as manifest_pb
 from protos import retrieval_v1_pb2 as retrieval_pb
@@ -59,6 +61,7 @@ _ROUNDS = 3
 # of so many is within 2 in 100 on a busy machine. Twice as many: twice as long.
 _BLOCK_CALLS, _BLOCKS = 25, 40
 _RECALL_QUERIES = 500  # some 5,000 places: a recall within .005
+_QUESTIONS = 200  # as a training asks (`model.publishing.index.questions`)
 _READY = "ready "
 
 
@@ -99,7 +102,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--queries", type=int, default=20_000)
     parser.add_argument("--dim", type=int, default=64)
-    parser.add_argument("--engine", choices=list(ENGINES), default=FIRST_ENGINE)
+    parser.add_argument("--engine", choices=[AUTO, *ENGINES], default=AUTO)
     parser.add_argument(
         "--overlay", type=int, default=10_000, help="items of the overlay; 0: measure without"
     )
@@ -112,10 +115,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def _measure_all(folder: Path, options: argparse.Namespace) -> Iterator[Measured]:
     known = [retrieval_pb.RetrieveRequest(query=f"query {row}") for row in range(options.queries)]
-    unseen = [
-        retrieval_pb.RetrieveRequest(query=f"red running shoe {row} size")
-        for row in range(options.queries)
-    ]
+    unseen = [retrieval_pb.RetrieveRequest(query=_unseen(row)) for row in range(options.queries)]
     for k in (10, 100):
         with _process("shell", folder) as (address, process):
             shell = _measure("empty shell", k, known, address, process, options)
@@ -291,7 +291,7 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def write_generation(
-    root: Path, num_items: int, num_queries: int, dim: int, engine_name: str = FIRST_ENGINE
+    root: Path, num_items: int, num_queries: int, dim: int, engine_name: str = AUTO
 ) -> None:
     """Publish a synthetic generation of clustered unit vectors under `root` and make it
     current.
@@ -310,25 +310,44 @@ def write_generation(
             "item_titles", [f"A product with a title, number {row}" for row in range(num_items)]
         )
         writer.add_strings("query_texts", texts)
-        for name, array in _arrays(random, items, queries, texts).items():
+        arrays = _arrays(random, items, queries, texts)
+        for name, array in arrays.items():
             writer.add_array(name, array)
         settings = ModelSettings(index_engine=engine_name, seed=1)
-        engine = load_engine(engine_name)
-        engine.build(items, folder / engine.file_name, settings)
+        index = build_index(items, _questions(queries, arrays), folder, settings)
         writer.seal(
             manifest_pb.Generation(
                 generation_id=generation_id,
                 created_ms=now,
                 dim=dim,
-                metric=engine.metric,
+                metric=load_engine(index.trial.engine).metric,
                 num_items=num_items,
                 num_queries=num_queries,
                 num_indexed=num_items,
                 snapshot=manifest_pb.SnapshotRef(taken_ms=now, watermark_ms=now),
-                index=manifest_pb.Index(engine=engine_name, search_k=engine.search_k(settings)),
+                index=index.manifest(),
             )
         )
     replace_file(root / "CURRENT", generation_id.encode())
+
+
+def _unseen(number: int) -> str:
+    return f"red running shoe {number} size"
+
+
+def _questions(
+    queries: NDArray[np.float32], arrays: dict[str, NDArray[np.generic]]
+) -> dict[Kind, NDArray[np.float32]]:
+    """Return what the index is chosen by; recall is then measured with others."""
+    encoder = TextEncoder(
+        {
+            name.removeprefix("encoder."): array.astype(np.float32, copy=False)
+            for name, array in arrays.items()
+            if name.startswith("encoder.")
+        }
+    )
+    unseen = np.array([encoder.encode(_unseen(-row)) for row in range(1, _QUESTIONS + 1)])
+    return {Kind.KNOWN: queries[-_QUESTIONS:], Kind.UNSEEN: unseen}
 
 
 def write_overlay(root: Path, num_items: int) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from model.artifact.index.engines import ENGINES, FIRST_ENGINE
+from model.artifact.index.engines import AUTO, ENGINES
 from model.errors import SettingsInvalid
 
 _DEVICES = ("auto", "cpu", "cuda")
@@ -38,11 +38,11 @@ _BOUNDS = {
     "seed": (0, 2**31 - 1),
     "num_threads": (0, 1024),
     "memory_bytes": (0, 1 << 50),
+    "recall_at_10": (0.0, 1.0),
     "num_trees": (1, 1000),
-    "index_search_k": (1, 1 << 30),
+    "index_search_k": (0, 1 << 30),
     "keep_generations": (1, 1000),
     "tune_every_seconds": (0.1, 30 * 86400.0),
-    "gate_min_index_recall": (0.0, 1.0),
     "gate_max_mean_cosine": (0.0, 1.0),
     "gate_min_coverage": (0.0, 1.0),
     "gate_max_quality_drop": (0.0, 1.0),
@@ -187,19 +187,24 @@ class ModelSettings:
     hyperedges and of their members.
     """
 
-    index_engine: str = FIRST_ENGINE
-    """Engine of the index: ``annoy``, or ``exact``, which scans all items for every
-    answer.
+    index_engine: str = AUTO
+    """Engine of the index: ``exact`` scans all items for every answer, ``ivf`` cells of
+    items near the query, ``annoy`` trees; ``auto`` measures which costs least.
+    """
+    # One in fifty of a first page differs from an exact scan's. 1 makes every index
+    # exact; .99 costs about a third more CPU a search (docs/benchmarks.md).
+    recall_at_10: float = 0.98
+    """Share of the true ten nearest items that the index must find: of known queries,
+    of texts that nobody searched for yet, and of the newest items, each by itself.
+    """
+    index_search_k: int = 0
+    """How wide a search is: cells that ``ivf`` scans, candidates that ``annoy``
+    examines; 0: the fewest that find `recall_at_10`, by measurement. The gate judges
+    with it, and servers search with it.
     """
     # By hand; not tuned. Twice as many: twice the size and the build time, more recall.
     num_trees: int = 30
-    """Trees of the Annoy index: more trees find more and take longer to build."""
-    # Some 1 to 2 ms of CPU (docs/benchmarks.md). Twice as many: about twice the time,
-    # more recall.
-    index_search_k: int = 10_000
-    """Candidates that Annoy examines for an answer: more recall, more time. The gate
-    measures recall with it, and servers search with it.
-    """
+    """Trees of an ``annoy`` index: more trees find more and take longer to build."""
     fresh_state: bool = True
     """Store with a generation what the fresh lane (`freshet refresh`) continues from:
     about 8 bytes a dimension for each query and item. Without it, only new items and
@@ -212,9 +217,6 @@ class ModelSettings:
     tune_every_seconds: float = 600.0
     """Period of `freshet tune`, from the start of one run to the next."""
 
-    # By hand; not tuned. 1 would demand an exact index.
-    gate_min_index_recall: float = 0.9
-    """Least share of the true ten nearest items that the index must find."""
     # By hand; not tuned. At 1 it refuses nothing.
     gate_max_mean_cosine: float = 0.9
     """Largest mean cosine between random pairs of items; above it the vectors have
@@ -245,9 +247,13 @@ class ModelSettings:
             raise SettingsInvalid(
                 f"model.device is {self.device!r}; known are {', '.join(_DEVICES)}"
             )
-        if self.index_engine not in ENGINES:
+        if self.index_engine not in (AUTO, *ENGINES):
+            known = ", ".join((AUTO, *ENGINES))
+            raise SettingsInvalid(f"model.index_engine is {self.index_engine!r}; known are {known}")
+        if self.index_search_k and self.index_engine == AUTO:
             raise SettingsInvalid(
-                f"model.index_engine is {self.index_engine!r}; known are {', '.join(ENGINES)}"
+                f"model.index_search_k is {self.index_search_k}, but model.index_engine is "
+                f"{AUTO}, which chooses both; set it to 0, or name the engine"
             )
         if self.propagation not in _PROPAGATIONS:
             known = ", ".join(_PROPAGATIONS)

@@ -152,12 +152,33 @@ class Canary(_message.Message):
     def __init__(self, query: _Optional[str] = ..., is_encoded: _Optional[bool] = ..., item_id: _Optional[str] = ..., title: _Optional[str] = ..., cosine: _Optional[float] = ...) -> None: ...
 
 class Index(_message.Message):
-    __slots__ = ("engine", "search_k")
+    __slots__ = ("engine", "search_k", "trials")
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     SEARCH_K_FIELD_NUMBER: _ClassVar[int]
+    TRIALS_FIELD_NUMBER: _ClassVar[int]
     engine: str
     search_k: int
-    def __init__(self, engine: _Optional[str] = ..., search_k: _Optional[int] = ...) -> None: ...
+    trials: _containers.RepeatedCompositeFieldContainer[IndexTrial]
+    def __init__(self, engine: _Optional[str] = ..., search_k: _Optional[int] = ..., trials: _Optional[_Iterable[_Union[IndexTrial, _Mapping]]] = ...) -> None: ...
+
+class IndexTrial(_message.Message):
+    __slots__ = ("engine", "search_k", "recall_10", "cpu_microseconds")
+    class Recall10Entry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    ENGINE_FIELD_NUMBER: _ClassVar[int]
+    SEARCH_K_FIELD_NUMBER: _ClassVar[int]
+    RECALL_10_FIELD_NUMBER: _ClassVar[int]
+    CPU_MICROSECONDS_FIELD_NUMBER: _ClassVar[int]
+    engine: str
+    search_k: int
+    recall_10: _containers.ScalarMap[str, float]
+    cpu_microseconds: float
+    def __init__(self, engine: _Optional[str] = ..., search_k: _Optional[int] = ..., recall_10: _Optional[_Mapping[str, float]] = ..., cpu_microseconds: _Optional[float] = ...) -> None: ...
 
 class SnapshotRef(_message.Message):
     __slots__ = ("snapshot_id", "taken_ms", "watermark_ms", "graph_hash", "counts", "shards")

@@ -2,7 +2,6 @@
 by all threads.
 """
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -21,8 +20,6 @@ from server.errors import CanaryFailed
 from server.settings import ServerSettings
 from stream.clock import now_ms
 from stream.dtypes import Float32s
-
-logger = logging.getLogger(__name__)
 
 # Every engine that a generation may name, loaded with this module: a library that is
 # missing stops the start of a server, where the message says so, and no swap.
@@ -91,13 +88,7 @@ class LiveGeneration:
                 return file if file.name.startswith(WARM_PREFIX) else copied(file)
 
             generation = open_verified(path, on_file=on_file, open_file=open_file, has_fresh=False)
-            index = generation.open_index(search_k=settings.index_search_k, open_file=open_file)
-        if settings.index_search_k not in (0, generation.search_k):
-            logger.warning(
-                "index searched with server.index_search_k=%d recall_measured_with=%d",
-                settings.index_search_k,
-                generation.search_k,
-            )
+            index = generation.open_index(open_file=open_file)
         encoder = generation.text_encoder()
         check_canaries(generation, index, encoder, settings)
         warm_up(generation, index, settings.num_warmups)

@@ -94,11 +94,6 @@ class ServerSettings:
     grace_seconds: float = 5.0
     """Seconds that running requests get to finish at shutdown."""
 
-    index_search_k: int = 0
-    """Candidates that the index examines for an answer; 0: as many as its recall was
-    measured with (`model.index_search_k` of the training).
-    """
-
     copy_to_memory: bool = True
     """Whether generations are copied into memory and served from there, where nothing
     that happens to their files can harm the server; two of them at a swap. False: their
@@ -111,8 +106,8 @@ class ServerSettings:
     num_canaries: int = 16
     """Canary queries that are checked before a generation goes live."""
 
-    # The gate wants 0.9 (`model.gate_min_index_recall`) of many; of 16, some miss by
-    # chance. At 0.9 here sound generations would be refused now and then.
+    # The gate wants .98 (`model.recall_at_10`) of many; of 16, some miss by chance. At
+    # 0.9 here sound generations would be refused now and then.
     canary_floor: float = 0.75
     """The share of canaries whose exact nearest item must be among the first answers of
     the index.
@@ -136,7 +131,7 @@ class ServerSettings:
         )
         for name in counts:
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        for name in ("index_search_k", "num_canaries", "num_warmups"):
+        for name in ("num_canaries", "num_warmups"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         for name in (
             "watch_every_seconds",

@@ -19,6 +19,7 @@ from model.settings import ModelSettings
 from protos import manifest_v1_pb2 as manifest_pb
 from protos.text import normalize_query, text_key
 from stream.files import new_directory, replace_file
+from testing.vectors import width
 
 # Small, so that a generation is written in milliseconds, and all different, so that
 # none passes for another.
@@ -28,7 +29,7 @@ NOW_MS = 1_790_000_000_000  # any time after 2026
 # shop of `testing.small_shop`, 60 sessions, 28 items.
 GOLDEN = Path(__file__).parent / "golden" / "generations" / "20270115T080000Z-00148c"
 INDEX_NAME = load_engine(FIRST_ENGINE).file_name
-INDEXED = ModelSettings(num_trees=10, seed=1)
+INDEXED = ModelSettings(index_engine=FIRST_ENGINE, num_trees=10, seed=1)
 
 
 @dataclass(kw_only=True)
@@ -195,7 +196,8 @@ def _fill(folder: Path, generation_id: str, catalogue: Catalogue) -> manifest_pb
         context_weight=catalogue.context_weights.items,
         context_query_weight=catalogue.context_weights.queries,
         index=manifest_pb.Index(
-            engine=catalogue.settings.index_engine, search_k=engine.search_k(catalogue.settings)
+            engine=catalogue.settings.index_engine,
+            search_k=width(engine, len(index_items), catalogue.settings),
         ),
         canaries=_canaries(catalogue, ids),
     )

@@ -128,7 +128,7 @@ class Generation:
 
     @property
     def search_k(self) -> int:
-        """Candidates that a search examined when the gate measured recall."""
+        """How wide a search was when the gate measured recall; 0: it examines all."""
         has_index = self.manifest.HasField("index")
         return self.manifest.index.search_k if has_index else _FIRST_SEARCH_K
 
@@ -159,11 +159,10 @@ class Generation:
         """Whether it was trained before words were cut where a script has no spaces."""
         return self.manifest.format_version == SPACED_WORDS_VERSION
 
-    def open_index(self, *, search_k: int = 0, open_file: OpenFile = as_it_is) -> VectorIndex:
+    def open_index(self, *, open_file: OpenFile = as_it_is) -> VectorIndex:
         """Open the index, to be searched as the gate searched it.
 
         Args:
-            search_k: candidates that a search examines instead; 0: as many as then.
             open_file: as in `open_generation`.
 
         Raises:
@@ -177,7 +176,7 @@ class Generation:
                 f"this code reads {engine.metric!r}"
             )
         path = open_file(self.index_path)
-        return engine.open(path, manifest.dim, manifest.num_indexed, search_k or self.search_k)
+        return engine.open(path, manifest.dim, manifest.num_indexed, self.search_k)
 
     def find_query(self, text: str) -> int | None:
         """Return the dense index of a normalised query, or None where it is not in the

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.artifact.generation import Generation
-from model.artifact.index.engine import load_engine
+from model.artifact.index.engines import AUTO
 from model.data.parent import ParentRows, has_learned, rows_in
 from model.ranking import edge_ranks, quality_of
 from model.settings import ModelSettings
@@ -47,7 +47,8 @@ class Candidate:
         item_vectors: ``float32 [num_items, dim]``.
         hidden_ids: ids that the catalogue calls deleted or unavailable: they are absent
             for a reason.
-        index_recall: share of the true ten nearest items that its index finds.
+        index_recall: share of the true ten nearest items that its index finds, of the
+            questions where it is least.
         parent: the generation it was warm-started from; empty: none.
         known: query and item of edges it was trained on, ``int64 [n]`` each.
         known_first_ms: ``int64 [n]``, when each of those was first seen.
@@ -163,12 +164,21 @@ def _check_known_edges(candidate: Candidate, figures: dict[str, float]) -> list[
 
 
 def _check_index(candidate: Candidate, settings: ModelSettings) -> list[str]:
-    recall, floor = candidate.index_recall, settings.gate_min_index_recall
-    if recall < floor:
-        found = f"the index finds {recall:.3f} of the nearest items"
-        advice = load_engine(settings.index_engine).more_recall(settings)
-        return [f"{found}, less than {floor:g}; {advice}"]
-    return []
+    recall, floor = candidate.index_recall, settings.recall_at_10
+    if recall >= floor:
+        return []
+    found = f"the index finds {recall:.3f} of the nearest items, less than {floor:g}"
+    return [f"{found}; {_more_recall(settings)}"]
+
+
+def _more_recall(settings: ModelSettings) -> str:
+    """Return what the operator should do, an imperative; following it helps."""
+    if settings.index_search_k:
+        return (
+            f"set model.index_search_k (now {settings.index_search_k}) to 0, so that it is chosen "
+            "by measurement"
+        )
+    return f"set model.index_engine (now {settings.index_engine}) to {AUTO}"
 
 
 class _Live(NamedTuple):

@@ -22,12 +22,13 @@ from model.publishing.context_weights import choose_context_weights
 from model.publishing.feedback_weight import FIRST_WEIGHT, choose_feedback_weight
 from model.publishing.fresh_arrays import build_fresh_arrays
 from model.publishing.gate import Candidate, Verdict, judge
+from model.publishing.index.choice import ChosenIndex, build_index
+from model.publishing.index.questions import IndexedItems, ask
 from model.publishing.path_graph import build_path_graph
-from model.publishing.recall import index_recall
 from model.settings import ModelSettings
 from model.training.result import TrainedModel
 from protos import manifest_v1_pb2 as manifest_pb
-from stream.dtypes import Float32s, Int64s
+from stream.dtypes import Int64s
 from stream.files import new_directory, replace_file
 from stream.graph.arrays import GraphArrays
 from stream.reading.manifest import SnapshotInfo
@@ -77,21 +78,20 @@ def publish(
             writer = GenerationWriter(folder)
             _write_arrays(writer, trained, arrays, items)
             index_items = np.flatnonzero(shown)
-            vectors = trained.item_vectors[items][index_items]
-            recall = _build_index(vectors, trained.query_vectors, folder, settings)
+            index = _build_index(trained, arrays, items[index_items], folder, settings)
             live = _live(store, verified)
-            verdict = judge(_candidate(trained, arrays, items, recall), live, settings)
+            candidate = _candidate(trained, arrays, items, index.trial.recall)
+            verdict = judge(candidate, live, settings)
             parent = live if live is not None and live.id == trained.parent else None
             context = choose_context_weights(trained, arrays, _standing_context(parent))
             feedback = choose_feedback_weight(trained, arrays, _standing_feedback(parent))
-            manifest = _manifest(trained, arrays, snapshot, settings, verdict)
+            manifest = _manifest(trained, arrays, snapshot, settings, verdict, index)
             manifest.evaluation.update(context.figures | feedback.figures)
             manifest.context_weight = context.weights.items
             manifest.context_query_weight = context.weights.queries
             manifest.feedback_weight = feedback.weight
             manifest.generation_id, manifest.created_ms = generation_id, now_ms
             manifest.num_items, manifest.num_indexed = len(items), len(index_items)
-            manifest.evaluation["index_recall_10"] = recall
             manifest.canaries.extend(_canaries(trained, arrays, items[index_items]))
             writer.seal(manifest)
     except OSError as error:
@@ -159,14 +159,19 @@ def _write_arrays(
 
 
 def _build_index(
-    vectors: Float32s, query_vectors: Float32s, folder: Path, settings: ModelSettings
-) -> float:
-    """Write the index file; return its recall, with the manifest's `search_k`."""
-    engine = load_engine(settings.index_engine)
-    path = folder / engine.file_name
-    engine.build(vectors, path, settings)
-    index = engine.open(path, vectors.shape[1], len(vectors), engine.search_k(settings))
-    return index_recall(index, vectors, query_vectors)
+    trained: TrainedModel, arrays: GraphArrays, shown: Int64s, folder: Path, settings: ModelSettings
+) -> ChosenIndex:
+    """Write the index file of the items that may be shown."""
+    num_clicks = np.bincount(arrays.edge_item, minlength=arrays.num_items)
+    items = IndexedItems(
+        vectors=trained.item_vectors[shown],
+        titles=_pick(arrays.item_titles, shown),
+        catalog_ms=arrays.item_catalog_ms[shown],
+        has_clicks=num_clicks[shown] > 0,
+    )
+    texts = arrays.query_texts[: len(trained.query_vectors)]
+    questions = ask(items, texts, trained.query_vectors, TextEncoder(trained.encoder))
+    return build_index(items.vectors, questions, folder, settings)
 
 
 def _canaries(
@@ -220,8 +225,9 @@ def _manifest(
     snapshot: SnapshotInfo,
     settings: ModelSettings,
     verdict: Verdict,
+    index: ChosenIndex,
 ) -> manifest_pb.Generation:
-    described, engine = snapshot.to_manifest(), load_engine(settings.index_engine)
+    described = snapshot.to_manifest()
     return manifest_pb.Generation(
         parent=trained.parent,
         code_version=code_version(),
@@ -234,14 +240,14 @@ def _manifest(
             shards=described.shards,
         ),
         dim=trained.settings.dim,
-        metric=engine.metric,
+        metric=load_engine(index.trial.engine).metric,
         num_queries=len(trained.query_vectors),
         seed=settings.seed,
-        evaluation={**trained.evaluation, **verdict.figures},
+        evaluation={**trained.evaluation, **verdict.figures, **index.figures},
         model={**model_settings(trained.settings), CATALOG_KEY: catalog_hash(arrays)},
         gate=manifest_pb.Gate(passed=verdict.passed, reasons=verdict.reasons),
         channels=CHANNEL_NAMES,
-        index=manifest_pb.Index(engine=settings.index_engine, search_k=engine.search_k(settings)),
+        index=index.manifest(),
     )
 
 

@@ -29,8 +29,15 @@ def test_a_value_out_of_bounds_is_refused_by_name(name: str, value: float) -> No
 
 def test_an_unknown_index_engine_is_refused_with_those_that_are_known() -> None:
     """Before anything is trained, not when the index is built."""
-    with pytest.raises(SettingsInvalid, match=r"model\.index_engine is 'any'.*annoy, exact"):
+    with pytest.raises(SettingsInvalid, match=r"index_engine is 'any'.*auto, annoy, exact, ivf"):
         ModelSettings(index_engine="any")
+
+
+def test_a_search_setting_of_no_engine_is_refused() -> None:
+    """It counts other things in each, and ``auto`` chooses it."""
+    with pytest.raises(SettingsInvalid, match=r"index_search_k is 5.*set it to 0, or name"):
+        ModelSettings(index_search_k=5)
+    assert ModelSettings(index_search_k=5, index_engine="ivf").index_search_k == 5
 
 
 def test_an_unknown_device_is_refused_with_those_that_are_known() -> None:

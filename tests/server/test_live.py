@@ -6,12 +6,14 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from model.artifact.index.annoy import ENGINE, AnnoyVectors
+from model.artifact.index.engines import ENGINES
 from model.artifact.private_files import HAS_PRIVATE_FILES
 from model.artifact.writer import GenerationWriter
 from model.errors import GenerationCorrupt, GenerationMissing
@@ -19,7 +21,15 @@ from model.settings import ModelSettings
 from server.errors import CanaryFailed
 from server.live import LiveGeneration, canary_vectors
 from server.settings import ServerSettings
-from testing.small_generations import DIM, GOLDEN, INDEX_NAME, NOW_MS, Artifacts, make_catalogue
+from testing.small_generations import (
+    DIM,
+    GOLDEN,
+    INDEX_NAME,
+    INDEXED,
+    NOW_MS,
+    Artifacts,
+    make_catalogue,
+)
 
 QUERIES = [f"query {number}" for number in range(40)]
 
@@ -62,7 +72,7 @@ print(len(titles), live.generation.find_query("query 7"), live.encoder.encode("n
 
 
 @pytest.mark.skipif(not HAS_PRIVATE_FILES, reason="the system has no files in memory")
-@pytest.mark.parametrize("engine", ["annoy", "exact"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_files_that_are_copied_over_do_not_end_the_process(
     artifacts: Artifacts, engine: str
 ) -> None:
@@ -178,25 +188,11 @@ def test_an_index_that_finds_too_little_fails_its_canaries(artifacts: Artifacts)
         vectors = np.load(folder / "item_vectors.npy")
         ENGINE.build(vectors, folder / INDEX_NAME, ModelSettings(num_trees=1, seed=1))
 
-    poor = artifacts.write(make_catalogue(3000, QUERIES), break_it=search_little)
+    little = make_catalogue(3000, QUERIES)
+    little.settings = replace(INDEXED, index_search_k=1)
+    poor = artifacts.write(little, break_it=search_little)
     with pytest.raises(CanaryFailed, match="found the nearest item of"):
-        load(artifacts, poor, index_search_k=1)
-
-
-def searched_with(
-    monkeypatch: pytest.MonkeyPatch, artifacts: Artifacts, generation_id: str, **settings: float
-) -> int:
-    """Return the search_k that a server's index is opened with."""
-    seen: list[int] = []
-
-    def opened(_path: Path, dim: int, count: int, search_k: int) -> AnnoyVectors:
-        seen.append(search_k)
-        return AnnoyVectors(_path, dim, count, search_k)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ENGINE, "open", opened)
-        load(artifacts, generation_id, **settings)
-    return seen[0]
+        load(artifacts, poor)
 
 
 def test_a_library_of_an_engine_that_is_missing_stops_the_start() -> None:
@@ -211,28 +207,34 @@ def test_a_library_of_an_engine_that_is_missing_stops_the_start() -> None:
 
 
 def test_the_index_is_searched_as_the_gate_searched_it(
-    artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Unless the operator says otherwise, which is logged."""
+    """With the setting that recall was measured with, and no other."""
     catalogue = make_catalogue(50, QUERIES)
-    catalogue.settings = ModelSettings(index_search_k=777)
-    generation_id = artifacts.write(catalogue)
+    catalogue.settings = replace(INDEXED, index_search_k=777)
+    seen: list[int] = []
 
-    assert searched_with(monkeypatch, artifacts, generation_id) == 777
-    assert searched_with(monkeypatch, artifacts, generation_id, index_search_k=777) == 777
-    assert not caplog.records
-    assert searched_with(monkeypatch, artifacts, generation_id, index_search_k=20) == 20
-    assert "index_search_k=20 recall_measured_with=777" in caplog.text
+    def opened(path: Path, dim: int, count: int, search_k: int) -> AnnoyVectors:
+        seen.append(search_k)
+        return AnnoyVectors(path, dim, count, search_k)
+
+    monkeypatch.setattr(ENGINE, "open", opened)
+    load(artifacts, artifacts.write(catalogue))
+
+    assert seen == [777]
 
 
-def test_a_generation_of_the_exact_engine_answers(artifacts: Artifacts) -> None:
+@pytest.mark.parametrize(("engine", "name"), [("exact", "index.npy"), ("ivf", "index.ivf")])
+def test_a_generation_of_another_engine_answers(
+    artifacts: Artifacts, engine: str, name: str
+) -> None:
     """Its file, its canaries, its ranking."""
     catalogue = make_catalogue(50, QUERIES)
-    catalogue.settings = ModelSettings(index_engine="exact")
+    catalogue.settings = ModelSettings(index_engine=engine, index_search_k=50)
 
-    live = load(artifacts, artifacts.write(catalogue), index_search_k=1)
+    live = load(artifacts, artifacts.write(catalogue))
 
-    assert live.generation.index_path.name == "index.npy"
+    assert live.generation.index_path.name == name
     ids, _ = live.index.search(catalogue.query_vectors[3], 10)
     assert [live.generation.item_ids[item] for item in ids.tolist()] == [
         f"{live.generation.id}/{item}" for item in catalogue.exact(catalogue.query_vectors[3], 10)

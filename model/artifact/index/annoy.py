@@ -33,6 +33,10 @@ _SECONDS_PER_ITEM_AND_TREE = 3e-6
 # Candidates beside `search_k` for each result and tree: one vector is met in several
 # trees and counts each time. Twice as much: a large k takes twice the time.
 _CANDIDATES_PER_RESULT = 4
+# Candidates of the narrowest search and of the widest that are tried: some 20 us and
+# 20 ms. Twice the first hardly differs; twice the second is dearer than scanning a
+# million items, and an index that needs it is better another one.
+_FEWEST, _MOST_TRIED = 128, 1 << 17
 # Annoy takes a 32-bit number.
 _MOST_CANDIDATES = 2**31 - 1
 
@@ -63,9 +67,10 @@ class AnnoyEngine:
         """See `Engine`."""
         return AnnoyVectors(path, dim, count, search_k)
 
-    def search_k(self, settings: IndexSettings) -> int:
+    def search_ks(self, count: int) -> tuple[int, ...]:
         """See `Engine`."""
-        return settings.index_search_k
+        doubled = range(count.bit_length() + 1)
+        return tuple(_FEWEST << n for n in doubled if _FEWEST << n <= _MOST_TRIED)
 
     def estimate(self, count: int, dim: int, settings: IndexSettings) -> IndexCost:
         """See `Engine`."""
@@ -75,16 +80,6 @@ class AnnoyEngine:
             file_bytes=file_bytes,
             build_bytes=int(_BUILD_PEAK * file_bytes),
             build_seconds=_SECONDS_PER_ITEM_AND_TREE * count * settings.num_trees,
-        )
-
-    def more_recall(self, settings: IndexSettings) -> str:
-        """See `Engine`.
-
-        More candidates are a superset of fewer; other trees may find less.
-        """
-        return (
-            f"raise model.index_search_k (now {settings.index_search_k}), "
-            "or set model.index_engine to exact"
         )
 
     def less_memory(self, settings: IndexSettings) -> str:

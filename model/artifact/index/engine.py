@@ -5,6 +5,7 @@ The builder (`model.publishing.publish`), the gate, the server and the memory es
 know engines by this interface alone.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from model.artifact.index.engines import ENGINES
+from model.artifact.index.engines import AUTO, ENGINES, candidates
 from model.errors import ArtifactError, GenerationCorrupt
 from stream.dtypes import Float32s, Int64s
 
@@ -27,10 +28,6 @@ class IndexSettings(Protocol):
     @property
     def num_trees(self) -> int:
         """Trees, for an engine that has some."""
-
-    @property
-    def index_search_k(self) -> int:
-        """Candidates that a search examines, for an engine that examines some."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,25 +111,23 @@ class Engine(Protocol):
             path: the file; check its sha256 first, a damaged one can crash the process.
             dim: length of the vectors.
             count: how many vectors it must hold.
-            search_k: what `search_k` returned for the build, or what an operator wants
-                instead.
+            search_k: how wide a search is, see `search_ks`.
 
         Raises:
             GenerationCorrupt: the file cannot be read, or holds something else.
         """
 
-    def search_k(self, settings: IndexSettings) -> int:
-        """Return how many candidates a search examines; 0: all.
+    def search_ks(self, count: int) -> Sequence[int]:
+        """Return how wide a search of `count` vectors may be made, the narrowest first:
+        candidates or lists to examine, at least one number; 0: it examines all.
 
-        The gate measures recall with it, the manifest records it, and a server searches
-        with it.
+        The builder takes the first that finds enough, the manifest records it, and a
+        server searches with it. The widest need not find everything: where it costs as
+        much as a scan, `exact` is the better engine.
         """
 
     def estimate(self, count: int, dim: int, settings: IndexSettings) -> IndexCost:
         """Return what an index of `count` vectors of length `dim` will cost."""
-
-    def more_recall(self, settings: IndexSettings) -> str:
-        """Return what the operator should do to raise recall, an imperative."""
 
     def less_memory(self, settings: IndexSettings) -> str:
         """Return what the operator should do to build in less memory, an imperative."""
@@ -159,6 +154,36 @@ def load_engine(name: str) -> Engine:
             "run: pip install 'freshet[server]'"
         ) from error
     return engine
+
+
+def estimate_index(name: str, count: int, dim: int, settings: IndexSettings) -> IndexCost:
+    """Return what an index will cost: that of an engine, or of all those that are tried
+    one after the other.
+
+    Args:
+        name: an engine's, or `model.artifact.index.engines.AUTO`.
+        count: how many vectors.
+        dim: their length.
+        settings: what engines read of the settings.
+    """
+    costs = [load_engine(each).estimate(count, dim, settings) for each in candidates(name, count)]
+    return IndexCost(
+        file_bytes=max(cost.file_bytes for cost in costs),
+        build_bytes=max(cost.build_bytes for cost in costs),
+        build_seconds=sum(cost.build_seconds for cost in costs),
+    )
+
+
+def less_memory(name: str, settings: IndexSettings) -> str:
+    """Return what the operator should do to build in less memory, an imperative.
+
+    Args:
+        name: as in `estimate_index`.
+        settings: what engines read of the settings.
+    """
+    if name == AUTO:
+        return "set model.index_engine to exact"
+    return load_engine(name).less_memory(settings)
 
 
 def check_search(vector: Float32s, k: int, dim: int) -> None:

@@ -8,18 +8,16 @@ from typing import Final
 
 import numpy as np
 
+from model.artifact.index.cosines import best_rows, near_best, rounding_of
 from model.artifact.index.engine import Engine, IndexCost, IndexSettings, check_search
 from model.errors import ArtifactError, GenerationCorrupt
-from stream.dtypes import Float32s, Float64s, Int64s
+from stream.dtypes import Float32s, Int64s
 from stream.errors import refusal
 
 _HEADER_BYTES = 128  # of a .npy file
 # Seconds a byte to write: a disk of 100 MB/s. Half as fast takes twice the time, which
 # for ten million items of 128 dimensions is a minute off the training budget.
 _SECONDS_PER_BYTE = 1e-8
-# Rows of a block that is scored again in float64: 8 MB at 128 dimensions. Only vectors
-# that are nearly equal make more than one block; twice as many take twice the memory.
-_BLOCK_ROWS = 1 << 13
 
 
 class ExactEngine:
@@ -40,9 +38,9 @@ class ExactEngine:
         """See `Engine`."""
         return ExactVectors(path, dim, count)
 
-    def search_k(self, settings: IndexSettings) -> int:  # noqa: ARG002  # nothing to set
+    def search_ks(self, count: int) -> tuple[int, ...]:  # noqa: ARG002  # nothing to set
         """See `Engine`."""
-        return 0
+        return (0,)
 
     def estimate(self, count: int, dim: int, settings: IndexSettings) -> IndexCost:  # noqa: ARG002  # nothing to set
         """See `Engine`; the vectors are written from where they are."""
@@ -50,10 +48,6 @@ class ExactEngine:
         return IndexCost(
             file_bytes=file_bytes, build_bytes=0, build_seconds=_SECONDS_PER_BYTE * file_bytes
         )
-
-    def more_recall(self, settings: IndexSettings) -> str:  # noqa: ARG002  # nothing to set
-        """See `Engine`."""
-        return "train again: an exact index misses nothing, so its file was damaged"
 
     def less_memory(self, settings: IndexSettings) -> str:  # noqa: ARG002  # nothing to set
         """See `Engine`."""
@@ -79,8 +73,7 @@ class ExactVectors:
     def __init__(self, path: Path, dim: int, count: int) -> None:
         self._dim = dim
         self._vectors = _load(path, dim, count)
-        # A float32 product of unit vectors is off by at most half of this.
-        self._rounding = np.float32(2 * dim * np.finfo(np.float32).eps)
+        self._rounding = rounding_of(dim)
 
     def __len__(self) -> int:
         return len(self._vectors)
@@ -96,21 +89,8 @@ class ExactVectors:
         k = min(k, len(self))
         if not k:
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
-        # Whatever is among the k best by its exact cosine is here: ids ascending.
-        rounded = self._vectors @ vector
-        least = np.partition(rounded, len(self) - k)[len(self) - k]
-        ids = np.flatnonzero(rounded >= least - self._rounding)
-        cosines = self._cosines(ids, vector.astype(np.float64))
-        best = np.argsort(-cosines, kind="stable")[:k]
-        return ids[best].astype(np.int64), cosines[best].astype(np.float32)
-
-    def _cosines(self, ids: Int64s, vector: Float64s) -> Float64s:
-        """Return the cosines of some rows, each summed by itself and in one order.
-
-        A matrix product sums a row in an order that depends on the row's place.
-        """
-        blocks = np.array_split(ids, range(_BLOCK_ROWS, len(ids), _BLOCK_ROWS))
-        return np.concatenate([(self._vectors[block] * vector).sum(axis=1) for block in blocks])
+        near = near_best(self._vectors @ vector, k, self._rounding)
+        return best_rows(self._vectors, near, near, vector, k)
 
 
 def _load(path: Path, dim: int, count: int) -> Float32s:

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, replace
 
-from model.artifact.index.engine import load_engine
+from model.artifact.index.engine import estimate_index
 from model.errors import TrainingFailed
 from model.settings import ModelSettings
 
@@ -37,7 +37,7 @@ class Budget:
     @staticmethod
     def of(settings: ModelSettings, num_items: int, began: float) -> "Budget":
         """Return the budget that the settings give a training of so many items."""
-        index = load_engine(settings.index_engine).estimate(num_items, settings.dim, settings)
+        index = estimate_index(settings.index_engine, num_items, settings.dim, settings)
         return Budget(
             began=began,
             seconds=settings.budget_seconds,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.artifact.channels import CHANNELS, channels_on, has_fused_step
-from model.artifact.index.engine import load_engine
+from model.artifact.index.engine import estimate_index
 from model.data.graph import GraphPart
 from model.data.graph_size import GraphSize, largest_batch
 from model.data.training_set import TrainingSet
@@ -120,7 +120,7 @@ def estimate_publishing(data: TrainingSet, settings: ModelSettings) -> MemoryEst
     """
     part = data.whole
     vectors = _PUBLISHED_VECTORS * part.num_nodes + _PICKED_VECTORS * part.num_items
-    cost = load_engine(settings.index_engine).estimate(part.num_items, settings.dim, settings)
+    cost = estimate_index(settings.index_engine, part.num_items, settings.dim, settings)
     return MemoryEstimate(
         parts=(
             ("vectors of all nodes", _FLOAT * settings.dim * vectors),

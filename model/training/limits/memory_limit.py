@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from model.artifact.index.engine import load_engine
+from model.artifact.index.engine import less_memory
 from model.data.training_set import TrainingSet
 from model.errors import TrainingRefused
 from model.network.sampled import batch_counts
@@ -88,7 +88,7 @@ def _refuse_writing(data: TrainingSet, settings: ModelSettings, device: torch.de
     limit = settings.memory_bytes if device == host else 0
     available, needs = limit or free_bytes(host), estimate_publishing(data, settings)
     if needs.total_bytes > available:
-        less = f"{load_engine(settings.index_engine).less_memory(settings)}, or {_LESS}"
+        less = f"{less_memory(settings.index_engine, settings)}, or {_LESS}"
         raise _does_not_fit("writing the generation", needs, available, host, less)
 
 

@@ -282,7 +282,7 @@ def test_a_file_that_ranks_by_another_metric_is_refused(generation: Generation) 
     """Annoy would load the file and rank wrongly."""
     generation.manifest.metric = "angular"
 
-    with pytest.raises(GenerationCorrupt, match="metric 'angular'; this code reads 'euclidean'"):
+    with pytest.raises(GenerationCorrupt, match="metric 'angular'; this code reads 'cosine'"):
         generation.open_index()
 
 

@@ -109,9 +109,18 @@ def test_an_index_that_misses_neighbours_is_refused(
     candidate: Candidate, settings: ModelSettings
 ) -> None:
     """With the setting that mends it."""
-    verdict = judge(replace(candidate, index_recall=0.85), None, settings)
+    fewer = replace(candidate, index_recall=0.97)
+    chosen = replace(settings, index_engine="ivf", index_search_k=3)
 
-    assert any("raise model.index_search_k" in reason for reason in verdict.reasons)
+    reasons = [
+        *judge(fewer, None, chosen).reasons,
+        *judge(fewer, None, replace(chosen, index_search_k=0)).reasons,
+    ]
+
+    assert "finds 0.970 of the nearest items, less than 0.98" in reasons[0]
+    assert "set model.index_search_k (now 3) to 0" in reasons[0]
+    assert "set model.index_engine (now ivf) to auto" in reasons[1]
+    assert judge(fewer, None, replace(chosen, recall_at_10=0.97)).passed
 
 
 def test_items_that_are_simply_gone_are_refused(

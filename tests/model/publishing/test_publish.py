@@ -10,13 +10,14 @@ import pytest
 import model.publishing.publish
 from model.artifact.encoder import TextEncoder
 from model.artifact.generation import Generation, open_generation
-from model.artifact.index.annoy import AnnoyEngine
 from model.artifact.index.engine import load_engine
+from model.artifact.index.engines import ENGINES
+from model.artifact.index.exact import ExactEngine
 from model.artifact.provenance import catalog_hash
 from model.artifact.store import ArtifactStore
 from model.errors import ArtifactError, GateRefused, GenerationCorrupt, GenerationMissing
+from model.publishing.index.recall import exact_answers
 from model.publishing.publish import publish, use_generation
-from model.publishing.recall import index_recall
 from model.settings import ModelSettings
 from model.training.result import TrainedModel
 from model.training.train import train
@@ -49,16 +50,16 @@ def test_the_manifest_says_where_it_came_from(generation: Generation, arrays: Gr
     assert manifest.snapshot.watermark_ms == arrays.watermark_ms
     assert manifest.snapshot.graph_hash == "f" * 64
     assert manifest.created_ms == NOW_MS
-    assert manifest.metric == "euclidean"
+    assert manifest.metric == "cosine"
     assert manifest.model["dim"] == "16"
     assert manifest.gate.passed
-    assert manifest.evaluation["index_recall_10"] > 0.9
+    assert manifest.evaluation["index_recall_10"] == 1.0
     assert manifest.evaluation["validation_mrr"] > 0
     assert manifest.code_version
 
 
 @pytest.mark.parametrize(
-    ("name", "searched_with"), [("annoy", 321), ("exact", 0)], ids=["annoy", "exact"]
+    ("name", "searched_with"), [("annoy", 321), ("exact", 0), ("ivf", 321)], ids=ENGINES
 )
 def test_the_manifest_says_how_the_index_was_judged(
     trained: TrainedModel,
@@ -78,34 +79,44 @@ def test_the_manifest_says_how_the_index_was_judged(
     assert generation.search_k == searched_with
     assert generation.engine is load_engine(name)
     assert generation.manifest.metric == generation.engine.metric
-    recall = index_recall(
-        generation.open_index(),
-        generation.item_vectors[generation.index_items],
-        generation.query_vectors,
+    trial = generation.manifest.index.trials[0]
+    assert (trial.engine, trial.search_k) == (name, searched_with)
+    answers = exact_answers(
+        generation.item_vectors[generation.index_items], generation.query_vectors
     )
-    assert recall == generation.manifest.evaluation["index_recall_10"]
+    recall = answers.recall(generation.open_index())
+    assert recall == trial.recall_10["known"]
+    evaluation = generation.manifest.evaluation
+    assert evaluation["index_recall_10_known"] == recall
+    assert evaluation["index_recall_10"] == min(trial.recall_10.values())
 
 
 def test_following_the_gates_advice_on_the_index_makes_it_pass(
     make_arrays: MakeArrays, settings: ModelSettings, artifacts: ArtifactStore
 ) -> None:
-    """The same model, searched among more candidates."""
+    """Each of its advices, one after the other, with the same model."""
     stock = [CatalogItem(item_id=f"s{n}", title=f"{n * 7919 % 9973} {n:x}") for n in range(3000)]
     arrays = make_arrays(shop_events(100), [*shop_items(), *stock])
-    few = replace(settings, num_trees=1, index_search_k=1, gate_max_mean_cosine=1.0)
-    trained = train(arrays, few)
+    few = replace(
+        settings, index_engine="ivf", index_search_k=1, recall_at_10=1.0, gate_max_mean_cosine=1.0
+    )
+    trained, snapshot = train(arrays, few), snapshot_of(arrays)
 
-    with pytest.raises(GateRefused, match=r"raise model\.index_search_k \(now 1\)") as caught:
-        publish(trained, arrays, snapshot_of(arrays), artifacts, few, NOW_MS)
-    refused = artifacts.manifest(caught.value.generation_id)
-    more = replace(few, index_search_k=10_000)
-    passed = publish(trained, arrays, snapshot_of(arrays), artifacts, more, NOW_MS + 1000)
+    with pytest.raises(GateRefused, match=r"set model\.index_search_k \(now 1\) to 0") as caught:
+        publish(trained, arrays, snapshot, artifacts, few, NOW_MS)
+    chosen = replace(few, index_search_k=0)
+    with pytest.raises(GateRefused, match=r"set model\.index_engine \(now ivf\) to auto") as again:
+        publish(trained, arrays, snapshot, artifacts, chosen, NOW_MS + 1000)
+    auto = replace(chosen, index_engine="auto")
+    passed = publish(trained, arrays, snapshot, artifacts, auto, NOW_MS + 2000)
 
     recalls = [
-        manifest.evaluation["index_recall_10"] for manifest in (refused, artifacts.manifest(passed))
+        artifacts.manifest(each).evaluation["index_recall_10"]
+        for each in (caught.value.generation_id, again.value.generation_id, passed)
     ]
-    assert recalls[0] < 0.9
-    assert recalls[1] == 1.0
+    assert recalls[0] < recalls[1] < recalls[2] == 1.0
+    trial = artifacts.manifest(passed).index.trials[0]
+    assert set(trial.recall_10) == {"known", "unseen", "newest"}
 
 
 def test_vectors_belong_to_their_ids(
@@ -223,7 +234,7 @@ def test_a_crash_while_writing_leaves_no_generation(
     def die(*_arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(AnnoyEngine, "build", die)
+    monkeypatch.setattr(ExactEngine, "build", die)
 
     with pytest.raises(KeyboardInterrupt):
         publish(trained, arrays, snapshot_of(arrays), artifacts, settings, NOW_MS)

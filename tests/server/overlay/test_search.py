@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from model.artifact.index.engines import ENGINES
 from model.artifact.overlay.merge import merge_rows
 from model.artifact.overlay.segment import Claim, OverlayRows
 from model.settings import ModelSettings
@@ -26,10 +27,11 @@ NUM_ITEMS = 60
 Vectors = dict[str, NDArray[np.float32]]
 
 
-@pytest.fixture(scope="module", params=["exact", "annoy"])
+@pytest.fixture(scope="module", params=ENGINES)
 def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LiveView:
     """A small generation; its index misses nothing, with either engine."""
-    settings = ModelSettings(index_engine=request.param, num_trees=10, seed=1)
+    # So wide that it examines all.
+    settings = ModelSettings(index_engine=request.param, index_search_k=1000, num_trees=10, seed=1)
     catalogue = replace(make_catalogue(NUM_ITEMS, QUERIES), settings=settings)
     catalogue.hidden = frozenset(range(0, NUM_ITEMS, 7))
     artifacts = Artifacts(tmp_path_factory.mktemp("generations") / "artifacts")

@@ -72,13 +72,12 @@ def test_a_file_with_another_number_of_vectors_is_refused(
     make_index: MakeIndex,
     vectors: Float32s,
     tmp_path: Path,
-    settings: ModelSettings,
 ) -> None:
     """Annoy itself would load it."""
     make_index(engine, vectors)
 
     with pytest.raises(GenerationCorrupt, match=r"holds .*3000.*, not .*2999"):
-        engine.open(tmp_path / engine.file_name, DIM, 2999, engine.search_k(settings))
+        engine.open(tmp_path / engine.file_name, DIM, 2999, 1)
 
 
 def test_a_file_cut_short_is_refused(
@@ -86,7 +85,6 @@ def test_a_file_cut_short_is_refused(
     make_index: MakeIndex,
     vectors: Float32s,
     tmp_path: Path,
-    settings: ModelSettings,
 ) -> None:
     """Cut at a node boundary Annoy loads it "successfully"."""
     make_index(engine, vectors)
@@ -97,7 +95,7 @@ def test_a_file_cut_short_is_refused(
     path.write_bytes(content[: node_bytes * 100])
 
     with pytest.raises(GenerationCorrupt, match=str(path)):
-        engine.open(path, DIM, len(vectors), engine.search_k(settings))
+        engine.open(path, DIM, len(vectors), 1)
 
 
 def test_a_missing_file_is_refused(engine: Engine, tmp_path: Path) -> None:
@@ -163,7 +161,7 @@ def test_each_engine_has_a_file_of_its_own() -> None:
 
 def test_an_engine_that_is_not_in_the_table_is_named() -> None:
     """With those that are."""
-    with pytest.raises(GenerationCorrupt, match="'tomorrow' is not known, only annoy, exact"):
+    with pytest.raises(GenerationCorrupt, match="'tomorrow' is not known, only annoy, exact, ivf"):
         load_engine("tomorrow")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from model.artifact.index.exact import ENGINE
 from model.errors import GenerationCorrupt
-from model.publishing.recall import index_recall
+from model.publishing.index.recall import exact_answers
 from stream.dtypes import Float32s
 from testing.vectors import DIM, MakeIndex, clustered_vectors
 
@@ -45,7 +45,9 @@ def test_equal_vectors_are_ordered_by_id(make_index: MakeIndex) -> None:
 
 def test_its_recall_is_one(make_index: MakeIndex, vectors: Float32s) -> None:
     """Whatever is asked."""
-    assert index_recall(make_index(ENGINE, vectors), vectors, clustered_vectors(50, seed=8)) == 1.0
+    answers = exact_answers(vectors, clustered_vectors(50, seed=8))
+
+    assert answers.recall(make_index(ENGINE, vectors)) == 1.0
 
 
 def test_numbers_of_another_type_are_refused(tmp_path: Path) -> None:

@@ -14,7 +14,11 @@ def test_each_part_ends_before_the_next() -> None:
     """Pre-training leaves time for passes, these for the closing ones, all for the
     export.
     """
-    budget = Budget.of(ModelSettings(budget_seconds=100.0, num_trees=10), 20_000, began=1000.0)
+    budget = Budget.of(
+        ModelSettings(budget_seconds=100.0, index_engine="annoy", num_trees=10),
+        20_000,
+        began=1000.0,
+    )
 
     assert budget.pretraining_end == pytest.approx(1040.0)
     assert budget.passes_end == pytest.approx(1089.2)
@@ -23,7 +27,7 @@ def test_each_part_ends_before_the_next() -> None:
 
 def test_more_items_and_trees_leave_less_for_steps() -> None:
     """The index of a large shop takes long."""
-    settings = ModelSettings(budget_seconds=100.0, num_trees=10)
+    settings = ModelSettings(budget_seconds=100.0, index_engine="annoy", num_trees=10)
     ends = [
         Budget.of(replace(settings, num_trees=trees), items, began=0.0).end
         for items, trees in ((20_000, 10), (200_000, 10), (200_000, 50))

@@ -202,7 +202,7 @@ def test_pre_training_that_does_not_fit_is_refused() -> None:
 def test_an_index_that_cannot_be_built_is_refused_before_training() -> None:
     """By a forest that is larger than the model; the advice makes it fit."""
     data = random_set(300, 2000, 100, 3000)
-    settings = replace(SMALL, num_trees=1000)
+    settings = replace(SMALL, index_engine="annoy", num_trees=1000)
     needs = estimate_publishing(data, settings)
     settings = replace(settings, memory_bytes=needs.total_bytes - 1)
 

@@ -1,0 +1,78 @@
+"""Several arrays in one file, each mapped where it lies.
+
+Each is as NumPy writes it, and begins at a multiple of 64 bytes.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.errors import ArtifactError, GenerationCorrupt
+from stream.errors import refusal
+
+# Bytes. NumPy pads its headers to it: a cache line. Twice as much gains nothing.
+_ALIGNMENT = 64
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays into one file, in their order.
+
+    Raises:
+        ArtifactError: the file cannot be written.
+    """
+    try:
+        with path.open("wb") as out:
+            for array in arrays.values():
+                np.save(out, np.ascontiguousarray(array), allow_pickle=False)
+                out.write(bytes(-out.tell() % _ALIGNMENT))
+    except OSError as error:
+        raise ArtifactError(f"the index {path} cannot be written: {error}") from error
+
+
+def map_arrays(path: Path, wanted: Mapping[str, tuple[Any, int]]) -> dict[str, NDArray[Any]]:
+    """Map the arrays of a file, read-only.
+
+    Args:
+        path: the file.
+        wanted: dtype and number of axes of each, in the order that they were written
+            in.
+
+    Raises:
+        GenerationCorrupt: the file cannot be read, or an array has another dtype or
+            number of axes.
+    """
+    try:
+        with path.open("rb") as file:
+            arrays = {name: _map_next(path, file) for name in wanted}
+    except (OSError, ValueError, EOFError, OverflowError) as error:
+        if refusal(error):
+            raise
+        raise GenerationCorrupt(f"the index {path} cannot be loaded: {error}") from error
+    for name, (dtype, axes) in wanted.items():
+        found = arrays[name]
+        if found.dtype != dtype or found.ndim != axes:
+            raise GenerationCorrupt(
+                f"the index {path} holds {found.dtype} {found.shape} as {name}, not "
+                f"{np.dtype(dtype)} with {axes} axes"
+            )
+    return arrays
+
+
+def _map_next(path: Path, file: BinaryIO) -> NDArray[Any]:
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("an array is not in version 1.0 of NumPy's format")
+    shape, is_by_column, dtype = np.lib.format.read_array_header_1_0(file)
+    if is_by_column or dtype.hasobject:
+        raise ValueError(f"an array of {dtype} is not stored row by row as plain numbers")
+    begin = file.tell()
+    size_bytes = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    end = begin + size_bytes
+    file.seek(end + -end % _ALIGNMENT)
+    # An empty array cannot be memory-mapped.
+    if not size_bytes:
+        return np.zeros(shape, dtype=dtype)
+    # A plain array over the same map: `np.memmap` is ten times as slow to index.
+    return np.asarray(np.memmap(path, dtype=dtype, mode="r", offset=begin, shape=shape))

@@ -1,0 +1,1 @@
+"""A generation's index: which engine, searched how wide, by measurement."""
