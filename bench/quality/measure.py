@@ -14,6 +14,7 @@ from freshet.evaluation.holdout_report import (
     title_json,
 )
 from freshet.evaluation.replay_report import comparison_json, effort_json
+from freshet.evaluation.session_rows import session_json
 from model.evaluation.asked import ReplayPlan
 from model.evaluation.evaluation import MEAN, Evaluation, ModelDifference
 from model.evaluation.holdout import SEGMENTS
@@ -77,10 +78,12 @@ def replay(log: QualityLog, graph: GraphReader, plan: Plan, replayed: ReplayPlan
     """Yield a table of each system that a log is replayed through; print each row as it
     is known.
     """
-    comparisons, efforts = PrequentialReplay(
+    systems = PrequentialReplay(
         lambda before_ms: graph.arrays(before_ms=before_ms), replayed, plan.settings
-    ).run()
-    for row in (*map(comparison_json, comparisons), *map(effort_json, efforts)):
+    )
+    comparisons, efforts = systems.run()
+    gains = map(session_json, systems.session_gains)
+    for row in (*map(comparison_json, comparisons), *map(effort_json, efforts), *gains):
         _print(log, {"refresh_every": replayed.refresh_every, **row})
     for system in dict.fromkeys(each.system for each in comparisons):
         chosen = [each for each in comparisons if each.system == system]

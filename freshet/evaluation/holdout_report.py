@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from freshet.evaluation.event_log import EventLog, open_log, until_stopped
+from freshet.evaluation.session_rows import session_json, session_table
 from freshet.process import CommandError
 from freshet.terminal.output import table
 from freshet.terminal.progress import progress
@@ -47,10 +48,6 @@ _DIFFERENCE_HEADERS = (
 _TITLE_HEADERS = ("asked by its title", "segment", "titles", "first ten", "95%", "median rank")
 _TITLE_DIFFERENCE_HEADERS = (f"{_JUDGED} against", "segment", "first ten", "95%")
 _CHOSEN_HEADERS = ("model", "seed", "chosen on the 10% before")
-_SESSION_HEADERS = (
-    *("in sessions", "seed", "clicks", "sessions", "items", "queries"),
-    *("MRR without", "with", "relative", "95%", "R@10 without", "with", "relative", "95%"),
-)
 _ALL = "all"
 _SHOWN = ("mrr", "recall_10", "recall_100")
 _DIGITS = 4
@@ -207,26 +204,6 @@ def title_json(score: TitleScore) -> dict[str, Any]:
     }
 
 
-def session_json(gain: SessionGain) -> dict[str, Any]:
-    """Return what the running session brings a model as one flat object."""
-    figures: dict[str, Any] = {
-        "model": gain.model,
-        "seed": gain.seed,
-        "context_clicks": gain.clicks,
-        "context_sessions": gain.sessions,
-        "context_weight": round(gain.weights.items, _DIGITS),
-        "context_query_weight": round(gain.weights.queries, _DIGITS),
-    }
-    for name, (low, high) in gain.intervals.items():
-        figures |= {
-            f"{name}_without": round(gain.without[name], _DIGITS),
-            f"{name}_with": round(gain.within[name], _DIGITS),
-            f"{name}_relative": round(gain.relative[name], _DIGITS),
-            f"{name}_relative_interval": [round(low, _DIGITS), round(high, _DIGITS)],
-        }
-    return figures
-
-
 def _figures_json(
     figures: Mapping[str, float], intervals: Mapping[str, tuple[float, float]]
 ) -> dict[str, Any]:
@@ -253,7 +230,7 @@ def _as_tables(
         table(
             _TITLE_DIFFERENCE_HEADERS, [_difference_row(each, (TITLE_FIGURE,)) for each in by_title]
         ),
-        table(_SESSION_HEADERS, [_session_row(each) for each in gains]),
+        session_table(gains),
         table(
             _CHOSEN_HEADERS,
             [_chosen_row(each) for each in scores if each.chosen and each.segment == _ALL],
@@ -269,20 +246,6 @@ def _chosen_row(score: ModelScore) -> tuple[str, ...]:
         str(score.seed),
         ", ".join(f"{name} {value:g}" for name, value in score.chosen.items()),
     )
-
-
-def _session_row(gain: SessionGain) -> tuple[str, ...]:
-    figures = []
-    for name, (low, high) in gain.intervals.items():
-        figures += [
-            f"{gain.without[name]:.3f}",
-            f"{gain.within[name]:.3f}",
-            f"{gain.relative[name]:+.1%}",
-            f"{low:+.1%} to {high:+.1%}",
-        ]
-    weights = (f"{weight:g}" for weight in gain.weights)
-    counts = (f"{gain.clicks:,}", f"{gain.sessions:,}")
-    return (gain.model, str(gain.seed), *counts, *weights, *figures)
 
 
 def _score_row(score: ModelScore) -> tuple[str, ...]:

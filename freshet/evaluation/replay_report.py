@@ -11,10 +11,12 @@ from typing import Any
 import click
 
 from freshet.evaluation.event_log import EventLog, open_log, until_stopped
+from freshet.evaluation.session_rows import session_json, session_table
 from freshet.terminal.output import table
 from freshet.terminal.progress import progress
 from model.evaluation.asked import ReplayPlan
 from model.evaluation.prequential import PrequentialReplay, SystemComparison, SystemCost
+from model.evaluation.sessions import SessionGain
 from model.settings import ModelSettings
 from stream.settings import StreamSettings
 
@@ -70,10 +72,14 @@ def report(
         )
         comparisons, efforts = replay.run()
     if as_json:
-        rows = [*map(comparison_json, comparisons), *map(effort_json, efforts)]
+        rows = [
+            *map(comparison_json, comparisons),
+            *map(effort_json, efforts),
+            *map(session_json, replay.session_gains),
+        ]
         click.echo("\n".join(json.dumps(row) for row in rows))
     else:
-        click.echo(_as_tables(comparisons, efforts))
+        click.echo(_as_tables(comparisons, efforts, replay.session_gains))
 
 
 def comparison_json(comparison: SystemComparison) -> dict[str, Any]:
@@ -101,14 +107,19 @@ def effort_json(effort: SystemCost) -> dict[str, Any]:
     }
 
 
-def _as_tables(comparisons: Sequence[SystemComparison], efforts: Sequence[SystemCost]) -> str:
+def _as_tables(
+    comparisons: Sequence[SystemComparison],
+    efforts: Sequence[SystemCost],
+    gains: Sequence[SessionGain],
+) -> str:
     systems = dict.fromkeys(each.system for each in comparisons)
     tables = [_as_table([each for each in comparisons if each.system == name]) for name in systems]
     efforts_rows = [
         (each.system, f"{each.trainings:,}", str(each.refused), f"{each.seconds:.3g}")
         for each in efforts
     ]
-    return "\n\n".join([*tables, table(_EFFORT_HEADERS, efforts_rows)])
+    in_sessions = [session_table(gains)] if gains else []
+    return "\n\n".join([*tables, table(_EFFORT_HEADERS, efforts_rows), *in_sessions])
 
 
 def _as_table(comparisons: Sequence[SystemComparison]) -> str:

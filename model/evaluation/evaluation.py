@@ -230,12 +230,12 @@ class Evaluation:
         For each seed, then on the mean; nothing where no click has something before it,
         or the model cannot take it.
         """
-        clicks, ranks = self._task.test.clicks, self._sessions[name]
-        if not len(clicks) or not ranks:
+        session, ranks = self._task.test.clicks.session, self._sessions[name]
+        if not len(session) or not ranks:
             return
         for each in ranks:
-            yield session_gain(name, clicks, [each], each.seed)
-        yield session_gain(name, clicks, ranks, MEAN)
+            yield session_gain(name, session, [each], each.seed)
+        yield session_gain(name, session, ranks, MEAN)
 
     def _fit(self, name: str, seed: int) -> _SeedResult:
         refuse_if_cancelled(self._task.is_cancelled)

@@ -16,6 +16,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from model.bootstrap import relative_interval
+from model.context import ContextWeights
+from model.data.session_clicks import session_clicks
 from model.evaluation.asked import (
     CLICK_SEGMENTS,
     DAY_MS,
@@ -29,6 +31,7 @@ from model.evaluation.cancellation import never, refuse_if_cancelled
 from model.evaluation.lane import ReplayedLane
 from model.evaluation.log_changes import LogChanges
 from model.evaluation.replayed import ReplayedSystem
+from model.evaluation.sessions import SessionGain, SessionRanks, session_gain
 from model.settings import ModelSettings
 from stream.dtypes import Float64s, Int64s
 from stream.graph.arrays import GraphArrays
@@ -94,9 +97,12 @@ class _Walk:
         steps: trainings or rounds.
         seconds: they took.
         refused: trainings that the gate refused.
+        sessions: the session of each click that its session could answer, and its ranks
+            without and with it, a moment.
     """
 
     ranks: list[Float64s] = field(default_factory=list)
+    sessions: list[tuple[Int64s, SessionRanks]] = field(default_factory=list)
     steps: int = 0
     seconds: float = 0.0
     refused: int = 0
@@ -108,6 +114,23 @@ class _Walk:
             refused=self.refused,
             seconds=self.seconds / max(1, self.steps),
         )
+
+    def gain(self, system: str) -> SessionGain | None:
+        """Return what running sessions brought a system; None: no click could be
+        answered by one.
+        """
+        session = np.concatenate([session for session, _ in self.sessions])
+        if not len(session):
+            return None
+        parts = [ranks for _, ranks in self.sessions]
+        each = [[*ranks.weights] for ranks in parts for _ in ranks.without]
+        whole = SessionRanks(
+            seed=parts[0].seed,
+            weights=ContextWeights(*np.mean(each, axis=0).tolist()),
+            without=np.concatenate([ranks.without for ranks in parts]),
+            within=np.concatenate([ranks.within for ranks in parts]),
+        )
+        return session_gain(system, session, [whole], whole.seed)
 
 
 class PrequentialReplay:
@@ -143,6 +166,7 @@ class PrequentialReplay:
             STREAMED: refreshes(self._clicks.ms, plan.refresh_every),
         }
         self._done = 0
+        self._gains: list[SessionGain] = []
 
     def run(self) -> tuple[list[SystemComparison], list[SystemCost]]:
         """Predict all clicks by all systems.
@@ -167,7 +191,19 @@ class PrequentialReplay:
             for name in (STREAMED, FRESH)
             for segment in CLICK_SEGMENTS
         ]
+        gains = (walks[name].gain(name) for name in (NIGHTLY, STREAMED))
+        self._gains = [gain for gain in gains if gain is not None]
         return comparisons, [walk.cost(name) for name, walk in walks.items()]
+
+    @property
+    def session_gains(self) -> list[SessionGain]:
+        """What running sessions brought the systems that train, after `run`.
+
+        Of the predicted clicks with something before them in their session; each
+        generation draws a query by its own weights. None of a system whose clicks have
+        nothing before them.
+        """
+        return self._gains
 
     def _walk(
         self,
@@ -187,8 +223,11 @@ class PrequentialReplay:
             system = ReplayedSystem(
                 Path(folder), settings, warm_starts=not fresh, is_cancelled=self._is_cancelled
             )
-            for moment_ms, place in zip(
-                moments, np.split(np.arange(len(clicks.ms)), ends), strict=True
+            for moment_ms, end_ms, place in zip(
+                moments,
+                [*moments[1:], None],
+                np.split(np.arange(len(clicks.ms)), ends),
+                strict=True,
             ):
                 refuse_if_cancelled(self._is_cancelled)
                 began = time.monotonic()
@@ -196,6 +235,8 @@ class PrequentialReplay:
                 walk.seconds += time.monotonic() - began
                 walk.steps += 1
                 walk.ranks.append(system.ranks(clicks, place))
+                in_session = session_clicks(clicks.whole, moment_ms, end_ms=end_ms)
+                walk.sessions.append(system.in_sessions(in_session, clicks.whole))
                 if fresh:
                     self._ask_lane(system, moment_ms, place, *fresh)
                 self._done += 1

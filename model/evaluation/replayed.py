@@ -9,9 +9,13 @@ import numpy as np
 from model.artifact.encoder import TextEncoder
 from model.artifact.generation import Generation, open_generation
 from model.artifact.store import ArtifactStore
+from model.context import NO_CONTEXT
+from model.data.session_clicks import SessionClicks
 from model.errors import GateRefused
 from model.evaluation.asked import AskedClicks
 from model.evaluation.cancellation import never
+from model.evaluation.sessions import SessionRanks
+from model.publishing.context_weights import ClickVectors, click_ranks
 from model.publishing.refresh import SnapshotInput, train_and_publish
 from model.ranking import edge_ranks
 from model.settings import ModelSettings
@@ -96,6 +100,40 @@ class ReplayedSystem:
             (nothing, nothing),
         )
         return ranks
+
+    def in_sessions(self, clicks: SessionClicks, whole: GraphArrays) -> tuple[Int64s, SessionRanks]:
+        """Return the session of each click that can be answered by it, ``int64
+        [num_answered]``, and the ranks without and with it, by the live generation's
+        own weights.
+
+        Those are clicks whose item it has, and something of the session before it.
+
+        Args:
+            clicks: the clicks, in the numbering of `whole`.
+            whole: the graph of the log.
+        """
+        live = self.live
+        row_of = {item_id: row for row, item_id in enumerate(live.item_ids)}
+        queries = np.unique(np.concatenate([clicks.query, *clicks.queries])).astype(np.int64)
+        number = np.full(whole.num_queries, -1, dtype=np.int64)
+        number[queries] = np.arange(len(queries))
+        known = clicks.renumbered(
+            query=number,
+            item=np.array([row_of.get(item_id, -1) for item_id in whole.item_ids], np.int64),
+            # As a server: a query of the session that has no vector is left out.
+            context_query=np.where(np.isin(whole.query_keys, live.query_keys), number, -1),
+        )
+        vectors = ClickVectors(
+            queries=query_vectors(live, whole, queries, encoder=live.text_encoder()),
+            items=live.item_vectors,
+            is_shown=live.item_shown,
+        )
+        weights = live.context_weights
+        without, within = click_ranks(known, vectors, [NO_CONTEXT, weights])
+        ranks = SessionRanks(
+            seed=self._settings.seed, weights=weights, without=without, within=within
+        )
+        return known.session, ranks
 
 
 def query_vectors(

@@ -7,8 +7,7 @@ import numpy as np
 
 from model.bootstrap import relative_interval
 from model.context import ContextWeights
-from model.data.session_clicks import SessionClicks
-from stream.dtypes import Float64s
+from stream.dtypes import Float64s, Int64s
 
 SESSION_FIGURES = ("mrr", "recall_10")
 # Ranks that count as found, of Recall@10.
@@ -38,7 +37,7 @@ class SessionGain:
     """What the running session brings a model.
 
     Attributes:
-        model: its name.
+        model: its name; of a replay, the system's.
         seed: the seed, or "mean".
         clicks: that have something before them in their session, each counting once.
         sessions: how many those are of.
@@ -62,13 +61,13 @@ class SessionGain:
 
 
 def session_gain(
-    model: str, clicks: SessionClicks, ranks: Sequence[SessionRanks], seed: int | str
+    model: str, session: Int64s, ranks: Sequence[SessionRanks], seed: int | str
 ) -> SessionGain:
     """Return what the session brings on the mean over some fits of a model.
 
     Args:
         model: its name.
-        clicks: the clicks, at least one.
+        session: ``int64 [num_clicks]``, the session of each click, at least one.
         ranks: of each fit, at least one.
         seed: what the gain is to say of its seed.
     """
@@ -80,8 +79,8 @@ def session_gain(
     return SessionGain(
         model=model,
         seed=seed,
-        clicks=len(clicks),
-        sessions=len(np.unique(clicks.session)),
+        clicks=len(session),
+        sessions=len(np.unique(session)),
         weights=ContextWeights(*np.mean([each.weights for each in ranks], axis=0).tolist()),
         without=means[0],
         within=means[1],
@@ -90,7 +89,7 @@ def session_gain(
             for name in SESSION_FIGURES
         },
         intervals={
-            name: relative_interval(within[name], without[name], clicks.session)
+            name: relative_interval(within[name], without[name], session)
             for name in SESSION_FIGURES
         },
     )

@@ -125,7 +125,8 @@ def evaluate(  # noqa: PLR0913  # an argument an option
     tune does it, and the third is the first with the fresh lane: it answers two seconds
     later with each click, as freshet refresh does it. All predict each click before any
     learns from it, pairs seen before included. It prints MRR and Recall@10, and how
-    much better each is than the first, with 95% intervals over days.
+    much better each is than the first, with 95% intervals over days; and what the
+    running session brings the two that train, on clicks with something before them.
 
     --protocol paper evaluates as Han et al. do: random query-item edges are held out,
     in groups by the degree of their items (head, tail1, tail2, isolated); each pair is

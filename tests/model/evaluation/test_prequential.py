@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model.artifact.generation import Generation
 from model.bootstrap import relative_interval
+from model.context import ContextWeights
 from model.errors import EvaluationRefused, GateRefused, TrainingCancelled
 from model.evaluation.asked import CLICK_SEGMENTS, DAY_MS, AskedClicks, ReplayPlan
 from model.evaluation.prequential import (
@@ -26,7 +28,15 @@ from stream.events.types import Interaction
 from stream.graph.arrays import GraphArrays
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
-from testing.small_shop import START_MS, MakeArrays, click, fill_store, shop_events, shop_items
+from testing.small_shop import (
+    START_MS,
+    MakeArrays,
+    browsing_events,
+    click,
+    fill_store,
+    shop_events,
+    shop_items,
+)
 
 _FIRST_DAY = START_MS - START_MS % DAY_MS
 _HOUR_MS = 3_600_000
@@ -137,6 +147,46 @@ def test_what_comes_up_by_day_is_found_after_a_refresh_or_by_the_lane(
     lane = _by_segment(found, FRESH)["young_items"]
     assert lane.nightly == young.nightly
     assert lane.fresher["recall_10"] == pytest.approx(59 / 60)
+
+
+def test_what_running_sessions_bring_is_told(
+    reader: Reader, small: ModelSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of every predicted click with something before it, by the weights that the live
+    generations have: where sessions follow an intent, a session says what its later
+    queries do not.
+    """
+    weights = ContextWeights(items=1.0)
+    monkeypatch.setattr(Generation, "context_weights", property(lambda _: weights))
+    events = over_days(browsing_events(300, follows_intent=True), days=3)
+    read, _ = reader(events)
+    replay = PrequentialReplay(read, ReplayPlan(refresh_every=200, days=1), small)
+    replay.run()
+    begin_ms = events[-1].ts_ms - events[-1].ts_ms % DAY_MS
+    later = {
+        (event.session_id, event.query, event.item_id)
+        for place, event in enumerate(events)
+        if event.ts_ms >= begin_ms and events[place - 1].session_id == event.session_id
+    }
+
+    assert [gain.model for gain in replay.session_gains] == [NIGHTLY, STREAMED]
+    for gain in replay.session_gains:
+        assert 0.9 * len(later) <= gain.clicks <= len(later)
+        assert gain.weights == weights
+        assert gain.within["mrr"] > 1.1 * gain.without["mrr"]
+
+
+def test_clicks_alone_have_nothing_to_bring(reader: Reader, small: ModelSettings) -> None:
+    """Without a click that has something before it, nothing is told."""
+    events = [
+        replace(event, session_id=f"{event.session_id}-{number}")
+        for number, event in enumerate(over_days(shop_events(150), days=3))
+    ]
+    read, _ = reader(events)
+    replay = PrequentialReplay(read, ReplayPlan(refresh_every=10_000, days=1), small)
+    replay.run()
+
+    assert replay.session_gains == []
 
 
 def test_clicks_are_grouped_by_what_was_known(make_arrays: MakeArrays) -> None:

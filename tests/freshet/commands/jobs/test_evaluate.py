@@ -134,6 +134,8 @@ def test_a_replay_compares_both_systems(run: Command, log: list[str], tmp_path: 
     )
     assert [row["system"] for row in systems] == ["nightly", "streamed", "fresh"]
     assert systems[0]["trainings"] == 1
+    gains = [row for row in rows if "context_clicks" in row]
+    assert [row["model"] for row in gains] == ["nightly", "streamed"]
     table = run(*replay).stdout
     assert f"{all_clicks['mrr_streamed']:.3f}" in table
     assert f"{fresh['mrr_fresh']:.3f}" in table
