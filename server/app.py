@@ -20,7 +20,8 @@ from protos import retrieval_v1_pb2_grpc as retrieval_grpc
 from server.addresses import split_address
 from server.asked import AskedQueries
 from server.errors import ArtifactsMissing, ListenFailed, PortBusy
-from server.metrics import OverlayMetrics, ServerMetrics
+from server.index_recall import RecallSampler
+from server.metrics import IndexMetrics, OverlayMetrics, ServerMetrics
 from server.service import SERVICE_NAME, RetrievalService
 from server.settings import ServerSettings
 from server.swaps.refusals import RefusalReason
@@ -87,12 +88,14 @@ class RetrievalServer:
             on_refusal=self._newest_refused,
             clock_ms=clock_ms,
         )
+        self._sampler = RecallSampler(settings, IndexMetrics(registry))
         self._service = RetrievalService(
             self._views,
             self._watcher,
             settings,
             self._metrics,
             AskedQueries(settings.asked_queries),
+            self._sampler,
             clock_ms=clock_ms,
         )
         self._health = health.HealthServicer()
@@ -140,6 +143,7 @@ class RetrievalServer:
             raise
         self._watcher.start()
         self._views.start()
+        self._sampler.start()
         logger.info(
             "serving address=%s ready=%s artifacts=%s", self.address, ready, self._artifacts_path
         )
@@ -159,6 +163,7 @@ class RetrievalServer:
             self._server.stop(grace).wait()
         self._watcher.stop()
         self._views.stop()
+        self._sampler.stop()
         for pool in (self._pool, self._health_pool, self._reflection_pool):
             pool.shutdown(wait=False)
         self._stopped.set()

@@ -56,6 +56,7 @@ class RetrievalResult:
         titles: titles, empty where the catalogue has none.
         scores: ``float32 [len(item_ids)]`` cosines, descending.
         context: how many members of the session met with each outcome.
+        vector: ``float32 [dim]``, what was searched for.
     """
 
     path: QueryPath
@@ -63,6 +64,7 @@ class RetrievalResult:
     titles: list[str]
     scores: Float32s
     context: Mapping[MemberOutcome, int]
+    vector: Float32s
 
 
 def parse_request(
@@ -128,7 +130,7 @@ def retrieve(view: LiveView, query: RetrievalQuery) -> RetrievalResult:
     path, own = query_vector(view, query.query)
     vector, outcomes = shift(view, own, query.context)
     nearest = search(view.live, view.overlay, vector, query.k)
-    return _result(view, path, nearest, outcomes)
+    return _result(view, path, nearest, outcomes, vector)
 
 
 def query_vector(view: LiveView, query: str) -> tuple[QueryPath, Float32s]:
@@ -145,7 +147,11 @@ def query_vector(view: LiveView, query: str) -> tuple[QueryPath, Float32s]:
 
 
 def _result(
-    view: LiveView, path: QueryPath, nearest: Nearest, outcomes: Mapping[MemberOutcome, int]
+    view: LiveView,
+    path: QueryPath,
+    nearest: Nearest,
+    outcomes: Mapping[MemberOutcome, int],
+    vector: Float32s,
 ) -> RetrievalResult:
     generation, fresh = view.live.generation, view.overlay.rows
     found = list(zip(nearest.from_overlay.tolist(), nearest.rows.tolist(), strict=True))
@@ -160,4 +166,5 @@ def _result(
         ],
         scores=np.clip(nearest.scores, -1.0, 1.0),
         context=outcomes,
+        vector=vector,
     )

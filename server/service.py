@@ -16,6 +16,7 @@ from protos import retrieval_v1_pb2_grpc as retrieval_grpc
 from server.asked import AskedQueries
 from server.errors import NoGeneration, NotFreshEnough, ServerError
 from server.freshness import Receipt, check_freshness, receipt_of, why_behind
+from server.index_recall import RecallSampler
 from server.metrics import ServerMetrics
 from server.overlay.view import LiveView
 from server.retrieve import QueryPath, RetrievalQuery, RetrievalResult, parse_request, retrieve
@@ -61,6 +62,7 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
         settings: limits of requests.
         metrics: where requests are counted.
         asked: where queries are counted.
+        sampler: asks some of them again, to measure the index.
         clock_ms: the time now, UTC epoch milliseconds.
     """
 
@@ -71,6 +73,7 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
         settings: ServerSettings,
         metrics: ServerMetrics,
         asked: AskedQueries,
+        sampler: RecallSampler,
         *,
         clock_ms: Callable[[], int] = now_ms,
     ) -> None:
@@ -79,6 +82,7 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
         self._settings = settings
         self._metrics = metrics
         self._asked = asked
+        self._sampler = sampler
         self._clock_ms = clock_ms
 
     def Retrieve(
@@ -118,6 +122,7 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
         answer = retrieve(view, query)
         self._metrics.queried(answer.path, answer.context)
         self._asked.add(query.query)
+        self._sampler.offer(view.live, answer.vector)
         return _response(query, answer, self._receipt(view))
 
     def _freshness(self) -> retrieval_pb.GetFreshnessResponse:

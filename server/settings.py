@@ -101,6 +101,13 @@ class ServerSettings:
     over while it is served ends the server. Linux only; elsewhere files are mapped.
     """
 
+    # Some 2 ms a query at 100,000 items, a query a second then. Twice as much samples
+    # twice as many of a large index, and takes that from requests.
+    recall_cpu_share: float = 0.01
+    """Most of a core that is spent on answering some queries exactly as well, to
+    measure what the index finds of them (`freshet_server_index_recall`); 0: none.
+    """
+
     # Each is compared with an exact scan: for all of them one pass over the vectors.
     # Twice as many take up to twice the time before a generation goes live.
     num_canaries: int = 16
@@ -143,7 +150,7 @@ class ServerSettings:
             _require(getattr(self, name) > 0, name, getattr(self, name), "more than 0")
         for name in ("grace_seconds", "overlay_wait_seconds"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
-        for name in ("canary_floor", "min_items_share"):
+        for name in ("canary_floor", "min_items_share", "recall_cpu_share"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "from 0 to 1")
         _require(
             self.default_k <= self.max_k,

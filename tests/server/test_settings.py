@@ -53,6 +53,7 @@ def test_another_address_is_refused(address: str) -> None:
         ("watch_every_seconds", 0.0),
         ("retry_seconds", -1.0),
         ("grace_seconds", -0.1),
+        ("recall_cpu_share", 1.1),
         ("num_canaries", -1),
         ("canary_floor", 1.5),
         ("num_warmups", -1),
