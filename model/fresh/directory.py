@@ -56,7 +56,9 @@ class Directory:
         before = self._states.get(key)
         if before == state:
             return False
-        if state.ts_ms and state.ts_ms < self._known_ms(key, row, state.item_id):
+        # As `stream.graph.catalog.newest` has it: what has no time is older than what
+        # has one; a deletion without one is as of the millisecond before what it found.
+        if state.ts_ms < self._known_ms(key, row, state.item_id) - state.deleted:
             return False
         self._states[key] = state
         self.learn({}, {key: state.item_id})

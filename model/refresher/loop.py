@@ -138,6 +138,10 @@ class Refresher:
             return self._opener.failed(current, self._teller.failed(Behind.GENERATION, error))
         self._keep(*self._lanes[:1])
         self._lanes = (*self._lanes, lane)
+        try:
+            self._gone.relist(opened.generation)
+        except OSError as error:
+            logger.warning("gone_list_not_written error=%s", error)
         logger.info("lane_begun generation=%s beside=%s", current, ids)
         return None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from model.artifact.generation import Generation
 from model.artifact.overlay.encoding import (
     SEGMENT_VERSION,
     Sections,
@@ -116,6 +117,28 @@ class GoneList:
             if item_id in changed and catalog_ms >= changed[item_id].catalog_ms:
                 del changed[item_id]
         self._write(changed)
+
+    def relist(self, generation: Generation) -> None:
+        """Take out what a generation lists that is newer than the deletion: nobody need
+        have seen the catalogue do so, and one from before would hide it for ever.
+
+        Raises:
+            OSError: as for `change`.
+        """
+        taken_ms, fresh = generation.manifest.snapshot.taken_ms, generation.fresh
+        kept = {}
+        for item_id, one in self._gone.items():
+            row = generation.find_item(item_id)
+            is_listed = (
+                row is not None
+                and fresh is not None
+                and bool(generation.item_shown[row])
+                and int(fresh.item_catalog_ms[row]) >= one.catalog_ms
+                and taken_ms > one.at_ms
+            )
+            if not is_listed:
+                kept[item_id] = one
+        self._write(kept)
 
     def forget(self, before_ms: int) -> None:
         """Take out what went before the snapshot of the oldest kept generation, which

@@ -397,6 +397,25 @@ def test_a_click_on_what_was_deleted_before_the_generation_does_not_list_it(
     assert back.item_titles[back.item_ids.index("old kettle")] == "Kettle"
 
 
+def test_of_two_shards_states_the_one_that_has_a_time_counts(open_shop: OpenShop) -> None:
+    """Whichever comes later; a deletion without one is as of the millisecond before
+    what it found, which the store that found it says.
+    """
+    shop = open_shop(RoundLimits())
+    timed = CatalogItem(item_id="mug-red", title="Red Teapot", ts_ms=50)
+
+    shop.round(catalog=[timed])
+    without = shop.round(catalog=[replace(timed, title="Old Name", ts_ms=0)])
+    elsewhere = shop.round(catalog=[replace(timed, deleted=True, ts_ms=0)])
+    deleted = shop.round(catalog=[replace(timed, deleted=True, ts_ms=49)])
+    again = shop.round(catalog=[timed])
+
+    assert not without.item_ids
+    assert not elsewhere.gone_items
+    assert deleted.gone_items == ("mug-red",)
+    assert again.item_titles == ("Red Teapot",)
+
+
 def test_a_new_item_has_its_text_and_then_its_clicks(open_shop: OpenShop) -> None:
     """Whichever comes first, title or click."""
     shop = open_shop(RoundLimits())
