@@ -69,10 +69,11 @@ def read_status(addresses: Addresses) -> list[ProcessStatus]:
     """Probe every process; none of them has to answer."""
     now = time.time()
     server = _server_status(addresses)
+    tuner = _from_metrics("tuner", addresses.tuner, lambda samples: _tuner_facts(samples, now))
     return [
         _stream_status(addresses.stream, now),
-        _from_metrics("tuner", addresses.tuner, lambda samples: _tuner_facts(samples, now)),
-        _refresher_status(addresses.refresher, server),
+        tuner,
+        _refresher_status(addresses.refresher, server, tuner),
         server,
     ]
 
@@ -159,14 +160,17 @@ def _tuner_facts(samples: Samples, now: float) -> dict[str, float | str | None]:
         "last_success_age_seconds": now - succeeded if succeeded else None,
         "last_failure_age_seconds": now - failed if failed else None,
         "last_failure_reason": _label(samples, "freshet_tuner_last_failure_info", "reason"),
+        "refresher_down": _label(samples, "freshet_tuner_refresher_down_info", "reason"),
     }
 
 
-def _refresher_status(address: str, server: ProcessStatus) -> ProcessStatus:
-    """A refresher is optional: where none answers and the server has nothing of one,
-    nobody has started one.
+def _refresher_status(address: str, server: ProcessStatus, tuner: ProcessStatus) -> ProcessStatus:
+    """A refresher is optional: where none answers, the server has nothing of one and
+    the tuner runs none, nobody has started one.
     """
     status = _from_metrics("refresher", address, _refresher_facts, "refresh")
+    if not status.facts and (down := tuner.facts.get("refresher_down")):
+        return replace(status, up=False, problem=f"the tuner starts it again: {down}")
     if not status.facts and not server.facts.get("overlay_sequence"):
         problem = f"{status.problem}; answers are as fresh as the generation"
         return replace(status, up=True, problem=problem, is_wanted=False)

@@ -59,6 +59,19 @@ class TunerMetrics:
             registry=registry,
         )
 
+        self._refresher_down = Gauge(
+            "freshet_tuner_refresher_down_info",
+            "1 at why the refresher that this tuner runs has ended and is started again",
+            ["reason"],
+            registry=registry,
+        )
+
+    def refresher_down(self, reason: str) -> None:
+        """The refresher that the tuner runs ended for `reason`; empty: it runs."""
+        self._refresher_down.clear()
+        if reason:
+            self._refresher_down.labels(reason).set(1)
+
     def started(self, every_seconds: float) -> None:
         """The tuner is up."""
         self._every.set(every_seconds)

@@ -4,9 +4,11 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from threading import Event, Thread
+from typing import IO
 
 from freshet.process import LIFELINE_VARIABLE
 
@@ -19,15 +21,19 @@ _GRACE_SECONDS = 10.0
 # again and again; half as long would fill the log with the reason.
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
-# Seconds that one has to have run so that the next pause is short again. By hand: a
-# start takes a second. Twice as long: longer pauses after a second death in a while.
+# Seconds that one has to have run to be told as running, and for the next pause to be
+# short again. By hand: a start takes a second, some twenty on a machine that is very
+# busy. Twice as long: longer pauses after a second death in a while.
 _SETTLED_SECONDS = 60.0
+# Characters that are kept of its last line: a metric's label. Twice as many fill the
+# screen of `freshet status`.
+_MOST_CHARACTERS = 300
 # Seconds between two looks whether it still runs: too short to notice.
 _LOOK_SECONDS = 0.2
 
 
 @contextmanager
-def refresher_process(options: Mapping[str, object]) -> Iterator[None]:
+def refresher_process(options: Mapping[str, object], tell: Callable[[str], None]) -> Iterator[None]:
     """Run `freshet refresh` as a process of its own while inside.
 
     It is started again where it ends, logs where this process does, and ends with this
@@ -35,11 +41,12 @@ def refresher_process(options: Mapping[str, object]) -> Iterator[None]:
 
     Args:
         options: of its command line; those without a value are left out.
+        tell: called with why it has ended, each time; and with nothing once it runs.
     """
     arguments = [text for name, value in options.items() if value for text in (name, str(value))]
     stop = Event()
     lifeline, hold = os.pipe()
-    keeper = Thread(target=_keep, args=(arguments, lifeline, stop), name="refresher-keeper")
+    keeper = Thread(target=_keep, args=(arguments, lifeline, stop, tell), name="refresher-keeper")
     keeper.start()
     try:
         yield
@@ -50,23 +57,27 @@ def refresher_process(options: Mapping[str, object]) -> Iterator[None]:
         os.close(lifeline)
 
 
-def _keep(arguments: Sequence[str], lifeline: int, stop: Event) -> None:
+def _keep(
+    arguments: Sequence[str], lifeline: int, stop: Event, tell: Callable[[str], None]
+) -> None:
     pause = _FIRST_PAUSE_SECONDS
     while not stop.is_set():
-        child = _start(arguments, lifeline)
-        if child is not None and _attend(child, stop) >= _SETTLED_SECONDS:
-            pause = _FIRST_PAUSE_SECONDS
+        ran, why = _run(arguments, lifeline, stop, tell)
         if stop.is_set():
             return
-        how = "could not be started" if child is None else f"ended with code {child.returncode}"
-        logger.error("the refresher %s; it is started again in %.0f s", how, pause)
+        pause = _FIRST_PAUSE_SECONDS if ran >= _SETTLED_SECONDS else pause
+        logger.error("the refresher %s; it is started again in %.0f s", why, pause)
+        tell(why)
         stop.wait(pause)
         pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
 
-def _start(arguments: Sequence[str], lifeline: int) -> "subprocess.Popen[bytes] | None":
+def _run(
+    arguments: Sequence[str], lifeline: int, stop: Event, tell: Callable[[str], None]
+) -> tuple[float, str]:
+    """Run it once; return for how many seconds, and how it ended."""
     try:
-        return subprocess.Popen(
+        child = subprocess.Popen(
             # -P: what a user's folder holds, such as a server.py, is not ours.
             [sys.executable, "-P", "-m", "freshet", "refresh", *arguments],
             stdin=subprocess.DEVNULL,
@@ -74,18 +85,38 @@ def _start(arguments: Sequence[str], lifeline: int) -> "subprocess.Popen[bytes] 
             # Ctrl-C is for this process, which then ends that one.
             start_new_session=True,
             pass_fds=(lifeline,),
+            stderr=subprocess.PIPE,
         )
     except OSError as error:
-        logger.error("the refresher: %s", error)  # noqa: TRY400  # the message has the reason
-        return None
+        return 0.0, f"could not be started: {error}"
+    with child:
+        last: deque[str] = deque(maxlen=1)
+        copier = Thread(target=_copy, args=(child.stderr, last), name="refresher-log")
+        copier.start()
+        ran = _attend(child, stop, tell)
+        copier.join()
+    return ran, f"ended with code {child.returncode}" + "".join(f": {line}" for line in last)
 
 
-def _attend(child: "subprocess.Popen[bytes]", stop: Event) -> float:
+def _copy(lines: IO[bytes], last: deque[str]) -> None:
+    """Write lines where this process logs, and keep the last that is not empty."""
+    for line in lines:
+        with suppress(OSError):  # nobody reads our log: the child must not wait for that
+            sys.stderr.buffer.write(line)
+            sys.stderr.flush()
+        if text := line.decode("utf-8", "replace").strip():
+            last.append(text[:_MOST_CHARACTERS])
+
+
+def _attend(child: "subprocess.Popen[bytes]", stop: Event, tell: Callable[[str], None]) -> float:
     """Wait until it has ended, or end it when told to; return how long it ran, in
     seconds.
     """
-    ran = 0.0
+    ran, is_told = 0.0, False
     while child.poll() is None:
+        if ran >= _SETTLED_SECONDS and not is_told:
+            tell("")
+            is_told = True
         if stop.wait(_LOOK_SECONDS):
             child.terminate()
             try:

@@ -13,6 +13,7 @@ from model.artifact.overlay.folder import OverlayFolder
 from model.artifact.overlay.gone import GoneList
 from model.artifact.overlay.publisher import OverlayPublisher
 from model.artifact.overlay.segment import Claim
+from model.metrics import TunerMetrics
 from model.refresher.metrics import RefresherMetrics
 from model.refresher.reasons import Behind, Trouble
 from server.app import RetrievalServer
@@ -89,6 +90,21 @@ def test_a_server_tells_of_its_overlay(free_port: Callable[[], int], tmp_path: P
     assert after["overlay_behind"] == "the store does not answer"
     assert after["reflected_age_seconds"] == pytest.approx(90, abs=30)
     assert (after["overlay_refusal"], after["waits_for_overlay"]) == (None, None)
+
+
+def test_a_tuner_tells_why_its_refresher_does_not_run(free_port: Callable[[], int]) -> None:
+    """It is then missed, though nothing answers and the server has nothing of it."""
+    registry, at, nobody = CollectorRegistry(), *(f"127.0.0.1:{free_port()}" for _ in range(2))
+    metrics = TunerMetrics(registry)
+    found = []
+    with metrics_endpoint(at, registry):
+        for reason in ("", "ended with code 2: no store", ""):
+            metrics.refresher_down(reason)
+            found.append(_by_name(read_status(replace(_all_at(nobody), tuner=at)))["refresher"])
+
+    assert [each.up for each in found] == [True, False, True]
+    assert [each.is_wanted for each in found] == [False, True, False]
+    assert found[1].problem == "the tuner starts it again: ended with code 2: no store"
 
 
 def test_what_does_not_answer_is_down(free_port: Callable[[], int], addresses: Addresses) -> None:

@@ -108,7 +108,8 @@ def tune(  # noqa: PLR0913  # the options of the command
                 "--servers": ",".join(servers),
                 "--metrics": fresh_metrics,
                 "--config": config_file,
-            }
+            },
+            counted.refresher_down,
         )
     with refresher, metrics_endpoint(metrics, registry, default=TUNER_METRICS):
         import model.training.train  # noqa: F401, PLC0415  # torch takes seconds
