@@ -41,7 +41,9 @@ def repeat_clicks(
 ) -> RepeatClicks:
     """Return clicks since a time whose query had a click between that time and them.
 
-    A session's clicks of an item for a query count once, at the first.
+    Of a session's clicks for a query the first is taken: the graph has each item once,
+    so that what a session clicked before cannot be what it clicked later, and whatever
+    is drawn there would look worse than it is.
 
     Args:
         arrays: the graph that has them.
@@ -61,7 +63,12 @@ def repeat_clicks(
     moments = np.flatnonzero(run_starts(query, ms))
     end = moments[np.cumsum(run_starts(query, ms)) - 1]
     is_unseen = arrays.edge_first_ms[arrays.edge_of_fact[facts]] >= ms
-    chosen = np.flatnonzero((end > first) & (is_unseen | (not only_unseen)))
+    _, opening = np.unique(
+        query * max(1, arrays.num_sessions) + arrays.fact_session[facts], return_index=True
+    )
+    is_wanted = np.zeros(len(facts), dtype=np.bool_)
+    is_wanted[opening] = True
+    chosen = np.flatnonzero((end > first) & is_wanted & (is_unseen | (not only_unseen)))
     if len(chosen) > most:
         chosen = chosen[np.linspace(0, len(chosen) - 1, most).astype(np.int64)]
     rows = [

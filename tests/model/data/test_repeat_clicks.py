@@ -21,7 +21,7 @@ def told(arrays: GraphArrays, clicks: RepeatClicks) -> dict[tuple[str, str], dic
 
 def test_what_is_before_a_click(make_arrays: MakeArrays) -> None:
     """Of its query alone, since the time, once a session; what is at the same time is
-    not before it.
+    not before it, and a session's second click for a query is none to judge by.
     """
     events = [
         click(1, "old", "cup", "mug"),
@@ -31,6 +31,7 @@ def test_what_is_before_a_click(make_arrays: MakeArrays) -> None:
         click(13, "c", "plate", "dish"),
         click(14, "c", "cup", "mug"),
         click(14, "d", "cup", "bowl"),
+        click(15, "d", "cup", "jug"),
     ]
     arrays = make_arrays(events)
     everything = np.ones(arrays.num_items, dtype=np.bool_)
