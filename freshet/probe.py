@@ -228,10 +228,15 @@ def _server_facts(samples: Samples) -> dict[str, float | str | None]:
 
 def _freshness(target: str) -> tuple[str, dict[str, float | str | None]]:
     # An extra: the machine of a stream or a tuner need not have it.
-    from freshet_client import ClientError, RetrievalClient  # noqa: PLC0415
+    from freshet_client import Access, ClientError, RetrievalClient  # noqa: PLC0415
 
     try:
-        with RetrievalClient(target, timeout_seconds=_TIMEOUT_SECONDS, retry=None) as client:
+        with RetrievalClient(
+            target,
+            timeout_seconds=_TIMEOUT_SECONDS,
+            retry=None,
+            access=Access.from_environment(),
+        ) as client:
             freshness = client.freshness()
     except ClientError as error:
         return str(error), {}

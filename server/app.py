@@ -1,4 +1,6 @@
-"""Wires watcher, service, health and reflection into a running gRPC server."""
+"""Wires watcher, service, health, reflection and their doors into a running gRPC
+server.
+"""
 
 import errno
 import functools
@@ -6,7 +8,6 @@ import logging
 import socket
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
@@ -19,20 +20,35 @@ from model.artifact.store import ArtifactStore
 from protos import retrieval_v1_pb2_grpc as retrieval_grpc
 from server.addresses import split_address
 from server.asked import AskedQueries
+from server.calls.callers import Callers
+from server.calls.door import METHOD_ATTRIBUTE, Door
+from server.calls.open_calls import OpenCalls
 from server.errors import ArtifactsMissing, ListenFailed, PortBusy
 from server.index_recall import RecallSampler
-from server.metrics import IndexMetrics, OverlayMetrics, ServerMetrics
+from server.metrics import CallMetrics, IndexMetrics, OverlayMetrics, Refused, ServerMetrics
+from server.security.tls import server_credentials
+from server.security.tokens import TokenFile
 from server.service import SERVICE_NAME, RetrievalService
 from server.settings import ServerSettings
 from server.swaps.refusals import RefusalReason
+from server.swaps.watcher import GenerationWatcher
 from server.views import LiveViews
-from server.watcher import GenerationWatcher
 from stream.clock import now_ms
 
 logger = logging.getLogger(__name__)
 
-# Two servers that share a port would each get half of the requests, without an error.
-_OPTIONS = (("grpc.so_reuseport", 0),)
+# Bytes of a message: 64 times what the longest query with its session has. Twice as
+# many let each call hold twice the memory before it is refused.
+_MOST_MESSAGE_BYTES = 1 << 20
+# Of a connection's first bytes, TLS included. Twice as many keep a connection that
+# sends nothing for twice as long.
+_HANDSHAKE_MS = 10_000
+# A connection whose client is gone without a word is found within 40 s. Twice as many:
+# within 80.
+_KEEPALIVE_MS, _KEEPALIVE_TIMEOUT_MS = 30_000, 10_000
+# Of calls under way on a connection that has come of age: as of a call. Twice as many
+# keep an old connection for twice as long.
+_AGE_GRACE_MS = 30_000
 _REFLECTION_THREADS = 2
 """Concurrent reflection streams: two people with grpcurl; a third waits for one of
 them.
@@ -70,6 +86,7 @@ class RetrievalServer:
         self._settings = settings
         self._artifacts_path = artifacts_path
         self._metrics = ServerMetrics(registry, RefusalReason)
+        self._call_metrics = CallMetrics(registry)
         overlay_metrics = OverlayMetrics(registry)
         self._views = LiveViews(
             OverlayFolder.of(artifacts_path),
@@ -101,9 +118,26 @@ class RetrievalServer:
         self._health = health.HealthServicer()
         self._metrics.watch(self._service.receipt_now)
         overlay_metrics.watch(lambda: self._views.live, clock_ms)
-        self._pool = ThreadPoolExecutor(settings.num_threads, "grpc")
-        self._health_pool = ThreadPoolExecutor(1, "grpc-health")
-        self._reflection_pool = ThreadPoolExecutor(_REFLECTION_THREADS, "grpc-reflection")
+        tokens = TokenFile(Path(settings.tokens)) if settings.tokens else None
+        self._callers = Callers(
+            tokens,
+            calls_per_second=settings.caller_calls_per_second,
+            concurrency=settings.caller_concurrency,
+        )
+        self._open_calls = OpenCalls(
+            self._call_metrics,
+            receive_seconds=settings.receive_seconds,
+            call_seconds=settings.call_seconds,
+        )
+        self._door = self._make_door(
+            "grpc", settings.num_threads, callers=self._callers, wait_seconds=settings.wait_seconds
+        )
+        self._side_door = self._make_door("grpc-side", 1, callers=self._callers)
+        self._health_door = self._make_door("grpc-health", 1)
+        self._reflection_door = self._make_door(
+            "grpc-reflection", _REFLECTION_THREADS, callers=self._callers, is_streaming=True
+        )
+        self._call_metrics.watch(lambda: len(self._open_calls), lambda: self._door.num_waiting)
         self._server: grpc.Server | None = None
         self._stopped = threading.Event()
         self.address = settings.listen
@@ -120,9 +154,11 @@ class RetrievalServer:
             ArtifactsMissing: the artifacts folder is something else.
             PortBusy: something else listens on the address.
             ListenFailed: the address cannot be listened on for another reason.
-            ModelError: the current generation is missing or corrupt.
-            ServerError: it failed its canary queries.
-            OSError: it cannot be read.
+            SettingsInvalid: a certificate cannot be used.
+            ModelError: the current generation is missing or corrupt, and no other is
+                fit.
+            ServerError: it failed its canary queries, likewise.
+            OSError: it cannot be read, likewise.
         """
         if not self._artifacts_path.exists():
             logger.warning(
@@ -141,6 +177,7 @@ class RetrievalServer:
         except BaseException:
             self.stop(grace_seconds=0)
             raise
+        self._open_calls.start()
         self._watcher.start()
         self._views.start()
         self._sampler.start()
@@ -154,18 +191,27 @@ class RetrievalServer:
         return self._stopped.wait(timeout_seconds)
 
     def stop(self, grace_seconds: float | None = None) -> None:
-        """Report NOT_SERVING, reject new requests, wait for running ones for the grace
-        period, and stop.
+        """Report NOT_SERVING, go on for the lame-duck time, reject new requests, wait
+        for running ones for the grace period, and stop.
+
+        Args:
+            grace_seconds: the grace period, without a lame-duck time before it; None:
+                as the settings have both.
         """
         grace = self._settings.grace_seconds if grace_seconds is None else grace_seconds
         self._health.enter_graceful_shutdown()
         if self._server is not None:
-            self._server.stop(grace).wait()
+            if grace_seconds is None:
+                threading.Event().wait(self._settings.lame_duck_seconds)
+            ended = self._server.stop(grace)
+            self._open_calls.end_held()
+            ended.wait()
+        self._open_calls.stop()
         self._watcher.stop()
         self._views.stop()
         self._sampler.stop()
-        for pool in (self._pool, self._health_pool, self._reflection_pool):
-            pool.shutdown(wait=False)
+        for door in (self._door, self._side_door, self._health_door, self._reflection_door):
+            door.shutdown(wait=False)
         self._stopped.set()
         logger.info("stopped address=%s", self.address)
 
@@ -173,34 +219,62 @@ class RetrievalServer:
         for name in _HEALTH_NAMES:
             self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
         self._newest_refused(is_refused=False)
-        server = grpc.server(
-            self._pool,
-            options=_OPTIONS,
-            maximum_concurrent_rpcs=self._settings.max_waiting_requests,
-        )
+        server = grpc.server(self._door, options=_options(self._settings))
+        for method in ("GetFreshness", "GetAsked"):
+            _answer_at(self._side_door, self._service, method)
+        _answer_at(self._door, self._service, "Retrieve")
         retrieval_grpc.add_RetrievalServiceServicer_to_server(self._service, server)
         self._add_side_services(server)
+        server.add_generic_rpc_handlers((_UnknownMethods(self._call_metrics),))
         host, port = split_address(self._settings.listen, "server.listen")
         check_can_listen(host, port)
         try:
-            bound = server.add_insecure_port(self._settings.listen)
+            bound = self._add_port(server)
         except RuntimeError as error:
             raise ListenFailed(f"cannot listen on {self._settings.listen}: {error}") from error
         self.address = f"{self._settings.listen.rpartition(':')[0]}:{bound}"
         return server
 
-    def _add_side_services(self, server: grpc.Server) -> None:
-        """Add health and reflection, each with threads of its own.
+    def _add_port(self, server: grpc.Server) -> int:
+        credentials = server_credentials(self._settings)
+        if credentials is None:
+            return server.add_insecure_port(self._settings.listen)
+        return server.add_secure_port(self._settings.listen, credentials)
 
-        A reflection stream holds its thread for as long as the client likes, so it may
-        hold neither one that answers queries nor one that answers health checks, and
-        health checks must not wait behind queries.
+    def _make_door(
+        self,
+        name: str,
+        num_threads: int,
+        *,
+        callers: Callers | None = None,
+        wait_seconds: float | None = None,
+        is_streaming: bool = False,
+    ) -> Door:
+        return Door(
+            name,
+            num_threads,
+            self._open_calls,
+            self._call_metrics,
+            callers=callers,
+            wait_seconds=wait_seconds,
+            is_streaming=is_streaming,
+        )
+
+    def _add_side_services(self, server: grpc.Server) -> None:
+        """Add health and reflection, each with a door of its own.
+
+        A reflection stream holds its thread for as long as it is open, so it may hold
+        neither one that answers queries nor one that answers health checks; and health
+        is for whoever asks, behind no query and within no limit.
         """
-        _run_in_pool(self._health, "Check", self._health_pool)
+        for method in ("Check", "Watch"):
+            _answer_at(self._health_door, self._health, method)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        if not self._settings.reflection:
+            return
         names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflector = reflection.ReflectionServicer(names)
-        _run_in_pool(reflector, "ServerReflectionInfo", self._reflection_pool)
+        _answer_at(self._reflection_door, reflector, "ServerReflectionInfo")
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflector, server)  # type: ignore[no-untyped-call]
 
     def _serving(self) -> None:
@@ -254,11 +328,45 @@ def _bind_failure(family: int, address: tuple[object, ...]) -> OSError | None:
     return None
 
 
-def _run_in_pool(servicer: object, method: str, pool: ThreadPoolExecutor) -> None:
-    """Have gRPC run one method of a servicer in `pool`.
+class _UnknownMethods(grpc.GenericRpcHandler):
+    """Counts calls of methods that there are not; gRPC ends them with UNIMPLEMENTED."""
 
-    It looks for this attribute on what it calls.
+    def __init__(self, metrics: CallMetrics) -> None:
+        self._metrics = metrics
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> None:  # noqa: ARG002  # the interface
+        """Return no handler."""
+        self._metrics.refused(Refused.UNKNOWN_METHOD)
+        self._metrics.ended("unknown", grpc.StatusCode.UNIMPLEMENTED.name, 0.0)
+
+
+def _options(settings: ServerSettings) -> tuple[tuple[str, int], ...]:
+    """Return what bounds connections, beside the calls on them."""
+    return (
+        # Two servers that share a port would each get half of the requests, without an
+        # error.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_concurrent_streams", settings.max_calls_per_connection),
+        ("grpc.max_allowed_incoming_connections", settings.max_connections),
+        ("grpc.max_connection_idle_ms", int(1000 * settings.idle_connection_seconds)),
+        ("grpc.max_connection_age_ms", int(1000 * settings.connection_age_seconds)),
+        ("grpc.max_connection_age_grace_ms", _AGE_GRACE_MS),
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+        ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+        ("grpc.max_receive_message_length", _MOST_MESSAGE_BYTES),
+    )
+
+
+def _answer_at(door: Door, servicer: object, method: str) -> None:
+    """Have gRPC let the calls of one method of a servicer in at a door.
+
+    It looks for these attributes on what it calls.
     """
-    behavior = functools.partial(getattr(servicer, method))
-    behavior.experimental_thread_pool = pool  # type: ignore[attr-defined]
+    found = getattr(servicer, method)
+    behavior = functools.partial(found)
+    behavior.experimental_thread_pool = door  # type: ignore[attr-defined]
+    if getattr(found, "experimental_non_blocking", False):
+        behavior.experimental_non_blocking = True  # type: ignore[attr-defined]
+    setattr(behavior, METHOD_ATTRIBUTE, method)
     setattr(servicer, method, behavior)

@@ -58,19 +58,6 @@ class ServerMetrics:
             ["generation"],
             registry=registry,
         )
-        self._requests = Counter(
-            "freshet_server_requests",
-            "Requests by method and gRPC status",
-            ["method", "code"],
-            registry=registry,
-        )
-        self._request_seconds = Histogram(
-            "freshet_server_request_seconds",
-            "Time to answer a request, without its wait for a thread",
-            ["method"],
-            buckets=_REQUEST_SECONDS_BUCKETS,
-            registry=registry,
-        )
         self._queries = Counter(
             "freshet_server_queries",
             "Answered queries by where their vector came from",
@@ -130,13 +117,6 @@ class ServerMetrics:
         self._snapshot_age.set_function(seconds(lambda receipt: receipt.snapshot_age_seconds))
         self._ready.set_function(lambda: float(receipt_now() is not None))
 
-    def answered(self, method: str, code: str, seconds: float) -> None:
-        """Count a request of `method` that ended with gRPC status `code` after
-        `seconds`.
-        """
-        self._requests.labels(method, code).inc()
-        self._request_seconds.labels(method).observe(seconds)
-
     def queried(self, path: QueryPath, context: Mapping[MemberOutcome, int]) -> None:
         """Count an answered query, and how many members of its session met with each
         outcome.
@@ -164,6 +144,88 @@ class ServerMetrics:
     def heard_watcher(self) -> None:
         """Record that the watcher is alive."""
         self._heartbeat.set_to_current_time()
+
+
+class Refused(StrEnum):
+    """Why a call was ended before it was answered; values of the label `reason`."""
+
+    OVERLOAD = "overload"
+    TOO_LONG = "too_long"
+    MALFORMED = "malformed"
+    UNKNOWN_METHOD = "unknown_method"
+    TOKEN_MISSING = "token_missing"  # noqa: S105  # no secret
+    TOKEN_UNKNOWN = "token_unknown"  # noqa: S105  # no secret
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105  # no secret
+    CALLER_RATE = "caller_rate"
+    CALLER_CONCURRENCY = "caller_concurrency"
+
+
+class CallMetrics:
+    """The metrics of calls as their callers see them: traffic, errors, latency,
+    saturation.
+
+    Args:
+        registry: where the metrics are registered.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "freshet_server_requests",
+            "Calls by method and the gRPC status that they ended with, whoever ended them",
+            ["method", "code"],
+            registry=registry,
+        )
+        self._request_seconds = Histogram(
+            "freshet_server_request_seconds",
+            "From when a call came to when it ended, its waits included",
+            ["method"],
+            buckets=_REQUEST_SECONDS_BUCKETS,
+            registry=registry,
+        )
+        self._wait_seconds = Histogram(
+            "freshet_server_wait_seconds",
+            "From when the message of a call had come to when a thread took it",
+            buckets=_REQUEST_SECONDS_BUCKETS,
+            registry=registry,
+        )
+        self._refused = Counter(
+            "freshet_server_calls_refused",
+            "Calls that were ended before they were answered, by reason",
+            ["reason"],
+            registry=registry,
+        )
+        self._open = Gauge(
+            "freshet_server_open_calls",
+            "Calls that have come and not ended, watches of health among them",
+            registry=registry,
+        )
+        self._waiting = Gauge(
+            "freshet_server_waiting_calls",
+            "Calls that wait for a thread",
+            registry=registry,
+        )
+        for reason in Refused:
+            self._refused.labels(reason)
+
+    def watch(self, num_open: Callable[[], int], num_waiting: Callable[[], int]) -> None:
+        """Compute the gauges at each scrape."""
+        self._open.set_function(num_open)
+        self._waiting.set_function(num_waiting)
+
+    def ended(self, method: str, code: str, seconds: float) -> None:
+        """Count a call of `method` that ended with gRPC status `code` after
+        `seconds`.
+        """
+        self._requests.labels(method, code).inc()
+        self._request_seconds.labels(method).observe(seconds)
+
+    def waited(self, seconds: float) -> None:
+        """Record how long a call waited for a thread."""
+        self._wait_seconds.observe(seconds)
+
+    def refused(self, reason: Refused) -> None:
+        """Count a call that is not answered."""
+        self._refused.labels(reason).inc()
 
 
 class OverlayMetrics:

@@ -5,7 +5,6 @@ codes.
 import logging
 import math
 import secrets
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -22,8 +21,8 @@ from server.overlay.view import LiveView
 from server.retrieve import QueryPath, RetrievalQuery, RetrievalResult, parse_request, retrieve
 from server.session.shift import MemberOutcome
 from server.settings import ServerSettings
+from server.swaps.watcher import GenerationWatcher
 from server.views import LiveViews
-from server.watcher import GenerationWatcher
 from stream.clock import now_ms
 
 logger = logging.getLogger(__name__)
@@ -170,20 +169,17 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
     def _answer(
         self, method: str, context: grpc.ServicerContext, work: Callable[[], Response]
     ) -> Response:
-        """Do the work of a request, count it, and turn what it raises into a status."""
-        started = time.perf_counter()
+        """Do the work of a request, and turn what it raises into a status."""
         try:
-            response = work()
-        except Exception as error:  # noqa: BLE001  # a client gets a status, never a traceback
+            return work()
+        except Exception as error:  # a client gets a status, never a traceback
             code, details = _status_of(error, method)
-            self._metrics.answered(method, code.name, time.perf_counter() - started)
             if isinstance(error, NoGeneration):
                 context.set_trailing_metadata(NOT_READY_METADATA)
             elif isinstance(error, NotFreshEnough):
                 context.set_trailing_metadata(((REFLECTED_METADATA, str(error.reflected_ms)),))
             context.abort(code, details)
-        self._metrics.answered(method, grpc.StatusCode.OK.name, time.perf_counter() - started)
-        return response
+            raise
 
 
 def _status_of(error: Exception, method: str) -> tuple[grpc.StatusCode, str]:

@@ -38,12 +38,78 @@ class ServerSettings:
     num_threads: int = 2
     """Threads that answer requests; only their index searches run in parallel."""
 
-    # Two seconds of work at 500 calls a second (docs/benchmarks.md). Twice as many
-    # wait twice as long for answers that their callers have given up on.
-    max_waiting_requests: int = 1024
-    """Requests running or waiting; a further one fails immediately with
-    RESOURCE_EXHAUSTED.
+    # Half of the second that an impatient caller waits, and twice the pause of a swap
+    # on a busy machine. Twice as long: a burst is answered too late for such a caller.
+    wait_seconds: float = 0.5
+    """Longest wait of a call for a thread; one that would wait for longer ends at once
+    with RESOURCE_EXHAUSTED. A fifth of it while calls have been waiting without a
+    pause.
     """
+
+    # A message is on its way when its call is. Twice as long keeps calls that send none
+    # for twice as long.
+    receive_seconds: float = 5.0
+    """Longest wait for the message of a call, whatever deadline it has."""
+
+    # The deadline of calls that bring none, and the end of answers that nobody reads.
+    # Twice as long keeps a dead client's calls for twice as long.
+    call_seconds: float = 30.0
+    """Longest time that a call is open; watches of health are held on."""
+
+    # What other servers allow. Twice as many let one client hold twice as much.
+    max_calls_per_connection: int = 100
+    """Calls that one connection may have open; further ones wait in their client."""
+
+    # Some 50 kB each: 200 MB. Twice as many: twice that.
+    max_connections: int = 4096
+    """Connections that may be open; further ones are closed."""
+
+    # Long enough for a client that pauses, short enough for one that is gone. Twice as
+    # long keeps idle connections for twice as long.
+    idle_connection_seconds: float = 300.0
+    """A connection without calls is closed after so long; its client opens another."""
+
+    # So that clients spread over servers that were added. Twice as long: they take
+    # twice as long to.
+    connection_age_seconds: float = 1800.0
+    """A connection is closed after so long, once its calls have ended."""
+
+    # A client that watches health stops sending within a round trip. Twice as long
+    # delays each stop by that.
+    lame_duck_seconds: float = 1.0
+    """Seconds of a stop during which calls are still answered, while health says
+    NOT_SERVING.
+    """
+
+    reflection: bool = True
+    """Whether `grpcurl` and the like may ask what methods there are."""
+
+    tls_cert: str = ""
+    """PEM file with the server's certificate and those that signed it; empty: without
+    TLS. It is read again when it changes, for new connections.
+    """
+
+    tls_key: str = ""
+    """PEM file with the certificate's private key."""
+
+    tls_client_ca: str = ""
+    """PEM file with what signed the certificates of callers (mutual TLS); empty: they
+    need none.
+    """
+
+    tokens: str = ""
+    """File with the tokens that callers must have, a line each (`freshet token NAME`);
+    empty: they need none. It is read again when it changes.
+    """
+
+    # Off: behind a balancer every caller has its address.
+    caller_calls_per_second: float = 0.0
+    """Calls a second that one caller may make (by token, else certificate, else
+    address), as many at once; 0: any number.
+    """
+
+    caller_concurrency: int = 0
+    """Calls that one caller may have open; 0: any number."""
 
     # Reading one small file. Twice as long delays a generation by half a second more.
     watch_every_seconds: float = 0.5
@@ -133,12 +199,13 @@ class ServerSettings:
             "max_k",
             "max_query_chars",
             "num_threads",
-            "max_waiting_requests",
+            "max_calls_per_connection",
+            "max_connections",
             "asked_queries",
         )
         for name in counts:
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        for name in ("num_canaries", "num_warmups"):
+        for name in ("num_canaries", "num_warmups", "caller_concurrency"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         for name in (
             "watch_every_seconds",
@@ -148,10 +215,27 @@ class ServerSettings:
             "overlay_silent_seconds",
         ):
             _require(getattr(self, name) > 0, name, getattr(self, name), "more than 0")
-        for name in ("grace_seconds", "overlay_wait_seconds"):
+        for name in (
+            "grace_seconds",
+            "overlay_wait_seconds",
+            "lame_duck_seconds",
+            "caller_calls_per_second",
+        ):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         for name in ("canary_floor", "min_items_share", "recall_cpu_share"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "from 0 to 1")
+        _require(
+            bool(self.tls_cert) == bool(self.tls_key),
+            "tls_key",
+            repr(self.tls_key),
+            "set if and only if tls_cert is",
+        )
+        _require(
+            self.tls_cert or not self.tls_client_ca,
+            "tls_client_ca",
+            repr(self.tls_client_ca),
+            "empty without tls_cert",
+        )
         _require(
             self.default_k <= self.max_k,
             "default_k",

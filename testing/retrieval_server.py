@@ -44,6 +44,12 @@ class RunningServer:
         """Return the value of a metric as a scrape would see it now."""
         return self.registry.get_sample_value(name, labels)
 
+    def wait_for_metric(self, value: float, name: str, **labels: str) -> None:
+        """Wait until a metric has a value: a call is counted when it has ended, a
+        moment after its client knows.
+        """
+        wait_until(lambda: self.metric(name, **labels) == value, f"{name} {labels} is {value}")
+
     def client(self) -> RetrievalClient:
         """Return a client of the server, to be closed by the caller.
 
@@ -73,6 +79,8 @@ def serving(artifacts_path: Path) -> Iterator[Serve]:
             "watch_every_seconds": 0.02,
             "overlay_every_seconds": 0.01,
             "grace_seconds": 5.0,
+            # A test's machine may be slow; those about overload set it.
+            "wait_seconds": DEADLINE_SECONDS,
         }
         made = ServerSettings(**{**defaults, **settings})  # type: ignore[arg-type]
         server = RetrievalServer(made, artifacts_path, registry, clock_ms=lambda: NOW_MS)

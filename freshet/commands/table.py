@@ -123,6 +123,7 @@ SECTIONS = (
                 ("stream",),
             ),
             CommandEntry("reshard", "Give a store more shards, for more partitions.", ("stream",)),
+            CommandEntry("token", "Make a token that lets a caller of a server in."),
             CommandEntry("erase", "Forget a user, a session or an item, for good.", ("stream",)),
         ),
     ),

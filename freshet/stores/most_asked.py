@@ -25,12 +25,12 @@ def most_asked(targets: Sequence[str], every_seconds: float) -> Iterator[Callabl
         every_seconds: time between two rounds of questions.
 
     Raises:
-        ModuleNotFoundError: there are servers to ask, and gRPC is not installed.
+        ModuleNotFoundError: there are servers to ask, and the client is not installed.
     """
     if not targets:
         yield dict
         return
-    import grpc  # noqa: F401, PLC0415  # an extra: who asks no server need not have it
+    import freshet_client  # noqa: F401, PLC0415  # an extra: who asks no server need not have it
 
     newest: dict[str, Counts] = {}
     stop = Event()
@@ -57,24 +57,28 @@ def _ask_again(
     targets: Sequence[str], every_seconds: float, newest: dict[str, Counts], stop: Event
 ) -> None:
     """Keep the newest counts of each server that answers, until told to stop."""
-    import grpc  # noqa: PLC0415
-
-    from protos import retrieval_v1_pb2 as retrieval_pb  # noqa: PLC0415
-    from protos.retrieval_v1_pb2_grpc import RetrievalServiceStub  # noqa: PLC0415
+    from freshet_client import Access, ClientError, RetrievalClient  # noqa: PLC0415
 
     with ExitStack() as stack:
-        stubs = {
-            target: RetrievalServiceStub(stack.enter_context(grpc.insecure_channel(target)))
+        clients = {
+            target: stack.enter_context(
+                RetrievalClient(
+                    target,
+                    timeout_seconds=_TIMEOUT_SECONDS,
+                    retry=None,
+                    access=Access.from_environment(),
+                )
+            )
             for target in targets
         }
         while True:
-            for target, stub in stubs.items():
+            for target, client in clients.items():
                 try:
-                    answer = stub.GetAsked(retrieval_pb.GetAskedRequest(), timeout=_TIMEOUT_SECONDS)
-                except grpc.RpcError as error:
+                    answer = client.asked()
+                except ClientError as error:
                     if newest.pop(target, None) is not None:
                         logger.warning("a server does not say what it is asked error=%s", error)
                 else:
-                    newest[target] = {each.query: float(each.count) for each in answer.queries}
+                    newest[target] = {query: float(count) for query, count in answer.counts.items()}
             if stop.wait(every_seconds):
                 return

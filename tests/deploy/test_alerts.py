@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from model.metrics import TunerMetrics
 from model.refresher.metrics import RefresherMetrics
-from server.metrics import OverlayMetrics, ServerMetrics
+from server.metrics import CallMetrics, OverlayMetrics, ServerMetrics
 from stream.metrics import StreamMetrics
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +34,7 @@ def _exported() -> set[str]:
     RefresherMetrics(registry)
     ServerMetrics(registry)
     OverlayMetrics(registry)
+    CallMetrics(registry)
     return {
         family.name + suffix for family in registry.collect() for suffix in _SUFFIXES[family.type]
     }

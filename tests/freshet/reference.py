@@ -19,7 +19,7 @@ from freshet.commands.table import SECTIONS
 from freshet.config import SETTINGS, load_config
 from model.metrics import TunerMetrics
 from model.refresher.metrics import RefresherMetrics
-from server.metrics import OverlayMetrics, ServerMetrics
+from server.metrics import CallMetrics, OverlayMetrics, ServerMetrics
 from stream.metrics import StreamMetrics
 from stream.reasons import REASONS
 
@@ -74,7 +74,14 @@ def _commands() -> Iterator[tuple[str, ...]]:
 
 
 def _metrics() -> Iterator[tuple[str, ...]]:
-    for make in (StreamMetrics, TunerMetrics, RefresherMetrics, ServerMetrics, OverlayMetrics):
+    for make in (
+        StreamMetrics,
+        TunerMetrics,
+        RefresherMetrics,
+        ServerMetrics,
+        OverlayMetrics,
+        CallMetrics,
+    ):
         registry = CollectorRegistry()
         make(registry)
         labels = {

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from server.freshness import Receipt
-from server.metrics import ServerMetrics
+from server.metrics import CallMetrics, ServerMetrics
 from server.retrieve import QueryPath
 from server.session.shift import MemberOutcome
 from server.swaps.refusals import RefusalReason
@@ -100,10 +100,10 @@ def test_known_labels_exist_before_their_first_event(
 def test_requests_are_counted_and_timed(
     registry: CollectorRegistry, metrics: ServerMetrics
 ) -> None:
-    """A request counts once by method and status, and its time goes
+    """A call counts once by method and status, and its time goes
     into the histogram.
     """
-    metrics.answered("Retrieve", "OK", 0.004)
+    CallMetrics(registry).ended("Retrieve", "OK", 0.004)
     metrics.queried(QueryPath.ENCODED, {MemberOutcome.USED: 2, MemberOutcome.UNKNOWN: 1})
 
     labels = {"method": "Retrieve", "code": "OK"}

@@ -151,9 +151,8 @@ def test_a_request_outside_the_limits_is_an_invalid_argument(
 
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert words in (caught.value.details() or "")
-    assert (
-        server.metric("freshet_server_requests_total", method="Retrieve", code="INVALID_ARGUMENT")
-        == 1
+    server.wait_for_metric(
+        1, "freshet_server_requests_total", method="Retrieve", code="INVALID_ARGUMENT"
     )
 
 
@@ -300,9 +299,13 @@ def test_swaps_under_continuous_requests(artifacts: Artifacts, serve: Serve) -> 
 
     assert len(seen) >= 5
     assert server.metric("freshet_server_swaps_total") == 9
-    assert server.metric(
-        "freshet_server_request_seconds_count", method="Retrieve"
-    ) == server.metric("freshet_server_requests_total", method="Retrieve", code="OK")
+    wait_until(
+        lambda: (
+            server.metric("freshet_server_request_seconds_count", method="Retrieve")
+            == server.metric("freshet_server_requests_total", method="Retrieve", code="OK")
+        ),
+        "as many calls are timed as are counted",
+    )
 
 
 def test_an_unexpected_error_keeps_its_traceback_to_itself(
@@ -332,7 +335,7 @@ def test_an_unexpected_error_keeps_its_traceback_to_itself(
     assert error_id
     assert error_id in record.message
     assert record.exc_info
-    assert server.metric("freshet_server_requests_total", method="Retrieve", code="INTERNAL") == 1
+    server.wait_for_metric(1, "freshet_server_requests_total", method="Retrieve", code="INTERNAL")
 
 
 def test_reflection_lists_the_services(artifacts: Artifacts, serve: Serve) -> None:
@@ -406,11 +409,11 @@ def test_a_health_check_does_not_wait_behind_requests(
 def test_a_flood_is_turned_away_not_queued(
     artifacts: Artifacts, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beyond the limit the next request is told so at once, and those under way are
-    answered.
+    """A request that would wait for too long is told so, with when to try again, and
+    those under way are answered.
     """
     artifacts.publish(make_catalogue(30, QUERIES))
-    server = serve(num_threads=1, max_waiting_requests=1)
+    server = serve(num_threads=1, wait_seconds=0.05)
     entered, release = threading.Event(), threading.Event()
     answer = retrieval_pb.RetrieveResponse()
 
@@ -430,6 +433,9 @@ def test_a_flood_is_turned_away_not_queued(
         release.set()
 
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        found: list[object] = [tuple(entry) for entry in caught.value.trailing_metadata() or ()]  # type: ignore[arg-type]  # pairs
+        assert ("grpc-retry-pushback-ms", "200") in found
+        assert server.metric("freshet_server_calls_refused_total", reason="overload") == 1
         assert under_way.result() == answer
 
 
@@ -570,7 +576,7 @@ def test_an_answer_that_would_be_older_is_refused_with_how_fresh_it_is(
     assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
     assert reflected_of(caught.value) == NOW_MS - 1_500
     labels = {"method": "Retrieve", "code": "FAILED_PRECONDITION"}
-    assert server.metric("freshet_server_requests_total", **labels) == 1
+    server.wait_for_metric(1, "freshet_server_requests_total", **labels)
 
 
 @pytest.mark.parametrize("limits", [{"reflected_ms": 1}, {"max_age_seconds": 1e9}])

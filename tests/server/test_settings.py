@@ -49,7 +49,7 @@ def test_another_address_is_refused(address: str) -> None:
         ("max_k", 5),
         ("max_query_chars", 0),
         ("num_threads", 0),
-        ("max_waiting_requests", 0),
+        ("max_calls_per_connection", 0),
         ("watch_every_seconds", 0.0),
         ("retry_seconds", -1.0),
         ("grace_seconds", -0.1),

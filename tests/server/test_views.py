@@ -22,8 +22,8 @@ from server.overlay.view import LiveView
 from server.retrieve import RetrievalQuery, retrieve
 from server.settings import ServerSettings
 from server.swaps.refusals import RefusalReason
+from server.swaps.watcher import GenerationWatcher
 from server.views import LiveViews
-from server.watcher import GenerationWatcher
 from stream.dtypes import Float32s
 from testing.overlays import overlay_rows, random_units
 from testing.retrieval_server import wait_until

@@ -1,5 +1,6 @@
 """Client of a Freshet retrieval server; needs only grpcio and protobuf."""
 
+from freshet_client.access import Access
 from freshet_client.answers import (
     AskedQueries,
     Freshness,
@@ -15,6 +16,7 @@ from freshet_client.errors import (
     ClientError,
     DeadlineExceeded,
     NoGeneration,
+    NotAuthenticated,
     NotFreshEnough,
     QueryRefused,
     ServerBusy,
@@ -25,6 +27,7 @@ from freshet_client.retries import RetryPolicy
 from freshet_client.session import Context
 
 __all__ = [
+    "Access",
     "AskedQueries",
     "CallFailed",
     "ClientError",
@@ -33,6 +36,7 @@ __all__ = [
     "Freshness",
     "Hit",
     "NoGeneration",
+    "NotAuthenticated",
     "NotFreshEnough",
     "OverlayState",
     "QueryPath",

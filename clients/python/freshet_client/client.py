@@ -13,6 +13,7 @@ import grpc
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
+from freshet_client.access import NO_ACCESS, Access
 from freshet_client.answers import (
     AskedQueries,
     Freshness,
@@ -73,9 +74,11 @@ class RetrievalClient:
         timeout_seconds: how long a call without a timeout of its own may take, all its
             tries together.
         retry: when a call is tried again; None: never.
+        access: what a protected server asks for.
 
     Raises:
-        SettingsInvalid: `target` is not HOST:PORT.
+        SettingsInvalid: `target` is not HOST:PORT, or a file of `access` cannot be
+            read.
     """
 
     def __init__(
@@ -84,11 +87,13 @@ class RetrievalClient:
         *,
         timeout_seconds: float = 5.0,
         retry: RetryPolicy | None = DEFAULT_RETRY,
+        access: Access = NO_ACCESS,
     ) -> None:
         _check_target(target)
         self._target = target
         self._timeout_seconds = timeout_seconds
-        self._channel = grpc.insecure_channel(target, options=(*_OPTIONS, *_retry_options(retry)))
+        self._access = access
+        self._channel = access.channel(target, (*_OPTIONS, *_retry_options(retry)))
         self._call_retrieve = self._channel.unary_unary(
             f"/{_SERVICE}/Retrieve",
             request_serializer=retrieval_pb.RetrieveRequest.SerializeToString,
@@ -132,7 +137,9 @@ class RetrievalClient:
             NotFreshEnough: the answer would be older than that; how fresh it could be
                 is in the error.
             NoGeneration: the server has no generation yet.
-            ServerBusy: the server has too many requests waiting.
+            ServerBusy: the server has too many requests waiting, or has had too many
+                of this caller.
+            NotAuthenticated: the server wants a token, or another one.
             ServerUnreachable: no server answered in time.
             CallFailed: the server failed.
         """
@@ -272,7 +279,12 @@ class RetrievalClient:
     ) -> Response:
         seconds = self._timeout_seconds if timeout_seconds is None else timeout_seconds
         try:
-            return method(request, timeout=seconds, wait_for_ready=wait_for_server)
+            return method(
+                request,
+                timeout=seconds,
+                wait_for_ready=wait_for_server,
+                metadata=self._access.metadata(),
+            )
         except grpc.RpcError as error:
             raise error_of(error, self._target, seconds) from error
 

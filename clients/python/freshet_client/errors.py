@@ -6,6 +6,7 @@
     ├── SettingsInvalid       the target or a setting cannot work (correct it)
     ├── QueryRefused          the request is outside the limits (change the request)
     │   └── NotFreshEnough    an answer is too old for it (retriable: it gets fresher)
+    ├── NotAuthenticated      the server wants a token, or another one (get one)
     ├── NoGeneration          nothing is live yet (retriable: it becomes live by itself)
     ├── ServerBusy            too many requests wait (retriable, after a pause)
     ├── ServerUnreachable     no server answers (retriable: start one)
@@ -68,6 +69,12 @@ class NotFreshEnough(QueryRefused):
         self.reflected_ms = reflected_ms
 
 
+class NotAuthenticated(ClientError):
+    """The server wants a token, or another than it was sent; get one from whoever runs
+    it.
+    """
+
+
 class NoGeneration(ClientError):
     """The server runs and has no generation to answer from yet."""
 
@@ -75,7 +82,9 @@ class NoGeneration(ClientError):
 
 
 class ServerBusy(ClientError):
-    """The server has as many running and waiting requests as it accepts."""
+    """The server has more requests than it can answer in time, or this caller has made
+    more than it may.
+    """
 
     retriable = True
 
@@ -142,8 +151,12 @@ _MEANINGS: dict[grpc.StatusCode, tuple[type[ClientError], str]] = {
         ServerBusy,
         (
             "the server at {target} has too many requests waiting; "
-            "send fewer at once, or start another server"
+            "send fewer at once, or start another server ({details})"
         ),
+    ),
+    grpc.StatusCode.UNAUTHENTICATED: (
+        NotAuthenticated,
+        "the server at {target} does not let this caller in: {details}",
     ),
     grpc.StatusCode.UNIMPLEMENTED: (
         CallFailed,

@@ -5,7 +5,7 @@ import click
 from freshet.terminal import options
 from freshet.terminal.addresses import SERVER_TARGET
 from freshet.terminal.output import duration, table, when
-from freshet_client import Context, RetrievalClient
+from freshet_client import Access, Context, RetrievalClient
 
 
 @click.command()
@@ -79,9 +79,13 @@ def query(  # noqa: PLR0913  # an argument an option
     \b
     freshet query "wireless headphones" -k 10 --target 127.0.0.1:50051 --json
     freshet query "wireless headphones" --context 4711 --context 815
+
+    A protected server: FRESHET_CLIENT_TOKEN_FILE, FRESHET_CLIENT_TLS_CA, and for mutual
+    TLS FRESHET_CLIENT_TLS_CERT and FRESHET_CLIENT_TLS_KEY name files.
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
     context = Context(item_ids=context_item_ids, queries=context_queries)
-    with RetrievalClient(target, timeout_seconds=timeout, retry=None) as client:
+    access = Access.from_environment()
+    with RetrievalClient(target, timeout_seconds=timeout, retry=None, access=access) as client:
         if as_json:
             found = client.retrieve_json(
                 text,

@@ -31,6 +31,7 @@ def _project(folder: Path) -> dict[str, Any]:
 def test_the_face_is_what_it_says() -> None:
     """What may be imported is listed, and there."""
     assert set(freshet_client.__all__) == {
+        "Access",
         "AskedQueries",
         "CallFailed",
         "ClientError",
@@ -39,6 +40,7 @@ def test_the_face_is_what_it_says() -> None:
         "Freshness",
         "Hit",
         "NoGeneration",
+        "NotAuthenticated",
         "NotFreshEnough",
         "OverlayState",
         "QueryPath",

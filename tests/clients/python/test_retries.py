@@ -186,7 +186,7 @@ def test_a_call_survives_a_restart_of_the_server(
         answer = under_way.result(DEADLINE_SECONDS)
 
     assert len(answer.hits) == 3
-    assert second.metric("freshet_server_requests_total", method="Retrieve", code="OK") == 1
+    second.wait_for_metric(1, "freshet_server_requests_total", method="Retrieve", code="OK")
 
 
 def test_waiting_ends_when_the_server_is_ready(artifacts: Artifacts, serve: Serve) -> None:

@@ -14,8 +14,8 @@ from model.errors import ArtifactError, GenerationCorrupt, GenerationMissing
 from server.metrics import OverlayMetrics, ServerMetrics
 from server.settings import ServerSettings
 from server.swaps.refusals import RefusalReason
+from server.swaps.watcher import GenerationWatcher
 from server.views import LiveViews
-from server.watcher import GenerationWatcher
 from testing.retrieval_server import wait_until
 from testing.small_generations import INDEX_NAME, NOW_MS, Artifacts, Catalogue, make_catalogue
 

@@ -1,0 +1,141 @@
+"""Who a call is from, and whether that caller may make it now."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+from typing import Final
+
+import grpc
+
+from server.calls.call import Call, Metadata
+from server.metrics import Refused
+from server.security.tokens import TokenFile
+
+_BEARER: Final = "bearer "
+# Callers whose limits are kept, some 200 bytes each. Twice as many: twice the memory.
+_MOST_CALLERS: Final = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """Why a call is not let in.
+
+    Attributes:
+        reason: for the metric.
+        code: the status of the call.
+        details: what the client should do.
+        metadata: trailing metadata; None: none.
+    """
+
+    reason: Refused
+    code: grpc.StatusCode
+    details: str
+    metadata: Metadata | None = None
+
+
+@dataclass(slots=True)
+class _Caller:
+    """What is known of one caller: calls it may make at once, when that was, and how
+    many it has open.
+    """
+
+    allowance: float
+    at: float
+    num_open: int = 0  # none yet
+
+
+class Callers:
+    """Knows callers by token, else by certificate, else by address.
+
+    Args:
+        tokens: who may call; None: everybody.
+        calls_per_second: of one caller, as many at once; 0: any number.
+        concurrency: calls that one caller may have open; 0: any number.
+        clock: seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        tokens: TokenFile | None,
+        *,
+        calls_per_second: float = 0.0,
+        concurrency: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._tokens = tokens
+        self._rate = calls_per_second
+        self._concurrency = concurrency
+        self._clock = clock
+        self._callers: OrderedDict[str, _Caller] = OrderedDict()
+        self._lock = Lock()
+
+    def admit(self, call: Call) -> Fault | None:
+        """Let a call in, and keep count of it until it ends; or return why not."""
+        name = ""
+        if self._tokens is not None:
+            found = self._named(call, self._tokens)
+            if isinstance(found, Fault):
+                return found
+            name = found
+        if not (self._rate or self._concurrency):
+            return None
+        name = name or call.identity or call.peer
+        with self._lock:
+            caller = self._of(name)
+            if self._rate and not self._spent(caller):
+                return _too_many(Refused.CALLER_RATE, f"{self._rate:g} calls a second")
+            if self._concurrency and caller.num_open >= self._concurrency:
+                return _too_many(Refused.CALLER_CONCURRENCY, f"{self._concurrency} calls at once")
+            caller.num_open += 1
+        call.on_end(lambda: self._ended(caller))
+        return None
+
+    def _named(self, call: Call, tokens: TokenFile) -> str | Fault:
+        """Return the name of the caller that the token of a call stands for."""
+        given = next((value for key, value in call.metadata if key == "authorization"), "")
+        text = given if isinstance(given, str) else given.decode("latin-1")
+        is_bearer = text[: len(_BEARER)].lower() == _BEARER
+        verdict = tokens.verdict(text[len(_BEARER) :].strip() if is_bearer else "")
+        if verdict.name:
+            return verdict.name
+        if verdict.has_expired:
+            reason, why = Refused.TOKEN_EXPIRED, "the token has expired; get a new one"
+        elif not is_bearer:
+            reason, why = Refused.TOKEN_MISSING, "send the metadata authorization: Bearer TOKEN"
+        else:
+            reason, why = Refused.TOKEN_UNKNOWN, "the token is not known here"
+        return Fault(reason=reason, code=grpc.StatusCode.UNAUTHENTICATED, details=why)
+
+    def _of(self, name: str) -> _Caller:
+        caller = self._callers.get(name)
+        if caller is None:
+            caller = self._callers[name] = _Caller(allowance=max(1.0, self._rate), at=self._clock())
+            if len(self._callers) > _MOST_CALLERS:
+                self._callers.popitem(last=False)
+        self._callers.move_to_end(name)
+        return caller
+
+    def _spent(self, caller: _Caller) -> bool:
+        """Take a call from a caller's allowance; return False if there is none."""
+        now = self._clock()
+        most = max(1.0, self._rate)
+        caller.allowance = min(most, caller.allowance + (now - caller.at) * self._rate)
+        caller.at = now
+        if caller.allowance < 1:
+            return False
+        caller.allowance -= 1
+        return True
+
+    def _ended(self, caller: _Caller) -> None:
+        with self._lock:
+            caller.num_open -= 1
+
+
+def _too_many(reason: Refused, limit: str) -> Fault:
+    return Fault(
+        reason=reason,
+        code=grpc.StatusCode.RESOURCE_EXHAUSTED,
+        details=f"this caller may make {limit}; make fewer, or have the limit raised",
+    )

@@ -1,0 +1,157 @@
+"""Lets calls in: each gets a thread once its message has come, in time, or a status."""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Final
+
+import grpc
+
+from server.calls.call import Call
+from server.calls.callers import Callers
+from server.calls.open_calls import OpenCalls
+from server.calls.overload import WaitBound
+from server.metrics import CallMetrics, Refused
+
+logger = logging.getLogger(__name__)
+
+METHOD_ATTRIBUTE: Final = "freshet_method"
+"""Of what gRPC calls for a method: its name in metrics."""
+
+_DONE: Final[Future[None]] = Future()
+_DONE.set_result(None)
+
+
+class Door(ThreadPoolExecutor):
+    """The threads of some methods, and who may have one.
+
+    gRPC takes it for a pool of threads, and submits a call as soon as it comes.
+
+    Args:
+        name: of its threads.
+        num_threads: calls that are at work at once.
+        open_calls: where calls are kept while they are open.
+        metrics: where they are counted.
+        callers: who may call; None: everybody, as often as they like.
+        wait_seconds: longest wait for a thread; None: calls wait for as long as their
+            clients do.
+        is_streaming: a call brings any number of messages, and has a thread from its
+            start.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        num_threads: int,
+        open_calls: OpenCalls,
+        metrics: CallMetrics,
+        *,
+        callers: Callers | None = None,
+        wait_seconds: float | None = None,
+        is_streaming: bool = False,
+    ) -> None:
+        super().__init__(num_threads, name)
+        self._num_threads = num_threads
+        self._open_calls = open_calls
+        self._metrics = metrics
+        self._callers = callers
+        self._is_streaming = is_streaming
+        self._has_bound = wait_seconds is not None
+        self._wait_seconds = math.inf if wait_seconds is None else wait_seconds
+        self._bound = WaitBound(wait_seconds or 0.0, num_threads)
+
+    @property
+    def num_waiting(self) -> int:
+        """Calls that wait for a thread."""
+        return self._bound.num_waiting
+
+    def submit(self, run: Any, /, *work: Any, **_: Any) -> Future[Any]:
+        """Let a call in, or end it with a status; in gRPC's thread, so it never waits.
+
+        Args:
+            run: runs something in the context of the call.
+            work: gRPC's answering function, its arguments behind it: the event, the
+                state, the method's behavior, what gives the argument, how a request is
+                read, and how a response is written.
+        """
+        answer, event, state, behavior, argument, read, write = work
+        call = Call(event, state, getattr(behavior, METHOD_ATTRIBUTE, "unknown"))
+        self._open_calls.add(call, is_streaming=self._is_streaming)
+        if self._callers is not None:
+            fault = self._callers.admit(call)
+            if fault is not None:
+                self._metrics.refused(fault.reason)
+                call.refuse(fault.code, fault.details, fault.metadata)
+                return _DONE
+        if self._has_bound and not self._bound.may_enter():
+            self._refuse_overload(call)
+            return _DONE
+        if self._is_streaming:
+            self._stream(call, run, answer, event, state, behavior, argument, read, write)
+            return _DONE
+
+        def received(message: bytes | None) -> None:
+            if message is None:
+                call.refuse(
+                    grpc.StatusCode.INVALID_ARGUMENT, "the call has no message; send exactly one"
+                )
+                return
+            self._bound.entered()
+            entered_at = time.perf_counter()
+            call.waits_until = entered_at + self._wait_seconds
+
+            def argument_of() -> Any:
+                return self._read(call, read, message)
+
+            def answer_it() -> None:
+                run(answer, event, state, behavior, argument_of, read, write)
+
+            super(Door, self).submit(self._work, call, entered_at, answer_it)
+
+        call.receive(received)
+        return _DONE
+
+    def _stream(self, call: Call, run: Any, answer: Any, *work: Any) -> None:
+        if self._bound.num_waiting >= self._num_threads:
+            self._refuse_overload(call)
+            return
+        self._bound.entered()
+
+        def answer_it() -> None:
+            try:
+                run(answer, *work)
+            finally:
+                self._bound.has_its_turn(call.started)
+
+        super().submit(answer_it)
+
+    def _work(self, call: Call, entered_at: float, answer_it: Callable[[], None]) -> None:
+        """Answer a call whose turn it is, unless that is too late."""
+        in_time = self._bound.has_its_turn(entered_at)
+        call.waits_until = math.inf
+        started = time.perf_counter()
+        self._metrics.waited(started - entered_at)
+        if self._has_bound and not in_time:
+            self._refuse_overload(call)
+        elif call.is_active:
+            answer_it()
+            self._bound.worked(time.perf_counter() - started)
+
+    def _read(self, call: Call, read: Callable[[bytes], Any] | None, message: bytes) -> Any:
+        """Return the request of a message; None: it was refused."""
+        try:
+            return message if read is None else read(message)
+        except Exception as error:  # noqa: BLE001  # whatever a parser raises, the bytes are the client's
+            self._metrics.refused(Refused.MALFORMED)
+            logger.debug("malformed_message method=%s why=%s", call.method, error)
+            call.refuse(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                f"the message is no request of {call.method}: it cannot be parsed; texts must be "
+                "UTF-8, and client and server must have the same contract",
+            )
+            return None
+
+    def _refuse_overload(self, call: Call) -> None:
+        self._open_calls.refuse_overload(call)

@@ -1,0 +1,89 @@
+"""The server's certificate, read again for connections that come after it changed."""
+
+import logging
+from pathlib import Path
+from threading import Lock
+
+import grpc
+
+from server.errors import SettingsInvalid
+from server.settings import ServerSettings
+from stream.files import read_plain
+
+logger = logging.getLogger(__name__)
+
+# A chain of certificates has some 10 kB. Twice as much: no harm.
+_MOST_BYTES = 1 << 20
+
+
+def server_credentials(settings: ServerSettings) -> grpc.ServerCredentials | None:
+    """Return what protects the port; None: nothing does.
+
+    Raises:
+        SettingsInvalid: a file cannot be read, or is no PEM.
+    """
+    if not settings.tls_cert:
+        return None
+    files = _TlsFiles(settings)
+    return grpc.dynamic_ssl_server_credentials(
+        files.configuration(),
+        files.changed_configuration,  # type: ignore[arg-type]  # None: no change, say gRPC's docs
+        require_client_authentication=bool(settings.tls_client_ca),
+    )
+
+
+class _TlsFiles:
+    def __init__(self, settings: ServerSettings) -> None:
+        self._paths = {
+            "tls_cert": settings.tls_cert,
+            "tls_key": settings.tls_key,
+            "tls_client_ca": settings.tls_client_ca,
+        }
+        self._lock = Lock()
+        self._stamps = self._stamps_now()
+
+    def configuration(self) -> grpc.ServerCertificateConfiguration:
+        """Read the files."""
+        contents = {name: _pem(name, path) for name, path in self._paths.items() if path}
+        return grpc.ssl_server_certificate_configuration(
+            [(contents["tls_key"], contents["tls_cert"])], contents.get("tls_client_ca")
+        )
+
+    def changed_configuration(self) -> grpc.ServerCertificateConfiguration | None:
+        """Return what the files have now; None: what they had before, or nothing that
+        can be used.
+        """
+        with self._lock:
+            stamps = self._stamps_now()
+            if stamps == self._stamps:
+                return None
+            self._stamps = stamps
+        try:
+            found = self.configuration()
+        except SettingsInvalid as error:
+            logger.error("certificate_not_read_again why=%s", error)  # noqa: TRY400  # the message says all
+            return None
+        logger.info("certificate_read path=%s", self._paths["tls_cert"])
+        return found
+
+    def _stamps_now(self) -> tuple[tuple[int, int], ...]:
+        return tuple(_stamp(path) for path in self._paths.values() if path)
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return (0, 0)
+    return found.st_ino, found.st_mtime_ns
+
+
+def _pem(name: str, path: str) -> bytes:
+    try:
+        # A mounted secret is a link to the file.
+        content = read_plain(Path(path).resolve(), _MOST_BYTES)
+    except OSError as error:
+        raise SettingsInvalid(f"server.{name}: {path} cannot be read: {error}") from error
+    if b"-----BEGIN " not in content:
+        raise SettingsInvalid(f"server.{name}: {path} is no PEM file")
+    return content
