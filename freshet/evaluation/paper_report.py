@@ -138,12 +138,11 @@ def _score_row(score: PaperScore) -> tuple[str, ...]:
 
 
 def _gain_row(gain: PaperGain) -> tuple[str, ...]:
-    cells = [
-        cell
-        for name in ("mrr", "recall")
-        for cell in (
-            f"{gain.figures[name]:+.1%}",
-            "{:+.1%} to {:+.1%}".format(*gain.intervals[name]),
-        )
-    ]
+    cells: list[str] = []
+    for name in ("mrr", "recall"):
+        if name in gain.figures:
+            low, high = gain.intervals[name]
+            cells += [f"{gain.figures[name]:+.1%}", f"{low:+.1%} to {high:+.1%}"]
+        else:
+            cells += ["from 0", ""]
     return (gain.model, gain.against, gain.messages, gain.group, *cells)

@@ -131,10 +131,10 @@ def evaluate(  # noqa: PLR0913  # an argument an option
     --protocol paper evaluates as Han et al. do: random query-item edges are held out,
     in groups by the degree of their items (head, tail1, tail2, isolated); each pair is
     ranked among 50 wrong items and 50 wrong queries. It prints MRR, recall as their
-    code counts it and Recall@10, with their leak (messages travel over the held-out
-    edges) and clean, and the gains. Models: paper-hypergraph (without its hypergraph)
-    and paper, each also with +pretraining, +dropedge and +pretraining+dropedge,
-    bipartite and full.
+    code counts it, Recall@10, and gains, by what messages travel over: leak (held-out
+    edges, too, as in their code), clean (no held-out edge), strict (nor sessions of
+    held-out clicks). Models: paper-hypergraph (without its hypergraph) and paper, each
+    also with +pretraining, +dropedge and +pretraining+dropedge, bipartite and full.
 
     \b
     freshet evaluate --events events.jsonl.gz --items items.jsonl.gz

@@ -67,7 +67,8 @@ class PaperGain:
         against: the other.
         messages: as in `PaperScore`.
         group: as in `PaperScore`.
-        figures: the gain, by name of `FIGURES`; 0.1 is a tenth more.
+        figures: the gain, by name of `FIGURES`, 0.1 being a tenth more; without those
+            that are 0 for the other.
         intervals: 95% intervals of it, by paired bootstrap over queries.
     """
 
@@ -219,8 +220,9 @@ class PaperEvaluation:
         gains, intervals = {}, {}
         for figure in FIGURES:
             one, other = ours[figure], theirs[figure]
-            base = _mean(other)
-            gains[figure] = _mean(one) / base - 1.0 if base else 0.0
+            if not _mean(other):
+                continue
+            gains[figure] = _mean(one) / _mean(other) - 1.0
             intervals[figure] = relative_interval(one.ravel(), other.ravel(), query)
         return PaperGain(
             model=name,

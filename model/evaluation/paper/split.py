@@ -82,6 +82,23 @@ class EdgeSplit:
             fact_ms=arrays.fact_ms[facts],
         )
 
+    @cached_property
+    def strict_arrays(self) -> GraphArrays:
+        """The training graph without the sessions in which a search led to a held-out
+        edge: they hold its item beside what else was clicked for its query.
+        """
+        known, arrays = self.training_arrays, self.arrays
+        is_held_out = np.ones(len(arrays.edge_query), dtype=np.bool_)
+        is_held_out[self.train] = False
+        sessions = arrays.fact_session[is_held_out[arrays.edge_of_fact]]
+        kept = ~np.isin(known.incidence_session, sessions)
+        return replace(
+            known,
+            incidence_session=known.incidence_session[kept],
+            incidence_item=known.incidence_item[kept],
+            incidence_ms=known.incidence_ms[kept],
+        )
+
 
 def split_at_random(arrays: GraphArrays, seed: int) -> EdgeSplit:
     """Split the edges of a log.

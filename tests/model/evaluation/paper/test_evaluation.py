@@ -63,8 +63,8 @@ def test_the_paper_has_all_its_switches() -> None:
     """
     for network in ("paper", "paper-hypergraph"):
         for variant in VARIANTS:
-            assert MODELS[network + variant].messages == ("leak", "clean")
-    assert MODELS["full"].messages == MODELS["bipartite"].messages == ("clean",)
+            assert MODELS[network + variant].messages == ("leak", "clean", "strict")
+    assert MODELS["full"].messages == MODELS["bipartite"].messages == ("clean", "strict")
     assert all({*model.against} <= {*MODELS} for model in MODELS.values())
 
 
@@ -169,6 +169,30 @@ def test_gains_are_over_judged_models_with_the_same_messages(
     ]
     assert all(set(gain.figures.values()) == {0.0} for gain in gains)
     assert all(set(gain.intervals.values()) == {(0.0, 0.0)} for gain in gains)
+
+
+def test_there_is_no_gain_over_nothing(
+    wide_arrays: GraphArrays,
+    settings: ModelSettings,
+    by_hand: list[PaperTask],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where the other's recall is 0, the gain is left out; MRR is never 0."""
+
+    def fit(task: PaperTask) -> tuple[PairScores, dict[str, float]]:
+        assert task.messages == "clean"
+        return nothing, {}
+
+    def nothing(query: Int64s, item: Int64s) -> Float32s:
+        return np.zeros_like(query + item, dtype=np.float32)
+
+    monkeypatch.setitem(MODELS, "other", replace(MODELS["other"], fit=fit))
+    evaluation = PaperEvaluation(wide_arrays, settings, [0])
+    for name in ("by hand", "other"):
+        list(evaluation.judge(name))
+
+    assert by_hand
+    assert {tuple(gain.figures) for gain in evaluation.gains("by hand")} == {("mrr",)}
 
 
 def test_it_ends_between_two_fits(wide_arrays: GraphArrays, settings: ModelSettings) -> None:

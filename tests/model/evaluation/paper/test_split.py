@@ -41,6 +41,21 @@ def test_the_graph_to_learn_from_has_no_held_out_edge(split: EdgeSplit) -> None:
     assert all(node < whole.num_queries for _, node in lost)
 
 
+def test_the_strict_graph_has_no_session_of_a_held_out_click(split: EdgeSplit) -> None:
+    """These are gone whole, the others and all edges are as they were."""
+    whole, known, strict = split.arrays, split.training_arrays, split.strict_arrays
+    learned = np.isin(whole.edge_of_fact, split.train)
+    told = set(whole.fact_session[~learned].tolist())
+    kept = [session not in told for session in known.incidence_session.tolist()]
+
+    assert 0 < sum(kept) < len(kept)
+    assert np.array_equal(strict.incidence_session, known.incidence_session[kept])
+    assert np.array_equal(strict.incidence_item, known.incidence_item[kept])
+    assert np.array_equal(strict.edge_item, known.edge_item)
+    hyperedges = whole_graph(strict).num_hyperedges
+    assert hyperedges == len(set(strict.incidence_session.tolist()))
+
+
 def _incidences(arrays: GraphArrays) -> set[tuple[int, int]]:
     part = whole_graph(arrays)
     return set(zip(part.incidence_hyperedge.tolist(), part.incidence_node.tolist(), strict=True))
