@@ -8,6 +8,7 @@ MEASUREMENTS = {
     "freshness": "bench.freshness.freshness",
     "ingest": "bench.ingest.ingest",
     "laws": "bench.laws",
+    "overload": "bench.overload.overload",
     "quality": "bench.quality.quality",
     "refresher": "bench.fresh.refresher",
     "serve": "bench.serve",

@@ -22,6 +22,7 @@ from server.addresses import split_address
 from server.asked import AskedQueries
 from server.calls.callers import Callers
 from server.calls.door import METHOD_ATTRIBUTE, Door
+from server.calls.health import Health
 from server.calls.open_calls import OpenCalls
 from server.errors import ArtifactsMissing, ListenFailed, PortBusy
 from server.index_recall import RecallSampler
@@ -46,6 +47,10 @@ _HANDSHAKE_MS = 10_000
 # A connection whose client is gone without a word is found within 40 s. Twice as many:
 # within 80.
 _KEEPALIVE_MS, _KEEPALIVE_TIMEOUT_MS = 30_000, 10_000
+# Calls of a method that have come and that gRPC's one thread has not looked at: with
+# more, gRPC itself turns some away, with twice as many all. It looks at some 2,000 a
+# second: a thirtieth of one. Twice as many wait for twice as long, unseen.
+_MOST_UNSEEN_CALLS = 64
 # Of calls under way on a connection that has come of age: as of a call. Twice as many
 # keep an old connection for twice as long.
 _AGE_GRACE_MS = 30_000
@@ -115,7 +120,7 @@ class RetrievalServer:
             self._sampler,
             clock_ms=clock_ms,
         )
-        self._health = health.HealthServicer()
+        self._health = Health()
         self._metrics.watch(self._service.receipt_now)
         overlay_metrics.watch(lambda: self._views.live, clock_ms)
         tokens = TokenFile(Path(settings.tokens)) if settings.tokens else None
@@ -267,7 +272,7 @@ class RetrievalServer:
         neither one that answers queries nor one that answers health checks; and health
         is for whoever asks, behind no query and within no limit.
         """
-        for method in ("Check", "Watch"):
+        for method in ("Check", "List", "Watch"):
             _answer_at(self._health_door, self._health, method)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if not self._settings.reflection:
@@ -355,6 +360,8 @@ def _options(settings: ServerSettings) -> tuple[tuple[str, int], ...]:
         ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
         ("grpc.max_receive_message_length", _MOST_MESSAGE_BYTES),
+        ("grpc.server.max_pending_requests", _MOST_UNSEEN_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * _MOST_UNSEEN_CALLS),
     )
 
 

@@ -161,7 +161,9 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
         )
 
     def _why_not_ready(self) -> str:
-        refusal = self._watcher.last_refusal
+        refusal, loading = self._watcher.last_refusal, self._watcher.loading_id
+        if loading:
+            return f"generation {loading} is being loaded; try again in a moment"
         return (
             f"no generation is live yet; {refusal or 'train one and the server takes it by itself'}"
         )

@@ -56,9 +56,12 @@ class ServerSettings:
     call_seconds: float = 30.0
     """Longest time that a call is open; watches of health are held on."""
 
-    # What other servers allow. Twice as many let one client hold twice as much.
-    max_calls_per_connection: int = 100
-    """Calls that one connection may have open; further ones wait in their client."""
+    # Half a second of calls of a busy client. Twice as many let one client hold twice
+    # as much.
+    max_calls_per_connection: int = 256
+    """Calls that one connection may have open; further ones wait in their client (at a
+    new connection, which does not know the number yet, they end with UNAVAILABLE).
+    """
 
     # Some 50 kB each: 200 MB. Twice as many: twice that.
     max_connections: int = 4096

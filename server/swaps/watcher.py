@@ -65,6 +65,7 @@ class GenerationWatcher:
         self._monotonic = monotonic
         self._loader = Loader(settings, clock_ms=clock_ms)
         self._refusal: Refusal | None = None
+        self._loading_id = ""
         self._stop = Event()
         self._thread: Thread | None = None
 
@@ -81,6 +82,11 @@ class GenerationWatcher:
         """
         refusal = self._refusal
         return "" if refusal is None else refusal.generation_id or POINTER_NAME
+
+    @property
+    def loading_id(self) -> str:
+        """The generation that is being loaded; empty: none is."""
+        return self._loading_id
 
     @property
     def stopped(self) -> bool:
@@ -234,7 +240,11 @@ class GenerationWatcher:
             self._refuse(wanted, files, error)
 
     def _load(self, generation_id: str) -> LiveGeneration:
-        return self._loader.load(self._store.generation_path(generation_id))
+        self._loading_id = generation_id
+        try:
+            return self._loader.load(self._store.generation_path(generation_id))
+        finally:
+            self._loading_id = ""
 
     def _take(self, new: LiveGeneration) -> None:
         self._set_refusal(None)

@@ -13,15 +13,19 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 
+from freshet_client import NoGeneration
 from protos import retrieval_v1_pb2 as retrieval_pb
+from server.live import LiveGeneration
 from server.security.tokens import new_token
 from server.service import SERVICE_NAME
+from server.settings import ServerSettings
 from testing.retrieval_server import (
     DEADLINE_SECONDS,
     Call,
     RunningServer,
     Serve,
     check_health,
+    wait_until,
     watch_health,
 )
 from testing.small_generations import Artifacts, make_catalogue
@@ -269,3 +273,47 @@ def test_a_stop_answers_on_for_its_lame_duck_time(serve: Serve) -> None:
 
         assert watch.code() is grpc.StatusCode.UNAVAILABLE
         stopper.join()
+
+
+def test_health_lists_every_service(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """Without a token, and without a traceback in the log."""
+    server = serve()
+    # The published types are of a version without it.
+    list_response: Any = getattr(health_pb2, "HealthListResponse")  # noqa: B009
+    with grpc.insecure_channel(server.address) as channel:
+        call: Call = channel.unary_unary(
+            "/grpc.health.v1.Health/List",
+            response_deserializer=list_response.FromString,
+        )
+        statuses = call(b"", timeout=DEADLINE_SECONDS).statuses
+
+    assert {name: each.status for name, each in statuses.items()} == dict.fromkeys(
+        ["", SERVICE_NAME, "freshet.newest"], health_pb2.HealthCheckResponse.SERVING
+    )
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_while_the_first_generation_loads_that_is_said(
+    artifacts: Artifacts, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not that there is none."""
+    (artifacts.root / "CURRENT").unlink()
+    server = serve()
+    release, load = threading.Event(), LiveGeneration.load
+
+    def slowly(path: Path, settings: ServerSettings, **more: Any) -> LiveGeneration:
+        release.wait(DEADLINE_SECONDS)
+        return load(path, settings, **more)
+
+    monkeypatch.setattr(LiveGeneration, "load", slowly)
+    generation_id = artifacts.publish(make_catalogue(30, ["lamp"]))
+    with server.client() as client:
+
+        def told() -> str:
+            with pytest.raises(NoGeneration) as caught:
+                client.retrieve("lamp")
+            return str(caught.value)
+
+        wait_until(lambda: f"{generation_id} is being loaded" in told(), "the load is said")
+        release.set()
+        client.wait_until_ready(DEADLINE_SECONDS)
