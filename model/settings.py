@@ -18,6 +18,8 @@ _BOUNDS = {
     "content_rate": (0.0, 1000.0),
     "id_rate": (0.0, 1000.0),
     "content_loss": (0.0, 1000.0),
+    "title_loss": (0.0, 1000.0),
+    "num_titles": (0, 1 << 20),
     "average_decay": (0.0, 0.99999),
     "batch_size": (2, 1 << 20),
     "num_negatives": (0, 1 << 20),
@@ -96,6 +98,16 @@ class ModelSettings:
     # much was not measured.
     content_loss: float = 0.5
     """Weight of the text-only loss, relative to the main loss of 1."""
+    # A weight. Without it new items are found worse (bestbuy 386/539, with it 590/674),
+    # and of a wide catalogue few by their names; docs/experiments.md has more.
+    title_loss: float = 0.5
+    """Weight of the loss that lets every item be found by its own title, relative to
+    the main loss of 1.
+    """
+    # By hand: some 10% of a step. Twice as many: more of a wide catalogue a step, four
+    # times their scores.
+    num_titles: int = 512
+    """Sampled items of the whole catalogue whose titles each step ranks; 0: none."""
     # Per step: the average covers some 50 steps. The average lifts lastfm from 98/95 to
     # 105/106. Half the distance to 1 (0.99) averages 100 steps; not measured.
     average_decay: float = 0.98
@@ -106,9 +118,11 @@ class ModelSettings:
     # a step.
     batch_size: int = 2048
     """Edges supervised in one step."""
-    # Random clicked items are worse on lastfm (114/119 -> 113/113).
+    # docs/experiments.md has what they bring. Twice as many: more scores a step.
     num_negatives: int = 0
-    """Sampled clicked items that each step ranks besides those of its batch."""
+    """Sampled items of the whole catalogue that each step ranks besides those of its
+    batch.
+    """
     # 0.4 is worse (497/665 -> 491/654).
     node_dropout: float = 0.2
     """Share of nodes that lose neighbours and id embedding in a step and train from

@@ -10,6 +10,7 @@ import numpy as np
 
 from model.data.graph import GraphPart
 from model.data.texts import HashedTexts
+from model.data.titles import Titles
 from model.data.training_set import TrainingSet
 from stream.dtypes import Int64s
 
@@ -74,6 +75,7 @@ def _supervised(texts: HashedTexts, part: GraphPart) -> TrainingSet:
     nothing = np.zeros(0, dtype=np.int64)
     return TrainingSet(
         texts=texts,
+        titles=_titles(texts, part),
         whole=part,
         train=part,
         newest=nothing,
@@ -83,6 +85,13 @@ def _supervised(texts: HashedTexts, part: GraphPart) -> TrainingSet:
         validation_first_ms=nothing,
         unseen_since_ms=np.iinfo(np.int64).max,
     )
+
+
+def _titles(texts: HashedTexts, part: GraphPart) -> Titles:
+    """Return the texts of items as their titles, no two of them alike."""
+    items = np.arange(part.num_items)
+    starts = np.searchsorted(texts.node, part.num_queries + np.arange(part.num_items + 1))
+    return Titles(item=items, name=items, starts=starts - starts[0], term=texts.term[starts[0] :])
 
 
 def _part(size: Size, rng: np.random.Generator) -> GraphPart:

@@ -97,7 +97,7 @@ class PlainLearner:
         self._source_hyperedge = torch.from_numpy(part.source_hyperedge).to(device)
         self._seen = torch.from_numpy(part.seen).to(device).float()
         self.network = PlainNetwork(data, settings, device)
-        self._objective = Objective(part, settings, device)
+        self._objective = Objective(part, data.titles, settings, device)
         self._optimizer = torch.optim.Adam(self._groups(), lr=settings.learning_rate)
         self._average = WeightAverage(dict(self.network.named_parameters()), settings.average_decay)
 

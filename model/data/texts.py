@@ -1,7 +1,7 @@
 """The texts of queries and items as hashed features, grouped by term."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
@@ -45,6 +45,11 @@ class HashedTexts:
         return np.bincount(self.node, weights=of_term[self.term], minlength=num_nodes).astype(
             np.int64
         )
+
+    def first(self, num_texts: int) -> "HashedTexts":
+        """Return the first texts alone, with the same numbers of terms and buckets."""
+        end = int(np.searchsorted(self.node, num_texts))
+        return replace(self, node=self.node[:end], term=self.term[:end])
 
     def flat(self) -> tuple[Int64s, Int64s]:
         """Return the node of each feature of each text, ascending, and the feature."""

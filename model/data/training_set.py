@@ -9,6 +9,7 @@ import numpy as np
 from model.data.graph import GraphPart, graph_part, whole_graph
 from model.data.parent import LearnedClicks
 from model.data.texts import HashedTexts, hash_texts, item_texts
+from model.data.titles import Titles, index_titles, titles_of
 from model.settings import ModelSettings
 from stream.dtypes import Bools, Int64s
 from stream.graph.arrays import GraphArrays
@@ -28,6 +29,7 @@ class TrainingSet:
 
     Attributes:
         texts: text features of all nodes.
+        titles: what items are called, to be asked for by it.
         whole: the graph of all facts, which the exported vectors are propagated over.
         train: the graph without the newest facts; its edges are supervised.
         newest: ``int64 [num_newest]``, the edges of `whole` that the closing passes go
@@ -45,6 +47,7 @@ class TrainingSet:
     """
 
     texts: HashedTexts
+    titles: Titles
     whole: GraphPart
     train: GraphPart
     newest: Int64s
@@ -88,8 +91,10 @@ def build_training_set(
         clicks[known[recent]] = 0
         newest = np.repeat(np.arange(len(clicks)), clicks)
     validated = held_out if len(held_out) >= _LEAST_EDGES else held_out[:0]
+    texts, titles = _hash(arrays, settings.num_buckets)
     return TrainingSet(
-        texts=hash_texts([*arrays.query_texts, *item_texts(arrays)], settings.num_buckets),
+        texts=texts,
+        titles=titles,
         whole=whole,
         train=train,
         newest=newest,
@@ -99,6 +104,19 @@ def build_training_set(
         validation_first_ms=arrays.edge_first_ms[validated],
         unseen_since_ms=begin_ms,
     )
+
+
+def _hash(arrays: GraphArrays, num_buckets: int) -> tuple[HashedTexts, Titles]:
+    """Return the features of all nodes' texts, and those of the titles of items.
+
+    The title of an item that has no more text is its text.
+    """
+    titles, texts = titles_of(arrays), [*arrays.query_texts, *item_texts(arrays)]
+    row = arrays.num_queries + np.arange(arrays.num_items, dtype=np.int64)
+    has_more = np.flatnonzero([bool(text) for text in arrays.item_texts])
+    row[has_more] = len(texts) + np.arange(len(has_more))
+    hashed = hash_texts([*texts, *(titles[item] for item in has_more)], num_buckets)
+    return hashed.first(len(texts)), index_titles(titles, hashed, row)
 
 
 def _is_held_out(

@@ -140,6 +140,16 @@ class DualChannelNetwork(nn.Module):
             outputs[name] = ChannelOutput(vectors=vectors, degree=reach.channel(name).degree[nodes])
         return ChannelOutputs(content=rows.content, each=_in_order(outputs), nodes=nodes)
 
+    def of_query_texts(self, terms: Tensor, starts: Tensor) -> Tensor:
+        """Return ``float32 [n, dim]``, the unit vectors of texts as new queries.
+
+        Args:
+            terms: as in `TextTowers.queries`.
+            starts: the same.
+        """
+        with self._dense():
+            return F.normalize(self.content.queries(terms, starts), dim=1)
+
     def join(self, channels: ChannelOutputs, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """Return unit vectors ``float32 [n, dim]`` of some nodes, and the attention
         behind them ``[n, num_channels]``.

@@ -20,6 +20,7 @@ from model.artifact.channels import channels_on
 from model.data.graph import GraphPart
 from model.data.graph_size import ChannelSize, GraphSize, largest_batch
 from model.data.texts import HashedTexts
+from model.data.titles import num_drawn
 from model.data.training_set import TrainingSet
 from model.network.compressed_rows import CsrMatrix
 from model.network.graph import Hearing, VisibilityMask
@@ -70,9 +71,8 @@ def batch_counts(data: TrainingSet, settings: ModelSettings) -> GraphSize:
     part, cpu = data.whole, torch.device("cpu")
     rng = np.random.default_rng(settings.seed)
     edges = rng.permutation(len(part.edge_query))[: largest_batch(data, settings)]
-    items = np.union1d(
-        part.edge_item[edges], rng.permutation(part.edge_item)[: settings.num_negatives]
-    )
+    others = settings.num_negatives + num_drawn(data.titles, settings)
+    items = np.union1d(part.edge_item[edges], rng.permutation(part.num_items)[:others])
     starts = np.concatenate([part.edge_query[edges], part.num_queries + items])
     graph = SampledGraph(part, data.texts, settings, cpu)
     return graph.reach(VisibilityMask.everything(graph), torch.from_numpy(starts)).counts()

@@ -157,6 +157,21 @@ def gather(values: Tensor, places: Tensor) -> Tensor:
     return values.index_select(0, places)
 
 
+def places_of(rows: Tensor, starts: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the places of all entries of some rows, a row after the other, and where
+    each row begins among them.
+
+    Args:
+        rows: ``int64 [n]``.
+        starts: ``int64 [num_rows + 1]``, where each row there is begins.
+    """
+    begins = starts[rows]
+    counts = starts[rows + 1] - begins
+    first = counts.cumsum(0) - counts
+    shift = torch.repeat_interleave(begins - first, counts)
+    return shift + torch.arange(len(shift), device=rows.device), first
+
+
 def _index(places: Int64s, device: torch.device) -> Tensor:
     """Return them with 32 bits: a step reads every index several times."""
     return torch.from_numpy(places.astype(np.int32)).to(device)

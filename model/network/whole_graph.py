@@ -8,6 +8,11 @@ from model.network.graph import Hearing, ReceptiveField, VisibilityMask
 from model.network.propagation.propagations import PROPAGATIONS
 from model.network.text_towers import TextTowers
 
+# Share of nodes with clicks or sessions from which a step reads the texts of all: those
+# patterns are made once, those of some nodes at each step, which takes about twice as
+# long a text. Twice as much: never all.
+_MOSTLY = 0.5
+
 
 class Graph:
     """A `GraphPart` on the device: the patterns that messages travel along.
@@ -25,10 +30,15 @@ class Graph:
         self.num_hyperedges = part.num_hyperedges
         self.channels = {each.name: each.on_device(part, device) for each in PROPAGATIONS}
         self.seen = torch.from_numpy(part.seen).to(device).float()
+        self._is_mostly_seen = part.seen.mean() > _MOSTLY
 
-    def reach(self, visible: VisibilityMask, starts: Tensor) -> ReceptiveField:  # noqa: ARG002  # all nodes are reached
+    def reach(self, visible: VisibilityMask, starts: Tensor) -> ReceptiveField:
         """See `PropagationGraph`."""
-        return FullReceptiveField(self, visible)
+        if self._is_mostly_seen:
+            return FullReceptiveField(self, visible)
+        wanted = self.seen > 0
+        wanted[starts] = True
+        return FullReceptiveField(self, visible, wanted.nonzero()[:, 0])
 
     def reach_all(self) -> ReceptiveField:
         """See `PropagationGraph`."""
@@ -36,19 +46,30 @@ class Graph:
 
 
 class FullReceptiveField:
-    """All nodes, and what is visible of a whole graph on the device."""
+    """All nodes, and what is visible of a whole graph on the device.
+
+    Args:
+        graph: the graph.
+        visible: what of it may be used.
+        read: ``int64 [n]``, ascending: the nodes whose texts are read, the text vectors
+            of others are zeros; None: all are.
+    """
 
     nodes = None
 
-    def __init__(self, graph: Graph, visible: VisibilityMask) -> None:
+    def __init__(self, graph: Graph, visible: VisibilityMask, read: Tensor | None = None) -> None:
         self._graph = graph
         self._visible = visible
+        self._read = read
         self._opened: dict[str, Hearing] = {}
 
     def content(self, path: TextTowers) -> Tensor:
         """See `ReceptiveField`."""
-        content: Tensor = path(self._graph.num_queries)
-        return content
+        if self._read is None:
+            content: Tensor = path(self._graph.num_queries)
+            return content
+        rows = path.some(self._read, self._graph.num_queries)
+        return rows.new_zeros(self._graph.num_nodes, rows.shape[1]).index_copy(0, self._read, rows)
 
     def has_id(self) -> Tensor:
         """Return ``float32 [num_nodes]``; 1: with its id vector."""

@@ -1,5 +1,5 @@
 """The training loss: it ranks the items of supervised edges above others, from the
-graph and from text.
+graph and from text, and every item for its own title.
 """
 
 from dataclasses import dataclass
@@ -10,8 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.data.graph import GraphPart
+from model.data.titles import Titles, num_drawn
 from model.network.graph import ChannelOutputs
 from model.network.network import DualChannelNetwork
+from model.network.sparse import places_of
 from model.settings import ModelSettings
 from stream.dtypes import Int64s
 
@@ -29,18 +31,28 @@ class CandidateBatch:
     Attributes:
         query: ``int64 [num_queries]``, the distinct queries.
         of_edge: ``int64 [batch]``, the place of each edge's query among them.
-        item: ``int64 [num_candidates]``.
+        item: ``int64 [num_candidates]``, distinct.
+        num_ranked: how many of them, from the first, queries choose from; titles choose
+            from all.
         target: ``int64 [batch]``, the place of each edge's item among the candidates.
         expected: ``float32 [num_candidates]``, how often each candidate is to be
-            expected in a batch.
+            expected among those that queries choose from.
+        expected_of_titles: the same among all.
+        title: ``int64 [num_titles]``, a place among `Titles.item`, of each item that is
+            to be found by its title
+        titled: ``int64 [num_titles]``, and the place of that item among the candidates.
         nodes: ``int64 [num_queries + num_candidates]``, all of them as nodes.
     """
 
     query: Tensor
     of_edge: Tensor
     item: Tensor
+    num_ranked: int
     target: Tensor
     expected: Tensor
+    expected_of_titles: Tensor
+    title: Tensor
+    titled: Tensor
     nodes: Tensor
 
 
@@ -50,11 +62,14 @@ class Objective:
 
     Args:
         part: the graph whose edges are supervised.
-        settings: how many random items, what text alone counts.
+        titles: of its items.
+        settings: how many random items and titles, what text alone and titles count.
         device: where the network lives.
     """
 
-    def __init__(self, part: GraphPart, settings: ModelSettings, device: torch.device) -> None:
+    def __init__(
+        self, part: GraphPart, titles: Titles, settings: ModelSettings, device: torch.device
+    ) -> None:
         self._settings = settings
         self._device = device
         self._num_queries = part.num_queries
@@ -62,30 +77,58 @@ class Objective:
         self._edge_item = torch.from_numpy(part.edge_item).to(device)
         counts = torch.bincount(self._edge_item, minlength=part.num_items)
         self._popularity = counts.float() / max(1, len(part.edge_item))
-        self._clicked = torch.nonzero(counts)[:, 0]
+        self._num_titles = num_drawn(titles, settings)
+        self._titles = _TitlesOnDevice(titles, device)
+        self._catalogue = torch.unique(torch.cat([counts.nonzero()[:, 0], self._titles.item]))
         self._known = _KnownItems(part.edge_query, part.edge_item, part.num_queries, device)
 
     def draw(self, edges: Tensor) -> CandidateBatch:
         """Return what is compared to supervise edges, given as ``int64 [batch]``
         positions.
+
+        Candidates are the edges' items, ascending, then random ones of the whole
+        catalogue, then those that are to be found by their titles.
         """
+        settings, titles = self._settings, self._titles
         query, of_edge = torch.unique(self._edge_query[edges], return_inverse=True)
-        item, target, expected = self._candidates(self._edge_item[edges])
-        nodes = torch.cat([query, self._num_queries + item])
+        ranked, target = torch.unique(self._edge_item[edges], return_inverse=True)
+        expected = len(edges) * self._popularity
+        if settings.num_negatives:
+            drawn = self._catalogue[self._draw(settings.num_negatives, len(self._catalogue))]
+            ranked = torch.cat([ranked, drawn[~torch.isin(drawn, ranked)]])
+            expected[self._catalogue] += settings.num_negatives / len(self._catalogue)
+        item, title = ranked, ranked.new_zeros(0)
+        expected_of_titles = expected
+        if self._num_titles:
+            title = self._draw(self._num_titles, len(titles.item))
+            drawn = titles.item[title]
+            item = torch.cat([ranked, drawn[~torch.isin(drawn, ranked)]])
+            expected_of_titles = expected.clone()
+            expected_of_titles[titles.item] += self._num_titles / len(titles.item)
         return CandidateBatch(
-            query=query, of_edge=of_edge, item=item, target=target, expected=expected, nodes=nodes
+            query=query,
+            of_edge=of_edge,
+            item=item,
+            num_ranked=len(ranked),
+            target=target,
+            expected=expected[ranked],
+            expected_of_titles=expected_of_titles[item],
+            title=title,
+            titled=_places(titles.item[title], item, len(expected)),
+            nodes=torch.cat([query, self._num_queries + item]),
         )
 
     def loss(
         self, network: DualChannelNetwork, channels: ChannelOutputs, compared: CandidateBatch
     ) -> Tensor:
-        """Return the loss of supervised edges, a scalar.
+        """Return the loss of supervised edges and of titles, a scalar.
 
         Each query is to find its item among the candidates, ``-log softmax(s / t - log
         expected)`` with the learned temperature ``t`` (sampling-bias correction: Yi et
         al., RecSys 2019). Other items that the query is known to lead to are not
         counted against it. Times `content_loss`, the query's text alone is to find the
-        same item among the same vectors: as a new query will be scored.
+        same item among the same vectors: as a new query will be scored. Times
+        `title_loss`, the title of an item, as a new query, is to find that item.
 
         What a query's known items leave of the candidates is the same for all its
         edges, and is scored once.
@@ -97,40 +140,77 @@ class Objective:
         """
         query, of_edge, target = compared.query, compared.of_edge, compared.target
         items, _ = network.join(channels, self._num_queries + compared.item)
-        correction = compared.expected.clamp(min=_LEAST_EXPECTED).log()
-        known = self._known.marks(query, compared.item, len(self._popularity))
+        ranked = items[: compared.num_ranked]
+        correction = _log(compared.expected)
+        known = self._known.marks(
+            query, compared.item[: compared.num_ranked], len(self._popularity)
+        )
         temperature = network.log_temperature.exp()
 
         def cross_entropy(queries: Tensor) -> Tensor:
             queries = queries / temperature
-            others = torch.addmm(-correction, queries, items.T).masked_fill_(known, _OUT_OF_REACH)
-            right = (queries[of_edge] * items[target]).sum(dim=1) - correction[target]
+            others = torch.addmm(-correction, queries, ranked.T).masked_fill_(known, _OUT_OF_REACH)
+            right = (queries[of_edge] * ranked[target]).sum(dim=1) - correction[target]
             return (torch.logaddexp(others.logsumexp(dim=1)[of_edge], right) - right).mean()
 
         loss = cross_entropy(network.join(channels, query)[0])
         if self._settings.content_loss:
             from_text = F.normalize(channels.content[channels.rows(query)], dim=1)
             loss = loss + self._settings.content_loss * cross_entropy(from_text)
+        if len(compared.title):
+            loss = loss + self._settings.title_loss * self._title_loss(network, items, compared)
         return loss
 
-    def _candidates(self, item: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the items to rank, where each supervised one is among them, how often
-        each is expected.
+    def _title_loss(
+        self, network: DualChannelNetwork, items: Tensor, compared: CandidateBatch
+    ) -> Tensor:
+        """Return how badly titles find their items among the vectors ``items``.
 
-        The random ones are drawn from items with clicks: an item without clicks is no
-        evidence.
+        Items of the same title are as good an answer.
         """
-        # Supervised items come first and ascending, random ones after them, so `target`
-        # holds for both.
-        candidates, target = torch.unique(item, return_inverse=True)
-        expected = len(item) * self._popularity
-        wanted = self._settings.num_negatives
-        if wanted:
-            drawn = self._clicked[torch.randint(len(self._clicked), (wanted,)).to(self._device)]
-            extra = torch.unique(drawn)
-            candidates = torch.cat([candidates, extra[~torch.isin(extra, candidates)]])
-            expected = expected + wanted / len(self._clicked)
-        return candidates, target, expected[candidates]
+        titles, titled = self._titles, compared.titled
+        correction = _log(compared.expected_of_titles)
+        queries = network.of_query_texts(*titles.terms(compared.title))
+        queries = queries / network.log_temperature.exp()
+        name = titles.name[compared.item]
+        same = name[titled][:, None] == name
+        others = torch.addmm(-correction, queries, items.T).masked_fill_(same, _OUT_OF_REACH)
+        right = (queries * items[titled]).sum(dim=1) - correction[titled]
+        loss: Tensor = (torch.logaddexp(others.logsumexp(dim=1), right) - right).mean()
+        return loss
+
+    def _draw(self, wanted: int, among: int) -> Tensor:
+        """Return distinct numbers below `among`, drawn on the CPU for every device."""
+        drawn: Tensor = torch.unique(torch.randint(among, (wanted,)))
+        return drawn.to(self._device)
+
+
+class _TitlesOnDevice:
+    """See `model.data.titles.Titles`."""
+
+    def __init__(self, titles: Titles, device: torch.device) -> None:
+        self.item = torch.from_numpy(titles.item).to(device)
+        self.name = torch.from_numpy(titles.name).to(device)
+        self._starts = torch.from_numpy(titles.starts).to(device)
+        self._term = torch.from_numpy(titles.term).to(device)
+
+    def terms(self, title: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the terms of some titles, one title after the other, and where those
+        of each begin.
+        """
+        places, first = places_of(title, self._starts)
+        return self._term[places], first
+
+
+def _log(expected: Tensor) -> Tensor:
+    return expected.clamp(min=_LEAST_EXPECTED).log()
+
+
+def _places(wanted: Tensor, among: Tensor, count: int) -> Tensor:
+    """Return where each wanted number is among distinct ones below `count`."""
+    place = torch.zeros(count, dtype=torch.int64, device=among.device)
+    place[among] = torch.arange(len(among), device=among.device)
+    return place[wanted]
 
 
 class _KnownItems:

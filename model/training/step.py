@@ -70,7 +70,7 @@ class Learner:
             self.train_graph = SampledGraph(part, self.data.texts, self.settings, self.device)
         else:
             self.train_graph = Graph(part, self.device)
-        self._objective = Objective(part, self.settings, self.device)
+        self._objective = Objective(part, self.data.titles, self.settings, self.device)
         self._source_edge = torch.from_numpy(part.source_edge).to(self.train_graph.home)
         self._source_hyperedge = torch.from_numpy(part.source_hyperedge).to(self.train_graph.home)
 

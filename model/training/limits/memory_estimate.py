@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from model.artifact.channels import CHANNELS, channels_on, has_fused_step
 from model.artifact.index.engine import estimate_index
-from model.data.graph import GraphPart
 from model.data.graph_size import GraphSize, largest_batch
+from model.data.titles import num_drawn
 from model.data.training_set import TrainingSet
 from model.settings import ModelSettings
 
@@ -32,12 +32,14 @@ _BYTES_OF_ENTRY = 52
 # The same in compressed rows on the host: 64-bit row, column, place, and a value.
 _HOST_BYTES_OF_ENTRY = 32
 # Bytes of a query's score of a candidate while gradients flow, and those that the loss
-# of text alone adds.
-_BYTES_OF_SCORE, _MORE_OF_SCORE_BY_TEXT = 12, 8
+# of text alone adds; bytes of a title's score.
+_BYTES_OF_SCORE, _MORE_OF_SCORE_BY_TEXT, _BYTES_OF_TITLES_SCORE = 12, 8, 16
 # Vectors alive for each compared node while its channels are joined.
 _JOINED_VECTORS = 18
 # Pre-training: bytes of a pair's score, and vectors of a node in two views.
 _BYTES_OF_PAIR, _JOINED_VECTORS_OF_VIEWS = 18, 14
+# Vectors of a title that are kept for its gradient.
+_TITLE_VECTORS = 4
 # Vectors of a node that the text path keeps for its gradient.
 _TEXT_VECTORS = 3
 # Vectors of a node that are alive for a while in the backward pass through the plain
@@ -79,10 +81,11 @@ def estimate_full(data: TrainingSet, settings: ModelSettings) -> MemoryEstimate:
     more.
     """
     counts = GraphSize.of(data.whole, data.texts)
-    patterns = _pattern_bytes(counts, len(data.texts.buckets)) + _supervision_bytes(data.whole)
+    patterns = _pattern_bytes(counts, len(data.texts.buckets)) + _supervision_bytes(data)
     lasting = (*_state(data, settings), ("patterns", patterns))
     step_parts = _step_of_few if has_fused_step(settings) else _step
-    step = MemoryEstimate(parts=(*lasting, *step_parts(counts, data, settings)))
+    titles = _title_parts(data, settings)
+    step = MemoryEstimate(parts=(*lasting, *step_parts(counts, data, settings), *titles))
     if not settings.pretrain_passes:
         return step
     pretraining = MemoryEstimate(parts=(*lasting, *_pretraining_step(counts, data, settings)))
@@ -102,12 +105,13 @@ def estimate_sampled(
         on_host: the device is the CPU: the graph to sample from, and the vectors of all
             nodes that an export makes, take of the same memory.
     """
-    state = (*_state(data, settings), ("edges", _supervision_bytes(data.whole)))
-    patterns = _pattern_bytes(batch, len(data.texts.buckets))
+    state = (*_state(data, settings), ("edges", _supervision_bytes(data)))
+    patterns = _pattern_bytes(batch, len(data.texts.buckets)) + _INDEX * len(data.texts.owner)
+    step_parts = (*_step(batch, data, settings), *_title_parts(data, settings))
     if not on_host:
-        return MemoryEstimate(parts=(*state, ("patterns", patterns), *_step(batch, data, settings)))
+        return MemoryEstimate(parts=(*state, ("patterns", patterns), *step_parts))
     state = (*state, ("graph to sample from", _host_graph_bytes(data)))
-    step = MemoryEstimate(parts=(*state, ("patterns", patterns), *_step(batch, data, settings)))
+    step = MemoryEstimate(parts=(*state, ("patterns", patterns), *step_parts))
     rows = _EXPORTED_VECTORS * data.whole.num_nodes + data.whole.num_hyperedges
     export = MemoryEstimate(parts=(*state, ("vectors of all nodes", _FLOAT * settings.dim * rows)))
     return max(step, export, key=lambda each: each.total_bytes)
@@ -251,28 +255,47 @@ def _pretraining_step(
 
 
 def _score_bytes(data: TrainingSet, settings: ModelSettings) -> int:
-    """Return what it takes to score candidates for the queries of a batch, as many as
-    are expected.
+    """Return what it takes to score candidates for the queries of a batch and for
+    titles, as many as are expected.
     """
     train, batch = data.train, largest_batch(data, settings)
     clicks = np.bincount(train.edge_item, minlength=train.num_items)
-    not_drawn = (1.0 - 1.0 / max(1, int(np.count_nonzero(clicks)))) ** settings.num_negatives
-    queries = _expected_distinct(np.bincount(train.edge_query), batch, 1.0)
-    candidates = _expected_distinct(clicks, batch, float(not_drawn))
+    catalogue = np.union1d(np.flatnonzero(clicks), data.titles.item)
+    queries = _expected_distinct(np.bincount(train.edge_query), batch)
+    ranked = _expected_drawn(settings.num_negatives, len(catalogue))
+    ranked += _expected_distinct(clicks, batch) * (1.0 - ranked / max(1, len(catalogue)))
+    titles = _expected_drawn(num_drawn(data.titles, settings), len(data.titles.item))
+    candidates = ranked + titles * (1.0 - ranked / max(1, len(catalogue)))
     each = _BYTES_OF_SCORE + _MORE_OF_SCORE_BY_TEXT * (settings.content_loss > 0)
     joined = _FLOAT * _JOINED_VECTORS * settings.dim * (queries + candidates)
-    return math.ceil(each * queries * candidates + joined)
+    scores = each * queries * ranked + _BYTES_OF_TITLES_SCORE * titles * candidates
+    return math.ceil(scores + joined)
 
 
-def _expected_distinct(
-    counts: NDArray[np.int64], num_drawn: int, not_drawn_otherwise: float
-) -> float:
-    """Return how many different ones `num_drawn` draws by these counts, and other
-    draws, are to give.
+def _title_parts(data: TrainingSet, settings: ModelSettings) -> tuple[tuple[str, int], ...]:
+    """Return what reading titles takes beside the texts of nodes: their own gradient of
+    all text features, and the rows of a step's titles.
     """
+    drawn = num_drawn(data.titles, settings)
+    if not drawn:
+        return ()
+    titles = _expected_drawn(drawn, len(data.titles.item))
+    mentions = titles * len(data.titles.term) / len(data.titles.item)
+    rows = _TITLE_VECTORS * titles + min(mentions, data.texts.num_terms)
+    table = _table_sizes(data, settings)[1]
+    return (("titles", math.ceil(_FLOAT * (table + settings.dim * rows))),)
+
+
+def _expected_drawn(wanted: int, among: int) -> float:
+    """Return how many different ones uniform draws are to give."""
+    return among * (1.0 - (1.0 - 1.0 / among) ** wanted) if among else 0.0
+
+
+def _expected_distinct(counts: NDArray[np.int64], num_drawn: int) -> float:
+    """Return how many different ones draws by these counts are to give."""
     seen = counts[counts > 0]
     missed: NDArray[np.float64] = (1.0 - seen / float(seen.sum())) ** num_drawn
-    return float((1.0 - missed * not_drawn_otherwise).sum())
+    return float((1.0 - missed).sum())
 
 
 def _pattern_bytes(counts: GraphSize, num_buckets: int) -> int:
@@ -286,13 +309,15 @@ def _pattern_bytes(counts: GraphSize, num_buckets: int) -> int:
     )
 
 
-def _supervision_bytes(part: GraphPart) -> int:
-    """Return what it takes to know which edge was made by which session, and what a
-    step hides.
+def _supervision_bytes(data: TrainingSet) -> int:
+    """Return what it takes to know which edge was made by which session, what a step
+    hides, and what items are called.
     """
+    part, titles = data.whole, data.titles
     hidden = _FLOAT * (len(part.edge_query) + part.num_hyperedges + part.num_nodes)
     return (
         _INDEX * (2 * len(part.source_edge) + 3 * len(part.edge_query) + 2 * part.num_nodes)
+        + _INDEX * (len(titles.term) + 2 * len(titles.item) + part.num_items)
         + 2 * hidden
     )
 

@@ -14,6 +14,7 @@ from torch.profiler import ProfilerActivity, profile
 from model.data.graph import GraphPart
 from model.data.graph_size import largest_batch
 from model.data.texts import HashedTexts
+from model.data.titles import Titles
 from model.data.training_set import TrainingSet, build_training_set
 from model.errors import TrainingRefused
 from model.network.sampled import batch_counts
@@ -33,8 +34,16 @@ from stream.graph.arrays import GraphArrays
 CPU = torch.device("cpu")
 NOT_RECORDED = ("patterns", "edges", "graph to sample from")
 SMALL = ModelSettings(
-    dim=32, hidden=32, batch_size=200, num_negatives=100, num_threads=1, device="cpu"
+    dim=32,
+    hidden=32,
+    batch_size=200,
+    num_negatives=100,
+    num_titles=100,
+    num_threads=1,
+    device="cpu",
 )
+
+FEW = replace(SMALL, batch_size=50, num_negatives=0, num_titles=50)
 
 
 def random_set(num_queries: int, num_items: int, num_buckets: int, num_edges: int) -> TrainingSet:
@@ -64,9 +73,16 @@ def random_set(num_queries: int, num_items: int, num_buckets: int, num_edges: in
         feature=rng.integers(0, num_buckets, 2 * num_nodes),
         buckets=np.arange(num_buckets),
     )
+    titles = Titles(
+        item=np.arange(num_items),
+        name=np.arange(num_items),
+        starts=3 * np.arange(num_items + 1),
+        term=texts.term[3 * num_queries :],
+    )
     none = np.zeros(0, dtype=np.int64)
     return TrainingSet(
         texts=texts,
+        titles=titles,
         whole=part,
         train=part,
         newest=none,
@@ -113,9 +129,11 @@ def recorded_part(footprint: MemoryEstimate) -> int:
         ((4000, 2000, 2000, 8000), {"hidden": 256, "num_layers": 3}),
         ((500, 500, 300, 4000), {"batch_size": 2000, "num_negatives": 500}),
         ((500, 500, 300, 4000), {"batch_size": 2000, "num_negatives": 500, "content_loss": 0.0}),
+        ((500, 1500, 300, 4000), {"num_titles": 2000}),
         ((300, 200, 20_000, 1000), {}),
+        ((300, 200, 20_000, 1000), {"title_loss": 0.0}),
     ],
-    ids=["nodes", "towers", "scores", "scores without text", "features"],
+    ids=["nodes", "towers", "scores", "no text's scores", "titles", "features", "no titles"],
 )
 def test_the_sum_is_about_what_a_step_takes(
     sizes: tuple[int, int, int, int], changes: dict[str, float]
@@ -143,7 +161,9 @@ def test_pre_training_takes_two_views(batch_size: int) -> None:
 def test_a_sampled_step_takes_about_what_a_batch_reaches() -> None:
     """Far less than a step over the whole graph, and the sum knows it."""
     data = random_set(6000, 4000, 500, 20_000)
-    settings = replace(SMALL, batch_size=50, num_negatives=0, num_layers=1, use_hypergraph=False)
+    settings = replace(
+        SMALL, batch_size=50, num_negatives=0, num_titles=50, num_layers=1, use_hypergraph=False
+    )
 
     peak = recorded_peak(lambda: step_once(data, settings, "sampled"))
 
@@ -155,7 +175,9 @@ def test_a_sampled_step_takes_about_what_a_batch_reaches() -> None:
 def test_a_graph_that_fits_is_propagated_over_as_a_whole_and_another_is_sampled() -> None:
     """By the memory that the settings allow."""
     data = random_set(6000, 4000, 500, 20_000)
-    settings = replace(SMALL, batch_size=50, num_negatives=0, num_layers=1, use_hypergraph=False)
+    settings = replace(
+        SMALL, batch_size=50, num_negatives=0, num_titles=50, num_layers=1, use_hypergraph=False
+    )
     full = estimate_full(data, settings).total_bytes
 
     def chosen(memory_bytes: int) -> str:
