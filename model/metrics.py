@@ -58,6 +58,13 @@ class TunerMetrics:
             ["generation"],
             registry=registry,
         )
+        self._own_titles = Gauge(
+            "freshet_tuner_own_title_recall",
+            "Share of items without clicks that are among the first ten answers to their "
+            "exact title, in the live generation; absent where they are too few",
+            ["generation"],
+            registry=registry,
+        )
 
         self._refresher_down = Gauge(
             "freshet_tuner_refresher_down_info",
@@ -89,6 +96,12 @@ class TunerMetrics:
         self._run_seconds.observe(run_seconds)
         self._generation.clear()
         self._generation.labels(generation_id).set(1)
+
+    def judged(self, generation_id: str, own_title_recall: float | None) -> None:
+        """The gate has found this of the live generation; None: it did not look."""
+        self._own_titles.clear()
+        if own_title_recall is not None:
+            self._own_titles.labels(generation_id).set(own_title_recall)
 
     def failed(self, *, reason: str, now_seconds: float, run_seconds: float) -> None:
         """A run failed for `reason`."""

@@ -16,6 +16,7 @@ from model.artifact.provenance import CATALOG_KEY, catalog_hash, model_settings
 from model.artifact.store import ArtifactStore
 from model.errors import ArtifactError, ModelError, TrainingCancelled
 from model.metrics import TunerMetrics
+from model.publishing.gate import OWN_TITLE_RECALL
 from model.publishing.refresh import SnapshotInput, train_and_publish
 from model.settings import ModelSettings
 from protos import manifest_v1_pb2 as manifest_pb
@@ -194,6 +195,7 @@ def _run_once(
             now_seconds=time.time(),
             run_seconds=seconds(),
         )
+        metrics.judged(generation_id, _own_title_recall(opener.store, generation_id))
         notify(outcome, generation_id)
 
 
@@ -231,6 +233,13 @@ def _same(manifest: manifest_pb.Generation, source: SnapshotInput, settings: Mod
     if any(manifest.model.get(name) != value for name, value in wanted.items()):
         return False
     return manifest.model.get(CATALOG_KEY) == catalog_hash(source.arrays)
+
+
+def _own_title_recall(store: ArtifactStore, generation_id: str) -> float | None:
+    try:
+        return store.manifest(generation_id).evaluation.get(OWN_TITLE_RECALL)
+    except ArtifactError:
+        return None
 
 
 def _live_id(store: ArtifactStore) -> str:

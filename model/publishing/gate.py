@@ -8,12 +8,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from model.artifact.encoder import TextEncoder
 from model.artifact.generation import Generation
 from model.artifact.index.engines import AUTO
 from model.data.parent import ParentRows, has_learned, rows_in
+from model.publishing.own_titles import own_title_recall
 from model.ranking import edge_ranks, quality_of
 from model.settings import ModelSettings
-from stream.dtypes import Float32s, Int64s
+from stream.dtypes import Bools, Float32s, Int64s
+
+OWN_TITLE_RECALL = "own_title_recall_10"
+"""The manifest's figure: share of items without clicks that their titles find."""
 
 # Largest error of a vector's length: a thousand float32 roundings. Twice as much would
 # still find a vector that was never scaled.
@@ -45,6 +50,9 @@ class Candidate:
         query_vectors: ``float32 [num_queries, dim]``.
         item_ids: by item index.
         item_vectors: ``float32 [num_items, dim]``.
+        encoder: its text encoder.
+        titles: normalised, by item index; empty: the item has none.
+        shown: ``bool [num_items]``: the item is in the index.
         hidden_ids: ids that the catalogue calls deleted or unavailable: they are absent
             for a reason.
         index_recall: share of the true ten nearest items that its index finds, of the
@@ -65,6 +73,9 @@ class Candidate:
     query_vectors: Float32s
     item_ids: list[str]
     item_vectors: Float32s
+    encoder: TextEncoder
+    titles: list[str]
+    shown: Bools
     hidden_ids: frozenset[str]
     index_recall: float
     parent: str
@@ -105,6 +116,7 @@ def judge(candidate: Candidate, current: Generation | None, settings: ModelSetti
         reasons += _check_spread(candidate, settings, figures)
         reasons += _check_known_edges(candidate, figures)
         reasons += _check_index(candidate, settings)
+        reasons += _check_own_titles(candidate, current, settings, figures)
         if current is not None:
             rows = rows_in(current, candidate.query_keys, candidate.item_ids)
             live = _Live(generation=current, rows=rows)
@@ -179,6 +191,36 @@ def _more_recall(settings: ModelSettings) -> str:
             "by measurement"
         )
     return f"set model.index_engine (now {settings.index_engine}) to {AUTO}"
+
+
+def _check_own_titles(
+    candidate: Candidate,
+    current: Generation | None,
+    settings: ModelSettings,
+    figures: dict[str, float],
+) -> list[str]:
+    """Items that nobody has clicked yet must be found by their own titles.
+
+    A refresh is let through where its parent was no better: it makes nothing worse.
+    """
+    clicked = np.zeros(len(candidate.item_ids), dtype=np.bool_)
+    clicked[candidate.known[1]] = True
+    shown = np.flatnonzero(candidate.shown)
+    titles = [candidate.titles[item] for item in shown]
+    asked, recall = own_title_recall(
+        candidate.encoder, titles, candidate.item_vectors[shown], clicked[shown]
+    )
+    if asked < _LEAST_ITEMS:
+        return []
+    figures[OWN_TITLE_RECALL] = recall
+    floor = settings.gate_min_own_titles
+    if current is not None and candidate.parent == current.id:
+        floor = min(floor, current.manifest.evaluation.get(OWN_TITLE_RECALL, 0.0))
+    if recall < floor:
+        found = f"{recall:.0%} of {asked} items without clicks are found by their exact title"
+        advice = "raise model.num_titles, or model.budget_seconds where passes were cut short"
+        return [f"{found}, less than {floor:.0%}; {advice}"]
+    return []
 
 
 class _Live(NamedTuple):

@@ -17,6 +17,7 @@ from model.artifact.provenance import CATALOG_KEY, catalog_hash, code_version, m
 from model.artifact.store import ArtifactStore, new_generation_id
 from model.artifact.writer import GenerationWriter
 from model.context import NO_CONTEXT, ContextWeights
+from model.data.titles import titles_of
 from model.errors import ArtifactError, GateRefused, GenerationCorrupt, GenerationMissing
 from model.publishing.context_weights import choose_context_weights
 from model.publishing.feedback_weight import FIRST_WEIGHT, choose_feedback_weight
@@ -207,6 +208,9 @@ def _candidate(
         query_vectors=trained.query_vectors,
         item_ids=_pick(arrays.item_ids, items),
         item_vectors=trained.item_vectors[items],
+        encoder=TextEncoder(trained.encoder),
+        titles=_pick(titles_of(arrays), items),
+        shown=arrays.item_available[items],
         hidden_ids=frozenset(_pick(arrays.item_ids, np.flatnonzero(arrays.item_deleted))),
         index_recall=recall,
         parent=trained.parent,

@@ -19,6 +19,7 @@ from model.publishing.refresh import SnapshotInput, train_and_publish
 from model.settings import ModelSettings
 from model.tuner import Snapshots, TunerEvent, run_tuner
 from stream.errors import StoreBusy
+from stream.events.types import CatalogItem
 from stream.reading.reader import open_graph
 from stream.reading.snapshot import take_snapshot
 from stream.settings import StreamSettings
@@ -367,3 +368,32 @@ def test_a_wish_that_cannot_be_withdrawn_is_not_fulfilled_without_end(
 
     assert kinds == ["training", "published", "unchanged"]
     assert registry.get_sample_value("freshet_tuner_early_runs_total", {"reason": "drift"}) is None
+
+
+def test_how_many_items_their_titles_find_is_told_of_the_live_generation(
+    run: Run, tmp_path: Path, artifacts: ArtifactStore, registry: CollectorRegistry
+) -> None:
+    """As its manifest has it, whether it was made now or before."""
+    unclicked = [
+        CatalogItem(item_id=f"tin-{number}", title=f"Tin {word} {number}")
+        for number, word in enumerate(("robot", "rocket", "duck") * 8)
+    ]
+    fill_store(tmp_path / "wide", shop_events(400), [*shop_items(), *unclicked])
+
+    run.until(2, snapshots_of(tmp_path / "wide", tmp_path))
+
+    live = artifacts.current_id()
+    assert live is not None
+    told = registry.get_sample_value("freshet_tuner_own_title_recall", {"generation": live})
+    assert told == artifacts.manifest(live).evaluation["own_title_recall_10"]
+    assert told > 0.5
+
+
+def test_where_the_gate_asked_for_no_titles_nothing_is_told(
+    run: Run, snapshots: Snapshots, registry: CollectorRegistry
+) -> None:
+    """Not a zero that would page somebody."""
+    run.until(1, snapshots)
+
+    families = {family.name: family for family in registry.collect()}
+    assert not families["freshet_tuner_own_title_recall"].samples

@@ -231,3 +231,53 @@ def test_all_reasons_are_given(
     )
 
     assert len(judge(bad, generation, settings).reasons) >= 2
+
+
+@pytest.fixture
+def unclicked(candidate: Candidate) -> Candidate:
+    """Return the model as if it had learned no click."""
+    nothing = np.zeros(0, dtype=np.int64)
+    return replace(candidate, known=(nothing, nothing), known_first_ms=nothing)
+
+
+def test_items_that_their_own_titles_do_not_find_are_refused(
+    unclicked: Candidate, settings: ModelSettings
+) -> None:
+    """Nobody could ever click them."""
+    sound = judge(unclicked, None, settings)
+    lost = judge(
+        replace(unclicked, item_vectors=random_rows(unclicked.item_vectors)), None, settings
+    )
+
+    assert sound.passed
+    assert sound.figures["own_title_recall_10"] > 0.9
+    assert lost.figures["own_title_recall_10"] < 0.5
+    assert any("by their exact title, less than 50%" in reason for reason in lost.reasons)
+
+
+def test_clicked_items_and_hidden_ones_are_not_asked_for_by_their_titles(
+    candidate: Candidate, unclicked: Candidate, settings: ModelSettings
+) -> None:
+    """What is asked is whether new items can be found; of a few none is asked."""
+    few = replace(unclicked, shown=np.arange(len(unclicked.shown)) < 5)
+    untitled = replace(unclicked, titles=["" for _ in unclicked.titles])
+
+    for each in (candidate, few, untitled):
+        assert "own_title_recall_10" not in judge(each, None, settings).figures
+
+
+def test_a_refresh_whose_parent_found_no_more_by_their_titles_passes(
+    unclicked: Candidate, generation: Generation, settings: ModelSettings
+) -> None:
+    """One from before titles were learned goes on; it makes nothing worse."""
+    lost = replace(unclicked, item_vectors=random_rows(unclicked.item_vectors))
+    refresh = replace(lost, parent=generation.id)
+
+    def reasons(candidate: Candidate) -> list[str]:
+        found = judge(candidate, generation, settings).reasons
+        return [reason for reason in found if "title" in reason]
+
+    assert reasons(lost)
+    assert not reasons(refresh)
+    generation.manifest.evaluation["own_title_recall_10"] = 1.0
+    assert reasons(refresh)
