@@ -65,8 +65,8 @@ class ModelSettings:
     # Floats. 64 is worse on both logs; 256 adds 1% and doubles index, memory and scan.
     dim: int = 128
     """Length of the vectors."""
-    # 64 MiB at 128 dimensions. By hand; not tuned. Twice as many: fewer collisions,
-    # twice the encoder's file.
+    # At most 64 MiB at 128 dimensions; only features that occur take space. By hand;
+    # not tuned. Twice as many: fewer collisions, up to twice the encoder's file.
     num_buckets: int = 1 << 17
     """Rows of the hashed text feature table."""
     # By hand; not tuned. Twice as wide: twice the time of the towers.

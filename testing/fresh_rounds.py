@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import torch
 
-from model.artifact.encoder import BAG
+from model.artifact.encoder import feature_vectors
 from model.artifact.generation import Generation
 from model.data.training_set import build_training_set
 from model.network.network import DualChannelNetwork
@@ -81,7 +81,7 @@ def full_pass(
     apply_warm_start(warm, network, data.texts)
     with torch.no_grad():
         # A feature that the generation does not know is zeros to its encoder.
-        known = np.asarray(generation.encoder[BAG])[data.texts.buckets].any(axis=1)
+        known = feature_vectors(generation.encoder, data.texts.buckets).any(axis=1)
         network.content.bag[torch.from_numpy(~known)] = 0.0
         vectors = network(Graph(data.whole, CPU).reach_all())
     queries = dict(zip(arrays.query_texts, vectors.query.numpy(), strict=True))

@@ -9,17 +9,18 @@ b2)``. `model.network.text_towers.TextTowers` is its twin.
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model.errors import GenerationCorrupt
 from protos.text import text_features
-from stream.dtypes import Float32s
+from stream.dtypes import Float32s, Int64s
 
 Tower = Literal["query", "item"]
 
-BAG = "bag"
+BAG, ROWS = "bag", "rows"
 TOWER_PARTS = ("hidden_weight", "hidden_bias", "out_weight", "out_bias")
 # Texts that are encoded in one go: some 20 MB of features' rows at 128 dimensions.
 # Twice as many take twice that, and no less time a text.
@@ -48,8 +49,10 @@ class TextEncoder:
     Immutable, so any number of threads may share one.
 
     Args:
-        arrays: ``bag`` ``float32 [num_buckets, dim]``, and for each tower (``query``,
-            ``item``) ``<tower>.hidden_weight`` ``float32 [hidden, dim]``,
+        arrays: ``bag`` ``float32 [num_rows, dim]``, ``rows`` ``int32 [num_buckets]``,
+            the row of each hash bucket (without it, each bucket has the row of its
+            number), and for each tower (``query``, ``item``)
+            ``<tower>.hidden_weight`` ``float32 [hidden, dim]``,
             ``<tower>.hidden_bias`` ``float32 [hidden]``, ``<tower>.out_weight``
             ``float32 [dim, hidden]`` and ``<tower>.out_bias`` ``float32 [dim]``.
         cuts_words: as in `protos.text.text_features`; False for what was trained
@@ -60,9 +63,10 @@ class TextEncoder:
             imply.
     """
 
-    def __init__(self, arrays: Mapping[str, Float32s], *, cuts_words: bool = True) -> None:
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], *, cuts_words: bool = True) -> None:
         _check_arrays(arrays)
         self._bag = arrays[BAG]
+        self._rows = _rows_of(arrays)
         self._cuts_words = cuts_words
         self._towers = {
             tower: tuple(np.asarray(arrays[f"{tower}.{part}"]) for part in TOWER_PARTS)
@@ -116,7 +120,7 @@ class TextEncoder:
 
     def _mean_rows(self, texts: Sequence[str]) -> Float32s:
         features = [
-            text_features(text, len(self._bag), cuts_words=self._cuts_words) for text in texts
+            text_features(text, len(self._rows), cuts_words=self._cuts_words) for text in texts
         ]
         lengths = np.array([len(each) for each in features], dtype=np.int64)
         means = np.zeros((len(texts), self.dim), dtype=np.float32)
@@ -124,26 +128,65 @@ class TextEncoder:
         if has_any.any():
             flat = np.fromiter(chain.from_iterable(features), np.int64, int(lengths.sum()))
             starts = (np.cumsum(lengths) - lengths)[has_any]
-            sums = np.add.reduceat(self._bag[flat], starts, axis=0)
+            sums = np.add.reduceat(self._bag[self._rows[flat]], starts, axis=0)
             means[has_any] = sums / lengths[has_any, None].astype(np.float32)
         return means
 
     def _mean_row(self, text: str) -> Float32s:
-        features = text_features(text, len(self._bag), cuts_words=self._cuts_words)
+        features = text_features(text, len(self._rows), cuts_words=self._cuts_words)
         if not features:
             return np.zeros(self.dim, dtype=np.float32)
-        mean: Float32s = self._bag[features].mean(axis=0, dtype=np.float32)
+        mean: Float32s = self._bag[self._rows[features]].mean(axis=0, dtype=np.float32)
         return mean
 
 
-def _check_arrays(arrays: Mapping[str, Float32s]) -> None:
+def pack_features(vectors: Float32s, buckets: Int64s, num_buckets: int) -> dict[str, NDArray[Any]]:
+    """Return ``bag`` and ``rows`` of `TextEncoder` for the features that were trained.
+
+    All others share row 0, zeros: few of the buckets occur in the texts of a small
+    shop, and only those take space.
+
+    Args:
+        vectors: ``float32 [n, dim]``.
+        buckets: ``int64 [n]``, the distinct bucket of each.
+        num_buckets: how many there are.
+    """
+    rows = np.zeros(num_buckets, dtype=np.int32)
+    rows[buckets] = np.arange(1, len(buckets) + 1, dtype=np.int32)
+    return {BAG: np.pad(vectors, ((1, 0), (0, 0))), ROWS: rows}
+
+
+def feature_vectors(arrays: Mapping[str, NDArray[Any]], buckets: Int64s) -> Float32s:
+    """Return ``float32 [len(buckets), dim]``.
+
+    Zeros for a feature that was not trained.
+    """
+    vectors: Float32s = np.asarray(arrays[BAG])[_rows_of(arrays)[buckets]]
+    return vectors
+
+
+def num_buckets_of(arrays: Mapping[str, NDArray[Any]]) -> int:
+    """Return how many buckets an encoder hashes features to."""
+    return len(arrays[ROWS] if ROWS in arrays else arrays[BAG])
+
+
+def _rows_of(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.int32]:
+    if ROWS in arrays:
+        return np.asarray(arrays[ROWS])
+    return np.arange(len(arrays[BAG]), dtype=np.int32)
+
+
+def _check_arrays(arrays: Mapping[str, NDArray[Any]]) -> None:
     wanted = [BAG, *(f"{tower}.{part}" for tower in ("query", "item") for part in TOWER_PARTS)]
     missing = [name for name in wanted if name not in arrays]
     if missing:
         raise GenerationCorrupt(f"the text encoder lacks {', '.join(missing)}; train again")
     if arrays[BAG].ndim != _AXES_OF_A_MATRIX or not len(arrays[BAG]):
         raise GenerationCorrupt(f"the text encoder's {BAG} has shape {arrays[BAG].shape}: no rows")
-    dim = arrays[BAG].shape[-1]
+    num_rows, dim = arrays[BAG].shape
+    rows = _rows_of(arrays)
+    if rows.ndim != 1 or not len(rows) or rows.min() < 0 or rows.max() >= num_rows:
+        raise GenerationCorrupt(f"the text encoder's {ROWS} are not among its {num_rows} vectors")
     for tower in ("query", "item"):
         hidden = arrays[f"{tower}.hidden_bias"].size
         shapes = ((hidden, dim), (hidden,), (dim, hidden), (dim,))

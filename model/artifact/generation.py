@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from model.artifact.channels import FIRST_CHANNELS
 from model.artifact.checks.listing import check_listing
-from model.artifact.encoder import TextEncoder
+from model.artifact.encoder import ROWS, TextEncoder
 from model.artifact.fresh_arrays import ARRAY_TYPES as FRESH_TYPES
 from model.artifact.fresh_arrays import FRESH_PREFIX, LAYER, FreshArrays, check_fresh_arrays
 from model.artifact.index.engine import Engine, VectorIndex, load_engine
@@ -40,6 +40,7 @@ from stream.dtypes import Bools, Float32s, Int64s
 from stream.errors import refusal
 from stream.files import sha256_of
 
+ENCODER_PREFIX = "encoder."
 PATHS_PREFIX = "paths."
 WARM_PREFIX = "warm."
 """Of the names of files that a later training starts from; servers do not read them."""
@@ -100,7 +101,7 @@ class Generation:
     channel_attention_queries: Float32s
     paths: PathGraph | None
     fresh: FreshArrays | None
-    encoder: dict[str, Float32s]
+    encoder: dict[str, NDArray[Any]]
     warm: dict[str, Float32s]
 
     @property
@@ -296,7 +297,7 @@ class _Mapper:
             channel_attention_queries=self._array("channel_attention_queries", np.float32),
             paths=self._paths(),
             fresh=self._fresh(),
-            encoder=self._named_arrays("encoder."),
+            encoder=self._named_arrays(ENCODER_PREFIX),
             warm=self._named_arrays(WARM_PREFIX),
         )
 
@@ -334,17 +335,18 @@ class _Mapper:
             gone_ids=self._strings(f"{FRESH_PREFIX}gone_ids"),
         )
 
-    def _named_arrays(self, prefix: str) -> dict[str, Float32s]:
+    def _named_arrays(self, prefix: str) -> dict[str, NDArray[Any]]:
         """Map every array that the manifest lists under a prefix; names come without
         it.
         """
+        dtypes = {f"{ENCODER_PREFIX}{ROWS}": np.int32}
         files = [
             entry.name.removesuffix(".npy")
             for entry in self.manifest.files
             if entry.name.endswith(".npy")
         ]
         return {
-            name.removeprefix(prefix): self._array(name, np.float32)
+            name.removeprefix(prefix): self._array(name, dtypes.get(name, np.float32))
             for name in files
             if name.startswith(prefix)
         }

@@ -1,6 +1,9 @@
 """What training returns: plain arrays, so that nothing after it needs torch."""
 
 from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
 
 from model.settings import ModelSettings
 from stream.dtypes import Float16s, Float32s, Int64s
@@ -88,7 +91,7 @@ class TrainedModel:
     item_vectors: Float32s
     query_attention: Float32s
     item_attention: Float32s
-    encoder: dict[str, Float32s]
+    encoder: dict[str, NDArray[Any]]
     warm: dict[str, Float32s]
     states: LayerStates | None
     held_out: HoldoutEdges

@@ -5,15 +5,23 @@ Nodes are found again by id, never by row.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from model.artifact.channels import CHANNEL_NAMES
-from model.artifact.encoder import BAG, TOWER_PARTS
+from model.artifact.encoder import (
+    BAG,
+    TOWER_PARTS,
+    feature_vectors,
+    num_buckets_of,
+    pack_features,
+)
 from model.artifact.generation import Generation
 from model.data.parent import LearnedClicks, ParentRows, learned_by, rows_in
 from model.data.texts import HashedTexts
@@ -88,7 +96,7 @@ def apply_warm_start(warm: WarmStart, network: DualChannelNetwork, texts: Hashed
             for part, layer in _PART_OF_LAYER.items():
                 parameter = network.content.towers.get_parameter(f"{kind}.{layer}")
                 parameter.copy_(_tensor(generation.encoder[f"{kind}.{part}"]))
-        rows = np.asarray(generation.encoder[BAG])[texts.buckets]
+        rows = feature_vectors(generation.encoder, texts.buckets)
         known = np.flatnonzero(rows.any(axis=1))
         network.content.bag[torch.from_numpy(known)] = _tensor(rows[known]).to(network.ids.device)
         _copy_ids(warm, network)
@@ -110,13 +118,9 @@ def export_warm_start(network: DualChannelNetwork, num_queries: int) -> dict[str
 
 def export_encoder(
     network: DualChannelNetwork, texts: HashedTexts, num_buckets: int
-) -> dict[str, Float32s]:
-    """Return the arrays of `TextEncoder`.
-
-    A bucket that no text has is a row of zeros.
-    """
-    bag = np.zeros((num_buckets, network.content.bag.shape[1]), dtype=np.float32)
-    bag[texts.buckets] = _array(network.content.bag)
+) -> dict[str, NDArray[Any]]:
+    """Return the arrays of `TextEncoder`."""
+    features = pack_features(_array(network.content.bag), texts.buckets, num_buckets)
     towers = {
         f"{kind}.{part}": _array(
             network.content.towers.get_parameter(f"{kind}.{_PART_OF_LAYER[part]}")
@@ -124,7 +128,7 @@ def export_encoder(
         for kind in ("query", "item")
         for part in TOWER_PARTS
     }
-    return {BAG: bag, **towers}
+    return {**features, **towers}
 
 
 def _weights(network: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
@@ -147,7 +151,7 @@ def _problem_of_texts(generation: Generation, graph: GraphArrays) -> str:
     """Return why its text features are not those of today; empty: they are."""
     if not generation.has_spaced_words:
         return ""
-    num_buckets = len(generation.encoder[BAG])
+    num_buckets = num_buckets_of(generation.encoder)
     texts = chain(graph.query_texts, graph.item_titles, graph.item_texts)
     is_cut = any(
         text_features(text, num_buckets) != text_features(text, num_buckets, cuts_words=False)
@@ -162,27 +166,32 @@ def _problem(generation: Generation, arrays: dict[str, Float32s], settings: Mode
     if generation.channels != CHANNEL_NAMES:
         had, has = (", ".join(names) for names in (generation.channels, CHANNEL_NAMES))
         return f"its channels are {had}, this version has {has}"
-    manifest, encoder = generation.manifest, generation.encoder
-    needed = {
-        "the query id embeddings": (arrays.get(QUERY_IDS), (manifest.num_queries, settings.dim)),
-        "the item id embeddings": (arrays.get(ITEM_IDS), (manifest.num_items, settings.dim)),
-        "the text features": (encoder.get(BAG), (settings.num_buckets, settings.dim)),
-        "the query tower": (encoder.get("query.hidden_bias"), (settings.hidden,)),
-        "the item tower": (encoder.get("item.hidden_bias"), (settings.hidden,)),
+    manifest, encoder, dim = generation.manifest, generation.encoder, settings.dim
+    of_features = (num_buckets_of(encoder), *encoder[BAG].shape[1:]) if BAG in encoder else None
+    needed: dict[str, tuple[tuple[int, ...] | None, tuple[int, ...]]] = {
+        "the query id embeddings": (_shape(arrays, QUERY_IDS), (manifest.num_queries, dim)),
+        "the item id embeddings": (_shape(arrays, ITEM_IDS), (manifest.num_items, dim)),
+        "the text features": (of_features, (settings.num_buckets, dim)),
+        "the query tower": (_shape(encoder, "query.hidden_bias"), (settings.hidden,)),
+        "the item tower": (_shape(encoder, "item.hidden_bias"), (settings.hidden,)),
     }
     # A weight that the generation's network did not have keeps what it begins with, but
     # for that without which the channels feed each other the other way round.
     for name, shape in _shared_shapes(settings).items():
         if _WEIGHT + name in arrays or name == _FED:
-            needed[name] = arrays.get(_WEIGHT + name), shape
-    for name, (array, shape) in needed.items():
-        if array is None:
+            needed[name] = _shape(arrays, _WEIGHT + name), shape
+    for name, (found, shape) in needed.items():
+        if found is None:
             return f"{name}: not stored"
-        if array.shape != shape:
-            return f"{name}: shape {array.shape}, the network of these settings has {shape}"
+        if found != shape:
+            return f"{name}: shape {found}, the network of these settings has {shape}"
     if not all(np.isfinite(array).all() for array in (*arrays.values(), *encoder.values())):
         return "it holds values that are not finite"
     return ""
+
+
+def _shape(arrays: Mapping[str, NDArray[Any]], name: str) -> tuple[int, ...] | None:
+    return arrays[name].shape if name in arrays else None
 
 
 def _shared_shapes(settings: ModelSettings) -> dict[str, tuple[int, ...]]:

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.artifact.encoder import BAG, TextEncoder, unit_rows
+from model.artifact.encoder import (
+    BAG,
+    ROWS,
+    TextEncoder,
+    feature_vectors,
+    pack_features,
+    unit_rows,
+)
 from model.errors import GenerationCorrupt
 
 DIM, HIDDEN, NUM_BUCKETS = 8, 5, 64
@@ -89,6 +96,36 @@ def test_contents_are_what_unit_vectors_are_scaled_from(
     for text, row in zip(texts[:4], contents[-4:], strict=True):
         np.testing.assert_allclose(unit_rows(row), encoder.encode_item(text), atol=1e-6)
     assert encoder.contents([], "query").shape == (0, encoder.dim)
+
+
+def test_only_features_that_were_trained_take_space(
+    encoder_arrays: dict[str, NDArray[np.float32]],
+) -> None:
+    """All others are zeros, as in a table with a row for each bucket."""
+    buckets = np.flatnonzero(np.random.default_rng(0).random(NUM_BUCKETS) < 0.3)
+    table = np.zeros((NUM_BUCKETS, DIM), dtype=np.float32)
+    table[buckets] = encoder_arrays[BAG][buckets]
+
+    packed = pack_features(encoder_arrays[BAG][buckets], buckets, NUM_BUCKETS)
+
+    assert packed[BAG].shape == (len(buckets) + 1, DIM)
+    assert (feature_vectors(packed, np.arange(NUM_BUCKETS)) == table).all()
+    whole, small = (TextEncoder({**encoder_arrays, **each}) for each in ({BAG: table}, packed))
+    for text in ("red mug", "", "日本 語"):
+        assert (small.encode(text) == whole.encode(text)).all()
+    texts = ["red mug", "", "blue lamp"]
+    assert (small.contents(texts, "item") == whole.contents(texts, "item")).all()
+
+
+@pytest.mark.parametrize("rows", [[0, NUM_BUCKETS], [-1, 0], [], [[0]]], ids=str)
+def test_rows_that_are_not_there_are_refused(
+    encoder_arrays: dict[str, NDArray[np.float32]], rows: list[int]
+) -> None:
+    """When a generation is opened, not when it is asked a text with them."""
+    arrays = {**encoder_arrays, ROWS: np.array(rows, dtype=np.int32)}
+
+    with pytest.raises(GenerationCorrupt, match="not among its 64 vectors"):
+        TextEncoder(arrays)
 
 
 @pytest.mark.parametrize("name", ["bag", "query.hidden_bias", "item.out_weight"])
