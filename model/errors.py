@@ -7,6 +7,7 @@
     ├── ArtifactError            a generation or the artifact folder cannot be used
     │   ├── GenerationMissing    it is not there (retriable: it may appear)
     │   ├── GenerationCorrupt    it exists but is damaged
+    │   ├── PretrainedTextUnusable   its text encoder is not installed, or is another
     │   ├── SegmentRefused       a segment of an overlay cannot be used
     │   └── OverlayLocked        another refresher writes overlays (retriable)
     ├── TrainingRefused          the snapshot cannot be trained on
@@ -56,6 +57,14 @@ class GenerationCorrupt(ArtifactError):
     """The generation's files do not agree with its manifest.
 
     Roll back to another one, or train again.
+    """
+
+
+class PretrainedTextUnusable(ArtifactError):
+    """A pretrained text encoder is not installed, damaged, or another than the one that
+    a generation was trained with.
+
+    Install what the message names, and start again; or train again without it.
     """
 
 

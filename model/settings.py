@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from model.artifact.index.engines import AUTO, ENGINES
+from model.artifact.pretrained.encoders import ENCODERS, OFF
 from model.errors import SettingsInvalid
 
 _DEVICES = ("auto", "cpu", "cuda")
@@ -14,6 +15,7 @@ _BOUNDS = {
     "num_buckets": (16, 1 << 26),
     "hidden": (1, 65536),
     "num_layers": (1, 8),
+    "pretrained_dim": (1, 4096),
     "learning_rate": (1e-6, 1.0),
     "content_rate": (0.0, 1000.0),
     "id_rate": (0.0, 1000.0),
@@ -82,6 +84,15 @@ class ModelSettings:
     """Learn from sessions."""
     use_ids: bool = True
     """Give every node that has been seen a vector of its own beside its text."""
+    pretrained_text: str = AUTO
+    """Frozen text encoder whose vectors stand beside the network's where that pays:
+    ``auto`` (one that is installed, see `freshet[text]`), ``off``, or a name:
+    ``wordllama``.
+    """
+    # Floats. Half the index more, and nine tenths of what all 256 give; twice as many
+    # (525/703 in place of 523/700) double the index.
+    pretrained_dim: int = 64
+    """Length of what pretrained text adds to every vector; at most the encoder's."""
 
     # Chosen with `batch_size`. Twice as much overfits lastfm (114/118 -> 106/112).
     learning_rate: float = 0.0015
@@ -275,6 +286,11 @@ class ModelSettings:
             raise SettingsInvalid(
                 f"model.index_search_k is {self.index_search_k}, but model.index_engine is "
                 f"{AUTO}, which chooses both; set it to 0, or name the engine"
+            )
+        if self.pretrained_text not in (AUTO, OFF, *ENCODERS):
+            known = ", ".join((AUTO, OFF, *ENCODERS))
+            raise SettingsInvalid(
+                f"model.pretrained_text is {self.pretrained_text!r}; known are {known}"
             )
         if self.propagation not in _PROPAGATIONS:
             known = ", ".join(_PROPAGATIONS)

@@ -76,7 +76,7 @@ class Counts(_message.Message):
     def __init__(self, facts: _Optional[int] = ..., sessions: _Optional[int] = ..., hyperedges: _Optional[int] = ..., incidences: _Optional[int] = ..., edge_facts: _Optional[int] = ...) -> None: ...
 
 class Generation(_message.Message):
-    __slots__ = ("format_version", "generation_id", "parent", "created_ms", "code_version", "snapshot", "dim", "metric", "num_items", "num_queries", "num_indexed", "seed", "evaluation", "model", "files", "gate", "index", "channels", "context_weight", "context_query_weight", "feedback_weight", "canaries")
+    __slots__ = ("format_version", "generation_id", "parent", "created_ms", "code_version", "snapshot", "dim", "metric", "num_items", "num_queries", "num_indexed", "seed", "evaluation", "model", "files", "gate", "index", "channels", "context_weight", "context_query_weight", "feedback_weight", "canaries", "pretrained_text")
     class EvaluationEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -113,6 +113,7 @@ class Generation(_message.Message):
     CONTEXT_QUERY_WEIGHT_FIELD_NUMBER: _ClassVar[int]
     FEEDBACK_WEIGHT_FIELD_NUMBER: _ClassVar[int]
     CANARIES_FIELD_NUMBER: _ClassVar[int]
+    PRETRAINED_TEXT_FIELD_NUMBER: _ClassVar[int]
     format_version: int
     generation_id: str
     parent: str
@@ -135,7 +136,8 @@ class Generation(_message.Message):
     context_query_weight: float
     feedback_weight: float
     canaries: _containers.RepeatedCompositeFieldContainer[Canary]
-    def __init__(self, format_version: _Optional[int] = ..., generation_id: _Optional[str] = ..., parent: _Optional[str] = ..., created_ms: _Optional[int] = ..., code_version: _Optional[str] = ..., snapshot: _Optional[_Union[SnapshotRef, _Mapping]] = ..., dim: _Optional[int] = ..., metric: _Optional[str] = ..., num_items: _Optional[int] = ..., num_queries: _Optional[int] = ..., num_indexed: _Optional[int] = ..., seed: _Optional[int] = ..., evaluation: _Optional[_Mapping[str, float]] = ..., model: _Optional[_Mapping[str, str]] = ..., files: _Optional[_Iterable[_Union[File, _Mapping]]] = ..., gate: _Optional[_Union[Gate, _Mapping]] = ..., index: _Optional[_Union[Index, _Mapping]] = ..., channels: _Optional[_Iterable[str]] = ..., context_weight: _Optional[float] = ..., context_query_weight: _Optional[float] = ..., feedback_weight: _Optional[float] = ..., canaries: _Optional[_Iterable[_Union[Canary, _Mapping]]] = ...) -> None: ...
+    pretrained_text: PretrainedText
+    def __init__(self, format_version: _Optional[int] = ..., generation_id: _Optional[str] = ..., parent: _Optional[str] = ..., created_ms: _Optional[int] = ..., code_version: _Optional[str] = ..., snapshot: _Optional[_Union[SnapshotRef, _Mapping]] = ..., dim: _Optional[int] = ..., metric: _Optional[str] = ..., num_items: _Optional[int] = ..., num_queries: _Optional[int] = ..., num_indexed: _Optional[int] = ..., seed: _Optional[int] = ..., evaluation: _Optional[_Mapping[str, float]] = ..., model: _Optional[_Mapping[str, str]] = ..., files: _Optional[_Iterable[_Union[File, _Mapping]]] = ..., gate: _Optional[_Union[Gate, _Mapping]] = ..., index: _Optional[_Union[Index, _Mapping]] = ..., channels: _Optional[_Iterable[str]] = ..., context_weight: _Optional[float] = ..., context_query_weight: _Optional[float] = ..., feedback_weight: _Optional[float] = ..., canaries: _Optional[_Iterable[_Union[Canary, _Mapping]]] = ..., pretrained_text: _Optional[_Union[PretrainedText, _Mapping]] = ...) -> None: ...
 
 class Canary(_message.Message):
     __slots__ = ("query", "is_encoded", "item_id", "title", "cosine")
@@ -150,6 +152,18 @@ class Canary(_message.Message):
     title: str
     cosine: float
     def __init__(self, query: _Optional[str] = ..., is_encoded: _Optional[bool] = ..., item_id: _Optional[str] = ..., title: _Optional[str] = ..., cosine: _Optional[float] = ...) -> None: ...
+
+class PretrainedText(_message.Message):
+    __slots__ = ("name", "version", "sha256", "dim")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    DIM_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    version: str
+    sha256: str
+    dim: int
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., sha256: _Optional[str] = ..., dim: _Optional[int] = ...) -> None: ...
 
 class Index(_message.Message):
     __slots__ = ("engine", "search_k", "trials")

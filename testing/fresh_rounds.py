@@ -9,6 +9,7 @@ import torch
 
 from model.artifact.encoder import feature_vectors
 from model.artifact.generation import Generation
+from model.data.texts import item_texts
 from model.data.training_set import build_training_set
 from model.network.network import DualChannelNetwork
 from model.network.whole_graph import Graph
@@ -72,7 +73,8 @@ def full_pass(
 ) -> tuple[dict[str, Float32s], dict[str, Float32s]]:
     """Return the unit vectors of all queries by text, and of all items by id, that the
     network gives them over a graph with the weights of a generation, queries moved by
-    the clicks that are new since the generation's graph.
+    the clicks that are new since the generation's graph, and what pretrained text adds
+    to them.
     """
     warm = open_warm_start(generation, arrays, settings)
     assert warm is not None
@@ -91,7 +93,19 @@ def full_pass(
         mean = sum(math.log1p(each) * items[item] for item, each in clicked.items()) / share
         moved = queries[query] + generation.feedback_weight * math.log1p(count) * mean
         queries[query] = (moved / np.linalg.norm(moved)).astype(np.float32)
-    return queries, items
+    block = generation.text_block()
+    if block is None:
+        return queries, items
+    is_known = np.isin(np.arange(arrays.num_queries), arrays.edge_query)
+    of_queries = np.array([queries[text] for text in arrays.query_texts])
+    of_queries = block.extend(of_queries, arrays.query_texts, is_item=False, is_known=is_known)
+    is_known = np.isin(np.arange(arrays.num_items), arrays.edge_item)
+    of_items = np.array([items[item_id] for item_id in arrays.item_ids])
+    of_items = block.extend(of_items, item_texts(arrays), is_item=True, is_known=is_known)
+    return (
+        dict(zip(arrays.query_texts, of_queries, strict=True)),
+        dict(zip(arrays.item_ids, of_items, strict=True)),
+    )
 
 
 def _new_clicks(arrays: GraphArrays, since: GraphArrays) -> dict[str, dict[str, int]]:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from model.artifact.pretrained.block import TextBlock
 from model.errors import GenerationCorrupt
 from protos.text import text_features
 from stream.dtypes import Float32s, Int64s
@@ -57,17 +58,25 @@ class TextEncoder:
             ``float32 [dim, hidden]`` and ``<tower>.out_bias`` ``float32 [dim]``.
         cuts_words: as in `protos.text.text_features`; False for what was trained
             before words were cut.
+        block: what pretrained text adds to a vector; None: nothing.
 
     Raises:
         GenerationCorrupt: an array is missing or has another shape than the others
             imply.
     """
 
-    def __init__(self, arrays: Mapping[str, NDArray[Any]], *, cuts_words: bool = True) -> None:
+    def __init__(
+        self,
+        arrays: Mapping[str, NDArray[Any]],
+        *,
+        cuts_words: bool = True,
+        block: TextBlock | None = None,
+    ) -> None:
         _check_arrays(arrays)
         self._bag = arrays[BAG]
         self._rows = _rows_of(arrays)
         self._cuts_words = cuts_words
+        self._block = block
         self._towers = {
             tower: tuple(np.asarray(arrays[f"{tower}.{part}"]) for part in TOWER_PARTS)
             for tower in ("query", "item")
@@ -75,11 +84,16 @@ class TextEncoder:
 
     @property
     def dim(self) -> int:
-        """Length of the vectors."""
+        """Length of the network's vectors."""
         return int(self._bag.shape[1])
 
+    @property
+    def vector_dim(self) -> int:
+        """Length of the vectors that texts get, with what pretrained text adds."""
+        return self.dim + (self._block.dim if self._block is not None else 0)
+
     def encode(self, text: str) -> Float32s:
-        """Return a query's unit vector ``float32 [dim]``.
+        """Return a query's unit vector ``float32 [vector_dim]``.
 
         The model's vector of a query without any clicks.
 
@@ -89,7 +103,7 @@ class TextEncoder:
         return self._encode(text, "query")
 
     def encode_item(self, text: str) -> Float32s:
-        """Return an item's unit vector ``float32 [dim]``.
+        """Return an item's unit vector ``float32 [vector_dim]``.
 
         The model's vector of one without any clicks.
         """
@@ -109,7 +123,14 @@ class TextEncoder:
         hidden_weight, hidden_bias, out_weight, out_bias = self._towers[tower]
         mean = self._mean_row(text)
         hidden = np.maximum(hidden_weight @ mean + hidden_bias, 0.0)
-        return unit_rows(mean + out_weight @ hidden + out_bias)
+        vector = unit_rows(mean + out_weight @ hidden + out_bias)
+        if self._block is None:
+            return vector
+        is_item = tower == "item"
+        extended: Float32s = self._block.extend(
+            vector[None], [text], is_item=is_item, is_known=False
+        )[0]
+        return extended
 
     def _contents(self, texts: Sequence[str], tower: Tower) -> Float32s:
         hidden_weight, hidden_bias, out_weight, out_bias = self._towers[tower]

@@ -30,10 +30,12 @@ from model.artifact.index.engine import Engine, VectorIndex, load_engine
 from model.artifact.index.engines import FIRST_ENGINE
 from model.artifact.manifest import SPACED_WORDS_VERSION, read_manifest
 from model.artifact.paths import ARRAY_TYPES, PathGraph, check_path_graph
+from model.artifact.pretrained.block import TextBlock, text_block
+from model.artifact.pretrained.encoder import open_encoder
 from model.artifact.private_files import OpenFile, as_it_is
 from model.artifact.strings import StringTable
 from model.context import ContextWeights
-from model.errors import GenerationCorrupt
+from model.errors import GenerationCorrupt, PretrainedTextUnusable
 from protos import manifest_v1_pb2 as manifest_pb
 from protos.text import text_key
 from stream.dtypes import Bools, Float32s, Int64s
@@ -152,8 +154,41 @@ class Generation:
 
         Raises:
             GenerationCorrupt: an array is missing or has the wrong shape.
+            PretrainedTextUnusable: as `text_block`.
         """
-        return TextEncoder(self.encoder, cuts_words=not self.has_spaced_words)
+        return TextEncoder(
+            self.encoder, cuts_words=not self.has_spaced_words, block=self.text_block()
+        )
+
+    def text_block(self) -> TextBlock | None:
+        """Return what pretrained text adds to its vectors; None: nothing.
+
+        Raises:
+            GenerationCorrupt: an array is missing or has the wrong shape.
+            PretrainedTextUnusable: the encoder that it was made with is not installed;
+                the message says what to install.
+        """
+        if not self.manifest.HasField("pretrained_text"):
+            return None
+        wanted = self.manifest.pretrained_text
+        try:
+            encoder = open_encoder(wanted.name)
+        except PretrainedTextUnusable as error:
+            raise PretrainedTextUnusable(
+                f"generation {self.id} was made with {wanted.name} {wanted.version}: {error}"
+            ) from error
+        if encoder.identity.sha256 != wanted.sha256:
+            raise PretrainedTextUnusable(
+                f"generation {self.id} was made with {wanted.name} {wanted.version}, whose files "
+                f"are others than those of {encoder.identity.version}, which is installed; install "
+                f"{wanted.name}=={wanted.version} and start again, or train again with this one"
+            )
+        return text_block(self.encoder, encoder)
+
+    @property
+    def network_dim(self) -> int:
+        """Length of the network's vectors, which stand first in all others."""
+        return self.manifest.dim - self.manifest.pretrained_text.dim
 
     @property
     def has_spaced_words(self) -> bool:
@@ -429,4 +464,4 @@ def _check_shapes(generation: Generation) -> None:
     if generation.paths is not None:
         check_path_graph(generation.paths, num_queries, num_items)
     if generation.fresh is not None:
-        check_fresh_arrays(generation.fresh, generation.paths, dim)
+        check_fresh_arrays(generation.fresh, generation.paths, generation.network_dim)

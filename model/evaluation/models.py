@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from model.artifact.channels import CHANNEL_NAMES, switches_for
-from model.artifact.encoder import TextEncoder
+from model.artifact.pretrained.encoders import OFF
 from model.context import NO_CONTEXT, ContextWeights
 from model.evaluation.baselines.dcah import PaperRanker, PaperSettings, tune
 from model.evaluation.baselines.lexical import Bm25, CoOccurrence, Popularity, Ranker
@@ -167,6 +167,7 @@ def _network(
     channels: Collection[str] = CHANNEL_NAMES,
     pretrains: bool = False,
     drops_edges: bool = True,
+    has_pretrained_text: bool = True,
 ) -> Fitter:
     def fit_network(task: FitTask) -> tuple[Ranker, dict[str, float]]:
         """Train on everything before the test.
@@ -179,12 +180,13 @@ def _network(
             pretrain_passes=_PRETRAIN_PASSES if pretrains else 0,
             edge_dropout=task.settings.edge_dropout if drops_edges else 0.0,
             validation_share=VALIDATION_SHARE / (1 - TEST_SHARE),
+            pretrained_text=task.settings.pretrained_text if has_pretrained_text else OFF,
         )
         trained = train(task.test.arrays, settings, is_cancelled=task.is_cancelled)
-        encoder = TextEncoder(trained.encoder)
+        encoder = trained.text_encoder()
         new = [encoder.encode(text) for text in task.test.texts[task.test.arrays.num_queries :]]
         vectors = np.concatenate(
-            [trained.query_vectors, np.array(new, np.float32).reshape(-1, encoder.dim)]
+            [trained.query_vectors, np.array(new, np.float32).reshape(-1, encoder.vector_dim)]
         )
         weights = choose_context_weights(trained, task.test.arrays).weights
         ranker = VectorRanker(vectors, trained.item_vectors, weights)
@@ -239,6 +241,9 @@ MODELS: dict[str, EvaluatedModel] = {
         fit=_network(channels=("bipartite",), drops_edges=False), is_default=False
     ),
     "full": EvaluatedModel(fit=_network()),
+    "full-pretrained text": EvaluatedModel(
+        fit=_network(has_pretrained_text=False), is_default=False
+    ),
     "full+pretraining": EvaluatedModel(fit=_network(pretrains=True), is_default=False),
     "full-dropedge": EvaluatedModel(fit=_network(drops_edges=False), is_default=False),
     "paper": EvaluatedModel(fit=_paper(drops_edges=False, pretrains=False)),

@@ -115,6 +115,16 @@ class Directory:
         state = self._states.get(key)
         return text_of(state) if state is not None else ""
 
+    def new_text(self, slot: int, *, is_item: bool) -> str | None:
+        """Return what the text towers read of an active node; None: what they read when
+        the generation was made.
+        """
+        row = int(self._graph.nodes.columns.row[slot])
+        if is_item:
+            key = self.item_key(slot)
+            return None if row >= 0 and key not in self._states else self.text(key, is_item=True)
+        return None if row >= 0 else self.query_text(slot)
+
     def query_text(self, slot: int) -> str:
         """Return the text of a query; empty: it is erased."""
         row = int(self._graph.nodes.columns.row[slot])

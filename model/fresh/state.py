@@ -17,6 +17,7 @@ from model.fresh.changes import MergedChanges, merged
 from model.fresh.directory import Directory, Keys
 from model.fresh.limits import RoundLimits
 from model.fresh.network import FrozenNetwork
+from model.fresh.pretrained import PublishedVectors
 from model.fresh.result import RoundResult
 from stream.dtypes import Bools, Float32s, Float64s, Int64s
 from stream.events.types import CatalogItem
@@ -80,6 +81,7 @@ class FreshState:
         self._limits = limits or RoundLimits()
         self._counts_queries_by_edges = min_sessions > 1
         self._network = FrozenNetwork(generation)
+        self._published_vectors = PublishedVectors(generation)
         fresh, paths, fed = generation.fresh, generation.paths, self._network.fed_bipartite
         self._origin = (
             Origin(generation, fresh, paths, fed)
@@ -376,8 +378,7 @@ class FreshState:
         """Return texts and vectors of queries, without those that are erased."""
         texts = [self._directory.query_text(slot) for slot in slots.tolist()]
         kept = [place for place, text in enumerate(texts) if text]
-        vectors: Float32s = self._graph.nodes.columns.vector[slots[kept]]
-        return [texts[place] for place in kept], vectors
+        return [texts[place] for place in kept], self._extended(slots[kept], is_item=False)
 
     def _items(self, slots: Int64s, round_: _Round) -> tuple[list[CatalogItem], Float32s]:
         """Return items and their vectors, those that are listed alone among them, and
@@ -386,9 +387,7 @@ class FreshState:
         keys = [self._directory.item_key(slot) for slot in slots.tolist()]
         rows = self._graph.nodes.columns.row[slots].tolist()
         listed = np.array(sorted(round_.listed.difference(keys)), dtype=np.uint64)
-        vectors = np.concatenate(
-            [self._graph.nodes.columns.vector[slots], self._vectors_of(listed)]
-        )
+        vectors = np.concatenate([self._extended(slots, is_item=True), self._vectors_of(listed)])
         # A listed item whose vector is not finite has never had one.
         has_vector = (norms(vectors) > 0).tolist()
         items: list[CatalogItem] = []
@@ -408,11 +407,29 @@ class FreshState:
         """Return ``float32 [n, dim]``, the vectors of items as they are published."""
         rows = self._directory.rows(keys, is_item=True)
         slots = self._directory.slots(keys, is_item=True)
-        vectors = np.zeros((len(keys), self._network.dim), dtype=np.float32)
-        vectors[slots >= 0] = self._graph.nodes.columns.vector[slots[slots >= 0]]
+        vectors = np.zeros((len(keys), self._published_vectors.dim), dtype=np.float32)
+        vectors[slots >= 0] = self._extended(slots[slots >= 0], is_item=True)
         asleep = (slots < 0) & (rows >= 0)
         items = rows[asleep] - len(self._generation.query_keys)
         vectors[asleep] = self._generation.item_vectors[items]
+        return vectors
+
+    def _extended(self, slots: Int64s, *, is_item: bool) -> Float32s:
+        """Return ``float32 [n, dim]``, the vectors of active nodes as they are
+        published.
+        """
+        columns = self._graph.nodes.columns
+        first = len(self._generation.query_keys) if is_item else 0
+        texts = [self._directory.new_text(slot, is_item=is_item) for slot in slots.tolist()]
+        vectors = self._published_vectors.of(
+            columns.vector[slots],
+            columns.row[slots] - first,
+            texts,
+            columns.weight[slots] > 0.0,
+            is_item=is_item,
+        )
+        # What has no finite vector has never had one: it stays zeros.
+        vectors[~columns.vector[slots].any(axis=1)] = 0.0
         return vectors
 
     def _note_poison(self, slots: Int64s, is_poison: Bools) -> None:

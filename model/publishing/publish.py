@@ -10,7 +10,6 @@ import numpy as np
 from model.artifact.channels import CHANNEL_NAMES
 from model.artifact.checks.canaries import make_canaries
 from model.artifact.checks.verified import open_verified
-from model.artifact.encoder import TextEncoder
 from model.artifact.generation import Generation, open_generation
 from model.artifact.index.engine import load_engine
 from model.artifact.provenance import CATALOG_KEY, catalog_hash, code_version, model_settings
@@ -171,7 +170,7 @@ def _build_index(
         has_clicks=num_clicks[shown] > 0,
     )
     texts = arrays.query_texts[: len(trained.query_vectors)]
-    questions = ask(items, texts, trained.query_vectors, TextEncoder(trained.encoder))
+    questions = ask(items, texts, trained.query_vectors, trained.text_encoder())
     return build_index(items.vectors, questions, folder, settings)
 
 
@@ -186,7 +185,7 @@ def _canaries(
     return make_canaries(
         arrays.query_texts[: len(trained.query_vectors)],
         trained.query_vectors,
-        TextEncoder(trained.encoder).encode,
+        trained.text_encoder().encode,
         trained.item_vectors[shown],
         item_of,
     )
@@ -202,13 +201,13 @@ def _candidate(
     has_queries = bool(len(trained.query_vectors))
     known &= has_queries
     return Candidate(
-        dim=trained.settings.dim,
+        dim=trained.dim,
         query_keys=arrays.query_keys,
         query_texts=arrays.query_texts,
         query_vectors=trained.query_vectors,
         item_ids=_pick(arrays.item_ids, items),
         item_vectors=trained.item_vectors[items],
-        encoder=TextEncoder(trained.encoder),
+        encoder=trained.text_encoder(),
         titles=_pick(titles_of(arrays), items),
         shown=arrays.item_available[items],
         hidden_ids=frozenset(_pick(arrays.item_ids, np.flatnonzero(arrays.item_deleted))),
@@ -243,7 +242,7 @@ def _manifest(
             counts=described.counts,
             shards=described.shards,
         ),
-        dim=trained.settings.dim,
+        dim=trained.dim,
         metric=load_engine(index.trial.engine).metric,
         num_queries=len(trained.query_vectors),
         seed=settings.seed,
@@ -252,6 +251,19 @@ def _manifest(
         gate=manifest_pb.Gate(passed=verdict.passed, reasons=verdict.reasons),
         channels=CHANNEL_NAMES,
         index=index.manifest(),
+        pretrained_text=_pretrained_text(trained),
+    )
+
+
+def _pretrained_text(trained: TrainedModel) -> manifest_pb.PretrainedText | None:
+    if trained.pretrained is None:
+        return None
+    identity = trained.pretrained.identity
+    return manifest_pb.PretrainedText(
+        name=identity.name,
+        version=identity.version,
+        sha256=identity.sha256,
+        dim=trained.pretrained.block.dim,
     )
 
 

@@ -5,6 +5,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from model.artifact.encoder import TextEncoder
+from model.artifact.pretrained.block import TextBlock
+from model.artifact.pretrained.encoder import EncoderIdentity
 from model.settings import ModelSettings
 from stream.dtypes import Float16s, Float32s, Int64s
 
@@ -67,12 +70,25 @@ class LayerStates:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PretrainedText:
+    """What pretrained text adds to vectors.
+
+    Attributes:
+        identity: of the encoder.
+        block: of the vectors.
+    """
+
+    identity: EncoderIdentity
+    block: TextBlock
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainedModel:
     """A trained model as plain arrays, by the dense indexes of the snapshot's arrays.
 
     Attributes:
         query_vectors: ``float32 [num_queries, dim]`` unit vectors, propagated over all
-            facts.
+            facts; with what pretrained text adds to them.
         item_vectors: ``float32 [num_items, dim]`` unit vectors.
         query_attention: ``float32 [num_queries, 3]``: text, bipartite, hypergraph; rows
             sum to 1.
@@ -83,6 +99,7 @@ class TrainedModel:
         evaluation: figures for the manifest.
         states: what the fresh lane continues from; None: it was not asked for, or there
             are no queries.
+        pretrained: what pretrained text adds to vectors; None: nothing.
         parent: the generation it was warm-started from; empty: none.
         settings: what it was trained with.
     """
@@ -98,3 +115,14 @@ class TrainedModel:
     evaluation: dict[str, float]
     parent: str
     settings: ModelSettings
+    pretrained: PretrainedText | None = None
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+        return int(self.item_vectors.shape[1])
+
+    def text_encoder(self) -> TextEncoder:
+        """Return what encodes texts as a server of this model would."""
+        block = self.pretrained.block if self.pretrained is not None else None
+        return TextEncoder(self.encoder, block=block)

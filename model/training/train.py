@@ -37,6 +37,7 @@ from model.training.passes.early_stopping import (
 )
 from model.training.passes.newest_passes import learn_newest
 from model.training.passes.run import Run
+from model.training.pretrained_text import with_pretrained_text
 from model.training.result import HoldoutEdges, TrainedModel, TrainingProgress
 from model.training.saved_state import SavedTraining, TrainingState
 from model.training.step import Learner, supervise
@@ -88,6 +89,8 @@ def train(
         TrainingFailed: the loss became NaN, memory ran out, or the budget did not allow
             a single step.
         TrainingCancelled: `is_cancelled` returned True.
+        PretrainedTextUnusable: the text encoder that the settings name is not
+            installed.
     """
     began = time.monotonic()
     is_cancelled = is_cancelled or (lambda: False)
@@ -112,7 +115,9 @@ def train(
         figures = {**_figures(learner, run), **shares}
         learner.learn_from(data.whole)
         learn_newest(learner, run, is_cancelled, is_warm=warm_start is not None)
-        return _export(learner, num_queries, held_out, figures, warm_start)
+        trained = _export(learner, num_queries, held_out, figures, warm_start)
+    parent = warm_start.generation if warm_start is not None else None
+    return with_pretrained_text(trained, source.arrays, settings, parent)
 
 
 def fit(

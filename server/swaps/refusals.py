@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from model.errors import ArtifactError, GenerationCorrupt, GenerationMissing
+from model.errors import (
+    ArtifactError,
+    GenerationCorrupt,
+    GenerationMissing,
+    PretrainedTextUnusable,
+)
 from server.errors import CanaryFailed, GenerationShrunk, LoadStuck
 
 logger = logging.getLogger(__name__)
@@ -33,6 +38,7 @@ class RefusalReason(StrEnum):
     POINTER = "pointer"
     MISSING = "missing"
     CORRUPT = "corrupt"
+    ENCODER = "encoder"
     CANARY = "canary"
     SHRUNK = "shrunk"
     STUCK = "stuck"
@@ -114,6 +120,7 @@ def reason_of(error: Exception) -> RefusalReason:
     kinds: tuple[tuple[type[Exception], RefusalReason], ...] = (
         (GenerationMissing, RefusalReason.MISSING),
         (GenerationCorrupt, RefusalReason.CORRUPT),
+        (PretrainedTextUnusable, RefusalReason.ENCODER),
         (ArtifactError, RefusalReason.POINTER),
         (CanaryFailed, RefusalReason.CANARY),
         (GenerationShrunk, RefusalReason.SHRUNK),

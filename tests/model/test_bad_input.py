@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.artifact.encoder import TextEncoder
 from model.artifact.generation import Generation, open_generation
 from model.artifact.store import ArtifactStore
 from model.errors import GateRefused, TrainingRefused
@@ -86,7 +85,7 @@ def answers(generation: Generation, text: str, k: int = 3) -> list[str]:
     """
     row = generation.find_query(text)
     known = None if row is None else generation.query_vectors[row]
-    vector = TextEncoder(generation.encoder).encode(text) if known is None else known
+    vector = generation.text_encoder().encode(text) if known is None else known
     found, _ = generation.open_index().search(
         np.asarray(vector), min(k, generation.manifest.num_indexed)
     )

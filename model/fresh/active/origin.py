@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from model.artifact.encoder import unit_rows
 from model.artifact.fresh_arrays import FreshArrays
 from model.artifact.generation import Generation
 from model.artifact.paths import PathGraph
@@ -78,6 +79,7 @@ class Origin:
     ) -> None:
         self._fed_bipartite = fed_bipartite
         self._query_keys = np.asarray(generation.query_keys)
+        self._dim = generation.network_dim
         self._vectors = (
             np.asarray(generation.query_vectors),
             np.asarray(generation.item_vectors),
@@ -144,8 +146,11 @@ class Origin:
         return sensitivity
 
     def vectors(self, rows: Int64s) -> Float32s:
-        """Return ``float32 [n, dim]``, the unit vectors that the generation has."""
-        return self._by_kind(rows, self._vectors)
+        """Return ``float32 [n, dim]``, the network's part of the vectors that the
+        generation has, unit vectors.
+        """
+        vectors = self._by_kind(rows, self._vectors)
+        return vectors if vectors.shape[1] == self._dim else unit_rows(vectors[:, : self._dim])
 
     def id_vectors(self, rows: Int64s) -> Float32s:
         """Return ``float32 [n, dim]``, the id vectors; zeros where a node was not
@@ -153,7 +158,7 @@ class Origin:
         """
         queries, items = self._ids
         if queries is None or items is None:
-            return np.zeros((len(rows), self._vectors[0].shape[1]), dtype=np.float32)
+            return np.zeros((len(rows), self._dim), dtype=np.float32)
         return self._by_kind(rows, (queries, items)) * self.is_seen(rows)[:, None]
 
     def is_seen(self, rows: Int64s) -> Bools:

@@ -109,4 +109,4 @@ def _texts(titles: Sequence[str], rows: Int64s, is_known: Callable[[str], bool])
 
 def _encode(encoder: TextEncoder, texts: Sequence[str]) -> Float32s:
     vectors = [encoder.encode(text) for text in texts]
-    return np.array(vectors, dtype=np.float32).reshape(len(texts), encoder.dim)
+    return np.array(vectors, dtype=np.float32).reshape(len(texts), encoder.vector_dim)

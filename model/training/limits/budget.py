@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, replace
 
 from model.artifact.index.engine import estimate_index
+from model.artifact.pretrained.encoder import block_dim
 from model.errors import TrainingFailed
 from model.settings import ModelSettings
 
@@ -37,7 +38,8 @@ class Budget:
     @staticmethod
     def of(settings: ModelSettings, num_items: int, began: float) -> "Budget":
         """Return the budget that the settings give a training of so many items."""
-        index = estimate_index(settings.index_engine, num_items, settings.dim, settings)
+        dim = settings.dim + block_dim(settings.pretrained_text, settings.pretrained_dim)
+        index = estimate_index(settings.index_engine, num_items, dim, settings)
         return Budget(
             began=began,
             seconds=settings.budget_seconds,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from model.artifact.channels import CHANNELS, channels_on, has_fused_step
 from model.artifact.index.engine import estimate_index
+from model.artifact.pretrained.encoder import block_dim
 from model.data.graph_size import GraphSize, largest_batch
 from model.data.titles import num_drawn
 from model.data.training_set import TrainingSet
@@ -124,10 +125,15 @@ def estimate_publishing(data: TrainingSet, settings: ModelSettings) -> MemoryEst
     """
     part = data.whole
     vectors = _PUBLISHED_VECTORS * part.num_nodes + _PICKED_VECTORS * part.num_items
-    cost = estimate_index(settings.index_engine, part.num_items, settings.dim, settings)
+    block = block_dim(settings.pretrained_text, settings.pretrained_dim)
+    dim = settings.dim + block
+    cost = estimate_index(settings.index_engine, part.num_items, dim, settings)
+    # The block's directions, and vectors without them beside those with them.
+    pretrained = _FLOAT * part.num_nodes * (block + dim) if block else 0
     return MemoryEstimate(
         parts=(
-            ("vectors of all nodes", _FLOAT * settings.dim * vectors),
+            ("vectors of all nodes", _FLOAT * dim * vectors),
+            ("pretrained text", pretrained),
             ("index", cost.build_bytes),
         )
     )

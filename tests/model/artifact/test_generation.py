@@ -15,7 +15,12 @@ from model.artifact.manifest import MANIFEST_NAME, SPACED_WORDS_VERSION, read_ma
 from model.artifact.store import ArtifactStore, new_generation_id
 from model.artifact.strings import StringTable
 from model.artifact.writer import GenerationWriter
-from model.errors import ArtifactError, GenerationCorrupt, GenerationMissing
+from model.errors import (
+    ArtifactError,
+    GenerationCorrupt,
+    GenerationMissing,
+    PretrainedTextUnusable,
+)
 from protos import manifest_v1_pb2 as manifest_pb
 from testing.small_generations import GOLDEN
 
@@ -134,6 +139,20 @@ def test_texts_are_encoded_as_the_generation_was_trained(generation: Generation)
     whole = TextEncoder(generation.encoder, cuts_words=False)
     assert (old.encode("红鞋") == whole.encode("红鞋")).all()
     assert not (old.encode("红鞋") == new.encode("红鞋")).all()
+
+
+def test_another_text_encoder_than_the_generation_was_made_with_is_refused(
+    generation: Generation,
+) -> None:
+    """Its vectors would be compared with others; the message says what to install."""
+    wanted = generation.manifest.pretrained_text
+    wanted.name, wanted.version, wanted.sha256 = "wordllama", "0.0.1", "0" * 64
+    with pytest.raises(PretrainedTextUnusable, match=r"install wordllama==0\.0\.1"):
+        generation.text_encoder()
+
+    wanted.name = "another"
+    with pytest.raises(PretrainedTextUnusable, match=r"pip install 'freshet\[text\]'"):
+        generation.text_encoder()
 
 
 def test_a_field_from_the_future_is_ignored(generation: Generation) -> None:

@@ -83,7 +83,7 @@ def test_a_channel_that_is_switched_off_counts_nothing(generation: Generation) -
     manifest = generation.manifest
     manifest.model["use_bipartite"] = "False"
     frozen = FrozenNetwork(generation)
-    one = np.ones((1, manifest.dim), dtype=np.float32)
+    one = np.ones((1, generation.network_dim), dtype=np.float32)
     random = np.random.default_rng(1)
 
     def joined(bipartite: float) -> Float32s:

@@ -128,7 +128,7 @@ def test_an_array_of_another_shape_is_refused(generation: Generation) -> None:
     fresh = generation.fresh
     assert fresh is not None
     short = replace(fresh, returns=fresh.returns[1:])
-    dim = generation.manifest.dim
+    dim = generation.network_dim
 
     check_fresh_arrays(fresh, generation.paths, dim)
     with pytest.raises(GenerationCorrupt, match=r"fresh\.returns\.npy"):

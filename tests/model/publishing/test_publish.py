@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import model.publishing.publish
-from model.artifact.encoder import TextEncoder
 from model.artifact.generation import Generation, open_generation
 from model.artifact.index.engine import load_engine
 from model.artifact.index.engines import ENGINES
@@ -38,7 +37,7 @@ def test_a_published_generation_is_live_and_answers(
     assert artifacts.current_id() == generation.id
     index = generation.open_index()
 
-    ids, _ = index.search(TextEncoder(generation.encoder).encode("amber kettle"), 3)
+    ids, _ = index.search(generation.text_encoder().encode("amber kettle"), 3)
 
     assert "kettle-amber" in [generation.item_ids[generation.index_items[each]] for each in ids]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.artifact.encoder import TextEncoder
+from model.artifact.encoder import unit_rows
 from model.artifact.generation import Generation
 from model.data.training_set import build_training_set
 from model.errors import TrainingCancelled, TrainingFailed, TrainingRefused
@@ -42,23 +42,24 @@ def begun(settings: ModelSettings) -> Run:
     return Run(rng=np.random.default_rng(0), budget=budget, best=BestPass())
 
 
-def is_sound(trained: TrainedModel, arrays: GraphArrays, settings: ModelSettings) -> bool:
+def is_sound(trained: TrainedModel, arrays: GraphArrays) -> bool:
     """Whether every vector is there, finite and of length one, and
     the encoder works.
     """
-    vector = TextEncoder(trained.encoder).encode("anything")
+    vector = trained.text_encoder().encode("anything")
     return (
-        trained.query_vectors.shape == (arrays.num_queries, settings.dim)
-        and trained.item_vectors.shape == (arrays.num_items, settings.dim)
+        trained.query_vectors.shape == (arrays.num_queries, trained.dim)
+        and trained.item_vectors.shape == (arrays.num_items, trained.dim)
         and np.allclose(np.linalg.norm(trained.query_vectors, axis=1), 1, atol=1e-4)
         and np.allclose(np.linalg.norm(trained.item_vectors, axis=1), 1, atol=1e-4)
         and bool(np.isfinite(vector).all())
+        and vector.shape == (trained.dim,)
     )
 
 
 def best_items(trained: TrainedModel, arrays: GraphArrays, text: str, k: int = 3) -> list[str]:
     """Return what a server would answer to a query never seen."""
-    scores = trained.item_vectors @ TextEncoder(trained.encoder).encode(text)
+    scores = trained.item_vectors @ trained.text_encoder().encode(text)
     return [arrays.item_ids[item] for item in np.argsort(-scores)[:k]]
 
 
@@ -75,11 +76,15 @@ def test_an_unseen_spelling_finds_what_it_means(trained: TrainedModel, arrays: G
 
 
 def test_the_best_pass_is_what_is_kept(trained: TrainedModel) -> None:
-    """The reported figure is that of the exported weights."""
+    """The reported figure is that of the exported weights, without pretrained text."""
     held_out = trained.held_out
     data = (held_out.query, held_out.item)
     seen = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
-    ranks = edge_ranks(held_out.query_vectors, held_out.item_vectors, data, seen)
+    queries, items = (
+        unit_rows(vectors[:, : trained.settings.dim])
+        for vectors in (held_out.query_vectors, held_out.item_vectors)
+    )
+    ranks = edge_ranks(queries, items, data, seen)
 
     # Without masking known items ranks can only be worse.
     assert quality_of(ranks, held_out.query).mrr <= trained.evaluation["validation_mrr"]
@@ -130,7 +135,7 @@ def test_the_budget_ends_training(arrays: GraphArrays, settings: ModelSettings) 
 
     assert time.monotonic() - began < 15
     assert trained.evaluation["passes"] < 10_000
-    assert is_sound(trained, arrays, endless)
+    assert is_sound(trained, arrays)
 
 
 def test_a_budget_too_small_for_one_step_is_said_so(
@@ -178,7 +183,7 @@ def test_one_item_gives_a_working_model(make_arrays: MakeArrays, settings: Model
     """There is nothing to rank, and nothing breaks."""
     arrays = make_arrays([click(0, "s", "mug", "a"), click(1, "t", "cup", "a")])
 
-    assert is_sound(train(arrays, settings), arrays, settings)
+    assert is_sound(train(arrays, settings), arrays)
 
 
 def test_no_session_of_two_items_gives_a_working_model(
@@ -190,7 +195,7 @@ def test_no_session_of_two_items_gives_a_working_model(
 
     trained = train(arrays, settings)
 
-    assert is_sound(trained, arrays, settings)
+    assert is_sound(trained, arrays)
     assert (trained.item_attention[:, 2] == 0).all()
 
 
@@ -205,7 +210,7 @@ def test_identical_sessions_give_a_working_model(
     ]
     arrays = make_arrays(events)
 
-    assert is_sound(train(arrays, settings), arrays, settings)
+    assert is_sound(train(arrays, settings), arrays)
 
 
 @pytest.mark.parametrize("title", ["", "?!", "same words"])
@@ -217,7 +222,7 @@ def test_titles_that_say_nothing_give_a_working_model(
 
     trained = train(dumb, settings)
 
-    assert is_sound(trained, dumb, settings)
+    assert is_sound(trained, dumb)
     assert trained.evaluation["validation_mrr"] > trained.evaluation["popularity_mrr"]
 
 
@@ -231,7 +236,7 @@ def test_a_log_without_queries_gives_a_model_of_titles(
     trained = train(arrays, settings)
 
     assert arrays.num_queries == 0
-    assert is_sound(trained, arrays, settings)
+    assert is_sound(trained, arrays)
     assert "mug-amber" in best_items(trained, arrays, "amber mug")
     assert len(trained.warm["query_ids"]) == 0
 
@@ -362,7 +367,7 @@ def test_a_generation_of_another_shape_is_no_warm_start(
     trained = train(arrays, other, warm=generation)
 
     assert trained.parent == ""
-    assert is_sound(trained, arrays, other)
+    assert is_sound(trained, arrays)
     assert "warm start ignored" in caplog.text
 
 
@@ -386,7 +391,7 @@ def test_a_generation_with_another_number_of_channels_is_ignored(
     trained = train(arrays, replace(settings, max_passes=1), warm=replace(generation, warm=older))
 
     assert trained.parent == ""
-    assert is_sound(trained, arrays, settings)
+    assert is_sound(trained, arrays)
     assert "warm start ignored" in caplog.text
     assert f"attention.{kind}.{name}" in caplog.text
 
@@ -426,7 +431,7 @@ def test_a_generation_with_nan_is_no_warm_start(
     )
 
     assert trained.parent == ""
-    assert is_sound(trained, arrays, settings)
+    assert is_sound(trained, arrays)
     assert "not finite" in caplog.text
 
 
@@ -468,3 +473,24 @@ def test_held_out_facts_are_learnt_from_once_they_have_been_judged_by(
     assert with_it.evaluation["validation_mrr"] == without.evaluation["validation_mrr"]
     assert np.array_equal(with_it.held_out.item_vectors, without.held_out.item_vectors)
     assert mean_score(with_it) > mean_score(without)
+
+
+def test_pretrained_text_stands_beside_the_network_and_outlives_a_refresh(
+    trained: TrainedModel, generation: Generation, arrays: GraphArrays, settings: ModelSettings
+) -> None:
+    """A refresh keeps its parent's projection; switched off, it leaves nothing."""
+    assert trained.pretrained is not None
+    assert trained.dim == settings.dim + settings.pretrained_dim
+    assert generation.manifest.pretrained_text.sha256 == trained.pretrained.identity.sha256
+    assert generation.network_dim == settings.dim
+
+    refreshed = train(arrays, settings, warm=generation)
+    without = train(arrays, replace(settings, pretrained_text="off"), warm=generation)
+
+    assert refreshed.pretrained is not None
+    assert np.array_equal(
+        refreshed.pretrained.block.projection.matrix, trained.pretrained.block.projection.matrix
+    )
+    assert without.pretrained is None
+    assert without.parent == generation.id
+    assert without.dim == settings.dim

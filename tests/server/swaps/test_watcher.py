@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from model.artifact.index.engine import load_engine
+from model.artifact.manifest import MANIFEST_NAME
 from model.artifact.overlay.folder import OverlayFolder
 from model.errors import ArtifactError, GenerationCorrupt, GenerationMissing
 from server.metrics import OverlayMetrics, ServerMetrics
@@ -307,6 +308,23 @@ def test_a_missing_generation_is_tried_again_with_growing_waits(
 
     assert tries == [0, 1, 3, 7, 11]
     assert len(caplog.records) == 1
+
+
+def test_a_generation_whose_text_encoder_is_not_installed_is_refused(
+    artifacts: Artifacts, watched: Watched
+) -> None:
+    """The old one stays live, and the reason says what to install."""
+    first = artifacts.publish(make_catalogue(30, ["lamp"]))
+    watched.watcher.load_first()
+    second = artifacts.publish(make_catalogue(30, ["lamp"], seed=1))
+    path = artifacts.root / "generations" / second / MANIFEST_NAME
+    path.write_text(path.read_text().replace("{", '{"pretrainedText": {"name": "another"},', 1))
+
+    watched.watcher.poll()
+
+    assert watched.live_id == first
+    assert watched.refusals(RefusalReason.ENCODER) == 1
+    assert "freshet[text]" in watched.watcher.last_refusal
 
 
 def test_a_pointer_that_is_no_id_is_told_once(artifacts: Artifacts, watched: Watched) -> None:
