@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
+from bench.found import recall_of
 from model.artifact.encoder import TextEncoder, unit_rows
 from model.artifact.generation import open_generation
 from model.artifact.index.engine import load_engine
@@ -67,15 +68,19 @@ _READY = "ready "
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """One row of the result; times are of a call as its client sees it."""
+    """One row of the result; times are of a call as its client sees it, and the recall
+    is of the index alone; None: nothing is searched.
+    """
 
     name: str
+    items: int
     k: int
     calls_per_second: float
     p50_ms: float
     p99_ms: float
     cpu_ms_per_call: float
     cpu_ratio_to_shell: float
+    recall: float | None
 
 
 def run(argv: Sequence[str]) -> None:
@@ -84,6 +89,12 @@ def run(argv: Sequence[str]) -> None:
     if options.part:
         _serve_part(options.part, Path(options.artifacts))
         return
+    for items in options.items:
+        _run(argparse.Namespace(**{**vars(options), "items": items}))
+
+
+def _run(options: argparse.Namespace) -> None:
+    """Measure one size, and print it."""
     with tempfile.TemporaryDirectory() as folder:
         write_generation(Path(folder), options.items, options.queries, options.dim, options.engine)
         rows = list(_measure_all(Path(folder), options))
@@ -99,7 +110,9 @@ def run(argv: Sequence[str]) -> None:
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench serve", description=__doc__)
-    parser.add_argument("--items", type=int, default=100_000)
+    parser.add_argument(
+        "--items", type=int, nargs="+", default=[100_000], help="sizes, each measured"
+    )
     parser.add_argument("--queries", type=int, default=20_000)
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--engine", choices=[AUTO, *ENGINES], default=AUTO)
@@ -116,13 +129,30 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 def _measure_all(folder: Path, options: argparse.Namespace) -> Iterator[Measured]:
     known = [retrieval_pb.RetrieveRequest(query=f"query {row}") for row in range(options.queries)]
     unseen = [retrieval_pb.RetrieveRequest(query=_unseen(row)) for row in range(options.queries)]
+    recalls = _recalls(folder)
     for k in (10, 100):
         with _process("shell", folder) as (address, process):
             shell = _measure("empty shell", k, known, address, process, options)
         yield shell
         with _process("server", folder) as (address, process):
             for name, requests in (("known query", known), ("encoded query", unseen)):
-                yield _measure(name, k, requests, address, process, options, shell.cpu_ms_per_call)
+                row = _measure(name, k, requests, address, process, options, shell.cpu_ms_per_call)
+                yield replace(row, recall=recalls[name, k])
+
+
+def _recalls(folder: Path) -> dict[tuple[str, int], float]:
+    """Return what the index finds of each kind of request, by its name and `k`."""
+    store = ArtifactStore(folder)
+    # A recall is what is measured here, so none is asked for.
+    settings = ServerSettings(canary_floor=0.0)
+    live = LiveGeneration.load(store.generation_path(store.current_id() or ""), settings)
+    vectors = {
+        "known query": list(live.generation.query_vectors[:_RECALL_QUERIES]),
+        "encoded query": [live.encoder.encode(_unseen(row)) for row in range(_RECALL_QUERIES)],
+    }
+    return {
+        (name, k): recall_of(live, some, k) for name, some in vectors.items() for k in (10, 100)
+    }
 
 
 def _measure_overlay(
@@ -241,12 +271,14 @@ def _measure(
     cpu_ms = cpu / len(seconds) * 1000
     return Measured(
         name=name,
+        items=options.items,
         k=k,
         calls_per_second=round(len(seconds) / wall, 1),
         p50_ms=round(float(p50), 3),
         p99_ms=round(float(p99), 3),
         cpu_ms_per_call=round(cpu_ms, 3),
         cpu_ratio_to_shell=round(cpu_ms / shell_cpu_ms, 2) if shell_cpu_ms else 1.0,
+        recall=None,
     )
 
 
@@ -490,13 +522,14 @@ def _arrays(
 def _print(rows: list[Measured]) -> None:
     print(
         f"{'':14} {'k':>4} {'calls/s':>8} {'p50 ms':>8} {'p99 ms':>8} {'CPU ms/call':>12} "
-        f"{'x shell':>8}"
+        f"{'x shell':>8} {'recall':>7}"
     )
     for row in rows:
         print(
             f"{row.name:14} {row.k:>4} {row.calls_per_second:>8.0f} {row.p50_ms:>8.2f} "
             f"{row.p99_ms:>8.2f} "
-            f"{row.cpu_ms_per_call:>12.3f} {row.cpu_ratio_to_shell:>8.2f}"
+            f"{row.cpu_ms_per_call:>12.3f} {row.cpu_ratio_to_shell:>8.2f} "
+            f"{'' if row.recall is None else f'{row.recall:.4f}':>7}"
         )
     for row in rows:
         print(json.dumps({"bench": "serve", **asdict(row)}))
