@@ -298,6 +298,7 @@ def test_a_nan_in_any_array_of_a_warm_start_is_found(
         *(
             replace(generation, encoder={**encoder, name: with_a_nan(encoder[name])})
             for name in encoder
+            if encoder[name].dtype == np.float32
         ),
     ]
     assert not any(open_warm_start(each, arrays, settings) for each in poisoned)

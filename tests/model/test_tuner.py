@@ -208,7 +208,7 @@ def test_changed_settings_are_a_reason_to_train(
 
     assert run.until(1, snapshots, budget_seconds=100.0) == ["unchanged"]
     assert run.until(1, snapshots, dim=8) == ["training", "published"]
-    assert artifacts.manifest(artifacts.current_id() or "").dim == 8
+    assert artifacts.manifest(artifacts.current_id() or "").model["dim"] == "8"
 
 
 def test_an_empty_store_fails_until_there_are_facts(

@@ -7,6 +7,7 @@ from random import Random
 import numpy as np
 import pytest
 
+from model.artifact.encoder import unit_rows
 from model.artifact.generation import Generation, open_generation
 from model.artifact.store import ArtifactStore
 from model.errors import GateRefused
@@ -504,7 +505,7 @@ def test_an_audit_says_how_far_from_a_full_pass_it_is(open_shop: OpenShop) -> No
 
     nodes, names = shop.state._graph.nodes, shop.state._directory
     cosines = [
-        float(vector @ (items[key] if is_item else queries[key]))
+        float(vector @ unit_rows((items[key] if is_item else queries[key])[: len(vector)]))
         for slot, vector, is_item in zip(
             range(nodes.count),
             shop.state._graph.feedback.vectors(np.arange(nodes.count)),
@@ -563,8 +564,8 @@ def test_a_text_without_a_finite_vector_changes_nothing(
 ) -> None:
     """The item keeps its vector, and is named in the log; its neighbours do, too."""
     encoder = dict(shop_generation.encoder)
-    bag = np.array(encoder["bag"])
-    bag[text_features("teapot", len(bag))] = np.nan
+    bag, rows = np.array(encoder["bag"]), encoder["rows"]
+    bag[rows[text_features("teapot", len(rows))]] = np.nan
     generation = replace(shop_generation, encoder={**encoder, "bag": bag})
     shop = Shop(generation, FreshState(generation), make_arrays, shop_events(150), shop_items())
     states = [

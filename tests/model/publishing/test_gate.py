@@ -176,7 +176,7 @@ def test_a_refresh_that_forgets_is_refused(
 
     What the live one had learned is not as it was.
     """
-    noise = 2.5 * random_rows(candidate.item_vectors)
+    noise = 5.0 * random_rows(candidate.item_vectors)
     blurred = unit_rows((candidate.item_vectors + noise).astype(np.float32))
     refresh = replace(candidate, parent=generation.id)
 
