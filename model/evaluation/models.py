@@ -241,9 +241,7 @@ MODELS: dict[str, EvaluatedModel] = {
         fit=_network(channels=("bipartite",), drops_edges=False), is_default=False
     ),
     "full": EvaluatedModel(fit=_network()),
-    "full-pretrained text": EvaluatedModel(
-        fit=_network(has_pretrained_text=False), is_default=False
-    ),
+    "full-pretrained": EvaluatedModel(fit=_network(has_pretrained_text=False), is_default=False),
     "full+pretraining": EvaluatedModel(fit=_network(pretrains=True), is_default=False),
     "full-dropedge": EvaluatedModel(fit=_network(drops_edges=False), is_default=False),
     "paper": EvaluatedModel(fit=_paper(drops_edges=False, pretrains=False)),
