@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from model.metrics import TunerMetrics
 from model.refresher.metrics import RefresherMetrics
-from server.metrics import CallMetrics, OverlayMetrics, ServerMetrics
+from server.metrics import CallMetrics, IndexMetrics, OverlayMetrics, ServerMetrics
 from stream.metrics import StreamMetrics
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -35,6 +35,7 @@ def _exported() -> set[str]:
     ServerMetrics(registry)
     OverlayMetrics(registry)
     CallMetrics(registry)
+    IndexMetrics(registry)
     return {
         family.name + suffix for family in registry.collect() for suffix in _SUFFIXES[family.type]
     }

@@ -83,6 +83,8 @@ def test_topics_are_apart_and_equally_partitioned(
     first, second = kafka_topics(partitions=3), kafka_topics(partitions=1)
     admin = KafkaAdminClient(bootstrap_servers=kafka_bootstrap)
     described = admin.describe_topics(list(first.values()))
+    while not all(topic["partitions"] for topic in described):  # made, and not yet known of
+        described = admin.describe_topics(list(first.values()))
     admin.close()
 
     assert set(first) == {"clicks", "sessions", "catalog", "erasures", "quarantine"}

@@ -137,8 +137,7 @@ def test_texts_are_encoded_as_the_generation_was_trained(generation: Generation)
 
     assert (old.encode("red shoes") == new.encode("red shoes")).all()
     whole = TextEncoder(generation.encoder, cuts_words=False)
-    asked = ["红鞋"], "query"
-    assert (old.contents(*asked) == whole.contents(*asked)).all()
+    assert (old.contents(["红鞋"], "query") == whole.contents(["红鞋"], "query")).all()
     assert not (old.encode("红鞋") == new.encode("红鞋")).all()
 
 
