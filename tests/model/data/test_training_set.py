@@ -9,6 +9,7 @@ from model.data.parent import LearnedClicks
 from model.data.training_set import TrainingSet, build_training_set
 from model.settings import ModelSettings
 from stream.dtypes import Bools, Int64s
+from stream.events.types import CatalogItem
 from stream.graph.arrays import GraphArrays
 from testing.small_shop import MakeArrays, click, shop_events, shop_items
 
@@ -189,3 +190,35 @@ def test_a_later_future_changes_nothing_in_the_training_graph(
         )
 
     assert sides[0] == sides[1]
+
+
+@pytest.mark.parametrize(("asked_new", "is_ranked"), [(0, True), (30, False)])
+def test_the_catalogue_is_ranked_where_items_without_clicks_are_rarely_asked_for(
+    make_arrays: MakeArrays, settings: ModelSettings, asked_new: int, *, is_ranked: bool
+) -> None:
+    """Of a shop where most items have none; the newest clicks say what is asked for."""
+    items = [CatalogItem(item_id=f"i-{number}", title=f"Title {number}") for number in range(200)]
+    old = [click(each, f"s-{each}", f"q{each % 40}", f"i-{each % 20}") for each in range(300)]
+    new = [
+        click(
+            400 + each,
+            f"t-{each}",
+            f"n{each}",
+            f"i-{100 + each if each < asked_new else each % 20}",
+        )
+        for each in range(40)
+    ]
+
+    data = build_training_set(make_arrays([*old, *new], items), settings)
+
+    assert len(data.validation_item)
+    assert data.ranks_catalogue == is_ranked
+
+
+def test_without_held_out_edges_the_catalogue_is_not_ranked(
+    make_arrays: MakeArrays, settings: ModelSettings
+) -> None:
+    """Nothing says what is asked for."""
+    arrays = make_arrays([click(each, f"s-{each}", "mug", "mug-red") for each in range(5)])
+
+    assert not build_training_set(arrays, settings).ranks_catalogue

@@ -98,7 +98,7 @@ def test_a_title_is_ranked_against_all_other_titles(
     """
     titles = [*arrays.item_titles[:-2], arrays.item_titles[0], ""]
     arrays = replace(arrays, item_titles=titles)
-    settings = replace(settings, num_titles=1000, title_loss=0.7)
+    settings = replace(settings, num_titles=1000, title_loss=0.7, num_negatives=0)
     data = build_training_set(arrays, settings)
     part, network = data.train, Learner(data, settings, CPU).network
     channels = network.propagate(Graph(part, CPU).reach_all())
