@@ -1,10 +1,13 @@
 """`freshet stream`: reads events from files or Kafka into the graph."""
 
-from collections.abc import Sequence
+import logging
+import time
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
+from typing import TypeVar
 
 import click
 from prometheus_client import CollectorRegistry
@@ -18,6 +21,7 @@ from freshet.terminal.addresses import STREAM_METRICS
 from freshet.terminal.options import SourceAddress
 from freshet.terminal.output import printable, when
 from freshet.terminal.progress import progress
+from stream.errors import QuarantineUnavailable, SourceUnavailable
 from stream.metrics import StreamMetrics
 from stream.quarantine.file import FILE_NAME
 from stream.quarantine.rejections import QuarantineTally
@@ -29,6 +33,13 @@ from stream.sources.topics import KafkaSource
 from stream.sources.verdict import FileVerdicts, judge_files
 from stream.store.store import Store
 from stream.worker import WorkerTotals, run_worker
+
+logger = logging.getLogger(__name__)
+
+_Connected = TypeVar("_Connected")
+
+_RETRY_SECONDS = 1.0
+"""Before a broker that went away is asked again. Twice as long is as much later."""
 
 
 @click.command()
@@ -196,12 +207,36 @@ def _apply_files(
 def _apply_topics(
     bootstrap: str, root: Path, settings: StreamSettings, metrics: StreamMetrics, stop: Event
 ) -> WorkerTotals:
-    source = KafkaSource(bootstrap, settings, metrics, needed=[settings.quarantine_topic])
+    seconds = settings.bootstrap_timeout_seconds
+    needed = [settings.quarantine_topic]
+    source = _reached(
+        lambda: KafkaSource(bootstrap, settings, metrics, needed=needed), seconds, stop
+    )
     with (
-        closing(TopicQuarantine(bootstrap, settings)) as quarantine,
+        closing(
+            _reached(lambda: TopicQuarantine(bootstrap, settings), seconds, stop)
+        ) as quarantine,
         Store.create_or_open(root, settings, source.num_partitions, metrics) as store,
     ):
         return run_worker(source, store, quarantine, settings, metrics, stop)
+
+
+def _reached(connect: Callable[[], _Connected], seconds: float, stop: Event) -> _Connected:
+    """Return what connects to the broker.
+
+    A broker that answers and goes away before all is asked, such as one that is being
+    restarted, fails at once: it is tried again, for as long as one that never answers
+    is waited for.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return connect()
+        except (SourceUnavailable, QuarantineUnavailable) as error:
+            if time.monotonic() >= deadline or stop.is_set():
+                raise
+            logger.warning("waiting error=%s", error)
+            stop.wait(_RETRY_SECONDS)
 
 
 def _as_text(totals: WorkerTotals) -> str:
