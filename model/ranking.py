@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stream.dtypes import Float32s, Float64s, Int64s
+from stream.dtypes import Bools, Float32s, Float64s, Int64s
 
 FIGURES = ("mrr", "recall_10", "recall_100", "ndcg_10")
 # Ranks that count as found: the figures are named after them.
@@ -86,15 +86,30 @@ def scored_ranks(
         seen: as in `edge_ranks`.
     """
     ranks = np.zeros(len(held_out[0]), dtype=np.float64)
+    every = np.ones(num_items, dtype=np.bool_)
     for queries, edges, known in _blocks(held_out, seen, max(1, num_items)):
         row = np.searchsorted(queries, held_out[0][edges])
         scores = scores_of(queries)
         wanted = scores[row, held_out[1][edges]]
         scores[np.searchsorted(queries, seen[0][known]), seen[1][known]] = -np.inf
-        # Not `>`: a NaN must never look like a good rank.
-        above = (~(scores[row] <= wanted[:, None])).sum(axis=1)
-        level = (scores[row] == wanted[:, None]).sum(axis=1)
-        ranks[edges] = above + (np.maximum(level, 1) + 1) / 2
+        ranks[edges] = ranks_among(scores[row], wanted, every)
+    return ranks
+
+
+def ranks_among(scores: Float32s, wanted: Float32s, is_ranked: Bools) -> Float64s:
+    """Return the rank of a score among those of its row, ``float64 [n]``, from 1; equal
+    ones share the mean of their ranks.
+
+    Args:
+        scores: ``float32 [n, num_items]``.
+        wanted: ``float32 [n]``, the scores whose ranks are asked for.
+        is_ranked: ``bool [n, num_items]`` or ``[num_items]``: which items count.
+    """
+    own = wanted[:, None]
+    # Not `>`: a NaN must never look like a good rank.
+    above = (~(scores <= own) & is_ranked).sum(axis=1)
+    level = ((scores == own) & is_ranked).sum(axis=1)
+    ranks: Float64s = above + (np.maximum(level, 1) + 1) / 2
     return ranks
 
 

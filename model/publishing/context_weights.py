@@ -10,6 +10,7 @@ import numpy as np
 from model.bootstrap import relative_interval
 from model.context import NO_CONTEXT, ContextWeights, mean_of
 from model.data.session_clicks import SessionClicks, session_clicks
+from model.ranking import ranks_among
 from model.training.result import TrainedModel
 from stream.dtypes import Bools, Float32s, Float64s, Int64s
 from stream.graph.arrays import GraphArrays
@@ -120,11 +121,7 @@ def click_ranks(
         for place, weights in enumerate(choices):
             scores = plain + np.float32(weights.items) * by_items
             scores += np.float32(weights.queries) * by_queries
-            own = scores[wanted, item][:, None]
-            # Not `>`: a NaN must never look like a good rank.
-            above = (~(scores <= own) & is_ranked).sum(axis=1)
-            level = ((scores == own) & is_ranked).sum(axis=1)
-            ranks[place, rows] = above + (np.maximum(level, 1) + 1) / 2
+            ranks[place, rows] = ranks_among(scores, scores[wanted, item], is_ranked)
     return ranks
 
 

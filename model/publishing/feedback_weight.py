@@ -9,6 +9,7 @@ import numpy as np
 from model.bootstrap import relative_interval
 from model.data.repeat_clicks import RepeatClicks, repeat_clicks
 from model.feedback import NewClicks, pulls
+from model.ranking import ranks_among
 from model.training.result import TrainedModel
 from stream.dtypes import Bools, Float32s, Float64s
 from stream.graph.arrays import GraphArrays
@@ -132,9 +133,5 @@ def click_ranks(
         wanted, item = np.arange(len(plain)), clicks.item[rows]
         for place, weight in enumerate(weights):
             scores = plain + np.float32(weight) * pulled
-            own = scores[wanted, item][:, None]
-            # Not `>`: a NaN must never look like a good rank.
-            above = (~(scores <= own) & is_shown).sum(axis=1)
-            level = ((scores == own) & is_shown).sum(axis=1)
-            ranks[place, rows] = above + (np.maximum(level, 1) + 1) / 2
+            ranks[place, rows] = ranks_among(scores, scores[wanted, item], is_shown)
     return ranks

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import model.ranking
-from model.ranking import edge_ranks, popularity_ranks, quality_of
+from model.ranking import edge_ranks, popularity_ranks, quality_of, ranks_among
 from stream.dtypes import Float32s, Int64s
 
 NONE = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
@@ -109,3 +109,13 @@ def test_every_query_counts_once() -> None:
 def test_no_edges_give_zeros() -> None:
     """Not a division by zero."""
     assert quality_of(np.zeros(0), ints()).mrr == 0.0
+
+
+def test_a_rank_among_some_items() -> None:
+    """Equal scores share the mean, what is not ranked does not count, NaN is last."""
+    scores = np.array([[0.9, 0.5, 0.5, 0.1], [np.nan, 0.5, 0.2, 0.1]], dtype=np.float32)
+    wanted = np.array([0.5, np.nan], dtype=np.float32)
+    without_best = np.array([False, True, True, True])
+
+    assert ranks_among(scores, wanted, np.ones(4, dtype=np.bool_)).tolist() == [2.5, 5.0]
+    assert ranks_among(scores, wanted, without_best).tolist() == [1.5, 4.0]

@@ -105,21 +105,17 @@ class Hyperedges:
         """Tell nodes of the generation that have just become active what has changed of
         the active members of their hyperedges.
         """
-        origin, columns = self._origin, self._nodes.columns
-        if origin is None or not len(slots):
-            return
-        place, hyperedge = origin.hyperedges(columns.row[slots], _HYPEREDGES)
-        of_hyperedge, member = origin.members(hyperedge)
-        share = 1.0 / np.bincount(of_hyperedge, minlength=len(hyperedge))[of_hyperedge]
-        other = self._active.slots(member)
-        heard = np.flatnonzero(other >= 0)
-        heard = heard[columns.drift[other[heard]].any(axis=1)]
-        told = slots[place[of_hyperedge[heard]]]
-        add_products(columns.hypergraph, told, share[heard], columns.drift, other[heard])
+        columns = self._nodes.columns
+        other, place, share = self._members_of(slots)
+        moved = columns.drift[other].any(axis=1)
+        add_products(
+            columns.hypergraph, slots[place[moved]], share[moved], columns.drift, other[moved]
+        )
 
     def _members_of(self, slots: Int64s) -> tuple[Int64s, Int64s, Float32s]:
         """Return the active members of the generation's hyperedges of some nodes: slot,
-        the place of the node among `slots`, and its share in the mean; ``[n]`` each.
+        the place of the node among `slots`, and the share of one in the mean; ``[n]``
+        each.
         """
         origin, rows = self._origin, self._nodes.columns.row[slots]
         known = np.flatnonzero(rows >= 0)
@@ -129,9 +125,9 @@ class Hyperedges:
         place, hyperedge = origin.hyperedges(rows[known], _HYPEREDGES)
         of_hyperedge, member = origin.members(hyperedge)
         share = 1.0 / np.bincount(of_hyperedge, minlength=len(hyperedge))[of_hyperedge]
-        told = self._active.slots(member)
-        kept = np.flatnonzero(told >= 0)
-        return told[kept], known[place[of_hyperedge[kept]]], share[kept].astype(np.float32)
+        active = self._active.slots(member)
+        kept = np.flatnonzero(active >= 0)
+        return active[kept], known[place[of_hyperedge[kept]]], share[kept].astype(np.float32)
 
     def _hear(
         self, told: Int64s, place: Int64s, share: Float32s, moved: Float32s, size: Float32s
