@@ -110,11 +110,17 @@ class Source(Protocol):
     def lag(self) -> Lag:
         """Return what was not applied yet."""
 
-    def reflected_ms(self) -> Mapping[int, int]:
+    def reflected_ms(
+        self, once_applied: Mapping[SourcePartition, int] | None = None
+    ) -> Mapping[int, int]:
         """Return, by shard, the time up to which everything that had arrived for it is
         applied, in the time of the records.
 
         Left out: shards of which nothing can be said now.
+
+        Args:
+            once_applied: what can be said, without asking anybody, once everything
+                before these positions is applied; None: now.
         """
 
     @property
@@ -349,10 +355,12 @@ class _Worker:
             return
         ignored = pending.ignored
         counts = Counter({"ignored": ignored.total(), "search": pending.num_searches})
+        reflected = self._source.reflected_ms(pending.positions)
         for index, shard_batch in self._router.split(
             pending, self._decoder.texts, self._own_shards
         ):
             shard_batch.retention_ms = self._retention_ms
+            shard_batch.reflected_ms = reflected.get(index, 0)
             applied = self._write(index, shard_batch)
             if applied is None:
                 return

@@ -68,7 +68,10 @@ class MemorySource:
         """Nothing is known."""
         return Lag()
 
-    def reflected_ms(self) -> Mapping[int, int]:
+    def reflected_ms(
+        self,
+        once_applied: Mapping[SourcePartition, int] | None = None,  # noqa: ARG002
+    ) -> Mapping[int, int]:
         """Nothing is known."""
         return {}
 

@@ -79,7 +79,10 @@ class BoundedTopics:
         """Return what waits, what comes after the ends included."""
         return self._source.lag()
 
-    def reflected_ms(self) -> Mapping[int, int]:
+    def reflected_ms(
+        self,
+        once_applied: Mapping[SourcePartition, int] | None = None,  # noqa: ARG002
+    ) -> Mapping[int, int]:
         """Nothing: it leaves out what comes after the ends."""
         return {}
 

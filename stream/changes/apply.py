@@ -103,7 +103,7 @@ def apply_batch(
         changes = ShardWrite.joined(
             [changes, *map(ShardWrite, others)], changes.dirty, changes.changes
         )
-    shard.write(changes)
+    shard.write(replace(changes, reflected_ms=batch.reflected_ms))
     for names in (plan.queries, plan.item_names):
         known = shard.name_caches[names.kind]
         known.add(names.learnt, names.learnt_hashes, names.is_found)

@@ -210,6 +210,8 @@ class ShardBatch:
         positions: where to go on reading in every partition that was read from.
         retention_ms: events that are older than the newest of their partition by more
             are too late; None: the batch is history, and nothing is.
+        reflected_ms: every record that had reached the shard's partitions by then, in
+            their time, is applied once the batch is; 0: not known.
         references: what some events say beside their columns.
         searches: the texts of searches that events may name, in order.
     """
@@ -222,6 +224,7 @@ class ShardBatch:
     erasures: list[Erasure] = field(default_factory=list)
     positions: dict[SourcePartition, int] = field(default_factory=dict)
     retention_ms: int | None = None
+    reflected_ms: int = 0
     references: References = field(default_factory=References.empty)
     searches: list[SearchRecord] = field(default_factory=list)
 

@@ -140,11 +140,13 @@ class FeedWriter:
             self._pending = 0
             self._lock.notify_all()
 
-    def commit(self, state: tuple[int, int] | None = None) -> None:
+    def commit(self, state: tuple[int, int] | None = None, reflected_ms: int = 0) -> None:
         """Let what was appended count, after the shard was written.
 
         Args:
             state: the shard's sequence and watermark now; None: as they were.
+            reflected_ms: up to when everything that had arrived is applied now; what is
+                less than before does not count.
         """
         with self._lock:
             if self._log is not None:
@@ -156,7 +158,7 @@ class FeedWriter:
             writer=self._writer,
             sequence=sequence,
             watermark_ms=watermark_ms,
-            reflected_ms=self._status.reflected_ms,
+            reflected_ms=max(reflected_ms, self._status.reflected_ms),
         )
 
     def renew(self, reflected_ms: int) -> None:

@@ -36,12 +36,15 @@ class ShardWrite:
         deletes: the keys of the records that are deleted, after the puts.
         dirty: what is noted for `ShardReader.dirty_since`; None: nothing.
         changes: what the feed tells of the write; None: nothing.
+        reflected_ms: up to when the feed tells all that had arrived, once it is
+            written; 0: as far as it did before.
     """
 
     puts: Puts
     deletes: Sequence[bytes] = ()
     dirty: DirtyKeys | None = None
     changes: ShardChanges | None = None
+    reflected_ms: int = 0
 
     @classmethod
     def of(cls, puts: Mapping[bytes, bytes], deletes: Sequence[bytes] = ()) -> Self:

@@ -143,7 +143,7 @@ class Shard(ShardReader):
                 feed.abandon()
             raise
         if feed is not None:
-            feed.commit(state and (state.sequence, state.watermark_ms or 0))
+            feed.commit(state and (state.sequence, state.watermark_ms or 0), records.reflected_ms)
         if dirty is not None and packed:
             self._writes().add(dirty.sequence, len(packed))
         self._has_written = True

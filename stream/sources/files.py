@@ -174,15 +174,22 @@ class FileSource:
         """How much of `bytes_total` was read."""
         return sum(min(file.bytes_done, _size_bytes(path)) for path, file in self._files.items())
 
-    def reflected_ms(self) -> dict[int, int]:
+    def reflected_ms(
+        self, once_applied: Mapping[SourcePartition, int] | None = None
+    ) -> dict[int, int]:
         """Return, for every shard, the time up to which all that had come into the
         files is applied.
 
         While what was handed out is not applied, what was said last; nothing yet: no
         end of the files was reached.
+
+        Args:
+            once_applied: what can be said once all that was handed out is applied;
+                None: now.
         """
-        if self._handed_out.is_unapplied:
-            claimed_ms = self._handed_out.claimed_ms
+        if self._handed_out.is_unapplied or once_applied is not None:
+            told = self._handed_out
+            claimed_ms = told.claimed_ms if once_applied is None else told.complete_ms
             return dict.fromkeys(self._shards, claimed_ms) if claimed_ms else {}
         at_ms = now_ms()
         waited = max(self.lag().seconds.values())

@@ -282,7 +282,9 @@ class KafkaSource:
                 seconds[place] = silent
         return Lag(records=records, seconds=seconds, silent_seconds=silent)
 
-    def reflected_ms(self) -> dict[int, int]:
+    def reflected_ms(
+        self, once_applied: Mapping[SourcePartition, int] | None = None
+    ) -> dict[int, int]:
         """Return, by shard, the time up to which all that had reached its partitions is
         applied, in the time of Kafka's records.
 
@@ -290,12 +292,17 @@ class KafkaSource:
         there was until then. Else it is the time of what waits longest, or of when the
         broker last had nothing more, less 1. Left out: shards of which nothing can be
         said now.
+
+        Args:
+            once_applied: what can be said once everything before these positions is
+                applied, without asking the broker; None: now.
         """
+        positions = once_applied or {}
         if self._member is None or self._is_away:
             return {}
         asked_at, asked_ms = time.monotonic(), now_ms()
         try:
-            idle = self._idle()
+            idle = self._idle() if once_applied is None else []
             ends = self._joined.reader.ends(idle) if idle else {}
         except BrokerAway as error:
             logger.warning("ends not known bootstrap=%s error=%s", self._bootstrap, error)
@@ -304,13 +311,14 @@ class KafkaSource:
         claims: dict[SourcePartition, int] = {}
         for position in self._assigned():
             next_offset, known = self._next_offset(position), self._joined.reader.end(position)
+            next_offset = positions.get(position, next_offset)
             end = max(ends.get(position, 0), known or 0)
             arrivals = self._arrivals[position]
             if position in ends:
                 arrivals.see_end(ends[position], heard=asked_at, now=now)
             if next_offset is None or (known is None and position not in ends):
                 claims[position] = 0
-            elif next_offset >= end:
+            elif position in ends and next_offset >= end:
                 claims[position] = asked_ms + ahead_ms
                 arrivals.see_idle(asked_at)
             else:
@@ -496,6 +504,7 @@ class KafkaSource:
         arrivals, read_ms = self._arrivals[batch.position], now_ms()
         if self._unapplied.begin(batch.position) is None:
             arrivals.see_time(batch.times_ms[0])
+        arrivals.see_read(batch.next_offset, batch.times_ms, time.monotonic())
         last = arrivals.not_before(batch.offsets[0])
         after_ms = None if last is None else read_ms - 1000 * (time.monotonic() - last)
         self._clock.see(batch.times_ms, read_ms=read_ms, after_ms=after_ms)

@@ -39,6 +39,7 @@ from stream.quarantine.rejections import Quarantine
 from stream.reading.snapshot import take_snapshot
 from stream.settings import StreamSettings
 from stream.shard import codec
+from stream.shard.changed_entries import ShardWrite
 from stream.shard.codec import ErasureTombstone
 from stream.shard.shard import Shard
 from stream.sources.files import FileSource
@@ -481,6 +482,7 @@ class ScriptedSource:
         self.clock_offset_ms = 0
         self.times_ms: Sequence[int] = ()
         self.reflected: dict[int, int] = {}
+        self.reflected_once_applied: dict[int, int] = {}
         self.idled_seconds = 0.0
         self.on_idle: Callable[[], None] = lambda: None
         self._polls = list(polls)
@@ -530,9 +532,12 @@ class ScriptedSource:
         """Nothing waits."""
         return Lag()
 
-    def reflected_ms(self) -> dict[int, int]:
+    def reflected_ms(
+        self,
+        once_applied: Mapping[SourcePartition, int] | None = None,
+    ) -> dict[int, int]:
         """Return what the test says."""
-        return self.reflected
+        return self.reflected if once_applied is None else self.reflected_once_applied
 
     def applied(self, positions: Mapping[SourcePartition, int]) -> None:
         """Nothing to do."""
@@ -597,6 +602,28 @@ def test_feeds_say_up_to_when_all_is_applied(open_store: OpenStore) -> None:
         claims.append(feed.read({}).reflected_ms)
 
     assert claims == [5000, 5000, 5000, 6000]
+
+
+def test_whoever_reads_a_write_in_the_feed_reads_its_claim(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the write makes true is said by it, not some time later."""
+    store, told = open_store(), list[tuple[bool, int]]()
+    store.shard(0)
+    feed, write = open_feed(store.root), Shard.write
+
+    def write_and_read(shard: Shard, records: ShardWrite) -> None:
+        write(shard, records)
+        read = feed.read({})
+        told.append((any(each.query_names for each in read.changes), read.reflected_ms))
+
+    monkeypatch.setattr(Shard, "write", write_and_read)
+    source = ScriptedSource([[line_of(event())]])
+    source.reflected_once_applied = {0: 7000}
+    run_scripted(source, store, StreamSettings())
+
+    assert (True, 7000) in told
+    assert all(reflected_ms == (7000 if has_it else 0) for has_it, reflected_ms in told)
 
 
 def test_batch_seconds_run_from_decoding_to_the_write(

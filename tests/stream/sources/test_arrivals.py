@@ -112,6 +112,31 @@ def test_what_waits_is_not_said_to_have_come_later_than_it_may_have() -> None:
     assert since(1004.0) == NOW_MS + 2_500
 
 
+def test_what_comes_next_came_no_earlier_than_what_was_read_before_it() -> None:
+    """By the time that this carries, but no later than it was read; a clock that is
+    ahead of those of other producers does not count, and what waits has its own time.
+    """
+    arrivals = Arrivals()
+
+    def since(offset: int, now: float = 1010.0) -> int | None:
+        now_ms = NOW_MS + round(1000 * (now - 1000))
+        return arrivals.waits_since_ms(offset, now=now, now_ms=now_ms, ahead_ms=0)
+
+    arrivals.see_time(NOW_MS + 1_000)
+    arrivals.see_read(9, [NOW_MS + 1_000, NOW_MS + 3_000], 1004.0)
+    assert since(9) == NOW_MS + 1_000
+    arrivals.see_read(40, [NOW_MS + 1_000, *[NOW_MS + 3_000] * 15, NOW_MS + 9_000], 1004.0)
+    assert since(40) == NOW_MS + 3_000
+    arrivals.see_read(60, [NOW_MS + 7_000] * 20, 1004.0)
+    assert since(60) == NOW_MS + 4_000
+    arrivals.see_end(60, heard=1001.0, now=1001.0)
+    arrivals.see_end(80, heard=1002.0, now=1002.0)
+    assert since(60) == NOW_MS + 2_000
+    assert since(50) == NOW_MS + 1_000
+    arrivals.see_read(61, [0], 1005.0)
+    assert since(61) is None or since(61) == NOW_MS + 1_000
+
+
 @given(
     growth=st.lists(st.integers(0, 5), min_size=1, max_size=700),
     clock_error_ms=st.integers(-10_000_000, 10_000_000),

@@ -450,6 +450,34 @@ def test_nothing_is_claimed_of_what_waits(
     assert min(applied.values()) >= published_ms
 
 
+def test_what_a_write_makes_true_is_known_before_it(
+    kafka_bootstrap: str, settings: StreamSettings, open_store: OpenStore
+) -> None:
+    """Once what was read is applied, all is that had come before it was; nothing is
+    claimed of what comes meanwhile, and nobody is asked.
+    """
+    source = KafkaSource(kafka_bootstrap, settings)
+    source.start(open_store(num_shards=PARTITIONS))
+    while len(source.reflected_ms()) < PARTITIONS:
+        source.poll(0.1)
+    shard = shard_of("s-1", PARTITIONS)
+    publish(kafka_bootstrap, settings, [event("s-1", ts_ms=NOON_MS)])
+    found = source.poll(0.1)
+    while not found:
+        found = source.poll(0.1)
+    read_ms = now_ms()
+    positions = {batch.position: batch.next_offset for batch in found}
+    early = source.reflected_ms()
+    publish(kafka_bootstrap, settings, [event("s-1", "more", ts_ms=NOON_MS)])
+    published_ms = now_ms()
+    once_applied = source.reflected_ms(positions)
+    source.applied(positions)
+    source.close()
+
+    assert early[shard] < found[0].times_ms[0]
+    assert found[0].times_ms[0] - 1 <= once_applied[shard] <= read_ms <= published_ms
+
+
 def test_nothing_is_claimed_of_a_backlog_before_it_is_read(
     kafka_bootstrap: str, settings: StreamSettings, open_store: OpenStore
 ) -> None:
