@@ -23,6 +23,7 @@ from stream.changes.forget import forget_step
 from stream.clock import now_ms
 from stream.errors import (
     QuarantineUnavailable,
+    SourceUnavailable,
     SourceUnreadable,
     StoreFenced,
     StoreStalled,
@@ -39,6 +40,7 @@ from stream.quarantine.rejections import Quarantine
 from stream.reading.snapshot import serve_requests
 from stream.settings import StreamSettings
 from stream.shard.shard import Shard
+from stream.sources.connecting import connected
 from stream.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -220,7 +222,12 @@ def _run(
     on_progress: Callable[[WorkerTotals], None],
 ) -> WorkerTotals:
     try:
-        source.start(store)
+        try:
+            connected(lambda: source.start(store), worker.connect_seconds, stop)
+        except SourceUnavailable:
+            if stop.is_set():  # nobody waits for it any more
+                return worker.totals
+            raise
         while not stop.is_set() and not source.exhausted:
             worker.add(worker.poll())
             if worker.is_due:
@@ -295,6 +302,11 @@ class _Worker:
         self._micro_batch_since = self._freshness_due = 0.0
         self._rebalances = 0
         self._num_found = 0
+
+    @property
+    def connect_seconds(self) -> float:
+        """How long a source that cannot be started yet is tried again."""
+        return self._settings.bootstrap_timeout_seconds
 
     @property
     def wait_seconds(self) -> float:

@@ -6,6 +6,7 @@ import json
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Event as StopEvent
@@ -22,6 +23,7 @@ from stream.changes.erase import audit_entries
 from stream.errors import (
     QuarantineFailed,
     QuarantineUnavailable,
+    SourceUnavailable,
     SourceUnreadable,
     StoreFenced,
     StoreStalled,
@@ -602,6 +604,49 @@ def test_feeds_say_up_to_when_all_is_applied(open_store: OpenStore) -> None:
         claims.append(feed.read({}).reflected_ms)
 
     assert claims == [5000, 5000, 5000, 6000]
+
+
+def test_a_source_that_is_away_as_it_starts_is_waited_for(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker that is restarted answers the process and not yet its group."""
+    failures = [SourceUnavailable("gone"), SourceUnavailable("gone")]
+    monkeypatch.setattr("stream.sources.connecting._RETRY_SECONDS", 0.0)
+
+    def start(source: ScriptedSource, store: Store) -> None:
+        if failures:
+            raise failures.pop()
+
+    monkeypatch.setattr(ScriptedSource, "start", start)
+    totals = run_scripted(ScriptedSource([[line_of(event())]]), open_store(), StreamSettings())
+
+    assert (totals.events, failures) == (1, [])
+
+
+@pytest.mark.parametrize("is_stopped", [True, False])
+def test_a_source_that_stays_away_as_it_starts(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch, *, is_stopped: bool
+) -> None:
+    """It ends the worker with what it says, but for one that is to stop anyway."""
+    monkeypatch.setattr("stream.sources.connecting._RETRY_SECONDS", 0.05)
+    stop = StopEvent()
+    source = ScriptedSource([[line_of(event())]])
+
+    def start(store: Store) -> None:
+        if is_stopped:
+            stop.set()
+        raise SourceUnavailable("no Kafka broker answers")
+
+    source.start = start  # type: ignore[method-assign]
+    settings = StreamSettings(bootstrap_timeout_seconds=0.05)
+    store = open_store()
+    quarantine = FileQuarantine(store.root / FILE_NAME)
+    metrics = StreamMetrics(CollectorRegistry())
+    ends: AbstractContextManager[object] = pytest.raises(SourceUnavailable, match="no Kafka")
+    if is_stopped:
+        ends = nullcontext()
+    with ends:
+        assert run_worker(source, store, quarantine, settings, metrics, stop).events == 0
 
 
 def test_whoever_reads_a_write_in_the_feed_reads_its_claim(

@@ -1,13 +1,10 @@
 """`freshet stream`: reads events from files or Kafka into the graph."""
 
-import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
-from typing import TypeVar
 
 import click
 from prometheus_client import CollectorRegistry
@@ -27,19 +24,13 @@ from stream.quarantine.file import FILE_NAME
 from stream.quarantine.rejections import QuarantineTally
 from stream.quarantine.topic import TopicQuarantine
 from stream.settings import StreamSettings
+from stream.sources.connecting import connected
 from stream.sources.content import is_pipe
 from stream.sources.files import FileSource
 from stream.sources.topics import KafkaSource
 from stream.sources.verdict import FileVerdicts, judge_files
 from stream.store.store import Store
 from stream.worker import WorkerTotals, run_worker
-
-logger = logging.getLogger(__name__)
-
-_Connected = TypeVar("_Connected")
-
-_RETRY_SECONDS = 1.0
-"""Before a broker that went away is asked again. Twice as long is as much later."""
 
 
 @click.command()
@@ -209,34 +200,20 @@ def _apply_topics(
 ) -> WorkerTotals:
     seconds = settings.bootstrap_timeout_seconds
     needed = [settings.quarantine_topic]
-    source = _reached(
-        lambda: KafkaSource(bootstrap, settings, metrics, needed=needed), seconds, stop
-    )
+    try:
+        source = connected(
+            lambda: KafkaSource(bootstrap, settings, metrics, needed=needed), seconds, stop
+        )
+        quarantine = connected(lambda: TopicQuarantine(bootstrap, settings), seconds, stop)
+    except (SourceUnavailable, QuarantineUnavailable):
+        if stop.is_set():  # nobody waits for that broker any more
+            return WorkerTotals()
+        raise
     with (
-        closing(
-            _reached(lambda: TopicQuarantine(bootstrap, settings), seconds, stop)
-        ) as quarantine,
+        closing(quarantine),
         Store.create_or_open(root, settings, source.num_partitions, metrics) as store,
     ):
         return run_worker(source, store, quarantine, settings, metrics, stop)
-
-
-def _reached(connect: Callable[[], _Connected], seconds: float, stop: Event) -> _Connected:
-    """Return what connects to the broker.
-
-    A broker that answers and goes away before all is asked, such as one that is being
-    restarted, fails at once: it is tried again, for as long as one that never answers
-    is waited for.
-    """
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            return connect()
-        except (SourceUnavailable, QuarantineUnavailable) as error:
-            if time.monotonic() >= deadline or stop.is_set():
-                raise
-            logger.warning("waiting error=%s", error)
-            stop.wait(_RETRY_SECONDS)
 
 
 def _as_text(totals: WorkerTotals) -> str:

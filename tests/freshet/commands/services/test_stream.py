@@ -3,14 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from threading import Event
 
-import pytest
-
-from freshet.commands.services import stream as stream_command
-from stream.errors import QuarantineUnavailable, SourceUnavailable
 from testing.event_lines import CLICK, write_lines
 from tests.freshet.conftest import Command
 
@@ -98,35 +92,3 @@ def test_pipes(run: Command, tmp_path: Path) -> None:
     replayed = run("replay", "--events", fifo, "--to", "localhost:1")
     assert replayed.returncode != 0
     assert "is a pipe, and a replay reads files" in replayed.stderr
-
-
-def test_a_broker_that_goes_away_during_the_start_is_waited_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """One that is being restarted answers, then does not, then does again."""
-    monkeypatch.setattr(stream_command, "_RETRY_SECONDS", 0.0)
-    answers: Iterator[str | Exception] = iter(
-        [SourceUnavailable("gone"), QuarantineUnavailable("gone"), "connected"]
-    )
-
-    def connect() -> str:
-        answer = next(answers)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    assert stream_command._reached(connect, 60.0, Event()) == "connected"
-
-
-@pytest.mark.parametrize(("seconds", "is_stopped"), [(0.0, False), (60.0, True)])
-def test_a_broker_that_stays_away_ends_the_start(seconds: float, *, is_stopped: bool) -> None:
-    """After its time, or when the process is to stop: with the error as it is."""
-    stop = Event()
-    if is_stopped:
-        stop.set()
-
-    def connect() -> None:
-        raise SourceUnavailable("no Kafka broker answers")
-
-    with pytest.raises(SourceUnavailable, match="no Kafka broker answers"):
-        stream_command._reached(connect, seconds, stop)
