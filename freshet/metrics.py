@@ -1,16 +1,35 @@
-"""Serves the metrics of a process to Prometheus, over HTTP."""
+"""Serves the metrics of a process to Prometheus, over HTTP, and says which it is."""
 
 import errno
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, start_http_server
 
 from freshet.process import CommandError
 from server.addresses import split_address
 
 logger = logging.getLogger(__name__)
+
+
+def name_process(registry: CollectorRegistry, process: str) -> None:
+    """Let a registry say which process it is of, and what that takes of its machine.
+
+    Whoever scrapes an address then notices that another program answers there.
+
+    Args:
+        registry: what the process serves.
+        process: stream, tuner, refresher or server.
+    """
+    Gauge(
+        "freshet_build_info",
+        "1 at the name of the process that answers here, and its version",
+        ["process", "version"],
+        registry=registry,
+    ).labels(process, metadata.version("freshet")).set(1)
+    ProcessCollector(registry=registry)
 
 
 @contextmanager

@@ -6,6 +6,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 # and an hour is late for any. Twice as many would tell no alert more.
 _RUN_BUCKETS_SECONDS = (1, 2, 5, 10, 20, 60, 120, 300, 600, 1800, 3600)
 
+# Characters of what is told of a failure: two lines of a terminal or so. Twice as many
+# make labels longer than some backends take.
+_MOST_DETAIL_CHARS = 300
+
 
 class TunerMetrics:
     """The tuner's metrics, in a registry of the caller's."""
@@ -35,8 +39,23 @@ class TunerMetrics:
         )
         self._last_failure_info = Gauge(
             "freshet_tuner_last_failure_info",
-            "1 at the reason of the last failure",
-            ["reason"],
+            "1 at the reason of the last failure, and what was wrong and what to do",
+            ["reason", "detail"],
+            registry=registry,
+        )
+        self._in_a_row = Gauge(
+            "freshet_tuner_failures_in_a_row",
+            "Failed runs since the last that ended well; 0: the last one did",
+            registry=registry,
+        )
+        self._run_started = Gauge(
+            "freshet_tuner_run_started_timestamp_seconds",
+            "When the run that is under way began, Unix time; 0: none is",
+            registry=registry,
+        )
+        self._active_items = Gauge(
+            "freshet_tuner_active_items",
+            "Items of the catalogue that may be shown, in the snapshot of the last run",
             registry=registry,
         )
         self._run_seconds = Histogram(
@@ -83,6 +102,18 @@ class TunerMetrics:
         """The tuner is up."""
         self._every.set(every_seconds)
 
+    def run_began(self, now_seconds: float) -> None:
+        """A run begins."""
+        self._run_started.set(now_seconds)
+
+    def run_ended(self) -> None:
+        """A run ended, however it did."""
+        self._run_started.set(0)
+
+    def saw_items(self, num_active: int) -> None:
+        """A snapshot has so many items that may be shown."""
+        self._active_items.set(num_active)
+
     def wanted_early(self, reason: str) -> None:
         """A run begins before its period, for `reason`."""
         self._early.labels(reason).inc()
@@ -92,6 +123,7 @@ class TunerMetrics:
     ) -> None:
         """A run ended well, with `outcome` ``published`` or ``unchanged``."""
         self._runs.labels(outcome).inc()
+        self._in_a_row.set(0)
         self._last_success.set(now_seconds)
         self._run_seconds.observe(run_seconds)
         self._generation.clear()
@@ -103,11 +135,15 @@ class TunerMetrics:
         if own_title_recall is not None:
             self._own_titles.labels(generation_id).set(own_title_recall)
 
-    def failed(self, *, reason: str, now_seconds: float, run_seconds: float) -> None:
-        """A run failed for `reason`."""
+    def failed(
+        self, *, reason: str, now_seconds: float, run_seconds: float, detail: str = ""
+    ) -> None:
+        """A run failed for `reason`; `detail` says in words what was wrong."""
         self._runs.labels("failed").inc()
+        self._in_a_row.inc()
         self._failures.labels(reason).inc()
         self._last_failure.set(now_seconds)
         self._run_seconds.observe(run_seconds)
         self._last_failure_info.clear()
-        self._last_failure_info.labels(reason).set(1)
+        one_line = " ".join(detail.split())
+        self._last_failure_info.labels(reason, one_line[:_MOST_DETAIL_CHARS]).set(1)

@@ -176,14 +176,17 @@ def _run_once(
             TunerEvent(kind=kind, generation_id=generation_id, detail=detail, seconds=seconds())
         )
 
+    metrics.run_began(time.time())
     try:
-        outcome, generation_id = _tune(snapshots, opener, settings, stop, notify)
+        outcome, generation_id = _tune(snapshots, opener, settings, metrics, stop, notify)
     except TrainingCancelled:
         logger.info("tuning stopped seconds=%.1f", seconds())
     except (ModelError, StreamError, OSError) as error:
         reason = type(error).__name__
         logger.error("tuning failed reason=%s error=%s", reason, error)  # noqa: TRY400  # the message has the reason
-        metrics.failed(reason=reason, now_seconds=time.time(), run_seconds=seconds())
+        metrics.failed(
+            reason=reason, now_seconds=time.time(), run_seconds=seconds(), detail=str(error)
+        )
         notify("failed", _live_id(opener.store), str(error))
     else:
         logger.info(
@@ -197,17 +200,22 @@ def _run_once(
         )
         metrics.judged(generation_id, _own_title_recall(opener.store, generation_id))
         notify(outcome, generation_id)
+    finally:
+        metrics.run_ended()
 
 
 def _tune(
     snapshots: Snapshots,
     opener: _Opener,
     settings: ModelSettings,
+    metrics: TunerMetrics,
     stop: Event,
     notify: Callable[[str, str], None],
 ) -> tuple[str, str]:
     """Return the outcome, and the generation that is live after it."""
     with snapshots() as source:
+        arrays = source.arrays
+        metrics.saw_items(int((arrays.item_available & ~arrays.item_deleted).sum()))
         live = opener.open_live()
         if live is not None and _same(live.manifest, source, settings):
             return "unchanged", live.id

@@ -90,7 +90,9 @@ class RetrievalServer:
     ) -> None:
         self._settings = settings
         self._artifacts_path = artifacts_path
-        self._metrics = ServerMetrics(registry, RefusalReason)
+        self._metrics = ServerMetrics(
+            registry, RefusalReason, objective_seconds=settings.objective_seconds
+        )
         self._call_metrics = CallMetrics(registry)
         overlay_metrics = OverlayMetrics(registry)
         self._views = LiveViews(

@@ -10,8 +10,10 @@ from model.artifact.overlay.segment import Segment
 from server.freshness import Receipt, age_seconds
 from server.overlay.refusals import REASONS
 from server.overlay.view import LiveView
+from server.quality.answers import AnswerMetrics
 from server.retrieve import QueryPath
 from server.session.shift import MemberOutcome
+from server.settings import ServerSettings
 
 # Seconds. A search takes 1 to 4 ms of CPU (docs/benchmarks.md), a client waits for 5 s:
 # a bucket for each doubling or so in between gives p50 and p99 within a factor of two.
@@ -31,11 +33,20 @@ class ServerMetrics:
     Args:
         registry: where the metrics are registered.
         refusal_reasons: values of the label `reason`.
+        objective_seconds: how old a fresh answer may be.
+
+    Attributes:
+        answers: how fresh answers were.
     """
 
     def __init__(
-        self, registry: CollectorRegistry, refusal_reasons: Iterable[StrEnum] = ()
+        self,
+        registry: CollectorRegistry,
+        refusal_reasons: Iterable[StrEnum] = (),
+        *,
+        objective_seconds: float = ServerSettings.objective_seconds,
     ) -> None:
+        self.answers = AnswerMetrics(registry, objective_seconds)
         self._watermark_age = Gauge(
             "freshet_server_watermark_age_seconds",
             "Age of the event time up to which the live embeddings reflect everything; NaN: "
@@ -247,6 +258,11 @@ class OverlayMetrics:
             ["kind"],
             registry=registry,
         )
+        self._shown = Gauge(
+            "freshet_server_shown_items",
+            "Items that answers can have now: indexed or of the overlay, and not gone",
+            registry=registry,
+        )
         self._age = Gauge(
             "freshet_server_overlay_age_seconds",
             "How long ago the broker time was up to which every record is in answers; NaN: "
@@ -306,6 +322,7 @@ class OverlayMetrics:
             return age_seconds(then_ms, clock_ms()) if then_ms else math.nan
 
         self._sequence.set_function(value(lambda view: view.overlay.sequence, 0))
+        self._shown.set_function(value(lambda view: view.num_shown, 0))
         self._age.set_function(value(lambda view: since(view.claim.reflected_ms)))
         self._silence.set_function(
             value(lambda view: since(view.newest.written_ms if view.newest else 0))

@@ -57,6 +57,7 @@ class RetrievalResult:
         scores: ``float32 [len(item_ids)]`` cosines, descending.
         context: how many members of the session met with each outcome.
         vector: ``float32 [dim]``, what was searched for.
+        num_from_overlay: how many of the items are the overlay's.
     """
 
     path: QueryPath
@@ -65,6 +66,7 @@ class RetrievalResult:
     scores: Float32s
     context: Mapping[MemberOutcome, int]
     vector: Float32s
+    num_from_overlay: int
 
 
 def parse_request(
@@ -167,4 +169,5 @@ def _result(
         scores=np.clip(nearest.scores, -1.0, 1.0),
         context=outcomes,
         vector=vector,
+        num_from_overlay=int(nearest.from_overlay.sum()),
     )

@@ -119,10 +119,12 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
             raise NoGeneration(self._why_not_ready())
         check_freshness(query, receipt_of(view, self._clock_ms()))
         answer = retrieve(view, query)
+        receipt = self._receipt(view)
         self._metrics.queried(answer.path, answer.context)
+        self._metrics.answers.answered(receipt, len(answer.item_ids), answer.num_from_overlay)
         self._asked.add(query.query)
         self._sampler.offer(view.live, answer.vector)
-        return _response(query, answer, self._receipt(view))
+        return _response(query, answer, receipt)
 
     def _freshness(self) -> retrieval_pb.GetFreshnessResponse:
         refusal = self._watcher.last_refusal

@@ -134,6 +134,13 @@ class ServerSettings:
     overlay_silent_seconds: float = 5.0
     """Seconds without a word of the refresher after which the server says so."""
 
+    # A shopper who clicks and comes back within a minute sees what came of it; the lane
+    # takes about a second. Twice as long: lateness is counted when it is twice as bad.
+    objective_seconds: float = 60.0
+    """How old an answer may be, in seconds, to be counted as fresh
+    (`freshet_server_answers_total`), by its own receipt.
+    """
+
     # Some 100 bytes each. A refresher wants the few thousand that are asked most. Twice
     # as many take twice the memory, and tell it of what hardly anybody asks.
     asked_queries: int = 4096
@@ -216,6 +223,7 @@ class ServerSettings:
             "load_seconds",
             "overlay_every_seconds",
             "overlay_silent_seconds",
+            "objective_seconds",
         ):
             _require(getattr(self, name) > 0, name, getattr(self, name), "more than 0")
         for name in (

@@ -1,15 +1,16 @@
 """The stream's Prometheus metrics, created when a worker is wired."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from stream.actions import Action
 from stream.dtypes import Float64s, Int64s
-from stream.histogram import ArrayHistogram
 from stream.reasons import IGNORED, REASONS, REPAIRS, Repair
+from stream.signals.histogram import ArrayHistogram
+from stream.signals.lag import Lag, LagMetrics
+from stream.signals.recent import RecentMetrics
 
 EVENT_TYPES = (*(action.label for action in Action), "catalog", "erasure", "search", "ignored")
 """Values of the label `type`.
@@ -45,24 +46,6 @@ _STAGE_SECONDS = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
     *(30.0, 60.0, 300.0, 3600.0, 86400.0),
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lag:
-    """What waits in a source.
-
-    Attributes:
-        records: how many records are not applied yet, by topic and partition, where
-            that is known.
-        seconds: how long the oldest of them has waited, by topic and partition; 0: none
-            waits. Of files, one for all.
-        silent_seconds: how long ago the broker was last heard, once it does not answer;
-            0: it does.
-    """
-
-    records: Mapping[tuple[str, int], int] = field(default_factory=dict)
-    seconds: Mapping[tuple[str, int], float] = field(default_factory=dict)
-    silent_seconds: float = 0.0
 
 
 class StreamMetrics:
@@ -179,26 +162,8 @@ class StreamMetrics:
             "freshet_stream_graph_watermark_seconds",
             "Event time, as Unix time, up to which the graph is applied; 0: no event was applied.",
         )
-        self._behind_records = gauge(
-            "freshet_stream_behind_records",
-            "Records not applied yet, by topic and partition (consumer lag).",
-            ["topic", "partition"],
-        )
-        self._behind_seconds = gauge(
-            "freshet_stream_behind_seconds",
-            "How long the oldest record that is not applied has waited, over all partitions, "
-            "by when it arrived; 0: none waits. While the broker is away, at least since then.",
-        )
-        self._partition_behind_seconds = gauge(
-            "freshet_stream_partition_behind_seconds",
-            "The same of one partition.",
-            ["topic", "partition"],
-        )
-        self._broker_silent_seconds = gauge(
-            "freshet_stream_broker_silent_seconds",
-            "Time since the broker was last heard, once it does not answer; 0: it does.",
-        )
-
+        self._lag = LagMetrics(registry)
+        self._recent = RecentMetrics(registry)
         self._lost = counter(
             "freshet_stream_records_lost_total",
             "Records that a topic no longer had when they were to be read, because its "
@@ -215,6 +180,11 @@ class StreamMetrics:
             "freshet_stream_shards_without_owner",
             "Shards that no process of the consumer group has, of as many as the topics have "
             "partitions; each process shows the same.",
+        )
+        self._members = gauge(
+            "freshet_stream_group_members",
+            "Processes of the consumer group, with and without shards, as the broker counts "
+            "them; each process shows the same.",
         )
         self._clock_offset_seconds = gauge(
             "freshet_stream_clock_offset_seconds",
@@ -279,14 +249,21 @@ class StreamMetrics:
     def count_lost(self, topic: str, num_records: int) -> None:
         """Count records that a topic no longer had when they were to be read."""
         self._lost.labels(topic).inc(num_records)
+        self._recent.lost("lost")
 
     def count_recreated(self, topic: str) -> None:
         """Count a topic that is another one than a shard had read."""
         self._recreated.labels(topic).inc()
+        self._recent.lost("recreated")
 
-    def set_shards_without_owner(self, num_shards: int) -> None:
-        """Set how many shards no process of the group has."""
-        self._without_owner.set(num_shards)
+    def set_group(self, *, num_members: int, num_without_owner: int) -> None:
+        """Set how many processes the group has, and how many shards none has."""
+        self._members.set(num_members)
+        self._without_owner.set(num_without_owner)
+
+    def set_broker(self, bootstrap: str, error: str) -> None:
+        """Set why the broker at an address does not answer; empty: it does."""
+        self._lag.set_broker(bootstrap, error)
 
     def count_handover(self, kind: str, num_open: int) -> None:
         """Count a shard that this process gained or lost.
@@ -348,6 +325,7 @@ class StreamMetrics:
         """
         for kind, count in events_by_type.items():
             self._events.labels(kind).inc(count)
+        self._recent.came(sum(events_by_type.values()))
         self._batches.inc()
         self._batch_seconds.observe(seconds)
 
@@ -385,6 +363,7 @@ class StreamMetrics:
         """Count rejections that the quarantine has stored."""
         for reason, count in count_by_reason.items():
             self._quarantined.labels(reason).inc(count)
+            self._recent.rejected(reason, count)
 
     def set_quarantine_waiting(self, seconds: float) -> None:
         """Set how long rejections have waited for the quarantine; 0: none does."""
@@ -402,6 +381,7 @@ class StreamMetrics:
     def count_skipped(self, topic: str, reason: str, count: int) -> None:
         """Count the records of a batch that was passed over."""
         self._skipped.labels(topic, reason).inc(count)
+        self._recent.lost("skipped")
 
     def count_events_ahead(self, count: int) -> None:
         """Count interactions applied that say to be from the future."""
@@ -420,13 +400,5 @@ class StreamMetrics:
                 clock.
         """
         self._watermark.set((watermark_ms or 0) / 1000)
-        self._behind_seconds.set(max([lag.silent_seconds, *lag.seconds.values()]))
-        self._broker_silent_seconds.set(lag.silent_seconds)
         self._clock_offset_seconds.set(clock_offset_seconds)
-        for gauge, waiting in (
-            (self._behind_records, lag.records),
-            (self._partition_behind_seconds, lag.seconds),
-        ):
-            gauge.clear()
-            for (topic, partition), value in waiting.items():
-                gauge.labels(topic, partition).set(value)
+        self._lag.set(lag)

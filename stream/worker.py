@@ -34,12 +34,13 @@ from stream.events.announcement import means_erasure
 from stream.events.columns import ShardBatch
 from stream.events.fast_path import ColumnDecoder
 from stream.events.types import RecordBatch, Rejection, SourcePartition
-from stream.metrics import Lag, StreamMetrics
+from stream.metrics import StreamMetrics
 from stream.micro_batch import MicroBatch, ShardRouter
 from stream.quarantine.rejections import Quarantine
 from stream.reading.snapshot import serve_requests
 from stream.settings import StreamSettings
 from stream.shard.shard import Shard
+from stream.signals.lag import Lag
 from stream.sources.connecting import connected
 from stream.store.store import Store
 

@@ -7,7 +7,7 @@ from typing import cast
 
 from protos import events_v1_pb2 as pb
 from stream.events.types import Interaction, RecordBatch, SourcePartition
-from stream.metrics import Lag
+from stream.signals.lag import Lag
 from stream.store.store import Store
 
 _EVENT_TYPE = "application/x-protobuf; messageType=freshet.events.v1.Event"

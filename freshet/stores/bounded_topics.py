@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from freshet.terminal.progress import Advance
 from stream.events.types import RecordBatch, SourcePartition
-from stream.metrics import Lag
+from stream.signals.lag import Lag
 from stream.sources.topics import KafkaSource
 from stream.store.store import Store
 

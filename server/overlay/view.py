@@ -46,6 +46,11 @@ class LiveView:
         """Id of the generation."""
         return self.live.generation.id
 
+    @property
+    def num_shown(self) -> int:
+        """How many items answers can have."""
+        return len(self.live.index) - len(self.overlay.hidden) + len(self.overlay.shown)
+
     @classmethod
     def bare(cls, live: LiveGeneration, gone: Mapping[str, int] = NOTHING_GONE) -> "LiveView":
         """Return the view of a generation without segments.

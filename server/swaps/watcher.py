@@ -4,6 +4,7 @@ A generation that fails to load changes nothing.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from threading import Event, Thread
@@ -14,6 +15,7 @@ from server.errors import GenerationShrunk, ServerError
 from server.live import LiveGeneration
 from server.metrics import ServerMetrics
 from server.overlay.view import LiveView
+from server.quality.drift import answer_overlap
 from server.settings import ServerSettings
 from server.swaps.loader import Loader
 from server.swaps.refusals import (
@@ -248,7 +250,19 @@ class GenerationWatcher:
 
     def _take(self, new: LiveGeneration) -> None:
         self._set_refusal(None)
+        old = self._views.live
         self._views.offer(new)
+        if old is not None and old.generation_id != new.generation.id:
+            self._compare(old.live, new)
+
+    def _compare(self, old: LiveGeneration, new: LiveGeneration) -> None:
+        """Tell how much the answers changed; whatever goes wrong, the swap stands."""
+        try:
+            overlap = answer_overlap(old, new)
+        except Exception as error:  # noqa: BLE001  # a figure is worth no generation
+            logger.warning("generations_not_compared error=%s", error)
+            overlap = math.nan
+        self._metrics.answers.compared(overlap)
 
     def _refuse(self, generation_id: str, files: Files, error: Exception) -> None:
         """Record a refusal: count each try, but log the same refusal once."""

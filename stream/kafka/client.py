@@ -153,8 +153,8 @@ class Reader(Protocol):
     def passed_over(self) -> Sequence[PassedOver]:
         """Return the batches that were passed over since the last call."""
 
-    def answers(self, position: SourcePartition) -> bool:
-        """Return whether the broker answers within a moment."""
+    def why_silent(self, position: SourcePartition) -> str:
+        """Return why the broker does not answer within a moment; empty: it does."""
 
     def close(self) -> None:
         """Disconnect."""
@@ -184,8 +184,8 @@ class Admin(Protocol):
             BrokerAway: they do not, or not now.
         """
 
-    def assigned(self, topic: str) -> Collection[int]:
-        """Return the partitions of a topic that members of the settings' group have.
+    def shares(self, topic: str) -> Sequence[Collection[int]]:
+        """Return the partitions of a topic that each member of the settings' group has.
 
         Raises:
             BrokerAway: the brokers do not say, or not now.

@@ -341,13 +341,13 @@ class ConfluentReader:
         found, self._passed_over = self._passed_over, []
         return found
 
-    def answers(self, position: SourcePartition) -> bool:
-        """Return whether the broker answers within a moment."""
+    def why_silent(self, position: SourcePartition) -> str:
+        """Return why the broker does not answer within a moment; empty: it does."""
         try:
             self._watermarks(position)
-        except BrokerAway:
-            return False
-        return True
+        except BrokerAway as error:
+            return str(error) or "no answer"
+        return ""
 
     def close(self) -> None:
         """Disconnect."""
@@ -428,8 +428,8 @@ class ConfluentAdmin:
         )
         return {topic: _description(answer) for topic, answer in asked.items()}
 
-    def assigned(self, topic: str) -> set[int]:
-        """Return the partitions of a topic that members of the group have."""
+    def shares(self, topic: str) -> list[set[int]]:
+        """Return the partitions of a topic that each member of the group has."""
         asked = self._client.describe_consumer_groups(
             [self._group_id], request_timeout=_ADMIN_SECONDS
         )
@@ -437,13 +437,14 @@ class ConfluentAdmin:
             members = asked[self._group_id].result().members
         except KafkaException as error:
             raise BrokerAway(_text(error.args[0])) from error
-        return {
-            each.partition
+        return [
+            {
+                each.partition
+                for each in (member.assignment.topic_partitions if member.assignment else ())
+                if each.topic == topic
+            }
             for member in members
-            if member.assignment is not None
-            for each in member.assignment.topic_partitions
-            if each.topic == topic
-        }
+        ]
 
     def close(self) -> None:
         """Do nothing: it disconnects when it is forgotten."""

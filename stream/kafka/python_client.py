@@ -340,7 +340,7 @@ class KafkaPythonReader:
         try:
             found = self._consumer.end_offsets(asked, timeout_ms=_ANSWER_MS)
         except KeyError as error:  # how the library says that a partition has no leader now
-            raise BrokerAway(f"no answer for {error}") from error
+            raise BrokerAway(f"no answer for {error}: it has no leader now") from error
         except KafkaError as error:
             raise BrokerAway(str(error)) from error
         return {SourcePartition(*partition): offset for partition, offset in found.items()}
@@ -351,13 +351,13 @@ class KafkaPythonReader:
         self._passed_over.clear()
         return found
 
-    def answers(self, position: SourcePartition) -> bool:
-        """Return whether the broker answers within a moment."""
+    def why_silent(self, position: SourcePartition) -> str:
+        """Return why the broker does not answer within a moment; empty: it does."""
         try:
-            self._consumer.end_offsets([_partition(position)], timeout_ms=_ANSWER_MS)
-        except (KafkaError, KeyError):  # the latter: the partition has no leader now
-            return False
-        return True
+            self.ends([position])
+        except BrokerAway as error:
+            return str(error) or "no answer"
+        return ""
 
     def close(self) -> None:
         """Disconnect."""
@@ -394,20 +394,22 @@ class KafkaPythonAdmin:
             for each in found
         }
 
-    def assigned(self, topic: str) -> set[int]:
-        """Return the partitions of a topic that members of the group have."""
+    def shares(self, topic: str) -> list[set[int]]:
+        """Return the partitions of a topic that each member of the group has."""
         try:
             members = self._client.describe_groups([self._group_id])[self._group_id]["members"]
         except KafkaError as error:
             raise BrokerAway(str(error)) from error
         shares = [member["member_assignment"] or {} for member in members]
-        return {
-            partition
+        return [
+            {
+                partition
+                for each in share.get("assigned_partitions", ())
+                if each["topic"] == topic
+                for partition in each["partitions"]
+            }
             for share in shares
-            for each in share.get("assigned_partitions", ())
-            if each["topic"] == topic
-            for partition in each["partitions"]
-        }
+        ]
 
     def close(self) -> None:
         """Disconnect."""

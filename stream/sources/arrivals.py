@@ -1,4 +1,5 @@
-"""How old the oldest waiting record of a partition is, by when records arrived.
+"""How old the oldest waiting record of a partition is, by when records arrived, and for
+how long none of them moved.
 
 Pure: the clocks are arguments.
 """
@@ -60,6 +61,7 @@ class Arrivals:
         self._time_ms: int | None = None
         self._idle_at: float | None = None
         self._read: _ReadEnd | None = None
+        self._moved: tuple[int, float] | None = None
 
     def see_end(self, end: int, *, heard: float, now: float, is_stale: bool = False) -> None:
         """Record where the partition ends.
@@ -112,6 +114,18 @@ class Arrivals:
         not applied.
         """
         self._idle_at = at
+
+    def stuck_seconds(self, offset: int, *, waits: bool, now: float) -> float:
+        """Return how long records have waited while none was applied; 0: none waits.
+
+        Args:
+            offset: of the oldest record that is not applied.
+            waits: whether there is one.
+            now: monotonic seconds.
+        """
+        if not waits or self._moved is None or self._moved[0] != offset:
+            self._moved = (offset, now)
+        return now - self._moved[1]
 
     def waits_since_ms(self, offset: int, *, now: float, now_ms: int, ahead_ms: int) -> int | None:
         """Return a time, in that of records, before which the oldest waiting record had

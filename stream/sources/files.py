@@ -13,8 +13,8 @@ from stream.clock import now_ms
 from stream.errors import SourceUnreadable
 from stream.events.formats.catalog import JSON_ITEM
 from stream.events.types import RecordBatch, SourcePartition
-from stream.metrics import Lag
 from stream.settings import StreamSettings
+from stream.signals.lag import Lag
 from stream.sources.arrivals import Arrivals
 from stream.sources.lines import LineReader, Lines
 from stream.store.store import Store

@@ -92,7 +92,7 @@ class TopicWatch:
         client: asks the brokers.
         layout: the topics as they were at the start.
         every_seconds: how often to look.
-        metrics: told how many shards no process of the group has.
+        metrics: told how many processes the group has, and how many shards none has.
 
     Attributes:
         layout: the topics as they are taken for now; `adopt` changes it.
@@ -180,8 +180,9 @@ class TopicWatch:
         """
         layout = self._newest
         most = max(layout.keyed.values())
-        without = sorted(set(range(most)) - set(admin.assigned(layout.shared_topic)))
-        self._metrics.set_shards_without_owner(len(without))
+        shares = admin.shares(layout.shared_topic)
+        without = sorted(set(range(most)).difference(*shares))
+        self._metrics.set_group(num_members=len(shares), num_without_owner=len(without))
         if without and without == self._without_owner:
             logger.error(
                 "shards without an owner shards=%s topics=%s; start more processes, or give "

@@ -16,9 +16,10 @@ from stream.errors import SourceMismatch, SourceUnavailable
 from stream.events.types import RecordBatch, SourcePartition
 from stream.kafka.client import BrokerAway, Group, OffsetsGone, PassedOver, Reader
 from stream.kafka.open import open_client
-from stream.metrics import Lag, StreamMetrics
+from stream.metrics import StreamMetrics
 from stream.settings import StreamSettings
 from stream.shard.fencing import has_database, shard_name
+from stream.signals.lag import Lag
 from stream.sources.arrivals import Arrivals
 from stream.sources.assignment import Assignment
 from stream.sources.record_clock import RecordClock
@@ -156,12 +157,13 @@ class KafkaSource:
         self._arrivals: defaultdict[SourcePartition, Arrivals] = defaultdict(Arrivals)
         self._committed_at = self._contact_at = self._changed_at = time.monotonic()
         self._heard = _Heard(self._contact_at)
-        self._is_away = False
+        self._away = ""  # why the broker does not answer
         self._watch = TopicWatch(
             self._client, self._find_topics(needed), settings.topic_check_seconds, self._metrics
         )
         self._watch.look()
         self._watch.adopt()
+        self._metrics.set_broker(bootstrap, "")
         self._metrics.watch_topics([*self._topics, *self._watch.layout.erasures])
 
     @property
@@ -266,9 +268,9 @@ class KafkaSource:
         While the broker is away nobody knows what waits: something may have since then.
         """
         now, at_ms = time.monotonic(), now_ms()
-        silent = now - self._heard.at if self._is_away else 0.0
+        silent = now - self._heard.at if self._away else 0.0
         self._heard.look()
-        records, seconds = {}, {}
+        records, seconds, stuck = {}, {}, {}
         for position in self._assigned():
             place = position.source, position.partition
             end, next_offset = self._joined.reader.end(position), self._next_offset(position)
@@ -278,9 +280,10 @@ class KafkaSource:
                 arrivals.see_end(end, heard=self._heard.asked_at, now=now, is_stale=waits)
                 age = arrivals.age_seconds(next_offset, now=now, now_ms=at_ms)
                 seconds[place] = max(age, silent)
+                stuck[place] = arrivals.stuck_seconds(next_offset, waits=waits, now=now)
             elif silent:
                 seconds[place] = silent
-        return Lag(records=records, seconds=seconds, silent_seconds=silent)
+        return Lag(records=records, seconds=seconds, stuck_seconds=stuck, silent_seconds=silent)
 
     def reflected_ms(
         self, once_applied: Mapping[SourcePartition, int] | None = None
@@ -298,7 +301,7 @@ class KafkaSource:
                 applied, without asking the broker; None: now.
         """
         positions = once_applied or {}
-        if self._member is None or self._is_away:
+        if self._member is None or self._away:
             return {}
         asked_at, asked_ms = time.monotonic(), now_ms()
         try:
@@ -538,15 +541,18 @@ class KafkaSource:
         self._contact_at = now
         if not has_records:
             self._commit()
-        was_away, self._is_away = self._is_away, not (has_records or self._answers())
-        if not self._is_away:
+        was_away, self._away = self._away, "" if has_records else self._why_silent()
+        if not self._away:
             self._heard.at = time.monotonic()
-        if self._is_away != was_away:
-            event = "broker away" if self._is_away else "broker back"
-            logger.warning("%s bootstrap=%s", event, self._bootstrap)
+        if self._away != was_away:
+            self._metrics.set_broker(self._bootstrap, self._away)
+        if self._away and not was_away:
+            logger.warning("broker away bootstrap=%s error=%s", self._bootstrap, self._away)
+        elif was_away and not self._away:
+            logger.warning("broker back bootstrap=%s", self._bootstrap)
 
-    def _answers(self) -> bool:
-        return self._joined.reader.answers(SourcePartition(self._topics[0], 0))
+    def _why_silent(self) -> str:
+        return self._joined.reader.why_silent(SourcePartition(self._topics[0], 0))
 
     @property
     def _joined(self) -> _Member:

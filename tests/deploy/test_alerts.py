@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from prometheus_client import CollectorRegistry
 
+from freshet.metrics import name_process
 from model.metrics import TunerMetrics
 from model.refresher.metrics import RefresherMetrics
 from server.metrics import CallMetrics, IndexMetrics, OverlayMetrics, ServerMetrics
@@ -29,6 +30,7 @@ def _rules() -> list[dict[str, Any]]:
 def _exported() -> set[str]:
     """The series names that the four processes serve."""
     registry = CollectorRegistry()
+    name_process(registry, "stream")
     StreamMetrics(registry)
     TunerMetrics(registry)
     RefresherMetrics(registry)

@@ -22,7 +22,8 @@ from model.refresher.metrics import RefresherMetrics
 from model.refresher.reasons import Behind, Trouble
 from server.app import RetrievalServer
 from server.settings import ServerSettings
-from stream.metrics import Lag, StreamMetrics
+from stream.metrics import StreamMetrics
+from stream.signals.lag import Lag
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CONSOLE_SCRIPT = Path(sys.executable).with_name("freshet")

@@ -8,6 +8,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,9 +18,10 @@ from prometheus_client import CollectorRegistry
 from freshet.commands.cli import cli
 from freshet.commands.table import SECTIONS
 from freshet.config import SETTINGS, load_config
+from freshet.metrics import name_process
 from model.metrics import TunerMetrics
 from model.refresher.metrics import RefresherMetrics
-from server.metrics import CallMetrics, OverlayMetrics, ServerMetrics
+from server.metrics import CallMetrics, IndexMetrics, OverlayMetrics, ServerMetrics
 from stream.metrics import StreamMetrics
 from stream.reasons import REASONS
 
@@ -75,22 +77,25 @@ def _commands() -> Iterator[tuple[str, ...]]:
 
 def _metrics() -> Iterator[tuple[str, ...]]:
     for make in (
+        partial(name_process, process="stream"),
         StreamMetrics,
         TunerMetrics,
         RefresherMetrics,
         ServerMetrics,
         OverlayMetrics,
         CallMetrics,
+        IndexMetrics,
     ):
         registry = CollectorRegistry()
         make(registry)
         labels = {
             collector._name: ", ".join(collector._labelnames)  # type: ignore[attr-defined]  # nothing public tells
             for collector in registry._collector_to_names
+            if hasattr(collector, "_name")
         }
         for family in registry.collect():
             name = family.name + ("_total" if family.type == "counter" else "")
-            yield f"`{name}`", labels[family.name], family.documentation.removesuffix(".")
+            yield f"`{name}`", labels.get(family.name, ""), family.documentation.removesuffix(".")
 
 
 def _errors() -> Iterator[tuple[str, ...]]:

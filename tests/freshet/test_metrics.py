@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
-from freshet.metrics import metrics_endpoint
+from freshet.metrics import metrics_endpoint, name_process
 from freshet.process import CommandError
 
 
@@ -41,3 +41,15 @@ def test_a_busy_metrics_address_is_an_error_only_if_it_was_asked_for(
             metrics_endpoint(None, CollectorRegistry(), default=address),
         ):
             assert f"{address} is taken" in caplog.text
+
+
+def test_a_process_says_which_it_is(free_port: Callable[[], int]) -> None:
+    """A stranger on its port does not; its start tells a restart."""
+    registry = CollectorRegistry()
+    name_process(registry, "tuner")
+    address = f"127.0.0.1:{free_port()}"
+    with metrics_endpoint(address, registry):
+        text = urllib.request.urlopen(f"http://{address}/metrics", timeout=5).read().decode()
+
+    assert 'freshet_build_info{process="tuner",version="' in text
+    assert "process_start_time_seconds" in text

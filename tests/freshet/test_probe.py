@@ -19,7 +19,8 @@ from model.refresher.reasons import Behind, Trouble
 from server.app import RetrievalServer
 from server.settings import ServerSettings
 from stream.clock import now_ms
-from stream.metrics import Lag, StreamMetrics
+from stream.metrics import StreamMetrics
+from stream.signals.lag import Lag
 from testing.overlays import overlay_rows
 from testing.retrieval_server import wait_until
 from testing.small_generations import DIM, Artifacts, make_catalogue

@@ -218,7 +218,10 @@ def test_an_empty_store_fails_until_there_are_facts(
     root = tmp_path / "empty"
     fill_store(root, [])
 
+    in_a_row: list[float | None] = []
+
     def fill(event: TunerEvent) -> None:
+        in_a_row.append(registry.get_sample_value("freshet_tuner_failures_in_a_row"))
         if event.kind == "failed" and sum(each.kind == "failed" for each in run.events) == 2:
             fill_store(root, shop_events(400), shop_items())
 
@@ -228,7 +231,11 @@ def test_an_empty_store_fails_until_there_are_facts(
     assert "nothing to learn from" in run.events[1].detail
     sample = registry.get_sample_value
     assert sample("freshet_tuner_failures_total", {"reason": "TrainingRefused"}) == 2
-    assert sample("freshet_tuner_last_failure_info", {"reason": "TrainingRefused"}) == 1
+    last = {"reason": "TrainingRefused", "detail": " ".join(run.events[1].detail.split())}
+    assert sample("freshet_tuner_last_failure_info", last) == 1
+    assert in_a_row == [0, 1, 1, 2, 2, 0]
+    assert sample("freshet_tuner_run_started_timestamp_seconds") == 0
+    assert sample("freshet_tuner_active_items") == len(shop_items())
     assert sample("freshet_tuner_last_failure_timestamp_seconds") > 0  # type: ignore[operator]
     assert artifacts.current_id() is not None
 

@@ -1,12 +1,14 @@
 """What a scrape sees."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from server.freshness import Receipt
 from server.metrics import CallMetrics, ServerMetrics
+from server.quality.answers import AnswerMetrics
 from server.retrieve import QueryPath
 from server.session.shift import MemberOutcome
 from server.swaps.refusals import RefusalReason
@@ -117,3 +119,39 @@ def test_requests_are_counted_and_timed(
     assert registry.get_sample_value(members, {"outcome": "used"}) == 2
     assert registry.get_sample_value(members, {"outcome": "unknown"}) == 1
     assert b"freshet_server_request_seconds_bucket" in generate_latest(registry)
+
+
+@pytest.mark.parametrize(
+    ("reflected_ms", "age", "snapshot_age", "counted"),
+    [
+        (5, 59.0, 900.0, "fresh"),
+        (5, 61.0, 900.0, "stale"),
+        (0, 0.0, 900.0, "unknown"),
+        (0, 0.0, 30.0, "fresh"),
+    ],
+    ids=["fresh", "stale", "no-refresher", "no-refresher-new-snapshot"],
+)
+def test_an_answer_is_counted_by_its_own_receipt(
+    registry: CollectorRegistry, reflected_ms: int, age: float, snapshot_age: float, counted: str
+) -> None:
+    """An age of 0 that nobody vouches for makes no answer fresh."""
+    receipt = replace(
+        make_receipt(watermark_age_seconds=0.0, snapshot_age_seconds=snapshot_age),
+        reflected_ms=reflected_ms,
+        age_seconds=age,
+    )
+    AnswerMetrics(registry, 60.0).answered(receipt, 10, 3)
+
+    counts = {
+        freshness: registry.get_sample_value(
+            "freshet_server_answers_total", {"freshness": freshness}
+        )
+        for freshness in ("fresh", "stale", "unknown")
+    }
+    assert counts == {name: float(name == counted) for name in counts}
+    hits = "freshet_server_hits_total"
+    assert registry.get_sample_value(hits, {"source": "overlay"}) == 3
+    assert registry.get_sample_value(hits, {"source": "generation"}) == 7
+    ages = registry.get_sample_value("freshet_server_answer_age_seconds_sum")
+    assert ages == (age if reflected_ms else snapshot_age)
+    assert registry.get_sample_value("freshet_server_objective_seconds") == 60

@@ -535,6 +535,9 @@ def test_an_answer_from_the_overlay_says_so(artifacts: Artifacts, serve: Serve) 
     assert (receipt.watermark_ms, receipt.watermark_age_seconds) == (NOW_MS - 1_000, 1.0)
     assert server.metric("freshet_server_overlay_age_seconds") == 1.5
     assert server.metric("freshet_server_overlay_silence_seconds") == 0.5
+    assert server.metric("freshet_server_answers_total", freshness="fresh") == 1
+    assert server.metric("freshet_server_hits_total", source="overlay") == 1
+    assert server.metric("freshet_server_hits_total", source="generation") == 2
     state = freshness(server).overlay
     assert (state.sequence, state.num_items, state.num_queries, state.num_gone_items) == (
         1,

@@ -5,7 +5,8 @@ dashboards rely on.
 import numpy as np
 from prometheus_client import CollectorRegistry, generate_latest
 
-from stream.metrics import Lag, StreamMetrics
+from stream.metrics import StreamMetrics
+from stream.signals.lag import Lag
 
 
 def sample(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
@@ -138,3 +139,34 @@ def test_feeds() -> None:
     assert sample(registry, "freshet_stream_feed_bytes") == 9
     assert sample(registry, "freshet_stream_feed_gaps_total") == 3
     assert sample(registry, "freshet_stream_reflected_seconds") == 2.5
+
+
+def test_a_broker_that_does_not_answer_is_named_with_its_error() -> None:
+    """Once it answers the error goes, and no label stays behind."""
+    registry = CollectorRegistry()
+    metrics = StreamMetrics(registry)
+    name, at = "freshet_stream_broker_error_info", {"bootstrap": "kafka:9092"}
+
+    assert sample(registry, "freshet_stream_broker_up", **at) is None
+    metrics.set_broker("kafka:9092", "")
+    assert sample(registry, "freshet_stream_broker_up", **at) == 1
+    metrics.set_broker("kafka:9092", "timed out")
+    metrics.set_broker("kafka:9092", "connection refused")
+    assert sample(registry, "freshet_stream_broker_up", **at) == 0
+    assert sample(registry, name, **at, error="connection refused") == 1
+    assert sample(registry, name, **at, error="timed out") is None
+    metrics.set_broker("kafka:9092", "")
+    assert sample(registry, name, **at, error="connection refused") is None
+
+
+def test_a_stuck_partition_has_its_own_gauge() -> None:
+    """One that is taken away goes."""
+    registry = CollectorRegistry()
+    metrics = StreamMetrics(registry)
+    name = "freshet_stream_partition_stuck_seconds"
+    metrics.set_freshness(
+        watermark_ms=None, lag=Lag(stuck_seconds={("t", 3): 40.0}), clock_offset_seconds=0.0
+    )
+    assert sample(registry, name, topic="t", partition="3") == 40
+    metrics.set_freshness(watermark_ms=None, lag=Lag(), clock_offset_seconds=0.0)
+    assert sample(registry, name, topic="t", partition="3") is None

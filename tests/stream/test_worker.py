@@ -35,7 +35,7 @@ from stream.events.fast_path import ColumnDecoder
 from stream.events.types import Interaction, RecordBatch, Rejection, SourcePartition
 from stream.feed import open_feed
 from stream.kafka.partitioner import shard_of
-from stream.metrics import Lag, StreamMetrics
+from stream.metrics import StreamMetrics
 from stream.quarantine.file import FILE_NAME, FileQuarantine, read_quarantine
 from stream.quarantine.rejections import Quarantine
 from stream.reading.snapshot import take_snapshot
@@ -44,6 +44,7 @@ from stream.shard import codec
 from stream.shard.changed_entries import ShardWrite
 from stream.shard.codec import ErasureTombstone
 from stream.shard.shard import Shard
+from stream.signals.lag import Lag
 from stream.sources.files import FileSource
 from stream.store.store import Store
 from stream.worker import WorkerTotals, run_worker

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from prometheus_client import CollectorRegistry
 
-from freshet.metrics import metrics_endpoint
+from freshet.metrics import metrics_endpoint, name_process
 from freshet.process import begin, stop_event
 from freshet.stores.artifacts import writable_artifacts
 from freshet.stores.most_asked import most_asked
@@ -82,6 +82,7 @@ def refresh(
         max_round_nodes=settings.max_round_nodes, max_neighbours=settings.max_neighbours
     )
     registry = CollectorRegistry()
+    name_process(registry, "refresher")
 
     def vectors_of(generation: Generation) -> FreshState:
         return FreshState(generation, min_sessions=stream_settings.min_sessions, limits=limits)

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 from prometheus_client import CollectorRegistry
 
-from freshet.metrics import metrics_endpoint
+from freshet.metrics import metrics_endpoint, name_process
 from freshet.process import begin, stop_event
 from freshet.terminal import options
 from server.app import RetrievalServer
@@ -31,6 +31,7 @@ def serve(
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
     settings = begin(config_file, log_level="INFO").server(listen=listen, metrics=metrics)
     registry = CollectorRegistry()
+    name_process(registry, "server")
     server = RetrievalServer(settings, artifacts, registry)
     with stop_event() as stop, metrics_endpoint(metrics, registry, default=settings.metrics):
         server.start()

@@ -9,7 +9,7 @@ from threading import Event
 import click
 from prometheus_client import CollectorRegistry
 
-from freshet.metrics import metrics_endpoint
+from freshet.metrics import metrics_endpoint, name_process
 from freshet.process import CommandError, begin, stop_event
 from freshet.stores.backfill import BackfillPlan, backfill
 from freshet.stores.ingestion import apply_source
@@ -113,6 +113,7 @@ def stream(  # noqa: PLR0913  # the options of the command
         settings=settings,
     )
     registry = CollectorRegistry()
+    name_process(registry, "stream")
     counted = StreamMetrics(registry)
     with (
         stop_event() as stop,

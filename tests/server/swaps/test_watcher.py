@@ -1,6 +1,7 @@
 """Following `CURRENT`: swaps, refusals, retries."""
 
 import logging
+import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,8 +113,11 @@ def test_a_flip_and_a_roll_back_are_followed(artifacts: Artifacts, watched: Watc
     second = artifacts.publish(make_catalogue(40, ["lamp"]))
     assert watched.live_id == first
 
+    overlap = "freshet_server_generation_overlap"
+    assert math.isnan(watched.registry.get_sample_value(overlap) or 0)
     watched.watcher.poll()
     assert watched.live_id == second
+    assert watched.registry.get_sample_value(overlap) == 0  # their ids are different
 
     artifacts.use(first)
     watched.watcher.poll()

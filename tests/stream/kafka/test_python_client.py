@@ -23,6 +23,6 @@ def test_a_partition_without_a_leader_is_away(monkeypatch: pytest.MonkeyPatch) -
     reader = KafkaPythonReader("localhost:9092", _NoLeader(), 1000)
     position = SourcePartition("freshet.clicks", 0)
 
-    assert not reader.answers(position)
+    assert "no leader" in reader.why_silent(position)
     with pytest.raises(BrokerAway, match=r"freshet\.clicks"):
         reader.ends([position])

@@ -199,3 +199,22 @@ def test_a_record_of_the_future_waits_since_it_was_seen(ahead_ms: int) -> None:
     arrivals.see_time(NOW_MS + 3_600_000)
     assert since_ms(0) == NOW_MS + ahead_ms
     assert since_ms(100) is None
+
+
+def test_records_that_move_are_not_stuck() -> None:
+    """Only time in which records wait and none is applied counts; a backlog that is
+    being read is none.
+    """
+    arrivals = Arrivals()
+
+    def stuck(offset: int, now: float, *, waits: bool = True) -> float:
+        return arrivals.stuck_seconds(offset, waits=waits, now=now)
+
+    assert stuck(7, 1000.0, waits=False) == 0
+    assert stuck(7, 1050.0, waits=False) == 0
+    assert stuck(7, 1060.0) == 10
+    assert stuck(7, 1090.0) == 40
+    assert stuck(8, 1091.0) == 0
+    assert stuck(9, 1099.0) == 0
+    assert stuck(9, 1100.0, waits=False) == 0
+    assert stuck(9, 1101.0) == 1

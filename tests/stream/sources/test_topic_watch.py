@@ -1,7 +1,7 @@
 """What is noticed of topics that change, without a broker."""
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import cast
 
 import pytest
@@ -38,10 +38,10 @@ class Brokers:
             raise self.problem
         return {topic: self.topics.get(topic, TopicDescription(0, "")) for topic in topics}
 
-    def assigned(self, topic: str) -> Collection[int]:
-        """Return what the group has."""
+    def shares(self, topic: str) -> Sequence[Collection[int]]:
+        """Return what each process of the group has; one more has nothing."""
         assert topic == "clicks"
-        return self.owned
+        return [*({shard} for shard in self.owned), set()]
 
     def close(self) -> None:
         """Disconnect."""
@@ -152,6 +152,7 @@ def test_shards_without_an_owner_are_counted_and_named(caplog: pytest.LogCapture
         watched.close()
 
     assert "shards=[2, 3]" in caplog.text
+    assert registry.get_sample_value("freshet_stream_group_members") == 5
 
 
 def test_a_watch_survives_brokers_that_go_away() -> None:

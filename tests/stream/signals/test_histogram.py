@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, Histogram
 
-from stream.histogram import ArrayHistogram
+from stream.signals.histogram import ArrayHistogram
 
 BOUNDS = (0.1, 1.0, 10.0)
 

@@ -1,0 +1,1 @@
+"""What tells how fresh answers are, and how much they change."""

@@ -1,0 +1,1 @@
+"""What the metrics of the stream are made of."""
