@@ -26,6 +26,12 @@ _BRAILLE_BLANK = 0x2800
 _VIRAMA = 9
 
 
+# What tables remember: the plane with nearly all letters of living languages, some 5 MB
+# a table when all of it was met. Others are looked up each time they are met: twice as
+# many would be for what hardly anybody writes, and for whoever sends all there are.
+_REMEMBERED = 1 << 16
+
+
 class _Invisible(dict[int, int | None]):
     """A `str.translate` table that takes invisible characters away, but for joiners;
     filled as characters are met.
@@ -34,8 +40,10 @@ class _Invisible(dict[int, int | None]):
     def __missing__(self, code: int) -> int | None:
         is_format = unicodedata.category(chr(code)) == "Cf" and code not in _SEEN
         gone = code in _UNSEEN or (is_format and chr(code) not in (ZWNJ, ZWJ))
-        self[code] = None if gone else code
-        return self[code]
+        found = None if gone else code
+        if code < _REMEMBERED:
+            self[code] = found
+        return found
 
 
 class _Plain(dict[int, int]):
@@ -46,13 +54,14 @@ class _Plain(dict[int, int]):
     def __missing__(self, code: int) -> int:
         character = chr(code)
         category = unicodedata.category(character)
+        found = code
         if category[0] in "PZ" or category == "Cc" or code == _BRAILLE_BLANK:
-            self[code] = ord(" ")
+            found = ord(" ")
         elif category == "Nd":
-            self[code] = ord("0") + unicodedata.decimal(character)
-        else:
-            self[code] = code
-        return self[code]
+            found = ord("0") + unicodedata.decimal(character)
+        if code < _REMEMBERED:
+            self[code] = found
+        return found
 
 
 INVISIBLE = _Invisible()

@@ -91,7 +91,7 @@ def parse_request(
         context_queries: its queries as typed, oldest first.
 
     Raises:
-        QueryRefused: the query is empty (as typed, or once normalised) or too long, `k`
+        QueryRefused: the query is empty or too long (as typed, or once normalised), `k`
             is too large, or no answer can be as fresh as it says.
     """
     if len(text) > settings.max_query_chars:
@@ -166,6 +166,11 @@ def _result(
             fresh.item_titles[row] if is_fresh else generation.item_titles[row]
             for is_fresh, row in found
         ],
+    if len(query) > settings.max_query_chars:
+        raise QueryRefused(
+            f"the query has {len(query)} characters once it is normalised; at most "
+            f"{settings.max_query_chars} are read"
+        )
         scores=np.clip(nearest.scores, -1.0, 1.0),
         context=outcomes,
         vector=vector,

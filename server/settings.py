@@ -32,7 +32,7 @@ class ServerSettings:
     # Twice the bytes that the stream takes of a query (`stream.max_query_bytes`): no
     # longer one was ever learned.
     max_query_chars: int = 1024
-    """Longest query that is accepted, in characters before normalisation."""
+    """Longest query that is accepted, in characters as typed and once normalised."""
 
     # The cores of the smallest machine. More than there are cores wait for each other.
     num_threads: int = 2

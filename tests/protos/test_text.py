@@ -3,11 +3,15 @@
 These vectors must never change without a new format version.
 """
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protos.characters import INVISIBLE, PLAIN
 from protos.text import (
+    _word_features,
     escape_entities,
     normal_form,
     normalize_queries,
@@ -255,3 +259,28 @@ def test_text_features_of_misspellings_overlap() -> None:
 def test_text_features_are_bounded() -> None:
     """A pasted page of text costs no more than 64 words of 64 characters."""
     assert len(text_features("x" * 100_000 + " y" * 100_000, 1 << 18)) < 64 * (2 * 64 + 4)
+
+
+def test_a_stranger_makes_tables_of_characters_grow_no_further_than_a_plane() -> None:
+    """Every character there is is read, and remembered only where languages live."""
+    for start in range(0, 0x110000, 1 << 16):
+        normalize_query("".join(map(chr, range(start, start + (1 << 16)))))
+
+    assert normalize_query("\U0001d7d8\U0001f3ae\U000e0041 \U0001e950") == "0\U0001f3ae 0"
+    assert max(INVISIBLE) < 1 << 16
+    assert max(PLAIN) < 1 << 16
+
+
+def test_a_stranger_makes_words_take_little_memory() -> None:
+    """The features of the longest words take some four bytes each."""
+    _word_features.cache_clear()
+    words = [chr(0xAC00 + number) * 64 for number in range(64)]
+    tracemalloc.start()
+    try:
+        text_features(" ".join(words), 1 << 17)
+        kept = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+    assert _word_features.cache_info().currsize == len(words)
+    assert kept / len(words) < 2000

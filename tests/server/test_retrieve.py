@@ -124,6 +124,7 @@ def test_k_within_its_limits(k: int, expected: int) -> None:
         ("?!... --", 5, "no letter"),
         ("x" * 101, 5, "101 characters; at most 100"),
         ("x" * 100_000, 5, "100000 characters"),
+        ("\ufdfa" * 6, 5, "108 characters once it is normalised; at most 100"),
         ("lamp", 51, "from 1 to 50"),
         ("lamp", -1, "from 1 to 50"),
     ],

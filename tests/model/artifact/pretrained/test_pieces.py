@@ -82,6 +82,15 @@ def test_a_very_long_word_keeps_all_its_characters(real: WordPieces) -> None:
     assert len(long) > 50 * len(short)
 
 
+def test_very_long_words_are_not_kept(real: WordPieces) -> None:
+    """Whoever sends them makes the cache no larger."""
+    before = real._of_short_word.cache_info().currsize
+
+    real.of_words(["w" * 64, "v" * 5000, "shortest"])
+
+    assert real._of_short_word.cache_info().currsize == before + 1
+
+
 @pytest.mark.parametrize(
     "change", [{"type": "Unigram"}, {"byte_fallback": False}, {"vocab": {"a": 0}}]
 )
