@@ -19,6 +19,7 @@ from model.artifact.overlay.folder import OverlayFolder
 from model.artifact.store import ArtifactStore
 from protos import retrieval_v1_pb2_grpc as retrieval_grpc
 from server.addresses import split_address
+from server.answers.prepared import PreparedAnswers
 from server.asked import AskedQueries
 from server.calls.callers import Callers
 from server.calls.door import METHOD_ATTRIBUTE, Door
@@ -230,7 +231,10 @@ class RetrievalServer:
         for method in ("GetFreshness", "GetAsked"):
             _answer_at(self._side_door, self._service, method)
         _answer_at(self._door, self._service, "Retrieve")
-        retrieval_grpc.add_RetrievalServiceServicer_to_server(self._service, server)
+        retrieval_grpc.add_RetrievalServiceServicer_to_server(
+            self._service,
+            PreparedAnswers(server),  # type: ignore[arg-type]  # it is all that is asked of one
+        )
         self._add_side_services(server)
         server.add_generic_rpc_handlers((_UnknownMethods(self._call_metrics),))
         host, port = split_address(self._settings.listen, "server.listen")

@@ -4,7 +4,7 @@ by all threads.
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,7 @@ from model.artifact.generation import WARM_PREFIX, Generation
 from model.artifact.index.engine import VectorIndex, load_engine
 from model.artifact.index.engines import ENGINES
 from model.artifact.private_files import as_it_is, private_files
+from server.answers.hits import HitCache
 from server.errors import CanaryFailed
 from server.settings import ServerSettings
 from stream.clock import now_ms
@@ -47,12 +48,14 @@ class LiveGeneration:
         index: its index, over `generation.index_items`.
         encoder: its text encoder.
         live_since_ms: when it became fit, UTC epoch.
+        hits: those that answers have shown.
     """
 
     generation: Generation
     index: VectorIndex
     encoder: TextEncoder
     live_since_ms: int
+    hits: HitCache = field(default_factory=lambda: HitCache(0))
 
     @classmethod
     def load(
@@ -92,7 +95,13 @@ class LiveGeneration:
         encoder = generation.text_encoder()
         check_canaries(generation, index, encoder, settings)
         warm_up(generation, index, settings.num_warmups)
-        return cls(generation=generation, index=index, encoder=encoder, live_since_ms=clock_ms())
+        return cls(
+            generation=generation,
+            index=index,
+            encoder=encoder,
+            live_since_ms=clock_ms(),
+            hits=HitCache(settings.hit_cache_bytes),
+        )
 
 
 def check_canaries(

@@ -1,7 +1,7 @@
 """Pure: a query's text to ranked items, from one live view."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -45,6 +45,11 @@ class RetrievalQuery:
     max_age_seconds: float = math.inf
     context: SessionContext = NO_SESSION
 
+    @property
+    def wants_freshness(self) -> bool:
+        """Whether an answer may be too old for it."""
+        return self.min_reflected_ms > 0 or self.max_age_seconds < math.inf
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrievalResult:
@@ -52,21 +57,70 @@ class RetrievalResult:
 
     Attributes:
         path: where the query's vector came from.
-        item_ids: external ids.
-        titles: titles, empty where the catalogue has none.
-        scores: ``float32 [len(item_ids)]`` cosines, descending.
+        view: the live view that it is of.
+        nearest: the items, as the view has them.
         context: how many members of the session met with each outcome.
         vector: ``float32 [dim]``, what was searched for.
-        num_from_overlay: how many of the items are the overlay's.
     """
 
     path: QueryPath
-    item_ids: list[str]
-    titles: list[str]
-    scores: Float32s
+    view: LiveView
+    nearest: Nearest
     context: Mapping[MemberOutcome, int]
     vector: Float32s
-    num_from_overlay: int
+
+    @property
+    def num_from_overlay(self) -> int:
+        """How many of the items are the overlay's."""
+        return int(self.nearest.from_overlay.sum())
+
+    @property
+    def scores(self) -> Float32s:
+        """``float32 [n]`` cosines, descending."""
+        scores: Float32s = np.minimum(np.maximum(self.nearest.scores, -1), 1)
+        return scores
+
+    @property
+    def item_ids(self) -> list[str]:
+        """External ids."""
+        ids, fresh = self.view.live.generation.item_ids, self.view.overlay.rows.item_ids
+        return [fresh[row] if is_fresh else ids[row] for is_fresh, row in self._found()]
+
+    @property
+    def titles(self) -> list[str]:
+        """Titles, empty where the catalogue has none."""
+        titles, fresh = self.view.live.generation.item_titles, self.view.overlay.rows.item_titles
+        return [fresh[row] if is_fresh else titles[row] for is_fresh, row in self._found()]
+
+    def hits(self) -> list[bytes]:
+        """Return the hits as bytes of a response, each without its score; see
+        `server.answers.hits`.
+        """
+        generation, fresh = self.view.live.generation, self.view.overlay.rows
+        keys: list[Hashable] = self.nearest.rows.tolist()
+        if self.nearest.from_overlay.any():
+            # An overlay is replaced each second, most of its items are not.
+            keys = [
+                (fresh.item_ids[row], fresh.item_titles[row]) if is_fresh else row
+                for is_fresh, row in self._found()
+            ]
+
+        def texts(places: Sequence[int]) -> list[tuple[bytes, bytes]]:
+            wanted = [keys[place] for place in places]
+            rows = [key for key in wanted if isinstance(key, int)]
+            stored = zip(
+                generation.item_ids.encoded(rows), generation.item_titles.encoded(rows), strict=True
+            )
+            return [
+                (key[0].encode(), key[1].encode()) if isinstance(key, tuple) else next(stored)
+                for key in wanted
+            ]
+
+        return self.view.live.hits.of(keys, texts)
+
+    def _found(self) -> Iterator[tuple[bool, int]]:
+        nearest = self.nearest
+        return zip(nearest.from_overlay.tolist(), nearest.rows.tolist(), strict=True)
 
 
 def parse_request(
@@ -115,6 +169,11 @@ def parse_request(
     if not query:
         what = "is empty" if not text.strip() else "has no letter, digit or symbol"
         raise QueryRefused(f"the query {what}; send the text that was searched for")
+    if len(query) > settings.max_query_chars:
+        raise QueryRefused(
+            f"the query has {len(query)} characters once it is normalised; at most "
+            f"{settings.max_query_chars} are read"
+        )
     return RetrievalQuery(
         query=query,
         k=k or settings.default_k,
@@ -132,7 +191,7 @@ def retrieve(view: LiveView, query: RetrievalQuery) -> RetrievalResult:
     path, own = query_vector(view, query.query)
     vector, outcomes = shift(view, own, query.context)
     nearest = search(view.live, view.overlay, vector, query.k)
-    return _result(view, path, nearest, outcomes, vector)
+    return RetrievalResult(path=path, view=view, nearest=nearest, context=outcomes, vector=vector)
 
 
 def query_vector(view: LiveView, query: str) -> tuple[QueryPath, Float32s]:
@@ -146,33 +205,3 @@ def query_vector(view: LiveView, query: str) -> tuple[QueryPath, Float32s]:
     if vector is not None:
         return QueryPath.KNOWN, vector
     return QueryPath.ENCODED, view.live.encoder.encode(query)
-
-
-def _result(
-    view: LiveView,
-    path: QueryPath,
-    nearest: Nearest,
-    outcomes: Mapping[MemberOutcome, int],
-    vector: Float32s,
-) -> RetrievalResult:
-    generation, fresh = view.live.generation, view.overlay.rows
-    found = list(zip(nearest.from_overlay.tolist(), nearest.rows.tolist(), strict=True))
-    return RetrievalResult(
-        path=path,
-        item_ids=[
-            fresh.item_ids[row] if is_fresh else generation.item_ids[row] for is_fresh, row in found
-        ],
-        titles=[
-            fresh.item_titles[row] if is_fresh else generation.item_titles[row]
-            for is_fresh, row in found
-        ],
-    if len(query) > settings.max_query_chars:
-        raise QueryRefused(
-            f"the query has {len(query)} characters once it is normalised; at most "
-            f"{settings.max_query_chars} are read"
-        )
-        scores=np.clip(nearest.scores, -1.0, 1.0),
-        context=outcomes,
-        vector=vector,
-        num_from_overlay=int(nearest.from_overlay.sum()),
-    )

@@ -12,14 +12,14 @@ import grpc
 
 from protos import retrieval_v1_pb2 as retrieval_pb
 from protos import retrieval_v1_pb2_grpc as retrieval_grpc
+from server.answers.messages import receipt_message, response_bytes
 from server.asked import AskedQueries
 from server.errors import NoGeneration, NotFreshEnough, ServerError
 from server.freshness import Receipt, check_freshness, receipt_of, why_behind
 from server.index_recall import RecallSampler
 from server.metrics import ServerMetrics
 from server.overlay.view import LiveView
-from server.retrieve import QueryPath, RetrievalQuery, RetrievalResult, parse_request, retrieve
-from server.session.shift import MemberOutcome
+from server.retrieve import RetrievalQuery, parse_request, retrieve
 from server.settings import ServerSettings
 from server.swaps.watcher import GenerationWatcher
 from server.views import LiveViews
@@ -42,12 +42,6 @@ wants a fresher one.
 
 Part of the contract, see ``protos/retrieval_v1.proto``.
 """
-
-_PATHS = {
-    QueryPath.FRESH: retrieval_pb.QUERY_PATH_FRESH,
-    QueryPath.KNOWN: retrieval_pb.QUERY_PATH_KNOWN,
-    QueryPath.ENCODED: retrieval_pb.QUERY_PATH_ENCODED,
-}
 
 Response = TypeVar("Response")
 
@@ -84,10 +78,14 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
         self._sampler = sampler
         self._clock_ms = clock_ms
 
-    def Retrieve(
+    def Retrieve(  # type: ignore[override]  # see `server.answers.prepared`
         self, request: retrieval_pb.RetrieveRequest, context: grpc.ServicerContext
-    ) -> retrieval_pb.RetrieveResponse:
-        """Answer a query; see the contract in ``protos/retrieval_v1.proto``."""
+    ) -> bytes:
+        """Answer a query; see the contract in ``protos/retrieval_v1.proto``.
+
+        Returns:
+            A `RetrieveResponse` as it is sent.
+        """
         return self._answer("Retrieve", context, lambda: self._retrieve(request))
 
     def GetFreshness(
@@ -112,19 +110,20 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
     def _receipt(self, view: LiveView) -> Receipt:
         return receipt_of(view, self._clock_ms(), self._watcher.refused_id)
 
-    def _retrieve(self, request: retrieval_pb.RetrieveRequest) -> retrieval_pb.RetrieveResponse:
+    def _retrieve(self, request: retrieval_pb.RetrieveRequest) -> bytes:
         query = _query_of(request, self._settings)
         view = self._views.live
         if view is None:
             raise NoGeneration(self._why_not_ready())
-        check_freshness(query, receipt_of(view, self._clock_ms()))
+        if query.wants_freshness:
+            check_freshness(query, receipt_of(view, self._clock_ms()))
         answer = retrieve(view, query)
         receipt = self._receipt(view)
         self._metrics.queried(answer.path, answer.context)
-        self._metrics.answers.answered(receipt, len(answer.item_ids), answer.num_from_overlay)
+        self._metrics.answers.answered(receipt, len(answer.nearest.rows), answer.num_from_overlay)
         self._asked.add(query.query)
         self._sampler.offer(view.live, answer.vector)
-        return _response(query, answer, receipt)
+        return response_bytes(query, answer, receipt)
 
     def _freshness(self) -> retrieval_pb.GetFreshnessResponse:
         refusal = self._watcher.last_refusal
@@ -133,7 +132,7 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
             return retrieval_pb.GetFreshnessResponse(ready=False, last_refusal=refusal)
         return retrieval_pb.GetFreshnessResponse(
             ready=True,
-            receipt=_receipt_message(self._receipt(view)),
+            receipt=receipt_message(self._receipt(view)),
             num_items=view.live.generation.manifest.num_items,
             num_queries=view.live.generation.manifest.num_queries,
             last_refusal=refusal,
@@ -213,35 +212,4 @@ def _query_of(request: retrieval_pb.RetrieveRequest, settings: ServerSettings) -
         max_age_seconds=max_age_seconds,
         context_item_ids=request.context_item_ids,
         context_queries=request.context_queries,
-    )
-
-
-def _response(
-    query: RetrievalQuery, answer: RetrievalResult, receipt: Receipt
-) -> retrieval_pb.RetrieveResponse:
-    hits = zip(answer.item_ids, answer.scores.tolist(), answer.titles, strict=True)
-    return retrieval_pb.RetrieveResponse(
-        hits=[
-            retrieval_pb.Hit(item_id=item_id, score=score, title=title)
-            for item_id, score, title in hits
-        ],
-        receipt=_receipt_message(receipt),
-        query_path=_PATHS[answer.path],
-        normalized_query=query.query,
-        context_members=answer.context.get(MemberOutcome.USED, 0),
-    )
-
-
-def _receipt_message(receipt: Receipt) -> retrieval_pb.FreshnessReceipt:
-    return retrieval_pb.FreshnessReceipt(
-        generation=receipt.generation,
-        watermark_ms=receipt.watermark_ms,
-        watermark_age_seconds=receipt.watermark_age_seconds,
-        snapshot_ms=receipt.snapshot_ms,
-        snapshot_age_seconds=receipt.snapshot_age_seconds,
-        live_since_ms=receipt.live_since_ms,
-        overlay_sequence=receipt.overlay_sequence,
-        reflected_ms=receipt.reflected_ms,
-        age_seconds=receipt.age_seconds,
-        refused_generation=receipt.refused_generation,
     )

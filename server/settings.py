@@ -196,6 +196,11 @@ class ServerSettings:
     the index.
     """
 
+    # Some 100,000 of them. Twice as many bytes hold those of twice the catalogue; one
+    # that is not there costs a microsecond.
+    hit_cache_bytes: int = 32 << 20
+    """Most memory for the hits that were shown, ready as bytes of an answer."""
+
     # A tenth of a second. Twice as many map little more of an index whose checksum was
     # just computed.
     num_warmups: int = 64
@@ -215,7 +220,7 @@ class ServerSettings:
         )
         for name in counts:
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        for name in ("num_canaries", "num_warmups", "caller_concurrency"):
+        for name in ("num_canaries", "num_warmups", "caller_concurrency", "hit_cache_bytes"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         for name in (
             "watch_every_seconds",

@@ -21,6 +21,7 @@ class StringTable(Sequence[str]):
         # Plain arrays over the same map: `np.memmap` is ten times as slow to index.
         self._offsets = np.asarray(offsets)
         self._data = np.asarray(data)
+        self._bytes = self._data.data
 
     def fault(self, *, may_be_empty: bool) -> str:
         """Return what is wrong with the table, so that reading a string would go wrong;
@@ -53,6 +54,19 @@ class StringTable(Sequence[str]):
         data, offsets = self._data.tobytes(), self._offsets.tolist()
         return (data[start:end].decode("utf-8") for start, end in pairwise(offsets))
 
+    def encoded(self, indices: Sequence[int]) -> list[bytes]:
+        """Return the UTF-8 of some strings; many at once cost a fraction.
+
+        Raises:
+            IndexError: there is no such string; indices do not count from the end.
+        """
+        at = np.asarray(indices, dtype=np.int64)
+        if len(at) and at.min() < 0:
+            raise IndexError(int(at.min()))
+        starts, ends = self._offsets[at].tolist(), self._offsets[at + 1].tolist()
+        data = self._bytes
+        return [data[start:end].tobytes() for start, end in zip(starts, ends, strict=True)]
+
     @overload
     def __getitem__(self, index: int) -> str: ...
     @overload
@@ -60,11 +74,8 @@ class StringTable(Sequence[str]):
     def __getitem__(self, index: int | slice) -> str | list[str]:
         if isinstance(index, slice):
             return [self[position] for position in range(*index.indices(len(self)))]
-        position = index + len(self) if index < 0 else index
-        if not 0 <= position < len(self):
+        offsets = self._offsets
+        position = index + len(offsets) - 1 if index < 0 else index
+        if not 0 <= position < len(offsets) - 1:
             raise IndexError(index)
-        return (
-            self._data[self._offsets[position] : self._offsets[position + 1]]
-            .tobytes()
-            .decode("utf-8")
-        )
+        return str(self._bytes[offsets[position] : offsets[position + 1]], "utf-8")

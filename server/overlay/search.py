@@ -19,6 +19,9 @@ from stream.dtypes import Bools, Float32s, Int64s
 _MORE_OF_HIDDEN = 0.5
 
 
+_NOTHING = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Nearest:
     """Items, best first.
@@ -47,6 +50,8 @@ def search(live: LiveGeneration, overlay: HeldOverlay, vector: Float32s, k: int)
         vector: ``float32 [dim]``, a unit vector.
         k: how many, at least one.
     """
+    if not len(overlay.vectors) and not len(overlay.hidden):
+        return _of_index_alone(live, vector, k)
     own = _scan(overlay, vector)
     ids, scores, least = _search_index(live, overlay, own, vector, k)
     rows, cosines = _best_of_overlay(overlay, own, vector, k, least)
@@ -56,6 +61,17 @@ def search(live: LiveGeneration, overlay: HeldOverlay, vector: Float32s, k: int)
         from_overlay=best >= len(ids),
         rows=np.concatenate([live.generation.index_items[ids], rows])[best],
         scores=all_scores[best],
+    )
+
+
+def _of_index_alone(live: LiveGeneration, vector: Float32s, k: int) -> Nearest:
+    """Return what the index answers, where nothing changes it."""
+    size = len(live.index)
+    ids, scores = live.index.search(vector, min(k, size)) if size else _NOTHING
+    return Nearest(
+        from_overlay=np.zeros(len(ids), dtype=np.bool_),
+        rows=live.generation.index_items[ids],
+        scores=scores,
     )
 
 
@@ -78,7 +94,7 @@ def _search_index(
     """
     size, hidden = len(live.index), overlay.hidden
     if not size:
-        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32), -np.inf
+        return *_NOTHING, -np.inf
     most = min(k + len(hidden), size)
     by_chance = math.ceil(_MORE_OF_HIDDEN * k * len(hidden) / size)
     count, more = min(k + by_chance, most), 2
@@ -106,7 +122,7 @@ def _best_of_overlay(
     has `k` items before it.
     """
     if not len(own):
-        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
+        return _NOTHING
     rounding = 2 * len(vector) * float(np.finfo(np.float32).eps)
     near = np.flatnonzero(own >= least - rounding)
     if len(near) > k:

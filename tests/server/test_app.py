@@ -147,7 +147,7 @@ def test_a_stop_lets_a_request_under_way_finish(
         release.wait(DEADLINE_SECONDS)
         return answer
 
-    monkeypatch.setattr("server.service._response", block)
+    monkeypatch.setattr("server.service.response_bytes", block)
     statuses: list[int] = []
     with (
         ThreadPoolExecutor(3) as pool,
@@ -194,7 +194,7 @@ def test_a_stop_does_not_wait_beyond_the_grace(
         release.wait(DEADLINE_SECONDS)
         return retrieval_pb.RetrieveResponse()
 
-    monkeypatch.setattr("server.service._response", block)
+    monkeypatch.setattr("server.service.response_bytes", block)
     with ThreadPoolExecutor(1) as pool, running.client() as client:
         under_way = pool.submit(client.retrieve, "lamp")
         assert entered.wait(DEADLINE_SECONDS)

@@ -394,7 +394,7 @@ def test_a_health_check_does_not_wait_behind_requests(
         release.wait(DEADLINE_SECONDS)
         return retrieval_pb.RetrieveResponse()
 
-    monkeypatch.setattr("server.service._response", block)
+    monkeypatch.setattr("server.service.response_bytes", block)
     with grpc.insecure_channel(server.address) as channel:
         request = retrieval_pb.RetrieveRequest(query="halo 3")
         under_way = stub_of(channel).Retrieve.future(request, timeout=DEADLINE_SECONDS)
@@ -422,7 +422,7 @@ def test_a_flood_is_turned_away_not_queued(
         release.wait(DEADLINE_SECONDS)
         return answer
 
-    monkeypatch.setattr("server.service._response", block)
+    monkeypatch.setattr("server.service.response_bytes", block)
     with grpc.insecure_channel(server.address) as channel:
         request = retrieval_pb.RetrieveRequest(query="halo 3", k=1)
         under_way = stub_of(channel).Retrieve.future(request, timeout=DEADLINE_SECONDS)
@@ -454,7 +454,7 @@ def test_a_request_given_up_in_the_queue_costs_nothing(
         release.wait(DEADLINE_SECONDS)
         return retrieval_pb.RetrieveResponse()
 
-    monkeypatch.setattr("server.service._response", block)
+    monkeypatch.setattr("server.service.response_bytes", block)
     with grpc.insecure_channel(server.address) as channel:
         stub = stub_of(channel)
         first = stub.Retrieve.future(

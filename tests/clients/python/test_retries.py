@@ -177,7 +177,7 @@ def test_a_call_survives_a_restart_of_the_server(
         RetrievalClient(first.address, timeout_seconds=DEADLINE_SECONDS, retry=patient) as client,
     ):
         with monkeypatch.context() as patch:
-            patch.setattr("server.service._response", block)
+            patch.setattr("server.service.response_bytes", block)
             under_way = pool.submit(client.retrieve, "lamp", 3)
             assert entered.wait(DEADLINE_SECONDS)
             first.server.stop(grace_seconds=0)

@@ -1,0 +1,111 @@
+"""Hits as bytes of a response, each made when it is first shown.
+
+All of a hit but its score is the same in every answer. Kept as the bytes that it has in
+a `RetrieveResponse`, its score last, an answer is their concatenation: no message is
+built, and no text decoded.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from itertools import chain
+from struct import iter_unpack
+from threading import Lock
+from typing import Final
+
+import numpy as np
+
+from protos import retrieval_v1_pb2 as retrieval_pb
+from stream.dtypes import Float32s
+
+_FIXED32, _BYTES = 5, 2  # wire types of protobuf's encoding
+_SCORE_BYTES: Final = 4  # of a float32
+# What Python keeps beside the bytes of a hit: an object, its place and its key. Twice
+# as much would keep half as many hits in the same memory.
+_OVERHEAD_BYTES: Final = 250
+
+Texts = tuple[bytes, bytes]
+"""Id and title, UTF-8."""
+
+
+def _varint(number: int) -> bytes:
+    low, rest = number & 0x7F, number >> 7
+    return bytes([low | 0x80]) + _varint(rest) if rest else bytes([low])
+
+
+def _tag(message: type, field: str, wire_type: int) -> bytes:
+    number = message.DESCRIPTOR.fields_by_name[field].number  # type: ignore[attr-defined]  # generated
+    return _varint(number << 3 | wire_type)
+
+
+_HITS: Final = _tag(retrieval_pb.RetrieveResponse, "hits", _BYTES)
+_ITEM_ID: Final = _tag(retrieval_pb.Hit, "item_id", _BYTES)
+_TITLE: Final = _tag(retrieval_pb.Hit, "title", _BYTES)
+_SCORE: Final = _tag(retrieval_pb.Hit, "score", _FIXED32)
+
+
+def hit_without_score(item_id: bytes, title: bytes) -> bytes:
+    """Return a hit of a `RetrieveResponse` up to the four bytes of its score."""
+    fields = _ITEM_ID + _varint(len(item_id)) + item_id
+    if title:
+        fields += _TITLE + _varint(len(title)) + title
+    fields += _SCORE
+    return _HITS + _varint(len(fields) + _SCORE_BYTES) + fields
+
+
+def with_scores(hits: Sequence[bytes], scores: Float32s) -> bytes:
+    """Return hits as a response has them.
+
+    Args:
+        hits: each without its score.
+        scores: ``float32 [len(hits)]``.
+    """
+    packed = iter_unpack(f"{_SCORE_BYTES}s", np.asarray(scores, dtype="<f4").tobytes())
+    return b"".join(chain.from_iterable(zip(hits, chain.from_iterable(packed), strict=True)))
+
+
+class HitCache:
+    """The hits that were shown, each without its score; any number of threads may share
+    one.
+
+    Where there is no room, those that were made first go.
+
+    Args:
+        most_bytes: what all of them may take, with what Python keeps beside them.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._made: OrderedDict[Hashable, bytes] = OrderedDict()
+        self._num_bytes = 0
+        self._lock = Lock()
+
+    @property
+    def num_bytes(self) -> int:
+        """What the hits take."""
+        return self._num_bytes
+
+    def of(
+        self, keys: Sequence[Hashable], texts: Callable[[Sequence[int]], Sequence[Texts]]
+    ) -> list[bytes]:
+        """Return the hit of each key.
+
+        Args:
+            keys: whatever tells one hit from the others.
+            texts: returns id and title of the keys at some places.
+        """
+        hits = list(map(self._made.get, keys))
+        if None in hits:
+            missing = [place for place, hit in enumerate(hits) if hit is None]
+            for place, (item_id, title) in zip(missing, texts(missing), strict=True):
+                hits[place] = self._keep(keys[place], hit_without_score(item_id, title))
+        return hits  # type: ignore[return-value]  # no None is left
+
+    def _keep(self, key: Hashable, hit: bytes) -> bytes:
+        with self._lock:
+            if key not in self._made:
+                self._num_bytes += len(hit) + _OVERHEAD_BYTES
+                self._made[key] = hit
+            while self._num_bytes > self._most_bytes:
+                _, oldest = self._made.popitem(last=False)
+                self._num_bytes -= len(oldest) + _OVERHEAD_BYTES
+        return hit

@@ -1,0 +1,62 @@
+"""Answers and receipts as the messages of the contract, and an answer as its bytes."""
+
+from protos import retrieval_v1_pb2 as retrieval_pb
+from server.answers.hits import with_scores
+from server.freshness import Receipt
+from server.retrieve import QueryPath, RetrievalQuery, RetrievalResult
+from server.session.shift import MemberOutcome
+
+_PATHS = {
+    QueryPath.FRESH: retrieval_pb.QUERY_PATH_FRESH,
+    QueryPath.KNOWN: retrieval_pb.QUERY_PATH_KNOWN,
+    QueryPath.ENCODED: retrieval_pb.QUERY_PATH_ENCODED,
+}
+
+
+def response_bytes(query: RetrievalQuery, answer: RetrievalResult, receipt: Receipt) -> bytes:
+    """Return an answer as its `response_message` is written, at a fraction of the cost.
+
+    The order of the fields differs: protobuf lets it.
+    """
+    rest = _without_hits(query, answer, receipt).SerializeToString()
+    return with_scores(answer.hits(), answer.scores) + rest
+
+
+def response_message(
+    query: RetrievalQuery, answer: RetrievalResult, receipt: Receipt
+) -> retrieval_pb.RetrieveResponse:
+    """Return an answer as a message."""
+    response = _without_hits(query, answer, receipt)
+    hits = zip(answer.item_ids, answer.scores.tolist(), answer.titles, strict=True)
+    response.hits.extend(
+        retrieval_pb.Hit(item_id=item_id, score=score, title=title)
+        for item_id, score, title in hits
+    )
+    return response
+
+
+def receipt_message(receipt: Receipt) -> retrieval_pb.FreshnessReceipt:
+    """Return a receipt as a message."""
+    return retrieval_pb.FreshnessReceipt(
+        generation=receipt.generation,
+        watermark_ms=receipt.watermark_ms,
+        watermark_age_seconds=receipt.watermark_age_seconds,
+        snapshot_ms=receipt.snapshot_ms,
+        snapshot_age_seconds=receipt.snapshot_age_seconds,
+        live_since_ms=receipt.live_since_ms,
+        overlay_sequence=receipt.overlay_sequence,
+        reflected_ms=receipt.reflected_ms,
+        age_seconds=receipt.age_seconds,
+        refused_generation=receipt.refused_generation,
+    )
+
+
+def _without_hits(
+    query: RetrievalQuery, answer: RetrievalResult, receipt: Receipt
+) -> retrieval_pb.RetrieveResponse:
+    return retrieval_pb.RetrieveResponse(
+        receipt=receipt_message(receipt),
+        query_path=_PATHS[answer.path],
+        normalized_query=query.query,
+        context_members=answer.context.get(MemberOutcome.USED, 0),
+    )
