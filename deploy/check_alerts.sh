@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Checks the alert rules and runs their unit tests with promtool, fetched into .tools/ where it is not installed.
+# Compares rules, configurations and dashboards with their source, checks them, and runs the rules' unit tests.
+# The tools are those on PATH, else those that fetch_monitoring.sh brings.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-tools=../.tools
-promtool=$(command -v promtool || echo "$tools/usr/bin/promtool")
-if [ ! -x "$promtool" ]; then
-    mkdir -p "$tools"
-    (cd "$tools" && apt-get download prometheus >/dev/null 2>&1 && dpkg -x prometheus_*.deb . && rm prometheus_*.deb) || {
-        echo "check: no promtool on PATH, and apt-get download prometheus failed: install Prometheus" >&2
-        exit 1
-    }
-fi
+tool() {
+    command -v "$1" || echo "../.tools/usr/bin/$1"
+}
+
+(cd .. && .venv/bin/python -m deploy.mixin --check)
+command -v promtool >/dev/null && command -v amtool >/dev/null || ./fetch_monitoring.sh
+promtool=$(tool promtool)
 "$promtool" check rules alerts.yml
 "$promtool" check config prometheus.yml
-"$promtool" test rules alerts_test.yml
+"$(tool amtool)" check-config alertmanager.yml
+"$promtool" test rules ./*_test.yml

@@ -1,0 +1,1 @@
+"""Generates rules, dashboards and the files around them from one source."""

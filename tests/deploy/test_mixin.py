@@ -1,0 +1,138 @@
+"""Tests of what generates the rules: settings, sources, and who is told what."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deploy.mixin.__main__ import main
+from deploy.mixin.alertmanager import alertmanager
+from deploy.mixin.files import FOLDER, render
+from deploy.mixin.kubernetes import prometheus_rule, service_monitors
+from deploy.mixin.rules import alerts
+from deploy.mixin.settings import FILE, MixinError, load_settings
+
+SETTINGS = load_settings()
+
+
+def test_the_files_in_the_tree_are_those_of_the_source(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where this fails, `python -m deploy.mixin` brings them up to date."""
+    assert main(["--check"]) == 0, capsys.readouterr().err
+
+
+def test_a_file_that_differs_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The check finds what was changed by hand, and what is missing."""
+    assert main(["--out", str(tmp_path)]) == 0
+    (tmp_path / "alerts.yml").write_text("groups: []\n")
+    (tmp_path / "alertmanager.yml").unlink()
+
+    assert main(["--check", "--out", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert "alerts.yml is not what its source makes" in said
+    assert "alertmanager.yml is not" in said
+    assert "prometheus.yml" not in said
+
+
+def test_a_runbook_elsewhere_is_linked_from_every_alert(tmp_path: Path) -> None:
+    """One setting moves all links."""
+    own = tmp_path / "own.toml"
+    text = FILE.read_text("utf-8").replace(
+        SETTINGS.runbook_base_url, "https://wiki.example/freshet"
+    )
+    own.write_text(text)
+
+    assert main(["--settings", str(own), "--out", str(tmp_path)]) == 0
+    links = [
+        rule["annotations"]["runbook_url"]
+        for group in yaml.safe_load((tmp_path / "alerts.yml").read_text("utf-8"))["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    ]
+    assert links
+    assert all(link.startswith("https://wiki.example/freshet#freshet") for link in links)
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("surprise = 1", "surprise: the keys are runbook_base_url"),
+        ('objective_share = "99%"', "objective_share is '99%'"),
+        ("objective_share = 99.0", "objective_share is 99.0; give 0 to 1"),
+    ],
+)
+def test_settings_that_are_wrong_are_named(
+    line: str, problem: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Unknown keys and wrong values end in one line that says what to give."""
+    name = line.partition(" ")[0]
+    kept = [each for each in FILE.read_text("utf-8").splitlines() if not each.startswith(name)]
+    own = tmp_path / "own.toml"
+    own.write_text("\n".join([*kept, line]))
+
+    assert main(["--settings", str(own), "--out", str(tmp_path)]) == 1
+    assert problem in capsys.readouterr().err
+
+
+def test_the_operator_gets_the_same_rules_and_jobs() -> None:
+    """PrometheusRule and ServiceMonitors agree with the files for Prometheus itself."""
+    files = {name: list(yaml.safe_load_all(text)) for name, text in render(SETTINGS).items()}
+    (prometheus,), (rules,) = files["prometheus.yml"], files["alerts.yml"]
+    jobs = {job["job_name"] for job in prometheus["scrape_configs"]}
+
+    assert prometheus_rule(SETTINGS)["spec"]["groups"] == rules["groups"]
+    components = [
+        monitor["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"]
+        for monitor in service_monitors(SETTINGS)
+    ]
+    assert set(components) == jobs
+    assert len(components) == len(jobs)
+
+
+def test_pages_go_where_pages_go() -> None:
+    """Everything has a receiver, and pages have one of their own."""
+    own = replace(SETTINGS, page_webhook="http://a/", ticket_webhook="http://b/")
+    config = alertmanager(own)
+    urls = {each["name"]: each["webhook_configs"][0]["url"] for each in config["receivers"]}
+    (route,) = config["route"]["routes"]
+
+    assert urls[config["route"]["receiver"]] == "http://b/"
+    assert urls[route["receiver"]] == "http://a/"
+    assert route["matchers"] == ['severity="page"']
+
+
+def test_outages_mute_symptoms_and_no_outage() -> None:
+    """There are alerts of both roles, so that the inhibition has something to do."""
+    roles = {rule["labels"].get("role") for rule in alerts(SETTINGS)}
+    (rule,) = alertmanager(SETTINGS)["inhibit_rules"]
+
+    assert roles == {None, "outage", "symptom"}
+    assert (rule["source_matchers"], rule["target_matchers"]) == (
+        ['role="outage"'],
+        ['role="symptom"'],
+    )
+
+
+def test_an_alert_without_a_summary_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What every alert needs is asked for where it is written."""
+    monkeypatch.setattr(
+        "deploy.mixin.rules.yaml.safe_load",
+        lambda _text: {
+            "name": "odd",
+            "rules": [{"alert": "Odd", "labels": {"severity": "page", "component": "server"}}],
+        },
+    )
+
+    with pytest.raises(MixinError, match="Odd: an alert says in its summary"):
+        alerts(SETTINGS)
+
+
+def test_the_command_runs_from_the_root() -> None:
+    """What the check prints to do can be done."""
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy.mixin", "--check"], cwd=FOLDER.parent, check=False
+    )
+
+    assert done.returncode == 0
