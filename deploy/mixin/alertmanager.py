@@ -34,7 +34,7 @@ def prometheus(settings: Settings) -> dict[str, Any]:
 
 
 def alertmanager(settings: Settings) -> dict[str, Any]:
-    """Return the configuration of Alertmanager: two receivers, and one inhibition."""
+    """Return the configuration of Alertmanager: two receivers, and the inhibition."""
     wait = f"{_GROUP_WAIT_SECONDS}s"
     return {
         "route": {
@@ -56,7 +56,15 @@ def alertmanager(settings: Settings) -> dict[str, Any]:
         # What stops answers from getting fresher is told; that they get older goes
         # without saying meanwhile.
         "inhibit_rules": [
-            {"source_matchers": ['role="outage"'], "target_matchers": ['role="symptom"']},
+            {
+                "source_matchers": ['role="outage"', 'severity="page"'],
+                "target_matchers": ['role="symptom"'],
+            },
+            # A ticket never mutes a page.
+            {
+                "source_matchers": ['role="outage"'],
+                "target_matchers": ['role="symptom"', 'severity="ticket"'],
+            },
         ],
         "receivers": [
             {"name": name, "webhook_configs": [{"url": url, "send_resolved": True}]}

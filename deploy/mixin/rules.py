@@ -1,11 +1,13 @@
-"""The rules of Prometheus: those that are written in `rules/`, and the budget's."""
+"""The rules of Prometheus: those written in `rules/`, the stages' and the budget's."""
 
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from deploy.mixin.budget import budget_groups
 from deploy.mixin.settings import MixinError, Settings
+from deploy.mixin.stages import stage_group
 
 Group = dict[str, Any]
 
@@ -26,7 +28,10 @@ def groups(settings: Settings) -> list[Group]:
         MixinError: an alert lacks what every alert has.
     """
     written = [yaml.safe_load(path.read_text("utf-8")) for path in sorted(_FOLDER.glob("*.yaml"))]
-    return [_with_runbook(group, settings) for group in written]
+    return [
+        _with_runbook(group, settings)
+        for group in (stage_group(), *budget_groups(settings), *written)
+    ]
 
 
 def alerts(settings: Settings) -> list[dict[str, Any]]:

@@ -104,6 +104,17 @@ def test_every_alert_is_tested_firing_and_quiet() -> None:
     assert quiet == alerts
 
 
+def test_every_recording_rule_is_tested() -> None:
+    """Each is asked for by name in a test of the rules."""
+    recorded = {rule["record"] for rule in _all_rules() if "record" in rule}
+    asked = " ".join(
+        moment["expr"] for case in _cases() for moment in case.get("promql_expr_test", [])
+    )
+
+    assert recorded
+    assert {name for name in recorded if not re.search(rf"{name}\b", asked)} == set()
+
+
 def test_jobs_named_by_alerts_are_scraped() -> None:
     """Prometheus scrapes exactly the jobs that the alert on dead processes watches."""
     (watched,) = re.findall(
