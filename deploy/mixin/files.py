@@ -7,6 +7,8 @@ from typing import Any
 import yaml
 
 from deploy.mixin.alertmanager import alertmanager, prometheus
+from deploy.mixin.dashboards.pages import dashboards
+from deploy.mixin.dashboards.panels import to_json
 from deploy.mixin.kubernetes import prometheus_rule, service_monitors
 from deploy.mixin.rules import groups
 from deploy.mixin.settings import Settings
@@ -40,6 +42,7 @@ def render(settings: Settings) -> Mapping[str, str]:
         "alertmanager.yml": _yaml([alertmanager(settings)]),
         "kubernetes/prometheusrule.yaml": _yaml([prometheus_rule(settings)]),
         "kubernetes/servicemonitors.yaml": _yaml(service_monitors(settings)),
+        **{f"grafana/dashboards/{page.uid}.json": to_json(page) for page in dashboards(settings)},
     }
 
 

@@ -1,19 +1,25 @@
 """Tests of what generates the rules: settings, sources, and who is told what."""
 
+import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from deploy.mixin.__main__ import main
 from deploy.mixin.alertmanager import alertmanager
+from deploy.mixin.dashboards.pages import dashboards
+from deploy.mixin.dashboards.panels import Dashboard, Panel, to_json
 from deploy.mixin.files import FOLDER, render
 from deploy.mixin.kubernetes import prometheus_rule, service_monitors
-from deploy.mixin.rules import alerts
+from deploy.mixin.rules import alerts, groups
 from deploy.mixin.settings import FILE, MixinError, load_settings
+from tests.deploy.exported import exported
 
 SETTINGS = load_settings()
 
@@ -138,3 +144,64 @@ def test_the_command_runs_from_the_root() -> None:
     )
 
     assert done.returncode == 0
+
+
+def _used(panel: Panel) -> str:
+    return " ".join(panel.queries.values())
+
+
+@pytest.mark.parametrize("page", dashboards(SETTINGS), ids=lambda page: page.uid)
+def test_panels_say_what_they_show(page: Dashboard) -> None:
+    """Each has a title of its own, a unit and a description; none overlaps another."""
+    titles = [panel.title for panel in page.panels]
+    placed = [each["gridPos"] for each in json.loads(to_json(page))["panels"]]
+    cells = [
+        (x, y)
+        for place in placed
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+
+    assert len(set(titles)) == len(titles)
+    assert all(panel.description.endswith(".") and panel.unit for panel in page.panels)
+    assert len(set(cells)) == len(cells)
+    assert max(x for x, _ in cells) < 24
+
+
+def test_lines_are_where_alerts_fire() -> None:
+    """A threshold is a number of its alert's own expression, and as urgent."""
+    by_name: dict[str, list[dict[str, Any]]] = {}
+    for rule in alerts(SETTINGS):
+        by_name.setdefault(rule["alert"], []).append(rule)
+    drawn = [
+        (panel, each)
+        for page in dashboards(SETTINGS)
+        for panel in page.panels
+        for each in panel.thresholds
+        if each.alert
+    ]
+
+    assert drawn
+    for panel, each in drawn:
+        rules = by_name[each.alert]
+        assert each.severity in {rule["labels"]["severity"] for rule in rules}, panel.title
+        numbers = {
+            float(number)
+            for rule in rules
+            for number in re.findall(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.])", rule["expr"])
+        }
+        # A gauge of 1 and 0 is wrong at 0; a burn rate is times what may be stale.
+        allowed = {1.0} if each.is_floor else set()
+        allowed |= {round(number * (1 - SETTINGS.objective_share), 9) for number in numbers}
+        assert each.value in numbers | allowed, panel.title
+
+
+def test_dashboards_ask_for_what_is_exported_or_recorded() -> None:
+    """No panel names a series that neither a process nor a rule makes."""
+    recorded = {
+        rule["record"] for group in groups(SETTINGS) for rule in group["rules"] if "record" in rule
+    }
+    asked = " ".join(_used(panel) for page in dashboards(SETTINGS) for panel in page.panels)
+
+    assert set(re.findall(r"freshet:[\w:]+", asked)) - recorded == set()
+    assert set(re.findall(r"freshet_[a-z_]+", asked)) - exported() == set()

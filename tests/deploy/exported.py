@@ -1,0 +1,27 @@
+"""What the processes export, by name."""
+
+from prometheus_client import CollectorRegistry
+
+from freshet.metrics import name_process
+from model.metrics import TunerMetrics
+from model.refresher.metrics import RefresherMetrics
+from server.metrics import CallMetrics, IndexMetrics, OverlayMetrics, ServerMetrics
+from stream.metrics import StreamMetrics
+
+_SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
+
+
+def exported() -> set[str]:
+    """The series names that the four processes serve."""
+    registry = CollectorRegistry()
+    name_process(registry, "stream")
+    StreamMetrics(registry)
+    TunerMetrics(registry)
+    RefresherMetrics(registry)
+    ServerMetrics(registry)
+    OverlayMetrics(registry)
+    CallMetrics(registry)
+    IndexMetrics(registry)
+    return {
+        family.name + suffix for family in registry.collect() for suffix in _SUFFIXES[family.type]
+    }
