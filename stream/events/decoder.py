@@ -14,7 +14,8 @@ from stream.events.announcement import (
 )
 from stream.events.fields import shown
 from stream.events.format import Content, Event, Format
-from stream.events.formats.change_capture import item_id_of_key
+from stream.events.formats.catalog import read_item
+from stream.events.formats.change_capture import DeletedByKey, item_id_of_key
 from stream.events.formats.cloudevents import read_binary
 from stream.events.limits import EARLIEST_MS, Limits
 from stream.events.types import CatalogItem, Record, Rejected, Rejection, SourcePartition
@@ -67,7 +68,7 @@ class Decoder:
         """
         limits = self._limits_at(now_ms)
         try:
-            content = self._content(record, limits)
+            content = self._content_or_deletion(record, limits)
         except Rejected as rejected:
             return Decoded((), (_rejection(record, rejected),))
         events = [_with_time(event, record, limits) for event in content.events]
@@ -77,6 +78,14 @@ class Decoder:
     def format_of(self, position: SourcePartition, content_type: str) -> Format | None:
         """Return which format a record is in; None: one that Freshet does not read."""
         return self._format_of(content_type, self._message_of_topic.get(position.source, EVENT))
+
+    def _content_or_deletion(self, record: Record, limits: Limits) -> Content:
+        try:
+            return self._content(record, limits)
+        except DeletedByKey as deletion:
+            if not record.key:
+                raise
+            return read_item({**deletion.row, "item_id": item_id_of_key(record.key)}, limits)
 
     def _content(self, record: Record, limits: Limits) -> Content:
         if record.value is None:

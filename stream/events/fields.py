@@ -24,6 +24,7 @@ ACTIONS: Mapping[str, Action] = {action.label: action for action in Action} | {
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _SECOND = timedelta(seconds=1)
+_DAY = timedelta(days=1)
 _NO_TIME = timedelta()
 _OBJECT_DECODER = msgspec.json.Decoder()
 
@@ -48,17 +49,28 @@ _TRUTHS: Mapping[str, bool] = {
     "0": False,
 }
 
+# Types that BSON has and JSON has not, as MongoDB's Extended JSON writes them.
+_EXTENDED_NUMBERS = frozenset({"$numberDecimal", "$numberDouble", "$numberInt", "$numberLong"})
+_EXTENDED = _EXTENDED_NUMBERS | {"$date", "$oid", "$uuid"}
+_OF_NUMBERS = (*"-0123456789NI",)  # NaN and Infinity too
+
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# What strict JSON has not and many write: half a surrogate pair, and numbers that are
-# none, or none that a float can be.
-_LOOSE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]|NaN|Infinity|[eE]\+?\d{3}")
+# What strict JSON has not and many write: half a surrogate pair, numbers that are none,
+# or none that a float can be, and control characters in texts.
+_LOOSE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]|NaN|Infinity|[eE]\+?\d{3}|[\0-\x1f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _WHOLE_NUMBER = re.compile(r"([+-]?\d{1,30})(?:\.\d*)?", re.ASCII)
 _WITH_EXPONENT = re.compile(r"[+-]?\d{1,30}(?:\.\d{0,30})?E[+-]?\d{1,2}", re.ASCII)
 _SECOND_60 = re.compile(r"(\d{4}-?\d\d-?\d\d[T ]\d\d:?\d\d:?)60(?!\d)(.*)", re.ASCII)
-_UTC = re.compile(r" ?(?:UTC|GMT)$")
+_UTC = re.compile(r" ?(?:UTC|GMT|Z)$")
+_MINUS = "\u2212"  # which ISO 8601 prefers before an offset
+_BEFORE_OFFSET = re.compile(r"(?<=\d) (?=[+-]\d\d:?\d*$)", re.ASCII)
 # The name of a zone behind a time that has its offset, as RFC 9557 and Java write it.
-_ZONE = re.compile(r"(?<=[Z\d])\[[^\[\]]*\]$")
+_ZONE = re.compile(r"(Z|[+-]\d\d(?::?\d\d)?)\[[^\[\]]*\]$", re.ASCII)
+# The hour 24 of a day is the first of the next.
+_END_OF_DAY = re.compile(
+    r"(?<=\d)([T ])24(?=(?::?00(?::?00(?:[.,]0+)?)?)?(?:Z|[+-]\d\d(?::?\d\d)?)?$)", re.ASCII
+)
 
 
 def json_object(value: bytes) -> dict[str, Any]:
@@ -74,7 +86,7 @@ def json_value(value: bytes) -> Any:
 
     A byte order mark before it is no part of it. Half a surrogate pair, which no text
     may have, stays in it: whoever reads a field decides. ``NaN``, ``Infinity`` and
-    numbers beyond a float are null.
+    numbers beyond a float are null. Control characters in texts are read as they are.
     """
     try:
         return _OBJECT_DECODER.decode(value)
@@ -83,10 +95,10 @@ def json_value(value: bytes) -> Any:
     except ValueError as error:
         if value.startswith(_BYTE_ORDER_MARK):
             return json_value(value.lstrip(_BYTE_ORDER_MARK))
-        if _LOOSE.search(value):
-            return _loose_json(value)
         reject_framed(value)
         reject_empty(value)
+        if _LOOSE.search(value.strip()):
+            return _loose_json(value)
         raise Rejected("malformed", f"not JSON: {error}") from None
 
 
@@ -115,10 +127,36 @@ def reject_framed(value: bytes) -> None:
     )
 
 
+def json_in(text: str, *, marks: tuple[str, ...] = ("{", "[")) -> Any:
+    """Return the JSON that a text is, where it begins with one of some marks; else, or
+    where it is none, the text.
+    """
+    if not text.lstrip().startswith(marks):
+        return text
+    try:
+        return json_value(text.encode("utf-8", "surrogatepass"))
+    except Rejected:
+        return text
+
+
+def bare(value: Any) -> Any:
+    """Return what MongoDB's Extended JSON says of one value, such as ``{"$oid": ID}``;
+    anything else as it is.
+    """
+    if not isinstance(value, dict) or len(value) != 1:
+        return value
+    ((kind, said),) = value.items()
+    if kind == "$date" and isinstance(said, dict):  # in milliseconds, as a $numberLong
+        return said.get("$numberLong", value)
+    if kind in _EXTENDED_NUMBERS and isinstance(said, str):
+        return json_in(said, marks=_OF_NUMBERS)
+    return said if kind in _EXTENDED else value
+
+
 def _loose_json(value: bytes) -> Any:
     try:
         text = value.decode("utf-8", "surrogatepass")
-        return json.loads(text, parse_constant=_no_number, parse_float=_finite)
+        return json.loads(text, strict=False, parse_constant=_no_number, parse_float=_finite)
     except RecursionError:
         raise Rejected("malformed", "the JSON is nested too deeply") from None
     except ValueError as error:
@@ -151,8 +189,8 @@ def string(fields: Mapping[str, Any], name: str, *, required: bool = False) -> s
 
 def text(fields: Mapping[str, Any], name: str) -> str:
     """Return a string, or a number as JSON writes it; "" where it is absent or null."""
-    value = fields.get(name)
-    return number_text(value) if is_number(value) else string(fields, name)
+    value = bare(fields.get(name))
+    return number_text(value) if is_number(value) else string({name: value}, name)
 
 
 def identifier(fields: Mapping[str, Any], name: str, *, required: bool = False) -> str:
@@ -161,7 +199,7 @@ def identifier(fields: Mapping[str, Any], name: str, *, required: bool = False) 
     "" where it is absent or null and not required. Half a surrogate pair is rejected:
     two ids that differ in it would become one.
     """
-    value = fields.get(name)
+    value = bare(fields.get(name))
     if isinstance(value, str):
         if not value.isascii() and _SURROGATE.search(value):
             raise Rejected("malformed", f"{name} has half a surrogate pair: {shown(value)}")
@@ -172,7 +210,7 @@ def identifier(fields: Mapping[str, Any], name: str, *, required: bool = False) 
         return str(value)
     if value is not None:
         reject_type(name, "a string or a whole number", value)
-    return string(fields, name, required=required)
+    return string({name: value}, name, required=required)
 
 
 def visitor(session_id: str, user_id: str, device_id: str) -> tuple[str, str]:
@@ -265,7 +303,7 @@ def time(fields: Mapping[str, Any], name: str, *, default: int | None = None) ->
     Where it is absent, null or blank, the default; without a default it is required.
     An ISO time without an offset is UTC, and second 60 is the next minute's first.
     """
-    value = fields.get(name)
+    value = bare(fields.get(name))
     if is_nothing(value):
         if default is None:
             raise Rejected("missing_field", f"{name} is absent")
@@ -283,12 +321,15 @@ def _time_of_text(name: str, text: str) -> int:
         return int(number[1])
     if _WITH_EXPONENT.fullmatch(text.upper()):
         return math.floor(Decimal(text))
-    iso = _UTC.sub("Z", _ZONE.sub("", text.upper()))
+    iso = _UTC.sub("Z", _ZONE.sub(r"\1", text.upper().replace(_MINUS, "-")))
+    iso = _BEFORE_OFFSET.sub("", iso)
+    iso, num_days = _END_OF_DAY.subn(r"\g<1>00", iso)
     second_60 = _SECOND_60.fullmatch(iso)
     try:
         moment = datetime.fromisoformat(f"{second_60[1]}59{second_60[2]}" if second_60 else iso)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return (moment - _EPOCH + (_SECOND if second_60 else _NO_TIME)) // _MILLISECOND
+        since = moment - _EPOCH + num_days * _DAY + (_SECOND if second_60 else _NO_TIME)
+        return since // _MILLISECOND
     except ValueError:
         raise Rejected(
             "malformed", f"{name} is not a time in milliseconds or ISO 8601: {shown(text)}"

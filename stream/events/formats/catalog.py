@@ -19,15 +19,63 @@ _Named = tuple[str, _Scalar]
 
 _KNOWN_FIELDS = {"item_id", "title", "text", "attributes", "available", "deleted", "ts_ms"}
 _OF_STATES = _KNOWN_FIELDS - {"item_id", "ts_ms"}
+# Names of fields in small letters and without what is between words, as events of any
+# platform have them: who it was, and what was done or when.
+_OF_VISITORS = frozenset(
+    {
+        "anonymousid",
+        "clientid",
+        "customerid",
+        "deviceid",
+        "distinctid",
+        "sessionid",
+        "userid",
+        "userpseudoid",
+        "visitorid",
+    }
+)
+_OF_DEEDS = frozenset(
+    {
+        "action",
+        "actionname",
+        "behavior",
+        "behaviour",
+        "event",
+        "eventname",
+        "eventtime",
+        "eventtimestamp",
+        "eventtype",
+        "query",
+        "searchquery",
+        "searchterm",
+        "time",
+        "timestamp",
+        "userquery",
+    }
+)
 _OF_ACTIONS = {"ts_ms", "type"}
+# What a table of items calls a title or a text; its rows may have the id of a seller.
+_OF_ITEMS = _OF_STATES | {"name", "description"}
+_BETWEEN_WORDS = str.maketrans("", "", "_- ")
 _SEPARATOR = ", "
 _SHOWN_FIELDS = 5  # of an item without an id: enough to know what sent it
 _SHOWN_CHARS = 40  # of each of their names: longer than any
+# How lists of attributes name one, and its value, as commerce platforms export them.
+_PAIR_NAMES = ("name", "key", "code", "attribute_code")
+_PAIR_VALUES = ("value", "values")
+# What beside a text in an object says in which language it is.
+_OF_LANGUAGES = frozenset({"lang", "language", "locale", "@language"})
 # Lists and objects within each other, of an attribute such as size.shoe.eu.label. What
 # is deeper is a document, not an attribute.
 _MAX_DEPTH = 5
 _QUANTITY = re.compile(r"[+-]?\d{1,15}(\.\d{0,15})?", re.ASCII)
-_SCHEMA_ORG = ("https://schema.org/", "http://schema.org/", "schema:")
+_SCHEMA_ORG = (
+    "https://schema.org/",
+    "http://schema.org/",
+    "https://www.schema.org/",
+    "http://www.schema.org/",
+    "schema:",
+)
 _AVAILABILITY: Mapping[str, bool] = {
     "available": True,
     "instock": True,
@@ -74,7 +122,7 @@ def read_item(line: dict[str, Any], limits: Limits) -> Content:
         item_id=fields.identifier(row, "item_id", required=True),
         title=_text_of(row.get("title"), repairs),
         text="\n".join(text for text in texts if text.strip()),
-        attributes=_joined(extras) | _joined(_leaves(row.get("attributes"), repairs)),
+        attributes=_joined(extras) | _joined(_attributes(row.get("attributes"), repairs)),
         available=_is_available(row.get("available"), repairs),
         deleted=fields.truth(row, "deleted", default=False),
         ts_ms=fields.time(row, "ts_ms", default=0),
@@ -94,25 +142,47 @@ def _reject_event(row: Mapping[str, Any]) -> None:
     """Reject what is an event and says nothing of an item, so that no catalogue gets
     the ids of sessions and users in the place of texts.
     """
-    is_action = row.keys() >= _OF_ACTIONS and "user_id" in row
-    if (is_action or "session_id" in row) and not row.keys() & _OF_STATES:
+    if row.keys() & _OF_STATES:
+        return
+    names = {name.lower().translate(_BETWEEN_WORDS): name for name in row}
+    visitors, deeds = names.keys() & _OF_VISITORS, names.keys() & _OF_DEEDS
+    deeds |= {"type"} if row.keys() >= _OF_ACTIONS else set()
+    if "session_id" in row or (visitors and deeds and not row.keys() & _OF_ITEMS):
+        said = ", ".join(repr(names[name][:_SHOWN_CHARS]) for name in sorted(visitors | deeds))
         raise Rejected(
             "unknown_type",
-            "it has session_id, or ts_ms, type and user_id, and no title, text, attributes, "
-            "available or deleted, so it is an event; publish it to the topic of clicks or "
-            "sessions, or give its file with --source",
+            f"it has {said} and no title, text, attributes, available or deleted, so it is an "
+            "event; publish it to the topic of clicks or sessions, or give its file with "
+            "--source; where it is an item, name its title",
         )
+
+
+def _attributes(found: object, repairs: list[Repair]) -> list[_Named]:
+    """Return attributes: an object's, those of each object in a list, or either as JSON
+    in a text, which a column of JSON becomes through change capture.
+    """
+    if isinstance(found, str):
+        found = fields.json_in(found)
+    if not isinstance(found, list):
+        return _leaves(found, repairs)
+    leaves: list[_Named] = []
+    for each in found:
+        pair = _pair(each)
+        leaves += _leaves(each if pair is None else dict([pair]), repairs)
+    return leaves
 
 
 def _leaves(found: object, repairs: list[Repair]) -> list[_Named]:
     """Return the values in an object, each with its name: the members of a list have
     its name, and the fields of an object their own behind its name and a dot.
     """
-    if found is not None and not isinstance(found, dict):
+    if fields.is_nothing(found):
+        return []
+    if not isinstance(found, dict):
         repairs.append("dropped")
         return []
     leaves: list[_Named] = []
-    for name, value in (found or {}).items():
+    for name, value in found.items():
         _add_leaves(leaves, fields.mended(name), value, _MAX_DEPTH, repairs)
     return leaves
 
@@ -120,6 +190,7 @@ def _leaves(found: object, repairs: list[Repair]) -> list[_Named]:
 def _add_leaves(
     leaves: list[_Named], name: str, value: object, depth: int, repairs: list[Repair]
 ) -> None:
+    value = fields.bare(value)
     if not isinstance(value, dict | list):
         scalar = _scalar(value)
         leaves += [] if scalar is None else [(name, scalar)]
@@ -127,10 +198,23 @@ def _add_leaves(
         repairs.append("dropped")
     elif isinstance(value, list):
         for each in value:
-            _add_leaves(leaves, name, each, depth - 1, repairs)
+            pair = _pair(each)
+            inside = each if pair is None else dict([pair])
+            _add_leaves(leaves, name, inside, depth - 1, repairs)
     else:
         for inner, each in value.items():
             _add_leaves(leaves, f"{name}.{fields.mended(inner)}", each, depth - 1, repairs)
+
+
+def _pair(found: object) -> tuple[str, object] | None:
+    """Return the name and the value of an attribute that an object in a list gives by
+    itself, as in ``{"name": "color", "value": "red"}``; None: it is no such object.
+    """
+    if not isinstance(found, dict):
+        return None
+    names = [found[name] for name in _PAIR_NAMES if isinstance(found.get(name), str)]
+    values = [found[name] for name in _PAIR_VALUES if name in found]
+    return (names[0], values[0]) if names and values else None
 
 
 def _joined(leaves: Sequence[_Named]) -> dict[str, str]:
@@ -142,15 +226,30 @@ def _joined(leaves: Sequence[_Named]) -> dict[str, str]:
 
 
 def _text_of(value: object, repairs: list[Repair]) -> str:
-    """Return a title or a text: a string, a number, or several of them."""
-    texts = []
-    for each in value if isinstance(value, list) else [value]:
-        scalar = _scalar(each)
-        if scalar is None or isinstance(scalar, bool):
-            repairs += [] if each is None else ["dropped"]
-        else:
-            texts.append(_text(scalar))
-    return " ".join(texts)
+    """Return a title or a text: a string, a number, or all of those in a list or an
+    object, such as one of languages, each once.
+    """
+    texts: list[str] = []
+    _add_texts(texts, value, _MAX_DEPTH, repairs)
+    return " ".join(dict.fromkeys(texts)) if isinstance(value, dict) else " ".join(texts)
+
+
+def _add_texts(texts: list[str], value: object, depth: int, repairs: list[Repair]) -> None:
+    value = fields.bare(value)
+    if isinstance(value, dict | list) and depth:
+        inside = (
+            value
+            if isinstance(value, list)
+            else [each for name, each in value.items() if name not in _OF_LANGUAGES]
+        )
+        for each in inside:
+            _add_texts(texts, each, depth - 1, repairs)
+        return
+    scalar = _scalar(value)
+    if scalar is None or isinstance(scalar, bool):
+        repairs += [] if value is None else ["dropped"]
+    else:
+        texts.append(_text(scalar))
 
 
 def _scalar(value: object) -> _Scalar | None:
@@ -166,6 +265,7 @@ def _text(scalar: _Scalar) -> str:
 
 def _is_available(value: object, repairs: list[Repair]) -> bool:
     """Return whether an item is available; it is unless it says otherwise."""
+    value = fields.bare(value)
     found = fields.as_truth(value)
     if found is None and isinstance(value, str):
         found = _availability(value)

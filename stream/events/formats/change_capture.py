@@ -6,6 +6,23 @@ from typing import Any
 from stream.events import fields
 from stream.events.types import Rejected
 
+
+class DeletedByKey(Rejected):
+    """A deletion that does not say of which item: only its record's key can.
+
+    Attributes:
+        row: what it does say.
+    """
+
+    def __init__(self, row: Mapping[str, Any]) -> None:
+        super().__init__(
+            "missing_field",
+            "the deletion has no item_id, and its record no key that names the item; let the "
+            "table's replica identity be full, or write its key",
+        )
+        self.row = row
+
+
 _STATES = ("c", "r", "u")  # created, read in a snapshot, updated
 _DELETED = "d"
 _METADATA = "__"  # what the names of fields that Debezium adds to a row begin with
@@ -19,11 +36,16 @@ def row_of(line: dict[str, Any]) -> dict[str, Any]:
     included.
 
     A bare item is returned as it is.
+
+    Raises:
+        DeletedByKey: it is a deletion, and only its record's key names the item.
     """
     found = payload_of(line)
-    if "op" in found and found.keys() & {"before", "after"}:
-        return _changed_row(found)
-    return _unwrapped_row(found)
+    is_change = "op" in found and bool(found.keys() & {"before", "after"})
+    row = _changed_row(found) if is_change else _unwrapped_row(found)
+    if row.get("item_id") is None and fields.truth(row, "deleted", default=False):
+        raise DeletedByKey(row)
+    return row
 
 
 def payload_of(line: dict[str, Any]) -> dict[str, Any]:
@@ -72,11 +94,18 @@ def _id_of(found: Any) -> str:
         return fields.identifier({"the key": found}, "the key", required=True)
     for name in _KEY_FIELDS:
         if found.get(name) is not None:
-            return fields.identifier(found, name)
+            return fields.identifier({name: _id_in(found[name])}, name)
     names = ", ".join(map(fields.shown, [*found][:_SHOWN_NAMES]))
     raise Rejected(
         "missing_field", f"the key is JSON with the fields {names}; it needs item_id or id"
     )
+
+
+def _id_in(value: Any) -> Any:
+    """Return an id out of what MongoDB's connector writes, JSON in a text; else as it
+    is.
+    """
+    return fields.json_in(value, marks=('"', '{"$')) if isinstance(value, str) else value
 
 
 def _payload(found: Any, name: str) -> Any:
@@ -96,20 +125,35 @@ def _changed_row(change: Mapping[str, Any]) -> dict[str, Any]:
     source = fields.mapping(change, "source")
     changed_ms = source.get("ts_ms") or change.get("ts_ms")
     if operation == _DELETED:
-        before = fields.mapping(change, "before")
+        before = _state(change, "before")
         return {"item_id": before.get("item_id"), "deleted": True, "ts_ms": changed_ms}
     if operation not in _STATES:
         raise Rejected(
             "unknown_type",
             f"op {fields.shown(operation)} of a change is not one of c, r, u and d; filter it out",
         )
-    row = fields.mapping(change, "after")
+    row = _state(change, "after")
     return row if fields.time(row, "ts_ms", default=0) else row | {"ts_ms": changed_ms}
 
 
+def _state(change: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return a row before or after a change; of MongoDB it is JSON in a text."""
+    state = change.get(name)
+    if isinstance(state, str):
+        return fields.json_object(state.encode("utf-8", "surrogatepass"))
+    return fields.mapping(change, name)
+
+
 def _unwrapped_row(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row without what Debezium added to it, which is taken over."""
+    """Return a row without what Debezium added to it, which is taken over.
+
+    What it adds may be set to have names without the mark; of those the operation of a
+    deletion counts, for the row would be listed again.
+    """
     added = {name: value for name, value in row.items() if name.startswith(_METADATA)}
+    if row.get("op") == _DELETED:
+        row = {name: value for name, value in row.items() if name != "op"}
+        added["__op"] = _DELETED
     if not added:
         return row
     bare = {name: value for name, value in row.items() if name not in added}

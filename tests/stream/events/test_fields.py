@@ -149,6 +149,15 @@ def test_truths(value: object, *, truth: bool) -> None:
         ("1.5007E+3", 1500),
         ("1970-01-01T00:00:01Z[UTC]", 1000),
         ("1970-01-01T02:00:01+02:00[Europe/Berlin]", 1000),
+        ("1970-01-01 00:00:00.25 +00:00", 250),
+        ("1970-01-01 02:00:01.5 +0200", 1500),
+        ("1970-01-01 00:00:01 Z", 1000),
+        ("1970-01-01T02:00:01+02[Europe/Berlin]", 1000),
+        ("1969-12-31T22:00:01\u221202:00", 1000),
+        ("1969-12-31T24:00:00Z", 0),
+        ("1969-12-31 24:00", 0),
+        ("1970-01-01T24:00:00.0+01:00", 82_800_000),
+        ("1970-W01-4T24Z", 86_400_000),
         (2**70, 2**70),
         (1e300, int(1e300)),
     ],
@@ -168,6 +177,10 @@ def test_times(said: object, ts_ms: int) -> None:
         "1970-01-01T00:00:61Z",
         "1970-01-01T00:00:600",
         "1970-13-01T00:00:60Z",
+        "1970-01-01T00:00:01[Europe/Berlin]",
+        "1970-01-01 00:00:01 Europe/Berlin",
+        "1970-01-01T24:00:01Z",
+        "1970-01-01T25:00:00Z",
         "9" * 40,
         "1e300",
         "٣",
@@ -192,6 +205,15 @@ def test_numbers_that_are_none_are_null(nothing: bytes) -> None:
     found = fields.json_object(b'{"a": ' + nothing + b', "b": "NaN 1e999"}')
 
     assert found == {"a": None, "b": "NaN 1e999"}
+
+
+@pytest.mark.parametrize("character", [b"\t", b"\n", b"\r", b"\0", b"\x1f", b"\x1b[0m"])
+def test_control_characters_in_texts(character: bytes) -> None:
+    """Descriptions that were pasted have them, and writers that escape nothing."""
+    found = fields.json_object(b'{"a": "x' + character + b'y", "b": 1}')
+
+    assert found == {"a": f"x{character.decode()}y", "b": 1}
+    assert reason_of(lambda: fields.json_object(b'{"a": 1 ' + character + b"2}")) == "malformed"
 
 
 def test_byte_order_marks_before_json() -> None:

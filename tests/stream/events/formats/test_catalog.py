@@ -145,6 +145,12 @@ def test_rejected_catalogue_lines(line: dict[str, Any], reason: str) -> None:
     [
         {"ts_ms": TS_MS, "type": "view", "user_id": "jane", "item_id": "i"},
         {"event": "click", "session_id": "s", "user_id": "jane", "query": "q", "item_id": "i"},
+        {"event": "click", "timestamp": TS_MS, "user_id": "jane", "query": "q", "item_id": "i"},
+        {"behavior": "pv", "time": 1, "user_id": "jane", "item_id": "i"},
+        {"event_name": "view_item", "user_pseudo_id": "p.1", "item_id": "i"},
+        {"eventType": "click", "visitorId": "v", "item_id": "i"},
+        {"action": "buy", "customer-id": 7, "item_id": "i", "price": 9.5},
+        {"userId": "jane", "item_id": "i", "rating": 5, "Timestamp": 978300760},
     ],
 )
 def test_an_event_is_no_item(line: dict[str, Any]) -> None:
@@ -158,9 +164,19 @@ def test_an_event_is_no_item(line: dict[str, Any]) -> None:
     assert events_of({**line, "title": "T"}, JSON_ITEM) != []
 
 
-def test_a_seller_makes_no_event() -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"name": "Lamp", "type": "used"},
+        {"name": "Lamp", "timestamp": TS_MS},
+        {"description": "A lamp", "event": "sale"},
+        {"price": 9.5, "type": "used"},
+        {"available": True, "time": TS_MS},
+    ],
+)
+def test_a_seller_makes_no_event(said: dict[str, Any]) -> None:
     """A marketplace names the user that sells an item."""
-    line = {"item_id": "i", "name": "Lamp", "user_id": 7, "type": "used"}
+    line = {"item_id": "i", "user_id": 7, **said}
     assert events_of(line, JSON_ITEM)[0].attributes["user_id"] == "7"
 
 
@@ -183,11 +199,16 @@ def test_an_item_without_an_id_is_named_by_what_it_has(line: dict[str, Any]) -> 
         ({"title": ["Red", "lamp", 3]}, {"title": "Red lamp 3"}, []),
         ({"title": None, "text": None, "attributes": None, "available": None}, {}, []),
         ({"title": True}, {}, ["dropped"]),
-        ({"title": {"en": "Lamp"}}, {}, ["dropped"]),
+        ({"title": {"en": "Lamp", "de": "Lampe"}}, {"title": "Lamp Lampe"}, []),
+        ({"title": {"en": "Lamp", "nl": "Lamp", "fr": None}}, {"title": "Lamp"}, []),
+        ({"title": [{"@language": "en", "@value": "Lamp"}]}, {"title": "Lamp"}, []),
+        ({"title": {"en": True, "de": "Lampe"}}, {"title": "Lampe"}, ["dropped"]),
+        ({"text": {"en": ["One", ["two"]], "locale": "en"}}, {"text": "One two"}, []),
+        ({"text": [[[[[["x"]]]]]]}, {}, ["dropped"]),
         ({"title": "La\ud83dmp"}, {"title": "La\ufffdmp"}, []),
         ({"title": "t" * 70_000}, {"title": "t" * 65_533 + "…"}, ["cut"]),
         ({"text": "é" * 40_000}, {"text": "é" * 32_766 + "…"}, ["cut"]),
-        ({"text": [{"p": "x"}, "y"]}, {"text": "y"}, ["dropped"]),
+        ({"text": [{"p": "x"}, "y"]}, {"text": "x y"}, []),
         ({"attributes": {"color": ["red", "blue"]}}, {"attributes": {"color": "red, blue"}}, []),
         (
             {"attributes": {"price": 9.99, "n": 2**70}},
@@ -217,6 +238,37 @@ def test_an_item_without_an_id_is_named_by_what_it_has(line: dict[str, Any]) -> 
             [],
         ),
         ({"attributes": ["red"]}, {}, ["dropped"]),
+        ({"attributes": "red"}, {}, ["dropped"]),
+        ({"attributes": " "}, {}, []),
+        ({"attributes": '{"size": {"eu": 42}}'}, {"attributes": {"size.eu": "42"}}, []),
+        ({"attributes": "{size: 42}"}, {}, ["dropped"]),
+        (
+            {"attributes": [{"name": "color", "value": "red"}, {"key": "size", "values": [4, 5]}]},
+            {"attributes": {"color": "red", "size": "4, 5"}},
+            [],
+        ),
+        (
+            {"attributes": [{"color": "red"}, 7, {"attribute_code": "fit", "value": None}]},
+            {"attributes": {"color": "red"}},
+            ["dropped"],
+        ),
+        (
+            {"specs": [{"code": "color", "value": "red"}, {"code": "color", "value": "blue"}]},
+            {"attributes": {"specs.color": "red, blue"}, "text": "red\nblue"},
+            [],
+        ),
+        (
+            {"attributes": {"a": {"$numberDecimal": "9.90"}, "b": {"$oid": "x"}, "c": {"$x": 1}}},
+            {"attributes": {"a": "9.9", "b": "x", "c.$x": "1"}},
+            [],
+        ),
+        ({"item_id": {"$oid": "5f"}}, {"item_id": "5f"}, []),
+        ({"item_id": {"$numberLong": "4711"}}, {"item_id": "4711"}, []),
+        ({"title": {"$numberInt": "1984"}}, {"title": "1984"}, []),
+        ({"ts_ms": {"$date": {"$numberLong": str(TS_MS)}}}, {"ts_ms": TS_MS}, []),
+        ({"ts_ms": {"$date": "2023-11-14T21:56:40Z"}}, {"ts_ms": TS_MS}, []),
+        ({"available": {"$numberInt": "0"}}, {"available": False}, []),
+        ({"available": "http://www.schema.org/OutOfStock"}, {"available": False}, []),
         ({"attributes": {"n" * 1025: "x", "m": "y"}}, {"attributes": {"m": "y"}}, ["dropped"]),
         ({"attributes": {"b\ud83d": "\ud83d"}}, {"attributes": {"b\ufffd": "\ufffd"}}, []),
         (

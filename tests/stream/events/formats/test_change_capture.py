@@ -46,6 +46,11 @@ def change(op: str, **more: Any) -> dict[str, Any]:
         (change("u", after=ROW, source=None, ts_ms=None), STATE),
         (change("d", before={"item_id": "A"}), TIMED_GONE),
         (change("d", before={**ROW, "ts_ms": 1}), TIMED_GONE),
+        # MongoDB's states are JSON in a text
+        (change("c", after=json.dumps(ROW)), TIMED),
+        (change("d", before=json.dumps(ROW)), TIMED_GONE),
+        # unwrapped with an empty prefix
+        ({**ROW, "op": "d"}, CatalogItem(item_id="A", title="T", deleted=True)),
         # a row may have a column of this name
         (
             {**ROW, "op": "x"},
@@ -72,6 +77,8 @@ def test_values(value: dict[str, Any], item: CatalogItem, *, with_schema: bool) 
         (change("d"), "missing_field", "item_id"),
         (change("d", before={"sku": "A"}), "missing_field", "item_id"),
         (change("u", after=[]), "wrong_type", "after"),
+        (change("u", after="A"), "malformed", "JSON"),
+        ({"__deleted": "true", "sku": "A"}, "missing_field", "key"),
         (
             change("u", after={"item_id": "A", "ts_ms": TS_MS // 1000}),
             "absurd_timestamp",
@@ -91,9 +98,39 @@ def test_rejected_values(value: dict[str, Any], reason: str, detail: str) -> Non
 
 
 @pytest.mark.parametrize(
+    "value",
+    [
+        change("d"),
+        change("d", before={"sku": "A"}),
+        {"item_id": None, "__deleted": "true", "__source_ts_ms": TS_MS},
+        {"op": "d", "ts_ms": TS_MS},
+    ],
+)
+def test_a_deletion_without_a_row_is_of_its_key(value: dict[str, Any]) -> None:
+    """By default Postgres tells the key alone of what was deleted."""
+    key = b'{"schema": {}, "payload": {"item_id": "A"}}'
+    wrapped = {"schema": {"type": "struct"}, "payload": value}
+    headers = (("ce_specversion", "1.0"), ("ce_type", "io.debezium.DataChange"))
+
+    assert events_of(value, source=TOPIC, key=key) == [TIMED_GONE]
+    assert events_of(wrapped, source=TOPIC, key=key) == [TIMED_GONE]
+    assert events_of(value, source=TOPIC, key=key, headers=headers) == [TIMED_GONE]
+
+
+def test_a_deletion_whose_key_names_nothing() -> None:
+    """Its reason is the key's."""
+    reason, detail = rejection_of(change("d"), source=TOPIC, key=b'{"sku": "A"}')
+
+    assert (reason, "'sku'" in detail) == ("missing_field", True)
+
+
+@pytest.mark.parametrize(
     ("key", "item_id"),
     [
         (b"A", "A"),
+        (b'{"id": "\\"A\\""}', "A"),
+        (b'{"id": "{\\"$oid\\": \\"5f\\"}"}', "5f"),
+        (b'{"id": "\\"A"}', '"A'),
         (b"4711", "4711"),
         (b'"A"', "A"),
         (b'{"item_id": "A"}', "A"),
