@@ -1,5 +1,6 @@
 """Small overlay rows with random vectors."""
 
+import json
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -23,6 +24,7 @@ def overlay_rows(
     gone_items: Iterable[str] = (),
     gone_queries: Iterable[str] = (),
     hidden: Iterable[str] = (),
+    attributes: Mapping[str, Mapping[str, str]] | None = None,
 ) -> OverlayRows:
     """Return rows of named vectors.
 
@@ -33,13 +35,17 @@ def overlay_rows(
         gone_items: ids that are gone.
         gone_queries: texts of queries that are gone.
         hidden: ids of `items` that are unavailable.
+        attributes: of `items`, by id; those of the others are as before.
     """
     items, queries, gone = items or {}, queries or {}, tuple(gone_items)
+    attributes = attributes or {}
     hidden = frozenset(hidden)
     return OverlayRows(
         item_ids=tuple(items),
         item_titles=tuple(f"new {item}" for item in items),
-        item_attributes=("",) * len(items),
+        item_attributes=tuple(
+            json.dumps(attributes[item]) if item in attributes else "" for item in items
+        ),
         item_shown=np.array([item not in hidden for item in items], dtype=np.bool_),
         item_catalog_ms=np.zeros(len(items), dtype=np.int64),
         item_vectors=_matrix(items, dim),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.artifact.attributes.build import build_attributes
 from model.artifact.checks.canaries import make_canaries
 from model.artifact.encoder import TextEncoder, unit_rows
 from model.artifact.index.engine import load_engine
@@ -19,6 +20,7 @@ from model.settings import ModelSettings
 from protos import manifest_v1_pb2 as manifest_pb
 from protos.text import normalize_query, text_key
 from stream.files import new_directory, replace_file
+from stream.graph.attributes import attribute_columns
 from testing.vectors import width
 
 # Small, so that a generation is written in milliseconds, and all different, so that
@@ -48,6 +50,7 @@ class Catalogue:
     taken_ms: int = NOW_MS - 30_000
     created_ms: int = NOW_MS
     item_ids: list[str] | None = None  # None: the id of the generation, and a number
+    attributes: list[dict[str, str]] | None = None  # None: as before they were stored
     context_weights: ContextWeights = NO_CONTEXT
     passed_gate: bool = True
     item_vectors: NDArray[np.float32] = field(init=False)
@@ -103,6 +106,21 @@ def make_catalogue(
         queries=[normalize_query(query) for query in queries],
         seed=seed,
     )
+
+
+def some_attributes(num_items: int) -> list[dict[str, str]]:
+    """Return attributes of so many items: numbers, lists, and some that few have."""
+    colours = ("red", "green, blue", "blue", "")
+    return [
+        {
+            "price": str(1 + item % 13),
+            "brand": f"brand {item % 5}",
+            "colour": colours[item % len(colours)],
+            **({"sale": "yes"} if item % 11 == 0 else {}),
+            **({"sizes": f"{item % 40}, {item % 40 + 1}"} if item % 3 == 0 else {}),
+        }
+        for item in range(num_items)
+    ]
 
 
 class Artifacts:
@@ -179,6 +197,9 @@ def _fill(folder: Path, generation_id: str, catalogue: Catalogue) -> manifest_pb
     }
     for name, array in arrays.items():
         writer.add_array(name, array)
+    if catalogue.attributes is not None:
+        columns = attribute_columns([catalogue.attributes[item] for item in items])
+        writer.add_attributes(build_attributes(columns, np.arange(num_items)))
     engine = load_engine(catalogue.settings.index_engine)
     engine.build(item_vectors[index_items], folder / engine.file_name, catalogue.settings)
     return manifest_pb.Generation(

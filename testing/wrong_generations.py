@@ -39,6 +39,7 @@ def wrong_generations(whole: Path) -> Iterator[tuple[str, Break]]:
     yield from _wrong_numbers()
     yield from _wrong_order()
     yield from _wrong_strings()
+    yield from _wrong_attributes()
     yield from _wrong_trees(whole)
     yield from _wrong_manifests()
     yield from _wrong_files(whole)
@@ -157,6 +158,29 @@ def _wrong_strings() -> Iterator[tuple[str, Break]]:
         yield f"{name} cut", data(name, lambda old: old[:-2])
         yield f"{name} longer", data(name, lambda old: old + b"x")
         yield f"{name} without bytes", data(name, lambda _old: b"")
+
+
+def _wrong_attributes() -> Iterator[tuple[str, Break]]:
+    """Change numbers of attributes, each of which a filter would follow."""
+    for name in ("value_starts", "posting_starts", "list_starts"):
+        for what, change in {
+            "plus one": lambda array: array + 1,
+            "second is huge": _set(1, 2**60),
+            "second is below zero": _set(1, -1),
+            "reversed": lambda array: array[::-1],
+        }.items():
+            yield f"attributes.{name} {what}", _array(f"attributes.{name}", change)
+    for name in ("posting_items", "column_items", "column_values", "list_values"):
+        for value in (-1, 2**31 - 1):
+            for row in (0, 7, -1):
+                yield (
+                    f"attributes.{name} {row} is {value}",
+                    _array(f"attributes.{name}", _set(row, value)),
+                )
+        yield f"attributes.{name} reversed", _array(f"attributes.{name}", lambda array: array[::-1])
+    yield "attributes.numbers of a word", _array("attributes.numbers", _set(0, 1.0))
+    yield "attributes.numbers all NaN", _array("attributes.numbers", lambda array: array * np.nan)
+    yield "attributes.numbers plus one", _array("attributes.numbers", lambda array: array + 1)
 
 
 def _wrong_trees(whole: Path) -> Iterator[tuple[str, Break]]:

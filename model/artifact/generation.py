@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.artifact.attributes.table import ARRAY_TYPES as ATTRIBUTE_TYPES
+from model.artifact.attributes.table import ATTRIBUTES_PREFIX, AttributeTable
 from model.artifact.channels import FIRST_CHANNELS
 from model.artifact.checks.listing import check_listing
 from model.artifact.encoder import ROWS, TextEncoder
@@ -77,6 +79,8 @@ class Generation:
             each of `channels`; rows sum to 1.
         channel_attention_queries: ``float32 [num_queries, num_channels]``, the same for
             queries.
+        attributes: what filters may ask of the items; None: it was written before that
+            was stored.
         paths: the graph behind the vectors, see `model.artifact.paths`; None: it was
             written before that was stored.
         fresh: what the fresh lane continues from, see `model.artifact.fresh_arrays`;
@@ -101,6 +105,7 @@ class Generation:
     query_vectors: Float32s
     channel_attention_items: Float32s
     channel_attention_queries: Float32s
+    attributes: AttributeTable | None
     paths: PathGraph | None
     fresh: FreshArrays | None
     encoder: dict[str, NDArray[Any]]
@@ -330,6 +335,7 @@ class _Mapper:
             query_vectors=self._array("query_vectors", np.float32),
             channel_attention_items=self._array("channel_attention_items", np.float32),
             channel_attention_queries=self._array("channel_attention_queries", np.float32),
+            attributes=self._attributes(),
             paths=self._paths(),
             fresh=self._fresh(),
             encoder=self._named_arrays(ENCODER_PREFIX),
@@ -340,6 +346,20 @@ class _Mapper:
         """Map an array of keys; None where the manifest does not list it."""
         is_there = any(entry.name == f"{name}.npy" for entry in self.manifest.files)
         return self._array(name, np.uint64) if is_there else None
+
+    def _attributes(self) -> AttributeTable | None:
+        """Map the attributes; None where the manifest lists no part of them."""
+        if not any(entry.name.startswith(ATTRIBUTES_PREFIX) for entry in self.manifest.files):
+            return None
+        arrays = {
+            name: self._array(f"{ATTRIBUTES_PREFIX}{name}", dtype)
+            for name, dtype in ATTRIBUTE_TYPES.items()
+        }
+        return AttributeTable(
+            names=self._strings(f"{ATTRIBUTES_PREFIX}names"),
+            values=self._strings(f"{ATTRIBUTES_PREFIX}values"),
+            **arrays,
+        )
 
     def _paths(self) -> PathGraph | None:
         """Map the graph of paths; None where the manifest lists no part of it."""

@@ -17,6 +17,11 @@ def catalog_hash(arrays: GraphArrays) -> str:
         for string in strings:
             digest.update(string.encode("utf-8", "surrogatepass") + b"\0")
     digest.update(arrays.item_available.tobytes() + arrays.item_deleted.tobytes())
+    attributes = arrays.item_attributes
+    for string in (*attributes.names, *attributes.values):
+        digest.update(string.encode("utf-8", "surrogatepass") + b"\0")
+    for column in (attributes.name, attributes.item, attributes.value):
+        digest.update(column.tobytes())
     return digest.hexdigest()
 
 

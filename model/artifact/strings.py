@@ -1,6 +1,6 @@
 """Strings by dense index, memory-mapped."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import overload
 
@@ -79,3 +79,11 @@ class StringTable(Sequence[str]):
         if not 0 <= position < len(offsets) - 1:
             raise IndexError(index)
         return str(self._bytes[offsets[position] : offsets[position + 1]], "utf-8")
+
+
+def string_table(strings: Iterable[str]) -> StringTable:
+    """Return a table of strings, in memory."""
+    encoded = [string.encode("utf-8") for string in strings]
+    offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
+    np.cumsum([len(piece) for piece in encoded], out=offsets[1:])
+    return StringTable(offsets, np.frombuffer(b"".join(encoded), dtype=np.uint8))

@@ -7,6 +7,7 @@ import numpy as np
 from google.protobuf import json_format
 from numpy.typing import NDArray
 
+from model.artifact.attributes.table import ATTRIBUTES_PREFIX, STRINGS, AttributeTable
 from model.artifact.fresh_arrays import FRESH_PREFIX, FreshArrays
 from model.artifact.generation import PATHS_PREFIX
 from model.artifact.manifest import FORMAT_VERSION, MANIFEST_NAME
@@ -27,6 +28,13 @@ class GenerationWriter:
     def add_array(self, name: str, array: NDArray[np.generic]) -> None:
         """Write an array as ``<name>.npy`` (C order, never pickled)."""
         np.save(self.folder / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)
+
+    def add_attributes(self, table: AttributeTable) -> None:
+        """Write what filters may ask of the items as ``attributes.<name>``."""
+        for name in STRINGS:
+            self.add_strings(f"{ATTRIBUTES_PREFIX}{name}", getattr(table, name))
+        for name, array in table.arrays().items():
+            self.add_array(f"{ATTRIBUTES_PREFIX}{name}", array)
 
     def add_paths(self, graph: PathGraph) -> None:
         """Write the arrays of a graph of paths as ``paths.<name>.npy``."""

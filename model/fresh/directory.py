@@ -143,9 +143,9 @@ class Directory:
 
     def item(self, key: int, row: int) -> CatalogItem | None:
         """Return what is known of an item: the catalogue's state since the generation,
-        else id, title and whether it is shown as the generation has them, which knows
-        also of items that it lacks because they were deleted before it; None: it is
-        erased, or not known.
+        else id, title, what filters may ask and whether it is shown as the generation
+        has them, which knows also of items that it lacks because they were deleted
+        before it; None: it is erased, or not known.
 
         Args:
             key: of its id.
@@ -156,10 +156,11 @@ class Directory:
         if key in self._erased[True]:
             return None
         if row >= 0:
-            item = row - len(self._generation.query_keys)
+            item, attributes = row - len(self._generation.query_keys), self._generation.attributes
             return CatalogItem(
                 item_id=self._generation.item_ids[item],
                 title=self._generation.item_titles[item],
+                attributes={} if attributes is None else attributes.attributes_of(item),
                 available=bool(self._generation.item_shown[item]),
             )
         name = self._names[True].get(key)
@@ -169,6 +170,12 @@ class Directory:
         if gone_ms is None:
             return CatalogItem(item_id=name)
         return CatalogItem(item_id=name, available=False, deleted=True, ts_ms=gone_ms)
+
+    def state(self, key: int) -> CatalogItem | None:
+        """Return the catalogue's state of an item since the generation; None: there
+        came none.
+        """
+        return self._states.get(key)
 
     def is_listed(self, key: int, row: int) -> bool:
         """Return whether the catalogue has an item, as far as is known."""

@@ -19,6 +19,7 @@ from model.fresh.limits import RoundLimits
 from model.fresh.network import FrozenNetwork
 from model.fresh.pretrained import PublishedVectors
 from model.fresh.result import RoundResult
+from protos.attributes import askable
 from stream.dtypes import Bools, Float32s, Float64s, Int64s
 from stream.events.types import CatalogItem
 from stream.feed.changes import ShardChanges
@@ -323,12 +324,12 @@ class FreshState:
         nodes.columns.vector[slots[told]] = vectors[told]
         is_item = nodes.columns.is_item[slots]
         query_texts, query_vectors = self._queries(slots[told & ~is_item])
-        items, item_vectors = self._items(slots[told & is_item], round_)
+        items, item_attributes, item_vectors = self._items(slots[told & is_item], round_)
         gone = [self._gone[key] for key in sorted(round_.gone & self._gone.keys())]
         return RoundResult(
             item_ids=tuple(item.item_id for item in items),
             item_titles=tuple(item.title for item in items),
-            item_attributes=tuple(_attributes(item) for item in items),
+            item_attributes=tuple(item_attributes),
             item_shown=np.ones(len(items), dtype=np.bool_),
             item_catalog_ms=np.array([item.ts_ms for item in items], dtype=np.int64),
             item_vectors=item_vectors,
@@ -380,9 +381,11 @@ class FreshState:
         kept = [place for place, text in enumerate(texts) if text]
         return [texts[place] for place in kept], self._extended(slots[kept], is_item=False)
 
-    def _items(self, slots: Int64s, round_: _Round) -> tuple[list[CatalogItem], Float32s]:
-        """Return items and their vectors, those that are listed alone among them, and
-        without those that are not shown.
+    def _items(
+        self, slots: Int64s, round_: _Round
+    ) -> tuple[list[CatalogItem], list[str], Float32s]:
+        """Return items, their attributes as a segment has them and their vectors, those
+        that are listed alone among them, and without those that are not shown.
         """
         keys = [self._directory.item_key(slot) for slot in slots.tolist()]
         rows = self._graph.nodes.columns.row[slots].tolist()
@@ -391,6 +394,7 @@ class FreshState:
         # A listed item whose vector is not finite has never had one.
         has_vector = (norms(vectors) > 0).tolist()
         items: list[CatalogItem] = []
+        attributes: list[str] = []
         kept: list[int] = []
         rows += self._directory.rows(listed, is_item=True).tolist()
         for place, (key, row) in enumerate(zip([*keys, *listed.tolist()], rows, strict=True)):
@@ -398,10 +402,11 @@ class FreshState:
             is_shown = item is not None and item.available and key not in self._gone
             if item is not None and is_shown and has_vector[place]:
                 items.append(item)
+                attributes.append(_attributes(self._directory.state(key)))
                 kept.append(place)
                 self._published.add(key)
         self._published -= round_.gone
-        return items, vectors[kept]
+        return items, attributes, vectors[kept]
 
     def _vectors_of(self, keys: Keys) -> Float32s:
         """Return ``float32 [n, dim]``, the vectors of items as they are published."""
@@ -448,8 +453,11 @@ class FreshState:
 
 def _differs(before: CatalogItem, state: CatalogItem) -> bool:
     """Return whether an answer shows a difference between two states of an item."""
-    return before.title != state.title or before.attributes != state.attributes
+    return before.title != state.title or askable(before.attributes) != askable(state.attributes)
 
 
-def _attributes(item: CatalogItem) -> str:
-    return json.dumps(item.attributes, ensure_ascii=False) if item.attributes else ""
+def _attributes(state: CatalogItem | None) -> str:
+    """Return what filters may ask of an item, as a segment has it; empty: what the
+    generation has.
+    """
+    return json.dumps(askable(state.attributes), ensure_ascii=False) if state is not None else ""

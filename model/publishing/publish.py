@@ -7,6 +7,7 @@ from shutil import rmtree
 
 import numpy as np
 
+from model.artifact.attributes.build import build_attributes
 from model.artifact.channels import CHANNEL_NAMES
 from model.artifact.checks.canaries import make_canaries
 from model.artifact.checks.verified import open_verified
@@ -142,6 +143,7 @@ def _write_arrays(
     writer.add_array("item_vectors", trained.item_vectors[items])
     writer.add_array("item_shown", arrays.item_available[items])
     writer.add_array("index_items", np.flatnonzero(arrays.item_available[items]).astype(np.int64))
+    writer.add_attributes(build_attributes(arrays.item_attributes, items))
     num_queries = len(trained.query_vectors)
     writer.add_array("query_keys", arrays.query_keys[:num_queries])
     writer.add_strings("query_texts", arrays.query_texts[:num_queries])

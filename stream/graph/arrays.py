@@ -1,7 +1,7 @@
 """The whole graph as arrays, for training."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from stream.dtypes import Int64s
 from stream.errors import StoreUnreadable
 from stream.events.columns import Keys
 from stream.events.types import CatalogItem
+from stream.graph.attributes import AttributeColumns, attribute_columns, no_attributes
 from stream.graph.edges import EdgeColumns
 from stream.graph.facts import FactColumns, hyperedge_rows
 from stream.graph.keysets import indexes_of, run_starts
@@ -60,6 +61,7 @@ class GraphArrays:
         watermark_ms: event time up to which the graph is complete; 0: no event was
             applied.
         at_ms: the time that weights are taken at.
+        item_attributes: what filters may ask of the items.
     """
 
     query_keys: NDArray[np.uint64]
@@ -89,6 +91,7 @@ class GraphArrays:
     fact_ms: Int64s
     watermark_ms: int
     at_ms: int
+    item_attributes: AttributeColumns = field(default_factory=no_attributes)
 
     @property
     def num_queries(self) -> int:
@@ -221,6 +224,7 @@ def build_arrays(graph: "GraphParts", *, at_ms: int, watermark_ms: int) -> Graph
         fact_ms=fact_ms[makes_edge],
         watermark_ms=watermark_ms,
         at_ms=at_ms,
+        item_attributes=attribute_columns(item.attributes for item in listed),
     )
 
 

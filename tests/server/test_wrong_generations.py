@@ -11,7 +11,7 @@ from model.errors import ModelError
 from server.errors import ServerError
 from server.live import LiveGeneration
 from server.settings import ServerSettings
-from testing.small_generations import Artifacts, make_catalogue
+from testing.small_generations import Artifacts, make_catalogue, some_attributes
 from testing.wrong_generations import wrong_generations
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,9 @@ def test_whatever_is_wrong_with_a_generation_it_is_refused(
 ) -> None:
     """With a reason each, in the process that asks; the whole one is taken."""
     queries = ["lamp", "red shoe", *(f"query {number}" for number in range(30))]
-    generation_id = artifacts.write(make_catalogue(150, queries))
+    catalogue = make_catalogue(150, queries)
+    catalogue.attributes = some_attributes(150)
+    generation_id = artifacts.write(catalogue)
     whole = artifacts.store.generation_path(generation_id)
     assert refusal(whole) == ""
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from model.artifact.attributes.table import ATTRIBUTES_PREFIX
+from model.artifact.checks.attributes import attributes_fault
 from model.artifact.generation import Generation
 from model.artifact.paths import check_path_contents
 from model.artifact.strings import StringTable
@@ -35,9 +37,9 @@ def check_contents(generation: Generation) -> None:
     Raises:
         GenerationCorrupt: the folder has another generation's name, strings are no
             UTF-8, ids or texts are empty or do not have the keys that they are found
-            by, a number is not finite, a vector is not of length one, or the index
-            holds an item that does not exist or must not be shown; the message names
-            the file.
+            by, a number is not finite, a vector is not of length one, the index holds
+            an item that does not exist or must not be shown, or attributes do not fit
+            together; the message names the file.
     """
     path = generation.path
     if generation.id != path.name:
@@ -54,6 +56,10 @@ def check_contents(generation: Generation) -> None:
     _check_units(path, "query_vectors", generation.query_vectors)
     _check_finite(generation)
     _check_index_items(generation)
+    if generation.attributes is not None:
+        fault = attributes_fault(generation.attributes, len(generation.item_ids))
+        if fault:
+            raise GenerationCorrupt(f"{path}/{ATTRIBUTES_PREFIX}{fault}")
     if generation.paths is not None:
         check_path_contents(generation.paths)
 

@@ -17,6 +17,7 @@ from dataclasses import fields
 from itertools import pairwise
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
@@ -58,6 +59,8 @@ _ARRAYS: Final[Mapping[str, str]] = {
 
 Sections = dict[str, NDArray[Any]]
 
+_attributes_decoder = msgspec.json.Decoder(dict[str, str])
+
 
 def encode_segment(segment: Segment) -> bytes:
     """Return a segment as the bytes of its file."""
@@ -81,7 +84,8 @@ def decode_segment(data: bytes, name: str) -> Segment:
 
     Raises:
         SegmentRefused: it is torn, corrupt or of another version, its counts do not
-            agree, or a vector is not finite or no unit vector.
+            agree, a vector is not finite or no unit vector, or attributes are no JSON
+            object of strings.
     """
     header = manifest_pb.Segment()
     sections = unpack(data, name, header)
@@ -113,8 +117,8 @@ def check_rows(rows: OverlayRows, name: str) -> None:
         name: what messages call them.
 
     Raises:
-        SegmentRefused: a vector is not finite or no unit vector, or a name is there
-            twice.
+        SegmentRefused: a vector is not finite or no unit vector, a name is there twice,
+            or attributes are no JSON object of strings.
     """
     _check_vectors(rows.item_vectors, f"an item vector of {name}")
     _check_vectors(rows.query_vectors, f"a query vector of {name}")
@@ -124,6 +128,20 @@ def check_rows(rows: OverlayRows, name: str) -> None:
     ):
         if len(set(names)) != len(names):
             raise SegmentRefused(SegmentFault.CORRUPT, f"{name} names {what} twice")
+    try:
+        for text in filter(None, rows.item_attributes):
+            read_attributes(text)
+    except ValueError as error:
+        raise SegmentRefused(SegmentFault.CORRUPT, f"attributes of {name}: {error}") from error
+
+
+def read_attributes(text: str) -> dict[str, str]:
+    """Return the attributes of an item from the JSON of a segment.
+
+    Raises:
+        ValueError: it is no object of strings.
+    """
+    return _attributes_decoder.decode(text)
 
 
 def pack(header: manifest_pb.Segment, sections: Sections) -> bytes:

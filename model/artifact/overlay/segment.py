@@ -85,7 +85,8 @@ class OverlayRows:
     Attributes:
         item_ids: external ids.
         item_titles: titles; empty where the catalogue has none.
-        item_attributes: JSON objects of strings; empty where there are none.
+        item_attributes: JSON objects of strings, what filters may ask of each item now;
+            empty: what the generation has of it.
         item_shown: ``bool [num_items]``; False: unavailable, not in answers.
         item_catalog_ms: ``int64 [num_items]``, time of the catalogue state; 0: none.
         item_vectors: ``float32 [num_items, dim]`` unit vectors.

@@ -377,6 +377,33 @@ def test_catalogue_states_list_and_hide_items(open_shop: OpenShop) -> None:
     assert shop.state.num_items >= 1
 
 
+def test_a_segment_says_what_filters_may_ask_of_items_that_the_catalogue_told_of(
+    publish_graph: Publish, make_arrays: MakeArrays
+) -> None:
+    """Of others it says that the generation knows; a value that is taken away is news,
+    one that nobody can ask for is none.
+    """
+    mug, lamp, *rest = shop_items()
+    red = {"colour": "red", "text": "x" * 300}
+    items = [replace(mug, attributes=red), lamp, *rest]
+    generation = publish_graph(make_arrays(shop_events(150), items))
+    shop = Shop(generation, FreshState(generation), make_arrays, shop_events(150), items)
+    assert generation.attributes is not None
+    place = generation.find_item(mug.item_id)
+    assert place is not None
+    assert generation.attributes.attributes_of(place) == {"colour": "red"}
+
+    clicked = shop.round([click(1, "new", "red mug", mug.item_id)])
+    same = shop.round(catalog=[replace(mug, attributes={"colour": "red"}, ts_ms=50)])
+    bare = shop.round(catalog=[replace(mug, attributes={}, ts_ms=60)])
+    again = shop.round([click(2, "newer", "red mug", mug.item_id)])
+
+    assert clicked.item_attributes[clicked.item_ids.index(mug.item_id)] == ""
+    assert mug.item_id not in same.item_ids
+    assert (bare.item_ids, bare.item_attributes) == ((mug.item_id,), ("{}",))
+    assert again.item_attributes[again.item_ids.index(mug.item_id)] == "{}"
+
+
 def test_a_click_on_what_was_deleted_before_the_generation_does_not_list_it(
     publish_graph: Publish, make_arrays: MakeArrays
 ) -> None:

@@ -22,6 +22,7 @@ from model.training.result import TrainedModel
 from model.training.train import train
 from stream.events.types import CatalogItem
 from stream.graph.arrays import GraphArrays
+from stream.graph.attributes import attribute_columns
 from testing.small_shop import NOW_MS, MakeArrays, shop_events, shop_items, snapshot_of
 
 
@@ -337,9 +338,12 @@ def test_a_damaged_live_generation_does_not_stop_the_next(
 
 
 def test_the_catalogues_hash_changes_with_what_it_says(arrays: GraphArrays) -> None:
-    """A title, an availability; nothing else."""
+    """A title, an availability, an attribute; nothing else."""
     title = replace(arrays, item_titles=["New title", *arrays.item_titles[1:]])
     unavailable = replace(arrays, item_available=~arrays.item_available)
 
+    columns = attribute_columns([{"brand": "acme"}, *[{}] * (arrays.num_items - 1)])
+    attribute = replace(arrays, item_attributes=columns)
+
     assert catalog_hash(replace(arrays, watermark_ms=1)) == catalog_hash(arrays)
-    assert len({catalog_hash(each) for each in (arrays, title, unavailable)}) == 3
+    assert len({catalog_hash(each) for each in (arrays, title, unavailable, attribute)}) == 4

@@ -1,0 +1,1 @@
+"""What filters may ask of a generation's items, as mapped arrays."""
