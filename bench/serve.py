@@ -214,7 +214,7 @@ def _serve_part(part: str, folder: Path) -> None:
         server.stop()
         return
     shell = grpc.server(ThreadPoolExecutor(settings.num_threads))
-    retrieval_grpc.add_RetrievalServiceServicer_to_server(_Shell(), shell)
+    retrieval_grpc.add_RetrievalServiceServicer_to_server(_Shell(), shell)  # type: ignore[abstract]  # nothing else is asked
     port = shell.add_insecure_port(settings.listen)
     shell.start()
     print(f"{_READY}127.0.0.1:{port}", flush=True)
@@ -238,20 +238,6 @@ class _Shell(retrieval_grpc.RetrievalServiceServicer):
             for n in range(request.k)
         ]
         return retrieval_pb.RetrieveResponse(hits=hits)
-
-    def GetFreshness(  # noqa: N802  # the contract's name
-        self,
-        request: retrieval_pb.GetFreshnessRequest,  # noqa: ARG002  # the contract's signature
-        context: grpc.ServicerContext,  # noqa: ARG002  # the contract's signature
-    ) -> retrieval_pb.GetFreshnessResponse:
-        return retrieval_pb.GetFreshnessResponse()
-
-    def GetAsked(  # noqa: N802  # the contract's name
-        self,
-        request: retrieval_pb.GetAskedRequest,  # noqa: ARG002  # the contract's signature
-        context: grpc.ServicerContext,  # noqa: ARG002  # the contract's signature
-    ) -> retrieval_pb.GetAskedResponse:
-        return retrieval_pb.GetAskedResponse()
 
 
 def _measure(

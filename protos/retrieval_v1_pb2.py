@@ -24,15 +24,21 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19protos/retrieval_v1.proto\x12\x14\x66reshet.retrieval.v1\"\x99\x01\n\x0fRetrieveRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\t\n\x01k\x18\x02 \x01(\r\x12\x39\n\rmin_freshness\x18\x03 \x01(\x0b\x32\".freshet.retrieval.v1.MinFreshness\x12\x18\n\x10\x63ontext_item_ids\x18\x04 \x03(\t\x12\x17\n\x0f\x63ontext_queries\x18\x05 \x03(\t\"J\n\x0cMinFreshness\x12\x16\n\x0creflected_ms\x18\x01 \x01(\x03H\x00\x12\x19\n\x0fmax_age_seconds\x18\x02 \x01(\x01H\x00\x42\x07\n\x05limit\"\xdc\x01\n\x10RetrieveResponse\x12\'\n\x04hits\x18\x01 \x03(\x0b\x32\x19.freshet.retrieval.v1.Hit\x12\x37\n\x07receipt\x18\x02 \x01(\x0b\x32&.freshet.retrieval.v1.FreshnessReceipt\x12\x33\n\nquery_path\x18\x03 \x01(\x0e\x32\x1f.freshet.retrieval.v1.QueryPath\x12\x18\n\x10normalized_query\x18\x04 \x01(\t\x12\x17\n\x0f\x63ontext_members\x18\x05 \x01(\r\"4\n\x03Hit\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12\r\n\x05title\x18\x03 \x01(\t\"\x86\x02\n\x10\x46reshnessReceipt\x12\x12\n\ngeneration\x18\x01 \x01(\t\x12\x14\n\x0cwatermark_ms\x18\x02 \x01(\x03\x12\x1d\n\x15watermark_age_seconds\x18\x03 \x01(\x01\x12\x13\n\x0bsnapshot_ms\x18\x04 \x01(\x03\x12\x1c\n\x14snapshot_age_seconds\x18\x05 \x01(\x01\x12\x15\n\rlive_since_ms\x18\x06 \x01(\x03\x12\x18\n\x10overlay_sequence\x18\x07 \x01(\x04\x12\x14\n\x0creflected_ms\x18\x08 \x01(\x03\x12\x13\n\x0b\x61ge_seconds\x18\t \x01(\x01\x12\x1a\n\x12refused_generation\x18\n \x01(\t\"\x15\n\x13GetFreshnessRequest\"\xd1\x01\n\x14GetFreshnessResponse\x12\r\n\x05ready\x18\x01 \x01(\x08\x12\x37\n\x07receipt\x18\x02 \x01(\x0b\x32&.freshet.retrieval.v1.FreshnessReceipt\x12\x11\n\tnum_items\x18\x03 \x01(\x04\x12\x13\n\x0bnum_queries\x18\x04 \x01(\x04\x12\x14\n\x0clast_refusal\x18\x05 \x01(\t\x12\x33\n\x07overlay\x18\x06 \x01(\x0b\x32\".freshet.retrieval.v1.OverlayState\"\xb6\x01\n\x0cOverlayState\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x11\n\tnum_items\x18\x02 \x01(\x04\x12\x13\n\x0bnum_queries\x18\x03 \x01(\x04\x12\x16\n\x0enum_gone_items\x18\x04 \x01(\x04\x12\x0e\n\x06\x62\x65hind\x18\x05 \x01(\t\x12\x14\n\x0clast_refusal\x18\x06 \x01(\t\x12\x1a\n\x12pending_generation\x18\x07 \x01(\t\x12\x12\n\nwritten_ms\x18\x08 \x01(\x03\" \n\x0fGetAskedRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"]\n\x10GetAskedResponse\x12\x31\n\x07queries\x18\x01 \x03(\x0b\x32 .freshet.retrieval.v1.AskedQuery\x12\x16\n\x0ewindow_seconds\x18\x02 \x01(\x01\"*\n\nAskedQuery\x12\r\n\x05query\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x04*k\n\tQueryPath\x12\x1a\n\x16QUERY_PATH_UNSPECIFIED\x10\x00\x12\x14\n\x10QUERY_PATH_KNOWN\x10\x01\x12\x16\n\x12QUERY_PATH_ENCODED\x10\x02\x12\x14\n\x10QUERY_PATH_FRESH\x10\x03\x32\xaf\x02\n\x10RetrievalService\x12Y\n\x08Retrieve\x12%.freshet.retrieval.v1.RetrieveRequest\x1a&.freshet.retrieval.v1.RetrieveResponse\x12\x65\n\x0cGetFreshness\x12).freshet.retrieval.v1.GetFreshnessRequest\x1a*.freshet.retrieval.v1.GetFreshnessResponse\x12Y\n\x08GetAsked\x12%.freshet.retrieval.v1.GetAskedRequest\x1a&.freshet.retrieval.v1.GetAskedResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19protos/retrieval_v1.proto\x12\x14\x66reshet.retrieval.v1\"\x99\x01\n\x0fRetrieveRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\t\n\x01k\x18\x02 \x01(\r\x12\x39\n\rmin_freshness\x18\x03 \x01(\x0b\x32\".freshet.retrieval.v1.MinFreshness\x12\x18\n\x10\x63ontext_item_ids\x18\x04 \x03(\t\x12\x17\n\x0f\x63ontext_queries\x18\x05 \x03(\t\"J\n\x0cMinFreshness\x12\x16\n\x0creflected_ms\x18\x01 \x01(\x03H\x00\x12\x19\n\x0fmax_age_seconds\x18\x02 \x01(\x01H\x00\x42\x07\n\x05limit\"\xdc\x01\n\x10RetrieveResponse\x12\'\n\x04hits\x18\x01 \x03(\x0b\x32\x19.freshet.retrieval.v1.Hit\x12\x37\n\x07receipt\x18\x02 \x01(\x0b\x32&.freshet.retrieval.v1.FreshnessReceipt\x12\x33\n\nquery_path\x18\x03 \x01(\x0e\x32\x1f.freshet.retrieval.v1.QueryPath\x12\x18\n\x10normalized_query\x18\x04 \x01(\t\x12\x17\n\x0f\x63ontext_members\x18\x05 \x01(\r\"4\n\x03Hit\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12\r\n\x05title\x18\x03 \x01(\t\"O\n\x14RetrieveBatchRequest\x12\x37\n\x08requests\x18\x01 \x03(\x0b\x32%.freshet.retrieval.v1.RetrieveRequest\"\x86\x01\n\x15RetrieveBatchResponse\x12\x34\n\x07\x61nswers\x18\x01 \x03(\x0b\x32#.freshet.retrieval.v1.BatchedAnswer\x12\x37\n\x07receipt\x18\x02 \x01(\x0b\x32&.freshet.retrieval.v1.FreshnessReceipt\"\x8b\x01\n\rBatchedAnswer\x12:\n\x08response\x18\x01 \x01(\x0b\x32&.freshet.retrieval.v1.RetrieveResponseH\x00\x12\x33\n\x05\x65rror\x18\x02 \x01(\x0b\x32\".freshet.retrieval.v1.RequestErrorH\x00\x42\t\n\x07outcome\"-\n\x0cRequestError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\r\x12\x0f\n\x07message\x18\x02 \x01(\t\"l\n\x13SimilarItemsRequest\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\t\n\x01k\x18\x02 \x01(\r\x12\x39\n\rmin_freshness\x18\x03 \x01(\x0b\x32\".freshet.retrieval.v1.MinFreshness\"\xb1\x01\n\x14SimilarItemsResponse\x12\'\n\x04hits\x18\x01 \x03(\x0b\x32\x19.freshet.retrieval.v1.Hit\x12\x37\n\x07receipt\x18\x02 \x01(\x0b\x32&.freshet.retrieval.v1.FreshnessReceipt\x12\x37\n\x0bitem_source\x18\x03 \x01(\x0e\x32\".freshet.retrieval.v1.VectorSource\"C\n\x0e\x45xplainRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x11\n\tmax_paths\x18\x03 \x01(\r\"\xcd\x03\n\x0f\x45xplainResponse\x12\x18\n\x10normalized_query\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\r\n\x05score\x18\x04 \x01(\x02\x12\x33\n\nquery_path\x18\x05 \x01(\x0e\x32\x1f.freshet.retrieval.v1.QueryPath\x12\x37\n\x0bitem_source\x18\x06 \x01(\x0e\x32\".freshet.retrieval.v1.VectorSource\x12\x33\n\nitem_state\x18\x07 \x01(\x0e\x32\x1f.freshet.retrieval.v1.ItemState\x12\x38\n\x08\x63hannels\x18\x08 \x03(\x0b\x32&.freshet.retrieval.v1.ChannelAttention\x12\x30\n\x08\x65vidence\x18\t \x01(\x0e\x32\x1e.freshet.retrieval.v1.Evidence\x12)\n\x05paths\x18\n \x03(\x0b\x32\x1a.freshet.retrieval.v1.Path\x12\x37\n\x07receipt\x18\x0b \x01(\x0b\x32&.freshet.retrieval.v1.FreshnessReceipt\"q\n\x10\x43hannelAttention\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\x12\n\npropagates\x18\x02 \x01(\t\x12\x12\n\x05query\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\x11\n\x04item\x18\x04 \x01(\x02H\x01\x88\x01\x01\x42\x08\n\x06_queryB\x07\n\x05_item\"\xc5\x01\n\x04Path\x12\x10\n\x08strength\x18\x01 \x01(\x02\x12\x30\n\x05\x63lick\x18\x02 \x01(\x0b\x32\x1f.freshet.retrieval.v1.ClickPathH\x00\x12\x34\n\x07session\x18\x03 \x01(\x0b\x32!.freshet.retrieval.v1.SessionPathH\x00\x12;\n\x0bother_query\x18\x04 \x01(\x0b\x32$.freshet.retrieval.v1.OtherQueryPathH\x00\x42\x06\n\x04kind\"!\n\tClickPath\x12\x14\n\x0cnum_sessions\x18\x01 \x01(\x04\"P\n\x0bSessionPath\x12\x13\n\x0bvia_item_id\x18\x01 \x01(\t\x12\x14\n\x0cnum_sessions\x18\x02 \x01(\x04\x12\x16\n\x0eis_lower_bound\x18\x03 \x01(\x08\"4\n\x0eOtherQueryPath\x12\x13\n\x0bvia_item_id\x18\x01 \x01(\t\x12\r\n\x05query\x18\x02 \x01(\t\"\x86\x02\n\x10\x46reshnessReceipt\x12\x12\n\ngeneration\x18\x01 \x01(\t\x12\x14\n\x0cwatermark_ms\x18\x02 \x01(\x03\x12\x1d\n\x15watermark_age_seconds\x18\x03 \x01(\x01\x12\x13\n\x0bsnapshot_ms\x18\x04 \x01(\x03\x12\x1c\n\x14snapshot_age_seconds\x18\x05 \x01(\x01\x12\x15\n\rlive_since_ms\x18\x06 \x01(\x03\x12\x18\n\x10overlay_sequence\x18\x07 \x01(\x04\x12\x14\n\x0creflected_ms\x18\x08 \x01(\x03\x12\x13\n\x0b\x61ge_seconds\x18\t \x01(\x01\x12\x1a\n\x12refused_generation\x18\n \x01(\t\"\x15\n\x13GetFreshnessRequest\"\xd1\x01\n\x14GetFreshnessResponse\x12\r\n\x05ready\x18\x01 \x01(\x08\x12\x37\n\x07receipt\x18\x02 \x01(\x0b\x32&.freshet.retrieval.v1.FreshnessReceipt\x12\x11\n\tnum_items\x18\x03 \x01(\x04\x12\x13\n\x0bnum_queries\x18\x04 \x01(\x04\x12\x14\n\x0clast_refusal\x18\x05 \x01(\t\x12\x33\n\x07overlay\x18\x06 \x01(\x0b\x32\".freshet.retrieval.v1.OverlayState\"\xb6\x01\n\x0cOverlayState\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x11\n\tnum_items\x18\x02 \x01(\x04\x12\x13\n\x0bnum_queries\x18\x03 \x01(\x04\x12\x16\n\x0enum_gone_items\x18\x04 \x01(\x04\x12\x0e\n\x06\x62\x65hind\x18\x05 \x01(\t\x12\x14\n\x0clast_refusal\x18\x06 \x01(\t\x12\x1a\n\x12pending_generation\x18\x07 \x01(\t\x12\x12\n\nwritten_ms\x18\x08 \x01(\x03\" \n\x0fGetAskedRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"]\n\x10GetAskedResponse\x12\x31\n\x07queries\x18\x01 \x03(\x0b\x32 .freshet.retrieval.v1.AskedQuery\x12\x16\n\x0ewindow_seconds\x18\x02 \x01(\x01\"*\n\nAskedQuery\x12\r\n\x05query\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x04*f\n\x0cVectorSource\x12\x1d\n\x19VECTOR_SOURCE_UNSPECIFIED\x10\x00\x12\x1c\n\x18VECTOR_SOURCE_GENERATION\x10\x01\x12\x19\n\x15VECTOR_SOURCE_OVERLAY\x10\x02*n\n\tItemState\x12\x1a\n\x16ITEM_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10ITEM_STATE_SHOWN\x10\x01\x12\x1a\n\x16ITEM_STATE_UNAVAILABLE\x10\x02\x12\x13\n\x0fITEM_STATE_GONE\x10\x03*\x97\x01\n\x08\x45vidence\x12\x18\n\x14\x45VIDENCE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x45VIDENCE_PATHS\x10\x01\x12\x14\n\x10\x45VIDENCE_NO_LINK\x10\x02\x12\x1a\n\x16\x45VIDENCE_QUERY_UNKNOWN\x10\x03\x12\x12\n\x0e\x45VIDENCE_NEWER\x10\x04\x12\x17\n\x13\x45VIDENCE_NOT_STORED\x10\x05*k\n\tQueryPath\x12\x1a\n\x16QUERY_PATH_UNSPECIFIED\x10\x00\x12\x14\n\x10QUERY_PATH_KNOWN\x10\x01\x12\x16\n\x12QUERY_PATH_ENCODED\x10\x02\x12\x14\n\x10QUERY_PATH_FRESH\x10\x03\x32\xd8\x04\n\x10RetrievalService\x12Y\n\x08Retrieve\x12%.freshet.retrieval.v1.RetrieveRequest\x1a&.freshet.retrieval.v1.RetrieveResponse\x12h\n\rRetrieveBatch\x12*.freshet.retrieval.v1.RetrieveBatchRequest\x1a+.freshet.retrieval.v1.RetrieveBatchResponse\x12\x65\n\x0cSimilarItems\x12).freshet.retrieval.v1.SimilarItemsRequest\x1a*.freshet.retrieval.v1.SimilarItemsResponse\x12V\n\x07\x45xplain\x12$.freshet.retrieval.v1.ExplainRequest\x1a%.freshet.retrieval.v1.ExplainResponse\x12\x65\n\x0cGetFreshness\x12).freshet.retrieval.v1.GetFreshnessRequest\x1a*.freshet.retrieval.v1.GetFreshnessResponse\x12Y\n\x08GetAsked\x12%.freshet.retrieval.v1.GetAskedRequest\x1a&.freshet.retrieval.v1.GetAskedResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.retrieval_v1_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_QUERYPATH']._serialized_start=1418
-  _globals['_QUERYPATH']._serialized_end=1525
+  _globals['_VECTORSOURCE']._serialized_start=3134
+  _globals['_VECTORSOURCE']._serialized_end=3236
+  _globals['_ITEMSTATE']._serialized_start=3238
+  _globals['_ITEMSTATE']._serialized_end=3348
+  _globals['_EVIDENCE']._serialized_start=3351
+  _globals['_EVIDENCE']._serialized_end=3502
+  _globals['_QUERYPATH']._serialized_start=3504
+  _globals['_QUERYPATH']._serialized_end=3611
   _globals['_RETRIEVEREQUEST']._serialized_start=52
   _globals['_RETRIEVEREQUEST']._serialized_end=205
   _globals['_MINFRESHNESS']._serialized_start=207
@@ -41,20 +47,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RETRIEVERESPONSE']._serialized_end=504
   _globals['_HIT']._serialized_start=506
   _globals['_HIT']._serialized_end=558
-  _globals['_FRESHNESSRECEIPT']._serialized_start=561
-  _globals['_FRESHNESSRECEIPT']._serialized_end=823
-  _globals['_GETFRESHNESSREQUEST']._serialized_start=825
-  _globals['_GETFRESHNESSREQUEST']._serialized_end=846
-  _globals['_GETFRESHNESSRESPONSE']._serialized_start=849
-  _globals['_GETFRESHNESSRESPONSE']._serialized_end=1058
-  _globals['_OVERLAYSTATE']._serialized_start=1061
-  _globals['_OVERLAYSTATE']._serialized_end=1243
-  _globals['_GETASKEDREQUEST']._serialized_start=1245
-  _globals['_GETASKEDREQUEST']._serialized_end=1277
-  _globals['_GETASKEDRESPONSE']._serialized_start=1279
-  _globals['_GETASKEDRESPONSE']._serialized_end=1372
-  _globals['_ASKEDQUERY']._serialized_start=1374
-  _globals['_ASKEDQUERY']._serialized_end=1416
-  _globals['_RETRIEVALSERVICE']._serialized_start=1528
-  _globals['_RETRIEVALSERVICE']._serialized_end=1831
+  _globals['_RETRIEVEBATCHREQUEST']._serialized_start=560
+  _globals['_RETRIEVEBATCHREQUEST']._serialized_end=639
+  _globals['_RETRIEVEBATCHRESPONSE']._serialized_start=642
+  _globals['_RETRIEVEBATCHRESPONSE']._serialized_end=776
+  _globals['_BATCHEDANSWER']._serialized_start=779
+  _globals['_BATCHEDANSWER']._serialized_end=918
+  _globals['_REQUESTERROR']._serialized_start=920
+  _globals['_REQUESTERROR']._serialized_end=965
+  _globals['_SIMILARITEMSREQUEST']._serialized_start=967
+  _globals['_SIMILARITEMSREQUEST']._serialized_end=1075
+  _globals['_SIMILARITEMSRESPONSE']._serialized_start=1078
+  _globals['_SIMILARITEMSRESPONSE']._serialized_end=1255
+  _globals['_EXPLAINREQUEST']._serialized_start=1257
+  _globals['_EXPLAINREQUEST']._serialized_end=1324
+  _globals['_EXPLAINRESPONSE']._serialized_start=1327
+  _globals['_EXPLAINRESPONSE']._serialized_end=1788
+  _globals['_CHANNELATTENTION']._serialized_start=1790
+  _globals['_CHANNELATTENTION']._serialized_end=1903
+  _globals['_PATH']._serialized_start=1906
+  _globals['_PATH']._serialized_end=2103
+  _globals['_CLICKPATH']._serialized_start=2105
+  _globals['_CLICKPATH']._serialized_end=2138
+  _globals['_SESSIONPATH']._serialized_start=2140
+  _globals['_SESSIONPATH']._serialized_end=2220
+  _globals['_OTHERQUERYPATH']._serialized_start=2222
+  _globals['_OTHERQUERYPATH']._serialized_end=2274
+  _globals['_FRESHNESSRECEIPT']._serialized_start=2277
+  _globals['_FRESHNESSRECEIPT']._serialized_end=2539
+  _globals['_GETFRESHNESSREQUEST']._serialized_start=2541
+  _globals['_GETFRESHNESSREQUEST']._serialized_end=2562
+  _globals['_GETFRESHNESSRESPONSE']._serialized_start=2565
+  _globals['_GETFRESHNESSRESPONSE']._serialized_end=2774
+  _globals['_OVERLAYSTATE']._serialized_start=2777
+  _globals['_OVERLAYSTATE']._serialized_end=2959
+  _globals['_GETASKEDREQUEST']._serialized_start=2961
+  _globals['_GETASKEDREQUEST']._serialized_end=2993
+  _globals['_GETASKEDRESPONSE']._serialized_start=2995
+  _globals['_GETASKEDRESPONSE']._serialized_end=3088
+  _globals['_ASKEDQUERY']._serialized_start=3090
+  _globals['_ASKEDQUERY']._serialized_end=3132
+  _globals['_RETRIEVALSERVICE']._serialized_start=3614
+  _globals['_RETRIEVALSERVICE']._serialized_end=4214
 # @@protoc_insertion_point(module_scope)

@@ -7,12 +7,47 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class VectorSource(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    VECTOR_SOURCE_UNSPECIFIED: _ClassVar[VectorSource]
+    VECTOR_SOURCE_GENERATION: _ClassVar[VectorSource]
+    VECTOR_SOURCE_OVERLAY: _ClassVar[VectorSource]
+
+class ItemState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ITEM_STATE_UNSPECIFIED: _ClassVar[ItemState]
+    ITEM_STATE_SHOWN: _ClassVar[ItemState]
+    ITEM_STATE_UNAVAILABLE: _ClassVar[ItemState]
+    ITEM_STATE_GONE: _ClassVar[ItemState]
+
+class Evidence(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    EVIDENCE_UNSPECIFIED: _ClassVar[Evidence]
+    EVIDENCE_PATHS: _ClassVar[Evidence]
+    EVIDENCE_NO_LINK: _ClassVar[Evidence]
+    EVIDENCE_QUERY_UNKNOWN: _ClassVar[Evidence]
+    EVIDENCE_NEWER: _ClassVar[Evidence]
+    EVIDENCE_NOT_STORED: _ClassVar[Evidence]
+
 class QueryPath(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     QUERY_PATH_UNSPECIFIED: _ClassVar[QueryPath]
     QUERY_PATH_KNOWN: _ClassVar[QueryPath]
     QUERY_PATH_ENCODED: _ClassVar[QueryPath]
     QUERY_PATH_FRESH: _ClassVar[QueryPath]
+VECTOR_SOURCE_UNSPECIFIED: VectorSource
+VECTOR_SOURCE_GENERATION: VectorSource
+VECTOR_SOURCE_OVERLAY: VectorSource
+ITEM_STATE_UNSPECIFIED: ItemState
+ITEM_STATE_SHOWN: ItemState
+ITEM_STATE_UNAVAILABLE: ItemState
+ITEM_STATE_GONE: ItemState
+EVIDENCE_UNSPECIFIED: Evidence
+EVIDENCE_PATHS: Evidence
+EVIDENCE_NO_LINK: Evidence
+EVIDENCE_QUERY_UNKNOWN: Evidence
+EVIDENCE_NEWER: Evidence
+EVIDENCE_NOT_STORED: Evidence
 QUERY_PATH_UNSPECIFIED: QueryPath
 QUERY_PATH_KNOWN: QueryPath
 QUERY_PATH_ENCODED: QueryPath
@@ -63,6 +98,140 @@ class Hit(_message.Message):
     score: float
     title: str
     def __init__(self, item_id: _Optional[str] = ..., score: _Optional[float] = ..., title: _Optional[str] = ...) -> None: ...
+
+class RetrieveBatchRequest(_message.Message):
+    __slots__ = ("requests",)
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    requests: _containers.RepeatedCompositeFieldContainer[RetrieveRequest]
+    def __init__(self, requests: _Optional[_Iterable[_Union[RetrieveRequest, _Mapping]]] = ...) -> None: ...
+
+class RetrieveBatchResponse(_message.Message):
+    __slots__ = ("answers", "receipt")
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    answers: _containers.RepeatedCompositeFieldContainer[BatchedAnswer]
+    receipt: FreshnessReceipt
+    def __init__(self, answers: _Optional[_Iterable[_Union[BatchedAnswer, _Mapping]]] = ..., receipt: _Optional[_Union[FreshnessReceipt, _Mapping]] = ...) -> None: ...
+
+class BatchedAnswer(_message.Message):
+    __slots__ = ("response", "error")
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    response: RetrieveResponse
+    error: RequestError
+    def __init__(self, response: _Optional[_Union[RetrieveResponse, _Mapping]] = ..., error: _Optional[_Union[RequestError, _Mapping]] = ...) -> None: ...
+
+class RequestError(_message.Message):
+    __slots__ = ("code", "message")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    message: str
+    def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
+
+class SimilarItemsRequest(_message.Message):
+    __slots__ = ("item_id", "k", "min_freshness")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    K_FIELD_NUMBER: _ClassVar[int]
+    MIN_FRESHNESS_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    k: int
+    min_freshness: MinFreshness
+    def __init__(self, item_id: _Optional[str] = ..., k: _Optional[int] = ..., min_freshness: _Optional[_Union[MinFreshness, _Mapping]] = ...) -> None: ...
+
+class SimilarItemsResponse(_message.Message):
+    __slots__ = ("hits", "receipt", "item_source")
+    HITS_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    ITEM_SOURCE_FIELD_NUMBER: _ClassVar[int]
+    hits: _containers.RepeatedCompositeFieldContainer[Hit]
+    receipt: FreshnessReceipt
+    item_source: VectorSource
+    def __init__(self, hits: _Optional[_Iterable[_Union[Hit, _Mapping]]] = ..., receipt: _Optional[_Union[FreshnessReceipt, _Mapping]] = ..., item_source: _Optional[_Union[VectorSource, str]] = ...) -> None: ...
+
+class ExplainRequest(_message.Message):
+    __slots__ = ("query", "item_id", "max_paths")
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    MAX_PATHS_FIELD_NUMBER: _ClassVar[int]
+    query: str
+    item_id: str
+    max_paths: int
+    def __init__(self, query: _Optional[str] = ..., item_id: _Optional[str] = ..., max_paths: _Optional[int] = ...) -> None: ...
+
+class ExplainResponse(_message.Message):
+    __slots__ = ("normalized_query", "item_id", "title", "score", "query_path", "item_source", "item_state", "channels", "evidence", "paths", "receipt")
+    NORMALIZED_QUERY_FIELD_NUMBER: _ClassVar[int]
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    QUERY_PATH_FIELD_NUMBER: _ClassVar[int]
+    ITEM_SOURCE_FIELD_NUMBER: _ClassVar[int]
+    ITEM_STATE_FIELD_NUMBER: _ClassVar[int]
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    PATHS_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    normalized_query: str
+    item_id: str
+    title: str
+    score: float
+    query_path: QueryPath
+    item_source: VectorSource
+    item_state: ItemState
+    channels: _containers.RepeatedCompositeFieldContainer[ChannelAttention]
+    evidence: Evidence
+    paths: _containers.RepeatedCompositeFieldContainer[Path]
+    receipt: FreshnessReceipt
+    def __init__(self, normalized_query: _Optional[str] = ..., item_id: _Optional[str] = ..., title: _Optional[str] = ..., score: _Optional[float] = ..., query_path: _Optional[_Union[QueryPath, str]] = ..., item_source: _Optional[_Union[VectorSource, str]] = ..., item_state: _Optional[_Union[ItemState, str]] = ..., channels: _Optional[_Iterable[_Union[ChannelAttention, _Mapping]]] = ..., evidence: _Optional[_Union[Evidence, str]] = ..., paths: _Optional[_Iterable[_Union[Path, _Mapping]]] = ..., receipt: _Optional[_Union[FreshnessReceipt, _Mapping]] = ...) -> None: ...
+
+class ChannelAttention(_message.Message):
+    __slots__ = ("channel", "propagates", "query", "item")
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    PROPAGATES_FIELD_NUMBER: _ClassVar[int]
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    channel: str
+    propagates: str
+    query: float
+    item: float
+    def __init__(self, channel: _Optional[str] = ..., propagates: _Optional[str] = ..., query: _Optional[float] = ..., item: _Optional[float] = ...) -> None: ...
+
+class Path(_message.Message):
+    __slots__ = ("strength", "click", "session", "other_query")
+    STRENGTH_FIELD_NUMBER: _ClassVar[int]
+    CLICK_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    OTHER_QUERY_FIELD_NUMBER: _ClassVar[int]
+    strength: float
+    click: ClickPath
+    session: SessionPath
+    other_query: OtherQueryPath
+    def __init__(self, strength: _Optional[float] = ..., click: _Optional[_Union[ClickPath, _Mapping]] = ..., session: _Optional[_Union[SessionPath, _Mapping]] = ..., other_query: _Optional[_Union[OtherQueryPath, _Mapping]] = ...) -> None: ...
+
+class ClickPath(_message.Message):
+    __slots__ = ("num_sessions",)
+    NUM_SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    num_sessions: int
+    def __init__(self, num_sessions: _Optional[int] = ...) -> None: ...
+
+class SessionPath(_message.Message):
+    __slots__ = ("via_item_id", "num_sessions", "is_lower_bound")
+    VIA_ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    NUM_SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    IS_LOWER_BOUND_FIELD_NUMBER: _ClassVar[int]
+    via_item_id: str
+    num_sessions: int
+    is_lower_bound: bool
+    def __init__(self, via_item_id: _Optional[str] = ..., num_sessions: _Optional[int] = ..., is_lower_bound: _Optional[bool] = ...) -> None: ...
+
+class OtherQueryPath(_message.Message):
+    __slots__ = ("via_item_id", "query")
+    VIA_ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    via_item_id: str
+    query: str
+    def __init__(self, via_item_id: _Optional[str] = ..., query: _Optional[str] = ...) -> None: ...
 
 class FreshnessReceipt(_message.Message):
     __slots__ = ("generation", "watermark_ms", "watermark_age_seconds", "snapshot_ms", "snapshot_age_seconds", "live_since_ms", "overlay_sequence", "reflected_ms", "age_seconds", "refused_generation")

@@ -39,6 +39,21 @@ class RetrievalServiceStub:
                 request_serializer=protos_dot_retrieval__v1__pb2.RetrieveRequest.SerializeToString,
                 response_deserializer=protos_dot_retrieval__v1__pb2.RetrieveResponse.FromString,
                 _registered_method=True)
+        self.RetrieveBatch = channel.unary_unary(
+                '/freshet.retrieval.v1.RetrievalService/RetrieveBatch',
+                request_serializer=protos_dot_retrieval__v1__pb2.RetrieveBatchRequest.SerializeToString,
+                response_deserializer=protos_dot_retrieval__v1__pb2.RetrieveBatchResponse.FromString,
+                _registered_method=True)
+        self.SimilarItems = channel.unary_unary(
+                '/freshet.retrieval.v1.RetrievalService/SimilarItems',
+                request_serializer=protos_dot_retrieval__v1__pb2.SimilarItemsRequest.SerializeToString,
+                response_deserializer=protos_dot_retrieval__v1__pb2.SimilarItemsResponse.FromString,
+                _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/freshet.retrieval.v1.RetrievalService/Explain',
+                request_serializer=protos_dot_retrieval__v1__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=protos_dot_retrieval__v1__pb2.ExplainResponse.FromString,
+                _registered_method=True)
         self.GetFreshness = channel.unary_unary(
                 '/freshet.retrieval.v1.RetrievalService/GetFreshness',
                 request_serializer=protos_dot_retrieval__v1__pb2.GetFreshnessRequest.SerializeToString,
@@ -58,6 +73,30 @@ class RetrievalServiceServicer:
         """The k items nearest to a query. INVALID_ARGUMENT: empty query or k out of range; UNAVAILABLE: no generation is live yet.
         FAILED_PRECONDITION: the answer would not be as fresh as `min_freshness` wants; the trailing metadata "freshet-reflected-ms" says how fresh it could be.
         A server without a generation adds the trailing metadata "freshet-reason: not-ready", which tells it from no server at all.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetrieveBatch(self, request, context):
+        """Many queries at once, each with an answer or an error of its own, all from one generation and its overlay.
+        It is let in or turned away as a whole; towards a caller's rate it counts as many calls as it has requests.
+        INVALID_ARGUMENT: no request, or more of them, or more items together, than the server answers at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SimilarItems(self, request, context):
+        """The k items nearest to an item, itself left out. NOT_FOUND: neither generation nor overlay has it, or it is gone.
+        Otherwise as Retrieve.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Explain(self, request, context):
+        """Why an item answers a query, or does not, as far as generation and overlay tell. NOT_FOUND: neither has the item.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -84,6 +123,21 @@ def add_RetrievalServiceServicer_to_server(servicer, server):
                     servicer.Retrieve,
                     request_deserializer=protos_dot_retrieval__v1__pb2.RetrieveRequest.FromString,
                     response_serializer=protos_dot_retrieval__v1__pb2.RetrieveResponse.SerializeToString,
+            ),
+            'RetrieveBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetrieveBatch,
+                    request_deserializer=protos_dot_retrieval__v1__pb2.RetrieveBatchRequest.FromString,
+                    response_serializer=protos_dot_retrieval__v1__pb2.RetrieveBatchResponse.SerializeToString,
+            ),
+            'SimilarItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.SimilarItems,
+                    request_deserializer=protos_dot_retrieval__v1__pb2.SimilarItemsRequest.FromString,
+                    response_serializer=protos_dot_retrieval__v1__pb2.SimilarItemsResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=protos_dot_retrieval__v1__pb2.ExplainRequest.FromString,
+                    response_serializer=protos_dot_retrieval__v1__pb2.ExplainResponse.SerializeToString,
             ),
             'GetFreshness': grpc.unary_unary_rpc_method_handler(
                     servicer.GetFreshness,
@@ -123,6 +177,87 @@ class RetrievalService:
             '/freshet.retrieval.v1.RetrievalService/Retrieve',
             protos_dot_retrieval__v1__pb2.RetrieveRequest.SerializeToString,
             protos_dot_retrieval__v1__pb2.RetrieveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetrieveBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/freshet.retrieval.v1.RetrievalService/RetrieveBatch',
+            protos_dot_retrieval__v1__pb2.RetrieveBatchRequest.SerializeToString,
+            protos_dot_retrieval__v1__pb2.RetrieveBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SimilarItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/freshet.retrieval.v1.RetrievalService/SimilarItems',
+            protos_dot_retrieval__v1__pb2.SimilarItemsRequest.SerializeToString,
+            protos_dot_retrieval__v1__pb2.SimilarItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/freshet.retrieval.v1.RetrievalService/Explain',
+            protos_dot_retrieval__v1__pb2.ExplainRequest.SerializeToString,
+            protos_dot_retrieval__v1__pb2.ExplainResponse.FromString,
             options,
             channel_credentials,
             insecure,

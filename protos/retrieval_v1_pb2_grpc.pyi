@@ -36,6 +36,17 @@ class RetrievalServiceStub:
     FAILED_PRECONDITION: the answer would not be as fresh as `min_freshness` wants; the trailing metadata "freshet-reflected-ms" says how fresh it could be.
     A server without a generation adds the trailing metadata "freshet-reason: not-ready", which tells it from no server at all.
     """
+    RetrieveBatch: _grpc.UnaryUnaryMultiCallable[_retrieval_v1_pb2.RetrieveBatchRequest, _retrieval_v1_pb2.RetrieveBatchResponse]
+    """Many queries at once, each with an answer or an error of its own, all from one generation and its overlay.
+    It is let in or turned away as a whole; towards a caller's rate it counts as many calls as it has requests.
+    INVALID_ARGUMENT: no request, or more of them, or more items together, than the server answers at once.
+    """
+    SimilarItems: _grpc.UnaryUnaryMultiCallable[_retrieval_v1_pb2.SimilarItemsRequest, _retrieval_v1_pb2.SimilarItemsResponse]
+    """The k items nearest to an item, itself left out. NOT_FOUND: neither generation nor overlay has it, or it is gone.
+    Otherwise as Retrieve.
+    """
+    Explain: _grpc.UnaryUnaryMultiCallable[_retrieval_v1_pb2.ExplainRequest, _retrieval_v1_pb2.ExplainResponse]
+    """Why an item answers a query, or does not, as far as generation and overlay tell. NOT_FOUND: neither has the item."""
     GetFreshness: _grpc.UnaryUnaryMultiCallable[_retrieval_v1_pb2.GetFreshnessRequest, _retrieval_v1_pb2.GetFreshnessResponse]
     """The freshness of the live generation. Never fails: `ready` says whether Retrieve would answer."""
     GetAsked: _grpc.UnaryUnaryMultiCallable[_retrieval_v1_pb2.GetAskedRequest, _retrieval_v1_pb2.GetAskedResponse]
@@ -49,6 +60,17 @@ class RetrievalServiceAsyncStub(RetrievalServiceStub):
     FAILED_PRECONDITION: the answer would not be as fresh as `min_freshness` wants; the trailing metadata "freshet-reflected-ms" says how fresh it could be.
     A server without a generation adds the trailing metadata "freshet-reason: not-ready", which tells it from no server at all.
     """
+    RetrieveBatch: _aio.UnaryUnaryMultiCallable[_retrieval_v1_pb2.RetrieveBatchRequest, _retrieval_v1_pb2.RetrieveBatchResponse]  # type: ignore[assignment]
+    """Many queries at once, each with an answer or an error of its own, all from one generation and its overlay.
+    It is let in or turned away as a whole; towards a caller's rate it counts as many calls as it has requests.
+    INVALID_ARGUMENT: no request, or more of them, or more items together, than the server answers at once.
+    """
+    SimilarItems: _aio.UnaryUnaryMultiCallable[_retrieval_v1_pb2.SimilarItemsRequest, _retrieval_v1_pb2.SimilarItemsResponse]  # type: ignore[assignment]
+    """The k items nearest to an item, itself left out. NOT_FOUND: neither generation nor overlay has it, or it is gone.
+    Otherwise as Retrieve.
+    """
+    Explain: _aio.UnaryUnaryMultiCallable[_retrieval_v1_pb2.ExplainRequest, _retrieval_v1_pb2.ExplainResponse]  # type: ignore[assignment]
+    """Why an item answers a query, or does not, as far as generation and overlay tell. NOT_FOUND: neither has the item."""
     GetFreshness: _aio.UnaryUnaryMultiCallable[_retrieval_v1_pb2.GetFreshnessRequest, _retrieval_v1_pb2.GetFreshnessResponse]  # type: ignore[assignment]
     """The freshness of the live generation. Never fails: `ready` says whether Retrieve would answer."""
     GetAsked: _aio.UnaryUnaryMultiCallable[_retrieval_v1_pb2.GetAskedRequest, _retrieval_v1_pb2.GetAskedResponse]  # type: ignore[assignment]
@@ -65,6 +87,35 @@ class RetrievalServiceServicer(metaclass=_abc_1.ABCMeta):
         FAILED_PRECONDITION: the answer would not be as fresh as `min_freshness` wants; the trailing metadata "freshet-reflected-ms" says how fresh it could be.
         A server without a generation adds the trailing metadata "freshet-reason: not-ready", which tells it from no server at all.
         """
+
+    @_abc_1.abstractmethod
+    def RetrieveBatch(
+        self,
+        request: _retrieval_v1_pb2.RetrieveBatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_retrieval_v1_pb2.RetrieveBatchResponse, _abc.Awaitable[_retrieval_v1_pb2.RetrieveBatchResponse]]:
+        """Many queries at once, each with an answer or an error of its own, all from one generation and its overlay.
+        It is let in or turned away as a whole; towards a caller's rate it counts as many calls as it has requests.
+        INVALID_ARGUMENT: no request, or more of them, or more items together, than the server answers at once.
+        """
+
+    @_abc_1.abstractmethod
+    def SimilarItems(
+        self,
+        request: _retrieval_v1_pb2.SimilarItemsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_retrieval_v1_pb2.SimilarItemsResponse, _abc.Awaitable[_retrieval_v1_pb2.SimilarItemsResponse]]:
+        """The k items nearest to an item, itself left out. NOT_FOUND: neither generation nor overlay has it, or it is gone.
+        Otherwise as Retrieve.
+        """
+
+    @_abc_1.abstractmethod
+    def Explain(
+        self,
+        request: _retrieval_v1_pb2.ExplainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_retrieval_v1_pb2.ExplainResponse, _abc.Awaitable[_retrieval_v1_pb2.ExplainResponse]]:
+        """Why an item answers a query, or does not, as far as generation and overlay tell. NOT_FOUND: neither has the item."""
 
     @_abc_1.abstractmethod
     def GetFreshness(

@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -22,11 +23,12 @@ from server.addresses import split_address
 from server.answers.prepared import PreparedAnswers
 from server.asked import AskedQueries
 from server.calls.callers import Callers
-from server.calls.door import METHOD_ATTRIBUTE, Door
+from server.calls.door import METHOD_ATTRIBUTE, SIZE_ATTRIBUTE, Door
 from server.calls.health import Health
 from server.calls.open_calls import OpenCalls
 from server.errors import ArtifactsMissing, ListenFailed, PortBusy
 from server.index_recall import RecallSampler
+from server.methods.batch import batch_size
 from server.metrics import CallMetrics, IndexMetrics, OverlayMetrics, Refused, ServerMetrics
 from server.security.tls import server_credentials
 from server.security.tokens import TokenFile
@@ -230,7 +232,9 @@ class RetrievalServer:
         server = grpc.server(self._door, options=_options(self._settings))
         for method in ("GetFreshness", "GetAsked"):
             _answer_at(self._side_door, self._service, method)
-        _answer_at(self._door, self._service, "Retrieve")
+        for method in ("Retrieve", "SimilarItems", "Explain"):
+            _answer_at(self._door, self._service, method)
+        _answer_at(self._door, self._service, "RetrieveBatch", size_of=batch_size)
         retrieval_grpc.add_RetrievalServiceServicer_to_server(
             self._service,
             PreparedAnswers(server),  # type: ignore[arg-type]  # it is all that is asked of one
@@ -371,10 +375,18 @@ def _options(settings: ServerSettings) -> tuple[tuple[str, int], ...]:
     )
 
 
-def _answer_at(door: Door, servicer: object, method: str) -> None:
+def _answer_at(
+    door: Door, servicer: object, method: str, *, size_of: Callable[[Any], int] | None = None
+) -> None:
     """Have gRPC let the calls of one method of a servicer in at a door.
 
     It looks for these attributes on what it calls.
+
+    Args:
+        door: where they are let in.
+        servicer: what has the method.
+        method: its name.
+        size_of: how many calls a request counts as; None: as one.
     """
     found = getattr(servicer, method)
     behavior = functools.partial(found)
@@ -382,4 +394,5 @@ def _answer_at(door: Door, servicer: object, method: str) -> None:
     if getattr(found, "experimental_non_blocking", False):
         behavior.experimental_non_blocking = True  # type: ignore[attr-defined]
     setattr(behavior, METHOD_ATTRIBUTE, method)
+    setattr(behavior, SIZE_ATTRIBUTE, size_of)
     setattr(servicer, method, behavior)

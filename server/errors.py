@@ -12,6 +12,7 @@
     ├── LoadStuck          a generation does not load in time (retriable: it may yet)
     ├── NoGeneration       nothing is live yet (retriable: it becomes live by itself)
     ├── NotFreshEnough     an answer is older than wanted (retriable: it gets fresher)
+    ├── ItemUnknown        a request names an item that is not there (name another)
     └── QueryRefused       a request is outside the limits (change the request)
 
 Only those marked so are retriable.
@@ -86,6 +87,12 @@ class NotFreshEnough(ServerError):
     def __init__(self, message: str, reflected_ms: int = 0) -> None:
         super().__init__(message)
         self.reflected_ms = reflected_ms
+
+
+class ItemUnknown(ServerError):
+    """A request is about an item that neither generation nor overlay has."""
+
+    status = "NOT_FOUND"
 
 
 class QueryRefused(ServerError):

@@ -1,10 +1,10 @@
 """How old an answer is: the freshness receipt, from the live view and the time now."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from server.errors import NotFreshEnough
 from server.overlay.view import LiveView
-from server.retrieve import RetrievalQuery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,19 @@ def receipt_of(view: LiveView, now_ms: int, refused_generation: str = "") -> Rec
     )
 
 
-def check_freshness(query: RetrievalQuery, receipt: Receipt) -> None:
+class WantsFreshness(Protocol):
+    """A request that says how fresh its answer must be."""
+
+    @property
+    def min_reflected_ms(self) -> int:
+        """Least reflected time, UTC epoch milliseconds; 0: any."""
+
+    @property
+    def max_age_seconds(self) -> float:
+        """Greatest age; infinity: any."""
+
+
+def check_freshness(query: WantsFreshness, receipt: Receipt) -> None:
     """Check that an answer with this receipt is as fresh as a request wants.
 
     Raises:

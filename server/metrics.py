@@ -81,6 +81,12 @@ class ServerMetrics:
             ["outcome"],
             registry=registry,
         )
+        self._batched = Counter(
+            "freshet_server_batched",
+            "Requests in batches by the gRPC status that each would have ended with by itself",
+            ["code"],
+            registry=registry,
+        )
         self._swaps = Counter(
             "freshet_server_swaps",
             "Generations that went live, the first one included",
@@ -109,6 +115,7 @@ class ServerMetrics:
         )
         for path in QueryPath:
             self._queries.labels(path)
+        self._batched.labels("OK")
         for outcome in MemberOutcome:
             self._context_members.labels(outcome)
         for reason in refusal_reasons:
@@ -135,6 +142,10 @@ class ServerMetrics:
         self._queries.labels(path).inc()
         for outcome, members in context.items():
             self._context_members.labels(outcome).inc(members)
+
+    def batched(self, code: str) -> None:
+        """Count a request of a batch by the name of its gRPC status."""
+        self._batched.labels(code).inc()
 
     def swapped(self, old: str | None, new: str, at_ms: int) -> None:
         """Record that generation `new` replaced `old`, and remove the old label."""

@@ -83,14 +83,12 @@ class RetrievalResult:
     @property
     def item_ids(self) -> list[str]:
         """External ids."""
-        ids, fresh = self.view.live.generation.item_ids, self.view.overlay.rows.item_ids
-        return [fresh[row] if is_fresh else ids[row] for is_fresh, row in self._found()]
+        return names_of(self.view, self.nearest)[0]
 
     @property
     def titles(self) -> list[str]:
         """Titles, empty where the catalogue has none."""
-        titles, fresh = self.view.live.generation.item_titles, self.view.overlay.rows.item_titles
-        return [fresh[row] if is_fresh else titles[row] for is_fresh, row in self._found()]
+        return names_of(self.view, self.nearest)[1]
 
     def hits(self) -> list[bytes]:
         """Return the hits as bytes of a response, each without its score; see
@@ -152,19 +150,7 @@ def parse_request(
         raise QueryRefused(
             f"the query has {len(text)} characters; at most {settings.max_query_chars} are read"
         )
-    if not 0 <= k <= settings.max_k:
-        raise QueryRefused(
-            f"k is {k}; it must be from 1 to {settings.max_k}, or 0 for {settings.default_k}"
-        )
-    if min_reflected_ms < 0:
-        raise QueryRefused(
-            f"min_freshness.reflected_ms is {min_reflected_ms}; it must be a time in UTC epoch "
-            "milliseconds, such as that of an earlier receipt"
-        )
-    if not max_age_seconds > 0:
-        raise QueryRefused(
-            f"min_freshness.max_age_seconds is {max_age_seconds}; it must be more than 0"
-        )
+    check_limits(k, settings, min_reflected_ms, max_age_seconds)
     query = normalize_query(text)
     if not query:
         what = "is empty" if not text.strip() else "has no letter, digit or symbol"
@@ -181,6 +167,35 @@ def parse_request(
         max_age_seconds=max_age_seconds,
         context=parse_context(context_item_ids, context_queries, query, settings.max_query_chars),
     )
+
+
+def check_limits(
+    k: int, settings: ServerSettings, min_reflected_ms: int, max_age_seconds: float
+) -> None:
+    """Check what all requests for items may have.
+
+    Args:
+        k: see `parse_request`.
+        settings: the limits.
+        min_reflected_ms: see `RetrievalQuery`.
+        max_age_seconds: see `RetrievalQuery`.
+
+    Raises:
+        QueryRefused: one of them is outside the limits.
+    """
+    if not 0 <= k <= settings.max_k:
+        raise QueryRefused(
+            f"k is {k}; it must be from 1 to {settings.max_k}, or 0 for {settings.default_k}"
+        )
+    if min_reflected_ms < 0:
+        raise QueryRefused(
+            f"min_freshness.reflected_ms is {min_reflected_ms}; it must be a time in UTC epoch "
+            "milliseconds, such as that of an earlier receipt"
+        )
+    if not max_age_seconds > 0:
+        raise QueryRefused(
+            f"min_freshness.max_age_seconds is {max_age_seconds}; it must be more than 0"
+        )
 
 
 def retrieve(view: LiveView, query: RetrievalQuery) -> RetrievalResult:
@@ -205,3 +220,17 @@ def query_vector(view: LiveView, query: str) -> tuple[QueryPath, Float32s]:
     if vector is not None:
         return QueryPath.KNOWN, vector
     return QueryPath.ENCODED, view.live.encoder.encode(query)
+
+
+def names_of(view: LiveView, nearest: Nearest) -> tuple[list[str], list[str]]:
+    """Return the ids and the titles of found items."""
+    generation, fresh = view.live.generation, view.overlay.rows
+    found = list(zip(nearest.from_overlay.tolist(), nearest.rows.tolist(), strict=True))
+    item_ids = [
+        fresh.item_ids[row] if is_fresh else generation.item_ids[row] for is_fresh, row in found
+    ]
+    titles = [
+        fresh.item_titles[row] if is_fresh else generation.item_titles[row]
+        for is_fresh, row in found
+    ]
+    return item_ids, titles

@@ -12,14 +12,23 @@ import grpc
 
 from protos import retrieval_v1_pb2 as retrieval_pb
 from protos import retrieval_v1_pb2_grpc as retrieval_grpc
-from server.answers.messages import receipt_message, response_bytes
+from server.answers.messages import (
+    QUERY_PATHS,
+    hit_messages,
+    receipt_message,
+    response_bytes,
+    response_message,
+)
 from server.asked import AskedQueries
 from server.errors import NoGeneration, NotFreshEnough, ServerError
 from server.freshness import Receipt, check_freshness, receipt_of, why_behind
 from server.index_recall import RecallSampler
+from server.methods.batch import batched_error, check_batch
+from server.methods.explain import explain, parse_explain
+from server.methods.similar import parse_similar, similar_items, source_of
 from server.metrics import ServerMetrics
 from server.overlay.view import LiveView
-from server.retrieve import RetrievalQuery, parse_request, retrieve
+from server.retrieve import RetrievalQuery, RetrievalResult, parse_request, retrieve
 from server.settings import ServerSettings
 from server.swaps.watcher import GenerationWatcher
 from server.views import LiveViews
@@ -88,6 +97,24 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
         """
         return self._answer("Retrieve", context, lambda: self._retrieve(request))
 
+    def RetrieveBatch(
+        self, request: retrieval_pb.RetrieveBatchRequest, context: grpc.ServicerContext
+    ) -> retrieval_pb.RetrieveBatchResponse:
+        """Answer many queries from one view; see the contract."""
+        return self._answer("RetrieveBatch", context, lambda: self._batch(request, context))
+
+    def SimilarItems(
+        self, request: retrieval_pb.SimilarItemsRequest, context: grpc.ServicerContext
+    ) -> retrieval_pb.SimilarItemsResponse:
+        """Answer with the items nearest to an item; see the contract."""
+        return self._answer("SimilarItems", context, lambda: self._similar(request))
+
+    def Explain(
+        self, request: retrieval_pb.ExplainRequest, context: grpc.ServicerContext
+    ) -> retrieval_pb.ExplainResponse:
+        """Say why an item answers a query; see the contract."""
+        return self._answer("Explain", context, lambda: self._explain(request))
+
     def GetFreshness(
         self,
         request: retrieval_pb.GetFreshnessRequest,  # noqa: ARG002  # the contract's signature
@@ -110,20 +137,84 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
     def _receipt(self, view: LiveView) -> Receipt:
         return receipt_of(view, self._clock_ms(), self._watcher.refused_id)
 
-    def _retrieve(self, request: retrieval_pb.RetrieveRequest) -> bytes:
-        query = _query_of(request, self._settings)
+    def _live(self) -> LiveView:
         view = self._views.live
         if view is None:
             raise NoGeneration(self._why_not_ready())
+        return view
+
+    def _retrieve(self, request: retrieval_pb.RetrieveRequest) -> bytes:
+        query, view = _query_of(request, self._settings), self._live()
         if query.wants_freshness:
             check_freshness(query, receipt_of(view, self._clock_ms()))
-        answer = retrieve(view, query)
-        receipt = self._receipt(view)
+        answer, receipt = retrieve(view, query), self._receipt(view)
+        self._count(query, answer, receipt)
+        return response_bytes(query, answer, receipt)
+
+    def _count(self, query: RetrievalQuery, answer: RetrievalResult, receipt: Receipt) -> None:
         self._metrics.queried(answer.path, answer.context)
         self._metrics.answers.answered(receipt, len(answer.nearest.rows), answer.num_from_overlay)
         self._asked.add(query.query)
-        self._sampler.offer(view.live, answer.vector)
-        return response_bytes(query, answer, receipt)
+        self._sampler.offer(answer.view.live, answer.vector)
+
+    def _batch(
+        self, request: retrieval_pb.RetrieveBatchRequest, context: grpc.ServicerContext
+    ) -> retrieval_pb.RetrieveBatchResponse:
+        check_batch(request, self._settings)
+        view = self._live()
+        receipt = self._receipt(view)
+        answers = []
+        for each in request.requests:
+            if not context.is_active():  # nobody waits for the rest
+                break
+            answers.append(self._batched(each, view, receipt))
+        return retrieval_pb.RetrieveBatchResponse(answers=answers, receipt=receipt_message(receipt))
+
+    def _batched(
+        self, request: retrieval_pb.RetrieveRequest, view: LiveView, receipt: Receipt
+    ) -> retrieval_pb.BatchedAnswer:
+        """Return the outcome of one request of a batch; its errors are its own."""
+        try:
+            query = _query_of(request, self._settings)
+            check_freshness(query, receipt)
+            answer = retrieve(view, query)
+            self._count(query, answer, receipt)
+            response = response_message(query, answer, receipt)
+        except Exception as error:  # noqa: BLE001  # the others have answers all the same
+            code, details = _status_of(error, "RetrieveBatch")
+            self._metrics.batched(code.name)
+            return batched_error(code, details)
+        self._metrics.batched(grpc.StatusCode.OK.name)
+        response.ClearField("receipt")
+        return retrieval_pb.BatchedAnswer(response=response)
+
+    def _similar(
+        self, request: retrieval_pb.SimilarItemsRequest
+    ) -> retrieval_pb.SimilarItemsResponse:
+        reflected_ms, max_age_seconds = _freshness_of(request.min_freshness)
+        query = parse_similar(
+            request.item_id,
+            request.k,
+            self._settings,
+            min_reflected_ms=reflected_ms,
+            max_age_seconds=max_age_seconds,
+        )
+        view = self._live()
+        receipt = self._receipt(view)
+        check_freshness(query, receipt)
+        return retrieval_pb.SimilarItemsResponse(
+            hits=hit_messages(view, similar_items(view, query)),
+            receipt=receipt_message(receipt),
+            item_source=source_of(view, query.item_id),
+        )
+
+    def _explain(self, request: retrieval_pb.ExplainRequest) -> retrieval_pb.ExplainResponse:
+        query = parse_explain(request.query, request.item_id, request.max_paths, self._settings)
+        view = self._live()
+        explanation = explain(view, query)
+        explanation.message.query_path = QUERY_PATHS[explanation.path]
+        explanation.message.receipt.CopyFrom(receipt_message(self._receipt(view)))
+        return explanation.message
 
     def _freshness(self) -> retrieval_pb.GetFreshnessResponse:
         refusal = self._watcher.last_refusal
@@ -200,16 +291,19 @@ def _status_of(error: Exception, method: str) -> tuple[grpc.StatusCode, str]:
 
 
 def _query_of(request: retrieval_pb.RetrieveRequest, settings: ServerSettings) -> RetrievalQuery:
-    wanted = request.min_freshness
-    max_age_seconds = (
-        wanted.max_age_seconds if wanted.WhichOneof("limit") == "max_age_seconds" else math.inf
-    )
+    reflected_ms, max_age_seconds = _freshness_of(request.min_freshness)
     return parse_request(
         request.query,
         request.k,
         settings,
-        min_reflected_ms=wanted.reflected_ms,
+        min_reflected_ms=reflected_ms,
         max_age_seconds=max_age_seconds,
         context_item_ids=request.context_item_ids,
         context_queries=request.context_queries,
     )
+
+
+def _freshness_of(wanted: retrieval_pb.MinFreshness) -> tuple[int, float]:
+    """Return the least reflected time, and the greatest age, that a request wants."""
+    has_age = wanted.WhichOneof("limit") == "max_age_seconds"
+    return wanted.reflected_ms, wanted.max_age_seconds if has_age else math.inf

@@ -29,6 +29,16 @@ class ServerSettings:
     max_k: int = 1000
     """Largest `k` of a request."""
 
+    # A page of carousels, or a file in a few hundred calls: some 50 ms of a core at
+    # 0.5 ms each. Twice as many keep a thread for twice as long.
+    max_batch: int = 100
+    """Requests that one `RetrieveBatch` may have."""
+
+    # Ten of the largest single answers, 1 MB with titles. Twice as many: twice that,
+    # and twice the time of a thread.
+    max_batch_items: int = 10_000
+    """Items that the requests of one `RetrieveBatch` may ask for together."""
+
     # Twice the bytes that the stream takes of a query (`stream.max_query_bytes`): no
     # longer one was ever learned.
     max_query_chars: int = 1024
@@ -212,6 +222,8 @@ class ServerSettings:
         counts = (
             "default_k",
             "max_k",
+            "max_batch",
+            "max_batch_items",
             "max_query_chars",
             "num_threads",
             "max_calls_per_connection",

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from model.artifact.attributes.build import build_attributes
 from model.artifact.checks.canaries import make_canaries
 from model.artifact.encoder import TextEncoder, unit_rows
+from model.artifact.generation import PATHS_PREFIX
 from model.artifact.index.engine import load_engine
 from model.artifact.index.engines import FIRST_ENGINE
+from model.artifact.paths import PathGraph
 from model.artifact.store import ArtifactStore, new_generation_id
 from model.artifact.writer import GenerationWriter
 from model.context import NO_CONTEXT, ContextWeights
@@ -21,6 +23,7 @@ from protos import manifest_v1_pb2 as manifest_pb
 from protos.text import normalize_query, text_key
 from stream.files import new_directory, replace_file
 from stream.graph.attributes import attribute_columns
+from testing.graph.path_graphs import path_graph
 from testing.vectors import width
 
 # Small, so that a generation is written in milliseconds, and all different, so that
@@ -53,6 +56,8 @@ class Catalogue:
     attributes: list[dict[str, str]] | None = None  # None: as before they were stored
     context_weights: ContextWeights = NO_CONTEXT
     passed_gate: bool = True
+    clicks: Sequence[tuple[int, int, int]] | None = None  # query, item, sessions; None: no paths
+    sessions: Sequence[tuple[Sequence[int], Sequence[int]]] = ()  # queries and items of each
     item_vectors: NDArray[np.float32] = field(init=False)
     query_vectors: NDArray[np.float32] = field(init=False)
 
@@ -195,6 +200,9 @@ def _fill(folder: Path, generation_id: str, catalogue: Catalogue) -> manifest_pb
         "channel_attention_queries": np.full((num_queries, 3), 1 / 3, dtype=np.float32),
         **{f"encoder.{name}": array for name, array in catalogue.encoder_arrays.items()},
     }
+    if catalogue.clicks is not None:
+        graph = _paths(catalogue, catalogue.clicks, order, items)
+        arrays |= {f"{PATHS_PREFIX}{name}": array for name, array in graph.arrays().items()}
     for name, array in arrays.items():
         writer.add_array(name, array)
     if catalogue.attributes is not None:
@@ -222,6 +230,25 @@ def _fill(folder: Path, generation_id: str, catalogue: Catalogue) -> manifest_pb
         ),
         canaries=_canaries(catalogue, ids),
     )
+
+
+def _paths(
+    catalogue: Catalogue,
+    clicks: Sequence[tuple[int, int, int]],
+    order: Sequence[int],
+    items: Sequence[int],
+) -> PathGraph:
+    """Return the graph of a catalogue's clicks and sessions, numbered as the generation
+    is.
+    """
+    query_of = {row: place for place, row in enumerate(order)}
+    item_of = {item: place for place, item in enumerate(items)}
+    hyperedges = [
+        [*map(query_of.__getitem__, queries), *(len(order) + item_of[item] for item in seen)]
+        for queries, seen in catalogue.sessions
+    ]
+    rows = [(query_of[query], item_of[item], count) for query, item, count in clicks]
+    return path_graph(len(order), len(items), rows, hyperedges)
 
 
 def _canaries(catalogue: Catalogue, ids: Sequence[str]) -> list[manifest_pb.Canary]:

@@ -1,12 +1,16 @@
 """Answers and receipts as the messages of the contract, and an answer as its bytes."""
 
+import numpy as np
+
 from protos import retrieval_v1_pb2 as retrieval_pb
 from server.answers.hits import with_scores
 from server.freshness import Receipt
-from server.retrieve import QueryPath, RetrievalQuery, RetrievalResult
+from server.overlay.search import Nearest
+from server.overlay.view import LiveView
+from server.retrieve import QueryPath, RetrievalQuery, RetrievalResult, names_of
 from server.session.shift import MemberOutcome
 
-_PATHS = {
+QUERY_PATHS = {
     QueryPath.FRESH: retrieval_pb.QUERY_PATH_FRESH,
     QueryPath.KNOWN: retrieval_pb.QUERY_PATH_KNOWN,
     QueryPath.ENCODED: retrieval_pb.QUERY_PATH_ENCODED,
@@ -27,12 +31,18 @@ def response_message(
 ) -> retrieval_pb.RetrieveResponse:
     """Return an answer as a message."""
     response = _without_hits(query, answer, receipt)
-    hits = zip(answer.item_ids, answer.scores.tolist(), answer.titles, strict=True)
-    response.hits.extend(
-        retrieval_pb.Hit(item_id=item_id, score=score, title=title)
-        for item_id, score, title in hits
-    )
+    response.hits.extend(hit_messages(answer.view, answer.nearest))
     return response
+
+
+def hit_messages(view: LiveView, nearest: Nearest) -> list[retrieval_pb.Hit]:
+    """Return found items as messages."""
+    item_ids, titles = names_of(view, nearest)
+    scores = np.clip(nearest.scores, -1.0, 1.0).tolist()
+    return [
+        retrieval_pb.Hit(item_id=item_id, score=score, title=title)
+        for item_id, score, title in zip(item_ids, scores, titles, strict=True)
+    ]
 
 
 def receipt_message(receipt: Receipt) -> retrieval_pb.FreshnessReceipt:
@@ -56,7 +66,7 @@ def _without_hits(
 ) -> retrieval_pb.RetrieveResponse:
     return retrieval_pb.RetrieveResponse(
         receipt=receipt_message(receipt),
-        query_path=_PATHS[answer.path],
+        query_path=QUERY_PATHS[answer.path],
         normalized_query=query.query,
         context_members=answer.context.get(MemberOutcome.USED, 0),
     )

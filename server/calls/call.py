@@ -32,6 +32,7 @@ class Call:
         has_message: whether its message has come.
         waits_until: when it has waited for a thread for too long, on the same clock;
             infinity: it does not wait, or may for ever.
+        caller: who made it, as its limits know them; empty: nobody asked.
     """
 
     def __init__(self, event: Any, state: Any, method: str) -> None:
@@ -39,6 +40,7 @@ class Call:
         self.started = time.perf_counter()
         self.has_message = False
         self.waits_until = math.inf
+        self.caller = ""
         self._event = event
         self._state = state
 

@@ -81,7 +81,7 @@ class Callers:
             name = found
         if not (self._rate or self._concurrency):
             return None
-        name = name or call.identity or call.peer
+        name = call.caller = name or call.identity or call.peer
         with self._lock:
             caller = self._of(name)
             if self._rate and not self._spent(caller):
@@ -91,6 +91,23 @@ class Callers:
             caller.num_open += 1
         call.on_end(lambda: self._ended(caller))
         return None
+
+    def charge(self, call: Call, more: int) -> None:
+        """Count a call that was let in as several.
+
+        What a caller has taken beyond its allowance it has to wait for: the next call
+        is let in once that is made up for.
+
+        Args:
+            call: the call.
+            more: calls beside the one that it was counted as when it was let in.
+        """
+        if not self._rate or more <= 0:
+            return
+        with self._lock:
+            caller = self._callers.get(call.caller)
+            if caller is not None:
+                caller.allowance -= more
 
     def _named(self, call: Call, tokens: TokenFile) -> str | Fault:
         """Return the name of the caller that the token of a call stands for."""

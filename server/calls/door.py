@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 METHOD_ATTRIBUTE: Final = "freshet_method"
 """Of what gRPC calls for a method: its name in metrics."""
 
+SIZE_ATTRIBUTE: Final = "freshet_size"
+"""Of the same: how many calls one of its requests counts as; None: as one."""
+
 _DONE: Final[Future[None]] = Future()
 _DONE.set_result(None)
 
@@ -78,6 +81,7 @@ class Door(ThreadPoolExecutor):
         """
         answer, event, state, behavior, argument, read, write = work
         call = Call(event, state, getattr(behavior, METHOD_ATTRIBUTE, "unknown"))
+        size_of = getattr(behavior, SIZE_ATTRIBUTE, None)
         self._open_calls.add(call, is_streaming=self._is_streaming)
         if self._callers is not None:
             fault = self._callers.admit(call)
@@ -103,7 +107,10 @@ class Door(ThreadPoolExecutor):
             call.waits_until = entered_at + self._wait_seconds
 
             def argument_of() -> Any:
-                return self._read(call, read, message)
+                request = self._read(call, read, message)
+                if size_of is not None and request is not None and self._callers is not None:
+                    self._callers.charge(call, size_of(request) - 1)
+                return request
 
             def answer_it() -> None:
                 run(answer, event, state, behavior, argument_of, read, write)

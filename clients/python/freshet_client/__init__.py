@@ -10,11 +10,13 @@ from freshet_client.answers import (
     Receipt,
     RetrieveResult,
 )
+from freshet_client.batch import BatchResult, Query
 from freshet_client.client import RetrievalClient
 from freshet_client.errors import (
     CallFailed,
     ClientError,
     DeadlineExceeded,
+    ItemUnknown,
     NoGeneration,
     NotAuthenticated,
     NotFreshEnough,
@@ -23,22 +25,41 @@ from freshet_client.errors import (
     ServerUnreachable,
     SettingsInvalid,
 )
+from freshet_client.explanation import (
+    ChannelAttention,
+    Evidence,
+    ExplainedPath,
+    Explanation,
+    ItemState,
+    PathKind,
+    VectorSource,
+)
 from freshet_client.retries import RetryPolicy
 from freshet_client.session import Context
+from freshet_client.similar import SimilarResult
 
 __all__ = [
     "Access",
     "AskedQueries",
+    "BatchResult",
     "CallFailed",
+    "ChannelAttention",
     "ClientError",
     "Context",
     "DeadlineExceeded",
+    "Evidence",
+    "ExplainedPath",
+    "Explanation",
     "Freshness",
     "Hit",
+    "ItemState",
+    "ItemUnknown",
     "NoGeneration",
     "NotAuthenticated",
     "NotFreshEnough",
     "OverlayState",
+    "PathKind",
+    "Query",
     "QueryPath",
     "QueryRefused",
     "Receipt",
@@ -48,4 +69,6 @@ __all__ = [
     "ServerBusy",
     "ServerUnreachable",
     "SettingsInvalid",
+    "SimilarResult",
+    "VectorSource",
 ]

@@ -1,6 +1,6 @@
 """What a server answers: our own frozen types, read from the contract's messages."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -20,7 +20,7 @@ class QueryPath(StrEnum):
     """It was seen since the generation was trained: the overlay has its vector."""
 
 
-_PATHS = {
+_PATHS: dict[int, QueryPath] = {
     retrieval_pb.QUERY_PATH_KNOWN: QueryPath.KNOWN,
     retrieval_pb.QUERY_PATH_ENCODED: QueryPath.ENCODED,
     retrieval_pb.QUERY_PATH_FRESH: QueryPath.FRESH,
@@ -153,14 +153,22 @@ class Freshness:
     overlay: OverlayState | None = None
 
 
+def hits_of(messages: Iterable[retrieval_pb.Hit]) -> tuple[Hit, ...]:
+    """Return the items that messages hold."""
+    return tuple(Hit(item_id=hit.item_id, title=hit.title, score=hit.score) for hit in messages)
+
+
+def query_path_of(value: int) -> QueryPath | None:
+    """Return where a query's vector came from; None: what only a newer client knows."""
+    return _PATHS.get(value)
+
+
 def retrieve_result_of(message: retrieval_pb.RetrieveResponse) -> RetrieveResult:
     """Return the answer that a message holds."""
     return RetrieveResult(
-        hits=tuple(
-            Hit(item_id=hit.item_id, title=hit.title, score=hit.score) for hit in message.hits
-        ),
-        receipt=_receipt_of(message.receipt),
-        path=_PATHS.get(message.query_path),
+        hits=hits_of(message.hits),
+        receipt=receipt_of(message.receipt),
+        path=query_path_of(message.query_path),
         normalized_query=message.normalized_query,
         context_members=message.context_members,
     )
@@ -170,7 +178,7 @@ def freshness_of(message: retrieval_pb.GetFreshnessResponse) -> Freshness:
     """Return the freshness that a message holds."""
     return Freshness(
         ready=message.ready,
-        receipt=_receipt_of(message.receipt) if message.HasField("receipt") else None,
+        receipt=receipt_of(message.receipt) if message.HasField("receipt") else None,
         num_items=message.num_items,
         num_queries=message.num_queries,
         last_refusal=message.last_refusal,
@@ -199,7 +207,8 @@ def _overlay_of(message: retrieval_pb.OverlayState) -> OverlayState:
     )
 
 
-def _receipt_of(message: retrieval_pb.FreshnessReceipt) -> Receipt:
+def receipt_of(message: retrieval_pb.FreshnessReceipt) -> Receipt:
+    """Return the receipt that a message holds."""
     return Receipt(
         generation=message.generation,
         watermark_ms=message.watermark_ms,

@@ -2,14 +2,12 @@
 clear error.
 """
 
-import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
-import grpc
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
@@ -22,45 +20,20 @@ from freshet_client.answers import (
     freshness_of,
     retrieve_result_of,
 )
-from freshet_client.errors import ClientError, NoGeneration, QueryRefused, SettingsInvalid, error_of
+from freshet_client.batch import BatchResult, Query, batch_result_of
+from freshet_client.connection import Connection
+from freshet_client.errors import ClientError, NoGeneration, QueryRefused
+from freshet_client.explanation import Explanation, explanation_of
 from freshet_client.protos import retrieval_v1_pb2 as retrieval_pb
 from freshet_client.retries import DEFAULT_RETRY, RetryPolicy
 from freshet_client.session import NO_CONTEXT, Context
-
-_SERVICE = retrieval_pb.DESCRIPTOR.services_by_name["RetrievalService"].full_name
-_TARGET = re.compile(r"(\[[^\[\]]+\]|[^\[\]:]+):([0-9]+)")
-_MAX_PORT = 65_535  # the largest number of a TCP port
-
-_FIRST_RECONNECT_MS = 100
-"""Milliseconds before gRPC connects again after a first failure.
-
-Its own 1,000 are as long as a restart of a small server takes; with twice our 100 the
-second try of a call would find no connection.
-"""
-
-_LONGEST_RECONNECT_MS = 2_000
-"""Milliseconds between two tries to connect at most, as between two tries of a call.
-
-gRPC's own are 120,000: a client would not notice for two minutes that a server is back.
-"""
+from freshet_client.similar import SimilarResult, similar_result_of
 
 _POLL_SECONDS = 0.2
 """Seconds between two checks of a server that is not ready.
 
 A generation loads in seconds, and the question costs the server under a millisecond.
 """
-
-_OPTIONS = (
-    # A retrieval server is a neighbour: a web proxy named in the environment has no
-    # business between.
-    ("grpc.enable_http_proxy", 0),
-    # An answer of `max_k` items with long titles can exceed gRPC's default of 4 MiB.
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.initial_reconnect_backoff_ms", _FIRST_RECONNECT_MS),
-    ("grpc.max_reconnect_backoff_ms", _LONGEST_RECONNECT_MS),
-)
-
-Response = TypeVar("Response")
 
 
 class RetrievalClient:
@@ -89,26 +62,7 @@ class RetrievalClient:
         retry: RetryPolicy | None = DEFAULT_RETRY,
         access: Access = NO_ACCESS,
     ) -> None:
-        _check_target(target)
-        self._target = target
-        self._timeout_seconds = timeout_seconds
-        self._access = access
-        self._channel = access.channel(target, (*_OPTIONS, *_retry_options(retry)))
-        self._call_retrieve = self._channel.unary_unary(
-            f"/{_SERVICE}/Retrieve",
-            request_serializer=retrieval_pb.RetrieveRequest.SerializeToString,
-            response_deserializer=retrieval_pb.RetrieveResponse.FromString,
-        )
-        self._call_freshness = self._channel.unary_unary(
-            f"/{_SERVICE}/GetFreshness",
-            request_serializer=retrieval_pb.GetFreshnessRequest.SerializeToString,
-            response_deserializer=retrieval_pb.GetFreshnessResponse.FromString,
-        )
-        self._call_asked = self._channel.unary_unary(
-            f"/{_SERVICE}/GetAsked",
-            request_serializer=retrieval_pb.GetAskedRequest.SerializeToString,
-            response_deserializer=retrieval_pb.GetAskedResponse.FromString,
-        )
+        self._connection = Connection(target, timeout_seconds, retry, access)
 
     def retrieve(
         self,
@@ -163,6 +117,103 @@ class RetrievalClient:
         request = _request_of(query, k, min_reflected_ms, max_age_seconds, context)
         return _json(self._retrieve(request, timeout_seconds))
 
+    def retrieve_batch(
+        self, queries: Sequence[str | Query], k: int = 0, *, timeout_seconds: float | None = None
+    ) -> BatchResult:
+        """Return the nearest items to each of many queries, all as of one moment.
+
+        Args:
+            queries: texts as typed, or queries with more to say. The server bounds how
+                many (100 by default).
+            k: how many items for a text, and for a query that does not say; 0: as many
+                as the server gives by default.
+            timeout_seconds: how long this call may take; None: the client's default.
+
+        Raises:
+            QueryRefused: the batch is empty or larger than the server answers. What is
+                wrong with one query is in its place of the result.
+            NoGeneration: the server has no generation yet.
+            ServerBusy: as of `retrieve`; a batch counts as many calls as it has
+                queries.
+            NotAuthenticated: the server wants a token, or another one.
+            ServerUnreachable: no server answered in time.
+            CallFailed: the server failed.
+        """
+        asked = [Query(query=each) if isinstance(each, str) else each for each in queries]
+        request = retrieval_pb.RetrieveBatchRequest(
+            requests=[
+                _request_of(
+                    each.query,
+                    each.k or k,
+                    each.min_reflected_ms,
+                    each.max_age_seconds,
+                    each.context,
+                )
+                for each in asked
+            ]
+        )
+        response = retrieval_pb.RetrieveBatchResponse
+        return batch_result_of(
+            self._connection.call("RetrieveBatch", request, response, timeout_seconds)
+        )
+
+    def similar_items(
+        self,
+        item_id: str,
+        k: int = 0,
+        *,
+        min_reflected_ms: int = 0,
+        max_age_seconds: float | None = None,
+        timeout_seconds: float | None = None,
+    ) -> SimilarResult:
+        """Return the `k` nearest items to an item, itself left out.
+
+        Args:
+            item_id: as the catalogue has it.
+            k: how many items; 0: as many as the server gives by default.
+            min_reflected_ms: as of `retrieve`.
+            max_age_seconds: as of `retrieve`.
+            timeout_seconds: how long this call may take; None: the client's default.
+
+        Raises:
+            ItemUnknown: the server does not have the item, or it is deleted.
+            ClientError: as `retrieve` does.
+        """
+        wanted = _request_of("", k, min_reflected_ms, max_age_seconds, NO_CONTEXT)
+        request = retrieval_pb.SimilarItemsRequest(item_id=_text(item_id), k=wanted.k)
+        if wanted.HasField("min_freshness"):
+            request.min_freshness.CopyFrom(wanted.min_freshness)
+        response = retrieval_pb.SimilarItemsResponse
+        return similar_result_of(
+            self._connection.call("SimilarItems", request, response, timeout_seconds)
+        )
+
+    def explain(
+        self,
+        query: str,
+        item_id: str,
+        *,
+        max_paths: int = 0,
+        timeout_seconds: float | None = None,
+    ) -> Explanation:
+        """Return why an item answers a query, or does not.
+
+        Args:
+            query: as typed; the server normalises it.
+            item_id: as the catalogue has it.
+            max_paths: most paths that are wanted; 0: ten.
+            timeout_seconds: how long this call may take; None: the client's default.
+
+        Raises:
+            ItemUnknown: the server does not have the item.
+            ClientError: as `retrieve` does.
+        """
+        request = retrieval_pb.ExplainRequest(
+            query=_text(query), item_id=_text(item_id), max_paths=max_paths
+        )
+        response = retrieval_pb.ExplainResponse
+        return explanation_of(self._connection.call("Explain", request, response, timeout_seconds))
+
     def asked(self, limit: int = 0, *, timeout_seconds: float | None = None) -> AskedQueries:
         """Return what the server was asked most in the last minutes.
 
@@ -175,7 +226,8 @@ class RetrievalClient:
             CallFailed: the server failed, or is too old to count.
         """
         request = retrieval_pb.GetAskedRequest(limit=limit)
-        return asked_of(self._call(self._call_asked, request, timeout_seconds))
+        response = retrieval_pb.GetAskedResponse
+        return asked_of(self._connection.call("GetAsked", request, response, timeout_seconds))
 
     def freshness(self, *, timeout_seconds: float | None = None) -> Freshness:
         """Return what the server answers from, and how old that is.
@@ -232,7 +284,7 @@ class RetrievalClient:
 
     def close(self) -> None:
         """Close the connection; running calls are cancelled."""
-        self._channel.close()
+        self._connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -248,14 +300,17 @@ class RetrievalClient:
     def _retrieve(
         self, request: retrieval_pb.RetrieveRequest, timeout_seconds: float | None
     ) -> retrieval_pb.RetrieveResponse:
-        return self._call(self._call_retrieve, request, timeout_seconds)
+        return self._connection.call(
+            "Retrieve", request, retrieval_pb.RetrieveResponse, timeout_seconds
+        )
 
     def _freshness(
         self, timeout_seconds: float | None, *, wait_for_server: bool = False
     ) -> retrieval_pb.GetFreshnessResponse:
         request = retrieval_pb.GetFreshnessRequest()
-        return self._call(
-            self._call_freshness, request, timeout_seconds, wait_for_server=wait_for_server
+        response = retrieval_pb.GetFreshnessResponse
+        return self._connection.call(
+            "GetFreshness", request, response, timeout_seconds, wait_for_server=wait_for_server
         )
 
     def _if_ready(self, timeout_seconds: float) -> Freshness | ClientError:
@@ -267,40 +322,7 @@ class RetrievalClient:
         if response.ready:
             return freshness_of(response)
         why = response.last_refusal or "no generation is live yet"
-        return NoGeneration(f"the server at {self._target} is not ready: {why}")
-
-    def _call(
-        self,
-        method: Callable[..., Response],
-        request: Message,
-        timeout_seconds: float | None,
-        *,
-        wait_for_server: bool = False,
-    ) -> Response:
-        seconds = self._timeout_seconds if timeout_seconds is None else timeout_seconds
-        try:
-            return method(
-                request,
-                timeout=seconds,
-                wait_for_ready=wait_for_server,
-                metadata=self._access.metadata(),
-            )
-        except grpc.RpcError as error:
-            raise error_of(error, self._target, seconds) from error
-
-
-def _check_target(target: str) -> None:
-    match = _TARGET.fullmatch(target)
-    if match is None or int(match[2]) > _MAX_PORT:
-        raise SettingsInvalid(
-            f"target is {target!r}; it must be HOST:PORT, such as 127.0.0.1:50051"
-        )
-
-
-def _retry_options(retry: RetryPolicy | None) -> tuple[tuple[str, int | str], ...]:
-    if retry is None:
-        return (("grpc.enable_retries", 0),)
-    return (("grpc.service_config", retry.service_config(_SERVICE)),)
+        return NoGeneration(f"the server at {self._connection.target} is not ready: {why}")
 
 
 def _request_of(
@@ -332,6 +354,15 @@ def _request_of(
     elif min_reflected_ms:
         request.min_freshness.reflected_ms = min_reflected_ms
     return request
+
+
+def _text(text: str) -> str:
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise QueryRefused("a text is not valid Unicode; send it as UTF-8") from None
+    return text
 
 
 def _json(message: Message) -> str:

@@ -5,7 +5,8 @@
     ClientError
     ├── SettingsInvalid       the target or a setting cannot work (correct it)
     ├── QueryRefused          the request is outside the limits (change the request)
-    │   └── NotFreshEnough    an answer is too old for it (retriable: it gets fresher)
+    │   ├── NotFreshEnough    an answer is too old for it (retriable: it gets fresher)
+    │   └── ItemUnknown       it names an item that is not there (name another)
     ├── NotAuthenticated      the server wants a token, or another one (get one)
     ├── NoGeneration          nothing is live yet (retriable: it becomes live by itself)
     ├── ServerBusy            too many requests wait (retriable, after a pause)
@@ -69,6 +70,10 @@ class NotFreshEnough(QueryRefused):
         self.reflected_ms = reflected_ms
 
 
+class ItemUnknown(QueryRefused):
+    """The server does not have the item, or it is deleted."""
+
+
 class NotAuthenticated(ClientError):
     """The server wants a token, or another than it was sent; get one from whoever runs
     it.
@@ -128,10 +133,27 @@ def error_of(call: grpc.RpcError, target: str, timeout_seconds: float) -> Client
     )
 
 
+def error_in_batch(number: int, message: str, reflected_ms: int) -> ClientError:
+    """Return the error of ours that one request of a batch ended with.
+
+    Args:
+        number: of its gRPC status.
+        message: what the server says of it.
+        reflected_ms: as `NotFreshEnough` has it.
+    """
+    status = next((each for each in grpc.StatusCode if each.value[0] == number), None)
+    name = str(number) if status is None else status.name
+    if status is grpc.StatusCode.FAILED_PRECONDITION:
+        return NotFreshEnough(message, code=name, reflected_ms=reflected_ms)
+    kind = CallFailed if status is None else _MEANINGS.get(status, (CallFailed, ""))[0]
+    return kind(message, code=name)
+
+
 _MEANINGS: dict[grpc.StatusCode, tuple[type[ClientError], str]] = {
     grpc.StatusCode.INVALID_ARGUMENT: (QueryRefused, "{details}"),
     # A condition of a request field does not hold.
     grpc.StatusCode.FAILED_PRECONDITION: (QueryRefused, "{details}"),
+    grpc.StatusCode.NOT_FOUND: (ItemUnknown, "{details}"),
     grpc.StatusCode.UNAVAILABLE: (
         ServerUnreachable,
         "no retrieval server answers at {target}; is `freshet serve` running there?",

@@ -58,17 +58,11 @@ class Scripted(retrieval_grpc.RetrievalServiceServicer):
         """Say that it is ready."""
         return retrieval_pb.GetFreshnessResponse(ready=True)
 
-    def GetAsked(  # noqa: N802  # the contract's name
-        self, request: retrieval_pb.GetAskedRequest, context: grpc.ServicerContext
-    ) -> retrieval_pb.GetAskedResponse:
-        """Say that nothing was asked."""
-        return retrieval_pb.GetAskedResponse()
-
 
 @contextmanager
 def scripted(*failures: grpc.StatusCode) -> Iterator[tuple[Scripted, str]]:
     """Yield a service that fails first, and the address it is served at."""
-    service = Scripted(list(failures))
+    service = Scripted(list(failures))  # type: ignore[abstract]  # it is asked nothing else
     server = grpc.server(ThreadPoolExecutor(1))
     retrieval_grpc.add_RetrievalServiceServicer_to_server(service, server)
     target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
@@ -222,7 +216,7 @@ def test_waiting_begins_before_the_server(
     with RetrievalClient(target, retry=None) as client, ThreadPoolExecutor(1) as pool:
         assert not client.is_ready()
         refused = threading.Event()
-        client._channel.subscribe(
+        client._connection._channel.subscribe(
             lambda state: (
                 refused.set() if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE else None
             )

@@ -1,0 +1,1 @@
+"""What the methods beside Retrieve answer."""
