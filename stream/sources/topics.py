@@ -15,6 +15,7 @@ from stream.clock import now_ms
 from stream.errors import SourceMismatch, SourceUnavailable
 from stream.events.types import RecordBatch, SourcePartition
 from stream.kafka.client import BrokerAway, Group, OffsetsGone, PassedOver, Reader
+from stream.kafka.connection import what_listens
 from stream.kafka.open import open_client
 from stream.metrics import StreamMetrics
 from stream.settings import StreamSettings
@@ -552,7 +553,8 @@ class KafkaSource:
             logger.warning("broker back bootstrap=%s", self._bootstrap)
 
     def _why_silent(self) -> str:
-        return self._joined.reader.why_silent(SourcePartition(self._topics[0], 0))
+        said = self._joined.reader.why_silent(SourcePartition(self._topics[0], 0))
+        return said and f"{what_listens(self._bootstrap)} ({said})"
 
     @property
     def _joined(self) -> _Member:

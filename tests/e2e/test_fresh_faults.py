@@ -17,7 +17,9 @@ from shutil import copytree, rmtree
 import pytest
 from prometheus_client import CollectorRegistry
 
-from freshet.probe import Addresses, ProcessStatus, read_status
+from freshet.diagnosis.processes import ProcessStatus, Targets
+from freshet.diagnosis.status import read_status
+from freshet.probe import Addresses
 from freshet_client import RetrievalClient
 from model.artifact.wanted import EarlyReason, asked
 from stream.events.types import CatalogItem
@@ -69,7 +71,7 @@ def status_at(metrics: str) -> ProcessStatus:
     """Return what `freshet status` shows of a refresher."""
     nobody = "127.0.0.1:1"
     at = Addresses(stream=nobody, tuner=nobody, refresher=metrics, server=nobody, target=nobody)
-    return next(each for each in read_status(at) if each.name == "refresher")
+    return next(each for each in read_status(Targets.of(at)) if each.name == "refresher")
 
 
 def test_a_disk_that_takes_nothing_is_told_and_nothing_is_lost(

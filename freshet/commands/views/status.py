@@ -1,4 +1,4 @@
-"""`freshet status`: every process on one screen."""
+"""`freshet status`: every process on one screen, and what is wrong."""
 
 import json
 from collections.abc import Sequence
@@ -6,9 +6,11 @@ from dataclasses import asdict
 
 import click
 
-from freshet.probe import Addresses, ProcessStatus, read_status
-from freshet.terminal import addresses, options
-from freshet.terminal.output import duration
+from freshet.diagnosis.options import process_options
+from freshet.diagnosis.processes import ProcessStatus, Targets, Value
+from freshet.diagnosis.status import headline, is_well, read_status
+from freshet.terminal import options
+from freshet.terminal.output import duration, printable
 
 # Characters that the name of a fact takes; the longest has 20. Twice as many: a gap
 # that the eye cannot cross.
@@ -18,88 +20,69 @@ _PROCESS_WIDTH = 11
 
 
 @click.command()
-@click.option(
-    "--stream",
-    default=addresses.STREAM_METRICS,
-    show_default=True,
-    type=options.ADDRESS,
-    help="Metrics address of the stream.",
-)
-@click.option(
-    "--tuner",
-    default=addresses.TUNER_METRICS,
-    show_default=True,
-    type=options.ADDRESS,
-    help="Metrics address of the tuner.",
-)
-@click.option(
-    "--refresher",
-    default=addresses.REFRESHER_METRICS,
-    show_default=True,
-    type=options.ADDRESS,
-    help="Metrics address of the refresher, if there is one.",
-)
-@click.option(
-    "--server",
-    default=addresses.SERVER_METRICS,
-    show_default=True,
-    type=options.ADDRESS,
-    help="Metrics address of the server.",
-)
-@click.option(
-    "--target",
-    default=addresses.SERVER_TARGET,
-    show_default=True,
-    type=options.ADDRESS,
-    help="gRPC address of the server.",
-)
+@process_options
 @options.json_option
-def status(  # the options of the command
-    *, stream: str, tuner: str, refresher: str, server: str, target: str, as_json: bool
-) -> int:
-    """Show every process on one screen.
+def status(targets: Targets, *, as_json: bool) -> int:
+    """Show every process on one screen, and say what is wrong.
 
-    The exit code is 1 if a process is down or not ready.
-    """
-    processes = read_status(
-        Addresses(stream=stream, tuner=tuner, refresher=refresher, server=server, target=target)
-    )
+    Each problem comes with the next step and its heading in docs/operations.md. No
+    process is waited for longer than two seconds. The exit code is 0 if nothing is
+    wrong, 1 if something is, 2 if the command line is wrong.
+
+    \b
+    freshet status
+    freshet status --stream host-1:9101,host-2:9101 --json
+    """  # noqa: D301  # click takes the backspace itself for "do not wrap"
+    processes = read_status(targets)
     if as_json:
-        click.echo(json.dumps({each.name: asdict(each) for each in processes}, indent=2))
+        click.echo(json.dumps(as_document(processes), indent=2))
     else:
         click.echo(_as_screen(processes), nl=False)
-    return 0 if all(each.up for each in processes) else 1
+    return 0 if is_well(processes) else 1
+
+
+def as_document(processes: Sequence[ProcessStatus]) -> dict[str, object]:
+    """Return the status for scripts: an object a process, by name."""
+    return {
+        each.name: asdict(each) | {"problem": each.problem, "well": not each.problems}
+        for each in processes
+    }
 
 
 def _as_screen(processes: Sequence[ProcessStatus]) -> str:
-    blocks = []
-    for each in processes:
-        lines = [f"{each.name:<{_PROCESS_WIDTH}}{_state(each)}  {each.address}"]
-        if each.problem:
-            lines.append(f"{'':<{_PROCESS_WIDTH}}{each.problem}")
-        lines += [
-            f"{'':<{_PROCESS_WIDTH}}{_as_text(name, value)}"
-            for name, value in each.facts.items()
-            if value is not None
-        ]
-        blocks.append("\n".join(lines) + "\n")
-    return "\n".join(blocks)
+    return "\n".join([f"{headline(processes)}\n", *map(_block, processes)])
 
 
-def _state(process: ProcessStatus) -> str:
+def _block(process: ProcessStatus) -> str:
+    lines = [f"{process.name:<{_PROCESS_WIDTH}}{state_of(process)}  {process.address}"]
+    for problem in process.problems:
+        lines.append(printable(problem.text))
+        lines.append(printable(f"  next: {problem.step} ({problem.runbook})"))
+    if process.note:
+        lines.append(printable(process.note))
+    lines += [_as_text(name, value) for name, value in process.facts.items() if value is not None]
+    return f"\n{'':<{_PROCESS_WIDTH}}".join(lines) + "\n"
+
+
+def state_of(process: ProcessStatus) -> str:
+    """Return in four characters how a process is."""
     if not process.is_wanted:
         return "off "
-    if process.up:
-        return click.style("up  ", fg="green")
-    return click.style("DOWN", fg="red", bold=True)
+    if not process.up:
+        return click.style("DOWN", fg="red", bold=True)
+    if process.problems:
+        return click.style("WARN", fg="yellow", bold=True)
+    return click.style("up  ", fg="green")
 
 
-def _as_text(name: str, value: float | str | None) -> str:
+def _as_text(name: str, value: Value) -> str:
     words = name.removesuffix("_seconds").removesuffix("_age").replace("_", " ")
     if isinstance(value, str):
-        return f"{words:<{_NAME_WIDTH}}{value}"
+        return f"{words:<{_NAME_WIDTH}}{printable(value)}"
     if name.endswith("_age_seconds"):
         return f"{words:<{_NAME_WIDTH}}{duration(value or 0.0)} ago"
     if name.endswith("_seconds"):
         return f"{words:<{_NAME_WIDTH}}{duration(value or 0.0)}"
+    if name.endswith(("_recall", "_overlap", "_cosine")):
+        return f"{words:<{_NAME_WIDTH}}{value:.3f}"
     return f"{words:<{_NAME_WIDTH}}{value:,.0f}"

@@ -404,6 +404,37 @@ def test_transactions(
         assert graph.arrays().item_ids in (["good", "good-2"], ["good-2", "good"])
 
 
+def test_a_partition_behind_an_open_transaction_is_stuck(
+    kafka_bootstrap: str, settings: StreamSettings, open_store: OpenStore
+) -> None:
+    """Its records wait, and none moves, while those of the others do; once it is
+    committed, it is not stuck any more.
+    """
+    producer: Any = KafkaProducer(
+        bootstrap_servers=kafka_bootstrap, transactional_id=settings.group_id
+    )
+    producer.init_transactions()
+    producer.begin_transaction()
+    line = json.dumps({"ts_ms": NOON_MS, "type": "view", "session_id": "s", "item_id": "i"})
+    producer.send(settings.clicks_topic, line.encode(), partition=1)
+    producer.flush()
+    source = KafkaSource(kafka_bootstrap, settings)
+    source.start(open_store(num_shards=PARTITIONS))
+
+    def stuck() -> dict[tuple[str, int], float]:
+        source.applied({batch.position: batch.next_offset for batch in source.poll(0.1)})
+        return {place: sec for place, sec in source.lag().stuck_seconds.items() if sec > 0.5}
+
+    while not (found := stuck()):
+        pass
+    assert list(found) == [(settings.clicks_topic, 1)]
+    producer.commit_transaction()
+    producer.close()
+    while stuck():
+        pass
+    source.close()
+
+
 def test_records_that_are_polled_but_not_applied_count_as_behind(
     kafka_bootstrap: str, settings: StreamSettings, open_store: OpenStore
 ) -> None:

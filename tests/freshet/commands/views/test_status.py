@@ -18,8 +18,12 @@ def test_the_screen_shows_all_of_them(addresses: Addresses, run: Command) -> Non
 
     assert screen.returncode == as_json.returncode == 1
     for part in (
-        "stream     up",
-        "tuner      up",
+        "4 things are wrong; there are no answers yet",
+        "stream     WARN",
+        "tuner      WARN",
+        "the last run failed: GateRefused",
+        "next: the live generation stays",
+        "(FreshetTunerFailing)",
         "refresher  DOWN",
         "the folder is full; free space",
         "server     DOWN",

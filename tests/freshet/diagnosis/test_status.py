@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
+from freshet.diagnosis.processes import ProcessStatus, Targets
+from freshet.diagnosis.status import read_status
 from freshet.metrics import metrics_endpoint
-from freshet.probe import Addresses, ProcessStatus, read_metrics, read_status, total
+from freshet.probe import Addresses, read_metrics, total
 from model.artifact.overlay.folder import OverlayFolder
 from model.artifact.overlay.gone import GoneList
 from model.artifact.overlay.publisher import OverlayPublisher
@@ -32,13 +34,13 @@ def _all_at(address: str) -> Addresses:
     )
 
 
-def _by_name(processes: list[ProcessStatus]) -> dict[str, ProcessStatus]:
-    return {each.name: each for each in processes}
+def _asked(addresses: Addresses) -> dict[str, ProcessStatus]:
+    return {each.name: each for each in read_status(Targets.of(addresses))}
 
 
 def test_every_process_tells_how_it_is(addresses: Addresses) -> None:
     """How much, how fresh, how far behind, what failed last and why."""
-    processes = _by_name(read_status(addresses))
+    processes = _asked(addresses)
     stream, tuner = processes["stream"].facts, processes["tuner"].facts
 
     assert processes["stream"].up
@@ -58,7 +60,7 @@ def test_every_process_tells_how_it_is(addresses: Addresses) -> None:
 
 def test_a_server_without_a_generation_is_not_up(addresses: Addresses) -> None:
     """It answers, but not what it is there for."""
-    server = _by_name(read_status(addresses))["server"]
+    server = _asked(addresses)["server"]
 
     assert not server.up
     assert server.problem == "no generation is live yet"
@@ -76,13 +78,13 @@ def test_a_server_tells_of_its_overlay(free_port: Callable[[], int], tmp_path: P
     with metrics_endpoint(at, registry):
         server.start()
         where = replace(_all_at(nobody), server=at, target=server.address)
-        before = _by_name(read_status(where))["server"]
+        before = _asked(where)["server"]
         folder = OverlayFolder.of(artifacts.root)
         publisher = OverlayPublisher(folder, generation_id, DIM, GoneList(folder.gone_path))
         claim = Claim(reflected_ms=now_ms() - 90_000, reason="the store does not answer")
         publisher.publish(overlay_rows(DIM, gone_items=["a", "b"]), claim)
-        wait_until(lambda: "gone_items" in _by_name(read_status(where))["server"].facts, "it")
-        after = _by_name(read_status(where))["server"].facts
+        wait_until(lambda: "gone_items" in _asked(where)["server"].facts, "it")
+        after = _asked(where)["server"].facts
         server.stop(grace_seconds=0)
 
     assert before.up
@@ -101,7 +103,7 @@ def test_a_tuner_tells_why_its_refresher_does_not_run(free_port: Callable[[], in
     with metrics_endpoint(at, registry):
         for reason in ("", "ended with code 2: no store", ""):
             metrics.refresher_down(reason)
-            found.append(_by_name(read_status(replace(_all_at(nobody), tuner=at)))["refresher"])
+            found.append(_asked(replace(_all_at(nobody), tuner=at))["refresher"])
 
     assert [each.up for each in found] == [True, False, True]
     assert [each.is_wanted for each in found] == [False, True, False]
@@ -115,7 +117,7 @@ def test_what_does_not_answer_is_down(free_port: Callable[[], int], addresses: A
         addresses, stream=addresses.tuner, tuner=nowhere, server=nowhere, target=nowhere
     )
 
-    processes = _by_name(read_status(mixed_up))
+    processes = _asked(mixed_up)
 
     assert not any(each.up for each in processes.values())
     assert "is not the stream" in processes["stream"].problem
@@ -138,11 +140,10 @@ def test_a_stream_whose_broker_is_silent_is_not_up(free_port: Callable[[], int])
     )
     at, nobody = (f"127.0.0.1:{free_port()}" for _ in range(2))
     with metrics_endpoint(at, registry):
-        processes = read_status(replace(_all_at(nobody), stream=at))
-    stream = _by_name(processes)["stream"]
+        stream = _asked(replace(_all_at(nobody), stream=at))["stream"]
 
     assert not stream.up
-    assert stream.problem == "Kafka has not answered for 90 s"
+    assert stream.problem == "Kafka has not answered for 1 min 30 s"
     assert stream.facts["broker_silent_seconds"] == 90
 
 
@@ -152,16 +153,15 @@ def test_a_stream_that_waits_for_its_quarantine_is_not_up(free_port: Callable[[]
     StreamMetrics(registry).set_quarantine_waiting(70.0)
     at, nobody = (f"127.0.0.1:{free_port()}" for _ in range(2))
     with metrics_endpoint(at, registry):
-        processes = read_status(replace(_all_at(nobody), stream=at))
-    stream = _by_name(processes)["stream"]
+        stream = _asked(replace(_all_at(nobody), stream=at))["stream"]
 
     assert not stream.up
-    assert stream.problem == "the quarantine topic has taken no record for 70 s"
+    assert stream.problem == "the quarantine topic has taken no record for 1 min 10 s"
 
 
 def test_a_refresher_that_is_behind_is_not_up_and_says_why(addresses: Addresses) -> None:
     """It answers, but its overlay gets older."""
-    refresher = _by_name(read_status(addresses))["refresher"]
+    refresher = _asked(addresses)["refresher"]
 
     assert not refresher.up
     assert refresher.problem == "the folder is full; free space"
@@ -178,7 +178,7 @@ def test_a_refresher_that_is_catching_up_is_up(
     RefresherMetrics(registry).behind(Trouble(reason, "so"), gaps=0, clock_ahead_seconds=0.0)
     at, nobody = (f"127.0.0.1:{free_port()}" for _ in range(2))
     with metrics_endpoint(at, registry):
-        refresher = _by_name(read_status(replace(_all_at(nobody), refresher=at)))["refresher"]
+        refresher = _asked(replace(_all_at(nobody), refresher=at))["refresher"]
 
     assert refresher.up
     assert refresher.facts["behind"] == "so"
@@ -187,11 +187,11 @@ def test_a_refresher_that_is_catching_up_is_up(
 def test_without_a_refresher_nothing_is_missed(free_port: Callable[[], int]) -> None:
     """It is optional: a system that never had one is whole."""
     nobody = f"127.0.0.1:{free_port()}"
-    refresher = _by_name(read_status(_all_at(nobody)))["refresher"]
+    refresher = _asked(_all_at(nobody))["refresher"]
 
     assert refresher.up
     assert not refresher.is_wanted
-    assert "answers are as fresh as the generation" in refresher.problem
+    assert "answers are as fresh as the generation" in refresher.note
 
 
 def test_a_refresher_that_died_is_missed_where_answers_have_an_overlay(
@@ -202,7 +202,7 @@ def test_a_refresher_that_died_is_missed_where_answers_have_an_overlay(
     Gauge("freshet_server_overlay_sequence", "", registry=registry).set(7)
     at, nobody = (f"127.0.0.1:{free_port()}" for _ in range(2))
     with metrics_endpoint(at, registry):
-        refresher = _by_name(read_status(replace(_all_at(nobody), server=at)))["refresher"]
+        refresher = _asked(replace(_all_at(nobody), server=at))["refresher"]
 
     assert not refresher.up
     assert refresher.is_wanted

@@ -1,0 +1,101 @@
+"""Whether the right process answers at an address, and by which clock."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from freshet.diagnosis.processes import Facts, Problem, ProcessStatus
+from freshet.probe import Samples, Scrape, cause_of, label
+from freshet.terminal.output import duration
+
+# Seconds that the clock of a process may be off this machine's: kept clocks are within
+# one, and the answer says whole seconds. As in FreshetClockOffset; twice as many miss
+# clocks that make every age wrong by two minutes.
+_MOST_CLOCK_SECONDS = 60.0
+
+_PREFIXES = {"refresher": "freshet_refresh_"}
+"""How the metrics of a process begin, where that is not its name."""
+
+
+def answer_of(
+    name: str,
+    address: str,
+    found: Scrape | Exception,
+    facts_of: Callable[[Samples], Facts],
+    problems_of: Callable[[Facts], list[Problem]] = lambda _: [],
+) -> ProcessStatus:
+    """Return the status of whatever answers at an address, or does not.
+
+    Args:
+        name: of the process that should.
+        address: where it was asked.
+        found: what it said.
+        facts_of: reads its metrics.
+        problems_of: what is wrong by its facts, though it works.
+    """
+    kind = name.partition(" ")[0]
+    status = ProcessStatus(name=name, address=address, up=False)
+    if isinstance(found, Exception):
+        return replace(status, problems=(_no_answer(kind, address, found),))
+    if stranger := _stranger(kind, found.samples):
+        return replace(status, problems=(_not_ours(kind, address, stranger),))
+    facts = facts_of(found.samples)
+    problems = [*problems_of(facts), *_clock(found.clock_ahead_seconds)]
+    return replace(status, up=True, facts=facts, problems=tuple(problems))
+
+
+def down(status: ProcessStatus, problem: Problem) -> ProcessStatus:
+    """Return the status of a process that runs and cannot do its work, for a reason."""
+    return replace(status, up=False, problems=(problem, *status.problems))
+
+
+def _no_answer(kind: str, address: str, error: Exception) -> Problem:
+    is_late = isinstance(error, TimeoutError) or "timed out" in cause_of(error)
+    step = (
+        "something accepts connections there and does not answer: it is frozen, stopped, or has no "
+        f"CPU; look at the process, and restart it (freshet {_command(kind)})"
+        if is_late
+        else f"look at its last line of log, which says why it ended, and start it again "
+        f"(freshet {_command(kind)}); or give its address, if it is another"
+    )
+    text = f"no metrics at {address}: {cause_of(error)}"
+    return Problem(text=text, step=step, runbook="FreshetProcessDown")
+
+
+def _not_ours(kind: str, address: str, stranger: str) -> Problem:
+    return Problem(
+        text=f"what answers at {address} is not the {kind}: {stranger}",
+        step=(
+            f"see what listens there; a {kind} that finds its port taken runs without metrics, and "
+            "says so in its log: start it with another --metrics, and tell Prometheus"
+        ),
+        runbook="FreshetProcessDown",
+    )
+
+
+def _stranger(kind: str, samples: Samples) -> str:
+    """Return who answers instead of a process; empty: it does itself."""
+    told = label(samples, "freshet_build_info", "process")
+    if told is not None:
+        return "" if told == kind else f"it is the {told}"
+    prefix = _PREFIXES.get(kind, f"freshet_{kind}_")
+    if any(name.startswith(prefix) for name in samples):
+        return ""
+    return "it has no metric of Freshet"
+
+
+def _clock(ahead_seconds: float | None) -> list[Problem]:
+    if ahead_seconds is None or abs(ahead_seconds) <= _MOST_CLOCK_SECONDS:
+        return []
+    where = "ahead of" if ahead_seconds > 0 else "behind"
+    return [
+        Problem(
+            text=f"its clock is {duration(abs(ahead_seconds))} {where} this machine's",
+            step="compare `date` on both machines, and see whether NTP runs; restart it then",
+            runbook="FreshetClockOffset",
+        )
+    ]
+
+
+def _command(kind: str) -> str:
+    commands: Mapping[str, str] = {"tuner": "tune", "refresher": "refresh", "server": "serve"}
+    return commands.get(kind, kind)

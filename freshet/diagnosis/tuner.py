@@ -1,0 +1,86 @@
+"""How a tuner is, from its metrics."""
+
+from functools import partial
+
+from freshet.diagnosis.answering import answer_of
+from freshet.diagnosis.processes import Facts, Problem, ProcessStatus
+from freshet.probe import Samples, Scrape, label, total
+from freshet.terminal.output import duration
+
+# Periods without a run that ended well, as in FreshetTunerStalled.
+_MOST_PERIODS = 3
+# Seconds that a tuner may run without ever having succeeded, as there.
+_FIRST_SECONDS = 1800.0
+
+
+def tuner_status(address: str, found: Scrape | Exception, now: float) -> ProcessStatus:
+    """Return how the tuner is.
+
+    Args:
+        address: where it was asked.
+        found: what its metrics said.
+        now: seconds since 1970.
+    """
+    return answer_of("tuner", address, found, partial(_facts, now=now), _problems)
+
+
+def _facts(samples: Samples, now: float) -> Facts:
+    def age(name: str) -> float | None:
+        at = total(samples, name)
+        return max(now - at, 0.0) if at else None
+
+    info = "freshet_tuner_last_failure_info"
+    return {
+        "generation": label(samples, "freshet_tuner_generation_info", "generation"),
+        "every_seconds": total(samples, "freshet_tuner_every_seconds"),
+        "last_success_age_seconds": age("freshet_tuner_last_success_timestamp_seconds"),
+        "run_began_age_seconds": age("freshet_tuner_run_started_timestamp_seconds"),
+        "last_failure_age_seconds": age("freshet_tuner_last_failure_timestamp_seconds"),
+        "last_failure_reason": label(samples, info, "reason"),
+        "last_failure": label(samples, info, "detail") or None,
+        "failures_in_a_row": total(samples, "freshet_tuner_failures_in_a_row"),
+        "refresher_down": label(samples, "freshet_tuner_refresher_down_info", "reason"),
+        "active_items": total(samples, "freshet_tuner_active_items"),
+        "own_title_recall": total(samples, "freshet_tuner_own_title_recall"),
+        "started_age_seconds": age("process_start_time_seconds"),
+    }
+
+
+def _problems(facts: Facts) -> list[Problem]:
+    success, failure = facts["last_success_age_seconds"], facts["last_failure_age_seconds"]
+    every, began = facts["every_seconds"], facts["run_began_age_seconds"]
+    if isinstance(failure, float) and (not isinstance(success, float) or failure < success):
+        return [_failing(facts, success if isinstance(success, float) else None)]
+    started = facts["started_age_seconds"]
+    limit = _MOST_PERIODS * every if isinstance(every, float) else _FIRST_SECONDS
+    if isinstance(success, float):
+        since, is_late = success, success > limit
+    else:
+        since = started if isinstance(started, float) else 0.0
+        is_late = since > max(limit, _FIRST_SECONDS)
+    if not is_late:
+        return []
+    under_way = (
+        f"; the one under way began {duration(began)} ago" if isinstance(began, float) else ""
+    )
+    return [
+        Problem(
+            text=f"no run has ended well for {duration(since)}{under_way}",
+            step="see whether it uses a CPU (a training that is too long for its period), or waits "
+            "for a snapshot of the stream",
+            runbook="FreshetTunerStalled",
+            since_seconds=since,
+        )
+    ]
+
+
+def _failing(facts: Facts, since: float | None) -> Problem:
+    row = facts["failures_in_a_row"]
+    count = f", {row:.0f} in a row" if isinstance(row, float) and row > 1 else ""
+    detail = facts["last_failure"] or "see the tuner's log"
+    return Problem(
+        text=f"the last run failed{count}: {facts['last_failure_reason']}: {detail}",
+        step="the live generation stays; what the reason means is under Errors of the runbook",
+        runbook="FreshetTunerFailing",
+        since_seconds=since,
+    )

@@ -1,0 +1,570 @@
+"""What is said of each fault, as the endpoints of real processes' metrics show it."""
+
+import itertools
+import json
+import math
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from freshet.diagnosis.processes import ProcessStatus, Targets
+from freshet.diagnosis.status import is_well, read_status
+from freshet.metrics import name_process
+from freshet.probe import TIMEOUT_SECONDS
+from model.artifact.overlay.folder import OverlayFolder
+from model.artifact.overlay.gone import GoneList
+from model.artifact.overlay.publisher import OverlayPublisher
+from model.artifact.overlay.segment import Claim
+from model.metrics import TunerMetrics
+from model.refresher.metrics import RefresherMetrics
+from model.refresher.reasons import Behind, Trouble
+from server.app import RetrievalServer
+from server.settings import ServerSettings
+from stream.clock import now_ms
+from stream.metrics import StreamMetrics
+from stream.signals.lag import Lag
+from testing.overlays import overlay_rows
+from testing.processes.metrics_endpoint import serving_metrics
+from testing.retrieval_server import wait_until
+from testing.small_generations import DIM, Artifacts, make_catalogue
+from tests.freshet.conftest import ROOT
+
+_RUNBOOK = (ROOT / "docs" / "operations.md").read_text("utf-8")
+
+
+@dataclass
+class Shop:
+    """A whole system that is well: the metrics of each process at an address of its
+    own, and a real server with an overlay.
+    """
+
+    root: Path
+    free_port: Callable[[], int]
+    stack: ExitStack
+    registries: dict[str, CollectorRegistry] = field(default_factory=dict)
+    endpoints: dict[str, ExitStack] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.at = {
+            name: f"127.0.0.1:{self.free_port()}"
+            for name in ("stream", "stream-2", "stream-3", "tuner", "refresher", "server")
+        }
+        for name in self.at:
+            registry = self.registries[name] = CollectorRegistry()
+            name_process(registry, name.partition("-")[0])
+        self.artifacts = Artifacts(self.root / "artifacts")
+        catalogue = make_catalogue(20, ["lamp"])
+        catalogue.created_ms = now_ms()
+        catalogue.taken_ms = catalogue.watermark_ms = now_ms() - 60_000
+        self.generation = self.artifacts.publish(catalogue)
+        self.streams = [
+            StreamMetrics(self.registries[name]) for name in ("stream", "stream-2", "stream-3")
+        ]
+        for stream in self.streams:
+            stream.watch_topics(["clicks"])
+            stream.set_broker("kafka:9092", "")
+            stream.set_group(num_members=3, num_without_owner=0)
+            stream.count_batch({"click": 1000}, 0.01)
+            self.lag(stream)
+        self.tuner = TunerMetrics(self.registries["tuner"])
+        self.tuner.started(600.0)
+        self.tuner.succeeded(
+            outcome="published",
+            generation_id=self.generation,
+            now_seconds=time.time() - 60,
+            run_seconds=9.0,
+        )
+        self.refresher = RefresherMetrics(self.registries["refresher"])
+        self.refresher.claimed(now_ms())
+        self.refresher.overlay(generation=self.generation, sequence=1, items=1, queries=0)
+        folder = OverlayFolder.of(self.artifacts.root)
+        self.publisher = OverlayPublisher(folder, self.generation, DIM, GoneList(folder.gone_path))
+        self.publish()
+        self.server = RetrievalServer(
+            ServerSettings(listen="127.0.0.1:0"), self.artifacts.root, self.registries["server"]
+        )
+        self.server.start()
+        self.stack.callback(self.server.stop, grace_seconds=0)
+        for name in self.at:
+            self.serve(name)
+
+    def serve(self, name: str) -> None:
+        """Let a process answer."""
+        endpoint = self.endpoints[name] = ExitStack()
+        endpoint.enter_context(serving_metrics(self.at[name], self.registries[name]))
+        self.stack.callback(endpoint.close)
+
+    def kill(self, name: str) -> None:
+        """Let it answer no more."""
+        self.endpoints[name].close()
+
+    def freeze(self, name: str) -> None:
+        """Let it accept connections and say nothing."""
+        self.kill(name)
+        host, _, port = self.at[name].partition(":")
+        self.stack.enter_context(socket.create_server((host, int(port))))
+
+    def lag(self, stream: StreamMetrics, *, offset: float = 0.0, **lag: object) -> None:
+        """Set what a stream says of its lag."""
+        stream.set_freshness(
+            watermark_ms=now_ms() - 1000,
+            lag=Lag(**lag),  # type: ignore[arg-type]
+            clock_offset_seconds=offset,
+        )
+
+    def publish(self, *, age_seconds: float = 0.0, reason: str = "") -> None:
+        """Let the refresher say how fresh its overlay is."""
+        claim = Claim(reflected_ms=now_ms() - round(1000 * age_seconds), reason=reason)
+        self.publisher.publish(overlay_rows(DIM, gone_items=["a"]), claim)
+
+    def targets(self, **others: str) -> Targets:
+        """Return where they answer."""
+        at = self.at | others
+        return Targets(
+            streams=[at["stream"], at["stream-2"], at["stream-3"]],
+            tuner=at["tuner"],
+            refresher=at["refresher"],
+            servers=[at["server"]],
+            targets=[self.server.address],
+        )
+
+    def look(self) -> dict[str, ProcessStatus]:
+        """Ask all of them."""
+        return {each.name: each for each in read_status(self.targets())}
+
+
+@pytest.fixture
+def shop(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Shop]:
+    """A system that is well."""
+    with ExitStack() as stack:
+        yield Shop(tmp_path, free_port, stack)
+
+
+def wrong(found: Mapping[str, ProcessStatus]) -> dict[str, list[str]]:
+    """Return the runbook's headings of what is wrong, by process."""
+    return {
+        name: [problem.runbook for problem in each.problems]
+        for name, each in found.items()
+        if each.problems
+    }
+
+
+def said(found: Mapping[str, ProcessStatus]) -> str:
+    """Return all that is said of what is wrong."""
+    problems = itertools.chain.from_iterable(each.problems for each in found.values())
+    return "\n".join(f"{problem.text}\n{problem.step}" for problem in problems)
+
+
+def _broker_killed(shop: Shop) -> None:
+    for stream in shop.streams:
+        shop.lag(stream, silent_seconds=8.0)
+        stream.set_broker("kafka:9092", "kafka:9092: Connection refused")
+
+
+def _broker_paused(shop: Shop) -> None:
+    for stream in shop.streams:
+        shop.lag(stream, silent_seconds=8.0)
+        stream.set_broker("kafka:9092", "kafka:9092 accepts connections and does not answer")
+
+
+def _partition_stuck(shop: Shop) -> None:
+    place = ("clicks", 1)
+    shop.lag(
+        shop.streams[1], records={place: 132}, seconds={place: 45.0}, stuck_seconds={place: 45.0}
+    )
+
+
+def _partition_without_leader(shop: Shop) -> None:
+    shop.streams[1].set_feeds(num_bytes=1, new_gaps=0, reflected_ms=now_ms() - 90_000)
+
+
+def _poison_burst(shop: Shop) -> None:
+    shop.streams[0].count_quarantined({"malformed": 300})
+
+
+def _producer_ahead(shop: Shop) -> None:
+    shop.streams[0].count_quarantined({"absurd_timestamp": 250})
+
+
+def _worker_slow(shop: Shop) -> None:
+    shop.lag(shop.streams[2], offset=3600.0)
+
+
+def _worker_ahead_and_broker_dead(shop: Shop) -> None:
+    shop.lag(shop.streams[2], offset=-3600.0, silent_seconds=20.0)
+
+
+def _gate_refuses(shop: Shop) -> None:
+    shop.tuner.failed(
+        reason="GateRefused", now_seconds=time.time(), run_seconds=1.0, detail="MRR fell by 40%"
+    )
+
+
+def _artifacts_read_only(shop: Shop) -> None:
+    shop.tuner.failed(
+        reason="ArtifactError",
+        now_seconds=time.time(),
+        run_seconds=1.0,
+        detail="a generation cannot be written below artifacts: Read-only file system",
+    )
+    trouble = Trouble(Behind.PUBLISH, "artifacts/fresh: Read-only file system")
+    shop.refresher.behind(trouble, gaps=0, clock_ahead_seconds=0.0)
+
+
+def _sst_flipped(shop: Shop) -> None:
+    shop.tuner.failed(
+        reason="StoreUnreadable",
+        now_seconds=time.time(),
+        run_seconds=1.0,
+        detail="shard-0001 cannot be read (Corruption: block checksum mismatch)",
+    )
+
+
+def _corrupt_generation(shop: Shop) -> None:
+    catalogue = make_catalogue(30, ["lamp"])
+    catalogue.created_ms = now_ms() + 5000
+    generation = shop.artifacts.write(catalogue)
+    shop.artifacts.damage(generation)
+    shop.artifacts.use(generation)
+    wait_until(lambda: _refused(shop), "its refusal")
+
+
+def _refused(shop: Shop) -> float | None:
+    return shop.registries["server"].get_sample_value("freshet_server_newest_refused")
+
+
+def _port_of_a_stranger(shop: Shop) -> None:
+    shop.kill("stream")
+    shop.registries["stream"] = CollectorRegistry()
+    shop.serve("stream")
+
+
+def _port_of_another(shop: Shop) -> None:
+    shop.kill("stream")
+    shop.registries["stream"] = shop.registries["tuner"]
+    shop.serve("stream")
+
+
+def _topic_truncated(shop: Shop) -> None:
+    shop.streams[0].count_lost("clicks", 540)
+
+
+def _topic_recreated(shop: Shop) -> None:
+    shop.streams[0].count_recreated("clicks")
+
+
+def _refresher_dead(shop: Shop) -> None:
+    shop.kill("refresher")
+
+
+def _quarantine_away(shop: Shop) -> None:
+    shop.streams[0].set_quarantine_waiting(12.0)
+
+
+def _batch_skipped(shop: Shop) -> None:
+    shop.streams[0].count_skipped("clicks", "damaged", 7)
+
+
+def _streams_killed(shop: Shop) -> None:
+    for name in ("stream", "stream-2", "stream-3"):
+        shop.kill(name)
+
+
+def _no_owner(shop: Shop) -> None:
+    for stream in shop.streams:
+        stream.set_group(num_members=2, num_without_owner=4)
+
+
+FAULTS: dict[str, tuple[Callable[[Shop], None], str, str, tuple[str, ...]]] = {
+    "broker killed": (
+        _broker_killed,
+        "stream 1",
+        "FreshetBrokerSilent",
+        ("kafka:9092 has not answered for 8 s", "Connection refused"),
+    ),
+    "broker paused": (
+        _broker_paused,
+        "stream 3",
+        "FreshetBrokerSilent",
+        ("accepts connections and does not answer",),
+    ),
+    "one partition stuck": (
+        _partition_stuck,
+        "stream 2",
+        "FreshetGraphBehind",
+        ("clicks-1", "45 s", "132 records wait", "transaction"),
+    ),
+    "one partition without a leader": (
+        _partition_without_leader,
+        "stream 2",
+        "FreshetGraphBehind",
+        ("1 min 30 s", "leader"),
+    ),
+    "stream killed": (
+        _streams_killed,
+        "stream 1",
+        "FreshetProcessDown",
+        ("Connection refused", "freshet stream"),
+    ),
+    "stream paused past its session timeout": (
+        lambda shop: shop.freeze("stream-2"),
+        "stream 2",
+        "FreshetProcessDown",
+        ("frozen",),
+    ),
+    "one worker of three gone": (
+        lambda shop: shop.kill("stream-3"),
+        "stream 3",
+        "FreshetProcessDown",
+        ("Connection refused",),
+    ),
+    "poison burst": (
+        _poison_burst,
+        "stream 1",
+        "FreshetQuarantineSurge",
+        ("23%", "malformed 300", "do not parse"),
+    ),
+    "producer clock a day ahead": (
+        _producer_ahead,
+        "stream 1",
+        "FreshetQuarantineSurge",
+        ("20%", "absurd_timestamp 250", "too far in the future"),
+    ),
+    "worker clock an hour slow": (
+        _worker_slow,
+        "stream 3",
+        "FreshetClockOffset",
+        ("1 h 00 min ahead of its clock",),
+    ),
+    "worker clock an hour ahead with the broker dead": (
+        _worker_ahead_and_broker_dead,
+        "stream 3",
+        "FreshetBrokerSilent",
+        ("1 h 00 min behind its clock", "has not answered for 20 s"),
+    ),
+    "tuner killed": (
+        lambda shop: shop.kill("tuner"),
+        "tuner",
+        "FreshetProcessDown",
+        ("freshet tune",),
+    ),
+    "gate refusing": (_gate_refuses, "tuner", "FreshetTunerFailing", ("MRR fell by 40%",)),
+    "artifacts read-only": (
+        _artifacts_read_only,
+        "tuner",
+        "FreshetTunerFailing",
+        ("Read-only file system", "free space in the artifacts folder, or give this user"),
+    ),
+    "disk full under the store": (
+        lambda shop: shop.kill("stream-2"),
+        "stream 2",
+        "FreshetProcessDown",
+        ("last line of log",),
+    ),
+    "an SST file flipped": (
+        _sst_flipped,
+        "tuner",
+        "FreshetTunerFailing",
+        ("StoreUnreadable", "checksum mismatch"),
+    ),
+    "refresher dead": (_refresher_dead, "refresher", "FreshetProcessDown", ("freshet refresh",)),
+    "server frozen": (
+        lambda shop: shop.freeze("server"),
+        "server",
+        "FreshetProcessDown",
+        ("frozen", "freshet serve"),
+    ),
+    "corrupt generation": (
+        _corrupt_generation,
+        "server",
+        "FreshetSwapRefused",
+        ("refuses the newest generation", "sha256"),
+    ),
+    "metrics port taken by a stranger": (
+        _port_of_a_stranger,
+        "stream 1",
+        "FreshetProcessDown",
+        ("is not the stream", "no metric of Freshet"),
+    ),
+    "metrics port taken by another process": (
+        _port_of_another,
+        "stream 1",
+        "FreshetProcessDown",
+        ("it is the tuner",),
+    ),
+    "topic truncated": (
+        _topic_truncated,
+        "stream 1",
+        "FreshetRecordsLost",
+        ("540 records", "retention"),
+    ),
+    "topic recreated": (_topic_recreated, "stream 1", "FreshetTopicRecreated", ("from its start",)),
+    "quarantine away": (
+        _quarantine_away,
+        "stream 1",
+        "FreshetQuarantineUnavailable",
+        ("12 s",),
+    ),
+    "batch skipped": (_batch_skipped, "stream 1", "FreshetRecordsSkipped", ("7 records",)),
+    "shards without an owner": (
+        _no_owner,
+        "stream 1",
+        "FreshetShardsWithoutOwner",
+        ("4 shards",),
+    ),
+}
+"""By name: how it is made, which process tells, under which heading, in which words."""
+
+
+def test_a_healthy_hour_is_quiet(shop: Shop) -> None:
+    """Every process answers, each its own name, and nothing is wrong."""
+    found = shop.look()
+
+    assert wrong(found) == {}
+    assert all(each.up for each in found.values())
+    assert is_well(list(found.values()))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_named_with_its_cause_and_the_next_step(shop: Shop, fault: str) -> None:
+    """By the process that has it, under a heading of the runbook, in bounded time."""
+    make, process, runbook, words = FAULTS[fault]
+    make(shop)
+
+    began = time.monotonic()
+    found = shop.look()
+    seconds = time.monotonic() - began
+
+    assert runbook in wrong(found)[process]
+    for part in words:
+        assert part in said(found)
+    assert not is_well(list(found.values()))
+    assert seconds < 2 * TIMEOUT_SECONDS
+    for each in found.values():
+        for problem in each.problems:
+            assert f"\n### {problem.runbook}\n" in _RUNBOOK
+
+
+def test_a_shop_at_night_is_quiet(shop: Shop) -> None:
+    """Nothing has happened for nine hours: events, graph and generation are old, and
+    nothing is wrong, since the stream and the refresher go on vouching for it.
+    """
+    nine_hours = 9 * 3_600_000
+    for stream in shop.streams:
+        stream.set_freshness(
+            watermark_ms=now_ms() - nine_hours, lag=Lag(), clock_offset_seconds=0.0
+        )
+        stream.set_feeds(num_bytes=1, new_gaps=0, reflected_ms=now_ms())
+    shop.tuner.succeeded(
+        outcome="unchanged",
+        generation_id=shop.generation,
+        now_seconds=time.time() - 300,
+        run_seconds=0.1,
+    )
+
+    assert wrong(shop.look()) == {}
+
+
+def test_a_night_without_a_refresher_is_quiet(shop: Shop, tmp_path: Path) -> None:
+    """The snapshot gets old, and no event came since: nothing is missing."""
+    artifacts = Artifacts(tmp_path / "others")
+    catalogue = make_catalogue(20, ["lamp"])
+    catalogue.created_ms = catalogue.taken_ms = catalogue.watermark_ms = now_ms() - 9 * 3_600_000
+    artifacts.publish(catalogue)
+    registry, at = CollectorRegistry(), f"127.0.0.1:{shop.free_port()}"
+    server = RetrievalServer(ServerSettings(listen="127.0.0.1:0"), artifacts.root, registry)
+    shop.kill("refresher")
+
+    def look(*, events_came: bool) -> dict[str, list[str]]:
+        for stream in shop.streams:
+            stream.set_freshness(
+                watermark_ms=now_ms() - 1000 if events_came else catalogue.watermark_ms,
+                lag=Lag(),
+                clock_offset_seconds=0.0,
+            )
+        targets = shop.targets(server=at)
+        targets = Targets(**{**vars(targets), "targets": [server.address]})
+        return wrong({each.name: each for each in read_status(targets)})
+
+    with serving_metrics(at, registry):
+        server.start()
+        quiet, busy = look(events_came=False), look(events_came=True)
+        server.stop(grace_seconds=0)
+
+    assert quiet == {}
+    assert busy == {"server": ["FreshetEmbeddingsStale"]}
+
+
+def test_a_backfill_of_last_year_is_quiet(shop: Shop) -> None:
+    """Many records wait, of events that are a year old, and they move."""
+    year_ms = 365 * 86_400_000
+    for number, stream in enumerate(shop.streams):
+        place = ("clicks", number)
+        stream.set_freshness(
+            watermark_ms=now_ms() - year_ms,
+            lag=Lag(records={place: 300_000}, seconds={place: 40.0}, stuck_seconds={place: 0.2}),
+            clock_offset_seconds=0.0,
+        )
+        stream.set_feeds(num_bytes=1, new_gaps=0, reflected_ms=now_ms() - 40_000)
+        stream.count_batch({"click": 200_000}, 0.2)
+        stream.count_quarantined({"malformed": 20})
+
+    assert wrong(shop.look()) == {}
+
+
+def test_an_endpoint_that_drips_holds_nobody(shop: Shop, free_port: Callable[[], int]) -> None:
+    """A byte a moment keeps a connection alive; the look ends all the same."""
+    begun = threading.Event()
+
+    class Drip(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # the interface
+            self.send_response(200)
+            self.end_headers()
+            begun.set()
+            for _ in range(40):
+                self.wfile.write(b"#")
+                self.wfile.flush()
+                time.sleep(0.1)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    shop.kill("tuner")
+    host, _, port = shop.at["tuner"].partition(":")
+    drip = HTTPServer((host, int(port)), Drip)
+    threading.Thread(target=drip.serve_forever, daemon=True).start()
+    began = time.monotonic()
+    found = shop.look()
+    seconds = time.monotonic() - began
+    drip.shutdown()
+    drip.server_close()
+
+    assert begun.is_set()
+    assert "no answer within" in found["tuner"].problem
+    assert seconds < 2 * TIMEOUT_SECONDS
+
+
+def test_a_process_with_another_clock_is_told(shop: Shop) -> None:
+    """By the time of its answer."""
+    shop.kill("tuner")
+    with serving_metrics(shop.at["tuner"], shop.registries["tuner"], clock_ahead_seconds=3600):
+        found = shop.look()
+
+    assert wrong(found) == {"tuner": ["FreshetClockOffset"]}
+    assert "1 h 00 min ahead of this machine's" in said(found)
+
+
+def test_facts_are_plain_numbers_and_words(shop: Shop) -> None:
+    """So that they are JSON: no NaN, which many parsers refuse."""
+    for each in shop.look().values():
+        for value in each.facts.values():
+            assert value is None or isinstance(value, str) or math.isfinite(value)
+        json.dumps(dict(each.facts), allow_nan=False)
