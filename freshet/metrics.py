@@ -2,9 +2,13 @@
 
 import errno
 import logging
-from collections.abc import Iterator
+import math
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from importlib import metadata
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, start_http_server
 
@@ -30,6 +34,36 @@ def name_process(registry: CollectorRegistry, process: str) -> None:
         registry=registry,
     ).labels(process, metadata.version("freshet")).set(1)
     ProcessCollector(registry=registry)
+
+
+def watch_disks(registry: CollectorRegistry, folders: Mapping[str, Path]) -> None:
+    """Let a registry say how full the disks are that a process needs, at each scrape.
+
+    Args:
+        registry: what the process serves.
+        folders: by what they are: store, artifacts. One that is not there yet counts as
+            the nearest that is, above it.
+    """
+    free = Gauge(
+        "freshet_disk_free_bytes",
+        "What this process may still write where a folder is, by what the folder is",
+        ["folder"],
+        registry=registry,
+    )
+    size = Gauge("freshet_disk_size_bytes", "Size of the disk there", ["folder"], registry=registry)
+    for name, folder in folders.items():
+        free.labels(name).set_function(partial(_disk, folder, is_free=True))
+        size.labels(name).set_function(partial(_disk, folder, is_free=False))
+
+
+def _disk(folder: Path, *, is_free: bool) -> float:
+    for place in (folder, *folder.absolute().parents):
+        try:
+            found = os.statvfs(place)
+        except OSError:
+            continue
+        return float(found.f_frsize * (found.f_bavail if is_free else found.f_blocks))
+    return math.nan
 
 
 @contextmanager

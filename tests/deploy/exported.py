@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry
 
-from freshet.metrics import name_process
+from freshet.metrics import name_process, watch_disks
 from model.metrics import TunerMetrics
 from model.refresher.metrics import RefresherMetrics
 from server.metrics import CallMetrics, IndexMetrics, OverlayMetrics, ServerMetrics
@@ -15,6 +15,7 @@ def exported() -> set[str]:
     """The series names that the four processes serve."""
     registry = CollectorRegistry()
     name_process(registry, "stream")
+    watch_disks(registry, {})
     StreamMetrics(registry)
     TunerMetrics(registry)
     RefresherMetrics(registry)

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from freshet.commands.cli import cli
 from freshet.commands.table import SECTIONS
 from freshet.config import SETTINGS, load_config
-from freshet.metrics import name_process
+from freshet.metrics import name_process, watch_disks
 from model.metrics import TunerMetrics
 from model.refresher.metrics import RefresherMetrics
 from server.metrics import CallMetrics, IndexMetrics, OverlayMetrics, ServerMetrics
@@ -78,6 +78,7 @@ def _commands() -> Iterator[tuple[str, ...]]:
 def _metrics() -> Iterator[tuple[str, ...]]:
     for make in (
         partial(name_process, process="stream"),
+        partial(watch_disks, folders={}),
         StreamMetrics,
         TunerMetrics,
         RefresherMetrics,

@@ -1,14 +1,17 @@
 """Tests of the metrics endpoint."""
 
 import logging
+import math
+import shutil
 import socket
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
-from freshet.metrics import metrics_endpoint, name_process
+from freshet.metrics import metrics_endpoint, name_process, watch_disks
 from freshet.process import CommandError
 
 
@@ -53,3 +56,17 @@ def test_a_process_says_which_it_is(free_port: Callable[[], int]) -> None:
 
     assert 'freshet_build_info{process="tuner",version="' in text
     assert "process_start_time_seconds" in text
+
+
+def test_a_disk_is_told_before_its_folder_is_there(tmp_path: Path) -> None:
+    """A store that is made later is where the folder above it is."""
+    registry = CollectorRegistry()
+    watch_disks(registry, {"store": tmp_path / "not" / "yet"})
+
+    size = registry.get_sample_value("freshet_disk_size_bytes", {"folder": "store"})
+    free = registry.get_sample_value("freshet_disk_free_bytes", {"folder": "store"})
+
+    assert size == shutil.disk_usage(tmp_path).total
+    assert free is not None
+    assert not math.isnan(free)
+    assert 0 < free <= size

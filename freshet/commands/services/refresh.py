@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from prometheus_client import CollectorRegistry
 
-from freshet.metrics import metrics_endpoint, name_process
+from freshet.metrics import metrics_endpoint, name_process, watch_disks
 from freshet.process import begin, stop_event
 from freshet.stores.artifacts import writable_artifacts
 from freshet.stores.most_asked import most_asked
@@ -83,6 +83,7 @@ def refresh(
     )
     registry = CollectorRegistry()
     name_process(registry, "refresher")
+    watch_disks(registry, {"artifacts": artifacts})
 
     def vectors_of(generation: Generation) -> FreshState:
         return FreshState(generation, min_sessions=stream_settings.min_sessions, limits=limits)

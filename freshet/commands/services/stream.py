@@ -9,7 +9,7 @@ from threading import Event
 import click
 from prometheus_client import CollectorRegistry
 
-from freshet.metrics import metrics_endpoint, name_process
+from freshet.metrics import metrics_endpoint, name_process, watch_disks
 from freshet.process import CommandError, begin, stop_event
 from freshet.stores.backfill import BackfillPlan, backfill
 from freshet.stores.ingestion import apply_source
@@ -114,6 +114,7 @@ def stream(  # noqa: PLR0913  # the options of the command
     )
     registry = CollectorRegistry()
     name_process(registry, "stream")
+    watch_disks(registry, {"store": store})
     counted = StreamMetrics(registry)
     with (
         stop_event() as stop,

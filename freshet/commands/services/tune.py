@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from prometheus_client import CollectorRegistry
 
-from freshet.metrics import metrics_endpoint, name_process
+from freshet.metrics import metrics_endpoint, name_process, watch_disks
 from freshet.process import begin, stop_event
 from freshet.stores.artifacts import writable_artifacts
 from freshet.stores.refresher_process import refresher_process
@@ -93,6 +93,7 @@ def tune(  # noqa: PLR0913  # the options of the command
     artifact_store = writable_artifacts(artifacts)
     registry = CollectorRegistry()
     name_process(registry, "tuner")
+    watch_disks(registry, {"store": store, "artifacts": artifacts})
     counted, known = TunerMetrics(registry), GraphCache()
 
     def snapshots() -> AbstractContextManager[SnapshotInput]:
