@@ -70,8 +70,9 @@ class RetrievalServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Retrieve(self, request, context):
-        """The k items nearest to a query. INVALID_ARGUMENT: empty query or k out of range; UNAVAILABLE: no generation is live yet.
-        FAILED_PRECONDITION: the answer would not be as fresh as `min_freshness` wants; the trailing metadata "freshet-reflected-ms" says how fresh it could be.
+        """The k items nearest to a query. INVALID_ARGUMENT: empty query, k out of range, a filter that cannot be meant, or a field that the server does not know;
+        UNAVAILABLE: no generation is live yet.
+        FAILED_PRECONDITION: the live generation has no attributes to filter by, or the answer would not be as fresh as `min_freshness` wants; the trailing metadata "freshet-reflected-ms" says how fresh it could be.
         A server without a generation adds the trailing metadata "freshet-reason: not-ready", which tells it from no server at all.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

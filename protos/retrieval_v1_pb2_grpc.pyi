@@ -32,8 +32,9 @@ class RetrievalServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RetrievalServiceAsyncStub: ...
     Retrieve: _grpc.UnaryUnaryMultiCallable[_retrieval_v1_pb2.RetrieveRequest, _retrieval_v1_pb2.RetrieveResponse]
-    """The k items nearest to a query. INVALID_ARGUMENT: empty query or k out of range; UNAVAILABLE: no generation is live yet.
-    FAILED_PRECONDITION: the answer would not be as fresh as `min_freshness` wants; the trailing metadata "freshet-reflected-ms" says how fresh it could be.
+    """The k items nearest to a query. INVALID_ARGUMENT: empty query, k out of range, a filter that cannot be meant, or a field that the server does not know;
+    UNAVAILABLE: no generation is live yet.
+    FAILED_PRECONDITION: the live generation has no attributes to filter by, or the answer would not be as fresh as `min_freshness` wants; the trailing metadata "freshet-reflected-ms" says how fresh it could be.
     A server without a generation adds the trailing metadata "freshet-reason: not-ready", which tells it from no server at all.
     """
     RetrieveBatch: _grpc.UnaryUnaryMultiCallable[_retrieval_v1_pb2.RetrieveBatchRequest, _retrieval_v1_pb2.RetrieveBatchResponse]
@@ -56,8 +57,9 @@ class RetrievalServiceStub:
 class RetrievalServiceAsyncStub(RetrievalServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Retrieve: _aio.UnaryUnaryMultiCallable[_retrieval_v1_pb2.RetrieveRequest, _retrieval_v1_pb2.RetrieveResponse]  # type: ignore[assignment]
-    """The k items nearest to a query. INVALID_ARGUMENT: empty query or k out of range; UNAVAILABLE: no generation is live yet.
-    FAILED_PRECONDITION: the answer would not be as fresh as `min_freshness` wants; the trailing metadata "freshet-reflected-ms" says how fresh it could be.
+    """The k items nearest to a query. INVALID_ARGUMENT: empty query, k out of range, a filter that cannot be meant, or a field that the server does not know;
+    UNAVAILABLE: no generation is live yet.
+    FAILED_PRECONDITION: the live generation has no attributes to filter by, or the answer would not be as fresh as `min_freshness` wants; the trailing metadata "freshet-reflected-ms" says how fresh it could be.
     A server without a generation adds the trailing metadata "freshet-reason: not-ready", which tells it from no server at all.
     """
     RetrieveBatch: _aio.UnaryUnaryMultiCallable[_retrieval_v1_pb2.RetrieveBatchRequest, _retrieval_v1_pb2.RetrieveBatchResponse]  # type: ignore[assignment]
@@ -83,8 +85,9 @@ class RetrievalServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _retrieval_v1_pb2.RetrieveRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_retrieval_v1_pb2.RetrieveResponse, _abc.Awaitable[_retrieval_v1_pb2.RetrieveResponse]]:
-        """The k items nearest to a query. INVALID_ARGUMENT: empty query or k out of range; UNAVAILABLE: no generation is live yet.
-        FAILED_PRECONDITION: the answer would not be as fresh as `min_freshness` wants; the trailing metadata "freshet-reflected-ms" says how fresh it could be.
+        """The k items nearest to a query. INVALID_ARGUMENT: empty query, k out of range, a filter that cannot be meant, or a field that the server does not know;
+        UNAVAILABLE: no generation is live yet.
+        FAILED_PRECONDITION: the live generation has no attributes to filter by, or the answer would not be as fresh as `min_freshness` wants; the trailing metadata "freshet-reflected-ms" says how fresh it could be.
         A server without a generation adds the trailing metadata "freshet-reason: not-ready", which tells it from no server at all.
         """
 

@@ -13,6 +13,7 @@
     ├── NoGeneration       nothing is live yet (retriable: it becomes live by itself)
     ├── NotFreshEnough     an answer is older than wanted (retriable: it gets fresher)
     ├── ItemUnknown        a request names an item that is not there (name another)
+    ├── NoAttributes       a generation has nothing to filter by (train again)
     └── QueryRefused       a request is outside the limits (change the request)
 
 Only those marked so are retriable.
@@ -93,6 +94,14 @@ class ItemUnknown(ServerError):
     """A request is about an item that neither generation nor overlay has."""
 
     status = "NOT_FOUND"
+
+
+class NoAttributes(ServerError):
+    """A filter asks for attributes, and the live generation is from before they were
+    stored.
+    """
+
+    status = "FAILED_PRECONDITION"
 
 
 class QueryRefused(ServerError):

@@ -7,6 +7,7 @@ from enum import StrEnum
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from model.artifact.overlay.segment import Segment
+from server.filters.conditions import FilterPath, FilterReport
 from server.freshness import Receipt, age_seconds
 from server.overlay.refusals import REASONS
 from server.overlay.view import LiveView
@@ -87,6 +88,22 @@ class ServerMetrics:
             ["code"],
             registry=registry,
         )
+        self._filtered = Counter(
+            "freshet_server_filtered",
+            "Answered requests with a filter, by how what matches was found",
+            ["path"],
+            registry=registry,
+        )
+        self._filtered_short = Counter(
+            "freshet_server_filtered_short",
+            "Answered requests with a filter that lets in fewer items than were wanted",
+            registry=registry,
+        )
+        self._unknown_attributes = Counter(
+            "freshet_server_filter_unknown_attributes",
+            "Attributes that filters of answered requests asked for and no item has",
+            registry=registry,
+        )
         self._swaps = Counter(
             "freshet_server_swaps",
             "Generations that went live, the first one included",
@@ -116,6 +133,8 @@ class ServerMetrics:
         for path in QueryPath:
             self._queries.labels(path)
         self._batched.labels("OK")
+        for filter_path in FilterPath:
+            self._filtered.labels(filter_path)
         for outcome in MemberOutcome:
             self._context_members.labels(outcome)
         for reason in refusal_reasons:
@@ -146,6 +165,17 @@ class ServerMetrics:
     def batched(self, code: str) -> None:
         """Count a request of a batch by the name of its gRPC status."""
         self._batched.labels(code).inc()
+
+    def filtered(self, report: FilterReport, *, is_short: bool) -> None:
+        """Count an answered request with a filter.
+
+        Args:
+            report: what became of the filter.
+            is_short: whether it let in fewer items than were wanted.
+        """
+        self._filtered.labels(report.path).inc()
+        self._filtered_short.inc(is_short)
+        self._unknown_attributes.inc(len(report.unknown_attributes))
 
     def swapped(self, old: str | None, new: str, at_ms: int) -> None:
         """Record that generation `new` replaced `old`, and remove the old label."""

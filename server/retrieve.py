@@ -9,6 +9,8 @@ import numpy as np
 
 from protos.text import normalize_query
 from server.errors import QueryRefused
+from server.filters.conditions import Filter, FilterReport
+from server.filters.search import search_filtered
 from server.overlay.search import Nearest, search
 from server.overlay.vectors import fresh_vector, known_vector
 from server.overlay.view import LiveView
@@ -37,6 +39,7 @@ class RetrievalQuery:
             any.
         max_age_seconds: greatest age of the answer; infinity: any.
         context: the running session.
+        filter: which items may be in the answer; None: all.
     """
 
     query: str
@@ -44,6 +47,7 @@ class RetrievalQuery:
     min_reflected_ms: int = 0
     max_age_seconds: float = math.inf
     context: SessionContext = NO_SESSION
+    filter: Filter | None = None
 
     @property
     def wants_freshness(self) -> bool:
@@ -61,6 +65,7 @@ class RetrievalResult:
         nearest: the items, as the view has them.
         context: how many members of the session met with each outcome.
         vector: ``float32 [dim]``, what was searched for.
+        filter: what became of the request's filter; None: it had none.
     """
 
     path: QueryPath
@@ -68,6 +73,7 @@ class RetrievalResult:
     nearest: Nearest
     context: Mapping[MemberOutcome, int]
     vector: Float32s
+    filter: FilterReport | None = None
 
     @property
     def num_from_overlay(self) -> int:
@@ -205,8 +211,31 @@ def retrieve(view: LiveView, query: RetrievalQuery) -> RetrievalResult:
     """
     path, own = query_vector(view, query.query)
     vector, outcomes = shift(view, own, query.context)
-    nearest = search(view.live, view.overlay, vector, query.k)
-    return RetrievalResult(path=path, view=view, nearest=nearest, context=outcomes, vector=vector)
+    nearest, report = nearest_items(view, vector, query.k, query.filter)
+    return RetrievalResult(
+        path=path, view=view, nearest=nearest, context=outcomes, vector=vector, filter=report
+    )
+
+
+def nearest_items(
+    view: LiveView, vector: Float32s, k: int, wanted: Filter | None
+) -> tuple[Nearest, FilterReport | None]:
+    """Return the `k` nearest items that a filter lets in, or all there are, and what
+    became of the filter.
+
+    Args:
+        view: generation and overlay.
+        vector: ``float32 [dim]``, a unit vector.
+        k: how many, at least one.
+        wanted: the filter; None: every item may be in the answer.
+
+    Raises:
+        NoAttributes: the filter asks for attributes, and the generation has none.
+        QueryRefused: it asks for numbers where an attribute has none.
+    """
+    if wanted is None:
+        return search(view.live, view.overlay, vector, k), None
+    return search_filtered(view, vector, k, wanted)
 
 
 def query_vector(view: LiveView, query: str) -> tuple[QueryPath, Float32s]:

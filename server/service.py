@@ -6,6 +6,7 @@ import logging
 import math
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 import grpc
@@ -20,7 +21,9 @@ from server.answers.messages import (
     response_message,
 )
 from server.asked import AskedQueries
+from server.calls.unknown_fields import check_fields
 from server.errors import NoGeneration, NotFreshEnough, ServerError
+from server.filters.parsing import parse_filter
 from server.freshness import Receipt, check_freshness, receipt_of, why_behind
 from server.index_recall import RecallSampler
 from server.methods.batch import batched_error, check_batch
@@ -154,6 +157,8 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
     def _count(self, query: RetrievalQuery, answer: RetrievalResult, receipt: Receipt) -> None:
         self._metrics.queried(answer.path, answer.context)
         self._metrics.answers.answered(receipt, len(answer.nearest.rows), answer.num_from_overlay)
+        if answer.filter is not None:
+            self._metrics.filtered(answer.filter, is_short=len(answer.nearest.rows) < query.k)
         self._asked.add(query.query)
         self._sampler.offer(answer.view.live, answer.vector)
 
@@ -191,6 +196,7 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
     def _similar(
         self, request: retrieval_pb.SimilarItemsRequest
     ) -> retrieval_pb.SimilarItemsResponse:
+        check_fields(request)
         reflected_ms, max_age_seconds = _freshness_of(request.min_freshness)
         query = parse_similar(
             request.item_id,
@@ -209,6 +215,7 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
         )
 
     def _explain(self, request: retrieval_pb.ExplainRequest) -> retrieval_pb.ExplainResponse:
+        check_fields(request)
         query = parse_explain(request.query, request.item_id, request.max_paths, self._settings)
         view = self._live()
         explanation = explain(view, query)
@@ -291,8 +298,9 @@ def _status_of(error: Exception, method: str) -> tuple[grpc.StatusCode, str]:
 
 
 def _query_of(request: retrieval_pb.RetrieveRequest, settings: ServerSettings) -> RetrievalQuery:
+    check_fields(request)
     reflected_ms, max_age_seconds = _freshness_of(request.min_freshness)
-    return parse_request(
+    query = parse_request(
         request.query,
         request.k,
         settings,
@@ -301,6 +309,9 @@ def _query_of(request: retrieval_pb.RetrieveRequest, settings: ServerSettings) -
         context_item_ids=request.context_item_ids,
         context_queries=request.context_queries,
     )
+    if not request.HasField("filter"):
+        return query
+    return replace(query, filter=parse_filter(request.filter, settings.max_k))
 
 
 def _freshness_of(wanted: retrieval_pb.MinFreshness) -> tuple[int, float]:

@@ -4,6 +4,7 @@ import numpy as np
 
 from protos import retrieval_v1_pb2 as retrieval_pb
 from server.answers.hits import with_scores
+from server.filters.report import report_message
 from server.freshness import Receipt
 from server.overlay.search import Nearest
 from server.overlay.view import LiveView
@@ -69,4 +70,5 @@ def _without_hits(
         query_path=QUERY_PATHS[answer.path],
         normalized_query=query.query,
         context_members=answer.context.get(MemberOutcome.USED, 0),
+        filter=None if answer.filter is None else report_message(answer.filter),
     )

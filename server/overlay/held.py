@@ -8,6 +8,7 @@ import numpy as np
 
 from model.artifact.overlay.segment import Claim, OverlayRows, no_rows
 from server.live import LiveGeneration
+from server.overlay.attributes import OverlayAttributes, ReadAttributes
 from stream.dtypes import Float32s, Int64s
 
 _NOT_INDEXED = -1  # no id of an index
@@ -35,6 +36,7 @@ class HeldOverlay:
             segments say is gone.
         hidden: ``int64``, ascending ids of the index of what it must not answer with:
             gone, or in `rows`.
+        attributes: what filters may ask of the items in `rows`.
     """
 
     sequence: int
@@ -49,6 +51,7 @@ class HeldOverlay:
     gone_items: Mapping[str, int]
     gone_ids: frozenset[str]
     hidden: Int64s
+    attributes: OverlayAttributes
 
     @property
     def is_loaded(self) -> bool:
@@ -67,18 +70,32 @@ class IndexPlaces:
 
     Args:
         live: the generation.
+        read: attributes of overlays beside it, each read once.
     """
 
     live: LiveGeneration
+    read: ReadAttributes = field(default_factory=ReadAttributes)
     _known: dict[str, int] = field(default_factory=dict, init=False)
 
     def of(self, item_ids: Iterable[str]) -> Int64s:
         """Return the index's ids of those items that it has, ``int64``, ascending."""
+        found = self.of_each(item_ids)
+        return np.unique(found[found != _NOT_INDEXED])
+
+    def items_of(self, item_ids: Iterable[str]) -> Int64s:
+        """Return ``int64 [n]``, the dense index of each item; -1: it is not in the
+        index.
+        """
+        places = self.of_each(item_ids)
+        indexed = np.append(self.live.generation.index_items, _NOT_INDEXED)
+        return indexed[places]
+
+    def of_each(self, item_ids: Iterable[str]) -> Int64s:
+        """Return ``int64 [n]``, the index's id of each item; -1: it is not in it."""
         places = [
             self._known[id_] if id_ in self._known else self._look_up(id_) for id_ in item_ids
         ]
-        found = np.array(places, dtype=np.int64)
-        return np.unique(found[found != _NOT_INDEXED])
+        return np.array(places, dtype=np.int64)
 
     def _look_up(self, item_id: str) -> int:
         generation = self.live.generation
@@ -146,4 +163,5 @@ def hold(
         gone_items=MappingProxyType(hidden_now),
         gone_ids=frozenset((*rows.gone_items, *hidden_now)),
         hidden=places.of((*rows.item_ids, *rows.gone_items, *hidden_now)),
+        attributes=OverlayAttributes(rows, live.generation, places.items_of, places.read),
     )

@@ -12,7 +12,7 @@ from protos.attributes import is_askable
 
 Int32s = NDArray[np.int32]
 
-_NOT_ASKABLE: Final = -1  # no name of a table: those count from 0
+_NOT_ASKABLE: Final = -1  # no index of a value
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
 import numpy as np
@@ -36,7 +37,13 @@ from testing.retrieval_server import (
     wait_until,
     watch_health,
 )
-from testing.small_generations import DIM, NOW_MS, Artifacts, make_catalogue
+from testing.small_generations import (
+    DIM,
+    NOW_MS,
+    Artifacts,
+    make_catalogue,
+    some_attributes,
+)
 
 QUERIES = ["xbox 360", "halo 3", *[f"query {n}" for n in range(50)]]
 
@@ -111,6 +118,79 @@ def test_an_unseen_query_says_so(artifacts: Artifacts, serve: Serve) -> None:
     assert retrieve(server, "xbox 360").query_path == retrieval_pb.QUERY_PATH_KNOWN
     assert server.metric("freshet_server_queries_total", path="encoded") == 1
     assert server.metric("freshet_server_queries_total", path="known") == 1
+
+
+def asking(server: RunningServer, request: retrieval_pb.RetrieveRequest) -> Any:
+    """Call Retrieve with a message; return the response, or the error."""
+    with grpc.insecure_channel(server.address) as channel:
+        try:
+            return stub_of(channel).Retrieve(request, timeout=DEADLINE_SECONDS)
+        except grpc.RpcError as error:
+            return error
+
+
+def test_a_filter_says_which_items_may_be_in_the_answer(artifacts: Artifacts, serve: Serve) -> None:
+    """And the answer what became of it; metrics tell of that, too."""
+    catalogue = make_catalogue(100, QUERIES)
+    catalogue.attributes = some_attributes(100)
+    generation_id = artifacts.publish(catalogue)
+    server = serve()
+    wanted = [
+        item
+        for item in catalogue.nearest_to_query("halo 3", 100)
+        if catalogue.attributes[item]["brand"] == "brand 2"
+        and int(catalogue.attributes[item]["price"]) <= 6
+    ]
+    filter_ = retrieval_pb.Filter(
+        conditions=[
+            retrieval_pb.Condition(attribute="brand", equals="brand 2"),
+            retrieval_pb.Condition(attribute="price", range=retrieval_pb.NumberRange(at_most=6)),
+            retrieval_pb.Condition(attribute="brnad", equals="acme", negated=True),
+        ],
+        excluded_item_ids=[f"{generation_id}/{wanted[0]}", "nowhere"],
+    )
+
+    found = asking(server, retrieval_pb.RetrieveRequest(query="halo 3", k=50, filter=filter_))
+
+    assert [hit.item_id for hit in found.hits] == [f"{generation_id}/{item}" for item in wanted[1:]]
+    assert found.filter == retrieval_pb.FilterReport(
+        num_matching=len(wanted) - 1,
+        path=retrieval_pb.FILTER_PATH_EXACT,
+        unknown_attributes=["brnad"],
+    )
+    assert not retrieve(server, "halo 3").HasField("filter")
+    assert server.metric("freshet_server_filtered_total", path="exact") == 1
+    assert server.metric("freshet_server_filtered_short_total") == 1
+    assert server.metric("freshet_server_filter_unknown_attributes_total") == 1
+
+
+def test_a_filter_that_cannot_be_answered_has_a_precise_status(
+    artifacts: Artifacts, serve: Serve
+) -> None:
+    """Never an answer to another question, and nothing in the log."""
+    artifacts.publish(make_catalogue(30, QUERIES))
+    server = serve()
+    has_brand = retrieval_pb.Condition(attribute="brand", present=True)
+    request = retrieval_pb.RetrieveRequest(
+        query="halo 3", filter=retrieval_pb.Filter(conditions=[has_brand])
+    )
+    newer = retrieval_pb.RetrieveRequest.FromString(
+        retrieval_pb.RetrieveRequest(query="halo 3").SerializeToString() + b"\x98\x06\x01"
+    )
+    empty = retrieval_pb.RetrieveRequest(
+        query="halo 3", filter=retrieval_pb.Filter(conditions=[retrieval_pb.Condition()])
+    )
+
+    errors_ = [asking(server, each) for each in (request, newer, empty)]
+
+    assert [error.code() for error in errors_] == [
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.INVALID_ARGUMENT,
+    ]
+    assert "train again" in errors_[0].details()
+    assert "field 99 of RetrieveRequest" in errors_[1].details()
+    assert "filter.conditions[0].attribute" in errors_[2].details()
 
 
 def test_k_larger_than_the_catalogue_gives_all_of_it(artifacts: Artifacts, serve: Serve) -> None:

@@ -7,6 +7,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class FilterPath(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FILTER_PATH_UNSPECIFIED: _ClassVar[FilterPath]
+    FILTER_PATH_EXACT: _ClassVar[FilterPath]
+    FILTER_PATH_WIDENED: _ClassVar[FilterPath]
+
 class VectorSource(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     VECTOR_SOURCE_UNSPECIFIED: _ClassVar[VectorSource]
@@ -35,6 +41,9 @@ class QueryPath(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     QUERY_PATH_KNOWN: _ClassVar[QueryPath]
     QUERY_PATH_ENCODED: _ClassVar[QueryPath]
     QUERY_PATH_FRESH: _ClassVar[QueryPath]
+FILTER_PATH_UNSPECIFIED: FilterPath
+FILTER_PATH_EXACT: FilterPath
+FILTER_PATH_WIDENED: FilterPath
 VECTOR_SOURCE_UNSPECIFIED: VectorSource
 VECTOR_SOURCE_GENERATION: VectorSource
 VECTOR_SOURCE_OVERLAY: VectorSource
@@ -54,18 +63,74 @@ QUERY_PATH_ENCODED: QueryPath
 QUERY_PATH_FRESH: QueryPath
 
 class RetrieveRequest(_message.Message):
-    __slots__ = ("query", "k", "min_freshness", "context_item_ids", "context_queries")
+    __slots__ = ("query", "k", "min_freshness", "context_item_ids", "context_queries", "filter")
     QUERY_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
     MIN_FRESHNESS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_QUERIES_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
     query: str
     k: int
     min_freshness: MinFreshness
     context_item_ids: _containers.RepeatedScalarFieldContainer[str]
     context_queries: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, query: _Optional[str] = ..., k: _Optional[int] = ..., min_freshness: _Optional[_Union[MinFreshness, _Mapping]] = ..., context_item_ids: _Optional[_Iterable[str]] = ..., context_queries: _Optional[_Iterable[str]] = ...) -> None: ...
+    filter: Filter
+    def __init__(self, query: _Optional[str] = ..., k: _Optional[int] = ..., min_freshness: _Optional[_Union[MinFreshness, _Mapping]] = ..., context_item_ids: _Optional[_Iterable[str]] = ..., context_queries: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ...) -> None: ...
+
+class Filter(_message.Message):
+    __slots__ = ("conditions", "excluded_item_ids", "group_by", "min_score")
+    CONDITIONS_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDED_ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
+    GROUP_BY_FIELD_NUMBER: _ClassVar[int]
+    MIN_SCORE_FIELD_NUMBER: _ClassVar[int]
+    conditions: _containers.RepeatedCompositeFieldContainer[Condition]
+    excluded_item_ids: _containers.RepeatedScalarFieldContainer[str]
+    group_by: GroupBy
+    min_score: float
+    def __init__(self, conditions: _Optional[_Iterable[_Union[Condition, _Mapping]]] = ..., excluded_item_ids: _Optional[_Iterable[str]] = ..., group_by: _Optional[_Union[GroupBy, _Mapping]] = ..., min_score: _Optional[float] = ...) -> None: ...
+
+class Condition(_message.Message):
+    __slots__ = ("attribute", "equals", "any_of", "range", "present", "negated")
+    ATTRIBUTE_FIELD_NUMBER: _ClassVar[int]
+    EQUALS_FIELD_NUMBER: _ClassVar[int]
+    ANY_OF_FIELD_NUMBER: _ClassVar[int]
+    RANGE_FIELD_NUMBER: _ClassVar[int]
+    PRESENT_FIELD_NUMBER: _ClassVar[int]
+    NEGATED_FIELD_NUMBER: _ClassVar[int]
+    attribute: str
+    equals: str
+    any_of: Values
+    range: NumberRange
+    present: bool
+    negated: bool
+    def __init__(self, attribute: _Optional[str] = ..., equals: _Optional[str] = ..., any_of: _Optional[_Union[Values, _Mapping]] = ..., range: _Optional[_Union[NumberRange, _Mapping]] = ..., present: _Optional[bool] = ..., negated: _Optional[bool] = ...) -> None: ...
+
+class Values(_message.Message):
+    __slots__ = ("values",)
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, values: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class NumberRange(_message.Message):
+    __slots__ = ("at_least", "at_most", "more_than", "less_than")
+    AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+    AT_MOST_FIELD_NUMBER: _ClassVar[int]
+    MORE_THAN_FIELD_NUMBER: _ClassVar[int]
+    LESS_THAN_FIELD_NUMBER: _ClassVar[int]
+    at_least: float
+    at_most: float
+    more_than: float
+    less_than: float
+    def __init__(self, at_least: _Optional[float] = ..., at_most: _Optional[float] = ..., more_than: _Optional[float] = ..., less_than: _Optional[float] = ...) -> None: ...
+
+class GroupBy(_message.Message):
+    __slots__ = ("attribute", "max_hits")
+    ATTRIBUTE_FIELD_NUMBER: _ClassVar[int]
+    MAX_HITS_FIELD_NUMBER: _ClassVar[int]
+    attribute: str
+    max_hits: int
+    def __init__(self, attribute: _Optional[str] = ..., max_hits: _Optional[int] = ...) -> None: ...
 
 class MinFreshness(_message.Message):
     __slots__ = ("reflected_ms", "max_age_seconds")
@@ -76,18 +141,30 @@ class MinFreshness(_message.Message):
     def __init__(self, reflected_ms: _Optional[int] = ..., max_age_seconds: _Optional[float] = ...) -> None: ...
 
 class RetrieveResponse(_message.Message):
-    __slots__ = ("hits", "receipt", "query_path", "normalized_query", "context_members")
+    __slots__ = ("hits", "receipt", "query_path", "normalized_query", "context_members", "filter")
     HITS_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
     QUERY_PATH_FIELD_NUMBER: _ClassVar[int]
     NORMALIZED_QUERY_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
     hits: _containers.RepeatedCompositeFieldContainer[Hit]
     receipt: FreshnessReceipt
     query_path: QueryPath
     normalized_query: str
     context_members: int
-    def __init__(self, hits: _Optional[_Iterable[_Union[Hit, _Mapping]]] = ..., receipt: _Optional[_Union[FreshnessReceipt, _Mapping]] = ..., query_path: _Optional[_Union[QueryPath, str]] = ..., normalized_query: _Optional[str] = ..., context_members: _Optional[int] = ...) -> None: ...
+    filter: FilterReport
+    def __init__(self, hits: _Optional[_Iterable[_Union[Hit, _Mapping]]] = ..., receipt: _Optional[_Union[FreshnessReceipt, _Mapping]] = ..., query_path: _Optional[_Union[QueryPath, str]] = ..., normalized_query: _Optional[str] = ..., context_members: _Optional[int] = ..., filter: _Optional[_Union[FilterReport, _Mapping]] = ...) -> None: ...
+
+class FilterReport(_message.Message):
+    __slots__ = ("num_matching", "path", "unknown_attributes")
+    NUM_MATCHING_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    num_matching: int
+    path: FilterPath
+    unknown_attributes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, num_matching: _Optional[int] = ..., path: _Optional[_Union[FilterPath, str]] = ..., unknown_attributes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Hit(_message.Message):
     __slots__ = ("item_id", "score", "title")

@@ -1,0 +1,1 @@
+"""Which items may be in an answer, and the nearest of those."""
