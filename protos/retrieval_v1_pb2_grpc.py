@@ -26,7 +26,11 @@ if _version_not_supported:
 
 
 class RetrievalServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """What fails has the status that each method names, with details of google.rpc in the trailing metadata "grpc-status-details-bin":
+    ErrorInfo (domain "freshet"; a reason that never changes, such as QUERY_REFUSED or OVERLOAD), BadRequest with the field that is
+    wrong, RetryInfo where a retry helps. Any method may end with UNAUTHENTICATED (no token, or not a good one), RESOURCE_EXHAUSTED
+    (OVERLOAD, CALLER_RATE, CALLER_CONCURRENCY), DEADLINE_EXCEEDED (OPEN_TOO_LONG) and INTERNAL (with an error_id for the log).
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -67,7 +71,11 @@ class RetrievalServiceStub:
 
 
 class RetrievalServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """What fails has the status that each method names, with details of google.rpc in the trailing metadata "grpc-status-details-bin":
+    ErrorInfo (domain "freshet"; a reason that never changes, such as QUERY_REFUSED or OVERLOAD), BadRequest with the field that is
+    wrong, RetryInfo where a retry helps. Any method may end with UNAUTHENTICATED (no token, or not a good one), RESOURCE_EXHAUSTED
+    (OVERLOAD, CALLER_RATE, CALLER_CONCURRENCY), DEADLINE_EXCEEDED (OPEN_TOO_LONG) and INTERNAL (with an error_id for the log).
+    """
 
     def Retrieve(self, request, context):
         """The k items nearest to a query. INVALID_ARGUMENT: empty query, k out of range, a filter that cannot be meant, or a field that the server does not know;
@@ -159,7 +167,11 @@ def add_RetrievalServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RetrievalService:
-    """Missing associated documentation comment in .proto file."""
+    """What fails has the status that each method names, with details of google.rpc in the trailing metadata "grpc-status-details-bin":
+    ErrorInfo (domain "freshet"; a reason that never changes, such as QUERY_REFUSED or OVERLOAD), BadRequest with the field that is
+    wrong, RetryInfo where a retry helps. Any method may end with UNAUTHENTICATED (no token, or not a good one), RESOURCE_EXHAUSTED
+    (OVERLOAD, CALLER_RATE, CALLER_CONCURRENCY), DEADLINE_EXCEEDED (OPEN_TOO_LONG) and INTERNAL (with an error_id for the log).
+    """
 
     @staticmethod
     def Retrieve(request,

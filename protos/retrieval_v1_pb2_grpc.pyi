@@ -27,6 +27,12 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RetrievalServiceStub:
+    """What fails has the status that each method names, with details of google.rpc in the trailing metadata "grpc-status-details-bin":
+    ErrorInfo (domain "freshet"; a reason that never changes, such as QUERY_REFUSED or OVERLOAD), BadRequest with the field that is
+    wrong, RetryInfo where a retry helps. Any method may end with UNAUTHENTICATED (no token, or not a good one), RESOURCE_EXHAUSTED
+    (OVERLOAD, CALLER_RATE, CALLER_CONCURRENCY), DEADLINE_EXCEEDED (OPEN_TOO_LONG) and INTERNAL (with an error_id for the log).
+    """
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
@@ -55,6 +61,12 @@ class RetrievalServiceStub:
 
 @_typing.type_check_only
 class RetrievalServiceAsyncStub(RetrievalServiceStub):
+    """What fails has the status that each method names, with details of google.rpc in the trailing metadata "grpc-status-details-bin":
+    ErrorInfo (domain "freshet"; a reason that never changes, such as QUERY_REFUSED or OVERLOAD), BadRequest with the field that is
+    wrong, RetryInfo where a retry helps. Any method may end with UNAUTHENTICATED (no token, or not a good one), RESOURCE_EXHAUSTED
+    (OVERLOAD, CALLER_RATE, CALLER_CONCURRENCY), DEADLINE_EXCEEDED (OPEN_TOO_LONG) and INTERNAL (with an error_id for the log).
+    """
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     Retrieve: _aio.UnaryUnaryMultiCallable[_retrieval_v1_pb2.RetrieveRequest, _retrieval_v1_pb2.RetrieveResponse]  # type: ignore[assignment]
     """The k items nearest to a query. INVALID_ARGUMENT: empty query, k out of range, a filter that cannot be meant, or a field that the server does not know;
@@ -79,6 +91,12 @@ class RetrievalServiceAsyncStub(RetrievalServiceStub):
     """The queries that were asked most in the last minutes: what a refresher recomputes first. Counts are estimates: memory is bounded."""
 
 class RetrievalServiceServicer(metaclass=_abc_1.ABCMeta):
+    """What fails has the status that each method names, with details of google.rpc in the trailing metadata "grpc-status-details-bin":
+    ErrorInfo (domain "freshet"; a reason that never changes, such as QUERY_REFUSED or OVERLOAD), BadRequest with the field that is
+    wrong, RetryInfo where a retry helps. Any method may end with UNAUTHENTICATED (no token, or not a good one), RESOURCE_EXHAUSTED
+    (OVERLOAD, CALLER_RATE, CALLER_CONCURRENCY), DEADLINE_EXCEEDED (OPEN_TOO_LONG) and INTERNAL (with an error_id for the log).
+    """
+
     @_abc_1.abstractmethod
     def Retrieve(
         self,

@@ -13,7 +13,6 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from prometheus_client import CollectorRegistry
 
 from model.artifact.overlay.folder import OverlayFolder
@@ -22,6 +21,7 @@ from protos import retrieval_v1_pb2_grpc as retrieval_grpc
 from server.addresses import split_address
 from server.answers.prepared import PreparedAnswers
 from server.asked import AskedQueries
+from server.calls import reflection
 from server.calls.callers import Callers
 from server.calls.door import METHOD_ATTRIBUTE, SIZE_ATTRIBUTE, Door
 from server.calls.health import Health
@@ -287,10 +287,9 @@ class RetrievalServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if not self._settings.reflection:
             return
-        names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflector = reflection.ReflectionServicer(names)
-        _answer_at(self._reflection_door, reflector, "ServerReflectionInfo")
-        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflector, server)  # type: ignore[no-untyped-call]
+        reflector = reflection.make_reflector(SERVICE_NAME)
+        _answer_at(self._reflection_door, reflector, reflection.METHOD)
+        reflection.add_reflection(reflector, server)
 
     def _serving(self) -> None:
         for name in _HEALTH_NAMES:

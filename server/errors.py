@@ -105,6 +105,15 @@ class NoAttributes(ServerError):
 
 
 class QueryRefused(ServerError):
-    """A request is outside the limits of the contract."""
+    """A request is outside the limits of the contract.
+
+    Attributes:
+        request_field: the field that is, as the contract names it; empty: none by
+            itself.
+    """
 
     status = "INVALID_ARGUMENT"
+
+    def __init__(self, message: str, *, request_field: str = "") -> None:
+        super().__init__(message)
+        self.request_field = request_field

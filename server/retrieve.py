@@ -154,17 +154,21 @@ def parse_request(
     """
     if len(text) > settings.max_query_chars:
         raise QueryRefused(
-            f"the query has {len(text)} characters; at most {settings.max_query_chars} are read"
+            f"the query has {len(text)} characters; at most {settings.max_query_chars} are read",
+            request_field="query",
         )
     check_limits(k, settings, min_reflected_ms, max_age_seconds)
     query = normalize_query(text)
     if not query:
         what = "is empty" if not text.strip() else "has no letter, digit or symbol"
-        raise QueryRefused(f"the query {what}; send the text that was searched for")
+        raise QueryRefused(
+            f"the query {what}; send the text that was searched for", request_field="query"
+        )
     if len(query) > settings.max_query_chars:
         raise QueryRefused(
             f"the query has {len(query)} characters once it is normalised; at most "
-            f"{settings.max_query_chars} are read"
+            f"{settings.max_query_chars} are read",
+            request_field="query",
         )
     return RetrievalQuery(
         query=query,
@@ -191,16 +195,19 @@ def check_limits(
     """
     if not 0 <= k <= settings.max_k:
         raise QueryRefused(
-            f"k is {k}; it must be from 1 to {settings.max_k}, or 0 for {settings.default_k}"
+            f"k is {k}; it must be from 1 to {settings.max_k}, or 0 for {settings.default_k}",
+            request_field="k",
         )
     if min_reflected_ms < 0:
         raise QueryRefused(
             f"min_freshness.reflected_ms is {min_reflected_ms}; it must be a time in UTC epoch "
-            "milliseconds, such as that of an earlier receipt"
+            "milliseconds, such as that of an earlier receipt",
+            request_field="min_freshness.reflected_ms",
         )
     if not max_age_seconds > 0:
         raise QueryRefused(
-            f"min_freshness.max_age_seconds is {max_age_seconds}; it must be more than 0"
+            f"min_freshness.max_age_seconds is {max_age_seconds}; it must be more than 0",
+            request_field="min_freshness.max_age_seconds",
         )
 
 

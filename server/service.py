@@ -2,9 +2,7 @@
 codes.
 """
 
-import logging
 import math
-import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
@@ -22,12 +20,13 @@ from server.answers.messages import (
 )
 from server.asked import AskedQueries
 from server.calls.unknown_fields import check_fields
-from server.errors import NoGeneration, NotFreshEnough, ServerError
+from server.errors import NoGeneration
 from server.filters.parsing import parse_filter
 from server.freshness import Receipt, check_freshness, receipt_of, why_behind
 from server.index_recall import RecallSampler
 from server.methods.batch import batched_error, check_batch
 from server.methods.explain import explain, parse_explain
+from server.methods.failures import failure_of
 from server.methods.similar import parse_similar, similar_items, source_of
 from server.metrics import ServerMetrics
 from server.overlay.view import LiveView
@@ -37,23 +36,8 @@ from server.swaps.watcher import GenerationWatcher
 from server.views import LiveViews
 from stream.clock import now_ms
 
-logger = logging.getLogger(__name__)
-
 SERVICE_NAME = retrieval_pb.DESCRIPTOR.services_by_name["RetrievalService"].full_name
 
-NOT_READY_METADATA = (("freshet-reason", "not-ready"),)
-"""Trailing metadata that distinguishes "no generation is live yet" from "no server
-there".
-
-Both are UNAVAILABLE. Part of the contract, see ``protos/retrieval_v1.proto``.
-"""
-
-REFLECTED_METADATA = "freshet-reflected-ms"
-"""Key of the trailing metadata that says how fresh an answer could be, where a request
-wants a fresher one.
-
-Part of the contract, see ``protos/retrieval_v1.proto``.
-"""
 
 Response = TypeVar("Response")
 
@@ -186,9 +170,9 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
             self._count(query, answer, receipt)
             response = response_message(query, answer, receipt)
         except Exception as error:  # noqa: BLE001  # the others have answers all the same
-            code, details = _status_of(error, "RetrieveBatch")
-            self._metrics.batched(code.name)
-            return batched_error(code, details)
+            failure = failure_of(error, "RetrieveBatch")
+            self._metrics.batched(failure.code.name)
+            return batched_error(failure)
         self._metrics.batched(grpc.StatusCode.OK.name)
         response.ClearField("receipt")
         return retrieval_pb.BatchedAnswer(response=response)
@@ -274,27 +258,10 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
         try:
             return work()
         except Exception as error:  # a client gets a status, never a traceback
-            code, details = _status_of(error, method)
-            if isinstance(error, NoGeneration):
-                context.set_trailing_metadata(NOT_READY_METADATA)
-            elif isinstance(error, NotFreshEnough):
-                context.set_trailing_metadata(((REFLECTED_METADATA, str(error.reflected_ms)),))
-            context.abort(code, details)
+            failure = failure_of(error, method)
+            context.set_trailing_metadata(tuple(failure.trailing_metadata))
+            context.abort(failure.code, failure.message)
             raise
-
-
-def _status_of(error: Exception, method: str) -> tuple[grpc.StatusCode, str]:
-    """Return the gRPC status of a failed request and the message for the client."""
-    name = error.status if isinstance(error, ServerError) else ServerError.status
-    if name != ServerError.status:
-        return grpc.StatusCode[name], str(error)
-    # 32 random bits: enough to find one line in a log, short enough to read out.
-    error_id = secrets.token_hex(4)
-    logger.error("request_failed method=%s error_id=%s", method, error_id, exc_info=error)
-    return (
-        grpc.StatusCode[name],
-        f"internal error; see the server's log under error_id={error_id}",
-    )
 
 
 def _query_of(request: retrieval_pb.RetrieveRequest, settings: ServerSettings) -> RetrievalQuery:

@@ -1,5 +1,6 @@
 """Who a call is from, and whether that caller may make it now."""
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -9,7 +10,8 @@ from typing import Final
 
 import grpc
 
-from server.calls.call import Call, Metadata
+from server.calls.call import Call
+from server.calls.failure import Failure
 from server.metrics import Refused
 from server.security.tokens import TokenFile
 
@@ -24,15 +26,11 @@ class Fault:
 
     Attributes:
         reason: for the metric.
-        code: the status of the call.
-        details: what the client should do.
-        metadata: trailing metadata; None: none.
+        failure: how the call ends.
     """
 
     reason: Refused
-    code: grpc.StatusCode
-    details: str
-    metadata: Metadata | None = None
+    failure: Failure
 
 
 @dataclass(slots=True)
@@ -85,7 +83,9 @@ class Callers:
         with self._lock:
             caller = self._of(name)
             if self._rate and not self._spent(caller):
-                return _too_many(Refused.CALLER_RATE, f"{self._rate:g} calls a second")
+                retry_seconds = (1 - caller.allowance) / self._rate
+                limit = f"{self._rate:g} calls a second"
+                return _too_many(Refused.CALLER_RATE, limit, retry_seconds)
             if self._concurrency and caller.num_open >= self._concurrency:
                 return _too_many(Refused.CALLER_CONCURRENCY, f"{self._concurrency} calls at once")
             caller.num_open += 1
@@ -123,7 +123,7 @@ class Callers:
             reason, why = Refused.TOKEN_MISSING, "send the metadata authorization: Bearer TOKEN"
         else:
             reason, why = Refused.TOKEN_UNKNOWN, "the token is not known here"
-        return Fault(reason=reason, code=grpc.StatusCode.UNAUTHENTICATED, details=why)
+        return _fault(reason, grpc.StatusCode.UNAUTHENTICATED, why)
 
     def _of(self, name: str) -> _Caller:
         caller = self._callers.get(name)
@@ -150,9 +150,15 @@ class Callers:
             caller.num_open -= 1
 
 
-def _too_many(reason: Refused, limit: str) -> Fault:
-    return Fault(
-        reason=reason,
-        code=grpc.StatusCode.RESOURCE_EXHAUSTED,
-        details=f"this caller may make {limit}; make fewer, or have the limit raised",
+def _too_many(reason: Refused, limit: str, retry_seconds: float = 0.0) -> Fault:
+    return _fault(
+        reason,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        f"this caller may make {limit}; make fewer, or have the limit raised",
+        retry_ms=math.ceil(1000 * retry_seconds),
     )
+
+
+def _fault(reason: Refused, code: grpc.StatusCode, message: str, *, retry_ms: int = 0) -> Fault:
+    failure = Failure(code=code, message=message, reason=reason.upper(), retry_ms=retry_ms)
+    return Fault(reason=reason, failure=failure)

@@ -11,6 +11,8 @@ import grpc
 
 from server.calls.call import Call
 from server.calls.callers import Callers
+from server.calls.failure import Failure
+from server.calls.grpc_call import GrpcCall
 from server.calls.open_calls import OpenCalls
 from server.calls.overload import WaitBound
 from server.metrics import CallMetrics, Refused
@@ -22,6 +24,12 @@ METHOD_ATTRIBUTE: Final = "freshet_method"
 
 SIZE_ATTRIBUTE: Final = "freshet_size"
 """Of the same: how many calls one of its requests counts as; None: as one."""
+
+_NO_MESSAGE: Final = Failure(
+    code=grpc.StatusCode.INVALID_ARGUMENT,
+    message="the call has no message; send exactly one",
+    reason="NO_MESSAGE",
+)
 
 _DONE: Final[Future[None]] = Future()
 _DONE.set_result(None)
@@ -80,45 +88,70 @@ class Door(ThreadPoolExecutor):
                 read, and how a response is written.
         """
         answer, event, state, behavior, argument, read, write = work
-        call = Call(event, state, getattr(behavior, METHOD_ATTRIBUTE, "unknown"))
+        call = GrpcCall(event, state, getattr(behavior, METHOD_ATTRIBUTE, "unknown"))
+        if not self.admit(call):
+            return _DONE
+        if self._is_streaming:
+            self._stream(call, run, answer, event, state, behavior, argument, read, write)
+            return _DONE
         size_of = getattr(behavior, SIZE_ATTRIBUTE, None)
+
+        def received(message: bytes | None) -> None:
+            if message is None:
+                call.refuse(_NO_MESSAGE)
+                return
+
+            def argument_of() -> Any:
+                request = self._read(call, read, message)
+                if size_of is not None and request is not None:
+                    self.charge(call, size_of(request))
+                return request
+
+            self.queue(call, lambda: run(answer, event, state, behavior, argument_of, read, write))
+
+        call.receive(received)
+        return _DONE
+
+    def admit(self, call: Call) -> bool:
+        """Let a call in, or end it with a status; return whether it is in."""
         self._open_calls.add(call, is_streaming=self._is_streaming)
         if self._callers is not None:
             fault = self._callers.admit(call)
             if fault is not None:
                 self._metrics.refused(fault.reason)
-                call.refuse(fault.code, fault.details, fault.metadata)
-                return _DONE
+                call.refuse(fault.failure)
+                return False
         if self._has_bound and not self._bound.may_enter():
             self._refuse_overload(call)
-            return _DONE
-        if self._is_streaming:
-            self._stream(call, run, answer, event, state, behavior, argument, read, write)
-            return _DONE
+            return False
+        return True
 
-        def received(message: bytes | None) -> None:
-            if message is None:
-                call.refuse(
-                    grpc.StatusCode.INVALID_ARGUMENT, "the call has no message; send exactly one"
-                )
-                return
-            self._bound.entered()
-            entered_at = time.perf_counter()
-            call.waits_until = entered_at + self._wait_seconds
+    def queue(self, call: Call, answer_it: Callable[[], None]) -> None:
+        """Answer a call that was let in, and whose message has come, once there is a
+        thread for it.
+        """
+        self._bound.entered()
+        entered_at = time.perf_counter()
+        call.waits_until = entered_at + self._wait_seconds
+        super().submit(self._work, call, entered_at, answer_it)
 
-            def argument_of() -> Any:
-                request = self._read(call, read, message)
-                if size_of is not None and request is not None and self._callers is not None:
-                    self._callers.charge(call, size_of(request) - 1)
-                return request
+    def charge(self, call: Call, size: int) -> None:
+        """Count a call that was let in as `size` calls of its caller."""
+        if self._callers is not None:
+            self._callers.charge(call, size - 1)
 
-            def answer_it() -> None:
-                run(answer, event, state, behavior, argument_of, read, write)
-
-            super(Door, self).submit(self._work, call, entered_at, answer_it)
-
-        call.receive(received)
-        return _DONE
+    def refuse_malformed(self, call: Call, why: object) -> None:
+        """End a call whose message is none of its method's."""
+        self._metrics.refused(Refused.MALFORMED)
+        logger.debug("malformed_message method=%s why=%s", call.method, why)
+        call.refuse(
+            Failure(
+                code=grpc.StatusCode.INVALID_ARGUMENT,
+                message=f"the message is no request of {call.method}: it cannot be parsed; texts "
+                "must be UTF-8, and client and server must have the same contract",
+                reason="MALFORMED",
+            )
+        )
 
     def _stream(self, call: Call, run: Any, answer: Any, *work: Any) -> None:
         if self._bound.num_waiting >= self._num_threads:
@@ -146,18 +179,12 @@ class Door(ThreadPoolExecutor):
             answer_it()
             self._bound.worked(time.perf_counter() - started)
 
-    def _read(self, call: Call, read: Callable[[bytes], Any] | None, message: bytes) -> Any:
+    def _read(self, call: GrpcCall, read: Callable[[bytes], Any] | None, message: bytes) -> Any:
         """Return the request of a message; None: it was refused."""
         try:
             return message if read is None else read(message)
         except Exception as error:  # noqa: BLE001  # whatever a parser raises, the bytes are the client's
-            self._metrics.refused(Refused.MALFORMED)
-            logger.debug("malformed_message method=%s why=%s", call.method, error)
-            call.refuse(
-                grpc.StatusCode.INVALID_ARGUMENT,
-                f"the message is no request of {call.method}: it cannot be parsed; texts must be "
-                "UTF-8, and client and server must have the same contract",
-            )
+            self.refuse_malformed(call, error)
             return None
 
     def _refuse_overload(self, call: Call) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 import grpc
 
 from server.calls.call import Call
+from server.calls.failure import Failure
 from server.metrics import CallMetrics, Refused
 
 logger = logging.getLogger(__name__)
@@ -26,6 +27,19 @@ _RETRY_MS: Final = 200
 
 # A watch of health is held open on purpose, by any number of clients.
 HELD_METHODS: Final = frozenset({"Watch"})
+
+
+_STOPS: Final = Failure(
+    code=grpc.StatusCode.UNAVAILABLE, message="the server stops", reason="SERVER_STOPS"
+)
+_OVERLOADED: Final = Failure(
+    code=grpc.StatusCode.RESOURCE_EXHAUSTED,
+    message="the server has more calls than it can answer in time; try again after a pause, or "
+    "ask another server",
+    reason="OVERLOAD",
+    retry_ms=_RETRY_MS,
+    metadata=((RETRY_METADATA, str(_RETRY_MS)),),
+)
 
 
 class OpenCalls:
@@ -72,17 +86,12 @@ class OpenCalls:
         """End the calls that clients hold open, which a stop need not wait for."""
         for call, is_streaming in self._all():
             if is_streaming or call.method in HELD_METHODS:
-                call.refuse(grpc.StatusCode.UNAVAILABLE, "the server stops")
+                call.refuse(_STOPS)
 
     def refuse_overload(self, call: Call) -> None:
         """End a call that has waited, or would have to wait, for too long."""
         self._metrics.refused(Refused.OVERLOAD)
-        call.refuse(
-            grpc.StatusCode.RESOURCE_EXHAUSTED,
-            "the server has more calls than it can answer in time; try again after a pause, or "
-            "ask another server",
-            ((RETRY_METADATA, str(_RETRY_MS)),),
-        )
+        call.refuse(_OVERLOADED)
 
     def sweep(self) -> None:
         """End what is open for too long now."""
@@ -104,7 +113,9 @@ class OpenCalls:
 
     def _end(self, call: Call, why: str) -> None:
         self._metrics.refused(Refused.TOO_LONG)
-        call.refuse(grpc.StatusCode.DEADLINE_EXCEEDED, why)
+        call.refuse(
+            Failure(code=grpc.StatusCode.DEADLINE_EXCEEDED, message=why, reason="OPEN_TOO_LONG")
+        )
 
     def _all(self) -> list[tuple[Call, bool]]:
         with self._lock:

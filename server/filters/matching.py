@@ -152,7 +152,8 @@ def _check_numbers(
                 raise QueryRefused(
                     f"the attribute {condition.attribute!r} has no numbers, only values such as "
                     f"{value[:_SHOWN_CHARS]!r}; ask for them with equals or any_of, or write "
-                    "decimal numbers into the catalogue"
+                    "decimal numbers into the catalogue",
+                    request_field="filter",
                 )
 
 

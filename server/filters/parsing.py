@@ -38,7 +38,7 @@ def parse_filter(message: retrieval_pb.Filter, max_k: int) -> Filter:
     asked = sum(len(each.test.values) for each in conditions if isinstance(each.test, AnyOf))
     _check_size("conditions' values", asked, MAX_VALUES)
     if "" in message.excluded_item_ids:
-        raise QueryRefused("filter.excluded_item_ids has an empty id; leave it out")
+        raise _refused("filter.excluded_item_ids", "has an empty id; leave it out")
     return Filter(
         conditions=conditions,
         excluded_ids=tuple(dict.fromkeys(message.excluded_item_ids)),
@@ -47,18 +47,23 @@ def parse_filter(message: retrieval_pb.Filter, max_k: int) -> Filter:
     )
 
 
+def _refused(place: str, what: str) -> QueryRefused:
+    """Return the refusal of a field, which begins with its name."""
+    return QueryRefused(f"{place} {what}", request_field=place)
+
+
 def _check_size(what: str, found: int, most: int) -> None:
     if found > most:
-        raise QueryRefused(f"filter.{what}: there are {found}; at most {most} are taken")
+        raise _refused(f"filter.{what}", f"has {found}; at most {most} are taken")
 
 
 def _condition(message: retrieval_pb.Condition, place: str) -> Condition:
     if not message.attribute:
-        raise QueryRefused(f"{place}.attribute is empty; name an attribute of the catalogue")
+        raise _refused(f"{place}.attribute", "is empty; name an attribute of the catalogue")
     kind = message.WhichOneof("test")
     if kind is None:
-        raise QueryRefused(
-            f"{place} says nothing of {message.attribute!r}; set one of {', '.join(_TESTS)}"
+        raise _refused(
+            place, f"says nothing of {message.attribute!r}; set one of {', '.join(_TESTS)}"
         )
     test, is_negated = _TESTS[kind](message, f"{place}.{kind}")
     return Condition(
@@ -74,7 +79,7 @@ def _equals(message: retrieval_pb.Condition, place: str) -> tuple[Test, bool]:
 def _any_of(message: retrieval_pb.Condition, place: str) -> tuple[Test, bool]:
     values = tuple(dict.fromkeys(message.any_of.values))
     if not values:
-        raise QueryRefused(f"{place} has no values, so nothing is one of them; give one at least")
+        raise _refused(place, "has no values, so nothing is one of them; give one at least")
     for value in values:
         _check_value(value, place)
     return AnyOf(values), False
@@ -82,9 +87,10 @@ def _any_of(message: retrieval_pb.Condition, place: str) -> tuple[Test, bool]:
 
 def _check_value(value: str, place: str) -> None:
     if not value.strip():
-        raise QueryRefused(
-            f"{place} has a blank value, which no item has; to find items without the attribute, "
-            "set present to false"
+        raise _refused(
+            place,
+            "has a blank value, which no item has; to find items without the attribute, set "
+            "present to false",
         )
 
 
@@ -96,18 +102,19 @@ def _range(message: retrieval_pb.Condition, place: str) -> tuple[Test, bool]:
     }
     for name, bound in bounds.items():
         if not math.isfinite(bound):
-            raise QueryRefused(
-                f"{place}.{name} is {bound}; it must be a finite number; leave it out for no bound"
+            raise _refused(
+                f"{place}.{name}",
+                f"is {bound}; it must be a finite number; leave it out for no bound",
             )
     if not bounds:
-        raise QueryRefused(f"{place} has no bound; set one of at_least, at_most, more_than, ...")
+        raise _refused(place, "has no bound; set one of at_least, at_most, more_than, ...")
     found = _within(bounds)
     is_empty = found.low > found.high or (
         found.low == found.high and not (found.has_low and found.has_high)
     )
     if is_empty:
         said = " and ".join(f"{name} {bound:g}" for name, bound in bounds.items())
-        raise QueryRefused(f"{place}: no number is {said}; correct a bound")
+        raise _refused(place, f"lets nothing in: no number is {said}; correct a bound")
     return found, False
 
 
@@ -138,11 +145,11 @@ _TESTS: Final[Mapping[str, Callable[[retrieval_pb.Condition, str], tuple[Test, b
 
 def _group_by(message: retrieval_pb.GroupBy, max_k: int) -> GroupBy:
     if not message.attribute:
-        raise QueryRefused("filter.group_by.attribute is empty; name an attribute of the catalogue")
+        raise _refused("filter.group_by.attribute", "is empty; name an attribute of the catalogue")
     if message.max_hits > max_k:
-        raise QueryRefused(
-            f"filter.group_by.max_hits is {message.max_hits}; it must be from 1 to {max_k}, or 0 "
-            "for 1"
+        raise _refused(
+            "filter.group_by.max_hits",
+            f"is {message.max_hits}; it must be from 1 to {max_k}, or 0 for 1",
         )
     return GroupBy(attribute=message.attribute, max_hits=message.max_hits or 1)
 
@@ -150,7 +157,7 @@ def _group_by(message: retrieval_pb.GroupBy, max_k: int) -> GroupBy:
 def _min_score(score: float) -> float:
     # Written so that NaN fails, too.
     if not -1 <= score <= 1:
-        raise QueryRefused(
-            f"filter.min_score is {score}; it must be from -1 to 1, as the scores of hits are"
+        raise _refused(
+            "filter.min_score", f"is {score}; it must be from -1 to 1, as the scores of hits are"
         )
     return score

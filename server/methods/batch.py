@@ -1,8 +1,7 @@
 """Pure: which batches of requests are answered, and how the outcome of each reads."""
 
-import grpc
-
 from protos import retrieval_v1_pb2 as retrieval_pb
+from server.calls.failure import Failure
 from server.errors import QueryRefused
 from server.settings import ServerSettings
 
@@ -22,7 +21,8 @@ def check_batch(request: retrieval_pb.RetrieveBatchRequest, settings: ServerSett
     count = len(request.requests)
     if not 1 <= count <= settings.max_batch:
         raise QueryRefused(
-            f"the batch has {count} requests; it must have from 1 to {settings.max_batch}"
+            f"the batch has {count} requests; it must have from 1 to {settings.max_batch}",
+            request_field="requests",
         )
     # A `k` over the limit is that request's own error, and answers with nothing.
     wanted = [each.k or settings.default_k for each in request.requests]
@@ -30,12 +30,18 @@ def check_batch(request: retrieval_pb.RetrieveBatchRequest, settings: ServerSett
     if num_items > settings.max_batch_items:
         raise QueryRefused(
             f"the requests of the batch ask for {num_items} items together; at most "
-            f"{settings.max_batch_items} are answered at once: send smaller batches"
+            f"{settings.max_batch_items} are answered at once: send smaller batches",
+            request_field="requests",
         )
 
 
-def batched_error(code: grpc.StatusCode, message: str) -> retrieval_pb.BatchedAnswer:
+def batched_error(failure: Failure) -> retrieval_pb.BatchedAnswer:
     """Return the outcome of a request that has no answer."""
     return retrieval_pb.BatchedAnswer(
-        error=retrieval_pb.RequestError(code=code.value[0], message=message)
+        error=retrieval_pb.RequestError(
+            code=failure.code.value[0],
+            message=failure.message,
+            reason=failure.reason,
+            field=failure.request_field,
+        )
     )

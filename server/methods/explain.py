@@ -79,7 +79,8 @@ def parse_explain(
     if max_paths > _MOST_PATHS:
         raise QueryRefused(
             f"max_paths is {max_paths}; it must be from 1 to {_MOST_PATHS}, or 0 for "
-            f"{_DEFAULT_PATHS}"
+            f"{_DEFAULT_PATHS}",
+            request_field="max_paths",
         )
     return ExplainQuery(
         query=parse_request(query, 0, settings).query,

@@ -14,6 +14,9 @@ from server.retrieve import check_limits
 from server.settings import ServerSettings
 from stream.dtypes import Bools
 
+# Of an id in a message: more than catalogues have. Twice as many say no more.
+_SHOWN_CHARS = 100
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimilarQuery:
@@ -69,10 +72,14 @@ def check_item_id(item_id: str, settings: ServerSettings) -> None:
         QueryRefused: it is empty or longer than any that was learned.
     """
     if not item_id:
-        raise QueryRefused("item_id is empty; send the id of an item as the catalogue has it")
+        raise QueryRefused(
+            "item_id is empty; send the id of an item as the catalogue has it",
+            request_field="item_id",
+        )
     if len(item_id) > settings.max_query_chars:
         raise QueryRefused(
-            f"item_id has {len(item_id)} characters; at most {settings.max_query_chars} are read"
+            f"item_id has {len(item_id)} characters; at most {settings.max_query_chars} are read",
+            request_field="item_id",
         )
 
 
@@ -104,10 +111,12 @@ def source_of(view: LiveView, item_id: str) -> retrieval_pb.VectorSource:
 
 def unknown_item(view: LiveView, item_id: str) -> str:
     """Return what to tell who asks for an item that is not there."""
+    # A status travels with the end of a call, where gRPC's clients take 8 kB.
+    shown = item_id if len(item_id) <= _SHOWN_CHARS else f"{item_id[:_SHOWN_CHARS]}..."
     if item_id in view.overlay.gone_ids:
-        return f"item {item_id!r} is deleted, and in no answer"
+        return f"item {shown!r} is deleted, and in no answer"
     return (
-        f"neither generation {view.generation_id} nor its overlay has item {item_id!r}; send "
+        f"neither generation {view.generation_id} nor its overlay has item {shown!r}; send "
         "the id of an item of the catalogue or of the events"
     )
 

@@ -25,8 +25,9 @@ from model.artifact.overlay.segment import Claim
 from protos import retrieval_v1_pb2 as retrieval_pb
 from protos import retrieval_v1_pb2_grpc as retrieval_grpc
 from server import errors
+from server.methods.failures import failure_of
 from server.retrieve import RetrievalQuery
-from server.service import SERVICE_NAME, _status_of
+from server.service import SERVICE_NAME
 from testing.overlays import overlay_rows, random_units
 from testing.retrieval_server import (
     DEADLINE_SECONDS,
@@ -562,9 +563,10 @@ def test_every_error_names_a_status() -> None:
     ]
 
     for kind in kinds:
-        status, told = _status_of(kind("the reason"), "Retrieve")
-        assert status is grpc.StatusCode[kind.status]
-        assert (told == "the reason") == (status is not grpc.StatusCode.INTERNAL)
+        failure = failure_of(kind("the reason"), "Retrieve")
+        assert failure.code is grpc.StatusCode[kind.status]
+        is_internal = failure.code is grpc.StatusCode.INTERNAL
+        assert (failure.message == "the reason") == (not is_internal)
     assert {errors.QueryRefused, errors.NoGeneration, errors.CanaryFailed} <= set(kinds)
 
 

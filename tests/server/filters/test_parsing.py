@@ -95,7 +95,7 @@ def test_the_tighter_bound_of_a_side_counts(bounds: dict[str, float], wanted: Nu
             {"conditions": [condition(range=pb.NumberRange(more_than=3, at_most=3))]},
             "no number is",
         ),
-        ({"conditions": [condition(equals="x")] * (MAX_CONDITIONS + 1)}, "there are 17; at most"),
+        ({"conditions": [condition(equals="x")] * (MAX_CONDITIONS + 1)}, "has 17; at most"),
         (
             {
                 "conditions": [
@@ -105,7 +105,7 @@ def test_the_tighter_bound_of_a_side_counts(bounds: dict[str, float], wanted: Nu
             },
             f"at most {MAX_VALUES} are taken",
         ),
-        ({"excluded_item_ids": ["x"] * (MAX_EXCLUDED + 1)}, "excluded_item_ids: there are 1001"),
+        ({"excluded_item_ids": ["x"] * (MAX_EXCLUDED + 1)}, "excluded_item_ids has 1001"),
         ({"excluded_item_ids": ["a", ""]}, "has an empty id"),
         ({"group_by": pb.GroupBy()}, "group_by.attribute is empty"),
         ({"group_by": pb.GroupBy(attribute="a", max_hits=MAX_K + 1)}, "from 1 to 100"),

@@ -1,0 +1,109 @@
+"""One call as gRPC holds it: the one module that reaches below gRPC's public interface.
+
+gRPC gives a call a thread before its message has come, so that a client which sends
+none holds it for as long as it likes. `GrpcCall` receives the message first.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import grpc
+from grpc import _common, _server
+from grpc._cython import cygrpc  # type: ignore[attr-defined]  # compiled, without types
+
+from server.calls.call import Call
+from server.calls.failure import Failure, Metadata
+
+_NO_FLAGS: Final = 0  # of an operation, as gRPC itself passes
+
+
+class GrpcCall(Call):
+    """A call over gRPC.
+
+    Args:
+        event: what gRPC got.
+        state: what gRPC keeps of it.
+        method: its name, for metrics.
+    """
+
+    def __init__(self, event: Any, state: Any, method: str) -> None:
+        super().__init__(method)
+        self._event = event
+        self._state = state
+
+    @property
+    def metadata(self) -> Metadata:
+        """What the client sent beside its message."""
+        found: Metadata = self._event.invocation_metadata
+        return found
+
+    @property
+    def peer(self) -> str:
+        """Address of the client without its port, such as ``ipv4:10.0.0.7``."""
+        peer: str = _common.decode(self._event.call.peer())
+        return peer.rpartition(":")[0] or peer
+
+    @property
+    def identity(self) -> str:
+        """Name in the client's certificate; empty: it has none."""
+        names = cygrpc.peer_identities(self._event.call) or ()
+        return names[0].decode(errors="replace") if names else ""
+
+    @property
+    def is_active(self) -> bool:
+        """Whether somebody waits for its status."""
+        with self._state.condition:
+            active: bool = _server._is_rpc_state_active(self._state)  # noqa: SLF001  # see above
+            return active
+
+    @property
+    def code(self) -> str:
+        """Name of its status as the client sees it, once it has ended."""
+        state = self._state
+        if state.client is _server._CANCELLED:  # noqa: SLF001  # see above
+            is_late = self._event.call_details.deadline <= time.time()
+            return "DEADLINE_EXCEEDED" if is_late else "CANCELLED"
+        return "OK" if state.code is None else str(grpc.StatusCode(state.code).name)
+
+    def on_end(self, callback: Callable[[], None]) -> None:
+        """Call back once the call has ended, however it did.
+
+        Before it has been received or refused.
+        """
+        with self._state.condition:
+            self._state.callbacks.append(callback)
+
+    def receive(self, then: Callable[[bytes | None], None]) -> None:
+        """Hand its message to `then`, in gRPC's thread, once it has come; None: the
+        client ended the call without one.
+        """
+        state = self._state
+        received = _server._receive_message(state, self._event.call, None)  # noqa: SLF001  # see above
+
+        def come(event: Any) -> Any:
+            ended = received(event)
+            with state.condition:
+                message, state.request = state.request, None
+            self.has_message = True
+            then(message)
+            return ended
+
+        with state.condition:
+            self._event.call.start_server_batch((cygrpc.ReceiveMessageOperation(_NO_FLAGS),), come)
+            state.due.add(_server._RECEIVE_MESSAGE_TOKEN)  # noqa: SLF001  # see above
+
+    def refuse(self, failure: Failure) -> None:
+        """End the call with a status, unless it has ended."""
+        state = self._state
+        with state.condition:
+            if not _server._is_rpc_state_active(state):  # noqa: SLF001  # see above
+                return
+            state.code, state.trailing_metadata = failure.code, failure.trailing_metadata
+            _server._abort(  # noqa: SLF001  # see above
+                state, self._event.call, cygrpc.StatusCode.unknown, _common.encode(failure.message)
+            )
+
+    def cancel(self) -> None:
+        """End the call at once, also where its client does not read its answer."""
+        self._event.call.cancel()
