@@ -8,7 +8,7 @@ from freshet.commands.table import SECTIONS, CommandEntry
 from freshet.process import missing_module
 
 _LOCATED = {
-    entry.name: (f"{section.package}.{entry.name}", entry)
+    entry.name: (f"{section.package}.{entry.module}", entry)
     for section in SECTIONS
     for entry in section.entries
 }
@@ -47,7 +47,7 @@ def _load(module_name: str, entry: CommandEntry) -> click.Command:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise missing_module(error, f"freshet {entry.name}", entry.extras) from error
-    command: click.Command = getattr(module, entry.name)
+    command: click.Command = getattr(module, entry.module)
     command.short_help = entry.summary
     return command
 

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 
 class CommandEntry(NamedTuple):
-    """One command: ``PACKAGE.NAME`` declares it, as a click command called ``NAME``.
+    """One command: ``PACKAGE.MODULE`` declares it, as a click command called
+    ``MODULE``.
 
     Attributes:
         name: what a user types.
@@ -19,6 +20,11 @@ class CommandEntry(NamedTuple):
     name: str
     summary: str
     extras: tuple[str, ...] = ()
+
+    @property
+    def module(self) -> str:
+        """The name of its module."""
+        return self.name.replace("-", "_")
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,8 @@ SECTIONS = (
         "Look",
         "freshet.commands.views",
         (
-            CommandEntry("status", "Show every process: up or down, how fresh, what failed."),
+            CommandEntry("status", "Show every process: up or down, how fresh, what is wrong."),
+            CommandEntry("why-stale", "Say which stage holds answers up, why, and what to do."),
             CommandEntry("graph", "Print the hash, the edges or the size of a graph.", ("stream",)),
             CommandEntry(
                 "verify",

@@ -61,7 +61,7 @@ def test_every_file_of_a_section_is_a_line_of_the_table(section: Section) -> Non
     folder = ROOT.joinpath(*section.package.split("."))
     files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
 
-    assert files == {entry.name for entry in section.entries}
+    assert files == {entry.module for entry in section.entries}
 
 
 @pytest.mark.parametrize("path", _leaves(), ids=" ".join)
