@@ -15,16 +15,28 @@ EVENT = pb.Event.DESCRIPTOR.full_name
 ITEM = pb.CatalogItem.DESCRIPTOR.full_name
 ERASURE = pb.Erasure.DESCRIPTOR.full_name
 
+_JSON, _PROTOBUF = "application/json", "application/x-protobuf"
+# The last three are what clients say of bytes that they know nothing of.
 _OTHER_NAMES = {
-    "": "application/json",
-    "text/json": "application/json",
-    "application/protobuf": "application/x-protobuf",
+    "": _JSON,
+    "text/json": _JSON,
+    "text/x-json": _JSON,
+    "application/x-json": _JSON,
+    "application/jsonl": _JSON,
+    "application/x-ndjson": _JSON,
+    "application/protobuf": _PROTOBUF,
+    "application/vnd.google.protobuf": _PROTOBUF,
+    "application/octet-stream": _JSON,
+    "text/plain": _JSON,
+    "*/*": _JSON,
 }
+_ANY_JSON = "+json"  # what the names of other forms of JSON end in, by RFC 6839
 _PARAMETER = re.compile(r';\s*messagetype\s*=\s*"?([^";\s]+)"?', re.IGNORECASE)
 _ANY_MESSAGE = ""
 _ERASURE_MARKS = (b'"erase"', b"freshet.erasure")
 _ENTITIES: Mapping[str, Entity] = {EVENT: "event", ITEM: "catalog", ERASURE: "erasure"}
 _STRUCTURED = "application/cloudevents"
+_QUOTES = "\"'"  # a client that writes headers as JSON puts them around a text
 
 
 def messages_of_topics(settings: StreamSettings) -> Mapping[str, str]:
@@ -55,7 +67,6 @@ def announced_format(content_type: str, message_of_source: str) -> Format | None
         message_of_source: what the record is where its content-type names no message.
     """
     media_type, message = _parts(content_type, message_of_source)
-    media_type = _OTHER_NAMES.get(media_type, media_type)
     found = _BY_ANNOUNCEMENT.get((media_type, message))
     if found is None and message in _ENTITIES:
         return _BY_ANNOUNCEMENT.get((media_type, _ANY_MESSAGE))
@@ -71,12 +82,16 @@ def binary_source(content_type: str, message_of_source: str) -> Entity | None:
         message_of_source: what the record is where its content-type names no message.
     """
     media_type, message = _parts(content_type, message_of_source)
-    is_json = not media_type or media_type.endswith(("/json", "+json"))
-    return _ENTITIES.get(message) if is_json and not media_type.startswith(_STRUCTURED) else None
+    return _ENTITIES.get(message) if media_type == _JSON else None
 
 
 def _parts(content_type: str, default_message: str) -> tuple[str, str]:
+    """Return the media type by the name that its format has, and the message."""
+    content_type = content_type.strip().strip(_QUOTES)
     media_type = content_type.split(";", 1)[0].strip().lower()
+    media_type = _OTHER_NAMES.get(media_type, media_type)
+    if media_type.endswith(_ANY_JSON) and not media_type.startswith(_STRUCTURED):
+        media_type = _JSON
     parameter = _PARAMETER.search(content_type)
     return media_type, parameter[1] if parameter else default_message
 

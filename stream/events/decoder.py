@@ -16,9 +16,16 @@ from stream.events.fields import shown
 from stream.events.format import Content, Event, Format
 from stream.events.formats.catalog import read_item
 from stream.events.formats.change_capture import DeletedByKey, item_id_of_key
-from stream.events.formats.cloudevents import read_binary
+from stream.events.formats.table import read_binary
 from stream.events.limits import EARLIEST_MS, Limits
-from stream.events.types import CatalogItem, Record, Rejected, Rejection, SourcePartition
+from stream.events.types import (
+    CatalogItem,
+    Record,
+    Rejected,
+    Rejection,
+    SearchRecord,
+    SourcePartition,
+)
 from stream.reasons import Repair
 from stream.settings import StreamSettings
 
@@ -69,9 +76,9 @@ class Decoder:
         limits = self._limits_at(now_ms)
         try:
             content = self._content_or_deletion(record, limits)
+            events = [_with_time(event, record, limits) for event in content.events]
         except Rejected as rejected:
             return Decoded((), (_rejection(record, rejected),))
-        events = [_with_time(event, record, limits) for event in content.events]
         rejections = [_rejection(record, problem) for problem in content.problems]
         return Decoded(events, rejections, content.num_ignored, content.repairs, content.ignored_as)
 
@@ -101,7 +108,12 @@ class Decoder:
                 return read_binary(record.value, record.headers, source, limits)
         form = self.format_of(record.position, record.content_type)
         if form is None:
-            raise Rejected("unknown_encoding", f"content-type {shown(record.content_type)}")
+            raise Rejected(
+                "unknown_encoding",
+                f"content-type {shown(record.content_type)} is none that is read; say "
+                "application/json, application/cloudevents+json or application/x-protobuf, as the "
+                "bytes are, or leave the header out of JSON",
+            )
         return form.decode(record.value, limits)
 
     def _tombstone(self, record: Record, limits: Limits) -> Content:
@@ -127,13 +139,18 @@ def decode(record: Record, settings: StreamSettings, now_ms: int) -> Decoded:
 
 
 def _with_time(event: Event, record: Record, limits: Limits) -> Event:
-    """Return a state of an item that says no time as of the time of its record, where
-    that is to be believed; anything else as it is.
+    """Return a state of an item, or a search, that says no time as of the time of its
+    record, where that is to be believed; anything else as it is. A search must have
+    one.
     """
-    if not isinstance(event, CatalogItem) or event.ts_ms or record.time_ms is None:
+    if not isinstance(event, CatalogItem | SearchRecord) or event.ts_ms:
         return event
-    is_believed = EARLIEST_MS <= record.time_ms <= limits.latest_ms
-    return replace(event, ts_ms=record.time_ms) if is_believed else event
+    said_ms = record.time_ms or 0
+    if EARLIEST_MS <= said_ms <= limits.latest_ms:
+        return replace(event, ts_ms=said_ms)
+    if isinstance(event, SearchRecord):
+        raise Rejected("missing_field", "timestamp is absent")
+    return event
 
 
 def _rejection(record: Record, problem: Rejected) -> Rejection:

@@ -74,11 +74,14 @@ _END_OF_DAY = re.compile(
 
 
 def json_object(value: bytes) -> dict[str, Any]:
-    """Return the JSON object that the bytes are."""
+    """Return the JSON object that the bytes are, also where they are a string with its
+    JSON, as something that encodes twice writes it.
+    """
     found = json_value(value)
-    if not isinstance(found, dict):
+    inside = json_in(found) if isinstance(found, str) else found
+    if not isinstance(inside, dict):
         reject_type("the JSON", "an object", found)
-    return found
+    return inside
 
 
 def json_value(value: bytes) -> Any:
@@ -287,13 +290,27 @@ def is_nothing(value: object) -> bool:
 
 
 def mapping(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return an object; an empty one where it is absent or null."""
+    """Return an object, also where it is a string with its JSON; an empty one where it
+    is absent, null or an empty list, which is how PHP writes it.
+    """
     value = fields.get(name)
-    if value is None:
+    found = json_in(value) if isinstance(value, str) else value
+    if found is None or found == []:
         return {}
-    if not isinstance(value, dict):
+    if not isinstance(found, dict):
         reject_type(name, "an object", value)
-    return value
+    return found
+
+
+def listing(fields: Mapping[str, Any], name: str) -> list[Any] | None:
+    """Return a list, also where it is a string with its JSON; None where it is absent
+    or null.
+    """
+    value = fields.get(name)
+    found = json_in(value) if isinstance(value, str) else value
+    if found is not None and not isinstance(found, list):
+        reject_type(name, "a list", value)
+    return found
 
 
 def time(fields: Mapping[str, Any], name: str, *, default: int | None = None) -> int:
@@ -337,8 +354,8 @@ def _time_of_text(name: str, text: str) -> int:
 
 
 def action(name: str, actions: Mapping[str, Action] = ACTIONS) -> Action:
-    """Return the action of a name, in which ``_`` is ``-``."""
-    found = actions.get(name.replace("_", "-"))
+    """Return the action of a name, in any capitals, and with ``_`` for ``-``."""
+    found = actions.get(name.strip().lower().replace("_", "-"))
     if found is None:
         reject_action(name)
     return found

@@ -45,18 +45,16 @@ def ignored(reason: str) -> Content:
 
 
 def content_of_products(
-    products: object, name: str, read: Callable[[dict[str, Any]], Interaction]
+    products: Sequence[object], name: str, read: Callable[[dict[str, Any]], Interaction]
 ) -> Content:
     """Return what a record of many products holds: an interaction with each, or what is
     wrong with it. One of none is ignored.
 
     Args:
-        products: the value of a field, which must be a list of objects.
+        products: the value of a field, which must be objects.
         name: of the field.
         read: returns the interaction with one product, or rejects it.
     """
-    if not isinstance(products, list):
-        reject_type(name, "a list", products)
     events: list[Event] = []
     problems: list[tuple[int, Rejected]] = []
     for number, product in enumerate(products):
@@ -93,6 +91,7 @@ def first_of_each_reason(problems: Sequence[tuple[int, Rejected]], place: str) -
 
 DecodeBytes = Callable[[bytes, Limits], Content]
 ReadObject = Callable[[dict[str, Any], Limits], Content]
+ReadIfKnown = Callable[[dict[str, Any], Limits], Content | None]
 ReadColumns = Callable[[Sequence[Any], Rows], tuple[RawColumns, Rows]]
 
 
@@ -124,6 +123,60 @@ class Format:
     read: ReadObject | None = None
     read_columns: ReadColumns | None = None
     read_natively: ReadColumns | None = None
+
+
+def read_as_any(formats: Sequence[Format]) -> ReadIfKnown:
+    """Return what reads a JSON object as the first of some formats of which it has a
+    key with a value; None: it has none.
+
+    Args:
+        formats: in the order in which they are tried; those without keys are passed
+            over.
+    """
+    readers = [(key, form.read) for form in formats if form.read for key in form.keys]
+
+    def read(found: dict[str, Any], limits: Limits) -> Content | None:
+        for key, read_as in readers:
+            if found.get(key) is not None:
+                return read_as(found, limits)
+        return None
+
+    return read
+
+
+def content_of_all(listed: object, what: str, read: Callable[[dict[str, Any]], Content]) -> Content:
+    """Return what all messages of a record hold, as far as they are good.
+
+    Args:
+        listed: the messages, which must be a list of objects.
+        what: names one in a rejection.
+        read: returns what one holds, or rejects it.
+    """
+    if not isinstance(listed, list):
+        reject_type("the JSON", "a list", listed)
+    events: list[Event] = []
+    problems: list[tuple[int, Rejected]] = []
+    repairs: list[Repair] = []
+    others: list[Content] = []
+    for number, each in enumerate(listed):
+        try:
+            if not isinstance(each, dict):
+                reject_type(what, "an object", each)
+            content = read(each)
+        except Rejected as rejected:
+            problems.append((number, rejected))
+            continue
+        events += content.events
+        problems += [(number, problem) for problem in content.problems]
+        repairs += content.repairs
+        others += [content] if content.num_ignored else []
+    return Content(
+        events,
+        first_of_each_reason(problems, f"{what} %d"),
+        num_ignored=sum(content.num_ignored for content in others),
+        repairs=repairs,
+        ignored_as=others[0].ignored_as if others else "other",
+    )
 
 
 def json_format(

@@ -109,14 +109,14 @@ class Limits:
             query_id: by which actions name it; must not be blank.
             query: as typed; may be empty.
             user_ids: of one visitor; empty and blank ones are left out.
-            ts_ms: event time, UTC epoch milliseconds.
+            ts_ms: event time, UTC epoch milliseconds; 0: not said.
         """
         known = (self._sized("user_id", text, self.max_id_bytes) for text in user_ids)
         return SearchRecord(
             query_id=self.id("query_id", query_id),
             query=self._query(query, Action.VIEW, needs_query=False),
             user_ids=tuple(dict.fromkeys(text for text in known if text.strip())),
-            ts_ms=self.time(ts_ms),
+            ts_ms=self.time(ts_ms) if ts_ms else 0,
         )
 
     def item(self, item: CatalogItem, repairs: list[Repair]) -> CatalogItem:

@@ -5,14 +5,13 @@ holds, and keys tell in which form.
 from collections.abc import Sequence
 from typing import Any
 
-from stream.events.fields import json_object
-from stream.events.format import Content, Format, ReadObject, json_format
+from stream.events.fields import json_object, json_value
+from stream.events.format import Content, Format, ReadObject, content_of_all, json_format
 from stream.events.formats import cloudevents, neutral, ubi
 from stream.events.formats.catalog import JSON_ITEM, read_item
-from stream.events.formats.cloudevents import CLOUD_ERASURES, CLOUD_ITEMS
 from stream.events.formats.erasure import JSON_ERASURE, read_erasure
 from stream.events.formats.neutral import plain_content, reject_foreign
-from stream.events.formats.table import FORMATS
+from stream.events.formats.table import CLOUD_BATCHES, CLOUD_ERASURES, CLOUD_ITEMS, FORMATS
 from stream.events.limits import Limits
 from stream.events.raw_columns import RawColumns, Rows, joined
 
@@ -110,12 +109,27 @@ ITEM_JSON = json_format(
 )
 """A catalogue item in JSON, bare or in a CloudEvent."""
 
-ERASURE_JSON = json_format(
-    name="json erasure",
-    content_types=(JSON_ERASURE,),
-    read=_in_envelope_or_bare(CLOUD_ERASURES, read_erasure),
-)
-"""An erasure in JSON, bare or in a CloudEvent."""
+_read_erasure = _in_envelope_or_bare(CLOUD_ERASURES, read_erasure)
 
-SOURCE_FORMATS = (EVENT_JSON, ITEM_JSON, ERASURE_JSON, CLOUD_ITEMS, CLOUD_ERASURES)
+
+def _decode_erasures(value: bytes, limits: Limits) -> Content:
+    found = json_value(value)
+    if isinstance(found, list):
+        return content_of_all(found, "erasure", lambda each: _read_erasure(each, limits))
+    return _read_erasure(json_object(value), limits)
+
+
+ERASURE_JSON = Format(
+    name="json erasure", content_types=(JSON_ERASURE,), decode=_decode_erasures, read=_read_erasure
+)
+"""An erasure in JSON, or a list of them, bare or in a CloudEvent."""
+
+SOURCE_FORMATS = (
+    EVENT_JSON,
+    ITEM_JSON,
+    ERASURE_JSON,
+    CLOUD_ITEMS,
+    CLOUD_ERASURES,
+    *CLOUD_BATCHES,
+)
 """What JSON is by what its source holds, beside the formats of the table."""

@@ -3,18 +3,31 @@
 """
 
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 
 from stream.events import fields
-from stream.events.format import Content, Format, ReadColumns, ReadObject
+from stream.events.format import (
+    Content,
+    Format,
+    ReadColumns,
+    ReadIfKnown,
+    ReadObject,
+    content_of_all,
+)
 from stream.events.formats.catalog import read_item
 from stream.events.formats.change_capture import payload_of, says_deleted
 from stream.events.formats.erasure import erasure_of
-from stream.events.formats.neutral import UNREADABLE, ActionName, action_numbers, read_line
+from stream.events.formats.neutral import (
+    UNREADABLE,
+    ActionName,
+    action_numbers,
+    names_action,
+    read_line,
+)
 from stream.events.limits import Limits
 from stream.events.raw_columns import RawColumns, RawTexts, Rows, parse_all, reading_whole, times_of
 from stream.events.types import Headers, Rejected
@@ -24,6 +37,7 @@ Entity = Literal["event", "catalog", "erasure"]
 
 _PREFIX = "freshet."
 _ATTRIBUTE = "ce_"
+_VERSIONS = ("1.0", 1)  # some write it as a number, which then may be 1.0
 # What the types of foreign envelopes say of an item that is gone. Taken for a state it
 # would be listed again.
 _DELETIONS = (
@@ -45,11 +59,16 @@ _DELETIONS = (
 _OPERATION = "iodebeziumop"
 
 
-def envelope_reader(source: Entity, *, is_announced: bool) -> ReadObject:
+ReadBinary = Callable[[bytes, Headers, Entity, Limits], Content]
+
+
+def envelope_reader(source: Entity, read_foreign: ReadIfKnown, *, is_announced: bool) -> ReadObject:
     """Return what reads an envelope of a source of events, items or erasures.
 
     Args:
         source: what the source holds.
+        read_foreign: reads the data of a foreign event; None: they are no event of
+            another form than a neutral line.
         is_announced: a content-type or headers say that it is a CloudEvent, so that its
             type says what it holds, whatever the source. Otherwise the source does, and
             a type that says something else is rejected.
@@ -65,29 +84,37 @@ def envelope_reader(source: Entity, *, is_announced: bool) -> ReadObject:
                 f"CloudEvents type {fields.shown(kind)} in a source of {source}s; publish it to "
                 "its own topic, or with the content-type application/cloudevents+json",
             )
+        if entity == "event" and not kind.startswith(_PREFIX) and not names_action(data):
+            content = read_foreign(data, limits)
+            if content is not None:
+                return content
         return _content(entity, kind, data, envelope, limits)
 
     return read
 
 
 def _kind(envelope: Mapping[str, Any]) -> str:
-    if envelope.get("specversion") != "1.0":
+    if envelope.get("specversion") not in _VERSIONS:
         version = fields.shown(envelope.get("specversion"))
         raise Rejected("unknown_type", f"CloudEvents version {version}, not 1.0")
     return fields.string(envelope, "type", required=True)
 
 
 def _data(envelope: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the data of an envelope: an object, or the bytes of one in Base64."""
+    """Return the data of an envelope: an object, its JSON in a string, or the bytes of
+    that in Base64.
+    """
     data, packed = envelope.get("data"), envelope.get("data_base64")
-    if data is None and isinstance(packed, str):
+    if data is None and packed is not None:
+        if not isinstance(packed, str):
+            fields.reject_type("data_base64", "a string", packed)
         try:
-            return fields.json_object(b64decode(packed, validate=True))
+            return fields.json_object(b64decode("".join(packed.split()), validate=True))
         except ValueError:
             raise Rejected("malformed", "data_base64 is not Base64") from None
-    if not isinstance(data, dict):
-        fields.reject_type("data", "an object", data)
-    return data
+    if data is None:
+        raise Rejected("missing_field", "data is absent")
+    return fields.mapping(envelope, "data")
 
 
 def _entity(kind: str, source: Entity) -> Entity:
@@ -159,7 +186,7 @@ def _with_state_time(data: dict[str, Any], envelope: Mapping[str, Any]) -> dict[
     """
     if fields.time(data, "ts_ms", default=0):
         return data
-    return data | {"ts_ms": envelope.get("time")}
+    return data | {"ts_ms": fields.time(envelope, "time", default=0)}
 
 
 class _Data(msgspec.Struct, gc=False):
@@ -222,62 +249,105 @@ def read_columns(values: Sequence[Any], rows: Rows) -> tuple[RawColumns, Rows]:
     return columns, bad_rows
 
 
-def read_binary(value: bytes, headers: Headers, source: Entity, limits: Limits) -> Content:
-    """Return what a CloudEvent in Kafka's binary mode holds.
+class Envelopes(NamedTuple):
+    """CloudEvents as formats.
+
+    Attributes:
+        events: of a source of events.
+        items: of a source of catalogue items.
+        erasures: of a source of erasures.
+        batches: lists of each of them.
+    """
+
+    events: Format
+    items: Format
+    erasures: Format
+    batches: tuple[Format, ...]
+
+
+def formats_of_envelopes(read_foreign: ReadIfKnown) -> Envelopes:
+    """Return the formats of CloudEvents.
 
     Args:
-        value: its data, in JSON.
-        headers: its attributes, each with ``ce_`` before its name.
-        source: what the source holds, where its type does not say.
-        limits: what is believed.
+        read_foreign: as `envelope_reader` has it.
     """
-    envelope: dict[str, Any] = {
-        name.lower().removeprefix(_ATTRIBUTE): text for name, text in headers
+    message = "; messageType=freshet.events.v1."
+    kinds: tuple[tuple[Entity, str, str], ...] = (
+        ("event", "cloudevents", ""),
+        ("catalog", "cloudevents of items", f"{message}CatalogItem"),
+        ("erasure", "cloudevents of erasures", f"{message}Erasure"),
+    )
+    single = [
+        _format(
+            name,
+            "application/cloudevents+json" + suffix,
+            envelope_reader(source, read_foreign, is_announced=True),
+            read=envelope_reader(source, read_foreign, is_announced=False),
+            keys=() if suffix else ("specversion",),
+            read_columns=None if suffix else read_columns,
+        )
+        for source, name, suffix in kinds
+    ]
+    batches = [
+        _batch_format(
+            f"batch of {name}",
+            "application/cloudevents-batch+json" + suffix,
+            envelope_reader(source, read_foreign, is_announced=True),
+        )
+        for source, name, suffix in kinds
+    ]
+    events, items, erasures = single
+    return Envelopes(events, items, erasures, tuple(batches))
+
+
+def binary_reader(read_foreign: ReadIfKnown) -> ReadBinary:
+    """Return what reads a CloudEvent in Kafka's binary mode.
+
+    It takes its data, in JSON; its attributes, each with ``ce_`` before its name; what
+    the source holds, where its type does not say; and what is believed.
+
+    Args:
+        read_foreign: as `envelope_reader` has it.
+    """
+    sources: tuple[Entity, ...] = ("event", "catalog", "erasure")
+    readers = {
+        source: envelope_reader(source, read_foreign, is_announced=True) for source in sources
     }
-    return _ANNOUNCED[source](envelope | {"data": fields.json_object(value)}, limits)
 
+    def read(value: bytes, headers: Headers, source: Entity, limits: Limits) -> Content:
+        envelope: dict[str, Any] = {
+            name.lower().removeprefix(_ATTRIBUTE): text for name, text in headers
+        }
+        return readers[source](envelope | {"data": fields.json_object(value)}, limits)
 
-_ANNOUNCED: Mapping[Entity, ReadObject] = {
-    source: envelope_reader(source, is_announced=True) for source in ("event", "catalog", "erasure")
-}
+    return read
 
 
 def _format(
-    source: Entity,
     name: str,
     content_type: str,
-    *keys: str,
-    read_columns: ReadColumns | None = None,
+    read_announced: ReadObject,
+    *,
+    read: ReadObject,
+    keys: tuple[str, ...],
+    read_columns: ReadColumns | None,
 ) -> Format:
-    read = _ANNOUNCED[source]
-
     def decode(value: bytes, limits: Limits) -> Content:
-        return read(fields.json_object(value), limits)
+        return read_announced(fields.json_object(value), limits)
 
     return Format(
         name=name,
         content_types=(content_type,),
         keys=keys,
         decode=decode,
-        read=envelope_reader(source, is_announced=False),
+        read=read,
         read_columns=read_columns,
     )
 
 
-CLOUD_EVENTS = _format(
-    "event",
-    "cloudevents",
-    "application/cloudevents+json",
-    "specversion",
-    read_columns=read_columns,
-)
-CLOUD_ITEMS = _format(
-    "catalog",
-    "cloudevents of items",
-    "application/cloudevents+json; messageType=freshet.events.v1.CatalogItem",
-)
-CLOUD_ERASURES = _format(
-    "erasure",
-    "cloudevents of erasures",
-    "application/cloudevents+json; messageType=freshet.events.v1.Erasure",
-)
+def _batch_format(name: str, content_type: str, read: ReadObject) -> Format:
+    def decode(value: bytes, limits: Limits) -> Content:
+        listed = fields.json_value(value)
+        return content_of_all(listed, "event", lambda envelope: read(envelope, limits))
+
+    return Format(name=name, content_types=(content_type,), decode=decode)

@@ -20,7 +20,7 @@ _KINDS: Mapping[str, Literal["user", "session", "item"]] = {
 
 def erasure_of(line: Mapping[str, Any], limits: Limits) -> Erasure:
     """Return the erasure of a line's fields."""
-    kind = fields.string(line, "erase", required=True)
+    kind = fields.string(line, "erase", required=True).strip().lower()
     if kind not in _KINDS:
         raise Rejected("unknown_type", f"erase is {fields.shown(kind)}, not user, session or item")
     erased_id = limits.erased_id(kind, fields.identifier(line, "id", required=True))

@@ -25,13 +25,12 @@ def _read(event: dict[str, Any], limits: Limits) -> Content:
     action = _ACTIONS.get(fields.string(event, "event_name", required=True))
     if action is None:
         return ignored("other_action")
-    items = event.get("items")
+    items = fields.listing(event, "items")
     if items is None:
         return ignored("no_item")
     if all(fields.is_nothing(event.get(name)) for name in ("user_pseudo_id", "user_id")):
         return ignored("other")
-    if isinstance(items, list):
-        items = [each for each in items if not _is_not_set(each)]
+    items = [each for each in items if not _is_not_set(each)]
     read = partial(_interaction, event, _parameters(event), action, limits)
     return content_of_products(items, "items", read)
 
@@ -75,20 +74,20 @@ def _time_ms(event: Mapping[str, Any]) -> int:
 
 
 def _parameters(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the event's parameters by name."""
-    listed = event.get("event_params")
-    if listed is None:
-        return {}
-    if not isinstance(listed, list):
-        fields.reject_type("event_params", "a list", listed)
+    """Return the event's parameters by name, which some flatten to an object."""
+    if isinstance(event.get("event_params"), dict):
+        return {name: _value_of(value) for name, value in event["event_params"].items()}
+    listed = fields.listing(event, "event_params") or []
     return {
-        fields.string(each, "key"): _value_of(fields.mapping(each, "value"))
+        fields.string(each, "key"): _value_of(each.get("value"))
         for each in listed
         if isinstance(each, dict)
     }
 
 
-def _value_of(value: Mapping[str, Any]) -> Any:
+def _value_of(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
     return next((value[kind] for kind in _VALUES if value.get(kind) is not None), None)
 
 

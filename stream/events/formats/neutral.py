@@ -130,13 +130,10 @@ def read_line(line: Mapping[str, Any], limits: Limits) -> Content:
     """Return what a neutral line's fields hold: an interaction with its item, or with
     each of its items.
     """
-    items = line.get("items")
-    if line.get("item_id") not in (None, "") or items is None:
+    items = None if line.get("item_id") not in (None, "") else fields.listing(line, "items")
+    if items is None:
         return Content((_interaction(line, limits),))
-    if isinstance(items, list):
-        items = [
-            {"item_id": each} if isinstance(each, str | int | float) else each for each in items
-        ]
+    items = [{"item_id": each} if isinstance(each, str | int | float) else each for each in items]
 
     def read(item: Mapping[str, Any]) -> Interaction:
         item_id = fields.identifier(item, "item_id", required=True)
@@ -156,8 +153,14 @@ def _interaction(line: Mapping[str, Any], limits: Limits) -> Interaction:
         query=fields.text(line, "query"),
         item_id=fields.identifier(line, "item_id", required=True),
         action=fields.action(kind),
-        needs_query=kind in _SEARCH_CLICKS,
+        needs_query=kind.strip().lower() in _SEARCH_CLICKS,
     )
+
+
+def names_action(line: Mapping[str, Any]) -> bool:
+    """Return whether a line has a type of neutral lines."""
+    kind = line.get("type")
+    return isinstance(kind, str) and kind.strip().lower() in _ACTION_NUMBERS.keys() - {""}
 
 
 def reject_foreign(line: Mapping[str, Any], _limits: Limits) -> NoReturn:

@@ -35,10 +35,11 @@ def _read(event: dict[str, Any], limits: Limits) -> Content:
     action = _ACTIONS.get(kind)
     if action is None:
         raise Rejected("unknown_type", f"unknown eventType {fields.shown(kind)}")
-    if event.get("productDetails") is None:
+    products = fields.listing(event, "productDetails")
+    if products is None:
         raise Rejected("missing_field", f"productDetails of {fields.shown(kind)} is absent")
     read = partial(_interaction, event, action, limits)
-    return content_of_products(event["productDetails"], "productDetails", read)
+    return content_of_products(products, "productDetails", read)
 
 
 def _interaction(

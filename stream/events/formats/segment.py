@@ -27,7 +27,7 @@ _ACTIONS: Mapping[str, Action] = {
 _OTHER_CALLS = frozenset({"alias", "group", "identify", "page", "screen"})
 _BETWEEN_WORDS = re.compile(r"[\s_-]+")
 _TIMES = ("timestamp", "originalTimestamp")
-_ITEM_IDS = ("product_id", "sku")
+_ITEM_IDS = ("product_id", "sku", "id")  # the last is that of the first version
 
 
 def _read(call: dict[str, Any], limits: Limits) -> Content:
@@ -41,9 +41,10 @@ def _read(call: dict[str, Any], limits: Limits) -> Content:
     if action is None:
         return ignored("other_action")
     properties = fields.mapping(call, "properties")
-    products = properties.get("products")
+    products = fields.listing(properties, "products")
     read = partial(_interaction, call, properties, action, limits)
-    if products is None:
+    is_product = any(not fields.is_nothing(properties.get(name)) for name in _ITEM_IDS)
+    if products is None or (not products and is_product):
         return Content((read(properties),))
     return content_of_products(products, "products", read)
 
@@ -73,7 +74,7 @@ def _interaction(
 
 def _first(found: Mapping[str, Any], names: tuple[str, ...]) -> str:
     """Return the first of some names that has a value, or the first."""
-    return next((name for name in names if found.get(name) not in (None, "")), names[0])
+    return next((name for name in names if not fields.is_nothing(found.get(name))), names[0])
 
 
 SEGMENT = json_format(name="segment", keys=("messageId", "anonymousId", "properties"), read=_read)

@@ -1,7 +1,7 @@
 """The table of formats: one more is one more line."""
 
-from stream.events.format import Format
-from stream.events.formats.cloudevents import CLOUD_EVENTS
+from stream.events.format import Format, read_as_any
+from stream.events.formats.cloudevents import binary_reader, formats_of_envelopes
 from stream.events.formats.ga4 import GA4
 from stream.events.formats.neutral import NEUTRAL
 from stream.events.formats.protobuf import PROTOBUF_ERASURE, PROTOBUF_EVENT, PROTOBUF_ITEM
@@ -10,8 +10,7 @@ from stream.events.formats.retail import RETAIL
 from stream.events.formats.segment import SEGMENT
 from stream.events.formats.ubi import INDEX_LINE, UBI, UBI_HIT, UBI_SEARCH
 
-FORMATS: tuple[Format, ...] = (
-    CLOUD_EVENTS,
+IN_JSON: tuple[Format, ...] = (
     UBI,
     UBI_SEARCH,
     UBI_HIT,
@@ -20,6 +19,17 @@ FORMATS: tuple[Format, ...] = (
     SEGMENT,
     GA4,
     RETAIL,
+)
+"""Formats of events in JSON that a CloudEvent may hold, too."""
+
+_read_foreign = read_as_any([form for form in IN_JSON if form not in (NEUTRAL, INDEX_LINE)])
+
+CLOUD_EVENTS, CLOUD_ITEMS, CLOUD_ERASURES, CLOUD_BATCHES = formats_of_envelopes(_read_foreign)
+read_binary = binary_reader(_read_foreign)
+
+FORMATS: tuple[Format, ...] = (
+    CLOUD_EVENTS,
+    *IN_JSON,
     PROTOBUF_EVENT,
     PROTOBUF_BATCH,
     PROTOBUF_ITEM,

@@ -1,6 +1,7 @@
 """User Behavior Insights 1.x: actions, the searches that they name, bulk exports."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
@@ -8,11 +9,11 @@ import numpy as np
 
 from stream.actions import Action
 from stream.events import fields
-from stream.events.format import Content, ignored, json_format
+from stream.events.format import Content, content_of_products, ignored, json_format
 from stream.events.formats.neutral import UNREADABLE, Nothing, reject_foreign
 from stream.events.limits import Limits
 from stream.events.raw_columns import RawColumns, RawTexts, Rows, parse_all, reading_whole, times_of
-from stream.events.types import Rejected
+from stream.events.types import Interaction, Rejected
 
 _ACTIONS = {**fields.ACTIONS, "click-through": Action.CLICK, "watch": Action.VIEW}
 _PLAIN_ACTIONS: Mapping[str, int] = {
@@ -23,26 +24,35 @@ _PLAIN_ACTIONS: Mapping[str, int] = {
 
 # What names a property of items, or a part of a page, where it names an object's field.
 # UBI leaves it free; these are what its collector and its demonstration shops write.
-_NOT_ITEM_FIELDS = frozenset(
-    {
-        "banner",
-        "brand",
-        "button",
-        "category",
-        "color",
-        "colour",
-        "facet",
-        "filter",
-        "location",
-        "menu",
-        "price",
-        "size",
-        "sort",
-        "suggestion",
-        "supplier",
-        "type",
-    }
+_NOT_ITEMS = (
+    "autocomplete",
+    "banner",
+    "brand",
+    "button",
+    "category",
+    "color",
+    "colour",
+    "department",
+    "facet",
+    "filter",
+    "keyword",
+    "location",
+    "menu",
+    "price",
+    "price_range",
+    "query",
+    "search_suggestion",
+    "size",
+    "sort",
+    "suggestion",
+    "supplier",
+    "tag",
+    "type",
 )
+_NOT_ITEM_FIELDS = frozenset(
+    {*_NOT_ITEMS, *(f"{name}s" for name in _NOT_ITEMS), "categories", "queries"}
+)
+_OBJECT_FIELDS = ("object_id_field", "object_id_type")
 
 _SEARCH_KEYS = (
     "user_query",
@@ -86,10 +96,31 @@ def _read_action(event: dict[str, Any], limits: Limits) -> Content:
         return _OTHER_ACTION
     ts_ms = fields.time(event, "timestamp")
     attributes = fields.mapping(event, "event_attributes")
+    read = partial(_interaction, event, attributes, action, ts_ms, limits)
+    items = attributes.get("object")
+    if isinstance(items, list):
+        named = [each for each in items if not isinstance(each, dict) or _is_item(each)]
+        return content_of_products(named, "object", read)
     item = fields.mapping(attributes, "object")
-    item_id = fields.identifier(item, "object_id")
-    if not item_id.strip() or str(item.get("object_id_field")).lower() in _NOT_ITEM_FIELDS:
-        return _NO_ITEM
+    return Content((read(item),)) if _is_item(item) else _NO_ITEM
+
+
+def _is_item(found: Mapping[str, Any]) -> bool:
+    """Return whether an action's object is an item, and not a property or a part of a
+    page.
+    """
+    named = {str(found.get(name)).lower() for name in _OBJECT_FIELDS}
+    return not fields.is_nothing(found.get("object_id")) and not named & _NOT_ITEM_FIELDS
+
+
+def _interaction(
+    event: Mapping[str, Any],
+    attributes: Mapping[str, Any],
+    action: Action,
+    ts_ms: int,
+    limits: Limits,
+    item: Mapping[str, Any],
+) -> Interaction:
     query = _query(event, attributes)
     query_id = "" if query else fields.identifier(event, "query_id")
     session_id = fields.identifier(event, "session_id")
@@ -97,17 +128,16 @@ def _read_action(event: dict[str, Any], limits: Limits) -> Content:
     user_id, alias_id = fields.visitor(
         session_id, fields.identifier(event, "user_id"), fields.identifier(event, "client_id")
     )
-    interaction = limits.interaction(
+    return limits.interaction(
         ts_ms=ts_ms,
         session_id=session_id,
         user_id=user_id,
         query=query,
-        item_id=item_id,
+        item_id=fields.identifier(item, "object_id"),
         action=action,
         query_id=query_id if query_id.strip() else "",
         alias_id=alias_id,
     )
-    return Content((interaction,))
 
 
 def _read_search(record: dict[str, Any], limits: Limits) -> Content:
@@ -115,7 +145,7 @@ def _read_search(record: dict[str, Any], limits: Limits) -> Content:
         query_id=fields.identifier(record, "query_id"),
         query=fields.text(record, "user_query"),
         user_ids=(fields.identifier(record, "client_id"), fields.identifier(record, "user_id")),
-        ts_ms=fields.time(record, "timestamp"),
+        ts_ms=fields.time(record, "timestamp", default=0),
     )
     return Content((search,))
 
@@ -153,6 +183,7 @@ def _query(event: Mapping[str, Any], attributes: Mapping[str, Any]) -> str:
 class _Object(msgspec.Struct, gc=False):
     object_id: str | int
     object_id_field: str | None = None
+    object_id_type: str | None = None
 
 
 class _Attributes(msgspec.Struct, gc=False):
@@ -233,12 +264,18 @@ def _plain_visitor(event: _Action) -> tuple[str, str, str]:
 
 def _action_number(event: _Action, query: str) -> int:
     """Return the number of an action; 0: it is not plainly good."""
-    field = event.event_attributes.object.object_id_field
-    is_item = field is None or field.lower() not in _NOT_ITEM_FIELDS
+    item = event.event_attributes.object
+    is_item = not (item.object_id_field or item.object_id_type) or _names_item(item)
     has_message = event.message_type is not None and event.message_type.upper() == "QUERY"
     if not is_item or (has_message and not query):
         return 0
     return _PLAIN_ACTIONS[event.action_name]
+
+
+def _names_item(item: _Object) -> bool:
+    """Return whether an object's field and type name no property of items."""
+    named = ((item.object_id_field or "").lower(), (item.object_id_type or "").lower())
+    return _NOT_ITEM_FIELDS.isdisjoint(named)
 
 
 UBI = json_format(name="ubi", keys=("action_name",), read=_read_action)

@@ -11,9 +11,8 @@ from stream.events.announcement import (
     messages_of_topics,
 )
 from stream.events.format import Format
-from stream.events.formats.cloudevents import CLOUD_ERASURES, CLOUD_EVENTS, CLOUD_ITEMS
 from stream.events.formats.protobuf import PROTOBUF_ERASURE, PROTOBUF_EVENT, PROTOBUF_ITEM
-from stream.events.formats.table import FORMATS
+from stream.events.formats.table import CLOUD_ERASURES, CLOUD_EVENTS, CLOUD_ITEMS, FORMATS
 from stream.events.sniffer import ERASURE_JSON, EVENT_JSON, ITEM_JSON
 from stream.settings import StreamSettings
 from testing.records import record
@@ -46,6 +45,14 @@ def test_a_content_type_decides(content_type: str, form: Format, message: str) -
         ("", ERASURE, ERASURE_JSON),
         ("", EVENT, EVENT_JSON),
         ("application/json; charset=x", EVENT, EVENT_JSON),
+        ("application/vnd.shop.event.v2+json; charset=utf-8", EVENT, EVENT_JSON),
+        ("application/ld+json", ITEM, ITEM_JSON),
+        ('"application/json"', EVENT, EVENT_JSON),
+        ("application/octet-stream", ERASURE, ERASURE_JSON),
+        ("text/plain; charset=utf-8", EVENT, EVENT_JSON),
+        ("application/x-ndjson", ITEM, ITEM_JSON),
+        ("*/*", EVENT, EVENT_JSON),
+        ("application/vnd.google.protobuf", EVENT, PROTOBUF_EVENT),
         (f"application/json; messageType={EVENT}", ITEM, EVENT_JSON),
         (f"{CLOUD}; charset=utf-8", EVENT, CLOUD_EVENTS),
         (f"{CLOUD}; charset=utf-8", ITEM, CLOUD_ITEMS),
@@ -62,7 +69,10 @@ def test_a_topic_decides_where_the_content_type_names_no_message(
 @pytest.mark.parametrize(
     "content_type",
     [
-        "text/plain",
+        "application/xml",
+        "application/cloudevents",
+        "application/cloudevents+avro",
+        "avro/binary+4711",
         "application/x-protobuf; messageType=somebody.Else",
         "application/json; messageType=somebody.Else",
         "application/json; messageType=freshet.events.v1.EventBatch",

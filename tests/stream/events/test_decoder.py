@@ -108,7 +108,7 @@ def test_bytes_that_only_begin_like_a_frame(value: bytes) -> None:
 @pytest.mark.parametrize(
     "content_type",
     [
-        "text/plain",
+        "text/html",
         "application/avro",
         "application/x-protobuf; messageType=somebody.Else",
         "application/x-protobuf; messageType=freshet.events.v1.json",

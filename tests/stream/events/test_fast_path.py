@@ -84,12 +84,13 @@ neutral_lines = st.builds(
     ts_ms=times | st.sampled_from([2**70, "-", None, "soon", str(NOW_MS), NOW_MS + 0.5, "1e9"]),
     type=st.sampled_from(
         ["search_click", "click", "view", "add-to-cart", "add_to_cart", "purchase", "swipe", 3]
-    ),
+    )
+    | st.sampled_from(["Search_Click", " click"]),
     session_id=ids | st.sampled_from(["-", None, 7, 12.0, 1.5, True, "\ud83d"]),
     user_id=ids | st.sampled_from(["-", None, 7, 12.0, 1.5, "\ud83d"]),
     query=queries | st.sampled_from(["-", None, 360, True, "tv\ud83d"]),
     item_id=ids | st.sampled_from(["-", None, 7, 12.0, 2**70, 1.5, [], "\ud83d"]),
-    items=st.sampled_from(["-", "-", ["i-1", 2, {}], []]),
+    items=st.sampled_from(["-", "-", ["i-1", 2, {}], [], '["i-1"]']),
     data=st.sampled_from(["-", "-", {}]),
     action_name=st.sampled_from(["-", "-", "click"]),
 )
@@ -150,7 +151,8 @@ ubi_actions = _json_lines(
     message=st.sampled_from(["-", "tv"]),
     specversion=st.sampled_from(["-", "-", "-", "1.0"]),
     object_id=odd_ids,
-    object_id_field=st.sampled_from(["-", "-", "product", "Price"]),
+    object_id_field=st.sampled_from(["-", "-", "product", "Price", ""]),
+    object_id_type=st.sampled_from(["-", "-", "-", "post", "Brands", 3]),
     attribute_query=st.sampled_from(["-", "-", "tv"]),
 )
 
@@ -164,13 +166,13 @@ def _envelope(**fields: Any) -> dict[str, Any]:
 
 cloud_events = _json_lines(
     _envelope,
-    specversion=st.sampled_from(["1.0", "1.0", "1.0", "0.3"]),
+    specversion=st.sampled_from(["1.0", "1.0", "1.0", "0.3", 1.0]),
     type=st.sampled_from(["freshet.view", "freshet.click", "freshet.event"])
     | st.sampled_from(["freshet.search_click", "freshet.swipe", "shop.click"]),
     time=st.sampled_from(["2024-05-01T10:00:00Z", "2024-05-01T10:00:00.250Z"])
     | st.just("2024-05-01T10:00:00.999Z")
     | odd_times,
-    data=st.sampled_from([*["-"] * 9, [], "x"]),
+    data=st.sampled_from([*["-"] * 9, [], "x", '{"session_id": "s-1", "item_id": "i"}']),
     data_ts_ms=st.just("-") | st.just("-") | st.just(NOW_MS) | odd_times,
     data_type=st.just("-") | st.just("view") | kinds,
     data_session_id=odd_ids,
@@ -190,6 +192,9 @@ others = st.sampled_from(
         (EVENT, b"\xff\xff"),
         (BATCH, b"\xff"),
         ("text/plain", b"x"),
+        ("", b'{"ts_ms": 1699999999999, "type": "view", "item_id": "i-1", "user_id": "u\t1"}'),
+        ("", b'"{\\"ts_ms\\": 1699999999999, \\"type\\": \\"view\\"}"'),
+        ("application/cloudevents-batch+json", b'[{"specversion": "1.0"}, 7]'),
         ("application/cloudevents+json", b'{"specversion": "1.0"}'),
         ("", None),
     ]

@@ -40,7 +40,7 @@ def test_what_is_absent_or_null(found: dict[str, Any]) -> None:
         (lambda found: fields.text(found, "a"), [True, [], {}]),
         (lambda found: fields.identifier(found, "a"), [True, 1.5, 2.0**54, 1e300, [], {}]),
         (lambda found: fields.truth(found, "a", default=True), ["maybe", 2, 0.5, [], {}]),
-        (lambda found: fields.mapping(found, "a"), ["", 1, True, []]),
+        (lambda found: fields.mapping(found, "a"), ["", 1, True, [1], "x", "[1]", "{x}"]),
         (lambda found: fields.time(found, "a"), [True, [], {}]),
     ],
 )
@@ -216,6 +216,47 @@ def test_control_characters_in_texts(character: bytes) -> None:
     assert reason_of(lambda: fields.json_object(b'{"a": 1 ' + character + b"2}")) == "malformed"
 
 
+def test_json_in_a_string() -> None:
+    """What encodes twice, and tables of SQL, write it: an object or a list is read, of
+    PHP's empty object nothing is lost.
+    """
+    found: dict[str, Any] = {"a": '{"b": 1}', "c": "[1]", "d": [], "e": None}
+
+    assert fields.json_object(b'"{\\"a\\": 1}"') == {"a": 1}
+    assert fields.mapping(found, "a") == {"b": 1}
+    assert fields.listing(found, "c") == [1]
+    assert (fields.mapping(found, "d"), fields.listing(found, "d")) == ({}, [])
+    assert fields.listing(found, "e") is None
+    others: list[Any] = [{}, "", "{}", "x", 1, True]
+    for other in others:
+        assert reason_of(partial(fields.listing, {"a": other}, "a")) == "wrong_type"
+    for value in (b'"x"', b'"[1]"', b'"{x}"', b'"\\"{}\\""'):
+        assert reason_of(partial(fields.json_object, value)) == "wrong_type"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"$oid": "5f"}, "5f"),
+        ({"$numberLong": "9007199254740993"}, 9007199254740993),
+        ({"$numberDecimal": "9.90"}, 9.9),
+        ({"$numberDecimal": "NaN"}, None),
+        ({"$numberInt": "1x"}, "1x"),
+        ({"$numberInt": 7}, 7),
+        ({"$date": "2023-11-14T21:56:40Z"}, "2023-11-14T21:56:40Z"),
+        ({"$date": {"$numberLong": "5"}}, "5"),
+        ({"$date": {"x": 1}}, {"$date": {"x": 1}}),
+        ({"$oid": "5f", "x": 1}, {"$oid": "5f", "x": 1}),
+        ({"oid": "5f"}, {"oid": "5f"}),
+        ({}, {}),
+        ("x", "x"),
+    ],
+)
+def test_extended_json(value: Any, expected: Any) -> None:
+    """MongoDB writes what JSON has no type for as an object of one field."""
+    assert fields.bare(value) == expected
+
+
 def test_byte_order_marks_before_json() -> None:
     """What was read of a file in another program may begin with them."""
     assert fields.json_object(b"\xef\xbb\xbf" * 1000 + b'{"a": 1}') == {"a": 1}
@@ -224,7 +265,7 @@ def test_byte_order_marks_before_json() -> None:
 def test_actions() -> None:
     """Both spellings of a name count; a format may have names of its own."""
     assert fields.action("add_to_cart") == fields.action("add-to-cart") == Action.ADD_TO_CART
-    assert fields.action("search_click") == Action.CLICK
+    assert fields.action("search_click") == fields.action(" Search_Click ") == Action.CLICK
     assert fields.action("watch", {"watch": Action.VIEW}) == Action.VIEW
     assert reason_of(lambda: fields.action("watch")) == "unknown_type"
 

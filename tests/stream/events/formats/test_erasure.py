@@ -1,14 +1,25 @@
 """Erasures: every encoding, and what is wrong with others."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from protos import events_v1_pb2 as pb
+from stream.events.decoder import decode
 from stream.events.formats.erasure import JSON_ERASURE
 from stream.events.types import Erasure
-from testing.records import CLOUD, ERASURE, TS_MS, events_of, rejection_of
+from testing.records import (
+    CLOUD,
+    ERASURE,
+    NOW_MS,
+    SETTINGS,
+    TS_MS,
+    events_of,
+    record,
+    rejection_of,
+)
 
 LINE = {"erase": "user", "id": "u1", "ts_ms": TS_MS}
 USER = Erasure(kind="user", id="u1", ts_ms=TS_MS)
@@ -64,6 +75,35 @@ def test_an_erasure_that_says_nothing_of_its_time() -> None:
 def test_a_number_is_an_id() -> None:
     """Platforms whose ids are numbers write them so."""
     assert events_of({**LINE, "id": 4711}, JSON_ERASURE) == [replace(USER, id="4711")]
+
+
+@pytest.mark.parametrize("kind", ["User", " USER ", "user"])
+def test_capitals_keep_nobodys_data(kind: str) -> None:
+    """What is meant is clear."""
+    assert events_of({**LINE, "erase": kind}, JSON_ERASURE) == [USER]
+
+
+def test_many_erasures_in_a_record() -> None:
+    """A list of them is read, on its topic or announced; one that cannot be used costs
+    no other.
+    """
+    listed = json.dumps([LINE, {"erase": "item", "id": 7}]).encode()
+    with_bad = json.dumps([LINE, {"erase": "user"}, 7, {"id": "x"}]).encode()
+
+    found = [USER, Erasure(kind="item", id="7", ts_ms=0)]
+    assert events_of(listed, source="freshet.erasures") == found
+    assert events_of(listed, JSON_ERASURE) == found
+    decoded = decode(record(with_bad, JSON_ERASURE), SETTINGS, NOW_MS)
+    assert decoded.events == [USER]
+    assert [(each.reason, each.detail) for each in decoded.rejections] == [
+        ("missing_field", "erasure 1: id is absent (and 1 more)"),
+        ("wrong_type", "erasure 2: erasure must be an object, not 7"),
+    ]
+
+
+def test_an_erasure_that_was_encoded_twice() -> None:
+    """A string of JSON is that JSON."""
+    assert events_of(json.dumps(json.dumps(LINE)).encode(), JSON_ERASURE) == [USER]
 
 
 def test_a_deletion_on_the_erasures_topic_is_no_erasure() -> None:

@@ -57,6 +57,21 @@ def test_events(name: str, action: Action) -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
+        (
+            {
+                "event_params": {
+                    "ga_session_id": 1699998,
+                    "search_term": {"string_value": "Red mug"},
+                }
+            },
+            {},
+        ),
+        ({"event_params": []}, {"session_id": "", "query": ""}),
+        (
+            {"event_params": [{"key": "x"}, {"key": "y", "value": 5}]},
+            {"session_id": "", "query": ""},
+        ),
+        ({"items": '[{"item_id": "i1"}, {"item_id": "i2"}]'}, {}),
         ({"user_id": "u-1"}, {"user_id": "u-1", "alias_id": "p.1"}),
         (
             {"user_id": "u-1", "event_params": []},
@@ -126,7 +141,7 @@ def test_a_bad_item_does_not_cost_the_others() -> None:
         ({"event_timestamp": None}, "missing_field", "event_timestamp"),
         ({"event_timestamp": "2023-11-14"}, "malformed", "microseconds"),
         ({"event_timestamp": TS_MS * 1_000_000}, "absurd_timestamp", "microseconds"),
-        ({"event_params": {}}, "wrong_type", "event_params"),
+        ({"event_params": "x"}, "wrong_type", "event_params"),
         ({"items": {}}, "wrong_type", "items"),
     ],
 )

@@ -78,7 +78,7 @@ def test_events_of_no_use(change: dict[str, Any]) -> None:
 
 def test_a_bad_product_does_not_cost_the_others() -> None:
     """Each is told, a reason once."""
-    details = [{"product": {"id": "i1"}}, {"quantity": 1}, {"product": []}]
+    details = [{"product": {"id": "i1"}}, {"quantity": 1}, {"product": [1]}]
 
     assert outcome_of({**EVENT, "productDetails": details}) == (
         [BOUGHT],

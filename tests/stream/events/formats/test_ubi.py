@@ -1,5 +1,6 @@
 """UBI: where UBI 1.x puts what is read, and what is passed over."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,7 @@ from testing.records import (
     UBI,
     UBI_SEARCH,
     events_of,
+    outcome_of,
     reason_of,
     record,
     rejection_of,
@@ -120,6 +122,11 @@ def test_who_it_was(ids: dict[str, Any], session_id: str, user_id: str, alias_id
         (about(object_id=" "), "no_item"),
         (about(object_id="Acme", object_id_field="brand"), "no_item"),
         (about(object_id="top left", object_id_field="Location"), "no_item"),
+        (about(object_id="Shoes", object_id_field="categories"), "no_item"),
+        (about(object_id="red sh", object_id_field="search_suggestion"), "no_item"),
+        (about(object_id="Acme", object_id_type="Brand"), "no_item"),
+        ({"event_attributes": []}, "no_item"),
+        ({"event_attributes": {"object": [{"object_id": ""}, {}]}}, "no_item"),
     ],
 )
 def test_actions_of_no_use(change: dict[str, Any], reason: str) -> None:
@@ -131,6 +138,36 @@ def test_actions_of_no_use(change: dict[str, Any], reason: str) -> None:
 def test_any_other_field_may_name_items(field: object) -> None:
     """What the field of an item's id is called is free."""
     assert events_of({**UBI, **about(object_id="i1", object_id_field=field)}) == [CLICK]
+
+
+def test_an_order_of_many_objects() -> None:
+    """Each is bought; one that is no item is left out, one that is wrong is told."""
+    listed = [{"object_id": "i1"}, {"object_id": "Acme", "object_id_field": "brand"}]
+    order = {**UBI, "event_attributes": {"object": [*listed, {"object_id": 2}, 7]}}
+
+    events, rejections, num_ignored = outcome_of(order)
+    assert events == [CLICK, replace(CLICK, item_id="2")]
+    assert rejections == [("wrong_type", "entry 2 of object: the product must be an object, not 7")]
+    assert num_ignored == 0
+
+
+def test_attributes_in_a_string() -> None:
+    """A table of SQL holds them as text."""
+    assert events_of({**UBI, "event_attributes": json.dumps(UBI["event_attributes"])}) == [CLICK]
+
+
+def test_a_search_that_says_no_time() -> None:
+    """Before version 1.2 a query has no field for it: that of its record in Kafka
+    counts, if it is to be believed.
+    """
+    untimed = {name: value for name, value in UBI_SEARCH.items() if name != "timestamp"}
+    found = record(untimed)
+    timed = replace(found, time_ms=TS_MS)
+
+    assert list(decode(timed, SETTINGS, NOW_MS).events) == [SEARCH]
+    for time_ms in (None, 0, NOW_MS * 2):
+        decoded = decode(replace(found, time_ms=time_ms), SETTINGS, NOW_MS)
+        assert reason_of(decoded) == ("missing_field", "timestamp is absent")
 
 
 def test_ubi_search() -> None:
@@ -223,7 +260,7 @@ def test_hits() -> None:
     ("change", "reason", "detail"),
     [
         (about(object_id=True), "wrong_type", "object_id"),
-        ({"event_attributes": []}, "wrong_type", "event_attributes"),
+        ({"event_attributes": [1]}, "wrong_type", "event_attributes"),
         ({"session_id": None, "client_id": "", "user_id": ""}, "missing_field", "session_id"),
         ({"timestamp": None}, "missing_field", "timestamp"),
         ({"timestamp": "soon"}, "malformed", "timestamp"),
