@@ -3,6 +3,7 @@ for an id.
 """
 
 import json
+from base64 import b64decode
 from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby, islice
 from operator import attrgetter
@@ -14,14 +15,20 @@ import msgspec
 from protos.text import text_key
 from stream.changes.apply import apply_batch
 from stream.clock import now_ms
+from stream.events import fields
 from stream.events.fast_path import ColumnDecoder
-from stream.events.types import Record, RecordBatch, Rejection, SourcePartition
+from stream.events.types import Record, RecordBatch, Rejected, Rejection, SourcePartition
 from stream.micro_batch import MicroBatch, ShardRouter
 from stream.quarantine.records import Place, QuarantinedRecord
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
 from stream.store.store import Store
+
+# What keys begin with that are no text: a registry's frame, a struct of Connect.
+_NO_TEXTS = (b"\0", b"\3", b"Struct{")
+# What an object or a list of JSON begins with in Base64.
+_PACKED = ("ey", "ew", "W")
 
 
 def refused_again(
@@ -66,8 +73,9 @@ def apply_again(
 def mentions(quarantined: QuarantinedRecord, text: str, keys: Collection[int]) -> bool:
     """Return whether a record has an id in it, or a text with one of some 64-bit keys.
 
-    In JSON ids are looked for as whole values; in anything else, such as protobuf and
-    what does not parse, as bytes anywhere, which may find more than the id.
+    In JSON ids are looked for as whole values, also in what its strings hold of it; in
+    anything else, such as protobuf and what does not parse, as bytes anywhere, which
+    may find more than the id.
 
     Args:
         quarantined: the record.
@@ -85,10 +93,11 @@ def mentions(quarantined: QuarantinedRecord, text: str, keys: Collection[int]) -
         return True
     for content in (record.key, record.value):
         try:
-            found = list(_texts(msgspec.json.decode(content or b"null")))
-        except (msgspec.MsgspecError, ValueError, RecursionError):
+            found = list(_texts(fields.json_value(content or b"null")))
+        except (Rejected, RecursionError):
             forms = text.encode(), msgspec.json.encode(text)[1:-1], json.dumps(text)[1:-1].encode()
-            if content is record.value and any(form in (content or b"") for form in forms):
+            is_searched = content is record.value or (content or b"").startswith(_NO_TEXTS)
+            if is_searched and any(form in (content or b"") for form in forms):
                 return True
         else:
             if any(map(is_meant, found)):
@@ -114,14 +123,35 @@ def keys_erased_with(root: Path, user: str, settings: StreamSettings) -> set[int
 
 
 def _texts(found: Any) -> Iterator[str]:
-    """Yield the texts and numbers of JSON, whose ids may be either."""
+    """Yield the texts and whole numbers of JSON, whose ids may be either, and those of
+    the JSON that its texts are, plain or in Base64.
+    """
     if isinstance(found, dict):
         found = [*found.keys(), *found.values()]
     if isinstance(found, list):
         for each in found:
             yield from _texts(each)
-    elif isinstance(found, str | int):
+    elif isinstance(found, str):
+        yield found
+        inside = fields.json_in(_unpacked(found))
+        if not isinstance(inside, str):
+            yield from _texts(inside)
+    elif isinstance(found, int):
         yield str(found)
+    elif isinstance(found, float) and found.is_integer():
+        yield str(int(found))
+
+
+def _unpacked(text: str) -> str:
+    """Return what a text is in Base64 that begins as that of a JSON object does; any
+    other as it is.
+    """
+    if not text.startswith(_PACKED):
+        return text
+    try:
+        return b64decode(text).decode()
+    except ValueError:
+        return text
 
 
 def _note(refused: dict[Place, Rejection], rejections: Sequence[Rejection]) -> None:

@@ -5,6 +5,7 @@ import io
 import lzma
 import tarfile
 import zipfile
+import zlib
 
 import pytest
 
@@ -38,6 +39,16 @@ def in_zip(content: bytes) -> bytes:
         (bz2.compress(LINE), "compressed with bzip2"),
         (lzma.compress(LINE), "compressed with xz"),
         (b"\x04\x22\x4d\x18\x64\x40", "compressed with lz4"),
+        (b"\x50\x2a\x4d\x18\4\0\0\0abcd\x28\xb5\x2f\xfd", "compressed with zstd"),
+        (b"\x02\x21\x4c\x18\x64\x40", "compressed with lz4"),
+        (lzma.compress(LINE, format=lzma.FORMAT_ALONE), "compressed with lzma"),
+        (zlib.compress(LINE), "compressed with zlib"),
+        (zlib.compress(LINE, 9), "compressed with zlib"),
+        (b"\x1f\x9d\x90abc", "compressed with compress"),
+        (b"7z\xbc\xaf\x27\x1c\0\4", "a 7-Zip archive"),
+        (b"Rar!\x1a\x07\x01\0", "a RAR archive"),
+        (b"PK\5\6" + b"\0" * 18, "an empty ZIP archive"),
+        (b"%PDF-1.7\n", "a PDF file"),
         (in_zip(LINE), "a ZIP archive"),
         (in_tar(LINE), "a tar archive"),
         (b"PAR1\x15\x04", "a Parquet file"),
@@ -75,9 +86,13 @@ def test_text_is_no_binary_form(content: bytes) -> None:
         (b"ts_ms,type,item_id\n1,click,a\n", "a CSV table"),
         (b"ts_ms;type;item_id\r\n1;click;a\r\n", "a CSV table"),
         (b"ts_ms\ttype\titem_id\n", "a table with tabs"),
+        (b"\x1e" + LINE + b"\x1e" + LINE, "JSON text sequence; use: tr -d '\\036'"),
+        (LINE[:-1] + b"\0\n", "NUL characters"),
+        (b"2026-05-28 12:00:00,123 INFO shop " + LINE, "something before the JSON of a line"),
+        (b"event: " + LINE, "use: sed 's/^[^{]*//'"),
         (b"<?xml version='1.0'?>\n<events/>", "XML or HTML"),
         (b"hello, world\n", "does not start like JSON"),
-        (b"\xff\x00\x81", "does not start like JSON"),
+        (b"\xff\x01\x81", "does not start like JSON"),
     ],
 )
 def test_text_form(content: bytes, what: str) -> None:
