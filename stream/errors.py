@@ -21,6 +21,13 @@
     │   ├── SnapshotTimedOut    the holder of the store did not answer (retriable)
     │   ├── SnapshotRefused     the holder could not make the checkpoint (retriable)
     │   └── SnapshotUnreadable  the folder is no snapshot, or is damaged
+    ├── BackupError
+    │   ├── BackupsUnavailable  their URL cannot be reached or written (retriable)
+    │   ├── BackupBusy          another backup is under way there (retriable)
+    │   ├── BackupMissing       there is no such backup
+    │   ├── BackupDamaged       a backup is not what its manifest says
+    │   ├── BackupMismatch      the URL holds another store's, or a later format
+    │   └── RestoreRefused      the folder to restore into cannot take it
     ├── FeedUnreadable      the files of the change feed cannot be read (retriable)
     ├── SourceError
     │   ├── SourceUnreadable   a file is missing, cut short, or may not be read
@@ -181,6 +188,53 @@ class SnapshotRefused(SnapshotError):
 
 class SnapshotUnreadable(SnapshotError):
     """The folder is no snapshot, or is damaged. Take a new one."""
+
+
+class BackupError(StreamError):
+    """A backup could not be made, read or restored."""
+
+
+class BackupsUnavailable(BackupError):
+    """The place of the backups cannot be reached or written.
+
+    Check URL, network, rights and room; what is there already is used by the next try.
+    """
+
+    retriable = True
+
+
+class BackupBusy(BackupError):
+    """Another process makes or prunes backups at the URL.
+
+    Wait for its end; one that died is passed over two minutes later.
+    """
+
+    retriable = True
+
+
+class BackupMissing(BackupError):
+    """There is no such backup. ``freshet backup list`` shows which there are."""
+
+
+class BackupDamaged(BackupError):
+    """A file of a backup is missing, or is not what its manifest says.
+
+    Nothing was restored: take another backup, or an intact copy of the file.
+    """
+
+
+class BackupMismatch(BackupError):
+    """The URL holds the backups of another store, or of a later version.
+
+    Give each store a URL of its own; restore with the version that made the backup.
+    """
+
+
+class RestoreRefused(BackupError):
+    """The folder to restore into is not empty, or has no room.
+
+    Nothing in it was touched: choose another one, or move away what is there.
+    """
 
 
 class FeedUnreadable(StreamError):

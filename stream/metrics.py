@@ -226,6 +226,11 @@ class StreamMetrics:
             "freshet_stream_purge_failures_total",
             "Purges of shards that failed; each is tried again.",
         )
+        self._last_backup = gauge(
+            "freshet_stream_last_backup_timestamp_seconds",
+            "When the newest backup of the store was taken, or the one that it was restored "
+            "from, Unix time; 0: none was.",
+        )
         self._unpurged = gauge(
             "freshet_stream_unpurged_seconds",
             "Age of the oldest erasure whose bytes are still in a shard's files or "
@@ -386,6 +391,10 @@ class StreamMetrics:
     def count_events_ahead(self, count: int) -> None:
         """Count interactions applied that say to be from the future."""
         self._events_ahead.inc(count)
+
+    def set_last_backup(self, taken_ms: int) -> None:
+        """Set when the newest backup was taken; 0: none was."""
+        self._last_backup.set(taken_ms / 1000)
 
     def set_freshness(
         self, *, watermark_ms: int | None, lag: Lag, clock_offset_seconds: float

@@ -178,6 +178,12 @@ class StreamSettings:
     A restored shard reads later records from Kafka again.
     """
 
+    backups_url: str = ""
+    """Folder or fsspec URL of the store's backups, for `freshet backup` and `freshet
+    restore` where they are given none, and where `freshet erase --store` notes what it
+    erases. Empty: none.
+    """
+
     # Bytes, chosen by hand: some two million events. Twice as many let whoever follows
     # the graph be away twice as long before it needs a new snapshot.
     feed_bytes: int = 256 * 1024 * 1024

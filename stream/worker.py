@@ -42,6 +42,7 @@ from stream.settings import StreamSettings
 from stream.shard.shard import Shard
 from stream.signals.lag import Lag
 from stream.sources.connecting import connected
+from stream.store.last_backup import last_backup
 from stream.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -418,7 +419,7 @@ class _Worker:
                 self._metrics.count_facts(new=0, erased=erased, dropped=0)
 
     def set_freshness(self) -> None:
-        """Set the gauges of watermark and lag, and renew the feeds."""
+        """Set the gauges of watermark, lag and backup, and renew the feeds."""
         watermarks = [shard.state().watermark_ms for shard in self._store.open_shards()]
         self.totals.watermark_ms = min((ms for ms in watermarks if ms is not None), default=None)
         self._metrics.set_freshness(
@@ -426,6 +427,8 @@ class _Worker:
             lag=self._source.lag(),
             clock_offset_seconds=self._source.clock_offset_ms / 1000,
         )
+        backup = last_backup(self._store.root)
+        self._metrics.set_last_backup(backup.taken_ms if backup else 0)
         self._renew_feeds()
 
     def _renew_feeds(self) -> None:

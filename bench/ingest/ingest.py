@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.figures import print_header, write_json
+from bench.ingest.backup import measure_backup
 from bench.ingest.growth import measure_restart, measure_scale, measure_snapshot
 from bench.ingest.quix import measure_quix
 from bench.ingest.size import measure_size
@@ -24,6 +25,7 @@ _MEASUREMENTS = {
     "scale": measure_scale,
     "snapshot": measure_snapshot,
     "restart": measure_restart,
+    "backup": measure_backup,
     "size": measure_size,
     "quix": measure_quix,
 }

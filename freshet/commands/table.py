@@ -118,6 +118,8 @@ SECTIONS = (
         "freshet.commands.jobs",
         (
             CommandEntry("snapshot", "Take a consistent snapshot of the graph.", ("stream",)),
+            CommandEntry("backup", "Back up a store and its generations.", ("stream",)),
+            CommandEntry("restore", "Restore a backup into empty folders.", ("stream",)),
             CommandEntry("train", "Train one generation and publish it.", ("model",)),
             CommandEntry(
                 "evaluate",

@@ -71,6 +71,7 @@ def _broker_silent(status: ProcessStatus) -> Problem:
 
 def _facts(samples: Samples, now: float) -> Facts:
     watermark = total(samples, "freshet_stream_graph_watermark_seconds")
+    backup = total(samples, "freshet_stream_last_backup_timestamp_seconds")
     reflected = total(samples, "freshet_stream_reflected_seconds")
     stuck = _worst(samples, "freshet_stream_partition_stuck_seconds")
     return {
@@ -89,6 +90,7 @@ def _facts(samples: Samples, now: float) -> Facts:
         "shards": total(samples, "freshet_stream_shards"),
         "group_members": total(samples, "freshet_stream_group_members"),
         "shards_without_owner": total(samples, "freshet_stream_shards_without_owner"),
+        "backup_age_seconds": max(now - backup, 0.0) if backup else None,
         "records_lost": total(samples, "freshet_stream_records_lost_total"),
         "records_skipped": total(samples, "freshet_stream_records_skipped_total"),
         "topics_recreated": total(samples, "freshet_stream_topics_recreated_total"),

@@ -223,6 +223,28 @@ def artifacts_option(function: F) -> F:
     )(function)
 
 
+def backups_argument(function: F) -> F:
+    """Add the argument ``[URL]`` of the backups."""
+    return click.argument("url", metavar="[URL]", required=False)(function)
+
+
+def keep_options(function: F) -> F:
+    """Add ``--keep`` and ``--max-age``, which say which backups stay."""
+    with_age = click.option(
+        "--max-age",
+        type=DURATION,
+        metavar="DURATION",
+        help="Remove backups that are older, such as 30d; the newest one always stays.",
+    )
+    with_keep = click.option(
+        "--keep",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Keep the newest N backups, and remove older ones.",
+    )
+    return with_keep(with_age(function))
+
+
 def metrics_option(function: F) -> F:
     """Add ``--metrics``."""
     return click.option(

@@ -61,6 +61,14 @@ def duration(seconds: float) -> str:
     return f"{hours // 24:,} d {hours % 24} h"
 
 
+def bytes_text(num_bytes: int) -> str:
+    """Return a number of bytes in its largest unit: ``2.1 GB``, ``812 bytes``."""
+    for unit, size in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if num_bytes >= size:
+            return f"{num_bytes / size:.1f} {unit}"
+    return f"{num_bytes} bytes"
+
+
 def write_lines(lines: Iterable[str]) -> None:
     """Write any number of lines to stdout."""
     block: list[str] = []

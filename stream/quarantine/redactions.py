@@ -8,7 +8,8 @@ import msgspec
 
 from stream.errors import QuarantineFailed, refusal
 
-_REDACTIONS_NAME = "quarantine/redactions.jsonl"
+REDACTIONS_NAME = "quarantine/redactions.jsonl"
+"""Where the notes are, under the store's folder."""
 
 
 class Redaction(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +34,7 @@ def note_redaction(root: Path, redaction: Redaction) -> None:
     Raises:
         QuarantineFailed: the disk refused.
     """
-    path = root / _REDACTIONS_NAME
+    path = root / REDACTIONS_NAME
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as file:
@@ -53,7 +54,7 @@ def read_redactions(root: Path) -> list[Redaction]:
     A line that a crash cut short is left out: its redaction was not reported as done.
     """
     try:
-        lines = (root / _REDACTIONS_NAME).read_bytes().splitlines()
+        lines = (root / REDACTIONS_NAME).read_bytes().splitlines()
     except FileNotFoundError:
         return []
     found = []

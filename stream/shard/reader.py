@@ -52,6 +52,14 @@ class ShardReader:
         """Return what the shard was made as; None: it is brand new."""
         return self._one(codec.FORMAT_KEY, codec.unpack_format)
 
+    def check(self) -> None:
+        """Read all that is stored.
+
+        Raises:
+            StoreUnreadable: some of it is damaged.
+        """
+        self._database.check()
+
     def writer_id(self) -> bytes | None:
         """Return the mark of whoever wrote last; None: no write has left one yet.
 

@@ -240,6 +240,21 @@ class Database:
         except Exception as error:
             raise store_error(self.path, error) from error
 
+    def check(self) -> None:
+        """Read every block of the data files, which checks its checksum.
+
+        Raises:
+            StoreUnreadable: one is damaged.
+        """
+        iterator = self._rdict.iter()
+        try:
+            iterator.seek_to_first()
+            while iterator.valid():
+                iterator.next()
+            iterator.status()
+        except Exception as error:
+            raise store_error(self.path, error) from error
+
     def write(self, puts: Puts, deletes: Sequence[bytes] = ()) -> None:
         """Apply all puts and deletes or none of them, in one write.
 

@@ -133,6 +133,7 @@ def _busy_stream(registry: CollectorRegistry) -> None:
     metrics.count_quarantined({"malformed": 2})
     metrics.count_lost("clicks", 7)
     now_ms = time.time_ns() // 1_000_000
+    metrics.set_last_backup(now_ms - 7_200_000)
     metrics.set_freshness(
         watermark_ms=now_ms - 60_000,
         lag=Lag(records={("clicks", 0): 5}, seconds={("clicks", 0): 60.0}),

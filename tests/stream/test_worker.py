@@ -46,6 +46,7 @@ from stream.shard.codec import ErasureTombstone
 from stream.shard.shard import Shard
 from stream.signals.lag import Lag
 from stream.sources.files import FileSource
+from stream.store.last_backup import LastBackup, note_backup
 from stream.store.store import Store
 from stream.worker import WorkerTotals, run_worker
 from testing.histories import NOON_MS, dump, event, graph_hash
@@ -276,6 +277,22 @@ def test_running_again_changes_nothing(
     assert totals.watermark_ms is not None
     store.close()
     assert graph_hash(store.root, settings) == before
+
+
+def test_the_newest_backup_of_the_store_is_told(
+    run: Run, events_path: Path, open_store: OpenStore, registry: CollectorRegistry
+) -> None:
+    """Its time is a metric; where there is none, or nobody can read it, 0."""
+    write_lines(events_path, [line_of(interaction) for interaction in shop_events(10)])
+    store, name = open_store(), "freshet_stream_last_backup_timestamp_seconds"
+    run(store)
+    assert registry.get_sample_value(name) == 0
+    note_backup(store.root, LastBackup(backup_id="b", taken_ms=1_790_000_000_500))
+    run(store)
+    assert registry.get_sample_value(name) == 1_790_000_000.5
+    (store.root / "backup.json").write_bytes(b"{")
+    run(store)
+    assert registry.get_sample_value(name) == 0
 
 
 def test_stop_finishes_the_batch_and_the_next_run_goes_on(

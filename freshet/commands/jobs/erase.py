@@ -9,6 +9,7 @@ import click
 from freshet.process import begin
 from freshet.terminal import options
 from protos.text import text_key
+from stream.backup.repository import Backups
 from stream.changes import erase as erasing
 from stream.clock import now_ms
 from stream.events.limits import CUT_PREFIX, Limits
@@ -127,6 +128,9 @@ def _erase_in_store(
     noted = NotedErasure(kind=erasure.kind, key=key, asked_ms=erasure.ts_ms)
     num_facts = num_lifted = 0
     is_purged = compact
+    if settings.backups_url:
+        backups = Backups(settings.backups_url)
+        (backups.forget_erasure if lift else backups.note_erasure)(noted)
     with Store.create_or_open(root, settings) as store:
         store.check_free()
         for index in range(store.num_shards):

@@ -49,6 +49,7 @@ def test_every_process_tells_how_it_is(addresses: Addresses) -> None:
     assert stream["behind_seconds"] == pytest.approx(60, abs=1)
     assert stream["behind_records"] == 5
     assert (stream["records_lost"], stream["shards_without_owner"]) == (7, 0)
+    assert stream["backup_age_seconds"] == pytest.approx(7200, abs=30)
     assert processes["tuner"].up
     assert (tuner["generation"], tuner["last_failure_reason"], tuner["every_seconds"]) == (
         "g1",

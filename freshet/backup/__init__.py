@@ -1,0 +1,1 @@
+"""What of an artifacts folder is in a backup, and how commands show their progress."""

@@ -1,0 +1,1 @@
+"""Backups of a store and its generations at a URL: made, listed, verified, restored."""
