@@ -7,8 +7,9 @@ from freshet.diagnosis.processes import Facts, Problem, ProcessStatus
 from freshet.probe import Samples, Scrape, label, total
 from freshet.terminal.output import duration
 
-# Periods without a run that ended well, as in FreshetTunerStalled.
-_MOST_PERIODS = 3
+# Periods without a run that ended well, and seconds beside them, as in
+# FreshetTunerStalled: a training may be longer than a short period.
+_MOST_PERIODS, _GRACE_SECONDS = 3, 300.0
 # Seconds that a tuner may run without ever having succeeded, as there.
 _FIRST_SECONDS = 1800.0
 
@@ -52,7 +53,9 @@ def _problems(facts: Facts) -> list[Problem]:
     if isinstance(failure, float) and (not isinstance(success, float) or failure < success):
         return [_failing(facts, success if isinstance(success, float) else None)]
     started = facts["started_age_seconds"]
-    limit = _MOST_PERIODS * every if isinstance(every, float) else _FIRST_SECONDS
+    limit = _FIRST_SECONDS
+    if isinstance(every, float) and every > 0:
+        limit = _MOST_PERIODS * every + _GRACE_SECONDS
     if isinstance(success, float):
         since, is_late = success, success > limit
     else:

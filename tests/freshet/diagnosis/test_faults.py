@@ -449,3 +449,22 @@ def test_facts_are_plain_numbers_and_words(shop: Shop) -> None:
         for value in each.facts.values():
             assert value is None or isinstance(value, str) or math.isfinite(value)
         json.dumps(dict(each.facts), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("every", "seconds", "is_stalled"),
+    [(600.0, 2000.0, False), (600.0, 2200.0, True), (1.0, 200.0, False), (1.0, 400.0, True)],
+)
+def test_a_tuner_is_stalled_after_three_periods_and_a_training(
+    shop: Shop, every: float, seconds: float, is_stalled: bool
+) -> None:
+    """A training may take longer than a short period."""
+    shop.tuner.started(every)
+    shop.tuner.succeeded(
+        outcome="published",
+        generation_id=shop.generation,
+        now_seconds=time.time() - seconds,
+        run_seconds=9.0,
+    )
+
+    assert ("tuner" in wrong(shop.look())) == is_stalled

@@ -1,9 +1,21 @@
 """Tests of `freshet status`."""
 
 import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
 
+import click
+from prometheus_client import CollectorRegistry
+
+from freshet.diagnosis.processes import Targets
+from freshet.diagnosis.screen import screen
+from freshet.diagnosis.status import read_status
+from freshet.metrics import metrics_endpoint, name_process
 from freshet.probe import Addresses
-from tests.freshet.conftest import Command
+from model.metrics import TunerMetrics
+from tests.freshet.conftest import CONSOLE_SCRIPT, Command
 
 
 def test_the_screen_shows_all_of_them(addresses: Addresses, run: Command) -> None:
@@ -34,3 +46,72 @@ def test_the_screen_shows_all_of_them(addresses: Addresses, run: Command) -> Non
     ):
         assert part in screen.stdout
     assert json.loads(as_json.stdout)["tuner"]["facts"]["last_failure_reason"] == "GateRefused"
+
+
+def _at(addresses: Addresses) -> list[str]:
+    return [
+        *("--stream", addresses.stream, "--tuner", addresses.tuner),
+        *("--refresher", addresses.refresher),
+        *("--server", addresses.server, "--target", addresses.target),
+    ]
+
+
+def test_watching_through_a_pipe_is_one_look_behind_the_other(
+    addresses: Addresses, run: Command
+) -> None:
+    """With the time of each, without a control character, and the code of the last."""
+    lines = run("status", *_at(addresses), "--watch", "--every", "10ms", "--count", 2)
+    documents = run("status", *_at(addresses), "--watch", "--every", "1ms", "--count", 3, "--json")
+
+    assert lines.returncode == documents.returncode == 1
+    assert lines.stdout.count("4 things are wrong") == 2
+    assert "refresher  DOWN  overlay 1 min 3" in lines.stdout
+    assert "tuner: the last run failed: GateRefused" in lines.stdout
+    assert "\x1b" not in lines.stdout
+    told = [json.loads(line) for line in documents.stdout.splitlines()]
+    assert len(told) == 3
+    assert told[0]["processes"]["refresher"]["up"] is False
+
+
+def test_watching_sees_what_is_mended_and_ends_on_a_signal(free_port: Callable[[], int]) -> None:
+    """In order, with the code of its last look."""
+    registry = CollectorRegistry()
+    metrics = TunerMetrics(registry)
+    name_process(registry, "tuner")
+    metrics.failed(reason="GateRefused", now_seconds=1.0, run_seconds=1.0)
+    at = f"127.0.0.1:{free_port()}"
+    with metrics_endpoint(at, registry):
+        argv = [str(CONSOLE_SCRIPT), "status", "--watch", "--every", "50ms", "--json"]
+        watching = subprocess.Popen([*argv, "--tuner", at], stdout=subprocess.PIPE, text=True)
+        assert watching.stdout is not None
+        first = json.loads(watching.stdout.readline())["processes"]["tuner"]
+        metrics.succeeded(
+            outcome="published", generation_id="g", now_seconds=time.time(), run_seconds=1.0
+        )
+        while json.loads(watching.stdout.readline())["processes"]["tuner"]["problems"]:
+            pass
+        watching.send_signal(signal.SIGTERM)
+        watching.communicate()
+
+    assert first["problems"]
+    assert watching.returncode == 1  # nothing else runs
+
+
+def test_a_screen_has_what_fits(addresses: Addresses) -> None:
+    """Long lines are cut, and how many are left out is said."""
+    processes = read_status(Targets.of(addresses))
+    lines = screen(processes, width=60, height=8)
+
+    assert len(lines) == 8
+    assert all(len(click.unstyle(line)) <= 60 for line in lines)
+    assert lines[-1].startswith("... ")
+    assert "more lines" in lines[-1]
+    everything = screen(processes, width=1000, height=1000)
+    assert sum("next: " in line for line in everything) == 4
+    assert not any(line.startswith("... ") for line in everything)
+
+
+def test_options_of_watching_are_for_watching(run: Command) -> None:
+    """Code 2, as for every wrong command line."""
+    assert run("status", "--count", 2).returncode == 2
+    assert run("status", "--server", "a:1,b:2").returncode == 2
