@@ -2,12 +2,11 @@
 server.
 """
 
-import errno
 import functools
 import logging
-import socket
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,16 @@ from prometheus_client import CollectorRegistry
 from model.artifact.overlay.folder import OverlayFolder
 from model.artifact.store import ArtifactStore
 from protos import retrieval_v1_pb2_grpc as retrieval_grpc
-from server.addresses import split_address
+from server.addresses import check_can_listen, split_address
 from server.answers.prepared import PreparedAnswers
-from server.asked import AskedQueries
+from server.asked import AskedEverywhere, AskedQueries
 from server.calls import reflection
 from server.calls.callers import Callers
 from server.calls.door import METHOD_ATTRIBUTE, SIZE_ATTRIBUTE, Door
 from server.calls.health import Health
+from server.calls.ledger import Ledger
 from server.calls.open_calls import OpenCalls
-from server.errors import ArtifactsMissing, ListenFailed, PortBusy
+from server.errors import ArtifactsMissing, ListenFailed
 from server.index_recall import RecallSampler
 from server.methods.batch import batch_size
 from server.metrics import CallMetrics, IndexMetrics, OverlayMetrics, Refused, ServerMetrics
@@ -34,8 +34,10 @@ from server.security.tls import server_credentials
 from server.security.tokens import TokenFile
 from server.service import SERVICE_NAME, RetrievalService
 from server.settings import ServerSettings
+from server.swaps.loader import Loader
 from server.swaps.refusals import RefusalReason
 from server.swaps.watcher import GenerationWatcher
+from server.swaps.watching import Watching
 from server.views import LiveViews
 from stream.clock import now_ms
 
@@ -70,6 +72,22 @@ because it is refused.
 """
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sharing:
+    """What a server shares with others at the same address.
+
+    Attributes:
+        make_watcher: makes what gives it its generations, from its views and what is
+            called with whether the newest one is refused.
+        ledger: the accounts of callers.
+        asked: returns what all of them were asked most, at most so many; None: all.
+    """
+
+    make_watcher: Callable[[LiveViews, Callable[[bool], None]], Watching]
+    ledger: Ledger
+    asked: Callable[[int | None], list[tuple[str, int]]]
+
+
 class RetrievalServer:
     """A retrieval server: `start` it, `wait` for it, `stop` it.
 
@@ -80,6 +98,7 @@ class RetrievalServer:
         artifacts_path: the artifacts folder; neither it nor a generation in it need
             exist yet.
         registry: where the metrics are registered.
+        sharing: with other servers at the same address; None: there are none.
         clock_ms: the time now, UTC epoch milliseconds.
     """
 
@@ -89,16 +108,18 @@ class RetrievalServer:
         artifacts_path: Path,
         registry: CollectorRegistry,
         *,
+        sharing: Sharing | None = None,
         clock_ms: Callable[[], int] = now_ms,
     ) -> None:
         self._settings = settings
         self._artifacts_path = artifacts_path
+        self._sharing = sharing
         self._metrics = ServerMetrics(
             registry, RefusalReason, objective_seconds=settings.objective_seconds
         )
         self._call_metrics = CallMetrics(registry)
         overlay_metrics = OverlayMetrics(registry)
-        self._views = LiveViews(
+        self.views = LiveViews(
             OverlayFolder.of(artifacts_path),
             settings,
             self._metrics,
@@ -106,33 +127,41 @@ class RetrievalServer:
             on_live=self._serving,
             clock_ms=clock_ms,
         )
-        store = ArtifactStore(artifacts_path)
-        self._watcher = GenerationWatcher(
-            store,
-            self._views,
-            settings,
-            self._metrics,
-            on_refusal=self._newest_refused,
-            clock_ms=clock_ms,
+        self._watcher: Watching = (
+            GenerationWatcher(
+                ArtifactStore(artifacts_path),
+                self.views,
+                settings,
+                self._metrics,
+                Loader(settings, clock_ms=clock_ms),
+                on_refusal=self._newest_refused,
+            )
+            if sharing is None
+            else sharing.make_watcher(self.views, self._newest_refused)
         )
+        self.asked = AskedQueries(settings.asked_queries)
         self._sampler = RecallSampler(settings, IndexMetrics(registry))
         self._service = RetrievalService(
-            self._views,
+            self.views,
             self._watcher,
             settings,
             self._metrics,
-            AskedQueries(settings.asked_queries),
+            self.asked if sharing is None else AskedEverywhere(self.asked, sharing.asked),
             self._sampler,
             clock_ms=clock_ms,
         )
         self._health = Health()
+        for name in _HEALTH_NAMES:
+            self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._newest_refused(is_refused=False)
         self._metrics.watch(self._service.receipt_now)
-        overlay_metrics.watch(lambda: self._views.live, clock_ms)
+        overlay_metrics.watch(lambda: self.views.live, clock_ms)
         tokens = TokenFile(Path(settings.tokens)) if settings.tokens else None
         self._callers = Callers(
             tokens,
             calls_per_second=settings.caller_calls_per_second,
             concurrency=settings.caller_concurrency,
+            ledger=None if sharing is None else sharing.ledger,
         )
         self._open_calls = OpenCalls(
             self._call_metrics,
@@ -170,16 +199,7 @@ class RetrievalServer:
             ServerError: it failed its canary queries, likewise.
             OSError: it cannot be read, likewise.
         """
-        if not self._artifacts_path.exists():
-            logger.warning(
-                "artifacts folder %s is not there yet; waiting for a tuner to make it",
-                self._artifacts_path,
-            )
-        elif not self._artifacts_path.is_dir():
-            raise ArtifactsMissing(
-                f"the artifacts folder {self._artifacts_path} is not a folder; "
-                "name the one that the tuner writes to"
-            )
+        check_artifacts(self._artifacts_path)
         self._server = self._listen()
         try:
             self._server.start()
@@ -189,7 +209,7 @@ class RetrievalServer:
             raise
         self._open_calls.start()
         self._watcher.start()
-        self._views.start()
+        self.views.start()
         self._sampler.start()
         logger.info(
             "serving address=%s ready=%s artifacts=%s", self.address, ready, self._artifacts_path
@@ -218,7 +238,7 @@ class RetrievalServer:
             ended.wait()
         self._open_calls.stop()
         self._watcher.stop()
-        self._views.stop()
+        self.views.stop()
         self._sampler.stop()
         for door in (self._door, self._side_door, self._health_door, self._reflection_door):
             door.shutdown(wait=False)
@@ -229,7 +249,9 @@ class RetrievalServer:
         for name in _HEALTH_NAMES:
             self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
         self._newest_refused(is_refused=False)
-        server = grpc.server(self._door, options=_options(self._settings))
+        server = grpc.server(
+            self._door, options=_options(self._settings, shares_port=self._sharing is not None)
+        )
         for method in ("GetFreshness", "GetAsked"):
             _answer_at(self._side_door, self._service, method)
         for method in ("Retrieve", "SimilarItems", "Explain"):
@@ -242,7 +264,8 @@ class RetrievalServer:
         self._add_side_services(server)
         server.add_generic_rpc_handlers((_UnknownMethods(self._call_metrics),))
         host, port = split_address(self._settings.listen, "server.listen")
-        check_can_listen(host, port)
+        if self._sharing is None:
+            check_can_listen(host, port)
         try:
             bound = self._add_port(server)
         except RuntimeError as error:
@@ -300,46 +323,18 @@ class RetrievalServer:
         self._health.set(NEWEST_HEALTH, status.NOT_SERVING if is_refused else status.SERVING)
 
 
-def check_can_listen(host: str, port: int) -> None:
-    """Try each address that `host` stands for.
-
-    gRPC succeeds if it can bind one of several addresses, and hides the failures of the
-    others.
+def check_artifacts(path: Path) -> None:
+    """Check that an artifacts folder is one, or is not there yet.
 
     Raises:
-        PortBusy: something listens on one of them.
-        ListenFailed: none of them can be listened on; the message says why.
+        ArtifactsMissing: it is something else.
     """
-    where = f"{host}:{port}"
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:
-        raise ListenFailed(
-            f"cannot listen on {where}: {error.strerror}; is {host} a name of this machine?"
-        ) from error
-    failures = [
-        failure for family, _, _, _, address in found if (failure := _bind_failure(family, address))
-    ]
-    if any(failure.errno == errno.EADDRINUSE for failure in failures):
-        raise PortBusy(
-            f"cannot listen on {where}: something else does; stop it, or choose another port"
+    if not path.exists():
+        logger.warning("artifacts folder %s is not there yet; waiting for a tuner to make it", path)
+    elif not path.is_dir():
+        raise ArtifactsMissing(
+            f"the artifacts folder {path} is not a folder; name the one that the tuner writes to"
         )
-    if len(failures) == len(found):
-        raise ListenFailed(
-            f"cannot listen on {where}: {failures[0].strerror}; choose another address"
-        )
-
-
-def _bind_failure(family: int, address: tuple[object, ...]) -> OSError | None:
-    try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            probe.bind(address)
-    except OSError as error:
-        return error
-    return None
 
 
 class _UnknownMethods(grpc.GenericRpcHandler):
@@ -354,12 +349,12 @@ class _UnknownMethods(grpc.GenericRpcHandler):
         self._metrics.ended("unknown", grpc.StatusCode.UNIMPLEMENTED.name, 0.0)
 
 
-def _options(settings: ServerSettings) -> tuple[tuple[str, int], ...]:
+def _options(settings: ServerSettings, *, shares_port: bool) -> tuple[tuple[str, int], ...]:
     """Return what bounds connections, beside the calls on them."""
     return (
-        # Two servers that share a port would each get half of the requests, without an
-        # error.
-        ("grpc.so_reuseport", 0),
+        # Two servers that share a port by chance would each get half of the requests,
+        # without an error.
+        ("grpc.so_reuseport", int(shares_port)),
         ("grpc.max_concurrent_streams", settings.max_calls_per_connection),
         ("grpc.max_allowed_incoming_connections", settings.max_connections),
         ("grpc.max_connection_idle_ms", int(1000 * settings.idle_connection_seconds)),

@@ -100,3 +100,21 @@ class AskedQueries:
         self._before = self._now if passed < 2 * _SUMMARY_SECONDS else Summary(self._capacity)
         self._now = Summary(self._capacity)
         self._began += passed
+
+
+class AskedEverywhere:
+    """What this server and those that share its address were asked most.
+
+    Args:
+        own: what this one was.
+        most: returns what all were, as `AskedQueries.most`.
+    """
+
+    window_seconds = AskedQueries.window_seconds
+    """As of each of them."""
+
+    def __init__(
+        self, own: AskedQueries, most: Callable[[int | None], list[tuple[str, int]]]
+    ) -> None:
+        self.add = own.add
+        self.most = most

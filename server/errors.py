@@ -117,3 +117,9 @@ class QueryRefused(ServerError):
     def __init__(self, message: str, *, request_field: str = "") -> None:
         super().__init__(message)
         self.request_field = request_field
+
+
+class WorkerFailed(ServerError):
+    """A process that answers could not do what the one that looks after it asked."""
+
+    retriable = True

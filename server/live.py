@@ -3,8 +3,7 @@ by all threads.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -12,10 +11,11 @@ import numpy as np
 
 from model.artifact.checks.verified import open_verified
 from model.artifact.encoder import TextEncoder
-from model.artifact.generation import WARM_PREFIX, Generation
+from model.artifact.generation import WARM_PREFIX, Generation, open_generation
 from model.artifact.index.engine import VectorIndex, load_engine
 from model.artifact.index.engines import ENGINES
-from model.artifact.private_files import as_it_is, private_files
+from model.artifact.private_files import HAS_PRIVATE_FILES, OpenFile, PrivateFiles, as_it_is
+from protos import manifest_v1_pb2 as manifest_pb
 from server.answers.hits import HitCache
 from server.errors import CanaryFailed
 from server.settings import ServerSettings
@@ -49,6 +49,7 @@ class LiveGeneration:
         encoder: its text encoder.
         live_since_ms: when it became fit, UTC epoch.
         hits: those that answers have shown.
+        files: its files, open for other processes; None: they are not.
     """
 
     generation: Generation
@@ -56,6 +57,7 @@ class LiveGeneration:
     encoder: TextEncoder
     live_since_ms: int
     hits: HitCache = field(default_factory=lambda: HitCache(0))
+    files: PrivateFiles | None = None
 
     @classmethod
     def load(
@@ -65,6 +67,7 @@ class LiveGeneration:
         *,
         clock_ms: Callable[[], int] = now_ms,
         on_file: Callable[[Path], None] | None = None,
+        keeps_files: bool = False,
     ) -> "LiveGeneration":
         """Verify, open, try and warm the generation in a folder.
 
@@ -76,6 +79,7 @@ class LiveGeneration:
             settings: the server's settings.
             clock_ms: the time now, UTC epoch milliseconds.
             on_file: called after each verified file.
+            keeps_files: whether its files stay open, for other processes.
 
         Raises:
             GenerationMissing: there is no generation at `path`.
@@ -84,24 +88,76 @@ class LiveGeneration:
             OSError: it cannot be read.
             MemoryError: memory does not suffice for it.
         """
-        files = private_files() if settings.copy_to_memory else nullcontext(as_it_is)
-        with files as copied:
-
-            def open_file(file: Path) -> Path:
-                return file if file.name.startswith(WARM_PREFIX) else copied(file)
-
+        holds = keeps_files or (settings.copy_to_memory and HAS_PRIVATE_FILES)
+        files = PrivateFiles(copies=settings.copy_to_memory) if holds else None
+        try:
+            open_file = as_it_is if files is None else _but_for_training(files)
             generation = open_verified(path, on_file=on_file, open_file=open_file, has_fresh=False)
-            index = generation.open_index(open_file=open_file)
-        encoder = generation.text_encoder()
-        check_canaries(generation, index, encoder, settings)
-        warm_up(generation, index, settings.num_warmups)
+            live = cls._opened(generation, open_file, settings, clock_ms)
+            check_canaries(generation, live.index, live.encoder, settings)
+        except BaseException:
+            if files is not None:
+                files.close()
+            raise
+        warm_up(generation, live.index, settings.num_warmups)
+        if keeps_files:
+            return replace(live, files=files)
+        if files is not None:
+            files.close()
+        return live
+
+    @classmethod
+    def of_checked(
+        cls,
+        path: Path,
+        manifest: manifest_pb.Generation,
+        open_file: OpenFile,
+        settings: ServerSettings,
+        *,
+        clock_ms: Callable[[], int] = now_ms,
+    ) -> "LiveGeneration":
+        """Open and warm what another process has loaded, without checking it again.
+
+        Args:
+            path: the generation's folder, which need not exist any more.
+            manifest: of the files that there are.
+            open_file: where to read each of them.
+            settings: the server's settings.
+            clock_ms: the time now, UTC epoch milliseconds.
+
+        Raises:
+            GenerationCorrupt: the files are others than the manifest says.
+            OSError: they cannot be read.
+        """
+        generation = open_generation(
+            path, verify=False, open_file=open_file, has_fresh=False, manifest=manifest
+        )
+        live = cls._opened(generation, open_file, settings, clock_ms)
+        warm_up(generation, live.index, settings.num_warmups)
+        return live
+
+    @classmethod
+    def _opened(
+        cls,
+        generation: Generation,
+        open_file: OpenFile,
+        settings: ServerSettings,
+        clock_ms: Callable[[], int],
+    ) -> "LiveGeneration":
         return cls(
             generation=generation,
-            index=index,
-            encoder=encoder,
+            index=generation.open_index(open_file=open_file),
+            encoder=generation.text_encoder(),
             live_since_ms=clock_ms(),
             hits=HitCache(settings.hit_cache_bytes),
         )
+
+
+def _but_for_training(files: PrivateFiles) -> OpenFile:
+    """Return what opens files, but for those that servers do not read: they are mapped
+    where they lie.
+    """
+    return lambda file: file if file.name.startswith(WARM_PREFIX) else files(file)
 
 
 def check_canaries(

@@ -18,7 +18,7 @@ from server.answers.messages import (
     response_bytes,
     response_message,
 )
-from server.asked import AskedQueries
+from server.asked import AskedEverywhere, AskedQueries
 from server.calls.unknown_fields import check_fields
 from server.errors import NoGeneration
 from server.filters.parsing import parse_filter
@@ -32,7 +32,7 @@ from server.metrics import ServerMetrics
 from server.overlay.view import LiveView
 from server.retrieve import RetrievalQuery, RetrievalResult, parse_request, retrieve
 from server.settings import ServerSettings
-from server.swaps.watcher import GenerationWatcher
+from server.swaps.watching import Watching
 from server.views import LiveViews
 from stream.clock import now_ms
 
@@ -58,10 +58,10 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
     def __init__(
         self,
         views: LiveViews,
-        watcher: GenerationWatcher,
+        watcher: Watching,
         settings: ServerSettings,
         metrics: ServerMetrics,
-        asked: AskedQueries,
+        asked: AskedQueries | AskedEverywhere,
         sampler: RecallSampler,
         *,
         clock_ms: Callable[[], int] = now_ms,

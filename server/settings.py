@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from model.artifact.private_files import HAS_PRIVATE_FILES
 from server.addresses import split_address
 from server.errors import SettingsInvalid
 
@@ -43,6 +44,13 @@ class ServerSettings:
     # longer one was ever learned.
     max_query_chars: int = 1024
     """Longest query that is accepted, in characters as typed and once normalised."""
+
+    # One is enough for most; a second core answers nearly twice as many. More than
+    # there are cores take turns, each with some 100 MB of its own.
+    workers: int = 1
+    """Processes that answer at one address, and share the generation's memory; another
+    looks after them. Linux only.
+    """
 
     # The cores of the smallest machine. More than there are cores wait for each other.
     num_threads: int = 2
@@ -226,6 +234,7 @@ class ServerSettings:
             "max_batch_items",
             "max_query_chars",
             "num_threads",
+            "workers",
             "max_calls_per_connection",
             "max_connections",
             "asked_queries",
@@ -252,6 +261,12 @@ class ServerSettings:
             _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         for name in ("canary_floor", "min_items_share", "recall_cpu_share"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "from 0 to 1")
+        _require(
+            self.workers == 1 or HAS_PRIVATE_FILES,
+            "workers",
+            self.workers,
+            "1 on this system; several need Linux",
+        )
         _require(
             bool(self.tls_cert) == bool(self.tls_key),
             "tls_key",

@@ -12,8 +12,6 @@ from threading import Event, RLock, Thread
 
 from model.artifact.overlay.folder import OverlayFolder
 from model.artifact.overlay.pointer import Newest
-from model.errors import SegmentRefused
-from server.freshness import age_seconds
 from server.live import LiveGeneration
 from server.metrics import OverlayMetrics, ServerMetrics
 from server.overlay.coverage import carried, covers
@@ -21,6 +19,7 @@ from server.overlay.loading import GoneFile, Loaded, load_segments
 from server.overlay.refusals import Refusals
 from server.overlay.view import LiveView
 from server.settings import ServerSettings
+from server.swaps.start import fresher_than
 from stream.clock import now_ms
 
 logger = logging.getLogger(__name__)
@@ -127,14 +126,13 @@ class LiveViews:
             wanted: what `CURRENT` names.
             ids: the generations that are there, oldest first.
         """
-        before = [id_ for id_ in ids if id_ < wanted][-1:]
-        newest = [self._pointer(id_) for id_ in (wanted, *before)]
-        if len(newest) == 1 or newest[1] is None:
-            return ""
-        silence = age_seconds(newest[1].written_ms, self._clock_ms())
-        reflected_ms = 0 if newest[0] is None else newest[0].claim.reflected_ms
-        is_ahead = newest[1].claim.reflected_ms > reflected_ms
-        return before[0] if is_ahead and silence <= self._settings.overlay_wait_seconds else ""
+        return fresher_than(
+            self._folder,
+            wanted,
+            ids,
+            wait_seconds=self._settings.overlay_wait_seconds,
+            now_ms=self._clock_ms(),
+        )
 
     def withdraw(self) -> None:
         """Give up what waits to go live: the live generation is the wanted one."""
@@ -204,13 +202,6 @@ class LiveViews:
         """Return a view that is not live with what is new of its overlay."""
         newest = self._newest(view)
         return view if newest is None else self._loaded(view, newest).view
-
-    def _pointer(self, generation_id: str) -> Newest | None:
-        """Return a generation's pointer where it has one that can be read."""
-        try:
-            return self._folder.newest(generation_id)
-        except (SegmentRefused, OSError):
-            return None
 
     def _newest(self, view: LiveView) -> Newest | None:
         """Return the pointer of a view's overlay where it says something new, and is

@@ -253,6 +253,7 @@ def open_generation(
     on_file: Callable[[Path], None] | None = None,
     open_file: OpenFile = as_it_is,
     has_fresh: bool = True,
+    manifest: manifest_pb.Generation | None = None,
 ) -> Generation:
     """Open a generation and check it against its manifest.
 
@@ -268,14 +269,17 @@ def open_generation(
             (`model.artifact.private_files`); it is what is checked, too.
         has_fresh: False leaves out what only the fresh lane reads, unchecked: it is
             most of a generation.
+        manifest: of the files that are opened, where somebody has read it and compared
+            it with the folder; None: both are done here.
 
     Raises:
         GenerationMissing: there is no generation at `path`.
         GenerationCorrupt: anything about it disagrees with its manifest; the message
             names the file.
     """
-    manifest = read_manifest(path)
-    check_listing(path, manifest, unread_prefix=None if has_fresh else FRESH_PREFIX)
+    if manifest is None:
+        manifest = read_manifest(path)
+        check_listing(path, manifest, unread_prefix=None if has_fresh else FRESH_PREFIX)
     if not has_fresh:
         others = [each for each in manifest.files if not each.name.startswith(FRESH_PREFIX)]
         del manifest.files[:]

@@ -7,8 +7,7 @@ ends every process that reads on in it (SIGBUS).
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -26,33 +25,47 @@ def as_it_is(path: Path) -> Path:
     return path
 
 
-@contextmanager
-def private_files() -> Iterator[OpenFile]:
-    """Yield a function that copies a file into memory, once, and returns the path of
-    the copy.
+class PrivateFiles:
+    """Copies of files in memory, each made once; where the system has no such copies,
+    the files themselves, held open.
 
-    The paths are good until the end of the context; what was mapped of a copy stays,
-    and its memory goes with the last mapping. Where the system has no such files, the
-    function returns the path that it is given.
+    Closed when nobody has it any more, or before: what was mapped stays, and its memory
+    goes with the last mapping.
+
+    Args:
+        copies: False: the files themselves.
 
     Raises:
-        OSError: a file cannot be read, or memory does not suffice.
+        OSError: when called: a file cannot be read, or memory does not suffice.
     """
-    if not HAS_PRIVATE_FILES:
-        yield as_it_is
-        return
-    copies: dict[Path, int] = {}
 
-    def copied(path: Path) -> Path:
-        if path not in copies:
-            with open_plain(path) as source:
-                copies[path] = os.memfd_create(path.name, os.MFD_CLOEXEC)
-                with open(copies[path], "wb", closefd=False) as copy:
-                    shutil.copyfileobj(source, copy)
-        return Path(f"/proc/self/fd/{copies[path]}")
+    def __init__(self, *, copies: bool = True) -> None:
+        self._copies = copies and HAS_PRIVATE_FILES
+        self.descriptors: dict[str, int] = {}
+        """Of the files that were opened, by name."""
 
-    try:
-        yield copied
-    finally:
-        for descriptor in copies.values():
-            os.close(descriptor)
+    def __call__(self, path: Path) -> Path:
+        """Return where to read a file, under its path or that of its copy."""
+        if path.name not in self.descriptors:
+            self.descriptors[path.name] = self._copied(path) if self._copies else _held(path)
+        return Path(f"/proc/self/fd/{self.descriptors[path.name]}")
+
+    def close(self) -> None:
+        """Close all."""
+        while self.descriptors:
+            os.close(self.descriptors.popitem()[1])
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _copied(self, path: Path) -> int:
+        with open_plain(path) as source:
+            descriptor = os.memfd_create(path.name, os.MFD_CLOEXEC)
+            with open(descriptor, "wb", closefd=False) as copy:
+                shutil.copyfileobj(source, copy)
+        return descriptor
+
+
+def _held(path: Path) -> int:
+    with open_plain(path) as source:
+        return os.dup(source.fileno())

@@ -2,22 +2,19 @@
 
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Lock
 from typing import Final
 
 import grpc
 
 from server.calls.call import Call
 from server.calls.failure import Failure
+from server.calls.ledger import Account, Ledger, LocalLedger
 from server.metrics import Refused
 from server.security.tokens import TokenFile
 
 _BEARER: Final = "bearer "
-# Callers whose limits are kept, some 200 bytes each. Twice as many: twice the memory.
-_MOST_CALLERS: Final = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,17 +30,6 @@ class Fault:
     failure: Failure
 
 
-@dataclass(slots=True)
-class _Caller:
-    """What is known of one caller: calls it may make at once, when that was, and how
-    many it has open.
-    """
-
-    allowance: float
-    at: float
-    num_open: int = 0  # none yet
-
-
 class Callers:
     """Knows callers by token, else by certificate, else by address.
 
@@ -51,6 +37,7 @@ class Callers:
         tokens: who may call; None: everybody.
         calls_per_second: of one caller, as many at once; 0: any number.
         concurrency: calls that one caller may have open; 0: any number.
+        ledger: where callers' accounts are kept; None: by this process alone.
         clock: seconds that never go back.
     """
 
@@ -60,14 +47,14 @@ class Callers:
         *,
         calls_per_second: float = 0.0,
         concurrency: int = 0,
+        ledger: Ledger | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tokens = tokens
         self._rate = calls_per_second
         self._concurrency = concurrency
         self._clock = clock
-        self._callers: OrderedDict[str, _Caller] = OrderedDict()
-        self._lock = Lock()
+        self._ledger = LocalLedger() if ledger is None else ledger
 
     def admit(self, call: Call) -> Fault | None:
         """Let a call in, and keep count of it until it ends; or return why not."""
@@ -80,16 +67,15 @@ class Callers:
         if not (self._rate or self._concurrency):
             return None
         name = call.caller = name or call.identity or call.peer
-        with self._lock:
-            caller = self._of(name)
-            if self._rate and not self._spent(caller):
-                retry_seconds = (1 - caller.allowance) / self._rate
+        with self._ledger.account(name, self._new()) as account:
+            if self._rate and not self._spent(account):
+                retry_seconds = (1 - account.allowance) / self._rate
                 limit = f"{self._rate:g} calls a second"
                 return _too_many(Refused.CALLER_RATE, limit, retry_seconds)
-            if self._concurrency and caller.num_open >= self._concurrency:
+            if self._concurrency and account.num_open >= self._concurrency:
                 return _too_many(Refused.CALLER_CONCURRENCY, f"{self._concurrency} calls at once")
-            caller.num_open += 1
-        call.on_end(lambda: self._ended(caller))
+            account.num_open += 1
+        call.on_end(lambda: self._ended(name))
         return None
 
     def charge(self, call: Call, more: int) -> None:
@@ -104,10 +90,8 @@ class Callers:
         """
         if not self._rate or more <= 0:
             return
-        with self._lock:
-            caller = self._callers.get(call.caller)
-            if caller is not None:
-                caller.allowance -= more
+        with self._ledger.account(call.caller, self._new()) as account:
+            account.allowance -= more
 
     def _named(self, call: Call, tokens: TokenFile) -> str | Fault:
         """Return the name of the caller that the token of a call stands for."""
@@ -125,29 +109,23 @@ class Callers:
             reason, why = Refused.TOKEN_UNKNOWN, "the token is not known here"
         return _fault(reason, grpc.StatusCode.UNAUTHENTICATED, why)
 
-    def _of(self, name: str) -> _Caller:
-        caller = self._callers.get(name)
-        if caller is None:
-            caller = self._callers[name] = _Caller(allowance=max(1.0, self._rate), at=self._clock())
-            if len(self._callers) > _MOST_CALLERS:
-                self._callers.popitem(last=False)
-        self._callers.move_to_end(name)
-        return caller
+    def _new(self) -> Account:
+        return Account(allowance=max(1.0, self._rate), at=self._clock())
 
-    def _spent(self, caller: _Caller) -> bool:
+    def _spent(self, account: Account) -> bool:
         """Take a call from a caller's allowance; return False if there is none."""
         now = self._clock()
         most = max(1.0, self._rate)
-        caller.allowance = min(most, caller.allowance + (now - caller.at) * self._rate)
-        caller.at = now
-        if caller.allowance < 1:
+        account.allowance = min(most, account.allowance + (now - account.at) * self._rate)
+        account.at = now
+        if account.allowance < 1:
             return False
-        caller.allowance -= 1
+        account.allowance -= 1
         return True
 
-    def _ended(self, caller: _Caller) -> None:
-        with self._lock:
-            caller.num_open -= 1
+    def _ended(self, name: str) -> None:
+        with self._ledger.account(name, self._new()) as account:
+            account.num_open = max(0, account.num_open - 1)
 
 
 def _too_many(reason: Refused, limit: str, retry_seconds: float = 0.0) -> Fault:

@@ -26,11 +26,19 @@ class Loader:
     Args:
         settings: the server's settings.
         clock_ms: the time now, UTC epoch milliseconds.
+        keeps_files: see `LiveGeneration.load`.
     """
 
-    def __init__(self, settings: ServerSettings, *, clock_ms: Callable[[], int] = now_ms) -> None:
+    def __init__(
+        self,
+        settings: ServerSettings,
+        *,
+        clock_ms: Callable[[], int] = now_ms,
+        keeps_files: bool = False,
+    ) -> None:
         self._settings = settings
         self._clock_ms = clock_ms
+        self._keeps_files = keeps_files
         self._lock = Lock()
         self.abandoned = 0
         """Loads that were given up and have not ended."""
@@ -47,7 +55,7 @@ class Loader:
                 f"{self.abandoned} loads hang, so {path} is not tried; "
                 "see whether its disk answers, then restart the server"
             )
-        attempt = _Attempt(path, self._settings, self._clock_ms)
+        attempt = _Attempt(path, self._loaded)
         if not attempt.done.wait(self._settings.load_seconds):
             self._abandon(attempt)
             raise LoadStuck(
@@ -55,6 +63,15 @@ class Loader:
                 "load; see whether its disk answers, or raise the setting"
             )
         return attempt.result()
+
+    def _loaded(self, path: Path, on_file: Callable[[Path], None]) -> LiveGeneration:
+        return LiveGeneration.load(
+            path,
+            self._settings,
+            clock_ms=self._clock_ms,
+            on_file=on_file,
+            keeps_files=self._keeps_files,
+        )
 
     def _abandon(self, attempt: "_Attempt") -> None:
         with self._lock:
@@ -73,13 +90,13 @@ class _Attempt:
         done: set once it has ended.
     """
 
-    def __init__(self, path: Path, settings: ServerSettings, clock_ms: Callable[[], int]) -> None:
+    def __init__(self, path: Path, load: Callable[..., LiveGeneration]) -> None:
         self.done = Event()
         self._loaded: LiveGeneration | None = None
         self._error: BaseException | None = None
         self._given_up = Event()
         self._thread = Thread(
-            target=self._run, args=(path, settings, clock_ms), name="generation-load", daemon=True
+            target=self._run, args=(path, load), name="generation-load", daemon=True
         )
         self._thread.start()
 
@@ -99,11 +116,9 @@ class _Attempt:
 
         Thread(target=wait, name="generation-load-end", daemon=True).start()
 
-    def _run(self, path: Path, settings: ServerSettings, clock_ms: Callable[[], int]) -> None:
+    def _run(self, path: Path, load: Callable[..., LiveGeneration]) -> None:
         try:
-            self._loaded = LiveGeneration.load(
-                path, settings, clock_ms=clock_ms, on_file=self._check_time
-            )
+            self._loaded = load(path, self._check_time)
         except BaseException as error:  # noqa: BLE001  # it is raised where the load was asked for
             self._error = error
         if self._given_up.is_set():

@@ -13,7 +13,7 @@ from model.errors import (
     GenerationMissing,
     PretrainedTextUnusable,
 )
-from server.errors import CanaryFailed, GenerationShrunk, LoadStuck
+from server.errors import CanaryFailed, GenerationShrunk, LoadStuck, WorkerFailed
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +42,7 @@ class RefusalReason(StrEnum):
     CANARY = "canary"
     SHRUNK = "shrunk"
     STUCK = "stuck"
+    WORKER = "worker"
     MEMORY = "memory"
     IO = "io"
     UNEXPECTED = "unexpected"
@@ -50,6 +51,7 @@ class RefusalReason(StrEnum):
 _TRANSIENT_REASONS = {
     RefusalReason.MISSING,
     RefusalReason.STUCK,
+    RefusalReason.WORKER,
     RefusalReason.MEMORY,
     RefusalReason.IO,
     RefusalReason.UNEXPECTED,
@@ -125,6 +127,7 @@ def reason_of(error: Exception) -> RefusalReason:
         (CanaryFailed, RefusalReason.CANARY),
         (GenerationShrunk, RefusalReason.SHRUNK),
         (LoadStuck, RefusalReason.STUCK),
+        (WorkerFailed, RefusalReason.WORKER),
         (MemoryError, RefusalReason.MEMORY),
         (OSError, RefusalReason.IO),
     )

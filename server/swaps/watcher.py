@@ -28,8 +28,7 @@ from server.swaps.refusals import (
     refusal_of,
 )
 from server.swaps.start import fallbacks
-from server.views import LiveViews
-from stream.clock import now_ms
+from server.swaps.watching import Views
 
 logger = logging.getLogger(__name__)
 
@@ -42,21 +41,21 @@ class GenerationWatcher:
         views: what a loaded generation is offered to.
         settings: the server's settings.
         metrics: where refusals are counted.
+        loader: loads them.
         on_refusal: called with whether the newest generation is refused, each time that
             changes.
-        clock_ms: the time now, UTC epoch milliseconds.
         monotonic: seconds on a clock that never goes back.
     """
 
     def __init__(
         self,
         store: ArtifactStore,
-        views: LiveViews,
+        views: Views,
         settings: ServerSettings,
         metrics: ServerMetrics,
+        loader: Loader,
         *,
         on_refusal: Callable[[bool], None] = lambda _is_refused: None,
-        clock_ms: Callable[[], int] = now_ms,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -65,7 +64,7 @@ class GenerationWatcher:
         self._metrics = metrics
         self._on_refusal = on_refusal
         self._monotonic = monotonic
-        self._loader = Loader(settings, clock_ms=clock_ms)
+        self._loader = loader
         self._refusal: Refusal | None = None
         self._loading_id = ""
         self._stop = Event()

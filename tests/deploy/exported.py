@@ -5,7 +5,13 @@ from prometheus_client import CollectorRegistry
 from freshet.metrics import name_process, watch_disks
 from model.metrics import TunerMetrics
 from model.refresher.metrics import RefresherMetrics
-from server.metrics import CallMetrics, IndexMetrics, OverlayMetrics, ServerMetrics
+from server.metrics import (
+    CallMetrics,
+    IndexMetrics,
+    OverlayMetrics,
+    ServerMetrics,
+    WorkerMetrics,
+)
 from stream.metrics import StreamMetrics
 
 _SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
@@ -23,6 +29,7 @@ def exported() -> set[str]:
     OverlayMetrics(registry)
     CallMetrics(registry)
     IndexMetrics(registry)
+    WorkerMetrics(registry, 1)
     return {
         family.name + suffix for family in registry.collect() for suffix in _SUFFIXES[family.type]
     }

@@ -7,7 +7,7 @@ import ast
 import importlib
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +21,13 @@ from freshet.config import SETTINGS, load_config
 from freshet.metrics import name_process, watch_disks
 from model.metrics import TunerMetrics
 from model.refresher.metrics import RefresherMetrics
-from server.metrics import CallMetrics, IndexMetrics, OverlayMetrics, ServerMetrics
+from server.metrics import (
+    CallMetrics,
+    IndexMetrics,
+    OverlayMetrics,
+    ServerMetrics,
+    WorkerMetrics,
+)
 from stream.metrics import StreamMetrics
 from stream.reasons import REASONS
 
@@ -76,7 +82,7 @@ def _commands() -> Iterator[tuple[str, ...]]:
 
 
 def _metrics() -> Iterator[tuple[str, ...]]:
-    for make in (
+    makes: tuple[Callable[[CollectorRegistry], object], ...] = (
         partial(name_process, process="stream"),
         partial(watch_disks, folders={}),
         StreamMetrics,
@@ -86,7 +92,9 @@ def _metrics() -> Iterator[tuple[str, ...]]:
         OverlayMetrics,
         CallMetrics,
         IndexMetrics,
-    ):
+        partial(WorkerMetrics, workers=1),
+    )
+    for make in makes:
         registry = CollectorRegistry()
         make(registry)
         labels = {

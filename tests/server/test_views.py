@@ -21,6 +21,7 @@ from server.metrics import OverlayMetrics, ServerMetrics
 from server.overlay.view import LiveView
 from server.retrieve import RetrievalQuery, retrieve
 from server.settings import ServerSettings
+from server.swaps.loader import Loader
 from server.swaps.refusals import RefusalReason
 from server.swaps.watcher import GenerationWatcher
 from server.views import LiveViews
@@ -138,7 +139,12 @@ def shop_of(artifacts: Artifacts) -> Shop:
     )
     overlay_metrics.watch(lambda: views.live, clock.now_ms)
     watcher = GenerationWatcher(
-        artifacts.store, views, settings, metrics, clock_ms=clock.now_ms, monotonic=clock
+        artifacts.store,
+        views,
+        settings,
+        metrics,
+        Loader(settings, clock_ms=clock.now_ms),
+        monotonic=clock,
     )
     return Shop(artifacts, views, watcher, registry, clock, went_live)
 

@@ -5,10 +5,12 @@ from pathlib import Path
 import click
 from prometheus_client import CollectorRegistry
 
+from freshet.commands.services.serve_worker import WORKER_COMMAND
 from freshet.metrics import metrics_endpoint, name_process
-from freshet.process import begin, stop_event
+from freshet.process import CommandError, begin, stop_event
 from freshet.terminal import options
 from server.app import RetrievalServer
+from server.workers.supervisor import Supervisor
 
 
 @click.command()
@@ -19,21 +21,42 @@ from server.app import RetrievalServer
     metavar="HOST:PORT",
     help="Address at which to serve gRPC [default: the setting server.listen].",
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Processes that answer at that address [default: the setting server.workers, 1].",
+)
 @options.metrics_option
 @options.config_option
 def serve(
-    *, artifacts: Path, listen: str | None, metrics: str | None, config_file: Path | None
+    *,
+    artifacts: Path,
+    listen: str | None,
+    workers: int | None,
+    metrics: str | None,
+    config_file: Path | None,
 ) -> None:
     """Answer queries over gRPC, and swap to each new generation without a pause.
 
     \b
     freshet serve --artifacts artifacts --listen 127.0.0.1:50051
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
-    settings = begin(config_file, log_level="INFO").server(listen=listen, metrics=metrics)
+    settings = begin(config_file, log_level="INFO").server(
+        listen=listen, metrics=metrics, workers=workers
+    )
     registry = CollectorRegistry()
     name_process(registry, "server")
-    server = RetrievalServer(settings, artifacts, registry)
+    if settings.workers > 1:
+        server: RetrievalServer | Supervisor = Supervisor(
+            settings, artifacts, registry, WORKER_COMMAND
+        )
+    else:
+        server = RetrievalServer(settings, artifacts, registry)
     with stop_event() as stop, metrics_endpoint(metrics, registry, default=settings.metrics):
         server.start()
+        if isinstance(server, Supervisor):
+            server.on_failure(stop.set)
         stop.wait()
         server.stop()
+    if isinstance(server, Supervisor) and server.has_failed:
+        raise CommandError("no worker lives, and none can be started; see the log")

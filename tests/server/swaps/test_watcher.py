@@ -15,6 +15,7 @@ from model.artifact.overlay.folder import OverlayFolder
 from model.errors import ArtifactError, GenerationCorrupt, GenerationMissing
 from server.metrics import OverlayMetrics, ServerMetrics
 from server.settings import ServerSettings
+from server.swaps.loader import Loader
 from server.swaps.refusals import RefusalReason
 from server.swaps.watcher import GenerationWatcher
 from server.views import LiveViews
@@ -81,7 +82,12 @@ def watched(artifacts: Artifacts) -> Watched:
         monotonic=clock,
     )
     watcher = GenerationWatcher(
-        artifacts.store, views, settings, metrics, clock_ms=lambda: NOW_MS, monotonic=clock
+        artifacts.store,
+        views,
+        settings,
+        metrics,
+        Loader(settings, clock_ms=lambda: NOW_MS),
+        monotonic=clock,
     )
     return Watched(watcher, views, registry, clock, went_live)
 
