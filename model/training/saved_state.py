@@ -30,6 +30,7 @@ from model.ranking import Quality
 from model.settings import ModelSettings
 from stream.files import new_directory, sha256_of
 from stream.graph.arrays import GraphArrays
+from stream.graph.attributes import AttributeColumns
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ class TrainingState:
 def training_key(arrays: GraphArrays, settings: ModelSettings, parent: str) -> str:
     """Return 32 hex digits that differ wherever a training would.
 
-    By graph, catalogue, settings or parent.
+    By graph, catalogue, settings or parent; not by attributes, which teach nothing.
 
     The time budget is not part of it: a training that ran out of its budget may resume
     under a larger one.
@@ -91,6 +92,8 @@ def training_key(arrays: GraphArrays, settings: ModelSettings, parent: str) -> s
     digest = hashlib.blake2b(json.dumps(head, sort_keys=True).encode(), digest_size=16)
     for field in fields(arrays):
         value = getattr(arrays, field.name)
+        if isinstance(value, AttributeColumns):
+            continue
         digest.update(f"\0{field.name}\0".encode())
         if isinstance(value, np.ndarray):
             digest.update(np.ascontiguousarray(value).data)

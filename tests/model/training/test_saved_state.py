@@ -24,6 +24,7 @@ from model.training.result import TrainedModel, TrainingProgress
 from model.training.saved_state import SavedTraining, TrainingState, _read, training_key
 from model.training.train import train
 from stream.graph.arrays import GraphArrays
+from stream.graph.attributes import attribute_columns
 from stream.reading.reader import open_graph
 from stream.reading.snapshot import take_snapshot
 from stream.settings import StreamSettings
@@ -295,6 +296,8 @@ def test_the_key_tells_trainings_apart(arrays: GraphArrays, short: ModelSettings
 
     same = replace(short, budget_seconds=9.0, checkpoint_every_seconds=9.0, tune_every_seconds=9.0)
     assert training_key(arrays, same, "") == key
+    dearer = attribute_columns([{"price": "9"}] * arrays.num_items)
+    assert training_key(replace(arrays, item_attributes=dearer), short, "") == key
     times = arrays.fact_ms.copy()
     times[0] += 1
     titles = ["Other", *arrays.item_titles[1:]]

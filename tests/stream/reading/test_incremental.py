@@ -20,6 +20,7 @@ from stream.changes.fold import fold_step
 from stream.events.columns import ShardBatch, Texts, batch_of
 from stream.events.types import CatalogItem, Erasure, Interaction, SourcePartition
 from stream.graph.arrays import GraphArrays
+from stream.graph.attributes import AttributeColumns
 from stream.kafka.partitioner import shard_of
 from stream.reading.incremental import GraphCache
 from stream.reading.reader import open_graph
@@ -118,6 +119,14 @@ def assert_same_arrays(found: GraphArrays, expected: GraphArrays) -> None:
     """Check that two graphs are the same in every array."""
     for field in fields(GraphArrays):
         one, other = getattr(found, field.name), getattr(expected, field.name)
+        if isinstance(one, AttributeColumns):
+            one, other = (
+                [
+                    each.tolist() if isinstance(each, np.ndarray) else each
+                    for each in vars(columns).values()
+                ]
+                for columns in (one, other)
+            )
         if isinstance(one, np.ndarray):
             assert one.dtype == other.dtype, field.name
             assert np.array_equal(one, other), field.name
