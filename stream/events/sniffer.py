@@ -9,6 +9,7 @@ from stream.events.fields import json_object, json_value
 from stream.events.format import Content, Format, ReadObject, content_of_all, json_format
 from stream.events.formats import cloudevents, neutral, ubi
 from stream.events.formats.catalog import JSON_ITEM, read_item
+from stream.events.formats.change_capture import inserted
 from stream.events.formats.erasure import JSON_ERASURE, read_erasure
 from stream.events.formats.neutral import plain_content, reject_foreign
 from stream.events.formats.table import CLOUD_BATCHES, CLOUD_ERASURES, CLOUD_ITEMS, FORMATS
@@ -55,7 +56,7 @@ _read_event = reader_by_keys(FORMATS)
 def _decode_event(value: bytes, limits: Limits) -> Content:
     """Try first what nearly every line is, which spares the look at its keys."""
     content = plain_content(value, limits)
-    return _read_event(json_object(value), limits) if content is None else content
+    return _read_event(inserted(json_object(value)), limits) if content is None else content
 
 
 _COLUMNS = {

@@ -123,7 +123,7 @@ def read_item(line: dict[str, Any], limits: Limits) -> Content:
         title=_text_of(row.get("title"), repairs),
         text="\n".join(text for text in texts if text.strip()),
         attributes=_joined(extras) | _joined(_attributes(row.get("attributes"), repairs)),
-        available=_is_available(row.get("available"), repairs),
+        available=_is_available(row, repairs),
         deleted=fields.truth(row, "deleted", default=False),
         ts_ms=fields.time(row, "ts_ms", default=0),
     )
@@ -263,9 +263,11 @@ def _text(scalar: _Scalar) -> str:
     return scalar if isinstance(scalar, str) else fields.number_text(scalar)
 
 
-def _is_available(value: object, repairs: list[Repair]) -> bool:
+def _is_available(row: Mapping[str, Any], repairs: list[Repair]) -> bool:
     """Return whether an item is available; it is unless it says otherwise."""
-    value = fields.bare(value)
+    value = fields.bare(row.get("available"))
+    if fields.is_nothing(value):  # an attribute of feeds: what it does not say is not lost
+        value, repairs = fields.bare(row.get("availability")), []
     found = fields.as_truth(value)
     if found is None and isinstance(value, str):
         found = _availability(value)

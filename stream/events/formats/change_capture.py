@@ -24,6 +24,7 @@ class DeletedByKey(Rejected):
 
 
 _STATES = ("c", "r", "u")  # created, read in a snapshot, updated
+_INSERTED = ("c", "r")
 _DELETED = "d"
 _METADATA = "__"  # what the names of fields that Debezium adds to a row begin with
 _OF_JSON = ("{", "[", '"')
@@ -41,8 +42,7 @@ def row_of(line: dict[str, Any]) -> dict[str, Any]:
         DeletedByKey: it is a deletion, and only its record's key names the item.
     """
     found = payload_of(line)
-    is_change = "op" in found and bool(found.keys() & {"before", "after"})
-    row = _changed_row(found) if is_change else _unwrapped_row(found)
+    row = _changed_row(found) if _is_change(found) else _unwrapped_row(found)
     if row.get("item_id") is None and fields.truth(row, "deleted", default=False):
         raise DeletedByKey(row)
     return row
@@ -52,6 +52,28 @@ def payload_of(line: dict[str, Any]) -> dict[str, Any]:
     """Return what Connect wrote with its schema beside it; anything else as it is."""
     found = _payload(line, "the value")
     return found if isinstance(found, dict) else fields.mapping({"payload": found}, "payload")
+
+
+def inserted(line: dict[str, Any]) -> dict[str, Any]:
+    """Return the row that a record of change capture adds to a table of events or
+    erasures, which are never changed; anything else as it is.
+    """
+    found = payload_of(line)
+    if not _is_change(found):
+        return found
+    operation = fields.string(found, "op", required=True)
+    if operation not in _INSERTED:
+        raise Rejected(
+            "unknown_type",
+            f"op {fields.shown(operation)} of a change is neither c nor r, which alone tell what "
+            "happened; filter it out",
+        )
+    return fields.mapping(found, "after")
+
+
+def _is_change(found: Mapping[str, Any]) -> bool:
+    """Return whether fields are those of Debezium's envelope."""
+    return "op" in found and bool(found.keys() & {"before", "after"})
 
 
 def says_deleted(row: Mapping[str, Any]) -> bool:

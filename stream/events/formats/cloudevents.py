@@ -19,7 +19,7 @@ from stream.events.format import (
     content_of_all,
 )
 from stream.events.formats.catalog import read_item
-from stream.events.formats.change_capture import payload_of, says_deleted
+from stream.events.formats.change_capture import inserted, payload_of, says_deleted
 from stream.events.formats.erasure import erasure_of
 from stream.events.formats.neutral import (
     UNREADABLE,
@@ -78,6 +78,8 @@ def envelope_reader(source: Entity, read_foreign: ReadIfKnown, *, is_announced: 
         kind = _kind(envelope)
         data = _data(envelope)
         entity = _entity(kind, source)
+        if entity == "event":
+            data = inserted(_with_operation(payload_of(data), envelope))
         if entity != source and not is_announced:
             raise Rejected(
                 "unknown_type",

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from stream.events import fields
 from stream.events.format import Content
+from stream.events.formats.change_capture import inserted
 from stream.events.limits import Limits
 from stream.events.types import Erasure, Rejected
 
@@ -19,7 +20,8 @@ _KINDS: Mapping[str, Literal["user", "session", "item"]] = {
 
 
 def erasure_of(line: Mapping[str, Any], limits: Limits) -> Erasure:
-    """Return the erasure of a line's fields."""
+    """Return the erasure of a line's fields, or of a row that was added to a table."""
+    line = inserted(dict(line))
     kind = fields.string(line, "erase", required=True).strip().lower()
     if kind not in _KINDS:
         raise Rejected("unknown_type", f"erase is {fields.shown(kind)}, not user, session or item")

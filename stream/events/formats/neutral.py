@@ -187,8 +187,6 @@ def _advice(line: Mapping[str, Any]) -> str:
         return "an erasure goes to the erasures topic, or is done by freshet erase"
     if "item_id" in line and line.keys() & {"title", "attributes", "available"}:
         return "a catalogue item goes to the catalogue topic, or into a file of --catalog"
-    if line.keys() == {"schema", "payload"}:
-        return "write bare values: set value.converter.schemas.enable to false"
     return "rename what is misnamed"
 
 

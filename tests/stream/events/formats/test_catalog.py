@@ -322,6 +322,29 @@ def test_odd_values_never_cost_the_item(
     assert events_of(cloud_item({"item_id": "i", **line}, time=None), CLOUD) == [expected]
 
 
+@pytest.mark.parametrize(
+    ("line", "is_available"),
+    [
+        ({"availability": "out of stock"}, False),
+        ({"availability": "https://schema.org/InStock"}, True),
+        ({"availability": 0, "available": None}, False),
+        ({"availability": "sold out", "available": ""}, False),
+        ({"availability": "sold out", "available": True}, True),
+        ({"availability": "in stock", "available": 0}, False),
+        ({"availability": "within a week"}, True),
+    ],
+)
+def test_availability_of_product_feeds(line: dict[str, Any], *, is_available: bool) -> None:
+    """Feeds of Google, Facebook and schema.org call it so; it is an attribute, too."""
+    decoded = decode(record({"item_id": "i", **line}, JSON_ITEM), SETTINGS, NOW_MS)
+
+    (item,) = decoded.events
+    assert isinstance(item, CatalogItem)
+    assert item.available is is_available
+    assert item.attributes == {"availability": str(line["availability"])}
+    assert not decoded.repairs
+
+
 def test_texts_of_a_protobuf_item_are_cut() -> None:
     """A message is held to the same lengths."""
     message = pb.CatalogItem(

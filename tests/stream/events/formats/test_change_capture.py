@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from stream.events.types import CatalogItem
-from testing.records import TS_MS, events_of, rejection_of
+from stream.events.types import CatalogItem, Erasure
+from testing.records import CLICK, NEUTRAL, TS_MS, UBI, events_of, rejection_of
 
 TOPIC = "freshet.catalog"
 ROW = {"item_id": "A", "title": "T"}
@@ -14,6 +14,7 @@ STATE = CatalogItem(item_id="A", title="T")
 TIMED = CatalogItem(item_id="A", title="T", ts_ms=TS_MS)
 GONE = CatalogItem(item_id="A", deleted=True)
 TIMED_GONE = CatalogItem(item_id="A", deleted=True, ts_ms=TS_MS)
+ERASED = Erasure(kind="user", id="7", ts_ms=TS_MS)
 SOURCE = {"connector": "postgresql", "table": "items", "ts_ms": TS_MS}
 
 
@@ -115,6 +116,52 @@ def test_a_deletion_without_a_row_is_of_its_key(value: dict[str, Any]) -> None:
     assert events_of(value, source=TOPIC, key=key) == [TIMED_GONE]
     assert events_of(wrapped, source=TOPIC, key=key) == [TIMED_GONE]
     assert events_of(value, source=TOPIC, key=key, headers=headers) == [TIMED_GONE]
+
+
+ROWS = [
+    (NEUTRAL, "freshet.clicks", CLICK),
+    (UBI, "freshet.clicks", CLICK),
+    ({"erase": "user", "id": 7, "ts_ms": TS_MS}, "freshet.erasures", ERASED),
+]
+
+
+@pytest.mark.parametrize(("row", "source", "event"), ROWS)
+def test_rows_that_are_added_to_a_table_of_events(
+    row: dict[str, Any], source: str, event: Any
+) -> None:
+    """Connect's schema beside them, or Debezium's envelope around them, makes no
+    difference.
+    """
+    for op in ("c", "r"):
+        for captured in (change(op, after=row), change(op, after=json.dumps(row))):
+            assert events_of(captured, source=source) == [event]
+            wrapped = {"schema": {"type": "struct"}, "payload": captured}
+            assert events_of(wrapped, source=source) == [event]
+    assert events_of({"schema": None, "payload": row}, source=source) == [event]
+    with_operation = {**row, "op": "d"}
+    assert events_of(with_operation, source=source) == [event]
+
+
+def test_rows_of_events_in_debezium_s_cloud_events() -> None:
+    """The operation is an attribute of the envelope there."""
+    cloud = {"specversion": "1.0", "type": "io.debezium.DataChange", "iodebeziumop": "c"}
+
+    assert events_of({**cloud, "data": {"before": None, "after": NEUTRAL}}) == [CLICK]
+    assert events_of({**cloud, "data": {"schema": {}, "payload": change("c", after=UBI)}}) == [
+        CLICK
+    ]
+
+
+@pytest.mark.parametrize(("row", "source", "event"), ROWS)
+@pytest.mark.parametrize("op", ["u", "d", "t", None])
+def test_what_happened_is_never_changed(
+    row: dict[str, Any], source: str, event: Any, op: str | None
+) -> None:
+    """A row that is changed or deleted is no event, and no erasure."""
+    reason, detail = rejection_of(change("c", before=row, after=row) | {"op": op}, source=source)
+
+    assert (reason, "op" in detail) == ("unknown_type" if op else "missing_field", True)
+    assert event is not None
 
 
 def test_a_payload_in_a_string() -> None:
