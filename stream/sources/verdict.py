@@ -23,7 +23,17 @@ _UNITS = (
     ("nanoseconds", 1e-6, "divide them by 1,000,000"),
 )
 _ITEM_FIELDS = {"title", "text", "attributes", "available", "deleted"}
-_EVENT_FIELDS = {"session_id", "user_id", "query", "type", "action_name"}
+_EVENT_FIELDS = {
+    "action_name",
+    "anonymousId",
+    "event_name",
+    "query",
+    "session_id",
+    "type",
+    "user_id",
+    "user_pseudo_id",
+    "visitorId",
+}
 
 
 class FileVerdicts(NamedTuple):

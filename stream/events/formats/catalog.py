@@ -109,9 +109,9 @@ def read_item(line: dict[str, Any], limits: Limits) -> Content:
     attributes too. What cannot be used is left out, and said.
     """
     row = row_of(line)
+    _reject_event(row)
     if row.get("item_id") is None:
         _reject_nameless(row)
-    _reject_event(row)
     repairs: list[Repair] = []
     extras = _leaves(
         {name: value for name, value in row.items() if name not in _KNOWN_FIELDS}, repairs

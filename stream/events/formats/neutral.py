@@ -37,6 +37,18 @@ _FIELDS: Mapping[str, bool] = {
 }
 """The fields of a neutral line, and whether each must be there."""
 
+# What other platforms call them, in small letters without what is between words.
+_LIKELY_NAMES: Mapping[str, Sequence[str]] = {
+    "ts_ms": ("tsms", "timestamp", "time", "eventtime", "ts", "datetime"),
+    "type": ("event", "eventtype", "eventname", "action", "actionname", "behavior", "behaviour"),
+    "item_id": ("itemid", "productid", "sku", "objectid", "contentid"),
+    "session_id": ("sessionid", "session", "sid", "visitid"),
+    "user_id": ("userid", "user", "customerid", "visitorid", "clientid", "uid"),
+    "query": ("searchterm", "searchquery", "keyword", "q"),
+}
+_LIKELY_CHARS = 20  # more than any of these has with something between its words
+_BETWEEN_WORDS = str.maketrans("", "", "_- ")
+
 _SHOWN_KEYS = 5  # of an object of no known form: enough to know what sent it
 _SHOWN_CHARS = 40  # of each of them: longer than any name
 
@@ -187,7 +199,17 @@ def _advice(line: Mapping[str, Any]) -> str:
         return "an erasure goes to the erasures topic, or is done by freshet erase"
     if "item_id" in line and line.keys() & {"title", "attributes", "available"}:
         return "a catalogue item goes to the catalogue topic, or into a file of --catalog"
-    return "rename what is misnamed"
+    names = {
+        name.lower().translate(_BETWEEN_WORDS): name
+        for name in line
+        if name not in _FIELDS and len(name) <= _LIKELY_CHARS
+    }
+    renamed = [
+        f"{names[found[0]]!r} to {field}"
+        for field, likely in _LIKELY_NAMES.items()
+        if line.get(field) is None and (found := [name for name in likely if name in names])
+    ]
+    return "rename what is misnamed" + (f", perhaps {', '.join(renamed)}" if renamed else "")
 
 
 def read_columns(values: Sequence[Any], rows: Rows) -> tuple[RawColumns, Rows]:

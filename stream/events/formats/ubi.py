@@ -265,17 +265,14 @@ def _plain_visitor(event: _Action) -> tuple[str, str, str]:
 def _action_number(event: _Action, query: str) -> int:
     """Return the number of an action; 0: it is not plainly good."""
     item = event.event_attributes.object
-    is_item = not (item.object_id_field or item.object_id_type) or _names_item(item)
+    field, kind = item.object_id_field, item.object_id_type
+    is_item = (field is None or field.lower() not in _NOT_ITEM_FIELDS) and (
+        kind is None or kind.lower() not in _NOT_ITEM_FIELDS
+    )
     has_message = event.message_type is not None and event.message_type.upper() == "QUERY"
     if not is_item or (has_message and not query):
         return 0
     return _PLAIN_ACTIONS[event.action_name]
-
-
-def _names_item(item: _Object) -> bool:
-    """Return whether an object's field and type name no property of items."""
-    named = ((item.object_id_field or "").lower(), (item.object_id_type or "").lower())
-    return _NOT_ITEM_FIELDS.isdisjoint(named)
 
 
 UBI = json_format(name="ubi", keys=("action_name",), read=_read_action)

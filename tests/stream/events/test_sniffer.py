@@ -195,6 +195,14 @@ def test_a_content_type_decides_before_the_source(source: str) -> None:
         ({**NEUTRAL, "item_id": None, "itemId": "i1"}, ["item_id", "'itemId'"]),
         ({"ts_ms": TS_MS, "type": "view", "item_id": "i1", "visit": 3}, ["session_id", "'visit'"]),
         ({"behavior": "pv", "time": 3, "user_id": "u", "item_id": "i"}, ["'behavior'", "'time'"]),
+        (
+            {"behavior": "pv", "time": 3, "user_id": "u", "item_id": "i"},
+            ["rename what is misnamed, perhaps 'time' to ts_ms, 'behavior' to type"],
+        ),
+        (
+            {"tsMs": 3, "type": "click", "sessionId": "s", "productId": "i", "SearchTerm": "q"},
+            ["'tsMs' to ts_ms, 'productId' to item_id, 'sessionId' to session_id, 'SearchTerm'"],
+        ),
     ],
 )
 def test_misnamed_fields_are_named(line: dict[str, Any], named: list[str]) -> None:

@@ -149,6 +149,8 @@ def test_rejected_catalogue_lines(line: dict[str, Any], reason: str) -> None:
         {"behavior": "pv", "time": 1, "user_id": "jane", "item_id": "i"},
         {"event_name": "view_item", "user_pseudo_id": "p.1", "item_id": "i"},
         {"eventType": "click", "visitorId": "v", "item_id": "i"},
+        {"action_name": "click", "session_id": "s"},
+        {"event_name": "purchase", "user_pseudo_id": "p.1", "items": [{"item_id": "i"}]},
         {"action": "buy", "customer-id": 7, "item_id": "i", "price": 9.5},
         {"userId": "jane", "item_id": "i", "rating": 5, "Timestamp": 978300760},
     ],
@@ -161,7 +163,7 @@ def test_an_event_is_no_item(line: dict[str, Any]) -> None:
 
     assert reason == "unknown_type"
     assert "--source" in detail
-    assert events_of({**line, "title": "T"}, JSON_ITEM) != []
+    assert events_of({"item_id": "i", **line, "title": "T"}, JSON_ITEM) != []
 
 
 @pytest.mark.parametrize(
