@@ -177,6 +177,7 @@ def _micro_batches(
 
 def _batch(position: SourcePartition, records: Sequence[Record]) -> RecordBatch:
     has_headers = any(record.headers for record in records)
+    times_ms = [record.time_ms or 0 for record in records]
     return RecordBatch(
         position=position,
         offsets=[record.offset for record in records],
@@ -184,5 +185,6 @@ def _batch(position: SourcePartition, records: Sequence[Record]) -> RecordBatch:
         content_types=[record.content_type for record in records],
         keys=[record.key for record in records],
         values=[record.value for record in records],
+        times_ms=times_ms if any(times_ms) else (),
         headers=[record.headers for record in records] if has_headers else (),
     )

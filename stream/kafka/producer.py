@@ -111,17 +111,38 @@ class RecordProducer:
             self._num_partitions[topic] = len(self._partitions_for(topic))
         return self._num_partitions[topic]
 
-    def send(
-        self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers
+    def send(  # what a record has
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
+        *,
+        time_ms: int | None = None,
     ) -> None:
         """Send one record; `flush` says whether it arrived.
+
+        Args:
+            topic: which must be there.
+            partition: of it.
+            key: its bytes; None: none.
+            value: its bytes; None: none.
+            headers: names and values, in order.
+            time_ms: UTC epoch milliseconds that the record is of, where its topic keeps
+                what producers say; None: now.
 
         Raises:
             PublishFailed: the broker does not take it.
         """
         try:
             future = self._producer.send(
-                topic, value=value, key=key, headers=list(headers), partition=partition
+                topic,
+                value=value,
+                key=key,
+                headers=list(headers),
+                partition=partition,
+                timestamp_ms=time_ms,
             )
         except (KafkaError, ValueError) as error:
             raise self._failed(topic, error) from error

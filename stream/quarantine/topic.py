@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from stream.errors import PublishFailed, QuarantineUnavailable
-from stream.events.types import Rejection
+from stream.events.decoder import Decoder
+from stream.events.types import CatalogItem, Record, Rejection
 from stream.quarantine.records import (
     CONTENT_TYPE,
     MAX_TOPIC_VALUE_BYTES,
@@ -144,6 +145,9 @@ def publish_again(
     """Publish quarantined records to the partitions that they came from, as they came,
     and then note in the quarantine topic that they were.
 
+    What says no time of its own, such as a state of an item, keeps that of its record:
+    with a new one it would replace states that came since.
+
     A crash between the two publishes them again with the next call, which does no harm.
 
     Raises:
@@ -152,6 +156,7 @@ def publish_again(
     from stream.kafka.producer import RecordProducer  # noqa: PLC0415  # not for files
 
     once = {quarantined.place: quarantined for quarantined in records}.values()
+    decoder = Decoder(settings)
     with closing(RecordProducer(bootstrap, settings)) as producer:
         for quarantined in once:
             record = quarantined.record
@@ -164,6 +169,7 @@ def publish_again(
                 record.key,
                 record.value,
                 [(name, value.encode()) for name, value in headers],
+                time_ms=record.time_ms if _needs_its_time(record, decoder, now_ms) else None,
             )
         producer.flush()
         num_partitions = producer.num_partitions(settings.quarantine_topic)
@@ -181,3 +187,10 @@ def publish_again(
                 [(name, value.encode()) for name, value in marks.items()],
             )
         producer.flush()
+
+
+def _needs_its_time(record: Record, decoder: Decoder, now_ms: int) -> bool:
+    """Return whether what a record holds says no time, so that the record's counts."""
+    decoded = decoder.decode(replace(record, time_ms=None), now_ms)
+    is_untimed = any(isinstance(each, CatalogItem) and not each.ts_ms for each in decoded.events)
+    return is_untimed or bool(decoded.rejections)

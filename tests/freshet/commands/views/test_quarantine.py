@@ -257,6 +257,7 @@ def test_records_of_topics_go_back_to_where_they_came_from(
     good = json.dumps({**CLICK, "ts_ms": NOON_MS}).encode()
     binary = (("ce_specversion", "1.0"), ("ce_type", "freshet.search_click"))
     item = json.dumps({"item_id": "i1"}).encode()
+    search = json.dumps({"query_id": "q1", "user_query": "red", "client_id": "c"}).encode()
     rejections = [
         rejected(topics["clicks"], 0, good, "absurd_timestamp"),
         rejected(topics["clicks"], 0, good, "absurd_timestamp"),
@@ -266,6 +267,7 @@ def test_records_of_topics_go_back_to_where_they_came_from(
         rejected(topics["clicks"], 3, b" " * 600_000 + good, "oversized"),
         rejected("another", 4, good, "oversized"),
         rejected(topics["sessions"], 5, good, "unknown_type", binary),
+        rejected(topics["sessions"], 6, search, "oversized"),
     ]
     quarantine = TopicQuarantine(kafka_bootstrap, settings)
     quarantine.put(rejections, NOON_MS)
@@ -278,13 +280,17 @@ def test_records_of_topics_go_back_to_where_they_came_from(
     assert real.returncode == 0, real.stderr
 
     assert real.stdout == dry.stdout
-    assert [entry["time_ms"] for entry in first] == [NOON_MS + 5] * 7  # once each
+    assert [entry["time_ms"] for entry in first] == [NOON_MS + 5] * 8  # once each
     assert sorted(entry["reason"] for entry in listed(run, *where)) == [
         *("malformed", "oversized", "oversized", "too_late")
     ]
     assert published(kafka_bootstrap, topics["clicks"]) == [(b"k", good, "application/json")]
     assert published(kafka_bootstrap, topics["catalog"]) == [(b"k", item, "application/json")]
-    (event,) = KafkaPythonClient(kafka_bootstrap, settings).stored_records(topics["sessions"])
+    stored = KafkaPythonClient(kafka_bootstrap, settings).stored_records
+    (event, untimed) = stored(topics["sessions"])
+    (state,) = stored(topics["catalog"])
+    assert (untimed.time_ms, state.time_ms) == (NOON_MS + 5,) * 2
+    assert event.time_ms > NOON_MS + 5
     assert dict(event.headers).items() >= {name: text.encode() for name, text in binary}.items()
     run("quarantine", "replay", *where, "--reason", "too_late")
     assert len(published(kafka_bootstrap, topics["clicks"])) == 2
