@@ -42,7 +42,8 @@ class Objects:
                 "what fsspec wants for it"
             ) from error
         self._root = root.rstrip("/")
-        self._is_folder = "file" in self._files.protocol
+        protocol = self._files.protocol
+        self._is_folder = "file" in ((protocol,) if isinstance(protocol, str) else protocol)
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Return the names in a folder, without it, and the bytes of each.

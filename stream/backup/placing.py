@@ -16,11 +16,11 @@ from stream.backup.repository import PARALLEL_FILES, Backups, OnBytes, file_name
 from stream.errors import BackupDamaged, RestoreRefused, refusal
 from stream.files import sha256_of, sync_directory, sync_tree
 from stream.shard.locks import FileLock
+from stream.store.manifest import UNFINISHED_RESTORE_NAME
 
-_UNFINISHED = ".restore.tmp"
 _LOCK_NAME = ".lock"
 # What a fresh file system has in its root by itself.
-_NO_CONTENT = {"lost+found", _UNFINISHED}
+_NO_CONTENT = {"lost+found", UNFINISHED_RESTORE_NAME}
 
 
 @contextmanager
@@ -32,13 +32,11 @@ def unfinished(target: Path) -> Iterator[Path]:
         RestoreRefused: `target` has something in it, cannot be written, or another
             process restores into it.
     """
-    folder = target / _UNFINISHED
+    folder = target / UNFINISHED_RESTORE_NAME
     lock = FileLock(folder / _LOCK_NAME)
     try:
         target.mkdir(parents=True, exist_ok=True)
-        present = sorted(path.name for path in target.iterdir() if path.name not in _NO_CONTENT)
-        if present:
-            raise RestoreRefused(_not_empty(target, present))
+        _check_empty(target)
         folder.mkdir(exist_ok=True)
         if not lock.try_acquire():
             raise RestoreRefused(
@@ -101,11 +99,12 @@ def put_in_place(folder: Path, last: str) -> None:
         last: the name that goes last: without it, nobody takes the rest for whole.
 
     Raises:
-        RestoreRefused: the disk refused.
+        RestoreRefused: the disk refused, or somebody else put something there.
     """
     target = folder.parent
     try:
         sync_tree(folder)
+        _check_empty(target)
         names = sorted(path.name for path in folder.iterdir() if path.name != _LOCK_NAME)
         for name in sorted(names, key=lambda name: name == last):
             if name == last:
@@ -141,14 +140,12 @@ def _check_room(folder: Path, files: Sequence[BackedUpFile]) -> None:
         )
 
 
-def _not_empty(target: Path, present: Sequence[str]) -> str:
-    if (target / _UNFINISHED).exists():
-        return (
-            f"{target} has a restore that was broken off while it was put in place; remove the "
-            "folder, then do it again"
-        )
+def _check_empty(target: Path) -> None:
+    present = sorted(path.name for path in target.iterdir() if path.name not in _NO_CONTENT)
+    if not present:
+        return
     named = ", ".join(present[:3]) + (", ..." if len(present) > 3 else "")  # noqa: PLR2004  # enough to know it by
-    return (
+    raise RestoreRefused(
         f"{target} is not empty ({named}); a restore touches nothing that is there: stop what "
         f"uses it and move it away (mv {target} {target}.old), or choose another folder"
     )

@@ -71,13 +71,15 @@ class Backups:
             BackupMismatch: it is of a later version.
             BackupsUnavailable: the URL cannot be reached.
         """
-        if backup_id not in self.ids():
+        name = manifest_name(backup_id)
+        try:
+            content = self.objects.read(name)
+        except BackupDamaged as error:
             raise BackupMissing(
                 f"there is no backup {backup_id} at {self.url}; "
                 f"freshet backup list {self.url} shows which there are"
-            )
-        name = manifest_name(backup_id)
-        backup = decode_backup(self.objects.read(name), f"{self.url.rstrip('/')}/{name}")
+            ) from error
+        backup = decode_backup(content, f"{self.url.rstrip('/')}/{name}")
         if backup.backup_id != backup_id:
             raise BackupDamaged(f"{name} is the manifest of backup {backup.backup_id}")
         return backup

@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 MANIFEST_NAME = "store.json"
 
+UNFINISHED_RESTORE_NAME = ".restore.tmp"
+"""Of what is in a folder, beside nothing else, while a backup is restored into it."""
+
 MAX_SHARDS = 9999
 """What ``shard-0000`` can name."""
 

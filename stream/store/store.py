@@ -20,6 +20,7 @@ from stream.shard.rocksdb import busy
 from stream.shard.shard import Shard
 from stream.store.manifest import (
     MANIFEST_NAME,
+    UNFINISHED_RESTORE_NAME,
     StoreManifest,
     note_format_version,
     read_manifest,
@@ -82,6 +83,7 @@ class Store:
             StoreMismatch: the store was made with another half-life or session gap,
                 or another version.
             StoreUnreadable: the store is damaged, or `root` cannot be written.
+            StoreMissing: a backup is being restored into `root`.
         """
         try:
             manifest = read_manifest(root)
@@ -209,6 +211,11 @@ def _create(root: Path, settings: StreamSettings, num_shards: int) -> StoreManif
         half_life_seconds=settings.half_life_seconds,
         session_gap_seconds=settings.session_gap_seconds,
     )
+    if (root / UNFINISHED_RESTORE_NAME).exists():
+        raise StoreMissing(
+            f"a backup is being restored into {root}, or was and the restore broke off; wait for "
+            "it, or do it again, or remove what it left to begin with an empty store"
+        )
     try:
         root.mkdir(parents=True, exist_ok=True)
         write_manifest(root, manifest)

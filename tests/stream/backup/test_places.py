@@ -19,6 +19,7 @@ from stream.backup import claim, placing
 from stream.backup.create import create_backup
 from stream.backup.objects import Objects
 from stream.backup.repository import Backups
+from stream.backup.restore import restored_store
 from stream.backup.writer import BackupWriter, writing
 from stream.clock import now_ms
 from stream.errors import (
@@ -27,6 +28,7 @@ from stream.errors import (
     BackupsUnavailable,
     RestoreRefused,
     SettingsInvalid,
+    StoreMissing,
 )
 from stream.settings import StreamSettings
 from stream.store.store import Store
@@ -376,3 +378,34 @@ def test_two_restores_into_one_folder_do_not_mix(
     with placing.unfinished(tmp_path / "other"), pytest.raises(RestoreRefused, match="pid "):
         restore("other")
     restore("other")
+
+
+def test_no_new_store_is_begun_where_one_is_restored(
+    grow: Grow, back_up: BackUp, backups: Backups, settings: StreamSettings, tmp_path: Path
+) -> None:
+    """A stream that a supervisor starts meanwhile would read the topics from their
+    begin, and be in the way.
+    """
+    grow(5)
+    back_up()
+    other = tmp_path / "other"
+    with restored_store(backups, backups.newest(), other, settings, now_ms()):
+        with pytest.raises(StoreMissing, match="a backup is being restored into"):
+            Store.create_or_open(other, settings)
+        assert [path.name for path in other.iterdir()] == [".restore.tmp"]
+    check_whole(other, 5)
+
+
+def test_what_appears_in_the_folder_meanwhile_is_not_touched(
+    grow: Grow, back_up: BackUp, backups: Backups, settings: StreamSettings, tmp_path: Path
+) -> None:
+    """The folder is looked at again before anything is put in place."""
+    grow(5)
+    back_up()
+    other = tmp_path / "other"
+    with (
+        pytest.raises(RestoreRefused, match=r"not empty \(store.json\)"),
+        restored_store(backups, backups.newest(), other, settings, now_ms()),
+    ):
+        (other / "store.json").write_text("somebody else's")
+    assert (other / "store.json").read_text() == "somebody else's"
