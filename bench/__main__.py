@@ -4,6 +4,7 @@ import sys
 from importlib import import_module
 
 MEASUREMENTS = {
+    "faults": "bench.faults.faults",
     "files": "bench.files.files",
     "freshness": "bench.freshness.freshness",
     "ingest": "bench.ingest.ingest",

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Fetches Prometheus and Alertmanager with their tools into .tools/, where they are not there: Debian's packages, unpacked.
+# Fetches Prometheus, promtool and amtool into .tools/, where they are not there: Debian's packages, unpacked.
+# Debian's Alertmanager itself reads a template below /usr/share, so that it runs only where it is installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -42,8 +42,8 @@ class System:
         self.metrics: Mapping[str, str] = {
             name: f"127.0.0.1:{free_port()}" for name in ("stream", "tuner", "refresher", "server")
         }
-        self._config = folder / "freshet.toml"
-        self._config.write_text(_CONFIG.format(partitions=partitions))
+        self.config = folder / "freshet.toml"
+        self.config.write_text(_CONFIG.format(partitions=partitions))
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def run(self, *arguments: object) -> str:
@@ -52,27 +52,37 @@ class System:
         Raises:
             SystemExit: it failed.
         """
-        return run_freshet(*arguments, "--config", self._config)
+        return run_freshet(*arguments, "--config", self.config)
 
-    def start(self, name: str, *arguments: object) -> None:
-        """Start a long-running command; its log is ``NAME.log``."""
+    def start(
+        self, name: str, *arguments: object, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Start a long-running command; its log is ``NAME.log``.
+
+        Args:
+            name: of the process.
+            arguments: of ``freshet``.
+            environment: variables that it has besides.
+        """
         with self._log(name).open("ab") as log:
             self._running[name] = subprocess.Popen(
-                freshet(*arguments, "--config", self._config),
+                freshet(*arguments, "--config", self.config),
                 cwd=ROOT,
-                env=clean_environment(),
+                env={**clean_environment(), **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
 
-    def start_stream(self) -> None:
+    def start_stream(self, environment: Mapping[str, str] | None = None) -> None:
         """Start the stream on the topics."""
         address = self.metrics["stream"]
         source = ("--source", self.source, "--store", self.store)
-        self.start("stream", "stream", *source, "--metrics", address)
+        self.start("stream", "stream", *source, "--metrics", address, environment=environment)
 
-    def start_tuner(self, every: str, fresh_every: str) -> None:
+    def start_tuner(
+        self, every: str, fresh_every: str, environment: Mapping[str, str] | None = None
+    ) -> None:
         """Start the tuner with its period, and with that of its refresher; without one
         where that is empty.
         """
@@ -81,7 +91,7 @@ class System:
         if fresh_every:
             more += ("--fresh-every", fresh_every, "--servers", self.target)
             more += ("--fresh-metrics", self.metrics["refresher"])
-        self.start("tuner", "tune", *folders, "--every", every, *more)
+        self.start("tuner", "tune", *folders, "--every", every, *more, environment=environment)
 
     def start_refresher(self, every: str) -> None:
         """Start a refresher of its own, where no tuner has one."""
@@ -94,6 +104,18 @@ class System:
         address = self.metrics["server"]
         where = ("--artifacts", self.artifacts, "--listen", self.target)
         self.start("server", "serve", *where, "--metrics", address)
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send a process a signal; one that is killed is not missed by `check`."""
+        process = self._running[name]
+        process.send_signal(number)
+        if number is signal.SIGKILL:
+            process.wait()
+            del self._running[name]
+
+    def has_ended(self, name: str) -> bool:
+        """Whether a process that was started has ended by itself."""
+        return name in self._running and self._running[name].poll() is not None
 
     def stop(self, name: str) -> None:
         """Ask a process to stop and wait for it; one that does not is killed."""

@@ -178,6 +178,16 @@ class LocalBroker:
         self._end(signal.SIGTERM)
         self.start()
 
+    def pause(self) -> None:
+        """Suspend the broker: it accepts connections and answers nothing."""
+        if self._process is not None:
+            _signal_group(self._process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused broker run again."""
+        if self._process is not None:
+            _signal_group(self._process.pid, signal.SIGCONT)
+
     def wait(self) -> None:
         """Return only when the broker has ended by itself.
 

@@ -1,0 +1,1 @@
+"""Faults, injected while traffic runs, and the alerts that arrive."""

@@ -1,0 +1,1 @@
+"""A real Prometheus and Alertmanager with the rules as they are shipped."""

@@ -1,0 +1,60 @@
+"""The faults of the bench, held against the rules that must notice them."""
+
+import re
+
+import pytest
+
+from bench.faults.catalogue import FAULTS, SHORT
+from bench.faults.fault import Fault
+from bench.faults.faults import Told
+from bench.faults.quiet import QUIET
+from deploy.mixin.rules import alerts
+from deploy.mixin.settings import load_settings
+from testing.monitoring.webhook import Arrived
+
+
+def told(fault: Fault, summary: str, status: tuple[int, str]) -> Told:
+    """What came of a fault, by what was said."""
+    arrived = Arrived(
+        at=10.0,
+        channel=fault.severity,
+        labels={"alertname": fault.alert, "component": fault.component},
+        annotations={"summary": summary},
+    )
+    return Told(fault=fault, alert=arrived, seconds=10.0, others=(), status=status)
+
+
+def test_there_are_twenty_faults_and_three_that_are_none() -> None:
+    """Each has a name of its own, and the short version is of them."""
+    names = [fault.name for fault in FAULTS]
+
+    assert len(set(names)) == len(names) >= 20
+    assert set(SHORT) < set(names)
+    assert len(QUIET) == 3
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_fault_has_an_alert_as_urgent_as_it_says(fault: Fault) -> None:
+    """The rule is there, with that severity, and can have that component."""
+    rules = [rule for rule in alerts(load_settings()) if rule["alert"] == fault.alert]
+
+    assert fault.severity in {rule["labels"]["severity"] for rule in rules}
+    assert {rule["labels"]["component"] for rule in rules} & {
+        fault.component,
+        "{{ $labels.job }}",
+    }
+    assert re.compile(fault.says).groups >= 0
+    assert re.compile(fault.status).groups >= 0
+
+
+def test_an_alert_must_say_why_and_status_must_fail() -> None:
+    """An exit code of 0, or other words, do not count."""
+    fault = next(each for each in FAULTS if each.name == "broker killed")
+    good = "stream:1 has not heard from Kafka for 33s; 127.0.0.1:9092: refused"
+    status = "stream  DOWN\n  Kafka has not answered for 33 s"
+
+    assert told(fault, good, (1, status)).names_cause
+    assert told(fault, good, (1, status)).status_knows
+    assert not told(fault, "something is slow", (1, status)).names_cause
+    assert not told(fault, good, (0, status)).status_knows
+    assert not told(fault, good, (1, "all is well")).status_knows
