@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
 from bench.found import recall_of
+from bench.serving.ratios import measure_ratios
+from bench.serving.swaps import measure_swaps
 from model.artifact.encoder import TextEncoder, unit_rows
 from model.artifact.generation import open_generation
 from model.artifact.index.engine import load_engine
@@ -90,7 +92,21 @@ def run(argv: Sequence[str]) -> None:
         _serve_part(options.part, Path(options.artifacts))
         return
     for items in options.items:
+        if options.ratios or options.swaps:
+            _run_beside(options, items)
+            continue
         _run(argparse.Namespace(**{**vars(options), "items": items}))
+
+
+def _run_beside(options: argparse.Namespace, items: int) -> None:
+    """Measure ratios to other servers, or swaps, for one size."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_generation(folder, items, options.queries, options.dim, options.engine)
+        if options.ratios:
+            measure_ratios(folder, options.queries)
+        if options.swaps:
+            measure_swaps(folder, options.queries, options.swaps, options.workers)
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -121,6 +137,16 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--calls", type=int, default=2000, help="calls measured a row")
     parser.add_argument("--clients", type=int, default=2, help="clients calling at once")
+    parser.add_argument(
+        "--ratios",
+        action="store_true",
+        help="measure ratios instead: to a naive server with Annoy at the same recall, to an "
+        "empty method and the index query, of two workers to one",
+    )
+    parser.add_argument(
+        "--swaps", type=int, default=0, help="measure so many swaps under load instead"
+    )
+    parser.add_argument("--workers", type=int, default=1, help="of the server that swaps")
     parser.add_argument("--part", choices=["server", "shell", "overlay"], help=argparse.SUPPRESS)
     parser.add_argument("--artifacts", default="", help=argparse.SUPPRESS)
     return parser.parse_args(argv)

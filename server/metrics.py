@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
+from functools import lru_cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -130,8 +131,7 @@ class ServerMetrics:
             "When CURRENT was last looked at, Unix time; it stands still while a generation loads",
             registry=registry,
         )
-        for path in QueryPath:
-            self._queries.labels(path)
+        self._of_path = {path: self._queries.labels(path) for path in QueryPath}
         self._batched.labels("OK")
         for filter_path in FilterPath:
             self._filtered.labels(filter_path)
@@ -158,7 +158,7 @@ class ServerMetrics:
         """Count an answered query, and how many members of its session met with each
         outcome.
         """
-        self._queries.labels(path).inc()
+        self._of_path[path].inc()
         for outcome, members in context.items():
             self._context_members.labels(outcome).inc(members)
 
@@ -258,6 +258,9 @@ class CallMetrics:
         )
         for reason in Refused:
             self._refused.labels(reason)
+        # Of a call's metrics, finding them by label is most of the cost. There are a
+        # few methods, each with a dozen codes at most.
+        self._of_call = lru_cache(maxsize=256)(self._found)
 
     def watch(self, num_open: Callable[[], int], num_waiting: Callable[[], int]) -> None:
         """Compute the gauges at each scrape."""
@@ -268,8 +271,12 @@ class CallMetrics:
         """Count a call of `method` that ended with gRPC status `code` after
         `seconds`.
         """
-        self._requests.labels(method, code).inc()
-        self._request_seconds.labels(method).observe(seconds)
+        requests, request_seconds = self._of_call(method, code)
+        requests.inc()
+        request_seconds.observe(seconds)
+
+    def _found(self, method: str, code: str) -> tuple[Counter, Histogram]:
+        return self._requests.labels(method, code), self._request_seconds.labels(method)
 
     def waited(self, seconds: float) -> None:
         """Record how long a call waited for a thread."""

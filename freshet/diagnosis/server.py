@@ -78,6 +78,8 @@ def _facts(samples: Samples, now: float) -> Facts:
         "certified_recall": total(samples, "freshet_server_index_certified_recall"),
         "swaps": total(samples, "freshet_server_swaps_total"),
         "refused": total(samples, "freshet_server_swap_refused_total"),
+        "workers_up": total(samples, "freshet_server_worker_up"),
+        "worker_restarts": total(samples, "freshet_server_worker_restarts_total"),
         "newest_refused": total(samples, "freshet_server_newest_refused"),
         "watcher_age_seconds": max(now - heartbeat, 0.0) if heartbeat else None,
     }

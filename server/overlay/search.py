@@ -105,7 +105,7 @@ def _search_index(
         if not len(hidden):
             return ids, scores, least
         kept = ~_contains(hidden, ids)
-        missing = k - int(kept.sum()) - int((own >= least).sum())
+        missing = k - int(np.count_nonzero(kept)) - int(np.count_nonzero(own >= least))
         if count >= most or missing <= 0:
             return ids[kept], scores[kept], least
         # A further search costs as much as the first: ever more, so that there are few.

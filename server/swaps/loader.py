@@ -1,9 +1,10 @@
 """Loads a generation in a thread of its own, which a deadline abandons."""
 
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Event, Lock, Thread, get_native_id
 
 from server.errors import LoadStuck
 from server.live import LiveGeneration
@@ -27,6 +28,8 @@ class Loader:
         settings: the server's settings.
         clock_ms: the time now, UTC epoch milliseconds.
         keeps_files: see `LiveGeneration.load`.
+        niceness: of the thread that loads, on Linux: 0 as the process has it, 19 after
+            all others.
     """
 
     def __init__(
@@ -35,10 +38,12 @@ class Loader:
         *,
         clock_ms: Callable[[], int] = now_ms,
         keeps_files: bool = False,
+        niceness: int = 0,
     ) -> None:
         self._settings = settings
         self._clock_ms = clock_ms
         self._keeps_files = keeps_files
+        self._niceness = niceness
         self._lock = Lock()
         self.abandoned = 0
         """Loads that were given up and have not ended."""
@@ -65,6 +70,9 @@ class Loader:
         return attempt.result()
 
     def _loaded(self, path: Path, on_file: Callable[[Path], None]) -> LiveGeneration:
+        if self._niceness:
+            # Of this thread alone: Linux has a priority for each.
+            os.setpriority(os.PRIO_PROCESS, get_native_id(), self._niceness)
         return LiveGeneration.load(
             path,
             self._settings,

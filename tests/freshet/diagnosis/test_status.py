@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
+from freshet.diagnosis import server
 from freshet.diagnosis.processes import ProcessStatus, Targets
 from freshet.diagnosis.status import read_status
 from freshet.metrics import metrics_endpoint
@@ -208,3 +209,11 @@ def test_a_refresher_that_died_is_missed_where_answers_have_an_overlay(
     assert not refresher.up
     assert refresher.is_wanted
     assert "no metrics at" in refresher.problem
+
+
+def test_a_server_says_how_many_of_its_workers_live() -> None:
+    """One process alone says nothing of workers."""
+    ups = [({"worker": "0"}, 1.0), ({"worker": "1"}, 0.0)]
+
+    assert server._facts({"freshet_server_worker_up": ups}, 0.0)["workers_up"] == 1
+    assert server._facts({}, 0.0)["workers_up"] is None

@@ -1,0 +1,223 @@
+"""Ratios of one run: the product beside an empty method, its own index query, a naive
+server with Annoy at the same recall, and itself with several workers.
+
+Every figure of CPU is a median over rounds in which all servers are asked in turn.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from annoy import AnnoyIndex
+from numpy.typing import NDArray
+
+from bench.found import recall_of
+from bench.serving.callers import Caller, rate_of, requests_of
+from bench.serving.processes import ANNOY_FILE, NUM_TREES, Served, served
+from model.artifact.store import ArtifactStore
+from server.live import LiveGeneration
+from server.settings import ServerSettings
+
+KS = (10, 100)
+"""Hits of a call: a first page, and what is ranked again."""
+
+# Calls of a block: a tenth of a second of CPU. Rounds: their median is within 2 in 100
+# on a busy machine. Twice as many of either: twice as long.
+_BLOCK_CALLS, _ROUNDS = 150, 15
+_QUESTIONS = 300  # some 3,000 places: a recall within .005
+# Candidates that Annoy examines, from the first, each time so much more.
+_FIRST_SEARCH_K, _MORE = 1000, 1.25
+_MOST_SEARCH_K = 1_000_000
+# Processes that call without a pause, and for how long each time, in turn.
+_CALLERS, _SECONDS, _RATE_ROUNDS = 4, 3.0, 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ratios:
+    """The figures for one number of hits; CPU in milliseconds a call.
+
+    Attributes:
+        k: hits of a call.
+        recall: of the product's index.
+        naive_recall: of Annoy in the naive server.
+        naive_search_k: what it examines for that.
+        cpu_ms: of each server; `index` is the index query alone.
+        naive_by_product: CPU of the naive server over the product's.
+        product_by_parts: CPU of the product over that of an empty method, with as many
+            constant messages, and its own index query.
+        product_by_ready: the same, where the empty method has its answer as bytes.
+    """
+
+    k: int
+    recall: float
+    naive_recall: float
+    naive_search_k: int
+    cpu_ms: dict[str, float]
+    naive_by_product: float
+    product_by_parts: float
+    product_by_ready: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workers:
+    """Answers a second with one worker and with two, in turn; medians."""
+
+    k: int
+    one: float
+    two: float
+    two_by_one: float
+
+
+def measure_ratios(folder: Path, num_queries: int) -> None:
+    """Measure and print a JSON line for each figure.
+
+    Args:
+        folder: artifacts, with a generation that has `num_queries` known queries.
+        num_queries: how many.
+    """
+    store = ArtifactStore(folder)
+    settings = ServerSettings(canary_floor=0.0)
+    live = LiveGeneration.load(store.generation_path(store.current_id() or ""), settings)
+    naive = _naive_search_ks(live, folder)
+    _say("serve load", {"load": round(os.getloadavg()[0], 1), "cores": os.cpu_count()})
+    for k in KS:
+        _say("serve ratios", asdict(_ratios(live, folder, k, naive, num_queries)))
+    for k in KS:
+        _say("serve workers", asdict(_workers(folder, k, num_queries)))
+
+
+def _ratios(
+    live: LiveGeneration,
+    folder: Path,
+    k: int,
+    naive: dict[int, tuple[int, float]],
+    num_queries: int,
+) -> Ratios:
+    search_ks = [f"{each}={search_k}" for each, (search_k, _) in naive.items()]
+    requests = requests_of(k, num_queries)
+    found: dict[str, list[float]] = {}
+    with ExitStack() as stack:
+        servers = [
+            stack.enter_context(served("product", folder)),
+            stack.enter_context(served("naive", folder, *search_ks)),
+            stack.enter_context(served("empty", folder)),
+            stack.enter_context(served("ready", folder)),
+        ]
+        callers = {server.name: Caller(server.address) for server in servers}
+        for caller in callers.values():
+            caller.calls(requests[:_BLOCK_CALLS])
+        for number in range(_ROUNDS):
+            some = _block(requests, number)
+            for server in servers:
+                cpu = _cpu_of(server, callers[server.name], some)
+                found.setdefault(server.name, []).append(cpu)
+            found.setdefault("index", []).append(_index_cpu(live, k, number))
+        for caller in callers.values():
+            caller.close()
+    parts = [found[name] for name in ("product", "naive", "empty", "ready", "index")]
+    rounds = np.array(parts)
+    product, others, empty, ready, index = rounds
+    return Ratios(
+        k=k,
+        recall=recall_of(live, live.generation.query_vectors[:_QUESTIONS], k),
+        naive_recall=naive[k][1],
+        naive_search_k=naive[k][0],
+        cpu_ms={name: round(float(np.median(each)), 3) for name, each in found.items()},
+        naive_by_product=_median(others / product),
+        product_by_parts=_median(product / (empty + index)),
+        product_by_ready=_median(product / (ready + index)),
+    )
+
+
+def _median(rounds: NDArray[np.float64]) -> float:
+    return round(float(np.median(rounds)), 2)
+
+
+def _block(requests: Sequence[bytes], number: int) -> list[bytes]:
+    start = number * _BLOCK_CALLS
+    return [requests[(start + place) % len(requests)] for place in range(_BLOCK_CALLS)]
+
+
+def _cpu_of(server: Served, caller: Caller, requests: list[bytes]) -> float:
+    before = server.cpu_seconds()
+    called = caller.calls(requests)
+    if called.errors:
+        raise SystemExit(f"{called.errors} calls of the server {server.name} failed")
+    return 1000 * (server.cpu_seconds() - before) / len(requests)
+
+
+def _index_cpu(live: LiveGeneration, k: int, number: int) -> float:
+    vectors = live.generation.query_vectors
+    started = time.thread_time()
+    for place in range(_BLOCK_CALLS):
+        live.index.search(vectors[(number * _BLOCK_CALLS + place) % len(vectors)], k)
+    return 1000 * (time.thread_time() - started) / _BLOCK_CALLS
+
+
+def _workers(folder: Path, k: int, num_queries: int) -> Workers:
+    rates: dict[str, list[float]] = {"1": [], "2": []}
+    for _ in range(_RATE_ROUNDS):
+        for workers, found in rates.items():
+            with served("product", folder, workers) as server:
+                rate_of(server.address, k, num_queries, _CALLERS, _SECONDS / 3)
+                found.append(rate_of(server.address, k, num_queries, _CALLERS, _SECONDS))
+    one, two = np.array(rates["1"]), np.array(rates["2"])
+    return Workers(
+        k=k,
+        one=round(float(np.median(one)), 1),
+        two=round(float(np.median(two)), 1),
+        two_by_one=_median(two / one),
+    )
+
+
+def _naive_search_ks(live: LiveGeneration, folder: Path) -> dict[int, tuple[int, float]]:
+    """Build the naive index; return for each `k` the least `search_k` that finds what
+    the product's finds, and the recall that it has.
+    """
+    generation = live.generation
+    index = AnnoyIndex(generation.manifest.dim, "angular")
+    index.set_seed(1)
+    for item, vector in enumerate(generation.item_vectors):
+        index.add_item(item, vector)
+    index.build(NUM_TREES, n_jobs=1)
+    index.save(str(folder / ANNOY_FILE))
+    found = {}
+    vectors = generation.query_vectors[:_QUESTIONS]
+    for k in KS:
+        wanted, search_k = recall_of(live, vectors, k), _FIRST_SEARCH_K
+        recall = _annoy_recall(index, generation.item_vectors, vectors, k, search_k)
+        while recall < wanted and search_k < _MOST_SEARCH_K:
+            search_k = int(search_k * _MORE)
+            recall = _annoy_recall(index, generation.item_vectors, vectors, k, search_k)
+        found[k] = (search_k, recall)
+    return found
+
+
+def _annoy_recall(
+    index: AnnoyIndex,
+    items: NDArray[np.float32],
+    vectors: Iterable[NDArray[np.float32]],
+    k: int,
+    search_k: int,
+) -> float:
+    shares = []
+    for vector in vectors:
+        scores = items @ vector
+        least = np.partition(scores, len(scores) - k)[len(scores) - k]
+        ids = index.get_nns_by_vector(vector, k, search_k)
+        shares.append(float((scores[ids] >= least - 1e-6).mean()))
+    return round(float(np.mean(shares)), 4)
+
+
+def _say(name: str, figures: dict[str, object]) -> None:
+    print(json.dumps({"bench": name, **figures}), flush=True)
+
+
+if __name__ == "__main__":
+    measure_ratios(Path(sys.argv[1]), int(sys.argv[2]))

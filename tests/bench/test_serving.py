@@ -1,0 +1,52 @@
+"""Servers beside each other, as the bench measures them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.serve import write_generation
+from bench.serving import ratios, swaps
+from bench.serving.ratios import measure_ratios
+from bench.serving.swaps import measure_swaps
+
+
+def test_swaps_under_load_are_counted_and_fail_no_call(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls go on with swaps and without, to the product and to an empty method."""
+    monkeypatch.setattr(swaps, "_RATE", 200.0)
+    write_generation(tmp_path, num_items=500, num_queries=50, dim=16, engine_name="exact")
+
+    measure_swaps(tmp_path, num_queries=50, swaps=3, workers=1)
+
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["swaps"] == 3
+    assert figures["errors"] == [0, 0]
+    assert min(figures["calls"]) > 0
+    assert set(figures["p99"]) == {"product", "empty"}
+    assert figures["peak_by_two_generations"] > 0
+
+
+def test_ratios_are_of_servers_that_answer_alike(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The naive server finds at least what the product's index does."""
+    for name, value in (("_ROUNDS", 1), ("_BLOCK_CALLS", 5), ("_RATE_ROUNDS", 1)):
+        monkeypatch.setattr(ratios, name, value)
+    monkeypatch.setattr(ratios, "_SECONDS", 0.3)
+    monkeypatch.setattr(ratios, "_CALLERS", 1)
+    monkeypatch.setattr(ratios, "KS", (10,))
+    write_generation(tmp_path, num_items=500, num_queries=50, dim=16, engine_name="exact")
+
+    measure_ratios(tmp_path, num_queries=50)
+
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    found = [line for line in lines if line["bench"] == "serve ratios"]
+    assert [line["k"] for line in found] == [10]
+    for line in found:
+        assert line["naive_recall"] >= line["recall"] > 0.9
+        assert set(line["cpu_ms"]) == {"product", "naive", "empty", "ready", "index"}
+        assert min(line["cpu_ms"].values()) > 0
+    workers = [line for line in lines if line["bench"] == "serve workers"]
+    assert [line["two"] > 0 for line in workers] == [True]
