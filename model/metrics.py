@@ -27,7 +27,8 @@ class TunerMetrics:
         )
         self._runs = Counter(
             "freshet_tuner_runs",
-            "Runs by outcome: published, unchanged, failed",
+            "Runs by outcome: published, pinned (published, not live: another is pinned), "
+            "unchanged, failed",
             ["outcome"],
             registry=registry,
         )
@@ -85,6 +86,13 @@ class TunerMetrics:
             registry=registry,
         )
 
+        self._pinned = Gauge(
+            "freshet_tuner_pinned_timestamp_seconds",
+            "Since when the generation is pinned, so that nothing new goes live, Unix time; "
+            "absent while none is",
+            ["generation"],
+            registry=registry,
+        )
         self._refresher_down = Gauge(
             "freshet_tuner_refresher_down_info",
             "1 at why the refresher that this tuner runs has ended and is started again",
@@ -121,13 +129,21 @@ class TunerMetrics:
     def succeeded(
         self, *, outcome: str, generation_id: str, now_seconds: float, run_seconds: float
     ) -> None:
-        """A run ended well, with `outcome` ``published`` or ``unchanged``."""
+        """A run ended well, with `outcome` ``published``, ``pinned`` or
+        ``unchanged``.
+        """
         self._runs.labels(outcome).inc()
         self._in_a_row.set(0)
         self._last_success.set(now_seconds)
         self._run_seconds.observe(run_seconds)
         self._generation.clear()
         self._generation.labels(generation_id).set(1)
+
+    def pinned(self, generation_id: str | None, since_ms: int) -> None:
+        """A generation is pinned since then; None: none is."""
+        self._pinned.clear()
+        if generation_id is not None:
+            self._pinned.labels(generation_id).set(since_ms / 1000)
 
     def judged(self, generation_id: str, own_title_recall: float | None) -> None:
         """The gate has found this of the live generation; None: it did not look."""

@@ -1,5 +1,8 @@
 """The periodic loop: take a snapshot, refresh the live generation with it.
 
+While a generation is pinned, it goes on from what it has published since, and none of
+that goes live.
+
 A refresher that wants a generation early (`model.artifact.wanted`) shortens the wait.
 """
 
@@ -13,7 +16,7 @@ from threading import Event
 from model.artifact import wanted
 from model.artifact.generation import Generation, open_generation
 from model.artifact.provenance import CATALOG_KEY, catalog_hash, model_settings
-from model.artifact.store import ArtifactStore
+from model.artifact.store import ArtifactStore, Pin
 from model.errors import ArtifactError, ModelError, TrainingCancelled
 from model.metrics import TunerMetrics
 from model.publishing.gate import OWN_TITLE_RECALL
@@ -52,7 +55,8 @@ class TunerEvent:
     """What the tuner just did.
 
     Attributes:
-        kind: ``training``, ``published``, ``unchanged`` or ``failed``.
+        kind: ``training``, ``published``, ``pinned`` (published, but another generation
+            is pinned), ``unchanged`` or ``failed``.
         generation_id: the generation that is live now; empty: none is.
         detail: for ``failed`` the message.
         seconds: since the run began.
@@ -88,6 +92,7 @@ def run_tuner(
     first_pause = _FIRST_PAUSE_SECONDS
     while not stop.is_set():
         began = time.monotonic()
+        _tell_pin(store, metrics)
         _run_once(snapshots, opener, settings, metrics, stop, on_event)
         if _live_id(store):
             pause = settings.tune_every_seconds - (time.monotonic() - began)
@@ -105,7 +110,9 @@ def _wait(seconds: float, store: ArtifactStore, metrics: TunerMetrics, stop: Eve
     """
     left = seconds
     while not stop.is_set() and left > 0:
-        early = wanted.asked(store.root)
+        pin = _tell_pin(store, metrics)
+        # What is published while one is pinned fulfils no wish.
+        early = wanted.asked(store.root) if pin is None else None
         if early is not None and _is_withdrawn(store):
             logger.info("tuning early reason=%s detail=%s", early.reason, early.detail)
             metrics.wanted_early(early.reason)
@@ -114,6 +121,13 @@ def _wait(seconds: float, store: ArtifactStore, metrics: TunerMetrics, stop: Eve
         look = left if early is not None else min(left, _LOOK_SECONDS)
         stop.wait(look)
         left -= look
+
+
+def _tell_pin(store: ArtifactStore, metrics: TunerMetrics) -> Pin | None:
+    """Return the pin, and have the metrics tell of it."""
+    pin = store.pin()
+    metrics.pinned(None if pin is None else pin.generation_id, 0 if pin is None else pin.since_ms)
+    return pin
 
 
 def _is_withdrawn(store: ArtifactStore) -> bool:
@@ -126,7 +140,7 @@ def _is_withdrawn(store: ArtifactStore) -> bool:
 
 
 class _Opener:
-    """Opens the live generation.
+    """Opens the generation that a training goes on from.
 
     What this process wrote or verified before, it does not verify again.
     """
@@ -135,27 +149,47 @@ class _Opener:
         self.store = store
         self._verified = ""
 
-    def open_live(self) -> Generation | None:
-        """Return the parent of the next training.
+    def open_parent(self) -> Generation | None:
+        """Return the parent of the next training: the live generation, or the newest
+        that passed the gate since another one was pinned.
 
         None where there is none, or where it cannot be read: then training starts from
         scratch.
         """
         try:
-            current = self.store.current_id()
-            if not current:
+            wanted_id = _published_since_pin(self.store) or self.store.current_id()
+            if not wanted_id:
                 return None
-            path = self.store.generation_path(current)
-            live = open_generation(path, verify=current != self._verified)
+            path = self.store.generation_path(wanted_id)
+            parent = open_generation(path, verify=wanted_id != self._verified)
         except ArtifactError as error:
             logger.warning("live generation cannot be read; training from scratch error=%s", error)
             return None
-        self._verified = current
-        return live
+        self._verified = wanted_id
+        return parent
 
     def wrote(self, generation_id: str) -> None:
         """Take a generation for verified that was just published."""
         self._verified = generation_id
+
+
+def _published_since_pin(store: ArtifactStore) -> str:
+    """Return the newest generation that passed the gate since one was pinned; empty:
+    there is none, or nothing is pinned.
+    """
+    pin = store.pin()
+    if pin is None:
+        return ""
+    for generation_id in reversed(store.generation_ids()):
+        try:
+            manifest = store.manifest(generation_id)
+        except ArtifactError:
+            continue
+        if manifest.created_ms <= pin.since_ms:
+            break
+        if manifest.gate.passed:
+            return generation_id
+    return ""
 
 
 def _run_once(
@@ -198,8 +232,9 @@ def _run_once(
             now_seconds=time.time(),
             run_seconds=seconds(),
         )
-        metrics.judged(generation_id, _own_title_recall(opener.store, generation_id))
-        notify(outcome, generation_id)
+        live_id = _live_id(opener.store)
+        metrics.judged(live_id, _own_title_recall(opener.store, live_id))
+        notify(outcome, live_id)
     finally:
         metrics.run_ended()
 
@@ -212,19 +247,20 @@ def _tune(
     stop: Event,
     notify: Callable[[str, str], None],
 ) -> tuple[str, str]:
-    """Return the outcome, and the generation that is live after it."""
+    """Return the outcome, and the generation that it brought or confirmed."""
     with snapshots() as source:
         arrays = source.arrays
         metrics.saw_items(int((arrays.item_available & ~arrays.item_deleted).sum()))
-        live = opener.open_live()
-        if live is not None and _same(live.manifest, source, settings):
-            return "unchanged", live.id
-        notify("training", live.id if live is not None else "")
+        parent = opener.open_parent()
+        if parent is not None and _same(parent.manifest, source, settings):
+            return "unchanged", parent.id
+        notify("training", _live_id(opener.store))
         generation_id = train_and_publish(
-            source, opener.store, settings, warm=live, is_cancelled=stop.is_set
+            source, opener.store, settings, warm=parent, is_cancelled=stop.is_set
         )
         opener.wrote(generation_id)
-    return "published", generation_id
+    is_live = _live_id(opener.store) == generation_id
+    return ("published" if is_live else "pinned"), generation_id
 
 
 def _same(manifest: manifest_pb.Generation, source: SnapshotInput, settings: ModelSettings) -> bool:

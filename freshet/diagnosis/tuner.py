@@ -44,7 +44,18 @@ def _facts(samples: Samples, now: float) -> Facts:
         "active_items": total(samples, "freshet_tuner_active_items"),
         "own_title_recall": total(samples, "freshet_tuner_own_title_recall"),
         "started_age_seconds": age("process_start_time_seconds"),
+        **_pin(samples, now),
     }
+
+
+def _pin(samples: Samples, now: float) -> Facts:
+    """Return which generation is pinned, and for how long; nothing where none is."""
+    for labels, since in samples.get("freshet_tuner_pinned_timestamp_seconds", []):
+        return {
+            "pinned": f"{labels.get('generation') or '?'}: nothing newer goes live",
+            "pinned_age_seconds": now - since if since else None,
+        }
+    return {}
 
 
 def _problems(facts: Facts) -> list[Problem]:

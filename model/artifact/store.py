@@ -1,7 +1,10 @@
-"""The artifact folder: which generations there are, and which one is current."""
+"""The artifact folder: which generations there are, which one is current, and whether
+it is pinned.
+"""
 
 import re
 import secrets
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from shutil import rmtree
@@ -9,7 +12,7 @@ from shutil import rmtree
 from model.artifact.manifest import read_manifest
 from model.errors import ArtifactError
 from protos import manifest_v1_pb2 as manifest_pb
-from stream.files import read_plain
+from stream.files import read_plain, replace_file
 
 _ID_PATTERN = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
 
@@ -29,6 +32,19 @@ def new_generation_id(now_ms: int) -> str:
     second, millisecond = divmod(now_ms, 1000)
     suffix = millisecond << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
     return f"{datetime.fromtimestamp(second, UTC):%Y%m%dT%H%M%SZ}-{suffix:06x}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """The generation that servers stay on, whatever a tuner publishes.
+
+    Attributes:
+        generation_id: which; empty: the file cannot be read, and still pins.
+        since_ms: when it was pinned, UTC epoch milliseconds; 0: not known.
+    """
+
+    generation_id: str
+    since_ms: int
 
 
 class ArtifactStore:
@@ -69,6 +85,41 @@ class ArtifactStore:
             )
         return text
 
+    def pin(self) -> Pin | None:
+        """Return what `PINNED` says; None: nothing is pinned.
+
+        A file that cannot be read, or that says something else, pins all the same:
+        whoever put it there wanted nothing to change.
+        """
+        try:
+            content = read_plain(self.root / "PINNED", _MOST_POINTER_BYTES)
+        except FileNotFoundError:
+            return None
+        except OSError:
+            return Pin(generation_id="", since_ms=0)
+        generation_id, _, since_ms = (
+            content.decode("utf-8", errors="replace").strip().partition(" ")
+        )
+        if not _ID_PATTERN.fullmatch(generation_id):
+            return Pin(generation_id="", since_ms=0)
+        is_time = since_ms.isascii() and since_ms.isdecimal()
+        return Pin(generation_id=generation_id, since_ms=int(since_ms) if is_time else 0)
+
+    def set_pin(self, pin: Pin | None) -> None:
+        """Pin a generation, or with None none.
+
+        Raises:
+            ArtifactError: the file cannot be written.
+        """
+        path = self.root / "PINNED"
+        try:
+            if pin is None:
+                path.unlink(missing_ok=True)
+            else:
+                replace_file(path, f"{pin.generation_id} {pin.since_ms}\n".encode())
+        except OSError as error:
+            raise ArtifactError(f"{path} cannot be written: {error}") from error
+
     def manifest(self, generation_id: str) -> manifest_pb.Generation:
         """Read a generation's manifest alone.
 
@@ -80,13 +131,16 @@ class ArtifactStore:
         return read_manifest(self.generation_path(generation_id))
 
     def remove(self, generation_id: str) -> None:
-        """Delete a generation that is not current.
+        """Delete a generation that is neither current nor pinned.
 
         A server that has it mapped keeps answering from it.
 
         Raises:
-            ArtifactError: it is the current one.
+            ArtifactError: it is one of them.
         """
         if generation_id == self.current_id():
             raise ArtifactError(f"generation {generation_id} is current and cannot be removed")
+        pin = self.pin()
+        if pin is not None and generation_id == pin.generation_id:
+            raise ArtifactError(f"generation {generation_id} is pinned and cannot be removed")
         rmtree(self.generation_path(generation_id), ignore_errors=True)

@@ -52,7 +52,8 @@ def publish(
     *,
     verified: Generation | None = None,
 ) -> str:
-    """Write a generation, judge it, and make it the live one if it passes.
+    """Write a generation, judge it, and make it the live one if it passes, and none is
+    pinned.
 
     Args:
         trained: the trained model.
@@ -61,10 +62,11 @@ def publish(
         store: the artifact folder.
         settings: the index engine, bounds of the gate, how many generations to keep.
         now_ms: the time to put into id and manifest.
-        verified: a generation that needs no more verifying, should it be the live one.
+        verified: a generation that needs no more verifying, should it be the live one
+            or the parent.
 
     Returns:
-        The id of the generation, which is now live.
+        The id of the generation, which is now live unless another one is pinned.
 
     Raises:
         GateRefused: it is on disk to be looked into, but the live generation is still
@@ -83,7 +85,7 @@ def publish(
             live = _live(store, verified)
             candidate = _candidate(trained, arrays, items, index.trial.recall)
             verdict = judge(candidate, live, settings)
-            parent = live if live is not None and live.id == trained.parent else None
+            parent = _parent(trained, live, verified)
             context = choose_context_weights(trained, arrays, _standing_context(parent))
             feedback = choose_feedback_weight(trained, arrays, _standing_feedback(parent))
             manifest = _manifest(trained, arrays, snapshot, settings, verdict, index)
@@ -100,7 +102,7 @@ def publish(
             f"a generation cannot be written below {store.root}: {error}"
         ) from error
     if verdict.passed:
-        use_generation(store, generation_id, verify=False)
+        _go_live(store, generation_id)
     _prune(store, settings.keep_generations)
     if not verdict.passed:
         raise GateRefused(generation_id, verdict.reasons)
@@ -132,6 +134,30 @@ def use_generation(store: ArtifactStore, generation_id: str, *, verify: bool = T
     except OSError as error:
         raise ArtifactError(f"{store.root / 'CURRENT'} cannot be written: {error}") from error
     logger.info("generation live id=%s", generation_id)
+
+
+def _go_live(store: ArtifactStore, generation_id: str) -> None:
+    """Make a generation that passed the live one, unless another one is pinned."""
+    pin = store.pin()
+    if pin is None:
+        use_generation(store, generation_id, verify=False)
+        return
+    logger.warning(
+        "generation not live id=%s pinned=%s; `freshet generations unpin` lets the next go live",
+        generation_id,
+        pin.generation_id or "?",
+    )
+
+
+def _parent(
+    trained: TrainedModel, live: Generation | None, verified: Generation | None
+) -> Generation | None:
+    """Return the generation that a training went on from; None: it began from scratch.
+
+    The live one, or one that a pin keeps from being it.
+    """
+    found = (each for each in (live, verified) if each is not None and each.id == trained.parent)
+    return next(found, None)
 
 
 def _write_arrays(
@@ -299,19 +325,20 @@ def _standing_feedback(parent: Generation | None) -> float:
 def _prune(store: ArtifactStore, keep: int) -> None:
     """Keep the newest `keep` that passed the gate and a few that did not.
 
-    The live one always.
+    The live one and a pinned one always.
 
     What a killed writer left half-made goes, too: there is one writer at a time.
     """
     for left in (store.root / "generations").glob(".*.tmp"):
         rmtree(left, ignore_errors=True)
-    current = store.current_id()
+    pin = store.pin()
+    kept = {store.current_id(), "" if pin is None else pin.generation_id}
     passed: list[str] = []
     refused: list[str] = []
     for generation_id in store.generation_ids():
         (passed if _passed(store, generation_id) else refused).append(generation_id)
     for generation_id in [*passed[:-keep], *refused[:-_KEPT_REFUSED]]:
-        if generation_id != current:
+        if generation_id not in kept:
             store.remove(generation_id)
             logger.info("generation removed id=%s", generation_id)
 

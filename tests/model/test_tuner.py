@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from model.artifact import wanted
 from model.artifact.generation import Generation, open_generation
-from model.artifact.store import ArtifactStore
+from model.artifact.store import ArtifactStore, Pin
 from model.metrics import TunerMetrics
 from model.publishing.refresh import SnapshotInput, train_and_publish
 from model.settings import ModelSettings
@@ -404,3 +404,50 @@ def test_where_the_gate_asked_for_no_titles_nothing_is_told(
 
     families = {family.name: family for family in registry.collect()}
     assert not families["freshet_tuner_own_title_recall"].samples
+
+
+def test_nothing_goes_live_while_one_is_pinned(
+    run: Run,
+    root: Path,
+    snapshots: Snapshots,
+    artifacts: ArtifactStore,
+    registry: CollectorRegistry,
+) -> None:
+    """The tuner publishes all the same, each from the one before, trains nothing twice,
+    tells of the pin, and what comes after it goes live.
+    """
+    run.until(1, snapshots)
+    pinned = artifacts.current_id() or ""
+    artifacts.set_pin(Pin(generation_id=pinned, since_ms=artifacts.manifest(pinned).created_ms))
+
+    def add_facts(number: int) -> None:
+        fill_store(
+            root,
+            [click(number * 10**9 + n, f"n{number}-{n}", "teapot", "teapot-red") for n in range(5)],
+        )
+
+    add_facts(1)
+    kinds = run.until(2, snapshots)
+    add_facts(2)
+    kinds += run.until(1, snapshots, keep_generations=1)
+
+    assert kinds == ["training", "pinned", "unchanged", "training", "pinned"]
+    assert {event.generation_id for event in run.events} == {pinned}
+    assert artifacts.current_id() == pinned
+    first, newest = artifacts.generation_ids()
+    assert first == pinned  # kept, although only the newest is
+    since = registry.get_sample_value(
+        "freshet_tuner_pinned_timestamp_seconds", {"generation": pinned}
+    )
+    assert since == artifacts.manifest(pinned).created_ms / 1000
+    assert registry.get_sample_value("freshet_tuner_runs_total", {"outcome": "pinned"}) == 2
+    parent = artifacts.manifest(newest).parent
+    assert parent not in ("", pinned)
+
+    artifacts.set_pin(None)
+    assert run.until(1, snapshots) == ["training", "published"]
+    assert artifacts.manifest(artifacts.current_id() or "").parent == pinned
+    assert (
+        registry.get_sample_value("freshet_tuner_pinned_timestamp_seconds", {"generation": pinned})
+        is None
+    )

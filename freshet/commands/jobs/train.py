@@ -36,6 +36,8 @@ def train(
 ) -> None:
     """Train one generation and publish it; its id is the last line on stdout.
 
+    It becomes current, unless another one is pinned.
+
     \b
     freshet train --store shop.store --artifacts artifacts --budget 5m
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
@@ -61,4 +63,11 @@ def train(
                 raise CommandError(
                     "stopped; no generation was published", exit_code=EXIT_INTERRUPTED
                 ) from None
+    pin = artifact_store.pin()
+    if pin is not None and pin.generation_id != generation_id:
+        click.echo(
+            f"freshet: not current: {pin.generation_id or 'another generation'} is pinned; "
+            "`freshet generations unpin` ends that",
+            err=True,
+        )
     click.echo(generation_id)

@@ -1,4 +1,6 @@
-"""`freshet generations`: which there are, what is in one, which one is current."""
+"""`freshet generations`: which there are, what is in one, which one is current, and
+whether it stays so.
+"""
 
 import json
 from pathlib import Path
@@ -10,35 +12,37 @@ from freshet.process import CommandError
 from freshet.stores.artifacts import existing_artifacts
 from freshet.terminal import options
 from freshet.terminal.output import named_values, table
-from model.artifact.store import ArtifactStore
+from model.artifact.store import ArtifactStore, Pin
 from model.errors import ArtifactError
 from model.publishing.publish import use_generation
 from protos.manifest_v1_pb2 import Generation
+from stream.clock import now_ms
 
 
 @click.group()
 def generations() -> None:
-    """List the generations of an artifacts folder, show one, or make one current."""
+    """List the generations of an artifacts folder; show, use or pin one."""
 
 
 @generations.command(name="list")
 @options.artifacts_option
 @options.json_option
 def generations_list(*, artifacts: Path, as_json: bool) -> None:
-    """List the generations, oldest first; a star marks the current one."""
+    """List the generations, oldest first; * marks the current one, P a pinned one."""
     store = existing_artifacts(artifacts)
-    current = _current_id(store)
+    current, pinned = _current_id(store), _pinned_id(store)
     found = {name: _manifest_or_problem(store, name) for name in store.generation_ids()}
     if as_json:
         entries = [
-            _list_entry(name, each, is_current=name == current) for name, each in found.items()
+            _list_entry(name, each, is_current=name == current) | {"pinned": name == pinned}
+            for name, each in found.items()
         ]
         click.echo(json.dumps(entries))
         return
     if not found:
         raise CommandError(f"{artifacts} has no generation yet; make one with `freshet train`")
     rows = [
-        ("*" if name == current else "", name, *_list_cells(each)) for name, each in found.items()
+        (_mark(name, current, pinned), name, *_list_cells(each)) for name, each in found.items()
     ]
     click.echo(table(("", "generation", "items", "queries", "gate", "evaluation"), rows))
 
@@ -76,15 +80,84 @@ def generations_show(*, generation_id: str | None, artifacts: Path, as_json: boo
 def generations_use(*, generation_id: str, artifacts: Path, as_json: bool) -> None:
     """Make a generation current, after verifying all its files.
 
-    Servers swap to it within their poll interval.
+    Servers swap to it within their poll interval. Where another one is pinned, the pin
+    moves to this one.
     """
     store = existing_artifacts(artifacts)
-    before = _current_id(store)
+    before, pinned = _current_id(store), _pinned_id(store)
     use_generation(store, generation_id)
+    moved = pinned is not None and pinned != generation_id
+    if moved:
+        store.set_pin(Pin(generation_id=generation_id, since_ms=now_ms()))
     if as_json:
-        click.echo(json.dumps({"current": generation_id, "before": before}))
-    else:
-        click.echo(f"{generation_id} is current now (before: {before or 'none'})")
+        click.echo(
+            json.dumps({"current": generation_id, "before": before, "pinned": pinned is not None})
+        )
+        return
+    click.echo(f"{generation_id} is current now (before: {before or 'none'})")
+    if pinned is not None:
+        what = (
+            f"the pin moved to it (before: {pinned or 'unreadable'})" if moved else "it is pinned"
+        )
+        click.echo(f"{what}: what a tuner publishes does not go live")
+
+
+@generations.command(name="pin")
+@click.argument("generation_id", metavar="[ID]", required=False)
+@options.artifacts_option
+@options.json_option
+def generations_pin(*, generation_id: str | None, artifacts: Path, as_json: bool) -> None:
+    """Make a generation current and keep it so, whatever a tuner publishes.
+
+    Without an ID, it pins the current one. The tuner goes on training and publishing;
+    `freshet generations unpin` lets the next generation go live.
+    """
+    store = existing_artifacts(artifacts)
+    current = _current_id(store)
+    chosen = generation_id or current
+    if chosen is None:
+        raise CommandError(f"{artifacts} has no current generation; make one with `freshet train`")
+    before = store.pin()
+    # The pin comes first: a tuner that publishes meanwhile moves nothing.
+    if before is None or before.generation_id != chosen:
+        store.set_pin(Pin(generation_id=chosen, since_ms=now_ms()))
+    try:
+        if chosen != current:
+            use_generation(store, chosen)
+    except (ArtifactError, OSError):
+        store.set_pin(before)
+        raise
+    if as_json:
+        click.echo(json.dumps({"current": chosen, "before": current, "pinned": True}))
+        return
+    click.echo(f"{chosen} is current and pinned (current before: {current or 'none'})")
+    click.echo("what a tuner publishes does not go live until `freshet generations unpin`")
+
+
+@generations.command(name="unpin")
+@options.artifacts_option
+@options.json_option
+def generations_unpin(*, artifacts: Path, as_json: bool) -> None:
+    """Let what a tuner publishes go live again.
+
+    The current generation stays until the tuner's next one, or until `freshet
+    generations use` chooses another.
+    """
+    store = existing_artifacts(artifacts)
+    before = _pinned_id(store)
+    store.set_pin(None)
+    if as_json:
+        click.echo(json.dumps({"current": _current_id(store), "pinned": False}))
+        return
+    if before is None:
+        click.echo("no generation was pinned")
+        return
+    newest = store.generation_ids()[-1:]
+    click.echo(
+        f"{before or 'the generation'} is pinned no more; the tuner's next generation goes live"
+    )
+    if newest and newest[0] != _current_id(store):
+        click.echo(f"the newest there is {newest[0]}: `freshet generations use` takes it at once")
 
 
 def _current_id(store: ArtifactStore) -> str | None:
@@ -97,6 +170,17 @@ def _current_id(store: ArtifactStore) -> str | None:
     except ArtifactError as error:
         click.echo(f"freshet: {error}", err=True)
         return None
+
+
+def _pinned_id(store: ArtifactStore) -> str | None:
+    """Return the pinned generation; empty: the file does not say; None: none is."""
+    pin = store.pin()
+    return None if pin is None else pin.generation_id
+
+
+def _mark(generation_id: str, current: str | None, pinned: str | None) -> str:
+    marks = (("*", generation_id == current), ("P", generation_id == pinned))
+    return "".join(mark for mark, holds in marks if holds)
 
 
 def _manifest_or_problem(store: ArtifactStore, generation_id: str) -> Generation | str:

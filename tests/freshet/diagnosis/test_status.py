@@ -112,6 +112,24 @@ def test_a_tuner_tells_why_its_refresher_does_not_run(free_port: Callable[[], in
     assert found[1].problem == "the tuner starts it again: ended with code 2: no store"
 
 
+def test_a_tuner_tells_of_a_pin(free_port: Callable[[], int]) -> None:
+    """Which generation is pinned, and for how long; nothing where none is."""
+    registry, at, nobody = CollectorRegistry(), *(f"127.0.0.1:{free_port()}" for _ in range(2))
+    metrics = TunerMetrics(registry)
+    found = []
+    with metrics_endpoint(at, registry):
+        for generation_id, since_ms in (("g-1", 1_000), ("", 0), (None, 0)):
+            metrics.pinned(generation_id, since_ms)
+            tuner = _asked(replace(_all_at(nobody), tuner=at))["tuner"]
+            found.append((tuner.facts.get("pinned"), bool(tuner.facts.get("pinned_age_seconds"))))
+
+    assert found == [
+        ("g-1: nothing newer goes live", True),
+        ("?: nothing newer goes live", False),
+        (None, False),
+    ]
+
+
 def test_what_does_not_answer_is_down(free_port: Callable[[], int], addresses: Addresses) -> None:
     """A wrong port is told from a process that is another one."""
     nowhere = f"127.0.0.1:{free_port()}"

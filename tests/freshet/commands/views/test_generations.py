@@ -30,7 +30,7 @@ def test_rolling_back_is_one_command(shop: Shop, run: Command) -> None:
     first, second = shop.generation_ids
 
     back = run("generations", "use", first, "--artifacts", shop.artifacts, "--json")
-    assert json.loads(back.stdout) == {"current": first, "before": second}
+    assert json.loads(back.stdout) == {"current": first, "before": second, "pinned": False}
     assert (shop.artifacts / "CURRENT").read_text().strip() == first
     assert run("generations", "use", second, "--artifacts", shop.artifacts).returncode == 0
 
@@ -67,7 +67,11 @@ def test_a_pointer_that_names_nothing_can_be_mended(
 
     assert "does not hold a generation id" in listed.stderr
     assert [each["current"] for each in json.loads(listed.stdout)] == [False, False]
-    assert json.loads(mended.stdout) == {"current": shop.generation_ids[0], "before": None}
+    assert json.loads(mended.stdout) == {
+        "current": shop.generation_ids[0],
+        "before": None,
+        "pinned": False,
+    }
 
 
 def test_a_generation_that_is_not_there_is_named(shop: Shop, run: Command) -> None:
@@ -93,3 +97,79 @@ def test_a_corrupt_generation_is_one_clear_line(shop: Shop, tmp_path: Path, run:
         ]
         assert outcome.returncode == 1
         assert "manifest.json is not a generation manifest" in line
+
+
+def pin_of(artifacts: Path) -> str:
+    """Return what the artifacts folder says is pinned."""
+    return (artifacts / "PINNED").read_text().partition(" ")[0]
+
+
+def test_a_pin_makes_current_and_stays_until_it_is_lifted(
+    shop: Shop, tmp_path: Path, run: Command
+) -> None:
+    """`pin` is one step, `use` moves the pin and says so, `unpin` says what follows."""
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(shop.artifacts, artifacts)
+    first, second = shop.generation_ids
+
+    def generations(*arguments: str) -> str:
+        outcome = run("generations", *arguments, "--artifacts", artifacts)
+        assert outcome.returncode == 0, outcome.stderr
+        return outcome.stdout
+
+    assert f"{first} is current and pinned (current before: {second})" in generations("pin", first)
+    assert (artifacts / "CURRENT").read_text().strip() == pin_of(artifacts) == first
+    assert f"*P  {first}" in generations("list")
+    listed = json.loads(generations("list", "--json"))
+    assert [each["pinned"] for each in listed] == [True, False]
+
+    assert f"the pin moved to it (before: {first})" in generations("use", second)
+    assert (artifacts / "CURRENT").read_text().strip() == pin_of(artifacts) == second
+    assert "it is pinned" in generations("use", second)
+    since = (artifacts / "PINNED").read_text()
+    generations("pin")
+    assert (artifacts / "PINNED").read_text() == since  # as long as before
+
+    assert f"{second} is pinned no more" in generations("unpin")
+    assert not (artifacts / "PINNED").exists()
+    assert "no generation was pinned" in generations("unpin")
+    assert json.loads(generations("pin", "--json")) == {
+        "current": second,
+        "before": second,
+        "pinned": True,
+    }
+
+
+def test_what_cannot_be_pinned_changes_nothing(shop: Shop, tmp_path: Path, run: Command) -> None:
+    """A generation that is not there, or is corrupt."""
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(shop.artifacts, artifacts)
+    first, second = shop.generation_ids
+    (artifacts / "generations" / first / "item_vectors.npy").write_bytes(b"")
+
+    for generation_id in (first, "20200101T000000Z-abcdef"):
+        outcome = run("generations", "pin", generation_id, "--artifacts", artifacts)
+        assert outcome.returncode == 1
+        assert generation_id in outcome.stderr
+        assert not (artifacts / "PINNED").exists()
+        assert (artifacts / "CURRENT").read_text().strip() == second
+
+
+def test_a_pin_that_says_nothing_pins_all_the_same(
+    shop: Shop, tmp_path: Path, run: Command
+) -> None:
+    """Until it is lifted, or made anew."""
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(shop.artifacts, artifacts)
+    (artifacts / "PINNED").write_text("rubbish")
+    _, second = shop.generation_ids
+
+    used = run("generations", "use", second, "--artifacts", artifacts).stdout
+
+    assert "the pin moved to it (before: unreadable)" in used
+    assert pin_of(artifacts) == second
+    (artifacts / "PINNED").write_text("rubbish")
+    assert (
+        "the generation is pinned no more"
+        in run("generations", "unpin", "--artifacts", artifacts).stdout
+    )
