@@ -29,7 +29,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "confluent": ("confluent_kafka",),
     "model": ("annoy", "bm25s", "torch", "torch_geometric"),
     "client": ("freshet_client", "grpc"),
-    "server": ("annoy", "grpc", "grpc_health", "grpc_reflection"),
+    "server": ("annoy", "google.rpc", "grpc", "grpc_health", "grpc_reflection"),
 }
 """The modules that each extra of the installation brings."""
 
@@ -84,7 +84,11 @@ def missing_module(
         extras: what the command needs.
     """
     name = str(error.name)
-    brought_by = [each for each, modules in EXTRAS.items() if name.partition(".")[0] in modules]
+    brought_by = [
+        each
+        for each, modules in EXTRAS.items()
+        if any(f"{name}.".startswith(f"{module}.") for module in modules)
+    ]
     missing = [extra for extra in extras if not _is_installed(extra)]
     if not brought_by:
         advice = "install Freshet again: pip install --force-reinstall freshet"

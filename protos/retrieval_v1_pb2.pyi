@@ -41,6 +41,16 @@ class QueryPath(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     QUERY_PATH_KNOWN: _ClassVar[QueryPath]
     QUERY_PATH_ENCODED: _ClassVar[QueryPath]
     QUERY_PATH_FRESH: _ClassVar[QueryPath]
+
+class GenerationState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    GENERATION_STATE_UNSPECIFIED: _ClassVar[GenerationState]
+    GENERATION_STATE_IDLE: _ClassVar[GenerationState]
+    GENERATION_STATE_LIVE: _ClassVar[GenerationState]
+    GENERATION_STATE_LOADING: _ClassVar[GenerationState]
+    GENERATION_STATE_WAITING: _ClassVar[GenerationState]
+    GENERATION_STATE_REFUSED: _ClassVar[GenerationState]
+    GENERATION_STATE_UNREADABLE: _ClassVar[GenerationState]
 FILTER_PATH_UNSPECIFIED: FilterPath
 FILTER_PATH_EXACT: FilterPath
 FILTER_PATH_WIDENED: FilterPath
@@ -61,6 +71,13 @@ QUERY_PATH_UNSPECIFIED: QueryPath
 QUERY_PATH_KNOWN: QueryPath
 QUERY_PATH_ENCODED: QueryPath
 QUERY_PATH_FRESH: QueryPath
+GENERATION_STATE_UNSPECIFIED: GenerationState
+GENERATION_STATE_IDLE: GenerationState
+GENERATION_STATE_LIVE: GenerationState
+GENERATION_STATE_LOADING: GenerationState
+GENERATION_STATE_WAITING: GenerationState
+GENERATION_STATE_REFUSED: GenerationState
+GENERATION_STATE_UNREADABLE: GenerationState
 
 class RetrieveRequest(_message.Message):
     __slots__ = ("query", "k", "min_freshness", "context_item_ids", "context_queries", "filter")
@@ -399,3 +416,60 @@ class AskedQuery(_message.Message):
     query: str
     count: int
     def __init__(self, query: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
+
+class ListGenerationsRequest(_message.Message):
+    __slots__ = ("limit",)
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    limit: int
+    def __init__(self, limit: _Optional[int] = ...) -> None: ...
+
+class ListGenerationsResponse(_message.Message):
+    __slots__ = ("generations", "current", "pinned", "pinned_since_ms")
+    GENERATIONS_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_FIELD_NUMBER: _ClassVar[int]
+    PINNED_FIELD_NUMBER: _ClassVar[int]
+    PINNED_SINCE_MS_FIELD_NUMBER: _ClassVar[int]
+    generations: _containers.RepeatedCompositeFieldContainer[GenerationInfo]
+    current: str
+    pinned: str
+    pinned_since_ms: int
+    def __init__(self, generations: _Optional[_Iterable[_Union[GenerationInfo, _Mapping]]] = ..., current: _Optional[str] = ..., pinned: _Optional[str] = ..., pinned_since_ms: _Optional[int] = ...) -> None: ...
+
+class GenerationInfo(_message.Message):
+    __slots__ = ("generation_id", "state", "reason", "created_ms", "parent", "snapshot_ms", "watermark_ms", "num_items", "num_queries", "num_indexed", "gate_passed", "gate_reasons", "evaluation", "index_engine")
+    class EvaluationEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    GENERATION_ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    CREATED_MS_FIELD_NUMBER: _ClassVar[int]
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_MS_FIELD_NUMBER: _ClassVar[int]
+    WATERMARK_MS_FIELD_NUMBER: _ClassVar[int]
+    NUM_ITEMS_FIELD_NUMBER: _ClassVar[int]
+    NUM_QUERIES_FIELD_NUMBER: _ClassVar[int]
+    NUM_INDEXED_FIELD_NUMBER: _ClassVar[int]
+    GATE_PASSED_FIELD_NUMBER: _ClassVar[int]
+    GATE_REASONS_FIELD_NUMBER: _ClassVar[int]
+    EVALUATION_FIELD_NUMBER: _ClassVar[int]
+    INDEX_ENGINE_FIELD_NUMBER: _ClassVar[int]
+    generation_id: str
+    state: GenerationState
+    reason: str
+    created_ms: int
+    parent: str
+    snapshot_ms: int
+    watermark_ms: int
+    num_items: int
+    num_queries: int
+    num_indexed: int
+    gate_passed: bool
+    gate_reasons: _containers.RepeatedScalarFieldContainer[str]
+    evaluation: _containers.ScalarMap[str, float]
+    index_engine: str
+    def __init__(self, generation_id: _Optional[str] = ..., state: _Optional[_Union[GenerationState, str]] = ..., reason: _Optional[str] = ..., created_ms: _Optional[int] = ..., parent: _Optional[str] = ..., snapshot_ms: _Optional[int] = ..., watermark_ms: _Optional[int] = ..., num_items: _Optional[int] = ..., num_queries: _Optional[int] = ..., num_indexed: _Optional[int] = ..., gate_passed: _Optional[bool] = ..., gate_reasons: _Optional[_Iterable[str]] = ..., evaluation: _Optional[_Mapping[str, float]] = ..., index_engine: _Optional[str] = ...) -> None: ...

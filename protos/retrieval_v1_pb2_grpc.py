@@ -63,6 +63,11 @@ class RetrievalServiceStub:
                 request_serializer=protos_dot_retrieval__v1__pb2.GetFreshnessRequest.SerializeToString,
                 response_deserializer=protos_dot_retrieval__v1__pb2.GetFreshnessResponse.FromString,
                 _registered_method=True)
+        self.ListGenerations = channel.unary_unary(
+                '/freshet.retrieval.v1.RetrievalService/ListGenerations',
+                request_serializer=protos_dot_retrieval__v1__pb2.ListGenerationsRequest.SerializeToString,
+                response_deserializer=protos_dot_retrieval__v1__pb2.ListGenerationsResponse.FromString,
+                _registered_method=True)
         self.GetAsked = channel.unary_unary(
                 '/freshet.retrieval.v1.RetrievalService/GetAsked',
                 request_serializer=protos_dot_retrieval__v1__pb2.GetAskedRequest.SerializeToString,
@@ -118,6 +123,13 @@ class RetrievalServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListGenerations(self, request, context):
+        """The generations in this server's artifacts folder, newest first: which is live, what is refused and why, what is pinned.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetAsked(self, request, context):
         """The queries that were asked most in the last minutes: what a refresher recomputes first. Counts are estimates: memory is bounded.
         """
@@ -152,6 +164,11 @@ def add_RetrievalServiceServicer_to_server(servicer, server):
                     servicer.GetFreshness,
                     request_deserializer=protos_dot_retrieval__v1__pb2.GetFreshnessRequest.FromString,
                     response_serializer=protos_dot_retrieval__v1__pb2.GetFreshnessResponse.SerializeToString,
+            ),
+            'ListGenerations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListGenerations,
+                    request_deserializer=protos_dot_retrieval__v1__pb2.ListGenerationsRequest.FromString,
+                    response_serializer=protos_dot_retrieval__v1__pb2.ListGenerationsResponse.SerializeToString,
             ),
             'GetAsked': grpc.unary_unary_rpc_method_handler(
                     servicer.GetAsked,
@@ -298,6 +315,33 @@ class RetrievalService:
             '/freshet.retrieval.v1.RetrievalService/GetFreshness',
             protos_dot_retrieval__v1__pb2.GetFreshnessRequest.SerializeToString,
             protos_dot_retrieval__v1__pb2.GetFreshnessResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListGenerations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/freshet.retrieval.v1.RetrievalService/ListGenerations',
+            protos_dot_retrieval__v1__pb2.ListGenerationsRequest.SerializeToString,
+            protos_dot_retrieval__v1__pb2.ListGenerationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

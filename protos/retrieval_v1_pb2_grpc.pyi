@@ -56,6 +56,8 @@ class RetrievalServiceStub:
     """Why an item answers a query, or does not, as far as generation and overlay tell. NOT_FOUND: neither has the item."""
     GetFreshness: _grpc.UnaryUnaryMultiCallable[_retrieval_v1_pb2.GetFreshnessRequest, _retrieval_v1_pb2.GetFreshnessResponse]
     """The freshness of the live generation. Never fails: `ready` says whether Retrieve would answer."""
+    ListGenerations: _grpc.UnaryUnaryMultiCallable[_retrieval_v1_pb2.ListGenerationsRequest, _retrieval_v1_pb2.ListGenerationsResponse]
+    """The generations in this server's artifacts folder, newest first: which is live, what is refused and why, what is pinned."""
     GetAsked: _grpc.UnaryUnaryMultiCallable[_retrieval_v1_pb2.GetAskedRequest, _retrieval_v1_pb2.GetAskedResponse]
     """The queries that were asked most in the last minutes: what a refresher recomputes first. Counts are estimates: memory is bounded."""
 
@@ -87,6 +89,8 @@ class RetrievalServiceAsyncStub(RetrievalServiceStub):
     """Why an item answers a query, or does not, as far as generation and overlay tell. NOT_FOUND: neither has the item."""
     GetFreshness: _aio.UnaryUnaryMultiCallable[_retrieval_v1_pb2.GetFreshnessRequest, _retrieval_v1_pb2.GetFreshnessResponse]  # type: ignore[assignment]
     """The freshness of the live generation. Never fails: `ready` says whether Retrieve would answer."""
+    ListGenerations: _aio.UnaryUnaryMultiCallable[_retrieval_v1_pb2.ListGenerationsRequest, _retrieval_v1_pb2.ListGenerationsResponse]  # type: ignore[assignment]
+    """The generations in this server's artifacts folder, newest first: which is live, what is refused and why, what is pinned."""
     GetAsked: _aio.UnaryUnaryMultiCallable[_retrieval_v1_pb2.GetAskedRequest, _retrieval_v1_pb2.GetAskedResponse]  # type: ignore[assignment]
     """The queries that were asked most in the last minutes: what a refresher recomputes first. Counts are estimates: memory is bounded."""
 
@@ -145,6 +149,14 @@ class RetrievalServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_retrieval_v1_pb2.GetFreshnessResponse, _abc.Awaitable[_retrieval_v1_pb2.GetFreshnessResponse]]:
         """The freshness of the live generation. Never fails: `ready` says whether Retrieve would answer."""
+
+    @_abc_1.abstractmethod
+    def ListGenerations(
+        self,
+        request: _retrieval_v1_pb2.ListGenerationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_retrieval_v1_pb2.ListGenerationsResponse, _abc.Awaitable[_retrieval_v1_pb2.ListGenerationsResponse]]:
+        """The generations in this server's artifacts folder, newest first: which is live, what is refused and why, what is pinned."""
 
     @_abc_1.abstractmethod
     def GetAsked(

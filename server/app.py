@@ -29,6 +29,7 @@ from server.calls.open_calls import OpenCalls
 from server.errors import ArtifactsMissing, ListenFailed
 from server.index_recall import RecallSampler
 from server.methods.batch import batch_size
+from server.methods.generations import GenerationList
 from server.metrics import CallMetrics, IndexMetrics, OverlayMetrics, Refused, ServerMetrics
 from server.security.tls import server_credentials
 from server.security.tokens import TokenFile
@@ -148,6 +149,7 @@ class RetrievalServer:
             self._metrics,
             self.asked if sharing is None else AskedEverywhere(self.asked, sharing.asked),
             self._sampler,
+            GenerationList(ArtifactStore(artifacts_path), self._watcher, self.views),
             clock_ms=clock_ms,
         )
         self._health = Health()
@@ -252,7 +254,7 @@ class RetrievalServer:
         server = grpc.server(
             self._door, options=_options(self._settings, shares_port=self._sharing is not None)
         )
-        for method in ("GetFreshness", "GetAsked"):
+        for method in ("GetFreshness", "GetAsked", "ListGenerations"):
             _answer_at(self._side_door, self._service, method)
         for method in ("Retrieve", "SimilarItems", "Explain"):
             _answer_at(self._door, self._service, method)

@@ -27,6 +27,7 @@ from server.index_recall import RecallSampler
 from server.methods.batch import batched_error, check_batch
 from server.methods.explain import explain, parse_explain
 from server.methods.failures import failure_of
+from server.methods.generations import GenerationList
 from server.methods.similar import parse_similar, similar_items, source_of
 from server.metrics import ServerMetrics
 from server.overlay.view import LiveView
@@ -52,10 +53,11 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
         metrics: where requests are counted.
         asked: where queries are counted.
         sampler: asks some of them again, to measure the index.
+        generations: lists those on disk.
         clock_ms: the time now, UTC epoch milliseconds.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # its parts, wired in one place
         self,
         views: LiveViews,
         watcher: Watching,
@@ -63,6 +65,7 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
         metrics: ServerMetrics,
         asked: AskedQueries | AskedEverywhere,
         sampler: RecallSampler,
+        generations: GenerationList,
         *,
         clock_ms: Callable[[], int] = now_ms,
     ) -> None:
@@ -72,6 +75,7 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
         self._metrics = metrics
         self._asked = asked
         self._sampler = sampler
+        self._generations = generations
         self._clock_ms = clock_ms
 
     def Retrieve(  # type: ignore[override]  # see `server.answers.prepared`
@@ -115,6 +119,13 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
     ) -> retrieval_pb.GetAskedResponse:
         """Return what was asked most in the last minutes; see the contract."""
         return self._answer("GetAsked", context, lambda: self._most_asked(request.limit))
+
+    def ListGenerations(
+        self, request: retrieval_pb.ListGenerationsRequest, context: grpc.ServicerContext
+    ) -> retrieval_pb.ListGenerationsResponse:
+        """Return the generations on disk; see the contract."""
+        listed = self._generations
+        return self._answer("ListGenerations", context, lambda: listed.newest(request.limit))
 
     def receipt_now(self) -> Receipt | None:
         """Return the receipt an answer would carry now; None: not ready."""

@@ -34,6 +34,7 @@ from freshet_client.explanation import (
     PathKind,
     VectorSource,
 )
+from freshet_client.generations import GenerationInfo, GenerationsResult, GenerationState
 from freshet_client.retries import RetryPolicy
 from freshet_client.session import Context
 from freshet_client.similar import SimilarResult
@@ -51,6 +52,9 @@ __all__ = [
     "ExplainedPath",
     "Explanation",
     "Freshness",
+    "GenerationInfo",
+    "GenerationState",
+    "GenerationsResult",
     "Hit",
     "ItemState",
     "ItemUnknown",

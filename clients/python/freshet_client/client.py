@@ -24,6 +24,7 @@ from freshet_client.batch import BatchResult, Query, batch_result_of
 from freshet_client.connection import Connection
 from freshet_client.errors import ClientError, NoGeneration, QueryRefused
 from freshet_client.explanation import Explanation, explanation_of
+from freshet_client.generations import GenerationsResult, generations_of
 from freshet_client.protos import retrieval_v1_pb2 as retrieval_pb
 from freshet_client.retries import DEFAULT_RETRY, RetryPolicy
 from freshet_client.session import NO_CONTEXT, Context
@@ -213,6 +214,25 @@ class RetrievalClient:
         )
         response = retrieval_pb.ExplainResponse
         return explanation_of(self._connection.call("Explain", request, response, timeout_seconds))
+
+    def list_generations(
+        self, limit: int = 0, *, timeout_seconds: float | None = None
+    ) -> GenerationsResult:
+        """Return the generations that the server has on disk: live, refused, pinned.
+
+        Args:
+            limit: at most so many, the newest; 0: twenty.
+            timeout_seconds: how long this call may take; None: the client's default.
+
+        Raises:
+            QueryRefused: the limit is more than 100.
+            ClientError: as `freshness` does.
+        """
+        request = retrieval_pb.ListGenerationsRequest(limit=limit)
+        response = retrieval_pb.ListGenerationsResponse
+        return generations_of(
+            self._connection.call("ListGenerations", request, response, timeout_seconds)
+        )
 
     def asked(self, limit: int = 0, *, timeout_seconds: float | None = None) -> AskedQueries:
         """Return what the server was asked most in the last minutes.

@@ -120,6 +120,7 @@ _RESPONSES: dict[str, type[Message]] = {
     "SimilarItems": retrieval_pb.SimilarItemsResponse,
     "Explain": retrieval_pb.ExplainResponse,
     "GetFreshness": retrieval_pb.GetFreshnessResponse,
+    "ListGenerations": retrieval_pb.ListGenerationsResponse,
     "GetAsked": retrieval_pb.GetAskedResponse,
 }
 

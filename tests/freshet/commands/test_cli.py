@@ -201,7 +201,8 @@ def test_the_modules_of_each_extra_are_those_of_pyproject() -> None:
     )
     optional: Mapping[str, list[str]] = project["optional-dependencies"]
     always = set(map(_distribution, project["dependencies"]))
-    distributions = packages_distributions()
+    # Several distributions share the namespace `google`.
+    distributions = {**packages_distributions(), "google.rpc": ["googleapis-common-protos"]}
 
     for extra, modules in EXTRAS.items():
         required = [each for each in optional[extra] if not each.startswith("freshet[")]
