@@ -114,7 +114,8 @@ class ModelSettings:
     # and of a wide catalogue few by their names; docs/experiments.md has more.
     title_loss: float = 0.5
     """Weight of the loss that lets every item be found by its own title, relative to
-    the main loss of 1.
+    the main loss of 1, in shops whose queries have words of titles
+    (`TrainingSet.asks_in_words_of_titles`).
     """
     # By hand: some 10% of a step. Twice as many: more of a wide catalogue a step, four
     # times their scores.

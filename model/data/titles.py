@@ -10,7 +10,7 @@ import numpy as np
 from model.data.texts import HashedTexts
 from model.settings import ModelSettings
 from protos.text import normalize_query
-from stream.dtypes import Int64s
+from stream.dtypes import Bools, Int64s
 from stream.graph.arrays import GraphArrays
 
 
@@ -31,6 +31,33 @@ class Titles:
     name: Int64s
     starts: Int64s
     term: Int64s
+
+    def shares_word(self, texts: HashedTexts, node: Int64s, item: Int64s) -> Bools:
+        """Return ``bool [n]``, whether each text has a term of the item's title; not
+        where the item has none.
+
+        Args:
+            texts: with terms numbered as these.
+            node: ``int64 [n]``, of which text.
+            item: ``int64 [n]``, of which item.
+        """
+        place = np.minimum(np.searchsorted(self.item, item), max(len(self.item) - 1, 0))
+        shares = np.zeros(len(item), dtype=np.bool_)
+        if not len(self.item) or not len(texts.node):
+            return shares
+        with_title = np.flatnonzero(self.item[place] == item)
+        lengths = (self.starts[place + 1] - self.starts[place])[with_title]
+        pair = np.repeat(with_title, lengths)
+        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        term = self.term[self.starts[place[pair]] + within]
+        is_asked = np.zeros(int(max(node.max(initial=0), texts.node[-1])) + 1, dtype=np.bool_)
+        is_asked[node] = True
+        own = np.flatnonzero(is_asked[texts.node])
+        # A node and a term as one number.
+        size = int(max(texts.term.max(initial=0), self.term.max(initial=0))) + 1
+        known = texts.node[own] * size + texts.term[own]
+        shares[pair[np.isin(node[pair] * size + term, known)]] = True
+        return shares
 
 
 def titles_of(arrays: GraphArrays) -> list[str]:

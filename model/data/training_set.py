@@ -26,6 +26,14 @@ _LEAST_EDGES = 20
 # (docs/experiments.md), .09 where it gains little and new items lose, and .3 to 1.8
 # where it loses; twice as much would do it for the second, too.
 _RARELY_ASKED = 0.05
+# Share of edges whose query has a word of the item's title, below which titles are
+# another language than what is asked in. It is 0 and .01 where training titles costs
+# sessions and known queries their say, .35 and .5 where it helps (docs/experiments.md);
+# twice as much would be as far from both.
+_TITLES_ASKED = 0.1
+# Edges that are looked at for it, evenly over all: a tenth of a second, a share that
+# is right to half a hundredth. Twice as many: twice as long.
+_MOST_LOOKED_AT = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +88,19 @@ class TrainingSet:
             return False
         asked = 1.0 - float(has_clicks[self.validation_item].mean())
         return asked < _RARELY_ASKED * (1.0 - float(has_clicks.mean()))
+
+    @property
+    def asks_in_words_of_titles(self) -> bool:
+        """Whether queries have words in common with the titles of the items that they
+        lead to. Where they do not, such as tags of bands or article numbers for titles,
+        to find an item by its title is another task, which takes room from this one.
+        """
+        query, item = self.whole.edge_query, self.whole.edge_item
+        chosen = np.unique(np.linspace(0, len(query) - 1, _MOST_LOOKED_AT).astype(np.int64))
+        if not len(query):
+            return True
+        shared = self.titles.shares_word(self.texts, query[chosen], item[chosen])
+        return float(shared.mean()) >= _TITLES_ASKED
 
 
 def build_training_set(

@@ -82,9 +82,12 @@ class Learner:
         self._source_hyperedge = torch.from_numpy(part.source_hyperedge).to(self.train_graph.home)
 
     def _of_objective(self) -> ModelSettings:
-        """Return the settings of the loss, by what the held-out edges lead to."""
+        """Return the settings of the loss, by what the held-out edges lead to, and by
+        whether queries speak as titles do.
+        """
         if not self.data.ranks_catalogue:
-            return replace(self.settings, num_negatives=0)
+            title_loss = self.settings.title_loss if self.data.asks_in_words_of_titles else 0.0
+            return replace(self.settings, num_negatives=0, title_loss=title_loss)
         if not self.settings.num_negatives:
             return self.settings
         return replace(self.settings, title_loss=_HELD_BY_TITLES * self.settings.title_loss)

@@ -222,3 +222,39 @@ def test_without_held_out_edges_the_catalogue_is_not_ranked(
     arrays = make_arrays([click(each, f"s-{each}", "mug", "mug-red") for each in range(5)])
 
     assert not build_training_set(arrays, settings).ranks_catalogue
+
+
+@pytest.mark.parametrize(
+    ("query", "title", "is_asked"),
+    [
+        ("red mug", "Mug, red", True),
+        ("red", "Mug &amp; Co", False),
+        ("shoegaze", "Slowdive", False),
+        ("mug", "", False),
+    ],
+)
+def test_whether_queries_have_words_of_titles(
+    make_arrays: MakeArrays, settings: ModelSettings, query: str, title: str, *, is_asked: bool
+) -> None:
+    """By the edges: what nobody clicked says nothing."""
+    items = [CatalogItem(item_id=f"i-{number}", title=title) for number in range(30)]
+    other = CatalogItem(item_id="other", title=f"{query} other")
+    clicks = [click(each, f"s-{each}", query, f"i-{each}") for each in range(30)]
+
+    data = build_training_set(make_arrays(clicks, [*items, other]), settings)
+
+    assert data.asks_in_words_of_titles == is_asked
+
+
+def test_a_tenth_of_the_edges_is_enough(make_arrays: MakeArrays, settings: ModelSettings) -> None:
+    """Whatever the title of the others."""
+    items = [
+        CatalogItem(item_id=f"i-{number}", title="mug" if number % 10 == 0 else f"Z{number}")
+        for number in range(40)
+    ]
+    clicks = [click(each, f"s-{each}", "mug", f"i-{each}") for each in range(40)]
+
+    assert build_training_set(make_arrays(clicks, items), settings).asks_in_words_of_titles
+    assert not build_training_set(
+        make_arrays(clicks[1:], items[1:]), settings
+    ).asks_in_words_of_titles
