@@ -61,7 +61,8 @@ def erase(
 ) -> None:
     """Forget a user, a session or an item for good.
 
-    Everything derived from it is removed, and no replay brings it back.
+    Everything derived from it is removed, and no replay brings it back. An ID that
+    begins with a dash goes behind two of them: -- -x7.
 
     \b
     freshet erase user u-4711 --kafka localhost:9092
