@@ -1,7 +1,7 @@
 """Which values of an attribute a test accepts, in a generation and in an overlay."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,9 @@ from model.artifact.attributes.table import AttributeTable
 from server.filters.conditions import AnyOf, NumberRange, Present, Test
 from server.overlay.attributes import OverlayColumn
 from stream.dtypes import Bools, Int64s
+
+Int32s = NDArray[np.int32]
+Indexes = NDArray[np.integer[Any]]
 
 _NOTHING = np.zeros(0, dtype=np.int64)
 
@@ -38,8 +41,10 @@ class Accepted:
         others = (starts[self.others + 1] - starts[self.others]).sum()
         return int(starts[self.last] - starts[self.first] + others)
 
-    def items(self) -> Int64s:
-        """Return the items that have one of the values, ``int64``, ascending."""
+    def items(self) -> Int32s:
+        """Return the items that have one of the values, ``int32``, ascending: for one
+        value as they are stored, not copied.
+        """
         starts, posting_items = self.table.posting_starts, self.table.posting_items
         others = ((value, value + 1) for value in self.others.tolist())
         spans = [
@@ -47,15 +52,14 @@ class Accepted:
             for first, last in ((self.first, self.last), *others)
             if starts[last] > starts[first]
         ]
-        if not spans:
-            return _NOTHING
-        found = np.concatenate(
-            [posting_items[starts[first] : starts[last]] for first, last in spans]
-        )
-        is_one_value = len(spans) == 1 and spans[0][1] - spans[0][0] == 1
-        return (found if is_one_value else np.sort(found)).astype(np.int64)
+        slices = [posting_items[starts[first] : starts[last]] for first, last in spans]
+        if len(spans) == 1 and spans[0][1] - spans[0][0] == 1:
+            return slices[0]
+        found: Int32s = np.concatenate([posting_items[:0], *slices])
+        found.sort()
+        return found
 
-    def holds_for(self, items: Int64s) -> Bools:
+    def holds_for(self, items: Indexes) -> Bools:
         """Return ``bool [n]``, which of some items have one of the values."""
         values = self.table.of_items(self.name, items)
         found: Bools = (values >= self.first) & (values < self.last)
@@ -117,20 +121,22 @@ def rows_of_overlay(column: OverlayColumn, test: Test) -> Bools:
             return column.rows_with(column.number_owners[above & below])
 
 
-def contains(ascending: Int64s, values: Int64s) -> Bools:
+def contains(ascending: Indexes, values: Indexes) -> Bools:
     """Return ``bool [n]``, which of some values are among others."""
     if not len(ascending):
         return np.zeros(len(values), dtype=np.bool_)
+    # Of one type, or the many that are searched are converted each time.
+    values = values.astype(ascending.dtype, copy=False)
     places = np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)
     found: Bools = ascending[places] == values
     return found
 
 
-def without(ascending: Int64s, removed: Int64s | Sequence[int]) -> Int64s:
+def without(ascending: Indexes, removed: Indexes) -> Indexes:
     """Return ascending values without some; what is not among them does not matter."""
-    removed = np.asarray(removed, dtype=np.int64)
     if not len(ascending) or not len(removed):
         return ascending
+    removed = removed.astype(ascending.dtype, copy=False)
     places = np.minimum(np.searchsorted(ascending, removed), len(ascending) - 1)
     is_kept = np.ones(len(ascending), dtype=np.bool_)
     is_kept[places[ascending[places] == removed]] = False

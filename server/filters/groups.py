@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from model.artifact.attributes.table import AttributeTable
+from server.filters.accepted import Indexes
 from server.overlay.attributes import OverlayColumn
 from stream.dtypes import Bools, Int64s
 
@@ -26,7 +27,7 @@ class Groups:
     max_hits: int
     _of_text: dict[int, int] = field(default_factory=dict, init=False)
 
-    def of(self, items: Int64s, rows: Int64s) -> Int64s:
+    def of(self, items: Indexes, rows: Int64s) -> Int64s:
         """Return ``int64 [len(items) + len(rows)]``, the groups of items of the
         generation, then of rows of the overlay; -1: an item is in none.
         """

@@ -8,6 +8,8 @@ from model.artifact.attributes.table import AttributeTable
 from model.artifact.generation import Generation
 from server.errors import NoAttributes, QueryRefused
 from server.filters.accepted import (
+    Indexes,
+    Int32s,
     accepted_of_generation,
     contains,
     rows_of_overlay,
@@ -18,6 +20,8 @@ from server.overlay.attributes import OverlayColumn
 from server.overlay.view import LiveView
 from stream.dtypes import Bools, Int64s
 
+_NOTHING = np.zeros(0, dtype=np.int32)
+
 _SHOWN_CHARS = 40  # of a value in a message: longer than nearly any
 
 
@@ -26,29 +30,29 @@ class Matching:
     """The items that may be in an answer.
 
     Attributes:
-        items: ``int64``, those of the generation by dense index, ascending; None: all
+        items: ``int32``, those of the generation by dense index, ascending; None: all
             that it shows but `removed`.
-        removed: ``int64``, items that it shows and that may not be in the answer, as
-            they are gone, in the overlay or excluded; ascending.
+        removed: items that it shows and that may not be in the answer, as they are
+            gone, in the overlay or excluded; ascending.
         num_items: how many of the generation may be in the answer.
         places: ``int64``, ascending: which of the shown rows of the overlay may be.
         unknown: names of attributes that are asked for and that no item has.
     """
 
-    items: Int64s | None
-    removed: Int64s
+    items: Indexes | None
+    removed: Indexes
     num_items: int
     places: Int64s
     unknown: tuple[str, ...]
 
-    def has(self, items: Int64s) -> Bools:
+    def has(self, items: Indexes) -> Bools:
         """Return ``bool [n]``, which of some items that the generation shows match."""
         if self.items is None:
             return ~contains(self.removed, items)
         return contains(self.items, items)
 
-    def all_items(self, generation: Generation) -> Int64s:
-        """Return the matching items of the generation, ``int64``, ascending."""
+    def all_items(self, generation: Generation) -> Indexes:
+        """Return the matching items of the generation, ascending."""
         if self.items is not None:
             return self.items
         return without(generation.index_items, self.removed)
@@ -75,11 +79,12 @@ def match(view: LiveView, wanted: Filter) -> Matching:
             "generation of freshet tune has them), or ask without"
         )
     columns = {name: overlay.attributes.column(name) for name in wanted.attributes}
-    items: Int64s | None = None
+    items: Indexes | None = None
+    removed = _removed(view, wanted)
     if table is not None and wanted.conditions:
         _check_numbers(table, columns, wanted)
-        items = _items(generation, table, wanted)
-    removed = _removed(view, wanted)
+        items, without_them = _items(generation, table, wanted)
+        removed = np.union1d(removed, without_them) if len(without_them) else removed
     if items is not None:
         items = without(items, removed)
     return Matching(
@@ -95,8 +100,11 @@ def match(view: LiveView, wanted: Filter) -> Matching:
     )
 
 
-def _items(generation: Generation, table: AttributeTable, wanted: Filter) -> Int64s:
-    """Return the shown items of a generation that all conditions hold for, ascending.
+def _items(
+    generation: Generation, table: AttributeTable, wanted: Filter
+) -> tuple[Int32s | None, Indexes]:
+    """Return the shown items of a generation that all conditions hold for, ascending;
+    None where they are all but the items that come second.
 
     Those of the positive condition that fewest items meet are looked up, and the other
     conditions asked of them.
@@ -107,22 +115,27 @@ def _items(generation: Generation, table: AttributeTable, wanted: Filter) -> Int
         if name is not None:
             asked.append((condition, accepted_of_generation(table, name, condition.test)))
         elif not condition.is_negated:
-            return np.zeros(0, dtype=np.int64)
+            return _NOTHING, _NOTHING
     positive = [place for place, (condition, _) in enumerate(asked) if not condition.is_negated]
-    if positive:
-        _, first = asked.pop(min(positive, key=lambda place: asked[place][1].num_items()))
-        items = first.items()
-        items = items[generation.item_shown[items]]
-    else:
-        items = generation.index_items
+    if not positive:
+        excluded = [_shown(generation, accepted.items()) for _, accepted in asked]
+        return None, np.unique(np.concatenate([_NOTHING, *excluded]))
+    _, first = asked.pop(min(positive, key=lambda place: asked[place][1].num_items()))
+    items = _shown(generation, first.items())
     for condition, accepted in asked:
         items = items[accepted.holds_for(items) != condition.is_negated]
-    return items
+    return items, _NOTHING
+
+
+def _shown(generation: Generation, items: Int32s) -> Int32s:
+    if len(generation.index_items) == len(generation.item_shown):
+        return items
+    return items[generation.item_shown[items]]
 
 
 def _removed(view: LiveView, wanted: Filter) -> Int64s:
     """Return the shown items of the generation that may not be in an answer, whatever
-    the conditions say.
+    the conditions say, ascending.
     """
     generation, overlay = view.live.generation, view.overlay
     hidden = generation.index_items[overlay.hidden]

@@ -9,6 +9,7 @@ import numpy as np
 
 from model.artifact.generation import Generation
 from model.artifact.index.cosines import near_best, rounding_of
+from server.filters.accepted import Indexes
 from server.filters.conditions import Filter, FilterPath, FilterReport
 from server.filters.groups import Groups
 from server.filters.matching import Matching, match
@@ -21,7 +22,7 @@ _NOTHING = np.zeros(0, dtype=np.int64)
 
 # Numbers of the vectors of matching items up to which all are compared: 16,384 items of
 # 64 dimensions. See docs/benchmarks.md#filters for what both ways cost around it.
-_SCANNED_NUMBERS = 1 << 20
+SCANNED_NUMBERS = 1 << 20
 # Share of a generation's items from which a scan reads all vectors in their order and
 # takes what matches of the products: picking rows costs four times as much a row.
 _PICKED_SHARE = 0.25
@@ -60,7 +61,14 @@ class FilteredNearest(NamedTuple):
     report: FilterReport
 
 
-def search_filtered(view: LiveView, vector: Float32s, k: int, wanted: Filter) -> FilteredNearest:
+def search_filtered(
+    view: LiveView,
+    vector: Float32s,
+    k: int,
+    wanted: Filter,
+    *,
+    scanned_numbers: float = SCANNED_NUMBERS,
+) -> FilteredNearest:
     """Return the `k` nearest of the items that a filter lets in, or all there are.
 
     Few matching items are all compared. Of many the index is asked for more than `k`,
@@ -72,6 +80,8 @@ def search_filtered(view: LiveView, vector: Float32s, k: int, wanted: Filter) ->
         vector: ``float32 [dim]``, a unit vector.
         k: how many, at least one.
         wanted: the filter.
+        scanned_numbers: numbers of the vectors of matching items up to which all are
+            compared.
 
     Raises:
         NoAttributes: as `server.filters.matching.match`.
@@ -80,7 +90,8 @@ def search_filtered(view: LiveView, vector: Float32s, k: int, wanted: Filter) ->
     matching = match(view, wanted)
     choice = _Choice(view, wanted, k)
     path, ranked = FilterPath.EXACT, None
-    if _is_widened(view, matching, choice):
+    is_many = matching.num_items * len(vector) > scanned_numbers
+    if is_many and _can_widen(view, matching, choice):
         ranked = _widened(view, matching, vector, choice)
         path = FilterPath.FELL_BACK if ranked is None else FilterPath.WIDENED
     if ranked is None:
@@ -134,7 +145,7 @@ class _Choice:
             is_in &= self.groups.first_of_each(groups)
         return ranked.picked(is_in, self.k)
 
-    def most(self, items: Int64s, rows: Int64s) -> int:
+    def most(self, items: Indexes, rows: Int64s) -> int:
         """Return how many of all matching items can be in one answer.
 
         Args:
@@ -151,13 +162,12 @@ class _Choice:
         return is_full or bool(len(ranked.scores) and ranked.scores[-1] < self.min_score)
 
 
-def _is_widened(view: LiveView, matching: Matching, choice: _Choice) -> bool:
-    """Whether the index is asked first."""
-    generation, size = view.live.generation, len(view.live.index)
-    if not generation.search_k:  # it would look at all items itself
-        return False
-    is_many = matching.num_items * generation.manifest.dim > _SCANNED_NUMBERS
-    return is_many and _first_count(size, matching, choice) <= _WIDEST_SHARE * size
+def _can_widen(view: LiveView, matching: Matching, choice: _Choice) -> bool:
+    """Whether the index looks at less than all items for what matches."""
+    size = len(view.live.index)
+    # Without a setting it looks at all of them itself.
+    is_narrow = bool(view.live.generation.search_k) and matching.num_items > 0
+    return is_narrow and _first_count(size, matching, choice) <= _WIDEST_SHARE * size
 
 
 def _first_count(size: int, matching: Matching, choice: _Choice) -> int:
@@ -220,7 +230,7 @@ def _exact(view: LiveView, matching: Matching, vector: Float32s, choice: _Choice
         count *= _WIDER
 
 
-def _ranked(items: Int64s, rows: Int64s, scores: Float32s) -> Ranked:
+def _ranked(items: Indexes, rows: Int64s, scores: Float32s) -> Ranked:
     """Return items of the generation and rows of the overlay by their scores, given in
     this order; equal scores stay in it.
     """
@@ -242,7 +252,7 @@ def _own_products(overlay: HeldOverlay, matching: Matching, vector: Float32s) ->
     return found
 
 
-def _products(generation: Generation, items: Int64s, vector: Float32s) -> Float32s:
+def _products(generation: Generation, items: Indexes, vector: Float32s) -> Float32s:
     """Return ``float32 [n]`` products of the vectors of some items, rounded as a matrix
     product is.
     """
@@ -257,7 +267,7 @@ def _products(generation: Generation, items: Int64s, vector: Float32s) -> Float3
     return found
 
 
-def _cosines(vectors: Float32s, rows: Int64s, vector: Float32s) -> Float32s:
+def _cosines(vectors: Float32s, rows: Indexes, vector: Float32s) -> Float32s:
     """Return ``float32 [n]`` cosines, each summed by itself: the same on every machine,
     wherever a row is.
     """

@@ -50,6 +50,15 @@ class OverlayColumn:
         return found
 
 
+_NOTHING = OverlayColumn(
+    values=np.zeros(0, dtype=np.int64),
+    texts=(),
+    owners={},
+    numbers=np.zeros(0, dtype=np.float64),
+    number_owners=np.zeros(0, dtype=np.int64),
+)
+
+
 class OverlayAttributes:
     """The attributes of an overlay's rows.
 
@@ -77,6 +86,8 @@ class OverlayAttributes:
 
     def column(self, name: str) -> OverlayColumn:
         """Return what the rows have of an attribute."""
+        if not self._rows.item_ids:
+            return _NOTHING
         found = self._columns.get(name)
         if found is None:
             found = self._make(name)

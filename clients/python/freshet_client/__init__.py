@@ -3,6 +3,8 @@
 from freshet_client.access import Access
 from freshet_client.answers import (
     AskedQueries,
+    FilterPath,
+    FilterReport,
     Freshness,
     Hit,
     OverlayState,
@@ -34,6 +36,17 @@ from freshet_client.explanation import (
     PathKind,
     VectorSource,
 )
+from freshet_client.filters import (
+    AnyOf,
+    Condition,
+    Equals,
+    Filter,
+    GroupBy,
+    Has,
+    InRange,
+    Not,
+    parse_condition,
+)
 from freshet_client.generations import GenerationInfo, GenerationsResult, GenerationState
 from freshet_client.retries import RetryPolicy
 from freshet_client.session import Context
@@ -41,24 +54,34 @@ from freshet_client.similar import SimilarResult
 
 __all__ = [
     "Access",
+    "AnyOf",
     "AskedQueries",
     "BatchResult",
     "CallFailed",
     "ChannelAttention",
     "ClientError",
+    "Condition",
     "Context",
     "DeadlineExceeded",
+    "Equals",
     "Evidence",
     "ExplainedPath",
     "Explanation",
+    "Filter",
+    "FilterPath",
+    "FilterReport",
     "Freshness",
     "GenerationInfo",
     "GenerationState",
     "GenerationsResult",
+    "GroupBy",
+    "Has",
     "Hit",
+    "InRange",
     "ItemState",
     "ItemUnknown",
     "NoGeneration",
+    "Not",
     "NotAuthenticated",
     "NotFreshEnough",
     "OverlayState",
@@ -75,4 +98,5 @@ __all__ = [
     "SettingsInvalid",
     "SimilarResult",
     "VectorSource",
+    "parse_condition",
 ]

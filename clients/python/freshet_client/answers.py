@@ -27,6 +27,37 @@ _PATHS: dict[int, QueryPath] = {
 }
 
 
+class FilterPath(StrEnum):
+    """How what a filter lets in was found."""
+
+    EXACT = "exact"
+    """All items that match were compared."""
+
+    WIDENED = "widened"
+    """The index was searched more widely, and what matches taken."""
+
+
+_FILTER_PATHS = {
+    retrieval_pb.FILTER_PATH_EXACT: FilterPath.EXACT,
+    retrieval_pb.FILTER_PATH_WIDENED: FilterPath.WIDENED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterReport:
+    """What became of a filter.
+
+    Attributes:
+        num_matching: items that the conditions hold for, without the excluded ones.
+        path: how they were found; None: a way that only a newer client knows.
+        unknown_attributes: what is asked for and no item has: mistyped, or sold out.
+    """
+
+    num_matching: int
+    path: FilterPath | None
+    unknown_attributes: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
     """One item of an answer; `score` is the cosine with the query, -1 to 1."""
@@ -81,6 +112,8 @@ class RetrieveResult:
             knows.
         normalized_query: what the server made of the query.
         context_members: how many items and queries of the session shifted the query.
+        filter: what became of the filter; None: there was none, or the server is too
+            old to know of any.
     """
 
     hits: tuple[Hit, ...]
@@ -88,6 +121,7 @@ class RetrieveResult:
     path: QueryPath | None
     normalized_query: str
     context_members: int
+    filter: FilterReport | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +205,7 @@ def retrieve_result_of(message: retrieval_pb.RetrieveResponse) -> RetrieveResult
         path=query_path_of(message.query_path),
         normalized_query=message.normalized_query,
         context_members=message.context_members,
+        filter=_filter_report_of(message.filter) if message.HasField("filter") else None,
     )
 
 
@@ -204,6 +239,14 @@ def _overlay_of(message: retrieval_pb.OverlayState) -> OverlayState:
         last_refusal=message.last_refusal,
         pending_generation=message.pending_generation,
         written_ms=message.written_ms,
+    )
+
+
+def _filter_report_of(message: retrieval_pb.FilterReport) -> FilterReport:
+    return FilterReport(
+        num_matching=message.num_matching,
+        path=_FILTER_PATHS.get(message.path),
+        unknown_attributes=tuple(message.unknown_attributes),
     )
 
 

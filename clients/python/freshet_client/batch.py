@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from freshet_client.answers import Receipt, RetrieveResult, receipt_of, retrieve_result_of
 from freshet_client.errors import ClientError, error_in_batch
+from freshet_client.filters import NO_FILTER, Filter
 from freshet_client.protos import retrieval_v1_pb2 as retrieval_pb
 from freshet_client.session import NO_CONTEXT, Context
 
@@ -19,6 +20,7 @@ class Query:
         min_reflected_ms: least `Receipt.reflected_ms` of the answer; 0: any.
         max_age_seconds: greatest `Receipt.age_seconds` of the answer; None: any.
         context: what the shopper has done in this session.
+        filter_by: which items may be in the answer.
     """
 
     query: str
@@ -26,6 +28,7 @@ class Query:
     min_reflected_ms: int = 0
     max_age_seconds: float | None = None
     context: Context = NO_CONTEXT
+    filter_by: Filter = NO_FILTER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

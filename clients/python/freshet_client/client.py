@@ -24,6 +24,7 @@ from freshet_client.batch import BatchResult, Query, batch_result_of
 from freshet_client.connection import Connection
 from freshet_client.errors import ClientError, NoGeneration, QueryRefused
 from freshet_client.explanation import Explanation, explanation_of
+from freshet_client.filters import NO_FILTER, Filter, filter_message
 from freshet_client.generations import GenerationsResult, generations_of
 from freshet_client.protos import retrieval_v1_pb2 as retrieval_pb
 from freshet_client.retries import DEFAULT_RETRY, RetryPolicy
@@ -73,6 +74,7 @@ class RetrievalClient:
         min_reflected_ms: int = 0,
         max_age_seconds: float | None = None,
         context: Context = NO_CONTEXT,
+        filter_by: Filter = NO_FILTER,
         timeout_seconds: float | None = None,
     ) -> RetrieveResult:
         """Return the `k` nearest items to a query.
@@ -85,10 +87,12 @@ class RetrievalClient:
             max_age_seconds: greatest `Receipt.age_seconds` of the answer; None: any.
                 Give one of the two at most.
             context: what the shopper has done in this session.
+            filter_by: which items may be in the answer.
             timeout_seconds: how long this call may take; None: the client's default.
 
         Raises:
-            QueryRefused: the query or `k` is outside the server's limits.
+            QueryRefused: the query, `k` or the filter is outside the server's limits,
+                or its generation has no attributes to filter by.
             NotFreshEnough: the answer would be older than that; how fresh it could be
                 is in the error.
             NoGeneration: the server has no generation yet.
@@ -98,7 +102,7 @@ class RetrievalClient:
             ServerUnreachable: no server answered in time.
             CallFailed: the server failed.
         """
-        request = _request_of(query, k, min_reflected_ms, max_age_seconds, context)
+        request = _request_of(query, k, min_reflected_ms, max_age_seconds, context, filter_by)
         return retrieve_result_of(self._retrieve(request, timeout_seconds))
 
     def retrieve_json(
@@ -109,13 +113,14 @@ class RetrievalClient:
         min_reflected_ms: int = 0,
         max_age_seconds: float | None = None,
         context: Context = NO_CONTEXT,
+        filter_by: Filter = NO_FILTER,
         timeout_seconds: float | None = None,
     ) -> str:
         """Return what the call returned as protobuf JSON with all fields.
 
         Takes and raises what `retrieve` does.
         """
-        request = _request_of(query, k, min_reflected_ms, max_age_seconds, context)
+        request = _request_of(query, k, min_reflected_ms, max_age_seconds, context, filter_by)
         return _json(self._retrieve(request, timeout_seconds))
 
     def retrieve_batch(
@@ -149,6 +154,7 @@ class RetrievalClient:
                     each.min_reflected_ms,
                     each.max_age_seconds,
                     each.context,
+                    each.filter_by,
                 )
                 for each in asked
             ]
@@ -180,7 +186,7 @@ class RetrievalClient:
             ItemUnknown: the server does not have the item, or it is deleted.
             ClientError: as `retrieve` does.
         """
-        wanted = _request_of("", k, min_reflected_ms, max_age_seconds, NO_CONTEXT)
+        wanted = _request_of("", k, min_reflected_ms, max_age_seconds, NO_CONTEXT, NO_FILTER)
         request = retrieval_pb.SimilarItemsRequest(item_id=_text(item_id), k=wanted.k)
         if wanted.HasField("min_freshness"):
             request.min_freshness.CopyFrom(wanted.min_freshness)
@@ -351,6 +357,7 @@ def _request_of(
     min_reflected_ms: int,
     max_age_seconds: float | None,
     context: Context,
+    filter_by: Filter,
 ) -> retrieval_pb.RetrieveRequest:
     if min_reflected_ms and max_age_seconds is not None:
         raise QueryRefused(
@@ -362,10 +369,11 @@ def _request_of(
             k=k,
             context_item_ids=context.item_ids,
             context_queries=context.queries,
+            filter=None if filter_by.lets_all_in else filter_message(filter_by),
         )
     except UnicodeEncodeError:
         raise QueryRefused(
-            "the query or its context is not valid Unicode; send it as UTF-8"
+            "the query, its context or its filter is not valid Unicode; send it as UTF-8"
         ) from None
     except ValueError:
         raise QueryRefused(f"k is {k}; it must be a small whole number, 0 or more") from None

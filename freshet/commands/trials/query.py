@@ -5,7 +5,15 @@ import click
 from freshet.terminal import options
 from freshet.terminal.addresses import SERVER_TARGET
 from freshet.terminal.output import duration, table, when
-from freshet_client import Access, Context, RetrievalClient
+from freshet_client import (
+    Access,
+    Context,
+    Filter,
+    FilterReport,
+    GroupBy,
+    RetrievalClient,
+    parse_condition,
+)
 
 
 @click.command()
@@ -61,6 +69,34 @@ from freshet_client import Access, Context, RetrievalClient
     metavar="TEXT",
     help="Earlier query of the running session, oldest first (repeatable).",
 )
+@click.option(
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="CONDITION",
+    help=(
+        "What an attribute must be: brand=acme, brand=acme|zeta, brand!=acme, price<=20, brand "
+        "(the item has it), !brand (repeatable: all must hold)."
+    ),
+)
+@click.option(
+    "--exclude",
+    "excluded",
+    multiple=True,
+    metavar="ITEM",
+    help="Item that may not be in the answer (repeatable).",
+)
+@click.option(
+    "--group-by",
+    metavar="ATTRIBUTE[:N]",
+    help="At most N items (1) with the same value of this attribute.",
+)
+@click.option(
+    "--min-score",
+    type=click.FloatRange(-1, 1),
+    default=None,
+    help="Least score of an item.",
+)
 @options.json_option
 def query(  # noqa: PLR0913  # an argument an option
     *,
@@ -72,6 +108,10 @@ def query(  # noqa: PLR0913  # an argument an option
     min_reflected_ms: int | None,
     context_item_ids: tuple[str, ...],
     context_queries: tuple[str, ...],
+    filters: tuple[str, ...],
+    excluded: tuple[str, ...],
+    group_by: str | None,
+    min_score: float | None,
     as_json: bool,
 ) -> None:
     """Query a running server, and show how fresh its answer is.
@@ -79,11 +119,18 @@ def query(  # noqa: PLR0913  # an argument an option
     \b
     freshet query "wireless headphones" -k 10 --target 127.0.0.1:50051 --json
     freshet query "wireless headphones" --context 4711 --context 815
+    freshet query "wireless headphones" --filter brand=acme --filter 'price<=20'
 
     A protected server: FRESHET_CLIENT_TOKEN_FILE, FRESHET_CLIENT_TLS_CA, and for mutual
     TLS FRESHET_CLIENT_TLS_CERT and FRESHET_CLIENT_TLS_KEY name files.
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
     context = Context(item_ids=context_item_ids, queries=context_queries)
+    filter_by = Filter(
+        conditions=[parse_condition(each) for each in filters],
+        excluded_item_ids=excluded,
+        group_by=_group_by(group_by) if group_by else None,
+        min_score=min_score,
+    )
     access = Access.from_environment()
     with RetrievalClient(target, timeout_seconds=timeout, retry=None, access=access) as client:
         if as_json:
@@ -93,6 +140,7 @@ def query(  # noqa: PLR0913  # an argument an option
                 min_reflected_ms=min_reflected_ms or 0,
                 max_age_seconds=max_age,
                 context=context,
+                filter_by=filter_by,
             )
             click.echo(found)
             return
@@ -102,6 +150,7 @@ def query(  # noqa: PLR0913  # an argument an option
             min_reflected_ms=min_reflected_ms or 0,
             max_age_seconds=max_age,
             context=context,
+            filter_by=filter_by,
         )
     rows = [
         (str(rank), f"{hit.score:.3f}", hit.item_id, hit.title)
@@ -116,12 +165,29 @@ def query(  # noqa: PLR0913  # an argument an option
         f"{_shifted_by(answer.context_members)}",
         err=True,
     )
+    if answer.filter is not None:
+        click.echo(_filter_line(answer.filter), err=True)
     if receipt.age_seconds is not None:
         click.echo(
             f"overlay {receipt.overlay_sequence}, all that had reached the topics by "
             f"{when(receipt.reflected_ms)} is in it ({receipt.age_seconds:.1f} s ago)",
             err=True,
         )
+
+
+def _group_by(text: str) -> GroupBy:
+    """Return the group of ``brand`` or ``brand:2``."""
+    attribute, _, number = text.rpartition(":")
+    if attribute and number.isdecimal():
+        return GroupBy(attribute, int(number))
+    return GroupBy(text)
+
+
+def _filter_line(report: FilterReport) -> str:
+    found = f"{report.num_matching} items match, found by {report.path or 'an unknown way'}"
+    if not report.unknown_attributes:
+        return found
+    return f"{found}; no item has {', '.join(map(repr, report.unknown_attributes))}"
 
 
 def _shifted_by(members: int) -> str:

@@ -9,12 +9,22 @@ import numpy as np
 import pytest
 
 from freshet_client import (
+    AnyOf,
     CallFailed,
     ClientError,
+    Condition,
     Context,
     DeadlineExceeded,
+    Equals,
+    Filter,
+    FilterPath,
+    FilterReport,
     Freshness,
+    GroupBy,
+    Has,
+    InRange,
     NoGeneration,
+    Not,
     NotFreshEnough,
     QueryPath,
     QueryRefused,
@@ -22,6 +32,7 @@ from freshet_client import (
     ServerBusy,
     ServerUnreachable,
     SettingsInvalid,
+    parse_condition,
 )
 from model.artifact.overlay.folder import OverlayFolder
 from model.artifact.overlay.gone import GoneList
@@ -30,7 +41,13 @@ from model.artifact.overlay.segment import Claim
 from model.context import ContextWeights
 from testing.overlays import overlay_rows, random_units
 from testing.retrieval_server import Serve
-from testing.small_generations import DIM, NOW_MS, Artifacts, make_catalogue
+from testing.small_generations import (
+    DIM,
+    NOW_MS,
+    Artifacts,
+    make_catalogue,
+    some_attributes,
+)
 
 
 def test_an_answer_comes_in_our_own_types(artifacts: Artifacts, serve: Serve) -> None:
@@ -67,6 +84,77 @@ def test_a_session_arrives(artifacts: Artifacts, serve: Serve) -> None:
     assert answer.hits[0].item_id == f"{generation_id}/7"
     assert answer.hits != alone.hits
     assert as_json["context_members"] == 2
+
+
+def test_a_filter_arrives(artifacts: Artifacts, serve: Serve) -> None:
+    """Every kind of condition, and what became of it."""
+    catalogue = make_catalogue(60, ["desk lamp"])
+    catalogue.attributes = some_attributes(60)
+    generation_id = artifacts.publish(catalogue)
+    first, *others = [
+        f"{generation_id}/{item}"
+        for item in catalogue.nearest_to_query("desk lamp", 60)
+        if catalogue.attributes[item]["brand"] in ("brand 1", "brand 2")
+        and 2 < int(catalogue.attributes[item]["price"]) <= 9
+        and catalogue.attributes[item]["colour"]
+        and "sale" not in catalogue.attributes[item]
+        and catalogue.attributes[item]["colour"] != "red"
+    ]
+    wanted = Filter(
+        conditions=[
+            AnyOf("brand", ["brand 1", "brand 2"]),
+            InRange("price", more_than=2, at_most=9),
+            Has("colour"),
+            Not(Has("sale")),
+            Not(Equals("colour", "red")),
+            Not(Not(Not(Has("colr")))),
+        ],
+        excluded_item_ids=[first],
+    )
+    two = Filter(group_by=GroupBy("brand", 2), min_score=-1.0)
+
+    with serve().client() as client:
+        answer = client.retrieve("desk lamp", 60, filter_by=wanted)
+        grouped = client.retrieve("desk lamp", 60, filter_by=two)
+        as_json = json.loads(client.retrieve_json("desk lamp", 60, filter_by=wanted))
+        bare = client.retrieve("desk lamp", 60, filter_by=Filter(conditions=[]))
+
+    assert [hit.item_id for hit in answer.hits] == others
+    assert answer.filter == FilterReport(
+        num_matching=len(others), path=FilterPath.EXACT, unknown_attributes=("colr",)
+    )
+    assert len(grouped.hits) == 10
+    assert as_json["filter"]["num_matching"] == str(len(others))
+    assert bare.filter is None
+
+
+@pytest.mark.parametrize(
+    ("text", "condition"),
+    [
+        ("brand=acme", Equals("brand", "acme")),
+        ("brand = acme", Equals("brand", "acme")),
+        ("brand=acme|zeta", AnyOf("brand", ["acme", "zeta"])),
+        (r"brand=ac\|me", Equals("brand", "ac|me")),
+        ("brand!=acme", Not(Equals("brand", "acme"))),
+        ("price<=20", InRange("price", at_most=20)),
+        ("price>=-1.5", InRange("price", at_least=-1.5)),
+        ("price<20", InRange("price", less_than=20)),
+        ("price>20", InRange("price", more_than=20)),
+        ("url=a=b", Equals("url", "a=b")),
+        ("brand", Has("brand")),
+        ("!brand", Not(Has("brand"))),
+    ],
+)
+def test_conditions_are_read_from_texts(text: str, condition: Condition) -> None:
+    """As people write them at a terminal."""
+    assert parse_condition(text) == condition
+
+
+@pytest.mark.parametrize("text", ["", "!", "=acme", "brand=", "price<=cheap", "  "])
+def test_what_is_no_condition_is_refused(text: str) -> None:
+    """With what to write."""
+    with pytest.raises(QueryRefused, match="write"):
+        parse_condition(text)
 
 
 def test_freshness_comes_in_our_own_types(artifacts: Artifacts, serve: Serve) -> None:

@@ -238,10 +238,10 @@ def test_an_answer_is_the_best_of_what_the_filter_lets_in(
     query = random_units(random, 1, DIM)[0]
 
     with pytest.MonkeyPatch.context() as patch:
-        if way == "widened":
-            patch.setattr(filtered, "_SCANNED_NUMBERS", 0)
-            patch.setattr(filtered, "_WIDEST_SHARE", 1.0)
-        nearest, report = nearest_items(view, query, k, wanted)
+        patch.setattr(filtered, "_WIDEST_SHARE", 1.0)
+        nearest, report = filtered.search_filtered(
+            view, query, k, wanted, scanned_numbers=0 if way == "widened" else np.inf
+        )
 
     np.testing.assert_allclose(
         nearest.scores, expected(wanted, vectors, known, query, k), atol=1e-6
@@ -249,7 +249,6 @@ def test_an_answer_is_the_best_of_what_the_filter_lets_in(
     found = ids_of(view, query, k, wanted)
     assert len(set(found)) == len(found)
     assert all(lets_in(wanted, id_, known.get(id_, {})) for id_ in found)
-    assert report is not None
     assert report.num_matching == sum(lets_in(wanted, id_, known.get(id_, {})) for id_ in vectors)
     unknown = {"nobody has it"} & {*wanted.attributes}
     assert {*report.unknown_attributes} == unknown
@@ -315,13 +314,10 @@ def many(tmp_path: object, artifacts: Artifacts, request: pytest.FixtureRequest)
     return LiveView.bare(LiveGeneration.load(path, ServerSettings()))
 
 
-def test_the_way_is_chosen_by_how_many_match_and_where(
-    many: LiveView, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_way_is_chosen_by_how_many_match_and_where(many: LiveView) -> None:
     """Few are compared at once; of many the index is asked; where what matches is far
     from the query, and the index gives too few, all are compared after all.
     """
-    monkeypatch.setattr(filtered, "_SCANNED_NUMBERS", 900 * DIM)
     generation = many.live.generation
     assert generation.attributes is not None
     red = generation.attributes.find(generation.attributes.number_of_name["colour"], "red")
@@ -329,9 +325,10 @@ def test_the_way_is_chosen_by_how_many_match_and_where(
     near, far = generation.item_vectors[items[0]], -generation.item_vectors[items[0]]
 
     def path(query: Vector, *conditions: Condition) -> FilterPath:
-        nearest, report = nearest_items(many, query, 10, Filter(conditions=conditions))
+        nearest, report = filtered.search_filtered(
+            many, query, 10, Filter(conditions=conditions), scanned_numbers=900 * DIM
+        )
         assert len(nearest.rows) == 10
-        assert report is not None
         return report.path
 
     is_red = Condition(attribute="colour", test=AnyOf(("red",)))

@@ -12,7 +12,7 @@ from model.artifact.overlay.publisher import OverlayPublisher
 from model.artifact.overlay.segment import Claim
 from testing.overlays import overlay_rows
 from testing.retrieval_server import serving
-from testing.small_generations import DIM, NOW_MS, Artifacts, make_catalogue
+from testing.small_generations import DIM, NOW_MS, Artifacts, make_catalogue, some_attributes
 from tests.freshet.conftest import Command
 
 REFLECTED_MS = NOW_MS - 1_500
@@ -22,7 +22,9 @@ REFLECTED_MS = NOW_MS - 1_500
 def target(tmp_path: Path) -> Iterator[str]:
     """Return the address of a server with an overlay that is 1.5 seconds old."""
     artifacts = Artifacts(tmp_path / "artifacts")
-    generation_id = artifacts.publish(make_catalogue(30, ["lamp"]))
+    catalogue = make_catalogue(30, ["lamp"])
+    catalogue.attributes = some_attributes(30)
+    generation_id = artifacts.publish(catalogue)
     folder = OverlayFolder.of(artifacts.root)
     publisher = OverlayPublisher(folder, generation_id, DIM, GoneList(folder.gone_path))
     publisher.publish(overlay_rows(DIM, gone_items=["x"]), Claim(reflected_ms=REFLECTED_MS))
@@ -53,3 +55,34 @@ def test_what_is_not_fresh_enough_is_one_clear_line(
 
     assert (outcome.returncode, outcome.stdout) == (1, "")
     assert outcome.stderr.startswith("freshet: error: the answer ")
+
+
+def test_a_filter_is_asked_by_options(target: str, run: Command) -> None:
+    """All conditions must hold; what became of them is told on the other stream."""
+    filters = ["--filter", "brand=brand 1|brand 2", "--filter", "price<=9", "--filter", "!colr"]
+
+    told = run("query", "lamp", "-k", 30, "--target", target, *filters)
+    grouped = run("query", "lamp", "--target", target, "--group-by", "brand:1")
+    shown = json.loads(
+        run("query", "lamp", "--target", target, *filters, "--json", "--min-score", "-1").stdout
+    )
+    first = shown["hits"][0]["item_id"]
+    without = run("query", "lamp", "-k", 30, "--target", target, *filters, "--exclude", first)
+
+    count = int(shown["filter"]["num_matching"])
+    assert 0 < count < 12
+    assert len(told.stdout.splitlines()) == 1 + count
+    assert f"{count} items match, found by exact; no item has 'colr'" in told.stderr
+    assert len(grouped.stdout.splitlines()) == 1 + 5
+    assert len(without.stdout.splitlines()) == count
+    assert first not in without.stdout
+
+
+def test_a_wrong_filter_is_one_clear_line(target: str, run: Command) -> None:
+    """From the client, or from the server."""
+    no_number = run("query", "lamp", "--target", target, "--filter", "price<=cheap")
+    no_numbers = run("query", "lamp", "--target", target, "--filter", "brand<=3")
+
+    assert no_number.returncode == no_numbers.returncode == 1
+    assert "is no number; write price<=20" in no_number.stderr
+    assert "'brand' has no numbers, only values such as 'brand 0'" in no_numbers.stderr
