@@ -1,9 +1,9 @@
 """Reads one TOML file and the environment into the settings of each package.
 
-There is a table a package (``[stream]``, ``[model]``, ``[server]``) and one of the
-refresher (``[refresh]``), a key a field of its frozen dataclass. What counts, strongest
-first: a command-line flag, ``FRESHET_<TABLE>_<KEY>`` in the environment, the file, the
-default.
+There is a table a package (``[stream]``, ``[model]``, ``[server]``), one of the
+refresher (``[refresh]``) and one of logs (``[log]``), a key a field of its frozen
+dataclass. What counts, strongest first: a command-line flag, ``FRESHET_<TABLE>_<KEY>``
+in the environment, the file, the default.
 """
 
 import dataclasses
@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from freshet.logs.settings import LogSettings
 from model.errors import ModelError
 from model.refresh_settings import RefreshSettings
 from model.settings import ModelSettings
@@ -30,8 +31,11 @@ SETTINGS = {
     "model": ModelSettings,
     "refresh": RefreshSettings,
     "server": ServerSettings,
+    "log": LogSettings,
 }
-"""The settings of each package and of the refresher, by the name of their table."""
+"""The settings of each package, of the refresher and of logs, by the name of their
+table.
+"""
 
 PACKAGE_ERRORS = (StreamError, ModelError, ServerError)
 """The roots of the error trees of the packages."""
@@ -117,6 +121,10 @@ class Config:
         """Return the server's settings; see `stream`."""
         return self._build(ServerSettings, "server", flags)
 
+    def log(self) -> LogSettings:
+        """Return the settings of what is logged; see `stream`."""
+        return self._build(LogSettings, "log", {})
+
     def _build(self, kind: Callable[..., T], table: str, flags: Mapping[str, object]) -> T:
         values = {entry.key: entry.value for entry in self.entries if entry.table == table}
         values |= {key: value for key, value in flags.items() if value is not None}
@@ -145,7 +153,7 @@ def load_config(path: Path | None, environment: Mapping[str, str]) -> Config:
         from_environment = _values_from_environment(table, environment, fields)
         entries += _merge(table, fields, from_file, from_environment)
     config = Config(entries)
-    for build in (config.stream, config.model, config.refresh, config.server):
+    for build in (config.stream, config.model, config.refresh, config.server, config.log):
         build()  # values that do not fit together refuse to start, too
     return config
 

@@ -8,7 +8,6 @@ import resource
 import signal
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,9 +17,13 @@ from types import FrameType
 import click
 
 from freshet.config import PACKAGE_ERRORS, Config, ConfigError, load_config
+from freshet.logs.lines import JsonLines, TextLines
+from freshet.logs.runbook import heading_of_error
+from freshet.logs.settings import LogSettings
 from stream.errors import refusal
 
-LOG_LEVEL_VARIABLE = "FRESHET_LOG_LEVEL"
+logger = logging.getLogger(__name__)
+
 LIFELINE_VARIABLE = "FRESHET_LIFELINE"
 LIFELINE_RELEASE = b"."
 
@@ -33,9 +36,6 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
 }
 """The modules that each extra of the installation brings."""
 
-_LOG_FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s"
-_LOG_TIME = "%Y-%m-%dT%H:%M:%S"
-_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 # Exit codes as shells and click use them; 130 is 128 + SIGINT.
 _EXIT_FAILED = 1
 _EXIT_USAGE = 2
@@ -125,7 +125,7 @@ def run(command: click.Command, arguments: list[str] | None = None) -> int:
         if debug:
             traceback.print_exc()
         line, exit_code = describe_error(error)
-        click.echo(f"freshet: error: {line}", err=True)
+        _tell_error(line, error)
         return exit_code
     return outcome if isinstance(outcome, int) else 0
 
@@ -145,6 +145,15 @@ def describe_error(error: Exception) -> tuple[str, int]:
         return _one_line(error), getattr(error, "exit_code", _EXIT_FAILED)
     detail = f"unexpected {type(error).__name__}: {_one_line(error)}"
     return f"{detail}; run again with --debug for the traceback", _EXIT_FAILED
+
+
+def _tell_error(line: str, error: Exception) -> None:
+    """Say in one line why the command ends, as its log lines are written."""
+    if not any(isinstance(each.formatter, JsonLines) for each in logging.getLogger().handlers):
+        click.echo(f"freshet: error: {line}", err=True)
+        return
+    heading = {"heading": heading_of_error(error)}
+    logger.error("ended type=%s error=%s", type(error).__name__, line, extra=heading)
 
 
 @contextmanager
@@ -214,18 +223,19 @@ def follow_lifeline() -> None:
 
 
 def begin(config_file: Path | None, *, log_level: str = "WARNING") -> Config:
-    """Set up logging and read the settings: how a command begins.
+    """Read the settings and set up logging: how a command begins.
 
     Args:
         config_file: a TOML file, or None.
-        log_level: unless ``FRESHET_LOG_LEVEL`` names another.
+        log_level: unless the settings name another.
 
     Raises:
         ConfigError: a setting is wrong.
     """
-    configure_logging(default=log_level)
+    config = load_config(config_file, os.environ)
+    configure_logging(config.log(), default=log_level)
     raise_file_limit()
-    return load_config(config_file, os.environ)
+    return config
 
 
 def raise_file_limit() -> None:
@@ -238,17 +248,16 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (highest, hard))
 
 
-def configure_logging(*, default: str) -> None:
-    """Log to stderr at the level that ``FRESHET_LOG_LEVEL`` names.
+def configure_logging(settings: LogSettings, *, default: str) -> None:
+    """Log to stderr as the settings say.
 
-    Raises:
-        ConfigError: the variable names no level.
+    Args:
+        settings: what, and how.
+        default: the level where the settings name none.
     """
-    level = os.environ.get(LOG_LEVEL_VARIABLE, default).upper()
-    if level not in _LOG_LEVELS:
-        raise ConfigError(f"{LOG_LEVEL_VARIABLE} is {level!r}; known: {', '.join(_LOG_LEVELS)}")
+    level = (settings.level or default).upper()
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_UtcFormatter(_LOG_FORMAT, _LOG_TIME))
+    handler.setFormatter(JsonLines() if settings.format == "json" else TextLines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -282,8 +291,3 @@ def _silence_stdout() -> None:
     sink = os.open(os.devnull, os.O_WRONLY)
     os.dup2(sink, sys.stdout.fileno())
     os.close(sink)
-
-
-class _UtcFormatter(logging.Formatter):
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802  # logging's name
-        return time.strftime(datefmt or _LOG_TIME, time.gmtime(record.created))

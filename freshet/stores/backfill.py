@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry
 
+from freshet.logs.settings import LogSettings
 from freshet.process import CommandError, configure_logging, describe_error
 from freshet.terminal.progress import Advance
 from stream.metrics import StreamMetrics
@@ -40,12 +41,14 @@ class BackfillPlan:
         catalogs: catalogue files or glob patterns.
         root: the store's folder.
         settings: of the stream.
+        log: of what its processes log.
     """
 
     paths: Sequence[str]
     catalogs: Sequence[str]
     root: Path
     settings: StreamSettings
+    log: LogSettings
 
 
 class _WorkerReport(NamedTuple):
@@ -153,7 +156,7 @@ def _load(
 ) -> None:
     """Apply the share of one process, and report its progress until the end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    configure_logging(default="WARNING")
+    configure_logging(plan.log, default="WARNING")
     latest = _WorkerReport(0, 0, WorkerTotals())
 
     def report_progress(bytes_done: int, bytes_total: int, totals: WorkerTotals) -> None:

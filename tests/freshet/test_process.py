@@ -202,12 +202,22 @@ def test_a_released_child_outlives_its_parent(eventually: Until) -> None:
     child.wait()
 
 
-def test_the_log_level_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A level that does not exist is a wrong setting."""
-    monkeypatch.setenv("FRESHET_LOG_LEVEL", "loud")
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("FRESHET_LOG_LEVEL", "loud", r"LOUD.*known: DEBUG"),
+        ("FRESHET_LOG_FORMAT", "xml", r"'xml'; known: text, json"),
+        ("FRESHET_LOG_COLOUR", "red", r"unknown environment variable FRESHET_LOG_COLOUR"),
+    ],
+)
+def test_what_is_logged_is_checked(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, words: str
+) -> None:
+    """A level or a form that does not exist is a wrong setting."""
+    monkeypatch.setenv(variable, value)
 
-    with pytest.raises(ConfigError, match=r"LOUD.*known: DEBUG"):
-        process.configure_logging(default="INFO")
+    with pytest.raises(ConfigError, match=words):
+        process.begin(None)
 
 
 def test_file_limit_is_raised_as_far_as_it_may_be() -> None:

@@ -101,9 +101,8 @@ def stream(  # noqa: PLR0913  # the options of the command
             "--checkpoints is for a kafka: source", ctx=click.get_current_context()
         )
     runs_on = follow or is_kafka
-    settings = begin(config_file, log_level="INFO" if runs_on else "WARNING").stream(
-        checkpoints_url=checkpoints
-    )
+    config = begin(config_file, log_level="INFO" if runs_on else "WARNING")
+    settings = config.stream(checkpoints_url=checkpoints)
     if not runs_on:  # nobody follows a bulk load: a feed would cost more than it tells
         settings = replace(settings, feed_bytes=0)
     plan = BackfillPlan(
@@ -111,6 +110,7 @@ def stream(  # noqa: PLR0913  # the options of the command
         catalogs=[catalog.value for catalog in catalogs],
         root=store,
         settings=settings,
+        log=config.log(),
     )
     registry = CollectorRegistry()
     name_process(registry, "stream")

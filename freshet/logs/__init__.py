@@ -1,0 +1,1 @@
+"""How processes log: as text, or as JSON with an id of the runbook."""
