@@ -165,14 +165,16 @@ def _holding(shelf: Shelf, find: Callable[[Generation], int | None]) -> list[Sin
 
 def _before(shelf: Shelf) -> Iterator[Generation]:
     """Yield the kept generations before the current one, newest first, that can be
-    read.
+    read and that the gate let answer.
     """
     for generation_id in reversed(shelf.store.generation_ids()):
         if generation_id < shelf.generation.id:
             try:
-                yield open_generation(shelf.store.generation_path(generation_id), verify=False)
+                found = open_generation(shelf.store.generation_path(generation_id), verify=False)
             except ModelError:
                 continue
+            if found.manifest.gate.passed:
+                yield found
 
 
 def _in_overlay(shelf: Shelf, segments: list[Segment]) -> list[Since]:

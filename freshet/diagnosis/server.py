@@ -1,6 +1,8 @@
 """How a server is, from its metrics and from what it says of its freshness."""
 
+import importlib
 import math
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,14 @@ _OBJECTIVE_SECONDS = 60.0
 _MOST_UNWATCHED_SECONDS = 600.0
 # What the index may find less than it was judged by, as in FreshetIndexRecallLow.
 _MOST_RECALL_LOST = 0.05
+
+
+def load_client() -> None:
+    """Load what asks servers, where it is installed: a busy machine takes long for it,
+    and no server is to be blamed for that.
+    """
+    with suppress(ModuleNotFoundError):
+        importlib.import_module("freshet_client")
 
 
 def ask_freshness(target: str) -> "Freshness":

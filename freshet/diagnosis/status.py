@@ -7,7 +7,7 @@ from typing import Any
 
 from freshet.diagnosis.processes import Problem, ProcessStatus, Targets
 from freshet.diagnosis.refresher import refresher_status
-from freshet.diagnosis.server import ask_freshness, server_status
+from freshet.diagnosis.server import ask_freshness, load_client, server_status
 from freshet.diagnosis.stream import stream_status
 from freshet.diagnosis.tuner import tuner_status
 from freshet.probe import gather, scrape
@@ -26,6 +26,7 @@ def read_status(targets: Targets) -> list[ProcessStatus]:
         for address in {*targets.streams, targets.tuner, targets.refresher, *targets.servers}
     }
     questions |= {f"grpc {target}": partial(ask_freshness, target) for target in targets.targets}
+    load_client()
     found, now = gather(questions), time.time()
     streams = [
         stream_status(name, address, found[address], now)

@@ -98,8 +98,13 @@ def test_an_item_of_the_overlay_is_found_by_its_query(run: Command, artifacts: A
 def test_an_item_says_since_which_generation_it_is_there(
     run: Command, artifacts: Artifacts
 ) -> None:
-    """One that is in all kept generations may have been there before."""
+    """One that is in all kept generations may have been there before; what the gate
+    refused answered nobody.
+    """
     ids = artifacts.store.generation_ids()
+    refused = _catalogue(30, 1_500)
+    refused.passed_gate = False
+    artifacts.write(refused)
     _, old = _item(run, artifacts, "--item", "item-5")
     _, new = _item(run, artifacts, "--item", "item-21")
 
