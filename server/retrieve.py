@@ -11,7 +11,7 @@ from protos.text import normalize_query
 from server.errors import QueryRefused
 from server.filters.conditions import Filter, FilterReport
 from server.filters.search import search_filtered
-from server.overlay.search import Nearest, search
+from server.overlay.search import Nearest, search, with_marked
 from server.overlay.vectors import fresh_vector, known_vector
 from server.overlay.view import LiveView
 from server.session.context import NO_SESSION, SessionContext, parse_context
@@ -211,14 +211,21 @@ def check_limits(
         )
 
 
-def retrieve(view: LiveView, query: RetrievalQuery) -> RetrievalResult:
+def retrieve(view: LiveView, query: RetrievalQuery, *, is_probe: bool = False) -> RetrievalResult:
     """Return the items nearest to a query, by its own vector if the overlay or the
     generation knows it, else by the encoder's; in a session by the vector that it is
     shifted to.
+
+    Args:
+        view: what is answered from.
+        query: the request.
+        is_probe: the answer has the items of probes, too, beside the `k` nearest.
     """
     path, own = query_vector(view, query.query)
     vector, outcomes = shift(view, own, query.context)
     nearest, report = nearest_items(view, vector, query.k, query.filter)
+    if is_probe:
+        nearest = with_marked(view.overlay, vector, nearest)
     return RetrievalResult(
         path=path, view=view, nearest=nearest, context=outcomes, vector=vector, filter=report
     )

@@ -11,6 +11,7 @@ import grpc
 
 from protos import retrieval_v1_pb2 as retrieval_pb
 from protos import retrieval_v1_pb2_grpc as retrieval_grpc
+from protos.marks import PROBE_METADATA
 from server.answers.messages import (
     QUERY_PATHS,
     hit_messages,
@@ -86,7 +87,9 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
         Returns:
             A `RetrieveResponse` as it is sent.
         """
-        return self._answer("Retrieve", context, lambda: self._retrieve(request))
+        return self._answer(
+            "Retrieve", context, lambda: self._retrieve(request, is_probe=_is_probe(context))
+        )
 
     def RetrieveBatch(
         self, request: retrieval_pb.RetrieveBatchRequest, context: grpc.ServicerContext
@@ -141,12 +144,13 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
             raise NoGeneration(self._why_not_ready())
         return view
 
-    def _retrieve(self, request: retrieval_pb.RetrieveRequest) -> bytes:
+    def _retrieve(self, request: retrieval_pb.RetrieveRequest, *, is_probe: bool) -> bytes:
         query, view = _query_of(request, self._settings), self._live()
         if query.wants_freshness:
             check_freshness(query, receipt_of(view, self._clock_ms()))
-        answer, receipt = retrieve(view, query), self._receipt(view)
-        self._count(query, answer, receipt)
+        answer, receipt = retrieve(view, query, is_probe=is_probe), self._receipt(view)
+        if not is_probe:  # no shopper's: it counts nowhere
+            self._count(query, answer, receipt)
         return response_bytes(query, answer, receipt)
 
     def _count(self, query: RetrievalQuery, answer: RetrievalResult, receipt: Receipt) -> None:
@@ -273,6 +277,11 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
             context.set_trailing_metadata(tuple(failure.trailing_metadata))
             context.abort(failure.code, failure.message)
             raise
+
+
+def _is_probe(context: grpc.ServicerContext) -> bool:
+    """Whether a call says that it is a probe's."""
+    return any(key == PROBE_METADATA for key, _ in context.invocation_metadata())
 
 
 def _query_of(request: retrieval_pb.RetrieveRequest, settings: ServerSettings) -> RetrievalQuery:

@@ -31,7 +31,7 @@ _ASKED_EVERY_SECONDS = 0.2
 _FRESH_SECONDS = 10.0  # answers so young: the fresh lane works
 _STATUS_SECONDS = 60.0  # for `freshet status`, on a busy machine
 _MOUNT = "/bin/mount"
-_JOBS = ("stream", "tuner", "refresher", "server")
+_JOBS = ("stream", "tuner", "refresher", "server", "probe")
 
 
 class Stack:
@@ -61,6 +61,7 @@ class Stack:
             if event.get("query")
         ]
         self._rate = rate
+        self._probe = another_address()
         self._ends = ExitStack()
         self._asking = Event()
 
@@ -87,7 +88,8 @@ class Stack:
 
     def watch(self, **more: str) -> None:
         """Scrape the four processes, and more streams by name."""
-        targets = {job: [self.system.metrics[job]] for job in _JOBS}
+        metrics = {**self.system.metrics, "probe": self._probe}
+        targets = {job: [metrics[job]] for job in _JOBS}
         targets["stream"] += more.values()
         self.monitoring.watch(targets)
 
@@ -117,6 +119,8 @@ class Stack:
             self.system.start_refresher(_FRESH_EVERY)
         elif name == "server":
             self.system.start_server()
+        elif name == "probe":
+            self._start_probe()
         else:
             self.start_load()
 
@@ -173,6 +177,11 @@ class Stack:
         self.start_load()
         system.until(self.is_fresh, "answers are fresh", look_seconds=1.0)
         self.ask()
+        self._start_probe()
+
+    def _start_probe(self) -> None:
+        paths = ("--to", self.system.source, "--target", self.system.target)
+        self.system.start("probe", "probe", *paths, "--metrics", self._probe, "--name", "bench")
 
     def _ask(self) -> None:
         random, pause = Random(1), Event()

@@ -119,7 +119,8 @@ def main(name: str, folder: Path, arguments: list[str]) -> None:
 def _product(folder: Path, workers: int) -> None:
     from prometheus_client import CollectorRegistry  # the others need none of these
 
-    from freshet.commands.services.serve_worker import WORKER_COMMAND
+    from freshet.commands.services.serve_worker import worker_command
+    from freshet.logs.settings import LogSettings
     from server.app import RetrievalServer
     from server.workers.supervisor import Supervisor
 
@@ -139,7 +140,7 @@ def _product(folder: Path, workers: int) -> None:
         _serve(server.address, [os.getpid()])
         server.stop(0)
         return
-    supervisor = Supervisor(settings, folder, CollectorRegistry(), WORKER_COMMAND)
+    supervisor = Supervisor(settings, folder, CollectorRegistry(), worker_command(LogSettings()))
     supervisor.start()
     _serve(supervisor.address, [os.getpid(), *supervisor.pids()])
     supervisor.stop(0)

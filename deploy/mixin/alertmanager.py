@@ -4,7 +4,7 @@ from typing import Any
 
 from deploy.mixin.settings import Settings
 
-JOBS = {"stream": 9101, "tuner": 9102, "refresher": 9104, "server": 9103}
+JOBS = {"stream": 9101, "tuner": 9102, "refresher": 9104, "server": 9103, "probe": 9105}
 """The port that each process of compose.yaml serves its metrics at, by job."""
 
 _GROUP_WAIT_SECONDS = 5

@@ -12,7 +12,7 @@ from deploy.mixin.stages import stage_group
 Group = dict[str, Any]
 
 _FOLDER = Path(__file__).parent / "rules"
-_COMPONENTS = ("broker", "input", "stream", "tuner", "refresher", "server", "system")
+_COMPONENTS = ("broker", "input", "stream", "tuner", "refresher", "server", "probe", "system")
 """Values of the label `component`: where it is wrong."""
 
 _ROLES = ("outage", "symptom")

@@ -54,6 +54,9 @@ SERVICES = Section(
             "Answer queries over gRPC from the newest generation.",
             ("server",),
         ),
+        CommandEntry(
+            "probe", "Walk the path from a topic to an answer, and time it.", ("stream", "client")
+        ),
     ),
 )
 """What runs until it is stopped."""

@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+from model.data.marked import without_marked
 from model.publishing.refresh import SnapshotInput
 from stream.clock import now_ms
 from stream.reading import manifest
@@ -24,7 +25,7 @@ def snapshot_input(path: Path, settings: StreamSettings) -> SnapshotInput:
     """
     info = manifest.read_manifest(path)
     with open_graph(path, settings) as graph:
-        return SnapshotInput(snapshot=info, arrays=graph.arrays())
+        return SnapshotInput(snapshot=info, arrays=without_marked(graph.arrays()))
 
 
 def store_input(
@@ -50,4 +51,4 @@ def store_input(
         logger.info(
             "snapshot read facts=%d shards_in_full=%d", info.counts.facts, known.read_in_full
         )
-    return SnapshotInput(snapshot=info, arrays=arrays)
+    return SnapshotInput(snapshot=info, arrays=without_marked(arrays))

@@ -9,7 +9,7 @@ import numpy as np
 from model.errors import TrainingRefused
 from protos.text import normalize_query, text_key
 from stream.actions import Action
-from stream.dtypes import Int64s
+from stream.dtypes import Bools, Int64s
 from stream.graph.arrays import GraphArrays
 
 _EDGE_ARRAYS = (
@@ -46,7 +46,7 @@ def select_trainable(arrays: GraphArrays) -> TrainableGraph:
         TrainingRefused: there is neither a click from a search nor a session of two
             items with titles.
     """
-    kept = _without_deleted(arrays)
+    kept = without_items(arrays, arrays.item_deleted)
     if len(kept.edge_query):
         return TrainableGraph(arrays=kept, titles_as_queries=False)
     with_titles = _titles_as_queries(kept)
@@ -59,13 +59,18 @@ def select_trainable(arrays: GraphArrays) -> TrainableGraph:
     return TrainableGraph(arrays=with_titles, titles_as_queries=True)
 
 
-def _without_deleted(arrays: GraphArrays) -> GraphArrays:
-    deleted = arrays.item_deleted
-    if not deleted.any():
+def without_items(arrays: GraphArrays, left_out: Bools) -> GraphArrays:
+    """Return a graph without what some items took part in.
+
+    Args:
+        arrays: the graph.
+        left_out: ``bool [num_items]``, which.
+    """
+    if not left_out.any():
         return arrays
-    edges = ~deleted[arrays.edge_item]
-    facts = ~deleted[arrays.fact_item]
-    incidences = ~deleted[arrays.incidence_item]
+    edges = ~left_out[arrays.edge_item]
+    facts = ~left_out[arrays.fact_item]
+    incidences = ~left_out[arrays.incidence_item]
     return replace(
         arrays,
         **{name: getattr(arrays, name)[edges] for name in _EDGE_ARRAYS},

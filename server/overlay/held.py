@@ -7,6 +7,7 @@ from types import MappingProxyType
 import numpy as np
 
 from model.artifact.overlay.segment import Claim, OverlayRows, no_rows
+from protos.marks import is_marked
 from server.live import LiveGeneration
 from server.overlay.attributes import OverlayAttributes, ReadAttributes
 from stream.dtypes import Float32s, Int64s
@@ -29,6 +30,7 @@ class HeldOverlay:
         queries: row of each query in `rows`, by normalised text.
         shown: ``int64 [n]``, rows of the items that answers may have, ascending.
         vectors: ``float32 [n, dim]``, their vectors.
+        marked: ``int64``, rows of a probe's items, which no shopper's answer has.
         gone_queries: keys of queries that the generation's vectors are not used for.
         gone_items: by id, when each item went that no answer may have, UTC epoch
             milliseconds.
@@ -47,6 +49,7 @@ class HeldOverlay:
     queries: Mapping[str, int]
     shown: Int64s
     vectors: Float32s
+    marked: Int64s
     gone_queries: frozenset[int]
     gone_items: Mapping[str, int]
     gone_ids: frozenset[str]
@@ -149,7 +152,8 @@ def hold(
     is_answered = rows.item_shown.copy()
     for id_ in hidden_now.keys() & items.keys():
         is_answered[items[id_]] = False
-    shown = np.flatnonzero(is_answered).astype(np.int64)
+    is_marked_row = np.array([is_marked(id_) for id_ in rows.item_ids], dtype=bool)
+    shown = np.flatnonzero(is_answered & ~is_marked_row).astype(np.int64)
     return HeldOverlay(
         sequence=sequence,
         writer=writer,
@@ -159,6 +163,7 @@ def hold(
         queries=MappingProxyType({text: row for row, text in enumerate(rows.query_texts)}),
         shown=shown,
         vectors=np.ascontiguousarray(rows.item_vectors[shown]),
+        marked=np.flatnonzero(is_answered & is_marked_row).astype(np.int64),
         gone_queries=frozenset(rows.gone_queries.tolist()),
         gone_items=MappingProxyType(hidden_now),
         gone_ids=frozenset((*rows.gone_items, *hidden_now)),

@@ -75,6 +75,17 @@ def _of_index_alone(live: LiveGeneration, vector: Float32s, k: int) -> Nearest:
     )
 
 
+def with_marked(overlay: HeldOverlay, vector: Float32s, nearest: Nearest) -> Nearest:
+    """Return an answer with all items of probes, too, however far they are."""
+    marked = overlay.marked
+    cosines = (overlay.rows.item_vectors[marked] * vector.astype(np.float64)).sum(axis=1)
+    scores = np.concatenate([nearest.scores, cosines.astype(np.float32)])
+    best = np.argsort(-scores, kind="stable")
+    is_fresh = np.concatenate([nearest.from_overlay, np.ones(len(marked), dtype=bool)])
+    rows = np.concatenate([nearest.rows, marked])
+    return Nearest(from_overlay=is_fresh[best], rows=rows[best], scores=scores[best])
+
+
 def _scan(overlay: HeldOverlay, vector: Float32s) -> Float32s:
     """Return ``float32 [n]`` cosines of all that the overlay may answer with, rounded
     as a matrix product is.

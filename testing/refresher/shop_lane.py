@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from freshet_client import RetrievalClient, RetrieveResult
 from model.artifact.generation import Generation
 from model.artifact.store import ArtifactStore
+from model.data.marked import without_marked
 from model.fresh.state import FreshState
 from model.publishing.refresh import SnapshotInput, train_and_publish
 from model.refresh_settings import RefreshSettings
@@ -94,7 +95,7 @@ class ShopLane:
         path = self.root / f"snapshot-{uuid4().hex}"
         info = take_snapshot(self.store, path, StreamSettings(), now_ms())
         with open_graph(path, StreamSettings()) as graph:
-            source = SnapshotInput(snapshot=info, arrays=graph.arrays())
+            source = SnapshotInput(snapshot=info, arrays=without_marked(graph.arrays()))
         return train_and_publish(source, self.artifacts, small_settings())
 
     def parts(
@@ -134,8 +135,8 @@ class ShopLane:
             thread.join()
 
     @contextmanager
-    def serving(self) -> Iterator[RetrievalClient]:
-        """Run a server while inside; yield a client of it."""
+    def serving(self, metadata: tuple[tuple[str, str], ...] = ()) -> Iterator[RetrievalClient]:
+        """Run a server while inside; yield a client of it, whose calls carry that."""
         settings = ServerSettings(
             listen="127.0.0.1:0",
             watch_every_seconds=0.02,
@@ -145,7 +146,9 @@ class ShopLane:
         server = RetrievalServer(settings, self.root / "artifacts", CollectorRegistry())
         server.start()
         try:
-            with RetrievalClient(server.address, timeout_seconds=20.0, retry=None) as client:
+            with RetrievalClient(
+                server.address, timeout_seconds=20.0, retry=None, metadata=metadata
+            ) as client:
                 yield client
         finally:
             server.stop(grace_seconds=0)

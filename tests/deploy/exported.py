@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry
 
 from freshet.metrics import name_process, watch_disks
+from freshet.prober.metrics import ProbeMetrics
 from model.metrics import TunerMetrics
 from model.refresher.metrics import RefresherMetrics
 from server.metrics import (
@@ -22,6 +23,7 @@ def exported() -> set[str]:
     registry = CollectorRegistry()
     name_process(registry, "stream")
     watch_disks(registry, {})
+    ProbeMetrics(registry)
     StreamMetrics(registry)
     TunerMetrics(registry)
     RefresherMetrics(registry)

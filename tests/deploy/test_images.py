@@ -20,7 +20,7 @@ from deploy.kafka.topics import TOPICS
 from freshet.commands.cli import cli
 
 _ROOT = Path(__file__).resolve().parents[2]
-_PROCESSES = ("stream", "tuner", "refresher", "server")
+_PROCESSES = ("stream", "tuner", "refresher", "server", "probe")
 _COMPOSE: dict[str, Any] = yaml.safe_load((_ROOT / "deploy" / "compose.yaml").read_text("utf-8"))
 _DOCKERFILE = (_ROOT / "deploy" / "Dockerfile").read_text("utf-8")
 

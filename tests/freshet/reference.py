@@ -19,6 +19,7 @@ from freshet.commands.cli import cli
 from freshet.commands.table import SECTIONS
 from freshet.config import SETTINGS, load_config
 from freshet.metrics import name_process, watch_disks
+from freshet.prober.metrics import ProbeMetrics
 from model.metrics import TunerMetrics
 from model.refresher.metrics import RefresherMetrics
 from server.metrics import (
@@ -93,6 +94,7 @@ def _metrics() -> Iterator[tuple[str, ...]]:
         CallMetrics,
         IndexMetrics,
         partial(WorkerMetrics, workers=1),
+        ProbeMetrics,
     )
     for make in makes:
         registry = CollectorRegistry()

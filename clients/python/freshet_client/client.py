@@ -50,6 +50,7 @@ class RetrievalClient:
             tries together.
         retry: when a call is tried again; None: never.
         access: what a protected server asks for.
+        metadata: what each call carries beside its message, besides.
 
     Raises:
         SettingsInvalid: `target` is not HOST:PORT, or a file of `access` cannot be
@@ -63,8 +64,9 @@ class RetrievalClient:
         timeout_seconds: float = 5.0,
         retry: RetryPolicy | None = DEFAULT_RETRY,
         access: Access = NO_ACCESS,
+        metadata: tuple[tuple[str, str], ...] = (),
     ) -> None:
-        self._connection = Connection(target, timeout_seconds, retry, access)
+        self._connection = Connection(target, timeout_seconds, retry, access, metadata)
 
     def retrieve(
         self,

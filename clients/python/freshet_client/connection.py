@@ -3,7 +3,7 @@ clear error.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import grpc
@@ -52,6 +52,7 @@ class Connection:
         timeout_seconds: how long a call without a timeout of its own may take.
         retry: when a call is tried again; None: never.
         access: what a protected server asks for.
+        metadata: sent with each call, beside that.
 
     Raises:
         SettingsInvalid: `target` is not HOST:PORT, or a file of `access` cannot be
@@ -59,12 +60,18 @@ class Connection:
     """
 
     def __init__(
-        self, target: str, timeout_seconds: float, retry: RetryPolicy | None, access: Access
+        self,
+        target: str,
+        timeout_seconds: float,
+        retry: RetryPolicy | None,
+        access: Access,
+        metadata: Sequence[tuple[str, str]] = (),
     ) -> None:
         _check_target(target)
         self.target = target
         self._timeout_seconds = timeout_seconds
         self._access = access
+        self._metadata = tuple(metadata)
         self._channel = access.channel(target, (*_OPTIONS, *_retry_options(retry)))
         self._methods: dict[str, Callable[..., Any]] = {
             name: self._channel.unary_unary(
@@ -102,7 +109,7 @@ class Connection:
                 request,
                 timeout=seconds,
                 wait_for_ready=wait_for_server,
-                metadata=self._access.metadata(),
+                metadata=(*self._access.metadata(), *self._metadata),
             )
         except grpc.RpcError as error:
             raise error_of(error, self.target, seconds) from error

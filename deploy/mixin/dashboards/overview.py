@@ -76,13 +76,48 @@ def overview(settings: Settings) -> Dashboard:
                     thresholds=[Threshold(0.95, "FreshetItemsMissing", "ticket", is_floor=True)],
                 ),
             ],
+            "The probe": [
+                Panel(
+                    title="A step takes",
+                    description=(
+                        "From when Kafka had it to when an answer showed it, 90th percentile of "
+                        "five minutes: an item, a click, a deletion."
+                    ),
+                    unit="s",
+                    queries={
+                        "{{step}}": (
+                            "histogram_quantile(0.9, sum by (step, le) "
+                            "(rate(freshet_probe_seconds_bucket[5m])))"
+                        )
+                    },
+                    thresholds=[Threshold(10, "FreshetProbeSlow", "ticket")],
+                ),
+                Panel(
+                    title="Lost",
+                    description="Steps that no answer showed in time, in five minutes.",
+                    unit="short",
+                    queries={"{{step}}": "sum by (step) (increase(freshet_probe_lost_total[5m]))"},
+                    thresholds=[Threshold(1.5, "FreshetProbeLost", "page")],
+                ),
+                Panel(
+                    title="Answered",
+                    description="Steps a minute, of those that were sent.",
+                    unit="short",
+                    queries={
+                        "answered {{step}}": (
+                            "60 * sum by (step) (rate(freshet_probe_answered_total[5m]))"
+                        ),
+                        "sent {{step}}": "60 * sum by (step) (rate(freshet_probe_sent_total[5m]))",
+                    },
+                ),
+            ],
             "What runs": [
                 Panel(
                     title="Processes that answer",
                     description="1: Prometheus reads its metrics.",
                     unit="short",
                     queries={
-                        "{{job}} {{instance}}": 'up{job=~"stream|tuner|refresher|server"}',
+                        "{{job}} {{instance}}": 'up{job=~"stream|tuner|refresher|server|probe"}',
                     },
                     thresholds=[Threshold(1, "FreshetProcessDown", "page", is_floor=True)],
                 ),

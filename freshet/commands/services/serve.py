@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 from prometheus_client import CollectorRegistry
 
-from freshet.commands.services.serve_worker import WORKER_COMMAND
+from freshet.commands.services.serve_worker import worker_command
 from freshet.metrics import metrics_endpoint, name_process
 from freshet.process import CommandError, begin, stop_event
 from freshet.terminal import options
@@ -41,14 +41,13 @@ def serve(
     \b
     freshet serve --artifacts artifacts --listen 127.0.0.1:50051
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
-    settings = begin(config_file, log_level="INFO").server(
-        listen=listen, metrics=metrics, workers=workers
-    )
+    config = begin(config_file, log_level="INFO")
+    settings = config.server(listen=listen, metrics=metrics, workers=workers)
     registry = CollectorRegistry()
     name_process(registry, "server")
     if settings.workers > 1:
         server: RetrievalServer | Supervisor = Supervisor(
-            settings, artifacts, registry, WORKER_COMMAND
+            settings, artifacts, registry, worker_command(config.log())
         )
     else:
         server = RetrievalServer(settings, artifacts, registry)

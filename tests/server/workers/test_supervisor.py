@@ -14,7 +14,8 @@ import grpc
 import pytest
 from prometheus_client import CollectorRegistry
 
-from freshet.commands.services.serve_worker import WORKER_COMMAND
+from freshet.commands.services.serve_worker import worker_command
+from freshet.logs.settings import LogSettings
 from protos import retrieval_v1_pb2 as retrieval_pb
 from protos import retrieval_v1_pb2_grpc as retrieval_grpc
 from server.errors import PortBusy, WorkerFailed
@@ -82,7 +83,7 @@ def two_workers(artifacts: Artifacts, **settings: Any) -> Iterator[Pair]:
             **settings,
         }
     )
-    supervisor = Supervisor(made, artifacts.root, registry, WORKER_COMMAND)
+    supervisor = Supervisor(made, artifacts.root, registry, worker_command(LogSettings()))
     try:
         supervisor.start()
         yield Pair(supervisor=supervisor, registry=registry, artifacts=artifacts)
@@ -254,7 +255,9 @@ def test_a_busy_port_is_refused(pair: Pair) -> None:
     settings = ServerSettings(listen=pair.address, workers=2)
 
     with pytest.raises(PortBusy):
-        Supervisor(settings, pair.artifacts.root, CollectorRegistry(), WORKER_COMMAND).start()
+        Supervisor(
+            settings, pair.artifacts.root, CollectorRegistry(), worker_command(LogSettings())
+        ).start()
 
 
 def test_a_worker_that_cannot_begin_stops_the_start(artifacts: Artifacts) -> None:

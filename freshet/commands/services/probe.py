@@ -1,0 +1,104 @@
+"""`freshet probe`: walks the path from a topic to an answer, again and again."""
+
+import math
+import re
+import socket
+from pathlib import Path
+
+import click
+from prometheus_client import CollectorRegistry
+
+from freshet.metrics import metrics_endpoint, name_process
+from freshet.prober.loop import Probe, run_probe
+from freshet.prober.metrics import ProbeMetrics
+from freshet.prober.walk import Walker
+from freshet.process import begin, stop_event
+from freshet.terminal import options
+from freshet.terminal.addresses import PROBE_METRICS, SERVER_TARGET
+from freshet_client import Access, RetrievalClient
+from protos.marks import PROBE_METADATA
+from stream.kafka.producer import EventProducer
+
+_HOUR_SECONDS = 3600  # as long as a session of a probe
+
+
+@click.command()
+@click.option(
+    "--to", "brokers", type=options.BROKERS, required=True, help="Kafka: kafka:HOST:PORT."
+)
+@click.option(
+    "--target",
+    type=options.ADDRESS,
+    default=SERVER_TARGET,
+    show_default=True,
+    metavar="HOST:PORT",
+    help="gRPC address of the server.",
+)
+@click.option(
+    "--every",
+    type=options.DURATION,
+    default="15s",
+    show_default=True,
+    help="Time from one walk to the next.",
+)
+@click.option(
+    "--timeout",
+    type=options.DURATION,
+    default="30s",
+    show_default=True,
+    help="Time after which a step is lost.",
+)
+@click.option(
+    "--name",
+    default=lambda: re.sub(r"[^\w.-]", "-", socket.gethostname()),
+    show_default="the host's name",
+    help="Name of this probe; two on one system need two.",
+)
+@options.metrics_option
+@options.config_option
+def probe(  # the options of the command
+    *,
+    brokers: str,
+    target: str,
+    every: float,
+    timeout: float,
+    name: str,
+    metrics: str | None,
+    config_file: Path | None,
+) -> None:
+    """Publish a marked product, a click on it and its deletion, and ask until answers
+    show each.
+
+    What is marked is never learnt from, and in no shopper's answer. Until SIGTERM or
+    Ctrl-C; then the product is deleted, and the clicks are erased.
+
+    \b
+    freshet probe --to kafka:localhost:9092 --target 127.0.0.1:50051
+    """  # noqa: D301  # click takes the backspace itself for "do not wrap"
+    if every < 1 or timeout < 1:
+        raise click.UsageError(
+            "--every and --timeout take 1s at the least", ctx=click.get_current_context()
+        )
+    settings = begin(config_file, log_level="INFO").stream()
+    registry = CollectorRegistry()
+    name_process(registry, "probe")
+    told = ProbeMetrics(registry)
+    marked = ((PROBE_METADATA, "1"),)
+    with (
+        metrics_endpoint(metrics, registry, default=PROBE_METRICS),
+        RetrievalClient(
+            target, retry=None, access=Access.from_environment(), metadata=marked
+        ) as client,
+        stop_event() as stop,
+    ):
+        run_probe(
+            Probe(
+                walker=Walker(name, math.ceil(_HOUR_SECONDS / every)),
+                connect=lambda: EventProducer(brokers, settings),
+                client=client,
+                metrics=told,
+                every_seconds=every,
+                timeout_seconds=timeout,
+            ),
+            stop,
+        )

@@ -1,0 +1,1 @@
+"""Walks the real path, from a topic to an answer, with events that are nobody's."""
