@@ -32,6 +32,16 @@ def _varint(number: int) -> bytes:
     return bytes([low | 0x80]) + _varint(rest) if rest else bytes([low])
 
 
+# Of the lengths of most ids and titles, and of the hits with them. Twice as many would
+# be for titles that are pages.
+_VARINTS: Final = tuple(map(_varint, range(512)))
+
+
+def _length(text: bytes, more: int = 0) -> bytes:
+    size = len(text) + more
+    return _VARINTS[size] if size < len(_VARINTS) else _varint(size)
+
+
 def _tag(message: type, field: str, wire_type: int) -> bytes:
     number = message.DESCRIPTOR.fields_by_name[field].number  # type: ignore[attr-defined]  # generated
     return _varint(number << 3 | wire_type)
@@ -45,11 +55,11 @@ _SCORE: Final = _tag(retrieval_pb.Hit, "score", _FIXED32)
 
 def hit_without_score(item_id: bytes, title: bytes) -> bytes:
     """Return a hit of a `RetrieveResponse` up to the four bytes of its score."""
-    fields = _ITEM_ID + _varint(len(item_id)) + item_id
+    fields = _ITEM_ID + _length(item_id) + item_id
     if title:
-        fields += _TITLE + _varint(len(title)) + title
+        fields += _TITLE + _length(title) + title
     fields += _SCORE
-    return _HITS + _varint(len(fields) + _SCORE_BYTES) + fields
+    return _HITS + _length(fields, _SCORE_BYTES) + fields
 
 
 def with_scores(hits: Sequence[bytes], scores: Float32s) -> bytes:
