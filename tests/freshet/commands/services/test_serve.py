@@ -2,10 +2,16 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
+import pytest
+
+from freshet_client import ClientError, RetrievalClient
+from testing.small_generations import Artifacts, make_catalogue
 from tests.freshet.commands.conftest import Shop
 from tests.freshet.conftest import ROOT, Command, Until
 
@@ -62,3 +68,37 @@ def test_serve_answers_and_ends_when_told_to(
     assert answer["hits"][0]["item_id"] in table.stdout
     assert busy.returncode == 1
     assert f"cannot listen on {target}" in busy.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_the_process_that_looks_after_them(
+    artifacts: Artifacts, free_port: Callable[[], int], eventually: Until, number: signal.Signals
+) -> None:
+    """However it ends, nothing listens any more, and none of them is left."""
+    artifacts.publish(make_catalogue(30, ["lamp"]))
+    port = free_port()
+    arguments = ["serve", "--artifacts", str(artifacts.root), "--listen", f"127.0.0.1:{port}"]
+    more = ["--workers", "2", "--metrics", f"127.0.0.1:{free_port()}"]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "freshet", *arguments, *more], cwd=ROOT, stderr=subprocess.DEVNULL
+    )
+
+    def answers() -> bool:
+        try:
+            with RetrievalClient(f"127.0.0.1:{port}", retry=None) as client:
+                return bool(client.retrieve("lamp").hits)
+        except ClientError:
+            return False
+
+    try:
+        eventually(answers)
+        tasks = Path(f"/proc/{server.pid}/task").glob("*/children")
+        workers = [pid for task in tasks for pid in task.read_text(encoding="ascii").split()]
+        assert len(workers) == 2
+    finally:
+        server.send_signal(number)
+
+    assert server.wait(30) == (0 if number is signal.SIGTERM else -signal.SIGKILL)
+    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
