@@ -28,7 +28,7 @@ from server.swaps.refusals import RefusalReason
 from server.swaps.start import fresher_than
 from server.swaps.watcher import GenerationWatcher
 from server.workers.channel import ChannelClosed, QuestionFailed
-from server.workers.joined import Counted, families_of, joined, samples_of
+from server.workers.joined import Counted, Families, families_of, joined, samples_of
 from server.workers.process import WorkerProcess
 from server.workers.shared_views import SharedViews
 from stream.clock import now_ms
@@ -308,7 +308,7 @@ class Supervisor:
                     logger.error("worker_hangs worker=%d why=%s", slot.number, error)  # noqa: TRY400  # it says all
                     worker.kill()
                 continue
-            slot.heard(families_of(found["families"]))
+            slot.heard(worker, families_of(found["families"]))
             states.append(found)
         self._views.heard(states)
 
@@ -378,9 +378,12 @@ class _Slot:
         self.counted.is_gone()
         return time.monotonic() - self._since
 
-    def heard(self, families: Any) -> None:
-        """Take what the worker has counted."""
-        self.counted.now, self.silent_rounds = families, 0
+    def heard(self, worker: WorkerProcess, families: Families) -> None:
+        """Take what a worker has counted, unless it has ended meanwhile: then it is
+        counted.
+        """
+        if worker is self.worker:
+            self.counted.now, self.silent_rounds = families, 0
 
     def end(self, message: Mapping[str, Any], seconds: float) -> None:
         """Have the worker stop, within some seconds."""
