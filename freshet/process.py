@@ -32,7 +32,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "confluent": ("confluent_kafka",),
     "model": ("annoy", "bm25s", "torch", "torch_geometric"),
     "client": ("freshet_client", "grpc"),
-    "server": ("annoy", "google.rpc", "grpc", "grpc_health", "grpc_reflection"),
+    "server": ("annoy", "google.rpc", "grpc", "grpc_health", "grpc_reflection", "h11"),
 }
 """The modules that each extra of the installation brings."""
 

@@ -5,7 +5,7 @@ server.
 import functools
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from server.calls.health import Health
 from server.calls.ledger import Ledger
 from server.calls.open_calls import OpenCalls
 from server.errors import ArtifactsMissing, ListenFailed
+from server.http.listener import HttpListener
+from server.http.methods import Method, Route, methods_by_path
 from server.index_recall import RecallSampler
 from server.methods.batch import batch_size
 from server.methods.generations import GenerationList
@@ -66,6 +68,8 @@ them.
 
 Each costs a sleeping thread, so twice as many would cost next to nothing.
 """
+_SEARCHING_METHODS = ("Retrieve", "SimilarItems", "Explain")
+_SIDE_METHODS = ("GetFreshness", "GetAsked", "ListGenerations")
 _HEALTH_NAMES = (health.OVERALL_HEALTH, SERVICE_NAME)
 NEWEST_HEALTH = "freshet.newest"
 """Health of the newest generation: NOT_SERVING while an older one answers in its place,
@@ -179,8 +183,16 @@ class RetrievalServer:
             "grpc-reflection", _REFLECTION_THREADS, callers=self._callers, is_streaming=True
         )
         self._call_metrics.watch(lambda: len(self._open_calls), lambda: self._door.num_waiting)
+        self._routes = (
+            *(Route(name=each, door=self._side_door) for each in _SIDE_METHODS),
+            *(Route(name=each, door=self._door) for each in _SEARCHING_METHODS),
+            Route(name="RetrieveBatch", door=self._door, size_of=batch_size),
+        )
         self._server: grpc.Server | None = None
+        self._http: HttpListener | None = None
         self._stopped = threading.Event()
+        self.http_address = settings.http_address
+        """Where it listens for HTTP, likewise; empty: nowhere."""
         self.address = settings.listen
         """Where it listens, HOST:PORT.
 
@@ -202,9 +214,12 @@ class RetrievalServer:
             OSError: it cannot be read, likewise.
         """
         check_artifacts(self._artifacts_path)
+        # Before gRPC's names of its methods lie over the service's own.
+        methods = methods_by_path(self._routes, self._service)
         self._server = self._listen()
         try:
             self._server.start()
+            self._http = self._listen_http(methods)
             ready = self._watcher.load_first()
         except BaseException:
             self.stop(grace_seconds=0)
@@ -237,6 +252,8 @@ class RetrievalServer:
                 threading.Event().wait(self._settings.lame_duck_seconds)
             ended = self._server.stop(grace)
             self._open_calls.end_held()
+            if self._http is not None:
+                self._http.stop(grace)
             ended.wait()
         self._open_calls.stop()
         self._watcher.stop()
@@ -254,11 +271,8 @@ class RetrievalServer:
         server = grpc.server(
             self._door, options=_options(self._settings, shares_port=self._sharing is not None)
         )
-        for method in ("GetFreshness", "GetAsked", "ListGenerations"):
-            _answer_at(self._side_door, self._service, method)
-        for method in ("Retrieve", "SimilarItems", "Explain"):
-            _answer_at(self._door, self._service, method)
-        _answer_at(self._door, self._service, "RetrieveBatch", size_of=batch_size)
+        for route in self._routes:
+            _answer_at(route.door, self._service, route.name, size_of=route.size_of)
         retrieval_grpc.add_RetrievalServiceServicer_to_server(
             self._service,
             PreparedAnswers(server),  # type: ignore[arg-type]  # it is all that is asked of one
@@ -274,6 +288,23 @@ class RetrievalServer:
             raise ListenFailed(f"cannot listen on {self._settings.listen}: {error}") from error
         self.address = f"{self._settings.listen.rpartition(':')[0]}:{bound}"
         return server
+
+    def _listen_http(self, methods: Mapping[str, Method]) -> HttpListener | None:
+        """Answer JSON over HTTP, where the settings say so."""
+        address = self._settings.http_address
+        if not address:
+            return None
+        host, port = split_address(address, "server.http_address")
+        shares_port = self._sharing is not None
+        if not shares_port:
+            check_can_listen(host, port)
+        listener = HttpListener(
+            (host, port), methods, self._call_metrics, self._settings, shares_port=shares_port
+        )
+        listener.start()
+        self.http_address = f"{address.rpartition(':')[0]}:{listener.port}"
+        logger.info("serving_http address=%s", self.http_address)
+        return listener
 
     def _add_port(self, server: grpc.Server) -> int:
         credentials = server_credentials(self._settings)

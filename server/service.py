@@ -24,6 +24,7 @@ from server.calls.unknown_fields import check_fields
 from server.errors import NoGeneration
 from server.filters.parsing import parse_filter
 from server.freshness import Receipt, check_freshness, receipt_of, why_behind
+from server.http.call import MethodContext
 from server.index_recall import RecallSampler
 from server.methods.batch import batched_error, check_batch
 from server.methods.explain import explain, parse_explain
@@ -267,13 +268,18 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
         )
 
     def _answer(
-        self, method: str, context: grpc.ServicerContext, work: Callable[[], Response]
+        self,
+        method: str,
+        context: grpc.ServicerContext | MethodContext,
+        work: Callable[[], Response],
     ) -> Response:
         """Do the work of a request, and turn what it raises into a status."""
         try:
             return work()
         except Exception as error:  # a client gets a status, never a traceback
             failure = failure_of(error, method)
+            if isinstance(context, MethodContext):
+                context.fail(failure)
             context.set_trailing_metadata(tuple(failure.trailing_metadata))
             context.abort(failure.code, failure.message)
             raise

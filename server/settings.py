@@ -18,6 +18,11 @@ class ServerSettings:
     listen: str = "127.0.0.1:50051"
     """Where gRPC is served, HOST:PORT; port 0 takes any free port."""
 
+    http_address: str = ""
+    """Where the same methods are served as JSON over HTTP, HOST:PORT; port 0 takes any
+    free port; empty: nowhere.
+    """
+
     metrics: str = "127.0.0.1:9103"
     """Where Prometheus finds the metrics, HOST:PORT."""
 
@@ -227,6 +232,8 @@ class ServerSettings:
     def __post_init__(self) -> None:
         split_address(self.listen, "listen")
         split_address(self.metrics, "metrics")
+        if self.http_address:
+            split_address(self.http_address, "http_address")
         counts = (
             "default_k",
             "max_k",

@@ -145,6 +145,10 @@ class Door(ThreadPoolExecutor):
         if self._callers is not None:
             self._callers.charge(call, size - 1)
 
+    def count_refused(self, reason: Refused) -> None:
+        """Count a call that was let in and is not answered."""
+        self._metrics.refused(reason)
+
     def refuse_malformed(self, call: Call, why: object) -> None:
         """End a call whose message is none of its method's."""
         self._metrics.refused(Refused.MALFORMED)

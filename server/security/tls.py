@@ -1,6 +1,7 @@
 """The server's certificate, read again for connections that come after it changed."""
 
 import logging
+import ssl
 from pathlib import Path
 from threading import Lock
 
@@ -30,6 +31,47 @@ def server_credentials(settings: ServerSettings) -> grpc.ServerCredentials | Non
         files.changed_configuration,  # type: ignore[arg-type]  # None: no change, say gRPC's docs
         require_client_authentication=bool(settings.tls_client_ca),
     )
+
+
+class TlsContexts:
+    """What protects connections other than gRPC's, made anew when a file changes.
+
+    Args:
+        settings: has a certificate.
+
+    Raises:
+        SettingsInvalid: a file cannot be used.
+    """
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._files = _TlsFiles(settings)
+        self._settings = settings
+        self._context = _context(settings)
+
+    def current(self) -> ssl.SSLContext:
+        """Return the context for a new connection."""
+        if self._files.changed_configuration() is not None:
+            try:
+                self._context = _context(self._settings)
+            except SettingsInvalid as error:
+                logger.error("certificate_not_read_again why=%s", error)  # noqa: TRY400  # the message says all
+        return self._context
+
+
+def _context(settings: ServerSettings) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+        if settings.tls_client_ca:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(settings.tls_client_ca)
+    except OSError as error:  # an error of TLS is one, too
+        raise SettingsInvalid(
+            f"server.tls_cert, tls_key or tls_client_ca cannot be used: {error}"
+        ) from error
+    return context
 
 
 class _TlsFiles:

@@ -114,6 +114,8 @@ class Supervisor:
         self._on_failure: Callable[[], None] = lambda: None
         self.address = settings.listen
         """Where the workers listen, HOST:PORT, once `start` has returned."""
+        self.http_address = settings.http_address
+        """Where they answer JSON over HTTP, likewise; empty: nowhere."""
 
     def start(self) -> bool:
         """Start the workers, load the current generation and begin to watch; return
@@ -125,12 +127,12 @@ class Supervisor:
             OSError: likewise.
         """
         check_artifacts(self._artifacts_path)
-        host, port = split_address(self._settings.listen, "server.listen")
-        check_can_listen(host, port)
-        self._reserved = reserve_shared(host, port)
-        port = self._reserved[0].getsockname()[1]
-        self.address = f"{self._settings.listen.rpartition(':')[0]}:{port}"
         try:
+            self.address = self._reserve(self._settings.listen, "server.listen")
+            if self._settings.http_address:
+                self.http_address = self._reserve(
+                    self._settings.http_address, "server.http_address"
+                )
             self._start_all()
             ready = self._watcher.load_first()
         except BaseException:
@@ -142,6 +144,14 @@ class Supervisor:
         self._watcher.start()
         logger.info("serving address=%s workers=%d ready=%s", self.address, len(self._slots), ready)
         return ready
+
+    def _reserve(self, address: str, setting: str) -> str:
+        """Keep an address for the workers, and return it with the port that it has."""
+        host, port = split_address(address, setting)
+        check_can_listen(host, port)
+        reserved = reserve_shared(host, port)
+        self._reserved += reserved
+        return f"{address.rpartition(':')[0]}:{reserved[0].getsockname()[1]}"
 
     def wait(self, timeout_seconds: float | None = None) -> bool:
         """Wait until the server has stopped; return False if the timeout came first."""
@@ -206,7 +216,11 @@ class Supervisor:
             ChannelClosed: it has ended.
             QuestionFailed: it cannot begin.
         """
-        settings = {**dataclasses.asdict(self._settings), "listen": self.address}
+        settings = {
+            **dataclasses.asdict(self._settings),
+            "listen": self.address,
+            "http_address": self.http_address,
+        }
         worker = WorkerProcess(self._command, self._answer)
         try:
             question = {

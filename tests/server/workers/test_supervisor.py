@@ -1,9 +1,11 @@
 """Several processes that answer at one address."""
 
+import json
 import os
 import shutil
 import signal
 import socket
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -286,3 +288,20 @@ def test_the_server_fails_where_no_worker_can_be_started(
         wait_until(lambda: pair.supervisor.has_failed, "the server has failed")
 
     assert failed
+
+
+def test_workers_share_the_address_of_the_json_door(tmp_path: Path) -> None:
+    """Each answers there, whichever the kernel hands a connection to."""
+    artifacts = Artifacts(tmp_path / "artifacts")
+    artifacts.publish(make_catalogue(60, QUERIES))
+    with two_workers(artifacts, http_address="127.0.0.1:0") as running:
+        url = (
+            f"http://{running.supervisor.http_address}"
+            "/freshet.retrieval.v1.RetrievalService/Retrieve"
+        )
+        for _ in range(CONNECTIONS):
+            asked = urllib.request.Request(  # http
+                url, b'{"query": "lamp"}', {"content-type": "application/json"}
+            )
+            with urllib.request.urlopen(asked, timeout=DEADLINE_SECONDS) as answer:
+                assert len(json.load(answer)["hits"]) > 0

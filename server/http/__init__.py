@@ -1,0 +1,1 @@
+"""The JSON door: the contract over plain HTTP, behind the same doors as gRPC."""
