@@ -21,6 +21,7 @@ from bench.faults.process_faults import faketime_library
 from bench.faults.quiet import QUIET, be_quiet
 from bench.faults.stack import Stack, may_mount
 from bench.figures import Figure, print_figure, print_header, write_json
+from freshet.process import ended_by_signals
 from testing.monitoring.questions import blind_rules, empty_panels
 from testing.monitoring.webhook import Arrived
 
@@ -75,7 +76,8 @@ def run(argv: Sequence[str]) -> int:
         figures.append(figure)
         print_figure(figure)
 
-    with _folder(options.folder) as folder:
+    # A run that is told to end leaves no process and no mount behind.
+    with ended_by_signals(), _folder(options.folder) as folder:
         stack = Stack(folder, items=options.items, rate=options.rate, seed=options.seed)
         print_header()
         with stack.running():
