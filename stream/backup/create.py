@@ -56,6 +56,7 @@ def create_backup(
     clock_ms: Callable[[], int],
     *,
     artifacts: Callable[[], ArtifactsCopy | None] = lambda: None,
+    is_checked: bool = True,
     on_bytes: OnBytes = lambda _size: None,
 ) -> NewBackup:
     """Back up a store, also one that is written, and generations with it.
@@ -69,6 +70,7 @@ def create_backup(
         clock_ms: returns the time, UTC epoch milliseconds.
         artifacts: returns what of the generations is to be backed up, as of now; asked
             again where a file of it is gone before it was put there.
+        is_checked: whether all of the store is read first.
         on_bytes: told of what is there.
 
     Raises:
@@ -90,7 +92,7 @@ def create_backup(
                     raise
                 logger.info("generation pruned meanwhile, taking the next one error=%s", error)
         taken_ms = clock_ms()
-        with copied_store(root, settings, taken_ms) as copy:
+        with copied_store(root, settings, taken_ms, is_checked=is_checked) as copy:
             put_store = writer.put_files(copy.files, known, on_bytes)
         backup = Backup(
             format_version=FORMAT_VERSION,

@@ -38,16 +38,18 @@ class StoreCopy(NamedTuple):
 
 
 @contextmanager
-def copied_store(root: Path, settings: StreamSettings, now_ms: int) -> Iterator[StoreCopy]:
+def copied_store(
+    root: Path, settings: StreamSettings, now_ms: int, *, is_checked: bool
+) -> Iterator[StoreCopy]:
     """Yield a copy of a store, of hard links where it can be.
 
     Each shard is as it was after one of its writes, with the positions of that write.
-    All of it is read, so that nothing damaged takes the place of what is whole.
 
     Args:
         root: the store's folder; another process may be writing it.
         settings: `snapshot_timeout_seconds` is used.
         now_ms: the time.
+        is_checked: whether all of it is read, so that nothing damaged is backed up.
 
     Raises:
         StoreMissing: there is no store.
@@ -62,8 +64,9 @@ def copied_store(root: Path, settings: StreamSettings, now_ms: int) -> Iterator[
         manifest = read_manifest(root)
         shutil.copyfile(root / MANIFEST_NAME, scratch / MANIFEST_NAME)
         with open_graph(snapshot, settings) as graph:
-            for _, shard in graph.shards():
-                shard.check()
+            if is_checked:
+                for _, shard in graph.shards():
+                    shard.check()
             (scratch / ERASURES_NAME).write_bytes(
                 b"".join(msgspec.json.encode(each) + b"\n" for each in erasures_of(graph))
             )

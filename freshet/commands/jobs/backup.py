@@ -42,14 +42,20 @@ def backup() -> None:
     is_flag=True,
     help="Back up all generations that are kept, not only the live one.",
 )
+@click.option(
+    "--unchecked",
+    is_flag=True,
+    help="Do not read the whole store first: for many backups a day beside a checked one.",
+)
 @options.keep_options
 @options.config_option
-def backup_create(
+def backup_create(  # noqa: PLR0913  # the options of the command
     *,
     url: str | None,
     store: Path,
     artifacts: Path | None,
     all_generations: bool,
+    unchecked: bool,
     keep: int | None,
     max_age: float | None,
     config_file: Path | None,
@@ -82,6 +88,7 @@ def backup_create(
             settings,
             now_ms,
             artifacts=copies,
+            is_checked=not unchecked,
             on_bytes=on_bytes,
         )
     found = made.backup

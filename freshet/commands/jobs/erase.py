@@ -129,11 +129,11 @@ def _erase_in_store(
     noted = NotedErasure(kind=erasure.kind, key=key, asked_ms=erasure.ts_ms)
     num_facts = num_lifted = 0
     is_purged = compact
-    if settings.backups_url:
-        backups = Backups(settings.backups_url)
-        (backups.forget_erasure if lift else backups.note_erasure)(noted)
     with Store.create_or_open(root, settings) as store:
         store.check_free()
+        if settings.backups_url:
+            backups = Backups(settings.backups_url)
+            (backups.forget_erasure if lift else backups.note_erasure)(noted)
         for index in range(store.num_shards):
             store.ownership.acquire_to_erase(index, noted, is_lifted=lift)
             shard = store.shard(index)

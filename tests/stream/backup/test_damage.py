@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from stream.backup import writer
+from stream.backup.create import create_backup
 from stream.backup.manifest import (
     BackedUpFile,
     BackedUpStore,
@@ -15,7 +17,11 @@ from stream.backup.manifest import (
 )
 from stream.backup.repository import Backups
 from stream.backup.writer import writing
+from stream.clock import now_ms
 from stream.errors import BackupDamaged, BackupMismatch, BackupMissing, StoreUnreadable
+from stream.files import sha256_of
+from stream.settings import StreamSettings
+from stream.shard.reader import ShardReader
 from tests.stream.backup.conftest import BackUp, Grow, Restore
 
 
@@ -43,6 +49,33 @@ def test_a_damaged_store_is_not_backed_up(grow: Grow, back_up: BackUp, backups: 
     with pytest.raises(StoreUnreadable, match="shard-0000"):
         back_up()
     assert backups.newest() == good
+
+
+def test_an_unchecked_backup_reads_no_more_than_what_is_new(
+    grow: Grow,
+    back_up: BackUp,
+    backups: Backups,
+    settings: StreamSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where that is asked for, data files that are there already are not read again."""
+    root = grow(50)
+    first = back_up().backup
+    read, hashed = list[str](), list[str]()
+
+    def note_hash(path: Path) -> str:
+        hashed.append(path.name)
+        return sha256_of(path)
+
+    monkeypatch.setattr(ShardReader, "check", lambda self: read.append(self.path.name))
+    monkeypatch.setattr(writer, "sha256_of", note_hash)
+    second = create_backup(backups, root, settings, now_ms, is_checked=False)
+
+    assert read == []
+    known = {file.name.rpartition("/")[2] for file in first.files if file.name.endswith(".sst")}
+    assert known
+    assert not known & set(hashed)
+    assert second.backup.store.graph_hash == first.store.graph_hash
 
 
 @pytest.mark.parametrize("suffix", [".sst", "CURRENT", "store.json"])

@@ -11,6 +11,8 @@ from model.artifact.overlay.folder import OverlayFolder
 from model.artifact.overlay.gone import GoneList
 from model.artifact.overlay.publisher import OverlayPublisher
 from model.artifact.overlay.segment import Claim
+from stream.settings import StreamSettings
+from stream.store.store import Store
 from testing.event_lines import CLICK, write_lines
 from testing.overlays import overlay_rows
 from testing.small_generations import DIM, Artifacts, make_catalogue
@@ -211,3 +213,18 @@ def test_nothing_is_erased_where_it_cannot_be_noted(
     assert erased.returncode == 1
     assert "cannot be reached or written" in erased.stderr
     assert graph(run, store) == before
+
+
+def test_nothing_is_noted_where_nothing_can_be_erased(
+    run: Command, store: Path, tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that a stream has open is left alone, and so are its backups."""
+    monkeypatch.setenv("FRESHET_STREAM_BACKUPS_URL", url)
+    monkeypatch.setenv("FRESHET_STREAM_TAKEOVER_WAIT_SECONDS", "0.01")
+    with Store.create_or_open(store, StreamSettings()) as opened:
+        opened.shard(0)
+        erased = run("erase", "item", "i2", "--store", store)
+
+    assert erased.returncode == 1
+    assert "is open in another process" in erased.stderr
+    assert not (tmp_path / "backups").exists()
