@@ -6,6 +6,7 @@ from importlib import import_module
 MEASUREMENTS = {
     "faults": "bench.faults.faults",
     "files": "bench.files.files",
+    "filters": "bench.filters",
     "freshness": "bench.freshness.freshness",
     "ingest": "bench.ingest.ingest",
     "laws": "bench.laws",

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -25,6 +25,7 @@ from prometheus_client import CollectorRegistry
 from bench.found import recall_of
 from bench.serving.ratios import measure_ratios
 from bench.serving.swaps import measure_swaps
+from model.artifact.attributes.build import build_attributes
 from model.artifact.encoder import TextEncoder, unit_rows
 from model.artifact.generation import open_generation
 from model.artifact.index.engine import load_engine
@@ -51,6 +52,7 @@ from server.retrieve import RetrievalQuery, retrieve
 from server.settings import ServerSettings
 from stream.clock import now_ms
 from stream.files import new_directory, replace_file
+from stream.graph.attributes import attribute_columns
 
 _HIDDEN, _NUM_BUCKETS = 128, 1 << 17  # of the encoder: the model settings' defaults
 # Vectors lie in clusters, as trained ones do, not in pure noise; chosen by hand.
@@ -335,10 +337,25 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def write_generation(
-    root: Path, num_items: int, num_queries: int, dim: int, engine_name: str = AUTO
+    root: Path,
+    num_items: int,
+    num_queries: int,
+    dim: int,
+    engine_name: str = AUTO,
+    *,
+    attributes_of: Callable[[NDArray[np.float32]], Sequence[Mapping[str, str]]] | None = None,
 ) -> None:
     """Publish a synthetic generation of clustered unit vectors under `root` and make it
     current.
+
+    Args:
+        root: the artifacts folder.
+        num_items: how many items.
+        num_queries: how many known queries.
+        dim: length of the vectors.
+        engine_name: of the index, or `AUTO`.
+        attributes_of: returns the attributes of items by their vectors, ``float32
+            [num_items, dim]``; None: they have none.
     """
     random = np.random.default_rng(0)
     now = now_ms()
@@ -357,6 +374,9 @@ def write_generation(
         arrays = _arrays(random, items, queries, texts)
         for name, array in arrays.items():
             writer.add_array(name, array)
+        if attributes_of is not None:
+            columns = attribute_columns(attributes_of(items))
+            writer.add_attributes(build_attributes(columns, np.arange(num_items)))
         settings = ModelSettings(index_engine=engine_name, seed=1)
         index = build_index(items, _questions(queries, arrays), folder, settings)
         writer.seal(

@@ -20,9 +20,10 @@ from stream.dtypes import Bools, Float32s, Int64s
 
 _NOTHING = np.zeros(0, dtype=np.int64)
 
-# Numbers of the vectors of matching items up to which all are compared: 16,384 items of
-# 64 dimensions. See docs/benchmarks.md#filters for what both ways cost around it.
-SCANNED_NUMBERS = 1 << 20
+# Numbers of the vectors of matching items up to which all are compared: 12,288 items of
+# 64 dimensions. Both ways cost the same there (docs/benchmarks.md#filters); twice as
+# many cost twice what the index does.
+SCANNED_NUMBERS = 3 << 18
 # Share of a generation's items from which a scan reads all vectors in their order and
 # takes what matches of the products: picking rows costs four times as much a row.
 _PICKED_SHARE = 0.25

@@ -7,12 +7,20 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 
 import pytest
 
-from freshet_client import ClientError, RetrievalClient, RetrieveResult
+from freshet_client import (
+    ClientError,
+    Equals,
+    Filter,
+    InRange,
+    RetrievalClient,
+    RetrieveResult,
+)
 from model.artifact.overlay.folder import OverlayFolder
 from stream.clock import now_ms
 from stream.events.types import CatalogItem, Interaction
@@ -89,6 +97,39 @@ def test_a_new_item_is_found_by_its_title_and_by_its_query(
     assert ids_of(by_title)[0] == "lamp-pack"
     assert by_title.hits[0].title == NEW.title
     assert "lamp-pack" in ids_of(by_query)
+
+
+def test_a_new_price_and_a_new_item_can_be_filtered_at_once(
+    lane: ShopLane, client: RetrievalClient
+) -> None:
+    """By what the catalogue says of them since a moment ago, not by what it said."""
+    attributes = {"price": "30", "brand": "acme"}
+    lane.write([], [replace(item, attributes=attributes, ts_ms=1) for item in shop_items()])
+    generation = lane.train()
+    wait_until(
+        lambda: (
+            client.freshness().receipt is not None
+            and client.retrieve("lamp", 1).receipt.generation == generation
+        ),
+        "the generation with attributes is live",
+    )
+    first, second, *_ = ids_of(client.retrieve("red lamp", 5))
+    cheap = Filter(conditions=[InRange("price", at_most=20), Equals("brand", "acme")])
+    dear = Filter(conditions=[InRange("price", more_than=20)], excluded_item_ids=[second])
+    assert client.retrieve("red lamp", 5, filter_by=cheap).hits == ()
+
+    known = {item.item_id: item for item in shop_items()}
+    cheaper = replace(known[first], attributes=attributes | {"price": "19.90"}, ts_ms=2)
+    new = replace(NEW, attributes=attributes | {"price": "5"}, ts_ms=2)
+    written = lane.write([], [cheaper, new])
+    answer_with(client, "red lamp", written)
+    # It moves, and keeps the attributes that the generation has.
+    written = lane.write(clicks("red lamp", known[first].item_id, 5))
+    answer_with(client, "red lamp", written)
+
+    assert {*ids_of(client.retrieve("red lamp", 50, filter_by=cheap))} == {first, NEW.item_id}
+    others = {*known} - {first, second}
+    assert {*ids_of(client.retrieve("red lamp", 50, filter_by=dear))} == others
 
 
 def test_a_deletion_is_gone_and_stays_gone(lane: ShopLane) -> None:
