@@ -203,7 +203,7 @@ def overlays(draw: st.DrawFn) -> tuple[int, dict[str, Attributes | None], list[s
 
 @pytest.mark.parametrize("way", ["exact", "widened"])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(wanted=filters, overlay=overlays(), k=st.integers(1, NUM_ITEMS + 30))
+@given(wanted=filters, overlay=overlays(), k=st.integers(1, 9) | st.integers(1, NUM_ITEMS + 30))
 def test_an_answer_is_the_best_of_what_the_filter_lets_in(
     shop: Shop,
     way: str,
@@ -337,6 +337,32 @@ def test_the_way_is_chosen_by_how_many_match_and_where(many: LiveView) -> None:
     assert path(near, is_red, is_half) == FilterPath.EXACT
     assert path(far, is_red) == FilterPath.FELL_BACK
     assert path(far, is_half) == FilterPath.WIDENED
+
+
+def test_what_the_index_gives_and_the_overlay_are_ranked_as_one(many: LiveView) -> None:
+    """A new item comes first, one that moved away is not where it was."""
+    generation = many.live.generation
+    assert generation.attributes is not None
+    red = generation.attributes.find(generation.attributes.number_of_name["colour"], "red")
+    items = np.flatnonzero(generation.attributes.of_items(0, np.arange(4000)) == red)
+    near, moved = generation.item_vectors[items[0]], generation.item_ids[items[0]]
+    rows = overlay_rows(
+        DIM,
+        items={"new": near, "blue": near, moved: -near},
+        attributes={"new": {"colour": "red"}, "blue": {"colour": "blue"}},
+    )
+    is_red = Condition(attribute="colour", test=AnyOf(("red",)))
+
+    view = held(Shop(many, {}, {}), rows)
+    nearest, report = filtered.search_filtered(
+        view, near, 10, Filter(conditions=(is_red,)), scanned_numbers=0
+    )
+
+    assert report.path == FilterPath.WIDENED
+    assert report.num_matching == len(items) + 1
+    assert nearest.from_overlay.tolist() == [True] + [False] * 9
+    assert rows.item_ids[int(nearest.rows[0])] == "new"
+    assert items[0] not in nearest.rows[1:]
 
 
 def test_few_groups_end_the_search(many: LiveView) -> None:
