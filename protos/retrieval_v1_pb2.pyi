@@ -1,3 +1,4 @@
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -80,20 +81,22 @@ GENERATION_STATE_REFUSED: GenerationState
 GENERATION_STATE_UNREADABLE: GenerationState
 
 class RetrieveRequest(_message.Message):
-    __slots__ = ("query", "k", "min_freshness", "context_item_ids", "context_queries", "filter")
+    __slots__ = ("query", "k", "min_freshness", "context_item_ids", "context_queries", "filter", "field_mask")
     QUERY_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
     MIN_FRESHNESS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_QUERIES_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
+    FIELD_MASK_FIELD_NUMBER: _ClassVar[int]
     query: str
     k: int
     min_freshness: MinFreshness
     context_item_ids: _containers.RepeatedScalarFieldContainer[str]
     context_queries: _containers.RepeatedScalarFieldContainer[str]
     filter: Filter
-    def __init__(self, query: _Optional[str] = ..., k: _Optional[int] = ..., min_freshness: _Optional[_Union[MinFreshness, _Mapping]] = ..., context_item_ids: _Optional[_Iterable[str]] = ..., context_queries: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ...) -> None: ...
+    field_mask: _field_mask_pb2.FieldMask
+    def __init__(self, query: _Optional[str] = ..., k: _Optional[int] = ..., min_freshness: _Optional[_Union[MinFreshness, _Mapping]] = ..., context_item_ids: _Optional[_Iterable[str]] = ..., context_queries: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., field_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...
 
 class Filter(_message.Message):
     __slots__ = ("conditions", "excluded_item_ids", "group_by", "min_score")

@@ -29,6 +29,7 @@ from server.index_recall import RecallSampler
 from server.methods.batch import batched_error, check_batch
 from server.methods.explain import explain, parse_explain
 from server.methods.failures import failure_of
+from server.methods.field_mask import EVERYTHING, FieldTree, masked, parse_mask
 from server.methods.generations import GenerationList
 from server.methods.similar import parse_similar, similar_items, source_of
 from server.metrics import ServerMetrics
@@ -82,11 +83,11 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
 
     def Retrieve(  # type: ignore[override]  # see `server.answers.prepared`
         self, request: retrieval_pb.RetrieveRequest, context: grpc.ServicerContext
-    ) -> bytes:
+    ) -> bytes | retrieval_pb.RetrieveResponse:
         """Answer a query; see the contract in ``protos/retrieval_v1.proto``.
 
         Returns:
-            A `RetrieveResponse` as it is sent.
+            A `RetrieveResponse`, as it is sent where all of it is wanted.
         """
         return self._answer(
             "Retrieve", context, lambda: self._retrieve(request, is_probe=_is_probe(context))
@@ -145,14 +146,20 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
             raise NoGeneration(self._why_not_ready())
         return view
 
-    def _retrieve(self, request: retrieval_pb.RetrieveRequest, *, is_probe: bool) -> bytes:
-        query, view = _query_of(request, self._settings), self._live()
+    def _retrieve(
+        self, request: retrieval_pb.RetrieveRequest, *, is_probe: bool
+    ) -> bytes | retrieval_pb.RetrieveResponse:
+        query, wanted, view = _query_of(request, self._settings), _mask_of(request), self._live()
         if query.wants_freshness:
             check_freshness(query, receipt_of(view, self._clock_ms()))
         answer, receipt = retrieve(view, query, is_probe=is_probe), self._receipt(view)
         if not is_probe:  # no shopper's: it counts nowhere
             self._count(query, answer, receipt)
-        return response_bytes(query, answer, receipt)
+        if wanted is EVERYTHING:
+            return response_bytes(query, answer, receipt)
+        response = response_message(query, answer, receipt)
+        masked(response, wanted)
+        return response
 
     def _count(self, query: RetrievalQuery, answer: RetrievalResult, receipt: Receipt) -> None:
         self._metrics.queried(answer.path, answer.context)
@@ -180,11 +187,12 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
     ) -> retrieval_pb.BatchedAnswer:
         """Return the outcome of one request of a batch; its errors are its own."""
         try:
-            query = _query_of(request, self._settings)
+            query, wanted = _query_of(request, self._settings), _mask_of(request)
             check_freshness(query, receipt)
             answer = retrieve(view, query)
             self._count(query, answer, receipt)
             response = response_message(query, answer, receipt)
+            masked(response, wanted)
         except Exception as error:  # noqa: BLE001  # the others have answers all the same
             failure = failure_of(error, "RetrieveBatch")
             self._metrics.batched(failure.code.name)
@@ -305,6 +313,13 @@ def _query_of(request: retrieval_pb.RetrieveRequest, settings: ServerSettings) -
     if not request.HasField("filter"):
         return query
     return replace(query, filter=parse_filter(request.filter, settings.max_k))
+
+
+def _mask_of(request: retrieval_pb.RetrieveRequest) -> FieldTree:
+    """Return which fields of the answer a request wants."""
+    if not request.HasField("field_mask"):
+        return EVERYTHING
+    return parse_mask(request.field_mask.paths, retrieval_pb.RetrieveResponse.DESCRIPTOR)
 
 
 def _freshness_of(wanted: retrieval_pb.MinFreshness) -> tuple[int, float]:

@@ -58,10 +58,18 @@ def read_json(body: bytes, message: Message) -> Failure | None:
     return None
 
 
-def write_json(message: Message) -> bytes:
-    """Return a message as JSON with all its fields."""
+def write_json(message: Message, *, has_all_fields: bool) -> bytes:
+    """Return a message as JSON.
+
+    Args:
+        message: the message.
+        has_all_fields: those that are 0 or empty, too.
+    """
     text = json_format.MessageToJson(
-        message, always_print_fields_with_no_presence=True, indent=None, ensure_ascii=False
+        message,
+        always_print_fields_with_no_presence=has_all_fields,
+        indent=None,
+        ensure_ascii=False,
     )
     return text.encode()
 

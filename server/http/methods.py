@@ -64,7 +64,12 @@ class Method:
             return
         if isinstance(response, bytes):  # as gRPC sends it
             response = self._response.FromString(response)
-        call.answer(write_json(response))
+        call.answer(write_json(response, has_all_fields=not _has_mask(request)))
+
+
+def _has_mask(request: Message) -> bool:
+    """Whether a request says which fields it wants: others are then not there."""
+    return any(field.name == "field_mask" for field, _ in request.ListFields())
 
 
 def methods_by_path(routes: Iterable[Route], service: object) -> Mapping[str, Method]:

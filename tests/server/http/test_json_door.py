@@ -139,6 +139,16 @@ def test_names_may_be_as_the_contract_writes_them(server: RunningServer) -> None
             assert headers["retry-after"] == "1"
 
 
+def test_a_mask_leaves_fields_out(server: RunningServer) -> None:
+    """Its paths are as JSON writes names; without one, fields that are 0 are there."""
+    asked = {"query": "lamp", "k": 1, "fieldMask": "hits.itemId"}
+
+    status, answer, _ = post(server, "Retrieve", asked)
+
+    assert (status, list(answer), list(answer["hits"][0])) == (200, ["hits"], ["itemId"])
+    assert post(server, "Retrieve", {"query": "lamp"})[1]["contextMembers"] == 0
+
+
 def test_an_error_has_code_message_and_details(server: RunningServer) -> None:
     """As Connect has them: the details of gRPC, in base64 and in words."""
     status, error, _ = post(server, "Retrieve", {"query": "lamp", "k": 5000})
