@@ -356,13 +356,13 @@ def test_deadlines_overload_and_stop(artifacts: Artifacts, serve: Serve) -> None
     service = server.server._service
     retrieve = service._retrieve
 
-    def slow(request: retrieval_pb.RetrieveRequest, *, is_probe: bool) -> bytes:
+    def slow(request: retrieval_pb.RetrieveRequest, *, is_probe: bool) -> object:
         if request.query == "slow":
             begun.set()
             assert release.wait(DEADLINE_SECONDS)
         return retrieve(request, is_probe=is_probe)
 
-    service._retrieve = slow  # type: ignore[method-assign]
+    service._retrieve = slow  # type: ignore[method-assign, assignment]
     answered: list[int] = []
     holder = threading.Thread(
         target=lambda: answered.append(post(server, "Retrieve", {"query": "slow"})[0])
