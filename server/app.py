@@ -62,6 +62,13 @@ _MOST_UNSEEN_CALLS = 64
 # Of calls under way on a connection that has come of age: as of a call. Twice as many
 # keep an old connection for twice as long.
 _AGE_GRACE_MS = 30_000
+_LATE_SECONDS = 10.0
+"""How long after its grace a stop waits for gRPC to have ended all calls.
+
+It cancels them then, and a stop that waits for ever is killed without a word. Ten times
+what it takes on a machine that is twenty times overloaded; twice as long keeps a deploy
+waiting for as much longer.
+"""
 _REFLECTION_THREADS = 2
 """Concurrent reflection streams: two people with grpcurl; a third waits for one of
 them.
@@ -254,7 +261,8 @@ class RetrievalServer:
             self._open_calls.end_held()
             if self._http is not None:
                 self._http.stop(grace)
-            ended.wait()
+            if not ended.wait(grace + _LATE_SECONDS):
+                logger.error("calls_not_ended open=%d", len(self._open_calls))
         self._open_calls.stop()
         self._watcher.stop()
         self.views.stop()
