@@ -31,6 +31,7 @@ class GrpcCall(Call):
         super().__init__(method)
         self._event = event
         self._state = state
+        self._refused_with: grpc.StatusCode | None = None
 
     @property
     def metadata(self) -> Metadata:
@@ -61,6 +62,8 @@ class GrpcCall(Call):
     def code(self) -> str:
         """Name of its status as the client sees it, once it has ended."""
         state = self._state
+        if self._refused_with is not None:
+            return self._refused_with.name
         if state.client is _server._CANCELLED:  # noqa: SLF001  # see above
             is_late = self._event.call_details.deadline <= time.time()
             return "DEADLINE_EXCEEDED" if is_late else "CANCELLED"
@@ -94,7 +97,12 @@ class GrpcCall(Call):
             state.due.add(_server._RECEIVE_MESSAGE_TOKEN)  # noqa: SLF001  # see above
 
     def refuse(self, failure: Failure) -> None:
-        """End the call with a status, unless it has ended."""
+        """End the call with a status, unless it has ended.
+
+        The thread that may be answering it finds its client gone. gRPC would let it
+        send a second status, which never leaves: the call would stay open for ever, and
+        a stop wait for it.
+        """
         state = self._state
         with state.condition:
             if not _server._is_rpc_state_active(state):  # noqa: SLF001  # see above
@@ -103,6 +111,9 @@ class GrpcCall(Call):
             _server._abort(  # noqa: SLF001  # see above
                 state, self._event.call, cygrpc.StatusCode.unknown, _common.encode(failure.message)
             )
+            self._refused_with = failure.code
+            state.client = _server._CANCELLED  # noqa: SLF001  # see above
+            state.condition.notify_all()
 
     def cancel(self) -> None:
         """End the call at once, also where its client does not read its answer."""

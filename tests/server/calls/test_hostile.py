@@ -167,6 +167,38 @@ def test_held_reflection_streams_end(serve: Serve) -> None:
         codes = {call.code() for call in [stream(silent()) for _ in range(4)]}
         release.set()
     assert codes <= {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED}
+    wait_until(lambda: not len(server.server._open_calls), "nothing is kept of them")
+
+
+def test_a_call_that_is_answered_for_too_long_leaves_nothing_behind(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends while its thread is at work on it, whose answer comes too late."""
+    server = serve(call_seconds=0.05)
+    begun, release, done = threading.Event(), threading.Event(), threading.Event()
+    service = server.server._service
+    retrieve = service._retrieve
+
+    def slow(*arguments: Any, **named: Any) -> Any:
+        begun.set()
+        assert release.wait(DEADLINE_SECONDS)
+        done.set()
+        return retrieve(*arguments, **named)
+
+    monkeypatch.setattr(service, "_retrieve", slow)
+    with grpc.insecure_channel(server.address) as channel:
+        call: Any = channel.unary_unary(RETRIEVE)
+        code = call.future(lamp(), timeout=DEADLINE_SECONDS).code()
+        assert begun.is_set()
+        release.set()
+        assert done.wait(DEADLINE_SECONDS)
+        wait_until(lambda: not len(server.server._open_calls), "nothing is kept of it")
+        monkeypatch.undo()
+        call(lamp(), timeout=DEADLINE_SECONDS)
+
+    assert code is grpc.StatusCode.DEADLINE_EXCEEDED
+    for status in ("DEADLINE_EXCEEDED", "OK"):
+        server.wait_for_metric(1, "freshet_server_requests_total", method="Retrieve", code=status)
 
 
 def test_reflection_can_be_switched_off(serve: Serve) -> None:
