@@ -13,7 +13,7 @@ from protos.marks import PROBE_MARK
 from stream.actions import Action
 from stream.events.types import CatalogItem, Erasure, Interaction
 
-_HOUR_MS = 3_600_000
+_HOUR_MS = 3_600_000  # an hour
 
 _KEPT_HOURS = 24
 """How many hours back a probe that starts erases: what one that was killed had left.
