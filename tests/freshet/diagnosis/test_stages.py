@@ -128,7 +128,7 @@ def _tuner_dead(system: System) -> None:
             "FreshetOverlayRefused",
         ),
     ],
-    # Not of the functions, whose names are addresses: all processes of a run must agree.
+    # Not the addresses of functions: all processes of a run must agree.
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_the_stage_that_blocks_is_named_with_its_cause(
