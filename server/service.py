@@ -23,6 +23,7 @@ from server.asked import AskedEverywhere, AskedQueries
 from server.calls.unknown_fields import check_fields
 from server.errors import NoGeneration
 from server.filters.parsing import parse_filter
+from server.filters.report import report_message
 from server.freshness import Receipt, check_freshness, receipt_of, why_behind
 from server.http.call import MethodContext
 from server.index_recall import RecallSampler
@@ -213,13 +214,19 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
             min_reflected_ms=reflected_ms,
             max_age_seconds=max_age_seconds,
         )
+        if request.HasField("filter"):
+            query = replace(query, filter=parse_filter(request.filter, self._settings.max_k))
         view = self._live()
         receipt = self._receipt(view)
         check_freshness(query, receipt)
+        nearest, report = similar_items(view, query)
+        if report is not None:
+            self._metrics.filtered(report, is_short=len(nearest.rows) < query.k)
         return retrieval_pb.SimilarItemsResponse(
-            hits=hit_messages(view, similar_items(view, query)),
+            hits=hit_messages(view, nearest),
             receipt=receipt_message(receipt),
             item_source=source_of(view, query.item_id),
+            filter=None if report is None else report_message(report),
         )
 
     def _explain(self, request: retrieval_pb.ExplainRequest) -> retrieval_pb.ExplainResponse:

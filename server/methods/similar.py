@@ -7,10 +7,11 @@ import numpy as np
 
 from protos import retrieval_v1_pb2 as retrieval_pb
 from server.errors import ItemUnknown, QueryRefused
+from server.filters.conditions import Filter, FilterReport
 from server.overlay.search import Nearest, search
 from server.overlay.vectors import item_vector
 from server.overlay.view import LiveView
-from server.retrieve import check_limits
+from server.retrieve import check_limits, nearest_items
 from server.settings import ServerSettings
 from stream.dtypes import Bools
 
@@ -27,12 +28,14 @@ class SimilarQuery:
         k: at least 1.
         min_reflected_ms: see `server.retrieve.RetrievalQuery`.
         max_age_seconds: likewise.
+        filter: which items may be in the answer; None: all others.
     """
 
     item_id: str
     k: int
     min_reflected_ms: int = 0
     max_age_seconds: float = math.inf
+    filter: Filter | None = None
 
 
 def parse_similar(
@@ -83,23 +86,30 @@ def check_item_id(item_id: str, settings: ServerSettings) -> None:
         )
 
 
-def similar_items(view: LiveView, query: SimilarQuery) -> Nearest:
-    """Return the items nearest to an item, itself left out.
+def similar_items(view: LiveView, query: SimilarQuery) -> tuple[Nearest, FilterReport | None]:
+    """Return the items nearest to an item, itself left out, and what became of the
+    filter.
 
     Raises:
         ItemUnknown: the view has no vector of it.
+        NoAttributes: the filter asks for attributes, and the generation has none.
+        QueryRefused: it asks for numbers where an attribute has none.
     """
     vector = item_vector(view, query.item_id)
     if vector is None:
         raise ItemUnknown(unknown_item(view, query.item_id))
+    if query.filter is not None:
+        others = (*query.filter.excluded_ids, query.item_id)
+        return nearest_items(view, vector, query.k, replace(query.filter, excluded_ids=others))
     found = search(view.live, view.overlay, vector, query.k + 1)
     kept = np.flatnonzero(~_is_item(view, found, query.item_id))[: query.k]
-    return replace(
+    others_alone = replace(
         found,
         from_overlay=found.from_overlay[kept],
         rows=found.rows[kept],
         scores=found.scores[kept],
     )
+    return others_alone, None
 
 
 def source_of(view: LiveView, item_id: str) -> retrieval_pb.VectorSource:

@@ -205,7 +205,7 @@ def retrieve_result_of(message: retrieval_pb.RetrieveResponse) -> RetrieveResult
         path=query_path_of(message.query_path),
         normalized_query=message.normalized_query,
         context_members=message.context_members,
-        filter=_filter_report_of(message.filter) if message.HasField("filter") else None,
+        filter=filter_report_of(message.filter) if message.HasField("filter") else None,
     )
 
 
@@ -242,7 +242,8 @@ def _overlay_of(message: retrieval_pb.OverlayState) -> OverlayState:
     )
 
 
-def _filter_report_of(message: retrieval_pb.FilterReport) -> FilterReport:
+def filter_report_of(message: retrieval_pb.FilterReport) -> FilterReport:
+    """Return the report that a message holds."""
     return FilterReport(
         num_matching=message.num_matching,
         path=_FILTER_PATHS.get(message.path),

@@ -173,6 +173,7 @@ class RetrievalClient:
         *,
         min_reflected_ms: int = 0,
         max_age_seconds: float | None = None,
+        filter_by: Filter = NO_FILTER,
         timeout_seconds: float | None = None,
     ) -> SimilarResult:
         """Return the `k` nearest items to an item, itself left out.
@@ -182,14 +183,17 @@ class RetrievalClient:
             k: how many items; 0: as many as the server gives by default.
             min_reflected_ms: as of `retrieve`.
             max_age_seconds: as of `retrieve`.
+            filter_by: which items may be in the answer.
             timeout_seconds: how long this call may take; None: the client's default.
 
         Raises:
             ItemUnknown: the server does not have the item, or it is deleted.
             ClientError: as `retrieve` does.
         """
-        wanted = _request_of("", k, min_reflected_ms, max_age_seconds, NO_CONTEXT, NO_FILTER)
+        wanted = _request_of("", k, min_reflected_ms, max_age_seconds, NO_CONTEXT, filter_by)
         request = retrieval_pb.SimilarItemsRequest(item_id=_text(item_id), k=wanted.k)
+        if wanted.HasField("filter"):
+            request.filter.CopyFrom(wanted.filter)
         if wanted.HasField("min_freshness"):
             request.min_freshness.CopyFrom(wanted.min_freshness)
         response = retrieval_pb.SimilarItemsResponse

@@ -4,6 +4,7 @@ import pytest
 
 from freshet_client import (
     Evidence,
+    Filter,
     ItemState,
     ItemUnknown,
     NotFreshEnough,
@@ -62,6 +63,8 @@ def test_similar_items_come_in_our_own_types(artifacts: Artifacts, serve: Serve)
 
     with serve().client() as client:
         answer = client.similar_items(f"{generation_id}/4", 3)
+        excluded = Filter(excluded_item_ids=(answer.hits[0].item_id,))
+        others = client.similar_items(f"{generation_id}/4", 2, filter_by=excluded)
         with pytest.raises(ItemUnknown, match="nobody's"):
             client.similar_items("nobody's")
         with pytest.raises(NotFreshEnough):
@@ -71,6 +74,8 @@ def test_similar_items_come_in_our_own_types(artifacts: Artifacts, serve: Serve)
 
     expected = catalogue.exact(catalogue.item_vectors[4], 4)[1:]
     assert [hit.item_id for hit in answer.hits] == [f"{generation_id}/{n}" for n in expected]
+    assert [hit.item_id for hit in others.hits] == [hit.item_id for hit in answer.hits[1:]]
+    assert (answer.filter, others.filter is None) == (None, False)
     assert answer.item_source is VectorSource.GENERATION
     assert answer.receipt.generation == generation_id
 

@@ -71,6 +71,33 @@ def test_the_nearest_come_and_not_the_item_itself(artifacts: Artifacts, serve: S
     assert len(ask(server, f"{generation_id}/0", 1000).hits) == 98
 
 
+def test_a_filter_says_which_may_be_in_the_answer(artifacts: Artifacts, serve: Serve) -> None:
+    """The item itself is none of them, and takes no place of its group."""
+    catalogue = make_catalogue(60)
+    catalogue.attributes = [{"brand": f"b{item % 3}"} for item in range(60)]
+    generation_id = artifacts.publish(catalogue)
+    server = serve()
+    same = retrieval_pb.Condition(attribute="brand", equals="b1")
+    ranked = nearest(catalogue, 4, 60)
+
+    answer = ask(server, f"{generation_id}/4", 5, filter=retrieval_pb.Filter(conditions=[same]))
+    expected = [item for item in ranked if item % 3 == 1][:5]
+    assert [hit.item_id for hit in answer.hits] == [f"{generation_id}/{n}" for n in expected]
+    assert answer.filter.num_matching == 19
+
+    grouped = ask(
+        server,
+        f"{generation_id}/4",
+        3,
+        filter=retrieval_pb.Filter(group_by=retrieval_pb.GroupBy(attribute="brand")),
+    )
+    first = [next(item for item in ranked if item % 3 == brand) for brand in range(3)]
+    found = {hit.item_id for hit in grouped.hits}
+    assert found == {f"{generation_id}/{item}" for item in first}
+    assert not ask(server, f"{generation_id}/4", 3).HasField("filter")
+    server.wait_for_metric(2, "freshet_server_filtered_total", path="exact")
+
+
 def test_an_item_of_the_overlay_has_similar_items(artifacts: Artifacts, serve: Serve) -> None:
     """A new item, and one that moved, are asked for and found by their new vectors."""
     catalogue = make_catalogue(60, ["lamp"])

@@ -231,24 +231,28 @@ class RequestError(_message.Message):
     def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ..., reason: _Optional[str] = ..., field: _Optional[str] = ...) -> None: ...
 
 class SimilarItemsRequest(_message.Message):
-    __slots__ = ("item_id", "k", "min_freshness")
+    __slots__ = ("item_id", "k", "min_freshness", "filter")
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
     MIN_FRESHNESS_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
     item_id: str
     k: int
     min_freshness: MinFreshness
-    def __init__(self, item_id: _Optional[str] = ..., k: _Optional[int] = ..., min_freshness: _Optional[_Union[MinFreshness, _Mapping]] = ...) -> None: ...
+    filter: Filter
+    def __init__(self, item_id: _Optional[str] = ..., k: _Optional[int] = ..., min_freshness: _Optional[_Union[MinFreshness, _Mapping]] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ...) -> None: ...
 
 class SimilarItemsResponse(_message.Message):
-    __slots__ = ("hits", "receipt", "item_source")
+    __slots__ = ("hits", "receipt", "item_source", "filter")
     HITS_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
     ITEM_SOURCE_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
     hits: _containers.RepeatedCompositeFieldContainer[Hit]
     receipt: FreshnessReceipt
     item_source: VectorSource
-    def __init__(self, hits: _Optional[_Iterable[_Union[Hit, _Mapping]]] = ..., receipt: _Optional[_Union[FreshnessReceipt, _Mapping]] = ..., item_source: _Optional[_Union[VectorSource, str]] = ...) -> None: ...
+    filter: FilterReport
+    def __init__(self, hits: _Optional[_Iterable[_Union[Hit, _Mapping]]] = ..., receipt: _Optional[_Union[FreshnessReceipt, _Mapping]] = ..., item_source: _Optional[_Union[VectorSource, str]] = ..., filter: _Optional[_Union[FilterReport, _Mapping]] = ...) -> None: ...
 
 class ExplainRequest(_message.Message):
     __slots__ = ("query", "item_id", "max_paths")
