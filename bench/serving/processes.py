@@ -119,8 +119,8 @@ def main(name: str, folder: Path, arguments: list[str]) -> None:
 def _product(folder: Path, workers: int) -> None:
     from prometheus_client import CollectorRegistry  # the others need none of these
 
-    from freshet.commands.services.serve_worker import worker_command
     from freshet.logs.settings import LogSettings
+    from freshet.serve_worker import worker_command
     from server.app import RetrievalServer
     from server.workers.supervisor import Supervisor
 

@@ -71,7 +71,8 @@ def batch_counts(data: TrainingSet, settings: ModelSettings) -> GraphSize:
     part, cpu = data.whole, torch.device("cpu")
     rng = np.random.default_rng(settings.seed)
     edges = rng.permutation(len(part.edge_query))[: largest_batch(data, settings)]
-    others = settings.num_negatives + num_drawn(data.titles, settings)
+    of_loss = data.loss_settings(settings)
+    others = of_loss.num_negatives + num_drawn(data.titles, of_loss)
     items = np.union1d(part.edge_item[edges], rng.permutation(part.num_items)[:others])
     starts = np.concatenate([part.edge_query[edges], part.num_queries + items])
     graph = SampledGraph(part, data.texts, settings, cpu)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -23,12 +22,6 @@ from model.training.optimizer import Adam, WeightAverage
 from model.training.pretraining import ContrastSettings, pretrain
 from model.training.saved_state import Arrays
 from stream.dtypes import Float32s, Int64s
-
-# Times as much as `model.title_loss` says, titles count where random items are ranked:
-# these push away what has no clicks, and titles hold it. At 1 own exact titles of items
-# without clicks are found .89 of the time in a wide catalogue, at 4 .96 for .01 of MRR;
-# twice as much was not measured.
-_HELD_BY_TITLES = 4.0
 
 
 class Learner:
@@ -77,20 +70,11 @@ class Learner:
             self.train_graph = SampledGraph(part, self.data.texts, self.settings, self.device)
         else:
             self.train_graph = Graph(part, self.device)
-        self._objective = Objective(part, self.data.titles, self._of_objective(), self.device)
+        self._objective = Objective(
+            part, self.data.titles, self.data.loss_settings(self.settings), self.device
+        )
         self._source_edge = torch.from_numpy(part.source_edge).to(self.train_graph.home)
         self._source_hyperedge = torch.from_numpy(part.source_hyperedge).to(self.train_graph.home)
-
-    def _of_objective(self) -> ModelSettings:
-        """Return the settings of the loss, by what the held-out edges lead to, and by
-        whether queries speak as titles do.
-        """
-        if not self.data.ranks_catalogue:
-            title_loss = self.settings.title_loss if self.data.asks_in_words_of_titles else 0.0
-            return replace(self.settings, num_negatives=0, title_loss=title_loss)
-        if not self.settings.num_negatives:
-            return self.settings
-        return replace(self.settings, title_loss=_HELD_BY_TITLES * self.settings.title_loss)
 
     def pretrain(self, is_over: Callable[[], bool]) -> None:
         """Learn to distinguish nodes in two views of the training graph.

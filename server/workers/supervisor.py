@@ -291,7 +291,7 @@ class Supervisor:
         if all(
             slot.worker is None and slot.failures >= _MOST_FAILED_STARTS for slot in self._slots
         ):
-            logger.error("no_worker_lives; see what was logged before")
+            logger.error("no_worker_lives")
             self._failed.set()
             self._on_failure()
 

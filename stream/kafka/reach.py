@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 from kafka.errors import KafkaError
@@ -38,22 +39,15 @@ def reaching(
     Raises:
         error_type: the broker could not be reached or refused the connection.
     """
-    log = logging.getLogger("kafka")
     causes = _Causes()
     connections = Connections()
-    propagate, level = log.propagate, log.level
-    log.addHandler(causes)
-    log.propagate = False
-    log.setLevel(logging.WARNING)
-    try:
-        yield connections
-    except (KafkaError, ValueError) as error:
-        connections.close()
-        raise error_type(unreachable(bootstrap, causes.noted or [str(error)], settings)) from error
-    finally:
-        log.removeHandler(causes)
-        log.propagate = propagate
-        log.setLevel(level)
+    with _LOG.read_by(causes):
+        try:
+            yield connections
+        except (KafkaError, ValueError) as error:
+            connections.close()
+            why = unreachable(bootstrap, causes.noted or [str(error)], settings)
+            raise error_type(why) from error
 
 
 class Connections:
@@ -71,6 +65,41 @@ class Connections:
         """Close all that were made."""
         for connection in self._made:
             connection.close()
+
+
+class _ClientLog:
+    """The log of the client, which is read instead of passed on while anybody wants it:
+    threads may connect at once.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._readers = 0
+        self._before = True, logging.NOTSET
+
+    @contextmanager
+    def read_by(self, reader: logging.Handler) -> Iterator[None]:
+        """Hand what is logged within the block to a handler alone."""
+        log = logging.getLogger("kafka")
+        with self._lock:
+            if not self._readers:
+                self._before = log.propagate, log.level
+                log.propagate = False
+                log.setLevel(logging.WARNING)
+            self._readers += 1
+            log.addHandler(reader)
+        try:
+            yield
+        finally:
+            with self._lock:
+                log.removeHandler(reader)
+                self._readers -= 1
+                if not self._readers:
+                    log.propagate, level = self._before
+                    log.setLevel(level)
+
+
+_LOG = _ClientLog()
 
 
 class _Causes(logging.Handler):

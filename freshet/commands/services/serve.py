@@ -5,9 +5,9 @@ from pathlib import Path
 import click
 from prometheus_client import CollectorRegistry
 
-from freshet.commands.services.serve_worker import worker_command
 from freshet.metrics import metrics_endpoint, name_process
 from freshet.process import CommandError, begin, stop_event
+from freshet.serve_worker import worker_command
 from freshet.terminal import options
 from server.app import RetrievalServer
 from server.workers.supervisor import Supervisor

@@ -81,6 +81,7 @@ def estimate_full(data: TrainingSet, settings: ModelSettings) -> MemoryEstimate:
     """Return what a step over the whole graph takes, or one of pre-training if that is
     more.
     """
+    settings = data.loss_settings(settings)
     counts = GraphSize.of(data.whole, data.texts)
     patterns = _pattern_bytes(counts, len(data.texts.buckets)) + _supervision_bytes(data)
     lasting = (*_state(data, settings), ("patterns", patterns))
@@ -106,6 +107,7 @@ def estimate_sampled(
         on_host: the device is the CPU: the graph to sample from, and the vectors of all
             nodes that an export makes, take of the same memory.
     """
+    settings = data.loss_settings(settings)
     state = (*_state(data, settings), ("edges", _supervision_bytes(data)))
     patterns = _pattern_bytes(batch, len(data.texts.buckets)) + _INDEX * len(data.texts.owner)
     step_parts = (*_step(batch, data, settings), *_title_parts(data, settings))

@@ -10,7 +10,7 @@ import pytest
 from model.errors import EvaluationRefused
 from model.evaluation.holdout import SEGMENTS, Holdout, split_by_time
 from stream.events.types import Interaction
-from stream.graph.arrays import GraphArrays
+from stream.graph.attributes import AttributeColumns
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from testing.small_shop import click, fill_store, shop_events, shop_items
@@ -31,8 +31,13 @@ def split(tmp_path: Path) -> Split:
     return make
 
 
-def _same(one: GraphArrays, other: GraphArrays) -> bool:
-    return all(np.array_equal(value, getattr(other, name)) for name, value in vars(one).items())
+def _same(one: object, other: object) -> bool:
+    return all(
+        _same(value, getattr(other, name))
+        if isinstance(value, AttributeColumns)
+        else np.array_equal(value, getattr(other, name))
+        for name, value in vars(one).items()
+    )
 
 
 def _moments(events: list[Interaction]) -> tuple[int, int]:

@@ -16,8 +16,8 @@ import grpc
 import pytest
 from prometheus_client import CollectorRegistry
 
-from freshet.commands.services.serve_worker import worker_command
 from freshet.logs.settings import LogSettings
+from freshet.serve_worker import worker_command
 from protos import retrieval_v1_pb2 as retrieval_pb
 from protos import retrieval_v1_pb2_grpc as retrieval_grpc
 from server.errors import PortBusy, WorkerFailed

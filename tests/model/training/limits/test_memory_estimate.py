@@ -66,9 +66,11 @@ def random_set(num_queries: int, num_items: int, num_buckets: int, num_edges: in
         source_edge=np.arange(len(edges)),
         source_hyperedge=rng.integers(0, num_hyperedges, len(edges)),
     )
+    term = rng.integers(0, num_nodes, 3 * num_nodes)
+    term[::3] = 0  # a word that queries and titles share
     texts = HashedTexts(
         node=np.repeat(np.arange(num_nodes), 3),
-        term=rng.integers(0, num_nodes, 3 * num_nodes),
+        term=term,
         owner=np.repeat(np.arange(num_nodes), 2),
         feature=rng.integers(0, num_buckets, 2 * num_nodes),
         buckets=np.arange(num_buckets),

@@ -7,7 +7,7 @@ from freshet.logs.settings import LogSettings
 from freshet.process import configure_logging, raise_file_limit
 from server.workers.worker import run_worker
 
-_PROGRAM: Final = (sys.executable, "-m", "freshet.commands.services.serve_worker")
+_PROGRAM: Final = (sys.executable, "-m", "freshet.serve_worker")
 
 
 def worker_command(log: LogSettings) -> tuple[str, ...]:
