@@ -8,10 +8,8 @@ be silent. The exit code is 1 where an alert is missing, late or false.
 
 import argparse
 import re
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from bench.faults.process_faults import faketime_library
 from bench.faults.quiet import QUIET, be_quiet
 from bench.faults.stack import Stack, may_mount
 from bench.figures import Figure, print_figure, print_header, write_json
+from bench.folders import work_folder
 from freshet.process import ended_by_signals
 from testing.monitoring.questions import blind_rules, empty_panels
 from testing.monitoring.webhook import Arrived
@@ -77,7 +76,7 @@ def run(argv: Sequence[str]) -> int:
         print_figure(figure)
 
     # A run that is told to end leaves no process and no mount behind.
-    with ended_by_signals(), _folder(options.folder) as folder:
+    with ended_by_signals(), work_folder(options.folder, "faults") as folder:
         stack = Stack(folder, items=options.items, rate=options.rate, seed=options.seed)
         print_header()
         with stack.running():
@@ -208,16 +207,6 @@ def _chosen(options: argparse.Namespace) -> list[Fault]:
         if not able[fault.wants]:
             print(f"left out: {fault.name}: this machine does not allow {fault.wants}")
     return [fault for fault in chosen if able[fault.wants]]
-
-
-@contextmanager
-def _folder(given: Path | None) -> Iterator[Path]:
-    if given is not None:
-        given.mkdir(parents=True)
-        yield given
-        return
-    with tempfile.TemporaryDirectory(prefix="freshet-faults-") as folder:
-        yield Path(folder)
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:

@@ -7,12 +7,11 @@ backlog is applied with the refresher on and off.
 """
 
 import argparse
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.figures import print_header, write_json
+from bench.folders import work_folder
 from bench.freshness.phases import (
     Trial,
     begin,
@@ -34,7 +33,7 @@ def run(argv: Sequence[str]) -> None:
     """Measure, print a table, then one JSON line a figure."""
     options = _parse(argv)
     count = max(1, round(options.seconds / options.probe_every))
-    with _folder(options.folder) as folder, LocalBroker() as broker:
+    with work_folder(options.folder, "freshness") as folder, LocalBroker() as broker:
         create_topics(broker.bootstrap, partitions=options.partitions)
         system = System(folder, broker.bootstrap, options.partitions)
         shop = Shop(options.seed, options.items)
@@ -59,16 +58,6 @@ def run(argv: Sequence[str]) -> None:
     write_json("freshness", trial.figures, options.json, conditions)
     for problem in trial.problems:
         print(f"PROBLEM: {problem}")
-
-
-@contextmanager
-def _folder(given: Path | None) -> Iterator[Path]:
-    if given is not None:
-        given.mkdir(parents=True)
-        yield given
-        return
-    with tempfile.TemporaryDirectory(prefix="freshet-freshness-") as folder:
-        yield Path(folder)
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:

@@ -9,13 +9,12 @@ quarantine is not what it should be.
 import argparse
 import signal
 import statistics
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.figures import Figure, print_header, write_json
+from bench.folders import work_folder
 from bench.soak.comparison import compare_graph, compare_quarantine
 from bench.soak.timeline import catch_up, live_through
 from bench.soak.trial import NUM_PARTITIONS, Trial
@@ -77,7 +76,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def soak(options: argparse.Namespace) -> Outcome:
     """Inject the faults, let the workers catch up, and compare."""
-    with _folder(options.folder) as folder, LocalBroker() as broker:
+    with work_folder(options.folder, "soak") as folder, LocalBroker() as broker:
         create_topics(broker.bootstrap, partitions=NUM_PARTITIONS)
         trial = Trial(broker, folder, options)
         print_header()
@@ -90,16 +89,6 @@ def soak(options: argparse.Namespace) -> Outcome:
         _report_faults(trial)
         problems = [*compare_graph(trial), *compare_quarantine(trial)]
         return Outcome(figures=trial.figures, problems=problems)
-
-
-@contextmanager
-def _folder(given: Path | None) -> Iterator[Path]:
-    if given is not None:
-        given.mkdir(parents=True)
-        yield given
-        return
-    with tempfile.TemporaryDirectory(prefix="freshet-soak-") as folder:
-        yield Path(folder)
 
 
 def _report_faults(trial: Trial) -> None:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from freshet.config import parse_duration
+from freshet.terminal.addresses import SERVER_TARGET
 from server.addresses import split_address
 from server.errors import SettingsInvalid
 from stream.clock import now_ms
@@ -252,6 +253,18 @@ def metrics_option(function: F) -> F:
         type=ADDRESS,
         metavar="HOST:PORT",
         help="Address at which to serve Prometheus metrics.",
+    )(function)
+
+
+def target_option(function: F) -> F:
+    """Add ``--target``: the server that is asked."""
+    return click.option(
+        "--target",
+        type=ADDRESS,
+        default=SERVER_TARGET,
+        show_default=True,
+        metavar="HOST:PORT",
+        help="gRPC address of the server.",
     )(function)
 
 

@@ -3,6 +3,7 @@ out, which are learned last.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -94,7 +95,7 @@ class TrainingSet:
         asked = 1.0 - float(has_clicks[self.validation_item].mean())
         return asked < _RARELY_ASKED * (1.0 - float(has_clicks.mean()))
 
-    @property
+    @cached_property
     def asks_in_words_of_titles(self) -> bool:
         """Whether queries have words in common with the titles of the items that they
         lead to. Where they do not, such as tags of bands or article numbers for titles,

@@ -14,7 +14,7 @@ from freshet.prober.metrics import ProbeMetrics
 from freshet.prober.walk import Walker
 from freshet.process import begin, stop_event
 from freshet.terminal import options
-from freshet.terminal.addresses import PROBE_METRICS, SERVER_TARGET
+from freshet.terminal.addresses import PROBE_METRICS
 from freshet_client import Access, RetrievalClient
 from protos.marks import PROBE_METADATA
 from stream.kafka.producer import EventProducer
@@ -26,14 +26,7 @@ _HOUR_SECONDS = 3600  # as long as a session of a probe
 @click.option(
     "--to", "brokers", type=options.BROKERS, required=True, help="Kafka: kafka:HOST:PORT."
 )
-@click.option(
-    "--target",
-    type=options.ADDRESS,
-    default=SERVER_TARGET,
-    show_default=True,
-    metavar="HOST:PORT",
-    help="gRPC address of the server.",
-)
+@options.target_option
 @click.option(
     "--every",
     type=options.DURATION,

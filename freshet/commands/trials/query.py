@@ -3,7 +3,6 @@
 import click
 
 from freshet.terminal import options
-from freshet.terminal.addresses import SERVER_TARGET
 from freshet.terminal.output import duration, table, when
 from freshet_client import (
     Access,
@@ -26,14 +25,7 @@ from freshet_client import (
     show_default=True,
     help="Number of items.",
 )
-@click.option(
-    "--target",
-    type=options.ADDRESS,
-    default=SERVER_TARGET,
-    show_default=True,
-    metavar="HOST:PORT",
-    help="Address of the server.",
-)
+@options.target_option
 @click.option(
     "--timeout",
     type=options.DURATION,
