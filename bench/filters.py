@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.serve import write_generation
+from bench.serving.generations import write_generation
 from model.artifact.index.engines import AUTO, ENGINES
 from model.artifact.store import ArtifactStore
 from server.filters.conditions import AnyOf, Condition, Filter, FilterPath, NumberRange

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -23,50 +23,23 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
 from bench.found import recall_of
+from bench.serving.generations import unseen_text, write_generation, write_overlay
+from bench.serving.overlay import overlay_figures
 from bench.serving.ratios import measure_ratios
 from bench.serving.swaps import measure_swaps
-from model.artifact.attributes.build import build_attributes
-from model.artifact.encoder import TextEncoder, unit_rows
-from model.artifact.generation import open_generation
-from model.artifact.index.engine import load_engine
 from model.artifact.index.engines import AUTO, ENGINES
 from model.artifact.overlay.folder import OverlayFolder
-from model.artifact.overlay.gone import GoneList
-from model.artifact.overlay.publisher import OverlayPublisher
-from model.artifact.overlay.segment import Claim, no_rows
-from model.artifact.store import ArtifactStore, new_generation_id
-from model.artifact.writer import GenerationWriter
-from model.publishing.index.choice import build_index
-from model.publishing.index.questions import Kind
-from model.settings import ModelSettings
-from protos import manifest_v1_pb2 as manifest_pb
+from model.artifact.store import ArtifactStore
 from protos import retrieval_v1_pb2 as retrieval_pb
 from protos import retrieval_v1_pb2_grpc as retrieval_grpc
-from protos.text import text_key
 from server.app import RetrievalServer
 from server.live import LiveGeneration
-from server.overlay.loading import load_segments
-from server.overlay.search import search
-from server.overlay.view import LiveView
-from server.retrieve import RetrievalQuery, retrieve
 from server.settings import ServerSettings
-from stream.clock import now_ms
-from stream.files import new_directory, replace_file
-from stream.graph.attributes import attribute_columns
 
-_HIDDEN, _NUM_BUCKETS = 128, 1 << 17  # of the encoder: the model settings' defaults
-# Vectors lie in clusters, as trained ones do, not in pure noise; chosen by hand.
-_CLUSTERS, _SPREAD = 200, 0.5
-# How far an item of the overlay has moved, as a share of its length; chosen by hand.
-_MOVED = 0.3
 # Of measurements with an overlay and without. Twice as many: twice as long, and a
 # figure that the rest of the machine disturbs less.
 _ROUNDS = 3
-# Calls of a block, a twentieth of a second of CPU, and blocks of each kind: the median
-# of so many is within 2 in 100 on a busy machine. Twice as many: twice as long.
-_BLOCK_CALLS, _BLOCKS = 25, 40
 _RECALL_QUERIES = 500  # some 5,000 places: a recall within .005
-_QUESTIONS = 200  # as a training asks (`model.publishing.index.questions`)
 _READY = "ready "
 
 
@@ -155,8 +128,9 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _measure_all(folder: Path, options: argparse.Namespace) -> Iterator[Measured]:
-    known = [retrieval_pb.RetrieveRequest(query=f"query {row}") for row in range(options.queries)]
-    unseen = [retrieval_pb.RetrieveRequest(query=_unseen(row)) for row in range(options.queries)]
+    some = range(options.queries)
+    known = [retrieval_pb.RetrieveRequest(query=f"query {row}") for row in some]
+    unseen = [retrieval_pb.RetrieveRequest(query=unseen_text(row)) for row in some]
     recalls = _recalls(folder)
     for k in (10, 100):
         with _process("shell", folder) as (address, process):
@@ -176,7 +150,7 @@ def _recalls(folder: Path) -> dict[tuple[str, int], float]:
     live = LiveGeneration.load(store.generation_path(store.current_id() or ""), settings)
     vectors = {
         "known query": list(live.generation.query_vectors[:_RECALL_QUERIES]),
-        "encoded query": [live.encoder.encode(_unseen(row)) for row in range(_RECALL_QUERIES)],
+        "encoded query": [live.encoder.encode(unseen_text(row)) for row in range(_RECALL_QUERIES)],
     }
     return {
         (name, k): recall_of(live, some, k) for name, some in vectors.items() for k in (10, 100)
@@ -334,221 +308,6 @@ def _cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     ticks_per_second = 100
     return (int(fields[11]) + int(fields[12])) / ticks_per_second
-
-
-def write_generation(
-    root: Path,
-    num_items: int,
-    num_queries: int,
-    dim: int,
-    engine_name: str = AUTO,
-    *,
-    attributes_of: Callable[[NDArray[np.float32]], Sequence[Mapping[str, str]]] | None = None,
-) -> None:
-    """Publish a synthetic generation of clustered unit vectors under `root` and make it
-    current.
-
-    Args:
-        root: the artifacts folder.
-        num_items: how many items.
-        num_queries: how many known queries.
-        dim: length of the vectors.
-        engine_name: of the index, or `AUTO`.
-        attributes_of: returns the attributes of items by their vectors, ``float32
-            [num_items, dim]``; None: they have none.
-    """
-    random = np.random.default_rng(0)
-    now = now_ms()
-    generation_id = new_generation_id(now)
-    items, queries = _clustered(random, num_items, dim), _clustered(random, num_queries, dim)
-    texts = sorted((f"query {row}" for row in range(num_queries)), key=text_key)
-    with new_directory(ArtifactStore(root).generation_path(generation_id)) as folder:
-        writer = GenerationWriter(folder)
-        writer.add_strings(
-            "item_ids", sorted((f"item-{row:07d}" for row in range(num_items)), key=text_key)
-        )
-        writer.add_strings(
-            "item_titles", [f"A product with a title, number {row}" for row in range(num_items)]
-        )
-        writer.add_strings("query_texts", texts)
-        arrays = _arrays(random, items, queries, texts)
-        for name, array in arrays.items():
-            writer.add_array(name, array)
-        if attributes_of is not None:
-            columns = attribute_columns(attributes_of(items))
-            writer.add_attributes(build_attributes(columns, np.arange(num_items)))
-        settings = ModelSettings(index_engine=engine_name, seed=1)
-        index = build_index(items, _questions(queries, arrays), folder, settings)
-        writer.seal(
-            manifest_pb.Generation(
-                generation_id=generation_id,
-                created_ms=now,
-                dim=dim,
-                metric=load_engine(index.trial.engine).metric,
-                num_items=num_items,
-                num_queries=num_queries,
-                num_indexed=num_items,
-                snapshot=manifest_pb.SnapshotRef(taken_ms=now, watermark_ms=now),
-                index=index.manifest(),
-            )
-        )
-    replace_file(root / "CURRENT", generation_id.encode())
-
-
-def _unseen(number: int) -> str:
-    return f"red running shoe {number} size"
-
-
-def _questions(
-    queries: NDArray[np.float32], arrays: dict[str, NDArray[np.generic]]
-) -> dict[Kind, NDArray[np.float32]]:
-    """Return what the index is chosen by; recall is then measured with others."""
-    encoder = TextEncoder(
-        {
-            name.removeprefix("encoder."): array.astype(np.float32, copy=False)
-            for name, array in arrays.items()
-            if name.startswith("encoder.")
-        }
-    )
-    unseen = np.array([encoder.encode(_unseen(-row)) for row in range(1, _QUESTIONS + 1)])
-    return {Kind.KNOWN: queries[-_QUESTIONS:], Kind.UNSEEN: unseen}
-
-
-def write_overlay(root: Path, num_items: int) -> None:
-    """Publish an overlay of the current generation: four in five of its items are of
-    the generation and moved a little, one is new.
-    """
-    store = ArtifactStore(root)
-    generation = open_generation(store.generation_path(store.current_id() or ""))
-    random, dim = np.random.default_rng(1), generation.manifest.dim
-    known = random.choice(len(generation.item_ids), num_items * 4 // 5, replace=False)
-    noise = random.standard_normal((len(known), dim)) * (_MOVED / np.sqrt(dim))
-    moved = unit_rows((generation.item_vectors[known] + noise).astype(np.float32))
-    num_new = num_items - len(known)
-    ids = [*(generation.item_ids[item] for item in known), *map("new-{}".format, range(num_new))]
-    rows = replace(
-        no_rows(dim),
-        item_ids=tuple(ids),
-        item_titles=tuple(f"A title of {item}" for item in ids),
-        item_attributes=("",) * len(ids),
-        item_shown=np.ones(len(ids), dtype=np.bool_),
-        item_catalog_ms=np.zeros(len(ids), dtype=np.int64),
-        item_vectors=np.concatenate([moved, _clustered(random, num_new, dim)]),
-    )
-    folder = OverlayFolder.of(root)
-    publisher = OverlayPublisher(folder, generation.id, dim, GoneList(folder.gone_path))
-    publisher.publish(rows, Claim(reflected_ms=now_ms()))
-
-
-@dataclass(frozen=True, kw_only=True)
-class OverlayFigures:
-    """What an overlay does to answers, measured without gRPC around them.
-
-    Attributes:
-        index_recall_10: recall@10 of the index alone, against an exact scan of what it
-            has.
-        overlay_recall_10: of index and overlay together, against one of both.
-        num_queries: how many were asked.
-        cpu_ms: CPU of a `retrieve`, by ``k=<k>`` and ``overlay k=<k>``.
-    """
-
-    index_recall_10: float
-    overlay_recall_10: float
-    num_queries: int
-    cpu_ms: dict[str, float]
-
-
-def overlay_figures(root: Path) -> OverlayFigures:
-    """Compare answers with exact scans, and what they cost with and without the overlay
-    that is there.
-    """
-    store = ArtifactStore(root)
-    path = store.generation_path(store.current_id() or "")
-    # A recall is what is measured here, so none is asked for.
-    settings = ServerSettings(canary_floor=0.0)
-    bare = LiveView.bare(LiveGeneration.load(path, settings))
-    folder = OverlayFolder.of(root)
-    newest = folder.newest(bare.generation_id)
-    if newest is None:
-        raise SystemExit(f"{folder.root} has no overlay")
-    view = load_segments(folder, newest, bare).view
-    generation, rows = bare.live.generation, view.overlay.rows
-    queries = generation.query_vectors[:_RECALL_QUERIES]
-    items = dict(zip(generation.item_ids, generation.item_vectors, strict=True))
-    merged = {**items, **dict(zip(rows.item_ids, rows.item_vectors, strict=True))}
-    return OverlayFigures(
-        index_recall_10=_recall(bare, items, queries),
-        overlay_recall_10=_recall(view, merged, queries),
-        num_queries=len(queries),
-        cpu_ms=_cpu_inside(bare, view),
-    )
-
-
-def _cpu_inside(bare: LiveView, view: LiveView) -> dict[str, float]:
-    """Return the CPU of a `retrieve` in milliseconds: medians over blocks of calls,
-    with the overlay and without in turn.
-    """
-    texts = list(bare.live.generation.query_texts)[: _BLOCKS * _BLOCK_CALLS]
-    found: dict[str, list[float]] = {}
-    for k in (10, 100):
-        for block in range(0, len(texts), _BLOCK_CALLS):
-            for name, each in ((f"k={k}", bare), (f"overlay k={k}", view)):
-                started = time.thread_time()
-                for text in texts[block : block + _BLOCK_CALLS]:
-                    retrieve(each, RetrievalQuery(query=text, k=k))
-                seconds = time.thread_time() - started
-                found.setdefault(name, []).append(1000 * seconds / _BLOCK_CALLS)
-    return {name: round(float(np.median(blocks)), 3) for name, blocks in found.items()}
-
-
-def _recall(
-    view: LiveView, vectors: dict[str, NDArray[np.float32]], queries: NDArray[np.float32]
-) -> float:
-    ids, matrix = list(vectors), np.array(list(vectors.values()))
-    generation, rows = view.live.generation, view.overlay.rows
-    found = 0
-    for query in queries:
-        exact = {ids[row] for row in np.argpartition(-(matrix @ query), 10)[:10].tolist()}
-        nearest = search(view.live, view.overlay, query, 10)
-        pairs = zip(nearest.from_overlay.tolist(), nearest.rows.tolist(), strict=True)
-        answer = {rows.item_ids[row] if fresh else generation.item_ids[row] for fresh, row in pairs}
-        found += len(exact & answer)
-    return round(found / (10 * len(queries)), 4)
-
-
-def _clustered(random: np.random.Generator, count: int, dim: int) -> NDArray[np.float32]:
-    centres = random.standard_normal((_CLUSTERS, dim))
-    noise = random.standard_normal((count, dim)) * _SPREAD
-    return unit_rows((centres[random.integers(0, len(centres), count)] + noise).astype(np.float32))
-
-
-def _arrays(
-    random: np.random.Generator,
-    items: NDArray[np.float32],
-    queries: NDArray[np.float32],
-    texts: list[str],
-) -> dict[str, NDArray[np.generic]]:
-    dim = items.shape[1]
-    arrays: dict[str, NDArray[np.generic]] = {
-        "item_vectors": items,
-        "item_shown": np.ones(len(items), dtype=np.bool_),
-        "index_items": np.arange(len(items), dtype=np.int64),
-        "query_keys": np.array([text_key(text) for text in texts], dtype=np.uint64),
-        "query_vectors": queries,
-        "channel_attention_items": np.full((len(items), 3), 1 / 3, dtype=np.float32),
-        "channel_attention_queries": np.full((len(queries), 3), 1 / 3, dtype=np.float32),
-        "encoder.bag": random.standard_normal((_NUM_BUCKETS, dim)).astype(np.float32),
-    }
-    for tower in ("query", "item"):
-        arrays[f"encoder.{tower}.hidden_weight"] = random.standard_normal((_HIDDEN, dim)).astype(
-            np.float32
-        )
-        arrays[f"encoder.{tower}.hidden_bias"] = np.zeros(_HIDDEN, dtype=np.float32)
-        arrays[f"encoder.{tower}.out_weight"] = random.standard_normal((dim, _HIDDEN)).astype(
-            np.float32
-        )
-        arrays[f"encoder.{tower}.out_bias"] = np.zeros(dim, dtype=np.float32)
-    return arrays
 
 
 def _print(rows: list[Measured]) -> None:

@@ -28,7 +28,7 @@ from stream.quarantine.topic import TopicQuarantine
 from stream.settings import StreamSettings
 from stream.shard.shard import Shard
 from stream.sources.files import FileSource
-from stream.sources.topics import KafkaSource
+from stream.sources.topics.source import KafkaSource
 from stream.store.store import Store
 from stream.worker import Source, WorkerTotals, run_worker
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench.overload.load import Callers, Outcome
 from bench.overload.served import served
-from bench.serve import write_generation
+from bench.serving.generations import write_generation
 from model.artifact.index.engines import ENGINES, FIRST_ENGINE
 
 # Of a closed loop: enough to keep two threads busy, too few to queue.

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from freshet.terminal.progress import Advance
 from stream.events.types import RecordBatch, SourcePartition
 from stream.signals.lag import Lag
-from stream.sources.topics import KafkaSource
+from stream.sources.topics.source import KafkaSource
 from stream.store.store import Store
 
 

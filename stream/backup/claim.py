@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import msgspec
 
-from stream.backup.objects import Objects
+from stream.backup.files import BackupFiles
 from stream.clock import now_ms
 from stream.errors import BackupBusy, BackupDamaged, BackupsUnavailable
 
@@ -68,7 +68,7 @@ class Claim:
         objects: what is at the URL.
     """
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: BackupFiles) -> None:
         self._objects = objects
         self._name = f"{_FOLDER}/{uuid4().hex}.json"
         self._since_ms = now_ms()
@@ -162,7 +162,7 @@ class Claim:
 
 
 @contextmanager
-def claimed(objects: Objects) -> Iterator[Claim]:
+def claimed(objects: BackupFiles) -> Iterator[Claim]:
     """Yield a claim, renewed beside the work and taken away afterwards.
 
     Raises:

@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
+from stream.backup.files import BackupFiles
 from stream.backup.manifest import Backup, decode_backup
-from stream.backup.objects import Objects
 from stream.errors import BackupDamaged, BackupError, BackupMismatch, BackupMissing
 from stream.store.checkpoints import NotedErasure
 
@@ -46,7 +46,7 @@ class Backups:
     """
 
     def __init__(self, url: str) -> None:
-        self.objects = Objects(url)
+        self.objects = BackupFiles(url)
 
     @property
     def url(self) -> str:

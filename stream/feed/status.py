@@ -5,6 +5,8 @@ One small file an epoch of the shard, replaced in one step. It is the commit poi
 the logs: what is behind it in a log was never applied, as far as anybody may know.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
 from stream.feed.changes import WriterMark
@@ -53,7 +55,7 @@ def status_name(epoch: int) -> str:
     return f"{epoch:06d}{_SUFFIX}"
 
 
-def newest_status(names: list[str]) -> str | None:
+def newest_status(names: Iterable[str]) -> str | None:
     """Return the name of the status that counts; None: there is none."""
     found = [name for name in names if name.endswith(_SUFFIX) and name[0] != "."]
     return max(found, key=term_of, default=None)

@@ -14,10 +14,9 @@ the newest.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -32,6 +31,7 @@ from stream.errors import (
 )
 from stream.events.types import SourcePartition
 from stream.files import sha256_of
+from stream.objects import Objects
 from stream.shard.codec import ErasureKind, ErasureTombstone
 from stream.shard.fencing import shard_name
 
@@ -141,14 +141,12 @@ class Checkpoints:
     """
 
     def __init__(self, url: str) -> None:
-        import fsspec  # noqa: PLC0415  # most stores have no checkpoints
-
         self._url = url
         self._hashes: dict[int, dict[tuple[int, int, int], str]] = {}
         self._distrusted: set[str] = set()
         try:
-            self._files, self._root = fsspec.core.url_to_fs(url)
-        except (ImportError, ValueError) as error:
+            self._objects = Objects(url)
+        except ValueError as error:
             raise SettingsInvalid(
                 f"stream.checkpoints_url is {url!r}, which cannot be used: {error}"
             ) from error
@@ -159,7 +157,7 @@ class Checkpoints:
         Raises:
             CheckpointsUnavailable: the URL cannot be reached.
         """
-        found = [match for match in map(_MANIFEST.fullmatch, self._names(shard)) if match]
+        found = [match for match in map(_MANIFEST.fullmatch, self._sizes(_path(shard))) if match]
         found.sort(key=lambda match: (int(match[1]), int(match[2])), reverse=True)
         return [match[0] for match in found]
 
@@ -171,7 +169,7 @@ class Checkpoints:
             CheckpointsUnavailable: the URL cannot be reached.
         """
         with self._reaching(missing=CheckpointDamaged):
-            content = self._files.cat_file(self._path(shard, name))
+            content = self._objects.read(_path(shard, name))
         try:
             checkpoint = msgspec.json.decode(content, type=Checkpoint)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -193,10 +191,11 @@ class Checkpoints:
         Raises:
             CheckpointsUnavailable: the URL cannot be reached.
         """
-        claim = Claim(shard=shard, term=_highest_term(self._names(shard)) + 1, mark=uuid4().hex)
+        claim = Claim(
+            shard=shard, term=_highest_term(self._sizes(_path(shard))) + 1, mark=uuid4().hex
+        )
         with self._reaching():
-            self._files.makedirs(self._path(shard, _FILES), exist_ok=True)
-            self._files.pipe_file(self._term_path(claim), claim.mark.encode())
+            self._objects.write(_term_path(claim), claim.mark.encode())
         return claim
 
     def note_erasure(self, shard: int, erasure: NotedErasure) -> None:
@@ -206,9 +205,8 @@ class Checkpoints:
             CheckpointsUnavailable: the URL cannot be reached.
         """
         with self._reaching():
-            self._files.makedirs(self._path(shard, _ERASED), exist_ok=True)
-            path = self._path(shard, _ERASED, erasure.name)
-            self._files.pipe_file(path, msgspec.json.encode(erasure) + b"\n")
+            path = _path(shard, _ERASED, erasure.name)
+            self._objects.write(path, msgspec.json.encode(erasure) + b"\n")
 
     def forget_erasure(self, shard: int, erasure: NotedErasure) -> None:
         """Remove the note of an erasure that is lifted.
@@ -216,8 +214,8 @@ class Checkpoints:
         Raises:
             CheckpointsUnavailable: the URL cannot be reached.
         """
-        with self._reaching(), suppress(FileNotFoundError):
-            self._files.rm_file(self._path(shard, _ERASED, erasure.name))
+        with self._reaching():
+            self._objects.remove(_path(shard, _ERASED, erasure.name))
 
     def noted_erasures(self, shard: int) -> tuple[list[NotedErasure], int]:
         """Return the erasures that were noted, and how many notes do not parse.
@@ -226,9 +224,9 @@ class Checkpoints:
             CheckpointsUnavailable: the URL cannot be reached.
         """
         erasures, num_damaged = [], 0
-        for entry in self._list(self._path(shard, _ERASED)):
+        for name in self._sizes(_path(shard, _ERASED)):
             with self._reaching():
-                content = self._files.cat_file(entry["name"])
+                content = self._objects.read(_path(shard, _ERASED, name))
             try:
                 erasures.append(msgspec.json.decode(content, type=NotedErasure))
             except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -245,7 +243,7 @@ class Checkpoints:
         for file in checkpoint.files:
             target = folder / file.name
             with self._reaching(missing=CheckpointDamaged):
-                self._files.get_file(self._path(checkpoint.shard, _FILES, file.sha256), str(target))
+                self._objects.fetch(_path(checkpoint.shard, _FILES, file.sha256), target)
             if target.stat().st_size != file.size or sha256_of(target) != file.sha256:
                 self._distrusted.add(file.sha256)
                 raise CheckpointDamaged(
@@ -300,18 +298,18 @@ class Checkpoints:
         if not is_wanted():
             raise CheckpointRefused(f"shard {claim.shard} is not this process's any more")
         with self._reaching():
-            path = self._path(claim.shard, _manifest_name(checkpoint))
-            self._files.pipe_file(path, msgspec.json.encode(checkpoint) + b"\n")
+            path = _path(claim.shard, _manifest_name(checkpoint))
+            self._objects.write(path, msgspec.json.encode(checkpoint) + b"\n")
         self._prune(claim, num_kept)
         return checkpoint
 
     def _put_files(self, checkpoint: Checkpoint, folder: Path) -> None:
-        present = self._sizes(checkpoint.shard)
+        present = self._data_files(checkpoint.shard)
         for file in checkpoint.files:
             if present.get(file.sha256) != file.size or file.sha256 in self._distrusted:
                 with self._reaching():
-                    path = self._path(checkpoint.shard, _FILES, file.sha256)
-                    self._files.put_file(str(folder / file.name), path)
+                    path = _path(checkpoint.shard, _FILES, file.sha256)
+                    self._objects.put(folder / file.name, path)
                 self._distrusted.discard(file.sha256)
 
     def _prune(self, claim: Claim, num_kept: int) -> None:
@@ -321,12 +319,13 @@ class Checkpoints:
         kept = self._newest_readable(claim.shard, num_kept)
         needed = {file.sha256 for checkpoint in kept.values() for file in checkpoint.files}
         old = [name for name in self.newest_first(claim.shard) if name not in kept]
-        terms = [match for match in map(_TERM.fullmatch, self._names(claim.shard)) if match]
+        terms = [match for match in map(_TERM.fullmatch, self._sizes(_path(claim.shard))) if match]
         old += [match[0] for match in terms if int(match[1]) < claim.term]
-        old += [f"{_FILES}/{sha256}" for sha256 in self._sizes(claim.shard) if sha256 not in needed]
+        present = self._data_files(claim.shard)
+        old += [f"{_FILES}/{sha256}" for sha256 in present if sha256 not in needed]
         for name in old:
-            with self._reaching(), suppress(FileNotFoundError):
-                self._files.rm_file(self._path(claim.shard, name))
+            with self._reaching():
+                self._objects.remove(_path(claim.shard, name))
 
     def _newest_readable(self, shard: int, most: int) -> dict[str, Checkpoint]:
         kept: dict[str, Checkpoint] = {}
@@ -339,8 +338,8 @@ class Checkpoints:
 
     def _check_claim(self, claim: Claim) -> None:
         with self._reaching():
-            is_highest = _highest_term(self._names(claim.shard)) == claim.term
-            if is_highest and self._files.cat_file(self._term_path(claim)) == claim.mark.encode():
+            is_highest = _highest_term(self._sizes(_path(claim.shard))) == claim.term
+            if is_highest and self._objects.read(_term_path(claim)) == claim.mark.encode():
                 return
         raise CheckpointRefused(
             f"another process keeps the checkpoints of shard {claim.shard} at {self._url} by now"
@@ -361,47 +360,40 @@ class Checkpoints:
         self._hashes[shard] = found
         return tuple(files)
 
-    def _names(self, shard: int) -> list[str]:
-        return [PurePosixPath(entry["name"]).name for entry in self._list(self._path(shard))]
-
-    def _sizes(self, shard: int) -> dict[str, int]:
-        entries = self._list(self._path(shard, _FILES))
-        sizes = {PurePosixPath(entry["name"]).name: entry["size"] for entry in entries}
+    def _data_files(self, shard: int) -> dict[str, int]:
+        """Return the sha256 of the data files that are there, and the bytes of each."""
+        sizes = self._sizes(_path(shard, _FILES))
         return {name: size for name, size in sizes.items() if _SHA256.fullmatch(name)}
 
-    def _list(self, path: str) -> list[dict[str, Any]]:
+    def _sizes(self, folder: str) -> dict[str, int]:
         with self._reaching():
-            self._files.invalidate_cache(path)
-            try:
-                return list(self._files.ls(path, detail=True))
-            except FileNotFoundError:
-                return []
-
-    def _path(self, shard: int, *names: str) -> str:
-        return "/".join((self._root.rstrip("/"), shard_name(shard), *names))
-
-    def _term_path(self, claim: Claim) -> str:
-        return self._path(claim.shard, f"{claim.term:06d}.term")
+            return self._objects.sizes(folder)
 
     @contextmanager
     def _reaching(self, missing: type[StreamError] = CheckpointsUnavailable) -> Iterator[None]:
-        """Turn what a file system raises, which can be anything, into our own words."""
+        """Say what fails in our own words."""
         try:
             yield
-        except StreamError:
-            raise
         except FileNotFoundError as error:
             raise missing(
                 f"a file of the checkpoints at {self._url} is not there ({error})"
             ) from error
-        except Exception as error:
+        except OSError as error:
             raise CheckpointsUnavailable(
                 f"the checkpoints at {self._url} cannot be reached ({error}); "
                 f"{refusal(error) or 'check URL, network and rights'}"
             ) from error
 
 
-def _highest_term(names: list[str]) -> int:
+def _path(shard: int, *names: str) -> str:
+    return "/".join((shard_name(shard), *names))
+
+
+def _term_path(claim: Claim) -> str:
+    return _path(claim.shard, f"{claim.term:06d}.term")
+
+
+def _highest_term(names: Iterable[str]) -> int:
     found = (_TERM.fullmatch(name) or _MANIFEST.fullmatch(name) for name in names)
     return max((int(match[1]) for match in found if match), default=0)
 

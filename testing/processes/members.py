@@ -11,7 +11,7 @@ from typing import cast
 
 from stream.events.types import RecordBatch, SourcePartition
 from stream.settings import StreamSettings
-from stream.sources.topics import KafkaSource
+from stream.sources.topics.source import KafkaSource
 from stream.store.store import Store
 
 _WAIT_SECONDS = 45.0  # for a rebalance, which waits for a lost member's session to end

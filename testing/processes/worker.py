@@ -19,7 +19,7 @@ from stream.metrics import StreamMetrics
 from stream.quarantine.file import FILE_NAME, FileQuarantine
 from stream.settings import StreamSettings
 from stream.sources.files import FileSource
-from stream.sources.topics import KafkaSource
+from stream.sources.topics.source import KafkaSource
 from stream.store.store import Store
 from stream.worker import WorkerTotals, run_worker
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from bench.found import recall_of
-from bench.serve import overlay_figures, write_generation, write_overlay
+from bench.serving.generations import write_generation, write_overlay
+from bench.serving.overlay import overlay_figures
 from model.artifact.store import ArtifactStore
 from server.live import LiveGeneration
 from server.settings import ServerSettings

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.serve import write_generation
 from bench.serving import ratios, swaps
+from bench.serving.generations import write_generation
 from bench.serving.ratios import measure_ratios
 from bench.serving.swaps import measure_swaps
 

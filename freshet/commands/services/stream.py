@@ -27,7 +27,7 @@ from stream.settings import StreamSettings
 from stream.sources.connecting import connected
 from stream.sources.content import is_pipe
 from stream.sources.files import FileSource
-from stream.sources.topics import KafkaSource
+from stream.sources.topics.source import KafkaSource
 from stream.sources.verdict import FileVerdicts, judge_files
 from stream.store.store import Store
 from stream.worker import WorkerTotals, run_worker

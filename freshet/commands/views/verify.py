@@ -22,7 +22,7 @@ from stream.reading.reader import GraphReader, GraphSummary, open_graph
 from stream.scratch import temporary_folder
 from stream.settings import StreamSettings
 from stream.sources.files import FileSource
-from stream.sources.topics import KafkaSource
+from stream.sources.topics.source import KafkaSource
 from stream.store.store import Store
 from stream.worker import Source
 

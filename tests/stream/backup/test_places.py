@@ -17,7 +17,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from stream.backup import claim, placing
 from stream.backup.create import create_backup
-from stream.backup.objects import Objects
+from stream.backup.files import BackupFiles
 from stream.backup.repository import Backups
 from stream.backup.restore import restored_store
 from stream.backup.writer import BackupWriter, writing
@@ -222,7 +222,7 @@ def test_a_full_place_is_named_and_the_backup_before_stays(
         ):
             pass
     with monkeypatch.context() as patch:
-        patch.setattr("stream.backup.objects._copy_durably", lambda *_: fail(0))
+        patch.setattr("stream.objects._copy_durably", lambda *_: fail(0))
         with pytest.raises(BackupsUnavailable, match="the disk is full; free space"):
             back_up()
     assert backups.newest() == good
@@ -310,27 +310,27 @@ def test_a_killed_restore_is_taken_up_again(
     """What was fetched and is whole is not fetched twice."""
     grow(50)
     backup = back_up().backup
-    fetch, fetched = Objects.fetch, list[str]()
+    fetch, fetched = BackupFiles.fetch, list[str]()
 
-    def fetch_or_die(self: Objects, name: str, target: Path) -> str:
+    def fetch_or_die(self: BackupFiles, name: str, target: Path) -> str:
         if len(fetched) == 3:
             raise KeyboardInterrupt
         found = fetch(self, name, target)
         fetched.append(name)
         return found
 
-    def fetch_and_note(self: Objects, name: str, target: Path) -> str:
+    def fetch_and_note(self: BackupFiles, name: str, target: Path) -> str:
         fetched.append(name)
         return fetch(self, name, target)
 
     with monkeypatch.context() as patch:
         patch.setattr(placing, "PARALLEL_FILES", 1)
-        patch.setattr(Objects, "fetch", fetch_or_die)
+        patch.setattr(BackupFiles, "fetch", fetch_or_die)
         with pytest.raises(KeyboardInterrupt):
             restore("other")
         fetched_before = list(fetched)
         fetched.clear()
-        patch.setattr(Objects, "fetch", fetch_and_note)
+        patch.setattr(BackupFiles, "fetch", fetch_and_note)
         restore("other")
 
     assert not set(fetched_before) & set(fetched)
@@ -345,7 +345,7 @@ def test_a_disk_without_room_is_told_before_anything_is_fetched(
     grow(5)
     back_up()
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10))
-    monkeypatch.setattr(Objects, "fetch", lambda *_: pytest.fail("fetched"))
+    monkeypatch.setattr(BackupFiles, "fetch", lambda *_: pytest.fail("fetched"))
 
     with pytest.raises(RestoreRefused, match="has 10 left; free space"):
         restore("other")
@@ -362,7 +362,7 @@ def test_a_disk_that_fills_up_meanwhile_is_named(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Objects, "fetch", fail)
+        patch.setattr(BackupFiles, "fetch", fail)
         with pytest.raises(RestoreRefused, match="the disk is full; free space, then do it again"):
             restore("other")
     restore("other")

@@ -23,7 +23,7 @@ from stream.quarantine.file import FILE_NAME, FileQuarantine
 from stream.settings import StreamSettings
 from stream.shard.changed_entries import ShardWrite
 from stream.shard.shard import Shard
-from stream.sources.topics import KafkaSource
+from stream.sources.topics.source import KafkaSource
 from stream.store.store import Store
 from stream.worker import WorkerTotals, run_worker
 from tests.conftest import TopicFactory

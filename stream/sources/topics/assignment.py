@@ -12,7 +12,7 @@ from typing import Protocol
 from stream.errors import StreamError
 from stream.events.types import RecordBatch, SourcePartition
 from stream.kafka.client import Reader
-from stream.sources.topic_watch import TopicLayout
+from stream.sources.topics.watch import TopicLayout
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +84,11 @@ class Assignment:
         """What they all read of the erasures; nothing without shards."""
         return self._layout.erasure_partitions() if self._shards else []
 
+    @property
+    def positions(self) -> Collection[SourcePartition]:
+        """All that is read, of keyed topics and of erasures."""
+        return [*self.partitions, *self.erasures]
+
     def rearrange(self, layout: TopicLayout) -> None:
         """Record that the topics are others, or have more partitions, for `settle`."""
         self._layout = layout
@@ -132,7 +137,7 @@ class Assignment:
         self._settled = self.changes
         topic_ids = self._layout.topic_ids
         stored = {shard: self._owner.acquire(shard, topic_ids) for shard in self.shards}
-        self._reader.assign([*self.partitions, *self.erasures])
+        self._reader.assign(self.positions)
         self._seek_partitions(stored)
         self._seek_erasures(stored)
         return True

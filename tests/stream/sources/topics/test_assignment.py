@@ -445,7 +445,7 @@ def lose_and_find_a_broker() -> None:
         for member in members:
             lag = member.source.lag()
             assert all(seconds >= lag.silent_seconds for seconds in lag.seconds.values())
-            assert f"{broker.bootstrap}: Connection refused" in member.source._away
+            assert f"{broker.bootstrap}: Connection refused" in member.source._contact.away
         broker.start()
         fill(broker.bootstrap, all_settings[0], keyed(all_settings[0]), 5)
         run_until(members, lambda: all(len(own.counts()) == 2 * len(expected) for own in shards))

@@ -1,33 +1,26 @@
-"""Files at an fsspec URL: listed, put, read, fetched and removed.
-
-Where the URL is a folder, a file appears by a rename once it is on disk.
-"""
+"""The files of the backups at a URL, and what is told of those that fail."""
 
 import errno
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from mmap import ACCESS_READ, mmap
-from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
-from uuid import uuid4
+from pathlib import Path
 
-from stream.errors import BackupDamaged, BackupsUnavailable, SettingsInvalid, StreamError, refusal
-from stream.files import replace_file, sync_directory
+from stream.errors import BackupDamaged, BackupsUnavailable, SettingsInvalid, refusal
+from stream.objects import Objects, reaching
 
 # Bytes read at once, chosen by hand. Twice as many take twice the memory of each file
 # that is on its way.
 _CHUNK_BYTES = 1 << 20
-_TEMPORARY_SUFFIX = ".tmp"
 # What reading from a disk or a share that fails raises, and writing to a full one does
 # not.
 _BROKEN_DISK = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT}
 
 
-class Objects:
-    """The files at one URL, by names with slashes.
+class BackupFiles:
+    """The files of backups at one URL, by names with slashes.
 
     Args:
         url: a folder, or a URL that fsspec knows.
@@ -37,19 +30,11 @@ class Objects:
     """
 
     def __init__(self, url: str) -> None:
-        import fsspec  # noqa: PLC0415  # most commands have no use for it
-
         self.url = url
         try:
-            self._files, root = fsspec.core.url_to_fs(url)
-        except (ImportError, ValueError) as error:
-            raise SettingsInvalid(
-                f"the URL of backups {url!r} cannot be used: {error}; give a folder, or install "
-                "what fsspec wants for it"
-            ) from error
-        self._root = root.rstrip("/")
-        protocol = self._files.protocol
-        self._is_folder = "file" in ((protocol,) if isinstance(protocol, str) else protocol)
+            self._objects = Objects(url)
+        except ValueError as error:
+            raise SettingsInvalid(f"the URL of backups {url!r} cannot be used: {error}") from error
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Return the names in a folder, without it, and the bytes of each.
@@ -57,15 +42,8 @@ class Objects:
         Raises:
             BackupsUnavailable: the URL cannot be reached.
         """
-        path = self._path(folder)
         with self._reaching():
-            self._files.invalidate_cache(path)
-            try:
-                entries: list[dict[str, Any]] = list(self._files.ls(path, detail=True))
-            except FileNotFoundError:
-                return {}
-        named = ((PurePosixPath(each["name"]).name, int(each["size"] or 0)) for each in entries)
-        return {name: size for name, size in named if not name.endswith(_TEMPORARY_SUFFIX)}
+            return self._objects.sizes(folder)
 
     def read(self, name: str) -> bytes:
         """Return the content of a small file.
@@ -75,8 +53,7 @@ class Objects:
             BackupsUnavailable: the URL cannot be reached.
         """
         with self._reaching(name):
-            content: bytes = self._files.cat_file(self._path(name))
-        return content
+            return self._objects.read(name)
 
     def write(self, name: str, content: bytes) -> None:
         """Put a small file there, in one step.
@@ -84,13 +61,8 @@ class Objects:
         Raises:
             BackupsUnavailable: the URL cannot be reached, or takes nothing.
         """
-        path = self._path(name)
         with self._reaching():
-            self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
-            if self._is_folder:
-                replace_file(Path(path), content)
-            else:
-                self._files.pipe_file(path, content)
+            self._objects.write(name, content)
 
     def put(self, source: Path, name: str) -> None:
         """Put a file there.
@@ -101,13 +73,8 @@ class Objects:
         """
         with source.open("rb"):  # what is missing here is no fault of the URL's
             pass
-        path = self._path(name)
         with self._reaching():
-            self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
-            if self._is_folder:
-                _copy_durably(source, Path(path))
-            else:
-                self._files.put_file(str(source), path)
+            self._objects.put(source, name)
 
     def fetch(self, name: str, target: Path) -> str:
         """Get a file, and return the sha256 of what was got, in hexadecimal.
@@ -117,7 +84,7 @@ class Objects:
             BackupsUnavailable: the URL cannot be reached.
             OSError: `target` cannot be written.
         """
-        if self._is_folder:
+        if self._objects.is_folder:
             return self._copy(name, target)
         with target.open("wb") as file:
             return self._stream(name, file.write)
@@ -137,8 +104,8 @@ class Objects:
         Raises:
             BackupsUnavailable: the URL cannot be reached.
         """
-        with self._reaching(), suppress(FileNotFoundError):
-            self._files.rm_file(self._path(name))
+        with self._reaching():
+            self._objects.remove(name)
 
     def _copy(self, name: str, target: Path) -> str:
         """Get a file of a folder, and return the sha256 of the copy.
@@ -146,7 +113,7 @@ class Objects:
         The kernel copies, and the copy is hashed in one call: chunks that pass through
         the interpreter wait for it thousands of times where a machine is busy.
         """
-        source = Path(self._path(name))
+        source = Path(self._objects.path(name))
         with self._reaching(name), source.open("rb"):
             pass
         try:
@@ -164,37 +131,25 @@ class Objects:
         """Hand the chunks of a file on; what `take` raises is not the URL's fault."""
         digest = hashlib.sha256()
         with self._reaching(name):
-            source = self._open(name)
+            source = self._objects.open(name)
         with source:
             while True:
-                with self._reaching(name):
+                with self._reaching(name), reaching():
                     chunk = source.read(_CHUNK_BYTES)
                 if not chunk:
                     return digest.hexdigest()
                 digest.update(chunk)
                 take(chunk)
 
-    def _open(self, name: str) -> BinaryIO:
-        path = self._path(name)
-        if self._is_folder:
-            return Path(path).open("rb", buffering=0)
-        opened: BinaryIO = self._files.open(path, "rb")
-        return opened
-
-    def _path(self, name: str) -> str:
-        return f"{self._root}/{name}"
-
     @contextmanager
     def _reaching(self, name: str = "") -> Iterator[None]:
-        """Turn what a file system raises, which can be anything, into our own words.
+        """Say what fails in our own words.
 
         Args:
             name: of a file that must be there; empty: none must.
         """
         try:
             yield
-        except StreamError:
-            raise
         except FileNotFoundError as error:
             if not name:
                 raise self._unavailable(error) from error
@@ -202,7 +157,7 @@ class Objects:
                 f"{name} is missing in the backups at {self.url}; take another backup, or put an "
                 "intact copy of the file there"
             ) from error
-        except Exception as error:
+        except OSError as error:
             raise self._unavailable(error) from error
 
     def _unavailable(self, error: Exception) -> BackupsUnavailable:
@@ -211,16 +166,3 @@ class Objects:
             f"the backups at {self.url} cannot be reached or written ({text}); "
             f"{refusal(error) or 'check URL, network and rights'}, then do it again"
         )
-
-
-def _copy_durably(source: Path, target: Path) -> None:
-    """Copy a file so that it appears once all of it is on disk."""
-    temporary = target.with_name(f".{target.name}.{uuid4().hex}{_TEMPORARY_SUFFIX}")
-    try:
-        shutil.copyfile(source, temporary)
-        with temporary.open("rb") as copy:
-            os.fsync(copy.fileno())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_directory(target.parent)

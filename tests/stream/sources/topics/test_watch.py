@@ -11,7 +11,7 @@ from stream.errors import SourceUnavailable
 from stream.events.types import SourcePartition
 from stream.kafka.client import BrokerAway, KafkaClient, TopicDescription
 from stream.metrics import StreamMetrics
-from stream.sources.topic_watch import TopicLayout, TopicWatch
+from stream.sources.topics.watch import TopicLayout, TopicWatch
 
 LAYOUT = TopicLayout({"clicks": 2, "sessions": 2}, {"erasures": 1}, {"clicks": "a"})
 

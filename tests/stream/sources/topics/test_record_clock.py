@@ -2,7 +2,7 @@
 
 import pytest
 
-from stream.sources.record_clock import RecordClock
+from stream.sources.topics.record_clock import RecordClock
 
 NOW_MS = 1_800_000_000_000
 HOUR_MS = 3_600_000
