@@ -8,6 +8,7 @@ in the environment, the file, the default.
 
 import dataclasses
 import difflib
+import json
 import math
 import re
 import tomllib
@@ -323,6 +324,8 @@ def _from_text(origin: str, text: str, field: _Field) -> object:
     kind = _plain(field.annotation)
     if typing.get_origin(kind) is dict:
         number = typing.get_args(kind)[1]
+        if number is object:
+            return _json_table(origin, text)
         pairs = [piece.partition("=") for piece in text.split(",") if piece.strip()]
         return {key.strip(): _parse(origin, value, number) for key, _, value in pairs}
     if typing.get_origin(kind) is tuple:
@@ -331,6 +334,17 @@ def _from_text(origin: str, text: str, field: _Field) -> object:
     if field.unit_seconds is not None and kind in (int, float):
         return _duration(origin, text, kind, field.unit_seconds)
     return _parse(origin, text, kind)
+
+
+def _json_table(origin: str, text: str) -> dict[str, object]:
+    """Return a table of any shape, which the environment has as a JSON object."""
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"{origin} is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise ConfigError(f"{origin} must be a JSON object, not {text!r}")
+    return found
 
 
 def text_as_number(text: str, kind: object) -> int | float | None:

@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from stream.actions import Action
 from stream.errors import SettingsInvalid
+from stream.mapping import mappings_of
 
 SECRET: Mapping[str, bool] = MappingProxyType({"secret": True})
 """Metadata of a field whose value is shown to nobody."""
@@ -249,6 +250,11 @@ class StreamSettings:
     stop or a snapshot request is noticed.
     """
 
+    mapping: Mapping[str, object] = field(default_factory=dict)
+    """Where the fields are of JSON that has a form of its own: tables `event` and
+    `item`, of paths by the names of Freshet's fields; in the environment as JSON.
+    """
+
     clicks_topic: str = "freshet.clicks"
     """Topic of actions that came from a search, keyed by session id.
 
@@ -361,6 +367,7 @@ class StreamSettings:
         # The bounds catch typing errors, a unit mistaken or a zero too many: chosen by
         # hand, far beyond any use. 9999 shards are what `shard-0000` can name.
         self._check_weights()
+        mappings_of(self.mapping)
         _check_choice("kafka_client", self.kafka_client, KAFKA_CLIENTS)
         _check_choice("on_topic_recreated", self.on_topic_recreated, RECREATED_TOPIC_POLICIES)
         self._check_security()

@@ -83,6 +83,7 @@ SECTIONS = (
                 ("stream",),
             ),
             CommandEntry("query", "Query a running server.", ("client",)),
+            CommandEntry("try-events", "Say how each line of a file would be read, and why not."),
         ),
     ),
     Section(

@@ -1,13 +1,12 @@
 """Which format a record is announced to be in, by its content-type and its topic."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from protos import events_v1_pb2 as pb
 from stream.events.format import Format
 from stream.events.formats.cloudevents import Entity
-from stream.events.formats.table import FORMATS
-from stream.events.sniffer import SOURCE_FORMATS
+from stream.events.sniffer import UNMAPPED
 from stream.events.types import Record
 from stream.settings import StreamSettings
 
@@ -59,18 +58,34 @@ def means_erasure(record: Record, settings: StreamSettings) -> bool:
     )
 
 
-def announced_format(content_type: str, message_of_source: str) -> Format | None:
-    """Return the format that is announced; None: one that Freshet does not read.
+FormatOf = Callable[[str, str], Format | None]
+"""Returns the format that is announced; None: one that Freshet does not read.
+
+It takes the content-type as it came, empty where there is none, and the message that
+the record is where its content-type names none.
+"""
+
+
+def announcements(formats: Iterable[Format]) -> FormatOf:
+    """Return what tells formats by their content-types.
 
     Args:
-        content_type: as it came; empty: there is none.
-        message_of_source: what the record is where its content-type names no message.
+        formats: of which a later one with the content-type of an earlier one counts.
     """
-    media_type, message = _parts(content_type, message_of_source)
-    found = _BY_ANNOUNCEMENT.get((media_type, message))
-    if found is None and message in _ENTITIES:
-        return _BY_ANNOUNCEMENT.get((media_type, _ANY_MESSAGE))
-    return found
+    by_announcement = {
+        _parts(content_type, _ANY_MESSAGE): form
+        for form in formats
+        for content_type in form.content_types
+    }
+
+    def announced(content_type: str, message_of_source: str) -> Format | None:
+        media_type, message = _parts(content_type, message_of_source)
+        found = by_announcement.get((media_type, message))
+        if found is None and message in _ENTITIES:
+            return by_announcement.get((media_type, _ANY_MESSAGE))
+        return found
+
+    return announced
 
 
 def binary_source(content_type: str, message_of_source: str) -> Entity | None:
@@ -96,8 +111,5 @@ def _parts(content_type: str, default_message: str) -> tuple[str, str]:
     return media_type, parameter[1] if parameter else default_message
 
 
-_BY_ANNOUNCEMENT = {
-    _parts(content_type, _ANY_MESSAGE): form
-    for form in (*FORMATS, *SOURCE_FORMATS)
-    for content_type in form.content_types
-}
+announced_format = announcements(UNMAPPED.formats)
+"""Tells formats where nothing is mapped."""

@@ -8,7 +8,7 @@ from stream.events.announcement import (
     ERASURE,
     EVENT,
     ITEM,
-    announced_format,
+    announcements,
     binary_source,
     messages_of_topics,
 )
@@ -16,8 +16,8 @@ from stream.events.fields import shown
 from stream.events.format import Content, Event, Format
 from stream.events.formats.catalog import read_item
 from stream.events.formats.change_capture import DeletedByKey, item_id_of_key
-from stream.events.formats.table import read_binary
 from stream.events.limits import EARLIEST_MS, Limits
+from stream.events.sniffer import format_set
 from stream.events.types import (
     CatalogItem,
     Record,
@@ -26,6 +26,7 @@ from stream.events.types import (
     SearchRecord,
     SourcePartition,
 )
+from stream.mapping import mappings_of
 from stream.reasons import Repair
 from stream.settings import StreamSettings
 
@@ -64,7 +65,9 @@ class Decoder:
         self._max_record = settings.max_record_bytes
         self._message_of_topic = messages_of_topics(settings)
         self._limits_at = lru_cache(maxsize=1)(partial(Limits.at, settings))
-        self._format_of = lru_cache(maxsize=_MAX_ANNOUNCEMENTS)(announced_format)
+        read = format_set(mappings_of(settings.mapping))
+        self._read_binary, self._named = read.read_binary, read.named
+        self._format_of = lru_cache(maxsize=_MAX_ANNOUNCEMENTS)(announcements(read.formats))
 
     def decode(self, record: Record, now_ms: int) -> Decoded:
         """Return what a record holds; what is wrong with it comes back as rejections.
@@ -92,7 +95,8 @@ class Decoder:
         except DeletedByKey as deletion:
             if not record.key:
                 raise
-            return read_item({**deletion.row, "item_id": item_id_of_key(record.key)}, limits)
+            item_id = item_id_of_key(record.key, self._named)
+            return read_item({**deletion.row, "item_id": item_id}, limits)
 
     def _content(self, record: Record, limits: Limits) -> Content:
         if record.value is None:
@@ -105,7 +109,7 @@ class Decoder:
             message = self._message_of_topic.get(record.position.source, EVENT)
             source = binary_source(record.content_type, message)
             if source is not None:
-                return read_binary(record.value, record.headers, source, limits)
+                return self._read_binary(record.value, record.headers, source, limits)
         form = self.format_of(record.position, record.content_type)
         if form is None:
             raise Rejected(
@@ -129,7 +133,7 @@ class Decoder:
             raise Rejected("malformed", "the record has no value")
         if not record.key:
             raise Rejected("missing_field", "a deletion needs the item id as its key")
-        item_id = limits.id("key", item_id_of_key(record.key))
+        item_id = limits.id("key", item_id_of_key(record.key, self._named))
         return Content((CatalogItem(item_id=item_id, deleted=True),))
 
 

@@ -1,20 +1,42 @@
 """JSON of which no more is announced than that it is JSON: the source says what it
-holds, and keys tell in which form.
+holds, and keys, or the mapping of the settings, in which form.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from stream.events.fields import json_object, json_value
-from stream.events.format import Content, Format, ReadObject, content_of_all, json_format
+from stream.events.format import (
+    Content,
+    Format,
+    ReadColumns,
+    ReadObject,
+    content_of_all,
+    json_format,
+)
 from stream.events.formats import cloudevents, neutral, ubi
-from stream.events.formats.catalog import JSON_ITEM, read_item
-from stream.events.formats.change_capture import inserted
+from stream.events.formats.catalog import JSON_ITEM, item_reader, read_item
+from stream.events.formats.change_capture import NameFields, inserted, unnamed
+from stream.events.formats.cloudevents import (
+    DataReaders,
+    ReadBinary,
+    binary_reader,
+    formats_of_envelopes,
+)
 from stream.events.formats.erasure import JSON_ERASURE, read_erasure
+from stream.events.formats.mapped import item_namer, mapped_event_reader
 from stream.events.formats.neutral import plain_content, reject_foreign
-from stream.events.formats.table import CLOUD_BATCHES, CLOUD_ERASURES, CLOUD_ITEMS, FORMATS
+from stream.events.formats.table import (
+    CLOUD_BATCHES,
+    CLOUD_ERASURES,
+    CLOUD_ITEMS,
+    FORMATS,
+    read_binary,
+    read_foreign,
+)
 from stream.events.limits import Limits
 from stream.events.raw_columns import RawColumns, Rows, joined
+from stream.mapping import Mappings
 
 
 def reader_by_keys(formats: Sequence[Format], otherwise: ReadObject = reject_foreign) -> ReadObject:
@@ -38,7 +60,7 @@ def reader_by_keys(formats: Sequence[Format], otherwise: ReadObject = reject_for
     return read
 
 
-def _in_envelope_or_bare(envelope: Format, bare: ReadObject) -> ReadObject:
+def in_envelope_or_bare(envelope: Format, bare: ReadObject) -> ReadObject:
     """Return what reads an object as a CloudEvent where it is one, else by itself."""
     read_envelope = envelope.read
     assert read_envelope is not None  # noqa: S101  # it is JSON
@@ -48,15 +70,6 @@ def _in_envelope_or_bare(envelope: Format, bare: ReadObject) -> ReadObject:
         return (read_envelope if is_enveloped else bare)(found, limits)
 
     return read
-
-
-_read_event = reader_by_keys(FORMATS)
-
-
-def _decode_event(value: bytes, limits: Limits) -> Content:
-    """Try first what nearly every line is, which spares the look at its keys."""
-    content = plain_content(value, limits)
-    return _read_event(inserted(json_object(value)), limits) if content is None else content
 
 
 _COLUMNS = {
@@ -69,20 +82,28 @@ the order in which forms are tried.
 """
 
 
-def _read_event_columns(values: Sequence[Any], rows: Rows) -> tuple[RawColumns, Rows]:
-    """Read lines as those of one form, the first one's, then those that are of no such
-    form as those of the others.
+def columns_reader(readers: Mapping[bytes, ReadColumns]) -> ReadColumns:
+    """Return what reads lines as those of one form, the first one's, then those that
+    are of no such form as those of the others.
+
+    Args:
+        readers: of each form, by what its lines alone have, in the order in which they
+            are tried; the last is of any line.
     """
-    first = next((mark for mark in _COLUMNS if rows and mark in values[rows[0]]), b"")
-    columns, unread = _COLUMNS[first](values, rows)
-    parts = [columns]
-    for mark, read in _COLUMNS.items():
-        marked = [row for row in unread if mark != first and mark in values[row]]
-        if marked:
-            columns, still_unread = read(values, marked)
-            parts.append(columns)
-            unread = sorted({*unread} - {*marked} | {*still_unread})
-    return joined(parts), unread
+
+    def read_columns(values: Sequence[Any], rows: Rows) -> tuple[RawColumns, Rows]:
+        first = next((mark for mark in readers if rows and mark in values[rows[0]]), b"")
+        columns, unread = readers[first](values, rows)
+        parts = [columns]
+        for mark, read in readers.items():
+            marked = [row for row in unread if mark != first and mark in values[row]]
+            if marked:
+                columns, still_unread = read(values, marked)
+                parts.append(columns)
+                unread = sorted({*unread} - {*marked} | {*still_unread})
+        return joined(parts), unread
+
+    return read_columns
 
 
 def _read_event_natively(values: Sequence[Any], rows: Rows) -> tuple[RawColumns, Rows]:
@@ -94,23 +115,49 @@ def _read_event_natively(values: Sequence[Any], rows: Rows) -> tuple[RawColumns,
     return columns, rows if is_marked else unread
 
 
-EVENT_JSON = Format(
-    name="json event",
-    content_types=("application/json",),
-    decode=_decode_event,
-    read_columns=_read_event_columns,
-    read_natively=_read_event_natively,
-)
+def event_json(read: ReadObject, read_columns: ReadColumns) -> Format:
+    """Return the format of an event in JSON.
+
+    Args:
+        read: reads what is no plain neutral line, with what change capture wrote around
+            it taken away.
+        read_columns: reads many at once.
+    """
+
+    def decode(value: bytes, limits: Limits) -> Content:
+        # Tried first is what nearly every line is, which spares the look at its keys.
+        content = plain_content(value, limits)
+        return read(inserted(json_object(value)), limits) if content is None else content
+
+    return Format(
+        name="json event",
+        content_types=("application/json",),
+        decode=decode,
+        read_columns=read_columns,
+        read_natively=_read_event_natively,
+    )
+
+
+EVENT_JSON = event_json(reader_by_keys(FORMATS), columns_reader(_COLUMNS))
 """An event in JSON, of the form that its keys tell."""
 
-ITEM_JSON = json_format(
-    name="json item",
-    content_types=(JSON_ITEM,),
-    read=_in_envelope_or_bare(CLOUD_ITEMS, read_item),
-)
+
+def item_json(envelope: Format, read: ReadObject) -> Format:
+    """Return the format of a catalogue item in JSON, bare or in a CloudEvent.
+
+    Args:
+        envelope: of an item.
+        read: reads a bare one.
+    """
+    return json_format(
+        name="json item", content_types=(JSON_ITEM,), read=in_envelope_or_bare(envelope, read)
+    )
+
+
+ITEM_JSON = item_json(CLOUD_ITEMS, read_item)
 """A catalogue item in JSON, bare or in a CloudEvent."""
 
-_read_erasure = _in_envelope_or_bare(CLOUD_ERASURES, read_erasure)
+_read_erasure = in_envelope_or_bare(CLOUD_ERASURES, read_erasure)
 
 
 def _decode_erasures(value: bytes, limits: Limits) -> Content:
@@ -134,3 +181,43 @@ SOURCE_FORMATS = (
     *CLOUD_BATCHES,
 )
 """What JSON is by what its source holds, beside the formats of the table."""
+
+# Freshet's own forms are read by columns, whatever is mapped.
+_OWN_COLUMNS = columns_reader(
+    {b'"specversion"': cloudevents.read_columns, b"": neutral.read_columns}
+)
+
+
+class FormatSet(NamedTuple):
+    """All that is read, under one mapping.
+
+    Attributes:
+        formats: of which a later one with the content-type of an earlier one counts.
+        read_binary: reads CloudEvents in binary mode.
+        named: names the fields of a row of the catalogue, and of its key.
+    """
+
+    formats: tuple[Format, ...]
+    read_binary: ReadBinary
+    named: NameFields
+
+
+UNMAPPED = FormatSet((*FORMATS, *SOURCE_FORMATS), read_binary, unnamed)
+"""What is read where nothing is mapped."""
+
+
+def format_set(mappings: Mappings) -> FormatSet:
+    """Return what is read under the mapping of the settings."""
+    if mappings.event is None and mappings.item is None:
+        return UNMAPPED
+    named = unnamed if mappings.item is None else item_namer(mappings.item)
+    read_one = read_item if mappings.item is None else item_reader(named)
+    mapped = None if mappings.event is None else mapped_event_reader(mappings.event)
+    readers = DataReaders(known=read_foreign, mapped=mapped, item=read_one)
+    envelopes = formats_of_envelopes(readers)
+    formats = [envelopes.events, envelopes.items, envelopes.erasures, *envelopes.batches]
+    formats.append(item_json(envelopes.items, read_one))
+    if mapped is not None:
+        read_event = in_envelope_or_bare(envelopes.events, mapped)
+        formats.append(event_json(read_event, _OWN_COLUMNS))
+    return FormatSet((*UNMAPPED.formats, *formats), binary_reader(readers), named)

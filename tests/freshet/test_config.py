@@ -104,6 +104,26 @@ def test_action_weights_are_overridden_one_by_one(tmp_path: Path) -> None:
     assert config.stream().action_weights == {"click": 1.0, "add-to-cart": 3.0, "purchase": 8.0}
 
 
+def test_a_mapping_is_a_table_in_the_file_and_json_in_the_environment(tmp_path: Path) -> None:
+    """Of a table that both have, the environment's counts."""
+    text = "[stream.mapping.event]\ntime = 'at'\n[stream.mapping.item]\nitem_id = 'sku'\n"
+    config = load_config(
+        _write(tmp_path, text), {"FRESHET_STREAM_MAPPING": '{"event": {"query": "q"}}'}
+    )
+
+    assert config.stream().mapping == {"event": {"query": "q"}, "item": {"item_id": "sku"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("{", "is not JSON"), ("[]", "must be a JSON object"), ('{"events": {}}', "'events'")],
+)
+def test_a_mistake_in_a_mapping_of_the_environment_is_named(text: str, expected: str) -> None:
+    """Before anything starts."""
+    with pytest.raises(ConfigError, match=expected):
+        load_config(None, {"FRESHET_STREAM_MAPPING": text})
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

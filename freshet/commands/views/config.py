@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import click
 from freshet.config import load_config
 from freshet.terminal import options
 from freshet.terminal.output import table
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @click.command()
@@ -34,5 +37,14 @@ def config(*, config_file: Path | None, as_json: bool) -> None:
 
 def _as_toml(value: object) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {number:g}" for key, number in value.items()) + " }"
+        pairs = [
+            f"{_key(key)} = {f'{each:g}' if isinstance(each, float) else _as_toml(each)}"
+            for key, each in value.items()
+        ]
+        return "{ " + ", ".join(pairs) + " }" if pairs else "{}"
     return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _key(name: str) -> str:
+    """Return the name of a key as TOML writes it."""
+    return name if _BARE_KEY.fullmatch(name) else json.dumps(name, ensure_ascii=False)

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from stream.events import fields
-from stream.events.format import Content
-from stream.events.formats.change_capture import row_of
+from stream.events.format import Content, ReadObject
+from stream.events.formats.change_capture import NameFields, row_of, unnamed
 from stream.events.limits import Limits
 from stream.events.types import CatalogItem, Rejected
 from stream.reasons import Repair
@@ -102,13 +102,28 @@ what is between words.
 """
 
 
-def read_item(line: dict[str, Any], limits: Limits) -> Content:
-    """Return the catalogue item of a line's fields, or of a record of change capture.
+def item_reader(named: NameFields = unnamed) -> ReadObject:
+    """Return what reads the catalogue item of a line's fields, or of a record of change
+    capture.
 
     Strings beyond the known fields join the text; with numbers and booleans they are
     attributes too. What cannot be used is left out, and said.
+
+    Args:
+        named: names the fields of a row.
     """
-    row = row_of(line)
+
+    def read(line: dict[str, Any], limits: Limits) -> Content:
+        return _content_of_row(row_of(line, named), limits)
+
+    return read
+
+
+read_item = item_reader()
+"""Reads an item whose fields have the names that Freshet gives them."""
+
+
+def _content_of_row(row: dict[str, Any], limits: Limits) -> Content:
     _reject_event(row)
     if row.get("item_id") is None:
         _reject_nameless(row)

@@ -1,6 +1,6 @@
 """Change capture: the rows and keys that Debezium and Kafka Connect write."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from stream.events import fields
@@ -32,17 +32,30 @@ _KEY_FIELDS = ("item_id", "id")
 _SHOWN_NAMES = 5  # of a key's fields: enough to know it
 
 
-def row_of(line: dict[str, Any]) -> dict[str, Any]:
+NameFields = Callable[[dict[str, Any]], dict[str, Any]]
+"""Returns the fields of a row by the names that Freshet gives them."""
+
+
+def unnamed(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row as it is, for its fields have the names that Freshet gives them."""
+    return row
+
+
+def row_of(line: dict[str, Any], named: NameFields = unnamed) -> dict[str, Any]:
     """Return the fields of the item that a record of change capture holds, a deletion
     included.
 
-    A bare item is returned as it is.
+    A bare item is returned as it is, but for the names of its fields.
+
+    Args:
+        line: the record.
+        named: names the fields of a row of the table.
 
     Raises:
         DeletedByKey: it is a deletion, and only its record's key names the item.
     """
     found = payload_of(line)
-    row = _changed_row(found) if _is_change(found) else _unwrapped_row(found)
+    row = _changed_row(found, named) if _is_change(found) else _unwrapped_row(found, named)
     if row.get("item_id") is None and fields.truth(row, "deleted", default=False):
         raise DeletedByKey(row)
     return row
@@ -85,9 +98,13 @@ def says_deleted(row: Mapping[str, Any]) -> bool:
     )
 
 
-def item_id_of_key(key: bytes) -> str:
+def item_id_of_key(key: bytes, named: NameFields = unnamed) -> str:
     """Return the id of the item that a deletion's key names: the key itself, or what
     JSON in it says.
+
+    Args:
+        key: of the record.
+        named: names the fields of a row of the table, of which the key has some.
     """
     fields.reject_framed(key)
     try:
@@ -106,7 +123,8 @@ def item_id_of_key(key: bytes) -> str:
         found = fields.json_value(key)
     except Rejected:
         return text
-    return _id_of(_payload(found, "the key"))
+    found = _payload(found, "the key")
+    return _id_of(named(found) if isinstance(found, dict) else found)
 
 
 def _id_of(found: Any) -> str:
@@ -139,24 +157,24 @@ def _payload(found: Any, name: str) -> Any:
     return found["payload"]
 
 
-def _changed_row(change: Mapping[str, Any]) -> dict[str, Any]:
+def _changed_row(change: Mapping[str, Any], named: NameFields) -> dict[str, Any]:
     """Return the row of an envelope: its state after the change, or its deletion."""
     operation = fields.string(change, "op", required=True)
     source = fields.mapping(change, "source")
     changed_ms = source.get("ts_ms") or change.get("ts_ms")
     if operation == _DELETED:
-        before = fields.mapping(change, "before")
+        before = named(fields.mapping(change, "before"))
         return {"item_id": before.get("item_id"), "deleted": True, "ts_ms": changed_ms}
     if operation not in _STATES:
         raise Rejected(
             "unknown_type",
             f"op {fields.shown(operation)} of a change is not one of c, r, u and d; filter it out",
         )
-    row = fields.mapping(change, "after")
+    row = named(fields.mapping(change, "after"))
     return row if fields.time(row, "ts_ms", default=0) else row | {"ts_ms": changed_ms}
 
 
-def _unwrapped_row(row: dict[str, Any]) -> dict[str, Any]:
+def _unwrapped_row(row: dict[str, Any], named: NameFields) -> dict[str, Any]:
     """Return a row without what Debezium added to it, which is taken over.
 
     What it adds may be set to have names without the mark; of those the operation of a
@@ -167,8 +185,8 @@ def _unwrapped_row(row: dict[str, Any]) -> dict[str, Any]:
         row = {name: value for name, value in row.items() if name != "op"}
         added["__op"] = _DELETED
     if not added:
-        return row
-    bare = {name: value for name, value in row.items() if name not in added}
+        return named(row)
+    bare = named({name: value for name, value in row.items() if name not in added})
     if not fields.time(bare, "ts_ms", default=0):
         bare["ts_ms"] = added.get("__source_ts_ms") or added.get("__ts_ms")
     if fields.truth(added, "__deleted", default=False) or added.get("__op") == _DELETED:

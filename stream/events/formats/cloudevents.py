@@ -4,6 +4,7 @@
 
 from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -62,13 +63,28 @@ _OPERATION = "iodebeziumop"
 ReadBinary = Callable[[bytes, Headers, Entity, Limits], Content]
 
 
-def envelope_reader(source: Entity, read_foreign: ReadIfKnown, *, is_announced: bool) -> ReadObject:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataReaders:
+    """What reads the data of envelopes that are not of Freshet's own type.
+
+    Attributes:
+        known: reads an event; None: it is of no other form than a neutral line.
+        mapped: reads an event by the mapping of the settings, in the place of `known`,
+            with the attributes of its envelope beside its data; None: there is none.
+        item: reads an item.
+    """
+
+    known: ReadIfKnown
+    mapped: ReadObject | None = None
+    item: ReadObject = read_item
+
+
+def envelope_reader(source: Entity, readers: DataReaders, *, is_announced: bool) -> ReadObject:
     """Return what reads an envelope of a source of events, items or erasures.
 
     Args:
         source: what the source holds.
-        read_foreign: reads the data of a foreign event; None: they are no event of
-            another form than a neutral line.
+        readers: read the data.
         is_announced: a content-type or headers say that it is a CloudEvent, so that its
             type says what it holds, whatever the source. Otherwise the source does, and
             a type that says something else is rejected.
@@ -86,13 +102,26 @@ def envelope_reader(source: Entity, read_foreign: ReadIfKnown, *, is_announced: 
                 f"CloudEvents type {fields.shown(kind)} in a source of {source}s; publish it to "
                 "its own topic, or with the content-type application/cloudevents+json",
             )
-        if entity == "event" and not kind.startswith(_PREFIX) and not names_action(data):
-            content = read_foreign(data, limits)
+        if entity == "event" and not kind.startswith(_PREFIX):
+            if readers.mapped is not None:
+                return readers.mapped(_attributes(envelope) | data, limits)
+            content = None if names_action(data) else readers.known(data, limits)
             if content is not None:
                 return content
-        return _content(entity, kind, data, envelope, limits)
+        return _content(entity, kind, data, envelope, limits, readers.item)
 
     return read
+
+
+def _attributes(envelope: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes of an envelope by the names of their headers in binary
+    mode.
+    """
+    return {
+        _ATTRIBUTE + name: value
+        for name, value in envelope.items()
+        if name not in ("data", "data_base64")
+    }
 
 
 def _kind(envelope: Mapping[str, Any]) -> str:
@@ -136,6 +165,7 @@ def _content(
     data: dict[str, Any],
     envelope: Mapping[str, Any],
     limits: Limits,
+    read_item: ReadObject,
 ) -> Content:
     if entity == "catalog":
         data = _with_operation(payload_of(data), envelope)
@@ -267,11 +297,11 @@ class Envelopes(NamedTuple):
     batches: tuple[Format, ...]
 
 
-def formats_of_envelopes(read_foreign: ReadIfKnown) -> Envelopes:
+def formats_of_envelopes(readers: DataReaders) -> Envelopes:
     """Return the formats of CloudEvents.
 
     Args:
-        read_foreign: as `envelope_reader` has it.
+        readers: read the data.
     """
     message = "; messageType=freshet.events.v1."
     kinds: tuple[tuple[Entity, str, str], ...] = (
@@ -283,8 +313,8 @@ def formats_of_envelopes(read_foreign: ReadIfKnown) -> Envelopes:
         _format(
             name,
             "application/cloudevents+json" + suffix,
-            envelope_reader(source, read_foreign, is_announced=True),
-            read=envelope_reader(source, read_foreign, is_announced=False),
+            envelope_reader(source, readers, is_announced=True),
+            read=envelope_reader(source, readers, is_announced=False),
             keys=() if suffix else ("specversion",),
             read_columns=None if suffix else read_columns,
         )
@@ -294,7 +324,7 @@ def formats_of_envelopes(read_foreign: ReadIfKnown) -> Envelopes:
         _batch_format(
             f"batch of {name}",
             "application/cloudevents-batch+json" + suffix,
-            envelope_reader(source, read_foreign, is_announced=True),
+            envelope_reader(source, readers, is_announced=True),
         )
         for source, name, suffix in kinds
     ]
@@ -302,25 +332,23 @@ def formats_of_envelopes(read_foreign: ReadIfKnown) -> Envelopes:
     return Envelopes(events, items, erasures, tuple(batches))
 
 
-def binary_reader(read_foreign: ReadIfKnown) -> ReadBinary:
+def binary_reader(readers: DataReaders) -> ReadBinary:
     """Return what reads a CloudEvent in Kafka's binary mode.
 
     It takes its data, in JSON; its attributes, each with ``ce_`` before its name; what
     the source holds, where its type does not say; and what is believed.
 
     Args:
-        read_foreign: as `envelope_reader` has it.
+        readers: read the data.
     """
     sources: tuple[Entity, ...] = ("event", "catalog", "erasure")
-    readers = {
-        source: envelope_reader(source, read_foreign, is_announced=True) for source in sources
-    }
+    of_source = {source: envelope_reader(source, readers, is_announced=True) for source in sources}
 
     def read(value: bytes, headers: Headers, source: Entity, limits: Limits) -> Content:
         envelope: dict[str, Any] = {
             name.lower().removeprefix(_ATTRIBUTE): text for name, text in headers
         }
-        return readers[source](envelope | {"data": fields.json_object(value)}, limits)
+        return of_source[source](envelope | {"data": fields.json_object(value)}, limits)
 
     return read
 

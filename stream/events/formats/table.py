@@ -1,13 +1,17 @@
 """The table of formats: one more is one more line."""
 
 from stream.events.format import Format, read_as_any
-from stream.events.formats.cloudevents import binary_reader, formats_of_envelopes
-from stream.events.formats.ga4 import GA4
+from stream.events.formats.cloudevents import (
+    DataReaders,
+    binary_reader,
+    formats_of_envelopes,
+)
 from stream.events.formats.neutral import NEUTRAL
+from stream.events.formats.platforms.ga4 import GA4
+from stream.events.formats.platforms.retail import RETAIL
+from stream.events.formats.platforms.segment import SEGMENT
 from stream.events.formats.protobuf import PROTOBUF_ERASURE, PROTOBUF_EVENT, PROTOBUF_ITEM
 from stream.events.formats.protobuf_batch import PROTOBUF_BATCH
-from stream.events.formats.retail import RETAIL
-from stream.events.formats.segment import SEGMENT
 from stream.events.formats.ubi import INDEX_LINE, UBI, UBI_HIT, UBI_SEARCH
 
 IN_JSON: tuple[Format, ...] = (
@@ -22,10 +26,13 @@ IN_JSON: tuple[Format, ...] = (
 )
 """Formats of events in JSON that a CloudEvent may hold, too."""
 
-_read_foreign = read_as_any([form for form in IN_JSON if form not in (NEUTRAL, INDEX_LINE)])
+read_foreign = read_as_any([form for form in IN_JSON if form not in (NEUTRAL, INDEX_LINE)])
+"""Reads an event of another form than a neutral line, where it has the key of one."""
 
-CLOUD_EVENTS, CLOUD_ITEMS, CLOUD_ERASURES, CLOUD_BATCHES = formats_of_envelopes(_read_foreign)
-read_binary = binary_reader(_read_foreign)
+_READERS = DataReaders(known=read_foreign)
+
+CLOUD_EVENTS, CLOUD_ITEMS, CLOUD_ERASURES, CLOUD_BATCHES = formats_of_envelopes(_READERS)
+read_binary = binary_reader(_READERS)
 
 FORMATS: tuple[Format, ...] = (
     CLOUD_EVENTS,

@@ -1,0 +1,1 @@
+"""Events as analytics and retail platforms write them: a file a platform."""
