@@ -19,7 +19,8 @@ from stream.events import fields
 from stream.events.fast_path import ColumnDecoder
 from stream.events.types import Record, RecordBatch, Rejected, Rejection, SourcePartition
 from stream.micro_batch import MicroBatch, ShardRouter
-from stream.quarantine.records import Place, QuarantinedRecord
+from stream.quarantine.headers import Place
+from stream.quarantine.records import QuarantinedRecord
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
@@ -89,7 +90,8 @@ def mentions(quarantined: QuarantinedRecord, text: str, keys: Collection[int]) -
     record = quarantined.record
     if record.key is not None and is_meant(record.key.decode("utf-8", "replace")):
         return True
-    if any(is_meant(value) for _, value in record.headers):
+    own = [(value or b"").decode("utf-8", "replace") for _, value in record.raw_headers or ()]
+    if any(map(is_meant, [*own, *(value for _, value in record.headers)])):
         return True
     for content in (record.key, record.value):
         try:

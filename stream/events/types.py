@@ -111,6 +111,11 @@ Headers = Sequence[tuple[str, str]]
 a CloudEvent in binary mode, ``ce_type`` and the like.
 """
 
+RawHeaders = Sequence[tuple[str, bytes | None]] | None
+"""All headers of a record of Kafka, names and values in order, as both client libraries
+hand them out. None: it has none.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
@@ -127,6 +132,7 @@ class Record:
         time_ms: the record's own time, UTC epoch milliseconds: when the broker appended
             it or its producer made it, as the topic is set. None: not known.
         headers: what else says what it is; mostly none.
+        raw_headers: all that it carries, to be kept with it; None for files.
     """
 
     position: SourcePartition
@@ -137,6 +143,7 @@ class Record:
     value: bytes | None
     time_ms: int | None = None
     headers: Headers = ()
+    raw_headers: RawHeaders = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +157,7 @@ class RecordBatch:
             session or item says.
         times_ms: as `Record.time_ms`, of each; empty: none is known, as in files.
         headers: of each record; empty: none has any.
+        raw_headers: of each record; empty: none is known to carry any, as in files.
     """
 
     position: SourcePartition
@@ -161,6 +169,7 @@ class RecordBatch:
     shard: int | None = None
     times_ms: Sequence[int] = ()
     headers: Sequence[Headers] = ()
+    raw_headers: Sequence[RawHeaders] = ()
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -181,6 +190,7 @@ class RecordBatch:
             values=self.values[begin:end],
             times_ms=self.times_ms[begin:end],
             headers=self.headers[begin:end],
+            raw_headers=self.raw_headers[begin:end],
         )
 
     def before(self, offset: int) -> "RecordBatch":
@@ -198,6 +208,7 @@ class RecordBatch:
             value=self.values[row],
             time_ms=self.times_ms[row] if self.times_ms else None,
             headers=self.headers[row] if self.headers else (),
+            raw_headers=self.raw_headers[row] if self.raw_headers else None,
         )
 
 

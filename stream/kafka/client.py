@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from stream.events.types import Headers, RecordBatch, SourcePartition
+from stream.events.types import Headers, RawHeaders, RecordBatch, SourcePartition
 
 MAX_POLL_INTERVAL_SECONDS = 1800
 """How long a worker may be at work between two polls before its partitions are given
@@ -227,10 +227,6 @@ class KafkaClient(Protocol):
         """
 
 
-RawHeaders = Sequence[tuple[str, bytes | None]] | None
-"""The headers of a record as both client libraries hand them out."""
-
-
 class ContentTypes:
     """Reads the announced encoding off a record's headers, each distinct one decoded
     once.
@@ -285,11 +281,12 @@ def batch_of_columns(  # a column each
         keys=keys,
         values=values,
         times_ms=times_ms,
-        headers=[_attributes(each) for each in headers] if has_cloud_events else (),
+        headers=[cloud_event_attributes(each) for each in headers] if has_cloud_events else (),
+        raw_headers=headers,
     )
 
 
-def _attributes(headers: RawHeaders) -> Headers:
+def cloud_event_attributes(headers: RawHeaders) -> Headers:
     """Return the attributes of a CloudEvent in binary mode; none: it is not one."""
     found = [
         (name, (value or b"").decode("utf-8", "replace"))

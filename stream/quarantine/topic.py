@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from stream.errors import PublishFailed, QuarantineUnavailable
 from stream.events.decoder import Decoder
 from stream.events.types import CatalogItem, Record, Rejection
-from stream.quarantine.records import (
-    CONTENT_TYPE,
-    MAX_TOPIC_VALUE_BYTES,
+from stream.quarantine.headers import (
+    MAX_KEY_BYTES,
+    MAX_VALUE_BYTES,
     Place,
-    QuarantinedRecord,
     headers_of,
-    of_topic,
-    place_headers,
+    marks_of,
+    own_headers,
 )
+from stream.quarantine.records import QuarantinedRecord, of_topic
 from stream.settings import StreamSettings
 
 if TYPE_CHECKING:  # who reads files does not wait for a client of Kafka
@@ -32,11 +32,15 @@ again, and waits in the quarantine no longer.
 # then the worker sees to its partitions and to a stop, and tries again. Twice as many
 # make others wait twice as long for a shard of a worker whose quarantine is away.
 _PUT_SECONDS = 5.0
+# Milliseconds, a day: a record of the topic that is older, by its own time, has that of
+# its rejection, so that retention by time takes it at most a day too early. Twice as
+# many keep the own time of records that waited for longer, and take two days.
+_MAX_AGE_MS = 86_400_000
 
 
 class TopicQuarantine:
-    """Produces rejections to the quarantine topic, with the original key and value, and
-    the rest in headers.
+    """Produces rejections to the quarantine topic: original key, value, headers and
+    time, and the rest in headers of ours and of Kafka Connect.
 
     Where the topic does not take them it connects anew with the next call: a topic that
     was made again may have other partitions.
@@ -73,9 +77,10 @@ class TopicQuarantine:
                 producer.send(
                     self._topic,
                     record.position.partition % num_partitions,
-                    record.key,
-                    (record.value or b"")[:MAX_TOPIC_VALUE_BYTES],
-                    headers_of(rejection, now_ms),
+                    None if record.key is None else record.key[:MAX_KEY_BYTES],
+                    (record.value or b"")[:MAX_VALUE_BYTES],
+                    headers_of(rejection, now_ms, self._settings.group_id),
+                    time_ms=_time_of(record, now_ms),
                 )
             producer.flush()
         except PublishFailed as error:
@@ -160,33 +165,33 @@ def publish_again(
     with closing(RecordProducer(bootstrap, settings)) as producer:
         for quarantined in once:
             record = quarantined.record
-            headers = [*quarantined.headers]
-            if record.content_type:
-                headers.append((CONTENT_TYPE, record.content_type))
             producer.send(
                 quarantined.source,
                 quarantined.partition,
                 record.key,
                 record.value,
-                [(name, value.encode()) for name, value in headers],
+                own_headers(record),
                 time_ms=record.time_ms if _needs_its_time(record, decoder, now_ms) else None,
             )
         producer.flush()
         num_partitions = producer.num_partitions(settings.quarantine_topic)
         for quarantined in once:
-            marks = place_headers(quarantined.place) | {
-                "reason": REPLAYED,
-                "detail": "published again",
-                "at-ms": str(now_ms),
-            }
             producer.send(
                 settings.quarantine_topic,
                 quarantined.partition % num_partitions,
                 quarantined.record.key,
                 b"",
-                [(name, value.encode()) for name, value in marks.items()],
+                marks_of(quarantined.place, REPLAYED, "published again", now_ms),
             )
         producer.flush()
+
+
+def _time_of(record: Record, now_ms: int) -> int:
+    """Return the time that a record has in the topic: its own, as Connect has it, but
+    where a broker would refuse it, from the future, or soon take it for expired.
+    """
+    time_ms = record.time_ms
+    return now_ms if time_ms is None or not 0 <= now_ms - time_ms <= _MAX_AGE_MS else time_ms
 
 
 def _needs_its_time(record: Record, decoder: Decoder, now_ms: int) -> bool:

@@ -16,7 +16,8 @@ from freshet.terminal.output import table, when, write_lines
 from protos.text import text_key
 from stream.clock import now_ms
 from stream.quarantine.file import FILE_NAME, read_quarantine, remove_quarantined
-from stream.quarantine.records import Place, QuarantinedRecord
+from stream.quarantine.headers import Place
+from stream.quarantine.records import QuarantinedRecord
 from stream.quarantine.redactions import Redaction, note_redaction
 from stream.quarantine.topic import publish_again, read_quarantine_topic
 from stream.reasons import REASONS
@@ -268,7 +269,7 @@ def _replay_topic(
     for record in found:
         if record.source not in topics or not record.source:
             held_back[record.place] = "it came from a topic that these settings do not name"
-        elif record.value_bytes is not None:
+        elif not record.is_whole:
             held_back[record.place] = "the quarantine has a part of it only: publish it again"
         elif record.reason == _TOO_LATE and _TOO_LATE not in wanted.reasons:
             held_back[record.place] = f"{_TOO_LATE}: give --reason {_TOO_LATE} to publish it again"

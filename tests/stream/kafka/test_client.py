@@ -2,8 +2,8 @@
 
 import pytest
 
-from stream.events.types import Headers, SourcePartition
-from stream.kafka.client import ContentTypes, RawHeaders, batch_of_columns
+from stream.events.types import Headers, RawHeaders, SourcePartition
+from stream.kafka.client import ContentTypes, batch_of_columns
 
 _CLOUD: list[tuple[str, bytes | None]] = [
     ("ce_specversion", b"1.0"),
@@ -52,3 +52,4 @@ def test_headers(found: list[RawHeaders], content_types: list[str], headers: lis
     for _ in range(2):
         batch = batch_of_columns(position, range(len(found)), found, nothing, nothing, times, known)
         assert (batch.content_types, batch.headers) == (content_types, headers)
+        assert [batch.record(row).raw_headers for row in range(len(batch))] == found

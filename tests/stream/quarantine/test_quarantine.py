@@ -13,10 +13,17 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from stream.errors import QuarantineFailed, QuarantineUnavailable
-from stream.events.types import Headers, Record, Rejection, SourcePartition
+from stream.events.types import Headers, RawHeaders, Record, Rejection, SourcePartition
+from stream.kafka.python_client import StoredRecord
 from stream.quarantine.file import FileQuarantine, read_quarantine, remove_quarantined
-from stream.quarantine.records import MAX_TOPIC_VALUE_BYTES, QuarantinedRecord
-from stream.quarantine.topic import TopicQuarantine
+from stream.quarantine.headers import (
+    MAX_KEY_BYTES,
+    MAX_OWN_HEADERS_BYTES,
+    MAX_VALUE_BYTES,
+    own_headers,
+)
+from stream.quarantine.records import QuarantinedRecord, of_topic
+from stream.quarantine.topic import TopicQuarantine, read_quarantine_topic
 from stream.settings import StreamSettings
 from tests.conftest import TopicFactory
 
@@ -29,6 +36,7 @@ def rejection(
     partition: int = 1,
     content_type: str = "x/y",
     headers: Headers = (),
+    raw_headers: RawHeaders = None,
 ) -> Rejection:
     """Return a rejection of a record of a topic."""
     record = Record(
@@ -39,6 +47,7 @@ def rejection(
         key=key,
         value=value,
         headers=headers,
+        raw_headers=raw_headers,
     )
     return Rejection(record=record, reason="malformed", detail="not JSON: ü")
 
@@ -162,13 +171,14 @@ def read_topic(bootstrap: str, topic: str, partition: int, count: int) -> list[A
 @pytest.mark.timeout(120)
 def test_topic_keeps_everything(kafka_bootstrap: str, kafka_topics: TopicFactory) -> None:
     """The topic gets the original key and value, and in headers where they came from
-    and why.
+    and why, in our words and in those of Kafka Connect.
     """
     topics: Mapping[str, str] = kafka_topics(partitions=2)
     quarantine = TopicQuarantine(
-        kafka_bootstrap, StreamSettings(quarantine_topic=topics["quarantine"])
+        kafka_bootstrap,
+        StreamSettings(quarantine_topic=topics["quarantine"], group_id="shop"),
     )
-    huge = b"y" * (MAX_TOPIC_VALUE_BYTES + 1)
+    huge = b"y" * (MAX_VALUE_BYTES + 1)
     cloud = (("ce_specversion", "1.0"), ("ce_type", "ü"))
     quarantine.put(
         [
@@ -189,12 +199,142 @@ def test_topic_keeps_everything(kafka_bootstrap: str, kafka_topics: TopicFactory
         "source-offset": b"7",
         "content-type": b"x/y",
         "at-ms": str(NOW_MS).encode(),
+        "__connect.errors.topic": b"freshet.clicks",
+        "__connect.errors.partition": b"1",
+        "__connect.errors.offset": b"7",
+        "__connect.errors.connector.name": b"shop",
+        "__connect.errors.stage": b"VALUE_CONVERTER",
+        "__connect.errors.exception.class.name": b"freshet.malformed",
+        "__connect.errors.exception.message": "not JSON: ü".encode(),
     }
     assert (second.key, second.value) == (None, b"")
     assert dict(second.headers)["source-value"] == b"null"
     assert third.value == huge[:-1]
     assert {name: dict(third.headers)[name].decode() for name, _ in cloud} == dict(cloud)
     assert dict(third.headers)["source-value-bytes"] == str(len(huge)).encode()
+
+
+OWN_HEADERS: list[tuple[str, bytes | None]] = [
+    ("trace", b"\xff\x00"),
+    ("reason", b"of its own"),
+    ("Content-Type", b"x/y"),
+    ("source-value", b"null"),
+    ("trace", b"again"),
+    ("empty", None),
+    ("__connect.errors.topic", b"of another sink"),
+]
+
+
+@pytest.mark.timeout(120)
+def test_topic_keeps_what_the_record_carries(
+    kafka_bootstrap: str, kafka_topics: TopicFactory
+) -> None:
+    """Its own headers, whatever their names and bytes, come first and come back, and
+    its time is the record's; ours are the last of their name.
+    """
+    settings = StreamSettings(quarantine_topic=kafka_topics(partitions=1)["quarantine"])
+    put = rejection(raw_headers=OWN_HEADERS)
+    put = replace(put, record=replace(put.record, time_ms=NOW_MS - 5))
+    with closing(TopicQuarantine(kafka_bootstrap, settings)) as quarantine:
+        quarantine.put([put], NOW_MS)
+
+    (found,) = read_topic(kafka_bootstrap, settings.quarantine_topic, 0, 1)
+    (read,) = read_quarantine_topic(kafka_bootstrap, settings)
+
+    kept = [(name, value or b"") for name, value in OWN_HEADERS]
+    assert (found.timestamp, found.headers[: len(kept)]) == (NOW_MS - 5, kept)
+    assert dict(found.headers)["reason"] == b"malformed"
+    assert dict(found.headers)["__connect.errors.topic"] == b"freshet.clicks"
+    assert read.record == replace(put.record, raw_headers=kept)
+    assert (read.reason, read.is_whole) == ("malformed", True)
+
+
+@pytest.mark.timeout(120)
+def test_topic_takes_what_is_too_long(kafka_bootstrap: str, kafka_topics: TopicFactory) -> None:
+    """A key, headers or a detail as long as a broker takes them are cut, and it is
+    said: the stream must not wait for a record that the topic never takes.
+    """
+    settings = StreamSettings(quarantine_topic=kafka_topics(partitions=1)["quarantine"])
+    headers = [
+        ("content-type", b"x/y"),
+        ("blob", b"z" * MAX_OWN_HEADERS_BYTES),
+        ("trace", b"1"),
+    ]
+    long_key = rejection(key=b"k" * 1_000_000)
+    longest = rejection(value=b"v" * MAX_VALUE_BYTES, key=b"k" * MAX_KEY_BYTES, raw_headers=headers)
+    longest = replace(longest, detail="ü" * 200_000, record=replace(longest.record, offset=9))
+    with closing(TopicQuarantine(kafka_bootstrap, settings)) as quarantine:
+        quarantine.put([long_key, longest], NOW_MS)
+
+    cut, left_out = read_quarantine_topic(kafka_bootstrap, settings)
+
+    assert (cut.key_bytes, cut.is_whole) == (1_000_000, False)
+    assert cut.record.key == b"k" * MAX_KEY_BYTES
+    assert (left_out.num_headers, left_out.is_whole, left_out.key_bytes) == (3, False, None)
+    assert left_out.record.raw_headers == [("content-type", b"x/y"), ("trace", b"1")]
+    assert left_out.content_type == "x/y"
+    assert set(left_out.detail) <= {"ü", "\ufffd"}
+
+
+@pytest.mark.parametrize(
+    ("time_ms", "expected"),
+    [
+        (NOW_MS, NOW_MS),
+        (NOW_MS - 86_400_000, NOW_MS - 86_400_000),
+        (NOW_MS - 86_400_001, NOW_MS),
+        (NOW_MS + 1, NOW_MS),
+        (-1, NOW_MS),
+        (None, NOW_MS),
+    ],
+)
+@pytest.mark.timeout(120)
+def test_time_of_a_record_of_the_topic(
+    kafka_bootstrap: str, kafka_topics: TopicFactory, time_ms: int | None, expected: int
+) -> None:
+    """It is the record's own unless retention would soon take it, or a broker refuse
+    it; the own time is kept in any case.
+    """
+    settings = StreamSettings(quarantine_topic=kafka_topics(partitions=1)["quarantine"])
+    put = rejection()
+    put = replace(put, record=replace(put.record, time_ms=time_ms))
+    with closing(TopicQuarantine(kafka_bootstrap, settings)) as quarantine:
+        quarantine.put([put], NOW_MS)
+
+    (found,) = read_topic(kafka_bootstrap, settings.quarantine_topic, 0, 1)
+    assert found.timestamp == expected
+    own = None if time_ms is None else str(time_ms).encode()
+    assert dict(found.headers).get("source-time-ms") == own
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason", "own"),
+    [
+        (
+            [("ce_specversion", b"1.0"), ("ce_type", b"t"), ("reason", b"malformed")],
+            "malformed",
+            [("ce_specversion", b"1.0"), ("ce_type", b"t"), ("content-type", b"x/y")],
+        ),
+        ([("reason", b"malformed")], "malformed", [("content-type", b"x/y")]),
+        ([("source-topic", b"t"), ("reason", b"replayed")], "replayed", []),
+    ],
+)
+def test_records_of_earlier_versions(
+    headers: list[tuple[str, bytes | None]], reason: str, own: list[tuple[str, bytes]]
+) -> None:
+    """What is in the topic already is read as before, with its content-type."""
+    place = [("source-partition", b"1"), ("source-offset", b"7")]
+    if reason != "replayed":
+        place += [("source-topic", b"t"), ("content-type", b"x/y")]
+        headers = [*headers, *place]
+    else:
+        headers = [*place, *headers]
+
+    found = of_topic(StoredRecord(b"k", b"v", headers, NOW_MS))
+
+    assert (found.reason, found.place) == (reason, ("t", 1, 7))
+    if own:
+        assert found.content_type == "x/y"
+        assert own_headers(found.record) == own
 
 
 @pytest.mark.timeout(120)

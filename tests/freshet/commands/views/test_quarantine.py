@@ -2,21 +2,31 @@
 
 import json
 from base64 import b64encode
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from threading import Event as StopEvent
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from freshet.stores.quarantined import mentions
 from protos.text import text_key
+from stream.clock import now_ms
 from stream.events.types import Headers, RecordBatch, Rejection, SourcePartition
 from stream.kafka.python_client import KafkaPythonClient
+from stream.metrics import StreamMetrics
 from stream.quarantine.records import QuarantinedRecord
-from stream.quarantine.topic import TopicQuarantine
+from stream.quarantine.topic import TopicQuarantine, publish_again, read_quarantine_topic
 from stream.settings import StreamSettings
+from stream.sources.topics import KafkaSource
 from stream.store.store import Store
+from stream.worker import WorkerTotals, run_worker
 from testing.event_lines import CLICK, write_lines
-from testing.histories import NOON_MS
+from testing.histories import NOON_MS, dump, graph_hash
+from testing.oracle import Oracle, assert_same_dump
+from testing.topics import publish, shop_events
 from tests.conftest import TopicFactory
 from tests.freshet.conftest import Command
 
@@ -295,6 +305,58 @@ def test_records_of_topics_go_back_to_where_they_came_from(
     run("quarantine", "replay", *where, "--reason", "too_late")
     assert len(published(kafka_bootstrap, topics["clicks"])) == 2
     assert len(listed(run, *where)) == 3
+
+
+@pytest.mark.timeout(240)
+def test_records_replayed_twice_change_nothing(
+    kafka_bootstrap: str,
+    kafka_topics: TopicFactory,
+    run: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Of a topic, too: after a replay, another one, and one that ended before it was
+    noted, the graph is the one of right settings from the start.
+    """
+    topics = kafka_topics(partitions=2)
+    for name, topic in topics.items():
+        monkeypatch.setenv(f"FRESHET_STREAM_{name.upper()}_TOPIC", topic)
+    named = {f"{name}_topic": topic for name, topic in topics.items()}
+    roomy = StreamSettings(**named, group_id=topics["clicks"])  # type: ignore[arg-type]  # all texts
+    events = [replace(each, query=each.query or LONG) for each in shop_events(120, seed=5)]
+    publish(kafka_bootstrap, roomy, events)
+    root = tmp_path / "topics.store"
+    consume(kafka_bootstrap, root, replace(roomy, max_query_bytes=16), len(events))
+    quarantined = read_quarantine_topic(kafka_bootstrap, roomy)
+
+    first = run("quarantine", "replay", "--kafka", kafka_bootstrap, "--reason", "oversized")
+    consume(kafka_bootstrap, root, roomy, len(quarantined))
+    once = graph_hash(root, roomy)
+    second = run("quarantine", "replay", "--kafka", kafka_bootstrap)
+    publish_again(kafka_bootstrap, roomy, quarantined, now_ms())  # as after a crash
+    consume(kafka_bootstrap, root, roomy, len(quarantined))
+
+    assert len(quarantined) == sum(each.query == LONG for each in events) > 0
+    assert (first.returncode, second.stdout) == (0, "nothing is quarantined\n")
+    assert once == graph_hash(root, roomy)
+    assert_same_dump(dump(root, roomy, NOON_MS), Oracle.of(events).dump(NOON_MS))
+
+
+def consume(bootstrap: str, root: Path, settings: StreamSettings, num_records: int) -> None:
+    """Run a worker on the topics until it has read so many records more."""
+    stop = StopEvent()
+
+    def note(totals: WorkerTotals) -> None:
+        if totals.records >= num_records:
+            stop.set()
+
+    metrics = StreamMetrics(CollectorRegistry())
+    with (
+        Store.create_or_open(root, settings, 2) as store,
+        closing(TopicQuarantine(bootstrap, settings)) as quarantine,
+    ):
+        source = KafkaSource(bootstrap, settings, metrics)
+        run_worker(source, store, quarantine, settings, metrics, stop, on_progress=note)
 
 
 def rejected(
