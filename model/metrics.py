@@ -1,5 +1,8 @@
 """The tuner's Prometheus metrics."""
 
+import math
+from collections.abc import Iterable, Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 # Bounds in seconds: a refresh of a small shop takes 1, a large one its budget of 300,
@@ -85,7 +88,55 @@ class TunerMetrics:
             ["generation"],
             registry=registry,
         )
-
+        self._overlap = Gauge(
+            "freshet_tuner_first_page_overlap",
+            "Share of the first ten answers to known queries that the live generation has in "
+            "common with the one before it; NaN: none was compared",
+            registry=registry,
+        )
+        self._overlap.set(math.nan)
+        self._cosines = Gauge(
+            "freshet_tuner_item_cosine",
+            "Cosine of the items of the live generation to those of the one that it was "
+            "refreshed from: their mean, and the worst; absent after a training from scratch",
+            ["statistic"],
+            registry=registry,
+        )
+        self._evaluations = Counter(
+            "freshet_tuner_evaluations",
+            "Evaluations of the live generation on clicks that it had not learned, by outcome: "
+            "judged, too_few (clicks), nothing_new, failed",
+            ["outcome"],
+            registry=registry,
+        )
+        self._unevaluated = Gauge(
+            "freshet_tuner_evaluation_failures_in_a_row",
+            "Evaluations that failed since the last that did not",
+            registry=registry,
+        )
+        self._newest_queries = Gauge(
+            "freshet_tuner_newest_clicks_queries",
+            "Queries that the newest generations were evaluated on, by segment; fewer than 200 "
+            "are not judged",
+            ["segment"],
+            registry=registry,
+        )
+        self._newest_level = Gauge(
+            "freshet_tuner_newest_clicks_quality",
+            "How the newest generations answered the clicks that came after them: MRR and "
+            "Recall@10, their mean and the bounds of 95 in 100; NaN: too few clicks",
+            ["segment", "figure", "bound"],
+            registry=registry,
+        )
+        self._newest_change = Gauge(
+            "freshet_tuner_newest_clicks_change",
+            "The same relative to the generations before (-0.1: a tenth less), with the bounds "
+            "of 3.3 standard errors; NaN: too few clicks",
+            ["segment", "figure", "bound"],
+            registry=registry,
+        )
+        for outcome in ("judged", "too_few", "nothing_new", "failed"):
+            self._evaluations.labels(outcome)
         self._pinned = Gauge(
             "freshet_tuner_pinned_timestamp_seconds",
             "Since when the generation is pinned, so that nothing new goes live, Unix time; "
@@ -150,6 +201,46 @@ class TunerMetrics:
         self._own_titles.clear()
         if own_title_recall is not None:
             self._own_titles.labels(generation_id).set(own_title_recall)
+
+    def drifted(self, overlap: float | None, cosines: Mapping[str, float]) -> None:
+        """The live generation is so far from the one before it.
+
+        Args:
+            overlap: of first pages; None: none was compared.
+            cosines: of items, by ``mean`` and ``worst``; empty: of other spaces.
+        """
+        self._overlap.set(math.nan if overlap is None else overlap)
+        self._cosines.clear()
+        for statistic, cosine in cosines.items():
+            self._cosines.labels(statistic).set(cosine)
+
+    def evaluated(self, outcome: str) -> None:
+        """The live generation was evaluated, with this outcome."""
+        self._evaluations.labels(outcome).inc()
+        if outcome == "failed":
+            self._unevaluated.inc()
+        else:
+            self._unevaluated.set(0)
+
+    def answers_newest(
+        self,
+        num_queries: Iterable[tuple[str, int]],
+        level: Iterable[tuple[tuple[str, str], tuple[float, float, float]]],
+        change: Iterable[tuple[tuple[str, str], tuple[float, float, float]]],
+    ) -> None:
+        """The newest generations answer newer clicks like this.
+
+        Args:
+            num_queries: by segment.
+            level: by segment and figure, lower bound, mean and upper bound.
+            change: the same, relative to the generations before.
+        """
+        for segment, num in num_queries:
+            self._newest_queries.labels(segment).set(num)
+        for gauge, found in ((self._newest_level, level), (self._newest_change, change)):
+            for key, interval in found:
+                for bound, value in zip(("low", "mean", "high"), interval, strict=True):
+                    gauge.labels(*key, bound).set(value)
 
     def failed(
         self, *, reason: str, now_seconds: float, run_seconds: float, detail: str = ""

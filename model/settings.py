@@ -47,6 +47,7 @@ _BOUNDS = {
     "index_search_k": (0, 1 << 30),
     "keep_generations": (1, 1000),
     "tune_every_seconds": (0.1, 30 * 86400.0),
+    "evaluated_queries": (0, 1_000_000),
     "gate_min_own_titles": (0.0, 1.0),
     "gate_max_mean_cosine": (0.0, 1.0),
     "gate_min_coverage": (0.0, 1.0),
@@ -245,6 +246,12 @@ class ModelSettings:
     # By hand; not tuned. Twice as long: embeddings up to ten minutes older.
     tune_every_seconds: float = 600.0
     """Period of `freshet tune`, from the start of one run to the next."""
+    # Ranking for them takes some 10 s of a core at a million items of 128 dimensions,
+    # less than a tenth of a second at ten thousand. Twice as many: twice that.
+    evaluated_queries: int = 1000
+    """Queries on whose newest clicks each run of the tuner evaluates the live
+    generation before it trains; 0: none.
+    """
 
     # By hand: a model that never learned titles finds .2 of a wide catalogue, a sound
     # one above .9. Twice as much refuses all whose titles are nearly alike.

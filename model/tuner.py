@@ -18,7 +18,9 @@ from model.artifact.generation import Generation, open_generation
 from model.artifact.provenance import CATALOG_KEY, catalog_hash, model_settings
 from model.artifact.store import ArtifactStore, Pin
 from model.errors import ArtifactError, ModelError, TrainingCancelled
+from model.live_quality.watch import watch_live_quality
 from model.metrics import TunerMetrics
+from model.publishing.drift import FIRST_PAGE_OVERLAP, ITEM_COSINE_MEAN, ITEM_COSINE_WORST
 from model.publishing.gate import OWN_TITLE_RECALL
 from model.publishing.refresh import SnapshotInput, train_and_publish
 from model.settings import ModelSettings
@@ -42,6 +44,7 @@ _NOT_THE_MODELS = frozenset(
         "budget_seconds",
         "checkpoint_every_seconds",
         "tune_every_seconds",
+        "evaluated_queries",
         "keep_generations",
         "num_threads",
         "device",
@@ -233,7 +236,7 @@ def _run_once(
             run_seconds=seconds(),
         )
         live_id = _live_id(opener.store)
-        metrics.judged(live_id, _own_title_recall(opener.store, live_id))
+        _tell_figures(opener.store, live_id, metrics)
         notify(outcome, live_id)
     finally:
         metrics.run_ended()
@@ -252,6 +255,7 @@ def _tune(
         arrays = source.arrays
         metrics.saw_items(int((arrays.item_available & ~arrays.item_deleted).sum()))
         parent = opener.open_parent()
+        watch_live_quality(opener.store, parent, arrays, settings.evaluated_queries, metrics)
         if parent is not None and _same(parent.manifest, source, settings):
             return "unchanged", parent.id
         notify("training", _live_id(opener.store))
@@ -279,11 +283,18 @@ def _same(manifest: manifest_pb.Generation, source: SnapshotInput, settings: Mod
     return manifest.model.get(CATALOG_KEY) == catalog_hash(source.arrays)
 
 
-def _own_title_recall(store: ArtifactStore, generation_id: str) -> float | None:
+def _tell_figures(store: ArtifactStore, generation_id: str, metrics: TunerMetrics) -> None:
+    """Have the metrics tell what the gate has found of the live generation."""
     try:
-        return store.manifest(generation_id).evaluation.get(OWN_TITLE_RECALL)
+        found = dict(store.manifest(generation_id).evaluation)
     except ArtifactError:
-        return None
+        found = {}
+    metrics.judged(generation_id, found.get(OWN_TITLE_RECALL))
+    cosines = {"mean": ITEM_COSINE_MEAN, "worst": ITEM_COSINE_WORST}
+    metrics.drifted(
+        found.get(FIRST_PAGE_OVERLAP),
+        {statistic: found[name] for statistic, name in cosines.items() if name in found},
+    )
 
 
 def _live_id(store: ArtifactStore) -> str:

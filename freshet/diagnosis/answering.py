@@ -12,6 +12,9 @@ from freshet.terminal.output import duration
 # clocks that make every age wrong by two minutes.
 _MOST_CLOCK_SECONDS = 60.0
 
+# What a disk must have free, as in FreshetDiskFull: one of the two is enough.
+_LEAST_FREE_SHARE, _LEAST_FREE_BYTES = 0.05, 1e9
+
 _PREFIXES = {"refresher": "freshet_refresh_"}
 """How the metrics of a process begin, where that is not its name."""
 
@@ -39,7 +42,11 @@ def answer_of(
     if stranger := _stranger(kind, found.samples):
         return replace(status, problems=(_not_ours(kind, address, stranger),))
     facts = facts_of(found.samples)
-    problems = [*problems_of(facts), *_clock(found.clock_ahead_seconds)]
+    problems = [
+        *problems_of(facts),
+        *_disks(found.samples),
+        *_clock(found.clock_ahead_seconds),
+    ]
     return replace(status, up=True, facts=facts, problems=tuple(problems))
 
 
@@ -68,7 +75,7 @@ def _not_ours(kind: str, address: str, stranger: str) -> Problem:
             f"see what listens there; a {kind} that finds its port taken runs without metrics, and "
             "says so in its log: start it with another --metrics, and tell Prometheus"
         ),
-        runbook="FreshetProcessDown",
+        runbook="FreshetStranger",
     )
 
 
@@ -81,6 +88,24 @@ def _stranger(kind: str, samples: Samples) -> str:
     if any(name.startswith(prefix) for name in samples):
         return ""
     return "it has no metric of Freshet"
+
+
+def _disks(samples: Samples) -> list[Problem]:
+    """Return the disks that are full, as in FreshetDiskFull."""
+    free, size = (
+        {labels["folder"]: value for labels, value in samples.get(f"freshet_disk_{name}_bytes", [])}
+        for name in ("free", "size")
+    )
+    return [
+        Problem(
+            text=f"the disk of the {folder} has {num_bytes / 1e6:,.0f} MB free",
+            step="make room (du -xh --max-depth=2 FOLDER | sort -h | tail), then start again what "
+            "has ended",
+            runbook="FreshetDiskFull",
+        )
+        for folder, num_bytes in free.items()
+        if num_bytes < min(_LEAST_FREE_BYTES, _LEAST_FREE_SHARE * size.get(folder, 0.0))
+    ]
 
 
 def _clock(ahead_seconds: float | None) -> list[Problem]:

@@ -10,6 +10,9 @@ from freshet.probe import Samples, Scrape, label, total
 _PASSES_BY_ITSELF = {"replay", "burst"}
 """Reasons for being behind that no one has to do anything about, for a while."""
 
+_BLOCKED = {"publish", "feed", "failed"}
+"""Reasons that do not pass by themselves, as in FreshetRefresherBlocked."""
+
 # Seconds that these may last: a replay of a generation's changes takes seconds. Twice
 # as long hides for twice as long a machine that is too slow for its changes.
 _MOST_CATCHING_UP_SECONDS = 300.0
@@ -56,7 +59,7 @@ def refresher_status(
         Problem(
             text=str(status.facts["behind"]),
             step=_STEPS.get(str(reason), "see whether freshet_refresh_waiting_changes falls"),
-            runbook="FreshetRefresherBehind",
+            runbook="FreshetRefresherBlocked" if reason in _BLOCKED else "FreshetRefresherBehind",
             since_seconds=age or None,
         ),
     )

@@ -20,6 +20,8 @@ _OBJECTIVE_SECONDS = 60.0
 _MOST_UNWATCHED_SECONDS = 600.0
 # What the index may find less than it was judged by, as in FreshetIndexRecallLow.
 _MOST_RECALL_LOST = 0.05
+# First pages in common with the generation before, as in FreshetGenerationDrift.
+_LEAST_OVERLAP = 0.3
 
 
 def load_client() -> None:
@@ -153,7 +155,7 @@ def _not_ready(status: ProcessStatus) -> Problem:
 
 
 def _problems(facts: Facts) -> list[Problem]:
-    return [*_refused(facts), *_late(facts), *_unwatched(facts), *_recall(facts)]
+    return [*_refused(facts), *_late(facts), *_unwatched(facts), *_recall(facts), *_drift(facts)]
 
 
 def _refused(facts: Facts) -> list[Problem]:
@@ -223,6 +225,21 @@ def _recall(facts: Facts) -> list[Problem]:
             f"{certified:.0%}",
             step="train again; where it stays, raise model.recall_at_10",
             runbook="FreshetIndexRecallLow",
+        )
+    ]
+
+
+def _drift(facts: Facts) -> list[Problem]:
+    overlap = _as_float(facts["generation_overlap"])
+    if not overlap < _LEAST_OVERLAP:
+        return []
+    return [
+        Problem(
+            text=f"its generation has {overlap:.0%} of the first pages in common with the one "
+            "before",
+            step="compare the two with `freshet generations show ID`; `freshet generations use "
+            "ID` puts the one before back",
+            runbook="FreshetGenerationDrift",
         )
     ]
 

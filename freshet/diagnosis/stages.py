@@ -75,13 +75,16 @@ _OF_STREAM = {
     "FreshetBrokerSilent": StageName.BROKER,
     "FreshetShardsWithoutOwner": StageName.CONSUMED,
     "FreshetGraphBehind": StageName.CONSUMED,
+    "FreshetPartitionStuck": StageName.CONSUMED,
     "FreshetProcessDown": StageName.CONSUMED,
+    "FreshetStranger": StageName.CONSUMED,
     "FreshetQuarantineUnavailable": StageName.DURABLE,
 }
 """Where a problem of a stream holds events up; others do not."""
 
 _OF_SERVER = {
     "FreshetProcessDown": StageName.SERVED,
+    "FreshetStranger": StageName.SERVED,
     "FreshetServerNotReady": StageName.SERVED,
     "FreshetSwapRefused": StageName.SERVED,
     "FreshetOverlayRefused": StageName.SERVED,
@@ -133,7 +136,7 @@ def judge(processes: Sequence[ProcessStatus]) -> Verdict:
 
 def _stage_of(process: ProcessStatus, problem: Problem, *, has_refresher: bool) -> StageName | None:
     """Return where a problem holds events up; None: nowhere."""
-    if problem.runbook == "FreshetClockOffset":
+    if problem.runbook in {"FreshetClockOffset", "FreshetDiskFull"}:
         return None
     if process.kind == "stream":
         return _OF_STREAM.get(problem.runbook)
@@ -149,7 +152,7 @@ def _stage_of(process: ProcessStatus, problem: Problem, *, has_refresher: bool) 
 
 def _of_tuner(process: ProcessStatus, problem: Problem) -> StageName:
     """Return where a tuner holds events up that no refresher makes up for."""
-    is_failing = problem.runbook == "FreshetTunerFailing"
+    is_failing = problem.runbook in {"FreshetTunerFailing", "FreshetTunerBlocked"}
     is_late = process.facts.get("last_failure_reason") in _LATE_FAILURES
     return StageName.PUBLISHED if is_failing and is_late else StageName.EMBEDDED
 

@@ -138,7 +138,7 @@ def _waiting(facts: Facts) -> list[Problem]:
                     "look for an open transaction or a partition without a leader "
                     "(kafka-topics.sh --describe, kafka-transactions.sh), then at the stream's log"
                 ),
-                runbook="FreshetGraphBehind",
+                runbook="FreshetPartitionStuck",
                 since_seconds=stuck,
             )
         )

@@ -4,6 +4,7 @@ from functools import partial
 
 from freshet.diagnosis.answering import answer_of
 from freshet.diagnosis.processes import Facts, Problem, ProcessStatus
+from freshet.diagnosis.quality import quality_facts, quality_problems
 from freshet.probe import Samples, Scrape, label, total
 from freshet.terminal.output import duration
 
@@ -12,6 +13,17 @@ from freshet.terminal.output import duration
 _MOST_PERIODS, _GRACE_SECONDS = 3, 300.0
 # Seconds that a tuner may run without ever having succeeded, as there.
 _FIRST_SECONDS = 1800.0
+# Reasons of failures that do not pass by themselves, as in FreshetTunerBlocked.
+_BLOCKING = frozenset(
+    {
+        "ArtifactError",
+        "OSError",
+        "PermissionError",
+        "SnapshotUnreadable",
+        "StoreUnreadable",
+        "StoreWriteFailed",
+    }
+)
 
 
 def tuner_status(address: str, found: Scrape | Exception, now: float) -> ProcessStatus:
@@ -43,9 +55,18 @@ def _facts(samples: Samples, now: float) -> Facts:
         "refresher_down": label(samples, "freshet_tuner_refresher_down_info", "reason"),
         "active_items": total(samples, "freshet_tuner_active_items"),
         "own_title_recall": total(samples, "freshet_tuner_own_title_recall"),
+        "first_page_overlap": total(samples, "freshet_tuner_first_page_overlap"),
+        "mean_item_cosine": _cosine(samples, "mean"),
+        "worst_item_cosine": _cosine(samples, "worst"),
         "started_age_seconds": age("process_start_time_seconds"),
+        **quality_facts(samples),
         **_pin(samples, now),
     }
+
+
+def _cosine(samples: Samples, statistic: str) -> float | None:
+    found = samples.get("freshet_tuner_item_cosine", [])
+    return next((value for labels, value in found if labels["statistic"] == statistic), None)
 
 
 def _pin(samples: Samples, now: float) -> Facts:
@@ -59,6 +80,10 @@ def _pin(samples: Samples, now: float) -> Facts:
 
 
 def _problems(facts: Facts) -> list[Problem]:
+    return [*_run_problems(facts), *quality_problems(facts)]
+
+
+def _run_problems(facts: Facts) -> list[Problem]:
     success, failure = facts["last_success_age_seconds"], facts["last_failure_age_seconds"]
     every, began = facts["every_seconds"], facts["run_began_age_seconds"]
     if isinstance(failure, float) and (not isinstance(success, float) or failure < success):
@@ -95,6 +120,10 @@ def _failing(facts: Facts, since: float | None) -> Problem:
     return Problem(
         text=f"the last run failed{count}: {facts['last_failure_reason']}: {detail}",
         step="the live generation stays; what the reason means is under Errors of the runbook",
-        runbook="FreshetTunerFailing",
+        runbook=(
+            "FreshetTunerBlocked"
+            if facts["last_failure_reason"] in _BLOCKING
+            else "FreshetTunerFailing"
+        ),
         since_seconds=since,
     )

@@ -12,6 +12,7 @@ from model.artifact.encoder import TextEncoder
 from model.artifact.generation import Generation
 from model.artifact.index.engines import AUTO
 from model.data.parent import ParentRows, has_learned, rows_in
+from model.publishing.drift import drift
 from model.publishing.own_titles import own_title_recall
 from model.ranking import edge_ranks, quality_of
 from model.settings import ModelSettings
@@ -123,6 +124,13 @@ def judge(candidate: Candidate, current: Generation | None, settings: ModelSetti
             reasons += _check_coverage(candidate, current, settings)
             reasons += _check_quality(candidate, live, settings, figures)
             reasons += _check_kept(candidate, live, settings, figures)
+            figures |= drift(
+                current,
+                rows,
+                candidate.query_vectors,
+                (candidate.item_vectors, candidate.shown),
+                is_warm=candidate.parent == current.id,
+            )
     return Verdict(reasons=tuple(reasons), figures=figures)
 
 

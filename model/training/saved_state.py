@@ -45,6 +45,7 @@ _NOT_THE_TRAININGS = frozenset(
     {
         "budget_seconds",
         "checkpoint_every_seconds",
+        "evaluated_queries",
         "fresh_state",
         "keep_generations",
         "tune_every_seconds",

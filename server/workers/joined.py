@@ -33,6 +33,8 @@ _LEAST: Final = frozenset(
     {
         "freshet_server_ready",
         "freshet_server_overlay_sequence",
+        "freshet_server_shown_items",
+        "freshet_server_generation_overlap",
         "freshet_server_index_recall",
         "freshet_server_index_certified_recall",
     }

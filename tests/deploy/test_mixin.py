@@ -188,7 +188,7 @@ def test_lines_are_where_alerts_fire() -> None:
         numbers = {
             float(number)
             for rule in rules
-            for number in re.findall(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.])", rule["expr"])
+            for number in re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.])", rule["expr"])
         }
         # A gauge of 1 and 0 is wrong at 0; a burn rate is times what may be stale.
         allowed = {1.0} if each.is_floor else set()

@@ -2,6 +2,7 @@
 
 import errno
 import itertools
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -19,11 +20,11 @@ from model.publishing.refresh import SnapshotInput, train_and_publish
 from model.settings import ModelSettings
 from model.tuner import Snapshots, TunerEvent, run_tuner
 from stream.errors import StoreBusy
-from stream.events.types import CatalogItem
+from stream.events.types import CatalogItem, Interaction
 from stream.reading.reader import open_graph
 from stream.reading.snapshot import take_snapshot
 from stream.settings import StreamSettings
-from testing.small_shop import NOW_MS, click, fill_store, shop_events, shop_items
+from testing.small_shop import COLOURS, KINDS, NOW_MS, click, fill_store, shop_events, shop_items
 
 
 @pytest.fixture
@@ -404,6 +405,123 @@ def test_where_the_gate_asked_for_no_titles_nothing_is_told(
 
     families = {family.name: family for family in registry.collect()}
     assert not families["freshet_tuner_own_title_recall"].samples
+
+
+def late_clicks(number: int, num: int, *, fitting: bool) -> list[Interaction]:
+    """Return clicks of as many queries, all new: on what they name, or on anything."""
+    return [
+        click(
+            number * 10**9 + n,
+            f"n{number}-{n}",
+            f"offer {number} {n} {COLOURS[n % 5]} {KINDS[n % 6]}",
+            f"{KINDS[n % 6 if fitting else n // 5 % 6]}-{COLOURS[n % 5 if fitting else n % 4]}",
+        )
+        for n in range(num)
+    ]
+
+
+def newest(registry: CollectorRegistry, metric: str, bound: str) -> float:
+    """Return a bound of the MRR of all queries."""
+    labels = {"segment": "all", "figure": "mrr", "bound": bound}
+    value = registry.get_sample_value(f"freshet_tuner_newest_clicks_{metric}", labels)
+    assert value is not None
+    return value
+
+
+def test_the_live_generation_is_evaluated_on_what_came_after_it(
+    run: Run, root: Path, snapshots: Snapshots, registry: CollectorRegistry
+) -> None:
+    """Each run asks before it trains; the first and few clicks tell nothing."""
+    run.until(1, snapshots)
+    before = newest(registry, "quality", "mean")
+    fill_store(root, late_clicks(1, 20, fitting=True))
+    run.until(1, snapshots)
+    few = newest(registry, "quality", "mean")
+    fill_store(root, late_clicks(2, 160, fitting=True))
+    fill_store(root, late_clicks(3, 40, fitting=False))
+    run.until(1, snapshots)
+
+    sample = registry.get_sample_value
+    assert math.isnan(before)
+    assert math.isnan(few)
+    assert sample("freshet_tuner_newest_clicks_queries", {"segment": "all"}) == 200
+    assert sample("freshet_tuner_newest_clicks_queries", {"segment": "known"}) == 0
+    assert 0.3 < newest(registry, "quality", "low") < newest(registry, "quality", "high") <= 1
+    outcomes = {
+        name: sample("freshet_tuner_evaluations_total", {"outcome": name})
+        for name in ("nothing_new", "too_few", "judged", "failed")
+    }
+    assert outcomes == {"nothing_new": 1, "too_few": 1, "judged": 1, "failed": 0}
+
+
+def test_answers_that_got_worse_are_told_of_also_after_a_restart(
+    run: Run,
+    root: Path,
+    snapshots: Snapshots,
+    artifacts: ArtifactStore,
+    settings: ModelSettings,
+) -> None:
+    """What generations before answered is on disk: another process compares with it."""
+    run.until(1, snapshots)
+    for number in (1, 2):
+        fill_store(root, late_clicks(number, 200, fitting=number == 1))
+        registry = CollectorRegistry()
+        Run(artifacts, settings, registry).until(1, snapshots)
+
+    assert newest(registry, "change", "mean") < -0.3
+    assert newest(registry, "change", "high") < -0.05
+
+
+def test_an_evaluation_that_fails_keeps_no_generation_back(
+    run: Run,
+    root: Path,
+    snapshots: Snapshots,
+    artifacts: ArtifactStore,
+    registry: CollectorRegistry,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is counted and logged."""
+    run.until(1, snapshots)
+    (artifacts.root / "newest_clicks.json").mkdir()
+    fill_store(root, late_clicks(1, 5, fitting=True))
+
+    assert run.until(1, snapshots) == ["training", "published"]
+    assert registry.get_sample_value("freshet_tuner_evaluation_failures_in_a_row") == 1
+    assert "live generation not evaluated" in caplog.text
+
+
+def test_evaluation_can_be_switched_off(
+    run: Run, snapshots: Snapshots, artifacts: ArtifactStore, registry: CollectorRegistry
+) -> None:
+    """No file, no figure; and it is no reason to train again."""
+    assert run.until(1, snapshots, evaluated_queries=0) == ["training", "published"]
+    families = {family.name: family for family in registry.collect()}
+    assert not families["freshet_tuner_newest_clicks_quality"].samples
+    assert run.until(1, snapshots, evaluated_queries=5) == ["unchanged"]
+
+
+def test_a_refresh_tells_how_far_it_went(
+    run: Run,
+    root: Path,
+    snapshots: Snapshots,
+    artifacts: ArtifactStore,
+    registry: CollectorRegistry,
+) -> None:
+    """First pages and cosines of the live generation, as its manifest has them."""
+    run.until(1, snapshots)
+    sample = registry.get_sample_value
+    overlap = sample("freshet_tuner_first_page_overlap")
+    assert overlap is not None
+    assert math.isnan(overlap)
+    assert sample("freshet_tuner_item_cosine", {"statistic": "worst"}) is None
+    fill_store(root, late_clicks(1, 20, fitting=True))
+    run.until(1, snapshots)
+
+    found = artifacts.manifest(artifacts.current_id() or "").evaluation
+    assert sample("freshet_tuner_first_page_overlap") == found["first_page_overlap"] > 0.3
+    worst = sample("freshet_tuner_item_cosine", {"statistic": "worst"})
+    assert worst == found["item_cosine_worst"]
+    assert sample("freshet_tuner_item_cosine", {"statistic": "mean"}) == found["item_cosine_mean"]
 
 
 def test_nothing_goes_live_while_one_is_pinned(

@@ -121,6 +121,61 @@ MODEL = Dashboard(
                 thresholds=[Threshold(0.3, "FreshetGenerationDrift", "ticket", is_floor=True)],
             ),
             Panel(
+                title="What a refresh changes",
+                description=(
+                    "First pages that stayed, and cosines of items to those of the generation "
+                    "before, when it was published. Less than half of the day's median: "
+                    "FreshetGenerationDrift (ticket)."
+                ),
+                unit="percentunit",
+                queries={
+                    "first pages": "freshet_tuner_first_page_overlap",
+                    "{{statistic}} cosine": "freshet_tuner_item_cosine",
+                },
+                # There is no cosine before the first refresh.
+                is_rare=True,
+            ),
+            Panel(
+                title="The newest clicks",
+                description=(
+                    "MRR and Recall@10 of the live generation on clicks that came after it, with "
+                    "the bounds of 95 in 100; nothing where they are too few."
+                ),
+                unit="percentunit",
+                queries={
+                    "{{figure}} {{segment}} {{bound}}": "freshet_tuner_newest_clicks_quality",
+                },
+            ),
+            Panel(
+                title="The newest clicks, against the generations before",
+                description="Relative to them, the upper bound of what is not chance.",
+                unit="percentunit",
+                queries={
+                    "{{figure}} {{segment}}": 'freshet_tuner_newest_clicks_change{bound="high"}',
+                },
+                thresholds=[
+                    Threshold(-0.05, "FreshetQualityDropped", "ticket", is_floor=True),
+                ],
+            ),
+            Panel(
+                title="Clicks that it was evaluated on",
+                description="Queries of them; fewer than 200 are not judged.",
+                unit="short",
+                queries={"{{segment}}": "freshet_tuner_newest_clicks_queries"},
+            ),
+            Panel(
+                title="Hits from the overlay, coverage",
+                description=(
+                    "Share of the items in answers that came or changed since the generation, and "
+                    "of the active items that answers can have."
+                ),
+                unit="percentunit",
+                queries={
+                    "hits from the overlay": "freshet:overlay_hits:ratio_rate5m",
+                    "coverage": "freshet:coverage:ratio",
+                },
+            ),
+            Panel(
                 title="Items without clicks found by their titles",
                 description="Share that is among the first ten, in the live generation.",
                 unit="percentunit",
@@ -130,7 +185,10 @@ MODEL = Dashboard(
             ),
             Panel(
                 title="Live recall of the index",
-                description="Of real queries, beside what the generation was judged by.",
+                description=(
+                    "Of real queries, beside what the generation was judged by. .05 below it: "
+                    "FreshetIndexRecallLow (ticket)."
+                ),
                 unit="percentunit",
                 queries={
                     "live {{instance}}": "freshet_server_index_recall",

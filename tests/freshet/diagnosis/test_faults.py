@@ -10,11 +10,13 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 
 from freshet.diagnosis.processes import ProcessStatus, Targets
+from freshet.diagnosis.server import _facts as server_facts
+from freshet.diagnosis.server import _problems as server_problems
 from freshet.diagnosis.status import is_well, read_status
-from freshet.probe import TIMEOUT_SECONDS
+from freshet.probe import TIMEOUT_SECONDS, Samples
 from model.refresher.reasons import Behind, Trouble
 from server.app import RetrievalServer
 from server.settings import ServerSettings
@@ -100,6 +102,14 @@ def _artifacts_read_only(shop: Shop) -> None:
     shop.refresher.behind(trouble, gaps=0, clock_ahead_seconds=0.0)
 
 
+def _disk_nearly_full(shop: Shop) -> None:
+    for name, value in (("free", 2e6), ("size", 100e9)):
+        gauge = Gauge(
+            f"freshet_disk_{name}_bytes", "", ["folder"], registry=shop.registries["tuner"]
+        )
+        gauge.labels("artifacts").set(value)
+
+
 def _sst_flipped(shop: Shop) -> None:
     shop.tuner.failed(
         reason="StoreUnreadable",
@@ -107,6 +117,19 @@ def _sst_flipped(shop: Shop) -> None:
         run_seconds=1.0,
         detail="shard-0001 cannot be read (Corruption: block checksum mismatch)",
     )
+
+
+def _newest_clicks(shop: Shop, queries: int, mean: float, high: float) -> None:
+    keys = [(segment, figure) for segment in ("all", "known") for figure in ("mrr", "recall_10")]
+    shop.tuner.answers_newest(
+        [("all", queries), ("known", queries)],
+        [(key, (0.35, 0.4, 0.45)) for key in keys],
+        [(key, (2 * mean - high, mean, high)) for key in keys],
+    )
+
+
+def _answers_got_worse(shop: Shop) -> None:
+    _newest_clicks(shop, 400, mean=-0.3, high=-0.1)
 
 
 def _corrupt_generation(shop: Shop) -> None:
@@ -180,7 +203,7 @@ FAULTS: dict[str, tuple[Callable[[Shop], None], str, str, tuple[str, ...]]] = {
     "one partition stuck": (
         _partition_stuck,
         "stream 2",
-        "FreshetGraphBehind",
+        "FreshetPartitionStuck",
         ("clicks-1", "45 s", "132 records wait", "transaction"),
     ),
     "one partition without a leader": (
@@ -238,10 +261,16 @@ FAULTS: dict[str, tuple[Callable[[Shop], None], str, str, tuple[str, ...]]] = {
         ("freshet tune",),
     ),
     "gate refusing": (_gate_refuses, "tuner", "FreshetTunerFailing", ("MRR fell by 40%",)),
+    "answers got worse": (
+        _answers_got_worse,
+        "tuner",
+        "FreshetQualityDropped",
+        ("MRR of all queries -30%", "Recall@10 of known queries -30%", "freshet generations pin"),
+    ),
     "artifacts read-only": (
         _artifacts_read_only,
         "tuner",
-        "FreshetTunerFailing",
+        "FreshetTunerBlocked",
         ("Read-only file system", "free space in the artifacts folder, or give this user"),
     ),
     "disk full under the store": (
@@ -250,10 +279,16 @@ FAULTS: dict[str, tuple[Callable[[Shop], None], str, str, tuple[str, ...]]] = {
         "FreshetProcessDown",
         ("last line of log",),
     ),
+    "disk nearly full": (
+        _disk_nearly_full,
+        "tuner",
+        "FreshetDiskFull",
+        ("the disk of the artifacts has 2 MB free", "du -xh"),
+    ),
     "an SST file flipped": (
         _sst_flipped,
         "tuner",
-        "FreshetTunerFailing",
+        "FreshetTunerBlocked",
         ("StoreUnreadable", "checksum mismatch"),
     ),
     "refresher dead": (_refresher_dead, "refresher", "FreshetProcessDown", ("freshet refresh",)),
@@ -272,13 +307,13 @@ FAULTS: dict[str, tuple[Callable[[Shop], None], str, str, tuple[str, ...]]] = {
     "metrics port taken by a stranger": (
         _port_of_a_stranger,
         "stream 1",
-        "FreshetProcessDown",
+        "FreshetStranger",
         ("is not the stream", "no metric of Freshet"),
     ),
     "metrics port taken by another process": (
         _port_of_another,
         "stream 1",
-        "FreshetProcessDown",
+        "FreshetStranger",
         ("it is the tuner",),
     ),
     "topic truncated": (
@@ -332,6 +367,33 @@ def test_a_fault_is_named_with_its_cause_and_the_next_step(shop: Shop, fault: st
     for each in found.values():
         for problem in each.problems:
             assert f"\n### {problem.runbook}\n" in _RUNBOOK
+
+
+def test_how_answers_do_is_told_and_noise_is_no_fault(shop: Shop) -> None:
+    """Figures with their bounds; too few clicks are said to be too few."""
+    _newest_clicks(shop, 400, mean=-0.1, high=0.02)
+    enough = shop.look()
+    _newest_clicks(shop, 37, mean=math.nan, high=math.nan)
+    few = shop.look()
+
+    assert wrong(enough) == wrong(few) == {}
+    told = enough["tuner"].facts
+    assert told["newest_clicks"] == (
+        "MRR 0.400 (0.350 to 0.450), Recall@10 0.400 (0.350 to 0.450), of 400 queries"
+    )
+    assert told["newest_clicks_change"] == "MRR -10.0% (-22.0% to +2.0%)"
+    assert few["tuner"].facts["newest_clicks"] == "of 37 queries, too few to judge (200)"
+    assert few["tuner"].facts["newest_clicks_change"] is None
+
+
+def test_a_generation_unlike_the_one_before_is_named() -> None:
+    """By the server that loaded it."""
+    samples: Samples = {"freshet_server_generation_overlap": [({}, 0.2)]}
+
+    (problem,) = server_problems({**server_facts(samples, time.time())})
+
+    assert problem.runbook == "FreshetGenerationDrift"
+    assert "20% of the first pages" in problem.text
 
 
 def test_a_shop_at_night_is_quiet(shop: Shop) -> None:

@@ -104,6 +104,8 @@ def test_of_states_the_worst_is_told() -> None:
         worker.calls.watch(lambda: 2, lambda: 3)
         worker.server.watch(lambda live=live: live and None)  # type: ignore[misc]
     first.index.sampled(0.97)
+    first.server.answers.compared(0.2)
+    second.server.answers.compared(0.9)
 
     found = values(first, second)
 
@@ -111,6 +113,7 @@ def test_of_states_the_worst_is_told() -> None:
     assert found["freshet_server_open_calls"] == 4
     assert found["freshet_server_waiting_calls"] == 6
     assert found["freshet_server_index_recall"] == 0.97
+    assert found["freshet_server_generation_overlap"] == 0.2
     assert math.isnan(found["freshet_server_watermark_age_seconds"])
 
 

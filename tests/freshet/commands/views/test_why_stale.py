@@ -69,14 +69,14 @@ def test_the_stage_its_cause_and_the_next_step_in_bounded_time(
         "held up at 'published'",
         "the folder is full; free space",
         "next step  free space in the artifacts folder",
-        "docs/operations.md#freshetrefresherbehind",
+        "docs/operations.md#freshetrefresherblocked",
         "also wrong:",
         "GateRefused",
     ):
         assert part in lines.stdout
     told = json.loads(document.stdout)
     assert (told["blocked_at"], told["is_fresh"]) == ("published", False)
-    assert told["cause"]["runbook"] == "FreshetRefresherBehind"
+    assert told["cause"]["runbook"] == "FreshetRefresherBlocked"
     assert seconds < 4 * TIMEOUT_SECONDS
 
 

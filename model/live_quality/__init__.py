@@ -1,0 +1,1 @@
+"""How well the live generation answers the clicks that came after it."""
