@@ -20,7 +20,7 @@ from stream.metrics import StreamMetrics
 from stream.quarantine.records import QuarantinedRecord
 from stream.quarantine.topic import TopicQuarantine, publish_again, read_quarantine_topic
 from stream.settings import StreamSettings
-from stream.sources.topics import KafkaSource
+from stream.sources.topics.source import KafkaSource
 from stream.store.store import Store
 from stream.worker import WorkerTotals, run_worker
 from testing.event_lines import CLICK, write_lines
