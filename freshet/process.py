@@ -30,6 +30,7 @@ LIFELINE_RELEASE = b"."
 EXTRAS: Mapping[str, tuple[str, ...]] = {
     "stream": ("cramjam", "crc32c", "fsspec", "kafka", "lz4", "rocksdict", "zstandard"),
     "confluent": ("confluent_kafka",),
+    "registry": ("attrs", "authlib", "cachetools", "certifi", "fastavro", "httpx2"),
     "model": ("annoy", "bm25s", "torch", "torch_geometric"),
     "client": ("freshet_client", "grpc"),
     "server": ("annoy", "google.rpc", "grpc", "grpc_health", "grpc_reflection", "h11"),

@@ -36,6 +36,7 @@
     │   └── SourceMismatch     the topics' partitions do not fit each other or the store
     ├── QuarantineFailed       rejected records could not be kept (retriable)
     │   └── QuarantineUnavailable  their topic is gone, or its broker (retriable)
+    ├── RegistryUnavailable    the schema registry does not answer (retriable)
     └── PublishFailed          an event could not be handed to the broker (retriable)
 """
 
@@ -294,6 +295,15 @@ class QuarantineUnavailable(QuarantineFailed):
 
     Create it again, or mend the broker; the stream waits, and loses nothing.
     """
+
+
+class RegistryUnavailable(StreamError):
+    """The schema registry does not answer, or lets nobody read.
+
+    Mend it, its address or its password; the stream waits, and loses nothing.
+    """
+
+    retriable = True
 
 
 class PublishFailed(StreamError):

@@ -82,6 +82,11 @@ class StreamMetrics:
             "How long rejected records have waited for a quarantine that does not take them, "
             "and with them the stream; 0: none waits.",
         )
+        self._registry_waiting = gauge(
+            "freshet_stream_schema_registry_waiting_seconds",
+            "How long records have waited for a schema registry that does not answer, and with "
+            "them the stream; 0: none waits.",
+        )
         self._rejected_erasures = counter(
             "freshet_stream_rejected_erasures_total",
             "Erasures quarantined instead of carried out; also counted by reason.",
@@ -373,6 +378,10 @@ class StreamMetrics:
     def set_quarantine_waiting(self, seconds: float) -> None:
         """Set how long rejections have waited for the quarantine; 0: none does."""
         self._quarantine_waiting.set(seconds)
+
+    def set_registry_waiting(self, seconds: float) -> None:
+        """Set how long records have waited for the schema registry; 0: none does."""
+        self._registry_waiting.set(seconds)
 
     def count_rejected_erasures(self, count: int) -> None:
         """Count erasures among the rejections that the quarantine has stored."""

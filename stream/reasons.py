@@ -7,6 +7,7 @@ from typing import Literal
 
 REASONS = {
     "unknown_encoding": "the content-type or the framing is not one that Freshet reads",
+    "unknown_schema": "the schema registry has no such schema, or it cannot be read",
     "malformed": "the bytes do not parse as what the content-type announces",
     "unknown_type": "the type or action is not one that Freshet knows",
     "missing_field": "a required field is absent or empty",

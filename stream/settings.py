@@ -1,5 +1,6 @@
 """The settings of the stream package, with their units and bounds."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
@@ -20,6 +21,8 @@ RECREATED_TOPIC_POLICIES = ("read", "stop")
 SECURITY_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 SASL_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 HOSTNAME_CHECKS = ("https", "none")
+# Without a user: whoever reads the settings in force would read the password.
+_REGISTRY_URL = re.compile(r"https?://[^\s/@?#,]+(/[^\s@?#,]*)?")
 
 # Bytes of an id. A cut session is named after its user, and its entry has two bytes for
 # the length of that name: twice as much would not fit.
@@ -341,6 +344,25 @@ class StreamSettings:
     ssl_endpoint_identification_algorithm: str = "https"
     """https: the broker's certificate must name its host. none: any that is trusted."""
 
+    schema_registry_url: str = ""
+    """Where the schema registry answers that framed the records, with Confluent's API,
+    as https://HOST:PORT. Empty: there is none.
+    """
+
+    schema_registry_username: str = ""
+    """User, or the key of a managed registry. Empty: it asks for none."""
+
+    schema_registry_password: str = field(default="", repr=False, metadata=SECRET)
+    """Password, or the secret of a managed registry; best from the environment."""
+
+    schema_registry_password_file: str = ""
+    """File with the password instead; a line end behind it does not count."""
+
+    schema_registry_ca_location: str = ""
+    """PEM file of certificates that the registry's is signed by. Empty: those of the
+    usual authorities.
+    """
+
     # Seconds; chosen by hand for a broker that starts together with the worker. Twice
     # as long reports a wrong address 30 s later.
     bootstrap_timeout_seconds: float = 30.0
@@ -371,6 +393,7 @@ class StreamSettings:
         _check_choice("kafka_client", self.kafka_client, KAFKA_CLIENTS)
         _check_choice("on_topic_recreated", self.on_topic_recreated, RECREATED_TOPIC_POLICIES)
         self._check_security()
+        self._check_registry()
         _check_bounds(
             "half_life_seconds",
             self.half_life_seconds,
@@ -462,6 +485,27 @@ class StreamSettings:
                 "a private key is set without stream.ssl_certificate_location; name the "
                 "certificate that it belongs to"
             )
+
+    def _check_registry(self) -> None:
+        url, prefix = self.schema_registry_url, "stream.schema_registry"
+        others = ("username", "password", "password_file", "ca_location")
+        given = [name for name in others if getattr(self, f"schema_registry_{name}")]
+        if given and not url:
+            raise SettingsInvalid(f"{prefix}_{given[0]} is set, but {prefix}_url is not")
+        if url and not _REGISTRY_URL.fullmatch(url):
+            raise SettingsInvalid(
+                f"{prefix}_url must be http://HOST:PORT or https://HOST:PORT, with a path or "
+                f"without, and with no password in it: that is {prefix}_password"
+            )
+        has_password = self.schema_registry_password or self.schema_registry_password_file
+        if bool(has_password) != bool(self.schema_registry_username):
+            raise SettingsInvalid(
+                f"{prefix}_username goes with {prefix}_password or {prefix}_password_file"
+            )
+        if self.schema_registry_password and self.schema_registry_password_file:
+            raise SettingsInvalid(f"{prefix}_password and {prefix}_password_file: keep one")
+        if self.schema_registry_ca_location and not url.startswith("https:"):
+            raise SettingsInvalid(f"{prefix}_ca_location is set, but {prefix}_url is not https://")
 
     def _check_unused(self, prefix: str, better: str, *, is_used: bool) -> None:
         for each in fields(self):

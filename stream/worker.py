@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from threading import Event as StopEvent
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from stream.changes.forget import forget_step
 from stream.clock import now_ms
 from stream.errors import (
     QuarantineUnavailable,
+    RegistryUnavailable,
     SourceUnavailable,
     SourceUnreadable,
     StoreFenced,
@@ -32,12 +33,13 @@ from stream.errors import (
 from stream.events import native
 from stream.events.announcement import means_erasure
 from stream.events.columns import ShardBatch
-from stream.events.fast_path import ColumnDecoder
+from stream.events.fast_path import ColumnDecoder, DecodedBatch
 from stream.events.types import RecordBatch, Rejection, SourcePartition
 from stream.metrics import StreamMetrics
 from stream.micro_batch import MicroBatch, ShardRouter
 from stream.quarantine.rejections import Quarantine
 from stream.reading.snapshot import serve_requests
+from stream.registry.open import open_registry
 from stream.settings import StreamSettings
 from stream.shard.shard import Shard
 from stream.signals.lag import Lag
@@ -259,17 +261,17 @@ def _rare_collections() -> Iterator[None]:
 
 @dataclass(slots=True)
 class _Waiting:
-    """A wait for RocksDB, or for the quarantine.
+    """A wait for RocksDB, for the quarantine, or for the schema registry.
 
     Attributes:
         since: when it began, on the monotonic clock; None: nothing was waited for.
         cause: what was said of it last.
-        is_for_quarantine: what is waited for now.
+        is_for: what is waited for now.
     """
 
     since: float | None = None
     cause: str = ""
-    is_for_quarantine: bool = False
+    is_for: Literal["rocksdb", "quarantine", "registry"] = "rocksdb"
 
     @property
     def seconds(self) -> float:
@@ -295,7 +297,7 @@ class _Worker:
         self._source = source
         self._store = store
         self._quarantine = quarantine
-        self._decoder = ColumnDecoder(settings)
+        self._decoder = ColumnDecoder(settings, frames=open_registry(settings))
         self._settings = settings
         self._metrics = metrics
         self._own_shards = own_shards
@@ -352,8 +354,28 @@ class _Worker:
             self._micro_batch_since = time.monotonic()
         now = now_ms() + max(self._source.clock_offset_ms, 0) if found else 0
         for batch in found:
-            self._micro_batch.add(batch, self._decoder.decode(batch, now))
+            decoded = self._decode(batch, now)
+            if decoded is None:
+                break
+            self._micro_batch.add(batch, decoded)
         self._num_found = sum(map(len, found))
+
+    def _decode(self, batch: RecordBatch, now: int) -> DecodedBatch | None:
+        """Decode records, waiting while the schema registry is away.
+
+        Return None where the worker lost partitions meanwhile, or is stopped: the
+        records are read again.
+        """
+        waiting = _Waiting()
+        while True:
+            try:
+                decoded = self._decoder.decode(batch, now)
+            except RegistryUnavailable as error:
+                if not self._wait_out(error, waiting):
+                    return None
+            else:
+                self._end_wait(waiting)
+                return decoded
 
     def apply(self) -> None:
         """Quarantine the rejections, then write every shard's batch with its positions.
@@ -504,9 +526,14 @@ class _Worker:
         if waiting.cause != str(error):
             waiting.cause = str(error)
             logger.warning("waiting error=%s", error)
-        waiting.is_for_quarantine = isinstance(error, QuarantineUnavailable)
-        if waiting.is_for_quarantine:
+        if isinstance(error, QuarantineUnavailable):
+            waiting.is_for = "quarantine"
             self._metrics.set_quarantine_waiting(waiting.seconds)
+        elif isinstance(error, RegistryUnavailable):
+            waiting.is_for = "registry"
+            self._metrics.set_registry_waiting(waiting.seconds)
+        else:
+            waiting.is_for = "rocksdb"
         self._source.idle(_STALLED_SECONDS)
         self.set_freshness()
         if not self._stop.is_set() and self._source.rebalances == self._rebalances:
@@ -519,7 +546,8 @@ class _Worker:
             return
         logger.warning("wait ended seconds=%.1f", waiting.seconds)
         self._metrics.set_quarantine_waiting(0.0)
-        if not waiting.is_for_quarantine:
+        self._metrics.set_registry_waiting(0.0)
+        if waiting.is_for == "rocksdb":
             self._metrics.count_stall(waiting.seconds)
 
     def _has_lost_shards(self) -> bool:

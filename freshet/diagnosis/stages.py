@@ -79,6 +79,7 @@ _OF_STREAM = {
     "FreshetProcessDown": StageName.CONSUMED,
     "FreshetStranger": StageName.CONSUMED,
     "FreshetQuarantineUnavailable": StageName.DURABLE,
+    "FreshetSchemaRegistryUnavailable": StageName.CONSUMED,
 }
 """Where a problem of a stream holds events up; others do not."""
 

@@ -29,8 +29,8 @@ _MOST_UNPURGED_SECONDS = 14_400.0
 
 
 def stream_status(name: str, address: str, found: Scrape | Exception, now: float) -> ProcessStatus:
-    """Return how a stream is; one whose broker or quarantine does not answer runs, and
-    cannot do its work.
+    """Return how a stream is; one whose broker, quarantine or registry does not answer
+    runs, and cannot do its work.
 
     Args:
         name: of the process.
@@ -48,6 +48,17 @@ def stream_status(name: str, address: str, found: Scrape | Exception, now: float
                 text=f"the quarantine topic has taken no record for {duration(waiting)}",
                 step="create the topic again, or mend the broker; the stream waits meanwhile",
                 runbook="FreshetQuarantineUnavailable",
+                since_seconds=waiting,
+            ),
+        )
+    if waiting := status.number("registry_waiting_seconds"):
+        return down(
+            status,
+            Problem(
+                text=f"the schema registry has not answered for {duration(waiting)}",
+                step="mend the registry, or its address and password in the settings; the stream "
+                "waits meanwhile",
+                runbook="FreshetSchemaRegistryUnavailable",
                 since_seconds=waiting,
             ),
         )
@@ -102,6 +113,9 @@ def _facts(samples: Samples, now: float) -> Facts:
         "broker_error": label(samples, "freshet_stream_broker_error_info", "error"),
         "broker_silent_seconds": total(samples, "freshet_stream_broker_silent_seconds"),
         "quarantine_waiting_seconds": total(samples, "freshet_stream_quarantine_waiting_seconds"),
+        "registry_waiting_seconds": total(
+            samples, "freshet_stream_schema_registry_waiting_seconds"
+        ),
         "clock_offset_seconds": total(samples, "freshet_stream_clock_offset_seconds"),
         "unpurged_seconds": total(samples, "freshet_stream_unpurged_seconds"),
     }

@@ -65,6 +65,7 @@ EVENTS: Final[Mapping[str, str]] = {
 ERRORS: Final[Mapping[str, str]] = {
     "SourceUnavailable": "FreshetBrokerSilent",
     "QuarantineUnavailable": "FreshetQuarantineUnavailable",
+    "RegistryUnavailable": "FreshetSchemaRegistryUnavailable",
     "TopicRecreated": "FreshetTopicRecreated",
     "GateRefused": "FreshetTunerFailing",
     "TrainingRefused": "FreshetTunerFailing",

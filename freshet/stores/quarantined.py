@@ -22,6 +22,7 @@ from stream.micro_batch import MicroBatch, ShardRouter
 from stream.quarantine.headers import Place
 from stream.quarantine.records import QuarantinedRecord
 from stream.reading.reader import open_graph
+from stream.registry.open import open_registry
 from stream.settings import StreamSettings
 from stream.shard import codec
 from stream.store.store import Store
@@ -38,7 +39,7 @@ def refused_again(
     """Return the records that cannot be decoded under these settings and at this time,
     each with its first rejection.
     """
-    decoder = ColumnDecoder(settings)
+    decoder = ColumnDecoder(settings, frames=open_registry(settings))
     refused: dict[Place, Rejection] = {}
     for micro_batch in _micro_batches(quarantined, decoder, settings):
         _note(refused, micro_batch.rejections)
@@ -58,7 +59,7 @@ def apply_again(
     Raises:
         StoreError: a shard is open in another process or damaged, or the disk refused.
     """
-    decoder = ColumnDecoder(settings)
+    decoder = ColumnDecoder(settings, frames=open_registry(settings))
     router = ShardRouter(store.num_shards, by_partition=False)
     refused: dict[Place, Rejection] = {}
     for micro_batch in _micro_batches(quarantined, decoder, settings):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from typing import Protocol
 
 from stream.events.announcement import (
     ERASURE,
@@ -21,6 +22,7 @@ from stream.events.sniffer import format_set
 from stream.events.types import (
     CatalogItem,
     Record,
+    RecordBatch,
     Rejected,
     Rejection,
     SearchRecord,
@@ -33,6 +35,8 @@ from stream.settings import StreamSettings
 # Pairs of a content-type and a topic's message. A broker has a handful; twice as many
 # would only help against garbage, which costs some 2 us a record.
 _MAX_ANNOUNCEMENTS = 256
+# What a frame of Confluent's registry begins with, and neither JSON nor Protobuf.
+_FRAME = b"\0"
 
 
 @dataclass(slots=True)
@@ -55,13 +59,39 @@ class Decoded:
     ignored_as: str = "other"
 
 
+class Frames(Protocol):
+    """Takes away what the serializers of a schema registry put around a message.
+
+    Both methods raise `RegistryUnavailable` where the registry does not answer: nothing
+    is wrong with the records.
+    """
+
+    def unframed(self, value: bytes) -> tuple[str | None, bytes]:
+        """Return what is in a frame: its content-type, None for that of the record, and
+        its bytes; or reject it.
+        """
+
+    def unframed_batch(self, batch: RecordBatch) -> RecordBatch:
+        """Return records without frames; what cannot be read stays in its own."""
+
+
 class Decoder:
     """Decodes records under the limits of the settings.
 
     Never raises on what a record contains.
+
+    Args:
+        settings: the limits, and the mapping.
+        frames: those of a schema registry; None: there is none, and what is framed is
+            rejected.
+
+    Raises:
+        RegistryUnavailable: from `decode`, where the registry must be asked and does
+            not answer.
     """
 
-    def __init__(self, settings: StreamSettings) -> None:
+    def __init__(self, settings: StreamSettings, frames: Frames | None = None) -> None:
+        self._frames = frames
         self._max_record = settings.max_record_bytes
         self._message_of_topic = messages_of_topics(settings)
         self._limits_at = lru_cache(maxsize=1)(partial(Limits.at, settings))
@@ -95,21 +125,26 @@ class Decoder:
         except DeletedByKey as deletion:
             if not record.key:
                 raise
-            item_id = item_id_of_key(record.key, self._named)
+            item_id = self._item_id_of_key(record.key)
             return read_item({**deletion.row, "item_id": item_id}, limits)
 
     def _content(self, record: Record, limits: Limits) -> Content:
         if record.value is None:
             return self._tombstone(record, limits)
-        if len(record.value) > self._max_record:
-            raise Rejected(
-                "oversized", f"the record has {len(record.value)} bytes of {self._max_record}"
-            )
+        self._check_size(record.value)
+        if self._frames is not None and record.value.startswith(_FRAME):
+            content_type, value = self._frames.unframed(record.value)
+            self._check_size(value)
+            content_type = record.content_type if content_type is None else content_type
+            record = replace(record, value=value, content_type=content_type)
+        return self._content_of_value(record, record.value or b"", limits)
+
+    def _content_of_value(self, record: Record, value: bytes, limits: Limits) -> Content:
         if record.headers:
             message = self._message_of_topic.get(record.position.source, EVENT)
             source = binary_source(record.content_type, message)
             if source is not None:
-                return self._read_binary(record.value, record.headers, source, limits)
+                return self._read_binary(value, record.headers, source, limits)
         form = self.format_of(record.position, record.content_type)
         if form is None:
             raise Rejected(
@@ -118,7 +153,17 @@ class Decoder:
                 "application/json, application/cloudevents+json or application/x-protobuf, as the "
                 "bytes are, or leave the header out of JSON",
             )
-        return form.decode(record.value, limits)
+        return form.decode(value, limits)
+
+    def _check_size(self, value: bytes) -> None:
+        if len(value) > self._max_record:
+            raise Rejected("oversized", f"the record has {len(value)} bytes of {self._max_record}")
+
+    def _item_id_of_key(self, key: bytes) -> str:
+        """Return the id of the item that a record's key names, which may be framed."""
+        if self._frames is not None and key.startswith(_FRAME):
+            _, key = self._frames.unframed(key)
+        return item_id_of_key(key, self._named)
 
     def _tombstone(self, record: Record, limits: Limits) -> Content:
         """A deletion: it says no event time, for a record has no more than its key."""
@@ -133,7 +178,7 @@ class Decoder:
             raise Rejected("malformed", "the record has no value")
         if not record.key:
             raise Rejected("missing_field", "a deletion needs the item id as its key")
-        item_id = limits.id("key", item_id_of_key(record.key, self._named))
+        item_id = limits.id("key", self._item_id_of_key(record.key))
         return Content((CatalogItem(item_id=item_id, deleted=True),))
 
 

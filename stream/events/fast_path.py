@@ -14,7 +14,7 @@ from protos.text import PLAIN_ASCII, normalize_queries, normalize_query
 from stream.actions import Action
 from stream.events import native
 from stream.events.columns import NO_KEY, EventColumns, Keys, References, Texts, no_events
-from stream.events.decoder import Decoder
+from stream.events.decoder import Decoder, Frames
 from stream.events.format import Format, ReadColumns
 from stream.events.interner import UNUSABLE, Canonical, Interner
 from stream.events.limits import CUT_PREFIX, EARLIEST_MS, Limits
@@ -78,15 +78,27 @@ class ColumnDecoder:
         settings: the limits.
         natively: whether `freshet_native` reads what is plain; None: where it is
             installed. The results are the same.
+        frames: those of a schema registry; None: there is none.
+
+    Raises:
+        RegistryUnavailable: from `decode`, where the registry must be asked and does
+            not answer; nothing of the batch is decoded then.
 
     Attributes:
         texts: what is behind the keys of the columns returned so far.
     """
 
-    def __init__(self, settings: StreamSettings, *, natively: bool | None = None) -> None:
+    def __init__(
+        self,
+        settings: StreamSettings,
+        *,
+        natively: bool | None = None,
+        frames: Frames | None = None,
+    ) -> None:
+        self._frames = frames
         self._is_native = native.IS_HERE if natively is None else natively
         self._settings = settings
-        self._full = Decoder(settings)
+        self._full = Decoder(settings, frames)
         max_id, max_query = settings.max_field_bytes, settings.max_query_bytes
         texts = self.texts = _native_texts(settings) if self._is_native else Texts()
         self._sessions = Interner(texts.sessions, _session_ids(max_id), empty=NO_KEY)
@@ -101,6 +113,19 @@ class ColumnDecoder:
             batch: as the source returned it.
             now_ms: the clock, to tell event times in the future.
         """
+        if self._frames is None:
+            return self._decode(batch, now_ms)
+        unframed = self._frames.unframed_batch(batch)
+        decoded = self._decode(unframed, now_ms)
+        if decoded.rejections and unframed is not batch:
+            row_of = {offset: row for row, offset in enumerate(batch.offsets)}
+            decoded.rejections = [
+                replace(each, record=batch.record(row_of[each.record.offset]))
+                for each in decoded.rejections
+            ]
+        return decoded
+
+    def _decode(self, batch: RecordBatch, now_ms: int) -> DecodedBatch:
         parts: list[EventColumns] = []
         references: list[References] = []
         others: Rows = []

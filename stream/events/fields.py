@@ -125,8 +125,8 @@ def reject_framed(value: bytes) -> None:
         return
     raise Rejected(
         "unknown_encoding",
-        f"the bytes begin with {found} frames them; publish JSON or protobuf by a serializer "
-        "without a registry, or convert the topic",
+        f"the bytes begin with {found} frames them; set stream.schema_registry_url, which reads "
+        "Confluent's, or publish JSON or protobuf by a serializer without a registry",
     )
 
 

@@ -17,6 +17,7 @@ from stream.quarantine.headers import (
     own_headers,
 )
 from stream.quarantine.records import QuarantinedRecord, of_topic
+from stream.registry.open import open_registry
 from stream.settings import StreamSettings
 
 if TYPE_CHECKING:  # who reads files does not wait for a client of Kafka
@@ -161,7 +162,7 @@ def publish_again(
     from stream.kafka.producer import RecordProducer  # noqa: PLC0415  # not for files
 
     once = {quarantined.place: quarantined for quarantined in records}.values()
-    decoder = Decoder(settings)
+    decoder = Decoder(settings, open_registry(settings))
     with closing(RecordProducer(bootstrap, settings)) as producer:
         for quarantined in once:
             record = quarantined.record

@@ -52,6 +52,7 @@ from stream.worker import WorkerTotals, run_worker
 from testing.histories import NOON_MS, dump, event, graph_hash
 from testing.oracle import Oracle, assert_same_dump
 from testing.processes.worker import run_and_kill
+from testing.stand_ins.schema_registry import schema_registry
 from tests.stream.conftest import OpenStore, StartPython
 
 Run = Callable[..., WorkerTotals]
@@ -879,6 +880,60 @@ def test_quarantine_that_is_away_is_waited_for(
     assert registry.get_sample_value("freshet_stream_stalled_seconds_total") == 0
     assert caplog.text.count("waiting error=there is no topic q") == 1
     assert store.shard(0).positions() == {SourcePartition("freshet.clicks", 0): 11}
+
+
+def test_a_schema_registry_that_is_away_is_waited_for(
+    open_store: OpenStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is quarantined for it, and what was read before it is not lost; the wait
+    is named, and shown while it lasts.
+    """
+    store, metrics_registry = open_store(), CollectorRegistry()
+    plain, framed = (line_of(one) for one in shop_events(2))
+    name = "freshet_stream_schema_registry_waiting_seconds"
+    waited: list[float] = []
+    with schema_registry() as registry:
+        schema_id = registry.register("lines", "JSON", "{}")
+        registry.status = 503
+        source = ScriptedSource([[plain], [b"\0" + schema_id.to_bytes(4, "big") + framed, plain]])
+
+        def look() -> None:
+            waited.append(metrics_registry.get_sample_value(name) or 0.0)
+            registry.status = 0 if len(waited) > 1 else 503
+
+        source.on_idle = look
+        settings = StreamSettings(schema_registry_url=registry.url, batch_wait_ms=60_000)
+        with caplog.at_level(logging.WARNING, "stream"):
+            totals = run_worker(
+                *(source, store, AwayQuarantine(0), settings),
+                *(StreamMetrics(metrics_registry), StopEvent()),
+            )
+
+    assert (totals.applied["events"], totals.quarantined) == (3, 0)
+    assert len(waited) == 2
+    assert waited[1] > 0
+    assert metrics_registry.get_sample_value(name) == 0
+    assert metrics_registry.get_sample_value("freshet_stream_stalled_seconds_total") == 0
+    assert caplog.text.count("waiting error=the schema registry at http://127.0.0.1") == 1
+    assert store.shard(0).positions() == {SourcePartition("freshet.clicks", 0): 3}
+
+
+def test_stop_while_the_schema_registry_is_away_loses_nothing(open_store: OpenStore) -> None:
+    """What came before is applied, and the rest read again by the next worker."""
+    store, stop = open_store(), StopEvent()
+    plain, framed = (line_of(one) for one in shop_events(2))
+    with schema_registry() as registry:
+        schema_id = registry.register("lines", "JSON", "{}")
+        registry.status = 503
+        value = b"\0" + schema_id.to_bytes(4, "big") + framed
+        source = ScriptedSource([[plain], [value], [plain]])
+        source.on_idle = stop.set
+        settings = StreamSettings(schema_registry_url=registry.url, batch_wait_ms=60_000)
+        metrics = StreamMetrics(CollectorRegistry())
+        totals = run_worker(source, store, AwayQuarantine(0), settings, metrics, stop)
+
+    assert totals.applied["events"] == 1
+    assert store.shard(0).positions() == {SourcePartition("freshet.clicks", 0): 1}
 
 
 def test_stop_while_the_quarantine_is_away_loses_nothing(open_store: OpenStore) -> None:

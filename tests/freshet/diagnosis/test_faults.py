@@ -173,6 +173,10 @@ def _quarantine_away(shop: Shop) -> None:
     shop.streams[0].set_quarantine_waiting(12.0)
 
 
+def _registry_away(shop: Shop) -> None:
+    shop.streams[0].set_registry_waiting(12.0)
+
+
 def _batch_skipped(shop: Shop) -> None:
     shop.streams[0].count_skipped("clicks", "damaged", 7)
 
@@ -327,6 +331,12 @@ FAULTS: dict[str, tuple[Callable[[Shop], None], str, str, tuple[str, ...]]] = {
         _quarantine_away,
         "stream 1",
         "FreshetQuarantineUnavailable",
+        ("12 s",),
+    ),
+    "schema registry away": (
+        _registry_away,
+        "stream 1",
+        "FreshetSchemaRegistryUnavailable",
         ("12 s",),
     ),
     "batch skipped": (_batch_skipped, "stream 1", "FreshetRecordsSkipped", ("7 records",)),

@@ -115,6 +115,11 @@ def _tuner_dead(system: System) -> None:
             "FreshetQuarantineUnavailable",
         ),
         (
+            lambda system: system.breaks("stream", "FreshetSchemaRegistryUnavailable", 70.0),
+            StageName.CONSUMED,
+            "FreshetSchemaRegistryUnavailable",
+        ),
+        (
             lambda system: system.breaks("refresher", "FreshetProcessDown"),
             StageName.EMBEDDED,
             "FreshetProcessDown",

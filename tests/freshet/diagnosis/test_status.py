@@ -179,6 +179,18 @@ def test_a_stream_that_waits_for_its_quarantine_is_not_up(free_port: Callable[[]
     assert stream.problem == "the quarantine topic has taken no record for 1 min 10 s"
 
 
+def test_a_stream_that_waits_for_its_registry_is_not_up(free_port: Callable[[], int]) -> None:
+    """It answers, but reads nothing."""
+    registry = CollectorRegistry()
+    StreamMetrics(registry).set_registry_waiting(70.0)
+    at, nobody = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    with metrics_endpoint(at, registry):
+        stream = _asked(replace(_all_at(nobody), stream=at))["stream"]
+
+    assert not stream.up
+    assert stream.problem == "the schema registry has not answered for 1 min 10 s"
+
+
 def test_a_refresher_that_is_behind_is_not_up_and_says_why(addresses: Addresses) -> None:
     """It answers, but its overlay gets older."""
     refresher = _asked(addresses)["refresher"]
