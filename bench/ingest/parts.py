@@ -91,6 +91,7 @@ def stream(
     store: str,
     quarantine_topic: str,
     client: str = "kafka-python",
+    registry: str = "",
 ) -> dict[str, Any]:
     """Apply a topic durably, wired as ``freshet stream`` wires it."""
     settings = StreamSettings(
@@ -101,6 +102,7 @@ def stream(
         group_id=f"bench-{Path(store).name}",
         session_timeout_seconds=3.0,
         kafka_client=client,
+        schema_registry_url=registry,
     )
     source = KafkaSource(bootstrap, settings)
     return _work(source, Path(store), TopicQuarantine(bootstrap, settings), settings, num_records)

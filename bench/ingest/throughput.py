@@ -1,12 +1,14 @@
 """Polling against applying: single events, with malformed ones, batches, a file."""
 
+from base64 import b64encode
 from operator import itemgetter
 from typing import Any
 
 import msgspec
 
-from bench.ingest.topics import end_offset, publish, publish_with_bad
+from bench.ingest.topics import end_offset, publish, publish_framed, publish_with_bad
 from bench.ingest.workbench import Workbench
+from protos import events_v1_pb2 as pb
 from stream.events.types import Interaction
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
@@ -58,6 +60,32 @@ def _clean_and_mixed(
     return min(clean, key=_CPU), min(mixed, key=_CPU)
 
 
+def measure_registry(bench: Workbench) -> None:
+    """Apply single events plain and in the frames of a schema registry, in turn, twice;
+    of each what was cheaper, for one run differs by more than 5%.
+    """
+    from testing.stand_ins.schema_registry import schema_registry
+
+    plain = publish(bench, batch_size=1)
+    descriptor = b64encode(pb.DESCRIPTOR.serialized_pb).decode()
+    with schema_registry() as registry:
+        framed = publish_framed(bench, registry.register("events", "PROTOBUF", descriptor))
+        found: dict[str, list[dict[str, Any]]] = {"plain": [], "framed": []}
+        for turn in (1, 2):
+            for name, topic in (("plain", plain), ("framed", framed)):
+                store = f"{name} beside {turn}"
+                arguments = bench.stream_arguments(topic, bench.num_events, store)
+                found[name].append(bench.run("stream", **arguments, registry=registry.url))
+                _check_same_graph(bench, store, "plain beside 1")
+    rates = {
+        name: bench.add_rate(f"applied, {name}", min(results, key=_CPU), bench.num_events)
+        for name, results in found.items()
+    }
+    bench.add(
+        "registry-framed / plain protobuf", rates["framed"] / rates["plain"], "x", target=">= 0.9"
+    )
+
+
 def _measure_batches(bench: Workbench) -> None:
     topic = publish(bench, batch_size=_BATCHED)
     num_records = end_offset(bench, topic)
@@ -85,10 +113,10 @@ def _poll(bench: Workbench, topic: str, num_records: int) -> dict[str, Any]:
     return bench.run("poll", bootstrap=bench.bootstrap, topic=topic, num_records=num_records)
 
 
-def _check_same_graph(bench: Workbench, store: str) -> None:
+def _check_same_graph(bench: Workbench, store: str, first: str = "clean 1") -> None:
     """End the run where the same events did not make the same graph."""
     hashes = {}
-    for name in ("clean 1", store):
+    for name in (first, store):
         with open_graph(bench.store(name), StreamSettings()) as graph:
             hashes[name] = graph.graph_hash()
     if len(set(hashes.values())) > 1:

@@ -3,6 +3,7 @@
 from contextlib import closing
 
 from bench.ingest.workbench import Workbench
+from protos import events_v1_pb2 as pb
 from stream.kafka.producer import EventProducer, RecordProducer
 
 _EVENT_TYPE = b"application/x-protobuf; messageType=freshet.events.v1.Event"
@@ -48,6 +49,31 @@ def publish_with_bad(bench: Workbench) -> str:
                 spoiler.send(topic, 0, b"bad", value, [("content-type", content_type)])
         producer.flush()
         spoiler.flush()
+    return topic
+
+
+def publish_framed(bench: Workbench, schema_id: int) -> str:
+    """Publish the same events, each in the frame of a schema registry.
+
+    Args:
+        bench: whose events.
+        schema_id: of `freshet.events.v1`, whose first message is an event.
+    """
+    topic = bench.topic("framed")
+    frame = b"\0" + schema_id.to_bytes(4, "big") + b"\0"
+    with closing(RecordProducer(bench.bootstrap, bench.settings(topic))) as producer:
+        for event in bench.events():
+            message = pb.Event(
+                ts_ms=event.ts_ms,
+                session_id=event.session_id,
+                user_id=event.user_id,
+                query=event.query,
+                item_id=event.item_id,
+                action=int(event.action),  # type: ignore[arg-type]  # its numbers are ours
+            )
+            value = frame + message.SerializeToString()
+            producer.send(topic, 0, event.key.encode(), value, [])
+        producer.flush()
     return topic
 
 

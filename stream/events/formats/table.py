@@ -8,8 +8,10 @@ from stream.events.formats.cloudevents import (
 )
 from stream.events.formats.neutral import NEUTRAL
 from stream.events.formats.platforms.ga4 import GA4
+from stream.events.formats.platforms.metarank import METARANK
 from stream.events.formats.platforms.retail import RETAIL
 from stream.events.formats.platforms.segment import SEGMENT
+from stream.events.formats.platforms.snowplow import SNOWPLOW
 from stream.events.formats.protobuf import PROTOBUF_ERASURE, PROTOBUF_EVENT, PROTOBUF_ITEM
 from stream.events.formats.protobuf_batch import PROTOBUF_BATCH
 from stream.events.formats.ubi import INDEX_LINE, UBI, UBI_HIT, UBI_SEARCH
@@ -23,6 +25,8 @@ IN_JSON: tuple[Format, ...] = (
     SEGMENT,
     GA4,
     RETAIL,
+    SNOWPLOW,
+    METARANK,
 )
 """Formats of events in JSON that a CloudEvent may hold, too."""
 

@@ -63,6 +63,24 @@ _RETAIL = {
     "productDetails": [{"product": {"id": "i1"}}, {"product": {"id": "i2"}}],
 }
 
+_SNOWPLOW = {
+    "event_vendor": "com.snowplowanalytics.snowplow.ecommerce",
+    "collector_tstamp": "2023-11-14T21:56:40.000Z",
+    "domain_userid": "u1",
+    "unstruct_event_com_snowplowanalytics_snowplow_ecommerce_snowplow_ecommerce_action_1": {
+        "type": "transaction"
+    },
+    "contexts_com_snowplowanalytics_snowplow_ecommerce_product_1": [{"id": "i1"}, {"id": "i2"}],
+}
+_METARANK = {
+    "event": "interaction",
+    "id": "e1",
+    "timestamp": str(TS_MS),
+    "user": "u1",
+    "type": "purchase",
+    "item": "i1",
+}
+
 EXAMPLES: dict[str, tuple[object, Event | None]] = {
     "cloudevents": (_CLOUD, CLICK),
     "ubi": (UBI, CLICK),
@@ -73,6 +91,8 @@ EXAMPLES: dict[str, tuple[object, Event | None]] = {
     "segment": (_SEGMENT, _ORDERED),
     "ga4": (_GA4, _ORDERED),
     "retail": (_RETAIL, _ORDERED),
+    "snowplow": (_SNOWPLOW, _ORDERED),
+    "metarank": (_METARANK, _ORDERED),
     "protobuf event": (event(), CLICK),
     "protobuf batch": (batch().SerializeToString(), CLICK),
     "protobuf item": (
