@@ -42,6 +42,7 @@ check: setup  ## Check format, lint, types, imports, stubs, contracts, alert rul
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m protos.generate --check
 	@deploy/check_protos.sh
+	@deploy/check_asyncapi.sh
 	@deploy/check_alerts.sh
 	@$(BIN)/python deploy/check_changelog.py
 
