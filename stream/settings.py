@@ -19,7 +19,9 @@ KAFKA_CLIENTS = ("kafka-python", "confluent")
 RECREATED_TOPIC_POLICIES = ("read", "stop")
 
 SECURITY_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
-SASL_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+SASL_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER")
+TOKEN_SCHEMES = ("https", "http", "file")
+GROUP_PROTOCOLS = ("classic", "consumer")
 HOSTNAME_CHECKS = ("https", "none")
 # Without a user: whoever reads the settings in force would read the password.
 _REGISTRY_URL = re.compile(r"https?://[^\s/@?#,]+(/[^\s@?#,]*)?")
@@ -304,6 +306,14 @@ class StreamSettings:
     member, whose partitions are reassigned when it ends.
     """
 
+    group_protocol: str = "classic"
+    """How the group shares partitions out: classic, or consumer (KIP-848: the brokers
+    do it, from Kafka 4.0 on), which needs the client confluent.
+
+    With consumer the broker's `group.consumer.session.timeout.ms` counts instead of
+    `session_timeout_seconds`.
+    """
+
     kafka_client: str = "kafka-python"
     """Library that consumes: kafka-python, or confluent, which is an extra and needs
     less CPU.
@@ -316,7 +326,9 @@ class StreamSettings:
     """
 
     sasl_mechanism: str = ""
-    """How the user is proven: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."""
+    """How the user is proven: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, or OAUTHBEARER with
+    tokens.
+    """
 
     sasl_username: str = ""
     """User, or the key of a managed Kafka."""
@@ -326,6 +338,35 @@ class StreamSettings:
 
     sasl_password_file: str = ""
     """File with the password instead; a line end behind it does not count."""
+
+    sasl_oauthbearer_token_endpoint_url: str = ""
+    """Where tokens for OAUTHBEARER come from: the token endpoint of an OpenID
+    provider, asked with client credentials, or file:///PATH of a token that something
+    else renews.
+    """
+
+    sasl_oauthbearer_client_id: str = ""
+    """This client, as the OpenID provider knows it."""
+
+    sasl_oauthbearer_client_secret: str = field(default="", repr=False, metadata=SECRET)
+    """Its secret; best from the environment."""
+
+    sasl_oauthbearer_client_secret_file: str = ""
+    """File with the secret instead; a line end behind it does not count."""
+
+    sasl_oauthbearer_scope: str = ""
+    """Scope to ask the OpenID provider for."""
+
+    sasl_oauthbearer_extensions: str = ""
+    """What is told to the broker beside the token: name=value, several with commas.
+
+    For Confluent Cloud logicalCluster and identityPoolId.
+    """
+
+    https_ca_location: str = ""
+    """PEM file of certificates that the OpenID provider's is signed by. Empty: those
+    that the system trusts.
+    """
 
     ssl_ca_location: str = ""
     """PEM file of certificates that the broker's is signed by. Empty: those that the
@@ -391,6 +432,12 @@ class StreamSettings:
         self._check_weights()
         mappings_of(self.mapping)
         _check_choice("kafka_client", self.kafka_client, KAFKA_CLIENTS)
+        _check_choice("group_protocol", self.group_protocol, GROUP_PROTOCOLS)
+        if self.group_protocol == "consumer" and self.kafka_client != "confluent":
+            raise SettingsInvalid(
+                f"stream.group_protocol is consumer, which {self.kafka_client} does not speak; "
+                "set stream.kafka_client to confluent"
+            )
         _check_choice("on_topic_recreated", self.on_topic_recreated, RECREATED_TOPIC_POLICIES)
         self._check_security()
         self._check_registry()
@@ -468,16 +515,9 @@ class StreamSettings:
         )
         if self.uses_sasl:
             _check_choice("sasl_mechanism", self.sasl_mechanism, SASL_MECHANISMS)
-            if not self.sasl_username or not (self.sasl_password or self.sasl_password_file):
-                raise SettingsInvalid(
-                    f"stream.security_protocol is {self.security_protocol}, which needs "
-                    "stream.sasl_username and stream.sasl_password or stream.sasl_password_file"
-                )
-            if self.sasl_password and self.sasl_password_file:
-                raise SettingsInvalid(
-                    "stream.sasl_password and stream.sasl_password_file are both set; keep one"
-                )
+            self._check_tokens() if self.uses_tokens else self._check_password()
         self._check_unused("sasl_", "SASL_SSL", is_used=self.uses_sasl)
+        self._check_unused("https_", "SASL_SSL", is_used=self.uses_sasl)
         self._check_unused("ssl_", "SSL or SASL_SSL", is_used=self.uses_tls)
         has_key = self.ssl_key_location or self.ssl_key_password
         if has_key and not self.ssl_certificate_location:
@@ -507,6 +547,56 @@ class StreamSettings:
         if self.schema_registry_ca_location and not url.startswith("https:"):
             raise SettingsInvalid(f"{prefix}_ca_location is set, but {prefix}_url is not https://")
 
+    def _check_password(self) -> None:
+        for name in _names_set(self, "sasl_oauthbearer_", "https_ca_location"):
+            raise SettingsInvalid(
+                f"stream.{name} is set, but stream.sasl_mechanism is {self.sasl_mechanism}, "
+                "which has no use for it; set that to OAUTHBEARER"
+            )
+        if not self.sasl_username or not (self.sasl_password or self.sasl_password_file):
+            raise SettingsInvalid(
+                f"stream.security_protocol is {self.security_protocol}, which needs "
+                "stream.sasl_username and stream.sasl_password or stream.sasl_password_file"
+            )
+        if self.sasl_password and self.sasl_password_file:
+            raise SettingsInvalid(
+                "stream.sasl_password and stream.sasl_password_file are both set; keep one"
+            )
+
+    def _check_tokens(self) -> None:
+        for name in _names_set(self, "sasl_username", "sasl_password"):
+            raise SettingsInvalid(
+                f"stream.{name} is set, but stream.sasl_mechanism is OAUTHBEARER, which has no "
+                "use for it; remove it, or name another mechanism"
+            )
+        url = self.sasl_oauthbearer_token_endpoint_url
+        scheme, _, rest = url.partition("://")
+        if scheme not in TOKEN_SCHEMES or not rest or not rest.isprintable() or " " in rest:
+            raise SettingsInvalid(
+                f"stream.sasl_oauthbearer_token_endpoint_url is {url!r}; OAUTHBEARER needs "
+                "https://HOST/PATH of an OpenID provider's token endpoint, or file:///PATH of a "
+                "token"
+            )
+        secrets = [self.sasl_oauthbearer_client_secret, self.sasl_oauthbearer_client_secret_file]
+        if all(secrets):
+            raise SettingsInvalid(
+                "stream.sasl_oauthbearer_client_secret and "
+                "stream.sasl_oauthbearer_client_secret_file are both set; keep one"
+            )
+        if scheme != "file" and not (self.sasl_oauthbearer_client_id and any(secrets)):
+            raise SettingsInvalid(
+                f"stream.sasl_oauthbearer_token_endpoint_url is {url}, which needs "
+                "stream.sasl_oauthbearer_client_id and stream.sasl_oauthbearer_client_secret or "
+                "stream.sasl_oauthbearer_client_secret_file"
+            )
+        for pair in filter(None, self.sasl_oauthbearer_extensions.split(",")):
+            name, _, value = pair.partition("=")
+            if not name.strip().isalpha() or not value.isprintable() or name.strip() == "auth":
+                raise SettingsInvalid(
+                    f"stream.sasl_oauthbearer_extensions has {pair!r}; it must be name=value with "
+                    "a name of letters, several with commas"
+                )
+
     def _check_unused(self, prefix: str, better: str, *, is_used: bool) -> None:
         for each in fields(self):
             name, value = each.name, getattr(self, each.name)
@@ -518,8 +608,13 @@ class StreamSettings:
 
     @property
     def uses_sasl(self) -> bool:
-        """Whether the broker wants a user and a password."""
+        """Whether the broker wants a user and a password, or a token."""
         return self.security_protocol.startswith("SASL_")
+
+    @property
+    def uses_tokens(self) -> bool:
+        """Whether the broker wants a token."""
+        return self.uses_sasl and self.sasl_mechanism == "OAUTHBEARER"
 
     @property
     def uses_tls(self) -> bool:
@@ -573,6 +668,15 @@ class StreamSettings:
         An action that is not listed weighs nothing.
         """
         return float(self.action_weights.get(action.label, 0.0))
+
+
+def _names_set(settings: "StreamSettings", *prefixes: str) -> list[str]:
+    """Return the keys with these beginnings that have not their default."""
+    return [
+        each.name
+        for each in fields(settings)
+        if each.name.startswith(prefixes) and getattr(settings, each.name) != each.default
+    ]
 
 
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:

@@ -54,6 +54,11 @@ auto.create.topics.enable=false
 group.coordinator.rebalance.protocols=classic,consumer
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
+# Of groups whose partitions the broker shares out: it says these, not their members.
+group.consumer.min.session.timeout.ms=1000
+group.consumer.session.timeout.ms=6000
+group.consumer.min.heartbeat.interval.ms=500
+group.consumer.heartbeat.interval.ms=500
 offsets.topic.num.partitions=4
 offsets.topic.replication.factor=1
 transaction.state.log.num.partitions=4

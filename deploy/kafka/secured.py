@@ -12,6 +12,9 @@ USER = "shop"
 PASSWORD = "a word of its own"  # noqa: S105  # of a broker that lives as long as a test
 """Of the user, for every mechanism."""
 
+SCOPE = "kafka"
+"""What a token must be for."""
+
 _SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 _PACKAGE = "org.apache.kafka.common.security"
 
@@ -42,8 +45,8 @@ class SecuredListeners:
 def secured_listeners(folder: Path) -> SecuredListeners:
     """Make certificates in a folder, and describe listeners for every protocol.
 
-    TLS, MUTUAL (which wants a certificate of the client), PASSWORD (in plain text) and
-    BOTH (a password over TLS).
+    TLS, MUTUAL (which wants a certificate of the client), PASSWORD (in plain text),
+    BOTH (a password over TLS) and TOKEN (one that nobody signed, in plain text).
 
     Raises:
         subprocess.CalledProcessError: openssl failed.
@@ -71,12 +74,20 @@ def secured_listeners(folder: Path) -> SecuredListeners:
             f"{_PACKAGE}.scram.ScramLoginModule required;"
             for mechanism in _SCRAM
         ]
+    lines.append("listener.name.token.sasl.enabled.mechanisms=OAUTHBEARER")
+    lines.append(
+        "listener.name.token.oauthbearer.sasl.jaas.config="
+        f"{_PACKAGE}.oauthbearer.OAuthBearerLoginModule required "
+        'unsecuredLoginStringClaim_sub="broker" '
+        f'unsecuredValidatorRequiredScope="{SCOPE}";'
+    )
     return SecuredListeners(
         protocols={
             "TLS": "SSL",
             "MUTUAL": "SSL",
             "PASSWORD": "SASL_PLAINTEXT",
             "BOTH": "SASL_SSL",
+            "TOKEN": "SASL_PLAINTEXT",
         },
         config="\n".join(lines) + "\n",
         format_arguments=tuple(

@@ -28,6 +28,9 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from stream.errors import SourceUnavailable
 from stream.events.types import RecordBatch, SourcePartition
+from stream.kafka.access.refusals import unreachable
+from stream.kafka.access.security import confluent_options
+from stream.kafka.access.tokens import TokenUnavailable
 from stream.kafka.client import (
     MAX_POLL_INTERVAL_SECONDS,
     BrokerAway,
@@ -39,8 +42,6 @@ from stream.kafka.client import (
     batch_of_columns,
 )
 from stream.kafka.python_client import KafkaPythonClient
-from stream.kafka.refusals import unreachable
-from stream.kafka.security import confluent_options
 from stream.settings import StreamSettings
 
 logger = logging.getLogger(__name__)
@@ -88,14 +89,18 @@ class ConfluentClient:
 
     def group(self, topic: str) -> "ConfluentGroup":
         """Join the consumer group for the partitions of a topic."""
-        session_ms = round(self._settings.session_timeout_seconds * 1000)
-        options = {
-            "session.timeout.ms": session_ms,
-            "heartbeat.interval.ms": session_ms // 4,
+        options: dict[str, Any] = {
+            "group.protocol": self._settings.group_protocol,
             "max.poll.interval.ms": MAX_POLL_INTERVAL_SECONDS * 1000,
-            "partition.assignment.strategy": "cooperative-sticky",
             "topic.metadata.refresh.interval.ms": self._topic_check_ms,
         }
+        if self._settings.group_protocol == "classic":  # else the brokers say these
+            session_ms = round(self._settings.session_timeout_seconds * 1000)
+            options |= {
+                "session.timeout.ms": session_ms,
+                "heartbeat.interval.ms": session_ms // 4,
+                "partition.assignment.strategy": "cooperative-sticky",
+            }
         if self._settings.worker_id:
             options["group.instance.id"] = self._settings.worker_id
         causes = _Causes()
@@ -128,9 +133,16 @@ class ConfluentClient:
             "client.id": "freshet-stream",
             "error_cb": lambda _error: None,  # what is asked says itself what went wrong
             "log_level": 0,
-            **confluent_options(self._settings),
+            **self._security,
         }
         return AdminClient(options)
+
+    @property
+    def _security(self) -> dict[str, Any]:
+        try:
+            return confluent_options(self._settings)
+        except TokenUnavailable as error:
+            raise SourceUnavailable(str(error)) from error
 
     @property
     def _topic_check_ms(self) -> int:
@@ -151,7 +163,7 @@ class ConfluentClient:
                 # thread that closing waits for while it holds the interpreter's lock:
                 # neither would ever return.
                 "log_level": 0,
-                **confluent_options(self._settings),
+                **self._security,
                 **options,
             }
         )
@@ -505,11 +517,18 @@ def _text(error: KafkaError) -> str:
 
 def _refused(bootstrap: str, error: KafkaError) -> SourceUnavailable:
     is_fenced = (
-        error.code() == KafkaError.FENCED_INSTANCE_ID or "same group.instance.id" in error.str()
+        error.code() == KafkaError.FENCED_INSTANCE_ID
+        or "same group.instance.id" in error.str()
+        or "instance ID is still used" in error.str()
     )
     if is_fenced:  # the code of a fatal error does not say which
         return SourceUnavailable(
             "another freshet stream joined the group with this stream.worker_id; give each its own"
+        )
+    if "ConsumerGroupHeartbeat" in error.str() or error.code() == KafkaError.UNSUPPORTED_VERSION:
+        return SourceUnavailable(
+            f"Kafka at {bootstrap} does not share partitions out ({_text(error)}): it is older "
+            "than 4.0, or told not to; set stream.group_protocol to classic"
         )
     return SourceUnavailable(
         f"Kafka at {bootstrap} refused ({_text(error)}); check the broker's log and this "

@@ -14,9 +14,9 @@ from stream.errors import PublishFailed
 from stream.events.formats.catalog import JSON_ITEM
 from stream.events.formats.protobuf import content_type_of
 from stream.events.types import CatalogItem, Erasure, Interaction
+from stream.kafka.access.reach import reaching
+from stream.kafka.access.security import python_options
 from stream.kafka.partitioner import shard_of
-from stream.kafka.reach import reaching
-from stream.kafka.security import python_options
 from stream.settings import StreamSettings
 
 Encoding = Literal["protobuf", "json"]
@@ -65,7 +65,8 @@ class RecordProducer:
         delivery_seconds: after which a record that was sent has failed.
 
     Raises:
-        PublishFailed: no broker answers, or it refuses this client.
+        PublishFailed: no broker answers, or it refuses this client, or there is no
+            token.
         SettingsInvalid: a file for TLS or of a password cannot be used.
     """
 
@@ -82,7 +83,6 @@ class RecordProducer:
         self._pending: list[Any] = []
         self._num_partitions: dict[str, int] = {}
         delivery_ms = round(delivery_seconds * 1000)
-        security = python_options(settings)
         with reaching(bootstrap, settings, PublishFailed) as connections:
             self._producer = KafkaProducer(
                 kafka_client=connections,
@@ -98,7 +98,7 @@ class RecordProducer:
                 max_block_ms=min(timeout_ms, delivery_ms),
                 delivery_timeout_ms=delivery_ms,
                 request_timeout_ms=min(_REQUEST_MS, delivery_ms - _LINGER_MS),
-                **security,
+                **python_options(settings),
             )
 
     def num_partitions(self, topic: str) -> int:

@@ -16,6 +16,8 @@ from kafka.future import Future
 
 from stream.errors import SourceUnavailable
 from stream.events.types import RecordBatch, SourcePartition
+from stream.kafka.access.reach import Connections, reaching
+from stream.kafka.access.security import python_options
 from stream.kafka.client import (
     MAX_POLL_INTERVAL_SECONDS,
     BrokerAway,
@@ -27,8 +29,6 @@ from stream.kafka.client import (
     batch_of_columns,
 )
 from stream.kafka.python_batches import bound_batches
-from stream.kafka.reach import Connections, reaching
-from stream.kafka.security import python_options
 from stream.settings import StreamSettings
 
 logger = logging.getLogger(__name__)

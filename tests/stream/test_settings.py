@@ -76,6 +76,15 @@ def test_negative_weight_is_refused() -> None:
         StreamSettings(action_weights={"click": -1.0})
 
 
+TOKENS = {
+    "security_protocol": "SASL_SSL",
+    "sasl_mechanism": "OAUTHBEARER",
+    "sasl_oauthbearer_token_endpoint_url": "https://login.example.com/token",
+    "sasl_oauthbearer_client_id": "freshet",
+    "sasl_oauthbearer_client_secret": "hush",
+}
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
@@ -110,6 +119,32 @@ def test_negative_weight_is_refused() -> None:
             "ssl_endpoint_identification_algorithm is ''; it must be https or none",
         ),
         ({"security_protocol": "SSL", "ssl_key_location": "k"}, "ssl_certificate_location"),
+        ({"https_ca_location": "ca"}, "https_ca_location is set, .*; set that to SASL_SSL"),
+        (
+            {**TOKENS, "sasl_mechanism": "PLAIN"},
+            "sasl_oauthbearer_token_endpoint_url is set, .*; set that to OAUTHBEARER",
+        ),
+        ({**TOKENS, "sasl_password": "hush"}, "sasl_password is set, but .* is OAUTHBEARER"),
+        (
+            {**TOKENS, "sasl_oauthbearer_client_id": ""},
+            "needs stream.sasl_oauthbearer_client_id and",
+        ),
+        (
+            {**TOKENS, "sasl_oauthbearer_client_secret": ""},
+            "needs stream.sasl_oauthbearer_client_id and",
+        ),
+        ({**TOKENS, "sasl_oauthbearer_client_secret_file": "f"}, "are both set; keep one"),
+        *(
+            (
+                {**TOKENS, "sasl_oauthbearer_token_endpoint_url": url},
+                "OAUTHBEARER needs https://HOST/PATH",
+            )
+            for url in ("", "login.example.com", "ftp://x/", "https://", "https://a b/")
+        ),
+        *(
+            ({**TOKENS, "sasl_oauthbearer_extensions": pairs}, "must be name=value")
+            for pairs in ("=x", "auth=x", "a=b,c d=e", "a=\x01auth=x")
+        ),
     ],
 )
 def test_security_that_does_not_fit_together_is_refused(
@@ -131,4 +166,4 @@ def test_secrets_are_not_in_the_text_of_settings() -> None:
         ssl_certificate_location="c",
         ssl_key_password="hush too",
     )
-    assert "hush" not in repr(settings)
+    assert "hush" not in repr(settings) + repr(StreamSettings(**TOKENS))  # type: ignore[arg-type]  # all texts

@@ -7,8 +7,8 @@ import time
 from collections import deque
 
 from stream.events.types import SourcePartition
+from stream.kafka.access.connection import what_listens
 from stream.kafka.client import Reader
-from stream.kafka.connection import what_listens
 from stream.metrics import StreamMetrics
 
 logger = logging.getLogger(__name__)

@@ -1,23 +1,30 @@
 """TLS and passwords against a real broker, and what is said when they do not fit."""
 
 import gc
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploy.kafka.broker import LocalBroker
-from deploy.kafka.secured import PASSWORD, USER, SecuredListeners, secured_listeners
+from deploy.kafka.secured import PASSWORD, SCOPE, USER, SecuredListeners, secured_listeners
 from deploy.kafka.topics import create_topics
 from stream.errors import PublishFailed, SettingsInvalid, SourceUnavailable
 from stream.events.types import SourcePartition
-from stream.kafka.client import TopicDescription
+from stream.kafka.access.refusals import unreachable
+from stream.kafka.client import Group, TopicDescription
 from stream.kafka.open import open_client
 from stream.kafka.producer import RecordProducer
-from stream.kafka.refusals import unreachable
 from stream.settings import KAFKA_CLIENTS, StreamSettings
+from testing.stand_ins.token_endpoint import (
+    CLIENT_ID,
+    CLIENT_SECRET,
+    TokenEndpoint,
+    token_endpoint,
+    unsigned_token,
+)
 
 pytestmark = [
     pytest.mark.timeout(120),
@@ -59,8 +66,12 @@ def collected() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    """One broker for all tests here, with topics of one partition."""
+    """One broker for all tests here, with topics of one partition; like brokers before
+    4.0 it shares no partitions out.
+    """
     listeners = secured_listeners(tmp_path_factory.mktemp("certificates"))
+    classic = "group.coordinator.rebalance.protocols=classic\n"
+    listeners = replace(listeners, config=listeners.config + classic)
     with LocalBroker(secured=listeners) as broker:
         create_topics(broker.bootstrap, partitions=1)
         yield Secured(broker=broker, listeners=listeners)
@@ -122,6 +133,132 @@ def test_certificate_of_the_client(
         both.write_text(certificate.read_text() + key.read_text())
         files = {"ssl_certificate_location": str(both)}
     round_trip(secured.address("MUTUAL"), secured.settings(client, "SSL", **files))
+
+
+@pytest.fixture
+def endpoint() -> Iterator[TokenEndpoint]:
+    """A token endpoint of this test."""
+    with token_endpoint() as server:
+        yield server
+
+
+def token_settings(client: str, url: str, **more: Any) -> StreamSettings:
+    """Return settings that take tokens from somewhere."""
+    own = {
+        "kafka_client": client,
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "OAUTHBEARER",
+        "sasl_oauthbearer_token_endpoint_url": url,
+        "sasl_oauthbearer_client_id": CLIENT_ID,
+        "sasl_oauthbearer_client_secret": CLIENT_SECRET,
+        "sasl_oauthbearer_scope": SCOPE,
+        "sasl_oauthbearer_extensions": "logicalCluster=lkc-1",
+        "bootstrap_timeout_seconds": 4.0,
+    }
+    return StreamSettings(**{**own, **more})
+
+
+@pytest.mark.parametrize("client", KAFKA_CLIENTS)
+def test_token_of_a_provider(secured: Secured, endpoint: TokenEndpoint, client: str) -> None:
+    """To produce, to read and to be in a group."""
+    round_trip(secured.address("TOKEN"), token_settings(client, endpoint.url))
+    assert endpoint.forms
+
+
+@pytest.mark.parametrize("client", KAFKA_CLIENTS)
+def test_token_of_a_file(secured: Secured, tmp_path: Path, client: str) -> None:
+    """As an agent beside the process puts it there."""
+    path = tmp_path / "token"
+    path.write_text(unsigned_token(life_seconds=300.0, scope=SCOPE))
+    round_trip(secured.address("TOKEN"), token_settings(client, path.as_uri()))
+
+
+@pytest.mark.parametrize("client", KAFKA_CLIENTS)
+def test_token_that_runs_out(secured: Secured, endpoint: TokenEndpoint, client: str) -> None:
+    """The broker ends a session with its token: who reads on has shown the next one."""
+    endpoint.life_seconds = 3.0
+    settings = token_settings(client, endpoint.url)
+    producer = RecordProducer(secured.broker.bootstrap, StreamSettings())
+    position = SourcePartition(settings.clicks_topic, 0)
+    reader = open_client(secured.address("TOKEN"), settings).reader()
+    reader.assign([position])
+    reader.seek({position: None})
+    at_first = len(endpoint.forms)
+    while len(endpoint.forms) < at_first + 3:
+        reader.poll(0.5)
+    producer.send(position.source, 0, None, b"after", [])
+    producer.flush()
+    producer.close()
+    last: bytes | None = b""
+    while last != b"after":
+        for batch in reader.poll(0.5):
+            last = batch.values[-1]
+    reader.close()
+
+
+@pytest.mark.parametrize("client", KAFKA_CLIENTS)
+@pytest.mark.parametrize(
+    ("more", "beginning", "meaning"),
+    [
+        ({"sasl_oauthbearer_scope": "mail"}, "Kafka at ", "it does not take the token"),
+        (
+            {"sasl_oauthbearer_client_secret": "not it"},
+            "stream.sasl_oauthbearer_token_endpoint_url: http://",
+            "invalid_client",
+        ),
+        (
+            {"sasl_oauthbearer_token_endpoint_url": "http://127.0.0.1:1/"},
+            "stream.sasl_oauthbearer_token_endpoint_url: http://",
+            "does not answer",
+        ),
+    ],
+)
+def test_token_that_does_not_fit(
+    secured: Secured,
+    endpoint: TokenEndpoint,
+    client: str,
+    more: dict[str, Any],
+    beginning: str,
+    meaning: str,
+) -> None:
+    """One line says who refuses, the broker or the provider, to whoever connects."""
+    bootstrap, settings = secured.address("TOKEN"), token_settings(client, endpoint.url, **more)
+    with pytest.raises(SourceUnavailable) as read:
+        open_client(bootstrap, settings).partition_counts([settings.clicks_topic])
+    with pytest.raises(PublishFailed) as published:
+        RecordProducer(bootstrap, settings)
+    for message in map(str, (read.value, published.value)):
+        assert message.startswith(beginning)
+        assert meaning in message
+        assert "\n" not in message
+        assert CLIENT_SECRET not in message
+
+
+def test_group_protocol_that_the_broker_does_not_speak(secured: Secured) -> None:
+    """One line names the setting."""
+    settings = StreamSettings(kafka_client="confluent", group_protocol="consumer")
+    group = open_client(secured.broker.bootstrap, settings).group(settings.clicks_topic)
+    try:
+        with pytest.raises(SourceUnavailable, match=r"set stream\.group_protocol to classic"):
+            poll_for_ever(group)
+    finally:
+        group.close()
+
+
+def poll_for_ever(group: Group) -> None:
+    """Take part in a group until that fails."""
+    while True:
+        group.poll(_Nobody())
+
+
+class _Nobody:
+    """Is told of no partitions."""
+
+    def assigned(self, partitions: Collection[int]) -> None:
+        """Fail: nothing can be given."""
+        raise AssertionError(partitions)
+
+    revoked = lost = assigned
 
 
 def test_password_from_a_file(secured: Secured, tmp_path: Path) -> None:
@@ -212,6 +349,8 @@ def test_causes_that_say_more_count_more() -> None:
     settings = StreamSettings()
     causes = ["Invalid frame length: 352518912", "socket disconnected"]
     assert "it speaks TLS there" in unreachable("b:1", causes, settings)
+    late = ["socket disconnected", "Request timed out after 161 ms"]
+    assert "ended the connection (socket disconnected)" in unreachable("b:1", late, settings)
     assert unreachable("b:1", ["socket disconnected", "111 ECONNREFUSED"], settings) == (
         "no Kafka broker answers at b:1 (111 ECONNREFUSED); check the address and that the "
         "broker runs"

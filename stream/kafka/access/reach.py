@@ -11,7 +11,8 @@ from kafka.errors import KafkaError
 from kafka.net.compat import KafkaNetClient
 
 from stream.errors import StreamError
-from stream.kafka.refusals import unreachable
+from stream.kafka.access.refusals import unreachable
+from stream.kafka.access.tokens import TokenUnavailable
 from stream.settings import StreamSettings
 
 _CAUSE = re.compile(r"(?:\w+Error: |\[Error \d+\] )(?P<cause>.*?)(?: \(backoff .*)?$")
@@ -44,6 +45,8 @@ def reaching(
     with _LOG.read_by(causes):
         try:
             yield connections
+        except TokenUnavailable as error:
+            raise error_type(str(error)) from error
         except (KafkaError, ValueError) as error:
             connections.close()
             why = unreachable(bootstrap, causes.noted or [str(error)], settings)

@@ -5,6 +5,12 @@ from collections.abc import Sequence
 
 from stream.settings import StreamSettings
 
+_CREDENTIALS = "stream.sasl_username, its password or stream.sasl_mechanism is wrong"
+_REFUSED_CLAIMS = (
+    "it does not take the token (its issuer, audience, scope or time), or not "
+    "stream.sasl_oauthbearer_extensions"
+)
+
 # What the clients say, and what that means; those that say more come first.
 _MEANINGS = tuple(
     (re.compile(pattern, re.IGNORECASE), meaning)
@@ -22,8 +28,8 @@ _MEANINGS = tuple(
             "it wants a certificate that it trusts; set stream.ssl_certificate_location",
         ),
         (
-            r"authentication.?(error|failed)",
-            "stream.sasl_username, its password or stream.sasl_mechanism is wrong",
+            r"authentication.?(error|failed)|invalid_token",
+            _CREDENTIALS,
         ),
         (
             r"IllegalSaslState|UnsupportedSaslMechanism|mechanism handshake failed",
@@ -38,6 +44,8 @@ _MEANINGS = tuple(
     )
 )
 _ENDED = re.compile(r"disconnected|broken pipe|transport failure|reset by peer", re.IGNORECASE)
+# The last of several tries has what is left of the time: it says nothing of its own.
+_LATE = re.compile(r"timed.?out", re.IGNORECASE)
 _NO_ANSWER = "check the address and that the broker runs"
 
 
@@ -52,15 +60,20 @@ def unreachable(bootstrap: str, causes: Sequence[str], settings: StreamSettings)
     for pattern, meaning in _MEANINGS:
         for cause in reversed(causes):
             if pattern.search(cause):
-                return f"Kafka at {bootstrap} refused the connection ({cause}): {meaning}"
+                told = _wrong(settings) if meaning == _CREDENTIALS else meaning
+                return f"Kafka at {bootstrap} refused the connection ({cause}): {told}"
     ended = next((cause for cause in reversed(causes) if _ENDED.search(cause)), None)
-    if ended is not None and ended == causes[-1]:
+    if ended is not None and (ended == causes[-1] or _LATE.search(causes[-1])):
         meaning = (
-            "stream.sasl_username, its password or stream.sasl_mechanism is wrong, or it speaks "
-            f"something else than {settings.security_protocol} there"
+            f"{_wrong(settings)}, or it speaks something else than "
+            f"{settings.security_protocol} there"
             if settings.uses_sasl
             else f"it speaks something else than {settings.security_protocol} there, such as TLS "
             "or with a password; see stream.security_protocol"
         )
         return f"Kafka at {bootstrap} ended the connection ({ended}): {meaning}"
     return f"no Kafka broker answers at {bootstrap} ({causes[-1]}); {_NO_ANSWER}"
+
+
+def _wrong(settings: StreamSettings) -> str:
+    return _REFUSED_CLAIMS if settings.uses_tokens else _CREDENTIALS

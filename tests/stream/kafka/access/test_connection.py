@@ -3,7 +3,7 @@
 import socket
 from collections.abc import Callable
 
-from stream.kafka.connection import what_listens
+from stream.kafka.access.connection import what_listens
 
 
 def test_a_broker_that_is_down_is_told_from_one_that_is_frozen(

@@ -1,11 +1,21 @@
-"""TLS and passwords, as each Kafka client wants to be told."""
+"""TLS, passwords and tokens, as each Kafka client wants to be told."""
 
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kafka.errors import SaslAuthenticationFailedError
+from kafka.net.sasl.oauth import AbstractTokenProvider
+
 from stream.errors import SettingsInvalid
+from stream.kafka.access.tokens import TokenProvider, TokenUnavailable, extensions_of
 from stream.settings import StreamSettings
+
+ConfluentToken = tuple[str, float, str, dict[str, str]]
+"""Token, when it ends in seconds since the epoch, principal (Java's clients alone need
+it), extensions.
+"""
 
 
 def python_options(settings: StreamSettings) -> dict[str, Any]:
@@ -13,12 +23,16 @@ def python_options(settings: StreamSettings) -> dict[str, Any]:
 
     Raises:
         SettingsInvalid: a file that is named cannot be used.
+        TokenUnavailable: there is no token.
     """
     options: dict[str, Any] = {"security_protocol": settings.security_protocol}
     if settings.uses_tls:
         options["ssl_context"] = _tls_context(settings)
     if settings.uses_sasl:
         options["sasl_mechanism"] = settings.sasl_mechanism
+    if settings.uses_tokens:
+        options["sasl_oauth_token_provider"] = _PythonTokens(settings)
+    elif settings.uses_sasl:
         options["sasl_plain_username"] = settings.sasl_username
         options["sasl_plain_password"] = _password(settings)
     return options
@@ -29,8 +43,9 @@ def confluent_options(settings: StreamSettings) -> dict[str, Any]:
 
     Raises:
         SettingsInvalid: a file that is named cannot be used.
+        TokenUnavailable: there is no token.
     """
-    options = {"security.protocol": settings.security_protocol}
+    options: dict[str, Any] = {"security.protocol": settings.security_protocol}
     if settings.uses_tls:
         _tls_context(settings)  # says in one line what is wrong with a file
         options["ssl.endpoint.identification.algorithm"] = (
@@ -45,9 +60,48 @@ def confluent_options(settings: StreamSettings) -> dict[str, Any]:
         options |= {name: value for name, value in files.items() if value}
     if settings.uses_sasl:
         options["sasl.mechanism"] = settings.sasl_mechanism
+    if settings.uses_tokens:
+        options["oauth_cb"] = _confluent_tokens(settings)
+    elif settings.uses_sasl:
         options["sasl.username"] = settings.sasl_username
         options["sasl.password"] = _password(settings)
     return options
+
+
+class _PythonTokens(AbstractTokenProvider):  # type: ignore[misc]  # the client is not typed
+    """Hands kafka-python its tokens.
+
+    Raises:
+        TokenUnavailable: there is not even a first one.
+    """
+
+    def __init__(self, settings: StreamSettings) -> None:
+        super().__init__()
+        self._provider = TokenProvider(settings)
+        self._extensions = extensions_of(settings)
+        self._provider.token()
+
+    def token(self) -> str:
+        """Return a token that is good now."""
+        try:
+            return self._provider.token().text
+        except TokenUnavailable as error:  # it knows its own errors alone
+            raise SaslAuthenticationFailedError(str(error)) from error
+
+    def extensions(self) -> dict[str, str]:
+        """Return what is told to the broker beside it."""
+        return self._extensions
+
+
+def _confluent_tokens(settings: StreamSettings) -> Callable[[str], ConfluentToken]:
+    provider, extensions = TokenProvider(settings), extensions_of(settings)
+    provider.token()
+
+    def refresh(_config: str) -> ConfluentToken:
+        text, expires_at = provider.token()
+        return text, expires_at, "", extensions
+
+    return refresh
 
 
 def _tls_context(settings: StreamSettings) -> ssl.SSLContext:
