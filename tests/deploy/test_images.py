@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent import futures
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ import grpc
 import pytest
 import yaml
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from prometheus_client import CollectorRegistry, Gauge
 
 from deploy.kafka.topics import TOPICS
 from freshet.commands.cli import cli
+from testing.processes.metrics_endpoint import serving_metrics
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PROCESSES = ("stream", "tuner", "refresher", "server", "probe")
@@ -130,9 +133,10 @@ def test_what_the_image_copies_exists_and_is_sent() -> None:
     assert all((_ROOT / source).exists() for source in copied)
 
 
-def _healthcheck(target: str) -> int:
-    command = [sys.executable, str(_ROOT / "deploy" / "healthcheck.py"), target]
-    return subprocess.run(command, check=False).returncode
+def _healthcheck(process: str, target: str) -> tuple[int, str]:
+    command = [sys.executable, str(_ROOT / "deploy" / "healthcheck.py"), process, target]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    return done.returncode, done.stderr
 
 
 def test_healthcheck_follows_the_health_service() -> None:
@@ -143,11 +147,64 @@ def test_healthcheck_follows_the_health_service() -> None:
     add(servicer, server)
     target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
-    serving = _healthcheck(target)
+    serving = _healthcheck("server", target)
     servicer.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
-    not_serving = _healthcheck(target)
+    not_serving = _healthcheck("server", target)
     server.stop(None).wait()
 
-    assert serving == 0
-    assert not_serving == 1
-    assert _healthcheck(target) == 1
+    assert serving == (0, "")
+    assert not_serving[0] == 1
+    assert "does not serve" in not_serving[1]
+    assert _healthcheck("server", target)[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("process", "silent_seconds", "said"),
+    [
+        ("stream", 0.0, ""),
+        ("stream", 31.0, "has not answered for 31 s"),
+        ("tuner", 0.0, "no tuner"),
+    ],
+)
+def test_healthcheck_tells_a_dead_broker(
+    free_port: Callable[[], int], process: str, silent_seconds: float, said: str
+) -> None:
+    """A stream is unhealthy while its broker is silent, and whoever is another process
+    is.
+    """
+    registry = CollectorRegistry()
+    info = Gauge("freshet_build_info", "", ["process", "version"], registry=registry)
+    info.labels("stream", "1").set(1)
+    silent = Gauge("freshet_stream_broker_silent_seconds", "", registry=registry)
+    silent.set(silent_seconds)
+    address = f"127.0.0.1:{free_port()}"
+    with serving_metrics(address, registry):
+        found = _healthcheck(process, address)
+
+    assert found[0] == bool(said)
+    assert said in found[1]
+    assert _healthcheck(process, address)[0] == 1
+
+
+@pytest.mark.parametrize("target", [*_PROCESSES, "tuner-cuda"])
+def test_image_checks_the_health_of_its_own_process(target: str) -> None:
+    """Each target's health check asks for its process at the port of its command."""
+    process = target.removesuffix("-cuda")
+    stage = re.split(r"^FROM \S+ AS (\S+)$", _DOCKERFILE, flags=re.MULTILINE)
+    body = dict(zip(stage[1::2], stage[2::2], strict=True))[target]
+    (check,) = re.findall(r"^HEALTHCHECK .+ CMD (\[.+\])$", body, re.MULTILINE)
+    command = " ".join(_image_command(target))
+    option = "--listen" if process == "server" else "--metrics"
+    (port,) = re.findall(rf"{option} 0\.0\.0\.0:(\d+)", command)
+
+    assert json.loads(check) == ["python", "/healthcheck.py", process, f"127.0.0.1:{port}"]
+
+
+def test_composed_processes_write_their_volumes_alone() -> None:
+    """Compose runs Freshet as the chart does: a read-only root, no rights beyond."""
+    for process in _PROCESSES:
+        service = _COMPOSE["services"][process]
+
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
