@@ -13,6 +13,8 @@
     ├── TrainingRefused          the snapshot cannot be trained on
     ├── TrainingFailed           training went wrong (retriable)
     ├── TrainingCancelled          the caller cancelled training (retriable)
+    ├── RankLost                 a rank of a training cannot go on (retriable)
+    ├── RankFailed               the first rank of a training ended with an error
     ├── EvaluationRefused        the log has nothing to evaluate on
     └── GateRefused              the new generation is worse than it may be
 """
@@ -121,6 +123,23 @@ class TrainingCancelled(ModelError):
     """
 
     retriable = True
+
+
+class RankLost(ModelError):
+    """A rank of a training is gone, or cannot go on.
+
+    Start all ranks again, as `torchrun` does with ``--max-restarts``: the training
+    resumes from its last saved state.
+    """
+
+    retriable = True
+
+
+class RankFailed(ModelError):
+    """The first rank of a training ended with an error, and the others with it.
+
+    The message has the first rank's error; do what that one says.
+    """
 
 
 class GateRefused(ModelError):

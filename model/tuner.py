@@ -12,12 +12,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from threading import Event
+from typing import TYPE_CHECKING
 
 from model.artifact import wanted
 from model.artifact.generation import Generation, open_generation
 from model.artifact.provenance import CATALOG_KEY, catalog_hash, model_settings
 from model.artifact.store import ArtifactStore, Pin
-from model.errors import ArtifactError, ModelError, TrainingCancelled
+from model.errors import ArtifactError, ModelError, RankLost, TrainingCancelled
 from model.live_quality.watch import watch_live_quality
 from model.metrics import TunerMetrics
 from model.publishing.drift import FIRST_PAGE_OVERLAP, ITEM_COSINE_MEAN, ITEM_COSINE_WORST
@@ -26,6 +27,9 @@ from model.publishing.refresh import SnapshotInput, train_and_publish
 from model.settings import ModelSettings
 from protos import manifest_v1_pb2 as manifest_pb
 from stream.errors import StreamError
+
+if TYPE_CHECKING:
+    from model.training.ranks.group import RankGroup
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +86,7 @@ def run_tuner(
     metrics: TunerMetrics,
     stop: Event,
     on_event: Callable[[TunerEvent], None] = lambda _: None,
+    ranks: "RankGroup | None" = None,
 ) -> None:
     """Tune every `tune_every_seconds` until `stop` is set, which also ends a training
     between two steps.
@@ -89,6 +94,12 @@ def run_tuner(
     A run that finds nothing new publishes nothing and counts as a success: what is live
     is up to date. A run that fails is logged and counted by the class of its error, and
     the next period tries again; while no generation is live, it tries again sooner.
+
+    On the first of several ranks it has the others train with it; where one of them is
+    lost, it ends.
+
+    Raises:
+        RankLost: another rank is gone, or this one cannot go on.
     """
     metrics.started(settings.tune_every_seconds)
     opener = _Opener(store)
@@ -96,34 +107,49 @@ def run_tuner(
     while not stop.is_set():
         began = time.monotonic()
         _tell_pin(store, metrics)
-        _run_once(snapshots, opener, settings, metrics, stop, on_event)
+        _run_once(snapshots, opener, settings, metrics, stop, on_event, ranks)
         if _live_id(store):
             pause = settings.tune_every_seconds - (time.monotonic() - began)
         else:
             pause = min(first_pause, settings.tune_every_seconds)
             first_pause *= 2
-        _wait(max(0.0, pause), store, metrics, stop)
+        _wait(max(0.0, pause), store, metrics, stop, ranks)
 
 
-def _wait(seconds: float, store: ArtifactStore, metrics: TunerMetrics, stop: Event) -> None:
+def _wait(
+    seconds: float,
+    store: ArtifactStore,
+    metrics: TunerMetrics,
+    stop: Event,
+    ranks: "RankGroup | None",
+) -> None:
     """Wait for the next run, less where a generation is wanted early.
 
     The wish is then counted and withdrawn: the run that follows fulfils it. One that
     cannot be withdrawn would be fulfilled without end, and shortens nothing.
     """
-    left = seconds
+    left, is_stuck = seconds, False
     while not stop.is_set() and left > 0:
+        if ranks is not None:
+            _call_to_wait(ranks)
         pin = _tell_pin(store, metrics)
         # What is published while one is pinned fulfils no wish.
-        early = wanted.asked(store.root) if pin is None else None
+        early = wanted.asked(store.root) if pin is None and not is_stuck else None
         if early is not None and _is_withdrawn(store):
             logger.info("tuning early reason=%s detail=%s", early.reason, early.detail)
             metrics.wanted_early(early.reason)
             return
         # A wish that stays is not looked at again before the next run.
-        look = left if early is not None else min(left, _LOOK_SECONDS)
+        is_stuck = is_stuck or early is not None
+        look = min(left, _LOOK_SECONDS)
         stop.wait(look)
         left -= look
+
+
+def _call_to_wait(ranks: "RankGroup") -> None:
+    from model.training.ranks.orders import call_to_wait  # noqa: PLC0415  # it needs torch
+
+    call_to_wait(ranks)
 
 
 def _tell_pin(store: ArtifactStore, metrics: TunerMetrics) -> Pin | None:
@@ -202,6 +228,7 @@ def _run_once(
     metrics: TunerMetrics,
     stop: Event,
     on_event: Callable[[TunerEvent], None],
+    ranks: "RankGroup | None",
 ) -> None:
     began = time.monotonic()
 
@@ -215,7 +242,7 @@ def _run_once(
 
     metrics.run_began(time.time())
     try:
-        outcome, generation_id = _tune(snapshots, opener, settings, metrics, stop, notify)
+        outcome, generation_id = _tune(snapshots, opener, settings, metrics, stop, notify, ranks)
     except TrainingCancelled:
         logger.info("tuning stopped seconds=%.1f", seconds())
     except (ModelError, StreamError, OSError) as error:
@@ -225,6 +252,8 @@ def _run_once(
             reason=reason, now_seconds=time.time(), run_seconds=seconds(), detail=str(error)
         )
         notify("failed", _live_id(opener.store), str(error))
+        if isinstance(error, RankLost):
+            raise
     else:
         logger.info(
             "tuning done outcome=%s generation=%s seconds=%.1f", outcome, generation_id, seconds()
@@ -249,6 +278,7 @@ def _tune(
     metrics: TunerMetrics,
     stop: Event,
     notify: Callable[[str, str], None],
+    ranks: "RankGroup | None",
 ) -> tuple[str, str]:
     """Return the outcome, and the generation that it brought or confirmed."""
     with snapshots() as source:
@@ -260,7 +290,7 @@ def _tune(
             return "unchanged", parent.id
         notify("training", _live_id(opener.store))
         generation_id = train_and_publish(
-            source, opener.store, settings, warm=parent, is_cancelled=stop.is_set
+            source, opener.store, settings, warm=parent, is_cancelled=stop.is_set, ranks=ranks
         )
         opener.wrote(generation_id)
     is_live = _live_id(opener.store) == generation_id

@@ -2,7 +2,8 @@
 
 Parts: `epoch` (ours and plain PyG in turn, on a synthetic graph, and on a log where
 there is one), `cold` and `warm` (a log, as `freshet tune` trains), `scale` (a large
-synthetic graph, against memory bandwidth). On a CPU, seconds are CPU seconds unless it
+synthetic graph, against memory bandwidth), `ranks` (a log, on several numbers of ranks
+of this machine). On a CPU, seconds are CPU seconds unless it
 says otherwise: others on the machine do not add to them. Settings of the model come
 from the environment (`freshet config`).
 """
@@ -23,6 +24,7 @@ from bench.figures import Figure, print_figure, print_header, write_json
 from bench.quality.logs import data_folder
 from bench.train.child import LEARNERS, Child, open_child
 from bench.train.graph import Size, save_set, synthetic
+from bench.train.ranks import train_on_ranks
 from bench.train.refresh import Read, Refresh, cold, warm
 from freshet.config import load_config
 from freshet.evaluation.event_log import EventLog, open_log
@@ -106,6 +108,9 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3, help="trainings of the parts cold and warm")
     parser.add_argument(
         "--dims", type=int, nargs="+", default=[64, 128], help="dimensions of the part scale"
+    )
+    parser.add_argument(
+        "--ranks", type=int, nargs="+", default=[1, 2], help="numbers of ranks of the part ranks"
     )
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--threads", type=int, help="of torch; 0: one less than there are cores")
@@ -262,6 +267,31 @@ def _scale(bench: Bench) -> None:
         )
 
 
+def _ranks(bench: Bench) -> None:
+    """Train on a log's graph on each number of ranks, with the same settings."""
+    from model.training.ranks.packed import packed
+
+    path = bench.folder / "graph.npz"
+    with _reading(bench) as read:
+        np.savez(path, **packed(read(None)))  # type: ignore[arg-type]
+    for size in bench.options.ranks:
+        each = [
+            train_on_ranks(path, replace(bench.settings, device=bench.device, seed=seed), size)
+            for seed in range(bench.options.seeds)
+        ]
+        mean = {
+            name: _rounded(float(np.mean([getattr(one, name) for one in each])))
+            for name in ("pass_seconds", "cpu_seconds", "peak_bytes", "passes", "mrr", "recall_10")
+        }
+        label = f"{size} rank{'s' if size > 1 else ''}, {bench.settings.propagation}"
+        note = f"{mean['passes']:g} passes, {len(each)} seeds"
+        bench.add(f"pass, {label}", mean["pass_seconds"], "s", note=note)
+        bench.add(f"CPU of a pass, {label}", mean["cpu_seconds"], "CPU s", note="of all ranks")
+        bench.add(f"memory, {label}", _rounded(mean["peak_bytes"] / 2**20), "MiB", note="a rank")
+        bench.add(f"mrr, {label}", mean["mrr"], "", note="held-out edges")
+        bench.add(f"recall_10, {label}", mean["recall_10"], "", note="the same")
+
+
 def floor_bytes(data: TrainingSet, settings: ModelSettings) -> int:
     """Return what the sparse products of a step move at least, forward and backward.
 
@@ -337,4 +367,5 @@ _PARTS: dict[str, Callable[[Bench], None]] = {
     "cold": _cold,
     "warm": _warm,
     "scale": _scale,
+    "ranks": _ranks,
 }

@@ -1,5 +1,5 @@
-"""The types that all forms of a propagation graph share: masks, receptive fields,
-channel outputs.
+"""The types that all forms of a propagation graph share: masks, id vectors, receptive
+fields, channel outputs.
 """
 
 from dataclasses import dataclass
@@ -100,6 +100,56 @@ class ChannelOutputs:
         return ChannelOutputs(content=self.content[rows], each=each, nodes=nodes)
 
 
+class IdTable(Protocol):
+    """The id vectors of all nodes."""
+
+    def rows(self, own: Tensor, nodes: Tensor) -> Tensor:
+        """Return the vectors of some nodes, ``float32 [n, dim]``, with gradients.
+
+        Args:
+            own: the parameter: the vectors that this process holds.
+            nodes: ``int64 [n]``, ascending and distinct.
+        """
+
+    def whole(self, own: Tensor) -> Tensor:
+        """Return all vectors, ``float32 [num_nodes, dim]``, for what goes over the
+        whole graph.
+        """
+
+
+@dataclass(frozen=True)
+class IdVectors:
+    """A parameter of id vectors, and the table that it is of.
+
+    Attributes:
+        own: those that this process holds.
+        table: how it reads the others.
+    """
+
+    own: Tensor
+    table: IdTable
+
+    def rows(self, nodes: Tensor) -> Tensor:
+        """See `IdTable`."""
+        return self.table.rows(self.own, nodes)
+
+    def whole(self) -> Tensor:
+        """See `IdTable`."""
+        return self.table.whole(self.own)
+
+
+class HeldTable:
+    """See `IdTable`: this process holds all of it."""
+
+    def rows(self, own: Tensor, nodes: Tensor) -> Tensor:
+        """See `IdTable`."""
+        return own[nodes]
+
+    def whole(self, own: Tensor) -> Tensor:
+        """See `IdTable`."""
+        return own
+
+
 class Hearing(Protocol):
     """The messages of one propagation in one channel."""
 
@@ -127,7 +177,7 @@ class ReceptiveField(Protocol):
     def content(self, path: "TextTowers") -> Tensor:
         """Return ``float32 [num_rows, dim]``, what `path` makes of each node's text."""
 
-    def id_vectors(self, table: Tensor) -> Tensor:
+    def id_vectors(self, ids: IdVectors) -> Tensor:
         """Return ``float32 [num_rows, dim]`` out of ``[num_nodes, dim]``.
 
         Rows of new or hidden nodes are zeros.

@@ -13,7 +13,7 @@ from torch import Tensor
 from model.data.graph import GraphPart
 from model.data.texts import HashedTexts
 from model.network.compressed_rows import CsrMatrix
-from model.network.graph import VisibilityMask
+from model.network.graph import IdVectors, VisibilityMask
 from model.network.propagation.channel import HostHearing
 from model.network.propagation.propagations import PROPAGATIONS
 from model.network.text_towers import TextTowers
@@ -93,9 +93,9 @@ class HostReceptiveField:
             block.copy_(path.lift(block.to(self._device), queries))
         return means
 
-    def id_vectors(self, table: Tensor) -> Tensor:
+    def id_vectors(self, ids: IdVectors) -> Tensor:
         """See `model.network.graph.ReceptiveField`."""
-        return table.detach().cpu() * torch.from_numpy(self._open.own)[:, None]
+        return ids.whole().detach().cpu() * torch.from_numpy(self._open.own)[:, None]
 
     def channel(self, name: str) -> HostHearing:
         """See `model.network.graph.ReceptiveField`."""

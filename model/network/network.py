@@ -41,7 +41,15 @@ from model.artifact.channels import CHANNEL_NAMES, TEXT, channels_on, has_fused_
 from model.data.texts import HashedTexts
 from model.network.attention import ChannelAttention
 from model.network.fused_channels import fused_channel_rows, matrices_of
-from model.network.graph import ChannelOutput, ChannelOutputs, NodeVectors, ReceptiveField
+from model.network.graph import (
+    ChannelOutput,
+    ChannelOutputs,
+    HeldTable,
+    IdTable,
+    IdVectors,
+    NodeVectors,
+    ReceptiveField,
+)
 from model.network.propagation.channel import Propagation
 from model.network.propagation.propagations import PROPAGATIONS
 from model.network.text_towers import TextTowers
@@ -67,6 +75,9 @@ class DualChannelNetwork(nn.Module):
 
     Attributes:
         num_queries: how many of its nodes, the first, are queries.
+        num_nodes: queries and items.
+        id_table: how the id vectors of nodes are read: of `ids` alone, or of other
+            processes as well.
         half_precision: text towers and attention multiply in bfloat16; sparse products
             and scores never do.
     """
@@ -78,13 +89,30 @@ class DualChannelNetwork(nn.Module):
         num_queries: int,
         num_items: int,
         device: torch.device,
+        *,
+        id_table: IdTable | None = None,
+        num_own: int | None = None,
     ) -> None:
+        """Make it.
+
+        Args:
+            texts: text features of its nodes.
+            settings: its size.
+            num_queries: how many nodes, the first, are queries.
+            num_items: how many, the others, are items.
+            device: where it lives.
+            id_table: how id vectors are read; None: all are in this process.
+            num_own: how many of them this process holds; None: all.
+        """
         super().__init__()
         self._settings = settings
         self.num_queries = num_queries
+        self.num_nodes = num_queries + num_items
+        self.id_table = HeldTable() if id_table is None else id_table
         self.half_precision = settings.mixed_precision and device.type == "cuda"
         self.content = TextTowers(texts, settings, num_queries + num_items)
-        self.ids = nn.Parameter(torch.zeros(num_queries + num_items, settings.dim))
+        held = self.num_nodes if num_own is None else num_own
+        self.ids = nn.Parameter(torch.zeros(held, settings.dim))
         self.fed_bipartite = nn.Parameter(torch.tensor(_FED_BIPARTITE))
         self.attention = nn.ModuleDict(
             {kind: ChannelAttention(settings.dim) for kind in ("query", "item")}
@@ -102,7 +130,7 @@ class DualChannelNetwork(nn.Module):
         """
         channels = self.propagate(reach, on_layer)
         query, query_attention = self._join_range(channels, 0, self.num_queries)
-        item, item_attention = self._join_range(channels, self.num_queries, len(self.ids))
+        item, item_attention = self._join_range(channels, self.num_queries, self.num_nodes)
         return NodeVectors(
             query=query, item=item, query_attention=query_attention, item_attention=item_attention
         )
@@ -116,7 +144,9 @@ class DualChannelNetwork(nn.Module):
         """
         with self._dense():
             content = reach.content(self.content)
-        own = content + reach.id_vectors(self.ids) if self._settings.use_ids else content
+        own = content
+        if self._settings.use_ids:
+            own = content + reach.id_vectors(IdVectors(self.ids, self.id_table))
         outputs = {TEXT: ChannelOutput(vectors=own, degree=own.new_ones(len(own)))}
         on_layer = on_layer or (lambda *_: None)
         on_layer(TEXT, own)

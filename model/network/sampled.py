@@ -23,7 +23,7 @@ from model.data.texts import HashedTexts
 from model.data.titles import num_drawn
 from model.data.training_set import TrainingSet
 from model.network.compressed_rows import CsrMatrix
-from model.network.graph import Hearing, VisibilityMask
+from model.network.graph import Hearing, IdVectors, VisibilityMask
 from model.network.host_graph import HostGraph, HostReceptiveField, MaskedHostGraph
 from model.network.messages import Messages
 from model.network.propagation.channel import Drawn
@@ -107,9 +107,9 @@ class SampledReceptiveField:
         """See `model.network.graph.ReceptiveField`."""
         return path.lift(self._features.product(path.bag), self._num_queries)
 
-    def id_vectors(self, table: Tensor) -> Tensor:
+    def id_vectors(self, ids: IdVectors) -> Tensor:
         """See `model.network.graph.ReceptiveField`."""
-        return table[self.nodes] * self._own[:, None]
+        return ids.rows(self.nodes) * self._own[:, None]
 
     def channel(self, name: str) -> Hearing:
         """See `model.network.graph.ReceptiveField`."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from model.data.graph import GraphPart
-from model.network.graph import Hearing, ReceptiveField, VisibilityMask
+from model.network.graph import Hearing, IdVectors, ReceptiveField, VisibilityMask
 from model.network.propagation.propagations import PROPAGATIONS
 from model.network.text_towers import TextTowers
 
@@ -75,9 +75,9 @@ class FullReceptiveField:
         """Return ``float32 [num_nodes]``; 1: with its id vector."""
         return self._graph.seen * self._visible.node
 
-    def id_vectors(self, table: Tensor) -> Tensor:
+    def id_vectors(self, ids: IdVectors) -> Tensor:
         """See `ReceptiveField`."""
-        return table * self.has_id()[:, None]
+        return ids.whole() * self.has_id()[:, None]
 
     def channel(self, name: str) -> Hearing:
         """See `ReceptiveField`; opened at its first use."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from model.artifact.generation import Generation
 from model.artifact.store import ArtifactStore
@@ -13,6 +14,9 @@ from model.training.saved_state import SavedTraining, training_key
 from stream.clock import now_ms
 from stream.graph.arrays import GraphArrays
 from stream.reading.manifest import SnapshotInfo
+
+if TYPE_CHECKING:
+    from model.training.ranks.group import RankGroup
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,22 +35,38 @@ def train_and_publish(
     warm: Generation | None = None,
     on_progress: Callable[[TrainingProgress], None] | None = None,
     is_cancelled: Callable[[], bool] | None = None,
+    ranks: "RankGroup | None" = None,
 ) -> str:
     """Train on a snapshot and publish the generation; return its id.
 
     Where the same training was killed before, it resumes from its last state; see
     `model.training.saved_state`.
 
+    Args:
+        source: the snapshot.
+        store: where the generation goes.
+        settings: of the model.
+        warm: as in `model.training.train.train`.
+        on_progress: as there.
+        is_cancelled: as there.
+        ranks: on the first of several ranks: all of them, the others in
+            `model.training.ranks.orders.follow`; None: this process trains alone.
+
     Raises:
         ModelError: as `model.training.train.train` and
             `model.publishing.publish.publish` do.
     """
     # Takes seconds: only who trains pays for it.
-    from model.training.train import train  # noqa: PLC0415
+    from model.training.ranks.orders import call_to_train  # noqa: PLC0415
+    from model.training.ranks.ranks import ONE_RANK  # noqa: PLC0415
+    from model.training.train import train_on  # noqa: PLC0415
 
     key = training_key(source.arrays, settings, warm.id if warm is not None else "")
     saved = SavedTraining(store.root / "training", key, settings.checkpoint_every_seconds)
-    trained = train(
+    if ranks is not None:
+        call_to_train(ranks, source.arrays)
+    trained = train_on(
+        ONE_RANK if ranks is None else ranks,
         source.arrays,
         settings,
         warm=warm,
@@ -54,6 +74,8 @@ def train_and_publish(
         is_cancelled=is_cancelled,
         saved=saved,
     )
+    if trained is None:
+        raise AssertionError("only the first rank publishes")
     try:
         generation_id = publish(
             trained, source.arrays, source.snapshot, store, settings, now_ms(), verified=warm

@@ -15,6 +15,7 @@ from model.network.graph import ChannelOutputs
 from model.network.network import DualChannelNetwork
 from model.network.sparse import places_of
 from model.settings import ModelSettings
+from model.training.ranks.ranks import ONE_RANK, Ranks
 from stream.dtypes import Int64s
 
 # Times a batch: keeps the logarithm finite. No edge of any graph is so rare.
@@ -41,7 +42,6 @@ class CandidateBatch:
         title: ``int64 [num_titles]``, a place among `Titles.item`, of each item that is
             to be found by its title
         titled: ``int64 [num_titles]``, and the place of that item among the candidates.
-        nodes: ``int64 [num_queries + num_candidates]``, all of them as nodes.
     """
 
     query: Tensor
@@ -53,7 +53,6 @@ class CandidateBatch:
     expected_of_titles: Tensor
     title: Tensor
     titled: Tensor
-    nodes: Tensor
 
 
 class Objective:
@@ -115,13 +114,28 @@ class Objective:
             expected_of_titles=expected_of_titles[item],
             title=title,
             titled=_places(titles.item[title], item, len(expected)),
-            nodes=torch.cat([query, self._num_queries + item]),
         )
 
+    def own_nodes(self, compared: CandidateBatch, ranks: Ranks = ONE_RANK) -> Tensor:
+        """Return ``int64 [n]``, the nodes whose vectors this rank makes for `loss`: its
+        part of the queries, and its part of the candidates.
+        """
+        query = compared.query[ranks.part(len(compared.query))]
+        item = compared.item[ranks.part(len(compared.item))]
+        return torch.cat([query, self._num_queries + item])
+
     def loss(
-        self, network: DualChannelNetwork, channels: ChannelOutputs, compared: CandidateBatch
+        self,
+        network: DualChannelNetwork,
+        channels: ChannelOutputs,
+        compared: CandidateBatch,
+        ranks: Ranks = ONE_RANK,
     ) -> Tensor:
         """Return the loss of supervised edges and of titles, a scalar.
+
+        On several ranks it is this rank's part of it: of the edges whose queries are
+        its own, against the candidates of all. The parts add up to the loss of one
+        rank, and their gradients to its gradient.
 
         Each query is to find its item among the candidates, ``-log softmax(s / t - log
         expected)`` with the learned temperature ``t`` (sampling-bias correction: Yi et
@@ -135,11 +149,17 @@ class Objective:
 
         Args:
             network: joins the channels of the nodes that are compared.
-            channels: of these nodes at least.
-            compared: of `draw`.
+            channels: of `own_nodes` at least.
+            compared: of `draw`, the same on all ranks.
+            ranks: that share the work.
         """
-        query, of_edge, target = compared.query, compared.of_edge, compared.target
-        items, _ = network.join(channels, self._num_queries + compared.item)
+        part = ranks.part(len(compared.query))
+        query = compared.query[part]
+        is_own = (compared.of_edge >= part.start) & (compared.of_edge < part.stop)
+        of_edge, target = compared.of_edge[is_own] - part.start, compared.target[is_own]
+        own_items = compared.item[ranks.part(len(compared.item))]
+        own_rows, _ = network.join(channels, self._num_queries + own_items)
+        items = ranks.every_row(own_rows, len(compared.item))
         ranked = items[: compared.num_ranked]
         correction = _log(compared.expected)
         known = self._known.marks(
@@ -151,33 +171,37 @@ class Objective:
             queries = queries / temperature
             others = torch.addmm(-correction, queries, ranked.T).masked_fill_(known, _OUT_OF_REACH)
             right = (queries[of_edge] * ranked[target]).sum(dim=1) - correction[target]
-            return (torch.logaddexp(others.logsumexp(dim=1)[of_edge], right) - right).mean()
+            ranked_low = torch.logaddexp(others.logsumexp(dim=1)[of_edge], right) - right
+            return ranked_low.sum() / len(compared.of_edge)
 
         loss = cross_entropy(network.join(channels, query)[0])
         if self._settings.content_loss:
             from_text = F.normalize(channels.content[channels.rows(query)], dim=1)
             loss = loss + self._settings.content_loss * cross_entropy(from_text)
         if len(compared.title):
-            loss = loss + self._settings.title_loss * self._title_loss(network, items, compared)
+            part = ranks.part(len(compared.title))
+            of_titles = self._title_loss(network, items, compared, part)
+            loss = loss + self._settings.title_loss * of_titles
         return loss
 
     def _title_loss(
-        self, network: DualChannelNetwork, items: Tensor, compared: CandidateBatch
+        self, network: DualChannelNetwork, items: Tensor, compared: CandidateBatch, part: slice
     ) -> Tensor:
-        """Return how badly titles find their items among the vectors ``items``.
+        """Return how badly a part of the titles find their items among the vectors
+        ``items``, as a share of what all do.
 
         Items of the same title are as good an answer.
         """
-        titles, titled = self._titles, compared.titled
+        titles, titled = self._titles, compared.titled[part]
         correction = _log(compared.expected_of_titles)
-        queries = network.of_query_texts(*titles.terms(compared.title))
+        queries = network.of_query_texts(*titles.terms(compared.title[part]))
         queries = queries / network.log_temperature.exp()
         name = titles.name[compared.item]
         same = name[titled][:, None] == name
         others = torch.addmm(-correction, queries, items.T).masked_fill_(same, _OUT_OF_REACH)
         right = (queries * items[titled]).sum(dim=1) - correction[titled]
-        loss: Tensor = (torch.logaddexp(others.logsumexp(dim=1), right) - right).mean()
-        return loss
+        ranked_low = torch.logaddexp(others.logsumexp(dim=1), right) - right
+        return ranked_low.sum() / len(compared.title)
 
     def _draw(self, wanted: int, among: int) -> Tensor:
         """Return distinct numbers below `among`, drawn on the CPU for every device."""

@@ -77,6 +77,17 @@ class TrainingState:
     learner: Arrays
     best_weights: Arrays
 
+    def progress(self) -> dict[str, Any]:
+        """Return all but the arrays, as JSON has it."""
+        return {
+            "passes": self.passes,
+            "steps": self.steps,
+            "bad_passes": self.bad_passes,
+            "seconds": self.seconds,
+            "best": asdict(self.best) if self.best else None,
+            "batch_order": self.batch_order,
+        }
+
 
 def training_key(arrays: GraphArrays, settings: ModelSettings, parent: str) -> str:
     """Return 32 hex digits that differ wherever a training would.
@@ -144,6 +155,10 @@ class SavedTraining:
                 return state
         return None
 
+    def is_due(self) -> bool:
+        """Whether it is time to write again."""
+        return time.monotonic() - self._written >= self._every_seconds
+
     def save(self, state: Callable[[], TrainingState]) -> None:
         """Write the state where it is time to.
 
@@ -152,7 +167,7 @@ class SavedTraining:
         States before it, and those of other trainings, are removed: a training resumes
         from the last one only.
         """
-        if time.monotonic() - self._written < self._every_seconds:
+        if not self.is_due():
             return
         try:
             self._write(state())
@@ -186,12 +201,7 @@ def _write(folder: Path, state: TrainingState) -> None:
         sha256[name] = sha256_of(folder / f"{name}.npy")
     body = {
         "format_version": _FORMAT_VERSION,
-        "passes": state.passes,
-        "steps": state.steps,
-        "bad_passes": state.bad_passes,
-        "seconds": state.seconds,
-        "best": asdict(state.best) if state.best else None,
-        "batch_order": state.batch_order,
+        **state.progress(),
         "sha256": sha256,
     }
     text = json.dumps({"sha256": _sha256_of_json(body), "state": body}, indent=1)

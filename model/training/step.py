@@ -1,10 +1,13 @@
 """One optimisation step: hide what is supervised, propagate, compare, move weights."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model.artifact.encoder import unit_rows
@@ -20,6 +23,7 @@ from model.training.limits.memory_limit import Propagation
 from model.training.objective import Objective
 from model.training.optimizer import Adam, WeightAverage
 from model.training.pretraining import ContrastSettings, pretrain
+from model.training.ranks.ranks import ONE_RANK, Ranks
 from model.training.saved_state import Arrays
 from stream.dtypes import Float32s, Int64s
 
@@ -33,12 +37,16 @@ class Learner:
         device: where all of it lives.
         propagation: whether a step goes over the whole graph, or over drawn neighbours
             of its batch.
+        ranks: that make each step together. Over drawn neighbours each of them holds
+            its part of the id vectors only.
 
     Attributes:
         network: the network as the last step left it.
         average: the running average of its weights, which is what a generation is made
             of.
         train_graph: what steps propagate over.
+        ranks: that make each step together.
+        partition: how id vectors are partitioned over them; None: they are not.
     """
 
     train_graph: PropagationGraph
@@ -49,17 +57,31 @@ class Learner:
         settings: ModelSettings,
         device: torch.device,
         propagation: Propagation = "full",
+        ranks: Ranks = ONE_RANK,
     ) -> None:
         self.data = data
+        self.ranks = ranks
         self._propagation = propagation
         self.settings = settings
         self.device = device
         part = data.train
+        self.partition = (
+            ranks.table(part.num_nodes) if propagation == "sampled" and settings.use_ids else None
+        )
         self.network = DualChannelNetwork(
-            data.texts, settings, part.num_queries, part.num_items, device
+            data.texts,
+            settings,
+            part.num_queries,
+            part.num_items,
+            device,
+            id_table=self.partition,
+            num_own=self.partition.num_own if self.partition else None,
         )
         self.optimizer = Adam(self._rated_parameters(), settings.learning_rate)
         self.average = WeightAverage(dict(self.network.named_parameters()), settings.average_decay)
+        place = [name for name, _ in self.network.named_parameters()].index("ids")
+        moments = {f"adam.mean.{place}", f"adam.square.{place}"}
+        self._of_ids = {"ids", "network.ids", "average.of.ids", *moments}
         self.learn_from(part)
 
     def learn_from(self, part: GraphPart) -> None:
@@ -112,7 +134,8 @@ class Learner:
         self.optimizer.learning_rate = share * self.settings.learning_rate
 
     def step(self, batch: Int64s) -> float:
-        """Supervise a batch of edges, given as ``int64 [batch]`` positions.
+        """Supervise a batch of edges, given as ``int64 [batch]`` positions: the same on
+        all ranks.
 
         Return the loss.
         """
@@ -120,17 +143,32 @@ class Learner:
         self.optimizer.zero_grad()
         loss = self._loss(edges)
         loss.backward()  # type: ignore[no-untyped-call]
+        self.ranks.add_gradients(self._shared_parameters())
         self.optimizer.step()
         self.average.update()
-        return float(loss.detach())
+        return self.ranks.total(loss.detach())
 
     def _loss(self, edges: Tensor) -> Tensor:
-        """Return the loss; what its gradient does not need is freed with this frame."""
+        """Return the loss; what its gradient does not need is freed with this frame.
+
+        All ranks hide and draw the same; each propagates to its own nodes.
+        """
         visible, compared = self.hide(edges), self._objective.draw(edges)
-        reach = self.train_graph.reach(visible, compared.nodes)
-        return self._objective.loss(
-            self.network, self.network.propagate_to(reach, compared.nodes), compared
-        )
+        nodes = self._objective.own_nodes(compared, self.ranks)
+        with self.ranks.own_draws():
+            reach = self.train_graph.reach(visible, nodes)
+        channels = self.network.propagate_to(reach, nodes)
+        return self._objective.loss(self.network, channels, compared, self.ranks)
+
+    def _shared_parameters(self) -> list[Tensor]:
+        """Return the parameters that each rank has all of: gradients of others come to
+        whoever holds them on their own.
+        """
+        return [
+            parameter
+            for name, parameter in self.network.named_parameters()
+            if self.partition is None or name != "ids"
+        ]
 
     def hide(self, edges: Tensor) -> VisibilityMask:
         """Return what a step that supervises `edges` may see.
@@ -162,20 +200,78 @@ class Learner:
     def state(self) -> Arrays:
         """Return all that steps change, by name.
 
-        Weights, moments, average, torch's random state.
+        Weights, moments, average, torch's random state: the same arrays whatever the
+        number of ranks, whole on the first one.
 
         Arrays share memory with the learner where it is on the CPU: use them before the
         next step.
         """
-        arrays = {name: tensor.detach().cpu().numpy() for name, tensor in self._tensors().items()}
+        arrays = self.collected(self._tensors())
         return {"random": torch.get_rng_state().numpy(), **arrays}
+
+    def empty_state(self) -> Arrays:
+        """Return arrays of the names and shapes that `state` has on the first rank.
+
+        Their values are nothing.
+        """
+        shapes = {name: self._like(name, tensor) for name, tensor in self._tensors().items()}
+        return {"random": torch.get_rng_state().numpy(), **shapes}
 
     @torch.no_grad()
     def restore(self, state: Arrays) -> None:
-        """Put back what `state` returned, also in another process."""
-        for name, tensor in self._tensors().items():
-            tensor.copy_(torch.from_numpy(state[name]))
-        torch.set_rng_state(torch.from_numpy(state["random"]))
+        """Put back what `state` returned, also in another process, or on another number
+        of ranks.
+
+        Args:
+            state: on the first rank; others get it from there.
+        """
+        self.spread(state, self._tensors())
+        random = torch.get_rng_state()
+        if self.ranks.is_first:
+            random = torch.from_numpy(state["random"])
+        self.ranks.copy_first([random])
+        torch.set_rng_state(random)
+
+    def collected(self, tensors: Mapping[str, Tensor]) -> Arrays:
+        """Return tensors of this learner as arrays, on the first rank those of all
+        nodes.
+        """
+        return {
+            name: tensor.detach().cpu().numpy()
+            for name, each in tensors.items()
+            if (tensor := self._collect(name, each)) is not None
+        }
+
+    @torch.no_grad()
+    def spread(self, arrays: Arrays, tensors: Mapping[str, Tensor]) -> None:
+        """Write the first rank's arrays into tensors of this learner, on all ranks."""
+        for name, tensor in tensors.items():
+            whole = torch.from_numpy(arrays[name]) if self.ranks.is_first else None
+            if self.partition is not None and name in self._of_ids:
+                self.partition.spread(whole, tensor)
+                continue
+            if whole is not None:
+                tensor.copy_(whole)
+            self.ranks.copy_first([tensor])
+
+    def gathered(self) -> AbstractContextManager[None]:
+        """Have the id vectors of all nodes on the first rank for as long as the context
+        lasts, for `vectors` there.
+        """
+        if self.partition is None:
+            return nullcontext()
+        return self.partition.gathered(self.network.ids)
+
+    def _collect(self, name: str, tensor: Tensor) -> Tensor | None:
+        if self.partition is not None and name in self._of_ids:
+            return self.partition.collect(tensor)
+        return tensor
+
+    def _like(self, name: str, tensor: Tensor) -> NDArray[Any]:
+        shape: tuple[int, ...] = tuple(tensor.shape)
+        if self.partition is not None and name in self._of_ids:
+            shape = (self.partition.num_nodes, *shape[1:])
+        return np.broadcast_to(np.zeros((), dtype=np.float32), shape)
 
     def _tensors(self) -> dict[str, Tensor]:
         parts = {
@@ -234,9 +330,10 @@ def supervise(
     """
     losses: list[float] = []
     for batch in batches:
-        if is_cancelled():
+        cancelled, is_over = learner.ranks.either(is_cancelled(), time.monotonic() > until)
+        if cancelled:
             raise TrainingCancelled("training was cancelled; nothing was published")
-        if time.monotonic() > until:
+        if is_over:
             break
         loss = learner.step(batch)
         if not np.isfinite(loss):

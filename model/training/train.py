@@ -23,14 +23,12 @@ from model.data.batches import (
 )
 from model.data.trainable import select_trainable
 from model.data.training_set import TrainingSet, build_training_set
-from model.errors import TrainingFailed, TrainingRefused
+from model.errors import RankLost, TrainingFailed, TrainingRefused
 from model.settings import ModelSettings
 from model.training.layer_states import LayerKeeper
 from model.training.limits.budget import Budget
-from model.training.limits.memory_limit import choose_propagation
 from model.training.passes.channel_shares import choose_channel_shares
 from model.training.passes.early_stopping import (
-    BestPass,
     better_pass,
     popularity_quality,
     restore_best,
@@ -38,12 +36,19 @@ from model.training.passes.early_stopping import (
 from model.training.passes.newest_passes import learn_newest
 from model.training.passes.run import Run
 from model.training.pretrained_text import with_pretrained_text
+from model.training.ranks.ranks import ONE_RANK, Ranks
 from model.training.result import HoldoutEdges, TrainedModel, TrainingProgress
-from model.training.saved_state import SavedTraining, TrainingState
+from model.training.saved_state import SavedTraining
+from model.training.start import (
+    begin_run,
+    learned_by_parent,
+    make_learner,
+    resume_run,
+    save_run,
+)
 from model.training.step import Learner, supervise
 from model.training.warm_start import (
     WarmStart,
-    apply_warm_start,
     export_encoder,
     export_warm_start,
     open_warm_start,
@@ -92,30 +97,85 @@ def train(
         PretrainedTextUnusable: the text encoder that the settings name is not
             installed.
     """
+    trained = train_on(
+        ONE_RANK,
+        arrays,
+        settings,
+        warm=warm,
+        on_progress=on_progress,
+        is_cancelled=is_cancelled,
+        saved=saved,
+    )
+    if trained is None:
+        raise AssertionError("one rank is the first")
+    return trained
+
+
+def train_on(
+    ranks: Ranks,
+    arrays: GraphArrays,
+    settings: ModelSettings,
+    *,
+    warm: Generation | None = None,
+    on_progress: Callable[[TrainingProgress], None] | None = None,
+    is_cancelled: Callable[[], bool] | None = None,
+    saved: SavedTraining | None = None,
+) -> TrainedModel | None:
+    """Train as `train` does, on several ranks: on each of them with the same arrays and
+    settings.
+
+    The model is that of one rank, up to rounding, and up to which neighbours are drawn.
+
+    Args:
+        ranks: that train together.
+        arrays: as in `train`.
+        settings: as in `train`.
+        warm: as in `train`, on the first rank.
+        on_progress: as in `train`, on every rank.
+        is_cancelled: as in `train`: on one rank is for all.
+        saved: as in `train`, on the first rank.
+
+    Returns:
+        The model; None on ranks other than the first.
+
+    Raises:
+        ModelError: as `train` does.
+        RankFailed: on other ranks: the first one raised an error.
+        RankLost: another rank is gone, or this one cannot go on.
+    """
     began = time.monotonic()
     is_cancelled = is_cancelled or (lambda: False)
-    torch.set_num_threads(settings.num_threads or _spare_cores())
-    device = _pick_device(settings.device)
+    torch.set_num_threads(settings.num_threads or _spare_cores(ranks.per_machine))
+    device = _pick_device(settings.device, ranks)
     source = select_trainable(arrays)
-    warm_start = open_warm_start(warm, source.arrays, settings) if warm is not None else None
-    data = build_training_set(source.arrays, settings, warm_start.learned if warm_start else None)
+    warm_start = ranks.first(
+        lambda: open_warm_start(warm, source.arrays, settings) if warm is not None else None
+    )
+    learned = learned_by_parent(warm_start, ranks)
+    data = build_training_set(source.arrays, settings, learned)
     num_queries = 0 if source.titles_as_queries else data.whole.num_queries
     budget = Budget.of(settings, data.train.num_items, began)
-    passes = _max_passes(data, settings, is_warm=warm_start is not None)
-    with _torch_errors_named():
-        learner = _make_learner(data, settings, device, warm_start)
-        run = _resume(learner, budget, saved) or _begin(learner, budget, warm_start, is_cancelled)
+    is_warm = learned is not None
+    passes = _max_passes(data, settings, is_warm=is_warm)
+    with _torch_errors_named(ranks):
+        learner = make_learner(data, settings, device, warm_start, ranks)
+        run = resume_run(learner, budget, saved) or begin_run(
+            learner, budget, is_cancelled, is_warm=is_warm
+        )
         run = fit(
             learner, run, passes, is_cancelled=is_cancelled, on_progress=on_progress, saved=saved
         )
         # Judged before the newest facts are learned: the gate and the figures are to be
         # about a model that did not see the edges it is judged by.
-        shares = choose_channel_shares(learner)
-        held_out = _held_out(learner, num_queries)
-        figures = {**_figures(learner, run), **shares}
+        with learner.gathered():
+            judged = ranks.first(partial(_judged, learner, run, num_queries))
+        ranks.copy_first(learner.network.buffers())
         learner.learn_from(data.whole)
-        learn_newest(learner, run, is_cancelled, is_warm=warm_start is not None)
-        trained = _export(learner, num_queries, held_out, figures, warm_start)
+        learn_newest(learner, run, is_cancelled, is_warm=is_warm)
+        with learner.gathered():
+            trained = ranks.first(partial(_export, learner, num_queries, judged, warm_start))
+    if trained is None:
+        return None
     parent = warm_start.generation if warm_start is not None else None
     return with_pretrained_text(trained, source.arrays, settings, parent)
 
@@ -157,8 +217,7 @@ def fit(
         if len(losses) < len(batches):
             break
         run = replace(run, passes=run.passes + 1, best=better_pass(run.best, learner))
-        if saved:
-            saved.save(partial(_state, learner, run))
+        save_run(learner, run, saved)
         progress = _progress(run, max_passes, sum(losses) / len(losses))
         logger.debug(
             "pass done pass=%d loss=%.4f best_mrr=%s", run.passes, progress.loss, progress.mrr
@@ -171,66 +230,6 @@ def fit(
         run = replace(run, best=better_pass(run.best, learner))
     restore_best(run.best, learner)
     return run
-
-
-def _make_learner(
-    data: TrainingSet, settings: ModelSettings, device: torch.device, warm_start: WarmStart | None
-) -> Learner:
-    """Return the network as training begins: random, or as its parent's."""
-    propagation = choose_propagation(data, settings, device)
-    torch.manual_seed(settings.seed)
-    learner = Learner(data, settings, device, propagation)
-    if warm_start:
-        apply_warm_start(warm_start, learner.network, data.texts)
-        learner.average.restart()
-    return learner
-
-
-def _begin(
-    learner: Learner, budget: Budget, warm_start: WarmStart | None, is_cancelled: Callable[[], bool]
-) -> Run:
-    """Return where passes begin: as good as the parent, or pre-trained."""
-    run = Run(rng=np.random.default_rng(learner.settings.seed), budget=budget, best=BestPass())
-    if warm_start:
-        return replace(run, best=better_pass(run.best, learner))
-    if learner.settings.pretrain_passes:
-        learner.pretrain(lambda: is_cancelled() or time.monotonic() > budget.pretraining_end)
-    return run
-
-
-def _resume(learner: Learner, budget: Budget, saved: SavedTraining | None) -> Run | None:
-    """Put the learner where this very training was killed; None: it never was."""
-    state = saved.load(learner.state()) if saved else None
-    if state is None:
-        return None
-    learner.restore(state.learner)
-    rng = np.random.default_rng()
-    rng.bit_generator.state = state.batch_order
-    weights = {
-        name: torch.from_numpy(array).to(learner.device)
-        for name, array in state.best_weights.items()
-    }
-    return Run(
-        rng=rng,
-        budget=budget.after_restart(state.seconds),
-        best=BestPass(quality=state.best, weights=weights, bad_passes=state.bad_passes),
-        passes=state.passes,
-        steps=state.steps,
-    )
-
-
-def _state(learner: Learner, run: Run) -> TrainingState:
-    """Return what `_resume` needs."""
-    return TrainingState(
-        passes=run.passes,
-        steps=run.steps,
-        bad_passes=run.best.bad_passes,
-        seconds=run.budget.spent(),
-        best=run.best.quality,
-        batch_order=run.rng.bit_generator.state,
-        learner=learner.state(),
-        best_weights={name: value.cpu().numpy() for name, value in run.best.weights.items()},
-    )
 
 
 def _max_passes(data: TrainingSet, settings: ModelSettings, *, is_warm: bool) -> int:
@@ -253,6 +252,12 @@ def _progress(run: Run, max_passes: int, loss: float) -> TrainingProgress:
         mrr=run.best.quality.mrr if run.best.quality else None,
         seconds=run.budget.spent(),
     )
+
+
+def _judged(learner: Learner, run: Run, num_queries: int) -> tuple[HoldoutEdges, dict[str, float]]:
+    """Choose the channels' shares; return what the gate judges by, and the figures."""
+    shares = choose_channel_shares(learner)
+    return _held_out(learner, num_queries), {**_figures(learner, run), **shares}
 
 
 def _held_out(learner: Learner, num_queries: int) -> HoldoutEdges:
@@ -292,11 +297,13 @@ def _figures(learner: Learner, run: Run) -> dict[str, float]:
 def _export(
     learner: Learner,
     num_queries: int,
-    held_out: HoldoutEdges,
-    figures: dict[str, float],
+    judged: tuple[HoldoutEdges, dict[str, float]] | None,
     warm_start: WarmStart | None,
 ) -> TrainedModel:
     """Propagate over all facts; return everything as arrays."""
+    if judged is None:
+        raise AssertionError("only the first rank, which judges, exports")
+    held_out, figures = judged
     data, settings = learner.data, learner.settings
     keeper = LayerKeeper()
     keeps = settings.fresh_state and num_queries > 0
@@ -326,30 +333,45 @@ def _refuse_nan(*arrays: Float32s) -> None:
 
 
 @contextmanager
-def _torch_errors_named() -> Iterator[None]:
-    """Raise what goes wrong inside torch as `TrainingFailed`."""
+def _torch_errors_named(ranks: Ranks) -> Iterator[None]:
+    """Raise what goes wrong inside torch as `TrainingFailed`.
+
+    On several ranks as `RankLost`: the others do not know of it, and cannot go on.
+    """
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise TrainingFailed(
+    except (RuntimeError, MemoryError) as error:
+        if ranks.size > 1:
+            raise RankLost(
+                f"rank {ranks.rank} of {ranks.size} cannot go on ({error}); start all ranks again: "
+                "the training resumes from its last saved state"
+            ) from error
+        raise _named(error) from error
+
+
+def _named(error: RuntimeError | MemoryError) -> TrainingFailed:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return TrainingFailed(
             f"training ran out of memory; lower model.batch_size or model.dim ({error})"
-        ) from error
-    except RuntimeError as error:
-        # torch reports what goes wrong inside it, a failed allocation on the CPU among
-        # it, as this.
-        raise TrainingFailed(f"training failed inside torch: {error}") from error
+        )
+    # torch reports what goes wrong inside it, a failed allocation on the CPU among it,
+    # as a RuntimeError.
+    return TrainingFailed(f"training failed inside torch: {error}")
 
 
-def _spare_cores() -> int:
-    """All cores but one: threads that wait for a core which the stream holds cost more
-    than they bring.
+def _spare_cores(sharing: int) -> int:
+    """All cores but one, over the ranks that share them: threads that wait for a core
+    which the stream holds cost more than they bring.
     """
-    return max(1, len(os.sched_getaffinity(0)) - 1)
+    return max(1, (len(os.sched_getaffinity(0)) - 1) // sharing)
 
 
-def _pick_device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def _pick_device(name: str, ranks: Ranks) -> torch.device:
+    """Return the device; on several ranks each has a GPU of its own."""
     if name == "cuda" and not torch.cuda.is_available():
         raise TrainingRefused("model.device is cuda, but torch finds no GPU; set it to auto or cpu")
+    if ranks.size > 1:
+        return ranks.device
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(name)

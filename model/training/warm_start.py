@@ -85,7 +85,9 @@ def apply_warm_start(warm: WarmStart, network: DualChannelNetwork, texts: Hashed
     """Set the network's weights.
 
     Shared ones are copied, id embeddings by id, text features by bucket. What is new
-    keeps what the network was created with: a node zeros, a feature random numbers.
+    keeps what the network was created with: a node zeros, a feature random numbers. Id
+    embeddings of a network that holds only some of them stay as they are: see
+    `warm_ids`.
     """
     generation = warm.generation
     with torch.no_grad():
@@ -99,7 +101,21 @@ def apply_warm_start(warm: WarmStart, network: DualChannelNetwork, texts: Hashed
         rows = feature_vectors(generation.encoder, texts.buckets)
         known = np.flatnonzero(rows.any(axis=1))
         network.content.bag[torch.from_numpy(known)] = _tensor(rows[known]).to(network.ids.device)
-        _copy_ids(warm, network)
+        if len(network.ids) == network.num_nodes:
+            network.ids.copy_(torch.from_numpy(warm_ids(warm)))
+
+
+def warm_ids(warm: WarmStart) -> Float32s:
+    """Return ``float32 [num_nodes, dim]``, the id vectors that training begins with:
+    found by id; those of new nodes are zeros.
+    """
+    rows = warm.rows
+    num_queries = len(rows.query)
+    ids = np.zeros((num_queries + len(rows.item), warm.arrays[ITEM_IDS].shape[1]), dtype=np.float32)
+    for first, old, name in ((0, rows.query, QUERY_IDS), (num_queries, rows.item, ITEM_IDS)):
+        known = np.flatnonzero(old >= 0)
+        ids[first + known] = warm.arrays[name][old[known]]
+    return ids
 
 
 def export_warm_start(network: DualChannelNetwork, num_queries: int) -> dict[str, Float32s]:
@@ -107,7 +123,7 @@ def export_warm_start(network: DualChannelNetwork, num_queries: int) -> dict[str
 
     Id vectors ``float32 [n, dim]`` of queries and items, shared weights.
     """
-    ids = _array(network.ids)
+    ids = _array(network.id_table.whole(network.ids))
     shared = {
         _WEIGHT + name: _array(parameter)
         for name, parameter in _weights(network)
@@ -135,16 +151,6 @@ def _weights(network: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     """Yield all weights by name: those that steps learn, and the others."""
     yield from network.named_parameters()
     yield from network.named_buffers()
-
-
-def _copy_ids(warm: WarmStart, network: DualChannelNetwork) -> None:
-    rows, home = warm.rows, network.ids.device
-    num_queries = len(rows.query)
-    for first, old, name in ((0, rows.query, QUERY_IDS), (num_queries, rows.item, ITEM_IDS)):
-        known = np.flatnonzero(old >= 0)
-        network.ids[torch.from_numpy(first + known).to(home)] = _tensor(
-            warm.arrays[name][old[known]]
-        ).to(home)
 
 
 def _problem_of_texts(generation: Generation, graph: GraphArrays) -> str:

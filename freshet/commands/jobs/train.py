@@ -6,6 +6,7 @@ import click
 
 from freshet.process import EXIT_INTERRUPTED, CommandError, begin, stop_event
 from freshet.stores.artifacts import writable_artifacts
+from freshet.stores.ranks import has_followed, launched_ranks, leading
 from freshet.stores.training_input import snapshot_input, store_input
 from freshet.terminal import options
 from freshet.terminal.progress import progress
@@ -38,19 +39,25 @@ def train(
 
     It becomes current, unless another one is pinned.
 
+    Started by torchrun, ranks train together, and the first one publishes: it alone
+    reads the graph and the artifacts.
+
     \b
     freshet train --store shop.store --artifacts artifacts --budget 5m
+    torchrun --nproc-per-node 2 -m freshet train --store shop.store --artifacts out
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
     path = options.one_graph(store, snapshot)
     config = begin(config_file)
     settings, stream_settings = config.model(budget_seconds=budget, seed=seed), config.stream()
-    artifact_store = writable_artifacts(artifacts)
     read = snapshot_input if store is None else store_input
     import model.training.train  # noqa: F401, PLC0415  # torch takes seconds
 
-    with stop_event() as stop:
-        source = read(path, stream_settings)
-        with progress("training", "passes") as advance:
+    with stop_event() as stop, launched_ranks(settings) as ranks:
+        if has_followed(ranks, settings, stop.is_set):
+            return
+        with leading(ranks), progress("training", "passes") as advance:
+            artifact_store = writable_artifacts(artifacts)
+            source = read(path, stream_settings)
             try:
                 generation_id = train_and_publish(
                     source,
@@ -58,6 +65,7 @@ def train(
                     settings,
                     on_progress=lambda each: advance(each.passes, each.max_passes),
                     is_cancelled=stop.is_set,
+                    ranks=ranks,
                 )
             except TrainingCancelled:
                 raise CommandError(

@@ -1,6 +1,6 @@
 """`freshet tune`: trains and publishes periodically, until SIGTERM or Ctrl-C."""
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 
 import click
@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from freshet.metrics import metrics_endpoint, name_process, watch_disks
 from freshet.process import begin, stop_event
 from freshet.stores.artifacts import writable_artifacts
+from freshet.stores.ranks import has_followed, launched_ranks, leading
 from freshet.stores.refresher_process import refresher_process
 from freshet.stores.training_input import store_input
 from freshet.terminal import options
@@ -79,6 +80,9 @@ def tune(  # noqa: PLR0913  # the options of the command
     next period tries again; the live generation stays. With --fresh-every, answers
     follow clicks within seconds in between.
 
+    Started by torchrun, ranks train together; only the first one reads, judges,
+    publishes and serves metrics.
+
     \b
     freshet tune --store shop.store --artifacts artifacts --every 10m
     freshet tune --store shop.store --artifacts artifacts --fresh-every 1s
@@ -90,31 +94,36 @@ def tune(  # noqa: PLR0913  # the options of the command
     config = begin(config_file, log_level="INFO")
     settings = config.model(tune_every_seconds=every, budget_seconds=budget, seed=seed)
     stream_settings = config.stream()
-    artifact_store = writable_artifacts(artifacts)
-    registry = CollectorRegistry()
-    name_process(registry, "tuner")
-    watch_disks(registry, {"store": store, "artifacts": artifacts})
-    counted, known = TunerMetrics(registry), GraphCache()
+    with ExitStack() as stack:
+        stop = stack.enter_context(stop_event())
+        ranks = stack.enter_context(launched_ranks(settings))
+        if has_followed(ranks, settings, stop.is_set):
+            return
+        stack.enter_context(leading(ranks))
+        artifact_store = writable_artifacts(artifacts)
+        registry = CollectorRegistry()
+        name_process(registry, "tuner")
+        watch_disks(registry, {"store": store, "artifacts": artifacts})
+        counted, known = TunerMetrics(registry), GraphCache()
 
-    def snapshots() -> AbstractContextManager[SnapshotInput]:
-        return nullcontext(store_input(store, stream_settings, known))
+        def snapshots() -> AbstractContextManager[SnapshotInput]:
+            return nullcontext(store_input(store, stream_settings, known))
 
-    refresher: AbstractContextManager[None] = nullcontext()
-    if fresh_every is not None:
-        config.refresh(fresh_every_seconds=fresh_every)  # refused here, not there
-        refresher = refresher_process(
-            {
-                "--store": store,
-                "--artifacts": artifacts,
-                "--every": f"{fresh_every}s",
-                "--servers": ",".join(servers),
-                "--metrics": fresh_metrics,
-                "--config": config_file,
-            },
-            counted.refresher_down,
-        )
-    with refresher, metrics_endpoint(metrics, registry, default=TUNER_METRICS):
-        import model.training.train  # noqa: F401, PLC0415  # torch takes seconds
+        refresher: AbstractContextManager[None] = nullcontext()
+        if fresh_every is not None:
+            config.refresh(fresh_every_seconds=fresh_every)  # refused here, not there
+            refresher = refresher_process(
+                {
+                    "--store": store,
+                    "--artifacts": artifacts,
+                    "--every": f"{fresh_every}s",
+                    "--servers": ",".join(servers),
+                    "--metrics": fresh_metrics,
+                    "--config": config_file,
+                },
+                counted.refresher_down,
+            )
+        with refresher, metrics_endpoint(metrics, registry, default=TUNER_METRICS):
+            import model.training.train  # noqa: F401, PLC0415  # torch takes seconds
 
-        with stop_event() as stop:
-            run_tuner(snapshots, artifact_store, settings, counted, stop)
+            run_tuner(snapshots, artifact_store, settings, counted, stop, ranks=ranks)

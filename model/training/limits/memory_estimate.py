@@ -95,7 +95,12 @@ def estimate_full(data: TrainingSet, settings: ModelSettings) -> MemoryEstimate:
 
 
 def estimate_sampled(
-    data: TrainingSet, batch: GraphSize, settings: ModelSettings, *, on_host: bool
+    data: TrainingSet,
+    batch: GraphSize,
+    settings: ModelSettings,
+    *,
+    on_host: bool,
+    num_ranks: int = 1,
 ) -> MemoryEstimate:
     """Return what a step takes that propagates over what its batch reaches, or the
     export if that is more.
@@ -106,16 +111,19 @@ def estimate_sampled(
         settings: of the network and of the step.
         on_host: the device is the CPU: the graph to sample from, and the vectors of all
             nodes that an export makes, take of the same memory.
+        num_ranks: over which id vectors are partitioned; the first rank also has those
+            of all nodes while it exports.
     """
     settings = data.loss_settings(settings)
-    state = (*_state(data, settings), ("edges", _supervision_bytes(data)))
+    state = (*_state(data, settings, num_ranks), ("edges", _supervision_bytes(data)))
     patterns = _pattern_bytes(batch, len(data.texts.buckets)) + _INDEX * len(data.texts.owner)
     step_parts = (*_step(batch, data, settings), *_title_parts(data, settings))
     if not on_host:
         return MemoryEstimate(parts=(*state, ("patterns", patterns), *step_parts))
     state = (*state, ("graph to sample from", _host_graph_bytes(data)))
     step = MemoryEstimate(parts=(*state, ("patterns", patterns), *step_parts))
-    rows = _EXPORTED_VECTORS * data.whole.num_nodes + data.whole.num_hyperedges
+    gathered = data.whole.num_nodes if num_ranks > 1 else 0
+    rows = _EXPORTED_VECTORS * data.whole.num_nodes + data.whole.num_hyperedges + gathered
     export = MemoryEstimate(parts=(*state, ("vectors of all nodes", _FLOAT * settings.dim * rows)))
     return max(step, export, key=lambda each: each.total_bytes)
 
@@ -150,11 +158,14 @@ def readable_bytes(size: float) -> str:
     return f"{size:.3g} {_UNITS[-1]}"
 
 
-def _state(data: TrainingSet, settings: ModelSettings) -> tuple[tuple[str, int], ...]:
+def _state(
+    data: TrainingSet, settings: ModelSettings, num_ranks: int = 1
+) -> tuple[tuple[str, int], ...]:
     """Return the parameters and what is kept beside each: two moments, average
     and best, a gradient.
     """
-    parameters = _FLOAT * (sum(_table_sizes(data, settings)) + _shared_size(settings))
+    ids, features = _table_sizes(data, settings)
+    parameters = _FLOAT * (math.ceil(ids / num_ranks) + features + _shared_size(settings))
     return (
         ("parameters", parameters),
         ("Adam's two moments", 2 * parameters),

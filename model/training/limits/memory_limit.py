@@ -20,6 +20,7 @@ from model.training.limits.memory_estimate import (
     estimate_sampled,
     readable_bytes,
 )
+from model.training.ranks.ranks import ONE_RANK, Ranks
 
 logger = logging.getLogger(__name__)
 
@@ -41,24 +42,27 @@ _CGROUPS = (
 
 
 def choose_propagation(
-    data: TrainingSet, settings: ModelSettings, device: torch.device
+    data: TrainingSet, settings: ModelSettings, device: torch.device, ranks: Ranks = ONE_RANK
 ) -> Propagation:
     """Return how to propagate: over the whole graph where that fits, unless the
     settings choose.
+
+    On several ranks it has to fit on the one with the least memory.
 
     Raises:
         TrainingRefused: it does not fit, or the generation that it makes could not be
             written; the message shows the sum.
     """
-    propagation = _propagation_that_fits(data, settings, device)
-    _refuse_writing(data, settings, device)
+    propagation = _propagation_that_fits(data, settings, device, ranks)
+    ranks.first(lambda: _refuse_writing(data, settings, device))
     return propagation
 
 
 def _propagation_that_fits(
-    data: TrainingSet, settings: ModelSettings, device: torch.device
+    data: TrainingSet, settings: ModelSettings, device: torch.device, ranks: Ranks
 ) -> Propagation:
-    available = settings.memory_bytes or free_bytes(device)
+    shared_by = ranks.per_machine if device.type == "cpu" else 1
+    available = ranks.least(settings.memory_bytes or free_bytes(device) // shared_by)
     full = estimate_full(data, settings)
     if settings.propagation != "sampled" and full.total_bytes <= available:
         logger.debug("propagation full needs=%s available_bytes=%d", full, available)
@@ -74,7 +78,9 @@ def _propagation_that_fits(
             f"{device.type} has {readable_bytes(available)}; set model.pretrain_passes to 0"
         )
     batch = batch_counts(data, settings)
-    footprint = estimate_sampled(data, batch, settings, on_host=device.type == "cpu")
+    footprint = estimate_sampled(
+        data, batch, settings, on_host=device.type == "cpu", num_ranks=ranks.size
+    )
     if footprint.total_bytes > available:
         less = f"lower model.num_neighbours, model.batch_size or model.num_negatives, {_LESS}"
         raise _does_not_fit("training over drawn neighbours", footprint, available, device, less)

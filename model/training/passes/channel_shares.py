@@ -95,7 +95,7 @@ class _Trial:
         self._network, self._channels, self._held_out = network, channels, held_out
         self._nodes = {
             "query": torch.from_numpy(held_out.queries),
-            "item": torch.arange(network.num_queries, len(network.ids)),
+            "item": torch.arange(network.num_queries, network.num_nodes),
         }
         self._joined: dict[str, tuple[Shares, Float32s]] = {}
 

@@ -1,6 +1,6 @@
 """Early stopping: keeps the pass that ranks the held-out edges best."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 from torch import Tensor
@@ -37,8 +37,8 @@ def better_pass(best: BestPass, learner: Learner) -> BestPass:
     """
     if not len(learner.data.validation_query):
         return best
-    with learner.average.in_place():
-        quality = _validate(learner)
+    with learner.average.in_place(), learner.gathered():
+        quality = Quality(**learner.ranks.same(lambda: asdict(_validate(learner))))
         if best.quality is not None and quality.worth <= best.quality.worth:
             return replace(best, bad_passes=best.bad_passes + 1)
         weights = {name: value.clone() for name, value in learner.network.state_dict().items()}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from model.data.training_set import TrainingSet, build_training_set
-from model.network.graph import ChannelOutputs, VisibilityMask
+from model.network.graph import ChannelOutputs, HeldTable, IdVectors, VisibilityMask
 from model.network.host_graph import HostGraph, HostReceptiveField
 from model.network.network import DualChannelNetwork
 from model.network.sampled import SampledGraph, SampledReceptiveField
@@ -196,7 +196,8 @@ def test_a_dropped_node_reaches_nothing_and_has_no_id_vector(
     reach = graph.reach(visible, torch.tensor([query]))
 
     assert reach.nodes.tolist() == [query]
-    assert reach.id_vectors(torch.ones(graph.num_nodes, 3)).tolist() == [[0.0, 0.0, 0.0]]
+    ones = IdVectors(torch.ones(graph.num_nodes, 3), HeldTable())
+    assert reach.id_vectors(ones).tolist() == [[0.0, 0.0, 0.0]]
 
 
 def test_an_export_over_the_hosts_memory_is_the_whole_graphs(
