@@ -57,6 +57,9 @@ SERVICES = Section(
         CommandEntry(
             "probe", "Walk the path from a topic to an answer, and time it.", ("stream", "client")
         ),
+        CommandEntry(
+            "console", "Show in a browser what is fresh, what is not, and why.", ("client",)
+        ),
     ),
 )
 """What runs until it is stopped."""

@@ -32,8 +32,12 @@ def load_client() -> None:
         importlib.import_module("freshet_client")
 
 
-def ask_freshness(target: str) -> "Freshness":
+def ask_freshness(target: str, seconds: float = TIMEOUT_SECONDS) -> "Freshness":
     """Return what a server says of its freshness.
+
+    Args:
+        target: HOST:PORT of its gRPC.
+        seconds: the longest wait.
 
     Raises:
         ClientError: it says nothing.
@@ -43,7 +47,7 @@ def ask_freshness(target: str) -> "Freshness":
     from freshet_client import Access, RetrievalClient  # noqa: PLC0415
 
     with RetrievalClient(
-        target, timeout_seconds=TIMEOUT_SECONDS, retry=None, access=Access.from_environment()
+        target, timeout_seconds=seconds, retry=None, access=Access.from_environment()
     ) as client:
         return client.freshness()
 

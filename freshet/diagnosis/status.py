@@ -1,7 +1,8 @@
 """Asks every process at once, and says how each is."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -10,24 +11,49 @@ from freshet.diagnosis.refresher import refresher_status
 from freshet.diagnosis.server import ask_freshness, load_client, server_status
 from freshet.diagnosis.stream import stream_status
 from freshet.diagnosis.tuner import tuner_status
-from freshet.probe import gather, scrape
+from freshet.probe import TIMEOUT_SECONDS, Samples, Scrape, gather, scrape
 from freshet.terminal.output import duration
 
 # Seconds since the snapshot of what is served, as in FreshetEmbeddingsStale.
 _MOST_SNAPSHOT_SECONDS = 1800.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What all processes said at one moment.
+
+    Attributes:
+        at_seconds: when, seconds since 1970.
+        processes: how each is.
+        samples: the metrics of those that answered, by address.
+    """
+
+    at_seconds: float
+    processes: Sequence[ProcessStatus]
+    samples: Mapping[str, Samples]
+
+
 def read_status(targets: Targets) -> list[ProcessStatus]:
-    """Ask every process; none of them has to answer, and none is waited for longer than
-    `freshet.probe.TIMEOUT_SECONDS`.
+    """Return how every process is; see `look_at`."""
+    return [*look_at(targets).processes]
+
+
+def look_at(targets: Targets, seconds: float = TIMEOUT_SECONDS) -> Look:
+    """Ask every process at once; none of them has to answer.
+
+    Args:
+        targets: where they are.
+        seconds: the longest wait for all of them together.
     """
     questions: dict[str, Callable[[], Any]] = {
-        address: partial(scrape, address)
+        address: partial(scrape, address, seconds)
         for address in {*targets.streams, targets.tuner, targets.refresher, *targets.servers}
     }
-    questions |= {f"grpc {target}": partial(ask_freshness, target) for target in targets.targets}
+    questions |= {
+        f"grpc {target}": partial(ask_freshness, target, seconds) for target in targets.targets
+    }
     load_client()
-    found, now = gather(questions), time.time()
+    found, now = gather(questions, seconds), time.time()
     streams = [
         stream_status(name, address, found[address], now)
         for name, address in _named("stream", targets.streams)
@@ -41,7 +67,8 @@ def read_status(targets: Targets) -> list[ProcessStatus]:
     servers = [_with_old_snapshot(server, streams) for server in servers]
     tuner = tuner_status(targets.tuner, found[targets.tuner], now)
     refresher = refresher_status(targets.refresher, found[targets.refresher], servers, tuner)
-    return [*streams, tuner, refresher, *servers]
+    samples = {name: each.samples for name, each in found.items() if isinstance(each, Scrape)}
+    return Look(at_seconds=now, processes=[*streams, tuner, refresher, *servers], samples=samples)
 
 
 def is_well(processes: Sequence[ProcessStatus]) -> bool:

@@ -23,10 +23,10 @@ from server.settings import ServerSettings
 from stream.clock import now_ms
 from stream.signals.lag import Lag
 from testing.processes.metrics_endpoint import serving_metrics
+from testing.processes.told_shop import ToldShop
 from testing.retrieval_server import wait_until
 from testing.small_generations import Artifacts, make_catalogue
 from tests.freshet.conftest import ROOT
-from tests.freshet.diagnosis.conftest import Shop
 
 _RUNBOOK = (ROOT / "docs" / "operations.md").read_text("utf-8")
 
@@ -46,52 +46,52 @@ def said(found: Mapping[str, ProcessStatus]) -> str:
     return "\n".join(f"{problem.text}\n{problem.step}" for problem in problems)
 
 
-def _broker_killed(shop: Shop) -> None:
+def _broker_killed(shop: ToldShop) -> None:
     for stream in shop.streams:
         shop.lag(stream, silent_seconds=8.0)
         stream.set_broker("kafka:9092", "kafka:9092: Connection refused")
 
 
-def _broker_paused(shop: Shop) -> None:
+def _broker_paused(shop: ToldShop) -> None:
     for stream in shop.streams:
         shop.lag(stream, silent_seconds=8.0)
         stream.set_broker("kafka:9092", "kafka:9092 accepts connections and does not answer")
 
 
-def _partition_stuck(shop: Shop) -> None:
+def _partition_stuck(shop: ToldShop) -> None:
     place = ("clicks", 1)
     shop.lag(
         shop.streams[1], records={place: 132}, seconds={place: 45.0}, stuck_seconds={place: 45.0}
     )
 
 
-def _partition_without_leader(shop: Shop) -> None:
+def _partition_without_leader(shop: ToldShop) -> None:
     shop.streams[1].set_feeds(num_bytes=1, new_gaps=0, reflected_ms=now_ms() - 90_000)
 
 
-def _poison_burst(shop: Shop) -> None:
+def _poison_burst(shop: ToldShop) -> None:
     shop.streams[0].count_quarantined({"malformed": 300})
 
 
-def _producer_ahead(shop: Shop) -> None:
+def _producer_ahead(shop: ToldShop) -> None:
     shop.streams[0].count_quarantined({"absurd_timestamp": 250})
 
 
-def _worker_slow(shop: Shop) -> None:
+def _worker_slow(shop: ToldShop) -> None:
     shop.lag(shop.streams[2], offset=3600.0)
 
 
-def _worker_ahead_and_broker_dead(shop: Shop) -> None:
+def _worker_ahead_and_broker_dead(shop: ToldShop) -> None:
     shop.lag(shop.streams[2], offset=-3600.0, silent_seconds=20.0)
 
 
-def _gate_refuses(shop: Shop) -> None:
+def _gate_refuses(shop: ToldShop) -> None:
     shop.tuner.failed(
         reason="GateRefused", now_seconds=time.time(), run_seconds=1.0, detail="MRR fell by 40%"
     )
 
 
-def _artifacts_read_only(shop: Shop) -> None:
+def _artifacts_read_only(shop: ToldShop) -> None:
     shop.tuner.failed(
         reason="ArtifactError",
         now_seconds=time.time(),
@@ -102,7 +102,7 @@ def _artifacts_read_only(shop: Shop) -> None:
     shop.refresher.behind(trouble, gaps=0, clock_ahead_seconds=0.0)
 
 
-def _disk_nearly_full(shop: Shop) -> None:
+def _disk_nearly_full(shop: ToldShop) -> None:
     for name, value in (("free", 2e6), ("size", 100e9)):
         gauge = Gauge(
             f"freshet_disk_{name}_bytes", "", ["folder"], registry=shop.registries["tuner"]
@@ -110,7 +110,7 @@ def _disk_nearly_full(shop: Shop) -> None:
         gauge.labels("artifacts").set(value)
 
 
-def _sst_flipped(shop: Shop) -> None:
+def _sst_flipped(shop: ToldShop) -> None:
     shop.tuner.failed(
         reason="StoreUnreadable",
         now_seconds=time.time(),
@@ -119,7 +119,7 @@ def _sst_flipped(shop: Shop) -> None:
     )
 
 
-def _newest_clicks(shop: Shop, queries: int, mean: float, high: float) -> None:
+def _newest_clicks(shop: ToldShop, queries: int, mean: float, high: float) -> None:
     keys = [(segment, figure) for segment in ("all", "known") for figure in ("mrr", "recall_10")]
     shop.tuner.answers_newest(
         [("all", queries), ("known", queries)],
@@ -128,11 +128,11 @@ def _newest_clicks(shop: Shop, queries: int, mean: float, high: float) -> None:
     )
 
 
-def _answers_got_worse(shop: Shop) -> None:
+def _answers_got_worse(shop: ToldShop) -> None:
     _newest_clicks(shop, 400, mean=-0.3, high=-0.1)
 
 
-def _corrupt_generation(shop: Shop) -> None:
+def _corrupt_generation(shop: ToldShop) -> None:
     catalogue = make_catalogue(30, ["lamp"])
     catalogue.created_ms = now_ms() + 5000
     generation = shop.artifacts.write(catalogue)
@@ -141,57 +141,57 @@ def _corrupt_generation(shop: Shop) -> None:
     wait_until(lambda: _refused(shop), "its refusal")
 
 
-def _refused(shop: Shop) -> float | None:
+def _refused(shop: ToldShop) -> float | None:
     return shop.registries["server"].get_sample_value("freshet_server_newest_refused")
 
 
-def _port_of_a_stranger(shop: Shop) -> None:
+def _port_of_a_stranger(shop: ToldShop) -> None:
     shop.kill("stream")
     shop.registries["stream"] = CollectorRegistry()
     shop.serve("stream")
 
 
-def _port_of_another(shop: Shop) -> None:
+def _port_of_another(shop: ToldShop) -> None:
     shop.kill("stream")
     shop.registries["stream"] = shop.registries["tuner"]
     shop.serve("stream")
 
 
-def _topic_truncated(shop: Shop) -> None:
+def _topic_truncated(shop: ToldShop) -> None:
     shop.streams[0].count_lost("clicks", 540)
 
 
-def _topic_recreated(shop: Shop) -> None:
+def _topic_recreated(shop: ToldShop) -> None:
     shop.streams[0].count_recreated("clicks")
 
 
-def _refresher_dead(shop: Shop) -> None:
+def _refresher_dead(shop: ToldShop) -> None:
     shop.kill("refresher")
 
 
-def _quarantine_away(shop: Shop) -> None:
+def _quarantine_away(shop: ToldShop) -> None:
     shop.streams[0].set_quarantine_waiting(12.0)
 
 
-def _registry_away(shop: Shop) -> None:
+def _registry_away(shop: ToldShop) -> None:
     shop.streams[0].set_registry_waiting(12.0)
 
 
-def _batch_skipped(shop: Shop) -> None:
+def _batch_skipped(shop: ToldShop) -> None:
     shop.streams[0].count_skipped("clicks", "damaged", 7)
 
 
-def _streams_killed(shop: Shop) -> None:
+def _streams_killed(shop: ToldShop) -> None:
     for name in ("stream", "stream-2", "stream-3"):
         shop.kill(name)
 
 
-def _no_owner(shop: Shop) -> None:
+def _no_owner(shop: ToldShop) -> None:
     for stream in shop.streams:
         stream.set_group(num_members=2, num_without_owner=4)
 
 
-FAULTS: dict[str, tuple[Callable[[Shop], None], str, str, tuple[str, ...]]] = {
+FAULTS: dict[str, tuple[Callable[[ToldShop], None], str, str, tuple[str, ...]]] = {
     "broker killed": (
         _broker_killed,
         "stream 1",
@@ -350,7 +350,7 @@ FAULTS: dict[str, tuple[Callable[[Shop], None], str, str, tuple[str, ...]]] = {
 """By name: how it is made, which process tells, under which heading, in which words."""
 
 
-def test_a_healthy_hour_is_quiet(shop: Shop) -> None:
+def test_a_healthy_hour_is_quiet(shop: ToldShop) -> None:
     """Every process answers, each its own name, and nothing is wrong."""
     found = shop.look()
 
@@ -360,7 +360,7 @@ def test_a_healthy_hour_is_quiet(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_named_with_its_cause_and_the_next_step(shop: Shop, fault: str) -> None:
+def test_a_fault_is_named_with_its_cause_and_the_next_step(shop: ToldShop, fault: str) -> None:
     """By the process that has it, under a heading of the runbook, in bounded time."""
     make, process, runbook, words = FAULTS[fault]
     make(shop)
@@ -379,7 +379,7 @@ def test_a_fault_is_named_with_its_cause_and_the_next_step(shop: Shop, fault: st
             assert f"\n### {problem.runbook}\n" in _RUNBOOK
 
 
-def test_how_answers_do_is_told_and_noise_is_no_fault(shop: Shop) -> None:
+def test_how_answers_do_is_told_and_noise_is_no_fault(shop: ToldShop) -> None:
     """Figures with their bounds; too few clicks are said to be too few."""
     _newest_clicks(shop, 400, mean=-0.1, high=0.02)
     enough = shop.look()
@@ -406,7 +406,7 @@ def test_a_generation_unlike_the_one_before_is_named() -> None:
     assert "20% of the first pages" in problem.text
 
 
-def test_a_shop_at_night_is_quiet(shop: Shop) -> None:
+def test_a_shop_at_night_is_quiet(shop: ToldShop) -> None:
     """Nothing has happened for nine hours: events, graph and generation are old, and
     nothing is wrong, since the stream and the refresher go on vouching for it.
     """
@@ -426,7 +426,7 @@ def test_a_shop_at_night_is_quiet(shop: Shop) -> None:
     assert wrong(shop.look()) == {}
 
 
-def test_a_night_without_a_refresher_is_quiet(shop: Shop, tmp_path: Path) -> None:
+def test_a_night_without_a_refresher_is_quiet(shop: ToldShop, tmp_path: Path) -> None:
     """The snapshot gets old, and no event came since: nothing is missing."""
     artifacts = Artifacts(tmp_path / "others")
     catalogue = make_catalogue(20, ["lamp"])
@@ -456,7 +456,7 @@ def test_a_night_without_a_refresher_is_quiet(shop: Shop, tmp_path: Path) -> Non
     assert busy == {"server": ["FreshetEmbeddingsStale"]}
 
 
-def test_a_backfill_of_last_year_is_quiet(shop: Shop) -> None:
+def test_a_backfill_of_last_year_is_quiet(shop: ToldShop) -> None:
     """Many records wait, of events that are a year old, and they move."""
     year_ms = 365 * 86_400_000
     for number, stream in enumerate(shop.streams):
@@ -473,7 +473,7 @@ def test_a_backfill_of_last_year_is_quiet(shop: Shop) -> None:
     assert wrong(shop.look()) == {}
 
 
-def test_an_endpoint_that_drips_holds_nobody(shop: Shop, free_port: Callable[[], int]) -> None:
+def test_an_endpoint_that_drips_holds_nobody(shop: ToldShop, free_port: Callable[[], int]) -> None:
     """A byte a moment keeps a connection alive; the look ends all the same."""
     begun = threading.Event()
 
@@ -505,7 +505,7 @@ def test_an_endpoint_that_drips_holds_nobody(shop: Shop, free_port: Callable[[],
     assert seconds < 2 * TIMEOUT_SECONDS
 
 
-def test_a_process_with_another_clock_is_told(shop: Shop) -> None:
+def test_a_process_with_another_clock_is_told(shop: ToldShop) -> None:
     """By the time of its answer."""
     shop.kill("tuner")
     with serving_metrics(shop.at["tuner"], shop.registries["tuner"], clock_ahead_seconds=3600):
@@ -515,7 +515,7 @@ def test_a_process_with_another_clock_is_told(shop: Shop) -> None:
     assert "1 h 00 min ahead of this machine's" in said(found)
 
 
-def test_facts_are_plain_numbers_and_words(shop: Shop) -> None:
+def test_facts_are_plain_numbers_and_words(shop: ToldShop) -> None:
     """So that they are JSON: no NaN, which many parsers refuse."""
     for each in shop.look().values():
         for value in each.facts.values():
@@ -528,7 +528,7 @@ def test_facts_are_plain_numbers_and_words(shop: Shop) -> None:
     [(600.0, 2000.0, False), (600.0, 2200.0, True), (1.0, 200.0, False), (1.0, 400.0, True)],
 )
 def test_a_tuner_is_stalled_after_three_periods_and_a_training(
-    shop: Shop, every: float, seconds: float, is_stalled: bool
+    shop: ToldShop, every: float, seconds: float, is_stalled: bool
 ) -> None:
     """A training may take longer than a short period."""
     shop.tuner.started(every)

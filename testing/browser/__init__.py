@@ -1,0 +1,1 @@
+"""A real headless Chromium that looks at pages."""
