@@ -9,7 +9,7 @@ from deploy.asyncapi.document import PATH, text
 from stream.events.formats.table import FORMATS
 from stream.events.sniffer import UNMAPPED
 from stream.events.types import Rejection
-from stream.quarantine.records import headers_of
+from stream.quarantine.headers import headers_of
 from stream.reasons import REASONS
 from stream.settings import StreamSettings
 from testing.records import record
@@ -70,7 +70,7 @@ def test_headers_of_rejected_records_are_named(found: Any) -> None:
     for each in (rejected, record(None)):
         written |= {
             name
-            for name, _ in headers_of(Rejection(record=each, reason="malformed", detail="d"), 1)
+            for name, _ in headers_of(Rejection(record=each, reason="malformed", detail="d"), 1, "group")
         }
 
     assert written <= headers["properties"].keys()

@@ -12,7 +12,7 @@ from stream.kafka.producer import RecordProducer
 from stream.metrics import StreamMetrics
 from stream.quarantine.file import FILE_NAME, FileQuarantine, read_quarantine
 from stream.settings import KAFKA_CLIENTS, StreamSettings
-from stream.sources.topics import KafkaSource
+from stream.sources.topics.source import KafkaSource
 from stream.worker import WorkerTotals, run_worker
 from testing.histories import NOON_MS, dump
 from testing.oracle import Oracle, assert_same_dump
