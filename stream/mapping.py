@@ -45,15 +45,16 @@ class FieldSource:
     Attributes:
         paths: the first one at which there is something counts.
         constant: the value of every record; None: it is at a path.
+        label: the paths for people, as a rejection names them.
     """
 
     paths: tuple[FieldPath, ...] = ()
     constant: Any = None
+    label: str = field(init=False, compare=False)
 
-    @property
-    def label(self) -> str:
-        """The paths for people, as a rejection names them."""
-        return " or ".join(map(".".join, self.paths)) if self.paths else "a constant"
+    def __post_init__(self) -> None:
+        label = " or ".join(map(".".join, self.paths)) if self.paths else "a constant"
+        object.__setattr__(self, "label", label)  # made once: each record asks for it
 
 
 @dataclass(frozen=True, slots=True)

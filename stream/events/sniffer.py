@@ -115,18 +115,19 @@ def _read_event_natively(values: Sequence[Any], rows: Rows) -> tuple[RawColumns,
     return columns, rows if is_marked else unread
 
 
-def event_json(read: ReadObject, read_columns: ReadColumns) -> Format:
+def event_json(read: ReadObject, read_columns: ReadColumns, mark: bytes = b"") -> Format:
     """Return the format of an event in JSON.
 
     Args:
         read: reads what is no plain neutral line, with what change capture wrote around
             it taken away.
         read_columns: reads many at once.
+        mark: what lines have that are tried as neutral ones.
     """
 
     def decode(value: bytes, limits: Limits) -> Content:
         # Tried first is what nearly every line is, which spares the look at its keys.
-        content = plain_content(value, limits)
+        content = plain_content(value, limits) if mark in value else None
         return read(inserted(json_object(value)), limits) if content is None else content
 
     return Format(
@@ -134,7 +135,7 @@ def event_json(read: ReadObject, read_columns: ReadColumns) -> Format:
         content_types=("application/json",),
         decode=decode,
         read_columns=read_columns,
-        read_natively=_read_event_natively,
+        read_natively=None if mark else _read_event_natively,
     )
 
 
@@ -182,9 +183,15 @@ SOURCE_FORMATS = (
 )
 """What JSON is by what its source holds, beside the formats of the table."""
 
-# Freshet's own forms are read by columns, whatever is mapped.
+# Freshet's own forms are read by columns, whatever is mapped; other lines are not tried
+# in vain, which costs as much as reading them.
+_OWN_MARK = b'"ts_ms"'
 _OWN_COLUMNS = columns_reader(
-    {b'"specversion"': cloudevents.read_columns, b"": neutral.read_columns}
+    {
+        b'"specversion"': cloudevents.read_columns,
+        _OWN_MARK: neutral.read_columns,
+        b"": lambda values, rows: (neutral.read_columns(values, [])[0], rows),
+    }
 )
 
 
@@ -219,5 +226,5 @@ def format_set(mappings: Mappings) -> FormatSet:
     formats.append(item_json(envelopes.items, read_one))
     if mapped is not None:
         read_event = in_envelope_or_bare(envelopes.events, mapped)
-        formats.append(event_json(read_event, _OWN_COLUMNS))
+        formats.append(event_json(read_event, _OWN_COLUMNS, _OWN_MARK))
     return FormatSet((*UNMAPPED.formats, *formats), binary_reader(readers), named)

@@ -98,6 +98,11 @@ class RegistryClient:
         try:
             with SchemaRegistryClient(self._options) as client:
                 return getattr(client, method)(*arguments, **options)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise RegistryUnavailable(
+                f"what answers at {self._url} is no schema registry; check "
+                "stream.schema_registry_url"
+            ) from error
         except SchemaRegistryError as error:
             if error.http_status_code == _NOT_FOUND and error.error_code in _UNKNOWN:
                 raise SchemaUnknown(str(error.error_message)) from None

@@ -114,9 +114,12 @@ class Schemas:
             framed = self._cut(framed, length, values, content_types)
         for row in framed:
             try:
-                content_type, values[row] = self.unframed(values[row] or b"")
+                content_type, value = self.unframed(values[row] or b"")
             except Rejected:
                 continue
+            if value.startswith(MAGIC):  # a frame in a frame, which is taken away once
+                continue
+            values[row] = value
             if content_type is not None:
                 content_types[row] = content_type
         return replace(batch, values=values, content_types=content_types)
@@ -129,7 +132,7 @@ class Schemas:
         for row in rows:
             value = values[row] or b""
             content_type = self._plain.get(value[:length], _UNSEEN)
-            if content_type is _UNSEEN:
+            if content_type is _UNSEEN or value[length : length + 1] == MAGIC:
                 others.append(row)
                 continue
             values[row] = value[length:]

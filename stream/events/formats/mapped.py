@@ -180,9 +180,13 @@ def _time(
     """Return a time in UTC epoch milliseconds; 0: there is none, and need not be."""
     label = f"time ({source.label})"
     value = fields.bare(value_at(source, found))
-    number = None if unit == "ms" else _number(value)
-    if number is not None:
-        return math.floor(number * TIME_UNITS[unit])
+    if unit != "ms":
+        factor = TIME_UNITS[unit]
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value * factor.numerator // factor.denominator
+        number = _number(value)
+        if number is not None:
+            return math.floor(number * factor)
     try:
         return fields.time({label: value}, label, default=None if is_required else 0)
     except Rejected as rejected:

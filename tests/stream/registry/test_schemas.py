@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.text_format import Parse
 
 from protos import events_v1_pb2 as pb
 from stream.actions import Action
@@ -210,7 +212,7 @@ def test_frames_are_taken_away_by_the_thousand(
         framing.protobuf(batch()),
     )
     (avro,) = framing.avro(LINE, NEUTRAL)
-    bad = [b"\0\0\0\0\x63x", b"\0", single[:-2], b"", avro + b"x"]
+    bad = [b"\0\0\0\0\x63x", b"\0", single[:-2], b"", avro + b"x", single[:6] + single]
     values = [single, avro, *bad, batched, framing.json(NEUTRAL), event(), single]
     found = records([(EVENT if value == event() else "", value) for value in values])
     frames = open_registry(settings)
@@ -222,7 +224,7 @@ def test_frames_are_taken_away_by_the_thousand(
         expected = [full.decode(found.record(row), NOW_MS) for row in range(len(found))]
         rows = Counter(decoded.events.row.tolist())
         assert rows == +Counter({row: len(each.events) for row, each in enumerate(expected)})
-        assert {each.record.offset for each in decoded.rejections} == {2, 3, 4, 5, 6}
+        assert {each.record.offset for each in decoded.rejections} == {2, 3, 4, 5, 6, 7}
         assert sorted(decoded.rejections, key=repr) == sorted(
             (rejection for each in expected for rejection in each.rejections), key=repr
         )
@@ -256,7 +258,12 @@ def test_a_registry_that_is_away_is_no_fault_of_records(
     decoder = Decoder(settings, open_registry(settings))
     assert decoder.decode(record(known), NOW_MS).events == [CLICK]
 
-    for status, words in ((500, "HTTP status 500"), (401, "password"), (404, "path")):
+    for status, words in (
+        (500, "HTTP status 500"),
+        (401, "password"),
+        (404, "path"),
+        (200, "no schema"),
+    ):
         registry.status = status
         with pytest.raises(RegistryUnavailable, match=words):
             decoder.decode(record(new), NOW_MS)
@@ -320,6 +327,41 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Any) -> None:
         open_registry(StreamSettings(**user))  # type: ignore[arg-type]
     with pytest.raises(SettingsInvalid, match=r"schema_registry_ca_location: .*none"):
         open_registry(StreamSettings(**url, schema_registry_ca_location=none))  # type: ignore[arg-type]
+
+
+def test_schemas_may_refer_to_others(registry: SchemaRegistry, settings: StreamSettings) -> None:
+    """In Avro by name, in Protobuf by what they import; those refer further."""
+    named = {"type": "record", "name": "shop.Id", "fields": [{"name": "item_id", "type": "string"}]}
+    registry.register("id", "AVRO", json.dumps(named))
+    reference = {"name": "shop.Id", "subject": "id", "version": 1}
+    outer = {
+        "type": "record",
+        "name": "shop.Row",
+        "fields": [{"name": "id", "type": "shop.Id"}, {"name": "title", "type": "string"}],
+    }
+    schema_id = registry.register("row", "AVRO", json.dumps(outer), [reference])
+    mapping = replace(settings, mapping={"item": {"item_id": "id.item_id"}})
+    value = b"\0" + schema_id.to_bytes(4, "big") + b"\x04i1\x02T"
+    found = _decoded(value, mapping, source="freshet.catalog")
+    assert found.events == [CatalogItem(item_id="i1", title="T")]
+
+    files = {
+        "a.proto": 'name: "a" package: "s" syntax: "proto3" message_type { name: "A" field '
+        '{ name: "item_id" number: 1 type: TYPE_STRING } }',
+        "b.proto": 'name: "b" package: "s" syntax: "proto3" dependency: "a.proto" message_type '
+        '{ name: "B" field { name: "a" number: 1 type: TYPE_MESSAGE type_name: ".s.A" } }',
+        "c.proto": 'name: "c" package: "s" syntax: "proto3" dependency: "b.proto" message_type '
+        '{ name: "C" field { name: "b" number: 1 type: TYPE_MESSAGE type_name: ".s.B" } }',
+    }
+    references: list[dict[str, object]] = []
+    for name, text in files.items():
+        packed = b64encode(Parse(text, FileDescriptorProto()).SerializeToString()).decode()
+        schema_id = registry.register(name, "PROTOBUF", packed, references)
+        references = [{"name": name, "subject": name, "version": 1}]
+    mapping = replace(settings, mapping={"item": {"item_id": "b.a.item_id"}})
+    value = b"\0" + schema_id.to_bytes(4, "big") + b"\0" + b"\x0a\x06\x0a\x04\x0a\x02i1"
+    found = _decoded(value, mapping, source="freshet.catalog")
+    assert [each.item_id for each in found.events] == ["i1"]  # type: ignore[union-attr]
 
 
 def test_a_circle_of_references_ends(registry: SchemaRegistry, settings: StreamSettings) -> None:
