@@ -35,7 +35,7 @@ test: setup  ## Run every test, against a real Kafka (ARGS="-k NAME")
 	@[ -n "$${FRESHET_TEST_KAFKA:-}" ] || $(BIN)/python -m deploy.kafka.jars
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
 
-check: setup  ## Check format, lint, types, imports, stubs, contracts, alert rules, changelog
+check: setup  ## Check format, lint, types, imports, stubs, contracts, alert rules, chart, changelog
 	@$(BIN)/ruff format --check --quiet . || { echo "check: run $(BIN)/ruff format ."; exit 1; }
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -44,6 +44,7 @@ check: setup  ## Check format, lint, types, imports, stubs, contracts, alert rul
 	@deploy/check_protos.sh
 	@deploy/check_asyncapi.sh
 	@deploy/check_alerts.sh
+	@deploy/check_chart.sh
 	@$(BIN)/python deploy/check_changelog.py
 
 bench: setup  ## Measure (ARGS="--help")

@@ -36,13 +36,19 @@ def render(settings: Settings) -> Mapping[str, str]:
     Raises:
         MixinError: a source is wrong.
     """
+    operator = {
+        "prometheusrule.yaml": _yaml([prometheus_rule(settings)]),
+        "servicemonitors.yaml": _yaml(service_monitors(settings)),
+    }
+    pages = {f"dashboards/{page.uid}.json": to_json(page) for page in dashboards(settings)}
     return {
         "alerts.yml": _yaml([{"groups": groups(settings)}]),
         "prometheus.yml": _yaml([prometheus(settings)]),
         "alertmanager.yml": _yaml([alertmanager(settings)]),
-        "kubernetes/prometheusrule.yaml": _yaml([prometheus_rule(settings)]),
-        "kubernetes/servicemonitors.yaml": _yaml(service_monitors(settings)),
-        **{f"grafana/dashboards/{page.uid}.json": to_json(page) for page in dashboards(settings)},
+        **{f"kubernetes/{name}": text for name, text in operator.items()},
+        **{f"grafana/{name}": text for name, text in pages.items()},
+        # A chart can read files of its own folder alone.
+        **{f"helm/freshet/files/{name}": text for name, text in (operator | pages).items()},
     }
 
 

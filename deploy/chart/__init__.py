@@ -1,0 +1,1 @@
+"""Generates what the Helm chart takes from Freshet: its schema, its topics."""
