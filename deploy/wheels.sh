@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Builds the three wheels, installs them into a clean environment at the tested versions, and runs the demo from an empty
+# folder, so that nothing comes from the source tree. Usage: deploy/wheels.sh [PYTHON...]   (default: that of .venv)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+root=$PWD
+uv=$root/.venv/bin/uv
+wheels=$root/.tools/wheels
+export UV_LINK_MODE=${UV_LINK_MODE:-hardlink} UV_NO_PROGRESS=1
+
+fail() {
+    echo "wheels: $1" >&2
+    exit 1
+}
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+rm -rf "$wheels" build clients/python/build native/build
+for python in "${@:-$root/.venv/bin/python}"; do
+    version=$("$python" -c 'import sys; print("{}.{}".format(*sys.version_info))') || fail "$python does not run"
+    started=$SECONDS
+    # The native library is built for each Python; the others are the same for all.
+    for source in . clients/python native; do
+        "$uv" build --quiet --wheel --python "$python" --build-constraints constraints.txt --out-dir "$wheels/$version" "$source" ||
+            fail "$source does not become a wheel with Python $version"
+    done
+    "$uv" venv --quiet --python "$python" "$scratch/$version"
+    built=("$wheels/$version"/freshet-[0-9]*.whl "$wheels/$version"/freshet_client-*.whl "$wheels/$version"/freshet_native-*.whl)
+    "$uv" pip install --quiet --python "$scratch/$version/bin/python" --constraints constraints.txt \
+        --build-constraints constraints.txt "${built[0]}[all,native]" "${built[@]:1}" ||
+        fail "the wheels do not install with Python $version"
+    mkdir "$scratch/empty-$version"
+    (
+        cd "$scratch/empty-$version"
+        "$scratch/$version/bin/python" - "$root" <<'PYTHON'
+import importlib
+import sys
+from pathlib import Path
+
+for name in ("freshet", "freshet_client", "freshet_native", "protos", "stream", "model", "server"):
+    path = Path(importlib.import_module(name).__file__)
+    assert "site-packages" in path.parts and not path.is_relative_to(sys.argv[1]), f"{name} comes from {path}"
+PYTHON
+        "$scratch/$version/bin/freshet" demo >demo.txt 2>demo.err || {
+            tail -n 20 demo.txt demo.err >&2
+            fail "the demo fails with Python $version"
+        }
+        grep -q "has learned it" demo.txt || fail "the demo with Python $version does not end as it should"
+    )
+    echo "wheels: Python $version: installed, and the demo ran ($((SECONDS - started)) s)"
+done
