@@ -25,7 +25,7 @@ def name_process(registry: CollectorRegistry, process: str) -> None:
 
     Args:
         registry: what the process serves.
-        process: stream, tuner, refresher, server or probe.
+        process: stream, tuner, refresher, server, probe or sink.
     """
     Gauge(
         "freshet_build_info",

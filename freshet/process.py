@@ -32,6 +32,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "confluent": ("confluent_kafka",),
     "registry": ("attrs", "authlib", "cachetools", "certifi", "fastavro", "httpx2"),
     "model": ("annoy", "bm25s", "torch", "torch_geometric"),
+    "pgvector": ("psycopg",),
     "client": ("freshet_client", "grpc"),
     "server": ("annoy", "google.rpc", "grpc", "grpc_health", "grpc_reflection", "h11"),
 }

@@ -13,6 +13,8 @@
     ├── TrainingRefused          the snapshot cannot be trained on
     ├── TrainingFailed           training went wrong (retriable)
     ├── TrainingCancelled          the caller cancelled training (retriable)
+    ├── SinkUnavailable          the database of a sink does not answer (retriable)
+    ├── SinkRefused              the database of a sink cannot be used
     ├── RankLost                 a rank of a training cannot go on (retriable)
     ├── RankFailed               the first rank of a training ended with an error
     ├── EvaluationRefused        the log has nothing to evaluate on
@@ -123,6 +125,22 @@ class TrainingCancelled(ModelError):
     """
 
     retriable = True
+
+
+class SinkUnavailable(ModelError):
+    """The database that a sink writes to does not answer, or is busy.
+
+    Check address, password and server: the sink tries again at each look.
+    """
+
+    retriable = True
+
+
+class SinkRefused(ModelError):
+    """The database that a sink writes to cannot be used as it is.
+
+    Do what the message says: pgvector is missing, rights are, or another sink writes.
+    """
 
 
 class RankLost(ModelError):

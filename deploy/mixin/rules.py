@@ -12,7 +12,17 @@ from deploy.mixin.stages import stage_group
 Group = dict[str, Any]
 
 _FOLDER = Path(__file__).parent / "rules"
-_COMPONENTS = ("broker", "input", "stream", "tuner", "refresher", "server", "probe", "system")
+_COMPONENTS = (
+    "broker",
+    "input",
+    "stream",
+    "tuner",
+    "refresher",
+    "server",
+    "probe",
+    "sink",
+    "system",
+)
 """Values of the label `component`: where it is wrong."""
 
 _ROLES = ("outage", "symptom")

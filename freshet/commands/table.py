@@ -54,6 +54,7 @@ SERVICES = Section(
             "Answer queries over gRPC from the newest generation.",
             ("server",),
         ),
+        CommandEntry("sink", "Keep PostgreSQL with pgvector as fresh as answers.", ("pgvector",)),
         CommandEntry(
             "probe", "Walk the path from a topic to an answer, and time it.", ("stream", "client")
         ),

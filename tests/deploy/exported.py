@@ -6,6 +6,7 @@ from freshet.metrics import name_process, watch_disks
 from freshet.prober.metrics import ProbeMetrics
 from model.metrics import TunerMetrics
 from model.refresher.metrics import RefresherMetrics
+from model.sink.metrics import SinkMetrics
 from server.metrics import (
     CallMetrics,
     IndexMetrics,
@@ -19,11 +20,12 @@ _SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_
 
 
 def exported() -> set[str]:
-    """The series names that the four processes serve."""
+    """The series names that the processes serve."""
     registry = CollectorRegistry()
     name_process(registry, "stream")
     watch_disks(registry, {})
     ProbeMetrics(registry)
+    SinkMetrics(registry)
     StreamMetrics(registry)
     TunerMetrics(registry)
     RefresherMetrics(registry)

@@ -9,10 +9,13 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from deploy.kafka.broker import free_port
 from stream.quarantine.file import FILE_NAME
-from testing.retrieval_server import serving
+from testing.processes.postgres import LocalPostgres
+from testing.retrieval_server import serving, wait_until
 
 _EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 _PROGRAMS = {"python": [sys.executable], "freshet": [sys.executable, "-m", "freshet"]}
@@ -90,6 +93,33 @@ def test_a_server_is_asked(folder: Path) -> None:
 
     assert best.split()[1] == "mug-red"
     assert re.fullmatch(r"a known query; all events up to \d+ s ago are reflected", last)
+
+
+def test_postgresql_is_asked(folder: Path) -> None:
+    """What a sink has written answers a known query and a new one, as a server does."""
+    (command,) = _printed_commands("ask_postgres.py")
+    with LocalPostgres() as server:
+        conninfo = server.create("shop")
+        arguments = ["--artifacts", "shop/artifacts", "--database", conninfo]
+        with subprocess.Popen(
+            [*_PROGRAMS["freshet"], "sink", *arguments, "--metrics", f"127.0.0.1:{free_port()}"],
+            cwd=folder,
+        ) as sink:
+            wait_until(lambda: _is_live(conninfo), "the sink has written a generation")
+            replaced = {"host=db dbname=shop": conninfo}
+            known = _run(command, folder, **replaced).splitlines()
+            new = _run([*command[:-1], "mug of red"], folder, **replaced).splitlines()
+            sink.terminate()
+        assert sink.returncode == 0
+
+    assert [line.split()[1] for line in (known[0], new[0])] == ["mug-red", "mug-red"]
+    assert len(known) == len(new) == 10
+
+
+def _is_live(conninfo: str) -> bool:
+    with psycopg.connect(conninfo) as connection:
+        row = connection.execute("SELECT to_regclass('freshet.items') IS NOT NULL").fetchone()
+    return row == (True,)
 
 
 def test_kafka_gets_what_the_stream_accepts(

@@ -22,6 +22,7 @@ from freshet.metrics import name_process, watch_disks
 from freshet.prober.metrics import ProbeMetrics
 from model.metrics import TunerMetrics
 from model.refresher.metrics import RefresherMetrics
+from model.sink.metrics import SinkMetrics
 from server.metrics import (
     CallMetrics,
     IndexMetrics,
@@ -95,6 +96,7 @@ def _metrics() -> Iterator[tuple[str, ...]]:
         IndexMetrics,
         partial(WorkerMetrics, workers=1),
         ProbeMetrics,
+        SinkMetrics,
     )
     for make in makes:
         registry = CollectorRegistry()

@@ -111,6 +111,29 @@ def overview(settings: Settings) -> Dashboard:
                     },
                 ),
             ],
+            "PostgreSQL": [
+                Panel(
+                    title="The sink is behind",
+                    description="Since the database last had all that answers have.",
+                    unit="s",
+                    queries={"{{instance}}": "freshet_sink_behind_seconds"},
+                    thresholds=[Threshold(1800, "FreshetSinkBehind", "ticket")],
+                ),
+                Panel(
+                    title="Items",
+                    description="Those that readers of the database see.",
+                    unit="short",
+                    queries={"{{instance}}": "freshet_sink_items"},
+                ),
+                Panel(
+                    title="Looks that failed",
+                    description="In five minutes, by class of error.",
+                    unit="short",
+                    queries={
+                        "{{reason}}": "sum by (reason) (increase(freshet_sink_failures_total[5m]))"
+                    },
+                ),
+            ],
             "What runs": [
                 Panel(
                     title="Processes that answer",
