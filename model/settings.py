@@ -16,6 +16,7 @@ _BOUNDS = {
     "hidden": (1, 65536),
     "num_layers": (1, 8),
     "pretrained_dim": (1, 4096),
+    "walk_dim": (0, 4096),
     "learning_rate": (1e-6, 1.0),
     "content_rate": (0.0, 1000.0),
     "id_rate": (0.0, 1000.0),
@@ -94,6 +95,12 @@ class ModelSettings:
     # (525/703 in place of 523/700) double the index.
     pretrained_dim: int = 64
     """Length of what pretrained text adds to every vector; at most the encoder's."""
+    # Floats; docs/experiments.md has what 32 and 128 give. Twice as many: a quarter
+    # more of index, memory and scan.
+    walk_dim: int = 64
+    """Length of what walks through sessions (query, item, session, item) add to every
+    vector, where that pays; below 2: they add nothing.
+    """
 
     # Chosen with `batch_size`. Twice as much overfits lastfm (114/118 -> 106/112).
     learning_rate: float = 0.0015
@@ -278,6 +285,13 @@ class ModelSettings:
     # By hand: fewer are too noisy. Twice as many: small shops go unjudged for longer.
     gate_min_edges: int = 50
     """Edges below which quality is not compared."""
+
+    @property
+    def most_walk_dim(self) -> int:
+        """Length of what walks through sessions add to a vector where they pay: nothing
+        where sessions are not learnt from, or it has no room for a direction.
+        """
+        return self.walk_dim if self.use_hypergraph and self.walk_dim > 1 else 0
 
     def __post_init__(self) -> None:
         for name, (low, high) in _BOUNDS.items():

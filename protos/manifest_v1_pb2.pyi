@@ -76,7 +76,7 @@ class Counts(_message.Message):
     def __init__(self, facts: _Optional[int] = ..., sessions: _Optional[int] = ..., hyperedges: _Optional[int] = ..., incidences: _Optional[int] = ..., edge_facts: _Optional[int] = ...) -> None: ...
 
 class Generation(_message.Message):
-    __slots__ = ("format_version", "generation_id", "parent", "created_ms", "code_version", "snapshot", "dim", "metric", "num_items", "num_queries", "num_indexed", "seed", "evaluation", "model", "files", "gate", "index", "channels", "context_weight", "context_query_weight", "feedback_weight", "canaries", "pretrained_text")
+    __slots__ = ("format_version", "generation_id", "parent", "created_ms", "code_version", "snapshot", "dim", "metric", "num_items", "num_queries", "num_indexed", "seed", "evaluation", "model", "files", "gate", "index", "channels", "context_weight", "context_query_weight", "feedback_weight", "canaries", "pretrained_text", "session_walk")
     class EvaluationEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -114,6 +114,7 @@ class Generation(_message.Message):
     FEEDBACK_WEIGHT_FIELD_NUMBER: _ClassVar[int]
     CANARIES_FIELD_NUMBER: _ClassVar[int]
     PRETRAINED_TEXT_FIELD_NUMBER: _ClassVar[int]
+    SESSION_WALK_FIELD_NUMBER: _ClassVar[int]
     format_version: int
     generation_id: str
     parent: str
@@ -137,7 +138,8 @@ class Generation(_message.Message):
     feedback_weight: float
     canaries: _containers.RepeatedCompositeFieldContainer[Canary]
     pretrained_text: PretrainedText
-    def __init__(self, format_version: _Optional[int] = ..., generation_id: _Optional[str] = ..., parent: _Optional[str] = ..., created_ms: _Optional[int] = ..., code_version: _Optional[str] = ..., snapshot: _Optional[_Union[SnapshotRef, _Mapping]] = ..., dim: _Optional[int] = ..., metric: _Optional[str] = ..., num_items: _Optional[int] = ..., num_queries: _Optional[int] = ..., num_indexed: _Optional[int] = ..., seed: _Optional[int] = ..., evaluation: _Optional[_Mapping[str, float]] = ..., model: _Optional[_Mapping[str, str]] = ..., files: _Optional[_Iterable[_Union[File, _Mapping]]] = ..., gate: _Optional[_Union[Gate, _Mapping]] = ..., index: _Optional[_Union[Index, _Mapping]] = ..., channels: _Optional[_Iterable[str]] = ..., context_weight: _Optional[float] = ..., context_query_weight: _Optional[float] = ..., feedback_weight: _Optional[float] = ..., canaries: _Optional[_Iterable[_Union[Canary, _Mapping]]] = ..., pretrained_text: _Optional[_Union[PretrainedText, _Mapping]] = ...) -> None: ...
+    session_walk: SessionWalk
+    def __init__(self, format_version: _Optional[int] = ..., generation_id: _Optional[str] = ..., parent: _Optional[str] = ..., created_ms: _Optional[int] = ..., code_version: _Optional[str] = ..., snapshot: _Optional[_Union[SnapshotRef, _Mapping]] = ..., dim: _Optional[int] = ..., metric: _Optional[str] = ..., num_items: _Optional[int] = ..., num_queries: _Optional[int] = ..., num_indexed: _Optional[int] = ..., seed: _Optional[int] = ..., evaluation: _Optional[_Mapping[str, float]] = ..., model: _Optional[_Mapping[str, str]] = ..., files: _Optional[_Iterable[_Union[File, _Mapping]]] = ..., gate: _Optional[_Union[Gate, _Mapping]] = ..., index: _Optional[_Union[Index, _Mapping]] = ..., channels: _Optional[_Iterable[str]] = ..., context_weight: _Optional[float] = ..., context_query_weight: _Optional[float] = ..., feedback_weight: _Optional[float] = ..., canaries: _Optional[_Iterable[_Union[Canary, _Mapping]]] = ..., pretrained_text: _Optional[_Union[PretrainedText, _Mapping]] = ..., session_walk: _Optional[_Union[SessionWalk, _Mapping]] = ...) -> None: ...
 
 class Canary(_message.Message):
     __slots__ = ("query", "is_encoded", "item_id", "title", "cosine")
@@ -164,6 +166,18 @@ class PretrainedText(_message.Message):
     sha256: str
     dim: int
     def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., sha256: _Optional[str] = ..., dim: _Optional[int] = ...) -> None: ...
+
+class SessionWalk(_message.Message):
+    __slots__ = ("dim", "query_scale", "item_scale", "new_item_scale")
+    DIM_FIELD_NUMBER: _ClassVar[int]
+    QUERY_SCALE_FIELD_NUMBER: _ClassVar[int]
+    ITEM_SCALE_FIELD_NUMBER: _ClassVar[int]
+    NEW_ITEM_SCALE_FIELD_NUMBER: _ClassVar[int]
+    dim: int
+    query_scale: float
+    item_scale: float
+    new_item_scale: float
+    def __init__(self, dim: _Optional[int] = ..., query_scale: _Optional[float] = ..., item_scale: _Optional[float] = ..., new_item_scale: _Optional[float] = ...) -> None: ...
 
 class Index(_message.Message):
     __slots__ = ("engine", "search_k", "trials")

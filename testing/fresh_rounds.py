@@ -9,10 +9,12 @@ import torch
 
 from model.artifact.encoder import feature_vectors
 from model.artifact.generation import Generation
+from model.data.graph import whole_graph
 from model.data.texts import item_texts
 from model.data.training_set import build_training_set
 from model.network.network import DualChannelNetwork
 from model.network.whole_graph import Graph
+from model.session_walk import directions
 from model.settings import ModelSettings
 from model.training.layer_states import LayerKeeper
 from model.training.result import HoldoutEdges, TrainedModel
@@ -93,19 +95,65 @@ def full_pass(
         mean = sum(math.log1p(each) * items[item] for item, each in clicked.items()) / share
         moved = queries[query] + generation.feedback_weight * math.log1p(count) * mean
         queries[query] = (moved / np.linalg.norm(moved)).astype(np.float32)
-    block = generation.text_block()
-    if block is None:
-        return queries, items
-    is_known = np.isin(np.arange(arrays.num_queries), arrays.edge_query)
-    of_queries = np.array([queries[text] for text in arrays.query_texts])
-    of_queries = block.extend(of_queries, arrays.query_texts, is_item=False, is_known=is_known)
-    is_known = np.isin(np.arange(arrays.num_items), arrays.edge_item)
-    of_items = np.array([items[item_id] for item_id in arrays.item_ids])
-    of_items = block.extend(of_items, item_texts(arrays), is_item=True, is_known=is_known)
+    of_queries, of_items = _with_blocks(generation, arrays, since, queries, items)
     return (
         dict(zip(arrays.query_texts, of_queries, strict=True)),
         dict(zip(arrays.item_ids, of_items, strict=True)),
     )
+
+
+def _with_blocks(
+    generation: Generation,
+    arrays: GraphArrays,
+    since: GraphArrays,
+    queries: Mapping[str, Float32s],
+    items: Mapping[str, Float32s],
+) -> tuple[Float32s, Float32s]:
+    """Return the vectors of all queries and items of a graph, with what pretrained text
+    and walks through sessions add to them.
+    """
+    of_queries = np.array([queries[text] for text in arrays.query_texts])
+    of_items = np.array([items[item_id] for item_id in arrays.item_ids])
+    has_query = np.isin(np.arange(arrays.num_queries), arrays.edge_query)
+    has_click = np.isin(np.arange(arrays.num_items), arrays.edge_item)
+    if (block := generation.text_block()) is not None:
+        of_queries = block.extend(of_queries, arrays.query_texts, is_item=False, is_known=has_query)
+        of_items = block.extend(of_items, item_texts(arrays), is_item=True, is_known=has_click)
+    if (walk := generation.walk_block) is not None:
+        walks = _walks(generation, arrays, since)
+        of_queries = walk.queries(of_queries, walks[0])
+        of_items = walk.items(of_items, walks[1], has_click)
+    return of_queries, of_items
+
+
+def _walks(
+    generation: Generation, arrays: GraphArrays, since: GraphArrays
+) -> tuple[Float32s, Float32s]:
+    """Return the directions of all queries and items of a graph, by those of a
+    generation's items: one definition after the other, in plain Python.
+    """
+    block = generation.walk_block
+    assert block is not None
+    stored = block.directions_of(np.asarray(generation.item_vectors))
+    ids = [generation.item_ids[row] for row in range(len(generation.item_ids))]
+    of_generation = dict(zip(ids, stored, strict=True))
+    nothing = np.zeros(stored.shape[1], dtype=np.float32)
+    kept = [of_generation.get(item_id, nothing) for item_id in arrays.item_ids]
+    had_session = {since.item_ids[item] for item in since.incidence_item.tolist()}
+    queries = np.zeros((arrays.num_queries, stored.shape[1]), dtype=np.float32)
+    edges = (arrays.edge_query.tolist(), arrays.edge_item.tolist(), arrays.edge_sessions.tolist())
+    for query, item, sessions in zip(*edges, strict=True):
+        queries[query] += math.log1p(sessions) * kept[item]
+    items = np.array(kept)
+    part = whole_graph(arrays)
+    for hyperedge in range(part.num_hyperedges):
+        nodes = part.incidence_node[part.incidence_hyperedge == hyperedge]
+        members = (nodes[nodes >= arrays.num_queries] - arrays.num_queries).tolist()
+        total = sum((kept[item] for item in members), nothing) / len(nodes)
+        for item in members:
+            if arrays.item_ids[item] not in had_session:
+                items[item] += total
+    return directions(queries), directions(items)
 
 
 def _new_clicks(arrays: GraphArrays, since: GraphArrays) -> dict[str, dict[str, int]]:

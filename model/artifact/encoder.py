@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from model.artifact.pretrained.block import TextBlock
 from model.errors import GenerationCorrupt
+from model.session_walk import WalkBlock
 from protos.text import text_features
 from stream.dtypes import Float32s, Int64s
 
@@ -59,6 +60,8 @@ class TextEncoder:
         cuts_words: as in `protos.text.text_features`; False for what was trained
             before words were cut.
         block: what pretrained text adds to a vector; None: nothing.
+        walk: what walks through sessions add to it, which is nothing that a text says;
+            None: not even room for it.
 
     Raises:
         GenerationCorrupt: an array is missing or has another shape than the others
@@ -71,12 +74,14 @@ class TextEncoder:
         *,
         cuts_words: bool = True,
         block: TextBlock | None = None,
+        walk: WalkBlock | None = None,
     ) -> None:
         _check_arrays(arrays)
         self._bag = arrays[BAG]
         self._rows = _rows_of(arrays)
         self._cuts_words = cuts_words
         self._block = block
+        self._walk = walk
         self._towers = {
             tower: tuple(np.asarray(arrays[f"{tower}.{part}"]) for part in TOWER_PARTS)
             for tower in ("query", "item")
@@ -89,8 +94,11 @@ class TextEncoder:
 
     @property
     def vector_dim(self) -> int:
-        """Length of the vectors that texts get, with what pretrained text adds."""
-        return self.dim + (self._block.dim if self._block is not None else 0)
+        """Length of the vectors that texts get, with what pretrained text adds and with
+        room for what sessions do.
+        """
+        blocks = (self._block, self._walk)
+        return self.dim + sum(block.dim for block in blocks if block is not None)
 
     def encode(self, text: str) -> Float32s:
         """Return a query's unit vector ``float32 [vector_dim]``.
@@ -124,13 +132,12 @@ class TextEncoder:
         mean = self._mean_row(text)
         hidden = np.maximum(hidden_weight @ mean + hidden_bias, 0.0)
         vector = unit_rows(mean + out_weight @ hidden + out_bias)
-        if self._block is None:
-            return vector
         is_item = tower == "item"
-        extended: Float32s = self._block.extend(
-            vector[None], [text], is_item=is_item, is_known=False
-        )[0]
-        return extended
+        if self._block is not None:
+            vector = self._block.extend(vector[None], [text], is_item=is_item, is_known=False)[0]
+        if self._walk is not None:
+            vector = self._walk.without_sessions(vector[None], is_item=is_item)[0]
+        return vector
 
     def _contents(self, texts: Sequence[str], tower: Tower) -> Float32s:
         hidden_weight, hidden_bias, out_weight, out_bias = self._towers[tower]

@@ -38,6 +38,7 @@ from model.artifact.private_files import OpenFile, as_it_is
 from model.artifact.strings import StringTable
 from model.context import ContextWeights
 from model.errors import GenerationCorrupt, PretrainedTextUnusable
+from model.session_walk import WalkBlock, WalkScales
 from protos import manifest_v1_pb2 as manifest_pb
 from protos.text import text_key
 from stream.dtypes import Bools, Float32s, Int64s
@@ -162,7 +163,10 @@ class Generation:
             PretrainedTextUnusable: as `text_block`.
         """
         return TextEncoder(
-            self.encoder, cuts_words=not self.has_spaced_words, block=self.text_block()
+            self.encoder,
+            cuts_words=not self.has_spaced_words,
+            block=self.text_block(),
+            walk=self.walk_block,
         )
 
     def text_block(self) -> TextBlock | None:
@@ -193,7 +197,19 @@ class Generation:
     @property
     def network_dim(self) -> int:
         """Length of the network's vectors, which stand first in all others."""
-        return self.manifest.dim - self.manifest.pretrained_text.dim
+        blocks = self.manifest.pretrained_text.dim + self.manifest.session_walk.dim
+        return self.manifest.dim - blocks
+
+    @property
+    def walk_block(self) -> WalkBlock | None:
+        """What walks through sessions add to its vectors; None: nothing."""
+        if not self.manifest.HasField("session_walk"):
+            return None
+        walk = self.manifest.session_walk
+        scales = WalkScales(
+            query=walk.query_scale, item=walk.item_scale, new_item=walk.new_item_scale
+        )
+        return WalkBlock(dim=walk.dim, scales=scales)
 
     @property
     def has_spaced_words(self) -> bool:

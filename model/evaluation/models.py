@@ -168,6 +168,7 @@ def _network(
     pretrains: bool = False,
     drops_edges: bool = True,
     has_pretrained_text: bool = True,
+    walks: bool = True,
 ) -> Fitter:
     def fit_network(task: FitTask) -> tuple[Ranker, dict[str, float]]:
         """Train on everything before the test.
@@ -181,6 +182,7 @@ def _network(
             edge_dropout=task.settings.edge_dropout if drops_edges else 0.0,
             validation_share=VALIDATION_SHARE / (1 - TEST_SHARE),
             pretrained_text=task.settings.pretrained_text if has_pretrained_text else OFF,
+            walk_dim=task.settings.walk_dim if walks else 0,
         )
         trained = train(task.test.arrays, settings, is_cancelled=task.is_cancelled)
         encoder = trained.text_encoder()
@@ -242,6 +244,7 @@ MODELS: dict[str, EvaluatedModel] = {
     ),
     "full": EvaluatedModel(fit=_network()),
     "full-pretrained": EvaluatedModel(fit=_network(has_pretrained_text=False), is_default=False),
+    "full-walk": EvaluatedModel(fit=_network(walks=False), is_default=False),
     "full+pretraining": EvaluatedModel(fit=_network(pretrains=True), is_default=False),
     "full-dropedge": EvaluatedModel(fit=_network(drops_edges=False), is_default=False),
     "paper": EvaluatedModel(fit=_paper(drops_edges=False, pretrains=False)),

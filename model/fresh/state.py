@@ -19,6 +19,7 @@ from model.fresh.limits import RoundLimits
 from model.fresh.network import FrozenNetwork
 from model.fresh.pretrained import PublishedVectors
 from model.fresh.result import RoundResult
+from model.fresh.session_walk import WalkDirections
 from protos.attributes import askable
 from stream.dtypes import Bools, Float32s, Float64s, Int64s
 from stream.events.types import CatalogItem
@@ -96,6 +97,7 @@ class FreshState:
             feedback_weight=generation.feedback_weight,
             min_sessions=min_sessions,
         )
+        self._walks = WalkDirections(generation, self._origin, self._graph)
         self._directory = Directory(generation, self._origin, self._graph)
         self._published: set[int] = set()
         self._gone: dict[int, tuple[str, int]] = {}
@@ -431,6 +433,7 @@ class FreshState:
             columns.row[slots] - first,
             texts,
             columns.weight[slots] > 0.0,
+            self._walks.of(slots, is_item=is_item),
             is_item=is_item,
         )
         # What has no finite vector has never had one: it stays zeros.

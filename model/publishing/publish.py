@@ -280,6 +280,7 @@ def _manifest(
         channels=CHANNEL_NAMES,
         index=index.manifest(),
         pretrained_text=_pretrained_text(trained),
+        session_walk=_session_walk(trained),
     )
 
 
@@ -292,6 +293,18 @@ def _pretrained_text(trained: TrainedModel) -> manifest_pb.PretrainedText | None
         version=identity.version,
         sha256=identity.sha256,
         dim=trained.pretrained.block.dim,
+    )
+
+
+def _session_walk(trained: TrainedModel) -> manifest_pb.SessionWalk | None:
+    if trained.walk is None:
+        return None
+    scales = trained.walk.scales
+    return manifest_pb.SessionWalk(
+        dim=trained.walk.dim,
+        query_scale=scales.query,
+        item_scale=scales.item,
+        new_item_scale=scales.new_item,
     )
 
 

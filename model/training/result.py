@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from model.artifact.encoder import TextEncoder
 from model.artifact.pretrained.block import TextBlock
 from model.artifact.pretrained.encoder import EncoderIdentity
+from model.session_walk import WalkBlock
 from model.settings import ModelSettings
 from stream.dtypes import Float16s, Float32s, Int64s
 
@@ -100,6 +101,7 @@ class TrainedModel:
         states: what the fresh lane continues from; None: it was not asked for, or there
             are no queries.
         pretrained: what pretrained text adds to vectors; None: nothing.
+        walk: what walks through sessions add to them; None: nothing.
         parent: the generation it was warm-started from; empty: none.
         settings: what it was trained with.
     """
@@ -116,6 +118,7 @@ class TrainedModel:
     parent: str
     settings: ModelSettings
     pretrained: PretrainedText | None = None
+    walk: WalkBlock | None = None
 
     @property
     def dim(self) -> int:
@@ -125,4 +128,4 @@ class TrainedModel:
     def text_encoder(self) -> TextEncoder:
         """Return what encodes texts as a server of this model would."""
         block = self.pretrained.block if self.pretrained is not None else None
-        return TextEncoder(self.encoder, block=block)
+        return TextEncoder(self.encoder, block=block, walk=self.walk)

@@ -39,6 +39,7 @@ from model.training.pretrained_text import with_pretrained_text
 from model.training.ranks.ranks import ONE_RANK, Ranks
 from model.training.result import HoldoutEdges, TrainedModel, TrainingProgress
 from model.training.saved_state import SavedTraining
+from model.training.session_walk import with_session_walk
 from model.training.start import (
     begin_run,
     learned_by_parent,
@@ -177,7 +178,8 @@ def train_on(
     if trained is None:
         return None
     parent = warm_start.generation if warm_start is not None else None
-    return with_pretrained_text(trained, source.arrays, settings, parent)
+    trained = with_pretrained_text(trained, source.arrays, settings, parent)
+    return with_session_walk(trained, source.arrays, settings, parent)
 
 
 def fit(

@@ -133,6 +133,10 @@ class ActiveGraph:
         """Take touched sessions in."""
         self._hyperedges.change(members)
 
+    def in_new_sessions(self, slots: Int64s) -> tuple[Int64s, Int64s, Float32s]:
+        """Return what `Hyperedges.in_new_sets` does."""
+        return self._hyperedges.in_new_sets(slots)
+
     def change_edges(self, query: Int64s, item: Int64s, sessions: Int64s) -> None:
         """Add sessions to distinct edges, given by slots; ``int64 [n]`` each."""
         links = self.links.find(query, item)

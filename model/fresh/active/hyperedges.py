@@ -112,6 +112,13 @@ class Hyperedges:
             columns.hypergraph, slots[place[moved]], share[moved], columns.drift, other[moved]
         )
 
+    def in_new_sets(self, slots: Int64s) -> tuple[Int64s, Int64s, Float32s]:
+        """Return who is in a session with some nodes since the generation, once a
+        session: slot, the place of the node among `slots`, and one over the session's
+        members; ``[n]`` each.
+        """
+        return self._changed.neighbours(slots)
+
     def _members_of(self, slots: Int64s) -> tuple[Int64s, Int64s, Float32s]:
         """Return the active members of the generation's hyperedges of some nodes: slot,
         the place of the node among `slots`, and the share of one in the mean; ``[n]``

@@ -166,6 +166,11 @@ class Origin:
         seen: Bools = self._paths["node_weights"][rows] > 0
         return seen | (self._paths["node_degrees"][rows] > 0)
 
+    def num_hyperedges(self, rows: Int64s) -> Int64s:
+        """Return ``int64 [n]``, in how many hyperedges each node is."""
+        found: Int64s = self._paths["node_degrees"][rows].astype(np.int64)
+        return found
+
     def num_clicks(self, rows: Int64s) -> Int64s:
         """Return ``int64 [n]``, how many neighbours each node has."""
         return self._bounds(rows)[1]

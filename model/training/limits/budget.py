@@ -38,7 +38,8 @@ class Budget:
     @staticmethod
     def of(settings: ModelSettings, num_items: int, began: float) -> "Budget":
         """Return the budget that the settings give a training of so many items."""
-        dim = settings.dim + block_dim(settings.pretrained_text, settings.pretrained_dim)
+        text = block_dim(settings.pretrained_text, settings.pretrained_dim)
+        dim = settings.dim + text + settings.most_walk_dim
         index = estimate_index(settings.index_engine, num_items, dim, settings)
         return Budget(
             began=began,

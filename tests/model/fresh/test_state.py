@@ -17,7 +17,9 @@ from model.fresh.limits import RoundLimits
 from model.fresh.result import RoundResult
 from model.fresh.state import FreshState
 from model.publishing.publish import publish
+from model.session_walk import WalkScales
 from model.settings import ModelSettings
+from model.training.session_walk import with_walk_scales
 from model.training.train import train
 from protos.text import text_features, text_key, text_keys
 from stream.dtypes import Float32s
@@ -36,6 +38,7 @@ from testing.small_shop import (
 )
 
 SETTINGS = replace(small_settings(), max_passes=2, newest_passes=2)
+WALKS = WalkScales(query=1.0, item=0.3, new_item=0.6)
 UNBOUND = RoundLimits(
     max_round_nodes=1 << 30, max_neighbours=1 << 30, least_movement=0.0, longest_row=1 << 30
 )
@@ -45,11 +48,17 @@ Publish = Callable[..., Generation]
 
 @pytest.fixture(scope="module")
 def publish_graph(tmp_path_factory: pytest.TempPathFactory) -> Publish:
-    """Return a function that trains on a graph and opens the generation."""
+    """Return a function that trains on a graph and opens the generation, with walks
+    through sessions in its vectors if there are scales.
+    """
 
-    def published(arrays: GraphArrays, settings: ModelSettings = SETTINGS) -> Generation:
+    def published(
+        arrays: GraphArrays, settings: ModelSettings = SETTINGS, scales: WalkScales | None = None
+    ) -> Generation:
         store = ArtifactStore(tmp_path_factory.mktemp("artifacts"))
         trained = train(arrays, settings)
+        if scales is not None:
+            trained = with_walk_scales(trained, arrays, settings, scales)
         try:
             name = publish(trained, arrays, snapshot_of(arrays), store, settings, NOW_MS)
         except GateRefused as refused:
@@ -219,6 +228,69 @@ def test_without_bounds_every_vector_is_that_of_a_full_pass(open_shop: OpenShop)
     assert min(float(found_items[item] @ items[item]) for item in items) > 0.9999
     assert queries.keys() == found_queries.keys()
     assert items.keys() == found_items.keys()
+
+
+@pytest.fixture(scope="module")
+def walking_generation(publish_graph: Publish, make_arrays: MakeArrays) -> Generation:
+    """Return a generation of the same sessions whose vectors have walks through
+    them.
+    """
+    settings = replace(SETTINGS, walk_dim=9)
+    return publish_graph(make_arrays(shop_events(150), shop_items()), settings, WALKS)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_walks_lead_where_a_full_pass_leads_them(
+    walking_generation: Generation, make_arrays: MakeArrays, seed: int
+) -> None:
+    """A query by what is clicked for it now, an item that is new in sessions by what it
+    is seen with, any other as the generation has it.
+    """
+    block = walking_generation.walk_block
+    state = FreshState(walking_generation, limits=UNBOUND)
+    shop = Shop(walking_generation, state, make_arrays, shop_events(150), shop_items())
+    random = Random(seed)
+    for number in range(4):
+        kept = list(shop.events)
+        if number % 2:
+            random.shuffle(kept)
+            kept = kept[10:]
+
+        result = shop.becomes([*kept, *drawn_events(random, 15)])
+
+        assert shop.worst(result) > 0.99999
+
+    assert block is not None
+    assert result.item_vectors.shape[1] == walking_generation.manifest.dim
+    launched = {
+        item_id: vector
+        for each in shop.results
+        for item_id, vector in zip(each.item_ids, each.item_vectors, strict=True)
+        if item_id.startswith("launch-")
+    }
+    assert any(block.directions_of(vector[None]).any() for vector in launched.values())
+
+
+def test_a_click_moves_where_walks_lead(
+    walking_generation: Generation, make_arrays: MakeArrays
+) -> None:
+    """And what no session has seen leads nowhere."""
+    block = walking_generation.walk_block
+    assert block is not None
+    state = FreshState(walking_generation)
+    shop = Shop(walking_generation, state, make_arrays, shop_events(150), shop_items())
+    clicked = shop.events[0].item_id
+
+    result = shop.round(
+        [click(1, "new", "asked for the first time", clicked)],
+        [CatalogItem(item_id="alone", title="Never Seen")],
+    )
+
+    queries = dict(zip(result.query_texts, result.query_vectors, strict=True))
+    items = dict(zip(result.item_ids, result.item_vectors, strict=True))
+    direction = block.directions_of(queries["asked for the first time"][None])
+    assert np.allclose(direction, block.directions_of(items[clicked][None]), atol=1e-6)
+    assert not block.directions_of(items["alone"][None]).any()
 
 
 def test_a_click_on_a_hub_moves_a_bounded_number(
