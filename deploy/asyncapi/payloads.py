@@ -98,6 +98,26 @@ QUARANTINE_HEADERS: dict[str, Any] = {
         "content-type": {"type": "string"},
         "source-value": {"type": "string", "description": "null: the record had no value."},
         "source-value-bytes": {"type": "string", "description": "Of a value that was cut."},
+        "source-key-bytes": {"type": "string", "description": "Of a key that was cut."},
+        "source-headers": {
+            "type": "string",
+            "description": "How many headers the record had, where some were left out.",
+        },
+        **{
+            f"__connect.errors.{name}": {
+                "type": "string",
+                "description": f"As Kafka Connect: {what}.",
+            }
+            for name, what in (
+                ("topic", "where the record was read"),
+                ("partition", "its partition"),
+                ("offset", "its offset"),
+                ("connector.name", "the consumer group"),
+                ("stage", "the step that failed"),
+                ("exception.class.name", "the reason"),
+                ("exception.message", "the detail"),
+            )
+        },
     },
 }
 """The headers of a rejected record."""

@@ -143,7 +143,11 @@ def _setting(key: str, kind: object) -> dict[str, Any]:
         kind = next(each for each in typing.get_args(kind) if each is not types.NoneType)
     origin = typing.get_origin(kind)
     if origin in (dict, Mapping):
-        return {"type": "object", "additionalProperties": {"type": "number"}}
+        _, value = typing.get_args(kind)
+        is_number = value in (int, float)
+        return {"type": "object"} | (
+            {"additionalProperties": {"type": "number"}} if is_number else {}
+        )
     if origin is tuple:
         return {"type": "array"}
     if kind in (int, float):

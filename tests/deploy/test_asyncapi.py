@@ -68,10 +68,8 @@ def test_headers_of_rejected_records_are_named(found: Any) -> None:
     rejected = record(b"x" * 600_000, "a/b", source="t", key=b"k")
     written: set[str] = set()
     for each in (rejected, record(None)):
-        written |= {
-            name
-            for name, _ in headers_of(Rejection(record=each, reason="malformed", detail="d"), 1, "group")
-        }
+        rejection = Rejection(record=each, reason="malformed", detail="d")
+        written |= {name for name, _ in headers_of(rejection, 1, "group")}
 
     assert written <= headers["properties"].keys()
     assert set(headers["required"]) <= written

@@ -53,7 +53,12 @@ def test_the_schema_knows_each_setting_and_no_secret() -> None:
     a ConfigMap would show.
     """
     tables = values_schema()["properties"]["config"]["properties"]
-    secrets = {"sasl_password", "ssl_key_password"}
+    secrets = {
+        "sasl_oauthbearer_client_secret",
+        "sasl_password",
+        "schema_registry_password",
+        "ssl_key_password",
+    }
 
     assert {table: set(schema["properties"]) for table, schema in tables.items()} == {
         table: _keys(kind) - secrets for table, kind in SETTINGS.items()
