@@ -147,7 +147,7 @@ def train_on(
     began = time.monotonic()
     is_cancelled = is_cancelled or (lambda: False)
     torch.set_num_threads(settings.num_threads or _spare_cores(ranks.per_machine))
-    device = _pick_device(settings.device, ranks)
+    device = ranks.device if ranks.size > 1 else _pick_device(settings.device)
     source = select_trainable(arrays)
     warm_start = ranks.first(
         lambda: open_warm_start(warm, source.arrays, settings) if warm is not None else None
@@ -368,12 +368,9 @@ def _spare_cores(sharing: int) -> int:
     return max(1, (len(os.sched_getaffinity(0)) - 1) // sharing)
 
 
-def _pick_device(name: str, ranks: Ranks) -> torch.device:
-    """Return the device; on several ranks each has a GPU of its own."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise TrainingRefused("model.device is cuda, but torch finds no GPU; set it to auto or cpu")
-    if ranks.size > 1:
-        return ranks.device
+def _pick_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise TrainingRefused("model.device is cuda, but torch finds no GPU; set it to auto or cpu")
     return torch.device(name)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from model.errors import RankLost, SettingsInvalid
+from model.errors import RankLost, SettingsInvalid, TrainingRefused
 from model.settings import ModelSettings
 
 if TYPE_CHECKING:
@@ -126,7 +126,8 @@ def open_ranks(launch: Launch, settings: ModelSettings) -> "Iterator[RankGroup]"
     Raises:
         RankLost: the others cannot be reached.
         TrainingRefused: ranks differ in settings or version, see
-            `model.training.ranks.agreement`.
+            `model.training.ranks.agreement`, or this one lacks the GPU that the
+            settings want.
     """
     # Take seconds: only who trains on several ranks pays for them.
     import torch  # noqa: PLC0415
@@ -137,6 +138,11 @@ def open_ranks(launch: Launch, settings: ModelSettings) -> "Iterator[RankGroup]"
     from model.training.ranks.group import RankGroup  # noqa: PLC0415
 
     has_gpu = settings.device != "cpu" and torch.cuda.is_available()
+    if settings.device == "cuda" and not has_gpu:
+        raise TrainingRefused(
+            f"model.device is cuda, but torch finds no GPU on rank {launch.rank}; set it to auto "
+            "or cpu on all ranks"
+        )
     device = torch.device("cpu")
     if has_gpu:
         device = torch.device("cuda", launch.local_rank % torch.cuda.device_count())
