@@ -22,6 +22,7 @@ from server.answers.prepared import PreparedAnswers
 from server.asked import AskedEverywhere, AskedQueries
 from server.calls import reflection
 from server.calls.callers import Callers
+from server.calls.core_calls import server_ids, unseen_calls
 from server.calls.door import METHOD_ATTRIBUTE, SIZE_ATTRIBUTE, Door
 from server.calls.health import Health
 from server.calls.ledger import Ledger
@@ -276,6 +277,7 @@ class RetrievalServer:
         for name in _HEALTH_NAMES:
             self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
         self._newest_refused(is_refused=False)
+        others = server_ids()
         server = grpc.server(
             self._door, options=_options(self._settings, shares_port=self._sharing is not None)
         )
@@ -286,7 +288,12 @@ class RetrievalServer:
             PreparedAnswers(server),  # type: ignore[arg-type]  # it is all that is asked of one
         )
         self._add_side_services(server)
-        server.add_generic_rpc_handlers((_UnknownMethods(self._call_metrics),))
+        unknown = _UnknownMethods(self._call_metrics)
+        server.add_generic_rpc_handlers((unknown,))
+        takers = (self._door, self._side_door, self._health_door, self._reflection_door, unknown)
+        self._call_metrics.watch_unseen(
+            functools.partial(unseen_calls, server_ids() - others, takers)
+        )
         host, port = split_address(self._settings.listen, "server.listen")
         if self._sharing is None:
             check_can_listen(host, port)
@@ -383,9 +390,11 @@ class _UnknownMethods(grpc.GenericRpcHandler):
 
     def __init__(self, metrics: CallMetrics) -> None:
         self._metrics = metrics
+        self.num_taken = 0
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> None:  # noqa: ARG002  # the interface
         """Return no handler."""
+        self.num_taken += 1
         self._metrics.refused(Refused.UNKNOWN_METHOD)
         self._metrics.ended("unknown", grpc.StatusCode.UNIMPLEMENTED.name, 0.0)
 

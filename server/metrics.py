@@ -251,6 +251,12 @@ class CallMetrics:
             "Calls that have come and not ended, watches of health among them",
             registry=registry,
         )
+        self._unseen = Gauge(
+            "freshet_server_calls_unseen",
+            "Calls that gRPC has got and not handed on to the server, since its start: those that "
+            "it shed by itself, and the few on their way",
+            registry=registry,
+        )
         self._waiting = Gauge(
             "freshet_server_waiting_calls",
             "Calls that wait for a thread",
@@ -266,6 +272,10 @@ class CallMetrics:
         """Compute the gauges at each scrape."""
         self._open.set_function(num_open)
         self._waiting.set_function(num_waiting)
+
+    def watch_unseen(self, num_unseen: Callable[[], float]) -> None:
+        """Compute at each scrape what gRPC kept to itself."""
+        self._unseen.set_function(num_unseen)
 
     def ended(self, method: str, code: str, seconds: float) -> None:
         """Count a call of `method` that ended with gRPC status `code` after

@@ -77,6 +77,7 @@ class Door(ThreadPoolExecutor):
         self._has_bound = wait_seconds is not None
         self._wait_seconds = math.inf if wait_seconds is None else wait_seconds
         self._bound = WaitBound(wait_seconds or 0.0, num_threads)
+        self.num_taken = 0  # of gRPC's calls; its one thread counts
 
     @property
     def num_waiting(self) -> int:
@@ -92,6 +93,7 @@ class Door(ThreadPoolExecutor):
                 state, the method's behavior, what gives the argument, how a request is
                 read, and how a response is written.
         """
+        self.num_taken += 1
         answer, event, state, behavior, argument, read, write = work
         call = GrpcCall(event, state, getattr(behavior, METHOD_ATTRIBUTE, "unknown"))
         if not self.admit(call):

@@ -28,7 +28,9 @@ OF_PARENT: Final = frozenset(
 )
 """What the process knows that looks after the workers: it loads generations."""
 
-_SUMMED: Final = frozenset({"freshet_server_open_calls", "freshet_server_waiting_calls"})
+_SUMMED: Final = frozenset(
+    {"freshet_server_open_calls", "freshet_server_waiting_calls", "freshet_server_calls_unseen"}
+)
 _LEAST: Final = frozenset(
     {
         "freshet_server_ready",

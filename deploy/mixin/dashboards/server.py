@@ -29,6 +29,15 @@ SERVER = Dashboard(
                 },
             ),
             Panel(
+                title="Shed by gRPC",
+                description=(
+                    "A second, before the server sees them; more than one in twenty for five "
+                    "minutes: FreshetServerOverloaded (page)."
+                ),
+                unit="reqps",
+                queries={"{{instance}}": "clamp_min(deriv(freshet_server_calls_unseen[5m]), 0)"},
+            ),
+            Panel(
                 title="A query takes",
                 description="Its wait for a thread included, 99th percentile.",
                 unit="s",
