@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from stream.actions import Action
 from stream.errors import SettingsInvalid
-from stream.mapping import mappings_of
+from stream.mapping.mappings import mappings_of
 
 SECRET: Mapping[str, bool] = MappingProxyType({"secret": True})
 """Metadata of a field whose value is shown to nobody."""

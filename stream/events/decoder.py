@@ -28,7 +28,7 @@ from stream.events.types import (
     SearchRecord,
     SourcePartition,
 )
-from stream.mapping import mappings_of
+from stream.mapping.mappings import mappings_of
 from stream.reasons import Repair
 from stream.settings import StreamSettings
 

@@ -36,7 +36,7 @@ from stream.events.formats.table import (
 )
 from stream.events.limits import Limits
 from stream.events.raw_columns import RawColumns, Rows, joined
-from stream.mapping import Mappings
+from stream.mapping.mappings import Mappings
 
 
 def reader_by_keys(formats: Sequence[Format], otherwise: ReadObject = reject_foreign) -> ReadObject:

@@ -12,16 +12,9 @@ from stream.events.format import Content, ReadObject, content_of_products, ignor
 from stream.events.formats.change_capture import NameFields
 from stream.events.limits import Limits
 from stream.events.types import Interaction, Rejected
-from stream.mapping import (
-    IGNORE,
-    TIME_UNITS,
-    EventMapping,
-    FieldPath,
-    FieldSource,
-    ItemMapping,
-    MappedAction,
-    mapped_action,
-)
+from stream.mapping.actions import IGNORE, MappedAction, action_of
+from stream.mapping.mappings import TIME_UNITS, EventMapping, ItemMapping
+from stream.mapping.sources import FieldPath, FieldSource
 
 # Digits of a time in a text before its point: nanoseconds have 19. More would only be
 # a number to refuse, for much memory.
@@ -56,7 +49,7 @@ def _action(mapping: EventMapping, found: Mapping[str, Any]) -> MappedAction | N
     name = fields.number_text(value) if isinstance(value, int | float) else value
     if fields.is_nothing(name):
         raise Rejected("missing_field", f"action ({label}) is absent or empty")
-    meant = mapped_action(mapping, fields.string({label: name}, label))
+    meant = action_of(mapping.actions, fields.string({label: name}, label))
     if meant is None:
         if mapping.other_actions == IGNORE:
             return None

@@ -6,14 +6,9 @@ import pytest
 
 from stream.actions import Action
 from stream.errors import SettingsInvalid
-from stream.mapping import (
-    EventMapping,
-    FieldSource,
-    MappedAction,
-    Mappings,
-    mapped_action,
-    mappings_of,
-)
+from stream.mapping.actions import MappedAction, action_of
+from stream.mapping.mappings import EventMapping, Mappings, mappings_of
+from stream.mapping.sources import FieldSource
 from stream.settings import StreamSettings
 
 
@@ -94,9 +89,11 @@ def test_without_a_table_actions_have_the_names_of_neutral_lines() -> None:
     """In any capitals, and with _ for -."""
     mapping = EventMapping()
 
-    assert mapped_action(mapping, " Add_To_Cart ") == MappedAction(Action.ADD_TO_CART)
-    assert mapped_action(mapping, "search_click") == MappedAction(Action.CLICK, needs_query=True)
-    assert mapped_action(mapping, "buy") is None
+    assert action_of(mapping.actions, " Add_To_Cart ") == MappedAction(Action.ADD_TO_CART)
+    assert action_of(mapping.actions, "search_click") == MappedAction(
+        Action.CLICK, needs_query=True
+    )
+    assert action_of(mapping.actions, "buy") is None
 
 
 def test_a_table_of_actions_is_all_that_counts() -> None:
@@ -105,8 +102,8 @@ def test_a_table_of_actions_is_all_that_counts() -> None:
     mapping = mappings_of({"event": {"actions": table}}).event
     assert mapping is not None
 
-    assert mapped_action(mapping, "BUY_NOW") == MappedAction(Action.PURCHASE)
-    assert mapped_action(mapping, "hover") == MappedAction(None)
-    assert mapped_action(mapping, "found") == MappedAction(Action.CLICK, needs_query=True)
-    assert mapped_action(mapping, "buy-now") is None
-    assert mapped_action(mapping, "click") is None
+    assert action_of(mapping.actions, "BUY_NOW") == MappedAction(Action.PURCHASE)
+    assert action_of(mapping.actions, "hover") == MappedAction(None)
+    assert action_of(mapping.actions, "found") == MappedAction(Action.CLICK, needs_query=True)
+    assert action_of(mapping.actions, "buy-now") is None
+    assert action_of(mapping.actions, "click") is None
