@@ -191,7 +191,7 @@ def _extras_closure(extra: str) -> set[str]:
 
 
 def _distribution(requirement: str) -> str:
-    return re.split(r"[<>=]", requirement)[0]
+    return re.split(r"[\[<>=]", requirement)[0]
 
 
 def test_the_modules_of_each_extra_are_those_of_pyproject() -> None:
