@@ -1,9 +1,9 @@
 """Reads one TOML file and the environment into the settings of each package.
 
 There is a table a package (``[stream]``, ``[model]``, ``[server]``), one of the
-refresher (``[refresh]``) and one of logs (``[log]``), a key a field of its frozen
-dataclass. What counts, strongest first: a command-line flag, ``FRESHET_<TABLE>_<KEY>``
-in the environment, the file, the default.
+refresher (``[refresh]``), one of logs (``[log]``) and one of OTLP (``[telemetry]``), a
+key a field of its frozen dataclass. What counts, strongest first: a command-line flag,
+``FRESHET_<TABLE>_<KEY>`` in the environment, the file, the default.
 """
 
 import dataclasses
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from freshet.logs.settings import LogSettings
+from freshet.telemetry.settings import TelemetrySettings
 from model.errors import ModelError
 from model.refresh_settings import RefreshSettings
 from model.settings import ModelSettings
@@ -33,9 +34,10 @@ SETTINGS = {
     "refresh": RefreshSettings,
     "server": ServerSettings,
     "log": LogSettings,
+    "telemetry": TelemetrySettings,
 }
-"""The settings of each package, of the refresher and of logs, by the name of their
-table.
+"""The settings of each package, of the refresher, of logs and of what is sent by OTLP,
+by the name of their table.
 """
 
 PACKAGE_ERRORS = (StreamError, ModelError, ServerError)
@@ -126,6 +128,10 @@ class Config:
         """Return the settings of what is logged; see `stream`."""
         return self._build(LogSettings, "log", {})
 
+    def telemetry(self) -> TelemetrySettings:
+        """Return the settings of what is sent by OTLP; see `stream`."""
+        return self._build(TelemetrySettings, "telemetry", {})
+
     def _build(self, kind: Callable[..., T], table: str, flags: Mapping[str, object]) -> T:
         values = {entry.key: entry.value for entry in self.entries if entry.table == table}
         values |= {key: value for key, value in flags.items() if value is not None}
@@ -154,7 +160,14 @@ def load_config(path: Path | None, environment: Mapping[str, str]) -> Config:
         from_environment = _values_from_environment(table, environment, fields)
         entries += _merge(table, fields, from_file, from_environment)
     config = Config(entries)
-    for build in (config.stream, config.model, config.refresh, config.server, config.log):
+    for build in (
+        config.stream,
+        config.model,
+        config.refresh,
+        config.server,
+        config.log,
+        config.telemetry,
+    ):
         build()  # values that do not fit together refuse to start, too
     return config
 

@@ -34,6 +34,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "model": ("annoy", "bm25s", "torch", "torch_geometric"),
     "pgvector": ("psycopg",),
     "client": ("freshet_client", "grpc"),
+    "otel": ("opentelemetry",),
     "server": ("annoy", "google.rpc", "grpc", "grpc_health", "grpc_reflection", "h11"),
 }
 """The modules that each extra of the installation brings."""

@@ -34,6 +34,7 @@ from server.index_recall import RecallSampler
 from server.methods.batch import batch_size
 from server.methods.generations import GenerationList
 from server.metrics import CallMetrics, IndexMetrics, OverlayMetrics, Refused, ServerMetrics
+from server.quality.traces import AnswerTraces
 from server.security.tls import server_credentials
 from server.security.tokens import TokenFile
 from server.service import SERVICE_NAME, RetrievalService
@@ -112,6 +113,7 @@ class RetrievalServer:
             exist yet.
         registry: where the metrics are registered.
         sharing: with other servers at the same address; None: there are none.
+        traces: follows records to the first answer that knows them; None: nobody does.
         clock_ms: the time now, UTC epoch milliseconds.
     """
 
@@ -122,6 +124,7 @@ class RetrievalServer:
         registry: CollectorRegistry,
         *,
         sharing: Sharing | None = None,
+        traces: AnswerTraces | None = None,
         clock_ms: Callable[[], int] = now_ms,
     ) -> None:
         self._settings = settings
@@ -140,6 +143,9 @@ class RetrievalServer:
             on_live=self._serving,
             clock_ms=clock_ms,
         )
+        if traces is not None:
+            self._metrics.answers.on_answer = traces.answered
+            self.views.on_view = traces.swapped
         self._watcher: Watching = (
             GenerationWatcher(
                 ArtifactStore(artifacts_path),

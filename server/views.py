@@ -72,6 +72,10 @@ class LiveViews:
         self._metrics = metrics
         self._overlay_metrics = overlay_metrics
         self._on_live = on_live
+        self.on_view: Callable[[int], object] | None = None
+        """Is told the broker time up to which the live view has everything, after each
+        poll.
+        """
         self._clock_ms = clock_ms
         self._monotonic = monotonic
         self._gone = GoneFile(folder.gone_path)
@@ -153,6 +157,8 @@ class LiveViews:
                 self._swap_if_covering(self._advanced(_with_gone_list(pending, gone)), live)
             if not is_behind and self._pending is None:
                 self._waiting = None
+            if self.on_view is not None:
+                self.on_view(self._live.claim.reflected_ms)
 
     def start(self) -> None:
         """Begin to poll, in a thread of its own."""

@@ -55,6 +55,8 @@ class Parts:
         settings: how often, and how much at once.
         metrics: where everything is counted.
         asked: what the servers are asked most.
+        on_claim: is told the broker time up to which the overlay of the live generation
+            has everything, again and again.
         clock_ms: the time now, UTC epoch milliseconds.
         monotonic: seconds on a clock that never goes back.
     """
@@ -65,5 +67,6 @@ class Parts:
     settings: RefreshSettings
     metrics: RefresherMetrics
     asked: Asked = dict
+    on_claim: Callable[[int], object] = lambda _: None
     clock_ms: Callable[[], int] = now_ms
     monotonic: Callable[[], float] = time.monotonic

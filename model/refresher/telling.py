@@ -57,6 +57,7 @@ class Teller:
             metrics.waiting(lane.waiting)
             if lane.served is not None:
                 metrics.claimed(lane.served.reflected_ms)
+                self._parts.on_claim(lane.served.reflected_ms)
             if lane.published is not None:
                 metrics.overlay(
                     generation=lane.generation_id,

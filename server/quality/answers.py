@@ -1,6 +1,7 @@
 """The metrics of answers: how fresh by their own receipt, and from where."""
 
 import math
+from collections.abc import Callable
 from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -38,6 +39,8 @@ class AnswerMetrics:
 
     def __init__(self, registry: CollectorRegistry, objective_seconds: float) -> None:
         self._objective_seconds = objective_seconds
+        self.on_answer: Callable[[int], object] | None = None
+        """Is told the broker time up to which each answer has everything."""
         Gauge(
             "freshet_server_objective_seconds",
             "How old an answer may be to be counted as fresh",
@@ -85,6 +88,8 @@ class AnswerMetrics:
         self._ages.observe(age)
         self._hits.labels(HitSource.OVERLAY).inc(num_from_overlay)
         self._hits.labels(HitSource.GENERATION).inc(num_items - num_from_overlay)
+        if self.on_answer is not None:
+            self.on_answer(receipt.reflected_ms)
 
     def compared(self, overlap: float) -> None:
         """Record how alike the last two generations answer; NaN: not known."""

@@ -1,5 +1,6 @@
 """`freshet refresh`: brings changes into answers within seconds."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,15 +11,21 @@ from freshet.metrics import metrics_endpoint, name_process, watch_disks
 from freshet.process import begin, stop_event
 from freshet.stores.artifacts import writable_artifacts
 from freshet.stores.most_asked import most_asked
+from freshet.telemetry.sending import sending
 from freshet.terminal import options
 from freshet.terminal.addresses import REFRESHER_METRICS
 from model.artifact.generation import Generation
+from model.artifact.overlay.folder import OverlayFolder
 from model.fresh.limits import RoundLimits
 from model.fresh.state import FreshState
 from model.refresher.loop import run_refresher
 from model.refresher.metrics import RefresherMetrics
 from model.refresher.parts import Parts
 from stream.feed.reader import open_feed
+from stream.traces.follower import TraceFollower
+from stream.traces.journal import FOLDER as TRACES
+from stream.traces.journal import Journal, JournalReader
+from stream.traces.tracer import Fan, Stage, Tracer
 
 # Seconds between two looks where what changes is read from a URL, to which it comes
 # about once a second: each look is a request, which object stores charge for. Twice as
@@ -96,6 +103,7 @@ def refresh(
     with (
         metrics_endpoint(metrics, registry, default=REFRESHER_METRICS),
         most_asked(servers, settings.asked_every_seconds) as asked,
+        sending(config.telemetry(), "refresher", registry) as tracer,
         stop_event() as stop,
     ):
         parts = Parts(
@@ -105,8 +113,20 @@ def refresh(
             settings=settings,
             metrics=RefresherMetrics(registry),
             asked=asked,
+            on_claim=_follow(tracer, store, artifacts),
         )
         run_refresher(parts, stop)
+
+
+def _follow(tracer: Tracer | None, store: Path | None, artifacts: Path) -> Callable[[int], object]:
+    """Return what is told how far the overlay is; of a store that is elsewhere no trace
+    is known.
+    """
+    if tracer is None or store is None:
+        return lambda _: None
+    journal = Journal(OverlayFolder.of(artifacts).traces_path)
+    reader = JournalReader(store / TRACES)
+    return TraceFollower(reader, tracer, Stage.PUBLISH, Fan.ROUND, journal).reached
 
 
 def _one_source(store: Path | None, checkpoints: str | None) -> Path | str:

@@ -8,8 +8,11 @@ from prometheus_client import CollectorRegistry
 from freshet.metrics import metrics_endpoint, name_process
 from freshet.process import CommandError, begin, stop_event
 from freshet.serve_worker import worker_command
+from freshet.telemetry.sending import sending
 from freshet.terminal import options
+from model.artifact.overlay.folder import OverlayFolder
 from server.app import RetrievalServer
+from server.quality.traces import AnswerTraces
 from server.workers.supervisor import Supervisor
 
 
@@ -45,13 +48,19 @@ def serve(
     settings = config.server(listen=listen, metrics=metrics, workers=workers)
     registry = CollectorRegistry()
     name_process(registry, "server")
-    if settings.workers > 1:
-        server: RetrievalServer | Supervisor = Supervisor(
-            settings, artifacts, registry, worker_command(config.log())
-        )
-    else:
-        server = RetrievalServer(settings, artifacts, registry)
-    with stop_event() as stop, metrics_endpoint(metrics, registry, default=settings.metrics):
+    with (
+        stop_event() as stop,
+        metrics_endpoint(metrics, registry, default=settings.metrics),
+        sending(config.telemetry(), "server", registry) as tracer,
+    ):
+        if settings.workers > 1:
+            server: RetrievalServer | Supervisor = Supervisor(
+                settings, artifacts, registry, worker_command(config.log())
+            )
+        else:
+            path = OverlayFolder.of(artifacts).traces_path
+            traces = None if tracer is None else AnswerTraces(path, tracer)
+            server = RetrievalServer(settings, artifacts, registry, traces=traces)
         server.start()
         if isinstance(server, Supervisor):
             server.on_failure(stop.set)

@@ -1,8 +1,11 @@
 """`freshet stream`: reads events from files or Kafka into the graph."""
 
-from collections.abc import Sequence
+import os
+import socket
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -13,6 +16,8 @@ from freshet.metrics import metrics_endpoint, name_process, watch_disks
 from freshet.process import CommandError, begin, stop_event
 from freshet.stores.backfill import BackfillPlan, backfill
 from freshet.stores.ingestion import apply_source
+from freshet.telemetry.sending import sending
+from freshet.telemetry.settings import TelemetrySettings
 from freshet.terminal import options
 from freshet.terminal.addresses import STREAM_METRICS
 from freshet.terminal.options import SourceAddress
@@ -28,8 +33,13 @@ from stream.sources.connecting import connected
 from stream.sources.content import is_pipe
 from stream.sources.files import FileSource
 from stream.sources.topics.source import KafkaSource
+from stream.sources.traced import TracedSource
 from stream.sources.verdict import FileVerdicts, judge_files
 from stream.store.store import Store
+from stream.traces.journal import ENDING, Journal
+from stream.traces.journal import FOLDER as TRACES
+from stream.traces.limiter import TraceLimiter
+from stream.traces.tracer import Tracer
 from stream.worker import WorkerTotals, run_worker
 
 
@@ -119,9 +129,11 @@ def stream(  # noqa: PLR0913  # the options of the command
     with (
         stop_event() as stop,
         metrics_endpoint(metrics, registry, default=STREAM_METRICS if runs_on else ""),
+        sending(config.telemetry(), "stream", registry) as tracer,
     ):
         if is_kafka:
-            totals = _apply_topics(sources[0].value, store, settings, counted, stop)
+            traced = None if tracer is None else partial(_traced, tracer, config.telemetry(), store)
+            totals = _apply_topics(sources[0].value, store, settings, counted, stop, traced)
             verdicts = FileVerdicts("", ())
         elif workers > 1:
             with progress("applying", "bytes") as advance:
@@ -197,8 +209,22 @@ def _apply_files(
     return totals, verdicts
 
 
-def _apply_topics(
-    bootstrap: str, root: Path, settings: StreamSettings, metrics: StreamMetrics, stop: Event
+def _traced(
+    tracer: Tracer, settings: TelemetrySettings, store: Path, source: KafkaSource
+) -> TracedSource:
+    """Return a source whose records' traces are followed."""
+    # A name that no other process of the store has.
+    journal = Journal(store / TRACES / f"{socket.gethostname()}-{os.getpid()}{ENDING}")
+    return TracedSource(source, tracer, journal, TraceLimiter(settings.traced_per_second))
+
+
+def _apply_topics(  # what it works with
+    bootstrap: str,
+    root: Path,
+    settings: StreamSettings,
+    metrics: StreamMetrics,
+    stop: Event,
+    traced: Callable[[KafkaSource], TracedSource] | None,
 ) -> WorkerTotals:
     seconds = settings.bootstrap_timeout_seconds
     needed = [settings.quarantine_topic]
@@ -215,7 +241,8 @@ def _apply_topics(
         closing(quarantine),
         Store.create_or_open(root, settings, source.num_partitions, metrics) as store,
     ):
-        return run_worker(source, store, quarantine, settings, metrics, stop)
+        read = source if traced is None else traced(source)
+        return run_worker(read, store, quarantine, settings, metrics, stop)
 
 
 def _as_text(totals: WorkerTotals) -> str:

@@ -12,6 +12,7 @@ from freshet.stores.artifacts import writable_artifacts
 from freshet.stores.ranks import has_followed, launched_ranks, leading
 from freshet.stores.refresher_process import refresher_process
 from freshet.stores.training_input import store_input
+from freshet.telemetry.sending import sending
 from freshet.terminal import options
 from freshet.terminal.addresses import REFRESHER_METRICS, TUNER_METRICS
 from model.metrics import TunerMetrics
@@ -123,7 +124,11 @@ def tune(  # noqa: PLR0913  # the options of the command
                 },
                 counted.refresher_down,
             )
-        with refresher, metrics_endpoint(metrics, registry, default=TUNER_METRICS):
+        with (
+            refresher,
+            metrics_endpoint(metrics, registry, default=TUNER_METRICS),
+            sending(config.telemetry(), "tuner", registry),
+        ):
             import model.training.train  # noqa: F401, PLC0415  # torch takes seconds
 
             run_tuner(snapshots, artifact_store, settings, counted, stop, ranks=ranks)

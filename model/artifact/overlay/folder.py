@@ -45,6 +45,11 @@ class OverlayFolder:
         """Items that no generation may show."""
         return self.root / "GONE"
 
+    @property
+    def traces_path(self) -> Path:
+        """The records with a trace that overlays have, for servers to follow."""
+        return self.root / "TRACES.json"
+
     def generation_path(self, generation_id: str) -> Path:
         """Return the folder of a generation's segments, whether it exists or not."""
         return self.root / generation_id
