@@ -112,7 +112,7 @@ class StoreFenced(StoreError):
 class StoreUnreadable(StoreError):
     """The files of a store are damaged.
 
-    Restore them from a snapshot, or rebuild the store.
+    Restore a backup (`freshet restore`), or rebuild the store.
     """
 
 

@@ -99,7 +99,7 @@ def _disks(samples: Samples) -> list[Problem]:
     return [
         Problem(
             text=f"the disk of the {folder} has {num_bytes / 1e6:,.0f} MB free",
-            step="make room (du -xh --max-depth=2 FOLDER | sort -h | tail), then start again what "
+            step="make room (du -xah --max-depth=2 FOLDER | sort -h | tail), then start again what "
             "has ended",
             runbook="FreshetDiskFull",
         )

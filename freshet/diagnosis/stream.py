@@ -150,7 +150,8 @@ def _waiting(facts: Facts) -> list[Problem]:
                 ),
                 step=(
                     "look for an open transaction or a partition without a leader "
-                    "(kafka-topics.sh --describe, kafka-transactions.sh), then at the stream's log"
+                    "(kafka-transactions.sh describe-producers, kafka-topics.sh --describe), then "
+                    "at the stream's log"
                 ),
                 runbook="FreshetPartitionStuck",
                 since_seconds=stuck,

@@ -117,13 +117,15 @@ def _failing(facts: Facts, since: float | None) -> Problem:
     row = facts["failures_in_a_row"]
     count = f", {row:.0f} in a row" if isinstance(row, float) and row > 1 else ""
     detail = facts["last_failure"] or "see the tuner's log"
+    is_blocked = facts["last_failure_reason"] in _BLOCKING
     return Problem(
         text=f"the last run failed{count}: {facts['last_failure_reason']}: {detail}",
-        step="the live generation stays; what the reason means is under Errors of the runbook",
-        runbook=(
-            "FreshetTunerBlocked"
-            if facts["last_failure_reason"] in _BLOCKING
-            else "FreshetTunerFailing"
+        step=(
+            "the live generation stays; mend the disk, the rights or the files that the message "
+            "names, and the next run ends well"
+            if is_blocked
+            else "the live generation stays; what the reason means is under Errors of the runbook"
         ),
+        runbook="FreshetTunerBlocked" if is_blocked else "FreshetTunerFailing",
         since_seconds=since,
     )

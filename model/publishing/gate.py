@@ -158,7 +158,8 @@ def _check_spread(
     # default is refused when settings are read.
     if mean_cosine > settings.gate_max_mean_cosine:
         limit = settings.gate_max_mean_cosine
-        return [f"item vectors have collapsed: mean cosine {mean_cosine:.3f} is above {limit:g}"]
+        found = f"item vectors have collapsed: mean cosine {mean_cosine:.3f} is above {limit:g}"
+        return [f"{found} (model.gate_max_mean_cosine)"]
     return []
 
 
@@ -247,7 +248,8 @@ def _check_coverage(
     shown = [current_ids[index] for index in current.index_items.tolist()]
     lost = sum(item_id not in present for item_id in shown)
     if lost > (1.0 - settings.gate_min_coverage) * len(shown):
-        return [f"{lost} of the {len(shown)} items that are live are not in the snapshot at all"]
+        found = f"{lost} of the {len(shown)} items that are live are not in the snapshot at all"
+        return [f"{found} (model.gate_min_coverage is {settings.gate_min_coverage:g})"]
     return []
 
 
@@ -336,7 +338,8 @@ def _drop(where: str, mrr: tuple[float, float], settings: ModelSettings) -> list
     mine, theirs = mrr
     if mine >= (1.0 - settings.gate_max_quality_drop) * theirs:
         return []
-    return [f"MRR on {where} is {mine:.4f}, the live generation has {theirs:.4f}"]
+    found = f"MRR on {where} is {mine:.4f}, the live generation has {theirs:.4f}"
+    return [f"{found} (model.gate_max_quality_drop is {settings.gate_max_quality_drop:g})"]
 
 
 def _rows(edges: tuple[Int64s, Int64s], rows: Int64s) -> tuple[Int64s, Int64s]:

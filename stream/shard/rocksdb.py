@@ -409,8 +409,8 @@ def holds_database(path: Path) -> bool:
         return True
     if any(path.glob("*.sst")):
         raise StoreUnreadable(
-            f"store {path} has data files but no CURRENT; restore it from a snapshot, or build "
-            "it again"
+            f"store {path} has data files but no CURRENT; restore a backup (`freshet restore`), "
+            "or build it again"
         )
     return False
 
@@ -478,7 +478,8 @@ def store_error(path: Path, error: Exception) -> StoreError:
     if refused := refusal(error):
         return StoreRefused(f"store {path} cannot be opened ({text}): {refused}, then start again")
     return StoreUnreadable(
-        f"store {path} cannot be read ({text}); restore it from a snapshot, or build it again"
+        f"store {path} cannot be read ({text}); restore a backup (`freshet restore`), "
+        "or build it again"
     )
 
 

@@ -1,6 +1,7 @@
 """The faults of the bench, held against the rules that must notice them."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,8 @@ from bench.faults.quiet import QUIET
 from deploy.mixin.rules import alerts
 from deploy.mixin.settings import load_settings
 from testing.monitoring.webhook import Arrived
+
+_RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
 
 
 def told(fault: Fault, summary: str, status: tuple[int, str]) -> Told:
@@ -31,6 +34,22 @@ def test_there_are_twenty_faults_and_three_that_are_none() -> None:
     assert len(set(names)) == len(names) >= 20
     assert set(SHORT) < set(names)
     assert len(QUIET) == 3
+
+
+def test_the_runbook_names_the_faults_by_which_it_was_tried() -> None:
+    """Each fault in the section of its alert, and no other."""
+    page = _RUNBOOK.read_text("utf-8")
+    tried: dict[str, set[str]] = {}
+    for heading, text in re.findall(
+        r"^### (Freshet\w+)$(.*?)(?=^##)", page, re.MULTILINE | re.DOTALL
+    ):
+        told_of = text.partition("**How it was tried.**")[2]
+        tried[heading] = {name.casefold() for name in re.findall(r"\*([^*]+)\*", told_of)}
+    named = set().union(*tried.values())
+
+    for fault in FAULTS:
+        assert fault.name.casefold() in tried[fault.alert], fault.name
+    assert named - {fault.name.casefold() for fault in FAULTS} <= {"a backfill of last year"}
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)

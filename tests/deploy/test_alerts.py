@@ -60,6 +60,67 @@ def test_every_alert_has_a_runbook_entry() -> None:
         assert rule["annotations"]["runbook_url"] == load_settings().runbook_url(rule["alert"])
 
 
+_PARTS = ("Meaning", "Impact", "Diagnosis", "Mitigation", "How it was tried")
+
+
+def _sections() -> dict[str, str]:
+    """Return the text of each section of the runbook, by its heading."""
+    page = (_ROOT / "docs" / "operations.md").read_text("utf-8")
+    found = re.split(r"^### (\w+)$", page, flags=re.MULTILINE)[1:]
+    return {
+        heading: re.split(r"^##", text, flags=re.MULTILINE)[0]
+        for heading, text in zip(found[::2], found[1::2], strict=True)
+    }
+
+
+def test_every_section_of_the_runbook_has_one_form() -> None:
+    """How urgent, then five parts in one order, each with something in it."""
+    sections = _sections()
+
+    for rule in _rules():
+        text = sections[rule["alert"]]
+        urgency, *parts = re.split(r"^\*\*([A-Z][a-z ]+)\.\*\* ", text, flags=re.MULTILINE)
+        assert tuple(parts[::2]) == _PARTS, rule["alert"]
+        assert all(part.strip() for part in parts[1::2]), rule["alert"]
+        assert f"**{rule['labels']['severity'].capitalize()}" in urgency or (
+            f"**{rule['labels']['severity']}**" in urgency
+        ), rule["alert"]
+
+
+def test_a_diagnosis_begins_with_a_live_query_of_what_there_is() -> None:
+    """It names a series that a process exports or a rule records, and what the command
+    says of it, or that it says nothing.
+    """
+    recorded = {rule["record"] for rule in _all_rules() if "record" in rule}
+    known = exported() | recorded | {"up"}
+
+    for rule in _rules():
+        text = _sections()[rule["alert"]]
+        diagnosis = text.partition("**Diagnosis.**")[2].partition("**Mitigation.**")[0]
+        quoted = " ".join(re.findall(r"`([^`]+)`", diagnosis))
+        asked = set(re.findall(r"\b(?:freshet[_:][\w:]+|up)\b", quoted))
+        assert asked & known, rule["alert"]
+        assert re.search(r"freshet (status|why-stale)`?", diagnosis), rule["alert"]
+
+
+def test_the_runbook_names_what_there_is() -> None:
+    """Series and tests that it names exist; of faults, `tests/bench` says so."""
+    recorded = {rule["record"] for rule in _all_rules() if "record" in rule}
+    histograms = {name.removesuffix("_bucket") for name in exported()}
+    known = exported() | histograms | recorded
+    tests = " ".join(path.read_text("utf-8") for path in (_ROOT / "tests").rglob("test_*.py"))
+
+    for rule in _rules():
+        text = _sections()[rule["alert"]]
+        series = set(re.findall(r"\bfreshet[_:][a-z][\w:]+[a-z0-9]\b", text))
+        assert series - known == set(), rule["alert"]
+        tried = text.partition("**How it was tried.**")[2]
+        for path in re.findall(r"`((?:tests|deploy)/[\w/.]+)`", tried):
+            assert (_ROOT / path).exists(), path
+        for name in re.findall(r"`(test_\w+)`", tried):
+            assert f"def {name}(" in tests, name
+
+
 def test_every_alert_says_how_urgent_it_is() -> None:
     """Severity is page or ticket, and the summary names what is wrong."""
     for rule in _rules():

@@ -287,7 +287,7 @@ FAULTS: dict[str, tuple[Callable[[ToldShop], None], str, str, tuple[str, ...]]] 
         _disk_nearly_full,
         "tuner",
         "FreshetDiskFull",
-        ("the disk of the artifacts has 2 MB free", "du -xh"),
+        ("the disk of the artifacts has 2 MB free", "du -xah"),
     ),
     "an SST file flipped": (
         _sst_flipped,

@@ -93,7 +93,10 @@ def test_collapsed_vectors_are_refused(candidate: Candidate, settings: ModelSett
 
     verdict = judge(replace(candidate, item_vectors=one_place), None, settings)
 
-    assert any("collapsed" in reason for reason in verdict.reasons)
+    assert any(
+        "collapsed" in reason and "model.gate_max_mean_cosine" in reason
+        for reason in verdict.reasons
+    )
 
 
 def test_shuffled_vectors_are_refused(candidate: Candidate, settings: ModelSettings) -> None:
@@ -131,7 +134,10 @@ def test_items_that_are_simply_gone_are_refused(
 
     verdict = judge(replace(candidate, item_ids=strangers), generation, settings)
 
-    assert any("not in the snapshot at all" in reason for reason in verdict.reasons)
+    assert any(
+        "not in the snapshot at all (model.gate_min_coverage is 0.9)" in reason
+        for reason in verdict.reasons
+    )
 
 
 def test_items_that_the_catalogue_took_back_may_go(
