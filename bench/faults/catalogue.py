@@ -22,7 +22,7 @@ FAULTS = (
         severity="page",
         inject=broker_faults.kill_broker,
         says=r"not heard from Kafka .*127\.0\.0\.1",
-        status="Kafka has not answered",
+        status="Kafka .*has not answered",
     ),
     Fault(
         name="broker paused",
@@ -31,7 +31,7 @@ FAULTS = (
         severity="page",
         inject=broker_faults.pause_broker,
         says=r"not heard from Kafka .*127\.0\.0\.1",
-        status="Kafka has not answered",
+        status="Kafka .*has not answered",
     ),
     Fault(
         name="one partition stuck",
@@ -141,7 +141,7 @@ FAULTS = (
         severity="page",
         inject=process_faults.fast_clock_and_no_broker,
         says="not heard from Kafka",
-        status="Kafka has not answered",
+        status="Kafka .*has not answered",
         wants="faketime",
     ),
     Fault(

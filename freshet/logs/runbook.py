@@ -56,7 +56,10 @@ EVENTS: Final[Mapping[str, str]] = {
     "certificate_not_read_again": "FreshetCallersRefused",
     "tokens_not_read_again": "FreshetCallersRefused",
     "index recall of a query could not be measured": "FreshetIndexRecallLow",
+    "sink failed": "FreshetSinkBehind",
     # command
+    "page_failed": ERRORS_HEADING,
+    "look_failed": ERRORS_HEADING,
     "no metrics": "FreshetProcessDown",
     "the refresher": "FreshetProcessDown",
 }
