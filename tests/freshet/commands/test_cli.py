@@ -223,18 +223,20 @@ def test_the_modules_of_each_extra_are_those_of_pyproject() -> None:
     # Several distributions share the namespace `google`.
     distributions = {**packages_distributions(), "google.rpc": ["googleapis-common-protos"]}
 
-    named = {
-        extra: {_canonical(distributions[name][0]) for name in modules}
-        for extra, modules in EXTRAS.items()
-    }
-    for extra, names in named.items():
+    direct: dict[str, set[str]] = {}
+    named: dict[str, set[str]] = {}
+    for extra, modules in EXTRAS.items():
         required = [each for each in optional[extra] if not each.startswith("freshet[")]
         if extra == "client":
             required += client["dependencies"]
-        brought = {_canonical(_distribution(each)) for each in required} - always
-        more = set[str]().union(*map(_brought_by_its_extras, required))
+        direct[extra] = {_canonical(_distribution(each)) for each in required} - always
+        brought = direct[extra].union(*map(_brought_by_its_extras, required))
+        homes = [set(map(_canonical, distributions[name])) for name in modules]
+        assert all(home & brought for home in homes), extra
+        named[extra] = brought.intersection(*[set[str]().union(*homes)])
+    for extra, names in named.items():
         of_others = set[str]().union(*(named[other] for other in named if other != extra))
-        assert brought - of_others <= names <= brought | more, extra
+        assert direct[extra] - of_others <= names, extra
 
 
 @pytest.mark.parametrize("extras", sorted({each.extras for s in SECTIONS for each in s.entries}))
