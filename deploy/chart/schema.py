@@ -39,7 +39,7 @@ _ENVIRONMENT = {
 _RULES: Mapping[str, Mapping[str, Any]] = {
     "kafka.bootstrap": {"pattern": f"^({_HOST_PORT}(,{_HOST_PORT})*)?$"},
     "kafka.securityProtocol": {"enum": ["", "PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]},
-    "kafka.saslMechanism": {"enum": ["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]},
+    "kafka.saslMechanism": {"enum": ["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]},
     "strimzi.apiVersion": {"enum": ["kafka.strimzi.io/v1beta2", "kafka.strimzi.io/v1"]},
     "strimzi.port": {"minimum": 1, "maximum": 65535},
     "topics.partitions": _COUNT,
@@ -72,7 +72,7 @@ _RULES: Mapping[str, Mapping[str, Any]] = {
     },
     "networkPolicy.clients": _OBJECTS,
     "networkPolicy.metrics": _OBJECTS,
-    "networkPolicy.storeEgress": _OBJECTS,
+    "networkPolicy.egress": _OBJECTS,
     "networkPolicy.kafkaPorts": {"items": {"type": "integer", "minimum": 1, "maximum": 65535}},
     "monitoring.labels": _TEXTS,
 }

@@ -11,7 +11,9 @@
 
 {{- define "freshet.tomlValue" -}}
 {{- if kindIs "map" . -}}
-{ {{- range $index, $key := keys . | sortAlpha }}{{ if $index }},{{ end }} {{ $key | toJson }} = {{ get $ $key | toJson }}{{ end }} }
+{ {{- range $index, $key := keys . | sortAlpha }}{{ if $index }},{{ end }} {{ $key | toJson }} = {{ include "freshet.tomlValue" (get $ $key) }}{{ end }} }
+{{- else if kindIs "slice" . -}}
+[{{ range $index, $value := . }}{{ if $index }}, {{ end }}{{ include "freshet.tomlValue" $value }}{{ end }}]
 {{- else -}}
 {{ toJson . }}
 {{- end -}}
@@ -23,6 +25,8 @@
 {{- with $kafka.mechanism }}{{ $_ := set $stream "sasl_mechanism" . }}{{ end -}}
 {{- with $kafka.username }}{{ $_ := set $stream "sasl_username" . }}{{ end -}}
 {{- with $kafka.password }}{{ $_ := set $stream "sasl_password_file" "/run/secrets/kafka/password" }}{{ end -}}
+{{- if .Values.kafka.oauthSecret.name }}{{ $_ := set $stream "sasl_oauthbearer_client_secret_file" "/run/secrets/kafka/oauth-secret" }}{{ end -}}
+{{- if .Values.kafka.registryPasswordSecret.name }}{{ $_ := set $stream "schema_registry_password_file" "/run/secrets/kafka/registry-password" }}{{ end -}}
 {{- with $kafka.ca }}{{ $_ := set $stream "ssl_ca_location" "/run/secrets/kafka/ca.crt" }}{{ end -}}
 {{- if .Values.kafka.certificateSecret.name -}}
 {{- $_ := set $stream "ssl_certificate_location" "/run/secrets/kafka/client.crt" -}}

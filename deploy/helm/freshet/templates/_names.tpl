@@ -55,7 +55,7 @@ app.kubernetes.io/component: {{ .process }}
 {{- $protocol := $kafka.securityProtocol | default (ternary "SASL_SSL" "PLAINTEXT" $made) -}}
 {{- $sasl := hasPrefix "SASL_" $protocol -}}
 {{- $user := and $made $strimzi.user.enabled $sasl -}}
-{{- if and $sasl (not $user) (not $kafka.passwordSecret.name) }}{{ fail (printf "kafka.passwordSecret.name: %s wants a password; name the secret that has it" $protocol) }}{{ end -}}
+{{- if and $sasl (not $user) (not $kafka.passwordSecret.name) (ne $kafka.saslMechanism "OAUTHBEARER") }}{{ fail (printf "kafka.passwordSecret.name: %s wants a password; name the secret that has it" $protocol) }}{{ end -}}
 bootstrap: {{ $kafka.bootstrap | default (printf "%s-kafka-bootstrap.%s.svc:%d" $strimzi.cluster $space (int $strimzi.port)) | quote }}
 protocol: {{ $protocol }}
 mechanism: {{ $kafka.saslMechanism | default (ternary "SCRAM-SHA-512" "" $user) | quote }}

@@ -4,7 +4,7 @@
 {{- $kafka := include "freshet.kafka" .root | fromYaml -}}
 {{- $values := .root.Values -}}
 {{- $names := list -}}
-{{- if and .kafka (or $kafka.password $kafka.ca $values.kafka.certificateSecret.name) }}{{ $names = append $names "kafka" }}{{ end -}}
+{{- if and .kafka (or $kafka.password $kafka.ca $values.kafka.certificateSecret.name $values.kafka.oauthSecret.name $values.kafka.registryPasswordSecret.name) }}{{ $names = append $names "kafka" }}{{ end -}}
 {{- if and (eq .process "server") $values.server.tls.secretName }}{{ $names = append $names "server" }}{{ end -}}
 {{- if and (eq .process "server") $values.server.tokensSecret }}{{ $names = append $names "tokens" }}{{ end -}}
 {{- if and .calls (or $values.client.tokenSecret.name $values.client.caSecret.name $values.client.certificateSecret) }}{{ $names = append $names "client" }}{{ end -}}
@@ -22,6 +22,16 @@
       {{- if eq . "kafka" }}
       {{- with $kafka.password }}
       - secret: {name: {{ . }}, items: [{key: {{ $kafka.passwordKey }}, path: password}]}
+      {{- end }}
+      {{- with $values.kafka.oauthSecret }}
+      {{- if .name }}
+      - secret: {name: {{ .name }}, items: [{key: {{ .key }}, path: oauth-secret}]}
+      {{- end }}
+      {{- end }}
+      {{- with $values.kafka.registryPasswordSecret }}
+      {{- if .name }}
+      - secret: {name: {{ .name }}, items: [{key: {{ .key }}, path: registry-password}]}
+      {{- end }}
       {{- end }}
       {{- with $kafka.ca }}
       - secret: {name: {{ . }}, items: [{key: {{ $kafka.caKey }}, path: ca.crt}]}
