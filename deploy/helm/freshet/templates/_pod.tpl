@@ -89,6 +89,7 @@ spec:
         {{- end }}
       {{- include "freshet.health" . | nindent 6 }}
       resources: {{- toYaml .values.resources | nindent 8 }}
+      # Freshet's folders are one below: a volume's own may hold lost+found, and cannot be moved aside.
       volumeMounts:
         - {name: config, mountPath: /etc/freshet, readOnly: true}
         {{- if .store }}

@@ -1,0 +1,195 @@
+"""Builds images and runs containers by buildah and podman, in a storage of its own."""
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / ".tools" / "images"
+"""Where storage and results are; git ignores it."""
+
+BASE = "localhost/freshet-base:latest"
+_NEEDED = ("buildah", "podman", "runc", "mmdebstrap")
+_PACKAGES = "python3,python3-venv,python3-pip,python-is-python3,ca-certificates,passwd"
+_LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
+# What the builder trusts counts while images are built, a company's own authority too.
+_TRUSTED = "/etc/ssl/certs/ca-certificates.crt"
+# Seconds that a container gets to end in before it is killed, twice what the slowest
+# process of Freshet takes.
+_STOP_SECONDS = 30
+
+
+class ImagesError(Exception):
+    """An image cannot be built here, or does not do what it should."""
+
+
+class Engine:
+    """Images and containers in a storage of their own, beside any that are there.
+
+    Raises:
+        ImagesError: a tool is missing, or this user may not run containers.
+    """
+
+    def __init__(self) -> None:
+        if missing := [name for name in _NEEDED if shutil.which(name) is None]:
+            raise ImagesError(
+                f"no {', '.join(missing)} found: apt-get install --no-install-recommends "
+                + " ".join(_NEEDED)
+            )
+        if os.geteuid() != 0:
+            raise ImagesError("containers share the network of this process: run it as root")
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        self._storage = (
+            f"--root={FOLDER / 'storage'}",
+            f"--runroot={FOLDER / 'run'}",
+            f"--storage-driver={os.environ.get('STORAGE_DRIVER', 'overlay')}",
+        )
+
+    def podman(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run podman.
+
+        Raises:
+            ImagesError: it failed; the message has its last lines.
+        """
+        # Which runtime and which cgroups suit a machine differs; these two suit most.
+        command = ("podman", *self._storage, "--runtime=runc", "--cgroup-manager=cgroupfs")
+        return _run([*command, *arguments], check=check)
+
+    def make_base(self) -> None:
+        """Make the base from Debian's packages, unless it is there.
+
+        It takes the place of python:3.11-slim where no registry of images can be
+        reached.
+        """
+        if self.podman("image", "exists", BASE, check=False).returncode == 0:
+            return
+        archive = FOLDER / "base.tar"
+        _run(
+            [
+                "mmdebstrap",
+                "--quiet",
+                "--variant=apt",
+                f"--include={_PACKAGES}",
+                *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT),
+                # As in python:3.11-slim, pip is for whoever builds an image.
+                '--customize-hook=rm -f "$1"/usr/lib/python3*/EXTERNALLY-MANAGED',
+                "bookworm",
+                str(archive),
+            ]
+        )
+        self.podman("import", str(archive), BASE)
+        archive.unlink()
+
+    def build(self, target: str) -> None:
+        """Build a target of the Dockerfile as localhost/freshet-TARGET."""
+        deploy = ROOT / "deploy"
+        trusted = [f"--volume={_TRUSTED}:{_TRUSTED}:ro"] if Path(_TRUSTED).exists() else []
+        _run(
+            [
+                "buildah",
+                *self._storage,
+                "build",
+                "--isolation=chroot",
+                "--layers",
+                # OCI's own format has no health checks.
+                "--format=docker",
+                f"--build-arg=BASE={BASE}",
+                "--build-arg=BUILD_PACKAGES=g++ python3-dev",
+                *trusted,
+                f"--ignorefile={deploy / 'Dockerfile.dockerignore'}",
+                f"--file={deploy / 'Dockerfile'}",
+                f"--target={target}",
+                f"--tag={image(target)}",
+                str(ROOT),
+            ]
+        )
+
+    def start(
+        self, name: str, target: str, arguments: Sequence[str], volumes: Mapping[Path, str]
+    ) -> None:
+        """Start a container as the chart does: nothing but its volumes can be written.
+
+        Args:
+            name: of the container.
+            target: whose image it runs.
+            arguments: in place of the image's own.
+            volumes: where each folder is mounted, with ``:ro`` where it is only read.
+        """
+        # Not all machines may raise limits; podman's own are higher than most.
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        self.podman(
+            "run",
+            "--detach",
+            f"--name={name}",
+            "--network=host",
+            "--read-only",
+            "--read-only-tmpfs=false",
+            "--cap-drop=all",
+            "--security-opt=no-new-privileges",
+            f"--ulimit=nofile={min(files, 8192)}:{min(files, 8192)}",
+            "--ulimit=nproc=4096:4096",
+            *(f"--volume={folder}:{place}" for folder, place in volumes.items()),
+            image(target),
+            *arguments,
+        )
+
+    def unhealthy(self, name: str) -> str:
+        """Return what the image's own health check says; empty: healthy."""
+        checked = self.podman("healthcheck", "run", name, check=False)
+        if checked.returncode == 0:
+            return ""
+        state = json.loads(self.podman("inspect", name).stdout)[0]["State"]
+        told = (state.get("Health") or state.get("Healthcheck") or {}).get("Log") or []
+        return str(told[-1]["Output"]) if told else (checked.stdout + checked.stderr).strip()
+
+    def wait_until(self, name: str, wanted: str, seconds: float) -> None:
+        """Return as soon as a health check says the wanted, empty for healthy.
+
+        Raises:
+            ImagesError: it does not in time; the message has its last lines.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            said = self.unhealthy(name)
+            if (wanted in said) if wanted else not said:
+                return
+            if time.monotonic() > deadline:
+                raise ImagesError(f"{name}: {said or 'healthy'}\n{self.logs(name)}")
+            time.sleep(0.5)
+
+    def logs(self, name: str) -> str:
+        """Return the last lines of a container."""
+        logged = self.podman("logs", "--tail=15", name, check=False)
+        return logged.stdout + logged.stderr
+
+    def stop(self, name: str) -> int:
+        """End a container by SIGTERM, and return its exit code (137: it was killed)."""
+        self.podman("stop", f"--time={_STOP_SECONDS}", name)
+        return int(self.podman("inspect", "--format={{.State.ExitCode}}", name).stdout)
+
+    def remove(self, name: str) -> None:
+        """Remove a container, running or not; nothing if there is none."""
+        self.podman("rm", "--force", "--time=0", name, check=False)
+
+    def size(self, name: str) -> int:
+        """Return the bytes of an image, those of its base included."""
+        shown: int = json.loads(self.podman("image", "inspect", name).stdout)[0]["Size"]
+        return shown
+
+
+def image(target: str) -> str:
+    """Return the name of a target's image."""
+    return f"localhost/freshet-{target}:latest"
+
+
+def _run(command: Sequence[str], *, check: bool = True) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    if check and done.returncode:
+        lines = (done.stdout + done.stderr).splitlines()
+        raise ImagesError(f"{command[0]} ended with {done.returncode}:\n" + "\n".join(lines[-15:]))
+    return done

@@ -1,0 +1,176 @@
+"""Starts the images beside a real Kafka, asks them, kills the broker, stops them."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from deploy.images.engine import ROOT, Engine, ImagesError
+from deploy.kafka.broker import LocalBroker
+from deploy.kafka.topics import create_topics
+from freshet.probe import Samples, read_metrics, total
+from freshet_client import RetrievalClient
+
+_STORE, _ARTIFACTS = "/data/store", "/data/artifacts"
+# The user of the images.
+_USER = 10001
+# Seconds that a step may take on a loaded machine. Twice as many: told later.
+_STEP_SECONDS = 120.0
+_METRICS = {"stream": 9101, "tuner": 9102, "server": 9103, "refresher": 9104, "probe": 9105}
+_SERVER = "127.0.0.1:50051"
+_HITS = 10
+# Of the probe: a product appears, a click counts, a deletion does.
+_STEPS = 3
+
+
+def try_images(engine: Engine, say: Callable[[str], None]) -> None:
+    """Run the whole system from its images; each container can write its volumes alone.
+
+    Raises:
+        ImagesError: an image does not do what it should; the message says which, and
+            what.
+    """
+    with tempfile.TemporaryDirectory() as scratch, LocalBroker() as broker:
+        trial = _Trial(engine, broker, Path(scratch), say)
+        try:
+            trial.run()
+        finally:
+            for name in _METRICS:
+                engine.remove(f"freshet-{name}")
+
+
+class _Trial:
+    def __init__(
+        self, engine: Engine, broker: LocalBroker, scratch: Path, say: Callable[[str], None]
+    ) -> None:
+        self._engine = engine
+        self._broker = broker
+        self._scratch = scratch
+        self._say = say
+        self._store = scratch / "store"
+        self._artifacts = scratch / "artifacts"
+
+    def run(self) -> None:
+        """Do all steps."""
+        scratch = self._scratch
+        scratch.chmod(0o755)
+        for folder in (self._store, self._artifacts):
+            folder.mkdir()
+            shutil.chown(folder, _USER, _USER)
+        create_topics(self._broker.bootstrap, partitions=2)
+        kafka = f"kafka:{self._broker.bootstrap}"
+        self._start("stream", {self._store: _STORE}, "--source", kafka, "--store", _STORE)
+        self._fill(kafka)
+        self._train()
+        read_only = {self._artifacts: f"{_ARTIFACTS}:ro"}
+        self._start("server", read_only, "--artifacts", _ARTIFACTS, "--listen", _SERVER)
+        self._start(
+            "refresher",
+            {self._store: f"{_STORE}:ro", self._artifacts: _ARTIFACTS},
+            *("--store", _STORE, "--artifacts", _ARTIFACTS, "--servers", _SERVER),
+        )
+        self._start("probe", {}, "--to", kafka, "--target", _SERVER, "--every", "2s")
+        self._ask()
+        self._lose_the_broker()
+        self._stop()
+
+    def _start(self, process: str, volumes: dict[Path, str], *arguments: str) -> None:
+        command = {"stream": "stream", "server": "serve", "refresher": "refresh", "probe": "probe"}
+        name = f"freshet-{process}"
+        self._engine.remove(name)
+        metrics = ("--metrics", f"127.0.0.1:{_METRICS[process]}")
+        began = time.monotonic()
+        self._engine.start(name, process, [command[process], *arguments, *metrics], volumes)
+        self._engine.wait_until(name, "", _STEP_SECONDS)
+        self._say(f"{process}: healthy {time.monotonic() - began:.1f} s after its start")
+
+    def _fill(self, kafka: str) -> None:
+        """Let a small shop's events come in, and wait until all are in the graph."""
+        shop = self._scratch / "shop"
+        _freshet("simulate", "--items", "200", "--events", "4000", "--out", str(shop))
+        _freshet(
+            *("replay", "--speed", "max", "--to", kafka, "--batch", "100"),
+            *("--events", str(shop / "events.jsonl"), "--items", str(shop / "items.jsonl")),
+        )
+        wanted = sum(1 for _ in (shop / "events.jsonl").open("rb"))
+        self._wait(
+            "the stream has not applied what was published",
+            "stream",
+            lambda samples: (total(samples, "freshet_stream_events_total") or 0) >= wanted,
+        )
+        self._say(f"stream: {wanted} events applied")
+
+    def _train(self) -> None:
+        """Make a generation, with the tuner's image where there is one."""
+        engine, volumes = self._engine, {self._store: _STORE, self._artifacts: _ARTIFACTS}
+        arguments = ["train", "--store", _STORE, "--artifacts", _ARTIFACTS, "--budget", "30s"]
+        if engine.podman("image", "exists", "localhost/freshet-tuner", check=False).returncode == 0:
+            engine.remove("freshet-tuner")
+            engine.start("freshet-tuner", "tuner", arguments, volumes)
+            if int(engine.podman("wait", "freshet-tuner").stdout):
+                raise ImagesError(f"tuner: it could not train\n{engine.logs('freshet-tuner')}")
+            self._say("tuner: trained a generation")
+            return
+        # As the images' user, with whom the checkout shares the store.
+        _freshet(
+            *("train", "--store", str(self._store), "--artifacts", str(self._artifacts)),
+            *("--budget", "30s"),
+            user=_USER,
+        )
+        self._say("a generation was trained by the checkout: there is no image of the tuner")
+
+    def _ask(self) -> None:
+        with RetrievalClient(_SERVER) as client:
+            hits = client.retrieve("bluetooth speaker", _HITS).hits
+        if len(hits) != _HITS:
+            raise ImagesError(f"server: {len(hits)} hits of {_HITS}")
+        self._say("server: answers Retrieve")
+        self._wait(
+            "the probe has seen no answer that shows what it published",
+            "probe",
+            lambda samples: (total(samples, "freshet_probe_seconds_count") or 0) >= _STEPS,
+        )
+        self._say("probe: a product, a click and a deletion went from Kafka to answers")
+
+    def _lose_the_broker(self) -> None:
+        """A stream whose broker is dead is told from one whose broker lives."""
+        self._broker.kill()
+        self._engine.wait_until("freshet-stream", "the broker has not answered", _STEP_SECONDS)
+        self._say("stream: unhealthy while the broker is dead")
+        self._broker.start()
+        self._engine.wait_until("freshet-stream", "", _STEP_SECONDS)
+        self._say("stream: healthy when it is back")
+
+    def _stop(self) -> None:
+        for process in ("probe", "refresher", "stream", "server"):
+            code = self._engine.stop(f"freshet-{process}")
+            if code:
+                logs = self._engine.logs(f"freshet-{process}")
+                raise ImagesError(f"{process}: exit code {code} after SIGTERM\n{logs}")
+        self._say("all ended with 0 after SIGTERM")
+
+    def _wait(self, problem: str, process: str, holds: Callable[[Samples], bool]) -> None:
+        deadline = time.monotonic() + _STEP_SECONDS
+        while not holds(read_metrics(f"127.0.0.1:{_METRICS[process]}")):
+            if time.monotonic() > deadline:
+                raise ImagesError(f"{problem}\n{self._engine.logs(f'freshet-{process}')}")
+            time.sleep(0.5)
+
+
+def _freshet(*arguments: str, user: int | None = None) -> None:
+    """Run the command of this checkout, as another user if so wanted."""
+    done = subprocess.run(
+        [sys.executable, "-m", "freshet", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        user=user,
+        group=user,
+        extra_groups=None if user is None else [],
+    )
+    if done.returncode:
+        raise ImagesError(f"freshet {arguments[0]}: {done.stderr}")
