@@ -8,6 +8,7 @@ MEASUREMENTS = {
     "files": "bench.files.files",
     "filters": "bench.filters",
     "freshness": "bench.freshness.freshness",
+    "fuzz": "bench.fuzz",
     "ingest": "bench.ingest.ingest",
     "laws": "bench.laws",
     "overload": "bench.overload.overload",

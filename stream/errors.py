@@ -46,6 +46,11 @@ import resource
 from collections.abc import Mapping
 from contextlib import suppress
 
+PARSE_ERRORS = (ValueError, RecursionError)
+"""What decoding JSON or MessagePack raises on bytes that nobody wrote: the second on
+brackets in brackets in brackets.
+"""
+
 
 class StreamError(Exception):
     """Something in the stream went wrong.

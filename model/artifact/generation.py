@@ -37,7 +37,7 @@ from model.artifact.pretrained.encoder import open_encoder
 from model.artifact.private_files import OpenFile, as_it_is
 from model.artifact.strings import StringTable
 from model.context import ContextWeights
-from model.errors import GenerationCorrupt, PretrainedTextUnusable
+from model.errors import GenerationCorrupt, PretrainedTextUnusable, reading_arrays
 from model.session_walk import WalkBlock, WalkScales
 from protos import manifest_v1_pb2 as manifest_pb
 from protos.text import text_key
@@ -435,11 +435,12 @@ class _Mapper:
     def _array(self, name: str, dtype: type[np.generic]) -> NDArray[Any]:
         file = self._file(f"{name}.npy")
         # An empty array cannot be memory-mapped.
-        mapped: NDArray[Any] = (
-            np.load(file, mmap_mode="r", allow_pickle=False)
-            if _has_rows(file)
-            else np.load(file, allow_pickle=False)
-        )
+        with reading_arrays():
+            mapped: NDArray[Any] = (
+                np.load(file, mmap_mode="r", allow_pickle=False)
+                if _has_rows(file)
+                else np.load(file, allow_pickle=False)
+            )
         if mapped.dtype != dtype:
             raise GenerationCorrupt(
                 f"{self.path}/{name}.npy holds {mapped.dtype}, not {np.dtype(dtype)}"

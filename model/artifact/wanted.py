@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from stream.errors import PARSE_ERRORS
 from stream.files import replace_file
 
 NAME = "WANTED"
@@ -65,7 +66,7 @@ def asked(artifacts: Path) -> Wanted | None:
             detail=str(found["detail"]),
             at_ms=int(found["at_ms"]),
         )
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError):
+    except (*PARSE_ERRORS, KeyError, OverflowError, TypeError):
         text = " ".join(content.decode("utf-8", "replace").split())
         return Wanted(reason=EarlyReason.OTHER, detail=text, at_ms=0)
 

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from model.artifact.provenance import code_version
 from model.ranking import Quality
 from model.settings import ModelSettings
+from stream.errors import PARSE_ERRORS
 from stream.files import new_directory, sha256_of
 from stream.graph.arrays import GraphArrays
 from stream.graph.attributes import AttributeColumns
@@ -142,7 +143,7 @@ class SavedTraining:
             try:
                 state = _read(path)
                 _check_shapes(state.learner, like)
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            except (OSError, *PARSE_ERRORS, KeyError, TypeError) as error:
                 logger.warning("training state ignored and removed path=%s error=%s", path, error)
                 _remove(path)
             else:

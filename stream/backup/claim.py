@@ -18,7 +18,7 @@ import msgspec
 
 from stream.backup.files import BackupFiles
 from stream.clock import now_ms
-from stream.errors import BackupBusy, BackupDamaged, BackupsUnavailable
+from stream.errors import PARSE_ERRORS, BackupBusy, BackupDamaged, BackupsUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ class Claim:
                 claim = msgspec.json.decode(self._objects.read(path), type=_Claim)
             except BackupDamaged:
                 continue  # released meanwhile
-            except (msgspec.MsgspecError, UnicodeDecodeError):
+            except PARSE_ERRORS:
                 logger.warning("claim unreadable, and removed url=%s", self._objects.url)
                 self._objects.remove(path)
                 continue

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from stream.errors import BackupDamaged, BackupMismatch
+from stream.errors import PARSE_ERRORS, BackupDamaged, BackupMismatch
 from stream.events.types import SourcePartition
 
 FORMAT_VERSION = 1  # of a backup's layout, docs/formats.md
@@ -180,7 +180,7 @@ def decode_backup(content: bytes, name: str) -> Backup:
                 f"{FORMAT_VERSION}; restore it with the version that made it"
             )
         backup = msgspec.json.decode(raw, type=Backup)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except PARSE_ERRORS as error:
         raise BackupDamaged(f"{name} does not parse ({error}); {advice}") from error
     for file in backup.files:
         if not _stays_inside(file.name):

@@ -16,7 +16,7 @@ import msgspec
 
 from stream.backup.files import BackupFiles
 from stream.backup.manifest import Backup, decode_backup
-from stream.errors import BackupDamaged, BackupError, BackupMismatch, BackupMissing
+from stream.errors import PARSE_ERRORS, BackupDamaged, BackupError, BackupMismatch, BackupMissing
 from stream.store.checkpoints import NotedErasure
 
 # Files that are on their way at once, chosen by hand: hashing leaves the interpreter,
@@ -178,7 +178,7 @@ class Backups:
             content = self.objects.read(f"{_ERASED}/{name}")
             try:
                 noted.append(msgspec.json.decode(content, type=NotedErasure))
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            except PARSE_ERRORS as error:
                 raise BackupDamaged(
                     f"the noted erasure {_ERASED}/{name} at {self.url} does not parse ({error}); "
                     "repeat it with freshet erase after the restore, and remove the file"

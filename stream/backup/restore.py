@@ -14,7 +14,7 @@ from stream.backup.placing import fetch_files, put_in_place, unfinished
 from stream.backup.repository import Backups, OnBytes, file_name
 from stream.backup.store_files import read_erasures
 from stream.changes.erase import erase
-from stream.errors import BackupDamaged, BackupMismatch, StoreError
+from stream.errors import PARSE_ERRORS, BackupDamaged, BackupMismatch, StoreError
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard.fencing import epoch_folder
@@ -107,7 +107,7 @@ def _erased_since(backups: Backups, backup: Backup) -> list[NotedErasure]:
             for file in newest.files_of("erasures"):
                 for each in read_erasures(backups.objects.read(file_name(file.sha256))):
                     found.setdefault((each.kind, each.key), each)
-        except (BackupDamaged, BackupMismatch, msgspec.MsgspecError) as error:
+        except (BackupDamaged, BackupMismatch, *PARSE_ERRORS) as error:
             raise BackupDamaged(
                 f"what was erased after backup {backup.backup_id} is not known, because the "
                 f"newest backup {newest_id} cannot be read ({error}); mend or remove its "

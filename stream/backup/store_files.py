@@ -101,7 +101,7 @@ def read_erasures(content: bytes) -> list[NotedErasure]:
     """Return the erasures in a backup's file of them.
 
     Raises:
-        msgspec.MsgspecError: it does not parse.
+        ValueError: it does not parse; so for all of `PARSE_ERRORS`.
     """
     lines: Iterable[bytes] = content.splitlines()
     return [msgspec.json.decode(line, type=NotedErasure) for line in lines]

@@ -14,7 +14,7 @@ from stream.events.columns import NO_KEY, EventColumns, ShardBatch
 from stream.shard import codec
 from stream.shard.erased_keys import ErasedKeys
 from stream.shard.reader import ShardReader
-from stream.shard.rocksdb import Puts
+from stream.shard.rocksdb import Puts, store_error
 
 
 def with_aliases(batch: ShardBatch) -> ShardBatch:
@@ -66,4 +66,8 @@ def alias_notes(batch: ShardBatch, erased: ErasedKeys) -> Puts:
 def users_of(shard: ShardReader, alias: int) -> Iterator[int]:
     """Yield the users whose sessions are cut that an alias was seen with, by key."""
     for key, _ in shard.entries(codec.alias_prefix(alias)):
-        yield codec.unpack_seen_user(key)
+        try:
+            user = codec.unpack_seen_user(key)
+        except codec.BAD_ENTRY_ERRORS as error:
+            raise store_error(shard.path, error) from error
+        yield user

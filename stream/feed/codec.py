@@ -14,11 +14,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.errors import PARSE_ERRORS
 from stream.events.columns import Keys
 from stream.events.types import CatalogItem
 from stream.feed.changes import EdgeChanges, KeyedTexts, SessionChanges, ShardChanges
 
-BAD_RECORD_ERRORS = (ValueError, IndexError, StructError, msgspec.MsgspecError)
+BAD_RECORD_ERRORS = (*PARSE_ERRORS, LookupError, StructError)
 """What unpacking raises on bytes that this module did not write."""
 
 _VERSION = 1  # the first byte of a record

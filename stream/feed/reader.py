@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from stream.errors import FeedUnreadable, refusal
+from stream.errors import PARSE_ERRORS, FeedUnreadable, refusal
 from stream.feed.changes import ShardChanges, WriterMark
 from stream.feed.codec import BAD_RECORD_ERRORS, unpack_changes
 from stream.feed.folder import FeedFolders, FeedPlace, feed_root
@@ -145,7 +145,7 @@ class Feed:
     def _status(self, index: int) -> Status | None:
         try:
             return self._follower(index).files.status()
-        except (OSError, ValueError) as error:
+        except (OSError, *PARSE_ERRORS) as error:
             raise self._unreadable(error) from error
 
     def _follower(self, index: int) -> ShardFollower:

@@ -89,8 +89,13 @@ def edges_of(facts: FactColumns) -> EdgeColumns:
     """Return the edges that facts make; facts that make none are left out.
 
     A fact may be there several times, with several times: the earliest counts.
+
+    Raises:
+        ValueError: a fact has an action that is none: its entry is damaged.
     """
     facts = distinct_facts(facts.take(facts.makes_edge))
+    if len(facts) and int(facts.action.max()) > NUM_ACTIONS:
+        raise ValueError(f"a fact has the action {facts.action.max()}, which is none")
     firsts = np.flatnonzero(run_starts(facts.query, facts.item))
     if not len(firsts):
         none = np.empty(0, dtype=np.int64)

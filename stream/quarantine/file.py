@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-from stream.errors import QuarantineFailed, refusal
+from stream.errors import PARSE_ERRORS, QuarantineFailed, refusal
 from stream.events.types import Rejection
 from stream.files import sync_directory
 from stream.quarantine.records import LINE_DECODER, QuarantinedRecord, line_of
@@ -87,7 +87,7 @@ def read_quarantine(path: Path) -> Iterator[QuarantinedRecord]:
             for number, line in enumerate(file, 1):
                 try:
                     yield LINE_DECODER.decode(line)
-                except ValueError as error:
+                except PARSE_ERRORS as error:
                     logger.warning(
                         "quarantine line unreadable path=%s line=%d error=%s", path, number, error
                     )
@@ -154,7 +154,7 @@ def _copy_others(
 def _is_readable(line: bytes) -> bool:
     try:
         LINE_DECODER.decode(line)
-    except ValueError:
+    except PARSE_ERRORS:
         return False
     return True
 

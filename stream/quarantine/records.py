@@ -50,6 +50,12 @@ class QuarantinedRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     headers: tuple[tuple[str, str], ...] = ()
     headers_base64: tuple[tuple[str, str | None], ...] = ()
 
+    def __post_init__(self) -> None:
+        # a line that nobody wrote is found where it is read, not where it is replayed
+        values = [text for _, text in self.headers_base64]
+        for text in (self.key_base64, self.value_base64, *values):
+            _bytes_of(text)
+
     @property
     def place(self) -> Place:
         """Where the record was read, which names it."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from stream.errors import QuarantineFailed, refusal
+from stream.errors import PARSE_ERRORS, QuarantineFailed, refusal
 
 REDACTIONS_NAME = "quarantine/redactions.jsonl"
 """Where the notes are, under the store's folder."""
@@ -59,6 +59,6 @@ def read_redactions(root: Path) -> list[Redaction]:
         return []
     found = []
     for line in lines:
-        with suppress(ValueError):
+        with suppress(*PARSE_ERRORS):
             found.append(msgspec.json.decode(line, type=Redaction))
     return found

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.dtypes import Int64s
+from stream.errors import StoreUnreadable
 from stream.events.columns import Keys
 from stream.graph.arrays import missing_name_error
 from stream.graph.edges import EdgeColumns
@@ -192,5 +193,14 @@ def _encoded(records: Iterable[msgspec.Struct]) -> Iterator[str]:
 
 
 def _lines(encoder: msgspec.json.Encoder, records: list[msgspec.Struct]) -> list[str]:
-    """Encode all at once; in JSON a line end is never part of a text."""
-    return encoder.encode_lines(records).decode("utf-8").split("\n")[:-1]
+    """Encode all at once; in JSON a line end is never part of a text.
+
+    Raises:
+        StoreUnreadable: a text has half a surrogate pair, which no event brings in.
+    """
+    try:
+        return encoder.encode_lines(records).decode("utf-8").split("\n")[:-1]
+    except UnicodeEncodeError as error:
+        raise StoreUnreadable(
+            f"a text of the graph is none ({error}); restore the store, or build it again"
+        ) from error

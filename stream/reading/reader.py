@@ -38,6 +38,7 @@ from stream.shard import codec
 from stream.shard.codec import ShardState
 from stream.shard.fencing import current_folder, shard_name
 from stream.shard.reader import ShardReader, open_views
+from stream.shard.rocksdb import store_error
 from stream.shard.upgrade import OLD_VERSION
 from stream.store.store import read_manifest as read_store_manifest
 
@@ -359,7 +360,7 @@ class GraphReader:
             item_names=items,
             catalog=catalog,
             facts=facts,
-            edges=self._edges_with_folded() if self._folded_shards else edges_of(facts),
+            edges=self._edges_with_folded() if self._folded_shards else self._edges_of(facts),
             half_life_ms=self.half_life_ms,
             weight_of_action=self._weights,
             min_sessions=self._min_sessions,
@@ -413,14 +414,14 @@ class GraphReader:
             queries: ``uint64 [num_queries]`` their keys, ascending.
         """
         facts = [shard.facts_of_queries(queries) for shard in self._shards]
-        edges = edges_of(self._visits.joined(FactColumns.concatenate(facts)))
+        edges = self._edges_of(self._visits.joined(FactColumns.concatenate(facts)))
         folded = [shard.folded_of_queries(queries) for shard in self._folded_shards]
         return with_folded(edges, add_folded(folded))
 
     def edges_of_item(self, item_key: int) -> EdgeColumns:
         """Return the edges of one item, by query key."""
         facts = [shard.facts_of_item(item_key) for shard in self._shards]
-        edges = edges_of(self._visits.joined(FactColumns.concatenate(facts)))
+        edges = self._edges_of(self._visits.joined(FactColumns.concatenate(facts)))
         folded = [shard.folded_of(codec.FOLDED_BY_ITEM, item_key) for shard in self._folded_shards]
         return with_folded(edges, add_folded(folded))
 
@@ -463,7 +464,13 @@ class GraphReader:
         Of a held session some may be folded already.
         """
         facts = FactColumns.concatenate([chunk.facts for chunk in self.edges()])
-        return with_folded(edges_of(facts), folded_edges(self._folded_shards))
+        return with_folded(self._edges_of(facts), folded_edges(self._folded_shards))
+
+    def _edges_of(self, facts: FactColumns) -> EdgeColumns:
+        try:
+            return edges_of(facts)
+        except ValueError as error:
+            raise store_error(self.path, error) from error
 
     def _time(self, at_ms: int | None) -> int:
         return (self.watermark_ms or 0) if at_ms is None else at_ms

@@ -139,12 +139,17 @@ class ShardReader:
     def session_entries(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield the packed entries of sessions by key, of wide ones as if they were
         not.
+
+        Raises:
+            StoreUnreadable: the entry of a wide one is damaged.
         """
         for key, value in self.entries(codec.SESSION):
             if codec.is_wide_session(value):
-                whole = self.whole_session(
-                    codec.unpack_keys([key]).item(), codec.unpack_session(value)
-                )
+                try:
+                    entry = codec.unpack_keys([key]).item(), codec.unpack_session(value)
+                except codec.BAD_ENTRY_ERRORS as error:
+                    raise store_error(self.path, error) from error
+                whole = self.whole_session(*entry)
                 yield key, codec.pack_session(whole.session_id, whole.user_keys, whole.facts)
             else:
                 yield key, value
@@ -166,7 +171,12 @@ class ShardReader:
     def has_wide_edge(self, session: int, query: int) -> bool:
         """Return whether a wide session has a fact of a query that makes an edge."""
         found = self.entries(codec.wide_prefix(session, query))
-        return any(codec.unpack_wide_facts([key], [value]).makes_edge[0] for key, value in found)
+        try:
+            return any(
+                codec.unpack_wide_facts([key], [value]).makes_edge[0] for key, value in found
+            )
+        except codec.BAD_ENTRY_ERRORS as error:
+            raise store_error(self.path, error) from error
 
     def get_session_entries(self, keys: Sequence[int]) -> dict[int, StoredSession]:
         """Return those of the sessions that are stored, of wide ones their entry

@@ -22,6 +22,7 @@ from uuid import uuid4
 import msgspec
 
 from stream.errors import (
+    PARSE_ERRORS,
     CheckpointDamaged,
     CheckpointRefused,
     CheckpointsUnavailable,
@@ -172,7 +173,7 @@ class Checkpoints:
             content = self._objects.read(_path(shard, name))
         try:
             checkpoint = msgspec.json.decode(content, type=Checkpoint)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except PARSE_ERRORS as error:
             raise CheckpointDamaged(f"{name} does not parse ({error})") from error
         if (checkpoint.format_version, checkpoint.shard) != (_FORMAT_VERSION, shard):
             raise CheckpointDamaged(
@@ -229,7 +230,7 @@ class Checkpoints:
                 content = self._objects.read(_path(shard, _ERASED, name))
             try:
                 erasures.append(msgspec.json.decode(content, type=NotedErasure))
-            except (msgspec.MsgspecError, UnicodeDecodeError):
+            except PARSE_ERRORS:
                 num_damaged += 1
         return erasures, num_damaged
 

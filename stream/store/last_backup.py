@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 
+from stream.errors import PARSE_ERRORS
 from stream.files import replace_file
 
 _NAME = "backup.json"
@@ -34,5 +35,5 @@ def last_backup(root: Path) -> LastBackup | None:
     """Return the newest backup of a store; None: it has none, or nobody can tell."""
     try:
         return msgspec.json.decode((root / _NAME).read_bytes(), type=LastBackup)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+    except (OSError, *PARSE_ERRORS):
         return None

@@ -5,10 +5,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from stream.errors import (
+    PARSE_ERRORS,
     StoreBusy,
     StoreMismatch,
     StoreMissing,
@@ -57,7 +59,7 @@ class StoreManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     format_version: int
     store_id: str
-    num_shards: int
+    num_shards: Annotated[int, msgspec.Meta(ge=1, le=MAX_SHARDS)]
     half_life_seconds: float
     session_gap_seconds: float = DEFAULT_SESSION_GAP_SECONDS
 
@@ -84,7 +86,7 @@ def read_manifest(root: Path) -> StoreManifest:
         raise StoreMissing(
             f"there is no store at {root}; check the path, or make one with: freshet stream"
         ) from error
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, *PARSE_ERRORS) as error:
         if refused := refusal(error):
             raise StoreRefused(f"{path} cannot be read ({error}): {refused}") from error
         raise StoreUnreadable(

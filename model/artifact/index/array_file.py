@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from model.errors import ArtifactError, GenerationCorrupt
+from model.errors import ArtifactError, GenerationCorrupt, reading_arrays
 from stream.errors import refusal
 
 # Bytes. NumPy pads its headers to it: a cache line. Twice as much gains nothing.
@@ -64,7 +64,8 @@ def map_arrays(path: Path, wanted: Mapping[str, tuple[Any, int]]) -> dict[str, N
 def _map_next(path: Path, file: BinaryIO) -> NDArray[Any]:
     if np.lib.format.read_magic(file) != (1, 0):
         raise ValueError("an array is not in version 1.0 of NumPy's format")
-    shape, is_by_column, dtype = np.lib.format.read_array_header_1_0(file)
+    with reading_arrays():
+        shape, is_by_column, dtype = np.lib.format.read_array_header_1_0(file)
     if is_by_column or dtype.hasobject:
         raise ValueError(f"an array of {dtype} is not stored row by row as plain numbers")
     begin = file.tell()

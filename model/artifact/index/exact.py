@@ -10,7 +10,7 @@ import numpy as np
 
 from model.artifact.index.cosines import best_rows, near_best, rounding_of
 from model.artifact.index.engine import Engine, IndexCost, IndexSettings, check_search
-from model.errors import ArtifactError, GenerationCorrupt
+from model.errors import ArtifactError, GenerationCorrupt, reading_arrays
 from stream.dtypes import Float32s, Int64s
 from stream.errors import refusal
 
@@ -96,7 +96,8 @@ class ExactVectors:
 def _load(path: Path, dim: int, count: int) -> Float32s:
     try:
         # An empty array cannot be memory-mapped.
-        mapped = np.load(path, mmap_mode="r" if count else None, allow_pickle=False)
+        with reading_arrays():
+            mapped = np.load(path, mmap_mode="r" if count else None, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         if refusal(error):
             raise

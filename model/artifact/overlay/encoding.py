@@ -30,7 +30,7 @@ from model.artifact.overlay.segment import (
     SegmentFault,
     StageTimes,
 )
-from model.errors import SegmentRefused
+from model.errors import SegmentRefused, reading_arrays
 from protos import manifest_v1_pb2 as manifest_pb
 
 MAGIC: Final = b"FRESHSEG"
@@ -200,8 +200,9 @@ def unpack(data: bytes, name: str, header: manifest_pb.Segment) -> Sections:
             f"{SEGMENT_VERSION}; run a refresher of the server's version",
         )
     try:
-        return {entry.name: _section(body, entry) for entry in header.sections}
-    except (TypeError, ValueError) as error:
+        with reading_arrays():
+            return {entry.name: _section(body, entry) for entry in header.sections}
+    except ValueError as error:
         raise SegmentRefused(SegmentFault.CORRUPT, f"a section of {name}: {error}") from error
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from model.artifact.overlay.segment import Claim, Mark, SegmentFault
 from model.errors import SegmentRefused
+from stream.errors import PARSE_ERRORS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,7 @@ def decode_newest(content: bytes, name: str) -> Newest:
             ),
             written_ms=int(said["written_ms"]),
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (*PARSE_ERRORS, AttributeError, KeyError, OverflowError, TypeError) as error:
         raise SegmentRefused(
             SegmentFault.POINTER, f"{name} is damaged ({type(error).__name__}: {error})"
         ) from error

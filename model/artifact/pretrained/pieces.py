@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import PretrainedTextUnusable
+from stream.errors import PARSE_ERRORS
 
 _SPACE = "\u2581"
 # Words whose pieces are kept, of words that are cut as one: some 10 MB, 40 of the
@@ -45,7 +46,7 @@ class WordPieces:
             self._number: dict[str, int] = model["vocab"]
             self._merged = _merges(model["merges"], self._number)
             self._bytes = [self._number[f"<0x{byte:02X}>"] for byte in range(256)]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, *PARSE_ERRORS, KeyError, TypeError) as error:
             raise PretrainedTextUnusable(
                 f"{path} is not a byte-pair tokenizer that this version reads ({error!r}); "
                 "install the version of its package that constraints.txt names"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from model.errors import PretrainedTextUnusable
 from stream.dtypes import Float16s, Float32s
+from stream.errors import PARSE_ERRORS
 
 _DTYPES: dict[str, np.dtype[Any]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
 # Bytes before the header: its length, a little-endian unsigned number.
@@ -34,7 +35,7 @@ def read_matrix(path: Path) -> Float16s | Float32s:
             length = int.from_bytes(file.read(_PREFIX_BYTES), "little")
             header = json.loads(file.read(min(length, _MOST_HEADER_BYTES)))
         return _mapped(path, header, _PREFIX_BYTES + length)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, *PARSE_ERRORS, KeyError, OverflowError, TypeError, AttributeError) as error:
         raise PretrainedTextUnusable(
             f"{path} is not a safetensors file of one matrix ({error}); "
             "install its package again: pip install --force-reinstall --no-deps PACKAGE"

@@ -3,13 +3,13 @@
 from itertools import pairwise
 from struct import error as StructError
 
-import msgspec
 import numpy as np
 
 from stream.dtypes import Int64s
+from stream.errors import PARSE_ERRORS
 from stream.events import native
 
-BAD_ENTRY_ERRORS = (ValueError, IndexError, StructError, msgspec.MsgspecError)
+BAD_ENTRY_ERRORS = (*PARSE_ERRORS, LookupError, StructError)
 """What unpacking raises on bytes that this package did not write."""
 
 # Layout too, fixed by docs/formats.md: not tunable.

@@ -91,3 +91,11 @@ def test_actions_that_weigh_nothing() -> None:
 
     assert edges.weights(-(2**60), 3_600_000, {Action.PURCHASE: 4.0}).tolist() == [0.0]
     assert edges.weights(NOON_MS, 3_600_000, {Action.CLICK: 0.25}).tolist() == [0.25]
+
+
+def test_an_action_that_is_none() -> None:
+    """It is told, and counted for no other edge: the entry is damaged."""
+    stamp = np.array([NOON_MS << 3 | 7], dtype=np.uint64)
+    one = np.array([1], dtype=np.uint64)
+    with pytest.raises(ValueError, match="action 7, which is none"):
+        edges_of(FactColumns(one, one, one, stamp))
