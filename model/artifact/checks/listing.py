@@ -64,6 +64,10 @@ def _check_size(file: Path, size_bytes: int) -> None:
         found = file.lstat()
     except FileNotFoundError:
         raise GenerationCorrupt(f"{file} is missing; the manifest lists it") from None
+    except OSError as error:  # of a name that no file can have
+        if refusal(error):
+            raise
+        raise GenerationCorrupt(f"{file} cannot be looked at: {error}") from error
     if not stat.S_ISREG(found.st_mode):
         raise GenerationCorrupt(f"{file} is no plain file, so it is not opened")
     if found.st_size != size_bytes:

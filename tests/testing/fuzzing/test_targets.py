@@ -88,6 +88,8 @@ def edited(content: bytes, **fields: object) -> bytes:
         ("manifests", 1, lambda seed: seed.replace(b"store_id", b"store\xff")),
         ("manifests", 1, lambda _: deep(b'{"store_id": ')),
         ("feed files", -1, lambda _: deep(b'{"shard": ')),
+        ("generation manifests", 0, lambda seed: seed.replace(b"item_ids.utf8", b"x" * 300)),
+        ("generation manifests", 0, lambda seed: seed.replace(b"item_ids.utf8", b"a\\u0000b")),
         ("deleted items", 0, lambda seed: seed.replace(b"<i8", b"<-8")),
         ("generation files", -1, lambda seed: seed.replace(b"'descr': '", b"'descr': '\"[[(")),
     ],
