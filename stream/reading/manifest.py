@@ -137,9 +137,24 @@ def read_manifest(path: Path) -> SnapshotInfo:
         )
     info = _from_proto(path, message)
     for shard in info.shards:
-        if not (path / shard.directory / "CURRENT").is_file():
-            raise SnapshotUnreadable(f"snapshot {path} lacks {shard.directory}; take a new one")
+        _check_shard(path, shard.directory)
     return info
+
+
+def _check_shard(path: Path, directory: str) -> None:
+    if Path(directory).name != directory:
+        raise SnapshotUnreadable(
+            f"snapshot {path} names {directory[:80]!r}, which is no folder in it; take a new one"
+        )
+    try:
+        is_there = (path / directory / "CURRENT").is_file()
+    except OSError as error:
+        raise SnapshotUnreadable(
+            f"{directory[:80]!r} of snapshot {path} cannot be looked at ({error.strerror}); "
+            f"{refusal(error) or 'take a new one'}"
+        ) from error
+    if not is_there:
+        raise SnapshotUnreadable(f"snapshot {path} lacks {directory}; take a new one")
 
 
 def _shard_to_proto(shard: SnapshotShard) -> manifest_pb.Shard:

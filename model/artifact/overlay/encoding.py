@@ -324,8 +324,9 @@ def _check_counts(header: manifest_pb.Segment, rows: OverlayRows, name: str) -> 
 
 
 def _check_vectors(vectors: NDArray[np.float32], what: str) -> None:
-    # Written so that NaN fails, too.
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    # Written so that NaN fails, too, and what is too large for a number.
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
     bad = np.flatnonzero(~(np.abs(lengths - 1) <= _LENGTH_TOLERANCE))
     if len(bad):
         raise SegmentRefused(

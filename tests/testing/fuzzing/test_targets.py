@@ -87,6 +87,8 @@ def edited(content: bytes, **fields: object) -> bytes:
         ("manifests", 1, lambda seed: edited(seed, num_shards=0)),
         ("manifests", 1, lambda seed: seed.replace(b"store_id", b"store\xff")),
         ("manifests", 1, lambda _: deep(b'{"store_id": ')),
+        ("manifests", 0, lambda seed: seed.replace(b'"shard-0000"', b'"' + b"x" * 300 + b'"')),
+        ("manifests", 0, lambda seed: seed.replace(b'"shard-0000"', b'"../snapshot/shard-0000"')),
         ("feed files", -1, lambda _: deep(b'{"shard": ')),
         ("generation manifests", 0, lambda seed: seed.replace(b"item_ids.utf8", b"x" * 300)),
         ("generation manifests", 0, lambda seed: seed.replace(b"item_ids.utf8", b"a\\u0000b")),
