@@ -104,7 +104,8 @@ class ConfluentClient:
         if self._settings.worker_id:
             options["group.instance.id"] = self._settings.worker_id
         causes = _Causes()
-        return ConfluentGroup(self._bootstrap, self._connect(causes, **options), topic, causes)
+        consumer = self._connect(causes, **options)
+        return ConfluentGroup(self._bootstrap, consumer, topic, causes, self._settings)
 
     def reader(self) -> "ConfluentReader":
         """Connect a reader."""
@@ -187,9 +188,17 @@ class ConfluentGroup:
     What it is given stays paused, so that nothing is fetched.
     """
 
-    def __init__(self, bootstrap: str, consumer: Consumer, topic: str, causes: "_Causes") -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        consumer: Consumer,
+        topic: str,
+        causes: "_Causes",
+        settings: StreamSettings,
+    ) -> None:
         self._bootstrap = bootstrap
         self._consumer = consumer
+        self._settings = settings
         self._causes = causes
         self._changes: Changes | None = None
         consumer.subscribe(
@@ -216,7 +225,7 @@ class ConfluentGroup:
         finally:
             self._changes = None
         cause = self._causes.fatal or (message.error() if message is not None else None)
-        if cause is not None and not _is_passing(cause):
+        if cause is not None and not _is_passing(cause, self._settings):
             raise _refused(self._bootstrap, cause)
 
     def commit(self, offsets: Mapping[SourcePartition, int], *, wait_seconds: float = 0.0) -> None:
@@ -392,7 +401,7 @@ class ConfluentReader:
                 self._pass_over(_position(message), message.offset())
             elif error.code() in _GONE and message.topic() is not None:
                 gone[_position(message)] = self._next.get(_position(message)) or 0
-            elif not _is_passing(error):
+            elif not _is_passing(error, self._settings):
                 raise _refused(self._bootstrap, error)
             else:
                 logger.warning("poll failed bootstrap=%s error=%s", self._bootstrap, _text(error))
@@ -501,12 +510,14 @@ def _position(message: Message) -> SourcePartition:
     return SourcePartition(topic, partition)
 
 
-def _is_passing(error: KafkaError) -> bool:
+def _is_passing(error: KafkaError, settings: StreamSettings) -> bool:
     """Whether the client recovers by itself.
 
-    Brokers that are away, leaders that move, ends of partitions.
+    Brokers that are away, leaders that move, ends of partitions; a token that ran out,
+    for the next may come late, and whether tokens fit at all was seen at the start.
     """
-    is_local = error.code() < 0 and error.code() not in _REFUSALS
+    refusals = {KafkaError._FATAL} if settings.uses_tokens else _REFUSALS  # noqa: SLF001  # as above
+    is_local = error.code() < 0 and error.code() not in refusals
     return not error.fatal() and (is_local or bool(error.retriable()) or error.code() in _MISSING)
 
 

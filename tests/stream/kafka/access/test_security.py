@@ -1,12 +1,15 @@
 """TLS and passwords against a real broker, and what is said when they do not fit."""
 
 import gc
-from collections.abc import Collection, Iterator, Mapping
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError
 
 from deploy.kafka.broker import LocalBroker
 from deploy.kafka.secured import PASSWORD, SCOPE, USER, SecuredListeners, secured_listeners
@@ -14,7 +17,8 @@ from deploy.kafka.topics import create_topics
 from stream.errors import PublishFailed, SettingsInvalid, SourceUnavailable
 from stream.events.types import SourcePartition
 from stream.kafka.access.refusals import unreachable
-from stream.kafka.client import Group, TopicDescription
+from stream.kafka.client import BrokerAway, Group, Reader, TopicDescription
+from stream.kafka.confluent_client import ConfluentReader
 from stream.kafka.open import open_client
 from stream.kafka.producer import RecordProducer
 from stream.settings import KAFKA_CLIENTS, StreamSettings
@@ -197,6 +201,45 @@ def test_token_that_runs_out(secured: Secured, endpoint: TokenEndpoint, client: 
 
 
 @pytest.mark.parametrize("client", KAFKA_CLIENTS)
+def test_a_token_that_comes_late_is_waited_for(
+    secured: Secured, endpoint: TokenEndpoint, client: str
+) -> None:
+    """A provider that is away for longer than a token lives ends nobody's reading."""
+    endpoint.life_seconds = 3.0
+    settings = token_settings(client, endpoint.url)
+    position = SourcePartition(settings.clicks_topic, 0)
+    reader = open_client(secured.address("TOKEN"), settings).reader()
+    reader.assign([position])
+    reader.seek({position: None})
+    _read_until(reader, lambda _: reader.end(position) is not None)
+    endpoint.answer = 503, b"away"
+    asked = len(endpoint.forms)
+    _read_until(reader, lambda _: len(endpoint.forms) > asked and reader.why_silent(position) != "")
+    endpoint.answer = None
+    producer = RecordProducer(secured.broker.bootstrap, StreamSettings())
+    producer.send(position.source, 0, None, b"late", [])
+    producer.flush()
+    producer.close()
+
+    values = _read_until(reader, lambda values: b"late" in values)
+    reader.close()
+
+    assert values[-1] == b"late"
+
+
+def _read_until(
+    reader: Reader, is_done: Callable[[list[bytes | None]], bool]
+) -> list[bytes | None]:
+    deadline, values = time.monotonic() + 60, list[bytes | None]()
+    while not is_done(values):
+        assert time.monotonic() < deadline
+        with suppress(BrokerAway):
+            for batch in reader.poll(0.5):
+                values += batch.values
+    return values
+
+
+@pytest.mark.parametrize("client", KAFKA_CLIENTS)
 @pytest.mark.parametrize(
     ("more", "beginning", "meaning"),
     [
@@ -355,3 +398,31 @@ def test_causes_that_say_more_count_more() -> None:
         "no Kafka broker answers at b:1 (111 ECONNREFUSED); check the address and that the "
         "broker runs"
     )
+
+
+class _Failing:
+    """A consumer whose session the broker has just ended."""
+
+    def consume(self, _count: int, _seconds: float) -> list[Any]:
+        return [self]
+
+    def error(self) -> KafkaError:
+        return KafkaError(KafkaError._AUTHENTICATION)  # its public name
+
+
+@pytest.mark.parametrize("mechanism", ["OAUTHBEARER", "PLAIN"])
+def test_an_ended_session_is_waited_out_where_another_token_comes(mechanism: str) -> None:
+    """A password is refused for good; a token is followed by another."""
+    settings = token_settings("confluent", "http://127.0.0.1:1/")
+    if mechanism == "PLAIN":
+        settings = StreamSettings(
+            security_protocol="SASL_PLAINTEXT",
+            sasl_mechanism=mechanism,
+            sasl_username=USER,
+            sasl_password=PASSWORD,
+        )
+    reader = ConfluentReader("127.0.0.1:1", _Failing(), None, settings)  # type: ignore[arg-type]
+
+    refused = pytest.raises(SourceUnavailable, match="refused")
+    with nullcontext() if mechanism == "OAUTHBEARER" else refused:
+        assert reader.poll(0.0) == []
