@@ -20,6 +20,7 @@ from freshet.shop import feed
 from freshet.shop.shop import Shop
 from freshet_client import ClientError, RetrievalClient
 from testing.monitoring.monitoring import Monitoring
+from testing.processes.postgres import LocalPostgres
 from testing.soak.workers import ROOT, clean_environment, freshet
 
 PARTITIONS = 2  # of each topic: one may stand still while another goes on
@@ -31,7 +32,7 @@ _ASKED_EVERY_SECONDS = 0.2
 _FRESH_SECONDS = 10.0  # answers so young: the fresh lane works
 _STATUS_SECONDS = 60.0  # for `freshet status`, on a busy machine
 _MOUNT = "/bin/mount"
-_JOBS = ("stream", "tuner", "refresher", "server", "probe")
+_JOBS = ("stream", "tuner", "refresher", "server", "probe", "sink")
 
 
 class Stack:
@@ -62,6 +63,8 @@ class Stack:
         ]
         self._rate = rate
         self._probe = another_address()
+        self._sink = another_address()
+        self._database = ""
         self._ends = ExitStack()
         self._asking = Event()
 
@@ -72,6 +75,7 @@ class Stack:
             self._ends.enter_context(self.broker)
             self.bootstrap = self.broker.bootstrap
             create_topics(self.bootstrap, partitions=PARTITIONS)
+            self._database = self._ends.enter_context(LocalPostgres()).create("shop")
             self.system = System(self.folder, self.bootstrap, PARTITIONS)
             disk = self.folder / "disk"
             if mount_disk(disk, _DISK_BYTES):
@@ -87,8 +91,8 @@ class Stack:
             yield self
 
     def watch(self, **more: str) -> None:
-        """Scrape the four processes, and more streams by name."""
-        metrics = {**self.system.metrics, "probe": self._probe}
+        """Scrape all processes, and more streams by name."""
+        metrics = {**self.system.metrics, "probe": self._probe, "sink": self._sink}
         targets = {job: [metrics[job]] for job in _JOBS}
         targets["stream"] += more.values()
         self.monitoring.watch(targets)
@@ -121,6 +125,8 @@ class Stack:
             self.system.start_server()
         elif name == "probe":
             self._start_probe()
+        elif name == "sink":
+            self._start_sink()
         else:
             self.start_load()
 
@@ -178,10 +184,15 @@ class Stack:
         system.until(self.is_fresh, "answers are fresh", look_seconds=1.0)
         self.ask()
         self._start_probe()
+        self._start_sink()
 
     def _start_probe(self) -> None:
         paths = ("--to", self.system.source, "--target", self.system.target)
         self.system.start("probe", "probe", *paths, "--metrics", self._probe, "--name", "bench")
+
+    def _start_sink(self) -> None:
+        paths = ("--artifacts", self.system.artifacts, "--database", self._database)
+        self.system.start("sink", "sink", *paths, "--metrics", self._sink)
 
     def _ask(self) -> None:
         random, pause = Random(1), Event()

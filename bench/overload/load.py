@@ -42,6 +42,11 @@ class Outcome:
         return len(self.latencies) / self.seconds
 
     @property
+    def offered(self) -> float:
+        """Calls made a second."""
+        return sum(self.codes.values()) / self.seconds
+
+    @property
     def success(self) -> float:
         """Share of the calls that were answered within their deadline."""
         return len(self.latencies) / max(1, sum(self.codes.values()))
@@ -93,8 +98,12 @@ class Callers:
         return outcome
 
     async def open_loop(self, rate: float, seconds: float) -> Outcome:
-        """Make so many calls a second, at random times, whatever becomes of them."""
-        outcome, random, tasks = Outcome(seconds=seconds), np.random.default_rng(0), []
+        """Make so many calls a second, at random times, whatever becomes of them.
+
+        Where that is more than this process can make, they take longer than `seconds`,
+        and are fewer a second.
+        """
+        outcome, random, tasks = Outcome(), np.random.default_rng(0), []
         start = time.perf_counter()
         at = start
         while at - start < seconds:
@@ -103,6 +112,7 @@ class Callers:
             # Behind its own clock it makes the calls that are due at once.
             await asyncio.sleep(max(0.0, pause))
             tasks.append(asyncio.create_task(self._one(outcome)))
+        outcome.seconds = time.perf_counter() - start
         await asyncio.gather(*tasks)
         return outcome
 

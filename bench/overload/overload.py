@@ -67,9 +67,9 @@ async def _overload(address: str, options: argparse.Namespace) -> None:
             _print(
                 "overload",
                 outcome,
-                offered=round(factor * before.goodput, 1),
+                wanted=round(factor * before.goodput, 1),
                 capacity=round(capacity, 1),
-                times=factor,
+                times=round(outcome.offered / capacity, 2),
                 goodput_of_capacity=round(outcome.goodput / capacity, 3),
             )
     await callers.close()

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from model.errors import SinkRefused, SinkUnavailable
+
 
 class SinkMetrics:
     """The sink's metrics, in a registry of the caller's."""
@@ -39,6 +41,8 @@ class SinkMetrics:
         )
         for kind in ("generation", "overlay"):
             self._written.labels(kind)
+        for refused in (SinkUnavailable, SinkRefused):
+            self._failures.labels(refused.__name__)
 
     def complete(self) -> None:
         """Note that the database has all that the folder has."""

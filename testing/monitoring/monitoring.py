@@ -26,6 +26,7 @@ from testing.monitoring.webhook import Webhook
 _READY_SECONDS = 60.0  # to start on a busy machine
 _LOOK_SECONDS = 0.2  # between two looks at whether they are ready
 _TIMEOUT_SECONDS = 30.0  # of a query
+_NOT_IN_COMPOSE = ("sink",)  # processes that compose.yaml does not start
 
 
 class Monitoring:
@@ -98,6 +99,9 @@ class Monitoring:
             ticket_webhook=self.webhook.url("ticket"),
         )
         scraped = prometheus(settings)
+        scraped["scrape_configs"] += [
+            {"job_name": job, "static_configs": []} for job in _NOT_IN_COMPOSE
+        ]
         scraped["alerting"]["alertmanagers"] = [
             {"static_configs": [{"targets": [self._alertmanager]}]}
         ]
