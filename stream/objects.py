@@ -4,6 +4,7 @@ fsspec.
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -13,6 +14,9 @@ from uuid import uuid4
 from stream.files import replace_file, sync_directory
 
 _TEMPORARY_SUFFIX = ".tmp"
+# Seconds after which nobody is still writing a file, chosen by hand. Twice as long
+# keeps what was erased in a file that nobody finished for twice as long.
+_LEFTOVER_SECONDS = 3600.0
 
 
 class Objects:
@@ -140,6 +144,19 @@ class Objects:
         """
         with reaching(), suppress(FileNotFoundError):
             self._files.rm_file(self.path(name))
+
+    def remove_leftovers(self, folder: str) -> None:
+        """Remove what processes that ended left below a folder under temporary names.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        if not self.is_folder:
+            return
+        for path in Path(self.path(folder)).rglob(f".*{_TEMPORARY_SUFFIX}"):
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > _LEFTOVER_SECONDS:
+                    path.unlink()
 
     def path(self, name: str) -> str:
         """Return where a file is, as the file system of the URL has it."""

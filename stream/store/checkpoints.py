@@ -327,6 +327,8 @@ class Checkpoints:
         for name in old:
             with self._reaching():
                 self._objects.remove(_path(claim.shard, name))
+        with self._reaching():
+            self._objects.remove_leftovers(_path(claim.shard))
 
     def _newest_readable(self, shard: int, most: int) -> dict[str, Checkpoint]:
         kept: dict[str, Checkpoint] = {}

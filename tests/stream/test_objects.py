@@ -1,5 +1,6 @@
 """Files at an fsspec URL: put in one step, and one kind of error."""
 
+import os
 from pathlib import Path
 from uuid import uuid4
 
@@ -47,6 +48,21 @@ def test_half_of_a_file_is_never_listed(tmp_path: Path) -> None:
     objects.write("whole", b"x")
     (tmp_path / f".whole.{uuid4().hex}.tmp").write_bytes(b"")
     assert set(objects.sizes()) == {"whole"}
+
+
+def test_half_of_a_file_does_not_stay(tmp_path: Path) -> None:
+    """It may hold what was erased; one that somebody may be writing is left alone."""
+    objects = Objects(str(tmp_path))
+    objects.write("shard/feed/whole", b"x")
+    old, new = (tmp_path / "shard" / "feed" / f".whole.{uuid4().hex}.tmp" for _ in range(2))
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+
+    objects.remove_leftovers("shard")
+
+    assert [old.exists(), new.exists()] == [False, True]
+    assert objects.read("shard/feed/whole") == b"x"
 
 
 def test_whatever_fails_is_an_error_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
