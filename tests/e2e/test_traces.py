@@ -40,8 +40,8 @@ def test_a_click_is_followed_to_the_first_answer_that_knows_it(
 
                 def has_answer() -> bool:
                     client.retrieve(query, 5)
-                    names = [span.name for span in receiver.trace(_PRODUCER.trace_id)]
-                    return Stage.ANSWER in names and Stage.CONSUME in names
+                    names = {span.name for span in receiver.trace(_PRODUCER.trace_id)}
+                    return names == set(Stage)  # each process sends its own, when it likes
 
                 system.until(has_answer, "the trace reaches an answer")
             system.until(
