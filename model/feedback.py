@@ -2,11 +2,12 @@
 what is validated.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
-from stream.dtypes import Float32s, Int64s
+from stream.dtypes import Float32s, Float64s, Int64s
 
 
 class NewClicks(NamedTuple):
@@ -23,14 +24,30 @@ class NewClicks(NamedTuple):
     items: Float32s
 
 
-def fed_back(queries: Float32s, clicks: NewClicks, weight: float) -> Float32s:
+class Reach(NamedTuple):
+    """How near queries must come to what was clicked for them, weight or not.
+
+    Attributes:
+        cosine: of a query with the mean of its items, between 0 and 1.
+        most: ``float64 [num_queries]``, what that mean may count at most beside a query
+            to get there, a vector of length one; 0: nothing is asked of that query.
+    """
+
+    cosine: float
+    most: Float64s
+
+
+def fed_back(
+    queries: Float32s, clicks: NewClicks, weight: float, reach: Reach | None = None
+) -> Float32s:
     """Return where queries point once their new clicks count, ``float32 [num_queries,
     dim]`` of length one.
 
-    Relevance feedback (Rocchio, 1971): ``unit(q + a * ln(1 + clicks) * mean(items))``.
-    The network alone moves the vector of a query that it has learned next to nothing
-    for a click, and cannot move a new one to an item that shares no word with it: it
-    joins channels, and one click is one neighbour of little weight.
+    Relevance feedback (Rocchio, 1971): ``unit(q + a * ln(1 + clicks) * mean(items))``,
+    and further where `reach` says so. The network alone moves the vector of a query
+    that it has learned next to nothing for a click, and cannot move a new one to an
+    item that shares no word with it: it joins channels, and one click is one neighbour
+    of little weight.
 
     A query without a new click stays as it is.
 
@@ -38,13 +55,17 @@ def fed_back(queries: Float32s, clicks: NewClicks, weight: float) -> Float32s:
         queries: ``float32 [num_queries, dim]`` unit vectors.
         clicks: their new clicks.
         weight: what they are worth.
+        reach: how near they come at least; None: nothing is asked.
     """
-    pull = pulls(clicks, len(queries), queries.shape[1])
-    moved = queries + np.float32(weight) * pull
+    mean, strength = _pulls(clicks, len(queries), queries.shape[1])
+    shift = weight * strength
+    if reach is not None:
+        shift = np.maximum(shift, _shifts_to(queries, mean, reach))
+    moved = queries + (shift[:, None] * mean).astype(np.float32)
     lengths = np.sqrt(np.einsum("nd,nd->n", moved, moved))
     # Opposite to its items to the last digit: it has no direction of its own then. A
     # vector that is not finite stays so, for whoever looks for those.
-    moves = pull.any(axis=1) & ~(lengths == 0.0)
+    moves = mean.any(axis=1) & ~(lengths == 0.0)
     there: Float32s = queries.copy()
     there[moves] = moved[moves] / lengths[moves, None]
     return there
@@ -54,13 +75,40 @@ def pulls(clicks: NewClicks, num_queries: int, dim: int) -> Float32s:
     """Return ``float32 [num_queries, dim]``: ``ln(1 + clicks)`` times the mean of the
     items, each by ``ln(1 + sessions)``; zeros where there is no click.
     """
+    mean, strength = _pulls(clicks, num_queries, dim)
+    pull: Float32s = (mean * strength[:, None]).astype(np.float32)
+    return pull
+
+
+def _pulls(clicks: NewClicks, num_queries: int, dim: int) -> tuple[Float32s, Float64s]:
+    """Return ``float32 [num_queries, dim]``, the mean of each query's items, and
+    ``float64 [num_queries]``, ``ln(1 + clicks)``; zeros where there is none.
+    """
     weight = np.log1p(clicks.sessions.astype(np.float64))
     share = np.bincount(clicks.place, weight, minlength=num_queries)
     strength = np.log1p(np.bincount(clicks.place, clicks.sessions, minlength=num_queries))
     order = np.argsort(clicks.place, kind="stable")
     queries, firsts = np.unique(clicks.place[order], return_index=True)
-    pull = np.zeros((num_queries, dim), dtype=np.float32)
+    mean = np.zeros((num_queries, dim), dtype=np.float32)
     if len(queries):
         sums = np.add.reduceat(weight[order, None] * clicks.items[order], firsts, axis=0)
-        pull[queries] = sums * (strength[queries] / share[queries])[:, None]
-    return pull
+        mean[queries] = sums / share[queries, None]
+    return mean, strength
+
+
+def _shifts_to(queries: Float32s, mean: Float32s, reach: Reach) -> Float64s:
+    """Return what the mean of each query's items must count beside it to have the
+    cosine of `reach` with it, ``float64 [num_queries]``, at most as `reach` allows; 0
+    where it has it.
+
+    By the law of sines, in the triangle of the query, the shift and their sum.
+    """
+    length = np.sqrt(np.einsum("nd,nd->n", mean, mean, dtype=np.float64))
+    has_mean = length > 0.0
+    cosine = np.einsum("nd,nd->n", queries, mean, dtype=np.float64)
+    cosine = np.divide(cosine, length, out=np.ones_like(cosine), where=has_mean)
+    near = math.acos(reach.cosine)
+    away = np.maximum(np.arccos(np.clip(cosine, -1.0, 1.0)) - near, 0.0)
+    wanted = np.minimum(np.sin(away) / math.sin(near), reach.most)
+    shifts: Float64s = np.divide(wanted, length, out=np.zeros_like(length), where=has_mean)
+    return shifts

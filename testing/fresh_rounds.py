@@ -73,10 +73,47 @@ def changes_between(
 def full_pass(
     generation: Generation, arrays: GraphArrays, settings: ModelSettings, since: GraphArrays
 ) -> tuple[dict[str, Float32s], dict[str, Float32s]]:
+    """Return the unit vectors of all queries by text, and of all items by id, as they
+    are published: those of `network_pass`, what pretrained text and walks add to them,
+    and queries moved by the clicks that are new since the generation's graph.
+    """
+    queries, items = network_pass(generation, arrays, settings)
+    of_queries, of_items = _with_blocks(generation, arrays, since, queries, items)
+    queries = dict(zip(arrays.query_texts, of_queries, strict=True))
+    items = dict(zip(arrays.item_ids, of_items, strict=True))
+    edges = _edges(arrays)
+    for query, clicked in _new_clicks(arrays, since).items():
+        count, share = sum(clicked.values()), sum(map(math.log1p, clicked.values()))
+        parts = [math.log1p(each) / share * items[item] for item, each in clicked.items()]
+        mean = np.sum(parts, axis=0)
+        shift = generation.feedback_weight * math.log1p(count)
+        if any(generation.find_item(item) is None for item in clicked):
+            weights = {
+                item: math.log1p(sessions) for (of, item), sessions in edges.items() if of == query
+            }
+            most = sum(weights[item] for item in clicked) / sum(weights.values())
+            shift = max(shift, _shift_to(queries[query], mean, generation.first_page_cosine, most))
+        moved = queries[query] + shift * mean
+        queries[query] = (moved / np.linalg.norm(moved)).astype(np.float32)
+    return queries, items
+
+
+def _shift_to(query: Float32s, mean: Float32s, cosine: float, most: float) -> float:
+    """Return the least of some shifts along a mean that brings a query as near to it as
+    is wanted, or that may be at most.
+    """
+    length = float(np.linalg.norm(mean))
+    shifts = np.linspace(0.0, most / length, 20_001)
+    moved = query + shifts[:, None] * mean
+    near = moved @ mean / (np.linalg.norm(moved, axis=1) * length)
+    return float(shifts[np.argmax(near >= cosine)]) if near.max() >= cosine else most / length
+
+
+def network_pass(
+    generation: Generation, arrays: GraphArrays, settings: ModelSettings
+) -> tuple[dict[str, Float32s], dict[str, Float32s]]:
     """Return the unit vectors of all queries by text, and of all items by id, that the
-    network gives them over a graph with the weights of a generation, queries moved by
-    the clicks that are new since the generation's graph, and what pretrained text adds
-    to them.
+    network gives them over a graph with the weights of a generation.
     """
     warm = open_warm_start(generation, arrays, settings)
     assert warm is not None
@@ -88,17 +125,9 @@ def full_pass(
         known = feature_vectors(generation.encoder, data.texts.buckets).any(axis=1)
         network.content.bag[torch.from_numpy(~known)] = 0.0
         vectors = network(Graph(data.whole, CPU).reach_all())
-    queries = dict(zip(arrays.query_texts, vectors.query.numpy(), strict=True))
-    items = dict(zip(arrays.item_ids, vectors.item.numpy(), strict=True))
-    for query, clicked in _new_clicks(arrays, since).items():
-        count, share = sum(clicked.values()), sum(map(math.log1p, clicked.values()))
-        mean = sum(math.log1p(each) * items[item] for item, each in clicked.items()) / share
-        moved = queries[query] + generation.feedback_weight * math.log1p(count) * mean
-        queries[query] = (moved / np.linalg.norm(moved)).astype(np.float32)
-    of_queries, of_items = _with_blocks(generation, arrays, since, queries, items)
     return (
-        dict(zip(arrays.query_texts, of_queries, strict=True)),
-        dict(zip(arrays.item_ids, of_items, strict=True)),
+        dict(zip(arrays.query_texts, vectors.query.numpy(), strict=True)),
+        dict(zip(arrays.item_ids, vectors.item.numpy(), strict=True)),
     )
 
 

@@ -155,6 +155,13 @@ class Generation:
         """
         return self.manifest.feedback_weight
 
+    @property
+    def first_page_cosine(self) -> float:
+        """How near the last item of a first page is to a text that nobody searched for;
+        0 where nobody measured it.
+        """
+        return self.manifest.first_page_cosine
+
     def text_encoder(self) -> TextEncoder:
         """Return what encodes texts as this generation was trained to.
 

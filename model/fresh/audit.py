@@ -7,9 +7,6 @@ from model.fresh.active.origin import Origin
 from model.fresh.active.sums import add_products
 from stream.dtypes import Float32s, Int64s
 
-# Items that were clicked for a query since the generation above which it is not
-# audited: each is audited as well. Twice as many: twice the time, for few queries.
-_MOST_CLICKED = 16
 # Neighbours of a node, and clicks of all of them, above which it is not audited: a few
 # milliseconds and megabytes. Twice as many: twice that, for nodes that drift less.
 _MOST_NEIGHBOURS = 1 << 11
@@ -17,8 +14,9 @@ _MOST_CLICKS = 1 << 16
 
 
 def worst_cosine(origin: Origin | None, graph: ActiveGraph, slots: Int64s) -> float:
-    """Return the worst cosine between vectors of active nodes and those that follow
-    from whole rows of the graph, two steps far; 1 where there is nothing to compare.
+    """Return the worst cosine between the network's vectors of active nodes and those
+    that follow from whole rows of the graph, two steps far; 1 where there is nothing to
+    compare.
 
     Args:
         origin: the generation's nodes; None: texts are all there is.
@@ -29,27 +27,12 @@ def worst_cosine(origin: Origin | None, graph: ActiveGraph, slots: Int64s) -> fl
         return 1.0
     worst = 1.0
     for slot in slots.tolist():
-        direct = _vector(origin, graph, slot)
-        if direct is not None:
-            kept = graph.feedback.vectors(np.array([slot]))
+        heard = _heard(origin, graph, slot)
+        if heard is not None:
+            direct = graph.nodes.vectors(np.array([slot]), heard[None])
+            kept = graph.nodes.vectors(np.array([slot]))
             worst = min(worst, float((direct * kept).sum()))
     return worst
-
-
-def _vector(origin: Origin, graph: ActiveGraph, slot: int) -> Float32s | None:
-    """Return ``float32 [1, dim]``, the vector of a node by whole rows, and by those of
-    the items that it was clicked for; None: they are too many.
-    """
-    clicked = graph.feedback.clicked(np.array([slot]))
-    if len(clicked.item) > _MOST_CLICKED:
-        return None
-    slots = np.concatenate([np.array([slot]), clicked.item])
-    heard = [_heard(origin, graph, each) for each in slots.tolist()]
-    whole = [each for each in heard if each is not None]
-    if len(whole) < len(heard):
-        return None
-    vectors = graph.nodes.vectors(slots, np.stack(whole))
-    return graph.feedback.moved(vectors[:1], clicked, vectors[1:])
 
 
 def _heard(origin: Origin, graph: ActiveGraph, slot: int) -> Float32s | None:

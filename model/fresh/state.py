@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from model.artifact.generation import Generation
+from model.feedback import NewClicks, Reach, fed_back
 from model.fresh.active.graph import ActiveGraph
 from model.fresh.active.hyperedges import SessionMembers
 from model.fresh.active.origin import Origin
@@ -320,8 +321,8 @@ class FreshState:
 
     def _result(self, round_: _Round) -> RoundResult:
         nodes, waiting = self._graph.nodes, self._graph.waiting
-        slots, vectors = self._recomputed()
-        told = self._told(slots, vectors, round_)
+        slots, vectors, follows = self._recomputed()
+        told = self._told(slots, vectors, follows, round_)
         nodes.columns.unrest[slots] = 0.0
         nodes.columns.vector[slots[told]] = vectors[told]
         is_item = nodes.columns.is_item[slots]
@@ -346,25 +347,27 @@ class FreshState:
             poisoned=len(self._poisoned),
         )
 
-    def _recomputed(self) -> tuple[Int64s, Float32s]:
-        """Return the slots whose vectors may have moved, and the vectors: of nodes that
-        have, then of queries that follow what they were clicked for.
+    def _recomputed(self) -> tuple[Int64s, Float32s, Bools]:
+        """Return the slots of what may be published anew, the network's vectors, and
+        which are queries that follow an item that moved: of nodes whose vectors may
+        have moved, then of other such queries.
         """
         columns, feedback = self._graph.nodes.columns, self._graph.feedback
         slots = np.flatnonzero(columns.unrest[: self._graph.nodes.count] > _QUIET)
-        vectors = feedback.vectors(slots)
+        vectors = self._graph.nodes.vectors(slots)
         moved = norms(np.nan_to_num(vectors) - columns.vector[slots]) > _SAME
-        followers = np.setdiff1d(feedback.followers(slots[moved]), slots)
-        return (
-            np.concatenate([slots, followers]),
-            np.concatenate([vectors, feedback.vectors(followers)]),
-        )
+        followers = feedback.followers(slots[moved])
+        others = np.setdiff1d(followers, slots)
+        slots = np.concatenate([slots, others])
+        vectors = np.concatenate([vectors, self._graph.nodes.vectors(others)])
+        return slots, vectors, np.isin(slots, followers)
 
-    def _told(self, slots: Int64s, vectors: Float32s, round_: _Round) -> Bools:
+    def _told(self, slots: Int64s, vectors: Float32s, follows: Bools, round_: _Round) -> Bools:
         """Return ``bool [n]``: whose vector is published.
 
-        Of those that are named or moved, the finite ones; not a new query that no edge
-        supports, which has the vector that a server makes of its text.
+        Of those that are named, moved or follow an item, the finite ones; not a new
+        query that no edge supports, which has the vector that a server makes of its
+        text.
         """
         columns = self._graph.nodes.columns
         is_finite = np.isfinite(vectors.sum(axis=1))
@@ -374,14 +377,33 @@ class FreshState:
         moved = norms(np.nan_to_num(vectors) - before) > _SAME
         is_unpublished = ~before.any(axis=1)
         is_bare = ~columns.is_item[slots] & (columns.weight[slots] == 0.0) & is_unpublished
-        told: Bools = is_finite & (named | moved) & ~is_bare
+        told: Bools = is_finite & (named | moved | follows) & ~is_bare
         return told
 
     def _queries(self, slots: Int64s) -> tuple[list[str], Float32s]:
         """Return texts and vectors of queries, without those that are erased."""
         texts = [self._directory.query_text(slot) for slot in slots.tolist()]
         kept = [place for place, text in enumerate(texts) if text]
-        return [texts[place] for place in kept], self._extended(slots[kept], is_item=False)
+        return [texts[place] for place in kept], self._fed_back(slots[kept])
+
+    def _fed_back(self, queries: Int64s) -> Float32s:
+        """Return ``float32 [n, dim]``, the vectors of queries as they are published:
+        moved by their new clicks, blocks and all, as the weight of that was validated;
+        where one is on a new item, as near as a first page goes.
+        """
+        feedback = self._graph.feedback
+        own = self._extended(queries, is_item=False)
+        clicked = feedback.clicked(queries)
+        slots, which = np.unique(clicked.item, return_inverse=True)
+        items = self._extended(slots, is_item=True)[which]
+        # An item whose vector is not finite has never had one, and moves nothing.
+        moves = items.any(axis=1)
+        clicks = NewClicks(clicked.place[moves], clicked.sessions[moves], items[moves])
+        cosine = self._generation.first_page_cosine
+        # At 1 all titles are one: there is nothing to be nearer than.
+        can_reach = 0.0 < cosine < 1.0
+        reach = Reach(cosine, feedback.boldness(queries, clicked)) if can_reach else None
+        return fed_back(own, clicks, feedback.weight, reach)
 
     def _items(
         self, slots: Int64s, round_: _Round

@@ -93,6 +93,7 @@ def publish(
             manifest.context_weight = context.weights.items
             manifest.context_query_weight = context.weights.queries
             manifest.feedback_weight = feedback.weight
+            manifest.first_page_cosine = index.first_page_cosine
             manifest.generation_id, manifest.created_ms = generation_id, now_ms
             manifest.num_items, manifest.num_indexed = len(items), len(index_items)
             manifest.canaries.extend(_canaries(trained, arrays, items[index_items]))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from model.artifact.encoder import unit_rows
-from model.feedback import NewClicks, fed_back
+from model.feedback import NewClicks, Reach, fed_back
 from stream.dtypes import Float32s
 
 
@@ -61,3 +61,34 @@ def test_a_query_opposite_to_its_items_stays() -> None:
 
     assert np.array_equal(fed_back(query, opposite, 1 / float(np.log1p(1))), query)
     assert np.isnan(fed_back(np.full_like(query, np.nan), opposite, 0.4)).all()
+
+
+@pytest.mark.parametrize("cosine", [0.2, 0.5, 0.9])
+def test_a_query_comes_as_near_as_it_is_asked_to(cosine: float) -> None:
+    """And no nearer, unless its clicks are worth more; one that is near stays."""
+    queries = rows(3)
+    items = np.stack([-queries[0] + 0.8 * queries[1], queries[1], queries[2]])
+    given = NewClicks(np.arange(3), np.ones(3, dtype=np.int64), unit_rows(items))
+    asked = Reach(cosine, np.array([5.0, 5.0, 0.0]))
+
+    moved = fed_back(queries, given, 0.0, asked)
+    often = fed_back(queries, NewClicks(*given[:2], given.items), 9.0, asked)
+
+    assert moved[0] @ given.items[0] == pytest.approx(cosine, abs=1e-5)
+    assert np.array_equal(moved[2], queries[2])
+    assert moved[1] == pytest.approx(queries[1], abs=1e-6)
+    assert often[0] @ given.items[0] > cosine + 0.05
+
+
+def test_a_query_goes_no_further_than_it_may() -> None:
+    """However near it is asked to come; of several items it is their mean."""
+    queries, given = rows(1), clicks((0, 1), (0, 3))
+    mean = (np.log1p(1) * given.items[0] + np.log1p(3) * given.items[1]) / (
+        np.log1p(1) + np.log1p(3)
+    )
+    mean /= np.linalg.norm(mean)
+
+    moved = fed_back(queries, given, 0.0, Reach(0.999, np.array([0.25])))
+
+    wanted = queries[0] + 0.25 * mean
+    assert moved[0] == pytest.approx(wanted / np.linalg.norm(wanted), abs=1e-6)

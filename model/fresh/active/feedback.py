@@ -1,13 +1,12 @@
-"""What queries were clicked for since the generation, and where that moves them."""
+"""What queries were clicked for since the generation."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from model.feedback import NewClicks, fed_back
 from model.fresh.active.links import Links
 from model.fresh.active.nodes import Nodes
-from stream.dtypes import Float32s, Int64s
+from stream.dtypes import Float64s, Int64s
 
 
 class ClickedItems(NamedTuple):
@@ -25,7 +24,7 @@ class ClickedItems(NamedTuple):
 
 
 class Feedback:
-    """The vectors of active nodes, as they are published.
+    """Which queries are published nearer to what was clicked for them.
 
     Messages are without it: what a query tells its neighbours is what the network
     makes of it.
@@ -34,51 +33,55 @@ class Feedback:
         nodes: the state of the active nodes.
         links: the edges among them.
         weight: of `model.feedback.fed_back`; 0: new clicks move nothing by themselves.
+
+    Attributes:
+        weight: as given.
     """
 
     def __init__(self, nodes: Nodes, links: Links, weight: float) -> None:
+        self.weight = weight
         self._nodes = nodes
         self._links = links
-        self._weight = weight
-
-    def vectors(self, slots: Int64s) -> Float32s:
-        """Return ``float32 [n, dim]``, unit vectors by the state; NaN where it is not
-        finite.
-        """
-        own = self._nodes.vectors(slots)
-        clicked = self.clicked(slots)
-        items, which = np.unique(clicked.item, return_inverse=True)
-        return self.moved(own, clicked, self._nodes.vectors(items)[which])
-
-    def moved(self, own: Float32s, clicked: ClickedItems, items: Float32s) -> Float32s:
-        """Return where new clicks move vectors of the network, ``float32 [n, dim]``.
-
-        Args:
-            own: ``float32 [n, dim]``.
-            clicked: for each of them.
-            items: ``float32``, the network's vectors of what was clicked. One that is
-                not finite moves nothing.
-        """
-        is_finite = np.isfinite(items.sum(axis=1))
-        clicks = NewClicks(clicked.place[is_finite], clicked.sessions[is_finite], items[is_finite])
-        return fed_back(own, clicks, self._weight)
 
     def clicked(self, slots: Int64s) -> ClickedItems:
         """Return what was clicked for those of some nodes that are queries; nothing
         where clicks move nothing.
         """
         queries = np.flatnonzero(~self._nodes.columns.is_item[slots])
-        found = self._links.of(slots[queries] if self._weight else slots[:0])
+        found = self._links.of(slots[queries] if self.weight else slots[:0])
         sessions = self._links.new_sessions(found.link)
         new = np.flatnonzero(sessions)
         return ClickedItems(queries[found.place[new]], sessions[new], found.other[new])
+
+    def boldness(self, slots: Int64s, clicked: ClickedItems) -> Float64s:
+        """Return how boldly queries may go to what was clicked for them, ``float64
+        [n]``: only for an item that the generation does not have, the share of their
+        edges' weight that is of edges with new sessions, 1 for new queries.
+
+        One click on a new item says all that is known of a new query, and little of one
+        that hundreds have clicked for.
+
+        Args:
+            slots: ``int64 [n]``.
+            clicked: as `clicked` returns it of them.
+        """
+        columns = self._nodes.columns
+        is_new = columns.row[clicked.item] < 0
+        for_new = np.zeros(len(slots), dtype=np.bool_)
+        for_new[clicked.place[is_new]] = True
+        links = self._links.find(slots[clicked.place], clicked.item)
+        new = np.bincount(clicked.place, self._links.weights(links), minlength=len(slots))
+        whole = columns.weight[slots]
+        share = np.divide(new, whole, out=np.zeros_like(whole), where=whole > 0.0)
+        bold: Float64s = np.where(for_new, np.minimum(share, 1.0), 0.0)
+        return bold
 
     def followers(self, slots: Int64s) -> Int64s:
         """Return the queries that were clicked for with those of some nodes that are
         items, ``int64 [n]`` distinct slots.
         """
         columns = self._nodes.columns
-        items = slots[columns.is_item[slots]] if self._weight else slots[:0]
+        items = slots[columns.is_item[slots]] if self.weight else slots[:0]
         found = self._links.of(items)
         queries: Int64s = np.unique(found.other[self._links.new_sessions(found.link) > 0])
         return queries

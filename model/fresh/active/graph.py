@@ -43,7 +43,7 @@ class ActiveGraph:
         nodes: the state of the active nodes.
         rows: which nodes of the generation are active.
         links: the edges among active nodes.
-        feedback: the vectors, as they are published.
+        feedback: what queries were clicked for since the generation.
         waiting: nodes of the generation that are not active and would move.
     """
 

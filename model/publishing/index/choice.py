@@ -60,10 +60,13 @@ class ChosenIndex:
     Attributes:
         trial: what it is, and what it finds.
         trials: all that were measured, this one among them.
+        first_page_cosine: median, over texts that nobody searched for, of the cosine
+            of the last item of their first page; 0: nothing was asked.
     """
 
     trial: Trial
     trials: tuple[Trial, ...]
+    first_page_cosine: float
 
     @property
     def figures(self) -> dict[str, float]:
@@ -126,8 +129,11 @@ def build_index(
         trial.recall,
         trial.cpu_microseconds,
     )
+    unseen = answers.get(Kind.UNSEEN)
     return ChosenIndex(
-        trial=trial, trials=tuple(trial for climb in climbs for trial in climb.trials)
+        trial=trial,
+        trials=tuple(trial for climb in climbs for trial in climb.trials),
+        first_page_cosine=float(np.median(unseen.least)) if unseen is not None else 0.0,
     )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from model.artifact.generation import Generation
 from model.fresh.result import RoundResult
@@ -35,6 +36,22 @@ def rank(generation: Generation, results: list[RoundResult], item: str) -> int:
     query = next(query_of(each) for each in reversed(results) if QUERY in each.query_texts)
     scores = {name: float(vector @ query) for name, vector in vectors.items()}
     return 1 + sum(score > scores[item] for score in scores.values())
+
+
+def reaching(generation: Generation, cosine: float) -> Generation:
+    """Return the generation with another cosine of its first pages, whose clicks are
+    worth next to nothing by themselves.
+    """
+    manifest = type(generation.manifest)()
+    manifest.CopyFrom(generation.manifest)
+    manifest.first_page_cosine, manifest.feedback_weight = cosine, 1e-9
+    return replace(generation, manifest=manifest)
+
+
+def cosine_with(result: RoundResult, text: str, item_id: str) -> float:
+    """Return how near a published query is to a published item."""
+    query = result.query_vectors[result.query_texts.index(text)]
+    return float(query @ result.item_vectors[result.item_ids.index(item_id)])
 
 
 def weighing(generation: Generation, weight: float) -> Generation:
@@ -112,3 +129,38 @@ def test_an_item_without_a_finite_vector_moves_no_query(generation: Generation) 
 
     assert result.poisoned >= 1
     assert np.isfinite(result.query_vectors).all()
+
+
+def test_a_query_comes_as_near_to_a_new_item_as_a_first_page_goes(
+    generation: Generation,
+) -> None:
+    """A new one with its one click; a known one as far as its new clicks outweigh its
+    old ones; to an item of the generation none.
+    """
+    known = shop_events(400)[0].query or ""
+    old = generation.item_ids[0]
+    new = [click(0, "n", QUERY, NOVEL.item_id), click(0, "k", known, NOVEL.item_id)]
+    change = changes_between([], [*new, click(0, "o", "bassoon", old)], [NOVEL])
+
+    result = FreshState(reaching(generation, 0.9)).apply([change])
+    plain = FreshState(reaching(generation, 0.0)).apply([change])
+
+    assert cosine_with(result, QUERY, NOVEL.item_id) == pytest.approx(0.9, abs=1e-3)
+    assert cosine_with(plain, QUERY, NOVEL.item_id) < 0.8
+    moved, stayed = (cosine_with(each, known, NOVEL.item_id) for each in (result, plain))
+    assert stayed < moved < 0.9
+    assert cosine_with(result, "bassoon", old) == pytest.approx(
+        cosine_with(plain, "bassoon", old), abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("cosine", [1.0, -0.5, float("nan")])
+def test_a_cosine_that_says_nothing_asks_nothing(generation: Generation, cosine: float) -> None:
+    """Queries are published, as if nobody had measured it."""
+    change = changes_between([], clicks(1), [NOVEL])
+
+    result, plain = (
+        FreshState(reaching(generation, each)).apply([change]) for each in (cosine, 0.0)
+    )
+
+    assert np.array_equal(result.query_vectors, plain.query_vectors)

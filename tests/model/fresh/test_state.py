@@ -7,7 +7,6 @@ from random import Random
 import numpy as np
 import pytest
 
-from model.artifact.encoder import unit_rows
 from model.artifact.generation import Generation, open_generation
 from model.artifact.store import ArtifactStore
 from model.errors import GateRefused
@@ -26,7 +25,7 @@ from stream.dtypes import Float32s
 from stream.events.types import CatalogItem, Interaction
 from stream.graph.arrays import GraphArrays
 from stream.kafka.partitioner import shard_of
-from testing.fresh_rounds import changes_between, full_pass
+from testing.fresh_rounds import changes_between, full_pass, network_pass
 from testing.small_shop import (
     NOW_MS,
     MakeArrays,
@@ -600,14 +599,16 @@ def test_an_audit_says_how_far_from_a_full_pass_it_is(open_shop: OpenShop) -> No
     states = [replace(item, title=f"Novel {item.item_id}", ts_ms=1) for item in shop_items()[:9]]
     shop.round(drawn_events(Random(2), 12), states)
 
-    queries, items = shop.full_pass()
+    queries, items = network_pass(
+        shop.generation, shop.make_arrays(shop.events, shop.items), SETTINGS
+    )
 
     nodes, names = shop.state._graph.nodes, shop.state._directory
     cosines = [
-        float(vector @ unit_rows((items[key] if is_item else queries[key])[: len(vector)]))
+        float(vector @ (items[key] if is_item else queries[key]))
         for slot, vector, is_item in zip(
             range(nodes.count),
-            shop.state._graph.feedback.vectors(np.arange(nodes.count)),
+            nodes.vectors(np.arange(nodes.count)),
             nodes.columns.is_item[: nodes.count].tolist(),
             strict=True,
         )
