@@ -19,6 +19,8 @@ from stream.graph.arrays import GraphArrays
 
 OURS = ("bipartite", "full")
 VARIANTS = ("", "+dropedge", "+pretraining", "+pretraining+dropedge")
+# Ten float32 steps of a cosine; what a held-out edge tells is a hundred times that.
+_ROUNDING = 1e-6
 
 
 @pytest.fixture
@@ -70,7 +72,10 @@ def test_the_paper_has_all_its_switches() -> None:
 
 @pytest.mark.parametrize("name", ["paper", "paper-hypergraph", *OURS])
 def test_clean_models_never_see_what_is_tested(name: str, task: PaperTask) -> None:
-    """A log without the held-out edges, the same scores; with the leak, others."""
+    """A log without the held-out edges, the same scores; with the leak, others.
+
+    The same but for rounding: sums of other shapes are in another order on some CPUs.
+    """
     split = task.split
     query, item = split.pairs(split.train[:20])
     without = replace(
@@ -87,10 +92,10 @@ def test_clean_models_never_see_what_is_tested(name: str, task: PaperTask) -> No
         for each in (split, without)
     )
 
-    assert np.array_equal(honest, same)
+    assert honest == pytest.approx(same, abs=_ROUNDING)
     if "leak" in MODELS[name].messages:
         leaking = MODELS[name].fit(replace(task, messages="leak"))[0](query, item)
-        assert not np.array_equal(honest, leaking)
+        assert np.abs(honest - leaking).max() > 10 * _ROUNDING
 
 
 @pytest.mark.parametrize("variant", VARIANTS[1:])
