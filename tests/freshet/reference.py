@@ -125,8 +125,10 @@ def _errors() -> Iterator[tuple[str, ...]]:
 
 def _settings(table: str) -> Iterator[tuple[str, ...]]:
     kind = SETTINGS[table]
-    module = importlib.import_module(kind.__module__)
-    meanings = _attribute_docstrings(inspect.getsource(module), kind.__name__)
+    meanings: dict[str, str] = {}
+    for part in kind.__mro__[:-1]:
+        module = importlib.import_module(part.__module__)
+        meanings |= _attribute_docstrings(inspect.getsource(module), part.__name__)
     for entry in load_config(None, {}).entries:
         if entry.table == table:
             yield f"`{entry.key}`", f"`{entry.value}`", _sentences(meanings[entry.key])
