@@ -18,7 +18,7 @@ def open_client(bootstrap: str, settings: StreamSettings) -> KafkaClient:
 
         return KafkaPythonClient(bootstrap, settings)
     try:
-        from stream.kafka.confluent_client import ConfluentClient  # noqa: PLC0415  # an extra
+        from stream.kafka.confluent.client import ConfluentClient  # noqa: PLC0415  # an extra
     except ImportError as error:
         raise SettingsInvalid(
             f'stream.kafka_client is "confluent", which is not installed ({error}); '

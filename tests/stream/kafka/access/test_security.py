@@ -18,7 +18,7 @@ from stream.errors import PublishFailed, SettingsInvalid, SourceUnavailable
 from stream.events.types import SourcePartition
 from stream.kafka.access.refusals import unreachable
 from stream.kafka.client import BrokerAway, Group, Reader, TopicDescription
-from stream.kafka.confluent_client import ConfluentReader
+from stream.kafka.confluent.reader import ConfluentReader
 from stream.kafka.open import open_client
 from stream.kafka.producer import RecordProducer
 from stream.settings import KAFKA_CLIENTS, StreamSettings

@@ -467,7 +467,8 @@ def test_client_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     it.
     """
     monkeypatch.setitem(sys.modules, "confluent_kafka", None)
-    monkeypatch.delitem(sys.modules, "stream.kafka.confluent_client", raising=False)
+    for name in [name for name in sys.modules if name.startswith("stream.kafka.confluent.")]:
+        monkeypatch.delitem(sys.modules, name)
     with pytest.raises(SettingsInvalid, match=r"pip install 'freshet\[confluent\]'"):
         open_client("127.0.0.1:1", StreamSettings(kafka_client="confluent"))
 

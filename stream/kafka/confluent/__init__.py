@@ -1,0 +1,1 @@
+"""The faster Kafka client, an extra: confluent-kafka (librdkafka), to consume."""
