@@ -295,7 +295,7 @@ def test_golden_bytes(name: str) -> None:
 
 
 def test_a_catalogue_record_without_a_time_is_read() -> None:
-    """ShardWrite of earlier stores have no time; the item in them has none."""
+    """Records of earlier stores have no time; the item in them has none."""
     record = bytes.fromhex(BYTES["catalogue"])
 
     assert codec.unpack_catalog(record[:9], record[9:]) == (2, ITEM)

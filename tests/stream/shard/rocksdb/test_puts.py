@@ -1,4 +1,4 @@
-"""ShardWrite that are put together: which order they are written in."""
+"""Entries that are put together: which order they are written in."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,7 +40,7 @@ def test_puts_of_many_are_those_of_each(records: list[tuple[bytes, bytes]]) -> N
 
 @given(st.dictionaries(keys, st.binary(max_size=2), max_size=8))
 def test_puts_of_a_mapping_ascend(records: dict[bytes, bytes]) -> None:
-    """ShardWrite at hand by key are written in ascending order of key."""
+    """Entries at hand by key are written in ascending order of key."""
     written = [key for keys, _ in Puts.of(records).sections() for key in keys]
 
     assert written == sorted(records)
