@@ -9,13 +9,14 @@ from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
+import numpy as np
 
 from stream.actions import Action
 from stream.events.columns import NO_KEY
 from stream.events.types import CatalogItem
-from stream.graph.facts import Digest, FactColumns
+from stream.graph.facts import Digest, FactColumns, hyperedge_rows
 from stream.graph.folded import FoldedEdge
-from stream.reading.reader import GraphReader, hyperedge_members
+from stream.reading.reader import GraphReader
 from stream.shard import codec
 
 KINDS = ("edge", "hyperedge", "session", "item")
@@ -298,7 +299,7 @@ def _hyperedge_value(side: _Side, session: _Session | None) -> Value | None:
     if session is None:
         return None
     item_ids = {key: side.item_id(key) for key in session.facts.item.tolist()}
-    members = hyperedge_members(session.facts, item_ids)
+    members = _hyperedge_members(session.facts, item_ids)
     return {"items": members, "last_ms": int(session.facts.ts_ms.max())} if members else None
 
 
@@ -322,3 +323,21 @@ def _item_value(keyed: tuple[int, CatalogItem] | None) -> Value | None:
 def _either(one: _Item | None, other: _Item | None) -> _Item:
     """Return the one that is there."""
     return one if one is not None else cast("_Item", other)
+
+
+def _hyperedge_members(facts: FactColumns, item_ids: Mapping[int, str]) -> list[str]:
+    """Return the item ids of one session's hyperedge, in (time, item id) order.
+
+    None where it has none.
+    """
+    rank_of_id = {
+        text: rank
+        for rank, text in enumerate(sorted({item_ids[key] for key in facts.item.tolist()}))
+    }
+    ranks = np.array([rank_of_id[item_ids[key]] for key in facts.item.tolist()], dtype=np.int64)
+    return [
+        item_ids[key]
+        for key in facts.item[
+            hyperedge_rows(facts.session, facts.item, facts.ts_ms, ranks)
+        ].tolist()
+    ]

@@ -3,35 +3,33 @@
 Dump, hash, statistics, arrays for training.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from hashlib import sha256
 from heapq import merge
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from struct import Struct
 from types import TracebackType
-from typing import NamedTuple, Self, TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 
 from stream.actions import Action
-from stream.errors import StoreMismatch, StoreUnreadable
+from stream.errors import StoreMismatch
 from stream.events.columns import Keys
 from stream.events.types import CatalogItem, SourcePartition
 from stream.graph.arrays import GraphArrays, GraphParts, build_arrays, missing_name_error
 from stream.graph.catalog import newest_over_shards
 from stream.graph.edges import EdgeColumns, edges_of, with_folded
-from stream.graph.facts import Digest, FactColumns, hyperedge_rows, hyperedge_sizes, merge_facts
+from stream.graph.facts import Digest, FactColumns, hyperedge_sizes
 from stream.graph.folded import add_folded
-from stream.graph.keysets import distinct, repeated
 from stream.reading.dump import ItemNames, edge_lines, hyperedge_lines
+from stream.reading.hashing import graph_hash, hash_of_shards
 from stream.reading.incremental import GraphCache
 from stream.reading.manifest import MANIFEST_NAME as SNAPSHOT_MANIFEST_NAME
 from stream.reading.manifest import read_manifest as read_snapshot_manifest
 from stream.reading.scan import SessionChunk, edge_chunks, folded_edges, session_chunks
+from stream.reading.stats import GraphStats, GraphSummary, count, folder_bytes
 from stream.reading.visits import JoinedVisits, join_visits
 from stream.settings import StreamSettings
 from stream.shard import codec
@@ -42,51 +40,7 @@ from stream.shard.rocksdb import store_error
 from stream.shard.upgrade import OLD_VERSION
 from stream.store.store import read_manifest as read_store_manifest
 
-__all__ = ["GraphArrays", "GraphReader", "GraphStats", "GraphSummary", "graph_hash", "open_graph"]
-
-_DIGEST = Struct(">QQQ")
-# Sessions read in one look-up of those that are in several shards: bounds memory.
-_CHUNK_SESSIONS = 512
-
 _Value = TypeVar("_Value")
-
-
-@dataclass(frozen=True, kw_only=True)
-class GraphStats:
-    """How much there is in a graph.
-
-    Attributes:
-        facts: (session, query or none, item, action) seen at least once, folded ones
-            left out.
-        sessions: sessions with at least one of these.
-        queries: distinct normalised queries.
-        items: distinct items, in the catalogue or in a fact.
-        edges: query-item pairs with a click, add-to-cart or purchase.
-        hyperedges: those of them of at least two distinct items.
-        incidences: items over all hyperedges.
-        catalog_items: items in the catalogue, deleted ones included.
-        watermark_ms: minimum over shards of the largest event time applied; None:
-            nothing was applied.
-        bytes_on_disk: of the shards' files.
-    """
-
-    facts: int
-    sessions: int
-    queries: int
-    items: int
-    edges: int
-    hyperedges: int
-    incidences: int
-    catalog_items: int
-    watermark_ms: int | None
-    bytes_on_disk: int
-
-
-class GraphSummary(NamedTuple):
-    """What one pass over the graph tells."""
-
-    graph_hash: str
-    stats: GraphStats
 
 
 def open_graph(path: Path, settings: StreamSettings) -> "GraphReader":
@@ -234,48 +188,7 @@ class GraphReader:
             StoreUnreadable: the records do not add up to what was written: some are
                 damaged or lost.
         """
-        facts = edge_facts = Digest()
-        sessions: list[Keys] = []  # eight bytes a session
-        for index, shard in self.shards():
-            state = shard.state()
-            held = Digest()
-            for chunk in session_chunks([shard]):
-                held += chunk.facts.digest()
-                sessions.append(chunk.keys)
-            held += state.folded
-            on_edges = sum((edges.digest() for edges in edge_chunks([shard])), Digest())
-            if (held, on_edges) != (state.facts, state.edge_facts):
-                raise StoreUnreadable(
-                    f"the records of shard {index} of {self.path} do not add up: {held.count} "
-                    "facts, "
-                    f"{on_edges.count} on edges, not {state.facts.count} and "
-                    f"{state.edge_facts.count}"
-                )
-            facts, edge_facts = facts + held, edge_facts + on_edges
-        in_several = repeated(np.concatenate([np.empty(0, dtype=np.uint64), *sessions]))
-        in_several = distinct(np.concatenate([in_several, self._visits.new]))
-        again, on_edges_again = self._counted_again(in_several)
-        return graph_hash(facts - again, edge_facts - on_edges_again)
-
-    def _counted_again(self, sessions: Keys) -> tuple[Digest, Digest]:
-        """Return what adding up the shards counts of some sessions more than once, of
-        all facts and of those that make edges.
-        """
-        again = on_edges = Digest()
-        for keys in _chunks(sessions.tolist(), _CHUNK_SESSIONS):
-            parts = self._visits.parts_of(np.array(keys, dtype=np.uint64)).tolist()
-            held = FactColumns.concatenate(
-                [
-                    codec.facts_of_sessions(np.array([key], dtype=np.uint64), [record])
-                    for shard in self._shards
-                    for key, record in shard.get_sessions(parts).items()
-                ]
-            )
-            once = merge_facts(FactColumns.empty(), self._visits.joined(held)).facts
-            again += held.digest() - once.digest()
-            on_edges += held.take(held.makes_edge).digest()
-            on_edges = on_edges - once.take(once.makes_edge).digest()
-        return again, on_edges
+        return hash_of_shards(self.path, dict(self.shards()), self._visits)
 
     def recorded_hash(self) -> str:
         """Return what `graph_hash` must be, from the sums that every write kept.
@@ -298,14 +211,14 @@ class GraphReader:
         return GraphStats(
             facts=num_facts,
             sessions=num_sessions,
-            queries=_count(self.names(codec.QUERY_NAME)),
-            items=_count(self.names(codec.ITEM_NAME)),
+            queries=count(self.names(codec.QUERY_NAME)),
+            items=count(self.names(codec.ITEM_NAME)),
             edges=sum(map(len, self.edges())),
             hyperedges=num_hyperedges,
             incidences=num_incidences,
-            catalog_items=_count(self.catalog()),
+            catalog_items=count(self.catalog()),
             watermark_ms=self.watermark_ms,
-            bytes_on_disk=sum(_folder_bytes(current_folder(shard.path)) for shard in self._shards),
+            bytes_on_disk=sum(folder_bytes(current_folder(shard.path)) for shard in self._shards),
         )
 
     def summary(self) -> GraphSummary:
@@ -486,34 +399,6 @@ class GraphReader:
         return scans[0] if len(scans) == 1 else _first_of_each(merge(*scans, key=itemgetter(0)))
 
 
-def graph_hash(facts: Digest, edge_facts: Digest) -> str:
-    """Return the hash of a graph whose facts, and whose facts on edges, have these
-    fingerprints.
-    """
-    packed = [
-        _DIGEST.pack(digest.count, digest.first, digest.second) for digest in (facts, edge_facts)
-    ]
-    return sha256(b"freshet graph 2\n" + b"".join(packed)).hexdigest()
-
-
-def hyperedge_members(facts: FactColumns, item_ids: Mapping[int, str]) -> list[str]:
-    """Return the item ids of one session's hyperedge, in (time, item id) order.
-
-    None where it has none.
-    """
-    rank_of_id = {
-        text: rank
-        for rank, text in enumerate(sorted({item_ids[key] for key in facts.item.tolist()}))
-    }
-    ranks = np.array([rank_of_id[item_ids[key]] for key in facts.item.tolist()], dtype=np.int64)
-    return [
-        item_ids[key]
-        for key in facts.item[
-            hyperedge_rows(facts.session, facts.item, facts.ts_ms, ranks)
-        ].tolist()
-    ]
-
-
 def _advice(format_version: int) -> str:
     if format_version == OLD_VERSION:
         return "bring it to that with: freshet upgrade --store DIR (freshet stream does it too)"
@@ -526,22 +411,3 @@ def _first_of_each(records: Iterator[tuple[int, _Value]]) -> Iterator[tuple[int,
         if key != last_key:
             yield key, record
         last_key = key
-
-
-def _chunks(records: list[_Value], size: int) -> Iterator[list[_Value]]:
-    return (records[start : start + size] for start in range(0, len(records), size))
-
-
-def _count(records: Iterator[object]) -> int:
-    return sum(1 for _ in records)
-
-
-def _folder_bytes(path: Path) -> int:
-    return sum(map(_file_bytes, path.glob("*")))  # none where the shard changes hands right now
-
-
-def _file_bytes(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0  # compacted away since it was listed

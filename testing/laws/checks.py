@@ -12,7 +12,8 @@ from stream.events.columns import Texts, batch_of
 from stream.events.limits import CUT_PREFIX
 from stream.events.types import Interaction
 from stream.graph.facts import Digest, FactColumns, merge_facts
-from stream.reading.reader import GraphReader, graph_hash
+from stream.reading.hashing import graph_hash
+from stream.reading.reader import GraphReader
 from stream.shard import codec
 from stream.shard.reader import ShardReader
 from testing.laws.case import NOON_MS, Case

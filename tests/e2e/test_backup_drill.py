@@ -12,7 +12,7 @@ from freshet.probe import read_metrics, total
 from stream.changes.erase import audit_entries
 from stream.clock import now_ms
 from stream.graph.facts import Digest
-from stream.reading.reader import graph_hash as hash_of_facts
+from stream.reading.hashing import graph_hash as hash_of_facts
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from testing.event_lines import write_lines

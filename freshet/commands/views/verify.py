@@ -18,7 +18,8 @@ from freshet.terminal.options import SourceAddress
 from freshet.terminal.output import table
 from freshet.terminal.progress import progress
 from stream.reading.compare import GraphComparison, compare_graphs
-from stream.reading.reader import GraphReader, GraphSummary, open_graph
+from stream.reading.reader import GraphReader, open_graph
+from stream.reading.stats import GraphSummary
 from stream.scratch import temporary_folder
 from stream.settings import StreamSettings
 from stream.sources.files import FileSource
