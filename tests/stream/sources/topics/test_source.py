@@ -594,7 +594,7 @@ def test_a_clock_that_is_two_hours_slow_costs_no_event(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Events of now are used, and the offset of the clock is told."""
-    for module in ("stream.worker", "stream.sources.topics.progress"):
+    for module in ("stream.worker.loop", "stream.worker.figures", "stream.sources.topics.progress"):
         monkeypatch.setattr(f"{module}.now_ms", lambda: now_ms() - 7_200_000)
     publish(kafka_bootstrap, settings, [event(ts_ms=now_ms(), item_id=f"i-{n}") for n in range(20)])
     worker = start_worker(open_store(num_shards=PARTITIONS))

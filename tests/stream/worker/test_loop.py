@@ -700,7 +700,7 @@ def test_batch_seconds_run_from_decoding_to_the_write(
     store = open_store()
     store.shard(0)
     clock = Clock()
-    monkeypatch.setattr("stream.worker.time", clock)
+    monkeypatch.setattr("stream.worker.loop.time", clock)
     clock.move(ScriptedSource, "poll", monkeypatch, 20.0)
     clock.move(ColumnDecoder, "decode", monkeypatch, 4.0)
     clock.move(FileQuarantine, "put", monkeypatch, 2.0)
@@ -724,7 +724,8 @@ def test_events_are_judged_by_the_later_clock(
     """Live events are used by a worker whose clock is two hours slow, where the
     records' own times show it; without that they are from the future.
     """
-    monkeypatch.setattr("stream.worker.now_ms", lambda: NOON_MS - 7_200_000)
+    for module in ("loop", "figures"):
+        monkeypatch.setattr(f"stream.worker.{module}.now_ms", lambda: NOON_MS - 7_200_000)
     source = ScriptedSource([[line_of(event(ts_ms=NOON_MS))]])
     source.clock_offset_ms = offset_ms
     registry = CollectorRegistry()
@@ -754,7 +755,8 @@ def test_an_event_of_the_future_moves_no_watermark(
     """It is used and counted, and the graph is complete up to its record's time at the
     most: nobody has seen more.
     """
-    monkeypatch.setattr("stream.worker.now_ms", lambda: NOON_MS)
+    for module in ("loop", "figures"):
+        monkeypatch.setattr(f"stream.worker.{module}.now_ms", lambda: NOON_MS)
     ahead = event(item_id="b", ts_ms=NOON_MS + 2_400_000)
     source = ScriptedSource([[line_of(event(ts_ms=NOON_MS - 60_000)), line_of(ahead)]])
     source.times_ms = times_ms
@@ -770,9 +772,11 @@ def test_garbage_is_collected_seldom_while_it_runs(
 ) -> None:
     """The threshold is another one for the loop alone, also where that fails."""
     before = (700, 10, 10)
-    monkeypatch.setattr("stream.worker.gc.get_threshold", lambda: before)
+    monkeypatch.setattr("stream.worker.loop.gc.get_threshold", lambda: before)
     thresholds = list[tuple[int, ...]]()
-    monkeypatch.setattr("stream.worker.gc.set_threshold", lambda *each: thresholds.append(each))
+    monkeypatch.setattr(
+        "stream.worker.loop.gc.set_threshold", lambda *each: thresholds.append(each)
+    )
     source, seen = ScriptedSource([[line_of(one) for one in shop_events(3)]]), list[int]()
 
     def fail(_totals: WorkerTotals) -> None:
@@ -806,7 +810,7 @@ def test_a_backlog_is_read_in_larger_batches(
     store = open_store()
     store.shard(0)
     clock = Clock()
-    monkeypatch.setattr("stream.worker.time", clock)
+    monkeypatch.setattr("stream.worker.loop.time", clock)
     clock.move(ScriptedSource, "poll", monkeypatch, 0.0625)
     lines = [line_of(one) for one in shop_events(82)]
     source = ScriptedSource([lines[at : at + 2] for at in range(0, 82, 2)])
@@ -986,7 +990,7 @@ def test_fenced_worker_that_keeps_its_partitions_ends(
     store.shard(0)
     source = ScriptedSource([[line_of(one) for one in shop_events(10)]])
     failing(monkeypatch, [StoreFenced("taken over", 0)])
-    monkeypatch.setattr("stream.worker._TIMEOUTS_TO_LOSE_SHARD", 0)
+    monkeypatch.setattr("stream.worker.waits._TIMEOUTS_TO_LOSE_SHARD", 0)
 
     with pytest.raises(StoreFenced):
         run_scripted(source, store, StreamSettings())
