@@ -67,7 +67,7 @@ FAULTS = (
         severity="page",
         inject=process_faults.lose_a_worker,
         says="stream at .* does not answer",
-        status="(?i)member|worker|process",
+        status="stream 3 +DOWN",
     ),
     Fault(
         name="tuner killed",
@@ -86,6 +86,15 @@ FAULTS = (
         inject=partial(process_faults.kill, "refresher"),
         says="refresher at .* does not answer",
         status="refresher +DOWN",
+    ),
+    Fault(
+        name="sink dead",
+        alert="FreshetProcessDown",
+        component="sink",
+        severity="page",
+        inject=partial(process_faults.kill, "sink"),
+        says="sink at .* does not answer",
+        status="sink +DOWN",
     ),
     Fault(
         name="metrics port taken by a stranger",
@@ -132,7 +141,7 @@ FAULTS = (
         inject=process_faults.slow_clock,
         says="off the clock of",
         status="(?i)clock",
-        wants="faketime",
+        wants="compiler",
     ),
     Fault(
         name="worker clock an hour ahead, broker dead",
@@ -142,7 +151,7 @@ FAULTS = (
         inject=process_faults.fast_clock_and_no_broker,
         says="not heard from Kafka",
         status="Kafka .*has not answered",
-        wants="faketime",
+        wants="compiler",
     ),
     Fault(
         name="poison burst",

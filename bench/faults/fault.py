@@ -24,7 +24,7 @@ class Fault:
         says: regular expressions that what the alert says must match: where and why.
         status: what `freshet status` must match.
         lingers: how long the alert goes on after the repair, in seconds, by its rule.
-        wants: what the machine must allow: "mount", "faketime"; empty: nothing.
+        wants: what the machine must allow: "mount", "compiler"; empty: nothing.
     """
 
     name: str

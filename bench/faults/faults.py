@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench.faults.catalogue import FAULTS, SHORT
 from bench.faults.fault import Fault
-from bench.faults.process_faults import faketime_library
+from bench.faults.process_faults import may_move_clocks
 from bench.faults.quiet import QUIET, be_quiet
 from bench.faults.stack import Stack, may_mount
 from bench.figures import Figure, print_figure, print_header, write_json
@@ -126,6 +126,8 @@ def _try(stack: Stack, fault: Fault, add: Add) -> Told:
         status=stack.status(),
     )
     add(_figure(told))
+    # For whoever wants to know what it said; kept with --folder.
+    (stack.folder / f"status after {fault.name}.txt").write_text(told.status[1], "utf-8")
     repair()
     _settle(stack, fault)
     return told
@@ -202,7 +204,7 @@ def _summary(told: Sequence[Told]) -> list[Figure]:
 def _chosen(options: argparse.Namespace) -> list[Fault]:
     names = SHORT if options.short else options.only
     chosen = [fault for fault in FAULTS if not names or fault.name in names]
-    able = {"": True, "mount": may_mount(), "faketime": faketime_library().is_absolute()}
+    able = {"": True, "mount": may_mount(), "compiler": may_move_clocks()}
     for fault in chosen:
         if not able[fault.wants]:
             print(f"left out: {fault.name}: this machine does not allow {fault.wants}")

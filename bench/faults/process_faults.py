@@ -1,13 +1,16 @@
 """Faults of processes and of their clocks."""
 
+import shutil
 import signal
+import subprocess
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from bench.faults.stack import Stack, another_address, stranger
 
-_ROOT = Path(__file__).resolve().parents[2]
+_CLOCK = Path(__file__).with_name("clock.c")
+_HOUR_SECONDS = 3600
 
 Repair = Callable[[], None]
 
@@ -48,13 +51,13 @@ def lose_a_worker(stack: Stack) -> Repair:
 
 def slow_clock(stack: Stack) -> Repair:
     """The worker's machine is an hour slow."""
-    stack.restart("stream", faketime("-1h"))
+    stack.restart("stream", another_clock(stack.folder, -_HOUR_SECONDS))
     return partial(stack.restart, "stream")
 
 
 def fast_clock_and_no_broker(stack: Stack) -> Repair:
     """The worker's machine is an hour ahead, and the broker dies."""
-    stack.restart("stream", faketime("+1h"))
+    stack.restart("stream", another_clock(stack.folder, _HOUR_SECONDS))
     stack.system.until(stack.system.is_caught_up, "the stream goes on")
     stack.broker.kill()
 
@@ -84,18 +87,24 @@ def refuse_all(stack: Stack) -> Repair:
     return partial(stack.restart, "tuner")
 
 
-def faketime(offset: str) -> dict[str, str]:
-    """Return the variables that move a process's clock."""
-    return {
-        "LD_PRELOAD": str(faketime_library()),
-        "FAKETIME": offset,
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "DONT_FAKE_MONOTONIC": "1",
-    }
+def another_clock(folder: Path, ahead_seconds: int) -> dict[str, str]:
+    """Return the variables that move a process's wall clock, and that of its children.
+
+    Args:
+        folder: where the library is built that does it.
+        ahead_seconds: how far; negative: behind.
+
+    Raises:
+        CalledProcessError: the C compiler fails.
+        SystemExit: there is none.
+    """
+    library, compiler = folder / "clock.so", shutil.which("cc")
+    if compiler is None:
+        raise SystemExit("no C compiler: apt-get install gcc libc6-dev")
+    subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-o", library, _CLOCK], check=True)
+    return {"LD_PRELOAD": str(library), "AHEAD_SECONDS": str(ahead_seconds)}
 
 
-def faketime_library() -> Path:
-    """Return where libfaketime is; it need not be there."""
-    folders = (Path("/usr/lib"), _ROOT / ".tools" / "usr" / "lib")
-    found = [path for folder in folders for path in folder.glob("*/faketime/libfaketimeMT.so.1")]
-    return found[0] if found else Path("libfaketimeMT.so.1")
+def may_move_clocks() -> bool:
+    """Whether `another_clock` can be built."""
+    return shutil.which("cc") is not None

@@ -65,6 +65,7 @@ class Stack:
         self._probe = another_address()
         self._sink = another_address()
         self._database = ""
+        self._more: Mapping[str, str] = {}
         self._ends = ExitStack()
         self._asking = Event()
 
@@ -91,7 +92,8 @@ class Stack:
             yield self
 
     def watch(self, **more: str) -> None:
-        """Scrape all processes, and more streams by name."""
+        """Scrape all processes, and more streams by name; `status` asks them, too."""
+        self._more = more
         metrics = {**self.system.metrics, "probe": self._probe, "sink": self._sink}
         targets = {job: [metrics[job]] for job in _JOBS}
         targets["stream"] += more.values()
@@ -138,9 +140,9 @@ class Stack:
 
     def status(self) -> tuple[int, str]:
         """Return the exit code of `freshet status`, and what it says."""
-        addresses = [
-            word for name, address in self.system.metrics.items() for word in (f"--{name}", address)
-        ]
+        metrics = {**self.system.metrics, "probe": self._probe, "sink": self._sink}
+        metrics["stream"] = ",".join([metrics["stream"], *self._more.values()])
+        addresses = [word for name, address in metrics.items() for word in (f"--{name}", address)]
         done = subprocess.run(
             freshet("status", *addresses, "--target", self.system.target),
             cwd=ROOT,

@@ -7,6 +7,11 @@ from deploy.mixin.settings import Settings
 JOBS = {"stream": 9101, "tuner": 9102, "refresher": 9104, "server": 9103, "probe": 9105}
 """The port that each process of compose.yaml serves its metrics at, by job."""
 
+OPTIONAL_JOBS = ("sink",)
+"""Jobs of processes that compose.yaml does not start. Whoever scrapes one is paged for
+it as for the others.
+"""
+
 _GROUP_WAIT_SECONDS = 5
 """How long a first alert waits for those that come with it, so that inhibition knows of
 them. Twice as long would take as much from the minute that a page has.

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from deploy.mixin.alertmanager import JOBS
+from deploy.mixin.alertmanager import JOBS, OPTIONAL_JOBS
 from deploy.mixin.rules import groups
 from deploy.mixin.settings import Settings
 
@@ -39,5 +39,5 @@ def service_monitors(settings: Settings) -> list[dict[str, Any]]:
                 "endpoints": [{"port": "metrics", "interval": every, "scrapeTimeout": every}],
             },
         }
-        for job in JOBS
+        for job in (*JOBS, *OPTIONAL_JOBS)
     ]

@@ -22,6 +22,8 @@ _OPTIONS = (
     ),
     ("--server", "servers", addresses.SERVER_METRICS, "Metrics addresses of the servers."),
     ("--target", "targets", addresses.SERVER_TARGET, "gRPC addresses of the servers."),
+    ("--probe", "probes", (), "Metrics addresses of the probes, if there are any."),
+    ("--sink", "sinks", (), "Metrics addresses of the sinks, if there are any."),
 )
 
 
@@ -47,7 +49,7 @@ def process_options(function: F) -> Callable[..., Any]:
             flag,
             name,
             default=default,
-            show_default=True,
+            show_default=bool(default),
             type=options.ADDRESSES if name.endswith("s") else options.ADDRESS,
             help=text,
         )(command)

@@ -19,6 +19,8 @@ class Targets:
         refresher: metrics of the refresher, if there is one.
         servers: metrics of the servers.
         targets: gRPC of the servers, in the same order.
+        probes: metrics of the probes; none: nobody misses one.
+        sinks: metrics of the sinks; the same.
     """
 
     streams: Sequence[str]
@@ -26,6 +28,8 @@ class Targets:
     refresher: str
     servers: Sequence[str]
     targets: Sequence[str]
+    probes: Sequence[str] = ()
+    sinks: Sequence[str] = ()
 
     @classmethod
     def of(cls, addresses: Addresses) -> "Targets":
@@ -61,7 +65,8 @@ class ProcessStatus:
     """The status of one process.
 
     Attributes:
-        name: stream, tuner, refresher or server; with a number where there are several.
+        name: stream, tuner, refresher, server, probe or sink; with a number where there
+            are several.
         address: where it was asked.
         up: whether it answered and is able to do its work.
         problems: what is wrong with it; none where all is well.

@@ -85,6 +85,8 @@ def _figures(process: ProcessStatus) -> str:
         "tuner": _tuner_figures,
         "refresher": _refresher_figures,
         "server": _server_figures,
+        "probe": _probe_figures,
+        "sink": _sink_figures,
     }
     return ", ".join(part for part in makers[process.kind](process) if part)
 
@@ -126,6 +128,21 @@ def _server_figures(process: ProcessStatus) -> list[str]:
         "" if share is None else f"{share:.1%} of {answers:,.0f} fresh",
         f"{process.number('requests'):,.0f} calls",
         str(process.facts.get("generation") or "no generation"),
+    ]
+
+
+def _probe_figures(process: ProcessStatus) -> list[str]:
+    return [
+        _age(process, "last_answer_age_seconds", "answered {} ago"),
+        f"{process.number('answered'):,.0f} of {process.number('sent'):,.0f} answered",
+        f"{process.number('lost'):,.0f} lost",
+    ]
+
+
+def _sink_figures(process: ProcessStatus) -> list[str]:
+    return [
+        _age(process, "behind_seconds", "behind {}"),
+        f"{process.number('items'):,.0f} items",
     ]
 
 

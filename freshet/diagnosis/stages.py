@@ -137,7 +137,8 @@ def judge(processes: Sequence[ProcessStatus]) -> Verdict:
 
 def _stage_of(process: ProcessStatus, problem: Problem, *, has_refresher: bool) -> StageName | None:
     """Return where a problem holds events up; None: nowhere."""
-    if problem.runbook in {"FreshetClockOffset", "FreshetDiskFull"}:
+    is_beside = process.kind in {"probe", "sink"}  # shoppers' events pass neither
+    if is_beside or problem.runbook in {"FreshetClockOffset", "FreshetDiskFull"}:
         return None
     if process.kind == "stream":
         return _OF_STREAM.get(problem.runbook)

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from freshet.diagnosis.kinds.probe import probe_status
+from freshet.diagnosis.kinds.refresher import refresher_status
+from freshet.diagnosis.kinds.server import ask_freshness, load_client, server_status
+from freshet.diagnosis.kinds.sink import sink_status
+from freshet.diagnosis.kinds.stream import stream_status
+from freshet.diagnosis.kinds.tuner import tuner_status
 from freshet.diagnosis.processes import Problem, ProcessStatus, Targets
-from freshet.diagnosis.refresher import refresher_status
-from freshet.diagnosis.server import ask_freshness, load_client, server_status
-from freshet.diagnosis.stream import stream_status
-from freshet.diagnosis.tuner import tuner_status
 from freshet.probe import TIMEOUT_SECONDS, Samples, Scrape, gather, scrape
 from freshet.terminal.output import duration
 
@@ -47,7 +49,10 @@ def look_at(targets: Targets, seconds: float = TIMEOUT_SECONDS) -> Look:
     """
     questions: dict[str, Callable[[], Any]] = {
         address: partial(scrape, address, seconds)
-        for address in {*targets.streams, targets.tuner, targets.refresher, *targets.servers}
+        for address in {
+            *(*targets.streams, targets.tuner, targets.refresher, *targets.servers),
+            *(*targets.probes, *targets.sinks),
+        }
     }
     questions |= {
         f"grpc {target}": partial(ask_freshness, target, seconds) for target in targets.targets
@@ -67,8 +72,17 @@ def look_at(targets: Targets, seconds: float = TIMEOUT_SECONDS) -> Look:
     servers = [_with_old_snapshot(server, streams) for server in servers]
     tuner = tuner_status(targets.tuner, found[targets.tuner], now)
     refresher = refresher_status(targets.refresher, found[targets.refresher], servers, tuner)
+    optional = [
+        status_of(name, address, found[address], now)
+        for kind, addresses, status_of in (
+            ("probe", targets.probes, probe_status),
+            ("sink", targets.sinks, sink_status),
+        )
+        for name, address in _named(kind, addresses)
+    ]
     samples = {name: each.samples for name, each in found.items() if isinstance(each, Scrape)}
-    return Look(at_seconds=now, processes=[*streams, tuner, refresher, *servers], samples=samples)
+    processes = [*streams, tuner, refresher, *servers, *optional]
+    return Look(at_seconds=now, processes=processes, samples=samples)
 
 
 def is_well(processes: Sequence[ProcessStatus]) -> bool:

@@ -28,6 +28,12 @@ class ProbeMetrics:
             ["step"],
             registry=registry,
         )
+        self._lost_in_a_row = Gauge(
+            "freshet_probe_lost_in_a_row",
+            "Those lost since an answer last showed one",
+            ["step"],
+            registry=registry,
+        )
         self._seconds = Histogram(
             "freshet_probe_seconds",
             "From when the broker had the record to when an answer showed it",
@@ -49,6 +55,7 @@ class ProbeMetrics:
         for step in STEPS:
             for counter in (self._sent, self._answered, self._lost):
                 counter.labels(step)
+            self._lost_in_a_row.labels(step)
             self._seconds.labels(step)
         for what in ("publish", "ask"):
             self._errors.labels(what)
@@ -60,12 +67,14 @@ class ProbeMetrics:
     def answered(self, step: Step, seconds: float) -> None:
         """An answer showed it after `seconds`."""
         self._answered.labels(step).inc()
+        self._lost_in_a_row.labels(step).set(0)
         self._seconds.labels(step).observe(seconds)
         self._last.set_to_current_time()
 
     def lost(self, step: Step) -> None:
         """No answer showed it in time."""
         self._lost.labels(step).inc()
+        self._lost_in_a_row.labels(step).inc()
 
     def failed(self, what: str) -> None:
         """A try failed: to publish, or to ask."""

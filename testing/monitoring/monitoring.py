@@ -17,7 +17,7 @@ from typing import Any, Self
 import yaml
 
 from deploy.kafka.broker import free_port
-from deploy.mixin.alertmanager import alertmanager, prometheus
+from deploy.mixin.alertmanager import OPTIONAL_JOBS, alertmanager, prometheus
 from deploy.mixin.rules import groups
 from deploy.mixin.settings import load_settings
 from testing.monitoring.binaries import binary
@@ -26,7 +26,6 @@ from testing.monitoring.webhook import Webhook
 _READY_SECONDS = 60.0  # to start on a busy machine
 _LOOK_SECONDS = 0.2  # between two looks at whether they are ready
 _TIMEOUT_SECONDS = 30.0  # of a query
-_NOT_IN_COMPOSE = ("sink",)  # processes that compose.yaml does not start
 
 
 class Monitoring:
@@ -100,7 +99,7 @@ class Monitoring:
         )
         scraped = prometheus(settings)
         scraped["scrape_configs"] += [
-            {"job_name": job, "static_configs": []} for job in _NOT_IN_COMPOSE
+            {"job_name": job, "static_configs": []} for job in OPTIONAL_JOBS
         ]
         scraped["alerting"]["alertmanagers"] = [
             {"static_configs": [{"targets": [self._alertmanager]}]}

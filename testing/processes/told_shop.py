@@ -13,12 +13,14 @@ from prometheus_client import CollectorRegistry
 from freshet.diagnosis.processes import ProcessStatus, Targets
 from freshet.diagnosis.status import read_status
 from freshet.metrics import name_process
+from freshet.prober.metrics import ProbeMetrics
 from model.artifact.overlay.folder import OverlayFolder
 from model.artifact.overlay.gone import GoneList
 from model.artifact.overlay.publisher import OverlayPublisher
 from model.artifact.overlay.segment import Claim
 from model.metrics import TunerMetrics
 from model.refresher.metrics import RefresherMetrics
+from model.sink.metrics import SinkMetrics
 from server.app import RetrievalServer
 from server.settings import ServerSettings
 from stream.clock import now_ms
@@ -49,7 +51,10 @@ class ToldShop:
     def __post_init__(self) -> None:
         self.at = {
             name: f"127.0.0.1:{self.free_port()}"
-            for name in ("stream", "stream-2", "stream-3", "tuner", "refresher", "server")
+            for name in (
+                *("stream", "stream-2", "stream-3", "tuner", "refresher", "server"),
+                *("probe", "sink"),
+            )
         }
         for name in self.at:
             registry = self.registries[name] = CollectorRegistry()
@@ -79,6 +84,9 @@ class ToldShop:
         self.refresher = RefresherMetrics(self.registries["refresher"])
         self.refresher.claimed(now_ms())
         self.refresher.overlay(generation=self.generation, sequence=1, items=1, queries=0)
+        self.probe = ProbeMetrics(self.registries["probe"])
+        self.sink_clock = time.time()
+        self.sink = SinkMetrics(self.registries["sink"], clock=lambda: self.sink_clock)
         folder = OverlayFolder.of(self.artifacts.root)
         self.publisher = OverlayPublisher(folder, self.generation, DIM, GoneList(folder.gone_path))
         self.publish()
@@ -138,6 +146,8 @@ class ToldShop:
             refresher=at["refresher"],
             servers=[at["server"]],
             targets=[self.server.address],
+            probes=[at["probe"]],
+            sinks=[at["sink"]],
         )
 
     def look(self) -> dict[str, ProcessStatus]:

@@ -1,6 +1,10 @@
 """The faults of the bench, held against the rules that must notice them."""
 
+import os
 import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -8,6 +12,7 @@ import pytest
 from bench.faults.catalogue import FAULTS, SHORT
 from bench.faults.fault import Fault
 from bench.faults.faults import Told
+from bench.faults.process_faults import another_clock
 from bench.faults.quiet import QUIET
 from deploy.mixin.rules import alerts
 from deploy.mixin.settings import load_settings
@@ -50,6 +55,26 @@ def test_the_runbook_names_the_faults_by_which_it_was_tried() -> None:
     for fault in FAULTS:
         assert fault.name.casefold() in tried[fault.alert], fault.name
     assert named - {fault.name.casefold() for fault in FAULTS} <= {"a backfill of last year"}
+
+
+def test_a_clock_is_moved_and_waits_are_not(tmp_path: Path) -> None:
+    """Of one process: an hour behind, and what waits for a moment goes on."""
+    code = (
+        "import datetime, queue, time; time.sleep(0.01)\n"
+        "try: queue.Queue().get(timeout=0.01)\n"
+        "except queue.Empty: print(time.time(), datetime.datetime.now().timestamp())"
+    )
+    began = time.time()
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **another_clock(tmp_path, -3600)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    for told in map(float, done.stdout.split()):
+        assert began <= told + 3600 <= time.time()
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from deploy.mixin.alertmanager import JOBS, OPTIONAL_JOBS
 from deploy.mixin.settings import load_settings
 from tests.deploy.exported import exported
 
@@ -155,11 +156,25 @@ def test_every_recording_rule_is_tested() -> None:
 
 
 def test_jobs_named_by_alerts_are_scraped() -> None:
-    """Prometheus scrapes exactly the jobs that the alert on dead processes watches."""
-    (watched,) = re.findall(
-        r'up\{job=~"([^"]+)"', (_ROOT / "deploy" / "alerts.yml").read_text("utf-8")
-    )
+    """The alert on dead processes watches the jobs that Prometheus scrapes, and those
+    of processes that compose.yaml does not start; so does the one on strangers.
+    """
+    rules = " ".join(str(rule["expr"]) for rule in _rules())
+    (watched,) = re.findall(r'up\{job=~"([^"]+)"', rules)
+    scraped = {job["job_name"] for job in _load("prometheus.yml")["scrape_configs"]}
 
-    assert {job["job_name"] for job in _load("prometheus.yml")["scrape_configs"]} == set(
-        watched.split("|")
-    )
+    assert scraped == set(JOBS)
+    assert set(watched.split("|")) == {*JOBS, *OPTIONAL_JOBS}
+    assert set(re.findall(r'up\{job="([^"]+)"\} == 1', rules)) == {*JOBS, *OPTIONAL_JOBS}
+
+
+def test_every_process_that_names_itself_is_watched() -> None:
+    """Whatever serves metrics has a job."""
+    services = (_ROOT / "freshet" / "commands" / "services").glob("*.py")
+    named = {
+        name
+        for path in services
+        for name in re.findall(r'name_process\(registry, "(\w+)"\)', path.read_text("utf-8"))
+    }
+
+    assert named == {*JOBS, *OPTIONAL_JOBS}

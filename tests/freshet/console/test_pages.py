@@ -20,7 +20,7 @@ def test_a_system_that_is_well(serve: Serve) -> None:
     assert (found["is_well"], found["num_problems"], found["blocked_at"]) == (True, 0, None)
     assert [each["name"] for each in found["processes"]] == [
         *("stream 1", "stream 2", "stream 3"),
-        *("tuner", "refresher", "server"),
+        *("tuner", "refresher", "server", "probe", "sink"),
     ]
     assert [stage["name"] for stage in found["stages"]][-1] == "served"
     assert found["age_seconds"] < found["objective_seconds"]

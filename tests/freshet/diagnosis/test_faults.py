@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
+from freshet.diagnosis.kinds.server import _facts as server_facts
+from freshet.diagnosis.kinds.server import _problems as server_problems
 from freshet.diagnosis.processes import ProcessStatus, Targets
-from freshet.diagnosis.server import _facts as server_facts
-from freshet.diagnosis.server import _problems as server_problems
 from freshet.diagnosis.status import is_well, read_status
 from freshet.probe import TIMEOUT_SECONDS, Samples
+from freshet.prober.walk import Step
 from model.refresher.reasons import Behind, Trouble
 from server.app import RetrievalServer
 from server.settings import ServerSettings
@@ -169,6 +170,16 @@ def _refresher_dead(shop: ToldShop) -> None:
     shop.kill("refresher")
 
 
+def _sink_behind(shop: ToldShop) -> None:
+    shop.sink_clock += 2000.0
+
+
+def _probe_lost(shop: ToldShop) -> None:
+    shop.probe.answered(Step.ITEM, 0.4)
+    for _ in range(2):
+        shop.probe.lost(Step.CLICK)
+
+
 def _quarantine_away(shop: ToldShop) -> None:
     shop.streams[0].set_quarantine_waiting(12.0)
 
@@ -296,6 +307,14 @@ FAULTS: dict[str, tuple[Callable[[ToldShop], None], str, str, tuple[str, ...]]] 
         ("StoreUnreadable", "checksum mismatch"),
     ),
     "refresher dead": (_refresher_dead, "refresher", "FreshetProcessDown", ("freshet refresh",)),
+    "sink dead": (
+        lambda shop: shop.kill("sink"),
+        "sink",
+        "FreshetProcessDown",
+        ("Connection refused", "freshet sink"),
+    ),
+    "sink behind": (_sink_behind, "sink", "FreshetSinkBehind", ("33 min 20 s", "database")),
+    "probe lost": (_probe_lost, "probe", "FreshetProbeLost", ("click 2", "freshet why-stale")),
     "server frozen": (
         lambda shop: shop.freeze("server"),
         "server",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
-from freshet.diagnosis import server
+from freshet.diagnosis.kinds import server
 from freshet.diagnosis.processes import ProcessStatus, Targets
 from freshet.diagnosis.status import read_status
 from freshet.metrics import metrics_endpoint

@@ -139,6 +139,8 @@ def test_what_no_answer_shows_is_lost(lane: ShopLane) -> None:
     with lane.refreshing(), lane.serving(AS_PROBE) as client:
         with probing(topics, client, timeout_seconds=0.5) as registry:
             wait_until(lambda: counted(registry, "lost", "item") >= 1, "it is lost")
+            in_a_row = registry.get_sample_value("freshet_probe_lost_in_a_row", {"step": "item"})
+            assert in_a_row
 
         assert counted(registry, "answered", "item") == 0
 

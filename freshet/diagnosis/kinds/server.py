@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from freshet.diagnosis.answering import answer_of, down
+from freshet.diagnosis.kinds.answering import answer_of, down
 from freshet.diagnosis.processes import Facts, Problem, ProcessStatus
 from freshet.probe import TIMEOUT_SECONDS, Samples, Scrape, label, total
 from freshet.terminal.output import duration

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import partial
 
-from freshet.diagnosis.answering import answer_of, down
+from freshet.diagnosis.kinds.answering import answer_of, down
 from freshet.diagnosis.processes import Facts, Problem, ProcessStatus
 from freshet.probe import Samples, Scrape, label, total
 from freshet.terminal.output import duration

@@ -2,9 +2,9 @@
 
 from functools import partial
 
-from freshet.diagnosis.answering import answer_of
+from freshet.diagnosis.kinds.answering import answer_of
+from freshet.diagnosis.kinds.quality import quality_facts, quality_problems
 from freshet.diagnosis.processes import Facts, Problem, ProcessStatus
-from freshet.diagnosis.quality import quality_facts, quality_problems
 from freshet.probe import Samples, Scrape, label, total
 from freshet.terminal.output import duration
 

@@ -1,0 +1,1 @@
+"""How a process of each kind is, from its metrics."""
