@@ -25,6 +25,8 @@ from model.data.trainable import select_trainable
 from model.data.training_set import TrainingSet, build_training_set
 from model.errors import RankLost, TrainingFailed, TrainingRefused
 from model.settings import ModelSettings
+from model.training.beside.pretrained_text import with_pretrained_text
+from model.training.beside.session_walk import with_session_walk
 from model.training.layer_states import LayerKeeper
 from model.training.limits.budget import Budget
 from model.training.passes.channel_shares import choose_channel_shares
@@ -35,11 +37,9 @@ from model.training.passes.early_stopping import (
 )
 from model.training.passes.newest_passes import learn_newest
 from model.training.passes.run import Run
-from model.training.pretrained_text import with_pretrained_text
 from model.training.ranks.ranks import ONE_RANK, Ranks
 from model.training.result import HoldoutEdges, TrainedModel, TrainingProgress
 from model.training.saved_state import SavedTraining
-from model.training.session_walk import with_session_walk
 from model.training.start import (
     begin_run,
     learned_by_parent,

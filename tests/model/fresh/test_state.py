@@ -18,7 +18,7 @@ from model.fresh.state import FreshState
 from model.publishing.publish import publish
 from model.session_walk import WalkScales
 from model.settings import ModelSettings
-from model.training.session_walk import with_walk_scales
+from model.training.beside.session_walk import with_walk_scales
 from model.training.train import train
 from protos.text import text_features, text_key, text_keys
 from stream.dtypes import Float32s

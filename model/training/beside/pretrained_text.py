@@ -7,8 +7,7 @@ is lost (docs/experiments.md).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 
 import numpy as np
 
@@ -28,10 +27,10 @@ from model.artifact.pretrained.encoder import (
 )
 from model.bootstrap import relative_interval
 from model.data.texts import item_texts
-from model.ranking import scored_ranks
 from model.settings import ModelSettings
+from model.training.beside.two_parts import TwoParts, Weighed
 from model.training.result import PretrainedText, TrainedModel
-from stream.dtypes import Bools, Float32s, Float64s, Int64s
+from stream.dtypes import Float32s, Float64s, Int64s
 from stream.graph.arrays import GraphArrays
 
 # Weights of the encoder's inner product beside the network's that are tried: quality
@@ -48,9 +47,6 @@ _LEAST_QUERIES = 50
 # Texts, at least, that a projection is fitted to: 16 MB of vectors, for the covariance
 # of 256 numbers. Twice as many take twice that.
 _SAMPLED_TEXTS = 1 << 14
-# Scores of a block: 16 MiB of float32, whatever the number of items, as in
-# `model.ranking`. Twice as many take twice the memory.
-_BLOCK_SCORES = 1 << 22
 # Ranks that count as found, as in `model.ranking.Quality.worth`.
 _TOP = 10
 
@@ -63,78 +59,37 @@ _FIGURES = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class NodeParts:
-    """Both parts of all nodes' vectors.
-
-    Attributes:
-        query_vectors: ``float32 [num_queries, network_dim]`` unit vectors.
-        item_vectors: ``float32 [num_items, network_dim]`` unit vectors.
-        query_directions: ``float32 [num_queries, dim]``, the block's.
-        item_directions: ``float32 [num_items, dim]``, the block's.
-        seen: query and item of each edge that the vectors have seen, ``int64
-            [num_edges]`` each; nodes without one are new.
-    """
-
-    query_vectors: Float32s
-    item_vectors: Float32s
-    query_directions: Float32s
-    item_directions: Float32s
-    seen: tuple[Int64s, Int64s]
+class NodeParts(TwoParts):
+    """Both parts of all nodes' vectors: the network's, and the block's."""
 
     def vectors(self, scales: Scales) -> tuple[Float32s, Float32s]:
         """Return the vectors of all queries and of all items."""
-        is_known = _marks(self.seen[0], len(self.query_vectors))
-        queries = extended(
-            self.query_vectors,
-            self.query_directions,
-            scales.of(is_item=False, is_known=is_known),
+        of_queries = scales.of(is_item=False, is_known=self.knows_query)
+        of_items = scales.of(is_item=True, is_known=self.knows_item)
+        return (
+            extended(self.query_vectors, self.query_directions, of_queries),
+            extended(self.item_vectors, self.item_directions, of_items),
         )
-        is_known = _marks(self.seen[1], len(self.item_vectors))
-        items = extended(
-            self.item_vectors, self.item_directions, scales.of(is_item=True, is_known=is_known)
-        )
-        return queries, items
 
     def gains(self, edges: tuple[Int64s, Int64s], tried: Sequence[Scales]) -> Float64s:
         """Return ``float64 [num_tried, num_edges]``: one over the rank of each edge's
         item, and one for the first ten, added.
-
-        Both parts are scored once, and weighed for each of the scales.
         """
-        ranks = np.zeros((len(tried), len(edges[0])), dtype=np.float64)
-        known = [_marks(rows, count) for rows, count in zip(self.seen, self._counts, strict=True)]
-        size = max(1, _BLOCK_SCORES // max(1, len(self.item_vectors)))
-        asked = np.unique(edges[0])
-        for start in range(0, len(asked), size):
-            block = asked[start : start + size]
-            here = np.flatnonzero(np.isin(edges[0], block))
-            network = self.query_vectors[block] @ self.item_vectors.T
-            text = self.query_directions[block] @ self.item_directions.T
-            for place, scales in enumerate(tried):
-                query = scales.of(is_item=False, is_known=known[0][block])
-                item = scales.of(is_item=True, is_known=known[1])
-                # A query's own length changes no order.
-                lengths = np.sqrt(1.0 + item**2 * self.item_directions.any(axis=1))
-                scores = (network + query[:, None] * item * text) / lengths.astype(np.float32)
-                ranks[place, here] = scored_ranks(
-                    partial(_rows, scores, block),
-                    len(self.item_vectors),
-                    (edges[0][here], edges[1][here]),
-                    self.seen,
-                )
+        ranks = self.ranks(edges, [self._weighed(scales) for scales in tried])
         gains: Float64s = 1.0 / ranks + (ranks <= _TOP)
         return gains
 
-    @property
-    def _counts(self) -> tuple[int, int]:
-        return len(self.query_vectors), len(self.item_vectors)
+    def _weighed(self, scales: Scales) -> Weighed:
+        query = scales.of(is_item=False, is_known=self.knows_query)
+        item = scales.of(is_item=True, is_known=self.knows_item)
+        # A query's own length changes no order.
+        lengths = np.sqrt(1.0 + item**2 * self.item_directions.any(axis=1)).astype(np.float32)
 
+        def scores(network: Float32s, text: Float32s, queries: Int64s) -> Float32s:
+            both: Float32s = (network + query[queries, None] * item * text) / lengths
+            return both
 
-def _rows(scores: Float32s, queries: Int64s, wanted: Int64s) -> Float32s:
-    """Return the rows of some queries, of scores of ascending ones."""
-    rows: Float32s = scores[np.searchsorted(queries, wanted)]
-    return rows
+        return scores
 
 
 def with_pretrained_text(
@@ -260,12 +215,6 @@ def _block(
             return text_block(parent.encoder, encoder)
     sample = texts[:: max(1, len(texts) // _SAMPLED_TEXTS)]
     return TextBlock(encoder, fitted(encoder.encode(sample), dim), _scales(0.0))
-
-
-def _marks(rows: Int64s, count: int) -> Bools:
-    marks = np.zeros(count, dtype=np.bool_)
-    marks[rows] = True
-    return marks
 
 
 def _without(
