@@ -1,1 +1,1 @@
-"""Stand-ins for what a test cannot have: a disk that loses power, a second device."""
+"""Stand-ins for what a test cannot have, as a disk that loses power, or look into."""

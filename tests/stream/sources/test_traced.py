@@ -7,10 +7,10 @@ from typing import cast
 from stream.events.types import RawHeaders, RecordBatch, SourcePartition
 from stream.sources.topics.source import KafkaSource
 from stream.sources.traced import TracedSource
-from stream.traces.context import TraceContext
 from stream.traces.journal import Journal, JournalReader
 from stream.traces.limiter import TraceLimiter
-from stream.traces.tracer import Attributes, Fan, Stage
+from stream.traces.tracer import Fan, Stage
+from testing.stand_ins.tracer import RememberingTracer
 
 _PLACE = SourcePartition("clicks", 3)
 _NOW_MS = 4_000_000_000_000
@@ -27,38 +27,6 @@ class _Source:
 
     def applied(self, _: Mapping[SourcePartition, int]) -> None:
         pass
-
-
-class _Tracer:
-    """Remembers which offsets took which step, and how many together."""
-
-    def __init__(self) -> None:
-        self.stages: list[tuple[Stage, object]] = []
-        self.fans: list[tuple[Fan, int]] = []
-
-    def stage(
-        self,
-        stage: Stage,
-        parent: TraceContext,
-        begin_ms: int,
-        end_ms: int,
-        link: TraceContext | None = None,
-        attributes: Attributes | None = None,
-    ) -> None:
-        del parent, begin_ms, end_ms, link
-        self.stages.append((stage, (attributes or {})["messaging.kafka.offset"]))
-
-    def fan(
-        self,
-        fan: Fan,
-        members: Sequence[TraceContext],
-        begin_ms: int,
-        end_ms: int,
-        attributes: Attributes | None = None,
-    ) -> TraceContext | None:
-        del begin_ms, end_ms, attributes
-        self.fans.append((fan, len(members)))
-        return None
 
 
 def _header(number: int) -> RawHeaders:
@@ -78,7 +46,9 @@ def _batch(headers: Mapping[int, RawHeaders], offsets: range) -> RecordBatch:
     )
 
 
-def _traced(source: _Source, tracer: _Tracer, path: Path, rate: float = 100.0) -> TracedSource:
+def _traced(
+    source: _Source, tracer: RememberingTracer, path: Path, rate: float = 100.0
+) -> TracedSource:
     return TracedSource(
         cast("KafkaSource", source),
         tracer,
@@ -90,17 +60,17 @@ def _traced(source: _Source, tracer: _Tracer, path: Path, rate: float = 100.0) -
 
 def test_a_record_is_through_once_its_position_is_applied(tmp_path: Path) -> None:
     """Not with those before it; what came without a trace is nowhere."""
-    source, tracer, path = _Source(), _Tracer(), tmp_path / "a.json"
+    source, tracer, path = _Source(), RememberingTracer(), tmp_path / "a.json"
     traced = _traced(source, tracer, path)
     source.batches = [_batch({5: _header(5), 8: _header(8)}, range(4, 10))]
     traced.poll(0.0)
     traced.applied({_PLACE: 5})
-    before = list(tracer.stages)
+    before = list(tracer.steps)
     traced.applied({_PLACE: 6})
     traced.applied({_PLACE: 10})
 
     assert before == []
-    assert tracer.stages == [
+    assert [(step.stage, step.attributes["messaging.kafka.offset"]) for step in tracer.steps] == [
         *((Stage.CONSUME, 5), (Stage.APPLY, 5)),
         *((Stage.CONSUME, 8), (Stage.APPLY, 8)),
     ]
@@ -110,7 +80,7 @@ def test_a_record_is_through_once_its_position_is_applied(tmp_path: Path) -> Non
 
 def test_records_of_lost_partitions_are_not_said_to_be_applied(tmp_path: Path) -> None:
     """Whoever has them now reads them again."""
-    source, tracer, path = _Source(), _Tracer(), tmp_path / "a.json"
+    source, tracer, path = _Source(), RememberingTracer(), tmp_path / "a.json"
     traced = _traced(source, tracer, path)
     source.batches = [_batch({5: _header(5)}, range(5, 6))]
     traced.poll(0.0)
@@ -118,13 +88,13 @@ def test_records_of_lost_partitions_are_not_said_to_be_applied(tmp_path: Path) -
     traced.poll(0.0)
     traced.applied({_PLACE: 6})
 
-    assert tracer.stages == []
+    assert tracer.steps == []
     assert not path.exists()
 
 
 def test_a_flood_of_traces_is_bounded(tmp_path: Path) -> None:
     """Each second a few are followed; the others are records like any."""
-    source, tracer = _Source(), _Tracer()
+    source, tracer = _Source(), RememberingTracer()
     traced = _traced(source, tracer, tmp_path / "a.json", rate=3.0)
     source.batches = [_batch({n: _header(n + 1) for n in range(1000)}, range(1000))]
     found = traced.poll(0.0)

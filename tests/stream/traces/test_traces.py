@@ -1,7 +1,5 @@
 """Tests of traces: which are followed, and how far."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -12,44 +10,11 @@ from stream.traces.context import TraceContext, context_of, parse
 from stream.traces.follower import TraceFollower
 from stream.traces.journal import ENDING, MOST_AGE_MS, Journal, JournalReader, Traced
 from stream.traces.limiter import TraceLimiter
-from stream.traces.tracer import Attributes, Fan, Stage
+from stream.traces.tracer import Fan, Stage
+from testing.stand_ins.tracer import RememberingTracer
 
 _TRACE, _SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 _FAR_MS = 4_000_000_000_000  # later than any reader begins
-
-
-@dataclass
-class Remembered:
-    """A tracer that remembers what it was told."""
-
-    stages: list[tuple[Stage, str, int, int]] = field(default_factory=list)
-    fans: list[tuple[Fan, int]] = field(default_factory=list)
-
-    def stage(
-        self,
-        stage: Stage,
-        parent: TraceContext,
-        begin_ms: int,
-        end_ms: int,
-        link: TraceContext | None = None,
-        attributes: Attributes | None = None,
-    ) -> None:
-        """Remember a step."""
-        del link, attributes
-        self.stages.append((stage, parent.trace_id, begin_ms, end_ms))
-
-    def fan(
-        self,
-        fan: Fan,
-        members: Sequence[TraceContext],
-        begin_ms: int,
-        end_ms: int,
-        attributes: Attributes | None = None,
-    ) -> TraceContext | None:
-        """Remember how many took a step together."""
-        del begin_ms, end_ms, attributes
-        self.fans.append((fan, len(members)))
-        return None
 
 
 def _traced(number: int, record_ms: int, since_ms: int = _FAR_MS) -> Traced:
@@ -152,7 +117,7 @@ def test_a_record_passes_when_all_of_its_time_does(tmp_path: Path) -> None:
     clock = [_FAR_MS + 5]
     told = Journal(tmp_path / f"stream{ENDING}", lambda: clock[0])
     after = tmp_path / f"overlay{ENDING}"
-    tracer = Remembered()
+    tracer = RememberingTracer()
     follower = TraceFollower(
         JournalReader(tmp_path / f"stream{ENDING}"),
         tracer,
@@ -166,7 +131,9 @@ def test_a_record_passes_when_all_of_its_time_does(tmp_path: Path) -> None:
     passed = [len(follower.reached(reflected)) for reflected in (0, 99, 100, 150, 500, 900)]
 
     assert passed == [0, 0, 1, 0, 1, 0]
-    assert tracer.stages == [
+    assert [
+        (step.stage, step.parent.trace_id, step.begin_ms, step.end_ms) for step in tracer.steps
+    ] == [
         (Stage.PUBLISH, f"{1:032x}", _FAR_MS, clock[0]),
         (Stage.PUBLISH, f"{2:032x}", _FAR_MS, clock[0]),
     ]
@@ -176,7 +143,7 @@ def test_a_record_passes_when_all_of_its_time_does(tmp_path: Path) -> None:
 
 def test_what_never_passes_is_given_up(tmp_path: Path) -> None:
     """After ten minutes nobody waits for it."""
-    clock, tracer = [_FAR_MS], Remembered()
+    clock, tracer = [_FAR_MS], RememberingTracer()
     Journal(tmp_path / f"a{ENDING}", lambda: clock[0]).add([_traced(1, 100)])
     reader = JournalReader(tmp_path / f"a{ENDING}")
     follower = TraceFollower(reader, tracer, Stage.SERVE, Fan.SWAP, clock_ms=lambda: clock[0])
@@ -185,4 +152,4 @@ def test_what_never_passes_is_given_up(tmp_path: Path) -> None:
     follower.reached(0)
 
     assert list(follower.reached(1000)) == []
-    assert tracer.stages == []
+    assert tracer.steps == []
