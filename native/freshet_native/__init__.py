@@ -1,5 +1,5 @@
-"""Plain records to columns, and texts to keys by the thousand: in C what Freshet's
-stream does in Python, with the same results.
+"""Plain records to columns, texts to keys by the thousand, and the nearest of vectors:
+in C what Freshet does in Python, with the same results.
 """
 
 from freshet_native._records import (
@@ -13,12 +13,14 @@ from freshet_native._records import (
     text_checks,
     united,
 )
+from freshet_native._vectors import nearest
 
 __all__ = [
     "TextColumn",
     "TextTable",
     "cut",
     "indexes_of",
+    "nearest",
     "read_batches",
     "read_events",
     "read_neutral",

@@ -40,13 +40,12 @@ def test_the_license_goes_along() -> None:
 
 def test_every_source_belongs_to_the_distribution() -> None:
     """What the extension is built from is listed, so that a source archive has it."""
-    (extension,) = _document(_NATIVE)["tool"]["setuptools"]["ext-modules"]
+    extensions = _document(_NATIVE)["tool"]["setuptools"]["ext-modules"]
     folder = _NATIVE / "freshet_native"
     sources = [*folder.rglob("*.c"), *folder.rglob("*.h")]
 
-    assert {*extension["sources"], *extension["depends"]} == {
-        path.relative_to(_NATIVE).as_posix() for path in sources
-    }
+    listed = {path for each in extensions for path in (*each["sources"], *each["depends"])}
+    assert listed == {path.relative_to(_NATIVE).as_posix() for path in sources}
 
 
 def test_without_it_the_stream_decodes_in_python() -> None:

@@ -53,5 +53,8 @@ def _cosines(vectors: Float32s, rows: Int64s, vector: Float64s) -> Float64s:
 
     A matrix product sums a row in an order that depends on the row's place.
     """
+    if len(rows) <= _BLOCK_ROWS:
+        cosines: Float64s = (vectors[rows] * vector).sum(axis=1)
+        return cosines
     blocks = np.array_split(rows, range(_BLOCK_ROWS, len(rows), _BLOCK_ROWS))
-    return np.concatenate([(vectors[block] * vector).sum(axis=1) for block in blocks])
+    return np.concatenate([_cosines(vectors, block, vector) for block in blocks])

@@ -8,8 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from model.artifact.index.cosines import best_rows, near_best, rounding_of
+from model.artifact.index.cosines import rounding_of
 from model.artifact.index.engine import Engine, IndexCost, IndexSettings, check_search
+from model.artifact.index.scan import nearest
 from model.errors import ArtifactError, GenerationCorrupt, reading_arrays
 from stream.dtypes import Float32s, Int64s
 from stream.errors import refusal
@@ -18,6 +19,7 @@ _HEADER_BYTES = 128  # of a .npy file
 # Seconds a byte to write: a disk of 100 MB/s. Half as fast takes twice the time, which
 # for ten million items of 128 dimensions is a minute off the training budget.
 _SECONDS_PER_BYTE = 1e-8
+_START: Final = np.zeros(1, dtype=np.int64)  # of the one run that is scanned
 
 
 class ExactEngine:
@@ -73,6 +75,7 @@ class ExactVectors:
     def __init__(self, path: Path, dim: int, count: int) -> None:
         self._dim = dim
         self._vectors = _load(path, dim, count)
+        self._end = np.array([count], dtype=np.int64)
         self._rounding = rounding_of(dim)
 
     def __len__(self) -> int:
@@ -89,8 +92,7 @@ class ExactVectors:
         k = min(k, len(self))
         if not k:
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
-        near = near_best(self._vectors @ vector, k, self._rounding)
-        return best_rows(self._vectors, near, near, vector, k)
+        return nearest(self._vectors, None, _START, self._end, vector, k, self._rounding)
 
 
 def _load(path: Path, dim: int, count: int) -> Float32s:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from model.artifact.index.array_file import map_arrays, write_arrays
 from model.artifact.index.cells import learning_bytes, make_cells, num_compared
-from model.artifact.index.cosines import best_rows, near_best, rounding_of
+from model.artifact.index.cosines import rounding_of
 from model.artifact.index.engine import Engine, IndexCost, IndexSettings, check_search
+from model.artifact.index.scan import nearest
 from model.errors import GenerationCorrupt
 from stream.dtypes import Float32s, Int64s
 
@@ -125,8 +126,7 @@ class IvfVectors:
                 f"the index {path} holds float32 {vectors.shape}, not float32 ({count}, {dim})"
             )
         self._centres, self._ids, self._vectors = arrays["centres"], arrays["ids"], vectors
-        # A list: its numbers are read one by one, which is slow of an array.
-        self._starts: list[int] = arrays["starts"].tolist()
+        self._starts: Int64s = arrays["starts"]
         self._search_k = search_k or len(self._centres)
         self._rounding = rounding_of(dim)
 
@@ -144,45 +144,29 @@ class IvfVectors:
         k = min(k, len(self))
         if not k:
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
-        vector = vector.astype(np.float32, copy=False)
-        spans = self._spans(vector, k)
-        ends = np.cumsum([last - first for first, last in spans])
-        rounded = self._products(vector, spans, int(ends[-1]))
-        near = near_best(rounded, k, self._rounding)
-        # From places among what was scanned to rows of the file.
-        span = np.searchsorted(ends, near, side="right")
-        lasts = np.array([last for _, last in spans])
-        rows = near + (lasts - ends)[span]
-        rows = rows[np.argsort(self._ids[rows])]
-        return best_rows(self._vectors, rows, self._ids[rows], vector, k)
+        vector = np.ascontiguousarray(vector, dtype=np.float32)
+        runs = self._runs(vector, k)
+        return nearest(self._vectors, self._ids, *runs, vector, k, self._rounding)
 
-    def _spans(self, vector: Float32s, k: int) -> list[tuple[int, int]]:
-        """Return where the cells to scan lie, which hold at least `k` vectors."""
+    def _runs(self, vector: Float32s, k: int) -> tuple[Int64s, Int64s]:
+        """Return where the cells to scan begin and end, which hold at least `k`
+        vectors.
+        """
         cells, starts = self._num_scanned(k), self._starts
         if cells >= len(self._centres):
-            return [(0, len(self))]
+            return starts[:1], starts[-1:]
         products = self._centres @ vector
-        nearest = np.argpartition(products, len(products) - cells)[len(products) - cells :]
-        spans = [(starts[cell], starts[cell + 1]) for cell in nearest.tolist()]
-        if sum(last - first for first, last in spans) >= k:
-            return spans
+        best = np.argpartition(products, len(products) - cells)[len(products) - cells :]
+        firsts, lasts = starts[best], starts[best + 1]
+        if (lasts - firsts).sum() >= k:
+            return firsts, lasts
         ranked = np.argsort(-products, kind="stable")
-        sizes = np.diff(starts)[ranked]
-        cells = int(np.searchsorted(np.cumsum(sizes), k)) + 1
-        return [(starts[cell], starts[cell + 1]) for cell in ranked[:cells].tolist()]
+        cells = int(np.searchsorted(np.cumsum(np.diff(starts)[ranked]), k)) + 1
+        return starts[ranked[:cells]], starts[ranked[:cells] + 1]
 
     def _num_scanned(self, k: int) -> int:
         more: float = max(1.0, k / _MEASURED_K) ** _GROWTH
         return math.ceil(self._search_k * more)
-
-    def _products(self, vector: Float32s, spans: list[tuple[int, int]], total: int) -> Float32s:
-        """Return the products of all vectors of some spans, in their order."""
-        products, at, vectors = np.empty(total, dtype=np.float32), 0, self._vectors
-        for first, last in spans:
-            end = at + last - first
-            np.dot(vectors[first:last], vector, out=products[at:end])
-            at = end
-        return products
 
 
 def num_cells(count: int) -> int:

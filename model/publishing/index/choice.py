@@ -29,6 +29,10 @@ _WORTH_IT = 0.5
 # second. Twice as many take twice that.
 _SCANNED_PRODUCTS = 2_000_000_000
 _LEAST_SCANS = 20
+# Settings that are tried between the narrowest that an engine proposes and finds enough
+# and the one before, each in the middle of what is left: within an eighth of the least,
+# where engines propose half as much again. One more: within a sixteenth.
+_HALVINGS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,8 +124,8 @@ def build_index(
     chosen = _cheapest(climbs)
     for climb in climbs:
         if climb is not chosen:
-            _path(folder, climb.widest.engine).unlink()
-    trial = chosen.widest
+            _path(folder, climb.best.engine).unlink()
+    trial = chosen.best
     logger.info(
         "index engine=%s search_k=%d recall_10=%.3f cpu_microseconds=%.0f",
         trial.engine,
@@ -143,15 +147,13 @@ class _Climb:
 
     Attributes:
         trials: the narrowest first.
-        finds_enough: whether the last, and it alone, finds enough.
+        best: the narrowest that finds enough; the widest, if none does.
+        finds_enough: whether it does.
     """
 
     trials: tuple[Trial, ...]
+    best: Trial
     finds_enough: bool
-
-    @property
-    def widest(self) -> Trial:
-        return self.trials[-1]
 
 
 def _climb(
@@ -161,18 +163,38 @@ def _climb(
     folder: Path,
     settings: ModelSettings,
 ) -> _Climb:
-    """Build an engine's index, and search it ever wider until it finds enough."""
+    """Build an engine's index, search it ever wider until it finds enough, and then
+    less wide again where that does, too.
+    """
     engine = load_engine(name)
     engine.build(vectors, _path(folder, name), settings)
-    trials: list[Trial] = []
-    for search_k in _search_ks(engine, len(vectors), settings):
+
+    def tried(search_k: int) -> tuple[Trial, bool]:
         index = engine.open(_path(folder, name), vectors.shape[1], len(vectors), search_k)
         most = None if search_k else max(_LEAST_SCANS, _SCANNED_PRODUCTS // max(1, vectors.size))
         recalls = {kind: each.recall(index, most) for kind, each in answers.items()}
-        trials.append(Trial(engine=name, search_k=search_k, recalls=recalls))
-        if _finds_enough(trials[-1], answers, settings.recall_at_10):
-            return _Climb(trials=tuple(trials), finds_enough=True)
-    return _Climb(trials=tuple(trials), finds_enough=False)
+        trial = Trial(engine=name, search_k=search_k, recalls=recalls)
+        return trial, _finds_enough(trial, answers, settings.recall_at_10)
+
+    trials: list[Trial] = []
+    for search_k in _search_ks(engine, len(vectors), settings):
+        best, finds_enough = tried(search_k)
+        trials.append(best)
+        if finds_enough:
+            break
+    low = trials[-2].search_k if finds_enough and len(trials) > 1 else best.search_k
+    for _ in range(_HALVINGS):
+        middle = (low + best.search_k) // 2
+        if middle in (low, best.search_k):
+            break
+        trial, is_enough = tried(middle)
+        trials.append(trial)
+        if is_enough:
+            best = trial
+        else:
+            low = middle
+    trials.sort(key=lambda trial: trial.search_k)
+    return _Climb(trials=tuple(trials), best=best, finds_enough=finds_enough)
 
 
 def _search_ks(engine: Engine, count: int, settings: ModelSettings) -> Sequence[int]:
@@ -203,12 +225,16 @@ def _timed(
     asked = np.concatenate([each.questions for each in kinds])
     # Mixed, because the first of them are asked.
     asked = np.random.default_rng(0).permutation(asked)
-    seconds = iter(time_searches(indexes, len(kinds[0].vectors), asked))
+    seconds = time_searches(indexes, len(kinds[0].vectors), asked)
+    cost = {
+        (trial.engine, trial.search_k): each for trial, each in zip(trials, seconds, strict=True)
+    }
+
+    def timed(trial: Trial) -> Trial:
+        return replace(trial, cpu_microseconds=cost[trial.engine, trial.search_k])
+
     return [
-        replace(
-            climb,
-            trials=tuple(replace(each, cpu_microseconds=next(seconds)) for each in climb.trials),
-        )
+        replace(climb, trials=tuple(map(timed, climb.trials)), best=timed(climb.best))
         for climb in climbs
     ]
 
@@ -217,7 +243,7 @@ def _cheapest(climbs: Sequence[_Climb]) -> _Climb:
     """Return the simplest that finds enough, unless another one is worth it."""
     best = climbs[0]
     for other in climbs[1:]:
-        cost, least = other.widest.cpu_microseconds, best.widest.cpu_microseconds
+        cost, least = other.best.cpu_microseconds, best.best.cpu_microseconds
         if other.finds_enough and (not best.finds_enough or cost < _WORTH_IT * least):
             best = other
     return best
