@@ -1,6 +1,6 @@
 """Many queries in one call: what is asked, and what comes back."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from freshet_client.answers import Receipt, RetrieveResult, receipt_of, retrieve_result_of
@@ -21,6 +21,8 @@ class Query:
         max_age_seconds: greatest `Receipt.age_seconds` of the answer; None: any.
         context: what the shopper has done in this session.
         filter_by: which items may be in the answer.
+        field_mask: fields of the answer that are wanted, as of
+            `RetrievalClient.retrieve`; the receipt of a batch is always there.
     """
 
     query: str
@@ -29,6 +31,7 @@ class Query:
     max_age_seconds: float | None = None
     context: Context = NO_CONTEXT
     filter_by: Filter = NO_FILTER
+    field_mask: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

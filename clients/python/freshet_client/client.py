@@ -5,6 +5,7 @@ clear error.
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -68,7 +69,7 @@ class RetrievalClient:
     ) -> None:
         self._connection = Connection(target, timeout_seconds, retry, access, metadata)
 
-    def retrieve(
+    def retrieve(  # noqa: PLR0913  # what a request can say
         self,
         query: str,
         k: int = 0,
@@ -77,6 +78,7 @@ class RetrievalClient:
         max_age_seconds: float | None = None,
         context: Context = NO_CONTEXT,
         filter_by: Filter = NO_FILTER,
+        field_mask: Sequence[str] = (),
         timeout_seconds: float | None = None,
     ) -> RetrieveResult:
         """Return the `k` nearest items to a query.
@@ -90,11 +92,15 @@ class RetrievalClient:
                 Give one of the two at most.
             context: what the shopper has done in this session.
             filter_by: which items may be in the answer.
+            field_mask: fields of the answer that are wanted, by their names in the
+                contract, such as ``hits.item_id``: the others are empty, and cost
+                nothing on the wire; none: all are.
             timeout_seconds: how long this call may take; None: the client's default.
 
         Raises:
             QueryRefused: the query, `k` or the filter is outside the server's limits,
-                or its generation has no attributes to filter by.
+                or its generation has no attributes to filter by; or the mask names a
+                field that there is none of.
             NotFreshEnough: the answer would be older than that; how fresh it could be
                 is in the error.
             NoGeneration: the server has no generation yet.
@@ -104,10 +110,18 @@ class RetrievalClient:
             ServerUnreachable: no server answered in time.
             CallFailed: the server failed.
         """
-        request = _request_of(query, k, min_reflected_ms, max_age_seconds, context, filter_by)
-        return retrieve_result_of(self._retrieve(request, timeout_seconds))
+        asked = Query(
+            query=query,
+            k=k,
+            min_reflected_ms=min_reflected_ms,
+            max_age_seconds=max_age_seconds,
+            context=context,
+            filter_by=filter_by,
+            field_mask=field_mask,
+        )
+        return retrieve_result_of(self._retrieve(_request_of(asked), timeout_seconds))
 
-    def retrieve_json(
+    def retrieve_json(  # noqa: PLR0913  # as `retrieve`
         self,
         query: str,
         k: int = 0,
@@ -116,14 +130,23 @@ class RetrievalClient:
         max_age_seconds: float | None = None,
         context: Context = NO_CONTEXT,
         filter_by: Filter = NO_FILTER,
+        field_mask: Sequence[str] = (),
         timeout_seconds: float | None = None,
     ) -> str:
         """Return what the call returned as protobuf JSON with all fields.
 
         Takes and raises what `retrieve` does.
         """
-        request = _request_of(query, k, min_reflected_ms, max_age_seconds, context, filter_by)
-        return _json(self._retrieve(request, timeout_seconds))
+        asked = Query(
+            query=query,
+            k=k,
+            min_reflected_ms=min_reflected_ms,
+            max_age_seconds=max_age_seconds,
+            context=context,
+            filter_by=filter_by,
+            field_mask=field_mask,
+        )
+        return _json(self._retrieve(_request_of(asked), timeout_seconds))
 
     def retrieve_batch(
         self, queries: Sequence[str | Query], k: int = 0, *, timeout_seconds: float | None = None
@@ -149,17 +172,7 @@ class RetrievalClient:
         """
         asked = [Query(query=each) if isinstance(each, str) else each for each in queries]
         request = retrieval_pb.RetrieveBatchRequest(
-            requests=[
-                _request_of(
-                    each.query,
-                    each.k or k,
-                    each.min_reflected_ms,
-                    each.max_age_seconds,
-                    each.context,
-                    each.filter_by,
-                )
-                for each in asked
-            ]
+            requests=[_request_of(replace(each, k=each.k or k)) for each in asked]
         )
         response = retrieval_pb.RetrieveBatchResponse
         return batch_result_of(
@@ -190,7 +203,15 @@ class RetrievalClient:
             ItemUnknown: the server does not have the item, or it is deleted.
             ClientError: as `retrieve` does.
         """
-        wanted = _request_of("", k, min_reflected_ms, max_age_seconds, NO_CONTEXT, filter_by)
+        wanted = _request_of(
+            Query(
+                query="",
+                k=k,
+                min_reflected_ms=min_reflected_ms,
+                max_age_seconds=max_age_seconds,
+                filter_by=filter_by,
+            )
+        )
         request = retrieval_pb.SimilarItemsRequest(item_id=_text(item_id), k=wanted.k)
         if wanted.HasField("filter"):
             request.filter.CopyFrom(wanted.filter)
@@ -357,36 +378,34 @@ class RetrievalClient:
         return NoGeneration(f"the server at {self._connection.target} is not ready: {why}")
 
 
-def _request_of(
-    query: str,
-    k: int,
-    min_reflected_ms: int,
-    max_age_seconds: float | None,
-    context: Context,
-    filter_by: Filter,
-) -> retrieval_pb.RetrieveRequest:
-    if min_reflected_ms and max_age_seconds is not None:
+def _request_of(asked: Query) -> retrieval_pb.RetrieveRequest:
+    if asked.min_reflected_ms and asked.max_age_seconds is not None:
         raise QueryRefused(
             "min_reflected_ms and max_age_seconds are both given; give one of the two"
         )
+    if isinstance(asked.field_mask, str):
+        raise QueryRefused(f"field_mask is one text; give a list: [{asked.field_mask!r}]")
     try:
         request = retrieval_pb.RetrieveRequest(
-            query=query,
-            k=k,
-            context_item_ids=context.item_ids,
-            context_queries=context.queries,
-            filter=None if filter_by.lets_all_in else filter_message(filter_by),
+            query=asked.query,
+            k=asked.k,
+            context_item_ids=asked.context.item_ids,
+            context_queries=asked.context.queries,
+            filter=None if asked.filter_by.lets_all_in else filter_message(asked.filter_by),
         )
+        if asked.field_mask:
+            request.field_mask.paths.extend(asked.field_mask)
     except UnicodeEncodeError:
         raise QueryRefused(
-            "the query, its context or its filter is not valid Unicode; send it as UTF-8"
+            "the query, its context, its filter or its field mask is not valid Unicode; send it "
+            "as UTF-8"
         ) from None
     except ValueError:
-        raise QueryRefused(f"k is {k}; it must be a small whole number, 0 or more") from None
-    if max_age_seconds is not None:
-        request.min_freshness.max_age_seconds = max_age_seconds
-    elif min_reflected_ms:
-        request.min_freshness.reflected_ms = min_reflected_ms
+        raise QueryRefused(f"k is {asked.k}; it must be a small whole number, 0 or more") from None
+    if asked.max_age_seconds is not None:
+        request.min_freshness.max_age_seconds = asked.max_age_seconds
+    elif asked.min_reflected_ms:
+        request.min_freshness.reflected_ms = asked.min_reflected_ms
     return request
 
 

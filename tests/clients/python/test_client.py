@@ -26,6 +26,7 @@ from freshet_client import (
     NoGeneration,
     Not,
     NotFreshEnough,
+    Query,
     QueryPath,
     QueryRefused,
     RetrievalClient,
@@ -66,6 +67,37 @@ def test_an_answer_comes_in_our_own_types(artifacts: Artifacts, serve: Serve) ->
     assert answer.receipt.watermark_age_seconds == 60.0
     assert (answer.path, answer.normalized_query) == (QueryPath.KNOWN, "desk lamp")
     assert (unseen.path, len(unseen.hits)) == (QueryPath.ENCODED, 10)
+
+
+def test_only_the_fields_that_are_wanted_come(artifacts: Artifacts, serve: Serve) -> None:
+    """Of one query, as JSON, and of each in a batch, which has its receipt all the
+    same.
+    """
+    catalogue = make_catalogue(50, ["desk lamp"])
+    generation_id = artifacts.publish(catalogue)
+    ids = [f"{generation_id}/{item}" for item in catalogue.nearest_to_query("desk lamp", 3)]
+    mask = ("hits.item_id", "query_path")
+
+    with serve().client() as client:
+        answer = client.retrieve("desk lamp", 3, field_mask=mask)
+        document = json.loads(client.retrieve_json("desk lamp", 3, field_mask=["hits.score"]))
+        batch = client.retrieve_batch(["desk lamp", Query(query="desk lamp", field_mask=mask)], k=3)
+        with pytest.raises(QueryRefused, match="no such field"):
+            client.retrieve("desk lamp", field_mask=["hits.colour"])
+        with pytest.raises(QueryRefused, match="give a list"):
+            client.retrieve("desk lamp", field_mask="hits.item_id")
+
+    assert [(hit.item_id, hit.title, hit.score) for hit in answer.hits] == [
+        (item_id, "", 0.0) for item_id in ids
+    ]
+    assert (answer.path, answer.normalized_query) == (QueryPath.KNOWN, "")
+    assert answer.receipt.generation == ""
+    assert [(hit["item_id"], hit["score"] > 0) for hit in document["hits"]] == [("", True)] * 3
+    whole, less = batch
+    assert [hit.title for hit in whole.hits] != [""] * 3
+    assert [(hit.item_id, hit.title) for hit in less.hits] == [(item_id, "") for item_id in ids]
+    assert less.receipt == batch.receipt
+    assert less.receipt.generation == generation_id
 
 
 def test_a_session_arrives(artifacts: Artifacts, serve: Serve) -> None:
