@@ -37,7 +37,8 @@ def name_process(registry: CollectorRegistry, process: str) -> None:
 
 
 def watch_disks(registry: CollectorRegistry, folders: Mapping[str, Path]) -> None:
-    """Let a registry say how full the disks are that a process needs, at each scrape.
+    """Let a registry say at each scrape how full the disks are that a process needs,
+    and whether it may write there.
 
     Args:
         registry: what the process serves.
@@ -51,19 +52,35 @@ def watch_disks(registry: CollectorRegistry, folders: Mapping[str, Path]) -> Non
         registry=registry,
     )
     size = Gauge("freshet_disk_size_bytes", "Size of the disk there", ["folder"], registry=registry)
+    writable = Gauge(
+        "freshet_disk_writable",
+        "1: this process may write to a folder; 0: it is read-only, or another user's",
+        ["folder"],
+        registry=registry,
+    )
     for name, folder in folders.items():
         free.labels(name).set_function(partial(_disk, folder, is_free=True))
         size.labels(name).set_function(partial(_disk, folder, is_free=False))
+        writable.labels(name).set_function(partial(_is_writable, folder))
 
 
 def _disk(folder: Path, *, is_free: bool) -> float:
-    for place in (folder, *folder.absolute().parents):
+    for place in _from_below(folder):
         try:
             found = os.statvfs(place)
         except OSError:
             continue
         return float(found.f_frsize * (found.f_bavail if is_free else found.f_blocks))
     return math.nan
+
+
+def _is_writable(folder: Path) -> float:
+    place = next((each for each in _from_below(folder) if each.exists()), folder)
+    return float(os.access(place, os.W_OK))
+
+
+def _from_below(folder: Path) -> Iterator[Path]:
+    yield from (folder, *folder.absolute().parents)
 
 
 @contextmanager

@@ -39,6 +39,11 @@ logger = logging.getLogger(__name__)
 # the first answers come up to that much later.
 _FIRST_PAUSE_SECONDS = 2.0
 
+# Seconds after which a run is tried again that failed after one that had not: whether
+# it failed by chance is known then, and not a period later. A fault costs one training
+# more. Twice as long: FreshetTunerFailing comes a minute later.
+_RETRY_SECONDS = 60.0
+
 # Seconds between two looks for a refresher that wants a generation early. A look is one
 # system call; a training takes seconds to minutes. Twice as long: begun a second later.
 _LOOK_SECONDS = 1.0
@@ -93,7 +98,8 @@ def run_tuner(
 
     A run that finds nothing new publishes nothing and counts as a success: what is live
     is up to date. A run that fails is logged and counted by the class of its error, and
-    the next period tries again; while no generation is live, it tries again sooner.
+    the next period tries again; the first failure of several is tried again after a
+    minute, and so is each, sooner still, while no generation is live.
 
     On the first of several ranks it has the others train with it; where one of them is
     lost, it ends.
@@ -103,13 +109,15 @@ def run_tuner(
     """
     metrics.started(settings.tune_every_seconds)
     opener = _Opener(store)
-    first_pause = _FIRST_PAUSE_SECONDS
+    first_pause, is_failing = _FIRST_PAUSE_SECONDS, False
     while not stop.is_set():
-        began = time.monotonic()
+        began, was_failing = time.monotonic(), is_failing
         _tell_pin(store, metrics)
-        _run_once(snapshots, opener, settings, metrics, stop, on_event, ranks)
+        is_failing = not _run_once(snapshots, opener, settings, metrics, stop, on_event, ranks)
         if _live_id(store):
             pause = settings.tune_every_seconds - (time.monotonic() - began)
+            if is_failing and not was_failing:
+                pause = min(pause, _RETRY_SECONDS)
         else:
             pause = min(first_pause, settings.tune_every_seconds)
             first_pause *= 2
@@ -229,7 +237,8 @@ def _run_once(
     stop: Event,
     on_event: Callable[[TunerEvent], None],
     ranks: "RankGroup | None",
-) -> None:
+) -> bool:
+    """Run, and tell how it ended; return False where it failed."""
     began = time.monotonic()
 
     def seconds() -> float:
@@ -254,6 +263,7 @@ def _run_once(
         notify("failed", _live_id(opener.store), str(error))
         if isinstance(error, RankLost):
             raise
+        return False
     else:
         logger.info(
             "tuning done outcome=%s generation=%s seconds=%.1f", outcome, generation_id, seconds()
@@ -269,6 +279,7 @@ def _run_once(
         notify(outcome, live_id)
     finally:
         metrics.run_ended()
+    return True
 
 
 def _tune(
@@ -281,6 +292,7 @@ def _tune(
     ranks: "RankGroup | None",
 ) -> tuple[str, str]:
     """Return the outcome, and the generation that it brought or confirmed."""
+    opener.store.check_writable()  # before a training, whose result would be lost
     with snapshots() as source:
         arrays = source.arrays
         metrics.saw_items(int((arrays.item_available & ~arrays.item_deleted).sum()))

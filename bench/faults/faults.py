@@ -203,7 +203,7 @@ def _summary(told: Sequence[Told]) -> list[Figure]:
 
 def _chosen(options: argparse.Namespace) -> list[Fault]:
     names = SHORT if options.short else options.only
-    chosen = [fault for fault in FAULTS if not names or fault.name in names]
+    chosen = [fault for fault in FAULTS if names is None or fault.name in names]
     able = {"": True, "mount": may_mount(), "compiler": may_move_clocks()}
     for fault in chosen:
         if not able[fault.wants]:
@@ -217,14 +217,18 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         "--short", action="store_true", help=f"only {', '.join(SHORT)}, and late is no problem"
     )
     parser.add_argument(
-        "--only", nargs="*", default=[], choices=[fault.name for fault in FAULTS], metavar="FAULT"
+        "--only",
+        nargs="*",
+        choices=[fault.name for fault in FAULTS],
+        metavar="FAULT",
+        help="these faults alone; without a name: none [default: all]",
     )
     parser.add_argument(
         "--quiet",
         nargs="*",
         default=list(QUIET),
         choices=list(QUIET),
-        help="runs in which nothing is wrong",
+        help="runs in which nothing is wrong; without a name: none [default: all]",
     )
     parser.add_argument(
         "--quiet-seconds", type=float, default=300.0, help="how long each of them lasts"

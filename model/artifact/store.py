@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from shutil import rmtree
+from tempfile import NamedTemporaryFile
 
 from model.artifact.manifest import read_manifest
 from model.errors import ArtifactError
@@ -119,6 +120,21 @@ class ArtifactStore:
                 replace_file(path, f"{pin.generation_id} {pin.since_ms}\n".encode())
         except OSError as error:
             raise ArtifactError(f"{path} cannot be written: {error}") from error
+
+    def check_writable(self) -> None:
+        """Make the folder where there is none, write a file there, and remove it.
+
+        Raises:
+            ArtifactError: the folder takes nothing.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with NamedTemporaryFile(prefix=".writable-", dir=self.root):
+                pass
+        except OSError as error:
+            raise ArtifactError(
+                f"a generation cannot be written below {self.root}: {error}"
+            ) from error
 
     def manifest(self, generation_id: str) -> manifest_pb.Generation:
         """Read a generation's manifest alone.

@@ -70,3 +70,16 @@ def test_a_disk_is_told_before_its_folder_is_there(tmp_path: Path) -> None:
     assert free is not None
     assert not math.isnan(free)
     assert 0 < free <= size
+    assert registry.get_sample_value("freshet_disk_writable", {"folder": "store"}) == 1
+
+
+def test_a_folder_that_takes_nothing_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may write anywhere else is asked by the system."""
+    registry = CollectorRegistry()
+    watch_disks(registry, {"artifacts": tmp_path, "proc": Path("/proc/self")})
+    monkeypatch.setattr("os.access", lambda path, _: path != tmp_path)
+
+    assert registry.get_sample_value("freshet_disk_writable", {"folder": "artifacts"}) == 0
+    assert registry.get_sample_value("freshet_disk_writable", {"folder": "proc"}) == 1

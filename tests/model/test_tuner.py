@@ -339,6 +339,61 @@ def test_the_tuner_looks_again_soon_until_a_first_generation_is_live(
     assert pauses[2] > 1800.0
 
 
+def test_a_first_failure_is_tried_again_after_a_minute(
+    run: Run,
+    artifacts: ArtifactStore,
+    settings: ModelSettings,
+    registry: CollectorRegistry,
+    snapshots: Snapshots,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whether it was chance is known soon; from the second on the period counts."""
+    run.until(1, snapshots)
+    monkeypatch.setattr("model.tuner._LOOK_SECONDS", 86_400.0)
+    pauses: list[float] = []
+
+    def take() -> AbstractContextManager[SnapshotInput]:
+        raise StoreBusy("the store is open in another process")
+
+    class Stop(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            pauses.append(timeout or 0.0)
+            if len(pauses) == 2:
+                self.set()
+            return self.is_set()
+
+    run_tuner(
+        take,
+        artifacts,
+        replace(settings, tune_every_seconds=3600.0),
+        TunerMetrics(CollectorRegistry()),
+        Stop(),
+    )
+
+    assert pauses[0] == 60.0
+    assert pauses[1] > 1800.0
+
+
+def test_a_folder_that_takes_nothing_is_told_before_a_training(
+    run: Run, artifacts: ArtifactStore, snapshots: Snapshots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training whose result cannot be kept is not begun, and the next run trains."""
+    calls: list[int] = []
+    check = ArtifactStore.check_writable
+
+    def once(store: ArtifactStore) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            store = ArtifactStore(Path("/proc/self"))  # where nobody makes a file
+        check(store)
+
+    monkeypatch.setattr(ArtifactStore, "check_writable", once)
+
+    assert run.until(2, snapshots) == ["failed", "training", "published"]
+    assert "cannot be written below" in run.events[0].detail
+    assert not list(artifacts.root.glob(".writable-*"))
+
+
 def test_a_generation_that_is_wanted_early_is_begun_early(
     run: Run, snapshots: Snapshots, artifacts: ArtifactStore, registry: CollectorRegistry
 ) -> None:

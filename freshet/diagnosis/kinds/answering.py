@@ -45,6 +45,7 @@ def answer_of(
     problems = [
         *problems_of(facts),
         *_disks(found.samples),
+        *_closed_folders(kind, found.samples),
         *_clock(found.clock_ahead_seconds),
     ]
     return replace(status, up=True, facts=facts, problems=tuple(problems))
@@ -105,6 +106,26 @@ def _disks(samples: Samples) -> list[Problem]:
         )
         for folder, num_bytes in free.items()
         if num_bytes < min(_LEAST_FREE_BYTES, _LEAST_FREE_SHARE * size.get(folder, 0.0))
+    ]
+
+
+def _closed_folders(kind: str, samples: Samples) -> list[Problem]:
+    """Return the folders that a process cannot write to, as in FreshetTunerBlocked.
+
+    A stream ends of it, a refresher says so itself, and a sink writes to none.
+    """
+    if kind != "tuner":
+        return []
+    return [
+        Problem(
+            text=f"the folder of the {labels['folder']} is read-only, or another user's: no "
+            "generation can be made",
+            step="`mount | grep FOLDER` and `ls -ld FOLDER`; mount -o remount,rw, or give the "
+            "rights back",
+            runbook="FreshetTunerBlocked",
+        )
+        for labels, value in samples.get("freshet_disk_writable", [])
+        if not value
     ]
 
 

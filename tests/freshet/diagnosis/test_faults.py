@@ -111,6 +111,12 @@ def _disk_nearly_full(shop: ToldShop) -> None:
         gauge.labels("artifacts").set(value)
 
 
+def _folder_closed(shop: ToldShop) -> None:
+    gauge = Gauge("freshet_disk_writable", "", ["folder"], registry=shop.registries["tuner"])
+    gauge.labels("store").set(1)
+    gauge.labels("artifacts").set(0)
+
+
 def _sst_flipped(shop: ToldShop) -> None:
     shop.tuner.failed(
         reason="StoreUnreadable",
@@ -287,6 +293,12 @@ FAULTS: dict[str, tuple[Callable[[ToldShop], None], str, str, tuple[str, ...]]] 
         "tuner",
         "FreshetTunerBlocked",
         ("Read-only file system", "free space in the artifacts folder, or give this user"),
+    ),
+    "artifacts read-only, before a run": (
+        _folder_closed,
+        "tuner",
+        "FreshetTunerBlocked",
+        ("folder of the artifacts is read-only", "mount -o remount,rw"),
     ),
     "disk full under the store": (
         lambda shop: shop.kill("stream-2"),
