@@ -121,6 +121,7 @@ def _product(folder: Path, workers: int) -> None:
 
     from freshet.logs.settings import LogSettings
     from freshet.serve_worker import worker_command
+    from freshet.telemetry.settings import TelemetrySettings
     from server.app import RetrievalServer
     from server.workers.supervisor import Supervisor
 
@@ -140,7 +141,8 @@ def _product(folder: Path, workers: int) -> None:
         _serve(server.address, [os.getpid()])
         server.stop(0)
         return
-    supervisor = Supervisor(settings, folder, CollectorRegistry(), worker_command(LogSettings()))
+    command = worker_command(LogSettings(), TelemetrySettings())
+    supervisor = Supervisor(settings, folder, CollectorRegistry(), command)
     supervisor.start()
     _serve(supervisor.address, [os.getpid(), *supervisor.pids()])
     supervisor.stop(0)

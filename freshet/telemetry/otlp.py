@@ -30,11 +30,11 @@ class Otlp:
     Args:
         settings: where to, and how much.
         process: whose they are.
-        registry: the metrics that are sent.
+        registry: the metrics that are sent; None: spans alone are.
     """
 
     def __init__(
-        self, settings: TelemetrySettings, process: str, registry: CollectorRegistry
+        self, settings: TelemetrySettings, process: str, registry: CollectorRegistry | None
     ) -> None:
         # It logs each failed sending and its retries: once is enough, and at WARNING.
         logging.getLogger("opentelemetry").setLevel(logging.ERROR)
@@ -58,12 +58,14 @@ class Otlp:
             )
         )
         self._tracer = self._provider.get_tracer("freshet", metadata.version("freshet"))
-        self._metrics = MetricsSender(
-            OTLPMetricExporter(endpoint=endpoint, insecure=insecure),
-            registry,
-            resource,
-            settings.metrics_every_seconds,
-        )
+        self._metrics = None
+        if registry is not None:
+            self._metrics = MetricsSender(
+                OTLPMetricExporter(endpoint=endpoint, insecure=insecure),
+                registry,
+                resource,
+                settings.metrics_every_seconds,
+            )
 
     def stage(
         self,
@@ -114,7 +116,8 @@ class Otlp:
 
     def close(self) -> None:
         """Send what is left, and end."""
-        self._metrics.close()
+        if self._metrics is not None:
+            self._metrics.close()
         self._provider.shutdown()
 
 

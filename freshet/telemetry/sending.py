@@ -19,7 +19,7 @@ _VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
 def sending(
     settings: TelemetrySettings,
     process: str,
-    registry: CollectorRegistry,
+    registry: CollectorRegistry | None,
     environment: Mapping[str, str] = os.environ,
 ) -> Iterator[Tracer | None]:
     """Yield what records spans, and send the registry's metrics meanwhile; None:
@@ -28,7 +28,7 @@ def sending(
     Args:
         settings: where to, and how much.
         process: whose they are, as in `freshet.metrics.name_process`.
-        registry: the metrics that are sent.
+        registry: the metrics that are sent; None: spans alone are.
         environment: OpenTelemetry's own variables.
 
     Raises:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 
+from model.artifact.overlay.folder import OverlayFolder
 from stream.clock import now_ms
 from stream.traces.follower import TraceFollower
 from stream.traces.journal import JournalReader, Traced
@@ -12,6 +13,11 @@ from stream.traces.tracer import Fan, Stage, Tracer
 # Records that a server has and no answer has shown yet: of a minute without a call, at
 # the five a second that are followed as shipped. Twice as many: no harm.
 _MOST_UNANSWERED = 300
+
+
+def traces_of(artifacts: Path, tracer: Tracer | None) -> "AnswerTraces | None":
+    """Return what follows the records of an artifacts folder; None: nobody does."""
+    return None if tracer is None else AnswerTraces(OverlayFolder.of(artifacts).traces_path, tracer)
 
 
 class AnswerTraces:

@@ -16,11 +16,13 @@ from prometheus_client import CollectorRegistry
 from server.app import RetrievalServer, Sharing
 from server.calls.ledger import SharedLedger
 from server.errors import ServerError
+from server.quality.traces import traces_of
 from server.settings import ServerSettings
 from server.views import LiveViews
 from server.workers.channel import Asking, ChannelClosed, QuestionFailed, answer_until_closed
 from server.workers.given import GivenGenerations, take
 from server.workers.joined import samples_of
+from stream.traces.tracer import Tracer
 
 logger = logging.getLogger(__name__)
 
@@ -29,16 +31,17 @@ logger = logging.getLogger(__name__)
 _ASKED_SECONDS = 1.0
 
 
-def run_worker(questions: int, upwards: int) -> None:
+def run_worker(questions: int, upwards: int, *, tracer: Tracer | None = None) -> None:
     """Be a worker until the process that looks after it says so, or is gone.
 
     Args:
         questions: descriptor of the channel on which it is asked.
         upwards: descriptor of the one on which it asks.
+        tracer: records the spans of its answers; None: nobody does.
     """
     # Ctrl-C reaches all processes of a terminal; the one that looks after us stops us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    worker = _Worker(Asking(socket.socket(fileno=upwards)))
+    worker = _Worker(Asking(socket.socket(fileno=upwards)), tracer)
     signal.signal(signal.SIGTERM, lambda *_: Thread(target=worker.stop.set).start())
     connection = socket.socket(fileno=questions)
     Thread(target=worker.listen, args=(connection,), name="worker-questions", daemon=True).start()
@@ -50,11 +53,12 @@ def run_worker(questions: int, upwards: int) -> None:
 class _Worker:
     """Answers what it is asked."""
 
-    def __init__(self, upwards: Asking) -> None:
+    def __init__(self, upwards: Asking, tracer: Tracer | None) -> None:
         self.stop = Event()
         self.server: RetrievalServer | None = None
         self.grace_seconds: float | None = None
         self._upwards = upwards
+        self._tracer = tracer
         self._given: GivenGenerations | None = None
         self._registry = CollectorRegistry()
 
@@ -113,11 +117,13 @@ class _Worker:
 
         ledger = SharedLedger(descriptors[0], question["number"], question["workers"])
         os.close(descriptors[0])
+        artifacts = Path(question["artifacts"])
         self.server = RetrievalServer(
             settings,
-            Path(question["artifacts"]),
+            artifacts,
             self._registry,
             sharing=Sharing(make_watcher=made, ledger=ledger, asked=self._asked_of_all),
+            traces=traces_of(artifacts, self._tracer),
         )
         return {}
 

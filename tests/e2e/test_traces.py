@@ -65,7 +65,39 @@ def test_a_click_is_followed_to_the_first_answer_that_knows_it(
     assert receiver.trace(_OTHER.trace_id) == []
 
 
-def _start(system: System) -> tuple[str, str]:
+def test_each_worker_of_a_server_says_when_it_answers(
+    kafka_bootstrap: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers answer at one address, and send the last two spans themselves; the
+    metrics of all are sent once.
+    """
+    with otlp_receiver() as receiver:
+        monkeypatch.setenv("FRESHET_TELEMETRY_OTLP_ENDPOINT", f"http://{receiver.address}")
+        system = System(tmp_path, kafka_bootstrap)
+
+        def said(stage: Stage) -> int:
+            return sum(span.name == stage for span in receiver.trace(_PRODUCER.trace_id))
+
+        def is_answered_by_both() -> bool:
+            # A new connection, so that the other worker may take it.
+            with RetrievalClient(system.target, retry=None) as client:
+                client.retrieve(query, 5)
+            return said(Stage.ANSWER) == 2
+
+        try:
+            query, item = _start(system, "--workers", "2")
+            _publish(system, query, item, _PRODUCER.header)
+            system.until(is_answered_by_both, "both workers have answered")
+        finally:
+            system.stop_all()
+    spans = receiver.trace(_PRODUCER.trace_id)
+
+    assert said(Stage.SERVE) == 2
+    assert {span.parent_id for span in spans} == {_PRODUCER.span_id}
+    assert {span.service for span in spans if span.name == Stage.ANSWER} == {"freshet-server"}
+
+
+def _start(system: System, *serve: str) -> tuple[str, str]:
     """Let all processes run over a shop with one generation; return a query and an item
     of it.
     """
@@ -85,7 +117,7 @@ def _start(system: System) -> tuple[str, str]:
     system.until(is_caught_up, "the stream applies the history")
     store, artifacts = ("--store", system.store), ("--artifacts", system.artifacts)
     system.run("train", *store, *artifacts, "--budget", "20s")
-    system.start("server", "serve", *artifacts, "--listen", system.target)
+    system.start("server", "serve", *artifacts, "--listen", system.target, *serve)
     system.start("refresher", "refresh", *store, *artifacts, "--every", "0.3s")
     with RetrievalClient(system.target, retry=None) as client:
         client.wait_until_ready(120.0)

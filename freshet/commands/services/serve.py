@@ -10,9 +10,8 @@ from freshet.process import CommandError, begin, stop_event
 from freshet.serve_worker import worker_command
 from freshet.telemetry.sending import sending
 from freshet.terminal import options
-from model.artifact.overlay.folder import OverlayFolder
 from server.app import RetrievalServer
-from server.quality.traces import AnswerTraces
+from server.quality.traces import traces_of
 from server.workers.supervisor import Supervisor
 
 
@@ -55,11 +54,10 @@ def serve(
     ):
         if settings.workers > 1:
             server: RetrievalServer | Supervisor = Supervisor(
-                settings, artifacts, registry, worker_command(config.log())
+                settings, artifacts, registry, worker_command(config.log(), config.telemetry())
             )
         else:
-            path = OverlayFolder.of(artifacts).traces_path
-            traces = None if tracer is None else AnswerTraces(path, tracer)
+            traces = traces_of(artifacts, tracer)
             server = RetrievalServer(settings, artifacts, registry, traces=traces)
         server.start()
         if isinstance(server, Supervisor):

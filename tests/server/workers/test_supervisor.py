@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 
 from freshet.logs.settings import LogSettings
 from freshet.serve_worker import worker_command
+from freshet.telemetry.settings import TelemetrySettings
 from protos import retrieval_v1_pb2 as retrieval_pb
 from protos import retrieval_v1_pb2_grpc as retrieval_grpc
 from server.errors import PortBusy, WorkerFailed
@@ -85,7 +86,9 @@ def two_workers(artifacts: Artifacts, **settings: Any) -> Iterator[Pair]:
             **settings,
         }
     )
-    supervisor = Supervisor(made, artifacts.root, registry, worker_command(LogSettings()))
+    supervisor = Supervisor(
+        made, artifacts.root, registry, worker_command(LogSettings(), TelemetrySettings())
+    )
     try:
         supervisor.start()
         yield Pair(supervisor=supervisor, registry=registry, artifacts=artifacts)
@@ -258,7 +261,10 @@ def test_a_busy_port_is_refused(pair: Pair) -> None:
 
     with pytest.raises(PortBusy):
         Supervisor(
-            settings, pair.artifacts.root, CollectorRegistry(), worker_command(LogSettings())
+            settings,
+            pair.artifacts.root,
+            CollectorRegistry(),
+            worker_command(LogSettings(), TelemetrySettings()),
         ).start()
 
 
