@@ -22,6 +22,20 @@ def test_the_tables_are_those_of_the_code() -> None:
     assert text == page_with_tables(text)
 
 
+@pytest.mark.parametrize("package", ["stream", "model", "server", "freshet"])
+def test_the_map_has_every_folder_of_a_package(package: str) -> None:
+    """What the page shows on one screen leaves no folder out."""
+    shown = PAGE.read_text(encoding="utf-8").split("```")[1]
+    (part,) = re.findall(rf"^{package}/.*\n((?:  .*\n)*)", shown, re.MULTILINE)
+    folders = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+
+    named = {name for line in part.splitlines() for name in re.findall(r"(\w+)/", line)}
+    first = re.search(rf"^{package}/.*$", shown, re.MULTILINE)
+    assert first is not None
+    named |= set(re.findall(r"(\w+)/", first[0]))
+    assert folders - named == set()
+
+
 def _folders() -> list[Path]:
     """Return every folder of our packages that holds Python files, and those above."""
     files = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
