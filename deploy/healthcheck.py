@@ -2,11 +2,13 @@
 
 Python healthcheck.py PROCESS HOST:PORT. A server is asked over gRPC whether it is
 serving (with TLS: the variables of the Python client, ``FRESHET_CLIENT_TLS_CA`` and the
-like, docs/security.md), the others by their metrics. A stream whose broker is silent
+like, docs/security.md), the others by their metrics (with TLS: the same, and
+``FRESHET_CLIENT_METRICS_TLS=1``). A stream whose broker is silent
 runs on, and cannot do its work.
 """
 
 import os
+import ssl
 import sys
 import urllib.request
 from pathlib import Path
@@ -27,9 +29,12 @@ def problem_of(process: str, address: str) -> str:
 
 def _problem(process: str, address: str) -> str:
     # A proxy named in the environment has no business inside a container.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(f"http://{address}/metrics", timeout=_TIMEOUT_SECONDS) as answer:
+        request, context = _metrics_request(address)
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+        )
+        with opener.open(request, timeout=_TIMEOUT_SECONDS) as answer:
             lines = answer.read().decode("utf-8", "replace").splitlines()
     except OSError as error:
         return f"no metrics at {address}: {error}"
@@ -48,6 +53,22 @@ def _problem(process: str, address: str) -> str:
     if silent > _MOST_SILENT_SECONDS:
         return f"the broker has not answered for {silent:.0f} s"
     return ""
+
+
+def _metrics_request(address: str) -> tuple[urllib.request.Request, ssl.SSLContext | None]:
+    """Return how metrics are asked for: as the variables say, or without TLS."""
+    if os.environ.get("FRESHET_CLIENT_METRICS_TLS", "") in {"", "0"}:
+        return urllib.request.Request(f"http://{address}/metrics"), None
+    context = ssl.create_default_context(cafile=os.environ.get("FRESHET_CLIENT_TLS_CA") or None)
+    # It is asked from inside its container, where its name means nothing.
+    context.check_hostname = False
+    cert = os.environ.get("FRESHET_CLIENT_TLS_CERT")
+    if cert:
+        context.load_cert_chain(cert, os.environ.get("FRESHET_CLIENT_TLS_KEY"))
+    token = os.environ.get("FRESHET_CLIENT_TOKEN_FILE")
+    text = Path(token).read_text("utf-8").strip() if token else ""
+    headers = {"Authorization": f"Bearer {text}"} if text else {}
+    return urllib.request.Request(f"https://{address}/metrics", headers=headers), context
 
 
 def _problem_of_server(address: str) -> str:

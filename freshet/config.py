@@ -1,9 +1,10 @@
 """Reads one TOML file and the environment into the settings of each package.
 
 There is a table a package (``[stream]``, ``[model]``, ``[server]``), one of the
-refresher (``[refresh]``), one of logs (``[log]``) and one of OTLP (``[telemetry]``), a
-key a field of its frozen dataclass. What counts, strongest first: a command-line flag,
-``FRESHET_<TABLE>_<KEY>`` in the environment, the file, the default.
+refresher (``[refresh]``), one of logs (``[log]``), one of OTLP (``[telemetry]``) and
+one of the metrics ports (``[metrics]``), a key a field of its frozen dataclass. What
+counts, strongest first: a command-line flag, ``FRESHET_<TABLE>_<KEY>`` in the
+environment, the file, the default.
 """
 
 import dataclasses
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from freshet.logs.settings import LogSettings
+from freshet.metrics_settings import MetricsSettings
 from freshet.telemetry.settings import TelemetrySettings
 from model.errors import ModelError
 from model.refresh_settings import RefreshSettings
@@ -35,9 +37,10 @@ SETTINGS = {
     "server": ServerSettings,
     "log": LogSettings,
     "telemetry": TelemetrySettings,
+    "metrics": MetricsSettings,
 }
-"""The settings of each package, of the refresher, of logs and of what is sent by OTLP,
-by the name of their table.
+"""The settings of each package, of the refresher, of logs, of what is sent by OTLP and
+of the metrics ports, by the name of their table.
 """
 
 PACKAGE_ERRORS = (StreamError, ModelError, ServerError)
@@ -132,6 +135,10 @@ class Config:
         """Return the settings of what is sent by OTLP; see `stream`."""
         return self._build(TelemetrySettings, "telemetry", {})
 
+    def metrics(self) -> MetricsSettings:
+        """Return what protects the metrics port; see `stream`."""
+        return self._build(MetricsSettings, "metrics", {})
+
     def _build(self, kind: Callable[..., T], table: str, flags: Mapping[str, object]) -> T:
         values = {entry.key: entry.value for entry in self.entries if entry.table == table}
         values |= {key: value for key, value in flags.items() if value is not None}
@@ -167,6 +174,7 @@ def load_config(path: Path | None, environment: Mapping[str, str]) -> Config:
         config.server,
         config.log,
         config.telemetry,
+        config.metrics,
     ):
         build()  # values that do not fit together refuse to start, too
     return config

@@ -1,21 +1,26 @@
-"""Serves the metrics of a process to Prometheus, over HTTP, and says which it is."""
+"""Serves the metrics of a process to Prometheus, and says which it is."""
 
 import errno
 import logging
 import math
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib import metadata
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 
+from freshet.metrics_port import listening
+from freshet.metrics_settings import MetricsSettings
 from freshet.process import CommandError
 from server.addresses import split_address
 
 logger = logging.getLogger(__name__)
+
+UNPROTECTED = MetricsSettings()
+"""Of a port that everybody may read who reaches it."""
 
 
 def name_process(registry: CollectorRegistry, process: str) -> None:
@@ -85,39 +90,40 @@ def _from_below(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def metrics_endpoint(
-    given: str | None, registry: CollectorRegistry, *, default: str = ""
+    given: str | None,
+    registry: CollectorRegistry,
+    *,
+    default: str = "",
+    settings: MetricsSettings = UNPROTECTED,
 ) -> Iterator[None]:
-    """Serve the registry at ``http://HOST:PORT/metrics`` while inside.
+    """Serve the registry at ``HOST:PORT/metrics`` while inside.
 
     Args:
         given: the address that the user gave.
         registry: what is served.
         default: the address where the user gave none, if it is free; empty: then
             nothing is served.
+        settings: what protects it.
 
     Raises:
         CommandError: the given address cannot be bound.
+        SettingsInvalid: a certificate or a token file cannot be used.
     """
     address = given or default
     if not address:
         yield
         return
     host, port = split_address(address)
-    try:
-        server, thread = start_http_server(port, addr=host, registry=registry)
-    except OSError as error:
-        if given:
-            raise CommandError(_cannot_bind(address, error)) from error
-        logger.warning("no metrics reason=%s", _cannot_bind(address, error))
+    with ExitStack() as stack:
+        try:
+            bound = stack.enter_context(listening((host, port), registry, settings))
+        except OSError as error:
+            if given:
+                raise CommandError(_cannot_bind(address, error)) from error
+            logger.warning("no metrics reason=%s", _cannot_bind(address, error))
+        else:
+            logger.info("metrics served address=%s:%d", host, bound)
         yield
-        return
-    logger.info("metrics served address=%s:%d", host, server.server_port)
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def _cannot_bind(address: str, error: OSError) -> str:

@@ -2,7 +2,9 @@
 
 import http.client
 import math
+import os
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,10 +15,18 @@ from typing import TypeVar
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from freshet_client import Access, ClientError
+
 TIMEOUT_SECONDS = 1.5
 """The longest wait for all answers together; on one network they take milliseconds.
 With the start of a command it is about two seconds; twice as much would let whoever is
 on call wait twice as long for a process that is frozen.
+"""
+
+TLS_VARIABLE = "FRESHET_CLIENT_METRICS_TLS"
+"""Set to 1, metrics are read with TLS, and with what the other variables of clients
+name: ``FRESHET_CLIENT_TLS_CA``, ``_TLS_CERT``, ``_TLS_KEY``, ``_SERVER_NAME`` and
+``_TOKEN_FILE``, which is sent to nobody without TLS.
 """
 
 # A page with a thousand partitions has two megabytes. Twice as many let a stranger on a
@@ -146,9 +156,10 @@ def _page(address: str, seconds: float) -> tuple[str, str | None]:
 
     Raises:
         OSError: nothing answers there, or not in time.
-        ValueError: what answers there has no metrics.
+        ValueError: what answers there has no metrics, or a file of the client's is
+            none.
     """
-    connection = http.client.HTTPConnection(address, timeout=seconds)
+    connection, headers = _connection(address, seconds)
     late = threading.Event()
     try:
         connection.connect()
@@ -156,7 +167,7 @@ def _page(address: str, seconds: float) -> tuple[str, str | None]:
         timer.daemon = True
         timer.start()
         try:
-            connection.request("GET", "/metrics")
+            connection.request("GET", "/metrics", headers=headers)
             # Closed here: of one that ends its connection, nobody else is left to.
             with connection.getresponse() as answer:
                 content = answer.read(_MOST_BYTES)
@@ -177,6 +188,32 @@ def _page(address: str, seconds: float) -> tuple[str, str | None]:
     if len(content) == _MOST_BYTES:
         raise ValueError(f"the page has {_MOST_BYTES} bytes or more")
     return content.decode("utf-8", "replace"), answer.headers.get("Date")
+
+
+class _TlsConnection(http.client.HTTPConnection):
+    """A connection that trusts what the client's variables say."""
+
+    def __init__(self, address: str, seconds: float, access: Access) -> None:
+        super().__init__(address, timeout=seconds)
+        self._name = access.server_name or self.host
+        self._context = ssl.create_default_context(cafile=access.tls_ca or None)
+        if access.tls_cert:
+            self._context.load_cert_chain(access.tls_cert, access.tls_key or None)
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock = self._context.wrap_socket(self.sock, server_hostname=self._name)
+
+
+def _connection(address: str, seconds: float) -> tuple[http.client.HTTPConnection, dict[str, str]]:
+    """Return what to ask at an address, and the headers that go with it."""
+    if os.environ.get(TLS_VARIABLE, "") in {"", "0"}:
+        return http.client.HTTPConnection(address, timeout=seconds), {}
+    access = Access.from_environment()
+    try:
+        return _TlsConnection(address, seconds, access), dict(access.metadata())
+    except (OSError, ClientError) as error:
+        raise ValueError(f"a file that FRESHET_CLIENT_ names cannot be used: {error}") from error
 
 
 def _cut(connected: socket.socket, late: threading.Event) -> None:

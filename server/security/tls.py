@@ -4,6 +4,7 @@ import logging
 import ssl
 from pathlib import Path
 from threading import Lock
+from typing import Protocol
 
 import grpc
 
@@ -25,7 +26,7 @@ def server_credentials(settings: ServerSettings) -> grpc.ServerCredentials | Non
     """
     if not settings.tls_cert:
         return None
-    files = _TlsFiles(settings)
+    files = _TlsFiles(settings, "server")
     return grpc.dynamic_ssl_server_credentials(
         files.configuration(),
         files.changed_configuration,  # type: ignore[arg-type]  # None: no change, say gRPC's docs
@@ -33,32 +34,49 @@ def server_credentials(settings: ServerSettings) -> grpc.ServerCredentials | Non
     )
 
 
+class TlsSettings(Protocol):
+    """The PEM files of a port; `ServerSettings` has them."""
+
+    @property
+    def tls_cert(self) -> str:
+        """Its certificate; empty: it has no TLS."""
+
+    @property
+    def tls_key(self) -> str:
+        """The private key of that."""
+
+    @property
+    def tls_client_ca(self) -> str:
+        """The authorities of its clients' certificates; empty: they need none."""
+
+
 class TlsContexts:
     """What protects connections other than gRPC's, made anew when a file changes.
 
     Args:
         settings: has a certificate.
+        table: where the settings are, for messages.
 
     Raises:
         SettingsInvalid: a file cannot be used.
     """
 
-    def __init__(self, settings: ServerSettings) -> None:
-        self._files = _TlsFiles(settings)
-        self._settings = settings
-        self._context = _context(settings)
+    def __init__(self, settings: TlsSettings, *, table: str = "server") -> None:
+        self._files = _TlsFiles(settings, table)
+        self._settings, self._table = settings, table
+        self._context = _context(settings, table)
 
     def current(self) -> ssl.SSLContext:
         """Return the context for a new connection."""
         if self._files.changed_configuration() is not None:
             try:
-                self._context = _context(self._settings)
+                self._context = _context(self._settings, self._table)
             except SettingsInvalid as error:
                 logger.error("certificate_not_read_again why=%s", error)  # noqa: TRY400  # the message says all
         return self._context
 
 
-def _context(settings: ServerSettings) -> ssl.SSLContext:
+def _context(settings: TlsSettings, table: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
@@ -69,13 +87,14 @@ def _context(settings: ServerSettings) -> ssl.SSLContext:
             context.load_verify_locations(settings.tls_client_ca)
     except OSError as error:  # an error of TLS is one, too
         raise SettingsInvalid(
-            f"server.tls_cert, tls_key or tls_client_ca cannot be used: {error}"
+            f"{table}.tls_cert, tls_key or tls_client_ca cannot be used: {error}"
         ) from error
     return context
 
 
 class _TlsFiles:
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: TlsSettings, table: str) -> None:
+        self._table = table
         self._paths = {
             "tls_cert": settings.tls_cert,
             "tls_key": settings.tls_key,
@@ -86,7 +105,9 @@ class _TlsFiles:
 
     def configuration(self) -> grpc.ServerCertificateConfiguration:
         """Read the files."""
-        contents = {name: _pem(name, path) for name, path in self._paths.items() if path}
+        contents = {
+            name: _pem(f"{self._table}.{name}", path) for name, path in self._paths.items() if path
+        }
         return grpc.ssl_server_certificate_configuration(
             [(contents["tls_key"], contents["tls_cert"])], contents.get("tls_client_ca")
         )
@@ -125,7 +146,7 @@ def _pem(name: str, path: str) -> bytes:
         # A mounted secret is a link to the file.
         content = read_plain(Path(path).resolve(), _MOST_BYTES)
     except OSError as error:
-        raise SettingsInvalid(f"server.{name}: {path} cannot be read: {error}") from error
+        raise SettingsInvalid(f"{name}: {path} cannot be read: {error}") from error
     if b"-----BEGIN " not in content:
-        raise SettingsInvalid(f"server.{name}: {path} is no PEM file")
+        raise SettingsInvalid(f"{name}: {path} is no PEM file")
     return content

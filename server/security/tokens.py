@@ -83,17 +83,25 @@ class TokenFile:
 
     Args:
         path: the file.
+        setting: that names it, for messages.
         clock: Unix time in seconds.
 
     Raises:
         SettingsInvalid: it cannot be read, or a line is wrong.
     """
 
-    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        setting: str = "server.tokens",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._path = path
+        self._setting = setting
         self._clock = clock
         self._lock = Lock()
-        self._tokens = _read(path)
+        self._tokens = _read(path, setting)
         self._stamp = _stamp(path)
         self._looked_at = clock()
 
@@ -124,7 +132,7 @@ class TokenFile:
                 return
             self._stamp = stamp
             try:
-                self._tokens = _read(self._path)
+                self._tokens = _read(self._path, self._setting)
             except SettingsInvalid as error:
                 logger.error("tokens_not_read_again why=%s", error)  # noqa: TRY400  # the message says all
             else:
@@ -143,15 +151,15 @@ def _stamp(path: Path) -> tuple[int, int, int]:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _read(path: Path) -> tuple[StoredToken, ...]:
+def _read(path: Path, setting: str) -> tuple[StoredToken, ...]:
     try:
         # A mounted secret is a link to the file.
         text = read_plain(path.resolve(), _MOST_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsInvalid(f"server.tokens: {path} cannot be read: {error}") from error
+        raise SettingsInvalid(f"{setting}: {path} cannot be read: {error}") from error
     lines = [line.partition("#")[0].split() for line in text.splitlines()]
     return tuple(
-        _parsed(fields, f"{path}, line {number}")
+        _parsed(fields, f"{setting}: {path}, line {number}")
         for number, fields in enumerate(lines, start=1)
         if fields
     )
@@ -165,8 +173,7 @@ def _parsed(fields: list[str], where: str) -> StoredToken:
         name, sha256, rest, expires = "", "", [], None
     if len(rest) > 1 or not _NAME.fullmatch(name) or not _HASH.fullmatch(sha256):
         raise SettingsInvalid(
-            f"server.tokens: {where} is not NAME SHA256 [EXPIRES]; "
-            "`freshet token NAME` writes such lines"
+            f"{where} is not NAME SHA256 [EXPIRES]; `freshet token NAME` writes such lines"
         )
     if expires is not None and expires.tzinfo is None:
         expires = expires.replace(tzinfo=UTC)

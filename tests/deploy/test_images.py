@@ -20,7 +20,11 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from deploy.kafka.topics import TOPICS
 from freshet.commands.cli import cli
+from freshet.metrics import name_process
+from freshet.metrics_port import listening
+from freshet.metrics_settings import MetricsSettings
 from freshet.terminal.addresses import CONSOLE, SINK_METRICS
+from server.security.tokens import new_token
 from testing.processes.metrics_endpoint import serving_metrics
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -188,6 +192,31 @@ def test_healthcheck_tells_a_dead_broker(
     assert found[0] == bool(said)
     assert said in found[1]
     assert _healthcheck(process, address)[0] == 1
+
+
+def test_healthcheck_reads_protected_metrics(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With TLS and a token, where its variables name them."""
+    registry = CollectorRegistry()
+    name_process(registry, "tuner")
+    token, line = new_token("health")
+    (tmp_path / "tokens").write_text(line, encoding="utf-8")
+    (tmp_path / "token").write_text(token, encoding="utf-8")
+    tls = _ROOT / "testing" / "golden" / "tls"
+    settings = MetricsSettings(
+        tls_cert=str(tls / "server.pem"),
+        tls_key=str(tls / "server.key"),
+        tokens=str(tmp_path / "tokens"),
+    )
+    with listening(("127.0.0.1", 0), registry, settings) as port:
+        address = f"127.0.0.1:{port}"
+        assert _healthcheck("tuner", address)[0] == 1
+        monkeypatch.setenv("FRESHET_CLIENT_METRICS_TLS", "1")
+        monkeypatch.setenv("FRESHET_CLIENT_TLS_CA", str(tls / "ca.pem"))
+        assert "401" in _healthcheck("tuner", address)[1]
+        monkeypatch.setenv("FRESHET_CLIENT_TOKEN_FILE", str(tmp_path / "token"))
+        assert _healthcheck("tuner", address) == (0, "")
 
 
 @pytest.mark.parametrize("target", [*_PROCESSES, "tuner-cuda"])

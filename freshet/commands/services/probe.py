@@ -72,13 +72,14 @@ def probe(  # the options of the command
         raise click.UsageError(
             "--every and --timeout take 1s at the least", ctx=click.get_current_context()
         )
-    settings = begin(config_file, log_level="INFO").stream()
+    config = begin(config_file, log_level="INFO")
+    settings = config.stream()
     registry = CollectorRegistry()
     name_process(registry, "probe")
     told = ProbeMetrics(registry)
     marked = ((PROBE_METADATA, "1"),)
     with (
-        metrics_endpoint(metrics, registry, default=PROBE_METRICS),
+        metrics_endpoint(metrics, registry, default=PROBE_METRICS, settings=config.metrics()),
         RetrievalClient(
             target, retry=None, access=Access.from_environment(), metadata=marked
         ) as client,

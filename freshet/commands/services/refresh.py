@@ -101,7 +101,7 @@ def refresh(
         poll_seconds = max(settings.poll_seconds, _URL_POLL_SECONDS)
         settings = replace(settings, poll_seconds=poll_seconds)
     with (
-        metrics_endpoint(metrics, registry, default=REFRESHER_METRICS),
+        metrics_endpoint(metrics, registry, default=REFRESHER_METRICS, settings=config.metrics()),
         most_asked(servers, settings.asked_every_seconds) as asked,
         sending(config.telemetry(), "refresher", registry) as tracer,
         stop_event() as stop,

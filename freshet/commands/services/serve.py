@@ -49,7 +49,7 @@ def serve(
     name_process(registry, "server")
     with (
         stop_event() as stop,
-        metrics_endpoint(metrics, registry, default=settings.metrics),
+        metrics_endpoint(metrics, registry, default=settings.metrics, settings=config.metrics()),
         sending(config.telemetry(), "server", registry) as tracer,
     ):
         if settings.workers > 1:

@@ -62,12 +62,15 @@ def sink(
     \b
     freshet sink --artifacts artifacts --database 'host=127.0.0.1 dbname=shop'
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
-    begin(config_file, log_level="INFO")
+    config = begin(config_file, log_level="INFO")
     registry = CollectorRegistry()
     name_process(registry, "sink")
     watch_disks(registry, {"artifacts": artifacts})
     store = existing_artifacts(artifacts)
-    with metrics_endpoint(metrics, registry, default=SINK_METRICS), stop_event() as stop:
+    with (
+        metrics_endpoint(metrics, registry, default=SINK_METRICS, settings=config.metrics()),
+        stop_event() as stop,
+    ):
         run_sink(
             FolderReader(store),
             lambda: SinkDatabase(database, index),

@@ -128,7 +128,12 @@ def stream(  # noqa: PLR0913  # the options of the command
     counted = StreamMetrics(registry)
     with (
         stop_event() as stop,
-        metrics_endpoint(metrics, registry, default=STREAM_METRICS if runs_on else ""),
+        metrics_endpoint(
+            metrics,
+            registry,
+            default=STREAM_METRICS if runs_on else "",
+            settings=config.metrics(),
+        ),
         sending(config.telemetry(), "stream", registry) as tracer,
     ):
         if is_kafka:

@@ -126,7 +126,7 @@ def tune(  # noqa: PLR0913  # the options of the command
             )
         with (
             refresher,
-            metrics_endpoint(metrics, registry, default=TUNER_METRICS),
+            metrics_endpoint(metrics, registry, default=TUNER_METRICS, settings=config.metrics()),
             sending(config.telemetry(), "tuner", registry),
         ):
             import model.training.train  # noqa: F401, PLC0415  # torch takes seconds
