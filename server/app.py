@@ -33,7 +33,10 @@ from server.http.methods import Method, Route, methods_by_path
 from server.index_recall import RecallSampler
 from server.methods.batch import batch_size
 from server.methods.generations import GenerationList
-from server.metrics import CallMetrics, IndexMetrics, OverlayMetrics, Refused, ServerMetrics
+from server.metrics.answering import ServerMetrics
+from server.metrics.calls import CallMetrics, Refused
+from server.metrics.index import IndexMetrics
+from server.metrics.overlay import OverlayMetrics
 from server.quality.traces import AnswerTraces
 from server.security.tls import server_credentials
 from server.security.tokens import TokenFile

@@ -11,7 +11,7 @@ from threading import Event, Thread
 import numpy as np
 
 from server.live import LiveGeneration
-from server.metrics import IndexMetrics
+from server.metrics.index import IndexMetrics
 from server.settings import ServerSettings
 from stream.dtypes import Float32s, Int64s
 

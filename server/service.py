@@ -33,7 +33,7 @@ from server.methods.failures import failure_of
 from server.methods.field_mask import EVERYTHING, FieldTree, masked, parse_mask
 from server.methods.generations import GenerationList
 from server.methods.similar import parse_similar, similar_items, source_of
-from server.metrics import ServerMetrics
+from server.metrics.answering import ServerMetrics
 from server.overlay.view import LiveView
 from server.retrieve import RetrievalQuery, RetrievalResult, parse_request, retrieve
 from server.settings import ServerSettings

@@ -13,7 +13,8 @@ from threading import Event, RLock, Thread
 from model.artifact.overlay.folder import OverlayFolder
 from model.artifact.overlay.pointer import Newest
 from server.live import LiveGeneration
-from server.metrics import OverlayMetrics, ServerMetrics
+from server.metrics.answering import ServerMetrics
+from server.metrics.overlay import OverlayMetrics
 from server.overlay.coverage import carried, covers
 from server.overlay.loading import GoneFile, Loaded, load_segments
 from server.overlay.refusals import Refusals

@@ -11,7 +11,7 @@ import grpc
 from server.calls.call import Call
 from server.calls.failure import Failure
 from server.calls.ledger import Account, Ledger, LocalLedger
-from server.metrics import Refused
+from server.metrics.calls import Refused
 from server.security.tokens import TokenFile
 
 _BEARER: Final = "bearer "

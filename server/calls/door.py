@@ -17,7 +17,7 @@ from server.calls.failure import Failure
 from server.calls.grpc_call import GrpcCall
 from server.calls.open_calls import OpenCalls
 from server.calls.overload import WaitBound
-from server.metrics import CallMetrics, Refused
+from server.metrics.calls import CallMetrics, Refused
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import grpc
 
 from server.calls.call import Call
 from server.calls.failure import Failure
-from server.metrics import CallMetrics, Refused
+from server.metrics.calls import CallMetrics, Refused
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from server.calls.failure import Failure
 from server.http.call import HttpCall, Outcome
 from server.http.codec import JSON_TYPE, Headers, error_headers, error_json, http_status
 from server.http.methods import Method
-from server.metrics import CallMetrics, Refused
+from server.metrics.calls import CallMetrics, Refused
 
 # Of a request's first line and headers: a token has 43 bytes, a balancer's headers some
 # hundreds. Twice as many let each connection hold twice the memory.

@@ -12,7 +12,7 @@ from typing import Final
 from server.errors import ListenFailed
 from server.http.connection import HttpConnection, Limits
 from server.http.methods import Method
-from server.metrics import CallMetrics
+from server.metrics.calls import CallMetrics
 from server.security.tls import TlsContexts
 from server.settings import ServerSettings
 

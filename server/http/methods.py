@@ -11,7 +11,7 @@ from protos import retrieval_v1_pb2 as retrieval_pb
 from server.calls.door import Door
 from server.http.call import Aborted, HttpCall, MethodContext
 from server.http.codec import read_json, write_json
-from server.metrics import Refused
+from server.metrics.calls import Refused
 
 _SERVICE = retrieval_pb.DESCRIPTOR.services_by_name["RetrievalService"]
 

@@ -13,7 +13,7 @@ from model.artifact.store import ArtifactStore
 from model.errors import ArtifactError, GenerationCorrupt, GenerationMissing, ModelError
 from server.errors import GenerationShrunk, ServerError
 from server.live import LiveGeneration
-from server.metrics import ServerMetrics
+from server.metrics.answering import ServerMetrics
 from server.overlay.view import LiveView
 from server.quality.drift import answer_overlap
 from server.settings import ServerSettings

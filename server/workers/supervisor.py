@@ -21,7 +21,8 @@ from server.addresses import check_can_listen, reserve_shared, split_address
 from server.app import check_artifacts
 from server.calls.ledger import shared_memory
 from server.errors import ServerError, WorkerFailed
-from server.metrics import ServerMetrics, WorkerMetrics
+from server.metrics.answering import ServerMetrics
+from server.metrics.workers import WorkerMetrics
 from server.settings import ServerSettings
 from server.swaps.loader import Loader
 from server.swaps.refusals import RefusalReason

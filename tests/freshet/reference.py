@@ -23,13 +23,11 @@ from freshet.prober.metrics import ProbeMetrics
 from model.metrics import TunerMetrics
 from model.refresher.metrics import RefresherMetrics
 from model.sink.metrics import SinkMetrics
-from server.metrics import (
-    CallMetrics,
-    IndexMetrics,
-    OverlayMetrics,
-    ServerMetrics,
-    WorkerMetrics,
-)
+from server.metrics.answering import ServerMetrics
+from server.metrics.calls import CallMetrics
+from server.metrics.index import IndexMetrics
+from server.metrics.overlay import OverlayMetrics
+from server.metrics.workers import WorkerMetrics
 from stream.metrics import StreamMetrics
 from stream.reasons import REASONS
 

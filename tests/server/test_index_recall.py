@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from model.settings import ModelSettings
 from server.index_recall import RecallSampler, index_recall
 from server.live import LiveGeneration
-from server.metrics import IndexMetrics
+from server.metrics.index import IndexMetrics
 from server.settings import ServerSettings
 from testing.small_generations import Artifacts, make_catalogue
 

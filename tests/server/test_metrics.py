@@ -7,7 +7,8 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from server.freshness import Receipt
-from server.metrics import CallMetrics, ServerMetrics
+from server.metrics.answering import ServerMetrics
+from server.metrics.calls import CallMetrics
 from server.quality.answers import AnswerMetrics
 from server.retrieve import QueryPath
 from server.session.shift import MemberOutcome

@@ -17,7 +17,8 @@ from model.artifact.overlay.publisher import OverlayPublisher
 from model.artifact.overlay.segment import Claim, Mark, OverlayRows, Segment, StageTimes, no_rows
 from protos import manifest_v1_pb2 as manifest_pb
 from server.live import LiveGeneration
-from server.metrics import OverlayMetrics, ServerMetrics
+from server.metrics.answering import ServerMetrics
+from server.metrics.overlay import OverlayMetrics
 from server.overlay.view import LiveView
 from server.retrieve import RetrievalQuery, retrieve
 from server.settings import ServerSettings

@@ -13,7 +13,8 @@ from model.artifact.index.engine import load_engine
 from model.artifact.manifest import MANIFEST_NAME
 from model.artifact.overlay.folder import OverlayFolder
 from model.errors import ArtifactError, GenerationCorrupt, GenerationMissing
-from server.metrics import OverlayMetrics, ServerMetrics
+from server.metrics.answering import ServerMetrics
+from server.metrics.overlay import OverlayMetrics
 from server.settings import ServerSettings
 from server.swaps.loader import Loader
 from server.swaps.refusals import RefusalReason

@@ -4,7 +4,10 @@ import math
 
 from prometheus_client import CollectorRegistry
 
-from server.metrics import CallMetrics, IndexMetrics, OverlayMetrics, Refused, ServerMetrics
+from server.metrics.answering import ServerMetrics
+from server.metrics.calls import CallMetrics, Refused
+from server.metrics.index import IndexMetrics
+from server.metrics.overlay import OverlayMetrics
 from server.retrieve import QueryPath
 from server.swaps.refusals import RefusalReason
 from server.workers.joined import Counted, families_of, joined, samples_of

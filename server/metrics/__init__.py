@@ -1,0 +1,1 @@
+"""The server's Prometheus metrics, a file for what they are of."""
