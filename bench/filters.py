@@ -15,13 +15,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.serving.generations import write_generation
+from bench.serving.generations import write_generation, write_overlay
 from model.artifact.index.engines import AUTO, ENGINES
+from model.artifact.overlay.folder import OverlayFolder
 from model.artifact.store import ArtifactStore
 from server.filters.conditions import AnyOf, Condition, Filter, FilterPath, NumberRange
 from server.filters.search import SCANNED_NUMBERS, FilteredNearest, search_filtered
 from server.live import LiveGeneration
-from server.overlay.search import search
+from server.overlay.loading import load_segments
+from server.overlay.search import Nearest, search
 from server.overlay.view import LiveView
 from server.settings import ServerSettings
 
@@ -72,6 +74,9 @@ def run(argv: Sequence[str]) -> None:
     parser.add_argument("--items", type=int, nargs="+", default=[30_000, 100_000])
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--engine", choices=[AUTO, *ENGINES], default=AUTO)
+    parser.add_argument(
+        "--overlay", type=int, default=0, help="items of the overlay; 0: there is none"
+    )
     options = parser.parse_args(argv)
     rows: list[Measured] = []
     for items in options.items:
@@ -80,9 +85,14 @@ def run(argv: Sequence[str]) -> None:
             write_generation(
                 root, items, 2000, options.dim, options.engine, attributes_of=_attributes_of
             )
+            if options.overlay:
+                write_overlay(root, options.overlay, attributes_of=_attributes_of)
             view = _view(root)
         index = view.live.generation.manifest.index
-        print(f"{items} items, engine {index.engine}, search_k {index.search_k}")
+        print(
+            f"{items} items, overlay {options.overlay}, engine {index.engine}, "
+            f"search_k {index.search_k}"
+        )
         rows += _measure(view)
     _print(rows)
 
@@ -128,18 +138,22 @@ def _view(root: Path) -> LiveView:
     # A recall is what is measured here, so none is asked for.
     settings = ServerSettings(canary_floor=0.0)
     path = store.generation_path(store.current_id() or "")
-    return LiveView.bare(LiveGeneration.load(path, settings))
+    bare = LiveView.bare(LiveGeneration.load(path, settings))
+    folder = OverlayFolder.of(root)
+    newest = folder.newest(bare.generation_id)
+    return bare if newest is None else load_segments(folder, newest, bare).view
 
 
 def _measure(view: LiveView) -> Iterator[Measured]:
     queries = view.live.generation.query_vectors[: _BLOCK_CALLS * _BLOCKS]
-    bare = _of_each(queries, lambda query: search(view.live, view.overlay, query, _K).rows)
+    found = [search(view.live, view.overlay, query, _K) for query in queries]
+    every = _everything(view)
     yield Measured(
         items=len(view.live.index),
         filter="",
-        matching=len(view.live.index),
+        matching=view.num_shown,
         returned=_K,
-        recall=_recall(view, queries, np.arange(len(view.live.index)), bare),
+        recall=_recall(view, queries, every, found),
         cpu_ms=_cpu_ms(view, queries, {})[""],
         cpu_ratio=1.0,
     )
@@ -153,9 +167,7 @@ def _measure_filter(view: LiveView, queries: Vectors, name: str, wanted: Filter)
             view, query, _K, wanted, scanned_numbers=scanned_numbers
         )
 
-    every, _ = search_filtered(
-        view, queries[0], len(view.live.index), wanted, scanned_numbers=math.inf
-    )
+    every, _ = search_filtered(view, queries[0], view.num_shown, wanted, scanned_numbers=math.inf)
     found = [asked(SCANNED_NUMBERS)(query) for query in queries]
     widened = {asked(0)(query).report.path for query in queries[:_K]}
     ways = {"chosen": SCANNED_NUMBERS, "exact": math.inf}
@@ -167,7 +179,7 @@ def _measure_filter(view: LiveView, queries: Vectors, name: str, wanted: Filter)
         filter=name,
         matching=len(every.rows),
         returned=float(np.mean([len(each.nearest.rows) for each in found])),
-        recall=_recall(view, queries, every.rows, [each.nearest.rows for each in found]),
+        recall=_recall(view, queries, every, [each.nearest for each in found]),
         cpu_ms=cpu["chosen"],
         cpu_ratio=round(cpu["chosen"] / cpu[""], 2),
         exact_cpu_ms=cpu["exact"],
@@ -176,28 +188,33 @@ def _measure_filter(view: LiveView, queries: Vectors, name: str, wanted: Filter)
     )
 
 
-def _of_each(
-    queries: Vectors, ask: Callable[[NDArray[np.float32]], NDArray[np.int64]]
-) -> list[NDArray[np.int64]]:
-    return [ask(query) for query in queries]
+def _everything(view: LiveView) -> Nearest:
+    """Return all items that answers may have, in any order."""
+    old = np.delete(view.live.generation.index_items, view.overlay.hidden)
+    is_fresh = np.arange(view.num_shown) >= len(old)
+    return Nearest(
+        from_overlay=is_fresh,
+        rows=np.concatenate([old, view.overlay.shown]),
+        scores=np.zeros(len(is_fresh), dtype=np.float32),
+    )
 
 
-def _recall(
-    view: LiveView,
-    queries: Vectors,
-    matching: NDArray[np.int64],
-    found: Sequence[NDArray[np.int64]],
-) -> float:
+def _recall(view: LiveView, queries: Vectors, matching: Nearest, found: Sequence[Nearest]) -> float:
     """Return which share of the exact nearest among some items was found; 1 where there
     are none.
     """
-    vectors = view.live.generation.item_vectors[matching]
-    k = min(_K, len(matching))
+    generation, fresh = view.live.generation, view.overlay.rows
+    all_vectors = np.concatenate([generation.item_vectors, fresh.item_vectors])
+
+    def numbers(nearest: Nearest) -> NDArray[np.int64]:
+        return nearest.rows + nearest.from_overlay * len(generation.item_vectors)
+
+    those = numbers(matching)
+    vectors, k = all_vectors[those], min(_K, len(those))
     hits = 0
-    for query, rows in zip(queries, found, strict=True):
-        products = vectors @ query
-        best = matching[np.argpartition(-products, k - 1)[:k]]
-        hits += len({*best.tolist()} & {*rows.tolist()})
+    for query, nearest in zip(queries, found, strict=True):
+        best = those[np.argpartition(-(vectors @ query), k - 1)[:k]]
+        hits += len({*best.tolist()} & {*numbers(nearest).tolist()})
     return round(hits / (k * len(queries)), 4) if k else 1.0
 
 

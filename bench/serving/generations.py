@@ -1,5 +1,6 @@
 """Synthetic generations and overlays: vectors in clusters, as trained ones lie."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -114,9 +115,19 @@ def _questions(
     return {Kind.KNOWN: queries[-_QUESTIONS:], Kind.UNSEEN: unseen}
 
 
-def write_overlay(root: Path, num_items: int) -> None:
+def write_overlay(
+    root: Path,
+    num_items: int,
+    *,
+    attributes_of: Callable[[NDArray[np.float32]], Sequence[Mapping[str, str]]] | None = None,
+) -> None:
     """Publish an overlay of the current generation: four in five of its items are of
     the generation and moved a little, one is new.
+
+    Args:
+        root: the artifacts folder.
+        num_items: how many items.
+        attributes_of: as of `write_generation`.
     """
     store = ArtifactStore(root)
     generation = open_generation(store.generation_path(store.current_id() or ""))
@@ -125,15 +136,19 @@ def write_overlay(root: Path, num_items: int) -> None:
     noise = random.standard_normal((len(known), dim)) * (_MOVED / np.sqrt(dim))
     moved = unit_rows((generation.item_vectors[known] + noise).astype(np.float32))
     num_new = num_items - len(known)
+    vectors = np.concatenate([moved, _clustered(random, num_new, dim)])
+    attributes = [""] * num_items
+    if attributes_of is not None:
+        attributes = list(map(json.dumps, attributes_of(vectors)))
     ids = [*(generation.item_ids[item] for item in known), *map("new-{}".format, range(num_new))]
     rows = replace(
         no_rows(dim),
         item_ids=tuple(ids),
         item_titles=tuple(f"A title of {item}" for item in ids),
-        item_attributes=("",) * len(ids),
+        item_attributes=tuple(attributes),
         item_shown=np.ones(len(ids), dtype=np.bool_),
         item_catalog_ms=np.zeros(len(ids), dtype=np.int64),
-        item_vectors=np.concatenate([moved, _clustered(random, num_new, dim)]),
+        item_vectors=vectors,
     )
     folder = OverlayFolder.of(root)
     publisher = OverlayPublisher(folder, generation.id, dim, GoneList(folder.gone_path))
