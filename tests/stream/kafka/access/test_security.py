@@ -3,6 +3,7 @@
 import gc
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -266,10 +267,15 @@ def test_token_that_does_not_fit(
 ) -> None:
     """One line says who refuses, the broker or the provider, to whoever connects."""
     bootstrap, settings = secured.address("TOKEN"), token_settings(client, endpoint.url, **more)
+    with ThreadPoolExecutor() as pool:
+        asking = pool.submit(
+            lambda: open_client(bootstrap, settings).partition_counts([settings.clicks_topic])
+        )
+        publishing = pool.submit(lambda: RecordProducer(bootstrap, settings))
     with pytest.raises(SourceUnavailable) as read:
-        open_client(bootstrap, settings).partition_counts([settings.clicks_topic])
+        asking.result()
     with pytest.raises(PublishFailed) as published:
-        RecordProducer(bootstrap, settings)
+        publishing.result()
     for message in map(str, (read.value, published.value)):
         assert message.startswith(beginning)
         assert meaning in message
