@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 
 from bench.faults.stack import Stack
-from freshet.shop.shop import DEFAULT_EVENTS_PER_SECOND, Shop
+from freshet.shop.shop import DEFAULT_EVENTS_PER_SECOND
 
 _BACKFILL_EVENTS = 200_000  # a busy shop's hour, of last year
 _YEAR_MS = 365 * 86_400_000
@@ -32,11 +32,15 @@ def _night(stack: Stack) -> Callable[[], None]:
 
 
 def _backfill(stack: Stack) -> Callable[[], None]:
-    """Events of last year are published as fast as the broker takes them."""
+    """Events that the shop had a year ago are published as fast as the broker takes
+    them.
+
+    Those of another shop would be poison: its products have the same ids.
+    """
     folder = stack.folder / "last-year"
     folder.mkdir()
     start_ms = round(time.time() * 1000) - _YEAR_MS
-    events = islice(Shop(11, 500).events(start_ms, DEFAULT_EVENTS_PER_SECOND), _BACKFILL_EVENTS)
+    events = islice(stack.shop().events(start_ms, DEFAULT_EVENTS_PER_SECOND), _BACKFILL_EVENTS)
     path = folder / "events.jsonl"
     with path.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(event) + "\n" for event in events)

@@ -55,7 +55,7 @@ class Stack:
         self.folder = folder
         self.broker = LocalBroker()
         self.monitoring = Monitoring(folder / "monitoring")
-        self._shop = ("--seed", seed, "--items", items)
+        self._seed, self._items = seed, items
         self._queries = [
             str(event["query"])
             for event, _ in zip(Shop(seed, items).events(), range(500), strict=False)
@@ -99,10 +99,15 @@ class Stack:
         targets["stream"] += more.values()
         self.monitoring.watch(targets)
 
+    def shop(self) -> Shop:
+        """Return the shop, from its beginning."""
+        return Shop(self._seed, self._items)
+
     def start_load(self) -> None:
         """Let the shop's events come."""
         to = ("--to", self.system.source, "--rate", self._rate)
-        self.system.start("load", "simulate", *self._shop, *to)
+        shop = ("--seed", self._seed, "--items", self._items)
+        self.system.start("load", "simulate", *shop, *to)
 
     def ask(self) -> None:
         """Ask queries from now on, a few a second."""
@@ -171,8 +176,7 @@ class Stack:
     def _begin(self) -> None:
         system, folder = self.system, self.folder / "history"
         folder.mkdir()
-        seed, items = self._shop[1], self._shop[3]
-        feed.write_history(Shop(int(seed), int(items)), _HISTORY, folder)
+        feed.write_history(self.shop(), _HISTORY, folder)
         files = ("--events", folder / "events.jsonl", "--items", folder / "items.jsonl")
         system.run("replay", *files, "--to", system.source, "--speed", "max", "--batch", 64)
         system.start_stream()
