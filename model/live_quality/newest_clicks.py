@@ -12,6 +12,13 @@ from model.ranking import figures_by_query, scored_ranks
 from stream.dtypes import Bools, Float32s, Float64s, Int64s
 from stream.graph.arrays import GraphArrays
 
+_LATE_MS = 3_600_000
+"""How long before the newest event of a generation a pair may have come that it has not
+learned, and still be new: an event that was late. What is older was added to the past,
+such as a backfill, and what it says of last year is no news of the answers of today.
+Twice as long lets in twice as much of that.
+"""
+
 
 class Segment(StrEnum):
     """Which queries; values of the label `segment`."""
@@ -88,7 +95,7 @@ def evaluate_newest(
     A pair counts once, whatever the number of its clicks; an item that the generation
     does not have, or does not show, is not found. Items that it has learned of a query
     are not ranked for it. What the overlay would answer is left out: it has learned
-    the clicks.
+    the clicks. Clicks of long before its newest event are left out, too: a backfill.
 
     Args:
         generation: the live one.
@@ -101,8 +108,9 @@ def evaluate_newest(
     """
     rows = rows_in(generation, arrays.query_keys, arrays.item_ids)
     is_learned = learned_by(generation, arrays, rows).sessions > 0
+    is_new = arrays.edge_first_ms >= generation.manifest.snapshot.watermark_ms - _LATE_MS
     can_be_shown = (arrays.item_available & ~arrays.item_deleted)[arrays.edge_item]
-    pairs = _newest(arrays, np.flatnonzero(~is_learned & can_be_shown), most_queries)
+    pairs = _newest(arrays, np.flatnonzero(~is_learned & is_new & can_be_shown), most_queries)
     if not len(pairs):
         return None
     chosen = np.unique(arrays.edge_query[pairs])

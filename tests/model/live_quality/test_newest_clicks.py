@@ -103,6 +103,17 @@ def test_an_item_that_the_generation_lacks_is_not_found(
     assert found[Segment.ALL, Figure.MRR] == Sample(1, 0.0, 0.0)
 
 
+def test_a_backfill_is_not_news(generation: Generation, make_arrays: MakeArrays) -> None:
+    """Clicks that were made long before the generation's newest event came after it."""
+    backfilled = [
+        click(-(10**9) + number * 1000, f"old{number}", "a violet mug please", "backpack-green")
+        for number in range(3)
+    ]
+    arrays = make_arrays([*backfilled, *shop_events(400)], shop_items())
+
+    assert evaluate_newest(generation, arrays, 1000, NOW_MS) is None
+
+
 def test_an_item_that_is_gone_by_now_is_not_asked_for(
     generation: Generation, make_arrays: MakeArrays
 ) -> None:
