@@ -170,16 +170,18 @@ class PretrainedText(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., sha256: _Optional[str] = ..., dim: _Optional[int] = ...) -> None: ...
 
 class SessionWalk(_message.Message):
-    __slots__ = ("dim", "query_scale", "item_scale", "new_item_scale")
+    __slots__ = ("dim", "query_scale", "item_scale", "new_item_scale", "new_query_scale")
     DIM_FIELD_NUMBER: _ClassVar[int]
     QUERY_SCALE_FIELD_NUMBER: _ClassVar[int]
     ITEM_SCALE_FIELD_NUMBER: _ClassVar[int]
     NEW_ITEM_SCALE_FIELD_NUMBER: _ClassVar[int]
+    NEW_QUERY_SCALE_FIELD_NUMBER: _ClassVar[int]
     dim: int
     query_scale: float
     item_scale: float
     new_item_scale: float
-    def __init__(self, dim: _Optional[int] = ..., query_scale: _Optional[float] = ..., item_scale: _Optional[float] = ..., new_item_scale: _Optional[float] = ...) -> None: ...
+    new_query_scale: float
+    def __init__(self, dim: _Optional[int] = ..., query_scale: _Optional[float] = ..., item_scale: _Optional[float] = ..., new_item_scale: _Optional[float] = ..., new_query_scale: _Optional[float] = ...) -> None: ...
 
 class Index(_message.Message):
     __slots__ = ("engine", "search_k", "trials")

@@ -60,8 +60,8 @@ class TextEncoder:
         cuts_words: as in `protos.text.text_features`; False for what was trained
             before words were cut.
         block: what pretrained text adds to a vector; None: nothing.
-        walk: what walks through sessions add to it, which is nothing that a text says;
-            None: not even room for it.
+        walk: what walks through sessions add to it, as far as they are guessed from
+            the text; None: not even room for it.
 
     Raises:
         GenerationCorrupt: an array is missing or has another shape than the others
@@ -94,8 +94,8 @@ class TextEncoder:
 
     @property
     def vector_dim(self) -> int:
-        """Length of the vectors that texts get, with what pretrained text adds and with
-        room for what sessions do.
+        """Length of the vectors that texts get, with what pretrained text and walks
+        through sessions add.
         """
         blocks = (self._block, self._walk)
         return self.dim + sum(block.dim for block in blocks if block is not None)

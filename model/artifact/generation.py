@@ -38,7 +38,7 @@ from model.artifact.private_files import OpenFile, as_it_is
 from model.artifact.strings import StringTable
 from model.context import ContextWeights
 from model.errors import GenerationCorrupt, PretrainedTextUnusable, reading_arrays
-from model.session_walk import WalkBlock, WalkScales
+from model.session_walk import WalkBlock, WalkScales, walk_block
 from protos import manifest_v1_pb2 as manifest_pb
 from protos.text import text_key
 from stream.dtypes import Bools, Float32s, Int64s
@@ -209,14 +209,22 @@ class Generation:
 
     @property
     def walk_block(self) -> WalkBlock | None:
-        """What walks through sessions add to its vectors; None: nothing."""
+        """What walks through sessions add to its vectors; None: nothing.
+
+        Raises:
+            GenerationCorrupt: an array is missing or has the wrong shape.
+        """
         if not self.manifest.HasField("session_walk"):
             return None
         walk = self.manifest.session_walk
         scales = WalkScales(
-            query=walk.query_scale, item=walk.item_scale, new_item=walk.new_item_scale
+            query=walk.query_scale,
+            new_query=walk.new_query_scale,
+            item=walk.item_scale,
+            new_item=walk.new_item_scale,
         )
-        return WalkBlock(dim=walk.dim, scales=scales)
+        rest = self.manifest.dim - walk.dim
+        return walk_block(self.encoder, rest=rest, dim=walk.dim, scales=scales)
 
     @property
     def has_spaced_words(self) -> bool:

@@ -304,6 +304,7 @@ def _session_walk(trained: TrainedModel) -> manifest_pb.SessionWalk | None:
     return manifest_pb.SessionWalk(
         dim=trained.walk.dim,
         query_scale=scales.query,
+        new_query_scale=scales.new_query,
         item_scale=scales.item,
         new_item_scale=scales.new_item,
     )

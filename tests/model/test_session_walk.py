@@ -6,10 +6,21 @@ import numpy as np
 import pytest
 
 from model.artifact.encoder import unit_rows
-from model.session_walk import WALK_OFF, WalkBlock, WalkScales, directions, summed_directions
+from model.errors import GenerationCorrupt
+from model.session_walk import (
+    GUESS,
+    WALK_OFF,
+    WalkBlock,
+    WalkGuess,
+    WalkScales,
+    directions,
+    fitted_guess,
+    summed_directions,
+    walk_block,
+)
 from stream.dtypes import Float32s
 
-SCALES = WalkScales(query=1.0, item=0.2, new_item=0.6)
+SCALES = WalkScales(query=1.0, new_query=0.0, item=0.2, new_item=0.6)
 BLOCK = WalkBlock(dim=5, scales=SCALES)
 KNOWN = np.array([True, False, True])
 
@@ -47,6 +58,58 @@ def test_a_query_without_a_walk_scores_all_items_alike() -> None:
     assert queries @ items.T == pytest.approx(expected, abs=1e-6)
 
 
+def test_a_query_without_a_direction_has_its_guess() -> None:
+    """As much as the scales say; others keep their own."""
+    scales = WalkScales(query=1.0, new_query=0.5, item=0.2, new_item=0.6)
+    guess = WalkGuess(matrix=np.random.default_rng(4).normal(size=(9, 4)).astype(np.float32))
+    block = WalkBlock(dim=5, scales=scales, guess=guess)
+    rest, walk = (drawn(0, 8), drawn(1, 8)), (drawn(2, 4), drawn(3, 4))
+    walk[0][1] = 0.0
+
+    queries, items = block.queries(rest[0], walk[0]), block.items(rest[1], walk[1], KNOWN)
+
+    rows = walk[0].copy()
+    rows[1] = 0.5 * (guess.matrix[:8].T @ rest[0][1] + guess.matrix[8])
+    scores = rest[0] @ rest[1].T + np.array([0.2, 0.6, 0.2]) * (rows @ walk[1].T)
+    lengths = np.sqrt((1 + (rows**2).sum(axis=1)) * (1 + 0.6**2))
+    assert queries @ items.T == pytest.approx(scores / lengths[:, None], abs=1e-5)
+    new = block.without_sessions(rest[0][1:2], is_item=False)
+    assert new == pytest.approx(queries[1:2], abs=1e-6)
+
+
+def test_a_guess_is_what_others_of_its_kind_have() -> None:
+    """Where vectors say all of a direction, and shorter the less there are to tell."""
+    rng = np.random.default_rng(0)
+    vectors = unit_rows(rng.normal(size=(400, 8)).astype(np.float32))
+    walks = directions(vectors @ rng.normal(size=(8, 4)).astype(np.float32))
+    few = walks * (np.arange(400) < 20)[:, None]
+
+    of_many, of_few = (
+        fitted_guess(vectors, walks).of(vectors),
+        fitted_guess(vectors, few).of(vectors),
+    )
+
+    assert (directions(of_many) * walks).sum(axis=1).mean() > 0.95
+    assert np.linalg.norm(of_few, axis=1).mean() < 0.5 * np.linalg.norm(of_many, axis=1).mean()
+
+
+def test_a_block_is_read_as_it_was_stored() -> None:
+    """With its guess; without one only where that counts nothing."""
+    scales = WalkScales(query=1.0, new_query=0.5, item=0.2, new_item=0.6)
+    guess = WalkGuess(matrix=np.ones((9, 4), dtype=np.float32))
+    block = WalkBlock(dim=5, scales=scales, guess=guess)
+    of_before = WalkScales(query=1.0, new_query=0.0, item=0.2, new_item=0.6)
+
+    read = walk_block(block.arrays(), rest=8, dim=5, scales=scales)
+
+    assert read.guess is not None
+    assert read.guess.of(drawn(0, 8)) == pytest.approx(guess.of(drawn(0, 8)))
+    assert walk_block({}, rest=8, dim=5, scales=of_before).guess is None
+    for arrays in ({}, {GUESS: np.ones((8, 4), dtype=np.float32)}):
+        with pytest.raises(GenerationCorrupt, match=r"walk\.guess.*train again"):
+            walk_block(arrays, rest=8, dim=5, scales=scales)
+
+
 def test_directions_are_found_in_vectors() -> None:
     """Of clicked items, of others, and of those that have none."""
     walk = drawn(2, 4)
@@ -77,9 +140,10 @@ def test_what_is_tiny_has_no_direction() -> None:
     ("scales", "is_off"),
     [
         (WALK_OFF, True),
-        (WalkScales(query=1.0, item=0.0, new_item=0.0), True),
-        (WalkScales(query=0.0, item=1.0, new_item=1.0), True),
-        (WalkScales(query=1.0, item=0.0, new_item=0.1), False),
+        (WalkScales(query=1.0, new_query=0.0, item=0.0, new_item=0.0), True),
+        (WalkScales(query=0.0, new_query=0.0, item=1.0, new_item=1.0), True),
+        (WalkScales(query=1.0, new_query=0.0, item=0.0, new_item=0.1), False),
+        (WalkScales(query=0.0, new_query=1.0, item=0.1, new_item=0.1), False),
     ],
 )
 def test_a_block_without_a_scale_is_off(scales: WalkScales, *, is_off: bool) -> None:

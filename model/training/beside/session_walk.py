@@ -8,17 +8,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from model.artifact.generation import Generation
-from model.session_walk import WALK_OFF, WalkBlock, WalkScales
+from model.session_walk import WALK_OFF, WalkScales
 from model.settings import ModelSettings
 from model.training.beside.session_directions import query_directions, session_directions
-from model.training.beside.walk_scales import WalkNodes, choose_walk_scales
+from model.training.beside.walk_scales import FIRST_SCALES, WalkNodes, choose_walk_scales
 from model.training.result import TrainedModel
 from stream.dtypes import Bools, Int64s
 from stream.graph.arrays import GraphArrays
 
+# Share of the members of sessions. It is 0 on logs whose sessions are worth nothing,
+# and .67 to .96 where they pay; twice as much is all of them.
+_MOST = 0.5
 # Of the figures in a manifest, where a refresh finds what its parent chose.
 _FIGURES = {
     "query": "walk_scale_query",
+    "new_query": "walk_scale_new_query",
     "item": "walk_scale_item",
     "new_item": "walk_scale_new_item",
 }
@@ -43,7 +47,11 @@ def with_session_walk(
     if not walks.whole.item_directions.any():
         return trained
     unseen = trained.held_out.query, trained.held_out.item
-    scales, figures = choose_walk_scales(walks.validation, unseen, _standing(parent))
+    standing = _chosen_before(parent)
+    first = FIRST_SCALES if _hold_views(arrays) else WALK_OFF
+    scales, figures = choose_walk_scales(
+        walks.validation, unseen, standing or WALK_OFF, None if standing else first
+    )
     trained = replace(trained, evaluation={**trained.evaluation, **figures})
     return walks.beside(trained, scales)
 
@@ -69,12 +77,10 @@ class _Walks:
     Attributes:
         whole: by all edges and sessions.
         validation: by what the held-out vectors have seen.
-        dim: length of the block.
     """
 
     whole: WalkNodes
     validation: WalkNodes
-    dim: int
 
     @classmethod
     def of(cls, trained: TrainedModel, arrays: GraphArrays, settings: ModelSettings) -> "_Walks":
@@ -88,11 +94,11 @@ class _Walks:
                 query_vectors=held_out.query_vectors,
                 item_vectors=held_out.item_vectors,
             )
-            return cls(whole=whole, validation=validation, dim=settings.walk_dim)
+            return cls(whole=whole, validation=validation)
         unseen = held_out.query, held_out.item
         sessions = _sessions_before(arrays, unseen, held_out.begin_ms)
         validation = _nodes(trained, arrays, sessions, unseen, settings)
-        return cls(whole=whole, validation=validation, dim=settings.walk_dim)
+        return cls(whole=whole, validation=validation)
 
     def beside(self, trained: TrainedModel, scales: WalkScales) -> TrainedModel:
         """Return the model with the block of these scales, and with them among its
@@ -102,15 +108,16 @@ class _Walks:
         trained = replace(trained, evaluation={**trained.evaluation, **figures})
         if scales.is_off:
             return trained
-        block = WalkBlock(dim=self.dim, scales=scales)
-        query_vectors, item_vectors = self.whole.extended(block)
-        unseen_by = self.validation.extended(block)
+        block = self.whole.block(scales)
+        query_vectors, item_vectors = self.whole.extended(scales)
+        unseen_by = self.validation.extended(scales)
         held_out = replace(trained.held_out, query_vectors=unseen_by[0], item_vectors=unseen_by[1])
         return replace(
             trained,
             query_vectors=query_vectors,
             item_vectors=item_vectors,
             held_out=held_out,
+            encoder={**trained.encoder, **block.arrays()},
             walk=block,
         )
 
@@ -154,9 +161,21 @@ def _sessions_before(arrays: GraphArrays, unseen: tuple[Int64s, Int64s], begin_m
     return before
 
 
-def _standing(parent: Generation | None) -> WalkScales:
-    """Return what the parent chose, that it counts nothing included."""
+def _hold_views(arrays: GraphArrays) -> bool:
+    """Return whether most of what is in sessions was not clicked there out of a search:
+    what was has been said by the clicks.
+    """
+    clicked = arrays.fact_session * arrays.num_items + arrays.fact_item
+    members = arrays.incidence_session * arrays.num_items + arrays.incidence_item
+    return bool((~np.isin(members, clicked)).mean() > _MOST)
+
+
+def _chosen_before(parent: Generation | None) -> WalkScales | None:
+    """Return what the parent chose, that it counts nothing included; None: it chose
+    nothing.
+    """
     figures = parent.manifest.evaluation if parent is not None else {}
-    if any(figure not in figures for figure in _FIGURES.values()):
-        return WALK_OFF
-    return WalkScales(**{name: figures[figure] for name, figure in _FIGURES.items()})
+    if _FIGURES["query"] not in figures:
+        return None
+    # Guesses counted nothing in generations from before them.
+    return WalkScales(**{name: figures.get(figure, 0.0) for name, figure in _FIGURES.items()})

@@ -7,6 +7,7 @@ from random import Random
 import numpy as np
 import pytest
 
+from model.artifact.encoder import unit_rows
 from model.artifact.generation import Generation, open_generation
 from model.artifact.store import ArtifactStore
 from model.errors import GateRefused
@@ -37,7 +38,7 @@ from testing.small_shop import (
 )
 
 SETTINGS = replace(small_settings(), max_passes=2, newest_passes=2)
-WALKS = WalkScales(query=1.0, item=0.3, new_item=0.6)
+WALKS = WalkScales(query=1.0, new_query=0.5, item=0.3, new_item=0.6)
 UNBOUND = RoundLimits(
     max_round_nodes=1 << 30, max_neighbours=1 << 30, least_movement=0.0, longest_row=1 << 30
 )
@@ -273,15 +274,21 @@ def test_walks_lead_where_a_full_pass_leads_them(
 def test_a_click_moves_where_walks_lead(
     walking_generation: Generation, make_arrays: MakeArrays
 ) -> None:
-    """And what no session has seen leads nowhere."""
+    """What no session has seen leads nowhere, and who asks for that where words say."""
     block = walking_generation.walk_block
     assert block is not None
-    state = FreshState(walking_generation)
-    shop = Shop(walking_generation, state, make_arrays, shop_events(150), shop_items())
+    manifest = type(walking_generation.manifest)()
+    manifest.CopyFrom(walking_generation.manifest)
+    manifest.feedback_weight = 0.0  # new clicks move the vector as a whole besides
+    generation = replace(walking_generation, manifest=manifest)
+    shop = Shop(generation, FreshState(generation), make_arrays, shop_events(150), shop_items())
     clicked = shop.events[0].item_id
 
     result = shop.round(
-        [click(1, "new", "asked for the first time", clicked)],
+        [
+            click(1, "new", "asked for the first time", clicked),
+            click(2, "newer", "asked by its words", "alone"),
+        ],
         [CatalogItem(item_id="alone", title="Never Seen")],
     )
 
@@ -290,6 +297,11 @@ def test_a_click_moves_where_walks_lead(
     direction = block.directions_of(queries["asked for the first time"][None])
     assert np.allclose(direction, block.directions_of(items[clicked][None]), atol=1e-6)
     assert not block.directions_of(items["alone"][None]).any()
+    by_words = queries["asked by its words"][None]
+    assert by_words == pytest.approx(
+        block.without_sessions(unit_rows(by_words[:, : -block.dim]), is_item=False), abs=1e-5
+    )
+    assert block.directions_of(by_words).any()
 
 
 def test_a_click_on_a_hub_moves_a_bounded_number(

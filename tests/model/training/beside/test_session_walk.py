@@ -16,7 +16,7 @@ from model.training.train import train
 from stream.graph.arrays import GraphArrays
 from testing.small_shop import NOW_MS, snapshot_of
 
-SOME = WalkScales(query=1.0, item=0.2, new_item=0.3)
+SOME = WalkScales(query=1.0, new_query=0.5, item=0.2, new_item=0.3)
 
 
 def test_a_refresh_keeps_what_its_parent_chose(
@@ -41,6 +41,8 @@ def test_a_refresh_keeps_what_its_parent_chose(
     encoded = generation.text_encoder().encode("never asked before")
     assert encoded.shape == (trained.dim,)
     assert np.linalg.norm(encoded) == pytest.approx(1.0, abs=1e-6)
+    assert encoded[-9:-1].any()
+    assert encoded == pytest.approx(trained.text_encoder().encode("never asked before"), abs=1e-6)
 
 
 def test_without_sessions_or_where_they_do_not_count_vectors_stay(
