@@ -16,13 +16,14 @@ from bench.ingest.backup import measure_backup
 from bench.ingest.growth import measure_restart, measure_scale, measure_snapshot
 from bench.ingest.quix import measure_quix
 from bench.ingest.size import measure_size
-from bench.ingest.throughput import measure_registry, measure_throughput
+from bench.ingest.throughput import measure_registry, measure_secured, measure_throughput
 from bench.ingest.workbench import Workbench
 from deploy.kafka.broker import LocalBroker
 
 _MEASUREMENTS = {
     "throughput": measure_throughput,
     "registry": measure_registry,
+    "secured": measure_secured,
     "scale": measure_scale,
     "snapshot": measure_snapshot,
     "restart": measure_restart,

@@ -7,6 +7,7 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -90,10 +91,9 @@ def stream(
     num_records: int,
     store: str,
     quarantine_topic: str,
-    client: str = "kafka-python",
-    registry: str = "",
+    more: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Apply a topic durably, wired as ``freshet stream`` wires it."""
+    """Apply a topic durably, as ``freshet stream`` does, with more settings by name."""
     settings = StreamSettings(
         clicks_topic=topic,
         sessions_topic="",
@@ -101,8 +101,7 @@ def stream(
         quarantine_topic=quarantine_topic,
         group_id=f"bench-{Path(store).name}",
         session_timeout_seconds=3.0,
-        kafka_client=client,
-        schema_registry_url=registry,
+        **(more or {}),  # type: ignore[arg-type]  # texts, all of them
     )
     source = KafkaSource(bootstrap, settings)
     return _work(source, Path(store), TopicQuarantine(bootstrap, settings), settings, num_records)

@@ -38,7 +38,7 @@ def measure_quix(bench: Workbench) -> None:
             arguments = bench.stream_arguments(
                 topic, bench.num_events, f"{client} beside quix {turn}"
             )
-            results.append(bench.run("stream", client=client, **arguments))
+            results.append(bench.run("stream", more={"kafka_client": client}, **arguments))
         theirs.append(_count_with_quix(bench, python, topic, turn))
     counted = bench.add_rate(
         "Quix Streams, edge counts only", min(theirs, key=_CPU), bench.num_events

@@ -1,6 +1,9 @@
-"""Polling against applying: single events, with malformed ones, batches, a file."""
+"""Polling against applying: single events, with malformed ones, batches, a file; in
+frames of a schema registry, over TLS with a password.
+"""
 
 from base64 import b64encode
+from collections.abc import Mapping
 from operator import itemgetter
 from typing import Any
 
@@ -8,10 +11,12 @@ import msgspec
 
 from bench.ingest.topics import end_offset, publish, publish_framed, publish_with_bad
 from bench.ingest.workbench import Workbench
+from deploy.kafka.broker import LocalBroker
+from deploy.kafka.secured import secured_listeners
 from protos import events_v1_pb2 as pb
 from stream.events.types import Interaction
 from stream.reading.reader import open_graph
-from stream.settings import StreamSettings
+from stream.settings import KAFKA_CLIENTS, StreamSettings
 
 _BATCHED = 64  # events in a record: what the target of 150,000 events a CPU-second is stated for
 _CPU = itemgetter("cpu_seconds")
@@ -61,29 +66,77 @@ def _clean_and_mixed(
 
 
 def measure_registry(bench: Workbench) -> None:
-    """Apply single events plain and in the frames of a schema registry, in turn, twice;
-    of each what was cheaper, for one run differs by more than 5%.
-    """
+    """Apply single events plain and in the frames of a schema registry, in turn."""
     from testing.stand_ins.schema_registry import schema_registry
 
     plain = publish(bench, batch_size=1)
     descriptor = b64encode(pb.DESCRIPTOR.serialized_pb).decode()
     with schema_registry() as registry:
         framed = publish_framed(bench, registry.register("events", "PROTOBUF", descriptor))
-        found: dict[str, list[dict[str, Any]]] = {"plain": [], "framed": []}
-        for turn in (1, 2):
-            for name, topic in (("plain", plain), ("framed", framed)):
-                store = f"{name} beside {turn}"
-                arguments = bench.stream_arguments(topic, bench.num_events, store)
-                found[name].append(bench.run("stream", **arguments, registry=registry.url))
-                _check_same_graph(bench, store, "plain beside 1")
+        found = _in_turn(
+            bench,
+            {
+                name: {"topic": topic, "more": {"schema_registry_url": registry.url}}
+                for name, topic in (("plain", plain), ("framed", framed))
+            },
+        )
     rates = {
-        name: bench.add_rate(f"applied, {name}", min(results, key=_CPU), bench.num_events)
-        for name, results in found.items()
+        name: bench.add_rate(f"applied, {name}", result, bench.num_events)
+        for name, result in found.items()
     }
     bench.add(
         "registry-framed / plain protobuf", rates["framed"] / rates["plain"], "x", target=">= 0.9"
     )
+
+
+def measure_secured(bench: Workbench) -> None:
+    """Apply single events in plain text and over TLS with a password (SCRAM), by each
+    client in turn, twice; of each what was cheaper.
+
+    From a broker of its own: whoever brings one has no such listener.
+    """
+    listeners = secured_listeners(bench.folder)
+    with LocalBroker(secured=listeners) as broker, bench.on(broker.bootstrap):
+        topic = publish(bench, batch_size=1)
+        places = {
+            "in plain text": (broker.bootstrap, {}),
+            "TLS and SCRAM": (broker.secured_bootstraps["BOTH"], listeners.access("SASL_SSL")),
+        }
+        for client in KAFKA_CLIENTS:
+            ways = {
+                f"{client}, {name}": {
+                    "topic": topic,
+                    "bootstrap": bootstrap,
+                    "more": {"kafka_client": client, **access},
+                }
+                for name, (bootstrap, access) in places.items()
+            }
+            plain, secured = (
+                bench.add_rate(f"applied, {name}", result, bench.num_events)
+                for name, result in _in_turn(bench, ways).items()
+            )
+            bench.add(
+                f"TLS and SCRAM / plain text, {client}", secured / plain, "x", target=">= 0.8"
+            )
+
+
+def _in_turn(
+    bench: Workbench, ways: Mapping[str, Mapping[str, object]]
+) -> dict[str, dict[str, Any]]:
+    """Apply topics of the run's events in several ways in turn, twice, and return what
+    was cheaper of each: one run differs by more than 5%.
+
+    Args:
+        bench: whose events, once each in every topic.
+        ways: by name, the topic and whatever differs from the part's arguments.
+    """
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in ways}
+    stores = [(name, f"{name} {turn}") for turn in (1, 2) for name in ways]
+    for name, store in stores:
+        arguments = bench.stream_arguments(str(ways[name]["topic"]), bench.num_events, store)
+        found[name].append(bench.run("stream", **{**arguments, **ways[name]}))
+        _check_same_graph(bench, store, stores[0][1])
+    return {name: min(results, key=_CPU) for name, results in found.items()}
 
 
 def _measure_batches(bench: Workbench) -> None:

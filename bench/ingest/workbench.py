@@ -44,6 +44,17 @@ class Workbench:
         self.quarantine_topic = self.topic("quarantine")
         self.figures: list[Figure] = []
 
+    @contextmanager
+    def on(self, bootstrap: str) -> Iterator[None]:
+        """Measure on another broker within the block."""
+        before = self.bootstrap, self.quarantine_topic
+        self.bootstrap = bootstrap
+        self.quarantine_topic = self.topic("quarantine")
+        try:
+            yield
+        finally:
+            self.bootstrap, self.quarantine_topic = before
+
     def topic(self, name: str) -> str:
         """Create a topic of one partition for this run and return its name."""
         from kafka.admin import KafkaAdminClient, NewTopic

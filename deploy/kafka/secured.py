@@ -1,4 +1,5 @@
-"""Listeners of the local broker that want TLS, passwords or both: for tests of clients.
+"""Listeners of the local broker that want TLS, passwords or both: for tests and
+measurements.
 
 Certificates are made anew each time, by openssl.
 """
@@ -40,6 +41,18 @@ class SecuredListeners:
     client_certificate: Path
     client_key: Path
     other_ca: Path
+
+    def access(self, protocol: str) -> dict[str, str]:
+        """Return the stream's settings, by name, that reach a listener of a protocol
+        that asks no certificate of its client; passwords go by SCRAM-SHA-256.
+        """
+        access = {"security_protocol": protocol}
+        if protocol.endswith("SSL"):
+            access["ssl_ca_location"] = str(self.ca)
+        if protocol.startswith("SASL"):
+            access |= {"sasl_mechanism": _SCRAM[0], "sasl_username": USER}
+            access["sasl_password"] = PASSWORD
+        return access
 
 
 def secured_listeners(folder: Path) -> SecuredListeners:

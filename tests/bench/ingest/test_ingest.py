@@ -11,7 +11,7 @@ from bench.ingest.parts import memory
 from bench.ingest.workload import first_events, shop_events
 from stream.actions import Action
 from stream.reading.reader import open_graph
-from stream.settings import StreamSettings
+from stream.settings import KAFKA_CLIENTS, StreamSettings
 
 
 def test_events_are_the_same_by_seed_and_fall_on_known_and_new_edges() -> None:
@@ -75,3 +75,19 @@ def test_throughput_is_measured_on_a_real_broker(
     assert figures["applied / poll only, single events"]["value"] > 0
     assert figures["applied, batches of 64"]["machine"]["cores"] >= 1
     assert "applied, a file of JSON lines" in capsys.readouterr().out
+
+
+@pytest.mark.timeout(300)
+def test_what_tls_and_a_password_cost_is_measured_for_both_clients(
+    kafka_bootstrap: str, tmp_path: Path
+) -> None:
+    """Over its own broker's listener for both; the graphs agree, or the run ends."""
+    path = tmp_path / "figures.jsonl"
+    options = ["--events", "2000", "--only", "secured", "--kafka", kafka_bootstrap]
+
+    run([*options, "--json", str(path)])
+
+    names = [json.loads(line)["name"] for line in path.read_text("utf-8").splitlines()]
+    for client in KAFKA_CLIENTS:
+        assert f"applied, {client}, TLS and SCRAM" in names
+        assert f"TLS and SCRAM / plain text, {client}" in names

@@ -53,13 +53,8 @@ class Secured:
 
     def settings(self, client: str, protocol: str, **more: Any) -> StreamSettings:
         """Return settings for a protocol that fit the broker, but for those given."""
-        own: dict[str, Any] = {"kafka_client": client, "security_protocol": protocol}
-        if protocol.endswith("SSL"):
-            own["ssl_ca_location"] = str(self.listeners.ca)
-        if protocol.startswith("SASL"):
-            own |= {"sasl_mechanism": "SCRAM-SHA-256", "sasl_username": USER}
-            own["sasl_password"] = PASSWORD
-        return StreamSettings(**{**own, "bootstrap_timeout_seconds": 4.0, **more})
+        own: dict[str, Any] = {"kafka_client": client, "bootstrap_timeout_seconds": 4.0}
+        return StreamSettings(**{**own, **self.listeners.access(protocol), **more})
 
 
 @pytest.fixture(autouse=True)
