@@ -59,8 +59,17 @@ def new_directory(path: Path) -> Iterator[Path]:
     sync_directory(path.parent)
 
 
+def sync_file(path: Path) -> None:
+    """Force a file's content to disk."""
+    _sync(path)
+
+
 def sync_directory(path: Path) -> None:
     """Make renames and new names in a folder durable."""
+    _sync(path)
+
+
+def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -72,11 +81,7 @@ def sync_tree(root: Path) -> None:
     """Force every file in a folder to disk."""
     for folder, _, names in os.walk(root):
         for name in names:
-            descriptor = os.open(Path(folder, name), os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync_file(Path(folder, name))
         sync_directory(Path(folder))
 
 

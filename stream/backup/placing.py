@@ -14,7 +14,7 @@ from pathlib import Path
 from stream.backup.manifest import BackedUpFile
 from stream.backup.repository import PARALLEL_FILES, Backups, OnBytes, file_name
 from stream.errors import BackupDamaged, RestoreRefused, refusal
-from stream.files import sha256_of, sync_directory, sync_tree
+from stream.files import sha256_of, sync_directory, sync_file, sync_tree
 from stream.shard.locks import FileLock
 from stream.store.manifest import UNFINISHED_RESTORE_NAME
 
@@ -76,6 +76,8 @@ def fetch_files(
                     "backup's manifest says, and nothing was put in place; restore another "
                     f"backup (freshet backup verify {backups.url} says which are whole)"
                 )
+            # The disk takes it while others are fetched and hashed, not after all.
+            sync_file(path)
         on_bytes(file.size)
 
     try:

@@ -351,10 +351,17 @@ def test_a_disk_without_room_is_told_before_anything_is_fetched(
         restore("other")
 
 
+@pytest.mark.parametrize(("where", "name"), [(BackupFiles, "fetch"), (placing, "sync_file")])
 def test_a_disk_that_fills_up_meanwhile_is_named(
-    grow: Grow, back_up: BackUp, restore: Restore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    grow: Grow,
+    back_up: BackUp,
+    restore: Restore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    where: object,
+    name: str,
 ) -> None:
-    """What was fetched stays for the next try."""
+    """At once or when it forces a file out; what was fetched stays for the next try."""
     grow(5)
     back_up()
 
@@ -362,7 +369,7 @@ def test_a_disk_that_fills_up_meanwhile_is_named(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(BackupFiles, "fetch", fail)
+        patch.setattr(where, name, fail)
         with pytest.raises(RestoreRefused, match="the disk is full; free space, then do it again"):
             restore("other")
     restore("other")
