@@ -9,7 +9,8 @@ quarantine is not what it should be.
 import argparse
 import signal
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from bench.soak.comparison import compare_graph, compare_quarantine
 from bench.soak.timeline import catch_up, live_through
 from bench.soak.trial import NUM_PARTITIONS, Trial
 from deploy.kafka.broker import LocalBroker
+from deploy.kafka.secured import secured_listeners
 from deploy.kafka.topics import create_topics
 
 
@@ -40,7 +42,8 @@ def run(argv: Sequence[str]) -> int:
     options = _parse(argv)
     outcome = soak(options)
     conditions = {
-        name: getattr(options, name) for name in ("seed", "kills", "workers", "events", "every")
+        name: getattr(options, name)
+        for name in ("seed", "kills", "workers", "events", "every", "secure", "containers")
     }
     write_json("soak", outcome.figures, options.json, conditions)
     for problem in outcome.problems:
@@ -66,6 +69,14 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=1, help="of everything random")
     parser.add_argument(
+        "--secure", action="store_true", help="workers reach the broker over TLS, by SCRAM"
+    )
+    parser.add_argument(
+        "--containers",
+        action="store_true",
+        help="workers are containers of the stream's image (python -m deploy.images stream)",
+    )
+    parser.add_argument(
         "--folder", type=Path, help="keep store, logs and events in this new folder"
     )
     parser.add_argument(
@@ -76,9 +87,10 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def soak(options: argparse.Namespace) -> Outcome:
     """Inject the faults, let the workers catch up, and compare."""
-    with work_folder(options.folder, "soak") as folder, LocalBroker() as broker:
+    with work_folder(options.folder, "soak") as folder, _broker(folder, options) as reached:
+        broker, address, access = reached
         create_topics(broker.bootstrap, partitions=NUM_PARTITIONS)
-        trial = Trial(broker, folder, options)
+        trial = Trial(broker, address, access, folder, options)
         print_header()
         try:
             live_through(trial)
@@ -89,6 +101,22 @@ def soak(options: argparse.Namespace) -> Outcome:
         _report_faults(trial)
         problems = [*compare_graph(trial), *compare_quarantine(trial)]
         return Outcome(figures=trial.figures, problems=problems)
+
+
+@contextmanager
+def _broker(
+    folder: Path, options: argparse.Namespace
+) -> Iterator[tuple[LocalBroker, str, Mapping[str, str]]]:
+    """Yield a broker, where workers reach it, and their settings for that."""
+    if not options.secure:
+        with LocalBroker() as broker:
+            yield broker, broker.bootstrap, {}
+        return
+    certificates = folder / "certificates"
+    certificates.mkdir()
+    listeners = secured_listeners(certificates)
+    with LocalBroker(secured=listeners) as broker:
+        yield broker, broker.secured_bootstraps["BOTH"], listeners.access("SASL_SSL")
 
 
 def _report_faults(trial: Trial) -> None:

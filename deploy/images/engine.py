@@ -14,6 +14,10 @@ FOLDER = ROOT / ".tools" / "images"
 """Where storage and results are; git ignores it."""
 
 BASE = "localhost/freshet-base:latest"
+
+USER = 10001
+"""The user of the images."""
+
 _NEEDED = ("buildah", "podman", "runc", "mmdebstrap")
 _PACKAGES = "python3,python3-venv,python3-pip,python-is-python3,ca-certificates,passwd"
 _LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
@@ -49,6 +53,8 @@ class Engine:
             f"--runroot={FOLDER / 'run'}",
             f"--storage-driver={os.environ.get('STORAGE_DRIVER', 'overlay')}",
         )
+        # Which runtime and which cgroups suit a machine differs; these two suit most.
+        self._podman = ("podman", *self._storage, "--runtime=runc", "--cgroup-manager=cgroupfs")
 
     def podman(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run podman.
@@ -56,9 +62,7 @@ class Engine:
         Raises:
             ImagesError: it failed; the message has its last lines.
         """
-        # Which runtime and which cgroups suit a machine differs; these two suit most.
-        command = ("podman", *self._storage, "--runtime=runc", "--cgroup-manager=cgroupfs")
-        return _run([*command, *arguments], check=check)
+        return _run([*self._podman, *arguments], check=check)
 
     def make_base(self) -> None:
         """Make the base from Debian's packages, unless it is there.
@@ -110,7 +114,12 @@ class Engine:
         )
 
     def start(
-        self, name: str, target: str, arguments: Sequence[str], volumes: Mapping[Path, str]
+        self,
+        name: str,
+        target: str,
+        arguments: Sequence[str],
+        volumes: Mapping[Path, str],
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         """Start a container as the chart does: nothing but its volumes can be written.
 
@@ -119,24 +128,49 @@ class Engine:
             target: whose image it runs.
             arguments: in place of the image's own.
             volumes: where each folder is mounted, with ``:ro`` where it is only read.
+            environment: more variables, by name.
         """
+        command = self.run_command(
+            target, arguments, volumes, ("--detach", f"--name={name}"), environment
+        )
+        _run(command)
+
+    def run_command(
+        self,
+        target: str,
+        arguments: Sequence[str],
+        volumes: Mapping[Path, str],
+        options: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+    ) -> list[str]:
+        """Return the command that runs a container as `start` does, with options."""
         # Not all machines may raise limits; podman's own are higher than most.
-        files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        self.podman(
+        files = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 8192)
+        return [
+            *self._podman,
             "run",
-            "--detach",
-            f"--name={name}",
+            *options,
             "--network=host",
             "--read-only",
             "--read-only-tmpfs=false",
             "--cap-drop=all",
             "--security-opt=no-new-privileges",
-            f"--ulimit=nofile={min(files, 8192)}:{min(files, 8192)}",
+            f"--ulimit=nofile={files}:{files}",
             "--ulimit=nproc=4096:4096",
             *(f"--volume={folder}:{place}" for folder, place in volumes.items()),
+            *(f"--env={name}={value}" for name, value in (environment or {}).items()),
             image(target),
             *arguments,
-        )
+        ]
+
+    def require(self, target: str) -> None:
+        """Check that a target's image was built.
+
+        Raises:
+            ImagesError: it was not.
+        """
+        if self.podman("image", "exists", image(target), check=False).returncode:
+            raise ImagesError(f"no image {image(target)}: run python -m deploy.images {target}")
 
     def unhealthy(self, name: str) -> str:
         """Return what the image's own health check says; empty: healthy."""

@@ -8,15 +8,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from deploy.images.engine import ROOT, Engine, ImagesError
+from deploy.images.engine import ROOT, USER, Engine, ImagesError
 from deploy.kafka.broker import LocalBroker
 from deploy.kafka.topics import create_topics
 from freshet.probe import Samples, read_metrics, total
 from freshet_client import RetrievalClient
 
 _STORE, _ARTIFACTS = "/data/store", "/data/artifacts"
-# The user of the images.
-_USER = 10001
 # Seconds that a step may take on a loaded machine. Twice as many: told later.
 _STEP_SECONDS = 120.0
 _METRICS = {"stream": 9101, "tuner": 9102, "server": 9103, "refresher": 9104, "probe": 9105}
@@ -59,7 +57,7 @@ class _Trial:
         scratch.chmod(0o755)
         for folder in (self._store, self._artifacts):
             folder.mkdir()
-            shutil.chown(folder, _USER, _USER)
+            shutil.chown(folder, USER, USER)
         create_topics(self._broker.bootstrap, partitions=2)
         kafka = f"kafka:{self._broker.bootstrap}"
         self._start("stream", {self._store: _STORE}, "--source", kafka, "--store", _STORE)
@@ -118,7 +116,7 @@ class _Trial:
         _freshet(
             *("train", "--store", str(self._store), "--artifacts", str(self._artifacts)),
             *("--budget", "30s"),
-            user=_USER,
+            user=USER,
         )
         self._say("a generation was trained by the checkout: there is no image of the tuner")
 

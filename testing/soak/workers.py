@@ -9,9 +9,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO, Protocol
 
 from deploy.kafka.broker import free_port
 
@@ -23,11 +24,33 @@ _ASSIGNED = re.compile(r"partitions assigned")
 _TAIL_CHARACTERS = 3000  # of a log in an error
 
 
+class Worker(Protocol):
+    """What a soak does to a process; `subprocess.Popen` is one."""
+
+    returncode: int | Any
+
+    def poll(self) -> int | None:
+        """Return its exit code; None: it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return its exit code once it has ended."""
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+
+    def send_signal(self, sig: int) -> None:
+        """Signal it, unless it has ended."""
+
+
+Launch = Callable[[Sequence[object], BinaryIO], Worker]
+"""Starts a worker with arguments of ``freshet`` and the log that it writes to."""
+
+
 @dataclass(slots=True)
 class _Slot:
     """One place for a worker; without a process it is down on purpose."""
 
-    process: "subprocess.Popen[bytes] | None" = None
+    process: "Worker | None" = None
     started_at: float = 0.0
 
 
@@ -40,6 +63,7 @@ class WorkerPool:
         folder: for logs, one a slot.
         size: how many slots there are.
         most_failures: how many workers may end by themselves before the soak ends.
+        launch: how a worker is started.
 
     Attributes:
         counts: signals sent, by signal; SIGKILLs count where they ended a worker.
@@ -50,13 +74,19 @@ class WorkerPool:
     """
 
     def __init__(
-        self, command: Sequence[object], folder: Path, size: int, most_failures: int
+        self,
+        command: Sequence[object],
+        folder: Path,
+        size: int,
+        most_failures: int,
+        launch: Launch,
     ) -> None:
         self.counts: Counter[signal.Signals] = Counter()
         self.lives: list[float] = []
         self.failures: list[int] = []
         self.bad_stops: list[int] = []
         self._command = command
+        self._launch = launch
         self._folder = folder
         self._most_failures = most_failures
         self._slots = [_Slot() for _ in range(size)]
@@ -69,14 +99,7 @@ class WorkerPool:
         self._await_end(slot)
         metrics = f"127.0.0.1:{free_port()}"
         with self._log(slot).open("ab") as log:
-            process = subprocess.Popen(
-                freshet(*self._command, "--metrics", metrics),
-                cwd=ROOT,
-                env=clean_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+            process = self._launch((*self._command, "--metrics", metrics), log)
         self._slots[slot] = _Slot(process, time.monotonic())
 
     def kill(self, slot: int) -> None:
@@ -177,6 +200,18 @@ class WorkerPool:
         if code:
             self.bad_stops.append(code)
         self._slots[slot] = _Slot()
+
+
+def launch_process(arguments: Sequence[object], log: BinaryIO) -> Worker:
+    """Start a worker of this checkout."""
+    return subprocess.Popen(
+        freshet(*arguments),
+        cwd=ROOT,
+        env=clean_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+    )
 
 
 def run_freshet(*arguments: object, allowed: Sequence[int] = (0,)) -> str:
