@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the three wheels, installs them into a clean environment at the tested versions, and runs the demo from an empty
-# folder, so that nothing comes from the source tree. Usage: deploy/wheels.sh [PYTHON...]   (default: that of .venv)
+# folder, so that nothing comes from the source tree. Usage: deploy/wheels.sh [--found | PYTHON...]
+# With that of .venv by default; --found: and with each other from 3.11 to 3.14 that is here: uv's, on PATH, or pyenv's.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,10 +15,33 @@ fail() {
     exit 1
 }
 
+# others: the interpreters of other versions that are here, one a version, each on a line.
+others() {
+    local own version each
+    own=$("$root/.venv/bin/python" -c 'import sys; print("{}.{}".format(*sys.version_info))')
+    for version in 3.11 3.12 3.13 3.14; do
+        [ "$version" != "$own" ] || continue
+        for each in "$("$uv" python find --no-python-downloads "$version" 2>/dev/null || true)" \
+            "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python; do
+            [ -x "$each" ] && "$each" -c 'import ssl, sqlite3' 2>/dev/null || continue
+            echo "$each"
+            continue 2
+        done
+        echo "wheels: no Python $version here: not tried" >&2
+    done
+}
+
+if [ "${1:-}" = --found ]; then
+    mapfile -t found < <(others)
+    set -- "$root/.venv/bin/python" "${found[@]}"
+elif [ $# = 0 ]; then
+    set -- "$root/.venv/bin/python"
+fi
+
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 rm -rf "$wheels" build clients/python/build native/build
-for python in "${@:-$root/.venv/bin/python}"; do
+for python in "$@"; do
     version=$("$python" -c 'import sys; print("{}.{}".format(*sys.version_info))') || fail "$python does not run"
     started=$SECONDS
     # The native library is built for each Python; the others are the same for all.
