@@ -1,18 +1,30 @@
 """Starts the images beside a real Kafka, asks them, kills the broker, stops them."""
 
+import json
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
+from threading import Thread
+
+import fastavro
 
 from deploy.images.engine import ROOT, USER, Engine, ImagesError
 from deploy.kafka.broker import LocalBroker
 from deploy.kafka.topics import create_topics
 from freshet.probe import Samples, read_metrics, total
 from freshet_client import RetrievalClient
+from stream.clock import now_ms
+from stream.kafka.partitioner import shard_of
+from stream.kafka.producer import RecordProducer
+from stream.settings import StreamSettings
 
 _STORE, _ARTIFACTS = "/data/store", "/data/artifacts"
 # Seconds that a step may take on a loaded machine. Twice as many: told later.
@@ -22,6 +34,15 @@ _SERVER = "127.0.0.1:50051"
 _HITS = 10
 # Of the probe: a product appears, a click counts, a deletion does.
 _STEPS = 3
+# As many as members of a group take in turn, so that the trial has more than one.
+_PARTITIONS = 2
+_SCHEMA_ID = 1
+_SCHEMA = {
+    "type": "record",
+    "name": "Click",
+    "fields": [{"name": "ts_ms", "type": "long"}]
+    + [{"name": name, "type": "string"} for name in ("type", "session_id", "query", "item_id")],
+}
 
 
 def try_images(engine: Engine, say: Callable[[str], None]) -> None:
@@ -31,8 +52,12 @@ def try_images(engine: Engine, say: Callable[[str], None]) -> None:
         ImagesError: an image does not do what it should; the message says which, and
             what.
     """
-    with tempfile.TemporaryDirectory() as scratch, LocalBroker() as broker:
-        trial = _Trial(engine, broker, Path(scratch), say)
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        LocalBroker() as broker,
+        _schema_registry(Path(scratch)) as registry_url,
+    ):
+        trial = _Trial(engine, broker, registry_url, Path(scratch), say)
         try:
             trial.run()
         finally:
@@ -40,12 +65,39 @@ def try_images(engine: Engine, say: Callable[[str], None]) -> None:
                 engine.remove(f"freshet-{name}")
 
 
+@contextmanager
+def _schema_registry(scratch: Path) -> Iterator[str]:
+    """Yield the URL of what answers for one schema as a registry does."""
+    path = scratch / "schemas" / "ids" / str(_SCHEMA_ID)
+    path.parent.mkdir(parents=True)
+    schema = {"schemaType": "AVRO", "schema": json.dumps(_SCHEMA)}
+    path.write_text(json.dumps(schema), "utf-8")
+    handler = partial(_Files, directory=str(scratch))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+class _Files(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
+
+
 class _Trial:
     def __init__(
-        self, engine: Engine, broker: LocalBroker, scratch: Path, say: Callable[[str], None]
+        self,
+        engine: Engine,
+        broker: LocalBroker,
+        registry_url: str,
+        scratch: Path,
+        say: Callable[[str], None],
     ) -> None:
         self._engine = engine
         self._broker = broker
+        self._registry_url = registry_url
         self._scratch = scratch
         self._say = say
         self._store = scratch / "store"
@@ -58,9 +110,14 @@ class _Trial:
         for folder in (self._store, self._artifacts):
             folder.mkdir()
             shutil.chown(folder, USER, USER)
-        create_topics(self._broker.bootstrap, partitions=2)
+        create_topics(self._broker.bootstrap, partitions=_PARTITIONS)
         kafka = f"kafka:{self._broker.bootstrap}"
-        self._start("stream", {self._store: _STORE}, "--source", kafka, "--store", _STORE)
+        self._start(
+            "stream",
+            {self._store: _STORE},
+            *("--source", kafka, "--store", _STORE),
+            environment={"FRESHET_STREAM_SCHEMA_REGISTRY_URL": self._registry_url},
+        )
         self._fill(kafka)
         self._train()
         read_only = {self._artifacts: f"{_ARTIFACTS}:ro"}
@@ -75,13 +132,21 @@ class _Trial:
         self._lose_the_broker()
         self._stop()
 
-    def _start(self, process: str, volumes: dict[Path, str], *arguments: str) -> None:
+    def _start(
+        self,
+        process: str,
+        volumes: dict[Path, str],
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         command = {"stream": "stream", "server": "serve", "refresher": "refresh", "probe": "probe"}
         name = f"freshet-{process}"
         self._engine.remove(name)
         metrics = ("--metrics", f"127.0.0.1:{_METRICS[process]}")
         began = time.monotonic()
-        self._engine.start(name, process, [command[process], *arguments, *metrics], volumes)
+        self._engine.start(
+            name, process, [command[process], *arguments, *metrics], volumes, environment
+        )
         self._engine.wait_until(name, "", _STEP_SECONDS)
         self._say(f"{process}: healthy {time.monotonic() - began:.1f} s after its start")
 
@@ -93,13 +158,27 @@ class _Trial:
             *("replay", "--speed", "max", "--to", kafka, "--batch", "100"),
             *("--events", str(shop / "events.jsonl"), "--items", str(shop / "items.jsonl")),
         )
-        wanted = sum(1 for _ in (shop / "events.jsonl").open("rb"))
+        self._publish_framed()
+        wanted = sum(1 for _ in (shop / "events.jsonl").open("rb")) + 1
         self._wait(
             "the stream has not applied what was published",
             "stream",
             lambda samples: (total(samples, "freshet_stream_events_total") or 0) >= wanted,
         )
-        self._say(f"stream: {wanted} events applied")
+        self._say(f"stream: {wanted} events applied, one of them Avro of a schema registry")
+
+    def _publish_framed(self) -> None:
+        """Publish a click in Avro, whose schema the stream asks the registry for."""
+        click = {"ts_ms": now_ms(), "type": "search_click", "session_id": "framed"}
+        click |= {"query": "bluetooth speaker", "item_id": "p000001"}
+        content = BytesIO(b"\0" + _SCHEMA_ID.to_bytes(4, "big"))
+        content.seek(0, 2)
+        fastavro.schemaless_writer(content, _SCHEMA, click)
+        settings = StreamSettings()
+        with closing(RecordProducer(self._broker.bootstrap, settings)) as producer:
+            partition = shard_of("framed", _PARTITIONS)
+            producer.send(settings.clicks_topic, partition, b"framed", content.getvalue(), [])
+            producer.flush()
 
     def _train(self) -> None:
         """Make a generation, with the tuner's image where there is one."""
