@@ -13,6 +13,13 @@ STALE_RATIO = "freshet:answers_stale:ratio_rate{window}"
 """Name of the share of stale answers over a window."""
 
 
+_SLOW_SECONDS = 60
+"""From one evaluation of the budget's rules to the next: the longest windows read a
+month of samples. Twice as long would delay the fastest of its pages by a minute in
+nine.
+"""
+
+
 @dataclass(frozen=True)
 class _Burn:
     """How fast, over which windows, and how urgent.
@@ -28,6 +35,16 @@ class _Burn:
     short: str
     severity: str
 
+    @property
+    def least_samples(self) -> int:
+        """Samples of the long window without which it says nothing: a sixth of it.
+
+        Of a Prometheus that has just begun a bad minute is a great part of all that it
+        knows; at a third, one that began half a day ago would miss a bad night.
+        """
+        unit = {"h": 3600, "d": 86_400}[self.long[-1]]
+        return int(self.long[:-1]) * unit // 6 // _SLOW_SECONDS
+
 
 # The table of the book's chapter, for 30 days.
 _BURNS = (
@@ -39,13 +56,6 @@ _BURNS = (
 
 WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d")
 """Windows that the share of stale answers is recorded over."""
-
-_SLOW_SECONDS = 60
-"""From one evaluation of the budget's rules to the next: the longest windows read a
-month of samples. Twice as long would delay the fastest of its pages by a minute in
-nine.
-"""
-
 
 def budget_groups(settings: Settings) -> list[dict[str, Any]]:
     """Return the recording rules of the budget, and its alerts."""
@@ -78,9 +88,11 @@ def budget_groups(settings: Settings) -> list[dict[str, Any]]:
 def _alert(burn: _Burn, settings: Settings) -> dict[str, Any]:
     allowed = f"{burn.factor} * {_allowed(settings)}"
     long, short = (STALE_RATIO.format(window=window) for window in (burn.long, burn.short))
+    known = f"count_over_time({STALE_RATIO.format(window='5m')}[{burn.long}])"
     return {
         "alert": "FreshetBudgetBurning",
-        "expr": f"{long} > {allowed}\nand\n{short} > {allowed}",
+        "expr": f"{long} > {allowed}\nand\n{short} > {allowed}\n"
+        f"and\n{known} >= {burn.least_samples}",
         "labels": {
             "severity": burn.severity,
             "component": "system",
