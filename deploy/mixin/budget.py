@@ -57,6 +57,7 @@ _BURNS = (
 WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d")
 """Windows that the share of stale answers is recorded over."""
 
+
 def budget_groups(settings: Settings) -> list[dict[str, Any]]:
     """Return the recording rules of the budget, and its alerts."""
     recorded = [
