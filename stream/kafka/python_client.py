@@ -11,7 +11,13 @@ from typing import Any, NamedTuple
 from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.admin import KafkaAdminClient
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import FencedInstanceIdError, KafkaError, OffsetOutOfRangeError, RetriableError
+from kafka.errors import (
+    FencedInstanceIdError,
+    KafkaError,
+    LogTruncationError,
+    OffsetOutOfRangeError,
+    RetriableError,
+)
 from kafka.future import Future
 
 from stream.errors import SourceUnavailable
@@ -283,6 +289,7 @@ class KafkaPythonReader:
         self._passed_over: list[PassedOver] = []
         bound_batches(consumer, max_batch_bytes, self._passed_over.append)
         self._content_types = ContentTypes()
+        self._truncation: LogTruncationError | None = None
 
     def assign(self, positions: Collection[SourcePartition]) -> None:
         """Read these and no others."""
@@ -298,8 +305,13 @@ class KafkaPythonReader:
 
     def poll(self, max_wait_seconds: float) -> list[RecordBatch]:
         """Return the next records."""
+        truncation, self._truncation = self._truncation, None
         try:
+            if truncation is not None:
+                raise truncation
             polled = self._consumer.poll(timeout_ms=round(max_wait_seconds * 1000))
+        except LogTruncationError as error:
+            raise OffsetsGone(self._beyond_end(error)) from error
         except OffsetOutOfRangeError as error:
             raise OffsetsGone(
                 {SourcePartition(*each): offset for each, offset in error.args[0].items()}
@@ -329,8 +341,13 @@ class KafkaPythonReader:
 
     def next_offset(self, position: SourcePartition) -> int | None:
         """Return where reading resumes, past transaction marks too."""
-        with suppress(KafkaError):
+        try:
             offset: int | None = self._consumer.position(_partition(position), timeout_ms=0)
+        except LogTruncationError as error:
+            self._truncation = error  # the library tells whoever asks first, and only once
+        except KafkaError:
+            pass
+        else:
             return offset
         return None
 
@@ -363,6 +380,19 @@ class KafkaPythonReader:
         """Disconnect."""
         with suppress(KafkaError):
             self._consumer.close(autocommit=False, timeout_ms=_CLOSE_MS)
+
+    def _beyond_end(self, truncation: LogTruncationError) -> dict[SourcePartition, int]:
+        """Return the offsets that are behind the end of their partition now.
+
+        Leaves out what was sought elsewhere since the broker was asked.
+        """
+        found: dict[SourcePartition, int] = {}
+        for partition in self._consumer.assignment() & truncation.divergent_offsets.keys():
+            end = truncation.divergent_offsets[partition]  # None: the broker does not know
+            offset = self.next_offset(SourcePartition(*partition))
+            if offset is not None and (end is None or end.offset < offset):
+                found[SourcePartition(*partition)] = offset
+        return found
 
     def _batch(self, position: SourcePartition, found: list[Any]) -> RecordBatch:
         return batch_of_columns(

@@ -57,8 +57,16 @@ def topics(kafka_topics: TopicFactory) -> Mapping[str, str]:
     return kafka_topics(partitions=PARTITIONS)
 
 
+@pytest.fixture
+def topic_check_seconds() -> float:
+    """How often a worker looks at its topics; a test may give another."""
+    return 0.5
+
+
 @pytest.fixture(params=KAFKA_CLIENTS)
-def settings(topics: Mapping[str, str], request: pytest.FixtureRequest) -> StreamSettings:
+def settings(
+    topics: Mapping[str, str], topic_check_seconds: float, request: pytest.FixtureRequest
+) -> StreamSettings:
     """Settings that name them, with small batches, for each client."""
     return StreamSettings(
         kafka_client=request.param,
@@ -73,7 +81,7 @@ def settings(topics: Mapping[str, str], request: pytest.FixtureRequest) -> Strea
         poll_seconds=0.1,
         commit_every_seconds=0.2,
         bootstrap_timeout_seconds=10.0,
-        topic_check_seconds=0.5,
+        topic_check_seconds=topic_check_seconds,
     )
 
 
@@ -861,15 +869,20 @@ def test_partitions_added_to_a_running_stream(
     assert_same_dump(dump(store.root, settings, NOON_MS), Oracle.of(kept).dump(NOON_MS))
 
 
+@pytest.mark.parametrize(("topic_check_seconds", "num_second"), [(0.5, 300), (3600.0, 30)])
 def test_topic_that_is_made_again_under_a_running_stream(
     kafka_bootstrap: str,
     settings: StreamSettings,
     open_store: OpenStore,
     start_worker: StartWorker,
     caplog: pytest.LogCaptureFixture,
+    num_second: int,
 ) -> None:
-    """What is in the new topic is read from its start, and the log says so."""
-    first, second = shop_events(100, seed=6), shop_events(300, seed=7)
+    """What is in the new topic is read from its start, and the log says so.
+
+    Also where a fetch is the first to see it: the new topic ends before the old offset.
+    """
+    first, second = shop_events(100, seed=6), shop_events(num_second, seed=7)
     publish(kafka_bootstrap, settings, first)
     store = open_store(num_shards=PARTITIONS)
     worker = start_worker(store)
