@@ -165,8 +165,9 @@ _MEANINGS: dict[grpc.StatusCode, tuple[type[ClientError], str]] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: (
         DeadlineExceeded,
         (
-            "the server at {target} did not answer within {seconds:g} s; "
-            "is it overloaded, or the address wrong?"
+            "the server at {target} did not answer within {seconds:g} s, tries included: "
+            "it is overloaded, has no generation yet (`client.is_ready()` or `freshet status` "
+            "says so), or the address is wrong"
         ),
     ),
     grpc.StatusCode.RESOURCE_EXHAUSTED: (

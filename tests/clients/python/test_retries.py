@@ -239,6 +239,14 @@ def test_waiting_has_an_end(serve: Serve, free_port: Any) -> None:
         client.wait_until_ready(0.3)
 
 
+def test_a_deadline_shorter_than_the_tries_names_a_server_that_is_not_ready(serve: Serve) -> None:
+    """The time is over before the last try: the error says what else it may be."""
+    with RetrievalClient(serve().address) as client:
+        with pytest.raises(DeadlineExceeded, match=r"has no generation yet \(`client.is_ready"):
+            client.retrieve("lamp", timeout_seconds=0.3)
+        assert not client.is_ready()
+
+
 def test_something_else_is_not_waited_for() -> None:
     """A gRPC server without our service ends the waiting at once."""
     other = grpc.server(ThreadPoolExecutor(1))
