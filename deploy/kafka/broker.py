@@ -200,9 +200,8 @@ class LocalBroker:
             BrokerFailedError: always, with the reason, for a broker never ends by
                 itself cleanly.
         """
-        if self._process is not None:
-            self._process.wait()
-        raise BrokerFailedError(f"Kafka on {self.bootstrap} ended:\n{self.log_tail()}")
+        status = self._process.wait() if self._process is not None else 0
+        raise BrokerFailedError(f"Kafka on {self.bootstrap} ended {self._why_ended(status)}")
 
     def log_tail(self, lines: int = 20) -> str:
         """Return the last lines that the broker logged."""
@@ -211,6 +210,13 @@ class LocalBroker:
         return "\n".join(
             (self._folder / "broker.log").read_text("utf-8", "replace").splitlines()[-lines:]
         )
+
+    def _why_ended(self, status: int) -> str:
+        """Return how it ended, with what it logged where that may say why."""
+        if status == -signal.SIGKILL:  # which leaves it no time to log anything
+            return "by signal 9: something killed it, the kernel perhaps for want of memory (dmesg)"
+        how = f"by signal {-status}" if status < 0 else f"with status {status}"
+        return f"{how}:\n{self.log_tail()}"
 
     def _prepare(self, lib: Path) -> Path:
         """Make the directory, write the configuration, format the storage and return

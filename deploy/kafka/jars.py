@@ -82,6 +82,7 @@ def _fetch(folder: Path) -> None:
     maven = shutil.which("mvn")
     if maven is None:
         raise MissingToolError(f"no mvn found. {_INSTALL}")
+    print("kafka: fetching Kafka's jars with Maven (44 MB, once)", file=sys.stderr, flush=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         fetched = Path(scratch) / "lib"

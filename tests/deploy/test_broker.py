@@ -13,7 +13,8 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import KafkaAdminClient
 
-from deploy.kafka.broker import LocalBroker, PortTakenError
+from deploy.kafka import jars
+from deploy.kafka.broker import BrokerFailedError, LocalBroker, PortTakenError
 from deploy.kafka.jars import MissingToolError, kafka_jars
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -137,6 +138,26 @@ def test_broker_dies_with_its_owner() -> None:
     subprocess.run(["rm", "-rf", folder], check=True)
 
 
+@pytest.mark.parametrize(
+    ("end", "told", "has_log"),
+    [
+        ("kill -9 $$", "ended by signal 9: something killed it", False),
+        ("kill -6 $$", "ended by signal 6:", True),
+        ("exit 3", "ended with status 3:", True),
+    ],
+)
+def test_how_a_broker_ended_is_told(tmp_path: Path, end: str, told: str, has_log: bool) -> None:
+    """Its last lines say nothing of what killed it."""
+    broker = LocalBroker()
+    (tmp_path / "broker.log").write_text("WARN something else\n", "utf-8")
+    broker._folder, broker._process = tmp_path, subprocess.Popen(["sh", "-c", end])
+
+    with pytest.raises(BrokerFailedError, match=told) as caught:
+        broker.wait()
+
+    assert ("something else" in str(caught.value)) == has_log
+
+
 def test_taken_port_is_named() -> None:
     """A port in use is refused at once, with the port in the message."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -169,3 +190,19 @@ def test_given_jar_folder_must_hold_kafka(monkeypatch: pytest.MonkeyPatch, tmp_p
     (tmp_path / "kafka_2.13-0.jar").touch()
 
     assert kafka_jars() == tmp_path
+
+
+def test_fetching_the_jars_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It takes minutes, and is done once."""
+    maven = tmp_path / "bin" / "mvn"
+    maven.parent.mkdir()
+    maven.write_text('#!/bin/sh\nfor last; do :; done\nmkdir "${last#*=}"\n', "utf-8")
+    maven.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{maven.parent}:{os.environ['PATH']}")
+    monkeypatch.delenv("FRESHET_KAFKA_LIB", raising=False)
+    monkeypatch.setattr(jars, "_CACHE", tmp_path / "cache")
+    for told in ("kafka: fetching Kafka's jars with Maven (44 MB, once)\n", ""):
+        assert kafka_jars().parent == tmp_path / "cache"
+        assert capsys.readouterr().err == told
