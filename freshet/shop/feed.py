@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from threading import Event
-from typing import IO
+from typing import IO, NamedTuple
 from uuid import uuid4
 
 import msgspec
@@ -49,6 +49,13 @@ _LONGEST_WAIT_SECONDS = 1.0
 
 Line = Mapping[str, object]
 Write = Callable[[Sequence[Line], Sequence[Line]], object]
+
+
+class Written(NamedTuple):
+    """How much was written or published."""
+
+    num_items: int
+    num_events: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,9 +105,9 @@ class SimulationPlan:
         return islice(shop.events(start_ms, self.rate or DEFAULT_RATE), self.total)
 
 
-def to_files(plan: SimulationPlan, folder: Path) -> None:
+def to_files(plan: SimulationPlan, folder: Path) -> Written:
     """Write or, with a rate, append to ``events.jsonl`` and ``items.jsonl`` in a
-    folder.
+    folder; return how much.
 
     Raises:
         CommandError: the files exist already and would be replaced.
@@ -108,8 +115,7 @@ def to_files(plan: SimulationPlan, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     if plan.rate is not None:
-        _append(plan, folder)
-        return
+        return _append(plan, folder)
     for name in FILE_NAMES:
         if (folder / name).exists():
             raise CommandError(
@@ -122,14 +128,14 @@ def to_files(plan: SimulationPlan, folder: Path) -> None:
         progress("simulating", "events") as advance,
         _whole_files(folder) as write,
     ):
-        write(list(shop.catalog()), [])
-        _run(plan, shop, stop, write, advance)
+        written = _run(plan, shop, stop, write, advance)
         if stop.is_set():
             raise CommandError("stopped early: nothing was written", exit_code=EXIT_INTERRUPTED)
+    return written
 
 
-def to_kafka(plan: SimulationPlan, bootstrap: str, settings: StreamSettings) -> None:
-    """Publish the catalogue and the events to Kafka.
+def to_kafka(plan: SimulationPlan, bootstrap: str, settings: StreamSettings) -> Written:
+    """Publish the catalogue and the events to Kafka; return how much.
 
     Raises:
         StreamError: no broker answers, or a message is refused.
@@ -142,8 +148,7 @@ def to_kafka(plan: SimulationPlan, bootstrap: str, settings: StreamSettings) -> 
         open_publisher(bootstrap, settings) as publish,
         progress("publishing", "events") as advance,
     ):
-        publish(list(shop.catalog()), [])
-        _run(plan, shop, stop, publish, advance)
+        return _run(plan, shop, stop, publish, advance)
 
 
 def write_history(shop: Shop, num_events: int, folder: Path) -> int:
@@ -187,7 +192,7 @@ def _whole_files(folder: Path) -> Iterator[Write]:
             path.unlink(missing_ok=True)
 
 
-def _append(plan: SimulationPlan, folder: Path) -> None:
+def _append(plan: SimulationPlan, folder: Path) -> Written:
     """Append what is due, whole lines at a time.
 
     The catalogue is written only where there is none.
@@ -202,17 +207,27 @@ def _append(plan: SimulationPlan, folder: Path) -> None:
         write = _writer(items, events)
         _end_line(items, folder / "items.jsonl")
         _end_line(events, folder / "events.jsonl")
-        if not items.tell():
-            write(list(shop.catalog()), [])
-        _run(plan, shop, stop, write, advance)
+        return _run(plan, shop, stop, write, advance, has_catalog=items.tell() > 0)
 
 
-def _run(plan: SimulationPlan, shop: Shop, stop: Event, write: Write, advance: Advance) -> None:
-    num_written = 0
+def _run(
+    plan: SimulationPlan,
+    shop: Shop,
+    stop: Event,
+    write: Write,
+    advance: Advance,
+    *,
+    has_catalog: bool = False,
+) -> Written:
+    """Write the catalogue, where there is none, and then all that happens."""
+    catalog = [] if has_catalog else list(shop.catalog())
+    write(catalog, [])
+    num_items, num_events = len(catalog), 0
     for items, events in plan.chunks(shop, stop):
         write(items, events)
-        num_written += len(events)
-        advance(num_written, plan.total)
+        num_items, num_events = num_items + len(items), num_events + len(events)
+        advance(num_events, plan.total)
+    return Written(num_items, num_events)
 
 
 def _writer(items: IO[bytes], events: IO[bytes]) -> Write:

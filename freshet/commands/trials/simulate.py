@@ -1,6 +1,7 @@
 """`freshet simulate`: a shop's events and catalogue, into files or Kafka."""
 
 import os
+import shlex
 from pathlib import Path
 
 import click
@@ -85,7 +86,13 @@ def simulate(  # noqa: PLR0913  # an argument an option
         bare_titles=bare_titles,
     )
     if out is not None:
-        feed.to_files(plan, out)
+        written, place = feed.to_files(plan, out), f"{out}/"
+        sources = ["--source", f"file:{out / 'events.jsonl'}"]
+        sources += ["--catalog", f"file:{out / 'items.jsonl'}"]
     else:
         settings = load_config(config_file, os.environ).stream()
-        feed.to_kafka(plan, str(brokers), settings)
+        written, place = feed.to_kafka(plan, str(brokers), settings), f"Kafka at {brokers}"
+        sources = ["--source", f"kafka:{brokers}"]
+    counts = f"{written.num_events:,} events and {written.num_items:,} items"
+    following = shlex.join(["freshet", "stream", *sources, "--store", "store"])
+    click.echo(f"{counts} in {place}; next: {following}")

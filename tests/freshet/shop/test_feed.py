@@ -24,11 +24,12 @@ def _lines(path: Path) -> list[dict[str, object]]:
 def test_a_seed_gives_the_same_files(run: Command, tmp_path: Path) -> None:
     """Two runs write the same bytes; the catalogue holds what was launched, too."""
     for name in ("one", "two"):
-        assert (
-            run(
-                "simulate", "--seed", 3, "--items", 60, "--events", 3000, "--out", tmp_path / name
-            ).returncode
-            == 0
+        out = tmp_path / name
+        told = run("simulate", "--seed", 3, "--items", 60, "--events", 3000, "--out", out)
+        assert told.returncode == 0
+        assert told.stdout == (
+            f"3,000 events and 61 items in {out}/; next: freshet stream "
+            f"--source file:{out}/events.jsonl --catalog file:{out}/items.jsonl --store store\n"
         )
 
     for name in ("events.jsonl", "items.jsonl"):
