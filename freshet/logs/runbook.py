@@ -20,7 +20,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "shard not closed in good order": ERRORS_HEADING,
     "broker away": "FreshetBrokerSilent",
     "poll failed": "FreshetBrokerSilent",
-    "ends not known": "FreshetBrokerSilent",
+    "ends of topics not known for a moment: asked again, nothing is lost": "FreshetBrokerSilent",
     "waiting for topics": "FreshetBrokerSilent",
     "waiting": "FreshetGraphBehind",
     "wide session": "FreshetWideSession",

@@ -116,4 +116,12 @@ class _Causes(logging.Handler):
         message = record.getMessage()
         found = _CAUSE.search(message)
         if found and not any(consequence in message for consequence in _CONSEQUENCES):
-            self.noted.append(found["cause"])
+            self.noted.append(_without_stray_end(found["cause"]))
+
+
+def _without_stray_end(cause: str) -> str:
+    """Return a cause without the brackets that close what was said before it."""
+    for opening, closing in ("()", "[]", "()"):
+        if cause.endswith(closing) and cause.count(closing) > cause.count(opening):
+            cause = cause[:-1]
+    return cause

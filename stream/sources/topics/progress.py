@@ -129,7 +129,10 @@ class Progress:
             idle = self._idle() if once_applied is None else []
             ends = self._reader.ends(idle) if idle else {}
         except BrokerAway as error:
-            logger.warning("ends not known error=%s", error)
+            logger.warning(
+                "ends of topics not known for a moment: asked again, nothing is lost error=%s",
+                error,
+            )
             return {}
         now, at_ms, ahead_ms = time.monotonic(), now_ms(), self.clock_offset_ms
         claims: dict[SourcePartition, int] = {}

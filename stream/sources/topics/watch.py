@@ -144,13 +144,17 @@ class TopicWatch:
 
     def _run(self) -> None:
         admin: Admin | None = None
+        is_told = False
         while not self._closing.wait(self._every_seconds):
             try:
                 admin = admin or self._client.admin()
                 self._note(admin)
                 self._note_owners(admin)
+                is_told = False
             except (BrokerAway, StreamError) as error:
-                logger.info("topics not looked at error=%s", error)
+                if not is_told:  # once an outage: the line would be the same each time
+                    logger.info("topics not looked at until the broker answers error=%s", error)
+                is_told = True
                 if admin is not None:
                     admin.close()
                 admin = None

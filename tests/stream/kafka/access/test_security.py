@@ -1,6 +1,8 @@
 """TLS and passwords against a real broker, and what is said when they do not fit."""
 
 import gc
+import logging
+import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -11,12 +13,14 @@ from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError
+from kafka.errors import KafkaTimeoutError
 
 from deploy.kafka.broker import LocalBroker
 from deploy.kafka.secured import PASSWORD, SCOPE, USER, SecuredListeners, secured_listeners
 from deploy.kafka.topics import create_topics
 from stream.errors import PublishFailed, SettingsInvalid, SourceUnavailable
 from stream.events.types import SourcePartition
+from stream.kafka.access.reach import reaching
 from stream.kafka.access.refusals import unreachable
 from stream.kafka.client import BrokerAway, Group, Reader, TopicDescription
 from stream.kafka.confluent.reader import ConfluentReader
@@ -399,6 +403,30 @@ def test_causes_that_say_more_count_more() -> None:
         "no Kafka broker answers at b:1 (111 ECONNREFUSED); check the address and that the "
         "broker runs"
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        ("Refresh: [KafkaConnectionError: 111 ECONNREFUSED]", "111 ECONNREFUSED"),
+        ("(<node [KafkaConnectionError: 111 ECONNREFUSED])", "111 ECONNREFUSED"),
+        (
+            "KafkaConnectionError: DNS lookup failed, gaierror(-2)",
+            "DNS lookup failed, gaierror(-2)",
+        ),
+    ],
+)
+def test_a_cause_ends_where_it_ends(said: str, cause: str) -> None:
+    """Brackets of what the client says around it are no part of it."""
+    told = rf"no Kafka broker answers at b:1 \({re.escape(cause)}\);"
+    with pytest.raises(SourceUnavailable, match=told):
+        _complain(said)
+
+
+def _complain(said: str) -> None:
+    with reaching("b:1", StreamSettings(), SourceUnavailable):
+        logging.getLogger("kafka.cluster").error(said)
+        raise KafkaTimeoutError
 
 
 class _Failing:

@@ -23,7 +23,7 @@ class Brokers:
         self.topics: dict[str, TopicDescription] = {}
         self.owned: set[int] = {0, 1}
         self.problem: Exception | None = None
-        self.num_open = 0
+        self.num_open = self.num_failed = 0
 
     def admin(self) -> "Brokers":
         """Connect."""
@@ -35,6 +35,7 @@ class Brokers:
     def describe(self, topics: Collection[str]) -> Mapping[str, TopicDescription]:
         """Describe those that there are."""
         if self.problem:
+            self.num_failed += 1
             raise self.problem
         return {topic: self.topics.get(topic, TopicDescription(0, "")) for topic in topics}
 
@@ -155,14 +156,16 @@ def test_shards_without_an_owner_are_counted_and_named(caplog: pytest.LogCapture
     assert registry.get_sample_value("freshet_stream_group_members") == 5
 
 
-def test_a_watch_survives_brokers_that_go_away() -> None:
-    """It looks again, with a new connection, until it is closed."""
+def test_a_watch_survives_brokers_that_go_away(caplog: pytest.LogCaptureFixture) -> None:
+    """It looks again, with a new connection, until it is closed, and says so once."""
+    caplog.set_level(logging.INFO, "stream")
     brokers = Brokers()
     watched, _ = watch(brokers, every_seconds=0.001)
     watched.start()
     brokers.problem = BrokerAway("away")
-    while brokers.num_open:
+    while brokers.num_failed < 3:
         pass
+    assert caplog.text.count("topics not looked at until the broker answers error=away") == 1
     brokers.topics = {"sessions": TopicDescription(3, "s")}
     brokers.problem = None
     while not watched.adopt():
