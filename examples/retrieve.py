@@ -28,8 +28,14 @@ def main(target: str, query: str) -> int:
             return 1
     for hit in answer.hits:
         print(f"{hit.score:6.3f}  {hit.item_id:<16}{hit.title}")
-    age = answer.receipt.watermark_age_seconds
-    print(f"a {answer.path} query; all events up to {age:.0f} s ago are reflected")
+    receipt = answer.receipt
+    # How old the answer is, not how long ago something last happened in the shop, which
+    # `watermark_age_seconds` says.
+    if receipt.age_seconds is None:  # no refresher runs
+        fresh = f"the graph as it was {receipt.snapshot_age_seconds:.0f} s ago"
+    else:
+        fresh = f"all that came until {receipt.age_seconds:.1f} s ago"
+    print(f"a {answer.path} query; answered from {fresh}")
     return 0
 
 

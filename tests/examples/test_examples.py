@@ -92,7 +92,7 @@ def test_a_server_is_asked(folder: Path) -> None:
         best, *_, last = _run(command, folder, **{"127.0.0.1:50051": serve().address}).splitlines()
 
     assert best.split()[1] == "mug-red"
-    assert re.fullmatch(r"a known query; all events up to \d+ s ago are reflected", last)
+    assert re.fullmatch(r"a known query; answered from the graph as it was \d+ s ago", last)
 
 
 def test_postgresql_is_asked(folder: Path) -> None:

@@ -10,6 +10,7 @@ from freshet_client import (
     Filter,
     FilterReport,
     GroupBy,
+    Receipt,
     RetrievalClient,
     parse_condition,
 )
@@ -149,22 +150,14 @@ def query(  # noqa: PLR0913  # an argument an option
         for rank, hit in enumerate(answer.hits, start=1)
     ]
     click.echo(table(("", "score", "item", "title"), rows))
-    receipt = answer.receipt
-    click.echo(
-        f"\ngeneration {receipt.generation}, everything up to {when(receipt.watermark_ms)} "
-        "reflected"
-        f" ({duration(receipt.watermark_age_seconds)} ago), query {answer.path or 'unknown'}"
-        f"{_shifted_by(answer.context_members)}",
-        err=True,
-    )
+    click.echo(f"\n{_freshness_line(answer.receipt)}", err=True)
     if answer.filter is not None:
         click.echo(_filter_line(answer.filter), err=True)
-    if receipt.age_seconds is not None:
-        click.echo(
-            f"overlay {receipt.overlay_sequence}, all that had reached the topics by "
-            f"{when(receipt.reflected_ms)} is in it ({receipt.age_seconds:.1f} s ago)",
-            err=True,
-        )
+    click.echo(
+        f"generation {answer.receipt.generation}, {_newest_event(answer.receipt)}, "
+        f"query {answer.path or 'unknown'}{_shifted_by(answer.context_members)}",
+        err=True,
+    )
 
 
 def _group_by(text: str) -> GroupBy:
@@ -173,6 +166,27 @@ def _group_by(text: str) -> GroupBy:
     if attribute and number.isdecimal():
         return GroupBy(attribute, int(number))
     return GroupBy(text)
+
+
+def _freshness_line(receipt: Receipt) -> str:
+    """Return how fresh the answer is: what the overlay has, else the snapshot."""
+    if receipt.age_seconds is None:
+        return (
+            f"answered from the graph as it was at {when(receipt.snapshot_ms)} "
+            f"({duration(receipt.snapshot_age_seconds)} ago); no overlay says more"
+        )
+    return (
+        f"overlay {receipt.overlay_sequence}, all that had reached the topics by "
+        f"{when(receipt.reflected_ms)} is in it ({receipt.age_seconds:.1f} s ago)"
+    )
+
+
+def _newest_event(receipt: Receipt) -> str:
+    """Return when what is known last happened in the shop: no age of the answer."""
+    if not receipt.watermark_ms:
+        return "no event in it"
+    ago = duration(receipt.watermark_age_seconds)
+    return f"newest event at {when(receipt.watermark_ms)} ({ago} ago)"
 
 
 def _filter_line(report: FilterReport) -> str:
