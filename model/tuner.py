@@ -7,6 +7,7 @@ A refresher that wants a generation early (`model.artifact.wanted`) shortens the
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -25,6 +26,7 @@ from model.publishing.drift import FIRST_PAGE_OVERLAP, ITEM_COSINE_MEAN, ITEM_CO
 from model.publishing.gate import OWN_TITLE_RECALL
 from model.publishing.refresh import SnapshotInput, train_and_publish
 from model.settings import ModelSettings
+from model.training.result import TrainingProgress
 from protos import manifest_v1_pb2 as manifest_pb
 from stream.errors import StreamError
 
@@ -47,6 +49,10 @@ _RETRY_SECONDS = 60.0
 # Seconds between two looks for a refresher that wants a generation early. A look is one
 # system call; a training takes seconds to minutes. Twice as long: begun a second later.
 _LOOK_SECONDS = 1.0
+
+# Seconds between two lines about the passes of a training: ten in the default budget
+# of five minutes. Twice as many: a training that stands still is seen a minute later.
+_LOG_EVERY_SECONDS = 30.0
 
 _NOT_THE_MODELS = frozenset(
     {
@@ -301,12 +307,51 @@ def _tune(
         if parent is not None and _same(parent.manifest, source, settings):
             return "unchanged", parent.id
         notify("training", _live_id(opener.store))
+        _log_begin(source, parent, settings)
         generation_id = train_and_publish(
-            source, opener.store, settings, warm=parent, is_cancelled=stop.is_set, ranks=ranks
+            source,
+            opener.store,
+            settings,
+            warm=parent,
+            on_progress=_log_of_passes(),
+            is_cancelled=stop.is_set,
+            ranks=ranks,
         )
         opener.wrote(generation_id)
     is_live = _live_id(opener.store) == generation_id
     return ("published" if is_live else "pinned"), generation_id
+
+
+def _log_begin(source: SnapshotInput, parent: Generation | None, settings: ModelSettings) -> None:
+    logger.info(
+        "training begun queries=%d items=%d budget=%.0fs parent=%s",
+        source.arrays.num_queries,
+        source.arrays.num_items,
+        settings.budget_seconds,
+        "none" if parent is None else parent.id,
+    )
+
+
+def _log_of_passes() -> Callable[[TrainingProgress], None]:
+    """Return what logs the first pass, and from then on one every so often."""
+    logged = -math.inf
+
+    def log(progress: TrainingProgress) -> None:
+        nonlocal logged
+        now = time.monotonic()
+        if now - logged < _LOG_EVERY_SECONDS:
+            return
+        logged = now
+        logger.info(
+            "training passes=%d of=%d loss=%.4f%s seconds=%.0f",
+            progress.passes,
+            progress.max_passes,
+            progress.loss,
+            "" if progress.mrr is None else f" best_mrr={progress.mrr:.3f}",
+            progress.seconds,
+        )
+
+    return log
 
 
 def _same(manifest: manifest_pb.Generation, source: SnapshotInput, settings: ModelSettings) -> bool:

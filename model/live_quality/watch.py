@@ -1,6 +1,7 @@
 """Evaluates the live generation before each run of the tuner, and tells of it."""
 
 import logging
+import math
 
 from model.artifact.generation import Generation, open_generation
 from model.artifact.store import ArtifactStore
@@ -75,14 +76,16 @@ def _log(newest: Evaluation, found: Outlook) -> None:
     level = found.level[Segment.ALL, Figure.MRR]
     change = found.change[Segment.ALL, Figure.MRR]
     logger.info(
-        "live generation evaluated generation=%s pairs=%d queries=%d of=%d "
-        "mrr=%.3f low=%.3f high=%.3f change=%.3f",
+        "live generation evaluated generation=%s pairs=%d queries=%d of=%d%s",
         newest.generation_id,
         newest.num_pairs,
         queries,
         LEAST_QUERIES,
-        level.mean,
-        level.low,
-        level.high,
-        change.mean,
+        _known(mrr=level.mean, low=level.low, high=level.high, change=change.mean),
     )
+
+
+def _known(**figures: float) -> str:
+    """Return the figures as a log has them, without those that are not known (NaN)."""
+    known = {name: value for name, value in figures.items() if not math.isnan(value)}
+    return "".join(f" {name}={value:.3f}" for name, value in known.items())

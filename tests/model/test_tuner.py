@@ -2,7 +2,9 @@
 
 import errno
 import itertools
+import logging
 import math
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -543,6 +545,46 @@ def test_an_evaluation_that_fails_keeps_no_generation_back(
     assert run.until(1, snapshots) == ["training", "published"]
     assert registry.get_sample_value("freshet_tuner_evaluation_failures_in_a_row") == 1
     assert "live generation not evaluated" in caplog.text
+
+
+@pytest.mark.parametrize(("every_seconds", "has_all"), [(math.inf, False), (0.0, True)])
+def test_a_training_is_logged_while_it_runs(
+    every_seconds: float,
+    has_all: bool,
+    run: Run,
+    snapshots: Snapshots,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What it is about at its begin, then its first pass, and one every so often."""
+    caplog.set_level(logging.INFO, "model.tuner")
+    monkeypatch.setattr("model.tuner._LOG_EVERY_SECONDS", every_seconds)
+    run.until(1, snapshots)
+    begun, first, *further, done = caplog.messages
+
+    assert re.fullmatch(r"training begun queries=\d+ items=\d+ budget=\d+s parent=none", begun)
+    assert re.fullmatch(
+        r"training passes=1 of=\d+ loss=\d\.\d+ best_mrr=[01]\.\d+ seconds=\d+", first
+    )
+    assert bool(further) == has_all
+    assert all(line.startswith("training passes=") for line in further)
+    assert done.startswith("tuning done outcome=published")
+
+
+def test_an_evaluation_logs_the_figures_that_are_known(
+    run: Run, root: Path, snapshots: Snapshots, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither a level of too few queries, nor a change from nothing."""
+    caplog.set_level(logging.INFO, "model.live_quality")
+    run.until(1, snapshots)
+    for number, count in ((1, 5), (2, 200)):
+        fill_store(root, late_clicks(number, count, fitting=True))
+        run.until(1, snapshots)
+    few, enough = caplog.messages
+
+    assert "mrr=" not in few
+    assert " mrr=" in enough
+    assert "nan" not in few + enough
 
 
 def test_evaluation_can_be_switched_off(
