@@ -29,9 +29,12 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def named_values(values: Mapping[str, object]) -> list[tuple[str, str]]:
     """Return a row a value, name and value as people read them.
 
-    A name that ends in ``_ms`` is a time.
+    A name that ends in ``_ms`` is a time, and read without its unit.
     """
-    return [(name.replace("_", " "), _readable(name, value)) for name, value in values.items()]
+    return [
+        (name.removesuffix("_ms").replace("_", " "), _readable(name, value))
+        for name, value in values.items()
+    ]
 
 
 def printable(text: str) -> str:
@@ -88,8 +91,6 @@ def _readable(name: str, value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
-    if isinstance(value, dict):
-        return " ".join(f"{key}={number:.4g}" for key, number in value.items())
     if isinstance(value, list):
         return "; ".join(value) or "none"
     return str(value) if value not in (None, "") else "none"

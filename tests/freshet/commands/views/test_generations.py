@@ -25,6 +25,23 @@ def test_generations_can_be_listed_and_shown(shop: Shop, run: Command) -> None:
     )
 
 
+def test_figures_are_few_in_the_list_and_a_line_each_in_one(shop: Shop, run: Command) -> None:
+    """Times are not called milliseconds, and no figure is lost."""
+    shown = json.loads(run("generations", "show", "--artifacts", shop.artifacts, "--json").stdout)
+    heads, *lines = run("generations", "list", "--artifacts", shop.artifacts).stdout.splitlines()
+    told = run("generations", "show", "--artifacts", shop.artifacts).stdout.splitlines()
+
+    figures = shown["evaluation"]
+    assert heads.split()[:2] == ["generation", "items"]
+    assert {"validation_mrr", "validation_recall_10", "popularity_mrr"} <= set(heads.split())
+    assert f"{figures['validation_mrr']:.3f}" in lines[-1]
+    assert max(map(len, lines)) < 160
+    for name, value in figures.items():
+        assert any(line.split() == ["evaluation", name, f"{value:.4g}"] for line in told)
+    assert any(line.startswith("created  ") and line.endswith("Z") for line in told)
+    assert not any(line.split()[1:2] == ["ms"] for line in told)
+
+
 def test_rolling_back_is_one_command(shop: Shop, run: Command) -> None:
     """`use` makes an older generation current, and back."""
     first, second = shop.generation_ids
