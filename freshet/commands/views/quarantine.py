@@ -1,8 +1,8 @@
 """`freshet quarantine`: the rejected records, why, and the way back for them."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -76,6 +76,35 @@ class _Wanted:
         )
 
 
+@dataclass(slots=True)
+class _Counts:
+    """How many records there are by reason, and when the newest was rejected."""
+
+    records: Counter[str] = field(default_factory=Counter)
+    newest_ms: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        """How many there are of all reasons."""
+        return self.records.total()
+
+    def seen(self, records: Iterable[QuarantinedRecord]) -> Iterator[QuarantinedRecord]:
+        """Yield the records, and count each."""
+        for record in records:
+            self.records[record.reason] += 1
+            newest = self.newest_ms.get(record.reason, 0)
+            self.newest_ms[record.reason] = max(newest, record.at_ms)
+            yield record
+
+    def text(self) -> str:
+        """Return a line a reason, the most frequent first."""
+        rows = [
+            (reason, f"{number:,}", when(self.newest_ms[reason]))
+            for reason, number in self.records.most_common()
+        ]
+        return table(("reason", "records", "newest"), rows)
+
+
 def _selection(command: F) -> F:
     """Add the options that say which records a command is about."""
     for option in reversed(
@@ -134,12 +163,19 @@ def quarantine_list(  # noqa: PLR0913  # the options of the command
     limit: int | None,
     as_json: bool,
 ) -> None:
-    """List the quarantined records, oldest first."""
+    """List the quarantined records, oldest first, below their number by reason."""
     wanted = _Wanted(store, kafka, reasons, since, until)
-    found = deque(wanted.records(begin(config_file).stream()), maxlen=limit)
+    counts = _Counts()
+    found = deque(counts.seen(wanted.records(begin(config_file).stream())), maxlen=limit)
     if as_json:
         write_lines(msgspec.json.encode(entry).decode() for entry in found)
         return
+    if not found:
+        click.echo("nothing is quarantined")
+        return
+    click.echo(f"{counts.text()}\n")
+    if len(found) < counts.total:
+        click.echo(f"the newest {len(found):,} of {counts.total:,}:")
     columns = ("when", "reason", "source", "partition", "offset", "detail")
     rows = [
         (
@@ -152,7 +188,7 @@ def quarantine_list(  # noqa: PLR0913  # the options of the command
         )
         for entry in found
     ]
-    click.echo(table(columns, rows) if rows else "nothing is quarantined")
+    click.echo(table(columns, rows))
 
 
 @quarantine.command(name="replay")

@@ -48,6 +48,25 @@ def test_the_quarantine_can_be_listed(store: Path, run: Command) -> None:
     )
 
 
+def test_the_list_begins_with_how_many_there_are_by_reason(tmp_path: Path, run: Command) -> None:
+    """The most frequent first, and of all that were chosen, however few are shown."""
+    good = {**CLICK, "ts_ms": NOON_MS}
+    lines = [good, {**good, "query": "#"}, *[{**good, "ts_ms": "soon"}] * 3]
+    log = write_lines(tmp_path / "log.jsonl", lines)
+    store = tmp_path / "store"
+    assert run("stream", "--store", store, "--source", f"file:{log}").returncode == 0
+
+    told = run("quarantine", "list", "--store", store, "--limit", 2).stdout.splitlines()
+    head, most, least, gap, newest, columns, *records = told
+
+    assert head.split() == ["reason", "records", "newest"]
+    assert most.split()[:2] == ["malformed", "3"]
+    assert least.split()[:2] == ["empty_query", "1"]
+    assert (gap, newest) == ("", "the newest 2 of 4:")
+    assert columns.split()[:2] == ["when", "reason"]
+    assert [record.split()[2] for record in records] == ["malformed"] * 2
+
+
 @pytest.fixture
 def tight(tmp_path: Path, run: Command, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A store that was filled under settings that were too tight, and too early."""
