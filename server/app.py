@@ -218,17 +218,13 @@ class RetrievalServer:
 
     def start(self) -> bool:
         """Listen, load the current generation and begin to watch; return whether the
-        server is ready.
+        server is ready. One without a generation that is fit waits for one.
 
         Raises:
             ArtifactsMissing: the artifacts folder is something else.
             PortBusy: something else listens on the address.
             ListenFailed: the address cannot be listened on for another reason.
             SettingsInvalid: a certificate cannot be used.
-            ModelError: the current generation is missing or corrupt, and no other is
-                fit.
-            ServerError: it failed its canary queries, likewise.
-            OSError: it cannot be read, likewise.
         """
         check_artifacts(self._artifacts_path)
         # Before gRPC's names of its methods lie over the service's own.

@@ -42,6 +42,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "generation_refused": "FreshetSwapRefused",
     "started_from_fallback": "FreshetSwapRefused",
     "fallback_refused": "FreshetSwapRefused",
+    "waiting_for_fit_generation": "FreshetServerNotReady",
     "request_failed": "FreshetServerErrors",
     "sweep_failed": ERRORS_HEADING,
     "turn_failed": ERRORS_HEADING,

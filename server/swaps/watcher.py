@@ -10,7 +10,7 @@ from collections.abc import Callable
 from threading import Event, Thread
 
 from model.artifact.store import ArtifactStore
-from model.errors import ArtifactError, GenerationCorrupt, GenerationMissing, ModelError
+from model.errors import ArtifactError, ModelError
 from server.errors import GenerationShrunk, ServerError
 from server.live import LiveGeneration
 from server.metrics.answering import ServerMetrics
@@ -96,23 +96,14 @@ class GenerationWatcher:
 
     def load_first(self) -> bool:
         """Load what `CURRENT` names, before watching, or else the newest generation
-        that is fit; return False if there is no `CURRENT` yet.
+        that is fit; return False if there is none, which is waited for.
 
-        Raises:
-            ModelError: it is missing or corrupt, or `CURRENT` is, and there is no other
-                that is fit.
-            ServerError: it failed its canary queries, likewise.
-            OSError: it cannot be read, likewise.
+        A `CURRENT` that cannot be served is refused, as `poll` refuses it.
         """
         try:
             return self._load_wanted()
         except (ModelError, ServerError, OSError, MemoryError) as error:
-            if self._loaded_fallback(error):
-                return True
-            if isinstance(error, GenerationMissing | GenerationCorrupt):
-                advice = "go back with `freshet generations use ID`, or train again"
-                raise type(error)(f"{error}; {advice}") from error
-            raise
+            return self._loaded_fallback(error)
 
     def _load_wanted(self) -> bool:
         wanted = self._store.current_id()
@@ -148,8 +139,8 @@ class GenerationWatcher:
         return True
 
     def _loaded_fallback(self, error: Exception) -> bool:
-        """Load the best generation that is fit instead of the wanted one, and keep
-        saying that the wanted one is refused.
+        """Load the best generation that is fit instead of the wanted one; return False
+        if there is none. Keep saying that the wanted one is refused.
         """
         try:
             wanted = self._store.current_id()
@@ -165,6 +156,13 @@ class GenerationWatcher:
             logger.error("started_from_fallback generation=%s wanted=%s", generation_id, wanted)
             self._refuse(wanted or "", files, error)
             return True
+        self._refuse(wanted or "", files, error)
+        logger.error(
+            "waiting_for_fit_generation artifacts=%s next_step=`freshet train --store STORE "
+            "--artifacts %s` makes one, which is taken without a restart",
+            self._store.root,
+            self._store.root,
+        )
         return False
 
     def _passed_ids(self) -> list[str]:

@@ -23,7 +23,7 @@ class Watching(Protocol):
         """The generation that is being loaded; empty: none is."""
 
     def load_first(self) -> bool:
-        """Make a generation live; return False if there is none."""
+        """Make a generation live; return False if there is none that can be."""
 
     def start(self) -> None:
         """Begin to watch."""

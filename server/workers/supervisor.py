@@ -124,8 +124,7 @@ class Supervisor:
 
         Raises:
             ServerError: as `RetrievalServer.start`, or a worker cannot begin.
-            ModelError: as `RetrievalServer.start`.
-            OSError: likewise.
+            OSError: the address cannot be kept.
         """
         check_artifacts(self._artifacts_path)
         try:

@@ -12,13 +12,18 @@ import pytest
 from grpc_health.v1 import health_pb2
 from prometheus_client import CollectorRegistry
 
-from freshet_client import RetrievalClient, ServerUnreachable
-from model.errors import GenerationCorrupt, GenerationMissing
+from freshet_client import NoGeneration, RetrievalClient, ServerUnreachable
 from protos import retrieval_v1_pb2 as retrieval_pb
-from server.app import RetrievalServer
+from server.app import NEWEST_HEALTH, RetrievalServer
 from server.errors import ArtifactsMissing, ListenFailed, PortBusy
 from server.settings import ServerSettings
-from testing.retrieval_server import DEADLINE_SECONDS, Serve, wait_until, watch_health
+from testing.retrieval_server import (
+    DEADLINE_SECONDS,
+    Serve,
+    check_health,
+    wait_until,
+    watch_health,
+)
 from testing.small_generations import Artifacts, make_catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,24 +116,48 @@ def test_a_server_waits_for_a_folder_that_the_tuner_has_yet_to_make(
         server.stop(grace_seconds=0)
 
 
-def test_a_corrupt_start_leaves_nothing_behind(artifacts: Artifacts, free_port: object) -> None:
-    """A server that cannot start from what is current says why and frees its port."""
+def test_a_server_that_has_bad_generations_alone_waits_for_the_next(
+    artifacts: Artifacts, serve: Serve
+) -> None:
+    """It answers health and calls that it has none, and takes the next one that is fit
+    without a restart.
+    """
     artifacts.damage(artifacts.publish(make_catalogue(30, ["lamp"])))
-    server = make_server(artifacts.root)
+    running = serve()
 
-    with pytest.raises(GenerationCorrupt, match="sha256"):
-        server.start()
+    assert running.metric("freshet_server_ready") == 0
+    assert running.metric("freshet_server_newest_refused") == 1
+    for service in ("", NEWEST_HEALTH):
+        assert check_health(running.address, service) == health_pb2.HealthCheckResponse.NOT_SERVING
+    with running.client() as client:
+        freshness = client.freshness()
+        assert not freshness.ready
+        assert "sha256" in freshness.last_refusal
+        with pytest.raises(NoGeneration):
+            client.retrieve("lamp")
+
+        artifacts.publish(make_catalogue(31, ["lamp"]))
+        client.wait_until_ready(DEADLINE_SECONDS)
+        assert client.retrieve("lamp").hits
+    running.wait_for_metric(0, "freshet_server_newest_refused")
+    assert check_health(running.address, NEWEST_HEALTH) == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_a_start_that_fails_leaves_nothing_behind(artifacts: Artifacts) -> None:
+    """A server that cannot listen for HTTP says so and frees its port of gRPC."""
+    artifacts.publish(make_catalogue(30, ["lamp"]))
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        busy = f"127.0.0.1:{other.getsockname()[1]}"
+        settings = ServerSettings(listen="127.0.0.1:0", http_address=busy)
+        server = RetrievalServer(settings, artifacts.root, CollectorRegistry())
+
+        with pytest.raises(PortBusy):
+            server.start()
 
     assert server.wait(0)
     assert not accepts(server.address)
-
-
-def test_a_pointer_to_nothing_is_refused_at_the_start(artifacts: Artifacts) -> None:
-    """`CURRENT` naming a generation that is not there is an error at the start."""
-    artifacts.use("20260101T000000Z-abcdef")
-
-    with pytest.raises(GenerationMissing, match="20260101T000000Z-abcdef"):
-        make_server(artifacts.root).start()
 
 
 def test_a_stop_lets_a_request_under_way_finish(

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from model.artifact.index.engine import load_engine
 from model.artifact.manifest import MANIFEST_NAME
 from model.artifact.overlay.folder import OverlayFolder
-from model.errors import ArtifactError, GenerationCorrupt, GenerationMissing
+from model.errors import GenerationCorrupt
 from server.metrics.answering import ServerMetrics
 from server.metrics.overlay import OverlayMetrics
 from server.settings import ServerSettings
@@ -449,36 +449,58 @@ def test_a_start_never_falls_back_to_what_the_gate_refused(
     judged = make_catalogue(30, ["lamp"])
     judged.passed_gate = False
     artifacts.write(judged)
-    artifacts.damage(artifacts.publish(make_catalogue(31, ["lamp"])))
+    damaged = artifacts.publish(make_catalogue(31, ["lamp"]))
+    artifacts.damage(damaged)
 
-    with pytest.raises(GenerationCorrupt):
-        watched.watcher.load_first()
+    assert watched.watcher.load_first() is False
+    watched.watcher.poll()
 
-
-def test_a_corrupt_first_generation_is_raised(artifacts: Artifacts, watched: Watched) -> None:
-    """At the start there is nothing to fall back on, so what is wrong is said."""
-    artifacts.damage(artifacts.publish(make_catalogue(30, ["lamp"])))
-
-    with pytest.raises(
-        GenerationCorrupt, match=r"sha256.*; go back with `freshet generations use ID`"
-    ):
-        watched.watcher.load_first()
+    assert watched.live_id is None
+    assert watched.watcher.refused_id == damaged
 
 
-def test_a_missing_first_generation_is_raised(artifacts: Artifacts, watched: Watched) -> None:
-    """`CURRENT` naming nothing is an error at the start."""
-    artifacts.use(UNKNOWN_ID)
+@pytest.mark.parametrize(
+    ("what", "reason", "words"),
+    [
+        ("corrupt", RefusalReason.CORRUPT, "sha256"),
+        ("missing", RefusalReason.MISSING, UNKNOWN_ID),
+        ("rubbish", RefusalReason.POINTER, "CURRENT does not hold a generation id"),
+    ],
+)
+def test_a_start_with_bad_generations_alone_waits_for_the_next(
+    artifacts: Artifacts,
+    watched: Watched,
+    caplog: pytest.LogCaptureFixture,
+    what: str,
+    reason: RefusalReason,
+    words: str,
+) -> None:
+    """What is wrong is counted, told and logged with what to do; the next generation
+    that is fit goes live by itself.
+    """
+    for number in (1, 2):
+        artifacts.damage(artifacts.publish(made_at(number, 30)))
+    if what == "missing":
+        artifacts.use(UNKNOWN_ID)
+    if what == "rubbish":
+        (artifacts.root / "CURRENT").write_text("rubbish")
 
-    with pytest.raises(GenerationMissing, match=UNKNOWN_ID):
-        watched.watcher.load_first()
+    assert watched.watcher.load_first() is False
+    for _ in range(3):
+        watched.watcher.poll()
 
+    assert watched.live_id is None
+    assert words in watched.watcher.last_refusal
+    assert watched.refusals(reason) == 1
+    assert watched.registry.get_sample_value("freshet_server_newest_refused") == 1
+    assert caplog.text.count("waiting_for_fit_generation") == 1
+    assert f"--artifacts {artifacts.root}` makes one" in caplog.text
 
-def test_rubbish_in_the_first_pointer_is_raised(artifacts: Artifacts, watched: Watched) -> None:
-    """`CURRENT` that holds no id is an error at the start."""
-    (artifacts.root / "CURRENT").write_text("rubbish")
-
-    with pytest.raises(ArtifactError, match="CURRENT"):
-        watched.watcher.load_first()
+    third = artifacts.publish(made_at(3, 30))
+    watched.watcher.poll()
+    assert watched.live_id == third
+    assert watched.watcher.last_refusal == ""
+    assert watched.registry.get_sample_value("freshet_server_newest_refused") == 0
 
 
 def test_a_flip_during_the_first_load_is_followed(

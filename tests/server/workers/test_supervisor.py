@@ -175,6 +175,21 @@ def test_a_wrong_generation_reaches_none(pair: Pair) -> None:
     wait_until(lambda: pair.live() == {good}, "both have the good one")
 
 
+def test_workers_that_have_bad_generations_alone_wait_for_the_next(artifacts: Artifacts) -> None:
+    """As one server does; both take it without a restart."""
+    artifacts.damage(artifacts.publish(make_catalogue(60, QUERIES)))
+    with two_workers(artifacts) as waiting:
+        pids = waiting.pids()
+        assert waiting.metric("freshet_server_ready") == 0
+        assert waiting.metric("freshet_server_newest_refused") == 1
+
+        good = artifacts.publish(make_catalogue(70, QUERIES))
+        wait_until(lambda: waiting.metric("freshet_server_ready") == 1, "both are ready")
+
+        assert waiting.live() == {good}
+        assert waiting.pids() == pids
+
+
 def test_a_worker_that_is_killed_comes_back(pair: Pair) -> None:
     """Calls fail as its connections break, and none after that: the other answers, and
     the new one has what is live from its first call on, though its folder is gone.
