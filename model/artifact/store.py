@@ -82,7 +82,7 @@ class ArtifactStore:
         if not _ID_PATTERN.fullmatch(text):
             raise ArtifactError(
                 f"{self.root / 'CURRENT'} does not hold a generation id; "
-                "choose one with `freshet generations use ID`"
+                f"choose one with `freshet generations use ID --artifacts {self.root}`"
             )
         return text
 

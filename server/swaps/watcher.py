@@ -294,7 +294,7 @@ def _pointer_gone(store: ArtifactStore) -> ArtifactError:
         )
     return ArtifactError(
         f"{store.root / POINTER_NAME} is gone, and this server answers on from what it has; "
-        "choose a generation with `freshet generations use ID`"
+        f"choose a generation with `freshet generations use ID --artifacts {store.root}`"
     )
 
 

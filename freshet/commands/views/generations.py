@@ -10,7 +10,7 @@ import click
 from google.protobuf import json_format
 
 from freshet.process import CommandError
-from freshet.stores.artifacts import existing_artifacts
+from freshet.stores.artifacts import damage_of, existing_artifacts
 from freshet.terminal import options
 from freshet.terminal.output import named_values, table
 from model.artifact.store import ArtifactStore, Pin
@@ -41,18 +41,28 @@ def generations() -> None:
 
 @generations.command(name="list")
 @options.artifacts_option
+@click.option(
+    "--verify",
+    "reads_all",
+    is_flag=True,
+    help="Read every file, as a server does: without, damage that keeps names and sizes is "
+    "not seen.",
+)
 @options.json_option
-def generations_list(*, artifacts: Path, as_json: bool) -> None:
+def generations_list(*, artifacts: Path, reads_all: bool, as_json: bool) -> None:
     """List the generations, oldest first; * marks the current one, P a pinned one.
 
-    `freshet generations show ID` has all figures of one.
+    One whose files are missing, of another size or, with --verify, of other content is
+    damaged: no server takes it. `freshet generations show ID` has all figures of one.
     """
     store = existing_artifacts(artifacts)
     current, pinned = _current_id(store), _pinned_id(store)
     found = {name: _manifest_or_problem(store, name) for name in store.generation_ids()}
+    damage = {name: damage_of(store, name, reads_all=reads_all) for name in found}
     if as_json:
         entries = [
-            _list_entry(name, each, is_current=name == current) | {"pinned": name == pinned}
+            _list_entry(name, each, is_current=name == current)
+            | {"pinned": name == pinned, "damage": damage[name]}
             for name, each in found.items()
         ]
         click.echo(json.dumps(entries))
@@ -60,7 +70,8 @@ def generations_list(*, artifacts: Path, as_json: bool) -> None:
     if not found:
         raise CommandError(f"{artifacts} has no generation yet; make one with `freshet train`")
     rows = [
-        (_mark(name, current, pinned), name, *_list_cells(each)) for name, each in found.items()
+        (_mark(name, current, pinned), name, *_list_cells(each, damage[name]))
+        for name, each in found.items()
     ]
     click.echo(table(("", "generation", "items", "queries", *_LISTED_FIGURES, "gate"), rows))
 
@@ -222,10 +233,12 @@ def _list_entry(
     return _summary(found, is_current=is_current)
 
 
-def _list_cells(found: Generation | str) -> tuple[str, ...]:
+def _list_cells(found: Generation | str, damage: str) -> tuple[str, ...]:
     if isinstance(found, str):
         return "", "", *("" for _ in _LISTED_FIGURES), f"unreadable: {found}"
     gate = "passed" if found.gate.passed else f"refused: {'; '.join(found.gate.reasons)}"
+    if damage:
+        gate = f"damaged: {damage}"
     figures = (
         f"{found.evaluation[name]:.3f}" if name in found.evaluation else ""
         for name in _LISTED_FIGURES

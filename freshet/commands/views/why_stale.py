@@ -12,12 +12,14 @@ from freshet.diagnosis.options import process_options
 from freshet.diagnosis.processes import ProcessStatus, Targets
 from freshet.diagnosis.stages import Verdict, judge
 from freshet.diagnosis.status import read_status
+from freshet.diagnosis.steps import ANOTHER_GENERATION
 from freshet.process import CommandError
 from freshet.terminal import options
 from freshet.terminal.output import duration, printable, table, when
 
 if TYPE_CHECKING:
     from freshet.diagnosis.lookup import Found
+    from model.artifact.store import ArtifactStore
 
 Document = dict[str, object]
 
@@ -161,7 +163,7 @@ def _verdict_of(found: "Found", first_page: int, *, is_item: bool) -> str:
 def _of_generation(
     artifacts: Path, generation_id: str, processes: Sequence[ProcessStatus]
 ) -> tuple[Document, list[str]]:
-    from freshet.stores.artifacts import existing_artifacts  # noqa: PLC0415  # as above
+    from freshet.stores.artifacts import damage_of, existing_artifacts  # noqa: PLC0415  # as above
     from model.errors import ModelError  # noqa: PLC0415
 
     store = existing_artifacts(artifacts)
@@ -171,13 +173,21 @@ def _of_generation(
         current: str | None = store.current_id()
     except ModelError as error:
         current = str(error)
+    is_there = generation_id in store.generation_ids()
+    damage = damage_of(store, generation_id, reads_all=True) if is_there else ""
     if servers and len(serving) == len(servers):
         said, step = "every server answers from it", "nothing"
-    elif generation_id not in store.generation_ids():
+        if damage:
+            said = f"{said}, and one that starts anew cannot: {damage}"
+            step = _instead_of(store, generation_id, current)
+    elif not is_there:
         said = "it is not there: it was pruned, or never finished"
-        step = "`freshet generations list` says which there are"
+        step = f"`freshet generations list --artifacts {artifacts}` says which there are"
+    elif damage:
+        said = f"it is {'current, and ' if generation_id == current else ''}damaged: {damage}"
+        step = _instead_of(store, generation_id, current)
     else:
-        said, step = _why_not_served(store.manifest(generation_id), generation_id, current, servers)
+        said, step = _why_not_served(store, generation_id, current, servers)
     document: Document = {
         "generation": generation_id,
         "served": bool(servers) and len(serving) == len(servers),
@@ -188,20 +198,34 @@ def _of_generation(
     return document, [f"generation {generation_id}: {said}", f"  next step  {step}"]
 
 
-def _why_not_served(
-    manifest: object, generation_id: str, current: str | None, servers: Sequence[ProcessStatus]
-) -> tuple[str, str]:
-    """Return why a generation that is there is not served, and what to do."""
-    from protos.manifest_v1_pb2 import Generation  # noqa: PLC0415  # as above
+def _instead_of(store: "ArtifactStore", generation_id: str, current: str | None) -> str:
+    """Return what to do about a damaged generation."""
+    from freshet.stores.artifacts import whole_generation  # noqa: PLC0415  # as above
 
-    assert isinstance(manifest, Generation)  # noqa: S101  # what the store reads
+    whole, where = whole_generation(store, but=generation_id), f"--artifacts {store.root}"
+    if whole and whole == current:
+        return f"nothing: {whole} is current, and whole"
+    if whole:
+        return f"`freshet generations use {whole} {where}`, which is whole"
+    unpin = f"`freshet generations unpin {where}`; " if store.pin() is not None else ""
+    return f"{unpin}no other is whole: `freshet train --store STORE {where}` makes one"
+
+
+def _why_not_served(
+    store: "ArtifactStore",
+    generation_id: str,
+    current: str | None,
+    servers: Sequence[ProcessStatus],
+) -> tuple[str, str]:
+    """Return why a generation that is there and whole is not served, and what to do."""
+    manifest, where = store.manifest(generation_id), f"--artifacts {store.root}"
     if not manifest.gate.passed and generation_id != current:
         reasons = "; ".join(manifest.gate.reasons)
         return f"the gate refused it: {reasons}", "see what changed in events or catalogue"
     if generation_id != current:
         newer = current is not None and current > generation_id
         kind = "a newer one" if newer else "another one"
-        return f"{kind} is current: {current}", f"`freshet generations use {generation_id}`"
+        return f"{kind} is current: {current}", f"`freshet generations use {generation_id} {where}`"
     for server in servers:
         if server.facts.get("waits_for_overlay") == generation_id:
             return (
@@ -211,11 +235,11 @@ def _why_not_served(
         if server.facts.get("newest_refused"):
             return (
                 f"{server.name} refused it: {server.facts.get('last_refusal')}",
-                "train again, or `freshet generations use ID` with an earlier one",
+                ANOTHER_GENERATION,
             )
     answering = [each for each in servers if each.facts]
     if not answering:
-        return "it is current, and no server answers", "start `freshet serve`"
+        return "it is current, and no server answers", f"start `freshet serve {where}`"
     return (
         "it is current, and not every server has taken it",
         "wait a moment; a server that never does sees another artifacts folder than this one",

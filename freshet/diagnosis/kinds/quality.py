@@ -36,8 +36,8 @@ def quality_problems(facts: Facts) -> list[Problem]:
         Problem(
             text=f"answers to the newest clicks are worse than those of the generations before: "
             f"{lost}",
-            step="compare `freshet generations show ID` of the newest generations; "
-            "`freshet generations pin ID` keeps a good one live",
+            step="compare `freshet generations show ID --artifacts DIR` of the newest "
+            "generations; `freshet generations pin ID --artifacts DIR` keeps a good one live",
             runbook="FreshetQualityDropped",
         )
     ]

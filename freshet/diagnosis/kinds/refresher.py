@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from freshet.diagnosis.kinds.answering import answer_of, down
 from freshet.diagnosis.processes import Facts, Problem, ProcessStatus
+from freshet.diagnosis.steps import ANOTHER_GENERATION
 from freshet.probe import Samples, Scrape, label, total
 
 _PASSES_BY_ITSELF = {"replay", "burst"}
@@ -20,7 +21,7 @@ _MOST_CATCHING_UP_SECONDS = 300.0
 _STEPS = {
     "publish": "free space in the artifacts folder, or give this user the right to write there",
     "feed": "look at the disk of the store, and at this user's right to read it",
-    "generation": "see what became of what CURRENT names: `freshet generations list`",
+    "generation": ANOTHER_GENERATION,
     "gap": "the next generation mends it; where it does not come, look at the tuner",
     "clock": "see whether NTP runs on this machine and the stream's",
     "graph": "look at the stream: it does not run, or is behind",

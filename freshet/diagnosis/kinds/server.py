@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from freshet.diagnosis.kinds.answering import answer_of, down
 from freshet.diagnosis.processes import Facts, Problem, ProcessStatus
+from freshet.diagnosis.steps import ANOTHER_GENERATION
 from freshet.probe import TIMEOUT_SECONDS, Samples, Scrape, label, total
 from freshet.terminal.output import duration
 
@@ -150,7 +151,7 @@ def _not_ready(status: ProcessStatus) -> Problem:
     return Problem(
         text=f"no generation is live yet{f': {refusal}' if refusal else ''}",
         step=(
-            "put an earlier generation back with `freshet generations use ID`, or train again"
+            f"{ANOTHER_GENERATION}; the server takes it by itself"
             if refusal
             else "let the tuner make a first generation, which the server takes by itself"
         ),
@@ -169,7 +170,7 @@ def _refused(facts: Facts) -> list[Problem]:
             Problem(
                 text=f"it refuses the newest generation and keeps an older one: "
                 f"{facts['last_refusal']}",
-                step="train again, or `freshet generations use ID` with an earlier one",
+                step=ANOTHER_GENERATION,
                 runbook="FreshetSwapRefused",
             )
         )
@@ -241,8 +242,8 @@ def _drift(facts: Facts) -> list[Problem]:
         Problem(
             text=f"its generation has {overlap:.0%} of the first pages in common with the one "
             "before",
-            step="compare the two with `freshet generations show ID`; `freshet generations use "
-            "ID` puts the one before back",
+            step="compare the two with `freshet generations show ID --artifacts DIR`; `freshet "
+            "generations use ID --artifacts DIR` puts the one before back",
             runbook="FreshetGenerationDrift",
         )
     ]

@@ -1,9 +1,13 @@
 """Tests of `freshet generations`."""
 
 import json
+import re
+import shlex
 import shutil
 from pathlib import Path
 
+from freshet.diagnosis.steps import ANOTHER_GENERATION
+from testing.small_generations import Artifacts
 from tests.freshet.commands.conftest import Shop
 from tests.freshet.conftest import Command
 
@@ -89,6 +93,34 @@ def test_a_pointer_that_names_nothing_can_be_mended(
         "before": None,
         "pinned": False,
     }
+
+
+def test_the_step_for_what_cannot_be_used_helps(shop: Shop, tmp_path: Path, run: Command) -> None:
+    """As `freshet status` says it: which are whole, and one of them is put live. What
+    keeps its size is found by --verify alone, a missing file without.
+    """
+    artifacts = Artifacts(tmp_path / "artifacts")
+    shutil.copytree(shop.artifacts, artifacts.root, dirs_exist_ok=True)
+    first, second = shop.generation_ids
+    artifacts.damage(second, "encoder.query.out_weight.npy")
+    look, use, train = (
+        shlex.split(each.replace("DIR", str(artifacts.root)))
+        for each in re.findall(r"`freshet ([^`]+)`", ANOTHER_GENERATION)
+    )
+
+    unread = json.loads(run(*look[:-1], "--json").stdout)
+    told, table = json.loads(run(*look, "--json").stdout), run(*look).stdout
+    (whole,) = [each["generation_id"] for each in told if not each["damage"]]
+    used = run(*(whole if word == "ID" else word for word in use))
+
+    assert [each["damage"] for each in unread] == ["", ""]
+    assert "out_weight.npy does not have the sha256" in told[1]["damage"]
+    assert "damaged: " in table.splitlines()[2]
+    assert (used.returncode, whole) == (0, first)
+    assert artifacts.store.current_id() == first
+    assert train[0] == "train"
+    (artifacts.store.generation_path(second) / "encoder.query.out_weight.npy").unlink()
+    assert "is missing" in run(*look[:-1]).stdout
 
 
 def test_a_generation_that_is_not_there_is_named(shop: Shop, run: Command) -> None:

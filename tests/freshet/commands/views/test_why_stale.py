@@ -1,6 +1,9 @@
 """Tests of `freshet why-stale`."""
 
 import json
+import re
+import shlex
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from model.artifact.overlay.segment import Claim
 from stream.clock import now_ms
 from testing.overlays import overlay_rows
 from testing.small_generations import DIM, Artifacts, Catalogue, make_catalogue
+from tests.freshet.commands.conftest import Shop
 from tests.freshet.conftest import Command
 
 NOBODY = "127.0.0.1:1"
@@ -158,6 +162,53 @@ def test_a_generation_says_why_it_is_not_served(run: Command, artifacts: Artifac
     assert causes[second] == "it is current, and no server answers"
     assert "the gate refused it" in str(causes[third])
     assert "it is not there" in str(causes["20260101T000000Z-abcdef"])
+
+
+def _commands(step: str) -> list[list[str]]:
+    """Return the commands that a step names."""
+    return [shlex.split(each) for each in re.findall(r"`freshet ([^`]+)`", step)]
+
+
+def test_what_is_said_of_a_damaged_generation_helps(run: Command, artifacts: Artifacts) -> None:
+    """The one that is current makes way for one that is whole, and no step is left."""
+    first, second = artifacts.store.generation_ids()
+    artifacts.damage(second)
+
+    _, told = _item(run, artifacts, "--generation", second)
+    (command,) = _commands(str(told["next_step"]))
+    followed = run(*command)
+    _, after = _item(run, artifacts, "--generation", first)
+    _, damaged = _item(run, artifacts, "--generation", second)
+
+    assert str(told["cause"]).startswith("it is current, and damaged: ")
+    assert "sha256" in str(told["cause"])
+    assert followed.returncode == 0
+    assert after["current"] == first
+    assert after["next_step"] == f"start `freshet serve --artifacts {artifacts.root}`"
+    assert damaged["next_step"] == f"nothing: {first} is current, and whole"
+
+
+def test_where_no_generation_is_whole_training_helps(
+    run: Command, shop: Shop, tmp_path: Path
+) -> None:
+    """Also where a damaged one is pinned, which would keep the new one back."""
+    artifacts = Artifacts(tmp_path / "artifacts")
+    shutil.copytree(shop.artifacts, artifacts.root, dirs_exist_ok=True)
+    first, second = shop.generation_ids
+    for name in (first, second):
+        artifacts.damage(name, "encoder.query.out_weight.npy")
+    assert run("generations", "pin", second, "--artifacts", artifacts.root).returncode == 0
+
+    _, told = _item(run, artifacts, "--generation", second)
+    for command in _commands(str(told["next_step"])):
+        filled = [str(shop.store) if word == "STORE" else word for word in command]
+        shortened = ["--budget", "5s"] if filled[0] == "train" else []
+        assert run(*filled, *shortened).returncode == 0
+    third = artifacts.store.current_id()
+    _, after = _item(run, artifacts, "--generation", str(third))
+
+    assert third not in (first, second)
+    assert after["cause"] == "it is current, and no server answers"
 
 
 def test_a_name_needs_the_folder(run: Command) -> None:
