@@ -62,8 +62,9 @@ def _no_answer(kind: str, address: str, error: Exception) -> Problem:
         "something accepts connections there and does not answer: it is frozen, stopped, or has no "
         f"CPU; look at the process, and restart it (freshet {_command(kind)})"
         if is_late
-        else f"look at its last line of log, which says why it ended, and start it again "
-        f"(freshet {_command(kind)}); or give its address, if it is another"
+        else f"look at its last line of log, which says why it ended unless something killed it "
+        f"(dmesg), and start it again (freshet {_command(kind)}); or give its address, if it is "
+        "another"
     )
     text = f"no metrics at {address}: {cause_of(error)}"
     return Problem(text=text, step=step, runbook="FreshetProcessDown")
@@ -143,5 +144,9 @@ def _clock(ahead_seconds: float | None) -> list[Problem]:
 
 
 def _command(kind: str) -> str:
-    commands: Mapping[str, str] = {"tuner": "tune", "refresher": "refresh", "server": "serve"}
+    commands: Mapping[str, str] = {
+        "tuner": "tune",
+        "refresher": "refresh, or freshet tune where its --fresh-every runs it",
+        "server": "serve",
+    }
     return commands.get(kind, kind)

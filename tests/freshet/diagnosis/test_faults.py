@@ -304,7 +304,7 @@ FAULTS: dict[str, tuple[Callable[[ToldShop], None], str, str, tuple[str, ...]]] 
         lambda shop: shop.kill("stream-2"),
         "stream 2",
         "FreshetProcessDown",
-        ("last line of log",),
+        ("last line of log", "unless something killed it (dmesg)"),
     ),
     "disk nearly full": (
         _disk_nearly_full,
@@ -318,7 +318,12 @@ FAULTS: dict[str, tuple[Callable[[ToldShop], None], str, str, tuple[str, ...]]] 
         "FreshetTunerBlocked",
         ("StoreUnreadable", "checksum mismatch"),
     ),
-    "refresher dead": (_refresher_dead, "refresher", "FreshetProcessDown", ("freshet refresh",)),
+    "refresher dead": (
+        _refresher_dead,
+        "refresher",
+        "FreshetProcessDown",
+        ("freshet refresh", "freshet tune where its --fresh-every runs it"),
+    ),
     "sink dead": (
         lambda shop: shop.kill("sink"),
         "sink",
