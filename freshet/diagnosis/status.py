@@ -13,6 +13,7 @@ from freshet.diagnosis.kinds.sink import sink_status
 from freshet.diagnosis.kinds.stream import stream_status
 from freshet.diagnosis.kinds.tuner import tuner_status
 from freshet.diagnosis.processes import Problem, ProcessStatus, Targets
+from freshet.diagnosis.steps import with_first_step
 from freshet.probe import TIMEOUT_SECONDS, Samples, Scrape, gather, scrape
 from freshet.terminal.output import duration
 
@@ -71,7 +72,9 @@ def look_at(targets: Targets, seconds: float = TIMEOUT_SECONDS) -> Look:
     ]
     servers = [_with_old_snapshot(server, streams) for server in servers]
     tuner = tuner_status(targets.tuner, found[targets.tuner], now)
+    servers = [with_first_step(server, streams, tuner) for server in servers]
     refresher = refresher_status(targets.refresher, found[targets.refresher], servers, tuner)
+    refresher = with_first_step(refresher, streams, tuner)
     optional = [
         status_of(name, address, found[address], now)
         for kind, addresses, status_of in (

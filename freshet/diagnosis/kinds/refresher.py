@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from freshet.diagnosis.kinds.answering import answer_of, down
 from freshet.diagnosis.processes import Facts, Problem, ProcessStatus
-from freshet.diagnosis.steps import ANOTHER_GENERATION
+from freshet.diagnosis.steps import ANOTHER_GENERATION, FIRST_GENERATION
 from freshet.probe import Samples, Scrape, label, total
 
 _PASSES_BY_ITSELF = {"replay", "burst"}
@@ -25,7 +25,7 @@ _STEPS = {
     "gap": "the next generation mends it; where it does not come, look at the tuner",
     "clock": "see whether NTP runs on this machine and the stream's",
     "graph": "look at the stream: it does not run, or is behind",
-    "no_generation": "let the tuner make a first generation: feed events",
+    "no_generation": FIRST_GENERATION,
     "failed": "a defect: the log has the traceback; it is tried again by itself",
 }
 """What to do, by why it is behind."""

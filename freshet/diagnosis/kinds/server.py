@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from freshet.diagnosis.kinds.answering import answer_of, down
 from freshet.diagnosis.processes import Facts, Problem, ProcessStatus
-from freshet.diagnosis.steps import ANOTHER_GENERATION
+from freshet.diagnosis.steps import ANOTHER_GENERATION, FIRST_GENERATION
 from freshet.probe import TIMEOUT_SECONDS, Samples, Scrape, label, total
 from freshet.terminal.output import duration
 
@@ -151,9 +151,7 @@ def _not_ready(status: ProcessStatus) -> Problem:
     return Problem(
         text=f"no generation is live yet{f': {refusal}' if refusal else ''}",
         step=(
-            f"{ANOTHER_GENERATION}; the server takes it by itself"
-            if refusal
-            else "let the tuner make a first generation, which the server takes by itself"
+            f"{ANOTHER_GENERATION}; the server takes it by itself" if refusal else FIRST_GENERATION
         ),
         runbook="FreshetServerNotReady",
     )

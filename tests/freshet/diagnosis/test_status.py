@@ -1,6 +1,8 @@
 """Tests of asking other processes how they are."""
 
+import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -239,6 +241,64 @@ def test_a_refresher_that_died_is_missed_where_answers_have_an_overlay(
     assert not refresher.up
     assert refresher.is_wanted
     assert "no metrics at" in refresher.problem
+
+
+def _no_generation(free_port: Callable[[], int], tmp_path: Path) -> tuple[ExitStack, Addresses]:
+    """Return a server and a refresher that wait for a first generation, with a stream
+    and a tuner to be told of.
+    """
+    stack, at = ExitStack(), [f"127.0.0.1:{free_port()}" for _ in range(4)]
+    registry, refresher = CollectorRegistry(), CollectorRegistry()
+    waits = Trouble(Behind.NO_GENERATION, "no generation is live yet: see the tuner")
+    RefresherMetrics(refresher).behind(waits, gaps=0, clock_ahead_seconds=0.0)
+    retrieval = RetrievalServer(ServerSettings(listen="127.0.0.1:0"), tmp_path, registry)
+    stack.callback(retrieval.stop, grace_seconds=0)
+    retrieval.start()
+    for address, each in ((at[2], refresher), (at[3], registry)):
+        stack.enter_context(metrics_endpoint(address, each))
+    return stack, Addresses(
+        stream=at[0], tuner=at[1], refresher=at[2], server=at[3], target=retrieval.address
+    )
+
+
+def test_what_a_first_generation_waits_for_is_said(
+    free_port: Callable[[], int], tmp_path: Path
+) -> None:
+    """A tuner that does not run, events, its next try, or the training that runs: by
+    the server and by the refresher.
+    """
+    stack, addresses = _no_generation(free_port, tmp_path)
+    graph, tuning = CollectorRegistry(), CollectorRegistry()
+    stream, tuner = StreamMetrics(graph), TunerMetrics(tuning)
+    said: list[str] = []
+
+    def ask() -> None:
+        found = _asked(addresses)
+        steps = {found[name].problems[0].step for name in ("server", "refresher")}
+        said.extend(steps)
+
+    with stack:
+        stack.enter_context(metrics_endpoint(addresses.stream, graph))
+        ask()
+        stack.enter_context(metrics_endpoint(addresses.tuner, tuning))
+        tuner.started(600.0)
+        ask()
+        stream.set_freshness(watermark_ms=now_ms() - 1000, lag=Lag(), clock_offset_seconds=0.0)
+        ask()
+        tuner.failed(reason="TrainingRefused", now_seconds=time.time(), run_seconds=1.0)
+        ask()
+        tuner.run_began(time.time() - 40)
+        ask()
+
+    words = (
+        "start the tuner",
+        "feed events",
+        "first run",
+        "TrainingRefused",
+        "first training has run for",
+    )
+    assert len(said) == len(words)
+    assert all(word in each for word, each in zip(words, said, strict=True))
 
 
 def test_a_server_says_how_many_of_its_workers_live() -> None:
