@@ -1,6 +1,6 @@
-"""How processes are, as text: all that is known of them, or as fits on one screen."""
+"""How processes are, as text: a block each, or as fits on one screen."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
@@ -15,9 +15,62 @@ _NAME_WIDTH = 22
 _PROCESS_WIDTH = 11
 
 
-def full_text(processes: Sequence[ProcessStatus]) -> str:
-    """Return all that is known, a block a process."""
-    return "\n".join([f"{headline(processes)}\n", *map(_block, processes)])
+# Ages and lags of which 0 is the answer to how fresh it is.
+_TELLING_ZEROS = frozenset(
+    {"behind_seconds", "behind_records", "overlay_age_seconds", "reflected_age_seconds"}
+)
+# Facts of how the inside of a process counts on: they say something beside a fault.
+_INNER = frozenset(
+    {
+        "every_seconds",
+        "mean_item_cosine",
+        "started_age_seconds",
+        "sequence",
+        "rounds",
+        "recomputed",
+        "carried",
+        "objective_seconds",
+        "overlay_sequence",
+        "overlay_segments",
+        "overlay_segment",
+        "swaps",
+        "workers_up",
+        "certified_recall",
+        "watcher_age_seconds",
+    }
+)
+
+
+def full_text(processes: Sequence[ProcessStatus], *, has_all: bool = False) -> str:
+    """Return a block a process: what is wrong, and what there is to know.
+
+    Args:
+        processes: how they are.
+        has_all: also of those that are well what is zero, and how their insides count
+            on; how many values are left out is said otherwise.
+    """
+    shown = {each.name: _shown(each, has_all=has_all) for each in processes}
+    text = "\n".join(
+        [f"{headline(processes)}\n", *(_block(each, shown[each.name]) for each in processes)]
+    )
+    left_out = sum(len(_known(each)) - len(shown[each.name]) for each in processes)
+    return f"{text}\n{left_out} more values: freshet status --all\n" if left_out else text
+
+
+def _known(process: ProcessStatus) -> dict[str, Value]:
+    return {name: value for name, value in process.facts.items() if value is not None}
+
+
+def _shown(process: ProcessStatus, *, has_all: bool) -> dict[str, Value]:
+    """Return the facts that are shown: of a process with a problem all."""
+    known = _known(process)
+    if has_all or process.problems:
+        return known
+    return {
+        name: value
+        for name, value in known.items()
+        if name not in _INNER and (value or name in _TELLING_ZEROS)
+    }
 
 
 def screen(processes: Sequence[ProcessStatus], *, width: int, height: int) -> list[str]:
@@ -40,14 +93,14 @@ def screen(processes: Sequence[ProcessStatus], *, width: int, height: int) -> li
     return [_coloured(line, processes) for line in cut]
 
 
-def _block(process: ProcessStatus) -> str:
+def _block(process: ProcessStatus, facts: Mapping[str, Value]) -> str:
     lines = [f"{process.name:<{_PROCESS_WIDTH}}{_styled(_word(process))}  {process.address}"]
     for problem in process.problems:
         lines.append(printable(problem.text))
         lines.append(printable(f"  next: {problem.step} ({problem.runbook})"))
     if process.note:
         lines.append(printable(process.note))
-    lines += [_as_text(name, value) for name, value in process.facts.items() if value is not None]
+    lines += [_as_text(name, value) for name, value in facts.items()]
     return f"\n{'':<{_PROCESS_WIDTH}}".join(lines) + "\n"
 
 

@@ -37,9 +37,18 @@ _CLEAR, _HOME, _END_OF_LINE, _END_OF_SCREEN = "\x1b[2J", "\x1b[H", "\x1b[K", "\x
 @click.option(
     "--count", type=click.IntRange(min=1), help="Number of looks of --watch [default: no end]."
 )
+@click.option(
+    "--all", "has_all", is_flag=True, help="Show every value, zeros and inner counts too."
+)
 @options.json_option
-def status(
-    targets: Targets, *, watch: bool, every: float | None, count: int | None, as_json: bool
+def status(  # the options of the command
+    targets: Targets,
+    *,
+    watch: bool,
+    every: float | None,
+    count: int | None,
+    has_all: bool,
+    as_json: bool,
 ) -> int:
     """Show every process on one screen, and say what is wrong.
 
@@ -54,6 +63,10 @@ def status(
     freshet status --stream host-1:9101,host-2:9101 --json
     freshet status --watch
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
+    if watch and has_all:
+        raise click.UsageError(
+            "--all is for one look, without --watch", ctx=click.get_current_context()
+        )
     if watch:
         return _watch(targets, _EVERY_SECONDS if every is None else every, count, as_json=as_json)
     if every is not None or count is not None:
@@ -64,7 +77,7 @@ def status(
     if as_json:
         click.echo(json.dumps(_document(processes), indent=2))
     else:
-        click.echo(full_text(processes), nl=False)
+        click.echo(full_text(processes, has_all=has_all), nl=False)
     return _code(processes)
 
 

@@ -5,12 +5,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import click
 from prometheus_client import CollectorRegistry
 
-from freshet.diagnosis.processes import Targets
-from freshet.diagnosis.screen import screen
+from freshet.diagnosis.processes import Problem, ProcessStatus, Targets
+from freshet.diagnosis.screen import full_text, screen
 from freshet.diagnosis.status import read_status
 from freshet.metrics import metrics_endpoint, name_process
 from freshet.probe import Addresses
@@ -46,6 +47,29 @@ def test_the_screen_shows_all_of_them(addresses: Addresses, run: Command) -> Non
     ):
         assert part in screen.stdout
     assert json.loads(as_json.stdout)["tuner"]["facts"]["last_failure_reason"] == "GateRefused"
+
+
+def test_of_what_is_well_zeros_are_left_out() -> None:
+    """How many they are is said; with a problem, or on request, all are shown."""
+    facts = {"events": 7.0, "behind_seconds": 0.0, "records_lost": 0.0, "broker": None}
+    inner = {"rounds": 4.0, "overlay_items": 2.0}
+    stream = ProcessStatus(name="stream", address="a:1", up=True, facts=facts)
+    refresher = ProcessStatus(name="refresher", address="a:2", up=True, facts=inner)
+    problem = Problem(text="a loss", step="look", runbook="FreshetRecordsLost")
+
+    few = full_text([stream, refresher])
+    everything = full_text([stream, refresher], has_all=True)
+    ill = full_text([replace(stream, problems=(problem,)), refresher])
+
+    shown = ["events", "behind", "overlay items"]
+    hidden = ["records lost", "rounds"]
+    assert all(name in few for name in shown)
+    assert not any(name in few for name in hidden)
+    assert few.endswith("\n2 more values: freshet status --all\n")
+    assert all(name in everything for name in shown + hidden)
+    assert "more values" not in everything
+    assert "records lost" in ill
+    assert "\n1 more values" in ill
 
 
 def _at(addresses: Addresses) -> list[str]:
@@ -114,4 +138,5 @@ def test_a_screen_has_what_fits(addresses: Addresses) -> None:
 def test_options_of_watching_are_for_watching(run: Command) -> None:
     """Code 2, as for every wrong command line."""
     assert run("status", "--count", 2).returncode == 2
+    assert run("status", "--watch", "--count", 1, "--all").returncode == 2
     assert run("status", "--server", "a:1,b:2").returncode == 2
