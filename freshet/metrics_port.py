@@ -80,7 +80,7 @@ class _Handler(WSGIRequestHandler):
     timeout = _SILENT_SECONDS
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the signature
-        logger.debug(format, *args)
+        logger.debug("metrics asked said=%s", format % args)
 
 
 class _Server(ThreadingMixIn, WSGIServer):
