@@ -20,6 +20,7 @@ command -v "$python" >/dev/null ||
 command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null ||
     fail "annoy and freshet-native are built from source and no C++ compiler was found: apt-get install g++ python3-dev"
 
+echo "setup: installing the tested versions into $venv (about 6 GB with torch): takes minutes"
 "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$python" -m venv "$venv"
 
 # uv's own entry of the constraints file, hashes included.
@@ -27,7 +28,6 @@ sed -n '/^uv==/,/[^\\]$/p' constraints.txt >"$venv/uv.txt"
 [ -s "$venv/uv.txt" ] || fail "constraints.txt pins no uv: run make constraints"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$venv/uv.txt"
 
-echo "setup: installing the tested versions into $venv (about 6 GB with torch)"
 uv=("$venv/bin/uv" pip install --quiet --python "$venv/bin/python")
 "${uv[@]}" --require-hashes --build-constraints constraints.txt -r constraints.txt
 "${uv[@]}" --no-deps --no-build-isolation --config-settings editable_mode=compat -e . -e clients/python -e native

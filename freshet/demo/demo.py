@@ -1,5 +1,6 @@
 """Runs the demo: starts the processes and prints the steps with their answers."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -23,18 +24,30 @@ def run_demo(plan: DemoPlan) -> None:
         CommandError: a process ended, or something did not happen in time; nothing is
             left running.
     """
-    story = Narrator()
-    with ended_by_signals(), open_work_folder(plan.folder, plan.recipe()) as folder:
-        children = DemoProcesses(folder.logs, folder.lock)
-        try:
-            _tell(plan, folder, children, story)
-        except KeyboardInterrupt:
-            click.echo("\nstopping everything", err=True)
-            raise
-        finally:
-            with signals_ignored():
-                children.stop()
-                children.close()
+    try:
+        with ended_by_signals(), open_work_folder(plan.folder, plan.recipe()) as folder:
+            _run_in(folder, plan)
+    except KeyboardInterrupt:
+        if plan.folder.exists():
+            remove = f"rm -r {shlex.quote(str(plan.folder))}"
+            click.echo(
+                f"{plan.folder} stays: the next demo continues there, or remove it ({remove})",
+                err=True,
+            )
+        raise
+
+
+def _run_in(folder: WorkFolder, plan: DemoPlan) -> None:
+    children = DemoProcesses(folder.logs, folder.lock)
+    try:
+        _tell(plan, folder, children, Narrator())
+    except KeyboardInterrupt:
+        click.echo("\nstopping everything", err=True)
+        raise
+    finally:
+        with signals_ignored():
+            children.stop()
+            children.close()
 
 
 def stop_demo(folder: Path) -> None:

@@ -114,6 +114,8 @@ def await_graph(stage: Stage) -> None:
         return samples if is_done else None
 
     def detail() -> str:
+        if not first_answer:
+            return "the stream starts"
         applied = total(samples_at(address), "freshet_stream_events_total")
         return f"{applied or 0:,.0f} events"
 
@@ -122,7 +124,9 @@ def await_graph(stage: Stage) -> None:
     num_events = total(samples, "freshet_stream_events_total") or 0.0
     if num_events:
         rate = f"{num_events / seconds:,.0f} a second"
-        story.note(f"{num_events:,.0f} events applied in {seconds:.1f} s, {rate}")
+        story.note(
+            f"{num_events:,.0f} events applied in {seconds:.1f} s once the stream ran, {rate}"
+        )
     else:
         story.note("all events of the log are in the graph already")
     if num_rejected := total(samples, "freshet_stream_quarantined_total") or 0.0:

@@ -119,3 +119,19 @@ def test_setup_needs_a_recent_python(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert re.fullmatch(r"setup: Python 3\.9\.1 is too old: .+\n", done.stderr)
     assert not (tmp_path / "venv").exists()
+
+
+def test_setup_says_at_once_that_it_takes_minutes(tmp_path: Path) -> None:
+    """Making the environment is slow by itself."""
+    python = tmp_path / "python3"
+    python.write_text('#!/bin/sh\n[ "$1" != -m ] || exit 1\n', "utf-8")
+    python.chmod(0o755)
+    done = subprocess.run(
+        [_ROOT / "deploy" / "setup.sh", python, tmp_path / "venv"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode != 0
+    assert done.stdout.endswith("(about 6 GB with torch): takes minutes\n")

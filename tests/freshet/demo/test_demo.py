@@ -68,7 +68,7 @@ def test_the_demo_tells_its_story_twice(
 
     assert first.returncode == 0, told
     assert "A shop is simulated: 100 products, 3,000 events" in told
-    assert re.search(r"3,\d\d\d events applied in [\d.]+ s", told)
+    assert re.search(r"3,\d\d\d events applied in [\d.]+ s once the stream ran", told)
     assert re.search(r"generation \S+: trained and live [\d.]+ s later", told)
     assert "could not be used" not in told
     for part in (
@@ -126,6 +126,7 @@ def test_ctrl_c_and_kill_leave_no_process_and_no_broken_state(
 
         assert process.returncode == code, told
         assert "Traceback" not in told
+        assert ("rm -r .freshet-demo)" in told) == (number == signal.SIGINT)
         eventually(lambda: processes_in(tmp_path) == [])
 
     last = demo(*SMALL)
