@@ -38,7 +38,7 @@ from server.metrics.calls import CallMetrics, Refused
 from server.metrics.index import IndexMetrics
 from server.metrics.overlay import OverlayMetrics
 from server.quality.traces import AnswerTraces
-from server.security.tls import server_credentials
+from server.security.credentials import server_credentials
 from server.security.tokens import TokenFile
 from server.service import SERVICE_NAME, RetrievalService
 from server.settings import ServerSettings

@@ -1,4 +1,7 @@
-"""The server's certificate, read again for connections that come after it changed."""
+"""The certificate of a port, read again for connections that come after it changed.
+
+Without gRPC: the metrics ports of processes that have none are protected by it, too.
+"""
 
 import logging
 import ssl
@@ -6,32 +9,13 @@ from pathlib import Path
 from threading import Lock
 from typing import Protocol
 
-import grpc
-
 from server.errors import SettingsInvalid
-from server.settings import ServerSettings
 from stream.files import read_plain
 
 logger = logging.getLogger(__name__)
 
 # A chain of certificates has some 10 kB. Twice as much: no harm.
 _MOST_BYTES = 1 << 20
-
-
-def server_credentials(settings: ServerSettings) -> grpc.ServerCredentials | None:
-    """Return what protects the port; None: nothing does.
-
-    Raises:
-        SettingsInvalid: a file cannot be read, or is no PEM.
-    """
-    if not settings.tls_cert:
-        return None
-    files = _TlsFiles(settings, "server")
-    return grpc.dynamic_ssl_server_credentials(
-        files.configuration(),
-        files.changed_configuration,  # type: ignore[arg-type]  # None: no change, say gRPC's docs
-        require_client_authentication=bool(settings.tls_client_ca),
-    )
 
 
 class TlsSettings(Protocol):
@@ -62,13 +46,13 @@ class TlsContexts:
     """
 
     def __init__(self, settings: TlsSettings, *, table: str = "server") -> None:
-        self._files = _TlsFiles(settings, table)
+        self._files = TlsFiles(settings, table)
         self._settings, self._table = settings, table
         self._context = _context(settings, table)
 
     def current(self) -> ssl.SSLContext:
         """Return the context for a new connection."""
-        if self._files.changed_configuration() is not None:
+        if self._files.changed_contents() is not None:
             try:
                 self._context = _context(self._settings, self._table)
             except SettingsInvalid as error:
@@ -92,7 +76,14 @@ def _context(settings: TlsSettings, table: str) -> ssl.SSLContext:
     return context
 
 
-class _TlsFiles:
+class TlsFiles:
+    """The PEM files of a port, and whether they have changed.
+
+    Args:
+        settings: has a certificate.
+        table: where the settings are, for messages.
+    """
+
     def __init__(self, settings: TlsSettings, table: str) -> None:
         self._table = table
         self._paths = {
@@ -103,16 +94,17 @@ class _TlsFiles:
         self._lock = Lock()
         self._stamps = self._stamps_now()
 
-    def configuration(self) -> grpc.ServerCertificateConfiguration:
-        """Read the files."""
-        contents = {
+    def contents(self) -> dict[str, bytes]:
+        """Read the files; return what each has, by the name of its setting.
+
+        Raises:
+            SettingsInvalid: one cannot be read, or is no PEM.
+        """
+        return {
             name: _pem(f"{self._table}.{name}", path) for name, path in self._paths.items() if path
         }
-        return grpc.ssl_server_certificate_configuration(
-            [(contents["tls_key"], contents["tls_cert"])], contents.get("tls_client_ca")
-        )
 
-    def changed_configuration(self) -> grpc.ServerCertificateConfiguration | None:
+    def changed_contents(self) -> dict[str, bytes] | None:
         """Return what the files have now; None: what they had before, or nothing that
         can be used.
         """
@@ -122,7 +114,7 @@ class _TlsFiles:
                 return None
             self._stamps = stamps
         try:
-            found = self.configuration()
+            found = self.contents()
         except SettingsInvalid as error:
             logger.error("certificate_not_read_again why=%s", error)  # noqa: TRY400  # the message says all
             return None
