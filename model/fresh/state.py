@@ -96,6 +96,7 @@ class FreshState:
             self._network,
             self._limits,
             feedback_weight=generation.feedback_weight,
+            near_cosine=_near(generation),
             min_sessions=min_sessions,
         )
         self._walks = WalkDirections(generation, self._origin, self._graph)
@@ -399,10 +400,9 @@ class FreshState:
         # An item whose vector is not finite has never had one, and moves nothing.
         moves = items.any(axis=1)
         clicks = NewClicks(clicked.place[moves], clicked.sessions[moves], items[moves])
-        cosine = self._generation.first_page_cosine
-        # At 1 all titles are one: there is nothing to be nearer than.
-        can_reach = 0.0 < cosine < 1.0
-        reach = Reach(cosine, feedback.boldness(queries, clicked)) if can_reach else None
+        reach = (
+            Reach(feedback.cosine, feedback.boldness(queries, clicked)) if feedback.cosine else None
+        )
         return fed_back(own, clicks, feedback.weight, reach)
 
     def _items(
@@ -474,6 +474,13 @@ class FreshState:
             logger.warning("vector is not finite and is left out node=%r", name)
         self._poisoned.update(slots[is_poison].tolist())
         self._poisoned.difference_update(slots[~is_poison].tolist())
+
+
+def _near(generation: Generation) -> float:
+    """Return how near a first page goes; 0 where that says nothing."""
+    cosine = generation.first_page_cosine
+    # At 1 all titles are one: there is nothing to be nearer than.
+    return cosine if 0.0 < cosine < 1.0 else 0.0
 
 
 def _differs(before: CatalogItem, state: CatalogItem) -> bool:

@@ -33,22 +33,29 @@ class Feedback:
         nodes: the state of the active nodes.
         links: the edges among them.
         weight: of `model.feedback.fed_back`; 0: new clicks move nothing by themselves.
+        cosine: of `model.feedback.Reach`; 0: queries need not come near to new items.
 
     Attributes:
         weight: as given.
+        cosine: as given.
     """
 
-    def __init__(self, nodes: Nodes, links: Links, weight: float) -> None:
+    def __init__(self, nodes: Nodes, links: Links, *, weight: float, cosine: float) -> None:
         self.weight = weight
+        self.cosine = cosine
         self._nodes = nodes
         self._links = links
+
+    @property
+    def _moves(self) -> bool:
+        return self.weight > 0.0 or self.cosine > 0.0
 
     def clicked(self, slots: Int64s) -> ClickedItems:
         """Return what was clicked for those of some nodes that are queries; nothing
         where clicks move nothing.
         """
         queries = np.flatnonzero(~self._nodes.columns.is_item[slots])
-        found = self._links.of(slots[queries] if self.weight else slots[:0])
+        found = self._links.of(slots[queries] if self._moves else slots[:0])
         sessions = self._links.new_sessions(found.link)
         new = np.flatnonzero(sessions)
         return ClickedItems(queries[found.place[new]], sessions[new], found.other[new])
@@ -81,7 +88,7 @@ class Feedback:
         items, ``int64 [n]`` distinct slots.
         """
         columns = self._nodes.columns
-        items = slots[columns.is_item[slots]] if self.weight else slots[:0]
+        items = slots[columns.is_item[slots]] if self._moves else slots[:0]
         found = self._links.of(items)
         queries: Int64s = np.unique(found.other[self._links.new_sessions(found.link) > 0])
         return queries

@@ -37,6 +37,7 @@ class ActiveGraph:
         network: its weights.
         limits: what bounds the work of a round.
         feedback_weight: what clicks since the generation are worth to their queries.
+        near_cosine: how near new queries come to new items that were clicked for them.
         min_sessions: distinct sessions below which an edge does not count.
 
     Attributes:
@@ -54,6 +55,7 @@ class ActiveGraph:
         limits: RoundLimits,
         *,
         feedback_weight: float,
+        near_cosine: float,
         min_sessions: int,
     ) -> None:
         self._origin = origin
@@ -62,7 +64,7 @@ class ActiveGraph:
         self.nodes = Nodes(self._num_layers, network)
         self.rows = ActiveRows(origin.num_nodes if origin is not None else 0)
         self.links = Links(min_sessions)
-        self.feedback = Feedback(self.nodes, self.links, feedback_weight)
+        self.feedback = Feedback(self.nodes, self.links, weight=feedback_weight, cosine=near_cosine)
         self.waiting = Waiting(origin, self.rows, limits) if origin is not None else None
         self._hyperedges = Hyperedges(origin, self.nodes, self.rows)
 

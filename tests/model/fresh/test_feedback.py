@@ -40,11 +40,11 @@ def rank(generation: Generation, results: list[RoundResult], item: str) -> int:
 
 def reaching(generation: Generation, cosine: float) -> Generation:
     """Return the generation with another cosine of its first pages, whose clicks are
-    worth next to nothing by themselves.
+    worth nothing by themselves.
     """
     manifest = type(generation.manifest)()
     manifest.CopyFrom(generation.manifest)
-    manifest.first_page_cosine, manifest.feedback_weight = cosine, 1e-9
+    manifest.first_page_cosine, manifest.feedback_weight = cosine, 0.0
     return replace(generation, manifest=manifest)
 
 
@@ -55,10 +55,10 @@ def cosine_with(result: RoundResult, text: str, item_id: str) -> float:
 
 
 def weighing(generation: Generation, weight: float) -> Generation:
-    """Return the generation with another feedback weight."""
+    """Return the generation with another feedback weight; that alone moves queries."""
     manifest = type(generation.manifest)()
     manifest.CopyFrom(generation.manifest)
-    manifest.feedback_weight = weight
+    manifest.feedback_weight, manifest.first_page_cosine = weight, 0.0
     return replace(generation, manifest=manifest)
 
 

@@ -279,7 +279,8 @@ def test_a_click_moves_where_walks_lead(
     assert block is not None
     manifest = type(walking_generation.manifest)()
     manifest.CopyFrom(walking_generation.manifest)
-    manifest.feedback_weight = 0.0  # new clicks move the vector as a whole besides
+    # New clicks move the vector as a whole besides.
+    manifest.feedback_weight, manifest.first_page_cosine = 0.0, 0.0
     generation = replace(walking_generation, manifest=manifest)
     shop = Shop(generation, FreshState(generation), make_arrays, shop_events(150), shop_items())
     clicked = shop.events[0].item_id
