@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from freshet_client import Access, ClientError
+if TYPE_CHECKING:
+    from freshet_client import Access
 
 TIMEOUT_SECONDS = 1.5
 """The longest wait for all answers together; on one network they take milliseconds.
@@ -193,7 +194,7 @@ def _page(address: str, seconds: float) -> tuple[str, str | None]:
 class _TlsConnection(http.client.HTTPConnection):
     """A connection that trusts what the client's variables say."""
 
-    def __init__(self, address: str, seconds: float, access: Access) -> None:
+    def __init__(self, address: str, seconds: float, access: "Access") -> None:
         super().__init__(address, timeout=seconds)
         self._name = access.server_name or self.host
         self._context = ssl.create_default_context(cafile=access.tls_ca or None)
@@ -209,6 +210,9 @@ def _connection(address: str, seconds: float) -> tuple[http.client.HTTPConnectio
     """Return what to ask at an address, and the headers that go with it."""
     if os.environ.get(TLS_VARIABLE, "") in {"", "0"}:
         return http.client.HTTPConnection(address, timeout=seconds), {}
+    # Of the extra client, which a machine that only asks plain ports may lack.
+    from freshet_client import Access, ClientError  # noqa: PLC0415  # as said
+
     access = Access.from_environment()
     try:
         return _TlsConnection(address, seconds, access), dict(access.metadata())
