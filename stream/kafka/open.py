@@ -14,7 +14,7 @@ def open_client(bootstrap: str, settings: StreamSettings) -> KafkaClient:
         SettingsInvalid: its library is not installed.
     """
     if settings.kafka_client == "kafka-python":
-        from stream.kafka.python_client import KafkaPythonClient  # noqa: PLC0415  # only the chosen one
+        from stream.kafka.python.client import KafkaPythonClient  # noqa: PLC0415  # only the chosen one
 
         return KafkaPythonClient(bootstrap, settings)
     try:

@@ -9,7 +9,7 @@ from stream.events.types import RawHeaders, Record, Rejection, SourcePartition
 from stream.quarantine.headers import Place, told_by
 
 if TYPE_CHECKING:  # who reads files does not wait for a client of Kafka
-    from stream.kafka.python_client import StoredRecord
+    from stream.kafka.python.stored import StoredRecord
 
 
 class QuarantinedRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

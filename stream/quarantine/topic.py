@@ -132,7 +132,7 @@ def read_quarantine_topic(bootstrap: str, settings: StreamSettings) -> list[Quar
     Raises:
         SourceUnavailable: no broker answers, or the topic is not there.
     """
-    from stream.kafka.python_client import KafkaPythonClient  # noqa: PLC0415  # not for files
+    from stream.kafka.python.client import KafkaPythonClient  # noqa: PLC0415  # not for files
 
     waiting: dict[Place, dict[tuple[str, str], QuarantinedRecord]] = {}
     for record in KafkaPythonClient(bootstrap, settings).stored_records(settings.quarantine_topic):

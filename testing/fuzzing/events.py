@@ -23,7 +23,7 @@ from stream.events.types import (
     SearchRecord,
     SourcePartition,
 )
-from stream.kafka.unpacking import UnpackFailed, unpack
+from stream.kafka.python.unpacking import UnpackFailed, unpack
 from stream.settings import StreamSettings
 from stream.sources.lines import LineReader
 from testing.fuzzing.target import Prepared, Target

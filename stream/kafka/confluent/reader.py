@@ -27,7 +27,7 @@ from stream.kafka.client import (
 )
 from stream.kafka.confluent.errors import error_text, is_passing, refused
 from stream.kafka.confluent.positions import packed_partition, position_of
-from stream.kafka.python_client import KafkaPythonClient
+from stream.kafka.python.client import KafkaPythonClient
 from stream.settings import StreamSettings
 
 logger = logging.getLogger(__name__)

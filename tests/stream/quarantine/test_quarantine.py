@@ -14,7 +14,7 @@ from kafka.admin import KafkaAdminClient, NewTopic
 
 from stream.errors import QuarantineFailed, QuarantineUnavailable
 from stream.events.types import Headers, RawHeaders, Record, Rejection, SourcePartition
-from stream.kafka.python_client import StoredRecord
+from stream.kafka.python.stored import StoredRecord
 from stream.quarantine.file import FileQuarantine, read_quarantine, remove_quarantined
 from stream.quarantine.headers import (
     MAX_KEY_BYTES,

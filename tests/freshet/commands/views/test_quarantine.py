@@ -15,7 +15,7 @@ from freshet.stores.quarantined import mentions
 from protos.text import text_key
 from stream.clock import now_ms
 from stream.events.types import Headers, RecordBatch, Rejection, SourcePartition
-from stream.kafka.python_client import KafkaPythonClient
+from stream.kafka.python.client import KafkaPythonClient
 from stream.metrics import StreamMetrics
 from stream.quarantine.records import QuarantinedRecord
 from stream.quarantine.topic import TopicQuarantine, publish_again, read_quarantine_topic

@@ -5,9 +5,9 @@ from kafka.errors import LogTruncationError
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from stream.events.types import SourcePartition
-from stream.kafka import python_client
 from stream.kafka.client import BrokerAway, OffsetsGone
-from stream.kafka.python_client import KafkaPythonReader
+from stream.kafka.python import reader as reader_module
+from stream.kafka.python.reader import KafkaPythonReader
 
 
 class _NoLeader:
@@ -21,7 +21,7 @@ class _NoLeader:
 
 def test_a_partition_without_a_leader_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker goes on without knowing where it ends."""
-    monkeypatch.setattr(python_client, "bound_batches", lambda *_: None)
+    monkeypatch.setattr(reader_module, "bound_batches", lambda *_: None)
     reader = KafkaPythonReader("localhost:9092", _NoLeader(), 1000)
     position = SourcePartition("freshet.clicks", 0)
 
@@ -73,7 +73,7 @@ def test_a_partition_that_ends_before_where_it_is_read(
     """Its offset is gone, whichever call the library told it to; one that is read from
     before the end by now is not.
     """
-    monkeypatch.setattr(python_client, "bound_batches", lambda *_: None)
+    monkeypatch.setattr(reader_module, "bound_batches", lambda *_: None)
     behind, unknown, sought = (SourcePartition("freshet.clicks", number) for number in range(3))
     offsets = {behind: 13, unknown: 20, sought: 0}
     consumer = _Truncated(

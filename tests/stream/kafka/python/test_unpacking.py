@@ -11,7 +11,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.kafka.unpacking import UnpackFailed, unpack
+from stream.kafka.python.unpacking import UnpackFailed, unpack
 
 LIMIT = 3 * 1024 * 1024
 

@@ -7,7 +7,7 @@ from kafka.record.default_records import DefaultRecordBatch
 
 from stream.events.types import SourcePartition
 from stream.kafka.client import PassedOver
-from stream.kafka.unpacking import UnpackFailed, unpack
+from stream.kafka.python.unpacking import UnpackFailed, unpack
 
 _MAGIC = 2
 """The form of batches that Kafka writes since 0.11: layout, not tunable."""

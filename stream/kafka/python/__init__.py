@@ -1,0 +1,1 @@
+"""The Kafka client that is always there, to consume: kafka-python."""
