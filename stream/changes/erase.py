@@ -15,7 +15,8 @@ from stream.changes.acceptance import Lateness
 from stream.changes.aliases import alias_pairs, users_of
 from stream.changes.forget import forget_erased
 from stream.changes.removables import Removable, SeenSessions, removable_of
-from stream.changes.removal import Removal, Removed, plan_removal, user_notes, write_removal
+from stream.changes.removal.plan import Removal, Removed, plan_removal, write_removal
+from stream.changes.removal.users import user_notes
 from stream.dtypes import Bools
 from stream.events.columns import NO_KEY, EventColumns, Keys, ShardBatch, no_events
 from stream.events.types import CatalogItem, Erasure, SearchRecord

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stream.changes.fold import finish_folding, fold_returning
-from stream.changes.removal import facts_of
+from stream.changes.removal.sessions import facts_of
 from stream.dtypes import Int64s
 from stream.events.columns import Keys
 from stream.graph.facts import FactColumns

@@ -1,0 +1,1 @@
+"""Facts, users and names taken out of a shard, by one write."""
