@@ -14,6 +14,8 @@ NATIVE := native/pyproject.toml $(wildcard native/freshet_native/*.c native/fres
 # Hard links save gigabytes of copies; where cache and .venv are on different disks uv copies by itself.
 export UV_LINK_MODE ?= hardlink
 export UV_NO_PROGRESS ?= 1
+# Images of Python often set it, and then each process compiles torch and all else that it imports again: 3 s of CPU.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo test check bench bench-quality protos kafka constraints clean
 
