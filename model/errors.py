@@ -21,9 +21,6 @@
     └── GateRefused              the new generation is worse than it may be
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 
 class ModelError(Exception):
     """An expected error of the model package.
@@ -177,24 +174,3 @@ class GateRefused(ModelError):
         super().__init__(f"generation {generation_id} was refused: {'; '.join(reasons)}")
         self.generation_id = generation_id
         self.reasons = reasons
-
-
-@contextmanager
-def reading_arrays() -> Iterator[None]:
-    """Make one error of all that reading an array of NumPy's format raises within the
-    block.
-
-    Its header is a literal of Python, and its dtype a text: NumPy gives both to
-    Python's own tokenizer and parser, which have errors of their own for what nobody
-    wrote.
-
-    Raises:
-        OSError: the file cannot be read.
-        ValueError: it is no such array.
-    """
-    try:
-        yield
-    except (OSError, ValueError):
-        raise
-    except Exception as error:
-        raise ValueError(f"its header does not parse ({type(error).__name__}: {error})") from error

@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.artifact.arrays.load import load_array
+from model.artifact.arrays.strings import StringTable
 from model.artifact.attributes.table import ARRAY_TYPES as ATTRIBUTE_TYPES
 from model.artifact.attributes.table import ATTRIBUTES_PREFIX, AttributeTable
 from model.artifact.channels import FIRST_CHANNELS
@@ -35,9 +37,8 @@ from model.artifact.paths import ARRAY_TYPES, PathGraph, check_path_graph
 from model.artifact.pretrained.block import TextBlock, text_block
 from model.artifact.pretrained.encoder import open_encoder
 from model.artifact.private_files import OpenFile, as_it_is
-from model.artifact.strings import StringTable
 from model.context import ContextWeights
-from model.errors import GenerationCorrupt, PretrainedTextUnusable, reading_arrays
+from model.errors import GenerationCorrupt, PretrainedTextUnusable
 from model.session_walk import WalkBlock, WalkScales, walk_block
 from protos import manifest_v1_pb2 as manifest_pb
 from protos.text import text_key
@@ -449,19 +450,12 @@ class _Mapper:
 
     def _array(self, name: str, dtype: type[np.generic]) -> NDArray[Any]:
         file = self._file(f"{name}.npy")
-        # An empty array cannot be memory-mapped.
-        with reading_arrays():
-            mapped: NDArray[Any] = (
-                np.load(file, mmap_mode="r", allow_pickle=False)
-                if _has_rows(file)
-                else np.load(file, allow_pickle=False)
-            )
-        if mapped.dtype != dtype:
+        array = load_array(file)
+        if array.dtype != dtype:
             raise GenerationCorrupt(
-                f"{self.path}/{name}.npy holds {mapped.dtype}, not {np.dtype(dtype)}"
+                f"{self.path}/{name}.npy holds {array.dtype}, not {np.dtype(dtype)}"
             )
-        # A plain array over the same map: `np.memmap` is ten times as slow to index.
-        return np.asarray(mapped)
+        return array
 
     def _strings(self, name: str) -> StringTable:
         file = self._file(f"{name}.utf8")
@@ -476,18 +470,6 @@ class _Mapper:
                 f"{self.path}/{name}.offsets.npy has shape {offsets.shape}, which bounds no strings"
             )
         return StringTable(offsets, data)
-
-
-def _has_rows(file: Path) -> bool:
-    with file.open("rb") as handle:
-        version = np.lib.format.read_magic(handle)
-        read_header = (
-            np.lib.format.read_array_header_1_0
-            if version == (1, 0)
-            else np.lib.format.read_array_header_2_0
-        )
-        shape, _, _ = read_header(handle)
-    return bool(np.prod(shape))
 
 
 def _check_shapes(generation: Generation) -> None:

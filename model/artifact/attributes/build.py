@@ -7,8 +7,8 @@ from itertools import chain, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from model.artifact.arrays.strings import string_table
 from model.artifact.attributes.table import AttributeTable
-from model.artifact.strings import string_table
 from protos.attributes import members_of, number_of
 from stream.dtypes import Int64s
 from stream.graph.attributes import AttributeColumns

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from model.artifact.strings import StringTable
+from model.artifact.arrays.strings import StringTable
 from protos.attributes import number_of
 from stream.dtypes import Float64s, Int64s
 

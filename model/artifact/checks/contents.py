@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from model.artifact.arrays.strings import StringTable
 from model.artifact.attributes.table import ATTRIBUTES_PREFIX
 from model.artifact.checks.attributes import attributes_fault
 from model.artifact.generation import Generation
 from model.artifact.paths import check_path_contents
-from model.artifact.strings import StringTable
 from model.errors import GenerationCorrupt
 from protos.text import text_key
 from stream.dtypes import Float32s

@@ -8,10 +8,11 @@ from typing import Final
 
 import numpy as np
 
+from model.artifact.arrays.load import load_array
 from model.artifact.index.cosines import rounding_of
 from model.artifact.index.engine import Engine, IndexCost, IndexSettings, check_search
 from model.artifact.index.scan import nearest
-from model.errors import ArtifactError, GenerationCorrupt, reading_arrays
+from model.errors import ArtifactError, GenerationCorrupt
 from stream.dtypes import Float32s, Int64s
 from stream.errors import refusal
 
@@ -97,14 +98,11 @@ class ExactVectors:
 
 def _load(path: Path, dim: int, count: int) -> Float32s:
     try:
-        # An empty array cannot be memory-mapped.
-        with reading_arrays():
-            mapped = np.load(path, mmap_mode="r" if count else None, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        vectors: Float32s = load_array(path)
+    except (OSError, ValueError) as error:
         if refusal(error):
             raise
         raise GenerationCorrupt(f"the index {path} cannot be loaded: {error}") from error
-    vectors: Float32s = np.asarray(mapped)
     if vectors.dtype != np.float32 or vectors.shape != (count, dim):
         raise GenerationCorrupt(
             f"the index {path} holds {vectors.dtype} {vectors.shape}, not float32 ({count}, {dim})"

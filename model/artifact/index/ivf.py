@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from model.artifact.index.array_file import map_arrays, write_arrays
+from model.artifact.arrays.array_file import map_arrays, write_arrays
 from model.artifact.index.cells import learning_bytes, make_cells, num_compared
 from model.artifact.index.cosines import rounding_of
 from model.artifact.index.engine import Engine, IndexCost, IndexSettings, check_search

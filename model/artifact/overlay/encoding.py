@@ -22,6 +22,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
+from model.artifact.arrays.header import plain_dtype
 from model.artifact.overlay.segment import (
     Claim,
     Mark,
@@ -30,7 +31,7 @@ from model.artifact.overlay.segment import (
     SegmentFault,
     StageTimes,
 )
-from model.errors import SegmentRefused, reading_arrays
+from model.errors import SegmentRefused
 from protos import manifest_v1_pb2 as manifest_pb
 
 MAGIC: Final = b"FRESHSEG"
@@ -200,8 +201,7 @@ def unpack(data: bytes, name: str, header: manifest_pb.Segment) -> Sections:
             f"{SEGMENT_VERSION}; run a refresher of the server's version",
         )
     try:
-        with reading_arrays():
-            return {entry.name: _section(body, entry) for entry in header.sections}
+        return {entry.name: _section(body, entry) for entry in header.sections}
     except ValueError as error:
         raise SegmentRefused(SegmentFault.CORRUPT, f"a section of {name}: {error}") from error
 
@@ -288,7 +288,7 @@ def _rows_of(sections: Sections, name: str) -> OverlayRows:
 
 
 def _section(body: memoryview, entry: manifest_pb.Section) -> NDArray[Any]:
-    dtype = np.dtype(entry.dtype)
+    dtype = plain_dtype(entry.dtype)
     count = int(np.prod(entry.shape, dtype=np.int64))
     array = np.frombuffer(body, dtype=dtype, count=count, offset=entry.offset)
     return array.reshape(tuple(entry.shape))

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from google.protobuf import json_format
 
+from model.artifact.arrays.strings import StringTable
 from model.artifact.encoder import BAG, TextEncoder
 from model.artifact.generation import Generation, open_generation
 from model.artifact.manifest import MANIFEST_NAME, SPACED_WORDS_VERSION, read_manifest
 from model.artifact.store import ArtifactStore, new_generation_id
-from model.artifact.strings import StringTable
 from model.artifact.writer import GenerationWriter
 from model.errors import (
     ArtifactError,

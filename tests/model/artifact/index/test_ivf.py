@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from model.artifact.arrays.array_file import map_arrays, write_arrays
 from model.artifact.index import exact, ivf
-from model.artifact.index.array_file import map_arrays, write_arrays
 from model.artifact.index.ivf import ENGINE, IvfVectors, num_cells
 from model.errors import GenerationCorrupt
 from model.publishing.index.recall import exact_answers

@@ -10,7 +10,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from model.errors import ArtifactError, GenerationCorrupt, reading_arrays
+from model.artifact.arrays.header import read_header
+from model.artifact.arrays.load import map_array
+from model.errors import ArtifactError, GenerationCorrupt
 from stream.errors import refusal
 
 # Bytes. NumPy pads its headers to it: a cache line. Twice as much gains nothing.
@@ -62,18 +64,10 @@ def map_arrays(path: Path, wanted: Mapping[str, tuple[Any, int]]) -> dict[str, N
 
 
 def _map_next(path: Path, file: BinaryIO) -> NDArray[Any]:
-    if np.lib.format.read_magic(file) != (1, 0):
-        raise ValueError("an array is not in version 1.0 of NumPy's format")
-    with reading_arrays():
-        shape, is_by_column, dtype = np.lib.format.read_array_header_1_0(file)
-    if is_by_column or dtype.hasobject:
-        raise ValueError(f"an array of {dtype} is not stored row by row as plain numbers")
-    begin = file.tell()
-    size_bytes = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    end = begin + size_bytes
+    header = read_header(file)
+    if header.is_by_column:
+        raise ValueError(f"an array of {header.dtype} is not stored row by row")
+    array = map_array(path, header, file.tell())
+    end = file.tell() + header.num_bytes
     file.seek(end + -end % _ALIGNMENT)
-    # An empty array cannot be memory-mapped.
-    if not size_bytes:
-        return np.zeros(shape, dtype=dtype)
-    # A plain array over the same map: `np.memmap` is ten times as slow to index.
-    return np.asarray(np.memmap(path, dtype=dtype, mode="r", offset=begin, shape=shape))
+    return array

@@ -1,0 +1,1 @@
+"""Arrays and texts as files: NumPy's format, several in one file, string tables."""
