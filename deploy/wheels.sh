@@ -39,7 +39,8 @@ elif [ $# = 0 ]; then
 fi
 
 scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+# What is left of a build would be a second copy of the packages for whatever looks at this folder.
+trap 'rm -rf "$scratch" build clients/python/build native/build' EXIT
 rm -rf "$wheels" build clients/python/build native/build
 for python in "$@"; do
     version=$("$python" -c 'import sys; print("{}.{}".format(*sys.version_info))') || fail "$python does not run"
