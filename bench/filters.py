@@ -190,7 +190,7 @@ def _measure_filter(view: LiveView, queries: Vectors, name: str, wanted: Filter)
 
 def _everything(view: LiveView) -> Nearest:
     """Return all items that answers may have, in any order."""
-    old = np.delete(view.live.generation.index_items, view.overlay.hidden)
+    old = np.delete(view.live.generation.index_items, view.overlay.hidden.ids)
     is_fresh = np.arange(view.num_shown) >= len(old)
     return Nearest(
         from_overlay=is_fresh,

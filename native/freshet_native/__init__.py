@@ -13,11 +13,12 @@ from freshet_native._records import (
     text_checks,
     united,
 )
-from freshet_native._vectors import nearest
+from freshet_native._vectors import codes_of, nearest
 
 __all__ = [
     "TextColumn",
     "TextTable",
+    "codes_of",
     "cut",
     "indexes_of",
     "nearest",

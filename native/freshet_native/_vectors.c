@@ -1,11 +1,10 @@
 /* Finds the vectors that are nearest to one.
  *
- * Products of float32, which memory bounds, say which may be among them; the cosines of those are
- * summed in float64, in the order that NumPy sums a row in. So answers are those of NumPy, bit for
- * bit, on every machine.
+ * Products of float32, or bounds of them by codes of 8 bits, say which may be among them: memory
+ * bounds both. The cosines of those are summed in float64, in the order that NumPy sums a row in.
+ * So answers are those of NumPy, bit for bit, on every machine.
  */
-#include "source/python.h"
-#include <math.h>
+#include "source/codes.h"
 
 enum { LANES = 8, AHEAD = 16 }; /* numbers of a register, and rows that are fetched ahead */
 typedef float Lanes __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float))));
@@ -43,22 +42,29 @@ EACH_MACHINE static void multiply(const Space *space, size_t first, size_t count
     }
 }
 
-/* Takes a product among the best, of which the least is the first of a heap. */
-static void replace_least(float *best, size_t count, float product) {
+/* What the product of the vector with a row is at most. */
+typedef struct {
+    float bound;
+    uint32_t place; /* of the row among those that are searched */
+    size_t row;
+} Near;
+
+/* Takes a row among the best, of which the least is the first of a heap. */
+static void replace_least(Near *best, size_t count, Near taken) {
     size_t at = 0;
     for (size_t child = 1; child < count; child = 2 * at + 1) {
-        if (child + 1 < count && best[child + 1] < best[child])
+        if (child + 1 < count && best[child + 1].bound < best[child].bound)
             child++;
-        if (best[child] >= product)
+        if (best[child].bound >= taken.bound)
             break;
         best[at] = best[child];
         at = child;
     }
-    best[at] = product;
+    best[at] = taken;
 }
 
 /* The product of two vectors in the order of NumPy's pairwise sum. Each term is exact. */
-static double cosine(const float *one, const float *other, size_t dim) {
+EACH_MACHINE static double cosine(const float *one, const float *other, size_t dim) {
     enum { SUMS = 8, BLOCK = 128 };
     if (dim > BLOCK) {
         size_t half = dim / 2 - dim / 2 % SUMS;
@@ -67,8 +73,9 @@ static double cosine(const float *one, const float *other, size_t dim) {
     double sums[SUMS] = {0}, sum = 0;
     size_t at = 0;
     if (dim >= SUMS) {
-        for (; at < dim - dim % SUMS; at++)
-            sums[at % SUMS] += (double)one[at] * other[at];
+        for (; at + SUMS <= dim; at += SUMS)
+            for (size_t lane = 0; lane < SUMS; lane++)
+                sums[lane] += (double)one[at + lane] * other[at + lane];
         sum = ((sums[0] + sums[1]) + (sums[2] + sums[3])) +
               ((sums[4] + sums[5]) + (sums[6] + sums[7]));
     }
@@ -96,55 +103,146 @@ static int by_rank(const void *one, const void *other) {
 /* Where vectors are searched: runs of rows, each from its first to before its last. */
 typedef struct {
     Space space;
+    Coded coded;        /* the rows; its codes are NULL: there are none */
     const int64_t *ids; /* NULL: rows are their own */
     const int64_t *firsts, *lasts;
-    size_t num_runs, total;
+    const char *hidden; /* whether an id is not found */
+    size_t num_runs, total, num_hidden;
 } Runs;
 
-/* Writes what may be among the `k` best: all whose float32 product is at most `rounding` below
- * that of the last of them. Returns how many, or -1: there is no memory. */
-static Py_ssize_t find_near(const Runs *runs, size_t k, float rounding, Found **found) {
-    float *products = malloc((runs->total + k) * sizeof *products);
-    if (products == NULL)
-        return -1;
-    float *best = products + runs->total;
-    for (size_t place = 0; place < k; place++)
-        best[place] = -INFINITY;
-    size_t at = 0, count = 0;
-    for (size_t run = 0; run < runs->num_runs; run++) {
-        size_t rows = (size_t)(runs->lasts[run] - runs->firsts[run]);
-        multiply(&runs->space, (size_t)runs->firsts[run], rows, products + at);
-        for (size_t end = at + rows; at < end; at++)
-            if (products[at] > best[0])
-                replace_least(best, k, products[at]);
-    }
-    float least = best[0] - rounding;
-    for (at = 0; at < runs->total; at++)
-        count += products[at] >= least;
-    Found *next = *found = malloc((count + 1) * sizeof *next);
-    at = 0;
-    for (size_t run = 0; next != NULL && run < runs->num_runs; run++)
-        for (int64_t row = runs->firsts[run]; row < runs->lasts[run]; row++)
-            if (products[at++] >= least) {
-                const float *vector = runs->space.vectors + (size_t)row * runs->space.dim;
-                next->cosine = cosine(vector, runs->space.vector, runs->space.dim);
-                next++->id = runs->ids == NULL ? row : runs->ids[row];
-            }
-    free(products);
-    return *found == NULL ? -1 : (Py_ssize_t)count;
+static int64_t id_of(const Runs *runs, size_t row) {
+    return runs->ids == NULL ? (int64_t)row : runs->ids[row];
 }
 
-static PyObject *best_of(Found *found, Py_ssize_t count, Py_ssize_t k) {
-    qsort(found, (size_t)count, sizeof *found, by_rank);
-    if (count > k)
-        count = k;
+static bool is_hidden(const Runs *runs, size_t row) {
+    if (runs->num_hidden == 0)
+        return false;
+    uint64_t id = (uint64_t)id_of(runs, row);
+    return id < runs->num_hidden && runs->hidden[id];
+}
+
+enum { BLOCK_ROWS = 32 }; /* that are looked at together */
+
+/* Whether one of some bounds is at least `least`. */
+EACH_MACHINE static bool has_near(const float *bounds, size_t count, float least) {
+    int found = 0;
+    for (size_t at = 0; at < count; at++)
+        found |= bounds[at] >= least;
+    return found;
+}
+
+/* Writes what the products of all rows are at most, and the `k` best of those that are not hidden;
+ * where they are fewer, the others are -INFINITY. */
+static void find_best(const Runs *runs, const Levels *levels, size_t k, float *bounds,
+                      Near *best) {
+    size_t place = 0;
+    for (size_t at = 0; at < k; at++)
+        best[at] = (Near){.bound = -INFINITY};
+    for (size_t run = 0; run < runs->num_runs; run++) {
+        size_t last = (size_t)runs->lasts[run];
+        for (size_t row = (size_t)runs->firsts[run]; row < last; row += BLOCK_ROWS) {
+            size_t count = last - row < BLOCK_ROWS ? last - row : BLOCK_ROWS;
+            if (runs->coded.codes == NULL)
+                multiply(&runs->space, row, count, bounds + place);
+            else
+                bound(&runs->coded, row, count, levels, bounds + place);
+            if (!has_near(bounds + place, count, best[0].bound)) {
+                place += count;
+                continue;
+            }
+            for (size_t at = 0; at < count; at++, place++)
+                if (bounds[place] > best[0].bound && !is_hidden(runs, row + at))
+                    replace_least(best, k, (Near){bounds[place], (uint32_t)place, row + at});
+        }
+    }
+}
+
+/* Rows that were found, and room for more. */
+typedef struct {
+    Found *found;
+    size_t count, room;
+} Findings;
+
+static bool add(const Runs *runs, size_t row, Findings *to) {
+    if (to->count == to->room) {
+        size_t room = 2 * to->room;
+        Found *grown = realloc(to->found, room * sizeof *grown);
+        if (grown == NULL)
+            return false;
+        to->found = grown;
+        to->room = room;
+    }
+    const float *vector = runs->space.vectors + row * runs->space.dim;
+    to->found[to->count++] =
+        (Found){cosine(vector, runs->space.vector, runs->space.dim), id_of(runs, row)};
+    return true;
+}
+
+/* Adds the rows that are not hidden and whose cosine is at least `cosine`, as the product is then
+ * at least `least`. Returns whether there was memory for them. */
+static bool add_near(const Runs *runs, const float *bounds, double cosine, float least,
+                     Findings *to) {
+    for (size_t run = 0; run < runs->num_runs; run++) {
+        size_t last = (size_t)runs->lasts[run], count;
+        for (size_t row = (size_t)runs->firsts[run]; row < last; row += count, bounds += count) {
+            count = last - row < BLOCK_ROWS ? last - row : BLOCK_ROWS;
+            if (!has_near(bounds, count, least))
+                continue;
+            for (size_t at = 0; at < count; at++) {
+                if (!(bounds[at] >= least) || is_hidden(runs, row + at))
+                    continue;
+                if (!add(runs, row + at, to))
+                    return false;
+                to->count -= to->found[to->count - 1].cosine < cosine;
+            }
+        }
+    }
+    return true;
+}
+
+/* Finds what may be among the `k` best, and ranks it: those whose bounds are, and what may be
+ * better than the last of them is. Returns whether there was memory. */
+static bool find_near(const Runs *runs, size_t k, float rounding, Findings *to) {
+    size_t dim = runs->space.dim;
+    to->room = 2 * k + BLOCK_ROWS;
+    to->found = malloc(to->room * sizeof *to->found);
+    Near *best = malloc(k * sizeof *best + runs->total * sizeof(float) +
+                        padded(dim) * sizeof(int16_t));
+    if (to->found == NULL || best == NULL) {
+        free(best);
+        return false;
+    }
+    float *bounds = (float *)(best + k);
+    Levels levels = levels_of(runs->space.vector, dim, (int16_t *)(bounds + runs->total));
+    find_best(runs, &levels, k, bounds, best);
+    bool is_done = true, is_full = best[0].bound > -INFINITY;
+    double least = INFINITY;
+    for (size_t at = 0; at < k; at++) {
+        if (best[at].bound == -INFINITY)
+            continue;
+        is_done = is_done && add(runs, best[at].row, to);
+        bounds[best[at].place] = -INFINITY; /* it is found */
+        double last = to->found[to->count - 1].cosine;
+        least = last < least ? last : isnan(last) ? -INFINITY : least;
+    }
+    if (is_full)
+        is_done = is_done && add_near(runs, bounds, least, (float)least - rounding, to);
+    free(best);
+    if (is_done && to->count > 1)
+        qsort(to->found, to->count, sizeof *to->found, by_rank);
+    return is_done;
+}
+
+static PyObject *best_of(const Findings *of, Py_ssize_t k) {
+    Py_ssize_t count = (Py_ssize_t)of->count < k ? (Py_ssize_t)of->count : k;
     PyObject *ids = PyByteArray_FromStringAndSize(NULL, count * (Py_ssize_t)sizeof(int64_t));
     PyObject *cosines = PyByteArray_FromStringAndSize(NULL, count * (Py_ssize_t)sizeof(float));
     PyObject *result = ids && cosines ? PyTuple_Pack(2, ids, cosines) : NULL;
     for (Py_ssize_t place = 0; result != NULL && place < count; place++) {
-        float rounded = (float)found[place].cosine;
-        memcpy(PyByteArray_AsString(ids) + place * (Py_ssize_t)sizeof found[place].id,
-               &found[place].id, sizeof found[place].id);
+        const Found *found = of->found + place;
+        float rounded = (float)found->cosine;
+        memcpy(PyByteArray_AsString(ids) + place * (Py_ssize_t)sizeof found->id, &found->id,
+               sizeof found->id);
         memcpy(PyByteArray_AsString(cosines) + place * (Py_ssize_t)sizeof rounded, &rounded,
                sizeof rounded);
     }
@@ -165,44 +263,99 @@ static Py_ssize_t total_of(const int64_t *firsts, const int64_t *lasts, Py_ssize
     return total;
 }
 
+/* What `nearest` is given, in its order. */
+enum { VECTORS, CODES, IDS, FIRSTS, LASTS, HIDDEN, VECTOR, NUM_GIVEN };
+
+/* Returns how many rows are searched; -1: what is given does not fit together. */
+static Py_ssize_t check(const Py_buffer *given) {
+    Py_ssize_t length = given[VECTOR].len, size = (Py_ssize_t)sizeof(float);
+    if (length < size || length % size || given[VECTORS].len % length)
+        return -1;
+    Py_ssize_t rows = given[VECTORS].len / length, codes = given[CODES].len;
+    if ((codes && codes != (Py_ssize_t)code_bytes((size_t)rows, (size_t)(length / size))) ||
+        (given[IDS].len && given[IDS].len != rows * 8) ||
+        given[FIRSTS].len % 8 || given[FIRSTS].len != given[LASTS].len)
+        return -1;
+    return total_of(given[FIRSTS].buf, given[LASTS].buf, given[FIRSTS].len / 8, rows);
+}
+
 static PyObject *nearest(PyObject *Py_UNUSED(module), PyObject *args) {
-    Py_buffer vectors, ids, firsts, lasts, vector;
+    Py_buffer given[NUM_GIVEN];
     Py_ssize_t k;
     float rounding;
-    if (!PyArg_ParseTuple(args, "y*y*y*y*y*nf:nearest", &vectors, &ids, &firsts, &lasts, &vector,
-                          &k, &rounding))
+    if (!PyArg_ParseTuple(args, "y*y*y*y*y*y*y*nf:nearest", &given[VECTORS], &given[CODES],
+                          &given[IDS], &given[FIRSTS], &given[LASTS], &given[HIDDEN],
+                          &given[VECTOR], &k, &rounding))
         return NULL;
     PyObject *result = NULL;
-    Py_ssize_t size = (Py_ssize_t)sizeof(float), num_runs = firsts.len / 8, total = -1;
-    if (vector.len >= size && vector.len % size == 0 && vectors.len % vector.len == 0 &&
-        firsts.len % 8 == 0 && firsts.len == lasts.len &&
-        (ids.len == 0 || ids.len / 8 == vectors.len / vector.len))
-        total = total_of(firsts.buf, lasts.buf, num_runs, vectors.len / vector.len);
-    if (total < 0 || k < 1 || k > total) {
-        PyErr_SetString(PyExc_ValueError, "runs must be of rows that there are, at least k");
+    Py_ssize_t total = check(given);
+    if (total < 0 || total > UINT32_MAX || k < 1) {
+        PyErr_SetString(PyExc_ValueError, "runs must be of rows that there are, and k at least 1");
     } else {
-        Runs runs = {{vectors.buf, vector.buf, (size_t)(vector.len / size)},
-                     ids.len ? ids.buf : NULL, firsts.buf, lasts.buf, (size_t)num_runs,
-                     (size_t)total};
-        Found *found = NULL;
-        Py_ssize_t count;
+        size_t dim = (size_t)given[VECTOR].len / sizeof(float);
+        size_t rows = (size_t)(given[VECTORS].len / given[VECTOR].len);
+        Runs runs = {
+            .space = {given[VECTORS].buf, given[VECTOR].buf, dim},
+            .coded = given[CODES].len ? coded(given[CODES].buf, rows, dim) : (Coded){0},
+            .ids = given[IDS].len ? given[IDS].buf : NULL,
+            .firsts = given[FIRSTS].buf,
+            .lasts = given[LASTS].buf,
+            .hidden = given[HIDDEN].buf,
+            .num_runs = (size_t)given[FIRSTS].len / 8,
+            .total = (size_t)total,
+            .num_hidden = (size_t)given[HIDDEN].len,
+        };
+        Findings near = {0};
+        bool is_done = true;
+        k = k < total ? k : total;
         Py_BEGIN_ALLOW_THREADS
-        count = find_near(&runs, (size_t)k, rounding, &found);
+        if (k > 0)
+            is_done = find_near(&runs, (size_t)k, rounding, &near);
         Py_END_ALLOW_THREADS
-        result = count < 0 ? PyErr_NoMemory() : best_of(found, count, k);
-        free(found);
+        result = is_done ? best_of(&near, k) : PyErr_NoMemory();
+        free(near.found);
+    }
+    for (int place = 0; place < NUM_GIVEN; place++)
+        PyBuffer_Release(&given[place]);
+    return result;
+}
+
+EACH_MACHINE static void encode(const float *vectors, size_t count, size_t dim, void *bytes) {
+    int8_t *codes = bytes;
+    float *scales = (float *)(codes + count * padded(dim)), *errors = scales + count;
+    for (size_t row = 0; row < count; row++)
+        encode_row(vectors + row * dim, dim, codes + row * padded(dim), scales + row, errors + row);
+}
+
+static PyObject *codes_of(PyObject *Py_UNUSED(module), PyObject *args) {
+    Py_buffer vectors;
+    Py_ssize_t dim;
+    if (!PyArg_ParseTuple(args, "y*n:codes_of", &vectors, &dim))
+        return NULL;
+    PyObject *result = NULL;
+    Py_ssize_t size = (Py_ssize_t)sizeof(float);
+    if (dim < 1 || vectors.len % (dim * size)) {
+        PyErr_SetString(PyExc_ValueError, "vectors must be float32 of this length");
+    } else {
+        Py_ssize_t count = vectors.len / (dim * size);
+        result = PyByteArray_FromStringAndSize(
+            NULL, (Py_ssize_t)code_bytes((size_t)count, (size_t)dim));
+        void *codes = result == NULL ? NULL : PyByteArray_AsString(result);
+        if (codes != NULL) {
+            Py_BEGIN_ALLOW_THREADS
+            encode(vectors.buf, (size_t)count, (size_t)dim, codes);
+            Py_END_ALLOW_THREADS
+        }
     }
     PyBuffer_Release(&vectors);
-    PyBuffer_Release(&ids);
-    PyBuffer_Release(&firsts);
-    PyBuffer_Release(&lasts);
-    PyBuffer_Release(&vector);
     return result;
 }
 
 static PyMethodDef functions[] = {
     {"nearest", nearest, METH_VARARGS,
-     "nearest(vectors, ids, firsts, lasts, vector, k, rounding): ids and cosines of the k best."},
+     "nearest(vectors, codes, ids, firsts, lasts, hidden, vector, k, rounding): ids and cosines of "
+     "the k best."},
+    {"codes_of", codes_of, METH_VARARGS, "codes_of(vectors, dim): what nearest reads first."},
     {NULL, NULL, 0, NULL},
 };
 static PyModuleDef_Slot module_slots[] = {

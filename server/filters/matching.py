@@ -138,7 +138,7 @@ def _removed(view: LiveView, wanted: Filter) -> Int64s:
     the conditions say, ascending.
     """
     generation, overlay = view.live.generation, view.overlay
-    hidden = generation.index_items[overlay.hidden]
+    hidden = generation.index_items[overlay.hidden.ids]
     found = (generation.find_item(item_id) for item_id in wanted.excluded_ids)
     excluded = [item for item in found if item is not None and generation.item_shown[item]]
     return np.union1d(hidden, np.array(excluded, dtype=np.int64)) if excluded else hidden

@@ -6,6 +6,8 @@ from types import MappingProxyType
 
 import numpy as np
 
+from model.artifact.index.hidden import Hidden
+from model.artifact.index.scan import ScannedVectors
 from model.artifact.overlay.segment import Claim, OverlayRows, no_rows
 from protos.marks import is_marked
 from server.live import LiveGeneration
@@ -29,15 +31,14 @@ class HeldOverlay:
         items: row of each item in `rows`, by id.
         queries: row of each query in `rows`, by normalised text.
         shown: ``int64 [n]``, rows of the items that answers may have, ascending.
-        vectors: ``float32 [n, dim]``, their vectors.
+        scanned: their vectors.
         marked: ``int64``, rows of a probe's items, which no shopper's answer has.
         gone_queries: keys of queries that the generation's vectors are not used for.
         gone_items: by id, when each item went that no answer may have, UTC epoch
             milliseconds.
         gone_ids: ids of all items that no answer may have: `gone_items`, and what the
             segments say is gone.
-        hidden: ``int64``, ascending ids of the index of what it must not answer with:
-            gone, or in `rows`.
+        hidden: ids of the index that it must not answer with: gone, or in `rows`.
         attributes: what filters may ask of the items in `rows`.
     """
 
@@ -48,18 +49,23 @@ class HeldOverlay:
     items: Mapping[str, int]
     queries: Mapping[str, int]
     shown: Int64s
-    vectors: Float32s
+    scanned: ScannedVectors
     marked: Int64s
     gone_queries: frozenset[int]
     gone_items: Mapping[str, int]
     gone_ids: frozenset[str]
-    hidden: Int64s
+    hidden: Hidden
     attributes: OverlayAttributes
 
     @property
     def is_loaded(self) -> bool:
         """Whether a segment is in it."""
         return self.sequence > 0
+
+    @property
+    def vectors(self) -> Float32s:
+        """``float32 [n, dim]``, the vectors of the items that answers may have."""
+        return self.scanned.vectors
 
     @property
     def num_gone_items(self) -> int:
@@ -154,6 +160,7 @@ def hold(
         is_answered[items[id_]] = False
     is_marked_row = np.array([is_marked(id_) for id_ in rows.item_ids], dtype=bool)
     shown = np.flatnonzero(is_answered & ~is_marked_row).astype(np.int64)
+    hidden = places.of((*rows.item_ids, *rows.gone_items, *hidden_now))
     return HeldOverlay(
         sequence=sequence,
         writer=writer,
@@ -162,11 +169,11 @@ def hold(
         items=MappingProxyType(items),
         queries=MappingProxyType({text: row for row, text in enumerate(rows.query_texts)}),
         shown=shown,
-        vectors=np.ascontiguousarray(rows.item_vectors[shown]),
+        scanned=ScannedVectors(rows.item_vectors[shown]),
         marked=np.flatnonzero(is_answered & is_marked_row).astype(np.int64),
         gone_queries=frozenset(rows.gone_queries.tolist()),
         gone_items=MappingProxyType(hidden_now),
         gone_ids=frozenset((*rows.gone_items, *hidden_now)),
-        hidden=places.of((*rows.item_ids, *rows.gone_items, *hidden_now)),
+        hidden=Hidden(hidden, len(live.index)),
         attributes=OverlayAttributes(rows, live.generation, places.items_of, places.read),
     )

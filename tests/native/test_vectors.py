@@ -1,15 +1,19 @@
 """The nearest of vectors, as NumPy finds them."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 import freshet_native
 from model.artifact.index import scan
-from model.artifact.index.cosines import rounding_of
+from model.artifact.index.hidden import NOTHING_HIDDEN, Hidden
+from model.artifact.index.scan import ScannedVectors
 from stream.dtypes import Float32s, Int64s
 from testing.vectors import clustered_vectors
 
 COUNT = 600
+DIMS = [1, 3, 7, 8, 16, 31, 64, 100, 128, 129, 300, 1024]
 
 
 def with_ties(dim: int) -> Float32s:
@@ -26,31 +30,78 @@ def runs_of(*runs: tuple[int, int]) -> tuple[Int64s, Int64s]:
     return np.ascontiguousarray(firsts), np.ascontiguousarray(lasts)
 
 
-@pytest.mark.parametrize("dim", [1, 3, 7, 8, 16, 31, 64, 100, 128, 129, 300, 1024])
+def in_numpy(monkeypatch: pytest.MonkeyPatch, scanned: ScannedVectors, *asked: Any) -> Any:
+    """Return what is found without the library."""
+    with monkeypatch.context() as patched:
+        patched.setattr(scan, "IS_NATIVE", False)
+        return scanned.nearest_of(*asked)
+
+
+@pytest.mark.parametrize("dim", DIMS)
 @pytest.mark.parametrize("has_ids", [True, False])
-def test_it_answers_as_numpy_does(dim: int, has_ids: bool) -> None:
-    """Ids and cosines, bit for bit, of runs in any order, whatever the length."""
+@pytest.mark.parametrize("is_coded", [True, False])
+def test_it_answers_as_numpy_does(
+    monkeypatch: pytest.MonkeyPatch, dim: int, has_ids: bool, is_coded: bool
+) -> None:
+    """Ids and cosines, bit for bit, of runs in any order, whatever the length, and
+    whatever is hidden.
+    """
     assert scan.IS_NATIVE
-    vectors = with_ties(dim)
-    ids = np.random.default_rng(2).permutation(COUNT).astype(np.int64) if has_ids else None
+    random, vectors = np.random.default_rng(2), with_ties(dim)
+    scanned = ScannedVectors(vectors, random.permutation(COUNT) if has_ids else None)
+    if not is_coded:
+        scanned.codes = b""
+    some = Hidden(np.sort(random.choice(COUNT, COUNT // 3, replace=False)), COUNT)
     for runs in (runs_of((0, COUNT)), runs_of((400, 590), (7, 7), (10, 120))):
-        for k in (1, 10, 300):
-            for query in vectors[:30]:
-                asked = (vectors, ids, *runs, query, k, rounding_of(dim))
-                found, expected = scan.nearest(*asked), scan.scan(*asked)
+        for k, hidden in (
+            (1, NOTHING_HIDDEN),
+            (10, some),
+            (10, NOTHING_HIDDEN),
+            (300, some),
+            (COUNT, some),
+        ):
+            for query in vectors[:20]:
+                asked = (*runs, query, k, hidden)
+                found, expected = scanned.nearest_of(*asked), in_numpy(monkeypatch, scanned, *asked)
                 assert np.array_equal(found[0], expected[0])
                 assert np.array_equal(found[1], expected[1])
+                assert not {*found[0].tolist()} & {*hidden.ids.tolist()}
+
+
+@pytest.mark.parametrize("dim", DIMS)
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e15])
+def test_vectors_of_any_length_are_found(
+    monkeypatch: pytest.MonkeyPatch, dim: int, scale: float
+) -> None:
+    """Codes bound products of vectors that are no unit vectors, and of zeros."""
+    vectors = clustered_vectors(COUNT, dim=dim) * np.float32(scale)
+    vectors *= np.random.default_rng(3).choice([0.0, 0.1, 1.0], (COUNT, 1)).astype(np.float32)
+    scanned, runs = ScannedVectors(vectors), runs_of((0, COUNT))
+    for query in clustered_vectors(20, seed=4, dim=dim):
+        asked = (*runs, query, 10, NOTHING_HIDDEN)
+        found, expected = scanned.nearest_of(*asked), in_numpy(monkeypatch, scanned, *asked)
+        assert np.array_equal(found[1], expected[1])
 
 
 def test_numbers_that_are_none_come_last() -> None:
     """As in NumPy they are no answer while there are others."""
     vectors = clustered_vectors(20, dim=8)
     vectors[3:6] = np.nan
-    found, cosines = scan.nearest(vectors, None, *runs_of((0, 20)), vectors[0], 17, rounding_of(8))
+    found, cosines = ScannedVectors(vectors).nearest(vectors[0], 17)
 
     assert not {3, 4, 5} & {*found.tolist()}
     assert len(found) == 17
     assert np.isfinite(cosines).all()
+
+
+def test_infinite_numbers_hide_no_others() -> None:
+    """What codes cannot say is compared itself."""
+    vectors = clustered_vectors(20, dim=8)
+    vectors[7, 2] = np.float32(-np.inf) if vectors[0, 2] > 0 else np.float32(np.inf)
+    found, _ = ScannedVectors(vectors).nearest(vectors[0], 5)
+
+    assert found[0] == 0
+    assert 7 not in found
 
 
 @pytest.mark.parametrize(
@@ -59,25 +110,57 @@ def test_numbers_that_are_none_come_last() -> None:
         (runs_of((0, 21)), 1),
         (runs_of((-1, 5)), 1),
         (runs_of((5, 4), (0, 9)), 1),
-        (runs_of((0, 5)), 6),
         (runs_of((0, 5)), 0),
         ((np.zeros(1, dtype=np.int64), np.array([5, 6], dtype=np.int64)), 1),
     ],
 )
 def test_nothing_is_read_beyond_the_vectors(runs: tuple[Int64s, Int64s], k: int) -> None:
-    """Runs of other rows, and too few, are refused."""
+    """Runs of other rows are refused."""
     vectors = clustered_vectors(20, dim=8)
-    none = np.zeros(0, dtype=np.int64)
     with pytest.raises(ValueError, match="runs must be of rows"):
-        freshet_native.nearest(vectors, none, *runs, vectors[0], k, 1e-6)
+        nearest(vectors, runs=runs, k=k)
 
 
-@pytest.mark.parametrize("length", [0, 7, 9])
-def test_a_vector_of_another_length_is_refused(length: int) -> None:
-    """As are ids of other vectors."""
+def test_runs_may_hold_fewer_than_are_wanted() -> None:
+    """All of them are found then; of none, nothing."""
     vectors = clustered_vectors(20, dim=8)
-    none, runs = np.zeros(0, dtype=np.int64), runs_of((0, 5))
+    scanned = ScannedVectors(vectors)
+
+    found, _ = scanned.nearest_of(*runs_of((0, 5)), vectors[0], 6)
+    none, _ = scanned.nearest_of(*runs_of((5, 5)), vectors[0], 6)
+
+    assert sorted(found.tolist()) == [0, 1, 2, 3, 4]
+    assert len(none) == 0
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"vector": np.ones(0, np.float32)},
+        {"vector": np.ones(7, np.float32)},
+        {"vector": np.ones(9, np.float32)},
+        {"ids": np.zeros(19, np.int64)},
+        {"codes": b"codes of others"},
+    ],
+)
+def test_what_does_not_fit_the_vectors_is_refused(given: dict[str, Any]) -> None:
+    """A vector of another length, and ids and codes of other vectors."""
     with pytest.raises(ValueError, match="runs must be of rows"):
-        freshet_native.nearest(vectors, none, *runs, np.ones(length, np.float32), 1, 1e-6)
-    with pytest.raises(ValueError, match="runs must be of rows"):
-        freshet_native.nearest(vectors, np.zeros(19, np.int64), *runs, vectors[0], 1, 1e-6)
+        nearest(clustered_vectors(20, dim=8), **given)
+
+
+@pytest.mark.parametrize("dim", [0, 7])
+def test_codes_are_of_whole_vectors(dim: int) -> None:
+    """Numbers that are no vectors of this length are refused."""
+    with pytest.raises(ValueError, match="float32 of this length"):
+        freshet_native.codes_of(clustered_vectors(20, dim=8), dim)
+
+
+def nearest(
+    vectors: Float32s, *, runs: tuple[Int64s, Int64s] = runs_of((0, 5)), k: int = 1, **given: Any
+) -> Any:
+    """Call the library itself."""
+    rest = {"codes": b"", "ids": b"", "hidden": b"", "vector": vectors[0], **given}
+    return freshet_native.nearest(
+        vectors, rest["codes"], rest["ids"], *runs, rest["hidden"], rest["vector"], k, 1e-6
+    )

@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from model.artifact.index.engines import AUTO, ENGINES, candidates
+from model.artifact.index.hidden import NOTHING_HIDDEN, Hidden
 from model.errors import ArtifactError, GenerationCorrupt
 from stream.dtypes import Float32s, Int64s
 
@@ -61,13 +62,18 @@ class VectorIndex(Protocol):
     def dim(self) -> int:
         """Length of the vectors."""
 
-    def search(self, vector: Float32s, k: int) -> tuple[Int64s, Float32s]:
+    def search(
+        self, vector: Float32s, k: int, hidden: Hidden = NOTHING_HIDDEN
+    ) -> tuple[Int64s, Float32s]:
         """Return the `k` nearest vectors (all of them where there are fewer), best
         first.
+
+        What is hidden costs no places: others are found instead.
 
         Args:
             vector: ``float32 [dim]``, a unit vector.
             k: how many, at least one.
+            hidden: ids that it must not answer with.
 
         Returns:
             Their ids ``int64 [m]`` and cosines ``float32 [m]``, descending.

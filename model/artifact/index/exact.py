@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 
 from model.artifact.arrays.load import load_array
-from model.artifact.index.cosines import rounding_of
 from model.artifact.index.engine import Engine, IndexCost, IndexSettings, check_search
-from model.artifact.index.scan import nearest
+from model.artifact.index.hidden import NOTHING_HIDDEN, Hidden
+from model.artifact.index.scan import NOTHING, ScannedVectors
 from model.errors import ArtifactError, GenerationCorrupt
 from stream.dtypes import Float32s, Int64s
 from stream.errors import refusal
@@ -20,7 +20,6 @@ _HEADER_BYTES = 128  # of a .npy file
 # Seconds a byte to write: a disk of 100 MB/s. Half as fast takes twice the time, which
 # for ten million items of 128 dimensions is a minute off the training budget.
 _SECONDS_PER_BYTE = 1e-8
-_START: Final = np.zeros(1, dtype=np.int64)  # of the one run that is scanned
 
 
 class ExactEngine:
@@ -75,9 +74,7 @@ class ExactVectors:
 
     def __init__(self, path: Path, dim: int, count: int) -> None:
         self._dim = dim
-        self._vectors = _load(path, dim, count)
-        self._end = np.array([count], dtype=np.int64)
-        self._rounding = rounding_of(dim)
+        self._vectors = ScannedVectors(_load(path, dim, count))
 
     def __len__(self) -> int:
         return len(self._vectors)
@@ -87,13 +84,13 @@ class ExactVectors:
         """Length of the vectors."""
         return self._dim
 
-    def search(self, vector: Float32s, k: int) -> tuple[Int64s, Float32s]:
+    def search(
+        self, vector: Float32s, k: int, hidden: Hidden = NOTHING_HIDDEN
+    ) -> tuple[Int64s, Float32s]:
         """See `VectorIndex`."""
         check_search(vector, k, self._dim)
-        k = min(k, len(self))
-        if not k:
-            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
-        return nearest(self._vectors, None, _START, self._end, vector, k, self._rounding)
+        k = min(k, len(self) - len(hidden))
+        return self._vectors.nearest(vector, k, hidden) if k > 0 else NOTHING
 
 
 def _load(path: Path, dim: int, count: int) -> Float32s:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from model.artifact.arrays.array_file import map_arrays, write_arrays
 from model.artifact.index.cells import learning_bytes, make_cells, num_compared
-from model.artifact.index.cosines import rounding_of
 from model.artifact.index.engine import Engine, IndexCost, IndexSettings, check_search
-from model.artifact.index.scan import nearest
+from model.artifact.index.hidden import NOTHING_HIDDEN, Hidden
+from model.artifact.index.scan import NOTHING, ScannedVectors
 from model.errors import GenerationCorrupt
 from stream.dtypes import Float32s, Int64s
 
@@ -48,6 +48,9 @@ _WIDER = 1.5
 # power of the ratio: 2.2 times as many for 100, 4.6 for 1,000. Without it recall@100 is
 # two in a hundred below recall@10; twice the power scans half of all for 1,000.
 _MEASURED_K, _GROWTH = 10, 1 / 3
+# Where cells hold too few that are not hidden, so many times as many are scanned.
+# Twice as much: a search that is short of one vector scans twice what it need.
+_MORE_CELLS = 2
 # Seconds a product of a number of a vector and of a centre, from 0.1e-9 measured on
 # one core; the rest is for one that is slower and busy. Seconds a byte to write: a disk
 # of 100 MB/s. Twice as much of either takes that time from training.
@@ -125,10 +128,10 @@ class IvfVectors:
             raise GenerationCorrupt(
                 f"the index {path} holds float32 {vectors.shape}, not float32 ({count}, {dim})"
             )
-        self._centres, self._ids, self._vectors = arrays["centres"], arrays["ids"], vectors
+        self._centres = ScannedVectors(arrays["centres"])
+        self._vectors = ScannedVectors(vectors, arrays["ids"])
         self._starts: Int64s = arrays["starts"]
         self._search_k = search_k or len(self._centres)
-        self._rounding = rounding_of(dim)
 
     def __len__(self) -> int:
         return len(self._vectors)
@@ -136,33 +139,32 @@ class IvfVectors:
     @property
     def dim(self) -> int:
         """Length of the vectors."""
-        return int(self._vectors.shape[1])
+        return int(self._vectors.vectors.shape[1])
 
-    def search(self, vector: Float32s, k: int) -> tuple[Int64s, Float32s]:
+    def search(
+        self, vector: Float32s, k: int, hidden: Hidden = NOTHING_HIDDEN
+    ) -> tuple[Int64s, Float32s]:
         """See `VectorIndex`."""
         check_search(vector, k, self.dim)
-        k = min(k, len(self))
-        if not k:
-            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
+        k = min(k, len(self) - len(hidden))
+        if k <= 0:
+            return NOTHING
         vector = np.ascontiguousarray(vector, dtype=np.float32)
-        runs = self._runs(vector, k)
-        return nearest(self._vectors, self._ids, *runs, vector, k, self._rounding)
+        cells = self._num_scanned(k)
+        while True:
+            firsts, lasts = self._runs(vector, cells)
+            ids, cosines = self._vectors.nearest_of(firsts, lasts, vector, k, hidden)
+            if len(ids) == k or cells >= len(self._centres):
+                return ids, cosines
+            cells *= _MORE_CELLS
 
-    def _runs(self, vector: Float32s, k: int) -> tuple[Int64s, Int64s]:
-        """Return where the cells to scan begin and end, which hold at least `k`
-        vectors.
-        """
-        cells, starts = self._num_scanned(k), self._starts
+    def _runs(self, vector: Float32s, cells: int) -> tuple[Int64s, Int64s]:
+        """Return where the nearest cells begin and end."""
+        starts = self._starts
         if cells >= len(self._centres):
             return starts[:1], starts[-1:]
-        products = self._centres @ vector
-        best = np.argpartition(products, len(products) - cells)[len(products) - cells :]
-        firsts, lasts = starts[best], starts[best + 1]
-        if (lasts - firsts).sum() >= k:
-            return firsts, lasts
-        ranked = np.argsort(-products, kind="stable")
-        cells = int(np.searchsorted(np.cumsum(np.diff(starts)[ranked]), k)) + 1
-        return starts[ranked[:cells]], starts[ranked[:cells] + 1]
+        best, _ = self._centres.nearest(vector, cells)
+        return starts[best], starts[best + 1]
 
     def _num_scanned(self, k: int) -> int:
         more: float = max(1.0, k / _MEASURED_K) ** _GROWTH

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from model.artifact.index.cosines import best_rows, near_best
+from model.artifact.index.cosines import best_rows, near_best, rounding_of
+from model.artifact.index.hidden import NOTHING_HIDDEN, Hidden
 from stream.dtypes import Float32s, Int64s
 
 IS_NATIVE: Final = find_spec("freshet_native") is not None
-"""Whether `nearest` is in C.
+"""Whether `ScannedVectors` are scanned in C.
 
 NumPy multiplies each run by a call of its own, and ranks in a dozen more.
 """
@@ -19,61 +20,114 @@ NumPy multiplies each run by a call of its own, and ranks in a dozen more.
 if IS_NATIVE or TYPE_CHECKING:
     import freshet_native
 
-_OWN_IDS: Final = np.zeros(0, dtype=np.int64)  # of the library: rows are their own
+_NO_IDS: Final = np.zeros(0, dtype=np.int64)
+NOTHING: Final = _NO_IDS, np.zeros(0, dtype=np.float32)
+"""What is nearest among nothing: ids and cosines."""
+
+_NO_CODES: Final = b""
+_START: Final = np.zeros(1, dtype=np.int64)  # of the one run that all are
 
 
-def nearest(
-    vectors: Float32s,
-    ids: Int64s | None,
-    firsts: Int64s,
-    lasts: Int64s,
-    vector: Float32s,
-    k: int,
-    rounding: np.float32,
-) -> tuple[Int64s, Float32s]:
-    """Return ids and cosines of the `k` nearest of some runs of vectors, best first;
-    equal cosines go by id.
+class ScannedVectors:
+    """Vectors that are compared with others, a run of them after the other.
 
-    The same on every machine: what a float32 product cannot separate is compared in
-    float64.
+    Immutable, so any number of threads may share one. Where the library is, each has
+    codes of 8 bits a number beside it, which are read instead but for the best.
 
     Args:
         vectors: ``float32 [n, dim]``.
         ids: ``int64 [n]``; None: the row of each.
-        firsts: ``int64 [num_runs]``, where each run begins.
-        lasts: ``int64 [num_runs]``, where it ends, exclusive; all hold `k` rows.
-        vector: ``float32 [dim]``.
-        k: at least one.
-        rounding: of `model.artifact.index.cosines.rounding_of`.
+
+    Attributes:
+        vectors: the same.
+        codes: of all of them, as the library has them; none: it reads the vectors.
     """
-    if not IS_NATIVE:
-        return scan(vectors, ids, firsts, lasts, vector, k, rounding)
-    vector = np.ascontiguousarray(vector, dtype=np.float32)
-    found, cosines = freshet_native.nearest(
-        vectors, _OWN_IDS if ids is None else ids, firsts, lasts, vector, k, float(rounding)
-    )
-    return np.frombuffer(found, dtype=np.int64), np.frombuffer(cosines, dtype=np.float32)
 
+    def __init__(self, vectors: Float32s, ids: Int64s | None = None) -> None:
+        dim = vectors.shape[1]
+        self.vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+        self._ids = ids
+        self._end = np.array([len(vectors)], dtype=np.int64)
+        self._rounding = rounding_of(dim)
+        is_coded = IS_NATIVE and dim and len(vectors)
+        self.codes = freshet_native.codes_of(self.vectors, dim) if is_coded else _NO_CODES
 
-def scan(
-    vectors: Float32s,
-    ids: Int64s | None,
-    firsts: Int64s,
-    lasts: Int64s,
-    vector: Float32s,
-    k: int,
-    rounding: np.float32,
-) -> tuple[Int64s, Float32s]:
-    """Do what `nearest` does in NumPy."""
-    vector = vector.astype(np.float32, copy=False)
-    ends = np.cumsum(lasts - firsts)
-    products, at = np.empty(int(ends[-1]), dtype=np.float32), 0
-    for first, last, end in zip(firsts.tolist(), lasts.tolist(), ends.tolist(), strict=True):
-        np.dot(vectors[first:last], vector, out=products[at:end])
-        at = end
-    near = near_best(products, k, rounding)
-    # From places among what was scanned to rows.
-    rows = near + (lasts - ends)[np.searchsorted(ends, near, side="right")]
-    found = rows if ids is None else ids[rows]
-    order = np.argsort(found)
-    return best_rows(vectors, rows[order], found[order], vector, k)
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def nearest(
+        self, vector: Float32s, k: int, hidden: Hidden = NOTHING_HIDDEN
+    ) -> tuple[Int64s, Float32s]:
+        """Return the `k` nearest of all; see `nearest_of`."""
+        return self.nearest_of(_START, self._end, vector, k, hidden)
+
+    def nearest_of(
+        self,
+        firsts: Int64s,
+        lasts: Int64s,
+        vector: Float32s,
+        k: int,
+        hidden: Hidden = NOTHING_HIDDEN,
+    ) -> tuple[Int64s, Float32s]:
+        """Return ids and cosines of the `k` nearest of some runs of vectors, or of all
+        that they hold, best first; equal cosines go by id.
+
+        The same on every machine: what a float32 product cannot separate is compared
+        in float64.
+
+        Args:
+            firsts: ``int64 [num_runs]``, where each run begins.
+            lasts: ``int64 [num_runs]``, where it ends, exclusive.
+            vector: ``float32 [dim]``.
+            k: at least one.
+            hidden: ids that are not found.
+        """
+        if not len(self.vectors):
+            return NOTHING
+        if not IS_NATIVE:
+            return self._nearest_of(firsts, lasts, vector, k, hidden)
+        found, cosines = freshet_native.nearest(
+            self.vectors,
+            self.codes,
+            _NO_IDS if self._ids is None else self._ids,
+            firsts,
+            lasts,
+            hidden.is_hidden,
+            np.ascontiguousarray(vector, dtype=np.float32),
+            k,
+            float(self._rounding),
+        )
+        return np.frombuffer(found, dtype=np.int64), np.frombuffer(cosines, dtype=np.float32)
+
+    def _nearest_of(
+        self, firsts: Int64s, lasts: Int64s, vector: Float32s, k: int, hidden: Hidden
+    ) -> tuple[Int64s, Float32s]:
+        """Do what `nearest_of` does in NumPy."""
+        vector = vector.astype(np.float32, copy=False)
+        ends = np.cumsum(lasts - firsts)
+        products, at = np.empty(int(ends[-1]), dtype=np.float32), 0
+        for first, last, end in zip(firsts.tolist(), lasts.tolist(), ends.tolist(), strict=True):
+            np.dot(self.vectors[first:last], vector, out=products[at:end])
+            at = end
+        places = self._shown(firsts, lasts, hidden) if len(hidden) else None
+        if places is not None:
+            products = products[places]
+        k = min(k, len(products))
+        if not k:
+            return NOTHING
+        near = near_best(products, k, self._rounding)
+        near = near if places is None else places[near]
+        # From places among what was scanned to rows.
+        rows = near + (lasts - ends)[np.searchsorted(ends, near, side="right")]
+        found = self._ids_of(rows)
+        order = np.argsort(found)
+        return best_rows(self.vectors, rows[order], found[order], vector, k)
+
+    def _shown(self, firsts: Int64s, lasts: Int64s, hidden: Hidden) -> Int64s:
+        """Return the places among what is scanned whose ids are not hidden."""
+        runs = zip(firsts.tolist(), lasts.tolist(), strict=True)
+        rows = np.concatenate([np.arange(first, last) for first, last in runs])
+        return np.flatnonzero(~hidden.is_hidden[self._ids_of(rows)])
+
+    def _ids_of(self, rows: Int64s) -> Int64s:
+        return rows if self._ids is None else self._ids[rows]

@@ -10,6 +10,7 @@ import pytest
 
 from model.artifact.index.engine import Engine, load_engine
 from model.artifact.index.engines import ENGINES
+from model.artifact.index.hidden import Hidden
 from model.errors import ArtifactError, GenerationCorrupt
 from model.settings import ModelSettings
 from stream.dtypes import Float32s
@@ -56,6 +57,24 @@ def test_asking_for_more_than_there_is_gives_all(engine: Engine, make_index: Mak
 
     assert sorted(ids.tolist()) == list(range(7))
     assert len(scores) == 7
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.999, 1.0])
+def test_what_is_hidden_costs_no_places(
+    engine: Engine, make_index: MakeIndex, vectors: Float32s, share: float
+) -> None:
+    """Others are found instead, as many as there are."""
+    index, random = make_index(engine, vectors), np.random.default_rng(4)
+    count = round(share * len(vectors))
+    query = clustered_vectors(1, seed=2)[0]
+    nearest = np.argsort(-(vectors @ query))[:count]
+    for ids in (nearest, random.choice(len(vectors), count, replace=False)):
+        hidden = Hidden(np.sort(ids), len(vectors))
+        found, scores = index.search(query, 10, hidden)
+
+        assert len(found) == len(scores) == min(10, len(vectors) - count)
+        assert not {*found.tolist()} & {*ids.tolist()}
+        assert scores == pytest.approx((vectors @ query)[found], abs=1e-5)
 
 
 def test_an_index_of_nothing_answers_nothing(engine: Engine, make_index: MakeIndex) -> None:
