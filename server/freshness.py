@@ -1,14 +1,12 @@
 """How old an answer is: the freshness receipt, from the live view and the time now."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from server.errors import NotFreshEnough
 from server.overlay.view import LiveView
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What an answer was made from.
 
     Times are UTC epoch milliseconds; ages are as of the answer.

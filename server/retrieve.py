@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,8 +28,7 @@ class QueryPath(StrEnum):
     ENCODED = "encoded"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetrievalQuery:
+class RetrievalQuery(NamedTuple):
     """A valid request.
 
     Attributes:
@@ -55,8 +54,7 @@ class RetrievalQuery:
         return self.min_reflected_ms > 0 or self.max_age_seconds < math.inf
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetrievalResult:
+class RetrievalResult(NamedTuple):
     """Ranked items, best first.
 
     Attributes:
@@ -78,7 +76,7 @@ class RetrievalResult:
     @property
     def num_from_overlay(self) -> int:
         """How many of the items are the overlay's."""
-        return int(self.nearest.from_overlay.sum())
+        return int(np.count_nonzero(self.nearest.from_overlay))
 
     @property
     def scores(self) -> Float32s:

@@ -319,7 +319,7 @@ def _query_of(request: retrieval_pb.RetrieveRequest, settings: ServerSettings) -
     )
     if not request.HasField("filter"):
         return query
-    return replace(query, filter=parse_filter(request.filter, settings.max_k))
+    return query._replace(filter=parse_filter(request.filter, settings.max_k))
 
 
 def _mask_of(request: retrieval_pb.RetrieveRequest) -> FieldTree:

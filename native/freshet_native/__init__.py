@@ -13,7 +13,7 @@ from freshet_native._records import (
     text_checks,
     united,
 )
-from freshet_native._vectors import codes_of, nearest
+from freshet_native._vectors import codes_of, nearest, nearest_in_cells
 
 __all__ = [
     "TextColumn",
@@ -22,6 +22,7 @@ __all__ = [
     "cut",
     "indexes_of",
     "nearest",
+    "nearest_in_cells",
     "read_batches",
     "read_events",
     "read_neutral",

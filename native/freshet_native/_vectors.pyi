@@ -11,4 +11,17 @@ def nearest(
     k: int,
     rounding: float,
 ) -> tuple[bytearray, bytearray]: ...
+def nearest_in_cells(
+    centres: Any,
+    centre_codes: Any,
+    starts: Any,
+    vectors: Any,
+    codes: Any,
+    ids: Any,
+    hidden: Any,
+    vector: Any,
+    cells: int,
+    k: int,
+    rounding: float,
+) -> tuple[bytearray, bytearray]: ...
 def codes_of(vectors: Any, dim: int) -> bytearray: ...

@@ -103,8 +103,7 @@ def similar_items(view: LiveView, query: SimilarQuery) -> tuple[Nearest, FilterR
         return nearest_items(view, vector, query.k, replace(query.filter, excluded_ids=others))
     found = search(view.live, view.overlay, vector, query.k + 1)
     kept = np.flatnonzero(~_is_item(view, found, query.item_id))[: query.k]
-    others_alone = replace(
-        found,
+    others_alone = Nearest(
         from_overlay=found.from_overlay[kept],
         rows=found.rows[kept],
         scores=found.scores[kept],

@@ -2,7 +2,7 @@
 together.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,8 +11,7 @@ from server.overlay.held import HeldOverlay
 from stream.dtypes import Bools, Float32s, Int64s
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Nearest:
+class Nearest(NamedTuple):
     """Items, best first.
 
     Attributes:

@@ -73,10 +73,9 @@ class AnswerMetrics:
             registry=registry,
         )
         self._overlap.set(math.nan)
-        for freshness in Freshness:
-            self._answers.labels(freshness)
-        for source in HitSource:
-            self._hits.labels(source)
+        # Of a counter's cost, finding it by its label is most.
+        self._by_freshness = {each: self._answers.labels(each) for each in Freshness}
+        self._by_source = {each: self._hits.labels(each) for each in HitSource}
 
     def answered(self, receipt: Receipt, num_items: int, num_from_overlay: int) -> None:
         """Count an answer by its receipt, and its items."""
@@ -84,10 +83,11 @@ class AnswerMetrics:
         age = receipt.age_seconds if is_told else receipt.snapshot_age_seconds
         late = Freshness.STALE if is_told else Freshness.UNKNOWN
         is_fresh = age <= self._objective_seconds
-        self._answers.labels(Freshness.FRESH if is_fresh else late).inc()
+        self._by_freshness[Freshness.FRESH if is_fresh else late].inc()
         self._ages.observe(age)
-        self._hits.labels(HitSource.OVERLAY).inc(num_from_overlay)
-        self._hits.labels(HitSource.GENERATION).inc(num_items - num_from_overlay)
+        if num_from_overlay:
+            self._by_source[HitSource.OVERLAY].inc(num_from_overlay)
+        self._by_source[HitSource.GENERATION].inc(num_items - num_from_overlay)
         if self.on_answer is not None:
             self.on_answer(receipt.reflected_ms)
 

@@ -69,6 +69,48 @@ def test_it_answers_as_numpy_does(
 
 
 @pytest.mark.parametrize("dim", DIMS)
+@pytest.mark.parametrize("cells", [1, 7, 30])
+def test_cells_are_those_that_numpy_finds(
+    monkeypatch: pytest.MonkeyPatch, dim: int, cells: int
+) -> None:
+    """Also where centres are equal, cells are empty, and their vectors are hidden."""
+    random, centres = np.random.default_rng(6), ScannedVectors(with_ties(dim)[::20])
+    scanned = ScannedVectors(with_ties(dim), random.permutation(COUNT))
+    inner = np.sort(random.choice(COUNT, len(centres) - 1)).astype(np.int64)
+    starts = np.concatenate([[0], inner, [COUNT]])
+    some = Hidden(np.sort(random.choice(COUNT, COUNT // 3, replace=False)), COUNT)
+    for query in with_ties(dim)[:30]:
+        for k, hidden in ((1, NOTHING_HIDDEN), (40, some)):
+            asked = (centres, starts, cells, query, k, hidden)
+            found = scanned.nearest_in_cells(*asked)
+            with monkeypatch.context() as patched:
+                patched.setattr(scan, "IS_NATIVE", False)
+                expected = scanned.nearest_in_cells(*asked)
+            assert np.array_equal(found[0], expected[0])
+            assert np.array_equal(found[1], expected[1])
+
+
+@pytest.mark.parametrize(
+    ("cells", "starts"),
+    [
+        (0, [0, 10, 20]),
+        (3, [0, 10, 20]),
+        (2, [0, 20]),
+        (2, [0, 10, 21]),
+        (2, [-1, 10, 20]),
+        (2, [0, 15, 10]),
+    ],
+)
+def test_no_cell_reaches_beyond_the_vectors(cells: int, starts: list[int]) -> None:
+    """A file that is damaged may say so; it ends no process."""
+    vectors = clustered_vectors(20, dim=8)
+    with pytest.raises(ValueError, match="runs must be of rows"):
+        ScannedVectors(vectors).nearest_in_cells(
+            ScannedVectors(vectors[:2]), np.array(starts, dtype=np.int64), cells, vectors[0], 1
+        )
+
+
+@pytest.mark.parametrize("dim", DIMS)
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e15])
 def test_vectors_of_any_length_are_found(
     monkeypatch: pytest.MonkeyPatch, dim: int, scale: float

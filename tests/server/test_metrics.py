@@ -1,7 +1,6 @@
 """What a scrape sees."""
 
 import math
-from dataclasses import replace
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -136,11 +135,8 @@ def test_an_answer_is_counted_by_its_own_receipt(
     registry: CollectorRegistry, reflected_ms: int, age: float, snapshot_age: float, counted: str
 ) -> None:
     """An age of 0 that nobody vouches for makes no answer fresh."""
-    receipt = replace(
-        make_receipt(watermark_age_seconds=0.0, snapshot_age_seconds=snapshot_age),
-        reflected_ms=reflected_ms,
-        age_seconds=age,
-    )
+    made = make_receipt(watermark_age_seconds=0.0, snapshot_age_seconds=snapshot_age)
+    receipt = made._replace(reflected_ms=reflected_ms, age_seconds=age)
     AnswerMetrics(registry, 60.0).answered(receipt, 10, 3)
 
     counts = {

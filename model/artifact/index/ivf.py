@@ -149,22 +149,13 @@ class IvfVectors:
         k = min(k, len(self) - len(hidden))
         if k <= 0:
             return NOTHING
-        vector = np.ascontiguousarray(vector, dtype=np.float32)
-        cells = self._num_scanned(k)
-        while True:
-            firsts, lasts = self._runs(vector, cells)
-            ids, cosines = self._vectors.nearest_of(firsts, lasts, vector, k, hidden)
-            if len(ids) == k or cells >= len(self._centres):
-                return ids, cosines
+        cells, centres = self._num_scanned(k), self._centres
+        while cells < len(centres):
+            found = self._vectors.nearest_in_cells(centres, self._starts, cells, vector, k, hidden)
+            if len(found[0]) == k:
+                return found
             cells *= _MORE_CELLS
-
-    def _runs(self, vector: Float32s, cells: int) -> tuple[Int64s, Int64s]:
-        """Return where the nearest cells begin and end."""
-        starts = self._starts
-        if cells >= len(self._centres):
-            return starts[:1], starts[-1:]
-        best, _ = self._centres.nearest(vector, cells)
-        return starts[best], starts[best + 1]
+        return self._vectors.nearest(vector, k, hidden)
 
     def _num_scanned(self, k: int) -> int:
         more: float = max(1.0, k / _MEASURED_K) ** _GROWTH

@@ -48,7 +48,7 @@ class ScannedVectors:
         self.vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         self._ids = ids
         self._end = np.array([len(vectors)], dtype=np.int64)
-        self._rounding = rounding_of(dim)
+        self._rounding = float(rounding_of(dim))
         is_coded = IS_NATIVE and dim and len(vectors)
         self.codes = freshet_native.codes_of(self.vectors, dim) if is_coded else _NO_CODES
 
@@ -95,7 +95,46 @@ class ScannedVectors:
             hidden.is_hidden,
             np.ascontiguousarray(vector, dtype=np.float32),
             k,
-            float(self._rounding),
+            self._rounding,
+        )
+        return np.frombuffer(found, dtype=np.int64), np.frombuffer(cosines, dtype=np.float32)
+
+    def nearest_in_cells(
+        self,
+        centres: "ScannedVectors",
+        starts: Int64s,
+        cells: int,
+        vector: Float32s,
+        k: int,
+        hidden: Hidden = NOTHING_HIDDEN,
+    ) -> tuple[Int64s, Float32s]:
+        """Return the `k` nearest of those cells whose centres are nearest; see
+        `nearest_of`.
+
+        Args:
+            centres: of all cells.
+            starts: ``int64 [num_cells + 1]``, where each cell begins; the last: where
+                they end.
+            cells: how many are looked at, at least one, and no more than there are.
+            vector: ``float32 [dim]``.
+            k: at least one.
+            hidden: ids that are not found.
+        """
+        if not IS_NATIVE:
+            best, _ = centres.nearest(vector, cells)
+            return self.nearest_of(starts[best], starts[best + 1], vector, k, hidden)
+        found, cosines = freshet_native.nearest_in_cells(
+            centres.vectors,
+            centres.codes,
+            starts,
+            self.vectors,
+            self.codes,
+            _NO_IDS if self._ids is None else self._ids,
+            hidden.is_hidden,
+            np.ascontiguousarray(vector, dtype=np.float32),
+            cells,
+            k,
+            self._rounding,
         )
         return np.frombuffer(found, dtype=np.int64), np.frombuffer(cosines, dtype=np.float32)
 
@@ -115,7 +154,7 @@ class ScannedVectors:
         k = min(k, len(products))
         if not k:
             return NOTHING
-        near = near_best(products, k, self._rounding)
+        near = near_best(products, k, rounding_of(len(vector)))
         near = near if places is None else places[near]
         # From places among what was scanned to rows.
         rows = near + (lasts - ends)[np.searchsorted(ends, near, side="right")]

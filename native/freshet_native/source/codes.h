@@ -166,6 +166,16 @@ AVX2 static void bound_by_avx2(const Coded *rows, size_t first, size_t count, co
 }
 #endif
 
+/* Has the first of some rows fetched before they are looked at. */
+static inline void fetch(const Coded *rows, size_t first) {
+    enum { LINE = 64 }; /* bytes */
+    const int8_t *codes = rows->codes + first * padded(rows->dim);
+    for (size_t at = 0; at < ROWS_AHEAD * padded(rows->dim); at += LINE)
+        __builtin_prefetch(codes + at);
+    __builtin_prefetch(rows->scales + first);
+    __builtin_prefetch(rows->errors + first);
+}
+
 static void bound(const Coded *rows, size_t first, size_t count, const Levels *with,
                   float *bounds) {
 #if defined(__x86_64__) && defined(__GNUC__)
