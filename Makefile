@@ -35,6 +35,7 @@ demo: setup  ## Show the whole system at work in two minutes (ARGS="--keep", ARG
 # Two files at a time, each process with a broker of its own: a test mostly waits. More would want more than two cores.
 test: setup  ## Run every test, against a real Kafka (ARGS="-k NAME")
 	@[ -n "$${FRESHET_TEST_KAFKA:-}" ] || $(BIN)/python -m deploy.kafka.jars
+	@$(BIN)/python -m deploy.registry.apicurio
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 check: setup  ## Check format, lint, types, imports, stubs, contracts, alert rules, chart, changelog

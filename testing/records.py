@@ -25,6 +25,7 @@ from stream.events.types import (
     SourcePartition,
 )
 from stream.reasons import REASONS
+from stream.registry.open import open_registry
 from stream.settings import StreamSettings
 
 NOW_MS = 1_700_000_000_000
@@ -268,3 +269,18 @@ def _interactions(texts: Texts, columns: EventColumns) -> list[tuple[int, Intera
         )
         for number in range(len(columns))
     ]
+
+
+def read_framed(value: bytes | None, settings: StreamSettings, **more: Any) -> Decoded:
+    """Return what a record's value is read as, by the registry of the settings."""
+    found = record(value, more.pop("content_type", ""), **more)
+    return Decoder(settings, open_registry(settings)).decode(found, NOW_MS)
+
+
+def refusal_of_framed(value: bytes, settings: StreamSettings) -> tuple[str, str]:
+    """Return the reason and the detail with which a value is rejected."""
+    found = read_framed(value, settings)
+    assert not found.events
+    (rejection,) = found.rejections
+    assert rejection.record.value == value
+    return rejection.reason, rejection.detail

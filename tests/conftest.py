@@ -177,7 +177,7 @@ def kafka_bootstrap() -> Iterator[str]:
         yield given
         return
     from deploy.kafka.broker import BrokerError, LocalBroker
-    from deploy.kafka.jars import FetchError, MissingToolError
+    from deploy.maven import FetchError, MissingToolError
 
     broker = LocalBroker()
     try:

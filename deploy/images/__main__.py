@@ -15,7 +15,8 @@ from pathlib import Path
 from deploy.images.bill import licences, write_bill
 from deploy.images.engine import BASE, Engine, ImagesError, image
 from deploy.images.trial import try_images
-from deploy.kafka.jars import FetchError, MissingToolError, kafka_jars
+from deploy.kafka.jars import kafka_jars
+from deploy.maven import FetchError, MissingToolError
 
 # In the order of the Dockerfile. The two of the tuner are large: by name only.
 _TARGETS = ("server", "stream", "refresher", "probe")

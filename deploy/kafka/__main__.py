@@ -8,8 +8,8 @@ import signal
 import sys
 
 from deploy.kafka.broker import BrokerError, LocalBroker
-from deploy.kafka.jars import FetchError, MissingToolError
 from deploy.kafka.topics import create_topics
+from deploy.maven import FetchError, MissingToolError
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,7 +7,6 @@ BrokerError          Exception
 
 import contextlib
 import logging
-import os
 import shutil
 import signal
 import socket
@@ -23,6 +22,7 @@ from typing import Self
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
 
+from deploy.guarded import end_guarded, log_tail, signal_group, start_guarded
 from deploy.kafka.jars import kafka_jars
 from deploy.kafka.secured import SecuredListeners
 
@@ -30,16 +30,11 @@ _LOG = logging.getLogger(__name__)
 _HOST = "127.0.0.1"
 # Tries with other ports, should another process take a free port first. Chosen by hand.
 _START_ATTEMPTS = 3
-# Seconds until the broker must serve, and must have ended after SIGTERM: limits for a
-# loaded machine. Chosen by hand. Twice as long: a broken broker is noticed later.
+# Seconds until the broker must serve: a limit for a loaded machine. Chosen by hand.
+# Twice as long: a broken broker is noticed later.
 _START_SECONDS = 90.0
-_STOP_SECONDS = 30.0
 # Seconds between two checks of a starting broker. Twice as many: up to 0.1 s later.
 _POLL_SECONDS = 0.1
-
-# Kills the process group when the pipe on its standard input closes: the broker never
-# outlives its owner.
-_GUARD = 'exec 3<&0; (read -r _ <&3; kill -9 0) & exec "$@" 3<&- </dev/null'
 
 _CONFIG = """\
 process.roles=broker,controller
@@ -186,12 +181,12 @@ class LocalBroker:
     def pause(self) -> None:
         """Suspend the broker: it accepts connections and answers nothing."""
         if self._process is not None:
-            _signal_group(self._process.pid, signal.SIGSTOP)
+            signal_group(self._process.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let a paused broker run again."""
         if self._process is not None:
-            _signal_group(self._process.pid, signal.SIGCONT)
+            signal_group(self._process.pid, signal.SIGCONT)
 
     def wait(self) -> None:
         """Return only when the broker has ended by itself.
@@ -205,11 +200,7 @@ class LocalBroker:
 
     def log_tail(self, lines: int = 20) -> str:
         """Return the last lines that the broker logged."""
-        if self._folder is None or not (self._folder / "broker.log").exists():
-            return ""
-        return "\n".join(
-            (self._folder / "broker.log").read_text("utf-8", "replace").splitlines()[-lines:]
-        )
+        return "" if self._folder is None else log_tail(self._folder / "broker.log", lines)
 
     def _why_ended(self, status: int) -> str:
         """Return how it ended, with what it logged where that may say why."""
@@ -266,15 +257,7 @@ class LocalBroker:
         if self._process is not None:
             return
         java = [*self._java(lib, "-Xms256m", "-Xmx512m", main="kafka.Kafka"), "server.properties"]
-        with (folder / "broker.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                ["sh", "-c", _GUARD, "guard", *java],
-                cwd=folder,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self._process = start_guarded(java, folder, folder / "broker.log")
         self._await_clients()
         _LOG.info("broker started bootstrap=%s", self.bootstrap)
 
@@ -324,17 +307,9 @@ class LocalBroker:
             admin.close()
 
     def _end(self, with_signal: signal.Signals) -> None:
-        """Signal the whole process group, wait, and leave none of it alive."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        _signal_group(process.pid, with_signal)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_SECONDS)
-        _signal_group(process.pid, signal.SIGKILL)
-        process.wait()
-        if process.stdin is not None:
-            process.stdin.close()
+        if process is not None:
+            end_guarded(process, with_signal)
 
 
 def free_port() -> int:
@@ -351,8 +326,3 @@ def _require_free(port: int) -> None:
         raise PortTakenError(
             f"port {port} is in use: stop what listens there, or choose another port (--port)"
         ) from error
-
-
-def _signal_group(group: int, with_signal: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, with_signal)

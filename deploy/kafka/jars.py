@@ -2,14 +2,14 @@
 ignores.
 """
 
-import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
+
+from deploy.maven import FetchError, MissingToolError, fetched
 
 POM = Path(__file__).with_name("pom.xml")
 _CACHE = Path(__file__).resolve().parents[2] / ".kafka"
@@ -19,20 +19,6 @@ _INSTALL = (
     "Freshet's tests need Java 17 or later and Maven: apt-get install default-jre-headless maven, "
     "or set FRESHET_TEST_KAFKA=host:port to use a broker that already runs"
 )
-
-
-class MissingToolError(Exception):
-    """Java or Maven is not on this machine.
-
-    Not retriable: install what the message names.
-    """
-
-
-class FetchError(Exception):
-    """Maven could not fetch the jars.
-
-    Retriable when the network is back; the message has Maven's reason.
-    """
 
 
 def kafka_jars() -> Path:
@@ -49,10 +35,9 @@ def kafka_jars() -> Path:
     given = os.environ.get("FRESHET_KAFKA_LIB")
     if given:
         return _given_folder(Path(given))
-    folder = _CACHE / f"lib-{hashlib.sha256(POM.read_bytes()).hexdigest()[:12]}"
-    if not folder.is_dir():
-        _fetch(folder)
-    return folder
+    return fetched(
+        POM, "copy-dependencies", _CACHE, "kafka: fetching Kafka's jars with Maven, 44 MB"
+    )
 
 
 def _given_folder(folder: Path) -> Path:
@@ -73,35 +58,6 @@ def _require_java() -> None:
         raise MissingToolError(
             f"java is {shown.splitlines()[0] if shown else 'broken'}. {_INSTALL}"
         )
-
-
-def _fetch(folder: Path) -> None:
-    """Copy the jars aside and rename, so that an interrupted fetch leaves nothing that
-    looks complete.
-    """
-    maven = shutil.which("mvn")
-    if maven is None:
-        raise MissingToolError(f"no mvn found. {_INSTALL}")
-    print("kafka: fetching Kafka's jars with Maven (44 MB, once)", file=sys.stderr, flush=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        fetched = Path(scratch) / "lib"
-        command = [maven, "-q", "-B", "-f", str(POM), "dependency:copy-dependencies"]
-        done = subprocess.run(
-            [*command, "-DincludeScope=runtime", f"-DoutputDirectory={fetched}"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise FetchError(
-                "mvn could not fetch Kafka's jars:\n" + "\n".join(done.stdout.splitlines()[-8:])
-            )
-        try:
-            fetched.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # otherwise another run has just fetched them
-                raise
 
 
 def main() -> int:

@@ -19,13 +19,18 @@ _TIMEOUT_SECONDS = 5.0
 _NOT_FOUND = 404
 # The registry's own codes: 40401 a subject, 40402 a version, 40403 a schema.
 _UNKNOWN = (40401, 40402, 40403)
-_SERIALIZED = "serialized"  # a Protobuf schema as its descriptor, not as a text
+# What says nothing of the schema: who may read, and what a gateway answers for it.
+_NOT_ITS_OWN = (401, 403, 429, 502, 503, 504)
 
 logger = logging.getLogger(__name__)
 
 
 class SchemaUnknown(Exception):
     """The registry answers that it has no such schema."""
+
+
+class NoDescriptor(Exception):
+    """The registry answers, and does not give a Protobuf schema as its descriptor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +48,8 @@ class RegisteredSchema:
 
     Attributes:
         kind: ``AVRO``, ``JSON``, ``PROTOBUF``, or what it has else.
-        text: the schema; of Protobuf the descriptor of its file in Base64, where the
-            registry gives it.
+        text: the schema; of Protobuf the descriptor of its file in Base64, where that
+            is what was registered or asked for.
         references: what it needs.
     """
 
@@ -78,19 +83,29 @@ class RegistryClient:
         logging.getLogger("httpx2").setLevel(logging.WARNING)
         self._options = options
 
-    def schema(self, schema_id: int) -> RegisteredSchema:
+    def schema(self, schema_id: int, *, described: bool = False) -> RegisteredSchema:
         """Return a schema by its id.
+
+        Args:
+            schema_id: of a frame.
+            described: as its descriptor, for Protobuf that was registered as a text.
+                Only then: asked so for Avro, Apicurio's registry refuses.
 
         Raises:
             SchemaUnknown: there is none.
+            NoDescriptor: the registry answers, but not as was asked.
             RegistryUnavailable: the registry does not answer, or not as one.
         """
-        return _of_client(self._answer("get_schema", schema_id, fmt=_SERIALIZED))
+        return _of_client(self._answer("get_schema", schema_id, **_format(described=described)))
 
-    def referenced(self, reference: Reference) -> RegisteredSchema:
+    def referenced(self, reference: Reference, *, described: bool = False) -> RegisteredSchema:
         """Return a schema that another one needs; it raises as `schema` does."""
         found = self._answer(
-            "get_version", reference.subject, reference.version, deleted=True, fmt=_SERIALIZED
+            "get_version",
+            reference.subject,
+            reference.version,
+            deleted=True,
+            **_format(described=described),
         )
         return _of_client(found.schema)
 
@@ -106,6 +121,8 @@ class RegistryClient:
         except SchemaRegistryError as error:
             if error.http_status_code == _NOT_FOUND and error.error_code in _UNKNOWN:
                 raise SchemaUnknown(str(error.error_message)) from None
+            if "fmt" in options and error.http_status_code not in _NOT_ITS_OWN:
+                raise NoDescriptor(str(error.error_message)) from None
             raise RegistryUnavailable(
                 f"the schema registry at {self._url} refuses: HTTP status "
                 f"{error.http_status_code}; {_advice(error.http_status_code)}"
@@ -116,6 +133,10 @@ class RegistryClient:
                 f"({str(error) or type(error).__name__}); check stream.schema_registry_url and "
                 "whether it runs"
             ) from error
+
+
+def _format(*, described: bool) -> dict[str, str]:
+    return {"fmt": "serialized"} if described else {}
 
 
 def _of_client(found: Any) -> RegisteredSchema:

@@ -1,8 +1,9 @@
 """Takes the frames of a schema registry away, with what was asked of it once."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
@@ -11,7 +12,12 @@ from stream.events.fields import shown
 from stream.events.formats.protobuf import content_type_of
 from stream.events.types import RecordBatch, Rejected
 from stream.registry.avro import ReadPayload, SchemaUnusable, avro_reader
-from stream.registry.client import RegisteredSchema, RegistryClient, SchemaUnknown
+from stream.registry.client import (
+    NoDescriptor,
+    RegisteredSchema,
+    RegistryClient,
+    SchemaUnknown,
+)
 from stream.registry.frames import ID_BYTES, MAGIC, message_indexes, schema_id_of
 from stream.registry.protobuf import (
     MessageAt,
@@ -58,6 +64,8 @@ class _Schema:
         payload: of its messages; None: a frame says which message of it.
         message_at: names its messages.
         file: its descriptor; None: the registry gives a text.
+        forget_at: when it may be asked for again, by the monotonic clock, where that is
+            a text that does not do.
         needed: the descriptors that it refers to, by the names of their files.
         payloads: of its messages, by their places, as far as they were read.
     """
@@ -65,6 +73,7 @@ class _Schema:
     payload: _Payload | None = None
     message_at: MessageAt | None = None
     file: FileDescriptorProto | None = None
+    forget_at: float = 0.0
     needed: Mapping[str, FileDescriptorProto] = field(default_factory=dict)
     payloads: dict[tuple[int, ...], _Payload] = field(default_factory=dict)
 
@@ -152,6 +161,8 @@ class Schemas:
             try:
                 payload = _payload_of_message(schema, indexes)
             except SchemaUnusable as unusable:
+                if schema.file is None and time.monotonic() > schema.forget_at:
+                    del self._schemas[schema_id]  # the registry may give a descriptor by now
                 raise self._refused(schema_id, str(unusable)) from None
             if len(schema.payloads) < _MAX_KNOWN:
                 schema.payloads[indexes] = payload
@@ -162,7 +173,12 @@ class Schemas:
         if time.monotonic() < until:
             raise self._refused(schema_id, why)
         try:
-            schema = self._read(self._client.schema(schema_id))
+            schema = self._read(
+                _described(
+                    self._client.schema(schema_id),
+                    partial(self._client.schema, schema_id, described=True),
+                )
+            )
         except SchemaUnknown as unknown:
             why = f"the registry has none: {shown(str(unknown))}"
         except SchemaUnusable as unusable:
@@ -190,7 +206,8 @@ class Schemas:
             raise SchemaUnusable(f"it is {found.kind}, not Avro, JSON or Protobuf")
         file = descriptor_of(found.text)
         if file is None:
-            return _Schema(message_at=messages_of_text(found.text))
+            forget_at = time.monotonic() + _FORGET_SECONDS
+            return _Schema(message_at=messages_of_text(found.text), forget_at=forget_at)
         files = {name: descriptor_of(each.text) for name, each in needed.items()}
         return _Schema(
             message_at=messages_of_descriptor(file),
@@ -206,7 +223,10 @@ class Schemas:
             if len(needed) >= _MAX_REFERENCES:
                 raise SchemaUnusable(f"it refers to more than {_MAX_REFERENCES} others")
             try:
-                other = self._client.referenced(reference)
+                other = _described(
+                    self._client.referenced(reference),
+                    partial(self._client.referenced, reference, described=True),
+                )
             except SchemaUnknown:
                 raise SchemaUnusable(
                     f"the registry has no version {reference.version} of {reference.subject}, to "
@@ -215,6 +235,16 @@ class Schemas:
             needed[reference.name] = other  # seen, so that a circle ends
             self._add_references(other, needed)
             needed[reference.name] = needed.pop(reference.name)
+
+
+def _described(found: RegisteredSchema, ask: Callable[[], RegisteredSchema]) -> RegisteredSchema:
+    """Return a schema, of Protobuf as its descriptor where the registry gives that."""
+    if found.kind != "PROTOBUF" or descriptor_of(found.text) is not None:
+        return found
+    try:
+        return ask()
+    except NoDescriptor:
+        return found
 
 
 def _payload_of_message(schema: _Schema, indexes: Sequence[int]) -> _Payload:

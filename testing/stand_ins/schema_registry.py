@@ -31,12 +31,15 @@ class SchemaRegistry:
         status: what every request is answered with; 0: as a registry does. With 200 it
             is a list, as something else than a registry answers.
         num_asked: how many schemas it was asked for by their ids.
+        descriptors: of Protobuf schemas that were registered as a text, by their ids;
+            of those that are missing it answers as a registry that cannot make one.
     """
 
     url: str = ""
     user: str = ""
     status: int = 0
     num_asked: int = 0
+    descriptors: dict[int, str] = field(default_factory=dict)
     _schemas: list[dict[str, Any]] = field(default_factory=list)
     _subjects: dict[str, list[int]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
@@ -54,7 +57,14 @@ class SchemaRegistry:
         return schema_id
 
     def answer(self, method: str, path: list[str], body: Any, credentials: str) -> Answer:
-        """Return the status and the JSON of an answer."""
+        """Return the status and the JSON of an answer.
+
+        Args:
+            method: of the request.
+            path: its parts; ``serialized`` behind them where a descriptor is wanted.
+            body: its JSON.
+            credentials: as ``NAME:PASSWORD``.
+        """
         if self.status == 200:
             return 200, []
         if self.status:
@@ -66,6 +76,9 @@ class SchemaRegistry:
             case "GET", ["schemas", "ids", number]:
                 self.num_asked += 1
                 found = self._by_id(int(number))
+            case "GET", ["schemas", "ids", number, "serialized"]:
+                self.num_asked += 1
+                found = self._described(int(number))
             case "GET", ["subjects", subject, "versions", version]:
                 found = self._by_version(subject, version)
             case "POST", ["subjects", subject, "versions"]:
@@ -82,6 +95,12 @@ class SchemaRegistry:
         if not 0 < schema_id <= len(self._schemas):
             return _NO_SCHEMA
         return 200, self._schemas[schema_id - 1]
+
+    def _described(self, schema_id: int) -> Answer:
+        if schema_id not in self.descriptors:
+            return 500, {"error_code": 50001, "message": "No descriptor"}
+        status, found = self._by_id(schema_id)
+        return status, {**found, "schema": self.descriptors[schema_id]}
 
     def _by_version(self, subject: str, version: str) -> Answer:
         versions = self._subjects.get(subject)
@@ -119,7 +138,9 @@ def schema_registry(port: int = 0) -> Iterator[SchemaRegistry]:
         def _answer(self, method: str) -> None:
             length = int(self.headers.get("content-length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
-            path = [unquote(each) for each in urlsplit(self.path).path.strip("/").split("/")]
+            asked = urlsplit(self.path)
+            path = [unquote(each) for each in asked.path.strip("/").split("/")]
+            path += ["serialized"] if "format=serialized" in asked.query else []
             _, _, packed = (self.headers.get("authorization") or "").partition("Basic ")
             status, found = registry.answer(method, path, body, b64decode(packed).decode())
             content = json.dumps(found).encode()

@@ -15,7 +15,8 @@ from kafka.admin import KafkaAdminClient
 
 from deploy.kafka import jars
 from deploy.kafka.broker import BrokerFailedError, LocalBroker, PortTakenError
-from deploy.kafka.jars import MissingToolError, kafka_jars
+from deploy.kafka.jars import kafka_jars
+from deploy.maven import MissingToolError
 
 _ROOT = Path(__file__).resolve().parents[2]
 _EVENT_OF_2011_MS = 1_314_000_000_000
@@ -203,6 +204,6 @@ def test_fetching_the_jars_is_told(
     monkeypatch.setenv("PATH", f"{maven.parent}:{os.environ['PATH']}")
     monkeypatch.delenv("FRESHET_KAFKA_LIB", raising=False)
     monkeypatch.setattr(jars, "_CACHE", tmp_path / "cache")
-    for told in ("kafka: fetching Kafka's jars with Maven (44 MB, once)\n", ""):
+    for told in ("kafka: fetching Kafka's jars with Maven, 44 MB (once)\n", ""):
         assert kafka_jars().parent == tmp_path / "cache"
         assert capsys.readouterr().err == told

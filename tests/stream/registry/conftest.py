@@ -14,6 +14,19 @@ from google.protobuf.message import Message
 from stream.settings import StreamSettings
 from testing.stand_ins.schema_registry import SchemaRegistry, schema_registry
 
+LINE = {
+    "type": "record",
+    "name": "Line",
+    "fields": [
+        {"name": "ts_ms", "type": "long"},
+        {"name": "type", "type": "string"},
+        {"name": "session_id", "type": ["null", "string"]},
+        {"name": "user_id", "type": "string"},
+        {"name": "query", "type": "string"},
+        {"name": "item_id", "type": "string"},
+    ],
+}
+"""A schema of Avro: neutral lines."""
 _CONTEXT = SerializationContext("events", MessageField.VALUE)
 
 

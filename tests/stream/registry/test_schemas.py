@@ -14,7 +14,7 @@ from google.protobuf.text_format import Parse
 from protos import events_v1_pb2 as pb
 from stream.actions import Action
 from stream.errors import RegistryUnavailable, SettingsInvalid
-from stream.events.decoder import Decoded, Decoder
+from stream.events.decoder import Decoder
 from stream.events.fast_path import ColumnDecoder
 from stream.events.types import CatalogItem
 from stream.registry.open import open_registry
@@ -29,24 +29,14 @@ from testing.records import (
     TS_MS,
     batch,
     event,
+    read_framed,
     record,
     records,
+    refusal_of_framed,
 )
 from testing.stand_ins.schema_registry import SchemaRegistry
-from tests.stream.registry.conftest import Framing
+from tests.stream.registry.conftest import LINE, Framing
 
-LINE = {
-    "type": "record",
-    "name": "Line",
-    "fields": [
-        {"name": "ts_ms", "type": "long"},
-        {"name": "type", "type": "string"},
-        {"name": "session_id", "type": ["null", "string"]},
-        {"name": "user_id", "type": "string"},
-        {"name": "query", "type": "string"},
-        {"name": "item_id", "type": "string"},
-    ],
-}
 ROW = {
     "type": "record",
     "name": "Value",
@@ -70,19 +60,6 @@ KEY = {"type": "record", "name": "Key", "fields": [{"name": "id", "type": "long"
 ITEMS = {"item": {"item_id": "id", "title": "name"}}
 
 
-def _decoded(value: bytes | None, settings: StreamSettings, **more: Any) -> Decoded:
-    found = record(value, more.pop("content_type", ""), **more)
-    return Decoder(settings, open_registry(settings)).decode(found, NOW_MS)
-
-
-def _rejection(value: bytes, settings: StreamSettings) -> tuple[str, str]:
-    decoded = _decoded(value, settings)
-    assert not decoded.events
-    (rejection,) = decoded.rejections
-    assert rejection.record.value == value
-    return rejection.reason, rejection.detail
-
-
 def test_every_kind_of_schema_is_read(framing: Framing, settings: StreamSettings) -> None:
     """Freshet's own messages in Protobuf, whichever of the schema it is, and neutral
     lines in Avro and in JSON.
@@ -91,16 +68,16 @@ def test_every_kind_of_schema_is_read(framing: Framing, settings: StreamSettings
     (batched,) = framing.protobuf(batch())
     (avro,) = framing.avro(LINE, NEUTRAL)
 
-    assert _decoded(single, settings).events == [CLICK]
-    assert [each.item_id for each in _decoded(batched, settings).events] == ["i1", "i2", "i2"]  # type: ignore[union-attr]
-    assert _decoded(avro, settings).events == [CLICK]
-    assert _decoded(framing.json(NEUTRAL), settings).events == [CLICK]
+    assert read_framed(single, settings).events == [CLICK]
+    assert [each.item_id for each in read_framed(batched, settings).events] == ["i1", "i2", "i2"]  # type: ignore[union-attr]
+    assert read_framed(avro, settings).events == [CLICK]
+    assert read_framed(framing.json(NEUTRAL), settings).events == [CLICK]
 
 
 def test_the_schema_says_more_than_the_topic(framing: Framing, settings: StreamSettings) -> None:
     """As the content-type of a message does."""
     (item,) = framing.protobuf(pb.CatalogItem(item_id="i1", title="T"))
-    assert _decoded(item, settings).events == [CatalogItem(item_id="i1", title="T")]
+    assert read_framed(item, settings).events == [CatalogItem(item_id="i1", title="T")]
 
 
 def test_framed_json_is_what_its_content_type_says(
@@ -108,7 +85,7 @@ def test_framed_json_is_what_its_content_type_says(
 ) -> None:
     """Such as a CloudEvent."""
     envelope = {"specversion": "1.0", "type": "freshet.search_click", "data": NEUTRAL}
-    assert _decoded(framing.json(envelope), settings, content_type=CLOUD).events == [CLICK]
+    assert read_framed(framing.json(envelope), settings, content_type=CLOUD).events == [CLICK]
 
 
 def test_foreign_messages_are_mapped(framing: Framing, registry: SchemaRegistry) -> None:
@@ -118,7 +95,7 @@ def test_foreign_messages_are_mapped(framing: Framing, registry: SchemaRegistry)
     mapping = {"event": {"item_id": "sku", "user_id": {"value": "u"}, "time": {"value": TS_MS}}}
     mapping["event"]["action"] = {"value": "view"}
     settings = StreamSettings(schema_registry_url=registry.url, mapping=mapping)
-    (found,) = _decoded(avro, settings).events
+    (found,) = read_framed(avro, settings).events
     assert found == replace(
         CLICK, session_id="", user_id="u", query="", item_id="7", action=Action.VIEW
     )
@@ -129,7 +106,7 @@ def test_foreign_messages_are_mapped(framing: Framing, registry: SchemaRegistry)
     message.update({"sku": "i1"})
     (framed,) = framing.protobuf(message)
     mapping["event"]["item_id"] = "sku"
-    (found,) = _decoded(framed, replace(settings, mapping=mapping)).events
+    (found,) = read_framed(framed, replace(settings, mapping=mapping)).events
     assert found.item_id == "i1"  # type: ignore[union-attr]
 
 
@@ -148,11 +125,11 @@ def test_change_capture_in_avro(framing: Framing, registry: SchemaRegistry) -> N
     shoe = CatalogItem(item_id="5", title="Shoe", ts_ms=TS_MS)
     gone = CatalogItem(item_id="5", deleted=True, ts_ms=TS_MS)
 
-    assert _decoded(created, settings, **topic).events == [shoe]
-    assert _decoded(deleted, settings, **topic).events == [gone]
-    assert _decoded(keyed, settings, **topic).events == [gone]
-    assert _decoded(unwrapped[0], settings, **topic).events == [replace(shoe, ts_ms=0)]
-    assert _decoded(None, settings, **topic).events == [replace(gone, ts_ms=0)]
+    assert read_framed(created, settings, **topic).events == [shoe]
+    assert read_framed(deleted, settings, **topic).events == [gone]
+    assert read_framed(keyed, settings, **topic).events == [gone]
+    assert read_framed(unwrapped[0], settings, **topic).events == [replace(shoe, ts_ms=0)]
+    assert read_framed(None, settings, **topic).events == [replace(gone, ts_ms=0)]
 
 
 def test_what_is_wrong_is_named(
@@ -167,7 +144,7 @@ def test_what_is_wrong_is_named(
     foreign = registry.register("d", "PROTOBUF", text).to_bytes(4, "big")
     (single,) = framing.protobuf(pb.Event.FromString(event()))
 
-    assert _rejection(b"\0\0\0\3\xe7{}", settings) == (
+    assert refusal_of_framed(b"\0\0\0\3\xe7{}", settings) == (
         "unknown_schema",
         "schema 999 cannot be used: the registry has none: 'Schema not found'",
     )
@@ -178,11 +155,11 @@ def test_what_is_wrong_is_named(
         (b"\0" + foreign + b"\0", "shop.Seen is none of Freshet's"),
         (b"\0" + foreign + b"\2\4", "it has no message at [2]"),
     ):
-        reason, detail = _rejection(value, settings)
+        reason, detail = refusal_of_framed(value, settings)
         assert reason == "unknown_schema"
         assert words in detail
-    assert _rejection(single[:-3], settings)[0] == "malformed"
-    assert _rejection(b"\0\0", settings)[0] == "malformed"
+    assert refusal_of_framed(single[:-3], settings)[0] == "malformed"
+    assert refusal_of_framed(b"\0\0", settings)[0] == "malformed"
 
 
 def test_a_text_in_the_place_of_a_descriptor_names_our_own_messages(
@@ -191,12 +168,40 @@ def test_a_text_in_the_place_of_a_descriptor_names_our_own_messages(
     """Some registries give nothing else."""
     text = "package freshet.events.v1; message Other { } message Event { string x = 1; }"
     schema_id = registry.register("t", "PROTOBUF", text).to_bytes(4, "big")
-    assert _decoded(b"\0" + schema_id + b"\2\2" + event(), settings).events == [CLICK]
+    assert read_framed(b"\0" + schema_id + b"\2\2" + event(), settings).events == [CLICK]
+
+
+def test_what_was_registered_as_a_text_is_asked_for_as_its_descriptor(
+    registry: SchemaRegistry, settings: StreamSettings
+) -> None:
+    """That of a message of somebody else's: where the registry cannot give it, again
+    after a while, and our own are read all the same.
+    """
+    file = FileDescriptorProto(name="s", package="s", syntax="proto3")
+    field = file.message_type.add(name="Row").field.add(name="item_id", number=1)
+    field.type = field.TYPE_STRING
+    schema_id = registry.register("s", "PROTOBUF", "package s; message Row { }")
+    mapped = replace(settings, mapping={"item": {"item_id": "item_id"}})
+    frames = open_registry(mapped)
+    assert isinstance(frames, Schemas)
+    framed = record(
+        b"\0" + schema_id.to_bytes(4, "big") + b"\0\x0a\x02i1", "", source="freshet.catalog"
+    )
+    decoder = Decoder(mapped, frames)
+
+    (refused,) = decoder.decode(framed, NOW_MS).rejections
+    assert "gives no descriptor" in refused.detail
+    registry.descriptors[schema_id] = b64encode(file.SerializeToString()).decode()
+    assert decoder.decode(framed, NOW_MS).rejections
+    assert registry.num_asked == 2
+    frames._schemas[schema_id].forget_at = time.monotonic()
+    assert decoder.decode(framed, NOW_MS).rejections
+    assert decoder.decode(framed, NOW_MS).events == [CatalogItem(item_id="i1")]
 
 
 def test_without_a_registry_frames_are_no_encoding() -> None:
     """And the detail says what to set."""
-    reason, detail = _rejection(b"\0\0\0\0\1{}", StreamSettings())
+    reason, detail = refusal_of_framed(b"\0\0\0\0\1{}", StreamSettings())
     assert reason == "unknown_encoding"
     assert "stream.schema_registry_url" in detail
 
@@ -277,7 +282,7 @@ def test_nobody_at_the_address(free_port: Any) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     settings = StreamSettings(schema_registry_url=url)
     with pytest.raises(RegistryUnavailable, match=rf"{url} does not answer.*refused"):
-        _decoded(b"\0\0\0\0\1{}", settings)
+        read_framed(b"\0\0\0\0\1{}", settings)
 
 
 def test_a_password_is_needed_where_the_registry_wants_one(
@@ -294,10 +299,10 @@ def test_a_password_is_needed_where_the_registry_wants_one(
         {"schema_registry_password": "hush"},
         {"schema_registry_password_file": str(path)},
     ):
-        assert _decoded(framed, StreamSettings(**named, **password)).events == [CLICK]  # type: ignore[arg-type]
+        assert read_framed(framed, StreamSettings(**named, **password)).events == [CLICK]  # type: ignore[arg-type]
     wrong = StreamSettings(**named, schema_registry_password="guess")  # type: ignore[arg-type]
     with pytest.raises(RegistryUnavailable, match=r"HTTP status 401.*username") as caught:
-        _decoded(framed, wrong)
+        read_framed(framed, wrong)
     assert "guess" not in str(caught.value)
 
 
@@ -342,7 +347,7 @@ def test_schemas_may_refer_to_others(registry: SchemaRegistry, settings: StreamS
     schema_id = registry.register("row", "AVRO", json.dumps(outer), [reference])
     mapping = replace(settings, mapping={"item": {"item_id": "id.item_id"}})
     value = b"\0" + schema_id.to_bytes(4, "big") + b"\x04i1\x02T"
-    found = _decoded(value, mapping, source="freshet.catalog")
+    found = read_framed(value, mapping, source="freshet.catalog")
     assert found.events == [CatalogItem(item_id="i1", title="T")]
 
     files = {
@@ -360,7 +365,7 @@ def test_schemas_may_refer_to_others(registry: SchemaRegistry, settings: StreamS
         references = [{"name": name, "subject": name, "version": 1}]
     mapping = replace(settings, mapping={"item": {"item_id": "b.a.item_id"}})
     value = b"\0" + schema_id.to_bytes(4, "big") + b"\0" + b"\x0a\x06\x0a\x04\x0a\x02i1"
-    found = _decoded(value, mapping, source="freshet.catalog")
+    found = read_framed(value, mapping, source="freshet.catalog")
     assert [each.item_id for each in found.events] == ["i1"]  # type: ignore[union-attr]
 
 
@@ -370,5 +375,5 @@ def test_a_circle_of_references_ends(registry: SchemaRegistry, settings: StreamS
     to_b, to_a = ({"name": name, "subject": name, "version": 1} for name in ("b", "a"))
     schema_id = registry.register("a", "PROTOBUF", own, [to_b])
     registry.register("b", "PROTOBUF", own, [to_a])
-    reason, detail = _rejection(b"\0" + schema_id.to_bytes(4, "big") + b"\0", settings)
+    reason, detail = refusal_of_framed(b"\0" + schema_id.to_bytes(4, "big") + b"\0", settings)
     assert (reason, detail.endswith("it has no message at [0]")) == ("unknown_schema", True)

@@ -1,0 +1,61 @@
+"""Processes in a group of their own that never outlive whoever started them."""
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+# Kills the process group when the pipe on its standard input closes.
+_GUARD = 'exec 3<&0; (read -r _ <&3; kill -9 0) & exec "$@" 3<&- </dev/null'
+# Seconds in which it must have ended after a signal: a limit for a loaded machine.
+# Chosen by hand.
+_END_SECONDS = 30.0
+
+
+def start_guarded(
+    command: Sequence[str], folder: Path, log: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a process in a folder; what it prints is added to a file.
+
+    Args:
+        command: what runs.
+        folder: where.
+        log: the file.
+        environment: variables beside those of this process.
+    """
+    with log.open("ab") as printed:
+        return subprocess.Popen(
+            ["sh", "-c", _GUARD, "guard", *command],
+            cwd=folder,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.PIPE,
+            stdout=printed,
+            stderr=printed,
+            start_new_session=True,
+        )
+
+
+def end_guarded(process: subprocess.Popen[bytes], with_signal: signal.Signals) -> None:
+    """Signal the whole process group, wait, and leave none of it alive."""
+    signal_group(process.pid, with_signal)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_END_SECONDS)
+    signal_group(process.pid, signal.SIGKILL)
+    process.wait()
+    if process.stdin is not None:
+        process.stdin.close()
+
+
+def signal_group(group: int, with_signal: signal.Signals) -> None:
+    """Signal every process of a group; nothing if there is none."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, with_signal)
+
+
+def log_tail(log: Path, lines: int = 20) -> str:
+    """Return the last lines of a file; empty where there is none."""
+    if not log.exists():
+        return ""
+    return "\n".join(log.read_text("utf-8", "replace").splitlines()[-lines:])

@@ -1,0 +1,1 @@
+"""A real schema registry on loopback, for the tests: Apicurio's."""
