@@ -206,7 +206,7 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
         self, request: retrieval_pb.SimilarItemsRequest
     ) -> retrieval_pb.SimilarItemsResponse:
         check_fields(request)
-        reflected_ms, max_age_seconds = _freshness_of(request.min_freshness)
+        reflected_ms, max_age_seconds = _freshness_of(request)
         query = parse_similar(
             request.item_id,
             request.k,
@@ -307,7 +307,7 @@ def _is_probe(context: grpc.ServicerContext) -> bool:
 
 def _query_of(request: retrieval_pb.RetrieveRequest, settings: ServerSettings) -> RetrievalQuery:
     check_fields(request)
-    reflected_ms, max_age_seconds = _freshness_of(request.min_freshness)
+    reflected_ms, max_age_seconds = _freshness_of(request)
     query = parse_request(
         request.query,
         request.k,
@@ -329,7 +329,12 @@ def _mask_of(request: retrieval_pb.RetrieveRequest) -> FieldTree:
     return parse_mask(request.field_mask.paths, retrieval_pb.RetrieveResponse.DESCRIPTOR)
 
 
-def _freshness_of(wanted: retrieval_pb.MinFreshness) -> tuple[int, float]:
+def _freshness_of(
+    request: retrieval_pb.RetrieveRequest | retrieval_pb.SimilarItemsRequest,
+) -> tuple[int, float]:
     """Return the least reflected time, and the greatest age, that a request wants."""
+    if not request.HasField("min_freshness"):
+        return 0, math.inf
+    wanted = request.min_freshness
     has_age = wanted.WhichOneof("limit") == "max_age_seconds"
     return wanted.reflected_ms, wanted.max_age_seconds if has_age else math.inf

@@ -259,7 +259,7 @@ class Generation:
         too.
         """
         key = np.uint64(text_key(text))
-        row = int(np.searchsorted(self.query_keys, key))
+        row = int(self.query_keys.searchsorted(key))
         known = (
             row < len(self.query_keys)
             and self.query_keys[row] == key

@@ -32,16 +32,6 @@ def _varint(number: int) -> bytes:
     return bytes([low | 0x80]) + _varint(rest) if rest else bytes([low])
 
 
-# Of the lengths of most ids and titles, and of the hits with them. Twice as many would
-# be for titles that are pages.
-_VARINTS: Final = tuple(map(_varint, range(512)))
-
-
-def _length(text: bytes, more: int = 0) -> bytes:
-    size = len(text) + more
-    return _VARINTS[size] if size < len(_VARINTS) else _varint(size)
-
-
 def _tag(message: type, field: str, wire_type: int) -> bytes:
     number = message.DESCRIPTOR.fields_by_name[field].number  # type: ignore[attr-defined]  # generated
     return _varint(number << 3 | wire_type)
@@ -52,14 +42,26 @@ _ITEM_ID: Final = _tag(retrieval_pb.Hit, "item_id", _BYTES)
 _TITLE: Final = _tag(retrieval_pb.Hit, "title", _BYTES)
 _SCORE: Final = _tag(retrieval_pb.Hit, "score", _FIXED32)
 
+# Of the lengths of most ids and titles, and of the hits with them. Twice as many would
+# be for titles that are pages.
+_LENGTHS: Final = range(512)
+_HEADS: Final = {
+    tag: [tag + _varint(size) for size in _LENGTHS] for tag in (_HITS, _ITEM_ID, _TITLE)
+}
+_OF_HIT, _OF_ITEM_ID, _OF_TITLE = _HEADS[_HITS], _HEADS[_ITEM_ID], _HEADS[_TITLE]
+
 
 def hit_without_score(item_id: bytes, title: bytes) -> bytes:
     """Return a hit of a `RetrieveResponse` up to the four bytes of its score."""
-    fields = _ITEM_ID + _length(item_id) + item_id
-    if title:
-        fields += _TITLE + _length(title) + title
-    fields += _SCORE
-    return _HITS + _length(fields, _SCORE_BYTES) + fields
+    long = len(_OF_HIT)
+    size = len(item_id)
+    of_id = _OF_ITEM_ID[size] if size < long else _ITEM_ID + _varint(size)
+    of_title, rest = b"", len(title)
+    if rest:
+        of_title = _OF_TITLE[rest] if rest < long else _TITLE + _varint(rest)
+    size += rest + len(of_id) + len(of_title) + len(_SCORE) + _SCORE_BYTES
+    head = _OF_HIT[size] if size < long else _HITS + _varint(size)
+    return b"".join((head, of_id, item_id, of_title, title, _SCORE))
 
 
 def with_scores(hits: Sequence[bytes], scores: Float32s) -> bytes:
@@ -106,16 +108,18 @@ class HitCache:
         hits = list(map(self._made.get, keys))
         if None in hits:
             missing = [place for place, hit in enumerate(hits) if hit is None]
-            for place, (item_id, title) in zip(missing, texts(missing), strict=True):
-                hits[place] = self._keep(keys[place], hit_without_score(item_id, title))
+            made = [hit_without_score(*each) for each in texts(missing)]
+            for place, hit in zip(missing, made, strict=True):
+                hits[place] = hit
+            self._keep([keys[place] for place in missing], made)
         return hits  # type: ignore[return-value]  # no None is left
 
-    def _keep(self, key: Hashable, hit: bytes) -> bytes:
+    def _keep(self, keys: Sequence[Hashable], hits: Sequence[bytes]) -> None:
         with self._lock:
-            if key not in self._made:
-                self._num_bytes += len(hit) + _OVERHEAD_BYTES
-                self._made[key] = hit
+            for key, hit in zip(keys, hits, strict=True):
+                if key not in self._made:
+                    self._num_bytes += len(hit) + _OVERHEAD_BYTES
+                    self._made[key] = hit
             while self._num_bytes > self._most_bytes:
                 _, oldest = self._made.popitem(last=False)
                 self._num_bytes -= len(oldest) + _OVERHEAD_BYTES
-        return hit
