@@ -5,6 +5,7 @@ as root.
 """
 
 import argparse
+import shlex
 import subprocess
 import sys
 import time
@@ -34,10 +35,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         engine = Engine()
         if options.inside:
-            try_images(engine, _say)
+            try_images(engine, options.targets, _say)
             return 0
-        _build(engine, options.targets or _TARGETS)
-        return 0 if options.no_trial else _trial()
+        targets = options.targets or _TARGETS
+        _build(engine, targets)
+        return 0 if options.no_trial else _trial(targets)
     except (ImagesError, FetchError, MissingToolError) as error:
         print(f"images: {error}", file=sys.stderr)
         return 1
@@ -65,12 +67,13 @@ def _licences(path: Path) -> str:
     return f"{path}: " + ", ".join(f"{count} {licence}" for licence, count in counted)
 
 
-def _trial() -> int:
+def _trial(targets: Sequence[str]) -> int:
     """Try the images in a network of their own: their ports are those that they have
     everywhere, and this machine's may be taken.
     """
     kafka_jars()  # there is nothing to fetch them from inside
-    inner = f"ip link set lo up && exec {sys.executable} -m deploy.images {_TRIAL}"
+    command = shlex.join([sys.executable, "-m", "deploy.images", _TRIAL, *targets])
+    inner = f"ip link set lo up && exec {command}"
     return subprocess.run(["unshare", "--net", "sh", "-c", inner], check=False).returncode
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -32,6 +32,12 @@ _STEP_SECONDS = 120.0
 _METRICS = {"stream": 9101, "tuner": 9102, "server": 9103, "refresher": 9104, "probe": 9105}
 _SERVER = "127.0.0.1:50051"
 _HITS = 10
+# Another user reads this checkout and its Python, wherever they are, below /root too.
+_READING = (
+    "--clear-groups",
+    "--inh-caps=+dac_read_search",
+    "--ambient-caps=+dac_read_search",
+)
 # Of the probe: a product appears, a click counts, a deletion does.
 _STEPS = 3
 # As many as members of a group take in turn, so that the trial has more than one.
@@ -45,8 +51,14 @@ _SCHEMA = {
 }
 
 
-def try_images(engine: Engine, say: Callable[[str], None]) -> None:
-    """Run the whole system from its images; each container can write its volumes alone.
+def try_images(engine: Engine, targets: Collection[str], say: Callable[[str], None]) -> None:
+    """Run the system from its images; each container can write its volumes alone.
+
+    Args:
+        engine: has the images.
+        targets: which run; server and stream among them, refresher and probe both or
+            neither.
+        say: told each step.
 
     Raises:
         ImagesError: an image does not do what it should; the message says which, and
@@ -59,7 +71,7 @@ def try_images(engine: Engine, say: Callable[[str], None]) -> None:
     ):
         trial = _Trial(engine, broker, registry_url, Path(scratch), say)
         try:
-            trial.run()
+            trial.run(is_whole="probe" in targets)
         finally:
             for name in _METRICS:
                 engine.remove(f"freshet-{name}")
@@ -102,9 +114,10 @@ class _Trial:
         self._say = say
         self._store = scratch / "store"
         self._artifacts = scratch / "artifacts"
+        self._started: list[str] = []
 
-    def run(self) -> None:
-        """Do all steps."""
+    def run(self, *, is_whole: bool) -> None:
+        """Do all steps; with refresher and probe if it is the whole system."""
         scratch = self._scratch
         scratch.chmod(0o755)
         for folder in (self._store, self._artifacts):
@@ -122,13 +135,15 @@ class _Trial:
         self._train()
         read_only = {self._artifacts: f"{_ARTIFACTS}:ro"}
         self._start("server", read_only, "--artifacts", _ARTIFACTS, "--listen", _SERVER)
-        self._start(
-            "refresher",
-            {self._store: f"{_STORE}:ro", self._artifacts: _ARTIFACTS},
-            *("--store", _STORE, "--artifacts", _ARTIFACTS, "--servers", _SERVER),
-        )
-        self._start("probe", {}, "--to", kafka, "--target", _SERVER, "--every", "2s")
         self._ask()
+        if is_whole:
+            self._start(
+                "refresher",
+                {self._store: f"{_STORE}:ro", self._artifacts: _ARTIFACTS},
+                *("--store", _STORE, "--artifacts", _ARTIFACTS, "--servers", _SERVER),
+            )
+            self._start("probe", {}, "--to", kafka, "--target", _SERVER, "--every", "2s")
+            self._probe()
         self._lose_the_broker()
         self._stop()
 
@@ -148,6 +163,7 @@ class _Trial:
             name, process, [command[process], *arguments, *metrics], volumes, environment
         )
         self._engine.wait_until(name, "", _STEP_SECONDS)
+        self._started.insert(0, process)
         self._say(f"{process}: healthy {time.monotonic() - began:.1f} s after its start")
 
     def _fill(self, kafka: str) -> None:
@@ -205,6 +221,8 @@ class _Trial:
         if len(hits) != _HITS:
             raise ImagesError(f"server: {len(hits)} hits of {_HITS}")
         self._say("server: answers Retrieve")
+
+    def _probe(self) -> None:
         self._wait(
             "the probe has seen no answer that shows what it published",
             "probe",
@@ -222,7 +240,7 @@ class _Trial:
         self._say("stream: healthy when it is back")
 
     def _stop(self) -> None:
-        for process in ("probe", "refresher", "stream", "server"):
+        for process in self._started:
             code = self._engine.stop(f"freshet-{process}")
             if code:
                 logs = self._engine.logs(f"freshet-{process}")
@@ -239,15 +257,13 @@ class _Trial:
 
 def _freshet(*arguments: str, user: int | None = None) -> None:
     """Run the command of this checkout, as another user if so wanted."""
+    as_user = [] if user is None else ["setpriv", f"--reuid={user}", f"--regid={user}", *_READING]
     done = subprocess.run(
-        [sys.executable, "-m", "freshet", *arguments],
+        [*as_user, sys.executable, "-m", "freshet", *arguments],
         capture_output=True,
         text=True,
         check=False,
         cwd=ROOT,
-        user=user,
-        group=user,
-        extra_groups=None if user is None else [],
     )
     if done.returncode:
         raise ImagesError(f"freshet {arguments[0]}: {done.stderr}")
