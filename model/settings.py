@@ -16,6 +16,7 @@ _BOUNDS = {
     "hidden": (1, 65536),
     "num_layers": (1, 8),
     "pretrained_dim": (1, 4096),
+    "words_dim": (0, 4096),
     "walk_dim": (0, 4096),
     "learning_rate": (1e-6, 1.0),
     "content_rate": (0.0, 1000.0),
@@ -95,6 +96,12 @@ class ModelSettings:
     # (525/703 in place of 523/700) double the index.
     pretrained_dim: int = 64
     """Length of what pretrained text adds to every vector; at most the encoder's."""
+    # Floats; docs/experiments.md has what 64 and 256 give. Twice as many: less noise,
+    # for a third more of index, memory and scan.
+    words_dim: int = 128
+    """Length of what words of items' titles add to every vector, where that pays; below
+    2: they add nothing.
+    """
     # Floats; docs/experiments.md has what 32 and 128 give. Twice as many: a quarter
     # more of index, memory and scan.
     walk_dim: int = 64
@@ -292,6 +299,13 @@ class ModelSettings:
         where sessions are not learnt from, or it has no room for a direction.
         """
         return self.walk_dim if self.use_hypergraph and self.walk_dim > 1 else 0
+
+    @property
+    def most_words_dim(self) -> int:
+        """Length of what words of titles add to a vector where they pay: nothing where
+        it has no room for a direction.
+        """
+        return self.words_dim if self.words_dim > 1 else 0
 
     def __post_init__(self) -> None:
         for name, (low, high) in _BOUNDS.items():

@@ -76,7 +76,7 @@ class Counts(_message.Message):
     def __init__(self, facts: _Optional[int] = ..., sessions: _Optional[int] = ..., hyperedges: _Optional[int] = ..., incidences: _Optional[int] = ..., edge_facts: _Optional[int] = ...) -> None: ...
 
 class Generation(_message.Message):
-    __slots__ = ("format_version", "generation_id", "parent", "created_ms", "code_version", "snapshot", "dim", "metric", "num_items", "num_queries", "num_indexed", "seed", "evaluation", "model", "files", "gate", "index", "channels", "context_weight", "context_query_weight", "feedback_weight", "canaries", "pretrained_text", "session_walk", "first_page_cosine")
+    __slots__ = ("format_version", "generation_id", "parent", "created_ms", "code_version", "snapshot", "dim", "metric", "num_items", "num_queries", "num_indexed", "seed", "evaluation", "model", "files", "gate", "index", "channels", "context_weight", "context_query_weight", "feedback_weight", "canaries", "pretrained_text", "session_walk", "title_words", "first_page_cosine")
     class EvaluationEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -115,6 +115,7 @@ class Generation(_message.Message):
     CANARIES_FIELD_NUMBER: _ClassVar[int]
     PRETRAINED_TEXT_FIELD_NUMBER: _ClassVar[int]
     SESSION_WALK_FIELD_NUMBER: _ClassVar[int]
+    TITLE_WORDS_FIELD_NUMBER: _ClassVar[int]
     FIRST_PAGE_COSINE_FIELD_NUMBER: _ClassVar[int]
     format_version: int
     generation_id: str
@@ -140,8 +141,9 @@ class Generation(_message.Message):
     canaries: _containers.RepeatedCompositeFieldContainer[Canary]
     pretrained_text: PretrainedText
     session_walk: SessionWalk
+    title_words: TitleWords
     first_page_cosine: float
-    def __init__(self, format_version: _Optional[int] = ..., generation_id: _Optional[str] = ..., parent: _Optional[str] = ..., created_ms: _Optional[int] = ..., code_version: _Optional[str] = ..., snapshot: _Optional[_Union[SnapshotRef, _Mapping]] = ..., dim: _Optional[int] = ..., metric: _Optional[str] = ..., num_items: _Optional[int] = ..., num_queries: _Optional[int] = ..., num_indexed: _Optional[int] = ..., seed: _Optional[int] = ..., evaluation: _Optional[_Mapping[str, float]] = ..., model: _Optional[_Mapping[str, str]] = ..., files: _Optional[_Iterable[_Union[File, _Mapping]]] = ..., gate: _Optional[_Union[Gate, _Mapping]] = ..., index: _Optional[_Union[Index, _Mapping]] = ..., channels: _Optional[_Iterable[str]] = ..., context_weight: _Optional[float] = ..., context_query_weight: _Optional[float] = ..., feedback_weight: _Optional[float] = ..., canaries: _Optional[_Iterable[_Union[Canary, _Mapping]]] = ..., pretrained_text: _Optional[_Union[PretrainedText, _Mapping]] = ..., session_walk: _Optional[_Union[SessionWalk, _Mapping]] = ..., first_page_cosine: _Optional[float] = ...) -> None: ...
+    def __init__(self, format_version: _Optional[int] = ..., generation_id: _Optional[str] = ..., parent: _Optional[str] = ..., created_ms: _Optional[int] = ..., code_version: _Optional[str] = ..., snapshot: _Optional[_Union[SnapshotRef, _Mapping]] = ..., dim: _Optional[int] = ..., metric: _Optional[str] = ..., num_items: _Optional[int] = ..., num_queries: _Optional[int] = ..., num_indexed: _Optional[int] = ..., seed: _Optional[int] = ..., evaluation: _Optional[_Mapping[str, float]] = ..., model: _Optional[_Mapping[str, str]] = ..., files: _Optional[_Iterable[_Union[File, _Mapping]]] = ..., gate: _Optional[_Union[Gate, _Mapping]] = ..., index: _Optional[_Union[Index, _Mapping]] = ..., channels: _Optional[_Iterable[str]] = ..., context_weight: _Optional[float] = ..., context_query_weight: _Optional[float] = ..., feedback_weight: _Optional[float] = ..., canaries: _Optional[_Iterable[_Union[Canary, _Mapping]]] = ..., pretrained_text: _Optional[_Union[PretrainedText, _Mapping]] = ..., session_walk: _Optional[_Union[SessionWalk, _Mapping]] = ..., title_words: _Optional[_Union[TitleWords, _Mapping]] = ..., first_page_cosine: _Optional[float] = ...) -> None: ...
 
 class Canary(_message.Message):
     __slots__ = ("query", "is_encoded", "item_id", "title", "cosine")
@@ -168,6 +170,14 @@ class PretrainedText(_message.Message):
     sha256: str
     dim: int
     def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., sha256: _Optional[str] = ..., dim: _Optional[int] = ...) -> None: ...
+
+class TitleWords(_message.Message):
+    __slots__ = ("dim", "scale")
+    DIM_FIELD_NUMBER: _ClassVar[int]
+    SCALE_FIELD_NUMBER: _ClassVar[int]
+    dim: int
+    scale: float
+    def __init__(self, dim: _Optional[int] = ..., scale: _Optional[float] = ...) -> None: ...
 
 class SessionWalk(_message.Message):
     __slots__ = ("dim", "query_scale", "item_scale", "new_item_scale", "new_query_scale")

@@ -156,17 +156,30 @@ def text_terms(text: str, num_buckets: int) -> list[tuple[int, ...]]:
     return [*map(tuple, of_words), *of_pairs]
 
 
+def text_words(text: str, num_buckets: int) -> list[int]:
+    """Return the features that are `words <protos.words.words_of>`, without pairs and
+    n-grams. Repeats and order are kept.
+    """
+    words, cut = _words(text, cuts_words=True)
+    return [_word_features(word, num_buckets, cut=cut)[0] for word in words]
+
+
 def _terms(
     text: str, num_buckets: int, *, cuts_words: bool
 ) -> tuple[list["array[int]"], list[tuple[int, ...]]]:
-    normal = normal_form(text)
-    cut = cuts_words and not normal.isascii()
-    words = words_of(normal) if cut else spaced_words(normal)
+    words, cut = _words(text, cuts_words=cuts_words)
     of_words = [_word_features(word, num_buckets, cut=cut) for word in words]
     of_pairs: list[tuple[int, ...]] = [
         (_bucket(f"p:{first} {second}", num_buckets),) for first, second in pairwise(words)
     ]
     return of_words, of_pairs
+
+
+def _words(text: str, *, cuts_words: bool) -> tuple[list[str], bool]:
+    """Return the words of a text, and whether they were cut by script."""
+    normal = normal_form(text)
+    cut = cuts_words and not normal.isascii()
+    return (words_of(normal) if cut else spaced_words(normal)), cut
 
 
 @lru_cache(maxsize=_CACHED_WORDS)

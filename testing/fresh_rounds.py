@@ -9,12 +9,12 @@ import torch
 
 from model.artifact.encoder import feature_vectors
 from model.artifact.generation import Generation
+from model.beside.joined import directions
 from model.data.graph import whole_graph
 from model.data.texts import item_texts
 from model.data.training_set import build_training_set
 from model.network.network import DualChannelNetwork
 from model.network.whole_graph import Graph
-from model.session_walk import directions
 from model.settings import ModelSettings
 from model.training.layer_states import LayerKeeper
 from model.training.result import HoldoutEdges, TrainedModel
@@ -139,7 +139,7 @@ def _with_blocks(
     items: Mapping[str, Float32s],
 ) -> tuple[Float32s, Float32s]:
     """Return the vectors of all queries and items of a graph, with what pretrained text
-    and walks through sessions add to them.
+    words of titles and walks through sessions add to them.
     """
     of_queries = np.array([queries[text] for text in arrays.query_texts])
     of_items = np.array([items[item_id] for item_id in arrays.item_ids])
@@ -148,6 +148,9 @@ def _with_blocks(
     if (block := generation.text_block()) is not None:
         of_queries = block.extend(of_queries, arrays.query_texts, is_item=False, is_known=has_query)
         of_items = block.extend(of_items, item_texts(arrays), is_item=True, is_known=has_click)
+    if (words := generation.word_block) is not None:
+        of_queries = words.queries(of_queries, words.directions(arrays.query_texts))
+        of_items = words.items(of_items, words.directions(arrays.item_titles))
     if (walk := generation.walk_block) is not None:
         walks = _walks(generation, arrays, since)
         of_queries = walk.queries(of_queries, walks[0])

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.artifact.pretrained.block import TextBlock
+from model.beside.session_walk import WalkBlock
+from model.beside.title_words import WordBlock
 from model.errors import GenerationCorrupt
-from model.session_walk import WalkBlock
 from protos.text import text_features
 from stream.dtypes import Float32s, Int64s
 
@@ -60,6 +61,7 @@ class TextEncoder:
         cuts_words: as in `protos.text.text_features`; False for what was trained
             before words were cut.
         block: what pretrained text adds to a vector; None: nothing.
+        words: what words of titles add to it; None: nothing.
         walk: what walks through sessions add to it, as far as they are guessed from
             the text; None: not even room for it.
 
@@ -74,6 +76,7 @@ class TextEncoder:
         *,
         cuts_words: bool = True,
         block: TextBlock | None = None,
+        words: WordBlock | None = None,
         walk: WalkBlock | None = None,
     ) -> None:
         _check_arrays(arrays)
@@ -81,6 +84,7 @@ class TextEncoder:
         self._rows = _rows_of(arrays)
         self._cuts_words = cuts_words
         self._block = block
+        self._words = words
         self._walk = walk
         self._towers = {
             tower: tuple(np.asarray(arrays[f"{tower}.{part}"]) for part in TOWER_PARTS)
@@ -94,10 +98,10 @@ class TextEncoder:
 
     @property
     def vector_dim(self) -> int:
-        """Length of the vectors that texts get, with what pretrained text and walks
-        through sessions add.
+        """Length of the vectors that texts get, with what pretrained text, words of
+        titles and walks through sessions add.
         """
-        blocks = (self._block, self._walk)
+        blocks = (self._block, self._words, self._walk)
         return self.dim + sum(block.dim for block in blocks if block is not None)
 
     def encode(self, text: str) -> Float32s:
@@ -110,12 +114,16 @@ class TextEncoder:
         """
         return self._encode(text, "query")
 
-    def encode_item(self, text: str) -> Float32s:
+    def encode_item(self, text: str, title: str | None = None) -> Float32s:
         """Return an item's unit vector ``float32 [vector_dim]``.
 
         The model's vector of one without any clicks.
+
+        Args:
+            text: what the text tower reads of it.
+            title: its title; None: that is all of its text.
         """
-        return self._encode(text, "item")
+        return self._encode(text, "item", title)
 
     def contents(self, texts: Sequence[str], tower: Tower) -> Float32s:
         """Return ``float32 [num_texts, dim]``, not scaled: what the network's channels
@@ -127,7 +135,7 @@ class TextEncoder:
         ]
         return np.concatenate(blocks) if blocks else np.zeros((0, self.dim), dtype=np.float32)
 
-    def _encode(self, text: str, tower: Tower) -> Float32s:
+    def _encode(self, text: str, tower: Tower, title: str | None = None) -> Float32s:
         hidden_weight, hidden_bias, out_weight, out_bias = self._towers[tower]
         mean = self._mean_row(text)
         hidden = np.maximum(hidden_weight @ mean + hidden_bias, 0.0)
@@ -135,6 +143,10 @@ class TextEncoder:
         is_item = tower == "item"
         if self._block is not None:
             vector = self._block.extend(vector[None], [text], is_item=is_item, is_known=False)[0]
+        if self._words is not None:
+            words = self._words.directions([text if title is None else title])
+            extend = self._words.items if is_item else self._words.queries
+            vector = extend(vector[None], words)[0]
         if self._walk is not None:
             vector = self._walk.without_sessions(vector[None], is_item=is_item)[0]
         return vector

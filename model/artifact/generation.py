@@ -37,9 +37,10 @@ from model.artifact.paths import ARRAY_TYPES, PathGraph, check_path_graph
 from model.artifact.pretrained.block import TextBlock, text_block
 from model.artifact.pretrained.encoder import open_encoder
 from model.artifact.private_files import OpenFile, as_it_is
+from model.beside.session_walk import WalkBlock, WalkScales, walk_block
+from model.beside.title_words import WordBlock, word_block
 from model.context import ContextWeights
 from model.errors import GenerationCorrupt, PretrainedTextUnusable
-from model.session_walk import WalkBlock, WalkScales, walk_block
 from protos import manifest_v1_pb2 as manifest_pb
 from protos.text import text_key
 from stream.dtypes import Bools, Float32s, Int64s
@@ -174,6 +175,7 @@ class Generation:
             self.encoder,
             cuts_words=not self.has_spaced_words,
             block=self.text_block(),
+            words=self.word_block,
             walk=self.walk_block,
         )
 
@@ -205,8 +207,21 @@ class Generation:
     @property
     def network_dim(self) -> int:
         """Length of the network's vectors, which stand first in all others."""
-        blocks = self.manifest.pretrained_text.dim + self.manifest.session_walk.dim
-        return self.manifest.dim - blocks
+        manifest = self.manifest
+        blocks = manifest.pretrained_text.dim + manifest.title_words.dim + manifest.session_walk.dim
+        return manifest.dim - blocks
+
+    @property
+    def word_block(self) -> WordBlock | None:
+        """What words of titles add to its vectors; None: nothing.
+
+        Raises:
+            GenerationCorrupt: an array is missing or has the wrong shape.
+        """
+        if not self.manifest.HasField("title_words"):
+            return None
+        words = self.manifest.title_words
+        return word_block(self.encoder, dim=words.dim, scale=words.scale)
 
     @property
     def walk_block(self) -> WalkBlock | None:

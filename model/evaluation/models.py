@@ -168,6 +168,7 @@ def _network(
     pretrains: bool = False,
     drops_edges: bool = True,
     has_pretrained_text: bool = True,
+    words: bool = True,
     walks: bool = True,
 ) -> Fitter:
     def fit_network(task: FitTask) -> tuple[Ranker, dict[str, float]]:
@@ -182,6 +183,7 @@ def _network(
             edge_dropout=task.settings.edge_dropout if drops_edges else 0.0,
             validation_share=VALIDATION_SHARE / (1 - TEST_SHARE),
             pretrained_text=task.settings.pretrained_text if has_pretrained_text else OFF,
+            words_dim=task.settings.words_dim if words else 0,
             walk_dim=task.settings.walk_dim if walks else 0,
         )
         trained = train(task.test.arrays, settings, is_cancelled=task.is_cancelled)
@@ -244,6 +246,7 @@ MODELS: dict[str, EvaluatedModel] = {
     ),
     "full": EvaluatedModel(fit=_network()),
     "full-pretrained": EvaluatedModel(fit=_network(has_pretrained_text=False), is_default=False),
+    "full-words": EvaluatedModel(fit=_network(words=False), is_default=False),
     "full-walk": EvaluatedModel(fit=_network(walks=False), is_default=False),
     "full+pretraining": EvaluatedModel(fit=_network(pretrains=True), is_default=False),
     "full-dropedge": EvaluatedModel(fit=_network(drops_edges=False), is_default=False),

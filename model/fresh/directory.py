@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,18 @@ from stream.events.types import CatalogItem
 from stream.graph.keysets import indexes_of
 
 Keys = NDArray[np.uint64]
+
+
+class NodeText(NamedTuple):
+    """What is read of a node.
+
+    Attributes:
+        text: what the text towers read.
+        title: what the node is called: a query itself, or an item's title.
+    """
+
+    text: str
+    title: str
 
 
 class Directory:
@@ -115,15 +128,17 @@ class Directory:
         state = self._states.get(key)
         return text_of(state) if state is not None else ""
 
-    def new_text(self, slot: int, *, is_item: bool) -> str | None:
-        """Return what the text towers read of an active node; None: what they read when
-        the generation was made.
+    def new_text(self, slot: int, *, is_item: bool) -> NodeText | None:
+        """Return what is read of an active node; None: what was read when the
+        generation was made.
         """
         row = int(self._graph.nodes.columns.row[slot])
-        if is_item:
-            key = self.item_key(slot)
-            return None if row >= 0 and key not in self._states else self.text(key, is_item=True)
-        return None if row >= 0 else self.query_text(slot)
+        if not is_item:
+            return None if row >= 0 else _query_text(self.query_text(slot))
+        state = self._states.get(self.item_key(slot))
+        if state is not None:
+            return NodeText(text_of(state), state.title)
+        return None if row >= 0 else NodeText("", "")
 
     def query_text(self, slot: int) -> str:
         """Return the text of a query; empty: it is erased."""
@@ -209,6 +224,10 @@ class Directory:
         place = bisect_left(fresh.gone_ids, key, key=text_key)
         is_gone = place < len(fresh.gone_ids) and fresh.gone_ids[place] == item_id
         return int(fresh.gone_catalog_ms[place]) if is_gone else None
+
+
+def _query_text(text: str) -> NodeText:
+    return NodeText(text, text)
 
 
 def text_of(item: CatalogItem) -> str:

@@ -8,9 +8,9 @@ direction of what it is clicked for by now, among the items of the generation.
 import numpy as np
 
 from model.artifact.generation import Generation
+from model.beside.joined import summed_directions
 from model.fresh.active.graph import ActiveGraph
 from model.fresh.active.origin import Origin
-from model.session_walk import summed_directions
 from stream.dtypes import Bools, Float32s, Int64s
 
 

@@ -18,7 +18,7 @@ from model.fresh.changes import MergedChanges, merged
 from model.fresh.directory import Directory, Keys
 from model.fresh.limits import RoundLimits
 from model.fresh.network import FrozenNetwork
-from model.fresh.pretrained import PublishedVectors
+from model.fresh.published import PublishedVectors
 from model.fresh.result import RoundResult
 from model.fresh.session_walk import WalkDirections
 from protos.attributes import askable

@@ -281,6 +281,7 @@ def _manifest(
         channels=CHANNEL_NAMES,
         index=index.manifest(),
         pretrained_text=_pretrained_text(trained),
+        title_words=_title_words(trained),
         session_walk=_session_walk(trained),
     )
 
@@ -295,6 +296,12 @@ def _pretrained_text(trained: TrainedModel) -> manifest_pb.PretrainedText | None
         sha256=identity.sha256,
         dim=trained.pretrained.block.dim,
     )
+
+
+def _title_words(trained: TrainedModel) -> manifest_pb.TitleWords | None:
+    if trained.words is None:
+        return None
+    return manifest_pb.TitleWords(dim=trained.words.dim, scale=trained.words.scale)
 
 
 def _session_walk(trained: TrainedModel) -> manifest_pb.SessionWalk | None:

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from model.artifact.encoder import TextEncoder
 from model.artifact.pretrained.block import TextBlock
 from model.artifact.pretrained.encoder import EncoderIdentity
-from model.session_walk import WalkBlock
+from model.beside.session_walk import WalkBlock
+from model.beside.title_words import WordBlock
 from model.settings import ModelSettings
 from stream.dtypes import Float16s, Float32s, Int64s
 
@@ -101,6 +102,7 @@ class TrainedModel:
         states: what the fresh lane continues from; None: it was not asked for, or there
             are no queries.
         pretrained: what pretrained text adds to vectors; None: nothing.
+        words: what words of titles add to them; None: nothing.
         walk: what walks through sessions add to them; None: nothing.
         parent: the generation it was warm-started from; empty: none.
         settings: what it was trained with.
@@ -118,6 +120,7 @@ class TrainedModel:
     parent: str
     settings: ModelSettings
     pretrained: PretrainedText | None = None
+    words: WordBlock | None = None
     walk: WalkBlock | None = None
 
     @property
@@ -128,4 +131,4 @@ class TrainedModel:
     def text_encoder(self) -> TextEncoder:
         """Return what encodes texts as a server of this model would."""
         block = self.pretrained.block if self.pretrained is not None else None
-        return TextEncoder(self.encoder, block=block, walk=self.walk)
+        return TextEncoder(self.encoder, block=block, words=self.words, walk=self.walk)

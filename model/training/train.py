@@ -27,6 +27,7 @@ from model.errors import RankLost, TrainingFailed, TrainingRefused
 from model.settings import ModelSettings
 from model.training.beside.pretrained_text import with_pretrained_text
 from model.training.beside.session_walk import with_session_walk
+from model.training.beside.title_words import with_title_words
 from model.training.layer_states import LayerKeeper
 from model.training.limits.budget import Budget
 from model.training.passes.channel_shares import choose_channel_shares
@@ -179,6 +180,13 @@ def train_on(
         return None
     parent = warm_start.generation if warm_start is not None else None
     trained = with_pretrained_text(trained, source.arrays, settings, parent)
+    trained = with_title_words(
+        trained,
+        source.arrays,
+        settings,
+        parent,
+        asks_in_titles=data.asks_in_words_of_titles,
+    )
     return with_session_walk(trained, source.arrays, settings, parent)
 
 

@@ -18,6 +18,7 @@ from stream.actions import Action
 from stream.dtypes import Bools, Int64s
 from stream.events.columns import NO_KEY, EventColumns, Keys
 from stream.graph.keysets import order_by, run_starts
+from stream.mixing import mixed_words
 
 # Items; bounds what one crawler's session weighs. Chosen by hand; part of the graph's
 # definition (docs/formats.md): twice as many give such sessions four times the pairs.
@@ -31,10 +32,6 @@ _ACTION_BITS = np.uint64(3)
 _ACTION_MASK = np.uint64(7)
 _TIME_BITS = np.uint64(61)
 _VIEW = int(Action.VIEW)
-# The constants of SplitMix64's finaliser, see `_mix`. Stored digests depend on them.
-_MIX_STEP = np.uint64(0x9E3779B97F4A7C15)
-_MIX_FIRST = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_SECOND = np.uint64(0x94D049BB133111EB)
 # Hexadecimal digits of pi, so that nobody chose them; one lane each.
 _LANE_SEEDS = (np.uint64(0x243F6A8885A308D3), np.uint64(0x13198A2E03707344))
 _WORD = 1 << 64  # the modulus of a lane
@@ -174,9 +171,9 @@ class FactColumns:
         return first, second
 
     def _mixed(self, seed: np.uint64) -> Keys:
-        mixed = _mix(self.session ^ seed)
+        mixed = mixed_words(self.session ^ seed)
         for column in (self.query, self.item, self.stamp):
-            mixed = _mix(mixed ^ column)
+            mixed = mixed_words(mixed ^ column)
         return mixed
 
 
@@ -280,13 +277,3 @@ def hyperedge_rows(
     place = np.arange(len(rows)) - np.repeat(firsts, sizes)
     is_kept = (np.repeat(sizes, sizes) >= MIN_HYPEREDGE_ITEMS) & (place < MAX_HYPEREDGE_ITEMS)
     return rows[is_kept]
-
-
-def _mix(values: Keys) -> Keys:
-    """Return well-mixed 64-bit words (Steele, Lea and Flood, OOPSLA 2014: the finaliser
-    of SplitMix64).
-    """
-    mixed = values + _MIX_STEP
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * _MIX_FIRST
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX_SECOND
-    return mixed ^ (mixed >> np.uint64(31))

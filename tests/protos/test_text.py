@@ -20,6 +20,7 @@ from protos.text import (
     text_features,
     text_key,
     text_keys,
+    text_words,
 )
 
 GOLDEN_QUERIES = {
@@ -243,6 +244,15 @@ def test_text_features_match_golden_vectors(text: str, features: list[int]) -> N
 def test_text_features_stay_in_range(text: str, num_buckets: int) -> None:
     """Every feature is a valid row of the embedding bag, whatever the text."""
     assert all(0 <= feature < num_buckets for feature in text_features(text, num_buckets))
+
+
+def test_text_words_are_the_features_of_words_alone() -> None:
+    """First among all features, in any script, repeats as well."""
+    for text in ("Red mug, red!", "红色 mug", "", "..."):
+        words = text_words(text, 1 << 17)
+        assert words == text_features(text, 1 << 17)[: len(words)]
+    assert len(text_words("Red mug, red!", 1 << 17)) == 3
+    assert len(text_words("红色 mug", 1 << 17)) == 3
 
 
 def test_text_features_of_misspellings_overlap() -> None:

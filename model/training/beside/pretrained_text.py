@@ -28,7 +28,7 @@ from model.artifact.pretrained.encoder import (
 from model.bootstrap import relative_interval
 from model.data.texts import item_texts
 from model.settings import ModelSettings
-from model.training.beside.two_parts import TwoParts, Weighed
+from model.training.beside.two_parts import TwoParts, Weighed, without
 from model.training.result import PretrainedText, TrainedModel
 from stream.dtypes import Float32s, Float64s, Int64s
 from stream.graph.arrays import GraphArrays
@@ -47,8 +47,6 @@ _LEAST_QUERIES = 50
 # Texts, at least, that a projection is fitted to: 16 MB of vectors, for the covariance
 # of 256 numbers. Twice as many take twice that.
 _SAMPLED_TEXTS = 1 << 14
-# Ranks that count as found, as in `model.ranking.Quality.worth`.
-_TOP = 10
 
 # Of the figures in a manifest, where a refresh finds what its parent chose.
 _FIGURES = {
@@ -75,9 +73,7 @@ class NodeParts(TwoParts):
         """Return ``float64 [num_tried, num_edges]``: one over the rank of each edge's
         item, and one for the first ten, added.
         """
-        ranks = self.ranks(edges, [self._weighed(scales) for scales in tried])
-        gains: Float64s = 1.0 / ranks + (ranks <= _TOP)
-        return gains
+        return self.gains_of(edges, [self._weighed(scales) for scales in tried])
 
     def _weighed(self, scales: Scales) -> Weighed:
         query = scales.of(is_item=False, is_known=self.knows_query)
@@ -131,7 +127,7 @@ def with_pretrained_text(
         whole,
         query_vectors=held_out.query_vectors,
         item_vectors=held_out.item_vectors,
-        seen=_without(edges, unseen, len(trained.item_vectors)),
+        seen=without(edges, unseen, len(trained.item_vectors)),
     )
     scales, figures = choose_scales(validation, unseen, _standing(parent))
     figures |= {figure: getattr(scales, each) for each, figure in _FIGURES.items()}
@@ -215,11 +211,3 @@ def _block(
             return text_block(parent.encoder, encoder)
     sample = texts[:: max(1, len(texts) // _SAMPLED_TEXTS)]
     return TextBlock(encoder, fitted(encoder.encode(sample), dim), _scales(0.0))
-
-
-def _without(
-    edges: tuple[Int64s, Int64s], others: tuple[Int64s, Int64s], num_items: int
-) -> tuple[Int64s, Int64s]:
-    """Return the edges that are not among others."""
-    left = ~np.isin(edges[0] * num_items + edges[1], others[0] * num_items + others[1])
-    return edges[0][left], edges[1][left]

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.session_walk import directions
+from model.beside.joined import directions
 from stream.dtypes import Bools, Float32s, Int64s
 from stream.graph.arrays import GraphArrays
 

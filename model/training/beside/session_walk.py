@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from model.artifact.generation import Generation
-from model.session_walk import WALK_OFF, WalkScales
+from model.beside.session_walk import WALK_OFF, WalkScales
 from model.settings import ModelSettings
 from model.training.beside.session_directions import query_directions, session_directions
 from model.training.beside.walk_scales import FIRST_SCALES, WalkNodes, choose_walk_scales

@@ -11,6 +11,8 @@ import numpy as np
 from model.ranking import scored_ranks
 from stream.dtypes import Bools, Float32s, Float64s, Int64s
 
+# Ranks that count as found, as in `model.ranking.Quality.worth`.
+_TOP = 10
 # Scores of a block: 16 MiB of float32, whatever the number of items, as in
 # `model.ranking`. Twice as many take twice the memory.
 _BLOCK_SCORES = 1 << 22
@@ -70,6 +72,26 @@ class TwoParts:
                     self.seen,
                 )
         return ranks
+
+    def gains_of(self, edges: tuple[Int64s, Int64s], tried: Sequence[Weighed]) -> Float64s:
+        """Return ``float64 [num_tried, num_edges]``: one over the rank of each edge's
+        item, and one for the first ten, added.
+
+        Args:
+            edges: as in `ranks`.
+            tried: the same.
+        """
+        ranks = self.ranks(edges, tried)
+        gains: Float64s = 1.0 / ranks + (ranks <= _TOP)
+        return gains
+
+
+def without(
+    edges: tuple[Int64s, Int64s], others: tuple[Int64s, Int64s], num_items: int
+) -> tuple[Int64s, Int64s]:
+    """Return query and item of the edges that are not among others."""
+    left = ~np.isin(edges[0] * num_items + edges[1], others[0] * num_items + others[1])
+    return edges[0][left], edges[1][left]
 
 
 def _blocks(query: Int64s, num_items: int) -> Iterator[tuple[Int64s, Int64s]]:

@@ -10,8 +10,8 @@ from typing import Final
 
 import numpy as np
 
+from model.beside.session_walk import WALK_OFF, WalkBlock, WalkGuess, WalkScales, fitted_guess
 from model.bootstrap import relative_interval
-from model.session_walk import WALK_OFF, WalkBlock, WalkGuess, WalkScales, fitted_guess
 from model.training.beside.two_parts import TwoParts, Weighed
 from stream.dtypes import Bools, Float32s, Float64s, Int64s
 

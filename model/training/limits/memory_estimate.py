@@ -136,18 +136,19 @@ def estimate_publishing(data: TrainingSet, settings: ModelSettings) -> MemoryEst
     part = data.whole
     vectors = _PUBLISHED_VECTORS * part.num_nodes + _PICKED_VECTORS * part.num_items
     block = block_dim(settings.pretrained_text, settings.pretrained_dim)
-    dim = settings.dim + block + settings.most_walk_dim
+    words, walk = settings.most_words_dim, settings.most_walk_dim
+    dim = settings.dim + block + words + walk
     cost = estimate_index(settings.index_engine, part.num_items, dim, settings)
     # The block's directions, and vectors without them beside those with them.
     pretrained = _FLOAT * part.num_nodes * (block + dim) if block else 0
     # The walk's directions by the sessions before the holdout and by all, what finds
     # those of items, and vectors without them.
-    walk = settings.most_walk_dim
     walks = _FLOAT * (part.num_nodes * (2 * walk + dim) + 4 * part.num_items * walk) if walk else 0
     return MemoryEstimate(
         parts=(
             ("vectors of all nodes", _FLOAT * dim * vectors),
             ("pretrained text", pretrained),
+            ("title words", _FLOAT * part.num_nodes * (words + dim) if words else 0),
             ("session walks", walks),
             ("index", cost.build_bytes),
         )

@@ -10,6 +10,7 @@ import pytest
 from model.artifact.encoder import unit_rows
 from model.artifact.generation import Generation, open_generation
 from model.artifact.store import ArtifactStore
+from model.beside.session_walk import WalkScales
 from model.errors import GateRefused
 from model.fresh.active.nodes import Nodes
 from model.fresh.directory import Directory
@@ -17,9 +18,9 @@ from model.fresh.limits import RoundLimits
 from model.fresh.result import RoundResult
 from model.fresh.state import FreshState
 from model.publishing.publish import publish
-from model.session_walk import WalkScales
 from model.settings import ModelSettings
 from model.training.beside.session_walk import with_walk_scales
+from model.training.beside.title_words import with_words_weight
 from model.training.train import train
 from protos.text import text_features, text_key, text_keys
 from stream.dtypes import Float32s
@@ -49,14 +50,19 @@ Publish = Callable[..., Generation]
 @pytest.fixture(scope="module")
 def publish_graph(tmp_path_factory: pytest.TempPathFactory) -> Publish:
     """Return a function that trains on a graph and opens the generation, with walks
-    through sessions in its vectors if there are scales.
+    through sessions in its vectors if there are scales, and words of titles if there is
+    a weight.
     """
 
     def published(
-        arrays: GraphArrays, settings: ModelSettings = SETTINGS, scales: WalkScales | None = None
+        arrays: GraphArrays,
+        settings: ModelSettings = SETTINGS,
+        scales: WalkScales | None = None,
+        words: float = 0.0,
     ) -> Generation:
         store = ArtifactStore(tmp_path_factory.mktemp("artifacts"))
         trained = train(arrays, settings)
+        trained = with_words_weight(trained, arrays, settings, words)
         if scales is not None:
             trained = with_walk_scales(trained, arrays, settings, scales)
         try:
@@ -269,6 +275,42 @@ def test_walks_lead_where_a_full_pass_leads_them(
         if item_id.startswith("launch-")
     }
     assert any(block.directions_of(vector[None]).any() for vector in launched.values())
+
+
+@pytest.fixture(scope="module")
+def worded_generation(publish_graph: Publish, make_arrays: MakeArrays) -> Generation:
+    """Return a generation of the same sessions whose vectors have words of titles, and
+    no walks.
+    """
+    settings = replace(SETTINGS, words_dim=9, walk_dim=0)
+    return publish_graph(make_arrays(shop_events(150), shop_items()), settings, words=0.3)
+
+
+def test_words_of_titles_are_those_of_a_full_pass(
+    worded_generation: Generation, make_arrays: MakeArrays
+) -> None:
+    """Of what the generation has and of what is new; of a new title once it has
+    come, whatever else the catalogue says of the item.
+    """
+    block = worded_generation.word_block
+    state = FreshState(worded_generation, limits=UNBOUND)
+    shop = Shop(worded_generation, state, make_arrays, shop_events(150), shop_items())
+    known = shop.items[0]
+    renamed = replace(known, title="Tall Red Mug", text="of a long description", ts_ms=9)
+    titled = CatalogItem(item_id="launch", title="Tall Red Mug", text="which nobody knows")
+
+    clicked = shop.round(
+        [click(1, "new", "red mug", shop.items[1].item_id), click(2, "new", "mug", "launch")],
+        [renamed, titled],
+    )
+
+    assert block is not None
+    assert shop.worst(clicked) > 0.99999
+    items = dict(zip(clicked.item_ids, clicked.item_vectors, strict=True))
+    words = block.directions(["Tall Red Mug"])[0]
+    for item_id in (known.item_id, "launch"):
+        stored = items[item_id][-9:-1]
+        assert stored / np.linalg.norm(stored) == pytest.approx(words, abs=1e-5)
 
 
 def test_a_click_moves_where_walks_lead(

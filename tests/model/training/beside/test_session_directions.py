@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from model.session_walk import directions
+from model.beside.joined import directions
 from model.training.beside.session_directions import query_directions, session_directions
 from stream.actions import Action
 from stream.graph.arrays import GraphArrays

@@ -8,8 +8,8 @@ import pytest
 
 from model.artifact.generation import open_generation
 from model.artifact.store import ArtifactStore
+from model.beside.session_walk import WalkScales
 from model.publishing.publish import publish
-from model.session_walk import WalkScales
 from model.settings import ModelSettings
 from model.training.beside.session_walk import with_walk_scales
 from model.training.train import train

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from model.session_walk import WALK_OFF, WalkScales
+from model.beside.session_walk import WALK_OFF, WalkScales
 from model.training.beside.walk_scales import FIRST_SCALES, WalkNodes, choose_walk_scales
 from testing.vectors import EDGES, NUM, half_clicked, noise, parts
 

@@ -1,9 +1,9 @@
-"""What pretrained text and walks through sessions add to the vectors that the fresh
-lane publishes.
+"""What pretrained text, words of titles and walks through sessions add to the vectors
+that the fresh lane publishes.
 
 The lane computes with the network's vectors alone; the blocks are put beside them when
-they are published. Nodes of the generation have the text's in its vectors already, so
-that a text is encoded only where it is new.
+they are published. Nodes of the generation have those of their texts in its vectors
+already, so that a text is read only where it is new.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,8 @@ import numpy as np
 
 from model.artifact.generation import Generation
 from model.artifact.pretrained.block import extended
+from model.beside.joined import directions
+from model.fresh.directory import NodeText
 from stream.dtypes import Bools, Float32s, Int64s
 
 
@@ -27,6 +29,7 @@ class PublishedVectors:
 
     def __init__(self, generation: Generation) -> None:
         self._block = generation.text_block()
+        self._words = generation.word_block
         self._walk = generation.walk_block
         self._network_dim = generation.network_dim
         self._vectors = (
@@ -37,14 +40,14 @@ class PublishedVectors:
     @property
     def dim(self) -> int:
         """Length of what is published."""
-        blocks = (self._block, self._walk)
+        blocks = (self._block, self._words, self._walk)
         return self._network_dim + sum(block.dim for block in blocks if block is not None)
 
     def of(
         self,
         vectors: Float32s,
         rows: Int64s,
-        texts: Sequence[str | None],
+        texts: Sequence[NodeText | None],
         is_known: Bools,
         walks: Float32s,
         *,
@@ -61,30 +64,35 @@ class PublishedVectors:
             walks: as `WalkDirections.of` returns them.
             is_item: whether they are items.
         """
-        vectors = self._with_text(vectors, rows, texts, is_known, is_item=is_item)
+        is_new = np.array([text is not None for text in texts], dtype=np.bool_)
+        new = [text for text in texts if text is not None]
+        kept = self._vectors[is_item][rows[~is_new]]
+        if self._block is not None:
+            own = _own_directions(kept, self._network_dim, self._block.dim)
+            read = self._block.directions([text.text for text in new])
+            scales = self._block.scales.of(is_item=is_item, is_known=is_known)
+            vectors = extended(vectors, _placed(is_new, read, own), scales)
+        if self._words is not None:
+            own = _own_directions(kept, vectors.shape[1], self._words.dim - 1)
+            read = self._words.directions([text.title for text in new])
+            extend = self._words.items if is_item else self._words.queries
+            vectors = extend(vectors, _placed(is_new, read, own))
         if self._walk is None:
             return vectors
         if is_item:
             return self._walk.items(vectors, walks, is_known)
         return self._walk.queries(vectors, walks)
 
-    def _with_text(
-        self,
-        vectors: Float32s,
-        rows: Int64s,
-        texts: Sequence[str | None],
-        is_known: Bools,
-        *,
-        is_item: bool,
-    ) -> Float32s:
-        if self._block is None:
-            return vectors
-        is_new = np.array([text is not None for text in texts], dtype=np.bool_)
-        directions = np.zeros((len(vectors), self._block.dim), dtype=np.float32)
-        directions[is_new] = self._block.directions([text for text in texts if text is not None])
-        block = slice(self._network_dim, self._network_dim + self._block.dim)
-        kept = self._vectors[is_item][rows[~is_new], block]
-        lengths = np.linalg.norm(kept, axis=1, keepdims=True)
-        directions[~is_new] = kept / np.where(lengths > 0.0, lengths, 1.0)
-        scales = self._block.scales.of(is_item=is_item, is_known=is_known)
-        return extended(vectors, directions, scales)
+
+def _own_directions(vectors: Float32s, first: int, dim: int) -> Float32s:
+    """Return ``float32 [n, dim]``, the directions that vectors have from a place on."""
+    return directions(vectors[:, first : first + dim])
+
+
+def _placed(is_new: Bools, read: Float32s, own: Float32s) -> Float32s:
+    """Return ``float32 [len(is_new), dim]``: rows of what is new, and those of the
+    others.
+    """
+    placed = np.empty((len(is_new), read.shape[1]), dtype=np.float32)
+    placed[is_new], placed[~is_new] = read, own
+    return placed

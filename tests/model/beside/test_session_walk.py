@@ -6,18 +6,17 @@ import numpy as np
 import pytest
 
 from model.artifact.encoder import unit_rows
-from model.errors import GenerationCorrupt
-from model.session_walk import (
+from model.beside.joined import directions, summed_directions
+from model.beside.session_walk import (
     GUESS,
     WALK_OFF,
     WalkBlock,
     WalkGuess,
     WalkScales,
-    directions,
     fitted_guess,
-    summed_directions,
     walk_block,
 )
+from model.errors import GenerationCorrupt
 from stream.dtypes import Float32s
 
 SCALES = WalkScales(query=1.0, new_query=0.0, item=0.2, new_item=0.6)

@@ -20,20 +20,18 @@ shrunk alike, so that a query without any direction ranks them as before. A quer
 ``[v, a r, 0] / sqrt(1 + |a r|^2)``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from model.beside.joined import directions, joined, joined_alike
 from model.errors import GenerationCorrupt
-from stream.dtypes import Bools, Float32s, Float64s, Int64s
+from stream.dtypes import Bools, Float32s
 
 GUESS = "walk.guess"
 """Name of the array that `WalkGuess` is stored as, among those of the text encoder."""
 
-# Shorter, and a sum has no direction: it is what rounding leaves of rows of length one,
-# or an item of which directions say nothing. Twice as much changes nothing.
-_SMALLEST_NORM = 1e-5
 # Weight of a map that guesses nothing, in queries. 1 and 100 give the same on three
 # logs (docs/experiments.md); twice as much makes guesses of small shops shorter.
 _RIDGE = 10.0
@@ -144,7 +142,7 @@ class WalkBlock:
         if self.guess is not None and self.scales.new_query:
             new = np.flatnonzero(~directions.any(axis=1))
             rows[new] = self.guess.of(vectors[new]) * np.float32(self.scales.new_query)
-        return _joined(vectors, rows, np.zeros(len(vectors), dtype=np.float32))
+        return joined(vectors, rows)
 
     def items(self, vectors: Float32s, directions: Float32s, is_known: Bools) -> Float32s:
         """Return unit vectors ``float32 [n, rest + dim]``.
@@ -154,9 +152,9 @@ class WalkBlock:
             directions: as in `queries`.
             is_known: as in `WalkScales.of_items`.
         """
-        scales = self.scales.of_items(is_known) * directions.any(axis=1)
-        filler = np.sqrt(np.maximum(0.0, self.scales.largest**2 - scales.astype(np.float64) ** 2))
-        return _joined(vectors, directions * scales[:, None], filler.astype(np.float32))
+        return joined_alike(
+            vectors, directions, self.scales.of_items(is_known), self.scales.largest
+        )
 
     def without_sessions(self, vectors: Float32s, *, is_item: bool) -> Float32s:
         """Return unit vectors ``float32 [n, rest + dim]`` of nodes that no session
@@ -202,38 +200,3 @@ def walk_block(
             "walks through sessions; train again"
         )
     return WalkBlock(dim=dim, scales=scales, guess=WalkGuess(matrix=np.asarray(matrix)))
-
-
-def directions(sums: Float32s) -> Float32s:
-    """Return ``float32 [n, dim]``, rows scaled to length one; zeros where one has no
-    direction.
-    """
-    lengths = np.linalg.norm(sums, axis=1)
-    lengths = np.where(lengths > _SMALLEST_NORM, lengths, np.inf).astype(np.float32)
-    scaled: Float32s = sums / lengths[:, None]
-    return scaled
-
-
-def summed_directions(place: Int64s, weight: Float64s, rows: Float32s, count: int) -> Float32s:
-    """Return ``float32 [count, dim]``, the direction of each weighed sum of rows.
-
-    Args:
-        place: ``int64 [n]``, which sum each row is of.
-        weight: ``float64 [n]``.
-        rows: ``float32 [n, dim]``.
-        count: number of sums.
-    """
-    order = np.argsort(place, kind="stable")
-    sums = np.zeros((count, rows.shape[1]), dtype=np.float32)
-    there, firsts = np.unique(place[order], return_index=True)
-    if len(there):
-        weighed = weight[order, None].astype(np.float32) * rows[order]
-        sums[there] = np.add.reduceat(weighed, firsts, axis=0)
-    return directions(sums)
-
-
-def _joined(vectors: Float32s, block: Float32s, filler: Float32s) -> Float32s:
-    parts: Sequence[Float32s] = (vectors, block, filler[:, None])
-    lengths = np.sqrt(1.0 + np.einsum("nd,nd->n", block, block) + filler**2)
-    joined: Float32s = (np.concatenate(parts, axis=1) / lengths[:, None]).astype(np.float32)
-    return joined

@@ -1,0 +1,1 @@
+"""What stands beside the network's numbers of a vector."""
