@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _STOP_SECONDS = 60.0  # for a worker that got SIGTERM: twice the wait for its last checkpoint
 _RUN_SECONDS = 1800.0  # for a command that rebuilds or compares; chosen by hand
 _ASSIGNED = re.compile(r"partitions assigned")
+_CHANGED = re.compile(r"partitions (assigned|revoked|lost) partitions=\[([\d, ]*)\]")
 _TAIL_CHARACTERS = 3000  # of a log in an error
 
 
@@ -48,10 +49,17 @@ Launch = Callable[[Sequence[object], BinaryIO], Worker]
 
 @dataclass(slots=True)
 class _Slot:
-    """One place for a worker; without a process it is down on purpose."""
+    """One place for a worker; without a process it is down on purpose.
+
+    Attributes:
+        process: the worker.
+        started_at: when, by the monotonic clock.
+        log_begin: bytes of the log that others before it wrote.
+    """
 
     process: "Worker | None" = None
     started_at: float = 0.0
+    log_begin: int = 0
 
 
 class WorkerPool:
@@ -99,8 +107,21 @@ class WorkerPool:
         self._await_end(slot)
         metrics = f"127.0.0.1:{free_port()}"
         with self._log(slot).open("ab") as log:
+            log_begin = log.tell()
             process = self._launch((*self._command, "--metrics", metrics), log)
-        self._slots[slot] = _Slot(process, time.monotonic())
+        self._slots[slot] = _Slot(process, time.monotonic(), log_begin)
+
+    def is_at_work(self, slot: int) -> bool:
+        """Whether a worker has partitions, by its log, or is down on purpose."""
+        place = self._slots[slot]
+        if place.process is None:
+            return True
+        held: set[str] = set()
+        log = self._log(slot).read_bytes()[place.log_begin :].decode("utf-8", "replace")
+        for change, listed in _CHANGED.findall(log):
+            partitions = {each.strip() for each in listed.split(",")} - {""}
+            held = held | partitions if change == "assigned" else held - partitions
+        return bool(held)
 
     def kill(self, slot: int) -> None:
         """Kill a worker with SIGKILL."""
