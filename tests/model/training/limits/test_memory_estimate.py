@@ -178,7 +178,13 @@ def test_a_graph_that_fits_is_propagated_over_as_a_whole_and_another_is_sampled(
     """By the memory that the settings allow."""
     data = random_set(6000, 4000, 500, 20_000)
     settings = replace(
-        SMALL, batch_size=50, num_negatives=0, num_titles=50, num_layers=1, use_hypergraph=False
+        SMALL,
+        batch_size=50,
+        num_negatives=0,
+        num_titles=50,
+        num_layers=1,
+        use_hypergraph=False,
+        words_dim=0,
     )
     full = estimate_full(data, settings).total_bytes
 
