@@ -1,6 +1,7 @@
-"""Event histories for properties.
+"""Event histories: one event, events into stores, and what stores hold then.
 
-A small world, so that facts repeat, move earlier and share edges often.
+`testing.graph.deliveries` draws them for properties; processes of tests start sooner
+without what draws.
 """
 
 import json
@@ -8,8 +9,6 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from hypothesis import strategies as st
 
 from stream.actions import Action
 from stream.changes.apply import ApplyResult, apply_batch
@@ -27,13 +26,6 @@ EFFORT = 4 if os.environ.get("CI") else 1
 
 NOON_MS = 1_700_000_000_000  # any time; times of events are around it
 DAY_MS = 86_400_000
-
-_SESSIONS = ["s-1", "s-2", "s-3", "sitzung ü"]
-_QUERIES = ["", "tv", "red shoes", "クエリ"]
-_ITEMS = ["a", "b", "c", "d", "é"]
-# Eleven days apart, more than the horizon of testing.graph.folding, and all within
-# three half-lives.
-_TIMES_MS = [NOON_MS + step * DAY_MS * 11 + step for step in range(-3, 6)]
 
 
 def event(
@@ -53,32 +45,6 @@ def event(
         item_id=item_id,
         action=action,
     )
-
-
-interactions = st.builds(
-    event,
-    session_id=st.sampled_from(_SESSIONS),
-    query=st.sampled_from(_QUERIES),
-    item_id=st.sampled_from(_ITEMS),
-    ts_ms=st.sampled_from(_TIMES_MS),
-    action=st.sampled_from(Action),
-    user_id=st.sampled_from(["", "u-1", "u-2"]),
-)
-
-
-@st.composite
-def deliveries(draw: st.DrawFn) -> tuple[list[Interaction], list[list[Interaction]]]:
-    """Return a set of events, and one way to deliver it.
-
-    Shuffled, with repeats, cut into batches.
-    """
-    events = draw(st.lists(interactions, max_size=30))
-    repeats = draw(st.lists(st.sampled_from(events), max_size=10)) if events else []
-    arriving = draw(st.permutations(events + repeats))
-    cuts = sorted(draw(st.lists(st.integers(0, len(arriving)), max_size=4)))
-    return events, [
-        arriving[low:high] for low, high in zip([0, *cuts], [*cuts, len(arriving)], strict=True)
-    ]
 
 
 def apply_events(

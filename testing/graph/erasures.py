@@ -1,4 +1,4 @@
-"""Erasures of the users, sessions and items that `testing.histories` draws."""
+"""Erasures of the users, sessions and items that `testing.graph.deliveries` draws."""
 
 from hypothesis import strategies as st
 

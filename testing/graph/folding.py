@@ -16,7 +16,7 @@ from stream.shard.shard import Shard
 from stream.store.store import Store
 from testing.histories import DAY_MS, NOON_MS, apply_all, event
 
-# Both shorter than from one of `testing.histories`' times to the next, so that folding
+# Both shorter than from one of the times of deliveries to the next, so that folding
 # is often due.
 FOLD_AGE_MS, RETENTION_MS = 10 * DAY_MS, 2 * DAY_MS
 FOREVER = StreamSettings(session_retention_seconds=RETENTION_MS / 1000)

@@ -24,7 +24,8 @@ from stream.events.types import (
 from stream.graph.facts import Digest
 from stream.shard.codec import PartitionProgress
 from stream.shard.shard import Shard
-from testing.histories import DAY_MS, EFFORT, NOON_MS, event, interactions
+from testing.graph.deliveries import interactions
+from testing.histories import DAY_MS, EFFORT, NOON_MS, event
 from testing.laws.stores import MemoryShards
 from testing.oracle import Oracle, with_sessions
 

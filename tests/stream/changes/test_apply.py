@@ -32,13 +32,13 @@ from stream.settings import StreamSettings
 from stream.shard import codec
 from stream.shard.changed_entries import ShardWrite
 from stream.shard.shard import Shard
+from testing.graph.deliveries import deliveries
 from testing.histories import (
     EFFORT,
     NOON_MS,
     apply_all,
     apply_events,
     build,
-    deliveries,
     dump,
     event,
     graph_hash,

@@ -35,9 +35,10 @@ from stream.shard.changed_entries import ShardWrite
 from stream.shard.codec import AuditEntry
 from stream.shard.shard import Shard
 from stream.store.store import Store
+from testing.graph.deliveries import deliveries
 from testing.graph.erasures import ASKED_MS, ERASABLE, erasures
 from testing.graph.folding import FOLDING, Step, deliver_steps, edges_by_item, folding_deliveries
-from testing.histories import DAY_MS, EFFORT, NOON_MS, deliveries, dump, event, graph_hash
+from testing.histories import DAY_MS, EFFORT, NOON_MS, dump, event, graph_hash
 from testing.oracle import Oracle, assert_same_dump
 from tests.stream.conftest import OpenStore
 

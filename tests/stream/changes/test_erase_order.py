@@ -15,8 +15,9 @@ from stream.events.columns import Texts, batch_of
 from stream.events.types import CatalogItem, Erasure, Interaction, SourcePartition
 from stream.shard import codec
 from stream.shard.shard import Shard
+from testing.graph.deliveries import interactions
 from testing.graph.erasures import ASKED_MS, ERASABLE
-from testing.histories import EFFORT, NOON_MS, event, interactions
+from testing.histories import EFFORT, NOON_MS, event
 from testing.laws.stores import MemoryShards
 from testing.oracle import Oracle, with_sessions
 

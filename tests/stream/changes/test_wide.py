@@ -21,6 +21,7 @@ from stream.shard import codec
 from stream.shard.changed_entries import ShardWrite
 from stream.shard.reader import ShardReader
 from stream.shard.shard import Shard
+from testing.graph.deliveries import deliveries
 from testing.graph.folding import (
     EVERYTHING,
     FOLDING,
@@ -30,17 +31,7 @@ from testing.graph.folding import (
     edges_by_item,
     folding_deliveries,
 )
-from testing.histories import (
-    DAY_MS,
-    EFFORT,
-    NOON_MS,
-    apply_events,
-    build,
-    deliveries,
-    dump,
-    event,
-    graph_hash,
-)
+from testing.histories import DAY_MS, EFFORT, NOON_MS, apply_events, build, dump, event, graph_hash
 from testing.oracle import Oracle, assert_same_dump
 from tests.stream.conftest import OpenStore
 

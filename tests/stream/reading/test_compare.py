@@ -22,16 +22,8 @@ from stream.settings import StreamSettings
 from stream.shard import codec
 from stream.shard.changed_entries import ShardWrite
 from stream.store.store import Store
-from testing.histories import (
-    EFFORT,
-    NOON_MS,
-    apply_all,
-    apply_events,
-    build,
-    deliveries,
-    event,
-    interactions,
-)
+from testing.graph.deliveries import deliveries, interactions
+from testing.histories import EFFORT, NOON_MS, apply_all, apply_events, build, event
 from testing.oracle import Oracle
 
 DEFAULTS = StreamSettings()

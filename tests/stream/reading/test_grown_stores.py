@@ -17,7 +17,8 @@ from stream.reading.incremental import GraphCache
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.store.store import Store
-from testing.histories import NOON_MS, apply_events, deliveries, dump, event, graph_hash
+from testing.graph.deliveries import deliveries
+from testing.histories import NOON_MS, apply_events, dump, event, graph_hash
 from testing.oracle import Oracle, assert_same_dump, with_sessions
 
 DEFAULTS = StreamSettings()

@@ -28,8 +28,9 @@ from stream.settings import StreamSettings
 from stream.shard import dirty_log as dirty
 from stream.shard.shard import Shard
 from stream.store.store import Store
+from testing.graph.deliveries import interactions
 from testing.graph.erasures import erasures
-from testing.histories import EFFORT, NOON_MS, apply_events, event, interactions
+from testing.histories import EFFORT, NOON_MS, apply_events, event
 from tests.stream.conftest import OpenStore
 
 DEFAULTS = StreamSettings()

@@ -25,17 +25,16 @@ from stream.reading.reader import open_graph
 from stream.settings import StreamSettings
 from stream.shard import codec
 from stream.shard.changed_entries import ShardWrite
+from testing.graph.deliveries import deliveries, interactions
 from testing.histories import (
     EFFORT,
     NOON_MS,
     apply_all,
     apply_events,
     build,
-    deliveries,
     dump,
     event,
     graph_hash,
-    interactions,
 )
 from testing.oracle import Oracle, assert_same_dump
 from tests.stream.conftest import OpenStore

@@ -17,8 +17,9 @@ from stream.reading.scan import edge_chunks, session_chunks
 from stream.shard import codec
 from stream.shard.reader import ShardReader
 from stream.shard.rocksdb import Puts
+from testing.graph.deliveries import interactions
 from testing.graph.fact_rows import columns, rows_of
-from testing.histories import EFFORT, interactions
+from testing.histories import EFFORT
 from testing.oracle import Oracle
 from testing.stand_ins.memory_rocksdb import MemoryDatabase, MemoryDisk
 
