@@ -119,8 +119,13 @@ def text_keys(texts: Sequence[str]) -> tuple[int, ...]:
         encoded = list(map(str.encode, texts))
     except UnicodeEncodeError:
         encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+    return encoded_keys(encoded)
+
+
+def encoded_keys(encoded: Sequence[bytes]) -> tuple[int, ...]:
+    """Return the `text_key` of each text, given as its UTF-8."""
     digests = b"".join([blake2b(each, digest_size=8).digest() for each in encoded])
-    return struct.unpack(f">{len(texts)}Q", digests)
+    return struct.unpack(f">{len(encoded)}Q", digests)
 
 
 def text_features(text: str, num_buckets: int, *, cuts_words: bool = True) -> list[int]:

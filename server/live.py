@@ -20,7 +20,8 @@ from server.answers.hits import HitCache
 from server.errors import CanaryFailed
 from server.settings import ServerSettings
 from stream.clock import now_ms
-from stream.dtypes import Float32s
+from stream.dtypes import Float32s, Int64s
+from stream.files import sha256_of
 
 # Every engine that a generation may name, loaded with this module: a library that is
 # missing stops the start of a server, where the message says so, and no swap.
@@ -92,7 +93,13 @@ class LiveGeneration:
         files = PrivateFiles(copies=settings.copy_to_memory) if holds else None
         try:
             open_file = as_it_is if files is None else _but_for_training(files)
-            generation = open_verified(path, on_file=on_file, open_file=open_file, has_fresh=False)
+            generation = open_verified(
+                path,
+                on_file=on_file,
+                open_file=open_file,
+                digest_of=sha256_of if files is None else files.digest_of,
+                has_fresh=False,
+            )
             live = cls._opened(generation, open_file, settings, clock_ms)
             check_canaries(generation, live.index, live.encoder, settings)
         except BaseException:
@@ -228,9 +235,16 @@ def _exact_best_scores(generation: Generation, canaries: Float32s) -> Float32s:
     """
     best = np.full(len(canaries), -np.inf, dtype=np.float32)
     for start in range(0, len(generation.index_items), _SCAN_ROWS):
-        rows = generation.item_vectors[generation.index_items[start : start + _SCAN_ROWS]]
+        items = generation.index_items[start : start + _SCAN_ROWS]
+        rows = _rows_of(generation.item_vectors, items)
         best = np.maximum(best, (rows @ canaries.T).max(axis=0))
     return best
+
+
+def _rows_of(vectors: Float32s, ascending: Int64s) -> Float32s:
+    """Return some vectors; where none is left out, as they lie, and not as a copy."""
+    first, last = int(ascending[0]), int(ascending[-1]) + 1
+    return vectors[first:last] if last - first == len(ascending) else vectors[ascending]
 
 
 def warm_up(generation: Generation, index: VectorIndex, num_searches: int) -> None:

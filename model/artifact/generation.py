@@ -36,7 +36,7 @@ from model.artifact.manifest import SPACED_WORDS_VERSION, read_manifest
 from model.artifact.paths import ARRAY_TYPES, PathGraph, check_path_graph
 from model.artifact.pretrained.block import TextBlock, text_block
 from model.artifact.pretrained.encoder import open_encoder
-from model.artifact.private_files import OpenFile, as_it_is
+from model.artifact.private_files import DigestOf, OpenFile, as_it_is
 from model.beside.session_walk import WalkBlock, WalkScales, walk_block
 from model.beside.title_words import WordBlock, word_block
 from model.context import ContextWeights
@@ -299,6 +299,7 @@ def open_generation(
     verify: bool = True,
     on_file: Callable[[Path], None] | None = None,
     open_file: OpenFile = as_it_is,
+    digest_of: DigestOf = sha256_of,
     has_fresh: bool = True,
     manifest: manifest_pb.Generation | None = None,
 ) -> Generation:
@@ -314,6 +315,7 @@ def open_generation(
             into the page cache.
         open_file: where to read each file, such as a private copy of it
             (`model.artifact.private_files`); it is what is checked, too.
+        digest_of: returns the sha256 of a file by where it is read.
         has_fresh: False leaves out what only the fresh lane reads, unchecked: it is
             most of a generation.
         manifest: of the files that are opened, where somebody has read it and compared
@@ -332,7 +334,7 @@ def open_generation(
         del manifest.files[:]
         manifest.files.extend(others)
     for entry in manifest.files:
-        _check_file(path / entry.name, entry, open_file, verify=verify)
+        _check_file(path / entry.name, entry, open_file, digest_of if verify else None)
         if on_file is not None:
             on_file(path / entry.name)
     try:
@@ -347,7 +349,9 @@ def open_generation(
     return generation
 
 
-def _check_file(path: Path, entry: manifest_pb.File, open_file: OpenFile, *, verify: bool) -> None:
+def _check_file(
+    path: Path, entry: manifest_pb.File, open_file: OpenFile, digest_of: DigestOf | None
+) -> None:
     try:
         content = open_file(path)
         size_bytes = content.stat().st_size
@@ -357,7 +361,7 @@ def _check_file(path: Path, entry: manifest_pb.File, open_file: OpenFile, *, ver
         raise GenerationCorrupt(
             f"{path} has {size_bytes} bytes, its manifest has {entry.size_bytes}"
         )
-    if verify and sha256_of(content) != entry.sha256:
+    if digest_of is not None and digest_of(content) != entry.sha256:
         raise GenerationCorrupt(f"{path} does not have the sha256 that its manifest gives")
 
 

@@ -13,7 +13,7 @@ from model.artifact.checks.attributes import attributes_fault
 from model.artifact.generation import Generation
 from model.artifact.paths import check_path_contents
 from model.errors import GenerationCorrupt
-from protos.text import text_key
+from protos.text import encoded_keys
 from stream.dtypes import Float32s
 
 # Largest difference of a vector's length from one: a hundred times what float32 rounds
@@ -71,11 +71,7 @@ def _check_keys(
     taken = min(count, _CHECKED_KEYS)
     rows = [position * count // taken for position in range(taken)]
     name = "item_ids" if kind == "item" else "query_texts"
-    every = taken == count
-    found = np.array(
-        [text_key(text) for text in (strings if every else (strings[row] for row in rows))],
-        dtype=np.uint64,
-    )
+    found = np.array(encoded_keys(strings.encoded(rows)), dtype=np.uint64)
     stored = found if keys is None else keys
     if not (stored[1:] > stored[:-1]).all():
         what = f"{name}.utf8" if keys is None else f"{kind}_keys.npy"

@@ -59,8 +59,8 @@ static inline float greatest_of(const float *vector, size_t dim) {
 
 /* Writes the codes of one vector, their scale and their error. Where they cannot tell of it, the
  * error is infinite. */
-static inline void encode_row(const float *vector, size_t dim, int8_t *codes, float *scale,
-                              float *error) {
+static inline void encode_row(const float *restrict vector, size_t dim, int8_t *restrict codes,
+                              float *scale, float *error) {
     enum { SUMS = 8 };
     const float whole = 12582912; /* 1.5 * 2^23: what is added to it is rounded to whole numbers */
     float step = greatest_of(vector, dim) / MOST_CODE, inverse = step > 0 ? 1 / step : 0;
