@@ -38,8 +38,11 @@ def main(arguments: list[str] | None = None) -> int:
             try_images(engine, options.targets, _say)
             return 0
         targets = options.targets or _TARGETS
-        _build(engine, targets)
-        return 0 if options.no_trial else _trial(targets)
+        try:
+            _build(engine, targets)
+            return 0 if options.no_trial else _trial(targets)
+        finally:
+            engine.let_go()
     except (ImagesError, FetchError, MissingToolError) as error:
         print(f"images: {error}", file=sys.stderr)
         return 1

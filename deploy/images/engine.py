@@ -213,6 +213,18 @@ class Engine:
         """Remove a container, running or not; nothing if there is none."""
         self.podman("rm", "--force", "--time=0", name, check=False)
 
+    def let_go(self) -> None:
+        """Take off what is mounted below the storage, which cannot be removed before.
+
+        A build or a container that was killed leaves its mounts.
+        """
+        self.podman("umount", "--all", "--force", check=False)
+        lines = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+        mounted = [line.split(" ")[1] for line in lines]
+        for folder in reversed(mounted):
+            if folder.startswith(f"{FOLDER}/"):
+                _run(["umount", folder], check=False)
+
     def size(self, name: str) -> int:
         """Return the bytes of an image, those of its base included."""
         shown: int = json.loads(self.podman("image", "inspect", name).stdout)[0]["Size"]
