@@ -20,7 +20,7 @@ from stream.settings import StreamSettings
 from stream.shard.shard import Shard
 from stream.store.store import Store
 
-EFFORT = 4 if os.environ.get("CI") else 1
+EFFORT = 2 if os.environ.get("CI") else 1
 """How many times the usual number of examples a property of whole stores is tried with.
 """
 
