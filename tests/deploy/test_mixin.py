@@ -14,7 +14,7 @@ import yaml
 from deploy.mixin.__main__ import main
 from deploy.mixin.alertmanager import OPTIONAL_JOBS, alertmanager
 from deploy.mixin.dashboards.pages import dashboards
-from deploy.mixin.dashboards.panels import Dashboard, Panel, to_json
+from deploy.mixin.dashboards.panels import Dashboard, Panel, Threshold, to_json
 from deploy.mixin.files import FOLDER, render
 from deploy.mixin.kubernetes import prometheus_rule, service_monitors
 from deploy.mixin.rules import alerts, groups
@@ -165,6 +165,25 @@ def test_panels_say_what_they_show(page: Dashboard) -> None:
     assert all(panel.description.endswith(".") and panel.unit for panel in page.panels)
     assert len(set(cells)) == len(cells)
     assert max(x for x, _ in cells) < 24
+
+
+def _axis(panel: Panel) -> dict[str, Any]:
+    page = json.loads(to_json(Dashboard(uid="u", title="t", rows={"row": [panel]})))
+    custom: dict[str, Any] = page["panels"][1]["fieldConfig"]["defaults"]["custom"]
+    return {name: custom[name] for name in custom if "axis" in name or "scale" in name}
+
+
+def test_a_line_that_moves_a_little_does_not_fill_the_panel() -> None:
+    """Numbers are seen from 0, a share that must not fall up to 1, and stages of a
+    millisecond beside one of minutes.
+    """
+    panel = Panel(title="t", description="d.", unit="s", queries={"a": "b"})
+    floor = [Threshold(0.95, "FreshetItemsMissing", "ticket", is_floor=True)]
+
+    assert _axis(panel) == {"axisSoftMin": 0}
+    assert _axis(replace(panel, unit="percentunit")) == {}
+    assert _axis(replace(panel, unit="percentunit", thresholds=floor)) == {"axisSoftMax": 1}
+    assert _axis(replace(panel, is_log=True)) == {"scaleDistribution": {"type": "log", "log": 10}}
 
 
 def test_lines_are_where_alerts_fire() -> None:

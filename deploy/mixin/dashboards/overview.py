@@ -61,12 +61,14 @@ def overview(settings: Settings) -> Dashboard:
                     ),
                     unit="s",
                     queries={"{{stage}}": "freshet:stage_seconds:p99_rate5m"},
+                    is_log=True,
                 ),
                 Panel(
                     title="Each stage, median",
                     description="The same, of the event in the middle.",
                     unit="s",
                     queries={"{{stage}}": "freshet:stage_seconds:p50_rate5m"},
+                    is_log=True,
                 ),
                 Panel(
                     title="Coverage",

@@ -42,6 +42,7 @@ class Panel:
             ``{{label}}``.
         thresholds: lines to draw.
         is_rare: True: nothing to see is the usual case, not an empty panel.
+        is_log: True: its series differ by powers of ten, and each must be seen.
     """
 
     title: str
@@ -50,6 +51,7 @@ class Panel:
     queries: dict[str, str]
     thresholds: Sequence[Threshold] = ()
     is_rare: bool = False
+    is_log: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +117,7 @@ def to_json(dashboard: Dashboard) -> str:
 
 def _panel(panel: Panel) -> dict[str, Any]:
     custom: dict[str, Any] = {"fillOpacity": 8, "lineWidth": 1, "showPoints": "never"}
+    custom.update(_axis(panel))
     defaults: dict[str, Any] = {"unit": panel.unit, "custom": custom}
     if panel.thresholds:
         custom["thresholdsStyle"] = {"mode": "line"}
@@ -140,6 +143,22 @@ def _panel(panel: Panel) -> dict[str, Any]:
             for number, (legend, expr) in enumerate(panel.queries.items())
         ],
     }
+
+
+def _axis(panel: Panel) -> dict[str, Any]:
+    """Return where the axis begins and ends at least.
+
+    A line that moves a little must not fill the panel.
+
+    A share that should be near 1 is looked at there, not from 0.
+    """
+    if panel.is_log:
+        return {"scaleDistribution": {"type": "log", "log": 10}}
+    if panel.unit != "percentunit":
+        return {"axisSoftMin": 0}
+    if any(each.is_floor for each in panel.thresholds):
+        return {"axisSoftMax": 1}
+    return {"axisSoftMin": 0} if panel.thresholds else {}
 
 
 def _steps(thresholds: Sequence[Threshold]) -> list[dict[str, Any]]:
