@@ -11,7 +11,7 @@ tool() {
 (cd .. && .venv/bin/python -m deploy.mixin --check)
 command -v promtool >/dev/null && command -v amtool >/dev/null || ./fetch_monitoring.sh
 promtool=$(tool promtool)
-"$promtool" check rules alerts.yml
+"$promtool" check rules --lint-fatal alerts.yml
 "$promtool" check config prometheus.yml
 "$(tool amtool)" check-config alertmanager.yml
 "$promtool" test rules ./*_test.yml
