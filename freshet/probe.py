@@ -24,6 +24,17 @@ With the start of a command it is about two seconds; twice as much would let who
 on call wait twice as long for a process that is frozen.
 """
 
+LONGEST_SECONDS = 6.0
+"""The longest wait where those that answer are slow themselves, as on a machine whose
+CPUs are all wanted: two cores at a load of 15 took more than 1.5 s to answer. Twice as
+long: a frozen process beside slow ones is waited for twice as long.
+"""
+
+# Times as long as the slowest answer so far that the rest is waited for: neighbours on
+# one machine answer within a factor of two or three. Twice as many: a frozen process
+# beside slow ones is waited for twice as long.
+_PATIENCE = 4.0
+
 TLS_VARIABLE = "FRESHET_CLIENT_METRICS_TLS"
 """Set to 1, metrics are read with TLS, and with what the other variables of clients
 name: ``FRESHET_CLIENT_TLS_CA``, ``_TLS_CERT``, ``_TLS_KEY``, ``_SERVER_NAME`` and
@@ -102,30 +113,42 @@ def gather(
     """Ask all questions at once, and return each answer or what was raised instead.
 
     A question that is not answered in time gets a `TimeoutError`; its thread ends with
-    the process.
+    the process. Where answers are slow, so may the others be, and they have longer.
 
     Args:
         questions: by name.
-        seconds: how long all of them together may take.
+        seconds: how long all of them together may take; up to `LONGEST_SECONDS` where
+            those that come are slow.
     """
     answers: dict[str, T | Exception] = {}
+    came, began = threading.Condition(), time.monotonic()
+    slowest = 0.0
 
     def ask(name: str, question: Callable[[], T]) -> None:
+        nonlocal slowest
+        answer: T | Exception
         try:
-            answers[name] = question()
+            answer = question()
         except Exception as error:  # noqa: BLE001  # an answer, too
-            answers[name] = error
+            answer = error
+        with came:
+            answers[name], slowest = answer, time.monotonic() - began
+            came.notify()
 
     threads = [
         threading.Thread(target=ask, args=each, name=f"ask-{each[0]}", daemon=True)
         for each in questions.items()
     ]
-    deadline = time.monotonic() + seconds
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
-    return {name: answers.get(name, _late(seconds)) for name in questions}
+    with came:
+        while len(answers) < len(questions):
+            patience = max(seconds, min(_PATIENCE * slowest, LONGEST_SECONDS))
+            left = began + patience - time.monotonic()
+            if left <= 0:
+                break
+            came.wait(left)
+        return {name: answers.get(name, _late(patience)) for name in questions}
 
 
 def total(samples: Samples, name: str) -> float | None:

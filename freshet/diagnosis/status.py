@@ -14,7 +14,7 @@ from freshet.diagnosis.kinds.stream import stream_status
 from freshet.diagnosis.kinds.tuner import tuner_status
 from freshet.diagnosis.processes import Problem, ProcessStatus, Targets
 from freshet.diagnosis.steps import with_first_step
-from freshet.probe import TIMEOUT_SECONDS, Samples, Scrape, gather, scrape
+from freshet.probe import LONGEST_SECONDS, TIMEOUT_SECONDS, Samples, Scrape, gather, scrape
 from freshet.terminal.output import duration
 
 # Seconds since the snapshot of what is served, as in FreshetEmbeddingsStale.
@@ -46,17 +46,19 @@ def look_at(targets: Targets, seconds: float = TIMEOUT_SECONDS) -> Look:
 
     Args:
         targets: where they are.
-        seconds: the longest wait for all of them together.
+        seconds: the longest wait for all of them together; up to `LONGEST_SECONDS`
+            where those that answer are slow.
     """
+    longest = max(seconds, LONGEST_SECONDS)
     questions: dict[str, Callable[[], Any]] = {
-        address: partial(scrape, address, seconds)
+        address: partial(scrape, address, longest)
         for address in {
             *(*targets.streams, targets.tuner, targets.refresher, *targets.servers),
             *(*targets.probes, *targets.sinks),
         }
     }
     questions |= {
-        f"grpc {target}": partial(ask_freshness, target, seconds) for target in targets.targets
+        f"grpc {target}": partial(ask_freshness, target, longest) for target in targets.targets
     }
     load_client()
     found, now = gather(questions, seconds), time.time()

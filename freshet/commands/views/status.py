@@ -53,7 +53,8 @@ def status(  # the options of the command
     """Show every process on one screen, and say what is wrong.
 
     Each problem comes with the next step and its heading in docs/operations.md. No
-    process is waited for longer than two seconds. The exit code is 0 if nothing is
+    process is waited for longer than two seconds, or six where others are slow to
+    answer, too, as on a busy machine. The exit code is 0 if nothing is
     wrong, 1 if something is, 2 if the command line is wrong; with --watch by the last
     look. Where it is no terminal that watches, each look follows the one before, with
     --json as one line.

@@ -50,7 +50,8 @@ def why_stale(  # the options of the command
     """Say why answers are stale: the stage that blocks, since when, the last good
     state, the cause and the next step.
 
-    It asks the processes themselves, and waits for none longer than two seconds. Of a
+    It asks the processes themselves, and waits for none longer than two seconds, or six
+    where others are slow to answer, too. Of a
     query or an item it says whether generation or overlay have it, since when, and
     whether it would be found; --query with --item: by that query. The exit code is 0 if
     nothing is wrong there, 1 if something is, 2 if the command line is wrong.

@@ -16,7 +16,7 @@ from freshet.diagnosis.kinds.server import _facts as server_facts
 from freshet.diagnosis.kinds.server import _problems as server_problems
 from freshet.diagnosis.processes import ProcessStatus, Targets
 from freshet.diagnosis.status import is_well, read_status
-from freshet.probe import TIMEOUT_SECONDS, Samples
+from freshet.probe import LONGEST_SECONDS, Samples
 from freshet.prober.walk import Step
 from model.refresher.reasons import Behind, Trouble
 from server.app import RetrievalServer
@@ -409,7 +409,7 @@ def test_a_fault_is_named_with_its_cause_and_the_next_step(shop: ToldShop, fault
     for part in words:
         assert part in said(found)
     assert not is_well(list(found.values()))
-    assert seconds < 2 * TIMEOUT_SECONDS
+    assert seconds < 2 * LONGEST_SECONDS
     for each in found.values():
         for problem in each.problems:
             assert f"\n### {problem.runbook}\n" in _RUNBOOK
@@ -518,7 +518,7 @@ def test_an_endpoint_that_drips_holds_nobody(shop: ToldShop, free_port: Callable
             self.send_response(200)
             self.end_headers()
             begun.set()
-            for _ in range(40):
+            for _ in range(100):
                 self.wfile.write(b"#")
                 self.wfile.flush()
                 time.sleep(0.1)
@@ -538,7 +538,7 @@ def test_an_endpoint_that_drips_holds_nobody(shop: ToldShop, free_port: Callable
 
     assert begun.is_set()
     assert "no answer within" in found["tuner"].problem
-    assert seconds < 2 * TIMEOUT_SECONDS
+    assert seconds < 2 * LONGEST_SECONDS
 
 
 def test_a_process_with_another_clock_is_told(shop: ToldShop) -> None:

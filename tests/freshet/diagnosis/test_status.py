@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from freshet.diagnosis.kinds import server
 from freshet.diagnosis.processes import ProcessStatus, Targets
 from freshet.diagnosis.status import read_status
 from freshet.metrics import metrics_endpoint
-from freshet.probe import Addresses, read_metrics, total
+from freshet.probe import Addresses, gather, read_metrics, total
 from model.artifact.overlay.folder import OverlayFolder
 from model.artifact.overlay.gone import GoneList
 from model.artifact.overlay.publisher import OverlayPublisher
@@ -144,6 +145,19 @@ def test_what_does_not_answer_is_down(free_port: Callable[[], int], addresses: A
     assert not any(each.up for each in processes.values())
     assert "is not the stream" in processes["stream"].problem
     assert "Connection refused" in processes["tuner"].problem
+
+
+def test_where_answers_are_slow_the_others_have_longer() -> None:
+    """On a machine without CPU what lives answers late, and is not down."""
+    late = {"stream": 1.0, "tuner": 2.2}
+
+    def answer(name: str) -> str:
+        time.sleep(late[name])
+        return name
+
+    found = gather({name: partial(answer, name) for name in late}, seconds=2.0)
+
+    assert found == {name: name for name in late}
 
 
 def test_a_metric_that_is_not_exported_has_no_total(addresses: Addresses) -> None:
