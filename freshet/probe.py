@@ -49,6 +49,18 @@ Samples = dict[str, list[tuple[dict[str, str], float]]]
 
 T = TypeVar("T")
 
+# Of a port that wants a token, which the reader lacks or may not have.
+_CLOSED = frozenset({http.client.UNAUTHORIZED, http.client.FORBIDDEN})
+
+
+class NoMetricsPageError(ValueError):
+    """What answers has no page of metrics: another program has the port.
+
+    Not retriable: see what listens there.
+    """
+
+    retriable = False
+
 
 @dataclass(frozen=True, kw_only=True)
 class Addresses:
@@ -208,7 +220,8 @@ def _page(address: str, seconds: float) -> tuple[str, str | None]:
     if late.is_set():
         raise _late(seconds)
     if answer.status != http.client.OK:
-        raise ValueError(f"HTTP {answer.status} {answer.reason}")
+        kind = ValueError if answer.status in _CLOSED else NoMetricsPageError
+        raise kind(f"HTTP {answer.status} {answer.reason}")
     if len(content) == _MOST_BYTES:
         raise ValueError(f"the page has {_MOST_BYTES} bytes or more")
     return content.decode("utf-8", "replace"), answer.headers.get("Date")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from freshet.diagnosis.processes import Facts, Problem, ProcessStatus
-from freshet.probe import Samples, Scrape, cause_of, label
+from freshet.probe import NoMetricsPageError, Samples, Scrape, cause_of, label
 from freshet.terminal.output import duration
 
 # Seconds that the clock of a process may be off this machine's: kept clocks are within
@@ -37,6 +37,8 @@ def answer_of(
     """
     kind = name.partition(" ")[0]
     status = ProcessStatus(name=name, address=address, up=False)
+    if isinstance(found, NoMetricsPageError):
+        return replace(status, problems=(_not_ours(kind, address, str(found)),))
     if isinstance(found, Exception):
         return replace(status, problems=(_no_answer(kind, address, found),))
     if stranger := _stranger(kind, found.samples):
@@ -74,8 +76,9 @@ def _not_ours(kind: str, address: str, stranger: str) -> Problem:
     return Problem(
         text=f"what answers at {address} is not the {kind}: {stranger}",
         step=(
-            f"see what listens there; a {kind} that finds its port taken runs without metrics, and "
-            "says so in its log: start it with another --metrics, and tell Prometheus"
+            f"see what listens there; a {kind} that finds its port taken runs without metrics, or "
+            "with --metrics ends, and says so in its log: start it with another --metrics, and "
+            "tell Prometheus"
         ),
         runbook="FreshetStranger",
     )

@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -156,6 +157,27 @@ def _port_of_a_stranger(shop: ToldShop) -> None:
     shop.kill("stream")
     shop.registries["stream"] = CollectorRegistry()
     shop.serve("stream")
+
+
+def _port_of_a_stranger_without_metrics(shop: ToldShop) -> None:
+    """It answers 404, which Prometheus takes for no answer."""
+
+    class Stranger(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # the interface
+            self.send_error(HTTPStatus.NOT_FOUND)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    shop.kill("stream")
+    host, _, port = shop.at["stream"].partition(":")
+    server = HTTPServer((host, int(port)), Stranger)
+
+    def answer_once() -> None:
+        with server:
+            server.handle_request()
+
+    threading.Thread(target=answer_once).start()
 
 
 def _port_of_another(shop: ToldShop) -> None:
@@ -349,6 +371,12 @@ FAULTS: dict[str, tuple[Callable[[ToldShop], None], str, str, tuple[str, ...]]] 
         "stream 1",
         "FreshetStranger",
         ("is not the stream", "no metric of Freshet"),
+    ),
+    "metrics port taken by a stranger that has no metrics": (
+        _port_of_a_stranger_without_metrics,
+        "stream 1",
+        "FreshetStranger",
+        ("is not the stream", "404"),
     ),
     "metrics port taken by another process": (
         _port_of_another,
