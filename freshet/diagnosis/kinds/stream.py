@@ -38,7 +38,9 @@ def stream_status(name: str, address: str, found: Scrape | Exception, now: float
         found: what its metrics said.
         now: seconds since 1970.
     """
-    status = answer_of(name, address, found, partial(_facts, now=now), _problems)
+    clock = found.clock_ahead_seconds if isinstance(found, Scrape) else None
+    problems_of = partial(_problems, clock_ahead_seconds=clock or 0.0)
+    status = answer_of(name, address, found, partial(_facts, now=now), problems_of)
     if status.number("broker_silent_seconds"):
         return down(status, _broker_silent(status))
     if waiting := status.number("quarantine_waiting_seconds"):
@@ -121,14 +123,14 @@ def _facts(samples: Samples, now: float) -> Facts:
     }
 
 
-def _problems(facts: Facts) -> list[Problem]:
-    """Return what is wrong though the stream works."""
+def _problems(facts: Facts, *, clock_ahead_seconds: float) -> list[Problem]:
+    """Return what is wrong though the stream works, and its clock is so far off."""
     silent = _number(facts, "broker_silent_seconds")
-    waits = [] if silent else _waiting(facts)
+    waits = [] if silent else _waiting(facts, clock_ahead_seconds)
     return [*waits, *_losses(facts), *_rejections(facts), *_clocks(facts), *_erasures(facts)]
 
 
-def _waiting(facts: Facts) -> list[Problem]:
+def _waiting(facts: Facts, clock_ahead_seconds: float) -> list[Problem]:
     problems = []
     without, behind = _number(facts, "shards_without_owner"), _number(facts, "behind_seconds")
     stuck, untold = _number(facts, "stuck_seconds"), _number(facts, "reflected_age_seconds")
@@ -171,16 +173,21 @@ def _waiting(facts: Facts) -> list[Problem]:
         and not _number(facts, "behind_records")
         and abs(_number(facts, "clock_offset_seconds")) <= _MOST_OFFSET_SECONDS
     ):
-        problems.append(_untold(untold))
+        problems.append(_untold(untold, clock_ahead_seconds))
     return problems
 
 
-def _untold(seconds: float) -> Problem:
+def _untold(seconds: float, clock_ahead_seconds: float) -> Problem:
+    # It vouches by its own clock, which only the records that it reads correct.
+    is_slow = clock_ahead_seconds < -_MOST_OFFSET_SECONDS
     return Problem(
         text=f"nothing has vouched for the graph to be complete for {duration(seconds)}",
         step=(
-            "the broker does not say where every partition ends: look for one without a leader "
-            "(kafka-topics.sh --describe --unavailable-partitions)"
+            f"its clock is {duration(-clock_ahead_seconds)} slow, and so is what it vouches for "
+            "until a record comes: mend the clock (FreshetClockOffset), and start it again"
+            if is_slow
+            else "the broker does not say where every partition ends: look for one without a "
+            "leader (kafka-topics.sh --describe --unavailable-partitions)"
         ),
         runbook="FreshetGraphBehind",
         since_seconds=seconds,

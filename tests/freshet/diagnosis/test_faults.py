@@ -579,6 +579,18 @@ def test_a_process_with_another_clock_is_told(shop: ToldShop) -> None:
     assert "1 h 00 min ahead of this machine's" in said(found)
 
 
+def test_a_slow_clock_is_named_where_nothing_comes_that_corrects_it(shop: ToldShop) -> None:
+    """A stream that has read no record vouches for the graph by its own clock."""
+    shop.streams[0].set_feeds(num_bytes=1, new_gaps=0, reflected_ms=now_ms() - 3_600_000)
+    shop.kill("stream")
+    with serving_metrics(shop.at["stream"], shop.registries["stream"], clock_ahead_seconds=-3600):
+        found = shop.look()
+
+    assert wrong(found)["stream 1"] == ["FreshetGraphBehind", "FreshetClockOffset"]
+    assert "its clock is 1 h 00 min slow" in said(found)
+    assert "without a leader" not in said(found)
+
+
 def test_facts_are_plain_numbers_and_words(shop: ToldShop) -> None:
     """So that they are JSON: no NaN, which many parsers refuse."""
     for each in shop.look().values():
