@@ -267,7 +267,17 @@ class _Worker:
     def run_due_work(self) -> None:
         """Do what is due between micro-batches: sync the log, upload checkpoints, serve
         snapshot requests, fold, load names, forget searches, set the gauges.
+
+        Raises:
+            StoreFenced: another process took a shard over, and the group says nothing
+                of it.
         """
+        try:
+            self._run_due_work()
+        except StoreFenced as error:
+            self._wait_until_told(error)
+
+    def _run_due_work(self) -> None:
         self._store.sync_if_due()
         self._store.ownership.run_due_work()
         serve_requests(self._store)
@@ -322,10 +332,20 @@ class _Worker:
                 self._rebalances,
             )
         except StoreFenced as error:
-            timeout = self._settings.session_timeout_seconds
-            if not self._waits.for_rebalance(self._rebalances, timeout):
-                raise
+            self._wait_until_told(error)
             raise GivenUp from error
+
+    def _wait_until_told(self, fenced: StoreFenced) -> None:
+        """Wait until the group says whose the shard is that another process took over.
+
+        A worker that was away for too long is told so only when it asks.
+
+        Raises:
+            StoreFenced: the group says nothing of it.
+        """
+        timeout = self._settings.session_timeout_seconds
+        if not self._waits.for_rebalance(self._rebalances, timeout):
+            raise fenced
 
     def _quarantine_rejections(self, rejections: Sequence[Rejection]) -> None:
         self._quarantine.put(rejections, now_ms())

@@ -997,6 +997,51 @@ def test_fenced_worker_that_keeps_its_partitions_ends(
     assert store.shard(0).positions() == {}
 
 
+def fenced_between_batches(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
+    """Let the store say once, after a first write, that a shard was taken over."""
+    run_due_work, told = store.ownership.run_due_work, [StoreFenced("taken over", 0)]
+
+    def run_or_fail() -> None:
+        if told and store.shard(0).positions():
+            raise told.pop()
+        run_due_work()
+
+    monkeypatch.setattr(store.ownership, "run_due_work", run_or_fail)
+
+
+def test_worker_that_is_fenced_between_batches_waits_for_the_group(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was away for too long, and is told so a moment later: it takes part again."""
+    store = open_store()
+    store.shard(0)
+    events = shop_events(100)
+    lines = [line_of(one) for one in events]
+    source = ScriptedSource([lines[:60], lines[60:]])
+    fenced_between_batches(monkeypatch, store)
+    source.on_idle = source.lose
+
+    totals = run_scripted(source, store, StreamSettings(batch_events=10))
+
+    assert source.rebalances == 1
+    assert totals.applied["events"] == 160  # the first 60 were read again
+    assert_same_dump(dump(store.root, StreamSettings(), NOON_MS), Oracle.of(events).dump(NOON_MS))
+
+
+def test_worker_that_is_fenced_between_batches_and_not_told_ends(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose the shard is nobody says, so nothing may be passed over."""
+    store = open_store()
+    store.shard(0)
+    source = ScriptedSource([[line_of(one)] for one in shop_events(10)])
+    fenced_between_batches(monkeypatch, store)
+    monkeypatch.setattr("stream.worker.waits._TIMEOUTS_TO_LOSE_SHARD", 0)
+
+    with pytest.raises(StoreFenced):
+        run_scripted(source, store, StreamSettings(batch_events=1))
+
+
 @pytest.mark.parametrize("seed", [1])
 def test_killed_again_and_again(
     events_path: Path,
