@@ -51,8 +51,10 @@ def when(time_ms: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration in its two largest units: ``2 h 05 min``, ``12 s``."""
+    """Return a duration in its two largest units: ``2 h 05 min``, ``-3 s``."""
     whole = round(seconds)
+    if whole < 0:
+        return f"-{duration(-seconds)}"
     if whole < 60:  # noqa: PLR2004  # a minute
         return f"{whole} s"
     minutes, rest = divmod(whole, 60)
