@@ -16,7 +16,7 @@ from bench.freshness.sightings import percentile
 from bench.freshness.system import System
 from bench.freshness.throughput import Applied, Backlogs, best
 from freshet.shop import feed
-from freshet.shop.shop import DEFAULT_EVENTS_PER_SECOND, Shop
+from freshet.shop.shop import Shop
 from freshet_client import RetrievalClient
 from stream.clock import now_ms
 
@@ -123,8 +123,8 @@ def _load(trial: Trial, rate: float) -> tuple[object, ...]:
     if rate <= _LIVE_RATE:
         return ("simulate", *trial.shop, *to, "--rate", rate)
     seconds = _SETTLE_SECONDS + trial.options.seconds + 2 * trial.options.timeout
-    events = trial.backlogs.write(round(rate * seconds))
-    return ("replay", "--events", events, *to, "--speed", rate / DEFAULT_EVENTS_PER_SECOND)
+    events = trial.backlogs.write(round(rate * seconds), now_ms(), rate)
+    return ("replay", "--events", events, *to)
 
 
 def _half_of_the_limit(trial: Trial) -> float:

@@ -1,5 +1,6 @@
 """What the stream applies while the refresher runs, against without it."""
 
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,9 @@ from bench.freshness.system import System
 _LOOK_SECONDS = 0.05  # between two looks at the stream's counter: 1% of what is measured
 # From one piece of the log to the next, in the shop's own time: longer than any piece.
 _APART_MS = 1000 * 86_400_000
+# Seconds over which the times of a backlog are spread: it came in the last hour, and
+# none of it is too late.
+_BACKLOG_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,18 +67,46 @@ class Backlogs:
         )
 
     def _publish(self) -> None:
-        events = self.write(self._num_events)
+        began_ms = round((time.time() - _BACKLOG_SECONDS) * 1000)
+        events = self.write(self._num_events, began_ms, self._num_events / _BACKLOG_SECONDS)
         to = ("--to", self._system.source, "--speed", "max")
         self._system.run("replay", "--events", events, *to)
 
-    def write(self, num_events: int) -> Path:
-        """Write events of sessions that were not there before; return their file."""
+    def write(self, num_events: int, began_ms: int, rate: float) -> Path:
+        """Write events of sessions that were not there before; return their file.
+
+        Args:
+            num_events: so many.
+            began_ms: time of the first, UTC epoch milliseconds. A shop's own would be
+                of years ago, which the stream quarantines as too late.
+            rate: events a second.
+        """
         self._num_made += 1
         start_ms = int(time.time() * 1000) - self._num_made * _APART_MS
         folder = self._system.folder / f"backlog-{self._num_made}"
         size = ("--events", num_events, "--start-ms", start_ms)
         self._system.run("simulate", *self._shop_options, *size, "--out", folder)
-        return folder / "events.jsonl"
+        return timed_events(folder / "events.jsonl", began_ms, rate)
+
+
+def timed_events(events: Path, began_ms: int, rate: float) -> Path:
+    """Give events, which are in order of time, one time after the other.
+
+    Args:
+        events: a file of JSON lines.
+        began_ms: time of the first, UTC epoch milliseconds.
+        rate: events a second.
+
+    Returns:
+        Another file beside it.
+    """
+    timed = events.with_name("timed.jsonl")
+    with events.open(encoding="utf-8") as old, timed.open("w", encoding="utf-8") as new:
+        for number, line in enumerate(old):
+            event = json.loads(line)
+            event["ts_ms"] = began_ms + round(number * 1000 / rate)
+            new.write(json.dumps(event, ensure_ascii=False) + "\n")
+    return timed
 
 
 def best(measured: list[Applied]) -> Applied:
