@@ -92,6 +92,7 @@ def measure_phase(trial: Trial, phase: str, count: int) -> None:
         system.start("load", *_load(trial, options.rate or _half_of_the_limit(trial)))
         Event().wait(_SETTLE_SECONDS)
     before, began = system.events_applied(), time.monotonic()
+    refused_before = system.events_quarantined()
     cpu_before = {name: system.cpu_seconds(name) for name in ("stream", "tuner", "server")}
     outcome = _probe(trial, count)
     seconds = time.monotonic() - began
@@ -101,6 +102,14 @@ def measure_phase(trial: Trial, phase: str, count: int) -> None:
         system.stop("load")
     note = ", ".join(f"{name} {share:.0%} of a core" for name, share in cores.items())
     trial.add(Figure(name=f"{phase}: events applied", value=round(applied), unit="/s", note=note))
+    trial.add(
+        Figure(
+            name=f"{phase}: events quarantined",
+            value=round(system.events_quarantined() - refused_before),
+            unit="",
+            target="0",
+        )
+    )
     for figure in (
         *latency_figures(phase, outcome.sightings, options.timeout),
         *claim_figures(phase, outcome.sightings),

@@ -143,6 +143,10 @@ class System:
         """Return how many events the running stream has applied."""
         return total(self.samples("stream"), "freshet_stream_events_total") or 0.0
 
+    def events_quarantined(self) -> float:
+        """Return how many records the running stream has refused: work for nobody."""
+        return total(self.samples("stream"), "freshet_stream_quarantined_total") or 0.0
+
     def is_caught_up(self) -> bool:
         """Whether the running stream has applied something, and nothing waits."""
         samples = self.samples("stream")
