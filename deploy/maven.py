@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -42,6 +43,19 @@ def fetched(pom: Path, goal: str, cache: Path, told: str) -> Path:
     if not folder.is_dir():
         _fetch(pom, goal, folder, told)
     return folder
+
+
+def fetch_command(name: str, fetch: Callable[[], object]) -> int:
+    """Make sure that something is there; return the exit status.
+
+    Prints one line when it cannot be had.
+    """
+    try:
+        fetch()
+    except (MissingToolError, FetchError) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _fetch(pom: Path, goal: str, folder: Path, told: str) -> None:

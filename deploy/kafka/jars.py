@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from deploy.maven import FetchError, MissingToolError, fetched
+from deploy.maven import MissingToolError, fetch_command, fetched
 
 POM = Path(__file__).with_name("pom.xml")
 _CACHE = Path(__file__).resolve().parents[2] / ".kafka"
@@ -61,16 +61,8 @@ def _require_java() -> None:
 
 
 def main() -> int:
-    """Make sure that the jars are there.
-
-    Print one line when they are not and return the exit status.
-    """
-    try:
-        kafka_jars()
-    except (MissingToolError, FetchError) as error:
-        print(f"kafka: {error}", file=sys.stderr)
-        return 1
-    return 0
+    """Make sure that the jars are there; return the exit status."""
+    return fetch_command("kafka", kafka_jars)
 
 
 if __name__ == "__main__":

