@@ -148,9 +148,8 @@ def _panel(panel: Panel) -> dict[str, Any]:
 def _axis(panel: Panel) -> dict[str, Any]:
     """Return where the axis begins and ends at least.
 
-    A line that moves a little must not fill the panel.
-
-    A share that should be near 1 is looked at there, not from 0.
+    A line that moves a little must not fill the panel, and a share that should be near
+    1 is looked at there, not from 0.
     """
     if panel.is_log:
         return {"scaleDistribution": {"type": "log", "log": 10}}
