@@ -134,7 +134,7 @@ def gather(
     """
     answers: dict[str, T | Exception] = {}
     came, began = threading.Condition(), time.monotonic()
-    slowest = 0.0
+    slowest, patience = 0.0, seconds
 
     def ask(name: str, question: Callable[[], T]) -> None:
         nonlocal slowest
@@ -160,7 +160,7 @@ def gather(
             if left <= 0:
                 break
             came.wait(left)
-        return {name: answers.get(name, _late(patience)) for name in questions}
+        return {name: answers[name] if name in answers else _late(patience) for name in questions}
 
 
 def total(samples: Samples, name: str) -> float | None:

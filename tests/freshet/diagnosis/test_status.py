@@ -1,5 +1,6 @@
 """Tests of asking other processes how they are."""
 
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -158,6 +159,13 @@ def test_where_answers_are_slow_the_others_have_longer() -> None:
     found = gather({name: partial(answer, name) for name in late}, seconds=2.0)
 
     assert found == {name: name for name in late}
+
+
+def test_what_is_answered_before_anybody_waits_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that run at once leave nothing to wait for, as where CPU is scarce."""
+    monkeypatch.setattr(threading.Thread, "start", threading.Thread.run)
+
+    assert gather({"stream": lambda: 1, "tuner": lambda: 2}) == {"stream": 1, "tuner": 2}
 
 
 def test_a_metric_that_is_not_exported_has_no_total(addresses: Addresses) -> None:
