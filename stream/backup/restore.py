@@ -13,7 +13,7 @@ from stream.backup.manifest import BackedUpFile, Backup
 from stream.backup.placing import fetch_files, put_in_place, unfinished
 from stream.backup.repository import Backups, OnBytes, file_name
 from stream.backup.store_files import read_erasures
-from stream.changes.erase import erase
+from stream.changes.erasure.erase import erase
 from stream.errors import PARSE_ERRORS, BackupDamaged, BackupMismatch, StoreError
 from stream.reading.reader import open_graph
 from stream.settings import StreamSettings

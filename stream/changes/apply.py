@@ -10,7 +10,7 @@ import numpy as np
 from stream.changes.acceptance import lateness
 from stream.changes.aliases import alias_notes, with_aliases
 from stream.changes.encoding import encode
-from stream.changes.erase import drop_erased
+from stream.changes.erasure.drop import drop_erased
 from stream.changes.fold import fold_bound, fold_returning
 from stream.changes.join import join
 from stream.changes.lookup import look_up

@@ -12,9 +12,9 @@ from contextlib import contextmanager, suppress
 from threading import Event as StopEvent
 
 from stream.changes.apply import ApplyResult, apply_batch
-from stream.changes.erase import erase
+from stream.changes.erasure.erase import erase
+from stream.changes.erasure.forget import forget_step
 from stream.changes.fold import fold_step
-from stream.changes.forget import forget_step
 from stream.clock import now_ms
 from stream.errors import SourceUnavailable, SourceUnreadable, StoreFenced, StoreStalled
 from stream.events import native

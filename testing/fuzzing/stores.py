@@ -24,7 +24,7 @@ from stream.backup.manifest import (
     decode_backup,
 )
 from stream.backup.store_files import read_erasures
-from stream.changes.erase import erase
+from stream.changes.erasure.erase import erase
 from stream.errors import (
     PARSE_ERRORS,
     BackupError,

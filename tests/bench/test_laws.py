@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from bench.laws import run, run_case, run_cases
-from stream.changes import acceptance, apply, erase, plan
+from stream.changes import acceptance, apply, plan
 from stream.changes.acceptance import Lateness
-from stream.changes.erase import ErasureOutcome
+from stream.changes.erasure import drop
+from stream.changes.erasure.drop import ErasureOutcome
 from stream.events.columns import ShardBatch, no_events
 from stream.events.types import SourcePartition
 from stream.graph.facts import FactColumns, MergedFacts, merge_facts
@@ -133,7 +134,7 @@ def test_visits_that_are_cut_by_what_came_first_are_found(monkeypatch: pytest.Mo
     """
 
     def forgetful(shard: Shard, batch: ShardBatch, late: Lateness, now_ms: int) -> ErasureOutcome:
-        return erase.drop_erased(shard, batch, late, now_ms)._replace(visits=no_events())
+        return drop.drop_erased(shard, batch, late, now_ms)._replace(visits=no_events())
 
     monkeypatch.setattr(apply, "drop_erased", forgetful)
     (failure,) = run_cases(seed=1, numbers=range(600), rocksdb_every=0).failures[:1]

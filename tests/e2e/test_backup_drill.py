@@ -9,7 +9,7 @@ from shutil import rmtree
 import pytest
 
 from freshet.probe import read_metrics, total
-from stream.changes.erase import audit_entries
+from stream.changes.erasure.erase import audit_entries
 from stream.clock import now_ms
 from stream.graph.facts import Digest
 from stream.reading.hashing import graph_hash as hash_of_facts

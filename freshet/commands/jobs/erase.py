@@ -10,7 +10,7 @@ from freshet.process import begin
 from freshet.terminal import options
 from protos.text import text_key
 from stream.backup.repository import Backups
-from stream.changes import erase as erasing
+from stream.changes.erasure import erase as erasing
 from stream.clock import now_ms
 from stream.events.limits import CUT_PREFIX, Limits
 from stream.events.types import Erasure, Rejected

@@ -8,7 +8,7 @@ from protos.text import text_key
 from stream.backup.create import create_backup
 from stream.backup.repository import Backups
 from stream.backup.restore import restored_store
-from stream.changes.erase import erase, lift
+from stream.changes.erasure.erase import erase, lift
 from stream.clock import now_ms
 from stream.errors import BackupDamaged
 from stream.events.types import Erasure

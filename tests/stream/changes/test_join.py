@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from protos.text import text_key
 from stream.actions import Action
-from stream.changes import forget, join
+from stream.changes import join
 from stream.changes.apply import ApplyResult, apply_batch
-from stream.changes.erase import lift
-from stream.changes.forget import forget_step
+from stream.changes.erasure import forget
+from stream.changes.erasure.erase import lift
+from stream.changes.erasure.forget import forget_step
 from stream.clock import now_ms
 from stream.errors import StoreUnreadable
 from stream.events.columns import Texts, batch_of

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from stream.actions import Action
 from stream.changes.apply import apply_batch
-from stream.changes.erase import erase
+from stream.changes.erasure.erase import erase
 from stream.changes.fold import fold_step
 from stream.events.columns import ShardBatch, Texts, batch_of
 from stream.events.types import CatalogItem, Erasure, Interaction, SourcePartition

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from stream.changes.erase import erase
+from stream.changes.erasure.erase import erase
 from stream.errors import SettingsInvalid
 from stream.events.types import Erasure, SourcePartition
 from stream.feed import Feed, FeedRead, ShardChanges, WriterMark, open_feed

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stream.changes.apply import apply_batch
-from stream.changes.erase import audit_entries, lift
+from stream.changes.erasure.erase import audit_entries, lift
 from stream.changes.fold import finish_folding, fold_step
 from stream.events.columns import Texts, batch_of
 from stream.events.types import Erasure, SourcePartition

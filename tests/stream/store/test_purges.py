@@ -15,7 +15,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from stream.changes.apply import apply_batch
-from stream.changes.erase import erase, lift
+from stream.changes.erasure.erase import erase, lift
 from stream.clock import now_ms
 from stream.errors import CheckpointsUnavailable, StoreWriteFailed
 from stream.events.columns import Texts, batch_of
@@ -191,7 +191,7 @@ def test_what_is_due_is_done_by_whoever_opens_the_shard_next(open_store: OpenSto
 _KILLED = """
 import os, signal, sys, time
 from pathlib import Path
-from stream.changes.erase import erase
+from stream.changes.erasure.erase import erase
 from stream.events.types import Erasure
 from stream.settings import StreamSettings
 from stream.shard.rocksdb import Database

@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry
 from protos.text import text_key
 from stream.actions import Action
 from stream.changes import lookup
-from stream.changes.erase import audit_entries
+from stream.changes.erasure.erase import audit_entries
 from stream.errors import (
     QuarantineFailed,
     QuarantineUnavailable,

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from protos.text import text_key
-from stream.changes.erase import audit_entries, erase
+from stream.changes.erasure.erase import audit_entries, erase
 from stream.errors import CheckpointsUnavailable
 from stream.events.types import SourcePartition
 from stream.settings import StreamSettings

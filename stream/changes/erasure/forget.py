@@ -5,8 +5,8 @@ from itertools import islice
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
+from stream.changes.erasure.removables import SeenSessions
 from stream.changes.join import has_text
-from stream.changes.removables import SeenSessions
 from stream.events.columns import NO_KEY
 from stream.shard import codec
 from stream.shard.changed_entries import ShardWrite

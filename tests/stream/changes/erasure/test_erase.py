@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from protos.text import text_key
 from stream.actions import Action
-from stream.changes import erase
 from stream.changes.apply import ApplyResult, apply_batch
+from stream.changes.erasure import erase, portions
 from stream.changes.fold import fold_step
 from stream.errors import StoreUnreadable, StoreWriteFailed
 from stream.events.columns import NO_KEY, Texts, batch_of
@@ -179,7 +179,7 @@ def test_erasing_makes_the_graph_of_what_is_left(
 def facts_a_write(bound: int) -> Iterator[None]:
     """Cut erasures into writes of so many facts."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(erase, "FACTS_A_WRITE", bound)
+        patch.setattr(portions, "FACTS_A_WRITE", bound)
         yield
 
 
@@ -562,7 +562,7 @@ def test_markers_are_there_after_reopening(open_store: OpenStore) -> None:
 def test_a_large_session_is_cut(shard: Shard, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session of more facts than a write takes goes item by item."""
     apply_to(shard, [event("large", item_id=f"i-{number}", user_id="u-1") for number in range(10)])
-    monkeypatch.setattr(erase, "FACTS_A_WRITE", 3)
+    monkeypatch.setattr(portions, "FACTS_A_WRITE", 3)
     before = shard.state().sequence
     erase.erase(shard, [ask("session", "large")], 0)
 
