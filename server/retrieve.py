@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from protos.text import normalize_query
+from server.answers import hits
 from server.errors import QueryRefused
 from server.filters.conditions import Filter, FilterReport
 from server.filters.search import search_filtered
@@ -94,10 +95,23 @@ class RetrievalResult(NamedTuple):
         """Titles, empty where the catalogue has none."""
         return names_of(self.view, self.nearest)[1]
 
-    def hits(self) -> list[bytes]:
-        """Return the hits as bytes of a response, each without its score; see
-        `server.answers.hits`.
-        """
+    def hits(self) -> bytes:
+        """Return the hits as bytes of a response; see `server.answers.hits`."""
+        if not hits.IS_NATIVE:
+            return hits.with_scores(self.kept_hits(), self.scores)
+        generation, fresh = self.view.live.generation, self.view.overlay.rows
+        return hits.native_hits(
+            self.nearest.rows,
+            self.nearest.from_overlay,
+            self.nearest.scores,
+            generation.item_ids,
+            generation.item_titles,
+            fresh.item_ids,
+            fresh.item_titles,
+        )
+
+    def kept_hits(self) -> list[bytes]:
+        """Return the hits, each without its score; those that were shown are kept."""
         generation, fresh = self.view.live.generation, self.view.overlay.rows
         keys: list[Hashable] = self.nearest.rows.tolist()
         if self.nearest.from_overlay.any():

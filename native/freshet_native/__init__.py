@@ -1,7 +1,8 @@
-"""Plain records to columns, texts to keys by the thousand, and the nearest of vectors:
-in C what Freshet does in Python, with the same results.
+"""Plain records to columns, texts to keys by the thousand, the nearest of vectors, and
+hits to bytes: in C what Freshet does in Python, with the same results.
 """
 
+from freshet_native._answers import hits_of
 from freshet_native._records import (
     TextColumn,
     TextTable,
@@ -20,6 +21,7 @@ __all__ = [
     "TextTable",
     "codes_of",
     "cut",
+    "hits_of",
     "indexes_of",
     "nearest",
     "nearest_in_cells",

@@ -1,21 +1,30 @@
-"""Hits as bytes of a response, each made when it is first shown.
+"""Hits as bytes of a response: no message is built, and no text decoded.
 
-All of a hit but its score is the same in every answer. Kept as the bytes that it has in
-a `RetrieveResponse`, its score last, an answer is their concatenation: no message is
-built, and no text decoded.
+Where the optional library `freshet_native` is installed they are written in C from the
+tables of ids and titles. Else each is made when it is first shown and kept: all of a
+hit but its score is the same in every answer, so with the score last an answer is their
+concatenation.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from importlib.util import find_spec
 from itertools import chain
 from struct import iter_unpack
 from threading import Lock
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from model.artifact.arrays.strings import StringTable
 from protos import retrieval_v1_pb2 as retrieval_pb
-from stream.dtypes import Float32s
+from stream.dtypes import Bools, Float32s, Int64s
+
+IS_NATIVE: Final = find_spec("freshet_native") is not None
+"""Whether hits are written in C, and none is kept."""
+
+if IS_NATIVE or TYPE_CHECKING:
+    import freshet_native
 
 _FIXED32, _BYTES = 5, 2  # wire types of protobuf's encoding
 _SCORE_BYTES: Final = 4  # of a float32
@@ -49,6 +58,46 @@ _HEADS: Final = {
     tag: [tag + _varint(size) for size in _LENGTHS] for tag in (_HITS, _ITEM_ID, _TITLE)
 }
 _OF_HIT, _OF_ITEM_ID, _OF_TITLE = _HEADS[_HITS], _HEADS[_ITEM_ID], _HEADS[_TITLE]
+
+# As `freshet_native` takes them, a byte each: it writes these four and no other.
+_TAGS: Final = _HITS + _ITEM_ID + _TITLE + _SCORE
+
+
+def native_hits(
+    rows: Int64s,
+    is_fresh: Bools,
+    scores: Float32s,
+    item_ids: StringTable,
+    titles: StringTable,
+    fresh_ids: tuple[str, ...],
+    fresh_titles: tuple[str, ...],
+) -> bytes:
+    """Return hits as a response has them, the same bytes that `with_scores` makes.
+
+    Args:
+        rows: ``int64 [n]``, which items.
+        is_fresh: ``bool [n]``, whether each is a row of the overlay.
+        scores: ``float32 [n]``, cosines; what rounding made more than 1 is 1.
+        item_ids: of the generation.
+        titles: likewise; empty where there is none.
+        fresh_ids: of the overlay.
+        fresh_titles: likewise.
+
+    Raises:
+        IndexError: there is no such item.
+    """
+    return freshet_native.hits_of(
+        rows,
+        is_fresh,
+        scores,
+        item_ids.offsets,
+        item_ids.data,
+        titles.offsets,
+        titles.data,
+        fresh_ids,
+        fresh_titles,
+        _TAGS,
+    )
 
 
 def hit_without_score(item_id: bytes, title: bytes) -> bytes:

@@ -3,7 +3,6 @@
 import numpy as np
 
 from protos import retrieval_v1_pb2 as retrieval_pb
-from server.answers.hits import with_scores
 from server.filters.report import report_message
 from server.freshness import Receipt
 from server.overlay.search import Nearest
@@ -24,7 +23,7 @@ def response_bytes(query: RetrievalQuery, answer: RetrievalResult, receipt: Rece
     The order of the fields differs: protobuf lets it.
     """
     rest = _without_hits(query, answer, receipt).SerializeToString()
-    return with_scores(answer.hits(), answer.scores) + rest
+    return answer.hits() + rest
 
 
 def response_message(

@@ -15,14 +15,22 @@ _UTF8_MARK, _UTF8_CONTINUES = 0b1100_0000, 0b1000_0000  # of a byte that begins 
 class StringTable(Sequence[str]):
     """Strings by dense index: memory-mapped UTF-8 and ``int64 [n + 1]`` offsets,
     decoded when read.
+
+    Args:
+        offsets: where each string begins; the last: where they end.
+        data: the UTF-8 of all.
+
+    Attributes:
+        offsets: the same.
+        data: the same.
     """
 
     def __init__(self, offsets: Int64s, data: NDArray[np.uint8]) -> None:
         # Plain arrays over the same map: `np.memmap` is ten times as slow to index.
-        self._offsets = np.asarray(offsets)
-        self._data = np.asarray(data)
+        self.offsets = np.asarray(offsets)
+        self.data = np.asarray(data)
         # Views of both: a number or a slice of one costs a fifth of an array's.
-        self._bytes, self._bounds = self._data.data, self._offsets.data
+        self._bytes, self._bounds = self.data.data, self.offsets.data
 
     def fault(self, *, may_be_empty: bool) -> str:
         """Return what is wrong with the table, so that reading a string would go wrong;
@@ -31,7 +39,7 @@ class StringTable(Sequence[str]):
         Args:
             may_be_empty: whether a string may be empty.
         """
-        offsets, data = self._offsets, self._data
+        offsets, data = self.offsets, self.data
         if not len(offsets) or offsets[0] != 0 or offsets[-1] != len(data):
             return "does not begin and end where its offsets do"
         if not (offsets[1:] >= offsets[:-1]).all():
@@ -48,11 +56,11 @@ class StringTable(Sequence[str]):
         return ""
 
     def __len__(self) -> int:
-        return len(self._offsets) - 1
+        return len(self.offsets) - 1
 
     def __iter__(self) -> Iterator[str]:
         """Yield all strings; one read of all is many times as fast as one by one."""
-        data, offsets = self._data.tobytes(), self._offsets.tolist()
+        data, offsets = self.data.tobytes(), self.offsets.tolist()
         return (data[start:end].decode("utf-8") for start, end in pairwise(offsets))
 
     def encoded(self, indices: Sequence[int]) -> list[bytes]:

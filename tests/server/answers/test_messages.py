@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from protos import retrieval_v1_pb2 as retrieval_pb
+from server.answers import hits as written_hits
 from server.answers.messages import response_bytes, response_message
 from server.freshness import receipt_of
 from server.live import LiveGeneration
@@ -51,8 +52,15 @@ def with_overlay(view: LiveView) -> LiveView:
 
 @pytest.mark.parametrize("k", [1, 10, 1000])
 @pytest.mark.parametrize("has_overlay", [False, True])
-def test_the_bytes_are_read_as_the_message(view: LiveView, k: int, *, has_overlay: bool) -> None:
-    """Of the index alone and with an overlay; whether hits are made or are there."""
+@pytest.mark.parametrize("is_native", [True, False])
+def test_the_bytes_are_read_as_the_message(
+    view: LiveView, monkeypatch: pytest.MonkeyPatch, k: int, *, has_overlay: bool, is_native: bool
+) -> None:
+    """Of the index alone and with an overlay; whether hits are made or are there, in C
+    and in Python.
+    """
+    assert written_hits.IS_NATIVE
+    monkeypatch.setattr(written_hits, "IS_NATIVE", is_native)
     asked = with_overlay(view) if has_overlay else view
     receipt = receipt_of(asked, NOW_MS + 5, "20260101T000000Z-000000")
     for text in (*QUERIES, "unseen", *QUERIES):
@@ -69,8 +77,12 @@ def test_the_bytes_are_read_as_the_message(view: LiveView, k: int, *, has_overla
         )
 
 
-def test_an_item_shows_what_the_overlay_says_of_it_now(view: LiveView) -> None:
+@pytest.mark.parametrize("is_native", [True, False])
+def test_an_item_shows_what_the_overlay_says_of_it_now(
+    view: LiveView, monkeypatch: pytest.MonkeyPatch, *, is_native: bool
+) -> None:
     """Its title in the generation was shown before, and hides nothing."""
+    monkeypatch.setattr(written_hits, "IS_NATIVE", is_native)
     item_id = view.live.generation.item_ids[0]
     before = retrieve(view, RetrievalQuery(query="lamp", k=1000))
     old = before.titles[before.item_ids.index(item_id)]
