@@ -23,7 +23,7 @@ from server.asked import AskedEverywhere, AskedQueries
 from server.calls import reflection
 from server.calls.callers import Callers
 from server.calls.core_calls import server_ids, unseen_calls
-from server.calls.door import METHOD_ATTRIBUTE, SIZE_ATTRIBUTE, Door
+from server.calls.door import METHOD_ATTRIBUTE, OURS_ATTRIBUTE, SIZE_ATTRIBUTE, Door
 from server.calls.health import Health
 from server.calls.ledger import Ledger
 from server.calls.open_calls import OpenCalls
@@ -36,6 +36,7 @@ from server.methods.generations import GenerationList
 from server.metrics.answering import ServerMetrics
 from server.metrics.calls import CallMetrics, Refused
 from server.metrics.index import IndexMetrics
+from server.metrics.later import Later
 from server.metrics.overlay import OverlayMetrics
 from server.quality.traces import AnswerTraces
 from server.security.credentials import server_credentials
@@ -133,10 +134,11 @@ class RetrievalServer:
         self._settings = settings
         self._artifacts_path = artifacts_path
         self._sharing = sharing
+        later = Later(registry)
         self._metrics = ServerMetrics(
-            registry, RefusalReason, objective_seconds=settings.objective_seconds
+            registry, RefusalReason, objective_seconds=settings.objective_seconds, later=later
         )
-        self._call_metrics = CallMetrics(registry)
+        self._call_metrics = CallMetrics(registry, later)
         overlay_metrics = OverlayMetrics(registry)
         self.views = LiveViews(
             OverlayFolder.of(artifacts_path),
@@ -287,9 +289,9 @@ class RetrievalServer:
             self._door, options=_options(self._settings, shares_port=self._sharing is not None)
         )
         for route in self._routes:
-            _answer_at(route.door, self._service, route.name, size_of=route.size_of)
+            _answer_at(route.door, self._service, route.name, size_of=route.size_of, is_ours=True)
         retrieval_grpc.add_RetrievalServiceServicer_to_server(
-            self._service,
+            self._service,  # type: ignore[arg-type]  # it has each method, with our own context
             PreparedAnswers(server),  # type: ignore[arg-type]  # it is all that is asked of one
         )
         self._add_side_services(server)
@@ -425,7 +427,12 @@ def _options(settings: ServerSettings, *, shares_port: bool) -> tuple[tuple[str,
 
 
 def _answer_at(
-    door: Door, servicer: object, method: str, *, size_of: Callable[[Any], int] | None = None
+    door: Door,
+    servicer: object,
+    method: str,
+    *,
+    size_of: Callable[[Any], int] | None = None,
+    is_ours: bool = False,
 ) -> None:
     """Have gRPC let the calls of one method of a servicer in at a door.
 
@@ -436,6 +443,7 @@ def _answer_at(
         servicer: what has the method.
         method: its name.
         size_of: how many calls a request counts as; None: as one.
+        is_ours: whether the method takes a `server.calls.context.MethodContext`.
     """
     found = getattr(servicer, method)
     behavior = functools.partial(found)
@@ -444,4 +452,5 @@ def _answer_at(
         behavior.experimental_non_blocking = True  # type: ignore[attr-defined]
     setattr(behavior, METHOD_ATTRIBUTE, method)
     setattr(behavior, SIZE_ATTRIBUTE, size_of)
+    setattr(behavior, OURS_ATTRIBUTE, is_ours)
     setattr(servicer, method, behavior)

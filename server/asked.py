@@ -3,6 +3,7 @@ over the last minutes.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable
 from threading import Lock
 
@@ -10,6 +11,9 @@ from threading import Lock
 # of them. A hub's neighbours are recomputed within seconds to minutes: twice as long,
 # and what was asked an hour of a sale ago still comes first.
 _SUMMARY_SECONDS = 150.0
+# Queries that are counted at once: one at a time, each finds nothing of this in a cache
+# of the processor. Twice as many cost as much each.
+_AT_ONCE = 32
 
 
 class Summary:
@@ -69,15 +73,17 @@ class AskedQueries:
         self._capacity = capacity
         self._monotonic = monotonic
         self._lock = Lock()
+        self._new: deque[tuple[float, str]] = deque()
         self._now = Summary(capacity)
         self._before = Summary(capacity)
         self._began = monotonic()
 
     def add(self, query: str) -> None:
         """Count a query that was asked."""
-        with self._lock:
-            self._turn()
-            self._now.add(query)
+        self._new.append((self._monotonic(), query))
+        if len(self._new) >= _AT_ONCE:
+            with self._lock:
+                self._take()
 
     def most(self, limit: int | None = None) -> list[tuple[str, int]]:
         """Return queries with their counts, most asked first.
@@ -86,15 +92,23 @@ class AskedQueries:
             limit: at most so many; None: all that are counted.
         """
         with self._lock:
-            self._turn()
+            self._take()
+            self._turn(self._monotonic())
             counts, before = self._now.counts(), self._before.counts()
         for query, count in before.items():
             counts[query] = counts.get(query, 0) + count
         return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:limit]
 
-    def _turn(self) -> None:
+    def _take(self) -> None:
+        """Count what was asked and is not counted yet, each as of its time."""
+        for _ in range(len(self._new)):
+            at, query = self._new.popleft()
+            self._turn(at)
+            self._now.add(query)
+
+    def _turn(self, at: float) -> None:
         """Begin a new summary where the last is full of time."""
-        passed = self._monotonic() - self._began
+        passed = at - self._began
         if passed < _SUMMARY_SECONDS:
             return
         self._before = self._now if passed < 2 * _SUMMARY_SECONDS else Summary(self._capacity)

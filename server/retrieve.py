@@ -77,7 +77,7 @@ class RetrievalResult(NamedTuple):
     @property
     def num_from_overlay(self) -> int:
         """How many of the items are the overlay's."""
-        return int(np.count_nonzero(self.nearest.from_overlay))
+        return self.nearest.from_overlay.tobytes().count(1)
 
     @property
     def scores(self) -> Float32s:

@@ -10,7 +10,6 @@ from typing import TypeVar
 import grpc
 
 from protos import retrieval_v1_pb2 as retrieval_pb
-from protos import retrieval_v1_pb2_grpc as retrieval_grpc
 from protos.marks import PROBE_METADATA
 from server.answers.messages import (
     QUERY_PATHS,
@@ -20,12 +19,11 @@ from server.answers.messages import (
     response_message,
 )
 from server.asked import AskedEverywhere, AskedQueries
-from server.calls.unknown_fields import check_fields
+from server.calls.context import MethodContext
 from server.errors import NoGeneration
 from server.filters.parsing import parse_filter
 from server.filters.report import report_message
 from server.freshness import Receipt, check_freshness, receipt_of, why_behind
-from server.http.call import MethodContext
 from server.index_recall import RecallSampler
 from server.methods.batch import batched_error, check_batch
 from server.methods.explain import explain, parse_explain
@@ -33,6 +31,7 @@ from server.methods.failures import failure_of
 from server.methods.field_mask import EVERYTHING, FieldTree, masked, parse_mask
 from server.methods.generations import GenerationList
 from server.methods.similar import parse_similar, similar_items, source_of
+from server.methods.unknown_fields import check_fields
 from server.metrics.answering import ServerMetrics
 from server.overlay.view import LiveView
 from server.retrieve import RetrievalQuery, RetrievalResult, parse_request, retrieve
@@ -47,7 +46,7 @@ SERVICE_NAME = retrieval_pb.DESCRIPTOR.services_by_name["RetrievalService"].full
 Response = TypeVar("Response")
 
 
-class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
+class RetrievalService:
     """Answers each request from the live view.
 
     Args:
@@ -82,8 +81,8 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
         self._generations = generations
         self._clock_ms = clock_ms
 
-    def Retrieve(  # type: ignore[override]  # see `server.answers.prepared`
-        self, request: retrieval_pb.RetrieveRequest, context: grpc.ServicerContext
+    def Retrieve(
+        self, request: retrieval_pb.RetrieveRequest, context: MethodContext
     ) -> bytes | retrieval_pb.RetrieveResponse:
         """Answer a query; see the contract in ``protos/retrieval_v1.proto``.
 
@@ -95,19 +94,19 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
         )
 
     def RetrieveBatch(
-        self, request: retrieval_pb.RetrieveBatchRequest, context: grpc.ServicerContext
+        self, request: retrieval_pb.RetrieveBatchRequest, context: MethodContext
     ) -> retrieval_pb.RetrieveBatchResponse:
         """Answer many queries from one view; see the contract."""
         return self._answer("RetrieveBatch", context, lambda: self._batch(request, context))
 
     def SimilarItems(
-        self, request: retrieval_pb.SimilarItemsRequest, context: grpc.ServicerContext
+        self, request: retrieval_pb.SimilarItemsRequest, context: MethodContext
     ) -> retrieval_pb.SimilarItemsResponse:
         """Answer with the items nearest to an item; see the contract."""
         return self._answer("SimilarItems", context, lambda: self._similar(request))
 
     def Explain(
-        self, request: retrieval_pb.ExplainRequest, context: grpc.ServicerContext
+        self, request: retrieval_pb.ExplainRequest, context: MethodContext
     ) -> retrieval_pb.ExplainResponse:
         """Say why an item answers a query; see the contract."""
         return self._answer("Explain", context, lambda: self._explain(request))
@@ -115,19 +114,19 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
     def GetFreshness(
         self,
         request: retrieval_pb.GetFreshnessRequest,  # noqa: ARG002  # the contract's signature
-        context: grpc.ServicerContext,
+        context: MethodContext,
     ) -> retrieval_pb.GetFreshnessResponse:
         """Return the freshness of the live generation; see the contract."""
         return self._answer("GetFreshness", context, self._freshness)
 
     def GetAsked(
-        self, request: retrieval_pb.GetAskedRequest, context: grpc.ServicerContext
+        self, request: retrieval_pb.GetAskedRequest, context: MethodContext
     ) -> retrieval_pb.GetAskedResponse:
         """Return what was asked most in the last minutes; see the contract."""
         return self._answer("GetAsked", context, lambda: self._most_asked(request.limit))
 
     def ListGenerations(
-        self, request: retrieval_pb.ListGenerationsRequest, context: grpc.ServicerContext
+        self, request: retrieval_pb.ListGenerationsRequest, context: MethodContext
     ) -> retrieval_pb.ListGenerationsResponse:
         """Return the generations on disk; see the contract."""
         listed = self._generations
@@ -171,7 +170,7 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
         self._sampler.offer(answer.view.live, answer.vector)
 
     def _batch(
-        self, request: retrieval_pb.RetrieveBatchRequest, context: grpc.ServicerContext
+        self, request: retrieval_pb.RetrieveBatchRequest, context: MethodContext
     ) -> retrieval_pb.RetrieveBatchResponse:
         check_batch(request, self._settings)
         view = self._live()
@@ -285,24 +284,19 @@ class RetrievalService(retrieval_grpc.RetrievalServiceServicer):
     def _answer(
         self,
         method: str,
-        context: grpc.ServicerContext | MethodContext,
+        context: MethodContext,
         work: Callable[[], Response],
     ) -> Response:
         """Do the work of a request, and turn what it raises into a status."""
         try:
             return work()
-        except Exception as error:  # a client gets a status, never a traceback
-            failure = failure_of(error, method)
-            if isinstance(context, MethodContext):
-                context.fail(failure)
-            context.set_trailing_metadata(tuple(failure.trailing_metadata))
-            context.abort(failure.code, failure.message)
-            raise
+        except Exception as error:  # noqa: BLE001  # a client gets a status, never a traceback
+            context.fail(failure_of(error, method))
 
 
-def _is_probe(context: grpc.ServicerContext) -> bool:
+def _is_probe(context: MethodContext) -> bool:
     """Whether a call says that it is a probe's."""
-    return any(key == PROBE_METADATA for key, _ in context.invocation_metadata())
+    return PROBE_METADATA in dict(context.invocation_metadata())
 
 
 def _query_of(request: retrieval_pb.RetrieveRequest, settings: ServerSettings) -> RetrievalQuery:

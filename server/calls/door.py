@@ -13,6 +13,7 @@ import grpc
 
 from server.calls.call import Call
 from server.calls.callers import Callers
+from server.calls.context import Aborted, MethodContext
 from server.calls.failure import Failure
 from server.calls.grpc_call import GrpcCall
 from server.calls.open_calls import OpenCalls
@@ -27,13 +28,33 @@ METHOD_ATTRIBUTE: Final = "freshet_method"
 SIZE_ATTRIBUTE: Final = "freshet_size"
 """Of the same: how many calls one of its requests counts as; None: as one."""
 
+OURS_ATTRIBUTE: Final = "freshet_ours"
+"""Of the same: whether it takes our context, and its call is answered without gRPC's
+own way from a method to a message.
+"""
+
 _NO_MESSAGE: Final = Failure(
     code=grpc.StatusCode.INVALID_ARGUMENT,
     message="the call has no message; send exactly one",
     reason="NO_MESSAGE",
 )
 
-_DONE: Final[Future[None]] = Future()
+_INTERNAL: Final = Failure(
+    code=grpc.StatusCode.INTERNAL,
+    message="internal error; see the server's log",
+    reason="INTERNAL",
+)
+
+
+class _Done(Future[None]):
+    """What gRPC takes for the future of a call: it does not wait for one."""
+
+    def add_done_callback(self, fn: Callable[[Future[None]], object]) -> None:
+        """Call back at once, without the lock of a future that is still to come."""
+        fn(self)
+
+
+_DONE: Final = _Done()
 _DONE.set_result(None)
 
 
@@ -102,6 +123,7 @@ class Door(ThreadPoolExecutor):
             self._stream(call, run, answer, event, state, behavior, argument, read, write)
             return _DONE
         size_of = getattr(behavior, SIZE_ATTRIBUTE, None)
+        is_ours = getattr(behavior, OURS_ATTRIBUTE, False)
 
         def received(message: bytes | None) -> None:
             if message is None:
@@ -114,7 +136,12 @@ class Door(ThreadPoolExecutor):
                     self.charge(call, size_of(request))
                 return request
 
-            self.queue(call, lambda: run(answer, event, state, behavior, argument_of, read, write))
+            if is_ours:
+                self.queue(call, lambda: _answer(call, behavior, argument_of, write))
+            else:
+                self.queue(
+                    call, lambda: run(answer, event, state, behavior, argument_of, read, write)
+                )
 
         call.receive(received)
         return _DONE
@@ -236,3 +263,21 @@ class Door(ThreadPoolExecutor):
 
     def _refuse_overload(self, call: Call) -> None:
         self._open_calls.refuse_overload(call)
+
+
+def _answer(
+    call: GrpcCall,
+    behavior: Callable[[Any, MethodContext], Any],
+    request_of: Callable[[], Any],
+    write: Callable[[Any], bytes],
+) -> None:
+    """Answer a call by one of our methods, or end it with a status."""
+    try:
+        request = request_of()
+        if request is not None:
+            call.answer(write(behavior(request, MethodContext(call))))
+    except Aborted:
+        return
+    except Exception:  # none that a method knows of: it has a status for those
+        logger.exception("answer_failed method=%s", call.method)
+        call.refuse(_INTERNAL)

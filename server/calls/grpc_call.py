@@ -54,9 +54,8 @@ class GrpcCall(Call):
     @property
     def is_active(self) -> bool:
         """Whether somebody waits for its status."""
-        with self._state.condition:
-            active: bool = _server._is_rpc_state_active(self._state)  # noqa: SLF001  # see above
-            return active
+        active: bool = _server._is_rpc_state_active(self._state)  # noqa: SLF001  # see above
+        return active
 
     @property
     def code(self) -> str:
@@ -74,20 +73,20 @@ class GrpcCall(Call):
 
         Before it has been received or refused.
         """
-        with self._state.condition:
-            self._state.callbacks.append(callback)
+        self._state.callbacks.append(callback)
 
     def receive(self, then: Callable[[bytes | None], None]) -> None:
         """Hand its message to `then`, in gRPC's thread, once it has come; None: the
         client ended the call without one.
         """
         state = self._state
-        received = _server._receive_message(state, self._event.call, None)  # noqa: SLF001  # see above
 
         def come(event: Any) -> Any:
-            ended = received(event)
+            message = event.batch_operations[0].message()
             with state.condition:
-                message, state.request = state.request, None
+                if message is None and state.client is _server._OPEN:  # noqa: SLF001  # see above
+                    state.client = _server._CLOSED  # noqa: SLF001  # see above
+                ended = _server._possibly_finish_call(state, _server._RECEIVE_MESSAGE_TOKEN)  # noqa: SLF001  # see above
             self.has_message = True
             then(message)
             return ended
@@ -95,6 +94,30 @@ class GrpcCall(Call):
         with state.condition:
             self._event.call.start_server_batch((cygrpc.ReceiveMessageOperation(_NO_FLAGS),), come)
             state.due.add(_server._RECEIVE_MESSAGE_TOKEN)  # noqa: SLF001  # see above
+
+    def answer(self, message: bytes) -> None:
+        """Answer the call, unless it has ended.
+
+        As gRPC does with what a method returns, without its way there: the contexts,
+        plug-ins and looks at the state of a call that could have been answered before
+        are a fifth of what a short call costs.
+        """
+        state = self._state
+        operations = (
+            cygrpc.SendInitialMetadataOperation(None, _NO_FLAGS),
+            cygrpc.SendMessageOperation(message, _NO_FLAGS),
+            cygrpc.SendStatusFromServerOperation(None, cygrpc.StatusCode.ok, b"", _NO_FLAGS),
+        )
+        token = _server._SEND_STATUS_FROM_SERVER_TOKEN  # noqa: SLF001  # see above
+        with state.condition:
+            if not self.is_active:
+                return
+            self._event.call.start_server_batch(
+                operations,
+                _server._send_status_from_server(state, token),  # noqa: SLF001  # see above
+            )
+            state.statused = True
+            state.due.add(token)
 
     def refuse(self, failure: Failure) -> None:
         """End the call with a status, unless it has ended.

@@ -2,8 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Callable
 
 import grpc
 
@@ -113,38 +112,3 @@ class HttpCall(Call):
             self._loop.call_soon_threadsafe(self._decided.set)
         except RuntimeError:  # the loop is closed, and nobody waits
             self._is_gone = True
-
-
-class Aborted(Exception):
-    """A method ended its call with a status."""
-
-
-class MethodContext:
-    """What a method of the service asks of its call, as `grpc.ServicerContext` has it.
-
-    Args:
-        call: the call.
-    """
-
-    def __init__(self, call: HttpCall) -> None:
-        self._call = call
-
-    def is_active(self) -> bool:
-        """Whether somebody waits for the answer."""
-        return self._call.is_active
-
-    def invocation_metadata(self) -> Metadata:
-        """What the caller sent beside the message."""
-        return self._call.metadata
-
-    def set_trailing_metadata(self, metadata: Sequence[tuple[str, str | bytes]]) -> None:
-        """Do nothing: what HTTP has of it is in the failure itself."""
-
-    def fail(self, failure: Failure) -> NoReturn:
-        """End the call with a failure.
-
-        Raises:
-            Aborted: always.
-        """
-        self._call.refuse(failure)
-        raise Aborted

@@ -8,8 +8,9 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from protos import retrieval_v1_pb2 as retrieval_pb
+from server.calls.context import Aborted, MethodContext
 from server.calls.door import Door
-from server.http.call import Aborted, HttpCall, MethodContext
+from server.http.call import HttpCall
 from server.http.codec import read_json, write_json
 from server.metrics.calls import Refused
 

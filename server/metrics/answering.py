@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from server.filters.conditions import FilterPath, FilterReport
 from server.freshness import Receipt
+from server.metrics.later import Later
 from server.quality.answers import AnswerMetrics
 from server.retrieve import QueryPath
 from server.session.shift import MemberOutcome
@@ -22,6 +23,7 @@ class ServerMetrics:
         registry: where the metrics are registered.
         refusal_reasons: values of the label `reason`.
         objective_seconds: how old a fresh answer may be.
+        later: counts what calls put off; None: one of its own.
 
     Attributes:
         answers: how fresh answers were.
@@ -33,8 +35,10 @@ class ServerMetrics:
         refusal_reasons: Iterable[StrEnum] = (),
         *,
         objective_seconds: float = ServerSettings.objective_seconds,
+        later: Later | None = None,
     ) -> None:
-        self.answers = AnswerMetrics(registry, objective_seconds)
+        self._later = Later(registry) if later is None else later
+        self.answers = AnswerMetrics(registry, objective_seconds, self._later)
         self._watermark_age = Gauge(
             "freshet_server_watermark_age_seconds",
             "Age of the event time up to which the live embeddings reflect everything; NaN: "
@@ -144,7 +148,7 @@ class ServerMetrics:
         """Count an answered query, and how many members of its session met with each
         outcome.
         """
-        self._of_path[path].inc()
+        self._later.put(self._of_path[path].inc)
         for outcome, members in context.items():
             self._context_members.labels(outcome).inc(members)
 

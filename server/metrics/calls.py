@@ -6,6 +6,8 @@ from functools import lru_cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from server.metrics.later import Later
+
 # Seconds. A search takes 1 to 4 ms of CPU (docs/benchmarks.md), a client waits for 5 s:
 # a bucket for each doubling or so in between gives p50 and p99 within a factor of two.
 # Twice as many would be finer, and double the series of the histogram.
@@ -32,9 +34,11 @@ class CallMetrics:
 
     Args:
         registry: where the metrics are registered.
+        later: counts what calls put off; None: one of its own.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, later: Later | None = None) -> None:
+        self._later = Later(registry) if later is None else later
         self._requests = Counter(
             "freshet_server_requests",
             "Calls by method and the gRPC status that they ended with, whoever ended them",
@@ -95,6 +99,10 @@ class CallMetrics:
         """Count a call of `method` that ended with gRPC status `code` after
         `seconds`.
         """
+        self._later.put(self._ended, method, code, seconds)
+        self._later.call_ended()
+
+    def _ended(self, method: str, code: str, seconds: float) -> None:
         requests, request_seconds = self._of_call(method, code)
         requests.inc()
         request_seconds.observe(seconds)
@@ -104,7 +112,7 @@ class CallMetrics:
 
     def waited(self, seconds: float) -> None:
         """Record how long a call waited for a thread."""
-        self._wait_seconds.observe(seconds)
+        self._later.put(self._wait_seconds.observe, seconds)
 
     def refused(self, reason: Refused) -> None:
         """Count a call that is not answered."""

@@ -7,6 +7,7 @@ from enum import StrEnum
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from server.freshness import Receipt
+from server.metrics.later import Later
 
 # Seconds. The fresh lane answers within a second or two, a generation is minutes old;
 # the default objective of a minute and the half hour of an alert are bounds. Twice as
@@ -35,9 +36,13 @@ class AnswerMetrics:
     Args:
         registry: where the metrics are registered.
         objective_seconds: how old a fresh answer may be.
+        later: counts what calls put off; None: one of its own.
     """
 
-    def __init__(self, registry: CollectorRegistry, objective_seconds: float) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, objective_seconds: float, later: Later | None = None
+    ) -> None:
+        self._later = Later(registry) if later is None else later
         self._objective_seconds = objective_seconds
         self.on_answer: Callable[[int], object] | None = None
         """Is told the broker time up to which each answer has everything."""
@@ -79,6 +84,11 @@ class AnswerMetrics:
 
     def answered(self, receipt: Receipt, num_items: int, num_from_overlay: int) -> None:
         """Count an answer by its receipt, and its items."""
+        self._later.put(self._answered, receipt, num_items, num_from_overlay)
+        if self.on_answer is not None:
+            self.on_answer(receipt.reflected_ms)
+
+    def _answered(self, receipt: Receipt, num_items: int, num_from_overlay: int) -> None:
         is_told = receipt.reflected_ms > 0
         age = receipt.age_seconds if is_told else receipt.snapshot_age_seconds
         late = Freshness.STALE if is_told else Freshness.UNKNOWN
@@ -88,8 +98,6 @@ class AnswerMetrics:
         if num_from_overlay:
             self._by_source[HitSource.OVERLAY].inc(num_from_overlay)
         self._by_source[HitSource.GENERATION].inc(num_items - num_from_overlay)
-        if self.on_answer is not None:
-            self.on_answer(receipt.reflected_ms)
 
     def compared(self, overlap: float) -> None:
         """Record how alike the last two generations answer; NaN: not known."""

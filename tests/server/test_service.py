@@ -419,6 +419,28 @@ def test_an_unexpected_error_keeps_its_traceback_to_itself(
     server.wait_for_metric(1, "freshet_server_requests_total", method="Retrieve", code="INTERNAL")
 
 
+def test_an_answer_that_cannot_be_written_ends_its_call(
+    artifacts: Artifacts,
+    serve: Serve,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A bug behind the methods is INTERNAL, too; its client waits for nothing, and the
+    thread answers the next call.
+    """
+    artifacts.publish(make_catalogue(30, QUERIES))
+    server = serve()
+
+    with monkeypatch.context() as patched:
+        patched.setattr("server.service.response_bytes", lambda *_: "no bytes")
+        with caplog.at_level(logging.ERROR), pytest.raises(grpc.RpcError) as caught:
+            retrieve(server, "halo 3")
+
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
+    assert "answer_failed method=Retrieve" in caplog.text
+    assert retrieve(server, "halo 3").hits
+
+
 def test_reflection_lists_the_services(artifacts: Artifacts, serve: Serve) -> None:
     """A generic client can find out what the server offers, and the shape of its
     messages.

@@ -27,7 +27,7 @@ class Event:
         self.batches.append(operations)
 
 
-@pytest.mark.parametrize("late", ["a status", "another refusal"])
+@pytest.mark.parametrize("late", ["an answer", "a status", "another refusal"])
 def test_a_call_that_was_refused_sends_no_second_status(late: str) -> None:
     """The thread that was at work on it comes too late, whatever it has to say: a
     second status would never leave, and the call with it.
@@ -36,7 +36,9 @@ def test_a_call_that_was_refused_sends_no_second_status(late: str) -> None:
     call = GrpcCall(event, state, "Retrieve")
 
     call.refuse(TOO_LONG)
-    if late == "a status":
+    if late == "an answer":
+        call.answer(b"an answer")
+    elif late == "a status":
         _server._status(event, state, b"an answer")
     else:
         call.refuse(TOO_LONG)
@@ -44,3 +46,18 @@ def test_a_call_that_was_refused_sends_no_second_status(late: str) -> None:
     assert len(event.batches) == 1
     assert not call.is_active
     assert call.code == "DEADLINE_EXCEEDED"
+
+
+def test_an_answer_ends_its_call() -> None:
+    """It is one batch, with the status; nothing more is sent, and nobody waits."""
+    event, state = Event(), _server._RPCState()  # type: ignore[no-untyped-call]
+    call = GrpcCall(event, state, "Retrieve")
+    assert call.is_active
+
+    call.answer(b"an answer")
+    call.answer(b"another")
+    call.refuse(TOO_LONG)
+
+    assert len(event.batches) == 1
+    assert not call.is_active
+    assert call.code == "OK"

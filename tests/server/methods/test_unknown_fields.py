@@ -3,8 +3,8 @@
 import pytest
 
 from protos import retrieval_v1_pb2 as pb
-from server.calls.unknown_fields import check_fields
 from server.errors import QueryRefused
+from server.methods.unknown_fields import check_fields
 
 FIELD_99 = b"\x98\x06\x01"  # a varint, as a newer client would send it
 
