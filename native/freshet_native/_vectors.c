@@ -1,6 +1,25 @@
 /* The nearest of vectors, for Python. */
 #include "source/scan.h"
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+/* Asks for large pages for memory that is written next, whole ones of it: a page at a time, the
+ * system takes a quarter of the time in which the codes of a million vectors are made. */
+static void use_large_pages(char *memory, size_t size) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    const uintptr_t page = (uintptr_t)1 << 21;
+    uintptr_t first = ((uintptr_t)memory + page - 1) & ~(page - 1);
+    uintptr_t last = ((uintptr_t)memory + size) & ~(page - 1);
+    if (first < last)
+        (void)madvise((void *)first, last - first, MADV_HUGEPAGE); /* it may have none */
+#else
+    (void)memory;
+    (void)size;
+#endif
+}
+
 static PyObject *best_of(const Findings *of, Py_ssize_t k) {
     Py_ssize_t count = (Py_ssize_t)of->count < k ? (Py_ssize_t)of->count : k;
     PyObject *ids = PyByteArray_FromStringAndSize(NULL, count * (Py_ssize_t)sizeof(int64_t));
@@ -183,8 +202,9 @@ static PyObject *codes_of(PyObject *Py_UNUSED(module), PyObject *args) {
         Py_ssize_t count = vectors.len / (dim * size);
         result = PyByteArray_FromStringAndSize(
             NULL, (Py_ssize_t)code_bytes((size_t)count, (size_t)dim));
-        void *codes = result == NULL ? NULL : PyByteArray_AsString(result);
+        char *codes = result == NULL ? NULL : PyByteArray_AsString(result);
         if (codes != NULL) {
+            use_large_pages(codes, (size_t)PyByteArray_Size(result));
             Py_BEGIN_ALLOW_THREADS
             encode(vectors.buf, (size_t)count, (size_t)dim, codes);
             Py_END_ALLOW_THREADS

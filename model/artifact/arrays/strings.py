@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from stream.dtypes import Int64s
 
+_ASCII_END = 0x80
 _UTF8_MARK, _UTF8_CONTINUES = 0b1100_0000, 0b1000_0000  # of a byte that begins no character
 
 
@@ -46,14 +47,7 @@ class StringTable(Sequence[str]):
             return "has offsets that do not ascend"
         if not may_be_empty and not (offsets[1:] > offsets[:-1]).all():
             return "has an empty string"
-        try:
-            str(data.tobytes(), "utf-8")
-        except UnicodeDecodeError as error:
-            return f"is not UTF-8 at byte {error.start}"
-        starts = offsets[offsets < len(data)]
-        if ((data[starts] & _UTF8_MARK) == _UTF8_CONTINUES).any():
-            return "has an offset within a character"
-        return ""
+        return _utf8_fault(offsets, data)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -86,6 +80,19 @@ class StringTable(Sequence[str]):
         if not 0 <= position < len(bounds) - 1:
             raise IndexError(index)
         return str(self._bytes[bounds[position] : bounds[position + 1]], "utf-8")
+
+
+def _utf8_fault(offsets: Int64s, data: NDArray[np.uint8]) -> str:
+    if not len(data) or data.max() < _ASCII_END:
+        return ""  # each byte is a character: a tenth of the time
+    try:
+        str(data.tobytes(), "utf-8")
+    except UnicodeDecodeError as error:
+        return f"is not UTF-8 at byte {error.start}"
+    starts = offsets[offsets < len(data)]
+    if ((data[starts] & _UTF8_MARK) == _UTF8_CONTINUES).any():
+        return "has an offset within a character"
+    return ""
 
 
 def string_table(strings: Iterable[str]) -> StringTable:
