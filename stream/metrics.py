@@ -55,7 +55,12 @@ class StreamMetrics:
         counter = partial(Counter, registry=registry)
         gauge = partial(Gauge, registry=registry)
         histogram = partial(Histogram, registry=registry)
-        self._events = counter("freshet_stream_events_total", "Events applied, by type.", ["type"])
+        self._events = counter(
+            "freshet_stream_events_total",
+            "Events applied, repeated ones included, by type; neither what is quarantined, such "
+            "as too late, nor what is erased.",
+            ["type"],
+        )
         for kind in EVENT_TYPES:
             self._events.labels(kind)
         self._new_facts = counter("freshet_stream_new_facts_total", "New facts.")

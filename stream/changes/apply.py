@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from stream.actions import Action
 from stream.changes.acceptance import lateness
 from stream.changes.aliases import alias_notes, with_aliases
 from stream.changes.encoding import encode
@@ -16,6 +17,7 @@ from stream.changes.join import join
 from stream.changes.lookup import look_up
 from stream.changes.plan import Plan, merge
 from stream.clock import now_ms
+from stream.dtypes import Int64s
 from stream.events.columns import Keys, ShardBatch, Texts
 from stream.events.types import Rejection
 from stream.feed.changes import KeyedTexts, SessionChanges, ShardChanges
@@ -30,6 +32,9 @@ class ApplyResult:
     """What applying a batch did.
 
     Attributes:
+        by_action: ``int64 [num_actions]`` interactions applied, duplicates included, by
+            `stream.actions.Action`; neither what was refused nor what was dropped.
+        num_items: states of catalogue items applied.
         new_facts: facts that were not stored before.
         duplicates: interactions that were accepted and made no new fact.
         erased_facts: facts that erasures removed.
@@ -43,6 +48,8 @@ class ApplyResult:
         watermark_ms: the largest event time read for the shard; None: none was yet.
     """
 
+    by_action: Int64s
+    num_items: int
     new_facts: int
     duplicates: int
     erased_facts: int = 0
@@ -107,7 +114,11 @@ def apply_batch(
     for names in (plan.queries, plan.item_names):
         known = shard.name_caches[names.kind]
         known.add(names.learnt, names.learnt_hashes, names.is_found)
+    # Held actions that found their search stand behind those of the batch, which count.
+    own = survivors.batch.events.action
     return ApplyResult(
+        by_action=np.bincount(own[plan.accepted.mask[: len(own)]], minlength=max(Action) + 1),
+        num_items=len(plan.lookup.items),
         new_facts=plan.num_new,
         duplicates=int(plan.accepted.mask.sum()) - plan.num_new,
         erased_facts=survivors.erased_facts,

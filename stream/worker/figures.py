@@ -4,8 +4,6 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 
-import numpy as np
-
 from stream.actions import Action
 from stream.changes.apply import ApplyResult
 from stream.clock import now_ms
@@ -101,7 +99,7 @@ class Figures:
     ) -> None:
         """Count what one shard's write applied, and add it to `counts`."""
         self.totals.batches += 1
-        self.totals.applied.update(events=len(shard_batch.events), items=len(shard_batch.items))
+        self.totals.applied.update(events=int(applied.by_action.sum()), items=applied.num_items)
         self.totals.new_facts += applied.new_facts
         self._metrics.count_events_ahead(shard_batch.num_ahead(_AHEAD_MS))
         self._metrics.observe_stages(
@@ -116,7 +114,7 @@ class Figures:
         self._metrics.count_named_searches(
             named=applied.named, joined=applied.joined, overused=applied.overused
         )
-        by_action = np.bincount(shard_batch.events.action, minlength=len(Action) + 1).tolist()
+        by_action = applied.by_action.tolist()
         counts.update({action.label: by_action[action] for action in Action})
-        counts["catalog"] += len(shard_batch.items)
+        counts["catalog"] += applied.num_items
         counts["erasure"] += len(shard_batch.erasures)

@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry
 from protos.text import text_key
 from stream.actions import Action
 from stream.changes import lookup
-from stream.changes.erasure.erase import audit_entries
+from stream.changes.erasure.erase import audit_entries, erase
 from stream.errors import (
     QuarantineFailed,
     QuarantineUnavailable,
@@ -32,7 +32,7 @@ from stream.errors import (
 from stream.events import interner as interning
 from stream.events import native
 from stream.events.fast_path import ColumnDecoder
-from stream.events.types import Interaction, RecordBatch, Rejection, SourcePartition
+from stream.events.types import Erasure, Interaction, RecordBatch, Rejection, SourcePartition
 from stream.feed import open_feed
 from stream.kafka.partitioner import shard_of
 from stream.metrics import StreamMetrics
@@ -765,6 +765,34 @@ def test_an_event_of_the_future_moves_no_watermark(
     assert (totals.applied["events"], totals.quarantined) == (2, 0)
     assert totals.watermark_ms == watermark_ms
     assert registry.get_sample_value("freshet_stream_events_ahead_total") == 1
+
+
+def test_events_that_are_refused_or_dropped_are_not_counted_as_applied(
+    open_store: OpenStore,
+) -> None:
+    """What is too late is quarantined and what is erased dropped: neither is applied; a
+    repeated event is.
+    """
+    store, registry = open_store(), CollectorRegistry()
+    erase(store.shard(0), [Erasure(kind="user", id="gone", ts_ms=0)], NOON_MS)
+    in_time = [event(session_id="s-1", ts_ms=NOON_MS, item_id=item) for item in ("a", "b", "a")]
+    late = event(session_id="s-1", ts_ms=NOON_MS - 3_600_001, item_id="c", action=Action.PURCHASE)
+    dropped = event(session_id="s-2", ts_ms=NOON_MS, item_id="a", user_id="gone")
+    lines = [line_of(one) for one in (*in_time, late, dropped)]
+
+    source = ScriptedSource([lines])
+    totals = run_scripted(source, store, StreamSettings(session_retention_seconds=3600), registry)
+
+    counted = {
+        action.label: registry.get_sample_value(
+            "freshet_stream_events_total", {"type": action.label}
+        )
+        for action in Action
+    }
+    assert counted == {"view": 0, "click": 3, "add-to-cart": 0, "purchase": 0}
+    assert (totals.events, totals.quarantined) == (3, 1)
+    assert registry.get_sample_value("freshet_stream_dropped_total") == 1
+    assert registry.get_sample_value("freshet_stream_recent_messages") == 4
 
 
 def test_garbage_is_collected_seldom_while_it_runs(
