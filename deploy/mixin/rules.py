@@ -1,4 +1,6 @@
-"""The rules of Prometheus: those written in `rules/`, the stages' and the budget's."""
+"""The rules of Prometheus: those written in `rules/`, and those that are made: of the
+stages, the budget and the traffic.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ import yaml
 from deploy.mixin.budget import budget_groups
 from deploy.mixin.settings import MixinError, Settings
 from deploy.mixin.stages import stage_group
+from deploy.mixin.traffic import traffic_group
 
 Group = dict[str, Any]
 
@@ -40,7 +43,12 @@ def groups(settings: Settings) -> list[Group]:
     written = [yaml.safe_load(path.read_text("utf-8")) for path in sorted(_FOLDER.glob("*.yaml"))]
     return [
         _with_runbook(group, settings)
-        for group in (stage_group(), *budget_groups(settings), *written)
+        for group in (
+            stage_group(),
+            *budget_groups(settings),
+            traffic_group(settings),
+            *written,
+        )
     ]
 
 

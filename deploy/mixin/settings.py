@@ -18,6 +18,8 @@ class Settings:
     Attributes:
         runbook_base_url: where docs/operations.md is read; alerts link into it.
         objective_share: of the answers of 30 days that are to be fresh; below 1.
+        least_traffic_share: of what shoppers did at the same time a day and a week ago;
+            below it is a ticket; 0: there is none.
         scrape_seconds: from one scrape to the next, and so for evaluations.
         page_webhook: where Alertmanager delivers pages.
         ticket_webhook: and tickets.
@@ -25,6 +27,7 @@ class Settings:
 
     runbook_base_url: str
     objective_share: float
+    least_traffic_share: float
     scrape_seconds: int
     page_webhook: str
     ticket_webhook: str
@@ -50,4 +53,8 @@ def load_settings(path: Path = FILE) -> Settings:
     settings = Settings(**given)
     if not 0 < settings.objective_share < 1:
         raise MixinError(f"{path}: objective_share is {settings.objective_share}; give 0 to 1")
+    if not 0 <= settings.least_traffic_share < 1:
+        raise MixinError(
+            f"{path}: least_traffic_share is {settings.least_traffic_share}; give 0.0 to 1"
+        )
     return settings

@@ -61,12 +61,26 @@ def test_a_runbook_elsewhere_is_linked_from_every_alert(tmp_path: Path) -> None:
     assert all(link.startswith("https://wiki.example/freshet#freshet") for link in links)
 
 
+@pytest.mark.parametrize(("share", "is_told"), [(0.0, False), (0.4, True)])
+def test_a_shop_may_compare_its_traffic_with_another_share(share: float, *, is_told: bool) -> None:
+    """Or with none: then nobody is told."""
+    found = [
+        each["expr"]
+        for each in alerts(replace(SETTINGS, least_traffic_share=share))
+        if each["alert"] == "FreshetTrafficDropped"
+    ]
+
+    assert bool(found) == is_told
+    assert all(f"< {share} * (" in expr for expr in found)
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
         ("surprise = 1", "surprise: the keys are runbook_base_url"),
         ('objective_share = "99%"', "objective_share is '99%'"),
         ("objective_share = 99.0", "objective_share is 99.0; give 0 to 1"),
+        ("least_traffic_share = 1.0", "least_traffic_share is 1.0; give 0.0 to 1"),
     ],
 )
 def test_settings_that_are_wrong_are_named(

@@ -1,6 +1,7 @@
 """The stream: what arrives, how far behind the graph is, what was refused or lost."""
 
 from deploy.mixin.dashboards.panels import Dashboard, Panel, Threshold
+from deploy.mixin.traffic import INTERACTIONS
 
 STREAM = Dashboard(
     uid="freshet-stream",
@@ -65,6 +66,25 @@ STREAM = Dashboard(
                 description="A second, by type.",
                 unit="ops",
                 queries={"{{type}}": "freshet:events:rate1m"},
+            ),
+            Panel(
+                title="Shoppers' actions",
+                description=(
+                    "In a quarter of an hour, without the probe's; FreshetTrafficDropped compares "
+                    "them with those of the same time a day and a week before."
+                ),
+                unit="short",
+                queries={"now": INTERACTIONS},
+            ),
+            Panel(
+                title="Shoppers' actions, days before",
+                description="At the same time a day and a week before, once there is history.",
+                unit="short",
+                queries={
+                    "a day before": f"{INTERACTIONS} offset 1d",
+                    "a week before": f"{INTERACTIONS} offset 1w",
+                },
+                is_rare=True,
             ),
             Panel(
                 title="New facts",
