@@ -83,6 +83,9 @@ _OF_STREAM = {
 }
 """Where a problem of a stream holds events up; others do not."""
 
+_GONE = {"FreshetProcessDown", "FreshetStranger"}
+"""Problems of a stream that the others of its group make up for."""
+
 _OF_SERVER = {
     "FreshetProcessDown": StageName.SERVED,
     "FreshetStranger": StageName.SERVED,
@@ -105,9 +108,12 @@ def judge(processes: Sequence[ProcessStatus]) -> Verdict:
     blockers: dict[StageName, list[Problem]] = {name: [] for name in StageName}
     others: list[Problem] = []
     has_refresher = any(each.kind == "refresher" and each.is_wanted for each in processes)
+    is_replaced = _others_have_the_shards(processes)
     for process in processes:
         for problem in process.problems:
             name = _stage_of(process, problem, has_refresher=has_refresher)
+            if is_replaced and process.kind == "stream" and problem.runbook in _GONE:
+                name = None
             if name is None:
                 others.append(problem)
             else:
@@ -132,6 +138,22 @@ def judge(processes: Sequence[ProcessStatus]) -> Verdict:
         last_good=_last_good(processes, age, has_refresher=has_refresher),
         stages=tuple(stages),
         others=tuple(problem for problem in others if problem is not cause),
+    )
+
+
+def _others_have_the_shards(processes: Sequence[ProcessStatus]) -> bool:
+    """Whether a stream that is gone holds nothing up.
+
+    Those that are left have every shard, and answers are young: by then the group has
+    given them its own.
+    """
+    left = [each for each in processes if each.kind == "stream" and each.up and each.facts]
+    age = _served(processes)
+    return (
+        any(each.number("shards") for each in left)
+        and not any(each.number("shards_without_owner") for each in left)
+        and age is not None
+        and age <= _objective(processes)
     )
 
 

@@ -53,12 +53,13 @@ class Figures:
         self._renew_feeds()
 
     def _renew_feeds(self) -> None:
-        """Say in the feeds up to when they tell all."""
+        """Say in the feeds up to when they tell all; without one nothing is said."""
         feeds = {shard.index: shard.feed() for shard in self._store.open_shards()}
-        if not any(feeds.values()):
+        kept = {index: feed for index, feed in feeds.items() if feed is not None}
+        if not kept:  # whoever has the shards now says it
+            self._metrics.set_feeds(num_bytes=0, new_gaps=0, reflected_ms=0)
             return
         reflected = self._source.reflected_ms()
-        kept = {index: feed for index, feed in feeds.items() if feed is not None}
         for index, feed in kept.items():
             feed.renew(reflected.get(index, 0))
         self._metrics.set_feeds(

@@ -3,7 +3,7 @@ partitions they have, and which shards no process has.
 """
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import closing
 from threading import Event, Lock, Thread
 from typing import NamedTuple
@@ -15,6 +15,9 @@ from stream.metrics import StreamMetrics
 
 logger = logging.getLogger(__name__)
 
+# Seconds after which shards that seemed to have no owner are looked at again: a
+# rebalance is over by then. Twice as many: they are told so much later.
+_LOOK_AGAIN_SECONDS = 3.0
 # Seconds that the end of a worker waits for a look that is under way.
 _CLOSE_SECONDS = 1.0
 
@@ -110,7 +113,8 @@ class TopicWatch:
         self._every_seconds = every_seconds
         self._metrics = metrics
         self._newest = layout
-        self._without_owner: Sequence[int] = ()
+        self._without_owner: frozenset[int] = frozenset()
+        self._is_sure = True  # whether two looks agree on them
         self._lock = Lock()
         self._closing = Event()
         self._thread = Thread(target=self._run, name="topic-watch", daemon=True)
@@ -145,7 +149,7 @@ class TopicWatch:
     def _run(self) -> None:
         admin: Admin | None = None
         is_told = False
-        while not self._closing.wait(self._every_seconds):
+        while not self._closing.wait(self._seconds_to_next_look):
             try:
                 admin = admin or self._client.admin()
                 self._note(admin)
@@ -160,6 +164,12 @@ class TopicWatch:
                 admin = None
         if admin is not None:
             admin.close()
+
+    @property
+    def _seconds_to_next_look(self) -> float:
+        return (
+            self._every_seconds if self._is_sure else min(_LOOK_AGAIN_SECONDS, self._every_seconds)
+        )
 
     def _note(self, admin: Admin) -> None:
         with self._lock:
@@ -178,16 +188,17 @@ class TopicWatch:
                 )
 
     def _note_owners(self, admin: Admin) -> None:
-        """Note which shards no process has: those of two looks in a row are named.
+        """Note which shards no process has: those of two looks in a row.
 
         A rebalance leaves some without an owner for a moment.
         """
         layout = self._newest
         most = max(layout.keyed.values())
         shares = admin.shares(layout.shared_topic)
-        without = sorted(set(range(most)).difference(*shares))
+        seen = frozenset(range(most)).difference(*shares)
+        without = sorted(seen & self._without_owner)
         self._metrics.set_group(num_members=len(shares), num_without_owner=len(without))
-        if without and without == self._without_owner:
+        if without and seen == self._without_owner:
             logger.error(
                 "shards without an owner shards=%s topics=%s; start more processes, or give "
                 "%s as many partitions as the others",
@@ -195,4 +206,5 @@ class TopicWatch:
                 dict(layout.keyed),
                 layout.shared_topic,
             )
-        self._without_owner = without
+        self._is_sure = seen == self._without_owner
+        self._without_owner = seen

@@ -34,6 +34,7 @@ class System:
         }
         self.problems: dict[str, list[Problem]] = {name: [] for name in self.facts}
         self.has_refresher = True
+        self.others: list[ProcessStatus] = []
 
     def breaks(self, name: str, runbook: str, seconds: float | None = None) -> None:
         """Let a process have a problem."""
@@ -53,6 +54,7 @@ class System:
                 )
                 for name in self.facts
             ]
+            + self.others
         )
 
 
@@ -174,6 +176,31 @@ def test_what_holds_up_no_answer_is_said_beside(system: System) -> None:
         "FreshetQuarantineSurge",
         "FreshetSwapRefused",
     }
+
+
+@pytest.mark.parametrize(
+    ("without_owner", "seconds", "is_fresh"),
+    [(0.0, 0.9, True), (1.0, 0.9, False), (0.0, 61.0, False)],
+)
+def test_a_worker_whose_shards_others_have_holds_nothing_up(
+    system: System, without_owner: float, seconds: float, *, is_fresh: bool
+) -> None:
+    """It is wrong, and said beside; unless shards are left, or answers are late."""
+    facts: dict[str, Value] = {
+        **system.facts["stream"],
+        "shards": 2.0,
+        "shards_without_owner": without_owner,
+    }
+    other = ProcessStatus(name="stream 2", address="at:2", up=True, facts=facts)
+    system.others.append(other)
+    system.facts["stream"] = {}
+    system.facts["server"]["overlay_age_seconds"] = seconds
+    system.breaks("stream", "FreshetProcessDown")
+    verdict = system.verdict()
+
+    assert verdict.is_fresh == is_fresh
+    assert [each.runbook for each in verdict.others] == ["FreshetProcessDown"] * is_fresh
+    assert verdict.blocked_at == (None if is_fresh else StageName.CONSUMED)
 
 
 @pytest.mark.parametrize(

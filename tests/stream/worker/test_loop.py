@@ -49,6 +49,7 @@ from stream.sources.files import FileSource
 from stream.store.last_backup import LastBackup, note_backup
 from stream.store.store import Store
 from stream.worker import WorkerTotals, run_worker
+from stream.worker.figures import Figures
 from testing.histories import NOON_MS, dump, event, graph_hash
 from testing.oracle import Oracle, assert_same_dump
 from testing.processes.worker import run_and_kill
@@ -623,6 +624,24 @@ def test_feeds_say_up_to_when_all_is_applied(open_store: OpenStore) -> None:
         claims.append(feed.read({}).reflected_ms)
 
     assert claims == [5000, 5000, 5000, 6000]
+
+
+def test_a_worker_without_shards_vouches_for_nothing(open_store: OpenStore) -> None:
+    """What it said while it had some is not held against it: others speak for them."""
+    store, registry = open_store(num_shards=1), CollectorRegistry()
+    source, metrics = ScriptedSource([[line_of(event())]]), StreamMetrics(registry)
+    source.reflected = {0: 5000}
+    figures = Figures(source, store, metrics)
+    store.shard(0)
+    open_feed(store.root)
+
+    figures.set_freshness()
+    assert registry.get_sample_value("freshet_stream_reflected_seconds") == 5
+    store.ownership.lose(0)
+    figures.set_freshness()
+
+    assert registry.get_sample_value("freshet_stream_reflected_seconds") == 0
+    assert registry.get_sample_value("freshet_stream_feed_bytes") == 0
 
 
 def test_a_source_that_is_away_as_it_starts_is_waited_for(

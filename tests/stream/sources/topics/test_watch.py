@@ -132,7 +132,7 @@ def test_brokers_that_do_not_tell(problem: Exception) -> None:
 
 
 def test_shards_without_an_owner_are_counted_and_named(caplog: pytest.LogCaptureFixture) -> None:
-    """What no member has in two looks in a row is in the log; the metric knows at once.
+    """What no member has in two looks in a row is in the log and in the metric.
 
     A topic with more partitions than the group shares out counts, too.
     """
@@ -154,6 +154,39 @@ def test_shards_without_an_owner_are_counted_and_named(caplog: pytest.LogCapture
 
     assert "shards=[2, 3]" in caplog.text
     assert registry.get_sample_value("freshet_stream_group_members") == 5
+
+
+def test_shards_that_change_hands_are_not_without_an_owner(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One look in the middle of a rebalance says nothing, and the next comes soon: not
+    only after a minute.
+    """
+    monkeypatch.setattr("stream.sources.topics.watch._LOOK_AGAIN_SECONDS", 0.001)
+    brokers, told = Brokers(), list[float | None]()
+    owned = iter([set[int](), {0, 1}, {0, 1}])
+    watched, registry = watch(brokers)
+    shares = brokers.shares
+
+    def look(topic: str) -> Sequence[Collection[int]]:
+        told.append(registry.get_sample_value("freshet_stream_shards_without_owner"))
+        brokers.owned = next(owned, {0, 1})
+        return shares(topic)
+
+    monkeypatch.setattr(brokers, "shares", look)
+    monkeypatch.setattr(watched, "_every_seconds", 0.001)
+    with caplog.at_level(logging.ERROR, "stream"):
+        watched.start()
+        while not told:
+            pass
+        monkeypatch.setattr(watched, "_every_seconds", 60.0)
+        while len(told) < 2:
+            pass
+        watched.close()
+
+    assert told[:2] == [0, 0]
+    assert registry.get_sample_value("freshet_stream_shards_without_owner") == 0
+    assert not caplog.text
 
 
 def test_a_watch_survives_brokers_that_go_away(caplog: pytest.LogCaptureFixture) -> None:
