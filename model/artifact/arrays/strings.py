@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stream.dtypes import Int64s
 
-_ASCII_END = 0x80
+_ASCII_END = 0x80  # the first byte that is of no ASCII character
 _UTF8_MARK, _UTF8_CONTINUES = 0b1100_0000, 0b1000_0000  # of a byte that begins no character
 
 
