@@ -177,7 +177,8 @@ class StreamMetrics:
         self._lost = counter(
             "freshet_stream_records_lost_total",
             "Records that a topic no longer had when they were to be read, because its "
-            "retention was faster; offsets are counted, so a compacted topic shows more.",
+            "retention was faster, once each; offsets are counted, so a compacted topic shows "
+            "more.",
             ["topic"],
         )
         self._recreated = counter(

@@ -158,6 +158,8 @@ class RecordBatch:
         times_ms: as `Record.time_ms`, of each; empty: none is known, as in files.
         headers: of each record; empty: none has any.
         raw_headers: of each record; empty: none is known to carry any, as in files.
+        goes_on_at: where reading resumes though there is no record before it, as behind
+            a gap; None: behind the last record.
     """
 
     position: SourcePartition
@@ -170,14 +172,31 @@ class RecordBatch:
     times_ms: Sequence[int] = ()
     headers: Sequence[Headers] = ()
     raw_headers: Sequence[RawHeaders] = ()
+    goes_on_at: int | None = None
 
     def __len__(self) -> int:
         return len(self.offsets)
 
+    @classmethod
+    def gap(
+        cls, position: SourcePartition, goes_on_at: int, shard: int | None = None
+    ) -> "RecordBatch":
+        """Return no records, with where reading resumes."""
+        return cls(
+            position=position,
+            offsets=(),
+            next_offsets=(),
+            content_types=(),
+            keys=(),
+            values=(),
+            shard=shard,
+            goes_on_at=goes_on_at,
+        )
+
     @property
     def next_offset(self) -> int:
         """Where reading resumes after all of them."""
-        return self.next_offsets[-1]
+        return self.next_offsets[-1] if self.goes_on_at is None else self.goes_on_at
 
     def rows(self, begin: int, end: int) -> "RecordBatch":
         """Return the records from one row to before another."""

@@ -155,13 +155,44 @@ class Assignment:
         copies = [self._copy(batch, shard) for shard in self.shards]
         return [copy for copy in copies if copy]
 
+    def pass_over(
+        self, position: SourcePartition, stored: int, goes_on_at: int
+    ) -> list[RecordBatch]:
+        """Record that the reader resumes elsewhere than where the shards are, and
+        return what moves their positions there, without a record.
+
+        Args:
+            position: of the reader.
+            stored: where it was, the least of its shards.
+            goes_on_at: where it resumes; before `stored`: all is read again.
+        """
+        if position.source not in self._layout.erasures:
+            if position not in self._handed:
+                return []
+            self._handed[position] = goes_on_at
+            return [RecordBatch.gap(position, goes_on_at)]
+        moved = [
+            shard
+            for shard in self.shards
+            if goes_on_at < stored or self._handed_erasures[shard, position] < goes_on_at
+        ]
+        self._handed_erasures |= {(shard, position): goes_on_at for shard in moved}
+        return [RecordBatch.gap(position, goes_on_at, shard) for shard in moved]
+
     def rewound(self, offsets: Mapping[SourcePartition, int]) -> None:
-        """Record that the reader resumes elsewhere than where the shards are."""
+        """Record that the reader resumes elsewhere, for `settle` to say where."""
         for position, offset in offsets.items():
             if position.source in self._layout.erasures:
                 self._handed_erasures |= {(shard, position): offset for shard in self._shards}
             else:
                 self._handed[position] = offset
+
+    def counts(self, position: SourcePartition) -> bool:
+        """Whether this member counts what is lost of a partition that it reads.
+
+        All members read the erasures: the one that has the first shard counts those.
+        """
+        return position.source not in self._layout.erasures or 0 in self._shards
 
     def close(self) -> None:
         """Close all shards in good order."""

@@ -56,6 +56,11 @@ class Progress:
         self._begin.setdefault(batch.position, batch.offsets[0])
         self._polled_end[batch.position] = batch.next_offset
 
+    def pass_over(self, position: SourcePartition, stored: int, goes_on_at: int) -> None:
+        """Record that the reader resumes elsewhere than at an offset that is gone."""
+        self._begin.setdefault(position, stored)
+        self._polled_end[position] = goes_on_at
+
     def apply(self, position: SourcePartition, next_offset: int) -> None:
         """Record that everything before an offset is in the store."""
         self._begin[position] = next_offset

@@ -21,6 +21,7 @@ from stream.signals.lag import Lag
 from stream.sources.topics.assignment import Assignment
 from stream.sources.topics.contact import Contact
 from stream.sources.topics.finding import find_topics, keyed_topics
+from stream.sources.topics.gaps import Gap, Gaps
 from stream.sources.topics.progress import Progress
 from stream.sources.topics.watch import TopicWatch
 from stream.store.store import Store
@@ -96,6 +97,7 @@ class KafkaSource:
         self._watch.look()
         self._watch.adopt()
         self._contact = Contact(bootstrap, self._metrics)
+        self._gaps = Gaps(self._metrics)
         self._metrics.watch_topics([*self._topics, *self._watch.layout.erasures])
 
     @property
@@ -215,6 +217,7 @@ class KafkaSource:
         """
         for position, next_offset in positions.items():
             self._joined.progress.apply(position, next_offset)
+        self._gaps.applied(positions)
         if time.monotonic() - self._committed_at >= self._settings.commit_every_seconds:
             self._commit()
 
@@ -263,6 +266,7 @@ class KafkaSource:
             return False
         self._changed_at = time.monotonic()
         progress.reassign()
+        self._gaps.forget()
         return True
 
     def _look_seconds(self) -> float:
@@ -282,8 +286,7 @@ class KafkaSource:
         try:
             found = reader.poll(max_wait_seconds)
         except OffsetsGone as error:
-            self._restart_from_earliest(error.offsets)
-            return []
+            return self._pass_over(error.offsets)
         except BrokerAway as error:
             self._wait_out(error)
             return []
@@ -338,46 +341,37 @@ class KafkaSource:
             wait_seconds=wait_seconds,
         )
 
-    def _restart_from_earliest(self, stored_offsets: Mapping[SourcePartition, int]) -> None:
-        """Go on at the oldest record there is.
+    def _pass_over(self, stored_offsets: Mapping[SourcePartition, int]) -> list[RecordBatch]:
+        """Go on at the oldest record there is; return what moves the shards there.
 
         The broker does not have the stored offset (any more): retention passed it, or
-        the topic is another one, of which the next look at the group makes sure.
+        the topic is another one, which the next look at the group reads from its start.
 
         Raises:
             TopicRecreated: a topic ends before its offset, and the settings say to
                 stop.
         """
-        _, reader, assignment, _, _ = self._joined
-        known = self._watch.layout.topic_ids
+        _, reader, assignment, progress, _ = self._joined
         self._watch.look()
         try:
             earliest = reader.earliest(stored_offsets)
         except BrokerAway as error:
             logger.warning("poll failed bootstrap=%s error=%s", self._bootstrap, error)
-            return
+            return []
+        reader.seek(dict(earliest))
         if self._watch.adopt():
             assignment.rearrange(self._watch.layout)
+            assignment.rewound(earliest)
+            return []  # what was handed out is read again, and so is what is left of the gap
+        found = []
         for position, stored in stored_offsets.items():
-            if self._watch.layout.topic_ids.get(position.source) == known.get(position.source):
-                self._note_gap(position, stored, earliest[position])
-        reader.seek(dict(earliest))
-        assignment.rewound(earliest)
-
-    def _note_gap(self, position: SourcePartition, stored: int, earliest: int) -> None:
-        """Tell that a topic begins after the stored offset, or ends before it."""
-        num_lost = max(earliest - stored, 0)
-        if not num_lost and self._settings.on_topic_recreated == "stop":
-            raise recreated_error(position.source, f"has the offset {stored}, which was read")
-        if num_lost:
-            self._metrics.count_lost(position.source, num_lost)
-        else:
-            self._metrics.count_recreated(position.source)
-        logger.error(
-            "offset out of range topic=%s partition=%d stored=%d going_on_at=%d records_lost=%d",
-            position.source,
-            position.partition,
-            stored,
-            earliest,
-            num_lost,
-        )
+            goes_on_at = earliest[position]
+            if goes_on_at <= stored and self._settings.on_topic_recreated == "stop":
+                raise recreated_error(position.source, f"has the offset {stored}, which was read")
+            counts = assignment.counts(position)
+            self._gaps.note(
+                Gap(position=position, stored=stored, goes_on_at=goes_on_at, counts=counts)
+            )
+            progress.pass_over(position, stored, goes_on_at)
+            found += assignment.pass_over(position, stored, goes_on_at)
+        return found

@@ -11,6 +11,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from threading import Event as StopEvent
 from threading import Thread
@@ -710,6 +711,43 @@ def test_stored_offset_that_the_broker_does_not_have(
     assert worker.sample(name, topic=settings.clicks_topic) == lost
     assert worker.sample(name, topic=settings.sessions_topic) == 0
     assert f"stored={stored} going_on_at=6 records_lost={lost}" in caplog.text
+
+
+def _has_caught_up(worker: Worker, place: SourcePartition) -> bool:
+    return worker.behind().get((place.source, place.partition)) == 0
+
+
+@pytest.mark.parametrize("stored", [2, 1000])
+def test_a_gap_is_counted_once_whoever_reads_the_partition_later(
+    kafka_bootstrap: str,
+    settings: StreamSettings,
+    open_store: OpenStore,
+    start_worker: StartWorker,
+    stored: int,
+) -> None:
+    """The store's position moves over it though no record comes behind it: a restart,
+    or another owner, does not meet it again.
+    """
+    events = [event(session_id="s-1", item_id=f"i-{number}") for number in range(10)]
+    publish(kafka_bootstrap, settings, events)
+    partition = shard_of("s-1", PARTITIONS)
+    admin: Any = KafkaAdminClient(bootstrap_servers=kafka_bootstrap)
+    admin.delete_records({TopicPartition(settings.clicks_topic, partition): -1})
+    admin.close()
+    store, place = (
+        open_store(num_shards=PARTITIONS),
+        SourcePartition(settings.clicks_topic, partition),
+    )
+    apply_events(store.shard(partition), [], [], {place: stored})
+    names = "freshet_stream_records_lost_total", "freshet_stream_topics_recreated_total"
+    counted = []
+    for worker in (start_worker(store) for _ in range(2)):
+        worker.wait_until(partial(_has_caught_up, worker, place))
+        worker.stop()
+        counted.append([worker.sample(name, topic=place.source) for name in names])
+
+    assert counted == [[8, 0] if stored == 2 else [0, 1], [0, 0]]
+    assert store.shard(partition).positions()[place] == 10
 
 
 def test_two_workers_share_the_partitions(
