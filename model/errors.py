@@ -9,7 +9,8 @@
     │   ├── GenerationCorrupt    it exists but is damaged
     │   ├── PretrainedTextUnusable   its text encoder is not installed, or is another
     │   ├── SegmentRefused       a segment of an overlay cannot be used
-    │   └── OverlayLocked        another refresher writes overlays (retriable)
+    │   ├── OverlayLocked        another refresher writes overlays (retriable)
+    │   └── TrainingLocked       another training makes a generation (retriable)
     ├── TrainingRefused          the snapshot cannot be trained on
     ├── TrainingFailed           training went wrong (retriable)
     ├── TrainingCancelled          the caller cancelled training (retriable)
@@ -90,6 +91,15 @@ class OverlayLocked(ArtifactError):
     """Another refresher writes the overlays of this artifacts folder.
 
     Stop one of the two; the other goes on.
+    """
+
+    retriable = True
+
+
+class TrainingLocked(ArtifactError):
+    """Another training makes a generation in this artifacts folder.
+
+    Wait for its end, or stop it. A tuner waits by itself.
     """
 
     retriable = True

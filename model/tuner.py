@@ -25,6 +25,7 @@ from model.metrics import TunerMetrics
 from model.publishing.drift import FIRST_PAGE_OVERLAP, ITEM_COSINE_MEAN, ITEM_COSINE_WORST
 from model.publishing.gate import OWN_TITLE_RECALL
 from model.publishing.refresh import SnapshotInput, train_and_publish
+from model.publishing.turn import training_turn
 from model.settings import ModelSettings
 from model.training.result import TrainingProgress
 from protos import manifest_v1_pb2 as manifest_pb
@@ -106,6 +107,8 @@ def run_tuner(
     is up to date. A run that fails is logged and counted by the class of its error, and
     the next period tries again; the first failure of several is tried again after a
     minute, and so is each, sooner still, while no generation is live.
+
+    Another training for the same folder, such as one of `freshet train`, is waited for.
 
     On the first of several ranks it has the others train with it; where one of them is
     lost, it ends.
@@ -299,7 +302,13 @@ def _tune(
 ) -> tuple[str, str]:
     """Return the outcome, and the generation that it brought or confirmed."""
     opener.store.check_writable()  # before a training, whose result would be lost
-    with snapshots() as source:
+
+    def waits() -> bool:
+        if ranks is not None:
+            _call_to_wait(ranks)
+        return not stop.wait(_LOOK_SECONDS)
+
+    with training_turn(opener.store.root, waits), snapshots() as source:
         arrays = source.arrays
         metrics.saw_items(int((arrays.item_available & ~arrays.item_deleted).sum()))
         parent = opener.open_parent()

@@ -19,6 +19,7 @@ from model.artifact.generation import Generation, open_generation
 from model.artifact.store import ArtifactStore, Pin
 from model.metrics import TunerMetrics
 from model.publishing.refresh import SnapshotInput, train_and_publish
+from model.publishing.turn import training_turn
 from model.settings import ModelSettings
 from model.tuner import Snapshots, TunerEvent, run_tuner
 from stream.errors import StoreBusy
@@ -70,7 +71,7 @@ class Run:
     ) -> None:
         self.events: list[TunerEvent] = []
         self._artifacts = artifacts
-        self._settings = replace(settings, tune_every_seconds=0.1)
+        self.settings = replace(settings, tune_every_seconds=0.1)
         self._metrics = TunerMetrics(registry)
 
     def until(
@@ -90,7 +91,7 @@ class Run:
             if sum(each.kind != "training" for each in self.events) >= num_ends:
                 stop.set()
 
-        settings = replace(self._settings, **changes)  # type: ignore[arg-type]
+        settings = replace(self.settings, **changes)  # type: ignore[arg-type]
         run_tuner(snapshots, self._artifacts, settings, self._metrics, stop, tell)
         return [event.kind for event in self.events]
 
@@ -118,6 +119,35 @@ def test_the_first_run_trains_and_the_next_finds_nothing_new(
     assert (
         sample("freshet_tuner_generation_info", {"generation": artifacts.current_id() or ""}) == 1
     )
+
+
+def test_another_training_is_waited_for(
+    run: Run,
+    snapshots: Snapshots,
+    artifacts: ArtifactStore,
+    registry: CollectorRegistry,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is no failure, and what that one published is the parent of the next."""
+    monkeypatch.setattr("model.tuner._LOOK_SECONDS", 0.001)
+    turn = training_turn(artifacts.root)
+    turn.__enter__()
+    kinds: list[str] = []
+    tuner = threading.Thread(target=lambda: kinds.extend(run.until(1, snapshots)))
+    with caplog.at_level(logging.WARNING, "model"):
+        tuner.start()
+        while "waiting for another training" not in caplog.text:
+            pass
+        assert run.events == []
+        with snapshots() as source:
+            by_hand = train_and_publish(source, artifacts, run.settings)
+        turn.__exit__(None, None, None)
+        tuner.join()
+
+    assert kinds == ["unchanged"]
+    assert artifacts.generation_ids() == [by_hand]
+    assert registry.get_sample_value("freshet_tuner_failures_in_a_row") == 0
 
 
 def test_new_facts_are_learned_from_the_live_generation_on(
@@ -284,7 +314,7 @@ def test_a_stop_ends_a_training_at_once(
         events.append(event)
         stop.set()
 
-    settings = replace(run._settings, max_passes=10_000, patience=10_000)
+    settings = replace(run.settings, max_passes=10_000, patience=10_000)
     run_tuner(snapshots, artifacts, settings, run._metrics, stop, stop_when_training)
 
     assert [event.kind for event in events] == ["training"]

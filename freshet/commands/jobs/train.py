@@ -12,6 +12,7 @@ from freshet.terminal import options
 from freshet.terminal.progress import progress
 from model.errors import TrainingCancelled
 from model.publishing.refresh import train_and_publish
+from model.publishing.turn import training_turn
 
 
 @click.command()
@@ -37,7 +38,9 @@ def train(
 ) -> None:
     """Train one generation and publish it; its id is the last line on stdout.
 
-    It becomes current, unless another one is pinned.
+    It becomes current, unless another one is pinned. While another training makes a
+    generation in the same folder, such as a tuner's, this one is refused; a tuner waits
+    for this one.
 
     Started by torchrun, ranks train together, and the first one publishes: it alone
     reads the graph and the artifacts.
@@ -57,16 +60,16 @@ def train(
             return
         with leading(ranks), progress("training", "passes") as advance:
             artifact_store = writable_artifacts(artifacts)
-            source = read(path, stream_settings)
             try:
-                generation_id = train_and_publish(
-                    source,
-                    artifact_store,
-                    settings,
-                    on_progress=lambda each: advance(each.passes, each.max_passes),
-                    is_cancelled=stop.is_set,
-                    ranks=ranks,
-                )
+                with training_turn(artifact_store.root):
+                    generation_id = train_and_publish(
+                        read(path, stream_settings),
+                        artifact_store,
+                        settings,
+                        on_progress=lambda each: advance(each.passes, each.max_passes),
+                        is_cancelled=stop.is_set,
+                        ranks=ranks,
+                    )
             except TrainingCancelled:
                 raise CommandError(
                     "stopped; no generation was published", exit_code=EXIT_INTERRUPTED

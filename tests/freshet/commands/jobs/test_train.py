@@ -5,8 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from freshet import process
 from freshet.commands.cli import cli
+from model.publishing.turn import training_turn
 from tests.freshet.commands.conftest import Shop
 from tests.freshet.conftest import ROOT, Command
 
@@ -20,6 +23,21 @@ def test_training_prints_the_id_last(shop: Shop) -> None:
         assert (shop.artifacts / "generations" / generation_id / "manifest.json").exists()
     assert (shop.artifacts / "CURRENT").read_text().strip() == shop.generation_ids[1]
     assert list((shop.store / "scratch").iterdir()) == []
+
+
+def test_a_training_beside_another_is_refused_and_told_whose_turn_it_is(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is read or written for it."""
+    before = sorted((shop.artifacts / "generations").iterdir())
+    with training_turn(shop.artifacts):
+        code = process.run(
+            cli, ["train", "--store", str(shop.store), "--artifacts", str(shop.artifacts)]
+        )
+
+    assert code == 1
+    assert f"another training (pid {os.getpid()} on " in capsys.readouterr().err
+    assert sorted((shop.artifacts / "generations").iterdir()) == before
 
 
 def test_too_little_to_learn_from_is_one_clear_line(tmp_path: Path, run: Command) -> None:
