@@ -17,14 +17,22 @@ _ONE_THREAD_COMMANDS = ("serve", "refresh")
 ten times the CPU of one (20,000 vectors, two cores), while other requests wait.
 """
 
+_SPARE_THREADS_COMMANDS = ("train", "tune")
+"""Commands whose matrix products have all cores but one, as those of torch have: with
+one thread more a training of a small shop takes half as much CPU again (two cores).
+"""
+
 
 def main() -> None:
     """Run the command line and exit with its code."""
     if any(entry.name in sys.argv[1:] for entry in SERVICES.entries):
         signal.signal(signal.SIGTERM, _leave)
+    # Before NumPy is loaded, which reads it then.
     if any(name in sys.argv[1:] for name in _ONE_THREAD_COMMANDS):
-        # Before NumPy is loaded, which reads it then.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    elif any(name in sys.argv[1:] for name in _SPARE_THREADS_COMMANDS):
+        spare = max(1, len(os.sched_getaffinity(0)) - 1)
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", str(spare))
     from freshet import process  # noqa: PLC0415  # takes up to a second to import
     from freshet.commands.cli import cli  # noqa: PLC0415  # as above
 

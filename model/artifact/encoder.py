@@ -114,6 +114,13 @@ class TextEncoder:
         """
         return self._encode(text, "query")
 
+    def encode_all(self, texts: Sequence[str]) -> Float32s:
+        """Return ``float32 [num_texts, vector_dim]``, what `encode` returns of each, up
+        to rounding; many at once cost a fraction.
+        """
+        vectors = unit_rows(self.contents(texts, "query"))
+        return self._extended(vectors, texts, texts, is_item=False)
+
     def encode_item(self, text: str, title: str | None = None) -> Float32s:
         """Return an item's unit vector ``float32 [vector_dim]``.
 
@@ -140,16 +147,24 @@ class TextEncoder:
         mean = self._mean_row(text)
         hidden = np.maximum(hidden_weight @ mean + hidden_bias, 0.0)
         vector = unit_rows(mean + out_weight @ hidden + out_bias)
-        is_item = tower == "item"
+        titles = [text if title is None else title]
+        extended = self._extended(vector[None], [text], titles, is_item=tower == "item")
+        return extended.reshape(-1)
+
+    def _extended(
+        self, vectors: Float32s, texts: Sequence[str], titles: Sequence[str], *, is_item: bool
+    ) -> Float32s:
+        """Return ``float32 [n, vector_dim]``: the network's vectors, and what stands
+        beside them.
+        """
         if self._block is not None:
-            vector = self._block.extend(vector[None], [text], is_item=is_item, is_known=False)[0]
+            vectors = self._block.extend(vectors, texts, is_item=is_item, is_known=False)
         if self._words is not None:
-            words = self._words.directions([text if title is None else title])
             extend = self._words.items if is_item else self._words.queries
-            vector = extend(vector[None], words)[0]
+            vectors = extend(vectors, self._words.directions(titles))
         if self._walk is not None:
-            vector = self._walk.without_sessions(vector[None], is_item=is_item)[0]
-        return vector
+            vectors = self._walk.without_sessions(vectors, is_item=is_item)
+        return vectors
 
     def _contents(self, texts: Sequence[str], tower: Tower) -> Float32s:
         hidden_weight, hidden_bias, out_weight, out_bias = self._towers[tower]

@@ -52,8 +52,8 @@ def repeat_clicks(
         most: of more, as many are taken at even distances.
         only_unseen: only those of pairs that nobody had clicked before.
     """
-    facts = first_facts(arrays)
-    facts = facts[(arrays.fact_ms[facts] >= begin_ms) & items[arrays.fact_item[facts]]]
+    facts = first_facts(arrays, begin_ms)
+    facts = facts[items[arrays.fact_item[facts]]]
     facts = facts[np.lexsort((arrays.fact_ms[facts], arrays.fact_query[facts]))]
     query, ms = arrays.fact_query[facts], arrays.fact_ms[facts]
     # In order of query, then time: what is before a click are the rows from the first

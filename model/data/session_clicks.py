@@ -86,8 +86,7 @@ def session_clicks(
         end_ms: they are before that; None: up to the newest.
         most: only the newest so many; None: all.
     """
-    facts = first_facts(arrays)
-    facts = facts[arrays.fact_ms[facts] >= begin_ms]
+    facts = first_facts(arrays, begin_ms)
     if end_ms is not None:
         facts = facts[arrays.fact_ms[facts] < end_ms]
     oldest_ms = np.full(arrays.num_sessions, np.iinfo(np.int64).max)
@@ -111,16 +110,23 @@ def _known(numbers: Int64s) -> Int64s:
     return numbers[numbers >= 0]
 
 
-def first_facts(arrays: GraphArrays) -> Int64s:
-    """Return the earliest fact of each session, query and item, whatever the action."""
-    order = np.lexsort(
-        (arrays.fact_ms, arrays.fact_item, arrays.fact_query, arrays.fact_session)
-    ).astype(np.int64)
+def first_facts(arrays: GraphArrays, begin_ms: int) -> Int64s:
+    """Return the earliest fact of each session, query and item, whatever the action, of
+    those whose earliest is not before a time.
+
+    Only sessions that have a fact since then are sorted: a refresh asks for a few.
+    """
+    is_late = np.zeros(arrays.num_sessions, dtype=np.bool_)
+    is_late[arrays.fact_session[arrays.fact_ms >= begin_ms]] = True
+    facts = np.flatnonzero(is_late[arrays.fact_session])
+    columns = (arrays.fact_session, arrays.fact_query, arrays.fact_item)
+    order = facts[np.lexsort([column[facts] for column in (arrays.fact_ms, *reversed(columns))])]
     is_first = np.zeros(len(order), dtype=np.bool_)
     is_first[:1] = True
-    for column in (arrays.fact_session, arrays.fact_query, arrays.fact_item):
+    for column in columns:
         is_first[1:] |= np.diff(column[order]) != 0
-    return order[is_first]
+    first = order[is_first]
+    return first[arrays.fact_ms[first] >= begin_ms]
 
 
 def _before(arrays: GraphArrays, fact: int) -> tuple[Int64s, Int64s, Int64s]:

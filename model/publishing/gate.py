@@ -355,8 +355,8 @@ def _live_vectors(candidate: Candidate, live: _Live, queries: Int64s) -> Float32
     encoder = current.text_encoder()
     vectors = np.empty((len(queries), current.manifest.dim), dtype=np.float32)
     vectors[row >= 0] = current.query_vectors[row[row >= 0]]
-    for place in np.flatnonzero(row < 0).tolist():
-        vectors[place] = encoder.encode(candidate.query_texts[queries[place]])
+    new = np.flatnonzero(row < 0)
+    vectors[new] = encoder.encode_all([candidate.query_texts[query] for query in queries[new]])
     return vectors
 
 

@@ -51,7 +51,7 @@ def own_title_recall(
         return OwnTitles(0, 1.0)
     found = 0
     for block in np.array_split(wanted, max(1, len(wanted) * len(titles) // _SCORES)):
-        asked = np.stack([encoder.encode(titles[item]) for item in block])
+        asked = encoder.encode_all([titles[item] for item in block])
         found += int(_found(asked @ vectors.T, name, block).sum())
     return OwnTitles(len(wanted), found / len(wanted))
 

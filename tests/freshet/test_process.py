@@ -149,6 +149,43 @@ def test_sigterm_ends_a_service_that_is_still_starting(service: str) -> None:
     assert ended.returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("command", "cores", "asked", "threads"),
+    [
+        ("serve", 4, None, "1"),
+        ("train", 4, None, "3"),
+        ("tune", 1, None, "1"),
+        ("tune", 4, "2", "2"),
+        ("evaluate", 4, None, "None"),
+    ],
+)
+def test_matrix_products_leave_a_core_to_others(
+    command: str, cores: int, asked: str | None, threads: str
+) -> None:
+    """Unless whoever starts a process says otherwise."""
+    code = (
+        "import atexit, os, sys\n"
+        f"os.sched_getaffinity = lambda _: set(range({cores}))\n"
+        "atexit.register(lambda: print(os.environ.get('OPENBLAS_NUM_THREADS')))\n"
+        f"sys.argv = ['freshet', {command!r}, '--help']\n"
+        "from freshet.__main__ import main\n"
+        "main()\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if "OPENBLAS" not in name}
+    environment |= {"OPENBLAS_NUM_THREADS": asked} if asked else {}
+
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert ended.stdout.splitlines()[-1] == threads
+
+
 def test_a_second_ctrl_c_ends_the_process_at_once() -> None:
     """Somebody who cannot wait for the batch to finish does not have to."""
     code = (

@@ -78,8 +78,8 @@ def ask(
     new = _texts(items.titles, newest, is_known)
     return {
         Kind.KNOWN: known[_spread(len(known), count)],
-        Kind.UNSEEN: _encode(encoder, unseen),
-        Kind.NEWEST: np.concatenate([items.vectors[newest], _encode(encoder, new)]),
+        Kind.UNSEEN: encoder.encode_all(unseen),
+        Kind.NEWEST: np.concatenate([items.vectors[newest], encoder.encode_all(new)]),
     }
 
 
@@ -105,8 +105,3 @@ def _texts(titles: Sequence[str], rows: Int64s, is_known: Callable[[str], bool])
         if text and not is_known(text):
             texts.append(text)
     return texts
-
-
-def _encode(encoder: TextEncoder, texts: Sequence[str]) -> Float32s:
-    vectors = [encoder.encode(text) for text in texts]
-    return np.array(vectors, dtype=np.float32).reshape(len(texts), encoder.vector_dim)

@@ -25,13 +25,16 @@ from model.artifact.pretrained.encoder import (
     chosen_encoder,
     open_encoder,
 )
+from model.beside.joined import directions
 from model.bootstrap import relative_interval
 from model.data.texts import item_texts
 from model.settings import ModelSettings
 from model.training.beside.two_parts import TwoParts, Weighed, without
 from model.training.result import PretrainedText, TrainedModel
 from stream.dtypes import Float32s, Float64s, Int64s
+from stream.events.columns import Keys
 from stream.graph.arrays import GraphArrays
+from stream.graph.keysets import indexes_of
 
 # Weights of the encoder's inner product beside the network's that are tried: quality
 # changes little in between (docs/experiments.md). More take as much longer.
@@ -109,9 +112,17 @@ def with_pretrained_text(
         return trained
     encoder = open_encoder(name)
     num_queries, held_out = len(trained.query_vectors), trained.held_out
-    texts = [*arrays.query_texts[:num_queries], *item_texts(arrays)]
-    block = _block(texts, encoder, block_dim(name, settings.pretrained_dim), parent)
-    query_directions, item_directions = np.split(block.directions(texts), [num_queries])
+    queries, items = arrays.query_texts[:num_queries], item_texts(arrays)
+    dim = block_dim(name, settings.pretrained_dim)
+    if parent is not None and _has_block(parent, encoder, dim):
+        block = text_block(parent.encoder, encoder)
+        keys = arrays.query_keys[:num_queries]
+        query_directions = _query_directions(queries, keys, block, parent)
+    else:
+        sample = [*queries, *items][:: max(1, (num_queries + len(items)) // _SAMPLED_TEXTS)]
+        block = TextBlock(encoder, fitted(encoder.encode(sample), dim), _scales(0.0))
+        query_directions = block.directions(queries)
+    item_directions = block.directions(items)
     # Titles that stood in for queries are gone, and what was clicked for them.
     is_query = arrays.edge_query < num_queries
     edges = arrays.edge_query[is_query], arrays.edge_item[is_query]
@@ -199,15 +210,29 @@ def _standing(parent: Generation | None) -> Scales:
     return Scales(**{name: figures[figure] for name, figure in _FIGURES.items()})
 
 
-def _block(
-    texts: Sequence[str], encoder: PretrainedEncoder, dim: int, parent: Generation | None
-) -> TextBlock:
-    """Return a block with the parent's projection, if that is of the same encoder and
-    length, or one that is fitted to a sample of texts; it counts nothing yet.
+def _has_block(parent: Generation, encoder: PretrainedEncoder, dim: int) -> bool:
+    """Return whether a parent's projection is of this encoder and length."""
+    if not parent.manifest.HasField("pretrained_text"):
+        return False
+    of_parent = parent.manifest.pretrained_text
+    return bool((of_parent.sha256, of_parent.dim) == (encoder.identity.sha256, dim))
+
+
+def _query_directions(
+    texts: Sequence[str], keys: Keys, block: TextBlock, parent: Generation
+) -> Float32s:
+    """Return ``float32 [num_queries, dim]``, rows of length one or zeros.
+
+    Those of queries that the parent has are in its vectors, up to rounding: a key has
+    one text for ever, and reading texts is half of what the block costs a refresh.
     """
-    if parent is not None and parent.manifest.HasField("pretrained_text"):
-        of_parent = parent.manifest.pretrained_text
-        if (of_parent.sha256, of_parent.dim) == (encoder.identity.sha256, dim):
-            return text_block(parent.encoder, encoder)
-    sample = texts[:: max(1, len(texts) // _SAMPLED_TEXTS)]
-    return TextBlock(encoder, fitted(encoder.encode(sample), dim), _scales(0.0))
+    # At a scale of 0 there is nothing to read off.
+    is_there = bool(block.scales.query and block.scales.new_query)
+    row = indexes_of(parent.query_keys, keys) if is_there else np.full(len(keys), -1)
+    known, new = np.flatnonzero(row >= 0), np.flatnonzero(row < 0)
+    found = np.empty((len(keys), block.dim), dtype=np.float32)
+    first = parent.network_dim
+    stored = np.asarray(parent.query_vectors[row[known], first : first + block.dim])
+    found[known] = directions(stored)
+    found[new] = block.directions([texts[query] for query in new.tolist()])
+    return found

@@ -69,13 +69,18 @@ def with_title_words(
     """
     if not (settings.most_words_dim and len(trained.query_vectors)):
         return trained
-    nodes, block = _words(trained, arrays, settings)
     first = _FIRST_WEIGHT if asks_in_titles and _many_unclicked(arrays) else 0.0
     chosen = parent.manifest.evaluation if parent is not None else {}
     standing = chosen.get(_FIGURE, first) if chosen.get(_FIRST) == first else first
+    trained = replace(trained, evaluation={**trained.evaluation, _FIRST: first})
     unseen = trained.held_out.query, trained.held_out.item
+    if not standing and not _can_judge(unseen):
+        # Nobody's words are read: most refreshes of a shop without them end here.
+        nothing = {"words_edges": float(len(unseen[0])), _FIGURE: 0.0}
+        return replace(trained, evaluation={**trained.evaluation, **nothing})
+    nodes, block = _words(trained, arrays, settings)
     weight, figures = choose_weight(nodes, unseen, standing)
-    trained = replace(trained, evaluation={**trained.evaluation, **figures, _FIRST: first})
+    trained = replace(trained, evaluation={**trained.evaluation, **figures})
     return _beside(trained, nodes, block, weight)
 
 
@@ -156,7 +161,7 @@ def choose_weight(
         standing: what counts until then.
     """
     figures = {"words_edges": float(len(unseen[0]))}
-    if len(np.unique(unseen[0])) < _LEAST_QUERIES:
+    if not _can_judge(unseen):
         return standing, figures
     gains = nodes.gains(unseen, [*_WEIGHTS, standing])
     worth = gains.mean(axis=1)
@@ -165,6 +170,11 @@ def choose_weight(
     chosen = best if low > 0.0 else len(_WEIGHTS)
     figures |= {"words_worth_without": float(worth[0]), "words_worth": float(worth[chosen])}
     return [*_WEIGHTS, standing][chosen], figures
+
+
+def _can_judge(unseen: tuple[Int64s, Int64s]) -> bool:
+    """Return whether edges are of enough queries to judge a weight by."""
+    return len(np.unique(unseen[0])) >= _LEAST_QUERIES
 
 
 def _weighed(weight: float) -> Weighed:

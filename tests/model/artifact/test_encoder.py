@@ -98,6 +98,20 @@ def test_contents_are_what_unit_vectors_are_scaled_from(
     assert encoder.contents([], "query").shape == (0, encoder.dim)
 
 
+def test_many_texts_at_once_get_the_vectors_of_each(
+    encoder_arrays: dict[str, NDArray[np.float32]],
+) -> None:
+    """Texts without features among them; none at all are no rows."""
+    encoder = TextEncoder(encoder_arrays)
+    texts = ["red mug", "", "?!,", "日本 語", "red mug"]
+
+    vectors = encoder.encode_all(texts)
+
+    assert vectors.dtype == np.float32
+    assert vectors == pytest.approx(np.stack([encoder.encode(text) for text in texts]), abs=1e-6)
+    assert encoder.encode_all([]).shape == (0, DIM)
+
+
 def test_only_features_that_were_trained_take_space(
     encoder_arrays: dict[str, NDArray[np.float32]],
 ) -> None:

@@ -42,6 +42,23 @@ def test_only_what_came_before_is_context(make_arrays: MakeArrays) -> None:
     ]
 
 
+def test_a_click_counts_at_its_first_time(make_arrays: MakeArrays) -> None:
+    """What a session does again after a time was clicked before it."""
+    arrays = make_arrays(
+        [
+            click(0, "s", "cup", "mug"),
+            click(1, "s", "cup", "kettle"),
+            click(5, "s", "cup", "kettle", Action.ADD_TO_CART),
+            click(6, "s", "tea", "kettle"),
+            click(7, "t", "cup", "kettle"),
+        ]
+    )
+
+    clicks = session_clicks(arrays, START_MS + 5)
+
+    assert told(arrays, clicks) == [("tea", "kettle", ["mug", "kettle"], ["cup"])]
+
+
 def test_what_the_same_query_got_before_is_known(make_arrays: MakeArrays) -> None:
     """And a later action for the same query and item is no click of its own."""
     arrays = make_arrays(

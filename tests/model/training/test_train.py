@@ -11,6 +11,7 @@ import torch
 
 from model.artifact.encoder import unit_rows
 from model.artifact.generation import Generation
+from model.beside.joined import directions
 from model.data.training_set import build_training_set
 from model.errors import TrainingCancelled, TrainingFailed, TrainingRefused
 from model.ranking import edge_ranks, quality_of
@@ -494,3 +495,20 @@ def test_pretrained_text_stands_beside_the_network_and_outlives_a_refresh(
     assert without.pretrained is None
     assert without.parent == generation.id
     assert without.dim == settings.dim
+
+
+def test_a_refresh_has_the_pretrained_directions_of_all_queries(
+    generation: Generation, make_arrays: MakeArrays, settings: ModelSettings
+) -> None:
+    """Those that its parent has, read off its vectors, and new ones."""
+    arrays = make_arrays(shop_events(600), shop_items())
+    is_known = np.isin(arrays.query_keys, generation.query_keys)
+
+    refreshed = train(arrays, settings, warm=generation)
+
+    assert 0 < is_known.sum() < len(is_known)
+    assert refreshed.pretrained is not None
+    first, dim = settings.dim, refreshed.pretrained.block.dim
+    assert directions(refreshed.query_vectors[:, first : first + dim]) == pytest.approx(
+        refreshed.pretrained.block.directions(arrays.query_texts), abs=1e-5
+    )

@@ -10,7 +10,12 @@ from model.artifact.generation import open_generation
 from model.artifact.store import ArtifactStore
 from model.publishing.publish import publish
 from model.settings import ModelSettings
-from model.training.beside.title_words import WordNodes, choose_weight, with_words_weight
+from model.training.beside.title_words import (
+    WordNodes,
+    choose_weight,
+    with_title_words,
+    with_words_weight,
+)
 from model.training.train import train
 from stream.events.types import CatalogItem
 from stream.graph.arrays import GraphArrays
@@ -81,6 +86,25 @@ def test_they_count_from_the_first_where_words_say_what_clicks_do_not(
     assert asked[-10:-1] == pytest.approx(item[-10:-1], abs=1e-6)
     assert asked[-10:-1].any()
     assert np.linalg.norm(trained.held_out.item_vectors, axis=1) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_where_they_count_nothing_and_nothing_can_judge_them_no_title_is_read(
+    arrays: GraphArrays, settings: ModelSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refresh of a shop without them costs nothing for them."""
+    settings = replace(settings, words_dim=10, walk_dim=0)
+    trained = train(arrays, replace(settings, words_dim=0))
+    few = trained.held_out.query[:20], trained.held_out.item[:20]
+    held_out = replace(trained.held_out, query=few[0], item=few[1])
+    monkeypatch.setattr("model.training.beside.title_words.word_weights", None)
+
+    with_them = with_title_words(
+        replace(trained, held_out=held_out), arrays, settings, None, asks_in_titles=False
+    )
+
+    assert with_them.words is None
+    assert with_them.evaluation["words_weight"] == with_them.evaluation["words_weight_first"] == 0.0
+    assert with_them.evaluation["words_edges"] == len(few[0])
 
 
 def test_a_refresh_keeps_what_its_parent_chose(
