@@ -37,11 +37,23 @@ class Reach(NamedTuple):
     most: Float64s
 
 
+class FedBack(NamedTuple):
+    """Queries once their new clicks count.
+
+    Attributes:
+        vectors: ``float32 [num_queries, dim]``, where they point, of length one.
+        shifts: ``float64 [num_queries]``, how far each moves, at most, as the mean of
+            its items moves by one; 0 where there is no new click.
+    """
+
+    vectors: Float32s
+    shifts: Float64s
+
+
 def fed_back(
     queries: Float32s, clicks: NewClicks, weight: float, reach: Reach | None = None
-) -> Float32s:
-    """Return where queries point once their new clicks count, ``float32 [num_queries,
-    dim]`` of length one.
+) -> FedBack:
+    """Return where queries point once their new clicks count.
 
     Relevance feedback (Rocchio, 1971): ``unit(q + a * ln(1 + clicks) * mean(items))``,
     and further where `reach` says so. The network alone moves the vector of a query
@@ -68,7 +80,8 @@ def fed_back(
     moves = mean.any(axis=1) & ~(lengths == 0.0)
     there: Float32s = queries.copy()
     there[moves] = moved[moves] / lengths[moves, None]
-    return there
+    shifts = np.divide(shift, lengths, out=np.zeros_like(shift), where=moves & (lengths > 0.0))
+    return FedBack(there, shifts)
 
 
 def pulls(clicks: NewClicks, num_queries: int, dim: int) -> Float32s:

@@ -34,8 +34,8 @@ class RefreshSettings:
     # In a busy shop a click waits for half of it in the mean. Twice as much: half a
     # second later, at half the rounds.
     fresh_every_seconds: float = 1.0
-    """Shortest time between two rounds, in seconds. Deletions, erasures and new items
-    do not wait for it.
+    """Shortest time between two rounds, in seconds. Deletions and new items do not wait
+    for it, nor do erasures, where little else waits.
     """
     # A look costs a stat and a small read for each shard. Twice as much: deletions up
     # to 0.1 s later.

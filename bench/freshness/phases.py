@@ -13,7 +13,7 @@ from bench.freshness.prober import Outcome, Prober
 from bench.freshness.probes import Probe, ProbeMaker, interleaved
 from bench.freshness.report import claim_figures, latency_figures
 from bench.freshness.sightings import percentile
-from bench.freshness.system import System
+from bench.freshness.system import REFRESHER, System
 from bench.freshness.throughput import Applied, Backlogs, best
 from freshet.shop import feed
 from freshet.shop.shop import Shop
@@ -24,7 +24,6 @@ _SETTLE_SECONDS = 10.0  # from the start of a load until probes begin; chosen by
 _LIVE_RATE = 1000.0  # events a second up to which the shop is simulated as it goes
 _NUM_AGES, _AGE_SECONDS = 100, 0.13  # asked so often, so far apart: over some rounds
 _FRESH_SECONDS = 3.0  # answers so young have all that there is; twice the usual age
-_REFRESHER = "refresh"  # the command of the refresher's process below the tuner
 _MAX_SHOWN_FAILURES = 5  # of calls, below the table
 
 
@@ -93,14 +92,17 @@ def measure_phase(trial: Trial, phase: str, count: int) -> None:
         Event().wait(_SETTLE_SECONDS)
     before, began = system.events_applied(), time.monotonic()
     refused_before = system.events_quarantined()
-    cpu_before = {name: system.cpu_seconds(name) for name in ("stream", "tuner", "server")}
+    cpu_before = system.cpu_split()
     outcome = _probe(trial, count)
     seconds = time.monotonic() - began
     applied = (system.events_applied() - before) / seconds
-    cores = {name: (system.cpu_seconds(name) - used) / seconds for name, used in cpu_before.items()}
+    cores = {
+        name: (used - cpu_before.get(name, 0.0)) / seconds
+        for name, used in system.cpu_split().items()
+    }
     if phase == "load":
         system.stop("load")
-    note = ", ".join(f"{name} {share:.0%} of a core" for name, share in cores.items())
+    note = ", ".join(f"{name} {share:.0%}" for name, share in cores.items()) + " of a core"
     trial.add(Figure(name=f"{phase}: events applied", value=round(applied), unit="/s", note=note))
     trial.add(
         Figure(
@@ -163,12 +165,12 @@ def measure_rest(trial: Trial) -> None:
     system, seconds = trial.system, trial.options.rest_seconds
     used = {name: partial(system.cpu_seconds, name) for name in ("stream", "tuner", "server")}
     before = {name: read() for name, read in used.items()}
-    refresher_before = system.cpu_seconds_of_child("tuner", _REFRESHER)
+    refresher_before = system.cpu_seconds_of_child("tuner", REFRESHER)
     Event().wait(seconds)
     for process, read in used.items():
         share = round(100 * (read() - before[process]) / seconds, 2)
         trial.add(Figure(name=f"rest: CPU of the {process}", value=share, unit="% of a core"))
-    refresher = system.cpu_seconds_of_child("tuner", _REFRESHER)
+    refresher = system.cpu_seconds_of_child("tuner", REFRESHER)
     if refresher is not None and refresher_before is not None:
         share = 100 * (refresher - refresher_before) / seconds
         trial.add(

@@ -16,7 +16,11 @@ _LONGEST_SECONDS = 900.0  # of a first training, on a machine that is busy; chos
 _STOP_SECONDS = 60.0  # for a process that got SIGTERM: a training ends between two steps
 _LOOK_SECONDS = 0.1  # between two looks at what is waited for
 _TAIL_CHARACTERS = 2000  # of a log in an error
+_BROKER = "kafka.Kafka"  # the class that a broker's JVM runs
 _TICKS = os.sysconf("SC_CLK_TCK")  # a second, of /proc
+
+REFRESHER = "refresh"
+"""The command of the refresher's process below the tuner."""
 
 _CONFIG = """\
 [stream]
@@ -183,6 +187,22 @@ class System:
         """Return the CPU time that a process and the processes below it have used."""
         pid = self._running[name].pid
         return sum(map(_cpu_seconds, [pid, *_below(pid)]))
+
+    def cpu_split(self) -> dict[str, float]:
+        """Return the CPU time that each process has used, by name: of those that run
+        with what is below them, of the refresher by itself where the tuner has one, of
+        this process, which probes, and of the broker that it started.
+        """
+        used = {name: self.cpu_seconds(name) for name in self._running}
+        if "tuner" in used:
+            refresher = self.cpu_seconds_of_child("tuner", REFRESHER)
+            if refresher is not None:
+                used |= {"refresher": refresher, "tuner": used["tuner"] - refresher}
+        used["probes"] = _cpu_seconds(os.getpid())
+        used["broker"] = sum(
+            _cpu_seconds(pid) for pid in _below(os.getpid()) if _BROKER in _command_line(pid)
+        )
+        return used
 
     def cpu_seconds_of_child(self, name: str, word: str) -> float | None:
         """Return the CPU time of the process below another whose command line has a

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -156,11 +157,18 @@ class Directory:
             return self._key_of_new[slot]
         return int(fresh.item_keys[row - len(self._generation.query_keys)])
 
+    def whole_item(self, key: int, row: int) -> CatalogItem | None:
+        """Return what `item` does, with what filters may ask of it."""
+        item, table = self.item(key, row), self._generation.attributes
+        if item is None or key in self._states or row < 0 or table is None:
+            return item
+        return replace(item, attributes=table.attributes_of(row - len(self._generation.query_keys)))
+
     def item(self, key: int, row: int) -> CatalogItem | None:
         """Return what is known of an item: the catalogue's state since the generation,
-        else id, title, what filters may ask and whether it is shown as the generation
-        has them, which knows also of items that it lacks because they were deleted
-        before it; None: it is erased, or not known.
+        else id, title and whether it is shown as the generation has them, which knows
+        also of items that it lacks because they were deleted before it (what filters
+        may ask of its items: `whole_item`); None: it is erased, or not known.
 
         Args:
             key: of its id.
@@ -171,11 +179,10 @@ class Directory:
         if key in self._erased[True]:
             return None
         if row >= 0:
-            item, attributes = row - len(self._generation.query_keys), self._generation.attributes
+            item = row - len(self._generation.query_keys)
             return CatalogItem(
                 item_id=self._generation.item_ids[item],
                 title=self._generation.item_titles[item],
-                attributes={} if attributes is None else attributes.attributes_of(item),
                 available=bool(self._generation.item_shown[item]),
             )
         name = self._names[True].get(key)

@@ -6,7 +6,7 @@ they are published. Nodes of the generation have those of their texts in its vec
 already, so that a text is read only where it is new.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -15,6 +15,10 @@ from model.artifact.pretrained.block import extended
 from model.beside.joined import directions
 from model.fresh.directory import NodeText
 from stream.dtypes import Bools, Float32s, Int64s
+
+# Texts whose directions are kept: some 20 MB. Twice as many: twice that, and new
+# queries beyond so many are read again each time they move.
+_MOST_TEXTS = 1 << 15
 
 
 class PublishedVectors:
@@ -30,6 +34,8 @@ class PublishedVectors:
     def __init__(self, generation: Generation) -> None:
         self._block = generation.text_block()
         self._words = generation.word_block
+        self._texts = _Read(self._block.directions) if self._block is not None else None
+        self._titles = _Read(self._words.directions) if self._words is not None else None
         self._walk = generation.walk_block
         self._network_dim = generation.network_dim
         self._vectors = (
@@ -67,14 +73,14 @@ class PublishedVectors:
         is_new = np.array([text is not None for text in texts], dtype=np.bool_)
         new = [text for text in texts if text is not None]
         kept = self._vectors[is_item][rows[~is_new]]
-        if self._block is not None:
+        if self._block is not None and self._texts is not None:
             own = _own_directions(kept, self._network_dim, self._block.dim)
-            read = self._block.directions([text.text for text in new])
+            read = self._texts.of([text.text for text in new])
             scales = self._block.scales.of(is_item=is_item, is_known=is_known)
             vectors = extended(vectors, _placed(is_new, read, own), scales)
-        if self._words is not None:
+        if self._words is not None and self._titles is not None:
             own = _own_directions(kept, vectors.shape[1], self._words.dim - 1)
-            read = self._words.directions([text.title for text in new])
+            read = self._titles.of([text.title for text in new])
             extend = self._words.items if is_item else self._words.queries
             vectors = extend(vectors, _placed(is_new, read, own))
         if self._walk is None:
@@ -82,6 +88,31 @@ class PublishedVectors:
         if is_item:
             return self._walk.items(vectors, walks, is_known)
         return self._walk.queries(vectors, walks)
+
+
+class _Read:
+    """Directions of texts, each read once as long as there is room: a new query is
+    published as often as it moves.
+
+    Args:
+        read: returns ``float32 [num_texts, dim]``.
+    """
+
+    def __init__(self, read: Callable[[Sequence[str]], Float32s]) -> None:
+        self._read = read
+        self._known: dict[str, Float32s] = {}
+
+    def of(self, texts: Sequence[str]) -> Float32s:
+        """Return ``float32 [num_texts, dim]``."""
+        unknown = list(dict.fromkeys(text for text in texts if text not in self._known))
+        if not texts or len(unknown) > _MOST_TEXTS:
+            return self._read(texts)
+        if len(self._known) + len(unknown) > _MOST_TEXTS:
+            self._known.clear()
+            unknown = list(dict.fromkeys(texts))
+        if unknown:
+            self._known.update(zip(unknown, self._read(unknown), strict=True))
+        return np.stack([self._known[text] for text in texts])
 
 
 def _own_directions(vectors: Float32s, first: int, dim: int) -> Float32s:

@@ -48,14 +48,16 @@ class _Round:
     """What one round does beside moving vectors.
 
     Attributes:
-        named: slots whose click or session changed: published whether they moved or
-            not.
+        named: slots whose click, session or text changed: published whether they moved
+            or not.
+        texts: those of them whose text did.
         listed: items to publish because of their catalogue state, by key.
         gone: items that are gone, by key.
         gone_queries: keys of queries that are gone.
     """
 
     named: set[int] = field(default_factory=set)
+    texts: set[int] = field(default_factory=set)
     listed: set[int] = field(default_factory=set)
     gone: set[int] = field(default_factory=set)
     gone_queries: list[int] = field(default_factory=list)
@@ -124,7 +126,8 @@ class FreshState:
         """Take changes in and recompute what they move.
 
         What is named in them is always recomputed, whatever the limits: queries and
-        items of changed edges, members of changed sessions, items with a new text.
+        items of changed edges, members of changed sessions, items with a new text. The
+        queries are published, and of the items what moved.
 
         Args:
             changes: in the order of their writes; none: what was carried over alone.
@@ -139,7 +142,27 @@ class FreshState:
         self._take_erasures(change, round_)
         self._take_waiting(asked or {})
         self._graph.tell_hyperedges()
-        return self._result(round_)
+        return self._publish(*self._recomputed(), round_)
+
+    def apply_catalog(self, changes: Sequence[ShardChanges]) -> RoundResult:
+        """Take states of the catalogue in, and nothing else: what they list, hide or
+        rename is published, and their neighbours wait for the next round.
+
+        Args:
+            changes: of which the states are taken alone.
+        """
+        change, round_ = merged(changes), _Round()
+        self._directory.learn({}, {key: item.item_id for key, item in change.catalog.items()})
+        slots = self._move_texts(self._take_states(change, round_))
+        round_.named.update(slots.tolist())
+        round_.texts.update(slots.tolist())
+        self._graph.spread(slots)
+        vectors = self._graph.nodes.vectors(slots)
+        follows = np.zeros(len(slots), dtype=np.bool_)
+        result = self._publish(slots, vectors, follows, round_)
+        # Their hyperedges are told in the next round.
+        self._graph.nodes.columns.unrest[slots] = _ANY
+        return result
 
     def audit(self, count: int) -> float:
         """Compare some vectors with what a full pass gives them; return the worst
@@ -161,7 +184,7 @@ class FreshState:
         keys = np.array(list(change.catalog), dtype=np.uint64)
         rows = self._directory.rows(keys, is_item=True).tolist()
         for (key, state), row in zip(change.catalog.items(), rows, strict=True):
-            before = self._directory.item(key, row)
+            before = self._directory.whole_item(key, row)
             if not self._directory.note(key, row, state):
                 continue
             if not state.deleted:
@@ -180,6 +203,7 @@ class FreshState:
         queries = [change.edges.query, change.member[~change.is_item]]
         items = [change.edges.item, change.member[change.is_item]]
         moved = [self._move_texts(texts)]
+        round_.texts.update(moved[0].tolist())
         if self._origin is not None:
             moved += [self._wake(queries, is_item=False), self._wake(items, is_item=True)]
             members = self._members(change)
@@ -320,9 +344,11 @@ class FreshState:
             self._graph.spread(slots)
         waiting.end_round()
 
-    def _result(self, round_: _Round) -> RoundResult:
+    def _publish(
+        self, slots: Int64s, vectors: Float32s, follows: Bools, round_: _Round
+    ) -> RoundResult:
+        """Return what is published of what was recomputed; see `_recomputed`."""
         nodes, waiting = self._graph.nodes, self._graph.waiting
-        slots, vectors, follows = self._recomputed()
         told = self._told(slots, vectors, follows, round_)
         nodes.columns.unrest[slots] = 0.0
         nodes.columns.vector[slots[told]] = vectors[told]
@@ -353,11 +379,13 @@ class FreshState:
         which are queries that follow an item that moved: of nodes whose vectors may
         have moved, then of other such queries.
         """
-        columns, feedback = self._graph.nodes.columns, self._graph.feedback
-        slots = np.flatnonzero(columns.unrest[: self._graph.nodes.count] > _QUIET)
+        columns, count = self._graph.nodes.columns, self._graph.nodes.count
+        slots = np.flatnonzero(columns.unrest[:count] > _QUIET)
         vectors = self._graph.nodes.vectors(slots)
-        moved = norms(np.nan_to_num(vectors) - columns.vector[slots]) > _SAME
-        followers = feedback.followers(slots[moved])
+        movement = norms(vectors - columns.vector[slots])
+        moved = movement > _SAME  # not where it is not finite
+        self._graph.feedback.pull(slots[moved], movement[moved])
+        followers = np.flatnonzero(columns.pull[:count] > _SAME)
         others = np.setdiff1d(followers, slots)
         slots = np.concatenate([slots, others])
         vectors = np.concatenate([vectors, self._graph.nodes.vectors(others)])
@@ -366,8 +394,9 @@ class FreshState:
     def _told(self, slots: Int64s, vectors: Float32s, follows: Bools, round_: _Round) -> Bools:
         """Return ``bool [n]``: whose vector is published.
 
-        Of those that are named, moved or follow an item, the finite ones; not a new
-        query that no edge supports, which has the vector that a server makes of its
+        Of those that are named, moved or follow an item, the finite ones; not an item
+        that is named, did not move, and is otherwise as the generation has it; nor a
+        new query that no edge supports, which has the vector that a server makes of its
         text.
         """
         columns = self._graph.nodes.columns
@@ -375,11 +404,27 @@ class FreshState:
         self._note_poison(slots, ~is_finite)
         before = columns.vector[slots]
         named = np.isin(slots, np.array(sorted(round_.named), dtype=np.int64))
+        named &= ~self._is_settled(slots, round_)
         moved = norms(np.nan_to_num(vectors) - before) > _SAME
         is_unpublished = ~before.any(axis=1)
         is_bare = ~columns.is_item[slots] & (columns.weight[slots] == 0.0) & is_unpublished
         told: Bools = is_finite & (named | moved | follows) & ~is_bare
         return told
+
+    def _is_settled(self, slots: Int64s, round_: _Round) -> Bools:
+        """Return ``bool [n]``: items of which a click or a session changes nothing but
+        the network's vector, since the generation has both of them, and whose text is
+        what it was.
+        """
+        columns, origin = self._graph.nodes.columns, self._origin
+        is_settled = columns.is_item[slots] & (columns.row[slots] >= 0)
+        if origin is None:
+            return is_settled
+        known = np.flatnonzero(is_settled)
+        rows = columns.row[slots[known]]
+        is_settled[known] = (origin.weights(rows) > 0) & (origin.num_hyperedges(rows) > 0)
+        is_settled &= ~np.isin(slots, np.array(sorted(round_.texts), dtype=np.int64))
+        return is_settled
 
     def _queries(self, slots: Int64s) -> tuple[list[str], Float32s]:
         """Return texts and vectors of queries, without those that are erased."""
@@ -403,7 +448,9 @@ class FreshState:
         reach = (
             Reach(feedback.cosine, feedback.boldness(queries, clicked)) if feedback.cosine else None
         )
-        return fed_back(own, clicks, feedback.weight, reach)
+        fed = fed_back(own, clicks, feedback.weight, reach)
+        feedback.note_shifts(queries, clicked, fed.shifts)
+        return fed.vectors
 
     def _items(
         self, slots: Int64s, round_: _Round

@@ -1,10 +1,22 @@
-"""What was read of the feed and waits for its round."""
+"""What was read of the feed and waits for its round.
 
-from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+States of the catalogue do not wait behind clicks. Of each item the newest that a shard
+stored waits by itself, and whatever makes it gone is taken first: it cannot be
+overtaken by an older state, since none of the item's waits elsewhere.
+"""
 
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from stream.events.types import CatalogItem
 from stream.feed.changes import ShardChanges, WriterMark
+
+# Of the changes that a round takes in, those that states of the catalogue may be while
+# clicks wait: a catalogue that is loaded anew does not hold clicks up, nor they it.
+# Twice as many are all.
+_SHARE_OF_CATALOG = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,51 +38,210 @@ class Batch:
     is_end: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """What a round takes in.
+
+    Attributes:
+        catalog: states of the catalogue, a change for each shard.
+        writes: what else writes changed, in the order of each shard.
+        done: the last batch of which nothing waits any more; None: there is none that
+            is new.
+    """
+
+    catalog: Sequence[ShardChanges] = ()
+    writes: Sequence[ShardChanges] = ()
+    done: Batch | None = None
+
+    @property
+    def changes(self) -> list[ShardChanges]:
+        """All of it: items are listed before clicks name them."""
+        return [*self.catalog, *self.writes]
+
+
+class _Key(NamedTuple):
+    """An item, and the shard whose state of it waits."""
+
+    shard: int
+    item: int
+
+
+class _State(NamedTuple):
+    """A state of the catalogue that waits.
+
+    Attributes:
+        item: the state.
+        first: number of the first write of which it is the newest state by now.
+    """
+
+    item: CatalogItem
+    first: int
+
+
+class _Numbered(NamedTuple):
+    """A batch, and the number of its last write."""
+
+    batch: Batch
+    last: int
+
+
+@dataclass
+class _Catalog:
+    """States that wait, in the order of their first writes.
+
+    Attributes:
+        states: all of them.
+        gone: those that make an item gone.
+        new: those of items that no shard had named before.
+    """
+
+    states: dict[_Key, _State] = field(default_factory=dict)
+    gone: dict[_Key, None] = field(default_factory=dict)
+    new: dict[_Key, None] = field(default_factory=dict)
+
+    @property
+    def first(self) -> int | None:
+        """Number of the first write that not all was taken of; None: nothing waits."""
+        return next((state.first for state in self.states.values()), None)
+
+    def put(self, key: _Key, item: CatalogItem, number: int, *, is_new: bool) -> None:
+        """Let a state wait in place of an older one."""
+        before = self.states.get(key)
+        self.states[key] = _State(item, number if before is None else before.first)
+        is_new |= key in self.new
+        self.gone.pop(key, None)
+        self.new.pop(key, None)
+        if item.deleted or not item.available:
+            self.gone[key] = None
+        elif is_new:
+            self.new[key] = None
+
+    def take(self, keys: Iterable[_Key]) -> list[ShardChanges]:
+        """Take states out, a change for each shard."""
+        by_shard: dict[int, dict[int, CatalogItem]] = {}
+        for key in keys:
+            by_shard.setdefault(key.shard, {})[key.item] = self.states.pop(key).item
+            self.gone.pop(key, None)
+            self.new.pop(key, None)
+        return [
+            ShardChanges(shard=shard, sequence=0, catalog=states)
+            for shard, states in sorted(by_shard.items())
+        ]
+
+
 class Backlog:
-    """Batches in the order in which they were read."""
+    """Batches in the order in which they were read, and the states of the catalogue in
+    them, which are taken before.
+
+    Of an item whose erasure waits, states do wait for it.
+    """
 
     def __init__(self) -> None:
-        self._batches: deque[Batch] = deque()
+        self._batches: deque[_Numbered] = deque()
+        self._catalog = _Catalog()
+        self._erasing: Counter[_Key] = Counter()
+        self._reached: deque[_Numbered] = deque()
+        self._num_added = 0
         self._size = 0
 
     @property
     def size(self) -> int:
         """How many changes wait."""
-        return self._size
+        return self._size + len(self._catalog.states)
+
+    @property
+    def num_urgent(self) -> int:
+        """How many states wait that list an item that is new, or take one out."""
+        return len(self._catalog.gone) + len(self._catalog.new)
 
     def __bool__(self) -> bool:
-        return bool(self._batches)
+        return bool(self._batches or self._reached)
 
     def add(self, batch: Batch) -> None:
         """Let a batch wait; one without a change says only how far the last one goes by
         now.
         """
-        if self._batches and not batch.changes:
-            batch = replace(batch, changes=self._batches.pop().changes)
-        else:
-            self._size += sum(map(size_of, batch.changes))
-        self._batches.append(batch)
+        if batch.changes:
+            writes = [self._add_write(each) for each in batch.changes]
+            self._size += sum(map(size_of, writes))
+            self._batches.append(_Numbered(replace(batch, changes=writes), self._num_added))
+            return
+        waiting = self._batches or self._reached
+        changes = waiting.pop().batch.changes if waiting else ()
+        waiting.append(_Numbered(replace(batch, changes=changes), self._num_added))
 
-    def take(self, limit: int) -> tuple[list[ShardChanges], Batch | None]:
-        """Take out writes of about `limit` changes, at least one write where any waits.
-
-        Returns:
-            The writes, and the last batch of which nothing waits any more, or None.
+    def take_urgent(self, limit: int) -> Taken:
+        """Take out the states that take an item out, all of them, and up to `limit`
+        that list one that is new, whatever waits before them.
         """
+        return Taken(catalog=self._catalog.take([*self._catalog.gone, *self._new(limit)]))
+
+    def take(self, limit: int) -> Taken:
+        """Take out about `limit` changes, at least one write where any waits: states of
+        the catalogue first, those that are urgent before the others.
+        """
+        room = round(limit * _SHARE_OF_CATALOG) if self._batches else limit
+        keys = dict.fromkeys([*self._catalog.gone, *self._new(room)])
+        for key in self._catalog.states:
+            if len(keys) >= room:
+                break
+            keys.setdefault(key)
+        catalog = self._catalog.take(keys)
+        writes = self._take_writes(max(limit - len(keys), 1))
+        return Taken(catalog=catalog, writes=writes, done=self._done())
+
+    def _new(self, limit: int) -> list[_Key]:
+        return [key for key, _ in zip(self._catalog.new, range(limit), strict=False)]
+
+    def _add_write(self, write: ShardChanges) -> ShardChanges:
+        """Return a write without those of its states that need not wait for it."""
+        self._num_added += 1
+        kept: dict[int, CatalogItem] = {}
+        self._erasing.update(_Key(write.shard, item) for item in write.gone_items.tolist())
+        for item, state in write.catalog.items():
+            key = _Key(write.shard, item)
+            if key in self._erasing:
+                # Until it is taken, newer ones do not overtake it, either.
+                kept[item] = state
+                self._erasing[key] += 1
+            else:
+                is_new = item in write.item_names
+                self._catalog.put(key, state, self._num_added, is_new=is_new)
+        return replace(write, catalog=kept) if write.catalog else write
+
+    def _take_writes(self, limit: int) -> list[ShardChanges]:
         taken: list[ShardChanges] = []
-        size, done = 0, None
+        size = 0
         while self._batches and (not taken or size < limit):
-            batch = self._batches.popleft()
+            numbered = self._batches.popleft()
+            batch = numbered.batch
             for number, each in enumerate(batch.changes):
                 if taken and size + size_of(each) > limit:
-                    self._batches.appendleft(replace(batch, changes=batch.changes[number:]))
-                    self._size -= size
-                    return taken, done
+                    rest = replace(batch, changes=batch.changes[number:])
+                    self._batches.appendleft(_Numbered(rest, numbered.last))
+                    self._forget(taken, size)
+                    return taken
                 taken.append(each)
                 size += size_of(each)
-            done = batch
+            self._reached.append(_Numbered(replace(batch, changes=()), numbered.last))
+        self._forget(taken, size)
+        return taken
+
+    def _forget(self, taken: Sequence[ShardChanges], size: int) -> None:
         self._size -= size
-        return taken, done
+        for each in taken:
+            for item in (*each.gone_items.tolist(), *each.catalog):
+                key = _Key(each.shard, item)
+                self._erasing[key] -= 1
+                if not self._erasing[key]:
+                    del self._erasing[key]
+
+    def _done(self) -> Batch | None:
+        """Return the last batch whose writes were taken, and all states of which."""
+        done, first = None, self._catalog.first
+        while self._reached and (first is None or self._reached[0].last < first):
+            done = self._reached.popleft().batch
+        return done
 
 
 def size_of(changes: ShardChanges) -> int:

@@ -12,7 +12,8 @@ from model.artifact.overlay.pointer import Newest
 from model.artifact.overlay.publisher import OverlayPublisher
 from model.artifact.overlay.segment import Claim, OverlayRows, no_rows
 from model.errors import SegmentRefused
-from model.refresher.backlog import Backlog, Batch, is_urgent
+from model.fresh.result import RoundResult
+from model.refresher.backlog import Backlog, Batch, Taken, is_urgent
 from model.refresher.claims import (
     carried,
     covers,
@@ -27,6 +28,21 @@ from model.refresher.rows import checked_rows
 from stream.feed.changes import ShardChanges, WriterMark
 
 logger = logging.getLogger(__name__)
+
+# Rounds' worth of changes that may wait, in memory: some 20 MB with the usual bound of
+# one. What is behind them in the feed is not seen, deletions included, so few would
+# be too few; twice as many take twice the memory.
+_MOST_ROUNDS_WAITING = 50
+# Changes that a round takes in within some hundredths of a second: with as few, what is
+# urgent brings a round at once. Twice as many: a tenth of a core more where something
+# is urgent all the time.
+_FEW_CHANGES = 500
+# Seconds of a round for which what is urgent may wait: a fifth of the time in which a
+# deletion should be seen. Twice as many: it is seen so much later in a busy shop.
+_SHORT_ROUND_SECONDS = 0.3
+# Share of `RefreshSettings.fresh_every_seconds` after which what is urgent brings the
+# next round before its time. Half as much: up to twice the rounds.
+_EARLY_SHARE = 0.5
 
 # Rounds that are kept apart while they cannot be published: then their rows are merged,
 # and of their times the oldest and the newest stay. Twice as many: twice the memory.
@@ -102,10 +118,12 @@ class Round:
     Attributes:
         carried: nodes that wait for a later one.
         withheld: the largest movement that waits or is not followed, in radians.
+        seconds: how long it took, without publishing.
     """
 
     carried: int = 0
     withheld: float = 0.0
+    seconds: float = 0.0
 
 
 class Names:
@@ -246,7 +264,8 @@ class Lane:
             OSError: the same.
         """
         progress = self._progress
-        if self._backlog.size >= self._parts.settings.max_round_changes:
+        most = _MOST_ROUNDS_WAITING * self._parts.settings.max_round_changes
+        if self._backlog.size >= most:
             return False
         read = self._feed.read(progress.marks)
         skipped = dict(progress.skipped)
@@ -279,31 +298,48 @@ class Lane:
         )
         return is_urgent(read.changes)
 
+    @property
+    def goes_ahead(self) -> bool:
+        """Whether something that is urgent is to be taken in alone: what waits with it
+        would hold it up, or has its turn soon enough.
+        """
+        if not self._backlog.num_urgent or self._published is None:
+            return False
+        if self._backlog.size <= _FEW_CHANGES:
+            return False
+        early = self._next_round - _EARLY_SHARE * self._parts.settings.fresh_every_seconds
+        is_early = self._parts.monotonic() < early
+        return is_early or self._last.seconds > _SHORT_ROUND_SECONDS
+
+    def go_ahead(self) -> None:
+        """List the items that are new, and take out those that are gone, whatever
+        waits before them.
+
+        What is claimed stays as it is: it is about all that waits.
+        """
+        settings = self._parts.settings
+        taken = self._backlog.take_urgent(settings.max_round_changes)
+        began = self._parts.monotonic()
+        self._keep(self._vectors.apply_catalog(taken.catalog), taken, began)
+
     def round(self, asked: Mapping[str, float]) -> None:
         """Take in what waits, as much as one round may, and recompute what it moves."""
-        settings, metrics = self._parts.settings, self._parts.metrics
-        taken, done = self._backlog.take(settings.max_round_changes)
+        settings = self._parts.settings
+        taken = self._backlog.take(settings.max_round_changes)
         began = self._parts.monotonic()
         self._next_renewal = began + settings.fresh_every_seconds
-        if taken or self._last.carried:
+        if taken.changes or self._last.carried:
             self._next_round = began if self._backlog.size else self._next_renewal
-            result = self._vectors.apply(taken, asked)
-            rows, unfit = checked_rows(result)
-            now = self._parts.monotonic()
-            self._last = Round(carried=result.carried, withheld=result.withheld)
-            self._pending = self._pending.with_round(rows, taken, now)
-            if unfit:
-                logger.error("vectors_unfit generation=%s names=%s", self.generation_id, unfit)
-            metrics.poisoned(result.poisoned + len(unfit))
-            metrics.round_done(
-                seconds=now - began,
-                recomputed=result.recomputed,
+            result = self._vectors.apply(taken.changes, asked)
+            self._last = Round(
                 carried=result.carried,
                 withheld=result.withheld,
+                seconds=self._parts.monotonic() - began,
             )
-            self._count_embedded(taken)
-        if done is not None:
-            self._reach(done)
+            self._keep(result, taken, began)
+            self._count_embedded(taken.writes)
+        if taken.done is not None:
+            self._reach(taken.done)
 
     def publish(self, reason: str) -> bool:
         """Publish what was recomputed, and how fresh the overlay is by now.
@@ -342,6 +378,21 @@ class Lane:
     def audit(self) -> float:
         """Return the worst cosine of some vectors to what a full pass would give."""
         return self._vectors.audit(self._parts.settings.audit_nodes)
+
+    def _keep(self, result: RoundResult, taken: Taken, began: float) -> None:
+        """Keep what was recomputed until it is published."""
+        metrics, now = self._parts.metrics, self._parts.monotonic()
+        rows, unfit = checked_rows(result)
+        self._pending = self._pending.with_round(rows, taken.writes, now)
+        if unfit:
+            logger.error("vectors_unfit generation=%s names=%s", self.generation_id, unfit)
+        metrics.poisoned(result.poisoned + len(unfit))
+        metrics.round_done(
+            seconds=now - began,
+            recomputed=result.recomputed,
+            carried=result.carried,
+            withheld=result.withheld,
+        )
 
     def _reach(self, batch: Batch) -> None:
         """All that a look at the feed brought is taken in."""

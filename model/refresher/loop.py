@@ -163,9 +163,13 @@ class Refresher:
         if lane.progress.is_rewound:
             self._lose(lane)
             return Trouble(Behind.REPLAY, "a shard went back to a checkpoint"), False
-        if not (is_urgent or at_once or lane.is_due(self._parts.monotonic())):
-            return trouble, False
         try:
+            is_published = False
+            if lane.goes_ahead:
+                lane.go_ahead()
+                is_urgent, is_published = False, self._publish(lane, trouble)
+            if not (is_urgent or at_once or lane.is_due(self._parts.monotonic())):
+                return trouble, is_published
             lane.round(self._parts.asked())
             return trouble, self._publish(lane, trouble)
         except Exception as error:  # a lane is made again from its generation and the feed

@@ -40,6 +40,9 @@ class Vectors(Protocol):
     ) -> RoundResult:
         """Return what `model.fresh.state.FreshState.apply` does."""
 
+    def apply_catalog(self, changes: Sequence[ShardChanges]) -> RoundResult:
+        """Return what `model.fresh.state.FreshState.apply_catalog` does."""
+
     def audit(self, count: int) -> float:
         """Return what `model.fresh.state.FreshState.audit` does."""
 

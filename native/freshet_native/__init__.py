@@ -1,5 +1,5 @@
 """Plain records to columns, texts to keys by the thousand, the nearest of vectors, and
-hits to bytes: in C what Freshet does in Python, with the same results.
+sums of them, and hits to bytes: in C what Freshet does in Python, with the same results.
 """
 
 from freshet_native._answers import hits_of
@@ -14,11 +14,12 @@ from freshet_native._records import (
     text_checks,
     united,
 )
-from freshet_native._vectors import codes_of, nearest, nearest_in_cells
+from freshet_native._vectors import add_products, codes_of, nearest, nearest_in_cells
 
 __all__ = [
     "TextColumn",
     "TextTable",
+    "add_products",
     "codes_of",
     "cut",
     "hits_of",

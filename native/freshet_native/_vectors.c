@@ -1,5 +1,6 @@
-/* The nearest of vectors, for Python. */
+/* The nearest of vectors, and sums of them, for Python. */
 #include "source/scan.h"
+#include "source/sums.h"
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -214,6 +215,45 @@ static PyObject *codes_of(PyObject *Py_UNUSED(module), PyObject *args) {
     return result;
 }
 
+/* Sees an array of rows of floats as a table. Returns their length; 0: it is none. */
+static size_t table_of(const Py_buffer *array, Table *table) {
+    if (array->ndim != 2 || array->itemsize != (Py_ssize_t)sizeof(float) ||
+        array->strides[1] != (Py_ssize_t)sizeof(float))
+        return 0;
+    *table = (Table){array->buf, array->strides[0], array->shape[0]};
+    return (size_t)array->shape[1];
+}
+
+static PyObject *add_products(PyObject *Py_UNUSED(module), PyObject *args) {
+    PyObject *to, *from;
+    Py_buffer target = {0}, source = {0}, index, weight, place;
+    if (!PyArg_ParseTuple(args, "Oy*y*Oy*:add_products", &to, &index, &weight, &from, &place))
+        return NULL;
+    PyObject *result = NULL;
+    if (PyObject_GetBuffer(to, &target, PyBUF_STRIDES | PyBUF_WRITABLE) == 0 &&
+        PyObject_GetBuffer(from, &source, PyBUF_STRIDES) == 0) {
+        Table sums, rows;
+        size_t dim = table_of(&target, &sums);
+        Py_ssize_t count = index.len / 8;
+        if (dim == 0 || table_of(&source, &rows) != dim || index.len % 8 ||
+            place.len != index.len || weight.len != count * (Py_ssize_t)sizeof(float) ||
+            !are_rows(index.buf, count, &sums) || !are_rows(place.buf, count, &rows)) {
+            PyErr_SetString(PyExc_ValueError, "rows must be float32 of one length, and indexes int64 "
+                                              "of rows that there are, as many as weights");
+        } else {
+            Py_BEGIN_ALLOW_THREADS
+            add_weighted(&sums, index.buf, weight.buf, &rows, place.buf, count, dim);
+            Py_END_ALLOW_THREADS
+            result = Py_NewRef(Py_None);
+        }
+    }
+    Py_buffer *given[] = {&target, &source, &index, &weight, &place};
+    for (size_t number = 0; number < sizeof given / sizeof *given; number++)
+        if (given[number]->obj != NULL)
+            PyBuffer_Release(given[number]);
+    return result;
+}
+
 static PyMethodDef functions[] = {
     {"nearest", nearest, METH_VARARGS,
      "nearest(vectors, codes, ids, firsts, lasts, hidden, vector, k, rounding): ids and cosines of "
@@ -221,6 +261,9 @@ static PyMethodDef functions[] = {
     {"nearest_in_cells", nearest_in_cells, METH_VARARGS,
      "nearest_in_cells(centres, centre_codes, starts, vectors, codes, ids, hidden, vector, cells, "
      "k, rounding): the same of the runs of the nearest cells."},
+    {"add_products", add_products, METH_VARARGS,
+     "add_products(target, index, weight, source, place): adds weight[n] * source[place[n]] to "
+     "target[index[n]]."},
     {"codes_of", codes_of, METH_VARARGS, "codes_of(vectors, dim): what nearest reads first."},
     {NULL, NULL, 0, NULL},
 };

@@ -1,7 +1,7 @@
 """A change feed in memory, and vectors that need no network."""
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,6 +112,7 @@ class NamedVectors:
         poison: names whose vector is not finite.
         is_partial: whether clicks are not followed.
         error: what the next round raises; None: nothing.
+        on_round: called in each round: it may take time.
     """
 
     dim: int
@@ -122,6 +123,7 @@ class NamedVectors:
     poison: frozenset[str] = frozenset()
     is_partial: bool = False
     error: Exception | None = None
+    on_round: Callable[[], object] = lambda: None
 
     def apply(
         self, changes: Sequence[ShardChanges], asked: Mapping[str, float] | None = None
@@ -132,6 +134,7 @@ class NamedVectors:
             error, self.error = self.error, None
             raise error
         self.rounds.append(changes)
+        self.on_round()
         catalog = {key: item for each in changes for key, item in each.catalog.items()}
         listed = [item for item in catalog.values() if not item.deleted]
         gone = [item for item in catalog.values() if item.deleted]
@@ -154,6 +157,13 @@ class NamedVectors:
             withheld=self.withheld,
             poisoned=0,
         )
+
+    def apply_catalog(self, changes: Sequence[ShardChanges]) -> RoundResult:
+        """Return what `model.fresh.state.FreshState.apply_catalog` does."""
+        carried, self.carried = self.carried, []
+        result = self.apply(changes)
+        self.carried = carried
+        return result
 
     def audit(self, count: int) -> float:
         """Return what `model.fresh.state.FreshState.audit` does."""

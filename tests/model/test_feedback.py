@@ -23,8 +23,8 @@ def test_a_query_goes_towards_what_was_clicked_for_it() -> None:
     """The further, the more sessions clicked it; others stay to the last bit."""
     queries = rows(3)
 
-    once = fed_back(queries, clicks((1, 1)), 0.4)
-    often = fed_back(queries, clicks((1, 20)), 0.4)
+    once = fed_back(queries, clicks((1, 1)), 0.4).vectors
+    often = fed_back(queries, clicks((1, 20)), 0.4).vectors
 
     item = clicks((1, 1)).items[0]
     assert queries[1] @ item < once[1] @ item < often[1] @ item < 1.0
@@ -40,7 +40,7 @@ def test_it_is_the_formula() -> None:
     )
     wanted = queries[1] + 0.4 * np.log1p(4) * mean
 
-    assert fed_back(queries, given, 0.4)[1] == pytest.approx(
+    assert fed_back(queries, given, 0.4).vectors[1] == pytest.approx(
         wanted / np.linalg.norm(wanted), abs=1e-6
     )
 
@@ -50,8 +50,8 @@ def test_no_click_moves_nothing(weight: float) -> None:
     """Nor does a click that is worth nothing."""
     queries, nothing = rows(2), NewClicks(*(np.zeros(0, np.int64),) * 2, rows(0))
 
-    assert np.array_equal(fed_back(queries, nothing, weight), queries)
-    assert fed_back(queries, clicks((0, 3)), 0.0) == pytest.approx(queries, abs=1e-6)
+    assert np.array_equal(fed_back(queries, nothing, weight).vectors, queries)
+    assert fed_back(queries, clicks((0, 3)), 0.0).vectors == pytest.approx(queries, abs=1e-6)
 
 
 def test_a_query_opposite_to_its_items_stays() -> None:
@@ -59,8 +59,8 @@ def test_a_query_opposite_to_its_items_stays() -> None:
     query = rows(1)
     opposite = NewClicks(np.array([0]), np.array([1]), -query)
 
-    assert np.array_equal(fed_back(query, opposite, 1 / float(np.log1p(1))), query)
-    assert np.isnan(fed_back(np.full_like(query, np.nan), opposite, 0.4)).all()
+    assert np.array_equal(fed_back(query, opposite, 1 / float(np.log1p(1))).vectors, query)
+    assert np.isnan(fed_back(np.full_like(query, np.nan), opposite, 0.4).vectors).all()
 
 
 @pytest.mark.parametrize("cosine", [0.2, 0.5, 0.9])
@@ -71,8 +71,8 @@ def test_a_query_comes_as_near_as_it_is_asked_to(cosine: float) -> None:
     given = NewClicks(np.arange(3), np.ones(3, dtype=np.int64), unit_rows(items))
     asked = Reach(cosine, np.array([5.0, 5.0, 0.0]))
 
-    moved = fed_back(queries, given, 0.0, asked)
-    often = fed_back(queries, NewClicks(*given[:2], given.items), 9.0, asked)
+    moved = fed_back(queries, given, 0.0, asked).vectors
+    often = fed_back(queries, NewClicks(*given[:2], given.items), 9.0, asked).vectors
 
     assert moved[0] @ given.items[0] == pytest.approx(cosine, abs=1e-5)
     assert np.array_equal(moved[2], queries[2])
@@ -88,7 +88,7 @@ def test_a_query_goes_no_further_than_it_may() -> None:
     )
     mean /= np.linalg.norm(mean)
 
-    moved = fed_back(queries, given, 0.0, Reach(0.999, np.array([0.25])))
+    moved = fed_back(queries, given, 0.0, Reach(0.999, np.array([0.25]))).vectors
 
     wanted = queries[0] + 0.25 * mean
     assert moved[0] == pytest.approx(wanted / np.linalg.norm(wanted), abs=1e-6)

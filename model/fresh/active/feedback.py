@@ -6,7 +6,8 @@ import numpy as np
 
 from model.fresh.active.links import Links
 from model.fresh.active.nodes import Nodes
-from stream.dtypes import Float64s, Int64s
+from model.fresh.active.sums import add_numbers
+from stream.dtypes import Float32s, Float64s, Int64s
 
 
 class ClickedItems(NamedTuple):
@@ -83,12 +84,32 @@ class Feedback:
         bold: Float64s = np.where(for_new, np.minimum(share, 1.0), 0.0)
         return bold
 
-    def followers(self, slots: Int64s) -> Int64s:
-        """Return the queries that were clicked for with those of some nodes that are
-        items, ``int64 [n]`` distinct slots.
+    def pull(self, slots: Int64s, movement: Float32s) -> None:
+        """Note what some nodes that moved mean for the queries that were clicked for
+        with those of them that are items.
+
+        Args:
+            slots: ``int64 [n]``.
+            movement: ``float32 [n]``, by how much, in radians.
         """
         columns = self._nodes.columns
-        items = slots[columns.is_item[slots]] if self._moves else slots[:0]
-        found = self._links.of(items)
-        queries: Int64s = np.unique(found.other[self._links.new_sessions(found.link) > 0])
-        return queries
+        items = np.flatnonzero(columns.is_item[slots] & self._moves)
+        found = self._links.of(slots[items])
+        sessions = self._links.new_sessions(found.link)
+        new = np.flatnonzero(sessions)
+        query = found.other[new]
+        by = movement[items[found.place[new]]] * np.log1p(sessions[new]) * columns.gain[query]
+        add_numbers(columns.pull, query, by)
+
+    def note_shifts(self, slots: Int64s, clicked: ClickedItems, shifts: Float64s) -> None:
+        """Note that queries are published, and how far they follow their items.
+
+        Args:
+            slots: ``int64 [n]``.
+            clicked: as `clicked` returns it of them.
+            shifts: of `model.feedback.FedBack`, ``float64 [n]``.
+        """
+        columns = self._nodes.columns
+        whole = np.bincount(clicked.place, np.log1p(clicked.sessions), minlength=len(slots))
+        gain = np.divide(shifts, whole, out=np.zeros(len(slots)), where=whole > 0.0)
+        columns.gain[slots], columns.pull[slots] = gain, 0.0

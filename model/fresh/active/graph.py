@@ -13,7 +13,7 @@ from model.fresh.active.hyperedges import Hyperedges, SessionMembers
 from model.fresh.active.links import Links, pair_codes
 from model.fresh.active.nodes import ActiveRows, Nodes
 from model.fresh.active.origin import Clicks, Origin
-from model.fresh.active.sums import add_numbers, add_products, norms
+from model.fresh.active.sums import add_numbers, add_products, norms, summed_products
 from model.fresh.active.waiting import Sender, Waiting
 from model.fresh.limits import RoundLimits
 from model.fresh.network import FrozenNetwork
@@ -169,14 +169,15 @@ class ActiveGraph:
             change[told] += size
             found = self.links.of(told)
             weight = self.links.weights(found.link)
-            add_products(columns.heard[:, layer], found.other, weight, moved, found.place)
-            degree = columns.weight[found.other]
-            movement = np.zeros(len(weight))
-            np.divide(weight * size[found.place], np.sqrt(degree), out=movement, where=degree > 0)
-            add_numbers(columns.unrest, found.other, movement * columns.sensitivity[found.other])
+            others, heard = summed_products(found.other, weight, moved, found.place, count)
+            columns.heard[others, layer] += heard
+            degree = columns.weight[others]
+            movement = np.zeros(len(others))
+            np.divide(norms(heard), np.sqrt(degree), out=movement, where=degree > 0)
+            columns.unrest[others] += (movement * columns.sensitivity[others]).astype(np.float32)
             if layer + 1 < self._num_layers:
                 columns.heard[told, layer + 1] += columns.returns[told, None] * moved
-            slots = np.union1d(slots, found.other)
+            slots = np.union1d(slots, others)
         if self.waiting is not None:
             known = np.flatnonzero((change > 0) & (columns.row[:count] >= 0))
             self.waiting.offer(Sender(columns.row[known], change[known]))

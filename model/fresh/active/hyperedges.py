@@ -9,9 +9,15 @@ import numpy as np
 
 from model.fresh.active.nodes import ActiveRows, Nodes
 from model.fresh.active.origin import Origin
-from model.fresh.active.runs import MultiMap
-from model.fresh.active.sums import add_numbers, add_products, norms, sums_of_runs
-from stream.dtypes import Bools, Float32s, Int64s
+from model.fresh.active.runs import GrowingColumn, MultiMap, spans
+from model.fresh.active.sums import (
+    add_numbers,
+    add_products,
+    norms,
+    summed_products,
+    sums_of_runs,
+)
+from stream.dtypes import Bools, Float32s, Float64s, Int64s
 from stream.graph.keysets import run_starts
 
 # Hyperedges of a node that learn what has changed of it: its newest, half as many as a
@@ -94,12 +100,11 @@ class Hyperedges:
         with np.errstate(invalid="ignore", over="ignore"):
             size = norms(moved)
             tells = np.isfinite(size) & (size > _LEAST_CHANGE * norms(carried))
-        slots, moved, size = slots[tells], moved[tells], size[tells]
+        slots, moved = slots[tells], moved[tells]
         columns.carried[slots] = carried[tells]
         columns.drift[slots] += moved
-        told, place, share = self._changed.neighbours(slots)
-        self._hear(told, place, share, moved, size)
-        self._hear(*self._members_of(slots), moved, size)
+        self._hear(self._changed.of(slots), moved)
+        self._hear(self._known_sets(slots), moved)
 
     def catch_up(self, slots: Int64s) -> None:
         """Tell nodes of the generation that have just become active what has changed of
@@ -124,32 +129,55 @@ class Hyperedges:
         the place of the node among `slots`, and the share of one in the mean; ``[n]``
         each.
         """
+        return self._known_sets(slots).neighbours()
+
+    def _known_sets(self, slots: Int64s) -> "_Touched":
+        """Return the generation's hyperedges of some nodes, with the active members."""
         origin, rows = self._origin, self._nodes.columns.row[slots]
         known = np.flatnonzero(rows >= 0)
         if origin is None or not len(known):
-            nobody = np.zeros(0, dtype=np.int64)
-            return nobody, nobody, np.zeros(0, dtype=np.float32)
+            return _Touched.nothing()
         place, hyperedge = origin.hyperedges(rows[known], _HYPEREDGES)
-        of_hyperedge, member = origin.members(hyperedge)
-        share = 1.0 / np.bincount(of_hyperedge, minlength=len(hyperedge))[of_hyperedge]
+        numbers, which = np.unique(hyperedge, return_inverse=True)
+        of_number, member = origin.members(numbers)
+        sizes = np.bincount(of_number, minlength=len(numbers))
         active = self._active.slots(member)
         kept = np.flatnonzero(active >= 0)
-        return active[kept], known[place[of_hyperedge[kept]]], share[kept].astype(np.float32)
+        return _Touched(
+            place=known[place],
+            which=which,
+            share=1.0 / np.maximum(sizes, 1),
+            of_set=of_number[kept],
+            member=active[kept],
+        )
 
-    def _hear(
-        self, told: Int64s, place: Int64s, share: Float32s, moved: Float32s, size: Float32s
-    ) -> None:
-        """Add what nodes are told to their sums, and to what their vectors may have
-        moved.
+    def _hear(self, touched: "_Touched", moved: Float32s) -> None:
+        """Add what the members of hyperedges are told to their sums, and to what their
+        vectors may have moved.
+
+        What several members of a hyperedge say is summed first: its others hear it
+        once.
+
+        Args:
+            touched: the hyperedges.
+            moved: ``float32 [num_told, dim]``, what each node that tells says.
         """
-        columns = self._nodes.columns
-        add_products(columns.hypergraph, told, share, moved, place)
+        columns, num_sets = self._nodes.columns, len(touched.share)
+        if not num_sets:
+            return
+        said = np.zeros((num_sets, moved.shape[1]), dtype=np.float32)
+        ones = np.ones(len(touched.which), dtype=np.float32)
+        add_products(said, touched.which, ones, moved, touched.place)
+        share = touched.share[touched.of_set]
+        told, heard = summed_products(
+            touched.member, share, said, touched.of_set, self._nodes.count
+        )
+        columns.hypergraph[told] += heard
         # The channel counts for no more than all of a vector, which is about as long as
         # the node's own.
         length = norms(columns.own[told]) * np.maximum(columns.hyperedges[told], 1.0)
-        movement = np.zeros(len(told))
-        np.divide(np.abs(share) * size[place], length, out=movement, where=length > 0)
-        add_numbers(columns.unrest, told, movement)
+        angle = np.divide(norms(heard), length, out=np.zeros(len(told)), where=length > 0)
+        columns.unrest[told] += angle.astype(np.float32)
 
     def _add(self, members: SessionMembers, mask: Bools, sign: float) -> None:
         columns = self._nodes.columns
@@ -175,6 +203,42 @@ class Hyperedges:
         self._changed.add(_Sets(starts[whole], sizes[whole], slot), 1 if sign > 0 else -1)
 
 
+class _Touched(NamedTuple):
+    """Hyperedges of some nodes, each once, and who is in them.
+
+    Attributes:
+        place: ``int64 [num_incidences]``, which of the asked nodes.
+        which: ``int64 [num_incidences]``, which of the hyperedges it is in.
+        share: ``float64 [num_sets]``, the share of one member in the mean, as often as
+            the hyperedge is there.
+        of_set: ``int64 [num_members]``, which hyperedge each member is of.
+        member: ``int64 [num_members]``, its slot.
+    """
+
+    place: Int64s
+    which: Int64s
+    share: Float64s
+    of_set: Int64s
+    member: Int64s
+
+    @classmethod
+    def nothing(cls) -> "_Touched":
+        """Return no hyperedges."""
+        none = np.zeros(0, dtype=np.int64)
+        return cls(none, none, np.zeros(0), none, none)
+
+    def neighbours(self) -> tuple[Int64s, Int64s, Float32s]:
+        """Return who is in a hyperedge with the asked nodes, once a hyperedge: slot,
+        the place of the node, and the share of one in the mean; ``[n]`` each.
+        """
+        counts = np.bincount(self.of_set, minlength=len(self.share))
+        firsts = np.cumsum(counts) - counts
+        count = counts[self.which]
+        share = np.repeat(self.share[self.which], count).astype(np.float32)
+        members = self.member[spans(firsts[self.which], count)]
+        return members, np.repeat(self.place, count), share
+
+
 class _ChangedSets:
     """What sessions added to the generation's hyperedges, and took from them: each set
     of members once, with how often it was added less how often it was taken.
@@ -182,36 +246,54 @@ class _ChangedSets:
 
     def __init__(self) -> None:
         self._number: dict[bytes, int] = {}
-        self._count: list[int] = []
-        self._members: list[Int64s] = []
+        self._count = GrowingColumn(np.int64)
+        self._first = GrowingColumn(np.int64)
+        self._size = GrowingColumn(np.int64)
+        self._members = GrowingColumn(np.int64)
         self._of_slot = MultiMap()
 
     def add(self, sets: _Sets, sign: int) -> None:
         """Add sets of members (1), or take them (-1)."""
-        fresh: list[int] = []
-        for start, size in zip(sets.starts.tolist(), sets.sizes.tolist(), strict=True):
-            members = np.sort(sets.slot[start : start + size])
-            number = self._number.setdefault(members.tobytes(), len(self._count))
-            if number == len(self._count):
-                self._count.append(0)
-                self._members.append(members)
-                fresh.append(number)
-            self._count[number] += sign
-        if fresh:
-            sizes = np.array([len(self._members[number]) for number in fresh])
-            slots = np.concatenate([self._members[number] for number in fresh])
-            self._of_slot.add(slots, np.repeat(np.array(fresh, dtype=np.int64), sizes))
+        if not len(sets.starts):
+            return
+        of_set = np.repeat(np.arange(len(sets.sizes)), sets.sizes)
+        slots = sets.slot[spans(sets.starts, sets.sizes)]
+        slots = slots[np.lexsort((slots, of_set))]
+        packed, ends = slots.tobytes(), (np.cumsum(sets.sizes) * slots.itemsize).tolist()
+        known, first = len(self._count.values), 0
+        numbers = np.empty(len(ends), dtype=np.int64)
+        for place, end in enumerate(ends):
+            members = packed[first:end]
+            numbers[place] = self._number.setdefault(members, len(self._number))
+            first = end
+        new, firsts = np.unique(numbers, return_index=True)
+        firsts = firsts[new >= known]
+        self._count.extend(np.zeros(len(firsts), dtype=np.int64))
+        np.add.at(self._count.values, numbers, sign)
+        if len(firsts):
+            starts, sizes = (np.cumsum(sets.sizes) - sets.sizes)[firsts], sets.sizes[firsts]
+            fresh = slots[spans(starts, sizes)]
+            self._first.extend(len(self._members.values) + np.cumsum(sizes) - sizes)
+            self._size.extend(sizes)
+            self._members.extend(fresh)
+            self._of_slot.add(fresh, np.repeat(np.arange(known, known + len(firsts)), sizes))
+
+    def of(self, slots: Int64s) -> _Touched:
+        """Return the sets that some nodes are in, as often as they were added."""
+        found = self._of_slot.find(slots)
+        counts = np.flatnonzero(self._count.values[found.value])
+        numbers, which = np.unique(found.value[counts], return_inverse=True)
+        sizes = self._size.values[numbers]
+        return _Touched(
+            place=found.place[counts],
+            which=which,
+            share=self._count.values[numbers] / np.maximum(sizes, 1),
+            of_set=np.repeat(np.arange(len(numbers)), sizes),
+            member=self._members.values[spans(self._first.values[numbers], sizes)],
+        )
 
     def neighbours(self, slots: Int64s) -> tuple[Int64s, Int64s, Float32s]:
         """Return who is in a set with some nodes, once a set: slot, the place of the
         node among `slots`, and the node's share in the set's mean; ``[n]`` each.
         """
-        found = self._of_slot.find(slots)
-        numbers = found.value.tolist()
-        count = np.array([self._count[number] for number in numbers], dtype=np.float32)
-        members = [self._members[number] for number in numbers]
-        sizes = np.array([len(each) for each in members], dtype=np.int64)
-        told: Int64s = np.concatenate([np.zeros(0, np.int64), *members])
-        share = np.repeat(count / np.maximum(sizes, 1), sizes).astype(np.float32)
-        counts = np.flatnonzero(share)
-        return told[counts], np.repeat(found.place, sizes)[counts], share[counts]
+        return self.of(slots).neighbours()

@@ -57,6 +57,10 @@ class NodeColumns:
         vector: ``float32 [room, dim]``, as published last.
         unrest: ``float32 [room]``, estimated movement since `vector` was computed, in
             radians.
+        pull: ``float32 [room]``, of a query: estimated movement, in radians, since it
+            was published, by items that it was clicked for.
+        gain: ``float32 [room]``, of a query: how far it moves, at most, as one of these
+            moves by one, over the logarithm of 1 + the item's sessions.
     """
 
     row: Int64s
@@ -73,6 +77,8 @@ class NodeColumns:
     sensitivity: Float32s
     vector: Float32s
     unrest: Float32s
+    pull: Float32s
+    gain: Float32s
 
 
 class Nodes:
@@ -102,6 +108,8 @@ class Nodes:
             sensitivity=np.zeros(room, dtype=np.float32),
             vector=np.zeros((room, dim), dtype=np.float32),
             unrest=np.zeros(room, dtype=np.float32),
+            pull=np.zeros(room, dtype=np.float32),
+            gain=np.zeros(room, dtype=np.float32),
         )
         self.count = 0
 
@@ -121,6 +129,7 @@ class Nodes:
         columns.row[slots], columns.is_item[slots] = rows, is_item
         columns.vector[slots], columns.unrest[slots] = vectors, 0.0
         columns.drift[slots] = 0.0
+        columns.pull[slots], columns.gain[slots] = 0.0, 0.0
         for field in fields(states):
             getattr(columns, field.name)[slots] = getattr(states, field.name)
         return slots

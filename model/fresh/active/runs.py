@@ -1,11 +1,15 @@
 """Pairs of whole numbers, found by the first, that grow by the thousand."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream.dtypes import Int64s
+
+# Values that a column has room for at first: 8 KB. Twice as many: twice that.
+_FIRST_ROOM = 1024
 
 
 class Found(NamedTuple):
@@ -26,6 +30,32 @@ class _Run:
 
     key: Int64s
     value: Int64s
+
+
+class GrowingColumn:
+    """A column that grows at its end, in twice the room when there is none left.
+
+    Args:
+        dtype: of its values.
+
+    Attributes:
+        values: ``[n]``, what it has; read it anew after growing.
+    """
+
+    def __init__(self, dtype: type) -> None:
+        self._room: NDArray[Any] = np.zeros(_FIRST_ROOM, dtype=dtype)
+        self.values: NDArray[Any] = self._room[:0]
+
+    def extend(self, values: NDArray[Any]) -> None:
+        """Add values at its end."""
+        count = len(self.values)
+        wanted = count + len(values)
+        if wanted > len(self._room):
+            room = np.zeros(max(wanted, 2 * len(self._room)), dtype=self._room.dtype)
+            room[:count] = self.values
+            self._room = room
+        self._room[count:wanted] = values
+        self.values = self._room[:wanted]
 
 
 class MultiMap:

@@ -1,10 +1,21 @@
-"""Sums of rows into rows that are named more than once."""
+"""Sums of rows into rows that are named more than once: in C where the optional library
+`freshet_native` is installed, else in NumPy, the same but for rounding.
+"""
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.dtypes import Float32s, Float64s, Int64s
 from stream.graph.keysets import run_starts
+
+IS_NATIVE: Final = find_spec("freshet_native") is not None
+"""Whether rows are added in C: in a fifth of the time."""
+
+if IS_NATIVE or TYPE_CHECKING:
+    import freshet_native
 
 # Products of a block: 16 MB at 128 dimensions. Twice as many take twice that, and no
 # less time.
@@ -30,6 +41,15 @@ def add_products(
     """Add ``weight[n] * source[source_index[n]]`` to ``target[index[n]]``, for every
     `n`.
     """
+    if IS_NATIVE:
+        freshet_native.add_products(
+            target,
+            np.ascontiguousarray(index, dtype=np.int64),
+            np.ascontiguousarray(weight, dtype=np.float32),
+            source,
+            np.ascontiguousarray(source_index, dtype=np.int64),
+        )
+        return
     order = np.argsort(index, kind="stable")
     for start in range(0, len(order), _BLOCK_ROWS):
         rows = order[start : start + _BLOCK_ROWS]
@@ -66,10 +86,38 @@ def sums_of_runs(rows: Float32s, firsts: Int64s) -> Float32s:
     return in_order
 
 
+class RowSums(NamedTuple):
+    """Sums of rows by what they are for.
+
+    Attributes:
+        named: ``int64 [n]`` ascending, what was named.
+        sums: ``float32 [n, dim]``.
+    """
+
+    named: Int64s
+    sums: Float32s
+
+
+def summed_products(
+    index: Int64s, weight: NDArray[np.floating], source: Float32s, source_index: Int64s, room: int
+) -> RowSums:
+    """Return the sums of ``weight[n] * source[source_index[n]]`` by ``index[n]``, which
+    is below `room`.
+    """
+    is_named = np.zeros(room, dtype=np.bool_)
+    is_named[index] = True
+    named = np.flatnonzero(is_named)
+    place = np.empty(room, dtype=np.int64)
+    place[named] = np.arange(len(named))
+    sums = np.zeros((len(named), source.shape[1]), dtype=np.float32)
+    add_products(sums, place[index], weight, source, source_index)
+    return RowSums(named, sums)
+
+
 def add_numbers(target: Float64s | Float32s, index: Int64s, values: NDArray[np.floating]) -> None:
     """Add ``values[n]`` to ``target[index[n]]``, for every `n`."""
-    rows, place = np.unique(index, return_inverse=True)
-    target[rows] += np.bincount(place, values, minlength=len(rows)).astype(target.dtype)
+    # Of one type, numpy adds them without a look at each.
+    np.add.at(target, index, values.astype(target.dtype, copy=False))
 
 
 def norms(rows: Float32s) -> Float32s:

@@ -141,7 +141,7 @@ def test_ranks_are_those_of_the_moved_vector(arrays: GraphArrays) -> None:
     ranks = click_ranks(clicks, queries, items, is_shown, [0.0, 0.7])
 
     for weight, found in zip((0.0, 0.7), ranks, strict=True):
-        scores = fed_back(queries[clicks.query], before, weight) @ items.T
+        scores = fed_back(queries[clicks.query], before, weight).vectors @ items.T
         own = scores[np.arange(len(clicks)), clicks.item]
         wanted = ((scores > own[:, None]) & is_shown).sum(axis=1) + 1.0
         assert found.tolist() == wanted.tolist()

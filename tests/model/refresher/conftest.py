@@ -101,6 +101,10 @@ class Bench:
             self.feed.reflected_ms = self.clock.ms
         refresher.step()
 
+    def turn(self, milliseconds: int) -> None:
+        """Let time pass while the refresher works."""
+        self.clock.ms += milliseconds
+
     def newest(self, generation_id: str) -> Newest:
         """Return what the overlay of a generation claims."""
         newest = self.folder.newest(generation_id)

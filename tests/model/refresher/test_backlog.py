@@ -1,8 +1,11 @@
 """What waits for a round."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
-from model.refresher.backlog import Backlog, Batch, is_urgent, size_of
+from model.refresher.backlog import Backlog, Batch, Taken, is_urgent, size_of
 from protos.text import text_key
 from stream.events.types import CatalogItem
 from stream.feed.changes import EdgeChanges, ShardChanges, WriterMark
@@ -27,21 +30,38 @@ def batch(*changes: ShardChanges, reflected_ms: int = 0) -> Batch:
     )
 
 
+def item(name: str, **changes: Any) -> CatalogItem:
+    """Return a state of the catalogue."""
+    return CatalogItem(item_id=name, **changes)
+
+
+def listing(sequence: int, *items: CatalogItem, **columns: Any) -> ShardChanges:
+    """Return a write of states of the catalogue."""
+    catalog = {text_key(each.item_id): each for each in items}
+    return ShardChanges(shard=0, sequence=sequence, catalog=catalog, **columns)
+
+
+def states_of(taken: Taken) -> set[str]:
+    """Return the items whose states were taken before clicks."""
+    return {each.item_id for part in taken.catalog for each in part.catalog.values()}
+
+
+def reached(taken: Taken) -> int | None:
+    """Return up to when all was taken; None: no batch is done."""
+    return None if taken.done is None else taken.done.reflected_ms
+
+
 def test_a_batch_is_done_with_its_last_write() -> None:
     """A round that takes a part of it claims nothing of it."""
     backlog = Backlog()
     backlog.add(batch(write(1), write(2, edges=8), reflected_ms=10))
     backlog.add(batch(write(3), reflected_ms=20))
 
-    first, nothing = backlog.take(3)
-    second, done = backlog.take(3)
-    third, last = backlog.take(3)
+    first, second, third = (backlog.take(3) for _ in range(3))
 
-    assert [[each.sequence for each in part] for part in (first, second, third)] == [[1], [2], [3]]
-    assert nothing is None
-    assert done is not None
-    assert last is not None
-    assert (done.reflected_ms, last.reflected_ms) == (10, 20)
+    taken = [[each.sequence for each in part.changes] for part in (first, second, third)]
+    assert taken == [[1], [2], [3]]
+    assert [reached(each) for each in (first, second, third)] == [None, 10, 20]
     assert (backlog.size, bool(backlog)) == (0, False)
 
 
@@ -51,11 +71,10 @@ def test_several_batches_fit_one_round() -> None:
     for number in range(1, 4):
         backlog.add(batch(write(number), reflected_ms=number))
 
-    taken, done = backlog.take(10)
+    taken = backlog.take(10)
 
-    assert len(taken) == 3
-    assert done is not None
-    assert done.reflected_ms == 3
+    assert len(taken.changes) == 3
+    assert reached(taken) == 3
 
 
 def test_a_look_that_brought_nothing_says_how_far_the_last_one_goes_by_now() -> None:
@@ -64,25 +83,100 @@ def test_a_look_that_brought_nothing_says_how_far_the_last_one_goes_by_now() -> 
     backlog.add(batch(write(1), write(2), reflected_ms=10))
     backlog.add(batch(reflected_ms=20))
 
-    assert backlog.take(1)[1] is None
-    taken, done = backlog.take(1)
+    assert reached(backlog.take(1)) is None
+    taken = backlog.take(1)
 
-    assert [each.sequence for each in taken] == [2]
-    assert done is not None
-    assert done.reflected_ms == 20
+    assert [each.sequence for each in taken.changes] == [2]
+    assert reached(taken) == 20
 
 
 def test_nothing_waiting_is_taken_as_nothing() -> None:
     """And what only says how far it goes is done at once."""
     backlog = Backlog()
-    assert backlog.take(5) == ([], None)
+    assert (backlog.take(5).changes, backlog.take(5).done) == ([], None)
 
     backlog.add(batch(reflected_ms=20))
-    taken, done = backlog.take(5)
+    taken = backlog.take(5)
 
-    assert taken == []
-    assert done is not None
-    assert done.reflected_ms == 20
+    assert taken.changes == []
+    assert reached(taken) == 20
+
+
+def test_states_of_the_catalogue_are_taken_before_clicks() -> None:
+    """What is gone whatever comes before it, then what is new, then the others; and a
+    batch is done with the last of its states.
+    """
+    backlog = Backlog()
+    backlog.add(batch(write(1, edges=50), listing(2, item("a"), item("b")), reflected_ms=10))
+    new = listing(3, item("new"), item_names=texts_by_key("new"))
+    gone = listing(4, item("gone", deleted=True), item("off", available=False))
+    backlog.add(batch(new, gone, reflected_ms=20))
+
+    assert backlog.num_urgent == 3
+    urgent = backlog.take_urgent(10)
+    assert states_of(urgent) == {"gone", "off", "new"}
+    assert (backlog.num_urgent, urgent.writes, urgent.done) == (0, (), None)
+    first = backlog.take(2)
+    assert states_of(first) == {"a"}
+    assert [each.sequence for each in first.writes] == [1]
+    second, third = backlog.take(2), backlog.take(2)
+    assert (states_of(second), states_of(third)) == ({"b"}, set())
+    assert [reached(each) for each in (first, second, third)] == [None, 10, 20]
+
+
+def test_a_batch_of_which_a_state_waits_is_not_done() -> None:
+    """Though all of its clicks were taken, and later ones."""
+    backlog = Backlog()
+    names = [f"i-{number}" for number in range(6)]
+    backlog.add(batch(listing(1, *map(item, names)), reflected_ms=10))
+    backlog.add(batch(write(2), reflected_ms=20))
+
+    taken = [backlog.take(4) for _ in range(3)]
+
+    assert [len(states_of(each)) for each in taken] == [2, 4, 0]
+    assert [each.sequence for part in taken for each in part.writes] == [1, 2]
+    assert [reached(each) for each in taken] == [None, 20, None]
+
+
+def test_an_older_state_does_not_overtake_a_newer_one() -> None:
+    """Of each item the last that its shard stored is there alone, whatever its time."""
+    backlog = Backlog()
+    backlog.add(batch(listing(1, item("i", title="old")), write(2, edges=90)))
+    backlog.add(batch(listing(3, item("i", deleted=True))))
+
+    assert states_of(backlog.take_urgent(1)) == {"i"}
+    rest = [backlog.take(1000) for _ in range(2)]
+    assert [states_of(each) for each in rest] == [set(), set()]
+
+
+def test_what_is_listed_again_is_not_gone() -> None:
+    """Nor urgent: it was there before."""
+    backlog = Backlog()
+    backlog.add(batch(listing(1, item("i", deleted=True)), listing(2, item("i"))))
+
+    assert backlog.num_urgent == 0
+    assert states_of(backlog.take_urgent(9)) == set()
+    assert states_of(backlog.take(9)) == {"i"}
+
+
+def test_a_state_does_not_overtake_the_erasure_of_its_item() -> None:
+    """Nor one that waits behind it; of another shard it does."""
+    backlog, key = Backlog(), text_key("i")
+    erasure = ShardChanges(shard=0, sequence=2, gone_items=np.array([key], dtype=np.uint64))
+    listed = [listing(number, item("i", ts_ms=number, deleted=number > 3)) for number in (3, 4)]
+    backlog.add(batch(write(1, edges=9), erasure, *listed))
+    elsewhere = replace(listing(1, item("i", ts_ms=9, deleted=True)), shard=1)
+    backlog.add(batch(elsewhere))
+
+    ahead = backlog.take_urgent(9)
+    rounds = [backlog.take(1) for _ in range(5)]
+    backlog.add(batch(listing(5, item("i", deleted=True))))
+
+    assert [each.shard for each in ahead.catalog] == [1]
+    order = [(each.sequence, len(each.catalog)) for part in rounds for each in part.writes]
+    assert order == [(1, 0), (2, 0), (3, 1), (4, 1), (1, 0)]
+    assert not any(part.catalog for part in rounds)
+    assert states_of(backlog.take_urgent(9)) == {"i"}
 
 
 def test_a_write_has_a_size_of_at_least_one() -> None:

@@ -15,8 +15,10 @@ from model.artifact.wanted import EarlyReason, asked
 from model.errors import OverlayLocked, SegmentRefused
 from model.refresh_settings import RefreshSettings
 from model.refresher.loop import Refresher, run_refresher
+from protos.text import text_key
 from stream.errors import FeedUnreadable
 from stream.events.types import CatalogItem
+from stream.feed.changes import EdgeChanges
 from testing.refresher.feeds import NamedVectors
 from testing.small_generations import DIM, NOW_MS, make_catalogue
 from tests.model.refresher.conftest import Bench
@@ -127,7 +129,7 @@ def test_a_burst_is_taken_in_round_by_round_and_claimed_at_its_end(bench: Bench)
     refresher = bench.refresher()
     before = bench.newest(live).claim.reflected_ms
     for number in range(1000):
-        bench.feed.list_item(CatalogItem(item_id=f"i-{number}", title="T", ts_ms=NOW_MS))
+        bench.feed.name_query(f"query {number}")
     bench.go(refresher, 1.0)
 
     claims = [bench.newest(live).claim.reflected_ms]
@@ -138,7 +140,72 @@ def test_a_burst_is_taken_in_round_by_round_and_claimed_at_its_end(bench: Bench)
     assert max(map(len, bench.vectors[live].rounds)) == 100
     assert claims == [before] * 9
     assert bench.newest(live).claim.reflected_ms == bench.feed.reflected_ms
-    assert len(bench.rows(live).item_ids) == 1000
+    assert len(bench.rows(live).query_texts) == 1000
+    assert bench.metric("waiting_changes") == 0
+
+
+def test_a_catalogue_that_is_loaded_and_clicks_do_not_hold_each_other_up(bench: Bench) -> None:
+    """Half of a round is for either, and nothing is claimed before both are done."""
+    live = publish(bench)
+    bench.settings = RefreshSettings(max_round_changes=100)
+    refresher = bench.refresher()
+    before = bench.newest(live).claim.reflected_ms
+    states = [CatalogItem(item_id=f"i-{number}", title="T", ts_ms=1) for number in range(1000)]
+    bench.feed.write(catalog={text_key(each.item_id): each for each in states})
+    for number in range(200):
+        bench.feed.name_query(f"query {number}")
+    bench.go(refresher, 1.0)
+
+    found = [(len(bench.rows(live).item_ids), len(bench.rows(live).query_texts))]
+    claims = [bench.newest(live).claim.reflected_ms]
+    while refresher.step():
+        found.append((len(bench.rows(live).item_ids), len(bench.rows(live).query_texts)))
+        claims.append(bench.newest(live).claim.reflected_ms)
+
+    assert found[0] == (50, 49)
+    assert all(
+        items == 1000 or queries < 200 or claim == before
+        for (items, queries), claim in zip(found, claims, strict=True)
+    )
+    assert (len(bench.rows(live).item_ids), len(bench.rows(live).query_texts)) == (1000, 200)
+    assert claims == [before] * len(claims)
+    assert bench.newest(live).claim.reflected_ms == bench.feed.reflected_ms
+
+
+def test_a_deletion_overtakes_a_burst(bench: Bench) -> None:
+    """Of 100,000 changes, of which one round takes a fiftieth and each takes a second:
+    it is published alone, and claimed not before all before it is.
+    """
+    live = publish(bench)
+    bench.settings = RefreshSettings(max_round_changes=2000)
+    refresher = bench.refresher()
+    vectors, before = bench.vectors[live], bench.newest(live).claim.reflected_ms
+    vectors.on_round = lambda: bench.turn(1000)
+    keys = np.arange(100, dtype=np.uint64)
+    edges = EdgeChanges(keys, keys, np.ones(100, dtype=np.int64))
+    for _ in range(1000):
+        bench.feed.write(edges=edges)
+    bench.go(refresher, 1.0)
+    assert bench.metric("waiting_changes") == 98_000
+    listed = CatalogItem(item_id="launch-1", title="Novel Gadget", ts_ms=NOW_MS)
+
+    bench.feed.list_item(listed)
+    bench.feed.list_item(CatalogItem(item_id="x-1", deleted=True, ts_ms=NOW_MS))
+    vectors.on_round = lambda: None
+    began = len(vectors.rounds)
+    refresher.step()
+
+    ahead, after = vectors.rounds[began : began + 2]
+    assert [len(each.edges) for each in ahead] == [0]
+    assert sum(len(each.edges) for each in after) == 2000
+    assert bench.rows(live).gone_items == ("x-1",)
+    assert bench.rows(live).item_ids == ("launch-1",)
+    segment = bench.folder.segment(live, 2, dim=DIM)
+    assert segment.rows.gone_items == ("x-1",)
+    assert segment.claim.reflected_ms == bench.newest(live).claim.reflected_ms == before
+    while refresher.step():
+        pass
+    assert bench.newest(live).claim.reflected_ms == bench.feed.reflected_ms
     assert bench.metric("waiting_changes") == 0
 
 

@@ -4,12 +4,22 @@ import numpy as np
 import pytest
 
 import model.fresh.active.sums
-from model.fresh.active.sums import add_numbers, add_products, sums_of_runs
+from model.fresh.active.sums import (
+    add_numbers,
+    add_products,
+    summed_products,
+    sums_of_runs,
+)
 
 
 @pytest.mark.parametrize("block", [1, 7, 1 << 15])
-def test_every_product_is_added_once(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
-    """Whatever the size of a block."""
+@pytest.mark.parametrize("is_native", [False, True])
+def test_every_product_is_added_once(
+    monkeypatch: pytest.MonkeyPatch, block: int, is_native: bool
+) -> None:
+    """Whatever the size of a block, in NumPy and in C."""
+    assert model.fresh.active.sums.IS_NATIVE
+    monkeypatch.setattr(model.fresh.active.sums, "IS_NATIVE", is_native)
     monkeypatch.setattr(model.fresh.active.sums, "_BLOCK_ROWS", block)
     random = np.random.default_rng(block)
     target = random.normal(size=(6, 3)).astype(np.float32)
@@ -22,6 +32,18 @@ def test_every_product_is_added_once(monkeypatch: pytest.MonkeyPatch, block: int
     add_products(target, index, weight, source, at)
 
     np.testing.assert_allclose(target, expected, atol=1e-4)
+
+
+def test_sums_are_of_what_is_named_alone() -> None:
+    """Ascending; a sum of nothing is no row."""
+    source = np.array([[1.0, 2.0], [10.0, 20.0]], dtype=np.float32)
+
+    found = summed_products(np.array([5, 2, 5]), np.ones(3), source, np.array([0, 1, 1]), 7)
+    nothing = summed_products(np.zeros(0, np.int64), np.ones(0), source, np.zeros(0, np.int64), 7)
+
+    assert found.named.tolist() == [2, 5]
+    assert found.sums.tolist() == [[10.0, 20.0], [11.0, 22.0]]
+    assert (len(nothing.named), nothing.sums.shape) == (0, (0, 2))
 
 
 def test_numbers_are_added_to_those_that_are_named() -> None:
