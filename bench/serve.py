@@ -25,7 +25,7 @@ from prometheus_client import CollectorRegistry
 from bench.found import recall_of
 from bench.serving.generations import unseen_text, write_generation, write_overlay
 from bench.serving.overlay import overlay_figures
-from bench.serving.ratios import measure_ratios
+from bench.serving.ratios import RATIOS, measure_ratios
 from bench.serving.swaps import measure_swaps
 from model.artifact.index.engines import AUTO, ENGINES
 from model.artifact.overlay.folder import OverlayFolder
@@ -79,7 +79,7 @@ def _run_beside(options: argparse.Namespace, items: int) -> None:
         folder = Path(name)
         write_generation(folder, items, options.queries, options.dim, options.engine)
         if options.ratios:
-            measure_ratios(folder, options.queries)
+            measure_ratios(folder, options.queries, options.ratios)
         if options.swaps:
             measure_swaps(folder, options.queries, options.swaps, options.workers)
 
@@ -114,9 +114,10 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--clients", type=int, default=2, help="clients calling at once")
     parser.add_argument(
         "--ratios",
-        action="store_true",
-        help="measure ratios instead: to a naive server with Annoy at the same recall, to an "
-        "empty method and the index query, of two workers to one",
+        nargs="*",
+        choices=RATIOS,
+        help="measure ratios instead, all or some: to an empty method and the index query, also "
+        "to a naive server with Annoy at the same recall, of two workers to one",
     )
     parser.add_argument(
         "--swaps", type=int, default=0, help="measure so many swaps under load instead"
@@ -124,7 +125,9 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1, help="of the server that swaps")
     parser.add_argument("--part", choices=["server", "shell", "overlay"], help=argparse.SUPPRESS)
     parser.add_argument("--artifacts", default="", help=argparse.SUPPRESS)
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    options.ratios = None if options.ratios is None else options.ratios or list(RATIOS)
+    return options
 
 
 def _measure_all(folder: Path, options: argparse.Namespace) -> Iterator[Measured]:

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +24,11 @@ from model.artifact.store import ArtifactStore
 from server.live import LiveGeneration
 from server.settings import ServerSettings
 
+RATIOS = ("parts", "naive", "workers")
+"""What can be measured: the product beside an empty method and its index query; the
+same, and a naive server; two workers beside one.
+"""
+
 KS = (10, 100)
 """Hits of a call: a first page, and what is ranked again."""
 
@@ -31,9 +36,10 @@ KS = (10, 100)
 # on a busy machine. Twice as many of either: twice as long.
 _BLOCK_CALLS, _ROUNDS = 150, 15
 _QUESTIONS = 300  # some 3,000 places: a recall within .005
-# Candidates that Annoy examines, from the first, each time so much more.
-_FIRST_SEARCH_K, _MORE = 1000, 1.25
-_MOST_SEARCH_K = 1_000_000
+# Candidates that Annoy examines: from the first, each time twice as many, then halved
+# between the last that find too little and the first that find enough, so often: within
+# a tenth. Twice as often: a tenth of that, and half as long again.
+_FIRST_SEARCH_K, _MOST_SEARCH_K, _HALVINGS = 1000, 1_000_000, 3
 # Processes that call without a pause, and for how long each time, in turn.
 _CALLERS, _SECONDS, _RATE_ROUNDS = 4, 3.0, 5
 
@@ -45,10 +51,10 @@ class Ratios:
     Attributes:
         k: hits of a call.
         recall: of the product's index.
-        naive_recall: of Annoy in the naive server.
-        naive_search_k: what it examines for that.
+        naive_recall: of Annoy in the naive server; None: it was left out.
+        naive_search_k: what it examines for that; None likewise.
         cpu_ms: of each server; `index` is the index query alone.
-        naive_by_product: CPU of the naive server over the product's.
+        naive_by_product: CPU of the naive server over the product's; None likewise.
         product_by_parts: CPU of the product over that of an empty method, with as many
             constant messages, and its own index query.
         product_by_ready: the same, where the empty method has its answer as bytes.
@@ -56,10 +62,10 @@ class Ratios:
 
     k: int
     recall: float
-    naive_recall: float
-    naive_search_k: int
+    naive_recall: float | None
+    naive_search_k: int | None
     cpu_ms: dict[str, float]
-    naive_by_product: float
+    naive_by_product: float | None
     product_by_parts: float
     product_by_ready: float
 
@@ -74,21 +80,22 @@ class Workers:
     two_by_one: float
 
 
-def measure_ratios(folder: Path, num_queries: int) -> None:
+def measure_ratios(folder: Path, num_queries: int, wanted: Sequence[str] = RATIOS) -> None:
     """Measure and print a JSON line for each figure.
 
     Args:
         folder: artifacts, with a generation that has `num_queries` known queries.
         num_queries: how many.
+        wanted: of `RATIOS`; building and tuning the naive server's index takes minutes.
     """
     store = ArtifactStore(folder)
     settings = ServerSettings(canary_floor=0.0)
     live = LiveGeneration.load(store.generation_path(store.current_id() or ""), settings)
-    naive = _naive_search_ks(live, folder)
+    naive = _naive_search_ks(live, folder) if "naive" in wanted else {}
     _say("serve load", {"load": round(os.getloadavg()[0], 1), "cores": os.cpu_count()})
-    for k in KS:
+    for k in KS if {"parts", "naive"} & {*wanted} else ():
         _say("serve ratios", asdict(_ratios(live, folder, k, naive, num_queries)))
-    for k in KS:
+    for k in KS if "workers" in wanted else ():
         _say("serve workers", asdict(_workers(folder, k, num_queries)))
 
 
@@ -105,10 +112,11 @@ def _ratios(
     with ExitStack() as stack:
         servers = [
             stack.enter_context(served("product", folder)),
-            stack.enter_context(served("naive", folder, *search_ks)),
             stack.enter_context(served("empty", folder)),
             stack.enter_context(served("ready", folder)),
         ]
+        if naive:
+            servers.append(stack.enter_context(served("naive", folder, *search_ks)))
         callers = {server.name: Caller(server.address) for server in servers}
         for caller in callers.values():
             caller.calls(requests[:_BLOCK_CALLS])
@@ -120,16 +128,16 @@ def _ratios(
             found.setdefault("index", []).append(_index_cpu(live, k, number))
         for caller in callers.values():
             caller.close()
-    parts = [found[name] for name in ("product", "naive", "empty", "ready", "index")]
-    rounds = np.array(parts)
-    product, others, empty, ready, index = rounds
+    rounds = np.array([found[name] for name in ("product", "empty", "ready", "index")])
+    product, empty, ready, index = rounds
+    search_k, naive_recall = naive.get(k, (None, None))
     return Ratios(
         k=k,
         recall=recall_of(live, live.generation.query_vectors[:_QUESTIONS], k),
-        naive_recall=naive[k][1],
-        naive_search_k=naive[k][0],
+        naive_recall=naive_recall,
+        naive_search_k=search_k,
         cpu_ms={name: round(float(np.median(each)), 3) for name, each in found.items()},
-        naive_by_product=_median(others / product),
+        naive_by_product=_median(np.array(found["naive"]) / product) if naive else None,
         product_by_parts=_median(product / (empty + index)),
         product_by_ready=_median(product / (ready + index)),
     )
@@ -190,13 +198,30 @@ def _naive_search_ks(live: LiveGeneration, folder: Path) -> dict[int, tuple[int,
     found = {}
     vectors = generation.query_vectors[:_QUESTIONS]
     for k in KS:
-        wanted, search_k = recall_of(live, vectors, k), _FIRST_SEARCH_K
-        recall = _annoy_recall(index, generation.item_vectors, vectors, k, search_k)
-        while recall < wanted and search_k < _MOST_SEARCH_K:
-            search_k = int(search_k * _MORE)
-            recall = _annoy_recall(index, generation.item_vectors, vectors, k, search_k)
-        found[k] = (search_k, recall)
+        wanted = recall_of(live, vectors, k)
+
+        def recall(search_k: int, k: int = k) -> float:
+            return _annoy_recall(index, generation.item_vectors, vectors, k, search_k)
+
+        found[k] = _least_enough(recall, wanted)
     return found
+
+
+def _least_enough(recall: Callable[[int], float], wanted: float) -> tuple[int, float]:
+    """Return about the least `search_k` whose recall is what is wanted, and it."""
+    few, many = 0, _FIRST_SEARCH_K
+    best = recall(many)
+    while best < wanted and many < _MOST_SEARCH_K:
+        few, many = many, 2 * many
+        best = recall(many)
+    for _ in range(_HALVINGS):
+        middle = (few + many) // 2
+        found = recall(middle)
+        if found >= wanted:
+            many, best = middle, found
+        else:
+            few = middle
+    return many, best
 
 
 def _annoy_recall(

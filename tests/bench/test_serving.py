@@ -50,3 +50,34 @@ def test_ratios_are_of_servers_that_answer_alike(
         assert min(line["cpu_ms"].values()) > 0
     workers = [line for line in lines if line["bench"] == "serve workers"]
     assert [line["two"] > 0 for line in workers] == [True]
+
+
+def test_parts_are_measured_without_the_naive_server(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor with several workers: both take minutes."""
+    for name, value in (("_ROUNDS", 1), ("_BLOCK_CALLS", 5)):
+        monkeypatch.setattr(ratios, name, value)
+    write_generation(tmp_path, num_items=500, num_queries=50, dim=16, engine_name="exact")
+
+    measure_ratios(tmp_path, num_queries=50, wanted=("parts",))
+
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    _, *found = lines
+    assert [line["bench"] for line in found] == ["serve ratios"] * 2
+    for line in found:
+        assert set(line["cpu_ms"]) == {"product", "empty", "ready", "index"}
+        assert line["naive_by_product"] is None
+        assert line["product_by_parts"] > 0
+
+
+@pytest.mark.parametrize("wanted", [100, 1000, 1500, 37_000, 2_000_000])
+def test_the_least_that_finds_enough_is_found(wanted: int) -> None:
+    """Within an eighth of what the last doubling added, never too little, up to the
+    most.
+    """
+    search_k, found = ratios._least_enough(lambda search_k: search_k / wanted, 1.0)
+
+    assert found == search_k / wanted
+    if wanted < 1_000_000:
+        assert wanted <= search_k <= max(wanted + 125, 1.125 * wanted)

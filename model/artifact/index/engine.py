@@ -12,8 +12,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
 from model.artifact.index.engines import AUTO, ENGINES, candidates
 from model.artifact.index.hidden import NOTHING_HIDDEN, Hidden
 from model.errors import ArtifactError, GenerationCorrupt
@@ -202,7 +200,7 @@ def check_search(vector: Float32s, k: int, dim: int) -> None:
     if vector.shape != (dim,):
         raise ValueError(f"the query vector has shape {vector.shape}, the index needs ({dim},)")
     # The square of its length: a third of the cost of looking at each number.
-    if not math.isfinite(np.dot(vector, vector)):
+    if not math.isfinite(vector.dot(vector)):
         raise ValueError("the query vector is not finite")
     if k < 1:
         raise ValueError(f"k is {k}, it must be at least 1")

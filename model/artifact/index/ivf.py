@@ -48,6 +48,9 @@ _WIDER = 1.5
 # power of the ratio: 2.2 times as many for 100, 4.6 for 1,000. Without it recall@100 is
 # two in a hundred below recall@10; twice the power scans half of all for 1,000.
 _MEASURED_K, _GROWTH = 10, 1 / 3
+# Numbers of results whose cells are known: of most requests, one. Twice as many: the
+# same.
+_KEPT_KS = 64
 # Where cells hold too few that are not hidden, so many times as many are scanned.
 # Twice as much: a search that is short of one vector scans twice what it need.
 _MORE_CELLS = 2
@@ -132,25 +135,28 @@ class IvfVectors:
         self._vectors = ScannedVectors(vectors, arrays["ids"])
         self._starts: Int64s = arrays["starts"]
         self._search_k = search_k or len(self._centres)
+        # A search that is not in a loop pays for each call that it makes.
+        self._count, self._dim, self._num_cells = count, dim, len(self._centres)
+        self._scanned: dict[int, int] = {}  # cells, by results
 
     def __len__(self) -> int:
-        return len(self._vectors)
+        return self._count
 
     @property
     def dim(self) -> int:
         """Length of the vectors."""
-        return int(self._vectors.vectors.shape[1])
+        return self._dim
 
     def search(
         self, vector: Float32s, k: int, hidden: Hidden = NOTHING_HIDDEN
     ) -> tuple[Int64s, Float32s]:
         """See `VectorIndex`."""
-        check_search(vector, k, self.dim)
-        k = min(k, len(self) - len(hidden))
+        check_search(vector, k, self._dim)
+        k = min(k, self._count - len(hidden.ids))
         if k <= 0:
             return NOTHING
-        cells, centres = self._num_scanned(k), self._centres
-        while cells < len(centres):
+        cells, centres = self._scanned.get(k) or self._num_scanned(k), self._centres
+        while cells < self._num_cells:
             found = self._vectors.nearest_in_cells(centres, self._starts, cells, vector, k, hidden)
             if len(found[0]) == k:
                 return found
@@ -159,7 +165,10 @@ class IvfVectors:
 
     def _num_scanned(self, k: int) -> int:
         more: float = max(1.0, k / _MEASURED_K) ** _GROWTH
-        return math.ceil(self._search_k * more)
+        cells = math.ceil(self._search_k * more)
+        if len(self._scanned) < _KEPT_KS:
+            self._scanned[k] = cells
+        return cells
 
 
 def num_cells(count: int) -> int:
