@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 
-from stream.clock import now_ms
+from stream.clock import now_ms, steady_ms
 from stream.events.types import RecordBatch, SourcePartition
 from stream.kafka.client import BrokerAway, Reader
 from stream.signals.lag import Lag
@@ -40,7 +40,7 @@ class Progress:
     @property
     def clock_offset_ms(self) -> int:
         """How far records' times in Kafka are ahead of this machine's clock."""
-        return self._clock.offset_ms(now_ms())
+        return self._clock.offset_ms(now_ms(), steady_ms())
 
     def next_offset(self, position: SourcePartition) -> int | None:
         """Return the first offset not applied; None: not known yet.
@@ -191,4 +191,4 @@ class Progress:
         arrivals.see_read(batch.next_offset, batch.times_ms, time.monotonic())
         last = arrivals.not_before(batch.offsets[0])
         after_ms = None if last is None else read_ms - 1000 * (time.monotonic() - last)
-        self._clock.see(batch.times_ms, read_ms=read_ms, after_ms=after_ms)
+        self._clock.see(batch.times_ms, read_ms=read_ms, steady_ms=steady_ms(), after_ms=after_ms)

@@ -6,14 +6,15 @@ from stream.sources.topics.record_clock import RecordClock
 
 NOW_MS = 1_800_000_000_000
 HOUR_MS = 3_600_000
+STEADY_MS = 77_000  # since the machine was started
 
 
 def offset(*batches: tuple[list[int], float | None]) -> int:
     """Return the offset after batches read now: their times, and a moment before."""
     clock = RecordClock()
     for times_ms, after_ms in batches:
-        clock.see(times_ms, read_ms=NOW_MS, after_ms=after_ms)
-    return clock.offset_ms(NOW_MS)
+        clock.see(times_ms, read_ms=NOW_MS, steady_ms=STEADY_MS, after_ms=after_ms)
+    return clock.offset_ms(NOW_MS, STEADY_MS)
 
 
 def test_clocks_that_agree() -> None:
@@ -53,9 +54,51 @@ def test_records_without_a_time_show_nothing() -> None:
     assert offset(([-1, NOW_MS + HOUR_MS], None)) == HOUR_MS
 
 
-def test_what_was_seen_long_ago_is_forgotten() -> None:
-    """The clock may have been set since, back or forth."""
+def seen(time_ms: int, after_ms: float | None) -> RecordClock:
+    """Return a clock that has seen one record."""
     clock = RecordClock()
-    clock.see([NOW_MS + HOUR_MS], read_ms=NOW_MS, after_ms=None)
-    assert clock.offset_ms(NOW_MS + 599_000) == HOUR_MS
-    assert clock.offset_ms(NOW_MS + HOUR_MS) == 0
+    clock.see([time_ms], read_ms=NOW_MS, steady_ms=STEADY_MS, after_ms=after_ms)
+    return clock
+
+
+@pytest.mark.parametrize("waited_ms", [599_000, 12 * HOUR_MS])
+def test_a_clock_that_is_slow_is_so_all_night(waited_ms: int) -> None:
+    """No record comes that would say it again."""
+    clock = seen(NOW_MS + HOUR_MS, None)
+
+    assert clock.offset_ms(NOW_MS + waited_ms, STEADY_MS + waited_ms) == HOUR_MS
+
+
+@pytest.mark.parametrize("waited_ms", [5_000, 12 * HOUR_MS])
+@pytest.mark.parametrize("set_ms", [HOUR_MS, HOUR_MS - 1800])
+def test_a_clock_that_is_set_is_right_at_once(waited_ms: int, set_ms: int) -> None:
+    """By as much as it was set, which a clock that nobody sets tells."""
+    clock = seen(NOW_MS + HOUR_MS, None)
+
+    offset_ms = clock.offset_ms(NOW_MS + waited_ms + set_ms, STEADY_MS + waited_ms)
+
+    assert offset_ms == (HOUR_MS - set_ms if waited_ms < HOUR_MS else 0)
+
+
+def test_what_producers_did_long_ago_is_forgotten() -> None:
+    """Records that one held back say nothing of this machine's clock, nor do some
+    seconds.
+    """
+    held_back = seen(NOW_MS - HOUR_MS, NOW_MS - 1000.0)
+    fast = seen(NOW_MS + 30_000, None)
+
+    assert held_back.offset_ms(NOW_MS + 599_000, STEADY_MS + 599_000) == 1000 - HOUR_MS
+    assert held_back.offset_ms(NOW_MS + HOUR_MS, STEADY_MS + HOUR_MS) == 0
+    assert fast.offset_ms(NOW_MS + 599_000, STEADY_MS + 599_000) == 30_000
+    assert fast.offset_ms(NOW_MS + HOUR_MS, STEADY_MS + HOUR_MS) == 0
+
+
+def test_a_later_batch_counts_alone_where_earlier_ones_are_old() -> None:
+    """Somebody mended the clocks of the producers meanwhile."""
+    clock = seen(NOW_MS + HOUR_MS, None)
+    later_ms = NOW_MS + HOUR_MS
+    clock.see(
+        [later_ms - 10], read_ms=later_ms, steady_ms=STEADY_MS + HOUR_MS, after_ms=later_ms - 500.0
+    )
+
+    assert clock.offset_ms(later_ms, STEADY_MS + HOUR_MS) == 0
