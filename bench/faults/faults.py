@@ -9,7 +9,7 @@ be silent. The exit code is 1 where an alert is missing, late or false.
 import argparse
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,7 +85,8 @@ def run(argv: Sequence[str]) -> int:
                 false = be_quiet(stack, name, options.quiet_seconds)
                 add(Figure(name=f"{name}: false alerts", value=len(false), unit="", target="0"))
                 problems += [f"{name}: {each}" for each in false]
-            told = [_try(stack, fault, add) for fault in chosen]
+            lingering = {_BUDGET}
+            told = [_try(stack, fault, lingering, add) for fault in chosen]
     problems += [
         problem for each in told for problem in _problems(each, is_timed=not options.short)
     ]
@@ -107,8 +108,16 @@ def _ask_everything(stack: Stack, add: Add) -> list[str]:
     return [*empty, *blind]
 
 
-def _try(stack: Stack, fault: Fault, add: Add) -> Told:
-    """Inject a fault, wait for its alert, and undo it."""
+def _try(stack: Stack, fault: Fault, lingering: set[str], add: Add) -> Told:
+    """Inject a fault, wait for its alert, and undo it.
+
+    Args:
+        stack: that bears it.
+        fault: to inject.
+        lingering: alerts that go on after a repair, by their rule; that of this fault
+            is added where it does.
+        add: takes the figure.
+    """
     hook = stack.monitoring.webhook
     began = time.time()
     repair = fault.inject(stack)
@@ -129,7 +138,9 @@ def _try(stack: Stack, fault: Fault, add: Add) -> Told:
     # For whoever wants to know what it said; kept with --folder.
     (stack.folder / f"status after {fault.name}.txt").write_text(told.status[1], "utf-8")
     repair()
-    _settle(stack, fault)
+    if fault.lingers:
+        lingering.add(fault.alert)
+    _settle(stack, fault, lingering)
     return told
 
 
@@ -141,14 +152,13 @@ def _is_right(arrived: Arrived, fault: Fault) -> bool:
     )
 
 
-def _settle(stack: Stack, fault: Fault) -> None:
+def _settle(stack: Stack, fault: Fault, lingering: Collection[str]) -> None:
     """Wait until all run, answers are fresh, and nothing fires but what lingers."""
     hook = stack.monitoring.webhook
-    known = {_BUDGET, fault.alert} if fault.lingers else {_BUDGET}
 
     def is_settled() -> bool:
         stack.mend()
-        firing = {each.name for each in hook.firing} - known
+        firing = {each.name for each in hook.firing}.difference(lingering)
         return not firing and stack.is_fresh()
 
     if not hook.wait(is_settled, _SETTLE_SECONDS, lambda: None):
