@@ -1,5 +1,5 @@
-"""Plain records to columns, texts to keys by the thousand, the nearest of vectors, and
-sums of them, and hits to bytes: in C what Freshet does in Python, with the same results.
+"""Plain records to columns, texts to keys by the thousand, the nearest of vectors, sums
+of them, and hits to bytes: in C what Freshet does in Python, with the same results.
 """
 
 from freshet_native._answers import hits_of
