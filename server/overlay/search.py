@@ -39,7 +39,7 @@ def search(live: LiveGeneration, overlay: HeldOverlay, vector: Float32s, k: int)
         k: how many, at least one.
     """
     ids, scores = live.index.search(vector, k, overlay.hidden)
-    items = live.generation.index_items[ids]
+    items = live.generation.index_items.take(ids)
     if not len(overlay.scanned):
         return Nearest(from_overlay=np.zeros(len(ids), dtype=np.bool_), rows=items, scores=scores)
     near, cosines = overlay.scanned.nearest(vector, k)

@@ -85,7 +85,9 @@ def _check_keys(
 
 
 def _check_units(path: Path, name: str, vectors: Float32s) -> None:
+    # Of most vectors the second tells.
     is_one = len(vectors) >= _TELLING_ITEMS and name == "item_vectors"
+    is_one = is_one and bool((vectors[1] == vectors[0]).all())
     for start in range(0, len(vectors), _BLOCK_ROWS):
         block = np.asarray(vectors[start : start + _BLOCK_ROWS])
         lengths = np.sqrt(np.einsum("ij,ij->i", block, block))
