@@ -45,7 +45,7 @@ def receipt_of(view: LiveView, now_ms: int, refused_generation: str = "") -> Rec
     snapshot, claim = view.live.generation.manifest.snapshot, view.claim
     watermark_ms = max(snapshot.watermark_ms, claim.watermark_ms)
     return Receipt(
-        generation=view.generation_id,
+        generation=view.live.generation.id,
         watermark_ms=watermark_ms,
         watermark_age_seconds=age_seconds(watermark_ms, now_ms),
         snapshot_ms=snapshot.taken_ms,

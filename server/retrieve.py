@@ -16,7 +16,7 @@ from server.overlay.search import Nearest, search, with_marked
 from server.overlay.vectors import fresh_vector, known_vector
 from server.overlay.view import LiveView
 from server.session.context import NO_SESSION, SessionContext, parse_context
-from server.session.shift import MemberOutcome, shift
+from server.session.shift import NOTHING_MET, MemberOutcome, shift
 from server.settings import ServerSettings
 from stream.dtypes import Float32s
 
@@ -234,7 +234,9 @@ def retrieve(view: LiveView, query: RetrievalQuery, *, is_probe: bool = False) -
         is_probe: the answer has the items of probes, too, beside the `k` nearest.
     """
     path, own = query_vector(view, query.query)
-    vector, outcomes = shift(view, own, query.context)
+    vector, outcomes = own, NOTHING_MET
+    if query.context is not NO_SESSION:
+        vector, outcomes = shift(view, own, query.context)
     nearest, report = nearest_items(view, vector, query.k, query.filter)
     if is_probe:
         nearest = with_marked(view.overlay, vector, nearest)

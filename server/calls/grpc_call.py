@@ -110,7 +110,7 @@ class GrpcCall(Call):
         )
         token = _server._SEND_STATUS_FROM_SERVER_TOKEN  # noqa: SLF001  # see above
         with state.condition:
-            if not self.is_active:
+            if state.statused or state.client is _server._CANCELLED:  # noqa: SLF001  # see above
                 return
             self._event.call.start_server_batch(
                 operations,

@@ -42,7 +42,8 @@ class ContextShift(NamedTuple):
     """How many members met with each outcome."""
 
 
-_NOTHING: Final[Mapping[MemberOutcome, int]] = MappingProxyType({})
+NOTHING_MET: Final[Mapping[MemberOutcome, int]] = MappingProxyType({})
+"""How many members of no session met with each outcome."""
 
 
 def shift(view: LiveView, vector: Float32s, context: SessionContext) -> ContextShift:
@@ -55,7 +56,7 @@ def shift(view: LiveView, vector: Float32s, context: SessionContext) -> ContextS
     """
     sent = len(context.item_ids) + len(context.queries) + context.older
     if not sent:
-        return ContextShift(vector, _NOTHING)
+        return ContextShift(vector, NOTHING_MET)
     weights = view.live.generation.context_weights
     items = [item_vector(view, id_) for id_ in context.item_ids] if weights.items else []
     queries = [_query_vector(view, text) for text in context.queries] if weights.queries else []
