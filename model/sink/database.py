@@ -400,6 +400,11 @@ def _errors_named() -> Iterator[None]:
     """Raise what goes wrong in the database as ours."""
     try:
         yield
+    except psycopg.errors.LockNotAvailable as error:
+        raise SinkUnavailable(
+            f"somebody's transaction keeps the view from being replaced ({_first_line(error)}): it "
+            "is tried again; pg_stat_activity names it"
+        ) from error
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise SinkUnavailable(
             f"the database does not answer ({_first_line(error)}); check address, password and "

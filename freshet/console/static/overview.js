@@ -47,9 +47,11 @@ export async function overview(signal, redraw) {
 function banner(now) {
   const title = now.blocked_at === null ? "Nothing holds answers up" : `Held up: ${now.blocked_at}`;
   const since = now.since_seconds === null || now.blocked_at === null ? "" : `, for ${duration(now.since_seconds)} at the least`;
+  // Red is for answers that are held up: they are young where something else is wrong.
+  const state = now.is_well ? "good" : now.blocked_at === null ? "warn" : "bad";
   return element(
     "section",
-    { class: `banner ${now.is_well ? "good" : "bad"}`, "aria-label": "Freshness" },
+    { class: `banner ${state}`, "aria-label": "Freshness" },
     element("p", { class: "age" }, element("b", {}, duration(now.age_seconds)), `age of answers, objective ${duration(now.objective_seconds)}`),
     element(
       "div",

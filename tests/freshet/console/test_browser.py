@@ -164,8 +164,20 @@ def test_a_fault_is_seen_while_one_looks(browser: Browser, serve: Serve, shop: T
     assert browser.driver.execute_script(focused) == "process tuner"
     assert _count(browser, "details[data-keep='process tuner'][open]") == 1
     assert _count(browser, ".stages li.blocked") == 1
+    assert _count(browser, ".banner.bad") == 1
     shop.serve("stream-2")
     _shows(browser, "all well")
+
+
+def test_answers_that_are_fresh_are_not_shown_in_red(
+    browser: Browser, serve: Serve, shop: ToldShop
+) -> None:
+    """What is wrong and holds none of them up is a warning."""
+    shop.streams[0].count_quarantined({"malformed": 300})
+    browser.open(serve().url)
+    _shows(browser, "Nothing holds answers up", "1 thing is wrong", "300 messages")
+
+    assert (_count(browser, ".banner.warn"), _count(browser, ".banner.bad")) == (1, 0)
 
 
 def test_the_console_itself_may_die(browser: Browser, serve: Serve) -> None:
