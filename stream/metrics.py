@@ -210,8 +210,8 @@ class StreamMetrics:
         )
         self._skipped = counter(
             "freshet_stream_records_skipped_total",
-            "Records of compressed batches that could not be unpacked, by topic and reason: "
-            "too_large (more than stream.max_batch_bytes) or damaged.",
+            "Records of compressed batches that could not be unpacked, once each, by topic and "
+            "reason: too_large (more than stream.max_batch_bytes) or damaged.",
             ["topic", "reason"],
         )
         self._shards = gauge("freshet_stream_shards", "Shards that this process has open.")

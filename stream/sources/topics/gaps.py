@@ -1,10 +1,12 @@
-"""What topics no longer had when it was to be read, counted once for each gap."""
+"""What was to be read of topics and is not: counted once for each gap."""
 
 import logging
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stream.events.types import SourcePartition
+from stream.kafka.client import PassedOver
 from stream.metrics import StreamMetrics
 
 logger = logging.getLogger(__name__)
@@ -34,7 +36,8 @@ class Gap:
 
 
 class Gaps:
-    """The gaps whose far side is not in the store yet.
+    """The gaps whose far side is not in the store yet: what a partition does not have
+    any more, and batches that could not be unpacked.
 
     One is counted once the store goes on behind it: whoever reads the partition before
     that, after a restart or a rebalance, meets it again, and whoever does later, not.
@@ -46,6 +49,7 @@ class Gaps:
     def __init__(self, metrics: StreamMetrics) -> None:
         self._metrics = metrics
         self._waiting: dict[SourcePartition, Gap] = {}
+        self._passed_over: defaultdict[SourcePartition, list[PassedOver]] = defaultdict(list)
 
     def note(self, gap: Gap) -> None:
         """Tell of a gap, which counts once it is applied."""
@@ -59,9 +63,36 @@ class Gaps:
             gap.num_lost,
         )
 
-    def applied(self, positions: Iterable[SourcePartition]) -> None:
-        """Count the gaps of partitions whose positions are in the store."""
-        for position in positions:
+    def note_passed_over(self, batch: PassedOver, *, counts: bool = True) -> None:
+        """Tell of a batch that could not be unpacked, which counts once the store is
+        behind it.
+
+        Args:
+            batch: the batch.
+            counts: whether this process counts it.
+        """
+        if counts:
+            self._passed_over[batch.position].append(batch)
+        logger.error(
+            "batch passed over topic=%s partition=%d first_offset=%d going_on_at=%d "
+            "records_skipped=%d reason=%s detail=%s",
+            batch.position.source,
+            batch.position.partition,
+            batch.first_offset,
+            batch.next_offset,
+            batch.num_records,
+            batch.reason,
+            batch.detail,
+        )
+
+    def applied(self, positions: Mapping[SourcePartition, int]) -> None:
+        """Count the gaps of partitions whose positions are in the store.
+
+        Args:
+            positions: where each partition goes on.
+        """
+        for position, goes_on_at in positions.items():
+            self._count_passed_over(position, goes_on_at)
             gap = self._waiting.pop(position, None)
             if gap is None:
                 continue
@@ -73,3 +104,12 @@ class Gaps:
     def forget(self) -> None:
         """Forget what was not applied: it is met again."""
         self._waiting.clear()
+        self._passed_over.clear()
+
+    def _count_passed_over(self, position: SourcePartition, goes_on_at: int) -> None:
+        waiting = self._passed_over.pop(position, [])
+        for each in waiting:
+            if each.next_offset <= goes_on_at:
+                self._metrics.count_skipped(position.source, each.reason, each.num_records)
+            else:
+                self._passed_over[position].append(each)

@@ -294,25 +294,27 @@ class KafkaSource:
             self._contact.heard()
         else:
             self._ask_if_silent()
-        self._count_passed_over(reader.passed_over())
         for batch in found:
             progress.hand_out(batch)
-        return [share for batch in found for share in assignment.hand_out(batch)]
+        shares = [share for batch in found for share in assignment.hand_out(batch)]
+        return shares + self._behind_passed_over(reader.passed_over(), found)
 
-    def _count_passed_over(self, batches: Sequence[PassedOver]) -> None:
-        for each in batches:
-            self._metrics.count_skipped(each.position.source, each.reason, each.num_records)
-            logger.error(
-                "batch passed over topic=%s partition=%d first_offset=%d going_on_at=%d "
-                "records_skipped=%d reason=%s detail=%s",
-                each.position.source,
-                each.position.partition,
-                each.first_offset,
-                each.next_offset,
-                each.num_records,
-                each.reason,
-                each.detail,
-            )
+    def _behind_passed_over(
+        self, passed_over: Sequence[PassedOver], found: Sequence[RecordBatch]
+    ) -> list[RecordBatch]:
+        """Tell of batches that were passed over; return what moves the shards behind
+        those behind which no record was read.
+        """
+        _, _, assignment, progress, _ = self._joined
+        ends = {batch.position: batch.next_offset for batch in found}
+        moves = []
+        for each in passed_over:
+            counts = assignment.counts(each.position)
+            self._gaps.note_passed_over(each, counts=counts)
+            if ends.get(each.position, -1) < each.next_offset:
+                progress.pass_over(each.position, each.first_offset, each.next_offset)
+                moves += assignment.pass_over(each.position, each.first_offset, each.next_offset)
+        return moves
 
     def _wait_out(self, error: BrokerAway) -> None:
         logger.warning("poll failed bootstrap=%s error=%s", self._bootstrap, error)

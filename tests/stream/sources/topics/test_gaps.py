@@ -8,6 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from stream.events.types import SourcePartition
+from stream.kafka.client import PassedOver
 from stream.metrics import StreamMetrics
 from stream.sources.topics.assignment import Assignment
 from stream.sources.topics.gaps import Gap, Gaps
@@ -54,10 +55,10 @@ def test_a_gap_counts_once_the_store_is_behind_it() -> None:
 
     gaps.note(Gap(position=CLICKS, stored=2, goes_on_at=6))
     assert counted(registry) is None
-    gaps.applied([SourcePartition("clicks", 0)])
+    gaps.applied({SourcePartition("clicks", 0): 9})
     assert counted(registry) is None
-    gaps.applied([CLICKS])
-    gaps.applied([CLICKS])
+    gaps.applied({CLICKS: 6})
+    gaps.applied({CLICKS: 6})
 
     assert counted(registry) == 4
 
@@ -69,9 +70,47 @@ def test_what_was_not_applied_is_met_again() -> None:
 
     gaps.note(Gap(position=CLICKS, stored=2, goes_on_at=6))
     gaps.forget()
-    gaps.applied([CLICKS])
+    gaps.applied({CLICKS: 6})
 
     assert counted(registry) is None
+
+
+def passed_over(first_offset: int) -> PassedOver:
+    """Return a batch of three damaged records."""
+    return PassedOver(
+        position=CLICKS,
+        first_offset=first_offset,
+        next_offset=first_offset + 3,
+        num_records=3,
+        reason="damaged",
+        detail="its checksum is wrong",
+    )
+
+
+def skipped(registry: CollectorRegistry) -> Any:
+    """Return how many records count as passed over."""
+    labels = {"topic": "clicks", "reason": "damaged"}
+    return registry.get_sample_value("freshet_stream_records_skipped_total", labels)
+
+
+def test_a_batch_that_was_passed_over_counts_once_the_store_is_behind_it() -> None:
+    """What comes before it is applied before, and what was not applied is met again."""
+    registry = CollectorRegistry()
+    gaps = Gaps(StreamMetrics(registry))
+
+    gaps.note_passed_over(passed_over(10))
+    gaps.note_passed_over(passed_over(20))
+    gaps.applied({CLICKS: 10})
+    assert skipped(registry) is None
+    gaps.applied({CLICKS: 13})
+    assert skipped(registry) == 3
+    gaps.applied({CLICKS: 30})
+    assert skipped(registry) == 6
+    gaps.note_passed_over(passed_over(40))
+    gaps.forget()
+    gaps.note_passed_over(passed_over(40), counts=False)
+    gaps.applied({CLICKS: 50})
+    assert skipped(registry) == 6
 
 
 @pytest.mark.parametrize("goes_on_at", [0, 2])
@@ -81,7 +120,7 @@ def test_a_topic_that_ends_before_what_was_read_lost_no_records(goes_on_at: int)
     gaps = Gaps(StreamMetrics(registry))
 
     gaps.note(Gap(position=ERASURES, stored=2, goes_on_at=goes_on_at, counts=False))
-    gaps.applied([ERASURES])
+    gaps.applied({ERASURES: goes_on_at})
 
     assert counted(registry, "records_lost", "erasures") is None
     assert counted(registry, "topics_recreated", "erasures") == 1

@@ -653,8 +653,9 @@ def test_a_batch_that_unpacks_to_too_much_is_passed_over(
     for value in (lines[0], b"0" * 120_000_000, *([] if is_last else lines[1:])):
         producer.produce(settings.clicks_topic, value, partition=0)
         assert producer.flush(60) == 0
+    store = open_store(num_shards=PARTITIONS)
     with caplog.at_level(logging.ERROR, "stream"):
-        worker = start_worker(open_store(num_shards=PARTITIONS))
+        worker = start_worker(store)
         name, labels = "freshet_stream_records_skipped_total", {"topic": settings.clicks_topic}
         worker.wait_until(lambda: worker.sample(name, reason="too_large", **labels) == 1)
         worker.wait_for_records(1 if is_last else 2)
@@ -662,6 +663,13 @@ def test_a_batch_that_unpacks_to_too_much_is_passed_over(
         totals = worker.stop()
     assert (totals.events, totals.quarantined) == (1 if is_last else 2, 0)
     assert "first_offset=1 going_on_at=2 records_skipped=1 reason=too_large" in caplog.text
+    place = SourcePartition(settings.clicks_topic, 0)
+    assert store.shard(0).positions()[place] == (2 if is_last else 3)
+    # Whoever reads the partition later does not meet it again.
+    later = start_worker(store)
+    later.wait_until(partial(_has_caught_up, later, place))
+    later.stop()
+    assert later.sample(name, reason="too_large", **labels) is None
 
 
 def test_lag(
