@@ -31,6 +31,8 @@ TARGETS: Mapping[str, tuple[float, float] | None] = MappingProxyType(
 there is no target.
 """
 
+_OF_CLICKS = (NEW_QUERY, KNOWN_QUERY, NEW_ITEM_BY_OTHER_WORDS)
+
 CLAIM_TARGET_SECONDS = 0.5
 """By how much what an answer says of its freshness may be off."""
 
@@ -67,18 +69,25 @@ def latency_figures(
 
 
 def claim_figures(phase: str, sightings: Sequence[Sighting]) -> Iterator[Figure]:
-    """Yield by how much answers were wrong about their own freshness, and how many
-    claimed what they did not show.
+    """Yield by how much answers were wrong about their own freshness, of all probes and
+    of clicks alone, and how many claimed what they did not show.
+
+    What is new or gone may be shown before it is claimed; clicks are not.
     """
-    errors = [each.claim_error_seconds for each in sightings]
-    known = [error for error in errors if error is not None]
-    if not known:
+    if all(each.claim_error_seconds is None for each in sightings):
         return
-    target = f"<= {CLAIM_TARGET_SECONDS:g}"
-    for label, share in (("p50", 0.5), ("p99", 0.99), ("most", 1.0)):
-        value = _rounded(percentile(known, share))
-        name = f"{phase}: freshness reported against truth, {label}"
-        yield Figure(name=name, value=value, unit="s", target=target, note=f"{len(known):,} probes")
+    clicks = [each for each in sightings if each.figure in _OF_CLICKS]
+    for which, some in (("", sightings), (", of clicks", clicks)):
+        errors = [each.claim_error_seconds for each in some]
+        known = [error for error in errors if error is not None]
+        for label, share in (("p50", 0.5), ("p99", 0.99), ("most", 1.0)) if known else ():
+            yield Figure(
+                name=f"{phase}: freshness reported against truth{which}, {label}",
+                value=_rounded(percentile(known, share)),
+                unit="s",
+                target=f"<= {CLAIM_TARGET_SECONDS:g}",
+                note=f"{len(known):,} probes",
+            )
     over = Counter(each.figure for each in sightings if each.is_overclaimed)
     name = f"{phase}: answers that claimed too much"
     note = "; ".join(f"{count} of {figure}" for figure, count in over.items())

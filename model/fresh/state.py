@@ -35,6 +35,10 @@ _QUIET = 0.005
 # Movement in radians below which a vector is not published again: a cosine of 0.99999.
 # Twice as much: segments half as large, and 0.99995.
 _SAME = 0.005
+# Movement in radians by items that it was clicked for, estimated from above, below
+# which a query is not published again: it comes on top of its own. Two and a half times
+# as much: hardly fewer rows, and a worst cosine of 0.99996 in place of 0.99998.
+_FOLLOWS = 0.002
 # Relative movement of a text vector below which a text is the same: float16 rounds off
 # a twentieth of it, bfloat16 on a GPU less than half. Twice as much: a small change of
 # a long text waits for the next generation.
@@ -48,16 +52,14 @@ class _Round:
     """What one round does beside moving vectors.
 
     Attributes:
-        named: slots whose click, session or text changed: published whether they moved
-            or not.
-        texts: those of them whose text did.
+        named: slots whose click or session changed: published whether they moved or
+            not.
         listed: items to publish because of their catalogue state, by key.
         gone: items that are gone, by key.
         gone_queries: keys of queries that are gone.
     """
 
     named: set[int] = field(default_factory=set)
-    texts: set[int] = field(default_factory=set)
     listed: set[int] = field(default_factory=set)
     gone: set[int] = field(default_factory=set)
     gone_queries: list[int] = field(default_factory=list)
@@ -126,8 +128,7 @@ class FreshState:
         """Take changes in and recompute what they move.
 
         What is named in them is always recomputed, whatever the limits: queries and
-        items of changed edges, members of changed sessions, items with a new text. The
-        queries are published, and of the items what moved.
+        items of changed edges, members of changed sessions, items with a new text.
 
         Args:
             changes: in the order of their writes; none: what was carried over alone.
@@ -155,7 +156,6 @@ class FreshState:
         self._directory.learn({}, {key: item.item_id for key, item in change.catalog.items()})
         slots = self._move_texts(self._take_states(change, round_))
         round_.named.update(slots.tolist())
-        round_.texts.update(slots.tolist())
         self._graph.spread(slots)
         vectors = self._graph.nodes.vectors(slots)
         follows = np.zeros(len(slots), dtype=np.bool_)
@@ -203,7 +203,6 @@ class FreshState:
         queries = [change.edges.query, change.member[~change.is_item]]
         items = [change.edges.item, change.member[change.is_item]]
         moved = [self._move_texts(texts)]
-        round_.texts.update(moved[0].tolist())
         if self._origin is not None:
             moved += [self._wake(queries, is_item=False), self._wake(items, is_item=True)]
             members = self._members(change)
@@ -385,7 +384,7 @@ class FreshState:
         movement = norms(vectors - columns.vector[slots])
         moved = movement > _SAME  # not where it is not finite
         self._graph.feedback.pull(slots[moved], movement[moved])
-        followers = np.flatnonzero(columns.pull[:count] > _SAME)
+        followers = np.flatnonzero(columns.pull[:count] > _FOLLOWS)
         others = np.setdiff1d(followers, slots)
         slots = np.concatenate([slots, others])
         vectors = np.concatenate([vectors, self._graph.nodes.vectors(others)])
@@ -394,9 +393,8 @@ class FreshState:
     def _told(self, slots: Int64s, vectors: Float32s, follows: Bools, round_: _Round) -> Bools:
         """Return ``bool [n]``: whose vector is published.
 
-        Of those that are named, moved or follow an item, the finite ones; not an item
-        that is named, did not move, and is otherwise as the generation has it; nor a
-        new query that no edge supports, which has the vector that a server makes of its
+        Of those that are named, moved or follow an item, the finite ones; not a new
+        query that no edge supports, which has the vector that a server makes of its
         text.
         """
         columns = self._graph.nodes.columns
@@ -404,27 +402,11 @@ class FreshState:
         self._note_poison(slots, ~is_finite)
         before = columns.vector[slots]
         named = np.isin(slots, np.array(sorted(round_.named), dtype=np.int64))
-        named &= ~self._is_settled(slots, round_)
         moved = norms(np.nan_to_num(vectors) - before) > _SAME
         is_unpublished = ~before.any(axis=1)
         is_bare = ~columns.is_item[slots] & (columns.weight[slots] == 0.0) & is_unpublished
         told: Bools = is_finite & (named | moved | follows) & ~is_bare
         return told
-
-    def _is_settled(self, slots: Int64s, round_: _Round) -> Bools:
-        """Return ``bool [n]``: items of which a click or a session changes nothing but
-        the network's vector, since the generation has both of them, and whose text is
-        what it was.
-        """
-        columns, origin = self._graph.nodes.columns, self._origin
-        is_settled = columns.is_item[slots] & (columns.row[slots] >= 0)
-        if origin is None:
-            return is_settled
-        known = np.flatnonzero(is_settled)
-        rows = columns.row[slots[known]]
-        is_settled[known] = (origin.weights(rows) > 0) & (origin.num_hyperedges(rows) > 0)
-        is_settled &= ~np.isin(slots, np.array(sorted(round_.texts), dtype=np.int64))
-        return is_settled
 
     def _queries(self, slots: Int64s) -> tuple[list[str], Float32s]:
         """Return texts and vectors of queries, without those that are erased."""

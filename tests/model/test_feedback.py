@@ -45,6 +45,25 @@ def test_it_is_the_formula() -> None:
     )
 
 
+@pytest.mark.parametrize("weight", [0.1, 0.4])
+@pytest.mark.parametrize("seed", range(5))
+def test_shifts_say_how_far_an_item_moves_its_query_at_most(seed: int, weight: float) -> None:
+    """By its share of the mean; nobody else, and a query without clicks by nothing."""
+    queries, given = rows(3, seed), clicks((1, 3), (0, 1), (1, 1), seed=seed + 9)
+    step = 0.01 * rows(1, seed + 99)[0]
+    items = given.items.copy()
+    items[2] += step
+
+    before = fed_back(queries, given, weight)
+    after = fed_back(queries, given._replace(items=items), weight)
+
+    moved = np.linalg.norm(after.vectors - before.vectors, axis=1)
+    bound = before.shifts[1] * np.log1p(1) / (np.log1p(3) + np.log1p(1)) * np.linalg.norm(step)
+    assert 0 < moved[1] <= bound * 1.02
+    assert moved[[0, 2]].tolist() == [0.0, 0.0]
+    assert before.shifts[2] == 0.0
+
+
 @pytest.mark.parametrize("weight", [0.0, 0.4])
 def test_no_click_moves_nothing(weight: float) -> None:
     """Nor does a click that is worth nothing."""

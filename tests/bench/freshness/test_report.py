@@ -1,6 +1,6 @@
 """What figures are made of sightings."""
 
-from bench.freshness.probes import DURABLE, NEW_QUERY
+from bench.freshness.probes import DURABLE, GONE_ITEM, NEW_QUERY
 from bench.freshness.report import claim_figures, latency_figures
 from bench.freshness.sightings import Answer, Published, Sighting
 
@@ -43,8 +43,10 @@ def test_a_probe_that_was_never_seen_counts_with_the_whole_time() -> None:
 def test_claims_are_summed_up_where_there_were_any() -> None:
     """An answer without the probe that claims two seconds more than there were."""
     assert list(claim_figures("load", [sighting(NEW_QUERY, 1.0)])) == []
-    found = list(claim_figures("load", [sighting(NEW_QUERY, 1.0, claimed_ms=3000)]))
+    wrong = sighting(NEW_QUERY, 1.0, claimed_ms=3000)
+    found = list(claim_figures("load", [wrong, sighting(GONE_ITEM, 0.5, claimed_ms=900)]))
 
-    assert [figure.value for figure in found] == [2.0, 2.0, 2.0, 1]
+    assert [figure.value for figure in found] == [0.1, 2.0, 2.0, 2.0, 2.0, 2.0, 1]
+    assert [", of clicks," in figure.name for figure in found[:6]] == [False] * 3 + [True] * 3
     assert found[-1].target == "0"
     assert found[-1].note == f"1 of {NEW_QUERY}"

@@ -107,6 +107,32 @@ def test_a_query_follows_an_item_that_moves(generation: Generation) -> None:
     assert state.audit(100) > 0.999
 
 
+def test_a_query_is_published_again_once_its_items_have_moved_it(generation: Generation) -> None:
+    """Not each time that one of them moves, which the network does not tell it here;
+    all the time it is nearly where it would be.
+    """
+    state = FreshState(weighing(generation, 0.1))
+    told = query_of(state.apply([changes_between([], clicks(1), [NOVEL])]))
+    columns, count = state._graph.nodes.columns, state._graph.nodes.count
+    item = int(np.flatnonzero(columns.is_item[:count] & (columns.row[:count] < 0))[0])
+    query = np.flatnonzero(~columns.is_item[:count] & (columns.row[:count] < 0))
+    aside = np.roll(columns.own[item], 1) * 0.02
+
+    was_told = []
+    for _ in range(20):
+        columns.own[item] += aside
+        columns.unrest[item] = np.inf
+        result = state.apply([])
+        assert NOVEL.item_id in result.item_ids
+        was_told.append(QUERY in result.query_texts)
+        told = query_of(result) if was_told[-1] else told
+        noted = columns.pull[query].copy()
+        assert float(told @ state._fed_back(query)[0]) > 0.99999
+        columns.pull[query] = noted
+
+    assert 0 < sum(was_told) < len(was_told)
+
+
 def test_an_erased_click_is_worth_nothing(generation: Generation) -> None:
     """The query is again what its other clicks make it."""
     state, twice = FreshState(generation), clicks(1) + clicks(1, generation.item_ids[0])
