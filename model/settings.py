@@ -109,6 +109,11 @@ class ModelSettings:
     vector, where that pays; below 2: they add nothing.
     """
 
+    item_prior: bool = True
+    """Whether items that many sessions have, and new ones, rank before others that fit
+    as well, where sessions hold views and that pays.
+    """
+
     # Chosen with `batch_size`. Twice as much overfits lastfm (114/118 -> 106/112).
     learning_rate: float = 0.0015
     """Learning rate of Adam; it decays to a tenth over `max_passes`."""
@@ -306,6 +311,11 @@ class ModelSettings:
         it has no room for a direction.
         """
         return self.words_dim if self.words_dim > 1 else 0
+
+    @property
+    def most_prior_dim(self) -> int:
+        """Length of what priors of items add to a vector where they pay."""
+        return 2 if self.item_prior else 0
 
     def __post_init__(self) -> None:
         for name, (low, high) in _BOUNDS.items():

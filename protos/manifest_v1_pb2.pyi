@@ -76,7 +76,7 @@ class Counts(_message.Message):
     def __init__(self, facts: _Optional[int] = ..., sessions: _Optional[int] = ..., hyperedges: _Optional[int] = ..., incidences: _Optional[int] = ..., edge_facts: _Optional[int] = ...) -> None: ...
 
 class Generation(_message.Message):
-    __slots__ = ("format_version", "generation_id", "parent", "created_ms", "code_version", "snapshot", "dim", "metric", "num_items", "num_queries", "num_indexed", "seed", "evaluation", "model", "files", "gate", "index", "channels", "context_weight", "context_query_weight", "feedback_weight", "canaries", "pretrained_text", "session_walk", "title_words", "first_page_cosine")
+    __slots__ = ("format_version", "generation_id", "parent", "created_ms", "code_version", "snapshot", "dim", "metric", "num_items", "num_queries", "num_indexed", "seed", "evaluation", "model", "files", "gate", "index", "channels", "context_weight", "context_query_weight", "feedback_weight", "canaries", "pretrained_text", "session_walk", "title_words", "item_prior", "first_page_cosine")
     class EvaluationEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -116,6 +116,7 @@ class Generation(_message.Message):
     PRETRAINED_TEXT_FIELD_NUMBER: _ClassVar[int]
     SESSION_WALK_FIELD_NUMBER: _ClassVar[int]
     TITLE_WORDS_FIELD_NUMBER: _ClassVar[int]
+    ITEM_PRIOR_FIELD_NUMBER: _ClassVar[int]
     FIRST_PAGE_COSINE_FIELD_NUMBER: _ClassVar[int]
     format_version: int
     generation_id: str
@@ -142,8 +143,9 @@ class Generation(_message.Message):
     pretrained_text: PretrainedText
     session_walk: SessionWalk
     title_words: TitleWords
+    item_prior: ItemPrior
     first_page_cosine: float
-    def __init__(self, format_version: _Optional[int] = ..., generation_id: _Optional[str] = ..., parent: _Optional[str] = ..., created_ms: _Optional[int] = ..., code_version: _Optional[str] = ..., snapshot: _Optional[_Union[SnapshotRef, _Mapping]] = ..., dim: _Optional[int] = ..., metric: _Optional[str] = ..., num_items: _Optional[int] = ..., num_queries: _Optional[int] = ..., num_indexed: _Optional[int] = ..., seed: _Optional[int] = ..., evaluation: _Optional[_Mapping[str, float]] = ..., model: _Optional[_Mapping[str, str]] = ..., files: _Optional[_Iterable[_Union[File, _Mapping]]] = ..., gate: _Optional[_Union[Gate, _Mapping]] = ..., index: _Optional[_Union[Index, _Mapping]] = ..., channels: _Optional[_Iterable[str]] = ..., context_weight: _Optional[float] = ..., context_query_weight: _Optional[float] = ..., feedback_weight: _Optional[float] = ..., canaries: _Optional[_Iterable[_Union[Canary, _Mapping]]] = ..., pretrained_text: _Optional[_Union[PretrainedText, _Mapping]] = ..., session_walk: _Optional[_Union[SessionWalk, _Mapping]] = ..., title_words: _Optional[_Union[TitleWords, _Mapping]] = ..., first_page_cosine: _Optional[float] = ...) -> None: ...
+    def __init__(self, format_version: _Optional[int] = ..., generation_id: _Optional[str] = ..., parent: _Optional[str] = ..., created_ms: _Optional[int] = ..., code_version: _Optional[str] = ..., snapshot: _Optional[_Union[SnapshotRef, _Mapping]] = ..., dim: _Optional[int] = ..., metric: _Optional[str] = ..., num_items: _Optional[int] = ..., num_queries: _Optional[int] = ..., num_indexed: _Optional[int] = ..., seed: _Optional[int] = ..., evaluation: _Optional[_Mapping[str, float]] = ..., model: _Optional[_Mapping[str, str]] = ..., files: _Optional[_Iterable[_Union[File, _Mapping]]] = ..., gate: _Optional[_Union[Gate, _Mapping]] = ..., index: _Optional[_Union[Index, _Mapping]] = ..., channels: _Optional[_Iterable[str]] = ..., context_weight: _Optional[float] = ..., context_query_weight: _Optional[float] = ..., feedback_weight: _Optional[float] = ..., canaries: _Optional[_Iterable[_Union[Canary, _Mapping]]] = ..., pretrained_text: _Optional[_Union[PretrainedText, _Mapping]] = ..., session_walk: _Optional[_Union[SessionWalk, _Mapping]] = ..., title_words: _Optional[_Union[TitleWords, _Mapping]] = ..., item_prior: _Optional[_Union[ItemPrior, _Mapping]] = ..., first_page_cosine: _Optional[float] = ...) -> None: ...
 
 class Canary(_message.Message):
     __slots__ = ("query", "is_encoded", "item_id", "title", "cosine")
@@ -192,6 +194,14 @@ class SessionWalk(_message.Message):
     new_item_scale: float
     new_query_scale: float
     def __init__(self, dim: _Optional[int] = ..., query_scale: _Optional[float] = ..., item_scale: _Optional[float] = ..., new_item_scale: _Optional[float] = ..., new_query_scale: _Optional[float] = ...) -> None: ...
+
+class ItemPrior(_message.Message):
+    __slots__ = ("weight", "new_share")
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    NEW_SHARE_FIELD_NUMBER: _ClassVar[int]
+    weight: float
+    new_share: float
+    def __init__(self, weight: _Optional[float] = ..., new_share: _Optional[float] = ...) -> None: ...
 
 class Index(_message.Message):
     __slots__ = ("engine", "search_k", "trials")

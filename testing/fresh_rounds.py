@@ -139,7 +139,7 @@ def _with_blocks(
     items: Mapping[str, Float32s],
 ) -> tuple[Float32s, Float32s]:
     """Return the vectors of all queries and items of a graph, with what pretrained text
-    words of titles and walks through sessions add to them.
+    words of titles, walks through sessions and priors of items add to them.
     """
     of_queries = np.array([queries[text] for text in arrays.query_texts])
     of_items = np.array([items[item_id] for item_id in arrays.item_ids])
@@ -155,6 +155,12 @@ def _with_blocks(
         walks = _walks(generation, arrays, since)
         of_queries = walk.queries(of_queries, walks[0])
         of_items = walk.items(of_items, walks[1], has_click)
+    if (prior := generation.prior_block) is not None:
+        stored = prior.shares_of(np.asarray(generation.item_vectors)).tolist()
+        share_of = dict(zip(generation.item_ids, stored, strict=True))
+        shares = [share_of.get(item_id, prior.new_share) for item_id in arrays.item_ids]
+        of_queries = prior.queries(of_queries)
+        of_items = prior.items(of_items, np.array(shares, dtype=np.float32))
     return of_queries, of_items
 
 
@@ -166,7 +172,7 @@ def _walks(
     """
     block = generation.walk_block
     assert block is not None
-    stored = block.directions_of(np.asarray(generation.item_vectors))
+    stored = block.directions_of(generation.item_vectors[:, : generation.dim_before_prior])
     ids = [generation.item_ids[row] for row in range(len(generation.item_ids))]
     of_generation = dict(zip(ids, stored, strict=True))
     nothing = np.zeros(stored.shape[1], dtype=np.float32)

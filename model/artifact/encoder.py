@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.artifact.pretrained.block import TextBlock
+from model.beside.item_prior import PriorBlock
 from model.beside.session_walk import WalkBlock
 from model.beside.title_words import WordBlock
 from model.errors import GenerationCorrupt
@@ -64,6 +65,7 @@ class TextEncoder:
         words: what words of titles add to it; None: nothing.
         walk: what walks through sessions add to it, as far as they are guessed from
             the text; None: not even room for it.
+        prior: what priors of items add to it; None: nothing.
 
     Raises:
         GenerationCorrupt: an array is missing or has another shape than the others
@@ -78,6 +80,7 @@ class TextEncoder:
         block: TextBlock | None = None,
         words: WordBlock | None = None,
         walk: WalkBlock | None = None,
+        prior: PriorBlock | None = None,
     ) -> None:
         _check_arrays(arrays)
         self._bag = arrays[BAG]
@@ -86,6 +89,7 @@ class TextEncoder:
         self._block = block
         self._words = words
         self._walk = walk
+        self._prior = prior
         self._towers = {
             tower: tuple(np.asarray(arrays[f"{tower}.{part}"]) for part in TOWER_PARTS)
             for tower in ("query", "item")
@@ -99,9 +103,9 @@ class TextEncoder:
     @property
     def vector_dim(self) -> int:
         """Length of the vectors that texts get, with what pretrained text, words of
-        titles and walks through sessions add.
+        titles, walks through sessions and priors of items add.
         """
-        blocks = (self._block, self._words, self._walk)
+        blocks = (self._block, self._words, self._walk, self._prior)
         return self.dim + sum(block.dim for block in blocks if block is not None)
 
     def encode(self, text: str) -> Float32s:
@@ -164,6 +168,9 @@ class TextEncoder:
             vectors = extend(vectors, self._words.directions(titles))
         if self._walk is not None:
             vectors = self._walk.without_sessions(vectors, is_item=is_item)
+        if self._prior is not None:
+            prior = self._prior
+            vectors = prior.new_items(vectors) if is_item else prior.queries(vectors)
         return vectors
 
     def _contents(self, texts: Sequence[str], tower: Tower) -> Float32s:

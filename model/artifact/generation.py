@@ -37,6 +37,7 @@ from model.artifact.paths import ARRAY_TYPES, PathGraph, check_path_graph
 from model.artifact.pretrained.block import TextBlock, text_block
 from model.artifact.pretrained.encoder import open_encoder
 from model.artifact.private_files import DigestOf, OpenFile, as_it_is
+from model.beside.item_prior import DIM, PriorBlock
 from model.beside.session_walk import WalkBlock, WalkScales, walk_block
 from model.beside.title_words import WordBlock, word_block
 from model.context import ContextWeights
@@ -177,6 +178,7 @@ class Generation:
             block=self.text_block(),
             words=self.word_block,
             walk=self.walk_block,
+            prior=self.prior_block,
         )
 
     def text_block(self) -> TextBlock | None:
@@ -209,7 +211,7 @@ class Generation:
         """Length of the network's vectors, which stand first in all others."""
         manifest = self.manifest
         blocks = manifest.pretrained_text.dim + manifest.title_words.dim + manifest.session_walk.dim
-        return manifest.dim - blocks
+        return self.dim_before_prior - blocks
 
     @property
     def word_block(self) -> WordBlock | None:
@@ -239,8 +241,21 @@ class Generation:
             item=walk.item_scale,
             new_item=walk.new_item_scale,
         )
-        rest = self.manifest.dim - walk.dim
+        rest = self.dim_before_prior - walk.dim
         return walk_block(self.encoder, rest=rest, dim=walk.dim, scales=scales)
+
+    @property
+    def prior_block(self) -> PriorBlock | None:
+        """What priors of items add to its vectors; None: nothing."""
+        if not self.manifest.HasField("item_prior"):
+            return None
+        prior = self.manifest.item_prior
+        return PriorBlock(weight=prior.weight, new_share=prior.new_share)
+
+    @property
+    def dim_before_prior(self) -> int:
+        """Length of its vectors without what priors of items add, which is last."""
+        return self.manifest.dim - (DIM if self.manifest.HasField("item_prior") else 0)
 
     @property
     def has_spaced_words(self) -> bool:

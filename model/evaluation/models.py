@@ -170,6 +170,7 @@ def _network(
     has_pretrained_text: bool = True,
     words: bool = True,
     walks: bool = True,
+    prior: bool = True,
 ) -> Fitter:
     def fit_network(task: FitTask) -> tuple[Ranker, dict[str, float]]:
         """Train on everything before the test.
@@ -185,6 +186,7 @@ def _network(
             pretrained_text=task.settings.pretrained_text if has_pretrained_text else OFF,
             words_dim=task.settings.words_dim if words else 0,
             walk_dim=task.settings.walk_dim if walks else 0,
+            item_prior=task.settings.item_prior and prior,
         )
         trained = train(task.test.arrays, settings, is_cancelled=task.is_cancelled)
         encoder = trained.text_encoder()
@@ -247,6 +249,7 @@ MODELS: dict[str, EvaluatedModel] = {
     "full": EvaluatedModel(fit=_network()),
     "full-pretrained": EvaluatedModel(fit=_network(has_pretrained_text=False), is_default=False),
     "full-words": EvaluatedModel(fit=_network(words=False), is_default=False),
+    "full-prior": EvaluatedModel(fit=_network(prior=False), is_default=False),
     "full-walk": EvaluatedModel(fit=_network(walks=False), is_default=False),
     "full+pretraining": EvaluatedModel(fit=_network(pretrains=True), is_default=False),
     "full-dropedge": EvaluatedModel(fit=_network(drops_edges=False), is_default=False),

@@ -1,5 +1,5 @@
-"""What pretrained text, words of titles and walks through sessions add to the vectors
-that the fresh lane publishes.
+"""What pretrained text, words of titles, walks through sessions and priors of items add
+to the vectors that the fresh lane publishes.
 
 The lane computes with the network's vectors alone; the blocks are put beside them when
 they are published. Nodes of the generation have those of their texts in its vectors
@@ -12,6 +12,7 @@ import numpy as np
 
 from model.artifact.generation import Generation
 from model.artifact.pretrained.block import extended
+from model.beside.item_prior import PriorBlock
 from model.beside.joined import directions
 from model.fresh.directory import NodeText
 from stream.dtypes import Bools, Float32s, Int64s
@@ -37,6 +38,7 @@ class PublishedVectors:
         self._texts = _Read(self._block.directions) if self._block is not None else None
         self._titles = _Read(self._words.directions) if self._words is not None else None
         self._walk = generation.walk_block
+        self._prior = generation.prior_block
         self._network_dim = generation.network_dim
         self._vectors = (
             np.asarray(generation.query_vectors),
@@ -46,7 +48,7 @@ class PublishedVectors:
     @property
     def dim(self) -> int:
         """Length of what is published."""
-        blocks = (self._block, self._words, self._walk)
+        blocks = (self._block, self._words, self._walk, self._prior)
         return self._network_dim + sum(block.dim for block in blocks if block is not None)
 
     def of(
@@ -63,8 +65,7 @@ class PublishedVectors:
 
         Args:
             vectors: ``float32 [n, network_dim]`` unit vectors.
-            rows: ``int64 [n]``, the query or item of the generation; used where there
-                is no text.
+            rows: ``int64 [n]``, the query or item in the generation; below 0: none.
             texts: of each node; None: as in the generation.
             is_known: ``bool [n]``: it has been clicked.
             walks: as `WalkDirections.of` returns them.
@@ -83,11 +84,27 @@ class PublishedVectors:
             read = self._titles.of([text.title for text in new])
             extend = self._words.items if is_item else self._words.queries
             vectors = extend(vectors, _placed(is_new, read, own))
-        if self._walk is None:
+        if self._walk is not None:
+            if is_item:
+                vectors = self._walk.items(vectors, walks, is_known)
+            else:
+                vectors = self._walk.queries(vectors, walks)
+        if self._prior is None:
             return vectors
         if is_item:
-            return self._walk.items(vectors, walks, is_known)
-        return self._walk.queries(vectors, walks)
+            return self._prior.items(vectors, self._shares(self._prior, rows))
+        return self._prior.queries(vectors)
+
+    def _shares(self, prior: PriorBlock, rows: Int64s) -> Float32s:
+        """Return ``float32 [n]``, what items had when they were trained, and what new
+        ones have.
+
+        A click does not change it: how often something is seen is known by the next
+        generation, and what has just been clicked must not fall behind for that.
+        """
+        shares = np.full(len(rows), prior.new_share, dtype=np.float32)
+        shares[rows >= 0] = prior.shares_of(self._vectors[True][rows[rows >= 0]])
+        return shares
 
 
 class _Read:

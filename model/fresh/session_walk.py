@@ -26,7 +26,7 @@ class WalkDirections:
     def __init__(self, generation: Generation, origin: Origin | None, graph: ActiveGraph) -> None:
         self._block = generation.walk_block
         self._dim = self._block.dim - 1 if self._block is not None else 0
-        self._items = np.asarray(generation.item_vectors)
+        self._items = np.asarray(generation.item_vectors)[:, : generation.dim_before_prior]
         self._origin = origin
         self._graph = graph
 

@@ -283,6 +283,7 @@ def _manifest(
         pretrained_text=_pretrained_text(trained),
         title_words=_title_words(trained),
         session_walk=_session_walk(trained),
+        item_prior=_item_prior(trained),
     )
 
 
@@ -315,6 +316,12 @@ def _session_walk(trained: TrainedModel) -> manifest_pb.SessionWalk | None:
         item_scale=scales.item,
         new_item_scale=scales.new_item,
     )
+
+
+def _item_prior(trained: TrainedModel) -> manifest_pb.ItemPrior | None:
+    if trained.prior is None:
+        return None
+    return manifest_pb.ItemPrior(weight=trained.prior.weight, new_share=trained.prior.new_share)
 
 
 def _live(store: ArtifactStore, verified: Generation | None) -> Generation | None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from model.artifact.encoder import TextEncoder
 from model.artifact.pretrained.block import TextBlock
 from model.artifact.pretrained.encoder import EncoderIdentity
+from model.beside.item_prior import PriorBlock
 from model.beside.session_walk import WalkBlock
 from model.beside.title_words import WordBlock
 from model.settings import ModelSettings
@@ -104,6 +105,7 @@ class TrainedModel:
         pretrained: what pretrained text adds to vectors; None: nothing.
         words: what words of titles add to them; None: nothing.
         walk: what walks through sessions add to them; None: nothing.
+        prior: what priors of items add to them; None: nothing.
         parent: the generation it was warm-started from; empty: none.
         settings: what it was trained with.
     """
@@ -122,6 +124,7 @@ class TrainedModel:
     pretrained: PretrainedText | None = None
     words: WordBlock | None = None
     walk: WalkBlock | None = None
+    prior: PriorBlock | None = None
 
     @property
     def dim(self) -> int:
@@ -131,4 +134,6 @@ class TrainedModel:
     def text_encoder(self) -> TextEncoder:
         """Return what encodes texts as a server of this model would."""
         block = self.pretrained.block if self.pretrained is not None else None
-        return TextEncoder(self.encoder, block=block, words=self.words, walk=self.walk)
+        return TextEncoder(
+            self.encoder, block=block, words=self.words, walk=self.walk, prior=self.prior
+        )

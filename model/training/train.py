@@ -25,6 +25,7 @@ from model.data.trainable import select_trainable
 from model.data.training_set import TrainingSet, build_training_set
 from model.errors import RankLost, TrainingFailed, TrainingRefused
 from model.settings import ModelSettings
+from model.training.beside.item_prior import with_item_prior
 from model.training.beside.pretrained_text import with_pretrained_text
 from model.training.beside.session_walk import with_session_walk
 from model.training.beside.title_words import with_title_words
@@ -187,7 +188,8 @@ def train_on(
         parent,
         asks_in_titles=data.asks_in_words_of_titles,
     )
-    return with_session_walk(trained, source.arrays, settings, parent)
+    trained = with_session_walk(trained, source.arrays, settings, parent)
+    return with_item_prior(trained, source.arrays, settings, parent)
 
 
 def fit(

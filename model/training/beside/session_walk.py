@@ -48,7 +48,7 @@ def with_session_walk(
         return trained
     unseen = trained.held_out.query, trained.held_out.item
     standing = _chosen_before(parent)
-    first = FIRST_SCALES if _hold_views(arrays) else WALK_OFF
+    first = FIRST_SCALES if hold_views(arrays) else WALK_OFF
     scales, figures = choose_walk_scales(
         walks.validation, unseen, standing or WALK_OFF, None if standing else first
     )
@@ -96,7 +96,7 @@ class _Walks:
             )
             return cls(whole=whole, validation=validation)
         unseen = held_out.query, held_out.item
-        sessions = _sessions_before(arrays, unseen, held_out.begin_ms)
+        sessions = sessions_before(arrays, unseen, held_out.begin_ms)
         validation = _nodes(trained, arrays, sessions, unseen, settings)
         return cls(whole=whole, validation=validation)
 
@@ -151,7 +151,7 @@ def _nodes(
     )
 
 
-def _sessions_before(arrays: GraphArrays, unseen: tuple[Int64s, Int64s], begin_ms: int) -> Bools:
+def sessions_before(arrays: GraphArrays, unseen: tuple[Int64s, Int64s], begin_ms: int) -> Bools:
     """Return ``bool [num_sessions]``: those that ended before the held-out time began,
     and made no held-out edge.
     """
@@ -161,13 +161,13 @@ def _sessions_before(arrays: GraphArrays, unseen: tuple[Int64s, Int64s], begin_m
     return before
 
 
-def _hold_views(arrays: GraphArrays) -> bool:
+def hold_views(arrays: GraphArrays) -> bool:
     """Return whether most of what is in sessions was not clicked there out of a search:
     what was has been said by the clicks.
     """
     clicked = arrays.fact_session * arrays.num_items + arrays.fact_item
     members = arrays.incidence_session * arrays.num_items + arrays.incidence_item
-    return bool((~np.isin(members, clicked)).mean() > _MOST)
+    return bool(len(members) and (~np.isin(members, clicked)).mean() > _MOST)
 
 
 def _chosen_before(parent: Generation | None) -> WalkScales | None:

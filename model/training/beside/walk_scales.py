@@ -11,8 +11,7 @@ from typing import Final
 import numpy as np
 
 from model.beside.session_walk import WALK_OFF, WalkBlock, WalkGuess, WalkScales, fitted_guess
-from model.bootstrap import relative_interval
-from model.training.beside.two_parts import TwoParts, Weighed
+from model.training.beside.two_parts import TwoParts, Weighed, surely_better
 from stream.dtypes import Bools, Float32s, Float64s, Int64s
 
 # What is tried: what the walk's inner product counts beside the rest, and how many
@@ -30,17 +29,9 @@ FIRST_SCALES: Final = WalkScales(query=1.0, new_query=1.0, item=0.1, new_item=0.
 # Queries of a kind below which it is not judged by itself: a bootstrap over few is too
 # sure of itself. Twice as many: more small shops go without.
 _LEAST_QUERIES = 50
-# Of the largest gain over all edges. Twice as much: items without clicks stay where
-# they were; at 0 the others pay for them with all of the gain.
-_LEAST_OF_GAIN = 0.5
-# Edges of a kind of items below which it is not judged by itself. The same.
-_LEAST_EDGES = 20
 # Scores that one choice is ranked by, as in `model.training.passes.channel_shares`:
 # some seconds of a core for all choices. Twice as many take twice that.
 _MOST_SCORES = 100_000_000
-# Ranks that count as found, a point each: as in `model.ranking.Quality`. The second,
-# because what only sessions know is rarely among the first ten.
-_TOP, _DEEP = 10, 100
 
 
 class WalkNodes(TwoParts):
@@ -71,22 +62,12 @@ class WalkNodes(TwoParts):
             block.items(self.item_vectors, self.item_directions, self.knows_item),
         )
 
-    def judged(self, unseen: tuple[Int64s, Int64s]) -> tuple[Int64s, Int64s]:
-        """Return edges to judge by, evenly spaced where there are more than are
-        ranked.
-        """
-        count = max(1, _MOST_SCORES // max(1, len(self.item_vectors)))
-        step = -(-len(unseen[0]) // count) or 1
-        return unseen[0][::step], unseen[1][::step]
-
     def gains(self, edges: tuple[Int64s, Int64s], tried: Sequence[WalkScales]) -> Float64s:
         """Return ``float64 [num_tried, num_edges]``: one over the rank of each edge's
         item, one for the first ten, and one for the first hundred, added.
         """
         with_guesses = replace(self, query_directions=self._rows)
-        ranks = with_guesses.ranks(edges, [self._weighed(scales) for scales in tried])
-        gains: Float64s = 1.0 / ranks + (ranks <= _TOP) + (ranks <= _DEEP)
-        return gains
+        return with_guesses.deep_gains_of(edges, [self._weighed(scales) for scales in tried])
 
     @cached_property
     def _rows(self) -> Float32s:
@@ -126,7 +107,7 @@ def choose_walk_scales(
         first: what counts in its place where there is enough to judge by; None: there
             is a choice to go on from.
     """
-    edges = nodes.judged(unseen)
+    edges = nodes.judged(unseen, _MOST_SCORES)
     has = nodes.has_direction[edges[0]]
     figures = {"walk_edges": float(has.sum()), "walk_new_edges": float((~has).sum())}
     if len(np.unique(edges[0])) < _LEAST_QUERIES:
@@ -151,33 +132,10 @@ def _surely_better(
     tried: Sequence[WalkScales],
     standing: WalkScales,
 ) -> WalkScales:
-    """Return what stands, or what is surely better: where the 95% interval of the gain
-    over all edges, by paired bootstrap over queries, is above 0.
-
-    Of what gains at least half as much as the best, the one by which items with clicks
-    and those without are found best on the mean of both: the second are few of what is
-    held out, and with what suits the first best they stay where they were.
-    """
+    """Return what stands, or what is surely better."""
     gains = nodes.gains(edges, [*tried, standing])
-    gained = gains.mean(axis=1) - gains[-1].mean()
-    better = [
-        place
-        for place in range(len(tried))
-        if gained[place] >= _LEAST_OF_GAIN * gained.max()
-        and relative_interval(gains[place], gains[-1], edges[0])[0] > 0.0
-    ]
-    kinds = _kinds(nodes.knows_item[edges[1]])
-    worth = np.mean([gains[:, kind].mean(axis=1) for kind in kinds], axis=0)
-    best = max(better, key=lambda place: worth[place], default=-1)
-    return [*tried, standing][best]
-
-
-def _kinds(is_known: Bools) -> list[Int64s]:
-    """Return the edges to items that clicks know, and those to others; together where
-    either are few.
-    """
-    kinds = [np.flatnonzero(is_known), np.flatnonzero(~is_known)]
-    return kinds if min(map(len, kinds)) >= _LEAST_EDGES else [np.arange(len(is_known))]
+    kind = nodes.knows_item[edges[1]].astype(np.int64)
+    return [*tried, standing][surely_better(gains, edges[0], kind)]
 
 
 def _tried(new_query: float) -> list[WalkScales]:

@@ -39,7 +39,8 @@ class Budget:
     def of(settings: ModelSettings, num_items: int, began: float) -> "Budget":
         """Return the budget that the settings give a training of so many items."""
         text = block_dim(settings.pretrained_text, settings.pretrained_dim)
-        dim = settings.dim + text + settings.most_words_dim + settings.most_walk_dim
+        beside = settings.most_words_dim + settings.most_walk_dim + settings.most_prior_dim
+        dim = settings.dim + text + beside
         index = estimate_index(settings.index_engine, num_items, dim, settings)
         return Budget(
             began=began,

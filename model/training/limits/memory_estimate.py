@@ -137,7 +137,7 @@ def estimate_publishing(data: TrainingSet, settings: ModelSettings) -> MemoryEst
     vectors = _PUBLISHED_VECTORS * part.num_nodes + _PICKED_VECTORS * part.num_items
     block = block_dim(settings.pretrained_text, settings.pretrained_dim)
     words, walk = settings.most_words_dim, settings.most_walk_dim
-    dim = settings.dim + block + words + walk
+    dim = settings.dim + block + words + walk + settings.most_prior_dim
     cost = estimate_index(settings.index_engine, part.num_items, dim, settings)
     # The block's directions, and vectors without them beside those with them.
     pretrained = _FLOAT * part.num_nodes * (block + dim) if block else 0

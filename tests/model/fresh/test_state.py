@@ -10,6 +10,7 @@ import pytest
 from model.artifact.encoder import unit_rows
 from model.artifact.generation import Generation, open_generation
 from model.artifact.store import ArtifactStore
+from model.beside.item_prior import Prior
 from model.beside.session_walk import WalkScales
 from model.errors import GateRefused
 from model.fresh.active.nodes import Nodes
@@ -19,6 +20,7 @@ from model.fresh.result import RoundResult
 from model.fresh.state import FreshState
 from model.publishing.publish import publish
 from model.settings import ModelSettings
+from model.training.beside.item_prior import with_prior
 from model.training.beside.session_walk import with_walk_scales
 from model.training.beside.title_words import with_words_weight
 from model.training.train import train
@@ -40,6 +42,7 @@ from testing.small_shop import (
 
 SETTINGS = replace(small_settings(), max_passes=2, newest_passes=2)
 WALKS = WalkScales(query=1.0, new_query=0.5, item=0.3, new_item=0.6)
+PRIOR = Prior(weight=0.3, known_share=0.0, new_share=0.4)
 UNBOUND = RoundLimits(
     max_round_nodes=1 << 30, max_neighbours=1 << 30, least_movement=0.0, longest_row=1 << 30
 )
@@ -50,8 +53,8 @@ Publish = Callable[..., Generation]
 @pytest.fixture(scope="module")
 def publish_graph(tmp_path_factory: pytest.TempPathFactory) -> Publish:
     """Return a function that trains on a graph and opens the generation, with walks
-    through sessions in its vectors if there are scales, and words of titles if there is
-    a weight.
+    through sessions in its vectors if there are scales, words of titles if there is a
+    weight, and a prior if there is one.
     """
 
     def published(
@@ -59,12 +62,15 @@ def publish_graph(tmp_path_factory: pytest.TempPathFactory) -> Publish:
         settings: ModelSettings = SETTINGS,
         scales: WalkScales | None = None,
         words: float = 0.0,
+        prior: Prior | None = None,
     ) -> Generation:
         store = ArtifactStore(tmp_path_factory.mktemp("artifacts"))
         trained = train(arrays, settings)
         trained = with_words_weight(trained, arrays, settings, words)
         if scales is not None:
             trained = with_walk_scales(trained, arrays, settings, scales)
+        if prior is not None:
+            trained = with_prior(trained, arrays, prior)
         try:
             name = publish(trained, arrays, snapshot_of(arrays), store, settings, NOW_MS)
         except GateRefused as refused:
@@ -274,11 +280,12 @@ def test_without_bounds_every_vector_is_that_of_a_full_pass(open_shop: OpenShop)
 
 @pytest.fixture(scope="module")
 def walking_generation(publish_graph: Publish, make_arrays: MakeArrays) -> Generation:
-    """Return a generation of the same sessions whose vectors have walks through
-    them.
+    """Return a generation of the same sessions whose vectors have walks through them,
+    and priors of items.
     """
     settings = replace(SETTINGS, walk_dim=9)
-    return publish_graph(make_arrays(shop_events(150), shop_items()), settings, WALKS)
+    arrays = make_arrays(shop_events(150), shop_items())
+    return publish_graph(arrays, settings, WALKS, prior=PRIOR)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -310,7 +317,8 @@ def test_walks_lead_where_a_full_pass_leads_them(
         for item_id, vector in zip(each.item_ids, each.item_vectors, strict=True)
         if item_id.startswith("launch-")
     }
-    assert any(block.directions_of(vector[None]).any() for vector in launched.values())
+    end = walking_generation.dim_before_prior
+    assert any(block.directions_of(vector[None, :end]).any() for vector in launched.values())
 
 
 @pytest.fixture(scope="module")
@@ -349,6 +357,26 @@ def test_words_of_titles_are_those_of_a_full_pass(
         assert stored / np.linalg.norm(stored) == pytest.approx(words, abs=1e-5)
 
 
+def test_priors_stay_until_the_next_generation(
+    walking_generation: Generation, make_arrays: MakeArrays
+) -> None:
+    """A click changes none, and what is new has the share of what is new."""
+    prior = walking_generation.prior_block
+    assert prior is not None
+    state = FreshState(walking_generation, limits=UNBOUND)
+    shop = Shop(walking_generation, state, make_arrays, shop_events(150), shop_items())
+    known = shop.events[0].item_id
+
+    result = shop.round([click(1, "new", "red mug", known), click(2, "new", "red mug", "launch")])
+
+    shares = dict(zip(result.item_ids, prior.shares_of(result.item_vectors), strict=True))
+    row = walking_generation.find_item(known)
+    stored = prior.shares_of(walking_generation.item_vectors)
+    assert stored.max() == pytest.approx(1.0, abs=1e-5)
+    assert shares[known] == pytest.approx(stored[row], abs=1e-5)
+    assert shares["launch"] == pytest.approx(PRIOR.new_share, abs=1e-5)
+
+
 def test_a_click_moves_where_walks_lead(
     walking_generation: Generation, make_arrays: MakeArrays
 ) -> None:
@@ -371,8 +399,10 @@ def test_a_click_moves_where_walks_lead(
         [CatalogItem(item_id="alone", title="Never Seen")],
     )
 
-    queries = dict(zip(result.query_texts, result.query_vectors, strict=True))
-    items = dict(zip(result.item_ids, result.item_vectors, strict=True))
+    end = generation.dim_before_prior
+    before_prior = unit_rows(result.query_vectors[:, :end]), unit_rows(result.item_vectors[:, :end])
+    queries = dict(zip(result.query_texts, before_prior[0], strict=True))
+    items = dict(zip(result.item_ids, before_prior[1], strict=True))
     direction = block.directions_of(queries["asked for the first time"][None])
     assert np.allclose(direction, block.directions_of(items[clicked][None]), atol=1e-6)
     assert not block.directions_of(items["alone"][None]).any()
