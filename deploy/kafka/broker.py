@@ -7,6 +7,7 @@ BrokerError          Exception
 
 import contextlib
 import logging
+import random
 import shutil
 import signal
 import socket
@@ -33,6 +34,13 @@ _START_ATTEMPTS = 3
 _START_SECONDS = 90.0
 # Seconds between two checks of a starting broker. Twice as many: up to 0.1 s later.
 _POLL_SECONDS = 0.1
+# Below those that Linux gives to outgoing connections, above those that services are
+# known by. Fewer: two that look at the same time take the same one sooner.
+_FREE_PORTS = range(12_000, 32_768)
+# Tries until one is free. Twice as many: a machine that has hardly any is told later.
+_PORT_ATTEMPTS = 1000
+_ANY_PORT = random.SystemRandom()  # of its own: tests seed the usual one
+
 
 _CONFIG = """\
 process.roles=broker,controller
@@ -299,10 +307,22 @@ class LocalBroker(LocalService):
 
 
 def free_port() -> int:
-    """Return a loopback TCP port that no process listens on now."""
-    with socket.create_server((_HOST, 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """Return a loopback TCP port that no process listens on now.
+
+    It is none of those that the system gives to outgoing connections, which could take
+    it before it is listened on.
+
+    Raises:
+        PortTakenError: hardly any is free.
+    """
+    for _ in range(_PORT_ATTEMPTS):
+        port = _ANY_PORT.choice(_FREE_PORTS)
+        with contextlib.suppress(OSError), socket.create_server((_HOST, port)):
+            return port
+    raise PortTakenError(
+        f"{_PORT_ATTEMPTS} ports from {_FREE_PORTS[0]} to {_FREE_PORTS[-1]} are in use: stop "
+        "what listens there"
+    )
 
 
 def _require_free(port: int) -> None:

@@ -44,6 +44,8 @@ EVENTS: Final[Mapping[str, str]] = {
     "fallback_refused": "FreshetSwapRefused",
     "waiting_for_fit_generation": "FreshetServerNotReady",
     "request_failed": "FreshetServerErrors",
+    "answer_failed": "FreshetServerErrors",
+    "not_counted": ERRORS_HEADING,
     "sweep_failed": ERRORS_HEADING,
     "turn_failed": ERRORS_HEADING,
     "calls_not_ended": ERRORS_HEADING,

@@ -106,6 +106,8 @@ def test_watching_sees_what_is_mended_and_ends_on_a_signal(free_port: Callable[[
     at = f"127.0.0.1:{free_port()}"
     with metrics_endpoint(at, registry):
         argv = [str(CONSOLE_SCRIPT), "status", "--watch", "--every", "50ms", "--json"]
+        for other in ("--stream", "--refresher", "--server", "--target"):
+            argv += [other, f"127.0.0.1:{free_port()}"]
         watching = subprocess.Popen([*argv, "--tuner", at], stdout=subprocess.PIPE, text=True)
         assert watching.stdout is not None
         first = json.loads(watching.stdout.readline())["processes"]["tuner"]
