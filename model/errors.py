@@ -173,7 +173,7 @@ class RankFailed(ModelError):
 class GateRefused(ModelError):
     """The new generation is on disk but must not go live; the message has the reasons.
 
-    Look into the data.
+    The live generation stays; FreshetTunerFailing says what to look at.
 
     Attributes:
         generation_id: the refused generation.

@@ -37,10 +37,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # Seconds until the second look for something to learn from while no generation is live;
-# each further pause is twice as long, up to the period. A look at an empty store takes
-# milliseconds, and a first training may fail for a reason that lasts. Twice as long:
-# the first answers come up to that much later.
+# each further pause is twice as long. A look at an empty store takes milliseconds.
+# Twice as long: the first answers come up to that much later.
 _FIRST_PAUSE_SECONDS = 2.0
+
+# The longest of those pauses, where what failed before it took no longer: events may
+# come at any time, and the first answers so much later. Twice as long: that, twice.
+_LONGEST_FIRST_PAUSE_SECONDS = 15.0
 
 # Seconds after which a run is tried again that failed after one that had not: whether
 # it failed by chance is known then, and not a period later. A fault costs one training
@@ -106,7 +109,8 @@ def run_tuner(
     A run that finds nothing new publishes nothing and counts as a success: what is live
     is up to date. A run that fails is logged and counted by the class of its error, and
     the next period tries again; the first failure of several is tried again after a
-    minute, and so is each, sooner still, while no generation is live.
+    minute. While no generation is live it looks again every few seconds, or, where a
+    try took longer, after as long again.
 
     Another training for the same folder, such as one of `freshet train`, is waited for.
 
@@ -128,7 +132,8 @@ def run_tuner(
             if is_failing and not was_failing:
                 pause = min(pause, _RETRY_SECONDS)
         else:
-            pause = min(first_pause, settings.tune_every_seconds)
+            longest = max(_LONGEST_FIRST_PAUSE_SECONDS, time.monotonic() - began)
+            pause = min(first_pause, longest, settings.tune_every_seconds)
             first_pause *= 2
         _wait(max(0.0, pause), store, metrics, stop, ranks)
 

@@ -278,9 +278,8 @@ class RetrievalService:
         refusal, loading = self._watcher.last_refusal, self._watcher.loading_id
         if loading:
             return f"generation {loading} is being loaded; try again in a moment"
-        return (
-            f"no generation is live yet; {refusal or 'train one and the server takes it by itself'}"
-        )
+        next_one = "`freshet tune` makes one of what is published, and the server takes it"
+        return f"no generation is live yet; {refusal or next_one}"
 
     def _answer(
         self,

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections import Counter
 from random import Random
 
 from freshet.demo.farewell import command_name
@@ -47,6 +48,11 @@ demo would take longer than two minutes.
 _FIRST_GENERATION_SECONDS = 600.0
 """The longest that applying a log may take, and then a first training: ten million
 events at 20,000 a second. Twice as much would let something that hangs do so longer.
+"""
+
+_REFUSED_SECONDS = 5.0
+"""How long after the last record that was quarantined none must be used until the log
+is given up as one of another kind. Twice as long: it is told so much later.
 """
 
 _NEXT_GENERATION_SECONDS = 300.0
@@ -103,11 +109,13 @@ def await_graph(stage: Stage) -> None:
     story, address = stage.story, stage.at.stream
     story.step("Events flow into the graph")
     first_answer: list[float] = []
+    refusals = _Refusals(stage)
 
     def caught_up() -> Samples | None:
         samples = samples_at(address)
         if samples and not first_answer:
             first_answer.append(time.monotonic())
+        refusals.see(samples)
         is_done = total(samples, "freshet_stream_graph_watermark_seconds") and not total(
             samples, "freshet_stream_behind_seconds"
         )
@@ -132,6 +140,43 @@ def await_graph(stage: Stage) -> None:
     if num_rejected := total(samples, "freshet_stream_quarantined_total") or 0.0:
         look = f"{command_name()} quarantine list --store {stage.folder.store}"
         story.note(f"{num_rejected:,.0f} could not be used: see `{look}`")
+
+
+class _Refusals:
+    """Notices a log of which no record can be used.
+
+    Args:
+        stage: of the demo.
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._num_refused = 0.0
+        self._since = time.monotonic()
+
+    def see(self, samples: Samples) -> None:
+        """Look at the stream's metrics.
+
+        Raises:
+            CommandError: nothing was used of what came, and nothing comes any more.
+        """
+        refused = total(samples, "freshet_stream_quarantined_total") or 0.0
+        if refused != self._num_refused or total(samples, "freshet_stream_events_total"):
+            self._num_refused, self._since = refused, time.monotonic()
+        if not refused or time.monotonic() - self._since < _REFUSED_SECONDS:
+            return
+        reasons = Counter(
+            {
+                labels["reason"]: int(count)
+                for labels, count in samples["freshet_stream_quarantined_total"]
+                if count
+            }
+        )
+        told = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
+        raise CommandError(
+            f"{self._stage.plan.events}: none of its events can be used ({told}): "
+            f"`{command_name()} try-events {self._stage.plan.events}` says why, line by line"
+        )
 
 
 def start_shoppers(stage: Stage) -> None:

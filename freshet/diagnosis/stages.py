@@ -195,7 +195,7 @@ def _stages(
     published, how = _published(processes, has_refresher=has_refresher)
     served = _served(processes)
     rows = {
-        StageName.HAPPENED: (events, _ago("the newest event in the graph is of", events)),
+        StageName.HAPPENED: (events, _ago("all that happened is in the graph until", events)),
         StageName.BROKER: (None, ", ".join(sorted(brokers)) or "no stream names a broker"),
         StageName.CONSUMED: (
             waiting,

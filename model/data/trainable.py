@@ -54,7 +54,7 @@ def select_trainable(arrays: GraphArrays) -> TrainableGraph:
         raise TrainingRefused(
             "nothing to learn from: no click from a search, and no session of two items with "
             "titles; "
-            "feed events with `freshet stream` first"
+            "publish events for `freshet stream` to read"
         )
     return TrainableGraph(arrays=with_titles, titles_as_queries=True)
 

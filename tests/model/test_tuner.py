@@ -339,14 +339,15 @@ def test_the_tuner_looks_again_soon_until_a_first_generation_is_live(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """On the first day nothing has to wait for a whole period; then the
+    """Whenever the first events come, nothing has to wait for a whole period; then the
     period counts.
     """
-    monkeypatch.setattr("model.tuner._FIRST_PAUSE_SECONDS", 1.0)
+    monkeypatch.setattr("model.tuner._FIRST_PAUSE_SECONDS", 8.0)
+    monkeypatch.setattr("model.tuner._LONGEST_FIRST_PAUSE_SECONDS", 10.0)
     monkeypatch.setattr("model.tuner._LOOK_SECONDS", 86_400.0)
     fill_store(tmp_path / "empty", [], shop_items())
     fill_store(tmp_path / "full", shop_events(400), shop_items())
-    roots = iter([tmp_path / "empty", tmp_path / "empty", tmp_path / "full"])
+    roots = iter([tmp_path / "empty"] * 3 + [tmp_path / "full"])
     pauses: list[float] = []
 
     def take() -> AbstractContextManager[SnapshotInput]:
@@ -355,7 +356,7 @@ def test_the_tuner_looks_again_soon_until_a_first_generation_is_live(
     class Stop(threading.Event):
         def wait(self, timeout: float | None = None) -> bool:
             pauses.append(timeout or 0.0)
-            if len(pauses) == 3:
+            if len(pauses) == 4:
                 self.set()
             return self.is_set()
 
@@ -367,8 +368,8 @@ def test_the_tuner_looks_again_soon_until_a_first_generation_is_live(
         Stop(),
     )
 
-    assert pauses[:2] == [1.0, 2.0]
-    assert pauses[2] > 1800.0
+    assert pauses[:3] == [8.0, 10.0, 10.0]
+    assert pauses[3] > 1800.0
 
 
 def test_a_first_failure_is_tried_again_after_a_minute(

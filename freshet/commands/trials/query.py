@@ -154,7 +154,7 @@ def query(  # noqa: PLR0913  # an argument an option
     if answer.filter is not None:
         click.echo(_filter_line(answer.filter), err=True)
     click.echo(
-        f"generation {answer.receipt.generation}, {_newest_event(answer.receipt)}, "
+        f"generation {answer.receipt.generation}, {_all_events_until(answer.receipt)}, "
         f"query {answer.path or 'unknown'}{_shifted_by(answer.context_members)}",
         err=True,
     )
@@ -181,12 +181,14 @@ def _freshness_line(receipt: Receipt) -> str:
     )
 
 
-def _newest_event(receipt: Receipt) -> str:
-    """Return when what is known last happened in the shop: no age of the answer."""
+def _all_events_until(receipt: Receipt) -> str:
+    """Return up to when all that happened in the shop is known: no age of the
+    answer.
+    """
     if not receipt.watermark_ms:
         return "no event in it"
     ago = duration(receipt.watermark_age_seconds)
-    return f"newest event at {when(receipt.watermark_ms)} ({ago} ago)"
+    return f"all events until {when(receipt.watermark_ms)} ({ago} ago)"
 
 
 def _filter_line(report: FilterReport) -> str:

@@ -60,6 +60,16 @@ class _Wanted:
         """The quarantine file of the store."""
         return (self.store or Path()) / FILE_NAME
 
+    @property
+    def nothing(self) -> str:
+        """What to say where there are none."""
+        if self.kafka is None:
+            return (
+                "nothing that came from files is quarantined; what came from topics: "
+                "--kafka HOST:PORT in place of --store"
+            )
+        return "nothing is quarantined"
+
     def records(self, settings: StreamSettings) -> Iterable[QuarantinedRecord]:
         """Return the records, oldest first."""
         if self.kafka is None:
@@ -171,7 +181,7 @@ def quarantine_list(  # noqa: PLR0913  # the options of the command
         write_lines(msgspec.json.encode(entry).decode() for entry in found)
         return
     if not found:
-        click.echo("nothing is quarantined")
+        click.echo(wanted.nothing)
         return
     click.echo(f"{counts.text()}\n")
     if len(found) < counts.total:
@@ -223,7 +233,7 @@ def quarantine_replay(  # the options of the command
     settings = begin(config_file).stream()
     found = list(wanted.records(settings))
     if not found:
-        click.echo("nothing is quarantined")
+        click.echo(wanted.nothing)
         return
     if wanted.store is not None:
         held_back = _replay_file(wanted, found, wanted.store, settings, dry_run=dry_run)

@@ -13,6 +13,7 @@ from freshet.terminal.output import duration
 _MOST_PERIODS, _GRACE_SECONDS = 3, 300.0
 # Seconds that a tuner may run without ever having succeeded, as there.
 _FIRST_SECONDS = 1800.0
+_NONE_YET = "no generation is live yet; the tuner looks again every few seconds"
 # Reasons of failures that do not pass by themselves, as in FreshetTunerBlocked.
 _BLOCKING = frozenset(
     {
@@ -118,13 +119,14 @@ def _failing(facts: Facts, since: float | None) -> Problem:
     count = f", {row:.0f} in a row" if isinstance(row, float) and row > 1 else ""
     detail = facts["last_failure"] or "see the tuner's log"
     is_blocked = facts["last_failure_reason"] in _BLOCKING
+    meanwhile = "the live generation stays" if facts["generation"] else _NONE_YET
     return Problem(
         text=f"the last run failed{count}: {facts['last_failure_reason']}: {detail}",
         step=(
-            "the live generation stays; mend the disk, the rights or the files that the message "
-            "names, and the next run ends well"
+            f"{meanwhile}; mend the disk, the rights or the files that the message names, and "
+            "the next run ends well"
             if is_blocked
-            else "the live generation stays; what the reason means is under Errors of the runbook"
+            else f"{meanwhile}; what the reason means is under Errors of the runbook"
         ),
         runbook="FreshetTunerBlocked" if is_blocked else "FreshetTunerFailing",
         since_seconds=since,

@@ -187,3 +187,22 @@ def test_a_process_that_cannot_run_ends_the_demo_with_its_last_words(
     )
     assert "log.jsonl.gz is damaged" in told
     assert processes_in(tmp_path) == []
+
+
+@pytest.mark.e2e
+def test_a_log_of_another_kind_ends_the_demo_with_what_its_records_lack(
+    demo: Callable[..., "subprocess.Popen[str]"], tmp_path: Path
+) -> None:
+    """Nothing is waited for that cannot come."""
+    items = [json.dumps({"item_id": f"i-{number}", "title": "Lamp"}) for number in range(7)]
+    (tmp_path / "items.jsonl").write_text("\n".join([*items, ""]), "utf-8")
+
+    process = demo("--events", "items.jsonl")
+    told = process.communicate(timeout=120)[0]
+
+    assert process.returncode == 1
+    last = told.splitlines()[-1]
+    assert last.startswith("freshet: error: ")
+    assert "none of its events can be used (7 " in last
+    assert "try-events" in last
+    assert processes_in(tmp_path) == []

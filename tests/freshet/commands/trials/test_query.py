@@ -42,13 +42,13 @@ def test_the_receipt_of_an_overlay_is_shown(target: str, run: Command) -> None:
     fresh, of = told.stderr.split("\n")[1:3]
     assert fresh.startswith("overlay 1, all that had reached the topics by ")
     assert fresh.endswith(" is in it (1.5 s ago)")
-    assert re.match(r"generation \S+, newest event at \S+ \S+ \(.+ ago\), query known", of)
+    assert re.match(r"generation \S+, all events until \S+ \S+ \(.+ ago\), query known", of)
     assert int(shown["receipt"]["reflected_ms"]) == REFLECTED_MS
     assert shown["receipt"]["age_seconds"] == 1.5
 
 
 def test_without_an_overlay_the_age_of_the_graph_is_shown(tmp_path: Path, run: Command) -> None:
-    """First, and the newest event is not called an age of the answer."""
+    """First, and the time of events is not called an age of the answer."""
     artifacts = Artifacts(tmp_path / "artifacts")
     artifacts.publish(make_catalogue(30, ["lamp"]))
     with serving(artifacts.root) as serve:
@@ -57,7 +57,7 @@ def test_without_an_overlay_the_age_of_the_graph_is_shown(tmp_path: Path, run: C
     fresh, of = told.stderr.split("\n")[1:3]
     assert fresh.startswith("answered from the graph as it was at ")
     assert fresh.endswith(" ago); no overlay says more")
-    assert "newest event at " in of
+    assert "all events until " in of
 
 
 @pytest.mark.parametrize(

@@ -42,10 +42,8 @@ def test_the_quarantine_can_be_listed(store: Path, run: Command) -> None:
 
     assert entry["reason"] == "empty_query"
     assert "empty_query" in run("quarantine", "list", "--store", store).stdout
-    assert (
-        run("quarantine", "list", "--store", store, "--reason", "malformed").stdout
-        == "nothing is quarantined\n"
-    )
+    none = run("quarantine", "list", "--store", store, "--reason", "malformed").stdout
+    assert none.startswith("nothing that came from files is quarantined; what came from topics")
 
 
 def test_the_list_begins_with_how_many_there_are_by_reason(tmp_path: Path, run: Command) -> None:
