@@ -5,7 +5,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import (
+    ElementNotInteractableException,
+    StaleElementReferenceException,
+)
 from selenium.webdriver.common.keys import Keys
 
 from freshet.console.watch import Watch
@@ -65,7 +68,16 @@ def _count(browser: Browser, selector: str) -> int:
 
 
 def _press(browser: Browser, keys: str) -> None:
-    browser.driver.switch_to.active_element.send_keys(keys)
+    """Press keys; just after a dialog the focus may still be on what is not shown."""
+
+    def is_pressed() -> bool:
+        try:
+            browser.driver.switch_to.active_element.send_keys(keys)
+        except ElementNotInteractableException:
+            return False
+        return True
+
+    _until(is_pressed, browser, "something has the focus")
 
 
 def _title(browser: Browser) -> str:
