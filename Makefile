@@ -47,10 +47,10 @@ check: setup  ## Check format, lint, types, imports, stubs, contracts, alert rul
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m protos.generate --check
-	@deploy/check_protos.sh
-	@deploy/check_asyncapi.sh
-	@deploy/check_alerts.sh
-	@deploy/check_chart.sh
+	@deploy/buf/check.sh
+	@deploy/asyncapi/check.sh
+	@deploy/prometheus/check.sh
+	@deploy/helm/check.sh
 	@$(BIN)/python deploy/check_changelog.py
 
 bench: setup  ## Measure (ARGS="--help")

@@ -42,9 +42,9 @@ def render(settings: Settings) -> Mapping[str, str]:
     }
     pages = {f"dashboards/{page.uid}.json": to_json(page) for page in dashboards(settings)}
     return {
-        "alerts.yml": _yaml([{"groups": groups(settings)}]),
-        "prometheus.yml": _yaml([prometheus(settings)]),
-        "alertmanager.yml": _yaml([alertmanager(settings)]),
+        "prometheus/alerts.yml": _yaml([{"groups": groups(settings)}]),
+        "prometheus/prometheus.yml": _yaml([prometheus(settings)]),
+        "prometheus/alertmanager.yml": _yaml([alertmanager(settings)]),
         **{f"kubernetes/{name}": text for name, text in operator.items()},
         **{f"grafana/{name}": text for name, text in pages.items()},
         # A chart can read files of its own folder alone.

@@ -21,7 +21,10 @@ def binary(*names: str) -> Path:
         raise SystemExit("no Alertmanager on PATH: apt-get install prometheus-alertmanager")
     if not any((_FETCHED / name).exists() for name in names):
         done = subprocess.run(
-            [_ROOT / "deploy" / "fetch_monitoring.sh"], capture_output=True, text=True, check=False
+            [_ROOT / "deploy" / "prometheus" / "fetch.sh"],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             raise SystemExit(done.stderr)

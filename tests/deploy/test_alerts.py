@@ -13,10 +13,11 @@ from deploy.mixin.settings import load_settings
 from tests.deploy.exported import exported
 
 _ROOT = Path(__file__).resolve().parents[2]
+_FOLDER = _ROOT / "deploy" / "prometheus"
 
 
 def _load(name: str) -> Any:
-    return yaml.safe_load((_ROOT / "deploy" / name).read_text("utf-8"))
+    return yaml.safe_load((_FOLDER / name).read_text("utf-8"))
 
 
 def _rules() -> list[dict[str, Any]]:
@@ -29,9 +30,7 @@ def _all_rules() -> list[dict[str, Any]]:
 
 def _cases() -> list[dict[str, Any]]:
     return [
-        case
-        for path in sorted((_ROOT / "deploy").glob("*_test.yml"))
-        for case in _load(path.name)["tests"]
+        case for path in sorted(_FOLDER.glob("*_test.yml")) for case in _load(path.name)["tests"]
     ]
 
 
@@ -39,7 +38,7 @@ def test_every_metric_in_the_rules_isexported() -> None:
     """No alert asks for a series that no process serves, in its
     expression or its text.
     """
-    text = (_ROOT / "deploy" / "alerts.yml").read_text("utf-8")
+    text = (_FOLDER / "alerts.yml").read_text("utf-8")
     used = set(re.findall(r"freshet_[a-z_]+", text))
 
     assert used - exported() == set()

@@ -13,7 +13,7 @@ import yaml
 from deploy.check_changelog import problem_of
 
 _ROOT = Path(__file__).resolve().parents[2]
-_CHECK = ("deploy/check_protos.sh",)
+_CHECK = ("deploy/buf/check.sh",)
 
 
 def _git(folder: Path, *arguments: str) -> None:

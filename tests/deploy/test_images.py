@@ -69,9 +69,9 @@ def test_scraped_port_is_served_and_published_on_loopback(process: str) -> None:
     """
     service = _COMPOSE["services"][process]
     (port,) = re.findall(r"--metrics[ =]0\.0\.0\.0:(\d+)", " ".join(service["command"]))
-    scraped = yaml.safe_load((_ROOT / "deploy" / "prometheus.yml").read_text("utf-8"))[
-        "scrape_configs"
-    ]
+    scraped = yaml.safe_load(
+        (_ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text("utf-8")
+    )["scrape_configs"]
     targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in scraped}
 
     assert f"127.0.0.1:{port}:{port}" in service["ports"]

@@ -32,14 +32,14 @@ def test_the_files_in_the_tree_are_those_of_the_source(capsys: pytest.CaptureFix
 def test_a_file_that_differs_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The check finds what was changed by hand, and what is missing."""
     assert main(["--out", str(tmp_path)]) == 0
-    (tmp_path / "alerts.yml").write_text("groups: []\n")
-    (tmp_path / "alertmanager.yml").unlink()
+    (tmp_path / "prometheus" / "alerts.yml").write_text("groups: []\n")
+    (tmp_path / "prometheus" / "alertmanager.yml").unlink()
 
     assert main(["--check", "--out", str(tmp_path)]) == 1
     said = capsys.readouterr().err
-    assert "alerts.yml is not what its source makes" in said
+    assert "prometheus/alerts.yml is not what its source makes" in said
     assert "alertmanager.yml is not" in said
-    assert "prometheus.yml" not in said
+    assert "/prometheus.yml" not in said
 
 
 def test_a_runbook_elsewhere_is_linked_from_every_alert(tmp_path: Path) -> None:
@@ -53,7 +53,9 @@ def test_a_runbook_elsewhere_is_linked_from_every_alert(tmp_path: Path) -> None:
     assert main(["--settings", str(own), "--out", str(tmp_path)]) == 0
     links = [
         rule["annotations"]["runbook_url"]
-        for group in yaml.safe_load((tmp_path / "alerts.yml").read_text("utf-8"))["groups"]
+        for group in yaml.safe_load((tmp_path / "prometheus" / "alerts.yml").read_text("utf-8"))[
+            "groups"
+        ]
         for rule in group["rules"]
         if "alert" in rule
     ]
@@ -99,7 +101,7 @@ def test_settings_that_are_wrong_are_named(
 def test_the_operator_gets_the_same_rules_and_jobs() -> None:
     """PrometheusRule and ServiceMonitors agree with the files for Prometheus itself."""
     files = {name: list(yaml.safe_load_all(text)) for name, text in render(SETTINGS).items()}
-    (prometheus,), (rules,) = files["prometheus.yml"], files["alerts.yml"]
+    (prometheus,), (rules,) = files["prometheus/prometheus.yml"], files["prometheus/alerts.yml"]
     jobs = [job["job_name"] for job in prometheus["scrape_configs"]]
 
     assert prometheus_rule(SETTINGS)["spec"]["groups"] == rules["groups"]

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Validates docs/asyncapi.yaml by AsyncAPI's own parser, which comes from npm into .tools/asyncapi.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 fail() {
     echo "check: $1" >&2

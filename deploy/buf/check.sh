@@ -5,7 +5,7 @@
 # (origin's, if that is known); where there is no main either, as in a shallow clone of a branch, what is committed.
 # So until the first tag a break is found where it is made, on its branch, and not again on main itself.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 fail() {
     echo "check: $1" >&2

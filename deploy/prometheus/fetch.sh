@@ -2,7 +2,7 @@
 # Fetches Prometheus, promtool and amtool into .tools/, where they are not there: Debian's packages, unpacked.
 # Debian's Alertmanager itself reads a template below /usr/share, so that it runs only where it is installed.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 for package in prometheus prometheus-alertmanager; do
     [ -x ".tools/usr/bin/$package" ] && continue
