@@ -19,9 +19,11 @@ from bench.freshness.phases import (
     measure_phase,
     measure_rest,
     measure_throughput,
+    needs_generators,
 )
 from bench.freshness.probes import KINDS, ProbeMaker
 from bench.freshness.system import System
+from bench.generators.program import program
 from deploy.kafka.broker import LocalBroker
 from deploy.kafka.topics import create_topics
 from freshet.shop.shop import Shop
@@ -33,6 +35,8 @@ def run(argv: Sequence[str]) -> None:
     """Measure, print a table, then one JSON line a figure."""
     options = _parse(argv)
     count = max(1, round(options.seconds / options.probe_every))
+    if "load" in options.phases and needs_generators(options.rate):
+        program()  # before anything waits for it
     with work_folder(options.folder, "freshness") as folder, LocalBroker() as broker:
         create_topics(broker.bootstrap, partitions=options.partitions)
         system = System(folder, broker.bootstrap, options.partitions)

@@ -15,10 +15,12 @@ from bench.freshness.report import claim_figures, latency_figures
 from bench.freshness.sightings import percentile
 from bench.freshness.system import REFRESHER, System
 from bench.freshness.throughput import Applied, Backlogs, best
+from bench.generators.program import lines_of, publish_command
 from freshet.shop import feed
 from freshet.shop.shop import Shop
 from freshet_client import RetrievalClient
 from stream.clock import now_ms
+from stream.settings import StreamSettings
 
 _SETTLE_SECONDS = 10.0  # from the start of a load until probes begin; chosen by hand
 _LIVE_RATE = 1000.0  # events a second up to which the shop is simulated as it goes
@@ -88,7 +90,7 @@ def measure_phase(trial: Trial, phase: str, count: int) -> None:
     """Probe under load, or at rest."""
     system, options = trial.system, trial.options
     if phase == "load":
-        system.start("load", *_load(trial, options.rate or _half_of_the_limit(trial)))
+        _start_load(trial, options.rate or _half_of_the_limit(trial))
         Event().wait(_SETTLE_SECONDS)
     before, began = system.events_applied(), time.monotonic()
     refused_before = system.events_quarantined()
@@ -101,7 +103,7 @@ def measure_phase(trial: Trial, phase: str, count: int) -> None:
         for name, used in system.cpu_split().items()
     }
     if phase == "load":
-        system.stop("load")
+        _end_load(trial)
     note = ", ".join(f"{name} {share:.0%}" for name, share in cores.items()) + " of a core"
     trial.add(Figure(name=f"{phase}: events applied", value=round(applied), unit="/s", note=note))
     trial.add(
@@ -124,18 +126,38 @@ def measure_phase(trial: Trial, phase: str, count: int) -> None:
     trial.problems += outcome.failures[:_MAX_SHOWN_FAILURES]
 
 
-def _load(trial: Trial, rate: float) -> tuple[object, ...]:
-    """Return the command that lets so many events come a second.
-
-    A busy shop is written first and replayed: to simulate it live, the quarter of an
-    hour before has to be simulated as well.
+def needs_generators(rate: float) -> bool:
+    """Whether a load of so many events a second, 0: of half of the limit, is more than
+    Python makes beside everything else.
     """
-    to = ("--to", trial.system.source)
-    if rate <= _LIVE_RATE:
-        return ("simulate", *trial.shop, *to, "--rate", rate)
+    return not 0 < rate <= _LIVE_RATE
+
+
+def _start_load(trial: Trial, rate: float) -> None:
+    """Let so many events come a second.
+
+    A busy shop is written first: to simulate it live, the quarter of an hour before has
+    to be simulated as well.
+    """
+    system = trial.system
+    if not needs_generators(rate):
+        system.start("load", "simulate", *trial.shop, "--to", system.source, "--rate", rate)
+        return
     seconds = _SETTLE_SECONDS + trial.options.seconds + 2 * trial.options.timeout
-    events = trial.backlogs.write(round(rate * seconds), now_ms(), rate)
-    return ("replay", "--events", events, *to)
+    events = trial.backlogs.write(round(rate * seconds))
+    command = publish_command(trial.bootstrap, StreamSettings(), events, rate)
+    system.start_program("load", command)
+    system.until(lambda: lines_of(system.log_of("load")), "the load has read its events")
+
+
+def _end_load(trial: Trial) -> None:
+    """Stop the load; show what it was where it says so."""
+    trial.system.stop("load")
+    for said in lines_of(trial.system.log_of("load"))[1:]:
+        late = said["late"]
+        note = f"late by {late['p50_ms']:.0f} / {late['p99_ms']:.0f} / {late['most_ms']:.0f} ms"
+        value = round(said["rate"])
+        trial.add(Figure(name="load: events published", value=value, unit="/s", note=note))
 
 
 def _half_of_the_limit(trial: Trial) -> float:

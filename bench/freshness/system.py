@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Event
 
@@ -68,9 +68,15 @@ class System:
             arguments: of ``freshet``.
             environment: variables that it has besides.
         """
+        self.start_program(name, freshet(*arguments, "--config", self.config), environment)
+
+    def start_program(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Start any program; its log is ``NAME.log``."""
         with self._log(name).open("ab") as log:
             self._running[name] = subprocess.Popen(
-                freshet(*arguments, "--config", self.config),
+                command,
                 cwd=ROOT,
                 env={**clean_environment(), **(environment or {})},
                 stdin=subprocess.DEVNULL,
@@ -180,7 +186,7 @@ class System:
         """
         for name, process in self._running.items():
             if process.poll() is not None:
-                tail = self._log(name).read_text("utf-8", "replace")[-_TAIL_CHARACTERS:]
+                tail = self.log_of(name)[-_TAIL_CHARACTERS:]
                 raise SystemExit(f"the {name} ended with {process.returncode}:\n{tail}")
 
     def cpu_seconds(self, name: str) -> float:
@@ -216,6 +222,10 @@ class System:
     def is_running(self, name: str) -> bool:
         """Whether a process was started and not stopped."""
         return name in self._running
+
+    def log_of(self, name: str) -> str:
+        """Return what a process that was started has printed."""
+        return self._log(name).read_text("utf-8", "replace")
 
     def _log(self, name: str) -> Path:
         return self.folder / f"{name}.log"

@@ -68,25 +68,23 @@ class Backlogs:
 
     def _publish(self) -> None:
         began_ms = round((time.time() - _BACKLOG_SECONDS) * 1000)
-        events = self.write(self._num_events, began_ms, self._num_events / _BACKLOG_SECONDS)
+        # The shop's own times are of years ago, which the stream quarantines as late.
+        events = timed_events(
+            self.write(self._num_events), began_ms, self._num_events / _BACKLOG_SECONDS
+        )
         to = ("--to", self._system.source, "--speed", "max")
         self._system.run("replay", "--events", events, *to)
 
-    def write(self, num_events: int, began_ms: int, rate: float) -> Path:
-        """Write events of sessions that were not there before; return their file.
-
-        Args:
-            num_events: so many.
-            began_ms: time of the first, UTC epoch milliseconds. A shop's own would be
-                of years ago, which the stream quarantines as too late.
-            rate: events a second.
+    def write(self, num_events: int) -> Path:
+        """Write so many events of sessions that were not there before, with the shop's
+        own times; return their file.
         """
         self._num_made += 1
         start_ms = int(time.time() * 1000) - self._num_made * _APART_MS
         folder = self._system.folder / f"backlog-{self._num_made}"
         size = ("--events", num_events, "--start-ms", start_ms)
         self._system.run("simulate", *self._shop_options, *size, "--out", folder)
-        return timed_events(folder / "events.jsonl", began_ms, rate)
+        return folder / "events.jsonl"
 
 
 def timed_events(events: Path, began_ms: int, rate: float) -> Path:

@@ -2,44 +2,36 @@
 back.
 """
 
-import asyncio
-import time
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import cycle
-from typing import Any
+import subprocess
+from dataclasses import dataclass
 
-import grpc
-import numpy as np
-
-from protos import retrieval_v1_pb2 as retrieval_pb
-from server.service import SERVICE_NAME
-
-# Connections of the honest callers: those of a small search service. Twice as many
-# change little.
-_CONNECTIONS = 8
-_RETRIEVE = f"/{SERVICE_NAME}/Retrieve"
+from bench.generators.program import call_command, lines_of
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What became of calls.
 
     Attributes:
         seconds: how long they were made for.
         codes: how often each status came.
-        latencies: seconds of the calls that were answered.
+        p50_ms: how long half of the answers took.
+        p99_ms: and all but one in a hundred.
+        late_ms: how late all calls but one in a hundred were made.
+        cpu_seconds: what making them took.
     """
 
-    seconds: float = 0.0
-    codes: Counter[str] = field(default_factory=Counter)
-    latencies: list[float] = field(default_factory=list)
+    seconds: float
+    codes: dict[str, int]
+    p50_ms: float
+    p99_ms: float
+    late_ms: float
+    cpu_seconds: float
 
     @property
     def goodput(self) -> float:
         """Calls answered within their deadline, a second."""
-        return len(self.latencies) / self.seconds
+        return self.codes.get("OK", 0) / self.seconds
 
     @property
     def offered(self) -> float:
@@ -49,15 +41,11 @@ class Outcome:
     @property
     def success(self) -> float:
         """Share of the calls that were answered within their deadline."""
-        return len(self.latencies) / max(1, sum(self.codes.values()))
-
-    def quantile_ms(self, share: float) -> float:
-        """Return how long an answer took, by its rank."""
-        return float(np.quantile(self.latencies, share) * 1000) if self.latencies else float("nan")
+        return self.codes.get("OK", 0) / max(1, sum(self.codes.values()))
 
 
 class Callers:
-    """Honest callers of one server, on connections of their own.
+    """Honest callers of one server, in a process and on connections of their own.
 
     Args:
         address: HOST:PORT.
@@ -66,62 +54,30 @@ class Callers:
     """
 
     def __init__(self, address: str, deadline_seconds: float, num_queries: int) -> None:
-        apart = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0))
-        self._channels = [
-            grpc.aio.insecure_channel(address, options=apart) for _ in range(_CONNECTIONS)
-        ]
-        self._calls: Iterator[Any] = cycle(
-            [channel.unary_unary(_RETRIEVE) for channel in self._channels]
-        )
-        self._messages = cycle(
-            retrieval_pb.RetrieveRequest(query=f"query {row}", k=10).SerializeToString()
-            for row in range(num_queries)
-        )
+        self._address = address
         self._deadline_seconds = deadline_seconds
+        self._num_queries = num_queries
 
-    async def close(self) -> None:
-        """Close the connections."""
-        for channel in self._channels:
-            await channel.close()
-
-    async def closed_loop(self, num_callers: int, seconds: float) -> Outcome:
+    def closed_loop(self, num_callers: int, seconds: float) -> Outcome:
         """Make calls one after the other, by some callers at once."""
-        outcome, end = Outcome(), time.perf_counter() + seconds
-        started = time.perf_counter()
+        return self._call("--callers", num_callers, seconds)
 
-        async def caller() -> None:
-            while time.perf_counter() < end:
-                await self._one(outcome)
+    def open_loop(self, rate: float, seconds: float) -> Outcome:
+        """Make so many calls a second, at random times, whatever becomes of them."""
+        return self._call("--rate", rate, seconds)
 
-        await asyncio.gather(*(caller() for _ in range(num_callers)))
-        outcome.seconds = time.perf_counter() - started
-        return outcome
-
-    async def open_loop(self, rate: float, seconds: float) -> Outcome:
-        """Make so many calls a second, at random times, whatever becomes of them.
-
-        Where that is more than this process can make, they take longer than `seconds`,
-        and are fewer a second.
-        """
-        outcome, random, tasks = Outcome(), np.random.default_rng(0), []
-        start = time.perf_counter()
-        at = start
-        while at - start < seconds:
-            at += float(random.exponential(1 / rate))
-            pause = at - time.perf_counter()
-            # Behind its own clock it makes the calls that are due at once.
-            await asyncio.sleep(max(0.0, pause))
-            tasks.append(asyncio.create_task(self._one(outcome)))
-        outcome.seconds = time.perf_counter() - start
-        await asyncio.gather(*tasks)
-        return outcome
-
-    async def _one(self, outcome: Outcome) -> None:
-        started = time.perf_counter()
-        try:
-            await next(self._calls)(next(self._messages), timeout=self._deadline_seconds)
-        except grpc.aio.AioRpcError as error:
-            outcome.codes[error.code().name] += 1
-            return
-        outcome.codes["OK"] += 1
-        outcome.latencies.append(time.perf_counter() - started)
+    def _call(self, loop: str, many: float, seconds: float) -> Outcome:
+        options = (loop, many, "--seconds", seconds, "--deadline", f"{self._deadline_seconds}s")
+        command = call_command(self._address, self._num_queries, *options)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(done.stderr.strip())
+        (found,) = lines_of(done.stdout)
+        return Outcome(
+            seconds=found["seconds"],
+            codes=found["codes"],
+            p50_ms=found["answered"]["p50_ms"],
+            p99_ms=found["answered"]["p99_ms"],
+            late_ms=found["late"]["p99_ms"],
+            cpu_seconds=found["cpu_seconds"],
+        )

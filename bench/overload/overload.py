@@ -3,7 +3,6 @@ overload``.
 """
 
 import argparse
-import asyncio
 import json
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from bench.overload.load import Callers, Outcome
 from bench.overload.served import served
 from bench.serving.generations import write_generation
+from bench.serving.processes import Served
 from model.artifact.index.engines import ENGINES, FIRST_ENGINE
 
 # Of a closed loop: with eight, the server waits for them for a third of the time. Twice
@@ -33,11 +33,11 @@ def run(argv: Sequence[str]) -> None:
         folder = Path(name)
         write_generation(folder, options.items, options.queries, options.dim, options.engine)
         if "overload" in options.parts:
-            with served(folder) as address:
-                asyncio.run(_overload(address, options))
+            with served(folder) as server:
+                _overload(server, options)
         if "hostile" in options.parts:
-            with served(folder) as address:
-                asyncio.run(_hostile(address, options))
+            with served(folder) as server:
+                _hostile(server, options)
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -50,20 +50,25 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--deadline", type=float, default=1.0, help="seconds of each call")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument(
+        "--factors", type=float, nargs="+", default=list(_FACTORS), help="of the capacity"
+    )
+    parser.add_argument(
         "--parts", nargs="+", choices=["overload", "hostile"], default=["overload", "hostile"]
     )
     return parser.parse_args(argv)
 
 
-async def _overload(address: str, options: argparse.Namespace) -> None:
-    callers = Callers(address, options.deadline, options.queries)
-    await callers.closed_loop(_CLOSED_CALLERS, options.seconds / 4)
+def _overload(server: Served, options: argparse.Namespace) -> None:
+    callers = Callers(server.address, options.deadline, options.queries)
+    callers.closed_loop(_CLOSED_CALLERS, options.seconds / 4)
     for _ in range(options.rounds):
-        for factor in _FACTORS:
+        for factor in options.factors:
             # Anew for each row: the rest of the machine does not hold still.
-            before = await callers.closed_loop(_CLOSED_CALLERS, options.seconds / 2)
-            outcome = await callers.open_loop(factor * before.goodput, options.seconds)
-            after = await callers.closed_loop(_CLOSED_CALLERS, options.seconds / 2)
+            before = callers.closed_loop(_CLOSED_CALLERS, options.seconds / 2)
+            cpu_before = server.cpu_seconds()
+            outcome = callers.open_loop(factor * before.goodput, options.seconds)
+            cpu_seconds = server.cpu_seconds() - cpu_before
+            after = callers.closed_loop(_CLOSED_CALLERS, options.seconds / 2)
             capacity = (before.goodput + after.goodput) / 2
             _print(
                 "overload",
@@ -72,17 +77,16 @@ async def _overload(address: str, options: argparse.Namespace) -> None:
                 capacity=round(capacity, 1),
                 times=round(outcome.offered / capacity, 2),
                 goodput_of_capacity=round(outcome.goodput / capacity, 3),
+                server_cores=round(cpu_seconds / outcome.seconds, 2),
             )
-    await callers.close()
 
 
-async def _hostile(address: str, options: argparse.Namespace) -> None:
-    callers = Callers(address, options.deadline, options.queries)
-    _print("alone", await callers.closed_loop(_HONEST_CALLERS, options.seconds))
-    with _attackers(address):
-        await callers.closed_loop(_HONEST_CALLERS, _ATTACK_SECONDS)
-        _print("hostile", await callers.closed_loop(_HONEST_CALLERS, options.seconds))
-    await callers.close()
+def _hostile(server: Served, options: argparse.Namespace) -> None:
+    callers = Callers(server.address, options.deadline, options.queries)
+    _print("alone", callers.closed_loop(_HONEST_CALLERS, options.seconds))
+    with _attackers(server.address):
+        callers.closed_loop(_HONEST_CALLERS, _ATTACK_SECONDS)
+        _print("hostile", callers.closed_loop(_HONEST_CALLERS, options.seconds))
 
 
 @contextmanager
@@ -102,8 +106,10 @@ def _print(part: str, outcome: Outcome, **more: float) -> None:
         **more,
         "goodput": round(outcome.goodput, 1),
         "success": round(outcome.success, 5),
-        "p50_ms": round(outcome.quantile_ms(0.5), 1),
-        "p99_ms": round(outcome.quantile_ms(0.99), 1),
-        "codes": dict(outcome.codes),
+        "p50_ms": round(outcome.p50_ms, 1),
+        "p99_ms": round(outcome.p99_ms, 1),
+        "late_p99_ms": round(outcome.late_ms, 1),
+        "callers_cores": round(outcome.cpu_seconds / outcome.seconds, 2),
+        "codes": outcome.codes,
     }
     print(json.dumps(row), flush=True)

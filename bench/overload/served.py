@@ -9,6 +9,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from bench.serving.processes import Served
 from server.app import RetrievalServer
 from server.settings import ServerSettings
 
@@ -16,8 +17,8 @@ _READY = "ready "
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """Yield the address of a server over an artifacts folder, at default settings."""
+def served(folder: Path) -> Iterator[Served]:
+    """Yield a server over an artifacts folder, at default settings."""
     command = [sys.executable, "-m", "bench.overload.served", str(folder)]
     # As `freshet serve` sets it.
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
@@ -28,7 +29,8 @@ def served(folder: Path) -> Iterator[str]:
         if not line.startswith(_READY):
             raise SystemExit("the server did not start")
         try:
-            yield line.removeprefix(_READY).strip()
+            address = line.removeprefix(_READY).strip()
+            yield Served(name="product", address=address, pids=(process.pid,))
         finally:
             process.terminate()
 

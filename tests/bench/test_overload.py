@@ -1,37 +1,71 @@
 """The load that the bench of overload makes, and what it counts."""
 
-import asyncio
-from collections import Counter
+import pytest
 
 from bench.overload.load import Callers, Outcome
 from testing.retrieval_server import DEADLINE_SECONDS, Serve
 from testing.small_generations import Artifacts, make_catalogue
 
+# Go compiles what the load generator needs once: some 25 s of CPU.
+pytestmark = pytest.mark.timeout(1200)
+
 
 def test_every_call_of_an_open_loop_is_counted_once(artifacts: Artifacts, serve: Serve) -> None:
-    """By its status; those that are answered have a latency."""
-    artifacts.publish(make_catalogue(30, ["query 0"]))
-    address = serve().address
+    """By its status, here and in the server."""
+    artifacts.publish(make_catalogue(30, ["query 0", "query 1"]))
+    server = serve()
 
-    async def measure() -> Outcome:
-        callers = Callers(address, DEADLINE_SECONDS, 2)
-        outcome = await callers.open_loop(100.0, 0.5)
-        await callers.close()
-        return outcome
-
-    outcome = asyncio.run(measure())
+    outcome = Callers(server.address, DEADLINE_SECONDS, 2).open_loop(200.0, 0.5)
 
     assert set(outcome.codes) == {"OK"}
-    assert outcome.codes["OK"] == len(outcome.latencies) > 0
+    assert outcome.codes["OK"] > 0
+    server.wait_for_metric(
+        outcome.codes["OK"], "freshet_server_requests_total", method="Retrieve", code="OK"
+    )
     assert outcome.success == 1.0
+    assert 0 < outcome.p50_ms <= outcome.p99_ms
+    assert outcome.cpu_seconds > 0
+
+
+def test_callers_of_a_closed_loop_wait_for_answers(artifacts: Artifacts, serve: Serve) -> None:
+    """They ask for queries that the generation knows."""
+    artifacts.publish(make_catalogue(30, ["query 0", "query 1"]))
+    server = serve()
+
+    outcome = Callers(server.address, DEADLINE_SECONDS, 2).closed_loop(2, 0.5)
+
+    assert outcome.codes["OK"] > 0
+    server.wait_for_metric(outcome.codes["OK"], "freshet_server_queries_total", path="known")
+
+
+def test_statuses_have_the_names_of_grpc(artifacts: Artifacts, serve: Serve) -> None:
+    """A server without a generation answers none, and says so."""
+    artifacts.root.mkdir(parents=True, exist_ok=True)
+
+    outcome = Callers(serve().address, DEADLINE_SECONDS, 1).closed_loop(1, 0.2)
+
+    assert set(outcome.codes) == {"UNAVAILABLE"}
+    assert outcome.goodput == outcome.success == 0.0
+    assert outcome.offered > 0
+
+
+def test_callers_say_that_no_server_answers() -> None:
+    """What is measured is a server."""
+    with pytest.raises(SystemExit, match=r"no server answers at 127\.0\.0\.1:1"):
+        Callers("127.0.0.1:1", 1.0, 1).closed_loop(1, 0.1)
 
 
 def test_success_is_of_all_calls() -> None:
     """Goodput is of those that were answered."""
     outcome = Outcome(
-        seconds=2.0, codes=Counter(OK=3, RESOURCE_EXHAUSTED=1), latencies=[0.1, 0.2, 0.3]
+        seconds=2.0,
+        codes={"OK": 3, "RESOURCE_EXHAUSTED": 1},
+        p50_ms=1.0,
+        p99_ms=1.0,
+        late_ms=0.0,
+        cpu_seconds=0.1,
     )
 
     assert outcome.success == 0.75
     assert outcome.goodput == 1.5
-    assert outcome.quantile_ms(0.5) == 200.0
+    assert outcome.offered == 2.0
