@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,12 +49,36 @@ def overlay_rows(
         ),
         item_shown=np.array([item not in hidden for item in items], dtype=np.bool_),
         item_catalog_ms=np.zeros(len(items), dtype=np.int64),
+        item_sessions=np.zeros(len(items), dtype=np.int64),
         item_vectors=_matrix(items, dim),
         query_texts=tuple(queries),
+        query_clicks=("",) * len(queries),
         query_vectors=_matrix(queries, dim),
         gone_items=gone,
         gone_item_ms=np.zeros(len(gone), dtype=np.int64),
         gone_queries=np.array([text_key(text) for text in gone_queries], dtype=np.uint64),
+    )
+
+
+def with_evidence(
+    rows: OverlayRows,
+    clicks: Mapping[str, Mapping[str, int]],
+    sessions: Mapping[str, int] | None = None,
+) -> OverlayRows:
+    """Return rows that say what came since the generation.
+
+    Args:
+        rows: named vectors.
+        clicks: sessions by item, by text of a query in `rows`.
+        sessions: by id of an item in `rows`.
+    """
+    sessions = sessions or {}
+    return replace(
+        rows,
+        item_sessions=np.array([sessions.get(item, 0) for item in rows.item_ids], dtype=np.int64),
+        query_clicks=tuple(
+            json.dumps(clicks[query]) if query in clicks else "" for query in rows.query_texts
+        ),
     )
 
 

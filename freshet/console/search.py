@@ -77,6 +77,8 @@ def _why(why: Explanation, receipt: Receipt) -> Document:
         "channels": [_channel(each) for each in why.channels],
         "evidence": why.evidence,
         "paths": [asdict(path) for path in why.paths],
+        "newer_clicks": [asdict(each) for each in why.newer_clicks],
+        "item_newer_sessions": why.item_newer_sessions,
     }
 
 

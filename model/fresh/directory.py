@@ -157,6 +157,14 @@ class Directory:
             return self._key_of_new[slot]
         return int(fresh.item_keys[row - len(self._generation.query_keys)])
 
+    def item_id(self, slot: int) -> str:
+        """Return the id of an active item; empty: it is erased, or not known."""
+        key = self.item_key(slot)
+        if name := self._names[True].get(key):  # of all that changed; the rest costs ten times
+            return name
+        item = self.item(key, int(self._graph.nodes.columns.row[slot]))
+        return item.item_id if item is not None else ""
+
     def whole_item(self, key: int, row: int) -> CatalogItem | None:
         """Return what `item` does, with what filters may ask of it."""
         item, table = self.item(key, row), self._generation.attributes

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.artifact.channels import CHANNELS, TEXT
+from model.artifact.overlay.encoding import read_clicks
 from model.artifact.paths import (
     AnyPath,
     ClickPath,
@@ -106,7 +107,10 @@ def explain(view: LiveView, query: ExplainQuery) -> Explanation:
     item_vector, title, is_shown = _item_side(view, ends.item, fresh_row)
     is_gone = query.item_id in overlay.gone_ids
     state = retrieval_pb.ITEM_STATE_SHOWN if is_shown else retrieval_pb.ITEM_STATE_UNAVAILABLE
+    newer = _newer_clicks(view, query.query)
     evidence, paths = _evidence(view, path, ends, query.max_paths)
+    if evidence == retrieval_pb.EVIDENCE_NO_LINK and query.item_id in newer:
+        evidence = retrieval_pb.EVIDENCE_NEWER
     message = retrieval_pb.ExplainResponse(
         normalized_query=query.query,
         item_id=query.item_id,
@@ -117,8 +121,23 @@ def explain(view: LiveView, query: ExplainQuery) -> Explanation:
         channels=_channels(view, path, ends),
         evidence=evidence,
         paths=[_path_message(view, each) for each in paths],
+        newer_clicks=[
+            retrieval_pb.NewerClicks(item_id=item_id, num_sessions=sessions)
+            for item_id, sessions in newer.items()
+        ],
+        item_newer_sessions=0 if fresh_row is None else overlay.rows.item_sessions[fresh_row],
     )
     return Explanation(path=path, message=message)
+
+
+def _newer_clicks(view: LiveView, query: str) -> dict[str, int]:
+    """Return what was clicked for a query since the generation and is not gone,
+    sessions by item, most first.
+    """
+    overlay = view.overlay
+    row = overlay.queries.get(query)
+    clicks = {} if row is None else read_clicks(overlay.rows.query_clicks[row])
+    return {item: sessions for item, sessions in clicks.items() if item not in overlay.gone_ids}
 
 
 def _known_row(view: LiveView, query: str) -> int | None:

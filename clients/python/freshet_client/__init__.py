@@ -33,6 +33,7 @@ from freshet_client.explanation import (
     ExplainedPath,
     Explanation,
     ItemState,
+    NewerClicks,
     PathKind,
     VectorSource,
 )
@@ -80,6 +81,7 @@ __all__ = [
     "InRange",
     "ItemState",
     "ItemUnknown",
+    "NewerClicks",
     "NoGeneration",
     "Not",
     "NotAuthenticated",

@@ -36,7 +36,9 @@ class Evidence(StrEnum):
     """No event had the query: its text alone answers."""
 
     NEWER = "newer"
-    """One of them is newer than the generation: the next one has their paths."""
+    """One of them, or the first click between the two, is newer than the generation:
+    `Explanation.newer_clicks` has the clicks, the next generation their paths.
+    """
 
     NOT_STORED = "not_stored"
     """An earlier version wrote the generation, without the graph."""
@@ -97,6 +99,19 @@ class ExplainedPath:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NewerClicks:
+    """Clicks since the generation on an item for the query.
+
+    Attributes:
+        item_id: the item.
+        num_sessions: how many sessions clicked it.
+    """
+
+    item_id: str
+    num_sessions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """Why an item answers a query, or does not.
 
@@ -112,6 +127,10 @@ class Explanation:
         evidence: what the server can say of their links; None: likewise.
         paths: strongest first.
         receipt: how fresh this is.
+        newer_clicks: what was clicked for the query since the generation, most sessions
+            first; empty where the server is older than this.
+        item_newer_sessions: sessions since the generation that have the item and
+            others.
     """
 
     normalized_query: str
@@ -125,6 +144,8 @@ class Explanation:
     evidence: Evidence | None
     paths: tuple[ExplainedPath, ...]
     receipt: Receipt
+    newer_clicks: tuple[NewerClicks, ...] = ()
+    item_newer_sessions: int = 0
 
 
 _SOURCES: dict[int, VectorSource] = {
@@ -175,6 +196,11 @@ def explanation_of(message: retrieval_pb.ExplainResponse) -> Explanation:
         evidence=_EVIDENCE.get(message.evidence),
         paths=tuple(path for path in paths if path is not None),
         receipt=receipt_of(message.receipt),
+        newer_clicks=tuple(
+            NewerClicks(item_id=each.item_id, num_sessions=each.num_sessions)
+            for each in message.newer_clicks
+        ),
+        item_newer_sessions=message.item_newer_sessions,
     )
 
 

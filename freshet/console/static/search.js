@@ -13,7 +13,7 @@ const PATHS = {
 const EVIDENCE = {
   no_link: "No click and no session links the two: text and more distant neighbours do.",
   query_unknown: "No event had this query: its text alone answers.",
-  newer: "One of the two is newer than the generation; the next one has their paths.",
+  newer: "One of the two, or the first click between them, is newer than the generation; the next one has their paths.",
   not_stored: "An earlier version wrote this generation, without the graph.",
 };
 
@@ -136,11 +136,28 @@ function evidence(each) {
     return element("p", {}, element("b", {}, `Attention of the ${side}: `), said.includes(null) ? "newer than the generation" : said.join(", "));
   });
   const links = why.evidence === "paths" ? element("ol", {}, why.paths.map((path) => element("li", {}, sentence(path)))) : element("p", {}, EVIDENCE[why.evidence] ?? "What links the two is not known to this console.");
-  return [...rows, element("p", {}, element("b", {}, "Evidence")), links];
+  return [...rows, element("p", {}, element("b", {}, "Evidence")), links, since(each)];
+}
+
+// What no path has yet and the overlay already counts; null: nothing.
+function since({ item_id, why }) {
+  const own = why.newer_clicks.find((clicks) => clicks.item_id === item_id);
+  const others = why.newer_clicks.filter((clicks) => clicks.item_id !== item_id);
+  const said = [
+    own ? element("li", {}, `${sessions(own.num_sessions)} searched it and clicked this item`) : null,
+    others.length > 0 ? element("li", {}, "clicked for it, too: ", ...others.flatMap((clicks, place) => [place > 0 ? ", " : "", foreign(clicks.item_id, { class: "mono" }), ` in ${sessions(clicks.num_sessions)}`])) : null,
+    why.item_newer_sessions > 0 ? element("li", {}, `${sessions(why.item_newer_sessions)} had this item beside others`) : null,
+  ];
+  if (said.every((each) => each === null)) return null;
+  return element("div", {}, element("p", {}, element("b", {}, "Since the generation, by the overlay")), element("ul", {}, ...said));
+}
+
+function sessions(number) {
+  return number === 1 ? "1 session" : `${count(number)} sessions`;
 }
 
 function sentence(path) {
-  const many = `${path.is_lower_bound ? "at least " : ""}${path.num_sessions === 1 ? "1 session" : `${count(path.num_sessions)} sessions`}`;
+  const many = `${path.is_lower_bound ? "at least " : ""}${sessions(path.num_sessions)}`;
   const strength = ` (strength ${path.strength.toPrecision(2)})`;
   if (path.kind === "click") return `${many} searched it and clicked this item${strength}`;
   if (path.kind === "other_query")

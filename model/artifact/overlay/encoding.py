@@ -47,10 +47,18 @@ _ALIGNMENT = 64
 # much would still find vectors that nobody scaled.
 _LENGTH_TOLERANCE = 1e-3
 
-_TEXTS = ("item_ids", "item_titles", "item_attributes", "query_texts", "gone_items")
+_TEXTS = (
+    "item_ids",
+    "item_titles",
+    "item_attributes",
+    "query_texts",
+    "query_clicks",
+    "gone_items",
+)
 _ARRAYS: Final[Mapping[str, str]] = {
     "item_shown": "|b1",
     "item_catalog_ms": "<i8",
+    "item_sessions": "<i8",
     "item_vectors": "<f4",
     "query_vectors": "<f4",
     "gone_item_ms": "<i8",
@@ -61,6 +69,7 @@ _ARRAYS: Final[Mapping[str, str]] = {
 Sections = dict[str, NDArray[Any]]
 
 _attributes_decoder = msgspec.json.Decoder(dict[str, str])
+_clicks_decoder = msgspec.json.Decoder(dict[str, int])
 
 
 def encode_segment(segment: Segment) -> bytes:
@@ -119,7 +128,7 @@ def check_rows(rows: OverlayRows, name: str) -> None:
 
     Raises:
         SegmentRefused: a vector is not finite or no unit vector, a name is there twice,
-            or attributes are no JSON object of strings.
+            attributes are no JSON object of strings, or clicks none of numbers.
     """
     _check_vectors(rows.item_vectors, f"an item vector of {name}")
     _check_vectors(rows.query_vectors, f"a query vector of {name}")
@@ -134,6 +143,11 @@ def check_rows(rows: OverlayRows, name: str) -> None:
             read_attributes(text)
     except ValueError as error:
         raise SegmentRefused(SegmentFault.CORRUPT, f"attributes of {name}: {error}") from error
+    try:
+        for text in filter(None, rows.query_clicks):
+            read_clicks(text)
+    except ValueError as error:
+        raise SegmentRefused(SegmentFault.CORRUPT, f"clicks of {name}: {error}") from error
 
 
 def read_attributes(text: str) -> dict[str, str]:
@@ -143,6 +157,15 @@ def read_attributes(text: str) -> dict[str, str]:
         ValueError: it is no object of strings.
     """
     return _attributes_decoder.decode(text)
+
+
+def read_clicks(text: str) -> dict[str, int]:
+    """Return sessions by item from the JSON of a segment, in its order; empty: none.
+
+    Raises:
+        ValueError: it is no object of whole numbers.
+    """
+    return _clicks_decoder.decode(text) if text else {}
 
 
 def pack(header: manifest_pb.Segment, sections: Sections) -> bytes:
@@ -271,6 +294,7 @@ def _stage_times(message: manifest_pb.StageTimes) -> StageTimes:
 
 
 def _rows_of(sections: Sections, name: str) -> OverlayRows:
+    sections = {**_nothing_to_explain(sections), **sections}
     lacking = [each for each in (*_ARRAYS, *map("{}.utf8".format, _TEXTS)) if each not in sections]
     if lacking:
         raise SegmentRefused(SegmentFault.CORRUPT, f"{name} lacks {', '.join(lacking)}")
@@ -287,6 +311,20 @@ def _rows_of(sections: Sections, name: str) -> OverlayRows:
     return OverlayRows(**texts, **{array: sections[array] for array in _ARRAYS})  # type: ignore[arg-type]
 
 
+def _nothing_to_explain(sections: Sections) -> Sections:
+    """Return the sections that only explain answers as they are where nothing is known:
+    a version before them wrote none.
+    """
+    items, queries = (
+        max(sections[name].size - 1, 0) if name in sections else 0
+        for name in ("item_ids.offsets", "query_texts.offsets")
+    )
+    return {
+        "item_sessions": np.zeros(items, dtype="<i8"),
+        **text_sections("query_clicks", ("",) * queries),
+    }
+
+
 def _section(body: memoryview, entry: manifest_pb.Section) -> NDArray[Any]:
     dtype = plain_dtype(entry.dtype)
     count = int(np.prod(entry.shape, dtype=np.int64))
@@ -301,16 +339,24 @@ def _check_counts(header: manifest_pb.Segment, rows: OverlayRows, name: str) -> 
         "item_titles": (len(rows.item_titles),),
         "item_attributes": (len(rows.item_attributes),),
         "query_texts": (len(rows.query_texts),),
+        "query_clicks": (len(rows.query_clicks),),
         "gone_items": (len(rows.gone_items),),
         **{array: getattr(rows, array).shape for array in _ARRAYS},
     }
     wanted = {
         **dict.fromkeys(
-            ("item_ids", "item_titles", "item_attributes", "item_shown", "item_catalog_ms"),
+            (
+                "item_ids",
+                "item_titles",
+                "item_attributes",
+                "item_shown",
+                "item_catalog_ms",
+                "item_sessions",
+            ),
             (items,),
         ),
         "item_vectors": (items, header.dim),
-        "query_texts": (queries,),
+        **dict.fromkeys(("query_texts", "query_clicks"), (queries,)),
         "query_vectors": (queries, header.dim),
         **dict.fromkeys(("gone_items", "gone_item_ms"), (header.num_gone_items,)),
         "gone_queries": (header.num_gone_queries,),

@@ -48,14 +48,17 @@ def merge_rows(parts: Sequence[OverlayRows]) -> OverlayRows:
     query_rows = np.fromiter(queries.values(), dtype=np.int64, count=len(queries))
     titles = list(chain.from_iterable(part.item_titles for part in parts))
     attributes = list(chain.from_iterable(part.item_attributes for part in parts))
+    clicks = list(chain.from_iterable(part.query_clicks for part in parts))
     return OverlayRows(
         item_ids=tuple(items),
         item_titles=tuple(titles[row] for row in items.values()),
         item_attributes=tuple(attributes[row] for row in items.values()),
         item_shown=np.concatenate([part.item_shown for part in parts])[item_rows],
         item_catalog_ms=np.concatenate([part.item_catalog_ms for part in parts])[item_rows],
+        item_sessions=np.concatenate([part.item_sessions for part in parts])[item_rows],
         item_vectors=np.concatenate([part.item_vectors for part in parts])[item_rows],
         query_texts=tuple(queries),
+        query_clicks=tuple(clicks[row] for row in queries.values()),
         query_vectors=np.concatenate([part.query_vectors for part in parts])[query_rows],
         gone_items=tuple(gone_items),
         gone_item_ms=np.fromiter(gone_items.values(), dtype=np.int64, count=len(gone_items)),

@@ -89,8 +89,12 @@ class OverlayRows:
             empty: what the generation has of it.
         item_shown: ``bool [num_items]``; False: unavailable, not in answers.
         item_catalog_ms: ``int64 [num_items]``, time of the catalogue state; 0: none.
+        item_sessions: ``int64 [num_items]``, sessions since the generation that have
+            the item and others.
         item_vectors: ``float32 [num_items, dim]`` unit vectors.
         query_texts: normalised texts.
+        query_clicks: JSON objects, the items that were clicked for each query since the
+            generation and in how many sessions, most first, the first ten; empty: none.
         query_vectors: ``float32 [num_queries, dim]`` unit vectors.
         gone_items: ids of items that are in no answer any more.
         gone_item_ms: ``int64 [len(gone_items)]``, catalogue time of each deletion; 0:
@@ -104,8 +108,10 @@ class OverlayRows:
     item_attributes: tuple[str, ...]
     item_shown: Bools
     item_catalog_ms: Int64s
+    item_sessions: Int64s
     item_vectors: Float32s
     query_texts: tuple[str, ...]
+    query_clicks: tuple[str, ...]
     query_vectors: Float32s
     gone_items: tuple[str, ...]
     gone_item_ms: Int64s
@@ -130,8 +136,10 @@ def no_rows(dim: int) -> OverlayRows:
         item_attributes=(),
         item_shown=np.zeros(0, dtype=np.bool_),
         item_catalog_ms=np.zeros(0, dtype=np.int64),
+        item_sessions=np.zeros(0, dtype=np.int64),
         item_vectors=np.zeros((0, dim), dtype=np.float32),
         query_texts=(),
+        query_clicks=(),
         query_vectors=np.zeros((0, dim), dtype=np.float32),
         gone_items=(),
         gone_item_ms=np.zeros(0, dtype=np.int64),

@@ -55,8 +55,12 @@ class Feedback:
         """Return what was clicked for those of some nodes that are queries; nothing
         where clicks move nothing.
         """
+        return self.new_clicks(slots if self._moves else slots[:0])
+
+    def new_clicks(self, slots: Int64s) -> ClickedItems:
+        """Return what was clicked for those of some nodes that are queries."""
         queries = np.flatnonzero(~self._nodes.columns.is_item[slots])
-        found = self._links.of(slots[queries] if self._moves else slots[:0])
+        found = self._links.of(slots[queries])
         sessions = self._links.new_sessions(found.link)
         new = np.flatnonzero(sessions)
         return ClickedItems(queries[found.place[new]], sessions[new], found.other[new])

@@ -135,6 +135,12 @@ class ActiveGraph:
         """Take touched sessions in."""
         self._hyperedges.change(members)
 
+    def num_new_sessions(self, slots: Int64s) -> Int64s:
+        """Return ``int64 [n]``, sessions since the generation that have some nodes and
+        others.
+        """
+        return self._hyperedges.num_new_sets(slots)
+
     def in_new_sessions(self, slots: Int64s) -> tuple[Int64s, Int64s, Float32s]:
         """Return what `Hyperedges.in_new_sets` does."""
         return self._hyperedges.in_new_sets(slots)

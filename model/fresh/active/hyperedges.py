@@ -117,6 +117,12 @@ class Hyperedges:
             columns.hypergraph, slots[place[moved]], share[moved], columns.drift, other[moved]
         )
 
+    def num_new_sets(self, slots: Int64s) -> Int64s:
+        """Return ``int64 [n]``, sessions since the generation that have some nodes and
+        others.
+        """
+        return self._changed.num_of(slots)
+
     def in_new_sets(self, slots: Int64s) -> tuple[Int64s, Int64s, Float32s]:
         """Return who is in a session with some nodes since the generation, once a
         session: slot, the place of the node among `slots`, and one over the session's
@@ -291,6 +297,15 @@ class _ChangedSets:
             of_set=np.repeat(np.arange(len(numbers)), sizes),
             member=self._members.values[spans(self._first.values[numbers], sizes)],
         )
+
+    def num_of(self, slots: Int64s) -> Int64s:
+        """Return ``int64 [n]``, how often sets with some nodes were added, less how
+        often they were taken; not below zero.
+        """
+        found = self._of_slot.find(slots)
+        counts = np.zeros(len(slots), dtype=np.int64)
+        np.add.at(counts, found.place, self._count.values[found.value])
+        return np.maximum(counts, 0)
 
     def neighbours(self, slots: Int64s) -> tuple[Int64s, Int64s, Float32s]:
         """Return who is in a set with some nodes, once a set: slot, the place of the

@@ -58,6 +58,7 @@ def test_the_face_is_what_it_says() -> None:
         "ItemState",
         "ItemUnknown",
         "InRange",
+        "NewerClicks",
         "NoGeneration",
         "Not",
         "NotAuthenticated",

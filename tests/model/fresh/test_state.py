@@ -1,5 +1,6 @@
 """The fresh lane against a full pass of torch's network with the same weights."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -411,6 +412,35 @@ def test_a_click_moves_where_walks_lead(
         block.without_sessions(unit_rows(by_words[:, : -block.dim]), is_item=False), abs=1e-5
     )
     assert block.directions_of(by_words).any()
+
+
+def test_what_was_clicked_and_seen_since_the_generation_is_named(
+    shop_generation: Generation, make_arrays: MakeArrays
+) -> None:
+    """By query, most sessions first, whether the generation had the click or not; an
+    item has the number of its sessions with others.
+    """
+    state = FreshState(shop_generation)
+    shop = Shop(shop_generation, state, make_arrays, shop_events(150), shop_items())
+    known = shop.events[0]
+    assert known.query is not None
+    shop.round([click(1, "n1", known.query, known.item_id)])
+
+    result = shop.round(
+        [
+            click(2, "n2", known.query, "new item"),
+            click(3, "n3", known.query, "new item"),
+            click(4, "n4", "new query", "new item"),
+            click(5, "n4", "other query", known.item_id),
+        ],
+        [CatalogItem(item_id="new item", title="New")],
+    )
+
+    clicks = dict(zip(result.query_texts, result.query_clicks, strict=True))
+    sessions = dict(zip(result.item_ids, result.item_sessions.tolist(), strict=True))
+    assert json.loads(clicks["new query"]) == {"new item": 1}
+    assert list(json.loads(clicks[known.query]).items()) == [("new item", 2), (known.item_id, 1)]
+    assert sessions["new item"] == sessions[known.item_id] == 1
 
 
 def test_a_click_on_a_hub_moves_a_bounded_number(

@@ -1,5 +1,8 @@
 """`Explain`: what a server can say of why an item answers a query."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import grpc
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from model.artifact.overlay.publisher import OverlayPublisher
 from model.artifact.overlay.segment import Claim
 from protos import retrieval_v1_pb2 as retrieval_pb
 from protos import retrieval_v1_pb2_grpc as retrieval_grpc
-from testing.overlays import overlay_rows, random_units
+from testing.overlays import overlay_rows, random_units, with_evidence
 from testing.retrieval_server import DEADLINE_SECONDS, RunningServer, Serve, wait_until
 from testing.small_generations import DIM, NOW_MS, Artifacts, Catalogue, make_catalogue
 
@@ -39,18 +42,26 @@ def shop() -> Catalogue:
     return catalogue
 
 
-def publish_overlay(artifacts: Artifacts, generation_id: str, **rows: object) -> None:
+def publish_overlay(
+    artifacts: Artifacts,
+    generation_id: str,
+    *,
+    clicks: Mapping[str, Mapping[str, int]] | None = None,
+    sessions: Mapping[str, int] | None = None,
+    **rows: object,
+) -> None:
     """Write an overlay beside a generation."""
     folder = OverlayFolder.of(artifacts.root)
     gone = GoneList(folder.gone_path)
     publisher = OverlayPublisher(folder, generation_id, DIM, gone, clock_ms=lambda: NOW_MS - 500)
+    named = overlay_rows(DIM, **rows)  # type: ignore[arg-type]
     publisher.publish(
-        overlay_rows(DIM, **rows),  # type: ignore[arg-type]
+        with_evidence(named, clicks or {}, sessions),
         Claim(reflected_ms=NOW_MS - 1_000, watermark_ms=NOW_MS - 1_000),
     )
 
 
-def serve_with_overlay(artifacts: Artifacts, serve: Serve, **rows: object) -> RunningServer:
+def serve_with_overlay(artifacts: Artifacts, serve: Serve, **rows: Any) -> RunningServer:
     """Publish an overlay and start a server that answers with it."""
     publish_overlay(artifacts, artifacts.store.current_id() or "", **rows)
     server = serve()
@@ -171,6 +182,34 @@ def test_the_overlay_is_in_it(artifacts: Artifacts, serve: Serve) -> None:
     assert moved_item.item_source == retrieval_pb.VECTOR_SOURCE_OVERLAY
     assert moved_item.evidence == retrieval_pb.EVIDENCE_PATHS
     assert both_new.receipt.overlay_sequence > 0
+
+
+def test_what_was_clicked_since_the_generation_is_named(artifacts: Artifacts, serve: Serve) -> None:
+    """Of a known query: all that moved its vector, but for what is gone; where nothing
+    linked it to the item before, that is said to be newer.
+    """
+    generation_id = artifacts.publish(shop())
+    (moved,) = random_units(np.random.default_rng(5), 1, DIM)
+    linked, unlinked, gone = (f"{generation_id}/{row}" for row in (1, 7, 2))
+    server = serve_with_overlay(
+        artifacts,
+        serve,
+        items={unlinked: moved},
+        queries={"mug": moved},
+        gone_items=[gone],
+        clicks={"mug": {unlinked: 3, gone: 2, linked: 1}},
+        sessions={unlinked: 4},
+    )
+
+    newer, both = ask(server, "mug", unlinked), ask(server, "mug", linked)
+
+    counts = [(each.item_id, each.num_sessions) for each in newer.newer_clicks]
+    assert counts == [(unlinked, 3), (linked, 1)]
+    assert newer.evidence == retrieval_pb.EVIDENCE_NEWER
+    assert (newer.item_newer_sessions, both.item_newer_sessions) == (4, 0)
+    assert both.evidence == retrieval_pb.EVIDENCE_PATHS
+    assert newer.query_path == retrieval_pb.QUERY_PATH_FRESH
+    assert not ask(server, "cup", linked).newer_clicks
 
 
 def test_what_was_erased_or_deleted_since_is_in_no_path(artifacts: Artifacts, serve: Serve) -> None:

@@ -265,7 +265,7 @@ class ExplainRequest(_message.Message):
     def __init__(self, query: _Optional[str] = ..., item_id: _Optional[str] = ..., max_paths: _Optional[int] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
-    __slots__ = ("normalized_query", "item_id", "title", "score", "query_path", "item_source", "item_state", "channels", "evidence", "paths", "receipt")
+    __slots__ = ("normalized_query", "item_id", "title", "score", "query_path", "item_source", "item_state", "channels", "evidence", "paths", "receipt", "newer_clicks", "item_newer_sessions")
     NORMALIZED_QUERY_FIELD_NUMBER: _ClassVar[int]
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
@@ -277,6 +277,8 @@ class ExplainResponse(_message.Message):
     EVIDENCE_FIELD_NUMBER: _ClassVar[int]
     PATHS_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    NEWER_CLICKS_FIELD_NUMBER: _ClassVar[int]
+    ITEM_NEWER_SESSIONS_FIELD_NUMBER: _ClassVar[int]
     normalized_query: str
     item_id: str
     title: str
@@ -288,7 +290,17 @@ class ExplainResponse(_message.Message):
     evidence: Evidence
     paths: _containers.RepeatedCompositeFieldContainer[Path]
     receipt: FreshnessReceipt
-    def __init__(self, normalized_query: _Optional[str] = ..., item_id: _Optional[str] = ..., title: _Optional[str] = ..., score: _Optional[float] = ..., query_path: _Optional[_Union[QueryPath, str]] = ..., item_source: _Optional[_Union[VectorSource, str]] = ..., item_state: _Optional[_Union[ItemState, str]] = ..., channels: _Optional[_Iterable[_Union[ChannelAttention, _Mapping]]] = ..., evidence: _Optional[_Union[Evidence, str]] = ..., paths: _Optional[_Iterable[_Union[Path, _Mapping]]] = ..., receipt: _Optional[_Union[FreshnessReceipt, _Mapping]] = ...) -> None: ...
+    newer_clicks: _containers.RepeatedCompositeFieldContainer[NewerClicks]
+    item_newer_sessions: int
+    def __init__(self, normalized_query: _Optional[str] = ..., item_id: _Optional[str] = ..., title: _Optional[str] = ..., score: _Optional[float] = ..., query_path: _Optional[_Union[QueryPath, str]] = ..., item_source: _Optional[_Union[VectorSource, str]] = ..., item_state: _Optional[_Union[ItemState, str]] = ..., channels: _Optional[_Iterable[_Union[ChannelAttention, _Mapping]]] = ..., evidence: _Optional[_Union[Evidence, str]] = ..., paths: _Optional[_Iterable[_Union[Path, _Mapping]]] = ..., receipt: _Optional[_Union[FreshnessReceipt, _Mapping]] = ..., newer_clicks: _Optional[_Iterable[_Union[NewerClicks, _Mapping]]] = ..., item_newer_sessions: _Optional[int] = ...) -> None: ...
+
+class NewerClicks(_message.Message):
+    __slots__ = ("item_id", "num_sessions")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    NUM_SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    num_sessions: int
+    def __init__(self, item_id: _Optional[str] = ..., num_sessions: _Optional[int] = ...) -> None: ...
 
 class ChannelAttention(_message.Message):
     __slots__ = ("channel", "propagates", "query", "item")

@@ -21,7 +21,10 @@ from model.artifact.writer import GenerationWriter
 from protos import manifest_v1_pb2 as manifest_pb
 from protos.text import text_key
 from stream.files import replace_file
-from testing.overlays import overlay_rows
+from testing.overlays import overlay_rows, random_units, with_evidence
+from testing.retrieval_server import serving, wait_until
+from testing.small_generations import DIM as SHOP_DIM
+from testing.small_generations import Artifacts, make_catalogue
 from tests.freshet.conftest import ROOT, Command
 
 DIM = 2
@@ -168,12 +171,12 @@ def test_the_same_as_json(artifacts: Path, run: Command) -> None:
     )
 
 
-def publish_overlay(root: Path, rows: OverlayRows) -> None:
+def publish_overlay(root: Path, rows: OverlayRows, dim: int = DIM) -> None:
     """Write an overlay of the current generation."""
     generation_id = ArtifactStore(root).current_id()
     assert generation_id is not None
     folder = OverlayFolder.of(root)
-    OverlayPublisher(folder, generation_id, DIM, GoneList(folder.gone_path)).publish(rows, Claim())
+    OverlayPublisher(folder, generation_id, dim, GoneList(folder.gone_path)).publish(rows, Claim())
 
 
 def test_what_the_overlay_has_is_explained_by_it(artifacts: Path, run: Command) -> None:
@@ -213,6 +216,89 @@ def test_what_the_overlay_has_is_explained_by_it(artifacts: Path, run: Command) 
     only_query = shown("mug", "B")
     assert (only_query["query_from_overlay"], only_query["item_from_overlay"]) == (True, False)
     assert only_query["overlay"] == 1
+
+
+def test_what_was_clicked_since_the_generation_is_named(artifacts: Path, run: Command) -> None:
+    """The lane has moved the answer by it, and no path has it yet."""
+    east, north = np.eye(2, dtype=np.float32)
+    rows = overlay_rows(
+        DIM,
+        items={"A": east, "B": north},
+        queries={"mug": east, "cup": north},
+        gone_items=["C"],
+    )
+    clicks = {"mug": {"B": 2, "C": 2, "A": 1}}
+    publish_overlay(artifacts, with_evidence(rows, clicks, {"A": 1_200}))
+
+    told = run("explain", "--artifacts", artifacts, "mug", "A").stdout
+    shown = json.loads(run("explain", "--artifacts", artifacts, "mug", "A", "--json").stdout)
+
+    assert "since the generation, in the score by the overlay and in no path below:" in told
+    assert "1 session that searched 'mug' clicked it" in told
+    assert "others that were clicked for it, by sessions: B (2)\n" in told
+    assert "1,200 sessions had it beside others" in told
+    assert (shown["newer_clicks"], shown["item_newer_sessions"]) == ({"B": 2, "A": 1}, 1_200)
+
+
+def test_a_server_tells_the_same_as_its_folder(tmp_path: Path, run: Command) -> None:
+    """Whoever is on call asks the server, and needs no folder: the same object but for
+    numbers of hyperedges, and the same words but for titles on the way.
+    """
+    root = tmp_path / "artifacts"
+    artifacts, catalogue = Artifacts(root), make_catalogue(20, ["cup", "mug", "plate"])
+    catalogue.clicks = [(1, 1, 2), (1, 2, 1), (0, 1, 1), (0, 2, 3)]
+    catalogue.sessions = [([1], [1]), ([], [1, 2])]
+    generation_id = artifacts.publish(catalogue)
+    first, other, gone = (f"{generation_id}/{row}" for row in (1, 7, 3))
+    rows = overlay_rows(
+        SHOP_DIM,
+        queries={"plate": random_units(np.random.default_rng(5), 1, SHOP_DIM)[0]},
+        gone_items=[gone],
+    )
+    publish_overlay(root, with_evidence(rows, {"plate": {other: 3}}), SHOP_DIM)
+    asked = (("mug", first), ("plate", other), ("cup", first), ("teapot", first), ("mug", gone))
+    with serving(root) as serve:
+        server = serve()
+        wait_until(
+            lambda: (server.metric("freshet_server_overlay_sequence") or 0) > 0, "a segment is live"
+        )
+        by_server = [explained(run, "--target", server.address, *each) for each in asked]
+        words = run("explain", "--target", server.address, "plate", other).stdout
+    by_folder = [explained(run, "--artifacts", root, *each) for each in asked]
+
+    assert by_server == by_folder
+    assert words == run("explain", "--artifacts", root, "plate", other).stdout
+    assert "3 sessions that searched 'plate' clicked it" in words
+    assert "first clicked since the generation: the next one has the paths" in words
+
+
+def explained(run: Command, *arguments: object) -> dict[str, Any]:
+    """Return an explanation as JSON, rounded, without the numbers of hyperedges."""
+    outcome = run("explain", *arguments, "--json")
+    assert outcome.returncode == 0, outcome.stderr
+    shown: dict[str, Any] = json.loads(
+        outcome.stdout, parse_float=lambda text: round(float(text), 5)
+    )
+    for path in shown["paths"]:
+        path.pop("hyperedges", None)
+    return shown
+
+
+@pytest.mark.parametrize("where", [(), ("--target", "127.0.0.1:1", "--artifacts", "x")])
+def test_either_a_server_or_a_folder(run: Command, where: tuple[str, ...]) -> None:
+    """It says what to give."""
+    outcome = run("explain", "mug", "A", *where)
+
+    assert outcome.returncode == 2
+    assert "give --target HOST:PORT to ask a server, or --artifacts DIR" in outcome.stderr
+
+
+def test_no_server_at_the_address_is_one_clear_line(run: Command) -> None:
+    """With the address."""
+    outcome = run("explain", "mug", "A", "--target", "127.0.0.1:1")
+
+    assert outcome.returncode == 1
+    assert "127.0.0.1:1" in outcome.stderr
 
 
 def test_no_more_paths_than_asked_for(artifacts: Path, run: Command) -> None:

@@ -23,7 +23,7 @@ from model.artifact.overlay.segment import (
 )
 from model.errors import SegmentRefused
 from protos import manifest_v1_pb2 as manifest_pb
-from testing.overlays import overlay_rows, random_units
+from testing.overlays import overlay_rows, random_units, with_evidence
 
 DIM = 8
 GENERATION = "20261123T151500Z-a1b2c3"
@@ -53,7 +53,7 @@ def some_rows(seed: int = 0, num_items: int = 5, num_queries: int = 3) -> Overla
     random = np.random.default_rng(seed)
     items = random_units(random, num_items, DIM)
     queries = random_units(random, num_queries, DIM)
-    return overlay_rows(
+    rows = overlay_rows(
         DIM,
         items={f"item {row} é": items[row] for row in range(num_items)},
         queries={f"query {row} ü": queries[row] for row in range(num_queries)},
@@ -61,6 +61,8 @@ def some_rows(seed: int = 0, num_items: int = 5, num_queries: int = 3) -> Overla
         gone_queries=("forgotten",),
         hidden=("item 0 é",),
     )
+    clicks = {"query 0 ü": {"item 0 é": 3, "elsewhere": 1}}
+    return with_evidence(rows, clicks, {"item 0 é": 4})
 
 
 def assert_same(found: OverlayRows, wanted: OverlayRows) -> None:
@@ -175,6 +177,24 @@ def test_sections_of_another_kind_are_refused() -> None:
         assert fault_of(encoding.pack(header, sections | {name: other})) is SegmentFault.CORRUPT
         rest = {each: array for each, array in sections.items() if each != name}
         assert fault_of(encoding.pack(header, rest)) is SegmentFault.CORRUPT
+
+
+def test_one_of_before_explains_nothing() -> None:
+    """An earlier version wrote neither clicks nor sessions; the rest is as it was."""
+    header = manifest_pb.Segment()
+    data = encode_segment(segment_of(some_rows()))
+    sections = encoding.unpack(data, "it", header)
+    old = {
+        name: array
+        for name, array in sections.items()
+        if name != "item_sessions" and not name.startswith("query_clicks")
+    }
+
+    rows = decode_segment(encoding.pack(header, old), "it").rows
+
+    assert rows.query_clicks == ("", "", "")
+    assert rows.item_sessions.tolist() == [0] * 5
+    assert rows.query_texts == some_rows().query_texts
 
 
 def test_a_newer_format_is_refused_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
