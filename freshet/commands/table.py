@@ -86,6 +86,9 @@ SECTIONS = (
                 "Publish event files to Kafka, at N times real time.",
                 ("stream",),
             ),
+            CommandEntry(
+                "publish", "Publish a click, or an item's deletion, to Kafka.", ("stream",)
+            ),
             CommandEntry("query", "Query a running server.", ("client",)),
             CommandEntry("try-events", "Say how each line of a file would be read, and why not."),
         ),

@@ -325,12 +325,12 @@ def _found(decoder: Decoder, record: Record) -> list[Found]:
     """Return what a line holds; what cannot be decoded goes out unchanged."""
     decoded = decoder.decode(record, now_ms())
     events = [
-        _as_it_came(event) if isinstance(event, CatalogItem) else event for event in decoded.events
+        as_it_came(event) if isinstance(event, CatalogItem) else event for event in decoded.events
     ]
     return [*events, *(rejection.record.value or b"" for rejection in decoded.rejections)]
 
 
-def _as_it_came(item: CatalogItem) -> CatalogItem:
+def as_it_came(item: CatalogItem) -> CatalogItem:
     """Return an item whose texts are read as they are: entities are read once."""
     return replace(
         item,

@@ -10,24 +10,17 @@ import click
 
 from freshet.process import CommandError, begin
 from freshet.terminal import options
-from freshet.terminal.output import printable, when, write_lines
+from freshet.terminal.described import described, kind_of
+from freshet.terminal.output import printable, write_lines
 from stream.clock import now_ms
 from stream.errors import SourceUnreadable
 from stream.events.decoder import Decoded, Decoder
 from stream.events.format import Event
-from stream.events.types import (
-    CatalogItem,
-    Erasure,
-    Interaction,
-    Record,
-    SearchRecord,
-    SourcePartition,
-)
+from stream.events.types import Interaction, Record, SourcePartition
 from stream.settings import StreamSettings
 from stream.sources.numbered import numbered_lines
 
 _STDIN = Path("/dev/stdin")
-_SHOWN_CHARS = 60  # of a text of an item: with the rest about a line of a terminal
 
 
 @click.command("try-events")
@@ -134,7 +127,7 @@ class _Trial:
         decoded = self._decoder.decode(record, now_ms())
         self.num_lines += 1
         self.num_refused += bool(decoded.rejections)
-        self._read.update(map(_kind, decoded.events))
+        self._read.update(map(kind_of, decoded.events))
         self._refused.update(rejection.reason for rejection in decoded.rejections)
         if decoded.num_ignored:
             self._ignored[decoded.ignored_as] += decoded.num_ignored
@@ -173,7 +166,7 @@ def _lines(trial: _Trial, path: Path, *, as_json: bool, refused_only: bool) -> I
 
 def _as_object(decoded: Decoded) -> dict[str, object]:
     found: dict[str, object] = {
-        "read": [{"kind": _kind(each), **_fields(each)} for each in decoded.events],
+        "read": [{"kind": kind_of(each), **_fields(each)} for each in decoded.events],
         "refused": [
             {"reason": rejection.reason, "detail": rejection.detail}
             for rejection in decoded.rejections
@@ -194,52 +187,10 @@ def _fields(event: Event) -> dict[str, object]:
 def _said(decoded: Decoded) -> Iterator[str]:
     """Yield a sentence about each thing that a line holds."""
     for event in decoded.events:
-        yield f"{_kind(event):<12} {_described(event)}"
+        yield f"{kind_of(event):<12} {described(event)}"
     for repair, count in Counter(decoded.repairs).items():
         yield f"{repair:<12} {count:,} fields of the item"
     if decoded.num_ignored:
         yield f"{'ignored':<12} {decoded.ignored_as}"
     for rejection in decoded.rejections:
         yield f"{'REFUSED':<12} {rejection.reason}: {rejection.detail}"
-
-
-def _kind(event: Event) -> str:
-    if isinstance(event, Interaction):
-        return event.action.label
-    if isinstance(event, CatalogItem):
-        return "deletion" if event.deleted else "item"
-    return "erasure" if isinstance(event, Erasure) else "search"
-
-
-def _described(event: Event) -> str:
-    if isinstance(event, Interaction):
-        named = {
-            "session": event.session_id,
-            "user": event.user_id,
-            "alias": event.alias_id,
-            "query": event.query,
-            "query id": event.query_id,
-            "item": event.item_id,
-        }
-        return f"{when(event.ts_ms)}  {_pairs(named)}"
-    if isinstance(event, CatalogItem):
-        time = when(event.ts_ms) if event.ts_ms else "no time"
-        named = {"item": event.item_id, "title": event.title, "text": event.text}
-        named |= {f"attribute {name}": value for name, value in event.attributes.items()}
-        hidden = "" if event.available or event.deleted else "  not available"
-        return f"{time}  {_pairs(named)}{hidden}"
-    if isinstance(event, SearchRecord):
-        named = {"query id": event.query_id, "query": event.query}
-        named |= {f"user {number}": text for number, text in enumerate(event.user_ids, 1)}
-        return f"{when(event.ts_ms)}  {_pairs(named)}"
-    return _pairs({event.kind: event.id})
-
-
-def _pairs(named: dict[str, str]) -> str:
-    return "  ".join(f"{name}={_shown(value)}" for name, value in named.items() if value)
-
-
-def _shown(text: str) -> str:
-    """Return a text in quotation marks, cut to what fits a line."""
-    cut = text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 1] + "…"
-    return json.dumps(cut, ensure_ascii=False)

@@ -10,13 +10,12 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from kafka import KafkaConsumer, TopicPartition
 
 from freshet.shop.replay import ReplayPlan, ReplayTotals, open_publisher, replay
 from stream.errors import SourceUnreadable
-from stream.events.decoder import decode
-from stream.events.types import CatalogItem, Interaction, Record, SourcePartition
+from stream.events.types import CatalogItem, Interaction
 from stream.settings import StreamSettings
+from testing.topics import events_in, messages_in
 from tests.conftest import TopicFactory
 
 NOON_MS = 1_700_000_000_000
@@ -46,37 +45,6 @@ def write(path: Path, lines: Sequence[Mapping[str, Any] | bytes]) -> str:
     )
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
     return str(path)
-
-
-def read(bootstrap: str, topic: str, count: int) -> list[Any]:
-    """Return the first messages of a topic."""
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
-    place = TopicPartition(topic, 0)
-    consumer.assign([place])
-    consumer.seek_to_beginning(place)
-    found: list[Any] = []
-    while len(found) < count:
-        found += consumer.poll(timeout_ms=500).get(place, [])
-    consumer.close()
-    return found
-
-
-def events_in(bootstrap: str, topic: str, count: int) -> list[Interaction | CatalogItem]:
-    """Return the first events of a topic, decoded."""
-    found: list[Interaction | CatalogItem] = []
-    for message in read(bootstrap, topic, count):
-        content_type = dict(message.headers)["content-type"].decode()
-        record = Record(
-            position=SourcePartition(topic, 0),
-            offset=message.offset,
-            next_offset=message.offset + 1,
-            content_type=content_type,
-            key=message.key,
-            value=message.value,
-        )
-        events = decode(record, StreamSettings(), NOON_MS).events
-        found += [event for event in events if isinstance(event, Interaction | CatalogItem)]
-    return found
 
 
 def test_actions_go_out_with_the_text_of_the_search_that_they_name(
@@ -140,7 +108,7 @@ def test_files_are_published_whole(
         == told[-1].bytes_total
         == sum(p.stat().st_size for p in tmp_path.iterdir())
     )
-    clicks = read(kafka_bootstrap, settings.clicks_topic, 101)
+    clicks = messages_in(kafka_bootstrap, settings.clicks_topic, 101)
     assert [message.value for message in clicks].count(b"broken") == 1
     found = events_in(kafka_bootstrap, settings.clicks_topic, 101)
     assert [event.item_id for event in found] == [f"i-{n}" for n in range(100)]
