@@ -100,6 +100,7 @@ class HttpConnection:
         self._limits = limits
         self._parser = h11.Connection(h11.SERVER, max_incomplete_event_size=_MOST_HEAD_BYTES)
         self._ends_at = time.monotonic() + limits.age_seconds
+        self._wants_body = True
         self.is_idle = True
         """Whether no request is under way: a stop need not wait for it."""
 
@@ -166,7 +167,10 @@ class HttpConnection:
 
     async def _head(self) -> h11.Request | None:
         event = await self._event()
-        return event if isinstance(event, h11.Request) else None
+        if not isinstance(event, h11.Request):
+            return None
+        self._wants_body = event.method != b"HEAD"
+        return event
 
     async def _event(self) -> Any:
         """Return the next part of a request, however many reads that takes."""
@@ -301,7 +305,9 @@ class HttpConnection:
         if (is_failure and not is_read) or time.monotonic() > self._ends_at:
             sent.append(("connection", "close"))
         response = h11.Response(status_code=status, headers=sent)
-        parts = (response, h11.Data(data=body), h11.EndOfMessage())
+        # The answer to a HEAD says how long its body would be, and has none.
+        data = h11.Data(data=body if self._wants_body else b"")
+        parts = (response, data, h11.EndOfMessage())
         self._writer.write(b"".join(self._parser.send(part) or b"" for part in parts))
         async with asyncio.timeout(self._limits.call_seconds):
             await self._writer.drain()

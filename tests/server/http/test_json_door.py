@@ -228,6 +228,19 @@ def test_a_connection_serves_one_call_after_another(server: RunningServer) -> No
     assert raw(server, one + one + last).count(b"HTTP/1.1 200") == 3
 
 
+def test_a_head_has_no_body(server: RunningServer) -> None:
+    """As balancers ask whether a port answers; the connection serves the next one."""
+    with connected(server) as connection:
+        connection.request("HEAD", f"{SERVICE}Retrieve")
+        response = connection.getresponse()
+        assert (response.status, response.read()) == (405, b"")
+        assert int(response.headers["content-length"]) > 0
+        assert exchange(connection, "Retrieve", {"query": "a"})[0] == 200
+    assert raw(server, b"HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").endswith(
+        b"\r\n\r\n"
+    )
+
+
 def test_a_body_may_come_in_chunks(server: RunningServer) -> None:
     """And after a client that asks whether to go on."""
     chunked = head("Transfer-Encoding: chunked", "Connection: close")
