@@ -265,8 +265,8 @@ def configure_logging(settings: LogSettings, *, default: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.getLogger("torch").setLevel(max(logging.WARNING, root.level))
-    # It logs its own retries as errors with tracebacks; stream/kafka/reach.py reports
-    # what an operator needs.
+    # It logs its own retries as errors with tracebacks; what an operator needs is in
+    # stream/sources/topics/contact.py.
     logging.getLogger("kafka").setLevel(logging.DEBUG if level == "DEBUG" else logging.CRITICAL)
 
 

@@ -16,6 +16,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "batch passed over": "FreshetRecordsSkipped",
     "batch not unpacked": "FreshetRecordsSkipped",
     "shards without an owner": "FreshetShardsWithoutOwner",
+    "topic is gone": "FreshetBrokerSilent",
     "topic has other partitions": "FreshetShardsWithoutOwner",
     "shard not closed in good order": ERRORS_HEADING,
     "broker away": "FreshetBrokerSilent",

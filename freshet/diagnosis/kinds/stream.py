@@ -7,6 +7,7 @@ from freshet.diagnosis.kinds.answering import answer_of, down
 from freshet.diagnosis.processes import Facts, Problem, ProcessStatus
 from freshet.probe import Samples, Scrape, label, total
 from freshet.terminal.output import duration
+from stream.kafka.access.connection import NO_TOPIC
 from stream.reasons import REASONS
 
 # Seconds for which records may wait without one moving: a shard that changes hands
@@ -71,6 +72,16 @@ def _broker_silent(status: ProcessStatus) -> Problem:
     silent = status.number("broker_silent_seconds")
     broker, error = status.facts.get("broker"), status.facts.get("broker_error")
     at, why = f" at {broker}" if broker else "", f": {error}" if error else ""
+    if str(error or "").startswith(NO_TOPIC):
+        return Problem(
+            text=f"Kafka{at} has answered nothing for {duration(silent)}{why}",
+            step=(
+                "a topic was deleted: create it again with as many partitions as the others, and "
+                "the stream reads it from its start; until then nothing new comes"
+            ),
+            runbook="FreshetBrokerSilent",
+            since_seconds=silent,
+        )
     return Problem(
         text=f"Kafka{at} has not answered for {duration(silent)}{why}",
         step=(
@@ -187,7 +198,8 @@ def _untold(seconds: float, clock_ahead_seconds: float) -> Problem:
             "until a record comes: mend the clock (FreshetClockOffset), and start it again"
             if is_slow
             else "the broker does not say where every partition ends: look for one without a "
-            "leader (kafka-topics.sh --describe --unavailable-partitions)"
+            "leader (kafka-topics.sh --describe --unavailable-partitions), and for a topic that "
+            "was deleted, which the stream's log names"
         ),
         runbook="FreshetGraphBehind",
         since_seconds=seconds,

@@ -1,10 +1,14 @@
-"""Says whether anything listens where a broker should, in words."""
+"""Says in words what is wrong where a broker should answer."""
 
 import socket
+from typing import Final
 
 # Seconds to connect to one address, while the worker waits; on one network it takes
 # milliseconds. Twice as long: the worker waits for twice as long in a look.
 _CONNECT_SECONDS = 0.5
+
+NO_TOPIC: Final = "it has no topic"
+"""How the words begin where a broker answers, and a topic was deleted."""
 
 
 def what_listens(bootstrap: str) -> str:

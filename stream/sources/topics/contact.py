@@ -5,9 +5,10 @@ which the clients themselves retry without end.
 import logging
 import time
 from collections import deque
+from collections.abc import Collection
 
 from stream.events.types import SourcePartition
-from stream.kafka.access.connection import what_listens
+from stream.kafka.access.connection import NO_TOPIC, what_listens
 from stream.kafka.client import Reader
 from stream.metrics import StreamMetrics
 
@@ -66,10 +67,20 @@ class Contact:
         """Record that records came."""
         self._note("")
 
-    def ask(self, reader: Reader, topic: str) -> None:
-        """Ask the broker, about the first partition of a topic, whether it is there."""
+    def ask(self, reader: Reader, topic: str, missing: Collection[str] = ()) -> None:
+        """Ask the broker, about the first partition of a topic, whether it is there.
+
+        Args:
+            reader: asks.
+            topic: of which.
+            missing: topics that a broker says were deleted: it is there, and they are
+                why the clients hear nothing.
+        """
         said = reader.why_silent(SourcePartition(topic, 0))
-        self._note(said and f"{what_listens(self._bootstrap)} ({said})")
+        if said and missing:
+            self._note(f"{NO_TOPIC} {', '.join(missing)}")
+        else:
+            self._note(said and f"{what_listens(self._bootstrap)} ({said})")
 
     def _note(self, why: str) -> None:
         was_away, self.away = self.away, why

@@ -324,7 +324,7 @@ class KafkaSource:
         """Ask a broker that was not heard for a while whether it is there."""
         if self._contact.is_due:
             self._commit()
-            self._contact.ask(self._joined.reader, self._topics[0])
+            self._contact.ask(self._joined.reader, self._topics[0], self._watch.missing)
 
     @property
     def _joined(self) -> _Member:

@@ -3,7 +3,7 @@ partitions they have, and which shards no process has.
 """
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from threading import Event, Lock, Thread
 from typing import NamedTuple
@@ -99,6 +99,8 @@ class TopicWatch:
 
     Attributes:
         layout: the topics as they are taken for now; `adopt` changes it.
+        missing: topics that were there, and are not by the last look; none where the
+            brokers did not tell.
     """
 
     def __init__(
@@ -109,6 +111,7 @@ class TopicWatch:
         metrics: StreamMetrics,
     ) -> None:
         self.layout = layout
+        self.missing: Sequence[str] = ()
         self._client = client
         self._every_seconds = every_seconds
         self._metrics = metrics
@@ -125,6 +128,7 @@ class TopicWatch:
             with closing(self._client.admin()) as admin:
                 self._note(admin)
         except (BrokerAway, SourceUnavailable) as error:
+            self.missing = ()
             logger.warning("topics not looked at error=%s", error)
             return False
         return True
@@ -159,6 +163,7 @@ class TopicWatch:
                 if not is_told:  # once an outage: the line would be the same each time
                     logger.info("topics not looked at until the broker answers error=%s", error)
                 is_told = True
+                self.missing = ()
                 if admin is not None:
                     admin.close()
                 admin = None
@@ -174,7 +179,9 @@ class TopicWatch:
     def _note(self, admin: Admin) -> None:
         with self._lock:
             before = self._newest
-        after = before.updated(admin.describe([*before.keyed, *before.erasures]))
+        found = admin.describe([*before.keyed, *before.erasures])
+        self._note_missing(before, found)
+        after = before.updated(found)
         with self._lock:
             self._newest = after
         for topic, count in {**after.keyed, **after.erasures}.items():
@@ -186,6 +193,22 @@ class TopicWatch:
                     count,
                     known,
                 )
+
+    def _note_missing(self, before: TopicLayout, found: Mapping[str, TopicDescription]) -> None:
+        """Note which topics were deleted: a client waits for them without a word."""
+        known = {**before.keyed, **before.erasures}
+        missing = [
+            topic for topic, count in known.items() if count and not found[topic].num_partitions
+        ]
+        for topic in missing:
+            if topic not in self.missing:
+                logger.error(
+                    "topic is gone topic=%s; create it again with %d partitions, and it is read "
+                    "from its start",
+                    topic,
+                    known[topic],
+                )
+        self.missing = missing
 
     def _note_owners(self, admin: Admin) -> None:
         """Note which shards no process has: those of two looks in a row.

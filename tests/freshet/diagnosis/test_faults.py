@@ -23,6 +23,7 @@ from model.refresher.reasons import Behind, Trouble
 from server.app import RetrievalServer
 from server.settings import ServerSettings
 from stream.clock import now_ms
+from stream.kafka.access.connection import NO_TOPIC
 from stream.signals.lag import Lag
 from testing.processes.metrics_endpoint import serving_metrics
 from testing.processes.told_shop import ToldShop
@@ -58,6 +59,12 @@ def _broker_paused(shop: ToldShop) -> None:
     for stream in shop.streams:
         shop.lag(stream, silent_seconds=8.0)
         stream.set_broker("kafka:9092", "kafka:9092 accepts connections and does not answer")
+
+
+def _topic_deleted(shop: ToldShop) -> None:
+    for stream in shop.streams:
+        shop.lag(stream, silent_seconds=8.0)
+        stream.set_broker("kafka:9092", f"{NO_TOPIC} freshet.clicks")
 
 
 def _partition_stuck(shop: ToldShop) -> None:
@@ -242,6 +249,12 @@ FAULTS: dict[str, tuple[Callable[[ToldShop], None], str, str, tuple[str, ...]]] 
         "stream 3",
         "FreshetBrokerSilent",
         ("accepts connections and does not answer",),
+    ),
+    "topic deleted": (
+        _topic_deleted,
+        "stream 2",
+        "FreshetBrokerSilent",
+        ("it has no topic freshet.clicks", "create it again"),
     ),
     "one partition stuck": (
         _partition_stuck,

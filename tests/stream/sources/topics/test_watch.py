@@ -20,7 +20,10 @@ class Brokers:
     """A client whose brokers say what a test says."""
 
     def __init__(self) -> None:
-        self.topics: dict[str, TopicDescription] = {}
+        self.topics = {
+            topic: TopicDescription(count, LAYOUT.topic_ids.get(topic, ""))
+            for topic, count in {**LAYOUT.keyed, **LAYOUT.erasures}.items()
+        }
         self.owned: set[int] = {0, 1}
         self.problem: Exception | None = None
         self.num_open = self.num_failed = 0
@@ -207,3 +210,33 @@ def test_a_watch_survives_brokers_that_go_away(caplog: pytest.LogCaptureFixture)
 
     assert watched.layout.keyed["sessions"] == 3
     assert brokers.num_open == 0
+
+
+def test_a_topic_that_was_deleted_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    """Once, until it is there again, or the brokers do not tell; one that never was
+    there is not missed.
+    """
+    brokers = Brokers()
+    here = {"clicks": TopicDescription(2, "a"), "erasures": TopicDescription(1, "e")}
+    brokers.topics = here
+    watched, _ = watch(brokers)
+    with caplog.at_level(logging.WARNING, "stream"):
+        watched.look()
+        watched.look()
+    assert watched.missing == ["sessions"]
+    assert caplog.text.count("topic is gone topic=sessions; create it again with 2") == 1
+
+    brokers.problem = BrokerAway("down")
+    watched.look()
+    assert not watched.missing
+
+    brokers.problem, brokers.topics = None, here | {"sessions": TopicDescription(2, "s")}
+    watched.look()
+    assert not watched.missing
+    without = TopicLayout({"clicks": 2}, {"erasures": 0}, {})
+    brokers.topics = {"clicks": TopicDescription(2, "a")}
+    never = TopicWatch(
+        cast("KafkaClient", brokers), without, 60.0, StreamMetrics(CollectorRegistry())
+    )
+    never.look()
+    assert not never.missing
