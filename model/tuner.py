@@ -3,7 +3,8 @@
 While a generation is pinned, it goes on from what it has published since, and none of
 that goes live.
 
-A refresher that wants a generation early (`model.artifact.wanted`) shortens the wait.
+A refresher that wants a generation early (`model.artifact.overlay.wanted`) shortens the
+wait.
 """
 
 import logging
@@ -15,8 +16,8 @@ from dataclasses import dataclass
 from threading import Event
 from typing import TYPE_CHECKING
 
-from model.artifact import wanted
 from model.artifact.generation import Generation, open_generation
+from model.artifact.overlay import wanted
 from model.artifact.provenance import CATALOG_KEY, catalog_hash, model_settings
 from model.artifact.store import ArtifactStore, Pin
 from model.errors import ArtifactError, ModelError, RankLost, TrainingCancelled

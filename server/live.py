@@ -11,7 +11,8 @@ import numpy as np
 
 from model.artifact.checks.verified import open_verified
 from model.artifact.encoder import TextEncoder
-from model.artifact.generation import WARM_PREFIX, Generation, open_generation
+from model.artifact.files import WARM_PREFIX
+from model.artifact.generation import Generation, open_generation
 from model.artifact.index.engine import VectorIndex, load_engine
 from model.artifact.index.engines import ENGINES
 from model.artifact.private_files import HAS_PRIVATE_FILES, OpenFile, PrivateFiles, as_it_is

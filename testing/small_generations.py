@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from model.artifact.attributes.build import build_attributes
 from model.artifact.checks.canaries import make_canaries
 from model.artifact.encoder import TextEncoder, unit_rows
-from model.artifact.generation import PATHS_PREFIX
+from model.artifact.files import PATHS_PREFIX
 from model.artifact.index.engine import load_engine
 from model.artifact.index.engines import FIRST_ENGINE
 from model.artifact.paths import PathGraph

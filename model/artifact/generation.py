@@ -1,5 +1,4 @@
-"""The artifact folder: writes a generation in one step, reads it back verified, names
-which one is current.
+"""A generation: what its files hold, opened and checked against its manifest.
 
 Layout (`docs/formats.md` has the details)::
 
@@ -21,19 +20,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.artifact.arrays.load import load_array
 from model.artifact.arrays.strings import StringTable
-from model.artifact.attributes.table import ARRAY_TYPES as ATTRIBUTE_TYPES
-from model.artifact.attributes.table import ATTRIBUTES_PREFIX, AttributeTable
+from model.artifact.attributes.table import AttributeTable
 from model.artifact.channels import FIRST_CHANNELS
 from model.artifact.checks.listing import check_listing
-from model.artifact.encoder import ROWS, TextEncoder
-from model.artifact.fresh_arrays import ARRAY_TYPES as FRESH_TYPES
-from model.artifact.fresh_arrays import FRESH_PREFIX, LAYER, FreshArrays, check_fresh_arrays
+from model.artifact.encoder import TextEncoder
+from model.artifact.files import ENCODER_PREFIX, WARM_PREFIX, GenerationFiles, check_file
+from model.artifact.fresh_arrays import FRESH_PREFIX, FreshArrays, check_fresh_arrays
 from model.artifact.index.engine import Engine, VectorIndex, load_engine
 from model.artifact.index.engines import FIRST_ENGINE
 from model.artifact.manifest import SPACED_WORDS_VERSION, read_manifest
-from model.artifact.paths import ARRAY_TYPES, PathGraph, check_path_graph
+from model.artifact.paths import PathGraph, check_path_graph
 from model.artifact.pretrained.block import TextBlock, text_block
 from model.artifact.pretrained.encoder import open_encoder
 from model.artifact.private_files import DigestOf, OpenFile, as_it_is
@@ -47,11 +44,6 @@ from protos.text import text_key
 from stream.dtypes import Bools, Float32s, Int64s
 from stream.errors import refusal
 from stream.files import sha256_of
-
-ENCODER_PREFIX = "encoder."
-PATHS_PREFIX = "paths."
-WARM_PREFIX = "warm."
-"""Of the names of files that a later training starts from; servers do not read them."""
 
 # What servers search generations with whose manifest has no `search_k`.
 _FIRST_SEARCH_K = 10_000
@@ -349,13 +341,11 @@ def open_generation(
         del manifest.files[:]
         manifest.files.extend(others)
     for entry in manifest.files:
-        _check_file(path / entry.name, entry, open_file, digest_of if verify else None)
+        check_file(path / entry.name, entry, open_file, digest_of if verify else None)
         if on_file is not None:
             on_file(path / entry.name)
     try:
-        generation = _Mapper(
-            path, manifest, open_file, frozenset(entry.name for entry in manifest.files)
-        ).generation()
+        generation = _mapped(path, manifest, open_file)
     except (OSError, ValueError) as error:
         if refusal(error):
             raise
@@ -364,146 +354,29 @@ def open_generation(
     return generation
 
 
-def _check_file(
-    path: Path, entry: manifest_pb.File, open_file: OpenFile, digest_of: DigestOf | None
-) -> None:
-    try:
-        content = open_file(path)
-        size_bytes = content.stat().st_size
-    except FileNotFoundError:
-        raise GenerationCorrupt(f"{path} is missing; the manifest lists it") from None
-    if size_bytes != entry.size_bytes:
-        raise GenerationCorrupt(
-            f"{path} has {size_bytes} bytes, its manifest has {entry.size_bytes}"
-        )
-    if digest_of is not None and digest_of(content) != entry.sha256:
-        raise GenerationCorrupt(f"{path} does not have the sha256 that its manifest gives")
-
-
-@dataclass(frozen=True, slots=True)
-class _Mapper:
-    """Maps the files of one generation."""
-
-    path: Path
-    manifest: manifest_pb.Generation
-    open_file: OpenFile
-    listed: frozenset[str]
-
-    def generation(self) -> Generation:
-        return Generation(
-            id=self.manifest.generation_id,
-            path=self.path,
-            manifest=self.manifest,
-            item_ids=self._strings("item_ids"),
-            item_keys=self._keys("item_keys"),
-            item_titles=self._strings("item_titles"),
-            item_vectors=self._array("item_vectors", np.float32),
-            item_shown=self._array("item_shown", np.bool_),
-            index_items=self._array("index_items", np.int64),
-            query_keys=self._array("query_keys", np.uint64),
-            query_texts=self._strings("query_texts"),
-            query_vectors=self._array("query_vectors", np.float32),
-            channel_attention_items=self._array("channel_attention_items", np.float32),
-            channel_attention_queries=self._array("channel_attention_queries", np.float32),
-            attributes=self._attributes(),
-            paths=self._paths(),
-            fresh=self._fresh(),
-            encoder=self._named_arrays(ENCODER_PREFIX),
-            warm=self._named_arrays(WARM_PREFIX),
-        )
-
-    def _keys(self, name: str) -> NDArray[np.uint64] | None:
-        """Map an array of keys; None where the manifest does not list it."""
-        is_there = any(entry.name == f"{name}.npy" for entry in self.manifest.files)
-        return self._array(name, np.uint64) if is_there else None
-
-    def _attributes(self) -> AttributeTable | None:
-        """Map the attributes; None where the manifest lists no part of them."""
-        if not any(entry.name.startswith(ATTRIBUTES_PREFIX) for entry in self.manifest.files):
-            return None
-        arrays = {
-            name: self._array(f"{ATTRIBUTES_PREFIX}{name}", dtype)
-            for name, dtype in ATTRIBUTE_TYPES.items()
-        }
-        return AttributeTable(
-            names=self._strings(f"{ATTRIBUTES_PREFIX}names"),
-            values=self._strings(f"{ATTRIBUTES_PREFIX}values"),
-            **arrays,
-        )
-
-    def _paths(self) -> PathGraph | None:
-        """Map the graph of paths; None where the manifest lists no part of it."""
-        if not any(entry.name.startswith(PATHS_PREFIX) for entry in self.manifest.files):
-            return None
-        arrays = {
-            name: self._array(f"{PATHS_PREFIX}{name}", dtype) for name, dtype in ARRAY_TYPES.items()
-        }
-        return PathGraph(**arrays)
-
-    def _fresh(self) -> FreshArrays | None:
-        """Map what the fresh lane continues from; None where the manifest lists no part
-        of it.
-        """
-        names = {entry.name for entry in self.manifest.files}
-        if not any(name.startswith(FRESH_PREFIX) for name in names):
-            return None
-        layers = sum(name.startswith(f"{FRESH_PREFIX}{LAYER}") for name in names)
-        arrays = {
-            name: self._array(f"{FRESH_PREFIX}{name}", dtype) for name, dtype in FRESH_TYPES.items()
-        }
-        return FreshArrays(
-            **arrays,
-            layers=tuple(
-                self._array(f"{FRESH_PREFIX}{LAYER}{number}", np.float16)
-                for number in range(1, layers + 1)
-            ),
-            gone_ids=self._strings(f"{FRESH_PREFIX}gone_ids"),
-        )
-
-    def _named_arrays(self, prefix: str) -> dict[str, NDArray[Any]]:
-        """Map every array that the manifest lists under a prefix; names come without
-        it.
-        """
-        dtypes = {f"{ENCODER_PREFIX}{ROWS}": np.int32}
-        files = [
-            entry.name.removesuffix(".npy")
-            for entry in self.manifest.files
-            if entry.name.endswith(".npy")
-        ]
-        return {
-            name.removeprefix(prefix): self._array(name, dtypes.get(name, np.float32))
-            for name in files
-            if name.startswith(prefix)
-        }
-
-    def _file(self, name: str) -> Path:
-        """Return where to read a file, which the manifest must vouch for."""
-        if name not in self.listed:
-            raise GenerationCorrupt(f"{self.path / name} is missing; the manifest does not list it")
-        return self.open_file(self.path / name)
-
-    def _array(self, name: str, dtype: type[np.generic]) -> NDArray[Any]:
-        file = self._file(f"{name}.npy")
-        array = load_array(file)
-        if array.dtype != dtype:
-            raise GenerationCorrupt(
-                f"{self.path}/{name}.npy holds {array.dtype}, not {np.dtype(dtype)}"
-            )
-        return array
-
-    def _strings(self, name: str) -> StringTable:
-        file = self._file(f"{name}.utf8")
-        data = (
-            np.memmap(file, dtype=np.uint8, mode="r")
-            if file.stat().st_size
-            else np.zeros(0, dtype=np.uint8)
-        )
-        offsets = self._array(f"{name}.offsets", np.int64)
-        if offsets.ndim != 1 or not len(offsets):
-            raise GenerationCorrupt(
-                f"{self.path}/{name}.offsets.npy has shape {offsets.shape}, which bounds no strings"
-            )
-        return StringTable(offsets, data)
+def _mapped(path: Path, manifest: manifest_pb.Generation, open_file: OpenFile) -> Generation:
+    files = GenerationFiles(path, [entry.name for entry in manifest.files], open_file)
+    return Generation(
+        id=manifest.generation_id,
+        path=path,
+        manifest=manifest,
+        item_ids=files.strings("item_ids"),
+        item_keys=files.keys("item_keys"),
+        item_titles=files.strings("item_titles"),
+        item_vectors=files.array("item_vectors", np.float32),
+        item_shown=files.array("item_shown", np.bool_),
+        index_items=files.array("index_items", np.int64),
+        query_keys=files.array("query_keys", np.uint64),
+        query_texts=files.strings("query_texts"),
+        query_vectors=files.array("query_vectors", np.float32),
+        channel_attention_items=files.array("channel_attention_items", np.float32),
+        channel_attention_queries=files.array("channel_attention_queries", np.float32),
+        attributes=files.attributes(),
+        paths=files.paths(),
+        fresh=files.fresh(),
+        encoder=files.named_arrays(ENCODER_PREFIX),
+        warm=files.named_arrays(WARM_PREFIX),
+    )
 
 
 def _check_shapes(generation: Generation) -> None:

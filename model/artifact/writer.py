@@ -8,8 +8,8 @@ from google.protobuf import json_format
 from numpy.typing import NDArray
 
 from model.artifact.attributes.table import ATTRIBUTES_PREFIX, STRINGS, AttributeTable
+from model.artifact.files import PATHS_PREFIX
 from model.artifact.fresh_arrays import FRESH_PREFIX, FreshArrays
-from model.artifact.generation import PATHS_PREFIX
 from model.artifact.manifest import FORMAT_VERSION, MANIFEST_NAME
 from model.artifact.paths import PathGraph
 from protos import manifest_v1_pb2 as manifest_pb

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from model.artifact.wanted import EarlyReason
+from model.artifact.overlay.wanted import EarlyReason
 from model.refresh_settings import RefreshSettings
 from model.refresher.lane import Lane
 from model.refresher.reasons import Behind, Trouble

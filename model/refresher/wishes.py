@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 
-from model.artifact.wanted import EarlyReason, Wanted, ask
+from model.artifact.overlay.wanted import EarlyReason, Wanted, ask
 from model.refresher.diagnosis import Wish, wish_of
 from model.refresher.lane import Lane
 from model.refresher.parts import Parts

@@ -21,7 +21,7 @@ from freshet.diagnosis.processes import ProcessStatus, Targets
 from freshet.diagnosis.status import read_status
 from freshet.probe import Addresses
 from freshet_client import RetrievalClient
-from model.artifact.wanted import EarlyReason, asked
+from model.artifact.overlay.wanted import EarlyReason, asked
 from stream.events.types import CatalogItem
 from stream.feed.folder import feed_root
 from testing.refresher.shop_lane import ShopLane, ids_of

@@ -5,7 +5,7 @@ from shutil import rmtree
 
 from freshet.backup.generations import artifacts_copies, restored_artifacts
 from freshet_client import RetrievalClient
-from model.artifact.wanted import EarlyReason
+from model.artifact.overlay.wanted import EarlyReason
 from stream.backup.create import create_backup
 from stream.backup.repository import Backups
 from stream.backup.restore import restored_store

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from model.artifact import wanted
 from model.artifact.generation import Generation, open_generation
+from model.artifact.overlay import wanted
 from model.artifact.store import ArtifactStore, Pin
 from model.metrics import TunerMetrics
 from model.publishing.refresh import SnapshotInput, train_and_publish

@@ -11,7 +11,7 @@ import pytest
 
 from model.artifact.generation import Generation
 from model.artifact.overlay.lock import OverlayLock
-from model.artifact.wanted import EarlyReason, asked
+from model.artifact.overlay.wanted import EarlyReason, asked
 from model.errors import OverlayLocked, SegmentRefused
 from model.refresh_settings import RefreshSettings
 from model.refresher.loop import Refresher, run_refresher

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from model.artifact.wanted import EarlyReason, Wanted, ask, asked, withdraw
+from model.artifact.overlay.wanted import EarlyReason, Wanted, ask, asked, withdraw
 
 WISH = Wanted(reason=EarlyReason.FEED_GAP, detail="shard 2 begins too late", at_ms=17)
 
