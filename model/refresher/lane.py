@@ -13,7 +13,6 @@ from model.artifact.overlay.publisher import OverlayPublisher
 from model.artifact.overlay.segment import Claim, OverlayRows, no_rows
 from model.errors import SegmentRefused
 from model.fresh.result import RoundResult
-from model.refresher.backlog import Backlog, Batch, Taken, is_urgent
 from model.refresher.claims import (
     carried,
     covers,
@@ -25,6 +24,7 @@ from model.refresher.claims import (
 )
 from model.refresher.parts import Parts, Vectors
 from model.refresher.rows import checked_rows
+from model.refresher.waiting.backlog import Backlog, Batch, Taken, is_urgent
 from stream.feed.changes import ShardChanges, WriterMark
 
 logger = logging.getLogger(__name__)

@@ -6,10 +6,11 @@ overtaken by an older state, since none of the item's waits elsewhere.
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from model.refresher.waiting.catalog import ItemKey, WaitingStates
 from stream.events.types import CatalogItem
 from stream.feed.changes import ShardChanges, WriterMark
 
@@ -59,74 +60,11 @@ class Taken:
         return [*self.catalog, *self.writes]
 
 
-class _Key(NamedTuple):
-    """An item, and the shard whose state of it waits."""
-
-    shard: int
-    item: int
-
-
-class _State(NamedTuple):
-    """A state of the catalogue that waits.
-
-    Attributes:
-        item: the state.
-        first: number of the first write of which it is the newest state by now.
-    """
-
-    item: CatalogItem
-    first: int
-
-
 class _Numbered(NamedTuple):
     """A batch, and the number of its last write."""
 
     batch: Batch
     last: int
-
-
-@dataclass
-class _Catalog:
-    """States that wait, in the order of their first writes.
-
-    Attributes:
-        states: all of them.
-        gone: those that make an item gone.
-        new: those of items that no shard had named before.
-    """
-
-    states: dict[_Key, _State] = field(default_factory=dict)
-    gone: dict[_Key, None] = field(default_factory=dict)
-    new: dict[_Key, None] = field(default_factory=dict)
-
-    @property
-    def first(self) -> int | None:
-        """Number of the first write that not all was taken of; None: nothing waits."""
-        return next((state.first for state in self.states.values()), None)
-
-    def put(self, key: _Key, item: CatalogItem, number: int, *, is_new: bool) -> None:
-        """Let a state wait in place of an older one."""
-        before = self.states.get(key)
-        self.states[key] = _State(item, number if before is None else before.first)
-        is_new |= key in self.new
-        self.gone.pop(key, None)
-        self.new.pop(key, None)
-        if item.deleted or not item.available:
-            self.gone[key] = None
-        elif is_new:
-            self.new[key] = None
-
-    def take(self, keys: Iterable[_Key]) -> list[ShardChanges]:
-        """Take states out, a change for each shard."""
-        by_shard: dict[int, dict[int, CatalogItem]] = {}
-        for key in keys:
-            by_shard.setdefault(key.shard, {})[key.item] = self.states.pop(key).item
-            self.gone.pop(key, None)
-            self.new.pop(key, None)
-        return [
-            ShardChanges(shard=shard, sequence=0, catalog=states)
-            for shard, states in sorted(by_shard.items())
-        ]
 
 
 class Backlog:
@@ -138,8 +76,8 @@ class Backlog:
 
     def __init__(self) -> None:
         self._batches: deque[_Numbered] = deque()
-        self._catalog = _Catalog()
-        self._erasing: Counter[_Key] = Counter()
+        self._catalog = WaitingStates()
+        self._erasing: Counter[ItemKey] = Counter()
         self._reached: deque[_Numbered] = deque()
         self._num_added = 0
         self._size = 0
@@ -190,16 +128,16 @@ class Backlog:
         writes = self._take_writes(max(limit - len(keys), 1))
         return Taken(catalog=catalog, writes=writes, done=self._done())
 
-    def _new(self, limit: int) -> list[_Key]:
+    def _new(self, limit: int) -> list[ItemKey]:
         return [key for key, _ in zip(self._catalog.new, range(limit), strict=False)]
 
     def _add_write(self, write: ShardChanges) -> ShardChanges:
         """Return a write without those of its states that need not wait for it."""
         self._num_added += 1
         kept: dict[int, CatalogItem] = {}
-        self._erasing.update(_Key(write.shard, item) for item in write.gone_items.tolist())
+        self._erasing.update(ItemKey(write.shard, item) for item in write.gone_items.tolist())
         for item, state in write.catalog.items():
-            key = _Key(write.shard, item)
+            key = ItemKey(write.shard, item)
             if key in self._erasing:
                 # Until it is taken, newer ones do not overtake it, either.
                 kept[item] = state
@@ -231,7 +169,7 @@ class Backlog:
         self._size -= size
         for each in taken:
             for item in (*each.gone_items.tolist(), *each.catalog):
-                key = _Key(each.shard, item)
+                key = ItemKey(each.shard, item)
                 self._erasing[key] -= 1
                 if not self._erasing[key]:
                     del self._erasing[key]

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from model.refresher.backlog import Backlog, Batch, Taken, is_urgent, size_of
+from model.refresher.waiting.backlog import Backlog, Batch, Taken, is_urgent, size_of
 from protos.text import text_key
 from stream.events.types import CatalogItem
 from stream.feed.changes import EdgeChanges, ShardChanges, WriterMark
