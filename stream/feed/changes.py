@@ -238,6 +238,8 @@ class ShardChanges:
         newest_record_ms: the largest.
         consumed_ms: when the first of its records was read.
         event_ms: the largest event time among its events.
+        reflected_ms: every record that had reached the shard's partitions by then, in
+            broker time, is in this write or one before it.
         edges: of the shard; sum those of all shards.
         sessions: whose hyperedges changed.
         query_names: the texts of queries that the shard had no name of, by key.
@@ -257,6 +259,7 @@ class ShardChanges:
     newest_record_ms: int = 0
     consumed_ms: int = 0
     event_ms: int = 0
+    reflected_ms: int = 0
     edges: EdgeChanges = field(default_factory=EdgeChanges.empty)
     sessions: SessionChanges = field(default_factory=SessionChanges.empty)
     query_names: Mapping[int, str] = field(default_factory=dict)

@@ -23,8 +23,10 @@ BAD_RECORD_ERRORS = (*PARSE_ERRORS, LookupError, StructError)
 """What unpacking raises on bytes that this module did not write."""
 
 _VERSION = 1  # the first byte of a record
-# Version and shard; sequence; five times; how long each column below is.
-_HEAD = Struct("<B3xIQ5q11I4x")
+# Version and shard; sequence; five times; how long each column below is; how much
+# earlier than it was written the time is up to which it has all.
+_HEAD = Struct("<B3xIQ5q11Ii")
+_LONGEST_MS = (1 << 31) - 1  # what fits there: 24 days
 _WORD = np.dtype("<u8")
 _SIZE = np.dtype("<u4")
 _CHANGE = np.dtype("<i4")
@@ -59,6 +61,7 @@ def pack_changes(changes: ShardChanges) -> bytes:
         *(number for texts in (queries, items, catalog) for number in texts.counts),
         len(changes.gone_queries),
         len(changes.gone_items),
+        _earlier(changes),
     )
     flags = sessions.is_query * _IS_QUERY + sessions.was_in * _WAS_IN + sessions.is_in * _IS_IN
     columns: list[tuple[NDArray[Any], np.dtype[Any]]] = [
@@ -111,6 +114,7 @@ def unpack_changes(record: bytes) -> ShardChanges:
     if starts[-1] != len(member):
         raise ValueError(f"a record of the feed has {len(member)} members, not {starts[-1]}")
     shard, sequence, *times_ms = columns.fixed
+    earlier = columns.earlier_ms
     return ShardChanges(
         shard=shard,
         sequence=sequence,
@@ -119,6 +123,7 @@ def unpack_changes(record: bytes) -> ShardChanges:
         newest_record_ms=times_ms[2],
         consumed_ms=times_ms[3],
         event_ms=times_ms[4],
+        reflected_ms=times_ms[0] - earlier if earlier else 0,
         edges=EdgeChanges(query, item, change).summed(),
         sessions=SessionChanges(
             starts=starts,
@@ -143,6 +148,17 @@ def unpack_changes(record: bytes) -> ShardChanges:
 def unpack_sequence(record: bytes) -> int:
     """Return which write a record is of, without reading more of it."""
     return int(_HEAD.unpack_from(record)[2])
+
+
+def _earlier(changes: ShardChanges) -> int:
+    """Return how many milliseconds before it was written the time is up to which a
+    write has all; 0: it is not known.
+
+    The same millisecond is told as the one before it, which is as true.
+    """
+    earlier = changes.written_ms - changes.reflected_ms
+    is_told = changes.reflected_ms > 0 and abs(earlier) <= _LONGEST_MS
+    return (earlier or 1) if is_told else 0
 
 
 class _Texts(NamedTuple):
@@ -189,7 +205,7 @@ class _Columns:
     """Takes the columns of a record one after the other."""
 
     def __init__(self, record: bytes) -> None:
-        version, *fixed = _HEAD.unpack_from(record)
+        version, *fixed, self.earlier_ms = _HEAD.unpack_from(record)
         if version != _VERSION:
             raise ValueError(f"a record of the feed has version {version}, which is not known")
         self.fixed: list[int] = fixed[: -len(_COUNTS)]

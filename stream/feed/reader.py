@@ -31,24 +31,32 @@ class FeedRead:
         changes: in order of the writes of each shard.
         marks: the place that each shard's changes reach; of a shard with a gap, the
             place that was given.
-        reflected_ms: every record that had reached the topics by then, in broker time,
-            is in the changes up to `marks`; 0: nothing can be said.
+        reflected: by shard, up to when every record that had reached its partitions, in
+            broker time, is in the changes up to `marks`; 0: nothing can be said. A
+            shard with a gap is left out.
         watermark_ms: the least over shards of the largest event time applied, of those
             that have applied any; 0: none has.
         gaps: why the changes of a shard since the given place are not all known, by its
-            index; none of them are returned, and `reflected_ms` leaves it out.
+            index; none of them are returned.
         rewound: a shard went back behind the given place, such as to a checkpoint: what
             it had changed since is not so any more, and comes again.
-        has_more: there is more to read; `reflected_ms` is 0.
+        has_more: there is more to read.
     """
 
     changes: list[ShardChanges]
     marks: dict[int, WriterMark]
-    reflected_ms: int
+    reflected: dict[int, int]
     watermark_ms: int
     gaps: dict[int, str]
     rewound: bool
     has_more: bool
+
+    @property
+    def reflected_ms(self) -> int:
+        """The least of `reflected`: so far all shards are, once all changes are taken;
+        0: nothing can be said.
+        """
+        return min(self.reflected.values(), default=0)
 
 
 class _ShardRead(NamedTuple):
@@ -103,7 +111,7 @@ class Feed:
         shards = self._shards()
         changes: list[ShardChanges] = []
         marks, gaps = dict(since), dict[int, str]()
-        reflected, watermarks = list[int](), list[int]()
+        reflected, watermarks = dict[int, int](), list[int]()
         left, rewound, has_more = _MOST_BYTES, False, False
         for index in sorted(shards | since.keys()):
             status = self._status(index) if index in shards else None
@@ -118,14 +126,16 @@ class Feed:
             if found.gap:
                 gaps[index] = found.gap
                 continue
-            has_more |= found.mark != status.mark
-            reflected.append(status.reflected_ms)
+            is_end = found.mark == status.mark
+            has_more |= not is_end
+            told = max((each.reflected_ms for each in found.changes), default=0)
+            reflected[index] = max(told, status.reflected_ms) if is_end else told
             if status.watermark_ms:
                 watermarks.append(status.watermark_ms)
         return FeedRead(
             changes=changes,
             marks=marks,
-            reflected_ms=0 if has_more else min(reflected, default=0),
+            reflected=reflected,
             watermark_ms=min(watermarks, default=0),
             gaps=gaps,
             rewound=rewound,

@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -361,6 +362,8 @@ def _told(
     """Return what the feed tells of a write: a record for each sequence, so that one
     that is missing is missed.
     """
-    if records.changes is not None or state is None or state.sequence == feed.mark.sequence:
-        return records.changes
+    if records.changes is not None:
+        return replace(records.changes, reflected_ms=records.reflected_ms)
+    if state is None or state.sequence == feed.mark.sequence:
+        return None
     return ShardChanges(shard=shard, sequence=state.sequence)

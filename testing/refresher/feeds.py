@@ -63,8 +63,8 @@ class MemoryFeed:
         if self.error is not None:
             raise self.error
         marks, gaps, changes = dict(since), dict[int, str](), list[ShardChanges]()
-        rewound = False
-        for shard in sorted({each.shard for each in self.written} | since.keys()):
+        reflected, rewound, has_more = dict[int, int](), False, False
+        for shard in sorted({each.shard for each in self.written} | since.keys() or {0}):
             own = [each for each in self.written if each.shard == shard]
             writer = self.writers.get(shard, WRITER)
             mark = since.get(shard, WriterMark())
@@ -78,16 +78,14 @@ class MemoryFeed:
             changes += new
             if new:
                 marks[shard] = WriterMark(writer, new[-1].sequence)
-        has_more = any(
-            shard not in gaps
-            and marks.get(shard, WriterMark()).sequence
-            < sum(e.shard == shard for e in self.written)
-            for shard in {each.shard for each in self.written}
-        )
+            is_end = marks.get(shard, WriterMark()).sequence >= len(own)
+            has_more |= not is_end
+            told = max((each.reflected_ms for each in new), default=0)
+            reflected[shard] = self.reflected_ms if is_end else told
         return FeedRead(
             changes=changes,
             marks=marks,
-            reflected_ms=0 if has_more else self.reflected_ms,
+            reflected=reflected,
             watermark_ms=max((each.event_ms for each in self.written), default=0),
             gaps=gaps,
             rewound=rewound,

@@ -210,6 +210,47 @@ def test_a_read_stops_where_memory_should_and_goes_on(
     assert (second.has_more, second.reflected_ms) == (False, 5000)
 
 
+def test_a_read_that_stops_has_what_its_writes_make_true(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shard that was not come to has nothing; one that was read to its end has what
+    its status says.
+    """
+    monkeypatch.setattr("stream.feed.reader._MOST_BYTES", 1500)
+    for shard, sizes in ((0, (1,)), (1, (2000, 1)), (2, (1,))):
+        writer = FeedWriter(
+            tmp_path / "feed" / f"shard-000{shard}",
+            shard=shard,
+            epoch=1,
+            writer=FIRST,
+            mark=WriterMark(),
+            watermark_ms=0,
+            most_bytes=MOST_BYTES,
+        )
+        for number, size in enumerate(sizes, 1):
+            name = KeyedTexts.of({number: "x" * size})
+            told = 1000 * number + shard
+            writer.append(
+                ShardChanges(
+                    shard=shard,
+                    sequence=number,
+                    written_ms=5000,
+                    reflected_ms=told,
+                    query_names=name,
+                )
+            )
+            writer.commit((number, 7), told)
+        writer.renew(9000 + shard)
+    feed = open_feed(tmp_path)
+
+    first = feed.read({})
+    second = feed.read(first.marks)
+
+    assert (first.has_more, first.reflected) == (True, {0: 9000, 1: 1001, 2: 0})
+    assert first.reflected_ms == 0
+    assert (second.has_more, second.reflected) == (False, {0: 9000, 1: 9001, 2: 9002})
+
+
 def test_nothing_new_costs_no_look_at_a_log(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """And what is new is read from where it begins."""
     writer, starts = world.writer(FIRST, WriterMark()), list[int]()
