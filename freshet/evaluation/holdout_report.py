@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from freshet.evaluation.event_log import EventLog, open_log, until_stopped
+from freshet.evaluation.fits import FitLines, PlannedFit, Shown, say_on_stderr
 from freshet.evaluation.session_rows import session_json, session_table
 from freshet.process import CommandError
 from freshet.terminal.output import table
-from freshet.terminal.progress import progress
 from model.evaluation.evaluation import (
     TITLE_FIGURE,
     Evaluation,
@@ -61,7 +61,7 @@ def report(
     *,
     models: Sequence[str],
     num_seeds: int,
-    as_json: bool,
+    shown: Shown,
     views: HiddenQueries | None = None,
 ) -> None:
     """Print what each model is worth on the newest part of a log, and how the full
@@ -74,7 +74,7 @@ def report(
         models: names of `model.evaluation.models.MODELS`; none: those that are judged
             unless others are named.
         num_seeds: how often each model that has a seed is fitted.
-        as_json: one JSON object a line instead of tables.
+        shown: as tables or JSON, with progress or without.
         views: which search clicks of the past are views to the models; None: none.
 
     Raises:
@@ -89,22 +89,23 @@ def report(
         name for name, model in MODELS.items() if model.is_default
     ]
     scores: list[ModelScore] = []
-    with until_stopped() as stop, progress("evaluating", "models") as advance:
+    say = say_on_stderr(shown)
+    with until_stopped() as stop:
         with open_log(log, stream_settings, stop) as graph:
             validation, test = split_graph(graph, views)
         seeds = range(settings.seed, settings.seed + num_seeds)
         evaluation = Evaluation(validation, test, settings, seeds, stop.is_set)
-        for place, name in enumerate(names):
-            advance(place, len(names))
-            for score in evaluation.judge(name):
+        progress = FitLines(_plan(names, seeds), settings.budget_seconds, say)
+        for name in names:
+            for score in evaluation.judge(name, progress.before):
                 scores.append(score)
-                if as_json:
+                if shown.as_json:
                     click.echo(json.dumps(score_json(score) | views_json(views)))
     others = [name for name in names if name != _JUDGED and _JUDGED in names]
     differences = [each for name in others for each in evaluation.compare(_JUDGED, name)]
     gains = [each for name in names for each in evaluation.in_sessions(name)]
     titles = [each for name in names for each in evaluation.own_titles(name)]
-    if as_json:
+    if shown.as_json:
         rows = [
             *map(title_json, titles),
             *map(difference_json, differences),
@@ -116,6 +117,15 @@ def report(
     if views:
         click.echo(f"{views_line(views)}\n")
     click.echo(_as_tables(scores, titles, differences, gains))
+
+
+def _plan(names: Sequence[str], seeds: Sequence[int]) -> list[PlannedFit]:
+    """Return the fits of an evaluation in their order."""
+    return [
+        PlannedFit(model=name, seed=seed, is_trained=MODELS[name].has_seeds)
+        for name in names
+        for seed in (seeds if MODELS[name].has_seeds else seeds[:1])
+    ]
 
 
 def split_graph(graph: GraphReader, views: HiddenQueries | None = None) -> tuple[Holdout, Holdout]:

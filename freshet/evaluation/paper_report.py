@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from freshet.evaluation.event_log import EventLog, open_log, until_stopped
+from freshet.evaluation.fits import Shown
 from freshet.process import CommandError
 from freshet.terminal.output import table
 from freshet.terminal.progress import progress
@@ -28,7 +29,7 @@ def report(
     *,
     models: Sequence[str],
     num_seeds: int,
-    as_json: bool,
+    shown: Shown,
 ) -> None:
     """Print what each model is worth by the paper's protocol, and its gains.
 
@@ -38,7 +39,7 @@ def report(
         stream_settings: of the graph.
         models: names of `model.evaluation.paper.models.MODELS`; none: all.
         num_seeds: how often each model is fitted.
-        as_json: one JSON object a line instead of tables.
+        shown: as tables or JSON, with progress or without.
 
     Raises:
         CommandError: there is no such model, or the evaluation was stopped.
@@ -52,7 +53,7 @@ def report(
         )
     names = list(dict.fromkeys(models)) or list(MODELS)
     scores: list[PaperScore] = []
-    with until_stopped() as stop, progress("evaluating", "fits") as advance:
+    with until_stopped() as stop, progress("evaluating", "fits", quiet=shown.quiet) as advance:
         with open_log(log, stream_settings, stop) as graph:
             arrays = graph.arrays()
         seeds = range(settings.seed, settings.seed + num_seeds)
@@ -68,10 +69,10 @@ def report(
         for name in names:
             for score in evaluation.judge(name, on_fit):
                 scores.append(score)
-                if as_json:
+                if shown.as_json:
                     click.echo(json.dumps(score_json(score)))
     gains = [gain for name in names for gain in evaluation.gains(name)]
-    if as_json:
+    if shown.as_json:
         click.echo("".join(json.dumps(gain_json(gain)) + "\n" for gain in gains), nl=False)
     else:
         click.echo(_as_tables(scores, gains))

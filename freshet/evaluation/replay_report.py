@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from freshet.evaluation.event_log import EventLog, open_log, until_stopped
+from freshet.evaluation.fits import Shown
 from freshet.evaluation.session_rows import session_json, session_table
 from freshet.terminal.output import table
 from freshet.terminal.progress import progress
@@ -38,7 +39,7 @@ def report(
     *,
     refresh_every: int | None,
     days: int | None,
-    as_json: bool,
+    shown: Shown,
 ) -> None:
     """Print the scores of all systems on the clicks of a log, each predicted before it
     is learned from.
@@ -49,7 +50,7 @@ def report(
         stream_settings: of the graph.
         refresh_every: clicks from one refresh to the next; None: the default.
         days: only the newest days; None: from the middle of the clicks on.
-        as_json: one JSON object a line instead of tables.
+        shown: as tables or JSON, with progress or without.
 
     Raises:
         CommandError: the replay was stopped.
@@ -60,7 +61,7 @@ def report(
     with (
         until_stopped() as stop,
         open_log(log, stream_settings, stop) as graph,
-        progress("replaying", "trainings") as advance,
+        progress("replaying", "trainings", quiet=shown.quiet) as advance,
     ):
         replay = PrequentialReplay(
             lambda before_ms: graph.arrays(before_ms=before_ms),
@@ -71,7 +72,7 @@ def report(
             on_progress=advance,
         )
         comparisons, efforts = replay.run()
-    if as_json:
+    if shown.as_json:
         rows = [
             *map(comparison_json, comparisons),
             *map(effort_json, efforts),

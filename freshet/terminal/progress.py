@@ -9,20 +9,24 @@ from contextlib import contextmanager
 
 import click
 
+from freshet.terminal.output import duration
+
 Advance = Callable[[float, float | None], None]
 
-_LINE_EVERY_SECONDS = 5.0
+LINE_EVERY_SECONDS = 5.0
 """Seconds between two lines if stderr is no terminal: often enough to see progress, and
 720 lines in an hour's log. Twice as much halves both.
 """
 
 
 @contextmanager
-def progress(title: str, unit: str) -> Iterator[Advance]:
+def progress(title: str, unit: str, *, quiet: bool = False) -> Iterator[Advance]:
     """Yield a function that takes how much is done, in `unit`, and of how much
-    (None: unknown).
+    (None: unknown); `quiet`: it shows nothing.
     """
-    if sys.stderr.isatty():
+    if quiet:
+        yield lambda _done, _total: None
+    elif sys.stderr.isatty():
         with _bar(title) as advance:
             yield advance
     else:
@@ -57,10 +61,12 @@ def _lines(title: str, unit: str) -> Advance:
     def advance(done: float, total: float | None) -> None:
         nonlocal written
         now = time.monotonic()
-        if now - written < _LINE_EVERY_SECONDS:
+        if now - written < LINE_EVERY_SECONDS:
             return
         written = now
         share = f" of {total:,.0f} ({100 * done / total:.0f}%)" if total else ""
-        click.echo(f"{title}: {done:,.0f}{share} {unit} after {now - started:,.0f} s", err=True)
+        seconds = now - started
+        left = f", about {duration(seconds * (total - done) / done)} left" if total and done else ""
+        click.echo(f"{title}: {done:,.0f}{share} {unit} after {seconds:,.0f} s{left}", err=True)
 
     return advance

@@ -157,19 +157,23 @@ class Evaluation:
         self._sessions: dict[str, list[SessionRanks]] = {}
         self._title_ranks: dict[str, Float64s] = {}
 
-    def judge(self, name: str) -> Iterator[ModelScore]:
+    def judge(self, name: str, on_fit: Callable[[], None] = lambda: None) -> Iterator[ModelScore]:
         """Fit a model with each seed, and yield its scores.
 
         Those of each seed, then the means.
 
         Args:
             name: of `MODELS`.
+            on_fit: called before each fit.
 
         Raises:
             TrainingCancelled: `is_cancelled` returned True.
         """
         has_seeds = MODELS[name].has_seeds
-        fits = [self._fit(name, seed) for seed in (self._seeds if has_seeds else self._seeds[:1])]
+        fits = [
+            self._fit(name, seed, on_fit)
+            for seed in (self._seeds if has_seeds else self._seeds[:1])
+        ]
         self._sessions[name] = [fit.sessions for fit in fits if fit.sessions is not None]
         self._title_ranks[name] = np.stack([fit.title_ranks for fit in fits])
         self._by_query[name] = {segment: self._figures(fits, segment) for segment in SEGMENTS}
@@ -237,8 +241,9 @@ class Evaluation:
             yield session_gain(name, session, [each], each.seed)
         yield session_gain(name, session, ranks, MEAN)
 
-    def _fit(self, name: str, seed: int) -> _SeedResult:
+    def _fit(self, name: str, seed: int, on_fit: Callable[[], None]) -> _SeedResult:
         refuse_if_cancelled(self._task.is_cancelled)
+        on_fit()
         began = time.monotonic()
         settings = replace(self._task.settings, seed=seed)
         ranker, chosen = MODELS[name].fit(replace(self._task, settings=settings))

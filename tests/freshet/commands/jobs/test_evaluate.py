@@ -43,6 +43,16 @@ def test_scores_say_what_was_chosen(run: Command, log: list[str]) -> None:
     assert f"k1 {best['k1']:g}, b {best['b']:g}" in run("evaluate", *log, "--models", "bm25").stdout
 
 
+def test_stderr_says_how_far_it_is_unless_it_is_to_be_quiet(run: Command, log: list[str]) -> None:
+    """Before a fit begins; what is printed of it goes to the other stream."""
+    told = run("evaluate", *log, "--models", "bm25", "--json")
+    quiet = run("evaluate", *log, "--models", "bm25", "--json", "--quiet")
+
+    assert told.stderr.startswith("fit 1 of 1: bm25; ")
+    assert quiet.stderr == ""
+    assert all(line.startswith("{") for line in told.stdout.splitlines())
+
+
 def test_what_sessions_bring_is_a_row_of_its_own(run: Command, log: list[str]) -> None:
     """Without and with the session, by the weights that the past chose."""
     options = ("--models", "text", "--seeds", 1, "--budget", "2s")
@@ -229,7 +239,7 @@ def test_an_interrupt_ends_a_fit(
         step(self)
 
     monkeypatch.setattr(Adam, "step", interrupted_step)
-    found = run("evaluate", *log, "--models", "full", "--seeds", 1)
+    found = run("evaluate", *log, "--models", "full", "--seeds", 1, "--quiet")
 
     assert found.returncode == 130
     assert found.stderr == "freshet: error: stopped before the evaluation was done\n"
