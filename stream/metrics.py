@@ -103,6 +103,15 @@ class StreamMetrics:
         )
         for repair in REPAIRS:
             self._repairs.labels(repair)
+        self._older_states = _from_zero(
+            counter(
+                "freshet_stream_older_states_total",
+                "States of catalogue items that changed nothing, because one with a later time "
+                "is known: a deletion (the item stays deleted) or another state.",
+                ["newer"],
+            ),
+            ("deleted", "listed"),
+        )
         self._ignored = counter(
             "freshet_stream_ignored_total",
             "Messages in order but not about an item, by reason.",
@@ -371,6 +380,12 @@ class StreamMetrics:
         """Count sessions that became wide."""
         self._wide_sessions.inc(count)
 
+    def count_older_states(self, *, deleted: int, listed: int) -> None:
+        """Count states that a later deletion, or another later state, left unused."""
+        for newer, count in (("deleted", deleted), ("listed", listed)):
+            if count:
+                self._older_states.labels(newer).inc(count)
+
     def count_stall(self, seconds: float) -> None:
         """Count the time that a write had to wait for the disk."""
         self._stalled.inc(seconds)
@@ -426,3 +441,10 @@ class StreamMetrics:
         self._watermark.set((watermark_ms or 0) / 1000)
         self._clock_offset_seconds.set(clock_offset_seconds)
         self._lag.set(lag)
+
+
+def _from_zero(made: Counter, values: Iterable[str]) -> Counter:
+    """Return a counter of one label that shows each value before it counts it."""
+    for value in values:
+        made.labels(value)
+    return made

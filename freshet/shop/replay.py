@@ -16,6 +16,7 @@ from stream.clock import now_ms
 from stream.errors import SourceUnreadable
 from stream.events.decoder import Decoder
 from stream.events.formats.catalog import JSON_ITEM
+from stream.events.limits import EARLIEST_MS
 from stream.events.types import (
     CatalogItem,
     Erasure,
@@ -288,7 +289,11 @@ class _File:
         self._reader = LineReader(path, settings.max_record_bytes)
         self._position = SourcePartition(str(path), 0)
         self._content_type = content_type
-        self.bytes_total = path.stat().st_size
+        stat = path.stat()
+        self.bytes_total = stat.st_size
+        # A file that says a time that no record may have says none.
+        written_ms = min(round(stat.st_mtime * 1000), now_ms())
+        self._written_ms = written_ms if written_ms >= EARLIEST_MS else 0
 
     @property
     def bytes_done(self) -> int:
@@ -301,12 +306,21 @@ class _File:
         """
         ts_ms = 0
         for record in self._records():
-            for out in _found(decoder, record):
+            for found in _found(decoder, record):
+                out = self._dated(found)
                 ts_ms = out.ts_ms if isinstance(out, Interaction | SearchRecord) else ts_ms
                 yield ts_ms, out
 
     def close(self) -> None:
         self._reader.close()
+
+    def _dated(self, out: Found) -> Found:
+        """Return what is published; a state of an item without a time is as old as its
+        file, so that an old catalogue does not list again what was deleted since.
+        """
+        if not isinstance(out, CatalogItem) or out.ts_ms or not self._written_ms:
+            return out
+        return replace(out, ts_ms=self._written_ms)
 
     def _records(self) -> Iterator[Record]:
         while lines := self._reader.read(_LINES_AT_ONCE, final=True):

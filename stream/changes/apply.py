@@ -15,7 +15,7 @@ from stream.changes.erasure.drop import drop_erased
 from stream.changes.fold import fold_bound, fold_returning
 from stream.changes.join import join
 from stream.changes.lookup import look_up
-from stream.changes.plan import Plan, merge
+from stream.changes.plan import OlderState, Plan, merge
 from stream.clock import now_ms
 from stream.dtypes import Int64s
 from stream.events.columns import Keys, ShardBatch, Texts
@@ -34,7 +34,8 @@ class ApplyResult:
     Attributes:
         by_action: ``int64 [num_actions]`` interactions applied, duplicates included, by
             `stream.actions.Action`; neither what was refused nor what was dropped.
-        num_items: states of catalogue items applied.
+        num_items: states of catalogue items that came.
+        older: states that changed nothing, because a newer one is known.
         new_facts: facts that were not stored before.
         duplicates: interactions that were accepted and made no new fact.
         erased_facts: facts that erasures removed.
@@ -50,6 +51,7 @@ class ApplyResult:
 
     by_action: Int64s
     num_items: int
+    older: Sequence[OlderState] = ()
     new_facts: int
     duplicates: int
     erased_facts: int = 0
@@ -119,6 +121,7 @@ def apply_batch(
     return ApplyResult(
         by_action=np.bincount(own[plan.accepted.mask[: len(own)]], minlength=max(Action) + 1),
         num_items=len(plan.lookup.items),
+        older=plan.older,
         new_facts=plan.num_new,
         duplicates=int(plan.accepted.mask.sum()) - plan.num_new,
         erased_facts=survivors.erased_facts,

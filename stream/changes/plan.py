@@ -11,7 +11,7 @@ from stream.changes.lookup import Lookup, Names
 from stream.dtypes import Bools, Int64s
 from stream.events.columns import NO_KEY, EventColumns, Keys
 from stream.events.types import CatalogItem, SourcePartition
-from stream.graph.catalog import newest
+from stream.graph.catalog import is_older, newest
 from stream.graph.facts import (
     MIN_HYPEREDGE_ITEMS,
     Digest,
@@ -24,6 +24,18 @@ from stream.graph.keysets import order_by, run_starts
 from stream.graph.sessions import Renames
 from stream.shard import codec
 from stream.shard.codec import PartitionProgress, ShardState, StoredSession
+
+
+class OlderState(NamedTuple):
+    """A state of an item that changes nothing, because a newer one is known.
+
+    Attributes:
+        item_id: of the item.
+        stays_deleted: whether the newer one is a deletion.
+    """
+
+    item_id: str
+    stays_deleted: bool
 
 
 class SeenUsers(NamedTuple):
@@ -60,6 +72,7 @@ class Plan:
         wide: the sessions that are wide after the write, with the items of their
             entries (`stream.shard.codec.first_items`).
         items: the catalogue items that have another state now, by key.
+        older: the states that change nothing, because a newer one is known.
         state: of the shard, after the batch.
         progress: how far each partition is, after the batch.
     """
@@ -77,6 +90,7 @@ class Plan:
     users: SeenUsers
     wide: Mapping[int, tuple[int, ...]]
     items: Mapping[int, CatalogItem]
+    older: Sequence[OlderState]
     state: ShardState
     progress: Mapping[SourcePartition, PartitionProgress]
 
@@ -103,6 +117,7 @@ def merge(lookup: Lookup) -> Plan:
     users = _seen_users(seen, lookup.cut.renames, lookup.sessions.records)
     wides = _wide_after(lookup, merged.facts, users)
     by_item = order_by(merged.facts.session, merged.facts.item)
+    items, older = _changed_items(lookup)
     return Plan(
         lookup=lookup,
         accepted=accepted,
@@ -116,7 +131,8 @@ def merge(lookup: Lookup) -> Plan:
         num_new=num_new,
         users=users,
         wide=wides,
-        items=_changed_items(lookup),
+        items=items,
+        older=older,
         state=_state_after(lookup, merged, by_item, replaced, wides),
         progress=_progress_after(lookup),
     )
@@ -165,12 +181,18 @@ def _seen_users(
     return SeenUsers(user, session, by_session)
 
 
-def _changed_items(lookup: Lookup) -> dict[int, CatalogItem]:
-    """Return the states that are newer than the stored ones, by item key, ascending."""
-    after = dict(lookup.catalog)
+def _changed_items(lookup: Lookup) -> tuple[dict[int, CatalogItem], list[OlderState]]:
+    """Return the states that are newer than the stored ones, by item key, ascending,
+    and those that are older.
+    """
+    after, older = dict(lookup.catalog), []
     for key, item in lookup.items:
-        after[key] = newest(after[key], item) if key in after else item
-    return {key: after[key] for key in sorted(after) if after[key] is not lookup.catalog.get(key)}
+        before = after.get(key, item)
+        if is_older(before, item):
+            older.append(OlderState(item.item_id, before.deleted))
+        after[key] = item if before is item else newest(before, item)
+    changed = {key for key in after if after[key] is not lookup.catalog.get(key)}
+    return {key: after[key] for key in sorted(changed)}, older
 
 
 def _wide_after(lookup: Lookup, facts: FactColumns, users: SeenUsers) -> dict[int, tuple[int, ...]]:

@@ -31,6 +31,20 @@ def newest(stored: CatalogItem, arriving: CatalogItem) -> CatalogItem:
     return arriving if _rank(arriving) > _rank(stored) else stored
 
 
+def is_older(stored: CatalogItem, arriving: CatalogItem) -> bool:
+    """Return whether a state changes nothing because one with a later time counts.
+
+    Not of a deletion of what is deleted: nothing is missed.
+
+    Args:
+        stored: the state that counted so far.
+        arriving: another state of the same item.
+    """
+    return arriving.ts_ms < stored.ts_ms and not (
+        arriving.deleted and (stored.deleted or not arriving.ts_ms)
+    )
+
+
 def newest_over_shards(states: Iterable[CatalogItem]) -> CatalogItem:
     """Return the state that counts of those that several shards hold of one item.
 

@@ -1,11 +1,13 @@
 """What a worker tells of itself: totals, counters and gauges."""
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Sequence
 
 from stream.actions import Action
 from stream.changes.apply import ApplyResult
+from stream.changes.plan import OlderState
 from stream.clock import now_ms
 from stream.events.announcement import means_erasure
 from stream.events.columns import ShardBatch
@@ -24,6 +26,9 @@ logger = logging.getLogger(__name__)
 # minute, chosen by hand: clocks that are kept are within seconds. Twice as many leave
 # more telephones out.
 _AHEAD_MS = 60_000
+# Seconds from one line about older states to the next: a catalogue that is published
+# again is one matter, not a line a batch. Twice as many: a second one is named later.
+_OLDER_EVERY_SECONDS = 60.0
 
 
 class Figures:
@@ -38,6 +43,7 @@ class Figures:
         self._source = source
         self._store = store
         self._metrics = metrics
+        self._older_told_at = 0.0
 
     def set_freshness(self) -> None:
         """Set the gauges of watermark, lag and backup, and renew the feeds."""
@@ -110,6 +116,7 @@ class Figures:
             new=applied.new_facts, erased=applied.erased_facts, dropped=applied.dropped
         )
         self._metrics.count_wide_sessions(len(applied.widened))
+        self._count_older_states(applied.older)
         for session_id in applied.widened:
             logger.warning("wide session id=%r", session_id)
         self._metrics.count_named_searches(
@@ -119,3 +126,20 @@ class Figures:
         counts.update({action.label: by_action[action] for action in Action})
         counts["catalog"] += applied.num_items
         counts["erasure"] += len(shard_batch.erasures)
+
+    def _count_older_states(self, older: Sequence[OlderState]) -> None:
+        """Count states of items that changed nothing; the log names one of them at a
+        time, for all that came with it.
+        """
+        if not older:
+            return
+        deleted = sum(each.stays_deleted for each in older)
+        self.totals.applied["older"] += len(older)
+        self._metrics.count_older_states(deleted=deleted, listed=len(older) - deleted)
+        now = time.monotonic()
+        if not self._older_told_at or now - self._older_told_at >= _OLDER_EVERY_SECONDS:
+            self._older_told_at = now
+            named = next((each for each in older if each.stays_deleted), older[0])
+            logger.info(
+                "older_states count=%d stay_deleted=%d item=%r", len(older), deleted, named.item_id
+            )

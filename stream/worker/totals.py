@@ -12,6 +12,7 @@ class WorkerTotals:
         records: messages or lines read.
         applied: how many ``events`` (interactions), ``items`` (states of catalogue
             items) and ``searches`` (texts that actions may name) were applied.
+            of the items ``older`` ones changed nothing: a newer state was known.
         new_facts: facts that were not stored before.
         quarantined: rejections.
         ignored: valid messages that are not about an item.
@@ -32,6 +33,13 @@ class WorkerTotals:
     def events(self) -> int:
         """Interactions applied."""
         return self.applied["events"]
+
+    @property
+    def older_items(self) -> int:
+        """States of catalogue items that changed nothing, because a newer one was
+        known.
+        """
+        return self.applied["older"]
 
     @property
     def items(self) -> int:

@@ -50,6 +50,7 @@ def test_counts() -> None:
     metrics.count_stall(2.5)
     metrics.count_wide_sessions(2)
     metrics.count_wide_sessions(0)
+    metrics.count_older_states(deleted=2, listed=0)
     metrics.count_quarantined({"malformed": 2})
     metrics.count_repairs({"cut": 4})
     assert sample(registry, "freshet_stream_repairs_total", kind="cut") == 4
@@ -61,6 +62,8 @@ def test_counts() -> None:
     assert sample(registry, "freshet_stream_dropped_total") == 1
     assert sample(registry, "freshet_stream_stalled_seconds_total") == 2.5
     assert sample(registry, "freshet_stream_wide_sessions_total") == 2
+    assert sample(registry, "freshet_stream_older_states_total", newer="deleted") == 2
+    assert sample(registry, "freshet_stream_older_states_total", newer="listed") == 0
     assert sample(registry, "freshet_stream_batches_total") == 2
     assert sample(registry, "freshet_stream_batch_seconds_count") == 2
     assert sample(registry, "freshet_stream_quarantined_total", reason="malformed") == 2

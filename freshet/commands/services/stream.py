@@ -253,7 +253,8 @@ def _apply_topics(  # what it works with
 def _as_text(totals: WorkerTotals) -> str:
     parts = [f"{totals.events:,} events applied, {totals.new_facts:,} new facts"]
     if totals.items:
-        parts.append(f"{totals.items:,} catalogue items")
+        older = f" ({totals.older_items:,} older than known)" if totals.older_items else ""
+        parts.append(f"{totals.items:,} catalogue items{older}")
     if totals.searches:
         parts.append(f"{totals.searches:,} searches")
     if totals.ignored:

@@ -15,7 +15,6 @@ from freshet.terminal.progress import progress
 @click.option(
     "--events",
     multiple=True,
-    required=True,
     metavar="FILE",
     help="Event file or glob (repeatable).",
 )
@@ -23,7 +22,7 @@ from freshet.terminal.progress import progress
     "--items",
     multiple=True,
     metavar="FILE",
-    help="Catalogue file or glob (repeatable); published first.",
+    help="Catalogue file or glob (repeatable); published first, without ts_ms as of its last change.",
 )
 @click.option(
     "--to",
@@ -70,6 +69,10 @@ def replay(
     \b
     freshet replay --events log.jsonl.gz --items items.jsonl --to kafka:localhost:9092
     """  # noqa: D301  # click takes the backspace itself for "do not wrap"
+    if not (events or items):
+        raise click.UsageError(
+            "give --events FILE, --items FILE or both", ctx=click.get_current_context()
+        )
     plan = files.ReplayPlan(
         events=events, items=items, speed=speed, encoding=encoding, batch_size=batch
     )

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -81,7 +82,8 @@ def test_actions_go_out_with_the_text_of_the_search_that_they_name(
 def test_files_are_published_whole(
     kafka_bootstrap: str, settings: StreamSettings, tmp_path: Path
 ) -> None:
-    """Items come first; events of several files are merged by time.
+    """Items come first, as of the last change of their file; events of several files
+    are merged by time.
 
     What cannot be decoded goes along raw, and entities are read once.
     """
@@ -94,6 +96,7 @@ def test_files_are_published_whole(
         tmp_path / "items.jsonl",
         [{"item_id": f"i-{n}", "title": f"T{n} &amp;lt;"} for n in range(5)],
     )
+    os.utime(items, (NOON_MS // 1000, NOON_MS // 1000))
     told: list[ReplayTotals] = []
     totals = replay(
         ReplayPlan(events=[evens, odds], items=[items]),
@@ -113,7 +116,27 @@ def test_files_are_published_whole(
     found = events_in(kafka_bootstrap, settings.clicks_topic, 101)
     assert [event.item_id for event in found] == [f"i-{n}" for n in range(100)]
     catalog = events_in(kafka_bootstrap, settings.catalog_topic, 5)
-    assert catalog == [CatalogItem(item_id=f"i-{n}", title=f"T{n} &lt;") for n in range(5)]
+    assert catalog == [
+        CatalogItem(item_id=f"i-{n}", title=f"T{n} &lt;", ts_ms=NOON_MS) for n in range(5)
+    ]
+
+
+def test_an_old_catalogue_lists_nothing_again_that_was_deleted_since(
+    kafka_bootstrap: str, settings: StreamSettings, tmp_path: Path
+) -> None:
+    """Its states are as old as the file, but for those that say a time; a file of no
+    time that a record may have says none.
+    """
+    items = write(
+        tmp_path / "items.jsonl", [{"item_id": "a"}, {"item_id": "b", "ts_ms": NOON_MS + 1}]
+    )
+    for at in (NOON_MS // 1000 - 60, 0):
+        os.utime(items, (at, at))
+        replay(ReplayPlan(events=[], items=[items]), kafka_bootstrap, settings)
+
+    states = events_in(kafka_bootstrap, settings.catalog_topic, 4)
+
+    assert [each.ts_ms for each in states] == [NOON_MS - 60_000, NOON_MS + 1, 0, NOON_MS + 1]
 
 
 @pytest.mark.parametrize("batch_size", [1, 64])

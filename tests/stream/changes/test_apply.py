@@ -192,6 +192,22 @@ def test_empty_batch_moves_positions_only(open_store: OpenStore) -> None:
     assert (applied.sequence, applied.watermark_ms, applied.new_facts) == (1, None, 0)
 
 
+def test_an_older_state_does_not_bring_back_what_was_deleted(open_store: OpenStore) -> None:
+    """In a later batch or in the same one, and it is told; a newer one does."""
+    shard = open_store().shard(0)
+    gone = CatalogItem(item_id="a", deleted=True, ts_ms=NOON_MS)
+    old = CatalogItem(item_id="a", title="A", ts_ms=NOON_MS - 1)
+
+    together = apply_events(shard, [], [gone, old])
+    later = apply_events(shard, [], [old])
+    deleted = [item.deleted for _, item in shard.catalog()]
+    back = apply_events(shard, [], [CatalogItem(item_id="a", title="A", ts_ms=NOON_MS + 1)])
+
+    assert together.older == later.older == [("a", True)]
+    assert (deleted, back.older) == ([True], [])
+    assert [item.deleted for _, item in shard.catalog()] == [False]
+
+
 def test_newest_state_of_an_item_wins(open_store: OpenStore) -> None:
     """Catalogue items replace each other whole, in the order of application, within a
     batch and across.
@@ -253,8 +269,11 @@ def test_a_state_that_is_not_newer_changes_nothing(open_store: OpenStore) -> Non
     apply_events(shard, [], [newer])
     sequence = shard.state().sequence
     older = CatalogItem(item_id="a", title="older", ts_ms=NOON_MS)
-    apply_events(shard, [], [older, CatalogItem(item_id="a")], {SourcePartition("catalog", 0): 3})
+    applied = apply_events(
+        shard, [], [older, CatalogItem(item_id="a"), newer], {SourcePartition("catalog", 0): 3}
+    )
 
+    assert applied.older == [("a", False), ("a", False)]
     assert [item for _, item in shard.catalog()] == [newer]
     assert [keys.tolist() for keys in shard.dirty_since(sequence) or ()] == [[], []]
     assert shard.positions() == {SourcePartition("catalog", 0): 3}

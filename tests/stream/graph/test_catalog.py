@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.events.types import CatalogItem
-from stream.graph.catalog import newest, newest_over_shards
+from stream.graph.catalog import is_older, newest, newest_over_shards
 from testing.oracle import newest_states
 
 OLD_MS, NEW_MS = 1_700_000_000_000, 1_700_000_000_001
@@ -90,6 +90,30 @@ def test_which_of_two_states_counts(
 ) -> None:
     """Where the stored state counts it is that very object: nothing is written."""
     assert newest(stored, arriving) is (arriving if is_taken else stored)
+
+
+@pytest.mark.parametrize(
+    ("stored", "arriving", "is_missed"),
+    [
+        (state("A", NEW_MS), state("B", OLD_MS), True),
+        (state("", NEW_MS, deleted=True), state("A", OLD_MS), True),
+        (state("A", NEW_MS), state("B"), True),
+        (state("A", NEW_MS), state("", OLD_MS, deleted=True), True),
+        (state("A", NEW_MS), state("A", NEW_MS), False),
+        (state("A", OLD_MS), state("B", NEW_MS), False),
+        (state("A"), state("B"), False),
+        (state("A", NEW_MS), state(deleted=True), False),
+        (state("", NEW_MS, deleted=True), state("", OLD_MS, deleted=True), False),
+    ],
+)
+def test_which_state_is_told_to_be_older(
+    stored: CatalogItem, arriving: CatalogItem, is_missed: bool
+) -> None:
+    """One that changes nothing though it says something else: no repeat, nor a deletion
+    of what is deleted.
+    """
+    assert is_older(stored, arriving) is is_missed
+    assert not is_missed or newest(stored, arriving) is stored
 
 
 def test_a_deletion_without_a_time_deletes_what_it_finds() -> None:

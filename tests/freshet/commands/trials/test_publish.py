@@ -124,3 +124,12 @@ def test_a_mapping_says_what_is_time(tmp_path: Path, run: Command) -> None:
     outcome = run("publish", "--to", NOWHERE, "--config", path, json.dumps(CLICK))
 
     assert "missing_field: time (at) is absent" in outcome.stderr
+
+
+def test_a_replay_wants_events_or_items(run: Command) -> None:
+    """Either alone will do."""
+    neither = run("replay", "--to", NOWHERE)
+    items_alone = run("replay", "--to", NOWHERE, "--items", "absent.jsonl")
+
+    assert "give --events FILE, --items FILE or both" in neither.stderr
+    assert "no file matches absent.jsonl" in items_alone.stderr
