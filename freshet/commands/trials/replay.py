@@ -22,7 +22,7 @@ from freshet.terminal.progress import progress
     "--items",
     multiple=True,
     metavar="FILE",
-    help="Catalogue file or glob (repeatable); published first, without ts_ms as of its last change.",
+    help="Catalogue file or glob (repeatable); published first. No ts_ms: as of its last change.",
 )
 @click.option(
     "--to",
