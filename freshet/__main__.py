@@ -11,6 +11,7 @@ import warnings
 from types import FrameType
 
 from freshet.commands.table import SERVICES
+from freshet.terminal.streams import settle_streams
 
 _ONE_THREAD_COMMANDS = ("serve", "refresh")
 """Commands whose matrix products are small: threads that wait for each other there cost
@@ -25,6 +26,7 @@ one thread more a training of a small shop takes half as much CPU again (two cor
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    settle_streams()
     if any(entry.name in sys.argv[1:] for entry in SERVICES.entries):
         signal.signal(signal.SIGTERM, _leave)
     # Before NumPy is loaded, which reads it then.
