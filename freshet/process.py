@@ -161,9 +161,10 @@ def _tell_error(line: str, error: Exception) -> None:
 
 @contextmanager
 def stop_event() -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM and SIGINT set.
+    """Yield an event that SIGTERM, SIGINT and SIGHUP set.
 
-    A second SIGINT ends the process immediately.
+    A second SIGINT ends the process immediately. A terminal that closes sends SIGHUP;
+    ``nohup`` has it ignored, and so it stays.
     """
     stop = threading.Event()
 
@@ -174,9 +175,8 @@ def stop_event() -> Iterator[threading.Event]:
         # would wait for itself.
         _thread.start_new_thread(stop.set, ())
 
-    previous = {
-        number: signal.signal(number, ask_to_stop) for number in (signal.SIGTERM, signal.SIGINT)
-    }
+    numbers = (signal.SIGTERM, signal.SIGINT, *_hangup())
+    previous = {number: signal.signal(number, ask_to_stop) for number in numbers}
     try:
         yield stop
     finally:
@@ -186,12 +186,12 @@ def stop_event() -> Iterator[threading.Event]:
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP unwind the program as Ctrl-C does."""
+    """Let SIGTERM, and SIGHUP unless ignored, unwind the program as Ctrl-C does."""
 
     def unwind(number: int, _frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    previous = {number: signal.signal(number, unwind) for number in (signal.SIGTERM, signal.SIGHUP)}
+    previous = {number: signal.signal(number, unwind) for number in (signal.SIGTERM, *_hangup())}
     try:
         yield
     finally:
@@ -268,6 +268,12 @@ def configure_logging(settings: LogSettings, *, default: str) -> None:
     # It logs its own retries as errors with tracebacks; what an operator needs is in
     # stream/sources/topics/contact.py.
     logging.getLogger("kafka").setLevel(logging.DEBUG if level == "DEBUG" else logging.CRITICAL)
+
+
+def _hangup() -> tuple[signal.Signals, ...]:
+    """Return SIGHUP, unless whoever started this process has it ignored."""
+    is_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return () if is_ignored else (signal.SIGHUP,)
 
 
 def _await_parent(descriptor: int) -> None:

@@ -155,7 +155,8 @@ def _load(
     plan: BackfillPlan, own_shards: Sequence[int], report: Connection, stop_requested: ProcessEvent
 ) -> None:
     """Apply the share of one process, and report its progress until the end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP):  # they reach all processes of a terminal
+        signal.signal(number, signal.SIG_IGN)
     configure_logging(plan.log, default="WARNING")
     latest = _WorkerReport(0, 0, WorkerTotals())
 

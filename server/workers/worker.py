@@ -39,8 +39,10 @@ def run_worker(questions: int, upwards: int, *, tracer: Tracer | None = None) ->
         upwards: descriptor of the one on which it asks.
         tracer: records the spans of its answers; None: nobody does.
     """
-    # Ctrl-C reaches all processes of a terminal; the one that looks after us stops us.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C, and a terminal that closes, reach all its processes; the one that looks
+    # after us stops us.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     worker = _Worker(Asking(socket.socket(fileno=upwards)), tracer)
     signal.signal(signal.SIGTERM, lambda *_: Thread(target=worker.stop.set).start())
     connection = socket.socket(fileno=questions)

@@ -5,6 +5,8 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import click
@@ -95,7 +97,7 @@ def test_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
     assert outcome.stderr == ""
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signals_ask_to_stop(number: signal.Signals) -> None:
     """The first signal sets the event; afterwards the handlers are what they were."""
     before = signal.getsignal(number)
@@ -105,6 +107,17 @@ def test_signals_ask_to_stop(number: signal.Signals) -> None:
         assert stop.wait(5)
 
     assert signal.getsignal(number) == before
+
+
+@pytest.mark.parametrize("handling", [process.stop_event, process.ended_by_signals])
+def test_nohup_is_heeded(handling: Callable[[], AbstractContextManager[object]]) -> None:
+    """Whoever starts a process so that it outlives the terminal wants that."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with handling():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_signal_while_the_event_is_looked_at_does_not_hang() -> None:
